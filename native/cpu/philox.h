@@ -1,0 +1,98 @@
+// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the source of dropout masks.
+//
+// key     = the seed's low and high 32 bits
+// counter = (element / 4: low and high 32 bits, microStep, site); output word element % 4 belongs to the element.
+// An element is kept when its word >= p * 2^32. No state: any run of elements can be made anywhere, in any order.
+#pragma once
+
+#include "../core/ops.h"
+#include "simd.h"
+
+namespace lowrank::cpu::LOWRANK_ISA {
+
+struct DropoutMask {
+  uint32_t key[2];
+  uint32_t microStep;
+  uint32_t site;
+  uint64_t threshold;  // kept when word >= threshold
+  float scale;         // 1 / (1 - p)
+};
+
+LOWRANK_INLINE DropoutMask makeDropoutMask(const Dropout& dropout) {
+  const uint64_t seed = static_cast<uint64_t>(static_cast<int64_t>(dropout.seed));
+  const double bound = static_cast<double>(dropout.p) * 0x1p32;
+  uint64_t threshold = static_cast<uint64_t>(bound);
+  if (static_cast<double>(threshold) < bound) ++threshold;
+  const float scale = dropout.p < 1.0f ? static_cast<float>(1.0 / (1.0 - static_cast<double>(dropout.p))) : 0.0f;
+  return DropoutMask{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
+                     static_cast<uint32_t>(static_cast<int64_t>(dropout.microStep)),
+                     static_cast<uint32_t>(static_cast<int64_t>(dropout.site)),
+                     threshold,
+                     scale};
+}
+
+// The 64-bit products of the lanes of a with m, as high and low halves.
+LOWRANK_INLINE void multiplyWide(UintVec a, uint32_t m, UintVec& high, UintVec& low) {
+#if defined(__AVX512F__)
+  const __m512i factor = _mm512_set1_epi32(static_cast<int>(m)), lanes = reinterpret_cast<__m512i>(a);
+  const __m512i even = _mm512_mul_epu32(lanes, factor), odd = _mm512_mul_epu32(_mm512_srli_epi64(lanes, 32), factor);
+  high = reinterpret_cast<UintVec>(_mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd));
+  low = reinterpret_cast<UintVec>(_mm512_mask_mov_epi32(even, 0xaaaa, _mm512_slli_epi64(odd, 32)));
+#elif defined(__AVX2__)
+  const __m256i factor = _mm256_set1_epi32(static_cast<int>(m)), lanes = reinterpret_cast<__m256i>(a);
+  const __m256i even = _mm256_mul_epu32(lanes, factor), odd = _mm256_mul_epu32(_mm256_srli_epi64(lanes, 32), factor);
+  high = reinterpret_cast<UintVec>(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa));
+  low = reinterpret_cast<UintVec>(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa));
+#else
+  for (int i = 0; i < kLanes; ++i) {
+    const uint64_t product = static_cast<uint64_t>(a[i]) * m;
+    high[i] = static_cast<uint32_t>(product >> 32);
+    low[i] = static_cast<uint32_t>(product);
+  }
+#endif
+}
+
+// Words of kLanes consecutive counters, the first of which is `counter`: words[4 * i + j] is word j of counter + i.
+LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, uint32_t words[4 * kLanes]) {
+  UintVec c0{}, c1{}, c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.site;
+  for (int i = 0; i < kLanes; ++i) {
+    c0[i] = static_cast<uint32_t>(counter + i);
+    c1[i] = static_cast<uint32_t>((counter + i) >> 32);
+  }
+  uint32_t k0 = mask.key[0], k1 = mask.key[1];
+  for (int round = 0; round < 10; ++round) {
+    UintVec high0{}, low0{}, high1{}, low1{};
+    multiplyWide(c0, 0xd2511f53u, high0, low0);
+    multiplyWide(c2, 0xcd9e8d57u, high1, low1);
+    c0 = high1 ^ c1 ^ k0;
+    c2 = high0 ^ c3 ^ k1;
+    c1 = low1;
+    c3 = low0;
+    k0 += 0x9e3779b9u;
+    k1 += 0xbb67ae85u;
+  }
+  uint32_t columns[4][kLanes];
+  __builtin_memcpy(columns[0], &c0, sizeof c0);
+  __builtin_memcpy(columns[1], &c1, sizeof c1);
+  __builtin_memcpy(columns[2], &c2, sizeof c2);
+  __builtin_memcpy(columns[3], &c3, sizeof c3);
+  for (int i = 0; i < kLanes; ++i) {
+    for (int j = 0; j < 4; ++j) words[4 * i + j] = columns[j][i];
+  }
+}
+
+// factors[i] = what element (element + i) is multiplied by: 1 / (1 - p), or 0 where it is dropped.
+LOWRANK_INLINE void dropoutFactors(const DropoutMask& mask, int64_t element, int64_t count, float* factors) {
+  int64_t done = 0;
+  while (done < count) {
+    const int64_t first = (element + done) & ~int64_t{3};
+    const int64_t skip = element + done - first;
+    uint32_t words[4 * kLanes];
+    philox(mask, static_cast<uint64_t>(first) / 4, words);
+    const int64_t room = 4 * kLanes - skip, take = room < count - done ? room : count - done;
+    for (int64_t i = 0; i < take; ++i) factors[done + i] = words[skip + i] >= mask.threshold ? mask.scale : 0.0f;
+    done += take;
+  }
+}
+
+}  // namespace lowrank::cpu::LOWRANK_ISA
