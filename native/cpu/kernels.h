@@ -19,6 +19,10 @@ LOWRANK_INLINE T* rowOf(const Tensor& tensor, int64_t row) {
   return static_cast<T*>(tensor.data) + row * tensor.stride;
 }
 
+LOWRANK_INLINE int64_t elementSize(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kInt32 ? 4 : dtype == DType::kUInt8 ? 1 : 2;
+}
+
 LOWRANK_INLINE bool present(const Tensor& tensor) { return tensor.data != nullptr; }
 LOWRANK_INLINE int64_t elementCount(const Tensor& tensor) { return tensor.rows * tensor.cols; }
 LOWRANK_INLINE bool contiguous(const Tensor& tensor) { return tensor.rows <= 1 || tensor.stride == tensor.cols; }
