@@ -1,0 +1,142 @@
+/** @file Parameters: named weights, their float32 masters and gradients. */
+
+import type { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+
+/**
+ * A weight of a model or an adapter.
+ *
+ * 1. A frozen parameter is one tensor in the compute dtype. It never gets a gradient buffer.
+ * 2. A trainable one has a float32 master; the optimizer updates it and writes the compute-dtype copy that forward reads
+ *    (the same tensor in float32).
+ * 3. Gradients are float32 and accumulate until `zeroGrad()`.
+ */
+export class Parameter {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly device: Device
+  readonly dtype: ComputeDType
+  #value: Tensor | undefined
+  #master: Tensor | undefined
+  #grad: Tensor | undefined
+  #requiresGrad = false
+
+  constructor(name: string, shape: readonly number[], device: Device, dtype: ComputeDType) {
+    this.name = name
+    this.shape = shape
+    this.device = device
+    this.dtype = dtype
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return this.shape.reduce((product, dimension) => product * dimension, 1)
+  }
+
+  get requiresGrad(): boolean {
+    return this.#requiresGrad
+  }
+
+  /** What forward reads, in the compute dtype. Allocated at first use, to be filled by whoever loads the model. */
+  get value(): Tensor {
+    if (!this.#value) {
+      this.#value = this.#own(Tensor.empty(this.device, this.shape, this.dtype))
+      if (this.#requiresGrad && this.dtype === 'float32') this.#master = this.#value
+    }
+    return this.#value
+  }
+
+  /** The float32 values that training changes. @throws when the parameter is frozen. */
+  get master(): Tensor {
+    if (!this.#master) throw new Error(`[parameter] expected a trainable parameter, but ${this.name} is frozen`)
+    return this.#master
+  }
+
+  /** The gradient that backward() accumulated. @throws when there is none yet. */
+  get grad(): Tensor {
+    if (!this.#grad) {
+      throw new Error(
+        this.#requiresGrad
+          ? `[parameter] expected a gradient for ${this.name}, but backward() has not reached it yet`
+          : `[parameter] expected a trainable parameter, but ${this.name} is frozen and has no gradient`,
+      )
+    }
+    return this.#grad
+  }
+
+  get hasGrad(): boolean {
+    return this.#grad !== undefined
+  }
+
+  /** The buffer that backward rules add to, zero at first. */
+  gradBuffer(): Tensor {
+    this.#grad ??= this.#own(Tensor.full(this.device, this.shape, 'float32', 0))
+    return this.#grad
+  }
+
+  /** Sets the gradient to zero. */
+  zeroGrad(): void {
+    if (!this.#grad) return
+    this.device.enqueue('fill', { y: this.#grad, value: 0 })
+    this.#grad.bumpVersion()
+  }
+
+  /** Frees the gradient buffer. */
+  dropGrad(): void {
+    this.#grad?.dispose()
+    this.#grad = undefined
+  }
+
+  /** Makes the parameter trainable: its master starts from the present values. */
+  unfreeze(): void {
+    if (this.#requiresGrad) return
+    this.#requiresGrad = true
+    if (this.dtype === 'float32') {
+      this.#master = this.value
+    } else {
+      this.#master = this.#own(Tensor.empty(this.device, this.shape, 'float32'))
+      this.device.enqueue('copy', { x: this.value, y: this.#master })
+    }
+  }
+
+  /** Makes the parameter frozen and frees what training needed. */
+  freeze(): void {
+    this.#requiresGrad = false
+    this.dropGrad()
+    if (this.#master !== this.#value) this.#master?.dispose()
+    this.#master = undefined
+  }
+
+  /** Sets the values from host data (float32), rounding to the compute dtype. */
+  set(values: Float32Array): void {
+    if (values.length !== this.size) {
+      throw new Error(`[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${values.length}`)
+    }
+    if (this.size === 0) return
+    if (this.#master && this.#master !== this.#value) {
+      this.device.upload(this.#master, values, 'float32')
+      this.#master.bumpVersion()
+    }
+    this.device.upload(this.value, values, 'float32')
+    this.value.bumpVersion()
+  }
+
+  /** The values: the master's where there is one. */
+  read(): Promise<Float32Array> {
+    return (this.#master ?? this.value).read()
+  }
+
+  /** Frees all memory. */
+  dispose(): void {
+    this.freeze()
+    this.#value?.dispose()
+    this.#value = undefined
+  }
+
+  #own(tensor: Tensor): Tensor {
+    unregisterFromScope(tensor)
+    return tensor
+  }
+}

@@ -1,0 +1,56 @@
+/** @file The contract between a model file and everything above it. */
+
+import type { Parameter } from '../autograd/parameter.js'
+import type { Linear, ModelBuilder } from '../nn/module.js'
+import type { DropoutState } from '../ops/linear.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { ModelConfig, RawConfig } from './config.js'
+import type { KvCache } from './kv-cache.js'
+
+/** Tokens of all sequences in one axis. */
+export interface RaggedInput {
+  /** int32 [N]. */
+  readonly inputIds: Tensor
+  /** int32 [N]: position of each token in its sequence. */
+  readonly positions: Tensor
+  /** Largest position + 1. */
+  readonly positionCount: number
+  /** int32 [S + 1]: where sequences begin; of the queries. */
+  readonly cuSeqlensQ: Tensor
+  /** Of the keys: the same tensor unless a cache holds earlier ones. */
+  readonly cuSeqlensK: Tensor
+}
+
+/** What a forward pass needs besides tokens. */
+export interface ForwardContext {
+  /** Present while training. */
+  readonly dropout?: DropoutState
+  /** Keep block inputs only and compute blocks again in backward. */
+  readonly gradientCheckpointing: boolean
+  /** True when some parameter needs a gradient. */
+  readonly trainable: boolean
+  /** Generation: keys and values of earlier tokens. */
+  readonly cache?: KvCache
+}
+
+/** A decoder: tokens to final hidden states, and the head that turns these into logits. */
+export interface Decoder {
+  readonly config: ModelConfig
+  readonly head: Linear
+  /** [N] tokens -> [N, D], normalised. */
+  forward(input: RaggedInput, context: ForwardContext): Tensor
+}
+
+/** What a model file exports. */
+export interface Architecture {
+  readonly modelType: string
+  /** Reads config.json (strictly) and registers all weights with the builder. `where` names the file in errors. */
+  create(raw: RawConfig, builder: ModelBuilder, where: string): Decoder
+  /** Prefix that checkpoints of the bare model leave out: `transformer.` in GPT-2's. */
+  readonly basePrefix: string
+  /** Tensors in checkpoints that are not weights. */
+  readonly ignoredTensors: RegExp
+  /** Values of a fresh model, for training from scratch: how to fill a parameter. */
+  initialize(parameter: Parameter, config: ModelConfig): { mean: number; std: number }
+}
+

@@ -1,0 +1,173 @@
+/** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
+
+import { Tensor } from '../tensor/tensor.js'
+
+/** Label of tokens that have no loss. */
+export const IGNORE_INDEX = -100
+
+/** What forward() takes. */
+export interface ForwardBatch {
+  /** [B, T] token ids, rows of one length when a mask or labels say so; or ragged [N] with `cuSeqlens`. */
+  inputIds: readonly (readonly number[])[] | Tensor | Int32Array
+  /** [B, T], 1 for tokens, 0 for padding (either side). Not with `cuSeqlens`. */
+  attentionMask?: readonly (readonly number[])[] | Tensor
+  /** Like inputIds, not shifted; -100 is ignored. The label of a token is what the token before it has to predict. */
+  labels?: readonly (readonly number[])[] | Tensor | Int32Array
+  /** [S + 1]: sequence s owns the tokens [cuSeqlens[s], cuSeqlens[s + 1]) of a ragged batch. */
+  cuSeqlens?: Int32Array | readonly number[]
+  /** What the sum of losses is divided by; default: the number of labelled tokens. */
+  numItemsInBatch?: number
+}
+
+/** Tokens of all sequences in one axis, on the host. */
+export interface RaggedBatch {
+  /** [N]. */
+  readonly inputIds: Int32Array
+  /** [N]. */
+  readonly positions: Int32Array
+  /** [S + 1]. */
+  readonly cuSeqlens: Int32Array
+  /** [N], shifted: the id that each token has to predict, or -100. */
+  readonly labels?: Int32Array
+}
+
+/** A ragged batch and where its rows stood. */
+export interface PreparedBatch extends RaggedBatch {
+  /** Shape that logits are scattered back to: [B, T], or [N] for ragged input. */
+  readonly outputShape: readonly number[]
+  /** Row of each token in the output; absent when nothing was stripped. */
+  readonly outputRows?: Int32Array
+}
+
+/** @throws on ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
+export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
+  const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
+  if (prepared.inputIds.length === 0) throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
+  checkIds(prepared.inputIds, vocabSize, 'inputIds')
+  if (prepared.labels) checkIds(prepared.labels, vocabSize, 'labels')
+  return prepared
+}
+
+function fromRagged({ inputIds, labels, attentionMask }: ForwardBatch, cuSeqlens: Int32Array | readonly number[]): PreparedBatch {
+  const ids = flatValues('inputIds', inputIds)
+  if (attentionMask) throw new Error('[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding')
+  const bounds = Int32Array.from(cuSeqlens)
+  if (bounds.length < 2 || bounds[0] !== 0 || bounds[bounds.length - 1] !== ids.length || bounds.some((b, i) => i > 0 && b < (bounds[i - 1] as number))) {
+    throw new Error(`[forward] expected cuSeqlens to ascend from 0 to the number of tokens ${ids.length}, got [${bounds.slice(0, 8)}${bounds.length > 8 ? ', ...' : ''}]`)
+  }
+  const positions = new Int32Array(ids.length)
+  for (let s = 0; s + 1 < bounds.length; s++) {
+    const start = bounds[s] as number
+    for (let i = start; i < (bounds[s + 1] as number); i++) positions[i] = i - start
+  }
+  const given = labels === undefined ? undefined : flatValues('labels', labels)
+  if (given && given.length !== ids.length) throw new Error(`[forward] expected ${ids.length} labels, one per token, got ${given.length}`)
+  return { inputIds: ids, positions, cuSeqlens: bounds, labels: given && shiftLabels(given, bounds), outputShape: [ids.length] }
+}
+
+function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): PreparedBatch {
+  const ids = matrixValues('inputIds', inputIds)
+  const mask = attentionMask === undefined ? undefined : matrixValues('attentionMask', attentionMask)
+  const given = labels === undefined ? undefined : matrixValues('labels', labels)
+  for (const [name, other] of [['attentionMask', mask], ['labels', given]] as const) {
+    if (other && (other.rows !== ids.rows || other.cols !== ids.cols)) {
+      throw new Error(`[forward] expected shape [${ids.rows}, ${ids.cols}] (like inputIds) for ${name}, got [${other.rows}, ${other.cols}]`)
+    }
+  }
+  const { rows, cols } = ids
+  const kept: number[] = []
+  const cuSeqlens = [0]
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < cols; col++) {
+      const at = row * cols + col
+      const bit = mask ? mask.values[at] : 1
+      if (bit === 1) kept.push(at)
+      else if (bit !== 0) throw new Error(`[forward] expected 0 or 1 in attentionMask, got ${bit} at row ${row}, column ${col}`)
+    }
+    // A row of padding alone is no sequence.
+    if (kept.length > (cuSeqlens[cuSeqlens.length - 1] as number)) cuSeqlens.push(kept.length)
+  }
+  const bounds = Int32Array.from(cuSeqlens)
+  const pick = (values: Int32Array): Int32Array => Int32Array.from(kept, (at) => values[at] as number)
+  return {
+    inputIds: pick(ids.values),
+    // The column, as transformers numbers positions when it is given none.
+    positions: Int32Array.from(kept, (at) => at % cols),
+    cuSeqlens: bounds,
+    labels: given && shiftLabels(pick(given.values), bounds),
+    outputShape: [rows, cols],
+    outputRows: kept.length === rows * cols ? undefined : Int32Array.from(kept),
+  }
+}
+
+/** Moves each label to the token before it; the last token of a sequence predicts nothing. */
+export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
+  const shifted = new Int32Array(labels.length)
+  shifted.set(labels.subarray(1))
+  for (let s = 1; s < cuSeqlens.length; s++) {
+    const end = cuSeqlens[s] as number
+    if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = IGNORE_INDEX
+  }
+  return shifted
+}
+
+function flatValues(name: string, value: ForwardBatch['inputIds']): Int32Array {
+  if (value instanceof Int32Array) return value
+  if (value instanceof Tensor) return hostValues(name, value)
+  if (Array.isArray(value) && value.every((item) => typeof item === 'number')) return Int32Array.from(value as unknown as number[])
+  throw new Error(`[forward] expected an Int32Array or int32 Tensor [N] for ${name} with cuSeqlens`)
+}
+
+interface Matrix {
+  values: Int32Array
+  rows: number
+  cols: number
+}
+
+function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
+  if (value instanceof Tensor) {
+    if (value.shape.length !== 2) throw new Error(`[forward] expected shape [B, T] for ${name}, got [${value.shape}]`)
+    return { values: hostValues(name, value), rows: value.rows, cols: value.cols }
+  }
+  if (!Array.isArray(value) || !value.every((row) => Array.isArray(row))) {
+    throw new Error(`[forward] expected number[][] or an int32 Tensor [B, T] for ${name}, got ${describe(value)}; a ragged batch needs cuSeqlens`)
+  }
+  const matrix = value as readonly (readonly number[])[]
+  const cols = matrix[0]?.length ?? 0
+  const values = new Int32Array(matrix.length * cols)
+  matrix.forEach((row, r) => {
+    if (row.length !== cols) {
+      throw new Error(`[forward] expected rows of one length for ${name}, got ${cols} and ${row.length} (row ${r}); pad them and give attentionMask`)
+    }
+    row.forEach((item, c) => {
+      if (!Number.isInteger(item)) throw new Error(`[forward] expected whole numbers in ${name}, got ${item} at row ${r}, column ${c}`)
+      values[r * cols + c] = item
+    })
+  })
+  return { values, rows: matrix.length, cols }
+}
+
+function hostValues(name: string, tensor: Tensor): Int32Array {
+  const values = tensor.dtype === 'int32' ? tensor.hostValues : undefined
+  if (values) return values
+  throw new Error(
+    `[forward] expected an int32 Tensor made from host data for ${name}, got ${tensor.dtype === 'int32' ? 'one that was computed or changed' : tensor.dtype}; ` +
+      'read it and pass number[][]',
+  )
+}
+
+function checkIds(ids: Int32Array, vocabSize: number, name: string): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i] as number
+    if (id >= 0 && id < vocabSize) continue
+    if (name === 'labels' && id === IGNORE_INDEX) continue
+    throw new Error(
+      `[forward] expected token ids in [0, ${vocabSize})${name === 'labels' ? ` or ${IGNORE_INDEX}` : ''} for ${name}, got ${id} at token ${i}; ` +
+        'is the tokenizer the one of this model?',
+    )
+  }
+}
+
+function describe(value: unknown): string {
+  return Array.isArray(value) ? 'an array of other things' : typeof value
+}

@@ -1,0 +1,144 @@
+/** @file Reading config.json strictly: every field is read, known to be harmless, or an error. */
+
+/** The JSON object of config.json. */
+export type RawConfig = Readonly<Record<string, unknown>>
+
+/** What every architecture knows of itself. */
+export interface ModelConfig {
+  readonly modelType: string
+  readonly vocabSize: number
+  readonly hiddenSize: number
+  readonly numHiddenLayers: number
+  readonly numAttentionHeads: number
+  readonly numKeyValueHeads: number
+  readonly headDim: number
+  readonly maxPositionEmbeddings: number
+  readonly bosTokenId: number | undefined
+  readonly eosTokenId: readonly number[]
+}
+
+// Fields that describe files, generation or the training of the original: they do not change what forward computes here.
+const HARMLESS = new Set([
+  '_name_or_path', '_attn_implementation_autoset', 'architectures', 'torch_dtype', 'dtype', 'transformers_version', 'use_cache', 'pad_token_id',
+  'initializer_range', 'pretraining_tp', 'attention_dropout', 'model_type', 'is_llama_config', 'transformers.js_config',
+  'return_dict', 'output_hidden_states', 'output_attentions', 'bos_token_id', 'eos_token_id', 'sep_token_id', 'decoder_start_token_id',
+  'task_specific_params', 'problem_type', 'id2label', 'label2id', 'finetuning_task', 'tokenizer_class', 'prefix', 'torchscript',
+  'max_length', 'min_length', 'do_sample', 'temperature', 'top_k', 'top_p', 'num_beams', 'repetition_penalty', 'chunk_size_feed_forward',
+  'forced_bos_token_id', 'forced_eos_token_id', 'typical_p', 'length_penalty', 'no_repeat_ngram_size', 'num_return_sequences',
+  'early_stopping', 'remove_invalid_values', 'exponential_decay_length_penalty', 'suppress_tokens', 'begin_suppress_tokens',
+  'bad_words_ids', 'diversity_penalty', 'num_beam_groups', 'encoder_no_repeat_ngram_size', 'output_scores', 'return_dict_in_generate',
+  'unsloth_version', 'unsloth_fixed', 'license',
+])
+
+// Fields that are harmless only while they have these values.
+const HARMLESS_VALUES: Readonly<Record<string, readonly unknown[]>> = {
+  is_encoder_decoder: [false],
+  is_decoder: [false, true],
+  add_cross_attention: [false],
+  cross_attention_hidden_size: [null],
+  tie_encoder_decoder: [false],
+  pruned_heads: [],
+  rope_interleaved: [false],
+  tf_legacy_loss: [false],
+  use_bfloat16: [false, true],
+  quantization_config: [null],
+  sliding_window: [null],
+}
+
+/** Takes fields out of a config and, at the end, complains of those that nobody took. */
+export class ConfigReader {
+  readonly #raw: RawConfig
+  readonly #where: string
+  readonly #taken = new Set<string>()
+
+  constructor(raw: RawConfig, where: string) {
+    this.#raw = raw
+    this.#where = where
+  }
+
+  /** A whole number > 0. */
+  integer(name: string, fallback?: number): number {
+    const value = this.#take(name) ?? fallback
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value
+    throw this.error(name, 'a whole number > 0', value)
+  }
+
+  /** A finite number. */
+  number(name: string, fallback?: number): number {
+    const value = this.#take(name) ?? fallback
+    if (typeof value === 'number' && Number.isFinite(value)) return value
+    throw this.error(name, 'a number', value)
+  }
+
+  boolean(name: string, fallback: boolean): boolean {
+    const value = this.#take(name) ?? fallback
+    if (typeof value === 'boolean') return value
+    throw this.error(name, 'true or false', value)
+  }
+
+  /** One of the given strings. */
+  choice<T extends string>(name: string, choices: readonly T[], fallback?: T): T {
+    const value = this.#take(name) ?? fallback
+    if (choices.includes(value as T)) return value as T
+    throw this.error(name, `one of ${choices.map((choice) => `'${choice}'`).join(', ')}`, value)
+  }
+
+  /** An object, or undefined when absent or null. */
+  object(name: string): RawConfig | undefined {
+    const value = this.#take(name)
+    if (value === undefined || value === null) return undefined
+    if (typeof value === 'object' && !Array.isArray(value)) return value as RawConfig
+    throw this.error(name, 'an object', value)
+  }
+
+  /** Whether the field is there and not null. */
+  has(name: string): boolean {
+    return this.#raw[name] !== undefined && this.#raw[name] !== null
+  }
+
+  /** Token ids that are given as one number, a list or null. */
+  tokenIds(name: string): number[] {
+    const value = this.#take(name)
+    if (value === undefined || value === null) return []
+    const ids = Array.isArray(value) ? value : [value]
+    if (ids.every((id) => Number.isInteger(id) && id >= 0)) return ids as number[]
+    throw this.error(name, 'token ids', value)
+  }
+
+  /** Marks fields that are right to ignore only with one of these values. */
+  expectValue(name: string, allowed: readonly unknown[]): void {
+    const value = this.#take(name)
+    if (value === undefined || allowed.includes(value)) return
+    throw this.error(name, allowed.map((item) => JSON.stringify(item)).join(' or '), value)
+  }
+
+  /** @throws naming every field that was neither read nor is known to be harmless. */
+  finish(): void {
+    const unknown: string[] = []
+    for (const [name, value] of Object.entries(this.#raw)) {
+      if (this.#taken.has(name)) continue
+      const allowed = HARMLESS_VALUES[name]
+      if (allowed) {
+        const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
+        if (allowed.includes(value) || isEmpty) continue
+        throw this.error(name, `${allowed.map((item) => JSON.stringify(item)).join(' or ') || 'nothing'} (anything else is not supported)`, value)
+      }
+      if (!HARMLESS.has(name)) unknown.push(name)
+    }
+    if (unknown.length === 0) return
+    throw new Error(
+      `[config] ${this.#where}: expected fields that are known to this model type, got ${unknown.map((name) => `${name} = ${JSON.stringify(this.#raw[name])}`).join(', ')}; ` +
+        'a field that is not understood may change what the model computes. Remove it from config.json if it is irrelevant, or report it',
+    )
+  }
+
+  error(name: string, expected: string, value: unknown): Error {
+    return new Error(`[config] ${this.#where}: expected ${expected} for ${name}, got ${JSON.stringify(value) ?? 'nothing'}`)
+  }
+
+  #take(name: string): unknown {
+    this.#taken.add(name)
+    const value = this.#raw[name]
+    return value === null ? undefined : value
+  }
+}

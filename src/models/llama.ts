@@ -1,0 +1,166 @@
+/** @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023, arXiv:2307.09288). */
+
+import { checkpoint } from '../autograd/checkpoint.js'
+import { type Embedding, type Linear, linearGroup, type ModelBuilder, type RmsNorm } from '../nn/module.js'
+import { add } from '../ops/add.js'
+import { attention } from '../ops/attention.js'
+import { rope_ } from '../ops/rope.js'
+import { splitColumns } from '../ops/split-columns.js'
+import { swiglu } from '../ops/swiglu.js'
+import { scope } from '../tensor/scope.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
+import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
+import { type RopeConfig, RopeTable, readRopeConfig } from './rope.js'
+
+/** config.json of `model_type: llama`. */
+export interface LlamaConfig extends ModelConfig {
+  readonly intermediateSize: number
+  readonly rmsNormEps: number
+  readonly rope: RopeConfig
+  readonly attentionBias: boolean
+  readonly mlpBias: boolean
+  readonly tieWordEmbeddings: boolean
+}
+
+function readConfig(raw: RawConfig, where: string): LlamaConfig {
+  const config = new ConfigReader(raw, where)
+  const hiddenSize = config.integer('hidden_size')
+  const numAttentionHeads = config.integer('num_attention_heads')
+  const result: LlamaConfig = {
+    modelType: 'llama',
+    vocabSize: config.integer('vocab_size'),
+    hiddenSize,
+    intermediateSize: config.integer('intermediate_size'),
+    numHiddenLayers: config.integer('num_hidden_layers'),
+    numAttentionHeads,
+    numKeyValueHeads: config.integer('num_key_value_heads', numAttentionHeads),
+    headDim: config.integer('head_dim', hiddenSize / numAttentionHeads),
+    maxPositionEmbeddings: config.integer('max_position_embeddings', 2048),
+    rmsNormEps: config.number('rms_norm_eps', 1e-6),
+    rope: readRopeConfig(config, where),
+    attentionBias: config.boolean('attention_bias', false),
+    mlpBias: config.boolean('mlp_bias', false),
+    tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
+    bosTokenId: config.tokenIds('bos_token_id')[0],
+    eosTokenId: config.tokenIds('eos_token_id'),
+  }
+  config.choice('hidden_act', ['silu'], 'silu')
+  config.finish()
+  if (numAttentionHeads % result.numKeyValueHeads !== 0) {
+    throw config.error('num_key_value_heads', `a divisor of num_attention_heads = ${numAttentionHeads}`, result.numKeyValueHeads)
+  }
+  if (result.headDim % 2 !== 0) throw config.error('head_dim', 'an even number', result.headDim)
+  return result
+}
+
+class LlamaAttention {
+  readonly #config: LlamaConfig
+  readonly #layer: number
+  readonly #qProj: Linear
+  readonly #kProj: Linear
+  readonly #vProj: Linear
+  readonly #oProj: Linear
+
+  constructor(config: LlamaConfig, layer: number, builder: ModelBuilder) {
+    const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, attentionBias: bias } = config
+    this.#config = config
+    this.#layer = layer
+    this.#qProj = builder.linear('q_proj', hiddenSize, numAttentionHeads * headDim, { bias })
+    this.#kProj = builder.linear('k_proj', hiddenSize, numKeyValueHeads * headDim, { bias })
+    this.#vProj = builder.linear('v_proj', hiddenSize, numKeyValueHeads * headDim, { bias })
+    this.#oProj = builder.linear('o_proj', numAttentionHeads * headDim, hiddenSize, { bias })
+  }
+
+  /** [N, D] -> [N, D]. */
+  forward(x: Tensor, input: RaggedInput, cosSin: Tensor, { dropout, cache }: ForwardContext): Tensor {
+    const { headDim, numAttentionHeads, numKeyValueHeads } = this.#config
+    const queryWidth = numAttentionHeads * headDim
+    const keyWidth = numKeyValueHeads * headDim
+    const qkv = linearGroup(x, [this.#qProj, this.#kProj, this.#vProj], dropout) // [N, (H + 2 Hkv) * headDim]
+    const rotated = rope_(qkv, cosSin, input.positions, { headDim, columns: queryWidth + keyWidth })
+    const [q, k, v] = splitColumns(rotated, [queryWidth, keyWidth, keyWidth]) as [Tensor, Tensor, Tensor]
+    const all = cache ? cache.append(this.#layer, k, v) : { k, v }
+    const { cuSeqlensQ, cuSeqlensK } = input
+    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK })
+    return this.#oProj.forward(y, dropout)
+  }
+}
+
+class LlamaMlp {
+  readonly #gateProj: Linear
+  readonly #upProj: Linear
+  readonly #downProj: Linear
+
+  constructor({ hiddenSize, intermediateSize, mlpBias: bias }: LlamaConfig, builder: ModelBuilder) {
+    this.#gateProj = builder.linear('gate_proj', hiddenSize, intermediateSize, { bias })
+    this.#upProj = builder.linear('up_proj', hiddenSize, intermediateSize, { bias })
+    this.#downProj = builder.linear('down_proj', intermediateSize, hiddenSize, { bias })
+  }
+
+  /** [N, D] -> [N, D]. */
+  forward(x: Tensor, { dropout }: ForwardContext): Tensor {
+    const gateUp = linearGroup(x, [this.#gateProj, this.#upProj], dropout) // [N, 2F]
+    return this.#downProj.forward(swiglu(gateUp), dropout)
+  }
+}
+
+class LlamaLayer {
+  readonly #inputLayernorm: RmsNorm
+  readonly #attention: LlamaAttention
+  readonly #postAttentionLayernorm: RmsNorm
+  readonly #mlp: LlamaMlp
+
+  constructor(config: LlamaConfig, layer: number, builder: ModelBuilder) {
+    this.#attention = new LlamaAttention(config, layer, builder.child('self_attn'))
+    this.#mlp = new LlamaMlp(config, builder.child('mlp'))
+    this.#inputLayernorm = builder.rmsNorm('input_layernorm', config.hiddenSize, config.rmsNormEps)
+    this.#postAttentionLayernorm = builder.rmsNorm('post_attention_layernorm', config.hiddenSize, config.rmsNormEps)
+  }
+
+  /** [N, D] -> [N, D]. */
+  forward(hidden: Tensor, input: RaggedInput, cosSin: Tensor, context: ForwardContext): Tensor {
+    const attended = this.#attention.forward(this.#inputLayernorm.forward(hidden).y, input, cosSin, context)
+    const { y, sum } = this.#postAttentionLayernorm.forward(attended, hidden)
+    return add(this.#mlp.forward(y, context), sum)
+  }
+}
+
+class LlamaDecoder implements Decoder {
+  readonly config: LlamaConfig
+  readonly head: Linear
+  readonly #embedTokens: Embedding
+  readonly #layers: LlamaLayer[]
+  readonly #norm: RmsNorm
+  readonly #rope: RopeTable
+
+  constructor(config: LlamaConfig, builder: ModelBuilder) {
+    const model = builder.child('model')
+    this.config = config
+    this.#embedTokens = model.embedding('embed_tokens', config.vocabSize, config.hiddenSize)
+    this.#layers = Array.from({ length: config.numHiddenLayers }, (_, i) => new LlamaLayer(config, i, model.child(`layers.${i}`)))
+    this.#norm = model.rmsNorm('norm', config.hiddenSize, config.rmsNormEps)
+    this.#rope = new RopeTable(config.rope, config.headDim, builder.device)
+    this.head = builder.head('lm_head', config.vocabSize, config.hiddenSize, config.tieWordEmbeddings ? this.#embedTokens : undefined)
+  }
+
+  forward(input: RaggedInput, context: ForwardContext): Tensor {
+    const cosSin = this.#rope.upTo(input.positionCount)
+    let hidden = this.#embedTokens.forward(input.inputIds)
+    for (const layer of this.#layers) {
+      const block = (x: Tensor): Tensor[] => [layer.forward(x, input, cosSin, context)]
+      const [next] = context.gradientCheckpointing ? checkpoint(block, [hidden], context.trainable) : scope(() => block(hidden))
+      hidden.dispose()
+      hidden = next as Tensor
+    }
+    return this.#norm.forward(hidden).y
+  }
+}
+
+export const llama: Architecture = {
+  modelType: 'llama',
+  basePrefix: 'model.',
+  ignoredTensors: /(^|\.)rotary_emb\.inv_freq$/,
+  create: (raw, builder, where) => new LlamaDecoder(readConfig(raw, where), builder),
+  initialize: (parameter) => (parameter.name.endsWith('norm.weight') ? { mean: 1, std: 0 } : { mean: 0, std: 0.02 }),
+}

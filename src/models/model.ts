@@ -1,0 +1,224 @@
+/** @file The model that users hold: weights by name, forward with loss and logits, greedy generation. */
+
+import type { Parameter } from '../autograd/parameter.js'
+import { noGrad } from '../autograd/tape.js'
+import { type Linear, ModelBuilder, type ModelParts } from '../nn/module.js'
+import { argmax } from '../ops/argmax.js'
+import { linear } from '../ops/linear.js'
+import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
+import type { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { scope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
+import { type ForwardBatch, type PreparedBatch, prepareBatch, type RaggedBatch } from './batch.js'
+import type { ModelConfig, RawConfig } from './config.js'
+import { KvCache } from './kv-cache.js'
+
+export interface ForwardOptions {
+  /** Also return logits. They are not recorded for backward; the loss is. */
+  logits?: boolean
+}
+
+/** What forward() gives. Only these leave; everything else of the pass is freed or held by the loss's graph. */
+export interface ForwardResult {
+  /** float32 [1]: mean cross-entropy of the labelled tokens. Asking for it without labels throws. */
+  readonly loss: Tensor
+  /** float32 [B, T, V] ([N, V] for ragged input), rows of padding zero. Asking for them throws unless `logits: true` was given. */
+  readonly logits: Tensor
+}
+
+export interface GenerateOptions {
+  /** At most so many new ids; default 128. */
+  maxNewTokens?: number
+  /** Ids that end the answer (the ending id is the last of the result); default the model's; `[]` never stops. */
+  eosTokenId?: number | readonly number[]
+  signal?: AbortSignal
+}
+
+/** A causal language model on a device. Made by `loadModel()`. */
+export class CausalLM {
+  readonly config: ModelConfig
+  /** config.json as it was read. */
+  readonly rawConfig: RawConfig
+  readonly architecture: Architecture
+  readonly device: Device
+  readonly dtype: ComputeDType
+  /** Where it was loaded from: a Hub id or a directory. Recorded in adapters. */
+  readonly nameOrPath: string
+  /** Recompute layers in backward instead of keeping their activations. Changes no bit of any result. */
+  gradientCheckpointing = false
+  /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
+  readonly dropoutState = { seed: 42, microStep: 0 }
+  readonly #decoder: Decoder
+  readonly #parts: ModelParts
+  #training = false
+  #nextSite = 0
+
+  constructor(architecture: Architecture, rawConfig: RawConfig, device: Device, dtype: ComputeDType, nameOrPath: string) {
+    const builder = new ModelBuilder(device, dtype)
+    this.#decoder = architecture.create(rawConfig, builder, `${nameOrPath}/config.json`)
+    this.#parts = builder.parts
+    this.config = this.#decoder.config
+    this.rawConfig = rawConfig
+    this.architecture = architecture
+    this.device = device
+    this.dtype = dtype
+    this.nameOrPath = nameOrPath
+  }
+
+  /** The output head. */
+  get head(): Linear {
+    return this.#decoder.head
+  }
+
+  /** All weights of the base model by checkpoint name, a tied head once. Adapters hold theirs themselves. */
+  parameters(): ReadonlyMap<string, Parameter> {
+    return this.#parts.parameters
+  }
+
+  /** All modules by path: projections, the head, embeddings. */
+  get modules(): ModelParts {
+    return this.#parts
+  }
+
+  get training(): boolean {
+    return this.#training
+  }
+
+  /** Switches LoRA dropout on; `eval()` switches it off. Models start in eval mode. */
+  train(on = true): this {
+    this.#training = on
+    return this
+  }
+
+  eval(): this {
+    return this.train(false)
+  }
+
+  /** A number for a new adapter slab, which gives it dropout masks of its own. */
+  takeDropoutSite(): number {
+    return this.#nextSite++
+  }
+
+  /**
+   * Runs the model.
+   * @throws on shapes that do not fit, ids outside the vocabulary, positions beyond what the model has.
+   */
+  forward(batch: ForwardBatch, options: ForwardOptions = {}): ForwardResult {
+    return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, options)
+  }
+
+  /** Runs the model on a batch that is ragged already, its labels shifted; the trainer's way in. Ids are taken as checked. */
+  forwardRagged(batch: RaggedBatch, numItemsInBatch?: number): ForwardResult {
+    return this.#run({ ...batch, outputShape: [batch.inputIds.length] }, numItemsInBatch, {})
+  }
+
+  #run(batch: PreparedBatch, numItems: number | undefined, { logits: wantLogits = false }: ForwardOptions): ForwardResult {
+    const context: ForwardContext = {
+      dropout: this.#training ? { ...this.dropoutState } : undefined,
+      gradientCheckpointing: this.gradientCheckpointing,
+      trainable: this.#isTrainable(),
+    }
+    if (this.#training) this.dropoutState.microStep++
+    const { loss, logits } = scope(() => {
+      const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
+      const head = this.#decoder.head
+      return {
+        logits: wantLogits ? noGrad(() => this.#logits(hidden, batch)) : undefined,
+        loss: batch.labels && linearCrossEntropy(hidden, Tensor.from(this.device, batch.labels, [batch.labels.length]), head, { numItems, dropout: context.dropout }),
+      }
+    })
+    return {
+      get loss(): Tensor {
+        if (!loss) throw new Error('[forward] expected labels in the batch: there is no loss without them')
+        return loss
+      },
+      get logits(): Tensor {
+        if (!logits) throw new Error('[forward] expected forward(batch, { logits: true }): logits are not computed unless asked for')
+        return logits
+      },
+    }
+  }
+
+  #raggedInput({ inputIds, positions, cuSeqlens }: RaggedBatch): RaggedInput {
+    const bounds = Tensor.from(this.device, cuSeqlens, [cuSeqlens.length])
+    return {
+      inputIds: Tensor.from(this.device, inputIds, [inputIds.length]),
+      positions: Tensor.from(this.device, positions, [positions.length]),
+      positionCount: positions.reduce((largest, position) => Math.max(largest, position), 0) + 1,
+      cuSeqlensQ: bounds,
+      cuSeqlensK: bounds,
+    }
+  }
+
+  #logits(hidden: Tensor, { outputShape, outputRows }: PreparedBatch): Tensor {
+    const logits = linear(hidden, [this.#decoder.head], { outputDType: 'float32' }) // [N, V]
+    const { vocabSize } = this.config
+    if (!outputRows) return logits.reshape([...outputShape, vocabSize])
+    const [rows, cols] = outputShape as [number, number]
+    const all = Tensor.full(this.device, [rows * cols, vocabSize], 'float32', 0)
+    this.device.enqueue('scatterRows', { x: logits, rows: Tensor.from(this.device, outputRows, [outputRows.length]), y: all })
+    return all.reshape([rows, cols, vocabSize])
+  }
+
+  /**
+   * Greedy decoding with a key/value cache.
+   * @param inputIds the prompt.
+   * @returns the new ids, the ending one included.
+   */
+  async generate(inputIds: readonly number[], { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal }: GenerateOptions = {}): Promise<number[]> {
+    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
+    const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
+    const { config, device } = this
+    const width = config.numKeyValueHeads * config.headDim
+    const cache = noGrad(() => new KvCache(device, this.dtype, config.numHiddenLayers, width, inputIds.length + maxNewTokens))
+    const generated: number[] = []
+    try {
+      let next = prepareBatch({ inputIds: [inputIds] }, config.vocabSize).inputIds
+      while (generated.length < maxNewTokens) {
+        signal?.throwIfAborted()
+        const best = noGrad(() => scope(() => this.#decode(next, cache)))
+        const [id] = (await best.readInt32()) as unknown as [number]
+        best.dispose()
+        generated.push(id)
+        if (eos.has(id)) break
+        next = Int32Array.of(id)
+      }
+    } finally {
+      cache.dispose()
+    }
+    return generated
+  }
+
+  /** Runs the new tokens of one sequence on top of the cache; the id that follows, int32 [1]. */
+  #decode(ids: Int32Array, cache: KvCache): Tensor {
+    const { device } = this
+    const end = cache.length + ids.length
+    const input: RaggedInput = {
+      inputIds: Tensor.from(device, ids, [ids.length]),
+      positions: Tensor.from(device, Int32Array.from(ids, (_, i) => cache.length + i), [ids.length]),
+      positionCount: end,
+      cuSeqlensQ: Tensor.from(device, Int32Array.of(0, ids.length), [2]),
+      cuSeqlensK: Tensor.from(device, Int32Array.of(0, end), [2]),
+    }
+    const hidden = this.#decoder.forward(input, { gradientCheckpointing: false, trainable: false, cache })
+    cache.length = end
+    const last = hidden.slice(ids.length - 1, ids.length)
+    return argmax(linear(last, [this.#decoder.head], { outputDType: 'float32' }))
+  }
+
+  /** Frees all weights. Adapters free theirs. */
+  dispose(): void {
+    for (const parameter of this.#parts.parameters.values()) parameter.dispose()
+  }
+
+  #isTrainable(): boolean {
+    const { parameters, linears } = this.#parts
+    for (const parameter of parameters.values()) if (parameter.requiresGrad) return true
+    for (const module of linears.values()) {
+      if (module.weight.requiresGrad || module.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)) return true
+    }
+    return [...this.#parts.embeddings.values()].some((module) => module.weight.requiresGrad)
+  }
+}

@@ -1,0 +1,16 @@
+/** @file The model types that lowrank knows. A new model is a file beside this one and a line here. */
+
+import type { Architecture } from './architecture.js'
+import type { RawConfig } from './config.js'
+import { gpt2 } from './gpt2.js'
+import { llama } from './llama.js'
+
+const ARCHITECTURES: readonly Architecture[] = [llama, gpt2]
+
+/** The architecture that `config.model_type` names. @throws on an unknown one, listing the known. */
+export function findArchitecture(config: RawConfig, where: string): Architecture {
+  const found = ARCHITECTURES.find(({ modelType }) => modelType === config.model_type)
+  if (found) return found
+  const known = ARCHITECTURES.map(({ modelType }) => `'${modelType}'`).join(', ')
+  throw new Error(`[config] ${where}: expected model_type to be one of ${known}, got ${JSON.stringify(config.model_type) ?? 'nothing'}`)
+}

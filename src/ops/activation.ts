@@ -1,0 +1,29 @@
+/** @file What swiglu and gelu share: an elementwise op whose cheap output is made again in backward, not kept. */
+
+import { recomputeFrom } from '../autograd/recompute.js'
+import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { Tensor } from '../tensor/tensor.js'
+import { expectCompute } from './check.js'
+
+/** The op `op` on x, whose result has `cols` columns; `${op}Backward` is its rule. */
+export function activation(op: 'swiglu' | 'gelu', x: Tensor, cols: number, options: { tanh?: boolean } = {}): Tensor {
+  const { device } = x
+  expectCompute(op, 'x', x)
+  const forward = (input: Tensor): Tensor => {
+    const y = Tensor.empty(device, [...input.shape.slice(0, -1), cols], input.dtype)
+    device.enqueue(op, { x: input, y, ...options })
+    return y
+  }
+  const y = forward(x)
+  if (needsRecording([x])) {
+    const saved = new Saved(x, op)
+    record(op, [x], [y], [saved], ([dy]) => {
+      if (!dy) return [undefined]
+      const dx = Tensor.empty(device, x.shape, x.dtype)
+      device.enqueue(`${op}Backward`, { dy, x: saved.get(), dx, ...options })
+      return [dx]
+    })
+    y.recompute = recomputeFrom([x], forward)
+  }
+  return y
+}

@@ -1,0 +1,73 @@
+/** @file attention: softmax attention within sequences (FlashAttention-2: Dao 2023, arXiv:2307.08691); no [N, N] matrix is stored. */
+
+import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { Tensor } from '../tensor/tensor.js'
+import { expectCompute, expectDType, expectSameDevice, expectShape } from './check.js'
+import { emptyLikeColumns } from './split-columns.js'
+
+export interface AttentionOptions {
+  headDim: number
+  /** int32 [S + 1]: sequence s owns the queries [cuSeqlensQ[s], cuSeqlensQ[s + 1]). */
+  cuSeqlensQ: Tensor
+  /** int32 [S + 1]: and these keys. */
+  cuSeqlensK: Tensor
+  /** Query i of a sequence sees the keys up to i + (keys - queries): aligned at the end, as a cache needs. Default true. */
+  causal?: boolean
+  /** Keys that a query sees, itself included; 0 (default): all. */
+  window?: number
+  /** Of q k^T; default 1 / sqrt(headDim). */
+  scale?: number
+  /** Scores become softcap * tanh(scores / softcap); 0 (default): not. */
+  softcap?: number
+}
+
+/**
+ * @param q [Nq, H * headDim].
+ * @param k [Nk, Hkv * headDim], H a multiple of Hkv: query head h reads key head h / (H / Hkv).
+ * @param v like k.
+ * @returns [Nq, H * headDim].
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  const { headDim, cuSeqlensQ, cuSeqlensK, causal = true, window = 0, scale = 1 / Math.sqrt(headDim), softcap = 0 } = options
+  const { device } = q
+  expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK })
+  expectCompute('attention', 'q', q)
+  for (const [name, tensor] of [['k', k], ['v', v]] as const) expectDType('attention', name, tensor, q.dtype)
+  expectShape('attention', 'v', v, k.shape, 'like k')
+  expectShape('attention', 'cuSeqlensK', cuSeqlensK, cuSeqlensQ.shape, 'S + 1')
+  const heads = q.cols / headDim
+  const keyHeads = k.cols / headDim
+  if (!Number.isInteger(heads) || !Number.isInteger(keyHeads) || heads % keyHeads !== 0) {
+    throw new Error(
+      `[attention] expected whole heads of headDim ${headDim}, the query heads a multiple of the key heads, got q [${q.shape}], k [${k.shape}]`,
+    )
+  }
+  const native = { headDim, causal, window, scale, softcap }
+  const y = Tensor.empty(device, q.shape, q.dtype)
+  const lse = Tensor.empty(device, [heads, q.rows], 'float32')
+  device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, y, lse, options: native })
+  if (needsRecording([q, k, v])) {
+    const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
+    record('attention', [q, k, v], [y], saved, ([dy]) => {
+      if (!dy) return []
+      const [sq, sk, sv, sy, sLse, sCuQ, sCuK] = saved.map((item) => item.get()) as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+      const [dq, dk, dv] = emptyLikeColumns([sq, sk, sv]) as [Tensor, Tensor, Tensor]
+      device.enqueue('attentionBackward', {
+        dy,
+        q: sq,
+        k: sk,
+        v: sv,
+        cuSeqlensQ: sCuQ,
+        cuSeqlensK: sCuK,
+        y: sy,
+        lse: sLse,
+        dq,
+        dk,
+        dv,
+        options: native,
+      })
+      return [dq, dk, dv]
+    })
+  }
+  return y
+}

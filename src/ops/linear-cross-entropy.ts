@@ -1,0 +1,72 @@
+/** @file linearCrossEntropy: output head and loss in one, a chunk of labelled rows at a time; logits are never kept. */
+
+import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { Tensor } from '../tensor/tensor.js'
+import { expectDType, expectShape } from './check.js'
+import { type DropoutState, factors, gradientOf, isTrainable, type LinearPart } from './linear.js'
+
+export interface LinearCrossEntropyOptions {
+  /** The sum of losses is divided by it; default: the number of labelled rows. */
+  numItems?: number
+  /** Logits become softcap * tanh(logits / softcap); 0 (default): not. */
+  softcap?: number
+  dropout?: DropoutState
+}
+
+/**
+ * `sum over labelled rows of -log softmax(h W^T)[label] / numItems`. The gradients of h and of the head's parameters are made in
+ * the forward pass, while each chunk's logits exist; backward hands them on.
+ * @param h [N, D].
+ * @param labels int32 [N], already shifted; -100 is ignored and costs nothing.
+ * @param head weight [V, D], no bias.
+ * @returns float32 [1].
+ */
+export function linearCrossEntropy(
+  h: Tensor,
+  labels: Tensor,
+  head: LinearPart,
+  { numItems = 0, softcap = 0, dropout }: LinearCrossEntropyOptions = {},
+): Tensor {
+  const { device } = h
+  expectShape('linearCrossEntropy', 'h', h, [undefined, head.weight.shape[1]], 'N, D')
+  expectShape('linearCrossEntropy', 'labels', labels, [h.rows], 'N')
+  expectDType('linearCrossEntropy', 'labels', labels, 'int32')
+  expectDType('linearCrossEntropy', 'h', h, head.weight.dtype)
+  if (head.bias || head.inOut) throw new Error('[linearCrossEntropy] expected a head of shape [V, D] without bias')
+  const loss = Tensor.empty(device, [1], 'float32')
+  const recording = needsRecording([h], isTrainable(head))
+  const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
+  // Gradients of parameters count only if backward() is called: they wait in buffers of their own until then.
+  const parameters = [head.weight, ...head.slabs.flatMap((slab) => [slab.a, slab.b])].filter((p) => p.requiresGrad)
+  const waiting = new Map(parameters.map((p) => [p, recording ? Tensor.full(device, p.shape, 'float32', 0) : undefined]))
+  device.enqueue('linearCrossEntropy', {
+    h,
+    labels,
+    loss,
+    dh,
+    head: [
+      {
+        weight: head.weight.value,
+        dWeight: waiting.get(head.weight),
+        slabs: head.slabs.map((slab) => ({ ...factors(slab, dropout), da: waiting.get(slab.a), db: waiting.get(slab.b) })),
+      },
+    ],
+    softcap,
+    divisor: numItems,
+  })
+  if (recording && dh) {
+    const savedDh = new Saved(dh, 'linearCrossEntropy')
+    const savedGrads = parameters.map((p) => new Saved(waiting.get(p) as Tensor, 'linearCrossEntropy'))
+    record('linearCrossEntropy', [h], [loss], [savedDh, ...savedGrads], ([dLoss]) => {
+      if (!dLoss) return []
+      parameters.forEach((parameter, i) => {
+        const total = gradientOf(parameter) as Tensor
+        device.enqueue('add', { a: total, b: (savedGrads[i] as Saved).get(), y: total })
+      })
+      return [savedDh.get().alias()]
+    })
+  }
+  dh?.dispose()
+  for (const tensor of waiting.values()) tensor?.dispose()
+  return loss
+}

@@ -1,0 +1,147 @@
+/** @file linear: x W^T + bias for a group of projections that share their input, LoRA included (Hu et al. 2021, arXiv:2106.09685). */
+
+import type { Parameter } from '../autograd/parameter.js'
+import { needsRecording, record, Saved } from '../autograd/tape.js'
+import type { OpArguments } from '../tensor/device.js'
+import type { DType } from '../tensor/dtype.js'
+import { Tensor } from '../tensor/tensor.js'
+import { expectDType, expectShape } from './check.js'
+
+/** Where a dropout mask comes from: a counter, so that the same numbers give the same mask. */
+export interface DropoutState {
+  seed: number
+  /** Counts forward passes. */
+  microStep: number
+}
+
+/** One LoRA adapter on one projection: y += scale * dropout(x) A^T B^T. */
+export interface LoraSlab {
+  /** [r, K]. */
+  readonly a: Parameter
+  /** [O, r]. */
+  readonly b: Parameter
+  readonly scale: number
+  /** Probability that an input element is dropped while training. */
+  readonly dropout: number
+  /** Number of the slab in its model: gives each its own mask. */
+  readonly site: number
+}
+
+/** One projection of a group. */
+export interface LinearPart {
+  /** [O, K]; [K, O] when `inOut` (GPT-2's Conv1D). */
+  readonly weight: Parameter
+  readonly inOut: boolean
+  /** [O]. */
+  readonly bias?: Parameter
+  readonly slabs: readonly LoraSlab[]
+}
+
+export interface LinearOptions {
+  /** While training: the state that masks are drawn from; without it dropout is off. */
+  dropout?: DropoutState
+  /** Of the result; default the dtype of x. */
+  outputDType?: DType
+}
+
+/** Output features of a part. */
+export function outFeatures(part: LinearPart): number {
+  return part.weight.shape[part.inOut ? 1 : 0] as number
+}
+
+/**
+ * The outputs of all parts side by side.
+ * @param x [N, K].
+ * @returns [N, sum of O]; see splitColumns.
+ */
+export function linear(x: Tensor, parts: readonly LinearPart[], { dropout, outputDType = x.dtype }: LinearOptions = {}): Tensor {
+  const { device } = x
+  for (const part of parts) {
+    expectShape('linear', 'x', x, [undefined, part.weight.shape[part.inOut ? 0 : 1]], 'N, K')
+    expectDType('linear', 'x', x, part.weight.dtype)
+  }
+  const total = parts.reduce((sum, part) => sum + outFeatures(part), 0)
+  const y = Tensor.empty(device, [x.rows, total], outputDType)
+  const s = parts.map((part) => part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)))
+  device.enqueue('linear', {
+    x,
+    y,
+    parts: parts.map((part, p) => ({
+      weight: part.weight.value,
+      bias: part.bias?.value,
+      inOut: part.inOut,
+      slabs: part.slabs.map((slab, i) => ({ ...factors(slab, dropout), s: s[p]?.[i] })),
+    })),
+  })
+  const trainable = parts.some(isTrainable)
+  if (needsRecording([x], trainable)) {
+    const savedS = s.map((slabs) => slabs.map((tensor) => new Saved(tensor, 'linear')))
+    const savedX = parts.some(needsInput) ? new Saved(x, 'linear') : undefined
+    const unchanged = guardWeights(parts)
+    const { requiresGrad, dtype, shape } = x
+    record('linear', [x], [y], [...savedS.flat(), ...(savedX ? [savedX] : [])], ([dy]) => {
+      if (!dy) return []
+      unchanged()
+      const gradOutput = dy.dtype === dtype ? dy : Tensor.empty(device, dy.shape, dtype)
+      if (gradOutput !== dy) device.enqueue('copy', { x: dy, y: gradOutput })
+      const dx = requiresGrad ? Tensor.empty(device, shape, dtype) : undefined
+      device.enqueue('linearBackward', {
+        dy: gradOutput,
+        x: savedX?.get(),
+        dx,
+        parts: parts.map((part, p) => ({
+          weight: part.weight.value,
+          dWeight: gradientOf(part.weight),
+          dBias: part.bias && gradientOf(part.bias),
+          inOut: part.inOut,
+          slabs: part.slabs.map((slab, i) => ({
+            ...factors(slab, dropout),
+            s: savedS[p]?.[i]?.get(),
+            da: gradientOf(slab.a),
+            db: gradientOf(slab.b),
+          })),
+        })),
+      })
+      return [dx]
+    })
+  }
+  for (const tensor of s.flat()) tensor.dispose()
+  return y
+}
+
+/** The numbers and factors of a slab, as the native ops take them. */
+export function factors(slab: LoraSlab, dropout: DropoutState | undefined): OpArguments {
+  const { seed, microStep } = dropout ?? { seed: 0, microStep: 0 }
+  return {
+    a: slab.a.value,
+    b: slab.b.value,
+    scale: slab.scale,
+    dropout: { p: dropout ? slab.dropout : 0, seed, microStep, site: slab.site },
+  }
+}
+
+/** The gradient buffer of a parameter, or nothing when it is frozen. */
+export function gradientOf(parameter: Parameter): Tensor | undefined {
+  return parameter.requiresGrad ? parameter.gradBuffer() : undefined
+}
+
+/** True when a parameter of the part needs a gradient. */
+export function isTrainable(part: LinearPart): boolean {
+  return part.weight.requiresGrad || part.bias?.requiresGrad || part.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)
+}
+
+function needsInput(part: LinearPart): boolean {
+  return part.weight.requiresGrad || part.slabs.some((slab) => slab.a.requiresGrad)
+}
+
+/** Remembers the versions of the weights; the returned function throws when one was changed since. */
+function guardWeights(parts: readonly LinearPart[]): () => void {
+  const weights = parts.flatMap((part) => [part.weight, ...part.slabs.flatMap((slab) => [slab.a, slab.b])])
+  const versions = weights.map((weight) => weight.value.version)
+  return () => {
+    weights.forEach((weight, i) => {
+      if (weight.value.version === versions[i]) return
+      throw new Error(`[linear] expected ${weight.name} unchanged until backward(), but it was changed in place; call backward() before step()`)
+    })
+  }
+}

@@ -1,0 +1,61 @@
+/** @file What rmsNorm and layerNorm share: the fused residual addition, the backward rule, and an output that is made again, not kept. */
+
+import type { Parameter } from '../autograd/parameter.js'
+import { recomputeFrom } from '../autograd/recompute.js'
+import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { Tensor } from '../tensor/tensor.js'
+import { expectCompute, expectDType, expectSameDevice, expectShape } from './check.js'
+
+export interface NormOptions {
+  /** Added to the mean square or variance. */
+  eps: number
+  /** [N, D]: added to x first. */
+  residual?: Tensor
+}
+
+/** The normalised values and what was normalised: x + residual, or x itself. */
+export interface NormResult {
+  y: Tensor
+  sum: Tensor
+}
+
+/** The op `rmsNorm` or `layerNorm`; `bias` belongs to the latter. */
+export function norm(
+  op: 'rmsNorm' | 'layerNorm',
+  x: Tensor,
+  weight: Parameter,
+  bias: Parameter | undefined,
+  { eps, residual }: NormOptions,
+): NormResult {
+  const { device } = x
+  expectCompute(op, 'x', x)
+  expectShape(op, 'x', x, [undefined, weight.shape[0]], 'N, D')
+  if (residual) {
+    expectSameDevice(op, { x, residual })
+    expectShape(op, 'residual', residual, x.shape, 'like x')
+    expectDType(op, 'residual', residual, x.dtype)
+  }
+  const weights = bias ? { weight: weight.value, bias: bias.value } : { weight: weight.value }
+  const forward = (input: Tensor, added?: Tensor, sum?: Tensor): Tensor => {
+    const y = Tensor.empty(device, input.shape, input.dtype)
+    device.enqueue(op, { x: input, residual: added, ...weights, sum, y, eps })
+    return y
+  }
+  const sum = residual ? Tensor.empty(device, x.shape, x.dtype) : x
+  const y = forward(x, residual, residual && sum)
+  const trainable = weight.requiresGrad || bias?.requiresGrad
+  if (!needsRecording([x, residual], trainable)) return { y, sum }
+
+  const saved = new Saved(sum, op)
+  // Without a residual the sum is the caller's own x, whose other uses send their gradients there themselves.
+  record(op, [x, residual], residual ? [y, sum] : [y], [saved], ([dy, dSum]) => {
+    if (!dy) return [dSum, dSum]
+    const dx = Tensor.empty(device, dy.shape, dy.dtype)
+    const dWeight = weight.requiresGrad ? weight.gradBuffer() : undefined
+    const gradients = bias ? { dWeight, dBias: bias.requiresGrad ? bias.gradBuffer() : undefined } : { dWeight }
+    device.enqueue(`${op}Backward`, { dy, dSum, x: saved.get(), weight: weight.value, dx, ...gradients, eps })
+    return [dx, dx]
+  })
+  y.recompute = recomputeFrom([sum], forward)
+  return { y, sum }
+}

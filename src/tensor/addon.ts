@@ -1,0 +1,113 @@
+/** @file Finds and loads the native addon, and types what it exports. Nothing here runs before a device is opened. */
+
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** One argument of an op, in wire order. */
+export interface Field {
+  name: string
+  kind: 'in' | 'out' | 'inout' | 'optionalIn' | 'optionalOut' | 'optionalInout' | 'number' | 'group' | 'list'
+  fields?: Field[]
+}
+
+/** Bytes of device memory. */
+export interface MemoryInfo {
+  /** In use by tensors now. */
+  live: number
+  /** The most that was in use since the last `resetPeak()`. */
+  peak: number
+  /** Taken from the operating system. */
+  reserved: number
+  /** The most that `reserved` may become. */
+  budget: number
+}
+
+/** A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row stride. */
+export interface NativeStream {
+  allocate(bytes: number): number
+  retain(slot: number): void
+  release(slot: number): void
+  enqueue(op: number, args: Float64Array, length: number): void
+  upload(target: Float64Array, source: ArrayBufferView, sourceDType: number): void
+  loadFile(target: Float64Array, path: string, fileOffset: number, sourceDType: number): void
+  read(source: Float64Array, raw: boolean): Promise<Float32Array | Int32Array | Uint8Array>
+  sync(): Promise<void>
+  memory(): MemoryInfo
+  resetPeak(): void
+  close(): void
+}
+
+/** What the engine says about itself and the machine. */
+export interface EngineInfo {
+  version: string
+  isa: string
+  detectedIsa: string
+  threads: number
+  totalMemory: number
+  availableMemory: number
+  compiler: string
+  devices: string[]
+}
+
+export interface StreamOptions {
+  device: 'cpu'
+  threads?: number
+  memoryBudget?: number
+  isa?: string
+}
+
+export interface Addon {
+  Stream: new (options: StreamOptions) => NativeStream
+  ops: Record<string, { id: number; fields: Field[] }>
+  info(): EngineInfo
+}
+
+/** The addon, or why it is not there. */
+export type AddonResult = { addon: Addon; path: string } | { error: Error; triedPaths: string[] }
+
+const FILE_NAME = 'lowrank.node'
+
+/** `linux-x64-gnu` and the like: the suffix of the platform package. */
+export function platformName(): string {
+  if (process.platform !== 'linux') return `${process.platform}-${process.arch}`
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined
+  return `linux-${process.arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
+}
+
+/** Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform. */
+export function tryLoadAddon(): AddonResult {
+  const require = createRequire(import.meta.url)
+  const override = process.env.LOWRANK_ADDON
+  const candidates = override
+    ? [override]
+    : [
+        fileURLToPath(new URL(`../../build/Release/${FILE_NAME}`, import.meta.url)),
+        `@lowrank/${platformName()}/${FILE_NAME}`,
+      ]
+  const triedPaths: string[] = []
+  for (const candidate of candidates) {
+    try {
+      return { addon: require(candidate) as Addon, path: require.resolve(candidate) }
+    } catch (cause) {
+      triedPaths.push(`${candidate}: ${(cause as Error).message.split('\n')[0]}`)
+    }
+  }
+  const error = new Error(
+    `[addon] expected the native engine for ${platformName()} (Node ${process.versions.node}), found none that loads. Tried:\n` +
+      triedPaths.map((line) => `  - ${line}`).join('\n') +
+      `\nIn a checkout run \`npm run build\`; in a project run \`npm install lowrank\` without \`--omit=optional\` or --no-optional, ` +
+      `so that @lowrank/${platformName()} is installed. \`lowrank doctor\` says more.`,
+  )
+  return { error, triedPaths }
+}
+
+let loaded: Addon | undefined
+
+/** The addon, loaded at most once per environment. @throws when it does not load, listing the paths tried and the remedy. */
+export function loadAddon(): Addon {
+  if (loaded) return loaded
+  const result = tryLoadAddon()
+  if ('error' in result) throw result.error
+  loaded = result.addon
+  return loaded
+}

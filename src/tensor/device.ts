@@ -1,0 +1,182 @@
+/** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
+
+import { type Field, loadAddon, type MemoryInfo, type NativeStream } from './addon.js'
+import { type DType, dtypeCode } from './dtype.js'
+
+/** What a command needs to know of a tensor: a matrix view whose leading dimensions are folded into rows. */
+export interface View {
+  readonly slot: number
+  readonly byteOffset: number
+  readonly dtype: DType
+  readonly rows: number
+  readonly cols: number
+  /** Elements from one row to the next. */
+  readonly rowStride: number
+}
+
+/** The value of one op argument: a tensor, a number, a group of arguments or a list of groups, as the op list says. */
+export type OpArgument = View | number | boolean | OpArguments | readonly OpArguments[] | undefined
+export interface OpArguments {
+  readonly [name: string]: OpArgument
+}
+
+/** Options of {@link Device.open}. */
+export interface DeviceOptions {
+  /** Threads that compute; default: the physical cores that the process may use. */
+  threads?: number
+  /** Bytes that tensors may take, shared by all devices of the process; default: 90 % of the memory available. */
+  memoryBudget?: number
+  /** CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'; default: the best the machine has. */
+  isa?: string
+}
+
+interface Schema {
+  id: number
+  fields: Field[]
+}
+
+const VIEW_NUMBERS = 6
+
+/**
+ * One stream of commands on the CPU (the only kind of device so far). Commands run in order on a native thread; every call returns at once.
+ * Faults in a command reject the next `read()` or `sync()`.
+ */
+export class Device {
+  readonly type = 'cpu'
+  readonly stream: NativeStream
+  readonly #ops: Record<string, Schema>
+  #args = new Float64Array(1024)
+  #used = 0
+
+  private constructor(stream: NativeStream, ops: Record<string, Schema>) {
+    this.stream = stream
+    this.#ops = ops
+  }
+
+  /**
+   * Opens a stream of its own, so that what runs on it (faults included) does not disturb others.
+   * @param type 'cpu'.
+   * @throws when the type is unknown or the addon does not load.
+   */
+  static open(type = 'cpu', options: DeviceOptions = {}): Device {
+    if (type !== 'cpu') throw new Error(`[device] expected 'cpu' for device, got '${type}'; other devices are not built yet`)
+    const addon = loadAddon()
+    return new Device(new addon.Stream({ device: type, ...options }), addon.ops)
+  }
+
+  /** Queues one op. @throws on an unknown op or argument name, and when native validation refuses the shapes. */
+  enqueue(op: string, args: OpArguments): void {
+    const schema = this.#ops[op]
+    if (!schema) throw new Error(`[device] expected an op of the engine, got '${op}'`)
+    this.#used = 0
+    this.#encode(op, schema.fields, args)
+    this.stream.enqueue(schema.id, this.#args, this.#used)
+  }
+
+  /** Fills `target` from host memory; `sourceDType` says what `source` holds. The bytes are copied before the call returns. */
+  upload(target: View, source: ArrayBufferView, sourceDType: DType): void {
+    this.stream.upload(this.#view(target), source, dtypeCode(sourceDType))
+  }
+
+  /** Fills `target` from a file, converting, when the command's turn comes; nothing of the file's size is held in memory. */
+  loadFile(target: View, path: string, fileOffset: number, sourceDType: DType): void {
+    this.stream.loadFile(this.#view(target), path, fileOffset, dtypeCode(sourceDType))
+  }
+
+  /** Values of a view once everything queued before has run: floats as Float32Array, int32 as Int32Array. */
+  read(source: View): Promise<Float32Array | Int32Array | Uint8Array> {
+    return this.stream.read(this.#view(source), false)
+  }
+
+  /** The bytes of a view in its own dtype, rows packed. */
+  async readBytes(source: View): Promise<Uint8Array> {
+    const bytes = await this.stream.read(this.#view(source), true)
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  /** Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`. */
+  sync(): Promise<void> {
+    return this.stream.sync()
+  }
+
+  /** Bytes of tensor memory: live, peak, reserved and the budget. Exact once the queue is drained. */
+  memory(): MemoryInfo {
+    return this.stream.memory()
+  }
+
+  /** Makes the present use the new peak. */
+  resetPeak(): void {
+    this.stream.resetPeak()
+  }
+
+  /** Drains the queue and frees everything. Tensors of the device are useless afterwards. */
+  close(): void {
+    this.stream.close()
+  }
+
+  #view(view: View): Float64Array {
+    this.#used = 0
+    this.#push(view)
+    return this.#args.slice(0, VIEW_NUMBERS)
+  }
+
+  #encode(op: string, fields: readonly Field[], args: OpArguments): void {
+    let known = 0
+    for (const field of fields) {
+      const value = args[field.name]
+      if (field.name in args) known++
+      switch (field.kind) {
+        case 'number':
+          if (typeof value !== 'number' && typeof value !== 'boolean') throw missing(op, field, value)
+          this.#number(Number(value))
+          break
+        case 'group':
+          if (value === undefined) throw missing(op, field, value)
+          this.#encode(op, field.fields ?? [], value as OpArguments)
+          break
+        case 'list': {
+          if (!Array.isArray(value)) throw missing(op, field, value)
+          this.#number(value.length)
+          for (const item of value as readonly OpArguments[]) this.#encode(op, field.fields ?? [], item)
+          break
+        }
+        default:
+          if (value === undefined && !field.kind.startsWith('optional')) throw missing(op, field, value)
+          this.#push(value as View | undefined)
+      }
+    }
+    if (known !== Object.keys(args).length) {
+      const names = fields.map((field) => field.name)
+      const extra = Object.keys(args).filter((name) => !names.includes(name))
+      throw new Error(`[${op}] expected the arguments ${names.join(', ')}, got also ${extra.join(', ')}`)
+    }
+  }
+
+  #push(view: View | undefined): void {
+    if (this.#used + VIEW_NUMBERS > this.#args.length) this.#grow()
+    const args = this.#args
+    const at = this.#used
+    args[at] = view ? view.slot : -1
+    args[at + 1] = view ? view.byteOffset : 0
+    args[at + 2] = view ? dtypeCode(view.dtype) : 0
+    args[at + 3] = view ? view.rows : 0
+    args[at + 4] = view ? view.cols : 0
+    args[at + 5] = view ? view.rowStride : 0
+    this.#used = at + VIEW_NUMBERS
+  }
+
+  #number(value: number): void {
+    if (this.#used === this.#args.length) this.#grow()
+    this.#args[this.#used++] = value
+  }
+
+  #grow(): void {
+    const larger = new Float64Array(this.#args.length * 2)
+    larger.set(this.#args)
+    this.#args = larger
+  }
+}
+
+function missing(op: string, field: Field, value: unknown): Error {
+  return new Error(`[${op}] expected ${field.kind === 'number' ? 'a number' : `a ${field.kind} argument`} for ${field.name}, got ${value}`)
+}

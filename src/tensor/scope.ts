@@ -1,0 +1,49 @@
+/** @file Scopes: what is made inside and does not leave is freed at the end, without waiting for the garbage collector. */
+
+/** Something that a scope may free. */
+export interface Disposable {
+  dispose(): void
+}
+
+const stack: Set<Disposable>[] = []
+
+/** Called by every new tensor. */
+export function registerInScope(item: Disposable): void {
+  stack[stack.length - 1]?.add(item)
+}
+
+/** Takes an item out of the current scope's care. */
+export function unregisterFromScope(item: Disposable): void {
+  for (let i = stack.length - 1; i >= 0; i--) if (stack[i]?.delete(item)) return
+}
+
+/**
+ * Runs `fn` and disposes every tensor made inside except those it returns: a tensor, or an array or plain object of tensors
+ * (other values pass). Returned tensors move to the enclosing scope. Synchronous only: `fn` must not return a promise.
+ */
+export function scope<T>(fn: () => T): T {
+  const items = new Set<Disposable>()
+  stack.push(items)
+  let result: T
+  try {
+    result = fn()
+  } catch (error) {
+    stack.pop()
+    for (const item of items) item.dispose()
+    throw error
+  }
+  stack.pop()
+  keep(result, items)
+  for (const item of items) item.dispose()
+  return result
+}
+
+function keep(value: unknown, items: Set<Disposable>): void {
+  if (typeof value !== 'object' || value === null) return
+  if (items.delete(value as Disposable)) {
+    registerInScope(value as Disposable)
+    return
+  }
+  if (Array.isArray(value)) for (const item of value) keep(item, items)
+  else if (Object.getPrototypeOf(value) === Object.prototype) for (const item of Object.values(value)) keep(item, items)
+}
