@@ -1,0 +1,233 @@
+"""The table of golden cases: what each model looks like, what is trained and on which batch. generate.py makes the files.
+
+Sizes are odd on purpose (widths that no vector length divides), and every case keeps one thing in focus.
+"""
+
+from dataclasses import dataclass, field
+
+
+
+def adamw(eps: float) -> dict:
+    """Among thousands of trained values some gradient is always next to zero, where AdamW turns its rounding error into a visible
+    step. Cases that train whole matrices therefore take a larger eps than 1e-8."""
+    return {"lr": 1e-3, "betas": [0.9, 0.999], "eps": eps, "weight_decay": 0.01}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Random token rows. `prompts` counts the leading tokens of each row that carry no label."""
+
+    lengths: tuple[int, ...]
+    padding: str = "right"
+    prompts: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    focus: str
+    config: dict  # arguments of LlamaConfig or GPT2Config, by model_type
+    lora: dict | None = None  # arguments of LoraConfig; None: every parameter is trained
+    batches: tuple[Batch, ...] = (Batch((13, 13)),)  # more than one: micro batches of one accumulation window
+    legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
+    legacy_rope_key: str = "rope_type"  # "type" before transformers 4.43
+    file_dtype: str = "float32"
+    shards: int = 1
+    published_names: bool = False  # tensors named and repeated as in well-known checkpoints, see published_tensors()
+    optimizer: dict = field(default_factory=lambda: adamw(eps=1e-8))
+
+
+LLAMA_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def llama(**changes) -> dict:
+    base = {
+        "model_type": "llama",
+        "vocab_size": 131,
+        "hidden_size": 48,
+        "intermediate_size": 100,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 128,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "tie_word_embeddings": True,
+    }
+    return base | changes
+
+
+def small_llama(**changes) -> dict:
+    """Three query heads over one key/value head and an odd feed-forward width; for cases whose focus is not the model."""
+    small = {
+        "vocab_size": 97,
+        "hidden_size": 30,
+        "intermediate_size": 57,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "tie_word_embeddings": False,
+    }
+    return llama(**(small | changes))
+
+
+def gpt2(**changes) -> dict:
+    base = {
+        "model_type": "gpt2",
+        "vocab_size": 101,
+        "n_positions": 40,
+        "n_embd": 36,
+        "n_inner": None,
+        "n_layer": 2,
+        "n_head": 3,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    return base | changes
+
+
+def lora(**changes) -> dict:
+    return {"r": 4, "lora_alpha": 8, "target_modules": LLAMA_LINEAR} | changes
+
+
+CASES = [
+    Case("llama-plain", "multi-head attention, tied head, adapters on all linear layers", llama(), lora(r=5, lora_alpha=10), legacy=True),
+    Case(
+        "llama-gqa-untied",
+        "grouped-query attention, three query heads per key/value head, untied head, another rope_theta",
+        llama(
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            tie_word_embeddings=False,
+            rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+        ),
+        lora(),
+        legacy=True,
+    ),
+    Case("llama-biases", "attention_bias and mlp_bias", llama(attention_bias=True, mlp_bias=True, num_key_value_heads=2), lora()),
+    Case(
+        "llama-head-dim",
+        "head_dim given, so that heads * head_dim is not hidden_size",
+        llama(hidden_size=36, intermediate_size=75, head_dim=20, num_attention_heads=3, num_key_value_heads=1),
+        lora(r=3, lora_alpha=7),
+        legacy=True,
+    ),
+    Case(
+        "llama-rope-llama3",
+        "rope scaling llama3 with frequencies in all three bands and rows longer than the original context",
+        llama(
+            hidden_size=32,
+            intermediate_size=75,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=256,
+            rope_parameters={
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 32,
+            },
+        ),
+        lora(),
+        batches=(Batch((71, 60)),),
+        legacy=True,
+    ),
+    Case(
+        "llama-rope-linear",
+        "rope scaling linear; the old config spells the kind `type`",
+        llama(
+            hidden_size=36,
+            intermediate_size=75,
+            num_attention_heads=3,
+            num_key_value_heads=3,
+            rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.5},
+        ),
+        lora(),
+        batches=(Batch((37, 29)),),
+        legacy=True,
+        legacy_rope_key="type",
+    ),
+    Case("llama-right-padding", "rows of different lengths, padded on the right", small_llama(), lora(), batches=(Batch((17, 5, 11)),)),
+    Case("llama-left-padding", "the same, padded on the left", small_llama(), lora(), batches=(Batch((17, 5, 11), padding="left"),)),
+    Case(
+        "llama-masked-prompts",
+        "prompts without labels, one row without any label",
+        small_llama(),
+        lora(),
+        batches=(Batch((19, 12, 15), prompts=(7, 12, 3)),),
+    ),
+    Case("llama-rslora", "scale alpha / sqrt(r)", small_llama(), lora(r=7, lora_alpha=9, use_rslora=True)),
+    Case(
+        "llama-save-head",
+        "modules_to_save: an untied lm_head is trained whole beside the adapters",
+        small_llama(),
+        lora(target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"]),
+        optimizer=adamw(eps=1e-6),
+    ),
+    Case(
+        "llama-save-embeddings",
+        "modules_to_save: the embedding and the untied head",
+        small_llama(),
+        lora(target_modules=["down_proj"], modules_to_save=["embed_tokens", "lm_head"]),
+        optimizer=adamw(eps=1e-6),
+    ),
+    Case(
+        "llama-regex",
+        "target_modules as a regular expression that must match the whole module path",
+        small_llama(),
+        lora(target_modules=r".*\.layers\.1\.(self_attn\.[qv]_proj|mlp\.down_proj)"),
+    ),
+    Case("llama-all-linear", "target_modules all-linear leaves out the head", small_llama(), lora(target_modules="all-linear")),
+    Case("llama-sharded", "three weight files and model.safetensors.index.json", small_llama(), lora(), shards=3),
+    Case("llama-bf16-file", "weights stored as bfloat16", small_llama(), lora(), file_dtype="bfloat16", legacy=True),
+    Case("llama-f16-file", "weights stored as float16", small_llama(), lora(), file_dtype="float16", legacy=True),
+    Case(
+        "llama-published-names",
+        "a file that also holds rotary frequencies per layer and the tied head, as older checkpoints do",
+        small_llama(tie_word_embeddings=True),
+        lora(target_modules=["q_proj", "k_proj"]),
+        published_names=True,
+    ),
+    Case(
+        "llama-accumulation",
+        "four micro batches with different numbers of supervised tokens; the gradient divides by the sum over the window",
+        small_llama(),
+        lora(),
+        batches=(Batch((9, 6)), Batch((17,), prompts=(14,)), Batch((4, 11, 8), prompts=(1, 5, 0)), Batch((12, 12))),
+    ),
+    Case(
+        "llama-full",
+        "method full: every parameter, tied head, biases",
+        small_llama(num_key_value_heads=3, attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
+        batches=(Batch((13, 8)),),
+        optimizer=adamw(eps=1e-5),
+    ),
+    Case(
+        "gpt2-plain",
+        "Conv1D weights stored [in, out], learned positions, tied head",
+        gpt2(),
+        lora(target_modules=["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True),
+    ),
+    Case(
+        "gpt2-padding",
+        "right padding, masked prompts and a given n_inner",
+        gpt2(n_embd=30, n_inner=77),
+        lora(r=3, lora_alpha=5, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True),
+        batches=(Batch((23, 6, 14), prompts=(4, 0, 9)),),
+    ),
+    Case(
+        "gpt2-published-names",
+        "tensor names without the `transformer.` prefix, and causal masks stored as weights, as in the published GPT-2",
+        gpt2(n_embd=30),
+        lora(target_modules=["c_attn"], fan_in_fan_out=True),
+        published_names=True,
+    ),
+    Case(
+        "gpt2-full",
+        "method full: every parameter, the key biases among them, whose true gradient is zero",
+        gpt2(n_embd=30),
+        batches=(Batch((13, 8)),),
+        optimizer=adamw(eps=1e-5),
+    ),
+]
