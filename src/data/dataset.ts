@@ -1,0 +1,127 @@
+/** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
+
+import { createHash } from 'node:crypto'
+import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { type Example, encodeRow } from './examples.js'
+import { type DataOptions, resolveDataOptions } from './options.js'
+import { type DataSource, readRows } from './rows.js'
+import { splitExamples } from './split.js'
+
+/** What became of the rows. */
+export interface DataStatistics {
+  /** Rows read. */
+  rows: number
+  /** Rows that lost their end to `maxLength`. */
+  truncatedRows: number
+  /** Rows left out because `maxLength` cut away all that was to be learnt. */
+  rowsCutToNothing: number
+  /** Rows left out because there was nothing to learn: no assistant turn, or an empty text. */
+  rowsWithoutTarget: number
+  /** Tokens and learnt tokens in the examples that remain, and the longest of these. */
+  tokens: number
+  supervisedTokens: number
+  longest: number
+}
+
+export interface Dataset {
+  train: Example[]
+  evaluation: Example[]
+  statistics: DataStatistics
+}
+
+export interface PrepareOptions extends DataOptions {
+  /** Rows of the model's embedding; a larger token id is an error naming token and row. */
+  vocabSize?: number
+  signal?: AbortSignal
+  /** Called now and then with the number of rows encoded so far. */
+  onProgress?: (rows: number) => void
+}
+
+// Long enough to cost nothing, short enough that timers and requests of the program do not notice.
+const LONGEST_TURN_MS = 8
+
+/**
+ * Reads, encodes and splits a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
+ *
+ * @throws Error for every defect of a row (naming it), for a data set without rows, and for one where nothing is left to
+ * learn (saying why).
+ */
+export async function prepareDataset(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  options: PrepareOptions = {},
+): Promise<Dataset> {
+  const { vocabSize, signal, onProgress, ...dataOptions } = options
+  const resolved = resolveDataOptions(dataOptions)
+  const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
+  const encodeOptions = { ...resolved, vocabSize }
+  const statistics: DataStatistics = {
+    rows: 0,
+    truncatedRows: 0,
+    rowsCutToNothing: 0,
+    rowsWithoutTarget: 0,
+    tokens: 0,
+    supervisedTokens: 0,
+    longest: 0,
+  }
+  const examples: Example[] = []
+  let turnBegan = performance.now()
+  for await (const row of readRows(source, signal)) {
+    signal?.throwIfAborted()
+    statistics.rows++
+    const { example, truncated } = encodeRow(row, tokenizer, renderer, encodeOptions)
+    if (truncated) statistics.truncatedRows++
+    if (example.numSupervised > 0) {
+      examples.push(example)
+      statistics.tokens += example.inputIds.length
+      statistics.supervisedTokens += example.numSupervised
+      statistics.longest = Math.max(statistics.longest, example.inputIds.length)
+    } else if (truncated) statistics.rowsCutToNothing++
+    else statistics.rowsWithoutTarget++
+    if (performance.now() - turnBegan > LONGEST_TURN_MS) {
+      onProgress?.(statistics.rows)
+      await new Promise((resolve) => setImmediate(resolve))
+      turnBegan = performance.now()
+    }
+  }
+  onProgress?.(statistics.rows)
+  if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
+  return { ...splitExamples(examples, resolved.evalSplit, resolved.seed), statistics }
+}
+
+/** The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does. */
+export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatRenderer {
+  const source = chatTemplate ?? tokenizer.chatTemplate
+  if (source !== undefined) return new ChatTemplate(source, tokenizer.templateVariables)
+  return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
+}
+
+/** Identifies encoded examples, so that a resumed run can tell whether its data changed. */
+export function datasetFingerprint(examples: readonly Example[]): string {
+  const hash = createHash('sha256')
+  for (const { inputIds, labels } of examples) {
+    hash.update(`${inputIds.length},`)
+    hash.update(new Uint8Array(inputIds.buffer, inputIds.byteOffset, inputIds.byteLength))
+    hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength))
+  }
+  return hash.digest('hex')
+}
+
+function nothingToLearn(statistics: DataStatistics, maxLength: number): Error {
+  const { rows, rowsCutToNothing, rowsWithoutTarget } = statistics
+  if (rows === 0) return new Error('[data] expected at least one row, got an empty data set; check the file')
+  const reasons: string[] = []
+  if (rowsCutToNothing > 0) {
+    reasons.push(
+      `in ${rowsCutToNothing} the answer begins beyond maxLength ${maxLength}: raise maxLength or shorten the prompts`,
+    )
+  }
+  if (rowsWithoutTarget > 0) {
+    reasons.push(
+      `${rowsWithoutTarget} have no assistant turn, no {% generation %} span or an empty text: check the roles, or set ` +
+        'assistantOnlyLoss: false',
+    )
+  }
+  return new Error(`[data] expected tokens to learn from, got none in ${rows} rows; ${reasons.join('; ')}`)
+}

@@ -1,0 +1,187 @@
+/**
+ * @file A row becomes an example: token ids and, beside each, the label the loss compares with. The mask is made here, once;
+ * nothing later decides by token id what is learnt.
+ */
+
+import { renderAssistantSpans } from '../tokenizer/assistant-spans.js'
+import type { ChatRenderer, RenderOptions, TextSpan } from '../tokenizer/chat-template.js'
+import { encodeWithSpans, type TokenRange } from '../tokenizer/token-spans.js'
+import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
+import { alpacaPrompt } from './alpaca.js'
+import type { DataRow } from './rows.js'
+
+/** The label of tokens that are not learnt. */
+export const IGNORED = -100
+
+/** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
+export interface Example {
+  inputIds: Int32Array
+  labels: Int32Array
+  /** Tokens that the loss counts: labelled ones except the first token, which nothing predicts. */
+  numSupervised: number
+  /** Tokens before the first answer, whatever is learnt; 0 for plain text. */
+  promptLength: number
+}
+
+/** What turning a row into tokens needs to know. */
+export interface EncodeRowOptions {
+  maxLength: number
+  completionOnlyLoss: boolean
+  assistantOnlyLoss: boolean
+  /** Rows of the model's embedding; a larger token id is an error. Default: no limit. */
+  vocabSize?: number
+  /** Further variables for the chat template; a row's own chat_template_kwargs win. */
+  chatTemplateKwargs?: Readonly<Record<string, unknown>>
+}
+
+/** An example and what became of its row. */
+export interface EncodedRow {
+  example: Example
+  /** Tokens before truncation. */
+  fullLength: number
+  truncated: boolean
+}
+
+/**
+ * Encodes a row and masks what is not learnt. Plain text, completions and Alpaca rows get the tokenizer's own special tokens
+ * and end with EOS where the tokenizer has one; conversations get exactly what the chat template writes. Rows longer than
+ * `maxLength` keep their beginning.
+ *
+ * @param renderer The chat template; only needed for conversations.
+ * @throws Error naming the row, for a missing or refusing template, a mask that cannot be built, or a token outside the
+ * model's vocabulary.
+ */
+export function encodeRow(
+  row: DataRow,
+  tokenizer: Tokenizer,
+  renderer: ChatRenderer | undefined,
+  options: EncodeRowOptions,
+): EncodedRow {
+  try {
+    const { ids, ranges, learnAll } = encodeContent(row, tokenizer, renderer, options)
+    checkVocabulary(ids, tokenizer, options.vocabSize)
+    return finish(ids, learnAll ? [{ start: 0, end: ids.length }] : ranges, ranges[0]?.start ?? ids.length, options)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new Error(`${message} (in ${row.origin})`, { cause: error })
+  }
+}
+
+interface EncodedContent {
+  ids: number[]
+  /** The answers. */
+  ranges: TokenRange[]
+  learnAll: boolean
+}
+
+function encodeContent(
+  row: DataRow,
+  tokenizer: Tokenizer,
+  renderer: ChatRenderer | undefined,
+  options: EncodeRowOptions,
+): EncodedContent {
+  switch (row.form) {
+    case 'text':
+      if (row.text === '') return { ids: [], ranges: [], learnAll: true }
+      return { ...encodePlain(tokenizer, '', row.text), learnAll: true }
+    case 'completion':
+      return { ...encodePlain(tokenizer, row.prompt, row.completion), learnAll: !options.completionOnlyLoss }
+    case 'alpaca': {
+      const prompt = alpacaPrompt(row.instruction, row.input)
+      return { ...encodePlain(tokenizer, prompt, row.output), learnAll: !options.completionOnlyLoss }
+    }
+    case 'messages':
+    case 'conversation': {
+      if (renderer === undefined) throw noChatTemplate()
+      const isMessages = row.form === 'messages'
+      const messages = isMessages ? row.messages : [...row.prompt, ...row.completion]
+      const render: RenderOptions = { tools: row.tools, variables: { ...options.chatTemplateKwargs, ...row.variables } }
+      const learnAll = !(isMessages ? options.assistantOnlyLoss : options.completionOnlyLoss)
+      const first = isMessages ? 0 : row.prompt.length
+      const { text, spans } = learnAll
+        ? renderAllLearnt(renderer, messages, render, tokenizer, first)
+        : renderAssistantSpans(renderer, messages, render, tokenizer.specialTokens.keys(), first)
+      return { ...encodeWithSpans(tokenizer, text, spans), learnAll }
+    }
+    default:
+      return row satisfies never
+  }
+}
+
+/** With every token learnt, a template whose turns cannot be located still serves; only where the prompt ends stays open. */
+function renderAllLearnt(
+  renderer: ChatRenderer,
+  messages: Parameters<ChatRenderer['render']>[0],
+  options: RenderOptions,
+  tokenizer: Tokenizer,
+  first: number,
+): { text: string; spans: TextSpan[] } {
+  try {
+    return renderAssistantSpans(renderer, messages, options, tokenizer.specialTokens.keys(), first)
+  } catch {
+    return { text: renderer.render(messages, options), spans: [] }
+  }
+}
+
+/** Plain text with the tokenizer's special tokens round it, EOS last. The answer reaches to the end. */
+function encodePlain(tokenizer: Tokenizer, prompt: string, answer: string): { ids: number[]; ranges: TokenRange[] } {
+  const text = prompt + answer
+  const { ids: body, ranges } = encodeWithSpans(tokenizer, text, [{ start: prompt.length, end: text.length }])
+  const { before, after } = affixes(tokenizer)
+  // A text that spells out its BOS or EOS does not get a second one.
+  const lead = before.length > 0 && startsWith(body, before) ? [] : before
+  const ids = [...lead, ...body]
+  if (after.length === 0 || !startsWith(body.slice(-after.length), after)) ids.push(...after)
+  const { eosTokenId, eosTokenIds } = tokenizer
+  if (eosTokenId !== undefined && !eosTokenIds.includes(ids.at(-1) ?? -1)) ids.push(eosTokenId)
+  const start = (ranges[0]?.start ?? 0) + (prompt === '' ? 0 : lead.length)
+  return { ids, ranges: [{ start, end: ids.length }] }
+}
+
+const affixesOf = new WeakMap<Tokenizer, { before: readonly number[]; after: readonly number[] }>()
+
+/** What the tokenizer itself puts round any text, usually BOS alone. */
+function affixes(tokenizer: Tokenizer): { before: readonly number[]; after: readonly number[] } {
+  const known = affixesOf.get(tokenizer)
+  if (known !== undefined) return known
+  const bare = tokenizer.encode('a', { addSpecialTokens: false })
+  const dressed = tokenizer.encode('a', { addSpecialTokens: true })
+  const at = dressed.findIndex((_, index) => startsWith(dressed.slice(index), bare))
+  const found =
+    at < 0 ? { before: [], after: [] } : { before: dressed.slice(0, at), after: dressed.slice(at + bare.length) }
+  affixesOf.set(tokenizer, found)
+  return found
+}
+
+function startsWith(ids: readonly number[], beginning: readonly number[]): boolean {
+  return ids.length >= beginning.length && beginning.every((id, index) => ids[index] === id)
+}
+
+function checkVocabulary(ids: readonly number[], tokenizer: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): void {
+  const outside = ids.find((id) => id >= vocabSize || id < 0)
+  if (outside === undefined) return
+  throw new Error(
+    `[data] expected token ids below the model's vocabulary of ${vocabSize}, got ${outside} ` +
+      `(${JSON.stringify(tokenizer.idToToken(outside) ?? '?')}); use the tokenizer that belongs to the model`,
+  )
+}
+
+function finish(
+  ids: readonly number[],
+  learnt: readonly TokenRange[],
+  promptEnd: number,
+  options: EncodeRowOptions,
+): EncodedRow {
+  const length = Math.min(ids.length, options.maxLength)
+  const inputIds = Int32Array.from(ids.slice(0, length))
+  const labels = new Int32Array(length).fill(IGNORED)
+  let numSupervised = 0
+  for (const { start, end } of learnt) {
+    const stop = Math.min(end, length)
+    if (start >= stop) continue
+    labels.set(inputIds.subarray(start, stop), start)
+    numSupervised += stop - Math.max(start, 1)
+  }
+  const example = { inputIds, labels, numSupervised, promptLength: Math.min(promptEnd, length) }
+  return { example, fullLength: ids.length, truncated: ids.length > length }
+}

@@ -1,0 +1,85 @@
+/** @file The options of data preparation, their defaults and their checks. */
+
+import { describeValue, unknownOption } from '../errors.js'
+
+/** How rows become batches. Names are those of TRL and transformers where these have the option. */
+export interface DataOptions {
+  /** Longest row in tokens; longer rows lose their end. With packing also the capacity of a pack. Default 2048. */
+  maxLength?: number
+  /** Put several whole rows into one sequence slot of `maxLength` tokens; attention never crosses rows. Default false. */
+  packing?: boolean
+  /**
+   * 'bfd' (best fit decreasing) leaves the fewest gaps; 'sequential' keeps the shuffled order and starts a new pack
+   * whenever a row does not fit. Default 'bfd'.
+   */
+  packingStrategy?: PackingStrategy
+  /** prompt/completion and Alpaca rows: learn the completion only. Default true. */
+  completionOnlyLoss?: boolean
+  /** messages rows: learn the assistant's turns only. Default true. */
+  assistantOnlyLoss?: boolean
+  /** A new order in each epoch, from seed and epoch. Default true. */
+  shuffle?: boolean
+  /** Seed of shuffling and of the split. Default 42. */
+  seed?: number
+  /** Held-out part: a fraction below 1 or a number of rows. Rows with one prompt stay on one side. Default 0: none. */
+  evalSplit?: number
+  /** Jinja text used instead of the tokenizer's own chat template. */
+  chatTemplate?: string
+  /** Further variables for the chat template, for example `{ enable_thinking: false }`. */
+  chatTemplateKwargs?: Record<string, unknown>
+}
+
+export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
+
+export const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
+
+/** `DataOptions` with every default filled in. */
+export type ResolvedDataOptions = Required<Omit<DataOptions, 'chatTemplate'>> & Pick<DataOptions, 'chatTemplate'>
+
+const DEFAULTS: ResolvedDataOptions = {
+  maxLength: 2048,
+  packing: false,
+  packingStrategy: 'bfd',
+  completionOnlyLoss: true,
+  assistantOnlyLoss: true,
+  shuffle: true,
+  seed: 42,
+  evalSplit: 0,
+  chatTemplate: undefined,
+  chatTemplateKwargs: {},
+}
+
+/** The valid names, for those who pick data options out of a larger object. */
+export const DATA_OPTION_NAMES = Object.keys(DEFAULTS) as readonly (keyof DataOptions)[]
+
+/**
+ * Fills in defaults and checks every value.
+ *
+ * @param where What the error names, for example `training`.
+ * @throws Error for an unknown option (naming the nearest) or a value outside its range.
+ */
+export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
+  const given: DataOptions = {}
+  for (const [name, value] of Object.entries(options)) {
+    if (!(name in DEFAULTS)) throw unknownOption(where, name, DATA_OPTION_NAMES)
+    if (value !== undefined) Object.assign(given, { [name]: value })
+  }
+  const resolved = { ...DEFAULTS, ...given }
+  const check = (name: keyof DataOptions, valid: boolean, expected: string): void => {
+    if (!valid) throw new Error(`[${where}] expected ${expected} for ${name}, got ${describeValue(resolved[name])}`)
+  }
+  for (const name of ['packing', 'completionOnlyLoss', 'assistantOnlyLoss', 'shuffle'] as const) {
+    check(name, typeof resolved[name] === 'boolean', 'true or false')
+  }
+  check('maxLength', Number.isInteger(resolved.maxLength) && resolved.maxLength >= 2, 'a whole number of at least 2')
+  check('seed', Number.isSafeInteger(resolved.seed) && resolved.seed >= 0, 'a whole number of at least 0')
+  const { evalSplit } = resolved
+  const splitValid = typeof evalSplit === 'number' && evalSplit >= 0 && (evalSplit < 1 || Number.isInteger(evalSplit))
+  check('evalSplit', splitValid, 'a fraction below 1 or a whole number of rows')
+  check('chatTemplate', ['string', 'undefined'].includes(typeof resolved.chatTemplate), 'Jinja text')
+  const kwargs: unknown = resolved.chatTemplateKwargs
+  check('chatTemplateKwargs', typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs), 'an object')
+  const strategies: readonly unknown[] = PACKING_STRATEGIES
+  check('packingStrategy', strategies.includes(resolved.packingStrategy), "'bfd' or 'sequential' (rows are never cut)")
+  return resolved
+}

@@ -1,0 +1,159 @@
+/**
+ * @file Tokenizers of other libraries: any object with the transformers.js tokenizer interface becomes a `Tokenizer`.
+ */
+
+import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
+import { noChatTemplate, type Tokenizer } from './tokenizer.js'
+
+/**
+ * The part of the transformers.js tokenizer interface that is used. The object may be callable, or have `encode`; ids
+ * may come back as an array, as `{ ids }` or as `{ input_ids }`.
+ */
+export interface ForeignTokenizer {
+  encode?(text: string, options: Record<string, unknown>): unknown
+  decode(ids: number[], options: Record<string, unknown>): string
+  apply_chat_template?(messages: unknown, options: Record<string, unknown>): unknown
+}
+
+type Properties = Record<string, unknown>
+
+/**
+ * Accepts a lowrank tokenizer as it is, and wraps anything that looks like one of transformers.js.
+ *
+ * @throws Error when the value has no way to encode or decode.
+ */
+export function asTokenizer(value: Tokenizer | ForeignTokenizer): Tokenizer {
+  if (isTokenizer(value)) return value
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) throw notATokenizer(typeof value)
+  const foreign = value as ForeignTokenizer & Properties
+  const call =
+    typeof value === 'function' ? (value as unknown as (text: string, options: Properties) => unknown) : undefined
+  if ((typeof foreign.encode !== 'function' && call === undefined) || typeof foreign.decode !== 'function') {
+    throw notATokenizer('an object without them')
+  }
+  const vocabulary = vocabularyOf(foreign)
+  const templateVariables: Properties = {}
+  for (const name of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
+    if (typeof foreign[name] === 'string') templateVariables[name] = foreign[name]
+  }
+  const idOf = (name: string): number | undefined => {
+    const id = foreign[`${name}_id`]
+    if (typeof id === 'number') return id
+    const text = templateVariables[name]
+    return typeof text === 'string' ? vocabulary.tokenToId(text) : undefined
+  }
+  const encode = (text: string, addSpecialTokens: boolean): number[] => {
+    const options = { add_special_tokens: addSpecialTokens, return_tensor: false }
+    const result = typeof foreign.encode === 'function' ? foreign.encode(text, options) : call?.(text, options)
+    return idsOf(result)
+  }
+  const eosTokenId = idOf('eos_token')
+  const source = typeof foreign.chat_template === 'string' ? foreign.chat_template : undefined
+  const chat = source === undefined ? undefined : new ChatTemplate(source, templateVariables)
+  const specialTokens = new Map<string, number>()
+  for (const text of [...stringsOf(foreign.special_tokens), ...Object.values(templateVariables)]) {
+    const id = typeof text === 'string' ? vocabulary.tokenToId(text) : undefined
+    if (id !== undefined) specialTokens.set(text as string, id)
+  }
+  return {
+    vocabSize: vocabulary.size,
+    bosTokenId: idOf('bos_token'),
+    eosTokenId,
+    padTokenId: idOf('pad_token'),
+    eosTokenIds: eosTokenId === undefined ? [] : [eosTokenId],
+    specialTokens,
+    templateVariables,
+    chatTemplate: source,
+    encode: (text, options = {}) => encode(text, options.addSpecialTokens ?? true),
+    decode(ids, options = {}) {
+      if (ids.length === 0) return ''
+      const skip = options.skipSpecialTokens ?? false
+      return foreign.decode(Array.from(ids), { skip_special_tokens: skip, clean_up_tokenization_spaces: false })
+    },
+    tokenToId: vocabulary.tokenToId,
+    idToToken: vocabulary.idToToken,
+    applyChatTemplate(messages, options) {
+      if (chat !== undefined) return chat.render(messages, options)
+      return applyForeign(foreign, messages, options)
+    },
+  }
+}
+
+function applyForeign(
+  foreign: ForeignTokenizer,
+  messages: readonly ChatMessage[],
+  options: RenderOptions = {},
+): string {
+  if (typeof foreign.apply_chat_template !== 'function') throw noChatTemplate()
+  const text = foreign.apply_chat_template([...messages], {
+    ...options.variables,
+    tokenize: false,
+    add_generation_prompt: options.addGenerationPrompt ?? false,
+    ...(options.tools === undefined ? {} : { tools: [...options.tools] }),
+  })
+  if (typeof text !== 'string') throw new Error(`[tokenizer] expected text of apply_chat_template, got ${typeof text}`)
+  return text
+}
+
+function isTokenizer(value: unknown): value is Tokenizer {
+  const candidate = value as Partial<Tokenizer> | null
+  return (
+    typeof candidate?.encode === 'function' &&
+    typeof candidate.applyChatTemplate === 'function' &&
+    candidate.specialTokens instanceof Map
+  )
+}
+
+interface Vocabulary {
+  size: number
+  tokenToId(token: string): number | undefined
+  idToToken(id: number): string | undefined
+}
+
+/** transformers.js keeps its vocabulary in `model`, or, since version 4, in a package tokenizer of its own. */
+function vocabularyOf(foreign: Properties): Vocabulary {
+  const inner = [foreign, foreign._tokenizer, foreign.tokenizer].find(
+    (owner): owner is Properties => isObject(owner) && isObject(owner.model) && Array.isArray(owner.model.vocab),
+  )
+  const model = inner?.model as { vocab: (string | undefined)[]; tokens_to_ids?: unknown } | undefined
+  if (model === undefined) {
+    return { size: Number.POSITIVE_INFINITY, tokenToId: () => undefined, idToToken: () => undefined }
+  }
+  const ids = model.tokens_to_ids instanceof Map ? (model.tokens_to_ids as Map<string, number>) : undefined
+  const find = (token: string): number | undefined => {
+    const at = model.vocab.indexOf(token)
+    return at < 0 ? undefined : at
+  }
+  return {
+    size: model.vocab.length,
+    tokenToId: (token) => (ids === undefined ? find(token) : ids.get(token)),
+    idToToken: (id) => model.vocab[id],
+  }
+}
+
+function idsOf(result: unknown): number[] {
+  let ids = result
+  if (isObject(ids) && 'input_ids' in ids) ids = ids.input_ids
+  if (isObject(ids) && 'ids' in ids) ids = ids.ids
+  if (isObject(ids) && 'data' in ids) ids = ids.data
+  if (Array.isArray(ids) && Array.isArray(ids[0])) ids = ids[0]
+  if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
+    throw new Error(`[tokenizer] expected token ids of encode, got ${typeof result}`)
+  }
+  return Array.from(ids as ArrayLike<number | bigint>, Number)
+}
+
+function stringsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((entry) => typeof entry === 'string') : []
+}
+
+function isObject(value: unknown): value is Properties {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null
+}
+
+function notATokenizer(got: string): Error {
+  return new Error(
+    `[tokenizer] expected an object with encode (or callable) and decode, as in transformers.js, got ${got}; pass what ` +
+      'AutoTokenizer.from_pretrained or loadTokenizer gives',
+  )
+}

@@ -1,0 +1,222 @@
+/**
+ * @file The tokenizer that the rest of lowrank sees, and loading it from a Hugging Face directory.
+ * Chat templates are in `chat-template.ts`; other libraries' tokenizers enter through `adapt.ts`.
+ */
+
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
+import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
+
+export interface EncodeOptions {
+  /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
+  addSpecialTokens?: boolean
+}
+
+export interface DecodeOptions {
+  /** Leave special tokens out of the text. Default false. */
+  skipSpecialTokens?: boolean
+}
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** Largest id + 1. */
+  readonly vocabSize: number
+  readonly bosTokenId?: number
+  readonly eosTokenId?: number
+  readonly padTokenId?: number
+  /** Every id that ends a text, `eosTokenId` first; empty where the tokenizer has none. */
+  readonly eosTokenIds: readonly number[]
+  /** Text of each special token and its id. */
+  readonly specialTokens: ReadonlyMap<string, number>
+  /** The variables that templates know special tokens by: `bos_token`, `eos_token`... */
+  readonly templateVariables: Readonly<Record<string, unknown>>
+  /** Jinja source, where the tokenizer has a chat template. */
+  readonly chatTemplate?: string
+  encode(text: string, options?: EncodeOptions): number[]
+  /** Ids that no token has are left out, as models may have more rows than their tokenizer tokens. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string
+  tokenToId(token: string): number | undefined
+  idToToken(id: number): string | undefined
+  /**
+   * The text of a conversation; encode it with `addSpecialTokens: false`, since the template writes special tokens.
+   *
+   * @throws Error when there is no chat template or it refuses the messages.
+   */
+  applyChatTemplate(messages: readonly ChatMessage[], options?: RenderOptions): string
+}
+
+// The package's declarations resolve to `any` under nodenext (extensionless re-exports), hence our own.
+interface ExternalInstance {
+  model: { vocab: (string | undefined)[] }
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[]; tokens: string[] }
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
+  token_to_id(token: string): number | undefined
+  get_added_tokens_decoder(): Map<number, { content: string; special: boolean }>
+}
+const External = ExternalTokenizer as unknown as new (tokenizer: object, config: object) => ExternalInstance
+
+type JsonObject = Record<string, unknown>
+
+const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token']
+
+/**
+ * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and
+ * `chat_template.jinja` from a model directory.
+ *
+ * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
+ */
+export async function loadTokenizer(directory: string): Promise<Tokenizer> {
+  const [tokenizer, config, specialTokensMap, template] = await Promise.all([
+    readJson(join(directory, 'tokenizer.json')),
+    readJson(join(directory, 'tokenizer_config.json')),
+    readJson(join(directory, 'special_tokens_map.json')),
+    readOptional(join(directory, 'chat_template.jinja')),
+  ])
+  if (tokenizer === undefined) throw await missingTokenizer(directory)
+  const chatTemplate = template ?? config?.chat_template
+  try {
+    return createTokenizer(tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`[loadTokenizer] expected a tokenizer in ${directory}, got: ${reason}`, { cause: error })
+  }
+}
+
+/**
+ * A tokenizer from the parsed contents of `tokenizer.json` and `tokenizer_config.json`.
+ *
+ * @throws Error when the model type or one of its parts is unknown, or the chat template does not parse.
+ */
+export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
+  const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] }
+  const external = new External({ ...absent, ...tokenizer }, config)
+  const specialTokens = new Map<string, number>()
+  for (const [id, token] of external.get_added_tokens_decoder()) {
+    if (token.special) specialTokens.set(token.content, id)
+  }
+  const templateVariables: JsonObject = {}
+  const named = new Map<string, number[]>()
+  for (const name of NAMED_TOKENS) {
+    const texts = tokenTexts(config[name])
+    if (texts[0] !== undefined) templateVariables[name] = texts[0]
+    const ids = texts.flatMap((text) => external.token_to_id(text) ?? [])
+    named.set(name, ids)
+    for (const text of texts) {
+      const id = external.token_to_id(text)
+      if (id !== undefined) specialTokens.set(text, id)
+    }
+  }
+  const source = templateSource(config.chat_template)
+  const chat = source === undefined ? undefined : new ChatTemplate(source, templateVariables)
+  return {
+    vocabSize: external.model.vocab.length,
+    bosTokenId: named.get('bos_token')?.[0],
+    eosTokenId: named.get('eos_token')?.[0],
+    padTokenId: named.get('pad_token')?.[0],
+    eosTokenIds: named.get('eos_token') ?? [],
+    specialTokens,
+    templateVariables,
+    chatTemplate: source,
+    encode: (text, options) => encodeWith(external, text, options),
+    decode(ids, options = {}) {
+      const known = Array.from(ids).filter((id) => external.model.vocab[id] !== undefined)
+      if (known.length === 0) return ''
+      const skip = options.skipSpecialTokens ?? false
+      return external.decode(known, { skip_special_tokens: skip, clean_up_tokenization_spaces: false })
+    },
+    tokenToId: (token) => external.token_to_id(token),
+    idToToken: (id) => external.model.vocab[id],
+    applyChatTemplate(messages, options) {
+      if (chat === undefined) throw noChatTemplate()
+      return chat.render(messages, options)
+    },
+  }
+}
+
+/** The error for conversations without a template. */
+export function noChatTemplate(): Error {
+  return new Error(
+    '[chat template] expected a chat template for messages, got a tokenizer without one; use the instruction-tuned ' +
+      "model's tokenizer, put a chat_template.jinja beside tokenizer.json, set chatTemplate, or use prompt/completion " +
+      'rows of plain text',
+  )
+}
+
+function encodeWith(external: ExternalInstance, text: string, options: EncodeOptions = {}): number[] {
+  // The package lets an empty string through some pre-tokenizers as a token of its own.
+  if (text === '' && options.addSpecialTokens === false) return []
+  const { ids, tokens } = external.encode(text, { add_special_tokens: options.addSpecialTokens ?? true })
+  const unknown = ids.indexOf(undefined)
+  if (unknown >= 0) {
+    throw new Error(
+      `[tokenizer] expected every token in the vocabulary, got ${JSON.stringify(tokens[unknown])}, and the tokenizer ` +
+        'has no unk_token; remove the character from the text or use another tokenizer',
+    )
+  }
+  return ids as number[]
+}
+
+/** Texts of a token given as a string, as an AddedToken object or as a list of either. */
+function tokenTexts(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  if (Array.isArray(value)) return value.flatMap(tokenTexts)
+  if (isObject(value) && typeof value.content === 'string') return [value.content]
+  return []
+}
+
+/** A template may be a text or a list of named ones, of which `default` is meant. */
+function templateSource(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (!Array.isArray(value)) return undefined
+  const named = value.filter(isObject)
+  const chosen = named.find((entry) => entry.name === 'default') ?? named[0]
+  return typeof chosen?.template === 'string' ? chosen.template : undefined
+}
+
+async function readOptional(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new Error(`[loadTokenizer] expected to read ${path}, got ${code ?? String(error)}`, { cause: error })
+  }
+}
+
+async function readJson(path: string): Promise<JsonObject | undefined> {
+  const text = await readOptional(path)
+  if (text === undefined) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new Error(
+      `[loadTokenizer] expected JSON in ${path}, got: ${(error as Error).message}; the file is damaged or a ` +
+        'pointer of Git LFS: download it again',
+      { cause: error },
+    )
+  }
+  if (!isObject(value)) throw new Error(`[loadTokenizer] expected a JSON object in ${path}, got ${typeof value}`)
+  return value
+}
+
+async function missingTokenizer(directory: string): Promise<Error> {
+  const names = await readdir(directory).catch(() => undefined)
+  if (names === undefined) {
+    return new Error(
+      `[loadTokenizer] expected a model directory, got ${directory}, which cannot be read; check the path`,
+    )
+  }
+  const older = names.filter((name) => /^(tokenizer\.model|vocab\.json|vocab\.txt|spiece\.model)$/.test(name))
+  const remedy =
+    older.length > 0
+      ? `${older.join(' and ')} alone cannot be used: take tokenizer.json from the model's page, or save the ` +
+        'tokenizer once with a tool that writes it'
+      : "download it from the model's page into this directory"
+  return new Error(`[loadTokenizer] expected tokenizer.json in ${directory}, got none; ${remedy}`)
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
