@@ -78,12 +78,27 @@ LOWRANK_INLINE void forRuns(Context& context, int64_t rows, int64_t cols, bool f
   }
 }
 
-// body(i, count): every full vector of [0, n), then the tail with its count. `whole` lets the body use unmasked accesses.
+// body(i, count): every full vector of [0, n), then the tail with its count.
 template <class Body>
 LOWRANK_INLINE void forLanes(int64_t n, const Body& body) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
   if (i < n) body(i, static_cast<int>(n - i));
+}
+
+// Gradients that sum over rows: chunk c of the rows (cut by their number alone) adds into partials[c * cols, + cols), then
+// addPartials() adds the chunks to the gradient in order. At most 64 chunks keep the partials small.
+LOWRANK_INLINE int64_t rowsPerPartial(int64_t rows) { return maxOf(8, ceilDiv(rows, 64)); }
+
+LOWRANK_INLINE void addPartials(Context& context, const float* partials, int64_t chunks, int64_t cols, float* gradient) {
+  constexpr int64_t kStep = 256;
+  parallelFor(context, ceilDiv(cols, kStep), [&](int64_t block, int) {
+    for (int64_t i = block * kStep; i < minOf(cols, (block + 1) * kStep); ++i) {
+      float sum = 0.0f;
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += partials[chunk * cols + i];
+      gradient[i] += sum;
+    }
+  });
 }
 
 // load and store by a count that is kLanes (a compile-time fact after inlining) or a tail.
