@@ -1,0 +1,283 @@
+// The driver of gemm: blocking, packing and the store.
+//
+// A task owns one panel of kPanel columns and one block of at most kBlockRows rows. For each chunk of at most kDepth words of k
+// it packs the panel of B into its thread's buffer (at most kDepth * kPanel * 4 bytes = 128 KB with AVX-512: it stays in L2),
+// runs the tiles down the rows, and keeps the block's sums beside it; after the last chunk the sums are rounded into C.
+// Rows of A that are words already are read in place. Others (bfloat16 without dot products, transposed, odd k with dot
+// products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
+//
+// Roofs: the multiply-add rate. Packing the panel costs about one part in kBlockRows / 8, so M >= 512 reaches the roof and a
+// small M does not. Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
+#include "gemm.h"
+
+#include "gemm_few_rows.h"
+#include "gemm_pack.h"
+#include "gemm_tile.h"
+
+namespace lowrank::cpu::LOWRANK_ISA {
+namespace {
+
+constexpr int64_t kDepth = 1024;
+constexpr int64_t kBlockRows = 44 * kTileRows;
+constexpr int64_t kTileWords = kDepth * kLanes + 2 * kLanes * kTileRows;
+constexpr int64_t kPanelWords = kDepth * kPanel;
+constexpr int64_t kSumWords = kBlockRows * kPanel;
+constexpr int64_t kThreadWords = kTileWords + kPanelWords + kSumWords;
+constexpr int64_t kSharedBytes = int64_t{32} << 20;
+constexpr int64_t kTasks = 16;            // a product is cut into at least so many tasks where its rows allow it
+constexpr int64_t kTilesPerPackTask = 4;
+constexpr int64_t kBatch = 16;
+
+static_assert(kTileWords >= kFewRows * kFewRowsDepth && kPanelWords >= kFewRows * kFewRowsColumns);
+
+struct Plan {
+  bool dot;
+  bool few;
+  bool shared;  // A's packed terms lie in shared scratch
+  int64_t panels;
+  int64_t blockRows;
+  int64_t blocks;
+  int64_t firstTask;
+  int64_t firstPackTask;
+  float* packed;
+};
+
+LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) { return plan.dot ? ceilDiv(term.k, 2) : term.k; }
+
+// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved.
+LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
+  if (term.a.transposed) return false;
+  if (plan.dot) return term.k % 2 == 0 && term.a.stride * 2 % 4096 != 0;
+  return term.a.dtype == DType::kFloat32 && term.a.stride * 4 % 4096 != 0;
+}
+
+LOWRANK_INLINE int64_t pitchOf(int64_t steps) { return roundUp(steps, kLanes) + kLanes; }
+
+LOWRANK_INLINE int64_t packedTileWords(const GemmTerm& term, int64_t steps) {
+  return term.a.transposed ? steps * kLanes : kTileRows * pitchOf(steps);
+}
+
+int64_t sharedWords(const Gemm& product, const Plan& plan) {
+  if (plan.few || !plan.shared) return 0;
+  int64_t words = 0;
+  for (int64_t t = 0; t < product.termCount; ++t) {
+    const GemmTerm& term = product.terms[t];
+    if (!inPlace(plan, term)) words += ceilDiv(product.m, kTileRows) * packedTileWords(term, stepsOf(plan, term));
+  }
+  return roundUp(words, 16);
+}
+
+Plan makePlan(const Gemm& product) {
+  Plan plan{};
+  plan.dot = kHasDot;
+  plan.few = product.m <= kFewRows;
+  for (int64_t t = 0; t < product.termCount; ++t) {
+    const GemmTerm& term = product.terms[t];
+    if (term.a.dtype != DType::kBFloat16 || term.b.dtype != DType::kBFloat16) plan.dot = false;
+    if (term.a.transposed) plan.few = false;
+  }
+  if (plan.few) {
+    plan.panels = ceilDiv(product.n, kFewRowsColumns);
+    plan.blocks = 1;
+    return plan;
+  }
+  plan.panels = ceilDiv(product.n, kPanel);
+  plan.shared = plan.panels > 2;
+  int64_t blocks = ceilDiv(product.m, kBlockRows);
+  const int64_t wanted = ceilDiv(kTasks, plan.panels);
+  if (blocks < wanted) blocks = maxOf(blocks, minOf(wanted, product.m / 64));
+  plan.blockRows = roundUp(ceilDiv(product.m, blocks), kTileRows);
+  plan.blocks = ceilDiv(product.m, plan.blockRows);
+  return plan;
+}
+
+// Rounds rows of sums, `pitch` apart, into C.
+void finish(const Gemm& product, int64_t row, int64_t rows, int64_t column, int64_t columns, const float* sums,
+            int64_t pitch) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = sums + i * pitch;
+    const int64_t offset = (row + i) * product.cStride + column;
+    forLanes(columns, [&](int64_t at, int lanes) {
+      Vec value = loadLanes(from + at, lanes) * product.alpha;
+      if (product.bias != nullptr) {
+        value += product.biasDType == DType::kBFloat16
+                     ? loadLanes(static_cast<const BFloat16*>(product.bias) + column + at, lanes)
+                     : loadLanes(static_cast<const float*>(product.bias) + column + at, lanes);
+      }
+      if (product.cDType == DType::kBFloat16) {
+        storeLanes(static_cast<BFloat16*>(product.c) + offset + at, value, lanes);
+      } else {
+        float* to = static_cast<float*>(product.c) + offset + at;
+        if (product.accumulate) value += loadLanes(to, lanes);
+        storeLanes(to, value, lanes);
+      }
+    });
+  }
+}
+
+template <bool kDot>
+void packTiles(const Gemm& product, const Plan& plan, int64_t task) {
+  const int64_t tiles = ceilDiv(product.m, kTileRows);
+  float* to = plan.packed;
+  for (int64_t t = 0; t < product.termCount; ++t) {
+    const GemmTerm& term = product.terms[t];
+    if (inPlace(plan, term)) continue;
+    const int64_t steps = stepsOf(plan, term), words = packedTileWords(term, steps);
+    const int64_t end = minOf(tiles, (task + 1) * kTilesPerPackTask);
+    for (int64_t i = task * kTilesPerPackTask; i < end; ++i) {
+      const int64_t row = i * kTileRows;
+      packTile<kDot>(term.a, 0, term.k, row, minOf(kTileRows, product.m - row), product.m, to + i * words, pitchOf(steps));
+    }
+    to += tiles * words;
+  }
+}
+
+template <bool kDot>
+void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* buffer) {
+  float* tileWords = buffer;
+  float* panel = tileWords + kTileWords;
+  float* sums = panel + kPanelWords;
+  const int64_t column = task / plan.blocks * kPanel, columns = minOf(kPanel, product.n - column);
+  const int64_t firstRow = task % plan.blocks * plan.blockRows;
+  const int64_t endRow = minOf(product.m, firstRow + plan.blockRows);
+  const int64_t vectors = ceilDiv(columns, kLanes);
+  const float* shared = plan.packed;
+  bool resume = false;
+  for (int64_t t = 0; t < product.termCount; ++t) {
+    const GemmTerm& term = product.terms[t];
+    const int64_t steps = stepsOf(plan, term), tileSize = packedTileWords(term, steps);
+    const bool here = inPlace(plan, term);
+    const int64_t chunks = ceilDiv(steps, kDepth), chunk = roundUp(ceilDiv(steps, maxOf(1, chunks)), kLanes);
+    for (int64_t step = 0; step < steps; step += chunk) {
+      const int64_t count = minOf(chunk, steps - step), first = step * kWordDepth<kDot>;
+      const int64_t k = minOf(count * kWordDepth<kDot>, term.k - first);
+      packPanel<kDot>(term.b, first, k, column, columns, panel, vectors);
+      for (int64_t row = firstRow; row < endRow; row += kTileRows) {
+        const int64_t rows = minOf(kTileRows, endRow - row);
+        const float* a;
+        int64_t rowBytes, stepBytes;
+        if (here) {
+          const int64_t elementBytes = kDot ? 2 : 4;
+          a = reinterpret_cast<const float*>(static_cast<const char*>(term.a.data) +
+                                             (row * term.a.stride + first) * elementBytes);
+          rowBytes = term.a.stride * elementBytes;
+          stepBytes = 4;
+        } else {
+          int64_t pitch = pitchOf(steps);
+          if (plan.shared) {
+            a = shared + row / kTileRows * tileSize + step * (term.a.transposed ? kLanes : 1);
+          } else {
+            pitch = pitchOf(count);
+            packTile<kDot>(term.a, first, k, row, rows, product.m, tileWords, pitch);
+            a = tileWords;
+          }
+          rowBytes = term.a.transposed ? 4 : pitch * 4;
+          stepBytes = term.a.transposed ? kLanes * 4 : 4;
+        }
+        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count,
+                                     sums + (row - firstRow) * kPanel, resume);
+      }
+      resume = true;
+    }
+    if (!here && plan.shared) shared += ceilDiv(product.m, kTileRows) * tileSize;
+  }
+  if (!resume) __builtin_memset(sums, 0, sizeof(float) * static_cast<size_t>((endRow - firstRow) * kPanel));
+  finish(product, firstRow, endRow - firstRow, column, columns, sums, kPanel);
+}
+
+void multiplyFew(const Gemm& product, int64_t task, float* buffer) {
+  const int64_t column = task * kFewRowsColumns, columns = minOf(kFewRowsColumns, product.n - column);
+  float* sums = buffer + kTileWords;
+  fewRows(product, column, columns, buffer, sums);
+  finish(product, 0, product.m, column, columns, sums, kFewRowsColumns);
+}
+
+bool runBatch(const Gemm* products, Plan* plans, int64_t count, Workspace& workspace, Context& context) {
+  int64_t tasks = 0, packTasks = 0, words = kThreadWords * context.threads();
+  for (int64_t p = 0; p < count; ++p) {
+    plans[p].firstTask = tasks;
+    plans[p].firstPackTask = packTasks;
+    tasks += plans[p].panels * plans[p].blocks;
+    const int64_t shared = sharedWords(products[p], plans[p]);
+    if (shared > 0) packTasks += ceilDiv(ceilDiv(products[p].m, kTileRows), kTilesPerPackTask);
+    words += shared;
+  }
+  float* buffers = static_cast<float*>(reserve(workspace, static_cast<size_t>(words) * 4, context));
+  if (buffers == nullptr) return false;
+  float* packed = buffers + kThreadWords * context.threads();
+  for (int64_t p = 0; p < count; ++p) {
+    plans[p].packed = packed;
+    packed += sharedWords(products[p], plans[p]);
+  }
+  parallelFor(context, packTasks, [&](int64_t task, int) {
+    int64_t p = count - 1;
+    while (plans[p].firstPackTask > task) --p;
+    while (sharedWords(products[p], plans[p]) == 0) --p;  // those without pack tasks start where the one before ends
+    task -= plans[p].firstPackTask;
+    plans[p].dot ? packTiles<kHasDot>(products[p], plans[p], task) : packTiles<false>(products[p], plans[p], task);
+  });
+  parallelFor(context, tasks, [&](int64_t task, int thread) {
+    int64_t p = count - 1;
+    while (plans[p].firstTask > task) --p;
+    task -= plans[p].firstTask;
+    float* buffer = buffers + kThreadWords * thread;
+    if (plans[p].few) {
+      multiplyFew(products[p], task, buffer);
+    } else if (plans[p].dot) {
+      multiplyBlock<kHasDot>(products[p], plans[p], task, buffer);
+    } else {
+      multiplyBlock<false>(products[p], plans[p], task, buffer);
+    }
+  });
+  return true;
+}
+
+// One product whose packed A would exceed kSharedBytes: block by block of rows.
+bool runByRows(const Gemm& product, Plan plan, Workspace& workspace, Context& context) {
+  const int64_t bytesPerRow = sharedWords(product, plan) * 4 / product.m + 1;
+  const int64_t step = maxOf(kTileRows, minOf(kBlockRows, kSharedBytes / bytesPerRow) / kTileRows * kTileRows);
+  GemmTerm terms[kBatch];
+  if (product.termCount > kBatch) return runBatch(&product, &plan, 1, workspace, context);
+  for (int64_t row = 0; row < product.m; row += step) {
+    Gemm part = product;
+    part.m = minOf(step, product.m - row);
+    part.terms = terms;
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      terms[t] = product.terms[t];
+      const int64_t offset = terms[t].a.transposed ? row : row * terms[t].a.stride;
+      const int64_t bytes = terms[t].a.dtype == DType::kBFloat16 ? 2 : 4;
+      terms[t].a.data = static_cast<const char*>(terms[t].a.data) + offset * bytes;
+    }
+    part.c = static_cast<char*>(product.c) + row * product.cStride * (product.cDType == DType::kBFloat16 ? 2 : 4);
+    Plan partPlan = makePlan(part);
+    if (!runBatch(&part, &partPlan, 1, workspace, context)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool gemm(const Gemm* products, int64_t count, Workspace& workspace, Context& context) {
+  Gemm batch[kBatch];
+  Plan plans[kBatch];
+  int64_t size = 0, words = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    if (products[p].m == 0 || products[p].n == 0) continue;
+    const Plan plan = makePlan(products[p]);
+    const int64_t shared = sharedWords(products[p], plan);
+    if (shared * 4 > kSharedBytes) {
+      if (!runByRows(products[p], plan, workspace, context)) return false;
+      continue;
+    }
+    if (size == kBatch || (words + shared) * 4 > kSharedBytes) {
+      if (!runBatch(batch, plans, size, workspace, context)) return false;
+      size = words = 0;
+    }
+    batch[size] = products[p];
+    plans[size++] = plan;
+    words += shared;
+  }
+  return size == 0 || runBatch(batch, plans, size, workspace, context);
+}
+
+}  // namespace lowrank::cpu::LOWRANK_ISA

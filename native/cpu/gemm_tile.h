@@ -1,0 +1,93 @@
+// The inner loop of gemm: a tile of up to kTileRows x kPanel accumulators that never leaves the registers.
+//
+// Operands are streams of 32-bit words: one float, or with kDot two bfloat16 that are neighbours along k.
+//   A: word (row, step) lies at a + row * rowBytes + step * stepBytes, which fits rows as they are in memory and packed tiles
+//   B: a packed panel [steps][NV * kLanes]
+//   C: float32 sums, kPanel apart; `resume` continues from what is there
+//
+// | level      | tile    | accumulators | loads per multiply-add |
+// | generic    | 4 x 8   |  8 of 16     | 6 / 8                  |
+// | avx2       | 6 x 16  | 12 of 16     | 8 / 12                 |
+// | avx512     | 12 x 32 | 24 of 32     | 14 / 24                |
+// | avx512bf16 | 12 x 32 | 24 of 32     | 14 / 24, two products each with kDot |
+#pragma once
+
+#include "gemm.h"
+
+namespace lowrank::cpu::LOWRANK_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kTileRows = 12;
+#elif defined(__AVX2__)
+inline constexpr int kTileRows = 6;
+#else
+inline constexpr int kTileRows = 4;
+#endif
+inline constexpr int kTileVectors = 2;
+inline constexpr int kPanel = kTileVectors * kLanes;
+static_assert(kTileRows <= kLanes, "a packed step of a transposed A is one vector");
+
+template <bool kDot>
+LOWRANK_INLINE Vec multiplyAdd(const char* word, Vec b, Vec sum) {
+#if defined(__AVX512BF16__)
+  if constexpr (kDot) {
+    int pair;
+    __builtin_memcpy(&pair, word, sizeof pair);
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair)), reinterpret_cast<__m512bh>(b));
+  }
+#endif
+  float value;
+  __builtin_memcpy(&value, word, sizeof value);
+  return fma(splat(value), b, sum);
+}
+
+template <bool kDot, int kRows, int kVectors>
+static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float* b, int64_t steps, float* c, bool resume) {
+  Vec sums[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) sums[i][j] = resume ? load(c + i * kPanel + j * kLanes) : zero();
+  }
+  // One pointer per four rows: base + {0, 1, 2, 3} * rowBytes are addresses that cost no instruction.
+  const char* rows[(kRows + 3) / 4];
+  for (int i = 0; i < (kRows + 3) / 4; ++i) rows[i] = a + 4 * i * rowBytes;
+  const int64_t rowBytes3 = 3 * rowBytes;
+  for (int64_t step = 0; step < steps; ++step) {
+    Vec columns[kVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) columns[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const char* word = rows[i / 4] + (i % 4 == 3 ? rowBytes3 : i % 4 * rowBytes);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sums[i][j] = multiplyAdd<kDot>(word, columns[j], sums[i][j]);
+    }
+    b += kVectors * kLanes;
+#pragma GCC unroll 4
+    for (int i = 0; i < (kRows + 3) / 4; ++i) rows[i] += stepBytes;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) store(c + i * kPanel + j * kLanes, sums[i][j]);
+  }
+}
+
+using TileFunction = void (*)(const char*, int64_t, int64_t, const float*, int64_t, float*, bool);
+
+template <bool kDot, int kVectors, int kRows = kTileRows>
+LOWRANK_INLINE TileFunction tileOfRows(int64_t rows) {
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return tileOfRows<kDot, kVectors, kRows - 1>(rows);
+  }
+  return tile<kDot, kRows, kVectors>;
+}
+
+// rows in [1, kTileRows], vectors in [1, kTileVectors]
+template <bool kDot>
+LOWRANK_INLINE TileFunction tileFor(int64_t rows, int64_t vectors) {
+  return vectors == 1 ? tileOfRows<kDot, 1>(rows) : tileOfRows<kDot, 2>(rows);
+}
+
+}  // namespace lowrank::cpu::LOWRANK_ISA
