@@ -1,0 +1,50 @@
+/** @file Names of tensors in PEFT's adapter_model.safetensors. */
+
+/** The name of PEFT's weights file in an adapter's directory. */
+export const PEFT_WEIGHTS_FILE = 'adapter_model.safetensors'
+
+const PREFIX = 'base_model.model.'
+
+/** What a tensor of an adapter file is. */
+export type PeftTensorName =
+  | { kind: 'lora_A' | 'lora_B'; module: string }
+  /** A tensor of a module that was trained in full (`modules_to_save`). */
+  | { kind: 'module'; module: string; parameter: string }
+  /** A part of a feature that is not supported: `feature` says which. */
+  | { kind: 'unsupported'; module: string; feature: string }
+
+/** `base_model.model.<modulePath>.lora_A.weight` */
+export function peftTensorName(modulePath: string, matrix: 'lora_A' | 'lora_B'): string {
+  return `${PREFIX}${modulePath}.${matrix}.weight`
+}
+
+/** `base_model.model.<modulePath>.weight`: a tensor of a module that is saved in full. */
+export function peftModuleTensorName(modulePath: string, parameter: string): string {
+  return `${PREFIX}${modulePath}.${parameter}`
+}
+
+/** Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well. */
+export function parsePeftTensorName(name: string): PeftTensorName | undefined {
+  if (!name.startsWith(PREFIX)) return undefined
+  const path = name.slice(PREFIX.length)
+  const lora = /^(.+)\.(lora_[A-Za-z_]+)(?:\.([^.]+))?(?:\.([^.]+))?$/.exec(path)
+  if (lora) {
+    const [, module = '', part = '', third, fourth] = lora
+    // lora_A.weight, or lora_A.<adapter>.weight
+    const leaf = fourth ?? third
+    if ((part === 'lora_A' || part === 'lora_B') && leaf === 'weight') return { kind: part, module }
+    return { kind: 'unsupported', module, feature: leaf === 'bias' ? 'lora_bias' : feature(part) }
+  }
+  const saved = /^(.+?)(?:\.modules_to_save)?(?:\.default)?\.([^.]+)$/.exec(path)
+  if (!saved) return undefined
+  const [, module = '', parameter = ''] = saved
+  const inner = /^(.+)\.(base_layer|original_module|token_adapter)(\..+)?$/.exec(module)
+  if (inner) return { kind: 'unsupported', module: inner[1]!, feature: inner[2]! }
+  return { kind: 'module', module, parameter }
+}
+
+function feature(part: string): string {
+  if (part === 'lora_magnitude_vector') return 'use_dora'
+  if (part.startsWith('lora_embedding_')) return 'LoRA on an embedding'
+  return part
+}

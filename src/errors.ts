@@ -1,0 +1,73 @@
+/** @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Imports nothing. */
+
+const SHOWN = 80
+const SHOWN_ITEMS = 8
+
+/** A value as an error message shows it: close to JSON, and never long, whatever a hostile file holds. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value)
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
+  if (!Array.isArray(value)) return shorten(`{${Object.keys(value).slice(0, SHOWN_ITEMS).join(', ')}}`)
+  const items = value.slice(0, SHOWN_ITEMS).map((item) => (Array.isArray(item) ? '[...]' : describeValue(item)))
+  return shorten(`[${items.join(', ')}${value.length > SHOWN_ITEMS ? ', ...' : ''}]`)
+}
+
+/** Names for an error message: the first few, and how many more there are. */
+export function listNames(names: readonly string[], most = SHOWN_ITEMS): string {
+  const shown = names.slice(0, most).map((name) => shorten(name))
+  return names.length > most ? `${shown.join(', ')} and ${names.length - most} more` : shown.join(', ')
+}
+
+/** The member of `valid` that `name` is most likely a misspelling of, or undefined when none is near. */
+export function nearestName(name: string, valid: readonly string[]): string | undefined {
+  const wanted = comparable(name)
+  let best: string | undefined
+  let bestDistance = Number.POSITIVE_INFINITY
+  for (const candidate of valid) {
+    const distance = editDistance(wanted, comparable(candidate))
+    // Up to a third of the letters may differ; one more error in a long name is still a typing error, in a short one another word.
+    if (distance < bestDistance && distance <= Math.max(1, Math.ceil(Math.max(wanted.length, candidate.length) / 3))) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  return best
+}
+
+/** The error for an option that does not exist: `[where] unknown option "lorAlpha"; did you mean "loraAlpha"? ...`. */
+export function unknownOption(where: string, name: string, validNames: readonly string[]): Error {
+  const nearest = nearestName(name, validNames)
+  const hint = nearest === undefined ? '' : ` did you mean "${nearest}"?`
+  return new Error(
+    `[${where}] unknown option ${describeValue(name)};${hint} valid options: ${listNames(validNames, validNames.length)}`,
+  )
+}
+
+/** Spelling differences that nobody means: letter case, and how words are joined. */
+function comparable(name: string): string {
+  return name.slice(0, SHOWN).toLowerCase().replace(/[-_]/g, '')
+}
+
+/** Edits (insert, delete, replace, swap of neighbours) that turn `a` into `b`. */
+function editDistance(a: string, b: string): number {
+  let beforeLast: number[] = []
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replace = last[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      row[j] = Math.min(replace, last[j]! + 1, row[j - 1]! + 1)
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      if (swapped) row[j] = Math.min(row[j]!, beforeLast[j - 2]! + 1)
+    }
+    beforeLast = last
+    last = row
+  }
+  return last[b.length]!
+}
+
+function shorten(text: string): string {
+  return text.length > 2 * SHOWN ? `${text.slice(0, 2 * SHOWN)}...` : text
+}
