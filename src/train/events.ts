@@ -1,0 +1,72 @@
+/** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
+
+/** Where a run stands. */
+interface Progress {
+  /** Optimizer steps done. */
+  readonly step: number
+  readonly totalSteps: number
+  /** Passes through the data, as a fraction. */
+  readonly epoch: number
+}
+
+/** The run begins; with a resumed run `step` is where it goes on. */
+export interface StartEvent extends Progress {
+  readonly type: 'start'
+  readonly trainableParameters: number
+  readonly totalParameters: number
+  readonly trainRows: number
+  readonly evalRows: number
+}
+
+/** Figures of the steps since the last event of this type. */
+export interface StepFigures extends Progress {
+  /** Mean cross-entropy per supervised token. */
+  readonly loss: number
+  readonly learningRate: number
+  /** Norm of the gradient of all trainable parameters before clipping. */
+  readonly gradNorm: number
+  /** Tokens per second, prompts included. */
+  readonly tokensPerSecond: number
+  /** Tokens of the whole run so far, prompts included. */
+  readonly numInputTokensSeen: number
+  /** Estimated time left. */
+  readonly etaSeconds: number
+}
+
+/** One optimizer step is done. */
+export interface StepEvent extends StepFigures {
+  readonly type: 'step'
+}
+
+/** `loggingSteps` steps are done: the same figures, averaged over them. */
+export interface LogEvent extends StepFigures {
+  readonly type: 'log'
+}
+
+export interface EvaluateEvent extends Progress {
+  readonly type: 'evaluate'
+  /** Mean cross-entropy per supervised token of the held-out rows. */
+  readonly loss: number
+  /** exp(loss). */
+  readonly perplexity: number
+  /** Supervised tokens that were scored. */
+  readonly tokens: number
+  readonly seconds: number
+}
+
+/** A checkpoint is complete on disk. */
+export interface SaveEvent extends Progress {
+  readonly type: 'save'
+  readonly path: string
+}
+
+export interface EndEvent extends Progress {
+  readonly type: 'end'
+  /** 'aborted': the signal asked for it. */
+  readonly reason: 'completed' | 'aborted'
+  /** Mean loss of the run's own steps (not of those before a resume). */
+  readonly loss: number
+  readonly seconds: number
+}
+
+export type TrainEvent = StartEvent | StepEvent | LogEvent | EvaluateEvent | SaveEvent | EndEvent

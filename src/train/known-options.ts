@@ -1,0 +1,105 @@
+/**
+ * @file Options that exist in transformers or TRL but not here: old spellings of ours, and those not supported yet. The
+ * point is a better answer than "unknown option". PEFT's options are in src/adapters.
+ */
+
+/** Spellings of earlier versions and of TRL's scripts, and what they are called here. */
+export const OLD_TRAINING_NAMES: Readonly<Record<string, string>> = {
+  evaluationStrategy: 'evalStrategy',
+  maxSeqLength: 'maxLength',
+  perGpuTrainBatchSize: 'perDeviceTrainBatchSize',
+  perGpuEvalBatchSize: 'perDeviceEvalBatchSize',
+  schedulerType: 'lrSchedulerType',
+}
+
+/** The same for options outside `training`. */
+export const OLD_TOP_LEVEL_NAMES: Readonly<Record<string, string>> = {
+  modelNameOrPath: 'model',
+  trainDataset: 'dataset',
+  peftConfig: 'lora',
+  torchDtype: 'dtype',
+  processingClass: 'tokenizer',
+}
+
+/** An option that is real elsewhere. */
+interface KnownOption {
+  /** Values that ask for what happens here anyway; they are accepted and have no effect. */
+  readonly same: readonly unknown[]
+  /** What to do instead. */
+  readonly remedy: string
+}
+
+const leaveOut = (...same: unknown[]): KnownOption => ({ same, remedy: 'leave it out' })
+const instead = (remedy: string, ...same: unknown[]): KnownOption => ({ same, remedy })
+
+const ADAMW = ['adamw', 'adamw_torch', 'adamw_torch_fused', 'adamw_hf']
+
+/** Options of transformers' TrainingArguments and TRL's SFTConfig that are not supported yet. */
+export const UNSUPPORTED_TRAINING: Readonly<Record<string, KnownOption>> = {
+  adafactor: leaveOut(false),
+  activationOffloading: instead('use gradientCheckpointing', false),
+  autoFindBatchSize: instead('lower perDeviceTrainBatchSize', false),
+  averageTokensAcrossDevices: leaveOut(true, false),
+  dataSeed: instead('set seed, which also seeds the order of the data'),
+  datasetNumProc: leaveOut(1),
+  datasetTextField: instead("name the column 'text'", 'text'),
+  dataloaderDropLast: leaveOut(false),
+  dataloaderNumWorkers: leaveOut(0),
+  dataloaderPinMemory: leaveOut(true, false),
+  ddpFindUnusedParameters: leaveOut(false),
+  deepspeed: leaveOut(),
+  disableTqdm: instead('pass onEvent, or --json on the command line', false),
+  doEval: instead('set evalStrategy'),
+  doTrain: leaveOut(true),
+  earlyStoppingPatience: instead('stop the run with an AbortSignal from onEvent'),
+  eosToken: instead('set eos_token in tokenizer_config.json'),
+  evalAccumulationSteps: leaveOut(1),
+  evalDelay: leaveOut(0),
+  evalOnStart: leaveOut(false),
+  evalPacking: instead('evaluation packs as training does'),
+  fsdp: leaveOut('', false),
+  fullDeterminism: instead('runs are deterministic without it', true),
+  greaterIsBetter: leaveOut(),
+  groupByLength: instead('use packing', false),
+  gradientCheckpointingKwargs: leaveOut(),
+  hubModelId: instead('push the adapter directory with a Hub client'),
+  ignoreDataSkip: leaveOut(false),
+  includeNumInputTokensSeen: instead('events always carry it', true),
+  labelSmoothingFactor: leaveOut(0),
+  loadBestModelAtEnd: instead('choose a checkpoint by the evaluate events', false),
+  loggingDir: instead('write the events that onEvent gives'),
+  loggingFirstStep: leaveOut(false),
+  loggingStrategy: instead('set loggingSteps', 'steps'),
+  logLevel: leaveOut(),
+  lrSchedulerKwargs: leaveOut(),
+  metricForBestModel: leaveOut(),
+  neftuneNoiseAlpha: leaveOut(0),
+  optim: instead("AdamW is the only optimizer: leave it out or set 'adamw_torch'", ...ADAMW),
+  optimArgs: instead('set adamBeta1, adamBeta2 and adamEpsilon'),
+  optimTargetModules: leaveOut(),
+  padToMultipleOf: instead('padding is never computed', 1),
+  paddingFree: instead('padding is never computed', true),
+  predictionLossOnly: leaveOut(true),
+  pushToHub: instead('push the adapter directory with a Hub client', false),
+  removeUnusedColumns: leaveOut(true),
+  reportTo: instead('write the events that onEvent gives', 'none'),
+  runName: leaveOut(),
+  saveOnlyModel: instead('checkpoints always hold what resuming needs', false),
+  saveSafetensors: instead('files are always safetensors', true),
+  skipMemoryMetrics: leaveOut(true),
+  tf32: leaveOut(false),
+  torchCompile: leaveOut(false),
+  torchEmptyCacheSteps: leaveOut(),
+  useLigerKernel: instead('the output head and its loss are always fused', false),
+}
+
+/** Schedules of transformers that are not supported yet. */
+export const UNSUPPORTED_SCHEDULERS: readonly string[] = [
+  'cosine_with_restarts',
+  'cosine_with_min_lr',
+  'cosine_warmup_with_min_lr',
+  'inverse_sqrt',
+  'polynomial',
+  'reduce_lr_on_plateau',
+  'warmup_stable_decay',
+]

@@ -1,0 +1,258 @@
+/** @file The options of trainLora: spellings, defaults, ranges, and the answers to options that do not fit. */
+
+import { describe, expect, it } from 'vitest'
+import { parseTrainOptions, TRAINING_DEFAULTS } from '../../src/train/options.js'
+
+const minimal = { model: 'a/model', dataset: 'rows.jsonl' }
+const parse = (training: object, rest: object = {}) => parseTrainOptions({ ...minimal, ...rest, training })
+const messageOf = (run: () => unknown): string => {
+  try {
+    run()
+  } catch (error) {
+    return (error as Error).message
+  }
+  return 'nothing was thrown'
+}
+
+describe('defaults', () => {
+  it('are those of the design when only a model and a data set are given', () => {
+    expect(parseTrainOptions(minimal)).toEqual({
+      ...minimal,
+      method: 'lora',
+      lora: {
+        r: 16,
+        loraAlpha: 32,
+        loraDropout: 0,
+        targetModules: 'all-linear',
+        useRslora: false,
+        modulesToSave: [],
+      },
+      device: 'cpu',
+      dtype: 'auto',
+      resumeFromCheckpoint: false,
+      training: {
+        ...TRAINING_DEFAULTS,
+        gradientAccumulationSteps: 4,
+        evalStrategy: 'no',
+        maxLength: 2048,
+        packing: false,
+        packingStrategy: 'bfd',
+        completionOnlyLoss: true,
+        assistantOnlyLoss: true,
+        shuffle: true,
+        seed: 42,
+        evalSplit: 0,
+        chatTemplate: undefined,
+        chatTemplateKwargs: {},
+      },
+    })
+  })
+
+  it('make sixteen rows per optimizer step of any batch size, unless accumulation is given', () => {
+    expect(parse({ perDeviceTrainBatchSize: 3 }).training.gradientAccumulationSteps).toBe(6)
+    expect(parse({ perDeviceTrainBatchSize: 33 }).training.gradientAccumulationSteps).toBe(1)
+    expect(parse({ perDeviceTrainBatchSize: 3, gradientAccumulationSteps: 1 }).training.gradientAccumulationSteps).toBe(
+      1,
+    )
+  })
+
+  it('evaluate as soon as there is something to evaluate on', () => {
+    expect(parse({ evalSplit: 0.1 }).training.evalStrategy).toBe('epoch')
+    expect(parse({}, { evalDataset: 'held-out.jsonl' }).training.evalStrategy).toBe('epoch')
+    expect(parse({ evalSplit: 7, evalSteps: 5 }).training.evalStrategy).toBe('steps')
+    expect(parse({ evalSplit: 7, evalStrategy: 'no' }).training.evalStrategy).toBe('no')
+  })
+
+  it('have no lora options when every weight is trained', () => {
+    expect(parseTrainOptions({ ...minimal, method: 'full' }).lora).toBeUndefined()
+  })
+})
+
+describe('spellings', () => {
+  it('may be those of Python', () => {
+    const { training, lora, outputDir } = parseTrainOptions({
+      ...minimal,
+      output_dir: 'out',
+      lora: { r: 8, lora_alpha: 16, target_modules: ['q_proj'] },
+      training: { num_train_epochs: 1.5, adam_beta1: 0.8, per_device_train_batch_size: 2, max_length: 77 },
+    })
+    expect(outputDir).toBe('out')
+    expect(lora).toMatchObject({ r: 8, loraAlpha: 16, targetModules: ['q_proj'] })
+    expect(training).toMatchObject({ numTrainEpochs: 1.5, adamBeta1: 0.8, perDeviceTrainBatchSize: 2, maxLength: 77 })
+  })
+
+  it('may be those of earlier versions', () => {
+    expect(parse({ evaluation_strategy: 'steps', max_seq_length: 99, eval_split: 5 }).training).toMatchObject({
+      evalStrategy: 'steps',
+      maxLength: 99,
+    })
+    expect(
+      parseTrainOptions({ model_name_or_path: 'a/model', train_dataset: 'x.jsonl', torch_dtype: 'float32' }),
+    ).toMatchObject({
+      model: 'a/model',
+      dataset: 'x.jsonl',
+      dtype: 'float32',
+    })
+    expect(parse({ no_cuda: true }).device).toBe('cpu')
+  })
+
+  it('may not come twice', () => {
+    expect(() => parse({ maxLength: 64, max_seq_length: 128 })).toThrow(
+      '[training] expected maxLength once, got it as maxLength and as max_seq_length; remove one',
+    )
+  })
+
+  it('that are wrong are answered with the nearest right one', () => {
+    expect(() => parse({ learningrate: 1 })).toThrow(
+      '[training] unknown option "learningrate"; did you mean "learningRate"?',
+    )
+    expect(() => parse({ num_epochs: 1 })).toThrow('did you mean "numTrainEpochs"?')
+    expect(() => parseTrainOptions({ ...minimal, datset: 'x' })).toThrow(
+      '[train] unknown option "datset"; did you mean "dataset"?',
+    )
+    expect(() => parse({ constructor: 1 })).toThrow('[training] unknown option "constructor"')
+    expect(() => parse(JSON.parse('{"__proto__": 1}'))).toThrow('[training] unknown option "__proto__"')
+  })
+
+  it('in the wrong place are sent to the right one', () => {
+    expect(() => parseTrainOptions({ ...minimal, learning_rate: 1e-4 })).toThrow(
+      '[train] learningRate is an option of training; write training: { learningRate: ... }',
+    )
+    expect(() => parse({ output_dir: 'out' })).toThrow(
+      '[training] outputDir stands beside training, not in it; move it one level up',
+    )
+    expect(() => parseTrainOptions({ ...minimal, lora_r: 8 })).toThrow(
+      '[train] loraR is an option of lora; write lora: { r: ... }',
+    )
+    expect(() => parse({ lora_alpha: 8 })).toThrow(
+      '[training] loraAlpha is an option of lora; write lora: { loraAlpha: ... }',
+    )
+  })
+})
+
+describe('values', () => {
+  it('outside their range are named with the range', () => {
+    const wrong: [object, string][] = [
+      [{ numTrainEpochs: 0 }, 'expected a number above 0 for numTrainEpochs, got 0'],
+      [{ numTrainEpochs: Number.NaN }, 'expected a number above 0 for numTrainEpochs, got NaN'],
+      [{ maxSteps: 0 }, 'expected a whole number of at least 1 or -1 (no limit) for maxSteps, got 0'],
+      [{ learningRate: '2e-4' }, 'expected a number above 0 for learningRate, got "2e-4"; write it without quotes'],
+      [{ warmupRatio: 1.5 }, 'expected a number of at least 0 and at most 1 for warmupRatio, got 1.5'],
+      [{ warmupSteps: 0.1 }, 'expected a whole number of at least 0 for warmupSteps, got 0.1'],
+      [{ adamBeta2: 1 }, 'expected a number of at least 0 and below 1 for adamBeta2, got 1'],
+      [{ perDeviceTrainBatchSize: 2.5 }, 'expected a whole number of at least 1 for perDeviceTrainBatchSize, got 2.5'],
+      [{ saveStrategy: 'best' }, "expected 'no', 'steps', 'epoch' for saveStrategy, got \"best\""],
+      [{ saveTotalLimit: 0 }, 'expected a whole number of at least 1 or null (keep all) for saveTotalLimit, got 0'],
+      [{ packing: 'yes' }, 'expected true or false for packing, got "yes"'],
+      [{ maxLength: null }, 'expected a whole number of at least 2 for maxLength, got null'],
+      [{ evalSplit: -0.1 }, 'expected a fraction below 1 or a whole number of rows for evalSplit, got -0.1'],
+    ]
+    for (const [training, message] of wrong) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
+  })
+
+  it('of the top level are checked too', () => {
+    expect(() => parseTrainOptions(undefined)).toThrow('[train] expected an object of options, got undefined')
+    expect(() => parseTrainOptions({ dataset: 'x' })).toThrow(
+      '[train] expected the directory or Hub id of a model for model, got nothing',
+    )
+    expect(() => parseTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of rows for dataset, got 7')
+    expect(() => parseTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
+      "[train] expected 'lora', 'full' for method, got \"qlora\"",
+    )
+    expect(() => parseTrainOptions({ ...minimal, training: 3 })).toThrow(
+      'expected an object of training options for training, got 3',
+    )
+    expect(() => parseTrainOptions({ ...minimal, signal: {} })).toThrow('expected an AbortSignal for signal')
+    expect(() => parseTrainOptions({ ...minimal, lora: { r: 0 } })).toThrow(/\[lora\].*r\b/)
+  })
+
+  it('may be rows in place of a path', () => {
+    const dataset = [{ prompt: 'a', completion: 'b' }]
+    expect(parseTrainOptions({ model: 'm', dataset }).dataset).toBe(dataset)
+  })
+})
+
+describe('options of transformers and TRL', () => {
+  it('that are not supported yet say so, and what to do', () => {
+    const messages: [object, string][] = [
+      [
+        { optim: 'adafactor' },
+        'optim: "adafactor" is real but not supported yet; AdamW is the only optimizer: leave it out or set \'adamw_torch\'',
+      ],
+      [{ group_by_length: true }, 'groupByLength: true is real but not supported yet; use packing'],
+      [
+        { load_best_model_at_end: true },
+        'loadBestModelAtEnd: true is real but not supported yet; choose a checkpoint by the evaluate events',
+      ],
+      [{ neftune_noise_alpha: 5 }, 'neftuneNoiseAlpha: 5 is real but not supported yet; leave it out'],
+      [
+        { lr_scheduler_type: 'polynomial' },
+        "lrSchedulerType 'polynomial' is real but not supported yet; use 'cosine', 'linear', 'constant', 'constant_with_warmup'",
+      ],
+      [{ fp16: true }, "fp16 is real but not supported yet; use bf16: true or dtype: 'float32'"],
+    ]
+    for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
+    expect(() => parseTrainOptions({ ...minimal, quantization: 'nf4' })).toThrow(
+      '[train] quantization "nf4" is real but not supported yet; leave it out to train LoRA on 16-bit weights',
+    )
+    expect(() => parseTrainOptions({ ...minimal, model: 'a/b.gguf' })).toThrow(
+      'GGUF models are real but not supported yet',
+    )
+    expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
+      'Unity Catalog tables are real but not supported yet',
+    )
+    expect(() => parseTrainOptions({ ...minimal, device: 'cuda' })).toThrow(
+      "[train] device 'cuda' is real but not supported yet; use 'cpu'",
+    )
+  })
+
+  it('are accepted where they ask for what happens anyway', () => {
+    const { training } = parse({
+      optim: 'adamw_torch',
+      report_to: 'none',
+      group_by_length: false,
+      neftune_noise_alpha: null,
+    })
+    expect(training).not.toHaveProperty('optim')
+    expect(training).not.toHaveProperty('reportTo')
+  })
+})
+
+describe('conflicts', () => {
+  it('between precision flags are named', () => {
+    expect(parse({ bf16: true }).dtype).toBe('bfloat16')
+    expect(parse({ bf16: false, fp16: false }).dtype).toBe('auto')
+    expect(() => parse({ bf16: true, fp16: true })).toThrow('[training] expected bf16 or fp16, got both; remove one')
+    expect(() => parse({ bf16: true }, { dtype: 'float32' })).toThrow(
+      '[training] expected bf16: true and dtype to agree, got dtype "float32"; remove one',
+    )
+    expect(() => parse({ bf16: 1 })).toThrow('[training] expected true or false for bf16, got 1')
+  })
+
+  it('between options of the schedule are named', () => {
+    expect(() => parse({ warmupRatio: 0.1, warmupSteps: 5 })).toThrow(
+      'expected warmupRatio or warmupSteps, got both; remove one',
+    )
+    expect(() => parse({ lrSchedulerType: 'constant', warmupSteps: 5 })).toThrow(
+      "expected no warmupSteps with lrSchedulerType 'constant'; use 'constant_with_warmup'",
+    )
+  })
+
+  it('about evaluation are named', () => {
+    expect(() => parse({ evalStrategy: 'epoch' })).toThrow(
+      "expected evalDataset or evalSplit with evalStrategy 'epoch'",
+    )
+    expect(() => parse({ evalSplit: 0.1 }, { evalDataset: 'x' })).toThrow(
+      'expected evalDataset or evalSplit, got both; remove one',
+    )
+  })
+
+  it('between method, resuming and what they need are named', () => {
+    expect(() => parseTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
+      "expected no lora options with method 'full'",
+    )
+    expect(() => parseTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
+      'expected outputDir with resumeFromCheckpoint: true',
+    )
+  })
+})
