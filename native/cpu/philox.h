@@ -14,20 +14,19 @@ struct DropoutMask {
   uint32_t key[2];
   uint32_t microStep;
   uint32_t site;
-  uint64_t threshold;  // kept when word >= threshold
-  float scale;         // 1 / (1 - p)
+  uint32_t threshold;  // kept when word >= threshold
+  float scale;         // 1 / (1 - p); 0 for p = 1, which keeps nothing
 };
 
 LOWRANK_INLINE DropoutMask makeDropoutMask(const Dropout& dropout) {
   const uint64_t seed = static_cast<uint64_t>(static_cast<int64_t>(dropout.seed));
   const double bound = static_cast<double>(dropout.p) * 0x1p32;
-  uint64_t threshold = static_cast<uint64_t>(bound);
-  if (static_cast<double>(threshold) < bound) ++threshold;
+  const uint64_t floor = static_cast<uint64_t>(bound), ceiling = floor + (static_cast<double>(floor) < bound ? 1 : 0);
   const float scale = dropout.p < 1.0f ? static_cast<float>(1.0 / (1.0 - static_cast<double>(dropout.p))) : 0.0f;
   return DropoutMask{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
                      static_cast<uint32_t>(static_cast<int64_t>(dropout.microStep)),
                      static_cast<uint32_t>(static_cast<int64_t>(dropout.site)),
-                     threshold,
+                     static_cast<uint32_t>(ceiling < 0xffffffffu ? ceiling : 0xffffffffu),
                      scale};
 }
 
@@ -53,12 +52,14 @@ LOWRANK_INLINE void multiplyWide(UintVec a, uint32_t m, UintVec& high, UintVec& 
 }
 
 // Words of kLanes consecutive counters, the first of which is `counter`: words[4 * i + j] is word j of counter + i.
-LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, uint32_t words[4 * kLanes]) {
-  UintVec c0{}, c1{}, c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.site;
-  for (int i = 0; i < kLanes; ++i) {
-    c0[i] = static_cast<uint32_t>(counter + i);
-    c1[i] = static_cast<uint32_t>((counter + i) >> 32);
-  }
+// Lane 4 q + k carries counter + k * (kLanes / 4) + q: the four output vectors, transposed in squares of four lanes, then
+// lie in memory order.
+LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, UintVec words[4]) {
+  const UintVec lane = reinterpret_cast<UintVec>(laneIndex());
+  const uint32_t low = static_cast<uint32_t>(counter), high = static_cast<uint32_t>(counter >> 32);
+  UintVec c0 = (lane & 3u) * (kLanes / 4u) + (lane >> 2) + low;
+  UintVec c1 = UintVec{} + high - reinterpret_cast<UintVec>(c0 < UintVec{} + low);  // a true comparison is -1: the carry
+  UintVec c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.site;
   uint32_t k0 = mask.key[0], k1 = mask.key[1];
   for (int round = 0; round < 10; ++round) {
     UintVec high0{}, low0{}, high1{}, low1{};
@@ -71,26 +72,34 @@ LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, uint32_t w
     k0 += 0x9e3779b9u;
     k1 += 0xbb67ae85u;
   }
-  uint32_t columns[4][kLanes];
-  __builtin_memcpy(columns[0], &c0, sizeof c0);
-  __builtin_memcpy(columns[1], &c1, sizeof c1);
-  __builtin_memcpy(columns[2], &c2, sizeof c2);
-  __builtin_memcpy(columns[3], &c3, sizeof c3);
-  for (int i = 0; i < kLanes; ++i) {
-    for (int j = 0; j < 4; ++j) words[4 * i + j] = columns[j][i];
-  }
+  // Shuffles of two vectors, lane by lane inside each square: of a and b the lower halves interleaved, and so on.
+  const UintVec square = lane & ~3u, odd = lane & 1u, upper = (lane >> 1) & 1u;
+  const UintVec fromSecond = UintVec{} + static_cast<uint32_t>(kLanes);
+  const UintVec interleaveLow = square + upper + odd * fromSecond, interleaveHigh = interleaveLow + 2u;
+  const UintVec pairLow = square + odd + upper * fromSecond, pairHigh = pairLow + 2u;
+  const UintVec a = __builtin_shuffle(c0, c1, interleaveLow), b = __builtin_shuffle(c2, c3, interleaveLow);
+  const UintVec c = __builtin_shuffle(c0, c1, interleaveHigh), d = __builtin_shuffle(c2, c3, interleaveHigh);
+  words[0] = __builtin_shuffle(a, b, pairLow);
+  words[1] = __builtin_shuffle(a, b, pairHigh);
+  words[2] = __builtin_shuffle(c, d, pairLow);
+  words[3] = __builtin_shuffle(c, d, pairHigh);
 }
 
 // factors[i] = what element (element + i) is multiplied by: 1 / (1 - p), or 0 where it is dropped.
 LOWRANK_INLINE void dropoutFactors(const DropoutMask& mask, int64_t element, int64_t count, float* factors) {
+  constexpr int64_t kRun = 4 * kLanes;
   int64_t done = 0;
   while (done < count) {
     const int64_t first = (element + done) & ~int64_t{3};
     const int64_t skip = element + done - first;
-    uint32_t words[4 * kLanes];
+    UintVec words[4];
     philox(mask, static_cast<uint64_t>(first) / 4, words);
-    const int64_t room = 4 * kLanes - skip, take = room < count - done ? room : count - done;
-    for (int64_t i = 0; i < take; ++i) factors[done + i] = words[skip + i] >= mask.threshold ? mask.scale : 0.0f;
+    const bool whole = skip == 0 && count - done >= kRun;
+    float run[kRun];
+    float* to = whole ? factors + done : run;
+    for (int i = 0; i < 4; ++i) store(to + i * kLanes, (words[i] >= mask.threshold) ? splat(mask.scale) : zero());
+    const int64_t take = kRun - skip < count - done ? kRun - skip : count - done;
+    if (!whole) __builtin_memcpy(factors + done, run + skip, static_cast<size_t>(take) * sizeof(float));
     done += take;
   }
 }
