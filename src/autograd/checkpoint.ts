@@ -9,7 +9,11 @@ import { needsRecording, noGrad, record, runBackward, Saved, withRecording } fro
  * `fn` must be a function of its inputs and of parameters (dropout masks are, being counter-based), so that both runs agree bit for bit.
  * @param trainable true when parameters used inside need gradients, even if no input does.
  */
-export function checkpoint(fn: (...inputs: Tensor[]) => Tensor[], inputs: readonly Tensor[], trainable: boolean): Tensor[] {
+export function checkpoint(
+  fn: (...inputs: Tensor[]) => Tensor[],
+  inputs: readonly Tensor[],
+  trainable: boolean,
+): Tensor[] {
   if (!needsRecording(inputs, trainable)) return scope(() => fn(...inputs))
   const outputs = noGrad(() => scope(() => fn(...inputs)))
   const saved = inputs.map((input) => new Saved(input, 'checkpoint'))

@@ -69,7 +69,9 @@ export class Saved {
   get(): Tensor {
     if (this.#recompute) return this.#recompute.run()
     if (!this.#tensor) {
-      throw new Error(`[${this.#what}] expected a graph that backward() has not used yet; run forward again before backward()`)
+      throw new Error(
+        `[${this.#what}] expected a graph that backward() has not used yet; run forward again before backward()`,
+      )
     }
     if (this.#tensor.version !== this.#version) {
       throw new Error(
@@ -154,13 +156,17 @@ export function runBackward(roots: readonly { tensor: Tensor; grad: Tensor | und
     }
   }
   for (const { tensor } of roots) {
-    if (!tensor.edge) throw new Error('[backward] expected a tensor made by a recorded operation, got one without a graph')
+    if (!tensor.edge)
+      throw new Error('[backward] expected a tensor made by a recorded operation, got one without a graph')
     visit(tensor.edge.node as Node)
   }
   // A node's consumers all have larger ids: in descending order every gradient is complete when its node's turn comes.
   queue.sort((a, b) => b.id - a.id)
   for (const node of queue) {
-    if (!node.backward) throw new Error(`[backward] expected a graph not used yet; the graph through ${node.name} was freed by an earlier backward()`)
+    if (!node.backward)
+      throw new Error(
+        `[backward] expected a graph not used yet; the graph through ${node.name} was freed by an earlier backward()`,
+      )
   }
   for (const { tensor, grad } of roots) if (grad) deliver(pending, { edge: tensor.edge as GraphEdge }, grad)
   for (const node of queue) {
@@ -173,7 +179,12 @@ export function runBackward(roots: readonly { tensor: Tensor; grad: Tensor | und
   }
 }
 
-function runNode(node: Node, rule: BackwardRule, grads: (Tensor | undefined)[], pending: Map<Node, (Tensor | undefined)[]>): void {
+function runNode(
+  node: Node,
+  rule: BackwardRule,
+  grads: (Tensor | undefined)[],
+  pending: Map<Node, (Tensor | undefined)[]>,
+): void {
   const results = scope(() => rule(grads))
   const handedOn = new Set<Tensor>()
   node.inputs.forEach((target, i) => {

@@ -120,6 +120,17 @@ export class BatchPlan {
     return Math.ceil(this.#plan(epoch).length / this.#options.gradientAccumulationSteps)
   }
 
+  /** Micro-batches in an epoch. */
+  numBatches(epoch = 0): number {
+    return this.#plan(epoch).length
+  }
+
+  /** Tokens of the largest micro-batch of the first epoch. */
+  maxTokensPerBatch(): number {
+    const sizes = this.#plan(0).map((rows) => rows.reduce((sum, row) => sum + (this.#lengths[row] as number), 0))
+    return sizes.reduce((most, size) => Math.max(most, size), 0)
+  }
+
   /**
    * Windows from a cursor on, epoch after epoch. A window never spans epochs: the last of an epoch may be smaller.
    *

@@ -4,7 +4,7 @@
  */
 
 import { renderAssistantSpans } from '../tokenizer/assistant-spans.js'
-import type { ChatRenderer, RenderOptions, TextSpan } from '../tokenizer/chat-template.js'
+import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from '../tokenizer/chat-template.js'
 import { encodeWithSpans, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { alpacaPrompt } from './alpaca.js'
@@ -99,8 +99,8 @@ function encodeContent(
       const learnAll = !(isMessages ? options.assistantOnlyLoss : options.completionOnlyLoss)
       const first = isMessages ? 0 : row.prompt.length
       const { text, spans } = learnAll
-        ? renderAllLearnt(renderer, messages, render, tokenizer, first)
-        : renderAssistantSpans(renderer, messages, render, tokenizer.specialTokens.keys(), first)
+        ? renderAllLearnt(tokenizer, renderer, messages, render, first)
+        : renderAssistantSpans(tokenizer, renderer, messages, render, first)
       return { ...encodeWithSpans(tokenizer, text, spans), learnAll }
     }
     default:
@@ -110,14 +110,14 @@ function encodeContent(
 
 /** With every token learnt, a template whose turns cannot be located still serves; only where the prompt ends stays open. */
 function renderAllLearnt(
-  renderer: ChatRenderer,
-  messages: Parameters<ChatRenderer['render']>[0],
-  options: RenderOptions,
   tokenizer: Tokenizer,
+  renderer: ChatRenderer,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
   first: number,
 ): { text: string; spans: TextSpan[] } {
   try {
-    return renderAssistantSpans(renderer, messages, options, tokenizer.specialTokens.keys(), first)
+    return renderAssistantSpans(tokenizer, renderer, messages, options, first)
   } catch {
     return { text: renderer.render(messages, options), spans: [] }
   }

@@ -53,4 +53,3 @@ export interface Architecture {
   /** Values of a fresh model, for training from scratch: how to fill a parameter. */
   initialize(parameter: Parameter, config: ModelConfig): { mean: number; std: number }
 }
-

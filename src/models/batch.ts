@@ -42,18 +42,30 @@ export interface PreparedBatch extends RaggedBatch {
 /** @throws on ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
   const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
-  if (prepared.inputIds.length === 0) throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
+  if (prepared.inputIds.length === 0)
+    throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
   checkIds(prepared.inputIds, vocabSize, 'inputIds')
   if (prepared.labels) checkIds(prepared.labels, vocabSize, 'labels')
   return prepared
 }
 
-function fromRagged({ inputIds, labels, attentionMask }: ForwardBatch, cuSeqlens: Int32Array | readonly number[]): PreparedBatch {
+function fromRagged(
+  { inputIds, labels, attentionMask }: ForwardBatch,
+  cuSeqlens: Int32Array | readonly number[],
+): PreparedBatch {
   const ids = flatValues('inputIds', inputIds)
-  if (attentionMask) throw new Error('[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding')
+  if (attentionMask)
+    throw new Error('[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding')
   const bounds = Int32Array.from(cuSeqlens)
-  if (bounds.length < 2 || bounds[0] !== 0 || bounds[bounds.length - 1] !== ids.length || bounds.some((b, i) => i > 0 && b < (bounds[i - 1] as number))) {
-    throw new Error(`[forward] expected cuSeqlens to ascend from 0 to the number of tokens ${ids.length}, got [${bounds.slice(0, 8)}${bounds.length > 8 ? ', ...' : ''}]`)
+  if (
+    bounds.length < 2 ||
+    bounds[0] !== 0 ||
+    bounds[bounds.length - 1] !== ids.length ||
+    bounds.some((b, i) => i > 0 && b < (bounds[i - 1] as number))
+  ) {
+    throw new Error(
+      `[forward] expected cuSeqlens to ascend from 0 to the number of tokens ${ids.length}, got [${bounds.slice(0, 8)}${bounds.length > 8 ? ', ...' : ''}]`,
+    )
   }
   const positions = new Int32Array(ids.length)
   for (let s = 0; s + 1 < bounds.length; s++) {
@@ -61,17 +73,29 @@ function fromRagged({ inputIds, labels, attentionMask }: ForwardBatch, cuSeqlens
     for (let i = start; i < (bounds[s + 1] as number); i++) positions[i] = i - start
   }
   const given = labels === undefined ? undefined : flatValues('labels', labels)
-  if (given && given.length !== ids.length) throw new Error(`[forward] expected ${ids.length} labels, one per token, got ${given.length}`)
-  return { inputIds: ids, positions, cuSeqlens: bounds, labels: given && shiftLabels(given, bounds), outputShape: [ids.length] }
+  if (given && given.length !== ids.length)
+    throw new Error(`[forward] expected ${ids.length} labels, one per token, got ${given.length}`)
+  return {
+    inputIds: ids,
+    positions,
+    cuSeqlens: bounds,
+    labels: given && shiftLabels(given, bounds),
+    outputShape: [ids.length],
+  }
 }
 
 function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): PreparedBatch {
   const ids = matrixValues('inputIds', inputIds)
   const mask = attentionMask === undefined ? undefined : matrixValues('attentionMask', attentionMask)
   const given = labels === undefined ? undefined : matrixValues('labels', labels)
-  for (const [name, other] of [['attentionMask', mask], ['labels', given]] as const) {
+  for (const [name, other] of [
+    ['attentionMask', mask],
+    ['labels', given],
+  ] as const) {
     if (other && (other.rows !== ids.rows || other.cols !== ids.cols)) {
-      throw new Error(`[forward] expected shape [${ids.rows}, ${ids.cols}] (like inputIds) for ${name}, got [${other.rows}, ${other.cols}]`)
+      throw new Error(
+        `[forward] expected shape [${ids.rows}, ${ids.cols}] (like inputIds) for ${name}, got [${other.rows}, ${other.cols}]`,
+      )
     }
   }
   const { rows, cols } = ids
@@ -82,7 +106,8 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
       const at = row * cols + col
       const bit = mask ? mask.values[at] : 1
       if (bit === 1) kept.push(at)
-      else if (bit !== 0) throw new Error(`[forward] expected 0 or 1 in attentionMask, got ${bit} at row ${row}, column ${col}`)
+      else if (bit !== 0)
+        throw new Error(`[forward] expected 0 or 1 in attentionMask, got ${bit} at row ${row}, column ${col}`)
     }
     // A row of padding alone is no sequence.
     if (kept.length > (cuSeqlens[cuSeqlens.length - 1] as number)) cuSeqlens.push(kept.length)
@@ -114,7 +139,8 @@ export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Arr
 function flatValues(name: string, value: ForwardBatch['inputIds']): Int32Array {
   if (value instanceof Int32Array) return value
   if (value instanceof Tensor) return hostValues(name, value)
-  if (Array.isArray(value) && value.every((item) => typeof item === 'number')) return Int32Array.from(value as unknown as number[])
+  if (Array.isArray(value) && value.every((item) => typeof item === 'number'))
+    return Int32Array.from(value as unknown as number[])
   throw new Error(`[forward] expected an Int32Array or int32 Tensor [N] for ${name} with cuSeqlens`)
 }
 
@@ -130,17 +156,22 @@ function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
     return { values: hostValues(name, value), rows: value.rows, cols: value.cols }
   }
   if (!Array.isArray(value) || !value.every((row) => Array.isArray(row))) {
-    throw new Error(`[forward] expected number[][] or an int32 Tensor [B, T] for ${name}, got ${describe(value)}; a ragged batch needs cuSeqlens`)
+    throw new Error(
+      `[forward] expected number[][] or an int32 Tensor [B, T] for ${name}, got ${describe(value)}; a ragged batch needs cuSeqlens`,
+    )
   }
   const matrix = value as readonly (readonly number[])[]
   const cols = matrix[0]?.length ?? 0
   const values = new Int32Array(matrix.length * cols)
   matrix.forEach((row, r) => {
     if (row.length !== cols) {
-      throw new Error(`[forward] expected rows of one length for ${name}, got ${cols} and ${row.length} (row ${r}); pad them and give attentionMask`)
+      throw new Error(
+        `[forward] expected rows of one length for ${name}, got ${cols} and ${row.length} (row ${r}); pad them and give attentionMask`,
+      )
     }
     row.forEach((item, c) => {
-      if (!Number.isInteger(item)) throw new Error(`[forward] expected whole numbers in ${name}, got ${item} at row ${r}, column ${c}`)
+      if (!Number.isInteger(item))
+        throw new Error(`[forward] expected whole numbers in ${name}, got ${item} at row ${r}, column ${c}`)
       values[r * cols + c] = item
     })
   })

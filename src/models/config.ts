@@ -19,15 +19,64 @@ export interface ModelConfig {
 
 // Fields that describe files, generation or the training of the original: they do not change what forward computes here.
 const HARMLESS = new Set([
-  '_name_or_path', '_attn_implementation_autoset', 'architectures', 'torch_dtype', 'dtype', 'transformers_version', 'use_cache', 'pad_token_id',
-  'initializer_range', 'pretraining_tp', 'attention_dropout', 'model_type', 'is_llama_config', 'transformers.js_config',
-  'return_dict', 'output_hidden_states', 'output_attentions', 'bos_token_id', 'eos_token_id', 'sep_token_id', 'decoder_start_token_id',
-  'task_specific_params', 'problem_type', 'id2label', 'label2id', 'finetuning_task', 'tokenizer_class', 'prefix', 'torchscript',
-  'max_length', 'min_length', 'do_sample', 'temperature', 'top_k', 'top_p', 'num_beams', 'repetition_penalty', 'chunk_size_feed_forward',
-  'forced_bos_token_id', 'forced_eos_token_id', 'typical_p', 'length_penalty', 'no_repeat_ngram_size', 'num_return_sequences',
-  'early_stopping', 'remove_invalid_values', 'exponential_decay_length_penalty', 'suppress_tokens', 'begin_suppress_tokens',
-  'bad_words_ids', 'diversity_penalty', 'num_beam_groups', 'encoder_no_repeat_ngram_size', 'output_scores', 'return_dict_in_generate',
-  'unsloth_version', 'unsloth_fixed', 'license',
+  '_name_or_path',
+  '_attn_implementation_autoset',
+  'architectures',
+  'torch_dtype',
+  'dtype',
+  'transformers_version',
+  'use_cache',
+  'pad_token_id',
+  'initializer_range',
+  'pretraining_tp',
+  'attention_dropout',
+  'model_type',
+  'is_llama_config',
+  'transformers.js_config',
+  'return_dict',
+  'output_hidden_states',
+  'output_attentions',
+  'bos_token_id',
+  'eos_token_id',
+  'sep_token_id',
+  'decoder_start_token_id',
+  'task_specific_params',
+  'problem_type',
+  'id2label',
+  'label2id',
+  'finetuning_task',
+  'tokenizer_class',
+  'prefix',
+  'torchscript',
+  'max_length',
+  'min_length',
+  'do_sample',
+  'temperature',
+  'top_k',
+  'top_p',
+  'num_beams',
+  'repetition_penalty',
+  'chunk_size_feed_forward',
+  'forced_bos_token_id',
+  'forced_eos_token_id',
+  'typical_p',
+  'length_penalty',
+  'no_repeat_ngram_size',
+  'num_return_sequences',
+  'early_stopping',
+  'remove_invalid_values',
+  'exponential_decay_length_penalty',
+  'suppress_tokens',
+  'begin_suppress_tokens',
+  'bad_words_ids',
+  'diversity_penalty',
+  'num_beam_groups',
+  'encoder_no_repeat_ngram_size',
+  'output_scores',
+  'return_dict_in_generate',
+  'unsloth_version',
+  'unsloth_fixed',
+  'license',
 ])
 
 // Fields that are harmless only while they have these values.
@@ -121,7 +170,11 @@ export class ConfigReader {
       if (allowed) {
         const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
         if (allowed.includes(value) || isEmpty) continue
-        throw this.error(name, `${allowed.map((item) => JSON.stringify(item)).join(' or ') || 'nothing'} (anything else is not supported)`, value)
+        throw this.error(
+          name,
+          `${allowed.map((item) => JSON.stringify(item)).join(' or ') || 'nothing'} (anything else is not supported)`,
+          value,
+        )
       }
       if (!HARMLESS.has(name)) unknown.push(name)
     }
@@ -133,7 +186,9 @@ export class ConfigReader {
   }
 
   error(name: string, expected: string, value: unknown): Error {
-    return new Error(`[config] ${this.#where}: expected ${expected} for ${name}, got ${JSON.stringify(value) ?? 'nothing'}`)
+    return new Error(
+      `[config] ${this.#where}: expected ${expected} for ${name}, got ${JSON.stringify(value) ?? 'nothing'}`,
+    )
   }
 
   #take(name: string): unknown {

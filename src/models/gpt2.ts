@@ -28,7 +28,11 @@ function readConfig(raw: RawConfig, where: string): Gpt2Config {
   const headDim = hiddenSize / numAttentionHeads
   const scaled = config.boolean('scale_attn_weights', true) ? 1 / Math.sqrt(headDim) : 1
   const byLayer = config.boolean('scale_attn_by_inverse_layer_idx', false)
-  const activation = config.choice('activation_function', ['gelu_new', 'gelu', 'gelu_pytorch_tanh', 'gelu_fast'], 'gelu_new')
+  const activation = config.choice(
+    'activation_function',
+    ['gelu_new', 'gelu', 'gelu_pytorch_tanh', 'gelu_fast'],
+    'gelu_new',
+  )
   const result: Gpt2Config = {
     modelType: 'gpt2',
     vocabSize: config.integer('vocab_size', 50257),
@@ -49,9 +53,16 @@ function readConfig(raw: RawConfig, where: string): Gpt2Config {
   config.expectValue('tie_word_embeddings', [true])
   config.expectValue('n_ctx', [raw.n_ctx])
   // Dropout of the base model is not applied: fine-tuning here trains adapters, which have dropout of their own.
-  for (const name of ['attn_pdrop', 'embd_pdrop', 'resid_pdrop', 'summary_first_dropout']) config.expectValue(name, [raw[name]])
+  for (const name of ['attn_pdrop', 'embd_pdrop', 'resid_pdrop', 'summary_first_dropout'])
+    config.expectValue(name, [raw[name]])
   // Heads for classification, and a float32 detour for float16, which is not computed here.
-  for (const name of ['summary_activation', 'summary_proj_to_labels', 'summary_type', 'summary_use_proj', 'reorder_and_upcast_attn']) {
+  for (const name of [
+    'summary_activation',
+    'summary_proj_to_labels',
+    'summary_type',
+    'summary_use_proj',
+    'reorder_and_upcast_attn',
+  ]) {
     config.expectValue(name, [raw[name]])
   }
   config.finish()
@@ -93,7 +104,12 @@ class Gpt2Block {
     const qkv = this.#attnProjection.forward(x, dropout) // [N, 3D]
     const [q, k, v] = splitColumns(qkv, [hiddenSize, hiddenSize, hiddenSize]) as [Tensor, Tensor, Tensor]
     const all = cache ? cache.append(this.#layer, k, v) : { k, v }
-    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, scale: attentionScale[this.#layer] as number })
+    const y = attention(q, all.k, all.v, {
+      headDim,
+      cuSeqlensQ,
+      cuSeqlensK,
+      scale: attentionScale[this.#layer] as number,
+    })
     return this.#attnOutput.forward(y, dropout)
   }
 }
@@ -112,7 +128,10 @@ class Gpt2Decoder implements Decoder {
     this.config = config
     this.#wte = transformer.embedding('wte', vocabSize, hiddenSize)
     this.#wpe = transformer.embedding('wpe', maxPositionEmbeddings, hiddenSize)
-    this.#blocks = Array.from({ length: numHiddenLayers }, (_, i) => new Gpt2Block(config, i, transformer.child(`h.${i}`)))
+    this.#blocks = Array.from(
+      { length: numHiddenLayers },
+      (_, i) => new Gpt2Block(config, i, transformer.child(`h.${i}`)),
+    )
     this.#lnF = transformer.layerNorm('ln_f', hiddenSize, layerNormEpsilon)
     this.head = builder.head('lm_head', vocabSize, hiddenSize, this.#wte)
   }
@@ -127,7 +146,9 @@ class Gpt2Decoder implements Decoder {
     let hidden = add(this.#wte.forward(input.inputIds), this.#wpe.forward(input.positions))
     for (const block of this.#blocks) {
       const run = (x: Tensor): Tensor[] => [block.forward(x, input, context)]
-      const [next] = context.gradientCheckpointing ? checkpoint(run, [hidden], context.trainable) : scope(() => run(hidden))
+      const [next] = context.gradientCheckpointing
+        ? checkpoint(run, [hidden], context.trainable)
+        : scope(() => run(hidden))
       hidden.dispose()
       hidden = next as Tensor
     }

@@ -48,7 +48,11 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
   config.choice('hidden_act', ['silu'], 'silu')
   config.finish()
   if (numAttentionHeads % result.numKeyValueHeads !== 0) {
-    throw config.error('num_key_value_heads', `a divisor of num_attention_heads = ${numAttentionHeads}`, result.numKeyValueHeads)
+    throw config.error(
+      'num_key_value_heads',
+      `a divisor of num_attention_heads = ${numAttentionHeads}`,
+      result.numKeyValueHeads,
+    )
   }
   if (result.headDim % 2 !== 0) throw config.error('head_dim', 'an even number', result.headDim)
   return result
@@ -138,10 +142,18 @@ class LlamaDecoder implements Decoder {
     const model = builder.child('model')
     this.config = config
     this.#embedTokens = model.embedding('embed_tokens', config.vocabSize, config.hiddenSize)
-    this.#layers = Array.from({ length: config.numHiddenLayers }, (_, i) => new LlamaLayer(config, i, model.child(`layers.${i}`)))
+    this.#layers = Array.from(
+      { length: config.numHiddenLayers },
+      (_, i) => new LlamaLayer(config, i, model.child(`layers.${i}`)),
+    )
     this.#norm = model.rmsNorm('norm', config.hiddenSize, config.rmsNormEps)
     this.#rope = new RopeTable(config.rope, config.headDim, builder.device)
-    this.head = builder.head('lm_head', config.vocabSize, config.hiddenSize, config.tieWordEmbeddings ? this.#embedTokens : undefined)
+    this.head = builder.head(
+      'lm_head',
+      config.vocabSize,
+      config.hiddenSize,
+      config.tieWordEmbeddings ? this.#embedTokens : undefined,
+    )
   }
 
   forward(input: RaggedInput, context: ForwardContext): Tensor {
@@ -149,7 +161,9 @@ class LlamaDecoder implements Decoder {
     let hidden = this.#embedTokens.forward(input.inputIds)
     for (const layer of this.#layers) {
       const block = (x: Tensor): Tensor[] => [layer.forward(x, input, cosSin, context)]
-      const [next] = context.gradientCheckpointing ? checkpoint(block, [hidden], context.trainable) : scope(() => block(hidden))
+      const [next] = context.gradientCheckpointing
+        ? checkpoint(block, [hidden], context.trainable)
+        : scope(() => block(hidden))
       hidden.dispose()
       hidden = next as Tensor
     }

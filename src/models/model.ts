@@ -55,7 +55,13 @@ export class CausalLM {
   #training = false
   #nextSite = 0
 
-  constructor(architecture: Architecture, rawConfig: RawConfig, device: Device, dtype: ComputeDType, nameOrPath: string) {
+  constructor(
+    architecture: Architecture,
+    rawConfig: RawConfig,
+    device: Device,
+    dtype: ComputeDType,
+    nameOrPath: string,
+  ) {
     const builder = new ModelBuilder(device, dtype)
     this.#decoder = architecture.create(rawConfig, builder, `${nameOrPath}/config.json`)
     this.#parts = builder.parts
@@ -114,7 +120,11 @@ export class CausalLM {
     return this.#run({ ...batch, outputShape: [batch.inputIds.length] }, numItemsInBatch, {})
   }
 
-  #run(batch: PreparedBatch, numItems: number | undefined, { logits: wantLogits = false }: ForwardOptions): ForwardResult {
+  #run(
+    batch: PreparedBatch,
+    numItems: number | undefined,
+    { logits: wantLogits = false }: ForwardOptions,
+  ): ForwardResult {
     const context: ForwardContext = {
       dropout: this.#training ? { ...this.dropoutState } : undefined,
       gradientCheckpointing: this.gradientCheckpointing,
@@ -126,7 +136,12 @@ export class CausalLM {
       const head = this.#decoder.head
       return {
         logits: wantLogits ? noGrad(() => this.#logits(hidden, batch)) : undefined,
-        loss: batch.labels && linearCrossEntropy(hidden, Tensor.from(this.device, batch.labels, [batch.labels.length]), head, { numItems, dropout: context.dropout }),
+        loss:
+          batch.labels &&
+          linearCrossEntropy(hidden, Tensor.from(this.device, batch.labels, [batch.labels.length]), head, {
+            numItems,
+            dropout: context.dropout,
+          }),
       }
     })
     return {
@@ -135,7 +150,10 @@ export class CausalLM {
         return loss
       },
       get logits(): Tensor {
-        if (!logits) throw new Error('[forward] expected forward(batch, { logits: true }): logits are not computed unless asked for')
+        if (!logits)
+          throw new Error(
+            '[forward] expected forward(batch, { logits: true }): logits are not computed unless asked for',
+          )
         return logits
       },
     }
@@ -158,7 +176,11 @@ export class CausalLM {
     if (!outputRows) return logits.reshape([...outputShape, vocabSize])
     const [rows, cols] = outputShape as [number, number]
     const all = Tensor.full(this.device, [rows * cols, vocabSize], 'float32', 0)
-    this.device.enqueue('scatterRows', { x: logits, rows: Tensor.from(this.device, outputRows, [outputRows.length]), y: all })
+    this.device.enqueue('scatterRows', {
+      x: logits,
+      rows: Tensor.from(this.device, outputRows, [outputRows.length]),
+      y: all,
+    })
     return all.reshape([rows, cols, vocabSize])
   }
 
@@ -167,12 +189,18 @@ export class CausalLM {
    * @param inputIds the prompt.
    * @returns the new ids, the ending one included.
    */
-  async generate(inputIds: readonly number[], { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal }: GenerateOptions = {}): Promise<number[]> {
-    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
+  async generate(
+    inputIds: readonly number[],
+    { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal }: GenerateOptions = {},
+  ): Promise<number[]> {
+    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
+      throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
     const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
     const { config, device } = this
     const width = config.numKeyValueHeads * config.headDim
-    const cache = noGrad(() => new KvCache(device, this.dtype, config.numHiddenLayers, width, inputIds.length + maxNewTokens))
+    const cache = noGrad(
+      () => new KvCache(device, this.dtype, config.numHiddenLayers, width, inputIds.length + maxNewTokens),
+    )
     const generated: number[] = []
     try {
       let next = prepareBatch({ inputIds: [inputIds] }, config.vocabSize).inputIds
@@ -197,7 +225,11 @@ export class CausalLM {
     const end = cache.length + ids.length
     const input: RaggedInput = {
       inputIds: Tensor.from(device, ids, [ids.length]),
-      positions: Tensor.from(device, Int32Array.from(ids, (_, i) => cache.length + i), [ids.length]),
+      positions: Tensor.from(
+        device,
+        Int32Array.from(ids, (_, i) => cache.length + i),
+        [ids.length],
+      ),
       positionCount: end,
       cuSeqlensQ: Tensor.from(device, Int32Array.of(0, ids.length), [2]),
       cuSeqlensK: Tensor.from(device, Int32Array.of(0, end), [2]),
@@ -217,7 +249,8 @@ export class CausalLM {
     const { parameters, linears } = this.#parts
     for (const parameter of parameters.values()) if (parameter.requiresGrad) return true
     for (const module of linears.values()) {
-      if (module.weight.requiresGrad || module.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)) return true
+      if (module.weight.requiresGrad || module.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad))
+        return true
     }
     return [...this.#parts.embeddings.values()].some((module) => module.weight.requiresGrad)
   }

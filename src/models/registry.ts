@@ -12,5 +12,7 @@ export function findArchitecture(config: RawConfig, where: string): Architecture
   const found = ARCHITECTURES.find(({ modelType }) => modelType === config.model_type)
   if (found) return found
   const known = ARCHITECTURES.map(({ modelType }) => `'${modelType}'`).join(', ')
-  throw new Error(`[config] ${where}: expected model_type to be one of ${known}, got ${JSON.stringify(config.model_type) ?? 'nothing'}`)
+  throw new Error(
+    `[config] ${where}: expected model_type to be one of ${known}, got ${JSON.stringify(config.model_type) ?? 'nothing'}`,
+  )
 }

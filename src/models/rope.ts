@@ -1,8 +1,8 @@
 /** @file Rotary frequencies and tables, with the scalings of Llama configs. */
 
 import type { Device } from '../tensor/device.js'
-import { Tensor } from '../tensor/tensor.js'
 import { unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
 import { ConfigReader, type RawConfig } from './config.js'
 
 /** How rotary frequencies are made. */

@@ -28,11 +28,23 @@ export interface AttentionOptions {
  * @returns [Nq, H * headDim].
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
-  const { headDim, cuSeqlensQ, cuSeqlensK, causal = true, window = 0, scale = 1 / Math.sqrt(headDim), softcap = 0 } = options
+  const {
+    headDim,
+    cuSeqlensQ,
+    cuSeqlensK,
+    causal = true,
+    window = 0,
+    scale = 1 / Math.sqrt(headDim),
+    softcap = 0,
+  } = options
   const { device } = q
   expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK })
   expectCompute('attention', 'q', q)
-  for (const [name, tensor] of [['k', k], ['v', v]] as const) expectDType('attention', name, tensor, q.dtype)
+  for (const [name, tensor] of [
+    ['k', k],
+    ['v', v],
+  ] as const)
+    expectDType('attention', name, tensor, q.dtype)
   expectShape('attention', 'v', v, k.shape, 'like k')
   expectShape('attention', 'cuSeqlensK', cuSeqlensK, cuSeqlensQ.shape, 'S + 1')
   const heads = q.cols / headDim
@@ -50,7 +62,15 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
     record('attention', [q, k, v], [y], saved, ([dy]) => {
       if (!dy) return []
-      const [sq, sk, sv, sy, sLse, sCuQ, sCuK] = saved.map((item) => item.get()) as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+      const [sq, sk, sv, sy, sLse, sCuQ, sCuK] = saved.map((item) => item.get()) as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+      ]
       const [dq, dk, dv] = emptyLikeColumns([sq, sk, sv]) as [Tensor, Tensor, Tensor]
       device.enqueue('attentionBackward', {
         dy,

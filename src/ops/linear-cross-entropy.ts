@@ -38,7 +38,9 @@ export function linearCrossEntropy(
   const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
   // Gradients of parameters count only if backward() is called: they wait in buffers of their own until then.
   const parameters = [head.weight, ...head.slabs.flatMap((slab) => [slab.a, slab.b])].filter((p) => p.requiresGrad)
-  const waiting = new Map(parameters.map((p) => [p, recording ? Tensor.full(device, p.shape, 'float32', 0) : undefined]))
+  const waiting = new Map(
+    parameters.map((p) => [p, recording ? Tensor.full(device, p.shape, 'float32', 0) : undefined]),
+  )
   device.enqueue('linearCrossEntropy', {
     h,
     labels,
@@ -48,7 +50,11 @@ export function linearCrossEntropy(
       {
         weight: head.weight.value,
         dWeight: waiting.get(head.weight),
-        slabs: head.slabs.map((slab) => ({ ...factors(slab, dropout), da: waiting.get(slab.a), db: waiting.get(slab.b) })),
+        slabs: head.slabs.map((slab) => ({
+          ...factors(slab, dropout),
+          da: waiting.get(slab.a),
+          db: waiting.get(slab.b),
+        })),
       },
     ],
     softcap,

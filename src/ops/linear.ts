@@ -54,7 +54,11 @@ export function outFeatures(part: LinearPart): number {
  * @param x [N, K].
  * @returns [N, sum of O]; see splitColumns.
  */
-export function linear(x: Tensor, parts: readonly LinearPart[], { dropout, outputDType = x.dtype }: LinearOptions = {}): Tensor {
+export function linear(
+  x: Tensor,
+  parts: readonly LinearPart[],
+  { dropout, outputDType = x.dtype }: LinearOptions = {},
+): Tensor {
   const { device } = x
   for (const part of parts) {
     expectShape('linear', 'x', x, [undefined, part.weight.shape[part.inOut ? 0 : 1]], 'N, K')
@@ -62,7 +66,9 @@ export function linear(x: Tensor, parts: readonly LinearPart[], { dropout, outpu
   }
   const total = parts.reduce((sum, part) => sum + outFeatures(part), 0)
   const y = Tensor.empty(device, [x.rows, total], outputDType)
-  const s = parts.map((part) => part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)))
+  const s = parts.map((part) =>
+    part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)),
+  )
   device.enqueue('linear', {
     x,
     y,
@@ -127,7 +133,11 @@ export function gradientOf(parameter: Parameter): Tensor | undefined {
 
 /** True when a parameter of the part needs a gradient. */
 export function isTrainable(part: LinearPart): boolean {
-  return part.weight.requiresGrad || part.bias?.requiresGrad || part.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)
+  return (
+    part.weight.requiresGrad ||
+    part.bias?.requiresGrad ||
+    part.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)
+  )
 }
 
 function needsInput(part: LinearPart): boolean {
@@ -141,7 +151,9 @@ function guardWeights(parts: readonly LinearPart[]): () => void {
   return () => {
     weights.forEach((weight, i) => {
       if (weight.value.version === versions[i]) return
-      throw new Error(`[linear] expected ${weight.name} unchanged until backward(), but it was changed in place; call backward() before step()`)
+      throw new Error(
+        `[linear] expected ${weight.name} unchanged until backward(), but it was changed in place; call backward() before step()`,
+      )
     })
   }
 }

@@ -10,7 +10,8 @@ import { Tensor } from '../tensor/tensor.js'
  */
 export function splitColumns(x: Tensor, widths: readonly number[]): Tensor[] {
   const total = widths.reduce((sum, width) => sum + width, 0)
-  if (total !== x.cols) throw new Error(`[splitColumns] expected widths that sum to ${x.cols}, got ${widths.join(' + ')} = ${total}`)
+  if (total !== x.cols)
+    throw new Error(`[splitColumns] expected widths that sum to ${x.cols}, got ${widths.join(' + ')} = ${total}`)
   let start = 0
   const views = widths.map((width) => {
     const view = x.columns(start, start + width)
@@ -47,14 +48,19 @@ function areNeighbours(tensors: readonly Tensor[]): boolean {
   return true
 }
 
-function joinColumns(rows: number, widths: readonly number[], grads: readonly (Tensor | undefined)[]): Tensor | undefined {
+function joinColumns(
+  rows: number,
+  widths: readonly number[],
+  grads: readonly (Tensor | undefined)[],
+): Tensor | undefined {
   const some = grads.find((grad) => grad !== undefined)
   if (!some) return undefined
   const total = widths.reduce((sum, width) => sum + width, 0)
   if (grads.every((grad) => grad !== undefined)) {
     const present = grads as readonly Tensor[]
     const first = present[0] as Tensor
-    if (first.rowStride === total && areNeighbours(present) && !present.some((grad) => grad.shared)) return first.widen(total)
+    if (first.rowStride === total && areNeighbours(present) && !present.some((grad) => grad.shared))
+      return first.widen(total)
   }
   const { device, dtype } = some
   const whole = Tensor.empty(device, [rows, total], dtype)

@@ -9,6 +9,7 @@ import { activation } from './activation.js'
  * @returns [N, F].
  */
 export function swiglu(gateUp: Tensor): Tensor {
-  if (gateUp.cols % 2 !== 0) throw new Error(`[swiglu] expected an even number of columns (gate | up), got [${gateUp.shape}]`)
+  if (gateUp.cols % 2 !== 0)
+    throw new Error(`[swiglu] expected an even number of columns (gate | up), got [${gateUp.shape}]`)
   return activation('swiglu', gateUp, gateUp.cols / 2)
 }

@@ -59,7 +59,8 @@ export class Device {
    * @throws when the type is unknown or the addon does not load.
    */
   static open(type = 'cpu', options: DeviceOptions = {}): Device {
-    if (type !== 'cpu') throw new Error(`[device] expected 'cpu' for device, got '${type}'; other devices are not built yet`)
+    if (type !== 'cpu')
+      throw new Error(`[device] expected 'cpu' for device, got '${type}'; other devices are not built yet`)
     const addon = loadAddon()
     return new Device(new addon.Stream({ device: type, ...options }), addon.ops)
   }
@@ -178,5 +179,7 @@ export class Device {
 }
 
 function missing(op: string, field: Field, value: unknown): Error {
-  return new Error(`[${op}] expected ${field.kind === 'number' ? 'a number' : `a ${field.kind} argument`} for ${field.name}, got ${value}`)
+  return new Error(
+    `[${op}] expected ${field.kind === 'number' ? 'a number' : `a ${field.kind} argument`} for ${field.name}, got ${value}`,
+  )
 }

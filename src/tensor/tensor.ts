@@ -13,7 +13,9 @@ interface Storage {
   host?: Int32Array
 }
 
-const finalizers = new FinalizationRegistry<{ device: Device; slot: number }>(({ device, slot }) => device.stream.release(slot))
+const finalizers = new FinalizationRegistry<{ device: Device; slot: number }>(({ device, slot }) =>
+  device.stream.release(slot),
+)
 
 /** A place in the autograd graph; see src/autograd. */
 export interface GraphEdge {
@@ -90,7 +92,8 @@ export class Tensor implements View {
     dtype: DType = data instanceof Int32Array ? 'int32' : 'float32',
   ): Tensor {
     const size = shape.reduce((product, dimension) => product * dimension, 1)
-    if (size !== data.length) throw new Error(`[tensor] expected ${size} values for shape [${shape}], got ${data.length}`)
+    if (size !== data.length)
+      throw new Error(`[tensor] expected ${size} values for shape [${shape}], got ${data.length}`)
     const integers = dtype === 'int32'
     const source = integers
       ? data instanceof Int32Array
@@ -110,7 +113,8 @@ export class Tensor implements View {
   }
 
   get slot(): number {
-    if (this.#disposed) throw new Error(`[tensor] expected a live tensor, got one of shape [${this.shape}] that was disposed`)
+    if (this.#disposed)
+      throw new Error(`[tensor] expected a live tensor, got one of shape [${this.shape}] that was disposed`)
     return this.#storage.slot
   }
 
@@ -152,7 +156,9 @@ export class Tensor implements View {
   reshape(shape: readonly number[]): Tensor {
     const size = shape.reduce((product, dimension) => product * dimension, 1)
     if (size !== this.size || (this.rows > 1 && this.rowStride !== this.cols)) {
-      throw new Error(`[reshape] expected a contiguous tensor of ${size} elements for shape [${shape}], got [${this.shape}]`)
+      throw new Error(
+        `[reshape] expected a contiguous tensor of ${size} elements for shape [${shape}], got [${this.shape}]`,
+      )
     }
     return this.#view([...shape], this.byteOffset, shape[shape.length - 1] ?? 1)
   }

@@ -13,6 +13,13 @@ export interface ForeignTokenizer {
   encode?(text: string, options: Record<string, unknown>): unknown
   decode(ids: number[], options: Record<string, unknown>): string
   apply_chat_template?(messages: unknown, options: Record<string, unknown>): unknown
+  /** Jinja text; preferred to `apply_chat_template`, as it can be rendered in parts. */
+  chat_template?: unknown
+  /** Texts of the tokens, and, by other names not listed here, their ids and the vocabulary. */
+  bos_token?: unknown
+  eos_token?: unknown
+  special_tokens?: unknown
+  model?: unknown
 }
 
 type Properties = Record<string, unknown>

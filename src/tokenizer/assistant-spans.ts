@@ -4,6 +4,7 @@
  */
 
 import type { ChatMessage, ChatRenderer, MarkedText, RenderOptions, TextSpan } from './chat-template.js'
+import type { Tokenizer } from './tokenizer.js'
 
 // Stands for a message's content while looking for its place; private use, so no template reacts to it.
 const PLACEHOLDER = '\uF6D2\uF6D3\uF6D2'
@@ -11,24 +12,25 @@ const PLACEHOLDER = '\uF6D2\uF6D3\uF6D2'
 /**
  * Renders a conversation and finds the span of each assistant turn: from where generation would begin to the end token
  * (inclusive), so that a model learns to stop. Templates with `{% generation %}` say it themselves; for others the
- * conversation up to each turn is rendered and compared with the whole. A template that rewrites earlier turns
- * (dropping their reasoning, for example) is handled by locating the content that is left of them.
+ * conversation up to each turn is rendered and compared with the whole. Of turns that the template rewrites later on
+ * (dropping their reasoning, for example) what is left is located.
  *
- * @param specialTokens Texts of the tokenizer's special tokens; white space after the last of a turn is not generated.
+ * @param tokenizer Knows the special tokens; white space after the last one of a turn is not generated.
  * @param first Turns before this message are not looked for. Default 0.
  * @throws Error naming the message whose tokens cannot be located with certainty.
  */
 export function renderAssistantSpans(
+  tokenizer: Tokenizer,
   renderer: ChatRenderer,
   messages: readonly ChatMessage[],
-  options: RenderOptions,
-  specialTokens: Iterable<string>,
+  options: RenderOptions = {},
   first = 0,
 ): MarkedText {
   const whole = { ...options, addGenerationPrompt: false }
   const marked = renderer.renderMarked?.(messages, whole)
   const text = marked?.text ?? renderer.render(messages, whole)
-  const context: Context = { renderer, messages, options: whole, text, specialTokens: [...specialTokens] }
+  const context: Context = { renderer, messages, options: whole, text, special: specialPattern(tokenizer) }
+  if (tokenizer.eosTokenId !== undefined) context.eosToken = tokenizer.idToToken(tokenizer.eosTokenId)
   if (marked !== undefined) return { text, spans: marked.spans.slice(spansBefore(context, marked.spans, first)) }
   const spans: TextSpan[] = []
   let previousEnd = 0
@@ -40,6 +42,20 @@ export function renderAssistantSpans(
     if (span.end > span.start) spans.push(span)
   }
   return { text, spans }
+}
+
+const patterns = new WeakMap<Tokenizer, RegExp>()
+
+/** Matches any special token. */
+function specialPattern(tokenizer: Tokenizer): RegExp {
+  const known = patterns.get(tokenizer)
+  if (known !== undefined) return known
+  // Longest first, since one may begin with another; where there is none, a pattern that nothing matches.
+  const texts = [...tokenizer.specialTokens.keys()].filter((text) => text !== '').sort((a, b) => b.length - a.length)
+  const escaped = texts.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  const pattern = new RegExp(escaped.join('|') || '(?!)', 'g')
+  patterns.set(tokenizer, pattern)
+  return pattern
 }
 
 /** How many of a template's own spans belong to the messages before `first`. */
@@ -58,31 +74,69 @@ interface Context {
   messages: readonly ChatMessage[]
   options: RenderOptions
   text: string
-  specialTokens: readonly string[]
+  special: RegExp
+  eosToken?: string
 }
 
 function assistants(messages: readonly ChatMessage[]): number[] {
-  return messages.flatMap((message, index) => (message.role === 'assistant' || message.role === 'model' ? [index] : []))
+  return messages.flatMap((message, index) => (message.role === 'assistant' ? [index] : []))
 }
 
 function findTurn(context: Context, index: number): TextSpan {
   const { text, messages } = context
   const prompt = tryRender(context, messages.slice(0, index), true)
-  const upTo = index === messages.length - 1 ? text : tryRender(context, messages.slice(0, index + 1), false)
-  const startKnown = prompt !== undefined && text.startsWith(prompt)
-  if (startKnown && upTo !== undefined && text.startsWith(upTo) && upTo.length >= prompt.length) {
-    return { start: prompt.length, end: endOfTurn(context, prompt.length, upTo) }
+  if (prompt === undefined || !text.startsWith(prompt)) return findByContent(context, index)
+  const start = prompt.length
+  const last = index === messages.length - 1
+  const rendered = last ? text : tryRender(context, messages.slice(0, index + 1), false)
+  if (rendered === undefined) return findByContent(context, index)
+  const upTo = withoutHeader(context, index, prompt, rendered)
+  if (text.startsWith(upTo) && upTo.length >= start) return { start, end: endOfTurn(context, start, upTo) }
+  // As the last turn it began with more (reasoning, for example) than is left of it here, or was rewritten beyond that.
+  const ending = upTo.slice(start)
+  for (let cut = 1; cut < ending.length; cut++) {
+    const left = ending.slice(cut)
+    if (text.startsWith(left, start) && hasWords(context, left)) {
+      return { start, end: endOfTurn(context, start, text.slice(0, start + left.length)) }
+    }
   }
+  return findByContent(context, index)
+}
+
+/**
+ * Some templates open the next assistant turn whether asked or not, even after an assistant turn. What follows the end
+ * token is such a header if the prompt ends with it too.
+ */
+function withoutHeader(context: Context, index: number, prompt: string, rendered: string): string {
+  const { messages } = context
+  if (tryRender(context, messages.slice(0, index), false) !== prompt) return rendered // the template heeds the flag
+  let headerOnly = false
+  for (const match of rendered.slice(prompt.length).matchAll(context.special)) {
+    const at = prompt.length + match.index
+    const after = at + match[0].length
+    if (rendered.slice(after).trim() !== '' && prompt.endsWith(rendered.slice(after))) return rendered.slice(0, after)
+    headerOnly ||= prompt.endsWith(rendered.slice(at)) && match[0] !== context.eosToken
+  }
+  if (headerOnly) throw notFound(index, 'it ends as prompts end, so an end token cannot be told from a header')
+  return rendered
+}
+
+/** For turns whose beginning is not that of a generated one: the content alone, with the end token. */
+function findByContent(context: Context, index: number): TextSpan {
   const content = locateContent(context, index)
-  const start = startKnown && prompt.length <= content.start ? prompt.length : content.start
-  return { start, end: content.end + turnEnding(context, index, content.end).length }
+  return { start: content.start, end: content.end + turnEnding(context, index, content.end).length }
+}
+
+function hasWords(context: Context, text: string): boolean {
+  return text.replace(context.special, '').trim() !== ''
 }
 
 /** End of `[start, rendered.length)` without white space after its last special token: no model generates it. */
 function endOfTurn(context: Context, start: number, rendered: string): number {
   const trimmed = rendered.trimEnd()
-  const atSpecial = context.specialTokens.some((token) => token !== '' && trimmed.endsWith(token))
-  return atSpecial && trimmed.length > start ? trimmed.length : rendered.length
+  if (trimmed.length <= start) return rendered.length
+  const last = [...trimmed.slice(start).matchAll(context.special)].at(-1)
+  return last !== undefined && start + last.index + last[0].length === trimmed.length ? trimmed.length : rendered.length
 }
 
 /** Where message `index`'s content, or what the template leaves of it, stands in the whole text. */

@@ -92,7 +92,9 @@ function placeCut(tokenizer: Tokenizer, text: string, ids: readonly number[], cu
   let floor = same
   for (let end = same + 1; end <= Math.min(ids.length, same + WINDOW); end++) {
     const decoded = tokenizer.decode(ids.slice(from, end))
-    if (target.startsWith(withoutPartialCharacter(decoded))) floor = end
+    const complete = withoutPartialCharacter(decoded)
+    // A partial character after all of the target is the first one beyond the cut.
+    if (target.startsWith(complete) && (complete === decoded || complete.length < target.length)) floor = end
     if (decoded === target) return { floor: end, ceil: end }
     if (decoded.startsWith(target)) return { floor, ceil: end }
   }

@@ -6,6 +6,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
+import { describeValue } from '../errors.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 
 export interface EncodeOptions {
@@ -49,12 +50,14 @@ export interface Tokenizer {
 // The package's declarations resolve to `any` under nodenext (extensionless re-exports), hence our own.
 interface ExternalInstance {
   model: { vocab: (string | undefined)[] }
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[]; tokens: string[] }
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] }
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
   token_to_id(token: string): number | undefined
   get_added_tokens_decoder(): Map<number, { content: string; special: boolean }>
 }
 const External = ExternalTokenizer as unknown as new (tokenizer: object, config: object) => ExternalInstance
+
+const MODEL_TYPES: readonly string[] = ['BPE', 'Unigram', 'WordPiece']
 
 type JsonObject = Record<string, unknown>
 
@@ -89,6 +92,11 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
  * @throws Error when the model type or one of its parts is unknown, or the chat template does not parse.
  */
 export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
+  const type = isObject(tokenizer.model) ? tokenizer.model.type : undefined
+  // Older files leave the type out, and then the package tells it from the other fields; a wrong one it would guess.
+  if (!isObject(tokenizer.model) || (type !== undefined && !MODEL_TYPES.includes(String(type)))) {
+    throw new Error(`[tokenizer] expected a model of type ${MODEL_TYPES.join(', ')}, got ${describeValue(type)}`)
+  }
   const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] }
   const external = new External({ ...absent, ...tokenizer }, config)
   const specialTokens = new Map<string, number>()
@@ -146,12 +154,11 @@ export function noChatTemplate(): Error {
 function encodeWith(external: ExternalInstance, text: string, options: EncodeOptions = {}): number[] {
   // The package lets an empty string through some pre-tokenizers as a token of its own.
   if (text === '' && options.addSpecialTokens === false) return []
-  const { ids, tokens } = external.encode(text, { add_special_tokens: options.addSpecialTokens ?? true })
-  const unknown = ids.indexOf(undefined)
-  if (unknown >= 0) {
+  const { ids } = external.encode(text, { add_special_tokens: options.addSpecialTokens ?? true })
+  if (ids.includes(undefined)) {
     throw new Error(
-      `[tokenizer] expected every token in the vocabulary, got ${JSON.stringify(tokens[unknown])}, and the tokenizer ` +
-        'has no unk_token; remove the character from the text or use another tokenizer',
+      '[tokenizer] expected every token in the vocabulary of the tokenizer, got text that it has none for, and no ' +
+        'unk_token; remove unusual characters or use another tokenizer',
     )
   }
   return ids as number[]

@@ -1,4 +1,4 @@
-/** @file What a value of an option must be, in words and as a check. Knows no option by name. */
+/** @file What a value of an option must be, in words and as a check. and how names are spelled. Knows no option. */
 
 /** What is expected, as an error message says it, and whether a value is that. */
 export interface Rule {
@@ -56,6 +56,11 @@ export function exactly(value: unknown, meaning: string): Rule {
     expected: `${typeof value === 'string' ? `'${value}'` : String(value)} (${meaning})`,
     accepts: (given) => given === value,
   }
+}
+
+/** `num_train_epochs` as this library spells it; names in camelCase stay as they are. */
+export function camelCase(name: string): string {
+  return name.replace(/(?<=[a-zA-Z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 function isNumber(value: unknown): value is number {

@@ -14,7 +14,7 @@ import {
   UNSUPPORTED_SCHEDULERS,
   UNSUPPORTED_TRAINING,
 } from './known-options.js'
-import { boolean, either, exactly, integer, number, oneOf, type Rule, text } from './option-rules.js'
+import { boolean, camelCase, either, exactly, integer, number, oneOf, type Rule, text } from './option-rules.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 
 /** When something happens during a run. */
@@ -373,7 +373,7 @@ function camelCaseKeys(
   const values = new Map<string, unknown>()
   for (const [key, value] of Object.entries(raw)) {
     if (value === undefined) continue
-    const camel = key.replace(/(?<=[a-zA-Z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+    const camel = camelCase(key)
     const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
     const earlier = spelledBy.get(name)
     if (earlier !== undefined) {

@@ -1,0 +1,62 @@
+/** @file Writing a model as Hugging Face has it: config.json, safetensors, and the tokenizer files beside them. */
+
+import { copyFile, mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Parameter } from '../autograd/parameter.js'
+import { writeFileAtomic } from '../files.js'
+import type { CausalLM } from '../models/model.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { Tensor } from '../tensor/tensor.js'
+import { writeCheckpoint } from './checkpoint.js'
+import type { TensorToWrite } from './safetensors.js'
+
+const SAFETENSORS_DTYPE = { float32: 'F32', bfloat16: 'BF16' } as const
+const TOKENIZER_FILES =
+  /^(tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|chat_template\.jinja|generation_config\.json|vocab\.json|merges\.txt)$/
+
+export interface SaveModelOptions {
+  /** Of the file; default the model's. float32 keeps the masters of trained parameters exactly. */
+  dtype?: ComputeDType
+  /** Directory whose tokenizer files are copied. */
+  tokenizerFrom?: string
+}
+
+/**
+ * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them.
+ * @throws when the disk is full or not writable.
+ */
+export async function saveModel(
+  model: CausalLM,
+  directory: string,
+  { dtype = model.dtype, tokenizerFrom }: SaveModelOptions = {},
+): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  await writeCheckpoint(directory, modelTensors(model, dtype))
+  const { torch_dtype: _, ...config } = model.rawConfig
+  await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify({ ...config, dtype }, null, 2)}\n`)
+  if (!tokenizerFrom) return
+  for (const name of await readdir(tokenizerFrom)) {
+    if (TOKENIZER_FILES.test(name)) await copyFile(join(tokenizerFrom, name), join(directory, name))
+  }
+}
+
+/** All weights of the base model as tensors to write, one at a time in host memory. */
+export function modelTensors(model: CausalLM, dtype: ComputeDType): TensorToWrite[] {
+  return [...model.parameters()].map(([name, parameter]) => ({
+    name,
+    dtype: SAFETENSORS_DTYPE[dtype],
+    shape: [...parameter.shape],
+    bytes: () => parameterBytes(parameter, dtype),
+  }))
+}
+
+async function parameterBytes(parameter: Parameter, dtype: ComputeDType): Promise<Uint8Array> {
+  const source = parameter.requiresGrad ? parameter.master : parameter.value
+  const { device } = parameter
+  if (source.dtype === dtype) return device.readBytes(source)
+  const converted = Tensor.empty(device, source.shape, dtype)
+  device.enqueue('copy', { x: source, y: converted })
+  const bytes = await device.readBytes(converted)
+  converted.dispose()
+  return bytes
+}

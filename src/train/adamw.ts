@@ -1,0 +1,157 @@
+/** @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native call. */
+
+import type { Parameter } from '../autograd/parameter.js'
+import { describeValue, unknownOption } from '../errors.js'
+import type { Device } from '../tensor/device.js'
+import { unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+
+export interface AdamWOptions {
+  /** Default 1e-3, as PyTorch's. Change `optimizer.lr` between steps to follow a schedule. */
+  lr?: number
+  /** Default [0.9, 0.999]. */
+  betas?: readonly [number, number]
+  /** Default 1e-8. */
+  eps?: number
+  /** Decoupled; default 0.01, as PyTorch's. (`trainLora` passes 0 unless told otherwise.) */
+  weightDecay?: number
+  /** Parameters for which it says false are not decayed. */
+  decays?: (name: string, parameter: Parameter) => boolean
+}
+
+export interface StepOptions {
+  /** Gradients are scaled down together when their norm exceeds it; 0 (default): not. */
+  maxGradNorm?: number
+}
+
+interface Moments {
+  readonly m: Tensor
+  readonly v: Tensor
+}
+
+const DEFAULTS = { lr: 1e-3, betas: [0.9, 0.999] as readonly [number, number], eps: 1e-8, weightDecay: 0.01 }
+
+/**
+ * Updates float32 masters and their compute-dtype copies. A step whose gradient norm is not finite changes nothing.
+ * Parameters without a gradient are left alone, as in PyTorch.
+ */
+export class AdamW {
+  lr: number
+  /** Steps made; bias correction depends on it. Set when resuming. */
+  stepCount = 0
+  readonly #options: typeof DEFAULTS & AdamWOptions
+  readonly #parameters: ReadonlyMap<string, Parameter>
+  readonly #moments = new Map<string, Moments>()
+  #norms: { names: string[]; tensor: Tensor } | undefined
+
+  /** @param parameters names and parameters, as `adapter.parameters()` gives them; all trainable. */
+  constructor(parameters: Iterable<readonly [string, Parameter]>, options: AdamWOptions = {}) {
+    const names = [...Object.keys(DEFAULTS), 'decays']
+    for (const name of Object.keys(options)) if (!names.includes(name)) throw unknownOption('AdamW', name, names)
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+    this.#options = { ...DEFAULTS, ...given }
+    const { lr, betas, eps, weightDecay } = this.#options
+    check('lr', lr, lr >= 0, 'a number >= 0')
+    check('betas', betas, betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1), 'two numbers in [0, 1)')
+    check('eps', eps, eps >= 0, 'a number >= 0')
+    check('weightDecay', weightDecay, weightDecay >= 0, 'a number >= 0')
+    this.lr = lr
+    this.#parameters = new Map(parameters)
+    if (this.#parameters.size === 0)
+      throw new Error('[AdamW] expected at least one parameter, got none; is the adapter attached?')
+    for (const [name, parameter] of this.#parameters) {
+      if (!parameter.requiresGrad) throw new Error(`[AdamW] expected trainable parameters, but ${name} is frozen`)
+    }
+  }
+
+  get parameters(): ReadonlyMap<string, Parameter> {
+    return this.#parameters
+  }
+
+  /** Queues one update from the gradients that backward() left. */
+  step({ maxGradNorm = 0 }: StepOptions = {}): void {
+    const present = [...this.#parameters].filter(([, parameter]) => parameter.hasGrad)
+    const first = present[0]?.[1]
+    if (!first) throw new Error('[AdamW] expected gradients, got none; call loss.backward() before step()')
+    this.stepCount++
+    const { device } = first
+    const { betas, eps, weightDecay, decays } = this.#options
+    this.#norms?.tensor.dispose()
+    const tensor = own(Tensor.empty(device, [present.length + 1], 'float32'))
+    this.#norms = { names: present.map(([name]) => name), tensor }
+    device.enqueue('adamw', {
+      parameters: present.map(([name, parameter]) => ({
+        parameter: parameter.master,
+        grad: parameter.grad,
+        ...this.#momentsOf(name, parameter),
+        copy: parameter.value === parameter.master ? undefined : parameter.value,
+        weightDecay: decays && !decays(name, parameter) ? 0 : weightDecay,
+      })),
+      norms: tensor,
+      lr: this.lr,
+      beta1: betas[0],
+      beta2: betas[1],
+      eps,
+      step: this.stepCount,
+      maxGradNorm,
+    })
+    for (const [, parameter] of present) {
+      parameter.master.bumpVersion()
+      if (parameter.value !== parameter.master) parameter.value.bumpVersion()
+    }
+  }
+
+  /** Sets all gradients to zero. */
+  zeroGrad(): void {
+    for (const parameter of this.#parameters.values()) parameter.zeroGrad()
+  }
+
+  /** L2 norms of the gradients of the last step, before clipping: of each parameter, and of all together. */
+  async gradNorms(): Promise<{ total: number; byName: Map<string, number> }> {
+    if (!this.#norms) throw new Error('[AdamW] expected a step before gradNorms()')
+    const { names, tensor } = this.#norms
+    const values = await tensor.read()
+    return {
+      total: values[names.length] as number,
+      byName: new Map(names.map((name, i) => [name, values[i] as number])),
+    }
+  }
+
+  /** The moments by parameter name, zero where no step was made yet; for checkpoints. */
+  state(): Map<string, Moments> {
+    return new Map([...this.#parameters].map(([name, parameter]) => [name, this.#momentsOf(name, parameter)]))
+  }
+
+  /** Frees the moments. */
+  dispose(): void {
+    for (const { m, v } of this.#moments.values()) {
+      m.dispose()
+      v.dispose()
+    }
+    this.#moments.clear()
+    this.#norms?.tensor.dispose()
+    this.#norms = undefined
+  }
+
+  #momentsOf(name: string, { device, shape }: Parameter): Moments {
+    let moments = this.#moments.get(name)
+    if (!moments) {
+      moments = { m: zeros(device, shape), v: zeros(device, shape) }
+      this.#moments.set(name, moments)
+    }
+    return moments
+  }
+}
+
+function zeros(device: Device, shape: readonly number[]): Tensor {
+  return own(Tensor.full(device, shape, 'float32', 0))
+}
+
+function own(tensor: Tensor): Tensor {
+  unregisterFromScope(tensor)
+  return tensor
+}
+
+function check(name: string, value: unknown, valid: boolean, expected: string): void {
+  if (!valid) throw new Error(`[AdamW] expected ${expected} for ${name}, got ${describeValue(value)}`)
+}

@@ -1,0 +1,263 @@
+/** @file trainLora: from a model, rows and options to a trained adapter. Puts the pieces together; the loop is in trainer.ts. */
+
+import { join, resolve } from 'node:path'
+import { LoraAdapter } from '../adapters/lora-adapter.js'
+import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
+import type { Parameter } from '../autograd/parameter.js'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { defaultDType, loadModel } from '../checkpoint/load-model.js'
+import { saveModel } from '../checkpoint/save-model.js'
+import { BatchPlan } from '../data/batches.js'
+import { type DataStatistics, datasetFingerprint, prepareDataset } from '../data/dataset.js'
+import type { Example } from '../data/examples.js'
+import type { CausalLM } from '../models/model.js'
+import { Device } from '../tensor/device.js'
+import { dtypeBytes } from '../tensor/dtype.js'
+import { asTokenizer } from '../tokenizer/adapt.js'
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
+import { AdamW } from './adamw.js'
+import type { Evaluation } from './evaluate-loss.js'
+import type { TrainEvent } from './events.js'
+import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } from './options.js'
+import { Trainer } from './trainer.js'
+import {
+  checkpointPath,
+  listCheckpoints,
+  loadCheckpoint,
+  type RunIdentity,
+  type TrainedWeights,
+  type TrainerState,
+} from './training-state.js'
+
+/** A finished (or aborted) run. */
+export interface TrainRun {
+  readonly model: CausalLM
+  readonly tokenizer: Tokenizer
+  /** The trained adapter. @throws with method 'full', which has none: use `save()`. */
+  readonly adapter: LoraAdapter
+  readonly reason: 'completed' | 'aborted'
+  /** Optimizer steps done. */
+  readonly step: number
+  /** Mean loss of the steps of this run. */
+  readonly loss: number
+  /** The last evaluation, if there was one. */
+  readonly evaluation: Evaluation | undefined
+  /** What became of the rows. */
+  readonly statistics: DataStatistics
+  /** The step, loss, learning rate... of each log event, and the evaluations, in order. */
+  readonly history: readonly TrainEvent[]
+  /** Writes what was trained: the adapter, or the model with its tokenizer. */
+  save(directory: string): Promise<void>
+  /** Frees the memory of model and adapter. */
+  dispose(): void
+}
+
+/**
+ * Fine-tunes a model with LoRA (or in full, with `method: 'full'`).
+ *
+ * Rows are encoded once, batches are ragged (no padding is computed), the loss of a step is the mean over all supervised tokens of its
+ * accumulation window. With `outputDir`, checkpoints are written there from which `resumeFromCheckpoint` goes on to the same bytes.
+ * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
+ */
+export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
+  const resolved = parseTrainOptions(options)
+  const directory = await resolveModel(resolved.model)
+  const checkpoint = await findCheckpoint(resolved)
+  const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
+  const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
+  try {
+    const dtype = resolved.dtype === 'auto' ? defaultDType() : resolved.dtype
+    const model = await loadModel(resolved.model, { device, dtype })
+    return await trainOn(model, tokenizer, directory, checkpoint, resolved)
+  } catch (error) {
+    device.close()
+    throw error
+  }
+}
+
+async function trainOn(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  directory: string,
+  checkpoint: string | undefined,
+  options: ResolvedTrainOptions,
+): Promise<TrainRun> {
+  const { training, signal, outputDir } = options
+  const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
+  const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
+  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, directory)
+  const plan = new BatchPlan(train, training)
+  const { learningRate, adamBeta1, adamBeta2, adamEpsilon, weightDecay } = training
+  const optimizer = new AdamW(weights.parameters, {
+    lr: learningRate,
+    betas: [adamBeta1, adamBeta2],
+    eps: adamEpsilon,
+    weightDecay,
+    decays,
+  })
+  model.gradientCheckpointing =
+    training.gradientCheckpointing === 'auto' ? needsCheckpointing(model, plan) : training.gradientCheckpointing
+  const identity = runIdentity(options, train, adapter)
+  const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
+  const history: TrainEvent[] = []
+  const onEvent = (event: TrainEvent): void => {
+    if (event.type === 'log' || event.type === 'evaluate') history.push(event)
+    options.onEvent?.(event)
+  }
+  const trainer = new Trainer(
+    { model, weights, optimizer, plan, evaluation, training, identity, outputDir, signal, onEvent },
+    state,
+    checkpoint,
+  )
+  onEvent({
+    type: 'start',
+    ...startFigures(trainer.totalSteps, state, plan),
+    ...parameterCounts(model, weights),
+    trainRows: train.length,
+    evalRows: evaluation.length,
+  })
+  const result = await trainer.run()
+  optimizer.dispose()
+  for (const parameter of weights.parameters.values()) parameter.dropGrad()
+  return {
+    ...result,
+    model,
+    tokenizer,
+    statistics,
+    history,
+    get adapter(): LoraAdapter {
+      if (!adapter)
+        throw new Error(
+          "[train] expected a LoRA run for adapter, but method 'full' trains the model itself; use save(directory)",
+        )
+      return adapter
+    },
+    save: (target) => (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: directory })),
+    dispose: () => {
+      adapter?.dispose()
+      model.dispose()
+      model.device.close()
+    },
+  }
+}
+
+async function prepareData(
+  { dataset, evalDataset, training, signal }: ResolvedTrainOptions,
+  tokenizer: Tokenizer,
+  model: CausalLM,
+): Promise<{ train: Example[]; evaluation: Example[]; statistics: DataStatistics }> {
+  const {
+    maxLength,
+    packing,
+    packingStrategy,
+    completionOnlyLoss,
+    assistantOnlyLoss,
+    shuffle,
+    seed,
+    evalSplit,
+    chatTemplate,
+    chatTemplateKwargs,
+  } = training
+  const prepare = {
+    maxLength: Math.min(maxLength, model.config.maxPositionEmbeddings),
+    packing,
+    packingStrategy,
+    completionOnlyLoss,
+    assistantOnlyLoss,
+    shuffle,
+    seed,
+    chatTemplate,
+    chatTemplateKwargs,
+    vocabSize: model.config.vocabSize,
+    signal,
+  }
+  const { train, evaluation, statistics } = await prepareDataset(dataset, tokenizer, { ...prepare, evalSplit })
+  if (evalDataset === undefined) return { train, evaluation, statistics }
+  const heldOut = await prepareDataset(evalDataset, tokenizer, { ...prepare, evalSplit: 0 })
+  return { train, evaluation: heldOut.train, statistics }
+}
+
+function adapterWeights(adapter: LoraAdapter): TrainedWeights {
+  return { parameters: adapter.parameters(), file: PEFT_WEIGHTS_FILE, save: (directory) => adapter.save(directory) }
+}
+
+function modelWeights(model: CausalLM, tokenizerFrom: string): TrainedWeights {
+  for (const parameter of model.parameters().values()) parameter.unfreeze()
+  return {
+    parameters: model.parameters(),
+    file: 'model.safetensors',
+    save: (directory) => saveModel(model, directory, { dtype: 'float32', tokenizerFrom }),
+  }
+}
+
+/** Vectors (norm weights and biases) are not decayed, as in transformers' Trainer. */
+function decays(_name: string, parameter: Parameter): boolean {
+  return parameter.shape.length > 1
+}
+
+/** What a run that goes on must share with the one that was interrupted. */
+function runIdentity(
+  { method, training }: ResolvedTrainOptions,
+  train: readonly Example[],
+  adapter: LoraAdapter | undefined,
+): RunIdentity {
+  const { seed, perDeviceTrainBatchSize, gradientAccumulationSteps, maxLength, packing, packingStrategy, shuffle } =
+    training
+  return {
+    method,
+    dataset: datasetFingerprint(train),
+    lora: adapter ? JSON.stringify(adapter.config) : null,
+    seed,
+    perDeviceTrainBatchSize,
+    gradientAccumulationSteps,
+    maxLength,
+    packing,
+    packingStrategy,
+    shuffle,
+  }
+}
+
+/** The checkpoint to go on from, if any. @throws when a fresh run would mix its checkpoints with those of another. */
+async function findCheckpoint({ resumeFromCheckpoint, outputDir }: ResolvedTrainOptions): Promise<string | undefined> {
+  if (typeof resumeFromCheckpoint === 'string') return resolve(resumeFromCheckpoint)
+  if (outputDir === undefined) return undefined
+  const last = (await listCheckpoints(outputDir)).at(-1)
+  if (last === undefined || resumeFromCheckpoint)
+    return last === undefined ? undefined : checkpointPath(outputDir, last)
+  throw new Error(
+    `[train] expected an outputDir without checkpoints of another run, but ${join(outputDir, `checkpoint-${last}`)} exists; ` +
+      'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it',
+  )
+}
+
+/** True when the activations of the largest batch would not fit beside the weights. An estimate: what layers keep, twice for gradients in flight. */
+function needsCheckpointing(model: CausalLM, plan: BatchPlan): boolean {
+  const { hiddenSize, numHiddenLayers } = model.config
+  let perToken = 3 * hiddenSize * numHiddenLayers
+  for (const { kind, outFeatures } of model.modules.linears.values()) if (kind !== 'head') perToken += outFeatures
+  const bytes = 1.25 * perToken * dtypeBytes(model.dtype) * plan.maxTokensPerBatch()
+  const { budget, live } = model.device.memory()
+  return bytes > budget - live
+}
+
+function startFigures(
+  totalSteps: number,
+  state: TrainerState | undefined,
+  plan: BatchPlan,
+): { step: number; totalSteps: number; epoch: number } {
+  const { epoch, index } = state?.cursor ?? { epoch: 0, index: 0 }
+  return { step: state?.step ?? 0, totalSteps, epoch: epoch + index / plan.numBatches(epoch) }
+}
+
+function parameterCounts(
+  model: CausalLM,
+  weights: TrainedWeights,
+): { trainableParameters: number; totalParameters: number } {
+  const count = (parameters: Iterable<Parameter>): number => [...parameters].reduce((sum, { size }) => sum + size, 0)
+  const trainableParameters = count(weights.parameters.values())
+  const base = count(model.parameters().values())
+  return {
+    trainableParameters,
+    totalParameters: weights.parameters === model.parameters() ? base : base + trainableParameters,
+  }
+}

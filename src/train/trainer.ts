@@ -1,0 +1,291 @@
+/** @file The training loop. What happens in a step stands in `run` and `#accumulate`; all else is bookkeeping round it. */
+
+import type { BatchPlan, BatchWindow } from '../data/batches.js'
+import type { Example } from '../data/examples.js'
+import type { CausalLM } from '../models/model.js'
+import type { AdamW } from './adamw.js'
+import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
+import type { TrainEvent } from './events.js'
+import type { ResolvedTrainingOptions } from './options.js'
+import { learningRateAt, resolveWarmupSteps } from './schedule.js'
+import {
+  checkpointPath,
+  pruneCheckpoints,
+  type RunIdentity,
+  saveCheckpoint,
+  type TrainedWeights,
+  type TrainerState,
+} from './training-state.js'
+
+export interface TrainerOptions {
+  readonly model: CausalLM
+  readonly weights: TrainedWeights
+  readonly optimizer: AdamW
+  readonly plan: BatchPlan
+  readonly evaluation: readonly Example[]
+  readonly training: ResolvedTrainingOptions
+  readonly identity: RunIdentity
+  readonly outputDir: string | undefined
+  readonly signal: AbortSignal | undefined
+  readonly onEvent: (event: TrainEvent) => void
+}
+
+/** How a run ended. */
+export interface TrainerResult {
+  readonly reason: 'completed' | 'aborted'
+  readonly step: number
+  /** Mean loss of the steps of this run. */
+  readonly loss: number
+  /** The last evaluation, if there was one. */
+  readonly evaluation: Evaluation | undefined
+}
+
+/** A step whose commands are queued and whose figures are not known yet. */
+interface QueuedStep {
+  readonly step: number
+  readonly window: BatchWindow
+  readonly losses: number
+  readonly learningRate: number
+  readonly gradNorms: Promise<{ total: number; byName: Map<string, number> }>
+}
+
+/** Trains a model's trainable parameters on a plan of batches. */
+export class Trainer {
+  readonly #options: TrainerOptions
+  readonly #state: TrainerState
+  readonly #totalSteps: number
+  readonly #warmupSteps: number
+  #evaluation: Evaluation | undefined
+  #lastCheckpoint: string | undefined
+  #started = 0
+  #stepEnd = 0
+  #lossOfRun = 0
+  #stepsOfRun = 0
+  #log = { steps: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+  #secondsPerStep = 0
+
+  /** @param state where to go on; default the beginning. */
+  constructor(options: TrainerOptions, state?: TrainerState, resumedFrom?: string) {
+    this.#options = options
+    this.#state = state ?? { step: 0, cursor: { epoch: 0, index: 0 }, microStep: 0, numInputTokensSeen: 0 }
+    this.#lastCheckpoint = resumedFrom
+    this.#totalSteps = countSteps(options.plan, options.training)
+    this.#warmupSteps = resolveWarmupSteps(this.#totalSteps, options.training)
+  }
+
+  get totalSteps(): number {
+    return this.#totalSteps
+  }
+
+  get state(): Readonly<TrainerState> {
+    return this.#state
+  }
+
+  /**
+   * Runs to the end, or to the step after which `signal` was seen.
+   * @throws when a loss or gradient is not finite, naming the step and the largest gradient; the last checkpoint is left as it is.
+   */
+  async run(): Promise<TrainerResult> {
+    const { model, optimizer, plan, training, signal } = this.#options
+    const state = this.#state
+    model.train()
+    model.dropoutState.seed = training.seed
+    model.dropoutState.microStep = state.microStep
+    this.#started = this.#stepEnd = performance.now()
+    let queued: QueuedStep | undefined
+    try {
+      for (const window of plan.windows(state.cursor)) {
+        if (state.step >= this.#totalSteps || signal?.aborted) break
+        const losses = await this.#accumulate(window)
+        if (queued) await this.#settle(queued)
+        const learningRate = this.#learningRateAt(state.step)
+        optimizer.lr = learningRate
+        optimizer.step({ maxGradNorm: training.maxGradNorm })
+        const gradNorms = handled(optimizer.gradNorms())
+        optimizer.zeroGrad()
+        state.step++
+        state.cursor = window.next
+        state.microStep = model.dropoutState.microStep
+        state.numInputTokensSeen += window.numTokens
+        queued = { step: state.step, window, losses, learningRate, gradNorms }
+        if (this.#isBoundary(window)) {
+          await this.#settle(queued)
+          queued = undefined
+          await this.#evaluateAndSave(window)
+        }
+      }
+      if (queued) await this.#settle(queued)
+    } finally {
+      model.eval()
+    }
+    const reason = state.step >= this.#totalSteps ? 'completed' : 'aborted'
+    await this.#finish(reason)
+    return { reason, step: state.step, loss: this.#meanLoss(), evaluation: this.#evaluation }
+  }
+
+  /** Forward and backward of each micro-batch of a window; the sum of their losses is the window's mean loss. */
+  async #accumulate(window: BatchWindow): Promise<number> {
+    const { model } = this.#options
+    let sum = 0
+    let previous: Promise<Float32Array> | undefined
+    for (const batch of window.batches()) {
+      const { loss } = model.forwardRagged(batch, window.numSupervised)
+      // A turn of the event loop between the two halves keeps each turn short.
+      await nextTurn()
+      loss.backward()
+      const value = handled(loss.read())
+      loss.dispose()
+      // At most one micro-batch waits behind the one that runs.
+      if (previous) sum += (await previous)[0] as number
+      previous = value
+    }
+    if (previous) sum += (await previous)[0] as number
+    return sum
+  }
+
+  /** Takes the figures of a step once the device has made it. */
+  async #settle({ step, window, losses, learningRate, gradNorms }: QueuedStep): Promise<void> {
+    const { total, byName } = await gradNorms
+    if (!Number.isFinite(losses) || !Number.isFinite(total)) throw this.#diverged(step, losses, byName)
+    const now = performance.now()
+    const seconds = (now - this.#stepEnd) / 1000
+    this.#stepEnd = now
+    // The first step pays for memory that later ones reuse: let the estimate forget it.
+    this.#secondsPerStep = this.#stepsOfRun < 2 ? seconds : 0.8 * this.#secondsPerStep + 0.2 * seconds
+    this.#lossOfRun += losses
+    this.#stepsOfRun++
+    const log = this.#log
+    log.steps++
+    log.loss += losses
+    log.gradNorm += total
+    log.tokens += window.numTokens
+    log.seconds += seconds
+    const figures = {
+      ...this.#progress(step, window),
+      learningRate,
+      numInputTokensSeen: this.#state.numInputTokensSeen,
+      etaSeconds: this.#secondsPerStep * (this.#totalSteps - step),
+    }
+    const { onEvent, training } = this.#options
+    onEvent({ type: 'step', ...figures, loss: losses, gradNorm: total, tokensPerSecond: window.numTokens / seconds })
+    if (step % training.loggingSteps === 0 || step === this.#totalSteps) {
+      const tokensPerSecond = log.tokens / log.seconds
+      onEvent({
+        type: 'log',
+        ...figures,
+        loss: log.loss / log.steps,
+        gradNorm: log.gradNorm / log.steps,
+        tokensPerSecond,
+      })
+      this.#log = { steps: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+    }
+  }
+
+  #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Error {
+    const size = (norm: number): number => (Number.isFinite(norm) ? norm : Number.POSITIVE_INFINITY)
+    const [name, norm] = [...byName].reduce(
+      (largest, entry) => (size(entry[1]) > size(largest[1]) ? entry : largest),
+      ['none', -1],
+    )
+    const kept = this.#lastCheckpoint
+      ? `The last good checkpoint is ${this.#lastCheckpoint}.`
+      : 'No checkpoint was written before.'
+    return new Error(
+      `[train] expected a finite loss and gradient at step ${step}, got loss ${loss}; the largest gradient is that of ${name} (norm ${norm}). ${kept} ` +
+        'Lower learningRate, lengthen the warm-up, set maxGradNorm, or look at the rows of this step',
+    )
+  }
+
+  #isBoundary(window: BatchWindow): boolean {
+    return this.#isDue('eval', window) || this.#isDue('save', window) || this.#state.step === this.#totalSteps
+  }
+
+  #isDue(what: 'eval' | 'save', window: BatchWindow): boolean {
+    const { training, evaluation, outputDir } = this.#options
+    if (what === 'eval' ? evaluation.length === 0 : outputDir === undefined) return false
+    const strategy = what === 'eval' ? training.evalStrategy : training.saveStrategy
+    const every = what === 'eval' ? training.evalSteps : training.saveSteps
+    if (strategy === 'no') return false
+    if (this.#state.step === this.#totalSteps) return true
+    return strategy === 'steps' ? this.#state.step % every === 0 : window.next.epoch > window.cursor.epoch
+  }
+
+  async #evaluateAndSave(window: BatchWindow): Promise<void> {
+    const { model, evaluation, training, signal } = this.#options
+    if (this.#isDue('save', window)) await this.#save(window)
+    if (this.#isDue('eval', window) && !signal?.aborted) {
+      const start = performance.now()
+      this.#evaluation = await evaluateLoss(model, evaluation, { batchSize: training.perDeviceEvalBatchSize })
+      const seconds = (performance.now() - start) / 1000
+      this.#options.onEvent({
+        type: 'evaluate',
+        ...this.#progress(this.#state.step, window),
+        ...this.#evaluation,
+        seconds,
+      })
+    }
+    this.#stepEnd = performance.now()
+  }
+
+  async #save(window: BatchWindow | undefined): Promise<void> {
+    const { weights, optimizer, identity, outputDir, training, onEvent } = this.#options
+    if (outputDir === undefined) return
+    const path = checkpointPath(outputDir, this.#state.step)
+    await saveCheckpoint(path, weights, optimizer, this.#state, identity)
+    this.#lastCheckpoint = path
+    if (training.saveTotalLimit !== null) await pruneCheckpoints(outputDir, training.saveTotalLimit)
+    onEvent({ type: 'save', ...this.#progress(this.#state.step, window), path })
+  }
+
+  async #finish(reason: 'completed' | 'aborted'): Promise<void> {
+    const { outputDir, training } = this.#options
+    const unsaved = outputDir !== undefined && this.#lastCheckpoint !== checkpointPath(outputDir, this.#state.step)
+    if (reason === 'aborted' && unsaved && training.saveStrategy !== 'no' && this.#state.step > 0)
+      await this.#save(undefined)
+    this.#options.onEvent({
+      type: 'end',
+      reason,
+      ...this.#progress(this.#state.step, undefined),
+      loss: this.#meanLoss(),
+      seconds: (performance.now() - this.#started) / 1000,
+    })
+  }
+
+  #meanLoss(): number {
+    return this.#stepsOfRun === 0 ? Number.NaN : this.#lossOfRun / this.#stepsOfRun
+  }
+
+  #progress(step: number, window: BatchWindow | undefined): { step: number; totalSteps: number; epoch: number } {
+    const { epoch, index } = window?.next ?? this.#state.cursor
+    return { step, totalSteps: this.#totalSteps, epoch: epoch + index / this.#options.plan.numBatches(epoch) }
+  }
+
+  #learningRateAt(step: number): number {
+    const { lrSchedulerType, learningRate } = this.#options.training
+    return learningRateAt(step, {
+      type: lrSchedulerType,
+      learningRate,
+      warmupSteps: this.#warmupSteps,
+      totalSteps: this.#totalSteps,
+    })
+  }
+}
+
+/** Optimizer steps of a run: `maxSteps`, or those of `numTrainEpochs`, a last part of an epoch rounded up. */
+function countSteps(plan: BatchPlan, { maxSteps, numTrainEpochs }: ResolvedTrainingOptions): number {
+  if (maxSteps > 0) return maxSteps
+  let steps = 0
+  for (let epoch = 0; epoch < Math.floor(numTrainEpochs); epoch++) steps += plan.numWindows(epoch)
+  const part = numTrainEpochs - Math.floor(numTrainEpochs)
+  return part > 0 ? steps + Math.ceil(part * plan.numWindows(Math.floor(numTrainEpochs))) : steps
+}
+
+/** Marks a promise that is awaited later, so that a fault which ends the loop before that is not reported twice. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,0 +1,158 @@
+/** @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there. */
+
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { loadParameter } from '../adapters/lora-adapter.js'
+import type { Parameter } from '../autograd/parameter.js'
+import {
+  readSafetensorsHeader,
+  readTensorBytes,
+  type TensorToWrite,
+  writeSafetensors,
+} from '../checkpoint/safetensors.js'
+import { parseJsonObject } from '../checkpoint/strict-json.js'
+import type { DataCursor } from '../data/batches.js'
+import { describeValue } from '../errors.js'
+import { recoverDirectory, writeDirectoryAtomic } from '../files.js'
+import type { AdamW } from './adamw.js'
+
+/** Where a run stands between two steps. With the weights and the moments it determines everything that follows. */
+export interface TrainerState {
+  /** Optimizer steps done. */
+  step: number
+  cursor: DataCursor
+  /** Counter of dropout masks. */
+  microStep: number
+  numInputTokensSeen: number
+}
+
+/** What must agree between the run that wrote a checkpoint and the one that goes on from it. */
+export type RunIdentity = Readonly<Record<string, unknown>>
+
+const STATE_FILE = 'trainer_state.json'
+const OPTIMIZER_FILE = 'optimizer.safetensors'
+const NAME = /^checkpoint-(\d+)$/
+
+/** Weights of a run: an adapter, or a whole model. */
+export interface TrainedWeights {
+  readonly parameters: ReadonlyMap<string, Parameter>
+  /** The file in a checkpoint that holds the parameters, in float32. */
+  readonly file: string
+  /** Writes files that others can load. */
+  save(directory: string): Promise<void>
+}
+
+/** The directory of the checkpoint after `step`. */
+export function checkpointPath(outputDir: string, step: number): string {
+  return join(outputDir, `checkpoint-${step}`)
+}
+
+/** Steps of the complete checkpoints in a directory, ascending. */
+export async function listCheckpoints(outputDir: string): Promise<number[]> {
+  const names = await readdir(outputDir).catch(() => [])
+  for (const name of names) {
+    const aside = /^\.(checkpoint-\d+)\.lowrank-replaced$/.exec(name)?.[1]
+    if (aside) await recoverDirectory(join(outputDir, aside))
+  }
+  const steps = (await readdir(outputDir).catch(() => [])).flatMap((name) => NAME.exec(name)?.[1] ?? [])
+  return steps.map(Number).sort((a, b) => a - b)
+}
+
+/** Writes a checkpoint. A crash at any moment leaves either all of it or nothing under its name. */
+export async function saveCheckpoint(
+  path: string,
+  weights: TrainedWeights,
+  optimizer: AdamW,
+  state: TrainerState,
+  identity: RunIdentity,
+): Promise<void> {
+  await mkdir(join(path, '..'), { recursive: true })
+  await writeDirectoryAtomic(path, async (directory) => {
+    await weights.save(directory)
+    const moments: TensorToWrite[] = []
+    for (const [name, { m, v }] of optimizer.state()) {
+      for (const [kind, tensor] of [
+        ['m', m],
+        ['v', v],
+      ] as const) {
+        moments.push({
+          name: `${name}.${kind}`,
+          dtype: 'F32',
+          shape: [...tensor.shape],
+          bytes: () => tensor.device.readBytes(tensor),
+        })
+      }
+    }
+    await writeSafetensors(join(directory, OPTIMIZER_FILE), moments)
+    await writeFile(
+      join(directory, STATE_FILE),
+      `${JSON.stringify({ ...state, optimizerSteps: optimizer.stepCount, identity }, null, 2)}\n`,
+    )
+  })
+}
+
+/** Removes the oldest checkpoints until `keep` are left. */
+export async function pruneCheckpoints(outputDir: string, keep: number): Promise<void> {
+  const steps = await listCheckpoints(outputDir)
+  for (const step of steps.slice(0, Math.max(0, steps.length - keep))) {
+    await rm(checkpointPath(outputDir, step), { recursive: true, force: true })
+  }
+}
+
+/**
+ * Restores weights and optimizer.
+ * @throws naming what differs when the checkpoint is of a run with other data or options, and on damaged files.
+ */
+export async function loadCheckpoint(
+  path: string,
+  weights: TrainedWeights,
+  optimizer: AdamW,
+  identity: RunIdentity,
+): Promise<TrainerState> {
+  const file = join(path, STATE_FILE)
+  const bytes = await readFile(file).catch((cause: Error) => {
+    throw new Error(
+      `[resume] expected a checkpoint of a training run in ${path}, but ${file} cannot be read: ${cause.message}`,
+      { cause },
+    )
+  })
+  const stored = parseJsonObject('resume', file, bytes) as unknown as TrainerState & {
+    optimizerSteps: number
+    identity: RunIdentity
+  }
+  checkIdentity(stored.identity ?? {}, identity, path)
+  const { tensors } = await readSafetensorsHeader(join(path, weights.file))
+  for (const [name, parameter] of weights.parameters) {
+    const entry = tensors.get(name)
+    if (!entry)
+      throw new Error(`[resume] expected ${name} in ${join(path, weights.file)}; the checkpoint is of another run`)
+    await loadParameter(parameter, entry, 'the checkpoint is of another run')
+  }
+  const moments = (await readSafetensorsHeader(join(path, OPTIMIZER_FILE))).tensors
+  for (const [name, pair] of optimizer.state()) {
+    for (const kind of ['m', 'v'] as const) {
+      const entry = moments.get(`${name}.${kind}`)
+      if (entry?.dtype !== 'F32' || entry.byteLength !== pair[kind].size * 4) {
+        throw new Error(
+          `[resume] expected float32 ${name}.${kind} [${pair[kind].shape}] in ${join(path, OPTIMIZER_FILE)}; the checkpoint is damaged or of another run`,
+        )
+      }
+      pair[kind].device.upload(pair[kind], await readTensorBytes(entry), 'float32')
+    }
+  }
+  optimizer.stepCount = stored.optimizerSteps
+  const { step, cursor, microStep, numInputTokensSeen } = stored
+  return { step, cursor, microStep, numInputTokensSeen }
+}
+
+function checkIdentity(stored: RunIdentity, present: RunIdentity, path: string): void {
+  const names = new Set([...Object.keys(stored), ...Object.keys(present)])
+  const differing = [...names].filter((name) => JSON.stringify(stored[name]) !== JSON.stringify(present[name]))
+  if (differing.length === 0) return
+  const list = differing
+    .map((name) => `${name} (${describeValue(stored[name])} then, ${describeValue(present[name])} now)`)
+    .join(', ')
+  throw new Error(
+    `[resume] expected the run of ${path} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,
+  )
+}
