@@ -23,6 +23,9 @@ export interface LoraConfig {
   modulesToSave: string[]
 }
 
+/** What users give: any of the settings. */
+export type LoraOptions = Partial<LoraConfig>
+
 /** What adapter_config.json says. */
 export interface PeftConfig {
   lora: LoraConfig
