@@ -6,7 +6,7 @@
 import { type Example, IGNORED } from './examples.js'
 import type { PackingStrategy } from './options.js'
 import { packRows } from './packing.js'
-import { Random } from './random.js'
+import { Random } from '../random.js'
 
 /** N tokens of S sequences, end to end. There is no padding anywhere. */
 export interface RaggedBatch {

@@ -98,7 +98,7 @@ export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}):
     throw new Error(`[tokenizer] expected a model of type ${MODEL_TYPES.join(', ')}, got ${describeValue(type)}`)
   }
   const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] }
-  const external = new External({ ...absent, ...tokenizer }, config)
+  const external = new External({ ...absent, ...tokenizer }, { ...config, eos_token: tokenTexts(config.eos_token)[0] })
   const specialTokens = new Map<string, number>()
   for (const [id, token] of external.get_added_tokens_decoder()) {
     if (token.special) specialTokens.set(token.content, id)

@@ -1,0 +1,184 @@
+/** @file Loading tokenizers, encoding and decoding, and accepting those of other libraries. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { asTokenizer } from '../../src/tokenizer/adapt.js'
+import { createTokenizer, loadTokenizer } from '../../src/tokenizer/tokenizer.js'
+import { CHATML, ZEPHYR } from '../support/chat-templates.js'
+import { tinyByteLevelTokenizer, tinySentencePieceTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
+
+let directory: string
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'lowrank-tokenizer-'))
+})
+
+afterEach(async () => {
+  await rm(directory, { recursive: true })
+})
+
+describe('loadTokenizer', () => {
+  it('reads ids, special tokens and the chat template from a directory', async () => {
+    await writeTinyTokenizer(directory, tinyByteLevelTokenizer({ chatTemplate: CHATML, bosToken: '<s>' }))
+    const tokenizer = await loadTokenizer(directory)
+    const ids = tokenizer.encode('The capital of France', { addSpecialTokens: false })
+    expect(ids.map((id) => tokenizer.idToToken(id))).toEqual(['The', '\u0120capital', '\u0120of', '\u0120France'])
+    expect(tokenizer.bosTokenId).toBe(tokenizer.tokenToId('<s>'))
+    expect(tokenizer.eosTokenId).toBe(tokenizer.tokenToId('</s>'))
+    expect(tokenizer.padTokenId).toBeUndefined()
+    expect(tokenizer.vocabSize).toBe((tokenizer.tokenToId('<|assistant|>') as number) + 1)
+    expect(tokenizer.encode('The')).toEqual([tokenizer.bosTokenId, ids[0]])
+    expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }], { addGenerationPrompt: true })).toBe(
+      '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n',
+    )
+  })
+
+  it('takes chat_template.jinja before tokenizer_config.json and tokens from special_tokens_map.json where that has none', async () => {
+    await writeTinyTokenizer(directory, tinyByteLevelTokenizer({ chatTemplate: CHATML, eosToken: null }))
+    await writeFile(join(directory, 'chat_template.jinja'), ZEPHYR)
+    await writeFile(
+      join(directory, 'special_tokens_map.json'),
+      JSON.stringify({ eos_token: { content: '<|endoftext|>' } }),
+    )
+    const tokenizer = await loadTokenizer(directory)
+    expect(tokenizer.eosTokenId).toBe(tokenizer.tokenToId('<|endoftext|>'))
+    expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('<|user|>\nHi<|endoftext|>\n')
+  })
+
+  it('understands an end token given as text, as an object and as a list', () => {
+    const { tokenizer, config } = tinyByteLevelTokenizer()
+    const eos = (eos_token: unknown) => createTokenizer(tokenizer, { ...config, eos_token })
+    const id = eos('<|im_end|>').eosTokenId
+    expect(id).toBe(eos(null).tokenToId('<|im_end|>'))
+    expect(eos({ __type: 'AddedToken', content: '<|im_end|>' }).eosTokenId).toBe(id)
+    const listed = eos(['<|im_end|>', { content: '</s>' }])
+    expect(listed.eosTokenIds).toEqual([id, listed.tokenToId('</s>')])
+    expect(listed.eosTokenId).toBe(id)
+    expect(eos(null).eosTokenIds).toEqual([])
+  })
+
+  it('chooses the template named default from a list', () => {
+    const { tokenizer, config } = tinyByteLevelTokenizer()
+    const chat_template = [
+      { name: 'tool_use', template: 'no' },
+      { name: 'default', template: '{{ messages[0].content }}' },
+    ]
+    const loaded = createTokenizer(tokenizer, { ...config, chat_template })
+    expect(loaded.applyChatTemplate([{ role: 'user', content: 'yes' }])).toBe('yes')
+  })
+
+  it('says what to do where tokenizer.json is missing', async () => {
+    await expect(loadTokenizer(directory)).rejects.toThrow(
+      `[loadTokenizer] expected tokenizer.json in ${directory}, got none; download it from the model's page`,
+    )
+    await writeFile(join(directory, 'tokenizer.model'), '')
+    await expect(loadTokenizer(directory)).rejects.toThrow('tokenizer.model alone cannot be used')
+    const missing = join(directory, 'nowhere')
+    await expect(loadTokenizer(missing)).rejects.toThrow(`got ${missing}, which cannot be read; check the path`)
+  })
+
+  it('names a damaged file and an unknown kind of tokenizer', async () => {
+    const path = join(directory, 'tokenizer.json')
+    await writeFile(path, '{"model": ')
+    await expect(loadTokenizer(directory)).rejects.toThrow(`[loadTokenizer] expected JSON in ${path}`)
+    await writeFile(path, '[]')
+    await expect(loadTokenizer(directory)).rejects.toThrow(`expected a JSON object in ${path}`)
+    await writeFile(path, JSON.stringify({ model: { type: 'Nonsense', vocab: {} } }))
+    await expect(loadTokenizer(directory)).rejects.toThrow(
+      `[loadTokenizer] expected a tokenizer in ${directory}, got: [tokenizer] expected a model of type BPE, Unigram, WordPiece, got "Nonsense"`,
+    )
+  })
+})
+
+describe('encode and decode', () => {
+  const text = "It's 42 \u00e9clairs \u{1f469}\u200d\u{1f680},  two  spaces\n\n\tend "
+
+  it('round-trips any text through bytes, without tidying spaces', () => {
+    for (const files of [tinyByteLevelTokenizer(), tinySentencePieceTokenizer()]) {
+      const tokenizer = createTokenizer(files.tokenizer, files.config)
+      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text)
+      expect(tokenizer.decode(tokenizer.encode('a , b .'))).toBe('a , b .')
+    }
+  })
+
+  it('decodes nothing to nothing, leaves unknown ids out and special tokens out when asked', () => {
+    const { tokenizer: file, config } = tinyByteLevelTokenizer()
+    const tokenizer = createTokenizer(file, config)
+    expect(tokenizer.decode([])).toBe('')
+    const ids = [...tokenizer.encode('hello'), tokenizer.eosTokenId as number, tokenizer.vocabSize + 3]
+    expect(tokenizer.decode(Int32Array.from(ids))).toBe('hello</s>')
+    expect(tokenizer.decode(ids, { skipSpecialTokens: true })).toBe('hello')
+    expect(tokenizer.encode('', { addSpecialTokens: false })).toEqual([])
+  })
+
+  it('refuses a character that the vocabulary has no token for', () => {
+    const { tokenizer: file, config } = tinyByteLevelTokenizer()
+    const model = { type: 'WordPiece', vocab: { a: 0 }, continuing_subword_prefix: '##' }
+    const tokenizer = createTokenizer({ ...file, model, pre_tokenizer: null }, config)
+    expect(tokenizer.encode('a')).toEqual([0])
+    expect(() => tokenizer.encode('b')).toThrow(
+      '[tokenizer] expected every token in the vocabulary of the tokenizer, got text that it has none for',
+    )
+  })
+
+  it('asks for a chat template where there is none', () => {
+    const { tokenizer: file, config } = tinyByteLevelTokenizer()
+    const tokenizer = createTokenizer(file, config)
+    expect(() => tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toThrow(
+      '[chat template] expected a chat template for messages, got a tokenizer without one',
+    )
+  })
+})
+
+describe('asTokenizer', () => {
+  const { tokenizer: file, config } = tinyByteLevelTokenizer({ chatTemplate: CHATML })
+  const own = createTokenizer(file, config)
+  const vocab = Array.from({ length: own.vocabSize }, (_, id) => own.idToToken(id))
+  const encode = (text: string, options: Record<string, unknown>): number[] =>
+    own.encode(text, { addSpecialTokens: options.add_special_tokens !== false })
+  const interfaceOf = {
+    model: { vocab },
+    special_tokens: ['<|im_end|>'],
+    eos_token: '</s>',
+    decode: (ids: number[], options: Record<string, unknown>) =>
+      own.decode(ids, { skipSpecialTokens: options.skip_special_tokens === true }),
+  }
+
+  it('keeps a tokenizer of its own as it is', () => {
+    expect(asTokenizer(own)).toBe(own)
+  })
+
+  it('wraps an object with encode, decode and a template text', () => {
+    const tokenizer = asTokenizer({ ...interfaceOf, encode, chat_template: CHATML })
+    expect(tokenizer.encode('the user')).toEqual(own.encode('the user'))
+    expect(tokenizer.decode(own.encode('the user'))).toBe('the user')
+    expect(tokenizer.decode([])).toBe('')
+    expect(tokenizer.eosTokenId).toBe(own.eosTokenId)
+    expect(tokenizer.vocabSize).toBe(own.vocabSize)
+    expect(tokenizer.specialTokens.get('<|im_end|>')).toBe(own.tokenToId('<|im_end|>'))
+    expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('<|im_start|>user\nHi<|im_end|>\n')
+  })
+
+  it('wraps a callable that returns nested or big integer ids and renders by itself', () => {
+    const nested = Object.assign(
+      (text: string, options: Record<string, unknown>) => ({ input_ids: [encode(text, options)] }),
+      {
+        ...interfaceOf,
+        apply_chat_template: (_: unknown, options: Record<string, unknown>) => `rendered ${options.tokenize}`,
+      },
+    )
+    expect(asTokenizer(nested).encode('the user')).toEqual(own.encode('the user'))
+    expect(asTokenizer(nested).applyChatTemplate([])).toBe('rendered false')
+    const big = {
+      ...interfaceOf,
+      encode: (text: string) => ({ data: BigInt64Array.from(own.encode(text).map(BigInt)) }),
+    }
+    expect(asTokenizer(big).encode('the user')).toEqual(own.encode('the user'))
+  })
+
+  it('refuses what cannot encode', () => {
+    expect(() => asTokenizer({ decode: () => '' })).toThrow('[tokenizer] expected an object with encode')
+  })
+})
