@@ -1,0 +1,346 @@
+// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its slabs i:
+//   forward   s_i = scale_i * dropout_i(x) A_i^T;  y_p = x W_p^T + sum_i s_i B_i^T + bias_p
+//   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
+//             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
+//
+// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]), A [r, K], B [O, r], s [N, r]; float32 or bfloat16, any row stride;
+// parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to
+// compute; y and dx once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
+//
+// With dropout the masked input is made for kMaskedRows rows at a time, and dx, whose low-rank terms are masked one by one,
+// sums in float32 scratch of as many rows. Nothing else is stored.
+// Roof: the multiply-add rate, 2 N K O for each of y, dx and dW; weights are read once per kBlockRows rows (gemm.cpp).
+// Determinism: gemm's; row blocks are constants; masks depend on the element alone.
+// Reference: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685.
+#include "linear.h"
+
+#include "philox.h"
+
+namespace lowrank::cpu::LOWRANK_ISA {
+namespace {
+
+constexpr int64_t kMaskedRows = 512;
+
+LOWRANK_INLINE int64_t sizeOf(DType dtype) { return dtype == DType::kBFloat16 ? 2 : 4; }
+LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) { return part.inOut ? part.weight.cols : part.weight.rows; }
+LOWRANK_INLINE bool masked(const LoraSlab& slab) { return slab.dropout.p > 0.0f; }
+
+LOWRANK_INLINE GemmOperand operand(const Tensor& tensor, bool transposed) {
+  return GemmOperand{tensor.data, tensor.dtype, tensor.stride, transposed};
+}
+
+LOWRANK_INLINE Tensor view(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_t cols) {
+  Tensor result = tensor;
+  result.data = static_cast<char*>(tensor.data) + (row * tensor.stride + col) * sizeOf(tensor.dtype);
+  result.rows = rows;
+  result.cols = cols;
+  return result;
+}
+
+LOWRANK_INLINE Tensor matrix(void* data, DType dtype, int64_t rows, int64_t cols) {
+  return Tensor{data, rows, cols, cols, 0, kNoBuffer, dtype};
+}
+
+int64_t slabCount(const LinearPart* parts, int64_t partCount) {
+  int64_t count = 0;
+  for (int64_t p = 0; p < partCount; ++p) count += parts[p].slabCount;
+  return count;
+}
+
+// Products that run together. Terms belong to the product added last.
+struct ProductList {
+  Gemm* products;
+  GemmTerm* terms;
+  int64_t productCount;
+  int64_t termCount;
+  LinearScratch& scratch;
+  Context& context;
+
+  ProductList(int64_t productCapacity, int64_t termCapacity, LinearScratch& s, Context& c)
+      : products(nullptr), terms(nullptr), productCount(0), termCount(0), scratch(s), context(c) {
+    const int64_t bytes = productCapacity * static_cast<int64_t>(sizeof(Gemm));
+    void* data = reserve(s.products, static_cast<size_t>(bytes + termCapacity * static_cast<int64_t>(sizeof(GemmTerm))), c);
+    if (data == nullptr) return;
+    products = static_cast<Gemm*>(data);
+    terms = reinterpret_cast<GemmTerm*>(static_cast<char*>(data) + bytes);
+  }
+
+  Gemm& add(const Tensor& c, bool accumulate) {
+    Gemm& product = products[productCount++];
+    product = Gemm{c.rows, c.cols, terms + termCount, 0,        1.0f,
+                   nullptr, DType::kFloat32, c.data, c.dtype, c.stride, accumulate};
+    return product;
+  }
+
+  void term(const GemmOperand& a, const GemmOperand& b, int64_t k) {
+    terms[termCount++] = GemmTerm{a, b, k};
+    ++products[productCount - 1].termCount;
+  }
+
+  bool run() {
+    const bool done = gemm(products, productCount, scratch.panels, context);
+    productCount = termCount = 0;
+    return done;
+  }
+};
+
+// to = (kAdd: to +) mask(from), whose row i is row firstRow + i of the slab's input.
+template <bool kAdd, class T>
+void maskRows(const Tensor& from, const LoraSlab& slab, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
+              Context& context) {
+  const DropoutMask mask = makeDropoutMask(slab.dropout);
+  forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
+    constexpr int64_t kRun = 512;
+    float factors[kRun];
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t id = rowIds != nullptr ? rowIds[firstRow + i] : firstRow + i;
+      for (int64_t col = 0; col < to.cols; col += kRun) {
+        const int64_t width = minOf(kRun, to.cols - col);
+        const T* source = rowOf<T>(from, i) + col;
+        T* target = rowOf<T>(to, i) + col;
+        dropoutFactors(mask, id * to.cols + col, width, factors);
+        forLanes(width, [&](int64_t j, int lanes) {
+          const Vec factor = loadLanes(factors + j, lanes);
+          Vec kept = loadLanes(source + j, lanes) * factor;
+          kept = (factor != zero()) ? kept : zero();  // a dropped infinity or NaN is dropped too
+          if constexpr (kAdd) kept += loadLanes(target + j, lanes);
+          storeLanes(target + j, kept, lanes);
+        });
+      }
+    }
+  });
+}
+
+void maskedInput(const Tensor& x, const LoraSlab& slab, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
+                 Context& context) {
+  const Tensor from = view(x, firstRow, to.rows, 0, x.cols);
+  if (x.dtype == DType::kBFloat16) return maskRows<false, BFloat16>(from, slab, firstRow, rowIds, to, context);
+  maskRows<false, float>(from, slab, firstRow, rowIds, to, context);
+}
+
+// dBias += column sums of dy, row by row.
+template <class T>
+void addColumnSums(const Tensor& dy, const Tensor& dBias, Context& context) {
+  constexpr int64_t kColumns = 64;
+  parallelFor(context, ceilDiv(dy.cols, kColumns), [&](int64_t block, int) {
+    const int64_t first = block * kColumns;
+    forLanes(minOf(kColumns, dy.cols - first), [&](int64_t j, int lanes) {
+      Vec sum = zero();
+      for (int64_t i = 0; i < dy.rows; ++i) sum += loadLanes(rowOf<T>(dy, i) + first + j, lanes);
+      float* to = rowOf<float>(dBias, 0) + first + j;
+      storeLanes(to, loadLanes(to, lanes) + sum, lanes);
+    });
+  });
+}
+
+void round(const Tensor& from, const Tensor& to, Context& context) {
+  forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      forLanes(to.cols, [&](int64_t j, int lanes) {
+        storeLanes(rowOf<BFloat16>(to, i) + j, loadLanes(rowOf<float>(from, i) + j, lanes), lanes);
+      });
+    }
+  });
+}
+
+// A part's share of the backward: its columns of dy, and ds of its slabs one behind the other in one buffer.
+template <class Body>
+LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, DType compute, void* dsData, const Body& body) {
+  char* ds = static_cast<char*>(dsData);
+  int64_t column = 0;
+  for (int64_t p = 0; p < args.partCount; ++p) {
+    const LinearPart& part = args.parts[p];
+    const int64_t width = outFeatures(part);
+    body(part, view(args.dy, 0, args.dy.rows, column, width), ds);
+    column += width;
+    for (int64_t i = 0; i < part.slabCount; ++i) ds += args.dy.rows * part.slabs[i].a.rows * sizeOf(compute);
+  }
+}
+
+// The terms of dx that need no mask, for the rows [row, row + rows).
+void addInputTerms(const LinearBackwardArgs& args, DType compute, void* ds, int64_t row, int64_t rows, ProductList& list) {
+  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+    list.term(operand(view(dy, row, rows, 0, dy.cols), false), operand(part.weight, part.inOut != 0), dy.cols);
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      const LoraSlab& slab = part.slabs[i];
+      const Tensor slabDs = matrix(partDs, compute, dy.rows, slab.a.rows);
+      partDs += elementCount(slabDs) * sizeOf(compute);
+      if (masked(slab)) continue;
+      list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+    }
+  });
+}
+
+// dx where some slab has dropout: its gradient is made apart, masked and added in float32.
+bool maskedInputGradient(const LinearBackwardArgs& args, DType compute, void* ds, float* values, const int32_t* rowIds,
+                         ProductList& list, Context& context) {
+  const int64_t cols = args.dx.cols;
+  for (int64_t row = 0; row < args.dx.rows; row += kMaskedRows) {
+    const int64_t rows = minOf(kMaskedRows, args.dx.rows - row);
+    const Tensor dx = view(args.dx, row, rows, 0, cols);
+    const Tensor gradient = matrix(values, DType::kFloat32, rows, cols);
+    const Tensor sum = dx.dtype == DType::kFloat32 ? dx : matrix(values + rows * cols, DType::kFloat32, rows, cols);
+    list.add(sum, false);
+    addInputTerms(args, compute, ds, row, rows, list);
+    if (!list.run()) return false;
+    bool done = true;
+    forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+      for (int64_t i = 0; i < part.slabCount && done; ++i) {
+        const LoraSlab& slab = part.slabs[i];
+        const Tensor slabDs = matrix(partDs, compute, dy.rows, slab.a.rows);
+        partDs += elementCount(slabDs) * sizeOf(compute);
+        if (!masked(slab)) continue;
+        list.add(gradient, false);
+        list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+        done = list.run();
+        if (done) maskRows<true, float>(gradient, slab, row, rowIds, sum, context);
+      }
+    });
+    if (!done) return false;
+    if (dx.dtype != DType::kFloat32) round(sum, dx, context);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch& scratch, Context& context) {
+  const Tensor& x = args.x;
+  const int64_t slabs = slabCount(args.parts, args.partCount);
+  ProductList list(args.partCount + slabs, args.partCount + slabs, scratch, context);
+  if (list.products == nullptr) return false;
+  for (int64_t p = 0; p < args.partCount; ++p) {
+    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
+      const LoraSlab& slab = args.parts[p].slabs[i];
+      if (masked(slab)) continue;
+      list.add(slab.s, false).alpha = slab.scale;
+      list.term(operand(x, false), operand(slab.a, true), x.cols);
+    }
+  }
+  if (!list.run()) return false;
+  for (int64_t p = 0; p < args.partCount; ++p) {
+    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
+      const LoraSlab& slab = args.parts[p].slabs[i];
+      if (!masked(slab)) continue;
+      const int64_t height = minOf(kMaskedRows, x.rows);
+      void* values = reserve(scratch.values, static_cast<size_t>(height * x.cols * sizeOf(x.dtype)), context);
+      if (values == nullptr) return false;
+      for (int64_t row = 0; row < x.rows; row += height) {
+        const Tensor kept = matrix(values, x.dtype, minOf(height, x.rows - row), x.cols);
+        maskedInput(x, slab, row, rowIds, kept, context);
+        list.add(view(slab.s, row, kept.rows, 0, slab.s.cols), false).alpha = slab.scale;
+        list.term(operand(kept, false), operand(slab.a, true), x.cols);
+        if (!list.run()) return false;
+      }
+    }
+  }
+  int64_t column = 0;
+  for (int64_t p = 0; p < args.partCount; ++p) {
+    const LinearPart& part = args.parts[p];
+    Gemm& product = list.add(view(args.y, 0, x.rows, column, outFeatures(part)), false);
+    product.bias = part.bias.data;
+    product.biasDType = part.bias.dtype;
+    list.term(operand(x, false), operand(part.weight, part.inOut == 0), x.cols);
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      list.term(operand(part.slabs[i].s, false), operand(part.slabs[i].b, true), part.slabs[i].s.cols);
+    }
+    column += outFeatures(part);
+  }
+  return list.run();
+}
+
+bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_t* rowIds, LinearScratch& scratch,
+                     Context& context) {
+  const Tensor &x = args.x, &dx = args.dx;
+  const int64_t rows = args.dy.rows, slabs = slabCount(args.parts, args.partCount), size = sizeOf(compute);
+  int64_t dsElements = 0;
+  bool anyMasked = false;
+  for (int64_t p = 0; p < args.partCount; ++p) {
+    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
+      dsElements += rows * args.parts[p].slabs[i].a.rows;
+      anyMasked = anyMasked || masked(args.parts[p].slabs[i]);
+    }
+  }
+  const int64_t cols = present(x) ? x.cols : present(dx) ? dx.cols : 0;
+  const int64_t dsBytes = roundUp(dsElements * size, 64);
+  const int64_t maskedElements = anyMasked ? minOf(kMaskedRows, rows) * cols : 0;
+  ProductList list(args.partCount + 2 * slabs + 1, args.partCount + 2 * slabs + 1, scratch, context);
+  char* ds = static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
+  if (list.products == nullptr || ds == nullptr) return false;
+  float* values = reinterpret_cast<float*>(ds + dsBytes);
+
+  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      const LoraSlab& slab = part.slabs[i];
+      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
+      partDs += elementCount(slabDs) * size;
+      list.add(slabDs, false).alpha = slab.scale;
+      list.term(operand(dy, false), operand(slab.b, false), dy.cols);
+    }
+  });
+  if (!list.run()) return false;
+
+  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+    if (present(part.dWeight)) {
+      list.add(part.dWeight, true);
+      if (part.inOut) {
+        list.term(operand(x, true), operand(dy, false), rows);
+      } else {
+        list.term(operand(dy, true), operand(x, false), rows);
+      }
+    }
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      const LoraSlab& slab = part.slabs[i];
+      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
+      partDs += elementCount(slabDs) * size;
+      if (present(slab.db)) {
+        list.add(slab.db, true);
+        list.term(operand(dy, true), operand(slab.s, false), rows);
+      }
+      if (present(slab.da) && !masked(slab)) {
+        list.add(slab.da, true);
+        list.term(operand(slabDs, true), operand(x, false), rows);
+      }
+    }
+  });
+  if (!list.run()) return false;
+
+  bool done = true;
+  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+    if (present(part.dBias)) {
+      dy.dtype == DType::kBFloat16 ? addColumnSums<BFloat16>(dy, part.dBias, context)
+                                   : addColumnSums<float>(dy, part.dBias, context);
+    }
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      const LoraSlab& slab = part.slabs[i];
+      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
+      partDs += elementCount(slabDs) * size;
+      if (!present(slab.da) || !masked(slab)) continue;
+      for (int64_t row = 0; row < rows && done; row += kMaskedRows) {
+        const Tensor kept = matrix(values, x.dtype, minOf(kMaskedRows, rows - row), x.cols);
+        maskedInput(x, slab, row, rowIds, kept, context);
+        list.add(slab.da, true);
+        list.term(operand(view(slabDs, row, kept.rows, 0, slabDs.cols), true), operand(kept, false), kept.rows);
+        done = list.run();
+      }
+    }
+  });
+  if (!done || !present(dx)) return done;
+
+  if (anyMasked) return maskedInputGradient(args, compute, ds, values, rowIds, list, context);
+  list.add(dx, false);
+  addInputTerms(args, compute, ds, 0, rows, list);
+  return list.run();
+}
+
+void linear(const LinearArgs& args, Context& context) {
+  LinearScratch scratch{};
+  linearForward(args, nullptr, scratch, context);
+}
+
+void linearBackward(const LinearBackwardArgs& args, Context& context) {
+  LinearScratch scratch{};
+  linearGradients(args, args.dy.dtype, nullptr, scratch, context);
+}
+
+}  // namespace lowrank::cpu::LOWRANK_ISA
