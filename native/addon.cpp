@@ -1,0 +1,14 @@
+// What the addon exports; see bindings/.
+#include "bindings/info.h"
+#include "bindings/schema.h"
+#include "bindings/stream.h"
+#include "napi.h"
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Stream", lowrank::StreamBinding::define(env));
+  exports.Set("ops", lowrank::describeOps(env));
+  exports.Set("info", Napi::Function::New(env, lowrank::engineInfo, "info"));
+  return exports;
+}
+
+NODE_API_MODULE(lowrank, init)

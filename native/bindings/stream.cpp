@@ -1,0 +1,302 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "../core/format.h"
+#include "../core/thread_pool.h"
+#include "info.h"
+
+namespace lowrank {
+namespace {
+
+constexpr size_t kViewWords = 6;
+
+std::string typeName(const Napi::Value& value) {
+  if (value.IsString()) return "'" + value.As<Napi::String>().Utf8Value() + "'";
+  if (value.IsNumber()) return formatNumber(value.As<Napi::Number>().DoubleValue());
+  if (value.IsUndefined()) return "undefined";
+  if (value.IsNull()) return "null";
+  return value.IsObject() ? "an object" : "another type";
+}
+
+[[noreturn]] void refuse(const char* caller, const char* expected, const char* name, const Napi::Value& got) {
+  throw InvalidArgument(std::string("[") + caller + "] expected " + expected + " for " + name + ", got " + typeName(got));
+}
+
+double number(const Napi::CallbackInfo& info, size_t index, const char* caller, const char* name) {
+  if (!info[index].IsNumber()) refuse(caller, "a number", name, info[index]);
+  return info[index].As<Napi::Number>().DoubleValue();
+}
+
+struct Words {
+  const double* data;
+  size_t length;
+};
+
+Words words(const Napi::Value& value, const char* caller, const char* name) {
+  if (value.IsTypedArray()) {
+    const Napi::TypedArray array = value.As<Napi::TypedArray>();
+    if (array.TypedArrayType() == napi_float64_array) return {value.As<Napi::Float64Array>().Data(), array.ElementLength()};
+  }
+  refuse(caller, "a Float64Array", name, value);
+}
+
+struct Bytes {
+  const void* data;
+  size_t length;
+};
+
+Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
+  if (value.IsTypedArray()) {
+    const Napi::TypedArray array = value.As<Napi::TypedArray>();
+    void* data = nullptr;
+    napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &data, nullptr, nullptr);
+    return {data, array.ByteLength()};
+  }
+  if (value.IsDataView()) return {value.As<Napi::DataView>().Data(), value.As<Napi::DataView>().ByteLength()};
+  refuse(caller, "a typed array", name, value);
+}
+
+StreamOptions readOptions(const Napi::Value& value) {
+  if (!value.IsObject()) refuse("device", "an object", "options", value);
+  const Napi::Object options = value.As<Napi::Object>();
+  StreamOptions result{nullptr, 0, {}};
+  std::string isa;
+  const Napi::Array names = options.GetPropertyNames();
+  for (uint32_t i = 0; i < names.Length(); ++i) {
+    const std::string name = names.Get(i).As<Napi::String>();
+    const Napi::Value option = options.Get(name);
+    if (option.IsUndefined()) continue;
+    const double count = option.IsNumber() ? option.As<Napi::Number>().DoubleValue() : NAN;
+    if (name == "device") {
+      if (!option.IsString() || option.As<Napi::String>().Utf8Value() != "cpu") refuse("device", "'cpu'", "device", option);
+    } else if (name == "threads") {
+      if (!(count >= 1 && count <= ThreadPool::kMaxThreads && count == std::floor(count))) {
+        refuse("device", "a whole number from 1 to 1024", "threads", option);
+      }
+      result.threads = int(count);
+    } else if (name == "memoryBudget") {
+      if (!(count >= 1 && count <= 0x1p53)) refuse("device", "a number of bytes >= 1", "memoryBudget", option);
+      result.memoryBudget = uint64_t(count);
+    } else if (name == "isa") {
+      if (!option.IsString()) refuse("device", "the name of an instruction set level", "isa", option);
+      isa = option.As<Napi::String>();
+    } else {
+      throw InvalidArgument("[device] expected the options device, threads, memoryBudget and isa, got also '" + name + "'");
+    }
+  }
+  result.backend = &chooseBackend(isa.empty() ? nullptr : isa.c_str());
+  if (result.threads == 0) result.threads = ThreadPool::defaultThreads();
+  return result;
+}
+
+// The array that read() resolves to: raw bytes, or values as JavaScript has them.
+napi_value makeResult(Napi::Env env, const Tensor& source, bool raw, DType& dtype, void*& data) {
+  dtype = !raw && isFloat(source.dtype) ? DType::kFloat32 : source.dtype;
+  const size_t count = size_t(source.rows * source.cols);
+  const size_t length = count * size_t(elementBytes(dtype));
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, length);
+  data = buffer.Data();
+  if (!raw && dtype == DType::kFloat32) return Napi::Float32Array::New(env, count, buffer, 0);
+  if (!raw && dtype == DType::kInt32) return Napi::Int32Array::New(env, count, buffer, 0);
+  return Napi::Uint8Array::New(env, length, buffer, 0);
+}
+
+void check(Napi::Env env, napi_status status) {
+  if (status != napi_ok) throw Napi::Error::New(env);
+}
+
+}  // namespace
+
+// A read() or sync() whose promise is open.
+struct StreamBinding::Pending {
+  napi_deferred deferred = nullptr;
+  napi_ref result = nullptr;  // the array that the worker writes; holds undefined's place for sync()
+  napi_ref binding = nullptr;
+  FaultRef fault;
+};
+
+Napi::Function StreamBinding::define(Napi::Env env) {
+  return DefineClass(env, "Stream",
+                     {
+                         InstanceMethod<&StreamBinding::allocate>("allocate"),
+                         InstanceMethod<&StreamBinding::retain>("retain"),
+                         InstanceMethod<&StreamBinding::release>("release"),
+                         InstanceMethod<&StreamBinding::enqueue>("enqueue"),
+                         InstanceMethod<&StreamBinding::upload>("upload"),
+                         InstanceMethod<&StreamBinding::loadFile>("loadFile"),
+                         InstanceMethod<&StreamBinding::read>("read"),
+                         InstanceMethod<&StreamBinding::sync>("sync"),
+                         InstanceMethod<&StreamBinding::memory>("memory"),
+                         InstanceMethod<&StreamBinding::resetPeak>("resetPeak"),
+                         InstanceMethod<&StreamBinding::close>("close"),
+                     });
+}
+
+StreamBinding::StreamBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamBinding>(info) {
+  const Napi::Env env = info.Env();
+  stream_ = std::make_unique<Stream>(readOptions(info[0]), static_cast<CompletionSink&>(*this));
+  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "lowrank"), 0, 1, nullptr, nullptr, this, onComplete,
+                                             &notifier_));
+  napi_unref_threadsafe_function(env, notifier_);
+  napi_add_env_cleanup_hook(env, onTeardown, this);
+}
+
+StreamBinding::~StreamBinding() {
+  if (tornDown_ || notifier_ == nullptr) return;
+  napi_remove_env_cleanup_hook(Env(), onTeardown, this);
+  stream_->abandon();
+  napi_release_threadsafe_function(notifier_, napi_tsfn_abort);
+  reportMemory(-reportedBytes_);
+}
+
+// Nobody is left to hear of results. The thread-safe function may still hold completions: onComplete() gets them without an environment.
+void StreamBinding::onTeardown(void* data) {
+  StreamBinding* const binding = static_cast<StreamBinding*>(data);
+  binding->tornDown_ = true;
+  binding->stream_->abandon();
+  while (!binding->pending_.empty()) binding->forget(*binding->pending_.begin());
+}
+
+Napi::Value StreamBinding::allocate(const Napi::CallbackInfo& info) {
+  const double size = number(info, 0, "allocate", "bytes");
+  const uint64_t slot = stream_->allocate(size);
+  reportMemory(int64_t(std::min(size, double(stream_->memory().budget))));
+  return Napi::Number::New(info.Env(), double(slot));
+}
+
+void StreamBinding::retain(const Napi::CallbackInfo& info) { stream_->retain(number(info, 0, "retain", "slot")); }
+
+void StreamBinding::release(const Napi::CallbackInfo& info) {
+  const uint64_t freed = stream_->release(number(info, 0, "release", "slot"));
+  if (freed > 0) reportMemory(-int64_t(std::min(freed, stream_->memory().budget)));
+}
+
+void StreamBinding::enqueue(const Napi::CallbackInfo& info) {
+  const double op = number(info, 0, "enqueue", "op");
+  const Words args = words(info[1], "enqueue", "args");
+  const double length = number(info, 2, "enqueue", "length");
+  if (!(length >= 0 && length <= double(args.length) && length == std::floor(length))) refuse("enqueue", "a length within args", "length", info[2]);
+  stream_->enqueue(op, args.data, size_t(length));
+}
+
+Tensor StreamBinding::view(const Napi::CallbackInfo& info, const char* caller, const char* name) const {
+  const Words view = words(info[0], caller, name);
+  if (view.length < kViewWords) refuse(caller, "a view of six numbers", name, info[0]);
+  return stream_->view(view.data, caller, name);
+}
+
+void StreamBinding::upload(const Napi::CallbackInfo& info) {
+  const Tensor target = view(info, "upload", "target");
+  const Bytes source = bytes(info[1], "upload", "source");
+  const DType dtype = decodeDType(number(info, 2, "upload", "sourceDType"), "upload", "sourceDType");
+  stream_->upload(target, source.data, source.length, dtype);
+}
+
+void StreamBinding::loadFile(const Napi::CallbackInfo& info) {
+  const Tensor target = view(info, "loadFile", "target");
+  if (!info[1].IsString()) refuse("loadFile", "a path", "path", info[1]);
+  std::string path = info[1].As<Napi::String>();
+  if (path.find('\0') != std::string::npos) throw InvalidArgument("[loadFile] expected a path without NUL characters for path");
+  const double offset = number(info, 2, "loadFile", "fileOffset");
+  const DType dtype = decodeDType(number(info, 3, "loadFile", "sourceDType"), "loadFile", "sourceDType");
+  stream_->loadFile(target, std::move(path), offset, dtype);
+}
+
+Napi::Value StreamBinding::read(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Tensor source = view(info, "read", "source");
+  DType dtype;
+  void* destination;
+  const napi_value result = makeResult(env, source, info[1].ToBoolean(), dtype, destination);
+  auto pending = std::make_unique<Pending>();
+  Pending* const token = pending.get();
+  const Napi::Promise promise = wait(env, std::move(pending), result);
+  stream_->read(source, dtype, destination, token);
+  return promise;
+}
+
+Napi::Value StreamBinding::sync(const Napi::CallbackInfo& info) {
+  auto pending = std::make_unique<Pending>();
+  Pending* const token = pending.get();
+  if (stream_->closed()) throw InvalidArgument("[sync] expected an open device, got one that was closed");
+  const Napi::Promise promise = wait(info.Env(), std::move(pending), nullptr);
+  stream_->sync(token);
+  return promise;
+}
+
+Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
+  const MemoryInfo memory = stream_->memory();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("live", double(memory.live));
+  result.Set("peak", double(memory.peak));
+  result.Set("reserved", double(memory.reserved));
+  result.Set("budget", double(memory.budget));
+  return result;
+}
+
+void StreamBinding::resetPeak(const Napi::CallbackInfo&) { stream_->resetPeak(); }
+
+void StreamBinding::close(const Napi::CallbackInfo&) {
+  stream_->close();
+  reportMemory(-reportedBytes_);
+}
+
+void StreamBinding::reportMemory(int64_t change) {
+  int64_t total;
+  reportedBytes_ += change;
+  napi_adjust_external_memory(Env(), change, &total);
+}
+
+// The promise of a command that is about to be queued.
+Napi::Promise StreamBinding::wait(Napi::Env env, std::unique_ptr<Pending> pending, napi_value result) {
+  napi_value promise;
+  check(env, napi_create_promise(env, &pending->deferred, &promise));
+  if (result != nullptr) check(env, napi_create_reference(env, result, 1, &pending->result));
+  check(env, napi_create_reference(env, Value(), 1, &pending->binding));
+  pending_.insert(pending.get());
+  pending.release();
+  if (pending_.size() == 1) napi_ref_threadsafe_function(env, notifier_);
+  return Napi::Promise(env, promise);
+}
+
+void StreamBinding::complete(void* token, FaultRef fault) noexcept {
+  static_cast<Pending*>(token)->fault = std::move(fault);
+  napi_call_threadsafe_function(notifier_, token, napi_tsfn_nonblocking);
+}
+
+void StreamBinding::onComplete(napi_env env, napi_value, void* binding, void* pending) {
+  if (env != nullptr) static_cast<StreamBinding*>(binding)->settle(env, static_cast<Pending*>(pending));
+}
+
+// Plain Node-API, whose failures can be ignored: an environment that is being terminated refuses to run JavaScript.
+void StreamBinding::settle(napi_env env, Pending* pending) {
+  if (pending->fault) {
+    napi_value message, code, error;
+    napi_create_string_utf8(env, pending->fault->message.data(), pending->fault->message.size(), &message);
+    napi_create_string_utf8(env, pending->fault->outOfMemory ? "OUT_OF_MEMORY" : "FAULT", NAPI_AUTO_LENGTH, &code);
+    if (napi_create_error(env, code, message, &error) == napi_ok) napi_reject_deferred(env, pending->deferred, error);
+  } else {
+    napi_value result;
+    if (pending->result != nullptr) {
+      napi_get_reference_value(env, pending->result, &result);
+    } else {
+      napi_get_undefined(env, &result);
+    }
+    napi_resolve_deferred(env, pending->deferred, result);
+  }
+  if (pending_.size() == 1) napi_unref_threadsafe_function(env, notifier_);
+  forget(pending);
+}
+
+void StreamBinding::forget(Pending* pending) {
+  if (pending->result != nullptr) napi_delete_reference(Env(), pending->result);
+  napi_delete_reference(Env(), pending->binding);
+  pending_.erase(pending);
+  delete pending;
+}
+
+}  // namespace lowrank

@@ -1,0 +1,173 @@
+#include "allocator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "../platform/platform.h"
+#include "fault.h"
+
+namespace lowrank {
+namespace {
+
+std::atomic<uint64_t> processReserved{0};
+
+size_t roundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+uint64_t readProcessBudget() {
+  const char* text = std::getenv("LOWRANK_MEMORY_BUDGET");
+  if (text == nullptr || *text == '\0') return platform::availableMemory() / 10 * 9;
+  char* end = nullptr;
+  const double bytes = std::strtod(text, &end);
+  if (*end != '\0' || !(bytes >= 1 && bytes <= 9e15)) {
+    throw InvalidArgument("[device] expected a number of bytes for LOWRANK_MEMORY_BUDGET, got '" + std::string(text) + "'");
+  }
+  return uint64_t(bytes);
+}
+
+}  // namespace
+
+uint64_t processMemoryBudget() {
+  static const uint64_t budget = readProcessBudget();
+  return budget;
+}
+
+Allocator::Allocator(std::optional<uint64_t> budget) : ownBudget_(budget) { processMemoryBudget(); }
+
+// The stream has freed every buffer by now.
+Allocator::~Allocator() { releaseFree(); }
+
+void Allocator::releaseFree() {
+  constexpr size_t kAll = ~size_t{0};
+  trim(small_, kAll);
+  trim(large_, kAll);
+}
+
+void* Allocator::allocate(size_t bytes) {
+  bytes = roundUp(std::max<size_t>(bytes, 1), kAlignment);
+  Pool& pool = poolOf(bytes);
+  void* address = take(pool, bytes);
+  if (address == nullptr && reserve(pool, bytes)) address = take(pool, bytes);
+  if (address == nullptr) return nullptr;
+  const uint64_t live = live_ += bytes;
+  if (live > peak_) peak_ = live;
+  return address;
+}
+
+void* Allocator::take(Pool& pool, size_t bytes) {
+  const auto best = pool.freeBlocks.lower_bound({bytes, nullptr});
+  if (best == pool.freeBlocks.end()) return nullptr;
+  const auto [size, address] = *best;
+  const auto block = pool.blocks.find(address);
+  if (size > bytes) {
+    pool.blocks.emplace_hint(std::next(block), address + bytes, Block{size - bytes, true});
+    pool.freeBlocks.insert({size - bytes, address + bytes});
+  }
+  pool.freeBlocks.erase(best);
+  block->second = {bytes, false};
+  return address;
+}
+
+void Allocator::free(void* pointer) {
+  if (pointer == nullptr) return;
+  char* address = static_cast<char*>(pointer);
+  Pool* pool = &small_;
+  auto block = pool->blocks.find(address);
+  if (block == pool->blocks.end()) {
+    pool = &large_;
+    block = pool->blocks.find(address);
+  }
+  const size_t bytes = block->second.bytes;
+  pool->blocks.erase(block);
+  live_ -= bytes;
+  addFree(*pool, address, bytes);
+}
+
+// Merges with free neighbours on both sides.
+void Allocator::addFree(Pool& pool, char* address, size_t bytes) {
+  const auto absorb = [&](std::map<char*, Block>::iterator neighbour) {
+    bytes += neighbour->second.bytes;
+    pool.freeBlocks.erase({neighbour->second.bytes, neighbour->first});
+    return pool.blocks.erase(neighbour);
+  };
+  auto next = pool.blocks.lower_bound(address);
+  if (next != pool.blocks.end() && next->first == address + bytes && next->second.free) next = absorb(next);
+  if (next != pool.blocks.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second.bytes == address && previous->second.free) {
+      address = previous->first;
+      next = absorb(previous);
+    }
+  }
+  pool.blocks.emplace_hint(next, address, Block{bytes, true});
+  pool.freeBlocks.insert({bytes, address});
+}
+
+bool Allocator::reserve(Pool& pool, size_t bytes) {
+  const size_t least = roundUp(bytes, platform::kRegionAlignment);
+  if (least < bytes) return false;
+  const auto attempt = [&](size_t size) {
+    if (!claimBudget(size)) return false;
+    void* region = platform::reservePages(size);
+    if (region == nullptr) {
+      processReserved -= size;
+      return false;
+    }
+    reserved_ += size;
+    addFree(pool, static_cast<char*>(region), size);
+    return true;
+  };
+  if (attempt(std::max(least, pool.regionBytes))) return true;
+  if (least < pool.regionBytes && attempt(least)) return true;
+  trim(large_, least);
+  trim(small_, least);
+  return attempt(least);
+}
+
+bool Allocator::claimBudget(size_t bytes) {
+  const uint64_t limit = ownBudget_ ? *ownBudget_ : processMemoryBudget();
+  if (bytes > limit) return false;
+  if (ownBudget_ && reserved_ > limit - bytes) return false;
+  uint64_t taken = processReserved;
+  do {
+    if (!ownBudget_ && taken > limit - bytes) return false;
+  } while (!processReserved.compare_exchange_weak(taken, taken + bytes));
+  return true;
+}
+
+// Gives whole pages inside free blocks back to the system, largest blocks first, until `wanted` bytes went.
+void Allocator::trim(Pool& pool, size_t wanted) {
+  constexpr size_t kPage = platform::kRegionAlignment;
+  size_t given = 0;
+  for (auto candidate = pool.freeBlocks.end(); given < wanted && candidate != pool.freeBlocks.begin();) {
+    --candidate;
+    const auto [bytes, address] = *candidate;
+    if (bytes < kPage) break;
+    char* const begin = reinterpret_cast<char*>(roundUp(reinterpret_cast<uintptr_t>(address), kPage));
+    char* const end = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(address + bytes) / kPage * kPage);
+    if (begin >= end) continue;
+    candidate = pool.freeBlocks.erase(candidate);
+    pool.blocks.erase(address);
+    const auto keep = [&](char* from, char* to) {
+      if (from == to) return;
+      pool.blocks.emplace(from, Block{size_t(to - from), true});
+      pool.freeBlocks.insert({size_t(to - from), from});
+    };
+    keep(address, begin);
+    keep(end, address + bytes);
+    const size_t size = size_t(end - begin);
+    platform::releasePages(begin, size);
+    reserved_ -= size;
+    processReserved -= size;
+    given += size;
+  }
+}
+
+MemoryInfo Allocator::info() const {
+  return {live_, peak_, reserved_, ownBudget_ ? *ownBudget_ : processMemoryBudget()};
+}
+
+void Allocator::resetPeak() { peak_ = live_.load(); }
+
+}  // namespace lowrank

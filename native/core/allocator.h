@@ -1,0 +1,76 @@
+// The memory of one stream: blocks cut from large regions, best fit, neighbours merged.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace lowrank {
+
+struct MemoryInfo {
+  uint64_t live;      // bytes in use
+  uint64_t peak;      // the most that was in use since resetPeak()
+  uint64_t reserved;  // bytes taken from the operating system
+  uint64_t budget;
+};
+
+// Bytes that all streams together may take from the system: LOWRANK_MEMORY_BUDGET, or 90 % of what was available when this was first asked.
+// Throws InvalidArgument for a value that is no count of bytes.
+uint64_t processMemoryBudget();
+
+// 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.
+// 2. Small blocks have regions of their own: a scalar that lives long would otherwise split the space that large activations reuse.
+// 3. Free memory is kept for the next step. When a request does not fit the budget, whole free pages are given back to the system first, so
+//    that fragments of any shape can serve any request.
+// 4. Without `budget` the process's budget holds for the sum of all streams; with it, this stream alone is held to it.
+class Allocator {
+ public:
+  explicit Allocator(std::optional<uint64_t> budget);
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  static constexpr size_t kAlignment = 64;
+
+  // Contents undefined; nullptr when the budget or the machine does not have it. May throw std::bad_alloc.
+  void* allocate(size_t bytes);
+  void free(void* address);  // nullptr is fine
+
+  // Gives the pages of all free blocks back to the system.
+  void releaseFree();
+
+  MemoryInfo info() const;
+  void resetPeak();
+
+ private:
+  struct Block {
+    size_t bytes;
+    bool free;
+  };
+  struct Pool {
+    size_t regionBytes;                                // the least that is asked of the system at once
+    std::map<char*, Block> blocks;                     // by address; neighbours in memory are neighbours here
+    std::set<std::pair<size_t, char*>> freeBlocks;  // by size, then address
+  };
+
+  static constexpr size_t kSmallBytes = size_t{256} << 10;
+  Pool& poolOf(size_t bytes) { return bytes < kSmallBytes ? small_ : large_; }
+  void* take(Pool& pool, size_t bytes);
+  bool reserve(Pool& pool, size_t bytes);
+  bool claimBudget(size_t bytes);
+  void addFree(Pool& pool, char* address, size_t bytes);
+  void trim(Pool& pool, size_t wanted);
+
+  const std::optional<uint64_t> ownBudget_;
+  Pool small_{size_t{2} << 20, {}, {}};
+  Pool large_{size_t{32} << 20, {}, {}};
+  std::atomic<uint64_t> live_{0};
+  std::atomic<uint64_t> peak_{0};
+  std::atomic<uint64_t> reserved_{0};
+};
+
+}  // namespace lowrank

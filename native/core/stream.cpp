@@ -1,0 +1,456 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "../platform/platform.h"
+#include "format.h"
+#include "spin.h"
+#include "thread_pool.h"
+
+namespace lowrank {
+namespace {
+
+constexpr size_t kLoadChunkBytes = size_t{4} << 20;
+
+bool hasElements(const Tensor& tensor) { return tensor.rows > 0 && tensor.cols > 0; }
+
+// Rows without gaps between them.
+bool packed(const Tensor& tensor) { return tensor.rows <= 1 || tensor.stride == tensor.cols; }
+
+int64_t elementCount(const Tensor& tensor) { return tensor.rows * tensor.cols; }
+
+bool coversBuffer(const Tensor& tensor) {
+  return packed(tensor) && uint64_t(elementCount(tensor) * elementBytes(tensor.dtype)) == bufferOf(tensor).bytes;
+}
+
+// The data pointer that kernels read; the buffer has memory.
+Tensor located(const Tensor& tensor) {
+  Tensor result = tensor;
+  result.data = static_cast<char*>(bufferOf(tensor).data) + tensor.byteOffset;
+  return result;
+}
+
+Tensor hostTensor(void* data, int64_t rows, int64_t cols, DType dtype) { return {data, rows, cols, cols, 0, kNoBuffer, dtype}; }
+
+// Part of a located tensor.
+Tensor part(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_t cols) {
+  Tensor result = tensor;
+  result.data = static_cast<char*>(tensor.data) + (row * tensor.stride + col) * elementBytes(tensor.dtype);
+  result.rows = rows;
+  result.cols = cols;
+  return result;
+}
+
+void markWritten(const Tensor& tensor) {
+  if (!hasElements(tensor)) return;
+  Buffer& buffer = bufferOf(tensor);
+  buffer.written = true;
+  if (coversBuffer(tensor)) buffer.poison.reset();
+}
+
+void requireConvertible(const char* caller, DType from, DType to) {
+  if (from == to || (isFloat(from) && isFloat(to))) return;
+  throw InvalidArgument("[" + std::string(caller) + "] expected a source that converts to " + dtypeName(to) + ", got " + dtypeName(from));
+}
+
+// The pool, for one kernel. A stream of one thread does not need it.
+class Turn {
+ public:
+  explicit Turn(int threads) : taken_(threads > 1) {
+    if (taken_) ThreadPool::instance().lock();
+  }
+  ~Turn() {
+    if (taken_) ThreadPool::instance().unlock();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  const bool taken_;
+};
+
+}  // namespace
+
+class Stream::KernelContext final : public Context {
+ public:
+  KernelContext(Stream& stream, const char* op) : stream_(stream), op_(op) {}
+
+  ~KernelContext() {
+    for (void* memory : scratch_) stream_.allocator_.free(memory);
+  }
+
+  void parallel(int64_t blocks, Body body, void* state) override { ThreadPool::instance().run(threads(), blocks, body, state); }
+
+  int threads() const override { return stream_.threads(); }
+
+  // Kernels are compiled without exceptions: none may pass through them.
+  void* scratch(size_t bytes) override {
+    try {
+      scratch_.push_back(nullptr);
+      scratch_.back() = stream_.allocator_.allocate(bytes);
+      if (scratch_.back() == nullptr) record(stream_.outOfMemoryText(op_, bytes, "its working memory"), true);
+      return scratch_.back();
+    } catch (...) {
+      fault_ = stream_.noHostMemory_;
+      return nullptr;
+    }
+  }
+
+  void fail(const char* format, ...) override {
+    char text[512];
+    va_list values;
+    va_start(values, format);
+    std::vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    const std::lock_guard guard(mutex_);  // several threads may find something wrong
+    if (fault_) return;
+    try {
+      record("[" + std::string(op_) + "] " + text, false);
+    } catch (...) {
+      fault_ = stream_.noHostMemory_;
+    }
+  }
+
+  const FaultRef& fault() const { return fault_; }
+
+ private:
+  void record(std::string message, bool outOfMemory) { fault_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory}); }
+
+  Stream& stream_;
+  const char* op_;
+  std::vector<void*> scratch_;
+  std::mutex mutex_;
+  FaultRef fault_;
+};
+
+Stream::Stream(const StreamOptions& options, CompletionSink& sink)
+    : options_(options),
+      sink_(sink),
+      allocator_(options.memoryBudget),
+      noHostMemory_(std::make_shared<const Fault>(Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
+  ThreadPool::instance().grow(options.threads);
+  worker_ = std::thread([this] { work(); });
+}
+
+Stream::~Stream() { abandon(); }
+
+void Stream::requireOpen(const char* caller) const {
+  if (closed_) throw InvalidArgument("[" + std::string(caller) + "] expected an open device, got one that was closed");
+}
+
+uint64_t Stream::allocate(double bytes) {
+  requireOpen("allocate");
+  if (!(bytes >= 1 && bytes <= 0x1p46 && bytes == std::floor(bytes))) {
+    throw InvalidArgument("[allocate] expected a whole number of bytes from 1 to 2^46, got " + formatNumber(bytes));
+  }
+  return buffers_.allocate(uint64_t(bytes));
+}
+
+void Stream::retain(double slot) {
+  requireOpen("retain");
+  buffers_.retain(slot);
+}
+
+uint64_t Stream::release(double slot) {
+  if (closed_) return 0;  // close() has released everything
+  std::unique_ptr<Buffer> buffer = buffers_.release(slot);
+  if (!buffer) return 0;
+  const uint64_t bytes = buffer->bytes;
+  push(Release{std::move(buffer)});
+  return bytes;
+}
+
+Tensor Stream::view(const double* words, const char* caller, const char* name) const {
+  requireOpen(caller);
+  return decodeView(words, buffers_, caller, name);
+}
+
+void Stream::enqueue(double op, const double* words, size_t length) {
+  requireOpen("enqueue");
+  if (!(op >= 0 && op < kOpCount && op == std::floor(op))) {
+    throw InvalidArgument("[enqueue] expected an op from 0 to " + std::to_string(kOpCount - 1) + ", got " + formatNumber(op));
+  }
+  const OpInfo& info = kOps[int(op)];
+  // A view of 6 numbers decodes to 56 bytes, so that one chunk mostly does.
+  auto arena = std::make_unique<std::pmr::monotonic_buffer_resource>(256 + length * 12);
+  void* args = info.decode(words, length, buffers_, *arena);
+  push(Op{&info, args, std::move(arena)});
+}
+
+void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes, DType sourceDType) {
+  requireConvertible("upload", sourceDType, target.dtype);
+  const int64_t wanted = elementCount(target) * elementBytes(sourceDType);
+  if (uint64_t(wanted) != sourceBytes) {
+    throw InvalidArgument("[upload] expected " + std::to_string(wanted) + " bytes of " + dtypeName(sourceDType) + " for target " +
+                          formatShape(target) + ", got " + std::to_string(sourceBytes));
+  }
+  if (sourceBytes == 0) return;
+  std::unique_ptr<std::byte[]> copy(new std::byte[sourceBytes]);
+  std::memcpy(copy.get(), source, sourceBytes);
+  push(Upload{target, std::move(copy), sourceDType});
+}
+
+void Stream::loadFile(const Tensor& target, std::string path, double fileOffset, DType sourceDType) {
+  requireConvertible("loadFile", sourceDType, target.dtype);
+  if (!(fileOffset >= 0 && fileOffset < 0x1p53 && fileOffset == std::floor(fileOffset))) {
+    throw InvalidArgument("[loadFile] expected a whole number >= 0 for fileOffset, got " + formatNumber(fileOffset));
+  }
+  push(Load{target, std::move(path), uint64_t(fileOffset), sourceDType});
+}
+
+void Stream::read(const Tensor& source, DType dtype, void* destination, void* token) {
+  push(Read{source, dtype, destination, token});
+}
+
+void Stream::sync(void* token) {
+  requireOpen("sync");
+  push(Sync{token});
+}
+
+void Stream::close() {
+  if (closed_) return;
+  push(Close{buffers_.releaseAll()});
+  closed_ = true;
+}
+
+void Stream::abandon() noexcept {
+  abandoned_ = true;
+  try {
+    close();
+  } catch (...) {
+    return;  // no memory for the last command: the thread cannot be told, and the process is about to end
+  }
+  if (worker_.joinable()) worker_.join();
+}
+
+void Stream::push(Command command) {
+  {
+    const std::lock_guard guard(mutex_);
+    queue_.push_back(std::move(command));
+    hasWork_.store(true, std::memory_order_release);
+  }
+  arrived_.notify_one();
+}
+
+void Stream::work() noexcept {
+  platform::nameThread("lowrank-stream");
+  std::vector<Command> batch;
+  while (!ended_) {
+    spinUntil([this] { return hasWork_.load(std::memory_order_acquire); });
+    {
+      std::unique_lock guard(mutex_);
+      arrived_.wait(guard, [this] { return !queue_.empty(); });
+      batch.swap(queue_);
+      hasWork_.store(false, std::memory_order_relaxed);
+    }
+    for (Command& queued : batch) {
+      Command command = std::move(queued);  // so that what it holds goes when it has run
+      execute(command);
+    }
+    batch.clear();
+  }
+}
+
+void Stream::execute(Command& command) noexcept {
+  const bool frees = std::holds_alternative<Release>(command) || std::holds_alternative<Close>(command);
+  if (abandoned_ && !frees) return;
+  try {
+    std::visit([this](auto& kind) { run(kind); }, command);
+  } catch (const std::bad_alloc&) {
+    give(command, noHostMemory_);
+  } catch (const std::exception& error) {
+    give(command, std::make_shared<const Fault>(Fault{std::string("[device] unexpected: ") + error.what()}));
+  }
+}
+
+// Delivers a fault that interrupted a command.
+void Stream::give(Command& command, const FaultRef& fault) noexcept {
+  if (const Read* read = std::get_if<Read>(&command)) {
+    sink_.complete(read->token, fault);
+  } else if (const Sync* sync = std::get_if<Sync>(&command)) {
+    sink_.complete(sync->token, fault);
+  } else {
+    sticky_ = fault;
+    if (const Op* op = std::get_if<Op>(&command)) poisonResults(*op, fault, false);
+    if (const Upload* upload = std::get_if<Upload>(&command)) bufferOf(upload->target).poison = fault;
+    if (const Load* load = std::get_if<Load>(&command)) bufferOf(load->target).poison = fault;
+  }
+}
+
+FaultRef Stream::stick(std::string message, bool outOfMemory) {
+  return sticky_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory});
+}
+
+std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const {
+  const MemoryInfo memory = allocator_.info();
+  return "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " + formatBytes(double(memory.live)) +
+         " of the memory budget of " + formatBytes(double(memory.budget)) +
+         " are live; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget";
+}
+
+FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& name) {
+  if (buffer.data != nullptr) return nullptr;
+  buffer.data = allocator_.allocate(buffer.bytes);
+  if (buffer.data != nullptr) return nullptr;
+  return stick(outOfMemoryText(where, buffer.bytes, name), true);
+}
+
+// Memory for what the op writes, addresses for all its tensors. Returns the fault for which the op must be skipped.
+FaultRef Stream::resolve(Op& op) {
+  if (sticky_) return sticky_;
+  FaultRef fault;
+  op.info->visitTensors(op.args, [&](Tensor& tensor, Access access, const ArgumentPath& path) {
+    if (fault || access == Access::kOut) return;
+    const Buffer& buffer = bufferOf(tensor);
+    if (buffer.poison) {
+      fault = buffer.poison;
+      // Its results would not show that it was skipped.
+      if (op.info->keepsInoutsWhenSkipped) sticky_ = fault;
+    } else if (!buffer.written && hasElements(tensor)) {
+      fault = stick("[" + std::string(op.info->name) + "] expected contents for " + path.text() + ", got a tensor that nothing has written");
+    }
+  });
+  if (fault) return fault;
+  op.info->visitTensors(op.args, [&](Tensor& tensor, Access, const ArgumentPath& path) {
+    if (fault) return;
+    Buffer& buffer = bufferOf(tensor);
+    if (buffer.data == nullptr) fault = provide(buffer, op.info->name, path.text());
+    tensor.data = static_cast<char*>(buffer.data) + tensor.byteOffset;
+  });
+  return fault;
+}
+
+void Stream::poisonResults(const Op& op, const FaultRef& fault, bool skipped) {
+  const bool keepInouts = skipped && op.info->keepsInoutsWhenSkipped;
+  op.info->visitTensors(op.args, [&](Tensor& tensor, Access access, const ArgumentPath&) {
+    if (access == Access::kOut || (access == Access::kInout && !keepInouts)) bufferOf(tensor).poison = fault;
+  });
+}
+
+void Stream::run(Op& op) {
+  if (const FaultRef fault = resolve(op)) return poisonResults(op, fault, true);
+  {
+    KernelContext context(*this, op.info->name);
+    const Turn turn(threads());
+    op.info->run(*options_.backend, op.args, context);
+    sticky_ = context.fault();
+  }
+  if (sticky_) return poisonResults(op, sticky_, false);
+  op.info->visitTensors(op.args, [](Tensor& tensor, Access access, const ArgumentPath&) {
+    if (access == Access::kOut) markWritten(tensor);
+  });
+}
+
+// The backend's copy kernel, between located tensors.
+void Stream::convert(const Tensor& from, const Tensor& to, KernelContext& context) {
+  if (context.fault()) return;
+  const CopyArgs args{from, to};
+  const Turn turn(threads());
+  options_.backend->copy(args, context);
+}
+
+void Stream::run(Upload& upload) {
+  Buffer& buffer = bufferOf(upload.target);
+  FaultRef fault = sticky_ ? sticky_ : provide(buffer, "upload", "target");
+  if (!fault) {
+    KernelContext context(*this, "upload");
+    const Tensor& target = upload.target;
+    convert(hostTensor(upload.source.get(), target.rows, target.cols, upload.sourceDType), located(target), context);
+    fault = sticky_ = context.fault();
+  }
+  if (fault) {
+    buffer.poison = fault;
+  } else {
+    markWritten(upload.target);
+  }
+}
+
+void Stream::run(Load& load) {
+  Buffer& buffer = bufferOf(load.target);
+  FaultRef fault = sticky_ ? sticky_ : provide(buffer, "loadFile", "target");
+  if (fault) {
+    buffer.poison = fault;
+    return;
+  }
+  const Tensor target = located(load.target);
+  const int64_t size = elementBytes(load.sourceDType);
+  const bool direct = load.sourceDType == target.dtype && packed(target);
+  const int64_t chunk = int64_t(kLoadChunkBytes) / size;
+
+  platform::File file(load.path);
+  std::string error = file.error();
+  KernelContext context(*this, "loadFile");
+  void* staging = direct || !error.empty() ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
+
+  uint64_t offset = load.fileOffset;
+  // Reads the next `rows` x `cols` elements into a place of the target.
+  const auto readPart = [&](int64_t row, int64_t rows, int64_t col, int64_t cols) {
+    if (!error.empty() || context.fault() || abandoned_) return;
+    const Tensor place = part(target, row, rows, col, cols);
+    const int64_t wanted = rows * cols * size;
+    const int64_t got = file.readAt(offset, direct ? place.data : staging, size_t(wanted));
+    if (got < wanted) {
+      error = got < 0 ? file.error()
+                      : "the file ends at byte " + std::to_string(offset + uint64_t(got)) + " where " +
+                            std::to_string(elementCount(target) * size) + " bytes from " + std::to_string(load.fileOffset) + " were expected";
+    } else if (!direct) {
+      convert(hostTensor(staging, rows, cols, load.sourceDType), place, context);
+    }
+    offset += uint64_t(wanted);
+  };
+  if (target.cols <= chunk) {
+    const int64_t rowsAtOnce = chunk / std::max<int64_t>(target.cols, 1);
+    for (int64_t row = 0; row < target.rows; row += rowsAtOnce) readPart(row, std::min(rowsAtOnce, target.rows - row), 0, target.cols);
+  } else {
+    for (int64_t row = 0; row < target.rows; ++row) {
+      for (int64_t col = 0; col < target.cols; col += chunk) readPart(row, 1, col, std::min(chunk, target.cols - col));
+    }
+  }
+
+  if (!error.empty()) {
+    buffer.poison = stick("[loadFile] expected to read '" + load.path + "', got: " + error);
+  } else if (context.fault()) {
+    buffer.poison = sticky_ = context.fault();
+  } else {
+    markWritten(load.target);
+  }
+}
+
+void Stream::run(Read& read) {
+  const Buffer& buffer = bufferOf(read.source);
+  FaultRef fault = buffer.poison;
+  if (!fault && hasElements(read.source)) {
+    if (buffer.written) {
+      KernelContext context(*this, "read");
+      const Tensor& source = read.source;
+      convert(located(source), hostTensor(read.destination, source.rows, source.cols, read.dtype), context);
+      fault = context.fault();
+    } else {
+      fault = std::make_shared<const Fault>(Fault{"[read] expected a tensor with contents, got one that nothing has written"});
+    }
+  }
+  sink_.complete(read.token, fault);
+}
+
+void Stream::run(Sync& sync) {
+  const FaultRef fault = std::move(sticky_);
+  sticky_.reset();
+  sink_.complete(sync.token, fault);
+}
+
+void Stream::run(Release& release) { freeBuffer(std::move(release.buffer)); }
+
+void Stream::run(Close& close) {
+  for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
+  allocator_.releaseFree();
+  ended_ = true;
+}
+
+void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) { allocator_.free(buffer->data); }
+
+}  // namespace lowrank

@@ -1,0 +1,165 @@
+// A device's command queue: one worker thread that runs commands in the order in which JavaScript queued them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <memory_resource>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "allocator.h"
+#include "buffer.h"
+#include "fault.h"
+#include "schema.h"
+#include "tensor.h"
+
+namespace lowrank {
+
+struct StreamOptions {
+  const Backend* backend;
+  int threads;
+  std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
+};
+
+// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well.
+class CompletionSink {
+ public:
+  virtual void complete(void* token, FaultRef fault) noexcept = 0;
+
+ protected:
+  ~CompletionSink() = default;
+};
+
+// Threads
+// 1. All public members are for JavaScript's thread. Calls validate, queue and return; InvalidArgument says what is wrong with one.
+// 2. Buffers' contents, the allocator and the kernels belong to the worker.
+// 3. The worker runs a kernel only in its turn of the process's thread pool.
+//
+// Faults
+// 4. A command that fails leaves a fault: it sticks to the stream, and the contents of what it should have written are poisoned. Later commands are
+//    skipped and poison what they should have written. sync() reports the fault once and clears the stream.
+// 5. A command that meets poison when the stream is clear is skipped too and passes the poison on. Writing a buffer wholly heals it.
+// 6. read() reports the fault of poisoned data; data that is whole can be read whatever happened elsewhere.
+//
+// End
+// 7. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
+//    worker has ended; the destructor does that too.
+class Stream {
+ public:
+  Stream(const StreamOptions& options, CompletionSink& sink);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Slots of device memory; see BufferTable. release() returns the bytes of a buffer whose last reference this was, else 0.
+  uint64_t allocate(double bytes);
+  void retain(double slot);
+  uint64_t release(double slot);
+
+  void enqueue(double op, const double* words, size_t length);
+
+  // A view of six numbers, for the calls below; `caller` is for messages.
+  Tensor view(const double* words, const char* caller, const char* name) const;
+
+  // `source` holds the target's elements, rows packed, as sourceDType. It is copied before the call returns.
+  void upload(const Tensor& target, const void* source, size_t sourceBytes, DType sourceDType);
+
+  // The worker reads the same from a file.
+  void loadFile(const Tensor& target, std::string path, double fileOffset, DType sourceDType);
+
+  // The worker writes the elements, rows packed, as `dtype` to `destination`, which lives until complete(token).
+  void read(const Tensor& source, DType dtype, void* destination, void* token);
+  void sync(void* token);
+
+  MemoryInfo memory() const { return allocator_.info(); }
+  void resetPeak() { allocator_.resetPeak(); }
+  int threads() const { return options_.threads; }
+  const Backend& backend() const { return *options_.backend; }
+
+  void close();
+  bool closed() const { return closed_; }
+  void abandon() noexcept;
+
+ private:
+  struct Op {
+    const OpInfo* info;
+    void* args;
+    std::unique_ptr<std::pmr::monotonic_buffer_resource> arena;
+  };
+  struct Upload {
+    Tensor target;
+    std::unique_ptr<std::byte[]> source;
+    DType sourceDType;
+  };
+  struct Load {
+    Tensor target;
+    std::string path;
+    uint64_t fileOffset;
+    DType sourceDType;
+  };
+  struct Read {
+    Tensor source;
+    DType dtype;
+    void* destination;
+    void* token;
+  };
+  struct Sync {
+    void* token;
+  };
+  struct Release {
+    std::unique_ptr<Buffer> buffer;
+  };
+  struct Close {
+    std::vector<std::unique_ptr<Buffer>> buffers;
+  };
+  using Command = std::variant<Op, Upload, Load, Read, Sync, Release, Close>;
+  class KernelContext;
+
+  void push(Command command);
+  void requireOpen(const char* caller) const;
+
+  // Below: the worker.
+  void work() noexcept;
+  void execute(Command& command) noexcept;
+  void run(Op& op);
+  void run(Upload& upload);
+  void run(Load& load);
+  void run(Read& read);
+  void run(Sync& sync);
+  void run(Release& release);
+  void run(Close& close);
+
+  FaultRef resolve(Op& op);
+  void poisonResults(const Op& op, const FaultRef& fault, bool skipped);
+  void give(Command& command, const FaultRef& fault) noexcept;
+  FaultRef stick(std::string message, bool outOfMemory = false);
+  FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
+  void convert(const Tensor& from, const Tensor& to, KernelContext& context);
+  void freeBuffer(std::unique_ptr<Buffer> buffer);
+  std::string outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const;
+
+  const StreamOptions options_;
+  CompletionSink& sink_;
+  BufferTable buffers_;
+  bool closed_ = false;
+
+  Allocator allocator_;
+  FaultRef sticky_;
+  bool ended_ = false;
+  const FaultRef noHostMemory_;  // made ahead, for when nothing can be made
+
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::vector<Command> queue_;
+  std::atomic<bool> hasWork_{false};
+  std::atomic<bool> abandoned_{false};
+  std::thread worker_;
+};
+
+}  // namespace lowrank

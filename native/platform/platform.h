@@ -1,0 +1,51 @@
+// Everything that is asked of the operating system, so that another system is one more file beside linux.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace lowrank::platform {
+
+// Physical cores that this process may run on: its affinity mask without SMT siblings, cut by the CPU quota of its control groups.
+int allowedCores();
+
+// Bytes of memory of the machine, or of the tightest control group around this process.
+uint64_t totalMemory();
+
+// Of those, the bytes that could be had now; page cache that the system would give back counts as free.
+uint64_t availableMemory();
+
+// Zeroed memory, aligned to kRegionAlignment, backed by huge pages where the system has them; nullptr when there is none.
+// `bytes` is a multiple of kRegionAlignment.
+inline constexpr size_t kRegionAlignment = size_t{2} << 20;
+void* reservePages(size_t bytes) noexcept;
+
+// Gives back any part of a reservation whose ends are multiples of kRegionAlignment. The addresses are not used again.
+void releasePages(void* address, size_t bytes) noexcept;
+
+void nameThread(const char* name) noexcept;  // up to 15 characters
+
+// Tells the processor that this thread is spinning.
+void spinPause() noexcept;
+
+// A file open for reading.
+class File {
+ public:
+  explicit File(const std::string& path);
+  ~File();
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  // Reads until `bytes` are there or the file ends; returns how many it got, or -1.
+  int64_t readAt(uint64_t offset, void* destination, size_t bytes);
+
+  // Why the file did not open or the last read failed; empty when all is well.
+  const std::string& error() const { return error_; }
+
+ private:
+  int descriptor_;
+  std::string error_;
+};
+
+}  // namespace lowrank::platform
