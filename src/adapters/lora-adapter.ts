@@ -10,12 +10,12 @@ import {
   type TensorEntry,
   type TensorToWrite,
 } from '../checkpoint/safetensors.js'
-import { Random } from '../data/random.js'
 import { listNames } from '../errors.js'
 import { writeFilesAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import type { Embedding, Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
+import { Random } from '../random.js'
 import {
   type LoraConfig,
   type LoraOptions,

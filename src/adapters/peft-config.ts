@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue, unknownOption } from '../errors.js'
+import { ALL_LINEAR } from './target-modules.js'
 
 /** The settings of a LoRA adapter, named as in PEFT's LoraConfig. Paper: https://arxiv.org/abs/2106.09685 */
 export interface LoraConfig {
@@ -49,7 +50,7 @@ export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
   r: 16,
   loraAlpha: 32,
   loraDropout: 0,
-  targetModules: 'all-linear',
+  targetModules: ALL_LINEAR,
   useRslora: false,
   modulesToSave: [],
 }
@@ -275,10 +276,15 @@ function parseSettings(where: string, given: JsonObject, required: readonly stri
     r: r as number,
     loraAlpha: loraAlpha as number,
     loraDropout,
-    targetModules: typeof target === 'string' ? target : [...new Set(target as string[])],
+    targetModules: Array.isArray(target) ? [...new Set(target as string[])] : spellAllLinear(target as string),
     useRslora: useRslora as boolean,
     modulesToSave: [...new Set(save as string[])],
   }
+}
+
+/** PEFT takes 'All-Linear' as well. */
+function spellAllLinear(target: string): string {
+  return target.toLowerCase() === ALL_LINEAR ? ALL_LINEAR : target
 }
 
 function camelCase(name: string): string {

@@ -30,7 +30,7 @@ export function matchTargetModules(
     const unused = target.find((name) => !modules.some(({ path }) => isNamed(path, name)))
     if (unused !== undefined) throw noMatch(where, unused, modules)
     matched = candidates.filter(({ path }) => target.some((name) => isNamed(path, name)))
-  } else if (target.toLowerCase() === ALL_LINEAR) {
+  } else if (target === ALL_LINEAR) {
     matched = candidates.filter(({ kind }) => kind === 'linear' || kind === 'conv1d')
   } else {
     const paths = candidates.map(({ path }) => path)

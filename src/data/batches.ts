@@ -3,10 +3,10 @@
  * windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
+import { Random } from '../random.js'
 import { type Example, IGNORED } from './examples.js'
 import type { PackingStrategy } from './options.js'
 import { packRows } from './packing.js'
-import { Random } from '../random.js'
 
 /** N tokens of S sequences, end to end. There is no padding anywhere. */
 export interface RaggedBatch {

@@ -1,7 +1,7 @@
 /** @file Splitting examples into training and evaluation so that nothing leaks from one into the other. */
 
-import type { Example } from './examples.js'
 import { Random } from '../random.js'
+import type { Example } from './examples.js'
 
 // Tells the split's random numbers from those of the epochs, which are 0, 1, 2...
 const SPLIT_STREAM = -1

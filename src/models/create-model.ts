@@ -1,0 +1,64 @@
+/** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
+
+import { Random } from '../random.js'
+import { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import type { Tensor } from '../tensor/tensor.js'
+import type { RawConfig } from './config.js'
+import { CausalLM } from './model.js'
+import { findArchitecture } from './registry.js'
+
+export interface CreateModelOptions {
+  /** 'cpu' (default) opens a device of its own. */
+  device?: 'cpu' | Device
+  /** Default float32. */
+  dtype?: ComputeDType
+  /** Of the weights; default 42. */
+  seed?: number
+}
+
+// Elements made and handed over at a time: the weights never stand in host memory as a whole.
+const CHUNK = 1 << 20
+
+/**
+ * A model whose weights are fresh: normal with the standard deviation that the architecture starts from, norms one, biases zero.
+ * @param config what config.json would hold.
+ * @throws on an unknown model type or config field.
+ */
+export function createModel(
+  config: RawConfig,
+  { device: where = 'cpu', dtype = 'float32', seed = 42 }: CreateModelOptions = {},
+): CausalLM {
+  const device = where instanceof Device ? where : Device.open(where)
+  const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel')
+  let stream = 0
+  for (const parameter of model.parameters().values()) {
+    const { mean, std } = model.architecture.initialize(parameter, model.config)
+    if (std === 0) device.enqueue('fill', { y: parameter.value, value: mean })
+    else fillNormal(parameter.value, mean, std, new Random(seed, stream))
+    stream++
+  }
+  return model
+}
+
+function fillNormal(tensor: Tensor, mean: number, std: number, random: Random): void {
+  const flat = tensor.reshape([tensor.size])
+  for (let start = 0; start < flat.cols; start += CHUNK) {
+    const part = flat.columns(start, Math.min(start + CHUNK, flat.cols))
+    tensor.device.upload(part, normals(part.cols, mean, std, random), 'float32')
+    part.dispose()
+  }
+  flat.dispose()
+}
+
+/** Box and Muller: two uniform numbers make two normal ones. */
+function normals(count: number, mean: number, std: number, random: Random): Float32Array {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i += 2) {
+    const radius = std * Math.sqrt(-2 * Math.log((random.next() + 1) / 2 ** 32))
+    const angle = (2 * Math.PI * random.next()) / 2 ** 32
+    values[i] = mean + radius * Math.cos(angle)
+    if (i + 1 < count) values[i + 1] = mean + radius * Math.sin(angle)
+  }
+  return values
+}

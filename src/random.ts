@@ -1,0 +1,68 @@
+/** @file Seeded random numbers, small and the same on every machine: for shuffling, splits and fresh weights. */
+
+/**
+ * xoshiro128** (Blackman and Vigna, https://prng.di.unimi.it), its state filled by splitmix32 from the seed and the
+ * numbers that tell streams apart, for example the epoch. JavaScript's Math.random cannot be seeded.
+ */
+export class Random {
+  #a: number
+  #b: number
+  #c: number
+  #d: number
+
+  constructor(seed: number, ...streams: readonly number[]) {
+    let state = 0x9e3779b9
+    const next = (): number => {
+      state = (state + 0x9e3779b9) | 0
+      let mixed = state
+      mixed = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
+      mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97)
+      return mixed ^ (mixed >>> 15)
+    }
+    for (const value of [seed, ...streams]) {
+      state = next() ^ (value | 0)
+      state = next() ^ Math.floor(value / 2 ** 32)
+    }
+    this.#a = next()
+    this.#b = next()
+    this.#c = next()
+    this.#d = next() | 1 // never all zero
+  }
+
+  /** The next 32 bits, as a number from 0 to 2^32 - 1. */
+  next(): number {
+    const result = Math.imul(rotate(Math.imul(this.#b, 5), 7), 9) >>> 0
+    const shifted = this.#b << 9
+    this.#c ^= this.#a
+    this.#d ^= this.#b
+    this.#b ^= this.#c
+    this.#a ^= this.#d
+    this.#c ^= shifted
+    this.#d = rotate(this.#d, 11)
+    return result
+  }
+
+  /** A whole number from 0 to `bound` - 1, each equally likely. */
+  below(bound: number): number {
+    // Values above the last whole multiple of `bound` would favour small results.
+    const limit = 2 ** 32 - (2 ** 32 % bound)
+    let value = this.next()
+    while (value >= limit) value = this.next()
+    return value % bound
+  }
+
+  /** Shuffles in place (Fisher-Yates) and returns its argument. */
+  shuffle_<T extends { length: number; [index: number]: unknown }>(items: T): T {
+    for (let last = items.length - 1; last > 0; last--) {
+      const other = this.below(last + 1)
+      const kept = items[last]
+      items[last] = items[other]
+      items[other] = kept
+    }
+    return items
+  }
+}
+
+function rotate(value: number, bits: number): number {
+  return (value << bits) | (value >>> (32 - bits))
+}
