@@ -53,6 +53,10 @@ describe('parseLoraOptions', () => {
     ).toEqual(expected)
   })
 
+  test('knows all-linear in any case', () => {
+    expect(parseLoraOptions({ targetModules: 'All-Linear' }).targetModules).toBe('all-linear')
+  })
+
   test('refuses the same option in both spellings', () => {
     expect(() => parseLoraOptions({ loraAlpha: 8, lora_alpha: 16 })).toThrow(
       '[lora] the option loraAlpha is given twice',

