@@ -6,7 +6,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { capture, npm, phase, tool } from './phases.js'
+import { capture, npm, phase, tool } from './phases.mjs'
 
 const { code, output } = await capture([process.execPath, 'scripts/ensure.mjs'])
 process.stderr.write(output)

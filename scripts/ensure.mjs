@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { npm, phase, root } from './phases.js'
+import { npm, phase, root } from './phases.mjs'
 
 const OUTPUTS = ['dist/index.js', 'dist/cli/main.js', 'build/Release/lowrank.node']
 const INPUTS = ['native', 'src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']

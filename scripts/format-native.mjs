@@ -2,7 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { root } from './phases.js'
+import { root } from './phases.mjs'
 
 const check = process.argv.includes('--check')
 const sources = readdirSync(`${root}native`, { recursive: true, encoding: 'utf8' })
