@@ -1,0 +1,236 @@
+/** @file Ragged batches, packing, shuffling, splitting and resuming. */
+
+import { describe, expect, it } from 'vitest'
+import { type BatchOptions, BatchPlan, type BatchWindow, collate, sequentialBatches } from '../../src/data/batches.js'
+import { datasetFingerprint } from '../../src/data/dataset.js'
+import { type Example, IGNORED } from '../../src/data/examples.js'
+import { packRows } from '../../src/data/packing.js'
+import { splitExamples } from '../../src/data/split.js'
+import { Random } from '../../src/random.js'
+
+/** Row `row` holds ids row * 1000, row * 1000 + 1, ...; the first `prompt` tokens are not learnt. */
+function example(row: number, length: number, prompt = 0): Example {
+  const inputIds = Int32Array.from({ length }, (_, at) => row * 1000 + at)
+  const labels = inputIds.map((id, at) => (at < prompt ? IGNORED : id))
+  return { inputIds, labels, numSupervised: length - Math.max(prompt, 1), promptLength: prompt }
+}
+
+function examples(count: number, seed = 1): Example[] {
+  const random = new Random(seed)
+  return Array.from({ length: count }, (_, row) => {
+    const length = 2 + random.below(61)
+    return example(row, length, random.below(length - 1))
+  })
+}
+
+/** Numbers of the rows in a window, in order. */
+function rowsOf(window: BatchWindow): number[] {
+  return [...window.batches()].flatMap((batch) =>
+    Array.from(batch.cuSeqlens.slice(0, -1), (start) => Math.floor((batch.inputIds[start] as number) / 1000)),
+  )
+}
+
+function epochRows(plan: BatchPlan, epoch: number): number[] {
+  return [...plan.windows({ epoch, index: 0 }, epoch + 1)].flatMap(rowsOf)
+}
+
+const ascending = (count: number) => Array.from({ length: count }, (_, row) => row)
+const sorted = (rows: readonly number[]) => [...rows].sort((a, b) => a - b)
+
+describe('collate', () => {
+  it('lays rows end to end, with positions from zero and labels shifted within each row', () => {
+    const batch = collate([example(1, 3, 1), example(2, 1), example(3, 4, 2)])
+    expect([...batch.inputIds]).toEqual([1000, 1001, 1002, 2000, 3000, 3001, 3002, 3003])
+    expect([...batch.positions]).toEqual([0, 1, 2, 0, 0, 1, 2, 3])
+    expect([...batch.cuSeqlens]).toEqual([0, 3, 4, 8])
+    expect([...batch.labels]).toEqual([1001, 1002, IGNORED, IGNORED, IGNORED, 3002, 3003, IGNORED])
+    expect(batch.numSupervised).toBe(4)
+  })
+
+  it('counts the labels that it writes', () => {
+    for (const batch of sequentialBatches(examples(53), 7)) {
+      expect(batch.labels.filter((label) => label !== IGNORED)).toHaveLength(batch.numSupervised)
+    }
+  })
+})
+
+describe('packRows', () => {
+  it('puts every row into exactly one pack, none above capacity, whatever the lengths', () => {
+    const random = new Random(9)
+    for (let trial = 0; trial < 60; trial++) {
+      const capacity = 1 + random.below(97)
+      const lengths = Array.from({ length: random.below(150) }, () => 1 + random.below(capacity))
+      const order = random.shuffle_(ascending(lengths.length))
+      const total = lengths.reduce((sum, length) => sum + length, 0)
+      for (const strategy of ['bfd', 'sequential'] as const) {
+        const packs = packRows(order, lengths, capacity, strategy)
+        expect(sorted(packs.flat())).toEqual(ascending(lengths.length))
+        for (const pack of packs) {
+          const filled = pack.reduce((sum, row) => sum + (lengths[row] as number), 0)
+          expect(filled).toBeGreaterThan(0)
+          expect(filled).toBeLessThanOrEqual(capacity)
+        }
+        const fewest = Math.ceil(total / capacity)
+        // Two neighbouring packs hold more than one could, in both strategies.
+        expect(packs.length).toBeLessThanOrEqual(2 * fewest)
+      }
+    }
+  })
+
+  it('fills best first: each row goes to the fullest pack with room', () => {
+    // 6 opens a pack, 5 another, 4 completes the first, 3 and 2 the second.
+    expect(packRows([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'bfd')).toEqual([
+      [4, 2],
+      [3, 1, 0],
+    ])
+    expect(packRows([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'sequential')).toEqual([[0, 1, 2], [3], [4]])
+  })
+
+  it('packs 64 short rows into at most a quarter of the padded tokens', () => {
+    const random = new Random(3)
+    const lengths = Array.from({ length: 64 }, () => 20 + random.below(200))
+    const packs = packRows(ascending(64), lengths, 2048, 'bfd')
+    expect(packs.length * 2048).toBeLessThanOrEqual((64 * 2048) / 4)
+  })
+})
+
+describe('BatchPlan', () => {
+  const options: BatchOptions = { perDeviceTrainBatchSize: 3, gradientAccumulationSteps: 4, maxLength: 64, seed: 5 }
+
+  it('visits every row once in an epoch, packed or not, with the last window smaller', () => {
+    for (const packing of [false, true]) {
+      for (const packingStrategy of ['bfd', 'sequential'] as const) {
+        const plan = new BatchPlan(examples(50), { ...options, packing, packingStrategy })
+        expect(sorted(epochRows(plan, 0))).toEqual(ascending(50))
+        expect([...plan.windows(undefined, 1)]).toHaveLength(plan.numWindows())
+      }
+    }
+    const plan = new BatchPlan(examples(50), options)
+    // 50 rows are 17 micro-batches of 3: four windows of 4, and one that is left.
+    expect([...plan.windows(undefined, 1)].map((window) => window.numBatches)).toEqual([4, 4, 4, 4, 1])
+  })
+
+  it('knows the counts of a window before its first batch', () => {
+    const plan = new BatchPlan(examples(50), { ...options, packing: true })
+    for (const window of plan.windows(undefined, 1)) {
+      const batches = [...window.batches()]
+      expect(batches).toHaveLength(window.numBatches)
+      expect(batches.reduce((sum, batch) => sum + batch.numSupervised, 0)).toBe(window.numSupervised)
+      expect(batches.reduce((sum, batch) => sum + batch.inputIds.length, 0)).toBe(window.numTokens)
+      expect(batches.reduce((sum, batch) => sum + batch.cuSeqlens.length - 1, 0)).toBe(window.numSequences)
+      for (const batch of batches) expect(batch.inputIds.length).toBeLessThanOrEqual(3 * 64)
+    }
+  })
+
+  it('gives the same order for the same seed, another for each epoch and seed', () => {
+    const order = (seed: number, epoch: number) => epochRows(new BatchPlan(examples(50), { ...options, seed }), epoch)
+    expect(order(5, 0)).toEqual(order(5, 0))
+    expect(order(5, 1)).not.toEqual(order(5, 0))
+    expect(order(6, 0)).not.toEqual(order(5, 0))
+    expect(epochRows(new BatchPlan(examples(50), { ...options, shuffle: false }), 3)).toEqual(ascending(50))
+  })
+
+  it('does not train packs in the order of their lengths', () => {
+    const plan = new BatchPlan(examples(200), {
+      ...options,
+      perDeviceTrainBatchSize: 1,
+      gradientAccumulationSteps: 1,
+      packing: true,
+    })
+    const longest = [...plan.windows(undefined, 1)].map((window) => {
+      const [batch] = [...window.batches()]
+      return (batch as NonNullable<typeof batch>).positions.reduce((most, position) => Math.max(most, position), 0)
+    })
+    expect(longest).not.toEqual([...longest].sort((a, b) => b - a))
+  })
+
+  it('goes on from any cursor with the same bytes as without a stop', () => {
+    for (const packing of [false, true]) {
+      const windows = [...new BatchPlan(examples(50), { ...options, packing }).windows(undefined, 3)]
+      windows.forEach((window, at) => {
+        const cursor = JSON.parse(JSON.stringify(window.cursor)) as typeof window.cursor
+        const resumed = new BatchPlan(examples(50), { ...options, packing }).windows(cursor, 3)
+        for (const expected of windows.slice(at)) {
+          const { value } = resumed.next()
+          expect([...(value as BatchWindow).batches()]).toEqual([...expected.batches()])
+        }
+        expect(resumed.next().done).toBe(true)
+      })
+    }
+  })
+
+  it('refuses a cursor of other data and counts below one', () => {
+    const plan = new BatchPlan(examples(50), options)
+    expect(() => plan.window({ epoch: 0, index: 3 })).toThrow(
+      '[batches] expected a cursor at a multiple of 4 below 17 micro-batches, got epoch 0, index 3; the checkpoint belongs to',
+    )
+    expect(() => plan.window({ epoch: 0, index: 20 })).toThrow('got epoch 0, index 20')
+    expect(() => plan.window({ epoch: -1, index: 0 })).toThrow('got epoch -1, index 0')
+    expect(() => new BatchPlan(examples(5), { perDeviceTrainBatchSize: 0 })).toThrow(
+      '[batches] expected a whole number of at least 1 for perDeviceTrainBatchSize, got 0',
+    )
+    expect(() => new BatchPlan([])).toThrow('[batches] expected at least one example, got none')
+    expect(() => new BatchPlan([example(0, 9)], { packing: true, maxLength: 8 })).toThrow(
+      'at most maxLength 8 tokens, got 9',
+    )
+  })
+})
+
+describe('splitExamples', () => {
+  /** Row `row` with the prompt that `prompt` numbers. */
+  const asked = (prompt: number, row: number): Example => {
+    const inputIds = Int32Array.of(1, 2, prompt, row, row + 1)
+    const labels = Int32Array.of(IGNORED, IGNORED, IGNORED, row, row + 1)
+    return { inputIds, labels, numSupervised: 2, promptLength: 3 }
+  }
+
+  it('holds out a fraction or a number of rows, keeps the order, and repeats for one seed', () => {
+    const rows = examples(40)
+    const { train, evaluation } = splitExamples(rows, 0.2, 42)
+    expect([train.length, evaluation.length]).toEqual([32, 8])
+    expect(splitExamples(rows, 8, 42)).toEqual({ train, evaluation })
+    expect(splitExamples(rows, 8, 43).evaluation).not.toEqual(evaluation)
+    expect([...train, ...evaluation].map((row) => rows.indexOf(row)).sort((a, b) => a - b)).toEqual(ascending(40))
+    expect(evaluation).toEqual(rows.filter((row) => evaluation.includes(row)))
+    expect(splitExamples(rows, 0, 42)).toEqual({ train: rows, evaluation: [] })
+  })
+
+  it('never asks in evaluation what training has answered', () => {
+    for (let seed = 0; seed < 25; seed++) {
+      const random = new Random(seed)
+      const rows = ascending(60).map((row) => asked(random.below(20), 100 + row))
+      const { train, evaluation } = splitExamples(rows, 0.25, seed)
+      const promptsOf = (side: readonly Example[]) => new Set(side.map((row) => row.inputIds[2]))
+      const shared = [...promptsOf(evaluation)].filter((prompt) => promptsOf(train).has(prompt))
+      expect(shared).toEqual([])
+      expect(evaluation.length).toBeGreaterThan(0)
+      expect(evaluation.length).toBeLessThanOrEqual(15)
+    }
+  })
+
+  it('keeps equal rows together where all rows share one prompt', () => {
+    const rows = ascending(20).map((row) => asked(7, 100 + (row % 10)))
+    const { train, evaluation } = splitExamples(rows, 4, 1)
+    expect(evaluation).toHaveLength(4)
+    const answers = (side: readonly Example[]) => side.map((row) => row.inputIds[3])
+    expect(answers(train).filter((answer) => answers(evaluation).includes(answer))).toEqual([])
+  })
+
+  it('refuses a split that leaves nothing to train on or cannot be made', () => {
+    expect(() => splitExamples(examples(5), 5, 1)).toThrow(
+      '[data] expected evalSplit to leave rows to train on, got 5 for 5 usable rows; lower it',
+    )
+    expect(() => splitExamples([asked(1, 5), asked(1, 5)], 1, 1)).toThrow(
+      'expected rows that differ for evalSplit, got 2 equal',
+    )
+  })
+})
+
+describe('datasetFingerprint', () => {
+  it('changes with any id, label or boundary and with nothing else', () => {
+    const base = datasetFingerprint([example(1, 3), example(2, 2)])
+    expect(base).toBe(datasetFingerprint([example(1, 3), example(2, 2)]))
+    const others = [[example(1, 3)], [example(2, 2), example(1, 3)], [example(1, 3, 1), example(2, 2)]]
+    expect(new Set([base, ...others.map(datasetFingerprint)]).size).toBe(4)
+  })
+})

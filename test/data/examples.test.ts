@@ -1,0 +1,220 @@
+/** @file Rows to tokens and labels: what is learnt of each form, truncation, and what becomes of rows without a target. */
+
+import { describe, expect, it } from 'vitest'
+import { alpacaPrompt } from '../../src/data/alpaca.js'
+import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
+import { type EncodeRowOptions, encodeRow, IGNORED } from '../../src/data/examples.js'
+import { resolveDataOptions } from '../../src/data/options.js'
+import { recognizeRow } from '../../src/data/rows.js'
+import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
+import { CHATML, LLAMA3 } from '../support/chat-templates.js'
+import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
+
+function build(options: TinyTokenizerOptions = {}): Tokenizer {
+  const { tokenizer, config } = tinyByteLevelTokenizer(options)
+  return createTokenizer(tokenizer, config)
+}
+
+function encode(tokenizer: Tokenizer, row: object, options: Partial<EncodeRowOptions> = {}) {
+  const all = { maxLength: 512, completionOnlyLoss: true, assistantOnlyLoss: true, ...options }
+  return encodeRow(recognizeRow(row, 'row 7'), tokenizer, chatRenderer(tokenizer), all)
+}
+
+/** The text of an example and of the tokens that are learnt. */
+function texts(
+  tokenizer: Tokenizer,
+  row: object,
+  options: Partial<EncodeRowOptions> = {},
+): [whole: string, learnt: string] {
+  const { example } = encode(tokenizer, row, options)
+  const { inputIds, labels } = example
+  for (let at = 0; at < inputIds.length; at++) expect([IGNORED, inputIds[at]]).toContain(labels[at])
+  expect(example.numSupervised).toBe(labels.subarray(1).filter((label) => label !== IGNORED).length)
+  return [tokenizer.decode(inputIds), tokenizer.decode(inputIds.filter((_, at) => labels[at] !== IGNORED))]
+}
+
+const turns = [
+  { role: 'user', content: 'What is the capital?' },
+  { role: 'assistant', content: 'Paris' },
+  { role: 'user', content: 'of France?' },
+  { role: 'assistant', content: 'The capital of France is Paris.' },
+]
+
+describe('encodeRow', () => {
+  it('learns the completion and its end, not the prompt', () => {
+    const tokenizer = build({ bosToken: '<s>' })
+    const row = { prompt: 'The capital of France is', completion: ' Paris.' }
+    expect(texts(tokenizer, row)).toEqual(['<s>The capital of France is Paris.</s>', ' Paris.</s>'])
+    expect(encode(tokenizer, row).example.promptLength).toBe(
+      1 + tokenizer.encode(row.prompt, { addSpecialTokens: false }).length,
+    )
+    const all = texts(tokenizer, row, { completionOnlyLoss: false })
+    expect(all).toEqual(['<s>The capital of France is Paris.</s>', '<s>The capital of France is Paris.</s>'])
+  })
+
+  it('never doubles a BOS or an EOS that the text spells out', () => {
+    const tokenizer = build({ bosToken: '<s>' })
+    const row = { prompt: '<s>one', completion: ' two</s>' }
+    expect(texts(tokenizer, row)).toEqual(['<s>one two</s>', ' two</s>'])
+  })
+
+  it('adds no end where the tokenizer has none', () => {
+    expect(texts(build({ eosToken: null }), { prompt: 'one', completion: ' two' })).toEqual(['one two', ' two'])
+  })
+
+  it('learns all of a text', () => {
+    const tokenizer = build({ bosToken: '<s>' })
+    expect(texts(tokenizer, { text: 'one two' })).toEqual(['<s>one two</s>', '<s>one two</s>'])
+    const { example } = encode(tokenizer, { text: 'one two' })
+    // Nothing predicts the first token, so the loss does not count it.
+    expect(example).toMatchObject({ numSupervised: example.inputIds.length - 1, promptLength: 0 })
+  })
+
+  it('writes Alpaca prompts as Stanford does, byte for byte', () => {
+    expect(alpacaPrompt('Add.', '1 2')).toBe(
+      'Below is an instruction that describes a task, paired with an input that provides further context. Write a response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:',
+    )
+    const bare =
+      'Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Response:'
+    expect(alpacaPrompt('Add.')).toBe(bare)
+    expect(texts(build(), { instruction: 'Add.', input: '', output: '3' })).toEqual([`${bare}3</s>`, '3</s>'])
+  })
+
+  it('learns each assistant turn of a conversation with one BOS, or everything when asked', () => {
+    const tokenizer = build({ chatTemplate: LLAMA3, bosToken: '<|begin_of_text|>' })
+    const [whole, learnt] = texts(tokenizer, { messages: turns })
+    expect(whole.match(/<\|begin_of_text\|>/g)).toHaveLength(1)
+    expect(whole.endsWith('Paris.<|eot_id|>')).toBe(true)
+    expect(learnt).toBe('Paris<|eot_id|>The capital of France is Paris.<|eot_id|>')
+    expect(texts(tokenizer, { messages: turns }, { assistantOnlyLoss: false })).toEqual([whole, whole])
+  })
+
+  it('learns the completion of a conversation given in two parts, with the template', () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const row = { prompt: turns.slice(0, 3), completion: turns.slice(3) }
+    const [whole, learnt] = texts(tokenizer, row)
+    expect(whole).toBe(tokenizer.applyChatTemplate(turns))
+    expect(learnt).toBe('The capital of France is Paris.<|im_end|>')
+    expect(texts(tokenizer, row, { completionOnlyLoss: false })[1]).toBe(whole)
+  })
+
+  it('keeps the beginning of a row that is too long', () => {
+    const tokenizer = build()
+    const row = { prompt: 'one two three', completion: ' four five six' }
+    const whole = encode(tokenizer, row)
+    const { example, truncated, fullLength } = encode(tokenizer, row, { maxLength: 5 })
+    expect([whole.truncated, truncated, fullLength]).toEqual([false, true, whole.example.inputIds.length])
+    expect([...example.inputIds]).toEqual([...whole.example.inputIds.slice(0, 5)])
+    expect([...example.labels]).toEqual([...whole.example.labels.slice(0, 5)])
+    expect(encode(tokenizer, row, { maxLength: 3 }).example.numSupervised).toBe(0)
+  })
+
+  it('names token and row of an id that the model does not have', () => {
+    const tokenizer = build()
+    const eos = tokenizer.eosTokenId as number
+    expect(() => encode(tokenizer, { text: 'one' }, { vocabSize: eos })).toThrow(
+      `[data] expected token ids below the model's vocabulary of ${eos}, got ${eos} ("</s>"); use the tokenizer that belongs ` +
+        'to the model (in row 7)',
+    )
+    expect(encode(tokenizer, { text: 'one' }, { vocabSize: eos + 1 }).example.numSupervised).toBeGreaterThan(0)
+  })
+
+  it('names the row where the template is missing or refuses', () => {
+    expect(() => encode(build(), { messages: turns })).toThrow(
+      /\[chat template\] expected a chat template.*\(in row 7\)/,
+    )
+    const refusing = build({ chatTemplate: "{{ raise_exception('No system turns') }}" })
+    expect(() => encode(refusing, { messages: turns })).toThrow('[chat template] No system turns (in row 7)')
+  })
+
+  it('survives a row that is nested too deeply for a template', () => {
+    const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) as unknown
+    const messages = [{ role: 'user', content: 'Hi', extra: deep }]
+    expect(() => encode(build({ chatTemplate: CHATML }), { messages })).toThrow(/\(in row 7\)/)
+  })
+})
+
+describe('prepareDataset', () => {
+  it('counts what became of every row', async () => {
+    const tokenizer = build()
+    const long = ' three four five six seven eight nine'
+    const rows = [
+      { prompt: 'one', completion: ' two' },
+      { prompt: 'one', completion: long },
+      { prompt: long + long, completion: ' one' },
+    ]
+    const { train, evaluation, statistics } = await prepareDataset(rows, tokenizer, { maxLength: 6 })
+    expect(train.map((example) => example.inputIds.length)).toEqual([statistics.tokens - 6, 6])
+    expect(evaluation).toEqual([])
+    expect(statistics).toMatchObject({
+      rows: 3,
+      truncatedRows: 2,
+      rowsCutToNothing: 1,
+      rowsWithoutTarget: 0,
+      longest: 6,
+    })
+    expect(statistics.supervisedTokens).toBe(train.reduce((sum, example) => sum + example.numSupervised, 0))
+  })
+
+  it('refuses a data set in which nothing is left to learn, saying why', async () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const unanswered = [{ messages: turns.slice(0, 1) }, { messages: turns.slice(0, 1) }]
+    await expect(prepareDataset(unanswered, tokenizer)).rejects.toThrow(
+      '[data] expected tokens to learn from, got none in 2 rows; 2 have no assistant turn',
+    )
+    await expect(prepareDataset([{ messages: turns }], tokenizer, { maxLength: 4 })).rejects.toThrow(
+      'got none in 1 rows; in 1 the answer begins beyond maxLength 4: raise maxLength',
+    )
+    await expect(prepareDataset([], tokenizer)).rejects.toThrow(
+      '[data] expected at least one row, got an empty data set',
+    )
+    await expect(prepareDataset([{ text: '' }], tokenizer)).rejects.toThrow('got none in 1 rows')
+  })
+
+  it('uses the chat template and the variables that it is given', async () => {
+    const tokenizer = build({ chatTemplate: 'unused' })
+    const template = `{{ '<|system|>' + mood }}${CHATML}`
+    const options = { chatTemplate: template, chatTemplateKwargs: { mood: 'calm' } }
+    const rows = [{ messages: turns }, { messages: turns, chat_template_kwargs: { mood: 'cross' } }]
+    const { train } = await prepareDataset(rows, tokenizer, options)
+    const begins = train.map((example) => tokenizer.decode(example.inputIds).slice(0, 16))
+    expect(begins).toEqual(['<|system|>calm<|', '<|system|>cross<'])
+  })
+
+  it('reports progress and stops when asked to', async () => {
+    const tokenizer = build()
+    const rows = Array.from({ length: 37 }, () => ({ text: 'one two' }))
+    const seen: number[] = []
+    await prepareDataset(rows, tokenizer, { onProgress: (count) => seen.push(count) })
+    expect(seen.at(-1)).toBe(37)
+    const signal = AbortSignal.abort(new Error('enough'))
+    await expect(prepareDataset(rows, tokenizer, { signal })).rejects.toThrow('enough')
+  })
+})
+
+describe('resolveDataOptions', () => {
+  it('fills in defaults, also for options that are undefined', () => {
+    expect(resolveDataOptions({ maxLength: 64, packing: undefined })).toEqual({
+      maxLength: 64,
+      packing: false,
+      packingStrategy: 'bfd',
+      completionOnlyLoss: true,
+      assistantOnlyLoss: true,
+      shuffle: true,
+      seed: 42,
+      evalSplit: 0,
+      chatTemplate: undefined,
+      chatTemplateKwargs: {},
+    })
+  })
+
+  it('names the nearest option for an unknown one and the range for a bad value', () => {
+    const fail = (options: object, text: string) => expect(() => resolveDataOptions(options, 'training')).toThrow(text)
+    fail({ maxLenght: 5 }, '[training] unknown option "maxLenght"; did you mean "maxLength"?')
+    fail({ maxLength: 1 }, '[training] expected a whole number of at least 2 for maxLength, got 1')
+    fail({ packing: 'yes' }, '[training] expected true or false for packing, got "yes"')
+    fail({ packingStrategy: 'wrapped' }, "expected 'bfd' or 'sequential' (rows are never cut) for packingStrategy")
+    fail({ evalSplit: 1.5 }, 'expected a fraction below 1 or a whole number of rows for evalSplit, got 1.5')
+    fail({ seed: -1 }, 'expected a whole number of at least 0 for seed, got -1')
+  })
+})
