@@ -198,10 +198,11 @@ const TOP_LEVEL_NAMES = Object.keys(TOP_LEVEL)
  */
 export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
   if (!isObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
-  const given = camelCaseKeys('train', raw, OLD_TOP_LEVEL_NAMES)
-  const flags = isObject(given.training) ? camelCaseKeys('training', given.training, OLD_TRAINING_NAMES) : {}
+  const [given, spelling] = camelCaseKeys('train', raw, OLD_TOP_LEVEL_NAMES)
+  const nested = isObject(given.training) ? given.training : {}
+  const [flags, trainingSpelling] = camelCaseKeys('training', nested, OLD_TRAINING_NAMES)
   applyMachineFlags(given, flags)
-  checkTopLevel(given)
+  checkTopLevel(given, spelling)
   const options = given as unknown as TrainLoraOptions
   const method = options.method ?? 'lora'
   if (method === 'full' && options.lora) {
@@ -209,7 +210,7 @@ export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
       "[train] expected no lora options with method 'full', which trains every weight; remove one of the two",
     )
   }
-  const training = parseTraining(flags, options.evalDataset !== undefined)
+  const training = parseTraining(flags, trainingSpelling, options.evalDataset !== undefined)
   const resume = options.resumeFromCheckpoint ?? false
   if (resume === true && options.outputDir === undefined) {
     throw new Error(
@@ -227,7 +228,7 @@ export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
   }
 }
 
-function checkTopLevel(given: Record<string, unknown>): void {
+function checkTopLevel(given: Record<string, unknown>, spelling: Spelling): void {
   for (const [name, value] of Object.entries(given)) {
     if (Object.hasOwn(TOP_LEVEL, name)) continue
     if (name === 'quantization') {
@@ -242,7 +243,7 @@ function checkTopLevel(given: Record<string, unknown>): void {
     ) {
       throw new Error(`[train] ${name} is an option of training; write training: { ${name}: ... }`)
     }
-    throw misplacedLoraOption('train', name) ?? unknownOption('train', name, TOP_LEVEL_NAMES)
+    throw misplacedLoraOption('train', name) ?? unknownOption('train', spelling.get(name) ?? name, TOP_LEVEL_NAMES)
   }
   for (const name of ['model', 'dataset']) {
     if (given[name] === undefined)
@@ -264,7 +265,11 @@ function checkTopLevel(given: Record<string, unknown>): void {
     check('train', name, value, TOP_LEVEL[name as keyof TrainLoraOptions])
 }
 
-function parseTraining(given: Record<string, unknown>, hasEvalDataset: boolean): ResolvedTrainingOptions {
+function parseTraining(
+  given: Record<string, unknown>,
+  spelling: Spelling,
+  hasEvalDataset: boolean,
+): ResolvedTrainingOptions {
   const own: TrainingOptions = {}
   const data: DataOptions = {}
   for (const [name, value] of Object.entries(given)) {
@@ -277,7 +282,7 @@ function parseTraining(given: Record<string, unknown>, hasEvalDataset: boolean):
       check('training', name, value, RULES[name as keyof typeof RULES])
       Object.assign(own, { [name]: value })
     } else if ((DATA_OPTION_NAMES as readonly string[]).includes(name)) Object.assign(data, { [name]: value })
-    else checkForeign(name, value)
+    else checkForeign(name, value, spelling)
   }
   const resolvedData = resolveDataOptions(data, 'training')
   checkConflicts(own, resolvedData, hasEvalDataset)
@@ -300,12 +305,12 @@ function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): Interva
 }
 
 /** An option that is not ours: fine when it asks for what happens anyway, else an error that knows it or does not. */
-function checkForeign(name: string, value: unknown): void {
+function checkForeign(name: string, value: unknown, spelling: Spelling): void {
   if (TOP_LEVEL_NAMES.includes(name))
     throw new Error(`[training] ${name} stands beside training, not in it; move it one level up`)
   const known = Object.hasOwn(UNSUPPORTED_TRAINING, name) ? UNSUPPORTED_TRAINING[name] : undefined
   if (known === undefined)
-    throw misplacedLoraOption('training', name) ?? unknownOption('training', name, TRAINING_NAMES)
+    throw misplacedLoraOption('training', name) ?? unknownOption('training', spelling.get(name) ?? name, TRAINING_NAMES)
   if (value === null || known.same.includes(value)) return
   throw new Error(`[training] ${name}: ${describeValue(value)} is real but not supported yet; ${known.remedy}`)
 }
@@ -363,12 +368,15 @@ function applyMachineFlags(given: Record<string, unknown>, flags: Record<string,
   if (cpuFlags.length > 0) given.device = 'cpu'
 }
 
+/** How the caller spelled each option, so that messages show what was written. */
+type Spelling = ReadonlyMap<string, string>
+
 /** Keys as this library spells them. Values left undefined count as not given. */
 function camelCaseKeys(
   where: string,
   raw: Record<string, unknown>,
   oldNames: Readonly<Record<string, string>>,
-): Record<string, unknown> {
+): [Record<string, unknown>, Spelling] {
   const spelledBy = new Map<string, string>()
   const values = new Map<string, unknown>()
   for (const [key, value] of Object.entries(raw)) {
@@ -382,7 +390,7 @@ function camelCaseKeys(
     spelledBy.set(name, key)
     values.set(name, value)
   }
-  return Object.fromEntries(values)
+  return [Object.fromEntries(values), spelledBy]
 }
 
 function check(where: string, name: string, value: unknown, rule: Rule): void {
