@@ -19,11 +19,13 @@ export function seededRandom(seed: number): () => number {
   }
 }
 
+const float = new Float32Array(1)
+const bits = new Uint32Array(float.buffer)
+
 /** The nearest bfloat16 (ties to even), or the nearest float32. */
 export function roundTo(dtype: Compute, value: number): number {
   if (dtype === 'float32') return Math.fround(value)
-  const float = new Float32Array([value])
-  const bits = new Uint32Array(float.buffer)
+  float[0] = value
   const word = bits[0] as number
   bits[0] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
   return float[0] as number
@@ -85,6 +87,8 @@ export interface Tolerance {
   relative: number
   /** Of the largest element: what float32 accumulation and cancellation may leave anywhere. */
   ofLargest: number
+  /** For results whose terms cancel to nothing: in units of the terms. Default 0. */
+  absolute?: number
 }
 
 /**
@@ -97,7 +101,7 @@ export const ONE_ROUNDING: Record<Compute, Tolerance> = {
 }
 
 /** Every element within the tolerance; infinities and their signs must match, NaN never does. */
-export function expectClose(actual: Matrix, expected: Matrix, { relative, ofLargest }: Tolerance): void {
+export function expectClose(actual: Matrix, expected: Matrix, { relative, ofLargest, absolute = 0 }: Tolerance): void {
   expect([actual.rows, actual.cols]).toEqual([expected.rows, expected.cols])
   let largest = 0
   for (const value of expected.values) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value))
@@ -106,11 +110,19 @@ export function expectClose(actual: Matrix, expected: Matrix, { relative, ofLarg
     const got = actual.values[i] as number
     if (Object.is(got, want) || got === want) return
     const distance = Math.abs(got - want)
-    const excess = Number.isNaN(distance) ? Infinity : distance / (relative * Math.abs(want) + ofLargest * largest)
+    const allowed = relative * Math.abs(want) + ofLargest * largest + absolute
+    const excess = Number.isNaN(distance) ? Infinity : distance / allowed
     if (excess > worst.excess) {
       const place = `[${Math.floor(i / expected.cols)}, ${i % expected.cols}]`
       worst = { excess, text: `${place}: ${got} for ${want}, ${excess.toFixed(2)} x the tolerance` }
     }
   })
   expect(worst.excess <= 1 ? 'close' : worst.text).toBe('close')
+}
+
+/** Every element the very same number: for ops that round once, or not at all. */
+export function expectExact(actual: Matrix, expected: Matrix): void {
+  expect([actual.rows, actual.cols]).toEqual([expected.rows, expected.cols])
+  const place = actual.values.findIndex((value, i) => !Object.is(value, expected.values[i]))
+  if (place >= 0) expect(actual.values[place], `element ${place}`).toBe(expected.values[place])
 }

@@ -1,0 +1,302 @@
+/** @file attention, forward and backward, on every device. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Device } from '../../src/tensor/device.js'
+import { Tensor } from '../../src/tensor/tensor.js'
+import { type AttentionCase, attention, attentionBackward } from '../reference/attention.js'
+import { at, type Matrix, matrix } from '../reference/matrix.js'
+import { testDevices } from '../support/devices.js'
+import { expectSameBitsOnAnyThreads } from '../support/threads.js'
+import {
+  COMPUTE_DTYPES,
+  type Compute,
+  expectClose,
+  expectGapsUntouched,
+  ONE_ROUNDING,
+  type Operand,
+  operandMaker,
+  output,
+  readMatrix,
+  type Tolerance,
+  upload,
+} from '../support/values.js'
+
+interface Shape extends Omit<AttentionCase, 'scale'> {
+  name: string
+  heads: number
+  kvHeads: number
+  /** Key rows after the last sequence. */
+  spare: number
+}
+
+const BASE: Shape = {
+  name: '',
+  headDim: 32,
+  heads: 2,
+  kvHeads: 2,
+  causal: true,
+  window: 0,
+  softcap: 0,
+  queries: [33],
+  keys: [33],
+  spare: 0,
+}
+const SHAPES: Shape[] = [
+  { ...BASE, name: 'one causal sequence of 33' },
+  { ...BASE, name: 'an odd head width', headDim: 33, queries: [65], keys: [65] },
+  { ...BASE, name: 'a head width of 1', headDim: 1, queries: [31], keys: [31] },
+  { ...BASE, name: 'heads of 80 in groups of 3', headDim: 80, heads: 6, queries: [32], keys: [32] },
+  {
+    ...BASE,
+    name: 'packed sequences, an empty one among them',
+    heads: 4,
+    queries: [5, 1, 70, 0, 64],
+    keys: [5, 1, 70, 0, 64],
+  },
+  {
+    ...BASE,
+    name: 'more keys than queries, and spare key rows',
+    headDim: 64,
+    queries: [3, 20],
+    keys: [130, 21],
+    spare: 5,
+  },
+  {
+    ...BASE,
+    name: 'decoding: one query per sequence',
+    headDim: 64,
+    heads: 4,
+    kvHeads: 1,
+    queries: [1, 1, 1],
+    keys: [200, 37, 1],
+  },
+  { ...BASE, name: 'more queries than keys: the first see nothing', headDim: 16, queries: [100, 4], keys: [67, 0] },
+  { ...BASE, name: 'a sliding window', headDim: 40, window: 17, queries: [130, 20], keys: [130, 20] },
+  { ...BASE, name: 'a window of one', headDim: 16, window: 1, queries: [70], keys: [75] },
+  { ...BASE, name: 'a softcap', headDim: 31, softcap: 2.5, queries: [66], keys: [66] },
+  { ...BASE, name: 'no mask at all', causal: false, queries: [65, 20], keys: [130, 3] },
+  {
+    ...BASE,
+    name: 'a window and a softcap without causality',
+    causal: false,
+    window: 20,
+    softcap: 3,
+    queries: [90],
+    keys: [90],
+  },
+]
+const CASES = SHAPES.flatMap((shape) => COMPUTE_DTYPES.map((dtype) => ({ shape, dtype, name: shape.name })))
+
+/**
+ * Scores of magnitude 4 are exponents: their float32 error of 4e-7 is a relative error of p. In bfloat16 backward reads y rounded: D = dy.y is off
+ * by up to 2^-9 of its size, and so is every ds. Where a query sees one key, ds is a difference of equal numbers of size 3.
+ */
+const FORWARD: Record<Compute, Tolerance> = {
+  float32: { relative: 2e-6, ofLargest: 2e-6 },
+  bfloat16: { relative: ONE_ROUNDING.bfloat16.relative, ofLargest: 2e-6 },
+}
+const BACKWARD: Record<Compute, Tolerance> = {
+  float32: { relative: 2e-6, ofLargest: 4e-6, absolute: 1e-6 },
+  bfloat16: { relative: ONE_ROUNDING.bfloat16.relative, ofLargest: 2 ** -8, absolute: 1e-6 },
+}
+
+interface Setup {
+  options: AttentionCase
+  q: Operand
+  k: Operand
+  v: Operand
+  dy: Operand
+  args: { cuSeqlensQ: Tensor; cuSeqlensK: Tensor; options: Record<string, number | boolean> }
+  keys: number
+}
+
+function boundaries(lengths: readonly number[]): number[] {
+  const edges = [0]
+  for (const length of lengths) edges.push((edges.at(-1) as number) + length)
+  return edges
+}
+
+function setUp(device: Device, shape: Shape, dtype: Compute): Setup {
+  const { headDim, heads, kvHeads, causal, window, softcap, spare } = shape
+  const make = operandMaker(device, dtype, 71)
+  const [cuQ, cuK] = [boundaries(shape.queries), boundaries(shape.keys)]
+  const queries = cuQ.at(-1) as number
+  const keys = (cuK.at(-1) as number) + spare
+  const scale = Math.fround(1 / Math.sqrt(headDim))
+  const q = make(queries, heads * headDim, { scale: 2, gap: 3 })
+  const k = make(keys, kvHeads * headDim, { scale: 2, gap: 1 })
+  const v = make(keys, kvHeads * headDim)
+  const dy = make(queries, heads * headDim, { gap: 5 })
+  const edges = (values: number[]) => Tensor.from(device, values, [values.length], 'int32')
+  const args = { cuSeqlensQ: edges(cuQ), cuSeqlensK: edges(cuK), options: { headDim, causal, window, scale, softcap } }
+  return { options: { ...shape, scale }, q, k, v, dy, args, keys }
+}
+
+function forward(device: Device, { q, k, v, args, options }: Setup, dtype: Compute): { y: Tensor; lse: Tensor } {
+  const y = output(device, q.rows, q.cols, dtype, 2)
+  const lse = Tensor.empty(device, [q.cols / options.headDim, q.rows], 'float32')
+  device.enqueue('attention', { q: q.tensor, k: k.tensor, v: v.tensor, ...args, y, lse })
+  return { y, lse }
+}
+
+function backward(device: Device, setup: Setup, results: { y: Tensor; lse: Tensor }, dtype: Compute): Tensor[] {
+  const { q, k, v, dy, args } = setup
+  const like = (m: Matrix, gap: number) => output(device, m.rows, m.cols, dtype, gap)
+  const [dq, dk, dv] = [like(q, 1), like(k, 2), like(v, 3)] as [Tensor, Tensor, Tensor]
+  const inputs = { dy: dy.tensor, q: q.tensor, k: k.tensor, v: v.tensor }
+  device.enqueue('attentionBackward', { ...inputs, ...args, ...results, dq, dk, dv })
+  return [dq, dk, dv]
+}
+
+interface Reference {
+  expected: { y: Matrix; lse: Matrix }
+  gradients: Matrix[]
+}
+
+/** The operands of a case are the same on every device: one reference serves them all. */
+const references = new Map<string, Reference>()
+function referenceOf(name: string, { q, k, v, dy, options }: Setup): Reference {
+  let reference = references.get(name)
+  if (!reference) {
+    const { dq, dk, dv } = attentionBackward(dy, q, k, v, options)
+    reference = { expected: attention(q, k, v, options), gradients: [dq, dk, dv] }
+    references.set(name, reference)
+  }
+  return reference
+}
+
+describe.each(testDevices())('on $name', (testDevice) => {
+  let device: Device
+  beforeAll(() => {
+    device = testDevice.open()
+  })
+  afterAll(() => device.close())
+
+  it.each(CASES)('attention holds for $name in $dtype', async ({ shape, dtype }) => {
+    const setup = setUp(device, shape, dtype)
+    const results = forward(device, setup, dtype)
+    const { expected, gradients: wanted } = referenceOf(`${shape.name} ${dtype}`, setup)
+    expectClose(await readMatrix(results.y), expected.y, FORWARD[dtype])
+    // lse is float32 in both dtypes.
+    expectClose(await readMatrix(results.lse), expected.lse, FORWARD.float32)
+    await expectGapsUntouched(results.y)
+
+    const gradients = backward(device, setup, results, dtype)
+    for (const [i, want] of wanted.entries()) {
+      const got = gradients[i] as Tensor
+      expectClose(await readMatrix(got), want, BACKWARD[dtype])
+      await expectGapsUntouched(got)
+    }
+  })
+
+  it('a query that sees no key gives zeros and minus infinity, and passes no gradient', async () => {
+    const shape = { ...BASE, queries: [5], keys: [2] }
+    const setup = setUp(device, shape, 'float32')
+    const results = forward(device, setup, 'float32')
+    const y = await readMatrix(results.y)
+    const lse = await readMatrix(results.lse)
+    const [dq] = backward(device, setup, results, 'float32')
+    const gradient = await readMatrix(dq as Tensor)
+    for (let query = 0; query < 3; query++) {
+      expect(at(lse, 0, query)).toBe(Number.NEGATIVE_INFINITY)
+      expect(at(lse, 1, query)).toBe(Number.NEGATIVE_INFINITY)
+      for (let col = 0; col < 64; col++) {
+        expect(at(y, query, col)).toBe(0)
+        expect(at(gradient, query, col) + 0).toBe(0)
+      }
+    }
+    expect(Number.isFinite(at(lse, 0, 3))).toBe(true)
+  })
+
+  it('key rows after the last sequence get a gradient of zero', async () => {
+    const setup = setUp(device, { ...BASE, queries: [3], keys: [4], spare: 3 }, 'bfloat16')
+    const [, dk, dv] = backward(device, setup, forward(device, setup, 'bfloat16'), 'bfloat16')
+    for (const gradient of [dk, dv]) {
+      const values = await readMatrix(gradient as Tensor)
+      expect([...values.values.subarray(4 * 64)].every((value) => value === 0)).toBe(true)
+      expect([...values.values.subarray(0, 4 * 64)].some((value) => value !== 0)).toBe(true)
+    }
+  })
+
+  it('scores far beyond the range of exp stay finite', async () => {
+    const q = upload(
+      device,
+      matrix(3, 16, () => 100),
+      'float32',
+    )
+    const k = upload(
+      device,
+      matrix(3, 16, (row) => (row === 1 ? 100 : -100)),
+      'float32',
+    )
+    const v = upload(
+      device,
+      matrix(3, 16, (row) => row + 1),
+      'float32',
+    )
+    const cu = Tensor.from(device, [0, 3], [2], 'int32')
+    const y = Tensor.empty(device, [3, 16], 'float32')
+    const lse = Tensor.empty(device, [1, 3], 'float32')
+    const options = { headDim: 16, causal: true, window: 0, scale: 1, softcap: 0 }
+    device.enqueue('attention', { q, k, v, cuSeqlensQ: cu, cuSeqlensK: cu, y, lse, options })
+    const values = await readMatrix(y)
+    expect([at(values, 0, 0), at(values, 1, 5), at(values, 2, 15)]).toEqual([1, 2, 2])
+    expect([...(await lse.read())]).toEqual([-160_000, 160_000, 160_000])
+  })
+
+  it('q, k and v may be slices of one projection, and the gradients too', async () => {
+    const [tokens, width] = [37, 64]
+    const whole = operandMaker(device, 'float32', 72)(tokens, 3 * width)
+    const part = (index: number) => matrix(tokens, width, (row, col) => at(whole, row, index * width + col))
+    const [q, k, v] = [part(0), part(1), part(2)]
+    const slice = (tensor: Tensor, index: number) => tensor.columns(index * width, (index + 1) * width)
+    const options: AttentionCase = { ...BASE, scale: 0.25, queries: [tokens], keys: [tokens] }
+    const cu = Tensor.from(device, [0, tokens], [2], 'int32')
+    const native = { headDim: 32, causal: true, window: 0, scale: 0.25, softcap: 0 }
+    const y = Tensor.empty(device, [tokens, width], 'float32')
+    const lse = Tensor.empty(device, [2, tokens], 'float32')
+    const inputs = {
+      q: slice(whole.tensor, 0),
+      k: slice(whole.tensor, 1),
+      v: slice(whole.tensor, 2),
+      cuSeqlensQ: cu,
+      cuSeqlensK: cu,
+    }
+    device.enqueue('attention', { ...inputs, y, lse, options: native })
+    expectClose(await readMatrix(y), attention(q, k, v, options).y, FORWARD.float32)
+    const gradient = Tensor.empty(device, [tokens, 3 * width], 'float32')
+    const dy = operandMaker(device, 'float32', 73)(tokens, width)
+    const outputs = { dq: slice(gradient, 0), dk: slice(gradient, 1), dv: slice(gradient, 2) }
+    device.enqueue('attentionBackward', { ...inputs, dy: dy.tensor, y, lse, ...outputs, options: native })
+    const expected = attentionBackward(dy, q, k, v, options)
+    expectClose(await readMatrix(outputs.dq), expected.dq, BACKWARD.float32)
+    expectClose(await readMatrix(outputs.dk), expected.dk, BACKWARD.float32)
+    expectClose(await readMatrix(outputs.dv), expected.dv, BACKWARD.float32)
+  })
+
+  it.each(COMPUTE_DTYPES)('no bit depends on the threads in %s', async (dtype) => {
+    await expectSameBitsOnAnyThreads(testDevice, (stream) => {
+      const setup = setUp(stream, { ...BASE, heads: 4, headDim: 33, queries: [130, 65], keys: [130, 65] }, dtype)
+      const results = forward(stream, setup, dtype)
+      return [results.y, results.lse, ...backward(stream, setup, results, dtype)]
+    })
+  })
+
+  it.each([
+    [[0, 3, 2, 5], [0, 1, 2, 5], /expected cuSeqlensQ to ascend from 0 to 5/],
+    [[0, 2, 3, 4], [0, 1, 2, 5], /expected cuSeqlensQ to ascend from 0 to 5, got 0 \.\. 4/],
+    [[1, 2, 3, 5], [0, 1, 2, 5], /expected cuSeqlensQ to ascend from 0 to 5, got 1 \.\. 5/],
+    [[0, 2, 3, 5], [0, 1, 2, 6], /expected cuSeqlensK to ascend from 0 to at most 5, got 0 \.\. 6/],
+    [[0, 2, 3, 5], [0, -1, 2, 5], /expected cuSeqlensK to ascend/],
+  ])('boundaries that do not fit are refused: %j, %j', async (cuQ, cuK, message) => {
+    const stream = testDevice.open()
+    const x = () => Tensor.full(stream, [5, 16], 'float32', 1)
+    const edges = (values: number[]) => Tensor.from(stream, values, [values.length], 'int32')
+    const options = { headDim: 16, causal: true, window: 0, scale: 1, softcap: 0 }
+    const sides = { cuSeqlensQ: edges(cuQ), cuSeqlensK: edges(cuK) }
+    const results = { y: x(), lse: Tensor.full(stream, [1, 5], 'float32', 0) }
+    stream.enqueue('attention', { q: x(), k: x(), v: x(), ...sides, ...results, options })
+    await expect(stream.sync()).rejects.toThrow(message)
+    stream.close()
+  })
+})
