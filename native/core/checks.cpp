@@ -401,11 +401,11 @@ std::string check(const AdamwArgs& args) {
   for (int32_t i = 0; i < args.parameterCount; ++i) {
     const Checker::Item item(c, "parameters", i);
     const AdamwParameter& p = args.parameters[i];
-    c.matrix("parameter", p.parameter, DType::kFloat32, 1, p.parameter.cols, "parameter", p.parameter);
+    c.dtype("parameter", p.parameter, DType::kFloat32);
     c.like("grad", p.grad, "parameter", p.parameter);
     c.like("m", p.m, "parameter", p.parameter);
     c.like("v", p.v, "parameter", p.parameter);
-    c.shape("copy", p.copy, 1, p.parameter.cols, "parameter", p.parameter);
+    c.shape("copy", p.copy, p.parameter.rows, p.parameter.cols, "parameter", p.parameter);
     if (present(p.copy)) c.compute("copy", p.copy);
     c.notNegative("weightDecay", p.weightDecay);
   }

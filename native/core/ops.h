@@ -488,12 +488,13 @@ void LinearCrossEntropyArgs::visit(V& v) {
   v.number("divisor", divisor);
 }
 
+// All of one shape, rows without gaps.
 struct AdamwParameter {
-  Tensor parameter;  // [n] float32, the master
-  Tensor grad;       // [n] float32
-  Tensor m;          // [n] float32, first moment
-  Tensor v;          // [n] float32, second moment
-  Tensor copy;       // [n] compute, optional: the rounded copy that the forward reads
+  Tensor parameter;  // [...] float32, the master
+  Tensor grad;       // [...] float32
+  Tensor m;          // [...] float32, first moment
+  Tensor v;          // [...] float32, second moment
+  Tensor copy;       // [...] compute, optional: the rounded copy that the forward reads
   float weightDecay;
 };
 

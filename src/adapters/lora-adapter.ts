@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Parameter } from '../autograd/parameter.js'
 import {
+  FLOATS,
   readSafetensorsHeader,
   readTensorBytes,
   safetensorsContent,
@@ -194,7 +195,13 @@ export class LoraAdapter {
 
   async #fill(tensors: ReadonlyMap<string, TensorEntry>, path: string): Promise<void> {
     const parameters = this.parameters()
-    const byName = new Map([...tensors].map(([name, entry]) => [canonicalName(name, path), entry]))
+    const byName = new Map<string, TensorEntry>()
+    for (const [name, entry] of tensors) {
+      const canonical = canonicalName(name, path)
+      if (byName.has(canonical))
+        throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too; save it again`)
+      byName.set(canonical, entry)
+    }
     const unused = new Set(byName.keys())
     const missing: string[] = []
     for (const [name, parameter] of parameters) {
@@ -241,16 +248,9 @@ export async function loadParameter(parameter: Parameter, entry: TensorEntry, hi
       `[load] expected shape [${parameter.shape.join(', ')}] for ${parameter.name}, got [${entry.shape.join(', ')}] in ${entry.path}; ${hint}`,
     )
   }
-  parameter.set(toFloat32(entry, await readTensorBytes(entry)))
-}
-
-function toFloat32(entry: TensorEntry, bytes: Uint8Array): Float32Array {
-  if (entry.dtype === 'F32') return new Float32Array(bytes.slice().buffer)
-  if (entry.dtype === 'BF16') {
-    const halves = new Uint16Array(bytes.slice().buffer)
-    return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer)
-  }
-  throw new Error(`[load] expected F32 or BF16 for ${entry.name}, got ${entry.dtype} in ${entry.path}`)
+  const dtype = FLOATS[entry.dtype]
+  if (!dtype) throw new Error(`[load] expected F32, F16 or BF16 for ${entry.name}, got ${entry.dtype} in ${entry.path}`)
+  parameter.set(await readTensorBytes(entry), dtype)
 }
 
 function targetableModules(model: CausalLM): TargetableModule[] {

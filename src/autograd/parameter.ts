@@ -1,7 +1,7 @@
 /** @file Parameters: named weights, their float32 masters and gradients. */
 
 import type { Device } from '../tensor/device.js'
-import type { ComputeDType } from '../tensor/dtype.js'
+import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -97,7 +97,8 @@ export class Parameter {
       this.#master = this.value
     } else {
       this.#master = this.#own(Tensor.empty(this.device, this.shape, 'float32'))
-      this.device.enqueue('copy', { x: this.value, y: this.#master })
+      // Without values yet, set() will fill both.
+      if (this.#value) this.device.enqueue('copy', { x: this.#value, y: this.#master })
     }
   }
 
@@ -109,18 +110,18 @@ export class Parameter {
     this.#master = undefined
   }
 
-  /** Sets the values from host data (float32), rounding to the compute dtype. */
-  set(values: Float32Array): void {
-    if (values.length !== this.size) {
-      throw new Error(`[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${values.length}`)
+  /** Sets the values from host data of any float dtype, rounding to the compute dtype. */
+  set(values: Float32Array | Uint8Array, sourceDType: DType = 'float32'): void {
+    const count = values.byteLength / dtypeBytes(sourceDType)
+    if (count !== this.size) {
+      throw new Error(`[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${count}`)
     }
     if (this.size === 0) return
-    if (this.#master && this.#master !== this.#value) {
-      this.device.upload(this.#master, values, 'float32')
-      this.#master.bumpVersion()
+    const targets = this.#master && this.#master !== this.#value ? [this.#master, this.value] : [this.value]
+    for (const target of targets) {
+      this.device.upload(target, values, sourceDType)
+      target.bumpVersion()
     }
-    this.device.upload(this.value, values, 'float32')
-    this.value.bumpVersion()
   }
 
   /** The values: the master's where there is one. */

@@ -13,7 +13,7 @@ import { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { openCheckpoint } from './checkpoint.js'
 import { resolveModel } from './hub-cache.js'
-import type { SafetensorsDType, TensorEntry } from './safetensors.js'
+import { FLOATS, type TensorEntry } from './safetensors.js'
 import { parseJsonObject } from './strict-json.js'
 
 export interface LoadModelOptions {
@@ -26,7 +26,6 @@ export interface LoadModelOptions {
 }
 
 const OPTIONS: readonly (keyof LoadModelOptions)[] = ['device', 'dtype', 'revision']
-const FLOATS: Partial<Record<SafetensorsDType, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
 const MIB = 1024 * 1024
 
 /**

@@ -8,6 +8,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { describeValue, listNames } from '../errors.js'
 import { type FileContent, writeFileAtomic } from '../files.js'
+import type { DType } from '../tensor/dtype.js'
 import { isJsonObject, parseJsonObject } from './strict-json.js'
 
 /** Bits per element, in the order in which the reference library lays tensors out: the last come first in a file. */
@@ -38,6 +39,13 @@ const BITS = {
 
 /** Element types as safetensors files name them. */
 export type SafetensorsDType = keyof typeof BITS
+
+/** The engine's names of the float types that it reads. */
+export const FLOATS: Readonly<Partial<Record<SafetensorsDType, DType>>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+}
 
 /** Where a tensor lies: enough to read it, without having read it. */
 export interface TensorEntry {

@@ -108,16 +108,19 @@ function findTurn(context: Context, index: number): TextSpan {
  * token is such a header if the prompt ends with it too.
  */
 function withoutHeader(context: Context, index: number, prompt: string, rendered: string): string {
-  const { messages } = context
-  if (tryRender(context, messages.slice(0, index), false) !== prompt) return rendered // the template heeds the flag
+  const heedsFlag = (): boolean => tryRender(context, context.messages.slice(0, index), false) !== prompt
   let headerOnly = false
   for (const match of rendered.slice(prompt.length).matchAll(context.special)) {
     const at = prompt.length + match.index
     const after = at + match[0].length
-    if (rendered.slice(after).trim() !== '' && prompt.endsWith(rendered.slice(after))) return rendered.slice(0, after)
+    if (rendered.slice(after).trim() !== '' && prompt.endsWith(rendered.slice(after))) {
+      return heedsFlag() ? rendered : rendered.slice(0, after)
+    }
     headerOnly ||= prompt.endsWith(rendered.slice(at)) && match[0] !== context.eosToken
   }
-  if (headerOnly) throw notFound(index, 'it ends as prompts end, so an end token cannot be told from a header')
+  if (headerOnly && !heedsFlag()) {
+    throw notFound(index, 'it ends as prompts end, so an end token cannot be told from a header')
+  }
   return rendered
 }
 
