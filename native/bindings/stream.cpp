@@ -23,7 +23,8 @@ std::string typeName(const Napi::Value& value) {
 }
 
 [[noreturn]] void refuse(const char* caller, const char* expected, const char* name, const Napi::Value& got) {
-  throw InvalidArgument(std::string("[") + caller + "] expected " + expected + " for " + name + ", got " + typeName(got));
+  throw InvalidArgument(std::string("[") + caller + "] expected " + expected + " for " + name + ", got " +
+                        typeName(got));
 }
 
 double number(const Napi::CallbackInfo& info, size_t index, const char* caller, const char* name) {
@@ -39,7 +40,8 @@ struct Words {
 Words words(const Napi::Value& value, const char* caller, const char* name) {
   if (value.IsTypedArray()) {
     const Napi::TypedArray array = value.As<Napi::TypedArray>();
-    if (array.TypedArrayType() == napi_float64_array) return {value.As<Napi::Float64Array>().Data(), array.ElementLength()};
+    if (array.TypedArrayType() == napi_float64_array)
+      return {value.As<Napi::Float64Array>().Data(), array.ElementLength()};
   }
   refuse(caller, "a Float64Array", name, value);
 }
@@ -72,7 +74,8 @@ StreamOptions readOptions(const Napi::Value& value) {
     if (option.IsUndefined()) continue;
     const double count = option.IsNumber() ? option.As<Napi::Number>().DoubleValue() : NAN;
     if (name == "device") {
-      if (!option.IsString() || option.As<Napi::String>().Utf8Value() != "cpu") refuse("device", "'cpu'", "device", option);
+      if (!option.IsString() || option.As<Napi::String>().Utf8Value() != "cpu")
+        refuse("device", "'cpu'", "device", option);
     } else if (name == "threads") {
       if (!(count >= 1 && count <= ThreadPool::kMaxThreads && count == std::floor(count))) {
         refuse("device", "a whole number from 1 to 1024", "threads", option);
@@ -85,7 +88,8 @@ StreamOptions readOptions(const Napi::Value& value) {
       if (!option.IsString()) refuse("device", "the name of an instruction set level", "isa", option);
       isa = option.As<Napi::String>();
     } else {
-      throw InvalidArgument("[device] expected the options device, threads, memoryBudget and isa, got also '" + name + "'");
+      throw InvalidArgument("[device] expected the options device, threads, memoryBudget and isa, got also '" + name +
+                            "'");
     }
   }
   result.backend = &chooseBackend(isa.empty() ? nullptr : isa.c_str());
@@ -139,8 +143,8 @@ Napi::Function StreamBinding::define(Napi::Env env) {
 StreamBinding::StreamBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamBinding>(info) {
   const Napi::Env env = info.Env();
   stream_ = std::make_unique<Stream>(readOptions(info[0]), static_cast<CompletionSink&>(*this));
-  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "lowrank"), 0, 1, nullptr, nullptr, this, onComplete,
-                                             &notifier_));
+  check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "lowrank"), 0, 1, nullptr,
+                                             nullptr, this, onComplete, &notifier_));
   napi_unref_threadsafe_function(env, notifier_);
   napi_add_env_cleanup_hook(env, onTeardown, this);
 }
@@ -168,7 +172,9 @@ Napi::Value StreamBinding::allocate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), double(slot));
 }
 
-void StreamBinding::retain(const Napi::CallbackInfo& info) { stream_->retain(number(info, 0, "retain", "slot")); }
+void StreamBinding::retain(const Napi::CallbackInfo& info) {
+  stream_->retain(number(info, 0, "retain", "slot"));
+}
 
 void StreamBinding::release(const Napi::CallbackInfo& info) {
   const uint64_t freed = stream_->release(number(info, 0, "release", "slot"));
@@ -179,7 +185,8 @@ void StreamBinding::enqueue(const Napi::CallbackInfo& info) {
   const double op = number(info, 0, "enqueue", "op");
   const Words args = words(info[1], "enqueue", "args");
   const double length = number(info, 2, "enqueue", "length");
-  if (!(length >= 0 && length <= double(args.length) && length == std::floor(length))) refuse("enqueue", "a length within args", "length", info[2]);
+  if (!(length >= 0 && length <= double(args.length) && length == std::floor(length)))
+    refuse("enqueue", "a length within args", "length", info[2]);
   stream_->enqueue(op, args.data, size_t(length));
 }
 
@@ -200,7 +207,8 @@ void StreamBinding::loadFile(const Napi::CallbackInfo& info) {
   const Tensor target = view(info, "loadFile", "target");
   if (!info[1].IsString()) refuse("loadFile", "a path", "path", info[1]);
   std::string path = info[1].As<Napi::String>();
-  if (path.find('\0') != std::string::npos) throw InvalidArgument("[loadFile] expected a path without NUL characters for path");
+  if (path.find('\0') != std::string::npos)
+    throw InvalidArgument("[loadFile] expected a path without NUL characters for path");
   const double offset = number(info, 2, "loadFile", "fileOffset");
   const DType dtype = decodeDType(number(info, 3, "loadFile", "sourceDType"), "loadFile", "sourceDType");
   stream_->loadFile(target, std::move(path), offset, dtype);
@@ -238,7 +246,9 @@ Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
   return result;
 }
 
-void StreamBinding::resetPeak(const Napi::CallbackInfo&) { stream_->resetPeak(); }
+void StreamBinding::resetPeak(const Napi::CallbackInfo&) {
+  stream_->resetPeak();
+}
 
 void StreamBinding::close(const Napi::CallbackInfo&) {
   stream_->close();

@@ -13,7 +13,9 @@ namespace {
 
 std::atomic<uint64_t> processReserved{0};
 
-size_t roundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+size_t roundUp(size_t bytes, size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
 
 uint64_t readProcessBudget() {
   const char* text = std::getenv("LOWRANK_MEMORY_BUDGET");
@@ -21,7 +23,8 @@ uint64_t readProcessBudget() {
   char* end = nullptr;
   const double bytes = std::strtod(text, &end);
   if (*end != '\0' || !(bytes >= 1 && bytes <= 9e15)) {
-    throw InvalidArgument("[device] expected a number of bytes for LOWRANK_MEMORY_BUDGET, got '" + std::string(text) + "'");
+    throw InvalidArgument("[device] expected a number of bytes for LOWRANK_MEMORY_BUDGET, got '" + std::string(text) +
+                          "'");
   }
   return uint64_t(bytes);
 }
@@ -33,10 +36,14 @@ uint64_t processMemoryBudget() {
   return budget;
 }
 
-Allocator::Allocator(std::optional<uint64_t> budget) : ownBudget_(budget) { processMemoryBudget(); }
+Allocator::Allocator(std::optional<uint64_t> budget) : ownBudget_(budget) {
+  processMemoryBudget();
+}
 
 // The stream has freed every buffer by now.
-Allocator::~Allocator() { releaseFree(); }
+Allocator::~Allocator() {
+  releaseFree();
+}
 
 void Allocator::releaseFree() {
   constexpr size_t kAll = ~size_t{0};
@@ -168,6 +175,8 @@ MemoryInfo Allocator::info() const {
   return {live_, peak_, reserved_, ownBudget_ ? *ownBudget_ : processMemoryBudget()};
 }
 
-void Allocator::resetPeak() { peak_ = live_.load(); }
+void Allocator::resetPeak() {
+  peak_ = live_.load();
+}
 
 }  // namespace lowrank

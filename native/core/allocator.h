@@ -52,8 +52,8 @@ class Allocator {
     bool free;
   };
   struct Pool {
-    size_t regionBytes;                                // the least that is asked of the system at once
-    std::map<char*, Block> blocks;                     // by address; neighbours in memory are neighbours here
+    size_t regionBytes;                             // the least that is asked of the system at once
+    std::map<char*, Block> blocks;                  // by address; neighbours in memory are neighbours here
     std::set<std::pair<size_t, char*>> freeBlocks;  // by size, then address
   };
 

@@ -14,7 +14,8 @@ uint64_t BufferTable::allocate(uint64_t bytes) {
     freeIndices_.pop_back();
   } else {
     index = slots_.size();
-    if (index > kIndexMask) throw InvalidArgument("[allocate] expected at most 16777216 live buffers; dispose tensors that are not needed");
+    if (index > kIndexMask)
+      throw InvalidArgument("[allocate] expected at most 16777216 live buffers; dispose tensors that are not needed");
     slots_.emplace_back();
     freeIndices_.reserve(slots_.size());  // so that release() cannot fail half-way
   }
@@ -29,7 +30,8 @@ size_t BufferTable::indexOf(double number) const {
   if (!(number >= 0 && number < 0x1p53 && number == std::floor(number))) return kNone;
   const uint64_t bits = uint64_t(number);
   const size_t index = size_t(bits & kIndexMask);
-  return index < slots_.size() && slots_[index].buffer && slots_[index].generation == bits >> kIndexBits ? index : kNone;
+  return index < slots_.size() && slots_[index].buffer && slots_[index].generation == bits >> kIndexBits ? index
+                                                                                                         : kNone;
 }
 
 size_t BufferTable::liveIndexOf(double number, const char* caller) const {
@@ -44,7 +46,9 @@ Buffer* BufferTable::find(double slot) const {
   return index == kNone ? nullptr : slots_[index].buffer.get();
 }
 
-void BufferTable::retain(double slot) { ++slots_[liveIndexOf(slot, "retain")].references; }
+void BufferTable::retain(double slot) {
+  ++slots_[liveIndexOf(slot, "retain")].references;
+}
 
 std::unique_ptr<Buffer> BufferTable::release(double number) {
   const size_t index = liveIndexOf(number, "release");

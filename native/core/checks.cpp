@@ -9,7 +9,9 @@ namespace lowrank {
 namespace {
 
 // Omitted on the wire, or not on this op's wire at all.
-bool present(const Tensor& tensor) { return tensor.buffer != kNoBuffer && tensor.buffer != 0; }
+bool present(const Tensor& tensor) {
+  return tensor.buffer != kNoBuffer && tensor.buffer != 0;
+}
 
 // Collects the first broken rule. Texts are made only when one breaks: every command of a training step passes here.
 class Checker {
@@ -29,9 +31,11 @@ class Checker {
     ArgumentPath path_;
   };
 
-  void shape(const char* name, const Tensor& tensor, int64_t rows, int64_t cols, const char* otherName, const Tensor& other) {
+  void shape(const char* name, const Tensor& tensor, int64_t rows, int64_t cols, const char* otherName,
+             const Tensor& other) {
     if (!error.empty() || !present(tensor) || (tensor.rows == rows && tensor.cols == cols)) return;
-    error = "expected " + path(name) + " " + formatShape(rows, cols) + " for " + otherName + " " + formatShape(other) + ", got " + formatShape(tensor);
+    error = "expected " + path(name) + " " + formatShape(rows, cols) + " for " + otherName + " " + formatShape(other) +
+            ", got " + formatShape(tensor);
   }
 
   void dtype(const char* name, const Tensor& tensor, DType wanted) {
@@ -42,7 +46,8 @@ class Checker {
   // A dtype that another argument decides.
   void dtype(const char* name, const Tensor& tensor, const char* otherName, const Tensor& other) {
     if (!error.empty() || !present(tensor) || tensor.dtype == other.dtype) return;
-    error = std::string("expected ") + dtypeName(other.dtype) + " for " + path(name) + " as " + otherName + " is, got " + dtypeName(tensor.dtype);
+    error = std::string("expected ") + dtypeName(other.dtype) + " for " + path(name) + " as " + otherName +
+            " is, got " + dtypeName(tensor.dtype);
   }
 
   // The tensor that sets the compute dtype: float32 or bfloat16, not empty.
@@ -56,7 +61,8 @@ class Checker {
   }
 
   // Both shape and dtype.
-  void matrix(const char* name, const Tensor& tensor, DType wanted, int64_t rows, int64_t cols, const char* otherName, const Tensor& other) {
+  void matrix(const char* name, const Tensor& tensor, DType wanted, int64_t rows, int64_t cols, const char* otherName,
+              const Tensor& other) {
     shape(name, tensor, rows, cols, otherName, other);
     dtype(name, tensor, wanted);
   }
@@ -72,9 +78,11 @@ class Checker {
   }
 
   // An int32 vector whose values the kernel checks before it trusts them: nothing that the same command writes may lie there.
-  void indices(const char* name, const Tensor& tensor, int64_t count, const char* otherName, const Tensor& other, const Tensor& written) {
+  void indices(const char* name, const Tensor& tensor, int64_t count, const char* otherName, const Tensor& other,
+               const Tensor& written) {
     matrix(name, tensor, DType::kInt32, 1, count, otherName, other);
-    if (error.empty() && tensor.buffer == written.buffer) error = "expected a buffer of its own for " + path(name) + ", got one that the op writes";
+    if (error.empty() && tensor.buffer == written.buffer)
+      error = "expected a buffer of its own for " + path(name) + ", got one that the op writes";
   }
 
   void require(bool condition, const char* name, const char* expected, double value) {
@@ -83,11 +91,14 @@ class Checker {
   }
 
   void flag(const char* name, int32_t value) { require(value == 0 || value == 1, name, "0 or 1", value); }
-  void notNegative(const char* name, double value) { require(std::isfinite(value) && value >= 0, name, "a finite number >= 0", value); }
+  void notNegative(const char* name, double value) {
+    require(std::isfinite(value) && value >= 0, name, "a finite number >= 0", value);
+  }
   void finite(const char* name, double value) { require(std::isfinite(value), name, "a finite number", value); }
 
   void counter(const char* name, double value) {
-    require(value >= 0 && value < 0x1p53 && value == std::floor(value), name, "a whole number >= 0 and below 2^53", value);
+    require(value >= 0 && value < 0x1p53 && value == std::floor(value), name, "a whole number >= 0 and below 2^53",
+            value);
   }
 
   void dropout(const Dropout& dropout) {
@@ -107,7 +118,8 @@ class Checker {
 };
 
 // Weight, gradients and slabs of one part of a linear group with K = inner input features. Returns O.
-int64_t checkPart(Checker& c, const LinearPart& part, int64_t rows, int64_t inner, const char* inputName, const Tensor& input) {
+int64_t checkPart(Checker& c, const LinearPart& part, int64_t rows, int64_t inner, const char* inputName,
+                  const Tensor& input) {
   const Tensor& w = part.weight;
   c.flag("inOut", part.inOut);
   const int64_t outputs = part.inOut ? w.cols : w.rows;
@@ -136,8 +148,8 @@ int64_t checkPart(Checker& c, const LinearPart& part, int64_t rows, int64_t inne
   return outputs;
 }
 
-void checkAttention(Checker& c, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cuQ, const Tensor& cuK, const Tensor& y,
-                    const Tensor& lse, const AttentionOptions& options) {
+void checkAttention(Checker& c, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cuSeqlensQ,
+                    const Tensor& y, const Tensor& lse, const AttentionOptions& options) {
   c.compute("q", q);
   c.compute("k", k);
   c.dtype("k", k, "q", q);
@@ -154,7 +166,7 @@ void checkAttention(Checker& c, const Tensor& q, const Tensor& k, const Tensor& 
   c.require(k.cols % head == 0, "k", "whole heads of headDim columns", double(k.cols));
   c.require(q.cols % k.cols == 0, "q", "a multiple of k's columns", double(q.cols));
   c.matrix("lse", lse, DType::kFloat32, q.cols / head, q.rows, "q", q);
-  c.require(cuQ.cols >= 2, "cuSeqlensQ", "at least two cumulative lengths", double(cuQ.cols));
+  c.require(cuSeqlensQ.cols >= 2, "cuSeqlensQ", "at least two cumulative lengths", double(cuSeqlensQ.cols));
 }
 
 }  // namespace
@@ -164,8 +176,8 @@ std::string check(const FillArgs& args) {
   if (!isFloat(args.y.dtype)) {
     const double top = args.y.dtype == DType::kUInt8 ? 255 : 0x1p31 - 128;  // the largest float below 2^31
     const double bottom = args.y.dtype == DType::kUInt8 ? 0 : -0x1p31;
-    c.require(args.value >= bottom && args.value <= top && args.value == std::floor(args.value), "value", "a whole number that y can hold",
-              args.value);
+    c.require(args.value >= bottom && args.value <= top && args.value == std::floor(args.value), "value",
+              "a whole number that y can hold", args.value);
   }
   return c.error;
 }
@@ -313,8 +325,8 @@ std::string check(const RopeArgs& args) {
   c.compute("x", args.x);
   c.like("y", args.y, "x", args.x);
   c.flag("inverse", args.inverse);
-  c.require(args.headDim >= 2 && args.headDim % 2 == 0 && args.x.cols % args.headDim == 0, "headDim", "an even width that divides x's columns",
-            args.headDim);
+  c.require(args.headDim >= 2 && args.headDim % 2 == 0 && args.x.cols % args.headDim == 0, "headDim",
+            "an even width that divides x's columns", args.headDim);
   c.matrix("cosSin", args.cosSin, DType::kFloat32, args.cosSin.rows, args.headDim, "x", args.x);
   c.indices("positions", args.positions, args.x.rows, "x", args.x, args.y);
   return c.error;
@@ -322,7 +334,7 @@ std::string check(const RopeArgs& args) {
 
 std::string check(const AttentionArgs& args) {
   Checker c;
-  checkAttention(c, args.q, args.k, args.v, args.cuSeqlensQ, args.cuSeqlensK, args.y, args.lse, args.options);
+  checkAttention(c, args.q, args.k, args.v, args.cuSeqlensQ, args.y, args.lse, args.options);
   for (const Tensor* written : {&args.y, &args.lse}) {
     c.indices("cuSeqlensQ", args.cuSeqlensQ, args.cuSeqlensQ.cols, "q", args.q, *written);
     c.indices("cuSeqlensK", args.cuSeqlensK, args.cuSeqlensQ.cols, "cuSeqlensQ", args.cuSeqlensQ, *written);
@@ -332,7 +344,7 @@ std::string check(const AttentionArgs& args) {
 
 std::string check(const AttentionBackwardArgs& args) {
   Checker c;
-  checkAttention(c, args.q, args.k, args.v, args.cuSeqlensQ, args.cuSeqlensK, args.y, args.lse, args.options);
+  checkAttention(c, args.q, args.k, args.v, args.cuSeqlensQ, args.y, args.lse, args.options);
   c.like("dy", args.dy, "q", args.q);
   c.like("dq", args.dq, "q", args.q);
   c.like("dk", args.dk, "k", args.k);
@@ -410,8 +422,8 @@ std::string check(const AdamwArgs& args) {
     c.notNegative("weightDecay", p.weightDecay);
   }
   const double count = args.parameterCount;
-  c.require(args.norms.rows == 1 && double(args.norms.cols) == count + 1, "norms", "one row of a norm per parameter and one for all",
-            double(args.norms.rows * args.norms.cols));
+  c.require(args.norms.rows == 1 && double(args.norms.cols) == count + 1, "norms",
+            "one row of a norm per parameter and one for all", double(args.norms.rows * args.norms.cols));
   c.dtype("norms", args.norms, DType::kFloat32);
   c.notNegative("lr", args.lr);
   c.require(args.beta1 >= 0 && args.beta1 < 1, "beta1", "a number in [0, 1)", args.beta1);

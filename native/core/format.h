@@ -20,11 +20,17 @@ inline int64_t elementBytes(DType dtype) {
   return kBytes[int(dtype)];
 }
 
-inline bool isFloat(DType dtype) { return dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16; }
+inline bool isFloat(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16;
+}
 
-inline std::string formatShape(int64_t rows, int64_t cols) { return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]"; }
+inline std::string formatShape(int64_t rows, int64_t cols) {
+  return "[" + std::to_string(rows) + ", " + std::to_string(cols) + "]";
+}
 
-inline std::string formatShape(const Tensor& tensor) { return formatShape(tensor.rows, tensor.cols); }
+inline std::string formatShape(const Tensor& tensor) {
+  return formatShape(tensor.rows, tensor.cols);
+}
 
 inline std::string formatNumber(double value) {
   char text[32];

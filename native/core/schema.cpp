@@ -12,12 +12,14 @@ namespace {
 
 constexpr size_t kViewWords = 6;
 
-[[noreturn]] void refuse(const char* op, const ArgumentPath& path, const std::string& expected, const std::string& got) {
+[[noreturn]] void refuse(const char* op, const ArgumentPath& path, const std::string& expected,
+                         const std::string& got) {
   throw InvalidArgument("[" + std::string(op) + "] expected " + expected + " for " + path.text() + ", got " + got);
 }
 
 DType decodeDType(double value, const char* op, const ArgumentPath& path) {
-  if (!(value >= 0 && value <= int(DType::kUInt8) && value == std::floor(value))) refuse(op, path, "a dtype from 0 to 4", formatNumber(value));
+  if (!(value >= 0 && value <= int(DType::kUInt8) && value == std::floor(value)))
+    refuse(op, path, "a dtype from 0 to 4", formatNumber(value));
   return DType(int(value));
 }
 
@@ -32,7 +34,8 @@ Tensor decodeView(const double* words, const BufferTable& buffers, const char* o
   };
   Buffer* const buffer = buffers.find(words[0]);
   if (buffer == nullptr) {
-    refuse(op, path, "a live buffer", "slot " + formatNumber(words[0]) + ", which was released or never was; dispose a tensor after its last use");
+    refuse(op, path, "a live buffer",
+           "slot " + formatNumber(words[0]) + ", which was released or never was; dispose a tensor after its last use");
   }
   Tensor tensor{};
   tensor.buffer = uint64_t(reinterpret_cast<uintptr_t>(buffer));
@@ -43,7 +46,8 @@ Tensor decodeView(const double* words, const BufferTable& buffers, const char* o
   tensor.stride = whole(5, "row stride");
   const int64_t size = elementBytes(tensor.dtype);
   if (tensor.stride < tensor.cols) {
-    refuse(op, path, "a row stride of at least " + std::to_string(tensor.cols) + " elements", std::to_string(tensor.stride));
+    refuse(op, path, "a row stride of at least " + std::to_string(tensor.cols) + " elements",
+           std::to_string(tensor.stride));
   }
   if (tensor.byteOffset % size != 0) {
     refuse(op, path, "a byte offset that is a multiple of " + std::to_string(size), std::to_string(tensor.byteOffset));
@@ -58,8 +62,8 @@ Tensor decodeView(const double* words, const BufferTable& buffers, const char* o
   overflow |= __builtin_add_overflow(end, tensor.byteOffset, &end);
   if (overflow || uint64_t(end) > buffer->bytes) {
     refuse(op, path, "a view inside its buffer of " + std::to_string(buffer->bytes) + " bytes",
-           std::string(dtypeName(tensor.dtype)) + " " + formatShape(tensor) + " with row stride " + std::to_string(tensor.stride) + " at byte " +
-               std::to_string(tensor.byteOffset));
+           std::string(dtypeName(tensor.dtype)) + " " + formatShape(tensor) + " with row stride " +
+               std::to_string(tensor.stride) + " at byte " + std::to_string(tensor.byteOffset));
   }
   // An empty matrix may claim any size in its other dimension; kernels multiply the two.
   if (tensor.rows == 0 || tensor.cols == 0) tensor.stride = tensor.cols;
@@ -105,7 +109,8 @@ class Describer {
 // Fills an argument struct from the wire.
 class Decoder {
  public:
-  Decoder(const char* op, const double* words, size_t length, const BufferTable& buffers, std::pmr::memory_resource& arena)
+  Decoder(const char* op, const double* words, size_t length, const BufferTable& buffers,
+          std::pmr::memory_resource& arena)
       : op_(op), words_(words), length_(length), buffers_(buffers), arena_(arena) {}
 
   void in(const char* name, Tensor& tensor) { view(name, tensor, false); }
@@ -119,7 +124,8 @@ class Decoder {
   void number(const char* name, T& value) {
     const double word = *take(name, 1);
     if constexpr (std::is_integral_v<T>) {
-      if (!(std::fabs(word) < 0x1p31) || word != std::floor(word)) fail(name, "a whole number of 32 bits", formatNumber(word));
+      if (!(std::fabs(word) < 0x1p31) || word != std::floor(word))
+        fail(name, "a whole number of 32 bits", formatNumber(word));
     }
     value = T(word);
   }
@@ -137,7 +143,8 @@ class Decoder {
     number(name, count);
     // Every item has at least one number, which bounds what a wrong count can ask for.
     if (count < 0 || size_t(count) > length_ - used_) {
-      fail(name, "a count of items that the " + std::to_string(length_ - used_) + " numbers after it can hold", std::to_string(count));
+      fail(name, "a count of items that the " + std::to_string(length_ - used_) + " numbers after it can hold",
+           std::to_string(count));
     }
     items = static_cast<T*>(arena_.allocate(sizeof(T) * size_t(count), alignof(T)));
     for (int32_t i = 0; i < count; ++i) new (items + i) T{};
@@ -151,8 +158,8 @@ class Decoder {
 
   void finish() const {
     if (used_ != length_) {
-      throw InvalidArgument("[" + std::string(op_) + "] expected " + std::to_string(used_) + " numbers as arguments, got " +
-                            std::to_string(length_));
+      throw InvalidArgument("[" + std::string(op_) + "] expected " + std::to_string(used_) +
+                            " numbers as arguments, got " + std::to_string(length_));
     }
   }
 
@@ -247,7 +254,8 @@ void visitTensors(void* args, const TensorVisitor& visitor) {
 // Argument structs hold plain data only, so that the arena can drop them without destructors. An item field that its visitor does not
 // name is an omitted tensor.
 template <class Args>
-Args* decode(const char* op, const double* words, size_t length, const BufferTable& buffers, std::pmr::memory_resource& arena) {
+Args* decode(const char* op, const double* words, size_t length, const BufferTable& buffers,
+             std::pmr::memory_resource& arena) {
   static_assert(std::is_trivially_destructible_v<Args>);
   Args* args = new (arena.allocate(sizeof(Args), alignof(Args))) Args{};
   Decoder decoder(op, words, length, buffers, arena);
@@ -270,19 +278,21 @@ Tensor decodeView(const double* words, const BufferTable& buffers, const char* o
   return decodeView(words, buffers, op, ArgumentPath{nullptr, name});
 }
 
-DType decodeDType(double value, const char* op, const char* name) { return decodeDType(value, op, ArgumentPath{nullptr, name}); }
+DType decodeDType(double value, const char* op, const char* name) {
+  return decodeDType(value, op, ArgumentPath{nullptr, name});
+}
 
 const OpInfo kOps[kOpCount] = {
-#define LOWRANK_INFO(op, Args)                                                                                        \
-  {#op,                                                                                                               \
-   describe<Args>,                                                                                                    \
-   [](const double* words, size_t length, const BufferTable& buffers, std::pmr::memory_resource& arena) -> void* {    \
-     return decode<Args>(#op, words, length, buffers, arena);                                                         \
-   },                                                                                                                 \
-   visitTensors<Args>,                                                                                                \
-   [](const Backend& backend, const void* args, Context& context) {                                                   \
-     backend.op(*static_cast<const Args*>(args), context);                                                            \
-   },                                                                                                                 \
+#define LOWRANK_INFO(op, Args)                                                                                     \
+  {#op,                                                                                                            \
+   describe<Args>,                                                                                                 \
+   [](const double* words, size_t length, const BufferTable& buffers, std::pmr::memory_resource& arena) -> void* { \
+     return decode<Args>(#op, words, length, buffers, arena);                                                      \
+   },                                                                                                              \
+   visitTensors<Args>,                                                                                             \
+   [](const Backend& backend, const void* args, Context& context) {                                                \
+     backend.op(*static_cast<const Args*>(args), context);                                                         \
+   },                                                                                                              \
    std::is_same_v<Args, AdamwArgs>},
     LOWRANK_OPS(LOWRANK_INFO)
 #undef LOWRANK_INFO

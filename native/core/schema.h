@@ -38,7 +38,9 @@ class TensorVisitor {
       : state_(&visit), call_([](const void* state, Tensor& tensor, Access access, const ArgumentPath& path) {
           (*static_cast<const F*>(state))(tensor, access, path);
         }) {}
-  void operator()(Tensor& tensor, Access access, const ArgumentPath& path) const { call_(state_, tensor, access, path); }
+  void operator()(Tensor& tensor, Access access, const ArgumentPath& path) const {
+    call_(state_, tensor, access, path);
+  }
 
  private:
   const void* state_;
@@ -74,6 +76,8 @@ Tensor decodeView(const double* words, const BufferTable& buffers, const char* o
 
 DType decodeDType(double value, const char* op, const char* name);
 
-inline Buffer& bufferOf(const Tensor& tensor) { return *reinterpret_cast<Buffer*>(uintptr_t(tensor.buffer)); }
+inline Buffer& bufferOf(const Tensor& tensor) {
+  return *reinterpret_cast<Buffer*>(uintptr_t(tensor.buffer));
+}
 
 }  // namespace lowrank

@@ -17,12 +17,18 @@ namespace {
 
 constexpr size_t kLoadChunkBytes = size_t{4} << 20;
 
-bool hasElements(const Tensor& tensor) { return tensor.rows > 0 && tensor.cols > 0; }
+bool hasElements(const Tensor& tensor) {
+  return tensor.rows > 0 && tensor.cols > 0;
+}
 
 // Rows without gaps between them.
-bool packed(const Tensor& tensor) { return tensor.rows <= 1 || tensor.stride == tensor.cols; }
+bool packed(const Tensor& tensor) {
+  return tensor.rows <= 1 || tensor.stride == tensor.cols;
+}
 
-int64_t elementCount(const Tensor& tensor) { return tensor.rows * tensor.cols; }
+int64_t elementCount(const Tensor& tensor) {
+  return tensor.rows * tensor.cols;
+}
 
 bool coversBuffer(const Tensor& tensor) {
   return packed(tensor) && uint64_t(elementCount(tensor) * elementBytes(tensor.dtype)) == bufferOf(tensor).bytes;
@@ -35,7 +41,9 @@ Tensor located(const Tensor& tensor) {
   return result;
 }
 
-Tensor hostTensor(void* data, int64_t rows, int64_t cols, DType dtype) { return {data, rows, cols, cols, 0, kNoBuffer, dtype}; }
+Tensor hostTensor(void* data, int64_t rows, int64_t cols, DType dtype) {
+  return {data, rows, cols, cols, 0, kNoBuffer, dtype};
+}
 
 // Part of a located tensor.
 Tensor part(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_t cols) {
@@ -55,7 +63,8 @@ void markWritten(const Tensor& tensor) {
 
 void requireConvertible(const char* caller, DType from, DType to) {
   if (from == to || (isFloat(from) && isFloat(to))) return;
-  throw InvalidArgument("[" + std::string(caller) + "] expected a source that converts to " + dtypeName(to) + ", got " + dtypeName(from));
+  throw InvalidArgument("[" + std::string(caller) + "] expected a source that converts to " + dtypeName(to) + ", got " +
+                        dtypeName(from));
 }
 
 // The pool, for one kernel. A stream of one thread does not need it.
@@ -84,7 +93,9 @@ class Stream::KernelContext final : public Context {
     for (void* memory : scratch_) stream_.allocator_.free(memory);
   }
 
-  void parallel(int64_t blocks, Body body, void* state) override { ThreadPool::instance().run(threads(), blocks, body, state); }
+  void parallel(int64_t blocks, Body body, void* state) override {
+    ThreadPool::instance().run(threads(), blocks, body, state);
+  }
 
   int threads() const override { return stream_.threads(); }
 
@@ -119,7 +130,9 @@ class Stream::KernelContext final : public Context {
   const FaultRef& fault() const { return fault_; }
 
  private:
-  void record(std::string message, bool outOfMemory) { fault_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory}); }
+  void record(std::string message, bool outOfMemory) {
+    fault_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory});
+  }
 
   Stream& stream_;
   const char* op_;
@@ -132,12 +145,15 @@ Stream::Stream(const StreamOptions& options, CompletionSink& sink)
     : options_(options),
       sink_(sink),
       allocator_(options.memoryBudget),
-      noHostMemory_(std::make_shared<const Fault>(Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
+      noHostMemory_(std::make_shared<const Fault>(
+          Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
   ThreadPool::instance().grow(options.threads);
   worker_ = std::thread([this] { work(); });
 }
 
-Stream::~Stream() { abandon(); }
+Stream::~Stream() {
+  abandon();
+}
 
 void Stream::requireOpen(const char* caller) const {
   if (closed_) throw InvalidArgument("[" + std::string(caller) + "] expected an open device, got one that was closed");
@@ -173,7 +189,8 @@ Tensor Stream::view(const double* words, const char* caller, const char* name) c
 void Stream::enqueue(double op, const double* words, size_t length) {
   requireOpen("enqueue");
   if (!(op >= 0 && op < kOpCount && op == std::floor(op))) {
-    throw InvalidArgument("[enqueue] expected an op from 0 to " + std::to_string(kOpCount - 1) + ", got " + formatNumber(op));
+    throw InvalidArgument("[enqueue] expected an op from 0 to " + std::to_string(kOpCount - 1) + ", got " +
+                          formatNumber(op));
   }
   const OpInfo& info = kOps[int(op)];
   // A view of 6 numbers decodes to 56 bytes, so that one chunk mostly does.
@@ -186,8 +203,8 @@ void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes
   requireConvertible("upload", sourceDType, target.dtype);
   const int64_t wanted = elementCount(target) * elementBytes(sourceDType);
   if (uint64_t(wanted) != sourceBytes) {
-    throw InvalidArgument("[upload] expected " + std::to_string(wanted) + " bytes of " + dtypeName(sourceDType) + " for target " +
-                          formatShape(target) + ", got " + std::to_string(sourceBytes));
+    throw InvalidArgument("[upload] expected " + std::to_string(wanted) + " bytes of " + dtypeName(sourceDType) +
+                          " for target " + formatShape(target) + ", got " + std::to_string(sourceBytes));
   }
   if (sourceBytes == 0) return;
   std::unique_ptr<std::byte[]> copy(new std::byte[sourceBytes]);
@@ -288,8 +305,8 @@ FaultRef Stream::stick(std::string message, bool outOfMemory) {
 
 std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const {
   const MemoryInfo memory = allocator_.info();
-  return "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " + formatBytes(double(memory.live)) +
-         " of the memory budget of " + formatBytes(double(memory.budget)) +
+  return "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " +
+         formatBytes(double(memory.live)) + " of the memory budget of " + formatBytes(double(memory.budget)) +
          " are live; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget";
 }
 
@@ -312,7 +329,8 @@ FaultRef Stream::resolve(Op& op) {
       // Its results would not show that it was skipped.
       if (op.info->keepsInoutsWhenSkipped) sticky_ = fault;
     } else if (!buffer.written && hasElements(tensor)) {
-      fault = stick("[" + std::string(op.info->name) + "] expected contents for " + path.text() + ", got a tensor that nothing has written");
+      fault = stick("[" + std::string(op.info->name) + "] expected contents for " + path.text() +
+                    ", got a tensor that nothing has written");
     }
   });
   if (fault) return fault;
@@ -385,7 +403,8 @@ void Stream::run(Load& load) {
   platform::File file(load.path);
   std::string error = file.error();
   KernelContext context(*this, "loadFile");
-  void* staging = direct || !error.empty() ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
+  void* staging =
+      direct || !error.empty() ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
 
   uint64_t offset = load.fileOffset;
   // Reads the next `rows` x `cols` elements into a place of the target.
@@ -397,7 +416,8 @@ void Stream::run(Load& load) {
     if (got < wanted) {
       error = got < 0 ? file.error()
                       : "the file ends at byte " + std::to_string(offset + uint64_t(got)) + " where " +
-                            std::to_string(elementCount(target) * size) + " bytes from " + std::to_string(load.fileOffset) + " were expected";
+                            std::to_string(elementCount(target) * size) + " bytes from " +
+                            std::to_string(load.fileOffset) + " were expected";
     } else if (!direct) {
       convert(hostTensor(staging, rows, cols, load.sourceDType), place, context);
     }
@@ -405,7 +425,8 @@ void Stream::run(Load& load) {
   };
   if (target.cols <= chunk) {
     const int64_t rowsAtOnce = chunk / std::max<int64_t>(target.cols, 1);
-    for (int64_t row = 0; row < target.rows; row += rowsAtOnce) readPart(row, std::min(rowsAtOnce, target.rows - row), 0, target.cols);
+    for (int64_t row = 0; row < target.rows; row += rowsAtOnce)
+      readPart(row, std::min(rowsAtOnce, target.rows - row), 0, target.cols);
   } else {
     for (int64_t row = 0; row < target.rows; ++row) {
       for (int64_t col = 0; col < target.cols; col += chunk) readPart(row, 1, col, std::min(chunk, target.cols - col));
@@ -431,7 +452,8 @@ void Stream::run(Read& read) {
       convert(located(source), hostTensor(read.destination, source.rows, source.cols, read.dtype), context);
       fault = context.fault();
     } else {
-      fault = std::make_shared<const Fault>(Fault{"[read] expected a tensor with contents, got one that nothing has written"});
+      fault = std::make_shared<const Fault>(
+          Fault{"[read] expected a tensor with contents, got one that nothing has written"});
     }
   }
   sink_.complete(read.token, fault);
@@ -443,7 +465,9 @@ void Stream::run(Sync& sync) {
   sink_.complete(sync.token, fault);
 }
 
-void Stream::run(Release& release) { freeBuffer(std::move(release.buffer)); }
+void Stream::run(Release& release) {
+  freeBuffer(std::move(release.buffer));
+}
 
 void Stream::run(Close& close) {
   for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
@@ -451,6 +475,8 @@ void Stream::run(Close& close) {
   ended_ = true;
 }
 
-void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) { allocator_.free(buffer->data); }
+void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) {
+  allocator_.free(buffer->data);
+}
 
 }  // namespace lowrank

@@ -21,8 +21,8 @@ int ThreadPool::defaultThreads() {
   char* end = nullptr;
   const long threads = std::strtol(text, &end, 10);
   if (*end != '\0' || threads < 1 || threads > kMaxThreads) {
-    throw InvalidArgument("[device] expected a whole number from 1 to " + std::to_string(kMaxThreads) + " for LOWRANK_NUM_THREADS, got '" +
-                          text + "'");
+    throw InvalidArgument("[device] expected a whole number from 1 to " + std::to_string(kMaxThreads) +
+                          " for LOWRANK_NUM_THREADS, got '" + text + "'");
   }
   return int(threads);
 }

@@ -79,7 +79,8 @@ std::vector<std::string> controlGroups(const std::string& controller) {
     const std::vector<std::string> fields = split(line, ' ');
     const auto dash = std::find(fields.begin(), fields.end(), "-");
     if (fields.size() < 5 || fields.end() - dash < 4) continue;
-    const bool wanted = controller.empty() ? dash[1] == "cgroup2" : dash[1] == "cgroup" && contains(split(dash[3], ','), controller);
+    const bool wanted =
+        controller.empty() ? dash[1] == "cgroup2" : dash[1] == "cgroup" && contains(split(dash[3], ','), controller);
     if (!wanted) continue;
     const std::string& root = fields[3];
     const std::string& mount = fields[4];
@@ -107,7 +108,8 @@ double cpuQuota() {
   for (const std::string& directory : controlGroups("cpu")) {
     const uint64_t used = readLimit(directory + "/cpu.cfs_quota_us");  // -1: none
     const uint64_t period = readLimit(directory + "/cpu.cfs_period_us");
-    if (used != kUnlimited && period != kUnlimited && period > 0) quota = std::min(quota, double(used) / double(period));
+    if (used != kUnlimited && period != kUnlimited && period > 0)
+      quota = std::min(quota, double(used) / double(period));
   }
   return quota;
 }
@@ -127,8 +129,8 @@ MemoryState memoryState() {
   };
   for (const std::string& directory : controlGroups("")) {
     const std::string statistics = directory + "/memory.stat";
-    const uint64_t reclaimable =
-        readKey(statistics, "inactive_file") + readKey(statistics, "active_file") + readKey(statistics, "slab_reclaimable");
+    const uint64_t reclaimable = readKey(statistics, "inactive_file") + readKey(statistics, "active_file") +
+                                 readKey(statistics, "slab_reclaimable");
     cut(readLimit(directory + "/memory.max"), readLimit(directory + "/memory.current"), reclaimable);
   }
   for (const std::string& directory : controlGroups("memory")) {
@@ -157,12 +159,18 @@ int allowedCores() {
   return std::max(1, int(std::min(count, cpuQuota())));
 }
 
-uint64_t totalMemory() { return memoryState().total; }
+uint64_t totalMemory() {
+  return memoryState().total;
+}
 
-uint64_t availableMemory() { return memoryState().available; }
+uint64_t availableMemory() {
+  return memoryState().available;
+}
 
 void* reservePages(size_t bytes) noexcept {
-  const auto map = [](size_t size) { return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); };
+  const auto map = [](size_t size) {
+    return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  };
   void* address = map(bytes);
   if (address == MAP_FAILED) return nullptr;
   // The system places mappings one below the other: once one is aligned, so are the next.
@@ -180,9 +188,13 @@ void* reservePages(size_t bytes) noexcept {
   return address;
 }
 
-void releasePages(void* address, size_t bytes) noexcept { munmap(address, bytes); }
+void releasePages(void* address, size_t bytes) noexcept {
+  munmap(address, bytes);
+}
 
-void nameThread(const char* name) noexcept { prctl(PR_SET_NAME, name); }
+void nameThread(const char* name) noexcept {
+  prctl(PR_SET_NAME, name);
+}
 
 void spinPause() noexcept {
 #if defined(__x86_64__)
