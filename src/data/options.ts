@@ -31,7 +31,7 @@ export interface DataOptions {
 
 export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
 
-export const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
+const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
 
 /** `DataOptions` with every default filled in. */
 export type ResolvedDataOptions = Required<Omit<DataOptions, 'chatTemplate'>> & Pick<DataOptions, 'chatTemplate'>

@@ -15,7 +15,7 @@ export type DataSource = string | readonly string[] | Iterable<object> | AsyncIt
 /** A row whose form is known and whose columns have been checked. */
 export type DataRow = { origin: string } & RowContent
 
-export type RowContent =
+type RowContent =
   | {
       form: 'messages'
       messages: readonly ChatMessage[]

@@ -9,12 +9,12 @@ import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
 import { describeValue } from '../errors.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
   addSpecialTokens?: boolean
 }
 
-export interface DecodeOptions {
+interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   skipSpecialTokens?: boolean
 }
