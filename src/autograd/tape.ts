@@ -187,6 +187,7 @@ function runNode(
 ): void {
   const results = scope(() => rule(grads))
   const handedOn = new Set<Tensor>()
+  const deliveries: { target: Target; grad: Tensor }[] = []
   node.inputs.forEach((target, i) => {
     const grad = results[i]
     if (!target || !grad) return
@@ -194,12 +195,14 @@ function runNode(
       const copy = grad.alias()
       copy.shared = true
       grad.shared = true
-      deliver(pending, target, copy)
+      deliveries.push({ target, grad: copy })
     } else {
       handedOn.add(grad)
-      deliver(pending, target, grad)
+      deliveries.push({ target, grad })
     }
   })
+  // Only now: a delivery that meets an earlier gradient adds the two and frees both.
+  for (const { target, grad } of deliveries) deliver(pending, target, grad)
   for (const grad of results) if (grad && !handedOn.has(grad)) grad.dispose()
   for (const grad of grads) if (grad && !handedOn.has(grad)) grad.dispose()
 }
