@@ -103,7 +103,13 @@ CASES = [
         lora(),
         legacy=True,
     ),
-    Case("llama-biases", "attention_bias and mlp_bias", llama(attention_bias=True, mlp_bias=True, num_key_value_heads=2), lora()),
+    Case(
+        "llama-biases",
+        "attention_bias and mlp_bias",
+        llama(attention_bias=True, mlp_bias=True, num_key_value_heads=2),
+        lora(),
+        batches=(Batch((13, 11)),),
+    ),
     Case(
         "llama-head-dim",
         "head_dim given, so that heads * head_dim is not hidden_size",
