@@ -1,12 +1,13 @@
 // AdamW (Loshchilov & Hutter 2019) over every parameter in one call, with the gradient norm and its clipping:
 //   norms[i] = |g_i|, norms[P] = sqrt(sum of |g_i|^2);  c = min(1, maxGradNorm / (norms[P] + 1e-6)), g = c g_i
-//   p *= 1 - lr wd;  m += (1 - b1) (g - m);  v = b2 v + (1 - b2) g^2;  p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+//   p *= 1 - lr wd;  m += (1 - b1) (g - m);  v = b2 v + (1 - b2) g^2;
+//   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 // in PyTorch's order of operations. It has no backward.
 //
-// parameter, grad, m, v: float32; copy: compute dtype, rounded from the new parameter. All contiguous. Bytes per element: the norm
-// reads 4; the update reads 16 and writes 12 and the copy. Roof: memory bandwidth.
-// Deterministic: chunks of kBlockElements of one parameter each; squares are summed in float64, chunk by chunk in order.
-// Atomic: a norm that is not finite leaves everything but norms as it was.
+// parameter, grad, m, v: float32; copy: compute dtype, rounded from the new parameter. All contiguous. Bytes per
+// element: the norm reads 4; the update reads 16 and writes 12 and the copy. Roof: memory bandwidth. Deterministic:
+// chunks of kBlockElements of one parameter each; squares are summed in float64, chunk by chunk in order. Atomic: a
+// norm that is not finite leaves everything but norms as it was.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -41,7 +42,8 @@ double sumOfSquares(const float* values, int64_t count) {
   double parts[kParts] = {};
   int64_t i = 0;
   for (; i + kParts <= count; i += kParts) {
-    for (int j = 0; j < kParts; ++j) parts[j] += static_cast<double>(values[i + j]) * static_cast<double>(values[i + j]);
+    for (int j = 0; j < kParts; ++j)
+      parts[j] += static_cast<double>(values[i + j]) * static_cast<double>(values[i + j]);
   }
   for (; i < count; ++i) parts[0] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
   for (int half = kParts / 2; half > 0; half /= 2) {
@@ -78,9 +80,10 @@ bool checkContiguous(const AdamwArgs& args, Context& context) {
     const Tensor* tensors[] = {&p.parameter, &p.grad, &p.m, &p.v, &p.copy};
     for (const Tensor* tensor : tensors) {
       if (!present(*tensor) || (contiguous(*tensor) && elementCount(*tensor) == count)) continue;
-      context.fail("expected contiguous tensors of %lld elements for parameter %d, got %lld x %lld with row stride %lld",
-                   static_cast<long long>(count), i, static_cast<long long>(tensor->rows),
-                   static_cast<long long>(tensor->cols), static_cast<long long>(tensor->stride));
+      context.fail(
+          "expected contiguous tensors of %lld elements for parameter %d, got %lld x %lld with row stride %lld",
+          static_cast<long long>(count), i, static_cast<long long>(tensor->rows), static_cast<long long>(tensor->cols),
+          static_cast<long long>(tensor->stride));
       return false;
     }
   }

@@ -1,7 +1,7 @@
 // ids[i] = the first index of the largest value of row i; a NaN is never the largest; a row of NaN gives 0.
 //
-// x: [N, V] float32 or bfloat16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in cache. Roof: memory
-// bandwidth. Deterministic: the maximum has no rounding.
+// x: [N, V] float32 or bfloat16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in
+// cache. Roof: memory bandwidth. Deterministic: the maximum has no rounding.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

@@ -1,12 +1,13 @@
-// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023). For a query row q, over the keys j that it sees:
+// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023). For a query row q, over the keys j that it
+// sees:
 //   forward   s_j = scale q.k_j (softcap: c tanh(s_j / c));  lse = log sum e^s_j;  y = sum e^(s_j - lse) v_j
 //   backward  attention_backward.cpp
 //
-// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride; lse: [H, Nq] float32. Products, softmax and sums are float32; y is
-// rounded once. Work: 4 hd FLOP per visible pair and head. Roof: float32 FMA; K and V are converted once per query block (5 % at
-// 64 queries a block). Memory: scratch of a few blocks per thread; nothing grows with Nq Nk.
-// A task is (sequence, head, 64 queries). Scores are held transposed, [key][query]: queries are the lanes, so that the maximum
-// and the sum over keys need no horizontal step, and the score block is the left operand of P V as it lies.
+// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride; lse: [H, Nq] float32. Products, softmax and sums
+// are float32; y is rounded once. Work: 4 hd FLOP per visible pair and head. Roof: float32 FMA; K and V are converted
+// once per query block (5 % at 64 queries a block). Memory: scratch of a few blocks per thread; nothing grows with Nq
+// Nk. A task is (sequence, head, 64 queries). Scores are held transposed, [key][query]: queries are the lanes, so that
+// the maximum and the sum over keys need no horizontal step, and the score block is the left operand of P V as it lies.
 // Blocks that no query sees are never visited. A query without any key gives y = 0, lse = -infinity.
 // Deterministic: a task is one thread's, and visits its key blocks in order.
 #include "attention_blocks.h"
@@ -15,12 +16,12 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 struct ForwardScratch {
-  float* qT;         // [hd][kBlock]
-  float* k;          // [kBlock][pitch]
-  float* v;          // [kBlock][pitch]
-  float* y;          // [kBlock][pitch]
-  float* scores;     // [key][query]
-  float* maximum;    // [kBlock] from here on, one value per query
+  float* qT;       // [hd][kBlock]
+  float* k;        // [kBlock][pitch]
+  float* v;        // [kBlock][pitch]
+  float* y;        // [kBlock][pitch]
+  float* scores;   // [key][query]
+  float* maximum;  // [kBlock] from here on, one value per query
   float* sum;
   float* rescale;
   float* firstKeys;  // as float: exact to 2^24, which is above any sequence here
@@ -28,8 +29,8 @@ struct ForwardScratch {
 };
 
 // One vector of queries against a block of `keys` keys: softcap and mask, new maxima, exponentials, sums.
-LOWRANK_INLINE void softmaxColumn(const ForwardScratch& s, int64_t column, int64_t keys, int64_t firstOfBlock, float softcap,
-                                  bool masked) {
+LOWRANK_INLINE void softmaxColumn(const ForwardScratch& s, int64_t column, int64_t keys, int64_t firstOfBlock,
+                                  float softcap, bool masked) {
   float* scores = s.scores + column;
   const Vec oldMaximum = load(s.maximum + column);
   const Vec first = load(s.firstKeys + column), end = load(s.endKeys + column);
@@ -67,8 +68,8 @@ void forwardTask(const AttentionArgs& args, const AttentionShape& shape, const B
   const int64_t q0 = task.first, q1 = task.first + task.count;
 
   // The y block is free until the products start: q's row-major form is made there.
-  loadBlock(rowOf<T>(args.q, task.qBegin + q0) + head * shape.headDim, args.q.stride, task.count, padded, shape, options.scale,
-            s.y);
+  loadBlock(rowOf<T>(args.q, task.qBegin + q0) + head * shape.headDim, args.q.stride, task.count, padded, shape,
+            options.scale, s.y);
   transposeBlock(s.y, padded, shape, s.qT);
   __builtin_memset(s.y, 0, static_cast<size_t>(kBlock * pitch) * sizeof(float));
   for (int64_t i = 0; i < padded; ++i) {
@@ -102,7 +103,8 @@ void forwardTask(const AttentionArgs& args, const AttentionShape& shape, const B
     lse[i] = any ? s.maximum[i] + __builtin_logf(s.sum[i]) : -kInfinity;
     const float inverse = any ? 1.0f / s.sum[i] : 0.0f;
     T* y = rowOf<T>(args.y, task.qBegin + q0 + i) + head * shape.headDim;
-    forLanes(shape.headDim, [&](int64_t j, int lanes) { storeLanes(y + j, load(s.y + i * pitch + j) * inverse, lanes); });
+    forLanes(shape.headDim,
+             [&](int64_t j, int lanes) { storeLanes(y + j, load(s.y + i * pitch + j) * inverse, lanes); });
   }
 }
 
@@ -117,16 +119,8 @@ void attentionAs(const AttentionArgs& args, Context& context) {
   parallelFor(context, blocks * shape.heads, [&](int64_t index, int thread) {
     float* at = memory + thread * perThread;
     float* lanes = at + 4 * block + kBlock * kBlock;
-    const ForwardScratch s{at,
-                           at + block,
-                           at + 2 * block,
-                           at + 3 * block,
-                           at + 4 * block,
-                           lanes,
-                           lanes + kBlock,
-                           lanes + 2 * kBlock,
-                           lanes + 3 * kBlock,
-                           lanes + 4 * kBlock};
+    const ForwardScratch s{at,    at + block,     at + 2 * block,     at + 3 * block,     at + 4 * block,
+                           lanes, lanes + kBlock, lanes + 2 * kBlock, lanes + 3 * kBlock, lanes + 4 * kBlock};
     // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
     forwardTask<T>(args, shape, tasks[blocks - 1 - index / shape.heads], index % shape.heads, s);
   });

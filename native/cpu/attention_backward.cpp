@@ -1,12 +1,12 @@
-// Attention's backward. With p_j = e^(s_j - lse), recomputed, D = dy.y, and s_j = scale q.k_j or c tanh(scale q.k_j / c):
+// Attention's backward. With D = dy.y, s_j = scale q.k_j or c tanh(scale q.k_j / c), and p_j = e^(s_j - lse), recomputed:
 //   dv_j = sum over queries of p_j dy;  ds_j = p_j (dy.v_j - D), times 1 - (s_j / c)^2 under softcap
 //   dq = scale sum over keys of ds_j k_j;  dk_j = scale sum over queries of ds_j q
 //
-// Shapes, dtypes and masks as in attention.cpp; dk and dv rows that belong to no sequence are zero. Products and sums are float32; each output
-// is rounded once. Work: 14 hd FLOP per visible pair and head, of which 4 are the scores' second recomputation. Roof: float32 FMA.
-// Two passes, so that every output element is one task's and no sum depends on who ran: one over (sequence, head, 64 queries)
-// for dq, one over (sequence, key/value head, 64 keys) for dk and dv. A single pass would save the 4 but needs dq or dk and dv
-// once per split in memory.
+// Shapes, dtypes and masks as in attention.cpp; dk and dv rows that belong to no sequence are zero. Products and sums
+// are float32; each output is rounded once. Work: 14 hd FLOP per visible pair and head, of which 4 are the scores'
+// second recomputation. Roof: float32 FMA. Two passes, so that every output element is one task's and no sum depends on
+// who ran: one over (sequence, head, 64 queries) for dq, one over (sequence, key/value head, 64 keys) for dk and dv. A
+// single pass would save the 4 but needs dq or dk and dv once per split in memory.
 #include "attention_blocks.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -40,10 +40,13 @@ void dotProducts(const AttentionBackwardArgs& args, const AttentionShape& shape,
 }
 
 // lse of a query that sees nothing is -infinity; its scores are all masked, and 0 keeps their exponentials at 0.
-LOWRANK_INLINE float finiteLse(float lse) { return lse == -kInfinity ? 0.0f : lse; }
+LOWRANK_INLINE float finiteLse(float lse) {
+  return lse == -kInfinity ? 0.0f : lse;
+}
 
 // In place: scores -> p, products dy.v -> ds. `visible` selects lanes when `masked`.
-LOWRANK_INLINE void probabilities(float* scores, float* products, Vec lse, Vec dot, float softcap, bool masked, IntVec visible) {
+LOWRANK_INLINE void probabilities(float* scores, float* products, Vec lse, Vec dot, float softcap, bool masked,
+                                  IntVec visible) {
   Vec score = load(scores), slope = splat(1.0f);
   if (softcap > 0.0f) {
     const Vec t = tanh(score / softcap);
@@ -89,8 +92,8 @@ void queryTask(const AttentionBackwardArgs& args, const AttentionShape& shape, c
       const Vec key = splat(static_cast<float>(k0 + j));
       for (int64_t i = 0; i < padded; i += kLanes) {
         const IntVec visible = (key >= load(s.rows[0] + i)) & (key < load(s.rows[1] + i));
-        probabilities(s.p + j * kBlock + i, s.ds + j * kBlock + i, load(s.rows[2] + i), load(s.rows[3] + i), options.softcap,
-                      masked, visible);
+        probabilities(s.p + j * kBlock + i, s.ds + j * kBlock + i, load(s.rows[2] + i), load(s.rows[3] + i),
+                      options.softcap, masked, visible);
       }
     }
     multiply<true>(task.count, pitch / kLanes, keys, s.ds, kBlock, s.other[0], pitch, dq, pitch, true);
@@ -98,7 +101,8 @@ void queryTask(const AttentionBackwardArgs& args, const AttentionShape& shape, c
 
   for (int64_t i = 0; i < task.count; ++i) {
     T* to = rowOf<T>(args.dq, row + i) + column;
-    forLanes(shape.headDim, [&](int64_t j, int lanes) { storeLanes(to + j, load(dq + i * pitch + j) * options.scale, lanes); });
+    forLanes(shape.headDim,
+             [&](int64_t j, int lanes) { storeLanes(to + j, load(dq + i * pitch + j) * options.scale, lanes); });
   }
 }
 
@@ -108,7 +112,8 @@ void keyTask(const AttentionBackwardArgs& args, const AttentionShape& shape, con
   const AttentionOptions& options = args.options;
   const Visibility seen = visibility(task, options);
   const int64_t vectors = ceilDiv(task.count, kLanes), padded = vectors * kLanes, pitch = shape.pitch;
-  const int64_t k0 = task.first, k1 = task.first + task.count, kRow = task.kBegin + k0, kvColumn = kvHead * shape.headDim;
+  const int64_t k0 = task.first, k1 = task.first + task.count, kRow = task.kBegin + k0,
+                kvColumn = kvHead * shape.headDim;
   float* dk = s.result[0];
   float* dv = s.result[1];
   loadBlock(rowOf<T>(args.k, kRow) + kvColumn, args.k.stride, task.count, padded, shape, 1.0f, dk);

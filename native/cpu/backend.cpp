@@ -6,10 +6,9 @@
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
-const Backend kBackend = {
-    LOWRANK_STRING(LOWRANK_ISA),
+const Backend kBackend = {LOWRANK_STRING(LOWRANK_ISA),
 #define LOWRANK_ENTRY(op, Args) op,
-    LOWRANK_OPS(LOWRANK_ENTRY)
+                          LOWRANK_OPS(LOWRANK_ENTRY)
 #undef LOWRANK_ENTRY
 };
 

@@ -27,7 +27,9 @@ namespace {
 constexpr const Backend* kLevels[] = {&generic::kBackend, &avx2::kBackend, &avx512::kBackend, &avx512bf16::kBackend};
 constexpr int kLevelCount = 4;
 
-bool bit(unsigned word, int index) { return (word >> index & 1u) != 0; }
+bool bit(unsigned word, int index) {
+  return (word >> index & 1u) != 0;
+}
 
 int detectLevel() {
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -54,7 +56,9 @@ int detectedLevel() {
 
 }  // namespace
 
-const char* detectedIsa() { return kLevels[detectedLevel()]->name; }
+const char* detectedIsa() {
+  return kLevels[detectedLevel()]->name;
+}
 
 const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
   const char* origin = "isa";
@@ -67,10 +71,11 @@ const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
     if (std::strcmp(isa, kLevels[level]->name) != 0) continue;
     const char* unchecked = std::getenv("LOWRANK_ISA_UNCHECKED");
     if (level <= detectedLevel() || (unchecked != nullptr && std::strcmp(unchecked, "1") == 0)) return kLevels[level];
-    std::snprintf(error, errorSize,
-                  "expected a level that this machine has for %s, got '%s': the best here is '%s'; choose that or a lower one "
-                  "(where a hypervisor hides what the CPU can do, LOWRANK_ISA_UNCHECKED=1 skips this check)",
-                  origin, isa, detectedIsa());
+    std::snprintf(
+        error, errorSize,
+        "expected a level that this machine has for %s, got '%s': the best here is '%s'; choose that or a lower one "
+        "(where a hypervisor hides what the CPU can do, LOWRANK_ISA_UNCHECKED=1 skips this check)",
+        origin, isa, detectedIsa());
     return nullptr;
   }
   std::snprintf(error, errorSize, "expected generic, avx2, avx512 or avx512bf16 for %s, got '%.64s'", origin, isa);

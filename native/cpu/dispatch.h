@@ -7,14 +7,15 @@
 
 namespace lowrank::cpu {
 
-// The best level of this machine: "generic", "avx2", "avx512" or "avx512bf16" (CPUID, and the registers the system saves).
+// The best level of this machine: "generic", "avx2", "avx512" or "avx512bf16" (CPUID, and the registers the system
+// saves).
 const char* detectedIsa();
 
 // The kernels of level `isa`; nullptr or "" means $LOWRANK_ISA, and where that is not set, the best level.
-// Returns nullptr and a sentence in `error` (at most `errorSize` bytes) for an unknown name or a level above the machine's.
-// $LOWRANK_ISA_UNCHECKED=1 permits a level that the machine does not report, as some hypervisors hide what the CPU has;
-// where the CPU really lacks it the process dies of an illegal instruction.
-// The result's `name` is the level.
+// Returns nullptr and a sentence in `error` (at most `errorSize` bytes) for an unknown name or a level above the
+// machine's. $LOWRANK_ISA_UNCHECKED=1 permits a level that the machine does not report, as some hypervisors hide what
+// the CPU has; where the CPU really lacks it the process dies of an illegal instruction. The result's `name` is the
+// level.
 const Backend* selectBackend(const char* isa, char* error, size_t errorSize);
 
 }  // namespace lowrank::cpu

@@ -1,7 +1,8 @@
-// y = x * factor(e), factor = 1 / (1 - p) or 0 by Philox (philox.h), e = row * cols + col. Its backward is itself, applied to dy.
+// y = x * factor(e), factor = 1 / (1 - p) or 0 by Philox (philox.h), e = row * cols + col. Its backward is itself,
+// applied to dy.
 //
-// x, y: [N, D] in one dtype, any row stride; y may be x. Roof: about 3 instructions per element of Philox at 16 lanes, close to memory
-// bandwidth. Deterministic: a factor depends on its element alone.
+// x, y: [N, D] in one dtype, any row stride; y may be x. Roof: about 3 instructions per element of Philox at 16 lanes,
+// close to memory bandwidth. Deterministic: a factor depends on its element alone.
 #include "kernels.h"
 #include "philox.h"
 

@@ -1,11 +1,12 @@
 // fill, copy, add: the ops whose cost is the memory they touch.
 //
 // fill      y = value                      writes 4 or 2 bytes per element
-// copy      y = x, converted               reads x once, writes y once; float32, bfloat16 and float16 in any combination
+// copy      y = x, converted               reads x once, writes y once; any of float32, bfloat16 and float16 to any
 // add       y = a + b, rounded once        its backward is dy for both inputs, so there is no kernel for it
 //
-// Layout: row stride at will; contiguous matrices are walked as one run. Roof: memory bandwidth. No reduction, so any split is
-// deterministic. y may be an input of the same dtype: an element is read before it is written, by the same thread.
+// Layout: row stride at will; contiguous matrices are walked as one run. Roof: memory bandwidth. No reduction, so any
+// split is deterministic. y may be an input of the same dtype: an element is read before it is written, by the same
+// thread.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -67,8 +68,9 @@ void addAs(const AddArgs& args, Context& context) {
     const T* a = rowOf<T>(args.a, row) + col;
     const T* b = rowOf<T>(args.b, row) + col;
     T* y = rowOf<T>(args.y, row) + col;
-    forLanes(count,
-             [&](int64_t i, int lanes) { storeLanes(y + i, loadLanes(a + i, lanes) + loadLanes(b + i, lanes), lanes); });
+    forLanes(count, [&](int64_t i, int lanes) {
+      storeLanes(y + i, loadLanes(a + i, lanes) + loadLanes(b + i, lanes), lanes);
+    });
   });
 }
 

@@ -2,14 +2,17 @@
 // embeddingBackward  dWeight[ids[i]] += dy[i], float32, in the order of i
 // scatterRows        y[rows[i]] = x[i]
 //
-// ids, rows: int32 [N]; weight [V, D]; x, y, dy [N, D] in one dtype. Bytes moved: each row once in and once out, dWeight twice.
-// Roof: memory bandwidth. Determinism: the backward is cut by columns, so every element sees its additions in the order of i.
+// ids, rows: int32 [N]; weight [V, D]; x, y, dy [N, D] in one dtype. Bytes moved: each row once in and once out,
+// dWeight twice. Roof: memory bandwidth. Determinism: the backward is cut by columns, so every element sees its
+// additions in the order of i.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
-const int32_t* indices(const Tensor& tensor) { return static_cast<const int32_t*>(tensor.data); }
+const int32_t* indices(const Tensor& tensor) {
+  return static_cast<const int32_t*>(tensor.data);
+}
 
 // False, with the fault recorded, where an index lies outside [0, limit).
 bool checkIndices(const Tensor& tensor, int64_t limit, const char* name, const char* limitName, Context& context) {
@@ -17,8 +20,8 @@ bool checkIndices(const Tensor& tensor, int64_t limit, const char* name, const c
   const int64_t count = elementCount(tensor);
   for (int64_t i = 0; i < count; ++i) {
     if (index[i] >= 0 && index[i] < limit) continue;
-    context.fail("expected %s in [0, %lld), the %s, got %d at position %lld", name, static_cast<long long>(limit), limitName,
-                 index[i], static_cast<long long>(i));
+    context.fail("expected %s in [0, %lld), the %s, got %d at position %lld", name, static_cast<long long>(limit),
+                 limitName, index[i], static_cast<long long>(i));
     return false;
   }
   return true;
@@ -69,7 +72,8 @@ void scatterRows(const ScatterRowsArgs& args, Context& context) {
   forRowBlocks(context, elementCount(args.rows), cols, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       __builtin_memcpy(static_cast<char*>(args.y.data) + rows[i] * args.y.stride * size,
-                       static_cast<const char*>(args.x.data) + i * args.x.stride * size, static_cast<size_t>(cols * size));
+                       static_cast<const char*>(args.x.data) + i * args.x.stride * size,
+                       static_cast<size_t>(cols * size));
     }
   });
 }

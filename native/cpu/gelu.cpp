@@ -1,9 +1,12 @@
-// erf form   y = x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2;  dx = dy (Phi(x) + x phi(x)), phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
-// tanh form  y = x h, h = (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks & Gimpel 2016; GPT-2's gelu_new);
+// Hendrycks & Gimpel 2016; the tanh form is GPT-2's gelu_new.
+//
+// erf form   y = x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2
+//            dx = dy (Phi(x) + x phi(x)), phi(x) = e^(-x^2 / 2) / sqrt(2 pi)
+// tanh form  y = x h, h = (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)
 //            dx = dy (h + x (1 - tanh^2 u) / 2 * du/dx)
 //
-// x, y, dy, dx: [N, F] compute dtype, float32 inside, one rounding. Bytes per element: 2 elements forward, 3 backward. Roof: memory
-// bandwidth; 25 to 40 instructions per vector. y may be x, dx may be dy or x. No reduction.
+// x, y, dy, dx: [N, F] compute dtype, float32 inside, one rounding. Bytes per element: 2 elements forward, 3 backward.
+// Roof: memory bandwidth; 25 to 40 instructions per vector. y may be x, dx may be dy or x. No reduction.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -12,11 +15,17 @@ namespace {
 constexpr float kSqrt2OverPi = 0.797884561f;
 constexpr float kCubic = 0.044715f;
 
-LOWRANK_INLINE Vec cdf(Vec x) { return 0.5f * (1.0f + erf(x * 0.707106781f)); }
+LOWRANK_INLINE Vec cdf(Vec x) {
+  return 0.5f * (1.0f + erf(x * 0.707106781f));
+}
 
-LOWRANK_INLINE Vec tanhInner(Vec x) { return tanh(kSqrt2OverPi * x * fma(splat(kCubic), x * x, splat(1.0f))); }
+LOWRANK_INLINE Vec tanhInner(Vec x) {
+  return tanh(kSqrt2OverPi * x * fma(splat(kCubic), x * x, splat(1.0f)));
+}
 
-LOWRANK_INLINE Vec erfSlope(Vec x) { return fma(x * 0.398942280f, exp(-0.5f * x * x), cdf(x)); }
+LOWRANK_INLINE Vec erfSlope(Vec x) {
+  return fma(x * 0.398942280f, exp(-0.5f * x * x), cdf(x));
+}
 
 LOWRANK_INLINE Vec tanhSlope(Vec x) {
   const Vec t = tanhInner(x);

@@ -23,22 +23,35 @@ LOWRANK_INLINE int64_t elementSize(DType dtype) {
   return dtype == DType::kFloat32 || dtype == DType::kInt32 ? 4 : dtype == DType::kUInt8 ? 1 : 2;
 }
 
-LOWRANK_INLINE bool present(const Tensor& tensor) { return tensor.data != nullptr; }
-LOWRANK_INLINE int64_t elementCount(const Tensor& tensor) { return tensor.rows * tensor.cols; }
-LOWRANK_INLINE bool contiguous(const Tensor& tensor) { return tensor.rows <= 1 || tensor.stride == tensor.cols; }
+LOWRANK_INLINE bool present(const Tensor& tensor) {
+  return tensor.data != nullptr;
+}
+LOWRANK_INLINE int64_t elementCount(const Tensor& tensor) {
+  return tensor.rows * tensor.cols;
+}
+LOWRANK_INLINE bool contiguous(const Tensor& tensor) {
+  return tensor.rows <= 1 || tensor.stride == tensor.cols;
+}
 
-LOWRANK_INLINE int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-LOWRANK_INLINE int64_t roundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
-LOWRANK_INLINE int64_t minOf(int64_t a, int64_t b) { return a < b ? a : b; }
-LOWRANK_INLINE int64_t maxOf(int64_t a, int64_t b) { return a > b ? a : b; }
+LOWRANK_INLINE int64_t ceilDiv(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+LOWRANK_INLINE int64_t roundUp(int64_t a, int64_t b) {
+  return (a + b - 1) / b * b;
+}
+LOWRANK_INLINE int64_t minOf(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+LOWRANK_INLINE int64_t maxOf(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
 
 // body(block, thread) for every block; see Context for what blocks may depend on.
 template <class Body>
 LOWRANK_INLINE void parallelFor(Context& context, int64_t blocks, const Body& body) {
   if (blocks <= 0) return;
   context.parallel(
-      blocks,
-      [](void* state, int64_t block, int thread) { (*static_cast<const Body*>(state))(block, thread); },
+      blocks, [](void* state, int64_t block, int thread) { (*static_cast<const Body*>(state))(block, thread); },
       const_cast<Body*>(&body));
 }
 
@@ -86,11 +99,14 @@ LOWRANK_INLINE void forLanes(int64_t n, const Body& body) {
   if (i < n) body(i, static_cast<int>(n - i));
 }
 
-// Gradients that sum over rows: chunk c of the rows (cut by their number alone) adds into partials[c * cols, + cols), then
-// addPartials() adds the chunks to the gradient in order. At most 64 chunks keep the partials small.
-LOWRANK_INLINE int64_t rowsPerPartial(int64_t rows) { return maxOf(8, ceilDiv(rows, 64)); }
+// Gradients that sum over rows: chunk c of the rows (cut by their number alone) adds into partials[c * cols, + cols),
+// then addPartials() adds the chunks to the gradient in order. At most 64 chunks keep the partials small.
+LOWRANK_INLINE int64_t rowsPerPartial(int64_t rows) {
+  return maxOf(8, ceilDiv(rows, 64));
+}
 
-LOWRANK_INLINE void addPartials(Context& context, const float* partials, int64_t chunks, int64_t cols, float* gradient) {
+LOWRANK_INLINE void addPartials(Context& context, const float* partials, int64_t chunks, int64_t cols,
+                                float* gradient) {
   constexpr int64_t kStep = 256;
   parallelFor(context, ceilDiv(cols, kStep), [&](int64_t block, int) {
     for (int64_t i = block * kStep; i < minOf(cols, (block + 1) * kStep); ++i) {

@@ -1,12 +1,14 @@
-// layerNorm (Ba, Kiros & Hinton 2016), with the residual addition that precedes it. m = mean(s), r = 1 / sqrt(mean((s - m)^2) + eps),
-// n = (s - m) r:
+// layerNorm (Ba, Kiros & Hinton 2016), with the residual addition that precedes it.
+// m = mean(s), r = 1 / sqrt(mean((s - m)^2) + eps), n = (s - m) r:
 //   forward   s = x + residual, rounded to compute;  y = n weight + bias
-//   backward  g = dy weight;  dx = r (g - mean(g) - n mean(g n)) + dSum;  dWeight += sum over rows of dy n;  dBias += sum of dy
+//   backward  g = dy weight;  dx = r (g - mean(g) - n mean(g n)) + dSum
+//             dWeight += sum over rows of dy n;  dBias += sum over rows of dy
 //
-// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight, bias [D]; dWeight, dBias [D] float32. Float32 inside, one
-// rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof: memory bandwidth.
-// m and r are computed again in backward. The variance is taken around the mean, in a second pass over the cached row: E[s^2] - m^2 would
-// cancel. dx may be dy or dSum. Deterministic: rows are independent; dWeight and dBias go through fixed chunks of rows.
+// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight, bias [D]; dWeight, dBias [D] float32.
+// Float32 inside, one rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof:
+// memory bandwidth. m and r are computed again in backward. The variance is taken around the mean, in a second pass
+// over the cached row: E[s^2] - m^2 would cancel. dx may be dy or dSum. Deterministic: rows are independent; dWeight
+// and dBias go through fixed chunks of rows.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

@@ -52,13 +52,14 @@ LOWRANK_INLINE void multiplyWide(UintVec a, uint32_t m, UintVec& high, UintVec& 
 }
 
 // Words of kLanes consecutive counters, the first of which is `counter`: words[4 * i + j] is word j of counter + i.
-// Lane 4 q + k carries counter + k * (kLanes / 4) + q: the four output vectors, transposed in squares of four lanes, then
-// lie in memory order.
+// Lane 4 q + k carries counter + k * (kLanes / 4) + q: the four output vectors, transposed in squares of four lanes,
+// then lie in memory order.
 LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, UintVec words[4]) {
   const UintVec lane = reinterpret_cast<UintVec>(laneIndex());
   const uint32_t low = static_cast<uint32_t>(counter), high = static_cast<uint32_t>(counter >> 32);
   UintVec c0 = (lane & 3u) * (kLanes / 4u) + (lane >> 2) + low;
-  UintVec c1 = UintVec{} + high - reinterpret_cast<UintVec>(c0 < UintVec{} + low);  // a true comparison is -1: the carry
+  UintVec c1 =
+      UintVec{} + high - reinterpret_cast<UintVec>(c0 < UintVec{} + low);  // a true comparison is -1: the carry
   UintVec c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.site;
   uint32_t k0 = mask.key[0], k1 = mask.key[1];
   for (int round = 0; round < 10; ++round) {

@@ -2,10 +2,10 @@
 //   forward   s = x + residual, rounded to compute;  y = n weight
 //   backward  g = dy weight;  dx = r (g - n mean(g n)) + dSum;  dWeight += sum over rows of dy n
 //
-// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside, one rounding.
-// Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof: memory bandwidth.
-// r is computed again in backward instead of stored: it costs one pass over a row that is in cache anyway.
-// dx may be dy or dSum. Deterministic: rows are independent; dWeight goes through fixed chunks of rows.
+// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside, one
+// rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof: memory bandwidth. r is
+// computed again in backward instead of stored: it costs one pass over a row that is in cache anyway. dx may be dy or
+// dSum. Deterministic: rows are independent; dWeight goes through fixed chunks of rows.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

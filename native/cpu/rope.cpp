@@ -1,9 +1,10 @@
-// Rotary positions (Su et al. 2021) in the half-split layout of Llama. With a = x[j], b = x[j + hd/2], c and s of the token's position:
+// Rotary positions (Su et al. 2021) in the half-split layout of Llama. With a = x[j], b = x[j + hd/2], c and s of the
+// token's position:
 //   forward   a' = a c - b s;  b' = b c + a s
 //   backward  inverse = 1, which is s -> -s: a rotation's transpose
 //
-// x, y: [N, H * hd] compute; cosSin: [P, hd] float32; positions: int32 [N]. Float32 inside, one rounding. Bytes: x once, y once; a table
-// row serves all heads of a token. Roof: memory bandwidth. y may be x. No reduction. hd is even.
+// x, y: [N, H * hd] compute; cosSin: [P, hd] float32; positions: int32 [N]. Float32 inside, one rounding. Bytes: x
+// once, y once; a table row serves all heads of a token. Roof: memory bandwidth. y may be x. No reduction. hd is even.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

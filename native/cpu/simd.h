@@ -1,9 +1,10 @@
 // One float32 vector type per instruction set, and what kernels do with it.
 //
-// 1. Every kernel file is compiled once per level with LOWRANK_ISA = generic | avx2 | avx512 | avx512bf16 and that level's
-//    flags. All code lives in namespace lowrank::cpu::LOWRANK_ISA and uses no standard-library template: a weak symbol shared
-//    between levels could otherwise be the AVX-512 one on a machine without AVX-512.
-// 2. A vector has kLanes floats. `count` forms touch only the first count <= kLanes elements; loads fill the rest with 0.
+// 1. Every kernel file is compiled once per level with LOWRANK_ISA = generic | avx2 | avx512 | avx512bf16 and that
+//    level's flags. All code lives in namespace lowrank::cpu::LOWRANK_ISA and uses no standard-library template: a weak symbol
+//    shared between levels could otherwise be the AVX-512 one on a machine without AVX-512.
+// 2. A vector has kLanes floats. `count` forms touch only the first count <= kLanes elements; loads fill the rest
+//    with 0.
 // 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once.
 // 4. Reductions over lanes add in one fixed order.
 #pragma once
@@ -52,9 +53,15 @@ typedef uint32_t UintVec __attribute__((vector_size(kLanes * 4)));
 
 inline constexpr float kInfinity = __builtin_inff();
 
-LOWRANK_INLINE Vec splat(float value) { return value - Vec{}; }
-LOWRANK_INLINE Vec zero() { return Vec{}; }
-LOWRANK_INLINE IntVec splatInt(int32_t value) { return value - IntVec{}; }
+LOWRANK_INLINE Vec splat(float value) {
+  return value - Vec{};
+}
+LOWRANK_INLINE Vec zero() {
+  return Vec{};
+}
+LOWRANK_INLINE IntVec splatInt(int32_t value) {
+  return value - IntVec{};
+}
 
 // Vector lanes 0, 1, 2, ... of the result hold 0, 1, 2, ...
 LOWRANK_INLINE IntVec laneIndex() {
@@ -111,7 +118,9 @@ LOWRANK_INLINE void store(float* to, Vec value, int64_t count) {
 
 // ---- bfloat16 ----
 
-LOWRANK_INLINE float toFloat(float value) { return value; }
+LOWRANK_INLINE float toFloat(float value) {
+  return value;
+}
 
 LOWRANK_INLINE float toFloat(BFloat16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
@@ -130,8 +139,8 @@ LOWRANK_INLINE UintVec roundToBFloat16(Vec value) {
 
 LOWRANK_INLINE Vec load(const BFloat16* from) {
 #if defined(__AVX512F__)
-  return _mm512_castsi512_ps(_mm512_slli_epi32(
-      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))), 16));
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))), 16));
 #elif defined(__AVX2__)
   return _mm256_castsi256_ps(
       _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
@@ -394,6 +403,8 @@ LOWRANK_INLINE Vec erf(Vec x) {
 }
 
 // 1 / (1 + e^-x)
-LOWRANK_INLINE Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
+LOWRANK_INLINE Vec sigmoid(Vec x) {
+  return 1.0f / (1.0f + exp(-x));
+}
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -2,8 +2,9 @@
 //   forward   y = gate s up
 //   backward  dGate = dy up s (1 + gate (1 - s));  dUp = dy gate s
 //
-// x, dx: [N, 2F]; y, dy: [N, F]; compute dtype, float32 inside, one rounding. Bytes per output element: 3 elements forward,
-// 5 backward. Roof: memory bandwidth; the exponential is about 12 instructions per vector. dx may be x. No reduction.
+// x, dx: [N, 2F]; y, dy: [N, F]; compute dtype, float32 inside, one rounding. Bytes per output element: 3 elements
+// forward, 5 backward. Roof: memory bandwidth; the exponential is about 12 instructions per vector. dx may be x. No
+// reduction.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
