@@ -1,4 +1,4 @@
-// Attention's backward. With D = dy.y, s_j = scale q.k_j or c tanh(scale q.k_j / c), and p_j = e^(s_j - lse), recomputed:
+// Attention's backward. With D = dy.y, s_j = scale q.k_j or c tanh(scale q.k_j / c), p_j = e^(s_j - lse), recomputed:
 //   dv_j = sum over queries of p_j dy;  ds_j = p_j (dy.v_j - D), times 1 - (s_j / c)^2 under softcap
 //   dq = scale sum over keys of ds_j k_j;  dk_j = scale sum over queries of ds_j q
 //
