@@ -33,6 +33,8 @@ inline std::string formatShape(const Tensor& tensor) {
 }
 
 inline std::string formatNumber(double value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
   char text[32];
   std::snprintf(text, sizeof text, std::fabs(value) < 0x1p53 && value == std::floor(value) ? "%.0f" : "%g", value);
   return text;

@@ -1,0 +1,399 @@
+/** @file Commands that are refused when they are queued: whatever the numbers say, nothing outside a buffer is touched. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Field, NativeStream } from '../../src/tensor/addon.js'
+import {
+  addon,
+  BF16,
+  enqueue,
+  F16,
+  F32,
+  I32,
+  OMITTED,
+  openStream,
+  U8,
+  upload,
+  uploadInt32,
+  type ViewWords,
+  view,
+} from './raw.js'
+
+let stream: NativeStream
+beforeAll(() => {
+  stream = openStream()
+})
+afterAll(() => stream.close())
+
+const NO_DROPOUT = [0, 0, 0, 0]
+const BIG = 2 ** 53
+
+function tensor(rows: number, cols: number, dtype = F32): ViewWords {
+  return view(stream.allocate(rows * cols * [4, 2, 2, 4, 1][dtype]!), rows, cols, dtype)
+}
+
+describe('a view', () => {
+  test.each([
+    ['a slot that never was', { 0: 12345 }, 'expected a live buffer for y, got slot 12345'],
+    ['a fractional slot', { 0: 0.5 }, 'expected a live buffer for y, got slot 0.5'],
+    ['NaN as slot', { 0: Number.NaN }, 'expected a live buffer for y, got slot NaN'],
+    ['a slot of 2^60', { 0: 2 ** 60 }, 'expected a live buffer for y'],
+    ['a negative offset', { 1: -4 }, 'expected a whole number >= 0 as the byte offset for y, got -4'],
+    ['an offset between elements', { 1: 2 }, 'expected a byte offset that is a multiple of 4 for y, got 2'],
+    [
+      'an offset past the end',
+      { 1: 61 * 4 },
+      'expected a view inside its buffer of 240 bytes for y, got float32 [5, 12]',
+    ],
+    [
+      'an infinite offset',
+      { 1: Number.POSITIVE_INFINITY },
+      'expected a whole number >= 0 as the byte offset for y, got Infinity',
+    ],
+    ['an unknown dtype', { 2: 5 }, 'expected a dtype from 0 to 4 for y, got 5'],
+    ['NaN as dtype', { 2: Number.NaN }, 'expected a dtype from 0 to 4 for y, got NaN'],
+    ['one row too many', { 3: 6 }, 'expected a view inside its buffer of 240 bytes for y, got float32 [6, 12]'],
+    ['NaN rows', { 3: Number.NaN }, 'expected a whole number >= 0 as the rows for y, got NaN'],
+    ['half a row', { 3: 4.5 }, 'expected a whole number >= 0 as the rows for y, got 4.5'],
+    ['2^53 rows', { 3: BIG }, 'expected a whole number >= 0 as the rows for y'],
+    ['negative columns', { 4: -1 }, 'expected a whole number >= 0 as the cols for y, got -1'],
+    ['a stride below its columns', { 5: 11 }, 'expected a row stride of at least 12 elements for y, got 11'],
+    [
+      'a stride that leaves the buffer',
+      { 5: 13 },
+      'expected a view inside its buffer of 240 bytes for y, got float32 [5, 12] with row stride 13 at byte 0',
+    ],
+    ['sizes whose product overflows', { 3: BIG - 1, 5: BIG - 1 }, 'expected a view inside its buffer of 240 bytes'],
+    [
+      'sizes whose product wraps to a small one',
+      { 3: 2 ** 32 + 1, 5: 2 ** 31 },
+      'expected a view inside its buffer of 240 bytes',
+    ],
+  ])('with %s is refused', (_, changes, message) => {
+    const words: number[] = tensor(5, 12)
+    for (const [index, value] of Object.entries(changes)) words[Number(index)] = value
+    expect(() => enqueue(stream, 'fill', words, 0)).toThrow(`[fill] ${message}`)
+  })
+
+  test('may be empty, with nothing to do', async () => {
+    const none = view(stream.allocate(4), 0, 7)
+    enqueue(stream, 'fill', none, 1)
+    expect(await stream.read(Float64Array.from(none), false)).toEqual(new Float32Array(0))
+    await stream.sync()
+  })
+})
+
+describe('a command', () => {
+  test('needs a known op', () => {
+    const count = Object.keys(addon().ops).length
+    for (const op of [-1, count, 0.5, Number.NaN]) {
+      expect(() => stream.enqueue(op, new Float64Array(8), 8)).toThrow(
+        `[enqueue] expected an op from 0 to ${count - 1}, got`,
+      )
+    }
+  })
+
+  test('needs exactly its arguments', () => {
+    const y = tensor(3, 5)
+    expect(() => enqueue(stream, 'fill', y)).toThrow('[fill] expected more arguments for value, got only 6 numbers')
+    expect(() => enqueue(stream, 'fill', y, 1, 2)).toThrow('[fill] expected 7 numbers as arguments, got 8')
+    expect(() => enqueue(stream, 'add', y, OMITTED, y)).toThrow('[add] expected a tensor for b, got none')
+    const id = addon().ops.fill!.id
+    expect(() => stream.enqueue(id, Float64Array.from([...y, 1]), 8)).toThrow(
+      '[enqueue] expected a length within args for length, got 8',
+    )
+    expect(() => stream.enqueue(id, new Float32Array(7) as unknown as Float64Array, 7)).toThrow(
+      'expected a Float64Array for args',
+    )
+  })
+
+  test('bounds the counts of its lists by what follows them', () => {
+    const x = tensor(3, 5)
+    for (const count of [-1, 1.5, 2 ** 31, 2 ** 40, Number.NaN, 1000]) {
+      expect(() => enqueue(stream, 'linear', x, x, count), `${count} parts`).toThrow('for parts')
+    }
+  })
+
+  test('names an argument inside lists by its whole path', () => {
+    const x = tensor(3, 5)
+    const weight = tensor(4, 5)
+    const slab = (b: ViewWords) => [...tensor(2, 5), ...b, ...tensor(3, 2), 1, ...NO_DROPOUT]
+    const parts = [1, ...weight, ...OMITTED, 0, 2, ...slab(tensor(4, 2)), ...slab(tensor(4, 3))]
+    expect(() => enqueue(stream, 'linear', x, tensor(3, 4), parts)).toThrow(
+      '[linear] expected parts[0].slabs[1].b [4, 2] for a [2, 5], got [4, 3]',
+    )
+  })
+
+  test('takes whole 32-bit numbers for integers', () => {
+    const x = tensor(3, 8)
+    for (const headDim of [2 ** 31, 2.5, Number.NaN, Number.NEGATIVE_INFINITY]) {
+      expect(() => enqueue(stream, 'rope', x, tensor(9, 4), uploadInt32(stream, [0, 1, 2]), x, headDim, 0)).toThrow(
+        '[rope] expected a whole number of 32 bits for headDim',
+      )
+    }
+  })
+})
+
+describe('shapes and dtypes', () => {
+  const cases: [string, () => (number | number[])[], string][] = [
+    ['fill', () => [tensor(1, 3, U8), 256], 'expected a whole number that y can hold for value, got 256'],
+    ['fill', () => [tensor(1, 3, I32), Number.NaN], 'expected a whole number that y can hold for value, got NaN'],
+    ['copy', () => [tensor(2, 3), tensor(3, 2)], 'expected y [2, 3] for x [2, 3], got [3, 2]'],
+    ['copy', () => [tensor(2, 3, I32), tensor(2, 3)], 'expected int32 for y as x is, got float32'],
+    ['add', () => [tensor(2, 3, F16), tensor(2, 3, F16), tensor(2, 3, F16)], 'expected float32 or bfloat16 for a'],
+    ['add', () => [tensor(2, 3), tensor(2, 3, BF16), tensor(2, 3)], 'expected float32 for b as a is, got bfloat16'],
+    ['embedding', () => [tensor(1, 4), tensor(7, 3), tensor(4, 3)], 'expected int32 for ids, got float32'],
+    [
+      'embedding',
+      () => [tensor(4, 1, I32), tensor(7, 3), tensor(4, 3)],
+      'expected ids [1, 4] for y [4, 3], got [4, 1]',
+    ],
+    [
+      'embeddingBackward',
+      () => [tensor(1, 4, I32), tensor(4, 3, BF16), tensor(7, 3, BF16)],
+      'expected float32 for dWeight, got bfloat16',
+    ],
+    [
+      'scatterRows',
+      () => [tensor(4, 3), tensor(1, 3, I32), tensor(9, 3)],
+      'expected rows [1, 4] for x [4, 3], got [1, 3]',
+    ],
+    [
+      'rmsNorm',
+      () => [tensor(512, 576), OMITTED, tensor(1, 575), OMITTED, tensor(512, 576), 1e-5],
+      'expected weight [1, 576] for x [512, 576], got [1, 575]',
+    ],
+    [
+      'rmsNorm',
+      () => [tensor(3, 5), tensor(3, 5), tensor(1, 5), OMITTED, tensor(3, 5), 1e-5],
+      'expected sum exactly when residual is given',
+    ],
+    [
+      'rmsNorm',
+      () => [tensor(3, 5), OMITTED, tensor(1, 5), OMITTED, tensor(3, 5), Number.NaN],
+      'expected a finite number >= 0 for eps, got NaN',
+    ],
+    [
+      'rmsNormBackward',
+      () => [tensor(3, 5), OMITTED, tensor(3, 5), tensor(1, 5), tensor(3, 5), tensor(1, 5, BF16), 1e-5],
+      'expected float32 for dWeight, got bfloat16',
+    ],
+    [
+      'layerNorm',
+      () => [tensor(3, 5), OMITTED, tensor(1, 5), tensor(5, 1), OMITTED, tensor(3, 5), 1e-5],
+      'expected bias [1, 5] for x [3, 5], got [5, 1]',
+    ],
+    [
+      'layerNormBackward',
+      () => [tensor(3, 5), OMITTED, tensor(3, 5), tensor(1, 5), tensor(3, 5), OMITTED, tensor(1, 4), 1e-5],
+      'expected dBias [1, 5] for x [3, 5], got [1, 4]',
+    ],
+    [
+      'dropout',
+      () => [tensor(3, 5), tensor(3, 5), 1, 0, 0, 0],
+      'expected a probability in [0, 1) for dropout.p, got 1',
+    ],
+    [
+      'dropout',
+      () => [tensor(3, 5), tensor(3, 5), 0, -1, 0, 0],
+      'expected a whole number >= 0 and below 2^53 for dropout.seed, got -1',
+    ],
+    ['linear', () => [tensor(3, 5), tensor(3, 4), 0], 'expected at least one part for parts, got 0'],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 5), 1, tensor(4, 5), OMITTED, 0, 0],
+      'expected y [3, 4] for x [3, 5], got [3, 5]',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), OMITTED, 1, 0],
+      'expected parts[0].weight [5, 5] for x [3, 5], got [4, 5]',
+    ],
+    [
+      'linearBackward',
+      () => [tensor(3, 4), OMITTED, OMITTED, 1, tensor(4, 5), tensor(4, 5), OMITTED, 0, 0],
+      'expected x, which dWeight and da are made from, got none',
+    ],
+    [
+      'rope',
+      () => [tensor(3, 9), tensor(8, 3), tensor(1, 3, I32), tensor(3, 9), 3, 0],
+      "expected an even width that divides x's columns for headDim, got 3",
+    ],
+    [
+      'rope',
+      () => [tensor(3, 8), tensor(8, 2), tensor(1, 3, I32), tensor(3, 8), 4, 0],
+      'expected cosSin [8, 4] for x [3, 8], got [8, 2]',
+    ],
+    [
+      'attention',
+      () => attention({ q: tensor(5, 12), k: tensor(5, 8) }),
+      "expected a multiple of k's columns for q, got 12",
+    ],
+    [
+      'attention',
+      () => attention({ cuK: tensor(1, 3, I32) }),
+      'expected cuSeqlensK [1, 2] for cuSeqlensQ [1, 2], got [1, 3]',
+    ],
+    [
+      'attention',
+      () => attention({ cuQ: tensor(1, 1, I32) }),
+      'expected at least two cumulative lengths for cuSeqlensQ, got 1',
+    ],
+    ['attention', () => attention({ headDim: 5 }), 'expected whole heads of headDim columns for q, got 8'],
+    ['attention', () => attention({ lse: tensor(5, 2) }), 'expected lse [2, 5] for q [5, 8], got [5, 2]'],
+    [
+      'attentionBackward',
+      () => {
+        const forward = attention({})
+        const [q, k, v, cuQ, cuK, y, lse, ...options] = forward
+        return [y!, q!, k!, v!, cuQ!, cuK!, y!, lse!, tensor(5, 8), tensor(5, 4), tensor(4, 4), ...options]
+      },
+      'expected dv [5, 4] for v [5, 4], got [4, 4]',
+    ],
+    ['swiglu', () => [tensor(3, 9), tensor(3, 5)], 'expected x [3, 10] for y [3, 5], got [3, 9]'],
+    [
+      'swigluBackward',
+      () => [tensor(3, 5), tensor(3, 10), tensor(3, 5)],
+      'expected dx [3, 10] for x [3, 10], got [3, 5]',
+    ],
+    ['gelu', () => [tensor(3, 5), tensor(3, 5), 2], 'expected 0 or 1 for tanh, got 2'],
+    [
+      'geluBackward',
+      () => [tensor(3, 4), tensor(3, 5), tensor(3, 5), 1],
+      'expected dy [3, 5] for x [3, 5], got [3, 4]',
+    ],
+    [
+      'linearCrossEntropy',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 4), OMITTED, 0, 0, 0],
+      'expected head[0].weight [7, 5] for h [3, 5], got [7, 4]',
+    ],
+    [
+      'linearCrossEntropy',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 0, 0, 0],
+      'expected exactly one part for head, got 0',
+    ],
+    [
+      'adamw',
+      () => [
+        1,
+        tensor(1, 6),
+        tensor(1, 6),
+        tensor(1, 5),
+        tensor(1, 6),
+        OMITTED,
+        0,
+        tensor(1, 2),
+        1,
+        0.9,
+        0.99,
+        1e-8,
+        1,
+        0,
+      ],
+      'expected parameters[0].m [1, 6] for parameter [1, 6], got [1, 5]',
+    ],
+    [
+      'adamw',
+      () => [0, tensor(1, 2), 1, 0.9, 0.99, 1e-8, 1, 0],
+      'expected one row of a norm per parameter and one for all for norms, got 2',
+    ],
+    ['adamw', () => [0, tensor(1, 1), 1, 0.9, 1, 1e-8, 1, 0], 'expected a number in [0, 1) for beta2, got 1'],
+    ['argmax', () => [tensor(3, 5), tensor(1, 2, I32)], 'expected ids [1, 3] for x [3, 5], got [1, 2]'],
+  ]
+
+  test.each(cases)('%s is refused: %#', (op, args, message) => {
+    expect(() => enqueue(stream, op, ...args())).toThrow(`[${op}] ${message}`)
+  })
+
+  test('every op has a case above', () => {
+    expect(new Set(cases.map(([op]) => op))).toEqual(new Set(Object.keys(addon().ops)))
+  })
+
+  test('indices may not lie where the op writes', () => {
+    const buffer = stream.allocate(100)
+    const ids = view(buffer, 1, 3, I32)
+    expect(() => enqueue(stream, 'embedding', ids, tensor(7, 5), view(buffer, 3, 5))).toThrow(
+      '[embedding] expected a buffer of its own for ids, got one that the op writes',
+    )
+  })
+
+  function attention(
+    changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'lse', ViewWords>> & { headDim?: number },
+  ): (number | number[])[] {
+    const q = changes.q ?? tensor(5, 8)
+    const k = changes.k ?? tensor(5, 4)
+    const cuQ = changes.cuQ ?? tensor(1, 2, I32)
+    const lse = changes.lse ?? tensor(2, 5)
+    return [
+      q,
+      k,
+      tensor(k[3], k[4]),
+      cuQ,
+      changes.cuK ?? tensor(1, 2, I32),
+      tensor(q[3], q[4]),
+      lse,
+      changes.headDim ?? 4,
+      1,
+      0,
+      0.5,
+      0,
+    ]
+  }
+})
+
+describe('hostile numbers', () => {
+  // Tables of sizes that meet each other now and then, so that some commands pass the checks and run on whatever is in their tensors.
+  test('never do more than throw, or leave a fault', async () => {
+    const random = generator(20251)
+    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!
+    const slots = Array.from({ length: 6 }, () => upload(stream, new Array(64).fill(1))[0])
+    const hostile = [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31, 2 ** 53, -(2 ** 53), 1e300]
+    const word = (usual: readonly number[]) => (random() < 0.01 ? pick(hostile) : pick(usual))
+    const makeView = (): number[] => {
+      if (random() < 0.15) return OMITTED
+      const cols = word([1, 2, 4])
+      const stride = random() < 0.9 ? cols : word([4, 5])
+      return [word(slots), word([0, 0, 4]), word([F32, F32, F32, I32, BF16]), word([1, 1, 2, 4]), cols, stride]
+    }
+    const encode = (fields: readonly Field[]): number[] =>
+      fields.flatMap((field) => {
+        if (field.kind === 'number') return [word([0, 0, 1, 1, 2, 0.5])]
+        if (field.kind === 'group') return encode(field.fields ?? [])
+        if (field.kind !== 'list') return makeView()
+        const count = word([0, 1, 1, 2])
+        const items = Array.from({ length: count >= 0 && count < 3 ? Math.floor(count) : 1 }, () =>
+          encode(field.fields ?? []),
+        )
+        return [count, ...items.flat()]
+      })
+    let accepted = 0
+    let refused = 0
+    for (const [name, op] of Object.entries(addon().ops)) {
+      for (let round = 0; round < 1500; round++) {
+        const args = Float64Array.from(encode(op.fields))
+        try {
+          stream.enqueue(op.id, args, args.length)
+          accepted++
+        } catch (error) {
+          refused++
+          expect((error as Error).message).toMatch(new RegExp(`^\\[${name}\\] expected `))
+        }
+      }
+      // Faults (an id outside its table, say) end here; the next op starts on a clear stream.
+      await stream.sync().catch((error: Error) => expect(error.message).toMatch(/^\[\w+\] /))
+      for (const slot of slots) enqueue(stream, 'fill', view(slot, 1, 64), 1)
+    }
+    expect(accepted).toBeGreaterThan(100)
+    expect(refused).toBeGreaterThan(10_000)
+    await stream.sync()
+    for (const slot of slots) stream.release(slot)
+  })
+
+  /** Numerical Recipes' linear congruential generator. */
+  function generator(seed: number): () => number {
+    let state = seed
+    return () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return state / 2 ** 32
+    }
+  }
+})
