@@ -145,10 +145,12 @@ class Gpt2Decoder implements Decoder {
     }
     let hidden = add(this.#wte.forward(input.inputIds), this.#wpe.forward(input.positions))
     for (const block of this.#blocks) {
-      const run = (x: Tensor): Tensor[] => [block.forward(x, input, context)]
+      const run = (x: Tensor, cuSeqlens: Tensor): Tensor[] => [
+        block.forward(x, { ...input, cuSeqlensQ: cuSeqlens, cuSeqlensK: cuSeqlens }, context),
+      ]
       const [next] = context.gradientCheckpointing
-        ? checkpoint(run, [hidden], context.trainable)
-        : scope(() => run(hidden))
+        ? checkpoint(run, [hidden], context.trainable, [input.cuSeqlensQ])
+        : scope(() => [block.forward(hidden, input, context)])
       hidden.dispose()
       hidden = next as Tensor
     }

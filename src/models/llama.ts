@@ -27,6 +27,10 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
   const config = new ConfigReader(raw, where)
   const hiddenSize = config.integer('hidden_size')
   const numAttentionHeads = config.integer('num_attention_heads')
+  const derivedHeadDim = hiddenSize / numAttentionHeads
+  if (!config.has('head_dim') && !Number.isInteger(derivedHeadDim)) {
+    throw config.error('num_attention_heads', `a divisor of hidden_size = ${hiddenSize}`, numAttentionHeads)
+  }
   const result: LlamaConfig = {
     modelType: 'llama',
     vocabSize: config.integer('vocab_size'),
@@ -35,7 +39,7 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
     numHiddenLayers: config.integer('num_hidden_layers'),
     numAttentionHeads,
     numKeyValueHeads: config.integer('num_key_value_heads', numAttentionHeads),
-    headDim: config.integer('head_dim', hiddenSize / numAttentionHeads),
+    headDim: config.integer('head_dim', derivedHeadDim),
     maxPositionEmbeddings: config.integer('max_position_embeddings', 2048),
     rmsNormEps: config.number('rms_norm_eps', 1e-6),
     rope: readRopeConfig(config, where),
@@ -160,10 +164,13 @@ class LlamaDecoder implements Decoder {
     const cosSin = this.#rope.upTo(input.positionCount)
     let hidden = this.#embedTokens.forward(input.inputIds)
     for (const layer of this.#layers) {
-      const block = (x: Tensor): Tensor[] => [layer.forward(x, input, cosSin, context)]
+      const block = (x: Tensor, positions: Tensor, cuSeqlens: Tensor, table: Tensor): Tensor[] => {
+        const again = { ...input, positions, cuSeqlensQ: cuSeqlens, cuSeqlensK: cuSeqlens }
+        return [layer.forward(x, again, table, context)]
+      }
       const [next] = context.gradientCheckpointing
-        ? checkpoint(block, [hidden], context.trainable)
-        : scope(() => block(hidden))
+        ? checkpoint(block, [hidden], context.trainable, [input.positions, input.cuSeqlensQ, cosSin])
+        : scope(() => [layer.forward(hidden, input, cosSin, context)])
       hidden.dispose()
       hidden = next as Tensor
     }
