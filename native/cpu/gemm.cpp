@@ -6,8 +6,8 @@
 // Rows of A that are words already are read in place. Others (bfloat16 without dot products, transposed, odd k with dot
 // products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
 //
-// Roofs: the multiply-add rate. Packing the panel costs about one part in kBlockRows / 8, so M >= 512 reaches the roof and a
-// small M does not. Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
+// Roofs: the multiply-add rate. Packing a panel costs as much as multiplying it with about 20 rows, so M >= 512 comes near the
+// roof and a small M does not. Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
 #include "gemm.h"
 
 #include "gemm_few_rows.h"
@@ -18,7 +18,7 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 constexpr int64_t kDepth = 1024;
-constexpr int64_t kBlockRows = 44 * kTileRows;
+constexpr int64_t kBlockRows = 528;  // a multiple of every kTileRows
 constexpr int64_t kTileWords = kDepth * kLanes + 2 * kLanes * kTileRows;
 constexpr int64_t kPanelWords = kDepth * kPanel;
 constexpr int64_t kSumWords = kBlockRows * kPanel;
@@ -28,12 +28,14 @@ constexpr int64_t kTasks = 16;            // a product is cut into at least so m
 constexpr int64_t kTilesPerPackTask = 4;
 constexpr int64_t kBatch = 16;
 
+static_assert(kBlockRows % kTileRows == 0);
 static_assert(kTileWords >= kFewRows * kFewRowsDepth && kPanelWords >= kFewRows * kFewRowsColumns);
 
 struct Plan {
   bool dot;
   bool few;
-  bool shared;  // A's packed terms lie in shared scratch
+  bool shared;       // A's packed terms lie in shared scratch
+  int64_t lastTerm;  // the last that is not empty; -1: none
   int64_t panels;
   int64_t blockRows;
   int64_t blocks;
@@ -70,11 +72,13 @@ int64_t sharedWords(const Gemm& product, const Plan& plan) {
 Plan makePlan(const Gemm& product) {
   Plan plan{};
   plan.dot = kHasDot;
+  plan.lastTerm = -1;
   plan.few = product.m <= kFewRows;
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
     if (term.a.dtype != DType::kBFloat16 || term.b.dtype != DType::kBFloat16) plan.dot = false;
     if (term.a.transposed) plan.few = false;
+    if (term.k > 0) plan.lastTerm = t;
   }
   if (plan.few) {
     plan.panels = ceilDiv(product.n, kFewRowsColumns);
@@ -137,13 +141,14 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
   float* tileWords = buffer;
   float* panel = tileWords + kTileWords;
   float* sums = panel + kPanelWords;
-  const int64_t column = task / plan.blocks * kPanel, columns = minOf(kPanel, product.n - column);
-  const int64_t firstRow = task % plan.blocks * plan.blockRows;
+  // Neighbouring tasks share a block of A, which is what the cache is asked to keep.
+  const int64_t column = task % plan.panels * kPanel, columns = minOf(kPanel, product.n - column);
+  const int64_t firstRow = task / plan.panels * plan.blockRows;
   const int64_t endRow = minOf(product.m, firstRow + plan.blockRows);
   const int64_t vectors = ceilDiv(columns, kLanes);
   const float* shared = plan.packed;
   bool resume = false;
-  for (int64_t t = 0; t < product.termCount; ++t) {
+  for (int64_t t = 0; t <= plan.lastTerm; ++t) {
     const GemmTerm& term = product.terms[t];
     const int64_t steps = stepsOf(plan, term), tileSize = packedTileWords(term, steps);
     const bool here = inPlace(plan, term);
@@ -174,15 +179,18 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
           rowBytes = term.a.transposed ? 4 : pitch * 4;
           stepBytes = term.a.transposed ? kLanes * 4 : 4;
         }
-        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count,
-                                     sums + (row - firstRow) * kPanel, resume);
+        float* tileSums = sums + (row - firstRow) * kPanel;
+        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count, tileSums, resume);
+        // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
+        if (t == plan.lastTerm && step + count == steps) finish(product, row, rows, column, columns, tileSums, kPanel);
       }
       resume = true;
     }
     if (!here && plan.shared) shared += ceilDiv(product.m, kTileRows) * tileSize;
   }
-  if (!resume) __builtin_memset(sums, 0, sizeof(float) * static_cast<size_t>((endRow - firstRow) * kPanel));
-  finish(product, firstRow, endRow - firstRow, column, columns, sums, kPanel);
+  if (resume) return;
+  __builtin_memset(sums, 0, sizeof(float) * kPanel);
+  for (int64_t row = firstRow; row < endRow; ++row) finish(product, row, 1, column, columns, sums, kPanel);
 }
 
 void multiplyFew(const Gemm& product, int64_t task, float* buffer) {

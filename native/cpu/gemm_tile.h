@@ -63,6 +63,9 @@ static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) sums[i][j] = multiplyAdd<kDot>(word, columns[j], sums[i][j]);
     }
+    // A line of the next tile's rows per step, in the order in which they will be read: 5 % of the rate with 24 sums to hide
+    // it behind, a loss with fewer.
+    if constexpr (kLanes == 16) __builtin_prefetch(a + (kRows + (step & 15)) * rowBytes + (step & ~int64_t{15}) * 4, 0, 2);
     b += kVectors * kLanes;
 #pragma GCC unroll 4
     for (int i = 0; i < (kRows + 3) / 4; ++i) rows[i] += stepBytes;
