@@ -45,6 +45,11 @@ export function unknownOption(where: string, name: string, validNames: readonly 
   )
 }
 
+/** @throws when `options` has a key that is none of `validNames`. */
+export function expectKnownOptions(where: string, options: object, validNames: readonly string[]): void {
+  for (const name of Object.keys(options)) if (!validNames.includes(name)) throw unknownOption(where, name, validNames)
+}
+
 /** Spelling differences that nobody means: letter case, and how words are joined. */
 function comparable(name: string): string {
   return name.slice(0, SHOWN).toLowerCase().replace(/[-_]/g, '')

@@ -11,7 +11,7 @@ import {
   type TensorEntry,
   type TensorToWrite,
 } from '../checkpoint/safetensors.js'
-import { listNames } from '../errors.js'
+import { expectKnownOptions, listNames } from '../errors.js'
 import { writeFilesAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import type { Embedding, Linear } from '../nn/module.js'
@@ -52,6 +52,7 @@ export class LoraAdapter {
   readonly config: LoraConfig
   readonly #slabs: AttachedSlab[]
   readonly #savedModules: SavedModule[]
+  #isDisposed = false
 
   private constructor(model: CausalLM, config: LoraConfig, slabs: AttachedSlab[], savedModules: SavedModule[]) {
     this.model = model
@@ -63,9 +64,11 @@ export class LoraAdapter {
   /**
    * A new adapter: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so that the model computes what it did.
    * @param options PEFT's names in camelCase; see LoraOptions. `seed` (default 42) draws A.
-   * @throws on unknown options, and on targets that match nothing.
+   * @throws on unknown options, on targets that match nothing, and when another adapter already trains one of modulesToSave.
    */
-  static create(model: CausalLM, options: LoraOptions = {}, { seed = 42 } = {}): LoraAdapter {
+  static create(model: CausalLM, options: LoraOptions = {}, random: { seed?: number } = {}): LoraAdapter {
+    expectKnownOptions('lora', random, ['seed'])
+    const { seed = 42 } = random
     const adapter = LoraAdapter.#attach(model, parseLoraOptions(options))
     adapter.#slabs.forEach(({ slab }, index) => {
       slab.a.set(uniform(slab.a.size, 1 / Math.sqrt(slab.a.shape[1] as number), new Random(seed, index)))
@@ -148,15 +151,20 @@ export class LoraAdapter {
   /** Takes the adapter off its model, which then computes what it did before; `attach()` puts it back. */
   detach(): void {
     for (const { linear, slab } of this.#slabs) linear.slabs = linear.slabs.filter((other) => other !== slab)
-    for (const { module, original } of this.#savedModules) {
+    for (const { module, weight, original } of this.#savedModules) {
+      if (module.weight !== weight) continue
       module.weight = original.weight
       if ('bias' in module) module.bias = original.bias
     }
   }
 
-  /** Puts a detached adapter back on its model. */
+  /** Puts a detached adapter back on its model. @throws when it was disposed, or another adapter took the place of a saved module. */
   attach(): void {
+    if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
     this.detach()
+    for (const { module, original } of this.#savedModules) {
+      if (module.weight !== original.weight) throw takenModule(module.path)
+    }
     for (const { linear, slab } of this.#slabs) linear.slabs = [...linear.slabs, slab]
     for (const { module, weight, bias } of this.#savedModules) {
       module.weight = weight
@@ -167,6 +175,7 @@ export class LoraAdapter {
   /** Detaches the adapter and frees its memory. */
   dispose(): void {
     this.detach()
+    this.#isDisposed = true
     for (const parameter of this.parameters().values()) parameter.dispose()
   }
 
@@ -276,6 +285,7 @@ function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, u
 
 function trainableCopy(model: CausalLM, module: Linear | Embedding): SavedModule {
   const original = { weight: module.weight, bias: 'bias' in module ? module.bias : undefined }
+  if (![...model.parameters().values()].includes(original.weight)) throw takenModule(module.path)
   const copy = (source: Parameter, suffix: string): Parameter => {
     const parameter = new Parameter(peftModuleTensorName(module.path, suffix), source.shape, model.device, model.dtype)
     model.device.enqueue('copy', { x: source.value, y: parameter.value })
@@ -288,6 +298,12 @@ function trainableCopy(model: CausalLM, module: Linear | Embedding): SavedModule
     bias: original.bias && copy(original.bias, 'bias'),
     original,
   }
+}
+
+function takenModule(path: string): Error {
+  return new Error(
+    `[lora] expected ${path} of the base model, but another adapter has it in its modulesToSave; detach() that one first`,
+  )
 }
 
 function uniform(size: number, bound: number, random: Random): Float32Array {

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { listNames, unknownOption } from '../errors.js'
+import { expectKnownOptions, listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
@@ -35,8 +35,7 @@ const MIB = 1024 * 1024
  *   memory budget; all before weights are read.
  */
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
-  for (const name of Object.keys(options))
-    if (!OPTIONS.includes(name as keyof LoadModelOptions)) throw unknownOption('loadModel', name, OPTIONS)
+  expectKnownOptions('loadModel', options, OPTIONS)
   const { device: where = 'cpu', dtype = defaultDType(), revision } = options
   if (dtype !== 'float32' && dtype !== 'bfloat16')
     throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
@@ -45,8 +44,9 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
   const architecture = findArchitecture(config, join(directory, 'config.json'))
   const checkpoint = await openCheckpoint(directory)
   const device = where instanceof Device ? where : Device.open(where)
+  let model: CausalLM | undefined
   try {
-    const model = new CausalLM(architecture, config, device, dtype, idOrPath)
+    model = new CausalLM(architecture, config, device, dtype, idOrPath)
     const plan = matchTensors(model, checkpoint.tensors, directory)
     checkBudget(device, model, idOrPath)
     for (const [parameter, entry] of plan) {
@@ -55,6 +55,7 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
     await device.sync()
     return model
   } catch (error) {
+    model?.dispose()
     if (device !== where) device.close()
     throw error
   }
@@ -97,16 +98,17 @@ function matchTensors(
       continue
     }
     used.add(entry.name)
+    // Before the shape: quantized tensors are packed into others.
+    if (!FLOATS[entry.dtype])
+      throw new Error(
+        `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; quantized checkpoints are not supported yet`,
+      )
     if (entry.shape.length !== parameter.shape.length || entry.shape.some((size, i) => size !== parameter.shape[i])) {
       throw new Error(
         `[loadModel] expected shape [${parameter.shape.join(', ')}] for ${name}, as config.json says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
           'config.json and weights are not of one model',
       )
     }
-    if (!FLOATS[entry.dtype])
-      throw new Error(
-        `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; quantized checkpoints are not supported yet`,
-      )
     plan.set(parameter, entry)
   }
   if (missing.length > 0) {

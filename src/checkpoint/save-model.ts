@@ -3,6 +3,7 @@
 import { copyFile, mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
+import { expectKnownOptions } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -25,11 +26,11 @@ export interface SaveModelOptions {
  * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them.
  * @throws when the disk is full or not writable.
  */
-export async function saveModel(
-  model: CausalLM,
-  directory: string,
-  { dtype = model.dtype, tokenizerFrom }: SaveModelOptions = {},
-): Promise<void> {
+export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
+  expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
+  const { dtype = model.dtype, tokenizerFrom } = options
+  if (!Object.hasOwn(SAFETENSORS_DTYPE, dtype))
+    throw new Error(`[saveModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
   await mkdir(directory, { recursive: true })
   await writeCheckpoint(directory, modelTensors(model, dtype))
   const { torch_dtype: _, ...config } = model.rawConfig

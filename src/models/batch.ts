@@ -1,5 +1,6 @@
 /** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
 
+import { expectKnownOptions } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
@@ -18,6 +19,8 @@ export interface ForwardBatch {
   /** What the sum of losses is divided by; default: the number of labelled tokens. */
   numItemsInBatch?: number
 }
+
+const FIELDS: readonly (keyof ForwardBatch)[] = ['inputIds', 'attentionMask', 'labels', 'cuSeqlens', 'numItemsInBatch']
 
 /** Tokens of all sequences in one axis, on the host. */
 export interface RaggedBatch {
@@ -39,8 +42,12 @@ export interface PreparedBatch extends RaggedBatch {
   readonly outputRows?: Int32Array
 }
 
-/** @throws on ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
+/** @throws on unknown fields, ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
+  expectKnownOptions('forward', batch, FIELDS)
+  const { numItemsInBatch } = batch
+  if (numItemsInBatch !== undefined && !(numItemsInBatch > 0 && Number.isFinite(numItemsInBatch)))
+    throw new Error(`[forward] expected a number above 0 for numItemsInBatch, got ${numItemsInBatch}`)
   const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
   if (prepared.inputIds.length === 0)
     throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
@@ -182,7 +189,7 @@ function hostValues(name: string, tensor: Tensor): Int32Array {
   const values = tensor.dtype === 'int32' ? tensor.hostValues : undefined
   if (values) return values
   throw new Error(
-    `[forward] expected an int32 Tensor made from host data for ${name}, got ${tensor.dtype === 'int32' ? 'one that was computed or changed' : tensor.dtype}; ` +
+    `[forward] expected an int32 Tensor made from host data for ${name}, got ${tensor.dtype === 'int32' ? 'one that was computed or changed, or columns of a larger one' : tensor.dtype}; ` +
       'read it and pass number[][]',
   )
 }

@@ -1,5 +1,6 @@
 /** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
 
+import { expectKnownOptions } from '../errors.js'
 import { Random } from '../random.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -25,10 +26,9 @@ const CHUNK = 1 << 20
  * @param config what config.json would hold.
  * @throws on an unknown model type or config field.
  */
-export function createModel(
-  config: RawConfig,
-  { device: where = 'cpu', dtype = 'float32', seed = 42 }: CreateModelOptions = {},
-): CausalLM {
+export function createModel(config: RawConfig, options: CreateModelOptions = {}): CausalLM {
+  expectKnownOptions('createModel', options, ['device', 'dtype', 'seed'])
+  const { device: where = 'cpu', dtype = 'float32', seed = 42 } = options
   const device = where instanceof Device ? where : Device.open(where)
   const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel')
   let stream = 0

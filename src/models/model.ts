@@ -2,6 +2,7 @@
 
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
+import { expectKnownOptions } from '../errors.js'
 import { type Linear, ModelBuilder, type ModelParts } from '../nn/module.js'
 import { argmax } from '../ops/argmax.js'
 import { linear } from '../ops/linear.js'
@@ -112,6 +113,7 @@ export class CausalLM {
    * @throws on shapes that do not fit, ids outside the vocabulary, positions beyond what the model has.
    */
   forward(batch: ForwardBatch, options: ForwardOptions = {}): ForwardResult {
+    expectKnownOptions('forward', options, ['logits'])
     return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, options)
   }
 
@@ -188,11 +190,11 @@ export class CausalLM {
    * Greedy decoding with a key/value cache.
    * @param inputIds the prompt.
    * @returns the new ids, the ending one included.
+   * @throws on an empty prompt, ids outside the vocabulary, and the signal's reason when it is aborted.
    */
-  async generate(
-    inputIds: readonly number[],
-    { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal }: GenerateOptions = {},
-  ): Promise<number[]> {
+  async generate(inputIds: readonly number[], options: GenerateOptions = {}): Promise<number[]> {
+    expectKnownOptions('generate', options, ['maxNewTokens', 'eosTokenId', 'signal'])
+    const { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal } = options
     if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
       throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
     const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)

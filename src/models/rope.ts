@@ -26,15 +26,34 @@ const KNOWN = ['default', 'linear', 'llama3'] as const
 
 /**
  * Reads both spellings: `rope_parameters` of today, and `rope_theta` + `rope_scaling` (whose type is under `rope_type`, or `type` in old files).
- * @throws on a scaling that is not supported, naming it.
+ * @throws on a scaling that is not supported, naming it, and where both spellings are there and differ.
  */
 export function readRopeConfig(config: ConfigReader, where: string): RopeConfig {
   const parameters = config.object('rope_parameters')
   const legacyScaling = config.object('rope_scaling')
   const legacyTheta = config.has('rope_theta') ? config.number('rope_theta') : undefined
-  const raw: RawConfig = parameters ?? legacyScaling ?? {}
-  const reader = new ConfigReader(raw, `${where}, ${parameters ? 'rope_parameters' : 'rope_scaling'}`)
-  const theta = reader.has('rope_theta') ? reader.number('rope_theta') : (legacyTheta ?? 10000)
+  const { theta, scaling } = readSpelling(
+    parameters ?? legacyScaling ?? {},
+    parameters ? 'rope_parameters' : 'rope_scaling',
+    where,
+  )
+  if (parameters && legacyScaling) {
+    const other = readSpelling(legacyScaling, 'rope_scaling', where)
+    if (JSON.stringify(other.scaling) !== JSON.stringify(scaling))
+      throw config.error('rope_scaling', 'what rope_parameters says, or nothing,', legacyScaling)
+  }
+  if (theta !== undefined && legacyTheta !== undefined && theta !== legacyTheta)
+    throw config.error('rope_theta', `${theta}, as rope_parameters says, or nothing,`, legacyTheta)
+  return { theta: theta ?? legacyTheta ?? 10000, scaling }
+}
+
+function readSpelling(
+  raw: RawConfig,
+  field: string,
+  where: string,
+): { theta: number | undefined; scaling: RopeScaling } {
+  const reader = new ConfigReader(raw, `${where}, ${field}`)
+  const theta = reader.has('rope_theta') ? reader.number('rope_theta') : undefined
   const typeName = reader.has('rope_type') ? 'rope_type' : 'type'
   const type = reader.choice(typeName, KNOWN, 'default')
   if (typeName === 'rope_type') reader.expectValue('type', [type])

@@ -19,7 +19,8 @@ export function unregisterFromScope(item: Disposable): void {
 
 /**
  * Runs `fn` and disposes every tensor made inside except those it returns: a tensor, or an array or plain object of tensors
- * (other values pass). Returned tensors move to the enclosing scope. Synchronous only: `fn` must not return a promise.
+ * (other values pass). Returned tensors move to the enclosing scope.
+ * @throws when `fn` returns a promise: its tensors would be freed while it still runs.
  */
 export function scope<T>(fn: () => T): T {
   const items = new Set<Disposable>()
@@ -27,6 +28,10 @@ export function scope<T>(fn: () => T): T {
   let result: T
   try {
     result = fn()
+    if (isPromise(result))
+      throw new Error(
+        '[scope] expected a function that returns at once, got one that returned a promise; await outside',
+      )
   } catch (error) {
     stack.pop()
     for (const item of items) item.dispose()
@@ -36,6 +41,10 @@ export function scope<T>(fn: () => T): T {
   keep(result, items)
   for (const item of items) item.dispose()
   return result
+}
+
+function isPromise(value: unknown): boolean {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 function keep(value: unknown, items: Set<Disposable>): void {

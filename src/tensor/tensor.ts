@@ -132,14 +132,21 @@ export class Tensor implements View {
     return this.#disposed
   }
 
-  /** The host values of an int32 tensor that was made from host data and not changed since. */
+  /** The host values of an int32 tensor that was made from host data and not changed since; undefined for views with gaps between rows. */
   get hostValues(): Int32Array | undefined {
-    return this.#storage.version === 0 && this.byteOffset === 0 ? this.#storage.host : undefined
+    const { version, host } = this.#storage
+    if (!host || version !== 0 || this.dtype !== 'int32' || (this.rows > 1 && this.rowStride !== this.cols))
+      return undefined
+    const start = this.byteOffset / dtypeBytes('int32')
+    return host.subarray(start, start + this.size)
   }
 
   /** Called by in-place ops (their names end in `_`). */
   bumpVersion(): void {
     this.#storage.version++
+    // The recipe makes what was there before.
+    this.recompute?.dispose()
+    this.recompute = undefined
   }
 
   /** True when both view the same memory. */
