@@ -1,11 +1,14 @@
 /** @file trainLora: from a model, rows and options to a trained adapter. Puts the pieces together; the loop is in trainer.ts. */
 
-import { join, resolve } from 'node:path'
+import { createHash } from 'node:crypto'
+import { basename, dirname, join, resolve } from 'node:path'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
 import type { Parameter } from '../autograd/parameter.js'
+import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
 import { defaultDType, loadModel } from '../checkpoint/load-model.js'
+import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan } from '../data/batches.js'
 import { type DataStatistics, datasetFingerprint, prepareDataset } from '../data/dataset.js'
@@ -97,7 +100,7 @@ async function trainOn(
   })
   model.gradientCheckpointing =
     training.gradientCheckpointing === 'auto' ? needsCheckpointing(model, plan) : training.gradientCheckpointing
-  const identity = runIdentity(options, train, adapter)
+  const identity = runIdentity(options, model, train, adapter)
   const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
   const history: TrainEvent[] = []
   const onEvent = (event: TrainEvent): void => {
@@ -178,15 +181,19 @@ async function prepareData(
 }
 
 function adapterWeights(adapter: LoraAdapter): TrainedWeights {
-  return { parameters: adapter.parameters(), file: PEFT_WEIGHTS_FILE, save: (directory) => adapter.save(directory) }
+  return {
+    parameters: adapter.parameters(),
+    save: (directory) => adapter.save(directory),
+    tensors: async (directory) => (await readSafetensorsHeader(join(directory, PEFT_WEIGHTS_FILE))).tensors,
+  }
 }
 
 function modelWeights(model: CausalLM, tokenizerFrom: string): TrainedWeights {
   for (const parameter of model.parameters().values()) parameter.unfreeze()
   return {
     parameters: model.parameters(),
-    file: 'model.safetensors',
     save: (directory) => saveModel(model, directory, { dtype: 'float32', tokenizerFrom }),
+    tensors: async (directory) => (await openCheckpoint(directory)).tensors,
   }
 }
 
@@ -195,16 +202,20 @@ function decays(_name: string, parameter: Parameter): boolean {
   return parameter.shape.length > 1
 }
 
-/** What a run that goes on must share with the one that was interrupted. */
+/** What a run that goes on must share with the one that was interrupted. The rest, the learning rate first, may be changed on purpose. */
 function runIdentity(
   { method, training }: ResolvedTrainOptions,
+  model: CausalLM,
   train: readonly Example[],
   adapter: LoraAdapter | undefined,
 ): RunIdentity {
   const { seed, perDeviceTrainBatchSize, gradientAccumulationSteps, maxLength, packing, packingStrategy, shuffle } =
     training
+  const { dtype: _, torch_dtype: __, ...architecture } = model.rawConfig
   return {
     method,
+    model: createHash('sha256').update(JSON.stringify(architecture)).digest('hex'),
+    dtype: model.dtype,
     dataset: datasetFingerprint(train),
     lora: adapter ? JSON.stringify(adapter.config) : null,
     seed,
@@ -217,16 +228,20 @@ function runIdentity(
   }
 }
 
-/** The checkpoint to go on from, if any. @throws when a fresh run would mix its checkpoints with those of another. */
+/** The checkpoint to go on from, if any. @throws when the run would mix its checkpoints with those of another. */
 async function findCheckpoint({ resumeFromCheckpoint, outputDir }: ResolvedTrainOptions): Promise<string | undefined> {
-  if (typeof resumeFromCheckpoint === 'string') return resolve(resumeFromCheckpoint)
-  if (outputDir === undefined) return undefined
+  const given = typeof resumeFromCheckpoint === 'string' ? resolve(resumeFromCheckpoint) : undefined
+  if (outputDir === undefined) return given
   const last = (await listCheckpoints(outputDir)).at(-1)
-  if (last === undefined || resumeFromCheckpoint)
-    return last === undefined ? undefined : checkpointPath(outputDir, last)
+  if (last === undefined) return given
+  const path = resolve(checkpointPath(outputDir, last))
+  if (resumeFromCheckpoint === true || path === given) return path
+  const remedy =
+    given !== undefined && dirname(given) === dirname(path)
+      ? `remove the checkpoints after ${basename(given)}, or choose another outputDir`
+      : 'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it'
   throw new Error(
-    `[train] expected an outputDir without checkpoints of another run, but ${join(outputDir, `checkpoint-${last}`)} exists; ` +
-      'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it',
+    `[train] expected an outputDir without checkpoints of another run, but ${checkpointPath(outputDir, last)} exists; ${remedy}`,
   )
 }
 

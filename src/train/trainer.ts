@@ -215,12 +215,19 @@ export class Trainer {
     if (this.#isDue('save', window)) await this.#save(window)
     if (this.#isDue('eval', window) && !signal?.aborted) {
       const start = performance.now()
-      this.#evaluation = await evaluateLoss(model, evaluation, { batchSize: training.perDeviceEvalBatchSize })
+      const batchSize = training.perDeviceEvalBatchSize
+      const result = await evaluateLoss(model, evaluation, { batchSize, signal }).catch((error: Error) => {
+        // The step is saved already; the run ends without this evaluation.
+        if (signal?.aborted) return undefined
+        throw error
+      })
+      if (!result) return
+      this.#evaluation = result
       const seconds = (performance.now() - start) / 1000
       this.#options.onEvent({
         type: 'evaluate',
         ...this.#progress(this.#state.step, window),
-        ...this.#evaluation,
+        ...result,
         seconds,
       })
     }

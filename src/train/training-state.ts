@@ -7,6 +7,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import {
   readSafetensorsHeader,
   readTensorBytes,
+  type TensorEntry,
   type TensorToWrite,
   writeSafetensors,
 } from '../checkpoint/safetensors.js'
@@ -36,10 +37,10 @@ const NAME = /^checkpoint-(\d+)$/
 /** Weights of a run: an adapter, or a whole model. */
 export interface TrainedWeights {
   readonly parameters: ReadonlyMap<string, Parameter>
-  /** The file in a checkpoint that holds the parameters, in float32. */
-  readonly file: string
-  /** Writes files that others can load. */
+  /** Writes files that others can load, the parameters in float32. */
   save(directory: string): Promise<void>
+  /** What the parameters are called in such files, and where they lie. */
+  tensors(directory: string): Promise<ReadonlyMap<string, TensorEntry>>
 }
 
 /** The directory of the checkpoint after `step`. */
@@ -116,16 +117,12 @@ export async function loadCheckpoint(
       { cause },
     )
   })
-  const stored = parseJsonObject('resume', file, bytes) as unknown as TrainerState & {
-    optimizerSteps: number
-    identity: RunIdentity
-  }
-  checkIdentity(stored.identity ?? {}, identity, path)
-  const { tensors } = await readSafetensorsHeader(join(path, weights.file))
+  const { identity: storedIdentity, optimizerSteps, ...state } = parseState(file, bytes)
+  checkIdentity(storedIdentity, identity, path)
+  const tensors = await weights.tensors(path)
   for (const [name, parameter] of weights.parameters) {
     const entry = tensors.get(name)
-    if (!entry)
-      throw new Error(`[resume] expected ${name} in ${join(path, weights.file)}; the checkpoint is of another run`)
+    if (!entry) throw new Error(`[resume] expected ${name} in the weights of ${path}; the checkpoint is of another run`)
     await loadParameter(parameter, entry, 'the checkpoint is of another run')
   }
   const moments = (await readSafetensorsHeader(join(path, OPTIMIZER_FILE))).tensors
@@ -140,9 +137,37 @@ export async function loadCheckpoint(
       pair[kind].device.upload(pair[kind], await readTensorBytes(entry), 'float32')
     }
   }
-  optimizer.stepCount = stored.optimizerSteps
-  const { step, cursor, microStep, numInputTokensSeen } = stored
-  return { step, cursor, microStep, numInputTokensSeen }
+  optimizer.stepCount = optimizerSteps
+  return state
+}
+
+/** @throws naming the field that is not a count: everything after would silently be another run. */
+function parseState(file: string, bytes: Uint8Array): TrainerState & { optimizerSteps: number; identity: RunIdentity } {
+  const raw = parseJsonObject('resume', file, bytes)
+  const object = (name: string): Readonly<Record<string, unknown>> => {
+    const value = raw[name]
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+    throw damaged(file, name, 'an object', value)
+  }
+  const count = (name: string, value: unknown): number => {
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
+    throw damaged(file, name, 'a whole number >= 0', value)
+  }
+  const { epoch, index } = object('cursor')
+  return {
+    step: count('step', raw.step),
+    cursor: { epoch: count('cursor.epoch', epoch), index: count('cursor.index', index) },
+    microStep: count('microStep', raw.microStep),
+    numInputTokensSeen: count('numInputTokensSeen', raw.numInputTokensSeen),
+    optimizerSteps: count('optimizerSteps', raw.optimizerSteps),
+    identity: object('identity'),
+  }
+}
+
+function damaged(file: string, name: string, expected: string, value: unknown): Error {
+  return new Error(
+    `[resume] expected ${expected} for ${name}, got ${describeValue(value)} in ${file}; go on from an earlier checkpoint`,
+  )
 }
 
 function checkIdentity(stored: RunIdentity, present: RunIdentity, path: string): void {
