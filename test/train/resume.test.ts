@@ -1,0 +1,268 @@
+/** @file Stopping and going on: the same bytes as a run that never stopped, and clear answers where that cannot be. */
+
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { TrainingOptions } from '../../src/train/options.js'
+import {
+  ofType,
+  rejection,
+  TINY_CONFIG,
+  type TinyRun,
+  type TinyRunOptions,
+  temporaryDirectory,
+  tinyRows,
+  trainedBytes,
+  trainTiny,
+  writeTinyModel,
+} from '../support/tiny-model.js'
+
+const directory = temporaryDirectory()
+const at = (...names: string[]) => join(directory, ...names)
+let model: string
+let whole: TinyRun
+let totalSteps: number
+let stepsPerEpoch: number
+
+beforeAll(async () => {
+  model = await writeTinyModel(at('model'))
+  whole = await trainTiny({ model, outputDir: at('whole') }, at('whole', 'final'))
+  totalSteps = whole.run.step
+  stepsPerEpoch = totalSteps / 2
+})
+
+/** Trains in `outputDir` until the signal ends the run after `step` steps. */
+function trainUntil(step: number, outputDir: string, options: Partial<TinyRunOptions> = {}): Promise<TinyRun> {
+  const controller = new AbortController()
+  return trainTiny(
+    {
+      model,
+      outputDir,
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.type === 'step' && event.step === step) controller.abort()
+      },
+      ...options,
+    },
+    `${outputDir}-stopped`,
+  )
+}
+
+describe('a run that was stopped', () => {
+  it('has several steps and a smaller last window in each epoch, or these tests would show little', () => {
+    expect(totalSteps).toBeGreaterThanOrEqual(8)
+    expect(Number.isInteger(stepsPerEpoch)).toBe(true)
+  })
+
+  it('goes on to the same bytes from every step: inside an epoch, at its end, next to a checkpoint', async () => {
+    for (let step = 1; step < totalSteps - 1; step++) {
+      const outputDir = at(`stop-${step}`)
+      const stopped = await trainUntil(step, outputDir)
+      // The next step may be under way when the signal comes.
+      expect(stopped.run.reason).toBe('aborted')
+      expect([step, step + 1]).toContain(stopped.run.step)
+      expect(await readdir(outputDir)).toContain(`checkpoint-${stopped.run.step}`)
+      const resumed = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at(`stop-${step}-final`))
+      expect(ofType(resumed.events, 'start')[0]?.step).toBe(stopped.run.step)
+      expect(resumed.run.reason).toBe('completed')
+      expect(resumed.run.step).toBe(totalSteps)
+      expect(resumed.bytes === whole.bytes, `stopped after step ${step}`).toBe(true)
+    }
+  })
+
+  it('goes on from any checkpoint that is named, to the same bytes', async () => {
+    for (const name of (await readdir(at('whole'))).filter((entry) => entry.startsWith('checkpoint-'))) {
+      const { bytes } = await trainTiny(
+        { model, outputDir: at(`from-${name}`), resumeFromCheckpoint: at('whole', name) },
+        at(`from-${name}-final`),
+      )
+      expect(bytes === whole.bytes, name).toBe(true)
+    }
+  })
+
+  it('has seen as many tokens, and steps at the same rates, as one that never stopped', async () => {
+    const outputDir = at('figures')
+    const stopped = await trainUntil(3, outputDir)
+    const resumed = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('figures-final'))
+    const figures = (runs: TinyRun[]) =>
+      runs
+        .flatMap(({ events }) => ofType(events, 'step'))
+        .map(({ step, epoch, loss, learningRate, gradNorm, numInputTokensSeen }) => ({
+          step,
+          epoch,
+          loss,
+          learningRate,
+          gradNorm,
+          numInputTokensSeen,
+        }))
+    expect(figures([stopped, resumed])).toEqual(figures([whole]))
+  })
+
+  it('stops while it evaluates, and leaves a checkpoint of the step', async () => {
+    const controller = new AbortController()
+    const outputDir = at('stop-evaluating')
+    const { run, events } = await trainTiny(
+      {
+        model,
+        outputDir,
+        evalDataset: tinyRows(30, 8),
+        training: { evalSteps: 2, perDeviceEvalBatchSize: 1, saveSteps: 2 },
+        signal: controller.signal,
+        onEvent: (event) => {
+          if (event.type === 'save') controller.abort()
+        },
+      },
+      at('stop-evaluating-final'),
+    )
+    expect(run.reason).toBe('aborted')
+    expect(run.step).toBe(2)
+    expect(ofType(events, 'evaluate')).toEqual([])
+    expect(await readdir(outputDir)).toEqual(['checkpoint-2'])
+  })
+
+  it('was complete already: nothing is trained again', async () => {
+    const { run, bytes, events } = await trainTiny(
+      { model, outputDir: at('whole'), resumeFromCheckpoint: true },
+      at('again'),
+    )
+    expect(run.step).toBe(totalSteps)
+    expect(run.reason).toBe('completed')
+    expect(ofType(events, 'step')).toEqual([])
+    expect(bytes).toBe(whole.bytes)
+  })
+
+  it('before its first step rejects with the reason of the signal', async () => {
+    const signal = AbortSignal.abort(new Error('no longer wanted'))
+    expect(await rejection(trainTiny({ model, outputDir: at('never'), signal }, at('never-final')))).toBe(
+      'no longer wanted',
+    )
+    expect(await readdir(at('never')).catch(() => [])).toEqual([])
+  })
+})
+
+describe('checkpoints', () => {
+  it('hold the adapter as PEFT has it, the moments, and where data and random numbers stand', async () => {
+    const last = at('whole', `checkpoint-${totalSteps}`)
+    expect((await readdir(last)).sort()).toEqual([
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'optimizer.safetensors',
+      'trainer_state.json',
+    ])
+    expect(await trainedBytes(last)).toBe(whole.bytes)
+    const state = JSON.parse(await readFile(join(last, 'trainer_state.json'), 'utf8'))
+    expect(state).toMatchObject({ step: totalSteps, optimizerSteps: totalSteps, cursor: { epoch: 2, index: 0 } })
+    expect(state.microStep).toBeGreaterThan(2 * totalSteps)
+  })
+
+  it('are kept up to saveTotalLimit, the latest ones', async () => {
+    const outputDir = at('limited')
+    const { events } = await trainTiny(
+      { model, outputDir, training: { saveSteps: 1, saveTotalLimit: 2 } },
+      at('limited-final'),
+    )
+    expect(ofType(events, 'save')).toHaveLength(totalSteps)
+    expect((await readdir(outputDir)).sort()).toEqual(
+      [`checkpoint-${totalSteps - 1}`, `checkpoint-${totalSteps}`].sort(),
+    )
+  })
+
+  it.each([
+    ['epoch', () => [stepsPerEpoch, totalSteps]],
+    ['no', () => []],
+  ] as const)('are written with saveStrategy %s', async (saveStrategy, expected) => {
+    const outputDir = at(`strategy-${saveStrategy}`)
+    const { events } = await trainTiny(
+      { model, outputDir, training: { saveStrategy } },
+      at(`strategy-${saveStrategy}-final`),
+    )
+    expect(ofType(events, 'save').map(({ step }) => step)).toEqual(expected())
+  })
+
+  it('of a killed run that were not complete are passed over and removed', async () => {
+    const outputDir = at('leftover')
+    await trainUntil(4, outputDir)
+    // No process has this number: the largest is 2^22.
+    const part = join(outputDir, '.checkpoint-99.lowrank-99999999-0123456789ab')
+    await mkdir(part)
+    await writeFile(join(part, 'adapter_model.safetensors'), 'half')
+    const { bytes } = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('leftover-final'))
+    expect(bytes).toBe(whole.bytes)
+    expect((await readdir(outputDir)).filter((name) => name.startsWith('.'))).toEqual([])
+  })
+})
+
+describe('going on is refused', () => {
+  const resumeWith = (options: Partial<TinyRunOptions>, training: TrainingOptions = {}) =>
+    rejection(
+      trainTiny({ model, outputDir: at('whole'), resumeFromCheckpoint: true, ...options, training }, at('unused')),
+    )
+
+  it('with other rows', async () => {
+    const dataset = tinyRows(40)
+    dataset[17] = { prompt: 'one', completion: ' two' }
+    expect(await resumeWith({ dataset })).toMatch(
+      /^\[resume\] expected the run of .*checkpoint-\d+ to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
+    )
+  })
+
+  it('with other options that change the batches, naming all of them', async () => {
+    expect(await resumeWith({}, { packing: false, gradientAccumulationSteps: 2, seed: 7 })).toContain(
+      'these differ: seed (42 then, 7 now), gradientAccumulationSteps (3 then, 2 now), packing (true then, false now);',
+    )
+  })
+
+  it('with another adapter or in another dtype', async () => {
+    expect(await resumeWith({ lora: { r: 8, loraAlpha: 8, loraDropout: 0.05 } })).toMatch(/these differ: lora \(/)
+    expect(await resumeWith({ dtype: 'bfloat16' })).toContain('these differ: dtype ("float32" then, "bfloat16" now);')
+  })
+
+  it('with another model', async () => {
+    const other = await writeTinyModel(at('other-model'), { config: { ...TINY_CONFIG, rope_theta: 5000 } })
+    expect(await resumeWith({ model: other })).toMatch(/these differ: model \("[0-9a-f]+/)
+  })
+
+  it('from a directory that is no checkpoint', async () => {
+    expect(await resumeWith({ outputDir: at('fresh'), resumeFromCheckpoint: model })).toMatch(
+      /^\[resume\] expected a checkpoint of a training run in .*model, but .*trainer_state.json cannot be read: ENOENT/,
+    )
+  })
+
+  it('from a damaged checkpoint, naming the file', async () => {
+    const copy = async (name: string) => {
+      await rm(at('damaged'), { recursive: true, force: true })
+      await cp(at('whole', 'checkpoint-2'), at('damaged'), { recursive: true })
+      return join(at('damaged'), name)
+    }
+    const resume = () => resumeWith({ outputDir: at('fresh'), resumeFromCheckpoint: at('damaged') })
+    const state = await copy('trainer_state.json')
+    const text = await readFile(state, 'utf8')
+    await writeFile(state, text.slice(0, 40))
+    expect(await resume()).toMatch(/^\[resume\] .*trainer_state.json .*the file is damaged/)
+    await writeFile(state, text.replace('"step": 2', '"step": "two"'))
+    expect(await resume()).toBe(
+      `[resume] expected a whole number >= 0 for step, got "two" in ${state}; go on from an earlier checkpoint`,
+    )
+    const moments = await copy('optimizer.safetensors')
+    await writeFile(moments, (await readFile(moments)).subarray(0, -8))
+    expect(await resume()).toContain('optimizer.safetensors')
+    await rm(await copy('adapter_model.safetensors'))
+    expect(await resume()).toContain('adapter_model.safetensors')
+  })
+})
+
+describe('checkpoints of two runs are not mixed', () => {
+  it('by a fresh run into the directory of another', async () => {
+    expect(await rejection(trainTiny({ model, outputDir: at('whole') }, at('unused')))).toBe(
+      `[train] expected an outputDir without checkpoints of another run, but ${at('whole', `checkpoint-${totalSteps}`)} exists; ` +
+        'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it',
+    )
+  })
+
+  it('by going back to an earlier checkpoint while later ones are there', async () => {
+    const resumeFromCheckpoint = at('whole', 'checkpoint-2')
+    expect(await rejection(trainTiny({ model, outputDir: at('whole'), resumeFromCheckpoint }, at('unused')))).toMatch(
+      /checkpoint-\d+ exists; remove the checkpoints after checkpoint-2, or choose another outputDir$/,
+    )
+  })
+})
