@@ -8,8 +8,27 @@
 #include "../platform/platform.h"
 #include "fault.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace lowrank {
 namespace {
+
+// In a build with AddressSanitizer, what is not allocated is out of bounds to it, with a gap behind every block.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kGap = 256;
+void forbid(void* address, size_t bytes) {
+  ASAN_POISON_MEMORY_REGION(address, bytes);
+}
+void permit(void* address, size_t bytes) {
+  ASAN_UNPOISON_MEMORY_REGION(address, bytes);
+}
+#else
+constexpr size_t kGap = 0;
+void forbid(void*, size_t) {}
+void permit(void*, size_t) {}
+#endif
 
 std::atomic<uint64_t> processReserved{0};
 
@@ -51,12 +70,13 @@ void Allocator::releaseFree() {
   trim(large_, kAll);
 }
 
-void* Allocator::allocate(size_t bytes) {
-  bytes = roundUp(std::max<size_t>(bytes, 1), kAlignment);
+void* Allocator::allocate(size_t wanted) {
+  const size_t bytes = roundUp(std::max<size_t>(wanted, 1), kAlignment);
   Pool& pool = poolOf(bytes);
-  void* address = take(pool, bytes);
-  if (address == nullptr && reserve(pool, bytes)) address = take(pool, bytes);
+  void* address = take(pool, bytes + kGap);
+  if (address == nullptr && reserve(pool, bytes + kGap)) address = take(pool, bytes + kGap);
   if (address == nullptr) return nullptr;
+  permit(address, wanted);
   const uint64_t live = live_ += bytes;
   if (live > peak_) peak_ = live;
   return address;
@@ -87,7 +107,8 @@ void Allocator::free(void* pointer) {
   }
   const size_t bytes = block->second.bytes;
   pool->blocks.erase(block);
-  live_ -= bytes;
+  live_ -= bytes - kGap;
+  forbid(address, bytes);
   addFree(*pool, address, bytes);
 }
 
@@ -122,6 +143,7 @@ bool Allocator::reserve(Pool& pool, size_t bytes) {
       return false;
     }
     reserved_ += size;
+    forbid(region, size);
     addFree(pool, static_cast<char*>(region), size);
     return true;
   };
@@ -164,6 +186,7 @@ void Allocator::trim(Pool& pool, size_t wanted) {
     keep(address, begin);
     keep(end, address + bytes);
     const size_t size = size_t(end - begin);
+    permit(begin, size);  // the addresses may come back to somebody else
     platform::releasePages(begin, size);
     reserved_ -= size;
     processReserved -= size;

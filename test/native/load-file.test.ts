@@ -20,7 +20,7 @@ afterAll(() => {
 
 const ELEMENT_BYTES = [4, 2, 2, 4, 1]
 
-function file(name: string, bytes: ArrayBufferView | string): string {
+function file(name: string, bytes: NodeJS.ArrayBufferView | string): string {
   const path = join(folder, name)
   writeFileSync(path, bytes)
   return path
