@@ -1,0 +1,190 @@
+/** @file Training and generating from the command line, end to end on a small model. */
+
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import type { TrainEvent } from '../../src/train/events.js'
+import { ofType, temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { lowrank, mainScript } from './run-cli.js'
+
+const folder = temporaryDirectory()
+const model = join(folder, 'model')
+const config = join(folder, 'run.yaml')
+const rows = join(folder, 'rows.jsonl')
+
+beforeAll(async () => {
+  await writeTinyModel(model)
+  await writeFile(
+    rows,
+    tinyRows(40)
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join(''),
+  )
+  await writeFile(
+    config,
+    `model: ${model}
+dataset: ${rows}
+output_dir: ${folder}/out
+dtype: float32
+lora: { r: 4, lora_alpha: 8 }
+training:
+  max_steps: 6
+  per_device_train_batch_size: 4
+  gradient_accumulation_steps: 1
+  learning_rate: 1e-2
+  eval_split: 8
+  eval_steps: 3
+  save_strategy: 'no'
+`,
+  )
+})
+
+const parseEvents = (stdout: string): (TrainEvent | { type: 'saved'; path: string })[] =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TrainEvent)
+
+describe('lowrank train', () => {
+  it('writes events as JSON lines, and the adapter', async () => {
+    const { code, stdout, stderr } = await lowrank(['train', config, '--json'])
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    const events = parseEvents(stdout)
+    expect(events.at(-1)).toEqual({ type: 'saved', method: 'lora', path: join(folder, 'out/adapter') })
+    const trainEvents = events.slice(0, -1) as TrainEvent[]
+    expect(trainEvents.map(({ type }) => type).filter((type) => type !== 'step')).toEqual([
+      'start',
+      'evaluate',
+      'log',
+      'evaluate',
+      'end',
+    ])
+    expect(ofType(trainEvents, 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6])
+    const [first, last] = ofType(trainEvents, 'evaluate')
+    expect(last?.loss).toBeLessThan(first?.loss ?? 0)
+    for (const name of ['adapter_config.json', 'adapter_model.safetensors']) {
+      expect(existsSync(join(folder, 'out/adapter', name))).toBe(true)
+    }
+  })
+
+  it('shows lines without escape codes when nobody watches, and says what to try next', async () => {
+    const out = join(folder, 'piped')
+    const { code, stdout, stderr } = await lowrank([
+      'train',
+      config,
+      '--set',
+      `outputDir=${out}`,
+      '--set',
+      'training.maxSteps=2',
+    ])
+    expect(code).toBe(0)
+    expect(stderr).toMatch(
+      /^Training [\d,]+ of [\d,]+ parameters \([\d.]+ %\) on 32 rows, 8 to evaluate on: 2 steps\nstep 1\/2 {2}/,
+    )
+    expect(stderr).toMatch(/\nDone after 2 steps in \d+ s, mean loss [\d.]+\n$/)
+    expect(stdout).toBe(
+      `Saved ${out}/adapter\nTry it: lowrank generate --model ${model} --adapter ${out}/adapter --prompt "..."\n`,
+    )
+    expect(stdout + stderr).not.toContain('\u001b')
+  })
+
+  it('trains a whole model with method: full, which loads again', async () => {
+    const set = ['method=full', `outputDir=${folder}/full`, 'training.maxSteps=1']
+    const file = join(folder, 'full.yaml')
+    await writeFile(file, `model: ${model}\ndataset: ${rows}\ndtype: float32\n`)
+    const args = set.flatMap((setting) => ['--set', setting])
+    const trained = await lowrank(['train', file, ...args])
+    expect(trained.stderr).toContain('(100.00 %)')
+    expect(trained.code).toBe(0)
+    const answer = await lowrank([
+      'generate',
+      '--model',
+      `${folder}/full/model`,
+      '--prompt',
+      'one',
+      '--max-new-tokens',
+      '3',
+    ])
+    expect(answer.code).toBe(0)
+  })
+
+  it('stops after its step when interrupted, saves, and goes on from there when asked', async () => {
+    const file = join(folder, 'long.yaml')
+    await writeFile(
+      file,
+      `model: ${model}\ndataset: ${rows}\noutputDir: ${folder}/long\ndtype: float32\ntraining: { maxSteps: 100000, saveSteps: 1000000 }\n`,
+    )
+    const child = spawn(process.execPath, [mainScript, 'train', file, '--json'])
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let stdout = ''
+    let stderr = ''
+    let interrupted = false
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr += text
+    })
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      // The run is under way as soon as a step is reported.
+      stdout += text
+      if (!interrupted && stdout.includes('"type":"step"')) interrupted = child.kill('SIGINT')
+    })
+    expect(await ended).toBe(1)
+    expect(stderr).toMatch(
+      /Stopping after this step[^]*error: stopped at step \d+; go on with --set resumeFromCheckpoint=true/,
+    )
+    const events = parseEvents(stdout) as TrainEvent[]
+    const [end] = ofType(events, 'end')
+    expect(end?.reason).toBe('aborted')
+    const stoppedAt = end?.step as number
+    expect(ofType(events, 'save').at(-1)?.path).toBe(`${folder}/long/checkpoint-${stoppedAt}`)
+
+    const more = ['--set', 'resumeFromCheckpoint=true', '--set', `training.maxSteps=${stoppedAt + 1}`]
+    const resumed = await lowrank(['train', file, '--json', ...more])
+    expect(resumed.stderr).toBe('')
+    expect(ofType(parseEvents(resumed.stdout) as TrainEvent[], 'step').map(({ step }) => step)).toEqual([stoppedAt + 1])
+  })
+})
+
+describe('lowrank generate', () => {
+  const base = ['generate', '--model', model, '--max-new-tokens', '5']
+
+  it('continues a prompt, from the command line or from stdin, to the same answer', async () => {
+    const given = await lowrank([...base, '--prompt', 'one two', '--json'])
+    expect(given.code).toBe(0)
+    const result = JSON.parse(given.stdout)
+    expect(result.prompt).toBe('one two')
+    expect(result.promptTokens).toBeGreaterThan(0)
+    expect(result.newTokens).toBeLessThanOrEqual(5)
+    expect(['stop', 'length']).toContain(result.finishReason)
+    const piped = await lowrank([...base, '--json'], { input: 'one two\n' })
+    expect(JSON.parse(piped.stdout).text).toBe(result.text)
+    const plain = await lowrank([...base, '--prompt', 'one two'])
+    expect(plain.stdout).toBe(`${result.text}\n`)
+  })
+
+  it('answers differently with an adapter', async () => {
+    const prompt = ['--prompt', 'one two three four', '--json']
+    const before = JSON.parse((await lowrank([...base, ...prompt])).stdout)
+    const after = JSON.parse((await lowrank([...base, '--adapter', `${folder}/out/adapter`, ...prompt])).stdout)
+    expect(after.text).not.toBe(before.text)
+  })
+
+  it('refuses an empty prompt and a model without a chat template', async () => {
+    const empty = await lowrank(base, { input: '\n' })
+    expect(empty.stderr).toContain('expected a prompt of at least one token')
+    expect(empty.code).toBe(2)
+    const chat = await lowrank([...base, '--prompt', 'one', '--chat'])
+    expect(chat.stderr).toMatch(/chat template/)
+    expect(chat.code).toBe(1)
+  })
+
+  it('says what the engine needs when it is not there', async () => {
+    const { code, stderr } = await lowrank([...base, '--prompt', 'one'], { env: { LOWRANK_ADDON: '/nowhere/x.node' } })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/expected the native engine for linux-x64-gnu .*Tried:\n {2}- \/nowhere\/x\.node: /)
+    expect(stderr).toContain('npm run build')
+  })
+})
