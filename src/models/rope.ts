@@ -59,7 +59,7 @@ function readSpelling(
   if (typeName === 'rope_type') reader.expectValue('type', [type])
   const scaling = readScaling(reader, type)
   if (type !== 'llama3') reader.expectValue('original_max_position_embeddings', [raw.original_max_position_embeddings])
-  reader.expectValue('partial_rotary_factor', [1, 1.0])
+  reader.expectValue('partial_rotary_factor', [1])
   reader.finish()
   return { theta, scaling }
 }

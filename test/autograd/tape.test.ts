@@ -90,6 +90,10 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     return parameter
   }
   const part = (weight: Parameter): LinearPart => ({ weight, inOut: false, slabs: [] })
+  const dropGrad = (tensor: Tensor): void => {
+    tensor.grad?.dispose()
+    tensor.grad = undefined
+  }
   const gradOf = async (tensor: Tensor): Promise<number[]> => [...(await (tensor.grad as Tensor).read())]
 
   function network() {
@@ -221,8 +225,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       const warmUp = forward()
       warmUp.backward()
       warmUp.dispose()
-      x.grad?.dispose()
-      x.grad = undefined
+      dropGrad(x)
       for (const parameter of Object.values(parameters)) parameter.dropGrad()
       await device.sync()
       const before = device.memory().live
@@ -233,8 +236,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       loss.dispose()
       await device.sync()
       const after = device.memory().live
-      x.grad?.dispose()
-      x.grad = undefined
+      dropGrad(x)
       for (const parameter of Object.values(parameters)) parameter.dropGrad()
       await device.sync()
       expect(device.memory().live).toBe(before)

@@ -26,11 +26,11 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
   test('tensors leave in arrays and plain objects, however deep; in other objects they do not', () => {
     class Holder {
-      constructor(readonly tensor: Tensor) {}
+      readonly tensor = make(3)
     }
     const result = scope(() => ({
       list: [make(1), { deep: make(2) }],
-      holder: new Holder(make(3)),
+      holder: new Holder(),
       text: 'x',
       nothing: null,
     }))

@@ -1,0 +1,226 @@
+/** @file Reading config.json: both spellings, defaults, and an error for everything that is not understood. */
+
+import { describe, expect, test } from 'vitest'
+import type { RawConfig } from '../../src/models/config.js'
+import type { LlamaConfig } from '../../src/models/llama.js'
+import { ModelBuilder } from '../../src/nn/module.js'
+import type { Gpt2Config } from '../../src/models/gpt2.js'
+import { findArchitecture } from '../../src/models/registry.js'
+import type { Device } from '../../src/tensor/device.js'
+
+const LLAMA: RawConfig = {
+  model_type: 'llama',
+  vocab_size: 97,
+  hidden_size: 48,
+  intermediate_size: 100,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+}
+const GPT2: RawConfig = { model_type: 'gpt2', vocab_size: 101, n_positions: 40, n_embd: 36, n_layer: 2, n_head: 3 }
+
+/** Weights are allocated when they are first used, so that reading a config needs no device. */
+function read<T>(config: RawConfig): T {
+  const builder = new ModelBuilder(undefined as unknown as Device, 'float32')
+  return findArchitecture(config, 'dir/config.json').create(config, builder, 'dir/config.json').config as T
+}
+const llama = (changes: RawConfig = {}): LlamaConfig => read<LlamaConfig>({ ...LLAMA, ...changes })
+const gpt2 = (changes: RawConfig = {}): Gpt2Config => read<Gpt2Config>({ ...GPT2, ...changes })
+
+describe('model_type', () => {
+  test.each([
+    ['mamba', '"mamba"'],
+    [undefined, 'nothing'],
+    [3, '3'],
+  ])('%j is an error that lists the known ones', (modelType, shown) => {
+    expect(() => read({ ...LLAMA, model_type: modelType })).toThrow(
+      `[config] dir/config.json: expected model_type to be one of 'llama', 'gpt2', got ${shown}`,
+    )
+  })
+})
+
+describe('llama', () => {
+  test('has the defaults of transformers', () => {
+    expect(llama()).toMatchObject({
+      numKeyValueHeads: 4,
+      headDim: 12,
+      maxPositionEmbeddings: 2048,
+      rmsNormEps: 1e-6,
+      rope: { theta: 10000, scaling: { type: 'default' } },
+      attentionBias: false,
+      mlpBias: false,
+      tieWordEmbeddings: false,
+      eosTokenId: [],
+    })
+  })
+
+  const LLAMA3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 }
+  const LLAMA3_READ = {
+    type: 'llama3',
+    factor: 8,
+    lowFreqFactor: 1,
+    highFreqFactor: 4,
+    originalMaxPositionEmbeddings: 32,
+  }
+  test.each<[string, RawConfig, RawConfig, unknown]>([
+    [
+      'default',
+      { rope_parameters: { rope_type: 'default', rope_theta: 5e5 } },
+      { rope_theta: 5e5 },
+      { type: 'default' },
+    ],
+    [
+      'linear',
+      { rope_parameters: { rope_type: 'linear', factor: 2.5, rope_theta: 5e5 } },
+      { rope_scaling: { type: 'linear', factor: 2.5 }, rope_theta: 5e5 },
+      { type: 'linear', factor: 2.5 },
+    ],
+    [
+      'llama3',
+      { rope_parameters: { rope_type: 'llama3', ...LLAMA3, rope_theta: 5e5 }, dtype: 'bfloat16' },
+      { rope_scaling: { rope_type: 'llama3', ...LLAMA3 }, rope_theta: 5e5, torch_dtype: 'bfloat16' },
+      LLAMA3_READ,
+    ],
+  ])('reads both spellings of %s rope', (_, today, old, scaling) => {
+    expect(llama(today).rope).toEqual({ theta: 5e5, scaling })
+    expect(llama(old).rope).toEqual({ theta: 5e5, scaling })
+    expect(llama({ ...today, ...old }).rope).toEqual({ theta: 5e5, scaling })
+  })
+
+  test('takes null for what is absent, and ids as one or several', () => {
+    const config = llama({
+      head_dim: null,
+      rope_scaling: null,
+      bos_token_id: 1,
+      eos_token_id: [2, 7],
+      pad_token_id: null,
+    })
+    expect(config).toMatchObject({ headDim: 12, bosTokenId: 1, eosTokenId: [2, 7] })
+    expect(llama({ eos_token_id: 2 }).eosTokenId).toEqual([2])
+  })
+
+  test.each<[string, RawConfig, string]>([
+    [
+      'an unsupported rope type',
+      { rope_scaling: { rope_type: 'yarn', factor: 4 } },
+      `dir/config.json, rope_scaling: expected one of 'default', 'linear', 'llama3' for rope_type, got "yarn"`,
+    ],
+    [
+      'an unsupported rope type, old spelling',
+      { rope_scaling: { type: 'dynamic', factor: 4 } },
+      `for type, got "dynamic"`,
+    ],
+    [
+      'rope scaling without its factor',
+      { rope_parameters: { rope_type: 'linear' } },
+      'rope_parameters: expected a number for factor, got nothing',
+    ],
+    [
+      'an unknown field of rope scaling',
+      { rope_scaling: { type: 'linear', factor: 2, beta_fast: 32 } },
+      'got beta_fast = 32',
+    ],
+    [
+      'a part of the head rotated',
+      { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } },
+      'expected 1 for partial_rotary_factor, got 0.5',
+    ],
+    [
+      'spellings that differ',
+      { rope_parameters: { rope_type: 'default' }, rope_scaling: { type: 'linear', factor: 2 } },
+      'expected what rope_parameters says, or nothing, for rope_scaling, got {"type":"linear","factor":2}',
+    ],
+    [
+      'angles that differ',
+      { rope_parameters: { rope_theta: 10000 }, rope_theta: 5e5 },
+      'expected 10000, as rope_parameters says, or nothing, for rope_theta, got 500000',
+    ],
+    [
+      'an unknown field',
+      { qk_norm: true },
+      'dir/config.json: expected fields that are known to this model type, got qk_norm = true; a field that is not understood may change what the model computes',
+    ],
+    ['several unknown fields', { a_new: 1, b_new: [2] }, 'got a_new = 1, b_new = [2];'],
+    [
+      'a window',
+      { sliding_window: 4096 },
+      'expected null (anything else is not supported) for sliding_window, got 4096',
+    ],
+    [
+      'quantized weights',
+      { quantization_config: { bits: 4 } },
+      'expected null (anything else is not supported) for quantization_config, got {"bits":4}',
+    ],
+    ['another activation', { hidden_act: 'gelu' }, `expected one of 'silu' for hidden_act, got "gelu"`],
+    ['an odd head_dim', { head_dim: 13 }, 'expected an even number for head_dim, got 13'],
+    [
+      'heads that do not divide the width',
+      { num_attention_heads: 5 },
+      'expected a divisor of hidden_size = 48 for num_attention_heads, got 5',
+    ],
+    [
+      'key heads that do not divide the heads',
+      { num_key_value_heads: 3 },
+      'expected a divisor of num_attention_heads = 4 for num_key_value_heads, got 3',
+    ],
+    ['a missing size', { hidden_size: undefined }, 'expected a whole number > 0 for hidden_size, got nothing'],
+    ['a size of zero', { num_hidden_layers: 0 }, 'expected a whole number > 0 for num_hidden_layers, got 0'],
+    ['a size as text', { vocab_size: '97' }, 'expected a whole number > 0 for vocab_size, got "97"'],
+    ['a flag as text', { attention_bias: 'yes' }, 'expected true or false for attention_bias, got "yes"'],
+    ['ids below zero', { eos_token_id: [-1] }, 'expected token ids for eos_token_id, got [-1]'],
+  ])('%s is an error that names it', (_, changes, message) => {
+    expect(() => llama(changes)).toThrow(message)
+    expect(() => llama(changes)).toThrow('[config] dir/config.json')
+  })
+
+  test('head_dim may be given where heads times head_dim is not the width', () => {
+    expect(llama({ hidden_size: 37, num_attention_heads: 3, head_dim: 20, num_key_value_heads: 1 }).headDim).toBe(20)
+  })
+})
+
+describe('gpt2', () => {
+  test('has the defaults of transformers; dropout of the base and fields of other heads are fine', () => {
+    const published = {
+      n_ctx: 40,
+      n_inner: null,
+      attn_pdrop: 0.1,
+      embd_pdrop: 0.1,
+      resid_pdrop: 0.1,
+      summary_type: 'cls_index',
+      summary_first_dropout: 0.1,
+      reorder_and_upcast_attn: false,
+      task_specific_params: { 'text-generation': { do_sample: true } },
+    }
+    expect(gpt2(published)).toMatchObject({
+      innerSize: 144,
+      headDim: 12,
+      maxPositionEmbeddings: 40,
+      layerNormEpsilon: 1e-5,
+      geluTanh: true,
+      attentionScale: [1 / Math.sqrt(12), 1 / Math.sqrt(12)],
+    })
+  })
+
+  test('reads what changes the result', () => {
+    const changes = {
+      n_inner: 77,
+      activation_function: 'gelu',
+      scale_attn_weights: false,
+      scale_attn_by_inverse_layer_idx: true,
+    }
+    expect(gpt2(changes)).toMatchObject({ innerSize: 77, geluTanh: false, attentionScale: [1, 0.5] })
+  })
+
+  test.each<[string, RawConfig, string]>([
+    ['heads that do not divide the width', { n_head: 5 }, 'expected a divisor of n_embd = 36 for n_head, got 5'],
+    ['an untied head', { tie_word_embeddings: false }, 'expected true for tie_word_embeddings, got false'],
+    ['another activation', { activation_function: 'relu' }, 'for activation_function, got "relu"'],
+    [
+      'cross attention',
+      { add_cross_attention: true },
+      'expected false (anything else is not supported) for add_cross_attention, got true',
+    ],
+    ['a field of another model', { rope_theta: 10000 }, 'got rope_theta = 10000;'],
+  ])('%s is an error that names it', (_, changes, message) => {
+    expect(() => gpt2(changes)).toThrow(message)
+  })
+})
