@@ -27,6 +27,7 @@ import {
   checkpointPath,
   listCheckpoints,
   loadCheckpoint,
+  prepareOutputDir,
   type RunIdentity,
   type TrainedWeights,
   type TrainerState,
@@ -66,6 +67,7 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const resolved = parseTrainOptions(options)
   const directory = await resolveModel(resolved.model)
   const checkpoint = await findCheckpoint(resolved)
+  if (resolved.outputDir !== undefined) await prepareOutputDir(resolved.outputDir)
   const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {

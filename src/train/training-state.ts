@@ -1,6 +1,6 @@
 /** @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there. */
 
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { loadParameter } from '../adapters/lora-adapter.js'
 import type { Parameter } from '../autograd/parameter.js'
@@ -14,7 +14,7 @@ import {
 import { parseJsonObject } from '../checkpoint/strict-json.js'
 import type { DataCursor } from '../data/batches.js'
 import { describeValue } from '../errors.js'
-import { recoverDirectory, writeDirectoryAtomic } from '../files.js'
+import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
 
 /** Where a run stands between two steps. With the weights and the moments it determines everything that follows. */
@@ -59,6 +59,16 @@ export async function listCheckpoints(outputDir: string): Promise<number[]> {
   return steps.map(Number).sort((a, b) => a - b)
 }
 
+/** Makes the directory of a run. @throws when it cannot be written to: better before the training than after its first hours. */
+export async function prepareOutputDir(outputDir: string): Promise<void> {
+  try {
+    await mkdir(outputDir, { recursive: true })
+    await access(outputDir, constants.W_OK)
+  } catch (error) {
+    throw writeError(outputDir, error)
+  }
+}
+
 /** Writes a checkpoint. A crash at any moment leaves either all of it or nothing under its name. */
 export async function saveCheckpoint(
   path: string,
@@ -67,7 +77,6 @@ export async function saveCheckpoint(
   state: TrainerState,
   identity: RunIdentity,
 ): Promise<void> {
-  await mkdir(join(path, '..'), { recursive: true })
   await writeDirectoryAtomic(path, async (directory) => {
     await weights.save(directory)
     const moments: TensorToWrite[] = []
@@ -85,7 +94,7 @@ export async function saveCheckpoint(
       }
     }
     await writeSafetensors(join(directory, OPTIMIZER_FILE), moments)
-    await writeFile(
+    await writeFileAtomic(
       join(directory, STATE_FILE),
       `${JSON.stringify({ ...state, optimizerSteps: optimizer.stepCount, identity }, null, 2)}\n`,
     )
