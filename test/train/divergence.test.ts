@@ -1,0 +1,99 @@
+/** @file A loss that is not finite ends the run, naming step and gradient, and leaves the last good checkpoint as it was. */
+
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, expect, it } from 'vitest'
+import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import { loadModel } from '../../src/checkpoint/load-model.js'
+import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
+import type { TrainEvent } from '../../src/train/events.js'
+import {
+  ofType,
+  rejection,
+  temporaryDirectory,
+  trainedBytes,
+  trainTiny,
+  writeTinyModel,
+} from '../support/tiny-model.js'
+
+const directory = temporaryDirectory()
+const at = (...names: string[]) => join(directory, ...names)
+let model: string
+
+beforeAll(async () => {
+  model = await writeTinyModel(at('model'))
+})
+
+/** Overwrites one value of a weight of the model on disk; gives the bytes to write back. */
+async function poison(name: string, value: number): Promise<Buffer> {
+  const path = join(model, 'model.safetensors')
+  const before = await readFile(path)
+  const entry = (await readSafetensorsHeader(path)).tensors.get(name)
+  if (!entry) throw new Error(`no ${name}`)
+  const after = Buffer.from(before)
+  after.writeFloatLE(value, entry.fileOffset)
+  await writeFile(path, after)
+  return before
+}
+
+it('a learning rate that is far too high is found at the step whose loss is no number', async () => {
+  const outputDir = at('huge')
+  const events: TrainEvent[] = []
+  const message = await rejection(
+    trainTiny(
+      {
+        model,
+        outputDir,
+        training: { learningRate: 1e30, lrSchedulerType: 'constant', saveSteps: 1 },
+        onEvent: (event) => events.push(event),
+      },
+      at('unused'),
+    ),
+  )
+  expect(message).toMatch(
+    /^\[train\] expected a finite loss and gradient at step 2, got loss (NaN|-?Infinity|[\d.e+-]+); the largest gradient is that of base_model\.model\.model\.layers\.\d\.\S+\.lora_[AB]\.weight \(norm (NaN|Infinity)\)\. /,
+  )
+  expect(message).toContain(`The last good checkpoint is ${join(outputDir, 'checkpoint-1')}. Lower learningRate`)
+  expect(await readdir(outputDir)).toEqual(['checkpoint-1'])
+  expect(ofType(events, 'step').map(({ step }) => step)).toEqual([1])
+  expect(ofType(events, 'end')).toEqual([])
+  const loaded = await loadModel(model, { dtype: 'float32' })
+  const adapter = await LoraAdapter.load(loaded, join(outputDir, 'checkpoint-1'))
+  for (const [name, parameter] of adapter.parameters()) {
+    expect((await parameter.read()).every(Number.isFinite), name).toBe(true)
+  }
+  loaded.device.close()
+})
+
+it.each([Number.NaN, Number.POSITIVE_INFINITY])('a weight that is %s ends the run in its first step', async (value) => {
+  const before = await poison('model.layers.1.mlp.down_proj.weight', value)
+  try {
+    expect(await rejection(trainTiny({ model, outputDir: at(`first-${value}`) }, at('unused')))).toMatch(
+      /at step 1, got loss NaN; the largest gradient is that of \S+ \(norm (NaN|Infinity)\)\. No checkpoint was written before\./,
+    )
+    expect(await readdir(at(`first-${value}`)).catch(() => [])).toEqual([])
+  } finally {
+    await writeFile(join(model, 'model.safetensors'), before)
+  }
+})
+
+it('the last good checkpoint goes on to the bytes of a run that never failed', async () => {
+  const whole = await trainTiny({ model }, at('whole'))
+  const outputDir = at('half')
+  const controller = new AbortController()
+  const stop = (event: TrainEvent) => {
+    if (event.type === 'save') controller.abort()
+  }
+  await trainTiny({ model, outputDir, signal: controller.signal, onEvent: stop }, at('unused'))
+  const [checkpoint] = await readdir(outputDir)
+  const good = await trainedBytes(join(outputDir, checkpoint as string))
+  const before = await poison('model.norm.weight', Number.NaN)
+  const message = await rejection(trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('unused')))
+  expect(message).toContain(`at step 3, got loss NaN`)
+  expect(message).toContain(`The last good checkpoint is ${join(outputDir, 'checkpoint-2')}.`)
+  expect(await readdir(outputDir)).toEqual(['checkpoint-2'])
+  expect(await trainedBytes(join(outputDir, 'checkpoint-2'))).toBe(good)
+  await writeFile(join(model, 'model.safetensors'), before)
+  const resumed = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('resumed'))
+  expect(resumed.bytes).toBe(whole.bytes)
+})
