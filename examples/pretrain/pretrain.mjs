@@ -1,0 +1,99 @@
+// @ts-check
+/**
+ * @file Pre-trains the small base model from scratch. Stops when its minutes are over; run it again to go on.
+ *
+ *   node examples/pretrain/pretrain.mjs [--work out/pretrain] [--minutes 30] [--steps 3000] [--out models/lowrank-base-5m]
+ *
+ * Reads WORK/train.jsonl and WORK/heldout.jsonl (corpus.mjs) and WORK/init (init.mjs). `--steps` fixes the learning rate
+ * schedule and must be the same each time. Writes checkpoints to WORK/run, WORK/loss.csv, and, once all steps are done, the model to OUT.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { createProgress, saveModel, trainLora } from '../../dist/index.js'
+
+const { values } = parseArgs({
+  options: {
+    work: { type: 'string', default: 'out/pretrain' },
+    out: { type: 'string', default: 'models/lowrank-base-5m' },
+    minutes: { type: 'string', default: '30' },
+    steps: { type: 'string', default: '3000' },
+    'learning-rate': { type: 'string', default: '2e-3' },
+    'packs-per-step': { type: 'string', default: '8' },
+    threads: { type: 'string' },
+  },
+})
+const { work } = values
+const runs = join(work, 'run')
+const curve = join(work, 'loss.csv')
+
+/** step -> line of the loss curve. A resumed run goes over the steps after its checkpoint again. @returns {Map<number, string>} */
+function readCurve() {
+  const lines = existsSync(curve) ? readFileSync(curve, 'utf8').trim().split('\n').slice(1) : []
+  return new Map(lines.map((line) => [Number(line.split(',')[0]), line]))
+}
+
+const points = readCurve()
+const writeCurve = () => {
+  const lines = [...points].sort((a, b) => a[0] - b[0]).map((point) => point[1])
+  writeFileSync(curve, `${['step,tokens,learning_rate,train_loss,heldout_loss', ...lines].join('\n')}\n`)
+}
+
+mkdirSync(runs, { recursive: true })
+const resume = readdirSync(runs).some((name) => name.startsWith('checkpoint-'))
+const clock = new AbortController()
+const timer = setTimeout(() => clock.abort(), Number(values.minutes) * 60_000)
+const progress = createProgress({ intervalSeconds: 30 })
+let started = false
+
+const run = await trainLora({
+  model: join(work, 'init'),
+  dataset: join(work, 'train.jsonl'),
+  evalDataset: join(work, 'heldout.jsonl'),
+  method: 'full',
+  training: {
+    packing: true,
+    maxLength: 512,
+    maxSteps: Number(values.steps),
+    perDeviceTrainBatchSize: Number(values['packs-per-step']),
+    gradientAccumulationSteps: 1,
+    gradientCheckpointing: false,
+    learningRate: Number(values['learning-rate']),
+    lrSchedulerType: 'cosine',
+    warmupSteps: 100,
+    adamBeta2: 0.95,
+    weightDecay: 0.1,
+    maxGradNorm: 1,
+    loggingSteps: 20,
+    evalStrategy: 'steps',
+    evalSteps: 500,
+    saveStrategy: 'steps',
+    saveSteps: 250,
+    saveTotalLimit: 2,
+  },
+  ...(values.threads ? { threads: Number(values.threads) } : {}),
+  outputDir: runs,
+  resumeFromCheckpoint: resume,
+  signal: clock.signal,
+  onEvent: (event) => {
+    progress.onEvent(event)
+    // Encoding the corpus is not part of the time asked for.
+    if (event.type === 'start' && !started) started = Boolean(timer.refresh())
+    if (event.type !== 'log' && event.type !== 'evaluate') return
+    if (event.type === 'log') {
+      const { step, numInputTokensSeen, learningRate, loss } = event
+      points.set(step, [step, numInputTokensSeen, learningRate.toExponential(3), loss.toFixed(4), ''].join(','))
+    } else {
+      const line = points.get(event.step)
+      if (line) points.set(event.step, line.replace(/[^,]*$/, event.loss.toFixed(4)))
+    }
+    writeCurve()
+  },
+})
+clearTimeout(timer)
+progress.stop()
+if (run.reason === 'completed') {
+  await saveModel(run.model, values.out, { dtype: 'bfloat16', tokenizerFrom: join(work, 'init') })
+  console.log(`${run.step} steps done, model in ${values.out}`)
+} else console.log(`stopped after step ${run.step} of ${values.steps}; run the same command again to go on`)
+run.dispose()
