@@ -24,7 +24,7 @@ constexpr int64_t kPanelWords = kDepth * kPanel;
 constexpr int64_t kSumWords = kBlockRows * kPanel;
 constexpr int64_t kThreadWords = kTileWords + kPanelWords + kSumWords;
 constexpr int64_t kSharedBytes = int64_t{32} << 20;
-constexpr int64_t kTasks = 16;            // a product is cut into at least so many tasks where its rows allow it
+constexpr int64_t kTasks = 16;  // a product is cut into at least so many tasks where its rows allow it
 constexpr int64_t kTilesPerPackTask = 4;
 constexpr int64_t kBatch = 16;
 
@@ -44,7 +44,9 @@ struct Plan {
   float* packed;
 };
 
-LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) { return plan.dot ? ceilDiv(term.k, 2) : term.k; }
+LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) {
+  return plan.dot ? ceilDiv(term.k, 2) : term.k;
+}
 
 // Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved.
 LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
@@ -53,7 +55,9 @@ LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
   return term.a.dtype == DType::kFloat32 && term.a.stride * 4 % 4096 != 0;
 }
 
-LOWRANK_INLINE int64_t pitchOf(int64_t steps) { return roundUp(steps, kLanes) + kLanes; }
+LOWRANK_INLINE int64_t pitchOf(int64_t steps) {
+  return roundUp(steps, kLanes) + kLanes;
+}
 
 LOWRANK_INLINE int64_t packedTileWords(const GemmTerm& term, int64_t steps) {
   return term.a.transposed ? steps * kLanes : kTileRows * pitchOf(steps);
@@ -130,7 +134,8 @@ void packTiles(const Gemm& product, const Plan& plan, int64_t task) {
     const int64_t end = minOf(tiles, (task + 1) * kTilesPerPackTask);
     for (int64_t i = task * kTilesPerPackTask; i < end; ++i) {
       const int64_t row = i * kTileRows;
-      packTile<kDot>(term.a, 0, term.k, row, minOf(kTileRows, product.m - row), product.m, to + i * words, pitchOf(steps));
+      packTile<kDot>(term.a, 0, term.k, row, minOf(kTileRows, product.m - row), product.m, to + i * words,
+                     pitchOf(steps));
     }
     to += tiles * words;
   }
@@ -180,7 +185,8 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
           stepBytes = term.a.transposed ? kLanes * 4 : 4;
         }
         float* tileSums = sums + (row - firstRow) * kPanel;
-        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count, tileSums, resume);
+        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count, tileSums,
+                                     resume);
         // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
         if (t == plan.lastTerm && step + count == steps) finish(product, row, rows, column, columns, tileSums, kPanel);
       }

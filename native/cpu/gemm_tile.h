@@ -42,7 +42,8 @@ LOWRANK_INLINE Vec multiplyAdd(const char* word, Vec b, Vec sum) {
 }
 
 template <bool kDot, int kRows, int kVectors>
-static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float* b, int64_t steps, float* c, bool resume) {
+static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float* b, int64_t steps, float* c,
+                 bool resume) {
   Vec sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
@@ -65,7 +66,8 @@ static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float
     }
     // A line of the next tile's rows per step, in the order in which they will be read: 5 % of the rate with 24 sums to hide
     // it behind, a loss with fewer.
-    if constexpr (kLanes == 16) __builtin_prefetch(a + (kRows + (step & 15)) * rowBytes + (step & ~int64_t{15}) * 4, 0, 2);
+    if constexpr (kLanes == 16)
+      __builtin_prefetch(a + (kRows + (step & 15)) * rowBytes + (step & ~int64_t{15}) * 4, 0, 2);
     b += kVectors * kLanes;
 #pragma GCC unroll 4
     for (int i = 0; i < (kRows + 3) / 4; ++i) rows[i] += stepBytes;

@@ -21,9 +21,15 @@ namespace {
 
 constexpr int64_t kMaskedRows = 512;
 
-LOWRANK_INLINE int64_t sizeOf(DType dtype) { return dtype == DType::kBFloat16 ? 2 : 4; }
-LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) { return part.inOut ? part.weight.cols : part.weight.rows; }
-LOWRANK_INLINE bool masked(const LoraSlab& slab) { return slab.dropout.p > 0.0f; }
+LOWRANK_INLINE int64_t sizeOf(DType dtype) {
+  return dtype == DType::kBFloat16 ? 2 : 4;
+}
+LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) {
+  return part.inOut ? part.weight.cols : part.weight.rows;
+}
+LOWRANK_INLINE bool masked(const LoraSlab& slab) {
+  return slab.dropout.p > 0.0f;
+}
 
 LOWRANK_INLINE GemmOperand operand(const Tensor& tensor, bool transposed) {
   return GemmOperand{tensor.data, tensor.dtype, tensor.stride, transposed};
@@ -59,7 +65,8 @@ struct ProductList {
   ProductList(int64_t productCapacity, int64_t termCapacity, LinearScratch& s, Context& c)
       : products(nullptr), terms(nullptr), productCount(0), termCount(0), scratch(s), context(c) {
     const int64_t bytes = productCapacity * static_cast<int64_t>(sizeof(Gemm));
-    void* data = reserve(s.products, static_cast<size_t>(bytes + termCapacity * static_cast<int64_t>(sizeof(GemmTerm))), c);
+    void* data =
+        reserve(s.products, static_cast<size_t>(bytes + termCapacity * static_cast<int64_t>(sizeof(GemmTerm))), c);
     if (data == nullptr) return;
     products = static_cast<Gemm*>(data);
     terms = reinterpret_cast<GemmTerm*>(static_cast<char*>(data) + bytes);
@@ -67,8 +74,8 @@ struct ProductList {
 
   Gemm& add(const Tensor& c, bool accumulate) {
     Gemm& product = products[productCount++];
-    product = Gemm{c.rows, c.cols, terms + termCount, 0,        1.0f,
-                   nullptr, DType::kFloat32, c.data, c.dtype, c.stride, accumulate};
+    product = Gemm{c.rows,          c.cols, terms + termCount, 0,        1.0f,      nullptr,
+                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate};
     return product;
   }
 
@@ -158,7 +165,8 @@ LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, DType compute, void
 }
 
 // The terms of dx that need no mask, for the rows [row, row + rows).
-void addInputTerms(const LinearBackwardArgs& args, DType compute, void* ds, int64_t row, int64_t rows, ProductList& list) {
+void addInputTerms(const LinearBackwardArgs& args, DType compute, void* ds, int64_t row, int64_t rows,
+                   ProductList& list) {
   forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), operand(part.weight, part.inOut != 0), dy.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
@@ -265,7 +273,8 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
   const int64_t dsBytes = roundUp(dsElements * size, 64);
   const int64_t maskedElements = anyMasked ? minOf(kMaskedRows, rows) * cols : 0;
   ProductList list(args.partCount + 2 * slabs + 1, args.partCount + 2 * slabs + 1, scratch, context);
-  char* ds = static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
+  char* ds =
+      static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
   if (list.products == nullptr || ds == nullptr) return false;
   float* values = reinterpret_cast<float*>(ds + dsBytes);
 

@@ -1,7 +1,7 @@
 // Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s B^T),
 // softcap(l) = c tanh(l / c), and D the divisor (or the number of labelled rows):
-//   forward   loss = sum over labelled rows of (log sum_v e^z_v - z_label) / D
-//   backward  dl_v = (e^(z_v - lse) - [v = label]) / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
+//   backward  dl_v = (p_v - [v = label]) / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
 //
 // h, dh [N, D], W [V, D], float32 or bfloat16; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
 // maxima and exponentials are float32, the sums of a row float32 by lanes, the loss float64 in the order of rows. dl is rounded
@@ -23,8 +23,21 @@ LOWRANK_INLINE Vec roundTo(Vec value, DType dtype) {
   return reinterpret_cast<Vec>(roundToBFloat16(value) << 16);
 }
 
+// What a row's gradient needs of its softmax. The label's share is held apart: p - 1 would cancel where the model is sure.
+struct RowSoftmax {
+  float maximum;
+  float inverse;  // 1 / sum of e^(z - maximum)
+  float others;   // share of all but the label: 1 - p of the label
+};
+
+LOWRANK_INLINE float exponential(float value) {
+  float lanes[kLanes];
+  store(lanes, exp(splat(value)));
+  return lanes[0];
+}
+
 // The loss of one row of logits, which become softcapped.
-double rowLoss(float* logits, int64_t count, int32_t label, float softcap, float& lse) {
+double rowLoss(float* logits, int64_t count, int32_t label, float softcap, RowSoftmax& softmax) {
   Vec largest = splat(-kInfinity);
   forLanes(count, [&](int64_t v, int lanes) {
     Vec z = loadLanes(logits + v, lanes);
@@ -35,37 +48,35 @@ double rowLoss(float* logits, int64_t count, int32_t label, float softcap, float
     if (lanes < kLanes) z = (laneIndex() < splatInt(lanes)) ? z : splat(-kInfinity);
     largest = max(z, largest);
   });
-  const float maximum = reduceMax(largest);
+  const float maximum = reduceMax(largest), labelLogit = logits[label];
+  logits[label] = -kInfinity;  // e^ of it is 0
   Vec sum = zero();
   forLanes(count, [&](int64_t v, int lanes) {
     const Vec e = exp(loadLanes(logits + v, lanes) - maximum);
     sum += lanes < kLanes ? ((laneIndex() < splatInt(lanes)) ? e : zero()) : e;
   });
-  const double logSum = __builtin_log(static_cast<double>(reduceAdd(sum)));
-  lse = static_cast<float>(static_cast<double>(maximum) + logSum);
-  return static_cast<double>(maximum) + logSum - static_cast<double>(logits[label]);
+  logits[label] = labelLogit;
+  const float others = reduceAdd(sum), atLabel = exponential(labelLogit - maximum), total = others + atLabel;
+  softmax = RowSoftmax{maximum, 1.0f / total, others / total};
+  if (others < atLabel) return __builtin_log1p(static_cast<double>(others) / static_cast<double>(atLabel));
+  return static_cast<double>(maximum) - static_cast<double>(labelLogit) + __builtin_log(static_cast<double>(total));
 }
 
-// dl of one row over its softcapped logits. T is how dl is stored; it never overtakes the logits it is made from.
+// dl of one row over its softcapped logits. T is how dl is stored; a store never overtakes the loads it overwrites.
 template <class T>
-void rowGradient(const float* logits, int64_t count, int32_t label, float softcap, float lse, float factor, DType compute, T* to) {
-  const float inverse = softcap > 0.0f ? 1.0f / softcap : 0.0f;
+void rowGradient(const float* logits, int64_t count, int32_t label, float softcap, const RowSoftmax& softmax,
+                 float factor, DType compute, T* to) {
+  const float inverseCap = softcap > 0.0f ? 1.0f / softcap : 0.0f;
   const auto slope = [&](Vec z) {
-    const Vec t = z * inverse;
-    return softcap > 0.0f ? factor * (1.0f - t * t) : splat(factor);
+    const Vec t = z * inverseCap;
+    return factor * (1.0f - t * t);
   };
-  // The label's element is p - 1, computed where it cancels least; its logit is read before it may be overwritten.
-  const Vec z = splat(logits[label]);
-  const Vec atLabel = (exp(z - lse) - 1.0f) * slope(z);
+  const Vec atLabel = roundTo(-softmax.others * slope(splat(logits[label])), compute);
   forLanes(count, [&](int64_t v, int lanes) {
     const Vec z = loadLanes(logits + v, lanes);
-    storeLanes(to + v, roundTo(exp(z - lse) * slope(z), compute), lanes);
+    storeLanes(to + v, roundTo(exp(z - softmax.maximum) * softmax.inverse * slope(z), compute), lanes);
   });
-  float lane[kLanes];
-  store(lane, roundTo(atLabel, compute));
-  T rounded[kLanes];
-  store(rounded, load(lane));
-  to[label] = rounded[0];
+  store(to + label, atLabel, 1);
 }
 
 void gatherRows(const Tensor& from, const int32_t* rowIds, const Tensor& to, Context& context) {
@@ -112,8 +123,8 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   for (int64_t i = 0; i < total; ++i) {
     if (labels[i] == kIgnored) continue;
     if (labels[i] < 0 || labels[i] >= vocabulary) {
-      context.fail("expected labels in [0, %lld) or -100, got %d at row %lld", static_cast<long long>(vocabulary), labels[i],
-                   static_cast<long long>(i));
+      context.fail("expected labels in [0, %lld) or -100, got %d at row %lld", static_cast<long long>(vocabulary),
+                   labels[i], static_cast<long long>(i));
       return;
     }
     rowIds[labelled++] = static_cast<int32_t>(i);
@@ -139,7 +150,8 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   for (int64_t i = 0; i < head.slabCount; ++i) {
     slabs[i] = head.slabs[i];
     const int64_t rank = slabs[i].a.rows;
-    slabs[i].s = Tensor{scratch<char>(context, chunkRows * rank * elementSize(compute)), chunkRows, rank, rank, 0, kNoBuffer, compute};
+    slabs[i].s = Tensor{
+        scratch<char>(context, chunkRows * rank * elementSize(compute)), chunkRows, rank, rank, 0, kNoBuffer, compute};
     if (slabs[i].s.data == nullptr) return;
   }
   LinearPart part = head;
@@ -153,7 +165,12 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
     const int32_t* ids = rowIds + first;
     const Tensor hChunk{h, rows, width, width, 0, kNoBuffer, compute};
     const Tensor logitChunk{logits, rows, vocabulary, stride, 0, kNoBuffer, DType::kFloat32};
-    const Tensor dLogits{logits, rows, vocabulary, narrow ? 2 * stride : stride, 0, kNoBuffer,
+    const Tensor dLogits{logits,
+                         rows,
+                         vocabulary,
+                         narrow ? 2 * stride : stride,
+                         0,
+                         kNoBuffer,
                          narrow ? DType::kBFloat16 : DType::kFloat32};
     for (int64_t i = 0; i < part.slabCount; ++i) slabs[i].s.rows = rows;
     gatherRows(args.h, ids, hChunk, context);
@@ -161,18 +178,19 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
     parallelFor(context, rows, [&](int64_t i, int) {
       float* row = rowOf<float>(logitChunk, i);
       const int32_t label = labels[ids[i]];
-      float lse;
-      losses[first + i] = rowLoss(row, vocabulary, label, args.softcap, lse);
+      RowSoftmax softmax;
+      losses[first + i] = rowLoss(row, vocabulary, label, args.softcap, softmax);
       if (!gradients) return;
       if (narrow) {
-        rowGradient(row, vocabulary, label, args.softcap, lse, factor, compute, rowOf<BFloat16>(dLogits, i));
+        rowGradient(row, vocabulary, label, args.softcap, softmax, factor, compute, rowOf<BFloat16>(dLogits, i));
       } else {
-        rowGradient(row, vocabulary, label, args.softcap, lse, factor, compute, row);
+        rowGradient(row, vocabulary, label, args.softcap, softmax, factor, compute, row);
       }
     });
     if (!gradients) continue;
     const Tensor dhChunk{dh, rows, width, width, 0, kNoBuffer, compute};
-    if (!linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, compute, ids, linearScratch, context)) return;
+    if (!linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, compute, ids, linearScratch, context))
+      return;
     scatterChunk(dhChunk, ids, args.dh, context);
   }
   double sum = 0.0;
