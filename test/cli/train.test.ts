@@ -133,7 +133,7 @@ describe('lowrank train', () => {
     })
     expect(await ended).toBe(1)
     expect(stderr).toMatch(
-      /Stopping after this step[^]*error: stopped at step \d+; go on with --set resumeFromCheckpoint=true/,
+      /Stopping after this step[\s\S]*error: stopped at step \d+; go on with --set resumeFromCheckpoint=true/,
     )
     const events = parseEvents(stdout) as TrainEvent[]
     const [end] = ofType(events, 'end')

@@ -34,7 +34,9 @@ describe('learningRateAt', () => {
   it('falls along half a cosine after the warm-up', () => {
     const expected = [0, 0.5, 1, 0.5 * (1 + Math.SQRT1_2), 0.5, 0.5 * (1 - Math.SQRT1_2), 0]
     // Only the rounding of cos() differs.
-    rates('cosine', 6, 2).forEach((rate, step) => expect(rate).toBeCloseTo(expected[step] as number, 15))
+    rates('cosine', 6, 2).forEach((rate, step) => {
+      expect(rate).toBeCloseTo(expected[step] as number, 15)
+    })
   })
 
   it('ignores warm-up when constant, and not when constant_with_warmup', () => {
