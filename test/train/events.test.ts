@@ -1,0 +1,220 @@
+/** @file What a run reports: which events, in which order, with which figures. */
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import { loadModel } from '../../src/checkpoint/load-model.js'
+import { prepareDataset } from '../../src/data/dataset.js'
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
+import { evaluateLoss } from '../../src/train/evaluate-loss.js'
+import type { TrainEvent } from '../../src/train/events.js'
+import { learningRateAt } from '../../src/train/schedule.js'
+import {
+  ofType,
+  rejection,
+  type TinyRun,
+  temporaryDirectory,
+  tinyRows,
+  trainTiny,
+  writeTinyModel,
+} from '../support/tiny-model.js'
+
+const directory = temporaryDirectory()
+const outputDir = join(directory, 'run')
+const evalDataset = tinyRows(7, 31)
+let model: string
+let tiny: TinyRun
+let events: TrainEvent[]
+
+beforeAll(async () => {
+  model = await writeTinyModel(join(directory, 'model'))
+  tiny = await trainTiny(
+    {
+      model,
+      outputDir,
+      evalDataset,
+      training: { maxSteps: 7, evalSteps: 3, saveSteps: 2, loggingSteps: 3, warmupSteps: 2 },
+    },
+    join(directory, 'adapter'),
+  )
+  events = tiny.events
+})
+
+describe('events', () => {
+  it('come in the order in which things happen', () => {
+    expect(events.map((event) => `${event.type} ${event.step}`)).toEqual([
+      'start 0',
+      'step 1',
+      'step 2',
+      'save 2',
+      'step 3',
+      'log 3',
+      'evaluate 3',
+      'step 4',
+      'save 4',
+      'step 5',
+      'step 6',
+      'log 6',
+      'save 6',
+      'evaluate 6',
+      'step 7',
+      'log 7',
+      'save 7',
+      'evaluate 7',
+      'end 7',
+    ])
+  })
+
+  it('are plain objects of finite numbers that JSON keeps', () => {
+    for (const event of events) {
+      expect(JSON.parse(JSON.stringify(event))).toEqual(event)
+      for (const [name, value] of Object.entries(event)) {
+        if (typeof value === 'number') expect(Number.isFinite(value), `${event.type}.${name}`).toBe(true)
+      }
+      expect(event.totalSteps).toBe(7)
+    }
+  })
+
+  it('begin with what is trained, and on how much', () => {
+    // 2 layers of 7 projections, r 4: r * (in + out) each.
+    const layer = 4 * (2 * (48 + 48) + 2 * (48 + 24) + 3 * (48 + 88))
+    expect(ofType(events, 'start')).toEqual([
+      {
+        type: 'start',
+        step: 0,
+        totalSteps: 7,
+        epoch: 0,
+        trainableParameters: 2 * layer,
+        totalParameters: expect.any(Number),
+        trainRows: 40,
+        evalRows: 7,
+      },
+    ])
+    const [start] = ofType(events, 'start')
+    const base = 2 * 512 * 48 + 48 + 2 * (2 * 48 + 2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 88)
+    expect(start?.totalParameters).toBe(base + 2 * layer)
+  })
+
+  it('carry the learning rate of the schedule and a growing count of tokens', () => {
+    const steps = ofType(events, 'step')
+    const schedule = { type: 'cosine', learningRate: 5e-3, warmupSteps: 2, totalSteps: 7 } as const
+    expect(steps.map(({ learningRate }) => learningRate)).toEqual(steps.map((_, i) => learningRateAt(i, schedule)))
+    let seen = 0
+    let epoch = 0
+    for (const step of steps) {
+      expect(step.numInputTokensSeen).toBeGreaterThan(seen)
+      expect(step.epoch).toBeGreaterThan(epoch)
+      expect(step.tokensPerSecond).toBeGreaterThan(0)
+      expect(step.gradNorm).toBeGreaterThan(0)
+      seen = step.numInputTokensSeen
+      epoch = step.epoch
+    }
+    expect(steps.at(-1)?.etaSeconds).toBe(0)
+  })
+
+  it('of type log average the steps since the last one', () => {
+    const steps = ofType(events, 'step')
+    const mean = (from: number, to: number, name: 'loss' | 'gradNorm') =>
+      steps.slice(from, to).reduce((sum, step) => sum + step[name], 0) / (to - from)
+    const logs = ofType(events, 'log')
+    ;[
+      [0, 3],
+      [3, 6],
+      [6, 7],
+    ].forEach(([from, to], i) => {
+      for (const name of ['loss', 'gradNorm'] as const) {
+        expect(logs[i]?.[name]).toBeCloseTo(mean(from as number, to as number, name), 12)
+      }
+      expect(logs[i]?.learningRate).toBe(steps[(to as number) - 1]?.learningRate)
+    })
+    expect(ofType(events, 'end')[0]?.loss).toBeCloseTo(mean(0, 7, 'loss'), 12)
+  })
+
+  it('of type evaluate give what scoring the checkpoint anew gives', async () => {
+    const tokenizer = await loadTokenizer(model)
+    const { train: rows } = await prepareDataset(evalDataset, tokenizer)
+    const evaluations = ofType(events, 'evaluate')
+    for (const step of [6, 7]) {
+      const loaded = await loadModel(model, { dtype: 'float32' })
+      await LoraAdapter.load(loaded, join(outputDir, `checkpoint-${step}`))
+      const { loss, perplexity, tokens } = await evaluateLoss(loaded, rows, { batchSize: 8 })
+      expect(evaluations.find((event) => event.step === step)).toMatchObject({ loss, perplexity, tokens })
+      expect(perplexity).toBe(Math.exp(loss))
+      expect(tokens).toBe(rows.reduce((sum, { numSupervised }) => sum + numSupervised, 0))
+      loaded.device.close()
+    }
+    expect(tiny.run.evaluation).toMatchObject({ loss: evaluations.at(-1)?.loss })
+    expect(tiny.run.history).toEqual(events.filter(({ type }) => type === 'log' || type === 'evaluate'))
+  })
+
+  it('of type save name a checkpoint that is complete when they come', async () => {
+    const found: string[] = []
+    await trainTiny(
+      {
+        model,
+        outputDir: join(directory, 'saves'),
+        training: { maxSteps: 2, saveSteps: 1 },
+        onEvent: (event) => {
+          if (event.type === 'save') found.push(...readdirSync(event.path))
+        },
+      },
+      join(directory, 'unused'),
+    )
+    expect(found.filter((name) => name === 'trainer_state.json')).toHaveLength(2)
+    expect(found.filter((name) => name.includes('.lowrank-'))).toEqual([])
+  })
+
+  it('that fail end the run with their error', async () => {
+    const onEvent = () => {
+      throw new Error('the disk of the log is full')
+    }
+    expect(await rejection(trainTiny({ model, onEvent }, join(directory, 'unused')))).toBe(
+      'the disk of the log is full',
+    )
+  })
+})
+
+describe('lengths of runs', () => {
+  it.each([
+    [{ numTrainEpochs: 1 }, 1],
+    [{ numTrainEpochs: 0.5 }, 0.5],
+    [{ numTrainEpochs: 1.5 }, 1.5],
+  ])('%o', async (training, epochs) => {
+    const { run, events: seen } = await trainTiny(
+      { model, training: { ...training, packing: false, perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 3 } },
+      join(directory, 'unused'),
+    )
+    // 40 rows in batches of 4, three to a step: 4 steps an epoch, the last of one batch.
+    expect(run.step).toBe(4 * epochs)
+    expect(ofType(seen, 'end')[0]).toMatchObject({ reason: 'completed', epoch: epochs === 1 ? 1 : epochs + 0.1 })
+  })
+})
+
+describe('evaluateLoss', () => {
+  it('does not depend on how rows are put together', async () => {
+    const tokenizer = await loadTokenizer(model)
+    const { train: rows } = await prepareDataset(evalDataset, tokenizer)
+    const loaded = await loadModel(model, { dtype: 'float32' })
+    let sum = 0
+    let tokens = 0
+    for (const row of rows) {
+      const { loss } = loaded.forward({
+        inputIds: [[...row.inputIds]],
+        labels: [[...row.labels]],
+      })
+      sum += ((await loss.read())[0] as number) * row.numSupervised
+      tokens += row.numSupervised
+    }
+    const progress: number[] = []
+    const together = await evaluateLoss(loaded, rows, { batchSize: 3, onProgress: (done) => progress.push(done) })
+    expect(progress).toEqual([3, 6, 7])
+    expect(together.tokens).toBe(tokens)
+    // Means of float32 sums in another order.
+    expect(Math.abs(together.loss / (sum / tokens) - 1)).toBeLessThan(1e-6)
+    expect(await rejection(evaluateLoss(loaded, [], {}))).toBe(
+      '[evaluate] expected supervised tokens, got none in 0 rows',
+    )
+    loaded.device.close()
+  })
+})
