@@ -133,7 +133,7 @@ export class CausalLM {
       trainable: this.#isTrainable(),
     }
     if (this.#training) this.dropoutState.microStep++
-    const { loss, logits } = scope(() => {
+    const compute = () => {
       const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
       const head = this.#decoder.head
       return {
@@ -145,7 +145,9 @@ export class CausalLM {
             dropout: context.dropout,
           }),
       }
-    })
+    }
+    // Without a loss nobody could use the graph.
+    const { loss, logits } = batch.labels ? scope(compute) : noGrad(() => scope(compute))
     return {
       get loss(): Tensor {
         if (!loss) throw new Error('[forward] expected labels in the batch: there is no loss without them')
