@@ -4,7 +4,7 @@
 //   backward  dl_v = (p_v - [v = label]) / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
 //
 // h, dh [N, D], W [V, D], float32 or bfloat16; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
-// maxima and exponentials are float32, the sums of a row float32 by lanes, the loss float64 in the order of rows. dl is rounded
+// maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
 // to compute once. Rows without a label are left out before the head and get dh = 0.
 //
 // Chunks have 256 rows, 128 where 256 would take more than kLogitBytes. Memory: one chunk of logits, of h and of dh.
@@ -50,16 +50,22 @@ double rowLoss(float* logits, int64_t count, int32_t label, float softcap, RowSo
   });
   const float maximum = reduceMax(largest), labelLogit = logits[label];
   logits[label] = -kInfinity;  // e^ of it is 0
-  Vec sum = zero();
-  forLanes(count, [&](int64_t v, int lanes) {
-    const Vec e = exp(loadLanes(logits + v, lanes) - maximum);
-    sum += lanes < kLanes ? ((laneIndex() < splatInt(lanes)) ? e : zero()) : e;
-  });
+  // Float32 by lanes, float64 from run to run: a lane that adds thousands of equal terms would drift.
+  constexpr int64_t kRun = 64 * kLanes;
+  double others = 0.0;
+  for (int64_t begin = 0; begin < count; begin += kRun) {
+    Vec sum = zero();
+    forLanes(minOf(kRun, count - begin), [&](int64_t v, int lanes) {
+      const Vec e = exp(loadLanes(logits + begin + v, lanes) - maximum);
+      sum += lanes < kLanes ? ((laneIndex() < splatInt(lanes)) ? e : zero()) : e;
+    });
+    others += static_cast<double>(reduceAdd(sum));
+  }
   logits[label] = labelLogit;
-  const float others = reduceAdd(sum), atLabel = exponential(labelLogit - maximum), total = others + atLabel;
-  softmax = RowSoftmax{maximum, 1.0f / total, others / total};
-  if (others < atLabel) return __builtin_log1p(static_cast<double>(others) / static_cast<double>(atLabel));
-  return static_cast<double>(maximum) - static_cast<double>(labelLogit) + __builtin_log(static_cast<double>(total));
+  const double atLabel = static_cast<double>(exponential(labelLogit - maximum)), total = others + atLabel;
+  softmax = RowSoftmax{maximum, static_cast<float>(1.0 / total), static_cast<float>(others / total)};
+  if (others < atLabel) return __builtin_log1p(others / atLabel);
+  return static_cast<double>(maximum) - static_cast<double>(labelLogit) + __builtin_log(total);
 }
 
 // dl of one row over its softcapped logits. T is how dl is stored; a store never overtakes the loads it overwrites.
