@@ -7,7 +7,7 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { loadModel, LoraAdapter } from '../../dist/index.js'
+import { LoraAdapter, loadModel } from '../../dist/index.js'
 
 const [modelDirectory, outDirectory, options = '{"r": 5, "loraAlpha": 7}'] = process.argv.slice(2)
 if (!modelDirectory || !outDirectory) {

@@ -1,0 +1,298 @@
+/** @file loadModel: dtypes, shards, names, the Hub cache, memory while loading, and files that do not fit their config. */
+
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, open as openFile, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
+import { type LoadModelOptions, loadModel } from '../../src/checkpoint/load-model.js'
+import { readTensorBytes, type TensorToWrite } from '../../src/checkpoint/safetensors.js'
+import { saveModel } from '../../src/checkpoint/save-model.js'
+import { createModel } from '../../src/models/create-model.js'
+import type { Device } from '../../src/tensor/device.js'
+import { testDevices } from '../support/devices.js'
+import { headerOf } from './build.js'
+
+const CONFIG = {
+  model_type: 'llama',
+  vocab_size: 53,
+  hidden_size: 30,
+  intermediate_size: 44,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  num_key_value_heads: 1,
+  tie_word_embeddings: false,
+}
+const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35]] }
+const MIB = 2 ** 20
+const run = promisify(execFile)
+
+describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
+  let device: Device
+  let directory: string
+  beforeAll(() => {
+    device = open()
+  })
+  afterAll(() => device.close())
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'lowrank-load-'))
+    const model = createModel(CONFIG, { device })
+    await saveModel(model, directory)
+    model.dispose()
+  })
+  afterEach(() => rm(directory, { recursive: true, force: true }))
+
+  const weights = (): string => join(directory, 'model.safetensors')
+  const configure = (changes: object): Promise<void> =>
+    writeFile(join(directory, 'config.json'), JSON.stringify({ ...CONFIG, ...changes }))
+  async function logitsOf(where = directory, options: LoadModelOptions = {}): Promise<Float32Array> {
+    const model = await loadModel(where, { device, dtype: 'float32', ...options })
+    const { logits } = model.forward(BATCH, { logits: true })
+    const values = await logits.read()
+    logits.dispose()
+    model.dispose()
+    return values
+  }
+  /** Writes the weights anew, their tensors changed. */
+  async function rewrite(change: (tensors: TensorToWrite[]) => TensorToWrite[], maxShardSize = '5GB'): Promise<void> {
+    const tensors: TensorToWrite[] = []
+    for (const entry of (await openCheckpoint(directory)).tensors.values()) {
+      const bytes = await readTensorBytes(entry)
+      tensors.push({ name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: () => bytes })
+    }
+    await writeCheckpoint(directory, change(tensors), { maxShardSize })
+  }
+
+  test('shards, names without their prefix, and tensors that are no weights give the same bits', async () => {
+    const logits = await logitsOf()
+    await rewrite((tensors) => tensors, '10KB')
+    await expect(readFile(weights())).rejects.toThrow('ENOENT')
+    expect(await logitsOf()).toEqual(logits)
+    await rewrite((tensors) => [
+      ...tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace(/^model\./, '') })),
+      { name: 'layers.0.self_attn.rotary_emb.inv_freq', dtype: 'F32', shape: [1], bytes: () => new Uint8Array(4) },
+    ])
+    expect(await logitsOf()).toEqual(logits)
+  })
+
+  test('bfloat16 files load as float32 and float32 files as bfloat16, rounded once', async () => {
+    const model = await loadModel(directory, { device, dtype: 'bfloat16' })
+    const rounded = await model.parameters().get('model.norm.weight')?.read()
+    const wanted = await model.parameters().get('model.layers.1.mlp.up_proj.weight')?.read()
+    await saveModel(model, directory)
+    expect((await openCheckpoint(directory)).tensors.get('model.norm.weight')?.dtype).toBe('BF16')
+    const again = await loadModel(directory, { device, dtype: 'float32' })
+    expect(await again.parameters().get('model.norm.weight')?.read()).toEqual(rounded)
+    expect(await again.parameters().get('model.layers.1.mlp.up_proj.weight')?.read()).toEqual(wanted)
+    model.dispose()
+    again.dispose()
+  })
+
+  test('float16 files load exactly', async () => {
+    const half = Uint8Array.of(0x00, 0x3c, 0x01, 0x00, 0xff, 0xfb) // 1, the smallest, the most negative
+    await rewrite((tensors) =>
+      tensors.map((tensor) =>
+        tensor.name === 'model.norm.weight'
+          ? { ...tensor, dtype: 'F16', bytes: () => Uint8Array.from({ length: 60 }, (_, i) => half[i % 6] as number) }
+          : tensor,
+      ),
+    )
+    const model = await loadModel(directory, { device, dtype: 'float32' })
+    const values = await model.parameters().get('model.norm.weight')?.read()
+    expect([...(values?.subarray(0, 4) ?? [])]).toEqual([1, 2 ** -24, -65504, 1])
+    model.dispose()
+  })
+
+  test('a Hub id loads from the cache, its files being links', async () => {
+    const logits = await logitsOf()
+    const cache = join(directory, 'hub')
+    const commit = '0123456789abcdef0123456789abcdef01234567'
+    const repository = join(cache, 'models--org--tiny')
+    await mkdir(join(repository, 'refs'), { recursive: true })
+    await mkdir(join(repository, 'snapshots', commit), { recursive: true })
+    await writeFile(join(repository, 'refs', 'main'), commit)
+    for (const file of ['config.json', 'model.safetensors'])
+      await symlink(join(directory, file), join(repository, 'snapshots', commit, file))
+    vi.stubEnv('HF_HUB_CACHE', cache)
+    try {
+      expect(await logitsOf('org/tiny')).toEqual(logits)
+      expect(await logitsOf('org/tiny', { revision: commit })).toEqual(logits)
+      await expect(loadModel('org/absent', { device })).rejects.toThrow('fetch it with "hf download org/absent"')
+    } finally {
+      vi.unstubAllEnvs()
+    }
+  })
+
+  test('opens a device of its own, and closes it when loading fails', async () => {
+    const model = await loadModel(directory, { dtype: 'float32' })
+    expect(model.device).not.toBe(device)
+    expect(model).toMatchObject({ dtype: 'float32', nameOrPath: directory, training: false })
+    model.dispose()
+    model.device.close()
+    await configure({ intermediate_size: 45 })
+    await expect(loadModel(directory)).rejects.toThrow('[loadModel] expected shape [45, 30]')
+  })
+
+  describe('refuses', () => {
+    const Q = 'model.layers.1.self_attn.q_proj.weight'
+    const expectRefusal = async (message: string, options: object = {}): Promise<void> => {
+      await device.sync()
+      const before = device.memory().live
+      await expect(loadModel(directory, { device, dtype: 'float32', ...options })).rejects.toThrow(message)
+      await device.sync()
+      expect(device.memory().live).toBe(before)
+    }
+
+    test('missing tensors', async () => {
+      await rewrite((tensors) => tensors.filter(({ name }) => name !== Q && name !== 'lm_head.weight'))
+      await expectRefusal(
+        `[loadModel] expected 21 tensors in ${directory}, but 2 are missing: ${Q}, lm_head.weight; download the model again`,
+      )
+    })
+
+    test('superfluous tensors', async () => {
+      const name = 'model.layers.0.self_attn.q_norm.weight'
+      await rewrite((tensors) => [...tensors, { name, dtype: 'F32', shape: [1], bytes: () => new Uint8Array(4) }])
+      await expectRefusal(
+        `[loadModel] ${directory} holds 1 tensors that a llama model of this config.json does not have: ${name}; the model would`,
+      )
+    })
+
+    test('a config of fewer layers, whose rest would be left out', async () => {
+      await configure({ num_hidden_layers: 1 })
+      await expectRefusal('holds 9 tensors that a llama model of this config.json does not have: model.layers.1.')
+    })
+
+    test.each([
+      [{ hidden_size: 36 }, 'expected shape [53, 36] for model.embed_tokens.weight, as config.json says, got [53, 30]'],
+      [
+        { num_key_value_heads: 3 },
+        'expected shape [30, 30] for model.layers.0.self_attn.k_proj.weight, as config.json says, got [10, 30]',
+      ],
+    ])('weights that are not of the config %j', async (changes, message) => {
+      await configure(changes)
+      await expectRefusal(`[loadModel] ${message} in ${weights()}; config.json and weights are not of one model`)
+    })
+
+    test('quantized tensors, whatever their shape', async () => {
+      await rewrite((tensors) =>
+        tensors.map((tensor) =>
+          tensor.name === Q ? { ...tensor, dtype: 'U8', shape: [450, 1], bytes: () => new Uint8Array(450) } : tensor,
+        ),
+      )
+      await expectRefusal(
+        `[loadModel] expected F32, F16 or BF16 for ${Q}, got U8 in ${weights()}; quantized checkpoints are not supported yet`,
+      )
+    })
+
+    test('unknown options and values', async () => {
+      await expectRefusal('[loadModel] unknown option "dType"; did you mean "dtype"?', { dType: 'float32' })
+      await expectRefusal("[loadModel] expected 'float32' or 'bfloat16' for dtype, got 'float16'", { dtype: 'float16' })
+      await expect(loadModel(directory, { device: 'gpu' as 'cpu' })).rejects.toThrow(
+        "[device] expected 'cpu' for device, got 'gpu'",
+      )
+    })
+
+    test('a directory without config.json, and one that is none', async () => {
+      await rm(join(directory, 'config.json'))
+      await expectRefusal(
+        `[loadModel] expected ${join(directory, 'config.json')}, which says what the model is, but it cannot be read: ENOENT`,
+      )
+      await expect(loadModel(join(directory, 'nowhere'), { device })).rejects.toThrow(
+        `there is no directory ${join(directory, 'nowhere')}`,
+      )
+    })
+
+    test('a model above the memory budget, before anything is loaded, naming the remedies', async () => {
+      const small = open({ memoryBudget: 32 * 1024 })
+      try {
+        await expect(loadModel(directory, { device: small, dtype: 'float32' })).rejects.toThrow(
+          `[loadModel] the weights of ${directory} take 1 MiB in float32, but the memory budget is 0 MiB, 0 MiB of it in use; ` +
+            "load it with dtype: 'bfloat16' (half the memory), or free memory, use a smaller model, or raise LOWRANK_MEMORY_BUDGET (bytes)",
+        )
+        await small.sync()
+        expect(small.memory().peak).toBe(0)
+      } finally {
+        small.close()
+      }
+    })
+
+    test('a file that ends early', async () => {
+      const bytes = await readFile(weights())
+      await writeFile(weights(), bytes.subarray(0, bytes.length - 100))
+      await expectRefusal('bytes of data in the file; the file is damaged or incomplete: download it again')
+    })
+  })
+})
+
+test('loading takes the weights in the requested dtype and at most 256 MiB beside them', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'lowrank-peak-'))
+  try {
+    const config = {
+      ...CONFIG,
+      vocab_size: 8192,
+      hidden_size: 1024,
+      intermediate_size: 4096,
+      num_attention_heads: 8,
+      num_key_value_heads: 8,
+    }
+    const parameters = await writeZeros(directory, config)
+    expect(4 * parameters).toBeGreaterThan(190 * MIB)
+    const script = `
+      import { readFileSync } from 'node:fs'
+      import { loadModel } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
+      const peak = () => Number(/VmHWM:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
+      const before = peak()
+      const model = await loadModel(${JSON.stringify(directory)}, { dtype: 'bfloat16' })
+      console.log(JSON.stringify({ growth: peak() - before, live: model.device.memory().live }))
+    `
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script])
+    const { growth, live } = JSON.parse(stdout)
+    expect(live).toBeGreaterThanOrEqual(2 * parameters)
+    expect(live).toBeLessThan(2 * parameters + MIB)
+    expect(growth).toBeLessThan(2 * parameters + 256 * MIB)
+    // In fact a few buffers of the reader: a float32 copy of the weights, or of the largest tensor, would show.
+    expect(growth).toBeLessThan(2 * parameters + 32 * MIB)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+})
+
+/** A float32 checkpoint of zeros: a sparse file, so that it takes no space on disk. Its number of parameters. */
+async function writeZeros(directory: string, config: typeof CONFIG): Promise<number> {
+  const { vocab_size: v, hidden_size: d, intermediate_size: f, num_hidden_layers: layers } = config
+  const shapes: [string, number[]][] = [
+    ['model.embed_tokens.weight', [v, d]],
+    ['model.norm.weight', [d]],
+    ['lm_head.weight', [v, d]],
+  ]
+  for (let layer = 0; layer < layers; layer++) {
+    const at = `model.layers.${layer}`
+    for (const name of ['q_proj', 'k_proj', 'v_proj', 'o_proj']) shapes.push([`${at}.self_attn.${name}.weight`, [d, d]])
+    for (const name of ['gate_proj', 'up_proj']) shapes.push([`${at}.mlp.${name}.weight`, [f, d]])
+    shapes.push([`${at}.mlp.down_proj.weight`, [d, f]])
+    for (const name of ['input_layernorm', 'post_attention_layernorm']) shapes.push([`${at}.${name}.weight`, [d]])
+  }
+  const sizes = shapes.map(([, shape]) => shape.reduce((product, size) => product * size, 1))
+  const header = Buffer.from(
+    headerOf(
+      ...shapes.map(([name, shape], i): [string, string, number[], number] => [
+        name,
+        'F32',
+        shape,
+        4 * (sizes[i] as number),
+      ]),
+    ),
+  )
+  const start = Buffer.alloc(8)
+  start.writeBigUInt64LE(BigInt(header.length))
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  const file = await openFile(join(directory, 'model.safetensors'), 'w')
+  await file.write(Buffer.concat([start, header]))
+  await file.truncate(8 + header.length + 4 * total)
+  await file.close()
+  await writeFile(join(directory, 'config.json'), JSON.stringify(config))
+  return total
+}
