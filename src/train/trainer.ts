@@ -46,7 +46,8 @@ interface QueuedStep {
   readonly window: BatchWindow
   readonly losses: number
   readonly learningRate: number
-  readonly gradNorms: Promise<{ total: number; byName: Map<string, number> }>
+  /** Known when the device has made the step, with the moment when that was. */
+  readonly done: Promise<{ total: number; byName: Map<string, number>; at: number }>
 }
 
 /** Trains a model's trainable parameters on a plan of batches. */
@@ -101,13 +102,13 @@ export class Trainer {
         const learningRate = this.#learningRateAt(state.step)
         optimizer.lr = learningRate
         optimizer.step({ maxGradNorm: training.maxGradNorm })
-        const gradNorms = handled(optimizer.gradNorms())
+        const done = handled(optimizer.gradNorms().then((norms) => ({ ...norms, at: performance.now() })))
         optimizer.zeroGrad()
         state.step++
         state.cursor = window.next
         state.microStep = model.dropoutState.microStep
         state.numInputTokensSeen += window.numTokens
-        queued = { step: state.step, window, losses, learningRate, gradNorms }
+        queued = { step: state.step, window, losses, learningRate, done }
         if (this.#isBoundary(window)) {
           await this.#settle(queued)
           queued = undefined
@@ -144,12 +145,11 @@ export class Trainer {
   }
 
   /** Takes the figures of a step once the device has made it. */
-  async #settle({ step, window, losses, learningRate, gradNorms }: QueuedStep): Promise<void> {
-    const { total, byName } = await gradNorms
+  async #settle({ step, window, losses, learningRate, done }: QueuedStep): Promise<void> {
+    const { total, byName, at } = await done
     if (!Number.isFinite(losses) || !Number.isFinite(total)) throw this.#diverged(step, losses, byName)
-    const now = performance.now()
-    const seconds = (now - this.#stepEnd) / 1000
-    this.#stepEnd = now
+    const seconds = (at - this.#stepEnd) / 1000
+    this.#stepEnd = at
     // The first step pays for memory that later ones reuse: let the estimate forget it.
     this.#secondsPerStep = this.#stepsOfRun < 2 ? seconds : 0.8 * this.#secondsPerStep + 0.2 * seconds
     this.#lossOfRun += losses
