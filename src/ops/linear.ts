@@ -33,7 +33,7 @@ export interface LinearPart {
   readonly weight: Parameter
   readonly inOut: boolean
   /** [O]. */
-  readonly bias?: Parameter
+  readonly bias?: Parameter | undefined
   readonly slabs: readonly LoraSlab[]
 }
 
