@@ -22,7 +22,7 @@ export interface DoctorReport {
   readonly platform: string
   readonly cpus: number
   readonly totalMemory: number
-  /** Null when the engine does not load. */
+  /** Null when the engine does not load, or refuses what an environment variable asks of it. */
   readonly engine: ({ readonly path: string } & EngineInfo) | null
   /** Why each place that was looked in did not give the engine. */
   readonly triedPaths: readonly string[]
@@ -44,11 +44,17 @@ function examine(version: string): DoctorReport {
     cmake: onPath('cmake') ?? bundledCmake(),
     nvcc: onPath('nvcc'),
   }
-  const engine = 'addon' in loaded ? { path: loaded.path, ...loaded.addon.info() } : null
   const problems: Problem[] = []
-  if (engine === null)
-    problems.push({ what: 'the native engine does not load', remedy: engineRemedy(buildTools.compiler) })
-  else if (engine.isa !== engine.detectedIsa) {
+  let engine: DoctorReport['engine'] = null
+  if ('addon' in loaded) {
+    try {
+      engine = { path: loaded.path, ...loaded.addon.info() }
+    } catch (error) {
+      // A variable such as LOWRANK_ISA that holds nonsense.
+      problems.push({ what: (error as Error).message, remedy: 'correct or unset the variable' })
+    }
+  } else problems.push({ what: 'the native engine does not load', remedy: engineRemedy(buildTools.compiler) })
+  if (engine !== null && engine.isa !== engine.detectedIsa) {
     problems.push({
       what: `the engine is held at ${engine.isa}, the processor has ${engine.detectedIsa}`,
       remedy: 'unset LOWRANK_ISA',
@@ -100,9 +106,9 @@ function describe(report: DoctorReport, paint: Paint): string {
       row('devices', engine.devices.join(', ')),
       row('GPU', 'not supported yet'),
     )
-  } else {
+  } else if (report.triedPaths.length > 0) {
     lines.push(`  ${paint('red', 'does not load')}; tried:`, ...report.triedPaths.map((path) => `    ${path}`))
-  }
+  } else lines.push(`  ${paint('red', 'does not start')}; see below`)
   lines.push('', paint('bold', 'To build from source'))
   lines.push(row('C++ compiler', buildTools.compiler ?? 'none; Debian and Ubuntu: apt-get install g++'))
   lines.push(row('CMake', buildTools.cmake ?? 'none; npm ci in a checkout brings one'))

@@ -56,6 +56,15 @@ describe('lowrank doctor --json', () => {
     expect(report.engine?.isa).toBe('generic')
     expect(report.problems.map(({ remedy }) => remedy)).toContain('unset LOWRANK_ISA')
   })
+
+  it('reports a variable that holds nonsense instead of failing over it', async () => {
+    const { code, stdout } = await lowrank(['doctor', '--json'], { env: { LOWRANK_ISA: 'sse9' } })
+    expect(code).toBe(0)
+    const report = JSON.parse(stdout) as DoctorReport
+    expect(report).toMatchObject({ ok: false, engine: null, triedPaths: [] })
+    expect(report.problems[0]?.what).toContain("for LOWRANK_ISA, got 'sse9'")
+    expect((await lowrank(['doctor'], { env: { LOWRANK_ISA: 'sse9' } })).stdout).toContain('does not start; see below')
+  })
 })
 
 describe('exit codes', () => {
