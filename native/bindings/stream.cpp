@@ -37,13 +37,16 @@ struct Words {
   size_t length;
 };
 
+// Plain Node-API: this is called for every command.
 Words words(const Napi::Value& value, const char* caller, const char* name) {
-  if (value.IsTypedArray()) {
-    const Napi::TypedArray array = value.As<Napi::TypedArray>();
-    if (array.TypedArrayType() == napi_float64_array)
-      return {value.As<Napi::Float64Array>().Data(), array.ElementLength()};
+  napi_typedarray_type type;
+  size_t length;
+  void* data;
+  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_float64_array) {
+    refuse(caller, "a Float64Array", name, value);
   }
-  refuse(caller, "a Float64Array", name, value);
+  return {static_cast<const double*>(data), length};
 }
 
 struct Bytes {
@@ -220,20 +223,12 @@ Napi::Value StreamBinding::read(const Napi::CallbackInfo& info) {
   DType dtype;
   void* destination;
   const napi_value result = makeResult(env, source, info[1].ToBoolean(), dtype, destination);
-  auto pending = std::make_unique<Pending>();
-  Pending* const token = pending.get();
-  const Napi::Promise promise = wait(env, std::move(pending), result);
-  stream_->read(source, dtype, destination, token);
-  return promise;
+  return submit(env, result, [&](Pending* token) { stream_->read(source, dtype, destination, token); });
 }
 
 Napi::Value StreamBinding::sync(const Napi::CallbackInfo& info) {
-  auto pending = std::make_unique<Pending>();
-  Pending* const token = pending.get();
   if (stream_->closed()) throw InvalidArgument("[sync] expected an open device, got one that was closed");
-  const Napi::Promise promise = wait(info.Env(), std::move(pending), nullptr);
-  stream_->sync(token);
-  return promise;
+  return submit(info.Env(), nullptr, [&](Pending* token) { stream_->sync(token); });
 }
 
 Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
@@ -261,15 +256,23 @@ void StreamBinding::reportMemory(int64_t change) {
   napi_adjust_external_memory(Env(), change, &total);
 }
 
-// The promise of a command that is about to be queued.
-Napi::Promise StreamBinding::wait(Napi::Env env, std::unique_ptr<Pending> pending, napi_value result) {
+// Queues a command by queue(token); its promise resolves to `result`.
+template <class Queue>
+Napi::Promise StreamBinding::submit(Napi::Env env, napi_value result, const Queue& queue) {
+  auto pending = std::make_unique<Pending>();
   napi_value promise;
   check(env, napi_create_promise(env, &pending->deferred, &promise));
   if (result != nullptr) check(env, napi_create_reference(env, result, 1, &pending->result));
   check(env, napi_create_reference(env, Value(), 1, &pending->binding));
-  pending_.insert(pending.get());
+  Pending* const token = *pending_.insert(pending.get()).first;
   pending.release();
   if (pending_.size() == 1) napi_ref_threadsafe_function(env, notifier_);
+  try {
+    queue(token);
+  } catch (const std::exception& error) {
+    token->fault = std::make_shared<const Fault>(Fault{std::string("[device] cannot queue: ") + error.what(), true});
+    settle(env, token);
+  }
   return Napi::Promise(env, promise);
 }
 

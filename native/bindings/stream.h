@@ -36,7 +36,8 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   void close(const Napi::CallbackInfo& info);
 
   Tensor view(const Napi::CallbackInfo& info, const char* caller, const char* name) const;
-  Napi::Promise wait(Napi::Env env, std::unique_ptr<Pending> pending, napi_value result);
+  template <class Queue>
+  Napi::Promise submit(Napi::Env env, napi_value result, const Queue& queue);
   void complete(void* token, FaultRef fault) noexcept override;
   void settle(napi_env env, Pending* pending);
   void forget(Pending* pending);

@@ -29,9 +29,11 @@ int ThreadPool::defaultThreads() {
 
 void ThreadPool::grow(int threads) {
   const std::lock_guard guard(growMutex_);
-  while (helpers_ < threads - 1) {
-    std::thread([this, index = helpers_ + 1] { help(index); }).detach();
-    ++helpers_;
+  while (helperCount_ < threads - 1) {
+    const int index = helperCount_ + 1;
+    helpers_[index] = std::make_unique<Helper>();
+    std::thread([this, index] { help(index); }).detach();
+    helperCount_ = index;
   }
 }
 
@@ -67,11 +69,16 @@ void ThreadPool::run(int threads, int64_t blocks, Context::Body body, void* stat
   body_ = body;
   state_ = state;
   blocks_ = blocks;
-  threads_ = threads;
+  threads_.store(threads, std::memory_order_relaxed);
   nextBlock_.store(0, std::memory_order_relaxed);
   const uint32_t last = gate_.load(std::memory_order_relaxed);
   gate_.store(((last & ~(kOpen | kInside)) + kRun) | kOpen, std::memory_order_seq_cst);
-  gate_.notify_all();
+  for (int index = 1; index < threads; ++index) {
+    std::atomic<uint32_t>& parked = helpers_[index]->parked;
+    if (parked.load(std::memory_order_seq_cst) == 0) continue;
+    parked.store(0, std::memory_order_relaxed);
+    parked.notify_one();
+  }
 
   claimBlocks(0);
 
@@ -90,19 +97,26 @@ void ThreadPool::run(int threads, int64_t blocks, Context::Body body, void* stat
 
 void ThreadPool::help(int index) {
   platform::nameThread(("lowrank-" + std::to_string(index)).c_str());
+  std::atomic<uint32_t>& parked = helpers_[index]->parked;
   uint32_t done = 0;  // the number of the last run that this thread left
-  const auto fresh = [&](uint32_t gate) { return (gate & kOpen) != 0 && (gate & ~(kOpen | kInside)) != done; };
+  uint32_t gate = 0;
+  const auto wanted = [&] {
+    gate = gate_.load(std::memory_order_seq_cst);
+    return (gate & kOpen) != 0 && (gate & ~(kOpen | kInside)) != done &&
+           index < threads_.load(std::memory_order_relaxed);
+  };
   for (;;) {
-    uint32_t gate = gate_.load(std::memory_order_acquire);
-    if (!fresh(gate)) {
-      if (!spinUntil([&] { return fresh(gate = gate_.load(std::memory_order_acquire)); })) {
-        gate_.wait(gate, std::memory_order_acquire);
-        continue;
-      }
+    if (!spinUntil(wanted)) {
+      // Either this sees the next run's gate, or that run sees the word.
+      parked.store(1, std::memory_order_seq_cst);
+      if (!wanted()) parked.wait(1, std::memory_order_acquire);
+      parked.store(0, std::memory_order_relaxed);
+      continue;
     }
     if (!gate_.compare_exchange_strong(gate, gate + 1, std::memory_order_acq_rel)) continue;
     done = gate & ~(kOpen | kInside);
-    if (index < threads_) claimBlocks(index);
+    // Asked again, since run numbers wrap round: this may be a run with fewer threads.
+    if (index < threads_.load(std::memory_order_relaxed)) claimBlocks(index);
     gate_.fetch_sub(1, std::memory_order_seq_cst);
     if (ownerParked_.load(std::memory_order_seq_cst)) gate_.notify_all();
   }

