@@ -255,7 +255,7 @@ void Stream::push(Command command) {
 }
 
 void Stream::work() noexcept {
-  platform::nameThread("lowrank-stream");
+  platform::becomeComputeThread("lowrank-stream");
   std::vector<Command> batch;
   while (!ended_) {
     spinUntil([this] { return hasWork_.load(std::memory_order_acquire); });

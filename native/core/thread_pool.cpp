@@ -96,7 +96,7 @@ void ThreadPool::run(int threads, int64_t blocks, Context::Body body, void* stat
 }
 
 void ThreadPool::help(int index) {
-  platform::nameThread(("lowrank-" + std::to_string(index)).c_str());
+  platform::becomeComputeThread(("lowrank-" + std::to_string(index)).c_str());
   std::atomic<uint32_t>& parked = helpers_[index]->parked;
   uint32_t done = 0;  // the number of the last run that this thread left
   uint32_t gate = 0;

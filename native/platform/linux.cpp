@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -192,8 +193,11 @@ void releasePages(void* address, size_t bytes) noexcept {
   munmap(address, bytes);
 }
 
-void nameThread(const char* name) noexcept {
+void becomeComputeThread(const char* name) noexcept {
   prctl(PR_SET_NAME, name);
+  // Linux keeps a nice value per thread. Against a thread at 0, 5 leaves a quarter of a core that both want.
+  const int present = getpriority(PRIO_PROCESS, 0);
+  setpriority(PRIO_PROCESS, 0, present + 5);
 }
 
 void spinPause() noexcept {

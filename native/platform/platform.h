@@ -24,7 +24,9 @@ void* reservePages(size_t bytes) noexcept;
 // Gives back any part of a reservation whose ends are multiples of kRegionAlignment. The addresses are not used again.
 void releasePages(void* address, size_t bytes) noexcept;
 
-void nameThread(const char* name) noexcept;  // up to 15 characters
+// Prepares the calling thread for computing: its name (up to 15 characters), and a rank below the thread that runs JavaScript, which is
+// often on the same cores, needs moments only, and must get them at once for the event loop to stay free.
+void becomeComputeThread(const char* name) noexcept;
 
 // Tells the processor that this thread is spinning.
 void spinPause() noexcept;
