@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest'
 import type { RawConfig } from '../../src/models/config.js'
-import type { LlamaConfig } from '../../src/models/llama.js'
-import { ModelBuilder } from '../../src/nn/module.js'
 import type { Gpt2Config } from '../../src/models/gpt2.js'
+import type { LlamaConfig } from '../../src/models/llama.js'
 import { findArchitecture } from '../../src/models/registry.js'
+import { ModelBuilder } from '../../src/nn/module.js'
 import type { Device } from '../../src/tensor/device.js'
 
 const LLAMA: RawConfig = {
