@@ -57,27 +57,27 @@ function unpack(source) {
   const copyright = join(root, 'usr/share/doc', source.package, 'copyright')
   if (!source.proof.test(readFileSync(copyright, 'utf8')))
     throw new Error(`[corpus] expected ${source.proof} in ${copyright}, got another licence; do not use this package`)
-  return { root, version: deb.split('_')[1] ?? '' }
+  return { root, version: decodeURIComponent(deb.split('_')[1] ?? '') }
 }
+
+const START = 16
 
 /** The quickstart's words must be new to the base model: their definitions do not enter the corpus. @returns {(text: string) => boolean} */
 function quickstartFilter() {
-  const meanings = new Set()
+  /** Meanings by their first characters: one look-up for each position of a text. @type {Map<string, string[]>} */
+  const byStart = new Map()
   for (const name of ['train.jsonl', 'heldout.jsonl']) {
-    const file = new URL(name, QUICKSTART)
-    if (!existsSync(file)) continue
-    for (const line of readFileSync(file, 'utf8').trim().split('\n')) {
-      const meaning = /Meaning: (.*?)(\n|$)/.exec(JSON.parse(line).completion)?.[1]
-      if (meaning) meanings.add(meaning.toLowerCase())
+    for (const line of readFileSync(new URL(name, QUICKSTART), 'utf8').trim().split('\n')) {
+      const meaning = normalise(/Meaning: (.*)/.exec(JSON.parse(line).completion)?.[1] ?? '').toLowerCase()
+      const start = meaning.slice(0, START)
+      byStart.set(start, [...(byStart.get(start) ?? []), meaning])
     }
   }
-  const probes = [...meanings]
-  const keyed = new Map(probes.map((meaning) => [meaning.slice(0, 24), meaning]))
   return (text) => {
     const lower = text.toLowerCase()
-    for (let i = 0; i + 24 <= lower.length; i++) {
-      const meaning = keyed.get(lower.slice(i, i + 24))
-      if (meaning && lower.startsWith(meaning, i)) return true
+    for (let i = 0; i + START <= lower.length; i++) {
+      const meanings = byStart.get(lower.slice(i, i + START))
+      if (meanings?.some((meaning) => lower.startsWith(meaning, i))) return true
     }
     return false
   }

@@ -25,6 +25,8 @@ const KINDS = {
   28: 'time',
 }
 const ROWS_PER_KIND = 170
+/** Meanings that begin alike are left out, so that no held-out row is nearly a row to train on. */
+const START = 24
 
 const root = process.argv[2]
 if (!root) throw new Error('[make] expected the folder of WordNet, got nothing; run: node make.mjs usr/share/wordnet')
@@ -56,7 +58,7 @@ for (const line of readFileSync(join(root, 'cntlist.rev'), 'utf8').split('\n')) 
 }
 
 const seen = new Set()
-/** @type {Map<string, { word: string, count: number, completion: string }[]>} */
+/** @type {Map<string, { word: string, kind: string, meaning: string, parent: string, count: number }[]>} */
 const byKind = new Map()
 for (const line of readFileSync(join(root, 'index.noun'), 'utf8').split('\n')) {
   const fields = line.trim().split(' ')
@@ -77,28 +79,29 @@ for (const line of readFileSync(join(root, 'index.noun'), 'utf8').split('\n')) {
   )
     continue
   seen.add(synset.gloss)
-  const completion = `Kind: ${kind}\nMeaning: ${synset.gloss}\nType of: ${parent}`
   const rows = byKind.get(kind) ?? []
   byKind.set(kind, rows)
-  rows.push({ word, count: counts.get(`${fields[0]}/${synset.file}`) ?? 0, completion })
+  rows.push({ word, kind, meaning: synset.gloss, parent, count: counts.get(`${fields[0]}/${synset.file}`) ?? 0 })
 }
 
-/** @type {{ prompt: string, completion: string }[][]} */
-const [train, heldout] = [[], []]
-for (const [kind, rows] of byKind) {
-  const chosen = rows.sort((a, b) => b.count - a.count || hash(a.word) - hash(b.word)).slice(0, ROWS_PER_KIND)
-  console.log(`${kind}: ${chosen.length} of ${rows.length}`)
-  for (const { word, completion } of chosen)
-    (hash(word) % 5 === 0 ? heldout : train)?.push({ prompt: `Define: ${word}\n`, completion })
-}
-for (const [name, rows] of /** @type {const} */ ([
-  ['train', train],
-  ['heldout', heldout],
+const chosen = [...byKind.values()].flatMap((rows) =>
+  rows.sort((a, b) => b.count - a.count || hash(a.word) - hash(b.word)).slice(0, ROWS_PER_KIND),
+)
+/** @type {Map<string, number>} */
+const starts = new Map()
+for (const { meaning } of chosen) starts.set(meaning.slice(0, START), (starts.get(meaning.slice(0, START)) ?? 0) + 1)
+const distinct = chosen.filter(({ meaning }) => meaning.length >= START && starts.get(meaning.slice(0, START)) === 1)
+
+const isHeldOut = (/** @type {{ word: string }} */ { word }) => hash(word) % 5 === 0
+for (const [name, part] of /** @type {const} */ ([
+  ['train', distinct.filter((row) => !isHeldOut(row))],
+  ['heldout', distinct.filter(isHeldOut)],
 ])) {
-  rows?.sort((a, b) => hash(a.prompt) - hash(b.prompt))
-  writeFileSync(
-    new URL(`${name}.jsonl`, import.meta.url),
-    rows?.map((row) => `${JSON.stringify(row)}\n`).join('') ?? '',
-  )
-  console.log(`${name}: ${rows?.length} rows`)
+  const rows = part.map(({ word, kind, meaning, parent }) => ({
+    prompt: `Define: ${word}\n`,
+    completion: `Kind: ${kind}\nMeaning: ${meaning}\nType of: ${parent}`,
+  }))
+  rows.sort((a, b) => hash(a.prompt) - hash(b.prompt))
+  writeFileSync(new URL(`${name}.jsonl`, import.meta.url), rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  console.log(`${name}: ${rows.length} rows`)
 }
