@@ -5,7 +5,7 @@
  *   node examples/pretrain/pretrain.mjs [--work out/pretrain] [--minutes 30] [--steps 3000] [--out models/lowrank-base-5m]
  *
  * Reads WORK/train.jsonl and WORK/heldout.jsonl (corpus.mjs) and WORK/init (init.mjs). `--steps` fixes the learning rate
- * schedule and must be the same each time. Writes checkpoints to WORK/run, WORK/loss.csv, and, once all steps are done, the model to OUT.
+ * schedule: keep it from sitting to sitting, or raise it to take a finished run further. Writes checkpoints to WORK/run, WORK/loss.csv, and, once all steps are done, the model to OUT.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
