@@ -26,6 +26,8 @@ const HELD_OUT = join(here, 'data/heldout.jsonl')
 const OUTPUT = join(root, 'out/quickstart')
 const ADAPTER = join(OUTPUT, 'adapter')
 
+// Tokens; definitions are far shorter.
+const MAX_LENGTH = 256
 // The least that perplexity has to fall for the run to count as a success.
 const REQUIRED_FALL = 0.2
 // Evaluation in another process sums the same numbers: they agree to the last digits of float32.
@@ -56,10 +58,10 @@ async function main() {
     dataset: TRAIN,
     lora: { r: 16, loraAlpha: 32, targetModules: 'all-linear' },
     training: {
-      numTrainEpochs: 3,
+      numTrainEpochs: 2,
       learningRate: 3e-3,
       perDeviceTrainBatchSize: 16,
-      maxLength: 256,
+      maxLength: MAX_LENGTH,
       saveStrategy: 'no',
     },
     onEvent: progress.onEvent,
@@ -95,7 +97,7 @@ async function main() {
   const [example] = shown
   say(`
 Next:
-  npx lowrank generate --model ${show(MODEL)} --adapter ${show(ADAPTER)} --prompt ${JSON.stringify(example?.prompt)}
+  npx lowrank generate --model ${show(MODEL)} --adapter ${show(ADAPTER)} --prompt $'${example?.prompt.replaceAll('\n', '\\n')}'
   npx lowrank train examples/quickstart/train.yaml      the same run from a configuration file: point it at your own rows
   npx lowrank doctor                                    what the engine found on this machine
   README.md                                             your own model and data from TypeScript`)
