@@ -12,6 +12,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Below this a test is not worth a line of its own.
+    slowTestThreshold: 10_000,
     teardownTimeout: 10_000,
     // A test left alone by `.only` would let a submission pass without the others.
     allowOnly: false,

@@ -27,11 +27,6 @@ type Target = { readonly edge: GraphEdge } | { readonly leaf: Tensor }
 let nextId = 1
 let recordingOn = true
 
-/** True when operations record themselves, that is, outside `noGrad`. */
-export function isRecording(): boolean {
-  return recordingOn
-}
-
 /** Runs `fn` without recording anything. */
 export function noGrad<T>(fn: () => T): T {
   return withRecording(false, fn)

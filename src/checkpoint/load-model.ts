@@ -67,7 +67,7 @@ export function defaultDType(): ComputeDType {
 }
 
 /** config.json of a model directory. */
-export async function readConfigFile(directory: string): Promise<RawConfig> {
+async function readConfigFile(directory: string): Promise<RawConfig> {
   const path = join(directory, 'config.json')
   let bytes: Uint8Array
   try {

@@ -42,7 +42,7 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
 }
 
 /** All weights of the base model as tensors to write, one at a time in host memory. */
-export function modelTensors(model: CausalLM, dtype: ComputeDType): TensorToWrite[] {
+function modelTensors(model: CausalLM, dtype: ComputeDType): TensorToWrite[] {
   return [...model.parameters()].map(([name, parameter]) => ({
     name,
     dtype: SAFETENSORS_DTYPE[dtype],

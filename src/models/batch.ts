@@ -4,7 +4,7 @@ import { expectKnownOptions } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
-export const IGNORE_INDEX = -100
+const IGNORE_INDEX = -100
 
 /** What forward() takes. */
 export interface ForwardBatch {
@@ -133,7 +133,7 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
 }
 
 /** Moves each label to the token before it; the last token of a sequence predicts nothing. */
-export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
+function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length)
   shifted.set(labels.subarray(1))
   for (let s = 1; s < cuSeqlens.length; s++) {

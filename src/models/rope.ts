@@ -84,7 +84,7 @@ function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number]): RopeSc
 }
 
 /** Inverse frequencies [headDim / 2], in float32 steps as the reference implementation computes them. */
-export function inverseFrequencies({ theta, scaling }: RopeConfig, headDim: number): Float32Array {
+function inverseFrequencies({ theta, scaling }: RopeConfig, headDim: number): Float32Array {
   const frequencies = new Float32Array(headDim / 2)
   for (let i = 0; i < frequencies.length; i++) {
     const frequency = Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / headDim)))

@@ -45,7 +45,7 @@ export interface LinearOptions {
 }
 
 /** Output features of a part. */
-export function outFeatures(part: LinearPart): number {
+function outFeatures(part: LinearPart): number {
   return part.weight.shape[part.inOut ? 1 : 0] as number
 }
 

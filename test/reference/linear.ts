@@ -28,12 +28,12 @@ export interface Casts {
   rowIds?: readonly number[]
 }
 
-export function transpose(m: Matrix): Matrix {
+function transpose(m: Matrix): Matrix {
   return matrix(m.cols, m.rows, (row, col) => at(m, col, row))
 }
 
 /** a [M, K] b [K, N]. */
-export function multiply(a: Matrix, b: Matrix): Matrix {
+function multiply(a: Matrix, b: Matrix): Matrix {
   const result = matrix(a.rows, b.cols)
   for (let row = 0; row < a.rows; row++) {
     for (let k = 0; k < a.cols; k++) {
@@ -44,7 +44,7 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result
 }
 
-export function plus(a: Matrix, b: Matrix): Matrix {
+function plus(a: Matrix, b: Matrix): Matrix {
   return map(a, (value, row, col) => value + at(b, row, col))
 }
 

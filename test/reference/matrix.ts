@@ -29,10 +29,6 @@ export function map(m: Matrix, fn: (value: number, row: number, col: number) => 
   return matrix(m.rows, m.cols, (row, col) => fn(at(m, row, col), row, col))
 }
 
-export function sum(m: Matrix): number {
-  return m.values.reduce((total, value) => total + value, 0)
-}
-
 export function product(a: Matrix, b: Matrix): number {
   return a.values.reduce((total, value, i) => total + value * (b.values[i] as number), 0)
 }

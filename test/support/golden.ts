@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readSafetensorsHeader, readTensorBytes } from '../../src/checkpoint/safetensors.js'
 
-export const CASES = fileURLToPath(new URL('../golden/cases', import.meta.url))
+const CASES = fileURLToPath(new URL('../golden/cases', import.meta.url))
 
 /** case.json, as far as the tests read it. */
 export interface GoldenInfo {

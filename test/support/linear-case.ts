@@ -36,7 +36,7 @@ interface Part extends PartCase {
 }
 
 /** What gradients hold before: they are added to, never overwritten. */
-export const GRADIENT_START = 0.25
+const GRADIENT_START = 0.25
 
 /** A group that reads x [tokens, inputs]. Operands and outputs have gaps between their rows. */
 export function makeParts(
