@@ -132,6 +132,7 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::allocate>("allocate"),
                          InstanceMethod<&StreamBinding::retain>("retain"),
                          InstanceMethod<&StreamBinding::release>("release"),
+                         InstanceMethod<&StreamBinding::reportMemory>("reportMemory"),
                          InstanceMethod<&StreamBinding::enqueue>("enqueue"),
                          InstanceMethod<&StreamBinding::upload>("upload"),
                          InstanceMethod<&StreamBinding::loadFile>("loadFile"),
@@ -157,7 +158,7 @@ StreamBinding::~StreamBinding() {
   napi_remove_env_cleanup_hook(Env(), onTeardown, this);
   stream_->abandon();
   napi_release_threadsafe_function(notifier_, napi_tsfn_abort);
-  reportMemory(-reportedBytes_);
+  adjustMemory(-reportedBytes_);
 }
 
 // Nobody is left to hear of results. The thread-safe function may still hold completions: onComplete() gets them without an environment.
@@ -169,10 +170,7 @@ void StreamBinding::onTeardown(void* data) {
 }
 
 Napi::Value StreamBinding::allocate(const Napi::CallbackInfo& info) {
-  const double size = number(info, 0, "allocate", "bytes");
-  const uint64_t slot = stream_->allocate(size);
-  reportMemory(int64_t(std::min(size, double(stream_->memory().budget))));
-  return Napi::Number::New(info.Env(), double(slot));
+  return Napi::Number::New(info.Env(), double(stream_->allocate(number(info, 0, "allocate", "bytes"))));
 }
 
 void StreamBinding::retain(const Napi::CallbackInfo& info) {
@@ -180,8 +178,15 @@ void StreamBinding::retain(const Napi::CallbackInfo& info) {
 }
 
 void StreamBinding::release(const Napi::CallbackInfo& info) {
-  const uint64_t freed = stream_->release(number(info, 0, "release", "slot"));
-  if (freed > 0) reportMemory(-int64_t(std::min(freed, stream_->memory().budget)));
+  stream_->release(number(info, 0, "release", "slot"));
+}
+
+// Tells the garbage collector of native bytes that wait for it: `change` more than before. What will be freed without it is not its concern:
+// told of everything, it would collect in every training step.
+void StreamBinding::reportMemory(const Napi::CallbackInfo& info) {
+  const double change = number(info, 0, "reportMemory", "change");
+  if (!(std::abs(change) <= double(uint64_t{1} << 53))) throw InvalidArgument("[reportMemory] expected a number of bytes for change");
+  if (!stream_->closed()) adjustMemory(int64_t(change));
 }
 
 void StreamBinding::enqueue(const Napi::CallbackInfo& info) {
@@ -247,10 +252,10 @@ void StreamBinding::resetPeak(const Napi::CallbackInfo&) {
 
 void StreamBinding::close(const Napi::CallbackInfo&) {
   stream_->close();
-  reportMemory(-reportedBytes_);
+  adjustMemory(-reportedBytes_);
 }
 
-void StreamBinding::reportMemory(int64_t change) {
+void StreamBinding::adjustMemory(int64_t change) {
   int64_t total;
   reportedBytes_ += change;
   napi_adjust_external_memory(Env(), change, &total);

@@ -26,6 +26,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   Napi::Value allocate(const Napi::CallbackInfo& info);
   void retain(const Napi::CallbackInfo& info);
   void release(const Napi::CallbackInfo& info);
+  void reportMemory(const Napi::CallbackInfo& info);
   void enqueue(const Napi::CallbackInfo& info);
   void upload(const Napi::CallbackInfo& info);
   void loadFile(const Napi::CallbackInfo& info);
@@ -41,7 +42,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   void complete(void* token, FaultRef fault) noexcept override;
   void settle(napi_env env, Pending* pending);
   void forget(Pending* pending);
-  void reportMemory(int64_t change);
+  void adjustMemory(int64_t change);
   static void onComplete(napi_env env, napi_value callback, void* binding, void* pending);
   static void onTeardown(void* binding);
 

@@ -56,7 +56,7 @@ export class Saved {
     if (source.recompute) this.#recompute = source.recompute.retain()
     else {
       this.#tensor = (source as Tensor).alias()
-      unregisterFromScope(this.#tensor)
+      unregisterFromScope(this.#tensor, true)
     }
   }
 
@@ -164,14 +164,16 @@ export function runBackward(roots: readonly { tensor: Tensor; grad: Tensor | und
       )
   }
   for (const { tensor, grad } of roots) if (grad) deliver(pending, { edge: tensor.edge as GraphEdge }, grad)
-  for (const node of queue) {
-    const grads = pending.get(node)
-    pending.delete(node)
-    const rule = node.backward as BackwardRule
-    node.backward = undefined
-    if (grads) withRecording(false, () => runNode(node, rule, grads, pending))
-    for (const item of node.saved) item.dispose()
-  }
+  scope(() => {
+    for (const node of queue) {
+      const grads = pending.get(node)
+      pending.delete(node)
+      const rule = node.backward as BackwardRule
+      node.backward = undefined
+      if (grads) withRecording(false, () => runNode(node, rule, grads, pending))
+      for (const item of node.saved) item.dispose()
+    }
+  })
 }
 
 function runNode(

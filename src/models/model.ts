@@ -133,6 +133,7 @@ export class CausalLM {
       trainable: this.#isTrainable(),
     }
     if (this.#training) this.dropoutState.microStep++
+    this.device.reportSavedMemory()
     const compute = () => {
       const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
       const head = this.#decoder.head

@@ -27,6 +27,7 @@ export interface NativeStream {
   allocate(bytes: number): number
   retain(slot: number): void
   release(slot: number): void
+  reportMemory(change: number): void
   enqueue(op: number, args: Float64Array, length: number): void
   upload(target: Float64Array, source: ArrayBufferView, sourceDType: number): void
   loadFile(target: Float64Array, path: string, fileOffset: number, sourceDType: number): void

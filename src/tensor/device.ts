@@ -24,7 +24,7 @@ export interface OpArguments {
 export interface DeviceOptions {
   /** Threads that compute; default: the physical cores that the process may use. */
   threads?: number
-  /** Bytes that tensors may take, shared by all devices of the process; default: 90 % of the memory available. */
+  /** Bytes that tensors of this device may take; default: 90 % of the memory available, for all devices of the process together. */
   memoryBudget?: number
   /** CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'; default: the best the machine has. */
   isa?: string
@@ -45,6 +45,8 @@ export class Device {
   readonly type = 'cpu'
   readonly stream: NativeStream
   readonly #ops: Record<string, Schema>
+  #savedBytes = 0
+  #reportedSavedBytes = 0
   #args = new Float64Array(1024)
   #used = 0
 
@@ -103,6 +105,22 @@ export class Device {
   /** Bytes of tensor memory: live, peak, reserved and the budget. Exact once the queue is drained. */
   memory(): MemoryInfo {
     return this.stream.memory()
+  }
+
+  /**
+   * Counts bytes that wait for the garbage collector if nobody frees them. Those that users hold are reported to it at once. Those that a graph
+   * saved for backward normally go within the step: they are reported by `reportSavedMemory()`, if they are still there then.
+   */
+  countMemory(change: number, saved: boolean): void {
+    if (saved) this.#savedBytes += change
+    else this.stream.reportMemory(change)
+  }
+
+  /** Called where graphs of earlier steps should be gone: what they still hold is theirs to collect. */
+  reportSavedMemory(): void {
+    if (this.#savedBytes === this.#reportedSavedBytes) return
+    this.stream.reportMemory(this.#savedBytes - this.#reportedSavedBytes)
+    this.#reportedSavedBytes = this.#savedBytes
   }
 
   /** Makes the present use the new peak. */

@@ -3,18 +3,28 @@
 /** Something that a scope may free. */
 export interface Disposable {
   dispose(): void
+  /** Called when no scope cares for it any more: from then on the garbage collector has to. */
+  leftScopes(saved?: boolean): void
 }
 
 const stack: Set<Disposable>[] = []
 
-/** Called by every new tensor. */
+/** Called by every new tensor: the current scope takes care of it, if there is one. */
 export function registerInScope(item: Disposable): void {
-  stack[stack.length - 1]?.add(item)
+  const items = stack[stack.length - 1]
+  if (items) items.add(item)
+  else item.leftScopes()
 }
 
-/** Takes an item out of the current scope's care. */
-export function unregisterFromScope(item: Disposable): void {
-  for (let i = stack.length - 1; i >= 0; i--) if (stack[i]?.delete(item)) return
+/** Takes an item out of the care of scopes: whoever calls this keeps it. `saved`: for a backward pass, which will free it. */
+export function unregisterFromScope(item: Disposable, saved = false): void {
+  if (forget(item)) item.leftScopes(saved)
+}
+
+/** Takes a disposed item out of its scope. */
+export function forget(item: Disposable): boolean {
+  for (let i = stack.length - 1; i >= 0; i--) if (stack[i]?.delete(item)) return true
+  return false
 }
 
 /**

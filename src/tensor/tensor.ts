@@ -2,7 +2,7 @@
 
 import type { Device, View } from './device.js'
 import { type DType, dtypeBytes } from './dtype.js'
-import { registerInScope, unregisterFromScope } from './scope.js'
+import { forget, registerInScope } from './scope.js'
 
 /** Device memory that several tensors may view. `version` grows with every in-place change. */
 interface Storage {
@@ -13,9 +13,18 @@ interface Storage {
   host?: Int32Array
 }
 
-const finalizers = new FinalizationRegistry<{ device: Device; slot: number }>(({ device, slot }) =>
-  device.stream.release(slot),
-)
+/** What the collector has to give back when it finds a handle that nobody disposed. */
+interface Held {
+  readonly device: Device
+  readonly slot: number
+  readonly bytes: number
+  readonly saved: boolean
+}
+
+const finalizers = new FinalizationRegistry<Held>(({ device, slot, bytes, saved }) => {
+  device.countMemory(-bytes, saved)
+  device.stream.release(slot)
+})
 
 /** A place in the autograd graph; see src/autograd. */
 export interface GraphEdge {
@@ -46,6 +55,7 @@ export class Tensor implements View {
   shared = false
   readonly #storage: Storage
   #disposed = false
+  #held: Held | undefined
 
   private constructor(storage: Storage, dtype: DType, shape: readonly number[], byteOffset: number, rowStride: number) {
     this.#storage = storage
@@ -57,7 +67,6 @@ export class Tensor implements View {
     let rows = 1
     for (let i = 0; i < shape.length - 1; i++) rows *= shape[i] as number
     this.rows = rows
-    finalizers.register(this, { device: storage.device, slot: storage.slot }, this)
     registerInScope(this)
   }
 
@@ -216,12 +225,23 @@ export class Tensor implements View {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    finalizers.unregister(this)
-    unregisterFromScope(this)
+    if (this.#held) {
+      finalizers.unregister(this)
+      this.device.countMemory(-this.#held.bytes, this.#held.saved)
+    } else forget(this)
     this.#storage.device.stream.release(this.#storage.slot)
     this.recompute?.dispose()
     this.recompute = undefined
     this.edge = undefined
+  }
+
+  /** Watching by the collector costs more than making the tensor: those that a scope frees are spared it. */
+  leftScopes(saved = false): void {
+    if (this.#held || this.#disposed) return
+    const { device, slot } = this.#storage
+    this.#held = { device, slot, bytes: this.size * dtypeBytes(this.dtype), saved }
+    device.countMemory(this.#held.bytes, saved)
+    finalizers.register(this, this.#held, this)
   }
 
   [Symbol.dispose](): void {
