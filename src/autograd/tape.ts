@@ -125,6 +125,14 @@ export function record(
   })
 }
 
+// Gradients known to be 1: what backward() starts from, and what sums hand on unchanged.
+const unitGradients = new WeakSet<Tensor>()
+
+/** True when a gradient is known to be 1, so that rules which were computed for 1 may be used as they are. */
+export function isUnitGradient(gradient: Tensor): boolean {
+  return unitGradients.has(gradient)
+}
+
 /** Adds two gradients of one tensor; installed by src/ops/add.ts, which owns the op. */
 export type AddGradients = (a: Tensor, b: Tensor) => Tensor
 let addGradients: AddGradients | undefined
@@ -191,6 +199,7 @@ function runNode(
     if (handedOn.has(grad)) {
       const copy = grad.alias()
       copy.shared = true
+      if (unitGradients.has(grad)) unitGradients.add(copy)
       grad.shared = true
       deliveries.push({ target, grad: copy })
     } else {
@@ -232,5 +241,7 @@ installBackward((tensor) => {
   if (tensor.size !== 1) {
     throw new Error(`[backward] expected a scalar, got shape [${tensor.shape}]; call backward() on the loss`)
   }
-  runBackward([{ tensor, grad: Tensor.full(tensor.device, tensor.shape, tensor.dtype, 1) }])
+  const seed = Tensor.full(tensor.device, tensor.shape, tensor.dtype, 1)
+  unitGradients.add(seed)
+  runBackward([{ tensor, grad: seed }])
 })

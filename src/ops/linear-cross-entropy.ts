@@ -1,6 +1,6 @@
 /** @file linearCrossEntropy: output head and loss in one, a chunk of labelled rows at a time; logits are never kept. */
 
-import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { isUnitGradient, needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
 import { type DropoutState, factors, gradientOf, isTrainable, type LinearPart } from './linear.js'
@@ -65,6 +65,12 @@ export function linearCrossEntropy(
     const savedGrads = parameters.map((p) => new Saved(waiting.get(p) as Tensor, 'linearCrossEntropy'))
     record('linearCrossEntropy', [h], [loss], [savedDh, ...savedGrads], ([dLoss]) => {
       if (!dLoss) return []
+      if (!isUnitGradient(dLoss)) {
+        throw new Error(
+          '[linearCrossEntropy] expected backward() on the loss or on a sum of different losses: its gradients were made for a factor of 1. ' +
+            'To weigh losses, change numItemsInBatch',
+        )
+      }
       parameters.forEach((parameter, i) => {
         const total = gradientOf(parameter) as Tensor
         device.enqueue('add', { a: total, b: (savedGrads[i] as Saved).get(), y: total })

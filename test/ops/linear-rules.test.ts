@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, runBackward } from '../../src/autograd/tape.js'
+import { add } from '../../src/ops/add.js'
 import { type DropoutState, type LinearPart, linear } from '../../src/ops/linear.js'
 import { linearCrossEntropy } from '../../src/ops/linear-cross-entropy.js'
 import type { Device } from '../../src/tensor/device.js'
@@ -105,6 +106,22 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expectClose(await readMatrix(part.weight.grad), expected.head.dWeight, TOLERANCE)
     expectClose(await readMatrix(slab.a.grad), expected.head.slabs[0]?.da ?? matrix(0, 0), TOLERANCE)
     expectClose(await readMatrix(slab.b.grad), expected.head.slabs[0]?.db ?? matrix(0, 0), TOLERANCE)
+  })
+
+  it('linearCrossEntropy takes part in a sum of losses, and refuses a factor that its gradients were not made for', async () => {
+    const { part } = adapted(21, 33, { trainable: true })
+    const ids = Tensor.from(device, [0, 20, -100, 3], [4], 'int32')
+    const h = make(4, 33)
+    h.tensor.requiresGrad = true
+    const run = () => linearCrossEntropy(h.tensor, ids, part)
+    const gradient = (): Promise<Float32Array> => (h.tensor.grad as Tensor).read()
+    run().backward()
+    const once = await gradient()
+    h.tensor.grad = undefined
+    add(run(), run()).backward()
+    expect(await gradient()).toEqual(once.map((value) => 2 * value))
+    const loss = run()
+    expect(() => add(loss, loss).backward()).toThrow('its gradients were made for a factor of 1')
   })
 
   it('refuse operands that do not fit, naming both shapes', () => {
