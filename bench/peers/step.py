@@ -1,7 +1,7 @@
 """The training step of `npm run bench -- step`, done by PyTorch + PEFT: same shapes, same work, same JSON line.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r bench/peers/requirements.txt
-    /tmp/venv/bin/python bench/peers/step.py --model-shape smollm2-135m --method lora --dtype bfloat16 --batch 1 --seq 512
+    python3 -m venv .venv && .venv/bin/pip install -r bench/peers/requirements.txt
+    .venv/bin/python bench/peers/step.py --model-shape smollm2-135m --method lora --dtype bfloat16 --batch 1 --seq 512
 
 Random weights of the real shape; LoRA r 16, alpha 32 on all linear layers, B not zero, float32 adapters over the base dtype (PEFT's
 default). Each step takes new random ids with every position labelled, runs forward, backward and AdamW, and keeps no

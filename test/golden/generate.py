@@ -1,8 +1,8 @@
 """Write the golden cases: tiny random models, their adapters, and what PyTorch + transformers + PEFT compute with them.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r test/golden/requirements.txt
-    /tmp/venv/bin/python test/golden/generate.py            # all of cases/ and schedules.json
-    /tmp/venv/bin/python test/golden/generate.py llama-plain gpt2-plain
+    python3 -m venv .venv && .venv/bin/pip install -r test/golden/requirements.txt
+    .venv/bin/python test/golden/generate.py            # all of cases/ and schedules.json
+    .venv/bin/python test/golden/generate.py llama-plain gpt2-plain
 
 The files in the repository were made with Python 3.11, torch 2.13.0 (CPU), transformers 5.23.0 and peft 0.21.2, one thread,
 eager attention, dropout off. README.md describes every file and key. Everything is computed from the saved files, so a test
