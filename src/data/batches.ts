@@ -3,23 +3,18 @@
  * windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
+import { positionsInSequences, type RaggedBatch, shiftLabels } from '../models/batch.js'
 import { Random } from '../random.js'
-import { type Example, IGNORED } from './examples.js'
+import type { Example } from './examples.js'
 import type { PackingStrategy } from './options.js'
 import { packRows } from './packing.js'
 
 /** N tokens of S sequences, end to end. There is no padding anywhere. */
-export interface RaggedBatch {
-  /** [N] */
-  inputIds: Int32Array
-  /** [N], from 0 in each sequence. */
-  positions: Int32Array
-  /** [S + 1]: sequence s is tokens cuSeqlens[s] to cuSeqlens[s + 1]. */
-  cuSeqlens: Int32Array
+export interface TrainingBatch extends RaggedBatch {
   /** [N], shifted: the id of the following token of the same sequence, or -100. The last of each sequence is -100. */
-  labels: Int32Array
+  readonly labels: Int32Array
   /** Labels other than -100. */
-  numSupervised: number
+  readonly numSupervised: number
 }
 
 export interface BatchOptions {
@@ -51,33 +46,35 @@ export interface BatchWindow {
   numTokens: number
   /** What the summed loss of the whole window is divided by. */
   numSupervised: number
-  batches(): Generator<RaggedBatch>
+  batches(): Generator<TrainingBatch>
 }
 
 /** Lays examples end to end and shifts their labels. */
-export function collate(examples: readonly Example[]): RaggedBatch {
-  const numTokens = examples.reduce((sum, example) => sum + example.inputIds.length, 0)
-  const inputIds = new Int32Array(numTokens)
-  const positions = new Int32Array(numTokens)
-  const labels = new Int32Array(numTokens)
+export function collate(examples: readonly Example[]): TrainingBatch {
   const cuSeqlens = new Int32Array(examples.length + 1)
-  let at = 0
+  examples.forEach(({ inputIds }, sequence) => {
+    cuSeqlens[sequence + 1] = (cuSeqlens[sequence] as number) + inputIds.length
+  })
+  const numTokens = cuSeqlens[examples.length] as number
+  const inputIds = new Int32Array(numTokens)
+  const labels = new Int32Array(numTokens)
   let numSupervised = 0
   examples.forEach((example, sequence) => {
-    const { length } = example.inputIds
-    inputIds.set(example.inputIds, at)
-    labels.set(example.labels.subarray(1), at)
-    for (let position = 0; position < length; position++) positions[at + position] = position
-    at += length
-    if (length > 0) labels[at - 1] = IGNORED
-    cuSeqlens[sequence + 1] = at
+    inputIds.set(example.inputIds, cuSeqlens[sequence])
+    labels.set(example.labels, cuSeqlens[sequence])
     numSupervised += example.numSupervised
   })
-  return { inputIds, positions, cuSeqlens, labels, numSupervised }
+  return {
+    inputIds,
+    positions: positionsInSequences(cuSeqlens),
+    cuSeqlens,
+    labels: shiftLabels(labels, cuSeqlens),
+    numSupervised,
+  }
 }
 
 /** Batches in the order of the examples, for evaluation. */
-export function* sequentialBatches(examples: readonly Example[], batchSize: number): Generator<RaggedBatch> {
+export function* sequentialBatches(examples: readonly Example[], batchSize: number): Generator<TrainingBatch> {
   checkCount('batchSize', batchSize)
   for (let start = 0; start < examples.length; start += batchSize)
     yield collate(examples.slice(start, start + batchSize))

@@ -3,15 +3,13 @@
  * nothing later decides by token id what is learnt.
  */
 
+import { IGNORE_INDEX } from '../models/batch.js'
 import { renderAssistantSpans } from '../tokenizer/assistant-spans.js'
 import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from '../tokenizer/chat-template.js'
 import { encodeWithSpans, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { alpacaPrompt } from './alpaca.js'
 import type { DataRow } from './rows.js'
-
-/** The label of tokens that are not learnt. */
-export const IGNORED = -100
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
 export interface Example {
@@ -174,7 +172,7 @@ function finish(
 ): EncodedRow {
   const length = Math.min(ids.length, options.maxLength)
   const inputIds = Int32Array.from(ids.slice(0, length))
-  const labels = new Int32Array(length).fill(IGNORED)
+  const labels = new Int32Array(length).fill(IGNORE_INDEX)
   let numSupervised = 0
   for (const { start, end } of learnt) {
     const stop = Math.min(end, length)

@@ -4,7 +4,7 @@ import { expectKnownOptions } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
-const IGNORE_INDEX = -100
+export const IGNORE_INDEX = -100
 
 /** What forward() takes. */
 export interface ForwardBatch {
@@ -74,17 +74,12 @@ function fromRagged(
       `[forward] expected cuSeqlens to ascend from 0 to the number of tokens ${ids.length}, got [${bounds.slice(0, 8)}${bounds.length > 8 ? ', ...' : ''}]`,
     )
   }
-  const positions = new Int32Array(ids.length)
-  for (let s = 0; s + 1 < bounds.length; s++) {
-    const start = bounds[s] as number
-    for (let i = start; i < (bounds[s + 1] as number); i++) positions[i] = i - start
-  }
   const given = labels === undefined ? undefined : flatValues('labels', labels)
   if (given && given.length !== ids.length)
     throw new Error(`[forward] expected ${ids.length} labels, one per token, got ${given.length}`)
   return {
     inputIds: ids,
-    positions,
+    positions: positionsInSequences(bounds),
     cuSeqlens: bounds,
     labels: given && shiftLabels(given, bounds),
     outputShape: [ids.length],
@@ -132,8 +127,18 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
   }
 }
 
+/** The position of each token in its sequence, [N]. */
+export function positionsInSequences(cuSeqlens: Int32Array): Int32Array {
+  const positions = new Int32Array(cuSeqlens[cuSeqlens.length - 1] as number)
+  for (let s = 0; s + 1 < cuSeqlens.length; s++) {
+    const start = cuSeqlens[s] as number
+    for (let i = start; i < (cuSeqlens[s + 1] as number); i++) positions[i] = i - start
+  }
+  return positions
+}
+
 /** Moves each label to the token before it; the last token of a sequence predicts nothing. */
-function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
+export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length)
   shifted.set(labels.subarray(1))
   for (let s = 1; s < cuSeqlens.length; s++) {

@@ -3,15 +3,16 @@
 import { describe, expect, it } from 'vitest'
 import { type BatchOptions, BatchPlan, type BatchWindow, collate, sequentialBatches } from '../../src/data/batches.js'
 import { datasetFingerprint } from '../../src/data/dataset.js'
-import { type Example, IGNORED } from '../../src/data/examples.js'
+import type { Example } from '../../src/data/examples.js'
 import { packRows } from '../../src/data/packing.js'
 import { splitExamples } from '../../src/data/split.js'
+import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { Random } from '../../src/random.js'
 
 /** Row `row` holds ids row * 1000, row * 1000 + 1, ...; the first `prompt` tokens are not learnt. */
 function example(row: number, length: number, prompt = 0): Example {
   const inputIds = Int32Array.from({ length }, (_, at) => row * 1000 + at)
-  const labels = inputIds.map((id, at) => (at < prompt ? IGNORED : id))
+  const labels = inputIds.map((id, at) => (at < prompt ? IGNORE_INDEX : id))
   return { inputIds, labels, numSupervised: length - Math.max(prompt, 1), promptLength: prompt }
 }
 
@@ -43,13 +44,13 @@ describe('collate', () => {
     expect([...batch.inputIds]).toEqual([1000, 1001, 1002, 2000, 3000, 3001, 3002, 3003])
     expect([...batch.positions]).toEqual([0, 1, 2, 0, 0, 1, 2, 3])
     expect([...batch.cuSeqlens]).toEqual([0, 3, 4, 8])
-    expect([...batch.labels]).toEqual([1001, 1002, IGNORED, IGNORED, IGNORED, 3002, 3003, IGNORED])
+    expect([...batch.labels]).toEqual([1001, 1002, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, 3002, 3003, IGNORE_INDEX])
     expect(batch.numSupervised).toBe(4)
   })
 
   it('counts the labels that it writes', () => {
     for (const batch of sequentialBatches(examples(53), 7)) {
-      expect(batch.labels.filter((label) => label !== IGNORED)).toHaveLength(batch.numSupervised)
+      expect(batch.labels.filter((label) => label !== IGNORE_INDEX)).toHaveLength(batch.numSupervised)
     }
   })
 })
@@ -180,7 +181,7 @@ describe('splitExamples', () => {
   /** Row `row` with the prompt that `prompt` numbers. */
   const asked = (prompt: number, row: number): Example => {
     const inputIds = Int32Array.of(1, 2, prompt, row, row + 1)
-    const labels = Int32Array.of(IGNORED, IGNORED, IGNORED, row, row + 1)
+    const labels = Int32Array.of(IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, row, row + 1)
     return { inputIds, labels, numSupervised: 2, promptLength: 3 }
   }
 

@@ -3,9 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { alpacaPrompt } from '../../src/data/alpaca.js'
 import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
-import { type EncodeRowOptions, encodeRow, IGNORED } from '../../src/data/examples.js'
+import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { resolveDataOptions } from '../../src/data/options.js'
 import { recognizeRow } from '../../src/data/rows.js'
+import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { CHATML, LLAMA3 } from '../support/chat-templates.js'
 import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
@@ -28,9 +29,9 @@ function texts(
 ): [whole: string, learnt: string] {
   const { example } = encode(tokenizer, row, options)
   const { inputIds, labels } = example
-  for (let at = 0; at < inputIds.length; at++) expect([IGNORED, inputIds[at]]).toContain(labels[at])
-  expect(example.numSupervised).toBe(labels.subarray(1).filter((label) => label !== IGNORED).length)
-  return [tokenizer.decode(inputIds), tokenizer.decode(inputIds.filter((_, at) => labels[at] !== IGNORED))]
+  for (let at = 0; at < inputIds.length; at++) expect([IGNORE_INDEX, inputIds[at]]).toContain(labels[at])
+  expect(example.numSupervised).toBe(labels.subarray(1).filter((label) => label !== IGNORE_INDEX).length)
+  return [tokenizer.decode(inputIds), tokenizer.decode(inputIds.filter((_, at) => labels[at] !== IGNORE_INDEX))]
 }
 
 const turns = [

@@ -8,7 +8,8 @@ import { afterAll } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { LoraOptions } from '../../src/adapters/peft-config.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
-import { type Example, IGNORED } from '../../src/data/examples.js'
+import type { Example } from '../../src/data/examples.js'
+import { IGNORE_INDEX } from '../../src/models/batch.js'
 import type { RawConfig } from '../../src/models/config.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { CausalLM } from '../../src/models/model.js'
@@ -104,7 +105,7 @@ export function randomExamples(lengths: readonly number[], vocabSize: number, se
     const promptLength = Math.max(1, length >> 1)
     return {
       inputIds,
-      labels: inputIds.slice().fill(IGNORED, 0, promptLength),
+      labels: inputIds.slice().fill(IGNORE_INDEX, 0, promptLength),
       numSupervised: length - promptLength,
       promptLength,
     }

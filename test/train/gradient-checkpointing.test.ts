@@ -1,7 +1,7 @@
 /** @file Gradient checkpointing: the same bits, dropout included, for less memory. */
 
 import { describe, expect, it } from 'vitest'
-import type { RaggedBatch } from '../../src/data/batches.js'
+import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
 import type { RawConfig } from '../../src/models/config.js'
 import { AdamW } from '../../src/train/adamw.js'
@@ -19,7 +19,7 @@ const GPT2: RawConfig = {
 }
 
 /** Trains some steps with dropout; the bytes of losses and weights, and the peak of memory over what stays. */
-async function train(config: RawConfig, batch: RaggedBatch, steps: number, gradientCheckpointing: boolean) {
+async function train(config: RawConfig, batch: TrainingBatch, steps: number, gradientCheckpointing: boolean) {
   const model = await tinyModel({ config })
   const adapter = tinyAdapter(model, { loraDropout: 0.05, targetModules: 'all-linear' })
   const optimizer = new AdamW(adapter.parameters(), { lr: 1e-2 })

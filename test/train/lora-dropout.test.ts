@@ -2,13 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'
-import { collate, type RaggedBatch } from '../../src/data/batches.js'
+import { collate, type TrainingBatch } from '../../src/data/batches.js'
 import type { CausalLM } from '../../src/models/model.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import { randomExamples, readGradients, tinyAdapter, tinyModel } from '../support/tiny-model.js'
 
 const examples = randomExamples([17, 5, 33, 2], 512)
-const batch: RaggedBatch = collate(examples)
+const batch: TrainingBatch = collate(examples)
 
 let plain: CausalLM
 let model: CausalLM
