@@ -42,7 +42,7 @@ export class Parameter {
   /** What forward reads, in the compute dtype. Allocated at first use, to be filled by whoever loads the model. */
   get value(): Tensor {
     if (!this.#value) {
-      this.#value = this.#own(Tensor.empty(this.device, this.shape, this.dtype))
+      this.#value = unregisterFromScope(Tensor.empty(this.device, this.shape, this.dtype))
       if (this.#requiresGrad && this.dtype === 'float32') this.#master = this.#value
     }
     return this.#value
@@ -72,7 +72,7 @@ export class Parameter {
 
   /** The buffer that backward rules add to, zero at first. */
   gradBuffer(): Tensor {
-    this.#grad ??= this.#own(Tensor.full(this.device, this.shape, 'float32', 0))
+    this.#grad ??= unregisterFromScope(Tensor.full(this.device, this.shape, 'float32', 0))
     return this.#grad
   }
 
@@ -96,7 +96,7 @@ export class Parameter {
     if (this.dtype === 'float32') {
       this.#master = this.value
     } else {
-      this.#master = this.#own(Tensor.empty(this.device, this.shape, 'float32'))
+      this.#master = unregisterFromScope(Tensor.empty(this.device, this.shape, 'float32'))
       // Without values yet, set() will fill both.
       if (this.#value) this.device.enqueue('copy', { x: this.#value, y: this.#master })
     }
@@ -134,10 +134,5 @@ export class Parameter {
     this.freeze()
     this.#value?.dispose()
     this.#value = undefined
-  }
-
-  #own(tensor: Tensor): Tensor {
-    unregisterFromScope(tensor)
-    return tensor
   }
 }

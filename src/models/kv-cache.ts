@@ -15,11 +15,7 @@ export class KvCache {
 
   constructor(device: Device, dtype: ComputeDType, layers: number, width: number, capacity: number) {
     this.capacity = capacity
-    const buffer = (): Tensor => {
-      const tensor = Tensor.full(device, [capacity, width], dtype, 0)
-      unregisterFromScope(tensor)
-      return tensor
-    }
+    const buffer = (): Tensor => unregisterFromScope(Tensor.full(device, [capacity, width], dtype, 0))
     this.#layers = Array.from({ length: layers }, () => ({ k: buffer(), v: buffer() }))
   }
 

@@ -131,8 +131,7 @@ export class RopeTable {
       }
     }
     this.#table?.dispose()
-    this.#table = Tensor.from(this.#device, values, [positions, 2 * half])
-    unregisterFromScope(this.#table)
+    this.#table = unregisterFromScope(Tensor.from(this.#device, values, [positions, 2 * half]))
     return this.#table
   }
 }

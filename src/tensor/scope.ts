@@ -17,8 +17,9 @@ export function registerInScope(item: Disposable): void {
 }
 
 /** Takes an item out of the care of scopes: whoever calls this keeps it. `saved`: for a backward pass, which will free it. */
-export function unregisterFromScope(item: Disposable, saved = false): void {
+export function unregisterFromScope<T extends Disposable>(item: T, saved = false): T {
   if (forget(item)) item.leftScopes(saved)
+  return item
 }
 
 /** Takes a disposed item out of its scope. */

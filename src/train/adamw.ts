@@ -77,7 +77,7 @@ export class AdamW {
     const { device } = first
     const { betas, eps, weightDecay, decays } = this.#options
     this.#norms?.tensor.dispose()
-    const tensor = own(Tensor.empty(device, [present.length + 1], 'float32'))
+    const tensor = unregisterFromScope(Tensor.empty(device, [present.length + 1], 'float32'))
     this.#norms = { names: present.map(([name]) => name), tensor }
     device.enqueue('adamw', {
       parameters: present.map(([name, parameter]) => ({
@@ -144,12 +144,7 @@ export class AdamW {
 }
 
 function zeros(device: Device, shape: readonly number[]): Tensor {
-  return own(Tensor.full(device, shape, 'float32', 0))
-}
-
-function own(tensor: Tensor): Tensor {
-  unregisterFromScope(tensor)
-  return tensor
+  return unregisterFromScope(Tensor.full(device, shape, 'float32', 0))
 }
 
 function check(name: string, value: unknown, valid: boolean, expected: string): void {
