@@ -62,7 +62,7 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
 }
 
 /** bfloat16 where the processor multiplies it, else float32. */
-export function defaultDType(): ComputeDType {
+function defaultDType(): ComputeDType {
   return loadAddon().info().isa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 

@@ -49,6 +49,11 @@ const DEFAULTS: ResolvedDataOptions = {
   chatTemplateKwargs: {},
 }
 
+/** The data options of a larger object. */
+export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
+  return Object.fromEntries(DATA_OPTION_NAMES.map((name) => [name, options[name]]))
+}
+
 /** The valid names, for those who pick data options out of a larger object. */
 export const DATA_OPTION_NAMES = Object.keys(DEFAULTS) as readonly (keyof DataOptions)[]
 

@@ -7,12 +7,13 @@ import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
-import { defaultDType, loadModel } from '../checkpoint/load-model.js'
+import { loadModel } from '../checkpoint/load-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan } from '../data/batches.js'
 import { type DataStatistics, datasetFingerprint, prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
+import { dataOptionsOf } from '../data/options.js'
 import type { CausalLM } from '../models/model.js'
 import { Device } from '../tensor/device.js'
 import { dtypeBytes } from '../tensor/dtype.js'
@@ -30,7 +31,6 @@ import {
   prepareOutputDir,
   type RunIdentity,
   type TrainedWeights,
-  type TrainerState,
 } from './training-state.js'
 
 /** A finished (or aborted) run. */
@@ -71,7 +71,7 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
-    const dtype = resolved.dtype === 'auto' ? defaultDType() : resolved.dtype
+    const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
     const model = await loadModel(resolved.model, { device, dtype })
     return await trainOn(model, tokenizer, directory, checkpoint, resolved)
   } catch (error) {
@@ -116,7 +116,7 @@ async function trainOn(
   )
   onEvent({
     type: 'start',
-    ...startFigures(trainer.totalSteps, state, plan),
+    ...trainer.progress,
     ...parameterCounts(model, weights),
     trainRows: train.length,
     evalRows: evaluation.length,
@@ -151,32 +151,13 @@ async function prepareData(
   tokenizer: Tokenizer,
   model: CausalLM,
 ): Promise<{ train: Example[]; evaluation: Example[]; statistics: DataStatistics }> {
-  const {
-    maxLength,
-    packing,
-    packingStrategy,
-    completionOnlyLoss,
-    assistantOnlyLoss,
-    shuffle,
-    seed,
-    evalSplit,
-    chatTemplate,
-    chatTemplateKwargs,
-  } = training
   const prepare = {
-    maxLength: Math.min(maxLength, model.config.maxPositionEmbeddings),
-    packing,
-    packingStrategy,
-    completionOnlyLoss,
-    assistantOnlyLoss,
-    shuffle,
-    seed,
-    chatTemplate,
-    chatTemplateKwargs,
+    ...dataOptionsOf(training),
+    maxLength: Math.min(training.maxLength, model.config.maxPositionEmbeddings),
     vocabSize: model.config.vocabSize,
     signal,
   }
-  const { train, evaluation, statistics } = await prepareDataset(dataset, tokenizer, { ...prepare, evalSplit })
+  const { train, evaluation, statistics } = await prepareDataset(dataset, tokenizer, prepare)
   if (evalDataset === undefined) return { train, evaluation, statistics }
   const heldOut = await prepareDataset(evalDataset, tokenizer, { ...prepare, evalSplit: 0 })
   return { train, evaluation: heldOut.train, statistics }
@@ -247,7 +228,7 @@ async function findCheckpoint({ resumeFromCheckpoint, outputDir }: ResolvedTrain
   )
 }
 
-/** True when the activations of the largest batch would not fit beside the weights. An estimate: what layers keep, twice for gradients in flight. */
+/** True when the activations of the largest batch would not fit beside the weights. An estimate: what layers keep, and a quarter for what is in flight. */
 function needsCheckpointing(model: CausalLM, plan: BatchPlan): boolean {
   const { hiddenSize, numHiddenLayers } = model.config
   let perToken = 3 * hiddenSize * numHiddenLayers
@@ -255,15 +236,6 @@ function needsCheckpointing(model: CausalLM, plan: BatchPlan): boolean {
   const bytes = 1.25 * perToken * dtypeBytes(model.dtype) * plan.maxTokensPerBatch()
   const { budget, live } = model.device.memory()
   return bytes > budget - live
-}
-
-function startFigures(
-  totalSteps: number,
-  state: TrainerState | undefined,
-  plan: BatchPlan,
-): { step: number; totalSteps: number; epoch: number } {
-  const { epoch, index } = state?.cursor ?? { epoch: 0, index: 0 }
-  return { step: state?.step ?? 0, totalSteps, epoch: epoch + index / plan.numBatches(epoch) }
 }
 
 function parameterCounts(

@@ -74,12 +74,9 @@ export class Trainer {
     this.#warmupSteps = resolveWarmupSteps(this.#totalSteps, options.training)
   }
 
-  get totalSteps(): number {
-    return this.#totalSteps
-  }
-
-  get state(): Readonly<TrainerState> {
-    return this.#state
+  /** Where the run stands. */
+  get progress(): { step: number; totalSteps: number; epoch: number } {
+    return this.#progress(this.#state.step, undefined)
   }
 
   /**
@@ -252,7 +249,7 @@ export class Trainer {
     this.#options.onEvent({
       type: 'end',
       reason,
-      ...this.#progress(this.#state.step, undefined),
+      ...this.progress,
       loss: this.#meanLoss(),
       seconds: (performance.now() - this.#started) / 1000,
     })
