@@ -140,6 +140,13 @@ export class ConfigReader {
     throw this.error(name, 'an object', value)
   }
 
+  /** A list, or undefined when absent or null. */
+  list(name: string): readonly unknown[] | undefined {
+    const value = this.#take(name)
+    if (value === undefined || Array.isArray(value)) return value
+    throw this.error(name, 'a list', value)
+  }
+
   /** Whether the field is there and not null. */
   has(name: string): boolean {
     return this.#raw[name] !== undefined && this.#raw[name] !== null

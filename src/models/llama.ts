@@ -1,4 +1,7 @@
-/** @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023, arXiv:2307.09288). */
+/**
+ * @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023, arXiv:2307.09288). The decoder also serves
+ * model types that differ in what the config can say: qwen2.ts.
+ */
 
 import { checkpoint } from '../autograd/checkpoint.js'
 import { type Embedding, type Linear, linearGroup, type ModelBuilder, type RmsNorm } from '../nn/module.js'
@@ -13,53 +16,74 @@ import type { Architecture, Decoder, ForwardContext, RaggedInput } from './archi
 import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
 import { type RopeConfig, RopeTable, readRopeConfig } from './rope.js'
 
-/** config.json of `model_type: llama`. */
+/** What the decoder reads of config.json. */
 export interface LlamaConfig extends ModelConfig {
   readonly intermediateSize: number
   readonly rmsNormEps: number
   readonly rope: RopeConfig
-  readonly attentionBias: boolean
+  /** Of q_proj, k_proj and v_proj. */
+  readonly qkvBias: boolean
+  readonly oBias: boolean
   readonly mlpBias: boolean
   readonly tieWordEmbeddings: boolean
+  /** Per layer: the keys that a query sees, itself included; 0: all. */
+  readonly windows: readonly number[]
 }
 
 function readConfig(raw: RawConfig, where: string): LlamaConfig {
   const config = new ConfigReader(raw, where)
+  const attentionBias = config.boolean('attention_bias', false)
+  const common = readCommonConfig(config, where, { maxPositionEmbeddings: 2048 })
+  const result: LlamaConfig = {
+    ...common,
+    modelType: 'llama',
+    qkvBias: attentionBias,
+    oBias: attentionBias,
+    mlpBias: config.boolean('mlp_bias', false),
+    windows: Array.from({ length: common.numHiddenLayers }, () => 0),
+  }
+  config.finish()
+  return result
+}
+
+/** The fields that the model types of this decoder spell alike, and those whose default they do not share. */
+export function readCommonConfig(
+  config: ConfigReader,
+  where: string,
+  defaults: { maxPositionEmbeddings: number; numKeyValueHeads?: number },
+): Omit<LlamaConfig, 'modelType' | 'qkvBias' | 'oBias' | 'mlpBias' | 'windows'> {
   const hiddenSize = config.integer('hidden_size')
   const numAttentionHeads = config.integer('num_attention_heads')
   const derivedHeadDim = hiddenSize / numAttentionHeads
   if (!config.has('head_dim') && !Number.isInteger(derivedHeadDim)) {
     throw config.error('num_attention_heads', `a divisor of hidden_size = ${hiddenSize}`, numAttentionHeads)
   }
-  const result: LlamaConfig = {
-    modelType: 'llama',
+  const numKeyValueHeads = config.integer('num_key_value_heads', defaults.numKeyValueHeads ?? numAttentionHeads)
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw config.error(
+      'num_key_value_heads',
+      `a divisor of num_attention_heads = ${numAttentionHeads}`,
+      numKeyValueHeads,
+    )
+  }
+  const headDim = config.integer('head_dim', derivedHeadDim)
+  if (headDim % 2 !== 0) throw config.error('head_dim', 'an even number', headDim)
+  config.choice('hidden_act', ['silu'], 'silu')
+  return {
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
     intermediateSize: config.integer('intermediate_size'),
     numHiddenLayers: config.integer('num_hidden_layers'),
     numAttentionHeads,
-    numKeyValueHeads: config.integer('num_key_value_heads', numAttentionHeads),
-    headDim: config.integer('head_dim', derivedHeadDim),
-    maxPositionEmbeddings: config.integer('max_position_embeddings', 2048),
+    numKeyValueHeads,
+    headDim,
+    maxPositionEmbeddings: config.integer('max_position_embeddings', defaults.maxPositionEmbeddings),
     rmsNormEps: config.number('rms_norm_eps', 1e-6),
     rope: readRopeConfig(config, where),
-    attentionBias: config.boolean('attention_bias', false),
-    mlpBias: config.boolean('mlp_bias', false),
     tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
     bosTokenId: config.tokenIds('bos_token_id')[0],
     eosTokenId: config.tokenIds('eos_token_id'),
   }
-  config.choice('hidden_act', ['silu'], 'silu')
-  config.finish()
-  if (numAttentionHeads % result.numKeyValueHeads !== 0) {
-    throw config.error(
-      'num_key_value_heads',
-      `a divisor of num_attention_heads = ${numAttentionHeads}`,
-      result.numKeyValueHeads,
-    )
-  }
-  if (result.headDim % 2 !== 0) throw config.error('head_dim', 'an even number', result.headDim)
-  return result
 }
 
 class LlamaAttention {
@@ -71,18 +95,18 @@ class LlamaAttention {
   readonly #oProj: Linear
 
   constructor(config: LlamaConfig, layer: number, builder: ModelBuilder) {
-    const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, attentionBias: bias } = config
+    const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, qkvBias, oBias } = config
     this.#config = config
     this.#layer = layer
-    this.#qProj = builder.linear('q_proj', hiddenSize, numAttentionHeads * headDim, { bias })
-    this.#kProj = builder.linear('k_proj', hiddenSize, numKeyValueHeads * headDim, { bias })
-    this.#vProj = builder.linear('v_proj', hiddenSize, numKeyValueHeads * headDim, { bias })
-    this.#oProj = builder.linear('o_proj', numAttentionHeads * headDim, hiddenSize, { bias })
+    this.#qProj = builder.linear('q_proj', hiddenSize, numAttentionHeads * headDim, { bias: qkvBias })
+    this.#kProj = builder.linear('k_proj', hiddenSize, numKeyValueHeads * headDim, { bias: qkvBias })
+    this.#vProj = builder.linear('v_proj', hiddenSize, numKeyValueHeads * headDim, { bias: qkvBias })
+    this.#oProj = builder.linear('o_proj', numAttentionHeads * headDim, hiddenSize, { bias: oBias })
   }
 
   /** [N, D] -> [N, D]. */
   forward(x: Tensor, input: RaggedInput, cosSin: Tensor, { dropout, cache }: ForwardContext): Tensor {
-    const { headDim, numAttentionHeads, numKeyValueHeads } = this.#config
+    const { headDim, numAttentionHeads, numKeyValueHeads, windows } = this.#config
     const queryWidth = numAttentionHeads * headDim
     const keyWidth = numKeyValueHeads * headDim
     const qkv = linearGroup(x, [this.#qProj, this.#kProj, this.#vProj], dropout) // [N, (H + 2 Hkv) * headDim]
@@ -90,7 +114,7 @@ class LlamaAttention {
     const [q, k, v] = splitColumns(rotated, [queryWidth, keyWidth, keyWidth]) as [Tensor, Tensor, Tensor]
     const all = cache ? cache.append(this.#layer, k, v) : { k, v }
     const { cuSeqlensQ, cuSeqlensK } = input
-    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK })
+    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, window: windows[this.#layer] as number })
     return this.#oProj.forward(y, dropout)
   }
 }
@@ -134,7 +158,7 @@ class LlamaLayer {
   }
 }
 
-class LlamaDecoder implements Decoder {
+export class LlamaDecoder implements Decoder {
   readonly config: LlamaConfig
   readonly head: Linear
   readonly #embedTokens: Embedding

@@ -26,7 +26,7 @@ class Batch:
 class Case:
     name: str
     focus: str
-    config: dict  # arguments of LlamaConfig or GPT2Config, by model_type
+    config: dict  # arguments of LlamaConfig, Qwen2Config or GPT2Config, by model_type
     lora: dict | None = None  # arguments of LoraConfig; None: every parameter is trained
     batches: tuple[Batch, ...] = (Batch((13, 13)),)  # more than one: micro batches of one accumulation window
     legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
@@ -68,6 +68,12 @@ def small_llama(**changes) -> dict:
         "tie_word_embeddings": False,
     }
     return llama(**(small | changes))
+
+
+def qwen2(**changes) -> dict:
+    """Like a small llama, with the biases on q, k and v that the model always has."""
+    own_fields = {"model_type": "qwen2", "max_window_layers": 28, "use_sliding_window": False, "sliding_window": 4096}
+    return small_llama(**(own_fields | changes))
 
 
 def gpt2(**changes) -> dict:
@@ -208,6 +214,28 @@ CASES = [
         small_llama(num_key_value_heads=3, attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
         batches=(Batch((13, 8)),),
         optimizer=adamw(eps=1e-5),
+    ),
+    Case(
+        "qwen2-plain",
+        "biases on q, k and v alone, grouped-query attention, tied head, a window that is not used",
+        qwen2(num_attention_heads=6, num_key_value_heads=2, hidden_size=48, tie_word_embeddings=True, sliding_window=3),
+        lora(),
+        legacy=True,
+    ),
+    Case(
+        "qwen2-window",
+        "the last of three layers sees five keys, by max_window_layers; untied head",
+        qwen2(num_hidden_layers=3, use_sliding_window=True, sliding_window=5, max_window_layers=2),
+        lora(),
+        batches=(Batch((23, 20)),),  # a padding position that sees no token at all is NaN in float64
+        legacy=True,
+    ),
+    Case(
+        "qwen2-layer-types",
+        "the first of two layers sees four keys, by layer_types; padded on the left",
+        qwen2(use_sliding_window=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"]),
+        lora(target_modules=["q_proj", "o_proj", "down_proj"]),
+        batches=(Batch((17, 5, 11), padding="left"),),
     ),
     Case(
         "gpt2-plain",

@@ -23,7 +23,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch.optim import AdamW
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
 from transformers.optimization import get_scheduler
 
 ROOT = Path(__file__).parent
@@ -44,7 +44,7 @@ DISTINCT_TOKENS = 5
 
 def build_model(case: Case):
     options = dict(case.config)
-    config_class = {"llama": LlamaConfig, "gpt2": GPT2Config}[options.pop("model_type")]
+    config_class = {"llama": LlamaConfig, "qwen2": Qwen2Config, "gpt2": GPT2Config}[options.pop("model_type")]
     model = AutoModelForCausalLM.from_config(config_class(**options), dtype=torch.float32)
     randomize(model)
     return model
@@ -109,8 +109,11 @@ def published_tensors(case: Case, tensors: dict[str, torch.Tensor]) -> dict[str,
 
 
 def legacy_config(case: Case, config: dict) -> dict:
-    """The same config as transformers 4 wrote it: rope_theta, rope_scaling and torch_dtype."""
-    legacy = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    """The same config as transformers 4 wrote it: rope_theta, rope_scaling and torch_dtype, no layer_types, and a window
+    that is there whether it is used or not."""
+    legacy = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype", "layer_types")}
+    if "sliding_window" in config:
+        legacy["sliding_window"] = case.config["sliding_window"]
     rope = dict(config["rope_parameters"])
     legacy["rope_theta"] = rope.pop("rope_theta")
     kind = rope.pop("rope_type")

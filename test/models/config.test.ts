@@ -24,6 +24,8 @@ function read<T>(config: RawConfig): T {
   return findArchitecture(config, 'dir/config.json').create(config, builder, 'dir/config.json').config as T
 }
 const llama = (changes: RawConfig = {}): LlamaConfig => read<LlamaConfig>({ ...LLAMA, ...changes })
+const qwen2 = (changes: RawConfig = {}): LlamaConfig =>
+  read<LlamaConfig>({ ...LLAMA, model_type: 'qwen2', num_key_value_heads: null, ...changes })
 const gpt2 = (changes: RawConfig = {}): Gpt2Config => read<Gpt2Config>({ ...GPT2, ...changes })
 
 describe('model_type', () => {
@@ -33,7 +35,7 @@ describe('model_type', () => {
     [3, '3'],
   ])('%j is an error that lists the known ones', (modelType, shown) => {
     expect(() => read({ ...LLAMA, model_type: modelType })).toThrow(
-      `[config] dir/config.json: expected model_type to be one of 'llama', 'gpt2', got ${shown}`,
+      `[config] dir/config.json: expected model_type to be one of 'llama', 'qwen2', 'gpt2', got ${shown}`,
     )
   })
 })
@@ -46,7 +48,9 @@ describe('llama', () => {
       maxPositionEmbeddings: 2048,
       rmsNormEps: 1e-6,
       rope: { theta: 10000, scaling: { type: 'default' } },
-      attentionBias: false,
+      qkvBias: false,
+      oBias: false,
+      windows: [0, 0],
       mlpBias: false,
       tieWordEmbeddings: false,
       eosTokenId: [],
@@ -174,6 +178,73 @@ describe('llama', () => {
 
   test('head_dim may be given where heads times head_dim is not the width', () => {
     expect(llama({ hidden_size: 37, num_attention_heads: 3, head_dim: 20, num_key_value_heads: 1 }).headDim).toBe(20)
+  })
+})
+
+describe('qwen2', () => {
+  test('has biases on q, k and v alone, and the defaults of transformers', () => {
+    expect(qwen2()).toMatchObject({
+      modelType: 'qwen2',
+      numKeyValueHeads: 4,
+      maxPositionEmbeddings: 32768,
+      qkvBias: true,
+      oBias: false,
+      mlpBias: false,
+      windows: [0, 0],
+    })
+    expect(() => qwen2({ num_key_value_heads: undefined })).toThrow(
+      'expected a divisor of num_attention_heads = 4 for num_key_value_heads, got 32',
+    )
+  })
+
+  test('reads the config of Qwen2.5-0.5B as it is published', () => {
+    const published = {
+      attention_dropout: 0,
+      max_window_layers: 1,
+      rope_theta: 1000000,
+      sliding_window: 32768,
+      torch_dtype: 'bfloat16',
+      use_mrope: false,
+      use_sliding_window: false,
+    }
+    expect(qwen2(published)).toMatchObject({ windows: [0, 0], rope: { theta: 1000000, scaling: { type: 'default' } } })
+  })
+
+  test.each<[string, RawConfig, number[]]>([
+    [
+      'the layers from max_window_layers on',
+      { use_sliding_window: true, sliding_window: 7, max_window_layers: 1 },
+      [0, 7],
+    ],
+    ['all layers', { use_sliding_window: true, max_window_layers: 0 }, [4096, 4096]],
+    ['no layer below the default of 28', { use_sliding_window: true, sliding_window: 7 }, [0, 0]],
+    ['no layer without a size', { use_sliding_window: true, sliding_window: null, max_window_layers: 0 }, [0, 0]],
+    [
+      'the layers that layer_types names',
+      { use_sliding_window: true, sliding_window: 7, layer_types: ['sliding_attention', 'full_attention'] },
+      [7, 0],
+    ],
+  ])('the window is on %s', (_, changes, windows) => {
+    expect(qwen2(changes).windows).toEqual(windows)
+  })
+
+  test.each<[string, RawConfig, string]>([
+    [
+      'a window in layer_types that is switched off',
+      { sliding_window: 7, layer_types: ['sliding_attention', 'full_attention'] },
+      `expected only 'full_attention' without use_sliding_window and sliding_window for layer_types, got ["sliding_attention","full_attention"]`,
+    ],
+    [
+      'another number of layer types',
+      { layer_types: ['full_attention'] },
+      `expected 'full_attention' or 'sliding_attention' for each of 2 layers for layer_types, got ["full_attention"]`,
+    ],
+    ['an unknown layer type', { layer_types: ['full_attention', 'linear_attention'] }, 'for layer_types, got ["full_'],
+    ['layer types as text', { layer_types: 'full_attention' }, 'expected a list for layer_types, got "full_attention"'],
+    ['a field of llama that would change the model', { mlp_bias: true }, 'got mlp_bias = true;'],
+    ['rotary angles of images', { use_mrope: true }, 'expected false for use_mrope, got true'],
+  ])('%s is an error that names it', (_, changes, message) => {
+    expect(() => qwen2(changes)).toThrow(message)
   })
 })
 
