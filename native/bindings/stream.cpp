@@ -68,7 +68,7 @@ Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
 StreamOptions readOptions(const Napi::Value& value) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
   const Napi::Object options = value.As<Napi::Object>();
-  StreamOptions result{nullptr, 0, {}};
+  StreamOptions result{nullptr, 0, {}, false};
   std::string isa;
   const Napi::Array names = options.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); ++i) {
@@ -90,9 +90,12 @@ StreamOptions readOptions(const Napi::Value& value) {
     } else if (name == "isa") {
       if (!option.IsString()) refuse("device", "the name of an instruction set level", "isa", option);
       isa = option.As<Napi::String>();
+    } else if (name == "dryRun") {
+      if (!option.IsBoolean()) refuse("device", "true or false", "dryRun", option);
+      result.dryRun = option.As<Napi::Boolean>();
     } else {
-      throw InvalidArgument("[device] expected the options device, threads, memoryBudget and isa, got also '" + name +
-                            "'");
+      throw InvalidArgument("[device] expected the options device, threads, memoryBudget, isa and dryRun, got also '" +
+                            name + "'");
     }
   }
   result.backend = &chooseBackend(isa.empty() ? nullptr : isa.c_str());

@@ -55,7 +55,7 @@ uint64_t processMemoryBudget() {
   return budget;
 }
 
-Allocator::Allocator(std::optional<uint64_t> budget) : ownBudget_(budget) {
+Allocator::Allocator(std::optional<uint64_t> budget, bool dryRun) : ownBudget_(budget), dryRun_(dryRun) {
   processMemoryBudget();
 }
 
@@ -137,9 +137,9 @@ bool Allocator::reserve(Pool& pool, size_t bytes) {
   if (least < bytes) return false;
   const auto attempt = [&](size_t size) {
     if (!claimBudget(size)) return false;
-    void* region = platform::reservePages(size);
+    void* region = dryRun_ ? platform::reserveAddresses(size) : platform::reservePages(size);
     if (region == nullptr) {
-      processReserved -= size;
+      returnBudget(size);
       return false;
     }
     reserved_ += size;
@@ -155,6 +155,7 @@ bool Allocator::reserve(Pool& pool, size_t bytes) {
 }
 
 bool Allocator::claimBudget(size_t bytes) {
+  if (dryRun_) return true;
   const uint64_t limit = ownBudget_ ? *ownBudget_ : processMemoryBudget();
   if (bytes > limit) return false;
   if (ownBudget_ && reserved_ > limit - bytes) return false;
@@ -163,6 +164,10 @@ bool Allocator::claimBudget(size_t bytes) {
     if (!ownBudget_ && taken > limit - bytes) return false;
   } while (!processReserved.compare_exchange_weak(taken, taken + bytes));
   return true;
+}
+
+void Allocator::returnBudget(size_t bytes) {
+  if (!dryRun_) processReserved -= bytes;
 }
 
 // Gives whole pages inside free blocks back to the system, largest blocks first, until `wanted` bytes went.
@@ -189,7 +194,7 @@ void Allocator::trim(Pool& pool, size_t wanted) {
     permit(begin, size);  // the addresses may come back to somebody else
     platform::releasePages(begin, size);
     reserved_ -= size;
-    processReserved -= size;
+    returnBudget(size);
     given += size;
   }
 }

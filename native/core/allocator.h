@@ -27,9 +27,10 @@ uint64_t processMemoryBudget();
 // 3. Free memory is kept for the next step. When a request does not fit the budget, whole free pages are given back to the system first, so
 //    that fragments of any shape can serve any request.
 // 4. Without `budget` the process's budget holds for the sum of all streams; with it, this stream alone is held to it.
+// 5. In a dry run memory is addresses that are hardly touched: the budget is reported, but neither held to nor used up.
 class Allocator {
  public:
-  explicit Allocator(std::optional<uint64_t> budget);
+  explicit Allocator(std::optional<uint64_t> budget, bool dryRun = false);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
@@ -62,10 +63,12 @@ class Allocator {
   void* take(Pool& pool, size_t bytes);
   bool reserve(Pool& pool, size_t bytes);
   bool claimBudget(size_t bytes);
+  void returnBudget(size_t bytes);
   void addFree(Pool& pool, char* address, size_t bytes);
   void trim(Pool& pool, size_t wanted);
 
   const std::optional<uint64_t> ownBudget_;
+  const bool dryRun_;
   Pool small_{size_t{2} << 20, {}, {}};
   Pool large_{size_t{32} << 20, {}, {}};
   std::atomic<uint64_t> live_{0};

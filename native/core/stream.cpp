@@ -54,6 +54,13 @@ Tensor part(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_
   return result;
 }
 
+void copyRows(const Tensor& from, const Tensor& to) {
+  for (int64_t row = 0; row < from.rows; ++row) {
+    std::memcpy(part(to, row, 1, 0, 0).data, part(from, row, 1, 0, 0).data,
+                size_t(from.cols * elementBytes(from.dtype)));
+  }
+}
+
 void markWritten(const Tensor& tensor) {
   if (!hasElements(tensor)) return;
   Buffer& buffer = bufferOf(tensor);
@@ -94,7 +101,7 @@ class Stream::KernelContext final : public Context {
   }
 
   void parallel(int64_t blocks, Body body, void* state) override {
-    ThreadPool::instance().run(threads(), blocks, body, state);
+    if (!stream_.options_.dryRun) ThreadPool::instance().run(threads(), blocks, body, state);
   }
 
   int threads() const override { return stream_.threads(); }
@@ -144,10 +151,10 @@ class Stream::KernelContext final : public Context {
 Stream::Stream(const StreamOptions& options, CompletionSink& sink)
     : options_(options),
       sink_(sink),
-      allocator_(options.memoryBudget),
+      allocator_(options.memoryBudget, options.dryRun),
       noHostMemory_(std::make_shared<const Fault>(
           Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
-  ThreadPool::instance().grow(options.threads);
+  if (!options.dryRun) ThreadPool::instance().grow(options.threads);
   worker_ = std::thread([this] { work(); });
 }
 
@@ -207,8 +214,11 @@ void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes
                           " for target " + formatShape(target) + ", got " + std::to_string(sourceBytes));
   }
   if (sourceBytes == 0) return;
-  std::unique_ptr<std::byte[]> copy(new std::byte[sourceBytes]);
-  std::memcpy(copy.get(), source, sourceBytes);
+  std::unique_ptr<std::byte[]> copy;
+  if (!options_.dryRun || !isFloat(sourceDType)) {
+    copy.reset(new std::byte[sourceBytes]);
+    std::memcpy(copy.get(), source, sourceBytes);
+  }
   push(Upload{target, std::move(copy), sourceDType});
 }
 
@@ -354,7 +364,7 @@ void Stream::run(Op& op) {
   if (const FaultRef fault = resolve(op)) return poisonResults(op, fault, true);
   {
     KernelContext context(*this, op.info->name);
-    const Turn turn(threads());
+    const Turn turn(options_.dryRun ? 1 : threads());
     op.info->run(*options_.backend, op.args, context);
     sticky_ = context.fault();
   }
@@ -367,6 +377,10 @@ void Stream::run(Op& op) {
 // The backend's copy kernel, between located tensors.
 void Stream::convert(const Tensor& from, const Tensor& to, KernelContext& context) {
   if (context.fault()) return;
+  if (options_.dryRun) {
+    if (!isFloat(from.dtype)) copyRows(from, to);
+    return;
+  }
   const CopyArgs args{from, to};
   const Turn turn(threads());
   options_.backend->copy(args, context);
@@ -395,17 +409,28 @@ void Stream::run(Load& load) {
     buffer.poison = fault;
     return;
   }
+  KernelContext context(*this, "loadFile");
+  const std::string error = readInto(load, context);
+  if (!error.empty()) {
+    buffer.poison = stick("[loadFile] expected to read '" + load.path + "', got: " + error);
+  } else if (context.fault()) {
+    buffer.poison = sticky_ = context.fault();
+  } else {
+    markWritten(load.target);
+  }
+}
+
+// Fills the target from its file. Returns what is wrong with the file, or nothing.
+std::string Stream::readInto(const Load& load, KernelContext& context) {
   const Tensor target = located(load.target);
   const int64_t size = elementBytes(load.sourceDType);
   const bool direct = load.sourceDType == target.dtype && packed(target);
   const int64_t chunk = int64_t(kLoadChunkBytes) / size;
+  void* staging = direct ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
+  if (options_.dryRun || context.fault()) return {};
 
   platform::File file(load.path);
   std::string error = file.error();
-  KernelContext context(*this, "loadFile");
-  void* staging =
-      direct || !error.empty() ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
-
   uint64_t offset = load.fileOffset;
   // Reads the next `rows` x `cols` elements into a place of the target.
   const auto readPart = [&](int64_t row, int64_t rows, int64_t col, int64_t cols) {
@@ -432,14 +457,7 @@ void Stream::run(Load& load) {
       for (int64_t col = 0; col < target.cols; col += chunk) readPart(row, 1, col, std::min(chunk, target.cols - col));
     }
   }
-
-  if (!error.empty()) {
-    buffer.poison = stick("[loadFile] expected to read '" + load.path + "', got: " + error);
-  } else if (context.fault()) {
-    buffer.poison = sticky_ = context.fault();
-  } else {
-    markWritten(load.target);
-  }
+  return error;
 }
 
 void Stream::run(Read& read) {

@@ -25,6 +25,7 @@ struct StreamOptions {
   const Backend* backend;
   int threads;
   std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
+  bool dryRun;                           // see Stream
 };
 
 // Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well.
@@ -47,8 +48,12 @@ class CompletionSink {
 // 5. A command that meets poison when the stream is clear is skipped too and passes the poison on. Writing a buffer wholly heals it.
 // 6. read() reports the fault of poisoned data; data that is whole can be read whatever happened elsewhere.
 //
+// Dry run
+// 7. Memory is reserved exactly as ever, kernels run but for the bodies of parallel(), files are not read, and of host data only integers are copied,
+//    because kernels look at ids, labels and bounds outside of parallel(). Other contents are undefined. It tells what memory a program needs.
+//
 // End
-// 7. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
+// 8. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
 //    worker has ended; the destructor does that too.
 class Stream {
  public:
@@ -140,6 +145,7 @@ class Stream {
   void give(Command& command, const FaultRef& fault) noexcept;
   FaultRef stick(std::string message, bool outOfMemory = false);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
+  std::string readInto(const Load& load, KernelContext& context);
   void convert(const Tensor& from, const Tensor& to, KernelContext& context);
   void freeBuffer(std::unique_ptr<Buffer> buffer);
   std::string outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const;

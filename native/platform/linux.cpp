@@ -142,6 +142,25 @@ MemoryState memoryState() {
   return state;
 }
 
+// Private memory whose address is a multiple of kRegionAlignment.
+void* mapAligned(size_t bytes, int flags) {
+  const auto map = [flags](size_t size) {
+    return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  };
+  void* address = map(bytes);
+  if (address == MAP_FAILED) return nullptr;
+  // The system places mappings one below the other: once one is aligned, so are the next.
+  if (reinterpret_cast<uintptr_t>(address) % kRegionAlignment == 0) return address;
+  munmap(address, bytes);
+  address = map(bytes + kRegionAlignment);
+  if (address == MAP_FAILED) return nullptr;
+  char* begin = static_cast<char*>(address);
+  const size_t head = kRegionAlignment - reinterpret_cast<uintptr_t>(begin) % kRegionAlignment;
+  munmap(begin, head);
+  if (head < kRegionAlignment) munmap(begin + head + bytes, kRegionAlignment - head);
+  return begin + head;
+}
+
 }  // namespace
 
 int allowedCores() {
@@ -169,23 +188,15 @@ uint64_t availableMemory() {
 }
 
 void* reservePages(size_t bytes) noexcept {
-  const auto map = [](size_t size) {
-    return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  };
-  void* address = map(bytes);
-  if (address == MAP_FAILED) return nullptr;
-  // The system places mappings one below the other: once one is aligned, so are the next.
-  if (reinterpret_cast<uintptr_t>(address) % kRegionAlignment != 0) {
-    munmap(address, bytes);
-    address = map(bytes + kRegionAlignment);
-    if (address == MAP_FAILED) return nullptr;
-    char* begin = static_cast<char*>(address);
-    const size_t head = kRegionAlignment - reinterpret_cast<uintptr_t>(begin) % kRegionAlignment;
-    munmap(begin, head);
-    if (head < kRegionAlignment) munmap(begin + head + bytes, kRegionAlignment - head);
-    address = begin + head;
-  }
-  madvise(address, bytes, MADV_HUGEPAGE);
+  void* const address = mapAligned(bytes, 0);
+  if (address != nullptr) madvise(address, bytes, MADV_HUGEPAGE);
+  return address;
+}
+
+void* reserveAddresses(size_t bytes) noexcept {
+  void* const address = mapAligned(bytes, MAP_NORESERVE);
+  // Of the little that is touched, no more than a small page each time.
+  if (address != nullptr) madvise(address, bytes, MADV_NOHUGEPAGE);
   return address;
 }
 

@@ -21,7 +21,10 @@ uint64_t availableMemory();
 inline constexpr size_t kRegionAlignment = size_t{2} << 20;
 void* reservePages(size_t bytes) noexcept;
 
-// Gives back any part of a reservation whose ends are multiples of kRegionAlignment. The addresses are not used again.
+// The same as addresses alone: for memory that is hardly ever touched, so that the system need not have it.
+void* reserveAddresses(size_t bytes) noexcept;
+
+// Gives back any part of either reservation whose ends are multiples of kRegionAlignment. The addresses are not used again.
 void releasePages(void* address, size_t bytes) noexcept;
 
 // Prepares the calling thread for computing: its name (up to 15 characters), and a rank below the thread that runs JavaScript, which is

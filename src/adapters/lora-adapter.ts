@@ -71,8 +71,9 @@ export class LoraAdapter {
     const { seed = 42 } = random
     const adapter = LoraAdapter.#attach(model, parseLoraOptions(options))
     adapter.#slabs.forEach(({ slab }, index) => {
-      slab.a.set(uniform(slab.a.size, 1 / Math.sqrt(slab.a.shape[1] as number), new Random(seed, index)))
-      slab.b.set(new Float32Array(slab.b.size))
+      slab.b.fill(0)
+      if (model.device.dryRun) slab.a.fill(0)
+      else slab.a.set(uniform(slab.a.size, 1 / Math.sqrt(slab.a.shape[1] as number), new Random(seed, index)))
     })
     return adapter
   }

@@ -117,9 +117,16 @@ export class Parameter {
       throw new Error(`[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${count}`)
     }
     if (this.size === 0) return
-    const targets = this.#master && this.#master !== this.#value ? [this.#master, this.value] : [this.value]
-    for (const target of targets) {
+    for (const target of this.#targets()) {
       this.device.upload(target, values, sourceDType)
+      target.bumpVersion()
+    }
+  }
+
+  /** Sets every element to `value`. */
+  fill(value: number): void {
+    for (const target of this.#targets()) {
+      this.device.enqueue('fill', { y: target, value })
       target.bumpVersion()
     }
   }
@@ -127,6 +134,11 @@ export class Parameter {
   /** The values: the master's where there is one. */
   read(): Promise<Float32Array> {
     return (this.#master ?? this.value).read()
+  }
+
+  /** The tensors that hold the values. */
+  #targets(): Tensor[] {
+    return this.#master && this.#master !== this.#value ? [this.#master, this.value] : [this.value]
   }
 
   /** Frees all memory. */

@@ -34,7 +34,8 @@ export function createModel(config: RawConfig, options: CreateModelOptions = {})
   let stream = 0
   for (const parameter of model.parameters().values()) {
     const { mean, std } = model.architecture.initialize(parameter, model.config)
-    if (std === 0) device.enqueue('fill', { y: parameter.value, value: mean })
+    // A dry run has no use for the draw.
+    if (std === 0 || device.dryRun) device.enqueue('fill', { y: parameter.value, value: mean })
     else fillNormal(parameter.value, mean, std, new Random(seed, stream))
     stream++
   }

@@ -55,6 +55,7 @@ export interface StreamOptions {
   threads?: number
   memoryBudget?: number
   isa?: string
+  dryRun?: boolean
 }
 
 export interface Addon {

@@ -28,6 +28,11 @@ export interface DeviceOptions {
   memoryBudget?: number
   /** CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'; default: the best the machine has. */
   isa?: string
+  /**
+   * Reserve memory as ever, but compute nothing and read no file: `memory()` then tells what a program needs. Tensors of floats have undefined
+   * contents, and the budget does not hold. Default false.
+   */
+  dryRun?: boolean
 }
 
 interface Schema {
@@ -44,14 +49,17 @@ const VIEW_NUMBERS = 6
 export class Device {
   readonly type = 'cpu'
   readonly stream: NativeStream
+  /** Nothing is computed; see DeviceOptions. */
+  readonly dryRun: boolean
   readonly #ops: Record<string, Schema>
   #savedBytes = 0
   #reportedSavedBytes = 0
   #args = new Float64Array(1024)
   #used = 0
 
-  private constructor(stream: NativeStream, ops: Record<string, Schema>) {
+  private constructor(stream: NativeStream, ops: Record<string, Schema>, dryRun: boolean) {
     this.stream = stream
+    this.dryRun = dryRun
     this.#ops = ops
   }
 
@@ -64,7 +72,7 @@ export class Device {
     if (type !== 'cpu')
       throw new Error(`[device] expected 'cpu' for device, got '${type}'; other devices are not built yet`)
     const addon = loadAddon()
-    return new Device(new addon.Stream({ device: type, ...options }), addon.ops)
+    return new Device(new addon.Stream({ device: type, ...options }), addon.ops, options.dryRun === true)
   }
 
   /** Queues one op. @throws on an unknown op or argument name, and when native validation refuses the shapes. */
