@@ -1,5 +1,6 @@
 // What the addon exports; see bindings/.
 #include "bindings/info.h"
+#include "bindings/measure.h"
 #include "bindings/schema.h"
 #include "bindings/stream.h"
 #include "napi.h"
@@ -8,6 +9,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Stream", lowrank::StreamBinding::define(env));
   exports.Set("ops", lowrank::describeOps(env));
   exports.Set("info", Napi::Function::New(env, lowrank::engineInfo, "info"));
+  exports.Set("measure", Napi::Function::New(env, lowrank::measure, "measure"));
   return exports;
 }
 

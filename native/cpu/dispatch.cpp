@@ -10,21 +10,26 @@ namespace lowrank::cpu {
 
 namespace generic {
 extern const Backend kBackend;
-}
+extern const Probes kProbes;
+}  // namespace generic
 namespace avx2 {
 extern const Backend kBackend;
-}
+extern const Probes kProbes;
+}  // namespace avx2
 namespace avx512 {
 extern const Backend kBackend;
-}
+extern const Probes kProbes;
+}  // namespace avx512
 namespace avx512bf16 {
 extern const Backend kBackend;
-}
+extern const Probes kProbes;
+}  // namespace avx512bf16
 
 namespace {
 
 // From lowest to highest: each level has everything of those before it.
 constexpr const Backend* kLevels[] = {&generic::kBackend, &avx2::kBackend, &avx512::kBackend, &avx512bf16::kBackend};
+constexpr const Probes* kProbes[] = {&generic::kProbes, &avx2::kProbes, &avx512::kProbes, &avx512bf16::kProbes};
 constexpr int kLevelCount = 4;
 
 bool bit(unsigned word, int index) {
@@ -80,6 +85,12 @@ const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
   }
   std::snprintf(error, errorSize, "expected generic, avx2, avx512 or avx512bf16 for %s, got '%.64s'", origin, isa);
   return nullptr;
+}
+
+const Probes& probesOf(const Backend& backend) {
+  int level = 0;
+  while (kLevels[level] != &backend) ++level;
+  return *kProbes[level];
 }
 
 }  // namespace lowrank::cpu

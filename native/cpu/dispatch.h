@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "../core/ops.h"
+#include "probe.h"
 
 namespace lowrank::cpu {
 
@@ -17,5 +18,8 @@ const char* detectedIsa();
 // the CPU has; where the CPU really lacks it the process dies of an illegal instruction. The result's `name` is the
 // level.
 const Backend* selectBackend(const char* isa, char* error, size_t errorSize);
+
+// The probes of the level that selectBackend() gave.
+const Probes& probesOf(const Backend& backend);
 
 }  // namespace lowrank::cpu

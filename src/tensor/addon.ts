@@ -58,10 +58,25 @@ export interface StreamOptions {
   dryRun?: boolean
 }
 
+/** The level, threads and time of a probe; `bytes` is the size of what 'read' reads. */
+export interface MeasureOptions {
+  isa?: string
+  threads?: number
+  /** Default 0.02. */
+  seconds?: number
+  /** Default 256 MiB. */
+  bytes?: number
+}
+
 export interface Addon {
   Stream: new (options: StreamOptions) => NativeStream
   ops: Record<string, { id: number; fields: Field[] }>
   info(): EngineInfo
+  /**
+   * What the machine can do at best, measured on the compute pool while JavaScript waits: floating-point operations ('fma' at the level's width,
+   * 'vdpbf16ps') or bytes ('read') done, and the seconds that they took.
+   */
+  measure(kind: 'fma' | 'vdpbf16ps' | 'read', options?: MeasureOptions): { work: number; seconds: number }
 }
 
 /** The addon, or why it is not there. */
