@@ -547,29 +547,29 @@ struct ArgmaxArgs {
   }
 };
 
-#define LOWRANK_OPS(X)                          \
-  X(fill, FillArgs)                             \
-  X(copy, CopyArgs)                             \
-  X(add, AddArgs)                               \
-  X(embedding, EmbeddingArgs)                   \
-  X(embeddingBackward, EmbeddingBackwardArgs)   \
-  X(scatterRows, ScatterRowsArgs)               \
-  X(rmsNorm, RmsNormArgs)                       \
-  X(rmsNormBackward, RmsNormBackwardArgs)       \
-  X(layerNorm, LayerNormArgs)                   \
-  X(layerNormBackward, LayerNormBackwardArgs)   \
-  X(dropout, DropoutArgs)                       \
-  X(linear, LinearArgs)                         \
-  X(linearBackward, LinearBackwardArgs)         \
-  X(rope, RopeArgs)                             \
-  X(attention, AttentionArgs)                   \
-  X(attentionBackward, AttentionBackwardArgs)   \
-  X(swiglu, SwigluArgs)                         \
-  X(swigluBackward, SwigluBackwardArgs)         \
-  X(gelu, GeluArgs)                             \
-  X(geluBackward, GeluBackwardArgs)             \
-  X(linearCrossEntropy, LinearCrossEntropyArgs) \
-  X(adamw, AdamwArgs)                           \
+#define LOWRANK_OPS(X)                             \
+  X(fill, FillArgs)                                \
+  X(copy, CopyArgs)                                \
+  X(add, AddArgs)                                  \
+  X(embedding, EmbeddingArgs)                      \
+  X(embeddingBackward, EmbeddingBackwardArgs)      \
+  X(scatterRows, ScatterRowsArgs)                  \
+  X(rmsNorm, RmsNormArgs)                          \
+  X(rmsNormBackward, RmsNormBackwardArgs)          \
+  X(layerNorm, LayerNormArgs)                      \
+  X(layerNormBackward, LayerNormBackwardArgs)      \
+  X(dropout, DropoutArgs)                          \
+  X(linear, LinearArgs)                            \
+  X(linearBackward, LinearBackwardArgs)            \
+  X(rope, RopeArgs)                                \
+  X(attention, AttentionArgs)                      \
+  X(attentionBackward, AttentionBackwardArgs)      \
+  X(swiglu, SwigluArgs)                            \
+  X(swigluBackward, SwigluBackwardArgs)            \
+  X(gelu, GeluArgs)                                \
+  X(geluBackward, GeluBackwardArgs)                \
+  X(linearCrossEntropy, LinearCrossEntropyArgs)    \
+  X(adamw, AdamwArgs)                              \
   X(argmax, ArgmaxArgs)
 
 // A backend: one function per op, in list order.
