@@ -1,46 +1,84 @@
 // @ts-check
-/**
- * @file The training step: forward, backward into every A and B, AdamW, on random weights of a real shape. Ids are new in each step and every
- * position is labelled. Prints one JSON line.
- */
+/** @file The training step: forward, backward into every A and B, AdamW, on random weights of a real shape. Ids are new in each step. */
 
-import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { AdamW, createModel, Device, LoraAdapter } from '../dist/index.js'
-import { MODEL_SHAPES } from './model-shapes.mjs'
+import { AdamW } from '../dist/index.js'
+import { buildModel, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
+import { UsageError } from './support/options.mjs'
+import { peakRssMib } from './support/process.mjs'
+import { uniform } from './support/random.mjs'
+import { summary } from './support/report.mjs'
 
-/** @param {string[]} args */
-export async function step(args) {
-  const options = readOptions(args)
-  const device = Device.open('cpu', { threads: options.threads })
-  const model = createModel(/** @type {Record<string, unknown>} */ (MODEL_SHAPES[options.shape]), {
+const IGNORE_INDEX = -100
+
+/** @type {import('./main.mjs').Bench} */
+export const bench = {
+  summary: 'One training step: tokens/s, its parts, and the most memory that the process held.',
+  options: {
+    'model-shape': { choices: SHAPE_NAMES, default: 'smollm2-135m', help: 'whose sizes', peer: true },
+    method: { choices: ['lora', 'qlora'], default: 'lora', help: 'qlora: the base in NF4', peer: true },
+    dtype: { choices: ['float32', 'bfloat16'], default: 'bfloat16', help: 'of base and activations', peer: true },
+    batch: { type: 'count', default: 1, help: 'sequences', peer: true },
+    seq: { type: 'count', default: 512, help: 'tokens of each', peer: true },
+    labelled: {
+      type: 'number',
+      default: 1,
+      help: 'share of the tokens with a label: the end of each sequence',
+      peer: true,
+    },
+    'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs only', peer: true },
+    warmup: { type: 'count', default: 2, help: 'steps before those that count', peer: true },
+    steps: { type: 'count', default: 5, help: 'steps that count', peer: true },
+  },
+  peer: {
+    keys: ['model_shape', 'method', 'dtype', 'batch', 'seq', 'labelled'],
+    figures: ['tokens_per_s', 'forward_s', 'backward_s', 'peak_rss_mib'],
+    options: {
+      'peer-dtype': {
+        choices: ['float32', 'bfloat16'],
+        help: 'the dtype that the peer computes in; default: --dtype',
+        peer: true,
+      },
+      'peer-prepare': {
+        choices: ['kbit', 'none'],
+        default: 'kbit',
+        help: 'qlora: whether prepare_model_for_kbit_training makes norms, embedding and head float32',
+        peer: true,
+      },
+      'peer-compile': { type: 'flag', help: 'let the peer use torch.compile', peer: true },
+    },
+  },
+  run: step,
+}
+
+/** @param {import('./support/options.mjs').Values} options @param {import('./support/report.mjs').Report} report */
+async function step(options, report) {
+  const { modelShape, method, dtype, batch, seq, labelled, gradientCheckpointing, warmup, steps } = options
+  if (!(labelled > 0 && labelled <= 1))
+    throw new UsageError(`expected a share in (0, 1] for --labelled, got ${labelled}`)
+  const { device, about } = openDevice(options)
+  report.progress(`making a model of the shape ${modelShape}`)
+  const { model, adapter } = buildModel({
+    modelShape,
+    dtype,
+    quantization: method === 'qlora' ? 'nf4' : undefined,
     device,
-    dtype: options.dtype,
   })
-  const adapter = LoraAdapter.create(model, { r: 16, loraAlpha: 32, targetModules: 'all-linear' })
-  const random = uniform(7)
-  for (const [name, parameter] of adapter.parameters()) {
-    if (name.includes('lora_B'))
-      parameter.set(Float32Array.from({ length: parameter.size }, () => 0.02 * (random() - 0.5)))
-  }
+  if (!adapter) throw new Error('expected an adapter')
   const optimizer = new AdamW(adapter.parameters(), { lr: 1e-4 })
-  model.gradientCheckpointing = options.checkpointing
+  model.gradientCheckpointing = gradientCheckpointing === true
   await device.sync()
   device.resetPeak()
 
-  const timings = {
-    total: /** @type {number[]} */ ([]),
-    forward: /** @type {number[]} */ ([]),
-    backward: /** @type {number[]} */ ([]),
-    optimizer: /** @type {number[]} */ ([]),
-  }
+  const random = uniform(11)
+  const prompt = Math.round(seq * (1 - labelled))
+  /** @type {Record<'total' | 'forward' | 'backward' | 'optimizer', number[]>} */
+  const parts = { total: [], forward: [], backward: [], optimizer: [] }
   const losses = []
-  for (let i = 0; i < options.warmup + options.steps; i++) {
-    const inputIds = Array.from({ length: options.batch }, () =>
-      Array.from({ length: options.seq }, () => Math.floor(random() * model.config.vocabSize)),
-    )
+  for (let i = 0; i < warmup + steps; i++) {
+    const inputIds = Array.from({ length: batch }, () => randomIds(random, seq, model.config.vocabSize))
+    const labels = inputIds.map((row) => row.map((id, position) => (position < prompt ? IGNORE_INDEX : id)))
     const begin = performance.now()
-    const { loss } = model.forward({ inputIds, labels: inputIds })
+    const { loss } = model.forward({ inputIds, labels })
     // Waiting for the loss parts forward from backward; the queue is empty for the time of one round trip, some 50 microseconds.
     const [value] = await loss.read()
     const forwardDone = performance.now()
@@ -51,98 +89,40 @@ export async function step(args) {
     optimizer.zeroGrad()
     await device.sync()
     const end = performance.now()
-    losses.push(value)
-    if (i < options.warmup) continue
-    timings.total.push((end - begin) / 1000)
-    timings.forward.push((forwardDone - begin) / 1000)
-    timings.backward.push((backwardDone - forwardDone) / 1000)
-    timings.optimizer.push((end - backwardDone) / 1000)
+    losses.push(Number(value?.toFixed(6)))
+    report.progress(`step ${i + 1} of ${warmup + steps}: ${((end - begin) / 1000).toFixed(2)} s`)
+    if (i < warmup) continue
+    parts.total.push((end - begin) / 1000)
+    parts.forward.push((forwardDone - begin) / 1000)
+    parts.backward.push((backwardDone - forwardDone) / 1000)
+    parts.optimizer.push((end - backwardDone) / 1000)
   }
-  const tokens = options.batch * options.seq
-  const { isa, threads } = (await import('../dist/tensor/addon.js')).loadAddon().info()
-  const memory = device.memory()
-  return {
-    bench: 'step',
-    model_shape: options.shape,
-    method: 'lora',
-    dtype: options.dtype,
-    batch: options.batch,
-    seq: options.seq,
-    gradient_checkpointing: options.checkpointing,
-    isa,
-    threads: options.threads ?? threads,
-    tokens_per_s: summary(timings.total.map((seconds) => tokens / seconds)),
-    forward_s: summary(timings.forward),
-    backward_s: summary(timings.backward),
-    optimizer_s: summary(timings.optimizer),
+  const tokens = batch * seq
+  report.add({
+    model_shape: modelShape,
+    method,
+    dtype,
+    batch,
+    seq,
+    labelled,
+    gradient_checkpointing: model.gradientCheckpointing,
+    ...about,
+    tokens_per_s: summary(parts.total.map((seconds) => tokens / seconds)),
+    forward_s: summary(parts.forward),
+    backward_s: summary(parts.backward),
+    optimizer_s: summary(parts.optimizer),
     peak_rss_mib: peakRssMib(),
-    peak_tensor_mib: Math.round(memory.peak / 2 ** 20),
-    losses: losses.map((loss) => Number(loss?.toFixed(6))),
+    peak_tensor_mib: Math.round(device.memory().peak / 2 ** 20),
+    losses,
     trainable_params: adapter.numParameters,
-  }
-}
-
-/** @param {string[]} args */
-function readOptions(args) {
-  const { values } = parseArgs({
-    args,
-    options: {
-      'model-shape': { type: 'string', default: 'smollm2-135m' },
-      method: { type: 'string', default: 'lora' },
-      dtype: { type: 'string', default: 'bfloat16' },
-      batch: { type: 'string', default: '1' },
-      seq: { type: 'string', default: '512' },
-      warmup: { type: 'string', default: '2' },
-      steps: { type: 'string', default: '5' },
-      threads: { type: 'string' },
-      'gradient-checkpointing': { type: 'boolean', default: false },
-    },
   })
-  const shape = values['model-shape']
-  if (!(shape in MODEL_SHAPES))
-    throw new Error(`expected one of ${Object.keys(MODEL_SHAPES).join(', ')} for --model-shape, got ${shape}`)
-  if (values.method !== 'lora')
-    throw new Error(`expected lora for --method, got ${values.method}; others are not built yet`)
-  if (values.dtype !== 'float32' && values.dtype !== 'bfloat16')
-    throw new Error(`expected float32 or bfloat16 for --dtype, got ${values.dtype}`)
-  const count = (/** @type {string} */ name, /** @type {string} */ text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < 1)
-      throw new Error(`expected a whole number >= 1 for --${name}, got ${text}`)
-    return value
-  }
-  return {
-    shape,
-    dtype: /** @type {'float32' | 'bfloat16'} */ (values.dtype),
-    batch: count('batch', values.batch),
-    seq: count('seq', values.seq),
-    warmup: count('warmup', values.warmup),
-    steps: count('steps', values.steps),
-    threads: values.threads === undefined ? undefined : count('threads', values.threads),
-    checkpointing: values['gradient-checkpointing'],
-  }
-}
-
-/** @param {number[]} values */
-function summary(values) {
-  const sorted = [...values].sort((a, b) => a - b)
-  const round = (/** @type {number | undefined} */ value) => Number(value?.toPrecision(5))
-  return { min: round(sorted[0]), median: round(sorted[Math.floor(sorted.length / 2)]), max: round(sorted.at(-1)) }
-}
-
-/** The most memory that the process had resident (VmHWM), as the operating system counted it. */
-function peakRssMib() {
-  const match = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))
-  return Math.round(Number(match?.[1]) / 1024)
-}
-
-/** Numbers in [0, 1) from a seed (mulberry32). @param {number} seed */
-function uniform(seed) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
+  report.finish({
+    shape: (m) => `${m.model_shape} ${m.method} ${m.dtype} ${m.batch} x ${m.seq}`,
+    'tokens/s': (m) => m.tokens_per_s,
+    'forward s': (m) => m.forward_s,
+    'backward s': (m) => m.backward_s,
+    'optimizer s': (m) => m.optimizer_s,
+    'peak MiB': (m) => m.peak_rss_mib,
+  })
+  device.close()
 }

@@ -1,0 +1,105 @@
+// @ts-check
+/** @file The same work here and in PyTorch, in turn, each in a process of its own: figures of both and their ratio, pair by pair. */
+
+import { fileURLToPath } from 'node:url'
+import { UsageError, writeOptions } from './options.mjs'
+import { runLines } from './process.mjs'
+import { Report, round, summary } from './report.mjs'
+
+const MAIN = fileURLToPath(new URL('../main.mjs', import.meta.url))
+
+/**
+ * @param {object} what
+ * @param {string} what.command
+ * @param {import('./options.mjs').OptionTable} what.table
+ * @param {import('./options.mjs').Values} what.options
+ * @param {readonly string[]} what.keys fields that say which lines of the two sides belong together.
+ * @param {readonly string[]} what.figures fields that are compared, by their medians: ours / theirs.
+ */
+export async function runPairs({ command, table, options, keys, figures }) {
+  const report = new Report(command, options)
+  /** @type {Map<string, import('./report.mjs').Measurement[]>} */
+  const pairsByKey = new Map()
+  for (let pair = 1; pair <= options.pairs; pair++) {
+    const run = async (/** @type {string} */ who, /** @type {() => Promise<any[]>} */ start) => {
+      report.progress(`pair ${pair} of ${options.pairs}: ${who}`)
+      return await start()
+    }
+    const ours = await run('lowrank', () => runOurs(command, table, options))
+    const theirs = await run('PyTorch', () => runPeer(command, table, options))
+    const keyOf = (/** @type {any} */ line) => JSON.stringify(keys.map((key) => line[key]))
+    for (const lowrank of ours) {
+      const peer = theirs.find((line) => keyOf(line) === keyOf(lowrank))
+      if (!peer) continue
+      const ratios = Object.fromEntries(
+        figures.map((name) => [`${name}_ratio`, round(middle(lowrank[name]) / middle(peer[name]))]),
+      )
+      const measurement = { pair, ...Object.fromEntries(keys.map((key) => [key, lowrank[key]])), ...ratios }
+      const rows = [
+        { pair, who: 'lowrank', ...lowrank },
+        { pair, who: 'peer', ...peer },
+      ].map(({ bench, ...row }) => row)
+      report.add({ ...measurement, lowrank, peer }, rows)
+      pairsByKey.set(keyOf(lowrank), [...(pairsByKey.get(keyOf(lowrank)) ?? []), measurement])
+    }
+  }
+  if (pairsByKey.size === 0) throw new Error('expected figures of the same work from both sides, got none in common')
+  printRatios([...pairsByKey.values()], keys, figures, options.quiet)
+}
+
+/** @param {readonly import('./report.mjs').Measurement[][]} groups @param {readonly string[]} keys @param {readonly string[]} figures */
+function printRatios(groups, keys, figures, quiet = false) {
+  if (quiet) return
+  for (const pairs of groups) {
+    const ratios = figures.map((name) => {
+      const { min, median, max } = summary(pairs.map((pair) => pair[`${name}_ratio`]))
+      return `${name} ${median.toFixed(2)}x (${min.toFixed(2)} - ${max.toFixed(2)})`
+    })
+    console.error(
+      `${keys.map((key) => pairs[0]?.[key]).join(' ')}: ${ratios.join(', ')} of the peer's, ${pairs.length} pairs`,
+    )
+  }
+}
+
+/** @param {any} figure */
+function middle(figure) {
+  return typeof figure === 'object' ? figure.median : figure
+}
+
+/** @param {string} command @param {import('./options.mjs').OptionTable} table @param {import('./options.mjs').Values} options */
+function runOurs(command, table, options) {
+  const ours = Object.fromEntries(
+    Object.entries(table).filter(([name]) => !name.startsWith('peer') && name !== 'pairs'),
+  )
+  return collect(process.execPath, [MAIN, command, ...writeOptions(ours, { ...options, noSave: true, quiet: true })])
+}
+
+/** @param {string} command @param {import('./options.mjs').OptionTable} table @param {import('./options.mjs').Values} options */
+function runPeer(command, table, options) {
+  const theirs = Object.fromEntries(Object.entries(table).filter(([, option]) => option.peer))
+  const script = fileURLToPath(new URL(`../peers/${command}.py`, import.meta.url))
+  const threads = options.peerThreads ?? options.threads
+  return collect(
+    options.peer,
+    [script, ...writeOptions(theirs, { ...options, threads })],
+    peerEnvironment(options.peerEnv),
+  )
+}
+
+/** @param {readonly string[]} settings */
+function peerEnvironment(settings) {
+  const given = settings.map((setting) => {
+    const at = setting.indexOf('=')
+    if (at < 1) throw new UsageError(`expected NAME=VALUE for --peer-env, got ${setting}`)
+    return [setting.slice(0, at), setting.slice(at + 1)]
+  })
+  return { ...process.env, ...Object.fromEntries(given) }
+}
+
+/** @param {string} program @param {readonly string[]} args @param {NodeJS.ProcessEnv} [env] */
+async function collect(program, args, env) {
+  /** @type {any[]} */
+  const lines = []
+  await runLines(program, args, (line) => line.startsWith('{') && lines.push(JSON.parse(line)), env)
+  return lines
+}

@@ -1,0 +1,13 @@
+// @ts-check
+/** @file Numbers from a seed: ids of tokens and values that nobody looks at. */
+
+/** Numbers in [0, 1) from a seed (mulberry32). @param {number} seed */
+export function uniform(seed) {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}

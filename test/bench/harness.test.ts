@@ -1,0 +1,66 @@
+/** @file What all measurements share: usage, options, figures, the CSV file. */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { resultsFolder, runBench } from './run-bench.js'
+
+interface ReportModule {
+  appendRow(file: string, row: Record<string, string>): void
+  summary(values: readonly number[]): { min: number; median: number; max: number }
+}
+const REPORT = new URL('../../bench/support/report.mjs', import.meta.url).href
+const { appendRow, summary }: ReportModule = await import(REPORT)
+
+const BENCHES = ['step']
+
+describe('usage', () => {
+  test('--help names the measurements, and each has a help of its own', async () => {
+    const { code, stdout } = await runBench('--help')
+    expect(code).toBe(0)
+    expect(stdout).toContain(BENCHES.join(' | '))
+    for (const name of BENCHES) {
+      const help = await runBench(name, '--help')
+      expect(help.code, help.stderr).toBe(0)
+      expect(help.stdout).toContain(`npm run bench -- ${name} [options]`)
+      expect(help.stdout).toContain('--no-save')
+    }
+  })
+
+  test.each([
+    [['stp'], `expected ${BENCHES.join(', ')}, got stp`],
+    [['step', '--modelshape', 'tiny'], 'unknown option --modelshape; did you mean --model-shape?'],
+    [['step', 'tiny'], 'expected options only, got tiny'],
+    [
+      ['step', '--model-shape', 'huge'],
+      'expected smollm2-135m, qwen2.5-0.5b, llama-3.2-1b, tiny for --model-shape, got huge',
+    ],
+    [['step', '--batch', '0'], 'expected a whole number >= 1 for --batch, got 0'],
+    [['step', '--labelled', '1.5'], 'expected a share in (0, 1] for --labelled, got 1.5'],
+    [['step', '--seq'], 'expected a value for --seq'],
+    [['step', '--quiet=1'], 'expected no value for --quiet'],
+  ])('%j is wrong usage, with exit code 2', async (args, message) => {
+    const { code, stderr, stdout } = await runBench(...args)
+    expect(stderr).toContain(`bench: ${message}`)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  })
+})
+
+describe('figures', () => {
+  test('a summary is minimum, median and maximum, to five digits', () => {
+    expect(summary([3, 1, 2.000004])).toEqual({ min: 1, median: 2, max: 3 })
+    expect(summary([4, 1, 2, 3])).toEqual({ min: 1, median: 2.5, max: 4 })
+    expect(summary([7])).toEqual({ min: 7, median: 7, max: 7 })
+  })
+
+  test('rows keep the columns of the file; a new one comes last and is empty in the rows before', () => {
+    const file = join(resultsFolder(), 'deeper', 'x.csv')
+    appendRow(file, { a: '1', b: 'one, "two"' })
+    appendRow(file, { b: '3', c: '4' })
+    appendRow(file, { c: '5' })
+    expect(readFileSync(file, 'utf8')).toBe('a,b,c\n1,"one, ""two""",\n,3,4\n,,5\n')
+    writeFileSync(file, 'a\n1')
+    appendRow(file, { a: '2' })
+    expect(readFileSync(file, 'utf8')).toBe('a\n1\n2\n')
+  })
+})

@@ -1,0 +1,67 @@
+/** @file `npm run bench -- step`: what it measures and writes. How fast anything is, no test can say. */
+
+import { describe, expect, test } from 'vitest'
+import { isSummary, readRows, resultsFolder, runBench } from './run-bench.js'
+
+const TINY = ['step', '--model-shape', 'tiny', '--seq', '33', '--warmup', '1', '--steps', '3']
+
+describe('bench step', () => {
+  const results = resultsFolder()
+
+  test('prints a JSON line, a table, and appends a row with commit and machine', async () => {
+    const { code, lines, stderr } = await runBench(
+      ...TINY,
+      '--dtype',
+      'float32',
+      '--threads',
+      '1',
+      '--results',
+      results,
+    )
+    expect(code, stderr).toBe(0)
+    expect(lines).toHaveLength(1)
+    const [line] = lines as [Record<string, number>]
+    expect(line).toMatchObject({
+      bench: 'step',
+      model_shape: 'tiny',
+      method: 'lora',
+      dtype: 'float32',
+      batch: 1,
+      seq: 33,
+    })
+    for (const name of ['tokens_per_s', 'forward_s', 'backward_s', 'optimizer_s'])
+      expect(isSummary(line[name]), name).toBe(true)
+    // Fresh weights know nothing: the loss of the first step is that of guessing among 512 ids, give or take the noise of small logits.
+    const losses = line.losses as unknown as number[]
+    expect(losses).toHaveLength(4)
+    expect(Math.abs((losses[0] as number) - Math.log(512))).toBeLessThan(0.2)
+    expect(line.trainable_params).toBe(32768)
+    expect(line.peak_rss_mib).toBeGreaterThan(30)
+    expect(stderr).toContain('tiny lora float32 1 x 33')
+
+    const [row] = readRows(results, 'step')
+    expect(row).toMatchObject({ model_shape: 'tiny', dtype: 'float32', threads: '1', seq: '33' })
+    expect(row?.date).toMatch(/^\d{4}-\d\d-\d\d$/)
+    expect(row?.machine).toMatch(/^\d+ x .+; (generic|avx2|avx512|avx512bf16); \d+ GiB$/)
+    expect(row?.versions).toMatch(/^lowrank \d+\.\d+\.\d+; node \d+/)
+    expect(Number(row?.tokens_per_s_median)).toBe((line.tokens_per_s as unknown as { median: number }).median)
+  })
+
+  test('the second run appends to the same file; a share of labels changes the work, not the shape of the line', async () => {
+    const { lines, code } = await runBench(
+      ...TINY,
+      '--labelled',
+      '0.25',
+      '--batch',
+      '2',
+      '--results',
+      results,
+      '--quiet',
+    )
+    expect(code).toBe(0)
+    expect(lines[0]).toMatchObject({ labelled: 0.25, batch: 2, dtype: 'bfloat16' })
+    const rows = readRows(results, 'step')
+    expect(rows.map((row) => row.labelled)).toEqual(['1', '0.25'])
+    expect(Object.keys(rows[1] as object)).toEqual(Object.keys(rows[0] as object))
+  })
+})
