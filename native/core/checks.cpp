@@ -117,18 +117,69 @@ class Checker {
   const ArgumentPath* path_ = nullptr;
 };
 
+bool powerOfTwo(int32_t value, int32_t least) {
+  return value >= least && value <= 4096 && (value & (value - 1)) == 0;
+}
+
+// Storage of [rows, cols] in NF4; `of` is the tensor or table that the sizes follow from.
+void checkNf4(Checker& c, const Nf4& nf4, int64_t rows, int64_t cols, const char* otherName, const Tensor& other) {
+  c.require(powerOfTwo(nf4.blockSize, 32), "blockSize", "a power of two from 32 to 4096", nf4.blockSize);
+  if (!c.error.empty()) return;
+  const bool nested = present(nf4.nestedAbsmax);
+  const int64_t elements = rows * cols, blocks = (elements + nf4.blockSize - 1) / nf4.blockSize;
+  c.matrix("packed", nf4.packed, DType::kUInt8, 1, (elements + 1) / 2, otherName, other);
+  c.matrix("absmax", nf4.absmax, nested ? DType::kUInt8 : DType::kFloat32, 1, blocks, otherName, other);
+  c.matrix("code", nf4.code, DType::kFloat32, 1, 16, otherName, other);
+  c.sentence(present(nf4.nestedCode) == nested, "expected nestedCode exactly when nestedAbsmax is given");
+  c.sentence(present(nf4.offset) == nested, "expected offset exactly when nestedAbsmax is given");
+  if (!nested) return;
+  c.require(powerOfTwo(nf4.nestedBlockSize, 32), "nestedBlockSize", "a power of two from 32 to 4096",
+            nf4.nestedBlockSize);
+  if (!c.error.empty()) return;
+  const int64_t nestedBlocks = (blocks + nf4.nestedBlockSize - 1) / nf4.nestedBlockSize;
+  c.matrix("nestedAbsmax", nf4.nestedAbsmax, DType::kFloat32, 1, nestedBlocks, "absmax", nf4.absmax);
+  c.matrix("nestedCode", nf4.nestedCode, DType::kFloat32, 1, 256, "absmax", nf4.absmax);
+  c.matrix("offset", nf4.offset, DType::kFloat32, 1, 1, "absmax", nf4.absmax);
+}
+
+void checkNf4(Checker& c, const Nf4& nf4, const char* otherName, const Tensor& other) {
+  c.require(nf4.rows >= 1, "rows", "at least one row", nf4.rows);
+  c.require(nf4.cols >= 1, "cols", "at least one column", nf4.cols);
+  if (c.error.empty()) checkNf4(c, nf4, nf4.rows, nf4.cols, otherName, other);
+}
+
+bool quantized(const LinearPart& part) {
+  return part.nf4Count > 0;
+}
+int64_t inputFeatures(const LinearPart& part) {
+  return quantized(part) ? part.nf4[0].cols : part.inOut ? part.weight.rows : part.weight.cols;
+}
+
 // Weight, gradients and slabs of one part of a linear group with K = inner input features. Returns O.
 int64_t checkPart(Checker& c, const LinearPart& part, int64_t rows, int64_t inner, const char* inputName,
                   const Tensor& input) {
-  const Tensor& w = part.weight;
   c.flag("inOut", part.inOut);
+  c.require(part.nf4Count <= 1, "nf4", "at most one weight", part.nf4Count);
+  c.sentence(present(part.weight) != quantized(part), "expected either weight or nf4 for each part, got both or none");
+  Tensor w = part.weight;
+  const char* name = "weight";
+  if (c.error.empty() && quantized(part)) {
+    c.require(part.inOut == 0, "inOut", "0 beside nf4", part.inOut);
+    c.sentence(!present(part.dWeight), "expected no dWeight beside nf4, which has no gradient");
+    w = input;
+    w.rows = part.nf4[0].rows;
+    w.cols = part.nf4[0].cols;
+    name = "nf4[0]";
+    const Checker::Item item(c, "nf4", 0);
+    checkNf4(c, part.nf4[0], inputName, input);
+  }
   const int64_t outputs = part.inOut ? w.cols : w.rows;
-  c.compute("weight", w);
-  c.shape("weight", w, part.inOut ? inner : outputs, part.inOut ? outputs : inner, inputName, input);
-  c.dtype("weight", w, inputName, input);
-  c.vector("bias", part.bias, outputs, "weight", w);
-  c.matrix("dWeight", part.dWeight, DType::kFloat32, w.rows, w.cols, "weight", w);
-  c.matrix("dBias", part.dBias, DType::kFloat32, 1, outputs, "weight", w);
+  c.compute(name, w);
+  c.shape(name, w, part.inOut ? inner : outputs, part.inOut ? outputs : inner, inputName, input);
+  c.dtype(name, w, inputName, input);
+  c.vector("bias", part.bias, outputs, name, w);
+  c.matrix("dWeight", part.dWeight, DType::kFloat32, w.rows, w.cols, name, w);
+  c.matrix("dBias", part.dBias, DType::kFloat32, 1, outputs, name, w);
   for (int32_t i = 0; i < part.slabCount && c.error.empty(); ++i) {
     const Checker::Item item(c, "slabs", i);
     const LoraSlab& slab = part.slabs[i];
@@ -280,6 +331,24 @@ std::string check(const DropoutArgs& args) {
   return c.error;
 }
 
+std::string check(const QuantizeNf4Args& args) {
+  Checker c;
+  c.sentence(isFloat(args.x.dtype), "expected float32, bfloat16 or float16 for x");
+  c.require(args.x.rows * args.x.cols > 0, "x", "at least one element", 0);
+  const Nf4 nf4{args.packed, args.absmax, args.code, args.nestedAbsmax, args.nestedCode,
+                args.offset, 0,           0,         args.blockSize,    args.nestedBlockSize};
+  if (c.error.empty()) checkNf4(c, nf4, args.x.rows, args.x.cols, "x", args.x);
+  return c.error;
+}
+
+std::string check(const DequantizeNf4Args& args) {
+  Checker c;
+  c.compute("y", args.y);
+  c.shape("y", args.y, args.nf4.rows, args.nf4.cols, "packed", args.nf4.packed);
+  if (c.error.empty()) checkNf4(c, args.nf4, "y", args.y);
+  return c.error;
+}
+
 std::string check(const LinearArgs& args) {
   Checker c;
   c.compute("x", args.x);
@@ -301,7 +370,7 @@ std::string check(const LinearBackwardArgs& args) {
   c.require(args.partCount >= 1, "parts", "at least one part", args.partCount);
   if (!c.error.empty()) return c.error;
   const LinearPart& first = args.parts[0];
-  const int64_t inner = first.inOut ? first.weight.rows : first.weight.cols;
+  const int64_t inner = inputFeatures(first);
   int64_t outputs = 0;
   bool needsInput = false;
   for (int32_t i = 0; i < args.partCount && c.error.empty(); ++i) {
@@ -311,7 +380,11 @@ std::string check(const LinearBackwardArgs& args) {
     needsInput |= present(part.dWeight);
     for (int32_t j = 0; j < part.slabCount; ++j) needsInput |= present(part.slabs[j].da);
   }
-  c.shape("dy", args.dy, args.dy.rows, outputs, "parts[0].weight", first.weight);
+  if (quantized(first)) {
+    c.require(args.dy.cols == outputs, "dy", "the columns of all parts", double(args.dy.cols));
+  } else {
+    c.shape("dy", args.dy, args.dy.rows, outputs, "parts[0].weight", first.weight);
+  }
   c.sentence(present(args.x) || !needsInput, "expected x, which dWeight and da are made from, got none");
   c.shape("x", args.x, args.dy.rows, inner, "dy", args.dy);
   c.dtype("x", args.x, "dy", args.dy);

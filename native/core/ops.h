@@ -201,6 +201,78 @@ struct DropoutArgs {
   }
 };
 
+// bitsandbytes' NF4 of a matrix [O, K] (Dettmers et al. 2023, arXiv:2305.14314): elements row-major, two to a byte, the earlier in the high
+// nibble. An element is code[q] * scale in float32, rounded to compute; the scale of block i is absmax[i] or, double quantised,
+// nestedCode[absmax[i]] * nestedAbsmax[i / nestedBlockSize] + offset, product and sum each rounded to float32.
+struct Nf4 {
+  Tensor packed;        // uint8 [ceil(O K / 2)]
+  Tensor absmax;        // [ceil(O K / blockSize)] float32; uint8 when double quantised
+  Tensor code;          // float32 [16]
+  Tensor nestedAbsmax;  // float32 [ceil(blocks / nestedBlockSize)], present exactly when absmax is uint8
+  Tensor nestedCode;    // float32 [256], likewise
+  Tensor offset;        // float32 [1], likewise
+  int32_t rows;         // O
+  int32_t cols;         // K
+  int32_t blockSize;    // a power of two, as nestedBlockSize is
+  int32_t nestedBlockSize;
+  template <class V>
+  void visit(V& v) {
+    v.in("packed", packed);
+    v.in("absmax", absmax);
+    v.in("code", code);
+    v.optionalIn("nestedAbsmax", nestedAbsmax);
+    v.optionalIn("nestedCode", nestedCode);
+    v.optionalIn("offset", offset);
+    v.number("rows", rows);
+    v.number("cols", cols);
+    v.number("blockSize", blockSize);
+    v.number("nestedBlockSize", nestedBlockSize);
+  }
+};
+
+struct Nf4Visitor {
+  template <class V>
+  static void visit(V& v, Nf4& nf4) {
+    nf4.visit(v);
+  }
+};
+
+// q = the number of midpoints of neighbouring codes below x / absmax, absmax being the largest magnitude of the block. nestedAbsmax makes it
+// double quantised: offset = mean of absmax, and absmax - offset becomes 8 bits against nestedCode in the same way.
+struct QuantizeNf4Args {
+  Tensor x;       // [O, K] float32, bfloat16 or float16
+  Tensor packed;  // as in Nf4, and so on
+  Tensor absmax;
+  Tensor nestedAbsmax;  // optional
+  Tensor offset;        // present exactly when nestedAbsmax is
+  Tensor code;
+  Tensor nestedCode;  // likewise
+  int32_t blockSize;
+  int32_t nestedBlockSize;
+  template <class V>
+  void visit(V& v) {
+    v.in("x", x);
+    v.out("packed", packed);
+    v.out("absmax", absmax);
+    v.optionalOut("nestedAbsmax", nestedAbsmax);
+    v.optionalOut("offset", offset);
+    v.in("code", code);
+    v.optionalIn("nestedCode", nestedCode);
+    v.number("blockSize", blockSize);
+    v.number("nestedBlockSize", nestedBlockSize);
+  }
+};
+
+struct DequantizeNf4Args {
+  Tensor y;  // [O, K] float32 or bfloat16
+  Nf4 nf4;
+  template <class V>
+  void visit(V& v) {
+    v.out("y", y);
+    nf4.visit(v);
+  }
+};
+
 // One LoRA adapter on one part of a linear: y += s B^T with s = scale * dropout(x) A^T (scaled in float32, then rounded to compute).
 struct LoraSlab {
   Tensor a;   // [r, K] compute
@@ -214,7 +286,9 @@ struct LoraSlab {
 
 // One projection of a linear group. Its outputs are the columns [sum of earlier O, + O) of y.
 struct LinearPart {
-  Tensor weight;   // [O, K] compute; [K, O] when inOut
+  Tensor weight;  // [O, K] compute; [K, O] when inOut; left out when the weight is nf4
+  Nf4* nf4;       // at most one, in place of weight: no inOut, no dWeight
+  int32_t nf4Count;
   Tensor bias;     // [O] compute, optional
   Tensor dWeight;  // like weight, float32, accumulated; backward only, optional
   Tensor dBias;    // [O] float32, accumulated; backward only, optional
@@ -237,7 +311,8 @@ struct ForwardSlabVisitor {
 struct ForwardPartVisitor {
   template <class V>
   static void visit(V& v, LinearPart& part) {
-    v.in("weight", part.weight);
+    v.optionalIn("weight", part.weight);
+    v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
     v.optionalIn("bias", part.bias);
     v.number("inOut", part.inOut);
     v.template list<ForwardSlabVisitor>("slabs", part.slabs, part.slabCount);
@@ -260,7 +335,8 @@ struct BackwardSlabVisitor {
 struct BackwardPartVisitor {
   template <class V>
   static void visit(V& v, LinearPart& part) {
-    v.in("weight", part.weight);
+    v.optionalIn("weight", part.weight);
+    v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
     v.optionalInout("dWeight", part.dWeight);
     v.optionalInout("dBias", part.dBias);
     v.number("inOut", part.inOut);
@@ -559,6 +635,8 @@ struct ArgmaxArgs {
   X(layerNorm, LayerNormArgs)                      \
   X(layerNormBackward, LayerNormBackwardArgs)      \
   X(dropout, DropoutArgs)                          \
+  X(quantizeNf4, QuantizeNf4Args)                  \
+  X(dequantizeNf4, DequantizeNf4Args)              \
   X(linear, LinearArgs)                            \
   X(linearBackward, LinearBackwardArgs)            \
   X(rope, RopeArgs)                                \

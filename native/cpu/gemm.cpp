@@ -11,7 +11,7 @@
 #include "gemm.h"
 
 #include "gemm_few_rows.h"
-#include "gemm_pack.h"
+#include "gemm_nf4.h"
 #include "gemm_tile.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

@@ -7,7 +7,8 @@
 // 2. The work is cut by shapes alone, so results are the same bits for every number of threads.
 // 3. Where the instruction set has bfloat16 dot products (kHasDot) and every operand is bfloat16, pairs along k are multiplied
 //    by vdpbf16ps, which flushes denormals and rounds the sum of a pair in its own way. Elsewhere bfloat16 is widened exactly.
-// 4. Nothing the size of a weight is ever stored: panels of B are packed by the task that multiplies them.
+// 4. Nothing the size of a weight is ever stored: panels of B are packed, from NF4 where it is that, by the task that multiplies
+//    them. NF4 gives the bits that its dequantised matrix in that dtype would give.
 #pragma once
 
 #include "kernels.h"
@@ -25,6 +26,8 @@ struct GemmOperand {
   DType dtype;
   int64_t stride;   // elements from one stored row to the next
   bool transposed;  // A is stored [K, M], B is stored [N, K]
+  const Nf4*
+      nf4;  // B only: the storage that data and stride, which are unused then, stand for; dtype is what it is read as
 };
 
 struct GemmTerm {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "gemm.h"
+#include "nf4.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
@@ -72,11 +73,38 @@ static void sweepColumns(const float* a, const T* b, int64_t stride, int64_t k, 
   }
 }
 
+// NF4 of any shape: dequantised into a small buffer, which is multiplied as a dense operand is.
+template <int kRows, class T>
+static void multiplyNf4Runs(const float* a, const GemmOperand& b, int64_t first, int64_t k, int64_t column,
+                            int64_t columns, float* sums) {
+  T values[4 * kFewRowsDepth];
+  if (b.transposed) {
+    for (int64_t j = 0; j < columns; j += 4) {
+      const int64_t count = minOf(4, columns - j);
+      for (int64_t i = 0; i < count; ++i) {
+        dequantizeRun(*b.nf4, (column + j + i) * b.nf4->cols + first, k, values + i * kFewRowsDepth);
+      }
+      dotRows<kRows>(a, values, kFewRowsDepth, k, count, sums + j);
+    }
+  } else {
+    constexpr int64_t kDepth = 4 * kFewRowsDepth / kFewRowsColumns;
+    for (int64_t done = 0; done < k; done += kDepth) {
+      const int64_t depth = minOf(kDepth, k - done);
+      for (int64_t i = 0; i < depth; ++i) {
+        dequantizeRun(*b.nf4, (first + done + i) * b.nf4->cols + column, columns, values + i * kFewRowsColumns);
+      }
+      sweepColumns<kRows>(a + done, values, kFewRowsColumns, depth, columns, sums);
+    }
+  }
+}
+
 template <int kRows, class T>
 LOWRANK_INLINE void multiplyFewRows(const float* a, const GemmOperand& b, int64_t first, int64_t k, int64_t column,
                                     int64_t columns, float* sums) {
   const T* from = static_cast<const T*>(b.data);
-  if (b.transposed) {
+  if (b.nf4 != nullptr) {
+    multiplyNf4Runs<kRows, T>(a, b, first, k, column, columns, sums);
+  } else if (b.transposed) {
     dotRows<kRows>(a, from + column * b.stride + first, b.stride, k, columns, sums);
   } else {
     sweepColumns<kRows>(a, from + first * b.stride + column, b.stride, k, columns, sums);

@@ -158,9 +158,9 @@ static void packTransposed(const T* from, int64_t stride, int64_t columns, int64
   }
 }
 
-// A panel of B: columns [column, column + columns) and k elements from `first` on.
+// A panel of a dense B; see packPanel.
 template <bool kDot>
-LOWRANK_INLINE void packPanel(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
+LOWRANK_INLINE void packDense(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
                               float* to, int64_t vectors) {
   const int64_t offset = b.transposed ? column * b.stride + first : first * b.stride + column;
   if (b.dtype == DType::kBFloat16) {

@@ -3,7 +3,7 @@
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
 //
-// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]), A [r, K], B [O, r], s [N, r]; float32 or bfloat16, any row stride;
+// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; float32 or bfloat16, any row stride;
 // parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to
 // compute; y and dx once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
 //
@@ -25,14 +25,20 @@ LOWRANK_INLINE int64_t sizeOf(DType dtype) {
   return dtype == DType::kBFloat16 ? 2 : 4;
 }
 LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) {
-  return part.inOut ? part.weight.cols : part.weight.rows;
+  return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
 LOWRANK_INLINE bool masked(const LoraSlab& slab) {
   return slab.dropout.p > 0.0f;
 }
 
 LOWRANK_INLINE GemmOperand operand(const Tensor& tensor, bool transposed) {
-  return GemmOperand{tensor.data, tensor.dtype, tensor.stride, transposed};
+  return GemmOperand{tensor.data, tensor.dtype, tensor.stride, transposed, nullptr};
+}
+
+// W^T (forward) or W, dense or read as `compute`.
+LOWRANK_INLINE GemmOperand weightOperand(const LinearPart& part, DType compute, bool forward) {
+  if (part.nf4Count > 0) return GemmOperand{nullptr, compute, 0, forward, part.nf4};
+  return operand(part.weight, forward != (part.inOut != 0));
 }
 
 LOWRANK_INLINE Tensor view(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_t cols) {
@@ -168,7 +174,7 @@ LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, DType compute, void
 void addInputTerms(const LinearBackwardArgs& args, DType compute, void* ds, int64_t row, int64_t rows,
                    ProductList& list) {
   forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
-    list.term(operand(view(dy, row, rows, 0, dy.cols), false), operand(part.weight, part.inOut != 0), dy.cols);
+    list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, dy.dtype, false), dy.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const LoraSlab& slab = part.slabs[i];
       const Tensor slabDs = matrix(partDs, compute, dy.rows, slab.a.rows);
@@ -248,7 +254,7 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
     Gemm& product = list.add(view(args.y, 0, x.rows, column, outFeatures(part)), false);
     product.bias = part.bias.data;
     product.biasDType = part.bias.dtype;
-    list.term(operand(x, false), operand(part.weight, part.inOut == 0), x.cols);
+    list.term(operand(x, false), weightOperand(part, x.dtype, true), x.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
       list.term(operand(part.slabs[i].s, false), operand(part.slabs[i].b, true), part.slabs[i].s.cols);
     }

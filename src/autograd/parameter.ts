@@ -2,6 +2,7 @@
 
 import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
+import type { Nf4Weight } from '../tensor/nf4.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -12,6 +13,7 @@ import { Tensor } from '../tensor/tensor.js'
  * 2. A trainable one has a float32 master; the optimizer updates it and writes the compute-dtype copy that forward reads
  *    (the same tensor in float32).
  * 3. Gradients are float32 and accumulate until `zeroGrad()`.
+ * 4. A quantised one has NF4 storage in place of its value, and stays frozen for ever.
  */
 export class Parameter {
   readonly name: string
@@ -21,6 +23,7 @@ export class Parameter {
   #value: Tensor | undefined
   #master: Tensor | undefined
   #grad: Tensor | undefined
+  #nf4: Nf4Weight | undefined
   #requiresGrad = false
 
   constructor(name: string, shape: readonly number[], device: Device, dtype: ComputeDType) {
@@ -39,8 +42,37 @@ export class Parameter {
     return this.#requiresGrad
   }
 
-  /** What forward reads, in the compute dtype. Allocated at first use, to be filled by whoever loads the model. */
+  /** The NF4 storage of a quantised parameter. */
+  get nf4(): Nf4Weight | undefined {
+    return this.#nf4
+  }
+
+  /**
+   * Puts NF4 storage in the place of the dense value, which is freed. The parameter owns its tensors from then on.
+   * @throws when the parameter is trainable, or of another shape.
+   */
+  quantize(nf4: Nf4Weight): void {
+    if (this.#requiresGrad) {
+      throw new Error(`[parameter] expected a frozen parameter to quantize, but ${this.name} is trainable; freeze() it`)
+    }
+    if (nf4.shape.length !== this.shape.length || nf4.shape.some((size, i) => size !== this.shape[i])) {
+      throw new Error(`[parameter] expected shape [${this.shape}] for ${this.name}, got NF4 of [${nf4.shape}]`)
+    }
+    this.dispose()
+    for (const tensor of tensorsOf(nf4)) unregisterFromScope(tensor)
+    this.#nf4 = nf4
+  }
+
+  /**
+   * What forward reads, in the compute dtype. Allocated at first use, to be filled by whoever loads the model.
+   * @throws when the parameter is quantised.
+   */
   get value(): Tensor {
+    if (this.#nf4) {
+      throw new Error(
+        `[parameter] expected a dense parameter, but ${this.name} is NF4; read nf4, or dequantizeNf4() makes it dense`,
+      )
+    }
     if (!this.#value) {
       this.#value = unregisterFromScope(Tensor.empty(this.device, this.shape, this.dtype))
       if (this.#requiresGrad && this.dtype === 'float32') this.#master = this.#value
@@ -89,9 +121,17 @@ export class Parameter {
     this.#grad = undefined
   }
 
-  /** Makes the parameter trainable: its master starts from the present values. */
+  /**
+   * Makes the parameter trainable: its master starts from the present values.
+   * @throws when the parameter is quantised.
+   */
   unfreeze(): void {
     if (this.#requiresGrad) return
+    if (this.#nf4) {
+      throw new Error(
+        `[parameter] expected a dense parameter to train, but ${this.name} is NF4; train an adapter on it, or load the model without quantization`,
+      )
+    }
     this.#requiresGrad = true
     if (this.dtype === 'float32') {
       this.#master = this.value
@@ -146,5 +186,11 @@ export class Parameter {
     this.freeze()
     this.#value?.dispose()
     this.#value = undefined
+    if (this.#nf4) for (const tensor of tensorsOf(this.#nf4)) tensor.dispose()
+    this.#nf4 = undefined
   }
+}
+
+function tensorsOf({ packed, absmax, code, nestedAbsmax, nestedCode, offset }: Nf4Weight): Tensor[] {
+  return [packed, absmax, code, nestedAbsmax, nestedCode, offset].filter((tensor) => tensor !== undefined)
 }

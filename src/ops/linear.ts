@@ -6,6 +6,7 @@ import type { OpArguments } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
+import { nf4Arguments } from './nf4.js'
 
 /** Where a dropout mask comes from: a counter, so that the same numbers give the same mask. */
 export interface DropoutState {
@@ -29,7 +30,7 @@ export interface LoraSlab {
 
 /** One projection of a group. */
 export interface LinearPart {
-  /** [O, K]; [K, O] when `inOut` (GPT-2's Conv1D). */
+  /** [O, K], dense or NF4; [K, O] when `inOut` (GPT-2's Conv1D). */
   readonly weight: Parameter
   readonly inOut: boolean
   /** [O]. */
@@ -73,7 +74,7 @@ export function linear(
     x,
     y,
     parts: parts.map((part, p) => ({
-      weight: part.weight.value,
+      ...weightOf(part),
       bias: part.bias?.value,
       inOut: part.inOut,
       slabs: part.slabs.map((slab, i) => ({ ...factors(slab, dropout), s: s[p]?.[i] })),
@@ -96,7 +97,7 @@ export function linear(
         x: savedX?.get(),
         dx,
         parts: parts.map((part, p) => ({
-          weight: part.weight.value,
+          ...weightOf(part),
           dWeight: gradientOf(part.weight),
           dBias: part.bias && gradientOf(part.bias),
           inOut: part.inOut,
@@ -113,6 +114,11 @@ export function linear(
   }
   for (const tensor of s.flat()) tensor.dispose()
   return y
+}
+
+/** The weight of a part, dense or NF4, as the native ops take it. */
+function weightOf({ weight }: LinearPart): OpArguments {
+  return weight.nf4 ? { nf4: [nf4Arguments(weight.nf4)] } : { weight: weight.value, nf4: [] }
 }
 
 /** The numbers and factors of a slab, as the native ops take them. */
@@ -146,7 +152,9 @@ function needsInput(part: LinearPart): boolean {
 
 /** Remembers the versions of the weights; the returned function throws when one was changed since. */
 function guardWeights(parts: readonly LinearPart[]): () => void {
-  const weights = parts.flatMap((part) => [part.weight, ...part.slabs.flatMap((slab) => [slab.a, slab.b])])
+  const slabs = parts.flatMap((part) => part.slabs.flatMap((slab) => [slab.a, slab.b]))
+  // NF4 storage is never changed in place.
+  const weights = [...parts.map((part) => part.weight).filter((weight) => !weight.nf4), ...slabs]
   const versions = weights.map((weight) => weight.value.version)
   return () => {
     weights.forEach((weight, i) => {

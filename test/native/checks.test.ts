@@ -117,7 +117,7 @@ describe('a command', () => {
     const x = tensor(3, 5)
     const weight = tensor(4, 5)
     const slab = (b: ViewWords) => [...tensor(2, 5), ...b, ...tensor(3, 2), 1, ...NO_DROPOUT]
-    const parts = [1, ...weight, ...OMITTED, 0, 2, ...slab(tensor(4, 2)), ...slab(tensor(4, 3))]
+    const parts = [1, ...weight, 0, ...OMITTED, 0, 2, ...slab(tensor(4, 2)), ...slab(tensor(4, 3))]
     expect(() => enqueue(stream, 'linear', x, tensor(3, 4), parts)).toThrow(
       '[linear] expected parts[0].slabs[1].b [4, 2] for a [2, 5], got [4, 3]',
     )
@@ -200,18 +200,121 @@ describe('shapes and dtypes', () => {
     ['linear', () => [tensor(3, 5), tensor(3, 4), 0], 'expected at least one part for parts, got 0'],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 5), 1, tensor(4, 5), OMITTED, 0, 0],
+      () => [tensor(3, 5), tensor(3, 5), 1, tensor(4, 5), 0, OMITTED, 0, 0],
       'expected y [3, 4] for x [3, 5], got [3, 5]',
     ],
     [
       'linear',
-      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), OMITTED, 1, 0],
+      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), 0, OMITTED, 1, 0],
       'expected parts[0].weight [5, 5] for x [3, 5], got [4, 5]',
     ],
     [
       'linearBackward',
-      () => [tensor(3, 4), OMITTED, OMITTED, 1, tensor(4, 5), tensor(4, 5), OMITTED, 0, 0],
+      () => [tensor(3, 4), OMITTED, OMITTED, 1, tensor(4, 5), 0, tensor(4, 5), OMITTED, 0, 0],
       'expected x, which dWeight and da are made from, got none',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, tensor(4, 5), 1, nf4(4, 5), OMITTED, 0, 0],
+      'expected either weight or nf4 for each part, got both or none',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 0, OMITTED, 0, 0],
+      'expected either weight or nf4 for each part, got both or none',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 2, nf4(4, 5), nf4(4, 5), OMITTED, 0, 0],
+      'expected at most one weight for parts[0].nf4, got 2',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5), OMITTED, 1, 0],
+      'expected 0 beside nf4 for parts[0].inOut, got 1',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 6), OMITTED, 0, 0],
+      'expected parts[0].nf4[0] [4, 5] for x [3, 5], got [4, 6]',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5), tensor(1, 5), 0, 0],
+      'expected parts[0].bias [1, 4] for nf4[0] [4, 5], got [1, 5]',
+    ],
+    [
+      'linear',
+      () => [tensor(3, 5), tensor(3, 4), 1, OMITTED, 1, nf4(4, 5, { packed: tensor(1, 9, U8) }), OMITTED, 0, 0],
+      'expected parts[0].nf4[0].packed [1, 10] for x [3, 5], got [1, 9]',
+    ],
+    [
+      'linearBackward',
+      () => [tensor(3, 4), tensor(3, 5), OMITTED, 1, OMITTED, 1, nf4(4, 5), tensor(4, 5), OMITTED, 0, 0],
+      'expected no dWeight beside nf4, which has no gradient',
+    ],
+    [
+      'linearBackward',
+      () => [tensor(3, 9), OMITTED, tensor(3, 5), 1, OMITTED, 1, nf4(4, 5), OMITTED, OMITTED, 0, 0],
+      'expected the columns of all parts for dy, got 9',
+    ],
+    ['quantizeNf4', () => quantize({ x: tensor(4, 9, I32) }), 'expected float32, bfloat16 or float16 for x'],
+    [
+      'quantizeNf4',
+      () => quantize({ x: view(stream.allocate(4), 0, 9) }),
+      'expected at least one element for x, got 0',
+    ],
+    ['quantizeNf4', () => quantize({ packed: tensor(1, 17, U8) }), 'expected packed [1, 18] for x [4, 9], got [1, 17]'],
+    ['quantizeNf4', () => quantize({ absmax: tensor(1, 2) }), 'expected uint8 for absmax, got float32'],
+    ['quantizeNf4', () => quantize({ offset: OMITTED }), 'expected offset exactly when nestedAbsmax is given'],
+    ['quantizeNf4', () => quantize({ nestedCode: OMITTED }), 'expected nestedCode exactly when nestedAbsmax is given'],
+    ['dequantizeNf4', () => [tensor(4, 5), nf4(5, 4)], 'expected y [5, 4] for packed [1, 10], got [4, 5]'],
+    ['dequantizeNf4', () => [tensor(4, 5, F16), nf4(4, 5)], 'expected float32 or bfloat16 for y, got float16'],
+    ['dequantizeNf4', () => [tensor(4, 5), nf4(4, 5, { rows: 0 })], 'expected y [0, 5] for packed [1, 10], got [4, 5]'],
+    [
+      'dequantizeNf4',
+      () => [tensor(4, 5), nf4(4, 5, { blockSize: 48 })],
+      'expected a power of two from 32 to 4096 for blockSize, got 48',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(4, 5), nf4(4, 5, { blockSize: 8192 })],
+      'expected a power of two from 32 to 4096 for blockSize, got 8192',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(9, 9), nf4(9, 9, { nestedBlockSize: 2 ** 31 - 1 })],
+      'expected a power of two from 32 to 4096 for nestedBlockSize, got 2147483647',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(9, 9), nf4(9, 9, { absmax: tensor(1, 2, U8) })],
+      'expected absmax [1, 3] for y [9, 9], got [1, 2]',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(9, 9), nf4(9, 9, { nestedAbsmax: OMITTED, nestedCode: OMITTED, offset: OMITTED })],
+      'expected float32 for absmax, got uint8',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(4, 5), nf4(4, 5, { code: tensor(1, 8) })],
+      'expected code [1, 16] for y [4, 5], got [1, 8]',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(4, 5), nf4(4, 5, { nestedCode: tensor(1, 255) })],
+      'expected nestedCode [1, 256] for absmax [1, 1], got [1, 255]',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(99, 99), nf4(99, 99, { nestedAbsmax: tensor(1, 9) })],
+      'expected nestedAbsmax [1, 10] for absmax [1, 307], got [1, 9]',
+    ],
+    [
+      'dequantizeNf4',
+      () => [tensor(4, 5), nf4(4, 5, { offset: tensor(1, 2) })],
+      'expected offset [1, 1] for absmax [1, 1], got [1, 2]',
     ],
     [
       'rope',
@@ -315,6 +418,54 @@ describe('shapes and dtypes', () => {
       '[embedding] expected a buffer of its own for ids, got one that the op writes',
     )
   })
+
+  interface Nf4Words {
+    packed: ViewWords
+    absmax: ViewWords
+    code: ViewWords
+    nestedAbsmax: ViewWords
+    nestedCode: ViewWords
+    offset: ViewWords
+    rows: number
+    cols: number
+    blockSize: number
+    nestedBlockSize: number
+  }
+
+  /** A double quantised weight, in the order of Nf4 in ops.h: blocks of 32 elements, nested blocks of 32 scales. */
+  function nf4(rows: number, cols: number, changes: Partial<Nf4Words> = {}): number[] {
+    const blocks = Math.ceil((rows * cols) / 32)
+    const words: Nf4Words = {
+      packed: tensor(1, Math.ceil((rows * cols) / 2), U8),
+      absmax: tensor(1, blocks, U8),
+      code: tensor(1, 16),
+      nestedAbsmax: tensor(1, Math.ceil(blocks / 32)),
+      nestedCode: tensor(1, 256),
+      offset: tensor(1, 1),
+      rows,
+      cols,
+      blockSize: 32,
+      nestedBlockSize: 32,
+      ...changes,
+    }
+    return Object.values(words).flat()
+  }
+
+  function quantize(
+    changes: Partial<Record<'x' | 'packed' | 'absmax' | 'offset' | 'nestedCode', ViewWords>>,
+  ): number[] {
+    const words = {
+      x: tensor(4, 9),
+      packed: tensor(1, 18, U8),
+      absmax: tensor(1, 2, U8),
+      nestedAbsmax: tensor(1, 1),
+      offset: tensor(1, 1),
+      code: tensor(1, 16),
+      nestedCode: tensor(1, 256),
+      ...changes,
+    }
+    return [...Object.values(words).flat(), 32, 32]
+  }
 
   function attention(
     changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'lse', ViewWords>> & { headDim?: number },

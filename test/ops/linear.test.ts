@@ -150,7 +150,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const s = output(device, tokens, 2, 'bfloat16')
       const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
       const slabs = [{ a: a.tensor, b: b.tensor, s, scale: 1, dropout }]
-      device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, inOut: false, slabs }] })
+      device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, nf4: [], inOut: false, slabs }] })
       const exact = linear(x, [{ weight, slabs: [{ a, b, scale: 1 }] }]).y
       expect(exact.values.some((value) => roundTo('bfloat16', value) !== value)).toBe(true)
       expectExact(
@@ -165,7 +165,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     for (const tokens of [3, 17]) {
       const [x, weight, bias] = [make(tokens, 65), make(35, 65), make(1, 35)]
       const y = output(device, tokens, 35, 'float32', 1)
-      const parts = [{ weight: weight.tensor, bias: bias.tensor, inOut: false, slabs: [] }]
+      const parts = [{ weight: weight.tensor, nf4: [], bias: bias.tensor, inOut: false, slabs: [] }]
       device.enqueue('linear', { x: x.tensor, y, parts })
       expectClose(await readMatrix(y), linear(x, [{ weight, bias, slabs: [] }]).y, TOLERANCE.float32)
     }
@@ -179,7 +179,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const slab = { a: amongNaNs(a, dtype), b: amongNaNs(b, dtype), s, scale: 0.5 }
       const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
       const xView = amongNaNs(x, dtype)
-      const part = { weight: amongNaNs(weight, dtype), inOut: false }
+      const part = { weight: amongNaNs(weight, dtype), nf4: [], inOut: false }
       device.enqueue('linear', { x: xView, y, parts: [{ ...part, slabs: [{ ...slab, dropout }] }] })
       const cases = [{ weight, slabs: [{ a, b, scale: 0.5 }] }]
       const round = (value: number) => roundTo(dtype, value)

@@ -85,6 +85,7 @@ const slabArguments = (slab: Slab): OpArguments => ({
 export function forwardArguments(parts: readonly Part[]): OpArguments[] {
   return parts.map((part) => ({
     weight: part.weight.tensor,
+    nf4: [],
     bias: part.bias?.tensor,
     inOut: part.inOut ?? false,
     slabs: part.slabs.map((slab) => ({ ...slabArguments(slab), s: slab.s })),
@@ -94,6 +95,7 @@ export function forwardArguments(parts: readonly Part[]): OpArguments[] {
 export function backwardArguments(parts: readonly Part[]): OpArguments[] {
   return parts.map((part) => ({
     weight: part.weight.tensor,
+    nf4: [],
     dWeight: part.dWeight,
     dBias: part.dBias,
     inOut: part.inOut ?? false,
