@@ -1,29 +1,49 @@
-// What attention's forward and backward share: blocks of sequences, their conversion to float32, masks, and a small
-// matrix product.
+// What attention's forward and backward share: blocks of sequences, masks, and their operands packed for gemm's tiles.
 //
-// 1. A block has up to kBlock tokens of one sequence and one head, in float32: row-major [kBlock][pitch], zero-filled
-//    past the head's width, or transposed [headDim][kBlock], zero-filled up to a whole vector of tokens.
-// 2. Both passes keep their own side transposed once per task and stream the other side through row-major blocks, so
-//    that no product needs a transposition inside the loop.
+// 1. A block has up to kBlock tokens of one sequence and one head. It is packed in words (gemm_tile.h): floats, or with kDot
+//    pairs of bfloat16 along the axis that a product sums over.
+//      rows     [token][rowPitch]              left operand, sums over the head's width
+//      columns  [panel of tokens][step][...]   right operand, sums over the head's width
+//      straight [panel of width][step][...]    right operand, sums over tokens
+// 2. Results lie in panels: [panel][row][kPanel] float32.
+// 3. Scores and their gradients are held transposed, keys by queries: queries are the lanes, so that maxima and sums over
+//    keys need no horizontal step.
 #pragma once
 
-#include "kernels.h"
+#include "gemm_pack.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
 inline constexpr int64_t kBlock = 64;
+static_assert(kBlock % kPanel == 0);
 
 struct AttentionShape {
   int64_t headDim;
-  int64_t pitch;  // headDim rounded up to whole vectors
   int64_t heads;
   int64_t group;  // query heads per key/value head
   int64_t kvHeads;
+  int64_t widthPanels;  // panels over the head's width
+  int64_t steps;        // words over the head's width
+  int64_t rowPitch;     // words from one packed row to the next
 };
 
+template <bool kDot>
 LOWRANK_INLINE AttentionShape attentionShape(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   const int64_t headDim = options.headDim, heads = q.cols / headDim, kvHeads = k.cols / headDim;
-  return AttentionShape{headDim, roundUp(headDim, kLanes), heads, heads / kvHeads, kvHeads};
+  const int64_t steps = ceilDiv(headDim, kWordDepth<kDot>);
+  return AttentionShape{
+      headDim, heads, heads / kvHeads, kvHeads, ceilDiv(headDim, kPanel), steps, roundUp(steps, kLanes) + kLanes};
+}
+
+// Words of a block in each form, and floats of a result whose columns are the head's width.
+LOWRANK_INLINE int64_t rowsWords(const AttentionShape& shape) {
+  return kBlock * shape.rowPitch;
+}
+LOWRANK_INLINE int64_t columnsWords(const AttentionShape& shape) {
+  return kBlock * shape.steps;
+}
+LOWRANK_INLINE int64_t widthWords(const AttentionShape& shape) {
+  return kBlock * shape.widthPanels * kPanel;
 }
 
 // One block of one sequence. Tokens are rows of the ragged matrices.
@@ -107,97 +127,66 @@ LOWRANK_INLINE bool allVisible(const Visibility& v, int64_t q0, int64_t q1, int6
   return firstKey(v, q1 - 1) <= k0 && k1 <= endKey(v, q0);
 }
 
-// Rows [0, count) of x, times scale, as a row-major block; rows up to `rows` are zero.
-template <class T>
-LOWRANK_INLINE void loadBlock(const T* x, int64_t stride, int64_t count, int64_t rows, const AttentionShape& shape,
-                              float scale, float* block) {
-  for (int64_t i = 0; i < count; ++i) {
-    forLanes(shape.headDim, [&](int64_t j, int lanes) {
-      store(block + i * shape.pitch + j, loadLanes(x + i * stride + j, lanes) * scale);
-    });
-  }
-  if (rows > count) {
-    __builtin_memset(block + count * shape.pitch, 0, static_cast<size_t>((rows - count) * shape.pitch) * sizeof(float));
+// Vectors that `columns` columns of panel `panel` need.
+LOWRANK_INLINE int64_t panelVectors(int64_t columns, int64_t panel) {
+  return ceilDiv(minOf(kPanel, columns - panel * kPanel), kLanes);
+}
+
+template <bool kDot, class T>
+LOWRANK_INLINE void packBlockColumns(const T* x, int64_t stride, int64_t count, const AttentionShape& shape,
+                                     float* columns) {
+  for (int64_t panel = 0; panel * kPanel < count; ++panel) {
+    packTransposed<kDot>(x + panel * kPanel * stride, stride, minOf(kPanel, count - panel * kPanel), shape.headDim,
+                         columns + panel * shape.steps * kPanel, panelVectors(count, panel));
   }
 }
 
-// transposed[j * kBlock + i] = block[i * pitch + j], in squares of four.
-LOWRANK_INLINE void transposeBlock(const float* block, int64_t rows, const AttentionShape& shape, float* transposed) {
-  typedef float Quad __attribute__((vector_size(16)));
-  typedef int32_t Pick __attribute__((vector_size(16)));
-  for (int64_t j = 0; j < shape.headDim; j += 4) {
-    for (int64_t i = 0; i < rows; i += 4) {
-      Quad r[4];
-      for (int n = 0; n < 4; ++n) __builtin_memcpy(&r[n], block + (i + n) * shape.pitch + j, sizeof(Quad));
-      const Quad a = __builtin_shuffle(r[0], r[1], Pick{0, 4, 1, 5}),
-                 b = __builtin_shuffle(r[2], r[3], Pick{0, 4, 1, 5});
-      const Quad c = __builtin_shuffle(r[0], r[1], Pick{2, 6, 3, 7}),
-                 d = __builtin_shuffle(r[2], r[3], Pick{2, 6, 3, 7});
-      const Quad columns[4] = {__builtin_shuffle(a, b, Pick{0, 1, 4, 5}), __builtin_shuffle(a, b, Pick{2, 3, 6, 7}),
-                               __builtin_shuffle(c, d, Pick{0, 1, 4, 5}), __builtin_shuffle(c, d, Pick{2, 3, 6, 7})};
-      for (int n = 0; n < 4; ++n) __builtin_memcpy(transposed + (j + n) * kBlock + i, &columns[n], sizeof(Quad));
-    }
+template <bool kDot, class T>
+LOWRANK_INLINE void packBlockStraight(const T* x, int64_t stride, int64_t count, const AttentionShape& shape,
+                                      float* straight) {
+  for (int64_t panel = 0; panel < shape.widthPanels; ++panel) {
+    packStraight<kDot>(x + panel * kPanel, stride, minOf(kPanel, shape.headDim - panel * kPanel), count,
+                       straight + panel * kBlock * kPanel, panelVectors(shape.headDim, panel));
   }
 }
 
-// c[i][n] (+)= sum over k of A[i][k] b[k][n] for a register tile. A[i][k] is a[i * lda + k], or a[k * lda + i] when
-// kTransposed.
-template <int kRows, int kVectors, bool kTransposed>
-LOWRANK_INLINE void multiplyTile(int64_t depth, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                                 int64_t ldc, bool accumulate) {
-  Vec sum[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int n = 0; n < kVectors; ++n) sum[i][n] = accumulate ? load(c + i * ldc + n * kLanes) : zero();
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    Vec column[kVectors];
-#pragma GCC unroll 4
-    for (int n = 0; n < kVectors; ++n) column[n] = load(b + k * ldb + n * kLanes);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const Vec value = splat(kTransposed ? a[k * lda + i] : a[i * lda + k]);
-#pragma GCC unroll 4
-      for (int n = 0; n < kVectors; ++n) sum[i][n] = fma(value, column[n], sum[i][n]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int n = 0; n < kVectors; ++n) store(c + i * ldc + n * kLanes, sum[i][n]);
+// A left operand: word (row, step) is at words[row * rowStep + step * stepStep].
+struct LeftOperand {
+  const float* words;
+  int64_t rowStep;
+  int64_t stepStep;
+};
+
+// c[row][kPanel] (+)= sum over steps of left(row, step) * b[step], one panel.
+template <bool kDot>
+LOWRANK_INLINE void multiplyPanel(const LeftOperand& left, int64_t rows, int64_t steps, const float* b, int64_t vectors,
+                                  float* c, bool resume) {
+  for (int64_t row = 0; row < rows; row += kTileRows) {
+    const char* a = reinterpret_cast<const char*>(left.words + row * left.rowStep);
+    tileFor<kDot>(minOf(kTileRows, rows - row), vectors)(a, left.rowStep * 4, left.stepStep * 4, b, steps,
+                                                         c + row * kPanel, resume);
   }
 }
 
-template <int kVectors, bool kTransposed>
-static void multiplyRows(int64_t rows, int64_t depth, const float* a, int64_t lda, const float* b, int64_t ldb,
-                         float* c, int64_t ldc, bool accumulate) {
-  const int64_t step = kTransposed ? 1 : lda;
-  int64_t i = 0;
-  for (; i + 6 <= rows; i += 6) {
-    multiplyTile<6, kVectors, kTransposed>(depth, a + i * step, lda, b, ldb, c + i * ldc, ldc, accumulate);
+// A product with a straight right operand. Panels of c are `panelStep` floats apart.
+template <bool kDot>
+LOWRANK_INLINE void multiplyStraight(const LeftOperand& left, int64_t rows, int64_t steps, const float* straight,
+                                     const AttentionShape& shape, float* c, int64_t panelStep, bool resume) {
+  for (int64_t panel = 0; panel < shape.widthPanels; ++panel) {
+    multiplyPanel<kDot>(left, rows, steps, straight + panel * kBlock * kPanel, panelVectors(shape.headDim, panel),
+                        c + panel * panelStep, resume);
   }
-  for (; i + 2 <= rows; i += 2) {
-    multiplyTile<2, kVectors, kTransposed>(depth, a + i * step, lda, b, ldb, c + i * ldc, ldc, accumulate);
-  }
-  if (i < rows) multiplyTile<1, kVectors, kTransposed>(depth, a + i * step, lda, b, ldb, c + i * ldc, ldc, accumulate);
 }
 
-// The whole product: c [rows, vectors * kLanes]. 32 registers hold tiles of 6 x 4 vectors, 16 hold 6 x 2.
-template <bool kTransposed>
-static void multiply(int64_t rows, int64_t vectors, int64_t depth, const float* a, int64_t lda, const float* b,
-                     int64_t ldb, float* c, int64_t ldc, bool accumulate) {
-  int64_t n = 0;
-#if defined(__AVX512F__)
-  for (; n + 4 <= vectors; n += 4) {
-    multiplyRows<4, kTransposed>(rows, depth, a, lda, b + n * kLanes, ldb, c + n * kLanes, ldc, accumulate);
-  }
-#endif
-  for (; n + 2 <= vectors; n += 2) {
-    multiplyRows<2, kTransposed>(rows, depth, a, lda, b + n * kLanes, ldb, c + n * kLanes, ldc, accumulate);
-  }
-  if (n < vectors)
-    multiplyRows<1, kTransposed>(rows, depth, a, lda, b + n * kLanes, ldb, c + n * kLanes, ldc, accumulate);
+// Two rows as words of bfloat16 pairs, the earlier in the low half.
+LOWRANK_INLINE Vec pairWords(Vec earlier, Vec later) {
+  return reinterpret_cast<Vec>(roundToBFloat16(earlier) | roundToBFloat16(later) << 16);
+}
+
+// body(j, lanes) for each vector of one row of a result in panels: columns [j, j + lanes) are at body's third argument.
+template <class Body>
+LOWRANK_INLINE void forWidth(const AttentionShape& shape, const float* row, int64_t panelStep, const Body& body) {
+  forLanes(shape.headDim, [&](int64_t j, int lanes) { body(j, lanes, row + j / kPanel * panelStep + j % kPanel); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -21,6 +21,11 @@ void fillWith(const FillArgs& args, Context& context, T value) {
 }
 
 template <class T>
+inline constexpr bool kIsBFloat16 = false;
+template <>
+inline constexpr bool kIsBFloat16<BFloat16> = true;
+
+template <class T>
 T rounded(float value) {
   T lanes[kLanes];
   store(lanes, splat(value));
@@ -33,7 +38,14 @@ void convert(const CopyArgs& args, Context& context) {
   forRuns(context, args.y.rows, args.y.cols, flat, [&](int64_t row, int64_t col, int64_t count) {
     const From* x = rowOf<From>(args.x, row) + col;
     To* y = rowOf<To>(args.y, row) + col;
-    forLanes(count, [&](int64_t i, int lanes) { storeLanes(y + i, loadLanes(x + i, lanes), lanes); });
+    forLanes(count, [&](int64_t i, int lanes) {
+      const Vec value = loadLanes(x + i, lanes);
+      if constexpr (kIsBFloat16<To>) {
+        storeExactly(y + i, value, lanes);  // weights pass here
+      } else {
+        storeLanes(y + i, value, lanes);
+      }
+    });
   });
 }
 

@@ -5,7 +5,8 @@
 //    symbol shared between levels could otherwise be the AVX-512 one on a machine without AVX-512.
 // 2. A vector has kLanes floats. `count` forms touch only the first count <= kLanes elements; loads fill the rest
 //    with 0.
-// 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once.
+// 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once. With BF16 instructions
+//    it makes a subnormal bfloat16 0; storeExactly() does not.
 // 4. Reductions over lanes add in one fixed order.
 #pragma once
 
@@ -130,11 +131,20 @@ LOWRANK_INLINE float toFloat(BFloat16 value) {
 }
 
 // The upper 16 bits of the result, in its lower half, are the bfloat16: round to nearest even; a NaN stays one.
-LOWRANK_INLINE UintVec roundToBFloat16(Vec value) {
+LOWRANK_INLINE UintVec roundExactly(Vec value) {
   const UintVec bits = reinterpret_cast<UintVec>(value);
   const UintVec rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const UintVec quiet = (bits >> 16) | 0x40u;
   return (value == value) ? rounded : quiet;
+}
+
+// The same in one instruction where there is one, which makes subnormals 0.
+LOWRANK_INLINE UintVec roundToBFloat16(Vec value) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<UintVec>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value))));
+#else
+  return roundExactly(value);
+#endif
 }
 
 LOWRANK_INLINE Vec load(const BFloat16* from) {
@@ -152,8 +162,8 @@ LOWRANK_INLINE Vec load(const BFloat16* from) {
 #endif
 }
 
-LOWRANK_INLINE void store(BFloat16* to, Vec value) {
-  const UintVec rounded = roundToBFloat16(value);
+// The lower halves of `rounded`.
+LOWRANK_INLINE void storeHalves(BFloat16* to, UintVec rounded) {
 #if defined(__AVX512F__)
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(rounded)));
 #elif defined(__AVX2__)
@@ -164,6 +174,14 @@ LOWRANK_INLINE void store(BFloat16* to, Vec value) {
   typedef uint16_t Half __attribute__((vector_size(8)));
   const Half half = __builtin_convertvector(rounded, Half);
   __builtin_memcpy(to, &half, sizeof half);
+#endif
+}
+
+LOWRANK_INLINE void store(BFloat16* to, Vec value) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+#else
+  storeHalves(to, roundExactly(value));
 #endif
 }
 
@@ -187,6 +205,12 @@ LOWRANK_INLINE void store(BFloat16* to, Vec value, int64_t count) {
   store(lanes, value);
   for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 #endif
+}
+
+LOWRANK_INLINE void storeExactly(BFloat16* to, Vec value, int64_t count) {
+  BFloat16 lanes[kLanes];
+  storeHalves(count == kLanes ? to : lanes, roundExactly(value));
+  for (int64_t i = 0; count < kLanes && i < count; ++i) to[i] = lanes[i];
 }
 
 // ---- float16: only copies meet it ----
@@ -342,10 +366,12 @@ LOWRANK_INLINE float reduceMax(Vec value) {
 
 // ---- functions: polynomials are our own minimax fits ----
 
-// e^x within 1 ulp; 0 below -104, infinity above 88.73, subnormals gradual, NaN kept.
+// e^x within 1 ulp; 0 where the result would be subnormal (below -87.33: scaling to a subnormal costs a microcode assist of some
+// 150 cycles on Intel, and masked scores are all there), infinity above 88.73, NaN kept.
 LOWRANK_INLINE Vec exp(Vec x) {
   const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const Vec clamped = min(splat(90.0f), max(splat(-106.0f), x));
+  const Vec lowest = splat(-87.33654f);
+  const Vec clamped = min(splat(90.0f), max(lowest, x));
   const Vec shifted = fma(clamped, splat(1.44269504f), splat(shifter));
   const Vec n = shifted - shifter;
   Vec r = fma(n, splat(-0.693359375f), clamped);
@@ -356,14 +382,14 @@ LOWRANK_INLINE Vec exp(Vec x) {
   p = fma(p, r, splat(0.5f));
   p = fma(p, r * r, r) + 1.0f;
 #if defined(__AVX512F__)
-  return _mm512_scalef_ps(p, n);
+  return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, lowest, _CMP_NLT_UQ), p, n);
 #else
   // 2^n in two factors, so that both are normal numbers.
   const IntVec power = reinterpret_cast<IntVec>(shifted) - 0x4b400000;
   const IntVec first = power >> 1;
   const Vec a = reinterpret_cast<Vec>((first + 127) << 23);
   const Vec b = reinterpret_cast<Vec>((power - first + 127) << 23);
-  return p * a * b;
+  return (x < lowest) ? zero() : p * a * b;
 #endif
 }
 
