@@ -222,6 +222,37 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
+  it('gradients of many sequences, whose sums do not fit at once, are those of each', async () => {
+    // Sums of 4 heads, at least 2 x 65 floats per key: more than the 32 MiB that are held at a time.
+    const [sequences, length, headDim, heads] = [290, 57, 65, 4]
+    const one = setUp(device, { ...BASE, headDim, heads, kvHeads: 1, queries: [length], keys: [length] }, 'float32')
+    const repeated = (m: Operand): Operand => {
+      const all = matrix(sequences * m.rows, m.cols, (row, col) => at(m, row % m.rows, col))
+      return { ...all, tensor: upload(device, all, 'float32') }
+    }
+    const edges = boundaries(Array.from({ length: sequences }, () => length))
+    const cuSeqlens = Tensor.from(device, edges, [edges.length], 'int32')
+    const all: Setup = {
+      ...one,
+      q: repeated(one.q),
+      k: repeated(one.k),
+      v: repeated(one.v),
+      dy: repeated(one.dy),
+      args: { ...one.args, cuSeqlensQ: cuSeqlens, cuSeqlensK: cuSeqlens },
+    }
+    const gradients = backward(device, all, forward(device, all, 'float32'), 'float32')
+    const { dq, dk, dv } = attentionBackward(one.dy, one.q, one.k, one.v, one.options)
+    for (const [i, want] of [dq, dk, dv].entries()) {
+      const { values } = await readMatrix(gradients[i] as Tensor)
+      const size = want.rows * want.cols
+      expectClose({ ...want, values: values.slice(0, size) }, want, BACKWARD.float32)
+      for (let s = 1; s < sequences; s++) {
+        const same = values.subarray(s * size, (s + 1) * size).every((value, at) => value === values[at])
+        expect(same, `gradient ${i} of sequence ${s}`).toBe(true)
+      }
+    }
+  })
+
   it('scores far beyond the range of exp stay finite', async () => {
     const q = upload(
       device,
