@@ -244,6 +244,7 @@ Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("live", double(memory.live));
   result.Set("peak", double(memory.peak));
+  result.Set("touched", double(memory.touched));
   result.Set("reserved", double(memory.reserved));
   result.Set("budget", double(memory.budget));
   return result;

@@ -77,6 +77,7 @@ void* Allocator::allocate(size_t wanted) {
   if (address == nullptr && reserve(pool, bytes + kGap)) address = take(pool, bytes + kGap);
   if (address == nullptr) return nullptr;
   permit(address, wanted);
+  markTouched(static_cast<char*>(address), static_cast<char*>(address) + bytes);
   const uint64_t live = live_ += bytes;
   if (live > peak_) peak_ = live;
   return address;
@@ -191,6 +192,7 @@ void Allocator::trim(Pool& pool, size_t wanted) {
     keep(address, begin);
     keep(end, address + bytes);
     const size_t size = size_t(end - begin);
+    forgetTouched(begin, end);
     permit(begin, size);  // the addresses may come back to somebody else
     platform::releasePages(begin, size);
     reserved_ -= size;
@@ -199,8 +201,35 @@ void Allocator::trim(Pool& pool, size_t wanted) {
   }
 }
 
+void Allocator::markTouched(char* begin, char* end) {
+  auto range = touchedRanges_.upper_bound(begin);
+  if (range != touchedRanges_.begin() && std::prev(range)->second >= begin) {
+    if ((--range)->second >= end) return;
+    begin = range->first;
+  }
+  while (range != touchedRanges_.end() && range->first <= end) {
+    end = std::max(end, range->second);
+    touched_ -= uint64_t(range->second - range->first);
+    range = touchedRanges_.erase(range);
+  }
+  touchedRanges_.emplace(begin, end);
+  touched_ += uint64_t(end - begin);
+}
+
+void Allocator::forgetTouched(char* begin, char* end) {
+  auto range = touchedRanges_.lower_bound(begin);
+  if (range != touchedRanges_.begin() && std::prev(range)->second > begin) --range;
+  while (range != touchedRanges_.end() && range->first < end) {
+    const auto [first, last] = *range;
+    range = touchedRanges_.erase(range);
+    touched_ -= uint64_t(std::min(last, end) - std::max(first, begin));
+    if (first < begin) touchedRanges_.emplace(first, begin);
+    if (last > end) touchedRanges_.emplace(end, last);
+  }
+}
+
 MemoryInfo Allocator::info() const {
-  return {live_, peak_, reserved_, ownBudget_ ? *ownBudget_ : processMemoryBudget()};
+  return {live_, peak_, touched_, reserved_, ownBudget_ ? *ownBudget_ : processMemoryBudget()};
 }
 
 void Allocator::resetPeak() {

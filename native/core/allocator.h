@@ -14,6 +14,7 @@ namespace lowrank {
 struct MemoryInfo {
   uint64_t live;      // bytes in use
   uint64_t peak;      // the most that was in use since resetPeak()
+  uint64_t touched;   // bytes that were in use at some time and not given back since: what is resident
   uint64_t reserved;  // bytes taken from the operating system
   uint64_t budget;
 };
@@ -66,6 +67,8 @@ class Allocator {
   void returnBudget(size_t bytes);
   void addFree(Pool& pool, char* address, size_t bytes);
   void trim(Pool& pool, size_t wanted);
+  void markTouched(char* begin, char* end);
+  void forgetTouched(char* begin, char* end);
 
   const std::optional<uint64_t> ownBudget_;
   const bool dryRun_;
@@ -73,6 +76,8 @@ class Allocator {
   Pool large_{size_t{32} << 20, {}, {}};
   std::atomic<uint64_t> live_{0};
   std::atomic<uint64_t> peak_{0};
+  std::map<char*, char*> touchedRanges_;  // begin, end; neither overlapping nor adjacent
+  std::atomic<uint64_t> touched_{0};
   std::atomic<uint64_t> reserved_{0};
 };
 

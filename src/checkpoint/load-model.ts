@@ -62,12 +62,12 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
 }
 
 /** bfloat16 where the processor multiplies it, else float32. */
-function defaultDType(): ComputeDType {
+export function defaultDType(): ComputeDType {
   return loadAddon().info().isa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
 /** config.json of a model directory. */
-async function readConfigFile(directory: string): Promise<RawConfig> {
+export async function readConfigFile(directory: string): Promise<RawConfig> {
   const path = join(directory, 'config.json')
   let bytes: Uint8Array
   try {

@@ -9,12 +9,12 @@ import { UsageError } from './usage-error.js'
 type Config = Record<string, unknown>
 
 /**
- * @param path YAML (and so JSON too).
+ * @param path YAML (and so JSON too); undefined: settings alone.
  * @param settings `training.learningRate=1e-4`: dots lead into the nested parts, values are YAML.
  * @throws UsageError when the file cannot be read, is not a mapping, or a setting has no `=`.
  */
-export async function readConfig(path: string, settings: readonly string[] = []): Promise<Config> {
-  const config = await readYaml(path)
+export async function readConfig(path: string | undefined, settings: readonly string[] = []): Promise<Config> {
+  const config = path === undefined ? {} : await readYaml(path)
   for (const setting of settings) applySetting(config, setting)
   return config
 }

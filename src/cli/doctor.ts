@@ -4,9 +4,10 @@ import { accessSync, constants } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { formatBytes } from '../bytes.js'
 import { hubCacheDirectory } from '../checkpoint/hub-cache.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
-import { formatBytes, type Paint, paintFor } from './terminal.js'
+import { type Paint, paintFor } from './terminal.js'
 
 /** Something that is not as it should be, and what to do. */
 interface Problem {

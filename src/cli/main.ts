@@ -8,6 +8,7 @@
 
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { parseBytes } from '../bytes.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
@@ -27,6 +28,12 @@ function positiveInteger(value: string): number {
   return parsed
 }
 
+function memorySize(value: string): number {
+  const bytes = parseBytes(value)
+  if (bytes === undefined || bytes < 1) throw new InvalidArgumentError('Expected an amount of memory such as 8GiB.')
+  return bytes
+}
+
 function createProgram(): Command {
   const program = new Command('lowrank')
     .description('Fine-tune language models with LoRA.')
@@ -42,6 +49,18 @@ function createProgram(): Command {
     .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
     .action(async (config, options) => (await import('./train.js')).train(config, options))
+
+  program
+    .command('plan')
+    .description(
+      'say how much memory a training run takes, and what would make it fit; needs config.json, not the weights',
+    )
+    .argument('[config]', 'YAML file as for train')
+    .option('--model <dir>', 'directory or Hub id of the model, in place of that of the file')
+    .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
+    .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
+    .option('--json', 'write one JSON object to stdout')
+    .action(async (config, options) => (await import('./plan.js')).plan(config, options))
 
   program
     .command('generate')

@@ -4,6 +4,7 @@
  */
 
 import { SingleBar } from 'cli-progress'
+import { formatBytes } from '../bytes.js'
 import type { StepFigures, TrainEvent } from '../train/events.js'
 import { formatCount, formatDuration, type Output, paintFor } from './terminal.js'
 
@@ -114,7 +115,8 @@ function milestone(event: Exclude<TrainEvent, { type: 'step' }>): string | undef
       const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
       return (
         `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %) ` +
-        `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}`
+        `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
+        `Takes about ${formatBytes(event.plannedMemory)} of memory, gradient checkpointing ${event.gradientCheckpointing ? 'on' : 'off'}`
       )
     }
     case 'log':

@@ -122,10 +122,10 @@ export class BatchPlan {
     return this.#plan(epoch).length
   }
 
-  /** Tokens of the largest micro-batch of the first epoch. */
-  maxTokensPerBatch(): number {
-    const sizes = this.#plan(0).map((rows) => rows.reduce((sum, row) => sum + (this.#lengths[row] as number), 0))
-    return sizes.reduce((most, size) => Math.max(most, size), 0)
+  /** Lengths of the rows of the first epoch's largest micro-batch. */
+  largestBatch(): number[] {
+    const batches = this.#plan(0).map((rows) => rows.map((row) => this.#lengths[row] as number))
+    return largest(batches)
   }
 
   /**
@@ -187,6 +187,19 @@ export class BatchPlan {
     this.#planned = { epoch, batches }
     return batches
   }
+}
+
+/** Lengths of the rows of the largest batch that `sequentialBatches` gives. */
+export function largestSequentialBatch(examples: readonly Example[], batchSize: number): number[] {
+  const batches: number[][] = []
+  for (let start = 0; start < examples.length; start += batchSize)
+    batches.push(examples.slice(start, start + batchSize).map(({ inputIds }) => inputIds.length))
+  return largest(batches)
+}
+
+function largest(batches: readonly number[][]): number[] {
+  const tokens = (batch: readonly number[]): number => batch.reduce((sum, length) => sum + length, 0)
+  return batches.reduce((most, batch) => (tokens(batch) > tokens(most) ? batch : most), [])
 }
 
 function checkCount(name: string, value: number): void {

@@ -16,6 +16,8 @@ export interface MemoryInfo {
   live: number
   /** The most that was in use since the last `resetPeak()`. */
   peak: number
+  /** In use at some time and not given back to the operating system since: what is resident. */
+  touched: number
   /** Taken from the operating system. */
   reserved: number
   /** The most that `reserved` may become. */

@@ -16,6 +16,10 @@ export interface StartEvent extends Progress {
   readonly totalParameters: number
   readonly trainRows: number
   readonly evalRows: number
+  /** Layers are computed again in backward instead of kept. */
+  readonly gradientCheckpointing: boolean
+  /** Bytes that the process is expected to have resident at its highest; see `planTraining`. */
+  readonly plannedMemory: number
 }
 
 /** Figures of the steps since the last event of this type. */

@@ -10,19 +10,24 @@ import { resolveModel } from '../checkpoint/hub-cache.js'
 import { loadModel } from '../checkpoint/load-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
-import { BatchPlan } from '../data/batches.js'
+import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
 import { type DataStatistics, datasetFingerprint, prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
 import { dataOptionsOf } from '../data/options.js'
 import type { CausalLM } from '../models/model.js'
 import { Device } from '../tensor/device.js'
-import { dtypeBytes } from '../tensor/dtype.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
-import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } from './options.js'
+import {
+  parseTrainOptions,
+  type ResolvedTrainingOptions,
+  type ResolvedTrainOptions,
+  type TrainLoraOptions,
+} from './options.js'
+import { planRun } from './plan.js'
 import { Trainer } from './trainer.js'
 import {
   checkpointPath,
@@ -100,8 +105,12 @@ async function trainOn(
     weightDecay,
     decays,
   })
-  model.gradientCheckpointing =
-    training.gradientCheckpointing === 'auto' ? needsCheckpointing(model, plan) : training.gradientCheckpointing
+  const { gradientCheckpointing, peakResident } = await planRun(
+    model,
+    options,
+    rowsOf(plan, training, train, evaluation),
+  )
+  model.gradientCheckpointing = gradientCheckpointing
   const identity = runIdentity(options, model, train, adapter)
   const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
   const history: TrainEvent[] = []
@@ -120,6 +129,8 @@ async function trainOn(
     ...parameterCounts(model, weights),
     trainRows: train.length,
     evalRows: evaluation.length,
+    gradientCheckpointing,
+    plannedMemory: peakResident,
   })
   const result = await trainer.run()
   optimizer.dispose()
@@ -228,14 +239,21 @@ async function findCheckpoint({ resumeFromCheckpoint, outputDir }: ResolvedTrain
   )
 }
 
-/** True when the activations of the largest batch would not fit beside the weights. An estimate: what layers keep, and a quarter for what is in flight. */
-function needsCheckpointing(model: CausalLM, plan: BatchPlan): boolean {
-  const { hiddenSize, numHiddenLayers } = model.config
-  let perToken = 3 * hiddenSize * numHiddenLayers
-  for (const { kind, outFeatures } of model.modules.linears.values()) if (kind !== 'head') perToken += outFeatures
-  const bytes = 1.25 * perToken * dtypeBytes(model.dtype) * plan.maxTokensPerBatch()
-  const { budget, live } = model.device.memory()
-  return bytes > budget - live
+/** Lengths of the rows that decide how much memory the run takes. */
+function rowsOf(
+  plan: BatchPlan,
+  { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
+  train: readonly Example[],
+  evaluation: readonly Example[],
+) {
+  const longest = train.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
+  const rows = plan.largestBatch()
+  const tokens = rows.reduce((sum, length) => sum + length, 0)
+  return {
+    longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
+    rows,
+    evalRows: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
+  }
 }
 
 function parameterCounts(

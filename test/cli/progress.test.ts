@@ -2,8 +2,9 @@
 
 import { stripVTControlCharacters } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { formatBytes, parseBytes } from '../../src/bytes.js'
 import { createProgress } from '../../src/cli/progress.js'
-import { formatBytes, formatCount, formatDuration, hasColors, paintFor } from '../../src/cli/terminal.js'
+import { formatCount, formatDuration, hasColors, paintFor } from '../../src/cli/terminal.js'
 import type { StepEvent, TrainEvent } from '../../src/train/events.js'
 
 const start: TrainEvent = {
@@ -15,6 +16,8 @@ const start: TrainEvent = {
   totalParameters: 1234567,
   trainRows: 77,
   evalRows: 9,
+  gradientCheckpointing: true,
+  plannedMemory: 3 * 2 ** 30,
 }
 const step = (number: number): StepEvent => ({
   type: 'step',
@@ -71,6 +74,7 @@ describe('in a log file', () => {
     const figures = 'loss 2.3457  lr 1.50e-4  1,234 tokens/s  1 min 05 s left'
     expect(stream.text().split('\n')).toEqual([
       'Training 12,345 of 1,234,567 parameters (1.00 %) on 77 rows, 9 to evaluate on: 5 steps',
+      'Takes about 3.0 GiB of memory, gradient checkpointing on',
       `step 1/5  epoch 0.20  ${figures}`,
       `step 3/5  epoch 0.60  ${figures}`,
       'step 3: held-out loss 1.2500, perplexity 3.490 over 4,321 tokens',
@@ -147,5 +151,13 @@ describe('figures', () => {
     ])
     expect([7, 1234.4, 12345678].map(formatCount)).toEqual(['7', '1,234', '12,345,678'])
     expect([512, 1536, 25274793984].map(formatBytes)).toEqual(['512 B', '1.5 KiB', '23.5 GiB'])
+    expect(['8GiB', '7.5 GB', '500m', '4096', ' 2 kib '].map(parseBytes)).toEqual([
+      2 ** 33,
+      7.5e9,
+      500 * 2 ** 20,
+      4096,
+      2048,
+    ])
+    expect(['', 'GiB', '-1', '8 bytes', '8iB', '1e9'].map(parseBytes)).toEqual(new Array(6).fill(undefined))
   })
 })

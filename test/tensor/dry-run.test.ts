@@ -77,7 +77,13 @@ test('a dry run takes more than the budget and than the machine, and hardly any 
   const TERABYTE = 2 ** 40
   const tensor = Tensor.full(device, [2 ** 20, 2 ** 20], 'uint8', 3)
   await device.sync()
-  expect(device.memory()).toEqual({ live: TERABYTE, peak: TERABYTE, reserved: TERABYTE, budget: 1000 })
+  expect(device.memory()).toEqual({
+    live: TERABYTE,
+    peak: TERABYTE,
+    touched: TERABYTE,
+    reserved: TERABYTE,
+    budget: 1000,
+  })
   expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 26)
   tensor.dispose()
   device.close()

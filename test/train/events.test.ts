@@ -89,6 +89,8 @@ describe('events', () => {
         totalParameters: expect.any(Number),
         trainRows: 40,
         evalRows: 7,
+        gradientCheckpointing: false,
+        plannedMemory: expect.any(Number),
       },
     ])
     const [start] = ofType(events, 'start')

@@ -1,0 +1,56 @@
+/** @file `lowrank plan`: what a training run would take, before anything is loaded. */
+
+import { formatBytes } from '../bytes.js'
+import { parseTrainOptions } from '../train/options.js'
+import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
+import { readConfig } from './config.js'
+import { formatCount, type Paint, paintFor } from './terminal.js'
+import { UsageError } from './usage-error.js'
+
+interface PlanCommandOptions {
+  readonly model?: string
+  readonly set: readonly string[]
+  readonly memory?: number
+  readonly json?: boolean
+}
+
+export async function plan(
+  configPath: string | undefined,
+  { model, set, memory, json }: PlanCommandOptions,
+): Promise<void> {
+  const config = { dataset: [], ...(await readConfig(configPath, set)), ...(model === undefined ? {} : { model }) }
+  try {
+    parseTrainOptions(config)
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause })
+  }
+  const planned = await planTraining(config as unknown as PlanOptions, { memory })
+  process.stdout.write(json ? `${JSON.stringify(planned)}\n` : describe(planned, paintFor(process.stdout)))
+}
+
+function describe(plan: TrainingPlan, paint: Paint): string {
+  const { settings, tensors, trainableParameters, totalParameters } = plan
+  const row = (name: string, bytes: number): string => `  ${name.padEnd(WIDTH)}${formatBytes(bytes).padStart(10)}`
+  const lines = [
+    `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}, ` +
+      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens, gradient checkpointing ${settings.gradientCheckpointing ? 'on' : 'off'}`,
+    row('weights', tensors.weights),
+    row(settings.method === 'lora' ? 'adapter' : 'float32 masters', tensors.trained),
+    row('gradients', tensors.gradients),
+    row('optimizer', tensors.optimizer),
+    row('activations and workspace', tensors.activations),
+    row('gaps between them', plan.residentTensors - plan.peakTensors),
+    row('the process without tensors', plan.process),
+    paint('bold', row('peak', plan.peakResident)),
+    row('while loading', plan.peakLoading),
+    row('available', plan.memory),
+    '',
+    'Instead',
+    ...plan.alternatives.map(({ change, peakResident }) => row(describeChange(change), peakResident)),
+    '',
+    plan.fits ? paint('green', 'It fits') : `${paint('yellow', 'It does not fit')}: ${describeRemedy(plan.remedy)}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+const WIDTH = 60

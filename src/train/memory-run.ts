@@ -1,0 +1,129 @@
+/**
+ * @file What a training run takes, found by running it on a device that reserves memory and computes nothing. No formula: model, adapter, ops
+ * and allocator are those of the real run.
+ */
+
+import { LoraAdapter } from '../adapters/lora-adapter.js'
+import type { LoraConfig } from '../adapters/peft-config.js'
+import type { Parameter } from '../autograd/parameter.js'
+import { noGrad } from '../autograd/tape.js'
+import { collate } from '../data/batches.js'
+import type { RawConfig } from '../models/config.js'
+import { createModel } from '../models/create-model.js'
+import type { CausalLM } from '../models/model.js'
+import { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { AdamW } from './adamw.js'
+
+/** What the memory of a run depends on. */
+export interface MemoryRun {
+  readonly config: RawConfig
+  readonly dtype: ComputeDType
+  /** Undefined: every weight is trained. */
+  readonly lora: LoraConfig | undefined
+  readonly gradientCheckpointing: boolean
+  /** Tokens of each row of the largest micro-batch; all count as labelled. */
+  readonly rows: readonly number[]
+  /** The same of an evaluation batch; empty: nothing is evaluated. */
+  readonly evalRows: readonly number[]
+  /** Default: as `Device.open` has it. */
+  readonly threads?: number | undefined
+}
+
+/** Bytes of tensors by what they are for; together the most that is in use at one time. */
+export interface TensorBytes {
+  /** Of the base model. */
+  readonly weights: number
+  /** What is trained beside them: float32 masters, and copies in the compute dtype. */
+  readonly trained: number
+  readonly gradients: number
+  readonly optimizer: number
+  /** What forward keeps for backward, what is in flight, and the workspace of kernels. */
+  readonly activations: number
+}
+
+/** What a run takes, in bytes. */
+export interface MemoryNeed {
+  readonly tensors: TensorBytes
+  /** The sum of `tensors`. */
+  readonly peakTensors: number
+  /** Those that are resident: the peak, and gaps between blocks. */
+  readonly residentTensors: number
+  /** The same when the model is loaded and nothing else is there yet. */
+  readonly residentByLoading: number
+  readonly trainableParameters: number
+  readonly totalParameters: number
+}
+
+/** @throws what the real run would throw on the model's config or the adapter's targets. */
+export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
+  const device = Device.open('cpu', { dryRun: true, threads: run.threads })
+  try {
+    const model = createModel(run.config, { device, dtype: run.dtype })
+    await device.sync()
+    const loaded = device.memory()
+    const parameters = run.lora ? LoraAdapter.create(model, run.lora).parameters() : unfrozen(model)
+    const optimizer = new AdamW(parameters)
+    model.gradientCheckpointing = run.gradientCheckpointing
+    await device.sync()
+    const trained = device.memory().live - loaded.live
+    // In the second step the gradients and moments that the first one made are there from the beginning.
+    for (let step = 0; step < 2; step++) {
+      trainStep(model.train(), optimizer, run.rows)
+      await device.sync()
+    }
+    if (run.evalRows.length > 0) {
+      noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
+      await device.sync()
+    }
+    const { peak, touched } = device.memory()
+    const trainableParameters = count(parameters.values())
+    const tensors = {
+      weights: loaded.live,
+      trained,
+      gradients: 4 * trainableParameters,
+      optimizer: 8 * trainableParameters,
+    }
+    const lasting = Object.values(tensors).reduce((sum, bytes) => sum + bytes, 0)
+    const base = count(model.parameters().values())
+    return {
+      tensors: { ...tensors, activations: peak - lasting },
+      peakTensors: peak,
+      residentTensors: touched,
+      residentByLoading: loaded.touched,
+      trainableParameters,
+      totalParameters: run.lora ? base + trainableParameters : base,
+    }
+  } finally {
+    device.close()
+  }
+}
+
+/** What the trainer queues in a step of one micro-batch. */
+function trainStep(model: CausalLM, optimizer: AdamW, rows: readonly number[]): void {
+  const { loss } = model.forwardRagged(collate(rows.map(exampleOf)), 1)
+  loss.backward()
+  loss.dispose()
+  optimizer.step({ maxGradNorm: 1 })
+  optimizer.zeroGrad()
+}
+
+function exampleOf(length: number) {
+  return {
+    inputIds: new Int32Array(length),
+    labels: new Int32Array(length),
+    numSupervised: length,
+    promptLength: 0,
+  }
+}
+
+function unfrozen(model: CausalLM): ReadonlyMap<string, Parameter> {
+  for (const parameter of model.parameters().values()) parameter.unfreeze()
+  return model.parameters()
+}
+
+function count(parameters: Iterable<Parameter>): number {
+  let sum = 0
+  for (const { size } of parameters) sum += size
+  return sum
+}

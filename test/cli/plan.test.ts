@@ -1,0 +1,68 @@
+/** @file `lowrank plan`: what it prints, and how it answers mistakes. */
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { TrainingPlan } from '../../src/train/plan.js'
+import { TINY_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
+import { lowrank } from './run-cli.js'
+
+const folder = temporaryDirectory()
+const config = join(folder, 'run.yaml')
+
+beforeAll(async () => {
+  await writeFile(join(folder, 'config.json'), JSON.stringify(TINY_CONFIG))
+  await writeFile(config, 'model: elsewhere\ndtype: float32\ntraining: { max_length: 200 }\n')
+})
+
+describe('lowrank plan', () => {
+  it('shows what takes how much and what else there is, from config.json alone', async () => {
+    const { code, stdout, stderr } = await lowrank(['plan', config, '--model', folder, '--set', 'lora.r=8'])
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    const lines = stdout.split('\n')
+    expect(lines[0]).toMatch(
+      /^Training [\d,]+ of [\d,]+ parameters in float32, 4 x 200 tokens, gradient checkpointing off$/,
+    )
+    const names = lines.slice(1, 12).map((line) => line.slice(0, 60).trim())
+    expect(names).toEqual([
+      'weights',
+      'adapter',
+      'gradients',
+      'optimizer',
+      'activations and workspace',
+      'gaps between them',
+      'the process without tensors',
+      'peak',
+      'while loading',
+      'available',
+      '',
+    ])
+    expect(lines.slice(1, 11).every((line) => / \d+(\.\d)? ([KMG]i)?B$/.test(line))).toBe(true)
+    expect(stdout).toMatch(
+      /\nInstead\n {2}perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 +[\d.]+ MiB\n {2}gradientCheckpointing: true +[\d.]+ MiB\n {2}dtype: bfloat16 +[\d.]+ MiB\n\nIt fits\n$/,
+    )
+  })
+
+  it('writes one JSON object with --json, and holds the run to --memory', async () => {
+    const { code, stdout } = await lowrank(['plan', '--model', folder, '--memory', '90MiB', '--json'])
+    expect(code).toBe(0)
+    const plan = JSON.parse(stdout) as TrainingPlan
+    expect(plan).toMatchObject({ memory: 90 * 2 ** 20, fits: false, settings: { gradientCheckpointing: true } })
+    expect(plan.peakResident).toBe(plan.residentTensors + plan.process)
+  })
+
+  it.each<[string, string[], string]>([
+    ['no model', ['plan'], '[train] expected the directory or Hub id of a model for model, got nothing'],
+    ['an unknown option', ['plan', '--model', folder, '--set', 'lora.rank=8'], 'unknown option "rank"'],
+    [
+      'an amount without a unit that exists',
+      ['plan', '--memory', '8 cups'],
+      'Expected an amount of memory such as 8GiB.',
+    ],
+  ])('%s is a mistake of usage', async (_, args, message) => {
+    const { code, stderr } = await lowrank(args)
+    expect(stderr).toContain(message)
+    expect(code).toBe(2)
+  })
+})
