@@ -34,6 +34,8 @@ export interface GenerateOptions {
   maxNewTokens?: number
   /** Ids that end the answer (the ending id is the last of the result); default the model's; `[]` never stops. */
   eosTokenId?: number | readonly number[]
+  /** Called with each new id as soon as it is known. */
+  onToken?: (id: number) => void
   signal?: AbortSignal
 }
 
@@ -196,8 +198,8 @@ export class CausalLM {
    * @throws on an empty prompt, ids outside the vocabulary, and the signal's reason when it is aborted.
    */
   async generate(inputIds: readonly number[], options: GenerateOptions = {}): Promise<number[]> {
-    expectKnownOptions('generate', options, ['maxNewTokens', 'eosTokenId', 'signal'])
-    const { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, signal } = options
+    expectKnownOptions('generate', options, ['maxNewTokens', 'eosTokenId', 'onToken', 'signal'])
+    const { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, onToken, signal } = options
     if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
       throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
     const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
@@ -215,6 +217,7 @@ export class CausalLM {
         const [id] = (await best.readInt32()) as unknown as [number]
         best.dispose()
         generated.push(id)
+        onToken?.(id)
         if (eos.has(id)) break
         next = Int32Array.of(id)
       }

@@ -207,6 +207,18 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       ending.dispose()
     })
 
+    test('tells each id as soon as it is known, and nothing between', async () => {
+      const heard: number[] = []
+      const controller = new AbortController()
+      const onToken = (id: number): void => {
+        if (heard.push(id) === 3) controller.abort()
+      }
+      const { signal } = controller
+      const run = models.llama.generate(ids(3), { maxNewTokens: 5, ...NO_END, onToken, signal })
+      await expect(run).rejects.toThrow('aborted')
+      expect(heard).toEqual(await models.llama.generate(ids(3), { maxNewTokens: 3, ...NO_END }))
+    })
+
     test('maxNewTokens 0 gives nothing', async () => {
       expect(await models.llama.generate(ids(3), { maxNewTokens: 0 })).toEqual([])
     })
