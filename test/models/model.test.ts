@@ -208,15 +208,16 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
 
     test('tells each id as soon as it is known, and nothing between', async () => {
+      const prompt = ids(3)
       const heard: number[] = []
       const controller = new AbortController()
       const onToken = (id: number): void => {
         if (heard.push(id) === 3) controller.abort()
       }
       const { signal } = controller
-      const run = models.llama.generate(ids(3), { maxNewTokens: 5, ...NO_END, onToken, signal })
+      const run = models.llama.generate(prompt, { maxNewTokens: 5, ...NO_END, onToken, signal })
       await expect(run).rejects.toThrow('aborted')
-      expect(heard).toEqual(await models.llama.generate(ids(3), { maxNewTokens: 3, ...NO_END }))
+      expect(heard).toEqual(await models.llama.generate(prompt, { maxNewTokens: 3, ...NO_END }))
     })
 
     test('maxNewTokens 0 gives nothing', async () => {
