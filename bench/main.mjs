@@ -18,7 +18,7 @@ import { Report } from './support/report.mjs'
  *   how to compare with bench/peers/NAME.py, and options for that side alone.
  */
 
-const NAMES = /** @type {const} */ (['gemm', 'step', 'generate'])
+const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate'])
 
 const [command, ...args] = process.argv.slice(2)
 try {
