@@ -96,7 +96,7 @@ class Gpt2Block {
     const attended = this.#attend(this.#ln1.forward(hidden).y, input, context)
     const { y, sum } = this.#ln2.forward(attended, hidden)
     const inner = gelu(this.#mlpIn.forward(y, context.dropout), { tanh: this.#config.geluTanh })
-    return add(this.#mlpOut.forward(inner, context.dropout), sum)
+    return add(this.#mlpOut.forward(inner, context.dropout, { lastOfBlock: true }), sum, { lastOfBlock: true })
   }
 
   #attend(x: Tensor, { cuSeqlensQ, cuSeqlensK }: RaggedInput, { dropout, cache }: ForwardContext): Tensor {

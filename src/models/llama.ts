@@ -133,7 +133,7 @@ class LlamaMlp {
   /** [N, D] -> [N, D]. */
   forward(x: Tensor, { dropout }: ForwardContext): Tensor {
     const gateUp = linearGroup(x, [this.#gateProj, this.#upProj], dropout) // [N, 2F]
-    return this.#downProj.forward(swiglu(gateUp), dropout)
+    return this.#downProj.forward(swiglu(gateUp), dropout, { lastOfBlock: true })
   }
 }
 
@@ -154,7 +154,7 @@ class LlamaLayer {
   forward(hidden: Tensor, input: RaggedInput, cosSin: Tensor, context: ForwardContext): Tensor {
     const attended = this.#attention.forward(this.#inputLayernorm.forward(hidden).y, input, cosSin, context)
     const { y, sum } = this.#postAttentionLayernorm.forward(attended, hidden)
-    return add(this.#mlp.forward(y, context), sum)
+    return add(this.#mlp.forward(y, context), sum, { lastOfBlock: true })
   }
 }
 

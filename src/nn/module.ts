@@ -3,7 +3,7 @@
 import { Parameter } from '../autograd/parameter.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
-import { type DropoutState, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
+import { type DropoutState, type LinearOptions, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
 import type { NormResult } from '../ops/norm.js'
 import { rmsNorm } from '../ops/rms-norm.js'
 import type { Device } from '../tensor/device.js'
@@ -41,8 +41,8 @@ export class Linear implements LinearPart {
   }
 
   /** [N, in] -> [N, out]. */
-  forward(x: Tensor, dropout?: DropoutState): Tensor {
-    return linear(x, [this], { dropout })
+  forward(x: Tensor, dropout?: DropoutState, options: Pick<LinearOptions, 'lastOfBlock'> = {}): Tensor {
+    return linear(x, [this], { dropout, ...options })
   }
 }
 

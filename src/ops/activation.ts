@@ -1,5 +1,6 @@
 /** @file What swiglu and gelu share: an elementwise op whose cheap output is made again in backward, not kept. */
 
+import { runsAgain } from '../autograd/checkpoint.js'
 import { recomputeFrom } from '../autograd/recompute.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -23,7 +24,8 @@ export function activation(op: 'swiglu' | 'gelu', x: Tensor, cols: number, optio
       device.enqueue(`${op}Backward`, { dy, x: saved.get(), dx, ...options })
       return [dx]
     })
-    y.recompute = recomputeFrom([x], forward)
+    // In a block that is computed again y is not held for long.
+    if (!runsAgain()) y.recompute = recomputeFrom([x], forward)
   }
   return y
 }

@@ -1,5 +1,6 @@
 /** @file attention: softmax attention within sequences (FlashAttention-2: Dao 2023, arXiv:2307.08691); no [N, N] matrix is stored. */
 
+import { keep } from '../autograd/checkpoint.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectCompute, expectDType, expectSameDevice, expectShape } from './check.js'
@@ -55,9 +56,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     )
   }
   const native = { headDim, causal, window, scale, softcap }
-  const y = Tensor.empty(device, q.shape, q.dtype)
-  const lse = Tensor.empty(device, [heads, q.rows], 'float32')
-  device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, y, lse, options: native })
+  const [y, lse] = keep(() => {
+    const y = Tensor.empty(device, q.shape, q.dtype)
+    const lse = Tensor.empty(device, [heads, q.rows], 'float32')
+    device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, y, lse, options: native })
+    return [y, lse]
+  }) as [Tensor, Tensor]
   if (needsRecording([q, k, v])) {
     const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
     record('attention', [q, k, v], [y], saved, ([dy]) => {

@@ -1,5 +1,6 @@
 /** @file linear: x W^T + bias for a group of projections that share their input, LoRA included (Hu et al. 2021, arXiv:2106.09685). */
 
+import { keep } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import type { OpArguments } from '../tensor/device.js'
@@ -43,6 +44,8 @@ export interface LinearOptions {
   dropout?: DropoutState
   /** Of the result; default the dtype of x. */
   outputDType?: DType
+  /** The result only leaves a checkpointed block: when the block runs again nobody reads it, and it is not made. Default false. */
+  lastOfBlock?: boolean
 }
 
 /** Output features of a part. */
@@ -58,7 +61,7 @@ function outFeatures(part: LinearPart): number {
 export function linear(
   x: Tensor,
   parts: readonly LinearPart[],
-  { dropout, outputDType = x.dtype }: LinearOptions = {},
+  { dropout, outputDType = x.dtype, lastOfBlock = false }: LinearOptions = {},
 ): Tensor {
   const { device } = x
   for (const part of parts) {
@@ -67,19 +70,24 @@ export function linear(
   }
   const total = parts.reduce((sum, part) => sum + outFeatures(part), 0)
   const y = Tensor.empty(device, [x.rows, total], outputDType)
-  const s = parts.map((part) =>
-    part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)),
-  )
-  device.enqueue('linear', {
-    x,
-    y,
-    parts: parts.map((part, p) => ({
-      ...weightOf(part),
-      bias: part.bias?.value,
-      inOut: part.inOut,
-      slabs: part.slabs.map((slab, i) => ({ ...factors(slab, dropout), s: s[p]?.[i] })),
-    })),
-  })
+  const make = (): Tensor[] => {
+    const made = parts.map((part) =>
+      part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)),
+    )
+    device.enqueue('linear', {
+      x,
+      y,
+      parts: parts.map((part, p) => ({
+        ...weightOf(part),
+        bias: part.bias?.value,
+        inOut: part.inOut,
+        slabs: part.slabs.map((slab, i) => ({ ...factors(slab, dropout), s: made[p]?.[i] })),
+      })),
+    })
+    return made.flat()
+  }
+  const all = lastOfBlock ? keep(make) : make()
+  const s = parts.map((part) => all.splice(0, part.slabs.length))
   const trainable = parts.some(isTrainable)
   if (needsRecording([x], trainable)) {
     const savedS = s.map((slabs) => slabs.map((tensor) => new Saved(tensor, 'linear')))

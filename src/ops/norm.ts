@@ -1,5 +1,6 @@
 /** @file What rmsNorm and layerNorm share: the fused residual addition, the backward rule, and an output that is made again, not kept. */
 
+import { runsAgain } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { recomputeFrom } from '../autograd/recompute.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
@@ -56,6 +57,7 @@ export function norm(
     device.enqueue(`${op}Backward`, { dy, dSum, x: saved.get(), weight: weight.value, dx, ...gradients, eps })
     return [dx, dx]
   })
-  y.recompute = recomputeFrom([sum], forward)
+  // In a block that is computed again y is not held for long.
+  if (!runsAgain()) y.recompute = recomputeFrom([sum], forward)
   return { y, sum }
 }

@@ -1,7 +1,7 @@
 /** @file Gradient checkpointing: the same bits, less memory, and recorded for the sake of parameters inside. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { checkpoint } from '../../src/autograd/checkpoint.js'
+import { checkpoint, keep, runsAgain } from '../../src/autograd/checkpoint.js'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, runBackward } from '../../src/autograd/tape.js'
 import { add } from '../../src/ops/add.js'
@@ -95,6 +95,69 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     used.backward()
     expect(await a.grad?.read()).toEqual(Float32Array.of(0, 1))
     expect(await b.grad?.read()).toEqual(Float32Array.of(0, 2))
+  })
+
+  test('what a block keeps is made once and handed out again in its order; the rest is made twice', async () => {
+    const x = Tensor.from(device, [1, 2, 3, 4], [1, 4])
+    x.requiresGrad = true
+    const log: string[] = []
+    const made = (name: string, value: number): Tensor => {
+      log.push(`${name} ${runsAgain() ? 'again' : 'first'}`)
+      return Tensor.full(device, [1, 4], 'float32', value)
+    }
+    const seen: Float32Array[] = []
+    const block = (input: Tensor): Tensor[] => {
+      const [a, b] = keep(() => [made('a', 10), made('b', 100)]) as [Tensor, Tensor]
+      const c = made('c', 1000)
+      const [d] = keep(() => [made('d', 10000)]) as [Tensor]
+      for (const tensor of [a, b, c, d]) void tensor.read().then((values) => seen.push(values))
+      return [add(add(add(add(input, a), b), c), d)]
+    }
+    await device.sync()
+    const before = device.memory().live
+    const [y] = checkpoint(block, [x], false) as [Tensor]
+    expect(await y.read()).toEqual(Float32Array.of(11111, 11112, 11113, 11114))
+    // The result and what is kept; blocks of 64 bytes.
+    expect(device.memory().live - before).toBe(4 * 64)
+    runBackward([{ tensor: y, grad: Tensor.full(device, [1, 4], 'float32', 3) }])
+    y.dispose()
+    expect(await x.grad?.read()).toEqual(Float32Array.of(3, 3, 3, 3))
+    expect(log).toEqual(['a first', 'b first', 'c first', 'd first', 'c again'])
+    expect(seen.map(([first]) => first)).toEqual([10, 100, 1000, 10000, 10, 100, 1000, 10000])
+    x.grad?.dispose()
+    await device.sync()
+    expect(device.memory().live).toBe(before)
+    x.dispose()
+  })
+
+  test('a block within a block keeps for the outer one', async () => {
+    const x = Tensor.from(device, [1, 2], [1, 2])
+    x.requiresGrad = true
+    let count = 0
+    const inner = (input: Tensor): Tensor[] => {
+      const [a] = keep(() => [Tensor.full(device, [1, 2], 'float32', ++count)]) as [Tensor]
+      return [add(add(input, input), a)]
+    }
+    const outer = (input: Tensor): Tensor[] => checkpoint(inner, checkpoint(inner, [input], false), false)
+    const [y] = checkpoint(outer, [x], false) as [Tensor]
+    expect(await y.read()).toEqual(Float32Array.of(8, 12))
+    runBackward([{ tensor: y, grad: Tensor.full(device, [1, 2], 'float32', 1) }])
+    expect(await x.grad?.read()).toEqual(Float32Array.of(4, 4))
+    expect(count).toBe(2)
+  })
+
+  test('a function that keeps more in its second run is an error', () => {
+    const x = Tensor.full(device, [1, 2], 'float32', 1)
+    x.requiresGrad = true
+    let runs = 0
+    const block = (input: Tensor): Tensor[] => {
+      if (runs++ > 0) keep(() => [])
+      return [add(input, input)]
+    }
+    const [y] = checkpoint(block, [x], false) as [Tensor]
+    expect(() => runBackward([{ tensor: y, grad: Tensor.full(device, [1, 2], 'float32', 1) }])).toThrow(
+      '[checkpoint] expected a function that does the same again, got one that does more',
+    )
   })
 
   test('an input that was changed before backward is an error', () => {

@@ -60,6 +60,35 @@ describe.each([
   })
 })
 
+it('runs attention once, and neither the last projection nor the last sum of a layer again', async () => {
+  const model = await tinyModel()
+  const adapter = tinyAdapter(model)
+  model.gradientCheckpointing = true
+  const calls = new Map<string, number>()
+  const enqueue = model.device.enqueue.bind(model.device)
+  model.device.enqueue = (op, args) => {
+    calls.set(op, (calls.get(op) ?? 0) + 1)
+    enqueue(op, args)
+  }
+  const { loss } = model.train().forwardRagged(collate(randomExamples([5, 9], 512)))
+  const forward = new Map(calls)
+  calls.clear()
+  loss.backward()
+  expect([...forward].filter(([op]) => ['attention', 'linear', 'swiglu'].includes(op))).toEqual([
+    ['linear', 2 * 4],
+    ['attention', 2],
+    ['swiglu', 2],
+  ])
+  // Of the second run: q/k/v, o and gate/up; swiglu once, kept until the block's own backward is done.
+  expect(calls.get('attention')).toBeUndefined()
+  expect(calls.get('linear')).toBe(2 * 3)
+  expect(calls.get('swiglu')).toBe(2)
+  // The two gradients that meet at the second layer's input; the first layer's needs none.
+  expect(calls.get('add')).toBe(1)
+  adapter.dispose()
+  model.device.close()
+})
+
 it('lowers the peak of memory at batch 4 x 512 by at least 30 %', async () => {
   const config = {
     ...TINY_CONFIG,
