@@ -140,7 +140,7 @@ export class LoraAdapter {
 
   /** The text of adapter_config.json. */
   configText(): string {
-    const fanInFanOut = this.#slabs.some(({ linear }) => linear.inOut)
+    const fanInFanOut = this.#slabs.some(({ linear }) => linear.kind === 'conv1d')
     const { targetModules, modulesToSave } = this.config
     const names =
       targetModules === ALL_LINEAR
@@ -285,6 +285,12 @@ function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, u
 }
 
 function trainableCopy(model: CausalLM, module: Linear | Embedding): SavedModule {
+  if ('isQuantized' in module && module.isQuantized) {
+    throw new Error(
+      `[lora] expected modulesToSave to name modules with dense weights, but ${module.path} is in NF4, which has no gradient; ` +
+        'name it in targetModules instead, or load the model without quantization',
+    )
+  }
   const original = { weight: module.weight, bias: 'bias' in module ? module.bias : undefined }
   if (![...model.parameters().values()].includes(original.weight)) throw takenModule(module.path)
   const copy = (source: Parameter, suffix: string): Parameter => {

@@ -3,29 +3,35 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { expectKnownOptions, listNames } from '../errors.js'
-import type { Architecture } from '../models/architecture.js'
+import { expectKnownOptions } from '../errors.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
+import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
-import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
 import { resolveModel } from './hub-cache.js'
-import { FLOATS, type TensorEntry } from './safetensors.js'
+import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
 import { parseJsonObject } from './strict-json.js'
 
 export interface LoadModelOptions {
   /** 'cpu' (default) opens a device of its own; pass a `Device` to share one. */
   device?: 'cpu' | Device
-  /** What the model computes in; default bfloat16 where the processor has bfloat16 products, else float32. */
+  /** What the model computes in; default bfloat16 where the processor has bfloat16 products or weights are in NF4, else float32. */
   dtype?: ComputeDType
+  /**
+   * 'nf4' (QLoRA): the projections of the decoder are quantised while they load, double quantised in blocks of 64 and 256, as bitsandbytes does.
+   * Embeddings, norms, biases and the head stay in `dtype`. Checkpoints that hold NF4 weights load as they are, with this option or without.
+   */
+  quantization?: Quantization
   /** Commit, branch or tag, for Hub ids. */
   revision?: string
 }
 
-const OPTIONS: readonly (keyof LoadModelOptions)[] = ['device', 'dtype', 'revision']
+const OPTIONS: readonly (keyof LoadModelOptions)[] = ['device', 'dtype', 'quantization', 'revision']
 const MIB = 1024 * 1024
 
 /**
@@ -36,22 +42,24 @@ const MIB = 1024 * 1024
  */
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
   expectKnownOptions('loadModel', options, OPTIONS)
-  const { device: where = 'cpu', dtype = defaultDType(), revision } = options
-  if (dtype !== 'float32' && dtype !== 'bfloat16')
-    throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
+  const { device: where = 'cpu', quantization, revision } = options
+  if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'bfloat16')
+    throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${options.dtype}'`)
+  checkQuantization('loadModel', quantization)
   const directory = await resolveModel(idOrPath, { revision })
-  const config = await readConfigFile(directory)
+  const config = withoutQuantizationConfig(await readConfigFile(directory), join(directory, 'config.json'))
   const architecture = findArchitecture(config, join(directory, 'config.json'))
   const checkpoint = await openCheckpoint(directory)
+  // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
+  const isQuantized = storedQuantization(checkpoint.tensors, architecture) ?? (quantization && (() => true))
+  const dtype = options.dtype ?? (isQuantized ? 'bfloat16' : defaultDType())
   const device = where instanceof Device ? where : Device.open(where)
   let model: CausalLM | undefined
   try {
-    model = new CausalLM(architecture, config, device, dtype, idOrPath)
-    const plan = matchTensors(model, checkpoint.tensors, directory)
-    checkBudget(device, model, idOrPath)
-    for (const [parameter, entry] of plan) {
-      device.loadFile(parameter.value, entry.path, entry.fileOffset, FLOATS[entry.dtype] as DType)
-    }
+    model = new CausalLM(architecture, config, device, dtype, idOrPath, isQuantized)
+    const plan = await matchTensors(model, checkpoint.tensors, directory)
+    checkBudget(device, model, plan)
+    for (const [parameter, source] of plan) await loadWeight(parameter, source)
     await device.sync()
     return model
   } catch (error) {
@@ -81,72 +89,21 @@ export async function readConfigFile(directory: string): Promise<RawConfig> {
   return parseJsonObject('config', path, bytes)
 }
 
-/** Pairs every parameter with its tensor in the file. @throws naming what is missing, superfluous or misshapen. */
-function matchTensors(
-  model: CausalLM,
-  tensors: ReadonlyMap<string, TensorEntry>,
-  directory: string,
-): Map<Parameter, TensorEntry> {
-  const { architecture } = model
-  const plan = new Map<Parameter, TensorEntry>()
-  const used = new Set<string>()
-  const missing: string[] = []
-  for (const [name, parameter] of model.parameters()) {
-    const entry = findEntry(name, architecture, tensors)
-    if (!entry) {
-      missing.push(name)
-      continue
-    }
-    used.add(entry.name)
-    // Before the shape: quantized tensors are packed into others.
-    if (!FLOATS[entry.dtype])
-      throw new Error(
-        `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; quantized checkpoints are not supported yet`,
-      )
-    if (entry.shape.length !== parameter.shape.length || entry.shape.some((size, i) => size !== parameter.shape[i])) {
-      throw new Error(
-        `[loadModel] expected shape [${parameter.shape.join(', ')}] for ${name}, as config.json says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
-          'config.json and weights are not of one model',
-      )
-    }
-    plan.set(parameter, entry)
-  }
-  if (missing.length > 0) {
-    throw new Error(
-      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, but ${missing.length} are missing: ${listNames(missing)}; download the model again`,
-    )
-  }
-  const tiedHead = `${model.head.path}.weight`
-  const superfluous = [...tensors.keys()].filter(
-    (name) => !used.has(name) && !architecture.ignoredTensors.test(name) && name !== tiedHead,
-  )
-  if (superfluous.length > 0) {
-    throw new Error(
-      `[loadModel] ${directory} holds ${superfluous.length} tensors that a ${architecture.modelType} model of this config.json does not have: ${listNames(superfluous)}; ` +
-        'the model would compute something else without them',
-    )
-  }
-  return plan
-}
-
-function findEntry(
-  name: string,
-  { basePrefix }: Architecture,
-  tensors: ReadonlyMap<string, TensorEntry>,
-): TensorEntry | undefined {
-  const exact = tensors.get(name)
-  if (exact || !name.startsWith(basePrefix)) return exact
-  return tensors.get(name.slice(basePrefix.length))
-}
-
-function checkBudget(device: Device, model: CausalLM, name: string): void {
-  let bytes = 0
-  for (const parameter of model.parameters().values()) bytes += parameter.size * dtypeBytes(model.dtype)
+function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Parameter, WeightSource>): void {
+  const { weights, temporary } = plannedBytes(plan)
+  const bytes = weights + temporary
   const { budget, live } = device.memory()
   if (bytes + live <= budget) return
-  const remedy = model.dtype === 'float32' ? "load it with dtype: 'bfloat16' (half the memory), or " : ''
+  const { dtype, quantization, nameOrPath } = model
+  const remedies = [
+    ...(dtype === 'float32' && !quantization ? ["load it with dtype: 'bfloat16' (half the memory)"] : []),
+    ...(quantization ? [] : ["quantization: 'nf4' (about a quarter of bfloat16)"]),
+    'free memory',
+    'use a smaller model',
+    'or raise LOWRANK_MEMORY_BUDGET (bytes)',
+  ]
   throw new Error(
-    `[loadModel] the weights of ${name} take ${Math.ceil(bytes / MIB)} MiB in ${model.dtype}, but the memory budget is ${Math.floor(budget / MIB)} MiB, ` +
-      `${Math.ceil(live / MIB)} MiB of it in use; ${remedy}free memory, use a smaller model, or raise LOWRANK_MEMORY_BUDGET (bytes)`,
+    `[loadModel] the weights of ${nameOrPath} take ${Math.ceil(bytes / MIB)} MiB in ${quantization ?? dtype}, but the memory budget is ${Math.floor(budget / MIB)} MiB, ` +
+      `${Math.ceil(live / MIB)} MiB of it in use; ${remedies.join(', ')}`,
   )
 }

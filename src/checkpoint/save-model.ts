@@ -8,6 +8,7 @@ import { writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
+import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { writeCheckpoint } from './checkpoint.js'
 import type { TensorToWrite } from './safetensors.js'
 
@@ -23,7 +24,8 @@ export interface SaveModelOptions {
 }
 
 /**
- * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them.
+ * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights in NF4 are written as they
+ * are, in the format of bitsandbytes; `dtype` is of all others.
  * @throws when the disk is full or not writable.
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
@@ -32,9 +34,12 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
   if (!Object.hasOwn(SAFETENSORS_DTYPE, dtype))
     throw new Error(`[saveModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
   await mkdir(directory, { recursive: true })
-  await writeCheckpoint(directory, modelTensors(model, dtype))
+  await writeCheckpoint(directory, await modelTensors(model, dtype))
   const { torch_dtype: _, ...config } = model.rawConfig
-  await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify({ ...config, dtype }, null, 2)}\n`)
+  await writeFileAtomic(
+    join(directory, 'config.json'),
+    `${JSON.stringify({ ...config, dtype, ...quantizationConfig(model, dtype) }, null, 2)}\n`,
+  )
   if (!tokenizerFrom) return
   for (const name of await readdir(tokenizerFrom)) {
     if (TOKENIZER_FILES.test(name)) await copyFile(join(tokenizerFrom, name), join(directory, name))
@@ -42,13 +47,28 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
 }
 
 /** All weights of the base model as tensors to write, one at a time in host memory. */
-function modelTensors(model: CausalLM, dtype: ComputeDType): TensorToWrite[] {
-  return [...model.parameters()].map(([name, parameter]) => ({
-    name,
-    dtype: SAFETENSORS_DTYPE[dtype],
-    shape: [...parameter.shape],
-    bytes: () => parameterBytes(parameter, dtype),
-  }))
+async function modelTensors(model: CausalLM, dtype: ComputeDType): Promise<TensorToWrite[]> {
+  const tensors: TensorToWrite[] = []
+  for (const [name, parameter] of model.parameters()) {
+    if (parameter.nf4) tensors.push(...(await nf4Tensors(name, parameter.nf4, dtype)))
+    else
+      tensors.push({
+        name,
+        dtype: SAFETENSORS_DTYPE[dtype],
+        shape: [...parameter.shape],
+        bytes: () => parameterBytes(parameter, dtype),
+      })
+  }
+  return tensors
+}
+
+/** What config.json holds beside weights in NF4. */
+function quantizationConfig(model: CausalLM, dtype: ComputeDType): { quantization_config?: object } {
+  const [first] = model.quantizedWeights().keys()
+  if (!first) return {}
+  const dense = [...model.modules.linears.values()].filter(({ isQuantized }) => !isQuantized)
+  const skipped = dense.map(({ path }) => path)
+  return { quantization_config: bnb4bitConfig(dtype, first.nf4?.offset !== undefined, skipped) }
 }
 
 async function parameterBytes(parameter: Parameter, dtype: ComputeDType): Promise<Uint8Array> {

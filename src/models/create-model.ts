@@ -1,10 +1,12 @@
 /** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
 
 import { expectKnownOptions } from '../errors.js'
+import { checkQuantization, type Quantization } from '../nn/module.js'
+import { quantizeNf4 } from '../ops/nf4.js'
 import { Random } from '../random.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { Tensor } from '../tensor/tensor.js'
 import type { RawConfig } from './config.js'
 import { CausalLM } from './model.js'
 import { findArchitecture } from './registry.js'
@@ -14,6 +16,8 @@ export interface CreateModelOptions {
   device?: 'cpu' | Device
   /** Default float32. */
   dtype?: ComputeDType
+  /** 'nf4': the projections of the decoder are quantised as they are drawn; see `loadModel`. */
+  quantization?: Quantization
   /** Of the weights; default 42. */
   seed?: number
 }
@@ -27,16 +31,31 @@ const CHUNK = 1 << 20
  * @throws on an unknown model type or config field.
  */
 export function createModel(config: RawConfig, options: CreateModelOptions = {}): CausalLM {
-  expectKnownOptions('createModel', options, ['device', 'dtype', 'seed'])
-  const { device: where = 'cpu', dtype = 'float32', seed = 42 } = options
+  expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'seed'])
+  const { device: where = 'cpu', dtype = 'float32', quantization, seed = 42 } = options
+  checkQuantization('createModel', quantization)
   const device = where instanceof Device ? where : Device.open(where)
-  const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel')
+  const model = new CausalLM(
+    findArchitecture(config, 'createModel'),
+    config,
+    device,
+    dtype,
+    'createModel',
+    quantization && (() => true),
+  )
+  const quantized = model.quantizedWeights()
   let stream = 0
   for (const parameter of model.parameters().values()) {
     const { mean, std } = model.architecture.initialize(parameter, model.config)
+    const isQuantized = quantized.has(parameter)
+    const y = isQuantized ? Tensor.empty(device, parameter.shape, dtype) : parameter.value
     // A dry run has no use for the draw.
-    if (std === 0 || device.dryRun) device.enqueue('fill', { y: parameter.value, value: mean })
-    else fillNormal(parameter.value, mean, std, new Random(seed, stream))
+    if (std === 0 || device.dryRun) device.enqueue('fill', { y, value: mean })
+    else fillNormal(y, mean, std, new Random(seed, stream))
+    if (isQuantized) {
+      parameter.quantize(quantizeNf4(y))
+      y.dispose()
+    }
     stream++
   }
   return model

@@ -3,7 +3,7 @@
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { expectKnownOptions } from '../errors.js'
-import { type Linear, ModelBuilder, type ModelParts } from '../nn/module.js'
+import { type Linear, ModelBuilder, type ModelParts, type Quantization } from '../nn/module.js'
 import { argmax } from '../ops/argmax.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
@@ -64,8 +64,9 @@ export class CausalLM {
     device: Device,
     dtype: ComputeDType,
     nameOrPath: string,
+    isQuantized?: (weight: string) => boolean,
   ) {
-    const builder = new ModelBuilder(device, dtype)
+    const builder = new ModelBuilder(device, dtype, isQuantized)
     this.#decoder = architecture.create(rawConfig, builder, `${nameOrPath}/config.json`)
     this.#parts = builder.parts
     this.config = this.#decoder.config
@@ -89,6 +90,17 @@ export class CausalLM {
   /** All modules by path: projections, the head, embeddings. */
   get modules(): ModelParts {
     return this.#parts
+  }
+
+  /** 'nf4' when projections are held in NF4. */
+  get quantization(): Quantization | undefined {
+    return this.quantizedWeights().size > 0 ? 'nf4' : undefined
+  }
+
+  /** The weights that are held, or are to be held, in NF4, and their projections. */
+  quantizedWeights(): ReadonlyMap<Parameter, Linear> {
+    const quantized = [...this.#parts.linears.values()].filter(({ isQuantized }) => isQuantized)
+    return new Map(quantized.map((module) => [module.weight, module]))
   }
 
   get training(): boolean {

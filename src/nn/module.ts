@@ -1,6 +1,7 @@
 /** @file Building blocks of models: linear, embedding, norms, and the builder that names their weights as the checkpoint does. */
 
 import { Parameter } from '../autograd/parameter.js'
+import { describeValue } from '../errors.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
 import { type DropoutState, type LinearOptions, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
@@ -13,6 +14,15 @@ import type { Tensor } from '../tensor/tensor.js'
 /** What a linear is to PEFT: an ordinary one, GPT-2's transposed one, or the output head. */
 export type LinearKind = 'linear' | 'conv1d' | 'head'
 
+/** How weights of projections can be held beside 16 or 32 bits. */
+export type Quantization = 'nf4'
+
+/** @throws on anything but a kind of quantisation or undefined. */
+export function checkQuantization(where: string, value: unknown): Quantization | undefined {
+  if (value === undefined || value === 'nf4') return value
+  throw new Error(`[${where}] expected 'nf4' for quantization, got ${describeValue(value)}`)
+}
+
 /** A projection: weight, optional bias, and the LoRA adapters attached to it. */
 export class Linear implements LinearPart {
   /** Dotted module path, as in the checkpoint: `model.layers.0.self_attn.q_proj`. */
@@ -20,24 +30,25 @@ export class Linear implements LinearPart {
   readonly kind: LinearKind
   readonly inFeatures: number
   readonly outFeatures: number
+  /** True when the weight is stored [in, out]. */
+  readonly inOut: boolean
+  /** True when the weight is held in NF4, always as [out, in]. */
+  readonly isQuantized: boolean
   /** Replaced by a trainable copy under `modulesToSave`. */
   weight: Parameter
   bias: Parameter | undefined
   slabs: LoraSlab[] = []
 
-  constructor(path: string, kind: LinearKind, weight: Parameter, bias?: Parameter) {
+  constructor(path: string, kind: LinearKind, weight: Parameter, bias?: Parameter, isQuantized = false) {
     this.path = path
     this.kind = kind
     this.weight = weight
     this.bias = bias
+    this.isQuantized = isQuantized
+    this.inOut = kind === 'conv1d' && !isQuantized
     const [first, second] = weight.shape as [number, number]
     this.outFeatures = this.inOut ? second : first
     this.inFeatures = this.inOut ? first : second
-  }
-
-  /** True when the weight is stored [in, out]. */
-  get inOut(): boolean {
-    return this.kind === 'conv1d'
   }
 
   /** [N, in] -> [N, out]. */
@@ -114,28 +125,37 @@ export class ModelBuilder {
   readonly device: Device
   readonly dtype: ComputeDType
   readonly parts: ModelParts
+  readonly #isQuantized: (weight: string) => boolean
   readonly #path: string
 
-  constructor(device: Device, dtype: ComputeDType, path = '', parts?: ModelParts) {
+  /** @param isQuantized of which projections the weight is held in NF4, by the weight's name; default none. */
+  constructor(
+    device: Device,
+    dtype: ComputeDType,
+    isQuantized: (weight: string) => boolean = () => false,
+    path = '',
+    parts?: ModelParts,
+  ) {
     this.device = device
     this.dtype = dtype
+    this.#isQuantized = isQuantized
     this.#path = path
     this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map() }
   }
 
   /** A builder for the module `name` below this one. */
   child(name: string): ModelBuilder {
-    return new ModelBuilder(this.device, this.dtype, this.#join(name), this.parts)
+    return new ModelBuilder(this.device, this.dtype, this.#isQuantized, this.#join(name), this.parts)
   }
 
   /** Weight [out, in] and optional bias [out]. */
   linear(name: string, inFeatures: number, outFeatures: number, { bias = false } = {}): Linear {
-    return this.#linear(name, 'linear', [outFeatures, inFeatures], bias ? outFeatures : undefined)
+    return this.#linear(name, 'linear', inFeatures, outFeatures, bias)
   }
 
-  /** GPT-2's Conv1D: weight [in, out] and bias [out]. */
+  /** GPT-2's Conv1D: weight [in, out], [out, in] in NF4, and bias [out]. */
   conv1d(name: string, inFeatures: number, outFeatures: number): Linear {
-    return this.#linear(name, 'conv1d', [inFeatures, outFeatures], outFeatures)
+    return this.#linear(name, 'conv1d', inFeatures, outFeatures, true)
   }
 
   /** The output head [V, D]: `tied` shares the embedding's weight. */
@@ -163,10 +183,13 @@ export class ModelBuilder {
     return new LayerNorm(this.#parameter(`${path}.weight`, [width]), this.#parameter(`${path}.bias`, [width]), eps)
   }
 
-  #linear(name: string, kind: LinearKind, shape: number[], biasSize: number | undefined): Linear {
+  #linear(name: string, kind: LinearKind, inFeatures: number, outFeatures: number, hasBias: boolean): Linear {
     const path = this.#join(name)
-    const weight = this.#parameter(`${path}.weight`, shape)
-    const module = new Linear(path, kind, weight, biasSize ? this.#parameter(`${path}.bias`, [biasSize]) : undefined)
+    const isQuantized = this.#isQuantized(`${path}.weight`)
+    const inOut = kind === 'conv1d' && !isQuantized
+    const weight = this.#parameter(`${path}.weight`, inOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures])
+    const bias = hasBias ? this.#parameter(`${path}.bias`, [outFeatures]) : undefined
+    const module = new Linear(path, kind, weight, bias, isQuantized)
     this.parts.linears.set(path, module)
     return module
   }

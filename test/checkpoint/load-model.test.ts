@@ -183,7 +183,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         ),
       )
       await expectRefusal(
-        `[loadModel] expected F32, F16 or BF16 for ${Q}, got U8 in ${weights()}; quantized checkpoints are not supported yet`,
+        `[loadModel] expected F32, F16 or BF16 for ${Q}, got U8 in ${weights()}; of quantized checkpoints only NF4 of bitsandbytes is supported: use the 16-bit version of the model`,
       )
     })
 
@@ -210,7 +210,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       try {
         await expect(loadModel(directory, { device: small, dtype: 'float32' })).rejects.toThrow(
           `[loadModel] the weights of ${directory} take 1 MiB in float32, but the memory budget is 0 MiB, 0 MiB of it in use; ` +
-            "load it with dtype: 'bfloat16' (half the memory), or free memory, use a smaller model, or raise LOWRANK_MEMORY_BUDGET (bytes)",
+            "load it with dtype: 'bfloat16' (half the memory), quantization: 'nf4' (about a quarter of bfloat16), free memory, use a smaller model, or raise LOWRANK_MEMORY_BUDGET (bytes)",
         )
         await small.sync()
         expect(small.memory().peak).toBe(0)

@@ -32,6 +32,8 @@ class Case:
     legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
     legacy_rope_key: str = "rope_type"  # "type" before transformers 4.43
     file_dtype: str = "float32"
+    nf4: bool = False  # quantised when it is loaded
+    prequantized: dict | None = None  # the file is quantised; changes to nf4.bnb_config
     shards: int = 1
     published_names: bool = False  # tensors named and repeated as in well-known checkpoints, see published_tensors()
     optimizer: dict = field(default_factory=lambda: adamw(eps=1e-8))
@@ -263,5 +265,57 @@ CASES = [
         gpt2(n_embd=30),
         batches=(Batch((13, 8)),),
         optimizer=adamw(eps=1e-5),
+    ),
+    Case(
+        "llama-nf4",
+        "NF4 of rows that blocks of 64 do not divide, one matrix with two blocks of nested scales",
+        llama(vocab_size=97, hidden_size=80, intermediate_size=216, num_attention_heads=5, num_key_value_heads=1, num_hidden_layers=1),
+        lora(target_modules="all-linear"),
+        batches=(Batch((15, 12)),),
+        file_dtype="bfloat16",
+        nf4=True,
+    ),
+    Case(
+        "llama-nf4-aligned",
+        "NF4 of rows that are whole blocks, biases, an untied head, two of the projections without adapters",
+        small_llama(hidden_size=64, intermediate_size=128, num_attention_heads=4, num_key_value_heads=2, attention_bias=True),
+        lora(target_modules=["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]),
+        nf4=True,
+    ),
+    Case(
+        "gpt2-nf4",
+        "NF4 of Conv1D weights, transposed first as transformers does",
+        gpt2(n_embd=48, n_inner=120),
+        lora(target_modules=["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True),
+        batches=(Batch((14, 9)),),
+        nf4=True,
+    ),
+    Case(
+        "llama-nf4-file",
+        "a file that holds NF4 weights with nested scales",
+        small_llama(hidden_size=48),
+        lora(target_modules="all-linear"),
+        nf4=True,
+        prequantized={},
+    ),
+    Case(
+        "llama-nf4-file-plain",
+        "a file that holds NF4 weights with plain scales, stored as bfloat16, and leaves out some projections",
+        small_llama(intermediate_size=60, tie_word_embeddings=True),
+        lora(target_modules="all-linear"),
+        nf4=True,
+        prequantized={
+            "bnb_4bit_use_double_quant": False,
+            "bnb_4bit_quant_storage": "bfloat16",
+            "llm_int8_skip_modules": ["lm_head", "model.layers.0.mlp", "v_proj"],
+        },
+    ),
+    Case(
+        "gpt2-nf4-file",
+        "a file that holds NF4 weights of Conv1D projections",
+        gpt2(n_embd=30, n_inner=77),
+        lora(target_modules=["c_attn", "c_fc"], fan_in_fan_out=True),
+        nf4=True,
+        prequantized={},
     ),
 ]

@@ -4,8 +4,8 @@
     .venv/bin/python test/golden/generate.py            # all of cases/ and schedules.json
     .venv/bin/python test/golden/generate.py llama-plain gpt2-plain
 
-The files in the repository were made with Python 3.11, torch 2.13.0 (CPU), transformers 5.23.0 and peft 0.21.2, one thread,
-eager attention, dropout off. README.md describes every file and key. Everything is computed from the saved files, so a test
+The files in the repository were made with Python 3.11, torch 2.13.0 (CPU), transformers 5.23.0 and peft 0.21.2
+(NF4: bitsandbytes 0.50.2), one thread, eager attention, dropout off. README.md describes every file and key. Everything is computed from the saved files, so a test
 that reads them sees what PyTorch saw.
 """
 
@@ -13,12 +13,15 @@ import json
 import math
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+import bitsandbytes
 import peft
 import torch
 import transformers
 from cases import CASES, Batch, Case
+from nf4 import bnb_config, dequantized, load_quantized, state_tensors
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
@@ -73,6 +76,9 @@ def randomize_adapter(model):
 
 def save_model(case: Case, model, folder: Path):
     model = model.to(getattr(torch, case.file_dtype))
+    if case.prequantized is not None:
+        save_quantized(case, model, folder)
+        return
     bytes_total = sum(p.numel() * p.element_size() for p in model.parameters())
     shard_size = math.ceil(bytes_total / (case.shards - 0.5)) if case.shards > 1 else 2**30
     model.save_pretrained(folder, max_shard_size=shard_size)
@@ -85,6 +91,15 @@ def save_model(case: Case, model, folder: Path):
     check_saved(case, model, folder)
     if case.legacy:
         write_json(folder / "config.legacy.json", legacy_config(case, read_json(folder / "config.json")))
+
+
+def save_quantized(case: Case, model, folder: Path):
+    with tempfile.TemporaryDirectory() as dense:
+        model.save_pretrained(dense)
+        config = bnb_config(**case.prequantized)
+        model = AutoModelForCausalLM.from_pretrained(dense, dtype=model.dtype, quantization_config=config, device_map="cpu")
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
 
 
 def check_saved(case: Case, model, folder: Path):
@@ -138,6 +153,8 @@ def save_adapter(case: Case, model, folder: Path):
 
 def load(case: Case, folder: Path, dtype: torch.dtype, config_name: str = "config.json"):
     """The saved model in dtype; adapters stay float32 over a bfloat16 base, as PEFT has them."""
+    if case.nf4:
+        return load_nf4(case, folder, dtype)
     config = transformers.AutoConfig.from_pretrained(folder / config_name)
     model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, attn_implementation="eager")
     if case.lora is not None:
@@ -147,6 +164,15 @@ def load(case: Case, folder: Path, dtype: torch.dtype, config_name: str = "confi
     else:
         model.requires_grad_(True)
     return model.eval()
+
+
+def load_nf4(case: Case, folder: Path, dtype: torch.dtype):
+    exact = dtype == torch.float64
+    model = load_quantized(folder, torch.float32 if exact else dtype, case.prequantized is not None)
+    if exact:
+        model = dequantized(folder, model)
+    model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+    return (model.double() if exact else model).eval()
 
 
 # ---- batches ----
@@ -319,6 +345,8 @@ def write_case(case: Case):
     tensors["generation.ids"] = torch.tensor(generation["ids"], dtype=torch.int32)
     for kind in ("grad", "step5"):
         tensors |= {f"{kind}.{name}": value for name, value in run[kind].items()}
+    if case.nf4 and case.prequantized is None:
+        tensors |= state_tensors(load_quantized(folder, torch.float32, False))
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "golden.safetensors")
     write_json(folder / "case.json", describe(case, run, bf16_loss, items, generation, far))
 
@@ -331,6 +359,7 @@ def describe(case: Case, run: dict, bf16_loss: float, items: int, generation: di
         "method": "full" if case.lora is None else "lora",
         "lora": case.lora,
         "file_dtype": case.file_dtype,
+        **({"quantization": "nf4" if case.prequantized is None else "file"} if case.nf4 else {}),
         "shards": case.shards,
         "has_legacy_config": case.legacy,
         "published_names": case.published_names,
@@ -343,7 +372,7 @@ def describe(case: Case, run: dict, bf16_loss: float, items: int, generation: di
         "bf16_loss": bf16_loss,
         "generation": generation,
         "noise": far,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__},
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__} | ({"bitsandbytes": bitsandbytes.__version__} if case.nf4 else {}),
     }
 
 

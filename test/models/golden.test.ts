@@ -10,6 +10,7 @@ import { loadModel } from '../../src/checkpoint/load-model.js'
 import type { ForwardBatch } from '../../src/models/batch.js'
 import type { CausalLM } from '../../src/models/model.js'
 import type { ComputeDType } from '../../src/tensor/dtype.js'
+import type { Nf4Weight } from '../../src/tensor/nf4.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { testDevices } from '../support/devices.js'
 import {
@@ -105,6 +106,27 @@ for (const { name: deviceName, open } of testDevices()) {
         expect(Math.abs(loss - goldenLoss) / goldenLoss).toBeLessThan(5e-3)
       })
 
+      if (info.quantization === 'nf4') {
+        test(`${info.name}: the very bytes of bitsandbytes`, async () => {
+          const { model } = await load(golden, 'float32')
+          const expected = await readGolden(golden)
+          const weights = [...model.parameters()].filter(([, { nf4 }]) => nf4)
+          expect(weights.length).toBe([...expected.keys()].filter((name) => name.endsWith('.packed')).length)
+          for (const [name, { nf4 }] of weights) {
+            const { packed, absmax, nestedAbsmax, offset, code, nestedCode } = nf4 as Nf4Weight
+            const of = (part: string): GoldenTensor['values'] | undefined => expected.get(`nf4.${name}.${part}`)?.values
+            // The sum behind the mean has another order: the last bits of the offset, and what follows from them, may differ.
+            const mean = (await offset?.read())?.[0] as number
+            expect(Math.abs(mean / (of('offset')?.[0] as number) - 1), name).toBeLessThan(1e-6)
+            expect(relativeDifference((await nestedAbsmax?.read()) ?? [], of('nested_absmax') ?? [])).toBeLessThan(1e-6)
+            expect(await model.device.read(packed), name).toEqual(of('packed'))
+            expect(await model.device.read(absmax), name).toEqual(of('absmax'))
+            expect(await code.read()).toEqual(expected.get('nf4.code')?.values)
+            expect(await nestedCode?.read()).toEqual(expected.get('nf4.nested_code')?.values)
+          }
+        })
+      }
+
       if (info.has_legacy_config) {
         test(`${info.name}: the config as transformers 4 spelled it gives the same bits`, async () => {
           const { model } = await load(golden, 'float32')
@@ -125,10 +147,12 @@ for (const { name: deviceName, open } of testDevices()) {
     }
 
     async function load(
-      { directory, adapterDirectory }: GoldenCase,
+      { directory, adapterDirectory, info }: GoldenCase,
       dtype: ComputeDType,
     ): Promise<{ model: CausalLM; parameters: ReadonlyMap<string, Parameter> }> {
-      const model = await loadModel(directory, { device: open(), dtype })
+      const quantization = info.quantization === 'nf4' ? 'nf4' : undefined
+      const model = await loadModel(directory, { device: open(), dtype, quantization })
+      expect(model.quantization).toBe(info.quantization && 'nf4')
       opened.push(model)
       if (adapterDirectory) return { model, parameters: (await LoraAdapter.load(model, adapterDirectory)).parameters() }
       for (const parameter of model.parameters().values()) parameter.unfreeze()

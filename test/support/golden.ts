@@ -13,6 +13,8 @@ export interface GoldenInfo {
   focus: string
   method: 'lora' | 'full'
   has_legacy_config: boolean
+  /** 'nf4': quantised on load; 'file': the file holds NF4. */
+  quantization?: 'nf4' | 'file'
   micro_batches: number
   trainable_parameters: number
   optimizer: { lr: number; betas: [number, number]; eps: number; weight_decay: number; steps: number }
@@ -27,7 +29,7 @@ export interface GoldenCase {
 
 export interface GoldenTensor {
   shape: number[]
-  values: Float32Array | Int32Array
+  values: Float32Array | Int32Array | Uint8Array
 }
 
 export function goldenCases(): GoldenCase[] {
@@ -48,11 +50,10 @@ export async function readGolden({ directory }: GoldenCase): Promise<Map<string,
   const { tensors } = await readSafetensorsHeader(join(directory, 'golden.safetensors'))
   const result = new Map<string, GoldenTensor>()
   for (const [name, entry] of tensors) {
-    const { buffer } = (await readTensorBytes(entry)).slice()
-    result.set(name, {
-      shape: entry.shape,
-      values: entry.dtype === 'I32' ? new Int32Array(buffer) : new Float32Array(buffer),
-    })
+    const bytes = (await readTensorBytes(entry)).slice()
+    const { buffer } = bytes
+    const views = { I32: () => new Int32Array(buffer), F32: () => new Float32Array(buffer), U8: () => bytes }
+    result.set(name, { shape: entry.shape, values: views[entry.dtype as keyof typeof views]() })
   }
   return result
 }

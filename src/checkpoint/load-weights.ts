@@ -1,0 +1,184 @@
+/** @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no directory or config. */
+
+import type { Parameter } from '../autograd/parameter.js'
+import { listNames } from '../errors.js'
+import type { Architecture } from '../models/architecture.js'
+import type { CausalLM } from '../models/model.js'
+import { quantizeNf4 } from '../ops/nf4.js'
+import type { Device } from '../tensor/device.js'
+import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
+import { Tensor } from '../tensor/tensor.js'
+import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
+import { FLOATS, readTensorBytes, type TensorEntry } from './safetensors.js'
+
+type Entries = ReadonlyMap<string, TensorEntry>
+
+/** How a parameter is filled: as it is, quantised on the way (transposed first, for GPT-2's Conv1D), or from NF4 in the file. */
+export type WeightSource =
+  | { readonly kind: 'dense'; readonly entry: TensorEntry }
+  | { readonly kind: 'quantize'; readonly entry: TensorEntry; readonly transpose: boolean }
+  | { readonly kind: 'nf4'; readonly stored: StoredNf4 }
+
+/** The name that a weight has in the file: checkpoints of the bare model leave the prefix out. */
+function nameInFile(name: string, { basePrefix }: Architecture, names: { has(name: string): boolean }): string {
+  const short = name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name
+  return !names.has(name) && names.has(short) ? short : name
+}
+
+/** Of which weights the checkpoint holds NF4; undefined when it holds none. */
+export function storedQuantization(
+  tensors: Entries,
+  architecture: Architecture,
+): ((weight: string) => boolean) | undefined {
+  const names = storedNf4Names(tensors)
+  return names.size === 0 ? undefined : (weight) => names.has(nameInFile(weight, architecture, names))
+}
+
+/** Pairs every parameter with what fills it. @throws naming what is missing, superfluous, misshapen or damaged. */
+export async function matchTensors(
+  model: CausalLM,
+  tensors: Entries,
+  directory: string,
+): Promise<Map<Parameter, WeightSource>> {
+  const { architecture } = model
+  const stored = storedNf4Names(tensors)
+  const quantized = model.quantizedWeights()
+  const plan = new Map<Parameter, WeightSource>()
+  const used = new Set<string>()
+  const missing: string[] = []
+  for (const [name, parameter] of model.parameters()) {
+    const file = nameInFile(name, architecture, tensors)
+    const entry = tensors.get(file)
+    if (!entry) {
+      missing.push(name)
+      continue
+    }
+    used.add(file)
+    const linear = quantized.get(parameter)
+    if (linear && stored.has(file)) {
+      for (const part of storedNf4Parts(file)) used.add(part)
+      plan.set(parameter, { kind: 'nf4', stored: await readStoredNf4(file, tensors, parameter.shape) })
+      continue
+    }
+    if (stored.has(file)) {
+      throw new Error(
+        `[loadModel] expected F32, F16 or BF16 for ${name}, which is no projection of the decoder, got NF4 in ${entry.path}; ` +
+          'use the 16-bit version of the model',
+      )
+    }
+    const transpose = linear?.kind === 'conv1d'
+    checkDense(name, entry, transpose ? [...parameter.shape].reverse() : parameter.shape)
+    plan.set(parameter, linear ? { kind: 'quantize', entry, transpose } : { kind: 'dense', entry })
+  }
+  if (missing.length > 0) {
+    throw new Error(
+      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, but ${missing.length} are missing: ${listNames(missing)}; download the model again`,
+    )
+  }
+  const tiedHead = `${model.head.path}.weight`
+  const superfluous = [...tensors.keys()].filter(
+    (name) => !used.has(name) && !architecture.ignoredTensors.test(name) && name !== tiedHead,
+  )
+  if (superfluous.length > 0) {
+    throw new Error(
+      `[loadModel] ${directory} holds ${superfluous.length} tensors that a ${architecture.modelType} model of this config.json does not have: ${listNames(superfluous)}; ` +
+        'the model would compute something else without them',
+    )
+  }
+  return plan
+}
+
+function checkDense(name: string, entry: TensorEntry, shape: readonly number[]): void {
+  // Before the shape: quantized tensors are packed into others.
+  if (!FLOATS[entry.dtype]) {
+    throw new Error(
+      `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; of quantized checkpoints only NF4 of ` +
+        'bitsandbytes is supported: use the 16-bit version of the model',
+    )
+  }
+  if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
+    throw new Error(
+      `[loadModel] expected shape [${shape.join(', ')}] for ${name}, as config.json says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
+        'config.json and weights are not of one model',
+    )
+  }
+}
+
+/** Bytes that the weights will take, and those that loading takes beside them for a moment. */
+export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weights: number; temporary: number } {
+  let weights = 0
+  let temporary = 0
+  for (const [parameter, source] of plan) {
+    switch (source.kind) {
+      case 'dense':
+        weights += parameter.size * dtypeBytes(parameter.dtype)
+        break
+      case 'nf4':
+        weights += nf4Bytes(parameter.size, source.stored)
+        break
+      case 'quantize':
+        weights += nf4Bytes(parameter.size)
+        temporary = Math.max(temporary, parameter.size * dtypeBytes(temporaryDType(source.entry, parameter.dtype)))
+        break
+      default:
+        source satisfies never
+    }
+  }
+  return { weights, temporary }
+}
+
+/** Fills a parameter; most of it happens when the queue gets there. */
+export async function loadWeight(parameter: Parameter, source: WeightSource): Promise<void> {
+  const { device } = parameter
+  switch (source.kind) {
+    case 'dense':
+      device.loadFile(parameter.value, source.entry.path, source.entry.fileOffset, floatOf(source.entry))
+      return
+    case 'nf4':
+      parameter.quantize(loadStoredNf4(device, source.stored))
+      return
+    case 'quantize': {
+      const x = source.transpose
+        ? await transposed(device, parameter, source.entry)
+        : loaded(device, parameter, source.entry)
+      parameter.quantize(quantizeNf4(x))
+      x.dispose()
+      return
+    }
+    default:
+      source satisfies never
+  }
+}
+
+/** [O, K] from a file, to be freed as soon as it is quantised. */
+function loaded(device: Device, { shape, dtype }: Parameter, entry: TensorEntry): Tensor {
+  const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
+  device.loadFile(x, entry.path, entry.fileOffset, floatOf(entry))
+  return x
+}
+
+/** [O, K] from a file that holds [K, O]. */
+async function transposed(device: Device, { shape, dtype }: Parameter, entry: TensorEntry): Promise<Tensor> {
+  const [rows, cols] = shape as [number, number]
+  const bytes = (await readTensorBytes(entry)).slice()
+  const values = entry.dtype === 'F32' ? new Uint32Array(bytes.buffer) : new Uint16Array(bytes.buffer)
+  const turned = values.slice()
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < cols; col++) turned[row * cols + col] = values[col * rows + row] as number
+  }
+  const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
+  device.upload(x, turned, floatOf(entry))
+  // So that copies of several tensors do not wait in the queue.
+  await device.sync()
+  return x
+}
+
+/** What is quantised is rounded to the compute dtype first, as in transformers; where that changes no value, the file's narrower dtype will do. */
+function temporaryDType(entry: TensorEntry, dtype: ComputeDType): DType {
+  const own = floatOf(entry)
+  return dtypeBytes(own) < dtypeBytes(dtype) ? own : dtype
+}
+
+function floatOf(entry: TensorEntry): DType {
+  return FLOATS[entry.dtype] as DType
+}
