@@ -52,7 +52,7 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
   const checkpoint = await openCheckpoint(directory)
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
   const isQuantized = storedQuantization(checkpoint.tensors, architecture) ?? (quantization && (() => true))
-  const dtype = options.dtype ?? (isQuantized ? 'bfloat16' : defaultDType())
+  const dtype = options.dtype ?? defaultDType(isQuantized && 'nf4')
   const device = where instanceof Device ? where : Device.open(where)
   let model: CausalLM | undefined
   try {
@@ -69,9 +69,9 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
   }
 }
 
-/** bfloat16 where the processor multiplies it, else float32. */
-export function defaultDType(): ComputeDType {
-  return loadAddon().info().isa === 'avx512bf16' ? 'bfloat16' : 'float32'
+/** bfloat16 where the processor multiplies it and where weights are quantised, which is about memory; else float32. */
+export function defaultDType(quantization: Quantization | undefined): ComputeDType {
+  return quantization || loadAddon().info().isa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
 /** config.json of a model directory. */

@@ -4,12 +4,14 @@ import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
 import { loadModel } from '../checkpoint/load-model.js'
+import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions {
   readonly model: string
   readonly adapter?: string
+  readonly quantization?: string
   readonly prompt?: string
   readonly maxNewTokens: number
   readonly chat?: boolean
@@ -17,6 +19,7 @@ interface GenerateCommandOptions {
 }
 
 export async function generate(options: GenerateCommandOptions): Promise<void> {
+  const quantization = quantizationOf(options.quantization)
   const prompt = options.prompt ?? (await promptFromStdin())
   const tokenizer = await loadTokenizer(await resolveModel(options.model))
   // The template writes the special tokens itself.
@@ -29,7 +32,7 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   if (promptIds.length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
 
-  const model = await loadModel(options.model)
+  const model = await loadModel(options.model, { quantization })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])]
   const started = performance.now()
@@ -51,6 +54,14 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+function quantizationOf(value: string | undefined): Quantization | undefined {
+  try {
+    return checkQuantization('generate', value)
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause })
+  }
 }
 
 /** Piped text without its last line break, which is the shell's and not the user's. */

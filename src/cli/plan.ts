@@ -9,6 +9,7 @@ import { UsageError } from './usage-error.js'
 
 interface PlanCommandOptions {
   readonly model?: string
+  readonly quantization?: string
   readonly set: readonly string[]
   readonly memory?: number
   readonly json?: boolean
@@ -16,9 +17,9 @@ interface PlanCommandOptions {
 
 export async function plan(
   configPath: string | undefined,
-  { model, set, memory, json }: PlanCommandOptions,
+  { set, memory, json, ...given }: PlanCommandOptions,
 ): Promise<void> {
-  const config = { dataset: [], ...(await readConfig(configPath, set)), ...(model === undefined ? {} : { model }) }
+  const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
   try {
     parseTrainOptions(config)
   } catch (cause) {
@@ -32,7 +33,7 @@ function describe(plan: TrainingPlan, paint: Paint): string {
   const { settings, tensors, trainableParameters, totalParameters } = plan
   const row = (name: string, bytes: number): string => `  ${name.padEnd(WIDTH)}${formatBytes(bytes).padStart(10)}`
   const lines = [
-    `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}, ` +
+    `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}${settings.quantization ? ` on ${settings.quantization}` : ''}, ` +
       `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens, gradient checkpointing ${settings.gradientCheckpointing ? 'on' : 'off'}`,
     row('weights', tensors.weights),
     row(settings.method === 'lora' ? 'adapter' : 'float32 masters', tensors.trained),

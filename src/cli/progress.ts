@@ -112,9 +112,10 @@ function milestone(event: Exclude<TrainEvent, { type: 'step' }>): string | undef
     case 'start': {
       const share = ((100 * event.trainableParameters) / event.totalParameters).toFixed(2)
       const resumed = event.step > 0 ? `, resumed at step ${event.step}` : ''
+      const base = event.quantization ? `, the others in ${event.quantization},` : ''
       const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
       return (
-        `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %) ` +
+        `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %)${base} ` +
         `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
         `Takes about ${formatBytes(event.plannedMemory)} of memory, gradient checkpointing ${event.gradientCheckpointing ? 'on' : 'off'}`
       )

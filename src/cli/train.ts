@@ -1,6 +1,7 @@
 /** @file `lowrank train CONFIG.yaml`: the options of trainLora from a file, progress on the terminal, the result on disk. */
 
 import { join } from 'node:path'
+import type { Quantization } from '../nn/module.js'
 import { parseTrainOptions, type TrainLoraOptions } from '../train/options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
@@ -9,12 +10,14 @@ import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 interface TrainCommandOptions {
+  readonly quantization?: string
   readonly set: readonly string[]
   readonly json?: boolean
 }
 
-export async function train(configPath: string, { set, json }: TrainCommandOptions): Promise<void> {
+export async function train(configPath: string, { quantization, set, json }: TrainCommandOptions): Promise<void> {
   const config = await readConfig(configPath, set)
+  if (quantization !== undefined) config.quantization = quantization
   const { model, method, outputDir } = checkConfig(config, configPath)
   const target = join(outputDir, method === 'lora' ? 'adapter' : 'model')
   const progress = createProgress({ json })
@@ -36,7 +39,7 @@ export async function train(configPath: string, { set, json }: TrainCommandOptio
   await run.save(target)
   run.dispose()
   if (json) process.stdout.write(`${JSON.stringify({ type: 'saved', method, path: target })}\n`)
-  else describeResult(model, method, target)
+  else describeResult(model, method, target, run.model.quantization)
 }
 
 /** Every mistake in the configuration is one of usage: nothing is loaded before it is found. */
@@ -78,8 +81,14 @@ function stopOnInterrupt(cleanUp: () => void): { signal: AbortSignal; release: (
   return { signal: controller.signal, release }
 }
 
-function describeResult(model: string, method: 'lora' | 'full', target: string): void {
+function describeResult(
+  model: string,
+  method: 'lora' | 'full',
+  target: string,
+  quantization: Quantization | undefined,
+): void {
   const paint = paintFor(process.stdout)
-  const arguments_ = method === 'lora' ? `--model ${model} --adapter ${target}` : `--model ${target}`
+  const base = quantization ? `${model} --quantization ${quantization}` : model
+  const arguments_ = method === 'lora' ? `--model ${base} --adapter ${target}` : `--model ${target}`
   process.stdout.write(`${paint('green', 'Saved')} ${target}\nTry it: lowrank generate ${arguments_} --prompt "..."\n`)
 }

@@ -1,5 +1,7 @@
 /** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
 
+import type { Quantization } from '../nn/module.js'
+
 /** Where a run stands. */
 interface Progress {
   /** Optimizer steps done. */
@@ -14,6 +16,8 @@ export interface StartEvent extends Progress {
   readonly type: 'start'
   readonly trainableParameters: number
   readonly totalParameters: number
+  /** How the frozen projections are held; null: in the compute dtype. */
+  readonly quantization: Quantization | null
   readonly trainRows: number
   readonly evalRows: number
   /** Layers are computed again in backward instead of kept. */

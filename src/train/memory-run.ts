@@ -11,6 +11,7 @@ import { collate } from '../data/batches.js'
 import type { RawConfig } from '../models/config.js'
 import { createModel } from '../models/create-model.js'
 import type { CausalLM } from '../models/model.js'
+import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { AdamW } from './adamw.js'
@@ -19,6 +20,7 @@ import { AdamW } from './adamw.js'
 export interface MemoryRun {
   readonly config: RawConfig
   readonly dtype: ComputeDType
+  readonly quantization: Quantization | undefined
   /** Undefined: every weight is trained. */
   readonly lora: LoraConfig | undefined
   readonly gradientCheckpointing: boolean
@@ -59,7 +61,7 @@ export interface MemoryNeed {
 export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
   const device = Device.open('cpu', { dryRun: true, threads: run.threads })
   try {
-    const model = createModel(run.config, { device, dtype: run.dtype })
+    const model = createModel(run.config, { device, dtype: run.dtype, quantization: run.quantization })
     await device.sync()
     const loaded = device.memory()
     const parameters = run.lora ? LoraAdapter.create(model, run.lora).parameters() : unfrozen(model)

@@ -1,11 +1,13 @@
 /** @file planTraining: the memory of a run before it starts, whether it fits, and which switch would make it fit. */
 
 import { formatBytes } from '../bytes.js'
+import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
 import { defaultDType, readConfigFile } from '../checkpoint/load-model.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
+import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { type MemoryNeed, runForMemory } from './memory-run.js'
@@ -28,6 +30,8 @@ export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'>
 export interface PlanSettings {
   readonly method: 'lora' | 'full'
   readonly dtype: ComputeDType
+  /** How the frozen projections are held; undefined: in `dtype`. */
+  readonly quantization: Quantization | undefined
   readonly perDeviceTrainBatchSize: number
   readonly gradientAccumulationSteps: number
   readonly maxLength: number
@@ -71,7 +75,9 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
   const { model, ...rest } = options
   const name = typeof model === 'string' ? model : 'config'
   const resolved = parseTrainOptions({ dataset: [], ...rest, model: name })
-  const config = typeof model === 'string' ? await readConfigFile(await resolveModel(model)) : model
+  const raw = typeof model === 'string' ? await readConfigFile(await resolveModel(model)) : model
+  const config = withoutQuantizationConfig(raw, name)
+  if (config !== raw) resolved.quantization = 'nf4'
   const { budget, positions } = readLimits(config, name, resolved.memoryBudget)
   const { training } = resolved
   const longest = Math.min(training.maxLength, positions)
@@ -100,7 +106,12 @@ interface RunRows {
  */
 export async function planRun(model: CausalLM, options: ResolvedTrainOptions, rows: RunRows): Promise<RunPlan> {
   const { budget } = model.device.memory()
-  const planner = new Planner(model.rawConfig, { ...options, dtype: model.dtype }, budget + PROCESS_BYTES, rows)
+  const planner = new Planner(
+    model.rawConfig,
+    { ...options, dtype: model.dtype, quantization: model.quantization },
+    budget + PROCESS_BYTES,
+    rows,
+  )
   const { settings, planned } = await planner.settle()
   if (planned.peakTensors > budget) {
     const { remedy } = await planner.alternatives(settings, false)
@@ -134,10 +145,11 @@ class Planner {
 
   /** The settings without 'auto': checkpointing exactly when the run would not fit otherwise. */
   async settle(): Promise<{ settings: PlanSettings; planned: PlannedMemory }> {
-    const { method, dtype, training } = this.#options
+    const { method, dtype, quantization, training } = this.#options
     const settings: PlanSettings = {
       method,
-      dtype: dtype === 'auto' ? defaultDType() : dtype,
+      dtype: dtype === 'auto' ? defaultDType(quantization) : dtype,
+      quantization,
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxLength: this.#rows.longest,
@@ -178,6 +190,7 @@ class Planner {
     const need = await runForMemory({
       config: this.#config,
       dtype: settings.dtype,
+      quantization: settings.quantization,
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
       rows: asGiven ? rows : new Array<number>(size).fill(maxLength),
@@ -197,12 +210,21 @@ class Planner {
 
 /** Changes that save memory, those that cost least first: nothing, time, precision, data. */
 function changesOf(settings: PlanSettings): Partial<PlanSettings>[] {
-  const { perDeviceTrainBatchSize: rows, gradientAccumulationSteps, gradientCheckpointing, dtype, maxLength } = settings
+  const {
+    perDeviceTrainBatchSize: rows,
+    gradientAccumulationSteps,
+    gradientCheckpointing,
+    dtype,
+    maxLength,
+    quantization,
+    method,
+  } = settings
   const changes: Partial<PlanSettings>[] = []
   if (rows > 1)
     changes.push({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: gradientAccumulationSteps * rows })
   if (!gradientCheckpointing) changes.push({ gradientCheckpointing: true })
   if (dtype === 'float32') changes.push({ dtype: 'bfloat16' })
+  if (method === 'lora' && !quantization) changes.push({ quantization: 'nf4' })
   if (maxLength >= 256) changes.push({ maxLength: maxLength >> 1 })
   return changes
 }

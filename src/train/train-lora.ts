@@ -77,7 +77,7 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
-    const model = await loadModel(resolved.model, { device, dtype })
+    const model = await loadModel(resolved.model, { device, dtype, quantization: resolved.quantization })
     return await trainOn(model, tokenizer, directory, checkpoint, resolved)
   } catch (error) {
     device.close()
@@ -127,6 +127,7 @@ async function trainOn(
     type: 'start',
     ...trainer.progress,
     ...parameterCounts(model, weights),
+    quantization: model.quantization ?? null,
     trainRows: train.length,
     evalRows: evaluation.length,
     gradientCheckpointing,
@@ -210,6 +211,7 @@ function runIdentity(
     method,
     model: createHash('sha256').update(JSON.stringify(architecture)).digest('hex'),
     dtype: model.dtype,
+    ...(model.quantization && { quantization: model.quantization }),
     dataset: datasetFingerprint(train),
     lora: adapter ? JSON.stringify(adapter.config) : null,
     seed,

@@ -40,7 +40,7 @@ describe('lowrank plan', () => {
     ])
     expect(lines.slice(1, 11).every((line) => / \d+(\.\d)? ([KMG]i)?B$/.test(line))).toBe(true)
     expect(stdout).toMatch(
-      /\nInstead\n {2}perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 +[\d.]+ MiB\n {2}gradientCheckpointing: true +[\d.]+ MiB\n {2}dtype: bfloat16 +[\d.]+ MiB\n\nIt fits\n$/,
+      /\nInstead\n {2}perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 +[\d.]+ MiB\n {2}gradientCheckpointing: true +[\d.]+ MiB\n {2}dtype: bfloat16 +[\d.]+ MiB\n {2}quantization: nf4 +[\d.]+ MiB\n\nIt fits\n$/,
     )
   })
 

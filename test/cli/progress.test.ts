@@ -14,6 +14,7 @@ const start: TrainEvent = {
   epoch: 0,
   trainableParameters: 12345,
   totalParameters: 1234567,
+  quantization: null,
   trainRows: 77,
   evalRows: 9,
   gradientCheckpointing: true,
@@ -83,6 +84,16 @@ describe('in a log file', () => {
       'Done after 5 steps in 1 min 01 s, mean loss 1.5000',
       '',
     ])
+  })
+})
+
+describe('the line of the start', () => {
+  it('says how the frozen weights are held', () => {
+    const stream = sink()
+    createProgress({ stream }).onEvent({ ...start, quantization: 'nf4' })
+    expect(stream.text()).toBe(
+      'Training 12,345 of 1,234,567 parameters (1.00 %), the others in nf4, on 77 rows, 9 to evaluate on: 5 steps\nTakes about 3.0 GiB of memory, gradient checkpointing on\n',
+    )
   })
 })
 

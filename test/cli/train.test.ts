@@ -91,6 +91,29 @@ describe('lowrank train', () => {
     expect(stdout + stderr).not.toContain('\u001b')
   })
 
+  it('holds the model in NF4 with --quantization, and says so, and so does generate', async () => {
+    const out = join(folder, 'quantized')
+    const set = ['--set', `outputDir=${out}`, '--set', 'training.maxSteps=1', '--set', 'dtype=auto']
+    const trained = await lowrank(['train', config, '--quantization', 'nf4', ...set])
+    expect(trained.stderr).toMatch(/^Training [\d,]+ of [\d,]+ parameters \([\d.]+ %\), the others in nf4, on 32 rows/)
+    expect(trained.stdout).toContain(
+      `lowrank generate --model ${model} --quantization nf4 --adapter ${out}/adapter --prompt`,
+    )
+    expect(trained.code).toBe(0)
+    const generate = (quantization: string) =>
+      lowrank(
+        `generate --model ${model} --adapter ${out}/adapter --prompt one --quantization ${quantization}`.split(' '),
+      )
+    expect((await generate('nf4')).code).toBe(0)
+    const misspelled = 'expected \'nf4\' for quantization, got "nf5"'
+    expect(await generate('nf5')).toEqual({ code: 2, stdout: '', stderr: `error: [generate] ${misspelled}\n` })
+    expect(await lowrank(['train', config, '--quantization', 'nf5'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: [train] ${misspelled} (in ${config})\n`,
+    })
+  })
+
   it('trains a whole model with method: full, which loads again', async () => {
     const set = ['method=full', `outputDir=${folder}/full`, 'training.maxSteps=1']
     const file = join(folder, 'full.yaml')

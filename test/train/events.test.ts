@@ -87,6 +87,7 @@ describe('events', () => {
         epoch: 0,
         trainableParameters: 2 * layer,
         totalParameters: expect.any(Number),
+        quantization: null,
         trainRows: 40,
         evalRows: 7,
         gradientCheckpointing: false,

@@ -159,6 +159,9 @@ describe('values', () => {
     expect(() => parseTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
       "[train] expected 'lora', 'full' for method, got \"qlora\"",
     )
+    expect(() => parseTrainOptions({ ...minimal, quantization: 'nf5' })).toThrow(
+      '[train] expected \'nf4\' for quantization, got "nf5"',
+    )
     expect(() => parseTrainOptions({ ...minimal, training: 3 })).toThrow(
       'expected an object of training options for training, got 3',
     )
@@ -192,9 +195,6 @@ describe('options of transformers and TRL', () => {
       [{ fp16: true }, "fp16 is real but not supported yet; use bf16: true or dtype: 'float32'"],
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
-    expect(() => parseTrainOptions({ ...minimal, quantization: 'nf4' })).toThrow(
-      '[train] quantization "nf4" is real but not supported yet; leave it out to train LoRA on 16-bit weights',
-    )
     expect(() => parseTrainOptions({ ...minimal, model: 'a/b.gguf' })).toThrow(
       'GGUF models are real but not supported yet',
     )
@@ -250,6 +250,9 @@ describe('conflicts', () => {
   it('between method, resuming and what they need are named', () => {
     expect(() => parseTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
       "expected no lora options with method 'full'",
+    )
+    expect(() => parseTrainOptions({ ...minimal, method: 'full', quantization: 'nf4' })).toThrow(
+      "[train] expected no quantization with method 'full': weights in NF4 have no gradient; train an adapter on them, or remove it",
     )
     expect(() => parseTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
       'expected outputDir with resumeFromCheckpoint: true',

@@ -36,6 +36,7 @@ describe('the planned peak is that of the run', () => {
   it.each<[string, Partial<TrainLoraOptions>]>([
     ['LoRA with dropout', {}],
     ['bfloat16', { dtype: 'bfloat16' }],
+    ['NF4', { quantization: 'nf4', dtype: 'auto' }],
     ['gradient checkpointing', { training: { gradientCheckpointing: true } }],
     ['an output head that is trained too', { lora: { r: 3, modulesToSave: ['lm_head'] } }],
     ['full training', { method: 'full', lora: undefined }],
@@ -99,9 +100,21 @@ describe('a plan', () => {
       { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 },
       { gradientCheckpointing: true },
       { dtype: 'bfloat16' },
+      { quantization: 'nf4' },
       { maxLength: 150 },
     ])
     for (const { peakTensors } of plan.alternatives) expect(peakTensors).toBeLessThan(plan.peakTensors)
+  })
+
+  it('of a checkpoint in NF4 counts 4 bits, computes in bfloat16, and has no use for the switch', async () => {
+    const quantization_config = { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' }
+    const stored = await planTraining({ model: { ...TINY_CONFIG, quantization_config } })
+    expect(stored.settings).toMatchObject({ quantization: 'nf4', dtype: 'bfloat16' })
+    expect(stored.tensors).toEqual((await planTraining({ model: TINY_CONFIG, quantization: 'nf4' })).tensors)
+    expect(stored.alternatives.map(({ change }) => change)).not.toContainEqual({ quantization: 'nf4' })
+    const dense = await planTraining({ model: TINY_CONFIG, dtype: 'bfloat16' })
+    // Embedding and head, more than half of this model, stay as they are.
+    expect(stored.tensors.weights).toBeLessThan(0.8 * dense.tensors.weights)
   })
 
   it('turns checkpointing on when it is left to the plan and the run would not fit otherwise', async () => {

@@ -80,6 +80,19 @@ describe('a run that was stopped', () => {
     }
   })
 
+  it('on a model in NF4 goes on to the same bytes too, and not on a dense one', async () => {
+    const quantized = { model, quantization: 'nf4', dtype: 'auto' } as const
+    const reference = await trainTiny({ ...quantized, outputDir: at('nf4') }, at('nf4-final'))
+    expect(reference.bytes).not.toBe(whole.bytes)
+    const outputDir = at('nf4-stop')
+    expect((await trainUntil(5, outputDir, quantized)).run.reason).toBe('aborted')
+    expect(
+      await rejection(trainTiny({ model, dtype: 'bfloat16', outputDir, resumeFromCheckpoint: true }, at('nf4-dense'))),
+    ).toContain('these differ: quantization ("nf4" then, undefined now);')
+    const resumed = await trainTiny({ ...quantized, outputDir, resumeFromCheckpoint: true }, at('nf4-resumed'))
+    expect(resumed.bytes === reference.bytes).toBe(true)
+  })
+
   it('has seen as many tokens, and steps at the same rates, as one that never stopped', async () => {
     const outputDir = at('figures')
     const stopped = await trainUntil(3, outputDir)
