@@ -166,10 +166,10 @@ describe('training', async () => {
   it('checkpoints when the plan says so, and then stays within the budget', async () => {
     const { peakTensors, alternatives } = await planTraining(large({}))
     const checkpointed = alternatives.find(({ change }) => change.gradientCheckpointing)?.peakTensors as number
-    expect(peakTensors).toBeGreaterThan(2.5 * checkpointed)
+    expect(peakTensors).toBeGreaterThan(1.5 * checkpointed)
     const events: TrainEvent[] = []
     const onEvent = (event: TrainEvent) => void events.push(event)
-    const run = await trainLora(large({ memoryBudget: 2 * checkpointed, onEvent }))
+    const run = await trainLora(large({ memoryBudget: peakTensors - 1, onEvent }))
     expect(run.model.device.memory().peak).toBe(checkpointed)
     expect(ofType(events, 'start')[0]).toMatchObject({ gradientCheckpointing: true })
     run.dispose()
