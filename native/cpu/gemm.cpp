@@ -29,6 +29,7 @@ constexpr int64_t kTilesPerPackTask = 4;
 constexpr int64_t kBatch = 16;
 
 static_assert(kBlockRows % kTileRows == 0);
+static_assert(kDepth % kNf4Run == 0);
 static_assert(kTileWords >= kFewRows * kFewRowsDepth && kPanelWords >= kFewRows * kFewRowsColumns);
 
 struct Plan {
@@ -157,7 +158,7 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
     const GemmTerm& term = product.terms[t];
     const int64_t steps = stepsOf(plan, term), tileSize = packedTileWords(term, steps);
     const bool here = inPlace(plan, term);
-    const int64_t chunks = ceilDiv(steps, kDepth), chunk = roundUp(ceilDiv(steps, maxOf(1, chunks)), kLanes);
+    const int64_t chunks = ceilDiv(steps, kDepth), chunk = roundUp(ceilDiv(steps, maxOf(1, chunks)), kNf4Run);
     for (int64_t step = 0; step < steps; step += chunk) {
       const int64_t count = minOf(chunk, steps - step), first = step * kWordDepth<kDot>;
       const int64_t k = minOf(count * kWordDepth<kDot>, term.k - first);

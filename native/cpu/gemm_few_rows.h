@@ -77,12 +77,13 @@ static void sweepColumns(const float* a, const T* b, int64_t stride, int64_t k, 
 template <int kRows, class T>
 static void multiplyNf4Runs(const float* a, const GemmOperand& b, int64_t first, int64_t k, int64_t column,
                             int64_t columns, float* sums) {
+  const Nf4Reader from = readerOf(*b.nf4);
   T values[4 * kFewRowsDepth];
   if (b.transposed) {
     for (int64_t j = 0; j < columns; j += 4) {
       const int64_t count = minOf(4, columns - j);
       for (int64_t i = 0; i < count; ++i) {
-        dequantizeRun(*b.nf4, (column + j + i) * b.nf4->cols + first, k, values + i * kFewRowsDepth);
+        dequantizeRun(from, (column + j + i) * b.nf4->cols + first, k, values + i * kFewRowsDepth);
       }
       dotRows<kRows>(a, values, kFewRowsDepth, k, count, sums + j);
     }
@@ -91,7 +92,7 @@ static void multiplyNf4Runs(const float* a, const GemmOperand& b, int64_t first,
     for (int64_t done = 0; done < k; done += kDepth) {
       const int64_t depth = minOf(kDepth, k - done);
       for (int64_t i = 0; i < depth; ++i) {
-        dequantizeRun(*b.nf4, (first + done + i) * b.nf4->cols + column, columns, values + i * kFewRowsColumns);
+        dequantizeRun(from, (first + done + i) * b.nf4->cols + column, columns, values + i * kFewRowsColumns);
       }
       sweepColumns<kRows>(a + done, values, kFewRowsColumns, depth, columns, sums);
     }

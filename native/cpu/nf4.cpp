@@ -51,7 +51,7 @@ float largestMagnitude(const float* x, int64_t count) {
   for (int i = 0; i < kLanes; ++i) bits = largest[i] > bits ? largest[i] : bits;
   float result;
   __builtin_memcpy(&result, &bits, sizeof result);
-  return result;
+  return result == result ? result : __builtin_nanf("");
 }
 
 // The codes of x * factor, two to a byte; whole vectors.
@@ -137,12 +137,13 @@ void quantizeNf4(const QuantizeNf4Args& args, Context& context) {
 }
 
 void dequantizeNf4(const DequantizeNf4Args& args, Context& context) {
+  const Nf4Reader from = readerOf(args.nf4);
   const bool half = args.y.dtype == DType::kBFloat16;
   forRowBlocks(context, args.y.rows, args.y.cols, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = row * args.y.cols;
-      half ? dequantizeRun(args.nf4, first, args.y.cols, rowOf<BFloat16>(args.y, row))
-           : dequantizeRun(args.nf4, first, args.y.cols, rowOf<float>(args.y, row));
+      half ? dequantizeRun(from, first, args.y.cols, rowOf<BFloat16>(args.y, row))
+           : dequantizeRun(from, first, args.y.cols, rowOf<float>(args.y, row));
     }
   });
 }

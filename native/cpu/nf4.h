@@ -6,39 +6,130 @@
 namespace lowrank::cpu::LOWRANK_ISA {
 
 inline constexpr int kCodes = 16;
+inline constexpr int64_t kNf4Run = 64;  // elements that vector kernels take from one block
 
-LOWRANK_INLINE int log2Of(int32_t powerOfTwo) {
-  return __builtin_ctz(static_cast<uint32_t>(powerOfTwo));
+// The pointers of an Nf4, and where blocks begin.
+struct Nf4Reader {
+  const uint8_t* packed;
+  const float* code;
+  const float* absmax;  // nullptr when double quantised
+  const uint8_t* absmaxCodes;
+  const float* nestedAbsmax;
+  const float* nestedCode;
+  float offset;
+  int shift;  // log2 of the block size
+  int nestedShift;
+};
+
+LOWRANK_INLINE Nf4Reader readerOf(const Nf4& weight) {
+  const bool nested = present(weight.nestedAbsmax);
+  return Nf4Reader{static_cast<const uint8_t*>(weight.packed.data),
+                   static_cast<const float*>(weight.code.data),
+                   nested ? nullptr : static_cast<const float*>(weight.absmax.data),
+                   static_cast<const uint8_t*>(weight.absmax.data),
+                   static_cast<const float*>(weight.nestedAbsmax.data),
+                   static_cast<const float*>(weight.nestedCode.data),
+                   nested ? *static_cast<const float*>(weight.offset.data) : 0.0f,
+                   __builtin_ctz(static_cast<unsigned>(weight.blockSize)),
+                   __builtin_ctz(static_cast<unsigned>(weight.nestedBlockSize))};
 }
 
-// The scale of a block. Product and sum are rounded apart, as they were when the absmax was quantised.
-LOWRANK_INLINE float scaleOf(const Nf4& weight, int64_t block) {
-  if (!present(weight.nestedAbsmax)) return static_cast<const float*>(weight.absmax.data)[block];
-  const uint8_t code = static_cast<const uint8_t*>(weight.absmax.data)[block];
-  const float product = static_cast<const float*>(weight.nestedCode.data)[code] *
-                        static_cast<const float*>(weight.nestedAbsmax.data)[block >> log2Of(weight.nestedBlockSize)];
-  return product + *static_cast<const float*>(weight.offset.data);
-}
-
-// table[q] = code[q] * scale, rounded to T.
-template <class T>
-LOWRANK_INLINE void makeTable(const Nf4& weight, float scale, T table[kCodes]) {
-  const float* code = static_cast<const float*>(weight.code.data);
-  for (int q = 0; q < kCodes; q += kLanes) store(table + q, load(code + q) * scale);
+// The scale of a block. Product and sum are rounded apart, as they were when the scale was quantised.
+LOWRANK_INLINE float scaleOf(const Nf4Reader& from, int64_t block) {
+  if (from.absmax != nullptr) return from.absmax[block];
+  const float product = from.nestedCode[from.absmaxCodes[block]] * from.nestedAbsmax[block >> from.nestedShift];
+  return product + from.offset;
 }
 
 // Elements [first, first + count) in storage order, wherever blocks begin.
 template <class T>
-static void dequantizeRun(const Nf4& weight, int64_t first, int64_t count, T* to) {
-  const uint8_t* packed = static_cast<const uint8_t*>(weight.packed.data);
-  const int shift = log2Of(weight.blockSize);
+static void dequantizeRun(const Nf4Reader& from, int64_t first, int64_t count, T* to) {
   const int64_t end = first + count;
-  T table[kCodes];
   while (first < end) {
-    makeTable(weight, scaleOf(weight, first >> shift), table);
-    const int64_t stop = minOf(end, ((first >> shift) + 1) << shift);
-    for (; first < stop; ++first) *to++ = table[first % 2 == 0 ? packed[first / 2] >> 4 : packed[first / 2] & 15];
+    const float scale = scaleOf(from, first >> from.shift);
+    T weights[kCodes];
+    for (int q = 0; q < kCodes; q += kLanes) store(weights + q, load(from.code + q) * scale);
+    const int64_t stop = minOf(end, ((first >> from.shift) + 1) << from.shift);
+    for (; first < stop; ++first) {
+      *to++ = weights[first % 2 == 0 ? from.packed[first / 2] >> 4 : from.packed[first / 2] & 15];
+    }
   }
 }
+
+// True when every row is made of runs of kNf4Run elements, each in one block: what the vector kernels below ask for.
+LOWRANK_INLINE bool inWholeRuns(const Nf4& weight) {
+  return weight.cols % kNf4Run == 0 && weight.blockSize % kNf4Run == 0;
+}
+
+#if defined(__AVX2__)
+
+// The sixteen weights of a block.
+struct Nf4Table {
+  Vec weights[kCodes / kLanes];
+};
+
+// As a stored T would load; but for NaNs whose payload would carry into the sign, which quantizeNf4 does not make.
+template <class T>
+LOWRANK_INLINE Vec rounded(Vec value) {
+  if constexpr (sizeof(T) == sizeof(float)) return value;
+  const UintVec bits = reinterpret_cast<UintVec>(value);
+  return reinterpret_cast<Vec>((bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u);
+}
+
+template <class T>
+LOWRANK_INLINE Nf4Table makeTable(const Nf4Reader& from, int64_t element) {
+  const float scale = scaleOf(from, element >> from.shift);
+  Nf4Table table;
+  for (int i = 0; i < kCodes / kLanes; ++i) table.weights[i] = rounded<T>(load(from.code + i * kLanes) * scale);
+  return table;
+}
+
+// The weights whose codes are the low four bits of each lane after a shift to the right by `shift`.
+LOWRANK_INLINE Vec lookUp(IntVec codes, IntVec shift, const Nf4Table& table) {
+#if defined(__AVX512F__)
+  const __m512i index = _mm512_srlv_epi32(reinterpret_cast<__m512i>(codes), reinterpret_cast<__m512i>(shift));
+  return _mm512_permutexvar_ps(index, table.weights[0]);
+#else
+  const __m256i index = _mm256_srlv_epi32(reinterpret_cast<__m256i>(codes), reinterpret_cast<__m256i>(shift));
+  const __m256i upper = _mm256_slli_epi32(index, 28);  // the fourth bit chooses by the sign
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.weights[0], index),
+                          _mm256_permutevar8x32_ps(table.weights[1], index), _mm256_castsi256_ps(upper));
+#endif
+}
+
+template <class T>
+LOWRANK_INLINE T loadAs(const uint8_t* from) {
+  T value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+// kLanes elements in their order; each lane of eight takes its nibble of the same four bytes.
+LOWRANK_INLINE Vec lookUpRow(const uint8_t* codes, const Nf4Table& table) {
+  const IntVec element = laneIndex() & 7;
+  const IntVec shift = (element ^ 1) << 2;
+#if defined(__AVX512F__)
+  const __m512i low = _mm512_set1_epi32(loadAs<int32_t>(codes));
+  const __m512i both = _mm512_mask_set1_epi32(low, 0xff00, loadAs<int32_t>(codes + 4));
+  return lookUp(reinterpret_cast<IntVec>(both), shift, table);
+#else
+  return lookUp(splatInt(loadAs<int32_t>(codes)), shift, table);
+#endif
+}
+
+// The same in the order of columnOf(), which saves an instruction: lane l holds element columnOf(l).
+LOWRANK_INLINE int columnOf(int lane) {
+  return kLanes == 16 ? 8 * (lane & 1) + (lane >> 1) : lane;
+}
+LOWRANK_INLINE Vec lookUpAnyOrder(const uint8_t* codes, const Nf4Table& table) {
+#if defined(__AVX512F__)
+  const IntVec shift = ((laneIndex() >> 1) ^ 1) << 2;
+  return lookUp(reinterpret_cast<IntVec>(_mm512_set1_epi64(loadAs<int64_t>(codes))), shift, table);
+#else
+  return lookUpRow(codes, table);
+#endif
+}
+
+#endif
 
 }  // namespace lowrank::cpu::LOWRANK_ISA
