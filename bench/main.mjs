@@ -13,12 +13,19 @@ import { Report } from './support/report.mjs'
  * @typedef {object} Bench
  * @property {string} summary one line for the help.
  * @property {import('./support/options.mjs').OptionTable} options
- * @property {(options: import('./support/options.mjs').Values, report: Report) => Promise<void>} run
- * @property {{ keys: readonly string[], figures: readonly string[], options: import('./support/options.mjs').OptionTable }} [peer]
- *   how to compare with bench/peers/NAME.py, and options for that side alone.
+ * @property {(options: Values, report: Report) => Promise<void>} run
+ * @property {Peer} [peer] how to compare with bench/peers/NAME.py.
+ *
+ * @typedef {object} Peer
+ * @property {readonly string[]} keys fields that say which lines of the two sides belong together.
+ * @property {readonly string[]} figures fields that are compared.
+ * @property {import('./support/options.mjs').OptionTable} options of that side alone.
+ * @property {(options: Values, body: (options: Values) => Promise<void>) => Promise<void>} [around] makes what both sides need.
+ *
+ * @typedef {import('./support/options.mjs').Values} Values
  */
 
-const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate'])
+const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate', 'e2e'])
 
 const [command, ...args] = process.argv.slice(2)
 try {
@@ -43,8 +50,11 @@ async function measure(name) {
     return
   }
   const options = readOptions(table, args)
-  if (bench.peer && options.peer !== undefined) await runPairs({ ...bench.peer, command: name, table, options })
-  else await bench.run(options, new Report(name, options))
+  const { peer } = bench
+  if (peer && options.peer !== undefined) {
+    const compare = (/** @type {Values} */ complete) => runPairs({ ...peer, command: name, table, options: complete })
+    await (peer.around ? peer.around(options, compare) : compare(options))
+  } else await bench.run(options, new Report(name, options))
 }
 
 function usage() {

@@ -100,6 +100,6 @@ function peerEnvironment(settings) {
 async function collect(program, args, env) {
   /** @type {any[]} */
   const lines = []
-  await runLines(program, args, (line) => line.startsWith('{') && lines.push(JSON.parse(line)), env)
+  await runLines(program, args, (line) => line.startsWith('{"') && lines.push(JSON.parse(line)), env)
   return lines
 }
