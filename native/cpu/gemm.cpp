@@ -1,13 +1,15 @@
 // The driver of gemm: blocking, packing and the store.
 //
-// A task owns one panel of kPanel columns and one block of at most kBlockRows rows. For each chunk of at most kDepth words of k
-// it packs the panel of B into its thread's buffer (at most kDepth * kPanel * 4 bytes = 128 KB with AVX-512: it stays in L2),
-// runs the tiles down the rows, and keeps the block's sums beside it; after the last chunk the sums are rounded into C.
+// A task owns one panel of kPanel columns, or kWide of them where A does not stay in the second-level cache, and one block of
+// at most kBlockRows rows. It packs the panels of B for at most kDepth words of k, of one term or several, into its thread's
+// buffer (at most kDepth * kPanel * 4 bytes = 128 KB a panel with AVX-512: they stay in L2), runs the tiles down the rows, and
+// keeps the block's sums beside it; with the last words of k the sums are rounded into C while they are in L1.
 // Rows of A that are words already are read in place. Others (bfloat16 without dot products, transposed, odd k with dot
 // products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
 //
 // Roofs: the multiply-add rate. Packing a panel costs as much as multiplying it with about 20 rows, so M >= 512 comes near the
-// roof and a small M does not. Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
+// roof and a small M does not: a product of few rows (a LoRA gradient) packs little at a time, so that its panels are in L1.
+// Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
 #include "gemm.h"
 
 #include "gemm_few_rows.h"
@@ -19,17 +21,22 @@ namespace {
 
 constexpr int64_t kDepth = 1024;
 constexpr int64_t kBlockRows = 528;  // a multiple of every kTileRows
-constexpr int64_t kTileWords = kDepth * kLanes + 2 * kLanes * kTileRows;
+constexpr int64_t kTileWords = kTallRows * (kDepth + 2 * kLanes);
 constexpr int64_t kPanelWords = kDepth * kPanel;
 constexpr int64_t kSumWords = kBlockRows * kPanel;
-constexpr int64_t kThreadWords = kTileWords + kPanelWords + kSumWords;
+constexpr int64_t kWide = 3;  // panels of a task whose A does not stay in the second-level cache
+constexpr int64_t kThreadWords = kTileWords + kWide * (kPanelWords + kSumWords);
+constexpr int64_t kLowRows = 64;   // products of so few rows
+constexpr int64_t kLowDepth = 64;  // pack so many words of k at a time
+constexpr int64_t kCacheBytes = int64_t{1} << 20;
 constexpr int64_t kSharedBytes = int64_t{32} << 20;
+constexpr int64_t kWideTasks = 6;
 constexpr int64_t kTasks = 16;  // a product is cut into at least so many tasks where its rows allow it
 constexpr int64_t kTilesPerPackTask = 4;
 constexpr int64_t kBatch = 16;
 
 static_assert(kBlockRows % kTileRows == 0);
-static_assert(kDepth % kNf4Run == 0);
+static_assert(kDepth % kNf4Run == 0 && kLowDepth % kNf4Run == 0);
 static_assert(kTileWords >= kFewRows * kFewRowsDepth && kPanelWords >= kFewRows * kFewRowsColumns);
 
 struct Plan {
@@ -38,6 +45,10 @@ struct Plan {
   bool shared;       // A's packed terms lie in shared scratch
   int64_t lastTerm;  // the last that is not empty; -1: none
   int64_t panels;
+  int64_t wide;      // panels per task
+  int64_t depth;     // words of k that are packed at a time
+  int64_t groups;    // tasks per block of rows
+  int64_t tileRows;  // tiles are of one height, the last may be lower
   int64_t blockRows;
   int64_t blocks;
   int64_t firstTask;
@@ -49,9 +60,10 @@ LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) {
   return plan.dot ? ceilDiv(term.k, 2) : term.k;
 }
 
-// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved.
+// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved. A
+// transposed A is read once per panel, a line per step: moving it pays for several panels only.
 LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
-  if (term.a.transposed) return false;
+  if (term.a.transposed) return !plan.dot && term.a.dtype == DType::kFloat32 && plan.panels == 1;
   if (plan.dot) return term.k % 2 == 0 && term.a.stride * 2 % 4096 != 0;
   return term.a.dtype == DType::kFloat32 && term.a.stride * 4 % 4096 != 0;
 }
@@ -60,8 +72,8 @@ LOWRANK_INLINE int64_t pitchOf(int64_t steps) {
   return roundUp(steps, kLanes) + kLanes;
 }
 
-LOWRANK_INLINE int64_t packedTileWords(const GemmTerm& term, int64_t steps) {
-  return term.a.transposed ? steps * kLanes : kTileRows * pitchOf(steps);
+LOWRANK_INLINE int64_t packedTileWords(const Plan& plan, const GemmTerm& term, int64_t steps) {
+  return term.a.transposed ? steps * kLanes : plan.tileRows * pitchOf(steps);
 }
 
 int64_t sharedWords(const Gemm& product, const Plan& plan) {
@@ -69,7 +81,8 @@ int64_t sharedWords(const Gemm& product, const Plan& plan) {
   int64_t words = 0;
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
-    if (!inPlace(plan, term)) words += ceilDiv(product.m, kTileRows) * packedTileWords(term, stepsOf(plan, term));
+    if (inPlace(plan, term)) continue;
+    words += ceilDiv(product.m, plan.tileRows) * packedTileWords(plan, term, stepsOf(plan, term));
   }
   return roundUp(words, 16);
 }
@@ -86,16 +99,28 @@ Plan makePlan(const Gemm& product) {
     if (term.k > 0) plan.lastTerm = t;
   }
   if (plan.few) {
-    plan.panels = ceilDiv(product.n, kFewRowsColumns);
+    plan.panels = plan.groups = ceilDiv(product.n, kFewRowsColumns);
     plan.blocks = 1;
     return plan;
   }
   plan.panels = ceilDiv(product.n, kPanel);
   plan.shared = plan.panels > 2;
+  int64_t steps = 0;
+  for (int64_t t = 0; t < product.termCount; ++t) steps += stepsOf(plan, product.terms[t]);
+  const bool low = product.m <= kLowRows;
+  plan.wide =
+      plan.panels >= kWideTasks * kWide && (low || minOf(product.m, kBlockRows) * steps * 4 > kCacheBytes) ? kWide : 1;
+  plan.depth = low ? kLowDepth : kDepth;
+  plan.groups = ceilDiv(plan.panels, plan.wide);
   int64_t blocks = ceilDiv(product.m, kBlockRows);
   const int64_t wanted = ceilDiv(kTasks, plan.panels);
   if (blocks < wanted) blocks = maxOf(blocks, minOf(wanted, product.m / 64));
-  plan.blockRows = roundUp(ceilDiv(product.m, blocks), kTileRows);
+  const int64_t rows = ceilDiv(product.m, blocks);
+  bool transposed = false;
+  for (int64_t t = 0; t < product.termCount; ++t) transposed = transposed || product.terms[t].a.transposed;
+  const int64_t most = product.n > kLanes ? kTileRows : transposed ? kTallRowsTransposed : kTallRows;
+  plan.tileRows = ceilDiv(rows, ceilDiv(rows, most));
+  plan.blockRows = roundUp(rows, plan.tileRows);
   plan.blocks = ceilDiv(product.m, plan.blockRows);
   return plan;
 }
@@ -124,80 +149,179 @@ void finish(const Gemm& product, int64_t row, int64_t rows, int64_t column, int6
   }
 }
 
+// The same into C transposed.
+void finishTransposed(const Gemm& product, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                      const float* sums, int64_t pitch) {
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    const int64_t height = minOf(kLanes, rows - i);
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      Vec block[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r) block[r] = r < height ? load(sums + (i + r) * pitch + j) : zero();
+      transpose(block);
+      for (int64_t r = 0; r < minOf(kLanes, columns - j); ++r) {
+        float* to = static_cast<float*>(product.c) + (column + j + r) * product.cStride + row + i;
+        Vec value = block[r] * product.alpha;
+        if (product.accumulate) value += load(to, height);
+        store(to, value, height);
+      }
+    }
+  }
+}
+
 template <bool kDot>
 void packTiles(const Gemm& product, const Plan& plan, int64_t task) {
-  const int64_t tiles = ceilDiv(product.m, kTileRows);
+  const int64_t tiles = ceilDiv(product.m, plan.tileRows);
   float* to = plan.packed;
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
     if (inPlace(plan, term)) continue;
-    const int64_t steps = stepsOf(plan, term), words = packedTileWords(term, steps);
+    const int64_t steps = stepsOf(plan, term), words = packedTileWords(plan, term, steps);
     const int64_t end = minOf(tiles, (task + 1) * kTilesPerPackTask);
     for (int64_t i = task * kTilesPerPackTask; i < end; ++i) {
-      const int64_t row = i * kTileRows;
-      packTile<kDot>(term.a, 0, term.k, row, minOf(kTileRows, product.m - row), product.m, to + i * words,
+      const int64_t row = i * plan.tileRows;
+      packTile<kDot>(term.a, 0, term.k, row, minOf(plan.tileRows, product.m - row), product.m, to + i * words,
                      pitchOf(steps));
     }
     to += tiles * words;
   }
 }
 
+// Whether B is a panel as it lies in memory.
+template <bool kDot>
+LOWRANK_INLINE bool isPanel(const Gemm& product, const GemmOperand& b) {
+  return !kDot && product.n == b.stride && (b.stride == kLanes || b.stride == kPanel) && !b.transposed &&
+         b.dtype == DType::kFloat32 && b.nf4 == nullptr;
+}
+
+// A run of steps of one term.
+struct Segment {
+  const GemmTerm* term;
+  int64_t step;
+  int64_t count;
+  const float* shared;  // A's packed tiles of the whole term
+  bool packed;          // B is read where it is
+};
+
+// The tile of A that a segment multiplies, packed into `tileWords` where nobody has packed it.
+struct TileOfA {
+  const char* words;
+  int64_t rowBytes;
+  int64_t stepBytes;
+};
+
+template <bool kDot>
+LOWRANK_INLINE TileOfA tileOf(const Gemm& product, const Plan& plan, const Segment& segment, int64_t row, int64_t rows,
+                              float* tileWords) {
+  const GemmTerm& term = *segment.term;
+  const int64_t first = segment.step * kWordDepth<kDot>, steps = stepsOf(plan, term);
+  if (inPlace(plan, term)) {
+    const int64_t elementBytes = kDot ? 2 : 4, strideBytes = term.a.stride * elementBytes;
+    const char* data = static_cast<const char*>(term.a.data);
+    if (term.a.transposed) return TileOfA{data + first * strideBytes + row * 4, 4, strideBytes};
+    return TileOfA{data + row * strideBytes + first * elementBytes, strideBytes, 4};
+  }
+  const float* a = tileWords;
+  int64_t pitch = pitchOf(steps);
+  if (plan.shared) {
+    a = segment.shared + row / plan.tileRows * packedTileWords(plan, term, steps) +
+        segment.step * (term.a.transposed ? kLanes : 1);
+  } else {
+    pitch = pitchOf(segment.count);
+    const int64_t k = minOf(segment.count * kWordDepth<kDot>, term.k - first);
+    packTile<kDot>(term.a, first, k, row, rows, product.m, tileWords, pitch);
+  }
+  const char* words = reinterpret_cast<const char*>(a);
+  return term.a.transposed ? TileOfA{words, 4, kLanes * 4} : TileOfA{words, pitch * 4, 4};
+}
+
+// Multiplies by the segments, whose panels of B have room side by side: a tile's sums stay in the first-level cache from one
+// segment to the next.
+template <bool kDot>
+void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn, int64_t endColumn, int64_t firstRow,
+                      int64_t endRow, const Segment* segments, int64_t count, bool resume, bool last, float* buffer) {
+  float* tileWords = buffer;
+  float* panels = tileWords + kTileWords;
+  float* sums = panels + kWide * kPanelWords;
+  int64_t offset = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Segment& segment = segments[i];
+    const int64_t first = segment.step * kWordDepth<kDot>;
+    const int64_t k = minOf(segment.count * kWordDepth<kDot>, segment.term->k - first);
+    float* panel = panels + offset;
+    for (int64_t column = firstColumn; column < endColumn && !segment.packed; column += kPanel, panel += kPanelWords) {
+      const int64_t columns = minOf(kPanel, product.n - column);
+      packPanel<kDot>(segment.term->b, first, k, column, columns, panel, ceilDiv(columns, kLanes));
+    }
+    offset += segment.count * kPanel;
+  }
+  for (int64_t row = firstRow; row < endRow; row += plan.tileRows) {
+    const int64_t rows = minOf(plan.tileRows, endRow - row);
+    float* rowSums = sums + (row - firstRow) * kPanel;
+    offset = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const Segment& segment = segments[i];
+      const TileOfA a = tileOf<kDot>(product, plan, segment, row, rows, tileWords);
+      const float* b = segment.packed
+                           ? static_cast<const float*>(segment.term->b.data) + segment.step * segment.term->b.stride
+                           : panels + offset;
+      float* tileSums = rowSums;
+      for (int64_t column = firstColumn; column < endColumn;
+           column += kPanel, b += kPanelWords, tileSums += kSumWords) {
+        const int64_t vectors = ceilDiv(minOf(kPanel, product.n - column), kLanes);
+        tileFor<kDot>(rows, vectors)(a.words, a.rowBytes, a.stepBytes, b, segment.count, tileSums, resume || i > 0);
+      }
+      offset += segment.count * kPanel;
+    }
+    if (!last) continue;
+    // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
+    for (int64_t column = firstColumn; column < endColumn; column += kPanel, rowSums += kSumWords) {
+      const int64_t columns = minOf(kPanel, product.n - column);
+      (product.cTransposed ? finishTransposed : finish)(product, row, rows, column, columns, rowSums, kPanel);
+    }
+  }
+}
+
 template <bool kDot>
 void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* buffer) {
-  float* tileWords = buffer;
-  float* panel = tileWords + kTileWords;
-  float* sums = panel + kPanelWords;
   // Neighbouring tasks share a block of A, which is what the cache is asked to keep.
-  const int64_t column = task % plan.panels * kPanel, columns = minOf(kPanel, product.n - column);
-  const int64_t firstRow = task / plan.panels * plan.blockRows;
+  const int64_t firstColumn = task % plan.groups * plan.wide * kPanel;
+  const int64_t endColumn = minOf(product.n, firstColumn + plan.wide * kPanel);
+  const int64_t firstRow = task / plan.groups * plan.blockRows;
   const int64_t endRow = minOf(product.m, firstRow + plan.blockRows);
-  const int64_t vectors = ceilDiv(columns, kLanes);
-  const float* shared = plan.packed;
+  Segment segments[kBatch];
+  int64_t count = 0, depth = 0;
   bool resume = false;
+  const auto run = [&](bool last) {
+    multiplySegments<kDot>(product, plan, firstColumn, endColumn, firstRow, endRow, segments, count, resume, last,
+                           buffer);
+    resume = true;
+    count = depth = 0;
+  };
+  const float* shared = plan.packed;
   for (int64_t t = 0; t <= plan.lastTerm; ++t) {
     const GemmTerm& term = product.terms[t];
-    const int64_t steps = stepsOf(plan, term), tileSize = packedTileWords(term, steps);
-    const bool here = inPlace(plan, term);
-    const int64_t chunks = ceilDiv(steps, kDepth), chunk = roundUp(ceilDiv(steps, maxOf(1, chunks)), kNf4Run);
+    const int64_t steps = stepsOf(plan, term);
+    const int64_t chunks = ceilDiv(steps, plan.depth), chunk = roundUp(ceilDiv(steps, maxOf(1, chunks)), kNf4Run);
     for (int64_t step = 0; step < steps; step += chunk) {
-      const int64_t count = minOf(chunk, steps - step), first = step * kWordDepth<kDot>;
-      const int64_t k = minOf(count * kWordDepth<kDot>, term.k - first);
-      packPanel<kDot>(term.b, first, k, column, columns, panel, vectors);
-      for (int64_t row = firstRow; row < endRow; row += kTileRows) {
-        const int64_t rows = minOf(kTileRows, endRow - row);
-        const float* a;
-        int64_t rowBytes, stepBytes;
-        if (here) {
-          const int64_t elementBytes = kDot ? 2 : 4;
-          a = reinterpret_cast<const float*>(static_cast<const char*>(term.a.data) +
-                                             (row * term.a.stride + first) * elementBytes);
-          rowBytes = term.a.stride * elementBytes;
-          stepBytes = 4;
-        } else {
-          int64_t pitch = pitchOf(steps);
-          if (plan.shared) {
-            a = shared + row / kTileRows * tileSize + step * (term.a.transposed ? kLanes : 1);
-          } else {
-            pitch = pitchOf(count);
-            packTile<kDot>(term.a, first, k, row, rows, product.m, tileWords, pitch);
-            a = tileWords;
-          }
-          rowBytes = term.a.transposed ? 4 : pitch * 4;
-          stepBytes = term.a.transposed ? kLanes * 4 : 4;
-        }
-        float* tileSums = sums + (row - firstRow) * kPanel;
-        tileFor<kDot>(rows, vectors)(reinterpret_cast<const char*>(a), rowBytes, stepBytes, panel, count, tileSums,
-                                     resume);
-        // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
-        if (t == plan.lastTerm && step + count == steps) finish(product, row, rows, column, columns, tileSums, kPanel);
-      }
-      resume = true;
+      const int64_t length = minOf(chunk, steps - step);
+      if (count == kBatch || depth + length > plan.depth) run(false);
+      segments[count++] = Segment{&term, step, length, shared, isPanel<kDot>(product, term.b)};
+      depth += length;
     }
-    if (!here && plan.shared) shared += ceilDiv(product.m, kTileRows) * tileSize;
+    if (!inPlace(plan, term) && plan.shared) {
+      shared += ceilDiv(product.m, plan.tileRows) * packedTileWords(plan, term, steps);
+    }
   }
-  if (resume) return;
+  if (count > 0) return run(true);
+  // No term has any depth: C is the bias, or 0.
+  float* sums = buffer;
   __builtin_memset(sums, 0, sizeof(float) * kPanel);
-  for (int64_t row = firstRow; row < endRow; ++row) finish(product, row, 1, column, columns, sums, kPanel);
+  for (int64_t row = firstRow; row < endRow; ++row) {
+    for (int64_t column = firstColumn; column < endColumn; column += kPanel) {
+      const int64_t columns = minOf(kPanel, product.n - column);
+      (product.cTransposed ? finishTransposed : finish)(product, row, 1, column, columns, sums, kPanel);
+    }
+  }
 }
 
 void multiplyFew(const Gemm& product, int64_t task, float* buffer) {
@@ -212,9 +336,9 @@ bool runBatch(const Gemm* products, Plan* plans, int64_t count, Workspace& works
   for (int64_t p = 0; p < count; ++p) {
     plans[p].firstTask = tasks;
     plans[p].firstPackTask = packTasks;
-    tasks += plans[p].panels * plans[p].blocks;
+    tasks += plans[p].groups * plans[p].blocks;
     const int64_t shared = sharedWords(products[p], plans[p]);
-    if (shared > 0) packTasks += ceilDiv(ceilDiv(products[p].m, kTileRows), kTilesPerPackTask);
+    if (shared > 0) packTasks += ceilDiv(ceilDiv(products[p].m, plans[p].tileRows), kTilesPerPackTask);
     words += shared;
   }
   float* buffers = static_cast<float*>(reserve(workspace, static_cast<size_t>(words) * 4, context));

@@ -47,7 +47,8 @@ struct Gemm {
   void* c;
   DType cDType;
   int64_t cStride;
-  bool accumulate;  // C is float32 then
+  bool accumulate;   // C is float32 then
+  bool cTransposed;  // element (i, j) is stored at row j, column i; without bias, C is float32
 };
 
 // Scratch of a Context lives until the kernel returns, so loops over row blocks share one allocation that only ever grows.

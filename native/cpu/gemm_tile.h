@@ -25,7 +25,11 @@ inline constexpr int kTileRows = 4;
 #endif
 inline constexpr int kTileVectors = 2;
 inline constexpr int kPanel = kTileVectors * kLanes;
-static_assert(kTileRows <= kLanes, "a packed step of a transposed A is one vector");
+// A result of one vector's width has taller tiles: as many accumulators, so that a load of B serves more rows. Where A is transposed
+// a packed step is one vector, which bounds the rows.
+inline constexpr int kTallRows = 2 * kTileRows;
+inline constexpr int kTallRowsTransposed = kTallRows < kLanes ? kTallRows : kLanes;
+static_assert(kTileRows <= kLanes);
 
 template <bool kDot>
 LOWRANK_INLINE Vec multiplyAdd(const char* word, Vec b, Vec sum) {
@@ -45,7 +49,7 @@ template <bool kDot, int kRows, int kVectors>
 static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float* b, int64_t steps, float* c,
                  bool resume) {
   Vec sums[kRows][kVectors];
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) sums[i][j] = resume ? load(c + i * kPanel + j * kLanes) : zero();
@@ -58,7 +62,7 @@ static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float
     Vec columns[kVectors];
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) columns[j] = load(b + j * kLanes);
-#pragma GCC unroll 16
+#pragma GCC unroll 24
     for (int i = 0; i < kRows; ++i) {
       const char* word = rows[i / 4] + (i % 4 == 3 ? rowBytes3 : i % 4 * rowBytes);
 #pragma GCC unroll 4
@@ -69,10 +73,10 @@ static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float
     if constexpr (kLanes == 16)
       __builtin_prefetch(a + (kRows + (step & 15)) * rowBytes + (step & ~int64_t{15}) * 4, 0, 2);
     b += kVectors * kLanes;
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int i = 0; i < (kRows + 3) / 4; ++i) rows[i] += stepBytes;
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) store(c + i * kPanel + j * kLanes, sums[i][j]);
@@ -81,7 +85,7 @@ static void tile(const char* a, int64_t rowBytes, int64_t stepBytes, const float
 
 using TileFunction = void (*)(const char*, int64_t, int64_t, const float*, int64_t, float*, bool);
 
-template <bool kDot, int kVectors, int kRows = kTileRows>
+template <bool kDot, int kVectors, int kRows>
 LOWRANK_INLINE TileFunction tileOfRows(int64_t rows) {
   if constexpr (kRows > 1) {
     if (rows < kRows) return tileOfRows<kDot, kVectors, kRows - 1>(rows);
@@ -89,10 +93,10 @@ LOWRANK_INLINE TileFunction tileOfRows(int64_t rows) {
   return tile<kDot, kRows, kVectors>;
 }
 
-// rows in [1, kTileRows], vectors in [1, kTileVectors]
+// rows in [1, kTileRows], or up to kTallRows where vectors is 1; vectors in [1, kTileVectors]
 template <bool kDot>
 LOWRANK_INLINE TileFunction tileFor(int64_t rows, int64_t vectors) {
-  return vectors == 1 ? tileOfRows<kDot, 1>(rows) : tileOfRows<kDot, 2>(rows);
+  return vectors == 1 ? tileOfRows<kDot, 1, kTallRows>(rows) : tileOfRows<kDot, 2, kTileRows>(rows);
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -80,9 +80,17 @@ struct ProductList {
 
   Gemm& add(const Tensor& c, bool accumulate) {
     Gemm& product = products[productCount++];
-    product = Gemm{c.rows,          c.cols, terms + termCount, 0,        1.0f,      nullptr,
-                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate};
+    product = Gemm{c.rows,          c.cols, terms + termCount, 0,        1.0f,       nullptr,
+                   DType::kFloat32, c.data, c.dtype,           c.stride, accumulate, false};
     return product;
+  }
+
+  // c (+)= product^T
+  void addTransposed(const Tensor& c) {
+    Gemm& product = add(c, true);
+    product.m = c.cols;
+    product.n = c.rows;
+    product.cTransposed = true;
   }
 
   void term(const GemmOperand& a, const GemmOperand& b, int64_t k) {
@@ -309,8 +317,9 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
       const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
       partDs += elementCount(slabDs) * size;
       if (present(slab.db)) {
-        list.add(slab.db, true);
-        list.term(operand(dy, true), operand(slab.s, false), rows);
+        // As its transpose [r, O]: the few rows of s^T are the left operand, and dy is read along its rows.
+        list.addTransposed(slab.db);
+        list.term(operand(slab.s, true), operand(dy, false), rows);
       }
       if (present(slab.da) && !masked(slab)) {
         list.add(slab.da, true);
