@@ -188,7 +188,8 @@ void StreamBinding::release(const Napi::CallbackInfo& info) {
 // told of everything, it would collect in every training step.
 void StreamBinding::reportMemory(const Napi::CallbackInfo& info) {
   const double change = number(info, 0, "reportMemory", "change");
-  if (!(std::abs(change) <= double(uint64_t{1} << 53))) throw InvalidArgument("[reportMemory] expected a number of bytes for change");
+  if (!(std::abs(change) <= double(uint64_t{1} << 53)))
+    throw InvalidArgument("[reportMemory] expected a number of bytes for change");
   if (!stream_->closed()) adjustMemory(int64_t(change));
 }
 

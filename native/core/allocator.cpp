@@ -30,6 +30,9 @@ void forbid(void*, size_t) {}
 void permit(void*, size_t) {}
 #endif
 
+// Addresses cost nothing; a process has room for a thousand such ranges.
+constexpr size_t kRangeBytes = size_t{64} << 30;
+
 std::atomic<uint64_t> processReserved{0};
 
 size_t roundUp(size_t bytes, size_t unit) {
@@ -62,6 +65,8 @@ Allocator::Allocator(std::optional<uint64_t> budget, bool dryRun) : ownBudget_(b
 // The stream has freed every buffer by now.
 Allocator::~Allocator() {
   releaseFree();
+  closeRange(small_);
+  closeRange(large_);
 }
 
 void Allocator::releaseFree() {
@@ -74,7 +79,7 @@ void* Allocator::allocate(size_t wanted) {
   const size_t bytes = roundUp(std::max<size_t>(wanted, 1), kAlignment);
   Pool& pool = poolOf(bytes);
   void* address = take(pool, bytes + kGap);
-  if (address == nullptr && reserve(pool, bytes + kGap)) address = take(pool, bytes + kGap);
+  if (address == nullptr && grow(pool, bytes + kGap)) address = take(pool, bytes + kGap);
   if (address == nullptr) return nullptr;
   permit(address, wanted);
   markTouched(static_cast<char*>(address), static_cast<char*>(address) + bytes);
@@ -133,26 +138,59 @@ void Allocator::addFree(Pool& pool, char* address, size_t bytes) {
   pool.freeBlocks.insert({bytes, address});
 }
 
-bool Allocator::reserve(Pool& pool, size_t bytes) {
-  const size_t least = roundUp(bytes, platform::kRegionAlignment);
-  if (least < bytes) return false;
-  const auto attempt = [&](size_t size) {
-    if (!claimBudget(size)) return false;
-    void* region = dryRun_ ? platform::reserveAddresses(size) : platform::reservePages(size);
-    if (region == nullptr) {
-      returnBudget(size);
-      return false;
+// Makes room for a block at the end of the pool, where a free block counts towards it.
+bool Allocator::grow(Pool& pool, size_t bytes) {
+  constexpr size_t kPage = platform::kRegionAlignment;
+  const size_t most = roundUp(bytes, kPage);
+  if (most < bytes) return false;
+  const auto attempt = [&](size_t atLeast) {
+    if (size_t(pool.limit - pool.end) < std::max(most, pool.growthBytes) && !openRange(pool, most)) return false;
+    size_t freeAtEnd = 0;
+    const auto next = pool.blocks.lower_bound(pool.end);
+    if (next != pool.blocks.begin()) {
+      const auto& [address, block] = *std::prev(next);
+      if (block.free && address + block.bytes == pool.end) freeAtEnd = block.bytes;
     }
-    reserved_ += size;
-    forbid(region, size);
-    addFree(pool, static_cast<char*>(region), size);
-    return true;
+    return growBy(pool, std::max(roundUp(bytes - std::min(bytes, freeAtEnd), kPage), atLeast));
   };
-  if (attempt(std::max(least, pool.regionBytes))) return true;
-  if (least < pool.regionBytes && attempt(least)) return true;
-  trim(large_, least);
-  trim(small_, least);
-  return attempt(least);
+  if (attempt(pool.growthBytes) || attempt(0)) return true;
+  trim(large_, most);
+  trim(small_, most);
+  return attempt(0);
+}
+
+bool Allocator::growBy(Pool& pool, size_t size) {
+  if (!claimBudget(size)) return false;
+  if (!platform::commitPages(pool.end, size, dryRun_)) {
+    returnBudget(size);
+    return false;
+  }
+  reserved_ += size;
+  forbid(pool.end, size);
+  addFree(pool, pool.end, size);
+  pool.end += size;
+  return true;
+}
+
+// Other addresses to grow into; `bytes` is what they have to hold at least.
+bool Allocator::openRange(Pool& pool, size_t bytes) {
+  size_t size = std::max(bytes, kRangeBytes);
+  char* range = static_cast<char*>(platform::reserveAddresses(size));
+  if (range == nullptr) {
+    // Addresses are limited (ulimit -v).
+    size = std::max(bytes, pool.growthBytes);
+    range = static_cast<char*>(platform::reserveAddresses(size));
+    if (range == nullptr) return false;
+  }
+  closeRange(pool);
+  pool.end = range;
+  pool.limit = range + size;
+  return true;
+}
+
+void Allocator::closeRange(Pool& pool) {
+  if (pool.end != pool.limit) platform::releasePages(pool.end, size_t(pool.limit - pool.end));
+  pool.end = pool.limit = nullptr;
 }
 
 bool Allocator::claimBudget(size_t bytes) {

@@ -1,4 +1,4 @@
-// The memory of one stream: blocks cut from large regions, best fit, neighbours merged.
+// The memory of one stream: blocks cut from ranges that grow at their end, best fit, neighbours merged.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ struct MemoryInfo {
 uint64_t processMemoryBudget();
 
 // 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.
-// 2. Small blocks have regions of their own: a scalar that lives long would otherwise split the space that large activations reuse.
+// 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large activations reuse.
 // 3. Free memory is kept for the next step. When a request does not fit the budget, whole free pages are given back to the system first, so
 //    that fragments of any shape can serve any request.
 // 4. Without `budget` the process's budget holds for the sum of all streams; with it, this stream alone is held to it.
@@ -54,7 +54,9 @@ class Allocator {
     bool free;
   };
   struct Pool {
-    size_t regionBytes;                             // the least that is asked of the system at once
+    size_t growthBytes;  // the least that is asked of the system at once
+    char* end;           // of the memory; the addresses up to `limit` are kept for it to grow
+    char* limit;
     std::map<char*, Block> blocks;                  // by address; neighbours in memory are neighbours here
     std::set<std::pair<size_t, char*>> freeBlocks;  // by size, then address
   };
@@ -62,7 +64,10 @@ class Allocator {
   static constexpr size_t kSmallBytes = size_t{256} << 10;
   Pool& poolOf(size_t bytes) { return bytes < kSmallBytes ? small_ : large_; }
   void* take(Pool& pool, size_t bytes);
-  bool reserve(Pool& pool, size_t bytes);
+  bool grow(Pool& pool, size_t bytes);
+  bool growBy(Pool& pool, size_t size);
+  bool openRange(Pool& pool, size_t bytes);
+  void closeRange(Pool& pool);
   bool claimBudget(size_t bytes);
   void returnBudget(size_t bytes);
   void addFree(Pool& pool, char* address, size_t bytes);
@@ -72,8 +77,8 @@ class Allocator {
 
   const std::optional<uint64_t> ownBudget_;
   const bool dryRun_;
-  Pool small_{size_t{2} << 20, {}, {}};
-  Pool large_{size_t{32} << 20, {}, {}};
+  Pool small_{size_t{2} << 20, nullptr, nullptr, {}, {}};
+  Pool large_{size_t{32} << 20, nullptr, nullptr, {}, {}};
   std::atomic<uint64_t> live_{0};
   std::atomic<uint64_t> peak_{0};
   std::map<char*, char*> touchedRanges_;  // begin, end; neither overlapping nor adjacent

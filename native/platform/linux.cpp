@@ -142,25 +142,6 @@ MemoryState memoryState() {
   return state;
 }
 
-// Private memory whose address is a multiple of kRegionAlignment.
-void* mapAligned(size_t bytes, int flags) {
-  const auto map = [flags](size_t size) {
-    return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-  };
-  void* address = map(bytes);
-  if (address == MAP_FAILED) return nullptr;
-  // The system places mappings one below the other: once one is aligned, so are the next.
-  if (reinterpret_cast<uintptr_t>(address) % kRegionAlignment == 0) return address;
-  munmap(address, bytes);
-  address = map(bytes + kRegionAlignment);
-  if (address == MAP_FAILED) return nullptr;
-  char* begin = static_cast<char*>(address);
-  const size_t head = kRegionAlignment - reinterpret_cast<uintptr_t>(begin) % kRegionAlignment;
-  munmap(begin, head);
-  if (head < kRegionAlignment) munmap(begin + head + bytes, kRegionAlignment - head);
-  return begin + head;
-}
-
 }  // namespace
 
 int allowedCores() {
@@ -187,17 +168,35 @@ uint64_t availableMemory() {
   return memoryState().available;
 }
 
-void* reservePages(size_t bytes) noexcept {
-  void* const address = mapAligned(bytes, 0);
-  if (address != nullptr) madvise(address, bytes, MADV_HUGEPAGE);
-  return address;
+void* reserveAddresses(size_t bytes) noexcept {
+  const auto map = [](size_t size) {
+    return mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  };
+  void* address = map(bytes);
+  if (address == MAP_FAILED) return nullptr;
+  // The system places mappings one below the other: once one is aligned, so are the next.
+  if (reinterpret_cast<uintptr_t>(address) % kRegionAlignment == 0) return address;
+  munmap(address, bytes);
+  address = map(bytes + kRegionAlignment);
+  if (address == MAP_FAILED) return nullptr;
+  char* begin = static_cast<char*>(address);
+  const size_t head = kRegionAlignment - reinterpret_cast<uintptr_t>(begin) % kRegionAlignment;
+  munmap(begin, head);
+  if (head < kRegionAlignment) munmap(begin + head + bytes, kRegionAlignment - head);
+  return begin + head;
 }
 
-void* reserveAddresses(size_t bytes) noexcept {
-  void* const address = mapAligned(bytes, MAP_NORESERVE);
-  // Of the little that is touched, no more than a small page each time.
-  if (address != nullptr) madvise(address, bytes, MADV_NOHUGEPAGE);
-  return address;
+bool commitPages(void* address, size_t bytes, bool sparse) noexcept {
+  if (mprotect(address, bytes, PROT_READ | PROT_WRITE) != 0) return false;
+  madvise(address, bytes, sparse ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+  return true;
+}
+
+void* reservePages(size_t bytes) noexcept {
+  void* const address = reserveAddresses(bytes);
+  if (address == nullptr || commitPages(address, bytes, false)) return address;
+  releasePages(address, bytes);
+  return nullptr;
 }
 
 void releasePages(void* address, size_t bytes) noexcept {

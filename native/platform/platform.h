@@ -16,15 +16,18 @@ uint64_t totalMemory();
 // Of those, the bytes that could be had now; page cache that the system would give back counts as free.
 uint64_t availableMemory();
 
-// Zeroed memory, aligned to kRegionAlignment, backed by huge pages where the system has them; nullptr when there is none.
-// `bytes` is a multiple of kRegionAlignment.
+// Addresses without memory, aligned to kRegionAlignment; nullptr when there are none. `bytes` is a multiple of kRegionAlignment, here and below.
 inline constexpr size_t kRegionAlignment = size_t{2} << 20;
-void* reservePages(size_t bytes) noexcept;
-
-// The same as addresses alone: for memory that is hardly ever touched, so that the system need not have it.
 void* reserveAddresses(size_t bytes) noexcept;
 
-// Gives back any part of either reservation whose ends are multiples of kRegionAlignment. The addresses are not used again.
+// Puts zeroed memory behind a part of them whose ends are multiples of kRegionAlignment: huge pages where the system has them, or with
+// `sparse`, for memory that is hardly touched, small ones. False when the system has none.
+bool commitPages(void* address, size_t bytes, bool sparse) noexcept;
+
+// Both at once: zeroed memory in huge pages, or nullptr.
+void* reservePages(size_t bytes) noexcept;
+
+// Gives back any part of the addresses, with the memory behind it. They are not used again.
 void releasePages(void* address, size_t bytes) noexcept;
 
 // Prepares the calling thread for computing: its name (up to 15 characters), and a rank below the thread that runs JavaScript, which is

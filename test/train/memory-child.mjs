@@ -1,15 +1,15 @@
-/** @file Makes training steps on a model of the given shape and prints the most memory that the process had resident, in bytes (VmHWM). */
+/** @file Loads a model, makes training steps and prints the most memory that the process had resident, in bytes (VmHWM). */
 
 import { readFileSync } from 'node:fs'
-import { AdamW, createModel, LoraAdapter } from '../../dist/index.js'
+import { AdamW, LoraAdapter, loadModel } from '../../dist/index.js'
 
-const { config, lora, rows, length } = JSON.parse(process.argv[2])
-const model = createModel(config, { dtype: 'bfloat16' }).train()
+const { directory, lora, rows, length } = JSON.parse(process.argv[2])
+const model = (await loadModel(directory, { dtype: 'float32' })).train()
 const adapter = LoraAdapter.create(model, lora)
 const optimizer = new AdamW(adapter.parameters())
 for (let step = 0; step < 2; step++) {
   const inputIds = Array.from({ length: rows }, (_, row) =>
-    Array.from({ length }, (_, i) => (i * (row + step + 3)) % config.vocab_size),
+    Array.from({ length }, (_, i) => (i * (row + step + 3)) % model.config.vocabSize),
   )
   const { loss } = model.forward({ inputIds, labels: inputIds })
   loss.backward()
