@@ -94,8 +94,10 @@ export class Trainer {
     try {
       for (const window of plan.windows(state.cursor)) {
         if (state.step >= this.#totalSteps || signal?.aborted) break
+        // The step before is told of as soon as the device has made it, while this one is queued behind it.
+        const settled = queued && handled(this.#settle(queued))
         const losses = await this.#accumulate(window)
-        if (queued) await this.#settle(queued)
+        await settled
         const learningRate = this.#learningRateAt(state.step)
         optimizer.lr = learningRate
         optimizer.step({ maxGradNorm: training.maxGradNorm })

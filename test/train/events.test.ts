@@ -2,10 +2,11 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { prepareDataset } from '../../src/data/dataset.js'
+import { CausalLM } from '../../src/models/model.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
@@ -64,6 +65,26 @@ describe('events', () => {
       'evaluate 7',
       'end 7',
     ])
+  })
+
+  it('of a step come while the next one is computed, not after it', async () => {
+    const forward = vi.spyOn(CausalLM.prototype, 'forwardRagged')
+    try {
+      const forwards: number[] = []
+      const training = { maxSteps: 3, gradientAccumulationSteps: 9, packing: false }
+      const onEvent = ({ type }: TrainEvent): void => {
+        // What came before the start was the plan of the run's memory.
+        if (type === 'start') forward.mockClear()
+        if (type === 'step') forwards.push(forward.mock.calls.length)
+      }
+      await trainTiny({ model, training, onEvent }, join(directory, 'early'))
+      // Nine micro-batches a step: the event is there before the next nine are queued.
+      expect(forwards[0]).toBeLessThan(18)
+      expect(forwards[1]).toBeLessThan(27)
+      expect(forwards.at(-1)).toBe(27)
+    } finally {
+      forward.mockRestore()
+    }
   })
 
   it('are plain objects of finite numbers that JSON keeps', () => {
