@@ -41,6 +41,22 @@ const MIB = 1024 * 1024
  *   memory budget; all before weights are read.
  */
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
+  const model = await beginLoading(idOrPath, options)
+  try {
+    await model.device.sync()
+    return model
+  } catch (error) {
+    model.dispose()
+    if (model.device !== options.device) model.device.close()
+    throw error
+  }
+}
+
+/**
+ * `loadModel` without waiting for the weights: they are read in the background, before whatever is queued next.
+ * @throws what `loadModel` throws, but for files that cannot be read: the next `sync()` or `read()` rejects with those.
+ */
+export async function beginLoading(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
   expectKnownOptions('loadModel', options, OPTIONS)
   const { device: where = 'cpu', quantization, revision } = options
   if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'bfloat16')
@@ -60,7 +76,6 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
     const plan = await matchTensors(model, checkpoint.tensors, directory)
     checkBudget(device, model, plan)
     for (const [parameter, source] of plan) await loadWeight(parameter, source)
-    await device.sync()
     return model
   } catch (error) {
     model?.dispose()

@@ -7,7 +7,7 @@ import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
-import { loadModel } from '../checkpoint/load-model.js'
+import { beginLoading } from '../checkpoint/load-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
@@ -73,11 +73,12 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const directory = await resolveModel(resolved.model)
   const checkpoint = await findCheckpoint(resolved)
   if (resolved.outputDir !== undefined) await prepareOutputDir(resolved.outputDir)
-  const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
-    const model = await loadModel(resolved.model, { device, dtype, quantization: resolved.quantization })
+    // Tokenizer and rows are prepared while the weights are read.
+    const model = await beginLoading(resolved.model, { device, dtype, quantization: resolved.quantization })
+    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
     return await trainOn(model, tokenizer, directory, checkpoint, resolved)
   } catch (error) {
     device.close()
@@ -111,6 +112,7 @@ async function trainOn(
     rowsOf(plan, training, train, evaluation),
   )
   model.gradientCheckpointing = gradientCheckpointing
+  await model.device.sync()
   const identity = runIdentity(options, model, train, adapter)
   const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
   const history: TrainEvent[] = []
