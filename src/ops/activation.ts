@@ -11,7 +11,7 @@ export function activation(op: 'swiglu' | 'gelu', x: Tensor, cols: number, optio
   const { device } = x
   expectCompute(op, 'x', x)
   const forward = (input: Tensor): Tensor => {
-    const y = Tensor.empty(device, [...input.shape.slice(0, -1), cols], input.dtype)
+    const y = Tensor.activation(device, [...input.shape.slice(0, -1), cols], input.dtype)
     device.enqueue(op, { x: input, y, ...options })
     return y
   }
@@ -20,7 +20,7 @@ export function activation(op: 'swiglu' | 'gelu', x: Tensor, cols: number, optio
     const saved = new Saved(x, op)
     record(op, [x], [y], [saved], ([dy]) => {
       if (!dy) return [undefined]
-      const dx = Tensor.empty(device, x.shape, x.dtype)
+      const dx = Tensor.activation(device, x.shape, x.dtype)
       device.enqueue(`${op}Backward`, { dy, x: saved.get(), dx, ...options })
       return [dx]
     })

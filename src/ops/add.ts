@@ -15,7 +15,7 @@ export function add(a: Tensor, b: Tensor, { lastOfBlock = false }: AddOptions = 
   expectSameDevice('add', { a, b })
   expectShape('add', 'b', b, a.shape, 'like a')
   expectDType('add', 'b', b, a.dtype)
-  const y = Tensor.empty(a.device, a.shape, a.dtype)
+  const y = Tensor.activation(a.device, a.shape, a.dtype)
   if (!lastOfBlock || !runsAgain()) a.device.enqueue('add', { a, b, y })
   if (needsRecording([a, b])) record('add', [a, b], [y], [], ([dy]) => [dy, dy])
   return y

@@ -57,7 +57,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   }
   const native = { headDim, causal, window, scale, softcap }
   const [y, lse] = keep(() => {
-    const y = Tensor.empty(device, q.shape, q.dtype)
+    const y = Tensor.activation(device, q.shape, q.dtype)
     const lse = Tensor.empty(device, [heads, q.rows], 'float32')
     device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, y, lse, options: native })
     return [y, lse]

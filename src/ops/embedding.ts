@@ -15,7 +15,7 @@ export function embedding(ids: Tensor, weight: Parameter): Tensor {
   expectShape('embedding', 'ids', ids, [undefined], 'N')
   expectDType('embedding', 'ids', ids, 'int32')
   const { device } = ids
-  const y = Tensor.empty(device, [ids.size, weight.shape[1] as number], weight.dtype)
+  const y = Tensor.activation(device, [ids.size, weight.shape[1] as number], weight.dtype)
   device.enqueue('embedding', { ids, weight: weight.value, y })
   if (needsRecording([], weight.requiresGrad)) {
     const saved = new Saved(ids, 'embedding')

@@ -69,7 +69,7 @@ export function linear(
     expectDType('linear', 'x', x, part.weight.dtype)
   }
   const total = parts.reduce((sum, part) => sum + outFeatures(part), 0)
-  const y = Tensor.empty(device, [x.rows, total], outputDType)
+  const y = Tensor.activation(device, [x.rows, total], outputDType)
   const make = (): Tensor[] => {
     const made = parts.map((part) =>
       part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)),
@@ -99,7 +99,7 @@ export function linear(
       unchanged()
       const gradOutput = dy.dtype === dtype ? dy : Tensor.empty(device, dy.shape, dtype)
       if (gradOutput !== dy) device.enqueue('copy', { x: dy, y: gradOutput })
-      const dx = requiresGrad ? Tensor.empty(device, shape, dtype) : undefined
+      const dx = requiresGrad ? Tensor.activation(device, shape, dtype) : undefined
       device.enqueue('linearBackward', {
         dy: gradOutput,
         x: savedX?.get(),

@@ -38,11 +38,11 @@ export function norm(
   }
   const weights = bias ? { weight: weight.value, bias: bias.value } : { weight: weight.value }
   const forward = (input: Tensor, added?: Tensor, sum?: Tensor): Tensor => {
-    const y = Tensor.empty(device, input.shape, input.dtype)
+    const y = Tensor.activation(device, input.shape, input.dtype)
     device.enqueue(op, { x: input, residual: added, ...weights, sum, y, eps })
     return y
   }
-  const sum = residual ? Tensor.empty(device, x.shape, x.dtype) : x
+  const sum = residual ? Tensor.activation(device, x.shape, x.dtype) : x
   const y = forward(x, residual, residual && sum)
   const trainable = weight.requiresGrad || bias?.requiresGrad
   if (!needsRecording([x, residual], trainable)) return { y, sum }
@@ -51,7 +51,7 @@ export function norm(
   // Without a residual the sum is the caller's own x, whose other uses send their gradients there themselves.
   record(op, [x, residual], residual ? [y, sum] : [y], [saved], ([dy, dSum]) => {
     if (!dy) return [dSum, dSum]
-    const dx = Tensor.empty(device, dy.shape, dy.dtype)
+    const dx = Tensor.activation(device, dy.shape, dy.dtype)
     const dWeight = weight.requiresGrad ? weight.gradBuffer() : undefined
     const gradients = bias ? { dWeight, dBias: bias.requiresGrad ? bias.gradBuffer() : undefined } : { dWeight }
     device.enqueue(`${op}Backward`, { dy, dSum, x: saved.get(), weight: weight.value, dx, ...gradients, eps })

@@ -29,7 +29,7 @@ export function emptyLikeColumns(tensors: readonly Tensor[]): Tensor[] {
     return tensors.map((tensor) => Tensor.empty(tensor.device, tensor.shape, tensor.dtype))
   }
   const total = tensors.reduce((sum, tensor) => sum + tensor.cols, 0)
-  const whole = Tensor.empty(first.device, [first.rows, total], first.dtype)
+  const whole = Tensor.activation(first.device, [first.rows, total], first.dtype)
   let start = 0
   return tensors.map((tensor) => {
     start += tensor.cols
@@ -59,11 +59,11 @@ function joinColumns(
   if (grads.every((grad) => grad !== undefined)) {
     const present = grads as readonly Tensor[]
     const first = present[0] as Tensor
-    if (first.rowStride === total && areNeighbours(present) && !present.some((grad) => grad.shared))
+    if (first.rowStride >= total && areNeighbours(present) && !present.some((grad) => grad.shared))
       return first.widen(total)
   }
   const { device, dtype } = some
-  const whole = Tensor.empty(device, [rows, total], dtype)
+  const whole = Tensor.activation(device, [rows, total], dtype)
   let start = 0
   widths.forEach((width, i) => {
     const target = whole.columns(start, start + width)

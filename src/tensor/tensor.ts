@@ -83,6 +83,20 @@ export class Tensor implements View {
     return new Tensor({ device, slot, version: 0 }, dtype, [...shape], 0, shape[shape.length - 1] ?? 1)
   }
 
+  /**
+   * The same for what one kernel writes in rows and another reads: where rows would lie a multiple of 4 KB apart, and so in one set of the
+   * first-level cache, they get a cache line between them.
+   */
+  static activation(device: Device, shape: readonly number[], dtype: DType): Tensor {
+    const cols = shape[shape.length - 1] ?? 1
+    const bytes = cols * dtypeBytes(dtype)
+    if (bytes === 0 || bytes % 4096 !== 0) return Tensor.empty(device, shape, dtype)
+    const padded = Tensor.empty(device, [...shape.slice(0, -1), cols + 64 / dtypeBytes(dtype)], dtype)
+    const tensor = padded.columns(0, cols)
+    padded.dispose()
+    return tensor
+  }
+
   /** A tensor filled with one value. */
   static full(device: Device, shape: readonly number[], dtype: DType, value: number): Tensor {
     const tensor = Tensor.empty(device, shape, dtype)
@@ -168,9 +182,11 @@ export class Tensor implements View {
     return this.#view(this.shape, this.byteOffset, this.rowStride)
   }
 
-  /** The same values under another shape; needs rows without gaps. */
+  /** The same values under another shape. Where the last dimension changes, rows must have no gaps. */
   reshape(shape: readonly number[]): Tensor {
     const size = shape.reduce((product, dimension) => product * dimension, 1)
+    if (size === this.size && shape[shape.length - 1] === this.cols)
+      return this.#view([...shape], this.byteOffset, this.rowStride)
     if (size !== this.size || (this.rows > 1 && this.rowStride !== this.cols)) {
       throw new Error(
         `[reshape] expected a contiguous tensor of ${size} elements for shape [${shape}], got [${this.shape}]`,

@@ -120,6 +120,23 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await values(part)).toEqual([4, 5, 7, 8, 10, 11])
     })
 
+    test('rows of an activation never lie a multiple of 4 KB apart, and keep their shape and order', async () => {
+      for (const [cols, dtype, stride] of [
+        [1024, 'float32', 1040],
+        [4096, 'bfloat16', 4128],
+        [1023, 'float32', 1023],
+      ] as const) {
+        const x = Tensor.activation(device, [2, 3, cols], dtype)
+        expect([x.shape, x.rowStride]).toEqual([[2, 3, cols], stride])
+        device.enqueue('fill', { y: x, value: 0 })
+        device.enqueue('fill', { y: x.reshape([6, cols]).slice(4, 5), value: 2 })
+        const read = await x.read()
+        expect(read.length).toBe(6 * cols)
+        expect(read.findIndex((value) => value !== 0)).toBe(4 * cols)
+        expect(read.lastIndexOf(2)).toBe(5 * cols - 1)
+      }
+    })
+
     test('reshape keeps the order of elements', async () => {
       const cube = iota(6, 5).reshape([2, 3, 5])
       expect(cube).toMatchObject({ shape: [2, 3, 5], rows: 6, cols: 5 })
