@@ -17,6 +17,7 @@ const MAIN = fileURLToPath(new URL('../main.mjs', import.meta.url))
  * @param {readonly string[]} what.figures fields that are compared, by their medians: ours / theirs.
  */
 export async function runPairs({ command, table, options, keys, figures }) {
+  const environment = peerEnvironment(options.peerEnv)
   const report = new Report(command, options)
   /** @type {Map<string, import('./report.mjs').Measurement[]>} */
   const pairsByKey = new Map()
@@ -26,7 +27,7 @@ export async function runPairs({ command, table, options, keys, figures }) {
       return await start()
     }
     const ours = await run('lowrank', () => runOurs(command, table, options))
-    const theirs = await run('PyTorch', () => runPeer(command, table, options))
+    const theirs = await run('PyTorch', () => runPeer(command, table, options, environment))
     const keyOf = (/** @type {any} */ line) => JSON.stringify(keys.map((key) => line[key]))
     for (const lowrank of ours) {
       const peer = theirs.find((line) => keyOf(line) === keyOf(lowrank))
@@ -37,7 +38,7 @@ export async function runPairs({ command, table, options, keys, figures }) {
       const measurement = { pair, ...Object.fromEntries(keys.map((key) => [key, lowrank[key]])), ...ratios }
       const rows = [
         { pair, who: 'lowrank', ...lowrank },
-        { pair, who: 'peer', ...peer },
+        { pair, who: 'peer', ...peer, peer_env: options.peerEnv.join(' ') },
       ].map(({ bench, ...row }) => row)
       report.add({ ...measurement, lowrank, peer }, rows)
       pairsByKey.set(keyOf(lowrank), [...(pairsByKey.get(keyOf(lowrank)) ?? []), measurement])
@@ -74,26 +75,26 @@ function runOurs(command, table, options) {
   return collect(process.execPath, [MAIN, command, ...writeOptions(ours, { ...options, noSave: true, quiet: true })])
 }
 
-/** @param {string} command @param {import('./options.mjs').OptionTable} table @param {import('./options.mjs').Values} options */
-function runPeer(command, table, options) {
+/**
+ * @param {string} command @param {import('./options.mjs').OptionTable} table @param {import('./options.mjs').Values} options
+ * @param {NodeJS.ProcessEnv} environment
+ */
+function runPeer(command, table, options, environment) {
   const theirs = Object.fromEntries(Object.entries(table).filter(([, option]) => option.peer))
   const script = fileURLToPath(new URL(`../peers/${command}.py`, import.meta.url))
   const threads = options.peerThreads ?? options.threads
-  return collect(
-    options.peer,
-    [script, ...writeOptions(theirs, { ...options, threads })],
-    peerEnvironment(options.peerEnv),
-  )
+  return collect(options.peer, [script, ...writeOptions(theirs, { ...options, threads })], environment)
 }
 
-/** @param {readonly string[]} settings */
+/** Warnings of what will be deprecated and bars say nothing here. @param {readonly string[]} settings @returns {NodeJS.ProcessEnv} */
 function peerEnvironment(settings) {
   const given = settings.map((setting) => {
     const at = setting.indexOf('=')
     if (at < 1) throw new UsageError(`expected NAME=VALUE for --peer-env, got ${setting}`)
     return [setting.slice(0, at), setting.slice(at + 1)]
   })
-  return { ...process.env, ...Object.fromEntries(given) }
+  const quiet = { PYTHONWARNINGS: 'ignore', HF_DATASETS_DISABLE_PROGRESS_BARS: '1', HF_HUB_DISABLE_PROGRESS_BARS: '1' }
+  return { ...process.env, ...quiet, ...Object.fromEntries(given) }
 }
 
 /** @param {string} program @param {readonly string[]} args @param {NodeJS.ProcessEnv} [env] */

@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { resultsFolder, runBench } from './run-bench.js'
+import { readRows, resultsFolder, runBench } from './run-bench.js'
 
 interface ReportModule {
   appendRow(file: string, row: Record<string, string>): void
@@ -38,11 +38,72 @@ describe('usage', () => {
     [['step', '--batch', '0'], 'expected a whole number >= 1 for --batch, got 0'],
     [['step', '--labelled', '1.5'], 'expected a share in (0, 1] for --labelled, got 1.5'],
     [['step', '--seq'], 'expected a value for --seq'],
+    [['step', '--peer', 'python3', '--peer-env', 'X'], 'expected NAME=VALUE for --peer-env, got X'],
+    [['ops', '--peer', 'python3'], 'unknown option --peer'],
+    [['gemm', '--dtype', 'float32,int8'], 'expected float32, bfloat16, nf4 for --dtype, got int8'],
     [['step', '--quiet=1'], 'expected no value for --quiet'],
   ])('%j is wrong usage, with exit code 2', async (args, message) => {
     const { code, stderr, stdout } = await runBench(...args)
     expect(stderr).toContain(`bench: ${message}`)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  })
+})
+
+describe('a peer', () => {
+  // A program in Python's place: it answers with what it was given, and twice as slow.
+  const PEER = `#!/usr/bin/env node
+const args = process.argv.slice(3)
+const option = (name) => args[args.indexOf(name) + 1]
+const speed = { min: 1, median: 2, max: 3 }
+console.log('{not JSON}')
+console.log(JSON.stringify({ bench: 'gemm', model_shape: 'tiny', product: 'o', direction: 'dx', m: 3, dtype: option('--dtype'),
+  threads: Number(option('--threads')), gflops: speed, allocator: process.env.ALLOCATOR, versions: { peer: '1.2' } }))
+`
+
+  test('does the same work in turn, with its own threads and environment; both sides are rows, the ratio a line', async () => {
+    const results = resultsFolder()
+    const program = join(results, 'peer')
+    writeFileSync(program, PEER, { mode: 0o755 })
+    const work = ['--model-shape', 'tiny', '--product', 'o', '--direction', 'dx', '--m', '3', '--dtype', 'bfloat16']
+    const quick = ['--rounds', '1', '--seconds', '0.001', '--threads', '1', '--results', results]
+    const settings = ['--peer', program, '--pairs', '2', '--peer-threads', '5', '--peer-env', 'ALLOCATOR=fast']
+    const { code, lines, stderr } = await runBench('gemm', ...work, ...quick, ...settings)
+    expect(code, stderr).toBe(0)
+    expect(lines.map((line) => line.pair)).toEqual([1, 2])
+    for (const line of lines) {
+      expect(line.peer).toMatchObject({ threads: 5, allocator: 'fast', dtype: 'bfloat16' })
+      expect(line.lowrank).toMatchObject({ threads: 1, product: 'o', direction: 'dx', m: 3 })
+      const ours = (line.lowrank as { gflops: { median: number } }).gflops.median
+      // Both are rounded to five digits.
+      expect(line.gflops_ratio).toBeCloseTo(ours / 2, 2)
+    }
+    const rows = readRows(results, 'gemm')
+    expect(rows.map((row) => `${row.pair} ${row.who} ${row.threads} ${row.peer_env}`)).toEqual([
+      '1 lowrank 1 ',
+      '1 peer 5 ALLOCATOR=fast',
+      '2 lowrank 1 ',
+      '2 peer 5 ALLOCATOR=fast',
+    ])
+    expect(rows[1]?.versions).toBe('peer 1.2')
+    expect(stderr).toMatch(/tiny o dx 3 bfloat16: gflops \d+\.\d\dx \(.+\) of the peer's, 2 pairs/)
+  })
+
+  test('that fails ends the comparison with its status', async () => {
+    const { code, stderr } = await runBench(
+      'step',
+      '--model-shape',
+      'tiny',
+      '--seq',
+      '9',
+      '--steps',
+      '1',
+      '--no-save',
+      '--peer',
+      '/bin/false',
+    )
+    expect(stderr).toContain('step.py')
+    expect(stderr).toContain('ended with status 1')
+    expect(code).toBe(1)
   })
 })
 

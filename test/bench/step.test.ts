@@ -47,6 +47,14 @@ describe('bench step', () => {
     expect(Number(row?.tokens_per_s_median)).toBe((line.tokens_per_s as unknown as { median: number }).median)
   })
 
+  test('QLoRA holds the base in NF4', async () => {
+    const { lines, code } = await runBench(...TINY, '--method', 'qlora', '--no-save', '--quiet')
+    expect(code).toBe(0)
+    const [line] = lines as [Record<string, number>]
+    expect(line).toMatchObject({ method: 'qlora', dtype: 'bfloat16', trainable_params: 32768 })
+    expect(Math.abs((line.losses as unknown as number[])[0]! - Math.log(512))).toBeLessThan(0.2)
+  })
+
   test('the second run appends to the same file; a share of labels changes the work, not the shape of the line', async () => {
     const { lines, code } = await runBench(
       ...TINY,
