@@ -1,7 +1,9 @@
 // gemm for a handful of rows (decoding): B is read once, as it is in memory, because packing it would cost more than the
-// product. A straight B is swept along its columns, a transposed one is a dot product per row.
+// product. A straight B is swept along its columns, a transposed one is a dot product per row; transposed NF4 in whole runs is looked up
+// on the way, other NF4 goes through a small buffer.
 //
-// Roof: the bytes of B. The order of a sum differs from the tiles' (lanes run along k when B is transposed).
+// Roof: the bytes of B; for NF4 with AVX-512 also 8 cycles per 64 weights (four shifts, look-ups and multiply-adds, and four
+// instructions that make the table, on two ports). The order of a sum differs from the tiles' (lanes run along k when B is transposed).
 #pragma once
 
 #include "gemm.h"
@@ -24,7 +26,11 @@ static void dotRows(const float* a, const T* b, int64_t stride, int64_t k, int64
     forLanes(k, [&](int64_t at, int lanes) {
       Vec weights[4];
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) weights[j] = loadLanes(rows[j] + at, lanes);
+      for (int j = 0; j < 4; ++j) {
+        weights[j] = loadLanes(rows[j] + at, lanes);
+        __builtin_prefetch(rows[j] + 4 * stride + at, 0,
+                           3);  // the row of the next four: half the time of a large matrix
+      }
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
         const Vec x = load(a + i * kFewRowsDepth + at);  // zeros after k
@@ -73,6 +79,69 @@ static void sweepColumns(const float* a, const T* b, int64_t stride, int64_t k, 
   }
 }
 
+#if defined(__AVX2__)
+
+// dotRows of NF4 in whole runs (nf4.h); a is in the order that the codes are looked up in.
+template <int kRows, class T>
+static void dotNf4Rows(const float* a, const Nf4& weight, int64_t first, int64_t k, int64_t column, int64_t columns,
+                       float* sums) {
+  const Nf4Reader from = readerOf(weight);
+  const int64_t runs = k / kNf4Run, start = column * weight.cols + first;
+  // All scales first: looking them up takes long, and nothing else of the task waits for it.
+  float scales[kFewRowsColumns * kFewRowsDepth / kNf4Run + kLanes];
+  bool plain = ordinaryCodes(from);
+  if (k == weight.cols) {
+    plain = readScales(from, start, columns * runs, scales) && plain;
+  } else {
+    for (int64_t j = 0; j < columns; ++j) {
+      plain = readScales(from, start + j * weight.cols, runs, scales + j * runs) && plain;
+    }
+  }
+  for (int64_t j = 0; j < columns; j += 4) {
+    const int64_t count = minOf(4, columns - j);
+    const uint8_t* codes[4];
+    const float* scale[4];
+    for (int i = 0; i < 4; ++i) {
+      const int64_t row = j + minOf(i, count - 1);
+      codes[i] = from.packed + (start + row * weight.cols) / 2;
+      scale[i] = scales + row * runs;
+    }
+    Vec partial[kRows][4] = {};
+    for (int64_t run = 0; run < runs; ++run) {
+      Nf4Table tables[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        tables[i] = plain ? makeOrdinaryTable<T>(from, scale[i][run]) : makeTable<T>(from, scale[i][run]);
+        __builtin_prefetch(codes[i] + 4 * weight.cols, 0, 3);  // eight rows on
+      }
+#pragma GCC unroll 8
+      for (int64_t at = 0; at < kNf4Run; at += kLanes) {
+        Vec weights[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) weights[i] = lookUpAnyOrder(codes[i] + at / 2, tables[i]);
+#pragma GCC unroll 4
+        for (int row = 0; row < kRows; ++row) {
+          const Vec x = load(a + row * kFewRowsDepth + run * kNf4Run + at);
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i) partial[row][i] = fma(x, weights[i], partial[row][i]);
+        }
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) codes[i] += kNf4Run / 2;
+    }
+    for (int row = 0; row < kRows; ++row) {
+      for (int64_t i = 0; i < count; ++i) sums[row * kFewRowsColumns + j + i] += reduceAddReordered(partial[row][i]);
+    }
+  }
+}
+
+#endif
+
+// True where dotNf4Rows does the work.
+LOWRANK_INLINE bool dotsNf4(const GemmOperand& b) {
+  return b.nf4 != nullptr && b.transposed && looksUp(*b.nf4);
+}
+
 // NF4 of any shape: dequantised into a small buffer, which is multiplied as a dense operand is.
 template <int kRows, class T>
 static void multiplyNf4Runs(const float* a, const GemmOperand& b, int64_t first, int64_t k, int64_t column,
@@ -103,6 +172,9 @@ template <int kRows, class T>
 LOWRANK_INLINE void multiplyFewRows(const float* a, const GemmOperand& b, int64_t first, int64_t k, int64_t column,
                                     int64_t columns, float* sums) {
   const T* from = static_cast<const T*>(b.data);
+#if defined(__AVX2__)
+  if (dotsNf4(b)) return dotNf4Rows<kRows, T>(a, *b.nf4, first, k, column, columns, sums);
+#endif
   if (b.nf4 != nullptr) {
     multiplyNf4Runs<kRows, T>(a, b, first, k, column, columns, sums);
   } else if (b.transposed) {
@@ -118,6 +190,7 @@ static void fewRows(const Gemm& product, int64_t column, int64_t columns, float*
   __builtin_memset(sums, 0, sizeof(float) * kFewRows * kFewRowsColumns);
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
+    const bool reordered = dotsNf4(term.b);
     for (int64_t first = 0; first < term.k; first += kFewRowsDepth) {
       const int64_t k = minOf(kFewRowsDepth, term.k - first);
       for (int64_t i = 0; i < product.m; ++i) {
@@ -126,7 +199,7 @@ static void fewRows(const Gemm& product, int64_t column, int64_t columns, float*
           const Vec x = term.a.dtype == DType::kBFloat16
                             ? loadLanes(static_cast<const BFloat16*>(term.a.data) + offset + at, lanes)
                             : loadLanes(static_cast<const float*>(term.a.data) + offset + at, lanes);
-          store(widened + i * kFewRowsDepth + at, x);
+          store(widened + i * kFewRowsDepth + at, reordered ? reorder(x) : x);
         });
       }
       const bool half = term.b.dtype == DType::kBFloat16;

@@ -53,7 +53,8 @@ template <bool kDot>
 LOWRANK_INLINE Vec wordsOf(const uint8_t* codes, const Nf4Table& table) {
 #if defined(__AVX512F__)
   if constexpr (kDot) {
-    const IntVec bytes = reinterpret_cast<IntVec>(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
+    const IntVec bytes =
+        reinterpret_cast<IntVec>(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
     const IntVec shift = laneIndex() >> 2 << 3;
     return pairUp(lookUp(bytes, shift + 4, table), lookUp(bytes, shift, table));
   }
@@ -76,7 +77,7 @@ static void packNf4Transposed(const Nf4& weight, int64_t first, int64_t k, int64
         // The rows that a last panel lacks repeat one: nobody stores their columns of the product.
         const int64_t row = column + j * kLanes + minOf(i, rows - 1);
         const int64_t element = row * weight.cols + first + run * kNf4Run;
-        tables[i] = makeTable<T>(from, element);
+        tables[i] = makeTable<T>(from, scaleOf(from, element >> from.shift));
         codes[i] = from.packed + element / 2;
       }
       float* out = to + run * kSteps * vectors * kLanes + j * kLanes;
@@ -98,7 +99,7 @@ static void packNf4Straight(const Nf4& weight, int64_t first, int64_t k, int64_t
   const Nf4Reader from = readerOf(weight);
   const auto row = [&](int64_t step, Vec values[kTileVectors]) {
     const int64_t element = (first + step) * weight.cols + column;
-    const Nf4Table table = makeTable<T>(from, element);
+    const Nf4Table table = makeTable<T>(from, scaleOf(from, element >> from.shift));
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVectors; ++j) {
       values[j] = lookUpRow(from.packed + element / 2 + j * kLanes / 2, table);
@@ -118,7 +119,7 @@ template <bool kDot, class T>
 LOWRANK_INLINE void packNf4(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns, float* to,
                             int64_t vectors) {
 #if defined(__AVX2__)
-  if (inWholeRuns(*b.nf4)) {
+  if (looksUp(*b.nf4)) {
     if (!b.transposed) return packNf4Straight<kDot, T>(*b.nf4, first, k, column, to);
     return packNf4Transposed<kDot, T>(*b.nf4, first, k, column, columns, to, vectors);
   }

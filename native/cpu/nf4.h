@@ -56,9 +56,23 @@ static void dequantizeRun(const Nf4Reader& from, int64_t first, int64_t count, T
   }
 }
 
-// True when every row is made of runs of kNf4Run elements, each in one block: what the vector kernels below ask for.
-LOWRANK_INLINE bool inWholeRuns(const Nf4& weight) {
+// True when weights are looked up in registers (lookUp(), below): every row is made of runs of kNf4Run elements, each in one block.
+LOWRANK_INLINE bool looksUp(const Nf4& weight) {
+#if defined(__AVX2__)
   return weight.cols % kNf4Run == 0 && weight.blockSize % kNf4Run == 0;
+#else
+  static_cast<void>(weight);
+  return false;
+#endif
+}
+
+// From the order of a row into that of lookUpAnyOrder().
+LOWRANK_INLINE Vec reorder(Vec value) {
+#if defined(__AVX512F__)
+  return _mm512_permutexvar_ps(reinterpret_cast<__m512i>((laneIndex() >> 1) + ((laneIndex() & 1) << 3)), value);
+#else
+  return value;
+#endif
 }
 
 #if defined(__AVX2__)
@@ -77,8 +91,7 @@ LOWRANK_INLINE Vec rounded(Vec value) {
 }
 
 template <class T>
-LOWRANK_INLINE Nf4Table makeTable(const Nf4Reader& from, int64_t element) {
-  const float scale = scaleOf(from, element >> from.shift);
+LOWRANK_INLINE Nf4Table makeTable(const Nf4Reader& from, float scale) {
   Nf4Table table;
   for (int i = 0; i < kCodes / kLanes; ++i) table.weights[i] = rounded<T>(load(from.code + i * kLanes) * scale);
   return table;
@@ -95,6 +108,69 @@ LOWRANK_INLINE Vec lookUp(IntVec codes, IntVec shift, const Nf4Table& table) {
   return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.weights[0], index),
                           _mm256_permutevar8x32_ps(table.weights[1], index), _mm256_castsi256_ps(upper));
 #endif
+}
+
+// makeTable in fewer instructions: adding 3 * 2^15 times its power of two to a weight pushes the lower half of its bits out. Only for
+// ordinary() scales and codes; the sign of a zero may be lost, which no sum that starts from 0 sees.
+template <class T>
+LOWRANK_INLINE Nf4Table makeOrdinaryTable(const Nf4Reader& from, float scale) {
+  if constexpr (sizeof(T) == sizeof(float)) return makeTable<T>(from, scale);
+  Nf4Table table;
+  for (int i = 0; i < kCodes / kLanes; ++i) {
+    const Vec value = load(from.code + i * kLanes) * scale;
+    const Vec power = reinterpret_cast<Vec>(reinterpret_cast<UintVec>(value) & 0x7f800000u);
+    table.weights[i] = fma(power, splat(-98304.0f), fma(power, splat(98304.0f), value));
+  }
+  return table;
+}
+
+// Whether all magnitudes are from 2^-least to 2^least: no product of two such sets overflows or is subnormal.
+LOWRANK_INLINE bool ordinary(Vec values, int least) {
+  const UintVec bits = reinterpret_cast<UintVec>(values) & 0x7fffffffu;
+  const UintVec above = bits - (static_cast<uint32_t>(127 - least) << 23);
+  const IntVec outside = above > (static_cast<uint32_t>(2 * least) << 23);
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask(reinterpret_cast<__m512i>(outside)) == 0;
+#else
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(outside)) == 0;
+#endif
+}
+
+LOWRANK_INLINE bool ordinaryCodes(const Nf4Reader& from) {
+  bool all = true;
+  for (int i = 0; i < kCodes; i += kLanes) {
+    const Vec codes = load(from.code + i);
+    all = all && ordinary((codes == zero()) ? splat(1.0f) : codes, 20);
+  }
+  return all;
+}
+
+// The scales of `runs` runs from `element` on, and some value after them up to a whole vector. True: all are ordinary.
+LOWRANK_INLINE bool readScales(const Nf4Reader& from, int64_t element, int64_t runs, float* scales) {
+  bool all = true;
+  for (int64_t run = 0; run < runs; run += kLanes) {
+    const int64_t first = (element + run * kNf4Run) >> from.shift, count = minOf(kLanes, runs - run);
+#if defined(__AVX512F__)
+    if (from.absmax == nullptr && (int64_t{1} << from.shift) == kNf4Run) {
+      // In one or two nested blocks: none is smaller than 32.
+      const float* nested = from.nestedAbsmax + (first >> from.nestedShift);
+      const int64_t left = (((first >> from.nestedShift) + 1) << from.nestedShift) - first;
+      const __mmask16 there = static_cast<__mmask16>((1u << count) - 1);
+      const __m512i codes = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(there, from.absmaxCodes + first));
+      Vec absmax = splat(nested[0]);
+      if (left < count) absmax = (laneIndex() < splatInt(static_cast<int32_t>(left))) ? absmax : splat(nested[1]);
+      const Vec values = _mm512_i32gather_ps(codes, from.nestedCode, 4) * absmax + from.offset;
+      all = all && ordinary(values, 80);
+      store(scales + run, values);
+      continue;
+    }
+#endif
+    for (int64_t i = 0; i < kLanes; ++i) {
+      scales[run + i] = scaleOf(from, (element + (run + minOf(i, count - 1)) * kNf4Run) >> from.shift);
+    }
+    all = all && ordinary(load(scales + run), 80);
+  }
+  return all;
 }
 
 template <class T>
@@ -127,6 +203,18 @@ LOWRANK_INLINE Vec lookUpAnyOrder(const uint8_t* codes, const Nf4Table& table) {
   return lookUp(reinterpret_cast<IntVec>(_mm512_set1_epi64(loadAs<int64_t>(codes))), shift, table);
 #else
   return lookUpRow(codes, table);
+#endif
+}
+
+// reduceAdd of what reorder() has moved, in the order of the row: first the lanes that were eight apart.
+LOWRANK_INLINE float reduceAddReordered(Vec value) {
+#if defined(__AVX512F__)
+  const Vec pairs = value + _mm512_movehdup_ps(value);
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(pairs), _mm512_extractf32x8_ps(pairs, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehl_ps(four, four)));
+#else
+  return reduceAdd(value);
 #endif
 }
 

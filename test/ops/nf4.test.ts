@@ -275,6 +275,26 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
+  it('with scales from 0 and subnormal to near the largest', async () => {
+    const make = operandMaker(device, 'bfloat16', 21)
+    const [w, x] = [make(67, 320), make(4, 320)]
+    const scales = [0, 1e-44, 1.2e-38, 1e-25, 1, 1e25, 1e36]
+    const weight = quantizeNf4(w.tensor, { doubleQuantization: false })
+    for (const scale of scales) {
+      // One such scale per row of five blocks.
+      const absmax = Float32Array.from({ length: weight.absmax.cols }, (_, i) => (i % 5 === 3 ? scale : 0.1))
+      const nf4 = { ...weight, absmax: Tensor.from(device, absmax, [absmax.length]) }
+      const outputs = [true, false].map((quantized) => {
+        const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, 'bfloat16') }
+        const y = output(device, 4, 67, 'float32')
+        device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, slabs: [] }] })
+        return y
+      })
+      const [got, want] = await Promise.all(outputs.map(bytesOf))
+      expect(got === want, `a scale of ${scale}`).toBe(true)
+    }
+  })
+
   it('with more nested blocks than one', async () => {
     for (const tokens of [2, 17]) {
       await expectTwins('bfloat16', tokens, 640, { blockSize: 32, shapes: [{ outputs: 67 }] })
