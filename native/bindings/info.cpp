@@ -20,6 +20,7 @@ Napi::Value engineInfo(const Napi::CallbackInfo& call) {
   info.Set("version", LOWRANK_VERSION);
   info.Set("isa", chooseBackend(nullptr).name);
   info.Set("detectedIsa", cpu::detectedIsa());
+  info.Set("fastestIsa", cpu::fastestIsa());
   info.Set("threads", ThreadPool::defaultThreads());
   info.Set("totalMemory", double(platform::totalMemory()));
   info.Set("availableMemory", double(platform::availableMemory()));

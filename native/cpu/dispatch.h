@@ -12,7 +12,10 @@ namespace lowrank::cpu {
 // saves).
 const char* detectedIsa();
 
-// The kernels of level `isa`; nullptr or "" means $LOWRANK_ISA, and where that is not set, the best level.
+// The level that is taken by itself: the best one, unless its bfloat16 products are measured to be slower than widening.
+const char* fastestIsa();
+
+// The kernels of level `isa`; nullptr or "" means $LOWRANK_ISA, and where that is not set, the fastest level.
 // Returns nullptr and a sentence in `error` (at most `errorSize` bytes) for an unknown name or a level above the
 // machine's. $LOWRANK_ISA_UNCHECKED=1 permits a level that the machine does not report, as some hypervisors hide what
 // the CPU has; where the CPU really lacks it the process dies of an illegal instruction. The result's `name` is the

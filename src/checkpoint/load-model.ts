@@ -86,7 +86,7 @@ export async function beginLoading(idOrPath: string, options: LoadModelOptions =
 
 /** bfloat16 where the processor multiplies it and where weights are quantised, which is about memory; else float32. */
 export function defaultDType(quantization: Quantization | undefined): ComputeDType {
-  return quantization || loadAddon().info().isa === 'avx512bf16' ? 'bfloat16' : 'float32'
+  return quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
 /** config.json of a model directory. */

@@ -55,9 +55,9 @@ function examine(version: string): DoctorReport {
       problems.push({ what: (error as Error).message, remedy: 'correct or unset the variable' })
     }
   } else problems.push({ what: 'the native engine does not load', remedy: engineRemedy(buildTools.compiler) })
-  if (engine !== null && engine.isa !== engine.detectedIsa) {
+  if (engine !== null && engine.isa !== engine.fastestIsa) {
     problems.push({
-      what: `the engine is held at ${engine.isa}, the processor has ${engine.detectedIsa}`,
+      what: `the engine is held at ${engine.isa}, the fastest here is ${engine.fastestIsa}`,
       remedy: 'unset LOWRANK_ISA',
     })
   }
@@ -101,7 +101,7 @@ function describe(report: DoctorReport, paint: Paint): string {
       row('file', engine.path),
       row('version', engine.version),
       row('built with', engine.compiler),
-      row('instruction set', `${engine.isa} (the processor has ${engine.detectedIsa})`),
+      row('instruction set', `${engine.isa} (the processor has ${engine.detectedIsa}, the fastest is ${engine.fastestIsa})`),
       row('threads', String(engine.threads)),
       row('memory', `${formatBytes(engine.availableMemory)} available of ${formatBytes(engine.totalMemory)}`),
       row('devices', engine.devices.join(', ')),

@@ -43,8 +43,12 @@ export interface NativeStream {
 /** What the engine says about itself and the machine. */
 export interface EngineInfo {
   version: string
+  /** The level in use: LOWRANK_ISA, or the fastest. */
   isa: string
+  /** The highest that the processor reports. */
   detectedIsa: string
+  /** The highest, unless its bfloat16 products are slower than widening to float32. */
+  fastestIsa: string
   threads: number
   totalMemory: number
   availableMemory: number
