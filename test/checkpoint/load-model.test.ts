@@ -240,21 +240,27 @@ test('loading takes the weights in the requested dtype and at most 256 MiB besid
     }
     const parameters = await writeZeros(directory, config)
     expect(4 * parameters).toBeGreaterThan(190 * MIB)
-    const script = `
+    const script = (options: LoadModelOptions): string => `
       import { readFileSync } from 'node:fs'
       import { loadModel } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
       const peak = () => Number(/VmHWM:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
       const before = peak()
-      const model = await loadModel(${JSON.stringify(directory)}, { dtype: 'bfloat16' })
+      const model = await loadModel(${JSON.stringify(directory)}, ${JSON.stringify(options)})
       console.log(JSON.stringify({ growth: peak() - before, live: model.device.memory().live }))
     `
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script])
-    const { growth, live } = JSON.parse(stdout)
+    const measure = async (options: LoadModelOptions): Promise<{ growth: number; live: number }> =>
+      JSON.parse((await run(process.execPath, ['--input-type=module', '-e', script(options)])).stdout)
+    const { growth, live } = await measure({ dtype: 'bfloat16' })
     expect(live).toBeGreaterThanOrEqual(2 * parameters)
     expect(live).toBeLessThan(2 * parameters + MIB)
     expect(growth).toBeLessThan(2 * parameters + 256 * MIB)
     // In fact a few buffers of the reader: a float32 copy of the weights, or of the largest tensor, would show.
     expect(growth).toBeLessThan(2 * parameters + 32 * MIB)
+    // In NF4 embedding and head stay dense, the rest takes half a byte and some. No larger copy shows, nor one of all that is quantised.
+    const dense = 2 * 8192 * 1024
+    const quantized = await measure({ quantization: 'nf4' })
+    expect(quantized.live).toBeLessThan(2 * dense + 0.52 * (parameters - dense) + MIB)
+    expect(quantized.growth).toBeLessThan(quantized.live + 32 * MIB)
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

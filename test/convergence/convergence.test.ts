@@ -7,7 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainLoraOptions } from '../../src/train/options.js'
+import { trainLora } from '../../src/train/train-lora.js'
 import { ofType, TINY_CONFIG, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 interface Curve {
@@ -78,4 +80,29 @@ describe.each(CASES)('%s', (name, options, fall) => {
     })
     expect((curve.losses.at(-1) as number) / (curve.losses[0] as number)).toBeLessThan(fall)
   })
+})
+
+it('on the shipped model in NF4 the loss falls as on the dense one', async () => {
+  const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+  const train = async (quantization?: 'nf4'): Promise<number[]> => {
+    const events: TrainEvent[] = []
+    const run = await trainLora({
+      model: root('models/lowrank-base-5m'),
+      dataset: root('examples/quickstart/data/train.jsonl'),
+      ...(quantization && { quantization }),
+      dtype: 'float32',
+      training: { maxSteps: 12, perDeviceTrainBatchSize: 8, gradientAccumulationSteps: 1, learningRate: 4e-3 },
+      onEvent: (event) => void events.push(event),
+    })
+    run.dispose()
+    return ofType(events, 'step').map(({ loss }) => loss)
+  }
+  const dense = await train()
+  const quantized = await train('nf4')
+  expect((dense.at(-1) as number) / (dense[0] as number)).toBeLessThan(0.7)
+  // 2 %: what NF4 may cost a model of 5 M parameters. Measured: 0.9 % at worst.
+  quantized.forEach((loss, i) => {
+    expect(Math.abs(loss / (dense[i] as number) - 1), `step ${i}`).toBeLessThan(0.02)
+  })
+  expect(quantized).not.toEqual(dense)
 })
