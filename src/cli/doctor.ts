@@ -101,7 +101,10 @@ function describe(report: DoctorReport, paint: Paint): string {
       row('file', engine.path),
       row('version', engine.version),
       row('built with', engine.compiler),
-      row('instruction set', `${engine.isa} (the processor has ${engine.detectedIsa}, the fastest is ${engine.fastestIsa})`),
+      row(
+        'instruction set',
+        `${engine.isa} (the processor has ${engine.detectedIsa}, the fastest is ${engine.fastestIsa})`,
+      ),
       row('threads', String(engine.threads)),
       row('memory', `${formatBytes(engine.availableMemory)} available of ${formatBytes(engine.totalMemory)}`),
       row('devices', engine.devices.join(', ')),
