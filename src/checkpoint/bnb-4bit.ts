@@ -10,7 +10,14 @@ import { describeValue, listNames } from '../errors.js'
 import type { RawConfig } from '../models/config.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
-import type { Nf4Weight } from '../tensor/nf4.js'
+import {
+  NF4_BLOCK_SIZE,
+  NF4_CODES,
+  NF4_NESTED_BLOCK_SIZE,
+  NF4_NESTED_CODES,
+  type Nf4Weight,
+  nf4Sizes,
+} from '../tensor/nf4.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { FLOATS, readTensorBytes, type TensorEntry, type TensorToWrite } from './safetensors.js'
@@ -30,11 +37,6 @@ export interface StoredNf4 {
 }
 
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096]
-// What quantising makes.
-const BLOCK_SIZE = 64
-const NESTED_BLOCK_SIZE = 256
-const CODES = 16
-const NESTED_CODES = 256
 
 const STATE = '.quant_state.bitsandbytes__'
 const NF4_STATE = `${STATE}nf4`
@@ -56,22 +58,12 @@ export function storedNf4Names(tensors: Entries): Set<string> {
   return names
 }
 
-/** Elements of the parts of a weight of `count` elements. */
-function nf4Sizes(
-  count: number,
-  blockSize: number,
-  nestedBlockSize: number,
-): { packed: number; absmax: number; nestedAbsmax: number } {
-  const absmax = Math.ceil(count / blockSize)
-  return { packed: Math.ceil(count / 2), absmax, nestedAbsmax: Math.ceil(absmax / nestedBlockSize) }
-}
-
 /** Bytes that a weight of `count` elements takes on a device: as it is stored, or as quantising makes it. */
 export function nf4Bytes(count: number, stored?: StoredNf4): number {
-  const { blockSize = BLOCK_SIZE, nestedBlockSize = NESTED_BLOCK_SIZE } = stored ?? {}
+  const { blockSize = NF4_BLOCK_SIZE, nestedBlockSize = NF4_NESTED_BLOCK_SIZE } = stored ?? {}
   const { packed, absmax, nestedAbsmax } = nf4Sizes(count, blockSize, nestedBlockSize)
-  const scales = stored && !stored.nested ? 4 * absmax : absmax + 4 * (nestedAbsmax + NESTED_CODES + 1)
-  return packed + scales + 4 * CODES
+  const scales = stored && !stored.nested ? 4 * absmax : absmax + 4 * (nestedAbsmax + NF4_NESTED_CODES + 1)
+  return packed + scales + 4 * NF4_CODES
 }
 
 /** Every tensor of the weight `name`, whatever is missing. */
@@ -101,7 +93,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
   }
   const nested = state.nested_blocksize !== undefined
   const blockSize = blockSizeOf(state, 'blocksize', where)
-  const nestedBlockSize = nested ? blockSizeOf(state, 'nested_blocksize', where) : NESTED_BLOCK_SIZE
+  const nestedBlockSize = nested ? blockSizeOf(state, 'nested_blocksize', where) : NF4_NESTED_BLOCK_SIZE
   const sizes = nf4Sizes((shape[0] as number) * (shape[1] as number), blockSize, nestedBlockSize)
   const part = (suffix: string, count: number, dtype: 'float' | 'U8'): TensorEntry => {
     const entry = tensors.get(name + suffix)
@@ -127,7 +119,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
     )
   }
   const common = { shape: [shape[0] as number, shape[1] as number] as const, blockSize, nestedBlockSize, packed }
-  const code = part('.quant_map', CODES, 'float')
+  const code = part('.quant_map', NF4_CODES, 'float')
   if (!nested) return { ...common, absmax: part('.absmax', sizes.absmax, 'float'), code }
   const offset = state.nested_offset
   if (typeof offset !== 'number' || !Number.isFinite(Math.fround(offset)))
@@ -138,7 +130,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
     code,
     nested: {
       absmax: part('.nested_absmax', sizes.nestedAbsmax, 'float'),
-      code: part('.nested_quant_map', NESTED_CODES, 'float'),
+      code: part('.nested_quant_map', NF4_NESTED_CODES, 'float'),
       offset,
     },
   }

@@ -2,7 +2,14 @@
 
 import type { OpArguments } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
-import type { Nf4Weight } from '../tensor/nf4.js'
+import {
+  NF4_BLOCK_SIZE,
+  NF4_CODES,
+  NF4_NESTED_BLOCK_SIZE,
+  NF4_NESTED_CODES,
+  type Nf4Weight,
+  nf4Sizes,
+} from '../tensor/nf4.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectShape } from './check.js'
 
@@ -12,9 +19,6 @@ export interface QuantizeNf4Options {
   /** Keeps the scales in 8 bits, 0.127 bits per parameter in place of 0.5. Default true. */
   doubleQuantization?: boolean
 }
-
-/** Scales that share a scale of their own, when double quantised. */
-const NESTED_BLOCK_SIZE = 256
 
 /** Quantiles of a normal distribution, scaled to [-1, 1], one of them exactly 0. */
 const NF4_CODE = [
@@ -51,27 +55,27 @@ export const NF4_TABLES = { code: Float32Array.from(NF4_CODE), nestedCode: dynam
  */
 export function quantizeNf4(
   x: Tensor,
-  { blockSize = 64, doubleQuantization = true }: QuantizeNf4Options = {},
+  { blockSize = NF4_BLOCK_SIZE, doubleQuantization = true }: QuantizeNf4Options = {},
 ): Nf4Weight {
   expectShape('quantizeNf4', 'x', x, [undefined, undefined], 'O, K')
   if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 32 || blockSize > 4096) {
     throw new Error(`[quantizeNf4] expected a power of two from 32 to 4096 for blockSize, got ${blockSize}`)
   }
   const { device } = x
-  const blocks = Math.ceil(x.size / blockSize)
-  const packed = Tensor.empty(device, [Math.ceil(x.size / 2)], 'uint8')
-  const absmax = Tensor.empty(device, [blocks], doubleQuantization ? 'uint8' : 'float32')
-  const code = Tensor.from(device, NF4_TABLES.code, [16])
+  const sizes = nf4Sizes(x.size, blockSize, NF4_NESTED_BLOCK_SIZE)
+  const packed = Tensor.empty(device, [sizes.packed], 'uint8')
+  const absmax = Tensor.empty(device, [sizes.absmax], doubleQuantization ? 'uint8' : 'float32')
+  const code = Tensor.from(device, NF4_TABLES.code, [NF4_CODES])
   const nested = doubleQuantization
     ? {
-        nestedAbsmax: Tensor.empty(device, [Math.ceil(blocks / NESTED_BLOCK_SIZE)], 'float32'),
-        nestedCode: Tensor.from(device, NF4_TABLES.nestedCode, [256]),
+        nestedAbsmax: Tensor.empty(device, [sizes.nestedAbsmax], 'float32'),
+        nestedCode: Tensor.from(device, NF4_TABLES.nestedCode, [NF4_NESTED_CODES]),
         offset: Tensor.empty(device, [1], 'float32'),
       }
     : {}
-  const sizes = { blockSize, nestedBlockSize: NESTED_BLOCK_SIZE }
-  device.enqueue('quantizeNf4', { x, packed, absmax, code, ...nested, ...sizes })
-  return { packed, absmax, code, ...nested, shape: [x.rows, x.cols], ...sizes }
+  const blocks = { blockSize, nestedBlockSize: NF4_NESTED_BLOCK_SIZE }
+  device.enqueue('quantizeNf4', { x, packed, absmax, code, ...nested, ...blocks })
+  return { packed, absmax, code, ...nested, shape: [x.rows, x.cols], ...blocks }
 }
 
 /** The dense matrix [O, K] that a weight stands for: code * scale in float32, rounded once to `dtype`. */
