@@ -60,10 +60,9 @@ LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) {
   return plan.dot ? ceilDiv(term.k, 2) : term.k;
 }
 
-// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved. A
-// transposed A is read once per panel, a line per step: moving it pays for several panels only.
+// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved.
 LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
-  if (term.a.transposed) return !plan.dot && term.a.dtype == DType::kFloat32 && plan.panels == 1;
+  if (term.a.transposed) return false;
   if (plan.dot) return term.k % 2 == 0 && term.a.stride * 2 % 4096 != 0;
   return term.a.dtype == DType::kFloat32 && term.a.stride * 4 % 4096 != 0;
 }
@@ -91,13 +90,14 @@ Plan makePlan(const Gemm& product) {
   Plan plan{};
   plan.dot = kHasDot;
   plan.lastTerm = -1;
-  plan.few = product.m <= kFewRows;
+  bool transposed = false;
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
     if (term.a.dtype != DType::kBFloat16 || term.b.dtype != DType::kBFloat16) plan.dot = false;
-    if (term.a.transposed) plan.few = false;
+    transposed = transposed || term.a.transposed;
     if (term.k > 0) plan.lastTerm = t;
   }
+  plan.few = product.m <= kFewRows && !transposed;
   if (plan.few) {
     plan.panels = plan.groups = ceilDiv(product.n, kFewRowsColumns);
     plan.blocks = 1;
@@ -116,18 +116,36 @@ Plan makePlan(const Gemm& product) {
   const int64_t wanted = ceilDiv(kTasks, plan.panels);
   if (blocks < wanted) blocks = maxOf(blocks, minOf(wanted, product.m / 64));
   const int64_t rows = ceilDiv(product.m, blocks);
-  bool transposed = false;
-  for (int64_t t = 0; t < product.termCount; ++t) transposed = transposed || product.terms[t].a.transposed;
-  const int64_t most = product.n > kLanes ? kTileRows : transposed ? kTallRowsTransposed : kTallRows;
+  const int64_t most = product.n > kLanes || transposed ? kTileRows : kTallRows;
   plan.tileRows = ceilDiv(rows, ceilDiv(rows, most));
   plan.blockRows = roundUp(rows, plan.tileRows);
   plan.blocks = ceilDiv(product.m, plan.blockRows);
   return plan;
 }
 
+// The sums of a tile into C transposed.
+void finishTransposed(const Gemm& product, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                      const float* sums, int64_t pitch) {
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    const int64_t height = minOf(kLanes, rows - i);
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      Vec block[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r) block[r] = r < height ? load(sums + (i + r) * pitch + j) : zero();
+      transpose(block);
+      for (int64_t r = 0; r < minOf(kLanes, columns - j); ++r) {
+        float* to = static_cast<float*>(product.c) + (column + j + r) * product.cStride + row + i;
+        Vec value = block[r] * product.alpha;
+        if (product.accumulate) value += load(to, height);
+        store(to, value, height);
+      }
+    }
+  }
+}
+
 // Rounds rows of sums, `pitch` apart, into C.
 void finish(const Gemm& product, int64_t row, int64_t rows, int64_t column, int64_t columns, const float* sums,
             int64_t pitch) {
+  if (product.cTransposed) return finishTransposed(product, row, rows, column, columns, sums, pitch);
   for (int64_t i = 0; i < rows; ++i) {
     const float* from = sums + i * pitch;
     const int64_t offset = (row + i) * product.cStride + column;
@@ -146,25 +164,6 @@ void finish(const Gemm& product, int64_t row, int64_t rows, int64_t column, int6
         storeLanes(to, value, lanes);
       }
     });
-  }
-}
-
-// The same into C transposed.
-void finishTransposed(const Gemm& product, int64_t row, int64_t rows, int64_t column, int64_t columns,
-                      const float* sums, int64_t pitch) {
-  for (int64_t i = 0; i < rows; i += kLanes) {
-    const int64_t height = minOf(kLanes, rows - i);
-    for (int64_t j = 0; j < columns; j += kLanes) {
-      Vec block[kLanes];
-      for (int64_t r = 0; r < kLanes; ++r) block[r] = r < height ? load(sums + (i + r) * pitch + j) : zero();
-      transpose(block);
-      for (int64_t r = 0; r < minOf(kLanes, columns - j); ++r) {
-        float* to = static_cast<float*>(product.c) + (column + j + r) * product.cStride + row + i;
-        Vec value = block[r] * product.alpha;
-        if (product.accumulate) value += load(to, height);
-        store(to, value, height);
-      }
-    }
   }
 }
 
@@ -217,7 +216,6 @@ LOWRANK_INLINE TileOfA tileOf(const Gemm& product, const Plan& plan, const Segme
   if (inPlace(plan, term)) {
     const int64_t elementBytes = kDot ? 2 : 4, strideBytes = term.a.stride * elementBytes;
     const char* data = static_cast<const char*>(term.a.data);
-    if (term.a.transposed) return TileOfA{data + first * strideBytes + row * 4, 4, strideBytes};
     return TileOfA{data + row * strideBytes + first * elementBytes, strideBytes, 4};
   }
   const float* a = tileWords;
@@ -276,7 +274,7 @@ void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn
     // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
     for (int64_t column = firstColumn; column < endColumn; column += kPanel, rowSums += kSumWords) {
       const int64_t columns = minOf(kPanel, product.n - column);
-      (product.cTransposed ? finishTransposed : finish)(product, row, rows, column, columns, rowSums, kPanel);
+      finish(product, row, rows, column, columns, rowSums, kPanel);
     }
   }
 }
@@ -319,7 +317,7 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
   for (int64_t row = firstRow; row < endRow; ++row) {
     for (int64_t column = firstColumn; column < endColumn; column += kPanel) {
       const int64_t columns = minOf(kPanel, product.n - column);
-      (product.cTransposed ? finishTransposed : finish)(product, row, 1, column, columns, sums, kPanel);
+      finish(product, row, 1, column, columns, sums, kPanel);
     }
   }
 }

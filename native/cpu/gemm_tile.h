@@ -25,11 +25,9 @@ inline constexpr int kTileRows = 4;
 #endif
 inline constexpr int kTileVectors = 2;
 inline constexpr int kPanel = kTileVectors * kLanes;
-// A result of one vector's width has taller tiles: as many accumulators, so that a load of B serves more rows. Where A is transposed
-// a packed step is one vector, which bounds the rows.
+static_assert(kTileRows <= kLanes, "a packed step of a transposed A is one vector");
+// A result of one vector's width has taller tiles: as many accumulators, so that a load of B serves more rows.
 inline constexpr int kTallRows = 2 * kTileRows;
-inline constexpr int kTallRowsTransposed = kTallRows < kLanes ? kTallRows : kLanes;
-static_assert(kTileRows <= kLanes);
 
 template <bool kDot>
 LOWRANK_INLINE Vec multiplyAdd(const char* word, Vec b, Vec sum) {
