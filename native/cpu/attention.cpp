@@ -76,7 +76,7 @@ template <bool kDot, class T>
 void forwardTask(const AttentionArgs& args, const AttentionShape& shape, const BlockTask& task, int64_t head,
                  const ForwardScratch& s) {
   const AttentionOptions& options = args.options;
-  const Visibility seen = visibility(task, options);
+  const Visibility seen = visibility(task.qCount, task.kCount, options);
   constexpr int64_t kPanelStep = kBlock * kPanel;
   const int64_t q0 = task.first, q1 = task.first + task.count;
 
@@ -136,7 +136,7 @@ template <class T>
 void fewQueries(const AttentionArgs& args, const AttentionShape& shape, const BlockTask& task, int64_t head,
                 const ForwardScratch& s) {
   const AttentionOptions& options = args.options;
-  const Visibility seen = visibility(task, options);
+  const Visibility seen = visibility(task.qCount, task.kCount, options);
   const int64_t kvColumn = head / shape.group * shape.headDim;
   for (int64_t i = 0; i < task.count; ++i) {
     const int64_t query = task.first + i, row = task.qBegin + query;

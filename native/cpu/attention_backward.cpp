@@ -205,8 +205,7 @@ void queryBlock(const AttentionBackwardArgs& args, const AttentionShape& shape, 
 template <bool kDot, class T>
 void runPart(const AttentionBackwardArgs& args, const AttentionShape& shape, const Unit& unit, const Part& part,
              const float* dots, const BackwardScratch& s) {
-  const BlockTask whole{unit.qBegin, unit.qCount, unit.kBegin, unit.kCount, 0, 0};
-  const Visibility seen = visibility(whole, args.options);
+  const Visibility seen = visibility(unit.qCount, unit.kCount, args.options);
   int64_t touchedEnd = part.firstKey;
   for (int64_t q0 = part.firstQuery; q0 < part.endQuery; q0 += kBlock) {
     queryBlock<kDot, T>(args, shape, unit, part, q0, minOf(kBlock, part.endQuery - q0), seen, dots, touchedEnd, s);
@@ -238,7 +237,7 @@ void addParts(const AttentionBackwardArgs& args, const AttentionShape& shape, co
 
 // The keys that the queries [q0, q1) may see, in whole blocks; empty where first >= end.
 LOWRANK_INLINE void keysOf(const Unit& unit, const AttentionOptions& options, Part& part) {
-  const Visibility seen = visibility(BlockTask{unit.qBegin, unit.qCount, unit.kBegin, unit.kCount, 0, 0}, options);
+  const Visibility seen = visibility(unit.qCount, unit.kCount, options);
   part.firstKey = firstKey(seen, part.firstQuery) / kBlock * kBlock;
   part.endKey = minOf(unit.kCount, roundUp(endKey(seen, part.endQuery - 1), kBlock));
 }

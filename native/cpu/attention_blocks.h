@@ -110,8 +110,8 @@ struct Visibility {
   bool causal;
 };
 
-LOWRANK_INLINE Visibility visibility(const BlockTask& task, const AttentionOptions& options) {
-  return Visibility{task.kCount - task.qCount, task.kCount, options.window, options.causal != 0};
+LOWRANK_INLINE Visibility visibility(int64_t queries, int64_t keys, const AttentionOptions& options) {
+  return Visibility{keys - queries, keys, options.window, options.causal != 0};
 }
 
 LOWRANK_INLINE int64_t firstKey(const Visibility& v, int64_t query) {
