@@ -1,4 +1,16 @@
-/** @file Builds safetensors files, sound and hostile, byte by byte. */
+/** @file What suites on checkpoints share: a small model's config and batch, and safetensors files built byte by byte, sound and hostile. */
+
+export const CONFIG = {
+  model_type: 'llama',
+  vocab_size: 53,
+  hidden_size: 30,
+  intermediate_size: 44,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  num_key_value_heads: 1,
+  tie_word_embeddings: false,
+}
+export const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35]] }
 
 /** A file with the given header text and data; `length` overrides the header length that it states. */
 export function safetensorsBytes(header: string | Uint8Array, data = new Uint8Array(), length?: bigint): Buffer {

@@ -13,19 +13,8 @@ import { saveModel } from '../../src/checkpoint/save-model.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { Device } from '../../src/tensor/device.js'
 import { testDevices } from '../support/devices.js'
-import { headerOf } from './build.js'
+import { BATCH, CONFIG, headerOf } from './build.js'
 
-const CONFIG = {
-  model_type: 'llama',
-  vocab_size: 53,
-  hidden_size: 30,
-  intermediate_size: 44,
-  num_hidden_layers: 2,
-  num_attention_heads: 3,
-  num_key_value_heads: 1,
-  tie_word_embeddings: false,
-}
-const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35]] }
 const MIB = 2 ** 20
 const run = promisify(execFile)
 

@@ -18,18 +18,8 @@ import type { Nf4Weight } from '../../src/tensor/nf4.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { testDevices } from '../support/devices.js'
 import { goldenCases } from '../support/golden.js'
+import { BATCH, CONFIG } from './build.js'
 
-const CONFIG = {
-  model_type: 'llama',
-  vocab_size: 53,
-  hidden_size: 30,
-  intermediate_size: 44,
-  num_hidden_layers: 2,
-  num_attention_heads: 3,
-  num_key_value_heads: 1,
-  tie_word_embeddings: false,
-}
-const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35]] }
 const UP = 'model.layers.1.mlp.up_proj.weight'
 const Q = 'model.layers.0.self_attn.q_proj.weight'
 const STATE = '.quant_state.bitsandbytes__nf4'
@@ -48,6 +38,14 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     directory = await mkdtemp(join(tmpdir(), 'lowrank-nf4-'))
   })
   afterEach(() => rm(directory, { recursive: true, force: true }))
+
+  /** Three matrices of 2 MiB elements: 8 MiB each while they are float32, 1 MiB and some in NF4. */
+  const saveWideModel = async (): Promise<void> => {
+    const sizes = { hidden_size: 64, intermediate_size: 32768, num_hidden_layers: 1, num_attention_heads: 4 }
+    const model = createModel({ ...CONFIG, ...sizes }, { device, dtype: 'bfloat16' })
+    await saveModel(model, directory)
+    model.dispose()
+  }
 
   const load = (options: LoadModelOptions = {}): Promise<CausalLM> =>
     loadModel(directory, { device, dtype: 'float32', ...options })
@@ -120,17 +118,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
 
     test('needs the quantised weights and one temporary tensor, never more', async () => {
-      // Three matrices of 2 MiB elements: 8 MiB each while they are float32, 1 MiB and some in NF4.
-      const config = {
-        ...CONFIG,
-        hidden_size: 64,
-        intermediate_size: 32768,
-        num_hidden_layers: 1,
-        num_attention_heads: 4,
-      }
-      const model = createModel(config, { device, dtype: 'bfloat16' })
-      await saveModel(model, directory)
-      model.dispose()
+      await saveWideModel()
       const large = 64 * 32768
       for (const [dtype, temporary] of [
         ['float32', 2 * large], // the file's bfloat16 has all there is to quantise
@@ -150,16 +138,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
 
     test('counts quantised bytes against the memory budget, and the temporary tensor', async () => {
-      const config = {
-        ...CONFIG,
-        hidden_size: 64,
-        intermediate_size: 32768,
-        num_hidden_layers: 1,
-        num_attention_heads: 4,
-      }
-      const model = createModel(config, { device, dtype: 'bfloat16' })
-      await saveModel(model, directory)
-      model.dispose()
+      await saveWideModel()
       // 12 MiB in bfloat16; in NF4 3.1 MiB and 4 MiB while loading.
       const small = open({ memoryBudget: 10 * 2 ** 20 })
       await expect(loadModel(directory, { device: small, dtype: 'bfloat16' })).rejects.toThrow(

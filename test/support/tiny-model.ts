@@ -36,6 +36,17 @@ export const TINY_CONFIG: RawConfig = {
   tie_word_embeddings: false,
 }
 
+export const TINY_GPT2_CONFIG: RawConfig = {
+  model_type: 'gpt2',
+  vocab_size: 512,
+  n_embd: 48,
+  n_layer: 2,
+  n_head: 4,
+  n_positions: 512,
+  activation_function: 'gelu_new',
+  layer_norm_epsilon: 1e-5,
+}
+
 /** A directory that is removed after the tests of the file. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'lowrank-train-'))

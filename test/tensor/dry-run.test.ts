@@ -9,17 +9,7 @@ import type { MemoryInfo } from '../../src/tensor/addon.js'
 import { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { AdamW } from '../../src/train/adamw.js'
-import { randomExamples, TINY_CONFIG } from '../support/tiny-model.js'
-
-const GPT2: RawConfig = {
-  model_type: 'gpt2',
-  vocab_size: 512,
-  n_embd: 48,
-  n_layer: 2,
-  n_head: 4,
-  n_positions: 512,
-  activation_function: 'gelu_new',
-}
+import { randomExamples, TINY_CONFIG, TINY_GPT2_CONFIG } from '../support/tiny-model.js'
 
 /** Memory after loading, after the forward pass of a second step, and at its end. */
 async function trainTwoSteps(
@@ -54,7 +44,7 @@ async function trainTwoSteps(
 
 describe.each([
   ['llama', TINY_CONFIG],
-  ['gpt2', GPT2],
+  ['gpt2', TINY_GPT2_CONFIG],
 ] as const)('%s', (_name, config) => {
   test.each([
     ['float32', false],

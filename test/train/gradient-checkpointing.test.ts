@@ -5,18 +5,7 @@ import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
 import type { RawConfig } from '../../src/models/config.js'
 import { AdamW } from '../../src/train/adamw.js'
-import { randomExamples, TINY_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
-
-const GPT2: RawConfig = {
-  model_type: 'gpt2',
-  vocab_size: 512,
-  n_embd: 48,
-  n_layer: 2,
-  n_head: 4,
-  n_positions: 512,
-  activation_function: 'gelu_new',
-  layer_norm_epsilon: 1e-5,
-}
+import { randomExamples, TINY_CONFIG, TINY_GPT2_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
 
 /** Trains some steps with dropout; the bytes of losses and weights, and the peak of memory over what stays. */
 async function train(config: RawConfig, batch: TrainingBatch, steps: number, gradientCheckpointing: boolean) {
@@ -48,7 +37,7 @@ async function train(config: RawConfig, batch: TrainingBatch, steps: number, gra
 
 describe.each([
   ['llama', TINY_CONFIG],
-  ['gpt2', GPT2],
+  ['gpt2', TINY_GPT2_CONFIG],
 ])('%s', (_name, config) => {
   it('trains the same bits with dropout, whether layers are kept or computed again', async () => {
     const batch = collate(randomExamples([31, 2, 17, 64, 5], 512))
