@@ -6,7 +6,7 @@ import { buildModel, openDevice, randomIds, SHAPE_NAMES } from './support/engine
 import { UsageError } from './support/options.mjs'
 import { peakRssMib } from './support/process.mjs'
 import { uniform } from './support/random.mjs'
-import { summary } from './support/report.mjs'
+import { round, summary } from './support/report.mjs'
 
 const IGNORE_INDEX = -100
 
@@ -28,6 +28,7 @@ export const bench = {
     'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs only', peer: true },
     warmup: { type: 'count', default: 2, help: 'steps before those that count', peer: true },
     steps: { type: 'count', default: 5, help: 'steps that count', peer: true },
+    profile: { type: 'flag', help: 'also show the seconds per step of each op' },
   },
   peer: {
     keys: ['model_shape', 'method', 'dtype', 'batch', 'seq', 'labelled'],
@@ -52,7 +53,7 @@ export const bench = {
 
 /** @param {import('./support/options.mjs').Values} options @param {import('./support/report.mjs').Report} report */
 async function step(options, report) {
-  const { modelShape, method, dtype, batch, seq, labelled, gradientCheckpointing, warmup, steps } = options
+  const { modelShape, method, dtype, batch, seq, labelled, gradientCheckpointing, warmup, steps, profile } = options
   if (!(labelled > 0 && labelled <= 1))
     throw new UsageError(`expected a share in (0, 1] for --labelled, got ${labelled}`)
   const { device, about } = openDevice(options)
@@ -74,6 +75,7 @@ async function step(options, report) {
   /** @type {Record<'total' | 'forward' | 'backward' | 'optimizer', number[]>} */
   const parts = { total: [], forward: [], backward: [], optimizer: [] }
   const losses = []
+  let before = device.times()
   for (let i = 0; i < warmup + steps; i++) {
     const inputIds = Array.from({ length: batch }, () => randomIds(random, seq, model.config.vocabSize))
     const labels = inputIds.map((row) => row.map((id, position) => (position < prompt ? IGNORE_INDEX : id)))
@@ -91,7 +93,10 @@ async function step(options, report) {
     const end = performance.now()
     losses.push(Number(value?.toFixed(6)))
     report.progress(`step ${i + 1} of ${warmup + steps}: ${((end - begin) / 1000).toFixed(2)} s`)
-    if (i < warmup) continue
+    if (i < warmup) {
+      before = device.times()
+      continue
+    }
     parts.total.push((end - begin) / 1000)
     parts.forward.push((forwardDone - begin) / 1000)
     parts.backward.push((backwardDone - forwardDone) / 1000)
@@ -113,6 +118,7 @@ async function step(options, report) {
     optimizer_s: summary(parts.optimizer),
     peak_rss_mib: peakRssMib(),
     peak_tensor_mib: Math.round(device.memory().peak / 2 ** 20),
+    ...(profile ? { op_seconds: secondsPerStep(before, device.times(), steps) } : {}),
     losses,
     trainable_params: adapter.numParameters,
   })
@@ -123,6 +129,25 @@ async function step(options, report) {
     'backward s': (m) => m.backward_s,
     'optimizer s': (m) => m.optimizer_s,
     'peak MiB': (m) => m.peak_rss_mib,
+    ...(profile ? { 'seconds of ops': (m) => describeOps(m.op_seconds) } : {}),
   })
   device.close()
+}
+
+/**
+ * What the ops took per step between two readings, longest first.
+ * @param {import('../dist/tensor/addon.js').OpTimes} before @param {import('../dist/tensor/addon.js').OpTimes} after @param {number} steps
+ */
+function secondsPerStep(before, after, steps) {
+  const entries = Object.entries(after).map(([op, { seconds }]) => {
+    return /** @type {const} */ ([op, round((seconds - (before[op]?.seconds ?? 0)) / steps)])
+  })
+  return Object.fromEntries(entries.sort((a, b) => b[1] - a[1]))
+}
+
+/** @param {Record<string, number>} seconds */
+function describeOps(seconds) {
+  return Object.entries(seconds)
+    .map(([op, value]) => `${op} ${value}`)
+    .join(', ')
 }

@@ -143,6 +143,7 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::sync>("sync"),
                          InstanceMethod<&StreamBinding::memory>("memory"),
                          InstanceMethod<&StreamBinding::resetPeak>("resetPeak"),
+                         InstanceMethod<&StreamBinding::times>("times"),
                          InstanceMethod<&StreamBinding::close>("close"),
                      });
 }
@@ -253,6 +254,20 @@ Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
 
 void StreamBinding::resetPeak(const Napi::CallbackInfo&) {
   stream_->resetPeak();
+}
+
+// { op: { calls, seconds } } of the ops that ran.
+Napi::Value StreamBinding::times(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  for (int op = 0; op < kOpCount; ++op) {
+    const OpTime& time = stream_->times()[size_t(op)];
+    if (time.calls == 0) continue;
+    Napi::Object entry = Napi::Object::New(info.Env());
+    entry.Set("calls", double(time.calls));
+    entry.Set("seconds", double(time.nanoseconds) * 1e-9);
+    result.Set(kOps[op].name, entry);
+  }
+  return result;
 }
 
 void StreamBinding::close(const Napi::CallbackInfo&) {

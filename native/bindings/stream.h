@@ -34,6 +34,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   Napi::Value sync(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
   void resetPeak(const Napi::CallbackInfo& info);
+  Napi::Value times(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   Tensor view(const Napi::CallbackInfo& info, const char* caller, const char* name) const;

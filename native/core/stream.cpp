@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -365,7 +366,12 @@ void Stream::run(Op& op) {
   {
     KernelContext context(*this, op.info->name);
     const Turn turn(options_.dryRun ? 1 : threads());
+    const auto begin = std::chrono::steady_clock::now();
     op.info->run(*options_.backend, op.args, context);
+    OpTime& time = times_[size_t(op.info - kOps)];
+    time.calls.fetch_add(1, std::memory_order_relaxed);
+    time.nanoseconds.fetch_add(uint64_t((std::chrono::steady_clock::now() - begin).count()),
+                               std::memory_order_relaxed);
     sticky_ = context.fault();
   }
   if (sticky_) return poisonResults(op, sticky_, false);

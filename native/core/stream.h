@@ -1,6 +1,7 @@
 // A device's command queue: one worker thread that runs commands in the order in which JavaScript queued them.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -26,6 +27,12 @@ struct StreamOptions {
   int threads;
   std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
   bool dryRun;                           // see Stream
+};
+
+// How often an op ran, and the worker's time in it.
+struct OpTime {
+  std::atomic<uint64_t> calls{0};
+  std::atomic<uint64_t> nanoseconds{0};
 };
 
 // Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well.
@@ -84,6 +91,8 @@ class Stream {
 
   MemoryInfo memory() const { return allocator_.info(); }
   void resetPeak() { allocator_.resetPeak(); }
+  // By op id, since the stream began.
+  const std::array<OpTime, kOpCount>& times() const { return times_; }
   int threads() const { return options_.threads; }
   const Backend& backend() const { return *options_.backend; }
 
@@ -156,6 +165,7 @@ class Stream {
   bool closed_ = false;
 
   Allocator allocator_;
+  std::array<OpTime, kOpCount> times_;
   FaultRef sticky_;
   bool ended_ = false;
   const FaultRef noHostMemory_;  // made ahead, for when nothing can be made

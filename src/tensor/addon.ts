@@ -24,6 +24,9 @@ export interface MemoryInfo {
   budget: number
 }
 
+/** By op: how often it ran, and the seconds that the device spent in it. */
+export type OpTimes = Record<string, { calls: number; seconds: number }>
+
 /** A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row stride. */
 export interface NativeStream {
   allocate(bytes: number): number
@@ -37,6 +40,7 @@ export interface NativeStream {
   sync(): Promise<void>
   memory(): MemoryInfo
   resetPeak(): void
+  times(): OpTimes
   close(): void
 }
 

@@ -1,6 +1,6 @@
 /** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
 
-import { type Field, loadAddon, type MemoryInfo, type NativeStream } from './addon.js'
+import { type Field, loadAddon, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
 import { type DType, dtypeCode } from './dtype.js'
 
 /** What a command needs to know of a tensor: a matrix view whose leading dimensions are folded into rows. */
@@ -134,6 +134,11 @@ export class Device {
   /** Makes the present use the new peak. */
   resetPeak(): void {
     this.stream.resetPeak()
+  }
+
+  /** Where the device's time went since it was opened. Exact once the queue is drained. */
+  times(): OpTimes {
+    return this.stream.times()
   }
 
   /** Drains the queue and frees everything. Tensors of the device are useless afterwards. */
