@@ -163,8 +163,8 @@ LOWRANK_INLINE void multiplyPanel(const LeftOperand& left, int64_t rows, int64_t
                                   float* c, bool resume) {
   for (int64_t row = 0; row < rows; row += kTileRows) {
     const char* a = reinterpret_cast<const char*>(left.words + row * left.rowStep);
-    tileFor<kDot>(minOf(kTileRows, rows - row), vectors)(a, left.rowStep * 4, left.stepStep * 4, b, steps,
-                                                         c + row * kPanel, resume);
+    sumTileFor<kDot>(minOf(kTileRows, rows - row), vectors)(a, left.rowStep * 4, left.stepStep * 4, b, steps,
+                                                            c + row * kPanel, resume);
   }
 }
 

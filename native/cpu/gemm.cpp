@@ -21,7 +21,8 @@ namespace {
 
 constexpr int64_t kDepth = 1024;
 constexpr int64_t kBlockRows = 528;  // a multiple of every kTileRows
-constexpr int64_t kTileWords = kTallRows * (kDepth + 2 * kLanes);
+constexpr int64_t kBatch = 16;     // products, or runs of terms, that are worked on together
+constexpr int64_t kTileWords = kTallRows * (kDepth + kBatch * 2 * kLanes);
 constexpr int64_t kPanelWords = kDepth * kPanel;
 constexpr int64_t kSumWords = kBlockRows * kPanel;
 constexpr int64_t kWide = 3;  // panels of a task whose A does not stay in the second-level cache
@@ -33,7 +34,6 @@ constexpr int64_t kSharedBytes = int64_t{32} << 20;
 constexpr int64_t kWideTasks = 6;
 constexpr int64_t kTasks = 16;  // a product is cut into at least so many tasks where its rows allow it
 constexpr int64_t kTilesPerPackTask = 4;
-constexpr int64_t kBatch = 16;
 
 static_assert(kBlockRows % kTileRows == 0);
 static_assert(kDepth % kNf4Run == 0 && kLowDepth % kNf4Run == 0);
@@ -147,22 +147,8 @@ void finish(const Gemm& product, int64_t row, int64_t rows, int64_t column, int6
             int64_t pitch) {
   if (product.cTransposed) return finishTransposed(product, row, rows, column, columns, sums, pitch);
   for (int64_t i = 0; i < rows; ++i) {
-    const float* from = sums + i * pitch;
-    const int64_t offset = (row + i) * product.cStride + column;
     forLanes(columns, [&](int64_t at, int lanes) {
-      Vec value = loadLanes(from + at, lanes) * product.alpha;
-      if (product.bias != nullptr) {
-        value += product.biasDType == DType::kBFloat16
-                     ? loadLanes(static_cast<const BFloat16*>(product.bias) + column + at, lanes)
-                     : loadLanes(static_cast<const float*>(product.bias) + column + at, lanes);
-      }
-      if (product.cDType == DType::kBFloat16) {
-        storeLanes(static_cast<BFloat16*>(product.c) + offset + at, value, lanes);
-      } else {
-        float* to = static_cast<float*>(product.c) + offset + at;
-        if (product.accumulate) value += loadLanes(to, lanes);
-        storeLanes(to, value, lanes);
-      }
+      finishVector(product, loadLanes(sums + i * pitch + at, lanes), row + i, column + at, lanes);
     });
   }
 }
@@ -232,8 +218,13 @@ LOWRANK_INLINE TileOfA tileOf(const Gemm& product, const Plan& plan, const Segme
   return term.a.transposed ? TileOfA{words, 4, kLanes * 4} : TileOfA{words, pitch * 4, 4};
 }
 
-// Multiplies by the segments, whose panels of B have room side by side: a tile's sums stay in the first-level cache from one
-// segment to the next.
+// Words that tileOf may write.
+LOWRANK_INLINE int64_t tileWordsOf(const Plan& plan, const Segment& segment) {
+  return segment.term->a.transposed ? segment.count * kLanes : plan.tileRows * pitchOf(segment.count);
+}
+
+// Multiplies by the segments, whose panels of B have room side by side: a tile's sums stay in registers from one segment to
+// the next, and after the last they are rounded into C from there.
 template <bool kDot>
 void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn, int64_t endColumn, int64_t firstRow,
                       int64_t endRow, const Segment* segments, int64_t count, bool resume, bool last, float* buffer) {
@@ -254,27 +245,26 @@ void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn
   }
   for (int64_t row = firstRow; row < endRow; row += plan.tileRows) {
     const int64_t rows = minOf(plan.tileRows, endRow - row);
-    float* rowSums = sums + (row - firstRow) * kPanel;
+    TileRun runs[kBatch];
+    float* words = tileWords;
     offset = 0;
     for (int64_t i = 0; i < count; ++i) {
       const Segment& segment = segments[i];
-      const TileOfA a = tileOf<kDot>(product, plan, segment, row, rows, tileWords);
+      const TileOfA a = tileOf<kDot>(product, plan, segment, row, rows, words);
+      if (!plan.shared) words += tileWordsOf(plan, segment);
       const float* b = segment.packed
                            ? static_cast<const float*>(segment.term->b.data) + segment.step * segment.term->b.stride
                            : panels + offset;
-      float* tileSums = rowSums;
-      for (int64_t column = firstColumn; column < endColumn;
-           column += kPanel, b += kPanelWords, tileSums += kSumWords) {
-        const int64_t vectors = ceilDiv(minOf(kPanel, product.n - column), kLanes);
-        tileFor<kDot>(rows, vectors)(a.words, a.rowBytes, a.stepBytes, b, segment.count, tileSums, resume || i > 0);
-      }
+      runs[i] = TileRun{a.words, a.rowBytes, a.stepBytes, b, segment.count};
       offset += segment.count * kPanel;
     }
-    if (!last) continue;
-    // While the sums are in the first-level cache, and so that the stores hide behind the next tile.
+    float* rowSums = sums + (row - firstRow) * kPanel;
     for (int64_t column = firstColumn; column < endColumn; column += kPanel, rowSums += kSumWords) {
-      const int64_t columns = minOf(kPanel, product.n - column);
-      finish(product, row, rows, column, columns, rowSums, kPanel);
+      const int64_t columns = minOf(kPanel, product.n - column), vectors = ceilDiv(columns, kLanes);
+      const bool whole = last && columns == vectors * kLanes && !product.cTransposed && !product.accumulate;
+      tileFor<kDot>(rows, vectors)(runs, count, TileResult{rowSums, resume, whole ? &product : nullptr, row, column});
+      if (last && !whole) finish(product, row, rows, column, columns, rowSums, kPanel);
+      for (int64_t i = 0; i < count; ++i) runs[i].b += kPanelWords;
     }
   }
 }

@@ -114,11 +114,14 @@ static void packRows(const T* from, int64_t stride, int64_t count, int64_t k, fl
   }
 }
 
+inline constexpr int64_t kPackAhead = 32;  // rows
+
 // [steps][vectors * kLanes] from rows of k: `columns` of them exist, the others become 0.
 template <bool kDot, class T>
 static void packStraight(const T* from, int64_t stride, int64_t columns, int64_t k, float* to, int64_t vectors) {
   for (int64_t step = 0; step < k; step += kWordDepth<kDot>, to += vectors * kLanes) {
     const T* row = from + step * stride;
+    for (int i = 0; i < kWordDepth<kDot>; ++i) __builtin_prefetch(row + (kPackAhead + i) * stride, 0, 2);
     for (int64_t j = 0; j < vectors; ++j) {
       const int64_t left = maxOf(0, columns - j * kLanes);
       store(to + j * kLanes, loadStep<kDot>(row + j * kLanes, stride, k - step, left));
@@ -139,7 +142,10 @@ static void packTransposed(const T* from, int64_t stride, int64_t columns, int64
       Vec words[kLanes];
       if (left == kLanes && count == depth) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) words[i] = loadWords<kDot>(rows + i * stride + block * depth, depth);
+        for (int i = 0; i < kLanes; ++i) {
+          words[i] = loadWords<kDot>(rows + i * stride + block * depth, depth);
+          __builtin_prefetch(rows + (kLanes + i) * stride + block * depth, 0, 2);
+        }
       } else {
         for (int i = 0; i < kLanes; ++i) {
           words[i] = i < left ? loadWords<kDot>(rows + i * stride + block * depth, count) : zero();

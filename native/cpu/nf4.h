@@ -149,9 +149,10 @@ LOWRANK_INLINE bool ordinaryCodes(const Nf4Reader& from) {
 LOWRANK_INLINE bool readScales(const Nf4Reader& from, int64_t element, int64_t runs, float* scales) {
   bool all = true;
   for (int64_t run = 0; run < runs; run += kLanes) {
-    const int64_t first = (element + run * kNf4Run) >> from.shift, count = minOf(kLanes, runs - run);
+    const int64_t count = minOf(kLanes, runs - run);
 #if defined(__AVX512F__)
     if (from.absmax == nullptr && (int64_t{1} << from.shift) == kNf4Run) {
+      const int64_t first = (element + run * kNf4Run) >> from.shift;
       // In one or two nested blocks: none is smaller than 32.
       const float* nested = from.nestedAbsmax + (first >> from.nestedShift);
       const int64_t left = (((first >> from.nestedShift) + 1) << from.nestedShift) - first;
