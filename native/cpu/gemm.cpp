@@ -37,7 +37,7 @@ constexpr int64_t kTilesPerPackTask = 4;
 
 static_assert(kBlockRows % kTileRows == 0);
 static_assert(kDepth % kNf4Run == 0 && kLowDepth % kNf4Run == 0);
-static_assert(kTileWords >= kFewRows * kFewRowsDepth && kPanelWords >= kFewRows * kFewRowsColumns);
+static_assert(kTileWords >= kFewRowsWords && kPanelWords >= kFewRows * kFewRowsColumns);
 
 struct Plan {
   bool dot;
@@ -312,10 +312,10 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
   }
 }
 
-void multiplyFew(const Gemm& product, int64_t task, float* buffer) {
+void multiplyFew(const Gemm& product, const Plan& plan, int64_t task, float* buffer) {
   const int64_t column = task * kFewRowsColumns, columns = minOf(kFewRowsColumns, product.n - column);
   float* sums = buffer + kTileWords;
-  fewRows(product, column, columns, buffer, sums);
+  fewRows(product, plan.dot, column, columns, buffer, sums);
   finish(product, 0, product.m, column, columns, sums, kFewRowsColumns);
 }
 
@@ -349,7 +349,7 @@ bool runBatch(const Gemm* products, Plan* plans, int64_t count, Workspace& works
     task -= plans[p].firstTask;
     float* buffer = buffers + kThreadWords * thread;
     if (plans[p].few) {
-      multiplyFew(products[p], task, buffer);
+      multiplyFew(products[p], plans[p], task, buffer);
     } else if (plans[p].dot) {
       multiplyBlock<kHasDot>(products[p], plans[p], task, buffer);
     } else {

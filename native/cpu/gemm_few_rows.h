@@ -2,8 +2,11 @@
 // product. A straight B is swept along its columns, a transposed one is a dot product per row; transposed NF4 in whole runs is looked up
 // on the way, other NF4 goes through a small buffer.
 //
-// Roof: the bytes of B; for NF4 with AVX-512 also 8 cycles per 64 weights (four shifts, look-ups and multiply-adds, and four
-// instructions that make the table, on two ports). The order of a sum differs from the tiles' (lanes run along k when B is transposed).
+// With bfloat16 dot products a row of B is read from end to end, so that the processor's own prefetching keeps up, in runs of 64 elements:
+// a word pairs elements 2i and 2i + 2 of a run, or 2i + 1 and 2i + 3, because that is how codes become words with the fewest instructions.
+//
+// Roof: the bytes of B; for NF4 also 8 cycles per 64 weights (four shifts, look-ups and multiply-adds, and four instructions that make the
+// table, on two ports), 5 with dot products. The order of a sum differs from the tiles' (lanes run along k when B is transposed).
 #pragma once
 
 #include "gemm.h"
@@ -14,6 +17,9 @@ namespace lowrank::cpu::LOWRANK_ISA {
 inline constexpr int64_t kFewRows = 4;
 inline constexpr int64_t kFewRowsColumns = 64;  // per task
 inline constexpr int64_t kFewRowsDepth = 1024;  // elements of k whose A is widened at a time
+inline constexpr int64_t kDotDepth = 16384;     // or, for dot products, put in order
+// Floats that fewRows() needs to work in.
+inline constexpr int64_t kFewRowsWords = kFewRows * (kHasDot ? kDotDepth / 2 : kFewRowsDepth);
 
 // sums[row][column] += dot(a row, b row), b's rows being the columns of the product.
 template <int kRows, class T>
@@ -184,12 +190,160 @@ LOWRANK_INLINE void multiplyFewRows(const float* a, const GemmOperand& b, int64_
   }
 }
 
+#if defined(__AVX512BF16__)
+
+inline constexpr int64_t kNf4PrefetchBytes = 8192;  // into the second-level cache
+
+// A run of 64 elements as two words of pairs: those at even and those at odd places.
+struct RunWords {
+  __m512bh even;
+  __m512bh odd;
+};
+
+LOWRANK_INLINE __m512i evenPlaces() {
+  return _mm512_slli_epi16(_mm512_cvtepu8_epi16(_mm256_set_epi8(
+                               31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10,
+                               9, 8, 7, 6, 5, 4, 3, 2, 1, 0)),
+                           1);
+}
+
+// `count` of the elements exist, the others are 0.
+LOWRANK_INLINE RunWords runWords(const BFloat16* from, int64_t count) {
+  __m512i first, second;
+  if (count >= 64) {
+    first = _mm512_loadu_si512(from);
+    second = _mm512_loadu_si512(from + 32);
+  } else {
+    const uint64_t there = (uint64_t{1} << count) - 1;
+    first = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(there), from);
+    second = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(there >> 32), from + 32);
+  }
+  const __m512i even = evenPlaces(), odd = _mm512_add_epi16(even, _mm512_set1_epi16(1));
+  return RunWords{reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(first, even, second)),
+                  reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(first, odd, second))};
+}
+
+// The same of NF4. Both halves of the table hold its sixteen weights: a look-up reads the low four bits of a code, and one that it ignores.
+LOWRANK_INLINE RunWords runWords(const uint8_t* codes, Vec code, float scale) {
+  const Vec weights = code * scale;
+  const __m512i table = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights, weights));
+  const __m512i bytes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
+  return RunWords{reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table)),
+                  reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(bytes, table))};
+}
+
+// sums[row][column] += dot(x row, b row): kColumns rows of B, whose runs come from runAt(column, at). x: [kRows][kDotDepth], each run as
+// RunWords.
+template <int kRows, int kColumns, class RunAt>
+LOWRANK_INLINE void dotRuns(const BFloat16* x, int64_t k, const RunAt& runAt, float* sums) {
+  Vec even[kRows][kColumns] = {}, odd[kRows][kColumns] = {};
+  for (int64_t at = 0; at < k; at += 64) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) {
+      const RunWords words = runAt(j, at);
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) {
+        const BFloat16* from = x + i * kDotDepth + at;
+        even[i][j] = _mm512_dpbf16_ps(even[i][j], reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)), words.even);
+        odd[i][j] = _mm512_dpbf16_ps(odd[i][j], reinterpret_cast<__m512bh>(_mm512_loadu_si512(from + 32)), words.odd);
+      }
+    }
+  }
+  for (int i = 0; i < kRows; ++i) {
+    for (int j = 0; j < kColumns; ++j) sums[i * kFewRowsColumns + j] += reduceAdd(even[i][j] + odd[i][j]);
+  }
+}
+
+// kColumns rows of NF4 in whole runs, from row `row` on.
+template <int kRows, int kColumns>
+static void dotNf4Runs(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t row, float* sums) {
+  const Nf4Reader from = readerOf(weight);
+  const Vec code = load(from.code);
+  const int64_t runs = k / kNf4Run, start = row * weight.cols + first;
+  const uint8_t* codes = from.packed + start / 2;
+  float scales[kColumns * kDotDepth / kNf4Run + kLanes];
+  if (k == weight.cols) {
+    readScales(from, start, kColumns * runs, scales);
+  } else {
+    for (int64_t j = 0; j < kColumns; ++j) readScales(from, start + j * weight.cols, runs, scales + j * runs);
+  }
+  dotRuns<kRows, kColumns>(
+      x, k,
+      [&](int64_t j, int64_t at) {
+        const uint8_t* run = codes + (j * weight.cols + at) / 2;
+        __builtin_prefetch(run + kNf4PrefetchBytes, 0, 2);
+        return runWords(run, code, scales[j * runs + at / kNf4Run]);
+      },
+      sums);
+}
+
+// sums[row][column] += dot(x row, b row), b's rows being the columns of the product; bfloat16, dense or read as that from NF4. A dense row
+// at a time: memory is the bound. NF4 four at a time, so that sums do not wait for each other.
+template <int kRows>
+static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
+                    float* sums) {
+  if (b.nf4 != nullptr && looksUp(*b.nf4)) {
+    int64_t j = 0;
+    for (; j + 4 <= columns; j += 4) dotNf4Runs<kRows, 4>(x, *b.nf4, first, k, column + j, sums + j);
+    for (; j < columns; ++j) dotNf4Runs<kRows, 1>(x, *b.nf4, first, k, column + j, sums + j);
+    return;
+  }
+  BFloat16 values[kDotDepth];
+  for (int64_t j = 0; j < columns; ++j) {
+    const BFloat16* row = values;
+    if (b.nf4 != nullptr) {
+      dequantizeRun(readerOf(*b.nf4), (column + j) * b.nf4->cols + first, k, values);
+    } else {
+      row = static_cast<const BFloat16*>(b.data) + (column + j) * b.stride + first;
+    }
+    dotRuns<kRows, 1>(x, k, [&](int64_t, int64_t at) { return runWords(row + at, k - at); }, sums + j);
+  }
+}
+
+// A term whose B is transposed, all bfloat16. `ordered` holds kFewRows * kDotDepth elements.
+static void dotFewRows(const Gemm& product, const GemmTerm& term, int64_t column, int64_t columns, BFloat16* ordered,
+                       float* sums) {
+  for (int64_t first = 0; first < term.k; first += kDotDepth) {
+    const int64_t k = minOf(kDotDepth, term.k - first);
+    for (int64_t i = 0; i < product.m; ++i) {
+      const BFloat16* row = static_cast<const BFloat16*>(term.a.data) + i * term.a.stride + first;
+      for (int64_t at = 0; at < k; at += 64) {
+        const RunWords words = runWords(row + at, k - at);
+        _mm512_storeu_si512(ordered + i * kDotDepth + at, reinterpret_cast<__m512i>(words.even));
+        _mm512_storeu_si512(ordered + i * kDotDepth + at + 32, reinterpret_cast<__m512i>(words.odd));
+      }
+    }
+    switch (product.m) {
+      case 1:
+        dotTerm<1>(ordered, term.b, first, k, column, columns, sums);
+        break;
+      case 2:
+        dotTerm<2>(ordered, term.b, first, k, column, columns, sums);
+        break;
+      case 3:
+        dotTerm<3>(ordered, term.b, first, k, column, columns, sums);
+        break;
+      default:
+        dotTerm<4>(ordered, term.b, first, k, column, columns, sums);
+    }
+  }
+}
+
+#endif
+
 // sums[kFewRows][kFewRowsColumns] for the columns [column, column + columns) of a product whose A is straight in every term.
-// `widened` holds kFewRows * kFewRowsDepth floats.
-static void fewRows(const Gemm& product, int64_t column, int64_t columns, float* widened, float* sums) {
+// `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
+static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t column, int64_t columns, float* widened,
+                    float* sums) {
   __builtin_memset(sums, 0, sizeof(float) * kFewRows * kFewRowsColumns);
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
+#if defined(__AVX512BF16__)
+    if (dot && term.b.transposed) {
+      dotFewRows(product, term, column, columns, reinterpret_cast<BFloat16*>(widened), sums);
+      continue;
+    }
+#endif
     const bool reordered = dotsNf4(term.b);
     for (int64_t first = 0; first < term.k; first += kFewRowsDepth) {
       const int64_t k = minOf(kFewRowsDepth, term.k - first);
