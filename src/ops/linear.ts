@@ -7,7 +7,7 @@ import type { OpArguments } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
-import { nf4Arguments } from './nf4.js'
+import { nf4Constant } from './nf4.js'
 
 /** Where a dropout mask comes from: a counter, so that the same numbers give the same mask. */
 export interface DropoutState {
@@ -126,7 +126,7 @@ export function linear(
 
 /** The weight of a part, dense or NF4, as the native ops take it. */
 function weightOf({ weight }: LinearPart): OpArguments {
-  return weight.nf4 ? { nf4: [nf4Arguments(weight.nf4)] } : { weight: weight.value, nf4: [] }
+  return weight.nf4 ? { nf4: [nf4Constant(weight.nf4)] } : { weight: weight.value, nf4: [] }
 }
 
 /** The numbers and factors of a slab, as the native ops take them. */

@@ -1,6 +1,6 @@
 /** @file quantizeNf4 and dequantizeNf4, and the two code tables of bitsandbytes' NF4 (Dettmers et al. 2023, arXiv:2305.14314). */
 
-import type { OpArguments } from '../tensor/device.js'
+import { ConstantArguments, type OpArguments } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import {
   NF4_BLOCK_SIZE,
@@ -89,4 +89,16 @@ export function dequantizeNf4(weight: Nf4Weight, dtype: ComputeDType): Tensor {
 export function nf4Arguments(weight: Nf4Weight): OpArguments {
   const { shape, ...rest } = weight
   return { ...rest, rows: shape[0], cols: shape[1] }
+}
+
+const constants = new WeakMap<Nf4Weight, ConstantArguments>()
+
+/** The same for a weight that many commands read, as one of a model. */
+export function nf4Constant(weight: Nf4Weight): ConstantArguments {
+  let constant = constants.get(weight)
+  if (!constant) {
+    constant = new ConstantArguments(nf4Arguments(weight))
+    constants.set(weight, constant)
+  }
+  return constant
 }

@@ -15,9 +15,26 @@ export interface View {
 }
 
 /** The value of one op argument: a tensor, a number, a group of arguments or a list of groups, as the op list says. */
-export type OpArgument = View | number | boolean | OpArguments | readonly OpArguments[] | undefined
+export type OpArgument =
+  | View
+  | number
+  | boolean
+  | OpArguments
+  | readonly (OpArguments | ConstantArguments)[]
+  | undefined
 export interface OpArguments {
   readonly [name: string]: OpArgument
+}
+
+/** An item of a list that stays the same for many commands, as the tensors of a frozen weight: it is encoded once. */
+export class ConstantArguments {
+  readonly args: OpArguments
+  /** The numbers that stand for `args`, by the fields that they were encoded for. */
+  readonly encoded = new Map<readonly Field[], Float64Array>()
+
+  constructor(args: OpArguments) {
+    this.args = args
+  }
 }
 
 /** Options of {@link Device.open}. */
@@ -169,7 +186,10 @@ export class Device {
         case 'list': {
           if (!Array.isArray(value)) throw missing(op, field, value)
           this.#number(value.length)
-          for (const item of value as readonly OpArguments[]) this.#encode(op, field.fields ?? [], item)
+          for (const item of value as readonly (OpArguments | ConstantArguments)[]) {
+            if (item instanceof ConstantArguments) this.#encodeConstant(op, field.fields ?? [], item)
+            else this.#encode(op, field.fields ?? [], item)
+          }
           break
         }
         default:
@@ -182,6 +202,19 @@ export class Device {
       const extra = Object.keys(args).filter((name) => !names.includes(name))
       throw new Error(`[${op}] expected the arguments ${names.join(', ')}, got also ${extra.join(', ')}`)
     }
+  }
+
+  #encodeConstant(op: string, fields: readonly Field[], item: ConstantArguments): void {
+    const words = item.encoded.get(fields)
+    if (words) {
+      while (this.#used + words.length > this.#args.length) this.#grow()
+      this.#args.set(words, this.#used)
+      this.#used += words.length
+      return
+    }
+    const start = this.#used
+    this.#encode(op, fields, item.args)
+    item.encoded.set(fields, this.#args.slice(start, this.#used))
   }
 
   #push(view: View | undefined): void {
