@@ -7,7 +7,7 @@
 // maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
 // to compute once. Rows without a label are left out before the head and get dh = 0.
 //
-// Chunks have 256 rows, 128 where 256 would take more than kLogitBytes. Memory: one chunk of logits, of h and of dh.
+// Chunks are equal parts of the labelled rows, of 128 to 256 rows: as many as take about kLogitBytes. Memory: one chunk of logits, of h and of dh.
 // Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the pass over the logits is about 3 %.
 // Determinism: the chunk depends on shapes and labels alone, each row's sums are one thread's, products are gemm's.
 #include "linear.h"
@@ -16,7 +16,10 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 constexpr int32_t kIgnored = -100;
-constexpr int64_t kLogitBytes = int64_t{64} << 20;
+constexpr int64_t kLogitBytes = int64_t{36} << 20;
+constexpr int64_t kFewestRows = 128;  // fewer would not pay for packing the head
+constexpr int64_t kMostRows = 256;
+constexpr int64_t kRowMultiple = 12;  // whole tiles
 
 LOWRANK_INLINE Vec roundTo(Vec value, DType dtype) {
   if (dtype == DType::kFloat32) return value;
@@ -144,7 +147,8 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
 
   // A stride that is no multiple of 4 KB keeps the rows of a tile in different sets of the cache.
   const int64_t stride = roundUp(vocabulary, 16) + 16;
-  const int64_t chunkRows = minOf(labelled, 256 * stride * 4 <= kLogitBytes ? 256 : 128);
+  const int64_t mostRows = minOf(kMostRows, maxOf(kFewestRows, kLogitBytes / (stride * 4)));
+  const int64_t chunkRows = minOf(labelled, roundUp(ceilDiv(labelled, ceilDiv(labelled, mostRows)), kRowMultiple));
   // Without bfloat16 dot products gemm would only widen dl again: it stays float32, holding bfloat16 values.
   const bool narrow = kHasDot && compute == DType::kBFloat16;
   float* logits = scratch<float>(context, chunkRows * stride);
