@@ -37,6 +37,9 @@ constexpr int64_t kTilesPerPackTask = 4;
 
 static_assert(kBlockRows % kTileRows == 0);
 static_assert(kDepth % kNf4Run == 0 && kLowDepth % kNf4Run == 0);
+#if defined(__AVX512BF16__)
+static_assert(2 * kDepth <= kNf4PackRuns * kNf4Run);
+#endif
 static_assert(kTileWords >= kFewRowsWords && kPanelWords >= kFewRows * kFewRowsColumns);
 
 struct Plan {

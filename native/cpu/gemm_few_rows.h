@@ -96,13 +96,7 @@ static void dotNf4Rows(const float* a, const Nf4& weight, int64_t first, int64_t
   // All scales first: looking them up takes long, and nothing else of the task waits for it.
   float scales[kFewRowsColumns * kFewRowsDepth / kNf4Run + kLanes];
   bool plain = ordinaryCodes(from);
-  if (k == weight.cols) {
-    plain = readScales(from, start, columns * runs, scales) && plain;
-  } else {
-    for (int64_t j = 0; j < columns; ++j) {
-      plain = readScales(from, start + j * weight.cols, runs, scales + j * runs) && plain;
-    }
-  }
+  plain = readRowScales(from, weight, column, columns, first, runs, scales) && plain;
   for (int64_t j = 0; j < columns; j += 4) {
     const int64_t count = minOf(4, columns - j);
     const uint8_t* codes[4];
@@ -223,10 +217,9 @@ LOWRANK_INLINE RunWords runWords(const BFloat16* from, int64_t count) {
                   reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(first, odd, second))};
 }
 
-// The same of NF4. Both halves of the table hold its sixteen weights: a look-up reads the low four bits of a code, and one that it ignores.
+// The same of NF4.
 LOWRANK_INLINE RunWords runWords(const uint8_t* codes, Vec code, float scale) {
-  const Vec weights = code * scale;
-  const __m512i table = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights, weights));
+  const __m512i table = pairTable(code, scale);
   const __m512i bytes = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
   return RunWords{reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table)),
                   reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(bytes, table))};
@@ -259,14 +252,10 @@ template <int kRows, int kColumns>
 static void dotNf4Runs(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t row, float* sums) {
   const Nf4Reader from = readerOf(weight);
   const Vec code = load(from.code);
-  const int64_t runs = k / kNf4Run, start = row * weight.cols + first;
-  const uint8_t* codes = from.packed + start / 2;
+  const int64_t runs = k / kNf4Run;
+  const uint8_t* codes = from.packed + (row * weight.cols + first) / 2;
   float scales[kColumns * kDotDepth / kNf4Run + kLanes];
-  if (k == weight.cols) {
-    readScales(from, start, kColumns * runs, scales);
-  } else {
-    for (int64_t j = 0; j < kColumns; ++j) readScales(from, start + j * weight.cols, runs, scales + j * runs);
-  }
+  readRowScales(from, weight, row, kColumns, first, runs, scales);
   dotRuns<kRows, kColumns>(
       x, k,
       [&](int64_t j, int64_t at) {

@@ -3,8 +3,9 @@
 //
 // The fast way, for rows of whole runs that no block divides (nf4.h): the sixteen weights of a block, rounded to the dtype that B is
 // read as, lie in one or two registers, and codes are looked up there. With AVX-512 that is a load that broadcasts them, a shift by
-// lanes, and vpermps, which reads the low four bits of a lane: as much as widening bfloat16. The words' order, where it is not
-// theirs in the row, is put right by the transposition, for nothing. Anything else goes through a small dense buffer.
+// lanes, and vpermps, which reads the low four bits of a lane: as much as widening bfloat16; with bfloat16 dot products vpermw looks
+// 32 up at once. The words' order, where it is not theirs in the row, is put right by the transposition, for nothing. Anything else goes
+// through a small dense buffer.
 #pragma once
 
 #include "gemm_pack.h"
@@ -39,35 +40,11 @@ static void packNf4Runs(const GemmOperand& b, int64_t first, int64_t k, int64_t 
 
 #if defined(__AVX2__)
 
-// Words of `values` and the step after it: a pair with kDot.
-LOWRANK_INLINE Vec pairUp(Vec values, Vec next) {
-  return reinterpret_cast<Vec>((reinterpret_cast<UintVec>(values) >> 16) | reinterpret_cast<UintVec>(next));
-}
-
-// Lane l of words holds the word wordOf(l) of kLanes neighbours along k.
-template <bool kDot>
-LOWRANK_INLINE int wordOf(int lane) {
-  return kDot ? 4 * (lane & 3) + (lane >> 2) : columnOf(lane);
-}
-template <bool kDot>
-LOWRANK_INLINE Vec wordsOf(const uint8_t* codes, const Nf4Table& table) {
-#if defined(__AVX512F__)
-  if constexpr (kDot) {
-    const IntVec bytes =
-        reinterpret_cast<IntVec>(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))));
-    const IntVec shift = laneIndex() >> 2 << 3;
-    return pairUp(lookUp(bytes, shift + 4, table), lookUp(bytes, shift, table));
-  }
-#endif
-  return lookUpAnyOrder(codes, table);
-}
-
-// Transposed: a run of each of kLanes rows of W at a time, kLanes words of it per transposition.
-template <bool kDot, class T>
+// Transposed: a run of each of kLanes rows of W at a time, kLanes elements of it per transposition.
+template <class T>
 static void packNf4Transposed(const Nf4& weight, int64_t first, int64_t k, int64_t column, int64_t columns, float* to,
                               int64_t vectors) {
   const Nf4Reader from = readerOf(weight);
-  constexpr int64_t kSteps = kNf4Run / kWordDepth<kDot>, kBytes = kLanes * kWordDepth<kDot> / 2;
   for (int64_t j = 0; j < vectors; ++j) {
     const int64_t rows = minOf(kLanes, columns - j * kLanes);
     for (int64_t run = 0; run * kNf4Run < k; ++run) {
@@ -80,36 +57,87 @@ static void packNf4Transposed(const Nf4& weight, int64_t first, int64_t k, int64
         tables[i] = makeTable<T>(from, scaleOf(from, element >> from.shift));
         codes[i] = from.packed + element / 2;
       }
-      float* out = to + run * kSteps * vectors * kLanes + j * kLanes;
-      for (int64_t block = 0; block < kSteps / kLanes; ++block) {
+      float* out = to + run * kNf4Run * vectors * kLanes + j * kLanes;
+      for (int64_t block = 0; block < kNf4Run / kLanes; ++block) {
         Vec words[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) words[i] = wordsOf<kDot>(codes[i] + block * kBytes, tables[i]);
+        for (int i = 0; i < kLanes; ++i) words[i] = lookUpAnyOrder(codes[i] + block * kLanes / 2, tables[i]);
         transpose(words);
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) store(out + (block * kLanes + wordOf<kDot>(i)) * vectors * kLanes, words[i]);
+        for (int i = 0; i < kLanes; ++i) store(out + (block * kLanes + columnOf(i)) * vectors * kLanes, words[i]);
       }
     }
   }
 }
 
 // Straight: a row of W is a step of k, and its kPanel columns lie in one run.
-template <bool kDot, class T>
+template <class T>
 static void packNf4Straight(const Nf4& weight, int64_t first, int64_t k, int64_t column, float* to) {
   const Nf4Reader from = readerOf(weight);
-  const auto row = [&](int64_t step, Vec values[kTileVectors]) {
+  for (int64_t step = 0; step < k; ++step, to += kPanel) {
     const int64_t element = (first + step) * weight.cols + column;
     const Nf4Table table = makeTable<T>(from, scaleOf(from, element >> from.shift));
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVectors; ++j) {
-      values[j] = lookUpRow(from.packed + element / 2 + j * kLanes / 2, table);
+      store(to + j * kLanes, lookUpRow(from.packed + element / 2 + j * kLanes / 2, table));
     }
+  }
+}
+
+#endif
+
+#if defined(__AVX512BF16__)
+
+inline constexpr int64_t kNf4PackRuns = 32;  // of a row, at most: what gemm packs at a time
+
+// The same for pairs of bfloat16.
+static void packNf4TransposedPairs(const Nf4& weight, int64_t first, int64_t k, int64_t column, int64_t columns,
+                                   float* to, int64_t vectors) {
+  const Nf4Reader from = readerOf(weight);
+  const Vec code = load(from.code);
+  const int64_t runs = k / kNf4Run;
+  float scales[kPanel * kNf4PackRuns + kLanes];
+  readRowScales(from, weight, column, columns, first, runs, scales);
+  for (int64_t j = 0; j < vectors; ++j) {
+    const int64_t rows = minOf(kLanes, columns - j * kLanes);
+    for (int64_t run = 0; run < runs; ++run) {
+      __m512i tables[kLanes];
+      const uint8_t* codes[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        const int64_t row = j * kLanes + minOf(i, rows - 1);
+        tables[i] = pairTable(code, scales[row * runs + run]);
+        codes[i] = from.packed + ((column + row) * weight.cols + first) / 2 + run * kNf4Run / 2;
+        __builtin_prefetch(codes[i] + kLanes * weight.cols / 2, 0, 2);
+      }
+      float* out = to + run * kNf4Run / 2 * vectors * kLanes + j * kLanes;
+      for (int64_t block = 0; block < 2; ++block, out += kLanes * vectors * kLanes) {
+        Vec words[kLanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) words[i] = _mm512_castsi512_ps(lookUpPairs(codes[i] + block * 16, tables[i]));
+        transpose(words);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) store(out + i * vectors * kLanes, words[i]);
+      }
+    }
+  }
+}
+
+static void packNf4StraightPairs(const Nf4& weight, int64_t first, int64_t k, int64_t column, float* to) {
+  static_assert(kPanel == 32);
+  const Nf4Reader from = readerOf(weight);
+  const Vec code = load(from.code);
+  const auto row = [&](int64_t step) {
+    const int64_t element = (first + step) * weight.cols + column;
+    return lookUpPairs(from.packed + element / 2, pairTable(code, scaleOf(from, element >> from.shift)));
   };
-  for (int64_t step = 0; step < k; step += kWordDepth<kDot>, to += kPanel) {
-    Vec values[kTileVectors], next[kTileVectors] = {};
-    row(step, values);
-    if (kDot && step + 1 < k) row(step + 1, next);
-    for (int j = 0; j < kTileVectors; ++j) store(to + j * kLanes, kDot ? pairUp(values[j], next[j]) : values[j]);
+  // Words 0, 32, 1, 33, ... of two rows: pairs of one column.
+  const __m512i lane = reinterpret_cast<__m512i>(laneIndex());
+  const __m512i low = _mm512_or_si512(lane, _mm512_slli_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(32)), 16));
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  for (int64_t step = 0; step < k; step += 2, to += kPanel) {
+    const __m512i values = row(step), next = step + 1 < k ? row(step + 1) : _mm512_setzero_si512();
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(values, low, next));
+    _mm512_storeu_si512(to + kLanes, _mm512_permutex2var_epi16(values, high, next));
   }
 }
 
@@ -118,10 +146,16 @@ static void packNf4Straight(const Nf4& weight, int64_t first, int64_t k, int64_t
 template <bool kDot, class T>
 LOWRANK_INLINE void packNf4(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns, float* to,
                             int64_t vectors) {
+#if defined(__AVX512BF16__)
+  if (kDot && looksUp(*b.nf4)) {
+    if (!b.transposed) return packNf4StraightPairs(*b.nf4, first, k, column, to);
+    return packNf4TransposedPairs(*b.nf4, first, k, column, columns, to, vectors);
+  }
+#endif
 #if defined(__AVX2__)
-  if (looksUp(*b.nf4)) {
-    if (!b.transposed) return packNf4Straight<kDot, T>(*b.nf4, first, k, column, to);
-    return packNf4Transposed<kDot, T>(*b.nf4, first, k, column, columns, to, vectors);
+  if (!kDot && looksUp(*b.nf4)) {
+    if (!b.transposed) return packNf4Straight<T>(*b.nf4, first, k, column, to);
+    return packNf4Transposed<T>(*b.nf4, first, k, column, columns, to, vectors);
   }
 #endif
   packNf4Runs<kDot, T>(b, first, k, column, columns, to, vectors);

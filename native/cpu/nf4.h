@@ -174,6 +174,16 @@ LOWRANK_INLINE bool readScales(const Nf4Reader& from, int64_t element, int64_t r
   return all;
 }
 
+// The scales of `rows` rows from `row` on, `runs` of each; true as above.
+LOWRANK_INLINE bool readRowScales(const Nf4Reader& from, const Nf4& weight, int64_t row, int64_t rows, int64_t first,
+                                  int64_t runs, float* scales) {
+  const int64_t start = row * weight.cols + first;
+  if (runs * kNf4Run == weight.cols) return readScales(from, start, rows * runs, scales);
+  bool all = true;
+  for (int64_t i = 0; i < rows; ++i) all = readScales(from, start + i * weight.cols, runs, scales + i * runs) && all;
+  return all;
+}
+
 template <class T>
 LOWRANK_INLINE T loadAs(const uint8_t* from) {
   T value;
@@ -217,6 +227,23 @@ LOWRANK_INLINE float reduceAddReordered(Vec value) {
 #else
   return reduceAdd(value);
 #endif
+}
+
+#endif
+
+#if defined(__AVX512BF16__)
+
+// The sixteen weights of a block as bfloat16, twice: a look-up by five bits, of which the highest is not part of the code, finds them in
+// either half. Subnormal weights become 0, as they do in every dot product.
+LOWRANK_INLINE __m512i pairTable(Vec code, float scale) {
+  const Vec weights = code * scale;
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights, weights));
+}
+
+// 32 elements in their order, from sixteen bytes.
+LOWRANK_INLINE __m512i lookUpPairs(const uint8_t* codes, __m512i table) {
+  const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  return _mm512_permutexvar_epi16(_mm512_or_si512(_mm512_srli_epi32(bytes, 4), _mm512_slli_epi32(bytes, 16)), table);
 }
 
 #endif
