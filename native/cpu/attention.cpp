@@ -7,16 +7,13 @@
 // float32; y is rounded once. With bfloat16 dot products e^(s - max) is rounded to bfloat16 for its product with v, as
 // GPU kernels do; its sum is taken before. Work: 4 hd FLOP per visible pair and head. Roof: the multiply-add rate; packing K
 // and V once per query block costs 6 %, exponentials 15 %. Memory: scratch of a few blocks per thread; nothing grows
-// with Nq Nk. A task is (sequence, head, 64 queries); one or two queries have
-// a loop of their own. Blocks that no query sees are never visited. A query without any
-// key gives y = 0, lse = -infinity.
+// with Nq Nk. A task is (sequence, head, 64 queries); blocks of one or two queries are attention_few_queries.h's. Blocks
+// that no query sees are never visited. A query without any key gives y = 0, lse = -infinity.
 // Deterministic: a task is one thread's, and visits its key blocks in order.
-#include "attention_blocks.h"
+#include "attention_few_queries.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
-
-constexpr int64_t kFewQueries = 2;
 
 struct ForwardScratch {
   float* q;        // columns
@@ -130,90 +127,18 @@ void forwardTask(const AttentionArgs& args, const AttentionShape& shape, const B
   }
 }
 
-// A task of few queries, as in decoding: a tile would multiply mostly padding. Keys are read once per query, in float32; a lane is a
-// channel of the head, and kLanes scores are added up by one transposition.
-template <class T>
-void fewQueries(const AttentionArgs& args, const AttentionShape& shape, const BlockTask& task, int64_t head,
-                const ForwardScratch& s) {
-  const AttentionOptions& options = args.options;
-  const Visibility seen = visibility(task.qCount, task.kCount, options);
-  const int64_t kvColumn = head / shape.group * shape.headDim;
-  for (int64_t i = 0; i < task.count; ++i) {
-    const int64_t query = task.first + i, row = task.qBegin + query;
-    const T* q = rowOf<T>(args.q, row) + head * shape.headDim;
-    forLanes(shape.headDim, [&](int64_t j, int lanes) {
-      store(s.q + j, loadLanes(q + j, lanes) * options.scale);
-      store(s.y + j, zero());
-    });
-    float maximum = -kInfinity, sum = 0.0f;
-    const int64_t keyEnd = endKey(seen, query);
-    for (int64_t k0 = firstKey(seen, query); k0 < keyEnd; k0 += kBlock) {
-      const int64_t keys = minOf(kBlock, keyEnd - k0);
-      Vec largest = splat(maximum);
-      for (int64_t j = 0; j < keys; j += kLanes) {
-        const int64_t count = minOf(kLanes, keys - j);
-        Vec products[kLanes];
-        for (int64_t n = 0; n < kLanes; ++n) {
-          const T* k = rowOf<T>(args.k, task.kBegin + k0 + j + minOf(n, count - 1)) + kvColumn;
-          Vec product = zero();
-          forLanes(shape.headDim,
-                   [&](int64_t at, int lanes) { product = fma(load(s.q + at), loadLanes(k + at, lanes), product); });
-          products[n] = product;
-        }
-        transpose(products);
-        Vec score = products[0];
-#pragma GCC unroll 16
-        for (int n = 1; n < kLanes; ++n) score = score + products[n];
-        if (options.softcap > 0.0f) score = options.softcap * tanh(score / options.softcap);
-        score = (laneIndex() < splatInt(static_cast<int32_t>(count))) ? score : splat(-kInfinity);
-        store(s.scores + j, score);
-        largest = max(largest, score);
-      }
-      const float before = maximum;
-      maximum = reduceMax(largest);
-      if (maximum == -kInfinity) continue;
-      Vec total = zero();
-      for (int64_t j = 0; j < keys; j += kLanes) {
-        const Vec p = exp(load(s.scores + j) - maximum);
-        store(s.scores + j, p);
-        total = total + p;
-      }
-      float rescale[kLanes];
-      store(rescale, exp(splat(before) - maximum));
-      sum = sum * rescale[0] + reduceAdd(total);
-      forLanes(shape.headDim, [&](int64_t at, int lanes) {
-        // Four sums hide the latency of a multiply-add.
-        Vec sums[4] = {load(s.y + at) * rescale[0]};
-        const T* v = rowOf<T>(args.v, task.kBegin + k0) + kvColumn + at;
-        int64_t j = 0;
-        for (; j + 4 <= keys; j += 4) {
-#pragma GCC unroll 4
-          for (int n = 0; n < 4; ++n, v += args.v.stride) {
-            sums[n] = fma(splat(s.scores[j + n]), loadLanes(v, lanes), sums[n]);
-          }
-        }
-        for (; j < keys; ++j, v += args.v.stride) sums[0] = fma(splat(s.scores[j]), loadLanes(v, lanes), sums[0]);
-        const Vec y = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        store(s.y + at, y);
-      });
-    }
-    const bool any = maximum != -kInfinity;
-    rowOf<float>(args.lse, head)[row] = any ? maximum + __builtin_logf(sum) : -kInfinity;
-    const float inverse = any ? 1.0f / sum : 0.0f;
-    T* y = rowOf<T>(args.y, row) + head * shape.headDim;
-    forLanes(shape.headDim, [&](int64_t j, int lanes) { storeLanes(y + j, load(s.y + j) * inverse, lanes); });
-  }
-}
-
 template <bool kDot, class T>
 void attentionAs(const AttentionArgs& args, Context& context) {
   const AttentionShape shape = attentionShape<kDot>(args.q, args.k, args.options);
   int64_t blocks = 0;
   const BlockTask* tasks = blockTasks(args.cuSeqlensQ, args.cuSeqlensK, false, blocks, context);
+  if (tasks == nullptr) return;
+  if (attendFewQueries<kDot, T>(args, shape, tasks, blocks, context) == blocks) return;
+
   const int64_t columns = columnsWords(shape), rows = rowsWords(shape), width = widthWords(shape);
   const int64_t perThread = columns + rows + 2 * width + kBlock * kBlock + 5 * kBlock;
   float* memory = scratch<float>(context, perThread * context.threads());
-  if (tasks == nullptr || memory == nullptr) return;
+  if (memory == nullptr) return;
   parallelFor(context, blocks * shape.heads, [&](int64_t index, int thread) {
     float* q = memory + thread * perThread;
     float* v = q + columns + rows;
@@ -231,7 +156,7 @@ void attentionAs(const AttentionArgs& args, Context& context) {
                            lanes + 4 * kBlock};
     // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
     const BlockTask& task = tasks[blocks - 1 - index / shape.heads];
-    if (task.count <= kFewQueries) return fewQueries<T>(args, shape, task, index % shape.heads, s);
+    if (task.count <= kFewQueries) return;
     forwardTask<kDot, T>(args, shape, task, index % shape.heads, s);
   });
 }

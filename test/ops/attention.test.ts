@@ -70,6 +70,52 @@ const SHAPES: Shape[] = [
     queries: [1, 1, 1],
     keys: [200, 37, 1],
   },
+  {
+    ...BASE,
+    name: 'decoding in groups of 3, over several chunks of keys',
+    headDim: 64,
+    heads: 6,
+    kvHeads: 2,
+    queries: [1, 2, 1],
+    keys: [300, 600, 128],
+    spare: 3,
+  },
+  {
+    ...BASE,
+    name: 'decoding in a group of 5 heads of an odd width, one sequence without keys',
+    headDim: 41,
+    heads: 5,
+    kvHeads: 1,
+    queries: [2, 1, 1],
+    keys: [301, 0, 129],
+  },
+  {
+    ...BASE,
+    name: 'decoding with a softcap and a window that starts inside a later chunk',
+    headDim: 80,
+    window: 277,
+    softcap: 3,
+    queries: [1, 2],
+    keys: [611, 333],
+  },
+  {
+    ...BASE,
+    name: 'two queries without a mask, in a group of 2',
+    headDim: 15,
+    kvHeads: 1,
+    causal: false,
+    queries: [2],
+    keys: [259],
+  },
+  {
+    ...BASE,
+    name: 'sequences of few and of many queries in one call',
+    heads: 7,
+    kvHeads: 1,
+    headDim: 24,
+    queries: [1, 70, 2, 66],
+    keys: [300, 70, 141, 66],
+  },
   { ...BASE, name: 'more queries than keys: the first see nothing', headDim: 16, queries: [100, 4], keys: [67, 0] },
   { ...BASE, name: 'a sliding window', headDim: 40, window: 17, queries: [130, 20], keys: [130, 20] },
   { ...BASE, name: 'a window of one', headDim: 16, window: 1, queries: [70], keys: [75] },
@@ -193,15 +239,19 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
-  it('a query that sees no key gives zeros and minus infinity, and passes no gradient', async () => {
-    const shape = { ...BASE, queries: [5], keys: [2] }
+  it.each([
+    [5, 2],
+    [2, 1],
+  ])('of %i queries on %i keys, those that see none give zeros and pass no gradient', async (queries, keys) => {
+    const shape = { ...BASE, queries: [queries], keys: [keys] }
     const setup = setUp(device, shape, 'float32')
     const results = forward(device, setup, 'float32')
     const y = await readMatrix(results.y)
     const lse = await readMatrix(results.lse)
     const [dq] = backward(device, setup, results, 'float32')
     const gradient = await readMatrix(dq as Tensor)
-    for (let query = 0; query < 3; query++) {
+    const blind = queries - keys
+    for (let query = 0; query < blind; query++) {
       expect(at(lse, 0, query)).toBe(Number.NEGATIVE_INFINITY)
       expect(at(lse, 1, query)).toBe(Number.NEGATIVE_INFINITY)
       for (let col = 0; col < 64; col++) {
@@ -209,7 +259,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
         expect(at(gradient, query, col) + 0).toBe(0)
       }
     }
-    expect(Number.isFinite(at(lse, 0, 3))).toBe(true)
+    expect(Number.isFinite(at(lse, 0, blind))).toBe(true)
   })
 
   it('key rows after the last sequence get a gradient of zero', async () => {
@@ -314,6 +364,14 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const setup = setUp(stream, { ...BASE, heads: 4, headDim: 33, queries: [130, 65], keys: [130, 65] }, dtype)
       const results = forward(stream, setup, dtype)
       return [results.y, results.lse, ...backward(stream, setup, results, dtype)]
+    })
+  })
+
+  it.each(COMPUTE_DTYPES)('no bit of few queries depends on the threads in %s', async (dtype) => {
+    await expectSameBitsOnAnyThreads(testDevice, (stream) => {
+      const shape = { ...BASE, heads: 10, kvHeads: 2, headDim: 33, queries: [1, 67, 2], keys: [300, 67, 601] }
+      const { y, lse } = forward(stream, setUp(stream, shape, dtype), dtype)
+      return [y, lse]
     })
   })
 
