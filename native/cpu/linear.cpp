@@ -7,6 +7,9 @@
 // parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to
 // compute; y and dx once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
 //
+// The slabs of a group share one thin product: x with their A's one under the other, and ds of all of them, side by side, with x. ds and
+// dB run together, so that dy is read for both at once; then dA, dW and dx.
+//
 // With dropout the masked input is made for kMaskedRows rows at a time, and dx, whose low-rank terms are masked one by one,
 // sums in float32 scratch of as many rows. Nothing else is stored.
 // Roof: the multiply-add rate, 2 N K O for each of y, dx and dW; weights are read once per kBlockRows rows (gemm.cpp).
@@ -20,6 +23,7 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 constexpr int64_t kMaskedRows = 512;
+constexpr int64_t kJoinedRows = 64;  // fewer rows of x would not pay for stacking the A's
 
 LOWRANK_INLINE int64_t sizeOf(DType dtype) {
   return dtype == DType::kBFloat16 ? 2 : 4;
@@ -164,37 +168,48 @@ void round(const Tensor& from, const Tensor& to, Context& context) {
   });
 }
 
-// A part's share of the backward: its columns of dy, and ds of its slabs one behind the other in one buffer.
+// A part's share of the backward: its columns of dy, and of the ds of all slabs, which lie side by side.
 template <class Body>
-LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, DType compute, void* dsData, const Body& body) {
-  char* ds = static_cast<char*>(dsData);
-  int64_t column = 0;
+LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, const Body& body) {
+  int64_t column = 0, dsColumn = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
     const LinearPart& part = args.parts[p];
     const int64_t width = outFeatures(part);
-    body(part, view(args.dy, 0, args.dy.rows, column, width), ds);
+    body(part, view(args.dy, 0, args.dy.rows, column, width), dsColumn);
     column += width;
-    for (int64_t i = 0; i < part.slabCount; ++i) ds += args.dy.rows * part.slabs[i].a.rows * sizeOf(compute);
+    for (int64_t i = 0; i < part.slabCount; ++i) dsColumn += part.slabs[i].a.rows;
   }
 }
 
+// The same slab by slab: its part's columns of dy, and its ds.
+template <class Body>
+LOWRANK_INLINE void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
+  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t column) {
+    for (int64_t i = 0; i < part.slabCount; ++i) {
+      const int64_t rank = part.slabs[i].a.rows;
+      body(part.slabs[i], dy, view(ds, 0, ds.rows, column, rank));
+      column += rank;
+    }
+  });
+}
+
 // The terms of dx that need no mask, for the rows [row, row + rows).
-void addInputTerms(const LinearBackwardArgs& args, DType compute, void* ds, int64_t row, int64_t rows,
-                   ProductList& list) {
-  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
+void addInputTerms(const LinearBackwardArgs& args, const Tensor& ds, int64_t row, int64_t rows, ProductList& list) {
+  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t dsColumn) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, dy.dtype, false), dy.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const LoraSlab& slab = part.slabs[i];
-      const Tensor slabDs = matrix(partDs, compute, dy.rows, slab.a.rows);
-      partDs += elementCount(slabDs) * sizeOf(compute);
-      if (masked(slab)) continue;
-      list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+      const int64_t rank = slab.a.rows;
+      if (!masked(slab)) {
+        list.term(operand(view(ds, row, rows, dsColumn, rank), false), operand(slab.a, false), rank);
+      }
+      dsColumn += rank;
     }
   });
 }
 
 // dx where some slab has dropout: its gradient is made apart, masked and added in float32.
-bool maskedInputGradient(const LinearBackwardArgs& args, DType compute, void* ds, float* values, const int32_t* rowIds,
+bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, float* values, const int32_t* rowIds,
                          ProductList& list, Context& context) {
   const int64_t cols = args.dx.cols;
   for (int64_t row = 0; row < args.dx.rows; row += kMaskedRows) {
@@ -203,24 +218,83 @@ bool maskedInputGradient(const LinearBackwardArgs& args, DType compute, void* ds
     const Tensor gradient = matrix(values, DType::kFloat32, rows, cols);
     const Tensor sum = dx.dtype == DType::kFloat32 ? dx : matrix(values + rows * cols, DType::kFloat32, rows, cols);
     list.add(sum, false);
-    addInputTerms(args, compute, ds, row, rows, list);
+    addInputTerms(args, ds, row, rows, list);
     if (!list.run()) return false;
     bool done = true;
-    forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
-      for (int64_t i = 0; i < part.slabCount && done; ++i) {
-        const LoraSlab& slab = part.slabs[i];
-        const Tensor slabDs = matrix(partDs, compute, dy.rows, slab.a.rows);
-        partDs += elementCount(slabDs) * sizeOf(compute);
-        if (!masked(slab)) continue;
-        list.add(gradient, false);
-        list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
-        done = list.run();
-        if (done) maskRows<true, float>(gradient, slab, row, rowIds, sum, context);
-      }
+    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
+      if (!masked(slab) || !done) return;
+      list.add(gradient, false);
+      list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+      done = list.run();
+      if (done) maskRows<true, float>(gradient, slab, row, rowIds, sum, context);
     });
     if (!done) return false;
     if (dx.dtype != DType::kFloat32) round(sum, dx, context);
   }
+  return true;
+}
+
+// to = scale * from, rounded.
+void scaleRows(const Tensor& from, float scale, const Tensor& to, Context& context) {
+  forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      forLanes(to.cols, [&](int64_t j, int lanes) {
+        const Vec value = loadLanes(rowOf<float>(from, i) + j, lanes) * scale;
+        if (to.dtype == DType::kBFloat16) {
+          storeLanes(rowOf<BFloat16>(to, i) + j, value, lanes);
+        } else {
+          storeLanes(rowOf<float>(to, i) + j, value, lanes);
+        }
+      });
+    }
+  });
+}
+
+// to += from, float32.
+void addRows(const Tensor& from, const Tensor& to, Context& context) {
+  forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* sum = rowOf<float>(to, i);
+      forLanes(to.cols, [&](int64_t j, int lanes) {
+        storeLanes(sum + j, loadLanes(rowOf<float>(from, i) + j, lanes) + loadLanes(sum + j, lanes), lanes);
+      });
+    }
+  });
+}
+
+// s of the slabs without dropout: one product of x with all their A's.
+bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, LinearScratch& scratch, Context& context) {
+  const Tensor& x = args.x;
+  const int64_t size = sizeOf(x.dtype), aBytes = roundUp(ranks * x.cols * size, 64);
+  char* memory =
+      static_cast<char*>(reserve(scratch.joined, static_cast<size_t>(aBytes + 4 * x.rows * ranks), context));
+  if (memory == nullptr) return false;
+  const Tensor a = matrix(memory, x.dtype, ranks, x.cols);
+  const Tensor s = matrix(memory + aBytes, DType::kFloat32, x.rows, ranks);
+  const auto forUnmasked = [&](const auto& body) {
+    int64_t first = 0;
+    for (int64_t p = 0; p < args.partCount; ++p) {
+      for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
+        const LoraSlab& slab = args.parts[p].slabs[i];
+        if (masked(slab)) continue;
+        body(slab, first);
+        first += slab.a.rows;
+      }
+    }
+  };
+  forUnmasked([&](const LoraSlab& slab, int64_t first) {
+    for (int64_t i = 0; i < slab.a.rows; ++i) {
+      __builtin_memcpy(static_cast<char*>(a.data) + (first + i) * x.cols * size,
+                       static_cast<const char*>(slab.a.data) + i * slab.a.stride * size,
+                       static_cast<size_t>(x.cols * size));
+    }
+  });
+  list.add(s, false);
+  list.term(operand(x, false), operand(a, true), x.cols);
+  if (!list.run()) return false;
+  forUnmasked([&](const LoraSlab& slab, int64_t first) {
+    scaleRows(view(s, 0, x.rows, first, slab.a.rows), slab.scale, slab.s, context);
+  });
   return true;
 }
 
@@ -231,15 +305,27 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
   const int64_t slabs = slabCount(args.parts, args.partCount);
   ProductList list(args.partCount + slabs, args.partCount + slabs, scratch, context);
   if (list.products == nullptr) return false;
+  int64_t unmasked = 0, ranks = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
     for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      const LoraSlab& slab = args.parts[p].slabs[i];
-      if (masked(slab)) continue;
-      list.add(slab.s, false).alpha = slab.scale;
-      list.term(operand(x, false), operand(slab.a, true), x.cols);
+      if (masked(args.parts[p].slabs[i])) continue;
+      ++unmasked;
+      ranks += args.parts[p].slabs[i].a.rows;
     }
   }
-  if (!list.run()) return false;
+  if (unmasked > 1 && x.rows >= kJoinedRows) {
+    if (!joinedForward(args, ranks, list, scratch, context)) return false;
+  } else {
+    for (int64_t p = 0; p < args.partCount; ++p) {
+      for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
+        const LoraSlab& slab = args.parts[p].slabs[i];
+        if (masked(slab)) continue;
+        list.add(slab.s, false).alpha = slab.scale;
+        list.term(operand(x, false), operand(slab.a, true), x.cols);
+      }
+    }
+    if (!list.run()) return false;
+  }
   for (int64_t p = 0; p < args.partCount; ++p) {
     for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
       const LoraSlab& slab = args.parts[p].slabs[i];
@@ -275,86 +361,92 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
                      Context& context) {
   const Tensor &x = args.x, &dx = args.dx;
   const int64_t rows = args.dy.rows, slabs = slabCount(args.parts, args.partCount), size = sizeOf(compute);
-  int64_t dsElements = 0;
+  int64_t ranks = 0, joined = 0, joinedRanks = 0;  // joined: those whose dA is part of one product
   bool anyMasked = false;
   for (int64_t p = 0; p < args.partCount; ++p) {
     for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      dsElements += rows * args.parts[p].slabs[i].a.rows;
-      anyMasked = anyMasked || masked(args.parts[p].slabs[i]);
+      const LoraSlab& slab = args.parts[p].slabs[i];
+      ranks += slab.a.rows;
+      anyMasked = anyMasked || masked(slab);
+      if (!present(slab.da) || masked(slab)) continue;
+      ++joined;
+      joinedRanks += slab.a.rows;
     }
   }
+  // The product takes all columns of ds or none.
+  const bool joins = joined > 1 && joined == slabs && rows >= kJoinedRows;
   const int64_t cols = present(x) ? x.cols : present(dx) ? dx.cols : 0;
-  const int64_t dsBytes = roundUp(dsElements * size, 64);
+  const int64_t dsBytes = roundUp(rows * ranks * size, 64);
   const int64_t maskedElements = anyMasked ? minOf(kMaskedRows, rows) * cols : 0;
-  ProductList list(args.partCount + 2 * slabs + 1, args.partCount + 2 * slabs + 1, scratch, context);
-  char* ds =
+  ProductList list(args.partCount + 2 * slabs + 1, 2 * args.partCount + 3 * slabs + 1, scratch, context);
+  char* memory =
       static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
-  if (list.products == nullptr || ds == nullptr) return false;
-  float* values = reinterpret_cast<float*>(ds + dsBytes);
+  float* da =
+      static_cast<float*>(reserve(scratch.joined, static_cast<size_t>(joins ? 4 * joinedRanks * cols : 4), context));
+  if (list.products == nullptr || memory == nullptr || da == nullptr) return false;
+  const Tensor ds = matrix(memory, compute, rows, ranks);
+  float* values = reinterpret_cast<float*>(memory + dsBytes);
 
-  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const LoraSlab& slab = part.slabs[i];
-      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
-      partDs += elementCount(slabDs) * size;
-      list.add(slabDs, false).alpha = slab.scale;
-      list.term(operand(dy, false), operand(slab.b, false), dy.cols);
-    }
+  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor& dy, const Tensor& slabDs) {
+    list.add(slabDs, false).alpha = slab.scale;
+    list.term(operand(dy, false), operand(slab.b, false), dy.cols);
+    if (!present(slab.db)) return;
+    // As its transpose [r, O]: the few rows of s^T are the left operand, and dy is read along its rows.
+    list.addTransposed(slab.db);
+    list.term(operand(slab.s, true), operand(dy, false), rows);
   });
   if (!list.run()) return false;
 
-  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
-    if (present(part.dWeight)) {
-      list.add(part.dWeight, true);
-      if (part.inOut) {
-        list.term(operand(x, true), operand(dy, false), rows);
-      } else {
-        list.term(operand(dy, true), operand(x, false), rows);
-      }
-    }
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const LoraSlab& slab = part.slabs[i];
-      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
-      partDs += elementCount(slabDs) * size;
-      if (present(slab.db)) {
-        // As its transpose [r, O]: the few rows of s^T are the left operand, and dy is read along its rows.
-        list.addTransposed(slab.db);
-        list.term(operand(slab.s, true), operand(dy, false), rows);
-      }
-      if (present(slab.da) && !masked(slab)) {
-        list.add(slab.da, true);
-        list.term(operand(slabDs, true), operand(x, false), rows);
-      }
+  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+    if (!present(part.dWeight)) return;
+    list.add(part.dWeight, true);
+    if (part.inOut) {
+      list.term(operand(x, true), operand(dy, false), rows);
+    } else {
+      list.term(operand(dy, true), operand(x, false), rows);
     }
   });
+  if (joins) {
+    list.add(matrix(da, DType::kFloat32, joinedRanks, cols), false);
+    list.term(operand(ds, true), operand(x, false), rows);
+  } else {
+    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
+      if (!present(slab.da) || masked(slab)) return;
+      list.add(slab.da, true);
+      list.term(operand(slabDs, true), operand(x, false), rows);
+    });
+  }
+  if (present(dx) && !anyMasked) {
+    list.add(dx, false);
+    addInputTerms(args, ds, 0, rows, list);
+  }
   if (!list.run()) return false;
 
+  if (joins) {
+    const float* from = da;
+    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor&) {
+      addRows(matrix(const_cast<float*>(from), DType::kFloat32, slab.a.rows, cols), slab.da, context);
+      from += slab.a.rows * cols;
+    });
+  }
+  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+    if (!present(part.dBias)) return;
+    dy.dtype == DType::kBFloat16 ? addColumnSums<BFloat16>(dy, part.dBias, context)
+                                 : addColumnSums<float>(dy, part.dBias, context);
+  });
   bool done = true;
-  forParts(args, compute, ds, [&](const LinearPart& part, const Tensor& dy, char* partDs) {
-    if (present(part.dBias)) {
-      dy.dtype == DType::kBFloat16 ? addColumnSums<BFloat16>(dy, part.dBias, context)
-                                   : addColumnSums<float>(dy, part.dBias, context);
-    }
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const LoraSlab& slab = part.slabs[i];
-      const Tensor slabDs = matrix(partDs, compute, rows, slab.a.rows);
-      partDs += elementCount(slabDs) * size;
-      if (!present(slab.da) || !masked(slab)) continue;
-      for (int64_t row = 0; row < rows && done; row += kMaskedRows) {
-        const Tensor kept = matrix(values, x.dtype, minOf(kMaskedRows, rows - row), x.cols);
-        maskedInput(x, slab, row, rowIds, kept, context);
-        list.add(slab.da, true);
-        list.term(operand(view(slabDs, row, kept.rows, 0, slabDs.cols), true), operand(kept, false), kept.rows);
-        done = list.run();
-      }
+  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
+    if (!present(slab.da) || !masked(slab)) return;
+    for (int64_t row = 0; row < rows && done; row += kMaskedRows) {
+      const Tensor kept = matrix(values, x.dtype, minOf(kMaskedRows, rows - row), x.cols);
+      maskedInput(x, slab, row, rowIds, kept, context);
+      list.add(slab.da, true);
+      list.term(operand(view(slabDs, row, kept.rows, 0, slabDs.cols), true), operand(kept, false), kept.rows);
+      done = list.run();
     }
   });
-  if (!done || !present(dx)) return done;
-
-  if (anyMasked) return maskedInputGradient(args, compute, ds, values, rowIds, list, context);
-  list.add(dx, false);
-  addInputTerms(args, compute, ds, 0, rows, list);
-  return list.run();
+  if (!done || !present(dx) || !anyMasked) return done;
+  return maskedInputGradient(args, ds, values, rowIds, list, context);
 }
 
 void linear(const LinearArgs& args, Context& context) {

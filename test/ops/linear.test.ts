@@ -1,7 +1,7 @@
 /** @file linear and its backward on every device: groups, biases, stacked LoRA slabs, dropout, strides, odd sizes. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Device } from '../../src/tensor/device.js'
+import type { Device, OpArguments } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { linear, linearBackward } from '../reference/linear.js'
 import { map, matrix } from '../reference/matrix.js'
@@ -38,7 +38,7 @@ const TOLERANCE: Record<Compute, Tolerance> = {
   bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
 }
 
-/** [tokens, inputs]: on both sides of tile, vector and pair boundaries, and of the path for a few rows. */
+/** [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where slabs share a product. */
 const SIZES = [
   [1, 1],
   [1, 33],
@@ -48,6 +48,8 @@ const SIZES = [
   [12, 37],
   [13, 64],
   [37, 65],
+  [63, 33],
+  [67, 65],
 ] as const
 
 const GROUP: PartShape[] = [
@@ -59,6 +61,8 @@ const GROUP: PartShape[] = [
 const MASKED: PartShape[] = [
   { outputs: 19, bias: true, ranks: [3, 5], dropout: { p: 0.3, seed: 77, microStep: 5 } },
   { outputs: 8, inOut: true, ranks: [2] },
+  { outputs: 5 },
+  { outputs: 21, ranks: [4] },
 ]
 const GROUPS = [
   { name: 'parts with biases, stacked slabs and both layouts', shapes: GROUP },
@@ -217,6 +221,29 @@ describe.each(testDevices())('on $name', (testDevice) => {
     device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, parts: backwardArguments(parts) })
     const da = parts[0]?.slabs[0]?.da as Tensor
     expectClose(await readGradient(da), expected.parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
+  })
+
+  it('leaves a frozen slab alone beside one that is trained', async () => {
+    const make = operandMaker(device, 'float32', 37)
+    const parts = makeParts(make, 'float32', 67, 33, [
+      { outputs: 35, ranks: [3] },
+      { outputs: 17, ranks: [5] },
+    ])
+    const [x, dy] = [make(67, 33), make(67, 52)]
+    const y = output(device, 67, 52, 'float32')
+    device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
+    const [trained, frozen] = backwardArguments(parts) as [OpArguments, OpArguments]
+    const slabs = (frozen.slabs as object[]).map((slab) => ({ ...slab, da: undefined, db: undefined }))
+    const dx = output(device, 67, 33, 'float32')
+    device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: [trained, { ...frozen, slabs }] })
+    const s = await Promise.all(parts.map((part) => Promise.all(part.slabs.map((slab) => readMatrix(slab.s)))))
+    const expected = linearBackward(dy, x, parts, s)
+    expectClose(await readMatrix(dx), expected.dx, TOLERANCE.float32)
+    const [first, second] = parts.map((part) => part.slabs[0])
+    if (!first || !second) throw new Error('a part without a slab')
+    expectClose(await readGradient(first.da), expected.parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
+    expectExact(await readGradient(second.da), matrix(5, 33))
+    expectExact(await readGradient(second.db), matrix(17, 5))
   })
 
   it.each(CASES)('the result does not depend on the threads: $name in $dtype', async ({ shapes, dtype }) => {

@@ -57,7 +57,7 @@ export function makeParts(
       return {
         a: make(rank, inputs),
         b: make(outputs, rank, { gap: 1 }),
-        scale: 0.75,
+        scale: ((site % 5) + 1) / 8,
         s: output(device, tokens, rank, dtype, 1),
         da: gradient(rank, inputs),
         db: gradient(outputs, rank),
