@@ -370,8 +370,7 @@ void Stream::run(Op& op) {
     op.info->run(*options_.backend, op.args, context);
     OpTime& time = times_[size_t(op.info - kOps)];
     time.calls.fetch_add(1, std::memory_order_relaxed);
-    time.nanoseconds.fetch_add(uint64_t((std::chrono::steady_clock::now() - begin).count()),
-                               std::memory_order_relaxed);
+    time.nanoseconds.fetch_add(uint64_t((std::chrono::steady_clock::now() - begin).count()), std::memory_order_relaxed);
     sticky_ = context.fault();
   }
   if (sticky_) return poisonResults(op, sticky_, false);

@@ -66,8 +66,7 @@ LOWRANK_INLINE Vec sumEach(Vec r[kLanes]) {
   for (int half = 2; half > 0; half /= 2) {
 #pragma GCC unroll 2
     for (int i = 0; i < half; ++i) {
-      r[i] =
-          _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd);
+      r[i] = _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0x88) + _mm512_shuffle_f32x4(r[2 * i], r[2 * i + 1], 0xdd);
     }
   }
   return r[0];
@@ -332,10 +331,17 @@ static int64_t attendFewQueries(const AttentionArgs& args, const AttentionShape&
                      shape.headDim, q, shape.rowPitch);
       float* to = partialAt(partials, h, shape).y;
       switch (heads) {
-        case 1: attendChunk<1, kDot>(q, rows, shape, args.options, to); break;
-        case 2: attendChunk<2, kDot>(q, rows, shape, args.options, to); break;
-        case 3: attendChunk<3, kDot>(q, rows, shape, args.options, to); break;
-        default: attendChunk<4, kDot>(q, rows, shape, args.options, to);
+        case 1:
+          attendChunk<1, kDot>(q, rows, shape, args.options, to);
+          break;
+        case 2:
+          attendChunk<2, kDot>(q, rows, shape, args.options, to);
+          break;
+        case 3:
+          attendChunk<3, kDot>(q, rows, shape, args.options, to);
+          break;
+        default:
+          attendChunk<4, kDot>(q, rows, shape, args.options, to);
       }
     }
     if (query.chunks == 1) merge(query, kvHead, partials);

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t kDepth = 1024;
 constexpr int64_t kBlockRows = 528;  // a multiple of every kTileRows
-constexpr int64_t kBatch = 16;     // products, or runs of terms, that are worked on together
+constexpr int64_t kBatch = 16;       // products, or runs of terms, that are worked on together
 constexpr int64_t kTileWords = kTallRows * (kDepth + kBatch * 2 * kLanes);
 constexpr int64_t kPanelWords = kDepth * kPanel;
 constexpr int64_t kSumWords = kBlockRows * kPanel;

@@ -195,10 +195,10 @@ struct RunWords {
 };
 
 LOWRANK_INLINE __m512i evenPlaces() {
-  return _mm512_slli_epi16(_mm512_cvtepu8_epi16(_mm256_set_epi8(
-                               31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10,
-                               9, 8, 7, 6, 5, 4, 3, 2, 1, 0)),
-                           1);
+  return _mm512_slli_epi16(
+      _mm512_cvtepu8_epi16(_mm256_set_epi8(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13,
+                                           12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)),
+      1);
 }
 
 // `count` of the elements exist, the others are 0.

@@ -266,8 +266,7 @@ void addRows(const Tensor& from, const Tensor& to, Context& context) {
 bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, LinearScratch& scratch, Context& context) {
   const Tensor& x = args.x;
   const int64_t size = sizeOf(x.dtype), aBytes = roundUp(ranks * x.cols * size, 64);
-  char* memory =
-      static_cast<char*>(reserve(scratch.joined, static_cast<size_t>(aBytes + 4 * x.rows * ranks), context));
+  char* memory = static_cast<char*>(reserve(scratch.joined, static_cast<size_t>(aBytes + 4 * x.rows * ranks), context));
   if (memory == nullptr) return false;
   const Tensor a = matrix(memory, x.dtype, ranks, x.cols);
   const Tensor s = matrix(memory + aBytes, DType::kFloat32, x.rows, ranks);
