@@ -282,11 +282,13 @@ bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, Lin
     }
   };
   forUnmasked([&](const LoraSlab& slab, int64_t first) {
-    for (int64_t i = 0; i < slab.a.rows; ++i) {
-      __builtin_memcpy(static_cast<char*>(a.data) + (first + i) * x.cols * size,
-                       static_cast<const char*>(slab.a.data) + i * slab.a.stride * size,
-                       static_cast<size_t>(x.cols * size));
-    }
+    forRowBlocks(context, slab.a.rows, x.cols, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        __builtin_memcpy(static_cast<char*>(a.data) + (first + i) * x.cols * size,
+                         static_cast<const char*>(slab.a.data) + i * slab.a.stride * size,
+                         static_cast<size_t>(x.cols * size));
+      }
+    });
   });
   list.add(s, false);
   list.term(operand(x, false), operand(a, true), x.cols);
@@ -380,8 +382,8 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
   ProductList list(args.partCount + 2 * slabs + 1, 2 * args.partCount + 3 * slabs + 1, scratch, context);
   char* memory =
       static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
-  float* da =
-      static_cast<float*>(reserve(scratch.joined, static_cast<size_t>(joins ? 4 * joinedRanks * cols : 4), context));
+  float* da = static_cast<float*>(
+      reserve(scratch.joined, static_cast<size_t>(joins ? 4 * joinedRanks * cols + 4 : 4), context));
   if (list.products == nullptr || memory == nullptr || da == nullptr) return false;
   const Tensor ds = matrix(memory, compute, rows, ranks);
   float* values = reinterpret_cast<float*>(memory + dsBytes);

@@ -131,6 +131,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it.each(COMPUTE_DTYPES)('is right beyond one block of rows, of depth and of masked rows in %s', async (dtype) => {
     await checkForward(dtype, 541, 21, MASKED)
     await checkBackward(dtype, 541, 21, MASKED)
+    // Of the two ways to multiply a few rows, one takes 1024 elements of k at a time, the other 16384.
+    await checkForward(dtype, 2, 16451, [{ outputs: 5 }])
     for (const inputs of [1024, 2051]) {
       await checkForward(dtype, 3, inputs, [{ outputs: 33, ranks: [2] }])
       await checkForward(dtype, 15, inputs, [{ outputs: 33, ranks: [2] }])
