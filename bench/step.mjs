@@ -103,7 +103,7 @@ async function step(options, report) {
     parts.optimizer.push((end - backwardDone) / 1000)
   }
   const tokens = batch * seq
-  report.add({
+  const measurement = {
     model_shape: modelShape,
     method,
     dtype,
@@ -118,10 +118,11 @@ async function step(options, report) {
     optimizer_s: summary(parts.optimizer),
     peak_rss_mib: peakRssMib(),
     peak_tensor_mib: Math.round(device.memory().peak / 2 ** 20),
-    ...(profile ? { op_seconds: secondsPerStep(before, device.times(), steps) } : {}),
     losses,
     trainable_params: adapter.numParameters,
-  })
+  }
+  const opSeconds = profile ? { op_seconds: secondsPerStep(before, device.times(), steps) } : {}
+  report.add({ ...measurement, ...opSeconds }, [measurement])
   report.finish({
     shape: (m) => `${m.model_shape} ${m.method} ${m.dtype} ${m.batch} x ${m.seq}`,
     'tokens/s': (m) => m.tokens_per_s,

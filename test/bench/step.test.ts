@@ -1,5 +1,6 @@
 /** @file `npm run bench -- step`: what it measures and writes. How fast anything is, no test can say. */
 
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isSummary, readRows, resultsFolder, runBench } from './run-bench.js'
 
@@ -53,6 +54,22 @@ describe('bench step', () => {
     const [line] = lines as [Record<string, number>]
     expect(line).toMatchObject({ method: 'qlora', dtype: 'bfloat16', trainable_params: 32768 })
     expect(Math.abs((line.losses as unknown as number[])[0]! - Math.log(512))).toBeLessThan(0.2)
+  })
+
+  test('--profile tells the seconds of each op per step, longest first, outside of the CSV file', async () => {
+    const folder = join(results, 'profile')
+    const { lines, stderr, code } = await runBench(...TINY, '--profile', '--results', folder)
+    expect(code).toBe(0)
+    const seconds = lines[0]?.op_seconds as unknown as Record<string, number>
+    expect(Object.keys(seconds)).toEqual(
+      expect.arrayContaining(['linear', 'linearBackward', 'attention', 'linearCrossEntropy', 'adamw']),
+    )
+    const values = Object.values(seconds)
+    expect(values).toEqual([...values].sort((a, b) => b - a))
+    const step = lines[0]?.tokens_per_s as unknown as { min: number }
+    expect(values.reduce((sum, value) => sum + value, 0)).toBeLessThan(33 / step.min)
+    expect(stderr).toContain('seconds of ops')
+    expect(Object.keys(readRows(folder, 'step')[0] as object).filter((name) => name.startsWith('op_'))).toEqual([])
   })
 
   test('the second run appends to the same file; a share of labels changes the work, not the shape of the line', async () => {

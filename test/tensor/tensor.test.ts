@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { copy_ } from '../../src/ops/cast.js'
+import { nf4Constant, quantizeNf4 } from '../../src/ops/nf4.js'
 import type { Device } from '../../src/tensor/device.js'
 import type { DType } from '../../src/tensor/dtype.js'
 import { Tensor } from '../../src/tensor/tensor.js'
@@ -228,6 +229,36 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       } finally {
         stream.close()
       }
+    })
+
+    test('times() counts the calls of every op that ran, and the seconds in them', async () => {
+      const stream = open()
+      try {
+        expect(stream.times()).toEqual({})
+        const tensors = [1, 2, 3].map((value) => Tensor.full(stream, [5, 7], 'float32', value))
+        stream.enqueue('copy', { x: tensors[0], y: tensors[1] })
+        await stream.sync()
+        const { fill, copy, ...others } = stream.times()
+        expect(others).toEqual({})
+        expect([fill?.calls, copy?.calls]).toEqual([3, 1])
+        expect(fill?.seconds).toBeGreaterThan(0)
+        expect(fill?.seconds).toBeLessThan(10)
+      } finally {
+        stream.close()
+      }
+    })
+
+    test('a constant list item is encoded once and stands for the same tensors in every command', async () => {
+      const [x, y] = [Tensor.from(device, [1, 2, 3, 4], [2, 2]), Tensor.empty(device, [2, 2], 'float32')]
+      const weight = quantizeNf4(Tensor.from(device, [1, -1, -1, 1], [2, 2]))
+      const part = { nf4: [nf4Constant(weight)], inOut: false, slabs: [] }
+      for (let i = 0; i < 2; i++) {
+        device.enqueue('linear', { x, y, parts: [part] })
+        expect(await values(y)).toEqual([-1, 1, -1, 1])
+      }
+      expect(nf4Constant(weight)).toBe(part.nf4[0])
+      weight.packed.dispose()
+      expect(() => device.enqueue('linear', { x, y, parts: [part] })).toThrow(/\[linear\] expected a live buffer for/)
     })
 
     test('disposing tensors of a closed device does nothing', () => {
