@@ -95,19 +95,6 @@ LOWRANK_INLINE Vec multiplyWords(Vec a, Vec b, Vec sum) {
   return fma(a, b, sum);
 }
 
-// loadWords() with the tail of a row, which every key has, in one load.
-template <bool kDot, class T>
-LOWRANK_INLINE Vec loadRowWords(const T* from, int64_t count) {
-#if defined(__AVX512BF16__)
-  if constexpr (kDot) {
-    if (count < 2 * kLanes) {
-      return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << count) - 1), from));
-    }
-  }
-#endif
-  return loadWords<kDot>(from, count);
-}
-
 // Where the keys of a chunk lie, and their values.
 template <class T>
 struct ChunkRows {
@@ -144,7 +131,7 @@ LOWRANK_INLINE void scoreChunk(const float* q, const ChunkRows<T>& rows, const A
       for (int h = 0; h < kHeads; ++h) query[h] = load(q + h * shape.rowPitch + at / kWordDepth<kDot>);
 #pragma GCC unroll 16
       for (int n = 0; n < kKeys; ++n) {
-        const Vec words = loadRowWords<kDot>(k[n] + at, count);
+        const Vec words = loadWords<kDot>(k[n] + at, count);
 #pragma GCC unroll 4
         for (int h = 0; h < kHeads; ++h) {
           sums[h * kKeys + n] = multiplyWords<kDot>(query[h], words, sums[h * kKeys + n]);

@@ -3,7 +3,7 @@
 // A task owns one panel of kPanel columns, or kWide of them where A does not stay in the second-level cache, and one block of
 // at most kBlockRows rows. It packs the panels of B for at most kDepth words of k, of one term or several, into its thread's
 // buffer (at most kDepth * kPanel * 4 bytes = 128 KB a panel with AVX-512: they stay in L2), runs the tiles down the rows, and
-// keeps the block's sums beside it; with the last words of k the sums are rounded into C while they are in L1.
+// keeps the block's sums beside it; with the last words of k the sums are rounded into C from the registers.
 // Rows of A that are words already are read in place. Others (bfloat16 without dot products, transposed, odd k with dot
 // products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
 //

@@ -16,9 +16,11 @@ template <bool kDot, class T>
 LOWRANK_INLINE Vec loadWords(const T* from, int64_t count) {
   if constexpr (kDot) {
     if (count >= 2 * kLanes) return load(reinterpret_cast<const float*>(from));
-    BFloat16 elements[2 * kLanes] = {};
-    for (int64_t i = 0; i < count; ++i) elements[i] = from[i];
-    return load(reinterpret_cast<const float*>(elements));
+#if defined(__AVX512BF16__)
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << count) - 1), from));
+#else
+    return zero();  // no level without that instruction has kDot
+#endif
   } else {
     return count >= kLanes ? load(from) : load(from, count);
   }

@@ -121,8 +121,8 @@ LOWRANK_INLINE void startSums(const float* from, bool resume, Vec sums[kRows][kV
   }
 }
 
-template <int kRows, int kVectors>
-LOWRANK_INLINE void storeSums(const Vec sums[kRows][kVectors], float* to, int64_t pitch) {
+template <int kRows, int kVectors, class T>
+LOWRANK_INLINE void storeSums(const Vec sums[kRows][kVectors], T* to, int64_t pitch) {
 #pragma GCC unroll 24
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -169,13 +169,7 @@ static void tile(const TileRun* runs, int64_t count, const TileResult& result) {
     pitch = product->cStride;
     const int64_t offset = result.row * pitch + result.column;
     if (product->cDType == DType::kBFloat16) {
-      BFloat16* halves = static_cast<BFloat16*>(product->c) + offset;
-#pragma GCC unroll 24
-      for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-        for (int j = 0; j < kVectors; ++j) store(halves + i * pitch + j * kLanes, sums[i][j]);
-      }
-      return;
+      return storeSums<kRows, kVectors>(sums, static_cast<BFloat16*>(product->c) + offset, pitch);
     }
     to = static_cast<float*>(product->c) + offset;
   }

@@ -158,11 +158,17 @@ void addColumnSums(const Tensor& dy, const Tensor& dBias, Context& context) {
   });
 }
 
-void round(const Tensor& from, const Tensor& to, Context& context) {
+// to = scale * from, rounded.
+void scaleRows(const Tensor& from, float scale, const Tensor& to, Context& context) {
   forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       forLanes(to.cols, [&](int64_t j, int lanes) {
-        storeLanes(rowOf<BFloat16>(to, i) + j, loadLanes(rowOf<float>(from, i) + j, lanes), lanes);
+        const Vec value = loadLanes(rowOf<float>(from, i) + j, lanes) * scale;
+        if (to.dtype == DType::kBFloat16) {
+          storeLanes(rowOf<BFloat16>(to, i) + j, value, lanes);
+        } else {
+          storeLanes(rowOf<float>(to, i) + j, value, lanes);
+        }
       });
     }
   });
@@ -229,25 +235,9 @@ bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, float
       if (done) maskRows<true, float>(gradient, slab, row, rowIds, sum, context);
     });
     if (!done) return false;
-    if (dx.dtype != DType::kFloat32) round(sum, dx, context);
+    if (dx.dtype != DType::kFloat32) scaleRows(sum, 1.0f, dx, context);
   }
   return true;
-}
-
-// to = scale * from, rounded.
-void scaleRows(const Tensor& from, float scale, const Tensor& to, Context& context) {
-  forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      forLanes(to.cols, [&](int64_t j, int lanes) {
-        const Vec value = loadLanes(rowOf<float>(from, i) + j, lanes) * scale;
-        if (to.dtype == DType::kBFloat16) {
-          storeLanes(rowOf<BFloat16>(to, i) + j, value, lanes);
-        } else {
-          storeLanes(rowOf<float>(to, i) + j, value, lanes);
-        }
-      });
-    }
-  });
 }
 
 // to += from, float32.
