@@ -24,7 +24,8 @@ struct MemoryInfo {
 uint64_t processMemoryBudget();
 
 // 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.
-// 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large activations reuse.
+// 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large activations reuse. An adapter's
+//    gradients are no small blocks: the next forward pass has their memory.
 // 3. Free memory is kept for the next step. When a request does not fit the budget, whole free pages are given back to the system first, so
 //    that fragments of any shape can serve any request.
 // 4. Without `budget` the process's budget holds for the sum of all streams; with it, this stream alone is held to it.
@@ -61,7 +62,7 @@ class Allocator {
     std::set<std::pair<size_t, char*>> freeBlocks;  // by size, then address
   };
 
-  static constexpr size_t kSmallBytes = size_t{256} << 10;
+  static constexpr size_t kSmallBytes = size_t{32} << 10;
   Pool& poolOf(size_t bytes) { return bytes < kSmallBytes ? small_ : large_; }
   void* take(Pool& pool, size_t bytes);
   bool grow(Pool& pool, size_t bytes);

@@ -16,7 +16,7 @@ namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
 constexpr int32_t kIgnored = -100;
-constexpr int64_t kLogitBytes = int64_t{36} << 20;
+constexpr int64_t kLogitBytes = int64_t{25} << 20;
 constexpr int64_t kFewestRows = 128;  // fewer would not pay for packing the head
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kRowMultiple = 12;  // whole tiles

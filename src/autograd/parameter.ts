@@ -108,15 +108,8 @@ export class Parameter {
     return this.#grad
   }
 
-  /** Sets the gradient to zero. */
+  /** Frees the gradient: its memory serves the next forward pass, and backward() starts anew. */
   zeroGrad(): void {
-    if (!this.#grad) return
-    this.device.enqueue('fill', { y: this.#grad, value: 0 })
-    this.#grad.bumpVersion()
-  }
-
-  /** Frees the gradient buffer. */
-  dropGrad(): void {
     this.#grad?.dispose()
     this.#grad = undefined
   }
@@ -145,7 +138,7 @@ export class Parameter {
   /** Makes the parameter frozen and frees what training needed. */
   freeze(): void {
     this.#requiresGrad = false
-    this.dropGrad()
+    this.zeroGrad()
     if (this.#master !== this.#value) this.#master?.dispose()
     this.#master = undefined
   }

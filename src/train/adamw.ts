@@ -101,7 +101,7 @@ export class AdamW {
     }
   }
 
-  /** Sets all gradients to zero. */
+  /** Frees all gradients, as `zero_grad(set_to_none=True)` of PyTorch. */
   zeroGrad(): void {
     for (const parameter of this.#parameters.values()) parameter.zeroGrad()
   }

@@ -24,6 +24,8 @@ export interface MemoryRun {
   /** Undefined: every weight is trained. */
   readonly lora: LoraConfig | undefined
   readonly gradientCheckpointing: boolean
+  /** Above one, a forward pass runs beside the gradients of those before it. */
+  readonly gradientAccumulationSteps: number
   /** Tokens of each row of the largest micro-batch; all count as labelled. */
   readonly rows: readonly number[]
   /** The same of an evaluation batch; empty: nothing is evaluated. */
@@ -38,6 +40,7 @@ export interface TensorBytes {
   readonly weights: number
   /** What is trained beside them: float32 masters, and copies in the compute dtype. */
   readonly trained: number
+  /** None where the most is in use in a forward pass that has none yet. */
   readonly gradients: number
   readonly optimizer: number
   /** What forward keeps for backward, what is in flight, and the workspace of kernels. */
@@ -69,27 +72,34 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
     model.gradientCheckpointing = run.gradientCheckpointing
     await device.sync()
     const trained = device.memory().live - loaded.live
-    // In the second step the gradients and moments that the first one made are there from the beginning.
+    // In the second step the moments that the first one made are there from the beginning.
+    let forwardPeak = 0
     for (let step = 0; step < 2; step++) {
-      trainStep(model.train(), optimizer, run.rows)
+      for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
+        const { loss } = model.train().forwardRagged(collate(run.rows.map(exampleOf)), 1)
+        await device.sync()
+        forwardPeak = device.memory().peak
+        loss.backward()
+        loss.dispose()
+      }
+      optimizer.step({ maxGradNorm: 1 })
+      optimizer.zeroGrad()
       await device.sync()
     }
+    const stepPeak = device.memory().peak
     if (run.evalRows.length > 0) {
       noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
       await device.sync()
     }
     const { peak, touched } = device.memory()
     const trainableParameters = count(parameters.values())
-    const tensors = {
-      weights: loaded.live,
-      trained,
-      gradients: 4 * trainableParameters,
-      optimizer: 8 * trainableParameters,
-    }
-    const lasting = Object.values(tensors).reduce((sum, bytes) => sum + bytes, 0)
+    const atPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
+    const lasting = { weights: loaded.live, trained, optimizer: 8 * trainableParameters }
+    const rest = peak - Object.values(lasting).reduce((sum, bytes) => sum + bytes, 0)
+    const gradients = atPeak ? Math.min(4 * trainableParameters, rest) : 0
     const base = count(model.parameters().values())
     return {
-      tensors: { ...tensors, activations: peak - lasting },
+      tensors: { ...lasting, gradients, activations: rest - gradients },
       peakTensors: peak,
       residentTensors: touched,
       residentByLoading: loaded.touched,
@@ -99,15 +109,6 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
   } finally {
     device.close()
   }
-}
-
-/** What the trainer queues in a step of one micro-batch. */
-function trainStep(model: CausalLM, optimizer: AdamW, rows: readonly number[]): void {
-  const { loss } = model.forwardRagged(collate(rows.map(exampleOf)), 1)
-  loss.backward()
-  loss.dispose()
-  optimizer.step({ maxGradNorm: 1 })
-  optimizer.zeroGrad()
 }
 
 function exampleOf(length: number) {

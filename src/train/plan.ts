@@ -193,6 +193,7 @@ class Planner {
       quantization: settings.quantization,
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
+      gradientAccumulationSteps: settings.gradientAccumulationSteps,
       rows: asGiven ? rows : new Array<number>(size).fill(maxLength),
       evalRows: evalRows.map((length) => Math.min(length, maxLength)),
       threads,

@@ -137,7 +137,6 @@ async function trainOn(
   })
   const result = await trainer.run()
   optimizer.dispose()
-  for (const parameter of weights.parameters.values()) parameter.dropGrad()
   return {
     ...result,
     model,

@@ -30,7 +30,7 @@ const examples = (count: number, longest: number) =>
 /** Loss and gradients of the first window of a plan. */
 async function firstWindow(rows: ReturnType<typeof examples>, options: BatchOptions) {
   const window = new BatchPlan(rows, options).window({ epoch: 0, index: 0 })
-  for (const parameter of adapter.parameters().values()) parameter.dropGrad()
+  for (const parameter of adapter.parameters().values()) parameter.zeroGrad()
   let sum = 0
   for (const batch of window.batches()) {
     const { loss } = model.forwardRagged(batch, window.numSupervised)

@@ -33,7 +33,7 @@ async function trainingPass(microStep: number, gradientCheckpointing = false) {
   model.train()
   model.gradientCheckpointing = gradientCheckpointing
   model.dropoutState.microStep = microStep
-  for (const parameter of adapter.parameters().values()) parameter.dropGrad()
+  for (const parameter of adapter.parameters().values()) parameter.zeroGrad()
   const { loss } = model.forwardRagged(batch)
   loss.backward()
   const value = (await loss.read())[0] as number

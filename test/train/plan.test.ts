@@ -42,6 +42,11 @@ describe('the planned peak is that of the run', () => {
     ['gradient checkpointing', { training: { gradientCheckpointing: true } }],
     ['an output head that is trained too', { lora: { r: 3, modulesToSave: ['lm_head'] } }],
     ['full training', { method: 'full', lora: undefined }],
+    ['no accumulation', { training: { gradientAccumulationSteps: 1 } }],
+    [
+      'full training without accumulation',
+      { method: 'full', lora: undefined, training: { gradientAccumulationSteps: 1 } },
+    ],
     ['one long row', { training: { perDeviceTrainBatchSize: 1, maxLength: 201 } }],
     [
       'evaluation on more rows than training',
@@ -166,7 +171,13 @@ describe('training', async () => {
     options({
       model: deep,
       ...changes,
-      training: { perDeviceTrainBatchSize: 12, maxLength: 500, maxSteps: 2, ...changes.training },
+      training: {
+        perDeviceTrainBatchSize: 12,
+        gradientAccumulationSteps: 1,
+        maxLength: 500,
+        maxSteps: 3,
+        ...changes.training,
+      },
     })
 
   it('checkpoints when the plan says so, and then stays within the budget', async () => {
@@ -184,7 +195,7 @@ describe('training', async () => {
   it('that does not fit says so before the first step, and what would fit', async () => {
     const { peakTensors } = await planTraining(large({ training: { gradientCheckpointing: true } }))
     expect(await rejection(trainLora(large({ memoryBudget: peakTensors / 2 })))).toMatch(
-      /^\[train\] expected a run that fits the memory budget of \d+\.\d MiB, but its tensors take \d+\.\d MiB; it would fit with perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 24 \(\d+\.\d MiB for the whole process\)\. `lowrank plan` shows what takes how much$/,
+      /^\[train\] expected a run that fits the memory budget of \d+\.\d MiB, but its tensors take \d+\.\d MiB; it would fit with perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 12 \(\d+\.\d MiB for the whole process\)\. `lowrank plan` shows what takes how much$/,
     )
   })
 })
