@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import logging
 import platform
 import resource
 import statistics
@@ -78,24 +77,14 @@ def build(shape: str, method: str, dtype: torch.dtype, prepare: str = "kbit"):
     return add_adapter(model).train()
 
 
-class BitsandbytesLog(logging.Handler):
-    """bitsandbytes says in its log whether the CPU kernel that it fetches from a hub is there. Attach before it is imported."""
+def bitsandbytes_cpu_kernel() -> str:
+    """Whether the CPU kernel is there that bitsandbytes fetches from a hub. Its log says so too, but peft may have imported it before anyone listens."""
+    from bitsandbytes.backends.cpu import ops
+    from bitsandbytes.functional import has_avx512bf16
 
-    def __init__(self):
-        super().__init__()
-        self.messages = []
-        logging.getLogger("bitsandbytes").addHandler(self)
-
-    def emit(self, record):
-        self.messages.append(record.getMessage())
-
-    def cpu_kernel(self) -> str:
-        from bitsandbytes.functional import has_avx512bf16
-
-        if not has_avx512bf16():
-            return "not loaded: bitsandbytes asks the hub for it only where the processor reports AVX512_BF16"
-        failures = [message for message in self.messages if "gemm_4bit_forward" in message]
-        return f"not loaded: {failures[0]}" if failures else "loaded"
+    if not has_avx512bf16():
+        return "not loaded: bitsandbytes asks the hub for it only where the processor reports AVX512_BF16"
+    return "loaded" if ops.gemm_4bit_forward_kernel else "not loaded: it could not be fetched from the hub"
 
 
 def options_parser(description: str) -> argparse.ArgumentParser:

@@ -26,7 +26,7 @@ def seconds() -> float:
 import peft  # noqa: E402
 import torch  # noqa: E402
 import trl  # noqa: E402
-from common import DTYPES, BitsandbytesLog, emit, options_parser, peak_rss_mib, summary, use_threads, versions  # noqa: E402
+from common import DTYPES, bitsandbytes_cpu_kernel, emit, options_parser, peak_rss_mib, summary, use_threads, versions  # noqa: E402
 from datasets import load_dataset  # noqa: E402
 from peft import LoraConfig  # noqa: E402
 from transformers import BitsAndBytesConfig, TrainerCallback  # noqa: E402
@@ -57,7 +57,6 @@ def parse_options():
 def main():
     options = parse_options()
     use_threads(options.threads)
-    log = BitsandbytesLog()
     dtype = options.peer_dtype or options.dtype
     init = {"dtype": dtype}
     if options.method == "qlora":
@@ -102,7 +101,7 @@ def main():
         import bitsandbytes
 
         modules.append(bitsandbytes)
-        quantised["bitsandbytes_cpu_kernel"] = log.cpu_kernel()
+        quantised["bitsandbytes_cpu_kernel"] = bitsandbytes_cpu_kernel()
     emit(
         "e2e",
         model_shape=options.model_shape,

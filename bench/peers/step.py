@@ -10,7 +10,7 @@ import time
 
 import peft
 import torch
-from common import DTYPES, SHAPES, BitsandbytesLog, build, emit, options_parser, peak_rss_mib, summary, use_threads, versions
+from common import DTYPES, SHAPES, bitsandbytes_cpu_kernel, build, emit, options_parser, peak_rss_mib, summary, use_threads, versions
 
 LEARNING_RATE = 1e-4
 IGNORE_INDEX = -100
@@ -50,7 +50,6 @@ def parse_options():
 def main():
     options = parse_options()
     use_threads(options.threads)
-    log = BitsandbytesLog()
     dtype = options.peer_dtype or options.dtype
     model = build(options.model_shape, options.method, getattr(torch, dtype), options.peer_prepare)
     if options.gradient_checkpointing:
@@ -78,7 +77,7 @@ def main():
 
         quantised = {
             "peer_prepare": options.peer_prepare,
-            "bitsandbytes_cpu_kernel": log.cpu_kernel(),
+            "bitsandbytes_cpu_kernel": bitsandbytes_cpu_kernel(),
             "versions": versions(peft, bitsandbytes),
         }
     emit(
