@@ -93,10 +93,11 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
     }
     const { peak, touched } = device.memory()
     const trainableParameters = count(parameters.values())
-    const atPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
+    // Evaluation has no gradients, nor has the first forward pass of a step.
+    const gradientsAtPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
     const lasting = { weights: loaded.live, trained, optimizer: 8 * trainableParameters }
     const rest = peak - Object.values(lasting).reduce((sum, bytes) => sum + bytes, 0)
-    const gradients = atPeak ? Math.min(4 * trainableParameters, rest) : 0
+    const gradients = gradientsAtPeak ? Math.min(4 * trainableParameters, rest) : 0
     const base = count(model.parameters().values())
     return {
       tensors: { ...lasting, gradients, activations: rest - gradients },

@@ -64,8 +64,7 @@ it.each([
   { name: 'QLoRA', kills: 8, given: { quantization: 'nf4' } },
 ])(
   '$kills kills of $name, at least a quarter of them inside the write of a checkpoint, change no byte',
-  async (run) => {
-    const { name, kills, given } = run
+  async ({ name, kills, given }) => {
     const options = {
       model: await writeTinyModel(join(directory, `${name}-model`)),
       dataset: tinyRows(40),
