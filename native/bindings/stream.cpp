@@ -137,6 +137,10 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::release>("release"),
                          InstanceMethod<&StreamBinding::reportMemory>("reportMemory"),
                          InstanceMethod<&StreamBinding::enqueue>("enqueue"),
+                         InstanceMethod<&StreamBinding::beginList>("beginList"),
+                         InstanceMethod<&StreamBinding::endList>("endList"),
+                         InstanceMethod<&StreamBinding::replay>("replay"),
+                         InstanceMethod<&StreamBinding::releaseList>("releaseList"),
                          InstanceMethod<&StreamBinding::upload>("upload"),
                          InstanceMethod<&StreamBinding::loadFile>("loadFile"),
                          InstanceMethod<&StreamBinding::read>("read"),
@@ -203,6 +207,22 @@ void StreamBinding::enqueue(const Napi::CallbackInfo& info) {
   stream_->enqueue(op, args.data, size_t(length));
 }
 
+void StreamBinding::beginList(const Napi::CallbackInfo&) {
+  stream_->beginList();
+}
+
+Napi::Value StreamBinding::endList(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), double(stream_->endList()));
+}
+
+void StreamBinding::replay(const Napi::CallbackInfo& info) {
+  stream_->replay(number(info, 0, "replay", "list"));
+}
+
+void StreamBinding::releaseList(const Napi::CallbackInfo& info) {
+  stream_->releaseList(number(info, 0, "releaseList", "list"));
+}
+
 Tensor StreamBinding::view(const Napi::CallbackInfo& info, const char* caller, const char* name) const {
   const Words view = words(info[0], caller, name);
   if (view.length < kViewWords) refuse(caller, "a view of six numbers", name, info[0]);
@@ -229,6 +249,7 @@ void StreamBinding::loadFile(const Napi::CallbackInfo& info) {
 
 Napi::Value StreamBinding::read(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  stream_->requireReady("read");
   const Tensor source = view(info, "read", "source");
   DType dtype;
   void* destination;
@@ -237,7 +258,7 @@ Napi::Value StreamBinding::read(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value StreamBinding::sync(const Napi::CallbackInfo& info) {
-  if (stream_->closed()) throw InvalidArgument("[sync] expected an open device, got one that was closed");
+  stream_->requireReady("sync");
   return submit(info.Env(), nullptr, [&](Pending* token) { stream_->sync(token); });
 }
 

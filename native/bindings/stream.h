@@ -28,6 +28,10 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   void release(const Napi::CallbackInfo& info);
   void reportMemory(const Napi::CallbackInfo& info);
   void enqueue(const Napi::CallbackInfo& info);
+  void beginList(const Napi::CallbackInfo& info);
+  Napi::Value endList(const Napi::CallbackInfo& info);
+  void replay(const Napi::CallbackInfo& info);
+  void releaseList(const Napi::CallbackInfo& info);
   void upload(const Napi::CallbackInfo& info);
   void loadFile(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);

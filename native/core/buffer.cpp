@@ -20,10 +20,11 @@ uint64_t BufferTable::allocate(uint64_t bytes) {
     freeIndices_.reserve(slots_.size());  // so that release() cannot fail half-way
   }
   Slot& slot = slots_[index];
-  slot.buffer = std::make_unique<Buffer>(bytes);
   slot.references = 1;
   slot.generation = (slot.generation + 1) % kGenerations;
-  return slot.generation << kIndexBits | index;
+  const uint64_t number = slot.generation << kIndexBits | index;
+  slot.buffer = std::make_unique<Buffer>(bytes, number);
+  return number;
 }
 
 size_t BufferTable::indexOf(double number) const {

@@ -9,11 +9,12 @@
 
 namespace lowrank {
 
-// 1. `bytes` is fixed when the buffer is made; the rest belongs to the stream's worker.
+// 1. `bytes` and `slot` are fixed when the buffer is made; the rest belongs to the stream's worker.
 // 2. Memory comes when a command first writes, and goes when the worker reaches the release that follows the last reference.
 struct Buffer {
-  explicit Buffer(uint64_t size) : bytes(size) {}
+  Buffer(uint64_t size, uint64_t number) : bytes(size), slot(number) {}
   const uint64_t bytes;
+  const uint64_t slot;
   void* data = nullptr;
   bool written = false;
   FaultRef poison;  // the fault that left the contents undefined, until they are wholly written again

@@ -167,6 +167,12 @@ void Stream::requireOpen(const char* caller) const {
   if (closed_) throw InvalidArgument("[" + std::string(caller) + "] expected an open device, got one that was closed");
 }
 
+void Stream::requireReady(const char* caller) const {
+  requireOpen(caller);
+  if (openList_)
+    throw InvalidArgument("[" + std::string(caller) + "] expected nothing but ops while a command list is recorded");
+}
+
 uint64_t Stream::allocate(double bytes) {
   requireOpen("allocate");
   if (!(bytes >= 1 && bytes <= 0x1p46 && bytes == std::floor(bytes))) {
@@ -204,10 +210,55 @@ void Stream::enqueue(double op, const double* words, size_t length) {
   // A view of 6 numbers decodes to 56 bytes, so that one chunk mostly does.
   auto arena = std::make_unique<std::pmr::monotonic_buffer_resource>(256 + length * 12);
   void* args = info.decode(words, length, buffers_, *arena);
-  push(Op{&info, args, std::move(arena)});
+  Op command{&info, args, std::move(arena)};
+  if (openList_) return keep(std::move(command));
+  push(std::move(command));
+}
+
+void Stream::keep(Op op) {
+  List& list = *openList_;
+  op.info->visitTensors(op.args, [&](Tensor& tensor, Access, const ArgumentPath&) {
+    const uint64_t slot = bufferOf(tensor).slot;
+    if (list.slots.insert(slot).second) buffers_.retain(double(slot));
+  });
+  list.ops.push_back(std::move(op));
+}
+
+void Stream::beginList() {
+  requireReady("beginList");
+  openList_ = std::make_shared<List>();
+}
+
+uint64_t Stream::endList() {
+  requireOpen("endList");
+  if (!openList_) throw InvalidArgument("[endList] expected a list that was begun");
+  lists_.emplace(nextList_, std::move(openList_));
+  openList_.reset();
+  return nextList_++;
+}
+
+void Stream::replay(double list) {
+  requireReady("replay");
+  push(Replay{listAt(list, "replay")->second});
+}
+
+void Stream::releaseList(double list) {
+  if (closed_) return;  // close() has released everything
+  const auto found = listAt(list, "releaseList");
+  const std::shared_ptr<List> released = std::move(found->second);
+  lists_.erase(found);
+  for (const uint64_t slot : released->slots) release(double(slot));
+}
+
+std::map<uint64_t, std::shared_ptr<Stream::List>>::iterator Stream::listAt(double number, const char* caller) {
+  const auto found = number >= 1 && number < 0x1p53 ? lists_.find(uint64_t(number)) : lists_.end();
+  if (found != lists_.end() && double(found->first) == number) return found;
+  throw InvalidArgument("[" + std::string(caller) + "] expected a command list, got " + formatNumber(number) +
+                        ", which was released or never was");
 }
 
 void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes, DType sourceDType) {
+  requireReady("upload");
   requireConvertible("upload", sourceDType, target.dtype);
   const int64_t wanted = elementCount(target) * elementBytes(sourceDType);
   if (uint64_t(wanted) != sourceBytes) {
@@ -224,6 +275,7 @@ void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes
 }
 
 void Stream::loadFile(const Tensor& target, std::string path, double fileOffset, DType sourceDType) {
+  requireReady("loadFile");
   requireConvertible("loadFile", sourceDType, target.dtype);
   if (!(fileOffset >= 0 && fileOffset < 0x1p53 && fileOffset == std::floor(fileOffset))) {
     throw InvalidArgument("[loadFile] expected a whole number >= 0 for fileOffset, got " + formatNumber(fileOffset));
@@ -236,12 +288,13 @@ void Stream::read(const Tensor& source, DType dtype, void* destination, void* to
 }
 
 void Stream::sync(void* token) {
-  requireOpen("sync");
   push(Sync{token});
 }
 
 void Stream::close() {
   if (closed_) return;
+  lists_.clear();
+  openList_.reset();
   push(Close{buffers_.releaseAll()});
   closed_ = true;
 }
@@ -287,8 +340,13 @@ void Stream::work() noexcept {
 void Stream::execute(Command& command) noexcept {
   const bool frees = std::holds_alternative<Release>(command) || std::holds_alternative<Close>(command);
   if (abandoned_ && !frees) return;
+  std::visit([this](auto& kind) { attempt(kind); }, command);
+}
+
+template <class Kind>
+void Stream::attempt(Kind& command) noexcept {
   try {
-    std::visit([this](auto& kind) { run(kind); }, command);
+    run(command);
   } catch (const std::bad_alloc&) {
     give(command, noHostMemory_);
   } catch (const std::exception& error) {
@@ -296,18 +354,30 @@ void Stream::execute(Command& command) noexcept {
   }
 }
 
-// Delivers a fault that interrupted a command.
-void Stream::give(Command& command, const FaultRef& fault) noexcept {
-  if (const Read* read = std::get_if<Read>(&command)) {
-    sink_.complete(read->token, fault);
-  } else if (const Sync* sync = std::get_if<Sync>(&command)) {
-    sink_.complete(sync->token, fault);
-  } else {
-    sticky_ = fault;
-    if (const Op* op = std::get_if<Op>(&command)) poisonResults(*op, fault, false);
-    if (const Upload* upload = std::get_if<Upload>(&command)) bufferOf(upload->target).poison = fault;
-    if (const Load* load = std::get_if<Load>(&command)) bufferOf(load->target).poison = fault;
-  }
+// Each delivers a fault that interrupted a command.
+void Stream::give(Op& op, const FaultRef& fault) noexcept {
+  sticky_ = fault;
+  poisonResults(op, fault, false);
+}
+
+void Stream::give(Replay&, const FaultRef& fault) noexcept {
+  sticky_ = fault;  // its ops are attempted one by one
+}
+
+void Stream::give(Upload& upload, const FaultRef& fault) noexcept {
+  sticky_ = bufferOf(upload.target).poison = fault;
+}
+
+void Stream::give(Load& load, const FaultRef& fault) noexcept {
+  sticky_ = bufferOf(load.target).poison = fault;
+}
+
+void Stream::give(Read& read, const FaultRef& fault) noexcept {
+  sink_.complete(read.token, fault);
+}
+
+void Stream::give(Sync& sync, const FaultRef& fault) noexcept {
+  sink_.complete(sync.token, fault);
 }
 
 FaultRef Stream::stick(std::string message, bool outOfMemory) {
@@ -377,6 +447,13 @@ void Stream::run(Op& op) {
   op.info->visitTensors(op.args, [](Tensor& tensor, Access access, const ArgumentPath&) {
     if (access == Access::kOut) markWritten(tensor);
   });
+}
+
+void Stream::run(Replay& replay) {
+  for (Op& op : replay.list->ops) {
+    if (abandoned_) return;
+    attempt(op);
+  }
 }
 
 // The backend's copy kernel, between located tensors.

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <memory_resource>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -59,8 +61,13 @@ class CompletionSink {
 // 7. Memory is reserved exactly as ever, kernels run but for the bodies of parallel(), files are not read, and of host data only integers are copied,
 //    because kernels look at ids, labels and bounds outside of parallel(). Other contents are undefined. It tells what memory a program needs.
 //
+// Command lists
+// 8. Between beginList() and endList() ops are checked as ever but kept instead of queued. replay() queues the whole list, as often as wanted: the same
+//    ops on the same buffers, whose contents may have changed. A list holds references to its buffers, so that what is released while it
+//    lives stays. There is no memory planning inside a list: everything it writes has memory of its own until releaseList().
+//
 // End
-// 8. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
+// 9. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
 //    worker has ended; the destructor does that too.
 class Stream {
  public:
@@ -76,6 +83,12 @@ class Stream {
 
   void enqueue(double op, const double* words, size_t length);
 
+  // See "Command lists". beginList() and endList() come in pairs, without others between; nothing but ops may be queued between them.
+  void beginList();
+  uint64_t endList();
+  void replay(double list);
+  void releaseList(double list);
+
   // A view of six numbers, for the calls below; `caller` is for messages.
   Tensor view(const double* words, const char* caller, const char* name) const;
 
@@ -88,6 +101,8 @@ class Stream {
   // The worker writes the elements, rows packed, as `dtype` to `destination`, which lives until complete(token).
   void read(const Tensor& source, DType dtype, void* destination, void* token);
   void sync(void* token);
+  // Throws where nothing can be read or waited for: on a closed stream, and while a list is recorded.
+  void requireReady(const char* caller) const;
 
   MemoryInfo memory() const { return allocator_.info(); }
   void resetPeak() { allocator_.resetPeak(); }
@@ -105,6 +120,13 @@ class Stream {
     const OpInfo* info;
     void* args;
     std::unique_ptr<std::pmr::monotonic_buffer_resource> arena;
+  };
+  struct List {
+    std::vector<Op> ops;
+    std::unordered_set<uint64_t> slots;  // of its buffers, each retained once
+  };
+  struct Replay {
+    std::shared_ptr<List> list;
   };
   struct Upload {
     Tensor target;
@@ -132,16 +154,21 @@ class Stream {
   struct Close {
     std::vector<std::unique_ptr<Buffer>> buffers;
   };
-  using Command = std::variant<Op, Upload, Load, Read, Sync, Release, Close>;
+  using Command = std::variant<Op, Replay, Upload, Load, Read, Sync, Release, Close>;
   class KernelContext;
 
   void push(Command command);
+  void keep(Op op);
+  std::map<uint64_t, std::shared_ptr<List>>::iterator listAt(double number, const char* caller);
   void requireOpen(const char* caller) const;
 
   // Below: the worker.
   void work() noexcept;
   void execute(Command& command) noexcept;
+  template <class Kind>
+  void attempt(Kind& command) noexcept;
   void run(Op& op);
+  void run(Replay& replay);
   void run(Upload& upload);
   void run(Load& load);
   void run(Read& read);
@@ -151,7 +178,14 @@ class Stream {
 
   FaultRef resolve(Op& op);
   void poisonResults(const Op& op, const FaultRef& fault, bool skipped);
-  void give(Command& command, const FaultRef& fault) noexcept;
+  void give(Op& op, const FaultRef& fault) noexcept;
+  void give(Replay& replay, const FaultRef& fault) noexcept;
+  void give(Upload& upload, const FaultRef& fault) noexcept;
+  void give(Load& load, const FaultRef& fault) noexcept;
+  void give(Read& read, const FaultRef& fault) noexcept;
+  void give(Sync& sync, const FaultRef& fault) noexcept;
+  void give(Release&, const FaultRef&) noexcept {}
+  void give(Close&, const FaultRef&) noexcept {}
   FaultRef stick(std::string message, bool outOfMemory = false);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
   std::string readInto(const Load& load, KernelContext& context);
@@ -162,6 +196,9 @@ class Stream {
   const StreamOptions options_;
   CompletionSink& sink_;
   BufferTable buffers_;
+  std::map<uint64_t, std::shared_ptr<List>> lists_;
+  std::shared_ptr<List> openList_;  // between beginList() and endList()
+  uint64_t nextList_ = 1;
   bool closed_ = false;
 
   Allocator allocator_;

@@ -34,6 +34,11 @@ export interface NativeStream {
   release(slot: number): void
   reportMemory(change: number): void
   enqueue(op: number, args: Float64Array, length: number): void
+  /** Ops up to `endList()` are kept, not run; the result names the list. */
+  beginList(): void
+  endList(): number
+  replay(list: number): void
+  releaseList(list: number): void
   upload(target: Float64Array, source: ArrayBufferView, sourceDType: number): void
   loadFile(target: Float64Array, path: string, fileOffset: number, sourceDType: number): void
   read(source: Float64Array, raw: boolean): Promise<Float32Array | Int32Array | Uint8Array>

@@ -52,6 +52,37 @@ export interface DeviceOptions {
   dryRun?: boolean
 }
 
+/**
+ * Ops that were encoded once and run as often as wanted, always on the same tensors, whose values may have changed in between. What the ops write
+ * keeps its memory until `dispose()`.
+ */
+export class CommandList {
+  readonly #stream: NativeStream
+  readonly #list: number
+  #disposed = false
+
+  constructor(stream: NativeStream, list: number) {
+    this.#stream = stream
+    this.#list = list
+  }
+
+  /** Queues all ops of the list. */
+  replay(): void {
+    this.#stream.replay(this.#list)
+  }
+
+  /** Gives back what the list holds once its last run has ended. Safe to call twice. */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#stream.releaseList(this.#list)
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
 interface Schema {
   id: number
   fields: Field[]
@@ -99,6 +130,22 @@ export class Device {
     this.#used = 0
     this.#encode(op, schema.fields, args)
     this.stream.enqueue(schema.id, this.#args, this.#used)
+  }
+
+  /**
+   * Keeps the ops that `fn` queues instead of running them; tensors that it makes are undefined until the list's first run. For work that is the
+   * same many times, as a decoding step: running it again costs JavaScript one call.
+   * @throws when `fn` does anything but queue ops: no upload, no read.
+   */
+  record(fn: () => void): CommandList {
+    this.stream.beginList()
+    try {
+      fn()
+    } catch (error) {
+      this.stream.releaseList(this.stream.endList())
+      throw error
+    }
+    return new CommandList(this.stream, this.stream.endList())
   }
 
   /** Fills `target` from host memory; `sourceDType` says what `source` holds. The bytes are copied before the call returns. */

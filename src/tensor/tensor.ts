@@ -219,6 +219,14 @@ export class Tensor implements View {
     return this.#view([end - start, this.cols], byteOffset, this.rowStride)
   }
 
+  /** Replaces the values of an int32 tensor, in place: what queued ops before this read is not disturbed. */
+  write_(values: Int32Array): void {
+    if (this.dtype !== 'int32' || values.length !== this.size)
+      throw new Error(`[write_] expected an int32 tensor of ${values.length} values, got ${this.dtype} [${this.shape}]`)
+    this.device.upload(this, values, 'int32')
+    this.bumpVersion()
+  }
+
   /** The values, in row-major order, when all that was queued before has run. Floats of any width come as float32. */
   async read(): Promise<Float32Array> {
     const values = await this.device.read(this)
