@@ -411,6 +411,8 @@ std::string check(const AttentionArgs& args) {
   for (const Tensor* written : {&args.y, &args.lse}) {
     c.indices("cuSeqlensQ", args.cuSeqlensQ, args.cuSeqlensQ.cols, "q", args.q, *written);
     c.indices("cuSeqlensK", args.cuSeqlensK, args.cuSeqlensQ.cols, "cuSeqlensQ", args.cuSeqlensQ, *written);
+    if (present(args.seqUsedK))
+      c.indices("seqUsedK", args.seqUsedK, args.cuSeqlensQ.cols - 1, "cuSeqlensQ", args.cuSeqlensQ, *written);
   }
   return c.error;
 }

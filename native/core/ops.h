@@ -419,6 +419,7 @@ struct AttentionArgs {
   Tensor v;           // [Nk, Hkv * hd] compute
   Tensor cuSeqlensQ;  // int32 [S + 1], ascending from 0 to Nq
   Tensor cuSeqlensK;  // int32 [S + 1], ascending from 0 to at most Nk
+  Tensor seqUsedK;    // int32 [S], optional: only so many of a sequence's keys are there, the first ones
   Tensor y;           // [Nq, H * hd] compute
   Tensor lse;         // [H, Nq] float32: log-sum-exp of the scores
   AttentionOptions options;
@@ -429,6 +430,7 @@ struct AttentionArgs {
     v_.in("v", v);
     v_.in("cuSeqlensQ", cuSeqlensQ);
     v_.in("cuSeqlensK", cuSeqlensK);
+    v_.optionalIn("seqUsedK", seqUsedK);
     v_.out("y", y);
     v_.out("lse", lse);
     v_.group("options", options);

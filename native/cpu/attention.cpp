@@ -131,7 +131,7 @@ template <bool kDot, class T>
 void attentionAs(const AttentionArgs& args, Context& context) {
   const AttentionShape shape = attentionShape<kDot>(args.q, args.k, args.options);
   int64_t blocks = 0;
-  const BlockTask* tasks = blockTasks(args.cuSeqlensQ, args.cuSeqlensK, false, blocks, context);
+  const BlockTask* tasks = blockTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, blocks, context);
   if (tasks == nullptr) return;
   if (attendFewQueries<kDot, T>(args, shape, tasks, blocks, context) == blocks) return;
 
@@ -165,6 +165,7 @@ void attentionAs(const AttentionArgs& args, Context& context) {
 
 void attention(const AttentionArgs& args, Context& context) {
   if (!checkSequences(args.cuSeqlensQ, args.cuSeqlensK, args.q.rows, args.k.rows, context)) return;
+  if (args.seqUsedK.data != nullptr && !checkUsed(args.seqUsedK, args.cuSeqlensK, context)) return;
   if (args.q.dtype == DType::kBFloat16) return attentionAs<kHasDot, BFloat16>(args, context);
   attentionAs<false, float>(args, context);
 }

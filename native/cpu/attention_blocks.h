@@ -70,6 +70,19 @@ LOWRANK_INLINE bool checkBoundaries(const Tensor& boundaries, int64_t rows, bool
   return false;
 }
 
+// False, with the fault recorded, where a sequence would use more keys than it has.
+LOWRANK_INLINE bool checkUsed(const Tensor& seqUsedK, const Tensor& cuK, Context& context) {
+  const int32_t* used = static_cast<const int32_t*>(seqUsedK.data);
+  const int32_t* k = static_cast<const int32_t*>(cuK.data);
+  for (int64_t s = 0; s + 1 < elementCount(cuK); ++s) {
+    if (used[s] >= 0 && used[s] <= k[s + 1] - k[s]) continue;
+    context.fail("expected seqUsedK in [0, %d], the keys of sequence %lld, got %d", k[s + 1] - k[s],
+                 static_cast<long long>(s), used[s]);
+    return false;
+  }
+  return true;
+}
+
 LOWRANK_INLINE bool checkSequences(const Tensor& cuQ, const Tensor& cuK, int64_t queries, int64_t keys,
                                    Context& context) {
   if (elementCount(cuQ) != elementCount(cuK)) {
@@ -81,22 +94,22 @@ LOWRANK_INLINE bool checkSequences(const Tensor& cuQ, const Tensor& cuK, int64_t
          checkBoundaries(cuK, keys, false, "cuSeqlensK", context);
 }
 
-// All blocks of the query side (or the key side) of all sequences. Returns nullptr when scratch is out.
-LOWRANK_INLINE BlockTask* blockTasks(const Tensor& cuQ, const Tensor& cuK, bool keySide, int64_t& count,
+// All blocks of queries of all sequences. Returns nullptr when scratch is out. seqUsedK may be left out.
+LOWRANK_INLINE BlockTask* blockTasks(const Tensor& cuQ, const Tensor& cuK, const Tensor& seqUsedK, int64_t& count,
                                      Context& context) {
   const int32_t* q = static_cast<const int32_t*>(cuQ.data);
   const int32_t* k = static_cast<const int32_t*>(cuK.data);
-  const int32_t* side = keySide ? k : q;
+  const int32_t* used = static_cast<const int32_t*>(seqUsedK.data);
   const int64_t sequences = elementCount(cuQ) - 1;
   count = 0;
-  for (int64_t s = 0; s < sequences; ++s) count += ceilDiv(side[s + 1] - side[s], kBlock);
+  for (int64_t s = 0; s < sequences; ++s) count += ceilDiv(q[s + 1] - q[s], kBlock);
   BlockTask* tasks = scratch<BlockTask>(context, count);
   if (tasks == nullptr) return nullptr;
   int64_t next = 0;
   for (int64_t s = 0; s < sequences; ++s) {
-    const int64_t length = side[s + 1] - side[s];
-    for (int64_t first = 0; first < length; first += kBlock) {
-      tasks[next++] = BlockTask{q[s], q[s + 1] - q[s], k[s], k[s + 1] - k[s], first, minOf(kBlock, length - first)};
+    const int64_t queries = q[s + 1] - q[s], keys = used != nullptr ? used[s] : k[s + 1] - k[s];
+    for (int64_t first = 0; first < queries; first += kBlock) {
+      tasks[next++] = BlockTask{q[s], queries, k[s], keys, first, minOf(kBlock, queries - first)};
     }
   }
   return tasks;

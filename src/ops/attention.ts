@@ -12,6 +12,8 @@ export interface AttentionOptions {
   cuSeqlensQ: Tensor
   /** int32 [S + 1]: and these keys. */
   cuSeqlensK: Tensor
+  /** int32 [S]: only the first so many of those keys are there, as in a cache with room; default all. Without gradients. */
+  seqUsedK?: Tensor | undefined
   /** Query i of a sequence sees the keys up to i + (keys - queries): aligned at the end, as a cache needs. Default true. */
   causal?: boolean
   /** Keys that a query sees, itself included; 0 (default): all. */
@@ -33,13 +35,14 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     headDim,
     cuSeqlensQ,
     cuSeqlensK,
+    seqUsedK,
     causal = true,
     window = 0,
     scale = 1 / Math.sqrt(headDim),
     softcap = 0,
   } = options
   const { device } = q
-  expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK })
+  expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK })
   expectCompute('attention', 'q', q)
   for (const [name, tensor] of [
     ['k', k],
@@ -48,6 +51,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     expectDType('attention', name, tensor, q.dtype)
   expectShape('attention', 'v', v, k.shape, 'like k')
   expectShape('attention', 'cuSeqlensK', cuSeqlensK, cuSeqlensQ.shape, 'S + 1')
+  if (seqUsedK) {
+    expectShape('attention', 'seqUsedK', seqUsedK, [cuSeqlensQ.size - 1], 'S')
+    expectDType('attention', 'seqUsedK', seqUsedK, 'int32')
+  }
   const heads = q.cols / headDim
   const keyHeads = k.cols / headDim
   if (!Number.isInteger(heads) || !Number.isInteger(keyHeads) || heads % keyHeads !== 0) {
@@ -59,10 +66,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const [y, lse] = keep(() => {
     const y = Tensor.activation(device, q.shape, q.dtype)
     const lse = Tensor.empty(device, [heads, q.rows], 'float32')
-    device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, y, lse, options: native })
+    device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK, y, lse, options: native })
     return [y, lse]
   }) as [Tensor, Tensor]
   if (needsRecording([q, k, v])) {
+    if (seqUsedK)
+      throw new Error('[attention] expected no seqUsedK where gradients are wanted; leave out the unused keys')
     const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
     record('attention', [q, k, v], [y], saved, ([dy]) => {
       if (!dy) return []

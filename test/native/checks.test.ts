@@ -341,13 +341,18 @@ describe('shapes and dtypes', () => {
       () => attention({ cuQ: tensor(1, 1, I32) }),
       'expected at least two cumulative lengths for cuSeqlensQ, got 1',
     ],
+    [
+      'attention',
+      () => attention({ used: tensor(1, 2, I32) }),
+      'expected seqUsedK [1, 1] for cuSeqlensQ [1, 2], got [1, 2]',
+    ],
     ['attention', () => attention({ headDim: 5 }), 'expected whole heads of headDim columns for q, got 8'],
     ['attention', () => attention({ lse: tensor(5, 2) }), 'expected lse [2, 5] for q [5, 8], got [5, 2]'],
     [
       'attentionBackward',
       () => {
         const forward = attention({})
-        const [q, k, v, cuQ, cuK, y, lse, ...options] = forward
+        const [q, k, v, cuQ, cuK, , y, lse, ...options] = forward
         return [y!, q!, k!, v!, cuQ!, cuK!, y!, lse!, tensor(5, 8), tensor(5, 4), tensor(4, 4), ...options]
       },
       'expected dv [5, 4] for v [5, 4], got [4, 4]',
@@ -468,7 +473,7 @@ describe('shapes and dtypes', () => {
   }
 
   function attention(
-    changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'lse', ViewWords>> & { headDim?: number },
+    changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'used' | 'lse', ViewWords>> & { headDim?: number },
   ): (number | number[])[] {
     const q = changes.q ?? tensor(5, 8)
     const k = changes.k ?? tensor(5, 4)
@@ -480,6 +485,7 @@ describe('shapes and dtypes', () => {
       tensor(k[3], k[4]),
       cuQ,
       changes.cuK ?? tensor(1, 2, I32),
+      changes.used ?? OMITTED,
       tensor(q[3], q[4]),
       lse,
       changes.headDim ?? 4,

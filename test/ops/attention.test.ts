@@ -155,7 +155,7 @@ interface Setup {
   k: Operand
   v: Operand
   dy: Operand
-  args: { cuSeqlensQ: Tensor; cuSeqlensK: Tensor; options: Record<string, number | boolean> }
+  args: { cuSeqlensQ: Tensor; cuSeqlensK: Tensor; seqUsedK?: Tensor; options: Record<string, number | boolean> }
   keys: number
 }
 
@@ -237,6 +237,41 @@ describe.each(testDevices())('on $name', (testDevice) => {
       expectClose(await readMatrix(got), want, dot ? BACKWARD_DOT : BACKWARD[dtype])
       await expectGapsUntouched(got)
     }
+  })
+
+  it.each(COMPUTE_DTYPES)(
+    'with room after the keys of each sequence gives what it gives without, in %s',
+    async (dtype) => {
+      const shape = { ...BASE, heads: 4, headDim: 40, window: 90, queries: [1, 70, 2, 1], keys: [150, 70, 5, 0] }
+      const setup = setUp(device, shape, dtype)
+      const { y, lse } = forward(device, setup, dtype)
+      // The same keys at the beginning of 160 rows each; the rest would show.
+      const room = 160
+      const begins = boundaries(shape.keys)
+      const spread = (m: Operand): Operand => {
+        const all = matrix(shape.keys.length * room, m.cols, (row, col) => {
+          const [sequence, key] = [Math.floor(row / room), row % room]
+          return key < (shape.keys[sequence] as number) ? at(m, (begins[sequence] as number) + key, col) : 1e4
+        })
+        return { ...all, tensor: upload(device, all, dtype) }
+      }
+      const edges = boundaries(shape.keys.map(() => room))
+      const cuSeqlensK = Tensor.from(device, edges, [edges.length], 'int32')
+      const seqUsedK = Tensor.from(device, shape.keys, [shape.keys.length], 'int32')
+      const roomy = { ...setup, k: spread(setup.k), v: spread(setup.v), args: { ...setup.args, cuSeqlensK, seqUsedK } }
+      const again = forward(device, roomy, dtype)
+      expect((await readMatrix(again.y)).values).toEqual((await readMatrix(y)).values)
+      expect((await readMatrix(again.lse)).values).toEqual((await readMatrix(lse)).values)
+    },
+  )
+
+  it.each([-1, 5])('seqUsedK of %i where a sequence has four keys is a fault', async (used) => {
+    const setup = setUp(device, { ...BASE, queries: [1], keys: [4] }, 'float32')
+    const seqUsedK = Tensor.from(device, [used], [1], 'int32')
+    forward(device, { ...setup, args: { ...setup.args, seqUsedK } }, 'float32')
+    await expect(device.sync()).rejects.toThrow(
+      `[attention] expected seqUsedK in [0, 4], the keys of sequence 0, got ${used}`,
+    )
   })
 
   it.each([
