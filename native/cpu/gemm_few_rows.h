@@ -225,45 +225,85 @@ LOWRANK_INLINE RunWords runWords(const uint8_t* codes, Vec code, float scale) {
                   reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(bytes, table))};
 }
 
-// sums[row][column] += dot(x row, b row): kColumns rows of B, whose runs come from runAt(column, at). x: [kRows][kDotDepth], each run as
-// RunWords.
+// reduceAdd of four, each in the order of reduceAdd.
+LOWRANK_INLINE __m128 quarter(Vec value) {
+  const __m256 half = _mm256_add_ps(_mm512_extractf32x8_ps(value, 1), _mm512_castps512_ps256(value));
+  return _mm_add_ps(_mm256_extractf128_ps(half, 1), _mm256_castps256_ps128(half));
+}
+LOWRANK_INLINE __m128 reduceAddFour(Vec a, Vec b, Vec c, Vec d) {
+  const __m128 a4 = quarter(a), b4 = quarter(b), c4 = quarter(c), d4 = quarter(d);
+  const __m128 ab = _mm_add_ps(_mm_unpackhi_ps(a4, b4), _mm_unpacklo_ps(a4, b4));
+  const __m128 cd = _mm_add_ps(_mm_unpackhi_ps(c4, d4), _mm_unpacklo_ps(c4, d4));
+  return _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
+}
+
+// sums[row][column] += dot(x row, b row): kColumns rows of B of `runs` runs, which come from runAt(column, run). x: [kRows][kDotDepth], each
+// run as RunWords.
 template <int kRows, int kColumns, class RunAt>
-LOWRANK_INLINE void dotRuns(const BFloat16* x, int64_t k, const RunAt& runAt, float* sums) {
+LOWRANK_INLINE void dotRuns(const BFloat16* x, int64_t runs, const RunAt& runAt, float* sums) {
   Vec even[kRows][kColumns] = {}, odd[kRows][kColumns] = {};
-  for (int64_t at = 0; at < k; at += 64) {
+  for (int64_t run = 0; run < runs; ++run) {
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j) {
-      const RunWords words = runAt(j, at);
+      const RunWords words = runAt(j, run);
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
-        const BFloat16* from = x + i * kDotDepth + at;
+        const BFloat16* from = x + i * kDotDepth + run * 64;
         even[i][j] = _mm512_dpbf16_ps(even[i][j], reinterpret_cast<__m512bh>(_mm512_loadu_si512(from)), words.even);
         odd[i][j] = _mm512_dpbf16_ps(odd[i][j], reinterpret_cast<__m512bh>(_mm512_loadu_si512(from + 32)), words.odd);
       }
     }
   }
   for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kColumns; ++j) sums[i * kFewRowsColumns + j] += reduceAdd(even[i][j] + odd[i][j]);
+    float* to = sums + i * kFewRowsColumns;
+    if constexpr (kColumns == 4) {
+      const __m128 four =
+          reduceAddFour(even[i][0] + odd[i][0], even[i][1] + odd[i][1], even[i][2] + odd[i][2], even[i][3] + odd[i][3]);
+      _mm_storeu_ps(to, _mm_add_ps(_mm_loadu_ps(to), four));
+    } else {
+      for (int j = 0; j < kColumns; ++j) to[j] += reduceAdd(even[i][j] + odd[i][j]);
+    }
   }
 }
 
-// kColumns rows of NF4 in whole runs, from row `row` on.
+// kColumns rows of NF4 in whole runs, from row `row` on, with a scale per run.
 template <int kRows, int kColumns>
-static void dotNf4Runs(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t row, float* sums) {
-  const Nf4Reader from = readerOf(weight);
-  const Vec code = load(from.code);
+static void dotNf4Runs(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t row, const float* scales,
+                       float* sums) {
+  const Nf4Reader reader = readerOf(weight);
+  const Vec code = load(reader.code);
   const int64_t runs = k / kNf4Run;
-  const uint8_t* codes = from.packed + (row * weight.cols + first) / 2;
-  float scales[kColumns * kDotDepth / kNf4Run + kLanes];
-  readRowScales(from, weight, row, kColumns, first, runs, scales);
+  const uint8_t* codes[kColumns];
+  const float* scale[kColumns];
+  for (int j = 0; j < kColumns; ++j) {
+    codes[j] = reader.packed + ((row + j) * weight.cols + first) / 2;
+    scale[j] = scales + j * runs;
+  }
   dotRuns<kRows, kColumns>(
-      x, k,
-      [&](int64_t j, int64_t at) {
-        const uint8_t* run = codes + (j * weight.cols + at) / 2;
-        __builtin_prefetch(run + kNf4PrefetchBytes, 0, 2);
-        return runWords(run, code, scales[j * runs + at / kNf4Run]);
+      x, runs,
+      [&](int j, int64_t run) {
+        const uint8_t* from = codes[j] + run * (kNf4Run / 2);
+        __builtin_prefetch(from + kNf4PrefetchBytes, 0, 2);
+        return runWords(from, code, scale[j][run]);
       },
       sums);
+}
+
+// The scales of as many rows as there is room for come first: looking them up takes long, and nothing of the rows waits for it.
+template <int kRows>
+static void dotNf4Columns(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t column,
+                          int64_t columns, float* sums) {
+  constexpr int64_t kScales = 4 * kDotDepth / kNf4Run;
+  float scales[kScales + kLanes];
+  const int64_t runs = k / kNf4Run, atOnce = kScales / runs / 4 * 4;
+  for (int64_t begin = 0; begin < columns; begin += atOnce) {
+    const int64_t end = minOf(columns, begin + atOnce);
+    readRowScales(readerOf(weight), weight, column + begin, end - begin, first, runs, scales);
+    int64_t j = begin;
+    for (; j + 4 <= end; j += 4)
+      dotNf4Runs<kRows, 4>(x, weight, first, k, column + j, scales + (j - begin) * runs, sums + j);
+    for (; j < end; ++j) dotNf4Runs<kRows, 1>(x, weight, first, k, column + j, scales + (j - begin) * runs, sums + j);
+  }
 }
 
 // sums[row][column] += dot(x row, b row), b's rows being the columns of the product; bfloat16, dense or read as that from NF4. A dense row
@@ -272,9 +312,7 @@ template <int kRows>
 static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
                     float* sums) {
   if (b.nf4 != nullptr && looksUp(*b.nf4)) {
-    int64_t j = 0;
-    for (; j + 4 <= columns; j += 4) dotNf4Runs<kRows, 4>(x, *b.nf4, first, k, column + j, sums + j);
-    for (; j < columns; ++j) dotNf4Runs<kRows, 1>(x, *b.nf4, first, k, column + j, sums + j);
+    dotNf4Columns<kRows>(x, *b.nf4, first, k, column, columns, sums);
     return;
   }
   BFloat16 values[kDotDepth];
@@ -285,7 +323,8 @@ static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int6
     } else {
       row = static_cast<const BFloat16*>(b.data) + (column + j) * b.stride + first;
     }
-    dotRuns<kRows, 1>(x, k, [&](int64_t, int64_t at) { return runWords(row + at, k - at); }, sums + j);
+    dotRuns<kRows, 1>(
+        x, ceilDiv(k, 64), [&](int, int64_t run) { return runWords(row + run * 64, k - run * 64); }, sums + j);
   }
 }
 
