@@ -19,6 +19,10 @@ export interface RaggedInput {
   readonly cuSeqlensQ: Tensor
   /** Of the keys: the same tensor unless a cache holds earlier ones. */
   readonly cuSeqlensK: Tensor
+  /** int32 [S]: how many of a sequence's keys are there; without it all. */
+  readonly seqUsedK?: Tensor
+  /** With a cache, int32 [N]: where in it each token's key and value go. */
+  readonly cacheRows?: Tensor
 }
 
 /** What a forward pass needs besides tokens. */

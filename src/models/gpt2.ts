@@ -99,15 +99,17 @@ class Gpt2Block {
     return add(this.#mlpOut.forward(inner, context.dropout, { lastOfBlock: true }), sum, { lastOfBlock: true })
   }
 
-  #attend(x: Tensor, { cuSeqlensQ, cuSeqlensK }: RaggedInput, { dropout, cache }: ForwardContext): Tensor {
+  #attend(x: Tensor, input: RaggedInput, { dropout, cache }: ForwardContext): Tensor {
     const { hiddenSize, headDim, attentionScale } = this.#config
     const qkv = this.#attnProjection.forward(x, dropout) // [N, 3D]
     const [q, k, v] = splitColumns(qkv, [hiddenSize, hiddenSize, hiddenSize]) as [Tensor, Tensor, Tensor]
-    const all = cache ? cache.append(this.#layer, k, v) : { k, v }
+    const all = cache ? cache.append(this.#layer, k, v, input.cacheRows) : { k, v }
+    const { cuSeqlensQ, cuSeqlensK, seqUsedK } = input
     const y = attention(q, all.k, all.v, {
       headDim,
       cuSeqlensQ,
       cuSeqlensK,
+      seqUsedK,
       scale: attentionScale[this.#layer] as number,
     })
     return this.#attnOutput.forward(y, dropout)

@@ -1,33 +1,56 @@
-/** @file Keys and values of earlier tokens of one sequence, for generation. */
+/** @file Keys and values of earlier tokens, for generation. */
 
 import { copy_ } from '../ops/cast.js'
+import { scatterRows_ } from '../ops/rows.js'
 import type { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
-/** One pair of buffers [capacity, Hkv * headDim] per layer. */
-export class KvCache {
-  readonly #layers: { k: Tensor; v: Tensor }[]
-  readonly capacity: number
-  /** Tokens held. */
-  length = 0
+/** What a cache is made for. */
+export interface KvCacheShape {
+  readonly layers: number
+  /** Hkv * headDim. */
+  readonly width: number
+  readonly sequences: number
+}
 
-  constructor(device: Device, dtype: ComputeDType, layers: number, width: number, capacity: number) {
+/** Per layer a pair of buffers [sequences * capacity, Hkv * headDim]: each sequence has room for `capacity` tokens. */
+export class KvCache {
+  readonly capacity: number
+  readonly #shape: KvCacheShape
+  readonly #layers: { k: Tensor; v: Tensor }[]
+
+  constructor(device: Device, dtype: ComputeDType, shape: KvCacheShape, capacity: number) {
     this.capacity = capacity
-    const buffer = (): Tensor => unregisterFromScope(Tensor.full(device, [capacity, width], dtype, 0))
-    this.#layers = Array.from({ length: layers }, () => ({ k: buffer(), v: buffer() }))
+    this.#shape = shape
+    const rows = shape.sequences * capacity
+    const buffer = (): Tensor => unregisterFromScope(Tensor.full(device, [rows, shape.width], dtype, 0))
+    this.#layers = Array.from({ length: shape.layers }, () => ({ k: buffer(), v: buffer() }))
   }
 
-  /** Appends the new tokens' keys and values [n, Hkv * headDim] and returns all of the layer's, as views. */
-  append(layer: number, k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
+  /** Writes new tokens' keys and values [N, Hkv * headDim] to `rows`, int32 [N], and returns all of the layer's. */
+  append(layer: number, k: Tensor, v: Tensor, rows: Tensor | undefined): { k: Tensor; v: Tensor } {
     const buffers = this.#layers[layer]
-    if (!buffers) throw new Error(`[kvCache] expected a layer below ${this.#layers.length}, got ${layer}`)
-    const end = this.length + k.rows
-    if (end > this.capacity) throw new Error(`[kvCache] expected at most ${this.capacity} tokens, got ${end}`)
-    copy_(buffers.k.slice(this.length, end), k)
-    copy_(buffers.v.slice(this.length, end), v)
-    return { k: buffers.k.slice(0, end), v: buffers.v.slice(0, end) }
+    if (!buffers || !rows)
+      throw new Error(`[kvCache] expected a layer below ${this.#layers.length} and rows, got ${layer}`)
+    scatterRows_(buffers.k, rows, k)
+    scatterRows_(buffers.v, rows, v)
+    return buffers
+  }
+
+  /** Takes over another cache's tokens, `lengths[s]` of sequence s. */
+  copyFrom(other: KvCache, lengths: readonly number[]): void {
+    this.#layers.forEach((to, layer) => {
+      const from = other.#layers[layer] as { k: Tensor; v: Tensor }
+      for (let s = 0; s < this.#shape.sequences; s++) {
+        const length = lengths[s] as number
+        for (const name of ['k', 'v'] as const) {
+          const source = from[name].slice(s * other.capacity, s * other.capacity + length)
+          copy_(to[name].slice(s * this.capacity, s * this.capacity + length), source)
+        }
+      }
+    })
   }
 
   dispose(): void {

@@ -112,9 +112,10 @@ class LlamaAttention {
     const qkv = linearGroup(x, [this.#qProj, this.#kProj, this.#vProj], dropout) // [N, (H + 2 Hkv) * headDim]
     const rotated = rope_(qkv, cosSin, input.positions, { headDim, columns: queryWidth + keyWidth })
     const [q, k, v] = splitColumns(rotated, [queryWidth, keyWidth, keyWidth]) as [Tensor, Tensor, Tensor]
-    const all = cache ? cache.append(this.#layer, k, v) : { k, v }
-    const { cuSeqlensQ, cuSeqlensK } = input
-    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, window: windows[this.#layer] as number })
+    const all = cache ? cache.append(this.#layer, k, v, input.cacheRows) : { k, v }
+    const { cuSeqlensQ, cuSeqlensK, seqUsedK } = input
+    const window = windows[this.#layer] as number
+    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, seqUsedK, window })
     return this.#oProj.forward(y, dropout)
   }
 }

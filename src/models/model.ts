@@ -7,6 +7,7 @@ import { type Linear, ModelBuilder, type ModelParts, type Quantization } from '.
 import { argmax } from '../ops/argmax.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
+import { scatterRows_ } from '../ops/rows.js'
 import type { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { scope } from '../tensor/scope.js'
@@ -14,7 +15,7 @@ import { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
 import { type ForwardBatch, type PreparedBatch, prepareBatch, type RaggedBatch } from './batch.js'
 import type { ModelConfig, RawConfig } from './config.js'
-import { KvCache } from './kv-cache.js'
+import { type Choose, Decoding } from './decoding.js'
 
 export interface ForwardOptions {
   /** Also return logits. They are not recorded for backward; the loss is. */
@@ -38,6 +39,9 @@ export interface GenerateOptions {
   onToken?: (id: number) => void
   signal?: AbortSignal
 }
+
+/** Decoding steps that are queued at a time, so that the device has the next one while JavaScript hears of the last. */
+const STEPS_AHEAD = 2
 
 /** A causal language model on a device. Made by `loadModel()`. */
 export class CausalLM {
@@ -195,11 +199,7 @@ export class CausalLM {
     if (!outputRows) return logits.reshape([...outputShape, vocabSize])
     const [rows, cols] = outputShape as [number, number]
     const all = Tensor.full(this.device, [rows * cols, vocabSize], 'float32', 0)
-    this.device.enqueue('scatterRows', {
-      x: logits,
-      rows: Tensor.from(this.device, outputRows, [outputRows.length]),
-      y: all,
-    })
+    scatterRows_(all, Tensor.from(this.device, outputRows, [outputRows.length]), logits)
     return all.reshape([rows, cols, vocabSize])
   }
 
@@ -215,49 +215,37 @@ export class CausalLM {
     if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
       throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
     const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
-    const { config, device } = this
-    const width = config.numKeyValueHeads * config.headDim
-    const cache = noGrad(
-      () => new KvCache(device, this.dtype, config.numHiddenLayers, width, inputIds.length + maxNewTokens),
-    )
+    const { inputIds: prompt } = prepareBatch({ inputIds: [inputIds] }, this.config.vocabSize)
     const generated: number[] = []
+    const mostTokens = prompt.length + maxNewTokens
+    const decoding = this.decoding([prompt], mostTokens, argmax)
     try {
-      let next = prepareBatch({ inputIds: [inputIds] }, config.vocabSize).inputIds
+      const queued: Promise<Int32Array>[] = []
       while (generated.length < maxNewTokens) {
         signal?.throwIfAborted()
-        const best = noGrad(() => scope(() => this.#decode(next, cache)))
-        const [id] = (await best.readInt32()) as unknown as [number]
-        best.dispose()
+        while (queued.length < STEPS_AHEAD && generated.length + queued.length < maxNewTokens) {
+          const ids = decoding.next()
+          ids.catch(() => undefined) // steps after the last that is waited for
+          queued.push(ids)
+        }
+        const [id] = (await queued.shift()) as unknown as [number]
         generated.push(id)
         onToken?.(id)
         if (eos.has(id)) break
-        next = Int32Array.of(id)
       }
     } finally {
-      cache.dispose()
+      decoding.dispose()
     }
     return generated
   }
 
-  /** Runs the new tokens of one sequence on top of the cache; the id that follows, int32 [1]. */
-  #decode(ids: Int32Array, cache: KvCache): Tensor {
-    const { device } = this
-    const end = cache.length + ids.length
-    const input: RaggedInput = {
-      inputIds: Tensor.from(device, ids, [ids.length]),
-      positions: Tensor.from(
-        device,
-        Int32Array.from(ids, (_, i) => cache.length + i),
-        [ids.length],
-      ),
-      positionCount: end,
-      cuSeqlensQ: Tensor.from(device, Int32Array.of(0, ids.length), [2]),
-      cuSeqlensK: Tensor.from(device, Int32Array.of(0, end), [2]),
-    }
-    const hidden = this.#decoder.forward(input, { gradientCheckpointing: false, trainable: false, cache })
-    cache.length = end
-    const last = hidden.slice(ids.length - 1, ids.length)
-    return argmax(linear(last, [this.#decoder.head], { outputDType: 'float32' }))
+  /**
+   * Sequences to continue token by token, as generate() does. Ids are taken as checked.
+   * @param mostTokens that a sequence may have in the end, its prompt included.
+   * @param choose queues the op that chooses the next ids, int32 [S], from float32 logits [S, V].
+   */
+  decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
+    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose)
   }
 
   /** Frees all weights. Adapters free theirs. */

@@ -130,8 +130,9 @@ export class RopeTable {
         values[p * 2 * half + half + i] = Math.sin(angle)
       }
     }
+    const table = unregisterFromScope(Tensor.from(this.#device, values, [positions, 2 * half]))
     this.#table?.dispose()
-    this.#table = unregisterFromScope(Tensor.from(this.#device, values, [positions, 2 * half]))
-    return this.#table
+    this.#table = table
+    return table
   }
 }

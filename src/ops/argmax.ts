@@ -1,12 +1,16 @@
 /** @file argmax: greedy choice. */
 
 import { Tensor } from '../tensor/tensor.js'
-import { expectShape } from './check.js'
+import { expectDType, expectShape } from './check.js'
 
-/** The index of the first largest value of each row: [N, V] -> int32 [N]. Not differentiable. */
-export function argmax(x: Tensor): Tensor {
+/**
+ * The index of the first largest value of each row: [N, V] -> int32 [N]. Not differentiable.
+ * @param out where the indices go; default a new tensor.
+ */
+export function argmax(x: Tensor, out: Tensor = Tensor.empty(x.device, [x.rows], 'int32')): Tensor {
   expectShape('argmax', 'x', x, [undefined, undefined], 'N, V')
-  const ids = Tensor.empty(x.device, [x.rows], 'int32')
-  x.device.enqueue('argmax', { x, ids })
-  return ids
+  expectShape('argmax', 'out', out, [x.rows], 'N')
+  expectDType('argmax', 'out', out, 'int32')
+  x.device.enqueue('argmax', { x, ids: out })
+  return out
 }

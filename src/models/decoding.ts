@@ -1,0 +1,165 @@
+/** @file Decoding: sequences that grow token by token on top of a key/value cache, without JavaScript between one token and the next. */
+
+import { noGrad } from '../autograd/tape.js'
+import { linear } from '../ops/linear.js'
+import { gatherRows } from '../ops/rows.js'
+import type { CommandList, Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { scope, unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+import type { Decoder, RaggedInput } from './architecture.js'
+import { KvCache } from './kv-cache.js'
+
+/** Tokens that a cache is made for at first, where more may come. */
+const FIRST_CAPACITY = 256
+
+/** Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]. */
+export type Choose = (logits: Tensor, ids: Tensor) => void
+
+/**
+ * Steps may be queued ahead: the ids that one chooses stay on the device for the next. All steps after the prompt are the same ops on the same tensors,
+ * recorded once for a capacity of the cache, which doubles when it is full.
+ */
+export class Decoding {
+  readonly #decoder: Decoder
+  readonly #device: Device
+  readonly #dtype: ComputeDType
+  readonly #choose: Choose
+  readonly #prompts: readonly Int32Array[]
+  readonly #mostTokens: number
+  /** Tokens in the cache, of each sequence. */
+  readonly #lengths: number[]
+  /** int32 [S]: the newest token of each sequence, which is not in the cache yet. */
+  readonly #ids: Tensor
+  /** int32 [S]: its position, where it goes in the cache, and the keys that are there with it. */
+  readonly #positions: Tensor
+  readonly #cacheRows: Tensor
+  readonly #seqUsedK: Tensor
+  #cache: KvCache | undefined
+  #step: CommandList | undefined
+  /** What steps share, as the table of rope, was made for this cache: its first pass was not recorded. */
+  #isPrepared = false
+
+  /** @param mostTokens that a sequence may have in the end, its prompt included. */
+  constructor(
+    decoder: Decoder,
+    device: Device,
+    dtype: ComputeDType,
+    prompts: readonly Int32Array[],
+    mostTokens: number,
+    choose: Choose,
+  ) {
+    this.#decoder = decoder
+    this.#device = device
+    this.#dtype = dtype
+    this.#choose = choose
+    this.#prompts = prompts
+    this.#mostTokens = mostTokens
+    this.#lengths = prompts.map(() => 0)
+    const integers = (): Tensor => unregisterFromScope(Tensor.empty(device, [prompts.length], 'int32'))
+    this.#ids = integers()
+    this.#positions = integers()
+    this.#cacheRows = integers()
+    this.#seqUsedK = integers()
+  }
+
+  /** Queues one token more for every sequence; resolves to their ids, [S], rejects where the model has no more positions. */
+  async next(): Promise<Int32Array> {
+    noGrad(() => scope(() => (this.#cache ? this.#decodeOne() : this.#prefill())))
+    return this.#ids.readInt32()
+  }
+
+  dispose(): void {
+    this.#step?.dispose()
+    this.#cache?.dispose()
+    for (const tensor of [this.#ids, this.#positions, this.#cacheRows, this.#seqUsedK]) tensor.dispose()
+  }
+
+  #prefill(): void {
+    const lengths = this.#prompts.map(({ length }) => length)
+    const cache = this.#reserve(Math.max(...lengths))
+    const positions = Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, i) => i)))
+    const rows = Int32Array.from(
+      lengths.flatMap((length, s) => Array.from({ length }, (_, i) => s * cache.capacity + i)),
+    )
+    const inputIds = new Int32Array(positions.length)
+    const cuSeqlens = new Int32Array(lengths.length + 1)
+    lengths.forEach((length, s) => {
+      inputIds.set(this.#prompts[s] as Int32Array, cuSeqlens[s])
+      cuSeqlens[s + 1] = (cuSeqlens[s] as number) + length
+    })
+    this.#seqUsedK.write_(Int32Array.from(lengths))
+    const hidden = this.#forward(cache, {
+      inputIds: this.#integers(inputIds),
+      positions: this.#integers(positions),
+      cacheRows: this.#integers(rows),
+      cuSeqlensQ: this.#integers(cuSeqlens),
+      cuSeqlensK: this.#cuSeqlensK(cache),
+    })
+    this.#chooseFrom(gatherRows(hidden, this.#integers(cuSeqlens.slice(1).map((end) => end - 1))))
+    this.#isPrepared = true
+    lengths.forEach((length, s) => {
+      this.#lengths[s] = length
+    })
+  }
+
+  #decodeOne(): void {
+    const cache = this.#reserve(Math.max(...this.#lengths) + 1)
+    this.#positions.write_(Int32Array.from(this.#lengths))
+    this.#cacheRows.write_(Int32Array.from(this.#lengths, (length, s) => s * cache.capacity + length))
+    this.#seqUsedK.write_(Int32Array.from(this.#lengths, (length) => length + 1))
+    if (!this.#step) {
+      const input = {
+        inputIds: this.#ids,
+        positions: this.#positions,
+        cacheRows: this.#cacheRows,
+        cuSeqlensQ: this.#integers(Int32Array.from({ length: this.#lengths.length + 1 }, (_, s) => s)),
+        cuSeqlensK: this.#cuSeqlensK(cache),
+      }
+      const run = (): void => this.#chooseFrom(this.#forward(cache, input))
+      if (this.#isPrepared) this.#step = this.#device.record(run)
+      else run()
+      this.#isPrepared = true
+    }
+    this.#step?.replay()
+    for (let s = 0; s < this.#lengths.length; s++) (this.#lengths[s] as number)++
+  }
+
+  /** A cache with room for so many tokens of each sequence; when it is a new one, steps have to be recorded again. */
+  #reserve(tokens: number): KvCache {
+    const old = this.#cache
+    if (old && tokens <= old.capacity) return old
+    const { numHiddenLayers: layers, numKeyValueHeads, headDim, maxPositionEmbeddings } = this.#decoder.config
+    let capacity = Math.min(this.#mostTokens, Math.max(FIRST_CAPACITY, 2 * tokens))
+    // Models with learned positions have no more: what is beyond is refused when a sequence gets there, not before.
+    if (tokens <= maxPositionEmbeddings) capacity = Math.min(capacity, maxPositionEmbeddings)
+    const shape = { layers, width: numKeyValueHeads * headDim, sequences: this.#prompts.length }
+    const cache = new KvCache(this.#device, this.#dtype, shape, capacity)
+    this.#step?.dispose()
+    this.#step = undefined
+    this.#isPrepared = false
+    if (old) cache.copyFrom(old, this.#lengths)
+    old?.dispose()
+    this.#cache = cache
+    return cache
+  }
+
+  /** int32 [S + 1]: every sequence has its part of the cache. */
+  #cuSeqlensK({ capacity }: KvCache): Tensor {
+    return this.#integers(Int32Array.from({ length: this.#prompts.length + 1 }, (_, s) => s * capacity))
+  }
+
+  #integers(values: Int32Array): Tensor {
+    return Tensor.from(this.#device, values, [values.length])
+  }
+
+  /** [N] tokens -> [N, D]. Positions up to the cache's capacity are prepared, so that a recorded step holds for all of them. */
+  #forward(cache: KvCache, input: Omit<RaggedInput, 'positionCount' | 'seqUsedK'>): Tensor {
+    const all = { ...input, seqUsedK: this.#seqUsedK, positionCount: cache.capacity }
+    return this.#decoder.forward(all, { gradientCheckpointing: false, trainable: false, cache })
+  }
+
+  #chooseFrom(hidden: Tensor): void {
+    this.#choose(linear(hidden, [this.#decoder.head], { outputDType: 'float32' }), this.#ids)
+  }
+}
