@@ -209,6 +209,11 @@ export const OP_CASES = {
     return { args: { parameters, norms, lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, step: 10, maxGradNorm: 1 } }
   },
   argmax: (t, { B, V }) => ({ args: { x: t.float(B, V), ids: t.emptyOf([B], 'int32') } }),
+  sample: (t, { B, V }) => {
+    const steps = t.integers(Array.from({ length: B }, (_, i) => i))
+    const options = { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, seed: 0 }
+    return { args: { logits: t.float(B, V), steps, ids: t.emptyOf([B], 'int32'), ...options } }
+  },
   quantizeNf4: (t, { D, F }) => {
     const x = t.given(F, D)
     const { shape, ...made } = quantizeNf4(x)

@@ -510,6 +510,26 @@ std::string check(const AdamwArgs& args) {
   return c.error;
 }
 
+std::string check(const SampleArgs& args) {
+  Checker c;
+  c.dtype("logits", args.logits, DType::kFloat32);
+  c.require(args.logits.cols >= 1 && args.logits.cols < (int64_t{1} << 31), "logits", "a vocabulary of 1 to 2^31 ids",
+            double(args.logits.cols));
+  c.indices("ids", args.ids, args.logits.rows, "logits", args.logits, args.logits);
+  c.indices("steps", args.steps, args.logits.rows, "logits", args.logits, args.ids);
+  c.sentence(present(args.seen) == (args.repetitionPenalty != 1),
+             "expected seen exactly when repetitionPenalty is not 1");
+  c.matrix("seen", args.seen, DType::kUInt8, args.logits.rows, args.logits.cols, "logits", args.logits);
+  c.notNegative("temperature", args.temperature);
+  c.require(args.topK >= 0, "topK", "a whole number >= 0", args.topK);
+  c.require(args.topP >= 0 && args.topP <= 1, "topP", "a number in [0, 1]", args.topP);
+  c.require(args.minP >= 0 && args.minP <= 1, "minP", "a number in [0, 1]", args.minP);
+  c.require(args.repetitionPenalty > 0 && std::isfinite(args.repetitionPenalty), "repetitionPenalty",
+            "a finite number above 0", args.repetitionPenalty);
+  c.counter("seed", args.seed);
+  return c.error;
+}
+
 std::string check(const ArgmaxArgs& args) {
   Checker c;
   c.compute("x", args.x);

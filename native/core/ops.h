@@ -625,6 +625,37 @@ struct ArgmaxArgs {
   }
 };
 
+// The next id of each sequence, by the steps of transformers' logits processors: a logit of an id that was seen is divided by repetitionPenalty
+// where it is positive, else multiplied; all are divided by temperature; the topK largest stay, with those that equal the last (0: all); of these,
+// from the largest down, those before which less than topP of their probability lies; of these, those of at least minP times the largest
+// probability. One of them is drawn, by Philox of (seed, sequence, step). Temperature 0 takes the first of the largest after the
+// penalty. The id is marked in seen. A sequence without a logit above -infinity is a fault.
+struct SampleArgs {
+  Tensor logits;            // [S, V] float32
+  Tensor steps;             // int32 [S]: another number for every draw
+  Tensor seen;              // uint8 [S, V], 0 or 1; present exactly when repetitionPenalty is not 1
+  Tensor ids;               // int32 [S]
+  float temperature;        // >= 0
+  int32_t topK;             // >= 0
+  float topP;               // [0, 1]
+  float minP;               // [0, 1]
+  float repetitionPenalty;  // > 0
+  double seed;
+  template <class V>
+  void visit(V& v) {
+    v.in("logits", logits);
+    v.in("steps", steps);
+    v.optionalInout("seen", seen);
+    v.out("ids", ids);
+    v.number("temperature", temperature);
+    v.number("topK", topK);
+    v.number("topP", topP);
+    v.number("minP", minP);
+    v.number("repetitionPenalty", repetitionPenalty);
+    v.number("seed", seed);
+  }
+};
+
 #define LOWRANK_OPS(X)                             \
   X(fill, FillArgs)                                \
   X(copy, CopyArgs)                                \
@@ -650,7 +681,8 @@ struct ArgmaxArgs {
   X(geluBackward, GeluBackwardArgs)                \
   X(linearCrossEntropy, LinearCrossEntropyArgs)    \
   X(adamw, AdamwArgs)                              \
-  X(argmax, ArgmaxArgs)
+  X(argmax, ArgmaxArgs)                            \
+  X(sample, SampleArgs)
 
 // A backend: one function per op, in list order.
 class Context;

@@ -4,61 +4,54 @@ import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
 import { loadModel } from '../checkpoint/load-model.js'
+import { streamText, type TextGenerationOptions } from '../generation/generate-text.js'
+import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import type { SamplingFlags } from './sampling-flags.js'
 import { UsageError } from './usage-error.js'
 
-interface GenerateCommandOptions {
+interface GenerateCommandOptions extends SamplingFlags {
   readonly model: string
   readonly adapter?: string
   readonly quantization?: string
   readonly prompt?: string
-  readonly maxNewTokens: number
   readonly chat?: boolean
   readonly json?: boolean
 }
 
 export async function generate(options: GenerateCommandOptions): Promise<void> {
-  const quantization = quantizationOf(options.quantization)
+  const quantization = quantizationOf('generate', options.quantization)
+  const sampling = readSamplingFlags(options)
   const prompt = options.prompt ?? (await promptFromStdin())
   const tokenizer = await loadTokenizer(await resolveModel(options.model))
-  // The template writes the special tokens itself.
-  const promptIds = options.chat
-    ? tokenizer.encode(
-        tokenizer.applyChatTemplate([{ role: 'user', content: prompt }], { addGenerationPrompt: true }),
-        { addSpecialTokens: false },
-      )
-    : tokenizer.encode(prompt)
-  if (promptIds.length === 0)
-    throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
-
   const model = await loadModel(options.model, { quantization })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
-  const eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])]
   const started = performance.now()
-  const ids = await model.generate(promptIds, { maxNewTokens: options.maxNewTokens, eosTokenId })
-  const seconds = (performance.now() - started) / 1000
-  const stopped = eosTokenId.includes(ids.at(-1) ?? -1)
-  const answer = tokenizer.decode(ids, { skipSpecialTokens: true })
-
+  const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
+  let next = await pieces.next()
+  for (; !next.done; next = await pieces.next()) if (!options.json) process.stdout.write(next.value)
   if (!options.json) {
-    process.stdout.write(`${answer}\n`)
+    process.stdout.write('\n')
     return
   }
+  const seconds = (performance.now() - started) / 1000
+  const { text, ids, promptTokens, finishReason } = next.value
   const result = {
     prompt,
-    text: answer,
-    promptTokens: promptIds.length,
+    text,
+    promptTokens,
     newTokens: ids.length,
-    finishReason: stopped ? 'stop' : 'length',
+    finishReason,
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
 }
 
-function quantizationOf(value: string | undefined): Quantization | undefined {
+/** @throws UsageError on another name than that of a quantisation. */
+export function quantizationOf(command: string, value: string | undefined): Quantization | undefined {
   try {
-    return checkQuantization('generate', value)
+    return checkQuantization(command, value)
   } catch (cause) {
     throw new UsageError((cause as Error).message, { cause })
   }
@@ -68,4 +61,22 @@ function quantizationOf(value: string | undefined): Quantization | undefined {
 async function promptFromStdin(): Promise<string> {
   if (process.stdin.isTTY) throw new UsageError('[generate] expected --prompt TEXT, or a text on stdin; got neither')
   return (await text(process.stdin)).replace(/\r?\n$/, '')
+}
+
+/** @throws UsageError on values out of range, before anything is loaded. */
+export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
+  const { maxNewTokens, stop, temperature, topK, topP, minP, repetitionPenalty, seed } = flags
+  const drawn = temperature === 0 ? {} : { temperature, topK, topP, minP }
+  const sampling = withoutUndefined({ ...drawn, repetitionPenalty, seed })
+  try {
+    readSamplingOptions(sampling)
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause })
+  }
+  if (stop.includes('')) throw new UsageError('[generate] expected a text that is not empty for --stop')
+  return { ...sampling, maxNewTokens, stopStrings: stop }
+}
+
+function withoutUndefined(options: SamplingOptions): SamplingOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

@@ -9,6 +9,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
+import { addSamplingFlags, collect } from './sampling-flags.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
@@ -16,17 +17,6 @@ const FAILED = 1
 const WRONG_USAGE = 2
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
-
-function collect(value: string, earlier: string[]): string[] {
-  return [...earlier, value]
-}
-
-function positiveInteger(value: string): number {
-  const parsed = Number(value)
-  if (!Number.isSafeInteger(parsed) || parsed < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return parsed
-}
 
 function memorySize(value: string): number {
   const bytes = parseBytes(value)
@@ -64,17 +54,30 @@ function createProgram(): Command {
     .option('--json', 'write one JSON object to stdout')
     .action(async (config, options) => (await import('./plan.js')).plan(config, options))
 
-  program
-    .command('generate')
-    .description('continue a text, or answer it')
-    .requiredOption('--model <dir>', 'directory of a model, or a Hub id in the local Hub cache')
-    .option('--adapter <dir>', 'directory of a LoRA adapter')
-    .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
-    .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
-    .option('--max-new-tokens <count>', 'length of the longest answer in tokens', positiveInteger, 128)
-    .option('--chat', 'wrap the prompt as a user message in the chat template')
-    .option('--json', 'write one JSON object to stdout')
-    .action(async (options) => (await import('./generate.js')).generate(options))
+  addSamplingFlags(
+    program
+      .command('generate')
+      .description('continue a text, or answer it')
+      .requiredOption('--model <dir>', 'directory of a model, or a Hub id in the local Hub cache')
+      .option('--adapter <dir>', 'directory of a LoRA adapter')
+      .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
+      .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
+      .option('--chat', 'wrap the prompt as a user message in the chat template')
+      .option('--json', 'write one JSON object to stdout'),
+    128,
+  ).action(async (options) => (await import('./generate.js')).generate(options))
+
+  addSamplingFlags(
+    program
+      .command('chat')
+      .description('talk with a model: on a terminal, or a line per message through a pipe')
+      .requiredOption('--model <dir>', 'directory of a model, or a Hub id in the local Hub cache')
+      .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
+      .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
+      .option('--system <text>', 'the system message')
+      .option('--json', 'write a JSON object per answer to stdout'),
+    512,
+  ).action(async (options) => (await import('./chat.js')).chat(options))
 
   program
     .command('doctor')

@@ -13,8 +13,8 @@ import { KvCache } from './kv-cache.js'
 /** Tokens that a cache is made for at first, where more may come. */
 const FIRST_CAPACITY = 256
 
-/** Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]. */
-export type Choose = (logits: Tensor, ids: Tensor) => void
+/** Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]; `positions`, int32 [S], are those that the ids will have. */
+export type Choose = (logits: Tensor, ids: Tensor, positions: Tensor) => void
 
 /**
  * Steps may be queued ahead: the ids that one chooses stay on the device for the next. All steps after the prompt are the same ops on the same tensors,
@@ -160,6 +160,6 @@ export class Decoding {
   }
 
   #chooseFrom(hidden: Tensor): void {
-    this.#choose(linear(hidden, [this.#decoder.head], { outputDType: 'float32' }), this.#ids)
+    this.#choose(linear(hidden, [this.#decoder.head], { outputDType: 'float32' }), this.#ids, this.#seqUsedK)
   }
 }

@@ -1,10 +1,9 @@
-/** @file The model that users hold: weights by name, forward with loss and logits, greedy generation. */
+/** @file The model that users hold: weights by name, forward with loss and logits, and generation. */
 
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { expectKnownOptions } from '../errors.js'
 import { type Linear, ModelBuilder, type ModelParts, type Quantization } from '../nn/module.js'
-import { argmax } from '../ops/argmax.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
 import { scatterRows_ } from '../ops/rows.js'
@@ -16,6 +15,14 @@ import type { Architecture, Decoder, ForwardContext, RaggedInput } from './archi
 import { type ForwardBatch, type PreparedBatch, prepareBatch, type RaggedBatch } from './batch.js'
 import type { ModelConfig, RawConfig } from './config.js'
 import { type Choose, Decoding } from './decoding.js'
+import {
+  createChooser,
+  type GenerateInput,
+  type GenerateOptions,
+  isBatch,
+  readGenerateOptions,
+  readPrompts,
+} from './generate.js'
 
 export interface ForwardOptions {
   /** Also return logits. They are not recorded for backward; the loss is. */
@@ -28,16 +35,6 @@ export interface ForwardResult {
   readonly loss: Tensor
   /** float32 [B, T, V] ([N, V] for ragged input), rows of padding zero. Asking for them throws unless `logits: true` was given. */
   readonly logits: Tensor
-}
-
-export interface GenerateOptions {
-  /** At most so many new ids; default 128. */
-  maxNewTokens?: number
-  /** Ids that end the answer (the ending id is the last of the result); default the model's; `[]` never stops. */
-  eosTokenId?: number | readonly number[]
-  /** Called with each new id as soon as it is known. */
-  onToken?: (id: number) => void
-  signal?: AbortSignal
 }
 
 /** Decoding steps that are queued at a time, so that the device has the next one while JavaScript hears of the last. */
@@ -204,45 +201,66 @@ export class CausalLM {
   }
 
   /**
-   * Greedy decoding with a key/value cache.
-   * @param inputIds the prompt.
-   * @returns the new ids, the ending one included.
-   * @throws on an empty prompt, ids outside the vocabulary, and the signal's reason when it is aborted.
+   * Continues prompts token by token with a key/value cache, greedily unless the options say otherwise. Sequences of a batch do not see each other; each
+   * gets the ids that it gets alone, but for draws, which differ from sequence to sequence.
+   * @param input the ids of a prompt; of several; or a padded batch.
+   * @returns the new ids, the ending one included; for several prompts a list of each.
+   * @throws on an empty prompt, ids outside the vocabulary, options out of range, and the signal's reason when it is aborted.
    */
-  async generate(inputIds: readonly number[], options: GenerateOptions = {}): Promise<number[]> {
-    expectKnownOptions('generate', options, ['maxNewTokens', 'eosTokenId', 'onToken', 'signal'])
-    const { maxNewTokens = 128, eosTokenId = this.config.eosTokenId, onToken, signal } = options
-    if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
-      throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${maxNewTokens}`)
-    const eos = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
-    const { inputIds: prompt } = prepareBatch({ inputIds: [inputIds] }, this.config.vocabSize)
-    const generated: number[] = []
-    const mostTokens = prompt.length + maxNewTokens
-    const decoding = this.decoding([prompt], mostTokens, argmax)
+  generate(input: readonly number[], options?: GenerateOptions): Promise<number[]>
+  generate(input: Exclude<GenerateInput, readonly number[]>, options?: GenerateOptions): Promise<number[][]>
+  async generate(input: GenerateInput, options: GenerateOptions = {}): Promise<number[] | number[][]> {
+    const prompts = readPrompts(input, this.config.vocabSize)
+    const answers: number[][] = prompts.map(() => [])
+    for await (const step of this.#steps(prompts, options)) {
+      step.forEach((id, sequence) => {
+        if (id === undefined) return
+        answers[sequence]?.push(id)
+        options.onToken?.(id, sequence)
+      })
+    }
+    return isBatch(input) ? answers : (answers[0] as number[])
+  }
+
+  /** `generate()` for one prompt, id by id as they come. Leaving the loop ends the work. */
+  async *stream(inputIds: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+    for await (const [id] of this.#steps(readPrompts(inputIds, this.config.vocabSize), options)) {
+      options.onToken?.(id as number, 0)
+      yield id as number
+    }
+  }
+
+  /** The new ids of each step, undefined for sequences that have ended. */
+  async *#steps(prompts: readonly Int32Array[], options: GenerateOptions): AsyncGenerator<(number | undefined)[]> {
+    const { maxNewTokens, eosTokenIds, sampling, signal } = readGenerateOptions(options, this.config)
+    const chooser = createChooser(sampling, prompts, this.config.vocabSize, this.device)
+    const mostTokens = Math.max(...prompts.map(({ length }) => length)) + maxNewTokens
+    const decoding = this.decoding(prompts, mostTokens, chooser.choose)
+    const ended = prompts.map(() => false)
     try {
       const queued: Promise<Int32Array>[] = []
-      while (generated.length < maxNewTokens) {
+      for (let step = 0; step < maxNewTokens && ended.includes(false); step++) {
         signal?.throwIfAborted()
-        while (queued.length < STEPS_AHEAD && generated.length + queued.length < maxNewTokens) {
+        while (queued.length < STEPS_AHEAD && step + queued.length < maxNewTokens) {
           const ids = decoding.next()
           ids.catch(() => undefined) // steps after the last that is waited for
           queued.push(ids)
         }
-        const [id] = (await queued.shift()) as unknown as [number]
-        generated.push(id)
-        onToken?.(id)
-        if (eos.has(id)) break
+        const ids = (await queued.shift()) as Int32Array
+        yield Array.from(ids, (id, sequence) => (ended[sequence] ? undefined : id))
+        ids.forEach((id, sequence) => {
+          ended[sequence] ||= eosTokenIds.has(id)
+        })
       }
     } finally {
       decoding.dispose()
+      chooser.dispose()
     }
-    return generated
   }
 
   /**
    * Sequences to continue token by token, as generate() does. Ids are taken as checked.
    * @param mostTokens that a sequence may have in the end, its prompt included.
-   * @param choose queues the op that chooses the next ids, int32 [S], from float32 logits [S, V].
    */
   decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
     return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose)

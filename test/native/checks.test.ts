@@ -406,6 +406,39 @@ describe('shapes and dtypes', () => {
     ],
     ['adamw', () => [0, tensor(1, 1), 1, 0.9, 1, 1e-8, 1, 0], 'expected a number in [0, 1) for beta2, got 1'],
     ['argmax', () => [tensor(3, 5), tensor(1, 2, I32)], 'expected ids [1, 3] for x [3, 5], got [1, 2]'],
+    ['sample', () => sampleArguments({ logits: tensor(3, 5, BF16) }), 'expected float32 for logits, got bfloat16'],
+    [
+      'sample',
+      () => sampleArguments({ logits: view(tensor(1, 1)[0], 3, 0) }),
+      'expected a vocabulary of 1 to 2^31 ids for logits, got 0',
+    ],
+    [
+      'sample',
+      () => sampleArguments({ steps: tensor(1, 2, I32) }),
+      'expected steps [1, 3] for logits [3, 5], got [1, 2]',
+    ],
+    ['sample', () => sampleArguments({ ids: tensor(1, 4, I32) }), 'expected ids [1, 3] for logits [3, 5], got [1, 4]'],
+    [
+      'sample',
+      () => sampleArguments({ seen: tensor(3, 5, U8) }),
+      'expected seen exactly when repetitionPenalty is not 1',
+    ],
+    ['sample', () => sampleArguments({ penalty: 1.5 }), 'expected seen exactly when repetitionPenalty is not 1'],
+    [
+      'sample',
+      () => sampleArguments({ penalty: 2, seen: tensor(3, 4, U8) }),
+      'expected seen [3, 5] for logits [3, 5], got [3, 4]',
+    ],
+    [
+      'sample',
+      () => sampleArguments({ penalty: 0, seen: tensor(3, 5, U8) }),
+      'expected a finite number above 0 for repetitionPenalty, got 0',
+    ],
+    ['sample', () => sampleArguments({ temperature: -1 }), 'expected a finite number >= 0 for temperature, got -1'],
+    ['sample', () => sampleArguments({ topK: -1 }), 'expected a whole number >= 0 for topK, got -1'],
+    ['sample', () => sampleArguments({ topP: 1.5 }), 'expected a number in [0, 1] for topP, got 1.5'],
+    ['sample', () => sampleArguments({ minP: Number.NaN }), 'expected a number in [0, 1] for minP, got NaN'],
+    ['sample', () => sampleArguments({ seed: 0.5 }), 'expected a whole number >= 0 and below 2^53 for seed, got 0.5'],
   ]
 
   test.each(cases)('%s is refused: %#', (op, args, message) => {
@@ -470,6 +503,25 @@ describe('shapes and dtypes', () => {
       ...changes,
     }
     return [...Object.values(words).flat(), 32, 32]
+  }
+
+  function sampleArguments(
+    changes: Partial<Record<'logits' | 'steps' | 'seen' | 'ids', ViewWords>> &
+      Partial<Record<'temperature' | 'topK' | 'topP' | 'minP' | 'penalty' | 'seed', number>>,
+  ): (number | number[])[] {
+    const { temperature = 1, topK = 0, topP = 1, minP = 0, penalty = 1, seed = 0 } = changes
+    return [
+      changes.logits ?? tensor(3, 5),
+      changes.steps ?? tensor(1, 3, I32),
+      changes.seen ?? OMITTED,
+      changes.ids ?? tensor(1, 3, I32),
+      temperature,
+      topK,
+      topP,
+      minP,
+      penalty,
+      seed,
+    ]
   }
 
   function attention(

@@ -1,0 +1,125 @@
+/** @file `lowrank chat`: a conversation on a terminal, or through a pipe with a message per line and an answer per message. */
+
+import { createInterface } from 'node:readline'
+import { LoraAdapter } from '../adapters/lora-adapter.js'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { loadModel } from '../checkpoint/load-model.js'
+import { Conversation } from '../generation/conversation.js'
+import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
+import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { quantizationOf, readSamplingFlags } from './generate.js'
+import type { SamplingFlags } from './sampling-flags.js'
+import { formatCount, type Paint, paintFor } from './terminal.js'
+
+interface ChatCommandOptions extends SamplingFlags {
+  readonly model: string
+  readonly adapter: readonly string[]
+  readonly quantization?: string
+  readonly system?: string
+  readonly json?: boolean
+}
+
+const HELP = `/reset            forget the conversation
+/adapter [NAME]   use the adapter NAME, or none; without NAME: list them
+/help             this
+/exit             end (or Ctrl-D); Ctrl-C ends an answer`
+
+export async function chat(options: ChatCommandOptions): Promise<void> {
+  const quantization = quantizationOf('chat', options.quantization)
+  const sampling = readSamplingFlags(options)
+  const tokenizer = await loadTokenizer(await resolveModel(options.model))
+  const model = await loadModel(options.model, { quantization })
+  for (const path of options.adapter) await LoraAdapter.load(model, path)
+  const chat = new Chat(new Conversation(model, tokenizer, options.system), sampling, options.json === true)
+  await chat.run()
+}
+
+class Chat {
+  readonly #conversation: Conversation
+  readonly #sampling: TextGenerationOptions
+  readonly #json: boolean
+  readonly #interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
+  readonly #paint: Paint = paintFor(process.stdout)
+  #answering: AbortController | undefined
+
+  constructor(conversation: Conversation, sampling: TextGenerationOptions, json: boolean) {
+    this.#conversation = conversation
+    this.#sampling = sampling
+    this.#json = json
+  }
+
+  /** Reads until the input ends or says so. */
+  async run(): Promise<void> {
+    const prompt = this.#paint('cyan', '> ')
+    const output = this.#interactive && !this.#json ? process.stdout : undefined
+    const lines = createInterface({ input: process.stdin, output, terminal: output !== undefined, prompt })
+    lines.on('SIGINT', () => {
+      if (this.#answering) this.#answering.abort()
+      else lines.close()
+    })
+    if (output) output.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
+    if (output) lines.prompt()
+    for await (const line of lines) {
+      const text = line.trim()
+      if (text === '/exit') break
+      if (text.startsWith('/')) this.#command(text)
+      else if (text !== '') await this.#answer(line)
+      if (output) lines.prompt()
+    }
+    lines.close()
+    if (output) output.write('\n')
+  }
+
+  #command(text: string): void {
+    const [name] = text.split(/\s+/)
+    switch (name) {
+      case '/reset':
+        this.#conversation.reset()
+        this.#say('The conversation starts anew.')
+        break
+      case '/help':
+        this.#say(HELP)
+        break
+      default:
+        this.#say(`There is no ${name}.\n${HELP}`)
+    }
+  }
+
+  async #answer(content: string): Promise<void> {
+    const started = performance.now()
+    this.#answering = new AbortController()
+    const { signal } = this.#answering
+    try {
+      const pieces = this.#conversation.send(content, { ...this.#sampling, signal })
+      let next = await pieces.next()
+      for (; !next.done; next = await pieces.next()) if (!this.#json) process.stdout.write(next.value)
+      this.#report(next.value, (performance.now() - started) / 1000)
+    } catch (error) {
+      if (!signal.aborted) throw error
+      if (!this.#json) process.stdout.write(`\n${this.#paint('dim', 'Stopped; this turn is forgotten.')}\n`)
+    } finally {
+      this.#answering = undefined
+    }
+  }
+
+  #report({ text, ids, promptTokens, finishReason }: GeneratedText, seconds: number): void {
+    if (this.#json) {
+      const figures = { promptTokens, newTokens: ids.length, finishReason, tokensPerSecond: ids.length / seconds }
+      process.stdout.write(`${JSON.stringify({ role: 'assistant', content: text, ...figures })}\n`)
+      return
+    }
+    process.stdout.write('\n')
+    if (!this.#interactive) return
+    const end = finishReason === 'length' ? ', cut at --max-new-tokens' : ''
+    const rate = (ids.length / seconds).toFixed(1)
+    process.stdout.write(
+      `${this.#paint('dim', `${formatCount(promptTokens)} + ${formatCount(ids.length)} tokens, ${rate} tokens/s${end}`)}\n`,
+    )
+  }
+
+  /** What is not an answer goes to stderr where stdout holds answers alone. */
+  #say(text: string): void {
+    const stream = this.#interactive && !this.#json ? process.stdout : process.stderr
+    stream.write(`${this.#paint('dim', text)}\n`)
+  }
+}

@@ -1,0 +1,90 @@
+/** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
+
+import { describeValue } from '../errors.js'
+import type { GenerateOptions } from '../models/generate.js'
+import type { CausalLM } from '../models/model.js'
+import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { IncrementalText } from './incremental-text.js'
+
+/** `eosTokenId` is by default what the model or the tokenizer names. */
+export interface TextGenerationOptions extends Omit<GenerateOptions, 'onToken'> {
+  /** Texts that end the answer, and are not part of it. */
+  stopStrings?: string | readonly string[]
+}
+
+/** An answer. */
+export interface GeneratedText {
+  readonly text: string
+  /** The new ids, the ending one and those of a stop string included. */
+  readonly ids: readonly number[]
+  readonly promptTokens: number
+  /** 'length' when there was no end within maxNewTokens. */
+  readonly finishReason: 'stop' | 'length'
+}
+
+/**
+ * Continues a text, or answers the last message of a conversation, piece by piece. Leaving the loop ends the work.
+ * @param prompt a text, encoded with what the tokenizer adds; or messages, for the tokenizer's chat template.
+ * @returns the whole answer, as the value of the generator's end.
+ * @throws what `model.generate` throws, on an empty prompt, and where the chat template refuses the messages.
+ */
+export async function* streamText(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  prompt: string | readonly ChatMessage[],
+  options: TextGenerationOptions = {},
+): AsyncGenerator<string, GeneratedText, undefined> {
+  const { stopStrings, ...rest } = options
+  const stops = readStopStrings(stopStrings)
+  const promptIds = encodePrompt(tokenizer, prompt)
+  const { eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])] } = rest
+  const ends = typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId
+
+  const incremental = new IncrementalText(tokenizer, stops)
+  const ids: number[] = []
+  let text = ''
+  for await (const id of model.stream(promptIds, { ...rest, eosTokenId: ends })) {
+    ids.push(id)
+    const piece = incremental.push(id)
+    text += piece
+    if (piece !== '') yield piece
+    if (incremental.stopped) break
+  }
+  const last = incremental.end()
+  if (last !== '') yield last
+  const finishReason = incremental.stopped || ends.includes(ids.at(-1) ?? -1) ? 'stop' : 'length'
+  return { text: text + last, ids, promptTokens: promptIds.length, finishReason }
+}
+
+/** `streamText` when only the whole answer is of interest. */
+export async function generateText(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  prompt: string | readonly ChatMessage[],
+  options: TextGenerationOptions = {},
+): Promise<GeneratedText> {
+  const pieces = streamText(model, tokenizer, prompt, options)
+  for (;;) {
+    const next = await pieces.next()
+    if (next.done) return next.value
+  }
+}
+
+function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
+  const ids =
+    typeof prompt === 'string'
+      ? tokenizer.encode(prompt)
+      : // The template writes the special tokens itself.
+        tokenizer.encode(tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true }), {
+          addSpecialTokens: false,
+        })
+  if (ids.length === 0) throw new Error('[generate] expected a prompt of at least one token, got an empty one')
+  return ids
+}
+
+function readStopStrings(value: string | readonly string[] | undefined): readonly string[] {
+  const stops = value === undefined ? [] : typeof value === 'string' ? [value] : value
+  if (Array.isArray(stops) && stops.every((stop) => typeof stop === 'string' && stop !== '')) return stops
+  throw new Error(`[generate] expected texts that are not empty for stopStrings, got ${describeValue(value)}`)
+}

@@ -1,0 +1,154 @@
+/** @file What generate() may be asked for: how tokens are chosen and when a sequence ends. The steps themselves are in decoding.ts. */
+
+import { describeValue, expectKnownOptions } from '../errors.js'
+import { argmax } from '../ops/argmax.js'
+import { type SamplingParameters, sample_ } from '../ops/sample.js'
+import type { Device } from '../tensor/device.js'
+import { unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+import { type ForwardBatch, prepareBatch } from './batch.js'
+import type { ModelConfig } from './config.js'
+import type { Choose } from './decoding.js'
+
+/** As transformers' GenerationConfig has them. */
+export interface SamplingOptions {
+  /** Draw tokens instead of taking the most likely one. Default: true when temperature, topK, topP or minP is given. */
+  doSample?: boolean
+  /** Above 0; default 1. */
+  temperature?: number
+  /** Default 50; 0: all. */
+  topK?: number
+  /** In (0, 1]; default 1. */
+  topP?: number
+  /** In [0, 1]; default 0. */
+  minP?: number
+  /** Above 0; above 1 it discourages tokens of the prompt and of the answer so far. Default 1. */
+  repetitionPenalty?: number
+  /** A whole number >= 0: the same seed, prompt and options give the same answer. Default 0. */
+  seed?: number
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** At most so many new ids; default 128. */
+  maxNewTokens?: number
+  /** Ids that end an answer (the ending id is the last of the result); default the model's; `[]` never stops. */
+  eosTokenId?: number | readonly number[]
+  /** Called with each new id as soon as it is known, and with the sequence that it belongs to. */
+  onToken?: (id: number, sequence: number) => void
+  signal?: AbortSignal
+}
+
+/** One prompt, several of any lengths, or rows of one length with padding on either side. */
+export type GenerateInput =
+  | readonly number[]
+  | readonly (readonly number[])[]
+  | Pick<ForwardBatch, 'inputIds' | 'attentionMask'>
+
+const SAMPLING: readonly (keyof SamplingOptions)[] = [
+  'doSample',
+  'temperature',
+  'topK',
+  'topP',
+  'minP',
+  'repetitionPenalty',
+  'seed',
+]
+const OPTIONS: readonly (keyof GenerateOptions)[] = ['maxNewTokens', 'eosTokenId', 'onToken', 'signal', ...SAMPLING]
+
+/** Options with all their defaults. */
+export interface GenerateSettings {
+  readonly maxNewTokens: number
+  readonly eosTokenIds: ReadonlySet<number>
+  /** Nothing for the most likely token without a penalty. */
+  readonly sampling: SamplingParameters | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** @throws on unknown options and values out of range. */
+export function readGenerateOptions(options: GenerateOptions, config: ModelConfig): GenerateSettings {
+  expectKnownOptions('generate', options, OPTIONS)
+  const { maxNewTokens = 128, eosTokenId = config.eosTokenId, signal } = options
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
+    throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
+  const eosTokenIds = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
+  return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options), signal }
+}
+
+/** What is to be done on the device; nothing for the most likely token without a penalty. @throws on values out of range. */
+export function readSamplingOptions(options: SamplingOptions): SamplingParameters | undefined {
+  const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
+  const { doSample = drawing.length > 0, temperature = 1, topK = 50, topP = 1, minP = 0 } = options
+  const { repetitionPenalty = 1, seed = 0 } = options
+  if (!doSample && drawing.length > 0)
+    throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
+  const finite = (value: number): boolean => value > 0 && Number.isFinite(value)
+  const zero = 'doSample: false takes the most likely token'
+  expectNumber('temperature', temperature, `a finite number above 0 (${zero})`, finite)
+  expectNumber('topK', topK, 'a whole number >= 0', (value) => value >= 0 && value < 2 ** 31 && Number.isInteger(value))
+  expectNumber('topP', topP, 'a number above 0 and at most 1', (value) => value > 0 && value <= 1)
+  expectNumber('minP', minP, 'a number from 0 to 1', (value) => value >= 0 && value <= 1)
+  expectNumber('repetitionPenalty', repetitionPenalty, 'a finite number above 0', finite)
+  expectNumber('seed', seed, 'a whole number >= 0', (value) => value >= 0 && Number.isSafeInteger(value))
+  if (!doSample && repetitionPenalty === 1) return undefined
+  return { temperature: doSample ? temperature : 0, topK: doSample ? topK : 0, topP, minP, repetitionPenalty, seed }
+}
+
+function expectNumber(
+  name: keyof SamplingOptions,
+  value: unknown,
+  expected: string,
+  holds: (value: number) => boolean,
+): void {
+  if (typeof value === 'number' && holds(value)) return
+  throw new Error(`[generate] expected ${expected} for ${name}, got ${describeValue(value)}`)
+}
+
+/** The prompts, checked; padding is gone. @throws on an empty prompt and on ids outside the vocabulary. */
+export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array[] {
+  if (!Array.isArray(input)) {
+    const batch = input as ForwardBatch
+    expectKnownOptions('generate', batch, ['inputIds', 'attentionMask'])
+    const { inputIds, cuSeqlens, outputShape } = prepareBatch(batch, vocabSize)
+    if (cuSeqlens.length - 1 !== outputShape[0])
+      throw new Error('[generate] expected at least one token in every row, got a row of padding alone')
+    return Array.from(cuSeqlens.subarray(1), (end, s) => inputIds.slice(cuSeqlens[s], end))
+  }
+  const prompts = (isBatch(input) ? input : [input]) as readonly (readonly number[])[]
+  return prompts.map((prompt) => prepareBatch({ inputIds: [prompt] }, vocabSize).inputIds)
+}
+
+/** Whether the answer is a list of lists. */
+export function isBatch(input: GenerateInput): boolean {
+  return !Array.isArray(input) || Array.isArray(input[0])
+}
+
+/** How ids are chosen on the device, with what that has to remember there. */
+export interface Chooser {
+  readonly choose: Choose
+  dispose(): void
+}
+
+export function createChooser(
+  sampling: SamplingParameters | undefined,
+  prompts: readonly Int32Array[],
+  vocabSize: number,
+  device: Device,
+): Chooser {
+  if (!sampling) return { choose: (logits, ids) => void argmax(logits, ids), dispose: () => undefined }
+  const seen = sampling.repetitionPenalty === 1 ? undefined : seenIds(prompts, vocabSize, device)
+  return {
+    choose: (logits, ids, steps) => sample_({ logits, ids, steps, seen }, sampling),
+    dispose: () => seen?.dispose(),
+  }
+}
+
+/** uint8 [S, V]: 1 for the ids of each prompt. */
+function seenIds(prompts: readonly Int32Array[], vocabSize: number, device: Device): Tensor {
+  const values = new Uint8Array(prompts.length * vocabSize)
+  prompts.forEach((prompt, s) => {
+    for (const id of prompt) values[s * vocabSize + id] = 1
+  })
+  const seen = unregisterFromScope(Tensor.empty(device, [prompts.length, vocabSize], 'uint8'))
+  device.upload(seen, values, 'uint8')
+  return seen
+}

@@ -1,0 +1,139 @@
+/** @file generate() with all its options: draws, penalties, batches, streaming. Greedy decoding itself is in model.test.ts. */
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { GenerateInput, GenerateOptions } from '../../src/models/generate.js'
+import type { CausalLM } from '../../src/models/model.js'
+import type { Device } from '../../src/tensor/device.js'
+import { candidates } from '../reference/sample.js'
+import { testDevices } from '../support/devices.js'
+import { rejection, tinyModel } from '../support/tiny-model.js'
+import { seededRandom } from '../support/values.js'
+
+describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
+  let device: Device
+  let model: CausalLM
+  beforeAll(async () => {
+    device = open()
+    model = await tinyModel({ device })
+  })
+  afterAll(() => device.close())
+
+  const random = seededRandom(8)
+  const ids = (count: number): number[] => Array.from({ length: count }, () => Math.floor((random() + 1) * 256))
+  const FREE = { eosTokenId: [], maxNewTokens: 20 }
+
+  test('draws follow the logits of the model, and the seed', async () => {
+    const prompt = ids(6)
+    const options = { ...FREE, temperature: 0.9, topK: 12, seed: 4 }
+    const answer = await model.generate(prompt, options)
+    expect(await model.generate(prompt, options)).toEqual(answer)
+    expect(await model.generate(prompt, { ...options, seed: 5 })).not.toEqual(answer)
+    const all = [...prompt, ...answer]
+    const logits = await model.forward({ inputIds: [all] }, { logits: true }).logits.read()
+    answer.forEach((id, step) => {
+      const at = (prompt.length - 1 + step) * model.config.vocabSize
+      const row = [...logits.subarray(at, at + model.config.vocabSize)]
+      // One more than topK: the last two may be closer than two ways to the same logits.
+      const allowed = candidates(row, new Set(), { ...options, topK: 13, topP: 1, minP: 0, repetitionPenalty: 1 })
+      expect(allowed.map((item) => item.id)).toContain(id)
+    })
+  })
+
+  test('topK of one and a very low temperature are greedy', async () => {
+    const prompt = ids(5)
+    const greedy = await model.generate(prompt, FREE)
+    expect(await model.generate(prompt, { ...FREE, topK: 1 })).toEqual(greedy)
+    expect(await model.generate(prompt, { ...FREE, temperature: 1e-6, topK: 0 })).toEqual(greedy)
+    expect(await model.generate(prompt, { ...FREE, doSample: false })).toEqual(greedy)
+  })
+
+  test('a large penalty lets no id come twice, nor any of the prompt', async () => {
+    const prompt = ids(10)
+    const answer = await model.generate(prompt, { ...FREE, maxNewTokens: 60, repetitionPenalty: 1e9 })
+    const all = [...prompt, ...answer]
+    expect(new Set(answer).size).toBe(60)
+    expect(new Set(all).size).toBe(new Set(prompt).size + 60)
+  })
+
+  test('several prompts, as lists or padded on the left, get the answers that each gets alone', async () => {
+    const prompts = [ids(7), ids(2), ids(12)]
+    const alone = await Promise.all(prompts.map((prompt) => model.generate(prompt, FREE)))
+    expect(await model.generate(prompts, FREE)).toEqual(alone)
+    const padded = {
+      inputIds: prompts.map((prompt) => [...new Array<number>(12 - prompt.length).fill(0), ...prompt]),
+      attentionMask: prompts.map((prompt) => [
+        ...new Array<number>(12 - prompt.length).fill(0),
+        ...prompt.map(() => 1),
+      ]),
+    }
+    expect(await model.generate(padded, FREE)).toEqual(alone)
+    expect(await model.generate([prompts[1] as number[]], FREE)).toEqual([alone[1]])
+  })
+
+  test('each sequence of a batch ends by itself', async () => {
+    const prompts = [ids(4), ids(9)]
+    const [first, second] = (await model.generate(prompts, FREE)) as [number[], number[]]
+    const end = first.find((id) => !second.includes(id)) as number
+    const heard: [number, number][] = []
+    const answers = await model.generate(prompts, {
+      ...FREE,
+      eosTokenId: end,
+      onToken: (id, sequence) => heard.push([sequence, id]),
+    })
+    expect(answers).toEqual([first.slice(0, first.indexOf(end) + 1), second])
+    expect(heard.filter(([sequence]) => sequence === 1).map(([, id]) => id)).toEqual(second)
+    expect(heard).toHaveLength((answers[0] as number[]).length + second.length)
+    expect(await model.generate([ids(3), ids(4)], { maxNewTokens: 0 })).toEqual([[], []])
+  })
+
+  test('stream gives the ids of generate, and its loop may be left', async () => {
+    const prompt = ids(5)
+    const expected = await model.generate(prompt, FREE)
+    const got: number[] = []
+    for await (const id of model.stream(prompt, FREE)) got.push(id)
+    expect(got).toEqual(expected)
+    await device.sync()
+    const before = device.memory().live
+    for await (const id of model.stream(prompt, { ...FREE, repetitionPenalty: 1.5 })) if (id >= 0) break
+    await device.sync()
+    expect(device.memory().live).toBe(before)
+  })
+
+  test.each<[GenerateOptions, string]>([
+    [
+      { temperature: 0 },
+      'expected a finite number above 0 (doSample: false takes the most likely token) for temperature, got 0',
+    ],
+    [{ topK: -1 }, 'expected a whole number >= 0 for topK, got -1'],
+    [{ topK: 1.5 }, 'expected a whole number >= 0 for topK, got 1.5'],
+    [{ topP: 0 }, 'expected a number above 0 and at most 1 for topP, got 0'],
+    [{ topP: 1.1 }, 'expected a number above 0 and at most 1 for topP, got 1.1'],
+    [{ minP: -0.1 }, 'expected a number from 0 to 1 for minP, got -0.1'],
+    [{ repetitionPenalty: 0 }, 'expected a finite number above 0 for repetitionPenalty, got 0'],
+    [{ seed: -3 }, 'expected a whole number >= 0 for seed, got -3'],
+    [{ doSample: false, topP: 0.5 }, 'expected doSample: true with topP, got doSample: false'],
+    [{ topk: 3 } as GenerateOptions, 'unknown option "topk"; did you mean "topK"?'],
+  ])('%o is an error', async (options, message) => {
+    expect(await rejection(model.generate([1], options))).toContain(`[generate] ${message}`)
+  })
+
+  test.each<[string, GenerateInput, string]>([
+    ['no prompts', [[]], '[forward] expected at least one token in inputIds, got none'],
+    [
+      'a row of padding',
+      {
+        inputIds: [
+          [1, 2],
+          [0, 0],
+        ],
+        attentionMask: [
+          [1, 1],
+          [0, 0],
+        ],
+      },
+      '[generate] expected at least one token in every row, got a row of padding alone',
+    ],
+  ])('%s is an error', async (_, input, message) => {
+    expect(await rejection(model.generate(input as number[], FREE))).toContain(message)
+  })
+})
