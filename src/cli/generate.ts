@@ -66,8 +66,8 @@ async function promptFromStdin(): Promise<string> {
 /** @throws UsageError on values out of range, before anything is loaded. */
 export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
   const { maxNewTokens, stop, temperature, topK, topP, minP, repetitionPenalty, seed } = flags
-  const drawn = temperature === 0 ? {} : { temperature, topK, topP, minP }
-  const sampling = withoutUndefined({ ...drawn, repetitionPenalty, seed })
+  const choice = temperature === 0 ? { doSample: false } : { temperature }
+  const sampling = withoutUndefined({ ...choice, topK, topP, minP, repetitionPenalty, seed })
   try {
     readSamplingOptions(sampling)
   } catch (cause) {
