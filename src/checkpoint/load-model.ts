@@ -13,6 +13,7 @@ import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
+import { readGenerationConfig } from './generation-config.js'
 import { resolveModel } from './hub-cache.js'
 import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
 import { parseJsonObject } from './strict-json.js'
@@ -65,7 +66,10 @@ export async function beginLoading(idOrPath: string, options: LoadModelOptions =
   const directory = await resolveModel(idOrPath, { revision })
   const config = withoutQuantizationConfig(await readConfigFile(directory), join(directory, 'config.json'))
   const architecture = findArchitecture(config, join(directory, 'config.json'))
-  const checkpoint = await openCheckpoint(directory)
+  const [checkpoint, generationDefaults] = await Promise.all([
+    openCheckpoint(directory),
+    readGenerationConfig(directory),
+  ])
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
   const isQuantized = storedQuantization(checkpoint.tensors, architecture) ?? (quantization && (() => true))
   const dtype = options.dtype ?? defaultDType(isQuantized && 'nf4')
@@ -73,6 +77,7 @@ export async function beginLoading(idOrPath: string, options: LoadModelOptions =
   let model: CausalLM | undefined
   try {
     model = new CausalLM(architecture, config, device, dtype, idOrPath, isQuantized)
+    model.generationDefaults = generationDefaults
     const plan = await matchTensors(model, checkpoint.tensors, directory)
     checkBudget(device, model, plan)
     for (const [parameter, source] of plan) await loadWeight(parameter, source)

@@ -30,7 +30,10 @@ export async function chat(options: ChatCommandOptions): Promise<void> {
   const tokenizer = await loadTokenizer(await resolveModel(options.model))
   const model = await loadModel(options.model, { quantization })
   for (const path of options.adapter) await LoraAdapter.load(model, path)
-  const chat = new Chat(new Conversation(model, tokenizer, options.system), sampling, options.json === true)
+  const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP
+  const doSample = asked !== undefined || model.generationDefaults?.doSample === true
+  const conversation = new Conversation(model, tokenizer, options.system)
+  const chat = new Chat(conversation, { doSample, ...sampling }, options.json === true)
   await chat.run()
 }
 

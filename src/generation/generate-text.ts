@@ -1,7 +1,7 @@
 /** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
 
 import { describeValue } from '../errors.js'
-import type { GenerateOptions } from '../models/generate.js'
+import { endingIds, type GenerateOptions } from '../models/generate.js'
 import type { CausalLM } from '../models/model.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -38,7 +38,8 @@ export async function* streamText(
   const { stopStrings, ...rest } = options
   const stops = readStopStrings(stopStrings)
   const promptIds = encodePrompt(tokenizer, prompt)
-  const { eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])] } = rest
+  const ending = endingIds(model.config, model.generationDefaults)
+  const { eosTokenId = [...new Set([...ending, ...tokenizer.eosTokenIds])] } = rest
   const ends = typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId
 
   const incremental = new IncrementalText(tokenizer, stops)

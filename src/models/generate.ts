@@ -12,7 +12,10 @@ import type { Choose } from './decoding.js'
 
 /** As transformers' GenerationConfig has them. */
 export interface SamplingOptions {
-  /** Draw tokens instead of taking the most likely one. Default: true when temperature, topK, topP or minP is given. */
+  /**
+   * Draw tokens instead of taking the most likely one. Default: true when temperature, topK, topP or minP is given. The others' defaults are those of the
+   * model's generation_config.json where tokens are drawn, else as said here.
+   */
   doSample?: boolean
   /** Above 0; default 1. */
   temperature?: number
@@ -36,6 +39,16 @@ export interface GenerateOptions extends SamplingOptions {
   /** Called with each new id as soon as it is known, and with the sequence that it belongs to. */
   onToken?: (id: number, sequence: number) => void
   signal?: AbortSignal
+}
+
+/** What the makers of a model say of its generation: generation_config.json. */
+export interface GenerationDefaults {
+  /** Whether they would draw tokens; generate() does so only when asked, `lowrank chat` by itself. */
+  readonly doSample: boolean
+  /** Where tokens are drawn, these take the place of the defaults of SamplingOptions. */
+  readonly sampling: SamplingOptions
+  /** Ids that end an answer, beside those of the config. */
+  readonly eosTokenIds: readonly number[]
 }
 
 /** One prompt, several of any lengths, or rows of one length with padding on either side. */
@@ -65,20 +78,34 @@ export interface GenerateSettings {
 }
 
 /** @throws on unknown options and values out of range. */
-export function readGenerateOptions(options: GenerateOptions, config: ModelConfig): GenerateSettings {
+export function readGenerateOptions(
+  options: GenerateOptions,
+  config: ModelConfig,
+  defaults?: GenerationDefaults,
+): GenerateSettings {
   expectKnownOptions('generate', options, OPTIONS)
-  const { maxNewTokens = 128, eosTokenId = config.eosTokenId, signal } = options
+  const { maxNewTokens = 128, eosTokenId = endingIds(config, defaults), signal } = options
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
     throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
   const eosTokenIds = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
-  return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options), signal }
+  return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options, defaults?.sampling), signal }
+}
+
+/** The ids that end an answer of a model. */
+export function endingIds(config: ModelConfig, defaults: GenerationDefaults | undefined): number[] {
+  return [...new Set([...config.eosTokenId, ...(defaults?.eosTokenIds ?? [])])]
 }
 
 /** What is to be done on the device; nothing for the most likely token without a penalty. @throws on values out of range. */
-export function readSamplingOptions(options: SamplingOptions): SamplingParameters | undefined {
+export function readSamplingOptions(
+  options: SamplingOptions,
+  defaults: SamplingOptions = {},
+): SamplingParameters | undefined {
   const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
-  const { doSample = drawing.length > 0, temperature = 1, topK = 50, topP = 1, minP = 0 } = options
-  const { repetitionPenalty = 1, seed = 0 } = options
+  const { doSample = drawing.length > 0, seed = 0 } = options
+  const all = { temperature: 1, topK: 50, topP: 1, minP: 0, repetitionPenalty: 1, ...(doSample ? defaults : {}) }
+  const { temperature = all.temperature, topK = all.topK, topP = all.topP, minP = all.minP } = options
+  const { repetitionPenalty = all.repetitionPenalty } = options
   if (!doSample && drawing.length > 0)
     throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
   const finite = (value: number): boolean => value > 0 && Number.isFinite(value)

@@ -19,6 +19,7 @@ import {
   createChooser,
   type GenerateInput,
   type GenerateOptions,
+  type GenerationDefaults,
   isBatch,
   readGenerateOptions,
   readPrompts,
@@ -50,6 +51,8 @@ export class CausalLM {
   readonly dtype: ComputeDType
   /** Where it was loaded from: a Hub id or a directory. Recorded in adapters. */
   readonly nameOrPath: string
+  /** What its makers say of generation; set by `loadModel`. */
+  generationDefaults: GenerationDefaults | undefined
   /** Recompute layers in backward instead of keeping their activations. Changes no bit of any result. */
   gradientCheckpointing = false
   /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
@@ -232,7 +235,11 @@ export class CausalLM {
 
   /** The new ids of each step, undefined for sequences that have ended. */
   async *#steps(prompts: readonly Int32Array[], options: GenerateOptions): AsyncGenerator<(number | undefined)[]> {
-    const { maxNewTokens, eosTokenIds, sampling, signal } = readGenerateOptions(options, this.config)
+    const { maxNewTokens, eosTokenIds, sampling, signal } = readGenerateOptions(
+      options,
+      this.config,
+      this.generationDefaults,
+    )
     const chooser = createChooser(sampling, prompts, this.config.vocabSize, this.device)
     const mostTokens = Math.max(...prompts.map(({ length }) => length)) + maxNewTokens
     const decoding = this.decoding(prompts, mostTokens, chooser.choose)

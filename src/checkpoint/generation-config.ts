@@ -1,0 +1,44 @@
+/** @file generation_config.json: what the makers of a model say of its generation. */
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { GenerationDefaults, SamplingOptions } from '../models/generate.js'
+import { parseJsonObject } from './strict-json.js'
+
+const NUMBERS = {
+  temperature: 'temperature',
+  top_k: 'topK',
+  top_p: 'topP',
+  min_p: 'minP',
+  repetition_penalty: 'repetitionPenalty',
+} as const satisfies Record<string, keyof SamplingOptions>
+
+/**
+ * The fields that generate() knows; others describe ways of generating that it does not have. Nothing when there is no such file.
+ * @throws on a file that is no JSON object, and on known fields of another type.
+ */
+export async function readGenerationConfig(directory: string): Promise<GenerationDefaults | undefined> {
+  const path = join(directory, 'generation_config.json')
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new Error(`[loadModel] expected to read ${path}, got ${(cause as Error).message}`, { cause })
+  }
+  const config = parseJsonObject('loadModel', path, bytes)
+  const wrong = (name: string, expected: string): Error =>
+    new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${JSON.stringify(config[name])}`)
+  const sampling: SamplingOptions = {}
+  for (const [name, option] of Object.entries(NUMBERS)) {
+    const value = config[name] ?? undefined
+    if (value === undefined) continue
+    if (typeof value !== 'number') throw wrong(name, 'a number')
+    sampling[option] = value
+  }
+  const eos = config.eos_token_id ?? []
+  const eosTokenIds = Array.isArray(eos) ? eos : [eos]
+  if (!eosTokenIds.every((id) => Number.isInteger(id) && id >= 0)) throw wrong('eos_token_id', 'token ids')
+  if (typeof (config.do_sample ?? false) !== 'boolean') throw wrong('do_sample', 'true or false')
+  return { doSample: config.do_sample === true, sampling, eosTokenIds }
+}

@@ -1,0 +1,59 @@
+/** @file generation_config.json and what becomes of it in generate(). */
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readGenerationConfig } from '../../src/checkpoint/generation-config.js'
+import { loadModel } from '../../src/checkpoint/load-model.js'
+import { rejection, temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
+
+describe('generation_config.json', () => {
+  const directory = temporaryDirectory()
+  const path = join(directory, 'generation_config.json')
+  const read = async (config: object) => {
+    await writeFile(path, JSON.stringify(config))
+    return readGenerationConfig(directory)
+  }
+
+  test('says how its makers would draw, and where answers end; other fields pass', async () => {
+    const config = {
+      do_sample: true,
+      temperature: 0.6,
+      top_k: 20,
+      top_p: 0.95,
+      min_p: null,
+      repetition_penalty: 1.1,
+      eos_token_id: [3, 7],
+      transformers_version: '4.51.0',
+    }
+    const sampling = { temperature: 0.6, topK: 20, topP: 0.95, repetitionPenalty: 1.1 }
+    expect(await read(config)).toEqual({ doSample: true, sampling, eosTokenIds: [3, 7] })
+    expect(await read({ eos_token_id: 5 })).toEqual({ doSample: false, sampling: {}, eosTokenIds: [5] })
+  })
+
+  test.each([
+    [{ temperature: 'hot' }, 'expected a number for temperature, got "hot"'],
+    [{ eos_token_id: [1, -2] }, 'expected token ids for eos_token_id, got [1,-2]'],
+    [{ do_sample: 1 }, 'expected true or false for do_sample, got 1'],
+  ])('%o is refused', async (config, message) => {
+    expect(await rejection(read(config))).toBe(`[loadModel] ${path}: ${message}`)
+  })
+
+  test('its ending ids count beside those of the config, its numbers where tokens are drawn', async () => {
+    const model = await writeTinyModel(temporaryDirectory())
+    const plain = await loadModel(model, { dtype: 'float32' })
+    const prompt = [1, 2, 3]
+    const free = await plain.generate(prompt, { maxNewTokens: 12 })
+    const drawn = await plain.generate(prompt, { maxNewTokens: 12, temperature: 0.7, topK: 5, seed: 2 })
+    plain.device.close()
+
+    const end = free[4] as number
+    const config = { do_sample: true, temperature: 0.7, top_k: 5, eos_token_id: end }
+    await writeFile(join(model, 'generation_config.json'), JSON.stringify(config))
+    const told = await loadModel(model, { dtype: 'float32' })
+    expect(await told.generate(prompt, { maxNewTokens: 12 })).toEqual(free.slice(0, free.indexOf(end) + 1))
+    const options = { maxNewTokens: 12, eosTokenId: [] }
+    expect(await told.generate(prompt, { ...options, doSample: true, seed: 2 })).toEqual(drawn)
+    told.device.close()
+  })
+})
