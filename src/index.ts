@@ -15,6 +15,7 @@ export {
   streamText,
   type TextGenerationOptions,
 } from './generation/generate-text.js'
+export { type GenerationPlan, type GenerationPlanOptions, planGeneration } from './generation/plan-generation.js'
 export type { ForwardBatch } from './models/batch.js'
 export type { ModelConfig } from './models/config.js'
 export { type CreateModelOptions, createModel } from './models/create-model.js'

@@ -56,7 +56,8 @@ export class Decoding {
     this.#prompts = prompts
     this.#mostTokens = mostTokens
     this.#lengths = prompts.map(() => 0)
-    const integers = (): Tensor => unregisterFromScope(Tensor.empty(device, [prompts.length], 'int32'))
+    const integers = (): Tensor =>
+      unregisterFromScope(Tensor.from(device, new Int32Array(prompts.length), [prompts.length]))
     this.#ids = integers()
     this.#positions = integers()
     this.#cacheRows = integers()

@@ -10,14 +10,9 @@ import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
+import { PROCESS_BYTES } from '../tensor/process-memory.js'
 import { type MemoryNeed, runForMemory } from './memory-run.js'
 import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } from './options.js'
-
-/**
- * Resident memory beside tensors: Node with the engine's code, V8's heap, tokenizer, stacks. Measured: 71 to 110 MiB
- * over training steps of several shapes.
- */
-const PROCESS_BYTES = 90 * 2 ** 20
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {

@@ -1,0 +1,129 @@
+/** @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that computes nothing. */
+
+import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { defaultDType, readConfigFile } from '../checkpoint/load-model.js'
+import { describeValue, expectKnownOptions } from '../errors.js'
+import type { RawConfig } from '../models/config.js'
+import { createModel } from '../models/create-model.js'
+import type { CausalLM } from '../models/model.js'
+import type { Quantization } from '../nn/module.js'
+import { sample_ } from '../ops/sample.js'
+import { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { PROCESS_BYTES } from '../tensor/process-memory.js'
+import { unregisterFromScope } from '../tensor/scope.js'
+import { Tensor } from '../tensor/tensor.js'
+
+export interface GenerationPlanOptions {
+  /** What config.json holds, or a directory or Hub id whose config.json is read; weights are not needed. */
+  model: string | RawConfig
+  /** Default as `loadModel` has it. */
+  dtype?: ComputeDType
+  quantization?: Quantization
+  /** Sequences that are generated together; default 1. */
+  batchSize?: number
+  /** Tokens of each prompt; default 512. */
+  promptTokens?: number
+  /** Default 128. */
+  maxNewTokens?: number
+}
+
+/** What answering takes, in bytes. */
+export interface GenerationPlan {
+  readonly dtype: ComputeDType
+  readonly quantization: Quantization | undefined
+  readonly batchSize: number
+  readonly promptTokens: number
+  readonly maxNewTokens: number
+  readonly tensors: {
+    readonly weights: number
+    /** Keys and values of all sequences when they are longest. */
+    readonly kvCache: number
+    /** What is in flight besides: of the prompt's pass, of a step, and while the cache grows. */
+    readonly activations: number
+  }
+  /** The sum of `tensors`. */
+  readonly peakTensors: number
+  /** The process without tensors: Node, code, heap. */
+  readonly process: number
+  /** Resident memory at its highest. */
+  readonly peakResident: number
+  /** What the process may take. */
+  readonly memory: number
+  readonly fits: boolean
+}
+
+const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
+  'model',
+  'dtype',
+  'quantization',
+  'batchSize',
+  'promptTokens',
+  'maxNewTokens',
+]
+
+/**
+ * Finds the memory of `generate()` without weights and without computing.
+ * @param limits `memory`: bytes that the process may take; default: what the memory budget and the process itself make.
+ * @throws on unknown options, values out of range, configs that `loadModel` refuses, and more positions than the model has.
+ */
+export async function planGeneration(
+  options: GenerationPlanOptions,
+  limits: { memory?: number } = {},
+): Promise<GenerationPlan> {
+  expectKnownOptions('planGeneration', options, OPTIONS)
+  const { model: given, batchSize = 1, promptTokens = 512, maxNewTokens = 128 } = options
+  for (const [name, value] of Object.entries({ batchSize, promptTokens, maxNewTokens })) {
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
+  }
+  const raw = typeof given === 'string' ? await readConfigFile(await resolveModel(given)) : given
+  const config = withoutQuantizationConfig(raw, typeof given === 'string' ? given : 'config')
+  const quantization = config === raw ? options.quantization : 'nf4'
+  const dtype = options.dtype ?? defaultDType(quantization)
+  const device = Device.open('cpu', { dryRun: true })
+  try {
+    const { budget } = device.memory()
+    const model = createModel(config, { device, dtype, quantization })
+    await device.sync()
+    const weights = device.memory().live
+    const tokens = promptTokens + maxNewTokens
+    await run(model, batchSize, promptTokens, maxNewTokens)
+    const { peak, touched } = device.memory()
+    const { numHiddenLayers, numKeyValueHeads, headDim } = model.config
+    const elements = 2 * numHiddenLayers * numKeyValueHeads * headDim * tokens * batchSize
+    const kvCache = elements * (dtype === 'float32' ? 4 : 2)
+    const peakResident = touched + PROCESS_BYTES
+    const memory = limits.memory ?? budget + PROCESS_BYTES
+    return {
+      ...{ dtype, quantization, batchSize, promptTokens, maxNewTokens },
+      tensors: { weights, kvCache, activations: peak - weights - kvCache },
+      peakTensors: peak,
+      process: PROCESS_BYTES,
+      peakResident,
+      memory,
+      fits: peakResident <= memory,
+    }
+  } finally {
+    device.close()
+  }
+}
+
+/** Every step, as generate() has them. What is drawn goes elsewhere: here it is undefined, and no id to go on with. */
+async function run(model: CausalLM, batchSize: number, promptTokens: number, maxNewTokens: number): Promise<void> {
+  const { device } = model
+  const drawn = unregisterFromScope(Tensor.empty(device, [batchSize], 'int32'))
+  const sampling = { temperature: 1, topK: 50, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
+  const prompts = Array.from({ length: batchSize }, () => new Int32Array(promptTokens))
+  const decoding = model.decoding(prompts, promptTokens + maxNewTokens, (logits, _, steps) =>
+    sample_({ logits, steps, seen: undefined, ids: drawn }, sampling),
+  )
+  try {
+    for (let step = 0; step < maxNewTokens; step++) await decoding.next()
+  } finally {
+    decoding.dispose()
+    drawn.dispose()
+  }
+  await device.sync()
+}
