@@ -14,7 +14,8 @@ import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
 import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
-import { type RopeConfig, RopeTable, readRopeConfig } from './rope.js'
+import { longestSequence, type RopeConfig, readRopeConfig } from './rope.js'
+import { RopeTable } from './rope-table.js'
 
 /** What the decoder reads of config.json. */
 export interface LlamaConfig extends ModelConfig {
@@ -69,6 +70,8 @@ export function readCommonConfig(
   const headDim = config.integer('head_dim', derivedHeadDim)
   if (headDim % 2 !== 0) throw config.error('head_dim', 'an even number', headDim)
   config.choice('hidden_act', ['silu'], 'silu')
+  const maxPositionEmbeddings = config.integer('max_position_embeddings', defaults.maxPositionEmbeddings)
+  const rope = readRopeConfig(config, where, maxPositionEmbeddings)
   return {
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
@@ -77,9 +80,9 @@ export function readCommonConfig(
     numAttentionHeads,
     numKeyValueHeads,
     headDim,
-    maxPositionEmbeddings: config.integer('max_position_embeddings', defaults.maxPositionEmbeddings),
+    maxPositionEmbeddings: longestSequence(rope, maxPositionEmbeddings),
     rmsNormEps: config.number('rms_norm_eps', 1e-6),
-    rope: readRopeConfig(config, where),
+    rope,
     tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
     bosTokenId: config.tokenIds('bos_token_id')[0],
     eosTokenId: config.tokenIds('eos_token_id'),
@@ -186,7 +189,7 @@ export class LlamaDecoder implements Decoder {
   }
 
   forward(input: RaggedInput, context: ForwardContext): Tensor {
-    const cosSin = this.#rope.upTo(input.positionCount)
+    const cosSin = this.#rope.upTo(input.positionCount, input.sequenceLength)
     let hidden = this.#embedTokens.forward(input.inputIds)
     for (const layer of this.#layers) {
       const block = (x: Tensor, positions: Tensor, cuSeqlens: Tensor, table: Tensor): Tensor[] => {

@@ -78,6 +78,20 @@ def qwen2(**changes) -> dict:
     return small_llama(**(own_fields | changes))
 
 
+def tiny(**changes) -> dict:
+    """A small llama with fewer words and a narrower feed-forward part; for cases whose focus is attention."""
+    return small_llama(**({"vocab_size": 61, "intermediate_size": 33} | changes))
+
+
+def mistral(**changes) -> dict:
+    return tiny(**({"model_type": "mistral", "sliding_window": None} | changes))
+
+
+def qwen3(**changes) -> dict:
+    own_fields = {"model_type": "qwen3", "head_dim": 14, "max_window_layers": 28, "use_sliding_window": False, "sliding_window": None}
+    return tiny(**(own_fields | changes))
+
+
 def gpt2(**changes) -> dict:
     base = {
         "model_type": "gpt2",
@@ -161,6 +175,55 @@ CASES = [
         batches=(Batch((37, 29)),),
         legacy=True,
         legacy_rope_key="type",
+    ),
+    Case(
+        "llama-rope-yarn",
+        "rope scaling yarn with dimensions kept, slowed down and between, and rows longer than the original context",
+        tiny(
+            head_dim=16,
+            rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32},
+        ),
+        lora(target_modules=["q_proj", "k_proj"]),
+        batches=(Batch((45, 39)),),
+        legacy=True,
+        legacy_rope_key="type",
+    ),
+    Case(
+        "llama-rope-yarn-mscale",
+        "rope scaling yarn with mscale, its own betas and bounds that are not whole dimensions",
+        tiny(
+            head_dim=16,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 5000.0,
+                "factor": 6.0,
+                "original_max_position_embeddings": 20,
+                "beta_fast": 4.0,
+                "beta_slow": 0.5,
+                "mscale": 1.4,
+                "mscale_all_dim": 0.6,
+                "truncate": False,
+            },
+        ),
+        lora(target_modules=["k_proj", "o_proj"]),
+        batches=(Batch((29, 37)),),
+        legacy=True,
+    ),
+    Case(
+        "llama-rope-dynamic",
+        "rope scaling dynamic, rows and an answer that go beyond the original maximum",
+        tiny(max_position_embeddings=9, rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 5.0}),
+        lora(target_modules=["q_proj", "k_proj"]),
+        batches=(Batch((37, 29)),),
+        legacy=True,
+        legacy_rope_key="type",
+    ),
+    Case(
+        "llama-rope-dynamic-mixed",
+        "rope scaling dynamic, micro batches within the original maximum and beyond it, an answer within",
+        tiny(max_position_embeddings=27, rope_parameters={"rope_type": "dynamic", "rope_theta": 500.0, "factor": 2.5}),
+        lora(target_modules=["q_proj", "v_proj"]),
+        batches=(Batch((9, 26)), Batch((33,), prompts=(12,)), Batch((11, 7))),
     ),
     Case("llama-right-padding", "rows of different lengths, padded on the right", small_llama(), lora(), batches=(Batch((17, 5, 11)),)),
     Case("llama-left-padding", "the same, padded on the left", small_llama(), lora(), batches=(Batch((17, 5, 11), padding="left"),)),

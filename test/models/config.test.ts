@@ -84,10 +84,39 @@ describe('llama', () => {
       { rope_scaling: { rope_type: 'llama3', ...LLAMA3 }, rope_theta: 5e5, torch_dtype: 'bfloat16' },
       LLAMA3_READ,
     ],
+    [
+      'dynamic',
+      { rope_parameters: { rope_type: 'dynamic', factor: 2, rope_theta: 5e5 } },
+      { rope_scaling: { type: 'dynamic', factor: 2 }, rope_theta: 5e5 },
+      { type: 'dynamic', factor: 2, originalMaxPositionEmbeddings: 2048 },
+    ],
+    [
+      'yarn',
+      { rope_parameters: { rope_type: 'yarn', factor: 1, rope_theta: 5e5 } },
+      { rope_scaling: { type: 'yarn', factor: 1 }, rope_theta: 5e5 },
+      {
+        type: 'yarn',
+        factor: 1,
+        originalMaxPositionEmbeddings: 2048,
+        betaFast: 32,
+        betaSlow: 1,
+        truncate: true,
+        attentionFactor: 1,
+      },
+    ],
   ])('reads both spellings of %s rope', (_, today, old, scaling) => {
     expect(llama(today).rope).toEqual({ theta: 5e5, scaling })
     expect(llama(old).rope).toEqual({ theta: 5e5, scaling })
     expect(llama({ ...today, ...old }).rope).toEqual({ theta: 5e5, scaling })
+  })
+
+  test('is for the sequences that dynamic and yarn rope stretch it to', () => {
+    const longest = (rope_scaling: RawConfig) =>
+      llama({ max_position_embeddings: 100, rope_scaling }).maxPositionEmbeddings
+    expect(longest({ type: 'dynamic', factor: 2.5 })).toBe(250)
+    expect(longest({ type: 'yarn', factor: 4 })).toBe(400)
+    expect(longest({ type: 'yarn', factor: 4, original_max_position_embeddings: 25 })).toBe(100)
+    expect(longest({ type: 'linear', factor: 4 })).toBe(100)
   })
 
   test('takes null for what is absent, and ids as one or several', () => {
@@ -105,13 +134,8 @@ describe('llama', () => {
   test.each<[string, RawConfig, string]>([
     [
       'an unsupported rope type',
-      { rope_scaling: { rope_type: 'yarn', factor: 4 } },
-      `dir/config.json, rope_scaling: expected one of 'default', 'linear', 'llama3' for rope_type, got "yarn"`,
-    ],
-    [
-      'an unsupported rope type, old spelling',
-      { rope_scaling: { type: 'dynamic', factor: 4 } },
-      `for type, got "dynamic"`,
+      { rope_scaling: { rope_type: 'longrope', factor: 4 } },
+      `dir/config.json, rope_scaling: expected one of 'default', 'linear', 'dynamic', 'llama3', 'yarn' for rope_type, got "longrope"`,
     ],
     [
       'rope scaling without its factor',
