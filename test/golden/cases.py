@@ -26,7 +26,7 @@ class Batch:
 class Case:
     name: str
     focus: str
-    config: dict  # arguments of LlamaConfig, Qwen2Config or GPT2Config, by model_type
+    config: dict  # arguments of the model type's config class
     lora: dict | None = None  # arguments of LoraConfig; None: every parameter is trained
     batches: tuple[Batch, ...] = (Batch((13, 13)),)  # more than one: micro batches of one accumulation window
     legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
@@ -301,6 +301,44 @@ CASES = [
         qwen2(use_sliding_window=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"]),
         lora(target_modules=["q_proj", "o_proj", "down_proj"]),
         batches=(Batch((17, 5, 11), padding="left"),),
+    ),
+    Case(
+        "mistral-window",
+        "all layers see five keys; head_dim from the width",
+        mistral(sliding_window=5),
+        lora(target_modules=["q_proj", "v_proj", "down_proj"]),
+        batches=(Batch((23, 20)),),
+        legacy=True,
+    ),
+    Case(
+        "mistral-head-dim",
+        "no window, head_dim given so that heads * head_dim is not hidden_size; padded on the left",
+        mistral(head_dim=14, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
+        lora(target_modules=["k_proj", "o_proj", "gate_proj"]),
+        batches=(Batch((17, 5, 11), padding="left"),),
+        legacy=True,
+    ),
+    Case(
+        "qwen3-plain",
+        "norms on the heads of q and k, head_dim that the width does not make, tied head, adapters on all linear layers",
+        qwen3(num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
+        lora(r=3, lora_alpha=7),
+        batches=(Batch((13, 9)),),
+        legacy=True,
+    ),
+    Case(
+        "qwen3-window",
+        "attention_bias, and the second of two layers sees five keys, by layer_types",
+        qwen3(attention_bias=True, use_sliding_window=True, sliding_window=5, layer_types=["full_attention", "sliding_attention"]),
+        lora(target_modules=["q_proj", "k_proj", "v_proj"]),
+        batches=(Batch((19, 16)),),
+    ),
+    Case(
+        "qwen3-full",
+        "method full: every parameter, the norms of heads among them",
+        qwen3(attention_bias=True, num_key_value_heads=3, tie_word_embeddings=True),
+        batches=(Batch((13, 8)),),
+        optimizer=adamw(eps=1e-5),
     ),
     Case(
         "gpt2-plain",

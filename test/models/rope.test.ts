@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConfigReader, type RawConfig } from '../../src/models/config.js'
-import { type RopeConfig, readRopeConfig } from '../../src/models/rope.js'
+import { longestSequence, type RopeConfig, readRopeConfig } from '../../src/models/rope.js'
 import { RopeTable } from '../../src/models/rope-table.js'
 import type { Device } from '../../src/tensor/device.js'
 import type { Tensor } from '../../src/tensor/tensor.js'
@@ -13,10 +13,67 @@ import { expectClose, expectExact, readMatrix } from '../support/values.js'
 const THETA = 10000
 const MAXIMUM = 128
 
-function read(rope: RawConfig): RopeConfig {
+function read(raw: RawConfig): RopeConfig {
   const where = 'dir/config.json'
-  return readRopeConfig(new ConfigReader({ rope_parameters: { rope_theta: THETA, ...rope } }, where), where, MAXIMUM)
+  return readRopeConfig(new ConfigReader(raw, where), where, MAXIMUM)
 }
+const readToday = (rope: RawConfig): RopeConfig => read({ rope_parameters: { rope_theta: THETA, ...rope } })
+
+const LLAMA3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 }
+const LLAMA3_READ = {
+  type: 'llama3',
+  factor: 8,
+  lowFreqFactor: 1,
+  highFreqFactor: 4,
+  originalMaxPositionEmbeddings: 32,
+}
+test.each<[string, RawConfig, RawConfig, unknown]>([
+  ['default', { rope_parameters: { rope_type: 'default', rope_theta: 5e5 } }, { rope_theta: 5e5 }, { type: 'default' }],
+  [
+    'linear',
+    { rope_parameters: { rope_type: 'linear', factor: 2.5, rope_theta: 5e5 } },
+    { rope_scaling: { type: 'linear', factor: 2.5 }, rope_theta: 5e5 },
+    { type: 'linear', factor: 2.5 },
+  ],
+  [
+    'llama3',
+    { rope_parameters: { rope_type: 'llama3', ...LLAMA3, rope_theta: 5e5 } },
+    { rope_scaling: { rope_type: 'llama3', ...LLAMA3 }, rope_theta: 5e5 },
+    LLAMA3_READ,
+  ],
+  [
+    'dynamic',
+    { rope_parameters: { rope_type: 'dynamic', factor: 2, rope_theta: 5e5 } },
+    { rope_scaling: { type: 'dynamic', factor: 2 }, rope_theta: 5e5 },
+    { type: 'dynamic', factor: 2, originalMaxPositionEmbeddings: MAXIMUM },
+  ],
+  [
+    'yarn',
+    { rope_parameters: { rope_type: 'yarn', factor: 1, rope_theta: 5e5 } },
+    { rope_scaling: { type: 'yarn', factor: 1 }, rope_theta: 5e5 },
+    {
+      type: 'yarn',
+      factor: 1,
+      originalMaxPositionEmbeddings: MAXIMUM,
+      betaFast: 32,
+      betaSlow: 1,
+      truncate: true,
+      attentionFactor: 1,
+    },
+  ],
+])('both spellings of %s are read', (_, today, old, scaling) => {
+  expect(read(today)).toEqual({ theta: 5e5, scaling })
+  expect(read(old)).toEqual({ theta: 5e5, scaling })
+  expect(read({ ...today, ...old })).toEqual({ theta: 5e5, scaling })
+})
+
+test('dynamic and yarn stretch the longest sequence that a model is for', () => {
+  const longest = (rope: RawConfig) => longestSequence(readToday(rope), MAXIMUM)
+  expect(longest({ rope_type: 'dynamic', factor: 2.5 })).toBe(320)
+  expect(longest({ rope_type: 'yarn', factor: 4 })).toBe(512)
+  expect(longest({ rope_type: 'yarn', factor: 4, original_max_position_embeddings: 32 })).toBe(128)
+  expect(longest({ rope_type: 'linear', factor: 4 })).toBe(128)
+})
 
 describe('yarn', () => {
   const DEFAULTS = { type: 'yarn', factor: 4, betaFast: 32, betaSlow: 1, truncate: true }
@@ -60,7 +117,7 @@ describe('yarn', () => {
     ],
     ['takes zero for the default of both betas', { beta_fast: 0, beta_slow: 0 }, {}],
   ])('%s', (_, changes, expected) => {
-    expect(read({ rope_type: 'yarn', factor: 4, ...changes }).scaling).toMatchObject({ ...DEFAULTS, ...expected })
+    expect(readToday({ rope_type: 'yarn', factor: 4, ...changes }).scaling).toMatchObject({ ...DEFAULTS, ...expected })
   })
 
   test.each<[string, RawConfig, string]>([
@@ -72,19 +129,23 @@ describe('yarn', () => {
     ],
     ['a field of llama3', { factor: 4, low_freq_factor: 1 }, 'got low_freq_factor = 1;'],
   ])('%s is an error that names it', (_, changes, message) => {
-    expect(() => read({ rope_type: 'yarn', ...changes })).toThrow(message)
+    expect(() => readToday({ rope_type: 'yarn', ...changes })).toThrow(message)
   })
 })
 
 describe('dynamic', () => {
   test('begins to scale beyond max_position_embeddings, whatever original_max_position_embeddings says', () => {
     const expected = { type: 'dynamic', factor: 2, originalMaxPositionEmbeddings: MAXIMUM }
-    expect(read({ rope_type: 'dynamic', factor: 2 }).scaling).toEqual(expected)
-    expect(read({ rope_type: 'dynamic', factor: 2, original_max_position_embeddings: 32 }).scaling).toEqual(expected)
+    expect(readToday({ rope_type: 'dynamic', factor: 2 }).scaling).toEqual(expected)
+    expect(readToday({ rope_type: 'dynamic', factor: 2, original_max_position_embeddings: 32 }).scaling).toEqual(
+      expected,
+    )
   })
 
   test('a missing factor is an error', () => {
-    expect(() => read({ rope_type: 'dynamic' })).toThrow('rope_parameters: expected a number for factor, got nothing')
+    expect(() => readToday({ rope_type: 'dynamic' })).toThrow(
+      'rope_parameters: expected a number for factor, got nothing',
+    )
   })
 })
 
