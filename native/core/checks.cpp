@@ -77,6 +77,16 @@ class Checker {
     dtype(name, tensor, otherName, other);
   }
 
+  // A vector that serves each of several equal parts of a row.
+  void partVector(const char* name, const Tensor& tensor, const char* otherName, const Tensor& other) {
+    if (!error.empty()) return;
+    if (tensor.rows != 1 || tensor.cols == 0 || other.cols % tensor.cols != 0) {
+      error = "expected " + path(name) + " [1, D], D a divisor of the columns of " + otherName + " " +
+              formatShape(other) + ", got " + formatShape(tensor);
+    }
+    dtype(name, tensor, otherName, other);
+  }
+
   // An int32 vector whose values the kernel checks before it trusts them: nothing that the same command writes may lie there.
   void indices(const char* name, const Tensor& tensor, int64_t count, const char* otherName, const Tensor& other,
                const Tensor& written) {
@@ -277,7 +287,7 @@ std::string check(const RmsNormArgs& args) {
   Checker c;
   c.compute("x", args.x);
   c.like("residual", args.residual, "x", args.x);
-  c.vector("weight", args.weight, args.x.cols, "x", args.x);
+  c.partVector("weight", args.weight, "x", args.x);
   c.sentence(present(args.sum) == present(args.residual), "expected sum exactly when residual is given");
   c.like("sum", args.sum, "x", args.x);
   c.like("y", args.y, "x", args.x);
@@ -290,9 +300,9 @@ std::string check(const RmsNormBackwardArgs& args) {
   c.compute("x", args.x);
   c.like("dy", args.dy, "x", args.x);
   c.like("dSum", args.dSum, "x", args.x);
-  c.vector("weight", args.weight, args.x.cols, "x", args.x);
+  c.partVector("weight", args.weight, "x", args.x);
   c.like("dx", args.dx, "x", args.x);
-  c.matrix("dWeight", args.dWeight, DType::kFloat32, 1, args.x.cols, "x", args.x);
+  c.matrix("dWeight", args.dWeight, DType::kFloat32, 1, args.weight.cols, "weight", args.weight);
   c.notNegative("eps", args.eps);
   return c.error;
 }

@@ -89,13 +89,14 @@ struct ScatterRowsArgs {
   }
 };
 
-// sum = x + residual (rounded to compute); y = sum / sqrt(mean(sum^2) + eps) * weight. Without residual, sum is absent and x is used.
+// sum = x + residual (rounded to compute); y = sum / sqrt(mean(sum^2) + eps) * weight, for each of the H parts of a row by itself.
+// Without residual, sum is absent and x is used.
 struct RmsNormArgs {
-  Tensor x;         // [N, D] compute
-  Tensor residual;  // [N, D] compute, optional
+  Tensor x;         // [N, H * D] compute
+  Tensor residual;  // [N, H * D] compute, optional
   Tensor weight;    // [D] compute
-  Tensor sum;       // [N, D] compute, present exactly when residual is
-  Tensor y;         // [N, D] compute
+  Tensor sum;       // [N, H * D] compute, present exactly when residual is
+  Tensor y;         // [N, H * D] compute
   float eps;
   template <class V>
   void visit(V& v) {
@@ -108,13 +109,13 @@ struct RmsNormArgs {
   }
 };
 
-// With n = x * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)) + dSum; dWeight += sum over rows of dy * n.
+// With n = x * rstd and g = dy * weight: dx = rstd * (g - n * mean(g * n)) + dSum; dWeight += sum over rows and parts of dy * n.
 struct RmsNormBackwardArgs {
-  Tensor dy;       // [N, D] compute
-  Tensor dSum;     // [N, D] compute, optional: the gradient that reaches the sum from the residual stream
-  Tensor x;        // [N, D] compute: the forward's sum, or its x
+  Tensor dy;       // [N, H * D] compute
+  Tensor dSum;     // [N, H * D] compute, optional: the gradient that reaches the sum from the residual stream
+  Tensor x;        // [N, H * D] compute: the forward's sum, or its x
   Tensor weight;   // [D] compute
-  Tensor dx;       // [N, D] compute; may be dSum's or dy's memory
+  Tensor dx;       // [N, H * D] compute; may be dSum's or dy's memory
   Tensor dWeight;  // [D] float32, accumulated, optional
   float eps;
   template <class V>

@@ -13,8 +13,13 @@ export interface RaggedInput {
   readonly inputIds: Tensor
   /** int32 [N]: position of each token in its sequence. */
   readonly positions: Tensor
-  /** Largest position + 1. */
+  /** Above all positions, those of decoding steps that will follow included. */
   readonly positionCount: number
+  /**
+   * The largest position + 1, where all tokens are rotated as those of the longest sequence are; see `RopeScaling`. Absent in decoding steps: each token
+   * is the last of its sequence.
+   */
+  readonly sequenceLength?: number
   /** int32 [S + 1]: where sequences begin; of the queries. */
   readonly cuSeqlensQ: Tensor
   /** Of the keys: the same tensor unless a cache holds earlier ones. */

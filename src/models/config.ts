@@ -12,6 +12,7 @@ export interface ModelConfig {
   readonly numAttentionHeads: number
   readonly numKeyValueHeads: number
   readonly headDim: number
+  /** Tokens of the longest sequence that the model is for, rope scaling included: training cuts rows there. */
   readonly maxPositionEmbeddings: number
   readonly bosTokenId: number | undefined
   readonly eosTokenId: readonly number[]
@@ -150,6 +151,11 @@ export class ConfigReader {
   /** Whether the field is there and not null. */
   has(name: string): boolean {
     return this.#raw[name] !== undefined && this.#raw[name] !== null
+  }
+
+  /** Whether the field is there and null: where the default is something else, transformers tells this from a field that is absent. */
+  isNull(name: string): boolean {
+    return this.#raw[name] === null
   }
 
   /** Token ids that are given as one number, a list or null. */

@@ -93,6 +93,7 @@ export class Decoding {
     const hidden = this.#forward(cache, {
       inputIds: this.#integers(inputIds),
       positions: this.#integers(positions),
+      sequenceLength: Math.max(...lengths),
       cacheRows: this.#integers(rows),
       cuSeqlensQ: this.#integers(cuSeqlens),
       cuSeqlensK: this.#cuSeqlensK(cache),

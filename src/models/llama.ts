@@ -1,6 +1,6 @@
 /**
  * @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023, arXiv:2307.09288). The decoder also serves
- * model types that differ in what the config can say: qwen2.ts.
+ * model types that differ in what the config can say: mistral.ts, qwen2.ts, qwen3.ts.
  */
 
 import { checkpoint } from '../autograd/checkpoint.js'
@@ -14,7 +14,8 @@ import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
 import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
-import { type RopeConfig, RopeTable, readRopeConfig } from './rope.js'
+import { longestSequence, type RopeConfig, readRopeConfig } from './rope.js'
+import { RopeTable } from './rope-table.js'
 
 /** What the decoder reads of config.json. */
 export interface LlamaConfig extends ModelConfig {
@@ -25,6 +26,8 @@ export interface LlamaConfig extends ModelConfig {
   readonly qkvBias: boolean
   readonly oBias: boolean
   readonly mlpBias: boolean
+  /** RMSNorm of every head of q and k, before it is rotated. */
+  readonly qkNorm: boolean
   readonly tieWordEmbeddings: boolean
   /** Per layer: the keys that a query sees, itself included; 0: all. */
   readonly windows: readonly number[]
@@ -40,6 +43,7 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
     qkvBias: attentionBias,
     oBias: attentionBias,
     mlpBias: config.boolean('mlp_bias', false),
+    qkNorm: false,
     windows: Array.from({ length: common.numHiddenLayers }, () => 0),
   }
   config.finish()
@@ -50,15 +54,16 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
 export function readCommonConfig(
   config: ConfigReader,
   where: string,
-  defaults: { maxPositionEmbeddings: number; numKeyValueHeads?: number },
-): Omit<LlamaConfig, 'modelType' | 'qkvBias' | 'oBias' | 'mlpBias' | 'windows'> {
+  defaults: { maxPositionEmbeddings: number; numKeyValueHeads?: number; headDim?: number },
+): Omit<LlamaConfig, 'modelType' | 'qkvBias' | 'oBias' | 'mlpBias' | 'qkNorm' | 'windows'> {
   const hiddenSize = config.integer('hidden_size')
   const numAttentionHeads = config.integer('num_attention_heads')
-  const derivedHeadDim = hiddenSize / numAttentionHeads
-  if (!config.has('head_dim') && !Number.isInteger(derivedHeadDim)) {
+  const defaultHeadDim = defaults.headDim ?? hiddenSize / numAttentionHeads
+  if (!config.has('head_dim') && !Number.isInteger(defaultHeadDim)) {
     throw config.error('num_attention_heads', `a divisor of hidden_size = ${hiddenSize}`, numAttentionHeads)
   }
-  const numKeyValueHeads = config.integer('num_key_value_heads', defaults.numKeyValueHeads ?? numAttentionHeads)
+  const defaultKeyHeads = config.isNull('num_key_value_heads') ? undefined : defaults.numKeyValueHeads
+  const numKeyValueHeads = config.integer('num_key_value_heads', defaultKeyHeads ?? numAttentionHeads)
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw config.error(
       'num_key_value_heads',
@@ -66,9 +71,11 @@ export function readCommonConfig(
       numKeyValueHeads,
     )
   }
-  const headDim = config.integer('head_dim', derivedHeadDim)
+  const headDim = config.integer('head_dim', defaultHeadDim)
   if (headDim % 2 !== 0) throw config.error('head_dim', 'an even number', headDim)
   config.choice('hidden_act', ['silu'], 'silu')
+  const maxPositionEmbeddings = config.integer('max_position_embeddings', defaults.maxPositionEmbeddings)
+  const rope = readRopeConfig(config, where, maxPositionEmbeddings)
   return {
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
@@ -77,9 +84,9 @@ export function readCommonConfig(
     numAttentionHeads,
     numKeyValueHeads,
     headDim,
-    maxPositionEmbeddings: config.integer('max_position_embeddings', defaults.maxPositionEmbeddings),
+    maxPositionEmbeddings: longestSequence(rope, maxPositionEmbeddings),
     rmsNormEps: config.number('rms_norm_eps', 1e-6),
-    rope: readRopeConfig(config, where),
+    rope,
     tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
     bosTokenId: config.tokenIds('bos_token_id')[0],
     eosTokenId: config.tokenIds('eos_token_id'),
@@ -93,30 +100,48 @@ class LlamaAttention {
   readonly #kProj: Linear
   readonly #vProj: Linear
   readonly #oProj: Linear
+  readonly #norms: { q: RmsNorm; k: RmsNorm } | undefined
 
   constructor(config: LlamaConfig, layer: number, builder: ModelBuilder) {
-    const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, qkvBias, oBias } = config
+    const { hiddenSize, headDim, numAttentionHeads, numKeyValueHeads, qkvBias, oBias, rmsNormEps } = config
     this.#config = config
     this.#layer = layer
     this.#qProj = builder.linear('q_proj', hiddenSize, numAttentionHeads * headDim, { bias: qkvBias })
     this.#kProj = builder.linear('k_proj', hiddenSize, numKeyValueHeads * headDim, { bias: qkvBias })
     this.#vProj = builder.linear('v_proj', hiddenSize, numKeyValueHeads * headDim, { bias: qkvBias })
     this.#oProj = builder.linear('o_proj', numAttentionHeads * headDim, hiddenSize, { bias: oBias })
+    if (config.qkNorm) {
+      const [q, k] = [builder.rmsNorm('q_norm', headDim, rmsNormEps), builder.rmsNorm('k_norm', headDim, rmsNormEps)]
+      this.#norms = { q, k }
+    }
   }
 
   /** [N, D] -> [N, D]. */
   forward(x: Tensor, input: RaggedInput, cosSin: Tensor, { dropout, cache }: ForwardContext): Tensor {
-    const { headDim, numAttentionHeads, numKeyValueHeads, windows } = this.#config
-    const queryWidth = numAttentionHeads * headDim
-    const keyWidth = numKeyValueHeads * headDim
+    const { headDim, windows } = this.#config
     const qkv = linearGroup(x, [this.#qProj, this.#kProj, this.#vProj], dropout) // [N, (H + 2 Hkv) * headDim]
-    const rotated = rope_(qkv, cosSin, input.positions, { headDim, columns: queryWidth + keyWidth })
-    const [q, k, v] = splitColumns(rotated, [queryWidth, keyWidth, keyWidth]) as [Tensor, Tensor, Tensor]
+    const [q, k, v] = this.#rotate(qkv, cosSin, input.positions)
     const all = cache ? cache.append(this.#layer, k, v, input.cacheRows) : { k, v }
     const { cuSeqlensQ, cuSeqlensK, seqUsedK } = input
     const window = windows[this.#layer] as number
     const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, seqUsedK, window })
     return this.#oProj.forward(y, dropout)
+  }
+
+  /** q, k and v of a [q | k | v] projection, q and k rotated: in place, unless norms that have to keep their input make new ones. */
+  #rotate(qkv: Tensor, cosSin: Tensor, positions: Tensor): [Tensor, Tensor, Tensor] {
+    const { headDim, numAttentionHeads, numKeyValueHeads } = this.#config
+    const [queryWidth, keyWidth] = [numAttentionHeads * headDim, numKeyValueHeads * headDim]
+    const split = (x: Tensor) => splitColumns(x, [queryWidth, keyWidth, keyWidth]) as [Tensor, Tensor, Tensor]
+    const rotate = (x: Tensor, columns: number) => rope_(x, cosSin, positions, { headDim, columns })
+    if (!this.#norms) return split(rotate(qkv, queryWidth + keyWidth))
+    const [q, k, v] = split(qkv)
+    const { q: qNorm, k: kNorm } = this.#norms
+    return [
+      rotate(qNorm.forwardHeads(q, numAttentionHeads), queryWidth),
+      rotate(kNorm.forwardHeads(k, numKeyValueHeads), keyWidth),
+      v,
+    ]
   }
 }
 
@@ -186,7 +211,7 @@ export class LlamaDecoder implements Decoder {
   }
 
   forward(input: RaggedInput, context: ForwardContext): Tensor {
-    const cosSin = this.#rope.upTo(input.positionCount)
+    const cosSin = this.#rope.upTo(input.positionCount, input.sequenceLength)
     let hidden = this.#embedTokens.forward(input.inputIds)
     for (const layer of this.#layers) {
       const block = (x: Tensor, positions: Tensor, cuSeqlens: Tensor, table: Tensor): Tensor[] => {
@@ -208,5 +233,8 @@ export const llama: Architecture = {
   basePrefix: 'model.',
   ignoredTensors: /(^|\.)rotary_emb\.inv_freq$/,
   create: (raw, builder, where) => new LlamaDecoder(readConfig(raw, where), builder),
-  initialize: (parameter) => (parameter.name.endsWith('norm.weight') ? { mean: 1, std: 0 } : { mean: 0, std: 0.02 }),
+  initialize: ({ name }) => {
+    if (name.endsWith('.bias')) return { mean: 0, std: 0 }
+    return name.endsWith('norm.weight') ? { mean: 1, std: 0 } : { mean: 0, std: 0.02 }
+  },
 }

@@ -184,10 +184,12 @@ export class CausalLM {
 
   #raggedInput({ inputIds, positions, cuSeqlens }: RaggedBatch): RaggedInput {
     const bounds = Tensor.from(this.device, cuSeqlens, [cuSeqlens.length])
+    const sequenceLength = positions.reduce((largest, position) => Math.max(largest, position), 0) + 1
     return {
       inputIds: Tensor.from(this.device, inputIds, [inputIds.length]),
       positions: Tensor.from(this.device, positions, [positions.length]),
-      positionCount: positions.reduce((largest, position) => Math.max(largest, position), 0) + 1,
+      positionCount: sequenceLength,
+      sequenceLength,
       cuSeqlensQ: bounds,
       cuSeqlensK: bounds,
     }

@@ -11,22 +11,18 @@ const LAYER_TYPES: readonly unknown[] = ['full_attention', 'sliding_attention']
 
 function readConfig(raw: RawConfig, where: string): LlamaConfig {
   const config = new ConfigReader(raw, where)
-  const common = readCommonConfig(config, where, {
-    maxPositionEmbeddings: 32768,
-    // transformers tells a field that is null, as many key heads as heads, from one that is absent.
-    numKeyValueHeads: raw.num_key_value_heads === null ? undefined : 32,
-  })
-  const windows = readWindows(config, raw, common.numHiddenLayers)
+  const common = readCommonConfig(config, where, { maxPositionEmbeddings: 32768, numKeyValueHeads: 32 })
+  const windows = readWindows(config, common.numHiddenLayers)
   config.expectValue('use_mrope', [false])
   config.finish()
-  return { ...common, modelType: 'qwen2', qkvBias: true, oBias: false, mlpBias: false, windows }
+  return { ...common, modelType: 'qwen2', qkvBias: true, oBias: false, mlpBias: false, qkNorm: false, windows }
 }
 
 /** The window of each layer, 0 for none. `layer_types` (transformers 5) says it by name; without it the layers from `max_window_layers` on have one. */
-function readWindows(config: ConfigReader, raw: RawConfig, layers: number): number[] {
+export function readWindows(config: ConfigReader, layers: number): number[] {
   const use = config.boolean('use_sliding_window', false)
   const size = config.integer('sliding_window', 4096)
-  const window = use && raw.sliding_window !== null ? size : 0
+  const window = use && !config.isNull('sliding_window') ? size : 0
   const firstLayer = config.number('max_window_layers', 28)
   const types = config.list('layer_types')
   if (!types) return Array.from({ length: layers }, (_, layer) => (layer >= firstLayer ? window : 0))
@@ -41,6 +37,4 @@ export const qwen2: Architecture = {
   ...llama,
   modelType: 'qwen2',
   create: (raw, builder, where) => new LlamaDecoder(readConfig(raw, where), builder),
-  initialize: (parameter, config) =>
-    parameter.name.endsWith('.bias') ? { mean: 0, std: 0 } : llama.initialize(parameter, config),
 }

@@ -4,9 +4,11 @@ import type { Architecture } from './architecture.js'
 import type { RawConfig } from './config.js'
 import { gpt2 } from './gpt2.js'
 import { llama } from './llama.js'
+import { mistral } from './mistral.js'
 import { qwen2 } from './qwen2.js'
+import { qwen3 } from './qwen3.js'
 
-const ARCHITECTURES: readonly Architecture[] = [llama, qwen2, gpt2]
+const ARCHITECTURES: readonly Architecture[] = [llama, mistral, qwen2, qwen3, gpt2]
 
 /** The architecture that `config.model_type` names. @throws on an unknown one, listing the known. */
 export function findArchitecture(config: RawConfig, where: string): Architecture {

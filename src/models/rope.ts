@@ -1,8 +1,5 @@
-/** @file Rotary frequencies and tables, with the scalings of Llama configs. */
+/** @file What configs say of rotary positions: theta and the scalings for contexts longer than a model was made for. rope-table.ts computes with it. */
 
-import type { Device } from '../tensor/device.js'
-import { unregisterFromScope } from '../tensor/scope.js'
-import { Tensor } from '../tensor/tensor.js'
 import { ConfigReader, type RawConfig } from './config.js'
 
 /** How rotary frequencies are made. */
@@ -11,9 +8,24 @@ export interface RopeConfig {
   readonly scaling: RopeScaling
 }
 
+/**
+ * `yarn` is of Peng et al. 2023 (arXiv:2309.00071).
+ *
+ * With `dynamic` (dynamic NTK) frequencies fall with the sequence once it is longer than the model was made for:
+ * 1. In a forward pass the longest sequence of the batch counts for all its tokens. Earlier batches do not: transformers keeps the frequencies of
+ *    the longest one that it saw until one below the original maximum comes, and so depends on the order of batches.
+ * 2. In generation the prompts are such a batch, and every later token is rotated for the length that its own sequence has with it. Keys stay
+ *    in the cache as they were rotated, as in transformers.
+ */
 export type RopeScaling =
   | { readonly type: 'default' }
   | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'dynamic'
+      readonly factor: number
+      /** The length that the model was made for: `max_position_embeddings`. */
+      readonly originalMaxPositionEmbeddings: number
+    }
   | {
       readonly type: 'llama3'
       readonly factor: number
@@ -21,24 +33,37 @@ export type RopeScaling =
       readonly highFreqFactor: number
       readonly originalMaxPositionEmbeddings: number
     }
+  | YarnScaling
 
-const KNOWN = ['default', 'linear', 'llama3'] as const
+export interface YarnScaling {
+  readonly type: 'yarn'
+  readonly factor: number
+  readonly originalMaxPositionEmbeddings: number
+  /** Rotations within the original maximum above which a frequency is kept, and below which it is divided by `factor`. */
+  readonly betaFast: number
+  readonly betaSlow: number
+  /** Whether the bounds between these are moved outwards to whole dimensions. */
+  readonly truncate: boolean
+  /** Multiplies cosines and sines, and so sharpens attention by its square. */
+  readonly attentionFactor: number
+}
+
+const KNOWN = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] as const
 
 /**
  * Reads both spellings: `rope_parameters` of today, and `rope_theta` + `rope_scaling` (whose type is under `rope_type`, or `type` in old files).
  * @throws on a scaling that is not supported, naming it, and where both spellings are there and differ.
  */
-export function readRopeConfig(config: ConfigReader, where: string): RopeConfig {
+export function readRopeConfig(config: ConfigReader, where: string, maxPositionEmbeddings: number): RopeConfig {
   const parameters = config.object('rope_parameters')
   const legacyScaling = config.object('rope_scaling')
   const legacyTheta = config.has('rope_theta') ? config.number('rope_theta') : undefined
-  const { theta, scaling } = readSpelling(
-    parameters ?? legacyScaling ?? {},
-    parameters ? 'rope_parameters' : 'rope_scaling',
-    where,
-  )
+  const read = (raw: RawConfig, field: string) => readSpelling(raw, `${where}, ${field}`, maxPositionEmbeddings)
+  const { theta, scaling } = parameters
+    ? read(parameters, 'rope_parameters')
+    : read(legacyScaling ?? {}, 'rope_scaling')
   if (parameters && legacyScaling) {
-    const other = readSpelling(legacyScaling, 'rope_scaling', where)
+    const other = read(legacyScaling, 'rope_scaling')
     if (JSON.stringify(other.scaling) !== JSON.stringify(scaling))
       throw config.error('rope_scaling', 'what rope_parameters says, or nothing,', legacyScaling)
   }
@@ -47,29 +72,38 @@ export function readRopeConfig(config: ConfigReader, where: string): RopeConfig 
   return { theta: theta ?? legacyTheta ?? 10000, scaling }
 }
 
+/** What a scaling makes of `max_position_embeddings`, which is the length before it with `dynamic`, before or after it with `yarn`, after it else. */
+export function longestSequence({ scaling }: RopeConfig, maxPositionEmbeddings: number): number {
+  if (scaling.type !== 'dynamic' && scaling.type !== 'yarn') return maxPositionEmbeddings
+  return Math.max(maxPositionEmbeddings, Math.floor(scaling.factor * scaling.originalMaxPositionEmbeddings))
+}
+
 function readSpelling(
   raw: RawConfig,
-  field: string,
   where: string,
+  maxPositionEmbeddings: number,
 ): { theta: number | undefined; scaling: RopeScaling } {
-  const reader = new ConfigReader(raw, `${where}, ${field}`)
+  const reader = new ConfigReader(raw, where)
   const theta = reader.has('rope_theta') ? reader.number('rope_theta') : undefined
   const typeName = reader.has('rope_type') ? 'rope_type' : 'type'
   const type = reader.choice(typeName, KNOWN, 'default')
   if (typeName === 'rope_type') reader.expectValue('type', [type])
-  const scaling = readScaling(reader, type)
-  if (type !== 'llama3') reader.expectValue('original_max_position_embeddings', [raw.original_max_position_embeddings])
+  const scaling = readScaling(reader, type, maxPositionEmbeddings)
+  // transformers reads it for llama3 and yarn alone.
+  reader.expectValue('original_max_position_embeddings', [raw.original_max_position_embeddings])
   reader.expectValue('partial_rotary_factor', [1])
   reader.finish()
   return { theta, scaling }
 }
 
-function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number]): RopeScaling {
+function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number], maxPositionEmbeddings: number): RopeScaling {
   switch (type) {
     case 'default':
       return { type }
     case 'linear':
       return { type, factor: reader.number('factor') }
+    case 'dynamic':
+      return { type, factor: reader.number('factor'), originalMaxPositionEmbeddings: maxPositionEmbeddings }
     case 'llama3':
       return {
         type,
@@ -78,61 +112,31 @@ function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number]): RopeSc
         highFreqFactor: reader.number('high_freq_factor'),
         originalMaxPositionEmbeddings: reader.integer('original_max_position_embeddings'),
       }
+    case 'yarn':
+      return readYarn(reader, maxPositionEmbeddings)
     default:
       return type satisfies never
   }
 }
 
-/** Inverse frequencies [headDim / 2], in float32 steps as the reference implementation computes them. */
-function inverseFrequencies({ theta, scaling }: RopeConfig, headDim: number): Float32Array {
-  const frequencies = new Float32Array(headDim / 2)
-  for (let i = 0; i < frequencies.length; i++) {
-    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / headDim)))
-    frequencies[i] = scaleFrequency(frequency, scaling)
-  }
-  return frequencies
-}
-
-function scaleFrequency(frequency: number, scaling: RopeScaling): number {
-  if (scaling.type === 'default') return frequency
-  if (scaling.type === 'linear') return frequency / scaling.factor
-  // Llama 3.1: long wavelengths are slowed down, short ones kept, those between interpolated.
-  const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = scaling
-  const wavelength = (2 * Math.PI) / frequency
-  if (wavelength > originalMaxPositionEmbeddings / lowFreqFactor) return frequency / factor
-  if (wavelength < originalMaxPositionEmbeddings / highFreqFactor) return frequency
-  const smooth = (originalMaxPositionEmbeddings / wavelength - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
-  return ((1 - smooth) * frequency) / factor + smooth * frequency
-}
-
-/** The table that the rope op reads; grows to the longest position asked for. */
-export class RopeTable {
-  readonly #frequencies: Float32Array
-  readonly #device: Device
-  #table: Tensor | undefined
-
-  constructor(config: RopeConfig, headDim: number, device: Device) {
-    this.#frequencies = inverseFrequencies(config, headDim)
-    this.#device = device
-  }
-
-  /** [P, headDim] float32 with P >= length: cosines, then sines. */
-  upTo(length: number): Tensor {
-    if (this.#table && this.#table.rows >= length) return this.#table
-    let positions = 256
-    while (positions < length) positions *= 2
-    const half = this.#frequencies.length
-    const values = new Float32Array(positions * 2 * half)
-    for (let p = 0; p < positions; p++) {
-      for (let i = 0; i < half; i++) {
-        const angle = Math.fround(p * (this.#frequencies[i] as number))
-        values[p * 2 * half + i] = Math.cos(angle)
-        values[p * 2 * half + half + i] = Math.sin(angle)
-      }
-    }
-    const table = unregisterFromScope(Tensor.from(this.#device, values, [positions, 2 * half]))
-    this.#table?.dispose()
-    this.#table = table
-    return table
+function readYarn(reader: ConfigReader, maxPositionEmbeddings: number): YarnScaling {
+  const originalMaxPositionEmbeddings = reader.integer('original_max_position_embeddings', maxPositionEmbeddings)
+  const impliedFactor = reader.isNull('factor') ? maxPositionEmbeddings / originalMaxPositionEmbeddings : undefined
+  const factor = reader.number('factor', impliedFactor)
+  // Zero is as good as absent to transformers, in all four.
+  const betaFast = reader.number('beta_fast', 32) || 32
+  const betaSlow = reader.number('beta_slow', 1) || 1
+  const mscale = reader.number('mscale', 0)
+  const mscaleAllDim = reader.number('mscale_all_dim', 0)
+  const scaleBy = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1)
+  const inferred = mscale && mscaleAllDim ? scaleBy(mscale) / scaleBy(mscaleAllDim) : scaleBy(1)
+  return {
+    type: 'yarn',
+    factor,
+    originalMaxPositionEmbeddings,
+    betaFast,
+    betaSlow,
+    truncate: reader.boolean('truncate', !reader.isNull('truncate')),
+    attentionFactor: reader.number('attention_factor', inferred),
   }
 }

@@ -93,6 +93,11 @@ export class RmsNorm {
   forward(x: Tensor, residual?: Tensor): NormResult {
     return rmsNorm(x, this.weight, { eps: this.eps, residual })
   }
+
+  /** [N, heads * D] -> [N, heads * D], every head by itself. */
+  forwardHeads(x: Tensor, heads: number): Tensor {
+    return rmsNorm(x, this.weight, { eps: this.eps, heads }).y
+  }
 }
 
 /** LayerNorm; see src/ops/layer-norm.ts. */

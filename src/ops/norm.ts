@@ -20,17 +20,18 @@ export interface NormResult {
   sum: Tensor
 }
 
-/** The op `rmsNorm` or `layerNorm`; `bias` belongs to the latter. */
+/** The op `rmsNorm` or `layerNorm`; `bias` belongs to the latter, `heads` to the former. */
 export function norm(
   op: 'rmsNorm' | 'layerNorm',
   x: Tensor,
   weight: Parameter,
   bias: Parameter | undefined,
   { eps, residual }: NormOptions,
+  heads = 1,
 ): NormResult {
   const { device } = x
   expectCompute(op, 'x', x)
-  expectShape(op, 'x', x, [undefined, weight.shape[0]], 'N, D')
+  expectShape(op, 'x', x, [undefined, heads * weight.size], heads === 1 ? 'N, D' : `N, ${heads} * D`)
   if (residual) {
     expectSameDevice(op, { x, residual })
     expectShape(op, 'residual', residual, x.shape, 'like x')
@@ -51,7 +52,7 @@ export function norm(
   // Without a residual the sum is the caller's own x, whose other uses send their gradients there themselves.
   record(op, [x, residual], residual ? [y, sum] : [y], [saved], ([dy, dSum]) => {
     if (!dy) return [dSum, dSum]
-    const dx = Tensor.activation(device, dy.shape, dy.dtype)
+    const dx = dy.shared ? Tensor.activation(device, dy.shape, dy.dtype) : dy
     const dWeight = weight.requiresGrad ? weight.gradBuffer() : undefined
     const gradients = bias ? { dWeight, dBias: bias.requiresGrad ? bias.gradBuffer() : undefined } : { dWeight }
     device.enqueue(`${op}Backward`, { dy, dSum, x: saved.get(), weight: weight.value, dx, ...gradients, eps })

@@ -22,10 +22,10 @@ export function splitColumns(x: Tensor, widths: readonly number[]): Tensor[] {
   return views
 }
 
-/** One new buffer seen through views of the shapes of `tensors` when these are neighbouring columns of one buffer; else one buffer each. */
+/** One new buffer, seen through neighbouring views of the shapes of `tensors`; where these differ in rows or dtype, one buffer each. */
 export function emptyLikeColumns(tensors: readonly Tensor[]): Tensor[] {
   const first = tensors[0] as Tensor
-  if (tensors.length === 1 || !areNeighbours(tensors)) {
+  if (tensors.some((tensor) => tensor.rows !== first.rows || tensor.dtype !== first.dtype)) {
     return tensors.map((tensor) => Tensor.empty(tensor.device, tensor.shape, tensor.dtype))
   }
   const total = tensors.reduce((sum, tensor) => sum + tensor.cols, 0)

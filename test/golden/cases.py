@@ -26,7 +26,7 @@ class Batch:
 class Case:
     name: str
     focus: str
-    config: dict  # arguments of LlamaConfig, Qwen2Config or GPT2Config, by model_type
+    config: dict  # arguments of the model type's config class
     lora: dict | None = None  # arguments of LoraConfig; None: every parameter is trained
     batches: tuple[Batch, ...] = (Batch((13, 13)),)  # more than one: micro batches of one accumulation window
     legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
@@ -76,6 +76,20 @@ def qwen2(**changes) -> dict:
     """Like a small llama, with the biases on q, k and v that the model always has."""
     own_fields = {"model_type": "qwen2", "max_window_layers": 28, "use_sliding_window": False, "sliding_window": 4096}
     return small_llama(**(own_fields | changes))
+
+
+def tiny(**changes) -> dict:
+    """A small llama with fewer words and a narrower feed-forward part; for cases whose focus is attention."""
+    return small_llama(**({"vocab_size": 61, "intermediate_size": 33} | changes))
+
+
+def mistral(**changes) -> dict:
+    return tiny(**({"model_type": "mistral", "sliding_window": None} | changes))
+
+
+def qwen3(**changes) -> dict:
+    own_fields = {"model_type": "qwen3", "head_dim": 14, "max_window_layers": 28, "use_sliding_window": False, "sliding_window": None}
+    return tiny(**(own_fields | changes))
 
 
 def gpt2(**changes) -> dict:
@@ -162,6 +176,55 @@ CASES = [
         legacy=True,
         legacy_rope_key="type",
     ),
+    Case(
+        "llama-rope-yarn",
+        "rope scaling yarn with dimensions kept, slowed down and between, and rows longer than the original context",
+        tiny(
+            head_dim=16,
+            rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32},
+        ),
+        lora(target_modules=["q_proj", "k_proj"]),
+        batches=(Batch((45, 39)),),
+        legacy=True,
+        legacy_rope_key="type",
+    ),
+    Case(
+        "llama-rope-yarn-mscale",
+        "rope scaling yarn with mscale, its own betas and bounds that are not whole dimensions",
+        tiny(
+            head_dim=16,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 5000.0,
+                "factor": 6.0,
+                "original_max_position_embeddings": 20,
+                "beta_fast": 4.0,
+                "beta_slow": 0.5,
+                "mscale": 1.4,
+                "mscale_all_dim": 0.6,
+                "truncate": False,
+            },
+        ),
+        lora(target_modules=["k_proj", "o_proj"]),
+        batches=(Batch((29, 37)),),
+        legacy=True,
+    ),
+    Case(
+        "llama-rope-dynamic",
+        "rope scaling dynamic, rows and an answer that go beyond the original maximum",
+        tiny(max_position_embeddings=9, rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 5.0}),
+        lora(target_modules=["q_proj", "k_proj"]),
+        batches=(Batch((37, 29)),),
+        legacy=True,
+        legacy_rope_key="type",
+    ),
+    Case(
+        "llama-rope-dynamic-mixed",
+        "rope scaling dynamic, micro batches within the original maximum and beyond it, an answer within",
+        tiny(max_position_embeddings=27, rope_parameters={"rope_type": "dynamic", "rope_theta": 500.0, "factor": 2.5}),
+        lora(target_modules=["q_proj", "v_proj"]),
+        batches=(Batch((9, 26)), Batch((33,), prompts=(12,)), Batch((11, 7))),
+    ),
     Case("llama-right-padding", "rows of different lengths, padded on the right", small_llama(), lora(), batches=(Batch((17, 5, 11)),)),
     Case("llama-left-padding", "the same, padded on the left", small_llama(), lora(), batches=(Batch((17, 5, 11), padding="left"),)),
     Case(
@@ -238,6 +301,44 @@ CASES = [
         qwen2(use_sliding_window=True, sliding_window=4, layer_types=["sliding_attention", "full_attention"]),
         lora(target_modules=["q_proj", "o_proj", "down_proj"]),
         batches=(Batch((17, 5, 11), padding="left"),),
+    ),
+    Case(
+        "mistral-window",
+        "all layers see five keys; head_dim from the width",
+        mistral(sliding_window=5),
+        lora(target_modules=["q_proj", "v_proj", "down_proj"]),
+        batches=(Batch((23, 20)),),
+        legacy=True,
+    ),
+    Case(
+        "mistral-head-dim",
+        "no window, head_dim given so that heads * head_dim is not hidden_size; padded on the left",
+        mistral(head_dim=14, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
+        lora(target_modules=["k_proj", "o_proj", "gate_proj"]),
+        batches=(Batch((17, 5, 11), padding="left"),),
+        legacy=True,
+    ),
+    Case(
+        "qwen3-plain",
+        "norms on the heads of q and k, head_dim that the width does not make, tied head, adapters on all linear layers",
+        qwen3(num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
+        lora(r=3, lora_alpha=7),
+        batches=(Batch((13, 9)),),
+        legacy=True,
+    ),
+    Case(
+        "qwen3-window",
+        "attention_bias, and the second of two layers sees five keys, by layer_types",
+        qwen3(attention_bias=True, use_sliding_window=True, sliding_window=5, layer_types=["full_attention", "sliding_attention"]),
+        lora(target_modules=["q_proj", "k_proj", "v_proj"]),
+        batches=(Batch((19, 16)),),
+    ),
+    Case(
+        "qwen3-full",
+        "method full: every parameter, the norms of heads among them",
+        qwen3(attention_bias=True, num_key_value_heads=3, tie_word_embeddings=True),
+        batches=(Batch((13, 8)),),
+        optimizer=adamw(eps=1e-5),
     ),
     Case(
         "gpt2-plain",

@@ -26,7 +26,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch.optim import AdamW
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.optimization import get_scheduler
 
 ROOT = Path(__file__).parent
@@ -47,8 +47,8 @@ DISTINCT_TOKENS = 5
 
 def build_model(case: Case):
     options = dict(case.config)
-    config_class = {"llama": LlamaConfig, "qwen2": Qwen2Config, "gpt2": GPT2Config}[options.pop("model_type")]
-    model = AutoModelForCausalLM.from_config(config_class(**options), dtype=torch.float32)
+    config = AutoConfig.for_model(options.pop("model_type"), **options)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     randomize(model)
     return model
 
@@ -155,7 +155,7 @@ def load(case: Case, folder: Path, dtype: torch.dtype, config_name: str = "confi
     """The saved model in dtype; adapters stay float32 over a bfloat16 base, as PEFT has them."""
     if case.nf4:
         return load_nf4(case, folder, dtype)
-    config = transformers.AutoConfig.from_pretrained(folder / config_name)
+    config = AutoConfig.from_pretrained(folder / config_name)
     model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, attn_implementation="eager")
     if case.lora is not None:
         model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)

@@ -24,8 +24,11 @@ function read<T>(config: RawConfig): T {
   return findArchitecture(config, 'dir/config.json').create(config, builder, 'dir/config.json').config as T
 }
 const llama = (changes: RawConfig = {}): LlamaConfig => read<LlamaConfig>({ ...LLAMA, ...changes })
+const mistral = (changes: RawConfig = {}): LlamaConfig =>
+  read<LlamaConfig>({ ...LLAMA, model_type: 'mistral', num_key_value_heads: 2, ...changes })
 const qwen2 = (changes: RawConfig = {}): LlamaConfig =>
   read<LlamaConfig>({ ...LLAMA, model_type: 'qwen2', num_key_value_heads: null, ...changes })
+const qwen3 = (changes: RawConfig = {}): LlamaConfig => qwen2({ model_type: 'qwen3', ...changes })
 const gpt2 = (changes: RawConfig = {}): Gpt2Config => read<Gpt2Config>({ ...GPT2, ...changes })
 
 describe('model_type', () => {
@@ -35,7 +38,7 @@ describe('model_type', () => {
     [3, '3'],
   ])('%j is an error that lists the known ones', (modelType, shown) => {
     expect(() => read({ ...LLAMA, model_type: modelType })).toThrow(
-      `[config] dir/config.json: expected model_type to be one of 'llama', 'qwen2', 'gpt2', got ${shown}`,
+      `[config] dir/config.json: expected model_type to be one of 'llama', 'mistral', 'qwen2', 'qwen3', 'gpt2', got ${shown}`,
     )
   })
 })
@@ -52,42 +55,10 @@ describe('llama', () => {
       oBias: false,
       windows: [0, 0],
       mlpBias: false,
+      qkNorm: false,
       tieWordEmbeddings: false,
       eosTokenId: [],
     })
-  })
-
-  const LLAMA3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 }
-  const LLAMA3_READ = {
-    type: 'llama3',
-    factor: 8,
-    lowFreqFactor: 1,
-    highFreqFactor: 4,
-    originalMaxPositionEmbeddings: 32,
-  }
-  test.each<[string, RawConfig, RawConfig, unknown]>([
-    [
-      'default',
-      { rope_parameters: { rope_type: 'default', rope_theta: 5e5 } },
-      { rope_theta: 5e5 },
-      { type: 'default' },
-    ],
-    [
-      'linear',
-      { rope_parameters: { rope_type: 'linear', factor: 2.5, rope_theta: 5e5 } },
-      { rope_scaling: { type: 'linear', factor: 2.5 }, rope_theta: 5e5 },
-      { type: 'linear', factor: 2.5 },
-    ],
-    [
-      'llama3',
-      { rope_parameters: { rope_type: 'llama3', ...LLAMA3, rope_theta: 5e5 }, dtype: 'bfloat16' },
-      { rope_scaling: { rope_type: 'llama3', ...LLAMA3 }, rope_theta: 5e5, torch_dtype: 'bfloat16' },
-      LLAMA3_READ,
-    ],
-  ])('reads both spellings of %s rope', (_, today, old, scaling) => {
-    expect(llama(today).rope).toEqual({ theta: 5e5, scaling })
-    expect(llama(old).rope).toEqual({ theta: 5e5, scaling })
-    expect(llama({ ...today, ...old }).rope).toEqual({ theta: 5e5, scaling })
   })
 
   test('takes null for what is absent, and ids as one or several', () => {
@@ -105,14 +76,10 @@ describe('llama', () => {
   test.each<[string, RawConfig, string]>([
     [
       'an unsupported rope type',
-      { rope_scaling: { rope_type: 'yarn', factor: 4 } },
-      `dir/config.json, rope_scaling: expected one of 'default', 'linear', 'llama3' for rope_type, got "yarn"`,
+      { rope_scaling: { rope_type: 'longrope', factor: 4 } },
+      `dir/config.json, rope_scaling: expected one of 'default', 'linear', 'dynamic', 'llama3', 'yarn' for rope_type, got "longrope"`,
     ],
-    [
-      'an unsupported rope type, old spelling',
-      { rope_scaling: { type: 'dynamic', factor: 4 } },
-      `for type, got "dynamic"`,
-    ],
+    ['an unsupported rope type, old spelling', { rope_scaling: { type: 'su' } }, `for type, got "su"`],
     [
       'rope scaling without its factor',
       { rope_parameters: { rope_type: 'linear' } },
@@ -181,6 +148,51 @@ describe('llama', () => {
   })
 })
 
+describe('mistral', () => {
+  test('has the defaults of transformers, and a window on all layers', () => {
+    expect(mistral()).toMatchObject({
+      modelType: 'mistral',
+      headDim: 12,
+      maxPositionEmbeddings: 131072,
+      rmsNormEps: 1e-6,
+      rope: { theta: 10000, scaling: { type: 'default' } },
+      qkvBias: false,
+      oBias: false,
+      mlpBias: false,
+      qkNorm: false,
+      tieWordEmbeddings: false,
+      windows: [4096, 4096],
+    })
+  })
+
+  test.each<[string, RawConfig, Partial<LlamaConfig>]>([
+    ['no window where it is null', { sliding_window: null }, { windows: [0, 0] }],
+    ['a window of its own', { sliding_window: 7 }, { windows: [7, 7] }],
+    [
+      '8 key heads where they are absent',
+      { num_attention_heads: 16, head_dim: 4, num_key_value_heads: undefined },
+      { numKeyValueHeads: 8 },
+    ],
+    ['as many key heads as heads where they are null', { num_key_value_heads: null }, { numKeyValueHeads: 4 }],
+    ['the width of heads where it is given', { head_dim: 20 }, { headDim: 20 }],
+    ['what width and heads make where that is null', { head_dim: null }, { headDim: 12 }],
+  ])('reads %s', (_, changes, expected) => {
+    expect(mistral(changes)).toMatchObject(expected)
+  })
+
+  test.each<[string, RawConfig, string]>([
+    ['a window of nothing', { sliding_window: 0 }, 'expected a whole number > 0 for sliding_window, got 0'],
+    [
+      'windows by layer',
+      { layer_types: ['full_attention', 'sliding_attention'] },
+      'got layer_types = ["full_attention",',
+    ],
+    ['biases', { attention_bias: true }, 'got attention_bias = true;'],
+  ])('%s is an error that names it', (_, changes, message) => {
+    expect(() => mistral(changes)).toThrow(message)
+  })
+})
+
 describe('qwen2', () => {
   test('has biases on q, k and v alone, and the defaults of transformers', () => {
     expect(qwen2()).toMatchObject({
@@ -245,6 +257,60 @@ describe('qwen2', () => {
     ['rotary angles of images', { use_mrope: true }, 'expected false for use_mrope, got true'],
   ])('%s is an error that names it', (_, changes, message) => {
     expect(() => qwen2(changes)).toThrow(message)
+  })
+})
+
+describe('qwen3', () => {
+  test('has the defaults of transformers, and norms on q and k', () => {
+    expect(qwen3()).toMatchObject({
+      modelType: 'qwen3',
+      numKeyValueHeads: 4,
+      headDim: 128,
+      maxPositionEmbeddings: 32768,
+      rmsNormEps: 1e-6,
+      qkvBias: false,
+      oBias: false,
+      mlpBias: false,
+      qkNorm: true,
+      tieWordEmbeddings: false,
+      windows: [0, 0],
+    })
+    expect(qwen3({ num_attention_heads: 64, num_key_value_heads: undefined }).numKeyValueHeads).toBe(32)
+  })
+
+  test('reads the config of Qwen3-0.6B as it is published, at another size', () => {
+    const published = {
+      attention_bias: false,
+      attention_dropout: 0,
+      head_dim: 128,
+      max_position_embeddings: 40960,
+      max_window_layers: 28,
+      num_key_value_heads: 2,
+      rope_scaling: null,
+      rope_theta: 1000000,
+      sliding_window: null,
+      tie_word_embeddings: true,
+      torch_dtype: 'bfloat16',
+      use_sliding_window: false,
+    }
+    const rope = { theta: 1000000, scaling: { type: 'default' } }
+    expect(qwen3(published)).toMatchObject({ headDim: 128, tieWordEmbeddings: true, windows: [0, 0], rope })
+  })
+
+  test('reads biases of all four projections, and windows as qwen2', () => {
+    const windows = {
+      use_sliding_window: true,
+      sliding_window: 7,
+      layer_types: ['sliding_attention', 'full_attention'],
+    }
+    const expected = { qkvBias: true, oBias: true, mlpBias: false, windows: [7, 0] }
+    expect(qwen3({ attention_bias: true, ...windows })).toMatchObject(expected)
+  })
+
+  test('a head_dim of null is an error, as in transformers', () => {
+    expect(() => qwen3({ head_dim: null })).toThrow(
+      '[config] dir/config.json: expected a whole number > 0 for head_dim, got null',
+    )
   })
 })
 

@@ -6,8 +6,15 @@ import type { CausalLM } from '../../src/models/model.js'
 import { argmax } from '../../src/ops/argmax.js'
 import type { Device } from '../../src/tensor/device.js'
 import { testDevices } from '../support/devices.js'
-import { TINY_CONFIG, TINY_GPT2_CONFIG, tinyModel } from '../support/tiny-model.js'
+import { TINY_CONFIG, TINY_GPT2_CONFIG, TINY_QWEN3_CONFIG, tinyModel } from '../support/tiny-model.js'
 import { seededRandom } from '../support/values.js'
+
+/** Sequences grow beyond what rope leaves as it is; no prompt is that long. */
+const DYNAMIC_CONFIG = {
+  ...TINY_CONFIG,
+  max_position_embeddings: 192,
+  rope_scaling: { type: 'dynamic', factor: 4 },
+}
 
 describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   let device: Device
@@ -38,6 +45,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   test.each([
     ['llama', TINY_CONFIG],
     ['gpt2', TINY_GPT2_CONFIG],
+    ['qwen3', TINY_QWEN3_CONFIG],
+    ['dynamic rope', DYNAMIC_CONFIG],
   ])('%s: sequences of any lengths get the ids that they get alone, beyond the first cache', async (_, config) => {
     const model = await tinyModel({ config, device })
     const prompts = [ids(3), ids(190), ids(1), ids(64)]
@@ -50,6 +59,19 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expect(new Set(together[0]).size).toBeGreaterThan(2)
     model.dispose()
   })
+
+  test.each([170, 200])(
+    'dynamic rope looks at the length of a sequence, not at the room in its cache: prompt of %d',
+    async (length) => {
+      const model = await tinyModel({ config: DYNAMIC_CONFIG, device })
+      const prompt = ids(length)
+      const steps = 60
+      const exact = await run(start(model, [prompt], steps), steps)
+      expect(await run(start(model, [prompt], 2000), steps)).toEqual(exact)
+      expect(new Set(exact[0]).size).toBeGreaterThan(2)
+      model.dispose()
+    },
+  )
 
   test('gives back all memory, with steps still queued', async () => {
     const model = await tinyModel({ device })

@@ -309,6 +309,19 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       for (const model of [first, again, other]) model.dispose()
     })
 
+    test('makes norms of heads one and biases zero too', async () => {
+      const model = createModel(
+        { ...LLAMA, model_type: 'qwen3', num_key_value_heads: 1, attention_bias: true },
+        { device },
+      )
+      const values = async (name: string) =>
+        new Set(await model.parameters().get(`model.layers.1.self_attn.${name}`)?.read())
+      expect(await values('q_norm.weight')).toEqual(new Set([1]))
+      expect(await values('k_norm.weight')).toEqual(new Set([1]))
+      expect(await values('o_proj.bias')).toEqual(new Set([0]))
+      model.dispose()
+    })
+
     test('refuses unknown options', () => {
       expect(() => createModel(GPT2, { device, sed: 3 } as object)).toThrow(
         '[createModel] unknown option "sed"; did you mean "seed"?',

@@ -160,7 +160,7 @@ describe('shapes and dtypes', () => {
     [
       'rmsNorm',
       () => [tensor(512, 576), OMITTED, tensor(1, 575), OMITTED, tensor(512, 576), 1e-5],
-      'expected weight [1, 576] for x [512, 576], got [1, 575]',
+      'expected weight [1, D], D a divisor of the columns of x [512, 576], got [1, 575]',
     ],
     [
       'rmsNorm',
@@ -176,6 +176,11 @@ describe('shapes and dtypes', () => {
       'rmsNormBackward',
       () => [tensor(3, 5), OMITTED, tensor(3, 5), tensor(1, 5), tensor(3, 5), tensor(1, 5, BF16), 1e-5],
       'expected float32 for dWeight, got bfloat16',
+    ],
+    [
+      'rmsNormBackward',
+      () => [tensor(3, 6), OMITTED, tensor(3, 6), tensor(1, 2), tensor(3, 6), tensor(1, 6), 1e-5],
+      'expected dWeight [1, 2] for weight [1, 2], got [1, 6]',
     ],
     [
       'layerNorm',

@@ -18,7 +18,7 @@ import { Tensor } from '../../src/tensor/tensor.js'
 import { geluSlope, swigluBackward } from '../reference/activation.js'
 import { attentionBackward } from '../reference/attention.js'
 import { accumulate, at, type Matrix, map, matrix } from '../reference/matrix.js'
-import { normBackward } from '../reference/norm.js'
+import { norm, normBackward } from '../reference/norm.js'
 import { rope } from '../reference/rope.js'
 import { testDevices } from '../support/devices.js'
 import { expectClose, type Operand, operandMaker, readMatrix, upload } from '../support/values.js'
@@ -52,6 +52,21 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   // The tape consumes what it is given, so that it gets a copy.
   const gradientOf = (m: Matrix): Tensor => upload(device, m, 'float32')
   const gradient = (operand: Operand): Promise<Matrix> => readMatrix(operand.tensor.grad as Tensor)
+  /** The ops that `run` queues, in order. */
+  const opsOf = (run: () => void): string[] => {
+    const ops: string[] = []
+    const { enqueue } = device
+    device.enqueue = (op, args) => {
+      ops.push(op)
+      enqueue.call(device, op, args)
+    }
+    try {
+      run()
+    } finally {
+      device.enqueue = enqueue
+    }
+    return ops
+  }
 
   it.each(['rmsNorm', 'layerNorm'] as const)(
     '%s sends one gradient to x and the residual, and adds the sum`s',
@@ -119,45 +134,73 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expectClose(await readMatrix(weight.grad), expected, TOLERANCE)
   })
 
-  it('rope and attention on slices of one projection differentiate into one gradient', async () => {
-    const [tokens, heads, kvHeads, headDim] = [33, 4, 2, 16]
-    const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim] as const
-    const rotated = widths[0] + widths[1]
-    const [x, dy] = [leaf(tokens, rotated + widths[2]), make(tokens, widths[0])]
-    const angles = matrix(tokens, headDim, (position, col) =>
-      Math.fround(col < headDim / 2 ? Math.cos(position / (col + 1)) : Math.sin(position / (col - headDim / 2 + 1))),
-    )
-    const positions = Array.from({ length: tokens }, (_, i) => i)
-    const cosSin = upload(device, angles, 'float32')
-    const cu = Tensor.from(device, [0, 20, tokens], [3], 'int32')
+  it.each([
+    ['rope', false],
+    ['norms of heads, rope', true],
+  ])(
+    '%s and attention on slices of one projection differentiate into one gradient, without a copy',
+    async (_, normalised) => {
+      const [tokens, heads, kvHeads, headDim] = [33, 4, 2, 16]
+      const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim] as const
+      const rotated = widths[0] + widths[1]
+      const [x, dy] = [leaf(tokens, rotated + widths[2]), make(tokens, widths[0])]
+      const weights = [make(1, headDim), make(1, headDim)] as const
+      const scales = weights.map((weight) => trainable(weight, [headDim])) as [Parameter, Parameter]
+      const angles = matrix(tokens, headDim, (position, col) =>
+        Math.fround(col < headDim / 2 ? Math.cos(position / (col + 1)) : Math.sin(position / (col - headDim / 2 + 1))),
+      )
+      const positions = Array.from({ length: tokens }, (_, i) => i)
+      const cosSin = upload(device, angles, 'float32')
+      const cu = Tensor.from(device, [0, 20, tokens], [3], 'int32')
 
-    const turned = rope_(x.tensor, cosSin, Tensor.from(device, positions, [tokens], 'int32'), {
-      headDim,
-      columns: rotated,
-    })
-    const [q, k, v] = splitColumns(turned, widths) as [Tensor, Tensor, Tensor]
-    const y = attention(q, k, v, { headDim, cuSeqlensQ: cu, cuSeqlensK: cu })
-    runBackward([{ tensor: y, grad: gradientOf(dy) }])
+      const where = Tensor.from(device, positions, [tokens], 'int32')
+      const turn = (t: Tensor, columns: number): Tensor => rope_(t, cosSin, where, { headDim, columns })
+      const split = (t: Tensor) => splitColumns(t, widths) as [Tensor, Tensor, Tensor]
+      const [q, k, v] = split(normalised ? x.tensor : turn(x.tensor, rotated))
+      const side = (t: Tensor, i: 0 | 1): Tensor =>
+        normalised ? turn(rmsNorm(t, scales[i], { eps: EPS, heads: t.cols / headDim }).y, t.cols) : t
+      const y = attention(side(q, 0), side(k, 1), v, { headDim, cuSeqlensQ: cu, cuSeqlensK: cu })
+      const ops = opsOf(() => runBackward([{ tensor: y, grad: gradientOf(dy) }]))
+      // 'fill' makes room for the gradients of the weights.
+      expect(ops.filter((op) => op !== 'fill')).toEqual([
+        'attentionBackward',
+        ...(normalised ? ['rope', 'rmsNormBackward', 'rope', 'rmsNormBackward'] : ['rope']),
+      ])
 
-    const columns = (m: Matrix, start: number, end: number) =>
-      matrix(tokens, end - start, (row, col) => at(m, row, start + col))
-    const front = rope(columns(x, 0, rotated), angles, positions)
-    const options = { headDim, causal: true, window: 0, softcap: 0, scale: 1 / 4, queries: [20, 13], keys: [20, 13] }
-    const sides = [
-      columns(front, 0, widths[0]),
-      columns(front, widths[0], rotated),
-      columns(x, rotated, x.cols),
-    ] as const
-    const { dq, dk, dv } = attentionBackward(dy, ...sides, options)
-    const dFront = matrix(tokens, rotated, (row, col) =>
-      col < widths[0] ? at(dq, row, col) : at(dk, row, col - widths[0]),
-    )
-    const dBack = rope(dFront, angles, positions, true)
-    const expected = matrix(tokens, x.cols, (row, col) =>
-      col < rotated ? at(dBack, row, col) : at(dv, row, col - rotated),
-    )
-    expectClose(await gradient(x), expected, TOLERANCE)
-  })
+      const columns = (m: Matrix, start: number, end: number) =>
+        matrix(tokens, end - start, (row, col) => at(m, row, start + col))
+      const byHead = (m: Matrix): Matrix => ({ rows: m.values.length / headDim, cols: headDim, values: m.values })
+      const whole = (m: Matrix): Matrix => ({ rows: tokens, cols: m.values.length / tokens, values: m.values })
+      const given = [columns(x, 0, widths[0]), columns(x, widths[0], rotated)] as const
+      const front = given.map((m, i) => {
+        const input = normalised ? whole(norm(byHead(m), weights[i] as Matrix, undefined, EPS)) : m
+        return rope(input, angles, positions)
+      }) as [Matrix, Matrix]
+      const options = { headDim, causal: true, window: 0, softcap: 0, scale: 1 / 4, queries: [20, 13], keys: [20, 13] }
+      const { dq, dk, dv } = attentionBackward(dy, ...front, columns(x, rotated, x.cols), options)
+      const back = await Promise.all(
+        [dq, dk].map(async (d, i) => {
+          const turnedBack = rope(d, angles, positions, true)
+          if (!normalised) return turnedBack
+          const { dx, dWeight } = normBackward(
+            byHead(turnedBack),
+            byHead(given[i] as Matrix),
+            weights[i] as Matrix,
+            EPS,
+            false,
+          )
+          expectClose(await readMatrix((scales[i] as Parameter).grad), dWeight, TOLERANCE)
+          return whole(dx)
+        }),
+      )
+      const joined = [...back, dv] as [Matrix, Matrix, Matrix]
+      const expected = matrix(tokens, x.cols, (row, col) => {
+        if (col < widths[0]) return at(joined[0], row, col)
+        return col < rotated ? at(joined[1], row, col - widths[0]) : at(joined[2], row, col - rotated)
+      })
+      expectClose(await gradient(x), expected, TOLERANCE)
+    },
+  )
 
   it('nothing is recorded without a tensor that needs a gradient, or inside noGrad', () => {
     const frozen = make(3, 4)
@@ -175,6 +218,9 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expect(() => add(x, y)).toThrow('[add] expected shape [3, 33] ([like a]) for b, got [3, 32]')
     expect(() => rmsNorm(x, weight, { eps: EPS })).toThrow(
       '[rmsNorm] expected shape [*, 32] ([N, D]) for x, got [3, 33]',
+    )
+    expect(() => rmsNorm(x, weight, { eps: EPS, heads: 2 })).toThrow(
+      '[rmsNorm] expected shape [*, 64] ([N, 2 * D]) for x, got [3, 33]',
     )
     expect(() => layerNorm(y, weight, weight, { eps: EPS, residual: x })).toThrow(
       '[layerNorm] expected shape [3, 32] ([like x]) for residual, got [3, 33]',

@@ -100,6 +100,53 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
+  it.each(COMPUTE_DTYPES)('rmsNorm normalises every head by itself in %s, and adds their dWeight up', async (dtype) => {
+    const make = operandMaker(device, dtype, 16)
+    for (const [rows, heads, width] of [
+      [1, 3, 33],
+      [9, 2, 31],
+      [37, 5, 32],
+      [150, 3, 7],
+      [4, 8, 128],
+    ] as const) {
+      const cols = heads * width
+      const byHead = (m: Matrix): Matrix => ({ rows: rows * heads, cols: width, values: m.values })
+      const [x, dy] = [make(rows, cols, { gap: 3, scale: 2 }), make(rows, cols, { gap: 1 })]
+      const [residual, dSum, weight] = [make(rows, cols), make(rows, cols), make(1, width)]
+      const [sum, y] = [output(device, rows, cols, dtype, 1), output(device, rows, cols, dtype, 2)]
+      device.enqueue('rmsNorm', {
+        x: x.tensor,
+        residual: residual.tensor,
+        weight: weight.tensor,
+        sum,
+        y,
+        eps: EPS,
+      })
+      const rounded = await readMatrix(sum)
+      expectClose(rounded, plus(x, residual), ONE_ROUNDING[dtype])
+      expectClose(byHead(await readMatrix(y)), norm(byHead(rounded), weight, undefined, EPS), ONE_ROUNDING[dtype])
+      await expectGapsUntouched(y)
+
+      const dx = output(device, rows, cols, dtype, 2)
+      const dWeight = Tensor.full(device, [1, width], 'float32', 0.25)
+      device.enqueue('rmsNormBackward', {
+        dy: dy.tensor,
+        dSum: dSum.tensor,
+        x: x.tensor,
+        weight: weight.tensor,
+        dx,
+        dWeight,
+        eps: EPS,
+      })
+      const reference = normBackward(byHead(dy), byHead(x), weight, EPS, false)
+      const tolerance = { relative: ONE_ROUNDING[dtype].relative, ofLargest: 1e-5 }
+      expectClose(byHead(await readMatrix(dx)), plus(reference.dx, byHead(dSum)), tolerance)
+      const sums = map(reference.dWeight, (value) => value + 0.25)
+      expectClose(await readMatrix(dWeight), sums, { relative: 0, ofLargest: 1e-5 })
+      await expectGapsUntouched(dx)
+    }
+  })
+
   it.each(CASES)('$op backward may write over the residual gradient in $dtype', async ({ op, dtype }) => {
     const make = operandMaker(device, dtype, 13)
     const [dy, dSum, x, weight] = [make(9, 65), make(9, 65), make(9, 65), make(1, 65)]

@@ -36,6 +36,9 @@ export const TINY_CONFIG: RawConfig = {
   tie_word_embeddings: false,
 }
 
+/** Normalised heads, wider than the width has room for. */
+export const TINY_QWEN3_CONFIG: RawConfig = { ...TINY_CONFIG, model_type: 'qwen3', head_dim: 14, attention_bias: true }
+
 export const TINY_GPT2_CONFIG: RawConfig = {
   model_type: 'gpt2',
   vocab_size: 512,

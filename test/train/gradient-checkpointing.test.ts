@@ -5,7 +5,14 @@ import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
 import type { RawConfig } from '../../src/models/config.js'
 import { AdamW } from '../../src/train/adamw.js'
-import { randomExamples, TINY_CONFIG, TINY_GPT2_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
+import {
+  randomExamples,
+  TINY_CONFIG,
+  TINY_GPT2_CONFIG,
+  TINY_QWEN3_CONFIG,
+  tinyAdapter,
+  tinyModel,
+} from '../support/tiny-model.js'
 
 /** Trains some steps with dropout; the bytes of losses and weights, and the peak of memory over what stays. */
 async function train(config: RawConfig, batch: TrainingBatch, steps: number, gradientCheckpointing: boolean) {
@@ -38,6 +45,8 @@ async function train(config: RawConfig, batch: TrainingBatch, steps: number, gra
 describe.each([
   ['llama', TINY_CONFIG],
   ['gpt2', TINY_GPT2_CONFIG],
+  ['qwen3', TINY_QWEN3_CONFIG],
+  ['dynamic rope', { ...TINY_CONFIG, max_position_embeddings: 32, rope_scaling: { type: 'dynamic', factor: 2 } }],
 ])('%s', (_name, config) => {
   it('trains the same bits with dropout, whether layers are kept or computed again', async () => {
     const batch = collate(randomExamples([31, 2, 17, 64, 5], 512))
