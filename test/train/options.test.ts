@@ -24,8 +24,15 @@ describe('defaults', () => {
         loraAlpha: 32,
         loraDropout: 0,
         targetModules: 'all-linear',
+        excludeModules: [],
+        layersToTransform: null,
+        layersPattern: null,
+        rankPattern: {},
+        alphaPattern: {},
+        bias: 'none',
         useRslora: false,
         modulesToSave: [],
+        initLoraWeights: true,
       },
       device: 'cpu',
       dtype: 'auto',
@@ -126,6 +133,9 @@ describe('spellings', () => {
     )
     expect(() => parse({ lora_alpha: 8 })).toThrow(
       '[training] loraAlpha is an option of lora; write lora: { loraAlpha: ... }',
+    )
+    expect(() => parseTrainOptions({ ...minimal, rank_pattern: { q_proj: 8 } })).toThrow(
+      '[train] rankPattern is an option of lora; write lora: { rankPattern: ... }',
     )
   })
 })
