@@ -2,6 +2,15 @@
 
 export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraConfig, LoraOptions } from './adapters/lora-config.js'
+export {
+  activeAdapters,
+  addAdapter,
+  deleteAdapter,
+  disableAdapters,
+  enableAdapters,
+  loadAdapter,
+  setAdapter,
+} from './adapters/named-adapters.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
