@@ -1,7 +1,16 @@
 /** @file The public API; the only file that re-exports. */
 
-export { LoraAdapter } from './adapters/lora-adapter.js'
-export type { LoraConfig, LoraOptions } from './adapters/peft-config.js'
+export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
+export type { LoraConfig, LoraOptions } from './adapters/lora-config.js'
+export {
+  activeAdapters,
+  addAdapter,
+  deleteAdapter,
+  disableAdapters,
+  enableAdapters,
+  loadAdapter,
+  setAdapter,
+} from './adapters/named-adapters.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'

@@ -51,6 +51,25 @@ export class Random {
     return value % bound
   }
 
+  /** So many values from a normal distribution: of two uniform numbers, two normal ones are made (Box and Muller). */
+  normals(count: number, mean: number, std: number): Float32Array {
+    const values = new Float32Array(count)
+    for (let i = 0; i < count; i += 2) {
+      const radius = std * Math.sqrt(-2 * Math.log((this.next() + 1) / 2 ** 32))
+      const angle = (2 * Math.PI * this.next()) / 2 ** 32
+      values[i] = mean + radius * Math.cos(angle)
+      if (i + 1 < count) values[i + 1] = mean + radius * Math.sin(angle)
+    }
+    return values
+  }
+
+  /** So many values from -bound to bound, each equally likely. */
+  uniforms(count: number, bound: number): Float32Array {
+    const values = new Float32Array(count)
+    for (let i = 0; i < count; i++) values[i] = (this.next() / 2 ** 31 - 1) * bound
+    return values
+  }
+
   /** Shuffles in place (Fisher-Yates) and returns its argument. */
   shuffle_<T extends { length: number; [index: number]: unknown }>(items: T): T {
     for (let last = items.length - 1; last > 0; last--) {

@@ -125,10 +125,17 @@ test('exports the names that programs are written against', () => {
     'Device',
     'LoraAdapter',
     'Tensor',
+    'activeAdapters',
+    'addAdapter',
     'createModel',
+    'deleteAdapter',
+    'disableAdapters',
+    'enableAdapters',
     'evaluateLoss',
+    'loadAdapter',
     'loadModel',
     'loadTokenizer',
+    'setAdapter',
   ]
   expect(Object.keys(api)).toEqual(expect.arrayContaining([...names, 'noGrad', 'saveModel', 'scope', 'trainLora']))
 })

@@ -26,6 +26,26 @@ describe('Random', () => {
     expect(chiSquared).toBeLessThan(80)
   })
 
+  it('makes normal and uniform values, any number of them', () => {
+    const values = new Random(3).normals(20_001, 2, 0.5)
+    const moment = (power: number) =>
+      values.reduce((sum, value) => sum + ((value - 2) / 0.5) ** power, 0) / values.length
+    // Six deviations of each estimate.
+    for (const [power, expected, deviation] of [
+      [1, 0, 1],
+      [2, 1, 2],
+      [3, 0, 15],
+      [4, 3, 96],
+    ] as const) {
+      expect(Math.abs(moment(power) - expected)).toBeLessThan(6 * Math.sqrt(deviation / values.length))
+    }
+    const uniforms = new Random(3).uniforms(10_000, 0.25)
+    const counts = [0, 0, 0, 0]
+    for (const value of uniforms) counts[Math.floor((value + 0.25) * 8)]!++
+    // Each quarter has 2500 with a deviation of 43.
+    expect(Math.max(...counts.map((count) => Math.abs(count - 2500)))).toBeLessThan(6 * 43)
+  })
+
   it('tells seeds and streams apart, also above 32 bits', () => {
     const first = [
       new Random(1, 2),

@@ -2,7 +2,7 @@
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Parameter } from '../autograd/parameter.js'
+import type { Parameter } from '../autograd/parameter.js'
 import {
   FLOATS,
   readSafetensorsHeader,
@@ -11,70 +11,75 @@ import {
   type TensorEntry,
   type TensorToWrite,
 } from '../checkpoint/safetensors.js'
-import { expectKnownOptions, listNames } from '../errors.js'
+import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { writeFilesAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
-import type { Embedding, Linear } from '../nn/module.js'
-import type { LoraSlab } from '../ops/linear.js'
 import { Random } from '../random.js'
+import { type AdapterParts, AdapterSet } from './adapter-set.js'
+import type { LoraConfig, LoraOptions } from './lora-config.js'
+import { adapterParts, targetableModules } from './lora-parts.js'
+import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
-  type LoraConfig,
-  type LoraOptions,
-  PEFT_CONFIG_FILE,
-  parseLoraOptions,
-  readPeftConfig,
-  toPeftConfig,
-} from './peft-config.js'
-import { PEFT_WEIGHTS_FILE, parsePeftTensorName, peftModuleTensorName, peftTensorName } from './peft-names.js'
-import { ALL_LINEAR, matchTargetModules, type TargetableModule, targetNames } from './target-modules.js'
+  isRepeatedBias,
+  PEFT_WEIGHTS_FILE,
+  parsePeftTensorName,
+  peftBiasName,
+  peftModuleTensorName,
+  peftTensorName,
+} from './peft-names.js'
+import { ALL_LINEAR, targetNames } from './target-modules.js'
 
-/** A low-rank update of one projection, and the number under which it attaches. */
-interface AttachedSlab {
-  readonly linear: Linear
-  readonly slab: LoraSlab
+/** Where an adapter stands among those of its model. */
+export interface AdapterPlace {
+  /** Default 'default', or 'default_2'... where that is taken. */
+  adapterName?: string
+  /** false: the adapter is on the model but changes nothing until `setAdapter` names it. Default true. */
+  active?: boolean
 }
 
-/** A module trained in full beside the low-rank updates, and the frozen weights that it replaced. */
-interface SavedModule {
-  readonly module: Linear | Embedding
-  readonly weight: Parameter
-  readonly bias: Parameter | undefined
-  readonly original: { weight: Parameter; bias: Parameter | undefined }
+/** How `LoraAdapter.create` begins. */
+export interface CreateAdapterOptions extends AdapterPlace {
+  /** Of the random numbers; default 42. */
+  seed?: number
 }
+
+const PLACE = ['adapterName', 'active']
 
 /**
- * A LoRA adapter, attached to its model from the moment it is made until `detach()`.
+ * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones add up.
  *
  * Each target W gets `W x + scale * B A dropout(x)`, scale = loraAlpha / r, or loraAlpha / sqrt(r) with useRslora. A and B are float32 masters.
  */
 export class LoraAdapter {
   readonly model: CausalLM
   readonly config: LoraConfig
-  readonly #slabs: AttachedSlab[]
-  readonly #savedModules: SavedModule[]
+  readonly #parts: AdapterParts
+  readonly #givenName: string | undefined
+  #name: string
   #isDisposed = false
 
-  private constructor(model: CausalLM, config: LoraConfig, slabs: AttachedSlab[], savedModules: SavedModule[]) {
+  private constructor(model: CausalLM, config: LoraConfig, givenName: string | undefined, isFile: boolean) {
+    const set = AdapterSet.of(model)
+    if (givenName !== undefined) set.checkName(givenName)
     this.model = model
     this.config = config
-    this.#slabs = slabs
-    this.#savedModules = savedModules
+    this.#givenName = givenName
+    this.#name = givenName ?? set.freeName
+    this.#parts = { ...adapterParts(model, config, isFile), bias: config.bias, dispose: () => this.dispose() }
   }
 
   /**
-   * A new adapter: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so that the model computes what it did.
-   * @param options PEFT's names in camelCase; see LoraOptions. `seed` (default 42) draws A.
-   * @throws on unknown options, on targets that match nothing, and when another adapter already trains one of modulesToSave.
+   * A new adapter. Unless `initLoraWeights` is false, B is zero, so that the model computes what it did.
+   * @param options PEFT's names in camelCase; see LoraOptions.
+   * @throws on unknown options, on targets, limits and patterns that match nothing, and where other adapters do not allow it: of those on a
+   * model one may train biases, and of the active ones one may have a module in modulesToSave.
    */
-  static create(model: CausalLM, options: LoraOptions = {}, random: { seed?: number } = {}): LoraAdapter {
-    expectKnownOptions('lora', random, ['seed'])
-    const { seed = 42 } = random
-    const adapter = LoraAdapter.#attach(model, parseLoraOptions(options))
-    adapter.#slabs.forEach(({ slab }, index) => {
-      slab.b.fill(0)
-      if (model.device.dryRun) slab.a.fill(0)
-      else slab.a.set(uniform(slab.a.size, 1 / Math.sqrt(slab.a.shape[1] as number), new Random(seed, index)))
-    })
+  static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
+    expectKnownOptions('lora', create, ['seed', ...PLACE])
+    const { seed = 42, adapterName, active } = create
+    const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName), false)
+    adapter.#initialize(seed)
+    adapter.#place(active)
     return adapter
   }
 
@@ -82,37 +87,49 @@ export class LoraAdapter {
    * Loads an adapter that PEFT or lowrank saved.
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes.
    */
-  static async load(model: CausalLM, directory: string): Promise<LoraAdapter> {
+  static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
+    expectKnownOptions('lora', place, PLACE)
+    const name = checkedName(place.adapterName)
     const { lora: config } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readSafetensorsHeader(path)
-    const adapter = LoraAdapter.#attach(model, config)
+    const adapter = new LoraAdapter(model, config, name, true)
     try {
       await adapter.#fill(tensors, path)
     } catch (error) {
       adapter.dispose()
       throw error
     }
+    adapter.#place(place.active)
     return adapter
+  }
+
+  /** Under which `setAdapter` and others know the adapter. */
+  get name(): string {
+    return this.#name
   }
 
   /** Trainable parameters by the name of their tensor in adapter_model.safetensors. */
   parameters(): ReadonlyMap<string, Parameter> {
-    const all = this.#slabs.flatMap(({ slab }) => [slab.a, slab.b])
-    for (const { weight, bias } of this.#savedModules) all.push(weight, ...(bias ? [bias] : []))
+    const { slabs, replacements } = this.#parts
+    const all = [...slabs.flatMap(({ slab }) => [slab.a, slab.b]), ...replacements.map(({ parameter }) => parameter)]
     return new Map(all.map((parameter) => [parameter.name, parameter]))
   }
 
   /** Paths of the modules that carry a low-rank update. */
   get targetPaths(): string[] {
-    return this.#slabs.map(({ linear }) => linear.path)
+    return this.#parts.slabs.map(({ linear }) => linear.path)
   }
 
   /** Number of trainable elements. */
   get numParameters(): number {
-    let count = 0
-    for (const parameter of this.parameters().values()) count += parameter.size
-    return count
+    return count(this.parameters().values())
+  }
+
+  /** Number of elements that the model has not got without the adapter: trained biases are in the place of its own. */
+  get numAddedParameters(): number {
+    const biases = this.#parts.replacements.filter(({ slot }) => slot === 'bias')
+    return this.numParameters - count(biases.map(({ parameter }) => parameter))
   }
 
   /**
@@ -140,37 +157,27 @@ export class LoraAdapter {
 
   /** The text of adapter_config.json. */
   configText(): string {
-    const fanInFanOut = this.#slabs.some(({ linear }) => linear.kind === 'conv1d')
-    const { targetModules, modulesToSave } = this.config
+    const fanInFanOut = this.#parts.slabs.some(({ linear }) => linear.kind === 'conv1d')
+    const { targetModules } = this.config
     const names =
       targetModules === ALL_LINEAR
-        ? targetNames(this.targetPaths, targetableModules(this.model), modulesToSave)
+        ? targetNames(this.targetPaths, targetableModules(this.model), this.config)
         : targetModules
     return toPeftConfig({ ...this.config, targetModules: names }, { baseModel: this.model.nameOrPath, fanInFanOut })
   }
 
-  /** Takes the adapter off its model, which then computes what it did before; `attach()` puts it back. */
+  /** Takes the adapter off its model, other adapters stay as they are; `attach()` puts it back. */
   detach(): void {
-    for (const { linear, slab } of this.#slabs) linear.slabs = linear.slabs.filter((other) => other !== slab)
-    for (const { module, weight, original } of this.#savedModules) {
-      if (module.weight !== weight) continue
-      module.weight = original.weight
-      if ('bias' in module) module.bias = original.bias
-    }
+    AdapterSet.of(this.model).remove(this.#parts)
   }
 
-  /** Puts a detached adapter back on its model. @throws when it was disposed, or another adapter took the place of a saved module. */
+  /**
+   * Puts a detached adapter back on its model, and makes it active.
+   * @throws when it was disposed, when its name was taken meanwhile, and as `create` where other adapters do not allow it.
+   */
   attach(): void {
     if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
-    this.detach()
-    for (const { module, original } of this.#savedModules) {
-      if (module.weight !== original.weight) throw takenModule(module.path)
-    }
-    for (const { linear, slab } of this.#slabs) linear.slabs = [...linear.slabs, slab]
-    for (const { module, weight, bias } of this.#savedModules) {
-      module.weight = weight
-      if ('bias' in module) module.bias = bias
-    }
+    this.#attach(true)
   }
 
   /** Detaches the adapter and frees its memory. */
@@ -180,34 +187,40 @@ export class LoraAdapter {
     for (const parameter of this.parameters().values()) parameter.dispose()
   }
 
-  static #attach(model: CausalLM, config: LoraConfig): LoraAdapter {
-    const { linears, embeddings } = model.modules
-    const slabs = matchTargetModules(config.targetModules, targetableModules(model), config.modulesToSave).map(
-      (path) => {
-        const linear = linears.get(path) as Linear
-        return { linear, slab: newSlab(model, linear, config) }
-      },
-    )
-    const savedModules = config.modulesToSave.flatMap((name) => {
-      const found = [...linears.values(), ...embeddings.values()].filter(
-        ({ path }) => path === name || path.endsWith(`.${name}`),
-      )
-      if (found.length === 0)
-        throw new Error(
-          `[lora] expected modulesToSave to name modules of the model, but nothing is called ${name}; there are ${listNames([...linears.keys(), ...embeddings.keys()])}`,
-        )
-      return found.map((module) => trainableCopy(model, module))
+  #attach(active: boolean): void {
+    this.#name = AdapterSet.of(this.model).add(this.#givenName, this.#parts, active)
+  }
+
+  /** Attaches a new adapter, or frees it. */
+  #place(active = true): void {
+    try {
+      this.#attach(active)
+    } catch (error) {
+      this.dispose()
+      throw error
+    }
+  }
+
+  #initialize(seed: number): void {
+    const { initLoraWeights } = this.config
+    const { dryRun } = this.model.device
+    this.#parts.slabs.forEach(({ slab: { a, b } }, index) => {
+      const [r, inputs] = a.shape as [number, number]
+      const random = new Random(seed, index)
+      if (dryRun) a.fill(0)
+      else if (initLoraWeights === 'gaussian') a.set(random.normals(a.size, 0, 1 / r))
+      else a.set(random.uniforms(a.size, 1 / Math.sqrt(inputs)))
+      if (initLoraWeights || dryRun) b.fill(0)
+      else b.set(random.uniforms(b.size, 1 / Math.sqrt(r)))
     })
-    const adapter = new LoraAdapter(model, config, slabs, savedModules)
-    adapter.attach()
-    return adapter
   }
 
   async #fill(tensors: ReadonlyMap<string, TensorEntry>, path: string): Promise<void> {
     const parameters = this.parameters()
     const byName = new Map<string, TensorEntry>()
     for (const [name, entry] of tensors) {
-      const canonical = canonicalName(name, path)
+      if (this.config.bias === 'all' && isRepeatedBias(name)) continue
+      const canonical = canonicalName(name, path, parameters)
       if (byName.has(canonical))
         throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too; save it again`)
       byName.set(canonical, entry)
@@ -238,12 +251,16 @@ export class LoraAdapter {
 }
 
 /** The name that PEFT gives a tensor today, from any of its spellings. @throws on tensors of features that are not supported. */
-function canonicalName(name: string, path: string): string {
+function canonicalName(name: string, path: string, parameters: ReadonlyMap<string, Parameter>): string {
   const parsed = parsePeftTensorName(name)
   if (!parsed) return name
   switch (parsed.kind) {
-    case 'module':
+    case 'module': {
+      // A bias of a module with an update has its name with and without base_layer, by the version of PEFT.
+      const bias = peftBiasName(parsed.module, true)
+      if (parsed.parameter === 'bias' && parameters.has(bias)) return bias
       return peftModuleTensorName(parsed.module, parsed.parameter)
+    }
     case 'unsupported':
       throw new Error(`[lora] ${path} holds ${name}, which belongs to ${parsed.feature}; that is not supported yet`)
     default:
@@ -263,58 +280,13 @@ export async function loadParameter(parameter: Parameter, entry: TensorEntry, hi
   parameter.set(await readTensorBytes(entry), dtype)
 }
 
-function targetableModules(model: CausalLM): TargetableModule[] {
-  const { linears, embeddings } = model.modules
-  const projections = [...linears.values()].map(({ path, kind }) => ({ path, kind }))
-  return [...projections, ...[...embeddings.values()].map(({ path }) => ({ path, kind: 'embedding' as const }))]
+function checkedName(name: unknown): string | undefined {
+  if (name === undefined || (typeof name === 'string' && name !== '')) return name
+  throw new Error(`[lora] expected a name for adapterName, got ${describeValue(name)}`)
 }
 
-function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, useRslora }: LoraConfig): LoraSlab {
-  const factor = (which: 'lora_A' | 'lora_B', shape: number[]): Parameter => {
-    const parameter = new Parameter(peftTensorName(linear.path, which), shape, model.device, model.dtype)
-    parameter.unfreeze()
-    return parameter
-  }
-  return {
-    a: factor('lora_A', [r, linear.inFeatures]),
-    b: factor('lora_B', [linear.outFeatures, r]),
-    scale: loraAlpha / (useRslora ? Math.sqrt(r) : r),
-    dropout: loraDropout,
-    site: model.takeDropoutSite(),
-  }
-}
-
-function trainableCopy(model: CausalLM, module: Linear | Embedding): SavedModule {
-  if ('isQuantized' in module && module.isQuantized) {
-    throw new Error(
-      `[lora] expected modulesToSave to name modules with dense weights, but ${module.path} is in NF4, which has no gradient; ` +
-        'name it in targetModules instead, or load the model without quantization',
-    )
-  }
-  const original = { weight: module.weight, bias: 'bias' in module ? module.bias : undefined }
-  if (![...model.parameters().values()].includes(original.weight)) throw takenModule(module.path)
-  const copy = (source: Parameter, suffix: string): Parameter => {
-    const parameter = new Parameter(peftModuleTensorName(module.path, suffix), source.shape, model.device, model.dtype)
-    model.device.enqueue('copy', { x: source.value, y: parameter.value })
-    parameter.unfreeze()
-    return parameter
-  }
-  return {
-    module,
-    weight: copy(original.weight, 'weight'),
-    bias: original.bias && copy(original.bias, 'bias'),
-    original,
-  }
-}
-
-function takenModule(path: string): Error {
-  return new Error(
-    `[lora] expected ${path} of the base model, but another adapter has it in its modulesToSave; detach() that one first`,
-  )
-}
-
-function uniform(size: number, bound: number, random: Random): Float32Array {
-  const values = new Float32Array(size)
-  for (let i = 0; i < size; i++) values[i] = (random.next() / 2 ** 31 - 1) * bound
-  return values
+function count(parameters: Iterable<Parameter>): number {
+  let sum = 0
+  for (const { size } of parameters) sum += size
+  return sum
 }

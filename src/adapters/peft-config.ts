@@ -1,31 +1,9 @@
-/** @file LoRA settings: from options, and from and to PEFT's adapter_config.json. What is not supported is an error, never ignored. */
+/** @file How LoRA settings are spelled: options, and PEFT's adapter_config.json in and out. What is not supported is an error, never ignored. */
 
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue, unknownOption } from '../errors.js'
-import { ALL_LINEAR } from './target-modules.js'
-
-/** The settings of a LoRA adapter, named as in PEFT's LoraConfig. Paper: https://arxiv.org/abs/2106.09685 */
-export interface LoraConfig {
-  /** Rank of the update: A is [r, in], B is [out, r]. Default 16. */
-  r: number
-  /** The update is scaled by `loraAlpha / r`, or `loraAlpha / sqrt(r)` with `useRslora`. Default 32. */
-  loraAlpha: number
-  /** Probability of dropping an input of A while training. Default 0. */
-  loraDropout: number
-  /**
-   * Module names (`'q_proj'` matches every path that is it or ends in `.q_proj`), a regular expression for whole paths, or
-   * 'all-linear' for all linear layers but the output head. Default 'all-linear'.
-   */
-  targetModules: string[] | string
-  /** Rank-stabilised scaling, https://arxiv.org/abs/2312.03732. Default false. */
-  useRslora: boolean
-  /** Modules trained and saved in full beside the adapter. Default none. */
-  modulesToSave: string[]
-}
-
-/** What users give: any of the settings. */
-export type LoraOptions = Partial<LoraConfig>
+import { type LoraConfig, parseSettings } from './lora-config.js'
 
 /** What adapter_config.json says. */
 export interface PeftConfig {
@@ -45,16 +23,6 @@ export interface ToPeftConfigOptions {
 /** The name of PEFT's configuration file in an adapter's directory. */
 export const PEFT_CONFIG_FILE = 'adapter_config.json'
 
-/** The defaults of `LoraConfig`. PEFT's own differ: r 8, alpha 8, and target modules from a table of models. */
-export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
-  r: 16,
-  loraAlpha: 32,
-  loraDropout: 0,
-  targetModules: ALL_LINEAR,
-  useRslora: false,
-  modulesToSave: [],
-}
-
 type Check = (value: unknown) => boolean
 
 const isNothing: Check = (value) =>
@@ -65,24 +33,37 @@ const isNothing: Check = (value) =>
   (isJsonObject(value) && Object.keys(value).length === 0)
 const anything: Check = () => true
 
+/** The settings that are supported. */
+const SETTINGS = [
+  'r',
+  'lora_alpha',
+  'lora_dropout',
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'rank_pattern',
+  'alpha_pattern',
+  'bias',
+  'use_rslora',
+  'modules_to_save',
+  'init_lora_weights',
+]
+const OPTIONS = SETTINGS.map(camelCase)
+
 /** PEFT's other settings that would change the result: the values with which they do not, which are all that is supported. */
 const UNSUPPORTED: Record<string, Check> = {
   alora_invocation_tokens: isNothing,
-  alpha_pattern: isNothing,
   arrow_config: isNothing,
-  bias: (value) => isNothing(value) || value === 'none',
   corda_config: isNothing,
   ensure_weight_tying: isNothing,
-  exclude_modules: isNothing,
   kasa_config: isNothing,
   layer_replication: isNothing,
-  layers_to_transform: isNothing,
   loftq_config: isNothing,
   lora_bias: isNothing,
   lora_ga_config: isNothing,
   megatron_config: isNothing,
   monteclora_config: isNothing,
-  rank_pattern: isNothing,
   target_parameters: isNothing,
   trainable_token_indices: isNothing,
   use_bdlora: isNothing,
@@ -97,15 +78,20 @@ const HARMLESS = [
   'base_model_name_or_path',
   'fan_in_fan_out',
   'inference_mode',
-  'layers_pattern',
   'megatron_core',
   'peft_version',
   'qalora_group_size',
   'revision',
 ]
 
-/** How the weights began. These change A and B only, so that a file holds all there is to know; the others change the base model too. */
-const LOADABLE_INITS: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']
+/** Looked at before the others; eva_config says only how A began. */
+const CHECKED = ['peft_type', 'task_type', 'eva_config']
+
+/** PEFT's other values of init_lora_weights. */
+const UNSUPPORTED_INITS = /^(eva|olora|orthogonal|pissa|pissa_niter_\d+|corda|loftq|lora_ga|mica)$/
+
+/** Those of them that change A and B only, so that a file holds all there is to know; the others change the base model too. */
+const LOADABLE_INITS: readonly unknown[] = ['eva', 'orthogonal']
 
 /**
  * Settings from options, keys in camelCase or in PEFT's snake_case, completed with the defaults.
@@ -122,17 +108,16 @@ export function parseLoraOptions(options: object = {}): LoraConfig {
     given[name] = value
   }
   for (const [name, value] of Object.entries(given)) {
-    if (SETTINGS.includes(name)) continue
-    const isDefault = optionDefault(name)
-    if (isDefault === undefined)
+    const isSupported = supportedValues(name)
+    if (isSupported === undefined)
       throw unknownOption(where, Object.keys(options).find((key) => snakeCase(key) === name)!, OPTIONS)
-    if (!isDefault(value)) {
+    if (!isSupported(value)) {
       throw new Error(
         `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`,
       )
     }
   }
-  return parseSettings(where, given)
+  return parseSettings(where, given, camelCase)
 }
 
 /** Reads adapter_config.json in `directory`. @throws as `fromPeftConfig`, and if the file is missing or damaged */
@@ -159,8 +144,14 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
       `[${where}] expected "CAUSAL_LM" for task_type, got ${describeValue(json.task_type)}; only it is supported`,
     )
   }
+  if (isNothing(json.target_modules)) {
+    throw new Error(
+      `[${where}] expected module names, a regular expression or "all-linear" for target_modules, got ${describeValue(json.target_modules)}`,
+    )
+  }
   const init = json.init_lora_weights
-  if (!LOADABLE_INITS.includes(init)) {
+  const isLoadable = LOADABLE_INITS.includes(init)
+  if (typeof init === 'string' && UNSUPPORTED_INITS.test(init) && !isLoadable) {
     throw new Error(
       `[${where}] init_lora_weights ${describeValue(init)} changes the base model, which is not supported yet; convert the ` +
         'adapter with save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT',
@@ -180,44 +171,45 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
       )
     }
   }
-  const lora = parseSettings(where, { r: 8, lora_alpha: 8, ...json }, ['target_modules'])
+  const given = { r: 8, lora_alpha: 8, ...json, ...(isLoadable && { init_lora_weights: true }) }
+  const lora = parseSettings(where, given, (name) => name)
   const base = json.base_model_name_or_path
   return { lora, baseModel: typeof base === 'string' && base !== '' ? base : undefined }
 }
 
 /** The text of adapter_config.json, with every key that PEFT 0.20 writes, in its layout. */
 export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): string {
-  const { targetModules, modulesToSave } = config
   const json: JsonObject = {
-    alpha_pattern: {},
+    alpha_pattern: config.alphaPattern,
     auto_mapping: null,
     base_model_name_or_path: options.baseModel,
-    bias: 'none',
+    bias: config.bias,
     corda_config: null,
     ensure_weight_tying: false,
     eva_config: null,
-    exclude_modules: null,
+    exclude_modules: config.excludeModules.length > 0 ? sortedNames(config.excludeModules) : null,
     fan_in_fan_out: options.fanInFanOut,
     inference_mode: true,
-    init_lora_weights: true,
+    init_lora_weights: config.initLoraWeights,
     layer_replication: null,
-    layers_pattern: null,
-    layers_to_transform: null,
+    layers_pattern: config.layersPattern,
+    layers_to_transform: config.layersToTransform,
     loftq_config: {},
     lora_alpha: config.loraAlpha,
     lora_bias: false,
     lora_dropout: config.loraDropout,
     megatron_config: null,
     megatron_core: 'megatron.core',
-    modules_to_save: modulesToSave.length > 0 ? [...modulesToSave].sort() : null,
+    modules_to_save: config.modulesToSave.length > 0 ? sortedNames(config.modulesToSave) : null,
     peft_type: 'LORA',
     // The version whose format this is; loaders use it to explain keys that they do not know.
     peft_version: '0.20.0',
     qalora_group_size: 16,
     r: config.r,
-    rank_pattern: {},
+    // Patterns keep their order, since the first that matches counts. PEFT sorts them, and then may not load what it saved.
+    rank_pattern: config.rankPattern,
     revision: null,
-    target_modules: typeof targetModules === 'string' ? targetModules : [...targetModules].sort(),
+    target_modules: sortedNames(config.targetModules),
     target_parameters: null,
     task_type: 'CAUSAL_LM',
     trainable_token_indices: null,
@@ -228,63 +220,19 @@ export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): 
   return JSON.stringify(json, null, 2)
 }
 
-const SETTINGS = ['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'use_rslora', 'modules_to_save']
-const OPTIONS = SETTINGS.map(camelCase)
-/** Looked at before the others; eva_config says only how A began. */
-const CHECKED = ['peft_type', 'task_type', 'init_lora_weights', 'eva_config']
-
-/** For a PEFT option that is not one of the settings: which values mean what this library does anyway. */
-function optionDefault(name: string): Check | undefined {
+/** For an option of PEFT: which of its values are supported, where those are for `parseSettings` to judge all. */
+function supportedValues(name: string): Check | undefined {
+  if (name === 'init_lora_weights') return (value) => typeof value !== 'string' || !UNSUPPORTED_INITS.test(value)
   if (name === 'peft_type') return (value) => value === 'LORA'
   if (name === 'task_type') return (value) => value === null || value === 'CAUSAL_LM'
-  if (name === 'init_lora_weights') return (value) => value === null || value === true
   if (name === 'eva_config') return isNothing
-  if (HARMLESS.includes(name)) return anything
+  if (SETTINGS.includes(name) || HARMLESS.includes(name)) return anything
   return Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
 }
 
-function parseSettings(where: string, given: JsonObject, required: readonly string[] = []): LoraConfig {
-  const expect = (name: string, value: unknown, ok: boolean, what: string) => {
-    const shown = where === 'lora' ? camelCase(name) : name
-    if (!ok) throw new Error(`[${where}] expected ${what} for ${shown}, got ${describeValue(value)}`)
-  }
-  const read = (name: string, fallback: unknown) => given[name] ?? (required.includes(name) ? given[name] : fallback)
-  const isText: Check = (value) => typeof value === 'string' && value !== ''
-
-  const defaults = DEFAULT_LORA_CONFIG
-  const r = read('r', defaults.r)
-  expect('r', r, Number.isSafeInteger(r) && (r as number) > 0, 'a whole number above 0')
-  const loraAlpha = read('lora_alpha', defaults.loraAlpha)
-  expect('lora_alpha', loraAlpha, Number.isFinite(loraAlpha) && (loraAlpha as number) > 0, 'a number above 0')
-  const loraDropout = read('lora_dropout', defaults.loraDropout) as number
-  expect(
-    'lora_dropout',
-    loraDropout,
-    Number.isFinite(loraDropout) && loraDropout >= 0 && loraDropout < 1,
-    'a number in [0, 1)',
-  )
-  const useRslora = read('use_rslora', defaults.useRslora)
-  expect('use_rslora', useRslora, typeof useRslora === 'boolean', 'true or false')
-  const target = read('target_modules', defaults.targetModules)
-  const isList: Check = (value) => Array.isArray(value) && value.every(isText)
-  const isTarget = isText(target) || (isList(target) && (target as string[]).length > 0)
-  expect('target_modules', target, isTarget, 'module names, a regular expression or "all-linear"')
-  const save = read('modules_to_save', defaults.modulesToSave)
-  expect('modules_to_save', save, isList(save), 'a list of module names')
-
-  return {
-    r: r as number,
-    loraAlpha: loraAlpha as number,
-    loraDropout,
-    targetModules: Array.isArray(target) ? [...new Set(target as string[])] : spellAllLinear(target as string),
-    useRslora: useRslora as boolean,
-    modulesToSave: [...new Set(save as string[])],
-  }
-}
-
-/** PEFT takes 'All-Linear' as well. */
-function spellAllLinear(target: string): string {
-  return target.toLowerCase() === ALL_LINEAR ? ALL_LINEAR : target
+/** As PEFT writes its sets. */
+function sortedNames(names: string | readonly string[]): string | string[] {
+  return typeof names === 'string' ? names : [...names].sort()
 }
 
 function camelCase(name: string): string {

@@ -8,7 +8,7 @@ const PREFIX = 'base_model.model.'
 /** What a tensor of an adapter file is. */
 export type PeftTensorName =
   | { kind: 'lora_A' | 'lora_B'; module: string }
-  /** A tensor of a module that was trained in full (`modules_to_save`). */
+  /** A tensor of a module that was trained in full (`modules_to_save`), or a bias that was trained (`bias`). */
   | { kind: 'module'; module: string; parameter: string }
   /** A part of a feature that is not supported: `feature` says which. */
   | { kind: 'unsupported'; module: string; feature: string }
@@ -21,6 +21,16 @@ export function peftTensorName(modulePath: string, matrix: 'lora_A' | 'lora_B'):
 /** `base_model.model.<modulePath>.weight`: a tensor of a module that is saved in full. */
 export function peftModuleTensorName(modulePath: string, parameter: string): string {
   return `${PREFIX}${modulePath}.${parameter}`
+}
+
+/** `base_model.model.<modulePath>.bias`, or `.base_layer.bias` where the module has an update, which PEFT wraps round it. */
+export function peftBiasName(modulePath: string, hasUpdate: boolean): string {
+  return `${PREFIX}${modulePath}.${hasUpdate ? 'base_layer.' : ''}bias`
+}
+
+/** With bias 'all' PEFT writes the biases of modules that are saved in full twice, and those that they replaced. */
+export function isRepeatedBias(name: string): boolean {
+  return /\.(modules_to_save|original_module)\.bias$/.test(name)
 }
 
 /** Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well. */
@@ -38,6 +48,9 @@ export function parsePeftTensorName(name: string): PeftTensorName | undefined {
   const saved = /^(.+?)(?:\.modules_to_save)?(?:\.default)?\.([^.]+)$/.exec(path)
   if (!saved) return undefined
   const [, module = '', parameter = ''] = saved
+  if (parameter === 'bias' && module.endsWith('.base_layer')) {
+    return { kind: 'module', module: module.slice(0, -'.base_layer'.length), parameter }
+  }
   const inner = /^(.+)\.(base_layer|original_module|token_adapter)(\..+)?$/.exec(module)
   if (inner) return { kind: 'unsupported', module: inner[1]!, feature: inner[2]! }
   return { kind: 'module', module, parameter }

@@ -1,42 +1,90 @@
 /** @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are errors. */
 
 import { runInNewContext } from 'node:vm'
-import { describeValue } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 
 // Module paths are short: what takes longer never ends (nested quantifiers).
 const TIME_LIMIT_MS = 1000
+
+/** What a pattern is a part of. */
+interface Frame {
+  readonly around: (source: string) => string
+  /** Python takes flags, as (?i), only where an expression begins. */
+  readonly hasFlags: boolean
+}
+
+const WHOLE: Frame = { around: (source) => `(?:${source})$`, hasFlags: true }
+const END: Frame = { around: (source) => `(.*\\.)?(${source})$`, hasFlags: false }
+const NUMBERED: Frame = { around: (source) => `(?:(?:^|.*?\\.)${source}\\.(?<idx>\\d+)\\.)`, hasFlags: false }
 
 /**
  * The texts that `pattern` matches as a whole, as `re.fullmatch` does.
  * @throws when the pattern is no Python expression, uses what JavaScript lacks, or takes too long
  */
 export function fullMatches(where: string, pattern: string, texts: readonly string[]): string[] {
-  const expression = compile(where, pattern)
+  return matches(where, [pattern], WHOLE, texts)[0] as string[]
+}
+
+/**
+ * For each pattern the dotted paths of which it matches all or an end: PEFT's `re.match(rf"(.*\.)?({pattern})$", path)`.
+ * @throws as `fullMatches`
+ */
+export function endMatches(where: string, patterns: readonly string[], paths: readonly string[]): string[][] {
+  return matches(where, patterns, END, paths)
+}
+
+/**
+ * For each path the number that stands behind the first of the patterns that it has, as 3 in `model.layers.3.mlp` behind `layers`:
+ * PEFT's `re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", path)`.
+ * @throws as `fullMatches`
+ */
+export function numbersBehind(
+  where: string,
+  patterns: readonly string[],
+  paths: readonly string[],
+): (number | undefined)[] {
+  const code =
+    'texts.map((text) => expressions.map((expression) => expression.exec(text)).find((match) => match)?.groups.idx)'
+  const found = evaluate(where, patterns, NUMBERED, paths, code) as Iterable<string | undefined>
+  return Array.from(found, (digits) => (digits === undefined ? undefined : Number(digits)))
+}
+
+function matches(where: string, patterns: readonly string[], frame: Frame, texts: readonly string[]): string[][] {
+  const code = 'expressions.map((expression) => texts.filter((text) => expression.test(text)))'
+  const found = evaluate(where, patterns, frame, texts, code) as Iterable<Iterable<string>>
+  return Array.from(found, (list) => [...list])
+}
+
+/** Evaluates code that runs `expressions`, made of the patterns, on `texts`. */
+function evaluate(
+  where: string,
+  patterns: readonly string[],
+  frame: Frame,
+  texts: readonly string[],
+  code: string,
+): unknown {
+  const expressions = patterns.map((pattern) => compile(where, pattern, frame))
   try {
-    return [
-      ...runInNewContext(
-        'texts.filter((text) => expression.test(text))',
-        { texts, expression },
-        { timeout: TIME_LIMIT_MS },
-      ),
-    ]
+    return runInNewContext(code, { texts, expressions }, { timeout: TIME_LIMIT_MS })
   } catch (error) {
+    const shown = listNames(patterns.map((pattern) => describeValue(pattern)))
     throw new Error(
-      `[${where}] the regular expression ${describeValue(pattern)} took longer than ${TIME_LIMIT_MS} ms; avoid nested quantifiers`,
+      `[${where}] the regular expression ${shown} took longer than ${TIME_LIMIT_MS} ms; avoid nested quantifiers`,
       { cause: error },
     )
   }
 }
 
-function compile(where: string, pattern: string): RegExp {
+function compile(where: string, pattern: string, { around, hasFlags }: Frame): RegExp {
   const fail = (problem: string, cause?: unknown) =>
     new Error(`[${where}] expected a Python regular expression, got ${describeValue(pattern)}: ${problem}`, { cause })
   const { flags, rest } = takeFlags(pattern, fail)
+  if (flags !== '' && !hasFlags) throw fail('flags are not supported here, where it is a part of an expression')
   const source = translate(rest, fail)
   try {
-    return new RegExp(`^(?:${source})$`, `u${flags}`)
+    return new RegExp(`^${around(source)}`, `u${flags}`)
   } catch (error) {
-    throw fail(error instanceof Error ? error.message.replace(/^.*\/: /, '') : String(error), error)
+    throw fail(error instanceof Error ? error.message.replace(/^.*\/\w*: /, '') : String(error), error)
   }
 }
 

@@ -1,7 +1,7 @@
-/** @file Which modules an adapter changes: PEFT's rules for `target_modules`. Knows paths and kinds, not the modules themselves. */
+/** @file Which modules an adapter changes, by PEFT's rules. Knows paths and kinds, not the modules themselves. */
 
 import { describeValue, listNames, nearestName } from '../errors.js'
-import { fullMatches } from './python-regex.js'
+import { endMatches, fullMatches, numbersBehind } from './python-regex.js'
 
 /** A module that could have an adapter. `head` is the output head, also where it shares its weight with the embedding. */
 export interface TargetableModule {
@@ -9,48 +9,106 @@ export interface TargetableModule {
   kind: 'linear' | 'conv1d' | 'embedding' | 'head'
 }
 
+/** Names that are a path or its dotted end, or a regular expression for whole paths (Python's, as in PEFT). */
+type ModuleNames = readonly string[] | string
+
+/** What narrows the target modules down; see LoraConfig. */
+export interface TargetLimits {
+  excludeModules?: ModuleNames
+  layersToTransform?: number | readonly number[] | null
+  layersPattern?: string | readonly string[] | null
+  /** They and what is inside them never match. */
+  modulesToSave?: readonly string[]
+}
+
 /** Stands for every linear layer but the output head. */
 export const ALL_LINEAR = 'all-linear'
 
 /**
- * The paths of the modules that `target` means, in the order of `modules`.
- * @param target names that are a path or its dotted end; a regular expression for whole paths (Python's, as in PEFT); 'all-linear'
- * @param modulesToSave names of modules that are trained in full: they and what is inside them never match
- * @throws when nothing matches, a name of the list matches nothing, or an embedding matches, naming the nearest module
+ * The paths of the modules that `target` means within the limits, in the order of `modules`.
+ * @param target names, a regular expression, or 'all-linear'
+ * @throws when nothing is left, a name of the list matches nothing, or an embedding matches, naming the nearest module
  */
 export function matchTargetModules(
-  target: readonly string[] | string,
+  target: ModuleNames,
   modules: readonly TargetableModule[],
-  modulesToSave: readonly string[] = [],
+  limits: TargetLimits = {},
 ): string[] {
-  const where = 'targetModules'
-  const candidates = modules.filter(({ path }) => !modulesToSave.some((name) => isInside(path, name)))
-  let matched: TargetableModule[]
-  if (typeof target !== 'string') {
-    const unused = target.find((name) => !modules.some(({ path }) => isNamed(path, name)))
-    if (unused !== undefined) throw noMatch(where, unused, modules)
-    matched = candidates.filter(({ path }) => target.some((name) => isNamed(path, name)))
-  } else if (target === ALL_LINEAR) {
-    matched = candidates.filter(({ kind }) => kind === 'linear' || kind === 'conv1d')
-  } else {
-    const paths = candidates.map(({ path }) => path)
-    const found = new Set(fullMatches(where, target, paths))
-    if (found.size === 0) throw noMatch(where, target, modules)
-    matched = candidates.filter(({ path }) => found.has(path))
-  }
-  if (matched.length === 0) {
+  const { excludeModules = [], layersToTransform, layersPattern, modulesToSave = [] } = limits
+  const unused = typeof target === 'string' ? undefined : target.find((name) => !modules.some(isNamed(name)))
+  const named = targeted(target, modules)
+  if (unused !== undefined || named.length === 0) throw noMatch('targetModules', unused ?? String(target), modules)
+  const inLayers = withinLayers(target, named, limits)
+  if (inLayers.length === 0) {
+    const behind = layersPattern ? ` behind ${describeValue(layersPattern)}` : ''
     throw new Error(
-      `[${where}] every module that ${describeValue(target)} matches is in modulesToSave (${listNames(modulesToSave)}); ` +
-        'name other modules',
+      `[layersToTransform] ${describeValue(target)} matches no module in ${describeValue(layersToTransform)}${behind}; ${describeLayers(named, limits)}`,
     )
+  }
+  const excluded = selected('excludeModules', excludeModules, inLayers)
+  const remaining = inLayers.filter((module) => !excluded.has(module))
+  const matched = remaining.filter(({ path }) => !modulesToSave.some((name) => isInside(path, name)))
+  if (matched.length === 0) {
+    const [where, reason] =
+      remaining.length === 0
+        ? ['excludeModules', `excluded by ${describeValue(excludeModules)}; exclude fewer`]
+        : ['targetModules', `in modulesToSave (${listNames(modulesToSave)}); name other modules`]
+    throw new Error(`[${where}] every module that ${describeValue(target)} matches is ${reason}`)
   }
   const embedding = matched.find(({ kind }) => kind === 'embedding')
   if (embedding !== undefined) {
     throw new Error(
-      `[${where}] LoRA on the embedding ${embedding.path} is not supported yet; leave it out, or train it in full with modulesToSave`,
+      `[targetModules] LoRA on the embedding ${embedding.path} is not supported yet; leave it out, or train it in full with modulesToSave`,
     )
   }
   return matched.map(({ path }) => path)
+}
+
+/**
+ * Looks for limits that do nothing. PEFT ignores them or warns, and files may have them; in options they are mistakes.
+ * @throws on a name or expression of `excludeModules` that matches nothing, and on a layer that the model does not have
+ */
+export function checkTargetLimits(
+  target: ModuleNames,
+  modules: readonly TargetableModule[],
+  { excludeModules = [], layersToTransform, layersPattern }: TargetLimits,
+): void {
+  const each = typeof excludeModules === 'string' ? [excludeModules] : excludeModules.map((name) => [name])
+  const idle = each.find((names) => selected('excludeModules', names, modules).size === 0)
+  if (idle !== undefined) throw noMatch('excludeModules', String(idle), modules)
+  const named = targeted(target, modules)
+  const numbers = layerNumbers(named, { layersPattern })
+  const missing = [layersToTransform ?? []].flat().find((layer) => !numbers.includes(layer))
+  if (missing !== undefined) {
+    throw new Error(
+      `[layersToTransform] expected layers of the model, got ${missing}; ${describeLayers(named, { layersPattern })}`,
+    )
+  }
+}
+
+/**
+ * The values that `rankPattern` or `alphaPattern` gives to paths: of its keys, names or regular expressions for the end of a path, the first
+ * that matches counts.
+ * @param mustMatch a key that matches no path is an error; PEFT warns and goes on
+ */
+export function patternValues(
+  where: string,
+  pattern: Readonly<Record<string, number>>,
+  paths: readonly string[],
+  mustMatch: boolean,
+): Map<string, number> {
+  const keys = Object.keys(pattern)
+  const values = new Map<string, number>()
+  if (keys.length === 0) return values
+  endMatches(where, keys, paths).forEach((matched, index) => {
+    const key = keys[index] as string
+    if (mustMatch && matched.length === 0) {
+      const adapted = paths.map((path) => ({ path }))
+      throw noMatch(where, key, adapted, 'no module that the adapter changes')
+    }
+    for (const path of matched) if (!values.has(path)) values.set(path, pattern[key] as number)
+  })
+  return values
 }
 
 /**
@@ -60,10 +118,14 @@ export function matchTargetModules(
 export function targetNames(
   matched: readonly string[],
   modules: readonly TargetableModule[],
-  modulesToSave: readonly string[] = [],
+  { excludeModules = [], modulesToSave = [] }: TargetLimits = {},
 ): string[] {
   const wanted = new Set(matched)
-  const others = modules.filter(({ path }) => !wanted.has(path) && !modulesToSave.some((name) => isInside(path, name)))
+  const excluded = selected('excludeModules', excludeModules, modules)
+  const others = modules.filter(
+    (module) =>
+      !wanted.has(module.path) && !excluded.has(module) && !modulesToSave.some((name) => isInside(module.path, name)),
+  )
   const names = new Set<string>()
   for (const path of matched) {
     const parts = path.split('.')
@@ -71,16 +133,17 @@ export function targetNames(
     // The shortest dotted end that no other module shares.
     for (let from = parts.length - 1; from >= 0; from--) {
       name = parts.slice(from).join('.')
-      const end = name
-      if (!others.some((other) => isNamed(other.path, end))) break
+      if (!others.some(isNamed(name))) break
     }
     names.add(name)
   }
   return [...names].sort()
 }
 
-function isNamed(path: string, name: string): boolean {
-  return path === name || path.endsWith(`.${name}`)
+type WithPath = Pick<TargetableModule, 'path'>
+
+function isNamed(name: string): (module: WithPath) => boolean {
+  return ({ path }) => path === name || path.endsWith(`.${name}`)
 }
 
 /** Whether the module at `path` is one that `name` means, or is inside it. */
@@ -88,12 +151,49 @@ function isInside(path: string, name: string): boolean {
   return `.${path}.`.includes(`.${name}.`)
 }
 
-function noMatch(where: string, name: string, modules: readonly TargetableModule[]): Error {
+/** The modules that names or an expression mean. */
+function selected(where: string, names: ModuleNames, modules: readonly TargetableModule[]): Set<TargetableModule> {
+  if (typeof names !== 'string') return new Set(modules.filter((module) => names.some((name) => isNamed(name)(module))))
+  const paths = modules.map(({ path }) => path)
+  const found = new Set(fullMatches(where, names, paths))
+  return new Set(modules.filter(({ path }) => found.has(path)))
+}
+
+function targeted(target: ModuleNames, modules: readonly TargetableModule[]): TargetableModule[] {
+  if (target === ALL_LINEAR) return modules.filter(({ kind }) => kind === 'linear' || kind === 'conv1d')
+  return [...selected('targetModules', target, modules)]
+}
+
+/** Those of the named modules that are in one of the layers; a whole path in a list of targets says enough. */
+function withinLayers(target: ModuleNames, named: TargetableModule[], limits: TargetLimits): TargetableModule[] {
+  const { layersToTransform } = limits
+  const layers = [layersToTransform ?? []].flat()
+  if (layers.length === 0) return named
+  const numbers = layerNumbers(named, limits)
+  const wholePaths = typeof target === 'string' ? [] : target
+  return named.filter(({ path }, i) => wholePaths.includes(path) || layers.some((layer) => layer === numbers[i]))
+}
+
+/** The layer of each module; undefined where it is in none. */
+function layerNumbers(modules: readonly WithPath[], { layersPattern }: TargetLimits): (number | undefined)[] {
+  const paths = modules.map(({ path }) => path)
+  const patterns = [layersPattern ?? []].flat()
+  // Without a pattern: a number behind any name, but not in first place.
+  return numbersBehind('layersPattern', patterns.length > 0 ? patterns : [String.raw`(?<=\.)[^.]*`], paths)
+}
+
+function describeLayers(named: readonly WithPath[], limits: TargetLimits): string {
+  const numbers = layerNumbers(named, limits).filter((number) => number !== undefined)
+  if (numbers.length === 0) return 'these modules are in no layers of that name; change layersPattern, or leave it out'
+  return `these modules are in layers ${Math.min(...numbers)} to ${Math.max(...numbers)}`
+}
+
+function noMatch(where: string, name: string, modules: readonly WithPath[], what = 'no module of this model'): Error {
   const suffixes = [...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1)))].sort()
   const last = name.slice(name.lastIndexOf('.') + 1)
   const nearest = nearestName(last, suffixes)
   const hint = nearest === undefined || nearest === last ? '' : ` did you mean "${nearest}"?`
   return new Error(
-    `[${where}] ${describeValue(name)} matches no module of this model;${hint} it has: ${listNames(suffixes, suffixes.length)}`,
+    `[${where}] ${describeValue(name)} matches ${what};${hint} it has: ${listNames(suffixes, suffixes.length)}`,
   )
 }

@@ -65,20 +65,8 @@ function fillNormal(tensor: Tensor, mean: number, std: number, random: Random): 
   const flat = tensor.reshape([tensor.size])
   for (let start = 0; start < flat.cols; start += CHUNK) {
     const part = flat.columns(start, Math.min(start + CHUNK, flat.cols))
-    tensor.device.upload(part, normals(part.cols, mean, std, random), 'float32')
+    tensor.device.upload(part, random.normals(part.cols, mean, std), 'float32')
     part.dispose()
   }
   flat.dispose()
-}
-
-/** Box and Muller: two uniform numbers make two normal ones. */
-function normals(count: number, mean: number, std: number, random: Random): Float32Array {
-  const values = new Float32Array(count)
-  for (let i = 0; i < count; i += 2) {
-    const radius = std * Math.sqrt(-2 * Math.log((random.next() + 1) / 2 ** 32))
-    const angle = (2 * Math.PI * random.next()) / 2 ** 32
-    values[i] = mean + radius * Math.cos(angle)
-    if (i + 1 < count) values[i + 1] = mean + radius * Math.sin(angle)
-  }
-  return values
 }

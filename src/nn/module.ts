@@ -36,6 +36,7 @@ export class Linear implements LinearPart {
   readonly isQuantized: boolean
   /** Replaced by a trainable copy under `modulesToSave`. */
   weight: Parameter
+  /** The same, and where an adapter trains biases. */
   bias: Parameter | undefined
   slabs: LoraSlab[] = []
 
@@ -102,11 +103,14 @@ export class RmsNorm {
 
 /** LayerNorm; see src/ops/layer-norm.ts. */
 export class LayerNorm {
+  readonly path: string
   readonly weight: Parameter
-  readonly bias: Parameter
+  /** Replaced by a trainable copy where an adapter trains biases. */
+  bias: Parameter
   readonly eps: number
 
-  constructor(weight: Parameter, bias: Parameter, eps: number) {
+  constructor(path: string, weight: Parameter, bias: Parameter, eps: number) {
+    this.path = path
     this.weight = weight
     this.bias = bias
     this.eps = eps
@@ -123,6 +127,7 @@ export interface ModelParts {
   readonly parameters: Map<string, Parameter>
   readonly linears: Map<string, Linear>
   readonly embeddings: Map<string, Embedding>
+  readonly layerNorms: Map<string, LayerNorm>
 }
 
 /** Makes modules under a path and registers their weights under the names that the checkpoint has. */
@@ -145,7 +150,7 @@ export class ModelBuilder {
     this.dtype = dtype
     this.#isQuantized = isQuantized
     this.#path = path
-    this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map() }
+    this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map(), layerNorms: new Map() }
   }
 
   /** A builder for the module `name` below this one. */
@@ -185,7 +190,10 @@ export class ModelBuilder {
 
   layerNorm(name: string, width: number, eps: number): LayerNorm {
     const path = this.#join(name)
-    return new LayerNorm(this.#parameter(`${path}.weight`, [width]), this.#parameter(`${path}.bias`, [width]), eps)
+    const weight = this.#parameter(`${path}.weight`, [width])
+    const module = new LayerNorm(path, weight, this.#parameter(`${path}.bias`, [width]), eps)
+    this.parts.layerNorms.set(path, module)
+    return module
   }
 
   #linear(name: string, kind: LinearKind, inFeatures: number, outFeatures: number, hasBias: boolean): Linear {

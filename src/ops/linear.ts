@@ -60,10 +60,12 @@ function outFeatures(part: LinearPart): number {
  */
 export function linear(
   x: Tensor,
-  parts: readonly LinearPart[],
+  modules: readonly LinearPart[],
   { dropout, outputDType = x.dtype, lastOfBlock = false }: LinearOptions = {},
 ): Tensor {
   const { device } = x
+  // Modules may get other adapters before backward() comes.
+  const parts = modules.map(({ weight, inOut, bias, slabs }) => ({ weight, inOut, bias, slabs }))
   for (const part of parts) {
     expectShape('linear', 'x', x, [undefined, part.weight.shape[part.inOut ? 0 : 1]], 'N, K')
     expectDType('linear', 'x', x, part.weight.dtype)

@@ -4,7 +4,7 @@
  */
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import type { LoraConfig } from '../adapters/peft-config.js'
+import type { LoraConfig } from '../adapters/lora-config.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { collate } from '../data/batches.js'
@@ -67,7 +67,8 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
     const model = createModel(run.config, { device, dtype: run.dtype, quantization: run.quantization })
     await device.sync()
     const loaded = device.memory()
-    const parameters = run.lora ? LoraAdapter.create(model, run.lora).parameters() : unfrozen(model)
+    const adapter = run.lora && LoraAdapter.create(model, run.lora)
+    const parameters = adapter ? adapter.parameters() : unfrozen(model)
     const optimizer = new AdamW(parameters)
     model.gradientCheckpointing = run.gradientCheckpointing
     await device.sync()
@@ -98,14 +99,13 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
     const lasting = { weights: loaded.live, trained, optimizer: 8 * trainableParameters }
     const rest = peak - Object.values(lasting).reduce((sum, bytes) => sum + bytes, 0)
     const gradients = gradientsAtPeak ? Math.min(4 * trainableParameters, rest) : 0
-    const base = count(model.parameters().values())
     return {
       tensors: { ...lasting, gradients, activations: rest - gradients },
       peakTensors: peak,
       residentTensors: touched,
       residentByLoading: loaded.touched,
       trainableParameters,
-      totalParameters: run.lora ? base + trainableParameters : base,
+      totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
     }
   } finally {
     device.close()

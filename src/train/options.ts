@@ -1,6 +1,7 @@
 /** @file The options of `trainLora`: types, every default, and the one place where their values are checked. */
 
-import { DEFAULT_LORA_CONFIG, type LoraConfig, parseLoraOptions } from '../adapters/peft-config.js'
+import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
+import { parseLoraOptions } from '../adapters/peft-config.js'
 import { DATA_OPTION_NAMES, type DataOptions, type ResolvedDataOptions, resolveDataOptions } from '../data/options.js'
 import type { DataSource } from '../data/rows.js'
 import { describeValue, unknownOption } from '../errors.js'

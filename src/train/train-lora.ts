@@ -128,7 +128,7 @@ async function trainOn(
   onEvent({
     type: 'start',
     ...trainer.progress,
-    ...parameterCounts(model, weights),
+    ...parameterCounts(model, weights, adapter),
     quantization: model.quantization ?? null,
     trainRows: train.length,
     evalRows: evaluation.length,
@@ -262,12 +262,11 @@ function rowsOf(
 function parameterCounts(
   model: CausalLM,
   weights: TrainedWeights,
+  adapter: LoraAdapter | undefined,
 ): { trainableParameters: number; totalParameters: number } {
   const count = (parameters: Iterable<Parameter>): number => [...parameters].reduce((sum, { size }) => sum + size, 0)
-  const trainableParameters = count(weights.parameters.values())
-  const base = count(model.parameters().values())
   return {
-    trainableParameters,
-    totalParameters: weights.parameters === model.parameters() ? base : base + trainableParameters,
+    trainableParameters: count(weights.parameters.values()),
+    totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
   }
 }

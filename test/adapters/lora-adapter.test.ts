@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
-import type { LoraOptions } from '../../src/adapters/peft-config.js'
+import type { LoraOptions } from '../../src/adapters/lora-config.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import {
   readSafetensorsHeader,
@@ -31,6 +31,8 @@ const UNTIED: RawConfig = {
   num_key_value_heads: 1,
 }
 const TIED = { ...UNTIED, tie_word_embeddings: true }
+const BIASED: RawConfig = { ...UNTIED, attention_bias: true, mlp_bias: true }
+const GPT2: RawConfig = { model_type: 'gpt2', vocab_size: 53, n_embd: 12, n_layer: 2, n_head: 2 }
 const BATCH = { inputIds: [[3, 14, 15, 9, 26, 5, 35]] }
 const FILE = 'adapter_model.safetensors'
 const CONFIG = 'adapter_config.json'
@@ -166,6 +168,98 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await run({ loraAlpha: 6, useRslora: true })).not.toEqual(await run({ loraAlpha: 6 }))
     })
 
+    test('ranks and alphas by pattern: of the keys that match a module the first counts', async () => {
+      const adapter = LoraAdapter.create(model, {
+        r: 4,
+        targetModules: ['q_proj', 'down_proj'],
+        rankPattern: { 'layers\\.1\\..*': 2, q_proj: 7 },
+      })
+      const ranks = [...adapter.parameters()].flatMap(([name, { shape }]) =>
+        name.includes('lora_A') ? [[name.split('.').slice(4, -2).join('.'), shape[0]]] : [],
+      )
+      expect(Object.fromEntries(ranks)).toEqual({
+        '0.self_attn.q_proj': 7,
+        '0.mlp.down_proj': 4,
+        '1.self_attn.q_proj': 2,
+        '1.mlp.down_proj': 2,
+      })
+      adapter.dispose()
+      const run = async (options: LoraOptions): Promise<Float32Array> => {
+        const other = filled({ targetModules: ['q_proj', 'o_proj'], ...options })
+        const logits = await logitsOf()
+        other.dispose()
+        return logits
+      }
+      const patterned = await run({ loraAlpha: 6, alphaPattern: { q_proj: 12, o_proj: 12 } })
+      expect(patterned).toEqual(await run({ loraAlpha: 12 }))
+      expect(patterned).not.toEqual(await run({ loraAlpha: 6, alphaPattern: { q_proj: 12 } }))
+    })
+
+    test('excluded modules and layers limit the targets', () => {
+      const paths = (options: LoraOptions) => {
+        const adapter = LoraAdapter.create(model, { r: 2, ...options })
+        const found = adapter.targetPaths.map((path) => path.slice('model.layers.'.length))
+        adapter.dispose()
+        return found
+      }
+      expect(paths({ excludeModules: String.raw`.*(mlp|\.0\.).*|.*[qk]_proj` })).toEqual([
+        '1.self_attn.v_proj',
+        '1.self_attn.o_proj',
+      ])
+      expect(paths({ targetModules: ['q_proj'], layersToTransform: 1 })).toEqual(['1.self_attn.q_proj'])
+      expect(() => paths({ targetModules: ['q_proj'], layersToTransform: [1, 2] })).toThrow(
+        '[layersToTransform] expected layers of the model, got 2; these modules are in layers 0 to 1',
+      )
+      expect(() => paths({ excludeModules: ['self_attn'] })).toThrow(
+        '[excludeModules] "self_attn" matches no module of this model',
+      )
+      expect(() => paths({ targetModules: ['q_proj'], rankPattern: { k_proj: 2 } })).toThrow(
+        '[rankPattern] "k_proj" matches no module that the adapter changes; did you mean "q_proj"?',
+      )
+      expect(() => paths({ targetModules: ['q_proj'], alphaPattern: { 'layers.3': 2 } })).toThrow(
+        '[alphaPattern] "layers.3" matches no module',
+      )
+    })
+
+    test('gaussian: A is normal with standard deviation 1 / r, of each module its own; B zero', async () => {
+      const wide = createModel({ ...UNTIED, hidden_size: 300, vocab_size: 11 }, { device })
+      const adapter = LoraAdapter.create(wide, {
+        r: 64,
+        targetModules: ['q_proj', 'v_proj'],
+        rankPattern: { v_proj: 16 },
+        initLoraWeights: 'gaussian',
+      })
+      for (const [name, parameter] of adapter.parameters()) {
+        const values = await parameter.read()
+        if (name.includes('lora_B')) {
+          expect(values.every((value) => value === 0)).toBe(true)
+          continue
+        }
+        const std = 1 / (parameter.shape[0] as number)
+        // Six deviations of the estimates: mean std / sqrt(n), variance std^2 sqrt(2 / n), fourth moment std^4 sqrt(96 / n).
+        const moment = (power: number) => values.reduce((sum, value) => sum + (value / std) ** power, 0) / values.length
+        expect(Math.abs(moment(1))).toBeLessThan(6 / Math.sqrt(values.length))
+        expect(Math.abs(moment(2) - 1)).toBeLessThan(6 * Math.sqrt(2 / values.length))
+        expect(Math.abs(moment(4) - 3)).toBeLessThan(6 * Math.sqrt(96 / values.length))
+      }
+      wide.dispose()
+    })
+
+    test('initLoraWeights false: A as ever, B uniform within 1 / sqrt(r), so that the model changes at once', async () => {
+      const before = await logitsOf()
+      const usual = LoraAdapter.create(model, { r: 4, targetModules: ['down_proj'] })
+      const [a] = [...usual.parameters().values()]
+      const values = await a?.read()
+      usual.dispose()
+      const adapter = LoraAdapter.create(model, { r: 4, targetModules: ['down_proj'], initLoraWeights: false })
+      const [same, b] = [...adapter.parameters().values()]
+      expect(await same?.read()).toEqual(values)
+      const largest = (await b?.read())?.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      expect(largest).toBeLessThanOrEqual(0.5)
+      expect(largest).toBeGreaterThan(0.9 * 0.5) // of 120 draws
+      expect(relativeDifference(await logitsOf(), before)).toBeGreaterThan(1e-3)
+    })
+
     test('refuses unknown options', () => {
       expect(() => LoraAdapter.create(model, { lora_alfa: 3 } as object)).toThrow(
         '[lora] unknown option "lora_alfa"; did you mean "loraAlpha"?',
@@ -224,6 +318,134 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
   })
 
+  describe('bias', () => {
+    const biasNames = (adapter: LoraAdapter): string[] =>
+      [...adapter.parameters().keys()]
+        .filter((name) => name.endsWith('bias'))
+        .map((name) => name.replace('base_model.model.', ''))
+
+    test.each<[string, RawConfig, LoraOptions, string[]]>([
+      ['no biases in the model', UNTIED, { targetModules: ['q_proj'], bias: 'all' }, []],
+      [
+        'lora_only, one module of one layer',
+        BIASED,
+        { targetModules: ['q_proj'], layersToTransform: 1, bias: 'lora_only' },
+        ['model.layers.1.self_attn.q_proj.base_layer.bias'],
+      ],
+      [
+        'all, without those of a module that is saved in full',
+        GPT2,
+        { targetModules: ['c_fc'], excludeModules: ['h.0.mlp.c_fc'], modulesToSave: ['h.0.attn.c_attn'], bias: 'all' },
+        [
+          'transformer.h.0.attn.c_attn.bias',
+          'transformer.h.0.attn.c_proj.bias',
+          'transformer.h.0.mlp.c_fc.bias',
+          'transformer.h.0.mlp.c_proj.bias',
+          'transformer.h.1.attn.c_attn.bias',
+          'transformer.h.1.attn.c_proj.bias',
+          'transformer.h.1.mlp.c_fc.base_layer.bias',
+          'transformer.h.1.mlp.c_proj.bias',
+          ...['h.0.ln_1', 'h.0.ln_2', 'h.1.ln_1', 'h.1.ln_2', 'ln_f'].map((name) => `transformer.${name}.bias`),
+        ],
+      ],
+    ])('%s: the names are PEFT`s', (_, config, options, names) => {
+      const of = createModel(config, { device })
+      const adapter = LoraAdapter.create(of, { r: 2, ...options })
+      expect(biasNames(adapter).sort()).toEqual([...names].sort())
+      const sizes = [...adapter.parameters()].map(([name, { size }]) =>
+        name.endsWith('bias') && !name.includes('h.0.attn.c_attn') ? size : 0,
+      )
+      expect(adapter.numParameters - adapter.numAddedParameters).toBe(
+        sizes.reduce((sum, size) => sum + size, options.modulesToSave ? 36 : 0),
+      )
+      of.dispose()
+    })
+
+    test.each([
+      ['llama', BIASED, 'all'],
+      ['gpt2', GPT2, 'all'],
+      ['gpt2', GPT2, 'lora_only'],
+    ] as const)(
+      '%s, %s: copies are trained and saved; the base keeps its own, and detach() its results',
+      async (_, config, bias) => {
+        const of = createModel(config, { device })
+        for (const [name, parameter] of of.parameters())
+          if (name.endsWith('bias'))
+            parameter.set(Float32Array.from({ length: parameter.size }, (__, i) => Math.sin(i)))
+        const weights = async () =>
+          await Promise.all([...of.parameters().values()].map((parameter) => parameter.read()))
+        const [before, base] = [await logitsOf(of), await weights()]
+        const adapter = LoraAdapter.create(of, { r: 2, bias })
+        expect(await logitsOf(of)).toEqual(before)
+        of.forward({ ...BATCH, labels: BATCH.inputIds }).loss.backward()
+        for (const [name, parameter] of adapter.parameters()) {
+          if (!name.endsWith('bias')) continue
+          expect(
+            (await parameter.grad.read()).some((value) => value !== 0),
+            name,
+          ).toBe(true)
+          parameter.set((await parameter.read()).map((value) => value + 0.5))
+        }
+        const changed = await logitsOf(of)
+        expect(relativeDifference(changed, before)).toBeGreaterThan(0.01)
+        expect(await weights()).toEqual(base)
+        adapter.detach()
+        expect(await logitsOf(of)).toEqual(before)
+        adapter.attach()
+        expect(await logitsOf(of)).toEqual(changed)
+        await adapter.save(directory)
+        adapter.dispose()
+        expect(await logitsOf(of)).toEqual(before)
+        const loaded = await LoraAdapter.load(of, directory)
+        expect(loaded.config.bias).toBe(bias)
+        expect(await logitsOf(of)).toEqual(changed)
+        of.dispose()
+      },
+    )
+
+    test('a file of an older PEFT, whose biases have no base_layer in their names, loads', async () => {
+      const of = createModel(BIASED, { device })
+      const adapter = fill(LoraAdapter.create(of, { r: 2, targetModules: ['q_proj'], bias: 'all' }))
+      const logits = await logitsOf(of)
+      await adapter.save(directory)
+      adapter.dispose()
+      await rewrite((tensors) => tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace('.base_layer', '') })))
+      await LoraAdapter.load(of, directory)
+      expect(await logitsOf(of)).toEqual(logits)
+      of.dispose()
+    })
+
+    test('that PEFT repeats beside a module saved in full are passed over', async () => {
+      const of = createModel(BIASED, { device })
+      const options: LoraOptions = { r: 2, targetModules: ['q_proj'], modulesToSave: ['0.mlp.up_proj'], bias: 'all' }
+      const adapter = fill(LoraAdapter.create(of, options))
+      const logits = await logitsOf(of)
+      await adapter.save(directory)
+      adapter.dispose()
+      const module = 'base_model.model.model.layers.0.mlp.up_proj'
+      await rewrite((tensors) => {
+        const bias = tensors.find(({ name }) => name === `${module}.bias`) as TensorToWrite
+        const repeated = ['modules_to_save', 'original_module'].map((part) => ({
+          ...bias,
+          name: `${module}.${part}.bias`,
+        }))
+        return [...tensors, ...repeated]
+      })
+      await LoraAdapter.load(of, directory)
+      expect(await logitsOf(of)).toEqual(logits)
+      of.dispose()
+    })
+
+    test('of a quantised model are trained all the same', async () => {
+      const of = createModel(BIASED, { device, quantization: 'nf4' })
+      const adapter = LoraAdapter.create(of, { r: 2, targetModules: ['q_proj'], bias: 'all' })
+      of.forward({ ...BATCH, labels: BATCH.inputIds }).loss.backward()
+      const name = 'base_model.model.model.layers.0.mlp.down_proj.bias'
+      expect((await adapter.parameters().get(name)?.grad.read())?.some((value) => value !== 0)).toBe(true)
+      of.dispose()
+    })
+  })
+
   describe('attach and detach', () => {
     test('take effect at once, as often as one likes', async () => {
       const base = await logitsOf()
@@ -277,6 +499,22 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         'rsLoRA, an expression, dropout',
         { useRslora: true, loraDropout: 0.25, loraAlpha: 5, targetModules: String.raw`.*\.[qk]_proj` },
       ],
+      [
+        'patterns, layers, excluded modules, a Gaussian start',
+        {
+          targetModules: ['q_proj', 'up_proj', 'down_proj'],
+          excludeModules: ['layers.0.mlp.up_proj'],
+          layersToTransform: [0, 1],
+          layersPattern: 'layers',
+          rankPattern: { q_proj: 5, '.*0.*': 2 },
+          alphaPattern: { '.*': 3 },
+          initLoraWeights: 'gaussian' as const,
+        },
+      ],
+      [
+        'all-linear but some, in a file that any loader reads',
+        { excludeModules: String.raw`.*\.0\.mlp\..*`, bias: 'all' as const },
+      ],
     ])('%s: what is saved loads to the same logits and saves to the same bytes', async (_, options) => {
       const adapter = filled(options)
       const logits = await logitsOf()
@@ -304,6 +542,15 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         await adapter.save(directory)
         const wanted = await readFile(join(adapterDirectory as string, FILE))
         expect((await readFile(path(FILE))).equals(wanted)).toBe(true)
+        const settings = async (file: string) => {
+          const {
+            base_model_name_or_path: _name,
+            peft_version: _version,
+            ...rest
+          } = JSON.parse(await readFile(file, 'utf8'))
+          return rest
+        }
+        expect(await settings(join(adapterDirectory as string, CONFIG))).toMatchObject(await settings(path(CONFIG)))
         adapter.dispose()
         of.dispose()
       },

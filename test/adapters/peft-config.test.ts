@@ -4,15 +4,14 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../../src/adapters/lora-config.js'
+import { fromPeftConfig, parseLoraOptions, readPeftConfig, toPeftConfig } from '../../src/adapters/peft-config.js'
 import {
-  DEFAULT_LORA_CONFIG,
-  fromPeftConfig,
-  type LoraConfig,
-  parseLoraOptions,
-  readPeftConfig,
-  toPeftConfig,
-} from '../../src/adapters/peft-config.js'
-import { parsePeftTensorName, peftModuleTensorName, peftTensorName } from '../../src/adapters/peft-names.js'
+  parsePeftTensorName,
+  peftBiasName,
+  peftModuleTensorName,
+  peftTensorName,
+} from '../../src/adapters/peft-names.js'
 
 const goldenCases = new URL('../golden/cases/', import.meta.url).pathname
 
@@ -23,11 +22,19 @@ describe('parseLoraOptions', () => {
       loraAlpha: 32,
       loraDropout: 0,
       targetModules: 'all-linear',
+      excludeModules: [],
+      layersToTransform: null,
+      layersPattern: null,
+      rankPattern: {},
+      alphaPattern: {},
+      bias: 'none',
       useRslora: false,
       modulesToSave: [],
+      initLoraWeights: true,
     }
     expect(parseLoraOptions()).toEqual(defaults)
     expect(parseLoraOptions({ r: undefined, modulesToSave: null, target_modules: null })).toEqual(defaults)
+    expect(parseLoraOptions({ rankPattern: null, layersToTransform: null, bias: null })).toEqual(defaults)
     expect(DEFAULT_LORA_CONFIG).toEqual(defaults)
   })
 
@@ -37,8 +44,15 @@ describe('parseLoraOptions', () => {
       loraAlpha: 3.5,
       loraDropout: 0.05,
       targetModules: ['q_proj', 'v_proj'],
+      excludeModules: ['layers.0.self_attn.v_proj'],
+      layersToTransform: [0, 2],
+      layersPattern: 'layers',
+      rankPattern: { q_proj: 3 },
+      alphaPattern: { v_proj: 1.5 },
+      bias: 'lora_only',
       useRslora: true,
       modulesToSave: ['lm_head'],
+      initLoraWeights: 'gaussian',
     }
     expect(parseLoraOptions({ ...expected, targetModules: ['q_proj', 'v_proj', 'q_proj'] })).toEqual(expected)
     expect(
@@ -47,10 +61,28 @@ describe('parseLoraOptions', () => {
         lora_alpha: 3.5,
         lora_dropout: 0.05,
         target_modules: ['q_proj', 'v_proj'],
+        exclude_modules: ['layers.0.self_attn.v_proj'],
+        layers_to_transform: [0, 2],
+        layers_pattern: 'layers',
+        rank_pattern: { q_proj: 3 },
+        alpha_pattern: { v_proj: 1.5 },
+        bias: 'lora_only',
         use_rslora: true,
         modules_to_save: ['lm_head'],
+        init_lora_weights: 'Gaussian',
       }),
     ).toEqual(expected)
+  })
+
+  test('leaves the keys of patterns as they are, and takes what is empty as not given', () => {
+    const rankPattern = { 'layers\\.0\\..*_proj': 2, q_proj: 7 }
+    expect(Object.entries(parseLoraOptions({ rankPattern }).rankPattern)).toEqual(Object.entries(rankPattern))
+    const empty = { excludeModules: '', layersPattern: [], rankPattern: {} }
+    expect(parseLoraOptions(empty)).toEqual(DEFAULT_LORA_CONFIG)
+    expect(parseLoraOptions({ targetModules: ['q_proj'], layersToTransform: 0, layersPattern: 'h' })).toMatchObject({
+      layersToTransform: 0,
+      layersPattern: 'h',
+    })
   })
 
   test('knows all-linear in any case', () => {
@@ -80,6 +112,48 @@ describe('parseLoraOptions', () => {
     ],
     [{ targetModules: '' }, 'expected module names, a regular expression or "all-linear" for targetModules, got ""'],
     [{ modulesToSave: 'lm_head' }, 'expected a list of module names for modulesToSave, got "lm_head"'],
+    [{ excludeModules: 3 }, 'expected module names or a regular expression for excludeModules, got 3'],
+    [
+      { excludeModules: ['q_proj', ''] },
+      'expected module names or a regular expression for excludeModules, got ["q_proj", ""]',
+    ],
+    [
+      { layersToTransform: -1 },
+      'expected a whole number of at least 0 or a list of them for layersToTransform, got -1',
+    ],
+    [
+      { layersToTransform: [0, '1'] },
+      'expected a whole number of at least 0 or a list of them for layersToTransform, got [0, "1"]',
+    ],
+    [{ layersPattern: 1 }, 'expected a name or a list of names for layersPattern, got 1'],
+    [
+      { rankPattern: ['q_proj'] },
+      'expected an object with a whole number above 0 by module for rankPattern, got ["q_proj"]',
+    ],
+    [{ rankPattern: { q_proj: 0 } }, 'expected a whole number above 0 for rankPattern["q_proj"], got 0'],
+    [{ rank_pattern: { q_proj: 1.5 } }, 'expected a whole number above 0 for rankPattern["q_proj"], got 1.5'],
+    [{ rankPattern: { '': 2 } }, 'expected names or regular expressions for the keys of rankPattern, got ""'],
+    [{ alphaPattern: { q_proj: '8' } }, 'expected a number above 0 for alphaPattern["q_proj"], got "8"'],
+    [{ bias: 'lora' }, "expected 'none', 'all' or 'lora_only' for bias, got \"lora\""],
+    [{ bias: true }, "expected 'none', 'all' or 'lora_only' for bias, got true"],
+    [{ initLoraWeights: 'normal' }, 'expected true, false or \'gaussian\' for initLoraWeights, got "normal"'],
+    [{ initLoraWeights: 1 }, "expected true, false or 'gaussian' for initLoraWeights, got 1"],
+    [
+      { layersToTransform: [0] },
+      'expected a list of names for targetModules with layersToTransform, got "all-linear"; list the modules, or choose the layers in a regular expression alone',
+    ],
+    [
+      { targetModules: '.*q_proj', layersToTransform: 0 },
+      'expected a list of names for targetModules with layersToTransform, got ".*q_proj"',
+    ],
+    [
+      { targetModules: '.*q_proj', layersPattern: 'h' },
+      'expected a list of names for targetModules with layersPattern, got ".*q_proj"',
+    ],
+    [
+      { targetModules: ['q_proj'], layersPattern: 'h' },
+      'expected layersToTransform with layersPattern, got none; add it, or remove layersPattern',
+    ],
   ])('refuses %j', (options, message) => {
     expect(() => parseLoraOptions(options)).toThrow(`[lora] ${message}`)
   })
@@ -87,8 +161,10 @@ describe('parseLoraOptions', () => {
   test('names the nearest option for an unknown one', () => {
     expect(() => parseLoraOptions({ lorAlpha: 8 })).toThrow(
       '[lora] unknown option "lorAlpha"; did you mean "loraAlpha"? valid options: r, loraAlpha, loraDropout, targetModules, ' +
-        'useRslora, modulesToSave',
+        'excludeModules, layersToTransform, layersPattern, rankPattern, alphaPattern, bias, useRslora, modulesToSave, initLoraWeights',
     )
+    expect(() => parseLoraOptions({ rank_patern: {} })).toThrow('did you mean "rankPattern"?')
+    expect(() => parseLoraOptions({ layerToTransform: 1 })).toThrow('did you mean "layersToTransform"?')
     expect(() => parseLoraOptions({ use_rs_lora: true })).toThrow('did you mean "useRslora"?')
     expect(() => parseLoraOptions({ constructor: 1 })).toThrow('unknown option "constructor"')
     expect(() => parseLoraOptions([1])).toThrow('[lora] expected an object of options, got [1]')
@@ -98,12 +174,11 @@ describe('parseLoraOptions', () => {
     const unsupported: [object, string][] = [
       [{ useDora: true }, 'useDora is not supported yet, got true; leave it out'],
       [{ use_dora: true }, 'useDora is not supported yet'],
-      [{ bias: 'all' }, 'bias is not supported yet, got "all"'],
-      [{ rankPattern: { q_proj: 8 } }, 'rankPattern is not supported yet, got {q_proj}'],
+      [{ loraBias: true }, 'loraBias is not supported yet, got true'],
+      [{ layerReplication: [[0, 4]] }, 'layerReplication is not supported yet, got [[...]]'],
       [{ initLoraWeights: 'pissa' }, 'initLoraWeights is not supported yet, got "pissa"'],
-      [{ initLoraWeights: false }, 'initLoraWeights is not supported yet, got false'],
+      [{ initLoraWeights: 'eva' }, 'initLoraWeights is not supported yet, got "eva"'],
       [{ evaConfig: { rho: 2 } }, 'evaConfig is not supported yet'],
-      [{ layersToTransform: [0] }, 'layersToTransform is not supported yet, got [0]'],
       [{ taskType: 'SEQ_CLS' }, 'taskType is not supported yet, got "SEQ_CLS"'],
       [{ peft_type: 'IA3' }, 'peftType is not supported yet, got "IA3"'],
     ]
@@ -137,15 +212,22 @@ describe('reading adapter_config.json', () => {
         loraAlpha: json.lora_alpha,
         loraDropout: json.lora_dropout,
         targetModules: json.target_modules,
+        excludeModules: json.exclude_modules ?? [],
+        layersToTransform: json.layers_to_transform,
+        layersPattern: json.layers_pattern,
+        rankPattern: json.rank_pattern,
+        alphaPattern: json.alpha_pattern,
+        bias: json.bias,
         useRslora: json.use_rslora,
         modulesToSave: json.modules_to_save ?? [],
+        initLoraWeights: json.init_lora_weights,
       })
     }
   })
 
   test('a subset has the defaults of PEFT, not ours', () => {
     expect(fromPeftConfig({ peft_type: 'LORA', target_modules: 'all-linear' })).toEqual({
-      lora: { r: 8, loraAlpha: 8, loraDropout: 0, targetModules: 'all-linear', useRslora: false, modulesToSave: [] },
+      lora: { ...DEFAULT_LORA_CONFIG, r: 8, loraAlpha: 8 },
       baseModel: undefined,
     })
     expect(fromPeftConfig({ ...peft, base_model_name_or_path: 'org/name' }).baseModel).toBe('org/name')
@@ -172,13 +254,15 @@ describe('reading adapter_config.json', () => {
     [{ peft_type: undefined }, 'expected "LORA" for peft_type, got undefined'],
     [{ task_type: 'SEQ_CLS' }, 'expected "CAUSAL_LM" for task_type, got "SEQ_CLS"'],
     [{ use_dora: true }, 'the PEFT feature use_dora is not supported yet, got true'],
-    [{ bias: 'lora_only' }, 'the PEFT feature bias is not supported yet, got "lora_only"'],
-    [{ rank_pattern: { q_proj: 8 } }, 'the PEFT feature rank_pattern is not supported yet, got {q_proj}'],
-    [{ alpha_pattern: { q_proj: 8 } }, 'the PEFT feature alpha_pattern is not supported yet'],
-    [{ layers_to_transform: [1] }, 'the PEFT feature layers_to_transform is not supported yet'],
-    [{ layers_to_transform: 0 }, 'the PEFT feature layers_to_transform is not supported yet, got 0'],
+    [{ bias: 'vera_only' }, "expected 'none', 'all' or 'lora_only' for bias, got \"vera_only\""],
+    [{ rank_pattern: { q_proj: -8 } }, 'expected a whole number above 0 for rank_pattern["q_proj"], got -8'],
+    [{ alpha_pattern: { q_proj: null } }, 'expected a number above 0 for alpha_pattern["q_proj"], got null'],
+    [
+      { target_modules: '.*q_proj', layers_to_transform: [1] },
+      'expected a list of names for target_modules with layers_to_transform, got ".*q_proj"',
+    ],
+    [{ layers_pattern: 'h' }, 'expected layers_to_transform with layers_pattern, got none'],
     [{ layer_replication: [[0, 4]] }, 'the PEFT feature layer_replication is not supported yet'],
-    [{ exclude_modules: ['v_proj'] }, 'the PEFT feature exclude_modules is not supported yet'],
     [{ trainable_token_indices: [3] }, 'the PEFT feature trainable_token_indices is not supported yet'],
     [{ target_parameters: ['experts'] }, 'the PEFT feature target_parameters is not supported yet'],
     [{ lora_bias: true }, 'the PEFT feature lora_bias is not supported yet'],
@@ -231,15 +315,22 @@ describe('toPeftConfig', () => {
     loraAlpha: 16,
     loraDropout: 0.1,
     targetModules: ['v_proj', 'q_proj'],
+    excludeModules: ['o_proj', 'k_proj'],
+    layersToTransform: [2, 0],
+    layersPattern: ['layers'],
+    rankPattern: { v_proj: 4, q_proj: 2 },
+    alphaPattern: { q_proj: 1.5 },
+    bias: 'all',
     useRslora: true,
     modulesToSave: ['lm_head', 'embed_tokens'],
+    initLoraWeights: 'gaussian',
   }
 
   test('writes sorted keys and lists, and reads back the same', () => {
     const text = toPeftConfig(config, { baseModel: 'org/name', fanInFanOut: false })
     const json = JSON.parse(text)
     expect(Object.keys(json)).toEqual(Object.keys(json).sort())
-    expect(text.startsWith('{\n  "alpha_pattern": {},\n  "auto_mapping": null,\n')).toBe(true)
+    expect(text.startsWith('{\n  "alpha_pattern": {\n    "q_proj": 1.5\n  },\n  "auto_mapping": null,\n')).toBe(true)
     expect(json).toMatchObject({
       base_model_name_or_path: 'org/name',
       fan_in_fan_out: false,
@@ -251,22 +342,43 @@ describe('toPeftConfig', () => {
       lora_dropout: 0.1,
       use_rslora: true,
       target_modules: ['q_proj', 'v_proj'],
+      exclude_modules: ['k_proj', 'o_proj'],
+      layers_to_transform: [2, 0],
+      layers_pattern: ['layers'],
+      rank_pattern: { v_proj: 4, q_proj: 2 },
+      alpha_pattern: { q_proj: 1.5 },
+      bias: 'all',
+      init_lora_weights: 'gaussian',
       modules_to_save: ['embed_tokens', 'lm_head'],
     })
+    // The first that matches counts, here and in PEFT.
+    expect(Object.keys(json.rank_pattern)).toEqual(['v_proj', 'q_proj'])
     expect(fromPeftConfig(json)).toEqual({
-      lora: { ...config, targetModules: ['q_proj', 'v_proj'], modulesToSave: ['embed_tokens', 'lm_head'] },
+      lora: {
+        ...config,
+        targetModules: ['q_proj', 'v_proj'],
+        excludeModules: ['k_proj', 'o_proj'],
+        modulesToSave: ['embed_tokens', 'lm_head'],
+      },
       baseModel: 'org/name',
     })
   })
 
   test('writes an expression as it is, and nothing to save as null', () => {
     const text = toPeftConfig(
-      { ...config, targetModules: '.*\\.q_proj', modulesToSave: [] },
+      { ...DEFAULT_LORA_CONFIG, targetModules: '.*\\.q_proj', excludeModules: '.*0.*' },
       { baseModel: null, fanInFanOut: true },
     )
     expect(JSON.parse(text)).toMatchObject({
       target_modules: '.*\\.q_proj',
+      exclude_modules: '.*0.*',
       modules_to_save: null,
+      layers_to_transform: null,
+      layers_pattern: null,
+      rank_pattern: {},
+      alpha_pattern: {},
+      bias: 'none',
+      init_lora_weights: true,
       base_model_name_or_path: null,
       fan_in_fan_out: true,
     })
@@ -277,9 +389,9 @@ describe('toPeftConfig', () => {
       name.endsWith('adapter_config.json'),
     )
     const theirs = JSON.parse(await readFile(join(goldenCases, file), 'utf8'))
-    const ours = JSON.parse(toPeftConfig(config, { baseModel: null, fanInFanOut: false }))
-    const ofTheAdapter = ['r', 'lora_alpha', 'lora_dropout', 'target_modules', 'modules_to_save', 'use_rslora']
-    const ofTheSave = ['base_model_name_or_path', 'peft_version', 'init_lora_weights', 'auto_mapping', 'inference_mode']
+    const ours = JSON.parse(toPeftConfig(DEFAULT_LORA_CONFIG, { baseModel: null, fanInFanOut: false }))
+    const ofTheAdapter = ['r', 'lora_alpha', 'target_modules', 'fan_in_fan_out']
+    const ofTheSave = ['base_model_name_or_path', 'peft_version', 'auto_mapping', 'inference_mode']
     for (const [key, value] of Object.entries(ours)) {
       expect(Object.keys(theirs)).toContain(key)
       if (![...ofTheAdapter, ...ofTheSave].includes(key)) expect(value, key).toEqual(theirs[key])
@@ -292,6 +404,9 @@ describe('tensor names', () => {
     const module = 'model.layers.0.self_attn.q_proj'
     expect(peftTensorName(module, 'lora_A')).toBe(`base_model.model.${module}.lora_A.weight`)
     expect(peftModuleTensorName('lm_head', 'weight')).toBe('base_model.model.lm_head.weight')
+    expect(peftBiasName(module, true)).toBe(`base_model.model.${module}.base_layer.bias`)
+    expect(peftBiasName('transformer.ln_f', false)).toBe('base_model.model.transformer.ln_f.bias')
+    expect(parsePeftTensorName(peftBiasName(module, true))).toEqual({ kind: 'module', module, parameter: 'bias' })
     expect(parsePeftTensorName(peftTensorName(module, 'lora_B'))).toEqual({ kind: 'lora_B', module })
   })
 

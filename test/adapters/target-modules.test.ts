@@ -1,8 +1,17 @@
 /** @file Target modules by PEFT's rules: names, Python's regular expressions, all-linear, and errors that list what there is. */
 
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { fullMatches } from '../../src/adapters/python-regex.js'
-import { matchTargetModules, type TargetableModule, targetNames } from '../../src/adapters/target-modules.js'
+import { fromPeftConfig, parseLoraOptions } from '../../src/adapters/peft-config.js'
+import { endMatches, fullMatches, numbersBehind } from '../../src/adapters/python-regex.js'
+import {
+  checkTargetLimits,
+  matchTargetModules,
+  patternValues,
+  type TargetableModule,
+  type TargetLimits,
+  targetNames,
+} from '../../src/adapters/target-modules.js'
 
 const LINEARS = [
   'self_attn.q_proj',
@@ -56,14 +65,46 @@ describe('matchTargetModules', () => {
   })
 
   test('modules to save, and what is inside them, never match', () => {
-    expect(matchTargetModules(['q_proj', 'lm_head'], llama, ['lm_head', 'layers.1'])).toEqual([
+    const saving = (target: string | string[], ...modulesToSave: string[]) =>
+      matchTargetModules(target, llama, { modulesToSave })
+    expect(saving(['q_proj', 'lm_head'], 'lm_head', 'layers.1')).toEqual([
       'model.layers.0.self_attn.q_proj',
       'model.layers.10.self_attn.q_proj',
     ])
-    expect(matchTargetModules('all-linear', llama, ['model.layers.0', 'self_attn', 'norm'])).toHaveLength(6)
-    expect(matchTargetModules('.*head|.*k_proj', llama, ['lm_head'])).toHaveLength(3)
-    expect(() => matchTargetModules(['lm_head'], llama, ['lm_head'])).toThrow(
-      '[targetModules] every module that ["lm_head"] matches is in modulesToSave (lm_head); name other modules',
+    expect(saving('all-linear', 'model.layers.0', 'self_attn', 'norm')).toHaveLength(6)
+    expect(saving('.*head|.*k_proj', 'lm_head')).toHaveLength(3)
+    for (const target of [['lm_head'], '.*head']) {
+      expect(() => saving(target, 'lm_head')).toThrow(
+        `[targetModules] every module that ${JSON.stringify(target)} matches is in modulesToSave (lm_head); name other modules`,
+      )
+    }
+  })
+
+  test('excluded modules never match', () => {
+    const all = matchTargetModules('all-linear', llama)
+    const without = (excludeModules: string | string[]) => matchTargetModules('all-linear', llama, { excludeModules })
+    expect(without(['q_proj', '1.mlp.up_proj'])).toEqual(
+      all.filter((path) => !path.endsWith('q_proj') && path !== 'model.layers.1.mlp.up_proj'),
+    )
+    expect(without(String.raw`.*\.1?0\..*`)).toEqual(all.filter((path) => path.includes('layers.1.')))
+    expect(matchTargetModules(['embed_tokens', 'q_proj'], llama, { excludeModules: ['embed_tokens'] })).toHaveLength(3)
+    expect(() => without('.*')).toThrow(
+      '[excludeModules] every module that "all-linear" matches is excluded by ".*"; exclude fewer',
+    )
+  })
+
+  test('layers limit a list of names, but not a whole path in it', () => {
+    const limited = (target: string[], limits: TargetLimits) => matchTargetModules(target, llama, limits)
+    expect(limited(['q_proj', 'model.layers.0.mlp.up_proj'], { layersToTransform: [1, 10] })).toEqual([
+      'model.layers.0.mlp.up_proj',
+      'model.layers.1.self_attn.q_proj',
+      'model.layers.10.self_attn.q_proj',
+    ])
+    expect(() => limited(['q_proj', 'v_proj'], { layersToTransform: 2 })).toThrow(
+      '[layersToTransform] ["q_proj", "v_proj"] matches no module in 2; these modules are in layers 0 to 10',
+    )
+    expect(() => limited(['q_proj'], { layersToTransform: [1], layersPattern: 'h' })).toThrow(
+      '[layersToTransform] ["q_proj"] matches no module in [1] behind "h"; these modules are in no layers of that name; change layersPattern, or leave it out',
     )
   })
 
@@ -86,6 +127,88 @@ describe('matchTargetModules', () => {
   })
 })
 
+describe('limits that limit nothing', () => {
+  const check = (limits: TargetLimits) => () => checkTargetLimits(['q_proj'], llama, limits)
+
+  test('are errors: an excluded name or expression without a module, a layer that is not there', () => {
+    expect(check({ excludeModules: ['v_proj', 'oproj'] })).toThrow(
+      '[excludeModules] "oproj" matches no module of this model; did you mean "o_proj"? it has: down_proj, ',
+    )
+    // A module that only holds others: neither here nor in PEFT does its name exclude them.
+    expect(check({ excludeModules: ['mlp'] })).toThrow('[excludeModules] "mlp" matches no module of this model;')
+    expect(check({ excludeModules: '.*self_attn' })).toThrow('[excludeModules] ".*self_attn" matches no module')
+    expect(check({ layersToTransform: [0, 11] })).toThrow(
+      '[layersToTransform] expected layers of the model, got 11; these modules are in layers 0 to 10',
+    )
+    expect(check({ layersToTransform: 7 })).toThrow('[layersToTransform] expected layers of the model, got 7;')
+  })
+
+  test('what is found passes', () => {
+    expect(check({ excludeModules: ['v_proj'], layersToTransform: [0, 10] })()).toBeUndefined()
+    expect(check({ excludeModules: '.*v_proj', layersToTransform: 1, layersPattern: 'layers' })()).toBeUndefined()
+  })
+})
+
+describe('patterns of ranks and alphas', () => {
+  const paths = matchTargetModules(['q_proj', 'v_proj'], llama)
+
+  test('a key that matches no module of the adapter is an error in options, and nothing in files', () => {
+    expect(() => patternValues('rankPattern', { q_proj: 2, k_proj: 3 }, paths, true)).toThrow(
+      '[rankPattern] "k_proj" matches no module that the adapter changes; did you mean "q_proj"? it has: q_proj, v_proj',
+    )
+    expect([...patternValues('rankPattern', { q_proj: 2, k_proj: 3 }, paths, false).values()]).toEqual([2, 2, 2])
+  })
+
+  test('a key that is no expression is an error that shows it', () => {
+    expect(() => patternValues('alphaPattern', { 'q_proj[': 2 }, paths, false)).toThrow(
+      '[alphaPattern] expected a Python regular expression, got "q_proj[": Unterminated character class',
+    )
+  })
+})
+
+describe('PEFT answers the same', () => {
+  interface Row {
+    model: string
+    lora: Record<string, unknown>
+    /** Rank and alpha by path. */
+    matched?: Record<string, [number, number]>
+    error?: string
+  }
+  const table = JSON.parse(readFileSync(new URL('../golden/matching.json', import.meta.url), 'utf8')) as {
+    models: Record<string, string[]>
+    rows: Row[]
+  }
+
+  test.each(table.rows.map((row) => [row.model, JSON.stringify(row.lora), row] as const))('%s, %s', (model, _, row) => {
+    const json = { peft_type: 'LORA', r: 8, lora_alpha: 16, ...row.lora }
+    if (row.error !== undefined) {
+      expect(() => fromPeftConfig(json)).toThrow(
+        /expected (a list of names for target_modules|layers_to_transform) with/,
+      )
+      expect(() => parseLoraOptions(row.lora)).toThrow(
+        /expected (a list of names for targetModules|layersToTransform) with/,
+      )
+      return
+    }
+    const { lora } = fromPeftConfig(json)
+    const modules = (table.models[model] as string[]).map((path): TargetableModule => {
+      const kind = path === 'lm_head' ? 'head' : path.endsWith('embed_tokens') ? 'embedding' : 'linear'
+      return { path, kind }
+    })
+    const paths = Object.keys(row.matched ?? {})
+    const match = () => matchTargetModules(lora.targetModules, modules, lora)
+    if (paths.length === 0) {
+      expect(match).toThrow(/matches no module|is excluded by/)
+      return
+    }
+    expect(match()).toEqual(paths)
+    const ranks = patternValues('rankPattern', lora.rankPattern, paths, false)
+    const alphas = patternValues('alphaPattern', lora.alphaPattern, paths, false)
+    const ours = paths.map((path) => [path, [ranks.get(path) ?? lora.r, alphas.get(path) ?? lora.loraAlpha]])
+    expect(Object.fromEntries(ours)).toEqual(row.matched)
+  })
+})
+
 describe('targetNames', () => {
   test('is the shortest list that means the same modules', () => {
     const lists: [TargetableModule[], string[] | string, string[], string[]][] = [
@@ -101,10 +224,19 @@ describe('targetNames', () => {
       ],
     ]
     for (const [modules, target, save, names] of lists) {
-      const matched = matchTargetModules(target, modules, save)
-      expect(targetNames(matched, modules, save)).toEqual(names)
-      expect(matchTargetModules(names, modules, save)).toEqual(matched)
+      const limits = { modulesToSave: save }
+      const matched = matchTargetModules(target, modules, limits)
+      expect(targetNames(matched, modules, limits)).toEqual(names)
+      expect(matchTargetModules(names, modules, limits)).toEqual(matched)
     }
+  })
+
+  test('may cover what is excluded', () => {
+    const limits = { excludeModules: ['layers.1.mlp.up_proj', 'k_proj'] }
+    const matched = matchTargetModules('all-linear', llama, limits)
+    const names = targetNames(matched, llama, limits)
+    expect(names).toEqual(['down_proj', 'gate_proj', 'o_proj', 'q_proj', 'up_proj', 'v_proj'])
+    expect(matchTargetModules(names, llama, limits)).toEqual(matched)
   })
 })
 
@@ -155,6 +287,27 @@ describe('Python expressions', () => {
   ])('%s is refused', (pattern, problem) => {
     expect(() => matches(pattern, 'a')).toThrow('[test] expected a Python regular expression, got ')
     expect(() => matches(pattern, 'a')).toThrow(problem)
+  })
+
+  test('as an end of a path, alternatives and anchors keep their places', () => {
+    const paths = ['a.b', 'b', 'ab', 'a.c']
+    expect(endMatches('test', ['b', 'b|c', '^b', 'a.b', '.*'], paths)).toEqual([
+      ['a.b', 'b'],
+      ['a.b', 'b', 'a.c'],
+      ['b'],
+      ['a.b'],
+      paths,
+    ])
+    expect(() => endMatches('test', ['b', '(?i)b'], paths)).toThrow(
+      '[test] expected a Python regular expression, got "(?i)b": flags are not supported here, where it is a part of an expression',
+    )
+  })
+
+  test('the number behind a name is that of the first pattern and the first place', () => {
+    const paths = ['x.h.3.y', 'h.4.h.5.y', 'xh.6.y', 'x.h.y', 'x.k.7.h.8.y']
+    expect(numbersBehind('test', ['h'], paths)).toEqual([3, 4, undefined, undefined, 8])
+    expect(numbersBehind('test', ['k', 'h'], paths)).toEqual([3, 4, undefined, undefined, 7])
+    expect(numbersBehind('test', ['.*h'], paths)).toEqual([3, 5, 6, undefined, 8])
   })
 
   test('one that would never end is stopped', () => {

@@ -28,6 +28,7 @@ class Case:
     focus: str
     config: dict  # arguments of the model type's config class
     lora: dict | None = None  # arguments of LoraConfig; None: every parameter is trained
+    second: dict | None = None  # those of another adapter, loaded beside the first and switched to
     batches: tuple[Batch, ...] = (Batch((13, 13)),)  # more than one: micro batches of one accumulation window
     legacy: bool = False  # also write config.legacy.json, spelled as before transformers 5
     legacy_rope_key: str = "rope_type"  # "type" before transformers 4.43
@@ -105,6 +106,11 @@ def gpt2(**changes) -> dict:
         "eos_token_id": 0,
     }
     return base | changes
+
+
+# For cases about adapters alone.
+TINY = {"vocab_size": 61, "hidden_size": 18, "intermediate_size": 33}
+TINY_GPT2 = {"vocab_size": 61, "n_embd": 18, "n_positions": 28}
 
 
 def lora(**changes) -> dict:
@@ -365,6 +371,71 @@ CASES = [
         "method full: every parameter, the key biases among them, whose true gradient is zero",
         gpt2(n_embd=30),
         batches=(Batch((13, 8)),),
+        optimizer=adamw(eps=1e-5),
+    ),
+    Case(
+        "llama-patterns",
+        "ranks and alphas by name and by expression, of which the first hit counts; modules excluded by name",
+        small_llama(**TINY),
+        lora(
+            target_modules=LLAMA_LINEAR,
+            exclude_modules=["o_proj", "layers.1.mlp.gate_proj"],
+            rank_pattern={r"layers\.0\..*": 2, "q_proj": 7},
+            alpha_pattern={r".*\.mlp\.(up|down)_proj": 3, "k_proj": 5},
+        ),
+    ),
+    Case(
+        "llama-layers",
+        "two of three layers, modules excluded by an expression, A from a normal distribution, rsLoRA with a rank of its own",
+        small_llama(num_hidden_layers=3, **TINY),
+        lora(
+            target_modules=["q_proj", "v_proj", "model.layers.1.mlp.down_proj"],
+            layers_to_transform=[0, 2],
+            layers_pattern="layers",
+            exclude_modules=r".*\.2\.self_attn\.v_proj",
+            rank_pattern={"v_proj": 6},
+            init_lora_weights="gaussian",
+            use_rslora=True,
+        ),
+    ),
+    Case(
+        "llama-two-adapters",
+        "another adapter is loaded and switched to: other modules, another rank, a head of its own",
+        small_llama(**TINY),
+        lora(target_modules=["q_proj", "v_proj"]),
+        second=lora(r=3, lora_alpha=5, target_modules=["v_proj", "down_proj"], modules_to_save=["lm_head"]),
+    ),
+    Case(
+        "qwen2-bias-all",
+        "bias all: the biases of q, k and v, with and without an adapter on the module",
+        qwen2(**TINY),
+        lora(target_modules=["q_proj", "o_proj"], rank_pattern={"o_proj": 2}, bias="all"),
+    ),
+    Case(
+        "qwen2-bias-lora-only",
+        "bias lora_only: the biases of modules with an adapter, in one layer",
+        qwen2(**TINY),
+        lora(target_modules=["q_proj", "k_proj", "down_proj"], layers_to_transform=1, bias="lora_only"),
+    ),
+    Case(
+        "gpt2-bias-all",
+        "bias all: those of projections and norms",
+        gpt2(**TINY_GPT2),
+        lora(target_modules=["c_attn"], fan_in_fan_out=True, bias="all"),
+        optimizer=adamw(eps=1e-4),
+    ),
+    Case(
+        "gpt2-bias-lora-only",
+        "bias lora_only, in the layers that layers_pattern counts",
+        gpt2(**TINY_GPT2),
+        lora(
+            target_modules=["c_attn", "c_proj"],
+            exclude_modules=["attn.c_proj"],
+            layers_to_transform=[1],
+            layers_pattern=["h"],
+            fan_in_fan_out=True,
+            bias="lora_only",
+        ),
         optimizer=adamw(eps=1e-5),
     ),
     Case(

@@ -31,9 +31,11 @@ from transformers.optimization import get_scheduler
 
 ROOT = Path(__file__).parent
 STEPS = 5
+SECOND = "adapter-second"
 NEW_TOKENS = 20
 WEIGHT_STD = 0.15
 ADAPTER_B_STD = 0.1
+ADAPTER_BIAS_STD = 0.05
 
 # PyTorch's own float32 error must stay well inside the tolerances that the tests give an independent implementation.
 NOISE_LIMITS = {"logits": 5e-6, "loss": 5e-7, "grad": 2e-5, "step5": 3e-6}
@@ -66,12 +68,14 @@ def randomize(model):
 
 @torch.no_grad()
 def randomize_adapter(model):
-    """B starts at zero in PEFT, and copies of saved modules equal the base: neither would test anything."""
+    """B starts at zero in PEFT, and copies of saved modules and trained biases equal the base: none would test anything."""
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.normal_(0.0, ADAPTER_B_STD)
         elif "modules_to_save" in name:
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
+        elif parameter.requires_grad and name.endswith("bias"):
+            parameter.add_(torch.randn_like(parameter), alpha=ADAPTER_BIAS_STD)
 
 
 def save_model(case: Case, model, folder: Path):
@@ -138,16 +142,17 @@ def legacy_config(case: Case, config: dict) -> dict:
     return dict(sorted(legacy.items()))
 
 
-def save_adapter(case: Case, model, folder: Path):
-    wrapped = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **case.lora))
+def save_adapter(case: Case, model, folder: Path, lora: dict):
+    """The adapter in a folder of its own."""
+    wrapped = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
     randomize_adapter(wrapped)
     wrapped.peft_config["default"].base_model_name_or_path = f"golden/{case.name}"
-    wrapped.save_pretrained(folder / "adapter", save_embedding_layers=False)
-    (folder / "adapter" / "README.md").unlink(missing_ok=True)
-    path = folder / "adapter" / "adapter_config.json"
+    wrapped.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
     saved = read_json(path)
     for key, value in saved.items():  # PEFT writes sets in hash order; sorted, a second run gives the same bytes
-        saved[key] = sorted(value) if isinstance(value, list) else value
+        saved[key] = sorted(value) if isinstance(value, list) else value  # lists of names and of layers alike
     write_json(path, saved)
 
 
@@ -159,6 +164,8 @@ def load(case: Case, folder: Path, dtype: torch.dtype, config_name: str = "confi
     model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, attn_implementation="eager")
     if case.lora is not None:
         model = PeftModel.from_pretrained(model, folder / "adapter", is_trainable=True)
+        if case.second is not None:
+            model.load_adapter(folder / SECOND, "second")  # frozen until it is switched to
         if dtype == torch.float64:
             model = model.double()
     else:
@@ -219,12 +226,31 @@ def window(model, batches) -> tuple[list[torch.Tensor], float]:
     return logits, loss
 
 
-def named(case: Case, model, of) -> dict[str, torch.Tensor]:
+def named(case: Case, model, of, adapter: str = "default") -> dict[str, torch.Tensor]:
     """of(parameter) for everything trainable, under the names of adapter_model.safetensors or model.safetensors."""
     values = {name: of(p).detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     if case.lora is None:
         return values
-    return get_peft_model_state_dict(model, state_dict=values, save_embedding_layers=False)
+    return get_peft_model_state_dict(model, state_dict=values, adapter_name=adapter, save_embedding_layers=False)
+
+
+def switch(case: Case, model, batches) -> dict:
+    """What the second adapter computes on a model that has two, and the model without either."""
+    model.set_adapter("second")
+    logits, loss = window(model, batches)
+    result = {"logits": logits, "loss": loss, "grad": named(case, model, lambda p: p.grad, "second")}
+    with torch.no_grad(), model.disable_adapter():
+        result["base"] = [forward(model, batch, 1)[0] for batch in batches]
+    return result
+
+
+def check_switch(case: Case, folder: Path, batches, switched: dict):
+    """The same in float64, and what cannot be otherwise: the three ways to compute differ."""
+    exact = switch(case, load(case, folder, torch.float64), batches)
+    for kind in ("logits", "base"):
+        assert max(distance(a, b) for a, b in zip(switched[kind], exact[kind])) < NOISE_LIMITS["logits"]
+    assert max(distance(value, exact["grad"][name]) for name, value in switched["grad"].items()) < NOISE_LIMITS["grad"]
+    assert distance(switched["logits"][0], switched["base"][0]) > 0.01
 
 
 def train(case: Case, model, batches) -> dict:
@@ -321,7 +347,10 @@ def write_case(case: Case):
     model = build_model(case)
     save_model(case, model, folder)
     if case.lora is not None:
-        save_adapter(case, model.float(), folder)
+        save_adapter(case, model.float(), folder / "adapter", case.lora)
+    if case.second is not None:
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        save_adapter(case, base, folder / SECOND, case.second)
     vocab_size = case.config["vocab_size"]
     batches = [make_batch(batch, vocab_size) for batch in case.batches]
     items = sum(supervised(batch) for batch in batches)
@@ -345,6 +374,12 @@ def write_case(case: Case):
     tensors["generation.ids"] = torch.tensor(generation["ids"], dtype=torch.int32)
     for kind in ("grad", "step5"):
         tensors |= {f"{kind}.{name}": value for name, value in run[kind].items()}
+    if case.second is not None:
+        switched = switch(case, load(case, folder, torch.float32), batches)
+        check_switch(case, folder, batches, switched)
+        tensors |= {"second.logits": switched["logits"][0], "base.logits": switched["base"][0]}
+        tensors["second.loss"] = torch.tensor([switched["loss"]], dtype=torch.float32)
+        tensors |= {f"second.grad.{name}": value for name, value in switched["grad"].items()}
     if case.nf4 and case.prequantized is None:
         tensors |= state_tensors(load_quantized(folder, torch.float32, False))
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "golden.safetensors")
@@ -358,6 +393,7 @@ def describe(case: Case, run: dict, bf16_loss: float, items: int, generation: di
         "model_type": case.config["model_type"],
         "method": "full" if case.lora is None else "lora",
         "lora": case.lora,
+        **({"second": case.second} if case.second is not None else {}),
         "file_dtype": case.file_dtype,
         **({"quantization": "nf4" if case.prequantized is None else "file"} if case.nf4 else {}),
         "shards": case.shards,

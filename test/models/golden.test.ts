@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import { disableAdapters, enableAdapters, loadAdapter, setAdapter } from '../../src/adapters/named-adapters.js'
 import type { Parameter } from '../../src/autograd/parameter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import type { ForwardBatch } from '../../src/models/batch.js'
@@ -105,6 +106,37 @@ for (const { name: deviceName, open } of testDevices()) {
         const goldenLoss = (expected.get('bf16.loss') ?? expected.get('loss'))?.values[0] as number
         expect(Math.abs(loss - goldenLoss) / goldenLoss).toBeLessThan(5e-3)
       })
+
+      const { secondDirectory } = golden
+      if (secondDirectory) {
+        test(`${info.name}: switched to the second adapter, to none and back`, async () => {
+          const { model, parameters } = await load(golden, 'float32')
+          const second = await loadAdapter(model, secondDirectory, 'second')
+          const expected = await readGolden(golden)
+          const [{ batch, logits }] = microBatches(info.micro_batches, expected) as [MicroBatch]
+          const differenceTo = async (name: string | GoldenTensor): Promise<number> => {
+            const { values } = typeof name === 'string' ? (expected.get(name) as GoldenTensor) : name
+            return relativeDifference(await model.forward(batch, { logits: true }).logits.read(), values)
+          }
+          expect(await differenceTo(logits)).toBeLessThan(2e-5)
+          setAdapter(model, 'second')
+          expect(await differenceTo('second.logits')).toBeLessThan(2e-5)
+          const { loss } = model.forward(batch)
+          const goldenLoss = expected.get('second.loss')?.values[0] as number
+          expect(Math.abs(((await loss.read())[0] as number) - goldenLoss) / goldenLoss).toBeLessThan(1e-6)
+          loss.backward()
+          for (const [name, parameter] of second.parameters()) {
+            const gradient = expected.get(`second.grad.${name}`) as GoldenTensor
+            expect(relativeDifference(await parameter.grad.read(), gradient.values), name).toBeLessThan(1e-4)
+          }
+          expect([...parameters.values()].some(({ hasGrad }) => hasGrad)).toBe(false)
+          disableAdapters(model)
+          expect(await differenceTo('base.logits')).toBeLessThan(2e-5)
+          enableAdapters(model)
+          setAdapter(model, 'default')
+          expect(await differenceTo(logits)).toBeLessThan(2e-5)
+        })
+      }
 
       if (info.quantization === 'nf4') {
         test(`${info.name}: the very bytes of bitsandbytes`, async () => {

@@ -24,6 +24,8 @@ export interface GoldenInfo {
 export interface GoldenCase {
   directory: string
   adapterDirectory: string | undefined
+  /** Another adapter of the same model. */
+  secondDirectory: string | undefined
   info: GoldenInfo
 }
 
@@ -37,10 +39,11 @@ export function goldenCases(): GoldenCase[] {
     .sort()
     .map((name) => {
       const directory = join(CASES, name)
-      const adapter = join(directory, 'adapter')
+      const existing = (path: string): string | undefined => (existsSync(path) ? path : undefined)
       return {
         directory,
-        adapterDirectory: existsSync(adapter) ? adapter : undefined,
+        adapterDirectory: existing(join(directory, 'adapter')),
+        secondDirectory: existing(join(directory, 'adapter-second')),
         info: JSON.parse(readFileSync(join(directory, 'case.json'), 'utf8')) as GoldenInfo,
       }
     })

@@ -24,8 +24,15 @@ describe('defaults', () => {
         loraAlpha: 32,
         loraDropout: 0,
         targetModules: 'all-linear',
+        excludeModules: [],
+        layersToTransform: null,
+        layersPattern: null,
+        rankPattern: {},
+        alphaPattern: {},
+        bias: 'none',
         useRslora: false,
         modulesToSave: [],
+        initLoraWeights: true,
       },
       device: 'cpu',
       dtype: 'auto',
@@ -73,11 +80,12 @@ describe('spellings', () => {
     const { training, lora, outputDir } = parseTrainOptions({
       ...minimal,
       output_dir: 'out',
-      lora: { r: 8, lora_alpha: 16, target_modules: ['q_proj'] },
+      lora: { r: 8, lora_alpha: 16, target_modules: ['q_proj'], layers_to_transform: 1, rank_pattern: { q_proj: 4 } },
       training: { num_train_epochs: 1.5, adam_beta1: 0.8, per_device_train_batch_size: 2, max_length: 77 },
     })
     expect(outputDir).toBe('out')
     expect(lora).toMatchObject({ r: 8, loraAlpha: 16, targetModules: ['q_proj'] })
+    expect(lora).toMatchObject({ layersToTransform: 1, rankPattern: { q_proj: 4 } })
     expect(training).toMatchObject({ numTrainEpochs: 1.5, adamBeta1: 0.8, perDeviceTrainBatchSize: 2, maxLength: 77 })
   })
 
@@ -111,6 +119,9 @@ describe('spellings', () => {
       '[train] unknown option "datset"; did you mean "dataset"?',
     )
     expect(() => parse({ constructor: 1 })).toThrow('[training] unknown option "constructor"')
+    expect(() => parseTrainOptions({ ...minimal, lora: { exclude_module: ['q_proj'] } })).toThrow(
+      '[lora] unknown option "exclude_module"; did you mean "excludeModules"?',
+    )
     expect(() => parse(JSON.parse('{"__proto__": 1}'))).toThrow('[training] unknown option "__proto__"')
   })
 
@@ -126,6 +137,9 @@ describe('spellings', () => {
     )
     expect(() => parse({ lora_alpha: 8 })).toThrow(
       '[training] loraAlpha is an option of lora; write lora: { loraAlpha: ... }',
+    )
+    expect(() => parseTrainOptions({ ...minimal, rank_pattern: { q_proj: 8 } })).toThrow(
+      '[train] rankPattern is an option of lora; write lora: { rankPattern: ... }',
     )
   })
 })

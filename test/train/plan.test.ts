@@ -11,10 +11,18 @@ import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainLoraOptions } from '../../src/train/options.js'
 import { planTraining } from '../../src/train/plan.js'
 import { trainLora } from '../../src/train/train-lora.js'
-import { ofType, rejection, TINY_CONFIG, temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
+import {
+  ofType,
+  rejection,
+  TINY_CONFIG,
+  TINY_GPT2_CONFIG,
+  temporaryDirectory,
+  writeTinyModel,
+} from '../support/tiny-model.js'
 
 const folder = temporaryDirectory()
 const model = await writeTinyModel(join(folder, 'model'))
+const biased = await writeTinyModel(join(folder, 'biased'), { config: TINY_GPT2_CONFIG })
 
 /** Every row is longer than any maxLength here, so that all rows are equally long. */
 const dataset = Array.from({ length: 13 }, (_, i) => ({ text: `${i} one two three `.repeat(200) }))
@@ -41,6 +49,10 @@ describe('the planned peak is that of the run', () => {
     ['NF4', { quantization: 'nf4', dtype: 'auto' }],
     ['gradient checkpointing', { training: { gradientCheckpointing: true } }],
     ['an output head that is trained too', { lora: { r: 3, modulesToSave: ['lm_head'] } }],
+    [
+      'ranks by pattern and biases of the base',
+      { model: biased, lora: { r: 3, targetModules: ['c_attn', 'c_fc'], rankPattern: { c_fc: 11 }, bias: 'all' } },
+    ],
     ['full training', { method: 'full', lora: undefined }],
     ['no accumulation', { training: { gradientAccumulationSteps: 1 } }],
     [
@@ -103,6 +115,28 @@ describe('a plan', () => {
     })
     expect(plan.fits).toBe(true)
     expect(plan.remedy).toBeUndefined()
+  })
+
+  it('counts ranks by pattern and trained biases, which are there once', async () => {
+    const lora = {
+      r: 4,
+      targetModules: ['c_attn', 'mlp.c_proj'],
+      rankPattern: { 'h.0.attn.c_attn': 9 },
+      excludeModules: ['h.1.mlp.c_proj'],
+    }
+    const options = { model: TINY_GPT2_CONFIG, dtype: 'float32' } as const
+    const factors = 9 * (48 + 144) + 4 * (48 + 144) + 4 * (192 + 48)
+    const without = await planTraining({ ...options, lora })
+    expect(without.trainableParameters).toBe(factors)
+    const base = without.totalParameters - factors
+    // Per layer c_attn, c_proj, c_fc, c_proj and two norms; and the last norm.
+    const biases = 2 * (144 + 48 + 192 + 48 + 2 * 48) + 48
+    const all = await planTraining({ ...options, lora: { ...lora, bias: 'all' } })
+    expect(all.trainableParameters).toBe(factors + biases)
+    expect(all.totalParameters).toBe(base + factors)
+    expect(all.tensors.trained - without.tensors.trained).toBeGreaterThanOrEqual(4 * biases)
+    const adapted = await planTraining({ ...options, lora: { ...lora, bias: 'lora_only' } })
+    expect(adapted.trainableParameters).toBe(factors + 144 + 144 + 48)
   })
 
   it('says what other settings would take', async () => {

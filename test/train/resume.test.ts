@@ -8,6 +8,7 @@ import {
   ofType,
   rejection,
   TINY_CONFIG,
+  TINY_GPT2_CONFIG,
   type TinyRun,
   type TinyRunOptions,
   temporaryDirectory,
@@ -90,6 +91,25 @@ describe('a run that was stopped', () => {
       await rejection(trainTiny({ model, dtype: 'bfloat16', outputDir, resumeFromCheckpoint: true }, at('nf4-dense'))),
     ).toContain('these differ: quantization ("nf4" then, undefined now);')
     const resumed = await trainTiny({ ...quantized, outputDir, resumeFromCheckpoint: true }, at('nf4-resumed'))
+    expect(resumed.bytes === reference.bytes).toBe(true)
+  })
+
+  it('that trains biases and a rank of its own per layer goes on to the same bytes too', async () => {
+    const biased = await writeTinyModel(at('biased'), { config: TINY_GPT2_CONFIG })
+    const lora = {
+      r: 4,
+      targetModules: ['c_attn', 'c_fc'],
+      rankPattern: { 'h.1.mlp.c_fc': 7 },
+      bias: 'all' as const,
+      initLoraWeights: 'gaussian' as const,
+    }
+    const reference = await trainTiny({ model: biased, lora, outputDir: at('biased-whole') }, at('biased-final'))
+    const outputDir = at('biased-stopped')
+    await trainUntil(3, outputDir, { model: biased, lora })
+    const resumed = await trainTiny(
+      { model: biased, lora, outputDir, resumeFromCheckpoint: true },
+      at('biased-resumed'),
+    )
     expect(resumed.bytes === reference.bytes).toBe(true)
   })
 

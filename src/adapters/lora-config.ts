@@ -1,0 +1,179 @@
+/** @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is peft-config's. */
+
+import { isJsonObject, type JsonObject } from '../checkpoint/strict-json.js'
+import { describeValue } from '../errors.js'
+import { ALL_LINEAR } from './target-modules.js'
+
+/** Which biases of the base model are trained beside an adapter: none, all, or those of the modules with an update. */
+export type LoraBias = 'none' | 'all' | 'lora_only'
+
+/** The settings of a LoRA adapter, named as in PEFT's LoraConfig. Paper: https://arxiv.org/abs/2106.09685 */
+export interface LoraConfig {
+  /** Rank of the update: A is [r, in], B is [out, r]. Default 16. */
+  r: number
+  /** The update is scaled by `loraAlpha / r`, or `loraAlpha / sqrt(r)` with `useRslora`. Default 32. */
+  loraAlpha: number
+  /** Probability of dropping an input of A while training. Default 0. */
+  loraDropout: number
+  /**
+   * Module names (`'q_proj'` matches every path that is it or ends in `.q_proj`), a regular expression for whole paths, or
+   * 'all-linear' for all linear layers but the output head. Default 'all-linear'.
+   */
+  targetModules: string[] | string
+  /** Modules that `targetModules` leaves out: names, or a regular expression for whole paths. Default none. */
+  excludeModules: string[] | string
+  /** Layers, counted from 0, that a list of `targetModules` is limited to; a whole path in the list stays. Default null: all. */
+  layersToTransform: number[] | number | null
+  /** What stands before a layer's number in paths, 'layers' or 'h': names or regular expressions. Default null: any name. */
+  layersPattern: string[] | string | null
+  /** Ranks that differ from `r`, by name or by a regular expression for the end of a path; of several the first counts. */
+  rankPattern: Record<string, number>
+  /** The same for `loraAlpha`. */
+  alphaPattern: Record<string, number>
+  /** Biases of the base model that are trained and saved as well. Default 'none'. */
+  bias: LoraBias
+  /** Rank-stabilised scaling, https://arxiv.org/abs/2312.03732. Default false. */
+  useRslora: boolean
+  /** Modules trained and saved in full beside the adapter. Default none. */
+  modulesToSave: string[]
+  /**
+   * How A and B begin. true (default): A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero. 'gaussian': A normal with standard
+   * deviation 1/r, B zero. false: A as with true, B uniform in +-1/sqrt(r), so that the model changes at once; for tests.
+   */
+  initLoraWeights: boolean | 'gaussian'
+}
+
+/** What users give: any of the settings. */
+export type LoraOptions = Partial<LoraConfig>
+
+/** The defaults of `LoraConfig`. PEFT's own differ: r 8, alpha 8, and target modules from a table of models. */
+export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
+  r: 16,
+  loraAlpha: 32,
+  loraDropout: 0,
+  targetModules: ALL_LINEAR,
+  excludeModules: [],
+  layersToTransform: null,
+  layersPattern: null,
+  rankPattern: {},
+  alphaPattern: {},
+  bias: 'none',
+  useRslora: false,
+  modulesToSave: [],
+  initLoraWeights: true,
+}
+
+type Check = (value: unknown) => boolean
+
+const isBoolean: Check = (value) => typeof value === 'boolean'
+const isText: Check = (value) => typeof value === 'string' && value !== ''
+const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
+const isNames: Check = (value) => typeof value === 'string' || isTextList(value)
+const isTarget: Check = (value) => isText(value) || (isTextList(value) && (value as string[]).length > 0)
+const isRank: Check = (value) => Number.isSafeInteger(value) && (value as number) > 0
+const isAlpha: Check = (value) => Number.isFinite(value) && (value as number) > 0
+const isShare: Check = (value) => Number.isFinite(value) && (value as number) >= 0 && (value as number) < 1
+const isLayer: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+const isLayers: Check = (value) => isLayer(value) || (Array.isArray(value) && value.every(isLayer))
+const isBias: Check = (value) => value === 'none' || value === 'all' || value === 'lora_only'
+const isInit: Check = (value) => isBoolean(value) || (typeof value === 'string' && value.toLowerCase() === 'gaussian')
+
+const RANK = 'a whole number above 0'
+const ALPHA = 'a number above 0'
+const NAMES = 'module names or a regular expression'
+
+/**
+ * Settings from values by their snake_case names; what is missing or null has its default.
+ * @param where of error messages.
+ * @param spell how messages name a setting.
+ * @throws on a value of the wrong kind, and on settings that PEFT does not take together.
+ */
+export function parseSettings(where: string, given: JsonObject, spell: (name: string) => string): LoraConfig {
+  const expect = (shown: string, value: unknown, check: Check, what: string): void => {
+    if (!check(value)) throw new Error(`[${where}] expected ${what} for ${shown}, got ${describeValue(value)}`)
+  }
+  const read = <Value>(name: string, fallback: Value, check: Check, what: string): Value => {
+    const value = given[name] ?? fallback
+    if (value !== fallback) expect(spell(name), value, check, what)
+    return value as Value
+  }
+  const readPattern = (name: string, check: Check, what: string): Record<string, number> => {
+    const values = read<Record<string, number>>(name, {}, isJsonObject, `an object with ${what} by module`)
+    for (const [key, value] of Object.entries(values)) {
+      expect(`the keys of ${spell(name)}`, key, isText, 'names or regular expressions')
+      expect(`${spell(name)}[${describeValue(key)}]`, value, check, what)
+    }
+    return { ...values }
+  }
+  const {
+    r,
+    loraAlpha,
+    loraDropout,
+    targetModules,
+    excludeModules,
+    layersToTransform,
+    layersPattern,
+    bias,
+    useRslora,
+    modulesToSave,
+    initLoraWeights,
+  } = DEFAULT_LORA_CONFIG
+  const layers = 'a whole number of at least 0 or a list of them'
+  const config: LoraConfig = {
+    r: read('r', r, isRank, RANK),
+    loraAlpha: read('lora_alpha', loraAlpha, isAlpha, ALPHA),
+    loraDropout: read('lora_dropout', loraDropout, isShare, 'a number in [0, 1)'),
+    targetModules: spellAllLinear(
+      unique(read('target_modules', targetModules, isTarget, 'module names, a regular expression or "all-linear"')),
+    ),
+    // As in PEFT, an empty text means none.
+    excludeModules: unique(read('exclude_modules', excludeModules, isNames, NAMES) || excludeModules),
+    layersToTransform: read('layers_to_transform', layersToTransform, isLayers, layers),
+    layersPattern: nullIfEmpty(read('layers_pattern', layersPattern, isNames, 'a name or a list of names')),
+    rankPattern: readPattern('rank_pattern', isRank, RANK),
+    alphaPattern: readPattern('alpha_pattern', isAlpha, ALPHA),
+    bias: read('bias', bias, isBias, "'none', 'all' or 'lora_only'"),
+    useRslora: read('use_rslora', useRslora, isBoolean, 'true or false'),
+    modulesToSave: unique(read('modules_to_save', modulesToSave, isTextList, 'a list of module names')),
+    initLoraWeights: spellGaussian(read('init_lora_weights', initLoraWeights, isInit, "true, false or 'gaussian'")),
+  }
+  checkLayers(where, config, spell)
+  return config
+}
+
+/** The combinations that PEFT refuses. */
+function checkLayers(
+  where: string,
+  { targetModules, layersToTransform, layersPattern }: LoraConfig,
+  spell: (name: string) => string,
+): void {
+  const present = layersToTransform !== null ? 'layers_to_transform' : layersPattern !== null ? 'layers_pattern' : ''
+  if (present !== '' && typeof targetModules === 'string') {
+    throw new Error(
+      `[${where}] expected a list of names for ${spell('target_modules')} with ${spell(present)}, got ${describeValue(targetModules)}; ` +
+        'list the modules, or choose the layers in a regular expression alone',
+    )
+  }
+  if (layersPattern !== null && layersToTransform === null) {
+    throw new Error(
+      `[${where}] expected ${spell('layers_to_transform')} with ${spell('layers_pattern')}, got none; add it, or remove ${spell('layers_pattern')}`,
+    )
+  }
+}
+
+function unique<Names extends string | string[]>(names: Names): Names | string[] {
+  return typeof names === 'string' ? names : [...new Set(names)]
+}
+
+function nullIfEmpty(names: string | string[] | null): string | string[] | null {
+  return names === null || names.length === 0 ? null : names
+}
+
+/** PEFT takes 'All-Linear' as well. */
+function spellAllLinear(target: string | string[]): string | string[] {
+  return typeof target === 'string' && target.toLowerCase() === ALL_LINEAR ? ALL_LINEAR : target
+}
+
+function spellGaussian(init: boolean | string): boolean | 'gaussian' {
+  return typeof init === 'string' ? 'gaussian' : init
+}
