@@ -1,6 +1,7 @@
 /** @file The public API; the only file that re-exports. */
 
 export { LoraAdapter } from './adapters/lora-adapter.js'
+export type { MergeOptions, MergeReport } from './adapters/merge.js'
 export type { LoraConfig, LoraOptions } from './adapters/peft-config.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'

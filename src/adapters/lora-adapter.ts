@@ -17,6 +17,8 @@ import type { CausalLM } from '../models/model.js'
 import type { Embedding, Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import { Random } from '../random.js'
+import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
+import type { AttachedSlab, SavedModule } from './merge-plan.js'
 import {
   type LoraConfig,
   type LoraOptions,
@@ -27,20 +29,6 @@ import {
 } from './peft-config.js'
 import { PEFT_WEIGHTS_FILE, parsePeftTensorName, peftModuleTensorName, peftTensorName } from './peft-names.js'
 import { ALL_LINEAR, matchTargetModules, type TargetableModule, targetNames } from './target-modules.js'
-
-/** A low-rank update of one projection, and the number under which it attaches. */
-interface AttachedSlab {
-  readonly linear: Linear
-  readonly slab: LoraSlab
-}
-
-/** A module trained in full beside the low-rank updates, and the frozen weights that it replaced. */
-interface SavedModule {
-  readonly module: Linear | Embedding
-  readonly weight: Parameter
-  readonly bias: Parameter | undefined
-  readonly original: { weight: Parameter; bias: Parameter | undefined }
-}
 
 /**
  * A LoRA adapter, attached to its model from the moment it is made until `detach()`.
@@ -174,6 +162,35 @@ export class LoraAdapter {
   }
 
   /** Detaches the adapter and frees its memory. */
+  /**
+   * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are decoded and written dense, never
+   * quantised again. Beside the model it needs memory for the weights of one layer and for the largest tensor; model and adapter stay as they are.
+   * @param directory new or empty; it appears with all its files or not at all.
+   * @returns what was written, and the largest difference that rounding made to a logit.
+   */
+  async merge(directory: string, options: MergeOptions = {}): Promise<MergeReport> {
+    this.#expectAttached()
+    return await mergeIntoDirectory(this.model, this.#slabs, this.#savedModules, directory, options)
+  }
+
+  /**
+   * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same without the adapter, which
+   * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype.
+   * @throws on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
+   */
+  async mergeAndUnload(): Promise<CausalLM> {
+    this.#expectAttached()
+    await mergeInPlace(this.model, this.#slabs, this.#savedModules)
+    this.dispose()
+    return this.model
+  }
+
+  #expectAttached(): void {
+    const { slab, linear } = this.#slabs[0] as AttachedSlab
+    if (!linear.slabs.includes(slab))
+      throw new Error('[merge] expected an adapter that is attached to its model, got a detached one; attach() it')
+  }
+
   dispose(): void {
     this.detach()
     this.#isDisposed = true

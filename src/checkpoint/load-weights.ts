@@ -9,6 +9,7 @@ import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
+import { transpose } from '../transpose.js'
 import { FLOATS, readTensorBytes, type TensorEntry } from './safetensors.js'
 
 type Entries = ReadonlyMap<string, TensorEntry>
@@ -162,10 +163,7 @@ async function transposed(device: Device, { shape, dtype }: Parameter, entry: Te
   const [rows, cols] = shape as [number, number]
   const bytes = (await readTensorBytes(entry)).slice()
   const values = entry.dtype === 'F32' ? new Uint32Array(bytes.buffer) : new Uint16Array(bytes.buffer)
-  const turned = values.slice()
-  for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) turned[row * cols + col] = values[col * rows + row] as number
-  }
+  const turned = transpose(values, cols, rows)
   const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
   device.upload(x, turned, floatOf(entry))
   // So that copies of several tensors do not wait in the queue.

@@ -81,6 +81,22 @@ function createProgram(): Command {
     .description('say what was built, what this machine has, what is missing and how to get it')
     .option('--json', 'write one JSON object to stdout')
     .action(async (options) => (await import('./doctor.js')).doctor(options, version))
+  program
+    .command('merge')
+    .description('fold an adapter into its model and write the result as a model of its own')
+    .requiredOption('--adapter <dir>', 'directory of a LoRA adapter')
+    .requiredOption('--output <dir>', 'new or empty directory for the merged model')
+    .option('--model <dir>', 'directory or Hub id of the base model; default: the one that the adapter names')
+    .option('--dtype <type>', 'bfloat16, float16 or float32; default: that of the base, bfloat16 where it has 32 bits')
+    .option(
+      '--quantization <type>',
+      'nf4: merge onto the weights that QLoRA trained on, decoded, not the original ones',
+    )
+    .option('--max-shard-size <size>', 'largest file of weights, as in 2GB', '5GB')
+    .option('--prompt <text>', 'a text to compare the logits on, may be repeated; default: a draw of ids', collect, [])
+    .option('--json', 'write one JSON object to stdout')
+    .action(async (options) => (await import('./merge.js')).merge(options))
+
 
   return program
 }
