@@ -25,4 +25,5 @@ export { type EvaluateOptions, type Evaluation, evaluateLoss } from './train/eva
 export type { TrainEvent } from './train/events.js'
 export type { TrainingOptions, TrainLoraOptions } from './train/options.js'
 export { type PlanOptions, planTraining, type TrainingPlan } from './train/plan.js'
+export { PRESETS, type Preset, type PresetName } from './train/presets.js'
 export { type TrainRun, trainLora } from './train/train-lora.js'

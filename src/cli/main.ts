@@ -9,11 +9,14 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
+import { PRESETS } from '../train/presets.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 const FAILED = 1
 const WRONG_USAGE = 2
+
+const PRESET_HELP = `a recipe for what the file leaves open: ${Object.keys(PRESETS).join(', ')}`
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -46,6 +49,7 @@ function createProgram(): Command {
     .command('train')
     .description('train a LoRA adapter, or a whole model, as a YAML file says')
     .argument('<config>', 'YAML file with the options of trainLora: model, dataset, lora, training, outputDir...')
+    .option('--preset <name>', PRESET_HELP)
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA); over what the file says")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
@@ -58,6 +62,7 @@ function createProgram(): Command {
     )
     .argument('[config]', 'YAML file as for train')
     .option('--model <dir>', 'directory or Hub id of the model, in place of that of the file')
+    .option('--preset <name>', PRESET_HELP)
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
     .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
@@ -77,11 +82,6 @@ function createProgram(): Command {
     .action(async (options) => (await import('./generate.js')).generate(options))
 
   program
-    .command('doctor')
-    .description('say what was built, what this machine has, what is missing and how to get it')
-    .option('--json', 'write one JSON object to stdout')
-    .action(async (options) => (await import('./doctor.js')).doctor(options, version))
-  program
     .command('merge')
     .description('fold an adapter into its model and write the result as a model of its own')
     .requiredOption('--adapter <dir>', 'directory of a LoRA adapter')
@@ -97,6 +97,11 @@ function createProgram(): Command {
     .option('--json', 'write one JSON object to stdout')
     .action(async (options) => (await import('./merge.js')).merge(options))
 
+  program
+    .command('doctor')
+    .description('say what was built, what this machine has, what is missing and how to get it')
+    .option('--json', 'write one JSON object to stdout')
+    .action(async (options) => (await import('./doctor.js')).doctor(options, version))
 
   return program
 }
