@@ -74,14 +74,15 @@ export class LoraAdapter {
     const { lora: config } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readSafetensorsHeader(path)
-    const adapter = LoraAdapter.#attach(model, config)
+    let adapter: LoraAdapter | undefined
     try {
+      adapter = LoraAdapter.#attach(model, config)
       await adapter.#fill(tensors, path)
-    } catch (error) {
-      adapter.dispose()
-      throw error
+      return adapter
+    } catch (cause) {
+      adapter?.dispose()
+      throw new Error(`${(cause as Error).message} (settings: ${join(directory, PEFT_CONFIG_FILE)})`, { cause })
     }
-    return adapter
   }
 
   /** Trainable parameters by the name of their tensor in adapter_model.safetensors. */
@@ -161,7 +162,6 @@ export class LoraAdapter {
     }
   }
 
-  /** Detaches the adapter and frees its memory. */
   /**
    * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are decoded and written dense, never
    * quantised again. Beside the model it needs memory for the weights of one layer and for the largest tensor; model and adapter stay as they are.
@@ -191,6 +191,7 @@ export class LoraAdapter {
       throw new Error('[merge] expected an adapter that is attached to its model, got a detached one; attach() it')
   }
 
+  /** Detaches the adapter and frees its memory. */
   dispose(): void {
     this.detach()
     this.#isDisposed = true

@@ -104,6 +104,9 @@ const HARMLESS = [
   'revision',
 ]
 
+/** As wide as the widest layers: a damaged file must not ask for all memory. */
+const LARGEST_RANK = 65536
+
 /** How the weights began. These change A and B only, so that a file holds all there is to know; the others change the base model too. */
 const LOADABLE_INITS: readonly unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']
 
@@ -168,7 +171,7 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
   }
   for (const [name, value] of Object.entries(json)) {
     if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.includes(name)) continue
-    const isDefault = UNSUPPORTED[name]
+    const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
     if (isDefault !== undefined && !isDefault(value)) {
       throw new Error(`[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}`)
     }
@@ -254,6 +257,7 @@ function parseSettings(where: string, given: JsonObject, required: readonly stri
   const defaults = DEFAULT_LORA_CONFIG
   const r = read('r', defaults.r)
   expect('r', r, Number.isSafeInteger(r) && (r as number) > 0, 'a whole number above 0')
+  expect('r', r, (r as number) <= LARGEST_RANK, `a whole number of at most ${LARGEST_RANK}`)
   const loraAlpha = read('lora_alpha', defaults.loraAlpha)
   expect('lora_alpha', loraAlpha, Number.isFinite(loraAlpha) && (loraAlpha as number) > 0, 'a number above 0')
   const loraDropout = read('lora_dropout', defaults.loraDropout) as number

@@ -1,5 +1,6 @@
 /** @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no directory or config. */
 
+import { basename } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
@@ -8,8 +9,8 @@ import { quantizeNf4 } from '../ops/nf4.js'
 import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
-import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { transpose } from '../transpose.js'
+import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { FLOATS, readTensorBytes, type TensorEntry } from './safetensors.js'
 
 type Entries = ReadonlyMap<string, TensorEntry>
@@ -73,7 +74,8 @@ export async function matchTensors(
   }
   if (missing.length > 0) {
     throw new Error(
-      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, but ${missing.length} are missing: ${listNames(missing)}; download the model again`,
+      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, as config.json says, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
+        `${listNames(missing)}; download the model again`,
     )
   }
   const tiedHead = `${model.head.path}.weight`
@@ -87,6 +89,12 @@ export async function matchTensors(
     )
   }
   return plan
+}
+
+/** Names of the files that tensors lie in. */
+function filesOf(tensors: Entries): string {
+  const names = new Set([...tensors.values()].map(({ path }) => basename(path)))
+  return listNames([...names]) || 'files without tensors'
 }
 
 function checkDense(name: string, entry: TensorEntry, shape: readonly number[]): void {

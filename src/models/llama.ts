@@ -13,7 +13,7 @@ import { swiglu } from '../ops/swiglu.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
-import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
+import { ConfigReader, LARGEST_HEAD_DIM, MOST_LAYERS, type ModelConfig, type RawConfig } from './config.js'
 import { type RopeConfig, RopeTable, readRopeConfig } from './rope.js'
 
 /** What the decoder reads of config.json. */
@@ -66,14 +66,14 @@ export function readCommonConfig(
       numKeyValueHeads,
     )
   }
-  const headDim = config.integer('head_dim', derivedHeadDim)
+  const headDim = config.integer('head_dim', derivedHeadDim, LARGEST_HEAD_DIM)
   if (headDim % 2 !== 0) throw config.error('head_dim', 'an even number', headDim)
   config.choice('hidden_act', ['silu'], 'silu')
   return {
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
     intermediateSize: config.integer('intermediate_size'),
-    numHiddenLayers: config.integer('num_hidden_layers'),
+    numHiddenLayers: config.integer('num_hidden_layers', undefined, MOST_LAYERS),
     numAttentionHeads,
     numKeyValueHeads,
     headDim,

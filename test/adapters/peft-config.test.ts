@@ -188,6 +188,10 @@ describe('reading adapter_config.json', () => {
       'init_lora_weights "pissa_niter_4" changes the base model, which is not supported',
     ],
     [{ init_lora_weights: 'olora' }, 'init_lora_weights "olora" changes the base model'],
+    [{ r: 9007199254740991 }, 'expected a whole number of at most 65536 for r, got 9007199254740991'],
+    // What every object inherits is no setting that is known.
+    [{ constructor: true }, 'the setting "constructor" is not known here, got true'],
+    [{ toString: [1] }, 'the setting "toString" is not known here, got [1]'],
     [
       { use_something_new: true },
       'the setting "use_something_new" is not known here, got true; remove it from the file if',
