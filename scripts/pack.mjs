@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { NOTICES_FILE, notices } from './notices.mjs'
 import { capture, npm, root } from './phases.mjs'
 
 /** Platforms that have a package, by the name that src/tensor/addon.ts gives them. */
@@ -42,6 +43,7 @@ function stageMain(directory) {
   )
   writeJson(join(directory, 'package.json'), published)
   for (const path of ['dist', ...DOCUMENTS]) cpSync(join(root, path), join(directory, path), { recursive: true })
+  writeFileSync(join(directory, NOTICES_FILE), notices())
   chmodSync(join(directory, 'dist/cli/main.js'), 0o755)
 }
 
@@ -52,6 +54,7 @@ function stagePlatform(directory) {
     const own = join(source, name)
     copyFileSync(existsSync(own) ? own : join(root, name), join(directory, name))
   }
+  writeFileSync(join(directory, NOTICES_FILE), notices())
   const addon = join(directory, 'lowrank.node')
   copyFileSync(join(root, 'build/Release/lowrank.node'), addon)
   // Debug sections and local symbols; what the dynamic loader needs stays.

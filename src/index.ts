@@ -2,6 +2,7 @@
 
 export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraConfig, LoraOptions } from './adapters/lora-config.js'
+export type { MergeOptions, MergeReport } from './adapters/merge.js'
 export {
   activeAdapters,
   addAdapter,
@@ -42,4 +43,5 @@ export { type EvaluateOptions, type Evaluation, evaluateLoss } from './train/eva
 export type { TrainEvent } from './train/events.js'
 export type { TrainingOptions, TrainLoraOptions } from './train/options.js'
 export { type PlanOptions, planTraining, type TrainingPlan } from './train/plan.js'
+export { PRESETS, type Preset, type PresetName } from './train/presets.js'
 export { type TrainRun, trainLora } from './train/train-lora.js'

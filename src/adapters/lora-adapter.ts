@@ -15,9 +15,10 @@ import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { writeFilesAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import { Random } from '../random.js'
-import { type AdapterParts, AdapterSet } from './adapter-set.js'
+import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
+import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
   isRepeatedBias,
@@ -93,15 +94,16 @@ export class LoraAdapter {
     const { lora: config } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readSafetensorsHeader(path)
-    const adapter = new LoraAdapter(model, config, name, true)
+    let adapter: LoraAdapter | undefined
     try {
+      adapter = new LoraAdapter(model, config, name, true)
       await adapter.#fill(tensors, path)
-    } catch (error) {
-      adapter.dispose()
-      throw error
+      adapter.#place(place.active)
+      return adapter
+    } catch (cause) {
+      adapter?.dispose()
+      throw new Error(`${(cause as Error).message} (settings: ${join(directory, PEFT_CONFIG_FILE)})`, { cause })
     }
-    adapter.#place(place.active)
-    return adapter
   }
 
   /** Under which `setAdapter` and others know the adapter. */
@@ -178,6 +180,42 @@ export class LoraAdapter {
   attach(): void {
     if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
     this.#attach(true)
+  }
+
+  /**
+   * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are decoded and written dense, never
+   * quantised again. Beside the model it needs memory for the weights of one layer and for the largest tensor; model and adapter stay as they are.
+   * @param directory new or empty; it appears with all its files or not at all.
+   * @returns what was written, and the largest difference that rounding made to a logit.
+   */
+  async merge(directory: string, options: MergeOptions = {}): Promise<MergeReport> {
+    this.#expectAttached()
+    return await mergeIntoDirectory(this.model, this.#parts, directory, options)
+  }
+
+  /**
+   * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same without the adapter, which
+   * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype.
+   * @throws on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
+   */
+  async mergeAndUnload(): Promise<CausalLM> {
+    this.#expectAttached()
+    await mergeInPlace(this.model, this.#parts)
+    this.dispose()
+    return this.model
+  }
+
+  #expectAttached(): void {
+    const { slab, linear } = this.#parts.slabs[0] as AttachedSlab
+    if (!linear.slabs.includes(slab))
+      throw new Error(
+        '[merge] expected an adapter that is active on its model, got one that is not; attach() or setAdapter() it',
+      )
+    const others = AdapterSet.of(this.model).activeNames.filter((name) => name !== this.#name)
+    if (others.length > 0)
+      throw new Error(
+        `[merge] expected one active adapter, got ${listNames(others)} beside ${this.#name}; setAdapter() one of them`,
+      )
   }
 
   /** Detaches the adapter and frees its memory. */

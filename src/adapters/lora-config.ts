@@ -70,7 +70,9 @@ const isText: Check = (value) => typeof value === 'string' && value !== ''
 const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
 const isNames: Check = (value) => typeof value === 'string' || isTextList(value)
 const isTarget: Check = (value) => isText(value) || (isTextList(value) && (value as string[]).length > 0)
-const isRank: Check = (value) => Number.isSafeInteger(value) && (value as number) > 0
+/** As wide as the widest layers: a damaged file must not ask for all memory. */
+const LARGEST_RANK = 65536
+const isRank: Check = (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= LARGEST_RANK
 const isAlpha: Check = (value) => Number.isFinite(value) && (value as number) > 0
 const isShare: Check = (value) => Number.isFinite(value) && (value as number) >= 0 && (value as number) < 1
 const isLayer: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
@@ -78,7 +80,7 @@ const isLayers: Check = (value) => isLayer(value) || (Array.isArray(value) && va
 const isBias: Check = (value) => value === 'none' || value === 'all' || value === 'lora_only'
 const isInit: Check = (value) => isBoolean(value) || (typeof value === 'string' && value.toLowerCase() === 'gaussian')
 
-const RANK = 'a whole number above 0'
+const RANK = `a whole number from 1 to ${LARGEST_RANK}`
 const ALPHA = 'a number above 0'
 const NAMES = 'module names or a regular expression'
 

@@ -159,7 +159,7 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
   }
   for (const [name, value] of Object.entries(json)) {
     if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.includes(name)) continue
-    const isDefault = UNSUPPORTED[name]
+    const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
     if (isDefault !== undefined && !isDefault(value)) {
       throw new Error(`[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}`)
     }

@@ -14,6 +14,7 @@ import { Tensor } from '../tensor/tensor.js'
  *    (the same tensor in float32).
  * 3. Gradients are float32 and accumulate until `zeroGrad()`.
  * 4. A quantised one has NF4 storage in place of its value, and stays frozen for ever.
+ * 5. While a substitute stands, forward reads what it makes, anew each time; what the parameter holds is not touched.
  */
 export class Parameter {
   readonly name: string
@@ -24,6 +25,7 @@ export class Parameter {
   #master: Tensor | undefined
   #grad: Tensor | undefined
   #nf4: Nf4Weight | undefined
+  #substitute: (() => Tensor) | undefined
   #requiresGrad = false
 
   constructor(name: string, shape: readonly number[], device: Device, dtype: ComputeDType) {
@@ -44,7 +46,15 @@ export class Parameter {
 
   /** The NF4 storage of a quantised parameter. */
   get nf4(): Nf4Weight | undefined {
-    return this.#nf4
+    return this.#substitute ? undefined : this.#nf4
+  }
+
+  /**
+   * Makes forward read what `make` gives, in the compute dtype, until it is called with undefined. The tensors belong to the scope that asks for
+   * them, so that a model can be computed with other weights without holding these all at once. Without gradients only.
+   */
+  substitute(make: (() => Tensor) | undefined): void {
+    this.#substitute = make
   }
 
   /**
@@ -68,6 +78,7 @@ export class Parameter {
    * @throws when the parameter is quantised.
    */
   get value(): Tensor {
+    if (this.#substitute) return this.#substitute()
     if (this.#nf4) {
       throw new Error(
         `[parameter] expected a dense parameter, but ${this.name} is NF4; read nf4, or dequantizeNf4() makes it dense`,

@@ -129,7 +129,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   const missing = [...shards].filter((file) => !files.includes(file)).sort()
   if (missing.length > 0) {
     throw new Error(
-      `[checkpoint] ${missing.length} of ${shards.size} weight files are missing in ${directory}: ${listNames(missing)}; ` +
+      `[checkpoint] ${missing.length} of ${shards.size} weight files of ${INDEX} are missing in ${directory}: ${listNames(missing)}; ` +
         'download them into this directory',
     )
   }

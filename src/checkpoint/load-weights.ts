@@ -1,5 +1,6 @@
 /** @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no directory or config. */
 
+import { basename } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
@@ -8,6 +9,7 @@ import { quantizeNf4 } from '../ops/nf4.js'
 import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
+import { transpose } from '../transpose.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { FLOATS, readTensorBytes, type TensorEntry } from './safetensors.js'
 
@@ -72,7 +74,8 @@ export async function matchTensors(
   }
   if (missing.length > 0) {
     throw new Error(
-      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, but ${missing.length} are missing: ${listNames(missing)}; download the model again`,
+      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, as config.json says, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
+        `${listNames(missing)}; download the model again`,
     )
   }
   const tiedHead = `${model.head.path}.weight`
@@ -86,6 +89,12 @@ export async function matchTensors(
     )
   }
   return plan
+}
+
+/** Names of the files that tensors lie in. */
+function filesOf(tensors: Entries): string {
+  const names = new Set([...tensors.values()].map(({ path }) => basename(path)))
+  return listNames([...names]) || 'files without tensors'
 }
 
 function checkDense(name: string, entry: TensorEntry, shape: readonly number[]): void {
@@ -162,10 +171,7 @@ async function transposed(device: Device, { shape, dtype }: Parameter, entry: Te
   const [rows, cols] = shape as [number, number]
   const bytes = (await readTensorBytes(entry)).slice()
   const values = entry.dtype === 'F32' ? new Uint32Array(bytes.buffer) : new Uint16Array(bytes.buffer)
-  const turned = values.slice()
-  for (let row = 0; row < rows; row++) {
-    for (let col = 0; col < cols; col++) turned[row * cols + col] = values[col * rows + row] as number
-  }
+  const turned = transpose(values, cols, rows)
   const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
   device.upload(x, turned, floatOf(entry))
   // So that copies of several tensors do not wait in the queue.

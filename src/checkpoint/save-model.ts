@@ -9,12 +9,25 @@ import type { CausalLM } from '../models/model.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
-import { writeCheckpoint } from './checkpoint.js'
+import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
 import type { TensorToWrite } from './safetensors.js'
+import type { JsonObject } from './strict-json.js'
 
-const SAFETENSORS_DTYPE = { float32: 'F32', bfloat16: 'BF16' } as const
-const TOKENIZER_FILES =
-  /^(tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|chat_template\.jinja|generation_config\.json|vocab\.json|merges\.txt)$/
+/** What weights can be in a file, and safetensors' names of these. */
+export const FILE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const
+export type FileDType = keyof typeof FILE_DTYPES
+
+const TOKENIZER_FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'generation_config.json',
+  'tokenizer.model',
+  'vocab.json',
+  'merges.txt',
+]
 
 export interface SaveModelOptions {
   /** Of the file; default the model's. float32 keeps the masters of trained parameters exactly. */
@@ -31,18 +44,33 @@ export interface SaveModelOptions {
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
   const { dtype = model.dtype, tokenizerFrom } = options
-  if (!Object.hasOwn(SAFETENSORS_DTYPE, dtype))
+  if (dtype !== 'float32' && dtype !== 'bfloat16')
     throw new Error(`[saveModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
   await mkdir(directory, { recursive: true })
-  await writeCheckpoint(directory, await modelTensors(model, dtype))
-  const { torch_dtype: _, ...config } = model.rawConfig
-  await writeFileAtomic(
-    join(directory, 'config.json'),
-    `${JSON.stringify({ ...config, dtype, ...quantizationConfig(model, dtype) }, null, 2)}\n`,
-  )
+  const { torch_dtype: _, ...rest } = model.rawConfig
+  const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }
+  await writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom })
+}
+
+/** All that makes a model in a directory. */
+export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'> {
+  tensors: Iterable<TensorToWrite>
+  /** Of config.json. */
+  config: JsonObject
+  /** Directory whose tokenizer files are copied. */
+  tokenizerFrom?: string | undefined
+}
+
+/** Writes weights, config.json and tokenizer files into `directory`, which exists. */
+export async function writeModelFiles(
+  directory: string,
+  { tensors, config, tokenizerFrom, maxShardSize }: ModelFiles,
+): Promise<void> {
+  await writeCheckpoint(directory, tensors, { maxShardSize })
+  await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
   if (!tokenizerFrom) return
   for (const name of await readdir(tokenizerFrom)) {
-    if (TOKENIZER_FILES.test(name)) await copyFile(join(tokenizerFrom, name), join(directory, name))
+    if (TOKENIZER_FILES.includes(name)) await copyFile(join(tokenizerFrom, name), join(directory, name))
   }
 }
 
@@ -54,7 +82,7 @@ async function modelTensors(model: CausalLM, dtype: ComputeDType): Promise<Tenso
     else
       tensors.push({
         name,
-        dtype: SAFETENSORS_DTYPE[dtype],
+        dtype: FILE_DTYPES[dtype],
         shape: [...parameter.shape],
         bytes: () => parameterBytes(parameter, dtype),
       })

@@ -9,12 +9,15 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
+import { PRESETS } from '../train/presets.js'
 import { addSamplingFlags, collect } from './sampling-flags.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 const FAILED = 1
 const WRONG_USAGE = 2
+
+const PRESET_HELP = `a recipe for what the file leaves open: ${Object.keys(PRESETS).join(', ')}`
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -36,6 +39,7 @@ function createProgram(): Command {
     .command('train')
     .description('train a LoRA adapter, or a whole model, as a YAML file says')
     .argument('<config>', 'YAML file with the options of trainLora: model, dataset, lora, training, outputDir...')
+    .option('--preset <name>', PRESET_HELP)
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA); over what the file says")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
@@ -48,6 +52,7 @@ function createProgram(): Command {
     )
     .argument('[config]', 'YAML file as for train')
     .option('--model <dir>', 'directory or Hub id of the model, in place of that of the file')
+    .option('--preset <name>', PRESET_HELP)
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
     .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
@@ -78,6 +83,22 @@ function createProgram(): Command {
       .option('--json', 'write a JSON object per answer to stdout'),
     512,
   ).action(async (options) => (await import('./chat.js')).chat(options))
+
+  program
+    .command('merge')
+    .description('fold an adapter into its model and write the result as a model of its own')
+    .requiredOption('--adapter <dir>', 'directory of a LoRA adapter')
+    .requiredOption('--output <dir>', 'new or empty directory for the merged model')
+    .option('--model <dir>', 'directory or Hub id of the base model; default: the one that the adapter names')
+    .option('--dtype <type>', 'bfloat16, float16 or float32; default: that of the base, bfloat16 where it has 32 bits')
+    .option(
+      '--quantization <type>',
+      'nf4: merge onto the weights that QLoRA trained on, decoded, not the original ones',
+    )
+    .option('--max-shard-size <size>', 'largest file of weights, as in 2GB', '5GB')
+    .option('--prompt <text>', 'a text to compare the logits on, may be repeated; default: a draw of ids', collect, [])
+    .option('--json', 'write one JSON object to stdout')
+    .action(async (options) => (await import('./merge.js')).merge(options))
 
   program
     .command('doctor')

@@ -4,11 +4,13 @@ import { formatBytes } from '../bytes.js'
 import { parseTrainOptions } from '../train/options.js'
 import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
+import { presetLines, presetOf } from './preset.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 interface PlanCommandOptions {
   readonly model?: string
+  readonly preset?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly memory?: number
@@ -26,7 +28,12 @@ export async function plan(
     throw new UsageError((cause as Error).message, { cause })
   }
   const planned = await planTraining(config as unknown as PlanOptions, { memory })
-  process.stdout.write(json ? `${JSON.stringify(planned)}\n` : describe(planned, paintFor(process.stdout)))
+  const preset = presetOf(config)
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ ...planned, ...(preset && { preset }) })}\n`
+      : presetLines(preset) + describe(planned, paintFor(process.stdout)),
+  )
 }
 
 function describe(plan: TrainingPlan, paint: Paint): string {

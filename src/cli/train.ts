@@ -5,21 +5,25 @@ import type { Quantization } from '../nn/module.js'
 import { parseTrainOptions, type TrainLoraOptions } from '../train/options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
+import { presetLines, presetOf } from './preset.js'
 import { createProgress } from './progress.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 interface TrainCommandOptions {
+  readonly preset?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly json?: boolean
 }
 
-export async function train(configPath: string, { quantization, set, json }: TrainCommandOptions): Promise<void> {
-  const config = await readConfig(configPath, set)
-  if (quantization !== undefined) config.quantization = quantization
+export async function train(configPath: string, { set, json, ...given }: TrainCommandOptions): Promise<void> {
+  const config = { ...(await readConfig(configPath, set)), ...given }
   const { model, method, outputDir } = checkConfig(config, configPath)
   const target = join(outputDir, method === 'lora' ? 'adapter' : 'model')
+  const preset = presetOf(config)
+  if (json && preset) process.stdout.write(`${JSON.stringify({ type: 'preset', ...preset })}\n`)
+  else process.stderr.write(presetLines(preset))
   const progress = createProgress({ json })
   const interrupt = stopOnInterrupt(progress.stop)
   let run: TrainRun

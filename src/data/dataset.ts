@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { type Example, encodeRow } from './examples.js'
+import { type Example, encodeRow, padExample } from './examples.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
 import { type DataSource, readRows } from './rows.js'
 import { splitExamples } from './split.js'
@@ -66,6 +66,7 @@ export async function prepareDataset(
     longest: 0,
   }
   const examples: Example[] = []
+  const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
   let turnBegan = performance.now()
   for await (const row of readRows(source, signal)) {
     signal?.throwIfAborted()
@@ -73,7 +74,7 @@ export async function prepareDataset(
     const { example, truncated } = encodeRow(row, tokenizer, renderer, encodeOptions)
     if (truncated) statistics.truncatedRows++
     if (example.numSupervised > 0) {
-      examples.push(example)
+      examples.push(padId === undefined ? example : padExample(example, resolved.maxLength, padId))
       statistics.tokens += example.inputIds.length
       statistics.supervisedTokens += example.numSupervised
       statistics.longest = Math.max(statistics.longest, example.inputIds.length)
@@ -88,6 +89,11 @@ export async function prepareDataset(
   onProgress?.(statistics.rows)
   if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
   return { ...splitExamples(examples, resolved.evalSplit, resolved.seed), statistics }
+}
+
+/** Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it, as GPT-2's. */
+function paddingId({ padTokenId, eosTokenId }: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): number {
+  return [padTokenId, eosTokenId].find((id) => id !== undefined && id < vocabSize) ?? 0
 }
 
 /** The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does. */

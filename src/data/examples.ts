@@ -32,6 +32,16 @@ export interface EncodeRowOptions {
   chatTemplateKwargs?: Readonly<Record<string, unknown>>
 }
 
+/** The example with `padId` behind it up to `length` tokens: nothing before sees it, and nothing of it is learnt. */
+export function padExample(example: Example, length: number, padId: number): Example {
+  const padded = (values: Int32Array, filler: number): Int32Array => {
+    const all = new Int32Array(Math.max(length, values.length)).fill(filler)
+    all.set(values)
+    return all
+  }
+  return { ...example, inputIds: padded(example.inputIds, padId), labels: padded(example.labels, IGNORE_INDEX) }
+}
+
 /** An example and what became of its row. */
 export interface EncodedRow {
   example: Example

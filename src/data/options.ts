@@ -13,6 +13,11 @@ export interface DataOptions {
    * whenever a row does not fit. Default 'bfd'.
    */
   packingStrategy?: PackingStrategy
+  /**
+   * 'max_length' pads every row to `maxLength` tokens, for programs that want one shape: padding is computed, is never learnt and changes no loss
+   * (with dropout other elements are dropped). Not with `packing`. Default false: no padding anywhere.
+   */
+  padding?: false | 'max_length'
   /** prompt/completion and Alpaca rows: learn the completion only. Default true. */
   completionOnlyLoss?: boolean
   /** messages rows: learn the assistant's turns only. Default true. */
@@ -40,6 +45,7 @@ const DEFAULTS: ResolvedDataOptions = {
   maxLength: 2048,
   packing: false,
   packingStrategy: 'bfd',
+  padding: false,
   completionOnlyLoss: true,
   assistantOnlyLoss: true,
   shuffle: true,
@@ -84,6 +90,9 @@ export function resolveDataOptions(options: DataOptions = {}, where = 'data'): R
   check('chatTemplate', ['string', 'undefined'].includes(typeof resolved.chatTemplate), 'Jinja text')
   const kwargs: unknown = resolved.chatTemplateKwargs
   check('chatTemplateKwargs', typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs), 'an object')
+  check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")
+  if (resolved.padding && resolved.packing)
+    throw new Error(`[${where}] expected packing or padding, got both; remove one`)
   const strategies: readonly unknown[] = PACKING_STRATEGIES
   check('packingStrategy', strategies.includes(resolved.packingStrategy), "'bfd' or 'sequential' (rows are never cut)")
   return resolved

@@ -1,5 +1,7 @@
 /** @file Reading config.json strictly: every field is read, known to be harmless, or an error. */
 
+import { listNames } from '../errors.js'
+
 /** The JSON object of config.json. */
 export type RawConfig = Readonly<Record<string, unknown>>
 
@@ -95,6 +97,20 @@ const HARMLESS_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   sliding_window: [null],
 }
 
+/** What the engine can number. */
+const LARGEST_SIZE = 2 ** 31 - 1
+/** Layers are made before their weights are looked for; the largest models have some hundred. */
+export const MOST_LAYERS = 4096
+/** Of a head; frequencies are made before weights are looked for. */
+export const LARGEST_HEAD_DIM = 65536
+const SHOWN = 160
+
+/** A value as the file has it, unless it is long. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing'
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text
+}
+
 /** Takes fields out of a config and, at the end, complains of those that nobody took. */
 export class ConfigReader {
   readonly #raw: RawConfig
@@ -106,11 +122,11 @@ export class ConfigReader {
     this.#where = where
   }
 
-  /** A whole number > 0. */
-  integer(name: string, fallback?: number): number {
+  /** A whole number > 0, and no larger than a size can be: a damaged file must not ask for a million layers. */
+  integer(name: string, fallback?: number, most = LARGEST_SIZE): number {
     const value = this.#take(name) ?? fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value
-    throw this.error(name, 'a whole number > 0', value)
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= most) return value
+    throw this.error(name, Number(value) > most ? `a whole number of at most ${most}` : 'a whole number > 0', value)
   }
 
   /** A finite number. */
@@ -179,7 +195,7 @@ export class ConfigReader {
     const unknown: string[] = []
     for (const [name, value] of Object.entries(this.#raw)) {
       if (this.#taken.has(name)) continue
-      const allowed = HARMLESS_VALUES[name]
+      const allowed = Object.hasOwn(HARMLESS_VALUES, name) ? HARMLESS_VALUES[name] : undefined
       if (allowed) {
         const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
         if (allowed.includes(value) || isEmpty) continue
@@ -193,15 +209,13 @@ export class ConfigReader {
     }
     if (unknown.length === 0) return
     throw new Error(
-      `[config] ${this.#where}: expected fields that are known to this model type, got ${unknown.map((name) => `${name} = ${JSON.stringify(this.#raw[name])}`).join(', ')}; ` +
+      `[config] ${this.#where}: expected fields that are known to this model type, got ${listNames(unknown.map((name) => `${name} = ${shown(this.#raw[name])}`))}; ` +
         'a field that is not understood may change what the model computes. Remove it from config.json if it is irrelevant, or report it',
     )
   }
 
   error(name: string, expected: string, value: unknown): Error {
-    return new Error(
-      `[config] ${this.#where}: expected ${expected} for ${name}, got ${JSON.stringify(value) ?? 'nothing'}`,
-    )
+    return new Error(`[config] ${this.#where}: expected ${expected} for ${name}, got ${shown(value)}`)
   }
 
   #take(name: string): unknown {

@@ -9,7 +9,7 @@ import { splitColumns } from '../ops/split-columns.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
-import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
+import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from './config.js'
 
 /** config.json of `model_type: gpt2`. */
 export interface Gpt2Config extends ModelConfig {
@@ -23,7 +23,7 @@ export interface Gpt2Config extends ModelConfig {
 function readConfig(raw: RawConfig, where: string): Gpt2Config {
   const config = new ConfigReader(raw, where)
   const hiddenSize = config.integer('n_embd', 768)
-  const numHiddenLayers = config.integer('n_layer', 12)
+  const numHiddenLayers = config.integer('n_layer', 12, MOST_LAYERS)
   const numAttentionHeads = config.integer('n_head', 12)
   const headDim = hiddenSize / numAttentionHeads
   const scaled = config.boolean('scale_attn_weights', true) ? 1 / Math.sqrt(headDim) : 1

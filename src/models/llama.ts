@@ -13,7 +13,7 @@ import { swiglu } from '../ops/swiglu.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
-import { ConfigReader, type ModelConfig, type RawConfig } from './config.js'
+import { ConfigReader, LARGEST_HEAD_DIM, MOST_LAYERS, type ModelConfig, type RawConfig } from './config.js'
 import { longestSequence, type RopeConfig, readRopeConfig } from './rope.js'
 import { RopeTable } from './rope-table.js'
 
@@ -71,7 +71,7 @@ export function readCommonConfig(
       numKeyValueHeads,
     )
   }
-  const headDim = config.integer('head_dim', defaultHeadDim)
+  const headDim = config.integer('head_dim', defaultHeadDim, LARGEST_HEAD_DIM)
   if (headDim % 2 !== 0) throw config.error('head_dim', 'an even number', headDim)
   config.choice('hidden_act', ['silu'], 'silu')
   const maxPositionEmbeddings = config.integer('max_position_embeddings', defaults.maxPositionEmbeddings)
@@ -80,7 +80,7 @@ export function readCommonConfig(
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
     intermediateSize: config.integer('intermediate_size'),
-    numHiddenLayers: config.integer('num_hidden_layers'),
+    numHiddenLayers: config.integer('num_hidden_layers', undefined, MOST_LAYERS),
     numAttentionHeads,
     numKeyValueHeads,
     headDim,

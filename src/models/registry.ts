@@ -1,5 +1,6 @@
 /** @file The model types that lowrank knows. A new model is a file beside this one and a line here. */
 
+import { describeValue } from '../errors.js'
 import type { Architecture } from './architecture.js'
 import type { RawConfig } from './config.js'
 import { gpt2 } from './gpt2.js'
@@ -16,6 +17,6 @@ export function findArchitecture(config: RawConfig, where: string): Architecture
   if (found) return found
   const known = ARCHITECTURES.map(({ modelType }) => `'${modelType}'`).join(', ')
   throw new Error(
-    `[config] ${where}: expected model_type to be one of ${known}, got ${JSON.stringify(config.model_type) ?? 'nothing'}`,
+    `[config] ${where}: expected model_type to be one of ${known}, got ${config.model_type === undefined ? 'nothing' : describeValue(config.model_type)}`,
   )
 }

@@ -82,7 +82,10 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
     return createTokenizer(tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(`[loadTokenizer] expected a tokenizer in ${directory}, got: ${reason}`, { cause: error })
+    throw new Error(
+      `[loadTokenizer] expected a tokenizer in tokenizer.json and tokenizer_config.json of ${directory}, got: ${reason}`,
+      { cause: error },
+    )
   }
 }
 

@@ -1,4 +1,6 @@
-/** @file What a value of an option must be, in words and as a check. and how names are spelled. Knows no option. */
+/** @file What a value of an option must be, in words and as a check, and how names are spelled. Knows no option. */
+
+import { describeValue } from '../errors.js'
 
 /** What is expected, as an error message says it, and whether a value is that. */
 export interface Rule {
@@ -61,6 +63,38 @@ export function exactly(value: unknown, meaning: string): Rule {
 /** `num_train_epochs` as this library spells it; names in camelCase stay as they are. */
 export function camelCase(name: string): string {
   return name.replace(/(?<=[a-zA-Z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** How the caller spelled each option, so that messages show what was written. */
+export type Spelling = ReadonlyMap<string, string>
+
+/** Keys as this library spells them. Values left undefined count as not given. */
+export function camelCaseKeys(
+  where: string,
+  raw: Record<string, unknown>,
+  oldNames: Readonly<Record<string, string>>,
+): [Record<string, unknown>, Spelling] {
+  const spelledBy = new Map<string, string>()
+  const values = new Map<string, unknown>()
+  for (const [key, value] of Object.entries(raw)) {
+    if (value === undefined) continue
+    const camel = camelCase(key)
+    const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
+    const earlier = spelledBy.get(name)
+    if (earlier !== undefined) {
+      throw new Error(`[${where}] expected ${name} once, got it as ${earlier} and as ${key}; remove one`)
+    }
+    spelledBy.set(name, key)
+    values.set(name, value)
+  }
+  return [Object.fromEntries(values), spelledBy]
+}
+
+/** @throws saying what was expected for `name`. */
+export function check(where: string, name: string, value: unknown, rule: Rule): void {
+  if (rule.accepts(value)) return
+  const hint = typeof value === 'string' && rule.accepts(Number(value)) ? '; write it without quotes' : ''
+  throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${describeValue(value)}${hint}`)
 }
 
 function isNumber(value: unknown): value is number {

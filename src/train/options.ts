@@ -16,7 +16,20 @@ import {
   UNSUPPORTED_SCHEDULERS,
   UNSUPPORTED_TRAINING,
 } from './known-options.js'
-import { boolean, camelCase, either, exactly, integer, number, oneOf, type Rule, text } from './option-rules.js'
+import {
+  boolean,
+  camelCaseKeys,
+  check,
+  either,
+  exactly,
+  integer,
+  number,
+  oneOf,
+  type Rule,
+  type Spelling,
+  text,
+} from './option-rules.js'
+import { findPreset, type PresetName, withPreset } from './presets.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 
 /** When something happens during a run. */
@@ -58,6 +71,8 @@ export interface TrainingOptions extends DataOptions {
 
 /** Options of `trainLora`. */
 export interface TrainLoraOptions {
+  /** A recipe for what the other options leave open; see `PRESETS`. */
+  preset?: PresetName
   /** Directory of a model, or a Hub id that is in the local Hub cache. */
   model: string
   /** Used instead of the model's own tokenizer; those of transformers.js fit. */
@@ -174,6 +189,7 @@ const source: Rule = {
 }
 
 const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
+  preset: { ...text, expected: 'the name of a preset' },
   model: { ...text, expected: 'the directory or Hub id of a model' },
   tokenizer: { expected: 'a tokenizer', accepts: (value) => isObject(value) || typeof value === 'function' },
   dataset: source,
@@ -203,9 +219,10 @@ const TOP_LEVEL_NAMES = Object.keys(TOP_LEVEL)
  */
 export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
   if (!isObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
-  const [given, spelling] = camelCaseKeys('train', raw, OLD_TOP_LEVEL_NAMES)
-  const nested = isObject(given.training) ? given.training : {}
-  const [flags, trainingSpelling] = camelCaseKeys('training', nested, OLD_TRAINING_NAMES)
+  const [top, spelling] = camelCaseKeys('train', raw, OLD_TOP_LEVEL_NAMES)
+  const nested = isObject(top.training) ? top.training : {}
+  const [trainingFlags, trainingSpelling] = camelCaseKeys('training', nested, OLD_TRAINING_NAMES)
+  const [given, flags] = applyPreset(top, trainingFlags)
   applyMachineFlags(given, flags)
   checkTopLevel(given, spelling)
   const options = given as unknown as TrainLoraOptions
@@ -236,6 +253,19 @@ export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
     dtype: options.dtype ?? 'auto',
     resumeFromCheckpoint: resume,
   }
+}
+
+/** Options and those of `training`, completed by the preset where one is named. */
+function applyPreset(
+  top: Record<string, unknown>,
+  training: Record<string, unknown>,
+): [given: Record<string, unknown>, training: Record<string, unknown>] {
+  // What is no object is refused as it stands.
+  if (top.preset === undefined || (top.lora !== undefined && !isObject(top.lora))) return [top, training]
+  const [lora] = camelCaseKeys('lora', top.lora ?? {}, {})
+  const all = withPreset(findPreset(top.preset), { top, training, lora })
+  const hasLora = top.lora !== undefined || Object.keys(all.lora).length > 0
+  return [{ ...all.top, ...(hasLora && { lora: all.lora }) }, { ...all.training }]
 }
 
 function checkTopLevel(given: Record<string, unknown>, spelling: Spelling): void {
@@ -371,35 +401,4 @@ function applyMachineFlags(given: Record<string, unknown>, flags: Record<string,
     )
   }
   if (cpuFlags.length > 0) given.device = 'cpu'
-}
-
-/** How the caller spelled each option, so that messages show what was written. */
-type Spelling = ReadonlyMap<string, string>
-
-/** Keys as this library spells them. Values left undefined count as not given. */
-function camelCaseKeys(
-  where: string,
-  raw: Record<string, unknown>,
-  oldNames: Readonly<Record<string, string>>,
-): [Record<string, unknown>, Spelling] {
-  const spelledBy = new Map<string, string>()
-  const values = new Map<string, unknown>()
-  for (const [key, value] of Object.entries(raw)) {
-    if (value === undefined) continue
-    const camel = camelCase(key)
-    const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
-    const earlier = spelledBy.get(name)
-    if (earlier !== undefined) {
-      throw new Error(`[${where}] expected ${name} once, got it as ${earlier} and as ${key}; remove one`)
-    }
-    spelledBy.set(name, key)
-    values.set(name, value)
-  }
-  return [Object.fromEntries(values), spelledBy]
-}
-
-function check(where: string, name: string, value: unknown, rule: Rule): void {
-  if (rule.accepts(value)) return
-  const hint = typeof value === 'string' && rule.accepts(Number(value)) ? '; write it without quotes' : ''
-  throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${describeValue(value)}${hint}`)
 }

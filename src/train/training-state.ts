@@ -13,7 +13,7 @@ import {
 } from '../checkpoint/safetensors.js'
 import { parseJsonObject } from '../checkpoint/strict-json.js'
 import type { DataCursor } from '../data/batches.js'
-import { describeValue } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
 
@@ -32,6 +32,7 @@ export type RunIdentity = Readonly<Record<string, unknown>>
 
 const STATE_FILE = 'trainer_state.json'
 const OPTIMIZER_FILE = 'optimizer.safetensors'
+const IDENTITY_SHOWN = 16
 const NAME = /^checkpoint-(\d+)$/
 
 /** Weights of a run: an adapter, or a whole model. */
@@ -127,7 +128,7 @@ export async function loadCheckpoint(
     )
   })
   const { identity: storedIdentity, optimizerSteps, ...state } = parseState(file, bytes)
-  checkIdentity(storedIdentity, identity, path)
+  checkIdentity(storedIdentity, identity, file)
   const tensors = await weights.tensors(path)
   for (const [name, parameter] of weights.parameters) {
     const entry = tensors.get(name)
@@ -179,14 +180,18 @@ function damaged(file: string, name: string, expected: string, value: unknown): 
   )
 }
 
-function checkIdentity(stored: RunIdentity, present: RunIdentity, path: string): void {
-  const names = new Set([...Object.keys(stored), ...Object.keys(present)])
-  const differing = [...names].filter((name) => JSON.stringify(stored[name]) !== JSON.stringify(present[name]))
+function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string): void {
+  // Maps: an object would find `constructor` in every one.
+  const then = new Map(Object.entries(stored))
+  const now = new Map(Object.entries(present))
+  const names = [...new Set([...then.keys(), ...now.keys()])]
+  const differing = names.filter((name) => JSON.stringify(then.get(name)) !== JSON.stringify(now.get(name)))
   if (differing.length === 0) return
   const list = differing
-    .map((name) => `${name} (${describeValue(stored[name])} then, ${describeValue(present[name])} now)`)
+    .slice(0, IDENTITY_SHOWN)
+    .map((name) => `${listNames([name])} (${describeValue(then.get(name))} then, ${describeValue(now.get(name))} now)`)
     .join(', ')
   throw new Error(
-    `[resume] expected the run of ${path} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,
+    `[resume] expected the run of ${file} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,
   )
 }

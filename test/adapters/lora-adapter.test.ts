@@ -644,6 +644,17 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       await expectRefusal(`[lora] ${path(FILE)} holds ${name}, which belongs to use_dora; that is not supported yet`)
     })
 
+    test('settings that fit neither model nor weights, naming their file', async () => {
+      const text = await readFile(path(CONFIG), 'utf8')
+      await writeFile(path(CONFIG), text.replace('"v_proj"', '"w_proj"'))
+      await expectRefusal(`[targetModules] "w_proj" matches no module of this model; did you mean "k_proj"? it has: `)
+      await expectRefusal(` (settings: ${path(CONFIG)})`)
+      await writeFile(path(CONFIG), text.replace('"r": 3', '"r": 9'))
+      await expectRefusal(
+        `got [3, 30] in ${path(FILE)}; the adapter is of another model than createModel (settings: ${path(CONFIG)})`,
+      )
+    })
+
     test('an adapter for another model', async () => {
       const other = createModel({ ...UNTIED, hidden_size: 36 }, { device })
       await expect(LoraAdapter.load(other, directory)).rejects.toThrow(

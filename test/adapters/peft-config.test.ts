@@ -96,9 +96,9 @@ describe('parseLoraOptions', () => {
   })
 
   test.each([
-    [{ r: 0 }, 'expected a whole number above 0 for r, got 0'],
-    [{ r: 2.5 }, 'expected a whole number above 0 for r, got 2.5'],
-    [{ r: '16' }, 'expected a whole number above 0 for r, got "16"'],
+    [{ r: 0 }, 'expected a whole number from 1 to 65536 for r, got 0'],
+    [{ r: 2.5 }, 'expected a whole number from 1 to 65536 for r, got 2.5'],
+    [{ r: '16' }, 'expected a whole number from 1 to 65536 for r, got "16"'],
     [{ loraAlpha: 0 }, 'expected a number above 0 for loraAlpha, got 0'],
     [{ lora_alpha: Number.NaN }, 'expected a number above 0 for loraAlpha, got NaN'],
     [{ loraDropout: 1 }, 'expected a number in [0, 1) for loraDropout, got 1'],
@@ -128,10 +128,10 @@ describe('parseLoraOptions', () => {
     [{ layersPattern: 1 }, 'expected a name or a list of names for layersPattern, got 1'],
     [
       { rankPattern: ['q_proj'] },
-      'expected an object with a whole number above 0 by module for rankPattern, got ["q_proj"]',
+      'expected an object with a whole number from 1 to 65536 by module for rankPattern, got ["q_proj"]',
     ],
-    [{ rankPattern: { q_proj: 0 } }, 'expected a whole number above 0 for rankPattern["q_proj"], got 0'],
-    [{ rank_pattern: { q_proj: 1.5 } }, 'expected a whole number above 0 for rankPattern["q_proj"], got 1.5'],
+    [{ rankPattern: { q_proj: 0 } }, 'expected a whole number from 1 to 65536 for rankPattern["q_proj"], got 0'],
+    [{ rank_pattern: { q_proj: 1.5 } }, 'expected a whole number from 1 to 65536 for rankPattern["q_proj"], got 1.5'],
     [{ rankPattern: { '': 2 } }, 'expected names or regular expressions for the keys of rankPattern, got ""'],
     [{ alphaPattern: { q_proj: '8' } }, 'expected a number above 0 for alphaPattern["q_proj"], got "8"'],
     [{ bias: 'lora' }, "expected 'none', 'all' or 'lora_only' for bias, got \"lora\""],
@@ -255,7 +255,7 @@ describe('reading adapter_config.json', () => {
     [{ task_type: 'SEQ_CLS' }, 'expected "CAUSAL_LM" for task_type, got "SEQ_CLS"'],
     [{ use_dora: true }, 'the PEFT feature use_dora is not supported yet, got true'],
     [{ bias: 'vera_only' }, "expected 'none', 'all' or 'lora_only' for bias, got \"vera_only\""],
-    [{ rank_pattern: { q_proj: -8 } }, 'expected a whole number above 0 for rank_pattern["q_proj"], got -8'],
+    [{ rank_pattern: { q_proj: -8 } }, 'expected a whole number from 1 to 65536 for rank_pattern["q_proj"], got -8'],
     [{ alpha_pattern: { q_proj: null } }, 'expected a number above 0 for alpha_pattern["q_proj"], got null'],
     [
       { target_modules: '.*q_proj', layers_to_transform: [1] },
@@ -272,12 +272,16 @@ describe('reading adapter_config.json', () => {
       'init_lora_weights "pissa_niter_4" changes the base model, which is not supported',
     ],
     [{ init_lora_weights: 'olora' }, 'init_lora_weights "olora" changes the base model'],
+    [{ r: 9007199254740991 }, 'expected a whole number from 1 to 65536 for r, got 9007199254740991'],
+    // What every object inherits is no setting that is known.
+    [{ constructor: true }, 'the setting "constructor" is not known here, got true'],
+    [{ toString: [1] }, 'the setting "toString" is not known here, got [1]'],
     [
       { use_something_new: true },
       'the setting "use_something_new" is not known here, got true; remove it from the file if',
     ],
     [{ something_config: { a: 1 } }, 'the setting "something_config" is not known here, got {a}'],
-    [{ r: 0 }, 'expected a whole number above 0 for r, got 0'],
+    [{ r: 0 }, 'expected a whole number from 1 to 65536 for r, got 0'],
     [{ lora_alpha: '8' }, 'expected a number above 0 for lora_alpha, got "8"'],
     [
       { target_modules: null },

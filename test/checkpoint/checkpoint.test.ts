@@ -58,7 +58,7 @@ describe('openCheckpoint', () => {
     await putTensors('1.safetensors', 'a')
     await putIndex({ a: '1.safetensors', b: '3.safetensors', c: '2.safetensors', d: '2.safetensors' })
     await expect(openCheckpoint(directory)).rejects.toThrow(
-      `[checkpoint] 2 of 3 weight files are missing in ${directory}: 2.safetensors, 3.safetensors; download them`,
+      `[checkpoint] 2 of 3 weight files of model.safetensors.index.json are missing in ${directory}: 2.safetensors, 3.safetensors; download them`,
     )
   })
 

@@ -137,7 +137,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     test('missing tensors', async () => {
       await rewrite((tensors) => tensors.filter(({ name }) => name !== Q && name !== 'lm_head.weight'))
       await expectRefusal(
-        `[loadModel] expected 21 tensors in ${directory}, but 2 are missing: ${Q}, lm_head.weight; download the model again`,
+        `[loadModel] expected 21 tensors in ${directory}, as config.json says, but 2 are missing in model.safetensors: ${Q}, lm_head.weight; download the model again`,
       )
     })
 

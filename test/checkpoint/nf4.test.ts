@@ -304,7 +304,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('without the weight, or without its state, is refused', async () => {
       await write(tensors.filter(({ name }) => name !== UP))
-      await refusal(`but 1 are missing: ${UP}`)
+      await refusal(`but 1 are missing in model.safetensors: ${UP}`)
       await write(tensors.filter(({ name }) => name !== UP + STATE))
       await refusal(
         `[loadModel] expected F32, F16 or BF16 for ${UP}, got U8 in ${weights()}; of quantized checkpoints only NF4 of bitsandbytes is supported`,

@@ -199,6 +199,7 @@ describe('resolveDataOptions', () => {
       maxLength: 64,
       packing: false,
       packingStrategy: 'bfd',
+      padding: false,
       completionOnlyLoss: true,
       assistantOnlyLoss: true,
       shuffle: true,

@@ -36,6 +36,7 @@ describe('model_type', () => {
     ['mamba', '"mamba"'],
     [undefined, 'nothing'],
     [3, '3'],
+    ['x'.repeat(9999), `"${'x'.repeat(80)}..."`],
   ])('%j is an error that lists the known ones', (modelType, shown) => {
     expect(() => read({ ...LLAMA, model_type: modelType })).toThrow(
       `[config] dir/config.json: expected model_type to be one of 'llama', 'mistral', 'qwen2', 'qwen3', 'gpt2', got ${shown}`,
@@ -136,6 +137,23 @@ describe('llama', () => {
     ['a missing size', { hidden_size: undefined }, 'expected a whole number > 0 for hidden_size, got nothing'],
     ['a size of zero', { num_hidden_layers: 0 }, 'expected a whole number > 0 for num_hidden_layers, got 0'],
     ['a size as text', { vocab_size: '97' }, 'expected a whole number > 0 for vocab_size, got "97"'],
+    [
+      'a million layers',
+      { num_hidden_layers: 1e6 },
+      'expected a whole number of at most 4096 for num_hidden_layers, got 1000000',
+    ],
+    [
+      'a size beyond what can be numbered',
+      { vocab_size: 2 ** 31 },
+      'expected a whole number of at most 2147483647 for vocab_size, got 2147483648',
+    ],
+    [
+      'heads as wide as memory',
+      { hidden_size: 4e6, num_attention_heads: 2 },
+      'expected a whole number of at most 65536 for head_dim, got 2000000',
+    ],
+    ['a value without an end', { hidden_act: 'x'.repeat(9999) }, `for hidden_act, got "${'x'.repeat(159)}...`],
+    ['a field that every object has', { constructor: 1, toString: 2 }, 'got constructor = 1, toString = 2;'],
     ['a flag as text', { attention_bias: 'yes' }, 'expected true or false for attention_bias, got "yes"'],
     ['ids below zero', { eos_token_id: [-1] }, 'expected token ids for eos_token_id, got [-1]'],
   ])('%s is an error that names it', (_, changes, message) => {

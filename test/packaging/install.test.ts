@@ -93,8 +93,9 @@ describe.each(['20', 'newest'])('installed on Node %s', (version) => {
     for (const absent of ['binding.gyp', 'native', 'src', 'dist/index.js.map']) {
       expect(existsSync(join(project, 'node_modules/lowrank', absent))).toBe(false)
     }
-    for (const present of ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/index.d.ts']) {
+    for (const present of ['LICENSE', 'README.md', 'CHANGELOG.md', 'THIRD_PARTY_NOTICES', 'dist/index.d.ts']) {
       expect(existsSync(join(project, 'node_modules/lowrank', present))).toBe(true)
     }
+    expect(existsSync(join(project, 'node_modules/@lowrank/linux-x64-gnu/THIRD_PARTY_NOTICES'))).toBe(true)
   })
 })

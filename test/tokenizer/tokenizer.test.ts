@@ -87,7 +87,7 @@ describe('loadTokenizer', () => {
     await expect(loadTokenizer(directory)).rejects.toThrow(`expected a JSON object in ${path}`)
     await writeFile(path, JSON.stringify({ model: { type: 'Nonsense', vocab: {} } }))
     await expect(loadTokenizer(directory)).rejects.toThrow(
-      `[loadTokenizer] expected a tokenizer in ${directory}, got: [tokenizer] expected a model of type BPE, Unigram, WordPiece, got "Nonsense"`,
+      `[loadTokenizer] expected a tokenizer in tokenizer.json and tokenizer_config.json of ${directory}, got: [tokenizer] expected a model of type BPE, Unigram, WordPiece, got "Nonsense"`,
     )
   })
 })

@@ -44,6 +44,7 @@ describe('defaults', () => {
         maxLength: 2048,
         packing: false,
         packingStrategy: 'bfd',
+        padding: false,
         completionOnlyLoss: true,
         assistantOnlyLoss: true,
         shuffle: true,

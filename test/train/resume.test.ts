@@ -235,7 +235,7 @@ describe('going on is refused', () => {
     const dataset = tinyRows(40)
     dataset[17] = { prompt: 'one', completion: ' two' }
     expect(await resumeWith({ dataset })).toMatch(
-      /^\[resume\] expected the run of .*checkpoint-\d+ to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
+      /^\[resume\] expected the run of .*checkpoint-\d+\/trainer_state.json to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
     )
   })
 
@@ -275,6 +275,10 @@ describe('going on is refused', () => {
     await writeFile(state, text.replace('"step": 2', '"step": "two"'))
     expect(await resume()).toBe(
       `[resume] expected a whole number >= 0 for step, got "two" in ${state}; go on from an earlier checkpoint`,
+    )
+    await writeFile(state, text.replace('"identity": {', '"identity": { "constructor": 1,'))
+    expect(await resume()).toContain(
+      `expected the run of ${state} to go on unchanged, but these differ: constructor (1 then, undefined now);`,
     )
     const moments = await copy('optimizer.safetensors')
     await writeFile(moments, (await readFile(moments)).subarray(0, -8))

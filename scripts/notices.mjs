@@ -1,0 +1,162 @@
+/**
+ * @file Writes THIRD_PARTY_NOTICES from what is shipped: production dependencies as package-lock.json and node_modules have them, what is
+ * compiled into the engine, and the texts that the model in models/ was trained on. `--check` compares instead of writing, and fails when the
+ * file is out of date; `--root DIR` looks at another checkout.
+ *
+ * A package without a licence file, or under a licence that nobody has looked at, is an error: see KNOWN_LICENCES.
+ */
+
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { root } from './phases.mjs'
+
+export const NOTICES_FILE = 'THIRD_PARTY_NOTICES'
+
+/** Those that allow shipping beside and inside Apache-2.0 when their text goes along. */
+const KNOWN_LICENCES = [
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'BlueOak-1.0.0',
+  'CC0-1.0',
+  'ISC',
+  'MIT',
+  'Python-2.0',
+]
+/** Of texts, as models/lowrank-base-5m/README.md names them before a bracket. */
+const KNOWN_TEXT_LICENCES = [
+  ...KNOWN_LICENCES,
+  'Apache-2.0 with LLVM exception',
+  'BSL-1.0',
+  'MIT or Apache-2.0',
+  'PSF-2.0',
+  'PostgreSQL',
+  'WordNet 3.0',
+  'public domain',
+]
+/** Packages whose headers native/ includes. */
+const COMPILED_IN = ['node-addon-api', 'node-api-headers']
+const MODEL_CARD = 'models/lowrank-base-5m/README.md'
+const LICENCE_FILE = /^(licen[cs]e|copying|notice)([.-].*)?$/i
+const RULE = '-'.repeat(80)
+
+/** The text of THIRD_PARTY_NOTICES for the checkout in `directory`. @throws naming what lacks a licence, and the remedy */
+export function notices(directory = root) {
+  const dependencies = productionPackages(directory).map((path) => readPackage(directory, path))
+  const compiledIn = COMPILED_IN.map((name) => readPackage(directory, `node_modules/${name}`))
+  const sections = [
+    'Third-party notices\n\nlowrank itself is under the Apache License 2.0, see LICENSE. This file is made by scripts/notices.mjs.',
+    `1. Packages that npm installs with lowrank\n\n${dependencies.map(line).join('\n')}`,
+    `2. Compiled into the engine\n\n${compiledIn.map(line).join('\n')}\n` +
+      'libstdc++ and libgcc, linked statically: GPL-3.0 with the GCC Runtime Library Exception 3.1,\n' +
+      '  https://www.gnu.org/licenses/gcc-exception-3.1.html',
+    '3. Texts that the weights in models/lowrank-base-5m (in the repository, not in the npm packages) were trained on\n\n' +
+      `${trainingTexts(directory).map(line).join('\n')}`,
+    `Licence texts\n\n${licenceTexts([...dependencies, ...compiledIn])}`,
+  ]
+  return `${sections.join(`\n\n${RULE}\n\n`)}\n`
+}
+
+/** Folders of all packages that a user gets, sorted by name. An optional one that this platform lacks is not there to read. */
+function productionPackages(directory) {
+  const { packages } = JSON.parse(readFileSync(join(directory, 'package-lock.json'), 'utf8'))
+  return Object.entries(packages)
+    .filter(([path, { dev, devOptional, link }]) => path !== '' && !dev && !devOptional && !link)
+    .filter(([path, { optional }]) => !optional || existsSync(join(directory, path)))
+    .map(([path]) => path)
+    .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+}
+
+function nameOf(path) {
+  return path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)
+}
+
+function readPackage(directory, path) {
+  const folder = join(directory, path)
+  if (!existsSync(join(folder, 'package.json')))
+    throw new Error(`expected ${path} to be installed, found nothing; run npm ci`)
+  const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  const name = nameOf(path)
+  if (typeof license !== 'string' || !isKnown(license)) {
+    throw new Error(
+      `${name} ${version}: expected a licence of ${KNOWN_LICENCES.join(', ')}, got ${JSON.stringify(license) ?? 'none'}; ` +
+        'read it, then add it to KNOWN_LICENCES in scripts/notices.mjs, or use another package',
+    )
+  }
+  const files = readdirSync(folder)
+    .filter((file) => LICENCE_FILE.test(file))
+    .sort()
+  if (files.length === 0) {
+    throw new Error(
+      `${name} ${version}: expected a file with the text of its licence (${license}), found none; use another package`,
+    )
+  }
+  const text = files
+    .map((file) => readFileSync(join(folder, file), 'utf8').replaceAll('\r\n', '\n').trim())
+    .join('\n\n')
+  return { name, version, license, text }
+}
+
+/** An SPDX expression without exceptions: one side of OR is enough. */
+function isKnown(license) {
+  const sides = license.replace(/[()]/g, '').split(' OR ')
+  return sides.some((side) => side.split(' AND ').every((name) => KNOWN_LICENCES.includes(name)))
+}
+
+/** The rows of the table "The text" of the model card. */
+function trainingTexts(directory) {
+  const card = readFileSync(join(directory, MODEL_CARD), 'utf8')
+  const section = card.split('\n## The text\n')[1]?.split('\n## ')[0] ?? ''
+  const rows = section
+    .split('\n')
+    .filter((row) => row.startsWith('| '))
+    .slice(2)
+  if (rows.length === 0) throw new Error(`expected a table of packages under "The text" in ${MODEL_CARD}, found none`)
+  return rows.map((row) => {
+    const [name, version, license] = row
+      .split('|')
+      .slice(1)
+      .map((cell) => cell.trim())
+    if (!KNOWN_TEXT_LICENCES.includes(license?.replace(/ \(.*\)$/, ''))) {
+      throw new Error(
+        `${name} in ${MODEL_CARD}: expected a licence of ${KNOWN_TEXT_LICENCES.join(', ')}, got ${JSON.stringify(license)}; ` +
+          'read it, then add it to KNOWN_TEXT_LICENCES in scripts/notices.mjs, or train without the text',
+      )
+    }
+    return { name, version, license }
+  })
+}
+
+function line({ name, version, license }) {
+  return `${name} ${version}: ${license}`
+}
+
+/** Each text once, under the names of all that have it. */
+function licenceTexts(packages) {
+  const owners = new Map()
+  for (const { name, version, text } of packages) owners.set(text, [...(owners.get(text) ?? []), `${name} ${version}`])
+  return [...owners].map(([text, names]) => `${names.join(', ')}\n\n${text}`).join(`\n\n${RULE}\n\n`)
+}
+
+function main(args) {
+  const at = args.indexOf('--root')
+  const directory = at < 0 ? root : args[at + 1]
+  const path = join(directory, NOTICES_FILE)
+  const text = notices(directory)
+  if (!args.includes('--check')) writeFileSync(path, text)
+  else if (!existsSync(path) || readFileSync(path, 'utf8') !== text)
+    throw new Error(
+      `expected ${NOTICES_FILE} to say what is shipped, but it is out of date; run node scripts/notices.mjs`,
+    )
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    main(process.argv.slice(2))
+  } catch (error) {
+    process.stderr.write(`[notices] ${error.message}\n`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,163 @@
+/** @file Merging an adapter: into a directory that holds a whole model, or into the loaded model. The arithmetic is in merge-plan.ts. */
+
+import { readdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
+import { describeValue, expectKnownOptions, listNames } from '../errors.js'
+import { writeDirectoryAtomic } from '../files.js'
+import { CausalLM } from '../models/model.js'
+import { Device } from '../tensor/device.js'
+import { type MergedParts, MergePlan } from './merge-plan.js'
+
+export interface MergeOptions {
+  /** Of the files; default that of config.json where it has 16 bits, else bfloat16. */
+  dtype?: FileDType
+  /** Largest size of one file of weights, as bytes or like '5GB'. Default '5GB'. */
+  maxShardSize?: number | string
+  /** Directory whose tokenizer files are copied; default that of the model. */
+  tokenizerFrom?: string
+  /** Token ids that the logits are compared on; default: 64 tokens drawn from the vocabulary, always the same. */
+  prompts?: readonly (readonly number[])[]
+  /** Stops before the next tensor; nothing is left in the directory. */
+  signal?: AbortSignal
+  /** Called after each tensor. */
+  onProgress?: (tensors: number, total: number) => void
+}
+
+/** What `LoraAdapter.merge` did. */
+export interface MergeReport {
+  readonly directory: string
+  /** Of the files. */
+  readonly dtype: FileDType
+  readonly files: readonly string[]
+  /** Projections that an update was added to. */
+  readonly mergedModules: number
+  /** Projections that were in NF4 and are dense in the files. */
+  readonly dequantizedModules: number
+  /** The head had the embedding's weight; in the files each has its own, since the adapter changes only one. */
+  readonly untied: boolean
+  /** Largest absolute difference between a logit of model and adapter and the same logit of the merged model, both computed in the model's dtype. */
+  readonly logitDifference: number
+  /** Largest absolute logit of model and adapter, to compare the difference with. */
+  readonly largestLogit: number
+  /** Tokens whose logits were compared. */
+  readonly comparedTokens: number
+}
+
+const OPTIONS: readonly (keyof MergeOptions)[] = [
+  'dtype',
+  'maxShardSize',
+  'tokenizerFrom',
+  'prompts',
+  'signal',
+  'onProgress',
+]
+
+/** See `LoraAdapter.merge`. */
+export async function mergeIntoDirectory(
+  model: CausalLM,
+  parts: MergedParts,
+  directory: string,
+  options: MergeOptions,
+): Promise<MergeReport> {
+  expectKnownOptions('merge', options, OPTIONS)
+  const { dtype = defaultDType(model), maxShardSize, prompts, signal, onProgress } = options
+  checkDType(dtype)
+  await expectEmpty(directory)
+  const tokenizerFrom = options.tokenizerFrom ?? (await resolveModel(model.nameOrPath).catch(() => undefined))
+  const plan = await MergePlan.create(model, parts)
+  try {
+    const { torch_dtype: _, ...rest } = model.rawConfig
+    const config = { ...rest, dtype, ...(plan.untied && { tie_word_embeddings: false }) }
+    if (plan.untied) expectUntiable(model, config)
+    // Before anything is written: it also finds weights that are no numbers.
+    const compared = await plan.compareLogits(dtype, prompts)
+    let done = 0
+    const tensors = plan.tensors(dtype).map((tensor, _, { length }) => ({
+      ...tensor,
+      bytes: async () => {
+        signal?.throwIfAborted()
+        const bytes = await tensor.bytes()
+        onProgress?.(++done, length)
+        return bytes
+      },
+    }))
+    let files: string[] = []
+    await writeDirectoryAtomic(directory, async (temporary) => {
+      await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom })
+      files = (await readdir(temporary)).sort()
+    })
+    return {
+      directory: resolve(directory),
+      dtype,
+      files,
+      mergedModules: parts.slabs.length,
+      dequantizedModules: model.quantizedWeights().size,
+      untied: plan.untied,
+      logitDifference: compared.difference,
+      largestLogit: compared.largest,
+      comparedTokens: compared.tokens,
+    }
+  } finally {
+    plan.dispose()
+  }
+}
+
+/** See `LoraAdapter.mergeAndUnload`; the adapter has still to be disposed. */
+export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise<void> {
+  const { slabs } = parts
+  const quantized = slabs.filter(({ linear }) => linear.isQuantized).length
+  if (quantized > 0) {
+    throw new Error(
+      `[merge] expected dense weights for mergeAndUnload(), but ${quantized} of ${slabs.length} projections are in NF4, and quantising the sum again ` +
+        'would change it; merge(directory) writes a dense model',
+    )
+  }
+  const plan = await MergePlan.create(model, parts)
+  try {
+    if (plan.untied) {
+      throw new Error(
+        `[merge] expected an adapter that leaves the tied weight of ${model.head.path} and the embedding alone for mergeAndUnload(), but it changes one of ` +
+          'them; merge(directory) writes a model in which each has its own',
+      )
+    }
+    await plan.apply()
+  } finally {
+    plan.dispose()
+  }
+}
+
+function defaultDType({ rawConfig }: CausalLM): FileDType {
+  return (rawConfig.dtype ?? rawConfig.torch_dtype) === 'float16' ? 'float16' : 'bfloat16'
+}
+
+function checkDType(dtype: unknown): void {
+  if (typeof dtype === 'string' && Object.hasOwn(FILE_DTYPES, dtype)) return
+  throw new Error(`[merge] expected 'bfloat16', 'float16' or 'float32' for dtype, got ${describeValue(dtype)}`)
+}
+
+async function expectEmpty(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => [])
+  if (names.length === 0) return
+  throw new Error(
+    `[merge] expected a new or empty directory to write the merged model to, got ${resolve(directory)}, which holds ${listNames(names.sort())}; ` +
+      'choose another, or remove it',
+  )
+}
+
+/** @throws where the model type has no head apart from its embedding. */
+function expectUntiable(model: CausalLM, config: Readonly<Record<string, unknown>>): void {
+  const device = Device.open('cpu', { dryRun: true })
+  try {
+    new CausalLM(model.architecture, config, device, model.dtype, model.nameOrPath)
+  } catch (cause) {
+    throw new Error(
+      `[merge] expected an adapter that leaves ${model.head.path} and the embedding alone, which share one weight in every ${model.architecture.modelType} ` +
+        'model, but it changes one of them; keep it as an adapter, or train other modules',
+      { cause },
+    )
+  } finally {
+    device.close()
+  }
+}

@@ -1,0 +1,95 @@
+/** @file `lowrank merge`: a model and its adapter become one model in a directory of its own. */
+
+import { LoraAdapter } from '../adapters/lora-adapter.js'
+import type { MergeReport } from '../adapters/merge.js'
+import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
+import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
+import { openCheckpoint } from '../checkpoint/checkpoint.js'
+import { resolveModel } from '../checkpoint/hub-cache.js'
+import { loadModel } from '../checkpoint/load-model.js'
+import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
+import { checkQuantization, type Quantization } from '../nn/module.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { formatCount, type Paint, paintFor } from './terminal.js'
+import { UsageError } from './usage-error.js'
+
+interface MergeCommandOptions {
+  readonly adapter: string
+  readonly output: string
+  readonly model?: string
+  readonly dtype?: string
+  readonly quantization?: string
+  readonly maxShardSize?: string
+  readonly prompt: readonly string[]
+  readonly json?: boolean
+}
+
+export async function merge(options: MergeCommandOptions): Promise<void> {
+  const { dtype, quantization } = checked(options)
+  const base = options.model ?? (await readPeftConfig(options.adapter)).baseModel
+  if (base === undefined) {
+    throw new UsageError(
+      `[merge] expected --model DIR, or the base model's name in ${PEFT_CONFIG_FILE} of ${options.adapter}; got neither`,
+    )
+  }
+  const directory = await resolveModel(base)
+  const prompts = await encoded(options.prompt, directory)
+  const model = await loadModel(directory, { dtype: await loadDType(directory, dtype, quantization), quantization })
+  const adapter = await LoraAdapter.load(model, options.adapter)
+  const { maxShardSize } = options
+  const report = await adapter.merge(options.output, { dtype, maxShardSize, prompts, onProgress: showProgress })
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+}
+
+function checked({ dtype, quantization }: MergeCommandOptions): { dtype?: FileDType; quantization?: Quantization } {
+  if (dtype !== undefined && !Object.hasOwn(FILE_DTYPES, dtype))
+    throw new UsageError(`[merge] expected bfloat16, float16 or float32 for --dtype, got '${dtype}'`)
+  try {
+    return { dtype: dtype as FileDType | undefined, quantization: checkQuantization('merge', quantization) }
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause })
+  }
+}
+
+/** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */
+async function loadDType(
+  directory: string,
+  dtype: FileDType | undefined,
+  quantization: Quantization | undefined,
+): Promise<ComputeDType> {
+  if (dtype === 'float32') return 'float32'
+  const { tensors } = await openCheckpoint(directory)
+  if (quantization || storedNf4Names(tensors).size > 0) return 'bfloat16'
+  return [...tensors.values()].every((entry) => entry.dtype === 'BF16') ? 'bfloat16' : 'float32'
+}
+
+/** Token ids of the prompts, or undefined where none are given. */
+async function encoded(prompts: readonly string[], directory: string): Promise<number[][] | undefined> {
+  if (prompts.length === 0) return undefined
+  const tokenizer = await loadTokenizer(directory)
+  return prompts.map((prompt) => {
+    const ids = tokenizer.encode(prompt)
+    if (ids.length === 0) throw new UsageError('[merge] expected a text of at least one token for --prompt, got none')
+    return ids
+  })
+}
+
+/** A line that is overwritten, where somebody looks. */
+function showProgress(tensors: number, total: number): void {
+  if (!process.stderr.isTTY) return
+  process.stderr.write(tensors === total ? '\r\u001b[K' : `\r${tensors} of ${total} tensors`)
+}
+
+function describe(report: MergeReport, paint: Paint): string {
+  const { directory, dtype, mergedModules, dequantizedModules, logitDifference, largestLogit } = report
+  const from = dequantizedModules > 0 ? `, ${formatCount(dequantizedModules)} of them decoded from NF4` : ''
+  const lines = [
+    `${paint('green', 'Merged')} ${formatCount(mergedModules)} projections into ${directory} (${dtype}${from})`,
+    `Largest difference to the unmerged model: ${logitDifference.toPrecision(3)}, where logits reach ${largestLogit.toPrecision(3)}, ` +
+      `over ${formatCount(report.comparedTokens)} tokens`,
+    ...(report.untied ? ['The head and the embedding, which shared one weight, have one each'] : []),
+    `Try it: lowrank generate --model ${directory} --prompt "..."`,
+  ]
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,94 @@
+/** @file `lowrank merge`: a directory that needs no adapter, what is said of it, and how mistakes are answered. */
+
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { MergeReport } from '../../src/adapters/merge.js'
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
+import { temporaryDirectory, tinyAdapter, tinyModel, writeTinyModel } from '../support/tiny-model.js'
+import { lowrank } from './run-cli.js'
+
+const BF16_CASE = fileURLToPath(new URL('../golden/cases/llama-bf16-file', import.meta.url))
+const folder = temporaryDirectory()
+const base = join(folder, 'base')
+const adapter = join(folder, 'adapter')
+
+beforeAll(async () => {
+  await writeTinyModel(base)
+  const model = await tinyModel()
+  await tinyAdapter(model).save(adapter)
+  model.dispose()
+  model.device.close()
+  const config = JSON.parse(await readFile(join(adapter, 'adapter_config.json'), 'utf8'))
+  await writeFile(join(adapter, 'adapter_config.json'), JSON.stringify({ ...config, base_model_name_or_path: base }))
+})
+
+const generated = async (model: string, ...more: string[]): Promise<string> =>
+  (await lowrank(['generate', '--model', model, '--prompt', 'one two three', '--max-new-tokens', '12', ...more])).stdout
+
+describe('lowrank merge', () => {
+  it('writes a model that answers as model and adapter do, and says how near', async () => {
+    const output = join(folder, 'merged')
+    const { code, stdout, stderr } = await lowrank(['merge', '--adapter', adapter, '--output', output])
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+    const lines = stdout.split('\n')
+    expect(lines[0]).toBe(`Merged 14 projections into ${output} (bfloat16)`)
+    expect(lines[1]).toMatch(
+      /^Largest difference to the unmerged model: [\d.e-]+, where logits reach [\d.]+, over 64 tokens$/,
+    )
+    expect(lines[2]).toBe(`Try it: lowrank generate --model ${output} --prompt "..."`)
+    expect((await readdir(output)).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
+    const exact = join(folder, 'exact')
+    await lowrank(['merge', '--adapter', adapter, '--output', exact, '--dtype', 'float32'])
+    expect(await generated(exact)).toBe(await generated(base, '--adapter', adapter))
+  })
+
+  it('writes one JSON object with --json, on given prompts and a given base', async () => {
+    const moved = join(folder, 'moved')
+    await mkdir(moved)
+    await cp(base, moved, { recursive: true })
+    const output = join(folder, 'json')
+    const args = ['--adapter', adapter, '--model', moved, '--output', output, '--max-shard-size', '60KB', '--json']
+    const { code, stdout } = await lowrank(['merge', ...args, '--prompt', 'one', '--prompt', 'two three'])
+    expect(code).toBe(0)
+    const report = JSON.parse(stdout) as MergeReport
+    expect(report).toMatchObject({ directory: output, dtype: 'bfloat16', mergedModules: 14, dequantizedModules: 0 })
+    expect(report.files).toContain('model.safetensors.index.json')
+    expect(report.comparedTokens).toBeGreaterThan(1)
+    expect(report.comparedTokens).toBeLessThan(12)
+    expect(report.logitDifference).toBeGreaterThan(0)
+  })
+
+  it('merges onto the decoded weights of NF4 with --quantization, and keeps 16 bits of a base that has them', async () => {
+    const output = join(folder, 'nf4')
+    const args = ['--model', BF16_CASE, '--adapter', join(BF16_CASE, 'adapter'), '--output', output, '--json']
+    const { stdout } = await lowrank(['merge', ...args, '--quantization', 'nf4'])
+    const report = JSON.parse(stdout) as MergeReport
+    expect(report).toMatchObject({ dtype: 'bfloat16', untied: false })
+    expect(report.dequantizedModules).toBeGreaterThanOrEqual(report.mergedModules)
+    const { tensors } = await openCheckpoint(output)
+    expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(['BF16']))
+  })
+
+  it.each<[string, string[], number, string]>([
+    ['no adapter', ['--output', 'x'], 2, "required option '--adapter <dir>' not specified"],
+    ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, "float32 for --dtype, got 'int8'"],
+    [
+      'a directory that is in use',
+      ['--adapter', adapter, '--output', adapter],
+      1,
+      `got ${adapter}, which holds adapter_config.json, adapter_model.safetensors; choose another, or remove it`,
+    ],
+  ])('%s', async (_, args, expectedCode, message) => {
+    const { code, stderr } = await lowrank(['merge', ...args])
+    expect(stderr).toContain(message)
+    expect(code).toBe(expectedCode)
+  })
+})
