@@ -85,7 +85,7 @@ export async function matchTensors(
   )
   if (superfluous.length > 0) {
     throw new Error(
-      `[loadModel] ${path} holds ${superfluous.length} tensors that a ${architecture.modelType} model of this ${isGgufPath(path) ? 'metadata' : 'config.json'} does not have: ${listNames(superfluous)}; ` +
+      `[loadModel] ${path} holds ${superfluous.length} tensors that a ${architecture.modelType} model of ${isGgufPath(path) ? 'its metadata' : 'this config.json'} does not have: ${listNames(superfluous)}; ` +
         'the model would compute something else without them',
     )
   }

@@ -34,7 +34,7 @@ export function configOf(file: GgufFile): RawConfig {
       throw metadata.error('general.quantization_version', String(QUANTIZATION_VERSION), version)
   }
   const keys = new ArchitectureKeys(metadata, architecture)
-  // Of converters, and of architectures with more than one kind of them.
+  // Some converters write these for every model, with the values that say nothing.
   keys.ignore('rope.scaling.finetuned')
   keys.expect('expert_count', 0)
   keys.expect('expert_used_count', 0)

@@ -324,7 +324,7 @@ describe('refuses, naming the file,', () => {
       `[gguf] ${path}: expected tensor "token_embd.weight", got none; the file holds no whole model`,
     )
     expect(await tamper((tensors) => [...tensors, vector('blk.2.attn_norm.weight')])).toContain(
-      `[loadModel] ${path} holds 1 tensors that a llama model of this metadata does not have: model.layers.2.input_layernorm.weight; `,
+      `[loadModel] ${path} holds 1 tensors that a llama model of its metadata does not have: model.layers.2.input_layernorm.weight; `,
     )
     expect(await tamper((tensors) => [...tensors, vector('blk.0.attn_sinks.weight')])).toBe(
       `[gguf] ${path} holds tensor "blk.0.attn_sinks.weight", which architecture 'llama' does not have; the model would compute something else without it`,
