@@ -20,8 +20,9 @@ import {
 } from '../tensor/nf4.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
-import { FLOATS, readTensorBytes, type TensorEntry, type TensorToWrite } from './safetensors.js'
+import { FLOATS, readTensorBytes, type TensorToWrite } from './safetensors.js'
 import { isJsonObject, type JsonObject, parseJsonObject } from './strict-json.js'
+import type { WeightTensor } from './weight-tensor.js'
 
 /** An NF4 weight in files: checked, not read yet. */
 export interface StoredNf4 {
@@ -29,11 +30,11 @@ export interface StoredNf4 {
   readonly shape: readonly [number, number]
   readonly blockSize: number
   readonly nestedBlockSize: number
-  readonly packed: TensorEntry
-  readonly absmax: TensorEntry
-  readonly code: TensorEntry
+  readonly packed: WeightTensor
+  readonly absmax: WeightTensor
+  readonly code: WeightTensor
   /** With double quantisation. */
-  readonly nested?: { readonly absmax: TensorEntry; readonly code: TensorEntry; readonly offset: number }
+  readonly nested?: { readonly absmax: WeightTensor; readonly code: WeightTensor; readonly offset: number }
 }
 
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096]
@@ -43,7 +44,7 @@ const NF4_STATE = `${STATE}nf4`
 const STATE_FIELDS = ['quant_type', 'blocksize', 'dtype', 'shape', 'nested_blocksize', 'nested_dtype', 'nested_offset']
 const LARGEST_STATE = 10_000
 
-type Entries = ReadonlyMap<string, TensorEntry>
+type Entries = ReadonlyMap<string, WeightTensor>
 
 /** Names of the weights that the checkpoint holds in NF4. @throws when it holds weights of another 4-bit type */
 export function storedNf4Names(tensors: Entries): Set<string> {
@@ -77,7 +78,7 @@ export function storedNf4Parts(name: string): string[] {
  * @throws naming the tensor, the file and what is wrong: damaged JSON, a part that is missing or has another size
  */
 export async function readStoredNf4(name: string, tensors: Entries, shape: readonly number[]): Promise<StoredNf4> {
-  const stateEntry = tensors.get(name + NF4_STATE) as TensorEntry
+  const stateEntry = tensors.get(name + NF4_STATE) as WeightTensor
   const where = `${stateEntry.name} in ${stateEntry.path}`
   if (stateEntry.byteLength > LARGEST_STATE)
     throw damaged(where, 'a few bytes of JSON', `${stateEntry.byteLength} bytes`)
@@ -95,7 +96,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
   const blockSize = blockSizeOf(state, 'blocksize', where)
   const nestedBlockSize = nested ? blockSizeOf(state, 'nested_blocksize', where) : NF4_NESTED_BLOCK_SIZE
   const sizes = nf4Sizes((shape[0] as number) * (shape[1] as number), blockSize, nestedBlockSize)
-  const part = (suffix: string, count: number, dtype: 'float' | 'U8'): TensorEntry => {
+  const part = (suffix: string, count: number, dtype: 'float' | 'U8'): WeightTensor => {
     const entry = tensors.get(name + suffix)
     if (!entry) {
       throw new Error(
@@ -139,13 +140,13 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
 /** Queues the reading of a weight. */
 export function loadStoredNf4(device: Device, stored: StoredNf4): Nf4Weight {
   const { shape, blockSize, nestedBlockSize, packed, absmax, code, nested } = stored
-  const load = (entry: TensorEntry, count: number, dtype: DType, sourceDType: DType): Tensor => {
+  const load = (entry: WeightTensor, count: number, dtype: DType, sourceDType: DType): Tensor => {
     const tensor = unregisterFromScope(Tensor.empty(device, [count], dtype))
     device.loadFile(tensor, entry.path, entry.fileOffset, sourceDType)
     return tensor
   }
-  const bytes = (entry: TensorEntry): Tensor => load(entry, entry.byteLength, 'uint8', 'uint8')
-  const floats = (entry: TensorEntry): Tensor => {
+  const bytes = (entry: WeightTensor): Tensor => load(entry, entry.byteLength, 'uint8', 'uint8')
+  const floats = (entry: WeightTensor): Tensor => {
     const count = entry.shape.reduce((product, size) => product * size, 1)
     return load(entry, count, 'float32', FLOATS[entry.dtype] as DType)
   }

@@ -170,7 +170,7 @@ function noWeights(directory: string, files: readonly string[]): Error {
     : adapter
       ? `holds an adapter (${adapter}), not a model; load its base model, then the adapter with LoraAdapter.load(model, directory)`
       : gguf
-        ? `holds ${gguf}; GGUF files are not supported yet: use the safetensors version of the model`
+        ? `holds ${gguf}, which is a model by itself: give the path of that file`
         : other
           ? `holds ${other}, but no ${SINGLE} and no ${INDEX}; download the missing file, or rename the file to ${SINGLE}`
           : `holds no ${SINGLE} and no ${INDEX}, only: ${listNames(files) || 'nothing'}; download the weights into it`

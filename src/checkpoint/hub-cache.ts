@@ -1,9 +1,10 @@
-/** @file Finds the directory of a model: a path, or a Hub id in the standard Hugging Face cache. Looks at files only, never at a network. */
+/** @file Finds a model: a directory, a GGUF file, or a Hub id in the standard Hugging Face cache. Looks at files only, never at a network. */
 
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
+import { isGgufPath } from './gguf/reader.js'
 
 /** Options of `resolveModel`. */
 export interface ResolveModelOptions {
@@ -15,25 +16,24 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
 const COMMIT = /^[0-9a-f]{40}$/
 
 /**
- * The directory that holds a model or an adapter.
- * @param idOrPath a directory, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M'; a directory that exists goes first
+ * The directory that holds a model or an adapter, or the GGUF file that is one.
+ * @param idOrPath a directory, a path that ends in .gguf, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M'; a directory that exists goes first
  * @throws where it is neither, saying how to fetch it
  */
 export async function resolveModel(idOrPath: string, options: ResolveModelOptions = {}): Promise<string> {
   if (typeof idOrPath !== 'string' || idOrPath === '') {
     throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   }
-  if (idOrPath.toLowerCase().endsWith('.gguf')) {
-    throw new Error(`[model] ${idOrPath}: GGUF files are not supported yet; use the safetensors version of the model`)
-  }
   const path = resolve(idOrPath)
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory()) return path
   if (found !== undefined) {
+    if (isGgufPath(path)) return path
     throw new Error(
-      `[model] expected a directory, got the file ${path}; give the directory that also holds its config.json`,
+      `[model] expected a directory or a .gguf file, got the file ${path}; give the directory that also holds its config.json`,
     )
   }
+  if (isGgufPath(path)) throw new Error(`[model] there is no file ${path}; check the path`)
   if (!HUB_ID.test(idOrPath) || idOrPath.includes('..') || idOrPath.includes('--')) {
     throw new Error(`[model] there is no directory ${path}; check the path, or give a Hub id such as "org/name"`)
   }

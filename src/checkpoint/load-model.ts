@@ -14,6 +14,8 @@ import type { ComputeDType } from '../tensor/dtype.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
+import { openGguf } from './gguf/open.js'
+import { isGgufPath } from './gguf/reader.js'
 import { resolveModel } from './hub-cache.js'
 import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
 import { parseJsonObject } from './strict-json.js'
@@ -37,7 +39,8 @@ const MIB = 1024 * 1024
 
 /**
  * Loads a causal language model.
- * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), or a Hub id that lies in the Hub cache.
+ * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are dequantised, or a Hub id that
+ *   lies in the Hub cache.
  * @throws on an unknown model type or config field, on missing, superfluous or misshapen tensors, and when the weights do not fit the
  *   memory budget; all before weights are read.
  */
@@ -54,7 +57,8 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
 }
 
 /**
- * `loadModel` without waiting for the weights: they are read in the background, before whatever is queued next.
+ * `loadModel` without waiting for the weights: they are read in the background, before whatever is queued next. Those of a GGUF file that are
+ * packed in blocks are there already.
  * @throws what `loadModel` throws, but for files that cannot be read: the next `sync()` or `read()` rejects with those.
  */
 export async function beginLoading(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
@@ -63,22 +67,22 @@ export async function beginLoading(idOrPath: string, options: LoadModelOptions =
   if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'bfloat16')
     throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${options.dtype}'`)
   checkQuantization('loadModel', quantization)
-  const directory = await resolveModel(idOrPath, { revision })
-  const config = withoutQuantizationConfig(await readConfigFile(directory), join(directory, 'config.json'))
-  const architecture = findArchitecture(config, join(directory, 'config.json'))
-  const [checkpoint, generationDefaults] = await Promise.all([
-    openCheckpoint(directory),
-    readGenerationConfig(directory),
-  ])
+  const path = await resolveModel(idOrPath, { revision })
+  const gguf = isGgufPath(path) ? await openGguf(path) : undefined
+  const configPath = gguf ? path : join(path, 'config.json')
+  const config = gguf?.config ?? withoutQuantizationConfig(await readConfigFile(path), configPath)
+  const architecture = findArchitecture(config, configPath)
+  const tensors = gguf?.tensors ?? (await openCheckpoint(path)).tensors
+  const generationDefaults = gguf ? undefined : await readGenerationConfig(path)
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
-  const isQuantized = storedQuantization(checkpoint.tensors, architecture) ?? (quantization && (() => true))
+  const isQuantized = storedQuantization(tensors, architecture) ?? (quantization && (() => true))
   const dtype = options.dtype ?? defaultDType(isQuantized && 'nf4')
   const device = where instanceof Device ? where : Device.open(where)
   let model: CausalLM | undefined
   try {
     model = new CausalLM(architecture, config, device, dtype, idOrPath, isQuantized)
     model.generationDefaults = generationDefaults
-    const plan = await matchTensors(model, checkpoint.tensors, directory)
+    const plan = await matchTensors(model, tensors, path)
     checkBudget(device, model, plan)
     for (const [parameter, source] of plan) await loadWeight(parameter, source)
     return model
@@ -94,8 +98,12 @@ export function defaultDType(quantization: Quantization | undefined): ComputeDTy
   return quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
-/** config.json of a model directory. */
-export async function readConfigFile(directory: string): Promise<RawConfig> {
+/** The config of a model that `resolveModel` found. */
+export async function readModelConfig(path: string): Promise<RawConfig> {
+  return isGgufPath(path) ? (await openGguf(path)).config : await readConfigFile(path)
+}
+
+async function readConfigFile(directory: string): Promise<RawConfig> {
   const path = join(directory, 'config.json')
   let bytes: Uint8Array
   try {

@@ -6,19 +6,18 @@ import { listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
 import type { CausalLM } from '../models/model.js'
 import { quantizeNf4 } from '../ops/nf4.js'
-import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
-import { transpose } from '../transpose.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
-import { FLOATS, readTensorBytes, type TensorEntry } from './safetensors.js'
+import { isGgufPath } from './gguf/reader.js'
+import { fillFrom, floatDType, type WeightTensor } from './weight-tensor.js'
 
-type Entries = ReadonlyMap<string, TensorEntry>
+type Entries = ReadonlyMap<string, WeightTensor>
 
 /** How a parameter is filled: as it is, quantised on the way (transposed first, for GPT-2's Conv1D), or from NF4 in the file. */
 export type WeightSource =
-  | { readonly kind: 'dense'; readonly entry: TensorEntry }
-  | { readonly kind: 'quantize'; readonly entry: TensorEntry; readonly transpose: boolean }
+  | { readonly kind: 'dense'; readonly entry: WeightTensor }
+  | { readonly kind: 'quantize'; readonly entry: WeightTensor; readonly transpose: boolean }
   | { readonly kind: 'nf4'; readonly stored: StoredNf4 }
 
 /** The name that a weight has in the file: checkpoints of the bare model leave the prefix out. */
@@ -36,11 +35,15 @@ export function storedQuantization(
   return names.size === 0 ? undefined : (weight) => names.has(nameInFile(weight, architecture, names))
 }
 
-/** Pairs every parameter with what fills it. @throws naming what is missing, superfluous, misshapen or damaged. */
+/**
+ * Pairs every parameter with what fills it.
+ * @param path the directory or GGUF file that the tensors are of
+ * @throws naming what is missing, superfluous, misshapen or damaged.
+ */
 export async function matchTensors(
   model: CausalLM,
   tensors: Entries,
-  directory: string,
+  path: string,
 ): Promise<Map<Parameter, WeightSource>> {
   const { architecture } = model
   const stored = storedNf4Names(tensors)
@@ -69,12 +72,12 @@ export async function matchTensors(
       )
     }
     const transpose = linear?.kind === 'conv1d'
-    checkDense(name, entry, transpose ? [...parameter.shape].reverse() : parameter.shape)
+    checkDense(name, entry, transpose ? [...parameter.shape].reverse() : parameter.shape, isGgufPath(path))
     plan.set(parameter, linear ? { kind: 'quantize', entry, transpose } : { kind: 'dense', entry })
   }
   if (missing.length > 0) {
     throw new Error(
-      `[loadModel] expected ${model.parameters().size} tensors in ${directory}, as config.json says, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
+      `[loadModel] expected ${model.parameters().size} tensors in ${path}, as ${isGgufPath(path) ? 'its metadata says' : 'config.json says'}, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
         `${listNames(missing)}; download the model again`,
     )
   }
@@ -84,7 +87,7 @@ export async function matchTensors(
   )
   if (superfluous.length > 0) {
     throw new Error(
-      `[loadModel] ${directory} holds ${superfluous.length} tensors that a ${architecture.modelType} model of this config.json does not have: ${listNames(superfluous)}; ` +
+      `[loadModel] ${path} holds ${superfluous.length} tensors that a ${architecture.modelType} model of ${isGgufPath(path) ? 'its metadata' : 'this config.json'} does not have: ${listNames(superfluous)}; ` +
         'the model would compute something else without them',
     )
   }
@@ -97,18 +100,19 @@ function filesOf(tensors: Entries): string {
   return listNames([...names]) || 'files without tensors'
 }
 
-function checkDense(name: string, entry: TensorEntry, shape: readonly number[]): void {
+function checkDense(name: string, entry: WeightTensor, shape: readonly number[], isGguf: boolean): void {
   // Before the shape: quantized tensors are packed into others.
-  if (!FLOATS[entry.dtype]) {
+  if (!floatDType(entry)) {
     throw new Error(
       `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; of quantized checkpoints only NF4 of ` +
         'bitsandbytes is supported: use the 16-bit version of the model',
     )
   }
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
+    const config = isGguf ? 'the metadata' : 'config.json'
     throw new Error(
-      `[loadModel] expected shape [${shape.join(', ')}] for ${name}, as config.json says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
-        'config.json and weights are not of one model',
+      `[loadModel] expected shape [${shape.join(', ')}] for ${name}, as ${config} says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
+        `${config} and weights are not of one model`,
     )
   }
 }
@@ -136,22 +140,25 @@ export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weig
   return { weights, temporary }
 }
 
-/** Fills a parameter; most of it happens when the queue gets there. */
+/** Fills a parameter; what the engine can read itself happens when the queue gets there. */
 export async function loadWeight(parameter: Parameter, source: WeightSource): Promise<void> {
-  const { device } = parameter
+  const { device, shape, dtype } = parameter
   switch (source.kind) {
     case 'dense':
-      device.loadFile(parameter.value, source.entry.path, source.entry.fileOffset, floatOf(source.entry))
+      await fillFrom(parameter.value, source.entry)
       return
     case 'nf4':
       parameter.quantize(loadStoredNf4(device, source.stored))
       return
     case 'quantize': {
-      const x = source.transpose
-        ? await transposed(device, parameter, source.entry)
-        : loaded(device, parameter, source.entry)
-      parameter.quantize(quantizeNf4(x))
-      x.dispose()
+      // [O, K], freed as soon as it is quantised.
+      const x = Tensor.empty(device, shape, temporaryDType(source.entry, dtype))
+      try {
+        await fillFrom(x, source.entry, source.transpose)
+        parameter.quantize(quantizeNf4(x))
+      } finally {
+        x.dispose()
+      }
       return
     }
     default:
@@ -159,32 +166,8 @@ export async function loadWeight(parameter: Parameter, source: WeightSource): Pr
   }
 }
 
-/** [O, K] from a file, to be freed as soon as it is quantised. */
-function loaded(device: Device, { shape, dtype }: Parameter, entry: TensorEntry): Tensor {
-  const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
-  device.loadFile(x, entry.path, entry.fileOffset, floatOf(entry))
-  return x
-}
-
-/** [O, K] from a file that holds [K, O]. */
-async function transposed(device: Device, { shape, dtype }: Parameter, entry: TensorEntry): Promise<Tensor> {
-  const [rows, cols] = shape as [number, number]
-  const bytes = (await readTensorBytes(entry)).slice()
-  const values = entry.dtype === 'F32' ? new Uint32Array(bytes.buffer) : new Uint16Array(bytes.buffer)
-  const turned = transpose(values, cols, rows)
-  const x = Tensor.empty(device, shape, temporaryDType(entry, dtype))
-  device.upload(x, turned, floatOf(entry))
-  // So that copies of several tensors do not wait in the queue.
-  await device.sync()
-  return x
-}
-
 /** What is quantised is rounded to the compute dtype first, as in transformers; where that changes no value, the file's narrower dtype will do. */
-function temporaryDType(entry: TensorEntry, dtype: ComputeDType): DType {
-  const own = floatOf(entry)
+function temporaryDType(entry: WeightTensor, dtype: ComputeDType): DType {
+  const own = floatDType(entry) as DType
   return dtypeBytes(own) < dtypeBytes(dtype) ? own : dtype
-}
-
-function floatOf(entry: TensorEntry): DType {
-  return FLOATS[entry.dtype] as DType
 }

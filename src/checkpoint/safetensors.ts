@@ -41,7 +41,7 @@ const BITS = {
 export type SafetensorsDType = keyof typeof BITS
 
 /** The engine's names of the float types that it reads. */
-export const FLOATS: Readonly<Partial<Record<SafetensorsDType, DType>>> = {
+export const FLOATS: Readonly<Partial<Record<string, DType>>> = {
   F32: 'float32',
   F16: 'float16',
   BF16: 'bfloat16',
@@ -105,7 +105,9 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 }
 
 /** The bytes of a tensor, for small ones and for tests: large ones are read by the engine, straight into its own memory. */
-export async function readTensorBytes(entry: TensorEntry): Promise<Uint8Array> {
+export async function readTensorBytes(
+  entry: Readonly<Pick<TensorEntry, 'name' | 'path' | 'fileOffset' | 'byteLength'>>,
+): Promise<Uint8Array> {
   const handle = await open(entry.path, 'r')
   try {
     const { size } = await handle.stat()

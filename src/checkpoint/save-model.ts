@@ -8,8 +8,10 @@ import { writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
+import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
+import { isGgufPath, readGguf } from './gguf/reader.js'
 import type { TensorToWrite } from './safetensors.js'
 import type { JsonObject } from './strict-json.js'
 
@@ -32,7 +34,7 @@ const TOKENIZER_FILES = [
 export interface SaveModelOptions {
   /** Of the file; default the model's. float32 keeps the masters of trained parameters exactly. */
   dtype?: ComputeDType
-  /** Directory whose tokenizer files are copied. */
+  /** Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written. */
   tokenizerFrom?: string
 }
 
@@ -68,9 +70,18 @@ export async function writeModelFiles(
 ): Promise<void> {
   await writeCheckpoint(directory, tensors, { maxShardSize })
   await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
-  if (!tokenizerFrom) return
-  for (const name of await readdir(tokenizerFrom)) {
-    if (TOKENIZER_FILES.includes(name)) await copyFile(join(tokenizerFrom, name), join(directory, name))
+  if (tokenizerFrom) await saveTokenizer(tokenizerFrom, directory)
+}
+
+async function saveTokenizer(from: string, directory: string): Promise<void> {
+  if (isGgufPath(from)) {
+    const { tokenizer, config } = ggufTokenizerFiles(readGguf(from).metadata)
+    await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer))
+    await writeFileAtomic(join(directory, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
+    return
+  }
+  for (const name of await readdir(from)) {
+    if (TOKENIZER_FILES.includes(name)) await copyFile(join(from, name), join(directory, name))
   }
 }
 

@@ -48,10 +48,10 @@ function createProgram(): Command {
   program
     .command('plan')
     .description(
-      'say how much memory a training run takes, and what would make it fit; needs config.json, not the weights',
+      'say how much memory a training run takes, and what would make it fit; needs config.json or a .gguf file, reads no weights',
     )
     .argument('[config]', 'YAML file as for train')
-    .option('--model <dir>', 'directory or Hub id of the model, in place of that of the file')
+    .option('--model <dir>', 'directory, .gguf file or Hub id of the model, in place of that of the YAML file')
     .option('--preset <name>', PRESET_HELP)
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
@@ -63,7 +63,7 @@ function createProgram(): Command {
     program
       .command('generate')
       .description('continue a text, or answer it')
-      .requiredOption('--model <dir>', 'directory of a model, or a Hub id in the local Hub cache')
+      .requiredOption('--model <dir>', 'directory of a model, a .gguf file, or a Hub id in the local Hub cache')
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
@@ -76,7 +76,7 @@ function createProgram(): Command {
     program
       .command('chat')
       .description('talk with a model: on a terminal, or a line per message through a pipe')
-      .requiredOption('--model <dir>', 'directory of a model, or a Hub id in the local Hub cache')
+      .requiredOption('--model <dir>', 'directory of a model, a .gguf file, or a Hub id in the local Hub cache')
       .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--system <text>', 'the system message')

@@ -44,12 +44,12 @@ const STEPS_AHEAD = 2
 /** A causal language model on a device. Made by `loadModel()`. */
 export class CausalLM {
   readonly config: ModelConfig
-  /** config.json as it was read. */
+  /** config.json as it was read, or as a GGUF file would have it. */
   readonly rawConfig: RawConfig
   readonly architecture: Architecture
   readonly device: Device
   readonly dtype: ComputeDType
-  /** Where it was loaded from: a Hub id or a directory. Recorded in adapters. */
+  /** Where it was loaded from: a Hub id, a directory or a GGUF file. Recorded in adapters. */
   readonly nameOrPath: string
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
@@ -71,7 +71,9 @@ export class CausalLM {
     isQuantized?: (weight: string) => boolean,
   ) {
     const builder = new ModelBuilder(device, dtype, isQuantized)
-    this.#decoder = architecture.create(rawConfig, builder, `${nameOrPath}/config.json`)
+    // A GGUF file holds its config itself.
+    const where = nameOrPath.toLowerCase().endsWith('.gguf') ? nameOrPath : `${nameOrPath}/config.json`
+    this.#decoder = architecture.create(rawConfig, builder, where)
     this.#parts = builder.parts
     this.config = this.#decoder.config
     this.rawConfig = rawConfig

@@ -1,13 +1,15 @@
 /**
- * @file The tokenizer that the rest of lowrank sees, and loading it from a Hugging Face directory.
+ * @file The tokenizer that the rest of lowrank sees, and loading it from a Hugging Face directory or a GGUF file.
  * Chat templates are in `chat-template.ts`; other libraries' tokenizers enter through `adapt.ts`.
  */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
+import { isGgufPath, readGguf } from '../checkpoint/gguf/reader.js'
 import { describeValue } from '../errors.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
+import { ggufTokenizerFiles } from './gguf.js'
 
 interface EncodeOptions {
   /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
@@ -65,11 +67,19 @@ const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_t
 
 /**
  * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and
- * `chat_template.jinja` from a model directory.
+ * `chat_template.jinja` from a model directory, or what a GGUF file holds in their place.
  *
  * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
  */
-export async function loadTokenizer(directory: string): Promise<Tokenizer> {
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  if (isGgufPath(path)) {
+    const { tokenizer, config } = ggufTokenizerFiles(readGguf(path).metadata)
+    return createFrom(path, tokenizer, config)
+  }
+  return await loadFromDirectory(path)
+}
+
+async function loadFromDirectory(directory: string): Promise<Tokenizer> {
   const [tokenizer, config, specialTokensMap, template] = await Promise.all([
     readJson(join(directory, 'tokenizer.json')),
     readJson(join(directory, 'tokenizer_config.json')),
@@ -78,14 +88,16 @@ export async function loadTokenizer(directory: string): Promise<Tokenizer> {
   ])
   if (tokenizer === undefined) throw await missingTokenizer(directory)
   const chatTemplate = template ?? config?.chat_template
+  const where = `tokenizer.json and tokenizer_config.json of ${directory}`
+  return createFrom(where, tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
+}
+
+function createFrom(where: string, tokenizer: JsonObject, config: JsonObject): Tokenizer {
   try {
-    return createTokenizer(tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
+    return createTokenizer(tokenizer, config)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(
-      `[loadTokenizer] expected a tokenizer in tokenizer.json and tokenizer_config.json of ${directory}, got: ${reason}`,
-      { cause: error },
-    )
+    throw new Error(`[loadTokenizer] expected a tokenizer in ${where}, got: ${reason}`, { cause: error })
   }
 }
 

@@ -190,7 +190,7 @@ const source: Rule = {
 
 const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
   preset: { ...text, expected: 'the name of a preset' },
-  model: { ...text, expected: 'the directory or Hub id of a model' },
+  model: { ...text, expected: 'the directory, .gguf file or Hub id of a model' },
   tokenizer: { expected: 'a tokenizer', accepts: (value) => isObject(value) || typeof value === 'function' },
   dataset: source,
   evalDataset: source,
@@ -284,12 +284,7 @@ function checkTopLevel(given: Record<string, unknown>, spelling: Spelling): void
     if (given[name] === undefined)
       throw new Error(`[train] expected ${TOP_LEVEL[name as 'model'].expected} for ${name}, got nothing`)
   }
-  const { model, dataset, device, dtype } = given
-  if (typeof model === 'string' && model.endsWith('.gguf')) {
-    throw new Error(
-      '[train] GGUF models are real but not supported yet; give a directory with config.json and safetensors',
-    )
-  }
+  const { dataset, device, dtype } = given
   if (typeof dataset === 'string' && dataset.startsWith('uc://')) {
     throw new Error('[train] Unity Catalog tables are real but not supported yet; export the table to a .jsonl file')
   }

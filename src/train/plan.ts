@@ -3,7 +3,7 @@
 import { formatBytes } from '../bytes.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { resolveModel } from '../checkpoint/hub-cache.js'
-import { defaultDType, readConfigFile } from '../checkpoint/load-model.js'
+import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
@@ -16,7 +16,7 @@ import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } f
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
-  /** What config.json holds, or a directory or Hub id whose config.json is read; weights are not needed. */
+  /** What config.json holds, or a directory or Hub id whose config.json is read, or a GGUF file; weights are not needed. */
   model: string | RawConfig
   dataset?: TrainLoraOptions['dataset']
 }
@@ -70,7 +70,7 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
   const { model, ...rest } = options
   const name = typeof model === 'string' ? model : 'config'
   const resolved = parseTrainOptions({ dataset: [], ...rest, model: name })
-  const raw = typeof model === 'string' ? await readConfigFile(await resolveModel(model)) : model
+  const raw = typeof model === 'string' ? await readModelConfig(await resolveModel(model)) : model
   const config = withoutQuantizationConfig(raw, name)
   if (config !== raw) resolved.quantization = 'nf4'
   const { budget, positions } = readLimits(config, name, resolved.memoryBudget)

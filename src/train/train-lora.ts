@@ -70,7 +70,7 @@ export interface TrainRun {
  */
 export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const resolved = parseTrainOptions(options)
-  const directory = await resolveModel(resolved.model)
+  const modelPath = await resolveModel(resolved.model)
   const checkpoint = await findCheckpoint(resolved)
   if (resolved.outputDir !== undefined) await prepareOutputDir(resolved.outputDir)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
@@ -78,8 +78,8 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
     // Tokenizer and rows are prepared while the weights are read.
     const model = await beginLoading(resolved.model, { device, dtype, quantization: resolved.quantization })
-    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(directory)
-    return await trainOn(model, tokenizer, directory, checkpoint, resolved)
+    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(modelPath)
+    return await trainOn(model, tokenizer, modelPath, checkpoint, resolved)
   } catch (error) {
     device.close()
     throw error
@@ -89,14 +89,14 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
 async function trainOn(
   model: CausalLM,
   tokenizer: Tokenizer,
-  directory: string,
+  modelPath: string,
   checkpoint: string | undefined,
   options: ResolvedTrainOptions,
 ): Promise<TrainRun> {
   const { training, signal, outputDir } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
-  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, directory)
+  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
   const plan = new BatchPlan(train, training)
   const { learningRate, adamBeta1, adamBeta2, adamEpsilon, weightDecay } = training
   const optimizer = new AdamW(weights.parameters, {
@@ -150,7 +150,7 @@ async function trainOn(
         )
       return adapter
     },
-    save: (target) => (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: directory })),
+    save: (target) => (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: modelPath })),
     dispose: () => {
       adapter?.dispose()
       model.dispose()

@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
-import type { MergeOptions } from '../../src/adapters/merge.js'
 import type { LoraOptions } from '../../src/adapters/lora-config.js'
+import type { MergeOptions } from '../../src/adapters/merge.js'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { type LoadModelOptions, loadModel } from '../../src/checkpoint/load-model.js'
 import { readSafetensorsHeader, readTensorBytes, type TensorToWrite } from '../../src/checkpoint/safetensors.js'
@@ -259,13 +259,14 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       const model = createModel({ ...CONFIG, torch_dtype: 'float16' }, { device })
       await saveModel(model, base)
       const copied = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'generation_config.json']
-      for (const name of [...copied, 'README.md', 'pytorch_model.bin']) await writeFile(join(base, name), name)
+      for (const name of [...copied, 'README.md', 'pytorch_model.bin'])
+        await writeFile(join(base, name), `{"name": "${name}"}`)
       const config = { ...model.rawConfig, torch_dtype: 'float16', eos_token_id: 2 }
       await writeFile(join(base, 'config.json'), JSON.stringify(config))
       const loaded = await loadModel(base, { device, dtype: 'float32' })
       const report = await filled(loaded).merge(out())
       expect(report.files).toEqual([...copied, 'config.json', 'model.safetensors'].sort())
-      expect(await readFile(join(out(), 'chat_template.jinja'), 'utf8')).toBe('chat_template.jinja')
+      expect(await readFile(join(out(), 'chat_template.jinja'), 'utf8')).toBe('{"name": "chat_template.jinja"}')
       // float16 in, float16 out.
       const { torch_dtype: _, ...rest } = config
       expect(JSON.parse(await readFile(join(out(), 'config.json'), 'utf8'))).toEqual({ ...rest, dtype: 'float16' })
@@ -390,7 +391,14 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('for an adapter that is detached', async () => {
       expect(await refusal((adapter) => adapter.detach())).toBe(
-        '[merge] expected an adapter that is attached to its model, got a detached one; attach() it',
+        '[merge] expected an adapter that is active on its model, got one that is not; attach() or setAdapter() it',
+      )
+    })
+
+    test('for one of several active adapters', async () => {
+      const add = (adapter: LoraAdapter) => LoraAdapter.create(adapter.model, {}, { adapterName: 'other' })
+      expect(await refusal(add)).toBe(
+        '[merge] expected one active adapter, got other beside default; setAdapter() one of them',
       )
     })
 

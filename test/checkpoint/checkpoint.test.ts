@@ -121,7 +121,7 @@ describe('openCheckpoint', () => {
       ],
       ['pytorch_model-00001-of-00002.bin', 'which is Python pickle'],
       ['adapter_model.safetensors', 'holds an adapter (adapter_model.safetensors), not a model; load its base model'],
-      ['model-q4.gguf', 'holds model-q4.gguf; GGUF files are not supported yet'],
+      ['model-q4.gguf', 'holds model-q4.gguf, which is a model by itself: give the path of that file'],
       ['consolidated.safetensors', 'holds consolidated.safetensors, but no model.safetensors'],
       ['config.json', 'and no model.safetensors.index.json, only: config.json; download the weights into it'],
     ]

@@ -72,14 +72,13 @@ describe('resolveModel', () => {
     const file = join(root, 'model.safetensors')
     await writeFile(file, '')
     const wrong: [string, string | undefined, string][] = [
-      [file, undefined, `expected a directory, got the file ${file}`],
+      [file, undefined, `expected a directory or a .gguf file, got the file ${file}`],
       ['./nowhere', undefined, '[model] there is no directory'],
       ['a/b/c', undefined, '[model] there is no directory'],
       ['..nowhere/x', undefined, '[model] there is no directory'],
       ['a..b/c', undefined, '[model] there is no directory'],
       ['org/name', '../../x', 'expected a branch, tag or commit for revision, got "../../x"'],
-      ['org/model.GGUF', undefined, 'GGUF files are not supported yet'],
-      ['/data/model-q4.gguf', undefined, 'GGUF files are not supported yet'],
+      ['/nowhere/model-q4.gguf', undefined, '[model] there is no file /nowhere/model-q4.gguf; check the path'],
       ['', undefined, 'expected a directory or a Hub id for model, got ""'],
     ]
     for (const [id, revision, message] of wrong) await expect(resolveModel(id, { revision })).rejects.toThrow(message)

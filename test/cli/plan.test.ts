@@ -53,7 +53,7 @@ describe('lowrank plan', () => {
   })
 
   it.each<[string, string[], string]>([
-    ['no model', ['plan'], '[train] expected the directory or Hub id of a model for model, got nothing'],
+    ['no model', ['plan'], '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing'],
     ['an unknown option', ['plan', '--model', folder, '--set', 'lora.rank=8'], 'unknown option "rank"'],
     [
       'an amount without a unit that exists',

@@ -168,7 +168,7 @@ describe('values', () => {
   it('of the top level are checked too', () => {
     expect(() => parseTrainOptions(undefined)).toThrow('[train] expected an object of options, got undefined')
     expect(() => parseTrainOptions({ dataset: 'x' })).toThrow(
-      '[train] expected the directory or Hub id of a model for model, got nothing',
+      '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing',
     )
     expect(() => parseTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of rows for dataset, got 7')
     expect(() => parseTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
@@ -210,9 +210,6 @@ describe('options of transformers and TRL', () => {
       [{ fp16: true }, "fp16 is real but not supported yet; use bf16: true or dtype: 'float32'"],
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
-    expect(() => parseTrainOptions({ ...minimal, model: 'a/b.gguf' })).toThrow(
-      'GGUF models are real but not supported yet',
-    )
     expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
       'Unity Catalog tables are real but not supported yet',
     )

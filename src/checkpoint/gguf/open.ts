@@ -1,0 +1,89 @@
+/** @file A GGUF file, or the first of a split one, as a model: config and weights in Hugging Face's terms. */
+
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { describeValue } from '../../errors.js'
+import type { RawConfig } from '../../models/config.js'
+import type { WeightTensor } from '../weight-tensor.js'
+import { architectureOf, configOf } from './config.js'
+import { huggingFaceTensors } from './names.js'
+import { type GgufFile, readGguf } from './reader.js'
+
+/** A model whose description is read and checked; no weight is read yet. */
+export interface GgufModel {
+  /** What config.json would hold. */
+  readonly config: RawConfig
+  readonly tensors: ReadonlyMap<string, WeightTensor>
+}
+
+/** Parts of a split model, as llama.cpp names them. */
+const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i
+
+/** Reads all but the weights. @throws naming the file and what in it is damaged, missing or not supported */
+export async function openGguf(path: string): Promise<GgufModel> {
+  const file = readAllParts(path)
+  const architecture = architectureOf(file)
+  const config = configOf(file)
+  const tensors = huggingFaceTensors(file.tensors, architecture, config)
+  if (architecture === 'gpt2') await dropTiedHead(tensors)
+  return { config, tensors }
+}
+
+/** The file with the tensors of all its parts. */
+function readAllParts(path: string): GgufFile {
+  const first = readGguf(path)
+  const count = first.metadata.integer('split.count', 1)
+  if (count <= 1) return first
+  const [, stem, number, named] = PART.exec(path) ?? []
+  if (
+    stem === undefined ||
+    Number(number) !== 1 ||
+    Number(named) !== count ||
+    first.metadata.integer('split.no') !== 0
+  ) {
+    throw new Error(
+      `[gguf] ${path} is one of ${count} files of a model; give the first, whose name ends in -00001-of-${String(count).padStart(5, '0')}.gguf, ` +
+        'with the others beside it under their original names',
+    )
+  }
+  const tensors = new Map(first.tensors)
+  for (let part = 1; part < count; part++) {
+    const next = readGguf(`${stem}-${String(part + 1).padStart(5, '0')}-of-${named}.gguf`)
+    for (const [key, wanted] of [
+      ['split.no', part],
+      ['split.count', count],
+    ] as const) {
+      const value = next.metadata.integer(key)
+      if (value !== wanted) throw next.metadata.error(key, String(wanted), value)
+    }
+    for (const [name, tensor] of next.tensors) {
+      if (tensors.has(name))
+        throw new Error(`[gguf] tensor ${describeValue(name)} is in two files, ${next.path} the second`)
+      tensors.set(name, tensor)
+    }
+  }
+  const total = first.metadata.integer('split.tensors.count', tensors.size)
+  if (total !== tensors.size) throw first.metadata.error('split.tensors.count', String(tensors.size), total)
+  return { ...first, tensors }
+}
+
+/** Converters of 2023 wrote GPT-2's embedding a second time, as the head. @throws when the two differ, since the model has one for both */
+async function dropTiedHead(tensors: Map<string, WeightTensor>): Promise<void> {
+  const head = tensors.get('lm_head.weight')
+  const embedding = tensors.get('transformer.wte.weight')
+  if (!head || !embedding) return
+  if (head.dtype !== embedding.dtype || (await hashOf(head)) !== (await hashOf(embedding))) {
+    throw new Error(
+      `[gguf] ${head.path}: expected output.weight to equal token_embd.weight (${embedding.dtype}), since GPT-2 has one for both, got another ` +
+        `(${head.dtype}); use a version without it, or one that is not quantised`,
+    )
+  }
+  tensors.delete('lm_head.weight')
+}
+
+async function hashOf({ path, fileOffset, byteLength }: WeightTensor): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const piece of createReadStream(path, { start: fileOffset, end: fileOffset + byteLength - 1 }))
+    hash.update(piece)
+  return hash.digest('hex')
+}
