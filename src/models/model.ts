@@ -30,6 +30,20 @@ export interface ForwardResult {
   readonly logits: Tensor
 }
 
+/** The licence of a model as its card names it, such as `apache-2.0`, or `other` with a name and a link. */
+export interface ModelLicense {
+  readonly id: string
+  readonly name?: string
+  readonly link?: string
+}
+
+/** What is known of where weights come from; empty for a directory. Recorded in adapters. */
+export interface ModelOrigin {
+  /** The commit on the Hub. */
+  readonly revision?: string
+  readonly license?: ModelLicense
+}
+
 export interface GenerateOptions {
   /** At most so many new ids; default 128. */
   maxNewTokens?: number
@@ -53,6 +67,8 @@ export class CausalLM {
   readonly dtype: ComputeDType
   /** Where it was loaded from: a Hub id or a directory. Recorded in adapters. */
   readonly nameOrPath: string
+  /** Set by `loadModel()` for a model of the Hub. */
+  origin: ModelOrigin = {}
   /** Recompute layers in backward instead of keeping their activations. Changes no bit of any result. */
   gradientCheckpointing = false
   /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
