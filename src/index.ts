@@ -8,10 +8,18 @@ export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
 export { type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
 export { createProgress, type ProgressOptions } from './cli/progress.js'
 export { type Dataset, prepareDataset } from './data/dataset.js'
+export type { DownloadEvent } from './hub/fetch-model.js'
 export type { ForwardBatch } from './models/batch.js'
 export type { ModelConfig } from './models/config.js'
 export { type CreateModelOptions, createModel } from './models/create-model.js'
-export type { CausalLM, ForwardOptions, ForwardResult, GenerateOptions } from './models/model.js'
+export type {
+  CausalLM,
+  ForwardOptions,
+  ForwardResult,
+  GenerateOptions,
+  ModelLicense,
+  ModelOrigin,
+} from './models/model.js'
 export type { MemoryInfo } from './tensor/addon.js'
 export { Device, type DeviceOptions } from './tensor/device.js'
 export type { ComputeDType, DType } from './tensor/dtype.js'

@@ -2,14 +2,16 @@
 
 import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
-import { loadModel } from '../checkpoint/load-model.js'
+import { beginLoading } from '../checkpoint/load-model.js'
+import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { createProgress } from './progress.js'
 import { UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions {
   readonly model: string
+  readonly revision?: string
   readonly adapter?: string
   readonly quantization?: string
   readonly prompt?: string
@@ -21,7 +23,8 @@ interface GenerateCommandOptions {
 export async function generate(options: GenerateCommandOptions): Promise<void> {
   const quantization = quantizationOf(options.quantization)
   const prompt = options.prompt ?? (await promptFromStdin())
-  const tokenizer = await loadTokenizer(await resolveModel(options.model))
+  const location = await fetchWithProgress(options)
+  const tokenizer = await loadTokenizer(location.directory)
   // The template writes the special tokens itself.
   const promptIds = options.chat
     ? tokenizer.encode(
@@ -32,7 +35,7 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   if (promptIds.length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
 
-  const model = await loadModel(options.model, { quantization })
+  const model = await beginLoading(location, { quantization })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const eosTokenId = [...new Set([...model.config.eosTokenId, ...tokenizer.eosTokenIds])]
   const started = performance.now()
@@ -54,6 +57,15 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+async function fetchWithProgress({ model, revision, json }: GenerateCommandOptions): Promise<ModelLocation> {
+  const progress = createProgress()
+  try {
+    return await resolveModel(model, { revision, onEvent: json ? undefined : progress.onEvent })
+  } finally {
+    progress.stop()
+  }
 }
 
 function quantizationOf(value: string | undefined): Quantization | undefined {

@@ -9,6 +9,7 @@ import { UsageError } from './usage-error.js'
 
 interface PlanCommandOptions {
   readonly model?: string
+  readonly revision?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly memory?: number

@@ -10,13 +10,18 @@ import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 interface TrainCommandOptions {
+  readonly revision?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly json?: boolean
 }
 
-export async function train(configPath: string, { quantization, set, json }: TrainCommandOptions): Promise<void> {
+export async function train(
+  configPath: string,
+  { revision, quantization, set, json }: TrainCommandOptions,
+): Promise<void> {
   const config = await readConfig(configPath, set)
+  if (revision !== undefined) config.revision = revision
   if (quantization !== undefined) config.quantization = quantization
   const { model, method, outputDir } = checkConfig(config, configPath)
   const target = join(outputDir, method === 'lora' ? 'adapter' : 'model')
@@ -29,6 +34,9 @@ export async function train(configPath: string, { quantization, set, json }: Tra
       signal: interrupt.signal,
       onEvent: progress.onEvent,
     })
+  } catch (error) {
+    if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
+    throw new Error('stopped before the first step; what was fetched of the model is kept')
   } finally {
     progress.stop()
     interrupt.release()
@@ -53,13 +61,13 @@ function checkConfig(
   } catch (cause) {
     throw new UsageError(`${(cause as Error).message} (in ${path})`, { cause })
   }
-  const { model, method, outputDir } = parsed
+  const { model, revision, method, outputDir } = parsed
   if (outputDir === undefined) {
     throw new UsageError(
       `[train] expected outputDir in ${path}, got none; add outputDir: PATH, or --set outputDir=PATH`,
     )
   }
-  return { model, method, outputDir }
+  return { model: revision === undefined ? model : `${model}@${revision}`, method, outputDir }
 }
 
 /** The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program once `cleanUp` is done. */
