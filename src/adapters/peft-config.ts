@@ -38,6 +38,8 @@ export interface PeftConfig {
 export interface ToPeftConfigOptions {
   /** Hub id or path of the base model, or null where it is not known. */
   baseModel: string | null
+  /** Commit of the base model on the Hub; left out where it is not from there. */
+  revision?: string
   /** True for models whose weights are stored as [in, out] (Conv1D of GPT-2). */
   fanInFanOut: boolean
 }
@@ -216,7 +218,7 @@ export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): 
     qalora_group_size: 16,
     r: config.r,
     rank_pattern: {},
-    revision: null,
+    revision: options.revision ?? null,
     target_modules: typeof targetModules === 'string' ? targetModules : [...targetModules].sort(),
     target_parameters: null,
     task_type: 'CAUSAL_LM',
