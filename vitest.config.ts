@@ -10,6 +10,8 @@ export default defineConfig({
     // A crash in native code ends the process of its own file only, and the report names that file.
     pool: 'forks',
     maxWorkers: 2,
+    // No test asks the real Hub; those of test/hub have one of their own.
+    env: { HF_HUB_OFFLINE: '1' },
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Below this a test is not worth a line of its own.

@@ -26,11 +26,12 @@ export {
   type TextGenerationOptions,
 } from './generation/generate-text.js'
 export { type GenerationPlan, type GenerationPlanOptions, planGeneration } from './generation/plan-generation.js'
+export type { DownloadEvent } from './hub/fetch-model.js'
 export type { ForwardBatch } from './models/batch.js'
 export type { ModelConfig } from './models/config.js'
 export { type CreateModelOptions, createModel } from './models/create-model.js'
 export type { GenerateInput, GenerateOptions, SamplingOptions } from './models/generate.js'
-export type { CausalLM, ForwardOptions, ForwardResult } from './models/model.js'
+export type { CausalLM, ForwardOptions, ForwardResult, ModelLicense, ModelOrigin } from './models/model.js'
 export type { MemoryInfo } from './tensor/addon.js'
 export { Device, type DeviceOptions } from './tensor/device.js'
 export type { ComputeDType, DType } from './tensor/dtype.js'

@@ -1,5 +1,6 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
@@ -12,13 +13,14 @@ import {
   type TensorToWrite,
 } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
-import { writeFilesAtomic } from '../files.js'
+import { type FileToWrite, writeFilesAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import { Random } from '../random.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
+import { CARD_FILE, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
   isRepeatedBias,
@@ -135,16 +137,24 @@ export class LoraAdapter {
   }
 
   /**
-   * Writes adapter_config.json and adapter_model.safetensors (float32), together or not at all.
+   * Writes adapter_config.json and adapter_model.safetensors (float32), together or not at all; for a model of the Hub also a
+   * README.md that names the model and its licence, where there is none yet.
    * @throws when the disk is full or not writable; what was there before stays.
    */
   async save(directory: string): Promise<void> {
     await mkdir(directory, { recursive: true })
     const path = join(directory, PEFT_WEIGHTS_FILE)
-    await writeFilesAtomic([
+    const files: FileToWrite[] = [
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
       { path: join(directory, PEFT_CONFIG_FILE), content: this.configText() },
-    ])
+    ]
+    const { nameOrPath, origin } = this.model
+    const card = join(directory, CARD_FILE)
+    // A card that someone wrote is theirs.
+    if (origin.revision !== undefined && !existsSync(card)) {
+      files.push({ path: card, content: modelCard(nameOrPath, origin, this.config) })
+    }
+    await writeFilesAtomic(files)
   }
 
   /** The tensors that `save` writes. */
@@ -165,7 +175,11 @@ export class LoraAdapter {
       targetModules === ALL_LINEAR
         ? targetNames(this.targetPaths, targetableModules(this.model), this.config)
         : targetModules
-    return toPeftConfig({ ...this.config, targetModules: names }, { baseModel: this.model.nameOrPath, fanInFanOut })
+    const { nameOrPath, origin } = this.model
+    return toPeftConfig(
+      { ...this.config, targetModules: names },
+      { baseModel: nameOrPath, revision: origin.revision, fanInFanOut },
+    )
   }
 
   /** Takes the adapter off its model, other adapters stay as they are; `attach()` puts it back. */

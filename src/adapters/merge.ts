@@ -2,7 +2,6 @@
 
 import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { resolveModel } from '../checkpoint/hub-cache.js'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
@@ -65,7 +64,7 @@ export async function mergeIntoDirectory(
   const { dtype = defaultDType(model), maxShardSize, prompts, signal, onProgress } = options
   checkDType(dtype)
   await expectEmpty(directory)
-  const tokenizerFrom = options.tokenizerFrom ?? (await resolveModel(model.nameOrPath).catch(() => undefined))
+  const { tokenizerFrom = model.path } = options
   const plan = await MergePlan.create(model, parts)
   try {
     const { torch_dtype: _, ...rest } = model.rawConfig

@@ -10,12 +10,16 @@ export interface PeftConfig {
   lora: LoraConfig
   /** The model that the adapter belongs to, as whoever saved it named it. */
   baseModel: string | undefined
+  /** Of the base model on the Hub. */
+  revision: string | undefined
 }
 
 /** What `toPeftConfig` needs beside the settings. */
 export interface ToPeftConfigOptions {
   /** Hub id or path of the base model, or null where it is not known. */
   baseModel: string | null
+  /** Commit of the base model on the Hub; left out where it is not from there. */
+  revision?: string
   /** True for models whose weights are stored as [in, out] (Conv1D of GPT-2). */
   fanInFanOut: boolean
 }
@@ -174,7 +178,7 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
   const given = { r: 8, lora_alpha: 8, ...json, ...(isLoadable && { init_lora_weights: true }) }
   const lora = parseSettings(where, given, (name) => name)
   const base = json.base_model_name_or_path
-  return { lora, baseModel: typeof base === 'string' && base !== '' ? base : undefined }
+  return { lora, baseModel: textOf(base), revision: textOf(json.revision) }
 }
 
 /** The text of adapter_config.json, with every key that PEFT 0.20 writes, in its layout. */
@@ -208,7 +212,7 @@ export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): 
     r: config.r,
     // Patterns keep their order, since the first that matches counts. PEFT sorts them, and then may not load what it saved.
     rank_pattern: config.rankPattern,
-    revision: null,
+    revision: options.revision ?? null,
     target_modules: sortedNames(config.targetModules),
     target_parameters: null,
     task_type: 'CAUSAL_LM',
@@ -228,6 +232,10 @@ function supportedValues(name: string): Check | undefined {
   if (name === 'eva_config') return isNothing
   if (SETTINGS.includes(name) || HARMLESS.includes(name)) return anything
   return Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
 }
 
 /** As PEFT writes its sets. */

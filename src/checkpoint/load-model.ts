@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { expectKnownOptions } from '../errors.js'
+import { HUB_OPTION_NAMES } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
@@ -16,11 +17,12 @@ import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
 import { openGguf } from './gguf/open.js'
 import { isGgufPath } from './gguf/reader.js'
-import { resolveModel } from './hub-cache.js'
 import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
+import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
 import { parseJsonObject } from './strict-json.js'
 
-export interface LoadModelOptions {
+/** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
+export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
   /** 'cpu' (default) opens a device of its own; pass a `Device` to share one. */
   device?: 'cpu' | Device
   /** What the model computes in; default bfloat16 where the processor has bfloat16 products or weights are in NF4, else float32. */
@@ -30,17 +32,22 @@ export interface LoadModelOptions {
    * Embeddings, norms, biases and the head stay in `dtype`. Checkpoints that hold NF4 weights load as they are, with this option or without.
    */
   quantization?: Quantization
-  /** Commit, branch or tag, for Hub ids. */
-  revision?: string
 }
 
-const OPTIONS: readonly (keyof LoadModelOptions)[] = ['device', 'dtype', 'quantization', 'revision']
+const OPTIONS: readonly (keyof LoadModelOptions)[] = [
+  'device',
+  'dtype',
+  'quantization',
+  ...HUB_OPTION_NAMES,
+  'signal',
+  'onEvent',
+]
 const MIB = 1024 * 1024
 
 /**
  * Loads a causal language model.
- * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are dequantised, or a Hub id that
- *   lies in the Hub cache.
+ * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are dequantised, or a Hub id,
+ *   'org/name' or 'org/name@revision', whose files are fetched into the Hub cache where it lacks them.
  * @throws on an unknown model type or config field, on missing, superfluous or misshapen tensors, and when the weights do not fit the
  *   memory budget; all before weights are read.
  */
@@ -61,13 +68,13 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
  * packed in blocks are there already.
  * @throws what `loadModel` throws, but for files that cannot be read: the next `sync()` or `read()` rejects with those.
  */
-export async function beginLoading(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
+export async function beginLoading(from: string | ModelLocation, options: LoadModelOptions = {}): Promise<CausalLM> {
   expectKnownOptions('loadModel', options, OPTIONS)
-  const { device: where = 'cpu', quantization, revision } = options
-  if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'bfloat16')
-    throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${options.dtype}'`)
+  const { device: where = 'cpu', dtype: givenDType, quantization, ...hub } = options
+  if (givenDType !== undefined && givenDType !== 'float32' && givenDType !== 'bfloat16')
+    throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${givenDType}'`)
   checkQuantization('loadModel', quantization)
-  const path = await resolveModel(idOrPath, { revision })
+  const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
   const gguf = isGgufPath(path) ? await openGguf(path) : undefined
   const configPath = gguf ? path : join(path, 'config.json')
   const config = gguf?.config ?? withoutQuantizationConfig(await readConfigFile(path), configPath)
@@ -76,11 +83,13 @@ export async function beginLoading(idOrPath: string, options: LoadModelOptions =
   const generationDefaults = gguf ? undefined : await readGenerationConfig(path)
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
   const isQuantized = storedQuantization(tensors, architecture) ?? (quantization && (() => true))
-  const dtype = options.dtype ?? defaultDType(isQuantized && 'nf4')
+  const dtype = givenDType ?? defaultDType(isQuantized && 'nf4')
   const device = where instanceof Device ? where : Device.open(where)
   let model: CausalLM | undefined
   try {
-    model = new CausalLM(architecture, config, device, dtype, idOrPath, isQuantized)
+    model = new CausalLM(architecture, config, device, dtype, nameOrPath, isQuantized)
+    model.origin = origin
+    model.path = path
     model.generationDefaults = generationDefaults
     const plan = await matchTensors(model, tensors, path)
     checkBudget(device, model, plan)

@@ -2,17 +2,17 @@
 
 import { createInterface } from 'node:readline'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
-import { loadModel } from '../checkpoint/load-model.js'
+import { beginLoading } from '../checkpoint/load-model.js'
 import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { quantizationOf, readSamplingFlags } from './generate.js'
+import { fetchWithProgress, quantizationOf, readSamplingFlags } from './generate.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
 interface ChatCommandOptions extends SamplingFlags {
   readonly model: string
+  readonly revision?: string
   readonly adapter: readonly string[]
   readonly quantization?: string
   readonly system?: string
@@ -27,8 +27,9 @@ const HELP = `/reset            forget the conversation
 export async function chat(options: ChatCommandOptions): Promise<void> {
   const quantization = quantizationOf('chat', options.quantization)
   const sampling = readSamplingFlags(options)
-  const tokenizer = await loadTokenizer(await resolveModel(options.model))
-  const model = await loadModel(options.model, { quantization })
+  const location = await fetchWithProgress(options)
+  const tokenizer = await loadTokenizer(location.path)
+  const model = await beginLoading(location, { quantization })
   for (const path of options.adapter) await LoraAdapter.load(model, path)
   const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP
   const doSample = asked !== undefined || model.generationDefaults?.doSample === true

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
-import { hubCacheDirectory } from '../checkpoint/hub-cache.js'
+import { hubCacheDirectory } from '../hub/settings.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
 import { type Paint, paintFor } from './terminal.js'
 

@@ -2,17 +2,19 @@
 
 import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
-import { loadModel } from '../checkpoint/load-model.js'
+import { beginLoading } from '../checkpoint/load-model.js'
+import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { streamText, type TextGenerationOptions } from '../generation/generate-text.js'
 import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { createProgress } from './progress.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions extends SamplingFlags {
   readonly model: string
+  readonly revision?: string
   readonly adapter?: string
   readonly quantization?: string
   readonly prompt?: string
@@ -24,8 +26,9 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   const quantization = quantizationOf('generate', options.quantization)
   const sampling = readSamplingFlags(options)
   const prompt = options.prompt ?? (await promptFromStdin())
-  const tokenizer = await loadTokenizer(await resolveModel(options.model))
-  const model = await loadModel(options.model, { quantization })
+  const location = await fetchWithProgress(options)
+  const tokenizer = await loadTokenizer(location.path)
+  const model = await beginLoading(location, { quantization })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
@@ -46,6 +49,24 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+/** Where the model is; on the way there, what is fetched. */
+export async function fetchWithProgress({
+  model,
+  revision,
+  json,
+}: {
+  model: string
+  revision?: string
+  json?: boolean
+}): Promise<ModelLocation> {
+  const progress = createProgress()
+  try {
+    return await resolveModel(model, { revision, onEvent: json ? undefined : progress.onEvent })
+  } finally {
+    progress.stop()
+  }
 }
 
 /** @throws UsageError on another name than that of a quantisation. */

@@ -40,6 +40,7 @@ function createProgram(): Command {
     .description('train a LoRA adapter, or a whole model, as a YAML file says')
     .argument('<config>', 'YAML file with the options of trainLora: model, dataset, lora, training, outputDir...')
     .option('--preset <name>', PRESET_HELP)
+    .option('--revision <name>', 'branch, tag or commit of a Hub model; over what the file says')
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA); over what the file says")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
@@ -53,6 +54,7 @@ function createProgram(): Command {
     .argument('[config]', 'YAML file as for train')
     .option('--model <dir>', 'directory, .gguf file or Hub id of the model, in place of that of the YAML file')
     .option('--preset <name>', PRESET_HELP)
+    .option('--revision <name>', 'branch, tag or commit of a Hub model')
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
     .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
@@ -63,7 +65,11 @@ function createProgram(): Command {
     program
       .command('generate')
       .description('continue a text, or answer it')
-      .requiredOption('--model <dir>', 'directory of a model, a .gguf file, or a Hub id in the local Hub cache')
+      .requiredOption(
+        '--model <dir>',
+        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it',
+      )
+      .option('--revision <name>', 'branch, tag or commit of a Hub model')
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
@@ -76,7 +82,11 @@ function createProgram(): Command {
     program
       .command('chat')
       .description('talk with a model: on a terminal, or a line per message through a pipe')
-      .requiredOption('--model <dir>', 'directory of a model, a .gguf file, or a Hub id in the local Hub cache')
+      .requiredOption(
+        '--model <dir>',
+        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it',
+      )
+      .option('--revision <name>', 'branch, tag or commit of a Hub model')
       .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--system <text>', 'the system message')
@@ -89,7 +99,11 @@ function createProgram(): Command {
     .description('fold an adapter into its model and write the result as a model of its own')
     .requiredOption('--adapter <dir>', 'directory of a LoRA adapter')
     .requiredOption('--output <dir>', 'new or empty directory for the merged model')
-    .option('--model <dir>', 'directory or Hub id of the base model; default: the one that the adapter names')
+    .option(
+      '--model <dir>',
+      'directory, .gguf file or Hub id of the base model; default: the one that the adapter names',
+    )
+    .option('--revision <name>', 'branch, tag or commit of a Hub model; default: the one that the adapter names')
     .option('--dtype <type>', 'bfloat16, float16 or float32; default: that of the base, bfloat16 where it has 32 bits')
     .option(
       '--quantization <type>',

@@ -5,12 +5,13 @@ import type { MergeReport } from '../adapters/merge.js'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
 import { openCheckpoint } from '../checkpoint/checkpoint.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
-import { loadModel } from '../checkpoint/load-model.js'
+import { isGgufPath } from '../checkpoint/gguf/reader.js'
+import { beginLoading } from '../checkpoint/load-model.js'
 import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { fetchWithProgress } from './generate.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
@@ -18,6 +19,7 @@ interface MergeCommandOptions {
   readonly adapter: string
   readonly output: string
   readonly model?: string
+  readonly revision?: string
   readonly dtype?: string
   readonly quantization?: string
   readonly maxShardSize?: string
@@ -27,15 +29,20 @@ interface MergeCommandOptions {
 
 export async function merge(options: MergeCommandOptions): Promise<void> {
   const { dtype, quantization } = checked(options)
-  const base = options.model ?? (await readPeftConfig(options.adapter)).baseModel
+  const recorded = await readPeftConfig(options.adapter)
+  const base = options.model ?? recorded.baseModel
   if (base === undefined) {
     throw new UsageError(
       `[merge] expected --model DIR, or the base model's name in ${PEFT_CONFIG_FILE} of ${options.adapter}; got neither`,
     )
   }
-  const directory = await resolveModel(base)
-  const prompts = await encoded(options.prompt, directory)
-  const model = await loadModel(directory, { dtype: await loadDType(directory, dtype, quantization), quantization })
+  const revision = options.revision ?? (options.model === undefined ? recorded.revision : undefined)
+  const location = await fetchWithProgress({ model: base, revision, json: options.json })
+  const prompts = await encoded(options.prompt, location.path)
+  const model = await beginLoading(location, {
+    dtype: await loadDType(location.path, dtype, quantization),
+    quantization,
+  })
   const adapter = await LoraAdapter.load(model, options.adapter)
   const { maxShardSize } = options
   const report = await adapter.merge(options.output, { dtype, maxShardSize, prompts, onProgress: showProgress })
@@ -54,20 +61,21 @@ function checked({ dtype, quantization }: MergeCommandOptions): { dtype?: FileDT
 
 /** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */
 async function loadDType(
-  directory: string,
+  path: string,
   dtype: FileDType | undefined,
   quantization: Quantization | undefined,
 ): Promise<ComputeDType> {
   if (dtype === 'float32') return 'float32'
-  const { tensors } = await openCheckpoint(directory)
+  if (isGgufPath(path)) return quantization ? 'bfloat16' : 'float32'
+  const { tensors } = await openCheckpoint(path)
   if (quantization || storedNf4Names(tensors).size > 0) return 'bfloat16'
   return [...tensors.values()].every((entry) => entry.dtype === 'BF16') ? 'bfloat16' : 'float32'
 }
 
 /** Token ids of the prompts, or undefined where none are given. */
-async function encoded(prompts: readonly string[], directory: string): Promise<number[][] | undefined> {
+async function encoded(prompts: readonly string[], path: string): Promise<number[][] | undefined> {
   if (prompts.length === 0) return undefined
-  const tokenizer = await loadTokenizer(directory)
+  const tokenizer = await loadTokenizer(path)
   return prompts.map((prompt) => {
     const ids = tokenizer.encode(prompt)
     if (ids.length === 0) throw new UsageError('[merge] expected a text of at least one token for --prompt, got none')

@@ -11,6 +11,7 @@ import { UsageError } from './usage-error.js'
 interface PlanCommandOptions {
   readonly model?: string
   readonly preset?: string
+  readonly revision?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly memory?: number

@@ -5,6 +5,7 @@
 
 import { SingleBar } from 'cli-progress'
 import { formatBytes } from '../bytes.js'
+import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { StepFigures, TrainEvent } from '../train/events.js'
 import { formatCount, formatDuration, type Output, paintFor } from './terminal.js'
 
@@ -40,28 +41,36 @@ function lineDisplay(
   let lastLine = Number.NEGATIVE_INFINITY
   return {
     onEvent: (event) => {
-      const text = event.type === 'step' ? stepLine(event) : milestone(event)
+      const text = lineOf(event)
       if (text === undefined) return
-      const due = event.type !== 'step' || event.step === event.totalSteps || now() - lastLine >= intervalSeconds * 1000
-      if (!due) return
-      if (event.type === 'step') lastLine = now()
+      if (isFrequent(event) && now() - lastLine < intervalSeconds * 1000) return
+      if (event.type === 'step' || event.type === 'download') lastLine = now()
       stream.write(`${text}\n`)
     },
     stop: () => {},
   }
 }
 
+const BAR = {
+  barCompleteChar: '\u2588',
+  barIncompleteChar: '\u2591',
+  barsize: 24,
+  hideCursor: true,
+  clearOnComplete: false,
+  gracefulExit: false,
+} as const
+
 function barDisplay(stream: Output): ProgressDisplay {
   const paint = paintFor(stream)
   const bar = new SingleBar({
     stream: stream as NodeJS.WriteStream,
     format: `${paint('green', '{bar}')} {value}/{total}  ${paint('bold', 'loss {loss}')}  {speed}  ${paint('dim', '{left}')}`,
-    barCompleteChar: '\u2588',
-    barIncompleteChar: '\u2591',
-    barsize: 24,
-    hideCursor: true,
-    clearOnComplete: false,
-    gracefulExit: false,
+    ...BAR,
+  })
+  const download = new SingleBar({
+    stream: stream as NodeJS.WriteStream,
+    format: `${paint('green', '{bar}')} {bytes} of {of}  {model}`,
+    ...BAR,
   })
   let running = false
   // A line above the bar: the bar's own line is overwritten, and the bar drawn again below.
@@ -70,11 +79,16 @@ function barDisplay(stream: Output): ProgressDisplay {
     if (running) bar.render()
   }
   const stop = (): void => {
+    if (download.isActive) download.stop()
     if (running) bar.stop()
     running = false
   }
   return {
     onEvent: (event) => {
+      if (event.type === 'download') {
+        showDownload(download, event)
+        return
+      }
       if (event.type === 'step') {
         bar.update(event.step, {
           loss: event.loss.toFixed(3),
@@ -95,6 +109,31 @@ function barDisplay(stream: Output): ProgressDisplay {
   }
 }
 
+function showDownload(bar: SingleBar, { model, bytes, totalBytes }: DownloadEvent): void {
+  const shown = { bytes: formatBytes(bytes), of: formatBytes(totalBytes), model }
+  if (bar.isActive) bar.update(bytes, shown)
+  else bar.start(totalBytes, bytes, shown)
+  if (bytes === totalBytes) bar.stop()
+}
+
+function lineOf(event: TrainEvent): string | undefined {
+  if (event.type === 'step') return stepLine(event)
+  return event.type === 'download' ? downloadLine(event) : milestone(event)
+}
+
+/** Whether the line of the event may be left out, because another one of its kind follows. */
+function isFrequent(event: TrainEvent): boolean {
+  if (event.type === 'download') return event.bytes > 0 && event.bytes < event.totalBytes
+  return event.type === 'step' && event.step < event.totalSteps
+}
+
+function downloadLine({ model, files, bytes, totalBytes }: DownloadEvent): string {
+  const what = `${files} ${files === 1 ? 'file' : 'files'} of ${model}`
+  return bytes < totalBytes
+    ? `Fetching ${what}: ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
+    : `Fetched ${what}, ${formatBytes(totalBytes)}`
+}
+
 function stepLine(event: StepFigures): string {
   return [
     `step ${event.step}/${event.totalSteps}`,
@@ -107,7 +146,7 @@ function stepLine(event: StepFigures): string {
 }
 
 /** What every reader wants to see, whatever the interval; undefined for events that have no line of their own. */
-function milestone(event: Exclude<TrainEvent, { type: 'step' }>): string | undefined {
+function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): string | undefined {
   switch (event.type) {
     case 'start': {
       const share = ((100 * event.trainableParameters) / event.totalParameters).toFixed(2)

@@ -12,6 +12,7 @@ import { UsageError } from './usage-error.js'
 
 interface TrainCommandOptions {
   readonly preset?: string
+  readonly revision?: string
   readonly quantization?: string
   readonly set: readonly string[]
   readonly json?: boolean
@@ -33,6 +34,9 @@ export async function train(configPath: string, { set, json, ...given }: TrainCo
       signal: interrupt.signal,
       onEvent: progress.onEvent,
     })
+  } catch (error) {
+    if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
+    throw new Error('stopped before the first step; what was fetched of the model is kept')
   } finally {
     progress.stop()
     interrupt.release()
@@ -57,13 +61,13 @@ function checkConfig(
   } catch (cause) {
     throw new UsageError(`${(cause as Error).message} (in ${path})`, { cause })
   }
-  const { model, method, outputDir } = parsed
+  const { model, revision, method, outputDir } = parsed
   if (outputDir === undefined) {
     throw new UsageError(
       `[train] expected outputDir in ${path}, got none; add outputDir: PATH, or --set outputDir=PATH`,
     )
   }
-  return { model, method, outputDir }
+  return { model: revision === undefined ? model : `${model}@${revision}`, method, outputDir }
 }
 
 /** The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program once `cleanUp` is done. */

@@ -1,8 +1,8 @@
 /** @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that computes nothing. */
 
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
+import { resolveModel } from '../checkpoint/resolve-model.js'
 import { describeValue, expectKnownOptions } from '../errors.js'
 import type { RawConfig } from '../models/config.js'
 import { createModel } from '../models/create-model.js'
@@ -78,7 +78,8 @@ export async function planGeneration(
     if (!Number.isSafeInteger(value) || value < 1)
       throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
   }
-  const raw = typeof given === 'string' ? await readModelConfig(await resolveModel(given)) : given
+  const raw =
+    typeof given === 'string' ? await readModelConfig((await resolveModel(given, { part: 'config' })).path) : given
   const config = withoutQuantizationConfig(raw, typeof given === 'string' ? given : 'config')
   const quantization = config === raw ? options.quantization : 'nf4'
   const dtype = options.dtype ?? defaultDType(quantization)

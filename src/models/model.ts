@@ -38,6 +38,20 @@ export interface ForwardResult {
   readonly logits: Tensor
 }
 
+/** The licence of a model as its card names it, such as `apache-2.0`, or `other` with a name and a link. */
+export interface ModelLicense {
+  readonly id: string
+  readonly name?: string
+  readonly link?: string
+}
+
+/** What is known of where weights come from; empty for a directory. Recorded in adapters. */
+export interface ModelOrigin {
+  /** The commit on the Hub. */
+  readonly revision?: string
+  readonly license?: ModelLicense
+}
+
 /** Decoding steps that are queued at a time, so that the device has the next one while JavaScript hears of the last. */
 const STEPS_AHEAD = 2
 
@@ -51,6 +65,10 @@ export class CausalLM {
   readonly dtype: ComputeDType
   /** Where it was loaded from: a Hub id, a directory or a GGUF file. Recorded in adapters. */
   readonly nameOrPath: string
+  /** Set by `loadModel()` for a model of the Hub. */
+  origin: ModelOrigin = {}
+  /** The directory or GGUF file that it was loaded from; set by `loadModel`. */
+  path: string | undefined
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
   /** Recompute layers in backward instead of keeping their activations. Changes no bit of any result. */

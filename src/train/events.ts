@@ -1,5 +1,6 @@
 /** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
 
+import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
 
 /** Where a run stands. */
@@ -77,4 +78,4 @@ export interface EndEvent extends Progress {
   readonly seconds: number
 }
 
-export type TrainEvent = StartEvent | StepEvent | LogEvent | EvaluateEvent | SaveEvent | EndEvent
+export type TrainEvent = DownloadEvent | StartEvent | StepEvent | LogEvent | EvaluateEvent | SaveEvent | EndEvent

@@ -5,6 +5,7 @@ import { parseLoraOptions } from '../adapters/peft-config.js'
 import { DATA_OPTION_NAMES, type DataOptions, type ResolvedDataOptions, resolveDataOptions } from '../data/options.js'
 import type { DataSource } from '../data/rows.js'
 import { describeValue, unknownOption } from '../errors.js'
+import type { HubOptions } from '../hub/settings.js'
 import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
@@ -69,11 +70,11 @@ export interface TrainingOptions extends DataOptions {
   loggingSteps?: number
 }
 
-/** Options of `trainLora`. */
-export interface TrainLoraOptions {
+/** Options of `trainLora`. Those of `HubOptions` count where the model is one of the Hub. */
+export interface TrainLoraOptions extends HubOptions {
   /** A recipe for what the other options leave open; see `PRESETS`. */
   preset?: PresetName
-  /** Directory of a model, or a Hub id that is in the local Hub cache. */
+  /** Directory of a model, a GGUF file, or a Hub id, `org/name` or `org/name@revision`, which is fetched into the Hub cache where it is not there yet. */
   model: string
   /** Used instead of the model's own tokenizer; those of transformers.js fit. */
   tokenizer?: Tokenizer | ForeignTokenizer
@@ -99,7 +100,7 @@ export interface TrainLoraOptions {
   memoryBudget?: number
   /** true: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. */
   resumeFromCheckpoint?: boolean | string
-  /** Ends the run after the step in progress, with a checkpoint. */
+  /** Ends the run after the step in progress, with a checkpoint; before the first step it throws the signal's reason. */
   signal?: AbortSignal
   onEvent?: (event: TrainEvent) => void
 }
@@ -191,6 +192,10 @@ const source: Rule = {
 const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
   preset: { ...text, expected: 'the name of a preset' },
   model: { ...text, expected: 'the directory, .gguf file or Hub id of a model' },
+  revision: { ...text, expected: 'a branch, tag or commit' },
+  token: { ...text, expected: 'an access token' },
+  cacheDir: { ...text, expected: 'the path of a directory' },
+  localFilesOnly: boolean,
   tokenizer: { expected: 'a tokenizer', accepts: (value) => isObject(value) || typeof value === 'function' },
   dataset: source,
   evalDataset: source,

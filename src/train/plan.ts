@@ -2,8 +2,8 @@
 
 import { formatBytes } from '../bytes.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
+import { resolveModel } from '../checkpoint/resolve-model.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
@@ -70,7 +70,10 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
   const { model, ...rest } = options
   const name = typeof model === 'string' ? model : 'config'
   const resolved = parseTrainOptions({ dataset: [], ...rest, model: name })
-  const raw = typeof model === 'string' ? await readModelConfig(await resolveModel(model)) : model
+  const raw =
+    typeof model === 'string'
+      ? await readModelConfig((await resolveModel(model, { ...resolved, part: 'config' })).path)
+      : model
   const config = withoutQuantizationConfig(raw, name)
   if (config !== raw) resolved.quantization = 'nf4'
   const { budget, positions } = readLimits(config, name, resolved.memoryBudget)

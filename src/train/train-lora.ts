@@ -6,8 +6,8 @@ import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { openCheckpoint } from '../checkpoint/checkpoint.js'
-import { resolveModel } from '../checkpoint/hub-cache.js'
 import { beginLoading } from '../checkpoint/load-model.js'
+import { resolveModel } from '../checkpoint/resolve-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
@@ -70,16 +70,16 @@ export interface TrainRun {
  */
 export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const resolved = parseTrainOptions(options)
-  const modelPath = await resolveModel(resolved.model)
   const checkpoint = await findCheckpoint(resolved)
+  const location = await resolveModel(resolved.model, resolved)
   if (resolved.outputDir !== undefined) await prepareOutputDir(resolved.outputDir)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
     // Tokenizer and rows are prepared while the weights are read.
-    const model = await beginLoading(resolved.model, { device, dtype, quantization: resolved.quantization })
-    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(modelPath)
-    return await trainOn(model, tokenizer, modelPath, checkpoint, resolved)
+    const model = await beginLoading(location, { device, dtype, quantization: resolved.quantization })
+    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
+    return await trainOn(model, tokenizer, location.path, checkpoint, resolved)
   } catch (error) {
     device.close()
     throw error

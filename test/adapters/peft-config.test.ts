@@ -331,12 +331,13 @@ describe('toPeftConfig', () => {
   }
 
   test('writes sorted keys and lists, and reads back the same', () => {
-    const text = toPeftConfig(config, { baseModel: 'org/name', fanInFanOut: false })
+    const text = toPeftConfig(config, { baseModel: 'org/name', revision: 'a1b2', fanInFanOut: false })
     const json = JSON.parse(text)
     expect(Object.keys(json)).toEqual(Object.keys(json).sort())
     expect(text.startsWith('{\n  "alpha_pattern": {\n    "q_proj": 1.5\n  },\n  "auto_mapping": null,\n')).toBe(true)
     expect(json).toMatchObject({
       base_model_name_or_path: 'org/name',
+      revision: 'a1b2',
       fan_in_fan_out: false,
       inference_mode: true,
       peft_type: 'LORA',

@@ -108,7 +108,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     try {
       expect(await logitsOf('org/tiny')).toEqual(logits)
       expect(await logitsOf('org/tiny', { revision: commit })).toEqual(logits)
-      await expect(loadModel('org/absent', { device })).rejects.toThrow('fetch it with "hf download org/absent"')
+      await expect(loadModel('org/absent', { device })).rejects.toThrow('or with "hf download org/absent"')
     } finally {
       vi.unstubAllEnvs()
     }

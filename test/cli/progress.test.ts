@@ -42,6 +42,14 @@ const evaluate: TrainEvent = {
   tokens: 4321,
   seconds: 2,
 }
+const download = (mebibytes: number): TrainEvent => ({
+  type: 'download',
+  model: 'org/name',
+  revision: 'f'.repeat(40),
+  files: 7,
+  bytes: mebibytes * 2 ** 20,
+  totalBytes: 300 * 2 ** 20,
+})
 const end: TrainEvent = { type: 'end', reason: 'completed', step: 5, totalSteps: 5, epoch: 1, loss: 1.5, seconds: 61 }
 
 function sink(isTTY = false) {
@@ -82,6 +90,23 @@ describe('in a log file', () => {
       'step 3: saved out/checkpoint-3',
       `step 5/5  epoch 1.00  ${figures}`,
       'Done after 5 steps in 1 min 01 s, mean loss 1.5000',
+      '',
+    ])
+  })
+
+  it('does the same for the bytes of a download', () => {
+    const stream = sink()
+    let clock = 0
+    const { onEvent } = createProgress({ stream, now: () => clock })
+    for (const mebibytes of [0, 100, 150, 200, 299, 300]) {
+      onEvent(download(mebibytes))
+      clock += 6000
+    }
+    expect(stream.text().split('\n')).toEqual([
+      'Fetching 7 files of org/name: 0 B of 300.0 MiB',
+      'Fetching 7 files of org/name: 150.0 MiB of 300.0 MiB',
+      'Fetching 7 files of org/name: 299.0 MiB of 300.0 MiB',
+      'Fetched 7 files of org/name, 300.0 MiB',
       '',
     ])
   })
@@ -128,6 +153,17 @@ describe('on a terminal', () => {
     expect(shown).toMatch(/\u2588+\u2591* 3\/5 {2}loss 2\.346 {2}1,234 tokens\/s {2}1 min 05 s left/)
     expect(shown).toContain('\rstep 3: held-out loss 1.2500, perplexity 3.490 over 4,321 tokens\n')
     expect(shown).toMatch(/Done after 5 steps.*\n$/)
+  })
+
+  it('draws a bar of the bytes of a download before it', () => {
+    const stream = sink(true)
+    const display = createProgress({ stream })
+    for (const mebibytes of [0, 100, 300]) display.onEvent(download(mebibytes))
+    display.onEvent(start)
+    display.stop()
+    const shown = stripVTControlCharacters(stream.text())
+    expect(shown).toMatch(/\u2588{24} 300\.0 MiB of 300\.0 MiB {2}org\/name\n/)
+    expect(shown.indexOf('Training 12,345')).toBeGreaterThan(shown.indexOf('300.0 MiB of'))
   })
 
   it('shows the cursor again when a run fails half-way', () => {

@@ -26,7 +26,7 @@ const outputDir = join(directory, 'run')
 const evalDataset = tinyRows(7, 31)
 let model: string
 let tiny: TinyRun
-let events: TrainEvent[]
+let events: Exclude<TrainEvent, { type: 'download' }>[]
 
 beforeAll(async () => {
   model = await writeTinyModel(join(directory, 'model'))
@@ -39,7 +39,7 @@ beforeAll(async () => {
     },
     join(directory, 'adapter'),
   )
-  events = tiny.events
+  events = tiny.events.filter((event) => event.type !== 'download')
 })
 
 describe('events', () => {

@@ -1,0 +1,32 @@
+/** @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which licence. */
+
+import { stringify } from 'yaml'
+import type { ModelOrigin } from '../models/model.js'
+import type { LoraConfig } from './lora-config.js'
+
+export const CARD_FILE = 'README.md'
+
+/** The text of the card of an adapter for a model of the Hub. */
+export function modelCard(baseModel: string, { revision, license }: ModelOrigin, { r, loraAlpha }: LoraConfig): string {
+  const header = stringify({
+    base_model: baseModel,
+    library_name: 'peft',
+    // An adapter is made from its base model, whose terms go on with it.
+    ...(license && {
+      license: license.id,
+      ...(license.name && { license_name: license.name }),
+      ...(license.link && { license_link: license.link }),
+    }),
+    tags: ['lora', 'lowrank'],
+  })
+  const terms = license
+    ? `The licence of the base model is ${[license.id, license.name, license.link].filter(Boolean).join(', ')}.`
+    : 'The licence of the base model was not known when this was saved; see its page.'
+  return `---
+${header}---
+
+# LoRA adapter for ${baseModel}
+
+Rank ${r}, alpha ${loraAlpha}, trained with lowrank on ${baseModel} at commit ${revision}. ${terms}
+`
+}

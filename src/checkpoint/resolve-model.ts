@@ -1,0 +1,67 @@
+/** @file Finds a model: a directory, a GGUF file, or a Hub id, which src/hub fetches. */
+
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { describeValue } from '../errors.js'
+import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
+import type { ModelOrigin } from '../models/model.js'
+import { isGgufPath } from './gguf/reader.js'
+
+/** Options of `resolveModel`: those of the Hub count for ids only. */
+export type ResolveModelOptions = FetchModelOptions
+
+/** Where a model lies. */
+export interface ModelLocation {
+  /** The directory, or the GGUF file. */
+  readonly path: string
+  /** What it is called: the Hub id without a revision, or the path as it was given. */
+  readonly nameOrPath: string
+  readonly origin: ModelOrigin
+}
+
+const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
+
+/**
+ * Where a model lies. What the Hub cache lacks of a model of the Hub is fetched.
+ * @param idOrPath a directory, a path that ends in .gguf, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M', with 'ID@REVISION' for one that is not main; a
+ *   path that exists goes first
+ * @throws where it is neither, or cannot be fetched, saying what to do
+ */
+export async function resolveModel(idOrPath: string, options: ResolveModelOptions = {}): Promise<ModelLocation> {
+  if (typeof idOrPath !== 'string' || idOrPath === '') {
+    throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
+  }
+  const path = resolve(idOrPath)
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isDirectory() || (found && isGgufPath(path))) {
+    if (options.revision === undefined) return { path, nameOrPath: idOrPath, origin: {} }
+    throw new Error(
+      `[model] expected no revision for a path, got ${describeValue(options.revision)} for ${path}; remove it, or give a Hub id`,
+    )
+  }
+  if (found) {
+    throw new Error(
+      `[model] expected a directory or a .gguf file, got the file ${path}; give the directory that also holds its config.json`,
+    )
+  }
+  if (isGgufPath(path)) throw new Error(`[model] there is no file ${path}; check the path`)
+  const [id = '', revision] = splitRevision(idOrPath)
+  if (!HUB_ID.test(id) || id.includes('..') || id.includes('--')) {
+    throw new Error(`[model] there is no directory ${path}; check the path, or give a Hub id such as "org/name"`)
+  }
+  if (revision !== undefined && options.revision !== undefined && revision !== options.revision) {
+    throw new Error(
+      `[model] expected one revision, got ${describeValue(idOrPath)} with revision ${describeValue(options.revision)}; remove one`,
+    )
+  }
+  const { directory, commit, license } = await fetchModel(id, path, {
+    ...options,
+    revision: revision ?? options.revision,
+  })
+  return { path: directory, nameOrPath: id, origin: { revision: commit, license } }
+}
+
+function splitRevision(idOrPath: string): [string, string?] {
+  const at = idOrPath.indexOf('@')
+  return at < 0 ? [idOrPath] : [idOrPath.slice(0, at), idOrPath.slice(at + 1)]
+}

@@ -1,0 +1,112 @@
+/**
+ * @file Fetches one file into the blobs of the cache: goes on where it was cut off, and checks what came.
+ *
+ * @huggingface/hub has `downloadFileToCacheDir` for this, but it begins anew each time, renames whatever came, and lets two
+ * writers share a file; so the transfer is here, over the Hub's plain `resolve` address, which serves LFS and Xet files alike.
+ */
+
+import { formatBytes } from '../bytes.js'
+import type { HubFile } from './hub-api.js'
+import { HubError, what } from './hub-error.js'
+import { PartialFile } from './partial-file.js'
+import { backoff, pause, type RequestOptions, request, TransportError } from './request.js'
+
+/** Options of `downloadBlob`. `subject.file` is the path of the file. */
+export interface DownloadOptions extends RequestOptions {
+  readonly file: HubFile
+  /** The directory of the blobs. */
+  readonly blobs: string
+  /** Called with bytes that are there now and were not before; negative where they turned out to be useless. */
+  readonly onBytes: (count: number) => void
+}
+
+/** @throws HubError when the file does not come, or is not what its checksum says; the signal's reason when it is aborted */
+export async function downloadBlob(options: DownloadOptions): Promise<void> {
+  const { file, blobs, onBytes } = options
+  const partial = await PartialFile.open(blobs, file)
+  let counted = 0
+  const count = () => {
+    onBytes(partial.size - counted)
+    counted = partial.size
+  }
+  try {
+    let isResumed = partial.size > 0
+    count()
+    for (;;) {
+      await fill(partial, options, count)
+      const checksum = partial.checksum()
+      if (checksum === file.etag) break
+      await partial.restart()
+      count()
+      // What an earlier run left may be wrong; what came now, from the first byte on, is what the server has.
+      if (!isResumed) throw wrongChecksum(options, checksum)
+      isResumed = false
+    }
+    await partial.finish()
+  } catch (error) {
+    await partial.release()
+    throw error
+  }
+}
+
+/** Requests until all bytes are there; gives up after several cuts without a new byte. */
+async function fill(partial: PartialFile, options: DownloadOptions, count: () => void): Promise<void> {
+  const { file, signal, attempts } = options
+  for (let failures = 0; partial.size < file.size; ) {
+    const before = partial.size
+    const cut = await transfer(partial, options, count)
+    if (cut === undefined) continue
+    failures = partial.size > before ? 1 : failures + 1
+    if (failures >= attempts) throw cut
+    await pause(backoff(failures), signal)
+  }
+}
+
+/** @returns what cut the body off, where something did; `request` has its own patience with answers that do not begin */
+async function transfer(
+  partial: PartialFile,
+  options: DownloadOptions,
+  count: () => void,
+): Promise<HubError | undefined> {
+  const { file, settings, subject } = options
+  const path = file.path.split('/').map(encodeURIComponent).join('/')
+  const url = `${settings.endpoint}/${subject.id}/resolve/${subject.revision}/${path}`
+  // Compressed on the way, a range would be one of other bytes.
+  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+  if (partial.size > 0) headers.range = `bytes=${partial.size}-`
+  const { response, pieces } = await request(url, { ...options, headers })
+  if (partial.size > 0 && !response.headers.get('content-range')?.startsWith(`bytes ${partial.size}-`)) {
+    // The whole file comes instead.
+    await partial.restart()
+    count()
+  }
+  try {
+    for await (const piece of pieces()) {
+      if (partial.size + piece.byteLength > file.size) {
+        await partial.restart()
+        throw wrongSize(options, 'more')
+      }
+      await partial.append(piece)
+      count()
+    }
+  } catch (error) {
+    if (error instanceof TransportError) return error
+    throw error
+  }
+  return partial.size < file.size ? wrongSize(options, formatBytes(partial.size)) : undefined
+}
+
+function wrongSize({ file, settings, subject }: DownloadOptions, got: string): HubError {
+  return new HubError(
+    `[hub] expected ${file.size} bytes of ${what(subject)} from ${settings.endpoint}, got ${got}; try again, and check the proxy or ` +
+      'mirror in between',
+  )
+}
+
+function wrongChecksum({ file, settings, subject }: DownloadOptions, got: string): HubError {
+  const kind = file.etag.length === 64 ? 'SHA-256' : 'Git object id'
+  return new HubError(
+    `[hub] expected ${kind} ${file.etag} of ${what(subject)} from ${settings.endpoint}, got ${got}; nothing of it was kept: try again, ` +
+      'and check the proxy or mirror in between',
+  )
+}

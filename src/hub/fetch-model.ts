@@ -1,0 +1,231 @@
+/** @file Brings a model of the Hub into the cache: what it needs, what of that is not there yet, and what to do without a network. */
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describeValue, listNames } from '../errors.js'
+import type { ModelLicense } from '../models/model.js'
+import { RepositoryCache } from './cache.js'
+import { downloadBlob } from './download.js'
+import { fetchFileList, fetchModelInfo, type HubFile, type HubModelInfo } from './hub-api.js'
+import { HubError } from './hub-error.js'
+import { readLicense } from './license.js'
+import { CARD_FILE, INDEX_FILE, type ModelPart, neededFiles, shardsOf } from './model-files.js'
+import { ATTEMPTS, type RequestOptions } from './request.js'
+import { type HubOptions, type HubSettings, readHubSettings } from './settings.js'
+
+/**
+ * Files of a model come from the Hub. The first event tells of all of them before they begin, the last has `bytes` equal to
+ * `totalBytes`; where all are in the cache there are none.
+ */
+export interface DownloadEvent {
+  readonly type: 'download'
+  /** The id on the Hub. */
+  readonly model: string
+  /** The commit. */
+  readonly revision: string
+  /** Files that come. */
+  readonly files: number
+  /** Bytes of them that are there, those of an earlier attempt included. */
+  readonly bytes: number
+  readonly totalBytes: number
+}
+
+/** Options of `fetchModel`. */
+export interface FetchModelOptions extends HubOptions {
+  /** 'config': config.json alone. Default 'model'. */
+  part?: ModelPart
+  signal?: AbortSignal
+  onEvent?: (event: DownloadEvent) => void
+}
+
+/** A model of the Hub in the cache. */
+export interface HubModel {
+  readonly directory: string
+  readonly commit: string
+  readonly license: ModelLicense | undefined
+}
+
+/** Files that come at the same time. */
+const CONCURRENCY = 4
+/** Milliseconds between two events. */
+const EVENT_INTERVAL = 100
+
+/**
+ * The directory of a model at a revision. The Hub is asked what the revision stands for, but not where the revision is a commit
+ * that the cache has, and not offline; only files that are not in the cache are fetched.
+ * @param triedPath the directory that `id` would be, for the error that says it is neither
+ * @throws HubError where Hub and cache do not have it; the signal's reason when it is aborted
+ */
+export async function fetchModel(id: string, triedPath: string, options: FetchModelOptions = {}): Promise<HubModel> {
+  const { part = 'model', signal } = options
+  const revision = checkRevision(options.revision ?? 'main')
+  const settings = await readHubSettings(options)
+  signal?.throwIfAborted()
+  const cache = new RepositoryCache(settings.cacheDir, id)
+  const cached = await findCached(cache, revision, part)
+  if (settings.offline !== undefined) {
+    if (cached?.missing.length === 0) return await fromCache(cache, cached.commit)
+    throw await notCached(cache, revision, cached, settings.offline, triedPath)
+  }
+  const isComplete = cached?.missing.length === 0
+  const isPinned = cached?.commit === revision
+  if (isComplete && isPinned && (part === 'config' || (await cache.has(revision, 'tokenizer.json')))) {
+    return await fromCache(cache, revision)
+  }
+  // Where the cache can stand in, nobody waits for a Hub that does not answer.
+  const request: RequestOptions = { settings, subject: { id, revision }, signal, attempts: isComplete ? 1 : ATTEMPTS }
+  let info: HubModelInfo
+  try {
+    info = await fetchModelInfo(request)
+  } catch (error) {
+    if (!(error instanceof HubError && error.cacheMayServe && isComplete)) throw error
+    process.emitWarning(`${error.message}. Using what the Hub cache has of it: ${cache.snapshot(cached.commit)}`)
+    return await fromCache(cache, cached.commit)
+  }
+  await complete(cache, info, { ...options, settings, part })
+  // A cache that cannot be written, but has all that is needed, is as good.
+  await cache.writeRef(revision, info.commit).catch(() => {})
+  return { directory: cache.snapshot(info.commit), commit: info.commit, license: info.license }
+}
+
+interface CompleteOptions extends FetchModelOptions {
+  readonly settings: HubSettings
+  readonly part: ModelPart
+}
+
+/** Fetches what the snapshot of a commit lacks. */
+async function complete(cache: RepositoryCache, info: HubModelInfo, options: CompleteOptions): Promise<void> {
+  const { id } = cache
+  const { commit } = info
+  const { settings, signal, part, onEvent } = options
+  const request: RequestOptions = { settings, subject: { id, revision: commit }, signal, attempts: ATTEMPTS }
+  const needed = neededFiles(id, info.files, part)
+  const shards = needed.isSharded && (await cache.has(commit, INDEX_FILE)) ? await readShards(cache, commit) : []
+  const lacking: string[] = []
+  for (const path of [...needed.files, ...shards]) if (!(await cache.has(commit, path))) lacking.push(path)
+  if (lacking.length === 0) return
+
+  const list = await fetchFileList(request)
+  const entry = (path: string): HubFile => {
+    const file = list.get(path)
+    if (file) return file
+    throw new HubError(
+      `[hub] expected ${path} in the list of files of "${id}" at ${commit}, but it has ${listNames([...list.keys()])}; the repository is ` +
+        'damaged: use another revision',
+    )
+  }
+  const fetchAll = async (paths: readonly string[], onBytes: (count: number) => void): Promise<void> => {
+    // Files of the same content are one blob.
+    const byBlob = new Map<string, { file: HubFile; paths: string[] }>()
+    for (const path of paths) {
+      const file = entry(path)
+      const same = byBlob.get(file.etag)
+      if (same) same.paths.push(path)
+      else byBlob.set(file.etag, { file, paths: [path] })
+    }
+    const fetchBlob = async ({ file, paths }: { file: HubFile; paths: string[] }, stop: AbortSignal): Promise<void> => {
+      const subject = { ...request.subject, file: file.path }
+      if (await cache.hasBlob(file)) onBytes(file.size)
+      else await downloadBlob({ ...request, signal: stop, subject, file, blobs: cache.blobs, onBytes })
+      for (const path of paths) await cache.link(commit, path, file.etag)
+      onBytes((paths.length - 1) * file.size)
+    }
+    await eachAtOnce([...byBlob.values()], fetchBlob, signal)
+  }
+
+  // The index says which shards there are, and only then how much there is to fetch.
+  if (lacking.includes(INDEX_FILE)) {
+    await fetchAll([INDEX_FILE], () => {})
+    lacking.splice(lacking.indexOf(INDEX_FILE), 1)
+    for (const shard of await readShards(cache, commit)) if (!(await cache.has(commit, shard))) lacking.push(shard)
+  }
+  if (part === 'model' && info.files.includes(CARD_FILE) && !(await cache.has(commit, CARD_FILE)))
+    lacking.unshift(CARD_FILE)
+  const totalBytes = lacking.reduce((sum, path) => sum + entry(path).size, 0)
+  let bytes = 0
+  let reported = Number.NEGATIVE_INFINITY
+  const report = (): void => {
+    reported = performance.now()
+    onEvent?.({ type: 'download', model: id, revision: commit, files: lacking.length, bytes, totalBytes })
+  }
+  report()
+  await fetchAll(lacking, (count) => {
+    bytes += count
+    if (count !== 0 && bytes < totalBytes && performance.now() - reported >= EVENT_INTERVAL) report()
+  })
+  report()
+}
+
+async function readShards(cache: RepositoryCache, commit: string): Promise<string[]> {
+  return shardsOf(cache.id, await readFile(join(cache.snapshot(commit), INDEX_FILE), 'utf8'))
+}
+
+/** Runs `action` on all items, some at the same time; when one fails, the others stop, and the first error is thrown. */
+async function eachAtOnce<T>(
+  items: readonly T[],
+  action: (item: T, stop: AbortSignal) => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const failure = new AbortController()
+  const stop = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal
+  const rest = items.values()
+  const work = async (): Promise<void> => {
+    for (const item of rest) {
+      stop.throwIfAborted()
+      await action(item, stop)
+    }
+  }
+  const workers = Array.from({ length: CONCURRENCY }, () =>
+    work().catch((error) => {
+      if (!stop.aborted) failure.abort(error)
+    }),
+  )
+  await Promise.all(workers)
+  stop.throwIfAborted()
+}
+
+/** What the cache has of a revision. */
+interface Cached {
+  readonly commit: string
+  readonly missing: readonly string[]
+}
+
+async function findCached(cache: RepositoryCache, revision: string, part: ModelPart): Promise<Cached | undefined> {
+  const commit = await cache.readRef(revision)
+  return commit === undefined ? undefined : { commit, missing: await cache.missing(commit, part) }
+}
+
+async function fromCache(cache: RepositoryCache, commit: string): Promise<HubModel> {
+  const directory = cache.snapshot(commit)
+  return { directory, commit, license: await readLicense(directory) }
+}
+
+async function notCached(
+  cache: RepositoryCache,
+  revision: string,
+  cached: Cached | undefined,
+  offline: string,
+  triedPath: string,
+): Promise<HubError> {
+  const others = cached ? [] : await cache.revisions()
+  const flag = revision === 'main' ? '' : ` --revision ${revision}`
+  const state = cached
+    ? `is not complete in the Hub cache: ${cache.snapshot(cached.commit)} lacks ${listNames(cached.missing)}`
+    : `is neither a directory (${triedPath}) nor in the Hub cache (${cache.path}, revision ${revision})`
+  const has = others.length > 0 ? ` the cache has other revisions of it (${listNames(others)});` : ''
+  return new HubError(
+    `[hub] "${cache.id}" ${state}, and ${offline} forbids to fetch it;${has} fetch it without ${offline}, or with "hf download ${cache.id}${flag}"`,
+  )
+}
+
+/** A revision becomes a path in the cache: what Git would not take as a name is refused. */
+function checkRevision(revision: unknown): string {
+  const isName =
+    typeof revision === 'string' &&
+    revision.split('/').every((part) => part !== '' && !part.startsWith('.')) &&
+    !/[\0-\x20\\~^:?*[\x7f]|\.\./.test(revision)
+  if (!isName) {
+    throw new Error(`[model] expected a branch, tag or commit for revision, got ${describeValue(revision)}`)
+  }
+  return revision
+}

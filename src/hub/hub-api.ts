@@ -1,0 +1,138 @@
+/**
+ * @file What the Hub says of a model: its commit, licence and files. The calls are those of @huggingface/hub; what a server
+ * sends is checked here before anything uses it as a path or a name.
+ */
+
+import { describeValue } from '../errors.js'
+import type { ModelLicense } from '../models/model.js'
+import { COMMIT } from './cache.js'
+import { HubError, what } from './hub-error.js'
+import { parseLicense } from './license.js'
+import { type RequestOptions, request } from './request.js'
+
+/** A model at a commit. */
+export interface HubModelInfo {
+  readonly commit: string
+  readonly license: ModelLicense | undefined
+  /** Paths in the repository, with forward slashes. */
+  readonly files: readonly string[]
+}
+
+/** A file as the list of a commit has it. */
+export interface HubFile {
+  readonly path: string
+  readonly size: number
+  /** The name of its blob: SHA-256 of the content for a file in LFS, else Git's object id, as the ETag of a download is. */
+  readonly etag: string
+}
+
+const ETAG = /^[0-9a-f]{40}$|^[0-9a-f]{64}$/
+/** More than any model has. */
+const MOST_PAGES = 1000
+
+/** What revision stands for now. */
+export async function fetchModelInfo(options: RequestOptions): Promise<HubModelInfo> {
+  const { settings, subject } = options
+  const { id, revision } = subject
+  // Loaded when a model of the Hub is asked about: it takes as long as the rest of the program.
+  const { modelInfo } = await import('@huggingface/hub')
+  const info = await readable(options, () =>
+    modelInfo({
+      name: id,
+      revision,
+      hubUrl: settings.endpoint,
+      additionalFields: ['sha', 'cardData', 'filePaths'],
+      fetch: jsonFetch(options),
+    }),
+  )
+  const commit: unknown = info.sha
+  if (typeof commit !== 'string' || !COMMIT.test(commit)) {
+    throw malformed(options, `a commit as sha, got ${describeValue(commit)}`)
+  }
+  const files: readonly unknown[] = info.filePaths
+  return { commit, license: parseLicense(info.cardData), files: files.map((path) => checkPath(options, path)) }
+}
+
+/** Sizes and checksums of the files of a commit, by path. */
+export async function fetchFileList(options: RequestOptions): Promise<Map<string, HubFile>> {
+  const { settings, subject } = options
+  const { listFiles } = await import('@huggingface/hub')
+  const files = new Map<string, HubFile>()
+  await readable(options, async () => {
+    const entries = listFiles({
+      repo: { type: 'model', name: subject.id },
+      revision: subject.revision,
+      recursive: true,
+      hubUrl: settings.endpoint,
+      fetch: jsonFetch(options),
+    })
+    for await (const { type, path, size, oid, lfs } of entries) {
+      checkPath(options, path)
+      if (type !== 'file') continue
+      const file = { path, size: lfs?.size ?? size, etag: lfs?.oid ?? oid ?? '' }
+      if (!ETAG.test(file.etag) || !Number.isSafeInteger(file.size) || file.size < 0) {
+        throw malformed(
+          options,
+          `size and object id of ${describeValue(path)}, got ${describeValue(file.size)} and ${describeValue(file.etag)}`,
+        )
+      }
+      files.set(path, file)
+    }
+  })
+  return files
+}
+
+/** `fetch` for the package: with our patience and errors, and with bodies that are JSON. */
+function jsonFetch(options: RequestOptions): typeof fetch {
+  let pages = 0
+  return async (url, init) => {
+    if (++pages > MOST_PAGES) throw malformed(options, `at most ${MOST_PAGES} pages of files, got more`)
+    const headers = Object.fromEntries(new Headers(init?.headers))
+    const { response, pieces } = await request(String(url), { ...options, headers: { ...options.headers, ...headers } })
+    const body: Uint8Array[] = []
+    for await (const piece of pieces()) body.push(piece)
+    const text = Buffer.concat(body).toString('utf8')
+    try {
+      JSON.parse(text)
+    } catch (cause) {
+      throw malformed(options, `JSON, got ${describeValue(text)}`, cause)
+    }
+    return new Response(text, { headers: { link: response.headers.get('link') ?? '' } })
+  }
+}
+
+/** The package trusts what it reads: where that fails, the server is not what it should be. */
+async function readable<T>(options: RequestOptions, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    if (error instanceof HubError) throw error
+    throw malformed(
+      options,
+      `what the Hub says of a model, got what cannot be read (${(error as Error).message})`,
+      error,
+    )
+  }
+}
+
+/** A path that leads out of the directory of the model is no mistake of a careful server. */
+function checkPath(options: RequestOptions, path: unknown): string {
+  const parts = typeof path === 'string' ? path.split('/') : ['']
+  if (parts.some((part) => part === '' || part === '.' || part === '..' || /[\\\0]/.test(part))) {
+    throw new HubError(
+      `[hub] expected paths inside of the model in the list of files of "${options.subject.id}", got ${describeValue(path)}; nothing of it is ` +
+        'fetched: get the model from a source that you trust',
+      { cacheMayServe: false },
+    )
+  }
+  return path as string
+}
+
+function malformed({ settings, subject }: RequestOptions, problem: string, cause?: unknown): HubError {
+  return new HubError(
+    `[hub] asked ${settings.endpoint} for ${what(subject)} and expected ${problem}; check HF_ENDPOINT, and whether a proxy or a login ` +
+      'page answers in its place',
+    { cause },
+  )
+}

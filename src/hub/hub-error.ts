@@ -1,0 +1,92 @@
+/** @file What the Hub refuses and why, in words that say what to do. */
+
+import { describeValue } from '../errors.js'
+import type { HubSettings } from './settings.js'
+
+/** A model that the Hub did not give. */
+export class HubError extends Error {
+  /** Whether a model that the cache has may stand in, as where the Hub cannot be reached. */
+  readonly cacheMayServe: boolean
+
+  constructor(message: string, { cacheMayServe = true, cause }: { cacheMayServe?: boolean; cause?: unknown } = {}) {
+    super(message, { cause })
+    this.name = 'HubError'
+    this.cacheMayServe = cacheMayServe
+  }
+}
+
+/** What a request is about. */
+export interface HubSubject {
+  readonly id: string
+  readonly revision: string
+  /** Undefined: the model itself, or its list of files. */
+  readonly file?: string
+}
+
+/** The error for an answer that is none of success. */
+export function refusal(response: Response, subject: HubSubject, { endpoint, token }: HubSettings): HubError {
+  const { id, revision, file } = subject
+  const { status, headers } = response
+  const code = headers.get('x-error-code')
+  const said = headers.get('x-error-message')
+  const page = `${endpoint}/${id}`
+  const got = `HTTP ${status}${said ? `, ${describeValue(said)}` : ''}`
+  const access = token
+    ? `use a token that may read it (HF_TOKEN; this one is from ${token.source})`
+    : 'set HF_TOKEN to an access token of your account'
+
+  if (code === 'RevisionNotFound') {
+    return new HubError(
+      `[hub] expected a branch, tag or commit of "${id}" for revision, got ${describeValue(revision)}, which it does not ` +
+        `have; ${page}/tree/main lists them`,
+      { cacheMayServe: false },
+    )
+  }
+  if (file !== undefined && (code === 'EntryNotFound' || (status === 404 && code === null))) {
+    return new HubError(
+      `[hub] expected ${file} in "${id}" at revision ${revision}, but ${endpoint} does not have it (${got}); try again, or ` +
+        'another revision',
+    )
+  }
+  if (code === 'GatedRepo') {
+    return new HubError(`[hub] "${id}" is gated (HTTP ${status}): ask for access at ${page}, and ${access}`)
+  }
+  if (status === 401 && token && said?.startsWith('Invalid credentials')) {
+    return new HubError(
+      `[hub] ${endpoint} does not accept the access token from ${token.source}; make another at ${endpoint}/settings/tokens ` +
+        'and set HF_TOKEN to it',
+    )
+  }
+  if (code === 'RepoNotFound' || status === 404 || status === 401) {
+    return new HubError(
+      `[hub] expected a directory, or a model that ${endpoint} shows, got "${id}" (${got}); check the spelling at ${page}; if it ` +
+        `is private or gated, ${access}`,
+    )
+  }
+  if (status === 403) return new HubError(`[hub] ${endpoint} refuses "${id}" (${got}); see ${page}, and ${access}`)
+  if (status === 429) {
+    const wait = retryAfter(headers)
+    const when = wait === undefined ? 'later' : `in ${Math.ceil(wait / 1000)} s`
+    const limit = token ? '' : '; with an access token (HF_TOKEN) the limit is higher'
+    return new HubError(
+      `[hub] ${endpoint} had too many requests (HTTP 429) for ${what(subject)}; try again ${when}${limit}`,
+    )
+  }
+  if (status >= 500) return new HubError(`[hub] ${endpoint} failed at ${what(subject)} (${got}); try again later`)
+  return new HubError(`[hub] expected ${what(subject)} from ${endpoint}, got ${got}`)
+}
+
+/** `model.safetensors of "org/name"`, or the model alone. */
+export function what({ id, file }: HubSubject): string {
+  return file === undefined ? `"${id}"` : `${file} of "${id}"`
+}
+
+/** Milliseconds that the server asks to wait: Retry-After in seconds or as a date, or the reset of RateLimit. */
+export function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get('retry-after')?.trim()
+  if (value !== undefined && /^\d+$/.test(value)) return 1000 * Number(value)
+  const date = Date.parse(value ?? '')
+  if (!Number.isNaN(date)) return Math.max(0, date - Date.now())
+  const [, reset] = /\bt=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
+  return reset === undefined ? undefined : 1000 * Number(reset)
+}

@@ -1,0 +1,171 @@
+/**
+ * @file A blob while it is being fetched. Who writes one owns it alone, whatever else runs on the same cache:
+ *
+ * 1. A writer's file has its host and process in its name. Nobody else opens it while that process lives.
+ * 2. A writer that gives up renames its file to `ETAG.lowrank.incomplete`, from where the next one goes on.
+ * 3. A file is taken over by renaming it, which only one of several can do.
+ * 4. What huggingface_hub left is copied and not taken: whether it still writes there cannot be known.
+ * 5. Only `finish()` gives a blob its name, after its content was checked and is on the disk.
+ */
+
+import { createHash, type Hash, randomBytes } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
+import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname, join } from 'node:path'
+import { formatBytes } from '../bytes.js'
+import { writeError } from '../files.js'
+import type { HubFile } from './hub-api.js'
+
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
+const OWN = /^\.lowrank(?:-([0-9a-f]{8})-(\d+)-[0-9a-f]{12})?\.incomplete$/
+const FOREIGN = /^(\.[0-9a-f]{8})?\.incomplete$/
+/** A writer on another host, whose process cannot be looked at, writes more often than this or has given up. */
+const ABANDONED_AFTER = 10 * 60_000
+
+export class PartialFile {
+  readonly #file: HubFile
+  readonly #directory: string
+  readonly #path: string
+  readonly #handle: FileHandle
+  #hash: Hash
+  #size = 0
+
+  private constructor(file: HubFile, path: string, handle: FileHandle) {
+    this.#file = file
+    this.#directory = dirname(path)
+    this.#path = path
+    this.#handle = handle
+    this.#hash = newHash(file)
+  }
+
+  /** Goes on from what an earlier writer left, where there is some. */
+  static async open(blobs: string, file: HubFile): Promise<PartialFile> {
+    const name = `${file.etag}.lowrank-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}.incomplete`
+    const path = join(blobs, name)
+    return await onDisk(path, file, async () => {
+      await mkdir(blobs, { recursive: true })
+      await takeOver(blobs, file, path)
+      const partial = new PartialFile(file, path, await open(path, constants.O_RDWR | constants.O_CREAT))
+      await partial.#readBack()
+      return partial
+    })
+  }
+
+  /** Bytes that are there. */
+  get size(): number {
+    return this.#size
+  }
+
+  async append(piece: Uint8Array): Promise<void> {
+    await onDisk(this.#path, this.#file, async () => {
+      for (let at = 0; at < piece.byteLength; ) {
+        const { bytesWritten } = await this.#handle.write(piece, at, piece.byteLength - at, this.#size)
+        // Counted write by write, so that a disk that fills up in between loses nothing of what is there.
+        this.#hash.update(piece.subarray(at, at + bytesWritten))
+        this.#size += bytesWritten
+        at += bytesWritten
+      }
+    })
+  }
+
+  /** Forgets what is there. */
+  async restart(): Promise<void> {
+    await this.#handle.truncate(0)
+    this.#hash = newHash(this.#file)
+    this.#size = 0
+  }
+
+  /** SHA-256 of the content for files in LFS, else the id that Git gives it: what the ETag must be. */
+  checksum(): string {
+    return this.#hash.copy().digest('hex')
+  }
+
+  /** Makes it the blob. */
+  async finish(): Promise<void> {
+    await onDisk(this.#path, this.#file, async () => {
+      await this.#handle.sync()
+      await this.#handle.close()
+      await rename(this.#path, join(this.#directory, this.#file.etag))
+    })
+  }
+
+  /** Leaves it to the next attempt. */
+  async release(): Promise<void> {
+    await this.#handle.close().catch(() => {})
+    if (this.#size === 0) await rm(this.#path, { force: true })
+    else await rename(this.#path, join(this.#directory, `${this.#file.etag}.lowrank.incomplete`)).catch(() => {})
+  }
+
+  async #readBack(): Promise<void> {
+    for await (const piece of createReadStream(this.#path)) {
+      this.#hash.update(piece)
+      this.#size += piece.byteLength
+    }
+  }
+}
+
+function newHash({ etag, size }: HubFile): Hash {
+  return etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`)
+}
+
+/** Moves the largest file that an earlier writer left to `path`, and removes the others. */
+async function takeOver(blobs: string, { etag, size }: HubFile, path: string): Promise<void> {
+  const left: { from: string; size: number; isOwn: boolean }[] = []
+  for (const name of await readdir(blobs)) {
+    if (!name.startsWith(etag)) continue
+    const ending = name.slice(etag.length)
+    const from = join(blobs, name)
+    const found = await stat(from).catch(() => undefined)
+    const [isOwn, host, pid] = OWN.exec(ending) ?? []
+    if (found && (isOwn ? isAbandoned(host, Number(pid), found.mtimeMs) : FOREIGN.test(ending))) {
+      left.push({ from, size: found.size, isOwn: isOwn !== undefined })
+    }
+  }
+  left.sort((a, b) => b.size - a.size)
+  let isTaken = false
+  for (const { from, size: bytes, isOwn } of left) {
+    const isUsable = !isTaken && bytes <= size
+    // Another writer may have been faster: then there is nothing to take.
+    if (isUsable && isOwn) {
+      // Young first: under its new name it must not look abandoned to a third.
+      const now = new Date()
+      isTaken = await utimes(from, now, now)
+        .then(() => rename(from, path))
+        .then(
+          () => true,
+          () => false,
+        )
+    } else if (isUsable) {
+      await copyFile(from, path, constants.COPYFILE_FICLONE)
+      isTaken = true
+    } else if (isOwn) await rm(from, { force: true })
+  }
+}
+
+function isAbandoned(host: string | undefined, pid: number, modified: number): boolean {
+  if (host === undefined) return true
+  if (host !== HOST) return modified < Date.now() - ABANDONED_AFTER
+  // Containers give every run the same process id: what is older than this process is not its own.
+  if (pid === process.pid) return modified < Date.now() - process.uptime() * 1000
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+async function onDisk<T>(path: string, { path: name, size }: HubFile, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw writeError(path, error)
+    throw new Error(
+      `[hub] no space is left for ${name} (${formatBytes(size)}) in ${dirname(path)} (${code}); free some, or set HF_HOME to another ` +
+        'disk. What came so far is kept, and the next attempt goes on from it',
+      { cause: error },
+    )
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * @file One GET to the Hub: patience with servers that are busy, none with those that do not answer, and the access token for
+ * the Hub alone. Knows nothing of models.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HubError, type HubSubject, refusal, retryAfter, what } from './hub-error.js'
+import type { HubSettings } from './settings.js'
+
+export interface RequestOptions {
+  readonly settings: HubSettings
+  readonly subject: HubSubject
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal | undefined
+  /** Attempts in all, the first included. */
+  readonly attempts: number
+}
+
+/** An answer of success whose body is still to be read. */
+export interface HubAnswer {
+  readonly response: Response
+  /** The body; throws a `HubError` when no piece comes in time or the connection is cut. */
+  pieces(): AsyncGenerator<Uint8Array>
+}
+
+/** Attempts where nothing else can help. */
+export const ATTEMPTS = 4
+/** A server that asks for more patience gets an error in place of a wait. */
+const LONGEST_WAIT = 30_000
+const FIRST_WAIT = 500
+const RETRIED_STATUS = [408, 429, 500, 502, 503, 504]
+
+/**
+ * Asks until there is an answer of success, redirects followed.
+ * @throws HubError when there is none after all attempts; the signal's reason when it is aborted
+ */
+export async function request(url: string, options: RequestOptions): Promise<HubAnswer> {
+  const { settings, subject, signal, attempts } = options
+  for (let attempt = 1; ; attempt++) {
+    let error: HubError
+    let wait = backoff(attempt)
+    try {
+      const answer = await requestOnce(url, options)
+      const { response } = answer
+      if (response.ok) return answer
+      await response.body?.cancel().catch(() => {})
+      error = refusal(response, subject, settings)
+      if (!RETRIED_STATUS.includes(response.status)) throw error
+      wait = Math.max(wait, retryAfter(response.headers) ?? 0)
+    } catch (thrown) {
+      signal?.throwIfAborted()
+      if (!(thrown instanceof TransportError)) throw thrown
+      error = thrown
+      if (!thrown.isTransient) throw error
+    }
+    if (attempt >= attempts || wait > LONGEST_WAIT) throw error
+    await pause(wait, signal)
+  }
+}
+
+/** Milliseconds before the attempt after this one. */
+export function backoff(attempt: number): number {
+  return FIRST_WAIT * 2 ** (attempt - 1)
+}
+
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {})
+  signal?.throwIfAborted()
+}
+
+/** No answer, or a part of one. */
+export class TransportError extends HubError {
+  /** Whether another attempt may do better. */
+  readonly isTransient: boolean
+
+  constructor(message: string, { isTransient = true, cause }: { isTransient?: boolean; cause?: unknown } = {}) {
+    super(message, { cause })
+    this.isTransient = isTransient
+  }
+}
+
+async function requestOnce(url: string, { settings, subject, headers, signal }: RequestOptions): Promise<HubAnswer> {
+  const { endpoint, token, answerTimeout, pieceTimeout } = settings
+  // Lists may be continued on any address that the server names, but the token is for the Hub; `fetch` itself drops it when
+  // a redirect leaves the Hub.
+  const isHub = new URL(url).origin === new URL(endpoint).origin
+  const silence = new AbortController()
+  const within = async <T>(milliseconds: number, action: Promise<T>): Promise<T> => {
+    const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${milliseconds / 1000} s`)), milliseconds)
+    try {
+      return await action
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw transportError(url, subject, settings, silence.signal.aborted ? silence.signal.reason : cause)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+  const response = await within(
+    answerTimeout,
+    fetch(url, {
+      headers: {
+        'user-agent': `lowrank; node/${process.versions.node}`,
+        ...(isHub && token && { authorization: `Bearer ${token.value}` }),
+        ...headers,
+      },
+      signal: signal ? AbortSignal.any([signal, silence.signal]) : silence.signal,
+    }),
+  )
+  return {
+    response,
+    async *pieces() {
+      const reader = response.body?.getReader()
+      try {
+        while (reader) {
+          const { done, value } = await within(pieceTimeout, reader.read())
+          if (done) break
+          yield value
+        }
+      } finally {
+        await reader?.cancel().catch(() => {})
+      }
+    },
+  }
+}
+
+function transportError(url: string, subject: HubSubject, { endpoint }: HubSettings, cause: unknown): TransportError {
+  // fetch says "fetch failed", and what happened is the cause of that.
+  const { message, cause: inner } = cause as Error
+  const reason = inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message
+  if (reason.includes('redirect count exceeded')) {
+    return new TransportError(
+      `[hub] ${url} redirects without end; check HF_ENDPOINT (${endpoint}) and the proxy or mirror in between`,
+      { isTransient: false, cause },
+    )
+  }
+  return new TransportError(
+    `[hub] cannot get ${what(subject)} from ${endpoint}: ${reason}; check the connection, and HF_ENDPOINT if it is set`,
+    { cause },
+  )
+}

@@ -1,0 +1,113 @@
+/** @file What the Hub client works with: options first, then the environment variables of huggingface_hub. */
+
+import { readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { describeValue } from '../errors.js'
+
+/** Options of everything that takes a Hub id, named as in huggingface_hub. */
+export interface HubOptions {
+  /** Branch, tag or commit. Default 'main'. */
+  revision?: string
+  /** Access token. Default: HF_TOKEN, then the file that `hf auth login` writes. */
+  token?: string
+  /** The Hub cache. Default: HF_HUB_CACHE, then `hub` in HF_HOME, then ~/.cache/huggingface/hub. */
+  cacheDir?: string
+  /** Use what the cache has and send no request. Default: HF_HUB_OFFLINE. */
+  localFilesOnly?: boolean
+}
+
+/** The names of `HubOptions`. */
+export const HUB_OPTION_NAMES = ['revision', 'token', 'cacheDir', 'localFilesOnly'] as const
+
+/** An access token and where it was found. */
+export interface HubToken {
+  readonly value: string
+  readonly source: string
+}
+
+/** `HubOptions` and environment, settled. */
+export interface HubSettings {
+  /** Without a slash at its end. */
+  readonly endpoint: string
+  readonly cacheDir: string
+  readonly token: HubToken | undefined
+  /** What forbids requests, as one writes it; undefined: nothing does. */
+  readonly offline: string | undefined
+  /** Milliseconds until an answer must begin, and between two pieces of it. */
+  readonly answerTimeout: number
+  readonly pieceTimeout: number
+}
+
+const DEFAULT_ENDPOINT = 'https://huggingface.co'
+const DEFAULT_TIMEOUT_SECONDS = 10
+
+/** @throws when a variable or an option holds what cannot be used */
+export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
+  const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE, HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT } =
+    process.env
+  const endpoint = (HF_ENDPOINT || DEFAULT_ENDPOINT).replace(/\/+$/, '')
+  if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
+    throw new Error(`[hub] expected an http or https address for HF_ENDPOINT, got ${describeValue(HF_ENDPOINT)}`)
+  }
+  const environmentOffline = isTrue(HF_HUB_OFFLINE || TRANSFORMERS_OFFLINE)
+    ? `${HF_HUB_OFFLINE ? 'HF_HUB_OFFLINE' : 'TRANSFORMERS_OFFLINE'}=1`
+    : undefined
+  return {
+    endpoint,
+    cacheDir: options.cacheDir ? fromHome(options.cacheDir) : hubCacheDirectory(),
+    token: await findToken(options.token),
+    offline: options.localFilesOnly ? 'localFilesOnly' : environmentOffline,
+    answerTimeout: milliseconds(HF_HUB_ETAG_TIMEOUT),
+    pieceTimeout: milliseconds(HF_HUB_DOWNLOAD_TIMEOUT),
+  }
+}
+
+/** The directory of the Hub cache, from the same environment variables as huggingface_hub. */
+export function hubCacheDirectory(): string {
+  const { HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE } = process.env
+  const explicit = HF_HUB_CACHE || HUGGINGFACE_HUB_CACHE
+  return explicit ? fromHome(explicit) : join(hubHome(), 'hub')
+}
+
+function hubHome(): string {
+  const { HF_HOME, XDG_CACHE_HOME } = process.env
+  if (HF_HOME) return fromHome(HF_HOME)
+  return join(XDG_CACHE_HOME ? fromHome(XDG_CACHE_HOME) : join(homedir(), '.cache'), 'huggingface')
+}
+
+async function findToken(given: string | undefined): Promise<HubToken | undefined> {
+  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HUB_DISABLE_IMPLICIT_TOKEN } = process.env
+  if (given !== undefined) return checkToken(given, 'the option token')
+  if (isTrue(HF_HUB_DISABLE_IMPLICIT_TOKEN)) return undefined
+  const fromEnvironment =
+    checkToken(HF_TOKEN, 'HF_TOKEN') ?? checkToken(HUGGING_FACE_HUB_TOKEN, 'HUGGING_FACE_HUB_TOKEN')
+  if (fromEnvironment) return fromEnvironment
+  const path = HF_TOKEN_PATH ? fromHome(HF_TOKEN_PATH) : join(hubHome(), 'token')
+  return checkToken(await readFile(path, 'utf8').catch(() => undefined), path)
+}
+
+/** What cannot stand in a header is refused here, so that no later error shows the token. */
+function checkToken(text: string | undefined, source: string): HubToken | undefined {
+  const value = text?.trim()
+  if (!value) return undefined
+  if (!/^[\x21-\x7e]+$/.test(value)) {
+    throw new Error(`[hub] expected an access token such as hf_... in ${source}, got text that is none; correct it`)
+  }
+  return { value, source }
+}
+
+/** `~` and `$VARIABLE` as huggingface_hub takes them. */
+function fromHome(path: string): string {
+  const home = path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path
+  return resolve(home.replace(/\$(?:(\w+)|\{(\w+)\})/g, (whole, bare, braced) => process.env[bare ?? braced] ?? whole))
+}
+
+function isTrue(value: string | undefined): boolean {
+  return ['1', 'ON', 'YES', 'TRUE'].includes(value?.toUpperCase() ?? '')
+}
+
+function milliseconds(seconds: string | undefined): number {
+  const value = Number(seconds)
+  return 1000 * (value > 0 ? value : DEFAULT_TIMEOUT_SECONDS)
+}

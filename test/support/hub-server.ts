@@ -1,0 +1,243 @@
+/**
+ * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model, and a second host for what lies
+ * in LFS. Faults come from `intercept`, which sees each request first.
+ */
+
+import { createHash, randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface FakeRepository {
+  /** Content by path; what is large, or ends in .safetensors, is in LFS. */
+  readonly files: Readonly<Record<string, string | Uint8Array>>
+  /** Default 'main'. Any of them may be asked for, and the commit. */
+  readonly revisions?: readonly string[]
+  readonly commit?: string
+  /** Metadata of the model card. */
+  readonly cardData?: object
+  /** Only tokens of this list may read files. */
+  readonly gatedFor?: readonly string[]
+}
+
+export interface SeenRequest {
+  readonly host: 'hub' | 'lfs'
+  readonly method: string
+  /** Path and query, decoded. */
+  readonly path: string
+  readonly range: string | undefined
+  readonly authorization: string | undefined
+}
+
+/** Answers in place of the server when it returns true. */
+export type Intercept = (request: SeenRequest, response: ServerResponse) => boolean | undefined
+
+export interface FakeHub {
+  readonly endpoint: string
+  readonly requests: SeenRequest[]
+  /** Entries per page of a list. */
+  pageSize: number
+  intercept: Intercept | undefined
+  /** Makes or replaces a repository. @returns its commit */
+  put(id: string, repository: FakeRepository): string
+  close(): Promise<void>
+}
+
+const LFS = /\.safetensors$|\.bin$|\.gguf$|\.onnx$|\.h5$/
+
+export async function startHub(): Promise<FakeHub> {
+  const repositories = new Map<string, Required<Pick<FakeRepository, 'commit' | 'revisions'>> & FakeRepository>()
+  const lfsContent = new Map<string, Buffer>()
+  const requests: SeenRequest[] = []
+  const seen = (host: SeenRequest['host'], request: IncomingMessage): SeenRequest => {
+    const { range, authorization } = request.headers
+    const path = decodeURIComponent(request.url ?? '')
+    return { host, method: request.method ?? '', path, range, authorization }
+  }
+  const withIntercept =
+    (host: SeenRequest['host'], answer: (request: SeenRequest, response: ServerResponse, url: string) => void) =>
+    (request: IncomingMessage, response: ServerResponse): void => {
+      const what = seen(host, request)
+      requests.push(what)
+      if (hub.intercept?.(what, response) !== true) answer(what, response, request.url ?? '')
+    }
+  const lfsHost = createServer(
+    withIntercept('lfs', (request, response) => {
+      const content = lfsContent.get(request.path.slice(1))
+      if (content === undefined) response.writeHead(404).end()
+      else sendContent(response, request, content, {})
+    }),
+  )
+  const lfsEndpoint = await listen(lfsHost)
+  const hubHost = createServer(withIntercept('hub', (request, response, url) => answerHub(request, response, url)))
+
+  const answerHub = (request: SeenRequest, response: ServerResponse, url: string): void => {
+    const { pathname, searchParams } = new URL(url, hub.endpoint)
+    const [, apiId, kind, apiRevision] = /^\/api\/models\/(.+?)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
+    const [, fileId, fileRevision, path = ''] = /^\/(.+?)\/resolve\/([^/]+)\/(.+)$/.exec(pathname) ?? []
+    const id = apiId ?? fileId ?? ''
+    const revision = decodeURIComponent(apiRevision ?? fileRevision ?? '')
+    const repository = repositories.get(id)
+    if (repository === undefined) refuse(response, 401, 'RepoNotFound', 'Repository not found')
+    else if (revision !== repository.commit && !repository.revisions.includes(revision)) {
+      refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
+    } else if (kind === 'revision') sendJson(response, modelInfo(id, repository, searchParams.getAll('expand')))
+    else if (kind === 'tree') sendTree(response, repository, url, searchParams)
+    else sendFile(response, request, repository, decodeURIComponent(path))
+  }
+
+  const sendFile = (
+    response: ServerResponse,
+    request: SeenRequest,
+    { files, commit = '', gatedFor }: FakeRepository,
+    path: string,
+  ): void => {
+    const content = files[path]
+    const token = request.authorization?.replace(/^Bearer /, '')
+    const bytes = Buffer.from(content ?? '')
+    const etag = LFS.test(path) ? sha256(bytes) : gitId(bytes)
+    const headers = { 'x-repo-commit': commit, etag: `"${etag}"` }
+    if (gatedFor && !gatedFor.includes(token ?? '')) {
+      refuse(response, token ? 403 : 401, 'GatedRepo', 'Access to this model is restricted.')
+    } else if (content === undefined) refuse(response, 404, 'EntryNotFound', 'Entry not found')
+    else if (!LFS.test(path)) sendContent(response, request, bytes, headers)
+    else {
+      const linked = { 'x-linked-etag': `"${etag}"`, 'x-linked-size': String(bytes.length) }
+      response.writeHead(302, { ...headers, ...linked, location: `${lfsEndpoint}/${etag}` }).end()
+    }
+  }
+
+  const sendTree = (
+    response: ServerResponse,
+    { files }: FakeRepository,
+    url: string,
+    searchParams: URLSearchParams,
+  ): void => {
+    const paths = Object.keys(files)
+    const folders = [
+      ...new Set(paths.flatMap((path) => (path.includes('/') ? [path.slice(0, path.lastIndexOf('/'))] : []))),
+    ]
+    const entries = [
+      ...folders.map((path) => ({ type: 'directory', oid: 'a'.repeat(40), size: 0, path })),
+      ...paths.map((path) => treeEntry(path, Buffer.from(files[path] as string))),
+    ]
+    const start = Number(searchParams.get('cursor') ?? 0)
+    const end = start + hub.pageSize
+    if (end < entries.length) {
+      const next = new URL(url, hub.endpoint)
+      next.searchParams.set('cursor', String(end))
+      response.setHeader('link', `<${next}>; rel="next"`)
+    }
+    sendJson(response, entries.slice(start, end))
+  }
+
+  const hub: FakeHub = {
+    endpoint: await listen(hubHost),
+    requests,
+    pageSize: 1000,
+    intercept: undefined,
+    put(id, repository) {
+      const commit = repository.commit ?? randomBytes(20).toString('hex')
+      repositories.set(id, { revisions: ['main'], ...repository, commit })
+      for (const [path, content] of Object.entries(repository.files)) {
+        const bytes = Buffer.from(content)
+        if (LFS.test(path)) lfsContent.set(sha256(bytes), bytes)
+      }
+      return commit
+    },
+    async close() {
+      for (const server of [hubHost, lfsHost]) {
+        server.closeAllConnections()
+        await new Promise((resolve) => server.close(resolve))
+      }
+    },
+  }
+  return hub
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** The id that Git gives a file. */
+export function gitId(bytes: Uint8Array): string {
+  return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
+}
+
+/** Answers as the Hub does when it does not give something. */
+export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
+  response.writeHead(status, { 'x-error-code': code, 'x-error-message': message, 'content-type': 'application/json' })
+  response.end(JSON.stringify({ error: message }))
+}
+
+/** Announces all of the content, sends `bytes` of it and cuts the connection. */
+export function cutAfter(response: ServerResponse, request: SeenRequest, content: Uint8Array, bytes: number): void {
+  const start = rangeStart(request)
+  response.writeHead(start > 0 ? 206 : 200, {
+    'content-length': content.length - start,
+    ...(start > 0 && { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` }),
+  })
+  response.write(content.subarray(start, start + bytes), () => response.destroy())
+}
+
+function sendContent(
+  response: ServerResponse,
+  request: SeenRequest,
+  content: Uint8Array,
+  headers: Record<string, string>,
+): void {
+  const start = rangeStart(request)
+  const partial = start > 0 && { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` }
+  response.writeHead(partial ? 206 : 200, {
+    ...headers,
+    'accept-ranges': 'bytes',
+    'content-length': content.length - start,
+    ...partial,
+  })
+  response.end(request.method === 'HEAD' ? undefined : content.subarray(start))
+}
+
+function rangeStart({ range }: SeenRequest): number {
+  return Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0)
+}
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  response.setHeader('content-type', 'application/json')
+  response.end(JSON.stringify(value))
+}
+
+/** With `expand` only what is asked for, as the Hub does. */
+function modelInfo(id: string, { commit, files, cardData }: FakeRepository, expand: readonly string[]): object {
+  const all: Record<string, unknown> = {
+    sha: commit,
+    private: false,
+    gated: false,
+    pipeline_tag: 'text-generation',
+    downloads: 1,
+    likes: 2,
+    lastModified: '2026-01-02T03:04:05.000Z',
+    siblings: Object.keys(files).map((rfilename) => ({ rfilename })),
+    ...(cardData && { cardData }),
+  }
+  const asked = Object.entries(all).filter(([name]) => expand.length === 0 || expand.includes(name))
+  return { _id: '0123456789abcdef01234567', id, ...Object.fromEntries(asked) }
+}
+
+function treeEntry(path: string, bytes: Uint8Array): object {
+  if (!LFS.test(path)) return { type: 'file', oid: gitId(bytes), size: bytes.length, path }
+  const oid = sha256(bytes)
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${bytes.length}\n`
+  return {
+    type: 'file',
+    oid: gitId(Buffer.from(pointer)),
+    size: bytes.length,
+    lfs: { oid, size: bytes.length, pointerSize: pointer.length },
+    xetHash: sha256(Buffer.from(oid)),
+    path,
+  }
+}
+
+function listen(server: Server): Promise<string> {
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+  })
+}
