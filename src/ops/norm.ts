@@ -27,11 +27,11 @@ export function norm(
   weight: Parameter,
   bias: Parameter | undefined,
   { eps, residual }: NormOptions,
-  heads = 1,
+  heads?: number,
 ): NormResult {
   const { device } = x
   expectCompute(op, 'x', x)
-  expectShape(op, 'x', x, [undefined, heads * weight.size], heads === 1 ? 'N, D' : `N, ${heads} * D`)
+  expectShape(op, 'x', x, [undefined, (heads ?? 1) * weight.size], heads === undefined ? 'N, D' : `N, ${heads} * D`)
   if (residual) {
     expectSameDevice(op, { x, residual })
     expectShape(op, 'residual', residual, x.shape, 'like x')
@@ -52,7 +52,8 @@ export function norm(
   // Without a residual the sum is the caller's own x, whose other uses send their gradients there themselves.
   record(op, [x, residual], residual ? [y, sum] : [y], [saved], ([dy, dSum]) => {
     if (!dy) return [dSum, dSum]
-    const dx = dy.shared ? Tensor.activation(device, dy.shape, dy.dtype) : dy
+    // The gradient of heads is columns of a buffer that q, k and v share: it stays there, for splitColumns to hand on the whole.
+    const dx = heads !== undefined && !dy.shared ? dy : Tensor.activation(device, dy.shape, dy.dtype)
     const dWeight = weight.requiresGrad ? weight.gradBuffer() : undefined
     const gradients = bias ? { dWeight, dBias: bias.requiresGrad ? bias.gradBuffer() : undefined } : { dWeight }
     device.enqueue(`${op}Backward`, { dy, dSum, x: saved.get(), weight: weight.value, dx, ...gradients, eps })
