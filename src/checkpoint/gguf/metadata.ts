@@ -11,7 +11,7 @@ const LONGEST_KEY = 65_535
 const LONGEST_TEXT = 32 * 2 ** 20
 const MOST_KEYS = 65_536
 /** Of all arrays together: a vocabulary of 250,000 tokens has about a million, its merges included. */
-const MOST_ELEMENTS = 4 * 2 ** 20
+const MOST_ELEMENTS = 2 * 2 ** 20
 const DEEPEST_ARRAY = 4
 
 interface ValueType {

@@ -61,6 +61,12 @@ async function messageOf(bytes: Uint8Array): Promise<string> {
   }
 }
 
+/** Of the processor: other programs take none of it. */
+function secondsSince(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1e6
+}
+
 describe('a sound file', () => {
   test.each([2, 3])('of version %d gives its keys by type and its tensors by place', async (version) => {
     await writeFile(path, ggufBytes({ ...SOUND, version }))
@@ -233,7 +239,7 @@ describe('refuses, naming file and place,', () => {
     [
       'an array of 2^50 bytes',
       () => Buffer.concat([start(1n), key('a', 9, bytesOf('u32', 0), big(2n ** 50n))]),
-      'key "a": expected at most 4194304 elements of type uint8, got 1125899906842624',
+      'key "a": expected at most 2097152 elements of type uint8, got 1125899906842624',
     ],
     [
       'an array longer than the file',
@@ -245,9 +251,9 @@ describe('refuses, naming file and place,', () => {
       () =>
         Buffer.concat([
           start(2n),
-          ...['a', 'b'].map((name) => key(name, 9, bytesOf('u32', 0), big(3n * 2n ** 20n), Buffer.alloc(3 * 2 ** 20))),
+          ...['a', 'b'].map((name) => key(name, 9, bytesOf('u32', 0), big(3n * 2n ** 19n), Buffer.alloc(3 * 2 ** 19))),
         ]),
-      'key "b": expected at most 1048576 elements of type uint8, got 3145728',
+      'key "b": expected at most 524288 elements of type uint8, got 1572864',
     ],
     [
       'arrays that are too deep',
@@ -324,13 +330,12 @@ describe('refuses, naming file and place,', () => {
   ]
   test.each(cases)('%s', async (_, bytes, message) => {
     const content = bytes()
-    const started = performance.now()
+    const started = process.cpuUsage()
     const text = await messageOf(content)
     expect(text).toContain('[gguf] ')
     expect(text).toContain(path)
     expect(text).toContain(message)
-    // Milliseconds, on a machine that does other things too.
-    expect(performance.now() - started).toBeLessThan(1000)
+    expect(secondsSince(started)).toBeLessThan(0.5)
   })
 
   test('a file of 64 GiB that is all texts, without reading on', async () => {
@@ -341,9 +346,9 @@ describe('refuses, naming file and place,', () => {
     await file.truncate(64 * 2 ** 30)
     await file.close()
     const before = process.memoryUsage().rss
-    const started = performance.now()
+    const started = process.cpuUsage()
     expect(() => readGguf(path)).toThrow('key "a": more than 100000000 bytes come before the tensors')
-    expect(performance.now() - started).toBeLessThan(2000)
+    expect(secondsSince(started)).toBeLessThan(2)
     expect(process.memoryUsage().rss - before).toBeLessThan(400 * 2 ** 20)
   })
 
