@@ -25,6 +25,25 @@ const KNOWN_LICENCES = [
   'MIT',
   'Python-2.0',
 ]
+/** Packages that name a licence and ship no text of it, nor name a holder of the copyright: its usual text stands for it. */
+const WITHOUT_TEXT = {
+  'gearhash-jit': {
+    license: 'MIT',
+    text: `(The package names the MIT licence and no holder of the copyright; this is the usual text.)
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
+files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the Software
+is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES
+OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE
+LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR
+IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`,
+  },
+}
 /** Of texts, as models/lowrank-base-5m/README.md names them before a bracket. */
 const KNOWN_TEXT_LICENCES = [
   ...KNOWN_LICENCES,
@@ -88,6 +107,8 @@ function readPackage(directory, path) {
   const files = readdirSync(folder)
     .filter((file) => LICENCE_FILE.test(file))
     .sort()
+  const usual = WITHOUT_TEXT[name]
+  if (files.length === 0 && usual?.license === license) return { name, version, license, text: usual.text }
   if (files.length === 0) {
     throw new Error(
       `${name} ${version}: expected a file with the text of its licence (${license}), found none; use another package`,

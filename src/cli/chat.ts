@@ -1,10 +1,12 @@
 /** @file `lowrank chat`: a conversation on a terminal, or through a pipe with a message per line and an answer per message. */
 
+import { basename, dirname, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { LoraAdapter } from '../adapters/lora-adapter.js'
+import { disableAdapters, enableAdapters, loadAdapter, setAdapter } from '../adapters/named-adapters.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
+import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { fetchWithProgress, quantizationOf, readSamplingFlags } from './generate.js'
 import type { SamplingFlags } from './sampling-flags.js'
@@ -19,8 +21,11 @@ interface ChatCommandOptions extends SamplingFlags {
   readonly json?: boolean
 }
 
+/** What /adapter takes for the model as it is. */
+const NO_ADAPTER = 'none'
+
 const HELP = `/reset            forget the conversation
-/adapter [NAME]   use the adapter NAME, or none; without NAME: list them
+/adapter [NAME]   use the adapter NAME, or none of them; without NAME: list them
 /help             this
 /exit             end (or Ctrl-D); Ctrl-C ends an answer`
 
@@ -30,24 +35,73 @@ export async function chat(options: ChatCommandOptions): Promise<void> {
   const location = await fetchWithProgress(options)
   const tokenizer = await loadTokenizer(location.path)
   const model = await beginLoading(location, { quantization })
-  for (const path of options.adapter) await LoraAdapter.load(model, path)
+  const adapters = adapterNames(options.adapter)
+  for (const [name, directory] of adapters) await loadAdapter(model, directory, name)
   const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP
   const doSample = asked !== undefined || model.generationDefaults?.doSample === true
   const conversation = new Conversation(model, tokenizer, options.system)
-  const chat = new Chat(conversation, { doSample, ...sampling }, options.json === true)
+  const switching = new AdapterSwitch(model, [...adapters.keys()])
+  const chat = new Chat(conversation, switching, { doSample, ...sampling }, options.json === true)
   await chat.run()
+}
+
+/** Directories by the names that they are switched by: the last part of the path, or the one before an `adapter` that `lowrank train` wrote. */
+function adapterNames(directories: readonly string[]): Map<string, string> {
+  const names = new Map<string, string>()
+  for (const directory of directories) {
+    const path = resolve(directory)
+    const name = basename(path) === 'adapter' ? basename(dirname(path)) : basename(path)
+    let free = name
+    for (let number = 2; names.has(free) || free === NO_ADAPTER; number++) free = `${name}_${number}`
+    names.set(free, directory)
+  }
+  return names
+}
+
+/** What /adapter does: at most one of the loaded adapters is in use. */
+class AdapterSwitch {
+  readonly #model: CausalLM
+  readonly #names: readonly string[]
+  #current: string
+
+  constructor(model: CausalLM, names: readonly string[]) {
+    this.#model = model
+    this.#names = names
+    this.#current = names[0] ?? NO_ADAPTER
+  }
+
+  /** Switches to `name`, if one is given. Returns what there is to say. */
+  use(name: string | undefined): string {
+    if (name !== undefined && name !== NO_ADAPTER && !this.#names.includes(name))
+      return `There is no adapter ${name}.\n${this.#list()}`
+    if (name === NO_ADAPTER) disableAdapters(this.#model)
+    else if (name !== undefined) {
+      setAdapter(this.#model, name)
+      enableAdapters(this.#model)
+    }
+    this.#current = name ?? this.#current
+    return this.#list()
+  }
+
+  #list(): string {
+    const mark = (name: string): string => `${name === this.#current ? '*' : ' '} ${name}`
+    const hint = this.#names.length === 0 ? ' (lowrank chat --adapter DIR loads one)' : ''
+    return [...this.#names.map(mark), `${mark(NO_ADAPTER)}${hint}`].join('\n')
+  }
 }
 
 class Chat {
   readonly #conversation: Conversation
+  readonly #adapters: AdapterSwitch
   readonly #sampling: TextGenerationOptions
   readonly #json: boolean
   readonly #interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
   readonly #paint: Paint = paintFor(process.stdout)
   #answering: AbortController | undefined
 
-  constructor(conversation: Conversation, sampling: TextGenerationOptions, json: boolean) {
+  constructor(conversation: Conversation, adapters: AdapterSwitch, sampling: TextGenerationOptions, json: boolean) {
     this.#conversation = conversation
+    this.#adapters = adapters
     this.#sampling = sampling
     this.#json = json
   }
@@ -75,8 +129,11 @@ class Chat {
   }
 
   #command(text: string): void {
-    const [name] = text.split(/\s+/)
+    const [name, argument] = text.split(/\s+/)
     switch (name) {
+      case '/adapter':
+        this.#say(this.#adapters.use(argument))
+        break
       case '/reset':
         this.#conversation.reset()
         this.#say('The conversation starts anew.')

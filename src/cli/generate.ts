@@ -28,6 +28,8 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   const prompt = options.prompt ?? (await promptFromStdin())
   const location = await fetchWithProgress(options)
   const tokenizer = await loadTokenizer(location.path)
+  if (!options.chat && tokenizer.encode(prompt).length === 0)
+    throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
   const model = await beginLoading(location, { quantization })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const started = performance.now()

@@ -10,7 +10,7 @@ import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
 import { PRESETS } from '../train/presets.js'
-import { addSamplingFlags, collect } from './sampling-flags.js'
+import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
 import { paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
@@ -58,8 +58,16 @@ function createProgram(): Command {
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
     .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
+    .option('--generate', 'of answers instead of training, the key/value cache included')
+    .option('--batch-size <count>', 'with --generate: prompts at a time (default 1)', positiveInteger)
+    .option('--prompt-tokens <count>', 'with --generate: tokens of each prompt (default 512)', positiveInteger)
+    .option('--max-new-tokens <count>', 'with --generate: tokens of the longest answer (default 128)', positiveInteger)
     .option('--json', 'write one JSON object to stdout')
-    .action(async (config, options) => (await import('./plan.js')).plan(config, options))
+    .action(async (config, { generate, ...options }) =>
+      generate
+        ? (await import('./plan-generation.js')).planAnswers(config, options)
+        : (await import('./plan.js')).plan(config, options),
+    )
 
   addSamplingFlags(
     program

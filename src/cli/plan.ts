@@ -22,6 +22,9 @@ export async function plan(
   configPath: string | undefined,
   { set, memory, json, ...given }: PlanCommandOptions,
 ): Promise<void> {
+  const answering = { batchSize: '--batch-size', promptTokens: '--prompt-tokens', maxNewTokens: '--max-new-tokens' }
+  for (const [name, flag] of Object.entries(answering))
+    if (Object.hasOwn(given, name)) throw new UsageError(`[plan] expected ${flag} with --generate, got it without`)
   const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
   try {
     parseTrainOptions(config)

@@ -28,7 +28,7 @@ export function collect(value: string, earlier: string[]): string[] {
   return [...earlier, value]
 }
 
-function positiveInteger(value: string): number {
+export function positiveInteger(value: string): number {
   const parsed = Number(value)
   if (!Number.isSafeInteger(parsed) || parsed < 1)
     throw new InvalidArgumentError('Expected a whole number of at least 1.')

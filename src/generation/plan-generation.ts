@@ -18,15 +18,17 @@ import { Tensor } from '../tensor/tensor.js'
 export interface GenerationPlanOptions {
   /** What config.json holds, or a directory or Hub id whose config.json is read; weights are not needed. */
   model: string | RawConfig
+  /** Branch, tag or commit of a Hub model. */
+  revision?: string | undefined
   /** Default as `loadModel` has it. */
-  dtype?: ComputeDType
-  quantization?: Quantization
+  dtype?: ComputeDType | undefined
+  quantization?: Quantization | undefined
   /** Sequences that are generated together; default 1. */
-  batchSize?: number
+  batchSize?: number | undefined
   /** Tokens of each prompt; default 512. */
-  promptTokens?: number
+  promptTokens?: number | undefined
   /** Default 128. */
-  maxNewTokens?: number
+  maxNewTokens?: number | undefined
 }
 
 /** What answering takes, in bytes. */
@@ -56,6 +58,7 @@ export interface GenerationPlan {
 
 const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
   'model',
+  'revision',
   'dtype',
   'quantization',
   'batchSize',
@@ -79,7 +82,9 @@ export async function planGeneration(
       throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
   }
   const raw =
-    typeof given === 'string' ? await readModelConfig((await resolveModel(given, { part: 'config' })).path) : given
+    typeof given === 'string'
+      ? await readModelConfig((await resolveModel(given, { revision: options.revision, part: 'config' })).path)
+      : given
   const config = withoutQuantizationConfig(raw, typeof given === 'string' ? given : 'config')
   const quantization = config === raw ? options.quantization : 'nf4'
   const dtype = options.dtype ?? defaultDType(quantization)

@@ -327,7 +327,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     await adapter.merge(out(), { prompts: PROMPTS })
     await device.sync()
     const { peak, live: after } = device.memory()
-    expect(after).toBe(live)
+    // Less where the collector found tensors of earlier tests.
+    expect(after).toBeLessThanOrEqual(live)
     // Three projections of 2 Mi elements in a layer: 4 MiB each in bfloat16, one decoded to 8 MiB, two chunks of 4 MiB; 7 MiB of factors. All layers: 72 MiB.
     expect(peak - live).toBeGreaterThan(12 * 2 ** 20)
     expect(peak - live).toBeLessThan(42 * 2 ** 20)

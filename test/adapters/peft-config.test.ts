@@ -365,6 +365,7 @@ describe('toPeftConfig', () => {
         excludeModules: ['k_proj', 'o_proj'],
         modulesToSave: ['embed_tokens', 'lm_head'],
       },
+      revision: 'a1b2',
       baseModel: 'org/name',
     })
   })

@@ -318,7 +318,7 @@ describe('refuses, naming the file,', () => {
         tensors.filter(({ name }) => name !== 'blk.1.attn_q.weight' && name !== 'output_norm.weight'),
       ),
     ).toBe(
-      `[loadModel] expected 21 tensors in ${path}, but 2 are missing: model.layers.1.self_attn.q_proj.weight, model.norm.weight; download the model again`,
+      `[loadModel] expected 21 tensors in ${path}, as its metadata says, but 2 are missing in model.gguf: model.layers.1.self_attn.q_proj.weight, model.norm.weight; download the model again`,
     )
     expect(await tamper((tensors) => tensors.filter(({ name }) => name !== 'token_embd.weight'))).toBe(
       `[gguf] ${path}: expected tensor "token_embd.weight", got none; the file holds no whole model`,

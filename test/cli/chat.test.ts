@@ -1,0 +1,126 @@
+/** @file `lowrank chat` through a pipe, with adapters, and what `plan --generate` says. */
+
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import { loadModel } from '../../src/checkpoint/load-model.js'
+import { generateText } from '../../src/generation/generate-text.js'
+import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
+import { temporaryDirectory, tinyAdapter, writeTinyModel } from '../support/tiny-model.js'
+import { lowrank } from './run-cli.js'
+
+const CHATML =
+  '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}' +
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+const folder = temporaryDirectory()
+let model: string
+let adapter: string
+
+beforeAll(async () => {
+  model = await writeTinyModel(join(folder, 'model'))
+  await writeFile(join(model, 'chat_template.jinja'), CHATML)
+  const loaded = await loadModel(model, { dtype: 'float32' })
+  adapter = join(folder, 'pirate', 'adapter')
+  await mkdir(adapter, { recursive: true })
+  await tinyAdapter(loaded).save(adapter)
+  loaded.device.close()
+})
+
+/** Lines of stdout, an answer each. */
+async function chat(
+  input: string,
+  ...args: string[]
+): Promise<{ answers: string[]; stderr: string; code: number | null }> {
+  const flags = ['--model', model, '--max-new-tokens', '6', '--json', ...args]
+  const { code, stdout, stderr } = await lowrank(['chat', ...flags], { input })
+  const answers = stdout
+    .trimEnd()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line).content as string)
+  return { answers, stderr, code }
+}
+
+describe('lowrank chat', () => {
+  it('answers every line, keeps the turns, and forgets them on /reset', async () => {
+    const { answers, stderr, code } = await chat('hello\nagain\n/reset\nhello\n')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: 'The conversation starts anew.\n' })
+    expect(answers).toHaveLength(3)
+    expect(answers[2]).toBe(answers[0])
+
+    const loaded = await loadModel(model)
+    const tokenizer = await loadTokenizer(model)
+    const options = { maxNewTokens: 6 }
+    const turns = [{ role: 'user', content: 'hello' }]
+    const first = await generateText(loaded, tokenizer, turns, options)
+    expect(answers[0]).toBe(first.text)
+    turns.push({ role: 'assistant', content: first.text }, { role: 'user', content: 'again' })
+    expect(answers[1]).toBe((await generateText(loaded, tokenizer, turns, options)).text)
+    loaded.device.close()
+  })
+
+  it('switches adapters by the name of their run', async () => {
+    const input =
+      'hello\n/adapter none\n/reset\nhello\n/adapter pirate\n/reset\nhello\n/adapter parrot\n/exit\nnever read\n'
+    const { answers, stderr, code } = await chat(input, '--adapter', adapter)
+    expect(code).toBe(0)
+    expect(stderr).toContain('  pirate\n* none\n')
+    expect(stderr).toContain('* pirate\n  none\n')
+    expect(stderr).toContain('There is no adapter parrot.\n')
+    expect(answers).toHaveLength(3)
+    expect(answers[2]).toBe(answers[0])
+    expect(answers[1]).not.toBe(answers[0])
+
+    const loaded = await loadModel(model)
+    const tokenizer = await loadTokenizer(model)
+    await LoraAdapter.load(loaded, adapter)
+    const answer = await generateText(loaded, tokenizer, [{ role: 'user', content: 'hello' }], { maxNewTokens: 6 })
+    expect(answers[0]).toBe(answer.text)
+    loaded.device.close()
+  })
+
+  it('streams plain text without escape codes when nobody watches', async () => {
+    const { stdout, code } = await lowrank(['chat', '--model', model, '--max-new-tokens', '6'], {
+      input: 'hello\n/what\n',
+    })
+    const { answers } = await chat('hello\n')
+    expect({ stdout, code }).toEqual({ stdout: `${answers[0]}\n`, code: 0 })
+  })
+
+  it('draws by the flags, the same for a seed, and refuses what is out of range before it loads anything', async () => {
+    const drawn = await chat('hello\n', '--temperature', '1.5', '--seed', '3')
+    expect((await chat('hello\n', '--temperature', '1.5', '--seed', '3')).answers).toEqual(drawn.answers)
+    expect((await chat('hello\n', '--temperature', '1.5', '--seed', '4')).answers).not.toEqual(drawn.answers)
+    for (const [flag, value, message] of [
+      ['--top-p', '2', '[generate] expected a number above 0 and at most 1 for topP, got 2'],
+      ['--stop', '', '[generate] expected a text that is not empty for --stop'],
+    ]) {
+      const { code, stderr } = await lowrank(['chat', '--model', '/nowhere', flag as string, value as string])
+      expect({ code, stderr }).toEqual({ code: 2, stderr: `error: ${message}\n` })
+    }
+  })
+})
+
+describe('lowrank plan --generate', () => {
+  it('shows what answers take, and gives it to programs', async () => {
+    const args = ['plan', '--generate', '--model', model, '--prompt-tokens', '100', '--max-new-tokens', '20']
+    const shown = await lowrank(args)
+    expect(shown.code).toBe(0)
+    expect(shown.stdout).toMatch(/^Answering 1 x 100 tokens with up to 20 in \w+\n {2}weights .*\n {2}keys and values /)
+    expect(shown.stdout).toContain('It fits')
+    const { stdout } = await lowrank([...args, '--json', '--memory', '50MiB'])
+    expect(JSON.parse(stdout)).toMatchObject({ promptTokens: 100, maxNewTokens: 20, batchSize: 1, fits: false })
+  })
+
+  it('needs a model, and --generate for what is about answers', async () => {
+    expect((await lowrank(['plan', '--generate'])).stderr).toBe(
+      'error: [plan] expected --model DIR or a file that names one, got neither\n',
+    )
+    const { code, stderr } = await lowrank(['plan', '--model', model, '--batch-size', '2'])
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: 'error: [plan] expected --batch-size with --generate, got it without\n',
+    })
+  })
+})
