@@ -21,6 +21,7 @@ import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { loadCheckpoint, saveCheckpoint, type TrainedWeights } from '../../src/train/training-state.js'
 import { CONFIG } from '../checkpoint/build.js'
+import { convertModel, ggufBytes, tokenizerKeys } from '../support/gguf.js'
 import { mutate } from '../support/mutate.js'
 import { TINY_GPT2_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
@@ -32,6 +33,9 @@ const TIME_LIMIT_MS = 5_000
 const MOST_BYTES_PER_CASE = 64 * 2 ** 20
 const MOST_RESIDENT_GROWTH = 512 * 2 ** 20
 const IDENTITY = { method: 'lora', model: 'a', seed: 42, packing: false }
+
+/** With the fields that a converter writes. */
+const GGUF_CONFIG = { max_position_embeddings: 64, rms_norm_eps: 1e-5, ...CONFIG }
 
 const folder = temporaryDirectory()
 const at = (name: string): string => join(folder, name)
@@ -58,11 +62,17 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['adapter/adapter_model.safetensors', loadAdapter],
   ['run/trainer_state.json', resume],
   ['run/optimizer.safetensors', resume],
+  ['gguf/tiny.gguf', loadGguf],
 ]
 
 async function loadAndDispose(directory: string): Promise<void> {
   const model = await loadModel(directory, { device, dtype: 'float32' })
   model.dispose()
+}
+
+async function loadGguf(_: string, path: string): Promise<void> {
+  await loadAndDispose(path)
+  await loadTokenizer(path)
 }
 
 async function readEverything(directory: string, path: string): Promise<void> {
@@ -97,6 +107,17 @@ beforeAll(async () => {
     await saveModel(model, at(name))
     model.dispose()
   }
+  const words = tokenizerKeys(tokenizer as Parameters<typeof tokenizerKeys>[0])
+  const named = createModel({ ...GGUF_CONFIG, vocab_size: (words.tokens as string[]).length }, { device })
+  await saveModel(named, at('gguf'))
+  named.dispose()
+  const { keys, tensors: weightsOfGguf } = await convertModel(at('gguf'))
+  const ofTokenizer = Object.entries({ ...words, pre: 'gpt-2' }).map(([name, value]) => [
+    `tokenizer.ggml.${name}`,
+    value,
+  ])
+  const content = ggufBytes({ keys: { ...keys, ...Object.fromEntries(ofTokenizer) }, tensors: weightsOfGguf })
+  await writeFile(at('gguf/tiny.gguf'), content)
   await mkdir(at('sharded'))
   const { tensors } = await openCheckpoint(at('llama'))
   const copies = [...tensors.values()].map((entry) => ({ ...entry, bytes: () => readTensorBytes(entry) }))
