@@ -16,6 +16,8 @@ const messageOf = (options: object): Promise<string> => rejection((async () => p
 /** The shapes of Mistral-7B-v0.1. */
 const MISTRAL_7B = {
   ...TINY_CONFIG,
+  model_type: 'mistral',
+  sliding_window: 4096,
   vocab_size: 32000,
   hidden_size: 4096,
   intermediate_size: 14336,
