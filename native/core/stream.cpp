@@ -470,13 +470,15 @@ void Stream::convert(const Tensor& from, const Tensor& to, KernelContext& contex
 
 void Stream::run(Upload& upload) {
   Buffer& buffer = bufferOf(upload.target);
-  FaultRef fault = sticky_ ? sticky_ : provide(buffer, "upload", "target");
+  const FaultRef earlier = sticky_;
+  FaultRef fault = provide(buffer, "upload", "target");
   if (!fault) {
     KernelContext context(*this, "upload");
     const Tensor& target = upload.target;
     convert(hostTensor(upload.source.get(), target.rows, target.cols, upload.sourceDType), located(target), context);
-    fault = sticky_ = context.fault();
+    fault = context.fault();
   }
+  sticky_ = earlier ? earlier : fault;
   if (fault) {
     buffer.poison = fault;
   } else {

@@ -53,7 +53,8 @@ class CompletionSink {
 //
 // Faults
 // 4. A command that fails leaves a fault: it sticks to the stream, and the contents of what it should have written are poisoned. Later commands are
-//    skipped and poison what they should have written. sync() reports the fault once and clears the stream.
+//    skipped and poison what they should have written; uploads, which need nothing of those before
+//    them, still run. sync() reports the fault once and clears the stream.
 // 5. A command that meets poison when the stream is clear is skipped too and passes the poison on. Writing a buffer wholly heals it.
 // 6. read() reports the fault of poisoned data; data that is whole can be read whatever happened elsewhere.
 //

@@ -1,7 +1,6 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
-import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import {
@@ -20,7 +19,7 @@ import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
-import { CARD_FILE, modelCard } from './model-card.js'
+import { CARD_FILE, isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
   isRepeatedBias,
@@ -138,7 +137,7 @@ export class LoraAdapter {
 
   /**
    * Writes adapter_config.json and adapter_model.safetensors (float32), together or not at all; for a model of the Hub also a
-   * README.md that names the model and its licence, where there is none yet.
+   * README.md that names the model and its licence, unless there is one that someone else wrote.
    * @throws when the disk is full or not writable; what was there before stays.
    */
   async save(directory: string): Promise<void> {
@@ -150,11 +149,13 @@ export class LoraAdapter {
     ]
     const { nameOrPath, origin } = this.model
     const card = join(directory, CARD_FILE)
-    // A card that someone wrote is theirs.
-    if (origin.revision !== undefined && !existsSync(card)) {
+    const present = await readFile(card, 'utf8').catch(() => undefined)
+    const isOurs = present === undefined || isOwnCard(present)
+    if (origin.revision !== undefined && isOurs)
       files.push({ path: card, content: modelCard(nameOrPath, origin, this.config) })
-    }
     await writeFilesAtomic(files)
+    // What it says of another base would be wrong.
+    if (origin.revision === undefined && present !== undefined && isOurs) await rm(card)
   }
 
   /** The tensors that `save` writes. */
@@ -209,7 +210,8 @@ export class LoraAdapter {
 
   /**
    * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same without the adapter, which
-   * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype.
+   * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype. It is another model then: adapters that are made afterwards
+   * name no commit of the base, and others that were loaded before no longer fit it.
    * @throws on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
    */
   async mergeAndUnload(): Promise<CausalLM> {
@@ -221,11 +223,12 @@ export class LoraAdapter {
 
   #expectAttached(): void {
     const { slab, linear } = this.#parts.slabs[0] as AttachedSlab
-    if (!linear.slabs.includes(slab))
-      throw new Error(
-        '[merge] expected an adapter that is active on its model, got one that is not; attach() or setAdapter() it',
-      )
-    const others = AdapterSet.of(this.model).activeNames.filter((name) => name !== this.#name)
+    const set = AdapterSet.of(this.model)
+    if (!linear.slabs.includes(slab)) {
+      const remedy = set.activeNames.includes(this.#name) ? 'enableAdapters()' : 'attach() or setAdapter() it'
+      throw new Error(`[merge] expected an adapter that is active on its model, got one that is not; ${remedy}`)
+    }
+    const others = set.activeNames.filter((name) => name !== this.#name)
     if (others.length > 0)
       throw new Error(
         `[merge] expected one active adapter, got ${listNames(others)} beside ${this.#name}; setAdapter() one of them`,

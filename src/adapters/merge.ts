@@ -122,6 +122,7 @@ export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise
       )
     }
     await plan.apply()
+    model.origin = {}
   } finally {
     plan.dispose()
   }

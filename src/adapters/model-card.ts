@@ -6,6 +6,14 @@ import type { LoraConfig } from './lora-config.js'
 
 export const CARD_FILE = 'README.md'
 
+/** In every card of ours. One without it is someone's own, and stays as it is. */
+const CARD_MARK = '<!-- Written by lowrank, anew with every save. Take this line out to keep your changes. -->'
+
+/** Whether a card may be replaced. */
+export function isOwnCard(text: string): boolean {
+  return text.includes(CARD_MARK)
+}
+
 /** The text of the card of an adapter for a model of the Hub. */
 export function modelCard(baseModel: string, { revision, license }: ModelOrigin, { r, loraAlpha }: LoraConfig): string {
   const header = stringify({
@@ -26,6 +34,8 @@ export function modelCard(baseModel: string, { revision, license }: ModelOrigin,
 ${header}---
 
 # LoRA adapter for ${baseModel}
+
+${CARD_MARK}
 
 Rank ${r}, alpha ${loraAlpha}, trained with lowrank on ${baseModel} at commit ${revision}. ${terms}
 `

@@ -2,16 +2,18 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { GenerationDefaults, SamplingOptions } from '../models/generate.js'
+import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { parseJsonObject } from './strict-json.js'
 
-const NUMBERS = {
-  temperature: 'temperature',
-  top_k: 'topK',
-  top_p: 'topP',
-  min_p: 'minP',
-  repetition_penalty: 'repetitionPenalty',
-} as const satisfies Record<string, keyof SamplingOptions>
+/** Where a value does not count: files say so that the filter is off. */
+const isOff = (value: number): boolean => value <= 0
+const NUMBERS = [
+  ['temperature', 'temperature'],
+  ['top_k', 'topK'],
+  ['top_p', 'topP'],
+  ['min_p', 'minP'],
+  ['repetition_penalty', 'repetitionPenalty'],
+] as const satisfies [string, keyof SamplingOptions][]
 
 /**
  * The fields that generate() knows; others describe ways of generating that it does not have. Nothing when there is no such file.
@@ -30,11 +32,15 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
   const wrong = (name: string, expected: string): Error =>
     new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${JSON.stringify(config[name])}`)
   const sampling: SamplingOptions = {}
-  for (const [name, option] of Object.entries(NUMBERS)) {
-    const value = config[name] ?? undefined
-    if (value === undefined) continue
+  for (const [name, option] of NUMBERS) {
+    const value = config[name] ?? 0
     if (typeof value !== 'number') throw wrong(name, 'a number')
-    sampling[option] = value
+    if (!isOff(value)) sampling[option] = value
+  }
+  try {
+    readSamplingOptions({ doSample: true, ...sampling })
+  } catch (cause) {
+    throw new Error(`[loadModel] ${path}: ${(cause as Error).message}`, { cause })
   }
   const eos = config.eos_token_id ?? []
   const eosTokenIds = Array.isArray(eos) ? eos : [eos]

@@ -118,6 +118,8 @@ async function readConfigFile(directory: string): Promise<RawConfig> {
   try {
     bytes = await readFile(path)
   } catch (cause) {
+    // A directory without weights is something else, which is said better.
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') await openCheckpoint(directory)
     throw new Error(
       `[loadModel] expected ${path}, which says what the model is, but it cannot be read: ${(cause as Error).message}`,
       { cause },

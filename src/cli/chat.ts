@@ -117,22 +117,26 @@ class Chat {
     })
     if (output) output.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
     if (output) lines.prompt()
+    let isOpen = true
+    lines.once('close', () => {
+      isOpen = false
+    })
     for await (const line of lines) {
       const text = line.trim()
       if (text === '/exit') break
       if (text.startsWith('/')) this.#command(text)
       else if (text !== '') await this.#answer(line)
-      if (output) lines.prompt()
+      if (output && isOpen) lines.prompt()
     }
     lines.close()
     if (output) output.write('\n')
   }
 
   #command(text: string): void {
-    const [name, argument] = text.split(/\s+/)
+    const [, name, argument] = /^(\S+)\s*(.*)$/s.exec(text) as unknown as [string, string, string]
     switch (name) {
       case '/adapter':
-        this.#say(this.#adapters.use(argument))
+        this.#say(this.#adapters.use(argument === '' ? undefined : argument))
         break
       case '/reset':
         this.#conversation.reset()

@@ -132,6 +132,11 @@ function createProgram(): Command {
 }
 
 async function main(): Promise<void> {
+  // Whoever reads may stop reading, as `head` does.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0)
+  })
   const program = createProgram()
   try {
     await program.parseAsync()

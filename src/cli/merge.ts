@@ -36,7 +36,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
       `[merge] expected --model DIR, or the base model's name in ${PEFT_CONFIG_FILE} of ${options.adapter}; got neither`,
     )
   }
-  const revision = options.revision ?? (options.model === undefined ? recorded.revision : undefined)
+  const revision = options.revision ?? (base === recorded.baseModel ? recorded.revision : undefined)
   const location = await fetchWithProgress({ model: base, revision, json: options.json })
   const prompts = await encoded(options.prompt, location.path)
   const model = await beginLoading(location, {

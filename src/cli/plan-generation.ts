@@ -2,36 +2,42 @@
 
 import { formatBytes } from '../bytes.js'
 import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
+import { parseTrainOptions } from '../train/options.js'
 import { readConfig } from './config.js'
 import { type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
-interface GenerationPlanFlags extends Partial<Omit<GenerationPlanOptions, 'model'>> {
-  readonly model?: string
+interface GenerationPlanFlags {
   readonly set: readonly string[]
   readonly memory?: number
   readonly json?: boolean
+  readonly batchSize?: number
+  readonly promptTokens?: number
+  readonly maxNewTokens?: number
 }
 
-/** Of a file for `lowrank train` only what names the model and how it is held counts. */
-export async function planAnswers(configPath: string | undefined, flags: GenerationPlanFlags): Promise<void> {
-  const { set, memory, json } = flags
-  const file = (await readConfig(configPath, set)) as Partial<GenerationPlanOptions>
-  const model = flags.model ?? file.model
-  if (model === undefined) throw new UsageError('[plan] expected --model DIR or a file that names one, got neither')
-  const dtype = (file.dtype as string | undefined) === 'auto' ? undefined : file.dtype
-  const planned = await planGeneration(
-    {
+/** Of a file for `lowrank train`, and of flags for it, what names the model and how it is held counts. */
+export async function planAnswers(
+  configPath: string | undefined,
+  { set, memory, json, batchSize, promptTokens, maxNewTokens, ...given }: GenerationPlanFlags,
+): Promise<void> {
+  const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
+  let options: GenerationPlanOptions
+  try {
+    const { model, dtype, quantization, revision, token, cacheDir, localFilesOnly } = parseTrainOptions(config)
+    options = {
       model,
-      dtype,
-      revision: flags.revision ?? file.revision,
-      quantization: flags.quantization ?? file.quantization,
-      batchSize: flags.batchSize,
-      promptTokens: flags.promptTokens,
-      maxNewTokens: flags.maxNewTokens,
-    },
-    { memory },
-  )
+      quantization,
+      revision,
+      token,
+      cacheDir,
+      localFilesOnly,
+      dtype: dtype === 'auto' ? undefined : dtype,
+    }
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause })
+  }
+  const planned = await planGeneration({ ...options, batchSize, promptTokens, maxNewTokens }, { memory })
   process.stdout.write(json ? `${JSON.stringify(planned)}\n` : describe(planned, paintFor(process.stdout)))
 }
 

@@ -67,7 +67,7 @@ function checkConfig(
       `[train] expected outputDir in ${path}, got none; add outputDir: PATH, or --set outputDir=PATH`,
     )
   }
-  return { model: revision === undefined ? model : `${model}@${revision}`, method, outputDir }
+  return { model: revision === undefined || model.includes('@') ? model : `${model}@${revision}`, method, outputDir }
 }
 
 /** The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program once `cleanUp` is done. */

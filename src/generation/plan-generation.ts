@@ -4,10 +4,11 @@ import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { describeValue, expectKnownOptions } from '../errors.js'
+import type { HubOptions } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { createModel } from '../models/create-model.js'
 import type { CausalLM } from '../models/model.js'
-import type { Quantization } from '../nn/module.js'
+import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -15,11 +16,9 @@ import { PROCESS_BYTES } from '../tensor/process-memory.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
-export interface GenerationPlanOptions {
-  /** What config.json holds, or a directory or Hub id whose config.json is read; weights are not needed. */
+export interface GenerationPlanOptions extends HubOptions {
+  /** What config.json holds, or a directory, GGUF file or Hub id that says it; weights are not needed. */
   model: string | RawConfig
-  /** Branch, tag or commit of a Hub model. */
-  revision?: string | undefined
   /** Default as `loadModel` has it. */
   dtype?: ComputeDType | undefined
   quantization?: Quantization | undefined
@@ -59,6 +58,9 @@ export interface GenerationPlan {
 const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
   'model',
   'revision',
+  'token',
+  'cacheDir',
+  'localFilesOnly',
   'dtype',
   'quantization',
   'batchSize',
@@ -76,18 +78,22 @@ export async function planGeneration(
   limits: { memory?: number } = {},
 ): Promise<GenerationPlan> {
   expectKnownOptions('planGeneration', options, OPTIONS)
-  const { model: given, batchSize = 1, promptTokens = 512, maxNewTokens = 128 } = options
+  const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
+  const { quantization: wanted, ...hub } = rest
+  if (givenDType !== undefined && givenDType !== 'float32' && givenDType !== 'bfloat16')
+    throw new Error(`[planGeneration] expected 'float32' or 'bfloat16' for dtype, got ${describeValue(givenDType)}`)
+  checkQuantization('planGeneration', wanted)
   for (const [name, value] of Object.entries({ batchSize, promptTokens, maxNewTokens })) {
     if (!Number.isSafeInteger(value) || value < 1)
       throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
   }
   const raw =
     typeof given === 'string'
-      ? await readModelConfig((await resolveModel(given, { revision: options.revision, part: 'config' })).path)
+      ? await readModelConfig((await resolveModel(given, { ...hub, part: 'config' })).path)
       : given
   const config = withoutQuantizationConfig(raw, typeof given === 'string' ? given : 'config')
-  const quantization = config === raw ? options.quantization : 'nf4'
-  const dtype = options.dtype ?? defaultDType(quantization)
+  const quantization = config === raw ? wanted : 'nf4'
+  const dtype = givenDType ?? defaultDType(quantization)
   const device = Device.open('cpu', { dryRun: true })
   try {
     const { budget } = device.memory()

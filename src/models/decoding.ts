@@ -25,10 +25,12 @@ export class Decoding {
   readonly #device: Device
   readonly #dtype: ComputeDType
   readonly #choose: Choose
+  readonly #expectUnchanged: () => void
   readonly #prompts: readonly Int32Array[]
   readonly #mostTokens: number
   /** Tokens in the cache, of each sequence. */
   readonly #lengths: number[]
+  readonly #ended: boolean[]
   /** int32 [S]: the newest token of each sequence, which is not in the cache yet. */
   readonly #ids: Tensor
   /** int32 [S]: its position, where it goes in the cache, and the keys that are there with it. */
@@ -39,8 +41,12 @@ export class Decoding {
   #step: CommandList | undefined
   /** What steps share, as the table of rope, was made for this cache: its first pass was not recorded. */
   #isPrepared = false
+  #isPrefilled = false
 
-  /** @param mostTokens that a sequence may have in the end, its prompt included. */
+  /**
+   * @param mostTokens that a sequence may have in the end, its prompt included.
+   * @param expectUnchanged throws where the model is not what it was when the first step was recorded.
+   */
   constructor(
     decoder: Decoder,
     device: Device,
@@ -48,7 +54,9 @@ export class Decoding {
     prompts: readonly Int32Array[],
     mostTokens: number,
     choose: Choose,
+    expectUnchanged: () => void,
   ) {
+    this.#expectUnchanged = expectUnchanged
     this.#decoder = decoder
     this.#device = device
     this.#dtype = dtype
@@ -56,6 +64,7 @@ export class Decoding {
     this.#prompts = prompts
     this.#mostTokens = mostTokens
     this.#lengths = prompts.map(() => 0)
+    this.#ended = prompts.map(() => false)
     const integers = (): Tensor =>
       unregisterFromScope(Tensor.from(device, new Int32Array(prompts.length), [prompts.length]))
     this.#ids = integers()
@@ -66,8 +75,13 @@ export class Decoding {
 
   /** Queues one token more for every sequence; resolves to their ids, [S], rejects where the model has no more positions. */
   async next(): Promise<Int32Array> {
-    noGrad(() => scope(() => (this.#cache ? this.#decodeOne() : this.#prefill())))
+    noGrad(() => scope(() => (this.#isPrefilled ? this.#decodeOne() : this.#prefill())))
     return this.#ids.readInt32()
+  }
+
+  /** A sequence that is not to grow any more: its ids from now on mean nothing. */
+  end(sequence: number): void {
+    this.#ended[sequence] = true
   }
 
   dispose(): void {
@@ -100,17 +114,21 @@ export class Decoding {
     })
     this.#chooseFrom(gatherRows(hidden, this.#integers(cuSeqlens.slice(1).map((end) => end - 1))))
     this.#isPrepared = true
+    this.#isPrefilled = true
     lengths.forEach((length, s) => {
       this.#lengths[s] = length
     })
   }
 
   #decodeOne(): void {
-    const cache = this.#reserve(Math.max(...this.#lengths) + 1)
-    this.#positions.write_(Int32Array.from(this.#lengths))
-    this.#cacheRows.write_(Int32Array.from(this.#lengths, (length, s) => s * cache.capacity + length))
-    this.#seqUsedK.write_(Int32Array.from(this.#lengths, (length) => length + 1))
+    // Those that have ended write over their last token, for nobody.
+    const positions = Int32Array.from(this.#lengths, (length, s) => (this.#ended[s] ? length - 1 : length))
+    const cache = this.#reserve(Math.max(...positions) + 1)
+    this.#positions.write_(positions)
+    this.#cacheRows.write_(positions.map((position, s) => s * cache.capacity + position))
+    this.#seqUsedK.write_(positions.map((position) => position + 1))
     if (!this.#step) {
+      this.#expectUnchanged()
       const input = {
         inputIds: this.#ids,
         positions: this.#positions,
@@ -124,7 +142,9 @@ export class Decoding {
       this.#isPrepared = true
     }
     this.#step?.replay()
-    for (let s = 0; s < this.#lengths.length; s++) (this.#lengths[s] as number)++
+    positions.forEach((position, s) => {
+      this.#lengths[s] = position + 1
+    })
   }
 
   /** A cache with room for so many tokens of each sequence; when it is a new one, steps have to be recorded again. */

@@ -227,7 +227,8 @@ export class CausalLM {
 
   /**
    * Continues prompts token by token with a key/value cache, greedily unless the options say otherwise. Sequences of a batch do not see each other; each
-   * gets the ids that it gets alone, but for draws, which differ from sequence to sequence.
+   * gets the ids that it gets alone, but for draws, which differ from sequence to sequence, and for prompts beyond what `dynamic` rope scaling
+   * leaves as it is. Adapters must not be switched meanwhile.
    * @param input the ids of a prompt; of several; or a padded batch.
    * @returns the new ids, the ending one included; for several prompts a list of each.
    * @throws on an empty prompt, ids outside the vocabulary, options out of range, and the signal's reason when it is aborted.
@@ -272,13 +273,16 @@ export class CausalLM {
         signal?.throwIfAborted()
         while (queued.length < STEPS_AHEAD && step + queued.length < maxNewTokens) {
           const ids = decoding.next()
-          ids.catch(() => undefined) // steps after the last that is waited for
+          // Also of a step after the last that is waited for; what comes after starts without its fault.
+          ids.catch(() => this.device.sync().catch(() => undefined))
           queued.push(ids)
         }
         const ids = (await queued.shift()) as Int32Array
         yield Array.from(ids, (id, sequence) => (ended[sequence] ? undefined : id))
         ids.forEach((id, sequence) => {
-          ended[sequence] ||= eosTokenIds.has(id)
+          if (!eosTokenIds.has(id)) return
+          ended[sequence] = true
+          decoding.end(sequence)
         })
       }
     } finally {
@@ -292,7 +296,15 @@ export class CausalLM {
    * @param mostTokens that a sequence may have in the end, its prompt included.
    */
   decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
-    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose)
+    // Lists of slabs are replaced when adapters come, go or are switched.
+    const before = [...this.#parts.linears.values()].map((linear) => ({ linear, slabs: linear.slabs }))
+    const expectUnchanged = (): void => {
+      if (before.every(({ linear, slabs }) => linear.slabs === slabs)) return
+      throw new Error(
+        '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
+      )
+    }
+    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, expectUnchanged)
   }
 
   /** Frees all weights. Adapters free theirs. */

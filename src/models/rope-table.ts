@@ -101,11 +101,12 @@ export class RopeTable {
     let positions = 256
     while (positions < length) positions *= 2
     const common = this.#frequencies(1)
-    this.#table?.dispose()
-    this.#table = this.#make(positions, (position) =>
+    const table = this.#make(positions, (position) =>
       position < this.#unscaledLength ? common : this.#frequencies(position + 1),
     )
-    return this.#table
+    this.#table?.dispose()
+    this.#table = table
+    return table
   }
 
   #ofLength(length: number): Tensor {

@@ -12,5 +12,6 @@ export function argmax(x: Tensor, out: Tensor = Tensor.empty(x.device, [x.rows],
   expectShape('argmax', 'out', out, [x.rows], 'N')
   expectDType('argmax', 'out', out, 'int32')
   x.device.enqueue('argmax', { x, ids: out })
+  out.bumpVersion()
   return out
 }

@@ -52,6 +52,11 @@ export interface DeviceOptions {
   dryRun?: boolean
 }
 
+/** Lists whose handle is collected before anybody disposed it. */
+const lists = new FinalizationRegistry<{ stream: NativeStream; list: number }>(({ stream, list }) =>
+  stream.releaseList(list),
+)
+
 /**
  * Ops that were encoded once and run as often as wanted, always on the same tensors, whose values may have changed in between. What the ops write
  * keeps its memory until `dispose()`.
@@ -64,6 +69,7 @@ export class CommandList {
   constructor(stream: NativeStream, list: number) {
     this.#stream = stream
     this.#list = list
+    lists.register(this, { stream, list }, this)
   }
 
   /** Queues all ops of the list. */
@@ -75,6 +81,7 @@ export class CommandList {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
+    lists.unregister(this)
     this.#stream.releaseList(this.#list)
   }
 

@@ -105,9 +105,10 @@ export function withPreset(
 ): { top: Options; training: Options; lora: Options } {
   const { lora, training, ...top } = options
   const method = given.top.method ?? top.method ?? 'lora'
-  if (method === 'full' && lora) {
+  const meant = lora ? 'lora' : 'full'
+  if (method !== meant) {
     throw new Error(
-      `[train] expected method 'lora' with a preset for adapters (${preset.description}), got 'full'; leave one out`,
+      `[train] expected method '${meant}' with this preset (${preset.description}), got '${method}'; leave one out`,
     )
   }
   const recipe: Record<string, unknown> = { ...training }

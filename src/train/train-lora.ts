@@ -211,6 +211,7 @@ function runIdentity(
   return {
     method,
     model: createHash('sha256').update(JSON.stringify(architecture)).digest('hex'),
+    ...(model.origin.revision && { revision: model.origin.revision }),
     dtype: model.dtype,
     ...(model.quantization && { quantization: model.quantization }),
     dataset: datasetFingerprint(train),

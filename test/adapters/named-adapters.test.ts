@@ -250,7 +250,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await logitsOf()).toEqual(withOne)
       deleteAdapter(model, 'one')
       expect(await logitsOf()).toEqual(base)
-      expect(await live()).toBe(empty)
+      // Less where the collector found tensors of earlier tests.
+      expect(await live()).toBeLessThanOrEqual(empty)
     })
   })
 

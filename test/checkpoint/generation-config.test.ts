@@ -28,12 +28,14 @@ describe('generation_config.json', () => {
     }
     const sampling = { temperature: 0.6, topK: 20, topP: 0.95, repetitionPenalty: 1.1 }
     expect(await read(config)).toEqual({ doSample: true, sampling, eosTokenIds: [3, 7] })
+    expect((await read({ temperature: 0, top_k: -1, top_p: 1 }))?.sampling).toEqual({ topP: 1 })
     expect(await read({ eos_token_id: 5 })).toEqual({ doSample: false, sampling: {}, eosTokenIds: [5] })
   })
 
   test.each([
     [{ temperature: 'hot' }, 'expected a number for temperature, got "hot"'],
     [{ eos_token_id: [1, -2] }, 'expected token ids for eos_token_id, got [1,-2]'],
+    [{ top_p: 7 }, '[generate] expected a number above 0 and at most 1 for topP, got 7'],
     [{ do_sample: 1 }, 'expected true or false for do_sample, got 1'],
   ])('%o is refused', async (config, message) => {
     expect(await rejection(read(config))).toBe(`[loadModel] ${path}: ${message}`)

@@ -115,7 +115,7 @@ describe('lowrank plan --generate', () => {
 
   it('needs a model, and --generate for what is about answers', async () => {
     expect((await lowrank(['plan', '--generate'])).stderr).toBe(
-      'error: [plan] expected --model DIR or a file that names one, got neither\n',
+      'error: [train] expected the directory, .gguf file or Hub id of a model for model, got nothing\n',
     )
     const { code, stderr } = await lowrank(['plan', '--model', model, '--batch-size', '2'])
     expect({ code, stderr }).toEqual({

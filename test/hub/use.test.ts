@@ -1,5 +1,6 @@
 /** @file A Hub id as a model: loaded, trained on, planned and generated with, from the library and from the command line. */
 
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,8 +60,19 @@ tags:
 
 # LoRA adapter for ${ID}
 
+<!-- Written by lowrank, anew with every save. Take this line out to keep your changes. -->
+
 Rank 3, alpha 7, trained with lowrank on ${ID} at commit ${commit}. The licence of the base model is other, tiny, https://example.org/tiny.
 `)
+    model.origin = { revision: 'b'.repeat(40), license: { id: 'mit' } }
+    await adapter.save(target)
+    expect(await readFile(join(target, 'README.md'), 'utf8')).toContain(
+      `commit ${'b'.repeat(40)}. The licence of the base model is mit.`,
+    )
+    model.origin = {}
+    await adapter.save(target)
+    expect(existsSync(join(target, 'README.md'))).toBe(false)
+    model.origin = { revision: commit }
     await writeFile(join(target, 'README.md'), 'mine')
     await adapter.save(target)
     expect(await readFile(join(target, 'README.md'), 'utf8')).toBe('mine')

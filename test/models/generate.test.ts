@@ -3,10 +3,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { GenerateInput, GenerateOptions } from '../../src/models/generate.js'
 import type { CausalLM } from '../../src/models/model.js'
-import type { Device } from '../../src/tensor/device.js'
+import { Device } from '../../src/tensor/device.js'
 import { candidates } from '../reference/sample.js'
 import { testDevices } from '../support/devices.js'
-import { rejection, tinyModel } from '../support/tiny-model.js'
+import { rejection, TINY_GPT2_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
 import { seededRandom } from '../support/values.js'
 
 describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
@@ -84,6 +84,44 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expect(heard.filter(([sequence]) => sequence === 1).map(([, id]) => id)).toEqual(second)
     expect(heard).toHaveLength((answers[0] as number[]).length + second.length)
     expect(await model.generate([ids(3), ids(4)], { maxNewTokens: 0 })).toEqual([[], []])
+  })
+
+  test('a sequence that has ended takes no more positions than it has', async () => {
+    const gpt2 = await tinyModel({ config: { ...TINY_GPT2_CONFIG, n_positions: 32 }, device })
+    const prompts = [ids(28), ids(2)]
+    const [first] = await gpt2.generate(prompts[0] as number[], { maxNewTokens: 1, eosTokenId: [] })
+    const alone = await gpt2.generate(prompts[1] as number[], { maxNewTokens: 20, eosTokenId: first as number })
+    const options = { maxNewTokens: 20, eosTokenId: first as number }
+    expect(await gpt2.generate(prompts, options)).toEqual([[first], alone])
+    expect(await rejection(gpt2.generate(prompts, { ...options, eosTokenId: [] }))).toContain(
+      '[gpt2] expected at most 32',
+    )
+    gpt2.dispose()
+  })
+
+  test('an answer that ran out of memory leaves the device as it was', async () => {
+    const small = Device.open('cpu', { memoryBudget: 8 * 2 ** 20 })
+    const limited = await tinyModel({ device: small })
+    const prompt = ids(4)
+    const answer = await limited.generate(prompt, FREE)
+    expect(await rejection(limited.generate(ids(9000), FREE))).toContain('of the memory budget of 8.0 MiB are live')
+    expect(await limited.generate(prompt, FREE)).toEqual(answer)
+    small.close()
+  })
+
+  test('adapters may not be switched where a step has to be recorded anew', async () => {
+    const other = await tinyModel({ device })
+    const iterator = other.stream(ids(3), { maxNewTokens: 600, eosTokenId: [] })
+    await iterator.next()
+    const adapter = tinyAdapter(other)
+    const rest = (async () => {
+      for await (const id of iterator) expect(id).toBeGreaterThanOrEqual(0)
+    })()
+    expect(await rejection(rest)).toBe(
+      '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
+    )
+    adapter.dispose()
+    other.dispose()
   })
 
   test('stream gives the ids of generate, and its loop may be left', async () => {

@@ -37,6 +37,13 @@ describe('a fault', () => {
     await expect(readValues(stream, later)).rejects.toThrow(UNWRITTEN)
   })
 
+  test('does not keep an upload from its place', async () => {
+    breakStream()
+    const later = upload(stream, [7, 8, 9])
+    expect(await readValues(stream, later)).toEqual([7, 8, 9])
+    await expect(stream.sync()).rejects.toThrow(UNWRITTEN)
+  })
+
   test('leaves what is whole readable', async () => {
     const good = upload(stream, [1, 2, 3])
     breakStream()

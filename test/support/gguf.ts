@@ -155,6 +155,8 @@ const DECODER = {
   'self_attn.k_proj': 'attn_k',
   'self_attn.v_proj': 'attn_v',
   'self_attn.o_proj': 'attn_output',
+  'self_attn.q_norm': 'attn_q_norm',
+  'self_attn.k_norm': 'attn_k_norm',
   post_attention_layernorm: 'ffn_norm',
   'mlp.gate_proj': 'ffn_gate',
   'mlp.up_proj': 'ffn_up',
@@ -182,7 +184,7 @@ export async function convertModel(
   packing?: Packing,
 ): Promise<Required<Pick<GgufParts, 'keys' | 'tensors'>>> {
   const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8'))
-  const architecture = config.model_type as string
+  const architecture = architectureOf(config)
   const tensors: TensorParts[] = []
   for (const entry of (await openCheckpoint(directory)).tensors.values()) {
     const [, layer, path = '', kind] =
@@ -209,8 +211,14 @@ export async function convertModel(
   return { keys: keysOf(config), tensors }
 }
 
+/** Mistral's files are those of a llama with a window. */
+function architectureOf({ model_type: type }: Record<string, unknown>): string {
+  return type === 'mistral' ? 'llama' : (type as string)
+}
+
 function keysOf(config: Record<string, unknown>): Record<string, unknown> {
-  const architecture = config.model_type as string
+  const architecture = architectureOf(config)
+  const headDim = config.head_dim ?? (config.hidden_size as number) / (config.num_attention_heads as number)
   const named: Record<string, unknown> =
     architecture === 'gpt2'
       ? {
@@ -227,7 +235,9 @@ function keysOf(config: Record<string, unknown>): Record<string, unknown> {
           embedding_length: config.hidden_size,
           block_count: config.num_hidden_layers,
           feed_forward_length: config.intermediate_size,
-          'rope.dimension_count': (config.hidden_size as number) / (config.num_attention_heads as number),
+          'rope.dimension_count': headDim,
+          ...(config.head_dim !== undefined && { 'attention.key_length': headDim, 'attention.value_length': headDim }),
+          ...(config.model_type === 'mistral' && { 'attention.sliding_window': config.sliding_window }),
           'rope.freq_base': new Typed('f32', config.rope_theta ?? 10000),
           'attention.head_count': config.num_attention_heads,
           'attention.head_count_kv': config.num_key_value_heads,

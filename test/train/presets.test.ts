@@ -66,15 +66,14 @@ describe('a preset', () => {
   it('gives way to options that take the place of its own', () => {
     expect(parse({ preset: 'qlora-attention', training: { warmupSteps: 7 } }).training.warmupSteps).toBe(7)
     expect(parse({ preset: 'gpt2-full' })).toMatchObject({ method: 'full', lora: undefined })
-    expect(parse({ preset: 'gpt2-full', method: 'lora', lora: { r: 4 } })).toMatchObject({
-      method: 'lora',
-      lora: { r: 4 },
-    })
   })
 
-  it('for adapters is no recipe for training every weight', async () => {
+  it('for adapters is no recipe for training every weight, nor the other way round', async () => {
+    expect(await messageOf({ preset: 'gpt2-full', method: 'lora' })).toContain(
+      "expected method 'full' with this preset",
+    )
     expect(await messageOf({ preset: 'qlora-attention', method: 'full' })).toContain(
-      "[train] expected method 'lora' with a preset for adapters",
+      "[train] expected method 'lora' with this preset",
     )
   })
 

@@ -103,8 +103,12 @@ function decoderConfig(
     rope_theta: theta,
     ...ropeScaling(keys, file, theta, headDim),
     hidden_act: 'silu',
-    ...(architecture !== 'qwen2' && tensors.has('blk.0.attn_q.bias') ? { attention_bias: true } : {}),
-    ...(architecture === 'llama' && tensors.has('blk.0.ffn_gate.bias') ? { mlp_bias: true } : {}),
+    ...(architecture !== 'qwen2' && window === undefined && tensors.has('blk.0.attn_q.bias')
+      ? { attention_bias: true }
+      : {}),
+    ...(architecture === 'llama' && window === undefined && tensors.has('blk.0.ffn_gate.bias')
+      ? { mlp_bias: true }
+      : {}),
     ...(window === undefined ? {} : { sliding_window: window }),
     tie_word_embeddings: !tensors.has('output.weight'),
   }

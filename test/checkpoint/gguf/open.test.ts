@@ -28,7 +28,9 @@ const LLAMA: RawConfig = {
 const CONFIGS: Record<string, RawConfig> = {
   llama: LLAMA,
   'llama with biases and a tied head': { ...LLAMA, attention_bias: true, mlp_bias: true, tie_word_embeddings: true },
+  mistral: { ...LLAMA, model_type: 'mistral', sliding_window: 4, head_dim: 24 },
   qwen2: { ...LLAMA, model_type: 'qwen2' },
+  qwen3: { ...LLAMA, model_type: 'qwen3', head_dim: 24 },
   gpt2: {
     model_type: 'gpt2',
     vocab_size: 53,
