@@ -315,8 +315,10 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
   }
 }
 
+// Tasks are taken in turn from both halves of B: two threads that alternate then each read on where they prefetched.
 void multiplyFew(const Gemm& product, const Plan& plan, int64_t task, float* buffer) {
-  const int64_t column = task * kFewRowsColumns, columns = minOf(kFewRowsColumns, product.n - column);
+  const int64_t half = ceilDiv(plan.groups, 2);
+  const int64_t column = (task % 2 == 0 ? task / 2 : half + task / 2) * kFewRowsColumns, columns = minOf(kFewRowsColumns, product.n - column);
   float* sums = buffer + kTileWords;
   fewRows(product, plan.dot, column, columns, buffer, sums);
   finish(product, 0, product.m, column, columns, sums, kFewRowsColumns);
