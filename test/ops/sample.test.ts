@@ -1,11 +1,16 @@
 /** @file sample on every device: each draw against the float64 reference, and what draws have in common. */
 
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { candidates, draw, type SampleCase } from '../reference/sample.js'
 import { testDevices } from '../support/devices.js'
 import { seededRandom } from '../support/values.js'
+
+/** Written by test/golden/sampling.py. */
+const golden: { options: Partial<SampleCase>; logits: number[]; prompt: number[]; kept: Record<number, number> }[] =
+  JSON.parse(readFileSync(new URL('../golden/sampling.json', import.meta.url), 'utf8'))
 
 const PLAIN: SampleCase = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 5 }
 const CASES: [string, SampleCase][] = [
@@ -23,6 +28,18 @@ const CASES: [string, SampleCase][] = [
   ['a penalty below one', { ...PLAIN, repetitionPenalty: 0.7, minP: 0.01 }],
   ['no chance, but a penalty', { ...PLAIN, temperature: 0, repetitionPenalty: 2 }],
 ]
+
+describe('the reference', () => {
+  it.each(golden)(
+    'leaves the ids that transformers leaves with $options, as probable',
+    ({ options, logits, prompt, kept }) => {
+      const items = candidates(logits.map(Math.fround), new Set(prompt), { ...PLAIN, ...options })
+      expect(items.map(({ id }) => id).sort((a, b) => a - b)).toEqual(Object.keys(kept).map(Number))
+      // Scores there are float32: 2^-24 of a score of 30 is a relative 2e-6 of its exponential.
+      for (const { id, p } of items) expect(Math.abs(p / (kept[id] as number) - 1)).toBeLessThan(4e-6)
+    },
+  )
+})
 
 describe.each(testDevices())('on $name', ({ open }) => {
   let device: Device
