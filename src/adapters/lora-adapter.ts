@@ -152,7 +152,7 @@ export class LoraAdapter {
     const present = await readFile(card, 'utf8').catch(() => undefined)
     const isOurs = present === undefined || isOwnCard(present)
     if (origin.revision !== undefined && isOurs)
-      files.push({ path: card, content: modelCard(nameOrPath, origin, this.config) })
+      files.push({ path: card, content: await modelCard(nameOrPath, origin, this.config) })
     await writeFilesAtomic(files)
     // What it says of another base would be wrong.
     if (origin.revision === undefined && present !== undefined && isOurs) await rm(card)

@@ -1,6 +1,5 @@
 /** @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which licence. */
 
-import { stringify } from 'yaml'
 import type { ModelOrigin } from '../models/model.js'
 import type { LoraConfig } from './lora-config.js'
 
@@ -15,7 +14,13 @@ export function isOwnCard(text: string): boolean {
 }
 
 /** The text of the card of an adapter for a model of the Hub. */
-export function modelCard(baseModel: string, { revision, license }: ModelOrigin, { r, loraAlpha }: LoraConfig): string {
+export async function modelCard(
+  baseModel: string,
+  { revision, license }: ModelOrigin,
+  { r, loraAlpha }: LoraConfig,
+): Promise<string> {
+  // Loading it takes longer than all else here, and most adapters have no card.
+  const { stringify } = await import('yaml')
   const header = stringify({
     base_model: baseModel,
     library_name: 'peft',

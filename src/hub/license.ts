@@ -2,7 +2,6 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import type { ModelLicense } from '../models/model.js'
 
 const README = 'README.md'
@@ -22,6 +21,8 @@ export async function readLicense(directory: string): Promise<ModelLicense | und
   const text = await readFile(join(directory, README), 'utf8').catch(() => '')
   const [, header] = /^---\r?\n(.*?)\r?\n---/s.exec(text) ?? []
   if (header === undefined) return undefined
+  // Loaded where it is needed: it takes longer than everything else of the Hub.
+  const { parse } = await import('yaml')
   try {
     return parseLicense(parse(header))
   } catch {
