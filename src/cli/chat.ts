@@ -8,7 +8,8 @@ import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { fetchWithProgress, quantizationOf, readSamplingFlags } from './generate.js'
+import { quantizationOf, readSamplingFlags } from './generate.js'
+import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
@@ -32,7 +33,7 @@ const HELP = `/reset            forget the conversation
 export async function chat(options: ChatCommandOptions): Promise<void> {
   const quantization = quantizationOf('chat', options.quantization)
   const sampling = readSamplingFlags(options)
-  const location = await fetchWithProgress(options)
+  const location = await locateModel({ ...options, adapter: options.adapter[0] })
   const tokenizer = await loadTokenizer(location.path)
   const model = await beginLoading(location, { quantization })
   const adapters = adapterNames(options.adapter)

@@ -3,12 +3,11 @@
 import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { streamText, type TextGenerationOptions } from '../generation/generate-text.js'
 import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { createProgress } from './progress.js'
+import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { UsageError } from './usage-error.js'
 
@@ -26,7 +25,7 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   const quantization = quantizationOf('generate', options.quantization)
   const sampling = readSamplingFlags(options)
   const prompt = options.prompt ?? (await promptFromStdin())
-  const location = await fetchWithProgress(options)
+  const location = await locateModel(options)
   const tokenizer = await loadTokenizer(location.path)
   if (!options.chat && tokenizer.encode(prompt).length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
@@ -51,24 +50,6 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
-}
-
-/** Where the model is; on the way there, what is fetched. */
-export async function fetchWithProgress({
-  model,
-  revision,
-  json,
-}: {
-  model: string
-  revision?: string
-  json?: boolean
-}): Promise<ModelLocation> {
-  const progress = createProgress()
-  try {
-    return await resolveModel(model, { revision, onEvent: json ? undefined : progress.onEvent })
-  } finally {
-    progress.stop()
-  }
 }
 
 /** @throws UsageError on another name than that of a quantisation. */

@@ -77,7 +77,7 @@ function createProgram(): Command {
         '--model <dir>',
         'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it',
       )
-      .option('--revision <name>', 'branch, tag or commit of a Hub model')
+      .option('--revision <name>', 'branch, tag or commit of a Hub model; default: the one that the adapter names')
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')

@@ -11,7 +11,7 @@ import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { fetchWithProgress } from './generate.js'
+import { locateModel } from './locate-model.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
@@ -29,15 +29,13 @@ interface MergeCommandOptions {
 
 export async function merge(options: MergeCommandOptions): Promise<void> {
   const { dtype, quantization } = checked(options)
-  const recorded = await readPeftConfig(options.adapter)
-  const base = options.model ?? recorded.baseModel
+  const base = options.model ?? (await readPeftConfig(options.adapter)).baseModel
   if (base === undefined) {
     throw new UsageError(
       `[merge] expected --model DIR, or the base model's name in ${PEFT_CONFIG_FILE} of ${options.adapter}; got neither`,
     )
   }
-  const revision = options.revision ?? (base === recorded.baseModel ? recorded.revision : undefined)
-  const location = await fetchWithProgress({ model: base, revision, json: options.json })
+  const location = await locateModel({ ...options, model: base })
   const prompts = await encoded(options.prompt, location.path)
   const model = await beginLoading(location, {
     dtype: await loadDType(location.path, dtype, quantization),

@@ -132,6 +132,18 @@ describe('the command line', () => {
     expect(`${(JSON.parse(stdout) as { text: string }).text}\n`).toBe(first.stdout)
   })
 
+  test('generates at the commit that the adapter was trained on, wherever the branch is by now', async () => {
+    const model = await loadModel(ID, { dtype: 'float32' })
+    const target = join(folder, 'at-commit')
+    await LoraAdapter.create(model, { r: 2 }).save(target)
+    model.device.close()
+    await writeFile(join(place.cache, `models--${ID.replace('/', '--')}`, 'refs', 'main'), 'd'.repeat(40))
+    const env = { HF_HUB_OFFLINE: '1' }
+    const args = ['generate', '--model', ID, '--prompt', 'one two', '--max-new-tokens', '3']
+    expect((await lowrank(args, { env })).stderr).toContain('HF_HUB_OFFLINE=1 forbids')
+    expect(await lowrank([...args, '--adapter', target], { env })).toMatchObject({ code: 0, stderr: '' })
+  })
+
   test('trains and plans on a revision', async () => {
     const rows = join(folder, 'rows.jsonl')
     await writeFile(
