@@ -13,13 +13,14 @@ import {
 } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { type FileToWrite, writeFilesAtomic } from '../files.js'
+import { CARD_FILE } from '../hub/model-files.js'
 import type { CausalLM } from '../models/model.js'
 import { Random } from '../random.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
-import { CARD_FILE, isOwnCard, modelCard } from './model-card.js'
+import { isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
   isRepeatedBias,

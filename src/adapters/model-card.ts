@@ -3,8 +3,6 @@
 import type { ModelOrigin } from '../models/model.js'
 import type { LoraConfig } from './lora-config.js'
 
-export const CARD_FILE = 'README.md'
-
 /** In every card of ours. One without it is someone's own, and stays as it is. */
 const CARD_MARK = '<!-- Written by lowrank, anew with every save. Take this line out to keep your changes. -->'
 

@@ -4,6 +4,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
 import { type FileToWrite, writeFilesAtomic } from '../files.js'
+import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
 import {
   readSafetensorsHeader,
   safetensorsContent,
@@ -32,8 +33,6 @@ interface SizedTensor {
   byteLength: number
 }
 
-const SINGLE = 'model.safetensors'
-const INDEX = 'model.safetensors.index.json'
 const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/
 const UNITS: Record<string, number | undefined> = {
   KB: 1e3,
@@ -51,10 +50,10 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
     throw new Error(`[checkpoint] cannot read the directory ${path}: ${error.message}`, { cause: error })
   })
   // The single file goes first, as in transformers, where both are there.
-  if (files.includes(SINGLE)) {
-    return { directory: path, tensors: (await readSafetensorsHeader(join(path, SINGLE))).tensors }
+  if (files.includes(SINGLE_FILE)) {
+    return { directory: path, tensors: (await readSafetensorsHeader(join(path, SINGLE_FILE))).tensors }
   }
-  if (files.includes(INDEX)) return { directory: path, tensors: await readShards(path, files) }
+  if (files.includes(INDEX_FILE)) return { directory: path, tensors: await readShards(path, files) }
   throw noWeights(path, files)
 }
 
@@ -76,7 +75,8 @@ export async function writeCheckpoint(
   const names: string[] = []
   let totalSize = 0
   for (const [index, shard] of shards.entries()) {
-    const name = shards.length === 1 ? SINGLE : `model-${String(index + 1).padStart(5, '0')}-of-${count}.safetensors`
+    const name =
+      shards.length === 1 ? SINGLE_FILE : `model-${String(index + 1).padStart(5, '0')}-of-${count}.safetensors`
     for (const { tensor, byteLength } of shard) {
       if (Object.hasOwn(weightMap, tensor.name)) {
         throw new Error(`[checkpoint] expected each tensor once, got ${describeValue(tensor.name)} twice`)
@@ -96,19 +96,19 @@ export async function writeCheckpoint(
   if (shards.length > 1) {
     const sorted = Object.fromEntries(Object.entries(weightMap).sort(([a], [b]) => (a < b ? -1 : 1)))
     const index = { metadata: { total_size: totalSize }, weight_map: sorted }
-    names.push(INDEX)
-    files.push({ path: join(directory, INDEX), content: `${JSON.stringify(index, null, 2)}\n` })
+    names.push(INDEX_FILE)
+    files.push({ path: join(directory, INDEX_FILE), content: `${JSON.stringify(index, null, 2)}\n` })
   }
   await writeFilesAtomic(files)
   for (const name of await readdir(directory)) {
-    const isWeights = name === SINGLE || name === INDEX || SHARD.test(name)
+    const isWeights = name === SINGLE_FILE || name === INDEX_FILE || SHARD.test(name)
     if (isWeights && !names.includes(name)) await rm(join(directory, name))
   }
   return names
 }
 
 async function readShards(directory: string, files: readonly string[]): Promise<Map<string, TensorEntry>> {
-  const indexPath = join(directory, INDEX)
+  const indexPath = join(directory, INDEX_FILE)
   const { weight_map: weightMap } = await readJsonObject('checkpoint', indexPath)
   if (!isJsonObject(weightMap) || Object.keys(weightMap).length === 0) {
     throw new Error(
@@ -117,8 +117,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   }
   const shards = new Set<string>()
   for (const [name, file] of Object.entries(weightMap)) {
-    // A plain name of a file: an index must not reach outside of its directory.
-    if (typeof file !== 'string' || !/^[^/\\:\0]+\.safetensors$/.test(file)) {
+    if (!isShardName(file)) {
       throw new Error(
         `[checkpoint] ${indexPath}: expected the name of a .safetensors file beside the index for tensor ${describeValue(name)}, ` +
           `got ${describeValue(file)}; get the checkpoint from a source that you trust`,
@@ -129,7 +128,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   const missing = [...shards].filter((file) => !files.includes(file)).sort()
   if (missing.length > 0) {
     throw new Error(
-      `[checkpoint] ${missing.length} of ${shards.size} weight files of ${INDEX} are missing in ${directory}: ${listNames(missing)}; ` +
+      `[checkpoint] ${missing.length} of ${shards.size} weight files of ${INDEX_FILE} are missing in ${directory}: ${listNames(missing)}; ` +
         'download them into this directory',
     )
   }
@@ -172,8 +171,8 @@ function noWeights(directory: string, files: readonly string[]): Error {
       : gguf
         ? `holds ${gguf}, which is a model by itself: give the path of that file`
         : other
-          ? `holds ${other}, but no ${SINGLE} and no ${INDEX}; download the missing file, or rename the file to ${SINGLE}`
-          : `holds no ${SINGLE} and no ${INDEX}, only: ${listNames(files) || 'nothing'}; download the weights into it`
+          ? `holds ${other}, but no ${SINGLE_FILE} and no ${INDEX_FILE}; download the missing file, or rename the file to ${SINGLE_FILE}`
+          : `holds no ${SINGLE_FILE} and no ${INDEX_FILE}, only: ${listNames(files) || 'nothing'}; download the weights into it`
   return new Error(`[checkpoint] ${directory} ${problem}`)
 }
 

@@ -8,7 +8,7 @@ import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { quantizationOf, readSamplingFlags } from './generate.js'
+import { quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
@@ -157,9 +157,8 @@ class Chat {
     const { signal } = this.#answering
     try {
       const pieces = this.#conversation.send(content, { ...this.#sampling, signal })
-      let next = await pieces.next()
-      for (; !next.done; next = await pieces.next()) if (!this.#json) process.stdout.write(next.value)
-      this.#report(next.value, (performance.now() - started) / 1000)
+      const answer = await showAnswer(pieces, this.#json)
+      this.#report(answer, (performance.now() - started) / 1000)
     } catch (error) {
       if (!signal.aborted) throw error
       if (!this.#json) process.stdout.write(`\n${this.#paint('dim', 'Stopped; this turn is forgotten.')}\n`)
@@ -174,7 +173,6 @@ class Chat {
       process.stdout.write(`${JSON.stringify({ role: 'assistant', content: text, ...figures })}\n`)
       return
     }
-    process.stdout.write('\n')
     if (!this.#interactive) return
     const end = finishReason === 'length' ? ', cut at --max-new-tokens' : ''
     const rate = (ids.length / seconds).toFixed(1)

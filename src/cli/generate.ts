@@ -3,7 +3,7 @@
 import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import { streamText, type TextGenerationOptions } from '../generation/generate-text.js'
+import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
 import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
@@ -33,14 +33,10 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
-  let next = await pieces.next()
-  for (; !next.done; next = await pieces.next()) if (!options.json) process.stdout.write(next.value)
-  if (!options.json) {
-    process.stdout.write('\n')
-    return
-  }
+  const answer = await showAnswer(pieces, options.json === true)
+  if (!options.json) return
   const seconds = (performance.now() - started) / 1000
-  const { text, ids, promptTokens, finishReason } = next.value
+  const { text, ids, promptTokens, finishReason } = answer
   const result = {
     prompt,
     text,
@@ -50,6 +46,18 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     tokensPerSecond: ids.length / seconds,
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+/** Writes an answer to stdout as it comes, unless it is for a program: then nothing. */
+export async function showAnswer(
+  pieces: AsyncGenerator<string, GeneratedText, undefined>,
+  json: boolean,
+): Promise<GeneratedText> {
+  for (;;) {
+    const next = await pieces.next()
+    if (!json) process.stdout.write(next.done ? '\n' : next.value)
+    if (next.done) return next.value
+  }
 }
 
 /** @throws UsageError on another name than that of a quantisation. */
@@ -71,7 +79,7 @@ async function promptFromStdin(): Promise<string> {
 export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
   const { maxNewTokens, stop, temperature, topK, topP, minP, repetitionPenalty, seed } = flags
   const choice = temperature === 0 ? { doSample: false } : { temperature }
-  const sampling = withoutUndefined({ ...choice, topK, topP, minP, repetitionPenalty, seed })
+  const sampling: SamplingOptions = { ...choice, topK, topP, minP, repetitionPenalty, seed }
   try {
     readSamplingOptions(sampling)
   } catch (cause) {
@@ -79,8 +87,4 @@ export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
   }
   if (stop.includes('')) throw new UsageError('[generate] expected a text that is not empty for --stop')
   return { ...sampling, maxNewTokens, stopStrings: stop }
-}
-
-function withoutUndefined(options: SamplingOptions): SamplingOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }

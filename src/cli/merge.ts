@@ -8,9 +8,10 @@ import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { isGgufPath } from '../checkpoint/gguf/reader.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
-import { checkQuantization, type Quantization } from '../nn/module.js'
+import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
@@ -50,11 +51,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
 function checked({ dtype, quantization }: MergeCommandOptions): { dtype?: FileDType; quantization?: Quantization } {
   if (dtype !== undefined && !Object.hasOwn(FILE_DTYPES, dtype))
     throw new UsageError(`[merge] expected bfloat16, float16 or float32 for --dtype, got '${dtype}'`)
-  try {
-    return { dtype: dtype as FileDType | undefined, quantization: checkQuantization('merge', quantization) }
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
-  }
+  return { dtype: dtype as FileDType | undefined, quantization: quantizationOf('merge', quantization) }
 }
 
 /** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */

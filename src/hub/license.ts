@@ -3,8 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ModelLicense } from '../models/model.js'
-
-const README = 'README.md'
+import { CARD_FILE } from './model-files.js'
 
 /** Reads the metadata of a model card. Undefined where it names no licence. */
 export function parseLicense(card: unknown): ModelLicense | undefined {
@@ -18,7 +17,7 @@ export function parseLicense(card: unknown): ModelLicense | undefined {
 
 /** The licence that the README.md in a directory names in its YAML header, where there is one. */
 export async function readLicense(directory: string): Promise<ModelLicense | undefined> {
-  const text = await readFile(join(directory, README), 'utf8').catch(() => '')
+  const text = await readFile(join(directory, CARD_FILE), 'utf8').catch(() => '')
   const [, header] = /^---\r?\n(.*?)\r?\n---/s.exec(text) ?? []
   if (header === undefined) return undefined
   // Loaded where it is needed: it takes longer than everything else of the Hub.

@@ -4,7 +4,7 @@ import { describeValue, listNames } from '../errors.js'
 import { HubError } from './hub-error.js'
 
 export const INDEX_FILE = 'model.safetensors.index.json'
-const SINGLE_FILE = 'model.safetensors'
+export const SINGLE_FILE = 'model.safetensors'
 /** Not needed to compute, but small, and it names the licence. */
 export const CARD_FILE = 'README.md'
 
@@ -49,6 +49,11 @@ export function neededFiles(id: string, all: readonly string[], part: ModelPart)
   return { files: [...small, weights], isSharded: weights === INDEX_FILE }
 }
 
+/** A plain name of a file: an index must not reach outside of its directory. */
+export function isShardName(name: unknown): name is string {
+  return typeof name === 'string' && /^[^/\\:\0]+\.safetensors$/.test(name)
+}
+
 /** The shards that an index names. @throws HubError when it names none, or a file that is not beside it */
 export function shardsOf(id: string, index: string): string[] {
   const problem = (got: unknown) =>
@@ -65,7 +70,7 @@ export function shardsOf(id: string, index: string): string[] {
   }
   const names = typeof parsed.weight_map === 'object' ? Object.values(parsed.weight_map ?? {}) : []
   if (names.length === 0) throw problem(parsed.weight_map)
-  for (const name of names) if (!/^[^/\\:\0]+\.safetensors$/.test(String(name))) throw problem(name)
+  for (const name of names) if (!isShardName(name)) throw problem(name)
   return [...new Set(names as string[])].sort()
 }
 

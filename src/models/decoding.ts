@@ -8,6 +8,7 @@ import type { ComputeDType } from '../tensor/dtype.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { Decoder, RaggedInput } from './architecture.js'
+import { positionsInSequences } from './batch.js'
 import { KvCache } from './kv-cache.js'
 
 /** Tokens that a cache is made for at first, where more may come. */
@@ -93,15 +94,17 @@ export class Decoding {
   #prefill(): void {
     const lengths = this.#prompts.map(({ length }) => length)
     const cache = this.#reserve(Math.max(...lengths))
-    const positions = Int32Array.from(lengths.flatMap((length) => Array.from({ length }, (_, i) => i)))
-    const rows = Int32Array.from(
-      lengths.flatMap((length, s) => Array.from({ length }, (_, i) => s * cache.capacity + i)),
-    )
-    const inputIds = new Int32Array(positions.length)
     const cuSeqlens = new Int32Array(lengths.length + 1)
     lengths.forEach((length, s) => {
-      inputIds.set(this.#prompts[s] as Int32Array, cuSeqlens[s])
       cuSeqlens[s + 1] = (cuSeqlens[s] as number) + length
+    })
+    const positions = positionsInSequences(cuSeqlens)
+    const inputIds = new Int32Array(positions.length)
+    const rows = new Int32Array(positions.length)
+    this.#prompts.forEach((prompt, s) => {
+      const start = cuSeqlens[s] as number
+      inputIds.set(prompt, start)
+      for (let i = 0; i < prompt.length; i++) rows[start + i] = s * cache.capacity + i
     })
     this.#seqUsedK.write_(Int32Array.from(lengths))
     const hidden = this.#forward(cache, {
