@@ -20,6 +20,7 @@ class Context {
 
   virtual void parallel(int64_t blocks, Body body, void* state) = 0;  // thread is in [0, threads())
   virtual int threads() const = 0;
+  virtual void* device() = 0;  // what the backend of a device other than the CPU needs: its queue (cuda/queue.h)
   virtual void* scratch(size_t bytes) = 0;
   virtual void fail(const char* format, ...) __attribute__((format(printf, 2, 3))) = 0;
 
