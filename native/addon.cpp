@@ -1,4 +1,5 @@
 // What the addon exports; see bindings/.
+#include "bindings/devices.h"
 #include "bindings/info.h"
 #include "bindings/measure.h"
 #include "bindings/schema.h"
@@ -10,6 +11,9 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("ops", lowrank::describeOps(env));
   exports.Set("info", Napi::Function::New(env, lowrank::engineInfo, "info"));
   exports.Set("measure", Napi::Function::New(env, lowrank::measure, "measure"));
+  exports.Set("cuda", Napi::Function::New(
+                          env, [](const Napi::CallbackInfo& call) { return lowrank::cudaInfo(call.Env()); }, "cuda"));
+  lowrank::defineTestFunctions(env, exports);
   return exports;
 }
 

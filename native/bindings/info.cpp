@@ -4,6 +4,7 @@
 #include "../core/thread_pool.h"
 #include "../cpu/dispatch.h"
 #include "../platform/platform.h"
+#include "devices.h"
 
 namespace lowrank {
 
@@ -25,9 +26,7 @@ Napi::Value engineInfo(const Napi::CallbackInfo& call) {
   info.Set("totalMemory", double(platform::totalMemory()));
   info.Set("availableMemory", double(platform::availableMemory()));
   info.Set("compiler", LOWRANK_COMPILER);
-  Napi::Array devices = Napi::Array::New(env, 1);
-  devices.Set(0u, "cpu");
-  info.Set("devices", devices);
+  info.Set("devices", deviceNames(env));
   return info;
 }
 

@@ -7,7 +7,7 @@
 
 #include "../core/format.h"
 #include "../core/thread_pool.h"
-#include "info.h"
+#include "devices.h"
 
 namespace lowrank {
 namespace {
@@ -65,11 +65,12 @@ Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
   refuse(caller, "a typed array", name, value);
 }
 
-StreamOptions readOptions(const Napi::Value& value) {
+StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
   const Napi::Object options = value.As<Napi::Object>();
-  StreamOptions result{nullptr, 0, {}, false};
-  std::string isa;
+  StreamOptions result{nullptr, 0, {}, false, nullptr};
+  std::string isa, schedule;
+  device = "cpu";
   const Napi::Array names = options.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); ++i) {
     const std::string name = names.Get(i).As<Napi::String>();
@@ -77,8 +78,8 @@ StreamOptions readOptions(const Napi::Value& value) {
     if (option.IsUndefined()) continue;
     const double count = option.IsNumber() ? option.As<Napi::Number>().DoubleValue() : NAN;
     if (name == "device") {
-      if (!option.IsString() || option.As<Napi::String>().Utf8Value() != "cpu")
-        refuse("device", "'cpu'", "device", option);
+      if (!option.IsString()) refuse("device", "'cpu', 'cuda', 'cuda:N' or 'auto'", "device", option);
+      device = option.As<Napi::String>();
     } else if (name == "threads") {
       if (!(count >= 1 && count <= ThreadPool::kMaxThreads && count == std::floor(count))) {
         refuse("device", "a whole number from 1 to 1024", "threads", option);
@@ -90,15 +91,19 @@ StreamOptions readOptions(const Napi::Value& value) {
     } else if (name == "isa") {
       if (!option.IsString()) refuse("device", "the name of an instruction set level", "isa", option);
       isa = option.As<Napi::String>();
+    } else if (name == "schedule") {
+      if (!option.IsString()) refuse("device", "the name of a schedule", "schedule", option);
+      schedule = option.As<Napi::String>();
     } else if (name == "dryRun") {
       if (!option.IsBoolean()) refuse("device", "true or false", "dryRun", option);
       result.dryRun = option.As<Napi::Boolean>();
     } else {
-      throw InvalidArgument("[device] expected the options device, threads, memoryBudget, isa and dryRun, got also '" +
-                            name + "'");
+      throw InvalidArgument(
+          "[device] expected the options device, threads, memoryBudget, isa, schedule and dryRun, got also '" + name +
+          "'");
     }
   }
-  result.backend = &chooseBackend(isa.empty() ? nullptr : isa.c_str());
+  device = openDevice(device, isa, schedule, result);
   if (result.threads == 0) result.threads = ThreadPool::defaultThreads();
   return result;
 }
@@ -154,7 +159,9 @@ Napi::Function StreamBinding::define(Napi::Env env) {
 
 StreamBinding::StreamBinding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamBinding>(info) {
   const Napi::Env env = info.Env();
-  stream_ = std::make_unique<Stream>(readOptions(info[0]), static_cast<CompletionSink&>(*this));
+  std::string device;
+  stream_ = std::make_unique<Stream>(readOptions(info[0], device), static_cast<CompletionSink&>(*this));
+  info.This().As<Napi::Object>().Set("device", device);
   check(env, napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "lowrank"), 0, 1, nullptr,
                                              nullptr, this, onComplete, &notifier_));
   napi_unref_threadsafe_function(env, notifier_);

@@ -1,12 +1,9 @@
 #include "allocator.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
-#include <string>
 
 #include "../platform/platform.h"
-#include "fault.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -33,33 +30,15 @@ void permit(void*, size_t) {}
 // Addresses cost nothing; a process has room for a thousand such ranges.
 constexpr size_t kRangeBytes = size_t{64} << 30;
 
-std::atomic<uint64_t> processReserved{0};
-
 size_t roundUp(size_t bytes, size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
-uint64_t readProcessBudget() {
-  const char* text = std::getenv("LOWRANK_MEMORY_BUDGET");
-  if (text == nullptr || *text == '\0') return platform::availableMemory() / 10 * 9;
-  char* end = nullptr;
-  const double bytes = std::strtod(text, &end);
-  if (*end != '\0' || !(bytes >= 1 && bytes <= 9e15)) {
-    throw InvalidArgument("[device] expected a number of bytes for LOWRANK_MEMORY_BUDGET, got '" + std::string(text) +
-                          "'");
-  }
-  return uint64_t(bytes);
-}
-
 }  // namespace
 
-uint64_t processMemoryBudget() {
-  static const uint64_t budget = readProcessBudget();
-  return budget;
-}
-
-Allocator::Allocator(std::optional<uint64_t> budget, bool dryRun) : ownBudget_(budget), dryRun_(dryRun) {
-  processMemoryBudget();
+Allocator::Allocator(MemorySource& source, std::optional<uint64_t> budget, bool dryRun)
+    : source_(source), ownBudget_(budget), dryRun_(dryRun) {
+  source.budget();
 }
 
 // The stream has freed every buffer by now.
@@ -76,7 +55,7 @@ void Allocator::releaseFree() {
 }
 
 void* Allocator::allocate(size_t wanted) {
-  const size_t bytes = roundUp(std::max<size_t>(wanted, 1), kAlignment);
+  const size_t bytes = roundUp(std::max<size_t>(wanted, 1), source_.alignment());
   Pool& pool = poolOf(bytes);
   void* address = take(pool, bytes + kGap);
   if (address == nullptr && grow(pool, bytes + kGap)) address = take(pool, bytes + kGap);
@@ -161,7 +140,7 @@ bool Allocator::grow(Pool& pool, size_t bytes) {
 
 bool Allocator::growBy(Pool& pool, size_t size) {
   if (!claimBudget(size)) return false;
-  if (!platform::commitPages(pool.end, size, dryRun_)) {
+  if (!source_.commitPages(pool.end, size, dryRun_)) {
     returnBudget(size);
     return false;
   }
@@ -175,11 +154,11 @@ bool Allocator::growBy(Pool& pool, size_t size) {
 // Other addresses to grow into; `bytes` is what they have to hold at least.
 bool Allocator::openRange(Pool& pool, size_t bytes) {
   size_t size = std::max(bytes, kRangeBytes);
-  char* range = static_cast<char*>(platform::reserveAddresses(size));
+  char* range = static_cast<char*>(source_.reserveAddresses(size));
   if (range == nullptr) {
     // Addresses are limited (ulimit -v).
     size = std::max(bytes, pool.growthBytes);
-    range = static_cast<char*>(platform::reserveAddresses(size));
+    range = static_cast<char*>(source_.reserveAddresses(size));
     if (range == nullptr) return false;
   }
   closeRange(pool);
@@ -189,24 +168,24 @@ bool Allocator::openRange(Pool& pool, size_t bytes) {
 }
 
 void Allocator::closeRange(Pool& pool) {
-  if (pool.end != pool.limit) platform::releasePages(pool.end, size_t(pool.limit - pool.end));
+  if (pool.end != pool.limit) source_.releasePages(pool.end, size_t(pool.limit - pool.end));
   pool.end = pool.limit = nullptr;
 }
 
 bool Allocator::claimBudget(size_t bytes) {
   if (dryRun_) return true;
-  const uint64_t limit = ownBudget_ ? *ownBudget_ : processMemoryBudget();
+  const uint64_t limit = ownBudget_ ? *ownBudget_ : source_.budget();
   if (bytes > limit) return false;
   if (ownBudget_ && reserved_ > limit - bytes) return false;
-  uint64_t taken = processReserved;
+  uint64_t taken = source_.reserved;
   do {
     if (!ownBudget_ && taken > limit - bytes) return false;
-  } while (!processReserved.compare_exchange_weak(taken, taken + bytes));
+  } while (!source_.reserved.compare_exchange_weak(taken, taken + bytes));
   return true;
 }
 
 void Allocator::returnBudget(size_t bytes) {
-  if (!dryRun_) processReserved -= bytes;
+  if (!dryRun_) source_.reserved -= bytes;
 }
 
 // Gives whole pages inside free blocks back to the system, largest blocks first, until `wanted` bytes went.
@@ -232,7 +211,7 @@ void Allocator::trim(Pool& pool, size_t wanted) {
     const size_t size = size_t(end - begin);
     forgetTouched(begin, end);
     permit(begin, size);  // the addresses may come back to somebody else
-    platform::releasePages(begin, size);
+    source_.releasePages(begin, size);
     reserved_ -= size;
     returnBudget(size);
     given += size;
@@ -267,7 +246,7 @@ void Allocator::forgetTouched(char* begin, char* end) {
 }
 
 MemoryInfo Allocator::info() const {
-  return {live_, peak_, touched_, reserved_, ownBudget_ ? *ownBudget_ : processMemoryBudget()};
+  return {live_, peak_, touched_, reserved_, ownBudget_ ? *ownBudget_ : source_.budget()};
 }
 
 void Allocator::resetPeak() {

@@ -9,6 +9,8 @@
 #include <set>
 #include <utility>
 
+#include "memory_source.h"
+
 namespace lowrank {
 
 struct MemoryInfo {
@@ -19,25 +21,19 @@ struct MemoryInfo {
   uint64_t budget;
 };
 
-// Bytes that all streams together may take from the system: LOWRANK_MEMORY_BUDGET, or 90 % of what was available when this was first asked.
-// Throws InvalidArgument for a value that is no count of bytes.
-uint64_t processMemoryBudget();
-
 // 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.
 // 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large activations reuse. An adapter's
 //    gradients are no small blocks: the next forward pass has their memory.
 // 3. Free memory is kept for the next step. When a request does not fit the budget, whole free pages are given back to the system first, so
 //    that fragments of any shape can serve any request.
-// 4. Without `budget` the process's budget holds for the sum of all streams; with it, this stream alone is held to it.
+// 4. Without `budget` the source's budget holds for the sum of all streams; with it, this stream alone is held to it.
 // 5. In a dry run memory is addresses that are hardly touched: the budget is reported, but neither held to nor used up.
 class Allocator {
  public:
-  explicit Allocator(std::optional<uint64_t> budget, bool dryRun = false);
+  Allocator(MemorySource& source, std::optional<uint64_t> budget, bool dryRun);
   ~Allocator();
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
-
-  static constexpr size_t kAlignment = 64;
 
   // Contents undefined; nullptr when the budget or the machine does not have it. May throw std::bad_alloc.
   void* allocate(size_t bytes);
@@ -76,6 +72,7 @@ class Allocator {
   void markTouched(char* begin, char* end);
   void forgetTouched(char* begin, char* end);
 
+  MemorySource& source_;
   const std::optional<uint64_t> ownBudget_;
   const bool dryRun_;
   Pool small_{size_t{2} << 20, nullptr, nullptr, {}, {}};

@@ -17,6 +17,7 @@ struct Buffer {
   const uint64_t slot;
   void* data = nullptr;
   bool written = false;
+  uint64_t writtenBy = 0;  // the serial of the last op that wrote here, for devices whose kernels run later
   FaultRef poison;  // the fault that left the contents undefined, until they are wholly written again
 };
 

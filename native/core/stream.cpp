@@ -107,6 +107,8 @@ class Stream::KernelContext final : public Context {
 
   int threads() const override { return stream_.threads(); }
 
+  void* device() override { return stream_.options_.queue ? stream_.options_.queue->kernelQueue() : nullptr; }
+
   // Kernels are compiled without exceptions: none may pass through them.
   void* scratch(size_t bytes) override {
     try {
@@ -152,7 +154,7 @@ class Stream::KernelContext final : public Context {
 Stream::Stream(const StreamOptions& options, CompletionSink& sink)
     : options_(options),
       sink_(sink),
-      allocator_(options.memoryBudget, options.dryRun),
+      allocator_(options.queue ? options.queue->memory() : hostMemory(), options.memoryBudget, options.dryRun),
       noHostMemory_(std::make_shared<const Fault>(
           Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
   if (!options.dryRun) ThreadPool::instance().grow(options.threads);
@@ -320,6 +322,10 @@ void Stream::push(Command command) {
 
 void Stream::work() noexcept {
   platform::becomeComputeThread("lowrank-stream");
+  if (options_.queue) {
+    const std::string error = options_.queue->attach();
+    if (!error.empty()) stick("[device] " + error);
+  }
   std::vector<Command> batch;
   while (!ended_) {
     spinUntil([this] { return hasWork_.load(std::memory_order_acquire); });
@@ -394,7 +400,10 @@ std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std
 FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& name) {
   if (buffer.data != nullptr) return nullptr;
   buffer.data = allocator_.allocate(buffer.bytes);
-  if (buffer.data != nullptr) return nullptr;
+  if (buffer.data != nullptr) {
+    if (options_.queue) buffersHeld_.insert(&buffer);
+    return nullptr;
+  }
   return stick(outOfMemoryText(where, buffer.bytes, name), true);
 }
 
@@ -437,6 +446,10 @@ void Stream::run(Op& op) {
     KernelContext context(*this, op.info->name);
     const Turn turn(options_.dryRun ? 1 : threads());
     const auto begin = std::chrono::steady_clock::now();
+    if (options_.queue) {
+      options_.queue->begin(context, ++serial_);
+      unseenOps_.push_back(op.info->name);
+    }
     op.info->run(*options_.backend, op.args, context);
     OpTime& time = times_[size_t(op.info - kOps)];
     time.calls.fetch_add(1, std::memory_order_relaxed);
@@ -444,8 +457,10 @@ void Stream::run(Op& op) {
     sticky_ = context.fault();
   }
   if (sticky_) return poisonResults(op, sticky_, false);
-  op.info->visitTensors(op.args, [](Tensor& tensor, Access access, const ArgumentPath&) {
+  op.info->visitTensors(op.args, [&](Tensor& tensor, Access access, const ArgumentPath&) {
     if (access == Access::kOut) markWritten(tensor);
+    const bool changed = access == Access::kOut || (access == Access::kInout && !op.info->keepsInoutsWhenSkipped);
+    if (options_.queue && changed) bufferOf(tensor).writtenBy = serial_;
   });
 }
 
@@ -459,13 +474,56 @@ void Stream::run(Replay& replay) {
 // The backend's copy kernel, between located tensors.
 void Stream::convert(const Tensor& from, const Tensor& to, KernelContext& context) {
   if (context.fault()) return;
-  if (options_.dryRun) {
-    if (!isFloat(from.dtype)) copyRows(from, to);
-    return;
-  }
   const CopyArgs args{from, to};
   const Turn turn(threads());
   options_.backend->copy(args, context);
+}
+
+// `host` has packed rows, `to` is located.
+void Stream::fromHost(const Tensor& host, const Tensor& to, KernelContext& context) {
+  if (!options_.queue && options_.dryRun) {
+    if (!context.fault() && !isFloat(host.dtype)) copyRows(host, to);
+    return;
+  }
+  if (!options_.queue) return convert(host, to, context);
+  options_.queue->begin(context, serial_);
+  const size_t bytes = size_t(elementCount(host) * elementBytes(host.dtype));
+  if (host.dtype == to.dtype && packed(to)) return options_.queue->upload(to.data, host.data, bytes);
+  const Tensor staged = hostTensor(context.scratch(bytes), host.rows, host.cols, host.dtype);
+  if (context.fault()) return;
+  options_.queue->upload(staged.data, host.data, bytes);
+  convert(staged, to, context);
+}
+
+void Stream::toHost(const Tensor& from, const Tensor& host, KernelContext& context) {
+  if (!options_.queue && options_.dryRun) {
+    if (!context.fault() && !isFloat(from.dtype)) copyRows(from, host);
+    return;
+  }
+  if (!options_.queue) return convert(from, host, context);
+  options_.queue->begin(context, serial_);
+  const size_t bytes = size_t(elementCount(host) * elementBytes(host.dtype));
+  if (host.dtype == from.dtype && packed(from)) return options_.queue->download(host.data, from.data, bytes);
+  const Tensor staged = hostTensor(context.scratch(bytes), host.rows, host.cols, host.dtype);
+  convert(from, staged, context);
+  if (!context.fault()) options_.queue->download(host.data, staged.data, bytes);
+}
+
+// What kernels found wrong counts as if it had been found when their commands ran.
+void Stream::waitForDevice() {
+  if (!options_.queue) return;
+  const std::optional<LateFault> late = options_.queue->wait();
+  if (late) {
+    const uint64_t first = serial_ - unseenOps_.size() + 1;
+    const bool known = late->serial >= first && late->serial <= serial_;
+    const char* const op = known ? unseenOps_[late->serial - first] : "device";
+    const FaultRef fault = stick("[" + std::string(op) + "] " + late->message);
+    const uint64_t from = known ? late->serial : first;
+    for (Buffer* buffer : buffersHeld_) {
+      if (buffer->writtenBy >= from) buffer->poison = fault;
+    }
+  }
+  unseenOps_.clear();
 }
 
 void Stream::run(Upload& upload) {
@@ -475,8 +533,9 @@ void Stream::run(Upload& upload) {
   if (!fault) {
     KernelContext context(*this, "upload");
     const Tensor& target = upload.target;
-    convert(hostTensor(upload.source.get(), target.rows, target.cols, upload.sourceDType), located(target), context);
+    fromHost(hostTensor(upload.source.get(), target.rows, target.cols, upload.sourceDType), located(target), context);
     fault = context.fault();
+    if (coversBuffer(target)) buffer.writtenBy = 0;
   }
   sticky_ = earlier ? earlier : fault;
   if (fault) {
@@ -508,10 +567,13 @@ void Stream::run(Load& load) {
 std::string Stream::readInto(const Load& load, KernelContext& context) {
   const Tensor target = located(load.target);
   const int64_t size = elementBytes(load.sourceDType);
-  const bool direct = load.sourceDType == target.dtype && packed(target);
+  const bool direct = !options_.queue && load.sourceDType == target.dtype && packed(target);
   const int64_t chunk = int64_t(kLoadChunkBytes) / size;
-  void* staging = direct ? nullptr : context.scratch(size_t(std::min(chunk, elementCount(target)) * size));
+  const size_t stagingBytes = size_t(std::min(chunk, elementCount(target)) * size);
+  void* staging = direct || options_.queue ? nullptr : context.scratch(stagingBytes);
   if (options_.dryRun || context.fault()) return {};
+  std::unique_ptr<std::byte[]> hostStaging;
+  if (options_.queue) staging = (hostStaging = std::make_unique<std::byte[]>(stagingBytes)).get();
 
   platform::File file(load.path);
   std::string error = file.error();
@@ -528,7 +590,7 @@ std::string Stream::readInto(const Load& load, KernelContext& context) {
                             std::to_string(elementCount(target) * size) + " bytes from " +
                             std::to_string(load.fileOffset) + " were expected";
     } else if (!direct) {
-      convert(hostTensor(staging, rows, cols, load.sourceDType), place, context);
+      fromHost(hostTensor(staging, rows, cols, load.sourceDType), place, context);
     }
     offset += uint64_t(wanted);
   };
@@ -545,13 +607,14 @@ std::string Stream::readInto(const Load& load, KernelContext& context) {
 }
 
 void Stream::run(Read& read) {
+  waitForDevice();
   const Buffer& buffer = bufferOf(read.source);
   FaultRef fault = buffer.poison;
   if (!fault && hasElements(read.source)) {
     if (buffer.written) {
       KernelContext context(*this, "read");
       const Tensor& source = read.source;
-      convert(located(source), hostTensor(read.destination, source.rows, source.cols, read.dtype), context);
+      toHost(located(source), hostTensor(read.destination, source.rows, source.cols, read.dtype), context);
       fault = context.fault();
     } else {
       fault = std::make_shared<const Fault>(
@@ -562,6 +625,7 @@ void Stream::run(Read& read) {
 }
 
 void Stream::run(Sync& sync) {
+  waitForDevice();
   const FaultRef fault = std::move(sticky_);
   sticky_.reset();
   sink_.complete(sync.token, fault);
@@ -572,12 +636,14 @@ void Stream::run(Release& release) {
 }
 
 void Stream::run(Close& close) {
+  waitForDevice();
   for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
   allocator_.releaseFree();
   ended_ = true;
 }
 
 void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) {
+  if (options_.queue) buffersHeld_.erase(buffer.get());
   allocator_.free(buffer->data);
 }
 

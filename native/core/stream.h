@@ -18,6 +18,7 @@
 
 #include "allocator.h"
 #include "buffer.h"
+#include "device_queue.h"
 #include "fault.h"
 #include "schema.h"
 #include "tensor.h"
@@ -29,6 +30,7 @@ struct StreamOptions {
   int threads;
   std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
   bool dryRun;                           // see Stream
+  std::shared_ptr<DeviceQueue> queue;    // nullptr: the CPU
 };
 
 // How often an op ran, and the worker's time in it.
@@ -58,18 +60,23 @@ class CompletionSink {
 // 5. A command that meets poison when the stream is clear is skipped too and passes the poison on. Writing a buffer wholly heals it.
 // 6. read() reports the fault of poisoned data; data that is whole can be read whatever happened elsewhere.
 //
+// Devices
+// 7. With a queue kernels run later than their commands, and only they can look at what tensors hold. What one finds wrong is seen where the
+//    worker waits, at read() and sync(), and treated as if it had been seen at once: what its command and the ops after it wrote is poisoned. adamw
+//    looks by itself whether something was found before it, and then leaves parameters as they were.
+//
 // Dry run
-// 7. Memory is reserved exactly as ever, kernels run but for the bodies of parallel(), files are not read, and of host data only integers are copied,
+// 8. Memory is reserved exactly as ever, kernels run but for the bodies of parallel(), files are not read, and of host data only integers are copied,
 //    because kernels look at ids, labels and bounds outside of parallel(). Other contents are undefined. It tells what memory a program needs.
 //
 // Command lists
-// 8. Between beginList() and endList() ops are checked as ever but kept instead of queued. replay() queues the whole list, as often as wanted: the same
+// 9. Between beginList() and endList() ops are checked as ever but kept instead of queued. replay() queues the whole list, as often as wanted: the same
 //    ops on the same buffers, whose contents may have changed. A list holds references to its buffers, so that what is released while it
 //    lives stays. There is no memory planning inside a list: everything it writes has memory of its own until releaseList().
 //
 // End
-// 9. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
-//    worker has ended; the destructor does that too.
+// 10. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
+//     worker has ended; the destructor does that too.
 class Stream {
  public:
   Stream(const StreamOptions& options, CompletionSink& sink);
@@ -190,7 +197,10 @@ class Stream {
   FaultRef stick(std::string message, bool outOfMemory = false);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
   std::string readInto(const Load& load, KernelContext& context);
+  void fromHost(const Tensor& host, const Tensor& to, KernelContext& context);
+  void toHost(const Tensor& from, const Tensor& host, KernelContext& context);
   void convert(const Tensor& from, const Tensor& to, KernelContext& context);
+  void waitForDevice();
   void freeBuffer(std::unique_ptr<Buffer> buffer);
   std::string outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const;
 
@@ -205,6 +215,9 @@ class Stream {
   Allocator allocator_;
   std::array<OpTime, kOpCount> times_;
   FaultRef sticky_;
+  uint64_t serial_ = 0;                      // of the last op, from 1
+  std::vector<const char*> unseenOps_;       // the ops since the last wait; the last is serial_
+  std::unordered_set<Buffer*> buffersHeld_;  // with a queue: all that have memory
   bool ended_ = false;
   const FaultRef noHostMemory_;  // made ahead, for when nothing can be made
 

@@ -84,7 +84,7 @@ class Queue {
   virtual void fillBytes(void* device, uint8_t value, size_t bytes) = 0;
 
   // For reportFault(), as from the op that runs.
-  virtual FaultSink faults() const = 0;
+  virtual FaultSink faults() = 0;
   // Of the device: a grid that should fill it has a few blocks for each.
   virtual int multiprocessors() const = 0;
 

@@ -41,6 +41,8 @@ export interface NativeStream {
   releaseList(list: number): void
   upload(target: Float64Array, source: ArrayBufferView, sourceDType: number): void
   loadFile(target: Float64Array, path: string, fileOffset: number, sourceDType: number): void
+  /** The device that it is: 'cpu', 'cuda:0'. */
+  readonly device: string
   read(source: Float64Array, raw: boolean): Promise<Float32Array | Int32Array | Uint8Array>
   sync(): Promise<void>
   memory(): MemoryInfo
@@ -62,15 +64,30 @@ export interface EngineInfo {
   totalMemory: number
   availableMemory: number
   compiler: string
+  /** What `Device.open()` takes here, the best first. */
   devices: string[]
 }
 
 export interface StreamOptions {
-  device: 'cpu'
+  /** 'cpu', 'cuda', 'cuda:N', 'auto'; in the engine of the tests also 'cuda-emulator'. */
+  device: string
   threads?: number
   memoryBudget?: number
   isa?: string
+  schedule?: string
   dryRun?: boolean
+}
+
+/** What an engine with CUDA finds on the machine. */
+export interface CudaInfo {
+  /** The newest CUDA that the driver runs, as '12.8'; null without a driver. */
+  driverVersion: string | null
+  /** The CUDA that the engine was built with. */
+  runtimeVersion: string
+  /** Why there is no GPU to use. */
+  error: string | null
+  /** Of the GPUs, by their numbers. */
+  devices: { name: string; computeCapability: string; totalMemory: number; freeMemory: number }[]
 }
 
 /** The level, threads and time of a probe; `bytes` is the size of what 'read' reads. */
@@ -87,6 +104,10 @@ export interface Addon {
   Stream: new (options: StreamOptions) => NativeStream
   ops: Record<string, { id: number; fields: Field[] }>
   info(): EngineInfo
+  /** Null in an engine without CUDA. */
+  cuda(): CudaInfo | null
+  /** In the engine of the tests: every variant of every CUDA kernel, and how often this process launched it. */
+  kernelLaunches?(): Record<string, number>
   /**
    * What the machine can do at best, measured on the compute pool while JavaScript waits: floating-point operations ('fma' at the level's width,
    * 'vdpbf16ps') or bytes ('read') done, and the seconds that they took.
@@ -98,6 +119,7 @@ export interface Addon {
 export type AddonResult = { addon: Addon; path: string } | { error: Error; triedPaths: string[] }
 
 const FILE_NAME = 'lowrank.node'
+const CUDA_FILE_NAME = 'lowrank-cuda.node'
 
 /** `linux-x64-gnu` and the like: the suffix of the platform package. */
 export function platformName(): string {
@@ -106,14 +128,16 @@ export function platformName(): string {
   return `linux-${process.arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
 }
 
-/** Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform. */
+/** Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform; each time the one with CUDA first. */
 export function tryLoadAddon(): AddonResult {
   const require = createRequire(import.meta.url)
   const override = process.env.LOWRANK_ADDON
   const candidates = override
     ? [override]
     : [
+        fileURLToPath(new URL(`../../build/Release/${CUDA_FILE_NAME}`, import.meta.url)),
         fileURLToPath(new URL(`../../build/Release/${FILE_NAME}`, import.meta.url)),
+        `@lowrank/${platformName()}-cuda/${CUDA_FILE_NAME}`,
         `@lowrank/${platformName()}/${FILE_NAME}`,
       ]
   const triedPaths: string[] = []

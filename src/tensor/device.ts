@@ -43,6 +43,8 @@ export interface DeviceOptions {
   threads?: number
   /** Bytes that tensors of this device may take; default: 90 % of the memory available, for all devices of the process together. */
   memoryBudget?: number
+  /** For tests on the emulated GPU: 'forward' | 'reverse' | 'random', who runs next, then '/early' | '/late', when asynchronous copies land. */
+  schedule?: string
   /** CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'; default: the best the machine has. */
   isa?: string
   /**
@@ -98,11 +100,12 @@ interface Schema {
 const VIEW_NUMBERS = 6
 
 /**
- * One stream of commands on the CPU (the only kind of device so far). Commands run in order on a native thread; every call returns at once.
+ * One stream of commands, on the CPU or on a GPU. Commands run in order, queued by a native thread; every call returns at once.
  * Faults in a command reject the next `read()` or `sync()`.
  */
 export class Device {
-  readonly type = 'cpu'
+  /** 'cpu', 'cuda:0' and so on: where the commands run. */
+  readonly type: string
   readonly stream: NativeStream
   /** Nothing is computed; see DeviceOptions. */
   readonly dryRun: boolean
@@ -114,18 +117,17 @@ export class Device {
 
   private constructor(stream: NativeStream, ops: Record<string, Schema>, dryRun: boolean) {
     this.stream = stream
+    this.type = stream.device
     this.dryRun = dryRun
     this.#ops = ops
   }
 
   /**
    * Opens a stream of its own, so that what runs on it (faults included) does not disturb others.
-   * @param type 'cpu'.
-   * @throws when the type is unknown or the addon does not load.
+   * @param type 'cpu'; 'cuda', the first GPU, or 'cuda:N'; 'auto', the first GPU that serves where there is one, else the CPU.
+   * @throws when there is no such device, saying why, or the addon does not load.
    */
   static open(type = 'cpu', options: DeviceOptions = {}): Device {
-    if (type !== 'cpu')
-      throw new Error(`[device] expected 'cpu' for device, got '${type}'; other devices are not built yet`)
     const addon = loadAddon()
     return new Device(new addon.Stream({ device: type, ...options }), addon.ops, options.dryRun === true)
   }

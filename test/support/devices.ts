@@ -12,22 +12,43 @@ export interface TestDevice {
 
 const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
 
+/** Of the emulated GPU: every order with either kind of copies; the first is the one for suites that take one device only. */
+const SCHEDULES = ['forward/late', 'reverse/early', 'random/late']
+
 /**
- * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first.
- * With LOWRANK_ISA_UNCHECKED=1 the levels that the machine does not report are tried too.
- * @param everyLevel false: the best CPU level only, for suites whose subject is not the kernels.
+ * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU once per schedule
+ * (LOWRANK_TEST_SCHEDULES: a comma list of them, default all). With LOWRANK_ISA_UNCHECKED=1 the levels that the machine does not report are tried too.
+ * @param everyLevel false: the best CPU level and one schedule only, for suites whose subject is not the kernels.
  * @throws on a device that does not exist.
  */
 export function testDevices({ everyLevel = true } = {}): TestDevice[] {
-  const names = (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',').map((name) => name.trim())
-  return names.flatMap((name) => {
-    if (name !== 'cpu') throw new Error(`[test] expected cpu in LOWRANK_TEST_DEVICES, got '${name}'`)
-    if (!everyLevel) return [{ name, open: (options) => Device.open('cpu', options) }]
-    return cpuLevels().map((isa) => ({
-      name: `cpu ${isa}`,
-      open: (options) => Device.open('cpu', { isa, ...options }),
-    }))
+  return testDeviceNames().flatMap((name) => {
+    if (name === 'cpu' && everyLevel) {
+      return cpuLevels().map((isa) => ({
+        name: `cpu ${isa}`,
+        open: (options?: DeviceOptions) => Device.open('cpu', { isa, ...options }),
+      }))
+    }
+    if (name === 'cuda-emulator') {
+      const schedules = process.env.LOWRANK_TEST_SCHEDULES?.split(',') ?? SCHEDULES
+      return (everyLevel ? schedules : schedules.slice(0, 1)).map((schedule) => ({
+        name: `cuda-emulator ${schedule}`,
+        open: (options?: DeviceOptions) => Device.open(name, { schedule, ...options }),
+      }))
+    }
+    if (name !== 'cpu' && !/^cuda(:\d+)?$/.test(name))
+      throw new Error(`[test] expected cpu, cuda or cuda-emulator in LOWRANK_TEST_DEVICES, got '${name}'`)
+    return [{ name, open: (options?: DeviceOptions) => Device.open(name, options) }]
   })
+}
+
+/** Whether kernels run later than their commands, and not at an instruction-set level of the CPU. */
+export function isGpu({ type }: Device): boolean {
+  return type.startsWith('cuda')
+}
+
+function testDeviceNames(): string[] {
+  return (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',').map((name) => name.trim())
 }
 
 function cpuLevels(): string[] {

@@ -1,0 +1,45 @@
+// What a stream needs of a device that is not the CPU: memory that the host cannot touch, kernels that run later.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "context.h"
+#include "memory_source.h"
+
+namespace lowrank {
+
+// What kernels found wrong, seen when they were waited for.
+struct LateFault {
+  uint64_t serial;      // of the command; 0: of any since the last wait
+  std::string message;  // without the op's name
+};
+
+// 1. Made on JavaScript's thread; everything else is the stream's worker's.
+// 2. Kernels, copies and fills run in the order in which they were queued.
+// 3. In a dry run nothing runs, and no device is needed.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+
+  // The worker's thread begins. Returns what is wrong, or nothing.
+  virtual std::string attach() = 0;
+  virtual MemorySource& memory() = 0;
+
+  // Context::device() of kernels.
+  virtual void* kernelQueue() = 0;
+
+  // What follows belongs to the command `serial`; launches that fail are told to `context`, which lives until the next begin().
+  virtual void begin(Context& context, uint64_t serial) = 0;
+
+  // Returns when the host's bytes may be reused, and when they are filled.
+  virtual void upload(void* device, const void* host, size_t bytes) = 0;
+  virtual void download(void* host, const void* device, size_t bytes) = 0;
+
+  // Until everything queued has run. Of all that kernels found wrong since the last call, the earliest.
+  virtual std::optional<LateFault> wait() = 0;
+};
+
+}  // namespace lowrank

@@ -1,0 +1,338 @@
+// The CUDA runtime behind runtime.h and queue.h.
+//
+// Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual memory functions), so that
+// the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so that the host goes on while they run.
+// Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device is lost to the
+// process, whose other devices live on.
+#include <cuda.h>
+
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "../core/fault.h"
+#include "../platform/platform.h"
+#include "finding.h"
+#include "queue.h"
+#include "runtime.h"
+
+namespace lowrank::cuda {
+namespace {
+
+constexpr size_t kStagingBytes = size_t{8} << 20;
+constexpr int kStagingSlots = 4;
+
+std::string describe(cudaError_t error) {
+  return std::string("CUDA reports ") + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ")";
+}
+
+// A driver function by name; nullptr where the driver lacks it.
+template <class Function>
+Function driverFunction(const char* name) {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found;
+  if (cudaGetDriverEntryPointByVersion(name, &function, 12000, cudaEnableDefault, &found) != cudaSuccess)
+    return nullptr;
+  return found == cudaDriverEntryPointSuccess ? reinterpret_cast<Function>(function) : nullptr;
+}
+
+struct VirtualMemory {
+  decltype(&cuMemAddressReserve) reserve = driverFunction<decltype(&cuMemAddressReserve)>("cuMemAddressReserve");
+  decltype(&cuMemCreate) create = driverFunction<decltype(&cuMemCreate)>("cuMemCreate");
+  decltype(&cuMemRelease) release = driverFunction<decltype(&cuMemRelease)>("cuMemRelease");
+  decltype(&cuMemMap) map = driverFunction<decltype(&cuMemMap)>("cuMemMap");
+  decltype(&cuMemUnmap) unmap = driverFunction<decltype(&cuMemUnmap)>("cuMemUnmap");
+  decltype(&cuMemSetAccess) setAccess = driverFunction<decltype(&cuMemSetAccess)>("cuMemSetAccess");
+  bool complete() const {
+    return reserve != nullptr && create != nullptr && release != nullptr && map != nullptr && unmap != nullptr &&
+           setAccess != nullptr;
+  }
+};
+
+// One granule is one mapping, so that any part can be given back.
+class DeviceMemory final : public MemorySource {
+ public:
+  explicit DeviceMemory(int ordinal) : ordinal_(ordinal) {}
+
+  void* reserveAddresses(size_t bytes) noexcept override {
+    CUdeviceptr address = 0;
+    if (!driver_.complete() || driver_.reserve(&address, bytes, kGranule, 0, 0) != CUDA_SUCCESS) return nullptr;
+    return reinterpret_cast<void*>(address);
+  }
+
+  bool commitPages(void* address, size_t bytes, bool) noexcept override {
+    CUmemAllocationProp what{};
+    what.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    what.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    what.location.id = ordinal_;
+    CUmemAccessDesc access{};
+    access.location = what.location;
+    access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    const CUdeviceptr begin = reinterpret_cast<CUdeviceptr>(address);
+    size_t mapped = 0;
+    while (mapped < bytes) {
+      CUmemGenericAllocationHandle handle;
+      if (driver_.create(&handle, kGranule, &what, 0) != CUDA_SUCCESS) break;
+      const bool done = driver_.map(begin + mapped, kGranule, 0, handle, 0) == CUDA_SUCCESS;
+      driver_.release(handle);  // the mapping keeps the memory
+      if (!done) break;
+      mapped += kGranule;
+    }
+    if (mapped == bytes && driver_.setAccess(begin, bytes, &access, 1) == CUDA_SUCCESS) return true;
+    for (size_t at = 0; at < mapped; at += kGranule) driver_.unmap(begin + at, kGranule);
+    return false;
+  }
+
+  // The allocator gives back committed parts by whole granules, and at the end addresses that never had memory: those stay reserved, as the
+  // driver frees them only as they were reserved. There are 2^47.
+  void releasePages(void* address, size_t bytes) noexcept override {
+    cudaDeviceSynchronize();
+    const CUdeviceptr begin = reinterpret_cast<CUdeviceptr>(address);
+    for (size_t at = 0; at < bytes; at += kGranule) {
+      if (driver_.unmap(begin + at, kGranule) != CUDA_SUCCESS) break;
+    }
+  }
+
+  size_t alignment() const override { return 256; }
+
+  uint64_t budget() override {
+    std::call_once(budgetRead_, [this] {
+      budget_ = memoryBudgetSetting();
+      size_t free = 0, total = 0;
+      if (budget_ == 0 && cudaSetDevice(ordinal_) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess)
+        budget_ = uint64_t(free) / 10 * 9;
+    });
+    return budget_;
+  }
+
+ private:
+  static constexpr size_t kGranule = platform::kRegionAlignment;
+  const int ordinal_;
+  const VirtualMemory driver_;
+  std::once_flag budgetRead_;
+  uint64_t budget_ = 0;
+};
+
+MemorySource& memoryOf(int ordinal) {
+  static std::mutex mutex;
+  static std::map<int, std::unique_ptr<DeviceMemory>> memories;
+  const std::lock_guard guard(mutex);
+  std::unique_ptr<DeviceMemory>& memory = memories[ordinal];
+  if (!memory) memory = std::make_unique<DeviceMemory>(ordinal);
+  return *memory;
+}
+
+// Addresses for dry runs, cut as device memory is.
+MemorySource& dryMemory() {
+  static HostMemory memory(256);
+  return memory;
+}
+
+class CudaQueue final : public DeviceQueue, public Queue {
+ public:
+  CudaQueue(int ordinal, int multiprocessors, bool dryRun)
+      : ordinal_(ordinal), multiprocessors_(multiprocessors), dryRun_(dryRun) {}
+
+  ~CudaQueue() override {
+    if (stream_ == nullptr) return;
+    cudaSetDevice(ordinal_);
+    cudaStreamSynchronize(stream_);
+    for (Staging& slot : staging_) {
+      cudaFreeHost(slot.memory);
+      cudaEventDestroy(slot.done);
+    }
+    cudaFree(record_);
+    cudaFreeHost(seen_);
+    cudaStreamDestroy(stream_);
+  }
+
+  std::string attach() override {
+    if (dryRun_) return {};
+    const auto failed = [&](cudaError_t error) {
+      if (error != cudaSuccess && error_.empty()) error_ = describe(error);
+    };
+    failed(cudaSetDevice(ordinal_));
+    failed(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    for (Staging& slot : staging_) {
+      failed(cudaMallocHost(&slot.memory, kStagingBytes));
+      failed(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming));
+    }
+    failed(cudaMalloc(&record_, sizeof(FaultRecord)));
+    failed(cudaMallocHost(&seen_, sizeof(FaultRecord)));
+    if (error_.empty()) clearRecord();
+    return error_;
+  }
+
+  MemorySource& memory() override { return dryRun_ ? dryMemory() : memoryOf(ordinal_); }
+  void* kernelQueue() override { return static_cast<Queue*>(this); }
+
+  void begin(Context& context, uint64_t serial) override {
+    context_ = &context;
+    serial_ = serial;
+    failed_ = false;
+  }
+
+  void upload(void* device, const void* host, size_t bytes) override {
+    if (dryRun_ || failed_) return;
+    for (size_t at = 0; at < bytes; at += kStagingBytes) {
+      const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
+      Staging& slot = nextSlot();
+      std::memcpy(slot.memory, static_cast<const char*>(host) + at, part);
+      expect(cudaMemcpyAsync(static_cast<char*>(device) + at, slot.memory, part, cudaMemcpyHostToDevice, stream_),
+             "a copy");
+      cudaEventRecord(slot.done, stream_);
+    }
+  }
+
+  void download(void* host, const void* device, size_t bytes) override {
+    if (dryRun_ || failed_) return;
+    for (size_t at = 0; at < bytes; at += kStagingBytes) {
+      const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
+      Staging& slot = nextSlot();
+      expect(cudaMemcpyAsync(slot.memory, static_cast<const char*>(device) + at, part, cudaMemcpyDeviceToHost, stream_),
+             "a copy");
+      expect(cudaStreamSynchronize(stream_), "a copy");
+      if (failed_) return;
+      std::memcpy(static_cast<char*>(host) + at, slot.memory, part);
+    }
+  }
+
+  std::optional<LateFault> wait() override {
+    if (dryRun_ || stream_ == nullptr) return {};
+    cudaMemcpyAsync(seen_, record_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
+    if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess)
+      return LateFault{0, describe(error)};
+    if (seen_->serial == 0) return {};
+    LateFault fault{seen_->serial, describeFinding(seen_->finding, seen_->limits)};
+    clearRecord();
+    return fault;
+  }
+
+  void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const LaunchCode& code) override {
+    if (dryRun_ || failed_) return;
+    ++kernel.launches;
+    if (sharedBytes > kSharedWithoutAsking) {
+      expect(cudaFuncSetAttribute(code.function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sharedBytes)),
+             kernel.name);
+      if (failed_) return;
+    }
+    expect(cudaLaunchKernel(code.function, grid, block, code.arguments, sharedBytes, stream_), kernel.name);
+  }
+
+  void copyToDevice(void* device, const void* host, size_t bytes) override { upload(device, host, bytes); }
+  void fillBytes(void* device, uint8_t value, size_t bytes) override {
+    if (!dryRun_ && !failed_) expect(cudaMemsetAsync(device, value, bytes, stream_), "a fill");
+  }
+  FaultSink faults() override { return {record_, serial_}; }
+  int multiprocessors() const override { return multiprocessors_; }
+
+ private:
+  static constexpr size_t kSharedWithoutAsking = 48 << 10;
+
+  struct Staging {
+    void* memory = nullptr;
+    cudaEvent_t done = nullptr;
+  };
+
+  Staging& nextSlot() {
+    Staging& slot = staging_[next_++ % kStagingSlots];
+    cudaEventSynchronize(slot.done);
+    return slot;
+  }
+
+  void clearRecord() {
+    *seen_ = FaultRecord{0, ~uint64_t{0}, {}};
+    cudaMemcpyAsync(record_, seen_, sizeof(FaultRecord), cudaMemcpyHostToDevice, stream_);
+    cudaStreamSynchronize(stream_);
+  }
+
+  void expect(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError();  // what can be forgotten is
+    failed_ = true;
+    context_->fail("expected %s to run on CUDA device %d, but CUDA reports %s (%s)", what, ordinal_,
+                   cudaGetErrorName(error), cudaGetErrorString(error));
+  }
+
+  const int ordinal_;
+  const int multiprocessors_;
+  const bool dryRun_;
+  std::string error_;
+  cudaStream_t stream_ = nullptr;
+  Staging staging_[kStagingSlots];
+  unsigned next_ = 0;
+  FaultRecord* record_ = nullptr;  // on the device
+  FaultRecord* seen_ = nullptr;    // the host's copy, pinned
+  Context* context_ = nullptr;
+  uint64_t serial_ = 0;
+  bool failed_ = false;
+};
+
+std::string versionText(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+}  // namespace
+
+DriverInfo driverInfo() {
+  DriverInfo info{0, CUDART_VERSION, {}};
+  int count = 0;
+  cudaDriverGetVersion(&info.driverVersion);
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (info.driverVersion == 0) {
+    info.error = "no NVIDIA driver was found";
+  } else if (error == cudaErrorInsufficientDriver) {
+    info.error = "the NVIDIA driver runs CUDA " + versionText(info.driverVersion) + " at most, and CUDA " +
+                 versionText(info.runtimeVersion) + " is needed";
+  } else if (error != cudaSuccess) {
+    info.error = describe(error);
+  } else if (count == 0) {
+    info.error = "the NVIDIA driver shows no GPU to this process";
+  }
+  return info;
+}
+
+std::vector<DeviceInfo> devices(bool memory) {
+  std::vector<DeviceInfo> result;
+  int count = 0;
+  if (!driverInfo().error.empty() || cudaGetDeviceCount(&count) != cudaSuccess) return result;
+  for (int ordinal = 0; ordinal < count; ++ordinal) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, ordinal) != cudaSuccess) continue;
+    size_t free = 0, total = 0;
+    if (memory && cudaSetDevice(ordinal) == cudaSuccess) cudaMemGetInfo(&free, &total);
+    result.push_back({properties.name, properties.major, properties.minor, properties.totalGlobalMem, uint64_t(free)});
+  }
+  return result;
+}
+
+std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
+  constexpr int kUsualMultiprocessors = 108;  // of a dry run: scratch must not depend on it
+  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, true);
+  const DriverInfo driver = driverInfo();
+  if (!driver.error.empty()) {
+    throw InvalidArgument("[device] expected a GPU for device 'cuda', but " + driver.error +
+                          "; use device 'cpu', or install an NVIDIA driver for CUDA " +
+                          versionText(driver.runtimeVersion) + " (`lowrank doctor` says more)");
+  }
+  int count = 0;
+  cudaGetDeviceCount(&count);
+  if (ordinal >= count) {
+    throw InvalidArgument("[device] expected a GPU from 0 to " + std::to_string(count - 1) +
+                          " for device 'cuda:N', got " + std::to_string(ordinal));
+  }
+  cudaDeviceProp properties;
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, ordinal); error != cudaSuccess)
+    throw InvalidArgument("[device] " + describe(error));
+  if (properties.major < kLeastMajor) {
+    throw InvalidArgument(
+        "[device] expected a GPU of compute capability 8.0 or more (Ampere and newer) for device 'cuda:" +
+        std::to_string(ordinal) + "', got " + properties.name + ", which has " + std::to_string(properties.major) +
+        "." + std::to_string(properties.minor) + "; use device 'cpu'");
+  }
+  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, false);
+}
+
+}  // namespace lowrank::cuda

@@ -1,0 +1,119 @@
+#include "runtime.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "../core/fault.h"
+#include "../cuda/finding.h"
+#include "../cuda/queue.h"
+
+namespace lowrank::emulator {
+namespace {
+
+// Blocks are as aligned as cudaMalloc's.
+MemorySource& emulatedMemory() {
+  static HostMemory memory(256);
+  return memory;
+}
+
+// LOWRANK_EMULATOR_COVERAGE names a file to which every kernel's name is appended when a process first launches it.
+void noteFirstLaunch(const Kernel& kernel) {
+  const char* const path = std::getenv("LOWRANK_EMULATOR_COVERAGE");
+  if (path == nullptr || *path == '\0') return;
+  std::FILE* const file = std::fopen(path, "a");
+  if (file == nullptr) return;
+  std::fprintf(file, "%s\n", kernel.name);
+  std::fclose(file);
+}
+
+class EmulatorQueue final : public DeviceQueue, public Queue {
+ public:
+  EmulatorQueue(const Schedule& schedule, bool dryRun) : schedule_(schedule), dryRun_(dryRun) {}
+
+  std::string attach() override { return {}; }
+  MemorySource& memory() override { return emulatedMemory(); }
+  void* kernelQueue() override { return static_cast<Queue*>(this); }
+
+  void begin(Context& context, uint64_t serial) override {
+    context_ = &context;
+    serial_ = serial;
+    failed_ = false;
+  }
+
+  void upload(void* device, const void* host, size_t bytes) override {
+    if (!dryRun_ && !failed_ && bytes > 0) std::memcpy(device, host, bytes);
+  }
+  void download(void* host, const void* device, size_t bytes) override { upload(host, device, bytes); }
+
+  std::optional<LateFault> wait() override {
+    if (record_.serial == 0) return {};
+    LateFault fault{record_.serial, describeFinding(record_.finding, record_.limits)};
+    record_ = {0, ~uint64_t{0}, {}};
+    return fault;
+  }
+
+  void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const Body& body) override {
+    if (dryRun_ || failed_) return;
+    if (kernel.launches++ == 0) noteFirstLaunch(kernel);
+    Launch launch(kernel.name, grid, block, sharedBytes, body, schedule_);
+    if (*launch.refusal() == '\0') {
+      context_->parallel(
+          launch.blocks(), [](void* state, int64_t number, int) { static_cast<Launch*>(state)->runBlock(number); },
+          &launch);
+      if (*launch.faultText() == '\0') return;
+    }
+    failed_ = true;
+    context_->fail("%s%s", launch.refusal(), launch.faultText());
+  }
+
+  void copyToDevice(void* device, const void* host, size_t bytes) override { upload(device, host, bytes); }
+  void fillBytes(void* device, uint8_t value, size_t bytes) override {
+    if (!dryRun_ && !failed_) std::memset(device, value, bytes);
+  }
+  FaultSink faults() override { return {&record_, serial_}; }
+  int multiprocessors() const override { return 4; }
+
+ private:
+  const Schedule schedule_;
+  const bool dryRun_;
+  Context* context_ = nullptr;
+  uint64_t serial_ = 0;
+  bool failed_ = false;
+  FaultRecord record_{0, ~uint64_t{0}, {}};
+};
+
+Schedule parseSchedule(const std::string& text) {
+  Schedule schedule;
+  if (text.empty()) return schedule;
+  const size_t slash = text.find('/');
+  const std::string order = text.substr(0, slash),
+                    copies = slash == std::string::npos ? "late" : text.substr(slash + 1);
+  if (order == "reverse")
+    schedule.order = Schedule::Order::kReverse;
+  else if (order == "random")
+    schedule.order = Schedule::Order::kRandom;
+  else if (order != "forward")
+    schedule.seed = 0;
+  schedule.lateCopies = copies == "late";
+  if (schedule.seed == 0 || (copies != "late" && copies != "early")) {
+    throw InvalidArgument("[device] expected forward, reverse or random, then /early or /late, for schedule, got '" +
+                          text + "'");
+  }
+  return schedule;
+}
+
+}  // namespace
+
+std::shared_ptr<DeviceQueue> openQueue(const std::string& schedule, bool dryRun) {
+  return std::make_shared<EmulatorQueue>(parseSchedule(schedule), dryRun);
+}
+
+std::vector<std::pair<std::string, int64_t>> kernelLaunches() {
+  std::vector<std::pair<std::string, int64_t>> result;
+  for (const Kernel* kernel = kernels(); kernel != nullptr; kernel = kernel->next)
+    result.emplace_back(kernel->name, kernel->launches);
+  return result;
+}
+
+}  // namespace lowrank::emulator
