@@ -9,6 +9,7 @@
 #include "../cuda/runtime.h"
 #endif
 #if defined(LOWRANK_WITH_EMULATOR)
+#include "../emulator/probes.h"
 #include "../emulator/runtime.h"
 #endif
 
@@ -129,17 +130,33 @@ Napi::Value cudaInfo(Napi::Env env) {
 #endif
 }
 
+#if defined(LOWRANK_WITH_EMULATOR)
+static Napi::Value kernelLaunches(const Napi::CallbackInfo& call) {
+  Napi::Object result = Napi::Object::New(call.Env());
+  for (const auto& [name, launches] : emulator::kernelLaunches()) result.Set(name, double(launches));
+  return result;
+}
+
+static Napi::Value runProbe(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  std::vector<float> values;
+  const std::string fault = emulator::runProbe(call[0].As<Napi::String>(), call[1].As<Napi::String>(), values);
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  for (size_t i = 0; i < values.size(); ++i) array[i] = values[i];
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("fault", fault);
+  result.Set("values", array);
+  return result;
+}
+#endif
+
 void defineTestFunctions(Napi::Env env, Napi::Object exports) {
 #if defined(LOWRANK_WITH_EMULATOR)
-  exports.Set("kernelLaunches", Napi::Function::New(
-                                    env,
-                                    [](const Napi::CallbackInfo& call) {
-                                      Napi::Object result = Napi::Object::New(call.Env());
-                                      for (const auto& [name, launches] : emulator::kernelLaunches())
-                                        result.Set(name, double(launches));
-                                      return result;
-                                    },
-                                    "kernelLaunches"));
+  exports.Set("kernelLaunches", Napi::Function::New(env, kernelLaunches, "kernelLaunches"));
+  exports.Set("runProbe", Napi::Function::New(env, runProbe, "runProbe"));
+  Napi::Array names = Napi::Array::New(env);
+  for (const std::string& name : emulator::probeNames()) names.Set(names.Length(), name);
+  exports.Set("probes", names);
 #else
   (void)env;
   (void)exports;

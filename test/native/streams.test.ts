@@ -6,7 +6,7 @@ import { addon, enqueue, F32, keepBusy, openStream, readValues, upload, view } f
 
 describe('options', () => {
   test.each<[Record<string, unknown>, string]>([
-    [{ device: 'gpu' }, "[device] expected 'cpu' for device, got 'gpu'"],
+    [{ device: 'gpu' }, "[device] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got 'gpu'"],
     [{ threads: 0 }, '[device] expected a whole number from 1 to 1024 for threads, got 0'],
     [{ threads: 1.5 }, '[device] expected a whole number from 1 to 1024 for threads, got 1.5'],
     [{ threads: '2' }, "[device] expected a whole number from 1 to 1024 for threads, got '2'"],

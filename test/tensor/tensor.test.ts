@@ -286,7 +286,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
     test('an unknown device', () => {
       expect(() => (open().constructor as typeof Device).open('gpu')).toThrow(
-        "[device] expected 'cpu' for device, got 'gpu'",
+        "[device] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got 'gpu'",
       )
     })
   })

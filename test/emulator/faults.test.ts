@@ -1,0 +1,94 @@
+/** @file The emulated GPU finds planted mistakes, says where they are, and goes on. */
+
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+interface EmulatorAddon {
+  probes: string[]
+  runProbe(name: string, schedule: string): { fault: string; values: Float32Array }
+}
+
+const addon = createRequire(import.meta.url)(
+  fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url)),
+) as EmulatorAddon
+const SCHEDULES = ['forward', 'reverse', 'random'].flatMap((order) => [`${order}/early`, `${order}/late`])
+
+const REVERSED = Array.from({ length: 64 }, (_, i) => 64 - i)
+/** Column i % 8 of 8 rows of 1 to 64. */
+const SUMS = Array.from({ length: 64 }, (_, i) => 8 * ((i % 8) + 1) + 8 * 28)
+
+/** By name: what the right kernel gives in every schedule. */
+const RIGHT: Record<string, number[]> = {
+  reverse: REVERSED,
+  reverseTwice: REVERSED,
+  copyThroughShared: REVERSED,
+  sumColumns: SUMS,
+}
+
+/** Mistakes that show in results, and the schedules that show them. */
+const WRONG: Record<string, { right: string; shownBy: RegExp }> = {
+  'reverse without its barrier': { right: 'reverse', shownBy: /./ },
+  'reverseTwice without its middle barrier': { right: 'reverseTwice', shownBy: /./ },
+  'sumColumns one row too far': { right: 'sumColumns', shownBy: /./ },
+  'copyThroughShared without its wait': { right: 'copyThroughShared', shownBy: /late/ },
+}
+
+/** Mistakes that end the launch: what is said of them. */
+const FAULTS: Record<string, RegExp> = {
+  divergentBarrier:
+    /line \d+ of probes\.cpp: waits at a barrier where others of its block wait at line \d+ of probes\.cpp/,
+  barrierWithoutEnough: /waits for threads that never come/,
+  divergentShuffle:
+    /line \d+ of probes\.cpp: is a call of a whole warp, but other lanes are at line \d+ of probes\.cpp/,
+  shuffleOfSome: /lane 7 has ended|ends while other lanes of its warp wait for it/,
+  misalignedLoad:
+    /line \d+ of probes\.cpp: a vector load expects an address that is a multiple of 16, got one that is 4 above/,
+  misalignedLdmatrix: /ldmatrix expects an address that is a multiple of 16, got one that is 8 above/,
+  misalignedCopy: /an asynchronous copy expects an address that is a multiple of 16, got one that is 4 above/,
+  writeFarBeyondShared: /touches memory outside of its block's shared memory/,
+  readBeforeShared: /touches memory outside of its block's shared memory/,
+  writeJustBeyondShared: /wrote outside of its 256 bytes of shared memory/,
+  largeFrame: /touches memory outside of its block's shared memory or stack/,
+  'too much shared memory': /expected at most 101376 bytes of shared memory per block, got 101377/,
+  'too many threads': /expected 1 to 1024 threads per block, got 1056 x 1 x 1/,
+  'an empty grid': /expected a grid of 1 to .* blocks, got 0 x 1 x 1/,
+}
+
+describe.each(SCHEDULES)('in the schedule %s', (schedule) => {
+  it.each(Object.entries(RIGHT))('%s is right', (name, expected) => {
+    const { fault, values } = addon.runProbe(name, schedule)
+    expect(fault).toBe('')
+    expect([...values]).toEqual(expected)
+  })
+
+  it.each(Object.entries(FAULTS))('%s ends the launch, and the next one runs', (name, message) => {
+    expect(addon.runProbe(name, schedule).fault).toMatch(message)
+    expect([...addon.runProbe('reverse', schedule).values]).toEqual(REVERSED)
+  })
+
+  it('a copy that nobody waited for ends the launch when it is late', () => {
+    const { fault } = addon.runProbe('copyNeverAwaited', schedule)
+    if (schedule.endsWith('late')) {
+      expect(fault).toMatch(/line \d+ of probes\.cpp: ends while an asynchronous copy is on its way/)
+    } else expect(fault).toBe('')
+  })
+})
+
+it.each(Object.entries(WRONG))('%s gives something else', (name, { right, shownBy }) => {
+  const shown = SCHEDULES.filter((schedule) => {
+    const { fault, values } = addon.runProbe(name, schedule)
+    return fault !== '' || values.some((value, i) => value !== RIGHT[right]?.[i])
+  })
+  expect(shown.length).toBeGreaterThan(0)
+  expect(shown.every((schedule) => shownBy.test(schedule))).toBe(true)
+})
+
+it('knows no other probe than those tested here', () => {
+  const tested = [...Object.keys(RIGHT), ...Object.keys(WRONG), ...Object.keys(FAULTS), 'copyNeverAwaited']
+  expect([...addon.probes].sort()).toEqual(tested.sort())
+  expect(() => addon.runProbe('another', 'forward')).toThrow("[emulator] expected the name of a probe, got 'another'")
+  expect(() => addon.runProbe('reverse', 'sideways')).toThrow(
+    "[device] expected forward, reverse or random, then /early or /late, for schedule, got 'sideways'",
+  )
+})
