@@ -169,6 +169,10 @@ async function buildNative({ sanitize, emulator }) {
     rmSync(stamp, { force: true })
     await systemFor(target).build()
     writeFileSync(stamp, digest)
+    if (target === 'lowrank_cuda') {
+      process.stdout.write('What nvcc gave the kernels:\n')
+      spawnSync(process.execPath, [join(root, 'scripts/cuda-resources.mjs')], { stdio: 'inherit' })
+    }
   }
 }
 
