@@ -1,25 +1,63 @@
-/** @file How the tests run: one process per file, two at a time. CI adds a JSON report through LOWRANK_TEST_REPORT. */
+/**
+ * @file How the tests run: one process per file, two at a time. CI adds a JSON report through LOWRANK_TEST_REPORT.
+ *
+ * Two projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
+ * alone in one schedule, or all of them in every schedule with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`).
+ */
 
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const report = process.env.LOWRANK_TEST_REPORT
+const all = process.env.LOWRANK_EMULATOR_TESTS === 'all'
+
+// No test asks the real Hub; those of test/hub have one of their own.
+const env = { HF_HUB_OFFLINE: '1' }
+const common = {
+  // A crash in native code ends the process of its own file only, and the report names that file.
+  pool: 'forks' as const,
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  // A test left alone by `.only` would let a submission pass without the others.
+  allowOnly: false,
+}
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    // A crash in native code ends the process of its own file only, and the report names that file.
-    pool: 'forks',
     maxWorkers: 2,
-    // No test asks the real Hub; those of test/hub have one of their own.
-    env: { HF_HUB_OFFLINE: '1' },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
     // Below this a test is not worth a line of its own.
     slowTestThreshold: 10_000,
     teardownTimeout: 10_000,
-    // A test left alone by `.only` would let a submission pass without the others.
-    allowOnly: false,
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     coverage: { include: ['src/**'] },
+    projects: [
+      { test: { ...common, name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/emulator/**'], env } },
+      {
+        test: {
+          ...common,
+          name: 'emulator',
+          include: [
+            'test/emulator/**/*.test.ts',
+            'test/ops/!(isa).test.ts',
+            ...(all
+              ? [
+                  'test/models/{golden,model,decoding,generate}.test.ts',
+                  'test/autograd/*.test.ts',
+                  'test/tensor/{tensor,scope}.test.ts',
+                  'test/train/batch-equivalence.test.ts',
+                  'test/convergence/*.test.ts',
+                ]
+              : []),
+          ],
+          env: {
+            ...env,
+            LOWRANK_ADDON: fileURLToPath(new URL('build/Release/lowrank-emulator.node', import.meta.url)),
+            LOWRANK_TEST_DEVICES: 'cuda-emulator',
+            ...(all ? {} : { LOWRANK_TEST_SCHEDULES: 'random/late' }),
+          },
+          testTimeout: all ? 240_000 : 60_000,
+        },
+      },
+    ],
   },
 })

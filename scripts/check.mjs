@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { capture, npm, phase, tool } from './phases.mjs'
 
-const { code, output } = await capture([process.execPath, 'scripts/ensure.mjs'])
+const { code, output } = await capture([process.execPath, 'scripts/ensure.mjs', '--emulator'])
 process.stderr.write(output)
 if (code !== 0) process.exit(1)
 

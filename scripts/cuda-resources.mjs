@@ -96,7 +96,9 @@ function print({ header, rows }) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const entries = readResources()
   if (entries.length === 0) {
-    process.stderr.write('[cuda-resources] expected logs of nvcc in build/cuda, found none; run LOWRANK_CUDA=ON npm run build\n')
+    process.stderr.write(
+      '[cuda-resources] expected logs of nvcc in build/cuda, found none; run LOWRANK_CUDA=ON npm run build\n',
+    )
     process.exitCode = 1
   } else {
     const table = formatResources(entries)

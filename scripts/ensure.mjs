@@ -1,7 +1,7 @@
 /**
  * @file Brings a checkout to the state that the other commands need: dependencies as the lock file says, addon and
- * JavaScript built from the sources that are there. Quick and silent when nothing changed. Uses no dependency, because
- * it runs before there is any.
+ * JavaScript built from the sources that are there, with --emulator also the addon of the tests. Quick and silent when nothing changed. Uses no
+ * dependency, because it runs before there is any.
  */
 
 import { createHash } from 'node:crypto'
@@ -9,9 +9,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path'
 import { npm, phase, root } from './phases.mjs'
 
-const OUTPUTS = ['dist/index.js', 'dist/cli/main.js', 'build/Release/lowrank.node']
+const emulator = process.argv.includes('--emulator')
+const OUTPUTS = [
+  'dist/index.js',
+  'dist/cli/main.js',
+  'build/Release/lowrank.node',
+  ...(emulator ? ['build/Release/lowrank-emulator.node'] : []),
+]
 const INPUTS = ['native', 'src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']
-const STAMP = join(root, 'build/inputs.sha256')
+const STAMP = join(root, `build/inputs${emulator ? '-emulator' : ''}.sha256`)
 
 /** Whether node_modules holds what package-lock.json asks for. Contents are compared, since git sets file times freely. */
 function isInstalled() {
@@ -26,7 +32,8 @@ function isInstalled() {
 
 /** A digest of the names and contents of everything that the build reads. */
 function hashInputs() {
-  const hash = createHash('sha256')
+  // The addon with CUDA is built or not as this says.
+  const hash = createHash('sha256').update(`${process.env.LOWRANK_CUDA ?? ''}\0`)
   const visit = (path) => {
     const absolute = join(root, path)
     if (!existsSync(absolute)) return
@@ -47,7 +54,8 @@ async function ensure() {
   const inputs = hashInputs()
   if (isBuilt(inputs)) return true
   rmSync(STAMP, { force: true })
-  if (!(await phase('Building', [process.execPath, 'scripts/build.mjs']))) return false
+  if (!(await phase('Building', [process.execPath, 'scripts/build.mjs', ...(emulator ? ['--emulator'] : [])])))
+    return false
   mkdirSync(join(root, 'build'), { recursive: true })
   writeFileSync(STAMP, inputs)
   return true
