@@ -1,0 +1,94 @@
+/**
+ * @file How well the tests see mistakes in CUDA kernels: leaves out each barrier and each wait for asynchronous copies, one at a time (the emulated
+ * GPU can skip those of a source line), runs the tests of its source file in every schedule, and notes whether any failed.
+ * Prints a table and writes bench/results/planted-bugs.csv. Arguments limit it to some sources: node scripts/plant-bugs.mjs gemm.cuh attention.cu
+ * A line whose comment says `survives: why` may stay unseen, and the why goes into the report.
+ */
+
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { root } from './phases.mjs'
+
+const SOURCES = join(root, 'native/cuda')
+const REPORT = join(root, 'bench/results/planted-bugs.csv')
+const CALL = /\b(syncThreads|syncNamed|syncWarp|cpAsyncWait(?:<[^>]*>)?)\s*\(/
+const DEFINITIONS = new Set(['device.h', 'device_nvcc.h'])
+/** Of all caught mistakes, the share that is asked for. */
+const WANTED = 0.95
+
+/** The suites that launch the kernels of a source. */
+const SUITES = [
+  [/^(gemm|linear\.)/, ['linear', 'linear-cross-entropy', 'nf4']],
+  [/^linear_cross_entropy/, ['linear-cross-entropy']],
+  [/^nf4/, ['nf4', 'linear']],
+  [/^attention/, ['attention']],
+  [/^(rms|layer)_norm/, ['norm']],
+  [/^(swiglu|gelu)/, ['activation']],
+  [/^philox/, ['dropout', 'linear', 'sample']],
+  [/^kernels\.h/, ['norm', 'argmax', 'sample', 'linear-cross-entropy']],
+]
+
+function suitesOf(source) {
+  const [, suites] = SUITES.find(([pattern]) => pattern.test(source)) ?? [undefined, [source.replace(/\.\w+$/, '')]]
+  return suites.map((suite) => `test/ops/${suite}.test.ts`)
+}
+
+/** Every barrier and wait: file, line, call, and the reason given why leaving it out may go unseen. */
+function sites(wanted) {
+  const found = []
+  for (const file of readdirSync(SOURCES).sort()) {
+    if (!/\.(cu|cuh|h)$/.test(file) || DEFINITIONS.has(file) || (wanted.length > 0 && !wanted.includes(file))) continue
+    const lines = readFileSync(join(SOURCES, file), 'utf8').split('\n')
+    lines.forEach((text, i) => {
+      const code = text.replace(/\/\/.*$/, '')
+      const call = CALL.exec(code)
+      if (!call) return
+      const why = /survives: (.*)$/.exec(text)?.[1] ?? /survives: (.*)$/.exec(lines[i - 1] ?? '')?.[1] ?? ''
+      found.push({ file, line: i + 1, call: call[1], why })
+    })
+  }
+  return found
+}
+
+function run({ file, line }) {
+  const { status } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'emulator', '--bail', '1', ...suitesOf(file)],
+    {
+      cwd: root,
+      stdio: 'ignore',
+      timeout: 600_000,
+      env: { ...process.env, LOWRANK_EMULATOR_TESTS: 'all', LOWRANK_EMULATOR_SKIP: line ? `${file}:${line}` : '' },
+    },
+  )
+  return status === 0
+}
+
+const wanted = process.argv.slice(2)
+const all = sites(wanted)
+for (const file of new Set(all.map((site) => site.file))) {
+  if (!run({ file })) throw new Error(`[plant-bugs] expected the tests of ${file} to pass with nothing left out`)
+}
+const results = []
+for (const site of all) {
+  const started = performance.now()
+  const caught = !run(site)
+  results.push({ ...site, caught })
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  process.stdout.write(
+    `${`${site.file}:${site.line}`.padEnd(36)} ${site.call.padEnd(16)} ${caught ? 'caught' : `survives${site.why ? `: ${site.why}` : ''}`} (${seconds} s)\n`,
+  )
+}
+const caught = results.filter((result) => result.caught).length
+const unexplained = results.filter((result) => !result.caught && !result.why)
+process.stdout.write(
+  `${caught} of ${results.length} caught (${((100 * caught) / results.length).toFixed(1)} %), ${unexplained.length} without an explanation\n`,
+)
+if (wanted.length === 0) {
+  const rows = results.map(
+    ({ file, line, call, caught: seen, why }) => `${file},${line},${call},${seen ? 'caught' : 'survives'},"${why}"`,
+  )
+  writeFileSync(REPORT, `source,line,left_out,outcome,why\n${rows.join('\n')}\n`)
+}
+process.exitCode = caught >= WANTED * results.length && unexplained.length === 0 ? 0 : 1
