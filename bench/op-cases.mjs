@@ -177,6 +177,7 @@ export const OP_CASES = {
       head: [{ weight: t.given(V, D), slabs: [] }],
       softcap: 0,
       divisor: 0,
+      lossScale: 1,
     },
     flops: 4 * N * D * V,
   }),
@@ -206,7 +207,19 @@ export const OP_CASES = {
       weightDecay: 0,
     }))
     const norms = t.emptyFloat(parameters.length + 1)
-    return { args: { parameters, norms, lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, step: 10, maxGradNorm: 1 } }
+    return {
+      args: {
+        parameters,
+        norms,
+        lr: 1e-4,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        step: 10,
+        maxGradNorm: 1,
+        lossScale: 1,
+      },
+    }
   },
   argmax: (t, { B, V }) => ({ args: { x: t.float(B, V), ids: t.emptyOf([B], 'int32') } }),
   sample: (t, { B, V }) => {

@@ -104,6 +104,9 @@ class Checker {
   void notNegative(const char* name, double value) {
     require(std::isfinite(value) && value >= 0, name, "a finite number >= 0", value);
   }
+  void positive(const char* name, double value) {
+    require(std::isfinite(value) && value > 0, name, "a finite number > 0", value);
+  }
   void finite(const char* name, double value) { require(std::isfinite(value), name, "a finite number", value); }
 
   void counter(const char* name, double value) {
@@ -490,6 +493,7 @@ std::string check(const LinearCrossEntropyArgs& args) {
   }
   c.notNegative("softcap", args.softcap);
   c.notNegative("divisor", args.divisor);
+  c.positive("lossScale", args.lossScale);
   return c.error;
 }
 
@@ -517,6 +521,7 @@ std::string check(const AdamwArgs& args) {
   c.counter("step", args.step);
   c.require(args.step >= 1, "step", "a step from 1", args.step);
   c.notNegative("maxGradNorm", args.maxGradNorm);
+  c.positive("lossScale", args.lossScale);
   return c.error;
 }
 

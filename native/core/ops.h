@@ -2,8 +2,8 @@
 // TypeScript encodes against are made. A kernel that a backend lacks is a link error.
 //
 // Shapes: N tokens (ragged, all sequences in one axis), D width, F feed-forward width, K input and O output features, V vocabulary,
-// H query heads, Hkv key/value heads, hd head width, r rank, S sequences. "compute" is the dtype of activations: float32 or
-// bfloat16, one per call. Every sum is accumulated in float32 and rounded once on the way out.
+// H query heads, Hkv key/value heads, hd head width, r rank, S sequences. "compute" is the dtype of activations: float32, bfloat16
+// or float16, one per call. Every sum is accumulated in float32 and rounded once on the way out.
 //
 // visit() names the fields in wire order. in: read. out: wholly written, allocated when the command runs. inout: read and
 // written, or accumulated into. Optional tensors say so. check() returns nullptr or a sentence; it sees shapes, not values.
@@ -520,8 +520,8 @@ struct GeluBackwardArgs {
 
 // loss = sum over labelled rows of -log softmax(softcap(logits))[label], divided by divisor (or by the labelled rows when divisor
 // is 0). Rows whose label is -100 never reach the head; logits exist for one chunk of rows at a time. While recording, dh is present and
-// the gradients for an upstream gradient of 1 are made in the same pass: dh (rows without a label: zero), and, where present,
-// the head's dWeight and its slabs' da and db. An id outside [0, V) that is not -100 is a fault that names it; no labelled row at all gives 0.
+// the gradients for an upstream gradient of lossScale are made in the same pass: dh (rows without a label: zero), and, where present,
+// the head's dWeight and its slabs' da and db. They are scaled in float32, before anything is rounded to compute; the loss is not. An id outside [0, V) that is not -100 is a fault that names it; no labelled row at all gives 0.
 struct LinearCrossEntropyArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
@@ -531,6 +531,7 @@ struct LinearCrossEntropyArgs {
   int32_t headCount;
   float softcap;
   double divisor;
+  double lossScale;  // finite, > 0
   template <class V>
   void visit(V& v);
 };
@@ -565,6 +566,7 @@ void LinearCrossEntropyArgs::visit(V& v) {
   v.template list<HeadVisitor>("head", head, headCount);
   v.number("softcap", softcap);
   v.number("divisor", divisor);
+  v.number("lossScale", lossScale);
 }
 
 // All of one shape, rows without gaps.
@@ -590,7 +592,7 @@ struct AdamwParameterVisitor {
 };
 
 // AdamW with decoupled decay (Loshchilov & Hutter 2019), PyTorch's order: p *= 1 - lr * wd; m, v; p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps).
-// norms[i] is the L2 norm of gradient i, norms[P] that of all. With maxGradNorm > 0 gradients count times min(1, maxGradNorm / (norm + 1e-6)).
+// Gradients count divided by lossScale, wherever they are read. norms[i] is the L2 norm of gradient i, norms[P] that of all. With maxGradNorm > 0 gradients count times min(1, maxGradNorm / (norm + 1e-6)).
 // Atomic: when the whole norm is not finite nothing but norms is written.
 struct AdamwArgs {
   AdamwParameter* parameters;
@@ -602,6 +604,7 @@ struct AdamwArgs {
   double eps;
   double step;  // t, from 1
   double maxGradNorm;
+  double lossScale;  // finite, > 0
   template <class V>
   void visit(V& v) {
     v.template list<AdamwParameterVisitor>("parameters", parameters, parameterCount);
@@ -612,6 +615,7 @@ struct AdamwArgs {
     v.number("eps", eps);
     v.number("step", step);
     v.number("maxGradNorm", maxGradNorm);
+    v.number("lossScale", lossScale);
   }
 };
 

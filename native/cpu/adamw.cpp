@@ -1,5 +1,6 @@
 // AdamW (Loshchilov & Hutter 2019) over every parameter in one call, with the gradient norm and its clipping:
-//   norms[i] = |g_i|, norms[P] = sqrt(sum of |g_i|^2);  c = min(1, maxGradNorm / (norms[P] + 1e-6)), g = c g_i
+//   norms[i] = |g_i| / lossScale, norms[P] = sqrt(sum of |g_i|^2) / lossScale;
+//   c = min(1, maxGradNorm / (norms[P] + 1e-6)) / lossScale, g = c g_i
 //   p *= 1 - lr wd;  m += (1 - b1) (g - m);  v = b2 v + (1 - b2) g^2;
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 // in PyTorch's order of operations. It has no backward.
@@ -26,7 +27,7 @@ struct Rates {
   float step;       // lr / (1 - b1^t)
   float rootScale;  // 1 / sqrt(1 - b2^t)
   float eps;
-  float clip;
+  float clip;  // and 1 / lossScale
 };
 
 double power(double base, double exponent) {
@@ -120,10 +121,10 @@ void adamw(const AdamwArgs& args, Context& context) {
   for (int32_t i = 0; i < args.parameterCount; ++i) {
     double sum = 0.0;
     for (; next < chunkCount && chunks[next].parameter == i; ++next) sum += squares[next];
-    norms[i] = static_cast<float>(__builtin_sqrt(sum));
+    norms[i] = static_cast<float>(__builtin_sqrt(sum) / args.lossScale);
     total += sum;
   }
-  const double norm = __builtin_sqrt(total);
+  const double norm = __builtin_sqrt(total) / args.lossScale;
   norms[args.parameterCount] = static_cast<float>(norm);
   if (!__builtin_isfinite(norms[args.parameterCount])) return;
 
@@ -135,7 +136,7 @@ void adamw(const AdamwArgs& args, Context& context) {
   rates.rootScale = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(args.beta2, args.step)));
   rates.eps = static_cast<float>(args.eps);
   const double clip = args.maxGradNorm > 0.0 ? args.maxGradNorm / (norm + 1e-6) : 1.0;
-  rates.clip = static_cast<float>(clip < 1.0 ? clip : 1.0);
+  rates.clip = static_cast<float>((clip < 1.0 ? clip : 1.0) / args.lossScale);
   parallelFor(context, chunkCount, [&](int64_t index, int) {
     const Chunk& chunk = chunks[index];
     const AdamwParameter& target = args.parameters[chunk.parameter];

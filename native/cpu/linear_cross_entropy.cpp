@@ -1,7 +1,7 @@
 // Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s B^T),
-// softcap(l) = c tanh(l / c), and D the divisor (or the number of labelled rows):
+// softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
-//   backward  dl_v = (p_v - [v = label]) / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
 //
 // h, dh [N, D], W [V, D], float32 or bfloat16; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
 // maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
@@ -143,7 +143,7 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   *loss = 0.0f;
   if (labelled == 0) return;
   const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(labelled);
-  const float factor = static_cast<float>(1.0 / divisor);
+  const float factor = static_cast<float>(args.lossScale / divisor);
 
   // A stride that is no multiple of 4 KB keeps the rows of a tile in different sets of the cache.
   const int64_t stride = roundUp(vocabulary, 16) + 16;

@@ -10,6 +10,8 @@ export interface LinearCrossEntropyOptions {
   numItems?: number
   /** Logits become softcap * tanh(logits / softcap); 0 (default): not. */
   softcap?: number
+  /** Gradients, not the loss, are multiplied by it before they are rounded; default 1. For float16, whose small numbers end early. */
+  lossScale?: number
   dropout?: DropoutState
 }
 
@@ -25,7 +27,7 @@ export function linearCrossEntropy(
   h: Tensor,
   labels: Tensor,
   head: LinearPart,
-  { numItems = 0, softcap = 0, dropout }: LinearCrossEntropyOptions = {},
+  { numItems = 0, softcap = 0, lossScale = 1, dropout }: LinearCrossEntropyOptions = {},
 ): Tensor {
   const { device } = h
   expectShape('linearCrossEntropy', 'h', h, [undefined, head.weight.shape[1]], 'N, D')
@@ -59,6 +61,7 @@ export function linearCrossEntropy(
     ],
     softcap,
     divisor: numItems,
+    lossScale,
   })
   if (recording && dh) {
     const savedDh = new Saved(dh, 'linearCrossEntropy')

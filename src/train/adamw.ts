@@ -22,6 +22,8 @@ export interface AdamWOptions {
 export interface StepOptions {
   /** Gradients are scaled down together when their norm exceeds it; 0 (default): not. */
   maxGradNorm?: number
+  /** What the gradients were multiplied by: they count divided by it. Default 1. */
+  lossScale?: number
 }
 
 interface Moments {
@@ -69,7 +71,7 @@ export class AdamW {
   }
 
   /** Queues one update from the gradients that backward() left. */
-  step({ maxGradNorm = 0 }: StepOptions = {}): void {
+  step({ maxGradNorm = 0, lossScale = 1 }: StepOptions = {}): void {
     const present = [...this.#parameters].filter(([, parameter]) => parameter.hasGrad)
     const first = present[0]?.[1]
     if (!first) throw new Error('[AdamW] expected gradients, got none; call loss.backward() before step()')
@@ -94,6 +96,7 @@ export class AdamW {
       eps,
       step: this.stepCount,
       maxGradNorm,
+      lossScale,
     })
     for (const [, parameter] of present) {
       parameter.master.bumpVersion()
@@ -106,7 +109,7 @@ export class AdamW {
     for (const parameter of this.#parameters.values()) parameter.zeroGrad()
   }
 
-  /** L2 norms of the gradients of the last step, before clipping: of each parameter, and of all together. */
+  /** L2 norms of the gradients of the last step, unscaled and before clipping: of each parameter, and of all together. */
   async gradNorms(): Promise<{ total: number; byName: Map<string, number> }> {
     if (!this.#norms) throw new Error('[AdamW] expected a step before gradNorms()')
     const { names, tensor } = this.#norms

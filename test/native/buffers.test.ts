@@ -119,7 +119,21 @@ describe('memory counters', () => {
     await stream.sync()
     stream.resetPeak()
     const { live } = stream.memory()
-    enqueue(stream, 'linearCrossEntropy', h, labels, loss, [-1, 0, 0, 0, 0, 0], 1, weight, [-1, 0, 0, 0, 0, 0], 0, 0, 0)
+    enqueue(
+      stream,
+      'linearCrossEntropy',
+      h,
+      labels,
+      loss,
+      [-1, 0, 0, 0, 0, 0],
+      1,
+      weight,
+      [-1, 0, 0, 0, 0, 0],
+      0,
+      0,
+      0,
+      1,
+    )
     expect((await readValues(stream, loss))[0]).toBeCloseTo(Math.log(1001), 5)
     expect(stream.memory().live).toBe(live)
     expect(stream.memory().peak).toBeGreaterThan(live)

@@ -376,12 +376,12 @@ describe('shapes and dtypes', () => {
     ],
     [
       'linearCrossEntropy',
-      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 4), OMITTED, 0, 0, 0],
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 4), OMITTED, 0, 0, 0, 1],
       'expected head[0].weight [7, 5] for h [3, 5], got [7, 4]',
     ],
     [
       'linearCrossEntropy',
-      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 0, 0, 0],
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 0, 0, 0, 1],
       'expected exactly one part for head, got 0',
     ],
     [
@@ -401,15 +401,26 @@ describe('shapes and dtypes', () => {
         1e-8,
         1,
         0,
+        1,
       ],
       'expected parameters[0].m [1, 6] for parameter [1, 6], got [1, 5]',
     ],
     [
       'adamw',
-      () => [0, tensor(1, 2), 1, 0.9, 0.99, 1e-8, 1, 0],
+      () => [0, tensor(1, 2), 1, 0.9, 0.99, 1e-8, 1, 0, 1],
       'expected one row of a norm per parameter and one for all for norms, got 2',
     ],
-    ['adamw', () => [0, tensor(1, 1), 1, 0.9, 1, 1e-8, 1, 0], 'expected a number in [0, 1) for beta2, got 1'],
+    ['adamw', () => [0, tensor(1, 1), 1, 0.9, 1, 1e-8, 1, 0, 1], 'expected a number in [0, 1) for beta2, got 1'],
+    [
+      'adamw',
+      () => [0, tensor(1, 1), 1, 0.9, 0.99, 1e-8, 1, 0, 0],
+      'expected a finite number > 0 for lossScale, got 0',
+    ],
+    [
+      'linearCrossEntropy',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 5), OMITTED, 0, 0, 0, -1],
+      'expected a finite number > 0 for lossScale, got -1',
+    ],
     ['argmax', () => [tensor(3, 5), tensor(1, 2, I32)], 'expected ids [1, 3] for x [3, 5], got [1, 2]'],
     ['sample', () => sampleArguments({ logits: tensor(3, 5, BF16) }), 'expected float32 for logits, got bfloat16'],
     [

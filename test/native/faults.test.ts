@@ -87,7 +87,7 @@ describe('a fault', () => {
     // In place on the gradient, as a backward pass accumulates.
     enqueue(stream, 'embeddingBackward', uploadInt32(stream, [0, 0, 0]), broken, view(gradient[0], 3, 1))
     const adamw = () =>
-      enqueue(stream, 'adamw', 1, parameter, gradient, ...moments, OMITTED, 0, norms, 0.5, 0.9, 0.99, 1e-8, 1, 0)
+      enqueue(stream, 'adamw', 1, parameter, gradient, ...moments, OMITTED, 0, norms, 0.5, 0.9, 0.99, 1e-8, 1, 0, 1)
     adamw()
     await expect(stream.sync()).rejects.toThrow(UNWRITTEN)
     expect(await readValues(stream, parameter)).toEqual([1, 2, 3])
@@ -160,7 +160,7 @@ describe('a memory budget', () => {
     const weight = view(small.allocate(600_000 * 4 * 4), 600_000, 4)
     const loss = view(small.allocate(4), 1, 1)
     for (const x of [h, weight]) enqueue(small, 'fill', x, 1)
-    enqueue(small, 'linearCrossEntropy', h, uploadInt32(small, [0]), loss, OMITTED, 1, weight, OMITTED, 0, 0, 0)
+    enqueue(small, 'linearCrossEntropy', h, uploadInt32(small, [0]), loss, OMITTED, 1, weight, OMITTED, 0, 0, 0, 1)
     await expect(small.sync()).rejects.toThrow(
       /^\[linearCrossEntropy\] expected .* for its working memory, but .* are live; use a smaller batch/,
     )

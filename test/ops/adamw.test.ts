@@ -8,7 +8,7 @@ import { testDevices } from '../support/devices.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
 import { COMPUTE_DTYPES, type Compute, expectClose, ONE_ROUNDING, seededRandom } from '../support/values.js'
 
-const RATES: AdamwRates = { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, step: 3, maxGradNorm: 1 }
+const RATES: AdamwRates = { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, step: 3, maxGradNorm: 1, lossScale: 1 }
 const SIZES = [1, 33, 20_000, 7, 16_385]
 
 interface Held {
@@ -20,7 +20,7 @@ interface Held {
   weightDecay: number
 }
 
-function makeStates(seed: number): AdamwState[] {
+function makeStates(seed: number, lossScale = 1): AdamwState[] {
   const random = seededRandom(seed)
   return SIZES.map((size, i) => {
     const draw = (scale: number) => Float64Array.from({ length: size }, () => Math.fround(random() * scale))
@@ -28,7 +28,7 @@ function makeStates(seed: number): AdamwState[] {
     const m = draw(0.1)
     return {
       parameter: draw(1),
-      grad: draw(1),
+      grad: draw(lossScale),
       m,
       v: m.map((value) => Math.fround(value * value + 1e-4)),
       weightDecay: i % 2 ? 0.1 : 0,
@@ -60,23 +60,32 @@ describe.each(testDevices())('on $name', (testDevice) => {
   })
   afterAll(() => device.close())
 
-  it.each([0, 1, 1e6])('adamw updates parameters, moments and copies with maxGradNorm %s', async (maxGradNorm) => {
-    for (const dtype of COMPUTE_DTYPES) {
-      const states = makeStates(61)
-      const held = hold(device, states, dtype)
-      const rates = { ...RATES, maxGradNorm }
-      const norms = step(device, held, rates)
-      // Squares are summed in float64; the norm is rounded once.
-      expectClose(await read(norms), row(gradientNorms(states)), { relative: 1.2e-7, ofLargest: 0 })
-      for (const [i, expected] of adamw(states, rates).entries()) {
-        const { parameter, m, v, copy } = held[i] as Held
-        expectClose(await read(m), row(expected.m), ONE_ROUNDING.float32)
-        expectClose(await read(v), row(expected.v), ONE_ROUNDING.float32)
-        expectClose(await read(parameter), row(expected.parameter), ONE_ROUNDING.float32)
-        expectClose(await read(copy), await read(parameter), ONE_ROUNDING[dtype])
+  it.each([
+    [0, 1],
+    [1, 1],
+    [1e6, 1],
+    [0, 48],
+    [1, 65_536],
+  ])(
+    'adamw updates parameters, moments and copies with maxGradNorm %s and lossScale %s',
+    async (maxGradNorm, lossScale) => {
+      for (const dtype of COMPUTE_DTYPES) {
+        const states = makeStates(61, lossScale)
+        const held = hold(device, states, dtype)
+        const rates = { ...RATES, maxGradNorm, lossScale }
+        const norms = step(device, held, rates)
+        // Squares are summed in float64; the norm is rounded once.
+        expectClose(await read(norms), row(gradientNorms(states, lossScale)), { relative: 1.2e-7, ofLargest: 0 })
+        for (const [i, expected] of adamw(states, rates).entries()) {
+          const { parameter, m, v, copy } = held[i] as Held
+          expectClose(await read(m), row(expected.m), ONE_ROUNDING.float32)
+          expectClose(await read(v), row(expected.v), ONE_ROUNDING.float32)
+          expectClose(await read(parameter), row(expected.parameter), ONE_ROUNDING.float32)
+          expectClose(await read(copy), await read(parameter), ONE_ROUNDING[dtype])
+        }
       }
-    }
-  })
+    },
+  )
 
   it.each([Number.NaN, Infinity, 1e38])(
     'a gradient of %s that makes the norm infinite leaves every bit as it was',
@@ -88,7 +97,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const held = hold(device, states, 'bfloat16')
       const norms = await step(device, held, RATES).read()
       expect(Number.isFinite(norms.at(-1))).toBe(false)
-      expect(norms[0]).toBeCloseTo(gradientNorms(states)[0] as number, 6)
+      expect(norms[0]).toBeCloseTo(gradientNorms(states, 1)[0] as number, 6)
       for (const [i, state] of states.entries()) {
         const { parameter, m, v, copy } = held[i] as Held
         expect(await read(parameter)).toEqual(row(state.parameter))

@@ -55,6 +55,7 @@ const labelsFor = (tokens: number, vocabulary: number): number[] =>
 interface Options {
   softcap?: number
   divisor?: number
+  lossScale?: number
   labels?: readonly number[]
   scale?: number
 }
@@ -70,7 +71,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     dtype: Compute,
     [tokens, width, vocabulary]: readonly [number, number, number],
     shape: Omit<PartShape, 'outputs'>,
-    { softcap = 0, divisor = 0, labels = labelsFor(tokens, vocabulary), scale = 1 }: Options = {},
+    { softcap = 0, divisor = 0, lossScale = 1, labels = labelsFor(tokens, vocabulary), scale = 1 }: Options = {},
   ): Promise<void> {
     const make = operandMaker(device, dtype, 41 + tokens)
     const h = make(tokens, width, { gap: 1, scale })
@@ -79,9 +80,14 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const ids = Tensor.from(device, labels, [tokens], 'int32')
     const loss = Tensor.empty(device, [1], 'float32')
     const dh = output(device, tokens, width, dtype, 2)
-    const common = { h: h.tensor, labels: ids, loss, softcap, divisor }
+    const common = { h: h.tensor, labels: ids, loss, softcap, divisor, lossScale }
     device.enqueue('linearCrossEntropy', { ...common, dh, head: headArguments(head, true) })
-    const expected = linearCrossEntropy(h, head, { labels, softcap, divisor }, { round: (v) => roundTo(dtype, v) })
+    const expected = linearCrossEntropy(
+      h,
+      head,
+      { labels, softcap, divisor, lossScale },
+      { round: (v) => roundTo(dtype, v) },
+    )
     const [value] = await loss.read()
     expect(Math.abs((value as number) - expected.loss)).toBeLessThanOrEqual(
       LOSS_TOLERANCE[dtype] * Math.max(1, Math.abs(expected.loss)),
@@ -102,7 +108,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it.each(CASES)('gives the loss, dh and the gradients of $name in $dtype', async ({ head, dtype }) => {
     for (const size of SIZES) {
       await check(dtype, size, head)
-      await check(dtype, size, head, { softcap: 2.5, divisor: 64 })
+      await check(dtype, size, head, { softcap: 2.5, divisor: 64, lossScale: 48 })
     }
   })
 
@@ -130,6 +136,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       head: [{ weight, slabs: [] }],
       softcap: 0,
       divisor: 1,
+      lossScale: 1,
     })
     const total = vocabulary - 1 + Math.E
     expect((await loss.read())[0] as number).toBeCloseTo(tokens * Math.log(total) - 151, 3)
@@ -146,7 +153,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const tensors = { h: upload(device, h, 'float32'), labels: Tensor.from(device, labels, [3], 'int32') }
     const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 3, 33, 'float32')]
     const head = [{ weight: weight.tensor, slabs: [] }]
-    device.enqueue('linearCrossEntropy', { ...tensors, loss, dh, head, softcap: 0, divisor: 0 })
+    device.enqueue('linearCrossEntropy', { ...tensors, loss, dh, head, softcap: 0, divisor: 0, lossScale: 1 })
     const expected = linearCrossEntropy(h, { weight, slabs: [] }, { labels })
     expect((await loss.read())[0]).toBeCloseTo(expected.loss, 5)
     const gradient = await readMatrix(dh)
@@ -160,7 +167,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const labels = Tensor.from(device, [-100, -100, -100, -100, -100], [5], 'int32')
     const [loss, dh] = [Tensor.full(device, [1], 'float32', 9), output(device, 5, 33, 'bfloat16', 1)]
     const head = [{ weight: weight.tensor, slabs: [] }]
-    device.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 0 })
+    device.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 0, lossScale: 1 })
     expect((await loss.read())[0]).toBe(0)
     expect((await dh.read()).every((value) => value === 0)).toBe(true)
     await expectGapsUntouched(dh)
@@ -179,7 +186,16 @@ describe.each(testDevices())('on $name', (testDevice) => {
     )
     const labels = Tensor.from(device, [3, 3], [2], 'int32')
     const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 2, 1, 'float32')]
-    device.enqueue('linearCrossEntropy', { h, labels, loss, dh, head: [{ weight, slabs: [] }], softcap: 0, divisor: 1 })
+    device.enqueue('linearCrossEntropy', {
+      h,
+      labels,
+      loss,
+      dh,
+      head: [{ weight, slabs: [] }],
+      softcap: 0,
+      divisor: 1,
+      lossScale: 1,
+    })
     // Logits -3000, 0, 3000, 6000 and their negatives: probabilities of 0 and 1, and a loss of 6000 + 3000 for the second row.
     expect([...(await loss.read())]).toEqual([9000])
     expect([...(await dh.read())]).toEqual([0, -3])
@@ -202,6 +218,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       head: [{ weight: weight.tensor, slabs: [] }],
       softcap: 0,
       divisor: 0,
+      lossScale: 1,
     })
     const message = `expected labels in [0, 17) or -100, got ${label} at row ${row}`
     await expect(stream.sync()).rejects.toThrow(message)
@@ -219,7 +236,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     await stream.sync()
     stream.resetPeak()
     const before = stream.memory().peak
-    stream.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 0 })
+    stream.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 0, lossScale: 1 })
     await stream.sync()
     // 256 rows of float32 logits take 4 MB, the panels of a thread under 1 MB; all 2048 rows would take 32 MB.
     expect(stream.memory().peak - before).toBeLessThan(6 * 2 ** 20)
@@ -235,7 +252,16 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const [part] = parts as [(typeof parts)[number]]
       const [loss, dh] = [Tensor.empty(stream, [1], 'float32'), output(stream, tokens, width, dtype)]
       const labels = Tensor.from(stream, labelsFor(tokens, vocabulary), [tokens], 'int32')
-      const args = { h: h.tensor, labels, loss, dh, head: headArguments(part, true), softcap: 0, divisor: 0 }
+      const args = {
+        h: h.tensor,
+        labels,
+        loss,
+        dh,
+        head: headArguments(part, true),
+        softcap: 0,
+        divisor: 0,
+        lossScale: 1,
+      }
       stream.enqueue('linearCrossEntropy', args)
       return [loss, dh, part.dWeight, ...part.slabs.flatMap((slab) => [slab.da, slab.db])]
     })

@@ -9,6 +9,8 @@ export interface CrossEntropyCase {
   readonly softcap?: number
   /** 0: the number of labelled rows. */
   readonly divisor?: number
+  /** Of the gradients, not of the loss. Default 1. */
+  readonly lossScale?: number
 }
 
 export interface CrossEntropyResult {
@@ -21,7 +23,7 @@ export interface CrossEntropyResult {
 export function linearCrossEntropy(
   h: Matrix,
   head: PartCase,
-  { labels, softcap = 0, divisor = 0 }: CrossEntropyCase,
+  { labels, softcap = 0, divisor = 0, lossScale = 1 }: CrossEntropyCase,
   { round = (value) => value }: Pick<Casts, 'round'> = {},
 ): CrossEntropyResult {
   const rowIds = labels.flatMap((label, row) => (label === -100 ? [] : [row]))
@@ -40,7 +42,7 @@ export function linearCrossEntropy(
   const dLogits = map(capped, (z, row, col) => {
     const label = labels[rowIds[row] as number]
     const slope = softcap > 0 ? 1 - (z / softcap) ** 2 : 1
-    return round((Math.exp(z - (logSums[row] as number)) - Number(col === label)) * share * slope)
+    return round((Math.exp(z - (logSums[row] as number)) - Number(col === label)) * lossScale * share * slope)
   })
   const { dx, parts } = linearBackward(dLogits, kept, [head], s, { round, rowIds })
   const dh = matrix(h.rows, h.cols)

@@ -56,15 +56,16 @@ describe.each([
     const random = seededRandom(8)
     for (let step = 1; step <= 6; step++) {
       const maxGradNorm = step % 2 ? 0 : 2
+      const lossScale = 2 ** (step - 1)
       optimizer.lr = lr / step
       for (const [i, parameter] of [...parameters.values()].entries()) {
-        const grad = Float32Array.from({ length: parameter.size }, () => random())
+        const grad = Float32Array.from({ length: parameter.size }, () => lossScale * random())
         ;(states[i] as AdamwState).grad = Float64Array.from(grad)
         device.upload(parameter.gradBuffer(), grad, 'float32')
       }
-      const norms = gradientNorms(states)
-      states = adamw(states, { lr: lr / step, ...rates, step, maxGradNorm })
-      optimizer.step({ maxGradNorm })
+      const norms = gradientNorms(states, lossScale)
+      states = adamw(states, { lr: lr / step, ...rates, step, maxGradNorm, lossScale })
+      optimizer.step({ maxGradNorm, lossScale })
       const { total, byName } = await optimizer.gradNorms()
       expect(relativeDifference([...byName.values(), total], [...norms])).toBeLessThan(1e-6)
     }
