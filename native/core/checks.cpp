@@ -50,11 +50,11 @@ class Checker {
             " is, got " + dtypeName(tensor.dtype);
   }
 
-  // The tensor that sets the compute dtype: float32 or bfloat16, not empty.
+  // The tensor that sets the compute dtype: float32, bfloat16 or float16, not empty.
   void compute(const char* name, const Tensor& tensor) {
     if (!error.empty()) return;
-    if (tensor.dtype != DType::kFloat32 && tensor.dtype != DType::kBFloat16) {
-      error = "expected float32 or bfloat16 for " + path(name) + ", got " + dtypeName(tensor.dtype);
+    if (!isFloat(tensor.dtype)) {
+      error = "expected float32, bfloat16 or float16 for " + path(name) + ", got " + dtypeName(tensor.dtype);
     } else if (tensor.rows == 0 || tensor.cols == 0) {
       error = "expected at least one row and one column for " + path(name) + ", got " + formatShape(tensor);
     }
@@ -255,7 +255,7 @@ std::string check(const CopyArgs& args) {
 
 std::string check(const AddArgs& args) {
   Checker c;
-  c.sentence(args.a.dtype == DType::kFloat32 || args.a.dtype == DType::kBFloat16, "expected float32 or bfloat16 for a");
+  c.sentence(isFloat(args.a.dtype), "expected float32, bfloat16 or float16 for a");
   c.like("b", args.b, "a", args.a);
   c.like("y", args.y, "a", args.a);
   return c.error;

@@ -265,7 +265,7 @@ struct QuantizeNf4Args {
 };
 
 struct DequantizeNf4Args {
-  Tensor y;  // [O, K] float32 or bfloat16
+  Tensor y;  // [O, K] compute
   Nf4 nf4;
   template <class V>
   void visit(V& v) {
@@ -521,7 +521,8 @@ struct GeluBackwardArgs {
 // loss = sum over labelled rows of -log softmax(softcap(logits))[label], divided by divisor (or by the labelled rows when divisor
 // is 0). Rows whose label is -100 never reach the head; logits exist for one chunk of rows at a time. While recording, dh is present and
 // the gradients for an upstream gradient of lossScale are made in the same pass: dh (rows without a label: zero), and, where present,
-// the head's dWeight and its slabs' da and db. They are scaled in float32, before anything is rounded to compute; the loss is not. An id outside [0, V) that is not -100 is a fault that names it; no labelled row at all gives 0.
+// the head's dWeight and its slabs' da and db. They are scaled in float32, before anything is rounded to compute; the loss is not.
+// An id outside [0, V) that is not -100 is a fault that names it; no labelled row at all gives 0.
 struct LinearCrossEntropyArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
@@ -592,7 +593,8 @@ struct AdamwParameterVisitor {
 };
 
 // AdamW with decoupled decay (Loshchilov & Hutter 2019), PyTorch's order: p *= 1 - lr * wd; m, v; p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps).
-// Gradients count divided by lossScale, wherever they are read. norms[i] is the L2 norm of gradient i, norms[P] that of all. With maxGradNorm > 0 gradients count times min(1, maxGradNorm / (norm + 1e-6)).
+// Gradients count divided by lossScale, wherever they are read. norms[i] is the L2 norm of gradient i, norms[P] that of all.
+// With maxGradNorm > 0 gradients count times min(1, maxGradNorm / (norm + 1e-6)).
 // Atomic: when the whole norm is not finite nothing but norms is written.
 struct AdamwArgs {
   AdamwParameter* parameters;

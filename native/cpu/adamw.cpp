@@ -141,11 +141,8 @@ void adamw(const AdamwArgs& args, Context& context) {
     const Chunk& chunk = chunks[index];
     const AdamwParameter& target = args.parameters[chunk.parameter];
     const float keep = static_cast<float>(1.0 - args.lr * static_cast<double>(target.weightDecay));
-    if (present(target.copy) && target.copy.dtype == DType::kBFloat16) {
-      update(target, chunk, rates, keep, static_cast<BFloat16*>(target.copy.data));
-    } else {
-      update(target, chunk, rates, keep, static_cast<float*>(target.copy.data));
-    }
+    withStorage(present(target.copy) ? target.copy.dtype : DType::kFloat32,
+                [&]<class T>(T) { update(target, chunk, rates, keep, static_cast<T*>(target.copy.data)); });
   });
 }
 

@@ -1,6 +1,6 @@
 // ids[i] = the first index of the largest value of row i; a NaN is never the largest; a row of NaN gives 0.
 //
-// x: [N, V] float32 or bfloat16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in
+// x: [N, V] float32, bfloat16 or float16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in
 // cache. Roof: memory bandwidth. Deterministic: the maximum has no rounding.
 #include "kernels.h"
 
@@ -29,8 +29,7 @@ void argmaxAs(const ArgmaxArgs& args, Context& context) {
 }  // namespace
 
 void argmax(const ArgmaxArgs& args, Context& context) {
-  if (args.x.dtype == DType::kBFloat16) return argmaxAs<BFloat16>(args, context);
-  argmaxAs<float>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) { argmaxAs<T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -166,8 +166,7 @@ void attentionAs(const AttentionArgs& args, Context& context) {
 void attention(const AttentionArgs& args, Context& context) {
   if (!checkSequences(args.cuSeqlensQ, args.cuSeqlensK, args.q.rows, args.k.rows, context)) return;
   if (args.seqUsedK.data != nullptr && !checkUsed(args.seqUsedK, args.cuSeqlensK, context)) return;
-  if (args.q.dtype == DType::kBFloat16) return attentionAs<kHasDot, BFloat16>(args, context);
-  attentionAs<false, float>(args, context);
+  withStorage(args.q.dtype, [&]<class T>(T) { attentionAs<kHasPairs<T>, T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

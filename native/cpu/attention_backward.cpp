@@ -350,8 +350,7 @@ void backwardAs(const AttentionBackwardArgs& args, Context& context) {
 
 void attentionBackward(const AttentionBackwardArgs& args, Context& context) {
   if (!checkSequences(args.cuSeqlensQ, args.cuSeqlensK, args.q.rows, args.k.rows, context)) return;
-  if (args.q.dtype == DType::kBFloat16) return backwardAs<kHasDot, BFloat16>(args, context);
-  backwardAs<false, float>(args, context);
+  withStorage(args.q.dtype, [&]<class T>(T) { backwardAs<kHasPairs<T>, T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

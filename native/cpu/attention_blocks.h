@@ -14,6 +14,10 @@
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
+// Whether rows of T are multiplied as pairs.
+template <class T>
+inline constexpr bool kHasPairs = kHasDot && kIsBFloat16<T>;
+
 inline constexpr int64_t kBlock = 64;
 static_assert(kBlock % kPanel == 0);
 

@@ -35,8 +35,7 @@ void dropoutAs(const DropoutArgs& args, Context& context) {
 
 void dropout(const DropoutArgs& args, Context& context) {
   if (args.dropout.p <= 0.0f) return copy(CopyArgs{args.x, args.y}, context);
-  if (args.x.dtype == DType::kBFloat16) return dropoutAs<BFloat16>(args, context);
-  dropoutAs<float>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) { dropoutAs<T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -21,11 +21,6 @@ void fillWith(const FillArgs& args, Context& context, T value) {
 }
 
 template <class T>
-inline constexpr bool kIsBFloat16 = false;
-template <>
-inline constexpr bool kIsBFloat16<BFloat16> = true;
-
-template <class T>
 T rounded(float value) {
   T lanes[kLanes];
   store(lanes, splat(value));
@@ -119,8 +114,7 @@ void copy(const CopyArgs& args, Context& context) {
 }
 
 void add(const AddArgs& args, Context& context) {
-  if (args.y.dtype == DType::kBFloat16) return addAs<BFloat16>(args, context);
-  addAs<float>(args, context);
+  withStorage(args.y.dtype, [&]<class T>(T) { addAs<T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

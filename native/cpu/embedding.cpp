@@ -61,8 +61,7 @@ void embedding(const EmbeddingArgs& args, Context& context) {
 
 void embeddingBackward(const EmbeddingBackwardArgs& args, Context& context) {
   if (!checkIndices(args.ids, args.dWeight.rows, "ids", "rows of dWeight", context)) return;
-  if (args.dy.dtype == DType::kBFloat16) return addRows<BFloat16>(args, context);
-  addRows<float>(args, context);
+  withStorage(args.dy.dtype, [&]<class T>(T) { addRows<T>(args, context); });
 }
 
 void scatterRows(const ScatterRowsArgs& args, Context& context) {

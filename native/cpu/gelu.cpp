@@ -65,17 +65,14 @@ void backwardAs(const GeluBackwardArgs& args, Context& context) {
 }  // namespace
 
 void gelu(const GeluArgs& args, Context& context) {
-  if (args.x.dtype == DType::kBFloat16) {
-    return args.tanh ? forwardAs<BFloat16, true>(args, context) : forwardAs<BFloat16, false>(args, context);
-  }
-  args.tanh ? forwardAs<float, true>(args, context) : forwardAs<float, false>(args, context);
+  withStorage(args.x.dtype,
+              [&]<class T>(T) { args.tanh ? forwardAs<T, true>(args, context) : forwardAs<T, false>(args, context); });
 }
 
 void geluBackward(const GeluBackwardArgs& args, Context& context) {
-  if (args.x.dtype == DType::kBFloat16) {
-    return args.tanh ? backwardAs<BFloat16, true>(args, context) : backwardAs<BFloat16, false>(args, context);
-  }
-  args.tanh ? backwardAs<float, true>(args, context) : backwardAs<float, false>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) {
+    args.tanh ? backwardAs<T, true>(args, context) : backwardAs<T, false>(args, context);
+  });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

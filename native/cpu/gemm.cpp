@@ -4,7 +4,7 @@
 // at most kBlockRows rows. It packs the panels of B for at most kDepth words of k, of one term or several, into its thread's
 // buffer (at most kDepth * kPanel * 4 bytes = 128 KB a panel with AVX-512: they stay in L2), runs the tiles down the rows, and
 // keeps the block's sums beside it; with the last words of k the sums are rounded into C from the registers.
-// Rows of A that are words already are read in place. Others (bfloat16 without dot products, transposed, odd k with dot
+// Rows of A that are words already are read in place. Others (float16, bfloat16 without dot products, transposed, odd k with dot
 // products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
 //
 // Roofs: the multiply-add rate. Packing a panel costs as much as multiplying it with about 20 rows, so M >= 512 comes near the
@@ -264,7 +264,9 @@ void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn
     float* rowSums = sums + (row - firstRow) * kPanel;
     for (int64_t column = firstColumn; column < endColumn; column += kPanel, rowSums += kSumWords) {
       const int64_t columns = minOf(kPanel, product.n - column), vectors = ceilDiv(columns, kLanes);
-      const bool whole = last && columns == vectors * kLanes && !product.cTransposed && !product.accumulate;
+      // A third store in every tile would be more code than float16 is worth.
+      const bool whole = last && columns == vectors * kLanes && !product.cTransposed && !product.accumulate &&
+                         product.cDType != DType::kFloat16;
       tileFor<kDot>(rows, vectors)(runs, count, TileResult{rowSums, resume, whole ? &product : nullptr, row, column});
       if (last && !whole) finish(product, row, rows, column, columns, rowSums, kPanel);
       for (int64_t i = 0; i < count; ++i) runs[i].b += kPanelWords;
@@ -318,7 +320,8 @@ void multiplyBlock(const Gemm& product, const Plan& plan, int64_t task, float* b
 // Tasks are taken in turn from both halves of B: two threads that alternate then each read on where they prefetched.
 void multiplyFew(const Gemm& product, const Plan& plan, int64_t task, float* buffer) {
   const int64_t half = ceilDiv(plan.groups, 2);
-  const int64_t column = (task % 2 == 0 ? task / 2 : half + task / 2) * kFewRowsColumns, columns = minOf(kFewRowsColumns, product.n - column);
+  const int64_t column = (task % 2 == 0 ? task / 2 : half + task / 2) * kFewRowsColumns,
+                columns = minOf(kFewRowsColumns, product.n - column);
   float* sums = buffer + kTileWords;
   fewRows(product, plan.dot, column, columns, buffer, sums);
   finish(product, 0, product.m, column, columns, sums, kFewRowsColumns);
@@ -377,10 +380,9 @@ bool runByRows(const Gemm& product, Plan plan, Workspace& workspace, Context& co
     for (int64_t t = 0; t < product.termCount; ++t) {
       terms[t] = product.terms[t];
       const int64_t offset = terms[t].a.transposed ? row : row * terms[t].a.stride;
-      const int64_t bytes = terms[t].a.dtype == DType::kBFloat16 ? 2 : 4;
-      terms[t].a.data = static_cast<const char*>(terms[t].a.data) + offset * bytes;
+      terms[t].a.data = static_cast<const char*>(terms[t].a.data) + offset * elementSize(terms[t].a.dtype);
     }
-    part.c = static_cast<char*>(product.c) + row * product.cStride * (product.cDType == DType::kBFloat16 ? 2 : 4);
+    part.c = static_cast<char*>(product.c) + row * product.cStride * elementSize(product.cDType);
     Plan partPlan = makePlan(part);
     if (!runBatch(&part, &partPlan, 1, workspace, context)) return false;
   }

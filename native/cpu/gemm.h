@@ -1,12 +1,12 @@
 // C (+)= alpha * sum over terms of A_t B_t + bias: the one matrix product behind linear, its backward and the loss head.
 //
-//   C [M, N] float32 or bfloat16; A_t [M, K_t] and B_t [K_t, N] float32 or bfloat16, each stored straight or transposed.
+//   C [M, N], A_t [M, K_t] and B_t [K_t, N] in float32, bfloat16 or float16, A and B each stored straight or transposed.
 //
 // 1. All terms share one float32 accumulator per element of C, which runs over the terms in order and over k ascending. The
 //    result is rounded once, at the store. With `accumulate` the old value of C is added last.
 // 2. The work is cut by shapes alone, so results are the same bits for every number of threads.
 // 3. Where the instruction set has bfloat16 dot products (kHasDot) and every operand is bfloat16, pairs along k are multiplied
-//    by vdpbf16ps, which flushes denormals and rounds the sum of a pair in its own way. Elsewhere bfloat16 is widened exactly.
+//    by vdpbf16ps, which flushes denormals and rounds the sum of a pair in its own way. Elsewhere bfloat16 is widened exactly, float16 always.
 // 4. Nothing the size of a weight is ever stored: panels of B are packed, from NF4 where it is that, by the task that multiplies
 //    them. NF4 gives the bits that its dequantised matrix in that dtype would give.
 #pragma once

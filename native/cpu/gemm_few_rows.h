@@ -378,30 +378,24 @@ static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t colu
       for (int64_t i = 0; i < product.m; ++i) {
         const int64_t offset = i * term.a.stride + first;
         forLanes(k, [&](int64_t at, int lanes) {
-          const Vec x = term.a.dtype == DType::kBFloat16
-                            ? loadLanes(static_cast<const BFloat16*>(term.a.data) + offset + at, lanes)
-                            : loadLanes(static_cast<const float*>(term.a.data) + offset + at, lanes);
+          Vec x;
+          withStorage(term.a.dtype,
+                      [&]<class T>(T) { x = loadLanes(static_cast<const T*>(term.a.data) + offset + at, lanes); });
           store(widened + i * kFewRowsDepth + at, reordered ? reorder(x) : x);
         });
       }
-      const bool half = term.b.dtype == DType::kBFloat16;
-      switch (product.m) {
-        case 1:
-          half ? multiplyFewRows<1, BFloat16>(widened, term.b, first, k, column, columns, sums)
-               : multiplyFewRows<1, float>(widened, term.b, first, k, column, columns, sums);
-          break;
-        case 2:
-          half ? multiplyFewRows<2, BFloat16>(widened, term.b, first, k, column, columns, sums)
-               : multiplyFewRows<2, float>(widened, term.b, first, k, column, columns, sums);
-          break;
-        case 3:
-          half ? multiplyFewRows<3, BFloat16>(widened, term.b, first, k, column, columns, sums)
-               : multiplyFewRows<3, float>(widened, term.b, first, k, column, columns, sums);
-          break;
-        default:
-          half ? multiplyFewRows<4, BFloat16>(widened, term.b, first, k, column, columns, sums)
-               : multiplyFewRows<4, float>(widened, term.b, first, k, column, columns, sums);
-      }
+      withStorage(term.b.dtype, [&]<class T>(T) {
+        switch (product.m) {
+          case 1:
+            return multiplyFewRows<1, T>(widened, term.b, first, k, column, columns, sums);
+          case 2:
+            return multiplyFewRows<2, T>(widened, term.b, first, k, column, columns, sums);
+          case 3:
+            return multiplyFewRows<3, T>(widened, term.b, first, k, column, columns, sums);
+          default:
+            return multiplyFewRows<4, T>(widened, term.b, first, k, column, columns, sums);
+        }
+      });
     }
   }
 }

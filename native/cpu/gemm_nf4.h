@@ -166,8 +166,11 @@ template <bool kDot>
 LOWRANK_INLINE void packPanel(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
                               float* to, int64_t vectors) {
   if (b.nf4 == nullptr) return packDense<kDot>(b, first, k, column, columns, to, vectors);
-  if (b.dtype == DType::kBFloat16) return packNf4<kDot, BFloat16>(b, first, k, column, columns, to, vectors);
-  if constexpr (!kDot) packNf4<false, float>(b, first, k, column, columns, to, vectors);
+  if constexpr (kDot) {
+    packNf4<kDot, BFloat16>(b, first, k, column, columns, to, vectors);
+  } else {
+    withStorage(b.dtype, [&]<class T>(T) { packNf4<kDot, T>(b, first, k, column, columns, to, vectors); });
+  }
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

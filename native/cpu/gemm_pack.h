@@ -1,6 +1,6 @@
 // Packing for gemm: operands become streams of 32-bit words (see gemm_tile.h).
 //
-// A word is a float, a widened bfloat16, or with kDot a pair of bfloat16 along k, of which the earlier is the low half. A
+// A word is a float, a widened bfloat16 or float16, or with kDot a pair of bfloat16 along k, of which the earlier is the low half. A
 // k that is odd ends in a pair with zero.
 #pragma once
 
@@ -166,21 +166,25 @@ static void packTransposed(const T* from, int64_t stride, int64_t columns, int64
   }
 }
 
+// body(pointer to the element at `offset`); with kDot operands are bfloat16.
+template <bool kDot, class Body>
+LOWRANK_INLINE void withElements(const GemmOperand& operand, int64_t offset, const Body& body) {
+  if constexpr (kDot) {
+    body(static_cast<const BFloat16*>(operand.data) + offset);
+  } else {
+    withStorage(operand.dtype, [&]<class T>(T) { body(static_cast<const T*>(operand.data) + offset); });
+  }
+}
+
 // A panel of a dense B; see packPanel.
 template <bool kDot>
 LOWRANK_INLINE void packDense(const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
                               float* to, int64_t vectors) {
   const int64_t offset = b.transposed ? column * b.stride + first : first * b.stride + column;
-  if (b.dtype == DType::kBFloat16) {
-    const BFloat16* from = static_cast<const BFloat16*>(b.data) + offset;
+  withElements<kDot>(b, offset, [&](const auto* from) {
     if (b.transposed) return packTransposed<kDot>(from, b.stride, columns, k, to, vectors);
-    return packStraight<kDot>(from, b.stride, columns, k, to, vectors);
-  }
-  if constexpr (!kDot) {
-    const float* from = static_cast<const float*>(b.data) + offset;
-    if (b.transposed) return packTransposed<kDot>(from, b.stride, columns, k, to, vectors);
-    return packStraight<kDot>(from, b.stride, columns, k, to, vectors);
-  }
+    packStraight<kDot>(from, b.stride, columns, k, to, vectors);
+  });
 }
 
 // A tile of A: rows [row, row + rows) of `total`. Straight: [rows][pitch]; transposed: [steps][kLanes].
@@ -188,16 +192,10 @@ template <bool kDot>
 LOWRANK_INLINE void packTile(const GemmOperand& a, int64_t first, int64_t k, int64_t row, int64_t rows, int64_t total,
                              float* to, int64_t pitch) {
   const int64_t offset = a.transposed ? first * a.stride + row : row * a.stride + first;
-  if (a.dtype == DType::kBFloat16) {
-    const BFloat16* from = static_cast<const BFloat16*>(a.data) + offset;
+  withElements<kDot>(a, offset, [&](const auto* from) {
     if (a.transposed) return packStraight<kDot>(from, a.stride, total - row, k, to, 1);
-    return packRows<kDot>(from, a.stride, rows, k, to, pitch);
-  }
-  if constexpr (!kDot) {
-    const float* from = static_cast<const float*>(a.data) + offset;
-    if (a.transposed) return packStraight<kDot>(from, a.stride, total - row, k, to, 1);
-    return packRows<kDot>(from, a.stride, rows, k, to, pitch);
-  }
+    packRows<kDot>(from, a.stride, rows, k, to, pitch);
+  });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

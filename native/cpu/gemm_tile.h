@@ -56,30 +56,27 @@ struct TileRun {
 struct TileResult {
   float* sums;
   bool resume;          // start from the sums that are there
-  const Gemm* product;  // nullptr: store the sums; else C is neither transposed nor added to
+  const Gemm* product;  // nullptr: store the sums; else C is float32 or bfloat16, neither transposed nor added to
   int64_t row;
   int64_t column;
 };
 
 LOWRANK_INLINE Vec loadBias(const Gemm& product, int64_t column, int lanes) {
-  if (product.biasDType == DType::kBFloat16) {
-    return loadLanes(static_cast<const BFloat16*>(product.bias) + column, lanes);
-  }
-  return loadLanes(static_cast<const float*>(product.bias) + column, lanes);
+  Vec bias;
+  withStorage(product.biasDType,
+              [&]<class T>(T) { bias = loadLanes(static_cast<const T*>(product.bias) + column, lanes); });
+  return bias;
 }
 
 // Rounds one vector of sums into C, which is not transposed.
 LOWRANK_INLINE void finishVector(const Gemm& product, Vec sum, int64_t row, int64_t column, int lanes) {
   Vec value = sum * product.alpha;
   if (product.bias != nullptr) value += loadBias(product, column, lanes);
-  const int64_t offset = row * product.cStride + column;
-  if (product.cDType == DType::kBFloat16) {
-    storeLanes(static_cast<BFloat16*>(product.c) + offset, value, lanes);
-  } else {
-    float* to = static_cast<float*>(product.c) + offset;
+  withStorage(product.cDType, [&]<class T>(T) {
+    T* to = static_cast<T*>(product.c) + row * product.cStride + column;
     if (product.accumulate) value += loadLanes(to, lanes);
     storeLanes(to, value, lanes);
-  }
+  });
 }
 
 // sums += A B of one run.

@@ -117,6 +117,24 @@ LOWRANK_INLINE void addPartials(Context& context, const float* partials, int64_t
   });
 }
 
+// body(T{}), T being the storage type of a compute dtype.
+template <class Body>
+LOWRANK_INLINE void withStorage(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::kBFloat16:
+      return body(BFloat16{});
+    case DType::kFloat16:
+      return body(Float16{});
+    default:
+      return body(float{});
+  }
+}
+
+template <class T>
+inline constexpr bool kIsBFloat16 = false;
+template <>
+inline constexpr bool kIsBFloat16<BFloat16> = true;
+
 // load and store by a count that is kLanes (a compile-time fact after inlining) or a tail.
 template <class T>
 LOWRANK_INLINE Vec loadLanes(const T* from, int count) {

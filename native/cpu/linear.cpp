@@ -3,7 +3,7 @@
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
 //
-// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; float32 or bfloat16, any row stride;
+// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; compute, any row stride;
 // parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to
 // compute; y and dx once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
 //
@@ -25,9 +25,6 @@ namespace {
 constexpr int64_t kMaskedRows = 512;
 constexpr int64_t kJoinedRows = 64;  // fewer rows of x would not pay for stacking the A's
 
-LOWRANK_INLINE int64_t sizeOf(DType dtype) {
-  return dtype == DType::kBFloat16 ? 2 : 4;
-}
 LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) {
   return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
@@ -47,7 +44,7 @@ LOWRANK_INLINE GemmOperand weightOperand(const LinearPart& part, DType compute, 
 
 LOWRANK_INLINE Tensor view(const Tensor& tensor, int64_t row, int64_t rows, int64_t col, int64_t cols) {
   Tensor result = tensor;
-  result.data = static_cast<char*>(tensor.data) + (row * tensor.stride + col) * sizeOf(tensor.dtype);
+  result.data = static_cast<char*>(tensor.data) + (row * tensor.stride + col) * elementSize(tensor.dtype);
   result.rows = rows;
   result.cols = cols;
   return result;
@@ -139,8 +136,7 @@ void maskRows(const Tensor& from, const LoraSlab& slab, int64_t firstRow, const 
 void maskedInput(const Tensor& x, const LoraSlab& slab, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
                  Context& context) {
   const Tensor from = view(x, firstRow, to.rows, 0, x.cols);
-  if (x.dtype == DType::kBFloat16) return maskRows<false, BFloat16>(from, slab, firstRow, rowIds, to, context);
-  maskRows<false, float>(from, slab, firstRow, rowIds, to, context);
+  withStorage(x.dtype, [&]<class T>(T) { maskRows<false, T>(from, slab, firstRow, rowIds, to, context); });
 }
 
 // dBias += column sums of dy, row by row.
@@ -161,16 +157,13 @@ void addColumnSums(const Tensor& dy, const Tensor& dBias, Context& context) {
 // to = scale * from, rounded.
 void scaleRows(const Tensor& from, float scale, const Tensor& to, Context& context) {
   forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      forLanes(to.cols, [&](int64_t j, int lanes) {
-        const Vec value = loadLanes(rowOf<float>(from, i) + j, lanes) * scale;
-        if (to.dtype == DType::kBFloat16) {
-          storeLanes(rowOf<BFloat16>(to, i) + j, value, lanes);
-        } else {
-          storeLanes(rowOf<float>(to, i) + j, value, lanes);
-        }
-      });
-    }
+    withStorage(to.dtype, [&]<class T>(T) {
+      for (int64_t i = begin; i < end; ++i) {
+        forLanes(to.cols, [&](int64_t j, int lanes) {
+          storeLanes(rowOf<T>(to, i) + j, loadLanes(rowOf<float>(from, i) + j, lanes) * scale, lanes);
+        });
+      }
+    });
   });
 }
 
@@ -255,7 +248,7 @@ void addRows(const Tensor& from, const Tensor& to, Context& context) {
 // s of the slabs without dropout: one product of x with all their A's.
 bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, LinearScratch& scratch, Context& context) {
   const Tensor& x = args.x;
-  const int64_t size = sizeOf(x.dtype), aBytes = roundUp(ranks * x.cols * size, 64);
+  const int64_t size = elementSize(x.dtype), aBytes = roundUp(ranks * x.cols * size, 64);
   char* memory = static_cast<char*>(reserve(scratch.joined, static_cast<size_t>(aBytes + 4 * x.rows * ranks), context));
   if (memory == nullptr) return false;
   const Tensor a = matrix(memory, x.dtype, ranks, x.cols);
@@ -322,7 +315,7 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
       const LoraSlab& slab = args.parts[p].slabs[i];
       if (!masked(slab)) continue;
       const int64_t height = minOf(kMaskedRows, x.rows);
-      void* values = reserve(scratch.values, static_cast<size_t>(height * x.cols * sizeOf(x.dtype)), context);
+      void* values = reserve(scratch.values, static_cast<size_t>(height * x.cols * elementSize(x.dtype)), context);
       if (values == nullptr) return false;
       for (int64_t row = 0; row < x.rows; row += height) {
         const Tensor kept = matrix(values, x.dtype, minOf(height, x.rows - row), x.cols);
@@ -351,7 +344,7 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
 bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_t* rowIds, LinearScratch& scratch,
                      Context& context) {
   const Tensor &x = args.x, &dx = args.dx;
-  const int64_t rows = args.dy.rows, slabs = slabCount(args.parts, args.partCount), size = sizeOf(compute);
+  const int64_t rows = args.dy.rows, slabs = slabCount(args.parts, args.partCount), size = elementSize(compute);
   int64_t ranks = 0, joined = 0, joinedRanks = 0;  // joined: those whose dA is part of one product
   bool anyMasked = false;
   for (int64_t p = 0; p < args.partCount; ++p) {
@@ -422,8 +415,7 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
   }
   forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
     if (!present(part.dBias)) return;
-    dy.dtype == DType::kBFloat16 ? addColumnSums<BFloat16>(dy, part.dBias, context)
-                                 : addColumnSums<float>(dy, part.dBias, context);
+    withStorage(dy.dtype, [&]<class T>(T) { addColumnSums<T>(dy, part.dBias, context); });
   });
   bool done = true;
   forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {

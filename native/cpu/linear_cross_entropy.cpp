@@ -3,7 +3,7 @@
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
 //   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
 //
-// h, dh [N, D], W [V, D], float32 or bfloat16; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
 // maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
 // to compute once. Rows without a label are left out before the head and get dh = 0.
 //
@@ -23,6 +23,7 @@ constexpr int64_t kRowMultiple = 12;  // whole tiles
 
 LOWRANK_INLINE Vec roundTo(Vec value, DType dtype) {
   if (dtype == DType::kFloat32) return value;
+  if (dtype == DType::kFloat16) return roundToFloat16(value);
   return reinterpret_cast<Vec>(roundToBFloat16(value) << 16);
 }
 
@@ -149,7 +150,7 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   const int64_t stride = roundUp(vocabulary, 16) + 16;
   const int64_t mostRows = minOf(kMostRows, maxOf(kFewestRows, kLogitBytes / (stride * 4)));
   const int64_t chunkRows = minOf(labelled, roundUp(ceilDiv(labelled, ceilDiv(labelled, mostRows)), kRowMultiple));
-  // Without bfloat16 dot products gemm would only widen dl again: it stays float32, holding bfloat16 values.
+  // But for bfloat16 dot products gemm would only widen dl again: it stays float32, holding values of the compute dtype.
   const bool narrow = kHasDot && compute == DType::kBFloat16;
   float* logits = scratch<float>(context, chunkRows * stride);
   char* h = scratch<char>(context, chunkRows * width * elementSize(compute));

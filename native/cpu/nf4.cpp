@@ -35,9 +35,7 @@ void gather(const Tensor& x, int64_t first, int64_t count, float* to) {
 }
 
 void gather(const Tensor& x, int64_t first, int64_t count, float* to) {
-  if (x.dtype == DType::kBFloat16) return gather<BFloat16>(x, first, count, to);
-  if (x.dtype == DType::kFloat16) return gather<Float16>(x, first, count, to);
-  gather<float>(x, first, count, to);
+  withStorage(x.dtype, [&]<class T>(T) { gather<T>(x, first, count, to); });
 }
 
 // The bits of magnitudes are ordered as the numbers are, a NaN above all. x goes on with zeros up to a whole vector.
@@ -138,12 +136,10 @@ void quantizeNf4(const QuantizeNf4Args& args, Context& context) {
 
 void dequantizeNf4(const DequantizeNf4Args& args, Context& context) {
   const Nf4Reader from = readerOf(args.nf4);
-  const bool half = args.y.dtype == DType::kBFloat16;
   forRowBlocks(context, args.y.rows, args.y.cols, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const int64_t first = row * args.y.cols;
-      half ? dequantizeRun(from, first, args.y.cols, rowOf<BFloat16>(args.y, row))
-           : dequantizeRun(from, first, args.y.cols, rowOf<float>(args.y, row));
+      withStorage(args.y.dtype, [&]<class T>(T) { dequantizeRun(from, first, args.y.cols, rowOf<T>(args.y, row)); });
     }
   });
 }

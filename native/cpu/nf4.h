@@ -85,9 +85,12 @@ struct Nf4Table {
 // As a stored T would load; but for NaNs whose payload would carry into the sign, which quantizeNf4 does not make.
 template <class T>
 LOWRANK_INLINE Vec rounded(Vec value) {
-  if constexpr (sizeof(T) == sizeof(float)) return value;
-  const UintVec bits = reinterpret_cast<UintVec>(value);
-  return reinterpret_cast<Vec>((bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u);
+  if constexpr (kIsBFloat16<T>) {
+    const UintVec bits = reinterpret_cast<UintVec>(value);
+    return reinterpret_cast<Vec>((bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u);
+  } else {
+    return sizeof(T) == sizeof(float) ? value : roundToFloat16(value);
+  }
 }
 
 template <class T>
@@ -114,7 +117,7 @@ LOWRANK_INLINE Vec lookUp(IntVec codes, IntVec shift, const Nf4Table& table) {
 // ordinary() scales and codes; the sign of a zero may be lost, which no sum that starts from 0 sees.
 template <class T>
 LOWRANK_INLINE Nf4Table makeOrdinaryTable(const Nf4Reader& from, float scale) {
-  if constexpr (sizeof(T) == sizeof(float)) return makeTable<T>(from, scale);
+  if constexpr (!kIsBFloat16<T>) return makeTable<T>(from, scale);
   Nf4Table table;
   for (int i = 0; i < kCodes / kLanes; ++i) {
     const Vec value = load(from.code + i * kLanes) * scale;

@@ -90,13 +90,11 @@ void backwardAs(const RmsNormBackwardArgs& args, Context& context) {
 }  // namespace
 
 void rmsNorm(const RmsNormArgs& args, Context& context) {
-  if (args.x.dtype == DType::kBFloat16) return forwardAs<BFloat16>(args, context);
-  forwardAs<float>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) { forwardAs<T>(args, context); });
 }
 
 void rmsNormBackward(const RmsNormBackwardArgs& args, Context& context) {
-  if (args.x.dtype == DType::kBFloat16) return backwardAs<BFloat16>(args, context);
-  backwardAs<float>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) { backwardAs<T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -43,8 +43,7 @@ void rope(const RopeArgs& args, Context& context) {
                  static_cast<long long>(args.cosSin.rows), positions[row], static_cast<long long>(row));
     return;
   }
-  if (args.x.dtype == DType::kBFloat16) return ropeAs<BFloat16>(args, context);
-  ropeAs<float>(args, context);
+  withStorage(args.x.dtype, [&]<class T>(T) { ropeAs<T>(args, context); });
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

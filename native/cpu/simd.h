@@ -213,9 +213,13 @@ LOWRANK_INLINE void storeExactly(BFloat16* to, Vec value, int64_t count) {
   for (int64_t i = 0; count < kLanes && i < count; ++i) to[i] = lanes[i];
 }
 
-// ---- float16: only copies meet it ----
+// ---- float16 ----
 
 #if defined(__AVX2__)
+LOWRANK_INLINE float toFloat(Float16 value) {
+  return _cvtsh_ss(value.bits);
+}
+
 LOWRANK_INLINE Vec load(const Float16* from) {
 #if defined(__AVX512F__)
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -232,26 +236,29 @@ LOWRANK_INLINE void store(Float16* to, Vec value) {
 #endif
 }
 #else
-LOWRANK_INLINE Vec load(const Float16* from) {
+LOWRANK_INLINE float toFloat(Float16 value) {
+  const uint32_t sign = (value.bits & 0x8000u) << 16, magnitude = value.bits & 0x7fffu;
+  // A float16 is a float32 of 2^112 times less exponent bias; the multiplication also normalises subnormals.
+  const uint32_t shifted = magnitude << 13;
+  float scaled;
+  __builtin_memcpy(&scaled, &shifted, sizeof scaled);
+  scaled *= 0x1p112f;
+  uint32_t bits;
+  __builtin_memcpy(&bits, &scaled, sizeof bits);
+  if (magnitude >= 0x7c00u) bits = 0x7f800000u | shifted | (magnitude > 0x7c00u ? 0x400000u : 0u);
+  bits |= sign;
+  __builtin_memcpy(&scaled, &bits, sizeof scaled);
+  return scaled;
+}
+
+// Without conversion instructions these two are long, and functions: inlined, they would be the most of every kernel.
+[[maybe_unused]] __attribute__((noinline)) static Vec load(const Float16* from) {
   Vec value{};
-  for (int i = 0; i < kLanes; ++i) {
-    const uint32_t sign = (from[i].bits & 0x8000u) << 16, magnitude = from[i].bits & 0x7fffu;
-    // A float16 is a float32 of 2^112 times less exponent bias; the multiplication also normalises subnormals.
-    const uint32_t shifted = magnitude << 13;
-    float scaled;
-    __builtin_memcpy(&scaled, &shifted, sizeof scaled);
-    scaled *= 0x1p112f;
-    uint32_t bits;
-    __builtin_memcpy(&bits, &scaled, sizeof bits);
-    if (magnitude >= 0x7c00u) bits = 0x7f800000u | shifted | (magnitude > 0x7c00u ? 0x400000u : 0u);
-    bits |= sign;
-    __builtin_memcpy(&scaled, &bits, sizeof scaled);
-    value[i] = scaled;
-  }
+  for (int i = 0; i < kLanes; ++i) value[i] = toFloat(from[i]);
   return value;
 }
 
-LOWRANK_INLINE void store(Float16* to, Vec value) {
+[[maybe_unused]] __attribute__((noinline)) static void store(Float16* to, Vec value) {
   for (int i = 0; i < kLanes; ++i) {
     const float lane = value[i];
     uint32_t bits;
@@ -279,15 +286,31 @@ LOWRANK_INLINE void store(Float16* to, Vec value) {
 #endif
 
 LOWRANK_INLINE Vec load(const Float16* from, int64_t count) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from));
+#else
   Float16 lanes[kLanes] = {};
   for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
   return load(lanes);
+#endif
 }
 
 LOWRANK_INLINE void store(Float16* to, Vec value, int64_t count) {
+#if defined(__AVX512F__)
+  const __m256i half = _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT);
+  _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), half);
+#else
   Float16 lanes[kLanes];
   store(lanes, value);
   for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+#endif
+}
+
+// What a stored float16 would load.
+LOWRANK_INLINE Vec roundToFloat16(Vec value) {
+  Float16 lanes[kLanes];
+  store(lanes, value);
+  return load(lanes);
 }
 
 // ---- arithmetic ----

@@ -1,6 +1,6 @@
 /** @file Argument checks shared by the ops: one wording for shape, dtype and device mistakes. */
 
-import type { DType } from '../tensor/dtype.js'
+import { type DType, isComputeDType } from '../tensor/dtype.js'
 import type { Tensor } from '../tensor/tensor.js'
 
 /** @throws unless `tensor` has the shape; `undefined` dimensions are free. `legend` names the dimensions, as 'N, D'. */
@@ -24,10 +24,12 @@ export function expectDType(op: string, name: string, tensor: Tensor, expected: 
   throw new Error(`[${op}] expected ${expected} for ${name}, got ${tensor.dtype}; convert it with cast()`)
 }
 
-/** @throws unless `tensor` is float32 or bfloat16, the dtypes of activations. */
+/** @throws unless `tensor` is float32, bfloat16 or float16, the dtypes of activations. */
 export function expectCompute(op: string, name: string, tensor: Tensor): void {
-  if (tensor.dtype === 'float32' || tensor.dtype === 'bfloat16') return
-  throw new Error(`[${op}] expected float32 or bfloat16 for ${name}, got ${tensor.dtype}; convert it with cast()`)
+  if (isComputeDType(tensor.dtype)) return
+  throw new Error(
+    `[${op}] expected float32, bfloat16 or float16 for ${name}, got ${tensor.dtype}; convert it with cast()`,
+  )
 }
 
 /** @throws unless all tensors live on the device of the first. */

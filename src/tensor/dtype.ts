@@ -1,10 +1,15 @@
 /** @file Element types: their names, sizes and numbers on the wire to the native engine. */
 
-/** Element types of tensors. Activations are float32 or bfloat16; ids are int32. */
+/** Element types of tensors. Activations are float32, bfloat16 or float16; ids are int32. */
 export type DType = 'float32' | 'bfloat16' | 'float16' | 'int32' | 'uint8'
 
 /** The dtypes that models compute in. */
-export type ComputeDType = 'float32' | 'bfloat16'
+export const COMPUTE_DTYPES = ['float32', 'bfloat16', 'float16'] as const
+export type ComputeDType = (typeof COMPUTE_DTYPES)[number]
+
+export function isComputeDType(value: unknown): value is ComputeDType {
+  return (COMPUTE_DTYPES as readonly unknown[]).includes(value)
+}
 
 const WIRE: Record<DType, number> = { float32: 0, bfloat16: 1, float16: 2, int32: 3, uint8: 4 }
 const BYTES: Record<DType, number> = { float32: 4, bfloat16: 2, float16: 2, int32: 4, uint8: 1 }

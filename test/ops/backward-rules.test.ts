@@ -227,7 +227,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     )
     expect(() => swiglu(x)).toThrow('[swiglu] expected an even number of columns (gate | up), got [3,33]')
     expect(() => gelu(ids, { tanh: true })).toThrow(
-      '[gelu] expected float32 or bfloat16 for x, got int32; convert it with cast()',
+      '[gelu] expected float32, bfloat16 or float16 for x, got int32; convert it with cast()',
     )
     expect(() => embedding(y, weight)).toThrow('[embedding] expected shape [*] ([N]) for ids, got [3, 32]')
     expect(() => attention(y, y, x, { headDim: 16, cuSeqlensQ: cu, cuSeqlensK: cu })).toThrow(

@@ -91,6 +91,27 @@ describe.each(testDevices())('on $name', ({ open }) => {
     expect([...(await y.read())]).toEqual(exact.map((value) => roundTo('bfloat16', value)))
   })
 
+  it('add in float16 has subnormal sums, and infinite ones from 65520 on', async () => {
+    const terms = [
+      [65_504, 8, 65_504],
+      [65_504, 16, Infinity],
+      [-65_504, -65_504, -Infinity],
+      [2 ** -24, 2 ** -23, 3 * 2 ** -24],
+      [2 ** -14, -(2 ** -24), 2 ** -14 - 2 ** -24],
+      [1, 2 ** -11, 1],
+      [1 + 2 ** -10, 2 ** -11, 1 + 2 ** -9],
+      [-(2 ** -24), 2 ** -24, 0],
+    ]
+    // Whole vectors and a tail.
+    const rows = Array.from({ length: 29 }, (_, i) => terms[i % terms.length] as number[])
+    const column = (at: number): number[] => rows.map((row) => row[at] as number)
+    const a = Tensor.from(device, column(0), [1, rows.length], 'float16')
+    const b = Tensor.from(device, column(1), [1, rows.length], 'float16')
+    const y = Tensor.empty(device, a.shape, 'float16')
+    device.enqueue('add', { a, b, y })
+    expect([...(await y.read())]).toEqual(column(2))
+  })
+
   it('copy moves strided int32 and refuses to convert it', async () => {
     const x = Tensor.from(
       device,

@@ -23,14 +23,16 @@ import {
 
 /**
  * Logits are float32 sums whose error, some ulps of the largest, becomes a relative error of the probabilities. In bfloat16 dlogits, s and
- * ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in sums of up to a thousand.
+ * ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in sums of up to a thousand. In float16 that
+ * is 2^-12, and dlogits, which a divisor makes small, have steps of 2^-24.
  */
 const TOLERANCE: Record<Compute, Tolerance> = {
   float32: { relative: 2e-6, ofLargest: 1e-5 },
   bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
+  float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
 }
-/** The loss is float32 from float64 sums; in bfloat16 the rounding of s shifts logits. */
-const LOSS_TOLERANCE: Record<Compute, number> = { float32: 2e-6, bfloat16: 1e-4 }
+/** The loss is float32 from float64 sums; in the others the rounding of s shifts logits. */
+const LOSS_TOLERANCE: Record<Compute, number> = { float32: 2e-6, bfloat16: 1e-4, float16: 1e-5 }
 
 /** [tokens, width, vocabulary] */
 const SIZES = [

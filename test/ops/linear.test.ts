@@ -31,11 +31,13 @@ import {
 
 /**
  * Sums of up to some thousand float32 products lose about sqrt(K) ulps of the largest. In bfloat16 the result is rounded once
- * (2^-9 of itself, doubled), and an s or ds that falls to the other side of a tie than in float64 moves sums by 2^-9 of a term.
+ * (2^-9 of itself, doubled), and an s or ds that falls to the other side of a tie than in float64 moves sums by 2^-9 of a term. In
+ * float16 both are 2^-12, and a result below 2^-14 has steps of 2^-24.
  */
 const TOLERANCE: Record<Compute, Tolerance> = {
   float32: { relative: 1e-6, ofLargest: 1e-5 },
   bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
+  float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
 }
 
 /** [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where slabs share a product. */

@@ -275,17 +275,19 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
-  it('with scales from 0 and subnormal to near the largest', async () => {
-    const make = operandMaker(device, 'bfloat16', 21)
+  it.each([
+    ['bfloat16', [0, 1e-44, 1.2e-38, 1e-25, 1, 1e25, 1e36]],
+    ['float16', [0, 1e-44, 1e-9, 1e-7, 5e-5, 1, 65_000]],
+  ] as const)('with scales from 0 and subnormal to near the largest in %s', async (dtype, scales) => {
+    const make = operandMaker(device, dtype, 21)
     const [w, x] = [make(67, 320), make(4, 320)]
-    const scales = [0, 1e-44, 1.2e-38, 1e-25, 1, 1e25, 1e36]
     const weight = quantizeNf4(w.tensor, { doubleQuantization: false })
     for (const scale of scales) {
       // One such scale per row of five blocks.
       const absmax = Float32Array.from({ length: weight.absmax.cols }, (_, i) => (i % 5 === 3 ? scale : 0.1))
       const nf4 = { ...weight, absmax: Tensor.from(device, absmax, [absmax.length]) }
       const outputs = [true, false].map((quantized) => {
-        const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, 'bfloat16') }
+        const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, dtype) }
         const y = output(device, 4, 67, 'float32')
         device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, slabs: [] }] })
         return y

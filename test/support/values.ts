@@ -2,11 +2,11 @@
 
 import { expect } from 'vitest'
 import type { Device } from '../../src/tensor/device.js'
+import { COMPUTE_DTYPES, type ComputeDType } from '../../src/tensor/dtype.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { type Matrix, matrix } from '../reference/matrix.js'
 
-export type Compute = 'float32' | 'bfloat16'
-export const COMPUTE_DTYPES: readonly Compute[] = ['float32', 'bfloat16']
+export { COMPUTE_DTYPES, type ComputeDType as Compute }
 
 /** Uniform numbers in [-1, 1): the same ones for a seed, everywhere (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -19,14 +19,24 @@ export function seededRandom(seed: number): () => number {
   }
 }
 
+/** Adding it to a small positive number and taking it away again rounds that to an integer, ties to even. */
+const EVEN_INTEGERS = 2 ** 52
+
 const float = new Float32Array(1)
 const bits = new Uint32Array(float.buffer)
 
-/** The nearest bfloat16 (ties to even), or the nearest float32. */
-export function roundTo(dtype: Compute, value: number): number {
+/** The nearest bfloat16 or float16 (ties to even; float16 is infinite from 65520 on), or the nearest float32. */
+export function roundTo(dtype: ComputeDType, value: number): number {
   if (dtype === 'float32') return Math.fround(value)
   float[0] = value
   const word = bits[0] as number
+  if (dtype === 'float16') {
+    // Steps of a magnitude: 2^-10 of its power of two, 2^-24 from 2^-14 down.
+    const step = 2 ** (Math.max(((word >>> 23) & 0xff) - 127, -14) - 10)
+    const whole = Math.abs(float[0]) / step + EVEN_INTEGERS - EVEN_INTEGERS
+    const magnitude = whole * step > 65504 ? Infinity : whole * step
+    return word >>> 31 ? -magnitude : magnitude
+  }
   bits[0] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000
   return float[0] as number
 }
@@ -44,7 +54,7 @@ export interface OperandOptions {
 }
 
 /** Makes random operands of one dtype on one device. */
-export function operandMaker(device: Device, dtype: Compute, seed: number) {
+export function operandMaker(device: Device, dtype: ComputeDType, seed: number) {
   const random = seededRandom(seed)
   return (rows: number, cols: number, { scale = 1, gap = 0 }: OperandOptions = {}): Operand => {
     const values = matrix(rows, cols, () => roundTo(dtype, random() * scale))
@@ -53,7 +63,7 @@ export function operandMaker(device: Device, dtype: Compute, seed: number) {
 }
 
 /** A matrix on the device, its rows `gap` elements apart. */
-export function upload(device: Device, values: Matrix, dtype: Compute, gap = 0): Tensor {
+export function upload(device: Device, values: Matrix, dtype: ComputeDType, gap = 0): Tensor {
   const { rows, cols } = values
   const padded = new Float32Array(rows * (cols + gap))
   for (let row = 0; row < rows; row++)
@@ -62,7 +72,7 @@ export function upload(device: Device, values: Matrix, dtype: Compute, gap = 0):
 }
 
 /** An output: rows `gap` elements apart, whose gaps `expectGaps` finds untouched. */
-export function output(device: Device, rows: number, cols: number, dtype: Compute, gap = 0): Tensor {
+export function output(device: Device, rows: number, cols: number, dtype: ComputeDType, gap = 0): Tensor {
   return Tensor.full(device, [rows, cols + gap], dtype, SENTINEL).columns(0, cols)
 }
 
@@ -92,12 +102,13 @@ export interface Tolerance {
 }
 
 /**
- * What one rounding to the dtype allows: bfloat16 has a half ulp of 2^-9, doubled because the value before rounding differs too; float32
- * kernels use polynomials and sums of up to a few thousand terms.
+ * What one rounding to the dtype allows: bfloat16 has a half ulp of 2^-9, doubled because the value before rounding differs too; float16
+ * likewise 2^-12, and steps of 2^-24 below 2^-14; float32 kernels use polynomials and sums of up to a few thousand terms.
  */
-export const ONE_ROUNDING: Record<Compute, Tolerance> = {
+export const ONE_ROUNDING: Record<ComputeDType, Tolerance> = {
   float32: { relative: 1e-6, ofLargest: 2e-6 },
   bfloat16: { relative: 2 ** -8, ofLargest: 2e-6 },
+  float16: { relative: 2 ** -11, ofLargest: 2e-6, absolute: 2 ** -24 },
 }
 
 /** Every element within the tolerance; infinities and their signs must match, NaN never does. */
