@@ -11,7 +11,7 @@ import { findArchitecture } from '../models/registry.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
-import type { ComputeDType } from '../tensor/dtype.js'
+import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
@@ -71,8 +71,8 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
 export async function beginLoading(from: string | ModelLocation, options: LoadModelOptions = {}): Promise<CausalLM> {
   expectKnownOptions('loadModel', options, OPTIONS)
   const { device: where = 'cpu', dtype: givenDType, quantization, ...hub } = options
-  if (givenDType !== undefined && givenDType !== 'float32' && givenDType !== 'bfloat16')
-    throw new Error(`[loadModel] expected 'float32' or 'bfloat16' for dtype, got '${givenDType}'`)
+  if (givenDType !== undefined && !isComputeDType(givenDType))
+    throw new Error(`[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${givenDType}'`)
   checkQuantization('loadModel', quantization)
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
   const gguf = isGgufPath(path) ? await openGguf(path) : undefined

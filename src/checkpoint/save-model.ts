@@ -6,7 +6,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import { expectKnownOptions } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
-import type { ComputeDType } from '../tensor/dtype.js'
+import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
@@ -46,8 +46,8 @@ export interface SaveModelOptions {
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
   const { dtype = model.dtype, tokenizerFrom } = options
-  if (dtype !== 'float32' && dtype !== 'bfloat16')
-    throw new Error(`[saveModel] expected 'float32' or 'bfloat16' for dtype, got '${dtype}'`)
+  if (!isComputeDType(dtype))
+    throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${dtype}'`)
   await mkdir(directory, { recursive: true })
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }

@@ -9,6 +9,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
+import { COMPUTE_DTYPES } from '../tensor/dtype.js'
 import { PRESETS } from '../train/presets.js'
 import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
 import { paintFor } from './terminal.js'
@@ -18,6 +19,8 @@ const FAILED = 1
 const WRONG_USAGE = 2
 
 const PRESET_HELP = `a recipe for what the file leaves open: ${Object.keys(PRESETS).join(', ')}`
+
+const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 where the processor does or with nf4, else float32`
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -80,6 +83,7 @@ function createProgram(): Command {
       .option('--revision <name>', 'branch, tag or commit of a Hub model; default: the one that the adapter names')
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
+      .option('--dtype <type>', DTYPE_HELP)
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
       .option('--chat', 'wrap the prompt as a user message in the chat template')
       .option('--json', 'write one JSON object to stdout'),
@@ -97,6 +101,7 @@ function createProgram(): Command {
       .option('--revision <name>', 'branch, tag or commit of a Hub model')
       .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
+      .option('--dtype <type>', DTYPE_HELP)
       .option('--system <text>', 'the system message')
       .option('--json', 'write a JSON object per answer to stdout'),
     512,

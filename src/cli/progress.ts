@@ -6,7 +6,7 @@
 import { SingleBar } from 'cli-progress'
 import { formatBytes } from '../bytes.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
-import type { StepFigures, TrainEvent } from '../train/events.js'
+import type { StepEvent, TrainEvent } from '../train/events.js'
 import { formatCount, formatDuration, type Output, paintFor } from './terminal.js'
 
 export interface ProgressOptions {
@@ -134,7 +134,7 @@ function downloadLine({ model, files, bytes, totalBytes }: DownloadEvent): strin
     : `Fetched ${what}, ${formatBytes(totalBytes)}`
 }
 
-function stepLine(event: StepFigures): string {
+function stepLine(event: StepEvent): string {
   return [
     `step ${event.step}/${event.totalSteps}`,
     `epoch ${event.epoch.toFixed(2)}`,
@@ -142,6 +142,7 @@ function stepLine(event: StepFigures): string {
     `lr ${event.learningRate.toExponential(2)}`,
     `${formatCount(event.tokensPerSecond)} tokens/s`,
     `${formatDuration(event.etaSeconds)} left`,
+    ...(event.skipped ? [`skipped: the gradient overflowed at a loss scale of ${event.lossScale}`] : []),
   ].join('  ')
 }
 

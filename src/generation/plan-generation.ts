@@ -11,7 +11,7 @@ import type { CausalLM } from '../models/model.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
 import { Device } from '../tensor/device.js'
-import type { ComputeDType } from '../tensor/dtype.js'
+import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { PROCESS_BYTES } from '../tensor/process-memory.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -80,8 +80,10 @@ export async function planGeneration(
   expectKnownOptions('planGeneration', options, OPTIONS)
   const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
   const { quantization: wanted, ...hub } = rest
-  if (givenDType !== undefined && givenDType !== 'float32' && givenDType !== 'bfloat16')
-    throw new Error(`[planGeneration] expected 'float32' or 'bfloat16' for dtype, got ${describeValue(givenDType)}`)
+  if (givenDType !== undefined && !isComputeDType(givenDType))
+    throw new Error(
+      `[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
+    )
   checkQuantization('planGeneration', wanted)
   for (const [name, value] of Object.entries({ batchSize, promptTokens, maxNewTokens })) {
     if (!Number.isSafeInteger(value) || value < 1)

@@ -55,7 +55,7 @@ function readConfig(raw: RawConfig, where: string): Gpt2Config {
   // Dropout of the base model is not applied: fine-tuning here trains adapters, which have dropout of their own.
   for (const name of ['attn_pdrop', 'embd_pdrop', 'resid_pdrop', 'summary_first_dropout'])
     config.expectValue(name, [raw[name]])
-  // Heads for classification, and a float32 detour for float16, which is not computed here.
+  // Heads for classification, and a float32 detour for scores in float16, which are float32 here.
   for (const name of [
     'summary_activation',
     'summary_proj_to_labels',

@@ -28,6 +28,11 @@ import {
 export interface ForwardOptions {
   /** Also return logits. They are not recorded for backward; the loss is. */
   logits?: boolean
+  /**
+   * What backward() makes is multiplied by it, the loss is not; default 1. A loop of one's own in float16 needs it, where gradients end at 6e-8:
+   * start at 65536, give the same number to `AdamW.step()`, and halve it when a gradient norm is not finite.
+   */
+  lossScale?: number
 }
 
 /** What forward() gives. Only these leave; everything else of the pass is freed or held by the loss's graph. */
@@ -151,7 +156,7 @@ export class CausalLM {
    * @throws on shapes that do not fit, ids outside the vocabulary, positions beyond what the model has.
    */
   forward(batch: ForwardBatch, options: ForwardOptions = {}): ForwardResult {
-    expectKnownOptions('forward', options, ['logits'])
+    expectKnownOptions('forward', options, ['logits', 'lossScale'])
     return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, options)
   }
 
@@ -160,11 +165,22 @@ export class CausalLM {
     return this.#run({ ...batch, outputShape: [batch.inputIds.length] }, numItemsInBatch, {})
   }
 
-  #run(
-    batch: PreparedBatch,
-    numItems: number | undefined,
-    { logits: wantLogits = false }: ForwardOptions,
-  ): ForwardResult {
+  /**
+   * `forwardRagged` in two parts: the decoder is queued at once, the head and the loss when what is returned is called, once. So the device has
+   * work while the scale of the loss is still being found out.
+   */
+  beginRagged(batch: RaggedBatch, numItemsInBatch?: number): (lossScale: number) => Tensor {
+    const context = this.#begin()
+    const hidden = scope(() => this.#decoder.forward(this.#raggedInput(batch), context)) // [N, D]
+    return (lossScale) => {
+      const loss = scope(() => this.#loss(hidden, batch, context, { numItems: numItemsInBatch, lossScale }))
+      hidden.dispose()
+      if (!loss) throw new Error('[forward] expected labels in the batch: there is no loss without them')
+      return loss
+    }
+  }
+
+  #begin(): ForwardContext {
     const context: ForwardContext = {
       dropout: this.#training ? { ...this.dropoutState } : undefined,
       gradientCheckpointing: this.gradientCheckpointing,
@@ -172,17 +188,20 @@ export class CausalLM {
     }
     if (this.#training) this.dropoutState.microStep++
     this.device.reportSavedMemory()
+    return context
+  }
+
+  #run(
+    batch: PreparedBatch,
+    numItems: number | undefined,
+    { logits: wantLogits = false, lossScale }: ForwardOptions,
+  ): ForwardResult {
+    const context = this.#begin()
     const compute = () => {
       const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
-      const head = this.#decoder.head
       return {
         logits: wantLogits ? noGrad(() => this.#logits(hidden, batch)) : undefined,
-        loss:
-          batch.labels &&
-          linearCrossEntropy(hidden, Tensor.from(this.device, batch.labels, [batch.labels.length]), head, {
-            numItems,
-            dropout: context.dropout,
-          }),
+        loss: this.#loss(hidden, batch, context, { numItems, lossScale }),
       }
     }
     // Without a loss nobody could use the graph.
@@ -200,6 +219,17 @@ export class CausalLM {
         return logits
       },
     }
+  }
+
+  #loss(
+    hidden: Tensor,
+    { labels }: RaggedBatch,
+    { dropout }: ForwardContext,
+    options: { numItems: number | undefined; lossScale: number | undefined },
+  ): Tensor | undefined {
+    if (!labels) return undefined
+    const ids = Tensor.from(this.device, labels, [labels.length])
+    return linearCrossEntropy(hidden, ids, this.#decoder.head, { ...options, dropout })
   }
 
   #raggedInput({ inputIds, positions, cuSeqlens }: RaggedBatch): RaggedInput {

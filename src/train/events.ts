@@ -32,8 +32,10 @@ export interface StepFigures extends Progress {
   /** Mean cross-entropy per supervised token. */
   readonly loss: number
   readonly learningRate: number
-  /** Norm of the gradient of all trainable parameters before clipping. */
+  /** Norm of the gradient of all trainable parameters, unscaled and before clipping. Not finite (in JSON null) where a step was skipped. */
   readonly gradNorm: number
+  /** In float16: what gradients were multiplied by; see `LossScaler`. */
+  readonly lossScale?: number
   /** Tokens per second, prompts included. */
   readonly tokensPerSecond: number
   /** Tokens of the whole run so far, prompts included. */
@@ -45,11 +47,15 @@ export interface StepFigures extends Progress {
 /** One optimizer step is done. */
 export interface StepEvent extends StepFigures {
   readonly type: 'step'
+  /** In float16: the gradient overflowed and changed nothing. The loss scale of the next step is half of this one's. */
+  readonly skipped?: boolean
 }
 
-/** `loggingSteps` steps are done: the same figures, averaged over them. */
+/** `loggingSteps` steps are done: the same figures, averaged over them; `lossScale` is the last one's, and `gradNorm` leaves out skipped steps. */
 export interface LogEvent extends StepFigures {
   readonly type: 'log'
+  /** In float16: how many of the steps were skipped. */
+  readonly skippedSteps?: number
 }
 
 export interface EvaluateEvent extends Progress {

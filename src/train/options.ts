@@ -7,7 +7,7 @@ import type { DataSource } from '../data/rows.js'
 import { describeValue, unknownOption } from '../errors.js'
 import type { HubOptions } from '../hub/settings.js'
 import type { Quantization } from '../nn/module.js'
-import type { ComputeDType } from '../tensor/dtype.js'
+import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { TrainEvent } from './events.js'
@@ -92,7 +92,10 @@ export interface TrainLoraOptions extends HubOptions {
   outputDir?: string
   /** Default 'cpu', the only one so far. */
   device?: 'cpu'
-  /** Of weights and activations. 'auto' (default): bfloat16 where the processor computes in it and with `quantization`, else float32. */
+  /**
+   * Of weights and activations. 'auto' (default): bfloat16 where the processor computes in it and with `quantization`, else float32. With
+   * 'float16' the loss is scaled as torch.amp.GradScaler does it.
+   */
   dtype?: ComputeDType | 'auto'
   /** Default: the physical cores that the process may use. */
   threads?: number
@@ -205,7 +208,7 @@ const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
   training: { expected: 'an object of training options', accepts: isObject },
   outputDir: { ...text, expected: 'the path of a directory' },
   device: oneOf(['cpu']),
-  dtype: oneOf(['auto', 'float32', 'bfloat16']),
+  dtype: oneOf(['auto', ...COMPUTE_DTYPES]),
   threads: integer({ min: 1 }),
   memoryBudget: integer({ min: 1 }),
   resumeFromCheckpoint: either(boolean, { ...text, expected: 'the path of a checkpoint' }),
@@ -289,13 +292,12 @@ function checkTopLevel(given: Record<string, unknown>, spelling: Spelling): void
     if (given[name] === undefined)
       throw new Error(`[train] expected ${TOP_LEVEL[name as 'model'].expected} for ${name}, got nothing`)
   }
-  const { dataset, device, dtype } = given
+  const { dataset, device } = given
   if (typeof dataset === 'string' && dataset.startsWith('uc://')) {
     throw new Error('[train] Unity Catalog tables are real but not supported yet; export the table to a .jsonl file')
   }
   if (device === 'cuda' || device === 'gpu')
     throw new Error(`[train] device '${device}' is real but not supported yet; use 'cpu'`)
-  if (dtype === 'float16') throw new Error("[train] dtype 'float16' is real but not supported yet; use 'bfloat16'")
   for (const [name, value] of Object.entries(given))
     check('train', name, value, TOP_LEVEL[name as keyof TrainLoraOptions])
 }
@@ -387,13 +389,13 @@ function applyMachineFlags(given: Record<string, unknown>, flags: Record<string,
   const bf16 = take('bf16')
   const fp16 = take('fp16')
   if (bf16 && fp16) throw new Error('[training] expected bf16 or fp16, got both; remove one')
-  if (fp16) throw new Error("[training] fp16 is real but not supported yet; use bf16: true or dtype: 'float32'")
-  if (bf16 && given.dtype !== undefined && given.dtype !== 'bfloat16') {
+  const wanted = bf16 ? 'bfloat16' : fp16 ? 'float16' : undefined
+  if (wanted && given.dtype !== undefined && given.dtype !== wanted) {
     throw new Error(
-      `[training] expected bf16: true and dtype to agree, got dtype ${describeValue(given.dtype)}; remove one`,
+      `[training] expected ${bf16 ? 'bf16' : 'fp16'}: true and dtype to agree, got dtype ${describeValue(given.dtype)}; remove one`,
     )
   }
-  if (bf16) given.dtype = 'bfloat16'
+  if (wanted) given.dtype = wanted
   const cpuFlags = ['useCpu', 'noCuda'].filter(take)
   if (cpuFlags.length > 0 && given.device !== undefined && given.device !== 'cpu') {
     throw new Error(

@@ -2,10 +2,13 @@
 
 import type { BatchPlan, BatchWindow } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
+import type { RaggedBatch } from '../models/batch.js'
 import type { CausalLM } from '../models/model.js'
+import type { Tensor } from '../tensor/tensor.js'
 import type { AdamW } from './adamw.js'
 import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
+import { LossScaler } from './loss-scaler.js'
 import type { ResolvedTrainingOptions } from './options.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
 import {
@@ -46,6 +49,8 @@ interface QueuedStep {
   readonly window: BatchWindow
   readonly losses: number
   readonly learningRate: number
+  /** In float16: of its gradients. */
+  readonly lossScale: number | undefined
   /** Known when the device has made the step, with the moment when that was. */
   readonly done: Promise<{ total: number; byName: Map<string, number>; at: number }>
 }
@@ -56,13 +61,15 @@ export class Trainer {
   readonly #state: TrainerState
   readonly #totalSteps: number
   readonly #warmupSteps: number
+  /** In float16. */
+  readonly #scaler: LossScaler | undefined
   #evaluation: Evaluation | undefined
   #lastCheckpoint: string | undefined
   #started = 0
   #stepEnd = 0
   #lossOfRun = 0
   #stepsOfRun = 0
-  #log = { steps: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+  #log = { steps: 0, skipped: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
   #secondsPerStep = 0
 
   /** @param state where to go on; default the beginning. */
@@ -72,6 +79,7 @@ export class Trainer {
     this.#lastCheckpoint = resumedFrom
     this.#totalSteps = countSteps(options.plan, options.training)
     this.#warmupSteps = resolveWarmupSteps(this.#totalSteps, options.training)
+    this.#scaler = options.model.dtype === 'float16' ? new LossScaler(state?.lossScaler) : undefined
   }
 
   /** Where the run stands. */
@@ -81,7 +89,8 @@ export class Trainer {
 
   /**
    * Runs to the end, or to the step after which `signal` was seen.
-   * @throws when a loss or gradient is not finite, naming the step and the largest gradient; the last checkpoint is left as it is.
+   * @throws when a loss or gradient is not finite, naming the step and the largest gradient; the last checkpoint is left as it is. In float16 a
+   *   step whose gradient is not finite is skipped instead, until scales so small were tried that there is another reason for it.
    */
   async run(): Promise<TrainerResult> {
     const { model, optimizer, plan, training, signal } = this.#options
@@ -96,18 +105,20 @@ export class Trainer {
         if (state.step >= this.#totalSteps || signal?.aborted) break
         // The step before is told of as soon as the device has made it, while this one is queued behind it.
         const settled = queued && handled(this.#settle(queued))
-        const losses = await this.#accumulate(window)
+        const losses = await this.#accumulate(window, settled)
         await settled
-        const learningRate = this.#learningRateAt(state.step)
+        // As in transformers' Trainer a skipped step counts, but neither the schedule nor the bias correction goes on with it.
+        const learningRate = this.#learningRateAt(optimizer.stepCount)
+        const lossScale = this.#scaler?.scale
         optimizer.lr = learningRate
-        optimizer.step({ maxGradNorm: training.maxGradNorm })
+        optimizer.step({ maxGradNorm: training.maxGradNorm, lossScale })
         const done = handled(optimizer.gradNorms().then((norms) => ({ ...norms, at: performance.now() })))
         optimizer.zeroGrad()
         state.step++
         state.cursor = window.next
         state.microStep = model.dropoutState.microStep
         state.numInputTokensSeen += window.numTokens
-        queued = { step: state.step, window, losses, learningRate, done }
+        queued = { step: state.step, window, losses, learningRate, lossScale, done }
         if (this.#isBoundary(window)) {
           await this.#settle(queued)
           queued = undefined
@@ -123,13 +134,18 @@ export class Trainer {
     return { reason, step: state.step, loss: this.#meanLoss(), evaluation: this.#evaluation }
   }
 
-  /** Forward and backward of each micro-batch of a window; the sum of their losses is the window's mean loss. */
-  async #accumulate(window: BatchWindow): Promise<number> {
+  /**
+   * Forward and backward of each micro-batch of a window; the sum of their losses is the window's mean loss.
+   * @param settled the step before, on which the scale of the loss depends in float16.
+   */
+  async #accumulate(window: BatchWindow, settled: Promise<void> | undefined): Promise<number> {
     const { model } = this.#options
     let sum = 0
     let previous: Promise<Float32Array> | undefined
     for (const batch of window.batches()) {
-      const { loss } = model.forwardRagged(batch, window.numSupervised)
+      const loss = this.#scaler
+        ? await this.#scaledLoss(batch, window, this.#scaler, settled)
+        : model.forwardRagged(batch, window.numSupervised).loss
       // A turn of the event loop between the two halves keeps each turn short.
       await nextTurn()
       loss.backward()
@@ -143,10 +159,26 @@ export class Trainer {
     return sum
   }
 
+  /** All micro-batches of a step have one scale: that which the step before left, whose outcome is waited for while the decoder runs. */
+  async #scaledLoss(
+    batch: RaggedBatch,
+    { numSupervised }: BatchWindow,
+    scaler: LossScaler,
+    settled: Promise<void> | undefined,
+  ): Promise<Tensor> {
+    const loss = this.#options.model.beginRagged(batch, numSupervised)
+    await settled
+    return loss(scaler.scale)
+  }
+
   /** Takes the figures of a step once the device has made it. */
-  async #settle({ step, window, losses, learningRate, done }: QueuedStep): Promise<void> {
+  async #settle({ step, window, losses, learningRate, lossScale, done }: QueuedStep): Promise<void> {
     const { total, byName, at } = await done
-    if (!Number.isFinite(losses) || !Number.isFinite(total)) throw this.#diverged(step, losses, byName)
+    const skipped = this.#scaler !== undefined && !Number.isFinite(total)
+    if (!Number.isFinite(losses) || (!Number.isFinite(total) && !skipped)) throw this.#diverged(step, losses, byName)
+    if (skipped) this.#options.optimizer.stepCount--
+    this.#scaler?.update(skipped)
+    if (this.#scaler?.isExhausted) throw this.#overflowed(step, lossScale, byName)
     const seconds = (at - this.#stepEnd) / 1000
     this.#stepEnd = at
     // The first step pays for memory that later ones reuse: let the estimate forget it.
@@ -156,7 +188,8 @@ export class Trainer {
     const log = this.#log
     log.steps++
     log.loss += losses
-    log.gradNorm += total
+    if (skipped) log.skipped++
+    else log.gradNorm += total
     log.tokens += window.numTokens
     log.seconds += seconds
     const figures = {
@@ -164,23 +197,47 @@ export class Trainer {
       learningRate,
       numInputTokensSeen: this.#state.numInputTokensSeen,
       etaSeconds: this.#secondsPerStep * (this.#totalSteps - step),
+      ...(lossScale !== undefined && { lossScale }),
     }
     const { onEvent, training } = this.#options
-    onEvent({ type: 'step', ...figures, loss: losses, gradNorm: total, tokensPerSecond: window.numTokens / seconds })
+    onEvent({
+      type: 'step',
+      ...figures,
+      ...(this.#scaler && { skipped }),
+      loss: losses,
+      gradNorm: total,
+      tokensPerSecond: window.numTokens / seconds,
+    })
     if (step % training.loggingSteps === 0 || step === this.#totalSteps) {
       const tokensPerSecond = log.tokens / log.seconds
       onEvent({
         type: 'log',
         ...figures,
+        ...(this.#scaler && { skippedSteps: log.skipped }),
         loss: log.loss / log.steps,
-        gradNorm: log.gradNorm / log.steps,
+        gradNorm: log.gradNorm / (log.steps - log.skipped),
         tokensPerSecond,
       })
-      this.#log = { steps: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+      this.#log = { steps: 0, skipped: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
     }
   }
 
   #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Error {
+    const float16 = this.#scaler ? "set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, " : ''
+    return new Error(
+      `[train] expected a finite loss and gradient at step ${step}, got loss ${loss}; ${this.#whereItStood(byName)} ` +
+        `Lower learningRate, lengthen the warm-up, set maxGradNorm, ${float16}or look at the rows of this step`,
+    )
+  }
+
+  #overflowed(step: number, lossScale: number | undefined, byName: ReadonlyMap<string, number>): Error {
+    return new Error(
+      `[train] expected a gradient that float16 can hold at step ${step}, but it overflows at every loss scale down to ${lossScale}; ` +
+        `${this.#whereItStood(byName)} Set dtype to 'bfloat16' or 'float32', or lower learningRate`,
+    )
+  }
+
+  #whereItStood(byName: ReadonlyMap<string, number>): string {
     const size = (norm: number): number => (Number.isFinite(norm) ? norm : Number.POSITIVE_INFINITY)
     const [name, norm] = [...byName].reduce(
       (largest, entry) => (size(entry[1]) > size(largest[1]) ? entry : largest),
@@ -189,10 +246,7 @@ export class Trainer {
     const kept = this.#lastCheckpoint
       ? `The last good checkpoint is ${this.#lastCheckpoint}.`
       : 'No checkpoint was written before.'
-    return new Error(
-      `[train] expected a finite loss and gradient at step ${step}, got loss ${loss}; the largest gradient is that of ${name} (norm ${norm}). ${kept} ` +
-        'Lower learningRate, lengthen the warm-up, set maxGradNorm, or look at the rows of this step',
-    )
+    return `the largest gradient is that of ${name} (norm ${norm}). ${kept}`
   }
 
   #isBoundary(window: BatchWindow): boolean {
@@ -237,7 +291,8 @@ export class Trainer {
     const { weights, optimizer, identity, outputDir, training, onEvent } = this.#options
     if (outputDir === undefined) return
     const path = checkpointPath(outputDir, this.#state.step)
-    await saveCheckpoint(path, weights, optimizer, this.#state, identity)
+    const state = this.#scaler ? { ...this.#state, lossScaler: this.#scaler.state } : this.#state
+    await saveCheckpoint(path, weights, optimizer, state, identity)
     this.#lastCheckpoint = path
     if (training.saveTotalLimit !== null) await pruneCheckpoints(outputDir, training.saveTotalLimit)
     onEvent({ type: 'save', ...this.#progress(this.#state.step, window), path })

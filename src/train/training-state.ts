@@ -16,6 +16,7 @@ import type { DataCursor } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
+import type { LossScalerState } from './loss-scaler.js'
 
 /** Where a run stands between two steps. With the weights and the moments it determines everything that follows. */
 export interface TrainerState {
@@ -25,6 +26,8 @@ export interface TrainerState {
   /** Counter of dropout masks. */
   microStep: number
   numInputTokensSeen: number
+  /** Of a run in float16. */
+  lossScaler?: LossScalerState
 }
 
 /** What must agree between the run that wrote a checkpoint and the one that goes on from it. */
@@ -163,12 +166,19 @@ function parseState(file: string, bytes: Uint8Array): TrainerState & { optimizer
     if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
     throw damaged(file, name, 'a whole number >= 0', value)
   }
+  const scalerState = ({ scale, growthTracker }: Readonly<Record<string, unknown>>): LossScalerState => {
+    if (typeof scale !== 'number' || !Number.isFinite(Math.fround(scale)) || scale <= 0)
+      throw damaged(file, 'lossScaler.scale', 'a number > 0', scale)
+    return { scale, growthTracker: count('lossScaler.growthTracker', growthTracker) }
+  }
   const { epoch, index } = object('cursor')
+  const lossScaler = raw.lossScaler === undefined ? {} : { lossScaler: scalerState(object('lossScaler')) }
   return {
     step: count('step', raw.step),
     cursor: { epoch: count('cursor.epoch', epoch), index: count('cursor.index', index) },
     microStep: count('microStep', raw.microStep),
     numInputTokensSeen: count('numInputTokensSeen', raw.numInputTokensSeen),
+    ...lossScaler,
     optimizerSteps: count('optimizerSteps', raw.optimizerSteps),
     identity: object('identity'),
   }
