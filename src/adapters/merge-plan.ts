@@ -5,7 +5,7 @@
 
 import { Parameter } from '../autograd/parameter.js'
 import type { TensorToWrite } from '../checkpoint/safetensors.js'
-import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
+import { FILE_DTYPES, type FileDType, isFiniteFloat16 } from '../checkpoint/save-model.js'
 import type { CausalLM } from '../models/model.js'
 import type { Linear } from '../nn/module.js'
 import { cast, copy_ } from '../ops/cast.js'
@@ -244,8 +244,7 @@ function transposedBytes(bytes: Uint8Array, shape: readonly number[], dtype: Fil
 
 /** float16 ends at 65504: an element beyond it would be infinite. */
 function expectFinite(name: string, bytes: Uint8Array): void {
-  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
-  if (!words.some((word) => (word & 0x7c00) === 0x7c00)) return
+  if (isFiniteFloat16(bytes)) return
   throw new Error(
     `[merge] expected ${name} to fit float16, got elements above 65504 or no numbers; merge into bfloat16 or float32`,
   )

@@ -25,7 +25,7 @@ import { parseJsonObject } from './strict-json.js'
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
   /** 'cpu' (default) opens a device of its own; pass a `Device` to share one. */
   device?: 'cpu' | Device
-  /** What the model computes in; default bfloat16 where the processor has bfloat16 products or weights are in NF4, else float32. */
+  /** What the model computes in; default bfloat16 where the processor has bfloat16 products or weights are in NF4, else float32. float16 ends at 65504. */
   dtype?: ComputeDType
   /**
    * 'nf4' (QLoRA): the projections of the decoder are quantised while they load, double quantised in blocks of 64 and 256, as bitsandbytes does.

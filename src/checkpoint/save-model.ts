@@ -41,7 +41,7 @@ export interface SaveModelOptions {
 /**
  * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights in NF4 are written as they
  * are, in the format of bitsandbytes; `dtype` is of all others.
- * @throws when the disk is full or not writable.
+ * @throws when the disk is full or not writable, and on a weight that float16 cannot hold.
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
@@ -101,6 +101,12 @@ async function modelTensors(model: CausalLM, dtype: ComputeDType): Promise<Tenso
   return tensors
 }
 
+/** Whether none of the float16 numbers is infinite or NaN, as what is above 65504 becomes. */
+export function isFiniteFloat16(bytes: Uint8Array): boolean {
+  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+  return !words.some((word) => (word & 0x7c00) === 0x7c00)
+}
+
 /** What config.json holds beside weights in NF4. */
 function quantizationConfig(model: CausalLM, dtype: ComputeDType): { quantization_config?: object } {
   const [first] = model.quantizedWeights().keys()
@@ -118,5 +124,10 @@ async function parameterBytes(parameter: Parameter, dtype: ComputeDType): Promis
   device.enqueue('copy', { x: source, y: converted })
   const bytes = await device.readBytes(converted)
   converted.dispose()
+  if (dtype === 'float16' && !isFiniteFloat16(bytes)) {
+    throw new Error(
+      `[saveModel] expected ${parameter.name} to fit float16, got elements above 65504 or no numbers; save in bfloat16 or float32`,
+    )
+  }
   return bytes
 }

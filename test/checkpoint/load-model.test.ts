@@ -178,7 +178,9 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('unknown options and values', async () => {
       await expectRefusal('[loadModel] unknown option "dType"; did you mean "dtype"?', { dType: 'float32' })
-      await expectRefusal("[loadModel] expected 'float32' or 'bfloat16' for dtype, got 'float16'", { dtype: 'float16' })
+      await expectRefusal("[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got 'int8'", {
+        dtype: 'int8',
+      })
       await expect(loadModel(directory, { device: 'gpu' as 'cpu' })).rejects.toThrow(
         "[device] expected 'cpu' for device, got 'gpu'",
       )

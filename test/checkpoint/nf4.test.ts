@@ -14,6 +14,7 @@ import { createModel } from '../../src/models/create-model.js'
 import type { CausalLM } from '../../src/models/model.js'
 import { dequantizeNf4, quantizeNf4 } from '../../src/ops/nf4.js'
 import type { Device } from '../../src/tensor/device.js'
+import { COMPUTE_DTYPES } from '../../src/tensor/dtype.js'
 import type { Nf4Weight } from '../../src/tensor/nf4.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { testDevices } from '../support/devices.js'
@@ -95,7 +96,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       const dense = await load()
       const values = (await dense.parameters().get(UP)?.read()) as Float32Array
       dense.dispose()
-      for (const dtype of ['float32', 'bfloat16'] as const) {
+      for (const dtype of COMPUTE_DTYPES) {
         const model = await load({ quantization: 'nf4', dtype })
         const x = Tensor.from(device, values, [44, 30], dtype)
         expect(await partsOf(nf4Of(model, UP))).toEqual(await partsOf(quantizeNf4(x)))

@@ -77,6 +77,22 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     again.dispose()
   })
 
+  test('float16 models come back to the same bits, and what float16 cannot hold is not written in it', async () => {
+    const model = createModel(CONFIG, { device, dtype: 'float16' })
+    await saveModel(model, directory)
+    expect((await openCheckpoint(directory)).tensors.get('transformer.wte.weight')?.dtype).toBe('F16')
+    const again = await loadModel(directory, { device, dtype: 'float16' })
+    expect(await valuesOf(again)).toEqual(await valuesOf(model))
+    again.dispose()
+    model.dispose()
+    const large = createModel(CONFIG, { device })
+    large.parameters().get('transformer.ln_f.weight')?.set(new Float32Array(30).fill(65_520))
+    await expect(saveModel(large, directory, { dtype: 'float16' })).rejects.toThrow(
+      '[saveModel] expected transformer.ln_f.weight to fit float16, got elements above 65504 or no numbers; save in bfloat16 or float32',
+    )
+    large.dispose()
+  })
+
   test('adapters are not merged in, nor the modules that they train in full', async () => {
     const model = createModel(CONFIG, { device })
     const values = await valuesOf(model)
@@ -104,8 +120,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
   test('refuses what it cannot write', async () => {
     const model = createModel(CONFIG, { device })
-    await expect(saveModel(model, directory, { dtype: 'float16' as 'float32' })).rejects.toThrow(
-      "[saveModel] expected 'float32' or 'bfloat16' for dtype, got 'float16'",
+    await expect(saveModel(model, directory, { dtype: 'int32' as 'float32' })).rejects.toThrow(
+      "[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got 'int32'",
     )
     await expect(saveModel(model, directory, { tokeniserFrom: 'x' } as object)).rejects.toThrow(
       '[saveModel] unknown option "tokeniserFrom"; did you mean "tokenizerFrom"?',

@@ -11,6 +11,7 @@ describe('planGeneration', () => {
   test.each<[string, GenerationPlanOptions]>([
     ['one prompt', { model: TINY_CONFIG, dtype: 'float32', promptTokens: 70, maxNewTokens: 30 }],
     ['a cache that grows', { model: TINY_CONFIG, dtype: 'bfloat16', promptTokens: 200, maxNewTokens: 120 }],
+    ['float16', { model: TINY_CONFIG, dtype: 'float16', promptTokens: 40, maxNewTokens: 12 }],
     [
       'several prompts on NF4',
       { model: TINY_CONFIG, quantization: 'nf4', batchSize: 3, promptTokens: 33, maxNewTokens: 9 },
@@ -50,6 +51,10 @@ describe('planGeneration', () => {
 
   test.each<[Partial<GenerationPlanOptions>, string]>([
     [{ batchSize: 0 }, '[planGeneration] expected a whole number > 0 for batchSize, got 0'],
+    [
+      { dtype: 'int8' as 'float16' },
+      "[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got \"int8\"",
+    ],
     [{ maxNewTokens: 1.5 }, '[planGeneration] expected a whole number > 0 for maxNewTokens, got 1.5'],
     [{ promptToken: 3 } as object, '[planGeneration] unknown option "promptToken"; did you mean "promptTokens"?'],
   ])('%o is an error', async (options, message) => {

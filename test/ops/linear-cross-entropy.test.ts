@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { linearCrossEntropy } from '../reference/linear-cross-entropy.js'
-import { at, matrix } from '../reference/matrix.js'
+import { at, type Matrix, map, matrix } from '../reference/matrix.js'
 import { testDevices } from '../support/devices.js'
 import { headArguments, makeParts, type PartShape, readGradient } from '../support/linear-case.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
@@ -12,6 +12,7 @@ import {
   COMPUTE_DTYPES,
   type Compute,
   expectClose,
+  expectExact,
   expectGapsUntouched,
   operandMaker,
   output,
@@ -117,6 +118,55 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it.each(COMPUTE_DTYPES)('passes more labelled rows than a chunk holds in %s', async (dtype) => {
     await check(dtype, [613, 9, 35], { ranks: [2], dropout: { p: 0.5, seed: 1, microStep: 0 } })
     await check(dtype, [257, 9, 35], {}, { labels: Array.from({ length: 257 }, (_, i) => i % 35) })
+  })
+
+  it('a loss scale multiplies every gradient and not the loss, and saves those that float16 would lose', async () => {
+    const make = operandMaker(device, 'float16', 48)
+    const [h, weight] = [make(7, 33), make(19, 33)]
+    const labels = Tensor.from(device, labelsFor(7, 19), [7], 'int32')
+    const run = async (lossScale: number) => {
+      const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 7, 33, 'float16')]
+      const head = [{ weight: weight.tensor, slabs: [] }]
+      device.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 1e9, lossScale })
+      return { loss: (await loss.read())[0], dh: await readMatrix(dh) }
+    }
+    // Gradients of 1e-9 are below half of the smallest float16, 6e-8.
+    const [lost, kept] = [await run(1), await run(1e8)]
+    expect(lost.loss).toBe(kept.loss)
+    expect(lost.dh.values.every((value) => value === 0)).toBe(true)
+    const expected = linearCrossEntropy(
+      h,
+      { weight, slabs: [] },
+      { labels: labelsFor(7, 19), divisor: 1e9, lossScale: 1e8 },
+      { round: (value) => roundTo('float16', value) },
+    )
+    expectClose(kept.dh, expected.dh, TOLERANCE.float16)
+  })
+
+  it('a loss scale that is a power of two multiplies float32 gradients exactly', async () => {
+    const run = async (lossScale: number) => {
+      const make = operandMaker(device, 'float32', 49)
+      const h = make(13, 31)
+      const parts = makeParts(make, 'float32', 13, 31, [{ ranks: [3], outputs: 21 }])
+      const [part] = parts as [(typeof parts)[number]]
+      for (const tensor of [part.dWeight, ...part.slabs.flatMap(({ da, db }) => [da, db])]) {
+        device.enqueue('fill', { y: tensor, value: 0 })
+      }
+      const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 13, 31, 'float32')]
+      const labels = Tensor.from(device, labelsFor(13, 21), [13], 'int32')
+      const args = { h: h.tensor, labels, loss, dh, head: headArguments(part, true), softcap: 3, divisor: 0, lossScale }
+      device.enqueue('linearCrossEntropy', args)
+      const gradients = [dh, part.dWeight, ...part.slabs.flatMap(({ da, db }) => [da, db])]
+      return { loss: (await loss.read())[0], gradients: await Promise.all(gradients.map(readMatrix)) }
+    }
+    const [plain, scaled] = [await run(1), await run(1024)]
+    expect(scaled.loss).toBe(plain.loss)
+    for (const [i, gradient] of plain.gradients.entries()) {
+      expectExact(
+        scaled.gradients[i] as Matrix,
+        map(gradient, (value) => 1024 * value),
+      )
+    }
   })
 
   it('passes a vocabulary that calls for smaller chunks', async () => {

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { Device } from '../../src/tensor/device.js'
+import { COMPUTE_DTYPES, type ComputeDType } from '../../src/tensor/dtype.js'
 import { AdamW, type AdamWOptions } from '../../src/train/adamw.js'
 import { type AdamwState, adamw, gradientNorms } from '../reference/adamw.js'
 import { relativeDifference } from '../support/golden.js'
@@ -19,7 +20,7 @@ afterEach(() => device.close())
 
 const SHAPES = { 'a.weight': [3, 7], 'a.norm': [33], 'b.weight': [65, 5] }
 
-function makeParameters(dtype: 'float32' | 'bfloat16' = 'float32'): Map<string, Parameter> {
+function makeParameters(dtype: ComputeDType = 'float32'): Map<string, Parameter> {
   const random = seededRandom(4)
   return new Map(
     Object.entries(SHAPES).map(([name, shape]) => {
@@ -39,7 +40,7 @@ describe.each([
     { lr: 3e-2, beta1: 0.8, beta2: 0.9, eps: 1e-6, weightDecay: 0.3 },
   ],
 ] as const)('with %s', (_name, options: AdamWOptions, expected) => {
-  it.each(['float32', 'bfloat16'] as const)('follows float64 for six steps in %s', async (dtype) => {
+  it.each(COMPUTE_DTYPES)('follows float64 for six steps in %s', async (dtype) => {
     const parameters = makeParameters(dtype)
     const optimizer = new AdamW(parameters, { ...options, decays: (_, { shape }) => shape.length > 1 })
     const { weightDecay, lr = 1e-3, ...rates } = expected as typeof expected & { lr?: number }
@@ -79,7 +80,9 @@ describe.each([
       expect(relativeDifference((await moments?.v.read()) as Float32Array, state.v), name).toBeLessThan(2e-6)
       // What forward reads is the master rounded once.
       const copy = await parameter.value.read()
-      expect(relativeDifference(copy, await parameter.read()), name).toBeLessThan(dtype === 'float32' ? 1e-12 : 2 ** -8)
+      expect(relativeDifference(copy, await parameter.read()), name).toBeLessThan(
+        { float32: 1e-12, bfloat16: 2 ** -8, float16: 2 ** -11 }[dtype],
+      )
     }
   })
 })

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { COMPUTE_DTYPES } from '../../src/tensor/dtype.js'
 import { type TinyRunOptions, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -18,7 +19,7 @@ async function train(options: Partial<TinyRunOptions> = {}): Promise<string> {
   return bytes
 }
 
-describe.each(['float32', 'bfloat16'] as const)('in %s', (dtype) => {
+describe.each(COMPUTE_DTYPES)('in %s', (dtype) => {
   it('1, 2 and 3 threads train the same bytes', async () => {
     const one = await train({ dtype, threads: 1 })
     expect((await train({ dtype, threads: 2 })) === one).toBe(true)

@@ -25,6 +25,7 @@ const evalDataset = tinyRows(9, 55)
 describe.each([
   ['an untied head', false, 'float32'],
   ['a tied head', true, 'bfloat16'],
+  ['an untied head in float16', false, 'float16'],
 ] as const)('with %s', (_name, tied, dtype) => {
   const name = (text: string) => at(`${dtype}-${text}`)
   let model: string

@@ -207,7 +207,6 @@ describe('options of transformers and TRL', () => {
         { lr_scheduler_type: 'polynomial' },
         "lrSchedulerType 'polynomial' is real but not supported yet; use 'cosine', 'linear', 'constant', 'constant_with_warmup'",
       ],
-      [{ fp16: true }, "fp16 is real but not supported yet; use bf16: true or dtype: 'float32'"],
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
     expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
@@ -233,7 +232,12 @@ describe('options of transformers and TRL', () => {
 describe('conflicts', () => {
   it('between precision flags are named', () => {
     expect(parse({ bf16: true }).dtype).toBe('bfloat16')
+    expect(parse({ fp16: true }).dtype).toBe('float16')
+    expect(parse({ fp16: true }, { dtype: 'float16' }).dtype).toBe('float16')
     expect(parse({ bf16: false, fp16: false }).dtype).toBe('auto')
+    expect(() => parse({ fp16: true }, { dtype: 'bfloat16' })).toThrow(
+      '[training] expected fp16: true and dtype to agree, got dtype "bfloat16"; remove one',
+    )
     expect(() => parse({ bf16: true, fp16: true })).toThrow('[training] expected bf16 or fp16, got both; remove one')
     expect(() => parse({ bf16: true }, { dtype: 'float32' })).toThrow(
       '[training] expected bf16: true and dtype to agree, got dtype "float32"; remove one',

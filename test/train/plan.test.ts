@@ -46,6 +46,7 @@ describe('the planned peak is that of the run', () => {
   it.each<[string, Partial<TrainLoraOptions>]>([
     ['LoRA with dropout', {}],
     ['bfloat16', { dtype: 'bfloat16' }],
+    ['float16', { dtype: 'float16' }],
     ['NF4', { quantization: 'nf4', dtype: 'auto' }],
     ['gradient checkpointing', { training: { gradientCheckpointing: true } }],
     ['an output head that is trained too', { lora: { r: 3, modulesToSave: ['lm_head'] } }],

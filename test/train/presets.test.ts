@@ -65,6 +65,10 @@ describe('a preset', () => {
 
   it('gives way to options that take the place of its own', () => {
     expect(parse({ preset: 'qlora-attention', training: { warmupSteps: 7 } }).training.warmupSteps).toBe(7)
+    expect(parse({ preset: 'qlora-attention' }).dtype).toBe('float16')
+    expect(parse({ preset: 'qlora-attention', dtype: 'float32' }).dtype).toBe('float32')
+    expect(parse({ preset: 'qlora-attention', training: { bf16: true } }).dtype).toBe('bfloat16')
+    expect(parse({ preset: 'qlora-attention', training: { fp16: false } }).dtype).toBe('auto')
     expect(parse({ preset: 'gpt2-full' })).toMatchObject({ method: 'full', lora: undefined })
   })
 
@@ -107,7 +111,7 @@ describe('planTraining with a preset', () => {
     // 32 layers of r 16 on q and o, 4096 to 4096, and on k and v, 4096 to 1024.
     expect(trainableParameters).toBe(32 * 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024)))
     expect(trainableParameters).toBe(13_631_488)
-    expect(settings).toMatchObject({ quantization: 'nf4', dtype: 'bfloat16', gradientAccumulationSteps: 4 })
+    expect(settings).toMatchObject({ quantization: 'nf4', dtype: 'float16', gradientAccumulationSteps: 4 })
   })
 
   it.each<[PresetName, number]>([
@@ -134,7 +138,7 @@ describe('--preset', () => {
     expect(stdout.split('\n').slice(0, 4)).toEqual([
       `Preset qlora-attention: ${description}`,
       ...differences.map((line) => `  here: ${line}`),
-      expect.stringMatching(/^Training 10,752 of [\d,]+ parameters in bfloat16 on nf4, 4 x 512 tokens/),
+      expect.stringMatching(/^Training 10,752 of [\d,]+ parameters in float16 on nf4, 4 x 512 tokens/),
     ])
     const plan = JSON.parse((await lowrank([...args, '--json'])).stdout) as TrainingPlan
     expect(plan).toMatchObject({
