@@ -67,6 +67,16 @@ function sink(isTTY = false) {
 }
 
 describe('in a log file', () => {
+  it('says which steps were skipped, and at which loss scale', () => {
+    const stream = sink()
+    const { onEvent } = createProgress({ stream, intervalSeconds: 0 })
+    onEvent({ ...step(1), lossScale: 65_536, skipped: true, gradNorm: Number.POSITIVE_INFINITY })
+    onEvent({ ...step(2), lossScale: 32_768, skipped: false })
+    const [first, second] = stream.text().split('\n')
+    expect(first).toMatch(/^step 1\/5 .* left {2}skipped: the gradient overflowed at a loss scale of 65536$/)
+    expect(second).toMatch(/^step 2\/5 .* left$/)
+  })
+
   it('writes a line every ten seconds, the last step and all milestones', () => {
     const stream = sink()
     let clock = 0

@@ -114,6 +114,28 @@ describe('lowrank train', () => {
     })
   })
 
+  it('trains in float16 with dtype=float16, says the loss scale, and generate computes in it too', async () => {
+    const out = join(folder, 'float16')
+    const set = [`outputDir=${out}`, 'training.maxSteps=2', 'dtype=float16'].flatMap((setting) => ['--set', setting])
+    const trained = await lowrank(['train', config, '--json', ...set])
+    expect(trained.stderr).toBe('')
+    const steps = parseEvents(trained.stdout).filter((event) => event.type === 'step')
+    expect(steps).toMatchObject([
+      { lossScale: 65_536, skipped: false },
+      { lossScale: 65_536, skipped: false },
+    ])
+    const generate = (dtype: string) =>
+      lowrank(`generate --model ${model} --adapter ${out}/adapter --prompt one --dtype ${dtype}`.split(' '))
+    const answer = await generate('float16')
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    expect(answer.stdout).toBe((await generate('float32')).stdout)
+    expect(await generate('fp16')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "error: [generate] expected float32, bfloat16, float16 for --dtype, got 'fp16'\n",
+    })
+  })
+
   it('trains a whole model with method: full, which loads again', async () => {
     const set = ['method=full', `outputDir=${folder}/full`, 'training.maxSteps=1']
     const file = join(folder, 'full.yaml')

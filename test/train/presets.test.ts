@@ -135,7 +135,7 @@ describe('--preset', () => {
     expect(stderr).toBe('')
     expect(code).toBe(0)
     const { description, differences } = PRESETS['qlora-attention']
-    expect(stdout.split('\n').slice(0, 4)).toEqual([
+    expect(stdout.split('\n').slice(0, 2 + differences.length)).toEqual([
       `Preset qlora-attention: ${description}`,
       ...differences.map((line) => `  here: ${line}`),
       expect.stringMatching(/^Training 10,752 of [\d,]+ parameters in float16 on nf4, 4 x 512 tokens/),
