@@ -128,6 +128,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       ['gpt2-plain', 'float32', 'float16', undefined],
       ['gpt2-padding', 'bfloat16', 'bfloat16', undefined],
       ['qwen2-window', 'bfloat16', 'float16', undefined],
+      ['qwen3-plain', 'float16', 'float16', undefined],
+      ['llama-plain', 'float16', 'float32', undefined],
       ['llama-nf4-file', 'bfloat16', 'bfloat16', undefined],
       ['llama-nf4', 'float32', 'float16', 'nf4'],
       ['gpt2-nf4-file', 'float32', 'bfloat16', undefined],
@@ -149,7 +151,11 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         expect(report).toMatchObject({ dtype, logitDifference: difference, comparedTokens: 11, untied: false })
         expect(report.largestLogit).toBe(before.reduce((most, value) => Math.max(most, Math.abs(value)), 0))
         // A few roundings of the narrowest dtype on the way, against logits in which the adapter is half of what there is.
-        const narrow = computeDType === 'bfloat16' || dtype === 'bfloat16' ? 0.06 : dtype === 'float16' ? 0.01 : 2e-5
+        const narrow = [computeDType, dtype].includes('bfloat16')
+          ? 0.06
+          : [computeDType, dtype].includes('float16')
+            ? 0.01
+            : 2e-5
         expect(report.logitDifference / report.largestLogit).toBeLessThan(narrow)
         model.dispose()
         merged.dispose()
@@ -340,6 +346,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       ['float32', {}, 2e-5],
       ['float32', { useRslora: true, modulesToSave: ['lm_head', 'embed_tokens'] }, 2e-5],
       ['bfloat16', { targetModules: ['q_proj', 'up_proj'] }, 0.06],
+      ['float16', { targetModules: ['q_proj', 'up_proj'] }, 0.01],
     ])('in %s with %j: the model computes the same without the adapter', async (dtype, options, tolerance) => {
       const model = createModel(CONFIG, { device, dtype })
       const adapter = filled(model, options)
