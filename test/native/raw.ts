@@ -11,14 +11,17 @@ export const U8 = 4
 /** Slot, byte offset, dtype, rows, cols, row stride. */
 export type ViewWords = [number, number, number, number, number, number]
 
+const DEVICE = (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',')[0] as string
+
 export const OMITTED: ViewWords = [-1, 0, 0, 0, 0, 0]
 
 export function addon(): Addon {
   return loadAddon()
 }
 
+/** On the first device of LOWRANK_TEST_DEVICES, by default the CPU. */
 export function openStream(options: Omit<StreamOptions, 'device'> = {}): NativeStream {
-  return new (addon().Stream)({ device: 'cpu', threads: 2, ...options })
+  return new (addon().Stream)({ device: DEVICE, threads: 2, ...options })
 }
 
 export function view(slot: number, rows: number, cols: number, dtype = F32, byteOffset = 0, stride = cols): ViewWords {
