@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { NativeStream } from '../../src/tensor/addon.js'
-import { BF16, enqueue, F32, I32, keepBusy, openStream, readValues, U8, upload, view } from './raw.js'
+import { BF16, BLOCK_BYTES, enqueue, F32, I32, keepBusy, openStream, readValues, U8, upload, view } from './raw.js'
 
 let stream: NativeStream
 beforeEach(() => {
@@ -56,16 +56,16 @@ describe('slots', () => {
 })
 
 describe('memory counters', () => {
-  test('count 64-byte blocks from the first write to the release', async () => {
-    const a = view(stream.allocate(100), 1, 25)
+  test('count whole blocks from the first write to the release', async () => {
+    const a = view(stream.allocate(BLOCK_BYTES + 4), 1, 25)
     await stream.sync()
     expect(stream.memory().live).toBe(0)
     enqueue(stream, 'fill', a, 1)
     await stream.sync()
-    expect(stream.memory()).toMatchObject({ live: 128, peak: 128 })
+    expect(stream.memory()).toMatchObject({ live: 2 * BLOCK_BYTES, peak: 2 * BLOCK_BYTES })
     stream.release(a[0])
     await stream.sync()
-    expect(stream.memory()).toMatchObject({ live: 0, peak: 128 })
+    expect(stream.memory()).toMatchObject({ live: 0, peak: 2 * BLOCK_BYTES })
     stream.resetPeak()
     expect(stream.memory().peak).toBe(0)
   })
@@ -97,9 +97,9 @@ describe('memory counters', () => {
     const { peak, touched, reserved } = stream.memory()
     for (let i = 0; i < 50; i++) step()
     await stream.sync()
-    expect(stream.memory()).toMatchObject({ live: 51 * 64, peak: peak + 50 * 64, reserved })
-    // Each step leaves 64 bytes, and nothing else was ever in use that the first step had not used.
-    expect(stream.memory().touched).toBe(touched + 50 * 64)
+    expect(stream.memory()).toMatchObject({ live: 51 * BLOCK_BYTES, peak: peak + 50 * BLOCK_BYTES, reserved })
+    // Each step leaves one block, and nothing else was ever in use that the first step had not used.
+    expect(stream.memory().touched).toBe(touched + 50 * BLOCK_BYTES)
     expect(touched).toBeLessThanOrEqual(reserved)
     expect(reserved).toBeLessThan(1.5 * peak + 2 ** 25)
     for (const slot of kept) stream.release(slot)

@@ -13,6 +13,9 @@ export type ViewWords = [number, number, number, number, number, number]
 
 const DEVICE = (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',')[0] as string
 
+/** What sizes of blocks of memory are multiples of. */
+export const BLOCK_BYTES = DEVICE.startsWith('cuda') ? 256 : 64
+
 export const OMITTED: ViewWords = [-1, 0, 0, 0, 0, 0]
 
 export function addon(): Addon {

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { NativeStream, StreamOptions } from '../../src/tensor/addon.js'
-import { addon, enqueue, F32, keepBusy, openStream, readValues, upload, view } from './raw.js'
+import { addon, BLOCK_BYTES, enqueue, F32, keepBusy, openStream, readValues, upload, view } from './raw.js'
 
 describe('options', () => {
   test.each<[Record<string, unknown>, string]>([
@@ -115,7 +115,7 @@ describe('close', () => {
     const stream = openStream()
     const kept = upload(stream, [1, 2, 3])
     await stream.sync()
-    expect(stream.memory().live).toBe(64)
+    expect(stream.memory().live).toBe(BLOCK_BYTES)
     stream.close()
     stream.close()
     stream.release(kept[0])
