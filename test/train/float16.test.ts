@@ -4,7 +4,9 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
+import { CausalLM } from '../../src/models/model.js'
 import { AdamW } from '../../src/train/adamw.js'
+import type { TrainEvent } from '../../src/train/events.js'
 import { LossScaler } from '../../src/train/loss-scaler.js'
 import { learningRateAt } from '../../src/train/schedule.js'
 import {
@@ -68,6 +70,24 @@ describe('training in float16', () => {
       optimizerSteps: 2,
       lossScaler: { scale: 65_536, growthTracker: 2 },
     })
+  })
+
+  it('queues the decoder of the next step before it hears of the last one, and its loss after', async () => {
+    const begin = vi.spyOn(CausalLM.prototype, 'beginRagged')
+    try {
+      const begun: number[] = []
+      const training = { maxSteps: 3, gradientAccumulationSteps: 9, packing: false }
+      const onEvent = ({ type }: TrainEvent): void => {
+        // What came before the start was the plan of the run's memory.
+        if (type === 'start') begin.mockClear()
+        if (type === 'step') begun.push(begin.mock.calls.length)
+      }
+      await train({ training, onEvent }, at('unused'))
+      // Nine micro-batches a step, and the first of the next one where there is one.
+      expect(begun).toEqual([10, 19, 27])
+    } finally {
+      begin.mockRestore()
+    }
   })
 
   it('has the same gradients whatever the scale, over several micro-batches', async () => {
