@@ -52,7 +52,9 @@ export default defineConfig({
           ],
           env: {
             ...env,
-            LOWRANK_ADDON: fileURLToPath(new URL('build/Release/lowrank-emulator.node', import.meta.url)),
+            LOWRANK_ADDON:
+              process.env.LOWRANK_EMULATOR_ADDON ??
+              fileURLToPath(new URL('build/Release/lowrank-emulator.node', import.meta.url)),
             LOWRANK_TEST_DEVICES: 'cuda-emulator',
             ...(all ? {} : { LOWRANK_TEST_SCHEDULES: 'random/late' }),
           },

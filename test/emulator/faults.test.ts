@@ -1,7 +1,6 @@
 /** @file The emulated GPU finds planted mistakes, says where they are, and goes on. */
 
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 
 interface EmulatorAddon {
@@ -9,9 +8,7 @@ interface EmulatorAddon {
   runProbe(name: string, schedule: string): { fault: string; values: Float32Array }
 }
 
-const addon = createRequire(import.meta.url)(
-  fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url)),
-) as EmulatorAddon
+const addon = createRequire(import.meta.url)(process.env.LOWRANK_ADDON as string) as EmulatorAddon
 const SCHEDULES = ['forward', 'reverse', 'random'].flatMap((order) => [`${order}/early`, `${order}/late`])
 
 const REVERSED = Array.from({ length: 64 }, (_, i) => 64 - i)
