@@ -65,13 +65,14 @@ LOWRANK_INLINE bool checkBoundaries(const Tensor& boundaries, int64_t rows, bool
                                     Context& context) {
   const int32_t* at = static_cast<const int32_t*>(boundaries.data);
   const int64_t last = elementCount(boundaries) - 1;
-  bool good = last >= 0 && at[0] == 0 && (all ? at[last] == rows : at[last] <= rows);
-  for (int64_t i = 0; good && i < last; ++i) good = at[i] <= at[i + 1];
-  if (good) return true;
-  context.fail("expected %s to ascend from 0 to %s%lld, got %d .. %d in %lld entries", name, all ? "" : "at most ",
-               static_cast<long long>(rows), last >= 0 ? at[0] : 0, last >= 0 ? at[last] : 0,
-               static_cast<long long>(last + 1));
-  return false;
+  for (int64_t i = 0; i <= last; ++i) {
+    const bool ascends = i == 0 ? at[0] == 0 : at[i] >= at[i - 1];
+    if (ascends && (i < last || (all ? at[i] == rows : at[i] <= rows))) continue;
+    context.fail("expected %s to ascend from 0 to %s%lld, got %d at position %lld", name, all ? "" : "at most ",
+                 static_cast<long long>(rows), at[i], static_cast<long long>(i));
+    return false;
+  }
+  return true;
 }
 
 // False, with the fault recorded, where a sequence would use more keys than it has.

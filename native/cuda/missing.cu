@@ -42,12 +42,6 @@ void linearBackward(const LinearBackwardArgs&, Context& context) {
 void rope(const RopeArgs&, Context& context) {
   context.fail("has no kernel yet");
 }
-void attention(const AttentionArgs&, Context& context) {
-  context.fail("has no kernel yet");
-}
-void attentionBackward(const AttentionBackwardArgs&, Context& context) {
-  context.fail("has no kernel yet");
-}
 void swiglu(const SwigluArgs&, Context& context) {
   context.fail("has no kernel yet");
 }

@@ -48,7 +48,7 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
                     value, position);
       break;
     case FaultCode::kPositions:
-      std::snprintf(text, sizeof text, "expected positions in [0, %lld), the rows of cosSin, got %d at token %lld",
+      std::snprintf(text, sizeof text, "expected positions in [0, %lld), the rows of cosSin, got %d at position %lld",
                     limit, value, position);
       break;
     case FaultCode::kLabels:
@@ -64,9 +64,8 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
                     limit, value, position);
       break;
     case FaultCode::kUsedKeys:
-      std::snprintf(text, sizeof text,
-                    "expected seqUsedK in [0, %lld], the keys of its sequence, got %d at position %lld", limit, value,
-                    position);
+      std::snprintf(text, sizeof text, "expected seqUsedK in [0, %lld], the keys of sequence %lld, got %d", limit,
+                    position, value);
       break;
     case FaultCode::kLogits:
       std::snprintf(text, sizeof text, "expected a logit above -infinity for sequence %lld, got none", position);
