@@ -70,6 +70,9 @@ __device__ __forceinline__ uint32_t floatToBits(float value) {
   return __float_as_uint(value);
 }
 
+__device__ __forceinline__ float multiply(float a, float b) {
+  return __fmul_rn(a, b);
+}
 __device__ __forceinline__ float multiplyAdd(float a, float b, float c) {
   return fmaf(a, b, c);
 }

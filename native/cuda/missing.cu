@@ -27,18 +27,6 @@ void layerNormBackward(const LayerNormBackwardArgs&, Context& context) {
 void dropout(const DropoutArgs&, Context& context) {
   context.fail("has no kernel yet");
 }
-void quantizeNf4(const QuantizeNf4Args&, Context& context) {
-  context.fail("has no kernel yet");
-}
-void dequantizeNf4(const DequantizeNf4Args&, Context& context) {
-  context.fail("has no kernel yet");
-}
-void linear(const LinearArgs&, Context& context) {
-  context.fail("has no kernel yet");
-}
-void linearBackward(const LinearBackwardArgs&, Context& context) {
-  context.fail("has no kernel yet");
-}
 void rope(const RopeArgs&, Context& context) {
   context.fail("has no kernel yet");
 }

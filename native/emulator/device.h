@@ -109,6 +109,10 @@ inline uint32_t floatToBits(float value) {
   return bits;
 }
 
+// a b, rounded by itself: never part of a multiplyAdd.
+inline float multiply(float a, float b) {
+  return a * b;
+}
 // a b + c; the device rounds once.
 inline float multiplyAdd(float a, float b, float c) {
   return a * b + c;

@@ -1,0 +1,372 @@
+// How products (gemm.h) become launches.
+//
+//   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
+//   float32                                           64x64 tiles (gemm_float.cu)
+//   16-bit                                            128x128 tiles where there are kLargeTiles of them, else 64x64 (gemm_tensor.cu)
+//
+// Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
+// is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
+// A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
+// NF4 weights, but for few rows, are dequantised for so many columns of C at a time that they stay in the second-level cache (kDequantisedBytes).
+// Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
+#include "gemm.h"
+#include "gemm_kernels.h"
+
+namespace lowrank::LOWRANK_BACKEND {
+namespace {
+
+constexpr int64_t kLargeTiles = 64;
+constexpr int64_t kWantedBlocks =
+    264;  // that fill a large device twice; a constant, so that sums do not depend on the device
+constexpr int64_t kFewestSteps = 8;  // of a split
+constexpr int64_t kPartialBytes = int64_t{64} << 20;
+constexpr int64_t kPackedBytes = int64_t{32} << 20;
+constexpr int64_t kLeastReuse = 16;  // rows or columns of C that share a packed operand
+constexpr int64_t kDequantisedBytes = int64_t{32} << 20;
+constexpr int64_t kChunkColumns = 128;
+constexpr int64_t kPiece = 8;  // elements of 16 bytes, of 16 bits each
+constexpr int kThreads = 256;
+
+// Partial sums of one product become C.
+template <class T>
+__global__ void __launch_bounds__(kThreads) reduceKernel(const ProductArguments product) {
+  if (product.limitsDepth && liveTokens(product, 1) == 0) return;
+  const int64_t rows = product.limitsDepth ? product.m : liveTokens(product, product.m);
+  const int64_t size = static_cast<int64_t>(product.m) * product.n;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < rows * product.n; i += step) {
+    float sum = 0.0f;
+    for (int32_t split = 0; split < product.splits; ++split) sum += product.partials[split * size + i];
+    const int64_t row = i / product.n;
+    const int32_t col = static_cast<int32_t>(i % product.n);
+    storeFinished<T>(product, row, col, finished<T>(product, row, col, sum));
+  }
+}
+
+// to[i][j] = from[i][j], or from[j][i] when transposed, and zeros for j from cols to stride.
+__global__ void __launch_bounds__(kThreads) packKernel(const uint16_t* from, int64_t fromStride, bool transposed,
+                                                       int32_t rows, int32_t cols, uint16_t* to, int64_t stride) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < rows * stride; i += step) {
+    const int64_t row = i / stride, col = i % stride;
+    to[i] = col >= cols ? uint16_t{0} : transposed ? from[col * fromStride + row] : from[row * fromStride + col];
+  }
+}
+
+dim3 gridFor(const Queue& queue, int64_t elements) {
+  return dim3(
+      static_cast<unsigned>(maxOf(1, minOf(ceilDiv(elements, kThreads), int64_t{8} * queue.multiprocessors()))));
+}
+
+// Parts of a workspace, one after the other. A part stays valid when the workspace grows.
+struct Arena {
+  Workspace& workspace;
+  int64_t used;
+
+  char* take(int64_t bytes, Context& context) {
+    bytes = roundUp(maxOf(bytes, 1), 256);
+    if (used + bytes > static_cast<int64_t>(workspace.bytes)) {
+      if (reserve(workspace, maxOf(bytes, 2 * static_cast<int64_t>(workspace.bytes)), context) == nullptr)
+        return nullptr;
+      used = 0;
+    }
+    char* const part = static_cast<char*>(workspace.data) + used;
+    used += bytes;
+    return part;
+  }
+};
+
+// An operand as stored: rows of `width` elements that lie next to each other.
+struct Stored {
+  bool across;  // rows are K
+  int64_t rows;
+  int64_t width;
+};
+Stored storedA(const Gemm& product, const GemmTerm& term) {
+  return term.a.transposed ? Stored{true, term.k, product.m} : Stored{false, product.m, term.k};
+}
+Stored storedB(const Gemm& product, const GemmTerm& term) {
+  return term.b.transposed ? Stored{false, product.n, term.k} : Stored{true, term.k, product.n};
+}
+bool inPieces(const GemmOperand& operand, const Stored& stored) {
+  return reinterpret_cast<uintptr_t>(operand.data) % 16 == 0 && operand.stride % kPiece == 0 &&
+         stored.width % kPiece == 0;
+}
+
+enum class Kind { kFewRows, kFloat, kTensor };
+
+struct Plan {
+  Kind kind;
+  int64_t splits;
+  int64_t splitSteps;
+};
+
+class Launcher {
+ public:
+  Launcher(DType compute, GemmScratch& scratch, Context& context)
+      : compute_(compute),
+        scratch_(scratch),
+        context_(context),
+        queue_(queueOf(context)),
+        partials_{scratch.partials, 0},
+        packed_{scratch.packed, 0},
+        dequantised_{scratch.dequantised, 0} {}
+
+  bool add(const Gemm& product) {
+    if (product.m == 0 || product.n == 0) return true;
+    if (product.termCount > kMaxTerms) return addLong(product);
+    const Plan plan = planOf(product);
+    if (plan.kind == Kind::kFewRows || !quantised(product)) return addPlanned(product, plan);
+    return addQuantised(product, plan);
+  }
+
+  bool flush() {
+    if (arguments_.batch.productCount > 0) {
+      if (kind_ == Kind::kFewRows) {
+        launchFewRows(arguments_, quantisedBatch_, blocks_, compute_, queue_);
+      } else if (kind_ == Kind::kFloat) {
+        launchFloatGemm(arguments_.batch, blocks_, queue_);
+      } else {
+        launchTensorGemm(arguments_.batch, BatchLaunch{layout_, large_, blocks_}, compute_, queue_);
+      }
+      for (int32_t i = 0; i < arguments_.batch.productCount; ++i) reduce(arguments_.batch.products[i]);
+    }
+    arguments_.batch.productCount = 0;
+    termCount_ = 0;
+    blocks_ = 0;
+    partials_.used = packed_.used = dequantised_.used = 0;
+    return true;
+  }
+
+ private:
+  static bool quantised(const Gemm& product) {
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      if (product.terms[t].b.nf4 != nullptr) return true;
+    }
+    return false;
+  }
+
+  Plan planOf(const Gemm& product) const {
+    bool straight = product.limit.count == nullptr;
+    int64_t steps = 0;
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      const GemmTerm& term = product.terms[t];
+      straight = straight && !term.a.transposed && term.b.transposed && (t == 0 || term.b.nf4 == nullptr);
+      steps += ceilDiv(term.k, kDepthStep);
+    }
+    if (product.m <= kFewRows && straight) return Plan{Kind::kFewRows, 1, steps};
+    const int64_t tiles = ceilDiv(product.m, kFloatTile) * ceilDiv(product.n, kFloatTile);
+    const int64_t most = minOf(steps / kFewestSteps, kPartialBytes / (4 * product.m * product.n));
+    const int64_t splits = maxOf(1, minOf(kWantedBlocks / tiles, most));
+    const int64_t splitSteps = maxOf(1, ceilDiv(steps, splits));
+    return Plan{compute_ == DType::kFloat32 ? Kind::kFloat : Kind::kTensor, maxOf(1, ceilDiv(steps, splitSteps)),
+                splitSteps};
+  }
+
+  // More terms than a launch takes: the sums of the first ones become the addend of the others.
+  bool addLong(const Gemm& product) {
+    if (!flush()) return false;
+    float* const sums =
+        static_cast<float*>(reserve(scratch_.sums, product.m * product.n * int64_t{sizeof(float)}, context_));
+    if (sums == nullptr) return false;
+    Gemm part = product;
+    for (int64_t first = 0; first < product.termCount; first += kMaxTerms) {
+      part.terms = product.terms + first;
+      part.termCount = minOf(kMaxTerms, product.termCount - first);
+      const bool last = first + part.termCount == product.termCount;
+      part.bias = last ? product.bias : nullptr;
+      part.c = last ? product.c : sums;
+      part.cDType = last ? product.cDType : DType::kFloat32;
+      part.cStride = last ? product.cStride : product.n;
+      if (!add(part) || !flush()) return false;
+      part.addend = sums;
+      part.addendStride = product.n;
+    }
+    return true;
+  }
+
+  // Columns of C in chunks whose weights fit the scratch.
+  bool addQuantised(const Gemm& product, const Plan& plan) {
+    const int64_t size = sizeOf(compute_);
+    int64_t depth = 0;
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      if (product.terms[t].b.nf4 != nullptr) depth += product.terms[t].k;
+    }
+    const int64_t columns =
+        maxOf(kChunkColumns, kDequantisedBytes / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
+    for (int64_t first = 0; first < product.n; first += columns) {
+      Gemm chunk = product;
+      chunk.n = minOf(columns, product.n - first);
+      const int64_t bytes = size * (chunk.n + kPiece) * (depth + kPiece * product.termCount);
+      if (dequantised_.used > 0 && dequantised_.used + bytes > kDequantisedBytes && !flush()) return false;
+      GemmTerm terms[kMaxTerms];
+      for (int64_t t = 0; t < product.termCount; ++t) {
+        terms[t] = product.terms[t];
+        GemmOperand& b = terms[t].b;
+        if (b.nf4 == nullptr) {
+          b.data = static_cast<const char*>(b.data) + first * (b.transposed ? b.stride : 1) * size;
+          continue;
+        }
+        const Nf4& nf4 = *b.nf4;
+        const int64_t rows = b.transposed ? chunk.n : nf4.rows, cols = b.transposed ? nf4.cols : chunk.n;
+        const int64_t stride = roundUp(cols, kPiece);
+        void* const data = dequantised_.take(rows * stride * size, context_);
+        if (data == nullptr) return false;
+        const Tensor to{data, rows, cols, stride, 0, kNoBuffer, compute_};
+        dequantize(nf4, b.transposed ? first : 0, b.transposed ? 0 : first, to, queue_);
+        b = GemmOperand{data, stride, b.transposed, nullptr};
+      }
+      chunk.terms = terms;
+      if (chunk.bias != nullptr) chunk.bias = static_cast<const char*>(chunk.bias) + first * size;
+      chunk.c = static_cast<char*>(chunk.c) + first * sizeOf(chunk.cDType);
+      if (chunk.addend != nullptr) chunk.addend += first;
+      if (!addPlanned(chunk, plan)) return false;
+    }
+    return true;
+  }
+
+  // The layout of the longest term, which the others are given by packing; kAny where that does not pay.
+  Layout layoutOf(const Gemm& product) const {
+    const GemmTerm* longest = &product.terms[0];
+    for (int64_t t = 1; t < product.termCount; ++t) {
+      if (product.terms[t].k > longest->k) longest = &product.terms[t];
+    }
+    if (longest->a.transposed && longest->b.transposed) return Layout::kAny;
+    const Layout layout = longest->b.transposed   ? Layout::kAlongBoth
+                          : longest->a.transposed ? Layout::kAcrossBoth
+                                                  : Layout::kAlongAcross;
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      const GemmTerm& term = product.terms[t];
+      const bool fitsA = term.a.transposed == longest->a.transposed && inPieces(term.a, storedA(product, term));
+      const bool fitsB = term.b.transposed == longest->b.transposed && inPieces(term.b, storedB(product, term));
+      if (!fitsA && (product.n < kLeastReuse || product.m * term.k * 2 > kPackedBytes)) return Layout::kAny;
+      if (!fitsB && (product.m < kLeastReuse || product.n * term.k * 2 > kPackedBytes)) return Layout::kAny;
+    }
+    return layout;
+  }
+
+  // The operand in pieces, across or along K.
+  bool pack(GemmOperand& operand, const Stored& stored, bool across) {
+    if (stored.across == across && inPieces(operand, stored)) return true;
+    const bool turn = stored.across != across;
+    const int64_t rows = turn ? stored.width : stored.rows, cols = turn ? stored.rows : stored.width;
+    const int64_t stride = roundUp(cols, kPiece);
+    uint16_t* const to = reinterpret_cast<uint16_t*>(packed_.take(rows * stride * int64_t{sizeof(uint16_t)}, context_));
+    if (to == nullptr) return false;
+    launch<packKernel>(queue_, gridFor(queue_, rows * stride), kThreads, 0, static_cast<const uint16_t*>(operand.data),
+                       operand.stride, turn, static_cast<int32_t>(rows), static_cast<int32_t>(cols), to, stride);
+    operand = GemmOperand{to, stride, operand.transposed != turn, nullptr};
+    return true;
+  }
+
+  bool addPlanned(const Gemm& product, const Plan& plan) {
+    const Layout layout = plan.kind == Kind::kTensor ? layoutOf(product) : Layout::kAny;
+    const int64_t largeTile = tileRows(true);
+    const bool large = plan.kind == Kind::kTensor && layout != Layout::kAny && plan.splits == 1 &&
+                       ceilDiv(product.m, largeTile) * ceilDiv(product.n, largeTile) >= kLargeTiles &&
+                       product.m > largeTile / 2 && product.n > largeTile / 2;
+    const bool nf4 = plan.kind == Kind::kFewRows && product.terms[0].b.nf4 != nullptr;
+    BatchArguments& batch = arguments_.batch;
+    const bool fits = batch.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms;
+    const bool same = kind_ == plan.kind && layout_ == layout && large_ == large && quantisedBatch_ == nf4;
+    if (batch.productCount > 0 && !(fits && same)) {
+      // Parts of the scratch that this product has taken already stay its own.
+      const int64_t kept = dequantised_.used;
+      if (!flush()) return false;
+      dequantised_.used = kept;
+    }
+    kind_ = plan.kind;
+    layout_ = layout;
+    large_ = large;
+    quantisedBatch_ = nf4;
+
+    ProductArguments& to = batch.products[batch.productCount];
+    to = ProductArguments{};
+    to.c = product.c;
+    to.bias = product.bias;
+    to.addend = product.addend;
+    to.count = product.limit.count;
+    to.cStride = product.cStride;
+    to.addendStride = product.addendStride;
+    to.alpha = product.alpha;
+    to.m = static_cast<int32_t>(product.m);
+    to.n = static_cast<int32_t>(product.n);
+    to.firstTerm = termCount_;
+    to.termCount = static_cast<int32_t>(product.termCount);
+    to.splits = static_cast<int32_t>(plan.splits);
+    to.splitSteps = static_cast<int32_t>(plan.splitSteps);
+    to.firstBlock = static_cast<int32_t>(blocks_);
+    const int64_t height = plan.kind == Kind::kTensor ? tileRows(large) : kFloatTile;
+    to.rowTiles = plan.kind == Kind::kFewRows ? 1 : static_cast<int32_t>(ceilDiv(product.m, height));
+    to.colTiles = static_cast<int32_t>(ceilDiv(product.n, plan.kind == Kind::kFewRows ? kFewRowsColumns : height));
+    to.firstRow = product.limit.first;
+    to.limitsDepth = product.limitsDepth;
+    to.floatC = product.cDType == DType::kFloat32;
+    const int64_t pair = 2 * sizeOf(product.cDType);
+    to.pairs = reinterpret_cast<uintptr_t>(product.c) % static_cast<uintptr_t>(pair) == 0 && product.cStride % 2 == 0;
+    if (plan.splits > 1) {
+      to.partials = reinterpret_cast<float*>(partials_.take(plan.splits * product.m * product.n * 4, context_));
+      if (to.partials == nullptr) return false;
+    }
+    if (nf4) arguments_.nf4[batch.productCount] = readerOf(*product.terms[0].b.nf4);
+
+    for (int64_t t = 0; t < product.termCount; ++t) {
+      GemmTerm term = product.terms[t];
+      if (layout != Layout::kAny) {
+        if (!pack(term.a, storedA(product, term), layout == Layout::kAcrossBoth) ||
+            !pack(term.b, storedB(product, term), layout != Layout::kAlongBoth))
+          return false;
+      }
+      const int64_t size = sizeOf(compute_);
+      const auto vectors = [&](const GemmOperand& operand) {
+        return reinterpret_cast<uintptr_t>(operand.data) % 16 == 0 && operand.stride * size % 16 == 0;
+      };
+      batch.terms[termCount_++] = TermArguments{term.a.data,
+                                                term.b.data,
+                                                term.a.stride,
+                                                term.b.stride,
+                                                static_cast<int32_t>(term.k),
+                                                term.a.transposed,
+                                                term.b.transposed,
+                                                vectors(term.a) && (term.b.nf4 != nullptr || vectors(term.b))};
+    }
+    blocks_ += int64_t{to.rowTiles} * to.colTiles * to.splits;
+    ++batch.productCount;
+    return true;
+  }
+
+  void reduce(const ProductArguments& product) {
+    if (product.splits == 1) return;
+    const dim3 grid = gridFor(queue_, int64_t{product.m} * product.n);
+    withComputeType(compute_,
+                    [&](auto type) { launch<reduceKernel<decltype(type)>>(queue_, grid, kThreads, 0, product); });
+  }
+
+  DType compute_;
+  GemmScratch& scratch_;
+  Context& context_;
+  Queue& queue_;
+  Arena partials_;
+  Arena packed_;
+  Arena dequantised_;
+
+  FewRowsArguments arguments_{};  // what goes into the next launch
+  int32_t termCount_ = 0;
+  int64_t blocks_ = 0;
+  Kind kind_ = Kind::kFloat;
+  Layout layout_ = Layout::kAny;
+  bool large_ = false;
+  bool quantisedBatch_ = false;
+};
+
+}  // namespace
+
+bool gemm(const Gemm* products, int64_t count, DType compute, GemmScratch& scratch, Context& context) {
+  Launcher launcher(compute, scratch, context);
+  for (int64_t i = 0; i < count; ++i) {
+    if (!launcher.add(products[i])) return false;
+  }
+  return launcher.flush();
+}
+
+}  // namespace lowrank::LOWRANK_BACKEND

@@ -1,0 +1,238 @@
+// Products of 16-bit operands on tensor cores (gemm.h): mma.sync m16n8k16, float32 accumulators, cp.async in kStages stages.
+//
+// A block has one tile of C and walks over the steps of K, of all terms one after the other. A step's panels of A and B lie in shared memory
+// as they lie in memory, so that both are copied in whole pieces of 16 bytes:
+//   along   K is contiguous: [rows][32], read by ldmatrix; piece p of row r at place p ^ (r / 2 % 4)
+//   across  the rows of the panel are K: [32][width], read by ldmatrix.trans; piece p of row k at place p ^ (k % 8)
+// so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows beyond M and N, are zeros.
+// kAny loads elements one by one, whatever their layout and alignment, into panels along K.
+//
+//   tile      warps      per warp   shared memory           registers (sm_80, sm_90a), at most
+//   128x128   8 (2 x 4)  64x32      4 * 16 KiB = 64 KiB     128 (two blocks per multiprocessor)
+//   64x64     4 (2 x 2)  32x32      4 *  8 KiB = 32 KiB     128
+//
+// Roof: the multiply-add rate of mma.sync. Per step of 32 a block of the large tile reads 16 KiB for 1 MFLOP: 64 FLOP per byte, from the second-level
+// cache where neighbouring blocks share panels (taskOf). Determinism: an element's sum runs over the steps in order, whatever the tile.
+#include "gemm_kernels.h"
+
+namespace lowrank::LOWRANK_BACKEND {
+namespace {
+
+constexpr int kStages = 4;
+constexpr int kPiece = 8;  // elements of 16 bytes
+
+template <int kTileRows, int kTileCols, int kWarpRows, int kWarpCols>
+struct TileOf {
+  static constexpr int kRows = kTileRows;
+  static constexpr int kCols = kTileCols;
+  static constexpr int kRowsOfWarp = kTileRows / kWarpRows;
+  static constexpr int kColsOfWarp = kTileCols / kWarpCols;
+  static constexpr int kWarpsDown = kWarpRows;
+  static constexpr int kThreads = kWarpRows * kWarpCols * kWarp;
+  static constexpr int kStage = (kTileRows + kTileCols) * kDepthStep;  // elements
+  static constexpr int kSharedBytes = kStages * kStage * 2;
+};
+using LargeTile = TileOf<128, 128, 2, 4>;
+using SmallTile = TileOf<64, 64, 2, 2>;
+
+// Where a panel's pieces are, in elements.
+__device__ __forceinline__ int placeAlong(int row, int piece) {
+  return row * kDepthStep + ((piece ^ (row >> 1 & 3)) * kPiece);
+}
+template <int kWidth>
+__device__ __forceinline__ int placeAcross(int depth, int piece) {
+  return depth * kWidth + ((piece ^ (depth & 7)) * kPiece);
+}
+
+// One operand's panel of a step: rows [first, + kWidth) of it (of A, or of B transposed), K from `depth` to at most `end`.
+template <class T, int kWidth, int kThreads>
+__device__ __forceinline__ void loadAlong(T* panel, const T* from, int64_t stride, int32_t first, int32_t size,
+                                          int32_t depth, int32_t end) {
+  constexpr int kPieces = kDepthStep / kPiece;
+  LOWRANK_UNROLL for (int i = 0; i < kWidth * kPieces / kThreads; ++i) {
+    const int number = static_cast<int>(threadIdx.x) + i * kThreads, row = number / kPieces, piece = number % kPieces;
+    const bool valid = first + row < size && depth + piece * kPiece < end;
+    const T* source = from + (first + row) * stride + depth + piece * kPiece;
+    cpAsync16(panel + placeAlong(row, piece), valid ? source : from, valid);
+  }
+}
+template <class T, int kWidth, int kThreads>
+__device__ __forceinline__ void loadAcross(T* panel, const T* from, int64_t stride, int32_t first, int32_t size,
+                                           int32_t depth, int32_t end) {
+  constexpr int kPieces = kWidth / kPiece;
+  LOWRANK_UNROLL for (int i = 0; i < kDepthStep * kPieces / kThreads; ++i) {
+    const int number = static_cast<int>(threadIdx.x) + i * kThreads, row = number / kPieces, piece = number % kPieces;
+    const bool valid = depth + row < end && first + piece * kPiece < size;
+    const T* source = from + (depth + row) * stride + first + piece * kPiece;
+    cpAsync16(panel + placeAcross<kWidth>(row, piece), valid ? source : from, valid);
+  }
+}
+template <class T, int kWidth, int kThreads>
+__device__ __forceinline__ void loadAny(T* panel, const T* from, int64_t stride, bool across, int32_t first,
+                                        int32_t size, int32_t depth, int32_t end) {
+  constexpr int kPieces = kDepthStep / kPiece;
+  for (int i = 0; i < kWidth * kPieces / kThreads; ++i) {
+    // Neighbouring threads read neighbouring elements as far as that goes.
+    const int number = static_cast<int>(threadIdx.x) + i * kThreads;
+    const int row = across ? number % kWidth : number / kPieces;
+    const int piece = across ? number / kWidth : number % kPieces;
+    float values[kPiece];
+    LOWRANK_UNROLL for (int e = 0; e < kPiece; ++e) {
+      const int64_t k = depth + piece * kPiece + e, r = first + row;
+      values[e] = 0.0f;
+      if (r < size && k < end) values[e] = toFloat(across ? from[k * stride + r] : from[r * stride + k]);
+    }
+    storeVector(panel + placeAlong(row, piece),
+                uint4{packPair<T>(values[0], values[1]), packPair<T>(values[2], values[3]),
+                      packPair<T>(values[4], values[5]), packPair<T>(values[6], values[7])});
+  }
+}
+
+template <class T, class Tile, Layout kLayout>
+__device__ __forceinline__ void loadStep(T* stage, const BatchArguments& batch, const ProductArguments& product,
+                                         const DepthCursor& at, int32_t row, int32_t col) {
+  const T* a = static_cast<const T*>(batch.terms[at.term].a);
+  const T* b = static_cast<const T*>(batch.terms[at.term].b);
+  const int64_t aStride = batch.terms[at.term].aStride, bStride = batch.terms[at.term].bStride;
+  const int32_t m = product.m, n = product.n;
+  T* const panelB = stage + Tile::kRows * kDepthStep;
+  if constexpr (kLayout == Layout::kAny) {
+    loadAny<T, Tile::kRows, Tile::kThreads>(stage, a, aStride, batch.terms[at.term].aTransposed, row, m, at.depth,
+                                            at.end);
+    loadAny<T, Tile::kCols, Tile::kThreads>(panelB, b, bStride, !batch.terms[at.term].bTransposed, col, n, at.depth,
+                                            at.end);
+    return;
+  }
+  if constexpr (kLayout == Layout::kAcrossBoth) {
+    loadAcross<T, Tile::kRows, Tile::kThreads>(stage, a, aStride, row, m, at.depth, at.end);
+  } else {
+    loadAlong<T, Tile::kRows, Tile::kThreads>(stage, a, aStride, row, m, at.depth, at.end);
+  }
+  if constexpr (kLayout == Layout::kAlongBoth) {
+    loadAlong<T, Tile::kCols, Tile::kThreads>(panelB, b, bStride, col, n, at.depth, at.end);
+  } else {
+    loadAcross<T, Tile::kCols, Tile::kThreads>(panelB, b, bStride, col, n, at.depth, at.end);
+  }
+}
+
+// The 16x16 tile of A at (row, depth) of its panel, as mma() takes it.
+template <class T, class Tile, Layout kLayout>
+__device__ __forceinline__ void loadA(uint32_t (&a)[4], const T* panel, int row, int depth, int lane) {
+  if constexpr (kLayout == Layout::kAcrossBoth) {
+    ldmatrix<true>(
+        a, panel + placeAcross<Tile::kRows>(depth + (lane >> 4) * 8 + (lane & 7), row / kPiece + (lane >> 3 & 1)));
+  } else {
+    ldmatrix(a, panel + placeAlong(row + (lane & 15), depth / kPiece + (lane >> 4)));
+  }
+}
+
+// The two 16x8 tiles of B at (depth, col) and (depth, col + 8).
+template <class T, class Tile, Layout kLayout>
+__device__ __forceinline__ void loadB(uint32_t (&b)[4], const T* panel, int col, int depth, int lane) {
+  if constexpr (kLayout == Layout::kAlongAcross || kLayout == Layout::kAcrossBoth) {
+    ldmatrix<true>(b, panel + placeAcross<Tile::kCols>(depth + (lane & 15), col / kPiece + (lane >> 4)));
+  } else {
+    ldmatrix(b, panel + placeAlong(col + (lane & 7) + (lane >> 4) * 8, depth / kPiece + (lane >> 3 & 1)));
+  }
+}
+
+template <class T, class Tile, Layout kLayout>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
+    tensorGemmKernel(const BatchArguments batch) {
+  constexpr int kDown = Tile::kRowsOfWarp / 16, kAside = Tile::kColsOfWarp / 16;
+  const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
+  const ProductArguments& product = batch.products[task.product];
+  const int32_t firstRow = task.row * Tile::kRows, firstCol = task.col * Tile::kCols;
+  if (product.limitsDepth ? liveTokens(product, 1) == 0 : firstRow >= liveTokens(product, product.m)) return;
+
+  int32_t steps;
+  DepthCursor next = cursorAt(batch, product, task.split * product.splitSteps, steps);
+  if (product.splits > 1 && steps > product.splitSteps) steps = product.splitSteps;
+
+  T* const shared = sharedMemory<T>();
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int warpRow = warp % Tile::kWarpsDown * Tile::kRowsOfWarp;
+  const int warpCol = warp / Tile::kWarpsDown * Tile::kColsOfWarp;
+  float sums[kDown][2 * kAside][4] = {};
+
+  int32_t loaded = 0;
+  const auto loadNext = [&] {
+    if (loaded < steps) {
+      loadStep<T, Tile, kLayout>(shared + loaded % kStages * Tile::kStage, batch, product, next, firstRow, firstCol);
+      advance(next, batch, product);
+      ++loaded;
+    }
+    cpAsyncCommit();
+  };
+  for (int stage = 0; stage + 1 < kStages; ++stage) loadNext();
+  for (int32_t step = 0; step < steps; ++step) {
+    cpAsyncWait<kStages - 2>();
+    syncThreads();
+    loadNext();  // over the step before this one, which no warp reads any more
+    const T* const panelA = shared + step % kStages * Tile::kStage;
+    const T* const panelB = panelA + Tile::kRows * kDepthStep;
+    LOWRANK_UNROLL for (int depth = 0; depth < kDepthStep; depth += 16) {
+      uint32_t a[kDown][4], b[kAside][4];
+      LOWRANK_UNROLL for (int i = 0; i < kDown; ++i) {
+        loadA<T, Tile, kLayout>(a[i], panelA, warpRow + 16 * i, depth, lane);
+      }
+      LOWRANK_UNROLL for (int j = 0; j < kAside; ++j) {
+        loadB<T, Tile, kLayout>(b[j], panelB, warpCol + 16 * j, depth, lane);
+      }
+      LOWRANK_UNROLL for (int i = 0; i < kDown; ++i) {
+        LOWRANK_UNROLL for (int j = 0; j < kAside; ++j) {
+          const uint32_t left[2] = {b[j][0], b[j][1]}, right[2] = {b[j][2], b[j][3]};
+          mma<T>(sums[i][2 * j], a[i], left);
+          mma<T>(sums[i][2 * j + 1], a[i], right);
+        }
+      }
+    }
+  }
+
+  LOWRANK_UNROLL for (int i = 0; i < kDown; ++i) {
+    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+      const int32_t row = firstRow + warpRow + 16 * i + 8 * half + lane / 4;
+      if (row >= product.m) continue;
+      LOWRANK_UNROLL for (int j = 0; j < 2 * kAside; ++j) {
+        const int32_t col = firstCol + warpCol + 8 * j + 2 * (lane % 4);
+        storePair<T>(product, task.split, row, col, sums[i][j][2 * half], sums[i][j][2 * half + 1]);
+      }
+    }
+  }
+}
+
+template <class T, class Tile, Layout kLayout>
+void launchTile(const BatchArguments& batch, int64_t blocks, Queue& queue) {
+  launch<tensorGemmKernel<T, Tile, kLayout>>(queue, dim3(static_cast<unsigned>(blocks)), Tile::kThreads,
+                                             Tile::kSharedBytes, batch);
+}
+
+template <class T>
+void launchTyped(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
+  switch (how.layout) {
+    case Layout::kAlongBoth:
+      return how.large ? launchTile<T, LargeTile, Layout::kAlongBoth>(batch, how.blocks, queue)
+                       : launchTile<T, SmallTile, Layout::kAlongBoth>(batch, how.blocks, queue);
+    case Layout::kAlongAcross:
+      return how.large ? launchTile<T, LargeTile, Layout::kAlongAcross>(batch, how.blocks, queue)
+                       : launchTile<T, SmallTile, Layout::kAlongAcross>(batch, how.blocks, queue);
+    case Layout::kAcrossBoth:
+      return how.large ? launchTile<T, LargeTile, Layout::kAcrossBoth>(batch, how.blocks, queue)
+                       : launchTile<T, SmallTile, Layout::kAcrossBoth>(batch, how.blocks, queue);
+    case Layout::kAny:
+      return launchTile<T, SmallTile, Layout::kAny>(batch, how.blocks, queue);
+  }
+}
+
+}  // namespace
+
+int64_t tileRows(bool large) {
+  return large ? LargeTile::kRows : SmallTile::kRows;
+}
+
+void launchTensorGemm(const BatchArguments& batch, const BatchLaunch& how, DType compute, Queue& queue) {
+  if (compute == DType::kBFloat16) return launchTyped<BFloat16>(batch, how, queue);
+  launchTyped<Float16>(batch, how, queue);
+}
+
+}  // namespace lowrank::LOWRANK_BACKEND
