@@ -3,7 +3,7 @@
 //
 //   threadIdx blockIdx blockDim gridDim   __global__ __device__ __forceinline__ __launch_bounds__ __restrict__ LOWRANK_UNROLL
 //   BFloat16 Float16 toFloat fromFloat<T> packPair<T> unpackPair<T> bitsToFloat floatToBits, uint2 uint4 float2 float4
-//   multiply multiplyAdd exp2Fast rsqrt exp log log1p tanh erf sqrt fabs fmax fmin isfinite multiplyHigh prmt
+//   multiply multiplyAdd exp2Fast rsqrt exp log log1p tanh erf sqrt fabs fmax fmin isfinite multiplyHigh bitCount prmt
 //   loadVector<V> storeVector  sharedMemory<T>  syncThreads syncNamed syncWarp  shuffle shuffleXor ballot
 //   ldmatrix<transposed> mma<T>  cpAsync16 cpAsyncCommit cpAsyncWait<groups>  atomicCompareExchange atomicMinimum
 //

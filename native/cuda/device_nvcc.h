@@ -87,6 +87,9 @@ __device__ __forceinline__ float rsqrt(float value) {
 __device__ __forceinline__ uint32_t multiplyHigh(uint32_t a, uint32_t b) {
   return __umulhi(a, b);
 }
+__device__ __forceinline__ int bitCount(uint32_t bits) {
+  return __popc(bits);
+}
 __device__ __forceinline__ uint32_t prmt(uint32_t a, uint32_t b, uint32_t selector) {
   uint32_t result;
   asm("prmt.b32 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(selector));

@@ -7,7 +7,8 @@
 // Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
 // is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights, but for few rows, are dequantised for so many columns of C at a time that they stay in the second-level cache (kDequantisedBytes).
+// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised for so many columns of C at
+// a time that they stay in the second-level cache (kDequantisedBytes).
 // Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
@@ -24,6 +25,7 @@ constexpr int64_t kPackedBytes = int64_t{32} << 20;
 constexpr int64_t kLeastReuse = 16;  // rows or columns of C that share a packed operand
 constexpr int64_t kDequantisedBytes = int64_t{32} << 20;
 constexpr int64_t kChunkColumns = 128;
+constexpr int64_t kDecodedRows = 64;
 constexpr int64_t kPiece = 8;  // elements of 16 bytes, of 16 bits each
 constexpr int kThreads = 256;
 
@@ -89,8 +91,8 @@ Stored storedB(const Gemm& product, const GemmTerm& term) {
   return term.b.transposed ? Stored{false, product.n, term.k} : Stored{true, term.k, product.n};
 }
 bool inPieces(const GemmOperand& operand, const Stored& stored) {
-  return reinterpret_cast<uintptr_t>(operand.data) % 16 == 0 && operand.stride % kPiece == 0 &&
-         stored.width % kPiece == 0;
+  return operand.nf4 != nullptr || (reinterpret_cast<uintptr_t>(operand.data) % 16 == 0 &&
+                                    operand.stride % kPiece == 0 && stored.width % kPiece == 0);
 }
 
 enum class Kind { kFewRows, kFloat, kTensor };
@@ -116,22 +118,23 @@ class Launcher {
     if (product.m == 0 || product.n == 0) return true;
     if (product.termCount > kMaxTerms) return addLong(product);
     const Plan plan = planOf(product);
-    if (plan.kind == Kind::kFewRows || !quantised(product)) return addPlanned(product, plan);
+    if (plan.kind == Kind::kFewRows || quantised(product) == 0 || decodes(product, plan))
+      return addPlanned(product, plan);
     return addQuantised(product, plan);
   }
 
   bool flush() {
-    if (arguments_.batch.productCount > 0) {
+    if (batch_.productCount > 0) {
       if (kind_ == Kind::kFewRows) {
-        launchFewRows(arguments_, quantisedBatch_, blocks_, compute_, queue_);
+        launchFewRows(batch_, quantisedBatch_, blocks_, compute_, queue_);
       } else if (kind_ == Kind::kFloat) {
-        launchFloatGemm(arguments_.batch, blocks_, queue_);
+        launchFloatGemm(batch_, blocks_, queue_);
       } else {
-        launchTensorGemm(arguments_.batch, BatchLaunch{layout_, large_, blocks_}, compute_, queue_);
+        launchTensorGemm(batch_, BatchLaunch{layout_, large_, quantisedBatch_, blocks_}, compute_, queue_);
       }
-      for (int32_t i = 0; i < arguments_.batch.productCount; ++i) reduce(arguments_.batch.products[i]);
+      for (int32_t i = 0; i < batch_.productCount; ++i) reduce(batch_.products[i]);
     }
-    arguments_.batch.productCount = 0;
+    batch_.productCount = batch_.readerCount = 0;
     termCount_ = 0;
     blocks_ = 0;
     partials_.used = packed_.used = dequantised_.used = 0;
@@ -139,11 +142,26 @@ class Launcher {
   }
 
  private:
-  static bool quantised(const Gemm& product) {
+  // How many terms are NF4.
+  static int64_t quantised(const Gemm& product) {
+    int64_t count = 0;
+    for (int64_t t = 0; t < product.termCount; ++t) count += product.terms[t].b.nf4 != nullptr ? 1 : 0;
+    return count;
+  }
+
+  // Whether the tiles themselves decode NF4: once where there is one row of tiles, for which a dequantised copy would not pay.
+  bool decodes(const Gemm& product, const Plan& plan) const {
+    if (plan.kind != Kind::kTensor || product.m > kDecodedRows || quantised(product) > kMaxReaders) return false;
+    const Layout layout = layoutOf(product);
+    if (layout != Layout::kAlongBoth && layout != Layout::kAlongAcross) return false;
     for (int64_t t = 0; t < product.termCount; ++t) {
-      if (product.terms[t].b.nf4 != nullptr) return true;
+      const Nf4* const nf4 = product.terms[t].b.nf4;
+      if (nf4 == nullptr) continue;
+      if (product.terms[t].b.transposed != (layout == Layout::kAlongBoth) || nf4->cols % (2 * kPiece) != 0 ||
+          reinterpret_cast<uintptr_t>(nf4->packed.data) % 8 != 0)
+        return false;
     }
-    return false;
+    return true;
   }
 
   Plan planOf(const Gemm& product) const {
@@ -263,13 +281,14 @@ class Launcher {
     const Layout layout = plan.kind == Kind::kTensor ? layoutOf(product) : Layout::kAny;
     const int64_t largeTile = tileRows(true);
     const bool large = plan.kind == Kind::kTensor && layout != Layout::kAny && plan.splits == 1 &&
+                       quantised(product) == 0 &&
                        ceilDiv(product.m, largeTile) * ceilDiv(product.n, largeTile) >= kLargeTiles &&
                        product.m > largeTile / 2 && product.n > largeTile / 2;
-    const bool nf4 = plan.kind == Kind::kFewRows && product.terms[0].b.nf4 != nullptr;
-    BatchArguments& batch = arguments_.batch;
-    const bool fits = batch.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms;
-    const bool same = kind_ == plan.kind && layout_ == layout && large_ == large && quantisedBatch_ == nf4;
-    if (batch.productCount > 0 && !(fits && same)) {
+    const int64_t readers = quantised(product);
+    const bool fits = batch_.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms &&
+                      batch_.readerCount + readers <= kMaxReaders;
+    const bool same = kind_ == plan.kind && layout_ == layout && large_ == large && quantisedBatch_ == (readers > 0);
+    if (batch_.productCount > 0 && !(fits && same)) {
       // Parts of the scratch that this product has taken already stay its own.
       const int64_t kept = dequantised_.used;
       if (!flush()) return false;
@@ -278,9 +297,9 @@ class Launcher {
     kind_ = plan.kind;
     layout_ = layout;
     large_ = large;
-    quantisedBatch_ = nf4;
+    quantisedBatch_ = readers > 0;
 
-    ProductArguments& to = batch.products[batch.productCount];
+    ProductArguments& to = batch_.products[batch_.productCount];
     to = ProductArguments{};
     to.c = product.c;
     to.bias = product.bias;
@@ -308,7 +327,6 @@ class Launcher {
       to.partials = reinterpret_cast<float*>(partials_.take(plan.splits * product.m * product.n * 4, context_));
       if (to.partials == nullptr) return false;
     }
-    if (nf4) arguments_.nf4[batch.productCount] = readerOf(*product.terms[0].b.nf4);
 
     for (int64_t t = 0; t < product.termCount; ++t) {
       GemmTerm term = product.terms[t];
@@ -321,17 +339,23 @@ class Launcher {
       const auto vectors = [&](const GemmOperand& operand) {
         return reinterpret_cast<uintptr_t>(operand.data) % 16 == 0 && operand.stride * size % 16 == 0;
       };
-      batch.terms[termCount_++] = TermArguments{term.a.data,
-                                                term.b.data,
-                                                term.a.stride,
-                                                term.b.stride,
-                                                static_cast<int32_t>(term.k),
-                                                term.a.transposed,
-                                                term.b.transposed,
-                                                vectors(term.a) && (term.b.nf4 != nullptr || vectors(term.b))};
+      int8_t reader = -1;
+      if (term.b.nf4 != nullptr) {
+        reader = static_cast<int8_t>(batch_.readerCount++);
+        batch_.readers[reader] = readerOf(*term.b.nf4);
+      }
+      batch_.terms[termCount_++] = TermArguments{term.a.data,
+                                                 term.b.data,
+                                                 term.a.stride,
+                                                 term.b.stride,
+                                                 static_cast<int32_t>(term.k),
+                                                 term.a.transposed,
+                                                 term.b.transposed,
+                                                 vectors(term.a) && (reader >= 0 || vectors(term.b)),
+                                                 reader};
     }
     blocks_ += int64_t{to.rowTiles} * to.colTiles * to.splits;
-    ++batch.productCount;
+    ++batch_.productCount;
     return true;
   }
 
@@ -350,7 +374,7 @@ class Launcher {
   Arena packed_;
   Arena dequantised_;
 
-  FewRowsArguments arguments_{};  // what goes into the next launch
+  BatchArguments batch_{};  // what goes into the next launch
   int32_t termCount_ = 0;
   int64_t blocks_ = 0;
   Kind kind_ = Kind::kFloat;

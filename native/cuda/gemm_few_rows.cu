@@ -49,14 +49,14 @@ __device__ __forceinline__ void loadNf4Run(const Nf4Reader& from, const float* c
 }
 
 template <class T, int kRows, bool kNf4>
-__global__ void __launch_bounds__(kThreads) fewRowsKernel(const FewRowsArguments arguments) {
-  const BatchArguments& batch = arguments.batch;
+__global__ void __launch_bounds__(kThreads) fewRowsKernel(const BatchArguments batch) {
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   float* const code = sharedMemory<float>();
   if constexpr (kNf4) {
-    if (threadIdx.x < kNf4Codes) code[threadIdx.x] = arguments.nf4[task.product].code[threadIdx.x];
+    const Nf4Reader& from = batch.readers[batch.terms[product.firstTerm].reader];
+    if (threadIdx.x < kNf4Codes) code[threadIdx.x] = from.code[threadIdx.x];
     syncThreads();
   }
   const int32_t col = task.col * static_cast<int32_t>(kFewRowsColumns) + static_cast<int32_t>(threadIdx.x) / kWarp;
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) fewRowsKernel(const FewRowsArguments
     for (int32_t k = lane * kRun; k < term.k; k += kWarp * kRun) {
       float b[kRun];
       if (kNf4 && number == 0) {
-        const Nf4Reader& from = arguments.nf4[task.product];
+        const Nf4Reader& from = batch.readers[term.reader];
         loadNf4Run<T>(from, code, col * from.cols + k, term.k - k, b);
       } else {
         loadRun(static_cast<const T*>(term.b) + col * term.bStride + k, term.vectors, term.k - k, b);
@@ -89,21 +89,21 @@ __global__ void __launch_bounds__(kThreads) fewRowsKernel(const FewRowsArguments
 }
 
 template <class T, bool kNf4>
-void launchTyped(const FewRowsArguments& arguments, int64_t blocks, Queue& queue) {
+void launchTyped(const BatchArguments& batch, int64_t blocks, Queue& queue) {
   const size_t sharedBytes = kNf4 ? kNf4Codes * sizeof(float) : 0;
   bool single = true;
-  for (int32_t i = 0; i < arguments.batch.productCount; ++i) single = single && arguments.batch.products[i].m == 1;
+  for (int32_t i = 0; i < batch.productCount; ++i) single = single && batch.products[i].m == 1;
   const dim3 grid(static_cast<unsigned>(blocks));
-  if (single) return launch<fewRowsKernel<T, 1, kNf4>>(queue, grid, kThreads, sharedBytes, arguments);
-  launch<fewRowsKernel<T, static_cast<int>(kFewRows), kNf4>>(queue, grid, kThreads, sharedBytes, arguments);
+  if (single) return launch<fewRowsKernel<T, 1, kNf4>>(queue, grid, kThreads, sharedBytes, batch);
+  launch<fewRowsKernel<T, static_cast<int>(kFewRows), kNf4>>(queue, grid, kThreads, sharedBytes, batch);
 }
 
 }  // namespace
 
-void launchFewRows(const FewRowsArguments& arguments, bool quantised, int64_t blocks, DType compute, Queue& queue) {
+void launchFewRows(const BatchArguments& batch, bool quantised, int64_t blocks, DType compute, Queue& queue) {
   withComputeType(compute, [&](auto type) {
     using T = decltype(type);
-    quantised ? launchTyped<T, true>(arguments, blocks, queue) : launchTyped<T, false>(arguments, blocks, queue);
+    quantised ? launchTyped<T, true>(batch, blocks, queue) : launchTyped<T, false>(batch, blocks, queue);
   });
 }
 

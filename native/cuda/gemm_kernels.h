@@ -9,6 +9,7 @@ namespace lowrank::LOWRANK_BACKEND {
 // A launch's argument holds so many: 4 KB is what every driver takes.
 inline constexpr int kMaxProducts = 8;
 inline constexpr int kMaxTerms = 48;
+inline constexpr int kMaxReaders = 8;
 
 struct TermArguments {
   const void* a;
@@ -18,7 +19,8 @@ struct TermArguments {
   int32_t k;
   bool aTransposed;
   bool bTransposed;
-  bool vectors;  // all rows of both begin at multiples of 16 bytes
+  bool vectors;   // all rows of both begin at multiples of 16 bytes
+  int8_t reader;  // of the batch, for an NF4 B in place of b; -1: none
 };
 
 struct ProductArguments {
@@ -48,7 +50,9 @@ struct ProductArguments {
 struct BatchArguments {
   ProductArguments products[kMaxProducts];
   TermArguments terms[kMaxTerms];
+  Nf4Reader readers[kMaxReaders];
   int32_t productCount;
+  int32_t readerCount;
 };
 static_assert(sizeof(BatchArguments) <= 4000);
 
@@ -61,6 +65,7 @@ enum class Layout { kAlongBoth, kAlongAcross, kAcrossBoth, kAny };
 struct BatchLaunch {
   Layout layout;
   bool large;
+  bool quantised;  // some terms have readers; not large, kAlongBoth or kAlongAcross
   int64_t blocks;
 };
 
@@ -74,12 +79,7 @@ inline constexpr int64_t kFewRows = 8;
 inline constexpr int64_t kFewRowsColumns = 4;  // of C per block
 
 // C of at most kFewRows rows. Every A is stored straight, every B transposed; the first B of all products is NF4, or none is.
-struct FewRowsArguments {
-  BatchArguments batch;
-  Nf4Reader nf4[kMaxProducts];
-};
-static_assert(sizeof(FewRowsArguments) <= 4000);
-void launchFewRows(const FewRowsArguments& arguments, bool quantised, int64_t blocks, DType compute, Queue& queue);
+void launchFewRows(const BatchArguments& batch, bool quantised, int64_t blocks, DType compute, Queue& queue);
 
 // Which part of a product a block has.
 struct BlockTask {

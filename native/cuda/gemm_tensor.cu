@@ -5,7 +5,8 @@
 //   along   K is contiguous: [rows][32], read by ldmatrix; piece p of row r at place p ^ (r / 2 % 4)
 //   across  the rows of the panel are K: [32][width], read by ldmatrix.trans; piece p of row k at place p ^ (k % 8)
 // so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows beyond M and N, are zeros.
-// kAny loads elements one by one, whatever their layout and alignment, into panels along K.
+// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4, for which the
+// small tile has just as many threads as runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
 //
 //   tile      warps      per warp   shared memory           registers (sm_80, sm_90a), at most
 //   128x128   8 (2 x 4)  64x32      4 * 16 KiB = 64 KiB     128 (two blocks per multiprocessor)
@@ -88,7 +89,89 @@ __device__ __forceinline__ void loadAny(T* panel, const T* from, int64_t stride,
   }
 }
 
+// A thread's share of a step's panel of NF4: sixteen codes of one block and its scale; zeros where there is nothing.
+struct Nf4Codes {
+  uint2 bits;
+  float scale;
+};
+
+// Where they lie: `row` counts the panel's rows, `piece` pieces of kPiece elements, two to a run.
+template <class Tile, Layout kLayout>
+__device__ __forceinline__ void placeOfRun(int& row, int& piece) {
+  constexpr int kRuns = (kLayout == Layout::kAlongBoth ? kDepthStep : Tile::kCols) / (2 * kPiece);
+  static_assert(Tile::kThreads == Tile::kCols * kDepthStep / (2 * kPiece));
+  row = static_cast<int>(threadIdx.x) / kRuns;
+  piece = static_cast<int>(threadIdx.x) % kRuns * 2;
+}
+
+template <class Tile, Layout kLayout>
+__device__ __forceinline__ Nf4Codes loadCodes(const Nf4Reader& from, int32_t first, int32_t size,
+                                              const DepthCursor& at) {
+  int row, piece;
+  placeOfRun<Tile, kLayout>(row, piece);
+  const bool along = kLayout == Layout::kAlongBoth;
+  const int32_t weightRow = along ? first + row : at.depth + row;
+  const int32_t weightCol = (along ? at.depth : first) + piece * kPiece;
+  Nf4Codes codes{uint2{0, 0}, 0.0f};
+  if (weightRow < (along ? size : at.end) && weightCol < (along ? at.end : size)) {
+    const int64_t element = weightRow * from.cols + weightCol;
+    codes.bits = loadVector<uint2>(from.packed + element / 2);
+    codes.scale = scaleOf(from, element >> from.shift);
+  }
+  return codes;
+}
+
+// The sixteen weights of a block by their bytes: weight i is byte i % 4 of low[i / 4] and of high[i / 4].
+struct Nf4Bytes {
+  uint32_t low[4];
+  uint32_t high[4];
+};
+template <class T>
+__device__ __forceinline__ Nf4Bytes bytesOf(const float* code, float scale) {
+  Nf4Bytes bytes;
+  LOWRANK_UNROLL for (int i = 0; i < 4; ++i) {
+    const float4 four = loadVector<float4>(code + 4 * i);
+    const uint32_t first = packPair<T>(four.x * scale, four.y * scale);
+    const uint32_t second = packPair<T>(four.z * scale, four.w * scale);
+    bytes.low[i] = prmt(first, second, 0x6420);
+    bytes.high[i] = prmt(first, second, 0x7531);
+  }
+  return bytes;
+}
+
+// Weights of the four codes in the lower half of `codes`, by 7 byte permutations (one of them the caller's) and 3 logical operations. The
+// lower three bits of a code select within each half of the table; `upper`, bytes of ones where the fourth is set, between the halves.
+__device__ __forceinline__ void fourWeights(const Nf4Bytes& bytes, uint32_t codes, uint32_t upper, uint32_t& first,
+                                            uint32_t& second) {
+  const uint32_t selector = codes & 0x7777;
+  const uint32_t low =
+      (prmt(bytes.low[0], bytes.low[1], selector) & ~upper) | (prmt(bytes.low[2], bytes.low[3], selector) & upper);
+  const uint32_t high =
+      (prmt(bytes.high[0], bytes.high[1], selector) & ~upper) | (prmt(bytes.high[2], bytes.high[3], selector) & upper);
+  first = prmt(low, high, 0x4051);  // the earlier code of a byte is its high nibble
+  second = prmt(low, high, 0x6273);
+}
+__device__ __forceinline__ uint4 eightWeights(const Nf4Bytes& bytes, uint32_t codes) {
+  const uint32_t shifted = codes << 4;  // the fourth bit of every low nibble is the sign of a byte here
+  uint4 weights;
+  fourWeights(bytes, codes, prmt(shifted, codes, 0xd9c8), weights.x, weights.y);
+  fourWeights(bytes, codes >> 16, prmt(shifted, codes, 0xfbea), weights.z, weights.w);
+  return weights;
+}
+
 template <class T, class Tile, Layout kLayout>
+__device__ __forceinline__ void decode(T* panel, const Nf4Codes& codes, const float* code) {
+  int row, piece;
+  placeOfRun<Tile, kLayout>(row, piece);
+  const Nf4Bytes bytes = bytesOf<T>(code, codes.scale);
+  const auto place = [&](int at) {
+    return kLayout == Layout::kAlongBoth ? placeAlong(row, at) : placeAcross<Tile::kCols>(row, at);
+  };
+  storeVector(panel + place(piece), eightWeights(bytes, codes.bits.x));
+  storeVector(panel + place(piece + 1), eightWeights(bytes, codes.bits.y));
+}
+
+template <class T, class Tile, Layout kLayout, bool kNf4>
 __device__ __forceinline__ void loadStep(T* stage, const BatchArguments& batch, const ProductArguments& product,
                                          const DepthCursor& at, int32_t row, int32_t col) {
   const T* a = static_cast<const T*>(batch.terms[at.term].a);
@@ -108,6 +191,7 @@ __device__ __forceinline__ void loadStep(T* stage, const BatchArguments& batch, 
   } else {
     loadAlong<T, Tile::kRows, Tile::kThreads>(stage, a, aStride, row, m, at.depth, at.end);
   }
+  if (kNf4 && batch.terms[at.term].reader >= 0) return;
   if constexpr (kLayout == Layout::kAlongBoth) {
     loadAlong<T, Tile::kCols, Tile::kThreads>(panelB, b, bStride, col, n, at.depth, at.end);
   } else {
@@ -136,7 +220,7 @@ __device__ __forceinline__ void loadB(uint32_t (&b)[4], const T* panel, int col,
   }
 }
 
-template <class T, class Tile, Layout kLayout>
+template <class T, class Tile, Layout kLayout, bool kNf4>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
     tensorGemmKernel(const BatchArguments batch) {
   constexpr int kDown = Tile::kRowsOfWarp / 16, kAside = Tile::kColsOfWarp / 16;
@@ -155,12 +239,34 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
   const int warpCol = warp / Tile::kWarpsDown * Tile::kColsOfWarp;
   float sums[kDown][2 * kAside][4] = {};
 
+  float* const tables = reinterpret_cast<float*>(shared + kStages * Tile::kStage);
+  Nf4Codes codes{};
+  const auto loadNextCodes = [&] {
+    const int8_t reader = batch.terms[next.term].reader;
+    if (reader >= 0) codes = loadCodes<Tile, kLayout>(batch.readers[reader], firstCol, product.n, next);
+  };
+  if constexpr (kNf4) {
+    const int thread = static_cast<int>(threadIdx.x);
+    static_assert(Tile::kThreads >= kMaxReaders * kNf4Codes);
+    if (thread < batch.readerCount * kNf4Codes)
+      tables[thread] = batch.readers[thread / kNf4Codes].code[thread % kNf4Codes];
+    if (steps > 0) loadNextCodes();
+    syncThreads();
+  }
+
   int32_t loaded = 0;
   const auto loadNext = [&] {
     if (loaded < steps) {
-      loadStep<T, Tile, kLayout>(shared + loaded % kStages * Tile::kStage, batch, product, next, firstRow, firstCol);
+      T* const stage = shared + loaded % kStages * Tile::kStage;
+      loadStep<T, Tile, kLayout, kNf4>(stage, batch, product, next, firstRow, firstCol);
+      if constexpr (kNf4) {
+        const int8_t reader = batch.terms[next.term].reader;
+        if (reader >= 0) {
+          decode<T, Tile, kLayout>(stage + Tile::kRows * kDepthStep, codes, tables + reader * kNf4Codes);
+        }
+      }
       advance(next, batch, product);
-      ++loaded;
+      if (++loaded < steps && kNf4) loadNextCodes();
     }
     cpAsyncCommit();
   };
@@ -201,24 +307,31 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
   }
 }
 
-template <class T, class Tile, Layout kLayout>
+template <class T, class Tile, Layout kLayout, bool kNf4 = false>
 void launchTile(const BatchArguments& batch, int64_t blocks, Queue& queue) {
-  launch<tensorGemmKernel<T, Tile, kLayout>>(queue, dim3(static_cast<unsigned>(blocks)), Tile::kThreads,
-                                             Tile::kSharedBytes, batch);
+  constexpr size_t kSharedBytes = Tile::kSharedBytes + (kNf4 ? kMaxReaders * kNf4Codes * sizeof(float) : 0);
+  launch<tensorGemmKernel<T, Tile, kLayout, kNf4>>(queue, dim3(static_cast<unsigned>(blocks)), Tile::kThreads,
+                                                   kSharedBytes, batch);
+}
+
+template <class T, Layout kLayout>
+void launchLayout(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
+  if constexpr (kLayout == Layout::kAlongBoth || kLayout == Layout::kAlongAcross) {
+    if (how.quantised) return launchTile<T, SmallTile, kLayout, true>(batch, how.blocks, queue);
+  }
+  how.large ? launchTile<T, LargeTile, kLayout>(batch, how.blocks, queue)
+            : launchTile<T, SmallTile, kLayout>(batch, how.blocks, queue);
 }
 
 template <class T>
 void launchTyped(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
   switch (how.layout) {
     case Layout::kAlongBoth:
-      return how.large ? launchTile<T, LargeTile, Layout::kAlongBoth>(batch, how.blocks, queue)
-                       : launchTile<T, SmallTile, Layout::kAlongBoth>(batch, how.blocks, queue);
+      return launchLayout<T, Layout::kAlongBoth>(batch, how, queue);
     case Layout::kAlongAcross:
-      return how.large ? launchTile<T, LargeTile, Layout::kAlongAcross>(batch, how.blocks, queue)
-                       : launchTile<T, SmallTile, Layout::kAlongAcross>(batch, how.blocks, queue);
+      return launchLayout<T, Layout::kAlongAcross>(batch, how, queue);
     case Layout::kAcrossBoth:
-      return how.large ? launchTile<T, LargeTile, Layout::kAcrossBoth>(batch, how.blocks, queue)
-                       : launchTile<T, SmallTile, Layout::kAcrossBoth>(batch, how.blocks, queue);
+      return launchLayout<T, Layout::kAcrossBoth>(batch, how, queue);
     case Layout::kAny:
       return launchTile<T, SmallTile, Layout::kAny>(batch, how.blocks, queue);
   }

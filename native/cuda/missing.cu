@@ -42,9 +42,6 @@ void gelu(const GeluArgs&, Context& context) {
 void geluBackward(const GeluBackwardArgs&, Context& context) {
   context.fail("has no kernel yet");
 }
-void linearCrossEntropy(const LinearCrossEntropyArgs&, Context& context) {
-  context.fail("has no kernel yet");
-}
 void adamw(const AdamwArgs&, Context& context) {
   context.fail("has no kernel yet");
 }

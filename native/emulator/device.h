@@ -138,6 +138,10 @@ inline uint32_t multiplyHigh(uint32_t a, uint32_t b) {
   return uint32_t(uint64_t(a) * b >> 32);
 }
 
+inline int bitCount(uint32_t bits) {
+  return __builtin_popcount(bits);
+}
+
 // Bytes of b:a by the nibbles of `selector`; the high bit of a nibble repeats the byte's sign.
 inline uint32_t prmt(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = uint64_t(b) << 32 | a;

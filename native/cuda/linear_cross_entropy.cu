@@ -1,0 +1,264 @@
+// Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s B^T),
+// softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
+//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
+//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+//
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima and exponentials are
+// float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows. dl is rounded to compute once, over the logits it
+// is made from. Rows without a label are left out before the head and get dh = 0.
+//
+//   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 132 bytes of shared memory
+//   gatherKernel     rows of h into a chunk; scatterKernel: rows of dh out of one
+//   softmaxKernel    a block of kRowThreads per row: twice over its logits; 2 KiB + 64 bytes of shared memory
+//   lossKernel       one warp
+//
+// How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows would need, and what lies beyond
+// the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
+// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the passes over the logits move 10 to 12 bytes per logit.
+// Determinism: sums have one order; products are gemm's.
+#include <vector>
+
+#include "linear.h"
+
+namespace lowrank::LOWRANK_BACKEND {
+namespace {
+
+constexpr int32_t kIgnored = -100;
+constexpr int64_t kChunkRows = 256;
+constexpr int kThreads = 256;
+constexpr int kCollectThreads = 1024;
+constexpr int kRowThreads = 512;
+constexpr int kRun = 8;
+constexpr float kInfinity = __builtin_huge_valf();
+
+// rowIds = the rows with a label, *count = how many. A wrong label is reported and left out.
+__global__ void __launch_bounds__(kCollectThreads)
+    collectKernel(const int32_t* labels, int32_t rows, int32_t vocabulary, int32_t* rowIds, int32_t* count,
+                  FaultSink faults) {
+  constexpr int kWarps = kCollectThreads / kWarp;
+  int32_t* const starts = sharedMemory<int32_t>();  // of the warps, then of the next round
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  int32_t found = 0;
+  for (int32_t first = 0; first < rows; first += kCollectThreads) {
+    const int32_t row = first + static_cast<int32_t>(threadIdx.x);
+    const int32_t label = row < rows ? labels[row] : kIgnored;
+    const bool wrong = label != kIgnored && (label < 0 || label >= vocabulary);
+    if (wrong) reportFault(faults, FaultCode::kLabels, row, label, vocabulary);
+    const uint32_t labelled = ballot(label != kIgnored && !wrong);
+    if (lane == 0) starts[warp] = bitCount(labelled);
+    syncThreads();
+    int32_t before = 0, all = 0;
+    for (int i = 0; i < kWarps; ++i) {
+      if (i == warp) before = all;
+      all += starts[i];
+    }
+    if ((labelled >> lane & 1) != 0) rowIds[found + before + bitCount(labelled & ((1u << lane) - 1))] = row;
+    found += all;
+    syncThreads();
+  }
+  if (threadIdx.x == 0) *count = found;
+}
+
+dim3 gridForElements(const Queue& queue, int64_t elements) {
+  return dim3(
+      static_cast<unsigned>(maxOf(1, minOf(ceilDiv(elements, kThreads), int64_t{8} * queue.multiprocessors()))));
+}
+
+__device__ __forceinline__ int64_t rowsThere(const RowLimit& limit, int64_t rows) {
+  return minOf(rows, *limit.count - limit.first);
+}
+
+// to[i] = from[rowIds[i]]
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    gatherKernel(Matrix<const T> from, const int32_t* rowIds, RowLimit limit, Matrix<T> to) {
+  const int64_t rows = rowsThere(limit, to.rows), step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < rows * to.cols; i += step) {
+    const int64_t row = i / to.cols, col = i % to.cols;
+    to.row(row)[col] = from.row(rowIds[row])[col];
+  }
+}
+
+// to[rowIds[i]] = from[i]
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    scatterKernel(Matrix<const T> from, const int32_t* rowIds, RowLimit limit, Matrix<T> to) {
+  const int64_t rows = rowsThere(limit, from.rows), step = static_cast<int64_t>(gridDim.x) * kThreads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < rows * to.cols; i += step) {
+    const int64_t row = i / to.cols, col = i % to.cols;
+    to.row(rowIds[row])[col] = from.row(row)[col];
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) zeroKernel(Matrix<T> y) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads, size = static_cast<int64_t>(y.rows) * y.cols;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < size; i += step) {
+    y.row(i / y.cols)[i % y.cols] = fromFloat<T>(0.0f);
+  }
+}
+
+struct SoftmaxArguments {
+  float* logits;  // [rows, stride]; a row's dl, of the compute dtype, lies over its begin
+  int64_t stride;
+  int32_t vocabulary;
+  const int32_t* labels;
+  const int32_t* rowIds;
+  RowLimit limit;
+  double* losses;
+  float softcap;
+  double divisor;  // 0: the number of labelled rows
+  double lossScale;
+  bool gradients;
+};
+
+__device__ __forceinline__ float capped(float logit, float softcap) {
+  return softcap > 0.0f ? softcap * tanh(logit / softcap) : logit;
+}
+
+// The loss of a row, and its gradient over its logits.
+template <class T>
+__global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments args) {
+  const int64_t row = blockIdx.x;
+  if (args.limit.first + row >= *args.limit.count) return;
+  double* const sums = sharedMemory<double>();
+  float* const slots = reinterpret_cast<float*>(sums + kRowThreads);
+  float* const logits = args.logits + row * args.stride;
+  const int32_t label = args.labels[args.rowIds[row]], size = args.vocabulary;
+  const int thread = static_cast<int>(threadIdx.x);
+
+  float largest = -kInfinity;
+  for (int32_t v = thread; v < size; v += kRowThreads) largest = fmax(largest, capped(logits[v], args.softcap));
+  const float maximum = blockMax<kRowThreads>(largest, slots);
+  const float labelLogit = capped(logits[label], args.softcap);
+
+  // The label's share is held apart: p - 1 would cancel where the model is sure.
+  double sum = 0.0;
+  for (int32_t begin = thread; begin < size; begin += kRun * kRowThreads) {
+    float run = 0.0f;
+    for (int i = 0; i < kRun; ++i) {
+      const int32_t v = begin + i * kRowThreads;
+      if (v < size && v != label) run += exp(capped(logits[v], args.softcap) - maximum);
+    }
+    sum += static_cast<double>(run);
+  }
+  sums[thread] = sum;
+  syncThreads();
+  for (int half = kRowThreads / 2; half > 0; half /= 2) {
+    if (thread < half) sums[thread] += sums[thread + half];
+    syncThreads();
+  }
+  const double others = sums[0], atLabel = static_cast<double>(exp(labelLogit - maximum)), total = others + atLabel;
+  if (thread == 0) {
+    args.losses[args.limit.first + row] =
+        others < atLabel ? log1p(others / atLabel)
+                         : static_cast<double>(maximum) - static_cast<double>(labelLogit) + log(total);
+  }
+  if (!args.gradients) return;
+
+  const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(*args.limit.count);
+  const float factor = static_cast<float>(args.lossScale / divisor);
+  const float inverse = static_cast<float>(1.0 / total), share = static_cast<float>(others / total);
+  const float inverseCap = args.softcap > 0.0f ? 1.0f / args.softcap : 0.0f;
+  T* const to = reinterpret_cast<T*>(logits);
+  for (int32_t begin = 0; begin < size; begin += kRun * kRowThreads) {
+    float dl[kRun];
+    LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
+      const int32_t v = begin + i * kRowThreads + thread;
+      if (v >= size) continue;
+      const float z = capped(logits[v], args.softcap), t = z * inverseCap;
+      const float slope = factor * (1.0f - t * t);
+      dl[i] = v == label ? -share * slope : exp(z - maximum) * inverse * slope;
+    }
+    syncThreads();  // what is overwritten now has been read: dl is no wider than logits, so later logits lie beyond
+    LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
+      const int32_t v = begin + i * kRowThreads + thread;
+      if (v < size) to[v] = fromFloat<T>(dl[i]);
+    }
+  }
+}
+
+// The loss of all rows, in their order but for 32 partial sums.
+__global__ void __launch_bounds__(kWarp)
+    lossKernel(const double* losses, const int32_t* count, double divisor, float* loss) {
+  double* const sums = sharedMemory<double>();
+  const int32_t rows = *count;
+  double sum = 0.0;
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < rows; i += kWarp) sum += losses[i];
+  sums[threadIdx.x] = sum;
+  syncThreads();
+  if (threadIdx.x != 0) return;
+  for (int i = 1; i < kWarp; ++i) sum += sums[i];
+  *loss = rows > 0 ? static_cast<float>(sum / (divisor > 0.0 ? divisor : static_cast<double>(rows))) : 0.0f;
+}
+
+Tensor chunkOf(void* data, DType dtype, int64_t rows, int64_t cols, int64_t stride) {
+  return Tensor{data, rows, cols, stride, 0, kNoBuffer, dtype};
+}
+
+}  // namespace
+
+void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
+  Queue& queue = queueOf(context);
+  const LinearPart& head = args.head[0];
+  const int64_t total = args.h.rows, width = args.h.cols, vocabulary = head.weight.rows;
+  const DType compute = args.h.dtype;
+  const bool gradients = present(args.dh);
+  const int32_t* const labels = static_cast<const int32_t*>(args.labels.data);
+  float* const loss = static_cast<float*>(args.loss.data);
+
+  const int64_t chunkRows = minOf(kChunkRows, total), pitch = roundUp(width, 8), stride = roundUp(vocabulary, 8);
+  int32_t* const rowIds = scratch<int32_t>(context, total + 1);
+  double* const losses = scratch<double>(context, total);
+  float* const logits = scratch<float>(context, chunkRows * stride);
+  char* const h = scratch<char>(context, chunkRows * pitch * sizeOf(compute));
+  char* const dh = scratch<char>(context, gradients ? chunkRows * pitch * sizeOf(compute) : 0);
+  if (rowIds == nullptr || losses == nullptr || logits == nullptr || h == nullptr || dh == nullptr) return;
+  int32_t* const count = rowIds + total;
+  std::vector<LoraSlab> slabs(head.slabs, head.slabs + head.slabCount);
+  for (LoraSlab& slab : slabs) {
+    const int64_t rank = slab.a.rows, slabPitch = roundUp(rank, 8);
+    slab.s =
+        chunkOf(scratch<char>(context, chunkRows * slabPitch * sizeOf(compute)), compute, chunkRows, rank, slabPitch);
+    if (slab.s.data == nullptr) return;
+  }
+  LinearPart part = head;
+  part.slabs = slabs.data();
+  part.bias = part.dBias = Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, compute};
+  part.inOut = 0;
+
+  launch<collectKernel>(queue, dim3(1), kCollectThreads, kCollectThreads / kWarp * sizeof(int32_t), labels,
+                        static_cast<int32_t>(total), static_cast<int32_t>(vocabulary), rowIds, count, queue.faults());
+  LinearScratch linearScratch{};
+  withComputeType(compute, [&](auto type) {
+    using T = decltype(type);
+    const dim3 chunkGrid = gridForElements(queue, chunkRows * width);
+    if (gradients) {
+      launch<zeroKernel<T>>(queue, gridForElements(queue, total * width), kThreads, 0, matrixOf<T>(args.dh));
+    }
+    for (int64_t first = 0; first < total; first += chunkRows) {
+      const int64_t rows = minOf(chunkRows, total - first);
+      const int32_t* const ids = rowIds + first;
+      const RowLimit limit{count, static_cast<int32_t>(first)};
+      const Tensor hChunk = chunkOf(h, compute, rows, width, pitch), dhChunk = chunkOf(dh, compute, rows, width, pitch);
+      const Tensor logitChunk = chunkOf(logits, DType::kFloat32, rows, vocabulary, stride);
+      for (LoraSlab& slab : slabs) slab.s.rows = rows;
+      launch<gatherKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(args.h), ids, limit,
+                              matrixOf<T>(hChunk));
+      if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, limit, ids, linearScratch, context)) return;
+      launch<softmaxKernel<T>>(queue, dim3(static_cast<unsigned>(rows)), kRowThreads,
+                               kRowThreads * sizeof(double) + kRowThreads / kWarp * sizeof(float),
+                               SoftmaxArguments{logits, stride, static_cast<int32_t>(vocabulary), labels, ids, limit,
+                                                losses, args.softcap, args.divisor, args.lossScale, gradients});
+      if (!gradients) continue;
+      const Tensor dLogits = chunkOf(logits, compute, rows, vocabulary, stride * 4 / sizeOf(compute));
+      if (!linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, limit, ids, linearScratch, context))
+        return;
+      launch<scatterKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(dhChunk), ids, limit,
+                               matrixOf<T>(args.dh));
+    }
+  });
+  launch<lossKernel>(queue, dim3(1), kWarp, kWarp * sizeof(double), losses, count, args.divisor, loss);
+}
+
+}  // namespace lowrank::LOWRANK_BACKEND
