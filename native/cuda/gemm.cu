@@ -2,13 +2,13 @@
 //
 //   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
 //   float32                                           64x64 tiles (gemm_float.cu)
-//   16-bit                                            128x128 tiles where there are kLargeTiles of them, else 64x64 (gemm_tensor.cu)
+//   16-bit                                            128x128 tiles where they fill the device, else 64x64 (gemm_tensor.cu)
 //
 // Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
 // is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
 // NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised for so many columns of C at
-// a time that they stay in the second-level cache (kDequantisedBytes).
+// a time that they stay in the second-level cache.
 // Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
@@ -16,14 +16,13 @@
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
 
-constexpr int64_t kLargeTiles = 64;
 constexpr int64_t kWantedBlocks =
     264;  // that fill a large device twice; a constant, so that sums do not depend on the device
 constexpr int64_t kFewestSteps = 8;  // of a split
 constexpr int64_t kPartialBytes = int64_t{64} << 20;
 constexpr int64_t kPackedBytes = int64_t{32} << 20;
-constexpr int64_t kLeastReuse = 16;  // rows or columns of C that share a packed operand
-constexpr int64_t kDequantisedBytes = int64_t{32} << 20;
+constexpr int64_t kLeastReuse = 16;                       // rows or columns of C that share a packed operand
+constexpr int64_t kDequantisedBytes = int64_t{72} << 20;  // of scratch, whatever the device's cache
 constexpr int64_t kChunkColumns = 128;
 constexpr int64_t kDecodedRows = 64;
 constexpr int64_t kPiece = 8;  // elements of 16 bytes, of 16 bits each
@@ -60,13 +59,15 @@ dim3 gridFor(const Queue& queue, int64_t elements) {
       static_cast<unsigned>(maxOf(1, minOf(ceilDiv(elements, kThreads), int64_t{8} * queue.multiprocessors()))));
 }
 
+constexpr int64_t kPartAlignment = 256;
+
 // Parts of a workspace, one after the other. A part stays valid when the workspace grows.
 struct Arena {
   Workspace& workspace;
   int64_t used;
 
   char* take(int64_t bytes, Context& context) {
-    bytes = roundUp(maxOf(bytes, 1), 256);
+    bytes = roundUp(maxOf(bytes, 1), kPartAlignment);
     if (used + bytes > static_cast<int64_t>(workspace.bytes)) {
       if (reserve(workspace, maxOf(bytes, 2 * static_cast<int64_t>(workspace.bytes)), context) == nullptr)
         return nullptr;
@@ -210,13 +211,24 @@ class Launcher {
     for (int64_t t = 0; t < product.termCount; ++t) {
       if (product.terms[t].b.nf4 != nullptr) depth += product.terms[t].k;
     }
-    const int64_t columns =
-        maxOf(kChunkColumns, kDequantisedBytes / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
+    // Three quarters of the cache; up to twice that where it takes so many columns to fill the device.
+    const int64_t most = minOf(queue_.cacheBytes() / 4 * 3, kDequantisedBytes / 2);
+    const int64_t cached = maxOf(kChunkColumns, most / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
+    const int64_t wanted = kChunkColumns * ceilDiv(kWantedBlocks / 2, ceilDiv(product.m, tileRows(true)));
+    const int64_t columns = maxOf(cached, minOf(wanted, 2 * cached));
+    const auto bytesFor = [&](int64_t n) {
+      return size * (n + kPiece) * (depth + kPiece * product.termCount) + kPartAlignment * product.termCount;
+    };
+    const int64_t room = maxOf(bytesFor(minOf(columns, product.n)), minOf(bytesFor(product.n), kDequantisedBytes));
+    if (room > static_cast<int64_t>(scratch_.dequantised.bytes)) {
+      if (reserve(scratch_.dequantised, room, context_) == nullptr) return false;
+      dequantised_.used = 0;
+    }
     for (int64_t first = 0; first < product.n; first += columns) {
       Gemm chunk = product;
       chunk.n = minOf(columns, product.n - first);
-      const int64_t bytes = size * (chunk.n + kPiece) * (depth + kPiece * product.termCount);
-      if (dequantised_.used > 0 && dequantised_.used + bytes > kDequantisedBytes && !flush()) return false;
+      const int64_t end = dequantised_.used + bytesFor(chunk.n);
+      if (dequantised_.used > 0 && (end > most || end > room) && !flush()) return false;
       GemmTerm terms[kMaxTerms];
       for (int64_t t = 0; t < product.termCount; ++t) {
         terms[t] = product.terms[t];
@@ -282,7 +294,8 @@ class Launcher {
     const int64_t largeTile = tileRows(true);
     const bool large = plan.kind == Kind::kTensor && layout != Layout::kAny && plan.splits == 1 &&
                        quantised(product) == 0 &&
-                       ceilDiv(product.m, largeTile) * ceilDiv(product.n, largeTile) >= kLargeTiles &&
+                       ceilDiv(product.m, largeTile) * ceilDiv(product.n, largeTile) >=
+                           queue_.multiprocessors() - queue_.multiprocessors() / 8 &&
                        product.m > largeTile / 2 && product.n > largeTile / 2;
     const int64_t readers = quantised(product);
     const bool fits = batch_.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms &&

@@ -87,6 +87,8 @@ class Queue {
   virtual FaultSink faults() = 0;
   // Of the device: a grid that should fill it has a few blocks for each.
   virtual int multiprocessors() const = 0;
+  // Of the device's second-level cache. For how work is cut where neither results nor scratch depend on it.
+  virtual int64_t cacheBytes() const = 0;
 
  protected:
   ~Queue() = default;

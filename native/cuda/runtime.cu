@@ -131,8 +131,8 @@ MemorySource& dryMemory() {
 
 class CudaQueue final : public DeviceQueue, public Queue {
  public:
-  CudaQueue(int ordinal, int multiprocessors, bool dryRun)
-      : ordinal_(ordinal), multiprocessors_(multiprocessors), dryRun_(dryRun) {}
+  CudaQueue(int ordinal, int multiprocessors, int64_t cacheBytes, bool dryRun)
+      : ordinal_(ordinal), multiprocessors_(multiprocessors), cacheBytes_(cacheBytes), dryRun_(dryRun) {}
 
   ~CudaQueue() override {
     if (stream_ == nullptr) return;
@@ -226,6 +226,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
   FaultSink faults() override { return {record_, serial_}; }
   int multiprocessors() const override { return multiprocessors_; }
+  int64_t cacheBytes() const override { return cacheBytes_; }
 
  private:
   static constexpr size_t kSharedWithoutAsking = 48 << 10;
@@ -257,6 +258,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
 
   const int ordinal_;
   const int multiprocessors_;
+  const int64_t cacheBytes_;
   const bool dryRun_;
   std::string error_;
   cudaStream_t stream_ = nullptr;
@@ -310,7 +312,8 @@ std::vector<DeviceInfo> devices(bool memory) {
 
 std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
   constexpr int kUsualMultiprocessors = 108;  // of a dry run: scratch must not depend on it
-  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, true);
+  constexpr int64_t kUsualCacheBytes = int64_t{50} << 20;
+  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, kUsualCacheBytes, true);
   const DriverInfo driver = driverInfo();
   if (!driver.error.empty()) {
     throw InvalidArgument("[device] expected a GPU for device 'cuda', but " + driver.error +
@@ -332,7 +335,7 @@ std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
         std::to_string(ordinal) + "', got " + properties.name + ", which has " + std::to_string(properties.major) +
         "." + std::to_string(properties.minor) + "; use device 'cpu'");
   }
-  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, false);
+  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, properties.l2CacheSize, false);
 }
 
 }  // namespace lowrank::cuda

@@ -73,6 +73,7 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   }
   FaultSink faults() override { return {&record_, serial_}; }
   int multiprocessors() const override { return 4; }
+  int64_t cacheBytes() const override { return 256 << 10; }  // little, so that small tests see what it decides
 
  private:
   const Schedule schedule_;

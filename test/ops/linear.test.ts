@@ -142,6 +142,19 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
+  it.each(COMPUTE_DTYPES)('is right where a product has many large tiles in %s', async (dtype) => {
+    // On a GPU 2 x 3 of 128 x 128: y, dx and dWeight, one after the other.
+    await checkForward(dtype, 203, 40, [{ outputs: 264 }])
+    await checkBackward(dtype, 203, 264, [{ outputs: 24, ranks: [8] }])
+    await checkBackward(dtype, 24, 264, [{ outputs: 205 }])
+  })
+
+  it.each(COMPUTE_DTYPES)('takes more slabs than a launch has terms in %s', async (dtype) => {
+    const shapes = [{ outputs: 19, bias: true, ranks: new Array(55).fill(1) as number[] }]
+    await checkForward(dtype, 11, 21, shapes)
+    await checkBackward(dtype, 11, 21, shapes)
+  })
+
   it('rounds the dense and the low-rank product once, together', async () => {
     // Whole numbers: every sum is exact in float32, so that y must be the bfloat16 next to the exact value.
     for (const tokens of [2, 29]) {
