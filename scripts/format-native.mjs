@@ -6,7 +6,7 @@ import { root } from './phases.mjs'
 
 const check = process.argv.includes('--check')
 const sources = readdirSync(`${root}native`, { recursive: true, encoding: 'utf8' })
-  .filter((path) => /\.(h|cpp|cu)$/.test(path))
+  .filter((path) => /\.(h|cpp|cuh?)$/.test(path))
   .map((path) => `native/${path}`)
   .sort()
 
