@@ -7,7 +7,7 @@
 // Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
 // is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised for so many columns of C at
+// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for two rows of tiles at most; else they are dequantised for so many columns of C at
 // a time that they stay in the second-level cache.
 // Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
 #include "gemm.h"
@@ -24,7 +24,7 @@ constexpr int64_t kPackedBytes = int64_t{32} << 20;
 constexpr int64_t kLeastReuse = 16;                       // rows or columns of C that share a packed operand
 constexpr int64_t kDequantisedBytes = int64_t{72} << 20;  // of scratch, whatever the device's cache
 constexpr int64_t kChunkColumns = 128;
-constexpr int64_t kDecodedRows = 64;
+constexpr int64_t kDecodedRows = 128;
 constexpr int64_t kPiece = 8;  // elements of 16 bytes, of 16 bits each
 constexpr int kThreads = 256;
 
@@ -150,7 +150,7 @@ class Launcher {
     return count;
   }
 
-  // Whether the tiles themselves decode NF4: once where there is one row of tiles, for which a dequantised copy would not pay.
+  // Whether the tiles themselves decode NF4, once per row of tiles: a dequantised copy would not pay.
   bool decodes(const Gemm& product, const Plan& plan) const {
     if (plan.kind != Kind::kTensor || product.m > kDecodedRows || quantised(product) > kMaxReaders) return false;
     const Layout layout = layoutOf(product);

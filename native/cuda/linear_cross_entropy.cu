@@ -7,14 +7,15 @@
 // float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows. dl is rounded to compute once, over the logits it
 // is made from. Rows without a label are left out before the head and get dh = 0.
 //
-//   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 132 bytes of shared memory
+//   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 128 bytes of shared memory
 //   gatherKernel     rows of h into a chunk; scatterKernel: rows of dh out of one
-//   softmaxKernel    a block of kRowThreads per row: twice over its logits; 2 KiB + 64 bytes of shared memory
+//   softmaxKernel    a block of kRowThreads per row: twice over its logits; 4 KiB + 64 bytes of shared memory
 //   lossKernel       one warp
 //
 // How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows would need, and what lies beyond
 // the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
-// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the passes over the logits move 10 to 12 bytes per logit.
+// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the logits are written once and read twice, and dl once written and
+// read, 12 to 20 bytes per logit with gradients.
 // Determinism: sums have one order; products are gemm's.
 #include <vector>
 
@@ -127,21 +128,28 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   const int32_t label = args.labels[args.rowIds[row]], size = args.vocabulary;
   const int thread = static_cast<int>(threadIdx.x);
 
+  // The label's share is held apart: p - 1 would cancel where the model is sure. A thread's sum refers to the largest logit that it has seen.
   float largest = -kInfinity;
-  for (int32_t v = thread; v < size; v += kRowThreads) largest = fmax(largest, capped(logits[v], args.softcap));
-  const float maximum = blockMax<kRowThreads>(largest, slots);
-  const float labelLogit = capped(logits[label], args.softcap);
-
-  // The label's share is held apart: p - 1 would cancel where the model is sure.
   double sum = 0.0;
   for (int32_t begin = thread; begin < size; begin += kRun * kRowThreads) {
-    float run = 0.0f;
-    for (int i = 0; i < kRun; ++i) {
+    float z[kRun], runLargest = largest, run = 0.0f;
+    LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
       const int32_t v = begin + i * kRowThreads;
-      if (v < size && v != label) run += exp(capped(logits[v], args.softcap) - maximum);
+      z[i] = v < size ? capped(logits[v], args.softcap) : -kInfinity;
+      runLargest = fmax(runLargest, z[i]);
     }
+    const float reference = runLargest > -kInfinity ? runLargest : 0.0f;  // e^(-infinity) is 0, a NaN stays one
+    LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
+      const int32_t v = begin + i * kRowThreads;
+      if (v < size && v != label) run += exp(z[i] - reference);
+    }
+    if (runLargest > largest) sum *= static_cast<double>(exp(largest - runLargest));
+    largest = runLargest;
     sum += static_cast<double>(run);
   }
+  const float maximum = blockMax<kRowThreads>(largest, slots);
+  const float labelLogit = capped(logits[label], args.softcap);
+  if (sum != 0.0) sum *= static_cast<double>(exp(largest - maximum));
   sums[thread] = sum;
   syncThreads();
   for (int half = kRowThreads / 2; half > 0; half /= 2) {
@@ -233,7 +241,9 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   withComputeType(compute, [&](auto type) {
     using T = decltype(type);
     const dim3 chunkGrid = gridForElements(queue, chunkRows * width);
-    if (gradients) {
+    if (gradients && contiguous(args.dh)) {
+      queue.fillBytes(args.dh.data, 0, static_cast<size_t>(total * width * sizeOf(compute)));
+    } else if (gradients) {
       launch<zeroKernel<T>>(queue, gridForElements(queue, total * width), kThreads, 0, matrixOf<T>(args.dh));
     }
     for (int64_t first = 0; first < total; first += chunkRows) {

@@ -117,6 +117,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
 
   it.each(COMPUTE_DTYPES)('passes more labelled rows than a chunk holds in %s', async (dtype) => {
     await check(dtype, [613, 9, 35], { ranks: [2], dropout: { p: 0.5, seed: 1, microStep: 0 } })
+    await check(dtype, [2085, 3, 7], {})
     await check(dtype, [257, 9, 35], {}, { labels: Array.from({ length: 257 }, (_, i) => i % 35) })
   })
 
