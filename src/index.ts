@@ -36,7 +36,7 @@ export type { GenerateInput, GenerateOptions, SamplingOptions } from './models/g
 export type { CausalLM, ForwardOptions, ForwardResult, ModelLicense, ModelOrigin } from './models/model.js'
 export type { Quantization } from './nn/module.js'
 export type { MemoryInfo } from './tensor/addon.js'
-export { Device, type DeviceOptions } from './tensor/device.js'
+export { Device, type DeviceName, type DeviceOptions } from './tensor/device.js'
 export type { ComputeDType, DType } from './tensor/dtype.js'
 export { scope } from './tensor/scope.js'
 export { Tensor } from './tensor/tensor.js'

@@ -10,7 +10,7 @@ import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { loadAddon } from '../tensor/addon.js'
-import { Device } from '../tensor/device.js'
+import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
@@ -23,9 +23,12 @@ import { parseJsonObject } from './strict-json.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
-  /** 'cpu' (default) opens a device of its own; pass a `Device` to share one. */
-  device?: 'cpu' | Device
-  /** What the model computes in; default bfloat16 where the processor has bfloat16 products or weights are in NF4, else float32. float16 ends at 65504. */
+  /** A name ('cpu' is the default) opens a device of its own; pass a `Device` to share one. */
+  device?: DeviceName | Device
+  /**
+   * What the model computes in; default bfloat16 on a GPU, where the processor has bfloat16 products, and where weights are in NF4, else float32.
+   * float16 ends at 65504.
+   */
   dtype?: ComputeDType
   /**
    * 'nf4' (QLoRA): the projections of the decoder are quantised while they load, double quantised in blocks of 64 and 256, as bitsandbytes does.
@@ -83,10 +86,10 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   const generationDefaults = gguf ? undefined : await readGenerationConfig(path)
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
   const isQuantized = storedQuantization(tensors, architecture) ?? (quantization && (() => true))
-  const dtype = givenDType ?? defaultDType(isQuantized && 'nf4')
   const device = where instanceof Device ? where : Device.open(where)
   let model: CausalLM | undefined
   try {
+    const dtype = givenDType ?? defaultDType(device, isQuantized && 'nf4')
     model = new CausalLM(architecture, config, device, dtype, nameOrPath, isQuantized)
     model.origin = origin
     model.path = path
@@ -102,9 +105,9 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   }
 }
 
-/** bfloat16 where the processor multiplies it and where weights are quantised, which is about memory; else float32. */
-export function defaultDType(quantization: Quantization | undefined): ComputeDType {
-  return quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
+/** bfloat16 where the device multiplies it, as every GPU that serves does, and where weights are quantised, which is about memory; else float32. */
+export function defaultDType({ isGpu }: Pick<Device, 'isGpu'>, quantization: Quantization | undefined): ComputeDType {
+  return isGpu || quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
 /** The config of a model that `resolveModel` found. */

@@ -8,7 +8,7 @@ import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
+import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
@@ -19,6 +19,7 @@ interface ChatCommandOptions extends SamplingFlags {
   readonly adapter: readonly string[]
   readonly quantization?: string
   readonly dtype?: string
+  readonly device?: string
   readonly system?: string
   readonly json?: boolean
 }
@@ -34,10 +35,11 @@ const HELP = `/reset            forget the conversation
 export async function chat(options: ChatCommandOptions): Promise<void> {
   const quantization = quantizationOf('chat', options.quantization)
   const dtype = dtypeOf('chat', options.dtype)
+  const device = deviceOf('chat', options.device)
   const sampling = readSamplingFlags(options)
   const location = await locateModel({ ...options, adapter: options.adapter[0] })
   const tokenizer = await loadTokenizer(location.path)
-  const model = await beginLoading(location, { quantization, dtype })
+  const model = await beginLoading(location, { quantization, dtype, device })
   const adapters = adapterNames(options.adapter)
   for (const [name, directory] of adapters) await loadAdapter(model, directory, name)
   const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP

@@ -6,6 +6,7 @@ import { beginLoading } from '../checkpoint/load-model.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
 import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
+import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { locateModel } from './locate-model.js'
@@ -18,6 +19,7 @@ interface GenerateCommandOptions extends SamplingFlags {
   readonly adapter?: string
   readonly quantization?: string
   readonly dtype?: string
+  readonly device?: string
   readonly prompt?: string
   readonly chat?: boolean
   readonly json?: boolean
@@ -26,13 +28,14 @@ interface GenerateCommandOptions extends SamplingFlags {
 export async function generate(options: GenerateCommandOptions): Promise<void> {
   const quantization = quantizationOf('generate', options.quantization)
   const dtype = dtypeOf('generate', options.dtype)
+  const device = deviceOf('generate', options.device)
   const sampling = readSamplingFlags(options)
   const prompt = options.prompt ?? (await promptFromStdin())
   const location = await locateModel(options)
   const tokenizer = await loadTokenizer(location.path)
   if (!options.chat && tokenizer.encode(prompt).length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
-  const model = await beginLoading(location, { quantization, dtype })
+  const model = await beginLoading(location, { quantization, dtype, device })
   if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
@@ -76,6 +79,12 @@ export function quantizationOf(command: string, value: string | undefined): Quan
 export function dtypeOf(command: string, value: string | undefined): ComputeDType | undefined {
   if (value === undefined || isComputeDType(value)) return value
   throw new UsageError(`[${command}] expected ${COMPUTE_DTYPES.join(', ')} for --dtype, got '${value}'`)
+}
+
+/** @throws UsageError on what is no name of a device. */
+export function deviceOf(command: string, value: string | undefined): DeviceName | undefined {
+  if (value === undefined || isDeviceName(value)) return value
+  throw new UsageError(`[${command}] expected ${DEVICE_NAMES} for --device, got '${value}'`)
 }
 
 /** Piped text without its last line break, which is the shell's and not the user's. */

@@ -20,7 +20,9 @@ const WRONG_USAGE = 2
 
 const PRESET_HELP = `a recipe for what the file leaves open: ${Object.keys(PRESETS).join(', ')}`
 
-const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 where the processor does or with nf4, else float32`
+const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 on a GPU, where the processor does or with nf4, else float32`
+
+const DEVICE_HELP = 'cpu (default), cuda, the first GPU, cuda:N, or auto: a GPU where one is'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -45,6 +47,7 @@ function createProgram(): Command {
     .option('--preset <name>', PRESET_HELP)
     .option('--revision <name>', 'branch, tag or commit of a Hub model; over what the file says')
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA); over what the file says")
+    .option('--device <name>', `${DEVICE_HELP}; over what the file says`)
     .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
     .action(async (config, options) => (await import('./train.js')).train(config, options))
@@ -59,8 +62,9 @@ function createProgram(): Command {
     .option('--preset <name>', PRESET_HELP)
     .option('--revision <name>', 'branch, tag or commit of a Hub model')
     .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
+    .option('--device <name>', `whose memory counts: ${DEVICE_HELP}`)
     .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
-    .option('--memory <size>', 'what the process may take, as in 8GiB; default: what is available now', memorySize)
+    .option('--memory <size>', 'what may be taken of it, as in 8GiB; default: what is available now', memorySize)
     .option('--generate', 'of answers instead of training, the key/value cache included')
     .option('--batch-size <count>', 'with --generate: prompts at a time (default 1)', positiveInteger)
     .option('--prompt-tokens <count>', 'with --generate: tokens of each prompt (default 512)', positiveInteger)
@@ -84,6 +88,7 @@ function createProgram(): Command {
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--dtype <type>', DTYPE_HELP)
+      .option('--device <name>', DEVICE_HELP)
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
       .option('--chat', 'wrap the prompt as a user message in the chat template')
       .option('--json', 'write one JSON object to stdout'),
@@ -102,6 +107,7 @@ function createProgram(): Command {
       .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--dtype <type>', DTYPE_HELP)
+      .option('--device <name>', DEVICE_HELP)
       .option('--system <text>', 'the system message')
       .option('--json', 'write a JSON object per answer to stdout'),
     512,

@@ -24,9 +24,10 @@ export async function planAnswers(
   const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
   let options: GenerationPlanOptions
   try {
-    const { model, dtype, quantization, revision, token, cacheDir, localFilesOnly } = parseTrainOptions(config)
+    const { model, device, dtype, quantization, revision, token, cacheDir, localFilesOnly } = parseTrainOptions(config)
     options = {
       model,
+      device,
       quantization,
       revision,
       token,
@@ -50,8 +51,8 @@ function describe(plan: GenerationPlan, paint: Paint): string {
     row('keys and values', tensors.kvCache),
     row('activations and workspace', tensors.activations),
     row('gaps between them', plan.peakResident - plan.process - plan.peakTensors),
-    row('the process without tensors', plan.process),
-    paint('bold', row('peak', plan.peakResident)),
+    ...(plan.process > 0 ? [row('the process without tensors', plan.process)] : []),
+    paint('bold', row(plan.device === 'cpu' ? 'peak' : `peak on ${plan.device}`, plan.peakResident)),
     row('available', plan.memory),
     '',
     plan.fits

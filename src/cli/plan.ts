@@ -13,6 +13,7 @@ interface PlanCommandOptions {
   readonly preset?: string
   readonly revision?: string
   readonly quantization?: string
+  readonly device?: string
   readonly set: readonly string[]
   readonly memory?: number
   readonly json?: boolean
@@ -52,15 +53,17 @@ function describe(plan: TrainingPlan, paint: Paint): string {
     row('optimizer', tensors.optimizer),
     row('activations and workspace', tensors.activations),
     row('gaps between them', plan.residentTensors - plan.peakTensors),
-    row('the process without tensors', plan.process),
-    paint('bold', row('peak', plan.peakResident)),
+    ...(plan.process > 0 ? [row('the process without tensors', plan.process)] : []),
+    paint('bold', row(plan.device === 'cpu' ? 'peak' : `peak on ${plan.device}`, plan.peakResident)),
     row('while loading', plan.peakLoading),
     row('available', plan.memory),
     '',
     'Instead',
     ...plan.alternatives.map(({ change, peakResident }) => row(describeChange(change), peakResident)),
     '',
-    plan.fits ? paint('green', 'It fits') : `${paint('yellow', 'It does not fit')}: ${describeRemedy(plan.remedy)}`,
+    plan.fits
+      ? paint('green', 'It fits')
+      : `${paint('yellow', 'It does not fit')}: ${describeRemedy(plan.remedy, { isGpu: plan.device !== 'cpu' })}`,
   ]
   return `${lines.join('\n')}\n`
 }

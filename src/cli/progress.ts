@@ -157,7 +157,7 @@ function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): s
       return (
         `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %)${base} ` +
         `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
-        `Takes about ${formatBytes(event.plannedMemory)} of memory, gradient checkpointing ${event.gradientCheckpointing ? 'on' : 'off'}`
+        `Takes about ${formatBytes(event.plannedMemory)} of ${event.device === 'cpu' ? 'memory' : `memory on ${event.device}`}, gradient checkpointing ${event.gradientCheckpointing ? 'on' : 'off'}`
       )
     }
     case 'log':

@@ -14,6 +14,7 @@ interface TrainCommandOptions {
   readonly preset?: string
   readonly revision?: string
   readonly quantization?: string
+  readonly device?: string
   readonly set: readonly string[]
   readonly json?: boolean
 }

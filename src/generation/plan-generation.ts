@@ -10,15 +10,17 @@ import { createModel } from '../models/create-model.js'
 import type { CausalLM } from '../models/model.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
-import { Device } from '../tensor/device.js'
+import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
-import { PROCESS_BYTES } from '../tensor/process-memory.js'
+import { processBytes } from '../tensor/process-memory.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
 export interface GenerationPlanOptions extends HubOptions {
   /** What config.json holds, or a directory, GGUF file or Hub id that says it; weights are not needed. */
   model: string | RawConfig
+  /** Default 'cpu'; see `planTraining`. */
+  device?: DeviceName | undefined
   /** Default as `loadModel` has it. */
   dtype?: ComputeDType | undefined
   quantization?: Quantization | undefined
@@ -32,6 +34,8 @@ export interface GenerationPlanOptions extends HubOptions {
 
 /** What answering takes, in bytes. */
 export interface GenerationPlan {
+  /** Whose memory it is about: 'cpu', 'cuda:0'. */
+  readonly device: string
   readonly dtype: ComputeDType
   readonly quantization: Quantization | undefined
   readonly batchSize: number
@@ -46,11 +50,11 @@ export interface GenerationPlan {
   }
   /** The sum of `tensors`. */
   readonly peakTensors: number
-  /** The process without tensors: Node, code, heap. */
+  /** The process without tensors: Node, code, heap. 0 on a GPU, where it is elsewhere. */
   readonly process: number
-  /** Resident memory at its highest. */
+  /** What is taken of the device's memory at its highest. */
   readonly peakResident: number
-  /** What the process may take. */
+  /** What may be taken. */
   readonly memory: number
   readonly fits: boolean
 }
@@ -61,6 +65,7 @@ const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
   'token',
   'cacheDir',
   'localFilesOnly',
+  'device',
   'dtype',
   'quantization',
   'batchSize',
@@ -70,7 +75,7 @@ const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
 
 /**
  * Finds the memory of `generate()` without weights and without computing.
- * @param limits `memory`: bytes that the process may take; default: what the memory budget and the process itself make.
+ * @param limits `memory`: bytes that may be taken; default: the memory budget, on the CPU and the process itself.
  * @throws on unknown options, values out of range, configs that `loadModel` refuses, and more positions than the model has.
  */
 export async function planGeneration(
@@ -79,7 +84,7 @@ export async function planGeneration(
 ): Promise<GenerationPlan> {
   expectKnownOptions('planGeneration', options, OPTIONS)
   const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
-  const { quantization: wanted, ...hub } = rest
+  const { device: where, quantization: wanted, ...hub } = rest
   if (givenDType !== undefined && !isComputeDType(givenDType))
     throw new Error(
       `[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
@@ -95,9 +100,9 @@ export async function planGeneration(
       : given
   const config = withoutQuantizationConfig(raw, typeof given === 'string' ? given : 'config')
   const quantization = config === raw ? wanted : 'nf4'
-  const dtype = givenDType ?? defaultDType(quantization)
-  const device = Device.open('cpu', { dryRun: true })
+  const device = Device.open(where, { dryRun: true })
   try {
+    const dtype = givenDType ?? defaultDType(device, quantization)
     const { budget } = device.memory()
     const model = createModel(config, { device, dtype, quantization })
     await device.sync()
@@ -108,13 +113,14 @@ export async function planGeneration(
     const { numHiddenLayers, numKeyValueHeads, headDim } = model.config
     const elements = 2 * numHiddenLayers * numKeyValueHeads * headDim * tokens * batchSize
     const kvCache = elements * (dtype === 'float32' ? 4 : 2)
-    const peakResident = touched + PROCESS_BYTES
-    const memory = limits.memory ?? budget + PROCESS_BYTES
+    const process = processBytes(device)
+    const peakResident = touched + process
+    const memory = limits.memory ?? budget + process
     return {
-      ...{ dtype, quantization, batchSize, promptTokens, maxNewTokens },
+      ...{ device: device.type, dtype, quantization, batchSize, promptTokens, maxNewTokens },
       tensors: { weights, kvCache, activations: peak - weights - kvCache },
       peakTensors: peak,
-      process: PROCESS_BYTES,
+      process,
       peakResident,
       memory,
       fits: peakResident <= memory,

@@ -4,7 +4,7 @@ import { expectKnownOptions } from '../errors.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { quantizeNf4 } from '../ops/nf4.js'
 import { Random } from '../random.js'
-import { Device } from '../tensor/device.js'
+import { Device, type DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { RawConfig } from './config.js'
@@ -12,8 +12,8 @@ import { CausalLM } from './model.js'
 import { findArchitecture } from './registry.js'
 
 export interface CreateModelOptions {
-  /** 'cpu' (default) opens a device of its own. */
-  device?: 'cpu' | Device
+  /** A name ('cpu' is the default) opens a device of its own. */
+  device?: DeviceName | Device
   /** Default float32. */
   dtype?: ComputeDType
   /** 'nf4': the projections of the decoder are quantised as they are drawn; see `loadModel`. */

@@ -37,6 +37,17 @@ export class ConstantArguments {
   }
 }
 
+/** Where tensors are and ops run: the CPU; the first GPU, or number N; 'auto': the first GPU that serves where there is one, else the CPU. */
+export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
+
+/** What an error message says of them. */
+export const DEVICE_NAMES = "'cpu', 'cuda', 'cuda:N' or 'auto'"
+
+/** Whether it is a name, of a device that may or may not be there; with 'cuda-emulator', which the engine of the tests has. */
+export function isDeviceName(value: unknown): value is DeviceName {
+  return typeof value === 'string' && /^(cpu|auto|cuda(:\d{1,3}|-emulator)?)$/.test(value)
+}
+
 /** Options of {@link Device.open}. */
 export interface DeviceOptions {
   /** Threads that compute; default: the physical cores that the process may use. */
@@ -109,6 +120,8 @@ export class Device {
   readonly stream: NativeStream
   /** Nothing is computed; see DeviceOptions. */
   readonly dryRun: boolean
+  /** Whether its memory is not the process's own. */
+  readonly isGpu: boolean
   readonly #ops: Record<string, Schema>
   #savedBytes = 0
   #reportedSavedBytes = 0
@@ -118,6 +131,7 @@ export class Device {
   private constructor(stream: NativeStream, ops: Record<string, Schema>, dryRun: boolean) {
     this.stream = stream
     this.type = stream.device
+    this.isGpu = stream.device !== 'cpu'
     this.dryRun = dryRun
     this.#ops = ops
   }

@@ -23,8 +23,10 @@ export interface StartEvent extends Progress {
   readonly evalRows: number
   /** Layers are computed again in backward instead of kept. */
   readonly gradientCheckpointing: boolean
-  /** Bytes that the process is expected to have resident at its highest; see `planTraining`. */
+  /** Bytes of the device's memory that the run is expected to take at its highest; see `planTraining`. */
   readonly plannedMemory: number
+  /** 'cpu', 'cuda:0'. */
+  readonly device: string
 }
 
 /** Figures of the steps since the last event of this type. */

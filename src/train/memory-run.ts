@@ -18,6 +18,8 @@ import { AdamW } from './adamw.js'
 
 /** What the memory of a run depends on. */
 export interface MemoryRun {
+  /** The device that it would run on, which need not be there. */
+  readonly device: string
   readonly config: RawConfig
   readonly dtype: ComputeDType
   readonly quantization: Quantization | undefined
@@ -62,7 +64,7 @@ export interface MemoryNeed {
 
 /** @throws what the real run would throw on the model's config or the adapter's targets. */
 export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
-  const device = Device.open('cpu', { dryRun: true, threads: run.threads })
+  const device = Device.open(run.device, { dryRun: true, threads: run.threads })
   try {
     const model = createModel(run.config, { device, dtype: run.dtype, quantization: run.quantization })
     await device.sync()

@@ -7,6 +7,7 @@ import type { DataSource } from '../data/rows.js'
 import { describeValue, unknownOption } from '../errors.js'
 import type { HubOptions } from '../hub/settings.js'
 import type { Quantization } from '../nn/module.js'
+import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -90,16 +91,16 @@ export interface TrainLoraOptions extends HubOptions {
   training?: TrainingOptions
   /** Where checkpoints go; without it none are written. */
   outputDir?: string
-  /** Default 'cpu', the only one so far. */
-  device?: 'cpu'
+  /** Where it trains; default 'cpu'. GPUs need the engine with CUDA, see `lowrank doctor`. */
+  device?: DeviceName
   /**
-   * Of weights and activations. 'auto' (default): bfloat16 where the processor computes in it and with `quantization`, else float32. With
+   * Of weights and activations. 'auto' (default): bfloat16 on a GPU, where the processor computes in it, and with `quantization`, else float32. With
    * 'float16' the loss is scaled as torch.amp.GradScaler does it.
    */
   dtype?: ComputeDType | 'auto'
-  /** Default: the physical cores that the process may use. */
+  /** Of the CPU. Default: the physical cores that the process may use. */
   threads?: number
-  /** Bytes that tensors may take. Default: 90 % of the memory available. */
+  /** Bytes that tensors may take. Default: 90 % of the device's memory that is available. */
   memoryBudget?: number
   /** true: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. */
   resumeFromCheckpoint?: boolean | string
@@ -152,7 +153,7 @@ export interface ResolvedTrainOptions
   /** Undefined when `method` is 'full'. */
   lora: LoraConfig | undefined
   training: ResolvedTrainingOptions
-  device: 'cpu'
+  device: DeviceName
   dtype: ComputeDType | 'auto'
   resumeFromCheckpoint: boolean | string
 }
@@ -207,7 +208,7 @@ const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
   quantization: oneOf(['nf4']),
   training: { expected: 'an object of training options', accepts: isObject },
   outputDir: { ...text, expected: 'the path of a directory' },
-  device: oneOf(['cpu']),
+  device: { expected: DEVICE_NAMES, accepts: isDeviceName },
   dtype: oneOf(['auto', ...COMPUTE_DTYPES]),
   threads: integer({ min: 1 }),
   memoryBudget: integer({ min: 1 }),
@@ -292,12 +293,10 @@ function checkTopLevel(given: Record<string, unknown>, spelling: Spelling): void
     if (given[name] === undefined)
       throw new Error(`[train] expected ${TOP_LEVEL[name as 'model'].expected} for ${name}, got nothing`)
   }
-  const { dataset, device } = given
+  const { dataset } = given
   if (typeof dataset === 'string' && dataset.startsWith('uc://')) {
     throw new Error('[train] Unity Catalog tables are real but not supported yet; export the table to a .jsonl file')
   }
-  if (device === 'cuda' || device === 'gpu')
-    throw new Error(`[train] device '${device}' is real but not supported yet; use 'cpu'`)
   for (const [name, value] of Object.entries(given))
     check('train', name, value, TOP_LEVEL[name as keyof TrainLoraOptions])
 }

@@ -10,7 +10,7 @@ import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
-import { PROCESS_BYTES } from '../tensor/process-memory.js'
+import { processBytes } from '../tensor/process-memory.js'
 import { type MemoryNeed, runForMemory } from './memory-run.js'
 import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } from './options.js'
 
@@ -35,9 +35,9 @@ export interface PlanSettings {
 
 /** What a run with certain settings takes, in bytes. */
 export interface PlannedMemory extends MemoryNeed {
-  /** The process without tensors: Node, code, heap. */
+  /** The process without tensors: Node, code, heap. 0 on a GPU, where it is elsewhere. */
   readonly process: number
-  /** Resident memory at its highest. */
+  /** What is taken of the device's memory at its highest: of the CPU's the process with its tensors, of a GPU's the tensors. */
   readonly peakResident: number
   /** The same while the model is loaded. */
   readonly peakLoading: number
@@ -52,7 +52,9 @@ export interface PlanAlternative extends PlannedMemory {
 
 export interface TrainingPlan extends PlannedMemory {
   readonly settings: PlanSettings
-  /** What the process may take. */
+  /** Whose memory it is about: 'cpu', 'cuda:0'. */
+  readonly device: string
+  /** What the run may take of it. */
   readonly memory: number
   readonly alternatives: readonly PlanAlternative[]
   /** The least change that fits; several settings where one alone does not do. Undefined when the run fits as it is, or nothing helps. */
@@ -61,9 +63,10 @@ export interface TrainingPlan extends PlannedMemory {
 
 /**
  * Finds the memory of a training run without weights and without training: the run's own commands go to a device that computes nothing. Every
- * row is taken as `maxLength` tokens long.
+ * row is taken as `maxLength` tokens long. A plan for device 'cuda' needs the engine with CUDA, and no GPU: without one, the budget is what the
+ * host's memory makes.
  * @param options those of `trainLora`.
- * @param limits `memory`: bytes that the process may take; default: what the memory budget and the process itself make.
+ * @param limits `memory`: bytes that the run may take; default: the memory budget, on the CPU and the process itself.
  * @throws on options and configs that `trainLora` and `loadModel` refuse.
  */
 export async function planTraining(options: PlanOptions, limits: { memory?: number } = {}): Promise<TrainingPlan> {
@@ -76,16 +79,22 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
       : model
   const config = withoutQuantizationConfig(raw, name)
   if (config !== raw) resolved.quantization = 'nf4'
-  const { budget, positions } = readLimits(config, name, resolved.memoryBudget)
+  const { device, budget, positions } = readLimits(config, name, resolved)
   const { training } = resolved
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(config, resolved, limits.memory ?? budget + PROCESS_BYTES, {
+  const planner = new Planner(config, resolved, device, limits.memory ?? budget + processBytes(device), {
     longest,
     rows: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
     evalRows: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(longest),
   })
   const { settings, planned } = await planner.settle()
-  return { settings, memory: planner.memory, ...planned, ...(await planner.alternatives(settings, planned.fits)) }
+  return {
+    settings,
+    device: device.type,
+    memory: planner.memory,
+    ...planned,
+    ...(await planner.alternatives(settings, planned.fits)),
+  }
 }
 
 /** Lengths of the rows that a run has. */
@@ -107,7 +116,8 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
   const planner = new Planner(
     model.rawConfig,
     { ...options, dtype: model.dtype, quantization: model.quantization },
-    budget + PROCESS_BYTES,
+    model.device,
+    budget + processBytes(model.device),
     rows,
   )
   const { settings, planned } = await planner.settle()
@@ -115,7 +125,7 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
     const { remedy } = await planner.alternatives(settings, false)
     throw new Error(
       `[train] expected a run that fits the memory budget of ${formatBytes(budget)}, but its tensors take ${formatBytes(planned.peakTensors)}; ` +
-        `${describeRemedy(remedy)}. \`lowrank plan\` shows what takes how much`,
+        `${describeRemedy(remedy, model.device)}. \`lowrank plan\` shows what takes how much`,
     )
   }
   return { gradientCheckpointing: settings.gradientCheckpointing, peakResident: planned.peakResident }
@@ -124,20 +134,25 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
 /** What a run is told of its plan. */
 export interface RunPlan {
   readonly gradientCheckpointing: boolean
-  /** Resident memory at its highest, in bytes. */
+  /** As a plan has it. */
   readonly peakResident: number
 }
+
+/** Of a device what a plan needs: it may be closed. */
+type Place = Pick<Device, 'type' | 'isGpu'>
 
 class Planner {
   readonly memory: number
   readonly #config: RawConfig
   readonly #options: ResolvedTrainOptions
+  readonly #device: Place
   readonly #rows: RunRows
 
-  constructor(config: RawConfig, options: ResolvedTrainOptions, memory: number, rows: RunRows) {
+  constructor(config: RawConfig, options: ResolvedTrainOptions, device: Place, memory: number, rows: RunRows) {
     this.memory = memory
     this.#config = config
     this.#options = options
+    this.#device = device
     this.#rows = rows
   }
 
@@ -146,7 +161,7 @@ class Planner {
     const { method, dtype, quantization, training } = this.#options
     const settings: PlanSettings = {
       method,
-      dtype: dtype === 'auto' ? defaultDType(quantization) : dtype,
+      dtype: dtype === 'auto' ? defaultDType(this.#device, quantization) : dtype,
       quantization,
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
@@ -186,6 +201,7 @@ class Planner {
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
     const need = await runForMemory({
+      device: this.#device.type,
       config: this.#config,
       dtype: settings.dtype,
       quantization: settings.quantization,
@@ -196,12 +212,13 @@ class Planner {
       evalRows: evalRows.map((length) => Math.min(length, maxLength)),
       threads,
     })
-    const peakResident = need.residentTensors + PROCESS_BYTES
+    const own = processBytes(this.#device)
+    const peakResident = need.residentTensors + own
     return {
       ...need,
-      process: PROCESS_BYTES,
+      process: own,
       peakResident,
-      peakLoading: need.residentByLoading + PROCESS_BYTES,
+      peakLoading: need.residentByLoading + own,
       fits: peakResident <= this.memory,
     }
   }
@@ -236,21 +253,22 @@ export function describeChange(change: Partial<PlanSettings>): string {
 }
 
 /** What to do about a plan that does not fit, in words. */
-export function describeRemedy(remedy: PlanAlternative | undefined): string {
-  if (!remedy) return 'no switch makes it fit: use a smaller model or a machine with more memory'
-  return `it would fit with ${describeChange(remedy.change)} (${formatBytes(remedy.peakResident)} for the whole process)`
+export function describeRemedy(remedy: PlanAlternative | undefined, { isGpu }: Pick<Device, 'isGpu'>): string {
+  if (!remedy) return `no switch makes it fit: use a smaller model or a ${isGpu ? 'GPU' : 'machine'} with more memory`
+  const whose = isGpu ? 'on the GPU' : 'for the whole process'
+  return `it would fit with ${describeChange(remedy.change)} (${formatBytes(remedy.peakResident)} ${whose})`
 }
 
-/** Bytes that tensors may take, and positions that the model has. */
+/** The device, which 'auto' does not say, bytes that tensors may take of it, and positions that the model has. */
 function readLimits(
   config: RawConfig,
   where: string,
-  memoryBudget: number | undefined,
-): { budget: number; positions: number } {
-  const device = Device.open('cpu', { dryRun: true, memoryBudget })
+  { device: name, memoryBudget }: ResolvedTrainOptions,
+): { device: Place; budget: number; positions: number } {
+  const device = Device.open(name, { dryRun: true, memoryBudget })
   try {
     const model = new CausalLM(findArchitecture(config, where), config, device, 'float32', where)
-    return { budget: device.memory().budget, positions: model.config.maxPositionEmbeddings }
+    return { device, budget: device.memory().budget, positions: model.config.maxPositionEmbeddings }
   } finally {
     device.close()
   }

@@ -134,6 +134,7 @@ async function trainOn(
     evalRows: evaluation.length,
     gradientCheckpointing,
     plannedMemory: peakResident,
+    device: model.device.type,
   })
   const result = await trainer.run()
   optimizer.dispose()

@@ -19,6 +19,7 @@ const start: TrainEvent = {
   evalRows: 9,
   gradientCheckpointing: true,
   plannedMemory: 3 * 2 ** 30,
+  device: 'cpu',
 }
 const step = (number: number): StepEvent => ({
   type: 'step',

@@ -113,6 +113,7 @@ describe('events', () => {
         evalRows: 7,
         gradientCheckpointing: false,
         plannedMemory: expect.any(Number),
+        device: 'cpu',
       },
     ])
     const [start] = ofType(events, 'start')

@@ -145,6 +145,29 @@ describe('spellings', () => {
   })
 })
 
+describe('the device', () => {
+  it.each(['cpu', 'cuda', 'cuda:0', 'cuda:17', 'auto', 'cuda-emulator'])('may be %s', (device) => {
+    expect(parseTrainOptions({ ...minimal, device }).device).toBe(device)
+  })
+
+  it.each(['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'cuda:1.5', 'CUDA', ' cpu', '', 0])('may not be %j', (device) => {
+    expect(() => parseTrainOptions({ ...minimal, device })).toThrow(
+      `[train] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got ${JSON.stringify(device)}`,
+    )
+  })
+
+  it('is the CPU where the flags of transformers say so, and they have to agree', () => {
+    expect(parse({ use_cpu: true }).device).toBe('cpu')
+    expect(parse({ use_cpu: false }, { device: 'cuda:1' }).device).toBe('cuda:1')
+    expect(parse({ no_cuda: false }).device).toBe('cpu')
+    for (const device of ['cuda', 'auto']) {
+      expect(() => parse({ no_cuda: true }, { device })).toThrow(
+        `[training] expected noCuda: true and device to agree, got device "${device}"`,
+      )
+    }
+  })
+})
+
 describe('values', () => {
   it('outside their range are named with the range', () => {
     const wrong: [object, string][] = [
@@ -211,9 +234,6 @@ describe('options of transformers and TRL', () => {
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
     expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
       'Unity Catalog tables are real but not supported yet',
-    )
-    expect(() => parseTrainOptions({ ...minimal, device: 'cuda' })).toThrow(
-      "[train] device 'cuda' is real but not supported yet; use 'cpu'",
     )
   })
 
