@@ -39,6 +39,7 @@ export default defineConfig({
           include: [
             'test/emulator/**/*.test.ts',
             'test/ops/!(isa).test.ts',
+            'test/train/device.test.ts',
             'test/native/{faults,buffers,streams,command-lists,load-file}.test.ts',
             ...(all
               ? [

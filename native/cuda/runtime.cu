@@ -123,10 +123,33 @@ MemorySource& memoryOf(int ordinal) {
   return *memory;
 }
 
-// Addresses for dry runs, cut as device memory is.
-MemorySource& dryMemory() {
-  static HostMemory memory(256);
-  return memory;
+// Addresses for dry runs, cut as device memory is. The budget is that of the GPU, the host's where there is none.
+class DryMemory final : public MemorySource {
+ public:
+  explicit DryMemory(int ordinal) : ordinal_(ordinal) {}
+  void* reserveAddresses(size_t bytes) noexcept override { return host_.reserveAddresses(bytes); }
+  bool commitPages(void* address, size_t bytes, bool sparse) noexcept override {
+    return host_.commitPages(address, bytes, sparse);
+  }
+  void releasePages(void* address, size_t bytes) noexcept override { host_.releasePages(address, bytes); }
+  size_t alignment() const override { return host_.alignment(); }
+  uint64_t budget() override {
+    const uint64_t own = driverInfo().error.empty() ? memoryOf(ordinal_).budget() : 0;
+    return own != 0 ? own : host_.budget();
+  }
+
+ private:
+  const int ordinal_;
+  HostMemory host_{256};
+};
+
+MemorySource& dryMemoryOf(int ordinal) {
+  static std::mutex mutex;
+  static std::map<int, std::unique_ptr<DryMemory>> memories;
+  const std::lock_guard guard(mutex);
+  std::unique_ptr<DryMemory>& memory = memories[ordinal];
+  if (!memory) memory = std::make_unique<DryMemory>(ordinal);
+  return *memory;
 }
 
 class CudaQueue final : public DeviceQueue, public Queue {
@@ -164,7 +187,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
     return error_;
   }
 
-  MemorySource& memory() override { return dryRun_ ? dryMemory() : memoryOf(ordinal_); }
+  MemorySource& memory() override { return dryRun_ ? dryMemoryOf(ordinal_) : memoryOf(ordinal_); }
   void* kernelQueue() override { return static_cast<Queue*>(this); }
 
   void begin(Context& context, uint64_t serial) override {

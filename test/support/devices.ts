@@ -47,7 +47,8 @@ export function isGpu({ type }: Device): boolean {
   return type.startsWith('cuda')
 }
 
-function testDeviceNames(): string[] {
+/** The names alone, for suites that open devices by name. */
+export function testDeviceNames(): string[] {
   return (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',').map((name) => name.trim())
 }
 

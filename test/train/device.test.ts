@@ -1,0 +1,96 @@
+/** @file Training, plans and answers on a device chosen by name: on the CPU, and in the emulator's project on the emulated GPU. */
+
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { loadModel } from '../../src/checkpoint/load-model.js'
+import { planGeneration } from '../../src/generation/plan-generation.js'
+import type { DeviceName } from '../../src/tensor/device.js'
+import type { TrainEvent } from '../../src/train/events.js'
+import type { TrainLoraOptions } from '../../src/train/options.js'
+import { planTraining } from '../../src/train/plan.js'
+import { trainLora } from '../../src/train/train-lora.js'
+import { testDeviceNames } from '../support/devices.js'
+import { ofType, rejection, TINY_CONFIG, temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
+
+const folder = temporaryDirectory()
+const model = await writeTinyModel(join(folder, 'model'))
+
+/** Every row is longer than maxLength, so that all rows are equally long. */
+const dataset = Array.from({ length: 5 }, (_, i) => ({ text: `${i} one two three `.repeat(40) }))
+
+describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
+  const isGpu = device !== 'cpu'
+  const options = (changes: Partial<TrainLoraOptions> = {}): TrainLoraOptions => ({
+    model,
+    dataset,
+    device,
+    lora: { r: 3 },
+    ...changes,
+    training: {
+      maxSteps: 2,
+      maxLength: 19,
+      perDeviceTrainBatchSize: 2,
+      gradientAccumulationSteps: 1,
+      ...changes.training,
+    },
+  })
+
+  it.each<[string, Partial<TrainLoraOptions>]>([
+    ['LoRA', { dtype: 'float32', lora: { r: 3, loraDropout: 0.1 } }],
+    ['QLoRA with checkpointing', { quantization: 'nf4', training: { gradientCheckpointing: true } }],
+  ])('trains %s in the planned memory, to the byte', async (_, changes) => {
+    const events: TrainEvent[] = []
+    const run = await trainLora(options({ ...changes, onEvent: (event) => void events.push(event) }))
+    const { type } = run.model.device
+    const { peak, touched } = run.model.device.memory()
+    run.dispose()
+    const plan = await planTraining(options(changes))
+    expect(plan.peakTensors).toBe(peak)
+    // Gaps between blocks also come from what loading read in between, which a plan does not: a few of 256 bytes to 10 KiB here.
+    expect(Math.abs(plan.residentTensors / touched - 1)).toBeLessThan(0.1)
+    expect(plan).toMatchObject({ device: type, fits: true })
+    // The process lies beside the tensors of the CPU only.
+    expect(plan.peakResident - plan.residentTensors).toBe(plan.process)
+    expect(plan.process > 0).toBe(!isGpu)
+    expect(ofType(events, 'start')).toMatchObject([{ device: type, plannedMemory: plan.peakResident }])
+    const losses = ofType(events, 'step').map(({ loss }) => loss)
+    expect(losses).toHaveLength(2)
+    // A random model guesses among 512 ids, and two steps change little.
+    for (const loss of losses) expect(Math.abs(loss - Math.log(512))).toBeLessThan(0.5)
+  })
+
+  it('computes in bfloat16 by default on a GPU', async () => {
+    const loaded = await loadModel(model, { device })
+    expect(loaded.device.isGpu).toBe(isGpu)
+    if (isGpu) expect(loaded.dtype).toBe('bfloat16')
+    expect((await planTraining(options())).settings.dtype).toBe(loaded.dtype)
+    expect(await planGeneration({ model: TINY_CONFIG, device, promptTokens: 3, maxNewTokens: 2 })).toMatchObject({
+      device: loaded.device.type,
+      dtype: loaded.dtype,
+    })
+    loaded.device.close()
+  })
+
+  it('refuses a run that does not fit with what would, and trains the next one', async () => {
+    const { peakTensors } = await planTraining(options({ dtype: 'float32' }))
+    const memoryBudget = peakTensors - 1
+    const refused = options({ dtype: 'float32', memoryBudget, training: { gradientCheckpointing: false } })
+    expect(await rejection(trainLora(refused))).toMatch(
+      isGpu
+        ? /^\[train\] expected a run that fits the memory budget of .*; it would fit with .* \([\d.]+ [KM]iB on the GPU\)\./
+        : /^\[train\] expected a run that fits the memory budget of .*; (it would fit with .* \([\d.]+ [KM]iB for the whole process\)|no switch makes it fit: .*)\./,
+    )
+    const tiny = options({ memoryBudget: 1000 })
+    expect(await rejection(trainLora(tiny))).toMatch(/^\[loadModel\] the weights of .* but the memory budget is 0 MiB/)
+    const run = await trainLora(options({ training: { maxSteps: 1 } }))
+    expect(run).toMatchObject({ reason: 'completed', step: 1 })
+    run.dispose()
+  })
+})
+
+it('a GPU without the engine for it is refused with the remedy', async () => {
+  // Neither the addon for CPUs nor that of the tests has CUDA; the one that has refuses the number.
+  expect(await rejection(loadModel(model, { device: 'cuda:999' }))).toMatch(
+    /^\[device\] expected (an engine with CUDA for device 'cuda', got the one for CPUs; install @lowrank\/linux-x64-gnu-cuda|a GPU)/,
+  )
+})
