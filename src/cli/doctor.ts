@@ -1,19 +1,14 @@
 /** @file `lowrank doctor`: what was built, what the machine has, what is missing and how to get it. Runs without the engine. */
 
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { hubCacheDirectory } from '../hub/settings.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
+import { examineGpus, type GpuReport, gpuLines, type Problem } from './gpu-report.js'
 import { type Paint, paintFor } from './terminal.js'
-
-/** Something that is not as it should be, and what to do. */
-interface Problem {
-  readonly what: string
-  readonly remedy: string
-}
 
 /** What `--json` writes. */
 export interface DoctorReport {
@@ -25,6 +20,8 @@ export interface DoctorReport {
   readonly totalMemory: number
   /** Null when the engine does not load, or refuses what an environment variable asks of it. */
   readonly engine: ({ readonly path: string } & EngineInfo) | null
+  /** Null as `engine` is. */
+  readonly gpu: GpuReport | null
   /** Why each place that was looked in did not give the engine. */
   readonly triedPaths: readonly string[]
   /** What building from source needs; null where it is not there. */
@@ -47,9 +44,13 @@ function examine(version: string): DoctorReport {
   }
   const problems: Problem[] = []
   let engine: DoctorReport['engine'] = null
+  let gpu: GpuReport | null = null
   if ('addon' in loaded) {
     try {
       engine = { path: loaded.path, ...loaded.addon.info() }
+      const found = examineGpus(loaded.addon.cuda(), driverFiles())
+      gpu = found.gpu
+      problems.push(...found.problems)
     } catch (error) {
       // A variable such as LOWRANK_ISA that holds nonsense.
       problems.push({ what: (error as Error).message, remedy: 'correct or unset the variable' })
@@ -69,6 +70,7 @@ function examine(version: string): DoctorReport {
     cpus: availableParallelism(),
     totalMemory: totalmem(),
     engine,
+    gpu,
     triedPaths: 'addon' in loaded ? [] : loaded.triedPaths,
     buildTools,
     hubCache: hubCacheDirectory(),
@@ -84,7 +86,7 @@ function engineRemedy(compiler: string | null): string {
 }
 
 function describe(report: DoctorReport, paint: Paint): string {
-  const { engine, buildTools } = report
+  const { engine, gpu, buildTools } = report
   const row = (name: string, value: string): string => `  ${name.padEnd(16)}${value}`
   const lines = [
     paint('bold', `lowrank ${report.lowrank}`),
@@ -108,19 +110,25 @@ function describe(report: DoctorReport, paint: Paint): string {
       row('threads', String(engine.threads)),
       row('memory', `${formatBytes(engine.availableMemory)} available of ${formatBytes(engine.totalMemory)}`),
       row('devices', engine.devices.join(', ')),
-      row('GPU', 'not supported yet'),
     )
   } else if (report.triedPaths.length > 0) {
     lines.push(`  ${paint('red', 'does not load')}; tried:`, ...report.triedPaths.map((path) => `    ${path}`))
   } else lines.push(`  ${paint('red', 'does not start')}; see below`)
+  if (gpu) lines.push('', paint('bold', 'GPU'), ...gpuLines(gpu).map(([name, value]) => row(name, value)))
   lines.push('', paint('bold', 'To build from source'))
   lines.push(row('C++ compiler', buildTools.compiler ?? 'none; Debian and Ubuntu: apt-get install g++'))
   lines.push(row('CMake', buildTools.cmake ?? 'none; npm ci in a checkout brings one'))
-  lines.push(row('nvcc', buildTools.nvcc ?? 'none; not needed yet'), '')
+  lines.push(row('nvcc', buildTools.nvcc ?? 'none; needed for GPUs alone'), '')
   for (const { what, remedy } of report.problems)
     lines.push(`${paint('yellow', 'Problem')}: ${what}`, `  to do: ${remedy}`)
   if (report.problems.length === 0) lines.push(paint('green', 'No problems found'))
   return `${lines.join('\n')}\n`
+}
+
+/** A sign of NVIDIA's driver: its kernel module, or the program that comes with it. */
+function driverFiles(): string | null {
+  const module = '/proc/driver/nvidia'
+  return existsSync(module) ? module : onPath('nvidia-smi')
 }
 
 function onPath(program: string): string | null {

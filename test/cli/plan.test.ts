@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { TrainingPlan } from '../../src/train/plan.js'
 import { TINY_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
@@ -50,6 +51,23 @@ describe('lowrank plan', () => {
     const plan = JSON.parse(stdout) as TrainingPlan
     expect(plan).toMatchObject({ memory: 90 * 2 ** 20, fits: false, settings: { gradientCheckpointing: true } })
     expect(plan.peakResident).toBe(plan.residentTensors + plan.process)
+  })
+
+  it('is about the device that --device names, over what the file says', async () => {
+    const emulator = fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url))
+    const env = { LOWRANK_ADDON: emulator }
+    const args = ['plan', config, '--model', folder, '--set', 'device=cpu', '--device', 'cuda-emulator']
+    const { code, stdout, stderr } = await lowrank(args, { env })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/\n {2}peak on cuda-emulator +\d/)
+    expect(stdout).not.toContain('the process without tensors')
+    const answers = await lowrank([...args, '--generate', '--json', '--prompt-tokens', '3', '--max-new-tokens', '2'], {
+      env,
+    })
+    expect(JSON.parse(answers.stdout)).toMatchObject({ device: 'cuda-emulator', process: 0 })
+    const refused = await lowrank(['plan', '--model', folder, '--device', 'gpu'])
+    expect(refused.stderr).toContain("[train] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got \"gpu\"")
+    expect(refused.code).toBe(2)
   })
 
   it.each<[string, string[], string]>([

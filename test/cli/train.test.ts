@@ -136,6 +136,29 @@ describe('lowrank train', () => {
     })
   })
 
+  it('takes --device, as generate and chat do, and refuses what is none', async () => {
+    const out = join(folder, 'device')
+    const set = ['--set', `outputDir=${out}`, '--set', 'training.maxSteps=1', '--set', 'device=cuda']
+    const trained = await lowrank(['train', config, '--json', '--device', 'cpu', ...set])
+    expect(trained).toMatchObject({ code: 0, stderr: '' })
+    expect(parseEvents(trained.stdout)[0]).toMatchObject({ type: 'start', device: 'cpu' })
+    const answer = await lowrank(
+      `generate --model ${model} --adapter ${out}/adapter --prompt one --device auto`.split(' '),
+    )
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+    const names = "'cpu', 'cuda', 'cuda:N' or 'auto'"
+    for (const command of ['generate', 'chat']) {
+      expect(await lowrank([command, '--model', model, '--device', 'gpu'])).toEqual({
+        code: 2,
+        stdout: '',
+        stderr: `error: [${command}] expected ${names} for --device, got 'gpu'\n`,
+      })
+    }
+    const refused = await lowrank(['train', config, '--device', 'gpu'])
+    expect(refused.stderr).toBe(`error: [train] expected ${names} for device, got "gpu" (in ${config})\n`)
+    expect(refused.code).toBe(2)
+  })
+
   it('trains a whole model with method: full, which loads again', async () => {
     const set = ['method=full', `outputDir=${folder}/full`, 'training.maxSteps=1']
     const file = join(folder, 'full.yaml')
