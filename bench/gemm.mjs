@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * @file The matrix products of training: forward (y = x W^T) and dX (dx = dy W) of each projection of a real model. Beside each stands what the same
- * threads do in the same second when they only multiply and add.
+ * @file The matrix products of training: forward (y = x W^T) and dX (dx = dy W) of each projection of a real model. On the CPU beside each stands
+ * what the same threads do in the same second when they only multiply and add; on a GPU `--peer` puts PyTorch's, which are those of cuBLAS, beside it.
  */
 
 import { Tensor } from '../dist/index.js'
 import { MODEL_SHAPES } from './model-shapes.mjs'
 import { CLOCK_OPTIONS, openClock, runsDotProducts } from './support/clock.mjs'
-import { openDevice, SHAPE_NAMES } from './support/engine.mjs'
+import { DEVICE_OPTION, openDevice, SHAPE_NAMES, SMALL_SHAPE_NAMES } from './support/engine.mjs'
 import { values } from './support/random.mjs'
 import { summary } from './support/report.mjs'
 
@@ -19,10 +19,11 @@ const PRODUCTS = ['qkv', 'o', 'gate_up', 'down', 'head']
 export const bench = {
   summary: 'Matrix products at training shapes: GFLOP/s, and shares of the measured multiply-add rates.',
   options: {
+    ...DEVICE_OPTION,
     'model-shape': {
       choices: SHAPE_NAMES,
       list: true,
-      default: SHAPE_NAMES.filter((name) => name !== 'tiny'),
+      default: SMALL_SHAPE_NAMES,
       help: 'whose sizes',
       peer: true,
     },
@@ -158,7 +159,7 @@ async function measure(device, clock, weights, { direction, m, inner, outs }, ro
   for (let round = 0; round < rounds; round++) {
     let bfloat16 = Number.NaN
     for (const { dtype, enqueue, figures } of runs) {
-      const kinds = dtype !== 'float32' && runsDotProducts() ? DOT_CEILINGS : FMA_CEILING
+      const kinds = device.isGpu ? [] : dtype !== 'float32' && runsDotProducts() ? DOT_CEILINGS : FMA_CEILING
       const before = kinds.map((kind) => clock.ceiling(kind))
       const gflops = (2 * m * inner * outer) / (await clock.seconds(enqueue)) / 1e9
       figures.gflops.push(gflops)

@@ -1,13 +1,13 @@
 // @ts-check
 /**
  * @file Greedy generation, one sequence: tokens/s of the prompt and of what follows. Each new token reads all weights once, so the roof is the
- * rate at which these threads read as many bytes, measured before and after.
+ * rate at which these threads read as many bytes, measured before and after; of a GPU there is no such probe yet.
  */
 
 import { Tensor } from '../dist/index.js'
 import { dtypeBytes } from '../dist/tensor/dtype.js'
 import { openClock } from './support/clock.mjs'
-import { buildModel, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
+import { buildModel, DEVICE_OPTION, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
 import { peakRssMib } from './support/process.mjs'
 import { uniform } from './support/random.mjs'
 import { summary } from './support/report.mjs'
@@ -17,6 +17,7 @@ export const bench = {
   summary:
     'Greedy generation at batch 1: tokens/s of prefill and decode, and the share of the memory roof that decode reaches.',
   options: {
+    ...DEVICE_OPTION,
     'model-shape': { choices: SHAPE_NAMES, default: 'smollm2-135m', help: 'whose sizes', peer: true },
     dtype: {
       choices: ['float32', 'bfloat16', 'nf4'],
@@ -31,7 +32,7 @@ export const bench = {
   },
   peer: {
     keys: ['model_shape', 'dtype', 'adapter', 'prompt', 'tokens'],
-    figures: ['prefill_tokens_per_s', 'decode_tokens_per_s', 'peak_rss_mib'],
+    figures: ['prefill_tokens_per_s', 'decode_tokens_per_s', 'peak_rss_mib', 'peak_tensor_mib'],
     options: {
       'peer-dtype': {
         choices: ['float32', 'bfloat16'],
@@ -48,7 +49,7 @@ export const bench = {
 async function generate(options, report) {
   const { modelShape, dtype, adapter: wanted = false, prompt, tokens, rounds } = options
   const { device, about } = openDevice(options)
-  const clock = openClock(device, { clock: 'wall', threads: about.threads, seconds: 0.1 })
+  const clock = openClock(device, { clock: 'wall', threads: options.threads, seconds: 0.1 })
   report.progress(`making a model of the shape ${modelShape}`)
   const quantization = dtype === 'nf4' ? 'nf4' : undefined
   const compute = dtype === 'float32' ? 'float32' : 'bfloat16'
@@ -70,11 +71,12 @@ async function generate(options, report) {
   const peak = peakRssMib() // the probe below holds a buffer of its own
   for (let round = 1; round <= rounds; round++) {
     report.progress(`round ${round} of ${rounds}`)
-    const before = clock.ceiling('read', bytes)
+    const before = device.isGpu ? Number.NaN : clock.ceiling('read', bytes)
     const { prefill, decode } = await generateOnce()
-    const bandwidth = (before + clock.ceiling('read', bytes)) / 2
     figures.prefill.push(prefill)
     figures.decode.push(decode)
+    if (device.isGpu) continue
+    const bandwidth = (before + clock.ceiling('read', bytes)) / 2
     figures.bandwidth.push(bandwidth / 1e9)
     figures.share.push((decode * bytes) / bandwidth)
   }
@@ -88,8 +90,9 @@ async function generate(options, report) {
     prefill_tokens_per_s: summary(figures.prefill),
     decode_tokens_per_s: summary(figures.decode),
     bytes_per_token: bytes,
-    read_gb_per_s: summary(figures.bandwidth),
-    of_bandwidth: summary(figures.share),
+    ...(device.isGpu
+      ? { peak_tensor_mib: Math.round(device.memory().peak / 2 ** 20) }
+      : { read_gb_per_s: summary(figures.bandwidth), of_bandwidth: summary(figures.share) }),
     peak_rss_mib: peak,
   })
   report.finish({
@@ -99,7 +102,7 @@ async function generate(options, report) {
     'MiB/token': (m) => m.bytes_per_token / 2 ** 20,
     'read GB/s': (m) => m.read_gb_per_s,
     'of bandwidth': (m) => m.of_bandwidth,
-    'peak MiB': (m) => m.peak_rss_mib,
+    'peak MiB': (m) => (m.device === 'cpu' ? m.peak_rss_mib : m.peak_tensor_mib),
   })
   device.close()
 }

@@ -2,7 +2,7 @@
 /** @file The training step: forward, backward into every A and B, AdamW, on random weights of a real shape. Ids are new in each step. */
 
 import { AdamW } from '../dist/index.js'
-import { buildModel, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
+import { buildModel, DEVICE_OPTION, openDevice, randomIds, SHAPE_NAMES } from './support/engine.mjs'
 import { UsageError } from './support/options.mjs'
 import { peakRssMib } from './support/process.mjs'
 import { uniform } from './support/random.mjs'
@@ -14,6 +14,7 @@ const IGNORE_INDEX = -100
 export const bench = {
   summary: 'One training step: tokens/s, its parts, and the most memory that the process held.',
   options: {
+    ...DEVICE_OPTION,
     'model-shape': { choices: SHAPE_NAMES, default: 'smollm2-135m', help: 'whose sizes', peer: true },
     method: { choices: ['lora', 'qlora'], default: 'lora', help: 'qlora: the base in NF4', peer: true },
     dtype: { choices: ['float32', 'bfloat16'], default: 'bfloat16', help: 'of base and activations', peer: true },
@@ -32,7 +33,7 @@ export const bench = {
   },
   peer: {
     keys: ['model_shape', 'method', 'dtype', 'batch', 'seq', 'labelled'],
-    figures: ['tokens_per_s', 'forward_s', 'backward_s', 'peak_rss_mib'],
+    figures: ['tokens_per_s', 'forward_s', 'backward_s', 'peak_rss_mib', 'peak_tensor_mib'],
     options: {
       'peer-dtype': {
         choices: ['float32', 'bfloat16'],
@@ -129,7 +130,7 @@ async function step(options, report) {
     'forward s': (m) => m.forward_s,
     'backward s': (m) => m.backward_s,
     'optimizer s': (m) => m.optimizer_s,
-    'peak MiB': (m) => m.peak_rss_mib,
+    'peak MiB': (m) => (m.device === 'cpu' ? m.peak_rss_mib : m.peak_tensor_mib),
     ...(profile ? { 'seconds of ops': (m) => describeOps(m.op_seconds) } : {}),
   })
   device.close()

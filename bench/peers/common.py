@@ -26,14 +26,15 @@ def config_of(shape: str):
     return AutoConfig.for_model(**SHAPES[shape])
 
 
-def random_model(shape: str, dtype: torch.dtype):
+def random_model(shape: str, dtype: torch.dtype, device: str = "cpu"):
     torch.manual_seed(SEED)
     config = config_of(shape)
     config.use_cache = False
-    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
-def to_nf4(model, compute_dtype: torch.dtype):
+def to_nf4(model, compute_dtype: torch.dtype, device: str = "cpu"):
     """Every linear layer but the head as bitsandbytes' NF4 with double quantisation, as load_in_4bit would make it."""
     import bitsandbytes as bnb
 
@@ -51,7 +52,7 @@ def to_nf4(model, compute_dtype: torch.dtype):
         )
         layer.weight = bnb.nn.Params4bit(module.weight.data, requires_grad=False, compress_statistics=True, quant_type="nf4")
         layer.bias = module.bias
-        model.set_submodule(name, layer.to("cpu"))
+        model.set_submodule(name, layer.to(device))
     model.is_loaded_in_4bit = True
     return model
 
@@ -68,10 +69,10 @@ def add_adapter(model):
     return model
 
 
-def build(shape: str, method: str, dtype: torch.dtype, prepare: str = "kbit"):
-    model = random_model(shape, dtype)
+def build(shape: str, method: str, dtype: torch.dtype, prepare: str = "kbit", device: str = "cpu"):
+    model = random_model(shape, dtype, device)
     if method == "qlora":
-        model = to_nf4(model, dtype)
+        model = to_nf4(model, dtype, device)
         if prepare == "kbit":
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return add_adapter(model).train()
@@ -90,12 +91,26 @@ def bitsandbytes_cpu_kernel() -> str:
 def options_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--threads", type=int, help="PyTorch's own choice when left out")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     return parser
 
 
 def use_threads(threads: int | None):
     if threads:
         torch.set_num_threads(threads)
+
+
+def synchronize(device: str):
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def about_device(device: str) -> dict:
+    """The fields that say where it ran, and of a GPU the most memory that tensors took since the peak was reset."""
+    if device == "cpu":
+        return {"device": device}
+    peak = round(torch.cuda.max_memory_allocated(device) / 2**20)
+    return {"device": device, "gpu": torch.cuda.get_device_name(device), "peak_tensor_mib": peak}
 
 
 def summary(values: list[float]) -> dict[str, float]:

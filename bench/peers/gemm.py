@@ -8,7 +8,7 @@ A group of projections (q, k, v; gate, up) is one product with their weights sta
 import time
 
 import torch
-from common import DTYPES, SHAPES, config_of, emit, options_parser, summary, use_threads, versions
+from common import DTYPES, SHAPES, about_device, config_of, emit, options_parser, summary, synchronize, use_threads, versions
 
 NF4 = "nf4"  # has no product of its own here: bitsandbytes multiplies with a matrix that it has made dense
 
@@ -27,24 +27,27 @@ def sizes_of(shape: str, product: str) -> tuple[int, int]:
     }[product]
 
 
-def seconds_of(run, seconds: float) -> float:
+def seconds_of(run, seconds: float, device: str) -> float:
     """The time of one run, from as many as fit into `seconds`."""
     start = time.perf_counter()
     run()
+    synchronize(device)
     runs = max(1, round(seconds / max(time.perf_counter() - start, 1e-6)))
     start = time.perf_counter()
     for _ in range(runs):
         run()
+    synchronize(device)
     return (time.perf_counter() - start) / runs
 
 
-def measure(direction: str, m: int, k: int, n: int, dtype: torch.dtype, rounds: int, seconds: float) -> list[float]:
+def measure(direction: str, m: int, k: int, n: int, dtype: torch.dtype, rounds: int, seconds: float, device: str) -> list[float]:
     """GFLOP/s of each round."""
-    weight = torch.rand(n, k).sub_(0.5).mul_(0.1).to(dtype)
-    given = torch.rand(m, k if direction == "forward" else n).to(dtype)
+    weight = torch.rand(n, k, device=device).sub_(0.5).mul_(0.1).to(dtype)
+    given = torch.rand(m, k if direction == "forward" else n, device=device).to(dtype)
     run = (lambda: torch.nn.functional.linear(given, weight)) if direction == "forward" else (lambda: given @ weight)
     run()
-    return [2e-9 * m * k * n / seconds_of(run, seconds) for _ in range(rounds)]
+    synchronize(device)
+    return [2e-9 * m * k * n / seconds_of(run, seconds, device) for _ in range(rounds)]
 
 
 def parse_options():
@@ -72,9 +75,9 @@ def main():
             for direction in options.direction:
                 for m in options.m:
                     for dtype in [name for name in options.dtype if name != NF4]:
-                        gflops = measure(direction, m, k, n, getattr(torch, dtype), options.rounds, options.seconds)
+                        gflops = measure(direction, m, k, n, getattr(torch, dtype), options.rounds, options.seconds, options.device)
                         work = dict(model_shape=shape, product=product, direction=direction, m=m, k=k, n=n, dtype=dtype)
-                        emit("gemm", **work, gflops=summary(gflops), versions=versions())
+                        emit("gemm", **work, **about_device(options.device), gflops=summary(gflops), versions=versions())
 
 
 if __name__ == "__main__":

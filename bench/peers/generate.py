@@ -7,7 +7,20 @@ import time
 
 import peft
 import torch
-from common import DTYPES, SHAPES, add_adapter, emit, options_parser, peak_rss_mib, random_model, summary, to_nf4, use_threads, versions
+from common import (
+    DTYPES,
+    SHAPES,
+    about_device,
+    add_adapter,
+    emit,
+    options_parser,
+    peak_rss_mib,
+    random_model,
+    summary,
+    to_nf4,
+    use_threads,
+    versions,
+)
 from transformers.generation.streamers import BaseStreamer
 
 
@@ -42,19 +55,19 @@ def main():
     options = parse_options()
     use_threads(options.threads)
     dtype = options.peer_dtype or ("float32" if options.dtype == "float32" else "bfloat16")
-    model = random_model(options.model_shape, getattr(torch, dtype))
+    model = random_model(options.model_shape, getattr(torch, dtype), options.device)
     modules = [peft]
     if options.dtype == "nf4":
         import bitsandbytes
 
         modules.append(bitsandbytes)
-        model = to_nf4(model, getattr(torch, dtype))
+        model = to_nf4(model, getattr(torch, dtype), options.device)
     if options.adapter:
         model = add_adapter(model)
     model.eval()
     model.generation_config.eos_token_id = None
     settings = {"cache_implementation": "static"} if options.peer_compile else {}
-    ids = torch.randint(0, SHAPES[options.model_shape]["vocab_size"], (1, options.prompt))
+    ids = torch.randint(0, SHAPES[options.model_shape]["vocab_size"], (1, options.prompt)).to(options.device)
     prefill, decode = [], []
     for _ in range(options.rounds + 1):
         stopwatch = Stopwatch()
@@ -78,6 +91,7 @@ def main():
         peer_dtype=dtype,
         peer_compile=options.peer_compile,
         adapter=options.adapter,
+        **about_device(options.device),
         prompt=options.prompt,
         tokens=options.tokens,
         prefill_tokens_per_s=summary(prefill[1:]),

@@ -10,7 +10,20 @@ import time
 
 import peft
 import torch
-from common import DTYPES, SHAPES, bitsandbytes_cpu_kernel, build, emit, options_parser, peak_rss_mib, summary, use_threads, versions
+from common import (
+    DTYPES,
+    SHAPES,
+    about_device,
+    bitsandbytes_cpu_kernel,
+    build,
+    emit,
+    options_parser,
+    peak_rss_mib,
+    summary,
+    synchronize,
+    use_threads,
+    versions,
+)
 
 LEARNING_RATE = 1e-4
 IGNORE_INDEX = -100
@@ -23,9 +36,11 @@ def run_step(model, optimizer, ids: torch.Tensor, labels: torch.Tensor) -> tuple
     value = loss.item()
     times.append(time.perf_counter())
     loss.backward()
+    synchronize(str(ids.device))
     times.append(time.perf_counter())
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    synchronize(str(ids.device))
     times.append(time.perf_counter())
     return value, [end - start for start, end in zip(times, times[1:])]
 
@@ -51,7 +66,7 @@ def main():
     options = parse_options()
     use_threads(options.threads)
     dtype = options.peer_dtype or options.dtype
-    model = build(options.model_shape, options.method, getattr(torch, dtype), options.peer_prepare)
+    model = build(options.model_shape, options.method, getattr(torch, dtype), options.peer_prepare, options.device)
     if options.gradient_checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -61,8 +76,10 @@ def main():
     vocab_size = SHAPES[options.model_shape]["vocab_size"]
     prompt = round(options.seq * (1 - options.labelled))
     losses, parts = [], []
+    if options.device != "cpu":
+        torch.cuda.reset_peak_memory_stats(options.device)
     for _ in range(options.warmup + options.steps):
-        ids = torch.randint(0, vocab_size, (options.batch, options.seq))
+        ids = torch.randint(0, vocab_size, (options.batch, options.seq)).to(options.device)
         labels = ids.clone()
         labels[:, :prompt] = IGNORE_INDEX
         loss, seconds = run_step(run, optimizer, ids, labels)
@@ -77,7 +94,7 @@ def main():
 
         quantised = {
             "peer_prepare": options.peer_prepare,
-            "bitsandbytes_cpu_kernel": bitsandbytes_cpu_kernel(),
+            **({"bitsandbytes_cpu_kernel": bitsandbytes_cpu_kernel()} if options.device == "cpu" else {}),
             "versions": versions(peft, bitsandbytes),
         }
     emit(
@@ -91,6 +108,7 @@ def main():
         seq=options.seq,
         labelled=options.labelled,
         gradient_checkpointing=options.gradient_checkpointing,
+        **about_device(options.device),
         tokens_per_s=summary([tokens / sum(seconds) for seconds in measured]),
         forward_s=forward,
         backward_s=backward,

@@ -25,6 +25,7 @@ export const CLOCK_OPTIONS = {
 /** @param {import('../../dist/index.js').Device} device @param {import('./options.mjs').Values} options @returns {Clock} */
 export function openClock(device, { clock, threads, seconds: length }) {
   const addon = loadAddon()
+  if (clock === 'cpu' && device.isGpu) throw new UsageError('expected --clock wall on a GPU')
   if (clock === 'cpu' && threads !== 1) throw new UsageError('expected --threads 1 with --clock cpu')
   const now =
     clock === 'cpu'

@@ -1,18 +1,39 @@
 // @ts-check
 /** @file Opening the engine for a measurement: device, models of a real shape with random weights, adapters that do something. */
 
-import { createModel, Device, LoraAdapter } from '../../dist/index.js'
+import { createModel, Device, LoraAdapter, Tensor } from '../../dist/index.js'
+import { CausalLM } from '../../dist/models/model.js'
+import { findArchitecture } from '../../dist/models/registry.js'
+import { quantizeNf4 } from '../../dist/ops/nf4.js'
 import { loadAddon } from '../../dist/tensor/addon.js'
+import { DEVICE_NAMES, isDeviceName } from '../../dist/tensor/device.js'
 import { MODEL_SHAPES } from '../model-shapes.mjs'
-import { uniform } from './random.mjs'
+import { UsageError } from './options.mjs'
+import { uniform, values } from './random.mjs'
 
 export const SHAPE_NAMES = Object.keys(MODEL_SHAPES)
 
-/** The device of a measurement, and the fields that say what it is. @param {{ threads?: number }} options */
-export function openDevice({ threads }) {
-  const info = loadAddon().info()
-  const device = Device.open('cpu', { threads })
-  return { device, about: { isa: info.isa, threads: threads ?? info.threads } }
+/** Shapes whose weights fit into any memory: what a list of shapes is by default. */
+export const SMALL_SHAPE_NAMES = SHAPE_NAMES.filter((name) => name !== 'tiny' && !isLarge(MODEL_SHAPES[name] ?? {}))
+
+/** The option of measurements that run on GPUs too. @type {import('./options.mjs').OptionTable} */
+export const DEVICE_OPTION = {
+  device: { default: 'cpu', help: 'cpu, cuda, cuda:N or auto', peer: true },
+}
+
+/**
+ * The device of a measurement, and the fields that say what it is: of a GPU its name, of the CPU what of it is used.
+ * @param {import('./options.mjs').Values} options
+ */
+export function openDevice({ threads, device: name = 'cpu' }) {
+  if (!isDeviceName(name)) throw new UsageError(`expected ${DEVICE_NAMES} for --device, got ${name}`)
+  const addon = loadAddon()
+  const info = addon.info()
+  const device = Device.open(name, { threads })
+  const { type } = device
+  if (type === 'cpu') return { device, about: { device: type, isa: info.isa, threads: threads ?? info.threads } }
+  const gpu = addon.cuda()?.devices[Number(type.split(':')[1])]?.name ?? type
+  return { device, about: { device: type, gpu } }
 }
 
 /**
@@ -20,7 +41,10 @@ export function openDevice({ threads }) {
  * @param {{ modelShape: string, dtype: 'float32' | 'bfloat16', quantization?: 'nf4', adapter?: boolean, device: Device }} options
  */
 export function buildModel({ modelShape, dtype, quantization, adapter: wanted = true, device }) {
-  const model = createModel(MODEL_SHAPES[modelShape] ?? {}, { device, dtype, ...(quantization && { quantization }) })
+  const config = MODEL_SHAPES[modelShape] ?? {}
+  const model = isLarge(config)
+    ? fillModel(config, dtype, quantization, device)
+    : createModel(config, { device, dtype, ...(quantization && { quantization }) })
   if (!wanted) return { model }
   const adapter = LoraAdapter.create(model, { r: 16, loraAlpha: 32, targetModules: 'all-linear' })
   const random = uniform(7)
@@ -29,6 +53,49 @@ export function buildModel({ modelShape, dtype, quantization, adapter: wanted = 
       parameter.set(Float32Array.from({ length: parameter.size }, () => 0.02 * (random() - 0.5)))
   }
   return { model, adapter }
+}
+
+/** Drawing the weights would take longer than measuring. @param {Record<string, any>} config */
+function isLarge({ hidden_size: width, num_hidden_layers: layers }) {
+  return width * layers > 100_000
+}
+
+/**
+ * `createModel` with weights that repeat a short series instead of being drawn one by one: some ten seconds in place of minutes.
+ * @param {Record<string, any>} config @param {'float32' | 'bfloat16'} dtype @param {'nf4' | undefined} quantization @param {Device} device
+ */
+function fillModel(config, dtype, quantization, device) {
+  const architecture = findArchitecture(config, 'bench')
+  const model = new CausalLM(architecture, config, device, dtype, 'bench', quantization && (() => true))
+  const quantized = model.quantizedWeights()
+  const series = values(1 << 20, Math.sqrt(3)) // uniform, of standard deviation 1
+  for (const parameter of model.parameters().values()) {
+    const { mean, std } = architecture.initialize(parameter, model.config)
+    const isQuantized = quantized.has(parameter)
+    const y = isQuantized ? Tensor.empty(device, parameter.shape, dtype) : parameter.value
+    if (std === 0) device.enqueue('fill', { y, value: mean })
+    else
+      fill(
+        y,
+        series.map((value) => mean + std * value),
+      )
+    if (isQuantized) {
+      parameter.quantize(quantizeNf4(y))
+      y.dispose()
+    }
+  }
+  return model
+}
+
+/** @param {Tensor} tensor @param {Float32Array} series */
+function fill(tensor, series) {
+  const flat = tensor.reshape([tensor.size])
+  for (let start = 0; start < flat.cols; start += series.length) {
+    const part = flat.columns(start, Math.min(start + series.length, flat.cols))
+    tensor.device.upload(part, series.subarray(0, part.cols), 'float32')
+    part.dispose()
+  }
+  flat.dispose()
 }
 
 /** @param {() => number} random @param {number} count @param {number} vocabSize */

@@ -32,8 +32,10 @@ export async function runPairs({ command, table, options, keys, figures }) {
     for (const lowrank of ours) {
       const peer = theirs.find((line) => keyOf(line) === keyOf(lowrank))
       if (!peer) continue
+      // What only one of them has, as the memory of a GPU, has no ratio.
+      const both = figures.filter((name) => lowrank[name] !== undefined && peer[name] !== undefined)
       const ratios = Object.fromEntries(
-        figures.map((name) => [`${name}_ratio`, round(middle(lowrank[name]) / middle(peer[name]))]),
+        both.map((name) => [`${name}_ratio`, round(middle(lowrank[name]) / middle(peer[name]))]),
       )
       const measurement = { pair, ...Object.fromEntries(keys.map((key) => [key, lowrank[key]])), ...ratios }
       const rows = [
@@ -52,7 +54,8 @@ export async function runPairs({ command, table, options, keys, figures }) {
 function printRatios(groups, keys, figures, quiet = false) {
   if (quiet) return
   for (const pairs of groups) {
-    const ratios = figures.map((name) => {
+    const compared = figures.filter((name) => pairs.every((pair) => pair[`${name}_ratio`] !== undefined))
+    const ratios = compared.map((name) => {
       const { min, median, max } = summary(pairs.map((pair) => pair[`${name}_ratio`]))
       return `${name} ${median.toFixed(2)}x (${min.toFixed(2)} - ${max.toFixed(2)})`
     })

@@ -1,9 +1,11 @@
 /** @file What npm pack makes, installed as a user installs it: no checkout, no compiler, no Python, no scripts. It trains. */
 
+import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../src/cli/doctor.js'
 import { tinyRows, writeTinyModel } from '../support/tiny-model.js'
@@ -13,6 +15,10 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-install-'))
 const model = join(folder, 'model')
 const tarballs = join(folder, 'tarballs')
+const cudaAddon = join(root, 'build/Release/lowrank-cuda.node')
+const hasCuda = existsSync(cudaAddon)
+/** Where there is no addon with CUDA, that of the CPU stands for it: the package is made and found in the same way. */
+const cudaTarballs = hasCuda ? tarballs : join(folder, 'stand-in')
 
 // A user's program. It answers in JSON so that the test reads values and not text.
 const PROGRAM = `
@@ -34,16 +40,47 @@ beforeAll(async () => {
   mkdirSync(tarballs)
   await writeTinyModel(model)
   await npm(['pack', '--pack-destination', tarballs], { cwd: root })
+  if (hasCuda) return
+  mkdirSync(cudaTarballs)
+  const standIn = `--cuda-addon=${join(root, 'build/Release/lowrank.node')}`
+  const env = { ...process.env, npm_config_pack_destination: cudaTarballs }
+  await promisify(execFile)(process.execPath, [join(root, 'scripts/pack.mjs'), standIn], { env })
 }, 300_000)
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe('npm pack', () => {
-  it('gives the library and the engine of this platform', () => {
+  it('gives the library, the engine of this platform, and where it was built the one with CUDA', () => {
     const { version } = readJson(join(root, 'package.json'))
-    expect(readdirSync(tarballs).sort()).toEqual([`lowrank-${version}.tgz`, `lowrank-linux-x64-gnu-${version}.tgz`])
+    const cuda = `lowrank-linux-x64-gnu-cuda-${version}.tgz`
+    const expected = [`lowrank-${version}.tgz`, `lowrank-linux-x64-gnu-${version}.tgz`, ...(hasCuda ? [cuda] : [])]
+    expect(readdirSync(tarballs).sort()).toEqual(expected.sort())
+    expect(readdirSync(cudaTarballs)).toContain(cuda)
   })
 })
+
+const tarballsOf = (directory: string): string[] => readdirSync(directory).map((name) => join(directory, name))
+
+it('the engine with CUDA, installed beside, is loaded in place of the other and runs without a GPU', async () => {
+  const project = join(folder, 'project-cuda')
+  mkdirSync(project)
+  writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }\n')
+  const files = [...new Set([...tarballsOf(tarballs), ...tarballsOf(cudaTarballs)])]
+  await npm(['install', '--ignore-scripts', '--prefer-offline', ...files], { cwd: project })
+  const cuda = join(project, 'node_modules/@lowrank/linux-x64-gnu-cuda')
+  const { version } = readJson(join(root, 'package.json'))
+  expect(readJson(join(cuda, 'package.json'))).toMatchObject({ version, main: 'lowrank-cuda.node', os: ['linux'] })
+  for (const document of ['README.md', 'LICENSE', 'THIRD_PARTY_NOTICES'])
+    expect(statSync(join(cuda, document)).size).toBeGreaterThan(0)
+  const runtime = await installNode('20', join(folder, 'node-cuda'))
+  const lowrank = join(project, 'node_modules/.bin/lowrank')
+  const report = JSON.parse((await runAlone(runtime, lowrank, ['doctor', '--json'], project)).stdout) as DoctorReport
+  expect(report.engine?.path).toBe(join(cuda, 'lowrank-cuda.node'))
+  expect(report.engine?.devices).toContain('cpu')
+  expect(report.gpu?.engine).toBe(hasCuda)
+  const plan = await runAlone(runtime, lowrank, ['plan', '--model', model, '--device', 'auto', '--json'], project)
+  expect(JSON.parse(plan.stdout)).toMatchObject({ fits: true })
+}, 240_000)
 
 describe.each(['20', 'newest'])('installed on Node %s', (version) => {
   const project = join(folder, `project-${version}`)
@@ -55,7 +92,7 @@ describe.each(['20', 'newest'])('installed on Node %s', (version) => {
 
     mkdirSync(project)
     writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }\n')
-    const files = readdirSync(tarballs).map((name) => join(tarballs, name))
+    const files = tarballsOf(tarballs).filter((path) => !path.includes('-cuda-'))
     await npm(['install', '--ignore-scripts', '--prefer-offline', ...files], { cwd: project, ...runtime })
     writeFileSync(
       join(project, 'rows.jsonl'),
