@@ -27,6 +27,8 @@ interface Shape extends Omit<AttentionCase, 'scale'> {
   kvHeads: number
   /** Key rows after the last sequence. */
   spare: number
+  /** Gaps between rows are multiplied by it: 8 lets heads begin at multiples of 16 bytes in 16-bit dtypes, which GPU kernels copy whole. */
+  gapStep: number
 }
 
 const BASE: Shape = {
@@ -40,6 +42,7 @@ const BASE: Shape = {
   queries: [33],
   keys: [33],
   spare: 0,
+  gapStep: 1,
 }
 const SHAPES: Shape[] = [
   { ...BASE, name: 'one causal sequence of 33' },
@@ -130,6 +133,11 @@ const SHAPES: Shape[] = [
     queries: [90],
     keys: [90],
   },
+  { ...BASE, name: 'aligned rows in groups of 2', gapStep: 8, heads: 4, queries: [3, 134], keys: [9, 134], spare: 2 },
+  { ...BASE, name: 'aligned rows of 72, padded', gapStep: 8, headDim: 72, window: 50, queries: [97], keys: [110] },
+  { ...BASE, name: 'heads of 136', headDim: 136, kvHeads: 1, queries: [37], keys: [70], spare: 1 },
+  { ...BASE, name: 'aligned heads of 256', gapStep: 8, headDim: 256, heads: 1, kvHeads: 1, queries: [65], keys: [66] },
+  { ...BASE, name: 'decoding with heads of 130', headDim: 130, kvHeads: 1, queries: [1, 1], keys: [70, 131] },
 ]
 const CASES = SHAPES.flatMap((shape) => COMPUTE_DTYPES.map((dtype) => ({ shape, dtype, name: shape.name })))
 
@@ -171,6 +179,7 @@ interface Setup {
   dy: Operand
   args: { cuSeqlensQ: Tensor; cuSeqlensK: Tensor; seqUsedK?: Tensor; options: Record<string, number | boolean> }
   keys: number
+  gapStep: number
 }
 
 function boundaries(lengths: readonly number[]): number[] {
@@ -180,31 +189,32 @@ function boundaries(lengths: readonly number[]): number[] {
 }
 
 function setUp(device: Device, shape: Shape, dtype: Compute): Setup {
-  const { headDim, heads, kvHeads, causal, window, softcap, spare } = shape
+  const { headDim, heads, kvHeads, causal, window, softcap, spare, gapStep } = shape
   const make = operandMaker(device, dtype, 71)
   const [cuQ, cuK] = [boundaries(shape.queries), boundaries(shape.keys)]
   const queries = cuQ.at(-1) as number
   const keys = (cuK.at(-1) as number) + spare
   const scale = Math.fround(1 / Math.sqrt(headDim))
-  const q = make(queries, heads * headDim, { scale: 2, gap: 3 })
-  const k = make(keys, kvHeads * headDim, { scale: 2, gap: 1 })
+  const q = make(queries, heads * headDim, { scale: 2, gap: 3 * gapStep })
+  const k = make(keys, kvHeads * headDim, { scale: 2, gap: gapStep })
   const v = make(keys, kvHeads * headDim)
-  const dy = make(queries, heads * headDim, { gap: 5 })
+  const dy = make(queries, heads * headDim, { gap: 5 * gapStep })
   const edges = (values: number[]) => Tensor.from(device, values, [values.length], 'int32')
   const args = { cuSeqlensQ: edges(cuQ), cuSeqlensK: edges(cuK), options: { headDim, causal, window, scale, softcap } }
-  return { options: { ...shape, scale }, q, k, v, dy, args, keys }
+  return { options: { ...shape, scale }, q, k, v, dy, args, keys, gapStep }
 }
 
-function forward(device: Device, { q, k, v, args, options }: Setup, dtype: Compute): { y: Tensor; lse: Tensor } {
-  const y = output(device, q.rows, q.cols, dtype, 2)
+function forward(device: Device, setup: Setup, dtype: Compute): { y: Tensor; lse: Tensor } {
+  const { q, k, v, args, options, gapStep } = setup
+  const y = output(device, q.rows, q.cols, dtype, 2 * gapStep)
   const lse = Tensor.empty(device, [q.cols / options.headDim, q.rows], 'float32')
   device.enqueue('attention', { q: q.tensor, k: k.tensor, v: v.tensor, ...args, y, lse })
   return { y, lse }
 }
 
 function backward(device: Device, setup: Setup, results: { y: Tensor; lse: Tensor }, dtype: Compute): Tensor[] {
-  const { q, k, v, dy, args } = setup
-  const like = (m: Matrix, gap: number) => output(device, m.rows, m.cols, dtype, gap)
+  const { q, k, v, dy, args, gapStep } = setup
+  const like = (m: Matrix, gap: number) => output(device, m.rows, m.cols, dtype, gap * gapStep)
   const [dq, dk, dv] = [like(q, 1), like(k, 2), like(v, 3)] as [Tensor, Tensor, Tensor]
   const inputs = { dy: dy.tensor, q: q.tensor, k: k.tensor, v: v.tensor }
   device.enqueue('attentionBackward', { ...inputs, ...args, ...results, dq, dk, dv })

@@ -55,6 +55,20 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
+  it.each(COMPUTE_DTYPES)('its backward adds up many rows of few ids, some far apart, from %s', async (dtype) => {
+    const [count, width] = [601, 1037]
+    const list = Array.from({ length: count }, (_, i) => (i % 300 === 7 ? 10 : (i * i) % 10))
+    const dy = operandMaker(device, dtype, 8)(count, width, { gap: 1 })
+    const dWeight = Tensor.full(device, [11, width], 'float32', 0.5)
+    const expected = matrix(11, width, () => 0.5)
+    list.forEach((id, i) => {
+      for (let col = 0; col < width; col++) accumulate(expected, id, col, at(dy, i, col))
+    })
+    device.enqueue('embeddingBackward', { ids: Tensor.from(device, list, [count], 'int32'), dy: dy.tensor, dWeight })
+    // Up to 120 float32 additions of values around 1: their errors are random and add up to a few units of the last place.
+    expectClose(await readMatrix(dWeight), expected, { relative: 0, ofLargest: 2e-6 })
+  })
+
   it('its backward does not depend on the threads', async () => {
     await expectSameBitsOnAnyThreads(testDevice, (stream) => {
       const ids = Tensor.from(stream, IDS, [IDS.length], 'int32')
@@ -68,13 +82,24 @@ describe.each(testDevices())('on $name', (testDevice) => {
     })
   })
 
-  it('scatterRows writes the named rows and leaves the others', async () => {
-    const x = operandMaker(device, 'bfloat16', 7)(3, 33, { gap: 1 })
-    const y = Tensor.full(device, [5, 33], 'bfloat16', 2)
+  it.each([33, 40])('scatterRows writes the named rows of %i columns and leaves the others', async (width) => {
+    const x = operandMaker(device, 'bfloat16', 7)(3, width, { gap: 8 })
+    const y = Tensor.full(device, [5, width], 'bfloat16', 2)
     device.enqueue('scatterRows', { x: x.tensor, rows: Tensor.from(device, [4, 0, 2], [3], 'int32'), y })
     const source = [1, -1, 2, -1, 0]
-    const expected = matrix(5, 33, (row, col) => ((source[row] as number) < 0 ? 2 : at(x, source[row] as number, col)))
+    const expected = matrix(5, width, (row, col) => {
+      const from = source[row] as number
+      return from < 0 ? 2 : at(x, from, col)
+    })
     expectExact(await readMatrix(y), expected)
+  })
+
+  it('scatterRows moves bytes too', async () => {
+    const x = Tensor.empty(device, [2, 3], 'uint8')
+    device.upload(x, Uint8Array.from([1, 2, 3, 4, 5, 6]), 'uint8')
+    const y = Tensor.full(device, [3, 3], 'uint8', 9)
+    device.enqueue('scatterRows', { x, rows: Tensor.from(device, [2, 0], [2], 'int32'), y })
+    expect([...(await device.readBytes(y))]).toEqual([4, 5, 6, 9, 9, 9, 1, 2, 3])
   })
 
   it.each([
