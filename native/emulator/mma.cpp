@@ -19,12 +19,18 @@ float half(uint32_t pair, int which) {
 #define LOWRANK_CLONES __attribute__((target_clones("avx2", "default")))
 #endif
 
-LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kCols],
-                             float (&c)[kRows][kCols]) {
-  for (int row = 0; row < kRows; ++row) {
+using Row = float __attribute__((vector_size(kCols * sizeof(float))));
+
+LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kCols], float (&c)[kRows][kCols]) {
+  Row rows[kDepth];
+  std::memcpy(rows, b, sizeof rows);
+  for (int row = 0; row < kRows; row += 4) {
+    Row sums[4];
+    std::memcpy(sums, c[row], sizeof sums);
     for (int k = 0; k < kDepth; ++k) {
-      for (int col = 0; col < kCols; ++col) c[row][col] += a[row][k] * b[k][col];
+      for (int i = 0; i < 4; ++i) sums[i] += a[row + i][k] * rows[k];
     }
+    std::memcpy(c[row], sums, sizeof sums);
   }
 }
 
