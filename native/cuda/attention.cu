@@ -2,221 +2,417 @@
 //   forward   s_j = scale q.k_j (softcap: c tanh(s_j / c));  lse = log sum e^s_j;  y = sum e^(s_j - lse) v_j
 //   backward  attention_backward.cu
 //
-// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride; lse: [H, Nq] float32. Softmax and sums are float32; e^(s - max) is rounded to
-// compute for its product with v, its sum is taken before; y is rounded once. A query without any key gives y = 0, lse = -infinity.
-// Work: 4 hd FLOP per visible pair and head. Roof: the multiply-add rate of mma.sync; exponentials next.
+// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride, hd up to 256; lse: [H, Nq] float32. Products, softmax and sums are float32;
+// y is rounded once. With 16-bit types e^(s - max) is rounded for its product with v; its sum is taken before. A query without any key
+// gives y = 0, lse = -infinity. Work: 4 hd FLOP per visible pair and head. Roof: mma.sync, beside which exponentials take about a fifth.
 //
-//   kernel            a block                 threads   shared memory (hd 64, 128)   which
-//   tensor cores      64 queries of a head    128       46 KiB, 87 KiB               bfloat16, float16, heads up to 128 wide
-//   by rows           8 queries of a head     256       264 hd bytes and 1.3 KiB     float32, wider heads, few queries (attention_rows.cu)
+// Three ways, by the shapes alone:
+//   tensor cores  16-bit. A block is (64 queries of a sequence, head): 4 warps of 16 queries. It goes through the keys 64 at a time; K of the
+//                 next tile is on its way while V of this one is used, and the other way round. 16 bytes per copy where heads are
+//                 aligned to that, else elements. Heads are padded to 64, 128 or 256 columns.
+//   plain         float32. A block is (32 queries, head), 8 threads per query, 8 keys at a time.
+//   few queries   up to two queries per sequence, as in decoding. A block is (query, key/value head, share of its keys) with all query heads of
+//                 that; 4 warps take keys in turn, lanes along the head's width. A second kernel merges the shares. Roof: the bytes of K and V.
 //
-// Keys and values of the next 64 are copied while those of this step are multiplied. With few queries per sequence, as in decoding, the keys are
-// split over blocks, by shapes alone, and a second kernel puts the parts together.
-// Deterministic: a block visits its key tiles in order. Alignment: heads at multiples of 16 bytes are copied in pieces, others by elements.
+//                 threads  blocks                             shared memory
+//   plan          256      1                                  32 bytes
+//   tensor cores  128      (Nq / 64 + S, H)                   27 KB, 51 KB, 99 KB by the padded head
+//   plain         256      (Nq / 32 + S, H)                   48 rows of 4 (hd + 1) bytes, and 1 KB
+//   few queries   128      (Nq + S, Hkv, shares)              4 (hd + 2) bytes per warp and four heads
+//   merge         128      (Nq + S, H)                        0
+// Deterministic: a query's sums are one block's, keys in order; shares are cut by Nk / S.
 #include "attention.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
 
-constexpr int kThreads = 128;
-constexpr int kTile = 64;  // of queries, and of keys
-constexpr int kTiles = kTile / 8;
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
+constexpr int kKeyTile = 64;
 
-constexpr int kCheckThreads = 256;
+// Heads of 16-bit types on tensor cores.
+template <class T, int kDim>
+__global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const SequenceTask* tasks, int32_t slots,
+                                                                     Matrix<const T> q,  // [Nq, H hd]
+                                                                     Matrix<const T> k,  // [Nk, Hkv hd]
+                                                                     Matrix<const T> v,  // [Nk, Hkv hd]
+                                                                     Matrix<T> y,        // [Nq, H hd]
+                                                                     Matrix<float> lse,  // [H, Nq]
+                                                                     AttentionOptions options, bool whole) {
+  // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
+  const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
+  if (task.count == 0) return;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int headDim = options.headDim, head = static_cast<int>(blockIdx.y);
+  const int kvColumn = head / (q.cols / k.cols) * headDim;
+  const Visibility seen = visibilityOf(task, options);
+  const HeadRows<T> queries{q.row(task.qBegin + task.first) + head * headDim, q.stride, headDim, whole};
+  const HeadRows<T> keys{k.row(task.kBegin) + kvColumn, k.stride, headDim, whole};
+  const HeadRows<T> values{v.row(task.kBegin) + kvColumn, v.stride, headDim, whole};
+  T* const qTile = sharedMemory<T>();
+  T* const kTile = qTile + kBlockRows * kPitch<kDim>;
+  T* const vTile = kTile + kKeyTile * kPitch<kDim>;
+  if (headDim < kDim) clearPadding<kDim>(qTile, kBlockRows + 2 * kKeyTile, headDim);
 
-__global__ void __launch_bounds__(kCheckThreads)
-    checkSequencesKernel(const int32_t* cuQ, const int32_t* cuK, const int32_t* used, int32_t sequences,
-                         int32_t queries, int32_t keys, FaultSink faults) {
-  for (int32_t i = static_cast<int32_t>(threadIdx.x); i <= sequences; i += kCheckThreads) {
-    const int32_t q = cuQ[i], k = cuK[i];
-    const bool goodQ = i == 0 ? q == 0 : q >= cuQ[i - 1];
-    const bool goodK = i == 0 ? k == 0 : k >= cuK[i - 1];
-    if (!goodQ || (i == sequences && q != queries)) reportFault(faults, FaultCode::kSequencesQ, i, q, queries);
-    if (!goodK || (i == sequences && k > keys)) reportFault(faults, FaultCode::kSequencesK, i, k, keys);
-    if (used != nullptr && i < sequences && goodK) {
-      const int64_t most = static_cast<int64_t>(cuK[i + 1]) - k;
-      if (used[i] < 0 || used[i] > most) reportFault(faults, FaultCode::kUsedKeys, i, used[i], most);
-    }
+  // Of this thread's two rows.
+  int32_t first[2], end[2];
+  float maximum[2], sum[2] = {0.0f, 0.0f};
+  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+    const int32_t query = task.first + 16 * warp + lane / 4 + 8 * half;
+    first[half] = seen.firstKey(query);
+    end[half] = seen.endKey(query);
+    maximum[half] = bitsToFloat(kMinusInfinityBits);
   }
-}
+  float sums[kDim / 8][4] = {};
 
-struct ForwardTensors {
-  const void* q;
-  const void* k;
-  const void* v;
-  void* y;
-  float* lse;
-  int64_t qStride;
-  int64_t kStride;
-  int64_t vStride;
-  int64_t yStride;
-  int64_t lseStride;
-};
-
-template <class T, int kWidth, bool kVectors>
-__global__ void __launch_bounds__(kThreads)
-    attentionKernel(const ForwardTensors tensors, const AttentionArguments args) {
-  constexpr int kTileSize = kTile * kPitch<kWidth>;
-  T* const queries = sharedMemory<T>();
-  T* const stages = queries + kTileSize;  // keys and values, twice
-  const SequenceBlock block = blockOf<kTile, false>(args, static_cast<int32_t>(blockIdx.x));
-  if (block.count == 0) return;
-
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int32_t head = static_cast<int32_t>(blockIdx.y), hd = args.headDim;
-  const T* const q = static_cast<const T*>(tensors.q) + (block.qBegin + block.first) * tensors.qStride + head * hd;
-  const T* const k = static_cast<const T*>(tensors.k) + block.kBegin * tensors.kStride + head / args.group * hd;
-  const T* const v = static_cast<const T*>(tensors.v) + block.kBegin * tensors.vStride + head / args.group * hd;
-  const int32_t keyEnd = endKey(args, block, block.first + block.count - 1);
-  const int32_t keyBegin = firstKey(args, block, block.first) / kTile * kTile;
-
-  const auto loadKeys = [&](int32_t key, int stage) {
-    if (key < keyEnd) {
-      T* const tile = stages + stage * 2 * kTileSize;
-      const int32_t rows = block.kCount - key;
-      loadTile<T, kTile, kWidth, kThreads, kVectors>(tile, k + key * tensors.kStride, tensors.kStride, rows, hd);
-      loadTile<T, kTile, kWidth, kThreads, kVectors>(tile + kTileSize, v + key * tensors.vStride, tensors.vStride, rows,
-                                                     hd);
-    }
-    cpAsyncCommit();
-  };
-  loadTile<T, kTile, kWidth, kThreads, kVectors>(queries, q, tensors.qStride, block.count, hd);
-  loadKeys(keyBegin, 0);
-
-  float sums[kWidth / 8][4] = {};
-  float maximum[2] = {-INFINITY, -INFINITY},
-        total[2] = {0.0f, 0.0f};  // of rows lane / 4 and lane / 4 + 8 of the warp's
-  const int32_t row = block.first + warp * 16 + lane / 4;
-  int stage = 0;
-  for (int32_t key = keyBegin; key < keyEnd; key += kTile, stage ^= 1) {
+  const int32_t keyBegin = seen.firstKey(task.first), keyEnd = seen.endKey(task.first + task.count - 1);
+  const auto tileKeys = [&](int32_t k0) { return static_cast<int>(minOf(kKeyTile, keyEnd - k0)); };
+  loadTile<kDim, kBlockRows>(qTile, queries, 0, task.count);
+  if (keyBegin < keyEnd) loadTile<kDim, kKeyTile>(kTile, keys, keyBegin, tileKeys(keyBegin));
+  for (int32_t k0 = keyBegin; k0 < keyEnd; k0 += kKeyTile) {
     cpAsyncWait<0>();
-    syncThreads();
-    loadKeys(key + kTile, stage ^ 1);  // over the tile before this one, which no warp reads any more
-    const T* const tile = stages + stage * 2 * kTileSize;
-    float scores[kTiles][4] = {};
-    multiplyRows<T, kWidth, kTiles>(scores, queries + warp * 16 * kPitch<kWidth>, tile, lane);
+    syncThreads();  // K is there, and V of the tile before is no longer used
+    loadTile<kDim, kKeyTile>(vTile, values, k0, tileKeys(k0));
+    float scores[kKeyTile / 8][4] = {};
+    multiplyRows<kDim>(scores, qTile + 16 * warp * kPitch<kDim>, kTile);
 
-    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-      const int32_t begin = firstKey(args, block, row + 8 * half), end = endKey(args, block, row + 8 * half);
-      float largest = maximum[half];
-      LOWRANK_UNROLL for (int j = 0; j < kTiles; ++j) {
-        LOWRANK_UNROLL for (int e = 2 * half; e < 2 * half + 2; ++e) {
-          const int32_t at = key + 8 * j + 2 * (lane % 4) + e % 2;
-          const bool visible = at >= begin && at < end;
-          scores[j][e] = visible ? scored(args, scores[j][e]) * kLog2E : -INFINITY;
-          largest = fmax(largest, scores[j][e]);
-        }
-      }
-      largest = fmax(largest, shuffleXor(largest, 1));
-      largest = fmax(largest, shuffleXor(largest, 2));
-      // Where nothing was visible yet the maximum is -infinity; subtracting 0 instead keeps the exponentials at 0.
-      const float shift = largest == -INFINITY ? 0.0f : largest, rescale = exp2Fast(maximum[half] - shift);
-      float sum = 0.0f;
-      LOWRANK_UNROLL for (int j = 0; j < kTiles; ++j) {
-        LOWRANK_UNROLL for (int e = 2 * half; e < 2 * half + 2; ++e) {
-          scores[j][e] = exp2Fast(scores[j][e] - shift);
-          sum += scores[j][e];
-        }
-      }
-      total[half] = total[half] * rescale + sum;
-      maximum[half] = largest;
-      LOWRANK_UNROLL for (int j = 0; j < kWidth / 8; ++j) {
-        sums[j][2 * half] *= rescale;
-        sums[j][2 * half + 1] *= rescale;
+    const bool masked = !seen.all(task.first, task.first + task.count, k0, k0 + kKeyTile);
+    float largest[2] = {maximum[0], maximum[1]};
+    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
+      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+        const int half = e / 2;
+        const int32_t key = k0 + 8 * n + lane % 4 * 2 + e % 2;
+        float score = scoreOf(scores[n][e], options).value;
+        if (masked && (key < first[half] || key >= end[half])) score = bitsToFloat(kMinusInfinityBits);
+        scores[n][e] = score;
+        largest[half] = fmax(largest[half], score);
       }
     }
-    multiplyByRows<T, kWidth, kTiles>(sums, scores, tile + kTileSize, lane);
+    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+      largest[half] = fmax(largest[half], shuffleXor(largest[half], 1));
+      largest[half] = fmax(largest[half], shuffleXor(largest[half], 2));
+      // Where nothing was visible yet the maximum is -infinity; subtracting 0 instead keeps the exponentials at 0.
+      const float shift = largest[half] == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest[half];
+      const float rescale = exp2Fast(maximum[half] - shift);
+      maximum[half] = largest[half];
+      largest[half] = shift;
+      sum[half] *= rescale;
+      LOWRANK_UNROLL for (int n = 0; n < kDim / 8; ++n) {
+        sums[n][2 * half] *= rescale;
+        sums[n][2 * half + 1] *= rescale;
+      }
+    }
+    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
+      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+        scores[n][e] = exp2Fast(scores[n][e] - largest[e / 2]);
+        sum[e / 2] += scores[n][e];
+      }
+    }
+
+    cpAsyncWait<0>();
+    syncThreads();  // V is there, and K is no longer used
+    if (k0 + kKeyTile < keyEnd) loadTile<kDim, kKeyTile>(kTile, keys, k0 + kKeyTile, tileKeys(k0 + kKeyTile));
+    multiplyColumns<kDim>(sums, scores, vTile);
   }
   cpAsyncWait<0>();
 
+  float inverse[2];
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-    float sum = total[half];
-    sum += shuffleXor(sum, 1);
-    sum += shuffleXor(sum, 2);
-    const int32_t query = row + 8 * half;
-    if (query >= block.first + block.count) continue;
-    const bool any = maximum[half] != -INFINITY;
-    const float inverse = any ? 1.0f / sum : 0.0f;
-    if (lane % 4 == 0) {
-      tensors.lse[head * tensors.lseStride + block.qBegin + query] = any ? maximum[half] * kLn2 + log(sum) : -INFINITY;
-    }
-    T* const y = static_cast<T*>(tensors.y) + (block.qBegin + query) * tensors.yStride + head * hd;
-    LOWRANK_UNROLL for (int j = 0; j < kWidth / 8; ++j) {
-      storeTwo<T, kVectors>(y, 8 * j + 2 * (lane % 4), hd, sums[j][2 * half] * inverse,
-                            sums[j][2 * half + 1] * inverse);
-    }
+    sum[half] += shuffleXor(sum[half], 1);
+    sum[half] += shuffleXor(sum[half], 2);
+    const bool any = sum[half] > 0.0f;
+    inverse[half] = any ? 1.0f / sum[half] : 0.0f;
+    const int row = 16 * warp + lane / 4 + 8 * half;
+    if (lane % 4 == 0 && row < task.count)
+      lse.row(head)[task.qBegin + task.first + row] =
+          any ? maximum[half] * kLn2 + log(sum[half]) : bitsToFloat(kMinusInfinityBits);
+  }
+  storeRows(sums, inverse, y.row(task.qBegin + task.first + 16 * warp) + head * headDim, y.stride,
+            task.count - 16 * warp, 0, headDim, whole);
+}
+
+constexpr int kPlainThreads = 256;
+constexpr int kPlainRows = 32;
+constexpr int kPlainKeys = 8;  // also the threads of a row
+constexpr int kPlainCols = kMostHeadDim / kPlainKeys;
+
+// Rows of float32 heads, headDim + 1 apart; zeros in those past `count`.
+__device__ __forceinline__ void loadPlain(float* tile, int rows, const float* from, int64_t stride, int count,
+                                          int headDim) {
+  for (int i = static_cast<int>(threadIdx.x); i < rows * headDim; i += kPlainThreads) {
+    const int row = i / headDim, col = i % headDim;
+    tile[row * (headDim + 1) + col] = row < count ? from[row * stride + col] : 0.0f;
   }
 }
 
-template <class T, int kWidth, bool kVectors>
-void launchTensor(const AttentionArgs& args, const AttentionArguments& shape, Queue& queue) {
-  const ForwardTensors tensors{
-      args.q.data,   args.k.data,   args.v.data,   args.y.data,   static_cast<float*>(args.lse.data),
-      args.q.stride, args.k.stride, args.v.stride, args.y.stride, args.lse.stride};
-  const dim3 grid(blockSlots<kTile>(args.q.rows, shape.sequences), static_cast<unsigned>(args.lse.rows));
-  launch<attentionKernel<T, kWidth, kVectors>>(queue, grid, kThreads, 5 * kTile * kPitch<kWidth> * sizeof(T), tensors,
-                                               shape);
+__global__ void __launch_bounds__(kPlainThreads) attentionPlainKernel(const SequenceTask* tasks, int32_t slots,
+                                                                      Matrix<const float> q,  // [Nq, H hd]
+                                                                      Matrix<const float> k,  // [Nk, Hkv hd]
+                                                                      Matrix<const float> v,  // [Nk, Hkv hd]
+                                                                      Matrix<float> y,        // [Nq, H hd]
+                                                                      Matrix<float> lse,      // [H, Nq]
+                                                                      AttentionOptions options) {
+  const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
+  if (task.count == 0) return;
+  const int thread = static_cast<int>(threadIdx.x), row = thread / kPlainKeys, part = thread % kPlainKeys;
+  const int headDim = options.headDim, pitch = headDim + 1, head = static_cast<int>(blockIdx.y);
+  const int kvColumn = head / (q.cols / k.cols) * headDim;
+  const int64_t qRow = task.qBegin + task.first;
+  const Visibility seen = visibilityOf(task, options);
+  float* const qTile = sharedMemory<float>();
+  float* const kTile = qTile + kPlainRows * pitch;
+  float* const vTile = kTile + kPlainKeys * pitch;
+  float* const weights = vTile + kPlainKeys * pitch + row * kPlainKeys;  // of the row
+  const int32_t query = task.first + row, first = seen.firstKey(query), end = seen.endKey(query);
+  float maximum = bitsToFloat(kMinusInfinityBits), sum = 0.0f, sums[kPlainCols] = {};
+
+  loadPlain(qTile, kPlainRows, q.row(qRow) + head * headDim, q.stride, task.count, headDim);
+  const int32_t keyEnd = seen.endKey(task.first + task.count - 1);
+  for (int32_t k0 = seen.firstKey(task.first); k0 < keyEnd; k0 += kPlainKeys) {
+    const int count = static_cast<int>(minOf(kPlainKeys, keyEnd - k0));
+    syncThreads();  // the tiles are no longer used
+    loadPlain(kTile, kPlainKeys, k.row(task.kBegin + k0) + kvColumn, k.stride, count, headDim);
+    loadPlain(vTile, kPlainKeys, v.row(task.kBegin + k0) + kvColumn, v.stride, count, headDim);
+    syncThreads();
+    float product = 0.0f;
+    for (int col = 0; col < headDim; ++col)
+      product = multiplyAdd(qTile[row * pitch + col], kTile[part * pitch + col], product);
+    float score = scoreOf(product, options).value;
+    if (k0 + part < first || k0 + part >= end) score = bitsToFloat(kMinusInfinityBits);
+    float largest = fmax(maximum, score);
+    LOWRANK_UNROLL for (int mask = 1; mask < kPlainKeys; mask *= 2) {
+      largest = fmax(largest, shuffleXor(largest, mask));
+    }
+    const float shift = largest == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest;
+    const float rescale = exp2Fast(maximum - shift), weight = exp2Fast(score - shift);
+    maximum = largest;
+    sum = sum * rescale + weight;
+    weights[part] = weight;
+    syncWarp();  // a row's threads are of one warp
+    LOWRANK_UNROLL for (int i = 0; i < kPlainCols; ++i) {
+      const int col = part + kPlainKeys * i;
+      if (col >= headDim) continue;
+      float total = sums[i] * rescale;
+      LOWRANK_UNROLL for (int j = 0; j < kPlainKeys; ++j) {
+        total = multiplyAdd(weights[j], vTile[j * pitch + col], total);
+      }
+      sums[i] = total;
+    }
+  }
+  LOWRANK_UNROLL for (int mask = 1; mask < kPlainKeys; mask *= 2) sum += shuffleXor(sum, mask);
+  if (row >= task.count) return;
+  const bool any = sum > 0.0f;
+  if (part == 0) lse.row(head)[qRow + row] = any ? maximum * kLn2 + log(sum) : bitsToFloat(kMinusInfinityBits);
+  const float inverse = any ? 1.0f / sum : 0.0f;
+  LOWRANK_UNROLL for (int i = 0; i < kPlainCols; ++i) {
+    const int col = part + kPlainKeys * i;
+    if (col < headDim) y.row(qRow + row)[head * headDim + col] = sums[i] * inverse;
+  }
+}
+
+constexpr int kMostHeads = 4;        // query heads that share a pass over keys
+constexpr int64_t kShareKeys = 128;  // of the average sequence, below kMostShares
+constexpr int64_t kMostShares = 64;
+
+// One head's result for a share of the keys: y = sum e^(s - maximum) v [hd], maximum, sum e^(s - maximum).
+__device__ __forceinline__ float* partialAt(float* partials, int64_t row, int head, int share, int heads, int shares,
+                                            int headDim) {
+  return partials + ((row * heads + head) * shares + share) * (headDim + 2);
+}
+
+// kCols columns of the head's width per lane, 32 apart.
+template <class T, int kCols>
+__global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const SequenceTask* tasks,
+                                                                        Matrix<const T> q,  // [Nq, H hd]
+                                                                        Matrix<const T> k,  // [Nk, Hkv hd]
+                                                                        Matrix<const T> v,  // [Nk, Hkv hd]
+                                                                        float* partials,    // [Nq, H, shares, hd + 2]
+                                                                        AttentionOptions options) {
+  const SequenceTask task = tasks[blockIdx.x];
+  if (task.count == 0) return;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int headDim = options.headDim, kvHead = static_cast<int>(blockIdx.y), shares = static_cast<int>(gridDim.z);
+  const int heads = q.cols / headDim, group = q.cols / k.cols;
+  const Visibility seen = visibilityOf(task, options);
+  const int64_t row = task.qBegin + task.first;
+  const int32_t firstKey = seen.firstKey(task.first), endKey = seen.endKey(task.first);
+  const int32_t share = static_cast<int32_t>(ceilDiv(maxOf(0, endKey - firstKey), shares));
+  const int32_t begin = firstKey + static_cast<int32_t>(blockIdx.z) * share;
+  const int32_t end = static_cast<int32_t>(minOf(endKey, static_cast<int64_t>(begin) + share));
+  float* const merged = sharedMemory<float>();  // [warp][head of the pass][hd + 2]
+
+  for (int h0 = 0; h0 < group; h0 += kMostHeads) {
+    const int count = group - h0 < kMostHeads ? group - h0 : kMostHeads;
+    float queries[kMostHeads][kCols], sums[kMostHeads][kCols] = {};
+    float maximum[kMostHeads], sum[kMostHeads] = {};
+    LOWRANK_UNROLL for (int h = 0; h < kMostHeads; ++h) {
+      maximum[h] = bitsToFloat(kMinusInfinityBits);
+      LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) {
+        const int col = lane + kWarp * i;
+        queries[h][i] =
+            h < count && col < headDim ? toFloat(q.row(row)[(kvHead * group + h0 + h) * headDim + col]) : 0.0f;
+      }
+    }
+    for (int32_t key = begin + warp; key < end; key += kAttentionWarps) {
+      const T* const kRow = k.row(task.kBegin + key) + kvHead * headDim;
+      const T* const vRow = v.row(task.kBegin + key) + kvHead * headDim;
+      float keys[kCols], values[kCols];
+      LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) {
+        const int col = lane + kWarp * i;
+        keys[i] = col < headDim ? toFloat(kRow[col]) : 0.0f;
+        values[i] = col < headDim ? toFloat(vRow[col]) : 0.0f;
+      }
+      LOWRANK_UNROLL for (int h = 0; h < kMostHeads; ++h) {
+        if (h >= count) continue;
+        float product = 0.0f;
+        LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) product = multiplyAdd(queries[h][i], keys[i], product);
+        const float score = scoreOf(warpSum(product), options).value;
+        const float largest = fmax(maximum[h], score);
+        const float rescale = exp2Fast(maximum[h] - largest), weight = exp2Fast(score - largest);
+        maximum[h] = largest;
+        sum[h] = multiplyAdd(sum[h], rescale, weight);
+        LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) {
+          sums[h][i] = multiplyAdd(sums[h][i], rescale, weight * values[i]);
+        }
+      }
+    }
+    if (h0 > 0) syncThreads();  // the last pass has been merged
+    LOWRANK_UNROLL for (int h = 0; h < kMostHeads; ++h) {
+      float* const to = merged + (warp * kMostHeads + h) * (headDim + 2);
+      LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) {
+        if (lane + kWarp * i < headDim) to[lane + kWarp * i] = sums[h][i];
+      }
+      if (lane == 0) {
+        to[headDim] = maximum[h];
+        to[headDim + 1] = sum[h];
+      }
+    }
+    syncThreads();
+    for (int h = warp; h < count; h += kAttentionWarps) {
+      const auto of = [&](int other) { return merged + (other * kMostHeads + h) * (headDim + 2); };
+      float* const to =
+          partialAt(partials, row, kvHead * group + h0 + h, static_cast<int>(blockIdx.z), heads, shares, headDim);
+      float largest = of(0)[headDim];
+      for (int other = 1; other < kAttentionWarps; ++other) largest = fmax(largest, of(other)[headDim]);
+      const float shift = largest == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest;
+      float weights[kAttentionWarps], total = 0.0f;
+      LOWRANK_UNROLL for (int other = 0; other < kAttentionWarps; ++other) {
+        weights[other] = exp2Fast(of(other)[headDim] - shift);
+        total = multiplyAdd(of(other)[headDim + 1], weights[other], total);
+      }
+      for (int col = lane; col < headDim; col += kWarp) {
+        float value = 0.0f;
+        LOWRANK_UNROLL for (int other = 0; other < kAttentionWarps; ++other) {
+          value = multiplyAdd(of(other)[col], weights[other], value);
+        }
+        to[col] = value;
+      }
+      if (lane == 0) {
+        to[headDim] = largest;
+        to[headDim + 1] = total;
+      }
+    }
+  }
 }
 
 template <class T>
-void attentionTensor(const AttentionArgs& args, const AttentionArguments& shape, Queue& queue) {
-  const bool vectors = headsAligned(args.q, shape.headDim) && headsAligned(args.k, shape.headDim) &&
-                       headsAligned(args.v, shape.headDim) && headsAligned(args.y, shape.headDim);
-  if (shape.headDim <= 64) {
-    vectors ? launchTensor<T, 64, true>(args, shape, queue) : launchTensor<T, 64, false>(args, shape, queue);
+__global__ void __launch_bounds__(kAttentionThreads)
+    attentionMergeKernel(const SequenceTask* tasks,
+                         const float* partials,  // [Nq, H, shares, hd + 2]
+                         int32_t shares, int32_t headDim,
+                         Matrix<T> y,          // [Nq, H hd]
+                         Matrix<float> lse) {  // [H, Nq]
+  const SequenceTask task = tasks[blockIdx.x];
+  if (task.count == 0) return;
+  const int64_t row = task.qBegin + task.first;
+  const int head = static_cast<int>(blockIdx.y), pitch = headDim + 2;
+  const float* const from = partials + (row * lse.rows + head) * shares * pitch;
+  float largest = bitsToFloat(kMinusInfinityBits), sum = 0.0f;
+  for (int share = 0; share < shares; ++share) largest = fmax(largest, from[share * pitch + headDim]);
+  const float shift = largest == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest;
+  for (int share = 0; share < shares; ++share) {
+    const float* const other = from + share * pitch + headDim;
+    sum = multiplyAdd(other[1], exp2Fast(other[0] - shift), sum);
+  }
+  const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
+  for (int col = static_cast<int>(threadIdx.x); col < headDim; col += kAttentionThreads) {
+    float value = 0.0f;
+    for (int share = 0; share < shares; ++share) {
+      const float* const other = from + share * pitch;
+      value = multiplyAdd(other[col], exp2Fast(other[headDim] - shift), value);
+    }
+    y.row(row)[head * headDim + col] = fromFloat<T>(value * inverse);
+  }
+  if (threadIdx.x == 0) lse.row(head)[row] = sum > 0.0f ? largest * kLn2 + log(sum) : largest;
+}
+
+template <class T, int kDim>
+void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
+  const AttentionOptions& options = args.options;
+  const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(args.lse.rows));
+  const bool whole = wholeHeads(args.q, options) && wholeHeads(args.k, options) && wholeHeads(args.v, options) &&
+                     wholeHeads(args.y, options);
+  const size_t shared = (kBlockRows + 2 * kKeyTile) * kPitch<kDim> * sizeof(T);
+  launch<attentionKernel<T, kDim>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
+                                   matrixOf<const T>(args.q), matrixOf<const T>(args.k), matrixOf<const T>(args.v),
+                                   matrixOf<T>(args.y), matrixOf<float>(args.lse), options, whole);
+}
+
+template <class T>
+void attend(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
+  if constexpr (sizeof(T) == 4) {
+    const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(args.lse.rows));
+    const size_t shared =
+        ((kPlainRows + 2 * kPlainKeys) * (args.options.headDim + 1) + kPlainRows * kPlainKeys) * sizeof(float);
+    launch<attentionPlainKernel>(queue, grid, kPlainThreads, shared, tasks.at, tasks.slots,
+                                 matrixOf<const float>(args.q), matrixOf<const float>(args.k),
+                                 matrixOf<const float>(args.v), matrixOf<float>(args.y), matrixOf<float>(args.lse),
+                                 args.options);
   } else {
-    vectors ? launchTensor<T, 128, true>(args, shape, queue) : launchTensor<T, 128, false>(args, shape, queue);
+    if (args.options.headDim <= 64) return attendAs<T, 64>(args, tasks, queue);
+    if (args.options.headDim <= 128) return attendAs<T, 128>(args, tasks, queue);
+    attendAs<T, 256>(args, tasks, queue);
   }
 }
 
-// Blocks that share the keys of one query: so many that each has some hundred, and the device something to do.
-int32_t keySplits(const AttentionArgs& args, const AttentionArguments& shape) {
-  constexpr int64_t kKeys = 256, kMost = 32;
-  if (args.q.rows > 2 * int64_t{shape.sequences}) return 1;
-  return static_cast<int32_t>(maxOf(1, minOf(kMost, args.k.rows / (kKeys * shape.sequences))));
+template <class T, int kCols>
+void attendFewAs(const AttentionArgs& args, const SequenceTasks& tasks, float* partials, int64_t shares, Queue& queue) {
+  const AttentionOptions& options = args.options;
+  const unsigned slots = static_cast<unsigned>(tasks.slots);
+  const dim3 grid(slots, static_cast<unsigned>(args.k.cols / options.headDim), static_cast<unsigned>(shares));
+  const size_t shared = kAttentionWarps * kMostHeads * (options.headDim + 2) * sizeof(float);
+  launch<attentionFewKernel<T, kCols>>(queue, grid, kAttentionThreads, shared, tasks.at, matrixOf<const T>(args.q),
+                                       matrixOf<const T>(args.k), matrixOf<const T>(args.v), partials, options);
+  launch<attentionMergeKernel<T>>(queue, dim3(slots, static_cast<unsigned>(args.lse.rows)), kAttentionThreads, 0,
+                                  tasks.at, partials, shares, options.headDim, matrixOf<T>(args.y),
+                                  matrixOf<float>(args.lse));
+}
+
+template <class T>
+void attendFew(const AttentionArgs& args, const SequenceTasks& tasks, Context& context) {
+  Queue& queue = queueOf(context);
+  const int headDim = args.options.headDim;
+  const int64_t average = ceilDiv(args.k.rows, args.cuSeqlensQ.cols - 1);
+  const int64_t shares = minOf(kMostShares, maxOf(1, ceilDiv(average, kShareKeys)));
+  float* partials = scratch<float>(context, args.q.rows * args.lse.rows * shares * (headDim + 2));
+  if (partials == nullptr) return;
+  if (headDim <= 64) return attendFewAs<T, 2>(args, tasks, partials, shares, queue);
+  if (headDim <= 128) return attendFewAs<T, 4>(args, tasks, partials, shares, queue);
+  attendFewAs<T, 8>(args, tasks, partials, shares, queue);
 }
 
 }  // namespace
 
-bool headDimFits(const AttentionOptions& options, Context& context) {
-  if (options.headDim <= kMostHeadDim) return true;
-  context.fail("expected heads of at most %d columns on a GPU, got %d", static_cast<int>(kMostHeadDim),
-               options.headDim);
-  return false;
-}
-
-AttentionArguments beginAttention(const Tensor& q, const Tensor& k, const Tensor& cuSeqlensQ, const Tensor& cuSeqlensK,
-                                  const Tensor& seqUsedK, const AttentionOptions& options, Queue& queue) {
-  const FaultSink faults = queue.faults();
-  const AttentionArguments shape{options.headDim,
-                                 static_cast<int32_t>(q.cols / k.cols),
-                                 static_cast<int32_t>(elementCount(cuSeqlensQ) - 1),
-                                 options.window,
-                                 options.causal != 0,
-                                 options.scale,
-                                 options.softcap,
-                                 static_cast<const int32_t*>(cuSeqlensQ.data),
-                                 static_cast<const int32_t*>(cuSeqlensK.data),
-                                 static_cast<const int32_t*>(seqUsedK.data),
-                                 faults.record};
-  launch<checkSequencesKernel>(queue, 1, kCheckThreads, 0, shape.cuQ, shape.cuK, shape.used, shape.sequences,
-                               static_cast<int32_t>(q.rows), static_cast<int32_t>(k.rows), faults);
-  return shape;
-}
-
 void attention(const AttentionArgs& args, Context& context) {
-  Queue& queue = queueOf(context);
-  if (!headDimFits(args.options, context)) return;
-  const AttentionArguments shape =
-      beginAttention(args.q, args.k, args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, args.options, queue);
-  const int32_t splits = keySplits(args, shape);
-  const bool few = args.q.rows <= 2 * int64_t{shape.sequences};
-  if (few || args.q.dtype == DType::kFloat32 || shape.headDim > kMostTensorHeadDim)
-    return attentionByRows(args, shape, splits, context);
-  args.q.dtype == DType::kBFloat16 ? attentionTensor<BFloat16>(args, shape, queue)
-                                   : attentionTensor<Float16>(args, shape, queue);
+  if (!checkHeadDim(args.options, context)) return;
+  const bool few = args.q.rows <= 2 * (args.cuSeqlensQ.cols - 1);
+  const int rows = few ? 1 : args.q.dtype == DType::kFloat32 ? kPlainRows : kBlockRows;
+  const SequenceTasks tasks =
+      planTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, args.q.rows, args.k.rows, rows, false, context);
+  if (tasks.at == nullptr) return;
+  withComputeType(args.q.dtype, [&](auto type) {
+    using T = decltype(type);
+    if (few) return attendFew<T>(args, tasks, context);
+    attend<T>(args, tasks, queueOf(context));
+  });
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

@@ -1,218 +1,272 @@
-// What the attention kernels share: sequences in ragged rows, which keys a query sees, tiles in shared memory, products of warps.
+// What attention's forward and backward share: blocks of sequences, masks, and tiles of a head in shared memory.
+//
+// 1. Where sequences begin is known on the device only. planTasks() checks the boundaries there and cuts sequences into tasks of up to `rows`
+//    queries or keys. Sequence s owns the slots from begin[s] / rows + s on: as many as it may need, without counting those before it. Slots
+//    that it does not need are empty, and their blocks return at once; so do all after a fault.
+// 2. Query i of a sequence sees the keys [firstKey(i), endKey(i)); the interval may be empty.
+// 3. A tile has rows of one head, padded with zeros to kDim columns, and 16 bytes more from one row to the next: the eight rows of an ldmatrix
+//    then lie in different banks.
+// 4. Scores are kept times log2(e), so that exponentials are powers of two.
 #pragma once
 
 #include "kernels.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 
-inline constexpr int64_t kMostHeadDim = 256;
-inline constexpr int64_t kMostTensorHeadDim = 128;  // of the kernels on tensor cores
+inline constexpr int kAttentionWarps = 4;
+inline constexpr int kAttentionThreads = kAttentionWarps * kWarp;
+inline constexpr int kBlockRows = 16 * kAttentionWarps;  // queries of a forward block
+inline constexpr int kMostHeadDim = 256;
+inline constexpr float kLog2E = 1.44269504f;
+inline constexpr float kLn2 = 0.693147181f;
+inline constexpr uint32_t kMinusInfinityBits = 0xff800000u;
 
-struct AttentionArguments {
-  int32_t headDim;
-  int32_t group;  // query heads of one key/value head
-  int32_t sequences;
-  int32_t window;  // 0: none
-  bool causal;
-  float scale;
-  float softcap;  // 0: none
-  const int32_t* cuQ;
-  const int32_t* cuK;
-  const int32_t* used;  // keys that are there, by sequence; nullptr: all
-  const FaultRecord* faults;
-};
-
-// Wrong boundaries are found and reported by a kernel of its own, launched first; those after it look before they trust them.
-AttentionArguments beginAttention(const Tensor& q, const Tensor& k, const Tensor& cuSeqlensQ, const Tensor& cuSeqlensK,
-                                  const Tensor& seqUsedK, const AttentionOptions& options, Queue& queue);
-
-// Whether heads of this width can be computed at all; else a fault.
-bool headDimFits(const AttentionOptions& options, Context& context);
-
-// Rows as tiles of 16-byte pieces: every head of every row begins at a multiple of 16 bytes.
-inline bool headsAligned(const Tensor& tensor, int32_t headDim) {
-  return rowsAligned(tensor, 16) && headDim * sizeOf(tensor.dtype) % 16 == 0;
-}
-
-// Blocks of kSize rows of one sequence each, without a table of them: those of sequence s begin at slot cu[s] / kSize + s, and never reach
-// the next one's. There are at most rows / kSize + sequences slots, some of which are empty.
-template <int kSize>
-unsigned blockSlots(int64_t rows, int32_t sequences) {
-  return static_cast<unsigned>(rows / kSize + sequences);
-}
-
-struct SequenceBlock {
-  int32_t qBegin;
+// Some rows of one sequence.
+struct SequenceTask {
+  int32_t qBegin;  // the sequence's first query
   int32_t qCount;
   int32_t kBegin;
   int32_t kCount;
-  int32_t first;  // row of the block, counted inside the sequence
-  int32_t count;  // 0: an empty slot
+  int32_t first;  // of this task's rows, counted inside the sequence
+  int32_t count;  // 0: none
 };
 
-// The block of `slot`, of rows of queries or of keys.
-template <int kSize, bool kOfKeys>
-__device__ __forceinline__ SequenceBlock blockOf(const AttentionArguments& args, int32_t slot) {
-  SequenceBlock block{0, 0, 0, 0, 0, 0};
-  if (args.faults->serial != 0) return block;
-  const int32_t* const own = kOfKeys ? args.cuK : args.cuQ;
-  int32_t low = 0, high = args.sequences;  // the last sequence whose slots begin at or before `slot` is in [low, high)
-  while (high - low > 1) {
-    const int32_t middle = (low + high) / 2;
-    if (own[middle] / kSize + middle <= slot) {
-      low = middle;
-    } else {
-      high = middle;
+struct SequenceTasks {
+  SequenceTask* at;
+  int64_t slots;
+};
+
+struct Visibility {
+  int32_t offset;  // lenK - lenQ: the last query sees the last key
+  int32_t keys;
+  int32_t window;
+  bool causal;
+
+  __device__ __forceinline__ int32_t firstKey(int32_t query) const {
+    if (window <= 0) return 0;
+    return static_cast<int32_t>(minOf(keys, maxOf(0, static_cast<int64_t>(query) + offset - window + 1)));
+  }
+  __device__ __forceinline__ int32_t endKey(int32_t query) const {
+    if (!causal) return keys;
+    const int32_t end = query + offset + 1;
+    return end < 0 ? 0 : end < keys ? end : keys;
+  }
+  // True when every query of [q0, q1) sees every key of [k0, k1).
+  __device__ __forceinline__ bool all(int32_t q0, int32_t q1, int32_t k0, int32_t k1) const {
+    return firstKey(q1 - 1) <= k0 && k1 <= endKey(q0);
+  }
+  // The queries of a sequence that see any key of [k0, k1) are within [firstQuery(k0), endQuery(k1, queries)).
+  __device__ __forceinline__ int32_t firstQuery(int32_t k0) const { return causal && k0 > offset ? k0 - offset : 0; }
+  __device__ __forceinline__ int32_t endQuery(int32_t k1, int32_t queries) const {
+    if (window <= 0) return queries;
+    return static_cast<int32_t>(maxOf(0, minOf(queries, static_cast<int64_t>(k1) + window - 1 - offset)));
+  }
+};
+
+__device__ __forceinline__ Visibility visibilityOf(const SequenceTask& task, const AttentionOptions& options) {
+  return Visibility{task.kCount - task.qCount, task.kCount, options.window, options.causal != 0};
+}
+
+struct Score {
+  float value;  // times log2(e)
+  float slope;  // of the softcap
+};
+
+__device__ __forceinline__ Score scoreOf(float product, const AttentionOptions& options) {
+  if (options.softcap <= 0.0f) return Score{product * (options.scale * kLog2E), 1.0f};
+  const float t = tanh(product * options.scale / options.softcap);
+  return Score{options.softcap * kLog2E * t, 1.0f - t * t};
+}
+
+namespace {
+
+constexpr int kPlanThreads = 256;
+constexpr int32_t kNoEntry = 0x7fffffff;
+
+// The lowest of the block's entries, for all of its threads.
+__device__ __forceinline__ int32_t firstOfBlock(int32_t entry, int32_t* slots) {
+  LOWRANK_UNROLL for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+    const int32_t other = shuffleXor(entry, mask);
+    if (other < entry) entry = other;
+  }
+  syncThreads();  // slots are no longer read
+  if (threadIdx.x % kWarp == 0) slots[threadIdx.x / kWarp] = entry;
+  syncThreads();
+  for (int warp = 0; warp < kPlanThreads / kWarp; ++warp) {
+    if (slots[warp] < entry) entry = slots[warp];
+  }
+  return entry;
+}
+
+// One block.
+__global__ void __launch_bounds__(kPlanThreads)
+    planTasksKernel(const int32_t* cuQ,       // [S + 1]
+                    const int32_t* cuK,       // [S + 1]
+                    const int32_t* seqUsedK,  // [S], or null
+                    int32_t sequences, int32_t queries, int32_t keys, int32_t rows, int32_t ofKeys,
+                    SequenceTask* tasks,  // [slots], all empty
+                    FaultSink faults) {
+  int32_t* const bads = sharedMemory<int32_t>();  // per warp: its first bad entry
+  const int thread = static_cast<int>(threadIdx.x);
+  int32_t badQ = kNoEntry, badK = kNoEntry, badUsed = kNoEntry;
+  for (int32_t s = thread; s <= sequences; s += kPlanThreads) {
+    const bool goodQ = (s == 0 ? cuQ[s] == 0 : cuQ[s] >= cuQ[s - 1]) && (s < sequences || cuQ[s] == queries);
+    const bool goodK = (s == 0 ? cuK[s] == 0 : cuK[s] >= cuK[s - 1]) && (s < sequences || cuK[s] <= keys);
+    if (!goodQ && badQ == kNoEntry) badQ = s;
+    if (!goodK && badK == kNoEntry) badK = s;
+    if (seqUsedK == nullptr || s == sequences || badUsed != kNoEntry) continue;
+    if (seqUsedK[s] < 0 || seqUsedK[s] > cuK[s + 1] - cuK[s]) badUsed = s;
+  }
+  badQ = firstOfBlock(badQ, bads);
+  badK = firstOfBlock(badK, bads);
+  badUsed = firstOfBlock(badUsed, bads);
+  if (thread == 0) {
+    if (badQ != kNoEntry) reportFault(faults, FaultCode::kSequencesQ, badQ, cuQ[badQ], queries);
+    if (badK != kNoEntry) reportFault(faults, FaultCode::kSequencesK, badK, cuK[badK], keys);
+    if (badUsed != kNoEntry)
+      reportFault(faults, FaultCode::kUsedKeys, badUsed, seqUsedK[badUsed], cuK[badUsed + 1] - cuK[badUsed]);
+  }
+  if (badQ != kNoEntry || badK != kNoEntry || badUsed != kNoEntry) return;
+  // Keys that belong to no sequence are those of one more, without queries: their gradients are zero.
+  for (int32_t s = thread; s < sequences + ofKeys; s += kPlanThreads) {
+    const bool extra = s == sequences;
+    const int32_t qCount = extra ? 0 : cuQ[s + 1] - cuQ[s], kAll = (extra ? keys : cuK[s + 1]) - cuK[s];
+    const int32_t kCount = seqUsedK != nullptr ? seqUsedK[s] : kAll;
+    const int32_t begin = ofKeys ? cuK[s] : cuQ[s], count = ofKeys ? kCount : qCount;
+    SequenceTask* const to = tasks + begin / rows + s;
+    for (int32_t i = 0; i * rows < count; ++i) {
+      const int32_t left = count - i * rows;
+      to[i] = SequenceTask{cuQ[s], qCount, cuK[s], kCount, i * rows, left < rows ? left : rows};
     }
   }
-  block.qBegin = args.cuQ[low];
-  block.qCount = args.cuQ[low + 1] - block.qBegin;
-  block.kBegin = args.cuK[low];
-  block.kCount = args.used != nullptr ? args.used[low] : args.cuK[low + 1] - block.kBegin;
-  block.first = (slot - own[low] / kSize - low) * kSize;
-  const int32_t left = own[low + 1] - own[low] - block.first;
-  block.count = left < 0 ? 0 : left < kSize ? left : kSize;
-  return block;
 }
 
-// Query i of a sequence sees its keys [firstKey, endKey); the last query is aligned with the last key.
-__device__ __forceinline__ int32_t firstKey(const AttentionArguments& args, const SequenceBlock& block, int32_t query) {
-  if (args.window == 0) return 0;
-  const int32_t first = query + block.kCount - block.qCount - args.window + 1;
-  return first < 0 ? 0 : first < block.kCount ? first : block.kCount;
-}
-__device__ __forceinline__ int32_t endKey(const AttentionArguments& args, const SequenceBlock& block, int32_t query) {
-  if (!args.causal) return block.kCount;
-  const int32_t end = query + block.kCount - block.qCount + 1;
-  return end < 0 ? 0 : end < block.kCount ? end : block.kCount;
-}
-__device__ __forceinline__ bool sees(const AttentionArguments& args, const SequenceBlock& block, int32_t query,
-                                     int32_t key) {
-  return key >= firstKey(args, block, query) && key < endKey(args, block, query);
+// Tasks of up to `rows` queries, or keys. Without memory `at` is null.
+inline SequenceTasks planTasks(const Tensor& cuQ, const Tensor& cuK, const Tensor& seqUsedK, int64_t queries,
+                               int64_t keys, int rows, bool ofKeys, Context& context) {
+  Queue& queue = queueOf(context);
+  const int64_t sequences = cuQ.cols - 1, slots = (ofKeys ? keys : queries) / rows + sequences + (ofKeys ? 1 : 0);
+  SequenceTask* const tasks = scratch<SequenceTask>(context, slots);
+  if (tasks == nullptr) return {nullptr, 0};
+  queue.fillBytes(tasks, 0, static_cast<size_t>(slots) * sizeof(SequenceTask));
+  launch<planTasksKernel>(queue, 1, kPlanThreads, kPlanThreads / kWarp * sizeof(int32_t),
+                          static_cast<const int32_t*>(cuQ.data), static_cast<const int32_t*>(cuK.data),
+                          static_cast<const int32_t*>(seqUsedK.data), sequences, queries, keys, rows, ofKeys ? 1 : 0,
+                          tasks, queue.faults());
+  return {tasks, slots};
 }
 
-// The queries [first, end) that may see one of the keys [key, keyEnd).
-struct Range {
-  int32_t first;
-  int32_t end;
+// False, with the fault recorded, for heads that are wider than registers hold.
+inline bool checkHeadDim(const AttentionOptions& options, Context& context) {
+  if (options.headDim <= kMostHeadDim) return true;
+  context.fail("expected a head width of at most %d, got %d", kMostHeadDim, options.headDim);
+  return false;
+}
+
+}  // namespace
+
+// Rows of a tensor that are one head of one sequence.
+template <class T>
+struct HeadRows {
+  const T* at;
+  int64_t stride;
+  int32_t headDim;
+  bool whole;  // may be copied 16 bytes at a time
 };
-__device__ __forceinline__ Range queriesOf(const AttentionArguments& args, const SequenceBlock& block, int32_t key,
-                                           int32_t keyEnd) {
-  const int32_t offset = block.kCount - block.qCount;
-  Range range{0, block.qCount};
-  if (args.causal && key - offset > 0) range.first = key - offset;
-  if (args.window > 0 && keyEnd - 1 - offset + args.window < range.end) range.end = keyEnd - 1 - offset + args.window;
-  return range;
+
+inline bool wholeHeads(const Tensor& tensor, const AttentionOptions& options) {
+  return rowsAligned(tensor, 16) && options.headDim * sizeOf(tensor.dtype) % 16 == 0;
 }
 
-// The score before softmax.
-__device__ __forceinline__ float scored(const AttentionArguments& args, float product) {
-  const float score = product * args.scale;
-  return args.softcap > 0.0f ? args.softcap * tanh(score / args.softcap) : score;
-}
+template <int kDim>
+inline constexpr int kPitch = kDim + 8;
 
-// p and ds of one pair in backward.
-struct Probability {
-  float p;
-  float ds;
-};
-__device__ __forceinline__ Probability probability(const AttentionArguments& args, bool visible, float product,
-                                                   float lse, float dyDotV, float dyDotY) {
-  if (!visible) return Probability{0.0f, 0.0f};
-  float score = product * args.scale, slope = 1.0f;
-  if (args.softcap > 0.0f) {
-    const float t = tanh(score / args.softcap);
-    score = args.softcap * t;
-    slope = 1.0f - t * t;
-  }
-  const float p = exp(score - lse);
-  return Probability{p, p * (dyDotV - dyDotY) * slope};
-}
-
-// A tile of 16-bit rows: row r at r * kPitch<kWidth>. The eight elements of padding put the rows of an 8x8 matrix into different banks.
-template <int kWidth>
-inline constexpr int kPitch = kWidth + 8;
-
-// kRows rows of which `rows` are there and kWidth columns of which `cols` are; zeros beyond. With kVectors by asynchronous copies.
-template <class T, int kRows, int kWidth, int kThreads, bool kVectors>
-__device__ __forceinline__ void loadTile(T* tile, const T* from, int64_t stride, int32_t rows, int32_t cols) {
-  if constexpr (kVectors) {
-    constexpr int kPieces = kWidth / 8;
-    LOWRANK_UNROLL for (int i = 0; i < kRows * kPieces / kThreads; ++i) {
-      const int number = static_cast<int>(threadIdx.x) + i * kThreads, row = number / kPieces;
-      const int col = number % kPieces * 8;
-      const bool valid = row < rows && col < cols;
-      cpAsync16(tile + row * kPitch<kWidth> + col, valid ? from + row * stride + col : from, valid);
+// `count` rows from `first` on, zeros in the others; on their way until waited for. The columns past the head's width are left as they are.
+template <int kDim, int kRows, class T>
+__device__ __forceinline__ void loadTile(T* tile, const HeadRows<T>& rows, int64_t first, int count) {
+  const T* const from = rows.at + first * rows.stride;
+  if (rows.whole) {
+    constexpr int kPieces = kDim / 8;
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += kAttentionThreads) {
+      const int row = i / kPieces, col = i % kPieces * 8;
+      if (col < rows.headDim) cpAsync16(tile + row * kPitch<kDim> + col, from + row * rows.stride + col, row < count);
     }
   } else {
-    for (int number = static_cast<int>(threadIdx.x); number < kRows * kWidth; number += kThreads) {
-      const int row = number / kWidth, col = number % kWidth;
-      tile[row * kPitch<kWidth> + col] = row < rows && col < cols ? from[row * stride + col] : fromFloat<T>(0.0f);
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kDim; i += kAttentionThreads) {
+      const int row = i / kDim, col = i % kDim;
+      if (col >= rows.headDim) continue;
+      tile[row * kPitch<kDim> + col] = row < count ? from[row * rows.stride + col] : fromFloat<T>(0.0f);
+    }
+  }
+  cpAsyncCommit();
+}
+
+// The columns of consecutive tiles past the head's width.
+template <int kDim, class T>
+__device__ __forceinline__ void clearPadding(T* tiles, int rows, int headDim) {
+  const int padding = kDim - headDim;
+  for (int i = static_cast<int>(threadIdx.x); i < rows * padding; i += kAttentionThreads) {
+    tiles[i / padding * kPitch<kDim> + headDim + i % padding] = fromFloat<T>(0.0f);
+  }
+}
+
+// products[n] += 16 rows of `left` times the rows [8 n, 8 n + 8) of `right`, over the head's width.
+template <int kDim, int kTiles, class T>
+__device__ __forceinline__ void multiplyRows(float (&products)[kTiles][4], const T* left, const T* right) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const T* const leftAt = left + lane % 16 * kPitch<kDim> + lane / 16 * 8;
+  const T* const rightAt = right + (lane % 8 + lane / 16 * 8) * kPitch<kDim> + lane / 8 % 2 * 8;
+  LOWRANK_UNROLL for (int col = 0; col < kDim; col += 16) {
+    uint32_t a[4];
+    ldmatrix(a, leftAt + col);
+    LOWRANK_UNROLL for (int n = 0; n < kTiles; n += 2) {
+      uint32_t b[4];
+      ldmatrix(b, rightAt + n * 8 * kPitch<kDim> + col);
+      mma<T>(products[n], a, {b[0], b[1]});
+      mma<T>(products[n + 1], a, {b[2], b[3]});
     }
   }
 }
 
-// c[16, 8 kTiles] += a[16 rows] b[8 kTiles rows]^T, both of kWidth columns, c as mma() has it.
-template <class T, int kWidth, int kTiles>
-__device__ __forceinline__ void multiplyRows(float (&c)[kTiles][4], const T* a, const T* b, int lane) {
-  LOWRANK_UNROLL for (int depth = 0; depth < kWidth; depth += 16) {
-    uint32_t left[4];
-    ldmatrix(left, a + (lane & 15) * kPitch<kWidth> + depth + (lane >> 4) * 8);
-    LOWRANK_UNROLL for (int j = 0; j < kTiles; j += 2) {
-      uint32_t right[4];
-      ldmatrix(right, b + (8 * j + (lane & 7) + (lane >> 4) * 8) * kPitch<kWidth> + depth + (lane >> 3 & 1) * 8);
-      const uint32_t first[2] = {right[0], right[1]}, second[2] = {right[2], right[3]};
-      mma<T>(c[j], left, first);
-      mma<T>(c[j + 1], left, second);
+// sums[n] += weights, 16 by 8 kSteps * 2, times the columns [8 n, 8 n + 8) of `right`, over its rows. Weights are rounded to T.
+template <int kDim, int kWeights, int kTiles, class T>
+__device__ __forceinline__ void multiplyColumns(float (&sums)[kTiles][4], const float (&weights)[kWeights][4],
+                                                const T* right) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const T* const rightAt = right + lane % 16 * kPitch<kDim> + lane / 16 * 8;
+  LOWRANK_UNROLL for (int w = 0; w < kWeights; w += 2) {
+    const uint32_t a[4] = {packPair<T>(weights[w][0], weights[w][1]), packPair<T>(weights[w][2], weights[w][3]),
+                           packPair<T>(weights[w + 1][0], weights[w + 1][1]),
+                           packPair<T>(weights[w + 1][2], weights[w + 1][3])};
+    LOWRANK_UNROLL for (int n = 0; n < kTiles; n += 2) {
+      uint32_t b[4];
+      ldmatrix<true>(b, rightAt + w * 8 * kPitch<kDim> + n * 8);
+      mma<T>(sums[n], a, {b[0], b[1]});
+      mma<T>(sums[n + 1], a, {b[2], b[3]});
     }
   }
 }
 
-// c[16, kWidth] += p[16, 8 kTiles] b[8 kTiles rows of kWidth columns], with p as multiplyRows() leaves its result, rounded to T.
-template <class T, int kWidth, int kTiles>
-__device__ __forceinline__ void multiplyByRows(float (&c)[kWidth / 8][4], const float (&p)[kTiles][4], const T* b,
-                                               int lane) {
-  LOWRANK_UNROLL for (int k = 0; k < kTiles; k += 2) {
-    const uint32_t left[4] = {packPair<T>(p[k][0], p[k][1]), packPair<T>(p[k][2], p[k][3]),
-                              packPair<T>(p[k + 1][0], p[k + 1][1]), packPair<T>(p[k + 1][2], p[k + 1][3])};
-    LOWRANK_UNROLL for (int j = 0; j < kWidth / 8; j += 2) {
-      uint32_t right[4];
-      ldmatrix<true>(right, b + (8 * k + (lane & 15)) * kPitch<kWidth> + 8 * j + (lane >> 4) * 8);
-      const uint32_t first[2] = {right[0], right[1]}, second[2] = {right[2], right[3]};
-      mma<T>(c[j], left, first);
-      mma<T>(c[j + 1], left, second);
+// A warp's 16 rows, times `factors` of rows lane / 4 and lane / 4 + 8, to the columns from `firstCol` on.
+template <int kTiles, class T>
+__device__ __forceinline__ void storeRows(const float (&sums)[kTiles][4], const float (&factors)[2], T* to,
+                                          int64_t stride, int rows, int firstCol, int headDim, bool whole) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+    const int row = lane / 4 + 8 * half;
+    if (row >= rows) continue;
+    T* const at = to + row * stride;
+    LOWRANK_UNROLL for (int n = 0; n < kTiles; ++n) {
+      const int col = firstCol + 8 * n + lane % 4 * 2;
+      const float first = sums[n][2 * half] * factors[half], second = sums[n][2 * half + 1] * factors[half];
+      if (whole) {
+        if (col < headDim) storeVector(at + col, packPair<T>(first, second));
+      } else {
+        if (col < headDim) at[col] = fromFloat<T>(first);
+        if (col + 1 < headDim) at[col + 1] = fromFloat<T>(second);
+      }
     }
   }
 }
-
-// Two of the four elements that a thread has of a 16x8 tile of results, in one row.
-template <class T, bool kVectors>
-__device__ __forceinline__ void storeTwo(T* row, int32_t col, int32_t cols, float first, float second) {
-  if constexpr (kVectors) {
-    if (col < cols) storeVector(row + col, packPair<T>(first, second));
-  } else {
-    if (col < cols) row[col] = fromFloat<T>(first);
-    if (col + 1 < cols) row[col + 1] = fromFloat<T>(second);
-  }
-}
-
-// float32 rows of shared memory from rows of T: row r at r * pitch; zeros where there is no row.
-template <class T, int kThreads>
-__device__ __forceinline__ void loadFloats(float* tile, int pitch, const T* from, int64_t stride, int32_t rows,
-                                           int32_t present, int32_t cols) {
-  for (int number = static_cast<int>(threadIdx.x); number < rows * cols; number += kThreads) {
-    const int row = number / cols, col = number % cols;
-    tile[row * pitch + col] = row < present ? toFloat(from[row * stride + col]) : 0.0f;
-  }
-}
-
-// The kernels without tensor cores: one warp per row of its own, 32 rows of the others at a time. For float32, and for wide heads.
-inline constexpr int kRowWarps = 8;
-inline constexpr int kRowThreads = kRowWarps * kWarp;
-inline constexpr int kColumnsPerLane = static_cast<int>(kMostHeadDim) / kWarp;
-
-void attentionByRows(const AttentionArgs& args, const AttentionArguments& shape, int32_t splits, Context& context);
-void attentionBackwardByRows(const AttentionBackwardArgs& args, const AttentionArguments& shape, const float* dots,
-                             Queue& queue);
 
 }  // namespace lowrank::LOWRANK_BACKEND

@@ -2,318 +2,304 @@
 //   dv_j = sum over queries of p_j dy;  ds_j = p_j (dy.v_j - D), times 1 - (s_j / c)^2 under softcap
 //   dq = scale sum over keys of ds_j k_j;  dk_j = scale sum over queries of ds_j q
 //
-// Shapes, dtypes and masks as in attention.cu; dk and dv rows that belong to no sequence are zero. Products and sums are float32; p and ds are
-// rounded to compute for the products that they enter, each output once. Work: 14 hd FLOP per visible pair and head, as scores and dy.v are made
-// once for dq and once for dk and dv: that is the price of sums without atomics. Roof: the multiply-add rate of mma.sync.
+// Shapes, dtypes and masks as in attention.cu; dk and dv rows that belong to no sequence are zero. Products and sums are float32; each output is
+// rounded once. With 16-bit types p and ds are rounded for the products that they enter. Work: 14 hd FLOP per visible pair and head, 4 of
+// them for products that both passes make: the price of sums that need no atomics. Roof: mma.sync.
 //
-//   kernel       a block                              threads   shared memory (hd 64, 128)
-//   dots         a query and head per warp            256       -
-//   dkv          64 keys of a key/value head          128       36 KiB and 0.5 KiB, 68 KiB and 0.5 KiB
-//   dq           64 queries of a head                 128       the same
-//   by rows      attention_backward_rows.cu: float32, heads of more than 128 columns
+// D comes first, then two passes of the same form. A block has some rows of its own and goes through those of the other side that see them, 32
+// at a time (8 in float32):
+//   dq      own rows are queries of one head (Q, dy), the others keys (K, V): the weights ds times K
+//   dk, dv  own rows are keys of one key/value head (K, V), the others queries (Q, dy) of each of its query heads in turn: ds times Q, p times dy
 //
-// dkv walks over the query heads of its group and over their queries, 32 at a time; dq over its keys, 32 at a time; the next 32 rows are copied
-// while these are multiplied. Deterministic: every sum has one block and an order.
+//                  threads  blocks                                    shared memory
+//   D              128      Nq H / 4                                  0
+//   plan           256      1                                         32 bytes
+//   tensor cores   128      (N / 64 + S, heads, 1 or 2 column parts)  27 KB, 51 KB, 99 KB by the padded head
+//   plain          256      (N / 32 + S, heads)                       80 rows of 4 (hd + 1) bytes, and 2 KB
+// Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no more.
+// Deterministic: every sum is one thread's, in an order that the sequences give.
 #include "attention.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
 
-constexpr int kThreads = 128;
-constexpr int kOwn = 64;   // rows of a block
-constexpr int kStep = 32;  // rows of the others at a time
-constexpr int kTiles = kStep / 8;
+constexpr int kOtherRows = 32;
 
-struct BackwardTensors {
-  const void* dy;
-  const void* q;
-  const void* k;
-  const void* v;
-  void* dq;
-  void* dk;
-  void* dv;
-  const float* lse;
-  const float* dots;  // [H, Nq]: D
-  int64_t dyStride;
-  int64_t qStride;
-  int64_t kStride;
-  int64_t vStride;
-  int64_t dqStride;
-  int64_t dkStride;
-  int64_t dvStride;
-  int64_t lseStride;
-  int32_t queries;
+// The matrices as a block sees them: own rows are those that it makes gradients of.
+template <class T>
+struct Sides {
+  Matrix<const T> q;        // [Nq, H hd]
+  Matrix<const T> dy;       // [Nq, H hd]
+  Matrix<const T> k;        // [Nk, Hkv hd]
+  Matrix<const T> v;        // [Nk, Hkv hd]
+  Matrix<const float> lse;  // [H, Nq]
+  const float* dots;        // [H, Nq]
 };
 
-constexpr int kDotThreads = 256;
+struct Weights {
+  float p;
+  float ds;
+};
 
+// `lse` times log2(e).
+__device__ __forceinline__ Weights weightsOf(float product, float upstream, float lse, float dot, bool visible,
+                                             const AttentionOptions& options) {
+  const Score score = scoreOf(product, options);
+  const float p = visible ? exp2Fast(score.value - lse) : 0.0f;
+  return Weights{p, visible ? p * (upstream - dot) * score.slope : 0.0f};
+}
+
+// D for every query and head: a warp each.
 template <class T>
-__global__ void __launch_bounds__(kDotThreads)
-    dotsKernel(Matrix<const T> dy, Matrix<const T> y, float* dots, int32_t headDim) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * (kDotThreads / kWarp) + threadIdx.x / kWarp;
-  const int32_t head = static_cast<int32_t>(blockIdx.y);
+__global__ void __launch_bounds__(kAttentionThreads) dotsKernel(Matrix<const T> dy,  // [Nq, H hd]
+                                                                Matrix<const T> y,   // [Nq, H hd]
+                                                                int32_t headDim,
+                                                                float* dots) {  // [H, Nq]
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int32_t heads = dy.cols / headDim;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kAttentionWarps + warp, row = index / heads;
   if (row >= dy.rows) return;
-  const T* const left = dy.row(row) + head * headDim;
-  const T* const right = y.row(row) + head * headDim;
+  const int64_t head = index % heads;
+  const T* const gradients = dy.row(row) + head * headDim;
+  const T* const values = y.row(row) + head * headDim;
   float sum = 0.0f;
-  for (int32_t d = lane; d < headDim; d += kWarp) sum = multiplyAdd(toFloat(left[d]), toFloat(right[d]), sum);
+  for (int col = lane; col < headDim; col += kWarp)
+    sum = multiplyAdd(toFloat(gradients[col]), toFloat(values[col]), sum);
   sum = warpSum(sum);
-  if (lane == 0) dots[static_cast<int64_t>(head) * dy.rows + row] = sum;
+  if (lane == 0) dots[head * dy.rows + row] = sum;
 }
 
-// Rows of dk and dv from the end of the last sequence on.
-template <class T>
-__global__ void __launch_bounds__(kDotThreads)
-    zeroSpareKernel(Matrix<T> dk, Matrix<T> dv, const AttentionArguments args) {
-  if (args.faults->serial != 0) return;
-  const int64_t step = static_cast<int64_t>(gridDim.x);
-  for (int64_t row = args.cuK[args.sequences] + static_cast<int64_t>(blockIdx.x); row < dk.rows; row += step) {
-    for (int32_t col = static_cast<int32_t>(threadIdx.x); col < dk.cols; col += kDotThreads)
-      dk.row(row)[col] = dv.row(row)[col] = fromFloat<T>(0.0f);
-  }
-}
+// kOut columns of the gradients, those from blockIdx.z * kOut on. `second` is dv; the dq pass has none.
+// Left to itself the compiler would rather spill a few registers of narrow heads than give up a fourth block per multiprocessor.
+template <class T, int kDim, int kOut, bool kKeys>
+__global__ void __launch_bounds__(kAttentionThreads, kKeys || kDim > 64 ? 0 : 3)
+    attentionBackwardKernel(const SequenceTask* tasks, int32_t slots, Sides<T> sides, Matrix<T> first, Matrix<T> second,
+                            AttentionOptions options, bool whole) {
+  const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
+  if (task.count == 0) return;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int headDim = options.headDim, group = sides.q.cols / sides.k.cols;
+  const int kvHead = kKeys ? static_cast<int>(blockIdx.y) : static_cast<int>(blockIdx.y) / group;
+  const int firstHead = kKeys ? kvHead * group : static_cast<int>(blockIdx.y);
+  const int firstCol = static_cast<int>(blockIdx.z) * kOut;
+  const Visibility seen = visibilityOf(task, options);
+  const auto queriesOf = [&](const Matrix<const T>& x, int head) {
+    return HeadRows<T>{x.row(task.qBegin) + head * headDim, x.stride, headDim, whole};
+  };
+  const auto keysOf = [&](const Matrix<const T>& x) {
+    return HeadRows<T>{x.row(task.kBegin) + kvHead * headDim, x.stride, headDim, whole};
+  };
+  T* const own = sharedMemory<T>();                            // Q or K
+  T* const ownUpstream = own + kBlockRows * kPitch<kDim>;      // dy or V
+  T* const other = ownUpstream + kBlockRows * kPitch<kDim>;    // K or Q
+  T* const otherUpstream = other + kOtherRows * kPitch<kDim>;  // V or dy
+  if (headDim < kDim) clearPadding<kDim>(own, 2 * (kBlockRows + kOtherRows), headDim);
+  loadTile<kDim, kBlockRows>(own, kKeys ? keysOf(sides.k) : queriesOf(sides.q, firstHead), task.first, task.count);
+  loadTile<kDim, kBlockRows>(ownUpstream, kKeys ? keysOf(sides.v) : queriesOf(sides.dy, firstHead), task.first,
+                             task.count);
 
-// p and ds of a warp's 16 own rows and 32 others, in place of products and dy.v; pairs that see nothing of each other get 0.
-template <bool kOwnKeys>
-__device__ __forceinline__ void probabilities(const AttentionArguments& args, const SequenceBlock& block,
-                                              float (&products)[kTiles][4], float (&dyDotV)[kTiles][4], int32_t own,
-                                              int32_t other, int32_t otherEnd, const float* lse, const float* dots,
-                                              int lane) {
-  LOWRANK_UNROLL for (int j = 0; j < kTiles; ++j) {
-    LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-      const int32_t ownAt = own + lane / 4 + 8 * (e / 2), step = 8 * j + 2 * (lane % 4) + e % 2;
-      const int32_t query = kOwnKeys ? other + step : ownAt, key = kOwnKeys ? ownAt : other + step;
-      // lse and D belong to the queries: to those of the step, or to the block's own.
-      const int at = kOwnKeys ? step : ownAt - block.first;
-      const bool there = other + step < otherEnd && query < block.qCount && key < block.kCount;
-      const Probability value =
-          probability(args, there && sees(args, block, query, key), products[j][e], lse[at], dyDotV[j][e], dots[at]);
-      products[j][e] = value.p;
-      dyDotV[j][e] = value.ds;
+  const int32_t ownEnd = task.first + task.count;
+  const int32_t begin = kKeys ? seen.firstQuery(task.first) : seen.firstKey(task.first);
+  const int32_t end = kKeys ? seen.endQuery(ownEnd, task.qCount) : seen.endKey(ownEnd - 1);
+  // Of this thread's two rows where they are queries.
+  float rowLse[2] = {}, rowDot[2] = {};
+  if constexpr (!kKeys) {
+    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+      const int row = 16 * warp + lane / 4 + 8 * half;
+      if (row >= task.count) continue;
+      const int64_t query = task.qBegin + task.first + row;
+      rowLse[half] = sides.lse.row(firstHead)[query] * kLog2E;
+      rowDot[half] = sides.dots[static_cast<int64_t>(firstHead) * sides.q.rows + query];
     }
   }
-}
-
-// A thread's part of a warp's 16 rows of results.
-template <class T, int kWidth, bool kVectors>
-__device__ __forceinline__ void storeRows(T* to, int64_t stride, const float (&sums)[kWidth / 8][4], float scale,
-                                          int32_t first, int32_t count, int32_t cols, int lane) {
-  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-    const int32_t row = first + lane / 4 + 8 * half;
-    if (row >= count) continue;
-    LOWRANK_UNROLL for (int j = 0; j < kWidth / 8; ++j) {
-      storeTwo<T, kVectors>(to + row * stride, 8 * j + 2 * (lane % 4), cols, sums[j][2 * half] * scale,
-                            sums[j][2 * half + 1] * scale);
+  float sums[kOut / 8][4] = {}, upstreamSums[kKeys ? kOut / 8 : 1][4] = {};
+  for (int head = firstHead; head < firstHead + (kKeys ? group : 1); ++head) {
+    const float* const lse = sides.lse.row(head) + task.qBegin;
+    const float* const dots = sides.dots + static_cast<int64_t>(head) * sides.q.rows + task.qBegin;
+    for (int32_t at = begin; at < end; at += kOtherRows) {
+      const int32_t atEnd = at + kOtherRows < end ? at + kOtherRows : end;
+      syncThreads();  // the tiles are no longer used
+      loadTile<kDim, kOtherRows>(other, kKeys ? queriesOf(sides.q, head) : keysOf(sides.k), at, atEnd - at);
+      loadTile<kDim, kOtherRows>(otherUpstream, kKeys ? queriesOf(sides.dy, head) : keysOf(sides.v), at, atEnd - at);
+      cpAsyncWait<0>();
+      syncThreads();
+      float ds[kOtherRows / 8][4] = {}, p[kOtherRows / 8][4] = {};
+      multiplyRows<kDim>(ds, own + 16 * warp * kPitch<kDim>, other);
+      multiplyRows<kDim>(p, ownUpstream + 16 * warp * kPitch<kDim>, otherUpstream);
+      const bool all = atEnd - at == kOtherRows && task.count == kBlockRows &&
+                       (kKeys ? seen.all(at, atEnd, task.first, ownEnd) : seen.all(task.first, ownEnd, at, atEnd));
+      LOWRANK_UNROLL for (int n = 0; n < kOtherRows / 8; ++n) {
+        LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+          const int32_t row = task.first + 16 * warp + lane / 4 + 8 * (e / 2);
+          const int32_t col = at + 8 * n + lane % 4 * 2 + e % 2;
+          const int32_t query = kKeys ? col : row, key = kKeys ? row : col;
+          const bool inside = row < ownEnd && col < atEnd;
+          const bool visible = all || (inside && key >= seen.firstKey(query) && key < seen.endKey(query));
+          const bool ofColumn = kKeys && visible;
+          const Weights weights = weightsOf(ds[n][e], p[n][e], ofColumn ? lse[query] * kLog2E : rowLse[e / 2],
+                                            ofColumn ? dots[query] : rowDot[e / 2], visible, options);
+          ds[n][e] = weights.ds;
+          p[n][e] = weights.p;
+        }
+      }
+      multiplyColumns<kDim>(sums, ds, other + firstCol);
+      if constexpr (kKeys) multiplyColumns<kDim>(upstreamSums, p, otherUpstream + firstCol);
     }
+  }
+  cpAsyncWait<0>();
+
+  const int64_t row = (kKeys ? task.kBegin : task.qBegin) + task.first + 16 * warp;
+  const int column = static_cast<int>(blockIdx.y) * headDim, rows = task.count - 16 * warp;
+  const float scales[2] = {options.scale, options.scale};
+  storeRows(sums, scales, first.row(row) + column, first.stride, rows, firstCol, headDim, whole);
+  if constexpr (kKeys) {
+    const float ones[2] = {1.0f, 1.0f};
+    storeRows(upstreamSums, ones, second.row(row) + column, second.stride, rows, firstCol, headDim, whole);
   }
 }
 
-template <int kWidth>
-inline constexpr int kSharedBytes = (2 * kOwn + 4 * kStep) * kPitch<kWidth> * 2 + 4 * kStep * 4;
+constexpr int kPlainThreads = 256;
+constexpr int kPlainRows = 32;
+constexpr int kPlainOthers = 8;  // also the threads of a row
+constexpr int kPlainCols = kMostHeadDim / kPlainOthers;
 
-template <class T, int kWidth, bool kVectors>
-__global__ void __launch_bounds__(kThreads)
-    attentionKeysKernel(const BackwardTensors tensors, const AttentionArguments args) {
-  constexpr int kOwnSize = kOwn * kPitch<kWidth>, kStepSize = kStep * kPitch<kWidth>;
-  T* const keys = sharedMemory<T>();
-  T* const values = keys + kOwnSize;
-  T* const stages = values + kOwnSize;  // queries and dy, twice
-  float* const lses = reinterpret_cast<float*>(stages + 4 * kStepSize);
-  float* const dots = lses + 2 * kStep;
-  const SequenceBlock block = blockOf<kOwn, true>(args, static_cast<int32_t>(blockIdx.x));
-  if (block.count == 0) return;
+// Rows of float32 heads, headDim + 1 apart; zeros in those past `count`.
+__device__ __forceinline__ void loadPlain(float* tile, int rows, const float* from, int64_t stride, int count,
+                                          int headDim) {
+  for (int i = static_cast<int>(threadIdx.x); i < rows * headDim; i += kPlainThreads) {
+    const int row = i / headDim, col = i % headDim;
+    tile[row * (headDim + 1) + col] = row < count ? from[row * stride + col] : 0.0f;
+  }
+}
 
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int32_t kvHead = static_cast<int32_t>(blockIdx.y), hd = args.headDim;
-  const int64_t ownRow = block.kBegin + block.first;
-  const Range range = queriesOf(args, block, block.first, block.first + block.count);
-  const int32_t steps = range.end > range.first ? (range.end - range.first + kStep - 1) / kStep : 0;
+// The same in float32, one pair of an own row and another per thread and tile.
+template <bool kKeys>
+__global__ void __launch_bounds__(kPlainThreads)
+    attentionBackwardPlainKernel(const SequenceTask* tasks, int32_t slots, Sides<float> sides, Matrix<float> first,
+                                 Matrix<float> second, AttentionOptions options) {
+  const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
+  if (task.count == 0) return;
+  const int thread = static_cast<int>(threadIdx.x), part = thread % kPlainOthers;
+  const int headDim = options.headDim, pitch = headDim + 1, group = sides.q.cols / sides.k.cols;
+  const int kvHead = kKeys ? static_cast<int>(blockIdx.y) : static_cast<int>(blockIdx.y) / group;
+  const int firstHead = kKeys ? kvHead * group : static_cast<int>(blockIdx.y);
+  const Visibility seen = visibilityOf(task, options);
+  float* const own = sharedMemory<float>();                                                              // Q or K
+  float* const ownUpstream = own + kPlainRows * pitch;                                                   // dy or V
+  float* const other = ownUpstream + kPlainRows * pitch;                                                 // K or Q
+  float* const otherUpstream = other + kPlainOthers * pitch;                                             // V or dy
+  float* const ofRow = otherUpstream + kPlainOthers * pitch + thread / kPlainOthers * 2 * kPlainOthers;  // ds, then p
+  const auto load = [&](float* tile, int rows, const Matrix<const float>& x, bool keys, int head, int32_t from,
+                        int count) {
+    loadPlain(tile, rows, x.row((keys ? task.kBegin : task.qBegin) + from) + (keys ? kvHead : head) * headDim, x.stride,
+              count, headDim);
+  };
+  load(own, kPlainRows, kKeys ? sides.k : sides.q, kKeys, firstHead, task.first, task.count);
+  load(ownUpstream, kPlainRows, kKeys ? sides.v : sides.dy, kKeys, firstHead, task.first, task.count);
 
-  // Step n: the queries from range.first + n % steps * kStep on, of head n / steps of the group.
-  const auto loadQueries = [&](int32_t step, int stage) {
-    if (step < args.group * steps) {
-      const int32_t head = kvHead * args.group + step / steps, query = range.first + step % steps * kStep;
-      const int64_t row = block.qBegin + query;
-      T* const tile = stages + stage * 2 * kStepSize;
-      const int32_t rows = block.qCount - query;
-      loadTile<T, kStep, kWidth, kThreads, kVectors>(
-          tile, static_cast<const T*>(tensors.q) + row * tensors.qStride + head * hd, tensors.qStride, rows, hd);
-      loadTile<T, kStep, kWidth, kThreads, kVectors>(
-          tile + kStepSize, static_cast<const T*>(tensors.dy) + row * tensors.dyStride + head * hd, tensors.dyStride,
-          rows, hd);
-      const int thread = static_cast<int>(threadIdx.x);
-      if (thread < kStep) {
-        const bool there = thread < rows;
-        lses[stage * kStep + thread] = there ? tensors.lse[head * tensors.lseStride + row + thread] : 0.0f;
-        dots[stage * kStep + thread] =
-            there ? tensors.dots[static_cast<int64_t>(head) * tensors.queries + row + thread] : 0.0f;
+  const int32_t ownEnd = task.first + task.count, row = task.first + thread / kPlainOthers;
+  const int32_t begin = kKeys ? seen.firstQuery(task.first) : seen.firstKey(task.first);
+  const int32_t end = kKeys ? seen.endQuery(ownEnd, task.qCount) : seen.endKey(ownEnd - 1);
+  const float* const ownAt = own + (row - task.first) * pitch;
+  const float* const ownUpstreamAt = ownUpstream + (row - task.first) * pitch;
+  float sums[kPlainCols] = {}, upstreamSums[kKeys ? kPlainCols : 1] = {};
+  for (int head = firstHead; head < firstHead + (kKeys ? group : 1); ++head) {
+    const float* const lse = sides.lse.row(head) + task.qBegin;
+    const float* const dots = sides.dots + static_cast<int64_t>(head) * sides.q.rows + task.qBegin;
+    for (int32_t at = begin; at < end; at += kPlainOthers) {
+      const int count = static_cast<int>(minOf(kPlainOthers, end - at));
+      syncThreads();  // the tiles are no longer used
+      load(other, kPlainOthers, kKeys ? sides.q : sides.k, !kKeys, head, at, count);
+      load(otherUpstream, kPlainOthers, kKeys ? sides.dy : sides.v, !kKeys, head, at, count);
+      syncThreads();
+      float product = 0.0f, upstream = 0.0f;
+      for (int col = 0; col < headDim; ++col) {
+        product = multiplyAdd(ownAt[col], other[part * pitch + col], product);
+        upstream = multiplyAdd(ownUpstreamAt[col], otherUpstream[part * pitch + col], upstream);
+      }
+      const int32_t query = kKeys ? at + part : row, key = kKeys ? row : at + part;
+      const bool visible = row < ownEnd && at + part < end && key >= seen.firstKey(query) && key < seen.endKey(query);
+      const Weights mine = weightsOf(product, upstream, visible ? lse[query] * kLog2E : 0.0f,
+                                     visible ? dots[query] : 0.0f, visible, options);
+      ofRow[part] = mine.ds;
+      ofRow[kPlainOthers + part] = mine.p;
+      syncWarp();  // a row's threads are of one warp
+      LOWRANK_UNROLL for (int j = 0; j < kPlainOthers; ++j) {
+        const float ds = ofRow[j], p = ofRow[kPlainOthers + j];
+        LOWRANK_UNROLL for (int i = 0; i < kPlainCols; ++i) {
+          const int col = part + kPlainOthers * i;
+          if (col >= headDim) continue;
+          sums[i] = multiplyAdd(ds, other[j * pitch + col], sums[i]);
+          if constexpr (kKeys) upstreamSums[i] = multiplyAdd(p, otherUpstream[j * pitch + col], upstreamSums[i]);
+        }
       }
     }
-    cpAsyncCommit();
-  };
-  loadTile<T, kOwn, kWidth, kThreads, kVectors>(
-      keys, static_cast<const T*>(tensors.k) + ownRow * tensors.kStride + kvHead * hd, tensors.kStride, block.count,
-      hd);
-  loadTile<T, kOwn, kWidth, kThreads, kVectors>(
-      values, static_cast<const T*>(tensors.v) + ownRow * tensors.vStride + kvHead * hd, tensors.vStride, block.count,
-      hd);
-  loadQueries(0, 0);
-
-  float dk[kWidth / 8][4] = {}, dv[kWidth / 8][4] = {};
-  int stage = 0;
-  for (int32_t step = 0; step < args.group * steps; ++step, stage ^= 1) {
-    cpAsyncWait<0>();
-    syncThreads();
-    loadQueries(step + 1, stage ^ 1);  // over the step before this one, which no warp reads any more
-    const T* const queries = stages + stage * 2 * kStepSize;
-    const T* const dys = queries + kStepSize;
-    float p[kTiles][4] = {}, ds[kTiles][4] = {};
-    multiplyRows<T, kWidth, kTiles>(p, keys + warp * 16 * kPitch<kWidth>, queries, lane);
-    multiplyRows<T, kWidth, kTiles>(ds, values + warp * 16 * kPitch<kWidth>, dys, lane);
-    probabilities<true>(args, block, p, ds, block.first + warp * 16, range.first + step % steps * kStep, block.qCount,
-                        lses + stage * kStep, dots + stage * kStep, lane);
-    multiplyByRows<T, kWidth, kTiles>(dv, p, dys, lane);
-    multiplyByRows<T, kWidth, kTiles>(dk, ds, queries, lane);
   }
-  cpAsyncWait<0>();
-  storeRows<T, kWidth, kVectors>(static_cast<T*>(tensors.dk) + ownRow * tensors.dkStride + kvHead * hd,
-                                 tensors.dkStride, dk, args.scale, warp * 16, block.count, hd, lane);
-  storeRows<T, kWidth, kVectors>(static_cast<T*>(tensors.dv) + ownRow * tensors.dvStride + kvHead * hd,
-                                 tensors.dvStride, dv, 1.0f, warp * 16, block.count, hd, lane);
+  if (row >= ownEnd) return;
+  const int64_t to = (kKeys ? task.kBegin : task.qBegin) + row;
+  LOWRANK_UNROLL for (int i = 0; i < kPlainCols; ++i) {
+    const int col = part + kPlainOthers * i;
+    if (col >= headDim) continue;
+    first.row(to)[static_cast<int>(blockIdx.y) * headDim + col] = sums[i] * options.scale;
+    if constexpr (kKeys) second.row(to)[static_cast<int>(blockIdx.y) * headDim + col] = upstreamSums[i];
+  }
 }
 
-template <class T, int kWidth, bool kVectors>
-__global__ void __launch_bounds__(kThreads)
-    attentionQueriesKernel(const BackwardTensors tensors, const AttentionArguments args) {
-  constexpr int kOwnSize = kOwn * kPitch<kWidth>, kStepSize = kStep * kPitch<kWidth>;
-  T* const queries = sharedMemory<T>();
-  T* const dys = queries + kOwnSize;
-  T* const stages = dys + kOwnSize;  // keys and values, twice
-  float* const lses = reinterpret_cast<float*>(stages + 4 * kStepSize);
-  float* const dots = lses + kOwn;
-  const SequenceBlock block = blockOf<kOwn, false>(args, static_cast<int32_t>(blockIdx.x));
-  if (block.count == 0) return;
-
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int32_t head = static_cast<int32_t>(blockIdx.y), hd = args.headDim;
-  const int64_t ownRow = block.qBegin + block.first;
-  const T* const k = static_cast<const T*>(tensors.k) + block.kBegin * tensors.kStride + head / args.group * hd;
-  const T* const v = static_cast<const T*>(tensors.v) + block.kBegin * tensors.vStride + head / args.group * hd;
-  const int32_t keyBegin = firstKey(args, block, block.first);
-  const int32_t keyEnd = endKey(args, block, block.first + block.count - 1);
-
-  const auto loadKeys = [&](int32_t key, int stage) {
-    if (key < keyEnd) {
-      T* const tile = stages + stage * 2 * kStepSize;
-      const int32_t rows = block.kCount - key;
-      loadTile<T, kStep, kWidth, kThreads, kVectors>(tile, k + key * tensors.kStride, tensors.kStride, rows, hd);
-      loadTile<T, kStep, kWidth, kThreads, kVectors>(tile + kStepSize, v + key * tensors.vStride, tensors.vStride, rows,
-                                                     hd);
-    }
-    cpAsyncCommit();
-  };
-  loadTile<T, kOwn, kWidth, kThreads, kVectors>(queries,
-                                                static_cast<const T*>(tensors.q) + ownRow * tensors.qStride + head * hd,
-                                                tensors.qStride, block.count, hd);
-  loadTile<T, kOwn, kWidth, kThreads, kVectors>(
-      dys, static_cast<const T*>(tensors.dy) + ownRow * tensors.dyStride + head * hd, tensors.dyStride, block.count,
-      hd);
-  const int thread = static_cast<int>(threadIdx.x);
-  if (thread < kOwn) {
-    const bool there = thread < block.count;
-    lses[thread] = there ? tensors.lse[head * tensors.lseStride + ownRow + thread] : 0.0f;
-    dots[thread] = there ? tensors.dots[static_cast<int64_t>(head) * tensors.queries + ownRow + thread] : 0.0f;
+template <class T, int kDim, int kOut, bool kKeys>
+void passAs(const AttentionBackwardArgs& args, const Sides<T>& sides, const SequenceTasks& tasks, Queue& queue) {
+  const AttentionOptions& options = args.options;
+  bool whole = true;
+  for (const Tensor* tensor : {&args.q, &args.dy, &args.k, &args.v, &args.dq, &args.dk, &args.dv}) {
+    whole = whole && wholeHeads(*tensor, options);
   }
-  loadKeys(keyBegin, 0);
-
-  float dq[kWidth / 8][4] = {};
-  int stage = 0;
-  for (int32_t key = keyBegin; key < keyEnd; key += kStep, stage ^= 1) {
-    cpAsyncWait<0>();
-    syncThreads();
-    loadKeys(key + kStep, stage ^ 1);  // over the step before this one, which no warp reads any more
-    const T* const tile = stages + stage * 2 * kStepSize;
-    float p[kTiles][4] = {}, ds[kTiles][4] = {};
-    multiplyRows<T, kWidth, kTiles>(p, queries + warp * 16 * kPitch<kWidth>, tile, lane);
-    multiplyRows<T, kWidth, kTiles>(ds, dys + warp * 16 * kPitch<kWidth>, tile + kStepSize, lane);
-    probabilities<false>(args, block, p, ds, block.first + warp * 16, key, block.kCount, lses, dots, lane);
-    multiplyByRows<T, kWidth, kTiles>(dq, ds, tile, lane);
-  }
-  cpAsyncWait<0>();
-  storeRows<T, kWidth, kVectors>(static_cast<T*>(tensors.dq) + ownRow * tensors.dqStride + head * hd, tensors.dqStride,
-                                 dq, args.scale, warp * 16, block.count, hd, lane);
+  const int64_t heads = (kKeys ? args.k.cols : args.q.cols) / options.headDim;
+  const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(heads),
+                  static_cast<unsigned>(ceilDiv(options.headDim, kOut)));
+  const size_t shared = 2 * (kBlockRows + kOtherRows) * kPitch<kDim> * sizeof(T);
+  launch<attentionBackwardKernel<T, kDim, kOut, kKeys>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
+                                                        sides, matrixOf<T>(kKeys ? args.dk : args.dq),
+                                                        matrixOf<T>(kKeys ? args.dv : Tensor{}), options, whole);
 }
 
-template <class T, int kWidth, bool kVectors>
-void launchTensor(const BackwardTensors& tensors, const AttentionBackwardArgs& args, const AttentionArguments& shape,
-                  Queue& queue) {
-  const unsigned heads = static_cast<unsigned>(args.lse.rows);
-  launch<attentionKeysKernel<T, kWidth, kVectors>>(
-      queue, dim3(blockSlots<kOwn>(args.k.rows, shape.sequences), heads / static_cast<unsigned>(shape.group)), kThreads,
-      kSharedBytes<kWidth>, tensors, shape);
-  launch<attentionQueriesKernel<T, kWidth, kVectors>>(queue,
-                                                      dim3(blockSlots<kOwn>(args.q.rows, shape.sequences), heads),
-                                                      kThreads, kSharedBytes<kWidth>, tensors, shape);
-}
-
-template <class T>
-void backwardTensor(const AttentionBackwardArgs& args, const AttentionArguments& shape, const float* dots,
-                    Queue& queue) {
-  const BackwardTensors tensors{args.dy.data,
-                                args.q.data,
-                                args.k.data,
-                                args.v.data,
-                                args.dq.data,
-                                args.dk.data,
-                                args.dv.data,
-                                static_cast<const float*>(args.lse.data),
-                                dots,
-                                args.dy.stride,
-                                args.q.stride,
-                                args.k.stride,
-                                args.v.stride,
-                                args.dq.stride,
-                                args.dk.stride,
-                                args.dv.stride,
-                                args.lse.stride,
-                                static_cast<int32_t>(args.q.rows)};
-  bool vectors = true;
-  for (const Tensor* tensor : {&args.dy, &args.q, &args.k, &args.v, &args.dq, &args.dk, &args.dv})
-    vectors = vectors && headsAligned(*tensor, shape.headDim);
-  if (shape.headDim <= 64) {
-    vectors ? launchTensor<T, 64, true>(tensors, args, shape, queue)
-            : launchTensor<T, 64, false>(tensors, args, shape, queue);
+// dk and dv, or dq.
+template <class T, bool kKeys>
+void pass(const AttentionBackwardArgs& args, const Sides<T>& sides, Context& context) {
+  constexpr bool kPlain = sizeof(T) == 4;
+  Queue& queue = queueOf(context);
+  const SequenceTasks tasks = planTasks(args.cuSeqlensQ, args.cuSeqlensK, Tensor{}, args.q.rows, args.k.rows,
+                                        kPlain ? kPlainRows : kBlockRows, kKeys, context);
+  if (tasks.at == nullptr) return;
+  const int headDim = args.options.headDim;
+  if constexpr (kPlain) {
+    const dim3 grid(static_cast<unsigned>(tasks.slots),
+                    static_cast<unsigned>((kKeys ? args.k.cols : args.q.cols) / headDim));
+    const size_t shared = 2 * ((kPlainRows + kPlainOthers) * (headDim + 1) + kPlainRows * kPlainOthers) * sizeof(float);
+    launch<attentionBackwardPlainKernel<kKeys>>(queue, grid, kPlainThreads, shared, tasks.at, tasks.slots, sides,
+                                                matrixOf<float>(kKeys ? args.dk : args.dq),
+                                                matrixOf<float>(kKeys ? args.dv : Tensor{}), args.options);
   } else {
-    vectors ? launchTensor<T, 128, true>(tensors, args, shape, queue)
-            : launchTensor<T, 128, false>(tensors, args, shape, queue);
+    if (headDim <= 64) return passAs<T, 64, 64, kKeys>(args, sides, tasks, queue);
+    if (headDim <= 128) return passAs<T, 128, 128, kKeys>(args, sides, tasks, queue);
+    passAs<T, 256, kKeys ? 128 : 256, kKeys>(args, sides, tasks, queue);
   }
-}
-
-template <class T>
-void backwardAs(const AttentionBackwardArgs& args, const AttentionArguments& shape, float* dots, Queue& queue) {
-  constexpr int64_t kRows = kDotThreads / kWarp;
-  launch<dotsKernel<T>>(queue,
-                        dim3(static_cast<unsigned>(ceilDiv(args.q.rows, kRows)), static_cast<unsigned>(args.lse.rows)),
-                        kDotThreads, 0, matrixOf<const T>(args.dy), matrixOf<const T>(args.y), dots, shape.headDim);
-  launch<zeroSpareKernel<T>>(queue, dim3(static_cast<unsigned>(queue.multiprocessors())), kDotThreads, 0,
-                             matrixOf<T>(args.dk), matrixOf<T>(args.dv), shape);
-  if constexpr (!std::is_same_v<T, float>) {
-    if (shape.headDim <= kMostTensorHeadDim) return backwardTensor<T>(args, shape, dots, queue);
-  }
-  attentionBackwardByRows(args, shape, dots, queue);
 }
 
 }  // namespace
 
 void attentionBackward(const AttentionBackwardArgs& args, Context& context) {
-  Queue& queue = queueOf(context);
-  if (!headDimFits(args.options, context)) return;
-  float* const dots = scratch<float>(context, args.lse.rows * args.q.rows);
+  if (!checkHeadDim(args.options, context)) return;
+  float* dots = scratch<float>(context, args.lse.rows * args.q.rows);
   if (dots == nullptr) return;
-  const AttentionArguments shape =
-      beginAttention(args.q, args.k, args.cuSeqlensQ, args.cuSeqlensK, Tensor{}, args.options, queue);
-  withComputeType(args.q.dtype, [&](auto type) { backwardAs<decltype(type)>(args, shape, dots, queue); });
+  withComputeType(args.q.dtype, [&](auto type) {
+    using T = decltype(type);
+    const unsigned blocks = static_cast<unsigned>(ceilDiv(args.lse.rows * args.q.rows, kAttentionWarps));
+    launch<dotsKernel<T>>(queueOf(context), blocks, kAttentionThreads, 0, matrixOf<const T>(args.dy),
+                          matrixOf<const T>(args.y), args.options.headDim, dots);
+    const Sides<T> sides{matrixOf<const T>(args.q), matrixOf<const T>(args.dy),      matrixOf<const T>(args.k),
+                         matrixOf<const T>(args.v), matrixOf<const float>(args.lse), dots};
+    pass<T, false>(args, sides, context);
+    pass<T, true>(args, sides, context);
+  });
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND
