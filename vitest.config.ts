@@ -47,7 +47,6 @@ export default defineConfig({
                   'test/autograd/*.test.ts',
                   'test/tensor/{tensor,scope}.test.ts',
                   'test/train/batch-equivalence.test.ts',
-                  'test/convergence/*.test.ts',
                 ]
               : []),
           ],

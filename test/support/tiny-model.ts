@@ -17,6 +17,7 @@ import type { Device } from '../../src/tensor/device.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainingOptions, TrainLoraOptions } from '../../src/train/options.js'
 import { type TrainRun, trainLora } from '../../src/train/train-lora.js'
+import { testDevices } from './devices.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from './tiny-tokenizer.js'
 import { seededRandom } from './values.js'
 
@@ -65,7 +66,7 @@ export interface TinyModelOptions {
 
 /** A random model, livelier than a fresh one, so that no gradient is lost in rounding. The same for the same arguments. */
 export async function tinyModel({ config = TINY_CONFIG, seed = 5, device }: TinyModelOptions = {}): Promise<CausalLM> {
-  const model = createModel(config, { seed, device })
+  const model = createModel(config, { seed, device: device ?? testDevices({ everyLevel: false })[0]?.open() })
   for (const parameter of model.parameters().values()) {
     if (parameter.shape.length === 2) parameter.set((await parameter.read()).map((value) => 6 * value))
   }
