@@ -132,7 +132,6 @@ __global__ void __launch_bounds__(kPointwiseThreads)
       }
       storeRun(dx.row(row) + col, values);
     });
-    if constexpr (kGroup > kWarp) syncThreads();  // before slots are written again
   }
 }
 

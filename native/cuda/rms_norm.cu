@@ -108,7 +108,6 @@ __global__ void __launch_bounds__(kPointwiseThreads) rmsNormBackwardKernel(Matri
       }
       storeRun(dx.row(row) + first + col, values);
     });
-    if constexpr (kGroup > kWarp) syncThreads();  // before slots are written again
   }
 }
 

@@ -28,7 +28,8 @@ __device__ __forceinline__ int64_t groupNumber() {
   return static_cast<int64_t>(blockIdx.x) * (kPointwiseThreads / kGroup) + threadIdx.x / kGroup;
 }
 
-// Over the group. `slots` holds 32 floats in shared memory for each sum between two barriers; warps need none.
+// Over the group. `slots` holds 32 floats in shared memory; warps need none. Two sums in turn need two of them and no barrier between: the barrier in
+// one sum comes after all threads have read the sum before.
 template <int kGroup>
 __device__ __forceinline__ float groupSum(float value, float* slots) {
   if constexpr (kGroup == kWarp) return warpSum(value);
