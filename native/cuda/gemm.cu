@@ -212,7 +212,8 @@ class Launcher {
       if (product.terms[t].b.nf4 != nullptr) depth += product.terms[t].k;
     }
     // Three quarters of the cache; up to twice that where it takes so many columns to fill the device.
-    const int64_t most = minOf(queue_.cacheBytes() / 4 * 3, kDequantisedBytes / 2);
+    const int64_t most =
+        minOf(queue_.cacheBytes() / 4 * 3, kDequantisedBytes / 32 * 15);  // twice it fits with its rows filled up
     const int64_t cached = maxOf(kChunkColumns, most / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
     const int64_t wanted = kChunkColumns * ceilDiv(kWantedBlocks / 2, ceilDiv(product.m, tileRows(true)));
     const int64_t columns = maxOf(cached, minOf(wanted, 2 * cached));
