@@ -77,16 +77,23 @@ export class Report {
 
 /** Date, commit and machine. The load says who else was computing. */
 function describeRun() {
-  const git = (/** @type {string[]} */ ...args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
-  const changed = git('status', '--porcelain', '--', 'src', 'native') === '' ? '' : '+changes'
   const { detectedIsa } = loadAddon().info()
   const cores = cpus()
   return {
     date: new Date().toISOString().slice(0, 10),
-    commit: `${git('rev-parse', '--short', 'HEAD')}${changed}`,
+    commit: commitName(),
     machine: `${cores.length} x ${cores[0]?.model.trim()}; ${detectedIsa}; ${Math.round(totalmem() / 2 ** 30)} GiB`,
     load: round(loadavg()[0] ?? Number.NaN),
   }
+}
+
+/** Of the checkout; of an offline bundle, which has no history, the one that it was made of. */
+function commitName() {
+  const bundled = join(ROOT, 'COMMIT')
+  if (existsSync(bundled)) return readFileSync(bundled, 'utf8').trim()
+  const git = (/** @type {string[]} */ ...args) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim()
+  const changed = git('status', '--porcelain', '--', 'src', 'native') === '' ? '' : '+changes'
+  return `${git('rev-parse', '--short', 'HEAD')}${changed}`
 }
 
 function ownVersions() {

@@ -20,10 +20,10 @@ function npmScript(): string {
   throw new Error('expected npm on the PATH, found none')
 }
 
-/** The environment without what `npm test` adds for its children, which would send a nested npm to this checkout. */
+/** The environment without what `npm test` adds for its children, which would send a nested npm to this checkout; with what that is built of. */
 function strangersEnvironment(path: string | undefined): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(npm_|lowrank_|node_(env|options|path)$|vitest)/i.test(name),
+    ([name]) => !/^(npm_|lowrank_(?!cuda$)|node_(env|options|path)$|vitest)/i.test(name),
   )
   return { ...Object.fromEntries(kept), PATH: path }
 }
