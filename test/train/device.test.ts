@@ -46,7 +46,7 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     run.dispose()
     const plan = await planTraining(options(changes))
     expect(plan.peakTensors).toBe(peak)
-    // Gaps between blocks also come from what loading read in between, which a plan does not: a few of 256 bytes to 10 KiB here.
+    // Gaps between blocks also come from what loading read in between, which a plan does not: 5 % of a model this small.
     expect(Math.abs(plan.residentTensors / touched - 1)).toBeLessThan(0.1)
     expect(plan).toMatchObject({ device: type, fits: true })
     // The process lies beside the tensors of the CPU only.
