@@ -67,7 +67,8 @@ function run({ file, line }) {
 
 const wanted = process.argv.slice(2)
 const all = sites(wanted)
-for (const file of new Set(all.map((site) => site.file))) {
+const bySuites = new Map(all.map(({ file }) => [suitesOf(file).join(), file]))
+for (const file of bySuites.values()) {
   if (!run({ file })) throw new Error(`[plant-bugs] expected the tests of ${file} to pass with nothing left out`)
 }
 const results = []

@@ -112,6 +112,19 @@ describe.each(testDevices())('on $name', ({ open }) => {
     expect([...(await y.read())]).toEqual(column(2))
   })
 
+  it('copy moves strided bytes', async () => {
+    const x = Tensor.empty(device, [3, 7], 'uint8')
+    device.upload(
+      x,
+      Uint8Array.from({ length: 21 }, (_, i) => 235 + i),
+      'uint8',
+    )
+    const y = Tensor.empty(device, [3, 5], 'uint8')
+    device.enqueue('copy', { x: x.columns(1, 6), y })
+    const wanted = [236, 237, 238, 239, 240, 243, 244, 245, 246, 247, 250, 251, 252, 253, 254]
+    expect([...(await device.readBytes(y))]).toEqual(wanted)
+  })
+
   it('copy moves strided int32 and refuses to convert it', async () => {
     const x = Tensor.from(
       device,

@@ -42,6 +42,11 @@ export function testDevices({ everyLevel = true } = {}): TestDevice[] {
   })
 }
 
+/** What sizes of blocks of the device's memory are multiples of. */
+export function blockBytes(device: Device): number {
+  return isGpu(device) ? 256 : 64
+}
+
 /** Whether kernels run later than their commands, and not at an instruction-set level of the CPU. */
 export function isGpu({ type }: Device): boolean {
   return type.startsWith('cuda')
