@@ -18,7 +18,7 @@ struct Buffer {
   void* data = nullptr;
   bool written = false;
   uint64_t writtenBy = 0;  // the serial of the last op that wrote here, for devices whose kernels run later
-  FaultRef poison;  // the fault that left the contents undefined, until they are wholly written again
+  FaultRef poison;         // the fault that left the contents undefined, until they are wholly written again
 };
 
 // The slots of one stream, used on JavaScript's thread alone.

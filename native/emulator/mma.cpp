@@ -21,7 +21,8 @@ float half(uint32_t pair, int which) {
 
 using Row = float __attribute__((vector_size(kCols * sizeof(float))));
 
-LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kCols], float (&c)[kRows][kCols]) {
+LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kCols],
+                             float (&c)[kRows][kCols]) {
   Row rows[kDepth];
   std::memcpy(rows, b, sizeof rows);
   for (int row = 0; row < kRows; row += 4) {
