@@ -1,12 +1,14 @@
 /**
  * @file How well the tests see mistakes in CUDA kernels: leaves out each barrier and each wait for asynchronous copies, one at a time (the emulated
  * GPU can skip those of a source line), runs the tests of its source file in every schedule, and notes whether any failed.
- * Prints a table and writes bench/results/planted-bugs.csv. Arguments limit it to some sources: node scripts/plant-bugs.mjs gemm.cuh attention.cu
+ * Prints a table and writes bench/results/planted-bugs.csv. Arguments limit it to some sources, whose lines of the report are made anew:
+ * node scripts/plant-bugs.mjs gemm_tensor.cu attention.cu
  * A line whose comment says `survives: why` may stay unseen, and the why goes into the report.
  */
 
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { root } from './phases.mjs'
 
@@ -16,6 +18,8 @@ const CALL = /\b(syncThreads|syncNamed|syncWarp|cpAsyncWait(?:<[^>]*>)?)\s*\(/
 const DEFINITIONS = new Set(['device.h', 'device_nvcc.h'])
 /** Of all caught mistakes, the share that is asked for. */
 const WANTED = 0.95
+/** Far longer than any suite takes; without a barrier a kernel may wait forever. */
+const HANGS_AFTER_MS = 300_000
 
 /** The suites that launch the kernels of a source. */
 const SUITES = [
@@ -51,45 +55,71 @@ function sites(wanted) {
   return found
 }
 
-function run({ file, line }) {
-  const { status } = spawnSync(
+/** Whether the tests pass. One that hangs does not. */
+function passes({ file, line }) {
+  const child = spawn(
     process.execPath,
-    [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'emulator', '--bail', '1', ...suitesOf(file)],
+    [
+      join(root, 'node_modules/vitest/vitest.mjs'),
+      'run',
+      ...['--project', 'emulator', '--bail', '1', '--maxWorkers', '1'],
+      ...suitesOf(file),
+    ],
     {
       cwd: root,
       stdio: 'ignore',
-      timeout: 600_000,
+      timeout: HANGS_AFTER_MS,
+      killSignal: 'SIGKILL',
       env: { ...process.env, LOWRANK_EMULATOR_TESTS: 'all', LOWRANK_EMULATOR_SKIP: line ? `${file}:${line}` : '' },
     },
   )
-  return status === 0
+  return new Promise((resolve) => child.on('close', (code) => resolve(code === 0)))
+}
+
+/** `task` for every item, as many at a time as there are cores. */
+async function forAll(items, task) {
+  const waiting = [...items]
+  const worker = async () => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) await task(item)
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, worker))
 }
 
 const wanted = process.argv.slice(2)
 const all = sites(wanted)
 const bySuites = new Map(all.map(({ file }) => [suitesOf(file).join(), file]))
-for (const file of bySuites.values()) {
-  if (!run({ file })) throw new Error(`[plant-bugs] expected the tests of ${file} to pass with nothing left out`)
-}
+await forAll(bySuites.values(), async (file) => {
+  if (!(await passes({ file })))
+    throw new Error(`[plant-bugs] expected the tests of ${file} to pass with nothing left out`)
+})
 const results = []
-for (const site of all) {
+await forAll(all, async (site) => {
   const started = performance.now()
-  const caught = !run(site)
+  const caught = !(await passes(site))
   results.push({ ...site, caught })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   process.stdout.write(
-    `${`${site.file}:${site.line}`.padEnd(36)} ${site.call.padEnd(16)} ${caught ? 'caught' : `survives${site.why ? `: ${site.why}` : ''}`} (${seconds} s)\n`,
+    `${`${site.file}:${site.line}`.padEnd(36)} ${site.call.padEnd(24)} ${caught ? 'caught' : `survives${site.why ? `: ${site.why}` : ''}`} (${seconds} s)\n`,
   )
-}
+})
 const caught = results.filter((result) => result.caught).length
 const unexplained = results.filter((result) => !result.caught && !result.why)
 process.stdout.write(
   `${caught} of ${results.length} caught (${((100 * caught) / results.length).toFixed(1)} %), ${unexplained.length} without an explanation\n`,
 )
-if (wanted.length === 0) {
-  const rows = results.map(
-    ({ file, line, call, caught: seen, why }) => `${file},${line},${call},${seen ? 'caught' : 'survives'},"${why}"`,
-  )
-  writeFileSync(REPORT, `source,line,left_out,outcome,why\n${rows.join('\n')}\n`)
-}
+const kept = existsSync(REPORT)
+  ? readFileSync(REPORT, 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1)
+      .filter((row) => wanted.length > 0 && !wanted.includes(row.split(',')[0]))
+  : []
+const rows = results.map(
+  ({ file, line, call, caught: seen, why }) => `${file},${line},${call},${seen ? 'caught' : 'survives'},"${why}"`,
+)
+const order = (row) => row.split(',')[0].padEnd(40) + row.split(',')[1].padStart(6)
+writeFileSync(
+  REPORT,
+  `source,line,left_out,outcome,why\n${[...kept, ...rows].sort((a, b) => (order(a) < order(b) ? -1 : 1)).join('\n')}\n`,
+)
 process.exitCode = caught >= WANTED * results.length && unexplained.length === 0 ? 0 : 1
