@@ -33,7 +33,7 @@ describe('usage', () => {
     [['step', 'tiny'], 'expected options only, got tiny'],
     [
       ['step', '--model-shape', 'huge'],
-      'expected smollm2-135m, qwen2.5-0.5b, llama-3.2-1b, tiny for --model-shape, got huge',
+      'expected smollm2-135m, qwen2.5-0.5b, llama-3.2-1b, llama-3-8b, tiny for --model-shape, got huge',
     ],
     [['step', '--batch', '0'], 'expected a whole number >= 1 for --batch, got 0'],
     [['step', '--labelled', '1.5'], 'expected a share in (0, 1] for --labelled, got 1.5'],

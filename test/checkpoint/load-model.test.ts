@@ -182,7 +182,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         dtype: 'int8',
       })
       await expect(loadModel(directory, { device: 'gpu' as 'cpu' })).rejects.toThrow(
-        "[device] expected 'cpu' for device, got 'gpu'",
+        "[device] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got 'gpu'",
       )
     })
 

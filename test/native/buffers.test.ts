@@ -57,7 +57,7 @@ describe('slots', () => {
 
 describe('memory counters', () => {
   test('count whole blocks from the first write to the release', async () => {
-    const a = view(stream.allocate(BLOCK_BYTES + 4), 1, 25)
+    const a = view(stream.allocate(BLOCK_BYTES + 4), 1, BLOCK_BYTES / 4 + 1)
     await stream.sync()
     expect(stream.memory().live).toBe(0)
     enqueue(stream, 'fill', a, 1)
