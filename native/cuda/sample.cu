@@ -129,6 +129,7 @@ __device__ Place search(const Scores& scores, uint32_t least, const Mass& mass, 
 }
 
 // In the order of ids: the first with which the sum of `mass` is above the aim, the last that has any where it never is. The aim may depend on the whole sum.
+// A block calls this once: nothing keeps the result's place from being written again.
 template <class Mass, class Aim>
 __device__ int32_t walk(const Scores& scores, const Mass& mass, const Aim& aim) {
   Shared& shared = *scores.shared;
@@ -179,9 +180,7 @@ __device__ int32_t walk(const Scores& scores, const Mass& mass, const Aim& aim) 
     if (lane == 0) shared.id = id;
   }
   syncThreads();
-  const int32_t id = shared.id;
-  syncThreads();  // before it is written again
-  return id;
+  return shared.id;
 }
 
 template <class Mass>
@@ -194,6 +193,7 @@ __device__ double sumOf(const Scores& scores, const Mass& mass) {
   syncThreads();
   sum = 0.0;
   for (int warp = 0; warp < kWarps; ++warp) sum += shared.ofWarp[warp];
+  // survives: of two sums in a row, as they are made today, the first is not used
   syncThreads();  // before they are written again
   return sum;
 }
