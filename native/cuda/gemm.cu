@@ -2,13 +2,13 @@
 //
 //   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
 //   float32                                           64x64 tiles (gemm_float.cu)
-//   16-bit                                            128x128 tiles where they fill the device, else 64x64 (gemm_tensor.cu)
+//   16-bit                                            16x64 tiles for M <= 16, 128x128 where they fill the device, else 64x64 (gemm_tensor.cu)
 //
 // Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
 // is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for two rows of tiles at most; else they are dequantised for so many columns of C at
-// a time that they stay in the second-level cache.
+// NF4 weights are decoded by the kernels for few rows and, in 16 bits, once per row of tiles as long as those are few; else they are dequantised for so many
+// columns of C at a time that they stay in the second-level cache.
 // Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
@@ -24,8 +24,9 @@ constexpr int64_t kPackedBytes = int64_t{32} << 20;
 constexpr int64_t kLeastReuse = 16;                       // rows or columns of C that share a packed operand
 constexpr int64_t kDequantisedBytes = int64_t{72} << 20;  // of scratch, whatever the device's cache
 constexpr int64_t kChunkColumns = 128;
-constexpr int64_t kDecodedRows = 128;
-constexpr int64_t kPiece = 8;  // elements of 16 bytes, of 16 bits each
+constexpr int64_t kDecodedRows = 512;       // to which tiles decode NF4: four rows of large ones,
+constexpr int64_t kDecodedRowsSmall = 128;  // two of small ones
+constexpr int64_t kPiece = 8;               // elements of 16 bytes, of 16 bits each
 constexpr int kThreads = 256;
 
 // Partial sums of one product become C.
@@ -131,7 +132,7 @@ class Launcher {
       } else if (kind_ == Kind::kFloat) {
         launchFloatGemm(batch_, blocks_, queue_);
       } else {
-        launchTensorGemm(batch_, BatchLaunch{layout_, large_, quantisedBatch_, blocks_}, compute_, queue_);
+        launchTensorGemm(batch_, BatchLaunch{layout_, tile_, quantisedBatch_, blocks_}, compute_, queue_);
       }
       for (int32_t i = 0; i < batch_.productCount; ++i) reduce(batch_.products[i]);
     }
@@ -150,10 +151,23 @@ class Launcher {
     return count;
   }
 
-  // Whether the tiles themselves decode NF4, once per row of tiles: a dequantised copy would not pay.
+  // Of a product on tensor cores.
+  TileSize tileOf(const Gemm& product, Layout layout, int64_t splits) const {
+    if (layout == Layout::kAny) return TileSize::kSmall;
+    if (product.m <= tileRows(TileSize::kFlat) && layout != Layout::kAcrossBoth) return TileSize::kFlat;
+    const int64_t height = tileRows(TileSize::kLarge), width = tileCols(TileSize::kLarge);
+    const int64_t fill = queue_.multiprocessors() - queue_.multiprocessors() / 8;
+    const bool large = splits == 1 && product.m > height / 2 && product.n > width / 2 &&
+                       ceilDiv(product.m, height) * ceilDiv(product.n, width) >= fill;
+    return large ? TileSize::kLarge : TileSize::kSmall;
+  }
+
+  // Whether the tiles themselves decode NF4: a dequantised copy would not pay.
   bool decodes(const Gemm& product, const Plan& plan) const {
-    if (plan.kind != Kind::kTensor || product.m > kDecodedRows || quantised(product) > kMaxReaders) return false;
+    if (plan.kind != Kind::kTensor || quantised(product) > kMaxReaders) return false;
     const Layout layout = layoutOf(product);
+    const bool large = tileOf(product, layout, plan.splits) == TileSize::kLarge;
+    if (product.m > (large ? kDecodedRows : kDecodedRowsSmall)) return false;
     if (layout != Layout::kAlongBoth && layout != Layout::kAlongAcross) return false;
     for (int64_t t = 0; t < product.termCount; ++t) {
       const Nf4* const nf4 = product.terms[t].b.nf4;
@@ -215,7 +229,7 @@ class Launcher {
     const int64_t most =
         minOf(queue_.cacheBytes() / 4 * 3, kDequantisedBytes / 32 * 15);  // twice it fits with its rows filled up
     const int64_t cached = maxOf(kChunkColumns, most / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
-    const int64_t wanted = kChunkColumns * ceilDiv(kWantedBlocks / 2, ceilDiv(product.m, tileRows(true)));
+    const int64_t wanted = kChunkColumns * ceilDiv(kWantedBlocks / 2, ceilDiv(product.m, tileRows(TileSize::kLarge)));
     const int64_t columns = maxOf(cached, minOf(wanted, 2 * cached));
     const auto bytesFor = [&](int64_t n) {
       return size * (n + kPiece) * (depth + kPiece * product.termCount) + kPartAlignment * product.termCount;
@@ -292,16 +306,11 @@ class Launcher {
 
   bool addPlanned(const Gemm& product, const Plan& plan) {
     const Layout layout = plan.kind == Kind::kTensor ? layoutOf(product) : Layout::kAny;
-    const int64_t largeTile = tileRows(true);
-    const bool large = plan.kind == Kind::kTensor && layout != Layout::kAny && plan.splits == 1 &&
-                       quantised(product) == 0 &&
-                       ceilDiv(product.m, largeTile) * ceilDiv(product.n, largeTile) >=
-                           queue_.multiprocessors() - queue_.multiprocessors() / 8 &&
-                       product.m > largeTile / 2 && product.n > largeTile / 2;
+    const TileSize tile = plan.kind == Kind::kTensor ? tileOf(product, layout, plan.splits) : TileSize::kSmall;
     const int64_t readers = quantised(product);
     const bool fits = batch_.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms &&
                       batch_.readerCount + readers <= kMaxReaders;
-    const bool same = kind_ == plan.kind && layout_ == layout && large_ == large && quantisedBatch_ == (readers > 0);
+    const bool same = kind_ == plan.kind && layout_ == layout && tile_ == tile && quantisedBatch_ == (readers > 0);
     if (batch_.productCount > 0 && !(fits && same)) {
       // Parts of the scratch that this product has taken already stay its own.
       const int64_t kept = dequantised_.used;
@@ -310,7 +319,7 @@ class Launcher {
     }
     kind_ = plan.kind;
     layout_ = layout;
-    large_ = large;
+    tile_ = tile;
     quantisedBatch_ = readers > 0;
 
     ProductArguments& to = batch_.products[batch_.productCount];
@@ -329,9 +338,11 @@ class Launcher {
     to.splits = static_cast<int32_t>(plan.splits);
     to.splitSteps = static_cast<int32_t>(plan.splitSteps);
     to.firstBlock = static_cast<int32_t>(blocks_);
-    const int64_t height = plan.kind == Kind::kTensor ? tileRows(large) : kFloatTile;
-    to.rowTiles = plan.kind == Kind::kFewRows ? 1 : static_cast<int32_t>(ceilDiv(product.m, height));
-    to.colTiles = static_cast<int32_t>(ceilDiv(product.n, plan.kind == Kind::kFewRows ? kFewRowsColumns : height));
+    const bool tensor = plan.kind == Kind::kTensor, fewRows = plan.kind == Kind::kFewRows;
+    const int64_t height = tensor ? tileRows(tile) : kFloatTile;
+    const int64_t width = tensor ? tileCols(tile) : fewRows ? kFewRowsColumns : kFloatTile;
+    to.rowTiles = fewRows ? 1 : static_cast<int32_t>(ceilDiv(product.m, height));
+    to.colTiles = static_cast<int32_t>(ceilDiv(product.n, width));
     to.firstRow = product.limit.first;
     to.limitsDepth = product.limitsDepth;
     to.floatC = product.cDType == DType::kFloat32;
@@ -393,7 +404,7 @@ class Launcher {
   int64_t blocks_ = 0;
   Kind kind_ = Kind::kFloat;
   Layout layout_ = Layout::kAny;
-  bool large_ = false;
+  TileSize tile_ = TileSize::kSmall;
   bool quantisedBatch_ = false;
 };
 

@@ -62,14 +62,22 @@ inline constexpr int kDepthStep = 32;
 // How a tile's operands lie in memory. kAny: by elements, whatever the layout and alignment.
 enum class Layout { kAlongBoth, kAlongAcross, kAcrossBoth, kAny };
 
+// Tiles of C: 16x64, 64x64, 128x128. An element of C has the same bits from each.
+enum class TileSize { kFlat, kSmall, kLarge };
+constexpr int64_t tileRows(TileSize size) {
+  return size == TileSize::kFlat ? 16 : size == TileSize::kSmall ? 64 : 128;
+}
+constexpr int64_t tileCols(TileSize size) {
+  return size == TileSize::kLarge ? 128 : 64;
+}
+
 struct BatchLaunch {
   Layout layout;
-  bool large;
-  bool quantised;  // some terms have readers; not large, kAlongBoth or kAlongAcross
+  TileSize tile;   // kFlat: kAlongBoth or kAlongAcross; kAny: kSmall
+  bool quantised;  // some terms have readers; kAlongBoth or kAlongAcross
   int64_t blocks;
 };
 
-int64_t tileRows(bool large);
 void launchTensorGemm(const BatchArguments& batch, const BatchLaunch& how, DType compute,
                       Queue& queue);  // 16-bit dtypes
 void launchFloatGemm(const BatchArguments& batch, int64_t blocks, Queue& queue);

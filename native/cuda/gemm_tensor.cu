@@ -5,12 +5,13 @@
 //   along   K is contiguous: [rows][32], read by ldmatrix; piece p of row r at place p ^ (r / 2 % 4)
 //   across  the rows of the panel are K: [32][width], read by ldmatrix.trans; piece p of row k at place p ^ (k % 8)
 // so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows beyond M and N, are zeros.
-// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4, for which the
-// small tile has just as many threads as runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
+// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4; every tile has
+// just as many threads as a panel has runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
 //
 //   tile      warps      per warp   shared memory           registers (sm_80, sm_90a), at most
 //   128x128   8 (2 x 4)  64x32      4 * 16 KiB = 64 KiB     128 (two blocks per multiprocessor)
 //   64x64     4 (2 x 2)  32x32      4 *  8 KiB = 32 KiB     128
+//   16x64     4 (1 x 4)  16x16      4 *  5 KiB = 20 KiB     64 (eight blocks)
 //
 // Roof: the multiply-add rate of mma.sync. Per step of 32 a block of the large tile reads 16 KiB for 1 MFLOP: 64 FLOP per byte, from the second-level
 // cache where neighbouring blocks share panels (taskOf). Determinism: an element's sum runs over the steps in order, whatever the tile.
@@ -22,19 +23,22 @@ namespace {
 constexpr int kStages = 4;
 constexpr int kPiece = 8;  // elements of 16 bytes
 
-template <int kTileRows, int kTileCols, int kWarpRows, int kWarpCols>
+// kBlocks: that a multiprocessor shall hold.
+template <TileSize kSize, int kWarpRows, int kWarpCols, int kBlocksAtOnce>
 struct TileOf {
-  static constexpr int kRows = kTileRows;
-  static constexpr int kCols = kTileCols;
-  static constexpr int kRowsOfWarp = kTileRows / kWarpRows;
-  static constexpr int kColsOfWarp = kTileCols / kWarpCols;
+  static constexpr int kRows = tileRows(kSize);
+  static constexpr int kCols = tileCols(kSize);
+  static constexpr int kRowsOfWarp = kRows / kWarpRows;
+  static constexpr int kColsOfWarp = kCols / kWarpCols;
   static constexpr int kWarpsDown = kWarpRows;
   static constexpr int kThreads = kWarpRows * kWarpCols * kWarp;
-  static constexpr int kStage = (kTileRows + kTileCols) * kDepthStep;  // elements
+  static constexpr int kBlocks = kBlocksAtOnce;
+  static constexpr int kStage = (kRows + kCols) * kDepthStep;  // elements
   static constexpr int kSharedBytes = kStages * kStage * 2;
 };
-using LargeTile = TileOf<128, 128, 2, 4>;
-using SmallTile = TileOf<64, 64, 2, 2>;
+using LargeTile = TileOf<TileSize::kLarge, 2, 4, 2>;
+using SmallTile = TileOf<TileSize::kSmall, 2, 2, 4>;
+using FlatTile = TileOf<TileSize::kFlat, 1, 4, 8>;
 
 // Where a panel's pieces are, in elements.
 __device__ __forceinline__ int placeAlong(int row, int piece) {
@@ -50,8 +54,9 @@ template <class T, int kWidth, int kThreads>
 __device__ __forceinline__ void loadAlong(T* panel, const T* from, int64_t stride, int32_t first, int32_t size,
                                           int32_t depth, int32_t end) {
   constexpr int kPieces = kDepthStep / kPiece;
-  LOWRANK_UNROLL for (int i = 0; i < kWidth * kPieces / kThreads; ++i) {
+  LOWRANK_UNROLL for (int i = 0; i < (kWidth * kPieces + kThreads - 1) / kThreads; ++i) {
     const int number = static_cast<int>(threadIdx.x) + i * kThreads, row = number / kPieces, piece = number % kPieces;
+    if (kWidth * kPieces < kThreads && row >= kWidth) break;
     const bool valid = first + row < size && depth + piece * kPiece < end;
     const T* source = from + (first + row) * stride + depth + piece * kPiece;
     cpAsync16(panel + placeAlong(row, piece), valid ? source : from, valid);
@@ -221,8 +226,7 @@ __device__ __forceinline__ void loadB(uint32_t (&b)[4], const T* panel, int col,
 }
 
 template <class T, class Tile, Layout kLayout, bool kNf4>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
-    tensorGemmKernel(const BatchArguments batch) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorGemmKernel(const BatchArguments batch) {
   constexpr int kDown = Tile::kRowsOfWarp / 16, kAside = Tile::kColsOfWarp / 16;
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];
@@ -307,20 +311,28 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kThreads == 256 ? 2 : 4)
   }
 }
 
-template <class T, class Tile, Layout kLayout, bool kNf4 = false>
+template <class T, class Tile, Layout kLayout, bool kNf4>
 void launchTile(const BatchArguments& batch, int64_t blocks, Queue& queue) {
   constexpr size_t kSharedBytes = Tile::kSharedBytes + (kNf4 ? kMaxReaders * kNf4Codes * sizeof(float) : 0);
   launch<tensorGemmKernel<T, Tile, kLayout, kNf4>>(queue, dim3(static_cast<unsigned>(blocks)), Tile::kThreads,
                                                    kSharedBytes, batch);
 }
 
+template <class T, Layout kLayout, bool kNf4>
+void launchSized(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
+  if constexpr (kLayout != Layout::kAcrossBoth) {
+    if (how.tile == TileSize::kFlat) return launchTile<T, FlatTile, kLayout, kNf4>(batch, how.blocks, queue);
+  }
+  how.tile == TileSize::kLarge ? launchTile<T, LargeTile, kLayout, kNf4>(batch, how.blocks, queue)
+                               : launchTile<T, SmallTile, kLayout, kNf4>(batch, how.blocks, queue);
+}
+
 template <class T, Layout kLayout>
 void launchLayout(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
-  if constexpr (kLayout == Layout::kAlongBoth || kLayout == Layout::kAlongAcross) {
-    if (how.quantised) return launchTile<T, SmallTile, kLayout, true>(batch, how.blocks, queue);
+  if constexpr (kLayout != Layout::kAcrossBoth) {
+    if (how.quantised) return launchSized<T, kLayout, true>(batch, how, queue);
   }
-  how.large ? launchTile<T, LargeTile, kLayout>(batch, how.blocks, queue)
-            : launchTile<T, SmallTile, kLayout>(batch, how.blocks, queue);
+  launchSized<T, kLayout, false>(batch, how, queue);
 }
 
 template <class T>
@@ -333,15 +345,11 @@ void launchTyped(const BatchArguments& batch, const BatchLaunch& how, Queue& que
     case Layout::kAcrossBoth:
       return launchLayout<T, Layout::kAcrossBoth>(batch, how, queue);
     case Layout::kAny:
-      return launchTile<T, SmallTile, Layout::kAny>(batch, how.blocks, queue);
+      return launchTile<T, SmallTile, Layout::kAny, false>(batch, how.blocks, queue);
   }
 }
 
 }  // namespace
-
-int64_t tileRows(bool large) {
-  return large ? LargeTile::kRows : SmallTile::kRows;
-}
 
 void launchTensorGemm(const BatchArguments& batch, const BatchLaunch& how, DType compute, Queue& queue) {
   if (compute == DType::kBFloat16) return launchTyped<BFloat16>(batch, how, queue);
