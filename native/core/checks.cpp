@@ -77,6 +77,12 @@ class Checker {
     dtype(name, tensor, otherName, other);
   }
 
+  void withoutGaps(const char* name, const Tensor& tensor) {
+    if (!error.empty() || !present(tensor) || tensor.rows <= 1 || tensor.stride == tensor.cols) return;
+    error = "expected rows without gaps for " + path(name) + ", got " + formatShape(tensor) + " with a row stride of " +
+            std::to_string(tensor.stride) + "; copy it into a tensor of its own first";
+  }
+
   // A vector that serves each of several equal parts of a row.
   void partVector(const char* name, const Tensor& tensor, const char* otherName, const Tensor& other) {
     if (!error.empty()) return;
@@ -508,6 +514,11 @@ std::string check(const AdamwArgs& args) {
     c.like("v", p.v, "parameter", p.parameter);
     c.shape("copy", p.copy, p.parameter.rows, p.parameter.cols, "parameter", p.parameter);
     if (present(p.copy)) c.compute("copy", p.copy);
+    c.withoutGaps("parameter", p.parameter);
+    c.withoutGaps("grad", p.grad);
+    c.withoutGaps("m", p.m);
+    c.withoutGaps("v", p.v);
+    c.withoutGaps("copy", p.copy);
     c.notNegative("weightDecay", p.weightDecay);
   }
   const double count = args.parameterCount;

@@ -9,6 +9,7 @@
 // element: the norm reads 4; the update reads 16 and writes 12 and the copy. Roof: memory bandwidth. Deterministic:
 // chunks of kBlockElements of one parameter each; squares are summed in float64, chunk by chunk in order. Atomic: a
 // norm that is not finite leaves everything but norms as it was.
+#include "../core/adamw_rates.h"
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -19,24 +20,6 @@ struct Chunk {
   int64_t begin;
   int64_t end;
 };
-
-struct Rates {
-  float b1Rest;  // 1 - b1
-  float b2;
-  float b2Rest;
-  float step;       // lr / (1 - b1^t)
-  float rootScale;  // 1 / sqrt(1 - b2^t)
-  float eps;
-  float clip;  // and 1 / lossScale
-};
-
-double power(double base, double exponent) {
-  double result = 1.0;
-  for (int64_t n = static_cast<int64_t>(exponent); n > 0; n >>= 1, base *= base) {
-    if (n & 1) result *= base;
-  }
-  return result;
-}
 
 double sumOfSquares(const float* values, int64_t count) {
   constexpr int kParts = 8;
@@ -54,14 +37,15 @@ double sumOfSquares(const float* values, int64_t count) {
 }
 
 template <class T>
-void update(const AdamwParameter& target, const Chunk& chunk, const Rates& rates, float keep, T* copies) {
+void update(const AdamwParameter& target, const Chunk& chunk, const AdamwRates& rates, float clip, float keep,
+            T* copies) {
   float* parameters = static_cast<float*>(target.parameter.data);
   const float* gradients = static_cast<const float*>(target.grad.data);
   float* firsts = static_cast<float*>(target.m.data);
   float* seconds = static_cast<float*>(target.v.data);
   forLanes(chunk.end - chunk.begin, [&](int64_t offset, int lanes) {
     const int64_t i = chunk.begin + offset;
-    const Vec gradient = loadLanes(gradients + i, lanes) * rates.clip;
+    const Vec gradient = loadLanes(gradients + i, lanes) * clip;
     const Vec oldFirst = loadLanes(firsts + i, lanes);
     const Vec first = fma(splat(rates.b1Rest), gradient - oldFirst, oldFirst);
     const Vec second = fma(gradient * gradient, splat(rates.b2Rest), loadLanes(seconds + i, lanes) * rates.b2);
@@ -74,27 +58,9 @@ void update(const AdamwParameter& target, const Chunk& chunk, const Rates& rates
   });
 }
 
-bool checkContiguous(const AdamwArgs& args, Context& context) {
-  for (int32_t i = 0; i < args.parameterCount; ++i) {
-    const AdamwParameter& p = args.parameters[i];
-    const int64_t count = elementCount(p.parameter);
-    const Tensor* tensors[] = {&p.parameter, &p.grad, &p.m, &p.v, &p.copy};
-    for (const Tensor* tensor : tensors) {
-      if (!present(*tensor) || (contiguous(*tensor) && elementCount(*tensor) == count)) continue;
-      context.fail(
-          "expected contiguous tensors of %lld elements for parameter %d, got %lld x %lld with row stride %lld",
-          static_cast<long long>(count), i, static_cast<long long>(tensor->rows), static_cast<long long>(tensor->cols),
-          static_cast<long long>(tensor->stride));
-      return false;
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
 void adamw(const AdamwArgs& args, Context& context) {
-  if (!checkContiguous(args, context)) return;
   int64_t chunkCount = 0;
   for (int32_t i = 0; i < args.parameterCount; ++i) {
     chunkCount += ceilDiv(elementCount(args.parameters[i].parameter), kBlockElements);
@@ -128,21 +94,15 @@ void adamw(const AdamwArgs& args, Context& context) {
   norms[args.parameterCount] = static_cast<float>(norm);
   if (!__builtin_isfinite(norms[args.parameterCount])) return;
 
-  Rates rates{};
-  rates.b1Rest = static_cast<float>(1.0 - args.beta1);
-  rates.b2 = static_cast<float>(args.beta2);
-  rates.b2Rest = static_cast<float>(1.0 - args.beta2);
-  rates.step = static_cast<float>(args.lr / (1.0 - power(args.beta1, args.step)));
-  rates.rootScale = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(args.beta2, args.step)));
-  rates.eps = static_cast<float>(args.eps);
-  const double clip = args.maxGradNorm > 0.0 ? args.maxGradNorm / (norm + 1e-6) : 1.0;
-  rates.clip = static_cast<float>((clip < 1.0 ? clip : 1.0) / args.lossScale);
+  const AdamwRates rates = adamwRates(args);
+  const double whole = args.maxGradNorm > 0.0 ? args.maxGradNorm / (norm + 1e-6) : 1.0;
+  const float clip = static_cast<float>((whole < 1.0 ? whole : 1.0) / args.lossScale);
   parallelFor(context, chunkCount, [&](int64_t index, int) {
     const Chunk& chunk = chunks[index];
     const AdamwParameter& target = args.parameters[chunk.parameter];
     const float keep = static_cast<float>(1.0 - args.lr * static_cast<double>(target.weightDecay));
     withStorage(present(target.copy) ? target.copy.dtype : DType::kFloat32,
-                [&]<class T>(T) { update(target, chunk, rates, keep, static_cast<T*>(target.copy.data)); });
+                [&]<class T>(T) { update(target, chunk, rates, clip, keep, static_cast<T*>(target.copy.data)); });
   });
 }
 

@@ -22,11 +22,11 @@
 #include <immintrin.h>
 #endif
 
+#include "../core/inline.h"
+
 #ifndef LOWRANK_ISA
 #error "kernel files are compiled with -DLOWRANK_ISA=<level>"
 #endif
-
-#define LOWRANK_INLINE static inline __attribute__((always_inline))
 
 namespace lowrank::cpu::LOWRANK_ISA {
 

@@ -16,6 +16,7 @@
 // Deterministic: squares are summed in float64, in an order that shapes give.
 #include <vector>
 
+#include "../core/adamw_rates.h"
 #include "float64.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {
@@ -37,28 +38,11 @@ struct Parameter {
   float keep;  // 1 - lr wd
 };
 
-struct Rates {
-  float b1Rest;  // 1 - b1
-  float b2;
-  float b2Rest;
-  float step;       // lr / (1 - b1^t)
-  float rootScale;  // 1 / sqrt(1 - b2^t)
-  float eps;
-};
-
 // What the norms decide.
 struct Verdict {
   float clip;  // and 1 / lossScale
   int32_t apply;
 };
-
-double power(double base, double exponent) {
-  double result = 1.0;
-  for (int64_t n = static_cast<int64_t>(exponent); n > 0; n >>= 1, base *= base) {
-    if (n & 1) result *= base;
-  }
-  return result;
-}
 
 // The last of the parameters that begin at or before the chunk: those without elements have no chunk.
 __device__ __forceinline__ const Parameter& parameterOf(const Parameter* table, int32_t count, int64_t chunk) {
@@ -126,7 +110,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads) updateKernel(const Parameter* table,  // [P]
-                                                         int32_t parameters, const Verdict* verdict, Rates rates) {
+                                                         int32_t parameters, const Verdict* verdict, AdamwRates rates) {
   if (verdict->apply == 0) return;
   const int64_t chunk = blockIdx.x;
   const Parameter target = parameterOf(table, parameters, chunk);
@@ -152,27 +136,9 @@ __global__ void __launch_bounds__(kThreads) updateKernel(const Parameter* table,
   }
 }
 
-bool checkContiguous(const AdamwArgs& args, Context& context) {
-  for (int32_t i = 0; i < args.parameterCount; ++i) {
-    const AdamwParameter& p = args.parameters[i];
-    const int64_t count = elementCount(p.parameter);
-    const Tensor* tensors[] = {&p.parameter, &p.grad, &p.m, &p.v, &p.copy};
-    for (const Tensor* tensor : tensors) {
-      if (!present(*tensor) || (contiguous(*tensor) && elementCount(*tensor) == count)) continue;
-      context.fail(
-          "expected contiguous tensors of %lld elements for parameter %d, got %lld x %lld with row stride %lld",
-          static_cast<long long>(count), i, static_cast<long long>(tensor->rows), static_cast<long long>(tensor->cols),
-          static_cast<long long>(tensor->stride));
-      return false;
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
 void adamw(const AdamwArgs& args, Context& context) {
-  if (!checkContiguous(args, context)) return;
   Queue& queue = queueOf(context);
   const int32_t count = args.parameterCount;
   std::vector<Parameter> host(static_cast<size_t>(count));
@@ -198,18 +164,11 @@ void adamw(const AdamwArgs& args, Context& context) {
   if (table == nullptr || squares == nullptr || sums == nullptr || verdict == nullptr) return;
   if (count > 0) queue.copyToDevice(table, host.data(), host.size() * sizeof(Parameter));
 
-  Rates rates{};
-  rates.b1Rest = static_cast<float>(1.0 - args.beta1);
-  rates.b2 = static_cast<float>(args.beta2);
-  rates.b2Rest = static_cast<float>(1.0 - args.beta2);
-  rates.step = static_cast<float>(args.lr / (1.0 - power(args.beta1, args.step)));
-  rates.rootScale = static_cast<float>(1.0 / __builtin_sqrt(1.0 - power(args.beta2, args.step)));
-  rates.eps = static_cast<float>(args.eps);
   const dim3 grid(static_cast<unsigned>(chunks));
   if (chunks > 0) launch<squaresKernel>(queue, grid, kThreads, kWarps * sizeof(double), table, count, squares);
   launch<normsKernel>(queue, 1, kThreads, 0, table, count, chunks, squares, sums, static_cast<float*>(args.norms.data),
                       verdict, args.maxGradNorm, args.lossScale, queue.faults());
-  if (chunks > 0) launch<updateKernel>(queue, grid, kThreads, 0, table, count, verdict, rates);
+  if (chunks > 0) launch<updateKernel>(queue, grid, kThreads, 0, table, count, verdict, adamwRates(args));
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

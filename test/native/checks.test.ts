@@ -410,6 +410,14 @@ describe('shapes and dtypes', () => {
     ],
     [
       'adamw',
+      () => {
+        const [plain, gapped] = [tensor(2, 3), view(stream.allocate(28), 2, 3, F32, 0, 4)]
+        return [1, plain, gapped, plain, plain, OMITTED, 0, tensor(1, 2), 1, 0.9, 0.99, 1e-8, 1, 0, 1]
+      },
+      'expected rows without gaps for parameters[0].grad, got [2, 3] with a row stride of 4; copy it into a tensor of its own first',
+    ],
+    [
+      'adamw',
       () => [0, tensor(1, 2), 1, 0.9, 0.99, 1e-8, 1, 0, 1],
       'expected one row of a norm per parameter and one for all for norms, got 2',
     ],

@@ -130,22 +130,24 @@ describe.each(testDevices())('on $name', (testDevice) => {
     })
   })
 
-  it('a strided parameter is refused', async () => {
-    const stream = testDevice.open()
-    const tensor = () => Tensor.full(stream, [3, 4], 'float32', 1)
-    const item = {
-      parameter: tensor().columns(0, 3),
-      grad: tensor().columns(0, 3),
-      m: tensor(),
-      v: tensor(),
-      copy: undefined,
-      weightDecay: 0,
-    }
-    const refused = (async () => {
-      stream.enqueue('adamw', { parameters: [item], norms: Tensor.empty(stream, [2], 'float32'), ...RATES })
-      await stream.sync()
-    })()
-    await expect(refused).rejects.toThrow(/contiguous|parameter/)
-    stream.close()
+  it.each(['parameter', 'grad', 'm', 'v', 'copy'])('rows of %s with gaps are refused at once', async (name) => {
+    const plain = () => Tensor.full(device, [3, 3], 'float32', 1)
+    const item = { parameter: plain(), grad: plain(), m: plain(), v: plain(), copy: plain(), weightDecay: 0 }
+    const gapped = { ...item, [name]: Tensor.full(device, [3, 4], 'float32', 1).columns(0, 3) }
+    expect(() => step(device, [gapped], RATES)).toThrow(
+      `[adamw] expected rows without gaps for parameters[0].${name}, got [3, 3] with a row stride of 4; ` +
+        'copy it into a tensor of its own first',
+    )
+    // The stream has no fault.
+    expect((await step(device, [item], RATES).read())[0]).toBeCloseTo(3, 6)
+  })
+
+  it('a single row may be part of a wider one', async () => {
+    const wide = Tensor.full(device, [1, 9], 'float32', 1)
+    const plain = () => Tensor.full(device, [1, 4], 'float32', 1)
+    const item = { parameter: wide.columns(2, 6), grad: plain(), m: plain(), v: plain(), copy: plain(), weightDecay: 0 }
+    step(device, [item], RATES)
+    const changed = [...(await wide.read())].map((value) => value !== 1)
+    expect(changed).toEqual([false, false, true, true, true, true, false, false, false])
   })
 })
