@@ -6,29 +6,10 @@
 // An element is kept when its word >= p * 2^32. No state: any element can be made anywhere, in any order; four in a row cost as much as one.
 #pragma once
 
+#include "../core/dropout_mask.h"
 #include "kernels.h"
 
 namespace lowrank::LOWRANK_BACKEND {
-
-struct DropoutMask {
-  uint32_t key[2];
-  uint32_t microStep;
-  uint32_t site;
-  uint32_t threshold;  // kept when word >= threshold
-  float scale;         // 1 / (1 - p); 0 for p = 1, which keeps nothing
-};
-
-inline DropoutMask makeDropoutMask(const Dropout& dropout) {
-  const uint64_t seed = static_cast<uint64_t>(static_cast<int64_t>(dropout.seed));
-  const double bound = static_cast<double>(dropout.p) * 0x1p32;
-  const uint64_t floor = static_cast<uint64_t>(bound), ceiling = floor + (static_cast<double>(floor) < bound ? 1 : 0);
-  const float scale = dropout.p < 1.0f ? static_cast<float>(1.0 / (1.0 - static_cast<double>(dropout.p))) : 0.0f;
-  return DropoutMask{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
-                     static_cast<uint32_t>(static_cast<int64_t>(dropout.microStep)),
-                     static_cast<uint32_t>(static_cast<int64_t>(dropout.site)),
-                     static_cast<uint32_t>(ceiling < 0xffffffffu ? ceiling : 0xffffffffu),
-                     scale};
-}
 
 // The four words of a counter.
 __device__ __forceinline__ uint4 philox(const DropoutMask& mask, uint64_t counter) {
