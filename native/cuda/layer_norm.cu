@@ -135,16 +135,12 @@ __global__ void __launch_bounds__(kPointwiseThreads)
   }
 }
 
-bool wholeRows(const Tensor& tensor) {
-  return !present(tensor) || wholeRuns(tensor);
-}
-
 }  // namespace
 
 void layerNorm(const LayerNormArgs& args, Context& context) {
   Queue& queue = queueOf(context);
-  const bool whole = wholeRuns(args.x) && wholeRows(args.residual) && wholeRuns(args.weight) && wholeRuns(args.bias) &&
-                     wholeRows(args.sum) && wholeRuns(args.y);
+  const bool whole = wholeRuns(args.x) && absentOrWholeRuns(args.residual) && wholeRuns(args.weight) &&
+                     wholeRuns(args.bias) && absentOrWholeRuns(args.sum) && wholeRuns(args.y);
   withGroups(args.x.dtype, whole, args.x.cols, [&](auto type, auto run, auto group) {
     using T = decltype(type);
     constexpr int kRun = decltype(run)::value, kGroup = decltype(group)::value;
@@ -167,8 +163,8 @@ void layerNormBackward(const LayerNormBackwardArgs& args, Context& context) {
     if (weightPartials == nullptr) return;
     biasPartials = weightPartials + groups * width;
   }
-  const bool whole =
-      wholeRuns(args.x) && wholeRuns(args.dy) && wholeRows(args.dSum) && wholeRuns(args.weight) && wholeRuns(args.dx);
+  const bool whole = wholeRuns(args.x) && wholeRuns(args.dy) && absentOrWholeRuns(args.dSum) &&
+                     wholeRuns(args.weight) && wholeRuns(args.dx);
   withGroups(args.x.dtype, whole, width, [&](auto type, auto run, auto group) {
     using T = decltype(type);
     constexpr int kRun = decltype(run)::value, kGroup = decltype(group)::value;

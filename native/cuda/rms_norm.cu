@@ -111,17 +111,13 @@ __global__ void __launch_bounds__(kPointwiseThreads) rmsNormBackwardKernel(Matri
   }
 }
 
-bool wholeParts(const Tensor& tensor) {
-  return !present(tensor) || wholeRuns(tensor);
-}
-
 }  // namespace
 
 void rmsNorm(const RmsNormArgs& args, Context& context) {
   Queue& queue = queueOf(context);
   const int64_t width = args.weight.cols, parts = args.x.rows * (args.x.cols / width);
-  const bool whole = wholeRuns(args.x) && wholeParts(args.residual) && wholeRuns(args.weight) && wholeParts(args.sum) &&
-                     wholeRuns(args.y);
+  const bool whole = wholeRuns(args.x) && absentOrWholeRuns(args.residual) && wholeRuns(args.weight) &&
+                     absentOrWholeRuns(args.sum) && wholeRuns(args.y);
   withGroups(args.x.dtype, whole, width, [&](auto type, auto run, auto group) {
     using T = decltype(type);
     constexpr int kRun = decltype(run)::value, kGroup = decltype(group)::value;
@@ -141,8 +137,8 @@ void rmsNormBackward(const RmsNormBackwardArgs& args, Context& context) {
     partials = scratch<float>(context, groups * width);
     if (partials == nullptr) return;
   }
-  const bool whole =
-      wholeRuns(args.x) && wholeRuns(args.dy) && wholeParts(args.dSum) && wholeRuns(args.weight) && wholeRuns(args.dx);
+  const bool whole = wholeRuns(args.x) && wholeRuns(args.dy) && absentOrWholeRuns(args.dSum) &&
+                     wholeRuns(args.weight) && wholeRuns(args.dx);
   withGroups(args.x.dtype, whole, width, [&](auto type, auto run, auto group) {
     using T = decltype(type);
     constexpr int kRun = decltype(run)::value, kGroup = decltype(group)::value;

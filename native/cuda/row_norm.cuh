@@ -5,6 +5,11 @@
 
 namespace lowrank::LOWRANK_BACKEND {
 
+// For an optional tensor: where it is absent it stands in nobody's way.
+inline bool absentOrWholeRuns(const Tensor& tensor) {
+  return !present(tensor) || wholeRuns(tensor);
+}
+
 // A warp per part where parts are narrow or not aligned, a block per part where they are wide.
 inline constexpr int kWidePart = 1024;
 
