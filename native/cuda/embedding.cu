@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kThreads) embeddingBackwardKernel(const int32_
   uint32_t* const matches = sharedMemory<uint32_t>();  // a word per warp: which of its positions have the id
   const int32_t first = static_cast<int32_t>(blockIdx.x), id = ids[first];
   if (id < 0 || id >= dWeight.rows) {
-    if (threadIdx.x == 0 && blockIdx.y == 0) reportFault(faults, FaultCode::kIds, first, id, dWeight.rows);
+    if (threadIdx.x == 0 && blockIdx.y == 0) reportFault(faults, FaultCode::kIdsOfGradient, first, id, dWeight.rows);
     return;
   }
   const int thread = static_cast<int>(threadIdx.x);

@@ -43,6 +43,10 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
       std::snprintf(text, sizeof text, "expected ids in [0, %lld), the rows of weight, got %d at position %lld", limit,
                     value, position);
       break;
+    case FaultCode::kIdsOfGradient:
+      std::snprintf(text, sizeof text, "expected ids in [0, %lld), the rows of dWeight, got %d at position %lld", limit,
+                    value, position);
+      break;
     case FaultCode::kRows:
       std::snprintf(text, sizeof text, "expected rows in [0, %lld), the rows of y, got %d at position %lld", limit,
                     value, position);

@@ -22,6 +22,7 @@ struct FaultRecord {
 // What is wrong. The numbers order the finds of one op.
 enum class FaultCode : uint32_t {
   kIds,
+  kIdsOfGradient,
   kRows,
   kPositions,
   kLabels,
