@@ -160,7 +160,8 @@ inline SequenceTasks planTasks(const Tensor& cuQ, const Tensor& cuK, const Tenso
 // False, with the fault recorded, for heads that are wider than registers hold.
 inline bool checkHeadDim(const AttentionOptions& options, Context& context) {
   if (options.headDim <= kMostHeadDim) return true;
-  context.fail("expected a head width of at most %d, got %d", kMostHeadDim, options.headDim);
+  context.fail("expected heads of at most %d columns on a GPU, got %d; use device 'cpu', which takes any width",
+               kMostHeadDim, options.headDim);
   return false;
 }
 

@@ -462,4 +462,26 @@ describe.each(testDevices())('on $name', (testDevice) => {
     await expect(stream.sync()).rejects.toThrow(message)
     stream.close()
   })
+
+  it('heads above 256 columns are computed on the CPU, and refused on a GPU with the remedy', async () => {
+    const stream = testDevice.open()
+    const setup = setUp(stream, { ...BASE, headDim: 257, queries: [5, 2], keys: [5, 2] }, 'float32')
+    const { q, k, v, dy, options } = setup
+    const results = forward(stream, setup, 'float32')
+    if (!isGpu(stream)) {
+      expectClose(await readMatrix(results.y), attention(q, k, v, options).y, FORWARD.float32)
+      const { dq } = attentionBackward(dy, q, k, v, options)
+      expectClose(await readMatrix(backward(stream, setup, results, 'float32')[0] as Tensor), dq, BACKWARD.float32)
+    } else {
+      const remedy = "expected heads of at most 256 columns on a GPU, got 257; use device 'cpu', which takes any width"
+      await expect(stream.sync()).rejects.toThrow(`[attention] ${remedy}`)
+      const filled = {
+        y: Tensor.full(stream, [7, 514], 'float32', 1),
+        lse: Tensor.full(stream, [2, 7], 'float32', 1),
+      }
+      backward(stream, setup, filled, 'float32')
+      await expect(stream.sync()).rejects.toThrow(`[attentionBackward] ${remedy}`)
+    }
+    stream.close()
+  })
 })
