@@ -44,6 +44,7 @@ export default defineConfig({
             ...(all
               ? [
                   'test/models/{golden,model,decoding,generate}.test.ts',
+                  'test/adapters/merge.test.ts',
                   'test/autograd/*.test.ts',
                   'test/tensor/{tensor,scope}.test.ts',
                   'test/train/batch-equivalence.test.ts',

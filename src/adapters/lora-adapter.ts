@@ -200,7 +200,8 @@ export class LoraAdapter {
 
   /**
    * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are decoded and written dense, never
-   * quantised again. Beside the model it needs memory for the weights of one layer and for the largest tensor; model and adapter stay as they are.
+   * quantised again. Computed on the device of the model, where it needs memory for the weights of one layer and for the largest tensor beside the
+   * model; model and adapter stay as they are.
    * @param directory new or empty; it appears with all its files or not at all.
    * @returns what was written, and the largest difference that rounding made to a logit.
    */

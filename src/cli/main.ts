@@ -128,6 +128,7 @@ function createProgram(): Command {
       '--quantization <type>',
       'nf4: merge onto the weights that QLoRA trained on, decoded, not the original ones',
     )
+    .option('--device <name>', DEVICE_HELP)
     .option('--max-shard-size <size>', 'largest file of weights, as in 2GB', '5GB')
     .option('--prompt <text>', 'a text to compare the logits on, may be repeated; default: a draw of ids', collect, [])
     .option('--json', 'write one JSON object to stdout')

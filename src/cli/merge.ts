@@ -11,7 +11,7 @@ import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { quantizationOf } from './generate.js'
+import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
@@ -23,6 +23,7 @@ interface MergeCommandOptions {
   readonly revision?: string
   readonly dtype?: string
   readonly quantization?: string
+  readonly device?: string
   readonly maxShardSize?: string
   readonly prompt: readonly string[]
   readonly json?: boolean
@@ -30,6 +31,7 @@ interface MergeCommandOptions {
 
 export async function merge(options: MergeCommandOptions): Promise<void> {
   const { dtype, quantization } = checked(options)
+  const device = deviceOf('merge', options.device)
   const base = options.model ?? (await readPeftConfig(options.adapter)).baseModel
   if (base === undefined) {
     throw new UsageError(
@@ -41,6 +43,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
   const model = await beginLoading(location, {
     dtype: await loadDType(location.path, dtype, quantization),
     quantization,
+    device,
   })
   const adapter = await LoraAdapter.load(model, options.adapter)
   const { maxShardSize } = options

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { MergeReport } from '../../src/adapters/merge.js'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
+import { readTensorBytes } from '../../src/checkpoint/safetensors.js'
+import { relativeDifference } from '../support/golden.js'
 import { temporaryDirectory, tinyAdapter, tinyModel, writeTinyModel } from '../support/tiny-model.js'
 import { lowrank } from './run-cli.js'
 
@@ -77,9 +79,38 @@ describe('lowrank merge', () => {
     expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(['BF16']))
   })
 
+  it('computes on the device that --device names', async () => {
+    const env = { LOWRANK_ADDON: fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url)) }
+    const weights: Float32Array[] = []
+    for (const device of ['cpu', 'cuda-emulator']) {
+      const output = join(folder, device)
+      const args = ['--adapter', adapter, '--output', output, '--dtype', 'float32', '--device', device]
+      expect(await lowrank(['merge', ...args], { env })).toMatchObject({ code: 0, stderr: '' })
+      const entry = (await openCheckpoint(output)).tensors.get('model.layers.1.mlp.down_proj.weight')
+      const bytes = await readTensorBytes(entry as NonNullable<typeof entry>)
+      weights.push(new Float32Array(Uint8Array.from(bytes).buffer))
+    }
+    const [onCpu, onGpu] = weights as [Float32Array, Float32Array]
+    expect(onCpu).toHaveLength(48 * 88)
+    // Sums of r = 4 products in another order.
+    expect(relativeDifference(onGpu, onCpu)).toBeLessThan(5e-7)
+  })
+
   it.each<[string, string[], number, string]>([
     ['no adapter', ['--output', 'x'], 2, "required option '--adapter <dir>' not specified"],
     ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, "float32 for --dtype, got 'int8'"],
+    [
+      'no such device',
+      ['--adapter', adapter, '--output', 'x', '--device', 'gpu'],
+      2,
+      "[merge] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for --device, got 'gpu'",
+    ],
+    [
+      'a GPU without the engine for it',
+      ['--adapter', adapter, '--output', 'x', '--device', 'cuda:999'],
+      1,
+      '[device] expected a',
+    ],
     [
       'a directory that is in use',
       ['--adapter', adapter, '--output', adapter],
