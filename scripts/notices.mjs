@@ -1,6 +1,7 @@
 /**
  * @file Writes THIRD_PARTY_NOTICES from what is shipped: production dependencies as package-lock.json and node_modules have them, what is
- * compiled into the engine, and the texts that the model in models/ was trained on. `--check` compares instead of writing, and fails when the
+ * compiled into the engine, and the texts that the model in models/ was trained on. The package of the engine with CUDA has its own, which
+ * scripts/pack.mjs makes: it also names what that engine has of the CUDA toolkit. `--check` compares instead of writing, and fails when the
  * file is out of date; `--root DIR` looks at another checkout.
  *
  * A package without a licence file, or under a licence that nobody has looked at, is an error: see KNOWN_LICENCES.
@@ -57,20 +58,30 @@ const KNOWN_TEXT_LICENCES = [
 ]
 /** Packages whose headers native/ includes. */
 const COMPILED_IN = ['node-addon-api', 'node-api-headers']
+const GCC_RUNTIME =
+  'libstdc++ and libgcc, linked statically: GPL-3.0 with the GCC Runtime Library Exception 3.1,\n' +
+  '  https://www.gnu.org/licenses/gcc-exception-3.1.html'
+/** What nvcc and the linker put into the engine with CUDA: both are listed in Attachment A of the agreement. */
+const CUDA_TOOLKIT =
+  'Parts of the NVIDIA CUDA Toolkit, owned by NVIDIA Corporation: the CUDA Runtime (libcudart_static), linked statically, and mathematical\n' +
+  '  functions (libdevice) in the kernels: NVIDIA CUDA Toolkit End User License Agreement, whose Attachment A lets them be distributed within an\n' +
+  '  application, https://docs.nvidia.com/cuda/eula/index.html'
 const MODEL_CARD = 'models/lowrank-base-5m/README.md'
 const LICENCE_FILE = /^(licen[cs]e|copying|notice)([.-].*)?$/i
 const RULE = '-'.repeat(80)
 
-/** The text of THIRD_PARTY_NOTICES for the checkout in `directory`. @throws naming what lacks a licence, and the remedy */
-export function notices(directory = root) {
+/**
+ * The text of THIRD_PARTY_NOTICES for the checkout in `directory`.
+ * @param cuda for the package of the engine with CUDA; default false.
+ * @throws naming what lacks a licence, and the remedy
+ */
+export function notices(directory = root, { cuda = false } = {}) {
   const dependencies = productionPackages(directory).map((path) => readPackage(directory, path))
   const compiledIn = COMPILED_IN.map((name) => readPackage(directory, `node_modules/${name}`))
   const sections = [
     'Third-party notices\n\nlowrank itself is under the Apache License 2.0, see LICENSE. This file is made by scripts/notices.mjs.',
     `1. Packages that npm installs with lowrank\n\n${dependencies.map(line).join('\n')}`,
-    `2. Compiled into the engine\n\n${compiledIn.map(line).join('\n')}\n` +
-      'libstdc++ and libgcc, linked statically: GPL-3.0 with the GCC Runtime Library Exception 3.1,\n' +
-      '  https://www.gnu.org/licenses/gcc-exception-3.1.html',
+    `2. Compiled into the engine\n\n${[...compiledIn.map(line), GCC_RUNTIME, ...(cuda ? [CUDA_TOOLKIT] : [])].join('\n')}`,
     '3. Texts that the weights in models/lowrank-base-5m (in the repository, not in the npm packages) were trained on\n\n' +
       `${trainingTexts(directory).map(line).join('\n')}`,
     `Licence texts\n\n${licenceTexts([...dependencies, ...compiledIn])}`,

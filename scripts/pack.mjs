@@ -57,7 +57,7 @@ function stagePlatform(name, file, built, directory) {
     const own = join(source, document)
     copyFileSync(existsSync(own) ? own : join(root, document), join(directory, document))
   }
-  writeFileSync(join(directory, NOTICES_FILE), notices())
+  writeFileSync(join(directory, NOTICES_FILE), notices(root, { cuda: file === CUDA_FILE }))
   const addon = join(directory, file)
   copyFileSync(built, addon)
   // Debug sections and local symbols; what the dynamic loader needs stays.

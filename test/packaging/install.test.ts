@@ -1,7 +1,7 @@
 /** @file What npm pack makes, installed as a user installs it: no checkout, no compiler, no Python, no scripts. It trains. */
 
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -72,6 +72,9 @@ it('the engine with CUDA, installed beside, is loaded in place of the other and 
   expect(readJson(join(cuda, 'package.json'))).toMatchObject({ version, main: 'lowrank-cuda.node', os: ['linux'] })
   for (const document of ['README.md', 'LICENSE', 'THIRD_PARTY_NOTICES'])
     expect(statSync(join(cuda, document)).size).toBeGreaterThan(0)
+  const noticesOf = (name: string) => readFileSync(join(project, 'node_modules', name, 'THIRD_PARTY_NOTICES'), 'utf8')
+  expect(noticesOf('@lowrank/linux-x64-gnu-cuda')).toContain('the CUDA Runtime (libcudart_static), linked statically')
+  for (const name of ['lowrank', '@lowrank/linux-x64-gnu']) expect(noticesOf(name)).not.toContain('NVIDIA')
   const runtime = await installNode('20', join(folder, 'node-cuda'))
   const lowrank = join(project, 'node_modules/.bin/lowrank')
   const report = JSON.parse((await runAlone(runtime, lowrank, ['doctor', '--json'], project)).stdout) as DoctorReport

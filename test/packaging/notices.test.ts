@@ -35,6 +35,20 @@ describe('of this checkout', () => {
     expect(text).toContain('Copyright (c) 2011 TJ Holowaychuk')
     expect(text).not.toContain('vitest')
   })
+
+  it('names what is inside of the CUDA toolkit for the engine with CUDA, and for no other', async () => {
+    const { notices } = (await import(script)) as { notices: (root?: string, options?: { cuda: boolean }) => string }
+    const plain = notices()
+    expect(plain).toBe(await readFile(join(root, 'THIRD_PARTY_NOTICES'), 'utf8'))
+    expect(plain).not.toMatch(/NVIDIA|CUDA/)
+    const cuda = notices(root, { cuda: true })
+    const added = cuda.split('\n').filter((row) => !plain.split('\n').includes(row))
+    expect(added.join('\n')).toMatch(
+      /^Parts of the NVIDIA CUDA Toolkit, owned by NVIDIA Corporation: the CUDA Runtime \(libcudart_static\), linked statically,[\s\S]*: NVIDIA CUDA Toolkit End User License Agreement, [\s\S]*, https:\/\/docs\.nvidia\.com\/cuda\/eula\/index\.html$/,
+    )
+    // Nothing else differs.
+    expect(cuda.replace(`${added.join('\n')}\n`, '')).toBe(plain)
+  })
 })
 
 describe('of another', () => {
