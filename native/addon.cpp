@@ -13,7 +13,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("measure", Napi::Function::New(env, lowrank::measure, "measure"));
   exports.Set("cuda", Napi::Function::New(
                           env, [](const Napi::CallbackInfo& call) { return lowrank::cudaInfo(call.Env()); }, "cuda"));
-  lowrank::defineTestFunctions(env, exports);
+  lowrank::defineOwnExports(env, exports);
   return exports;
 }
 

@@ -7,6 +7,7 @@
 
 #if defined(LOWRANK_WITH_CUDA)
 #include "../cuda/runtime.h"
+#include "cublaslt.h"
 #endif
 #if defined(LOWRANK_WITH_EMULATOR)
 #include "../emulator/probes.h"
@@ -150,17 +151,19 @@ static Napi::Value runProbe(const Napi::CallbackInfo& call) {
 }
 #endif
 
-void defineTestFunctions(Napi::Env env, Napi::Object exports) {
+void defineOwnExports(Napi::Env env, Napi::Object exports) {
+#if defined(LOWRANK_WITH_CUDA)
+  exports.Set("CublasLt", CublasLtBinding::define(env));
+#endif
 #if defined(LOWRANK_WITH_EMULATOR)
   exports.Set("kernelLaunches", Napi::Function::New(env, kernelLaunches, "kernelLaunches"));
   exports.Set("runProbe", Napi::Function::New(env, runProbe, "runProbe"));
   Napi::Array names = Napi::Array::New(env);
   for (const std::string& name : emulator::probeNames()) names.Set(names.Length(), name);
   exports.Set("probes", names);
-#else
+#endif
   (void)env;
   (void)exports;
-#endif
 }
 
 }  // namespace lowrank

@@ -20,7 +20,7 @@ Napi::Array deviceNames(Napi::Env env);
 // { driverVersion, runtimeVersion, error, devices: [{ name, computeCapability, totalMemory, freeMemory }] }, null in an addon without CUDA.
 Napi::Value cudaInfo(Napi::Env env);
 
-// Adds what only the tests' addon has.
-void defineTestFunctions(Napi::Env env, Napi::Object exports);
+// Adds what not every addon has: CublasLt that with CUDA, kernelLaunches, runProbe and probes that of the tests.
+void defineOwnExports(Napi::Env env, Napi::Object exports);
 
 }  // namespace lowrank

@@ -100,12 +100,39 @@ export interface MeasureOptions {
   bytes?: number
 }
 
+/** One matrix product of cuBLASLt, with memory of its own: y = x W^T ('forward', [m, k] by [n, k]) or dx = dy W ('dx', [m, n] by [n, k]). */
+export interface CublasLtOptions {
+  /** Of the GPU. */
+  ordinal: number
+  dtype: 'float32' | 'bfloat16'
+  direction: 'forward' | 'dx'
+  m: number
+  k: number
+  n: number
+  /** Path of libcublasLt; default: where the system and the CUDA toolkit have it. */
+  library?: string
+}
+
+/** The fastest that the library proposes for a product. */
+export interface CublasLt {
+  /** Of the library. */
+  readonly version: string
+  /** Of one product, from as many as take about `length` seconds, while JavaScript waits. @throws when the result is not that product */
+  seconds(length: number): number
+  /** Gives its memory back. */
+  close(): void
+}
+
 export interface Addon {
   Stream: new (options: StreamOptions) => NativeStream
   ops: Record<string, { id: number; fields: Field[] }>
   info(): EngineInfo
   /** Null in an engine without CUDA. */
   cuda(): CudaInfo | null
+  /** In an engine with CUDA, for benchmarks. Making one throws, saying why, where there is no library, GPU or memory. */
+  CublasLt?: new (
+    options: CublasLtOptions,
+  ) => CublasLt
   /** In the engine of the tests: every variant of every CUDA kernel, and how often this process launched it. */
   kernelLaunches?(): Record<string, number>
   /**
