@@ -1,12 +1,14 @@
 // @ts-check
 /**
  * @file The matrix products of training: forward (y = x W^T) and dX (dx = dy W) of each projection of a real model. On the CPU beside each stands
- * what the same threads do in the same second when they only multiply and add; on a GPU `--peer` puts PyTorch's, which are those of cuBLAS, beside it.
+ * what the same threads do in the same second when they only multiply and add, on a GPU cuBLASLt's product in the same round, where the library
+ * loads. `--peer` puts PyTorch's beside it.
  */
 
 import { Tensor } from '../dist/index.js'
 import { MODEL_SHAPES } from './model-shapes.mjs'
 import { CLOCK_OPTIONS, openClock, runsDotProducts } from './support/clock.mjs'
+import { CUBLASLT_OPTION, cublasLtOn } from './support/cublaslt.mjs'
 import { DEVICE_OPTION, openDevice, SHAPE_NAMES, SMALL_SHAPE_NAMES } from './support/engine.mjs'
 import { values } from './support/random.mjs'
 import { summary } from './support/report.mjs'
@@ -17,9 +19,11 @@ const PRODUCTS = ['qkv', 'o', 'gate_up', 'down', 'head']
 
 /** @type {import('./main.mjs').Bench} */
 export const bench = {
-  summary: 'Matrix products at training shapes: GFLOP/s, and shares of the measured multiply-add rates.',
+  summary:
+    'Matrix products at training shapes: GFLOP/s, and shares of the measured multiply-add rates, on a GPU of cuBLASLt.',
   options: {
     ...DEVICE_OPTION,
+    ...CUBLASLT_OPTION,
     'model-shape': {
       choices: SHAPE_NAMES,
       list: true,
@@ -55,6 +59,10 @@ export const bench = {
 async function gemm(options, report) {
   const { device, about } = openDevice(options)
   const clock = openClock(device, options)
+  const openCublasLt = cublasLtOn(device, options, (reason) => report.note(reason))
+  /** @type {Machine} */
+  const machine = { device, clock, openCublasLt, seconds: options.seconds, rounds: options.rounds }
+  let comparesCublasLt = false
   for (const shape of options.modelShape) {
     for (const product of options.product) {
       const { inner, outs } = sizesOf(MODEL_SHAPES[shape] ?? {}, product)
@@ -63,8 +71,10 @@ async function gemm(options, report) {
         for (const m of options.m) {
           report.progress(`${shape} ${product} ${direction} M ${m}`)
           const about_ = { model_shape: shape, product, direction, m, k: inner, n: sum(outs), clock: options.clock }
-          for (const figures of await measure(device, clock, weights, { direction, m, inner, outs }, options.rounds))
+          for (const figures of await measure(machine, weights, { direction, m, inner, outs })) {
             report.add({ ...about_, ...about, ...figures })
+            comparesCublasLt ||= 'of_cublaslt' in figures
+          }
         }
       }
       for (const { dispose } of weights) dispose()
@@ -78,6 +88,9 @@ async function gemm(options, report) {
     'of fma': (m) => m.of_fma,
     'of vdpbf16ps': (m) => m.of_vdpbf16ps,
     'of bfloat16': (m) => m.of_bfloat16,
+    ...(comparesCublasLt && {
+      'of cuBLASLt': (/** @type {import('./support/report.mjs').Measurement} */ m) => m.of_cublaslt,
+    }),
   })
   device.close()
 }
@@ -137,11 +150,22 @@ async function makeWeights(device, dtypes, inner, outs) {
 }
 
 /**
- * @param {import('../dist/index.js').Device} device @param {import('./support/clock.mjs').Clock} clock @param {readonly Weights[]} weights
- * @param {{ direction: string, m: number, inner: number, outs: readonly number[] }} sizes @param {number} rounds
+ * A group of parts is to cuBLASLt one product with their weights stacked, the most that it could make of it; NF4 is compared with its bfloat16.
+ * @typedef {object} Machine
+ * @property {import('../dist/index.js').Device} device
+ * @property {import('./support/clock.mjs').Clock} clock
+ * @property {import('./support/cublaslt.mjs').OpenCublasLt} openCublasLt
+ * @property {number} seconds length of one figure.
+ * @property {number} rounds
+ * @param {Machine} machine @param {readonly Weights[]} weights
+ * @param {{ direction: 'forward' | 'dx', m: number, inner: number, outs: readonly number[] }} sizes
  */
-async function measure(device, clock, weights, { direction, m, inner, outs }, rounds) {
+async function measure({ device, clock, openCublasLt, seconds, rounds }, weights, { direction, m, inner, outs }) {
   const outer = sum(outs)
+  const computes = new Set(weights.map(({ compute }) => compute))
+  const theirs = new Map(
+    [...computes].map((dtype) => [dtype, openCublasLt({ dtype, direction, m, k: inner, n: outer })]),
+  )
   const runs = weights.map(({ dtype, compute, parts }) => {
     const [from, to] = direction === 'forward' ? [inner, outer] : [outer, inner]
     const input = Tensor.from(device, values(m * from), [m, from], compute)
@@ -150,19 +174,32 @@ async function measure(device, clock, weights, { direction, m, inner, outs }, ro
       direction === 'forward'
         ? () => device.enqueue('linear', { x: input, y: output, parts })
         : () => device.enqueue('linearBackward', { dy: input, dx: output, parts })
-    /** @type {Record<'gflops' | 'of_fma' | 'of_vdpbf16ps' | 'of_bfloat16', number[]>} */
-    const figures = { gflops: [], of_fma: [], of_vdpbf16ps: [], of_bfloat16: [] }
-    return { dtype, enqueue, figures, dispose: () => [input, output].forEach((tensor) => void tensor.dispose()) }
+    /** @type {Record<'gflops' | 'of_fma' | 'of_vdpbf16ps' | 'of_bfloat16' | 'cublaslt_gflops' | 'of_cublaslt', number[]>} */
+    const figures = { gflops: [], of_fma: [], of_vdpbf16ps: [], of_bfloat16: [], cublaslt_gflops: [], of_cublaslt: [] }
+    const cublasLt = theirs.get(compute)
+    return {
+      dtype,
+      enqueue,
+      cublasLt,
+      figures,
+      dispose: () => [input, output].forEach((tensor) => void tensor.dispose()),
+    }
   })
   const ceilings = { fma: /** @type {number[]} */ ([]), vdpbf16ps: /** @type {number[]} */ ([]) }
   for (const { enqueue } of runs) await clock.seconds(enqueue) // memory is touched for the first time
   for (let round = 0; round < rounds; round++) {
     let bfloat16 = Number.NaN
-    for (const { dtype, enqueue, figures } of runs) {
+    for (const { dtype, enqueue, cublasLt, figures } of runs) {
       const kinds = device.isGpu ? [] : dtype !== 'float32' && runsDotProducts() ? DOT_CEILINGS : FMA_CEILING
       const before = kinds.map((kind) => clock.ceiling(kind))
-      const gflops = (2 * m * inner * outer) / (await clock.seconds(enqueue)) / 1e9
+      const work = (2 * m * inner * outer) / 1e9
+      const gflops = work / (await clock.seconds(enqueue))
       figures.gflops.push(gflops)
+      if (cublasLt) {
+        const rate = work / cublasLt.seconds(seconds)
+        figures.cublaslt_gflops.push(rate)
+        figures.of_cublaslt.push(gflops / rate)
+      }
       kinds.forEach((kind, i) => {
         const ceiling = ((before[i] ?? 0) + clock.ceiling(kind)) / 2e9
         ceilings[kind].push(ceiling)
@@ -172,9 +209,12 @@ async function measure(device, clock, weights, { direction, m, inner, outs }, ro
       if (dtype === 'nf4' && bfloat16 > 0) figures.of_bfloat16.push(gflops / bfloat16)
     }
   }
+  const versions = runs.map(({ cublasLt }) => cublasLt && { cublaslt_version: cublasLt.version })
   for (const { dispose } of runs) dispose()
-  return runs.map(({ dtype, figures }) => ({
+  for (const cublasLt of theirs.values()) cublasLt?.close()
+  return runs.map(({ dtype, figures }, i) => ({
     dtype,
+    ...versions[i],
     ...summaries(figures),
     ...summaries({ fma_gflops: ceilings.fma, vdpbf16ps_gflops: dtype === 'float32' ? [] : ceilings.vdpbf16ps }),
   }))

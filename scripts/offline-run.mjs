@@ -33,11 +33,17 @@ function architectures() {
 }
 
 /** A Python that has what bench/peers needs. */
-function peer() {
-  const found = ['python3', 'python'].find(
+function findPython() {
+  return ['python3', 'python'].find(
     (python) => spawnSync(python, ['-c', 'import torch, transformers, peft']).status === 0,
   )
-  return found ? ['--peer', found, '--pairs', quick ? '1' : '3'] : []
+}
+
+/** PyTorch's libcublasLt, which its packages keep where no loader looks: as that Python has it in memory. */
+function cublasLtOf(python) {
+  const print = `import torch; print(next((l.split()[-1] for l in open("/proc/self/maps") if "libcublasLt.so" in l), ""))`
+  const path = python && spawnSync(python, ['-c', print], { encoding: 'utf8' }).stdout?.trim()
+  return path ? ['--cublaslt', path] : []
 }
 
 const node = (...command) => [process.execPath, ...command]
@@ -77,7 +83,8 @@ function phases() {
   ]
   const long = quick ? [] : cuda ? ['--seq', '2048'] : ['--seq', '512']
   const sizes = quick ? ['--m', '33', '--rounds', '1'] : cuda ? ['--m', '2048,8192'] : []
-  const compare = peer()
+  const python = findPython()
+  const compare = python ? ['--peer', python, '--pairs', quick ? '1' : '3'] : []
   return [
     {
       name: 'build',
@@ -90,7 +97,7 @@ function phases() {
     { name: `models-${device}`, command: vitest(`models-${device}`, 'cpu', ...MODELS), env },
     {
       name: 'gemm',
-      command: bench('gemm', '--device', device, '--model-shape', shape, ...sizes, ...compare),
+      command: bench('gemm', '--device', device, '--model-shape', shape, ...sizes, ...cublasLtOf(python), ...compare),
       env,
       json: true,
     },

@@ -54,6 +54,11 @@ export class Report {
     console.error(`bench ${this.#command}: ${text}`)
   }
 
+  /** What a figure is missing for, on standard error in any case. @param {string} text */
+  note(text) {
+    console.error(`bench ${this.#command}: ${text}`)
+  }
+
   /**
    * @param {Measurement} measurement
    * @param {readonly Measurement[]} [rows] what the CSV file gets in its place, as of a pair: a row for each side.

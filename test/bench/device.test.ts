@@ -1,13 +1,13 @@
 /** @file `--device` of the measurements, on the emulated GPU: what the lines hold there. */
 
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { isSummary, readRows, resultsFolder, runBench } from './run-bench.js'
 
 const results = resultsFolder()
 const ON_GPU = ['--device', 'cuda-emulator', '--results', results]
 
-beforeAll(() => {
+beforeEach(() => {
   vi.stubEnv('LOWRANK_ADDON', fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url)))
 })
 afterAll(() => void vi.unstubAllEnvs())
@@ -38,9 +38,35 @@ test('gemm leaves out the ceilings of the CPU', async () => {
     expect(isSummary(line.gflops)).toBe(true)
     for (const name of ['of_fma', 'fma_gflops', 'of_vdpbf16ps']) expect(line).not.toHaveProperty(name)
   }
+  expect(stderr).not.toContain('cuBLASLt')
   const refused = await runBench('gemm', '--device', 'cuda-emulator', '--clock', 'cpu', '--threads', '1')
   expect(refused.stderr).toContain('expected --clock wall on a GPU')
   expect(refused.code).toBe(2)
+})
+
+test('gemm on CUDA measures cuBLASLt beside, and says once why not', async () => {
+  vi.stubEnv('LOWRANK_ADDON', fileURLToPath(new URL('cuda-addon.cjs', import.meta.url)))
+  const work = '--model-shape tiny --product qkv --m 5 --rounds 2 --seconds 0.001'.split(' ')
+  const { code, lines, stderr } = await runBench('gemm', ...work, '--device', 'cuda:1', '--cublaslt', 'x', '--no-save')
+  expect(code, stderr).toBe(0)
+  for (const line of lines) {
+    const has = line.dtype !== 'float32'
+    expect(['cublaslt_gflops', 'of_cublaslt', 'cublaslt_version'].map((name) => name in line)).toEqual([has, has, has])
+    if (!has) continue
+    // 2 x 5 x 64 x 128 operations in a microsecond.
+    expect(line).toMatchObject({ cublaslt_version: '13.1.2', cublaslt_gflops: { min: 81.92, max: 81.92 } })
+    const [ours, share] = [line.gflops, line.of_cublaslt].map((figure) => (figure as { median: number }).median)
+    expect(Math.abs(Number(share) / (Number(ours) / 81.92) - 1)).toBeLessThan(1e-3)
+  }
+  // q, k and v are one product to it; NF4 shares that of bfloat16.
+  const made = (direction: string) =>
+    `made {"dtype":"bfloat16","direction":"${direction}","m":5,"k":64,"n":128,"ordinal":1,"library":"x"}`
+  const said = stderr.split('\n').filter((line) => /^made|^closed|no memory/.test(line))
+  expect(said).toEqual([
+    'bench gemm: without cuBLASLt: [cublaslt] no memory',
+    ...[made('forward'), 'closed', made('dx'), 'closed'],
+  ])
+  expect(stderr).toMatch(/of cuBLASLt\n/)
 })
 
 test('generate decodes there', async () => {
