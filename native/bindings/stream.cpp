@@ -68,7 +68,7 @@ Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
 StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
   const Napi::Object options = value.As<Napi::Object>();
-  StreamOptions result{nullptr, 0, {}, false, nullptr};
+  StreamOptions result{nullptr, 0, {}, false, false, nullptr};
   std::string isa, schedule;
   device = "cpu";
   const Napi::Array names = options.GetPropertyNames();
@@ -97,10 +97,13 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
     } else if (name == "dryRun") {
       if (!option.IsBoolean()) refuse("device", "true or false", "dryRun", option);
       result.dryRun = option.As<Napi::Boolean>();
+    } else if (name == "timeOps") {
+      if (!option.IsBoolean()) refuse("device", "true or false", "timeOps", option);
+      result.timeOps = option.As<Napi::Boolean>();
     } else {
       throw InvalidArgument(
-          "[device] expected the options device, threads, memoryBudget, isa, schedule and dryRun, got also '" + name +
-          "'");
+          "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun and timeOps, got also '" +
+          name + "'");
     }
   }
   device = openDevice(device, isa, schedule, result);

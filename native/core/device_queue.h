@@ -1,6 +1,7 @@
 // What a stream needs of a device that is not the CPU: memory that the host cannot touch, kernels that run later.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -33,6 +34,11 @@ class DeviceQueue {
 
   // What follows belongs to the command `serial`; launches that fail are told to `context`, which lives until the next begin().
   virtual void begin(Context& context, uint64_t serial) = 0;
+
+  // The device's time from one to the other, of one command, by the device's clock: it is added to `nanoseconds`, which lives until the last
+  // wait(), before the next wait() returns. The host waits only where very many are open. A command that fails adds nothing.
+  virtual void beginTimer(std::atomic<uint64_t>& nanoseconds) = 0;
+  virtual void endTimer() = 0;
 
   // Returns when the host's bytes may be reused, and when they are filled.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;

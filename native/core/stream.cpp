@@ -445,15 +445,22 @@ void Stream::run(Op& op) {
   {
     KernelContext context(*this, op.info->name);
     const Turn turn(options_.dryRun ? 1 : threads());
+    OpTime& time = times_[size_t(op.info - kOps)];
+    const bool byDevice = options_.timeOps && options_.queue;
     const auto begin = std::chrono::steady_clock::now();
     if (options_.queue) {
       options_.queue->begin(context, ++serial_);
       unseenOps_.push_back(op.info->name);
     }
+    if (byDevice) options_.queue->beginTimer(time.nanoseconds);
     op.info->run(*options_.backend, op.args, context);
-    OpTime& time = times_[size_t(op.info - kOps)];
+    if (byDevice) {
+      options_.queue->endTimer();
+    } else {
+      const auto elapsed = std::chrono::steady_clock::now() - begin;
+      time.nanoseconds.fetch_add(uint64_t(elapsed.count()), std::memory_order_relaxed);
+    }
     time.calls.fetch_add(1, std::memory_order_relaxed);
-    time.nanoseconds.fetch_add(uint64_t((std::chrono::steady_clock::now() - begin).count()), std::memory_order_relaxed);
     sticky_ = context.fault();
   }
   if (sticky_) return poisonResults(op, sticky_, false);

@@ -30,10 +30,12 @@ struct StreamOptions {
   int threads;
   std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
   bool dryRun;                           // see Stream
+  bool timeOps;                          // with a queue: OpTime has the device's time
   std::shared_ptr<DeviceQueue> queue;    // nullptr: the CPU
 };
 
-// How often an op ran, and the worker's time in it.
+// How often an op ran, and the time in it: the worker's, which with a queue is that of queuing, or the device's where StreamOptions asks for it.
+// The worker adds; anybody reads.
 struct OpTime {
   std::atomic<uint64_t> calls{0};
   std::atomic<uint64_t> nanoseconds{0};
@@ -114,7 +116,7 @@ class Stream {
 
   MemoryInfo memory() const { return allocator_.info(); }
   void resetPeak() { allocator_.resetPeak(); }
-  // By op id, since the stream began.
+  // By op id, since the stream began. Whole once what was queued has been waited for.
   const std::array<OpTime, kOpCount>& times() const { return times_; }
   int threads() const { return options_.threads; }
   const Backend& backend() const { return *options_.backend; }

@@ -3,13 +3,14 @@
 // Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual memory functions), so that
 // the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so that the host goes on while they run.
 // Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device is lost to the
-// process, whose other devices live on.
+// process, whose other devices live on. Timers: pairs of events, read at the next wait and used again.
 #include <cuda.h>
 
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "../core/fault.h"
 #include "../platform/platform.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr size_t kStagingBytes = size_t{8} << 20;
 constexpr int kStagingSlots = 4;
+constexpr size_t kTimers = 4096;  // more than a training step of 8B parameters has ops
 
 std::string describe(cudaError_t error) {
   return std::string("CUDA reports ") + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ")";
@@ -165,6 +167,10 @@ class CudaQueue final : public DeviceQueue, public Queue {
       cudaFreeHost(slot.memory);
       cudaEventDestroy(slot.done);
     }
+    for (Timer& timer : timers_) {
+      if (timer.begin != nullptr) cudaEventDestroy(timer.begin);
+      if (timer.end != nullptr) cudaEventDestroy(timer.end);
+    }
     cudaFree(record_);
     cudaFreeHost(seen_);
     cudaStreamDestroy(stream_);
@@ -196,6 +202,24 @@ class CudaQueue final : public DeviceQueue, public Queue {
     failed_ = false;
   }
 
+  void beginTimer(std::atomic<uint64_t>& nanoseconds) override {
+    if (dryRun_ || failed_) return;
+    if (timers_.empty()) timers_.resize(kTimers);
+    if (timersQueued_ - timersRead_ == kTimers) expect(readOldestTimer(), "a timer");
+    Timer& timer = timers_[timersQueued_ % kTimers];
+    if (timer.begin == nullptr) expect(cudaEventCreate(&timer.begin), "a timer");
+    if (timer.end == nullptr) expect(cudaEventCreate(&timer.end), "a timer");
+    if (failed_) return;
+    timer.nanoseconds = &nanoseconds;
+    expect(cudaEventRecord(timer.begin, stream_), "a timer");
+  }
+
+  void endTimer() override {
+    if (dryRun_ || failed_) return;
+    expect(cudaEventRecord(timers_[timersQueued_ % kTimers].end, stream_), "a timer");
+    if (!failed_) ++timersQueued_;
+  }
+
   void upload(void* device, const void* host, size_t bytes) override {
     if (dryRun_ || failed_) return;
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
@@ -224,8 +248,10 @@ class CudaQueue final : public DeviceQueue, public Queue {
   std::optional<LateFault> wait() override {
     if (dryRun_ || stream_ == nullptr) return {};
     cudaMemcpyAsync(seen_, record_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
-    if (const cudaError_t error = cudaStreamSynchronize(stream_); error != cudaSuccess)
-      return LateFault{0, describe(error)};
+    cudaError_t error = cudaStreamSynchronize(stream_);
+    while (error == cudaSuccess && timersRead_ < timersQueued_) error = readOldestTimer();
+    timersRead_ = timersQueued_ = 0;  // so that there are no more events than ops between two waits
+    if (error != cudaSuccess) return LateFault{0, describe(error)};
     if (seen_->serial == 0) return {};
     LateFault fault{seen_->serial, describeFinding(seen_->finding, seen_->limits)};
     clearRecord();
@@ -259,6 +285,23 @@ class CudaQueue final : public DeviceQueue, public Queue {
     cudaEvent_t done = nullptr;
   };
 
+  // The events around a command.
+  struct Timer {
+    cudaEvent_t begin = nullptr;
+    cudaEvent_t end = nullptr;
+    std::atomic<uint64_t>* nanoseconds = nullptr;
+  };
+
+  cudaError_t readOldestTimer() {
+    const Timer& timer = timers_[timersRead_++ % kTimers];
+    float milliseconds = 0;
+    cudaError_t error = cudaEventSynchronize(timer.end);
+    if (error == cudaSuccess) error = cudaEventElapsedTime(&milliseconds, timer.begin, timer.end);
+    if (error == cudaSuccess)
+      timer.nanoseconds->fetch_add(uint64_t(double(milliseconds) * 1e6), std::memory_order_relaxed);
+    return error;
+  }
+
   Staging& nextSlot() {
     Staging& slot = staging_[next_++ % kStagingSlots];
     cudaEventSynchronize(slot.done);
@@ -287,6 +330,9 @@ class CudaQueue final : public DeviceQueue, public Queue {
   cudaStream_t stream_ = nullptr;
   Staging staging_[kStagingSlots];
   unsigned next_ = 0;
+  std::vector<Timer> timers_;      // a ring; nothing until one is asked for
+  size_t timersQueued_ = 0;        // since the last wait
+  size_t timersRead_ = 0;          // of them
   FaultRecord* record_ = nullptr;  // on the device
   FaultRecord* seen_ = nullptr;    // the host's copy, pinned
   Context* context_ = nullptr;

@@ -1,5 +1,6 @@
 #include "runtime.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -39,6 +40,17 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
     context_ = &context;
     serial_ = serial;
     failed_ = false;
+  }
+
+  // Kernels run within their launch: the host's clock is the device's.
+  void beginTimer(std::atomic<uint64_t>& nanoseconds) override {
+    timed_ = &nanoseconds;
+    timerBegin_ = std::chrono::steady_clock::now();
+  }
+  void endTimer() override {
+    if (dryRun_ || failed_) return;
+    const auto elapsed = std::chrono::steady_clock::now() - timerBegin_;
+    timed_->fetch_add(uint64_t(elapsed.count()), std::memory_order_relaxed);
   }
 
   void upload(void* device, const void* host, size_t bytes) override {
@@ -81,6 +93,8 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   Context* context_ = nullptr;
   uint64_t serial_ = 0;
   bool failed_ = false;
+  std::atomic<uint64_t>* timed_ = nullptr;
+  std::chrono::steady_clock::time_point timerBegin_;
   FaultRecord record_{0, ~uint64_t{0}, {}};
 };
 

@@ -24,7 +24,7 @@ export interface MemoryInfo {
   budget: number
 }
 
-/** By op: how often it ran, and the seconds that the device spent in it. */
+/** By op: how often it ran, and the seconds in it; `Device.times()` says whose. */
 export type OpTimes = Record<string, { calls: number; seconds: number }>
 
 /** A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row stride. */
@@ -76,6 +76,7 @@ export interface StreamOptions {
   isa?: string
   schedule?: string
   dryRun?: boolean
+  timeOps?: boolean
 }
 
 /** What an engine with CUDA finds on the machine. */

@@ -63,6 +63,11 @@ export interface DeviceOptions {
    * contents, and the budget does not hold. Default false.
    */
   dryRun?: boolean
+  /**
+   * Let a GPU time its ops by its own clock, for `times()`: two more commands per op, and the engine queues no more than 4096 ops ahead. The CPU
+   * times its ops anyway. Default false.
+   */
+  timeOps?: boolean
 }
 
 /** Lists whose handle is collected before anybody disposed it. */
@@ -223,7 +228,11 @@ export class Device {
     this.stream.resetPeak()
   }
 
-  /** Where the device's time went since it was opened. Exact once the queue is drained. */
+  /**
+   * Calls and seconds of each op that ran since the device was opened. Exact once the queue is drained. On a GPU the seconds are those in which the
+   * engine queued the op, unless the device was opened with `timeOps`: then they are the GPU's, from the op's turn to the end of its last kernel,
+   * waits for a kernel that is not queued yet included; in a dry run 0.
+   */
   times(): OpTimes {
     return this.stream.times()
   }

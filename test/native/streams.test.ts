@@ -11,10 +11,11 @@ describe('options', () => {
     [{ threads: 1.5 }, '[device] expected a whole number from 1 to 1024 for threads, got 1.5'],
     [{ threads: '2' }, "[device] expected a whole number from 1 to 1024 for threads, got '2'"],
     [{ dryRun: 1 }, '[device] expected true or false for dryRun, got 1'],
+    [{ timeOps: 'yes' }, "[device] expected true or false for timeOps, got 'yes'"],
     [{ isa: 'sse9' }, "[device] expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse9'"],
     [
       { thread: 2 },
-      "[device] expected the options device, threads, memoryBudget, isa, schedule and dryRun, got also 'thread'",
+      "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun and timeOps, got also 'thread'",
     ],
   ])('%o is refused', (options, message) => {
     expect(() => new (addon().Stream)(options as unknown as StreamOptions)).toThrow(message)

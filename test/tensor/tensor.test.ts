@@ -6,7 +6,7 @@ import { nf4Constant, quantizeNf4 } from '../../src/ops/nf4.js'
 import type { Device } from '../../src/tensor/device.js'
 import type { DType } from '../../src/tensor/dtype.js'
 import { Tensor } from '../../src/tensor/tensor.js'
-import { testDevices } from '../support/devices.js'
+import { isGpu, testDevices } from '../support/devices.js'
 
 describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   let device: Device
@@ -231,8 +231,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       }
     })
 
-    test('times() counts the calls of every op that ran, and the seconds in them', async () => {
-      const stream = open()
+    test.each([false, true])('times() counts calls and seconds of every op that ran; timeOps: %s', async (timeOps) => {
+      const stream = open({ timeOps })
       try {
         expect(stream.times()).toEqual({})
         const tensors = [1, 2, 3].map((value) => Tensor.full(stream, [5, 7], 'float32', value))
@@ -246,6 +246,24 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       } finally {
         stream.close()
       }
+    })
+
+    test('with timeOps the seconds are those of the device, not of queuing', async () => {
+      const seconds = async (timeOps: boolean): Promise<number | undefined> => {
+        const stream = open({ timeOps, dryRun: true })
+        try {
+          Tensor.full(stream, [5, 7], 'float32', 1)
+          await stream.sync()
+          expect(stream.times().fill?.calls).toBe(1)
+          return stream.times().fill?.seconds
+        } finally {
+          stream.close()
+        }
+      }
+      // In a dry run a GPU has nothing to do, and the engine still queues.
+      expect(await seconds(false)).toBeGreaterThan(0)
+      if (isGpu(device)) expect(await seconds(true)).toBe(0)
+      else expect(await seconds(true)).toBeGreaterThan(0)
     })
 
     test('a constant list item is encoded once and stands for the same tensors in every command', async () => {
