@@ -29,7 +29,7 @@ export const bench = {
     'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs only', peer: true },
     warmup: { type: 'count', default: 2, help: 'steps before those that count', peer: true },
     steps: { type: 'count', default: 5, help: 'steps that count', peer: true },
-    profile: { type: 'flag', help: 'also show the seconds per step of each op' },
+    profile: { type: 'flag', help: 'also show the seconds per step of each op, on a GPU by its own clock' },
   },
   peer: {
     keys: ['model_shape', 'method', 'dtype', 'batch', 'seq', 'labelled'],

@@ -22,14 +22,15 @@ export const DEVICE_OPTION = {
 }
 
 /**
- * The device of a measurement, and the fields that say what it is: of a GPU its name, of the CPU what of it is used.
+ * The device of a measurement, and the fields that say what it is: of a GPU its name, of the CPU what of it is used. With `profile` its `times()`
+ * are those of the device.
  * @param {import('./options.mjs').Values} options
  */
-export function openDevice({ threads, device: name = 'cpu' }) {
+export function openDevice({ threads, device: name = 'cpu', profile = false }) {
   if (!isDeviceName(name)) throw new UsageError(`expected ${DEVICE_NAMES} for --device, got ${name}`)
   const addon = loadAddon()
   const info = addon.info()
-  const device = Device.open(name, { threads })
+  const device = Device.open(name, { threads, timeOps: profile })
   const { type } = device
   if (type === 'cpu') return { device, about: { device: type, isa: info.isa, threads: threads ?? info.threads } }
   const gpu = addon.cuda()?.devices[Number(type.split(':')[1])]?.name ?? type

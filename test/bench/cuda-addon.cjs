@@ -1,12 +1,13 @@
 /**
  * @file The addon of the tests under the name of one with CUDA, so that the benchmarks' own part of it runs without a GPU: device 'cuda' is the
- * emulated one, and CublasLt prints on standard error what it is asked for and takes a microsecond, but finds no memory for float32.
+ * emulated one, which says on standard error when it is to time ops, and CublasLt prints on standard error what it is asked for and takes a microsecond, but finds no memory for float32.
  */
 
 const addon = require('../../build/Release/lowrank-emulator.node')
 
 class Stream extends addon.Stream {
   constructor(options) {
+    if (options.timeOps) console.error('timeOps')
     super({ ...options, device: options.device.replace(/^cuda:1$/, 'cuda-emulator') })
   }
   get device() {

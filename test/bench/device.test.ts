@@ -27,6 +27,20 @@ test('step trains there, and the row says so', async () => {
   expect(readRows(results, 'step')).toMatchObject([{ device: 'cuda-emulator', gpu: 'cuda-emulator' }])
 })
 
+test('step --profile lets the device time its ops, and nothing else does', async () => {
+  vi.stubEnv('LOWRANK_ADDON', fileURLToPath(new URL('cuda-addon.cjs', import.meta.url)))
+  const work = '--model-shape tiny --seq 9 --warmup 1 --steps 1 --device cuda:1 --no-save'.split(' ')
+  const { code, lines, stderr } = await runBench('step', ...work, '--profile')
+  expect(code, stderr).toBe(0)
+  expect(stderr).toContain('timeOps')
+  const seconds = lines[0]?.op_seconds as Record<string, number>
+  for (const op of ['linear', 'linearBackward', 'attention', 'linearCrossEntropy', 'adamw'])
+    expect(seconds[op], op).toBeGreaterThan(0)
+  const plain = await runBench('step', ...work)
+  expect(plain.code, plain.stderr).toBe(0)
+  expect(plain.stderr).not.toContain('timeOps')
+})
+
 test('gemm leaves out the ceilings of the CPU', async () => {
   const work = '--model-shape tiny --product o --m 5 --rounds 1 --seconds 0.001'.split(' ')
   const { code, lines, stderr } = await runBench('gemm', ...work, ...ON_GPU)
