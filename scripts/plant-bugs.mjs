@@ -14,7 +14,7 @@ import { root } from './phases.mjs'
 
 const SOURCES = join(root, 'native/cuda')
 const REPORT = join(root, 'bench/results/planted-bugs.csv')
-const CALL = /\b(syncThreads|syncNamed|syncWarp|cpAsyncWait(?:<[^>]*>)?)\s*\(/
+const CALL = /\b(syncThreads|syncNamed|syncWarp|cpAsyncWait(?:<[^>]*>)?|wgmmaWait(?:<[^>]*>)?)\s*\(/
 const DEFINITIONS = new Set(['device.h', 'device_nvcc.h'])
 /** Of all caught mistakes, the share that is asked for. */
 const WANTED = 0.95

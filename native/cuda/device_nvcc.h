@@ -6,8 +6,10 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #define LOWRANK_UNROLL _Pragma("unroll")
+#define LOWRANK_ROLLED _Pragma("unroll 1")
 
 namespace lowrank::cuda {
 
@@ -181,6 +183,86 @@ template <int kGroups>
 __device__ __forceinline__ void cpAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroups) : "memory");
 }
+
+// The products of a warpgroup are Hopper's alone; elsewhere they are never launched, and end the kernel.
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL) || !defined(__CUDA_ARCH__)
+__device__ __forceinline__ uint64_t wgmmaOperand(const void* shared, int leadingBytes, int strideBytes) {
+  return static_cast<uint64_t>((sharedAddress(shared) & 0x3ffff) >> 4) |
+         static_cast<uint64_t>(leadingBytes >> 4) << 16 | static_cast<uint64_t>(strideBytes >> 4) << 32 |
+         uint64_t{1} << 62;
+}
+__device__ __forceinline__ void wgmmaFence() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+__device__ __forceinline__ void wgmmaBegin() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wgmmaCommit() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int kGroups>
+__device__ __forceinline__ void wgmmaWait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");
+}
+
+#define LOWRANK_SUMS4(c, i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
+#define LOWRANK_SUMS16(c, i) \
+  LOWRANK_SUMS4(c, i), LOWRANK_SUMS4(c, i + 4), LOWRANK_SUMS4(c, i + 8), LOWRANK_SUMS4(c, i + 12)
+#define LOWRANK_SUMS64(c, i) \
+  LOWRANK_SUMS16(c, i), LOWRANK_SUMS16(c, i + 16), LOWRANK_SUMS16(c, i + 32), LOWRANK_SUMS16(c, i + 48)
+#define LOWRANK_WGMMA128(type)                                                       \
+  "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                       \
+  " {"                                                                               \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"   \
+  "}, %64, %65, 1, 1, 1, 0, %66;"
+#define LOWRANK_WGMMA256(type)                                                                     \
+  "wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type                                     \
+  " {"                                                                                             \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                         \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "               \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "               \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "               \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "               \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "               \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "   \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127" \
+  "}, %128, %129, 1, 1, 1, 0, %130;"
+template <class T, int kCols, bool kAcross>
+__device__ __forceinline__ void wgmma(float (&c)[kCols / 2], uint64_t a, uint64_t b) {
+  constexpr bool kBFloat16 = std::is_same_v<T, BFloat16>;
+  static_assert(kBFloat16 || std::is_same_v<T, Float16>);
+  static_assert(kCols == 128 || kCols == 256);
+  if constexpr (kCols == 128 && kBFloat16) {
+    asm volatile(LOWRANK_WGMMA128("bf16") : LOWRANK_SUMS64(c, 0) : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+  } else if constexpr (kCols == 128) {
+    asm volatile(LOWRANK_WGMMA128("f16") : LOWRANK_SUMS64(c, 0) : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+  } else if constexpr (kBFloat16) {
+    asm volatile(LOWRANK_WGMMA256("bf16")
+                 : LOWRANK_SUMS64(c, 0), LOWRANK_SUMS64(c, 64)
+                 : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+  } else {
+    asm volatile(LOWRANK_WGMMA256("f16")
+                 : LOWRANK_SUMS64(c, 0), LOWRANK_SUMS64(c, 64)
+                 : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+  }
+}
+#else
+__device__ __forceinline__ uint64_t wgmmaOperand(const void*, int, int) {
+  return 0;
+}
+__device__ __forceinline__ void wgmmaFence() {}
+__device__ __forceinline__ void wgmmaBegin() {}
+__device__ __forceinline__ void wgmmaCommit() {}
+template <int kGroups>
+__device__ __forceinline__ void wgmmaWait() {}
+template <class T, int kCols, bool kAcross>
+__device__ __forceinline__ void wgmma(float (&)[kCols / 2], uint64_t, uint64_t) {
+  __trap();
+}
+#endif
 
 __device__ __forceinline__ uint64_t atomicCompareExchange(uint64_t* at, uint64_t expected, uint64_t value) {
   return atomicCAS(reinterpret_cast<unsigned long long*>(at), static_cast<unsigned long long>(expected),

@@ -2,13 +2,14 @@
 //
 //   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
 //   float32                                           64x64 tiles (gemm_float.cu)
+//   16-bit, M > 64, N > 64, on Hopper                 128x256 tiles, 128x128 where those are few, by wgmma (gemm_wgmma.cu); not for A transposed
 //   16-bit                                            16x64 tiles for M <= 16, 128x128 where they fill the device, else 64x64 (gemm_tensor.cu)
 //
 // Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
 // is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights are decoded by the kernels for few rows and, in 16 bits, once per row of tiles as long as those are few; else they are dequantised for so many
-// columns of C at a time that they stay in the second-level cache.
+// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised for so many columns of C at a time
+// that they stay in the second-level cache.
 // Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
@@ -18,15 +19,14 @@ namespace {
 
 constexpr int64_t kWantedBlocks =
     264;  // that fill a large device twice; a constant, so that sums do not depend on the device
-constexpr int64_t kFewestSteps = 8;  // of a split
+constexpr int64_t kFewestDepth = 256;  // of a split
 constexpr int64_t kPartialBytes = int64_t{64} << 20;
 constexpr int64_t kPackedBytes = int64_t{32} << 20;
 constexpr int64_t kLeastReuse = 16;                       // rows or columns of C that share a packed operand
 constexpr int64_t kDequantisedBytes = int64_t{72} << 20;  // of scratch, whatever the device's cache
 constexpr int64_t kChunkColumns = 128;
-constexpr int64_t kDecodedRows = 512;       // to which tiles decode NF4: four rows of large ones,
-constexpr int64_t kDecodedRowsSmall = 128;  // two of small ones
-constexpr int64_t kPiece = 8;               // elements of 16 bytes, of 16 bits each
+constexpr int64_t kDecodedRows = 64;  // to which tiles decode NF4; above it wgmma would give other bits
+constexpr int64_t kPiece = 8;         // elements of 16 bytes, of 16 bits each
 constexpr int kThreads = 256;
 
 // Partial sums of one product become C.
@@ -99,10 +99,14 @@ bool inPieces(const GemmOperand& operand, const Stored& stored) {
 
 enum class Kind { kFewRows, kFloat, kTensor };
 
+// Of a whole product; its parts follow it, so that they have its bits.
 struct Plan {
   Kind kind;
+  Layout layout;
+  bool wgmma;
   int64_t splits;
   int64_t splitSteps;
+  int64_t partials;  // splits that scratch is taken for; the same with and without wgmma
 };
 
 class Launcher {
@@ -132,7 +136,9 @@ class Launcher {
       } else if (kind_ == Kind::kFloat) {
         launchFloatGemm(batch_, blocks_, queue_);
       } else {
-        launchTensorGemm(batch_, BatchLaunch{layout_, tile_, quantisedBatch_, blocks_}, compute_, queue_);
+        const BatchLaunch how{layout_, tile_, quantisedBatch_, blocks_};
+        usesWgmma(tile_) ? launchWgmmaGemm(batch_, how, compute_, queue_)
+                         : launchTensorGemm(batch_, how, compute_, queue_);
       }
       for (int32_t i = 0; i < batch_.productCount; ++i) reduce(batch_.products[i]);
     }
@@ -151,28 +157,38 @@ class Launcher {
     return count;
   }
 
-  // Of a product on tensor cores.
-  TileSize tileOf(const Gemm& product, Layout layout, int64_t splits) const {
-    if (layout == Layout::kAny) return TileSize::kSmall;
-    if (product.m <= tileRows(TileSize::kFlat) && layout != Layout::kAcrossBoth) return TileSize::kFlat;
-    const int64_t height = tileRows(TileSize::kLarge), width = tileCols(TileSize::kLarge);
+  // Of tiles of wgmma, in units of a narrow one's by itself: of one that shares its rows with a wide one's other half.
+  double wgmmaTime(int64_t rowTiles, int64_t columns, TileSize size) const {
+    const int64_t rounds = ceilDiv(rowTiles * ceilDiv(columns, tileCols(size)), queue_.multiprocessors());
+    return static_cast<double>(rounds) * (size == TileSize::kWideWgmma ? 1.8 : 1.0);
+  }
+
+  // Of a product on tensor cores, or a part of it.
+  TileSize tileOf(const Gemm& product, const Plan& plan) const {
+    if (plan.layout == Layout::kAny) return TileSize::kSmall;
+    if (product.m <= tileRows(TileSize::kFlat) && plan.layout != Layout::kAcrossBoth) return TileSize::kFlat;
+    if (plan.wgmma) {
+      const int64_t rowTiles = ceilDiv(product.m, tileRows(TileSize::kWgmma)) * plan.splits;
+      return wgmmaTime(rowTiles, product.n, TileSize::kWideWgmma) <= wgmmaTime(rowTiles, product.n, TileSize::kWgmma)
+                 ? TileSize::kWideWgmma
+                 : TileSize::kWgmma;
+    }
     const int64_t fill = queue_.multiprocessors() - queue_.multiprocessors() / 8;
-    const bool large = splits == 1 && product.m > height / 2 && product.n > width / 2 &&
-                       ceilDiv(product.m, height) * ceilDiv(product.n, width) >= fill;
+    const auto fills = [&](TileSize size) {
+      return ceilDiv(product.m, tileRows(size)) * ceilDiv(product.n, tileCols(size)) >= fill;
+    };
+    const bool large = plan.splits == 1 && product.m > 64 && product.n > 64 && fills(TileSize::kLarge);
     return large ? TileSize::kLarge : TileSize::kSmall;
   }
 
   // Whether the tiles themselves decode NF4: a dequantised copy would not pay.
   bool decodes(const Gemm& product, const Plan& plan) const {
-    if (plan.kind != Kind::kTensor || quantised(product) > kMaxReaders) return false;
-    const Layout layout = layoutOf(product);
-    const bool large = tileOf(product, layout, plan.splits) == TileSize::kLarge;
-    if (product.m > (large ? kDecodedRows : kDecodedRowsSmall)) return false;
-    if (layout != Layout::kAlongBoth && layout != Layout::kAlongAcross) return false;
+    if (plan.kind != Kind::kTensor || product.m > kDecodedRows || quantised(product) > kMaxReaders) return false;
+    if (plan.layout != Layout::kAlongBoth && plan.layout != Layout::kAlongAcross) return false;
     for (int64_t t = 0; t < product.termCount; ++t) {
       const Nf4* const nf4 = product.terms[t].b.nf4;
       if (nf4 == nullptr) continue;
-      if (product.terms[t].b.transposed != (layout == Layout::kAlongBoth) || nf4->cols % (2 * kPiece) != 0 ||
+      if (product.terms[t].b.transposed != (plan.layout == Layout::kAlongBoth) || nf4->cols % (2 * kPiece) != 0 ||
           reinterpret_cast<uintptr_t>(nf4->packed.data) % 8 != 0)
         return false;
     }
@@ -181,19 +197,33 @@ class Launcher {
 
   Plan planOf(const Gemm& product) const {
     bool straight = product.limit.count == nullptr;
-    int64_t steps = 0;
+    const auto stepsOf = [&](int64_t step) {
+      int64_t steps = 0;
+      for (int64_t t = 0; t < product.termCount; ++t) steps += ceilDiv(product.terms[t].k, step);
+      return steps;
+    };
     for (int64_t t = 0; t < product.termCount; ++t) {
       const GemmTerm& term = product.terms[t];
       straight = straight && !term.a.transposed && term.b.transposed && (t == 0 || term.b.nf4 == nullptr);
-      steps += ceilDiv(term.k, kDepthStep);
     }
-    if (product.m <= kFewRows && straight) return Plan{Kind::kFewRows, 1, steps};
-    const int64_t tiles = ceilDiv(product.m, kFloatTile) * ceilDiv(product.n, kFloatTile);
-    const int64_t most = minOf(steps / kFewestSteps, kPartialBytes / (4 * product.m * product.n));
-    const int64_t splits = maxOf(1, minOf(kWantedBlocks / tiles, most));
-    const int64_t splitSteps = maxOf(1, ceilDiv(steps, splits));
-    return Plan{compute_ == DType::kFloat32 ? Kind::kFloat : Kind::kTensor, maxOf(1, ceilDiv(steps, splitSteps)),
-                splitSteps};
+    Plan plan{Kind::kFewRows, Layout::kAny, false, 1, stepsOf(kDepthStep), 1};
+    if (product.m <= kFewRows && straight) return plan;
+    plan.kind = compute_ == DType::kFloat32 ? Kind::kFloat : Kind::kTensor;
+    if (plan.kind == Kind::kTensor) plan.layout = layoutOf(product);
+
+    const bool large = product.m > 64 && product.n > 64;
+    plan.wgmma = large && queue_.runsWgmma() && !product.limitsDepth &&
+                 (plan.layout == Layout::kAlongBoth || plan.layout == Layout::kAlongAcross);
+    const int64_t tile = large ? 128 : kFloatTile, wanted = large ? kWantedBlocks / 2 : kWantedBlocks;
+    const int64_t tiles = ceilDiv(product.m, tile) * ceilDiv(product.n, tile);
+    const int64_t steps = stepsOf(kWgmmaDepthStep);
+    const int64_t most = minOf(steps * kWgmmaDepthStep / kFewestDepth, kPartialBytes / (4 * product.m * product.n));
+    plan.partials = ceilDiv(steps, ceilDiv(maxOf(steps, 1), maxOf(1, minOf(wanted / tiles, most))));
+    plan.partials = maxOf(1, plan.partials);
+    const int64_t ownSteps = plan.wgmma ? steps : stepsOf(kDepthStep);
+    plan.splitSteps = maxOf(1, ceilDiv(ownSteps, plan.partials));
+    plan.splits = maxOf(1, ceilDiv(ownSteps, plan.splitSteps));
+    return plan;
   }
 
   // More terms than a launch takes: the sums of the first ones become the addend of the others.
@@ -225,16 +255,27 @@ class Launcher {
     for (int64_t t = 0; t < product.termCount; ++t) {
       if (product.terms[t].b.nf4 != nullptr) depth += product.terms[t].k;
     }
-    // Three quarters of the cache; up to twice that where it takes so many columns to fill the device.
-    const int64_t most =
-        minOf(queue_.cacheBytes() / 4 * 3, kDequantisedBytes / 32 * 15);  // twice it fits with its rows filled up
-    const int64_t cached = maxOf(kChunkColumns, most / (size * maxOf(depth, 1)) / kChunkColumns * kChunkColumns);
-    const int64_t wanted = kChunkColumns * ceilDiv(kWantedBlocks / 2, ceilDiv(product.m, tileRows(TileSize::kLarge)));
-    const int64_t columns = maxOf(cached, minOf(wanted, 2 * cached));
+    // What fits the scratch and hardly more than the cache, in whole tiles, and of that what leaves the fewest multiprocessors idle at the end.
+    const int64_t most = minOf(queue_.cacheBytes() / 4 * 5, kDequantisedBytes);
+    const int64_t rowTiles = ceilDiv(product.m, tileRows(TileSize::kLarge));
+    const int64_t perColumn = size * (depth + kPiece * product.termCount);
+    const int64_t fitting = (most - kPartAlignment * product.termCount) / perColumn - kPiece;
+    const int64_t widest = maxOf(1, fitting / kChunkColumns);
+    int64_t tiles = widest;
+    const auto timePerColumn = [&](int64_t count) {
+      const double wide = wgmmaTime(rowTiles, count * kChunkColumns, TileSize::kWideWgmma);
+      const double narrow = wgmmaTime(rowTiles, count * kChunkColumns, TileSize::kWgmma);
+      return (wide < narrow ? wide : narrow) / static_cast<double>(count);
+    };
+    for (int64_t count = widest; count > widest / 2; --count) {
+      if (timePerColumn(count) < timePerColumn(tiles)) tiles = count;
+    }
+    const int64_t columns = tiles * kChunkColumns;
     const auto bytesFor = [&](int64_t n) {
       return size * (n + kPiece) * (depth + kPiece * product.termCount) + kPartAlignment * product.termCount;
     };
-    const int64_t room = maxOf(bytesFor(minOf(columns, product.n)), minOf(bytesFor(product.n), kDequantisedBytes));
+    const int64_t room =
+        maxOf(bytesFor(minOf(kChunkColumns, product.n)), minOf(bytesFor(product.n), kDequantisedBytes));
     if (room > static_cast<int64_t>(scratch_.dequantised.bytes)) {
       if (reserve(scratch_.dequantised, room, context_) == nullptr) return false;
       dequantised_.used = 0;
@@ -305,8 +346,8 @@ class Launcher {
   }
 
   bool addPlanned(const Gemm& product, const Plan& plan) {
-    const Layout layout = plan.kind == Kind::kTensor ? layoutOf(product) : Layout::kAny;
-    const TileSize tile = plan.kind == Kind::kTensor ? tileOf(product, layout, plan.splits) : TileSize::kSmall;
+    const Layout layout = plan.layout;
+    const TileSize tile = plan.kind == Kind::kTensor ? tileOf(product, plan) : TileSize::kSmall;
     const int64_t readers = quantised(product);
     const bool fits = batch_.productCount < kMaxProducts && termCount_ + product.termCount <= kMaxTerms &&
                       batch_.readerCount + readers <= kMaxReaders;
@@ -346,10 +387,9 @@ class Launcher {
     to.firstRow = product.limit.first;
     to.limitsDepth = product.limitsDepth;
     to.floatC = product.cDType == DType::kFloat32;
-    const int64_t pair = 2 * sizeOf(product.cDType);
-    to.pairs = reinterpret_cast<uintptr_t>(product.c) % static_cast<uintptr_t>(pair) == 0 && product.cStride % 2 == 0;
+    to.runs = reinterpret_cast<uintptr_t>(product.c) % 16 == 0 && product.cStride * sizeOf(product.cDType) % 16 == 0;
     if (plan.splits > 1) {
-      to.partials = reinterpret_cast<float*>(partials_.take(plan.splits * product.m * product.n * 4, context_));
+      to.partials = reinterpret_cast<float*>(partials_.take(plan.partials * product.m * product.n * 4, context_));
       if (to.partials == nullptr) return false;
     }
 

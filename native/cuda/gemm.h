@@ -3,9 +3,9 @@
 //   A_t [M, K_t] and B_t [K_t, N] in the compute dtype, each stored straight or transposed; C [M, N] in it or float32.
 //
 // 1. All terms share one float32 accumulator per element of C, which runs over the terms in order. The result is rounded once.
-// 2. How a product is cut (tiles, splits of a long K, chunks of NF4) depends on its shape alone, so its bits do too. An element of C depends
-//    on its row of A and its column of B, not on their neighbours.
-// 3. NF4 gives the bits that its dequantised matrix would give.
+// 2. How a product is cut (tiles, splits of a long K, chunks of NF4) depends on its shape alone, and on whether the device runs wgmma: so do its
+//    bits. An element of C depends on its row of A and its column of B, not on their neighbours.
+// 3. NF4 gives the bits that its dequantised matrix would give. Scratch is the same on every device.
 // 4. Nothing waits: how many rows there are may be a number on the device (RowLimit).
 #pragma once
 

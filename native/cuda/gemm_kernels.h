@@ -37,14 +37,14 @@ struct ProductArguments {
   int32_t firstTerm;
   int32_t termCount;
   int32_t splits;
-  int32_t splitSteps;  // steps of kDepthStep per split
+  int32_t splitSteps;  // steps per split
   int32_t firstBlock;
   int32_t rowTiles;
   int32_t colTiles;
   int32_t firstRow;  // RowLimit
   bool limitsDepth;
   bool floatC;
-  bool pairs;  // neighbours in C at even columns lie at multiples of their size
+  bool runs;  // all rows of C begin at multiples of 16 bytes
 };
 
 struct BatchArguments {
@@ -58,28 +58,33 @@ static_assert(sizeof(BatchArguments) <= 4000);
 
 // K is walked in steps of so many; each term begins a new one.
 inline constexpr int kDepthStep = 32;
+inline constexpr int kWgmmaDepthStep = 64;
 
 // How a tile's operands lie in memory. kAny: by elements, whatever the layout and alignment.
 enum class Layout { kAlongBoth, kAlongAcross, kAcrossBoth, kAny };
 
-// Tiles of C: 16x64, 64x64, 128x128. An element of C has the same bits from each.
-enum class TileSize { kFlat, kSmall, kLarge };
+// Tiles of C. An element of C has the same bits from each of the first three, and the same from each of the last two, which are of wgmma.
+enum class TileSize { kFlat, kSmall, kLarge, kWgmma, kWideWgmma };
 constexpr int64_t tileRows(TileSize size) {
   return size == TileSize::kFlat ? 16 : size == TileSize::kSmall ? 64 : 128;
 }
 constexpr int64_t tileCols(TileSize size) {
-  return size == TileSize::kLarge ? 128 : 64;
+  return size == TileSize::kWideWgmma ? 256 : size == TileSize::kLarge || size == TileSize::kWgmma ? 128 : 64;
+}
+constexpr bool usesWgmma(TileSize size) {
+  return size == TileSize::kWgmma || size == TileSize::kWideWgmma;
 }
 
 struct BatchLaunch {
   Layout layout;
-  TileSize tile;   // kFlat: kAlongBoth or kAlongAcross; kAny: kSmall
-  bool quantised;  // some terms have readers; kAlongBoth or kAlongAcross
+  TileSize tile;   // kFlat, of wgmma: kAlongBoth or kAlongAcross; kAny: kSmall
+  bool quantised;  // some terms have readers; kFlat or kSmall, kAlongBoth or kAlongAcross
   int64_t blocks;
 };
 
 void launchTensorGemm(const BatchArguments& batch, const BatchLaunch& how, DType compute,
                       Queue& queue);  // 16-bit dtypes
+void launchWgmmaGemm(const BatchArguments& batch, const BatchLaunch& how, DType compute, Queue& queue);
 void launchFloatGemm(const BatchArguments& batch, int64_t blocks, Queue& queue);
 inline constexpr int kFloatTile = 64;
 
@@ -148,25 +153,6 @@ __device__ __forceinline__ void storeSum(const ProductArguments& product, int32_
   }
 }
 
-// Two neighbours, of which those beyond N are left out; `col` is even.
-template <class T>
-__device__ __forceinline__ void storePair(const ProductArguments& product, int32_t split, int64_t row, int32_t col,
-                                          float first, float second) {
-  if (product.pairs && product.splits == 1 && col + 1 < product.n) {
-    first = finished<T>(product, row, col, first);
-    second = finished<T>(product, row, col + 1, second);
-    const int64_t at = row * product.cStride + col;
-    if (product.floatC) {
-      storeVector(static_cast<float*>(product.c) + at, float2{first, second});
-    } else {
-      storeVector(static_cast<T*>(product.c) + at, packPair<T>(first, second));
-    }
-    return;
-  }
-  if (col < product.n) storeSum<T>(product, split, row, col, first);
-  if (col + 1 < product.n) storeSum<T>(product, split, row, col + 1, second);
-}
-
 // The place in K of a block that walks over its product's terms step by step.
 struct DepthCursor {
   int32_t term;   // in the batch
@@ -174,8 +160,9 @@ struct DepthCursor {
   int32_t end;    // of the term
 };
 
+template <int kStep>
 __device__ __forceinline__ int32_t stepsOf(int32_t depth) {
-  return (depth + kDepthStep - 1) / kDepthStep;
+  return (depth + kStep - 1) / kStep;
 }
 __device__ __forceinline__ int32_t depthOf(const BatchArguments& batch, const ProductArguments& product, int32_t term) {
   const int32_t k = batch.terms[term].k;
@@ -183,15 +170,16 @@ __device__ __forceinline__ int32_t depthOf(const BatchArguments& batch, const Pr
 }
 
 // The cursor at step `step` of the product, and in `left` the steps from there on.
+template <int kStep = kDepthStep>
 __device__ __forceinline__ DepthCursor cursorAt(const BatchArguments& batch, const ProductArguments& product,
                                                 int32_t step, int32_t& left) {
   DepthCursor cursor{product.firstTerm, 0, 0};
   left = -step;
   bool found = false;
   for (int32_t term = product.firstTerm; term < product.firstTerm + product.termCount; ++term) {
-    const int32_t depth = depthOf(batch, product, term), steps = stepsOf(depth);
+    const int32_t depth = depthOf(batch, product, term), steps = stepsOf<kStep>(depth);
     if (!found && left + steps > 0) {
-      cursor = DepthCursor{term, -left * kDepthStep, depth};
+      cursor = DepthCursor{term, -left * kStep, depth};
       found = true;
     }
     left += steps;
@@ -199,9 +187,10 @@ __device__ __forceinline__ DepthCursor cursorAt(const BatchArguments& batch, con
   return cursor;
 }
 
+template <int kStep = kDepthStep>
 __device__ __forceinline__ void advance(DepthCursor& cursor, const BatchArguments& batch,
                                         const ProductArguments& product) {
-  cursor.depth += kDepthStep;
+  cursor.depth += kStep;
   while (cursor.depth >= cursor.end && cursor.term + 1 < product.firstTerm + product.termCount) {
     cursor.depth = 0;
     cursor.end = depthOf(batch, product, ++cursor.term);

@@ -5,17 +5,17 @@
 //   along   K is contiguous: [rows][32], read by ldmatrix; piece p of row r at place p ^ (r / 2 % 4)
 //   across  the rows of the panel are K: [32][width], read by ldmatrix.trans; piece p of row k at place p ^ (k % 8)
 // so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows beyond M and N, are zeros.
-// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4; every tile has
-// just as many threads as a panel has runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
+// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4; small and flat tiles
+// have just as many threads as a panel has runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
 //
 //   tile      warps      per warp   shared memory           registers (sm_80, sm_90a), at most
-//   128x128   8 (2 x 4)  64x32      4 * 16 KiB = 64 KiB     128 (two blocks per multiprocessor)
+//   128x128   8 (2 x 4)  64x32      68 KiB (of C)           128 (two blocks per multiprocessor)
 //   64x64     4 (2 x 2)  32x32      4 *  8 KiB = 32 KiB     128
 //   16x64     4 (1 x 4)  16x16      4 *  5 KiB = 20 KiB     64 (eight blocks)
 //
 // Roof: the multiply-add rate of mma.sync. Per step of 32 a block of the large tile reads 16 KiB for 1 MFLOP: 64 FLOP per byte, from the second-level
 // cache where neighbouring blocks share panels (taskOf). Determinism: an element's sum runs over the steps in order, whatever the tile.
-#include "gemm_kernels.h"
+#include "gemm_tile.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
@@ -34,7 +34,8 @@ struct TileOf {
   static constexpr int kThreads = kWarpRows * kWarpCols * kWarp;
   static constexpr int kBlocks = kBlocksAtOnce;
   static constexpr int kStage = (kRows + kCols) * kDepthStep;  // elements
-  static constexpr int kSharedBytes = kStages * kStage * 2;
+  static constexpr int kPanelBytes = kStages * kStage * 2;
+  static constexpr int kSharedBytes = kPanelBytes > kTileBytes<kRows, kCols> ? kPanelBytes : kTileBytes<kRows, kCols>;
 };
 using LargeTile = TileOf<TileSize::kLarge, 2, 4, 2>;
 using SmallTile = TileOf<TileSize::kSmall, 2, 2, 4>;
@@ -299,16 +300,20 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorGemmKerne
     }
   }
 
+  cpAsyncWait<0>();
+  syncThreads();  // nobody reads panels any more
+  float* const tile = reinterpret_cast<float*>(shared);
   LOWRANK_UNROLL for (int i = 0; i < kDown; ++i) {
     LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-      const int32_t row = firstRow + warpRow + 16 * i + 8 * half + lane / 4;
-      if (row >= product.m) continue;
+      const int row = warpRow + 16 * i + 8 * half + lane / 4;
       LOWRANK_UNROLL for (int j = 0; j < 2 * kAside; ++j) {
-        const int32_t col = firstCol + warpCol + 8 * j + 2 * (lane % 4);
-        storePair<T>(product, task.split, row, col, sums[i][j][2 * half], sums[i][j][2 * half + 1]);
+        stageSums<Tile::kCols>(tile, row, warpCol + 8 * j + 2 * (lane % 4), sums[i][j][2 * half],
+                               sums[i][j][2 * half + 1]);
       }
     }
   }
+  syncThreads();
+  storeTile<T, Tile::kRows, Tile::kCols, Tile::kThreads>(product, task.split, firstRow, firstCol, tile);
 }
 
 template <class T, class Tile, Layout kLayout, bool kNf4>
@@ -318,21 +323,16 @@ void launchTile(const BatchArguments& batch, int64_t blocks, Queue& queue) {
                                                    kSharedBytes, batch);
 }
 
-template <class T, Layout kLayout, bool kNf4>
-void launchSized(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
-  if constexpr (kLayout != Layout::kAcrossBoth) {
-    if (how.tile == TileSize::kFlat) return launchTile<T, FlatTile, kLayout, kNf4>(batch, how.blocks, queue);
-  }
-  how.tile == TileSize::kLarge ? launchTile<T, LargeTile, kLayout, kNf4>(batch, how.blocks, queue)
-                               : launchTile<T, SmallTile, kLayout, kNf4>(batch, how.blocks, queue);
-}
-
 template <class T, Layout kLayout>
 void launchLayout(const BatchArguments& batch, const BatchLaunch& how, Queue& queue) {
   if constexpr (kLayout != Layout::kAcrossBoth) {
-    if (how.quantised) return launchSized<T, kLayout, true>(batch, how, queue);
+    const bool flat = how.tile == TileSize::kFlat;
+    if (how.quantised && flat) return launchTile<T, FlatTile, kLayout, true>(batch, how.blocks, queue);
+    if (how.quantised) return launchTile<T, SmallTile, kLayout, true>(batch, how.blocks, queue);
+    if (flat) return launchTile<T, FlatTile, kLayout, false>(batch, how.blocks, queue);
   }
-  launchSized<T, kLayout, false>(batch, how, queue);
+  how.tile == TileSize::kLarge ? launchTile<T, LargeTile, kLayout, false>(batch, how.blocks, queue)
+                               : launchTile<T, SmallTile, kLayout, false>(batch, how.blocks, queue);
 }
 
 template <class T>

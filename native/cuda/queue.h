@@ -88,6 +88,8 @@ class Queue {
   virtual FaultSink faults() = 0;
   // Of the device: a grid that should fill it has a few blocks for each.
   virtual int multiprocessors() const = 0;
+  // Whether the device, and its code in this addon, has the products of warpgroups: compute capability 9.0.
+  virtual bool runsWgmma() const = 0;
   // Of the device's second-level cache. For how work is cut where neither results nor scratch depend on it.
   virtual int64_t cacheBytes() const = 0;
 

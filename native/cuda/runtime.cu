@@ -156,8 +156,12 @@ MemorySource& dryMemoryOf(int ordinal) {
 
 class CudaQueue final : public DeviceQueue, public Queue {
  public:
-  CudaQueue(int ordinal, int multiprocessors, int64_t cacheBytes, bool dryRun)
-      : ordinal_(ordinal), multiprocessors_(multiprocessors), cacheBytes_(cacheBytes), dryRun_(dryRun) {}
+  CudaQueue(int ordinal, int multiprocessors, int64_t cacheBytes, bool runsWgmma, bool dryRun)
+      : ordinal_(ordinal),
+        multiprocessors_(multiprocessors),
+        cacheBytes_(cacheBytes),
+        runsWgmma_(runsWgmma),
+        dryRun_(dryRun) {}
 
   ~CudaQueue() override {
     if (stream_ == nullptr) return;
@@ -275,6 +279,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
   FaultSink faults() override { return {record_, serial_}; }
   int multiprocessors() const override { return multiprocessors_; }
+  bool runsWgmma() const override { return runsWgmma_; }
   int64_t cacheBytes() const override { return cacheBytes_; }
 
  private:
@@ -325,6 +330,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   const int ordinal_;
   const int multiprocessors_;
   const int64_t cacheBytes_;
+  const bool runsWgmma_;
   const bool dryRun_;
   std::string error_;
   cudaStream_t stream_ = nullptr;
@@ -382,7 +388,7 @@ std::vector<DeviceInfo> devices(bool memory) {
 std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
   constexpr int kUsualMultiprocessors = 108;  // of a dry run: scratch must not depend on it
   constexpr int64_t kUsualCacheBytes = int64_t{50} << 20;
-  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, kUsualCacheBytes, true);
+  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, kUsualCacheBytes, false, true);
   const DriverInfo driver = driverInfo();
   if (!driver.error.empty()) {
     throw InvalidArgument("[device] expected a GPU for device 'cuda', but " + driver.error +
@@ -404,7 +410,12 @@ std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
         std::to_string(ordinal) + "', got " + properties.name + ", which has " + std::to_string(properties.major) +
         "." + std::to_string(properties.minor) + "; use device 'cpu'");
   }
-  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, properties.l2CacheSize, false);
+#if defined(LOWRANK_SM_90A)
+  const bool runsWgmma = properties.major == 9 && properties.minor == 0;
+#else
+  const bool runsWgmma = false;
+#endif
+  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, properties.l2CacheSize, runsWgmma, false);
 }
 
 }  // namespace lowrank::cuda

@@ -14,6 +14,7 @@
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
 #define LOWRANK_UNROLL
+#define LOWRANK_ROLLED
 
 #define threadIdx (::lowrank::emulator::currentThread->index)
 #define blockIdx (::lowrank::emulator::currentBlock->index)
@@ -269,6 +270,40 @@ inline void cpAsyncCommit() {
 template <int kGroups>
 inline void cpAsyncWait(const Place& place = Place::current()) {
   waitForCopies(kGroups, place);
+}
+
+// An operand of wgmma in shared memory, from an address that is a multiple of 1024 on, in rows of 128 bytes whose 16-byte pieces are swizzled:
+// piece p of row r lies at place p ^ (r % 8). Not across: rows are rows of A or columns of B, 64 values of k each; `strideBytes` lead to the next
+// eight rows; 32 bytes further on lie the next 16 values of k. Across (B alone): rows are k, 64 columns each; `strideBytes` lead to the next eight
+// rows, `leadingBytes` to the next 64 columns.
+inline uint64_t wgmmaOperand(const void* shared, int leadingBytes, int strideBytes) {
+  const uint64_t address = uint64_t(static_cast<const unsigned char*>(shared) - currentBlock->shared);
+  return address >> 4 | uint64_t(leadingBytes >> 4) << 16 | uint64_t(strideBytes >> 4) << 32;
+}
+
+// What this thread has written to shared memory, asynchronous copies that it waited for included, may be read by wgmma after the next barrier.
+// The emulated machine does not see where it is missing.
+inline void wgmmaFence() {}
+// Before the first wgmma of a group: the sums are in their registers.
+inline void wgmmaBegin() {}
+
+// c += a b on its way, for 64 rows of a, 16 values of k and kCols columns of b; c is touched by nobody until it was waited for. Four warps in a row
+// call it. Warp w of the four has the rows 16 w to 16 w + 15; with g = lane / 4, q = 2 (lane % 4):
+//   c[4 j], c[4 j + 1] = C[g][8 j + q], C[g][8 j + q + 1];  c[4 j + 2], c[4 j + 3]: the same of row g + 8
+template <class T, int kCols, bool kAcross>
+inline void wgmma(float (&c)[kCols / 2], uint64_t a, uint64_t b, const Place& place = Place::current()) {
+  static_assert(kCols == 128 || kCols == 256);
+  static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
+  meetInWarp(Meeting::kWgmma, place, [](Warp&) {});
+  startProduct({c, a, b, kCols, kAcross, std::is_same_v<T, BFloat16>, place});
+}
+inline void wgmmaCommit() {
+  commitProducts();
+}
+// Until at most kGroups of this thread's groups are on their way.
+template <int kGroups>
+inline void wgmmaWait(const Place& place = Place::current()) {
+  waitForProducts(kGroups, place);
 }
 
 // Both on global memory, between all threads of all blocks; both return the value before.

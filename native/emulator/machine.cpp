@@ -52,7 +52,9 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr size_t kStackBytes = 64 << 10;
 constexpr size_t kGuardBytes = 1 << 20;  // a wrong index is rarely off by more
-constexpr size_t kArenaBytes = (kMaxSharedBytes + kPage - 1) / kPage * kPage;
+constexpr size_t kArenaBytes = (kMaxSharedBytesHopper + kPage - 1) / kPage * kPage;
+constexpr size_t kUsualBytes =
+    (kMaxSharedBytes + kPage - 1) / kPage * kPage;  // the end of the arena that most kernels get by with
 constexpr size_t kSharedAlignment = 1024;
 constexpr unsigned char kPoison = 0xff;
 
@@ -107,6 +109,7 @@ class Machine {
   void yield();
   void wake(int warp, uint32_t lanes);
   void release(Barrier& barrier);
+  unsigned char* arenaEnd() const { return arena_ + kGuardBytes + kArenaBytes; }
   void prepareShared();
   void checkShared();
   bool random() const { return launch_->schedule_.order == Schedule::Order::kRandom; }
@@ -125,7 +128,8 @@ class Machine {
   int liveThreads_ = 0;
   uint32_t random_ = 1;
   void* mainStackPointer_ = nullptr;
-  unsigned char* arena_;  // guard, shared memory up to the guard after it
+  unsigned char* arena_;            // guard, shared memory up to the guard after it
+  size_t openBytes_ = kUsualBytes;  // of shared memory; what is before them is guard too
   unsigned char* stacks_;
   unsigned char* signalStack_;
 };
@@ -180,7 +184,7 @@ Machine::Machine()
     : arena_(map(2 * kGuardBytes + kArenaBytes, PROT_NONE)),
       stacks_(map(size_t(kMaxThreads) * kStackBytes + kStackBytes, PROT_READ | PROT_WRITE)),
       signalStack_(map(kSignalStackBytes, PROT_READ | PROT_WRITE)) {
-  mprotect(arena_ + kGuardBytes, kArenaBytes, PROT_READ | PROT_WRITE);
+  mprotect(arenaEnd() - openBytes_, openBytes_, PROT_READ | PROT_WRITE);
   // The lowest page of every stack: a kernel with too large a frame faults instead of writing into its neighbour's.
   for (int i = 0; i <= kMaxThreads; ++i) mprotect(stacks_ + size_t(i) * kStackBytes, kPage, PROT_NONE);
   installHandler();
@@ -308,6 +312,10 @@ void Machine::threadEnded() {
     if (!group.empty())
       abandon("ends while an asynchronous copy is on its way that it never waited for", &group[0].place);
   }
+  self.productGroups.push_back(std::move(self.openProducts));
+  for (const auto& group : self.productGroups) {
+    if (!group.empty()) abandon("ends while a wgmma is on its way that it never waited for", &group[0].place);
+  }
   --liveThreads_;
   Warp& warp = warps_[self.warp];
   const uint32_t lane = 1u << self.lane;
@@ -345,16 +353,21 @@ void Machine::abandon(const char* text, const Place* place) {
 
 // The end of shared memory is the guard's begin, but for what alignment leaves; that is checked when the block has ended.
 void Machine::prepareShared() {
+  const size_t open = launch_->sharedBytes_ > kMaxSharedBytes ? kArenaBytes : kUsualBytes;
+  if (open != openBytes_) {
+    mprotect(arenaEnd() - kArenaBytes, kArenaBytes - kUsualBytes,
+             open == kArenaBytes ? PROT_READ | PROT_WRITE : PROT_NONE);
+    openBytes_ = open;
+  }
   const size_t bytes = (launch_->sharedBytes_ + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
-  block_.shared = arena_ + kGuardBytes + kArenaBytes - bytes;
-  std::memset(arena_ + kGuardBytes, kPoison, kArenaBytes);
+  block_.shared = arenaEnd() - bytes;
+  std::memset(arenaEnd() - open, kPoison, open);
 }
 
 void Machine::checkShared() {
-  const unsigned char* const end = arena_ + kGuardBytes + kArenaBytes;
   const auto changed = [](unsigned char byte) { return byte != kPoison; };
-  if (std::any_of(block_.shared + launch_->sharedBytes_, const_cast<unsigned char*>(end), changed) ||
-      std::any_of(arena_ + kGuardBytes, block_.shared, changed)) {
+  if (std::any_of(block_.shared + launch_->sharedBytes_, arenaEnd(), changed) ||
+      std::any_of(arenaEnd() - openBytes_, block_.shared, changed)) {
     char text[512];
     std::snprintf(text, sizeof text, "%s, block (%u, %u, %u): wrote outside of its %zu bytes of shared memory",
                   launch_->kernel_, block_.index.x, block_.index.y, block_.index.z, launch_->sharedBytes_);
@@ -392,6 +405,8 @@ void Machine::run(Launch& launch, int64_t number) {
     thread.ended = false;
     thread.openCopies.clear();
     thread.copyGroups.clear();
+    thread.openProducts.clear();
+    thread.productGroups.clear();
     // As if enter() had been called: the return address of its caller (none) on a stack that is 16-byte aligned before the call.
     void** stack = reinterpret_cast<void**>(stacks_ + size_t(i + 1) * kStackBytes - 64);
     *--stack = nullptr;
@@ -473,6 +488,30 @@ void waitForCopies(size_t groupsLeft, const Place& place) {
   groups.erase(groups.begin(), end);
 }
 
+void startProduct(const AsyncProduct& product) {
+  if (Machine::running()->lateCopies()) {
+    currentThread->openProducts.push_back(product);
+  } else {
+    runProduct(product);
+  }
+}
+
+void commitProducts() {
+  currentThread->productGroups.push_back(std::move(currentThread->openProducts));
+  currentThread->openProducts.clear();
+}
+
+void waitForProducts(size_t groupsLeft, const Place& place) {
+  if (skipped(place)) return;
+  auto& groups = currentThread->productGroups;
+  if (groups.size() <= groupsLeft) return;
+  const auto end = groups.end() - std::ptrdiff_t(groupsLeft);
+  for (auto group = groups.begin(); group != end; ++group) {
+    for (const AsyncProduct& product : *group) runProduct(product);
+  }
+  groups.erase(groups.begin(), end);
+}
+
 void fault(const Place& place, const char* format, ...) {
   char text[256];
   va_list values;
@@ -482,9 +521,11 @@ void fault(const Place& place, const char* format, ...) {
   Machine::running()->abandon(text, &place);
 }
 
-Launch::Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, Body body, const Schedule& schedule)
+Launch::Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, bool hopper, Body body,
+               const Schedule& schedule)
     : kernel_(kernel), grid_(grid), block_(block), sharedBytes_(sharedBytes), body_(body), schedule_(schedule) {
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+  const size_t mostShared = hopper ? kMaxSharedBytesHopper : kMaxSharedBytes;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
     std::snprintf(refusal_, sizeof refusal_,
                   "%s: expected a grid of 1 to 2^31 - 1 by 65535 by 65535 blocks, got %u x %u x %u", kernel, grid.x,
@@ -492,9 +533,9 @@ Launch::Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, Bo
   } else if (threads == 0 || threads > kMaxThreads || block.z > 64) {
     std::snprintf(refusal_, sizeof refusal_, "%s: expected 1 to %d threads per block, got %u x %u x %u", kernel,
                   kMaxThreads, block.x, block.y, block.z);
-  } else if (sharedBytes > kMaxSharedBytes) {
+  } else if (sharedBytes > mostShared) {
     std::snprintf(refusal_, sizeof refusal_, "%s: expected at most %zu bytes of shared memory per block, got %zu",
-                  kernel, kMaxSharedBytes, sharedBytes);
+                  kernel, mostShared, sharedBytes);
   }
 }
 

@@ -3,7 +3,8 @@
 // 1. A launch runs its blocks on the stream's threads; a block is one thread's from begin to end, with shared memory and fibers of that thread.
 // 2. Threads run until they wait: at a barrier, or where the lanes of a warp meet (shuffles, ldmatrix, mma). Which one runs next is
 //    the schedule's choice: a kernel that lacks a barrier is right in one order and wrong in another.
-// 3. Asynchronous copies land when they are issued (early) or only when they are waited for (late): a kernel that lacks a wait is wrong when late.
+// 3. Asynchronous copies land, and products of a warpgroup run, when they are issued (early) or only when they are waited for (late): a kernel
+//    that lacks a wait is wrong when late.
 // 4. Shared memory begins as NaN (all bits set) and lies between pages that cannot be touched.
 // 5. What CUDA leaves undefined or refuses is a fault with kernel, block, thread and source line: it ends the launch, never the process.
 #pragma once
@@ -41,6 +42,17 @@ struct AsyncCopy {
   Place place;
 };
 
+// This thread's share of a wgmma (device.h).
+struct AsyncProduct {
+  float* c;
+  uint64_t a;
+  uint64_t b;
+  int cols;
+  bool across;
+  bool bfloat16;
+  Place place;
+};
+
 struct Thread {
   void* stackPointer;
   dim3 index;
@@ -50,10 +62,22 @@ struct Thread {
   bool ended;
   std::vector<AsyncCopy> openCopies;               // not committed yet
   std::vector<std::vector<AsyncCopy>> copyGroups;  // committed, oldest first
+  std::vector<AsyncProduct> openProducts;
+  std::vector<std::vector<AsyncProduct>> productGroups;
 };
 
 // What the lanes of a warp do together.
-enum class Meeting { kNone, kSync, kShuffle, kBallot, kLdmatrix, kLdmatrixTransposed, kMmaBFloat16, kMmaFloat16 };
+enum class Meeting {
+  kNone,
+  kSync,
+  kShuffle,
+  kBallot,
+  kLdmatrix,
+  kLdmatrixTransposed,
+  kMmaBFloat16,
+  kMmaFloat16,
+  kWgmma
+};
 
 struct Warp {
   uint32_t runnable;
@@ -96,6 +120,11 @@ void copyAsync(void* to, const void* from, const Place& place);
 void commitCopies();
 void waitForCopies(size_t groupsLeft, const Place& place);
 
+void startProduct(const AsyncProduct& product);
+void commitProducts();
+void waitForProducts(size_t groupsLeft, const Place& place);
+void runProduct(const AsyncProduct& product);  // wgmma.cpp
+
 // Ends the launch.
 [[noreturn]] void fault(const Place& place, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -114,7 +143,9 @@ struct Body {
 // The blocks of one launch, run in any order and by several CPU threads.
 class Launch {
  public:
-  Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, Body body, const Schedule& schedule);
+  // `hopper`: with all the shared memory of a GPU that runs wgmma.
+  Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, bool hopper, Body body,
+         const Schedule& schedule);
 
   // Empty where the launch can be made at all.
   const char* refusal() const { return refusal_; }
@@ -139,5 +170,7 @@ class Launch {
 
 // What one CUDA block of sm_80 and up may ask for, so that kernels fit consumer Ampere and Ada too.
 inline constexpr size_t kMaxSharedBytes = 99 * 1024;
+// And of sm_90.
+inline constexpr size_t kMaxSharedBytesHopper = 227 * 1024;
 
 }  // namespace lowrank::emulator

@@ -108,6 +108,26 @@ void copyNeverAwaited(const float* from, float*) {
   cpAsyncCommit();
 }
 
+constexpr int kGroupThreads = 128;
+constexpr int kPanels = (64 + 128) * 64 * 2;
+
+// to[i] = 16 ones times 16 ones, by a warpgroup.
+template <bool kWait, bool kWaitAtEnd = true>
+void product(const float*, float* to) {
+  uint16_t* const shared = sharedMemory<uint16_t>();
+  const int i = int(threadIdx.x);
+  for (int at = i; at < kPanels / 2; at += kGroupThreads) shared[at] = 0x3f80;
+  wgmmaFence();
+  syncThreads();
+  float sums[64] = {};
+  wgmmaBegin();
+  wgmma<BFloat16, 128, false>(sums, wgmmaOperand(shared, 16, 1024), wgmmaOperand(shared + 64 * 64, 16, 1024));
+  wgmmaCommit();
+  if constexpr (kWait) wgmmaWait<0>();
+  if (i < kThreads) to[i] = sums[i];
+  if constexpr (kWaitAtEnd) wgmmaWait<0>();
+}
+
 void writeFarBeyondShared(const float*, float*) {
   sharedMemory<float>()[(200 << 10) / 4] = 1.0f;
 }
@@ -160,6 +180,11 @@ void run(Queue& queue, const float* from, float* to) {
   launch<kKernel>(queue, dim3(2), dim3(kThreads), kShared, from, to);
 }
 
+template <auto kKernel>
+void runGroup(Queue& queue, const float* from, float* to) {
+  launch<kKernel>(queue, dim3(1), dim3(kGroupThreads), kPanels, from, to);
+}
+
 const Probe kProbes[] = {
     {"reverse", run<reverse<true>>},
     {"reverse without its barrier", run<reverse<false>>},
@@ -177,6 +202,9 @@ const Probe kProbes[] = {
     {"misalignedLdmatrix", run<misalignedLdmatrix>},
     {"misalignedCopy", run<misalignedCopy>},
     {"copyNeverAwaited", run<copyNeverAwaited>},
+    {"product", runGroup<product<true>>},
+    {"product read before its wait", runGroup<product<false>>},
+    {"productNeverAwaited", runGroup<product<false, false>>},
     {"writeFarBeyondShared", run<writeFarBeyondShared>},
     {"readBeforeShared", run<readBeforeShared>},
     {"writeJustBeyondShared", run<writeJustBeyondShared>},

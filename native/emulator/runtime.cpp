@@ -68,7 +68,9 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const Body& body) override {
     if (dryRun_ || failed_) return;
     if (kernel.launches++ == 0) noteFirstLaunch(kernel);
-    Launch launch(kernel.name, grid, block, sharedBytes, body, schedule_);
+    // By rule 2 of cuda/device.h.
+    const bool hopper = runsWgmma() && std::strstr(kernel.name, "wgmma") != nullptr;
+    Launch launch(kernel.name, grid, block, sharedBytes, hopper, body, schedule_);
     if (*launch.refusal() == '\0') {
       context_->parallel(
           launch.blocks(), [](void* state, int64_t number, int) { static_cast<Launch*>(state)->runBlock(number); },
@@ -85,6 +87,8 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   }
   FaultSink faults() override { return {&record_, serial_}; }
   int multiprocessors() const override { return 4; }
+  // sm_80 in one order, sm_90 in the others: both kinds of products are tested.
+  bool runsWgmma() const override { return schedule_.order != Schedule::Order::kReverse; }
   int64_t cacheBytes() const override { return 256 << 10; }  // little, so that small tests see what it decides
 
  private:

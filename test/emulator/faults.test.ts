@@ -21,6 +21,7 @@ const RIGHT: Record<string, number[]> = {
   reverseTwice: REVERSED,
   copyThroughShared: REVERSED,
   sumColumns: SUMS,
+  product: new Array(64).fill(16),
 }
 
 /** Mistakes that show in results, and the schedules that show them. */
@@ -29,6 +30,7 @@ const WRONG: Record<string, { right: string; shownBy: RegExp }> = {
   'reverseTwice without its middle barrier': { right: 'reverseTwice', shownBy: /./ },
   'sumColumns one row too far': { right: 'sumColumns', shownBy: /./ },
   'copyThroughShared without its wait': { right: 'copyThroughShared', shownBy: /late/ },
+  'product read before its wait': { right: 'product', shownBy: /late/ },
 }
 
 /** Mistakes that end the launch: what is said of them. */
@@ -52,6 +54,12 @@ const FAULTS: Record<string, RegExp> = {
   'an empty grid': /expected a grid of 1 to .* blocks, got 0 x 1 x 1/,
 }
 
+/** What nobody waits for: a fault when it is done late. */
+const UNAWAITED: Record<string, string> = {
+  copyNeverAwaited: 'an asynchronous copy is on its way',
+  productNeverAwaited: 'a wgmma is on its way',
+}
+
 describe.each(SCHEDULES)('in the schedule %s', (schedule) => {
   it.each(Object.entries(RIGHT))('%s is right', (name, expected) => {
     const { fault, values } = addon.runProbe(name, schedule)
@@ -64,10 +72,11 @@ describe.each(SCHEDULES)('in the schedule %s', (schedule) => {
     expect([...addon.runProbe('reverse', schedule).values]).toEqual(REVERSED)
   })
 
-  it('a copy that nobody waited for ends the launch when it is late', () => {
-    const { fault } = addon.runProbe('copyNeverAwaited', schedule)
+  it.each(Object.entries(UNAWAITED))('%s ends the launch when it is late', (name, what) => {
+    const { fault } = addon.runProbe(name, schedule)
     if (schedule.endsWith('late')) {
-      expect(fault).toMatch(/line \d+ of probes\.cpp: ends while an asynchronous copy is on its way/)
+      expect(fault).toMatch(/line \d+ of probes\.cpp: ends while /)
+      expect(fault).toContain(what)
     } else expect(fault).toBe('')
   })
 })
@@ -82,7 +91,7 @@ it.each(Object.entries(WRONG))('%s gives something else', (name, { right, shownB
 })
 
 it('knows no other probe than those tested here', () => {
-  const tested = [...Object.keys(RIGHT), ...Object.keys(WRONG), ...Object.keys(FAULTS), 'copyNeverAwaited']
+  const tested = [...Object.keys(RIGHT), ...Object.keys(WRONG), ...Object.keys(FAULTS), ...Object.keys(UNAWAITED)]
   expect([...addon.probes].sort()).toEqual(tested.sort())
   expect(() => addon.runProbe('another', 'forward')).toThrow("[emulator] expected the name of a probe, got 'another'")
   expect(() => addon.runProbe('reverse', 'sideways')).toThrow(
