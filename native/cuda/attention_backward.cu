@@ -7,14 +7,14 @@
 // them for products that both passes make: the price of sums that need no atomics. Roof: mma.sync.
 //
 // D comes first, then two passes of the same form. A block has some rows of its own and goes through those of the other side that see them, 32
-// at a time (8 in float32):
+// at a time (8 in float32), the next ones on their way:
 //   dq      own rows are queries of one head (Q, dy), the others keys (K, V): the weights ds times K
 //   dk, dv  own rows are keys of one key/value head (K, V), the others queries (Q, dy) of each of its query heads in turn: ds times Q, p times dy
 //
 //                  threads  blocks                                    shared memory
 //   D              128      Nq H / 4                                  0
 //   plan           256      1                                         32 bytes
-//   tensor cores   128      (N / 64 + S, heads, 1 or 2 column parts)  27 KB, 51 KB, 99 KB by the padded head
+//   tensor cores   128      (N / 64 + S, heads, 1 or 2 column parts)  36 KB, 68 KB, 99 KB by the padded head
 //   plain          256      (N / 32 + S, heads)                       80 rows of 4 (hd + 1) bytes, and 2 KB
 // Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no more.
 // Deterministic: every sum is one thread's, in an order that the sequences give.
@@ -24,6 +24,9 @@ namespace lowrank::LOWRANK_BACKEND {
 namespace {
 
 constexpr int kOtherRows = 32;
+// Tiles of the other side: the next one is on its way while one is used, where two fit 99 KB.
+template <int kDim>
+constexpr int kBuffers = kDim <= 128 ? 2 : 1;
 
 // The matrices as a block sees them: own rows are those that it makes gradients of.
 template <class T>
@@ -70,9 +73,9 @@ __global__ void __launch_bounds__(kAttentionThreads) dotsKernel(Matrix<const T> 
 }
 
 // kOut columns of the gradients, those from blockIdx.z * kOut on. `second` is dv; the dq pass has none.
-// Left to itself the compiler would rather spill a few registers of narrow heads than give up a fourth block per multiprocessor.
+// Left to itself the compiler would rather spill a few registers of narrow heads than give up a third block per multiprocessor.
 template <class T, int kDim, int kOut, bool kKeys>
-__global__ void __launch_bounds__(kAttentionThreads, kKeys || kDim > 64 ? 0 : 3)
+__global__ void __launch_bounds__(kAttentionThreads, 2)
     attentionBackwardKernel(const SequenceTask* tasks, int32_t slots, Sides<T> sides, Matrix<T> first, Matrix<T> second,
                             AttentionOptions options, bool whole) {
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
@@ -89,11 +92,10 @@ __global__ void __launch_bounds__(kAttentionThreads, kKeys || kDim > 64 ? 0 : 3)
   const auto keysOf = [&](const Matrix<const T>& x) {
     return HeadRows<T>{x.row(task.kBegin) + kvHead * headDim, x.stride, headDim, whole};
   };
-  T* const own = sharedMemory<T>();                            // Q or K
-  T* const ownUpstream = own + kBlockRows * kPitch<kDim>;      // dy or V
-  T* const other = ownUpstream + kBlockRows * kPitch<kDim>;    // K or Q
-  T* const otherUpstream = other + kOtherRows * kPitch<kDim>;  // V or dy
-  if (headDim < kDim) clearPadding<kDim>(own, 2 * (kBlockRows + kOtherRows), headDim);
+  T* const own = sharedMemory<T>();                           // Q or K
+  T* const ownUpstream = own + kBlockRows * kPitch<kDim>;     // dy or V
+  T* const others = ownUpstream + kBlockRows * kPitch<kDim>;  // per buffer: K or Q, then V or dy
+  if (headDim < kDim) clearPadding<kDim>(own, 2 * (kBlockRows + kBuffers<kDim> * kOtherRows), headDim);
   loadTile<kDim, kBlockRows>(own, kKeys ? keysOf(sides.k) : queriesOf(sides.q, firstHead), task.first, task.count);
   loadTile<kDim, kBlockRows>(ownUpstream, kKeys ? keysOf(sides.v) : queriesOf(sides.dy, firstHead), task.first,
                              task.count);
@@ -113,38 +115,76 @@ __global__ void __launch_bounds__(kAttentionThreads, kKeys || kDim > 64 ? 0 : 3)
     }
   }
   float sums[kOut / 8][4] = {}, upstreamSums[kKeys ? kOut / 8 : 1][4] = {};
-  for (int head = firstHead; head < firstHead + (kKeys ? group : 1); ++head) {
+  const int32_t perHead = end > begin ? (end - begin + kOtherRows - 1) / kOtherRows : 0;
+  const int32_t tiles = perHead * (kKeys ? group : 1);
+  const auto load = [&](int32_t tile) {
+    const int head = firstHead + tile / perHead;
+    const int32_t at = begin + tile % perHead * kOtherRows, count = end - at < kOtherRows ? end - at : kOtherRows;
+    T* const other = others + tile % kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>;
+    loadTile<kDim, kOtherRows>(other, kKeys ? queriesOf(sides.q, head) : keysOf(sides.k), at, count);
+    loadTile<kDim, kOtherRows>(other + kOtherRows * kPitch<kDim>, kKeys ? queriesOf(sides.dy, head) : keysOf(sides.v),
+                               at, count);
+  };
+  // What belongs to the columns of a tile where they are queries: lse times log2(e), then D. The next tile's come while one is used.
+  constexpr bool kStaged = kKeys && kBuffers<kDim> == 2;
+  float* const ofColumns = reinterpret_cast<float*>(others + kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>);
+  const int thread = static_cast<int>(threadIdx.x);
+  const auto ofColumn = [&](int32_t tile) {
+    const int head = firstHead + tile / perHead;
+    const int32_t query = begin + tile % perHead * kOtherRows + thread % kOtherRows;
+    if (thread >= 2 * kOtherRows || query >= end) return 0.0f;
+    if (thread < kOtherRows) return sides.lse.row(head)[task.qBegin + query] * kLog2E;
+    return sides.dots[static_cast<int64_t>(head) * sides.q.rows + task.qBegin + query];
+  };
+  if (kBuffers<kDim> == 2 && tiles > 0) load(0);
+  if (kStaged && tiles > 0 && thread < 2 * kOtherRows) ofColumns[thread] = ofColumn(0);
+  for (int32_t tile = 0; tile < tiles; ++tile) {
+    const int head = firstHead + tile / perHead;
     const float* const lse = sides.lse.row(head) + task.qBegin;
     const float* const dots = sides.dots + static_cast<int64_t>(head) * sides.q.rows + task.qBegin;
-    for (int32_t at = begin; at < end; at += kOtherRows) {
-      const int32_t atEnd = at + kOtherRows < end ? at + kOtherRows : end;
-      syncThreads();  // the tiles are no longer used
-      loadTile<kDim, kOtherRows>(other, kKeys ? queriesOf(sides.q, head) : keysOf(sides.k), at, atEnd - at);
-      loadTile<kDim, kOtherRows>(otherUpstream, kKeys ? queriesOf(sides.dy, head) : keysOf(sides.v), at, atEnd - at);
-      cpAsyncWait<0>();
-      syncThreads();
-      float ds[kOtherRows / 8][4] = {}, p[kOtherRows / 8][4] = {};
-      multiplyRows<kDim>(ds, own + 16 * warp * kPitch<kDim>, other);
-      multiplyRows<kDim>(p, ownUpstream + 16 * warp * kPitch<kDim>, otherUpstream);
-      const bool all = atEnd - at == kOtherRows && task.count == kBlockRows &&
-                       (kKeys ? seen.all(at, atEnd, task.first, ownEnd) : seen.all(task.first, ownEnd, at, atEnd));
-      LOWRANK_UNROLL for (int n = 0; n < kOtherRows / 8; ++n) {
-        LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-          const int32_t row = task.first + 16 * warp + lane / 4 + 8 * (e / 2);
-          const int32_t col = at + 8 * n + lane % 4 * 2 + e % 2;
-          const int32_t query = kKeys ? col : row, key = kKeys ? row : col;
-          const bool inside = row < ownEnd && col < atEnd;
-          const bool visible = all || (inside && key >= seen.firstKey(query) && key < seen.endKey(query));
-          const bool ofColumn = kKeys && visible;
-          const Weights weights = weightsOf(ds[n][e], p[n][e], ofColumn ? lse[query] * kLog2E : rowLse[e / 2],
-                                            ofColumn ? dots[query] : rowDot[e / 2], visible, options);
-          ds[n][e] = weights.ds;
-          p[n][e] = weights.p;
-        }
-      }
-      multiplyColumns<kDim>(sums, ds, other + firstCol);
-      if constexpr (kKeys) multiplyColumns<kDim>(upstreamSums, p, otherUpstream + firstCol);
+    const int32_t at = begin + tile % perHead * kOtherRows, atEnd = at + kOtherRows < end ? at + kOtherRows : end;
+    if constexpr (kBuffers<kDim> == 1) {
+      syncThreads();  // the tile before is no longer used
+      load(tile);
     }
+    cpAsyncWait<0>();
+    syncThreads();  // this tile is there, and the one before is no longer used
+    float next = 0.0f;
+    if (kBuffers<kDim> == 2 && tile + 1 < tiles) {
+      load(tile + 1);
+      if constexpr (kStaged) next = ofColumn(tile + 1);
+    }
+    const float* const columns = ofColumns + tile % 2 * 2 * kOtherRows;
+    const T* const other = others + tile % kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>;
+    const T* const otherUpstream = other + kOtherRows * kPitch<kDim>;
+    float ds[kOtherRows / 8][4] = {}, p[kOtherRows / 8][4] = {};
+    multiplyRows<kDim>(ds, own + 16 * warp * kPitch<kDim>, other);
+    multiplyRows<kDim>(p, ownUpstream + 16 * warp * kPitch<kDim>, otherUpstream);
+    const bool all = atEnd - at == kOtherRows && task.count == kBlockRows &&
+                     (kKeys ? seen.all(at, atEnd, task.first, ownEnd) : seen.all(task.first, ownEnd, at, atEnd));
+    LOWRANK_UNROLL for (int n = 0; n < kOtherRows / 8; ++n) {
+      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+        const int32_t row = task.first + 16 * warp + lane / 4 + 8 * (e / 2);
+        const int32_t col = at + 8 * n + lane % 4 * 2 + e % 2;
+        const int32_t query = kKeys ? col : row, key = kKeys ? row : col;
+        const bool inside = row < ownEnd && col < atEnd;
+        const bool visible = all || (inside && key >= seen.firstKey(query) && key < seen.endKey(query));
+        float ofQuery[2] = {rowLse[e / 2], rowDot[e / 2]};
+        if constexpr (kStaged) {
+          ofQuery[0] = columns[8 * n + lane % 4 * 2 + e % 2];
+          ofQuery[1] = columns[kOtherRows + 8 * n + lane % 4 * 2 + e % 2];
+        } else if (kKeys && visible) {
+          ofQuery[0] = lse[query] * kLog2E;
+          ofQuery[1] = dots[query];
+        }
+        const Weights weights = weightsOf(ds[n][e], p[n][e], ofQuery[0], ofQuery[1], visible, options);
+        ds[n][e] = weights.ds;
+        p[n][e] = weights.p;
+      }
+    }
+    multiplyColumns<kDim>(sums, ds, other + firstCol);
+    if constexpr (kKeys) multiplyColumns<kDim>(upstreamSums, p, otherUpstream + firstCol);
+    if (kStaged && thread < 2 * kOtherRows) ofColumns[(tile + 1) % 2 * 2 * kOtherRows + thread] = next;
   }
   cpAsyncWait<0>();
 
@@ -255,7 +295,8 @@ void passAs(const AttentionBackwardArgs& args, const Sides<T>& sides, const Sequ
   const int64_t heads = (kKeys ? args.k.cols : args.q.cols) / options.headDim;
   const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(heads),
                   static_cast<unsigned>(ceilDiv(options.headDim, kOut)));
-  const size_t shared = 2 * (kBlockRows + kOtherRows) * kPitch<kDim> * sizeof(T);
+  const size_t staged = kKeys && kBuffers<kDim> == 2 ? 4 * kOtherRows * sizeof(float) : 0;
+  const size_t shared = 2 * (kBlockRows + kBuffers<kDim> * kOtherRows) * kPitch<kDim> * sizeof(T) + staged;
   launch<attentionBackwardKernel<T, kDim, kOut, kKeys>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
                                                         sides, matrixOf<T>(kKeys ? args.dk : args.dq),
                                                         matrixOf<T>(kKeys ? args.dv : Tensor{}), options, whole);
