@@ -9,7 +9,7 @@ import { dtypeBytes } from '../dist/tensor/dtype.js'
 import { MODEL_SHAPES } from './model-shapes.mjs'
 import { OP_CASES, tensorMaker } from './op-cases.mjs'
 import { CLOCK_OPTIONS, openClock, runsDotProducts } from './support/clock.mjs'
-import { openDevice, SHAPE_NAMES } from './support/engine.mjs'
+import { DEVICE_OPTION, openDevice, SHAPE_NAMES } from './support/engine.mjs'
 import { UsageError } from './support/options.mjs'
 import { summary } from './support/report.mjs'
 
@@ -17,8 +17,9 @@ const OPS = Object.keys(OP_CASES)
 
 /** @type {import('./main.mjs').Bench} */
 export const bench = {
-  summary: 'Each op, forward and backward: GFLOP/s or GB/s, and the share of the measured roof.',
+  summary: 'Each op, forward and backward: GFLOP/s or GB/s, and on the CPU the share of the measured roof.',
   options: {
+    ...DEVICE_OPTION,
     op: { choices: OPS, list: true, default: OPS, help: 'which ops' },
     at: {
       list: true,
@@ -76,23 +77,24 @@ async function measure(device, clock, op, sizes, { dtype, rounds }) {
   const { made, ...maker } = tensorMaker(device, dtype)
   const { args, flops, bytes = bytesOf(loadAddon().ops[op]?.fields ?? [], args) } = make(maker, sizes)
   const enqueue = () => device.enqueue(op, args)
-  const [work, roof] = flops ? [flops, fastestProducts(clock, dtype)] : [bytes, /** @type {const} */ ('read')]
+  const work = flops ?? bytes
+  const roof = device.isGpu ? undefined : flops ? fastestProducts(clock, dtype) : 'read'
+  const ceiling = () => (roof ? clock.ceiling(roof, bytes) : Number.NaN)
   const rates = []
   const shares = []
   await clock.seconds(enqueue)
   for (let round = 0; round < rounds; round++) {
-    const before = clock.ceiling(roof, bytes)
+    const before = ceiling()
     const rate = work / (await clock.seconds(enqueue))
     rates.push(rate)
-    shares.push((2 * rate) / (before + clock.ceiling(roof, bytes)))
+    shares.push((2 * rate) / (before + ceiling()))
   }
   for (const tensor of made) tensor.dispose()
   return {
     microseconds: summary(rates.map((rate) => (1e6 * work) / rate)),
     [flops ? 'gflops' : 'gb_per_s']: summary(rates.map((rate) => rate / 1e9)),
     bytes,
-    roof,
-    of_roof: summary(shares),
+    ...(roof && { roof, of_roof: summary(shares) }),
   }
 }
 
