@@ -32,11 +32,14 @@ function architectures() {
   return { LOWRANK_CUDA_ARCHITECTURES: `${major}${minor}${major === '9' ? 'a' : ''}-real` }
 }
 
-/** A Python that has what bench/peers needs. */
-function findPython() {
-  return ['python3', 'python'].find(
-    (python) => spawnSync(python, ['-c', 'import torch, transformers, peft']).status === 0,
-  )
+/** A Python that has these modules. */
+function pythonWith(modules) {
+  return ['python3', 'python'].find((python) => spawnSync(python, ['-c', `import ${modules}`]).status === 0)
+}
+
+/** What measures bench/peers beside, where there is such a Python. */
+function comparing(python) {
+  return python ? ['--peer', python, '--pairs', quick ? '1' : '3'] : []
 }
 
 /** PyTorch's libcublasLt, which its packages keep where no loader looks: as that Python has it in memory. */
@@ -83,8 +86,8 @@ function phases() {
   ]
   const long = quick ? [] : cuda ? ['--seq', '2048'] : ['--seq', '512']
   const sizes = quick ? ['--m', '33', '--rounds', '1'] : cuda ? ['--m', '2048,8192'] : []
-  const python = findPython()
-  const compare = python ? ['--peer', python, '--pairs', quick ? '1' : '3'] : []
+  const python = pythonWith('torch, transformers, peft')
+  const compareQlora = comparing(pythonWith('torch, transformers, peft, bitsandbytes'))
   return [
     {
       name: 'build',
@@ -97,14 +100,23 @@ function phases() {
     { name: `models-${device}`, command: vitest(`models-${device}`, 'cpu', ...MODELS), env },
     {
       name: 'gemm',
-      command: bench('gemm', '--device', device, '--model-shape', shape, ...sizes, ...cublasLtOf(python), ...compare),
+      command: bench(
+        'gemm',
+        '--device',
+        device,
+        '--model-shape',
+        shape,
+        ...sizes,
+        ...cublasLtOf(python),
+        ...comparing(python),
+      ),
       env,
       json: true,
     },
-    { name: 'step', command: bench(...step, ...long, ...compare), env, json: true },
+    { name: 'step', command: bench(...step, ...long, ...compareQlora), env, json: true },
     {
       name: 'step-checkpointing',
-      command: bench(...step, ...long, '--gradient-checkpointing', '--batch', quick ? '1' : '4', ...compare),
+      command: bench(...step, ...long, '--gradient-checkpointing', '--batch', quick ? '1' : '4', ...compareQlora),
       env,
       json: true,
     },
