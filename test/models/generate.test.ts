@@ -100,7 +100,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   })
 
   test('an answer that ran out of memory leaves the device as it was', async () => {
-    const small = Device.open('cpu', { memoryBudget: 8 * 2 ** 20 })
+    // Every thread has working memory of its own.
+    const small = Device.open('cpu', { memoryBudget: 8 * 2 ** 20, threads: 2 })
     const limited = await tinyModel({ device: small })
     const prompt = ids(4)
     const answer = await limited.generate(prompt, FREE)
