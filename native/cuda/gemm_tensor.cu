@@ -300,7 +300,6 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorGemmKerne
     }
   }
 
-  cpAsyncWait<0>();
   syncThreads();  // nobody reads panels any more
   float* const tile = reinterpret_cast<float*>(shared);
   LOWRANK_UNROLL for (int i = 0; i < kDown; ++i) {

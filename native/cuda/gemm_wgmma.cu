@@ -119,7 +119,6 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaGemmKernel(const BatchArgume
     wgmmaWait<1>();
   }
   wgmmaWait<0>();
-  cpAsyncWait<0>();
 
   syncThreads();  // nobody reads panels any more
 
