@@ -1,6 +1,6 @@
 /**
  * @file `npm run build`: the addon (build/Release/lowrank.node), then the JavaScript (dist). Needs a C++ compiler; CMake and Ninja come from
- * npm where the machine has none. Nothing is downloaded. The addon is left alone while its sources are those of the last build.
+ * npm where the machine has none. Nothing is downloaded. Each is left alone while its sources are those of the last build.
  *
  * Where nvcc is on the path the addon with CUDA (build/Release/lowrank-cuda.node) is built too: LOWRANK_CUDA=OFF leaves it out, ON insists on it,
  * LOWRANK_CUDA_ARCHITECTURES names others than the usual ("89-real"). Its kernels' registers and memory are shown as a table.
@@ -13,7 +13,18 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -84,29 +95,34 @@ function wantsCuda(sanitize) {
   return Boolean(nvcc)
 }
 
-/** A digest of everything that decides what an addon is. */
-function digestOf(folders, ...words) {
+/** A digest of everything that decides what an output is: files, folders as far down as they go, words. */
+function digestOf(inputs, ...words) {
   const hash = createHash('sha256').update(words.join('\0'))
-  const inputs = folders.flatMap((folder) =>
-    readdirSync(join(root, 'native', folder), { recursive: folder !== '', withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name)),
-  )
-  for (const path of [...inputs.sort(), join(root, 'scripts/build.mjs')])
-    hash.update(`${path}\0`).update(readFileSync(path))
+  const filesOf = (path) =>
+    statSync(join(root, path)).isDirectory()
+      ? readdirSync(join(root, path)).flatMap((name) => filesOf(join(path, name)))
+      : [path]
+  for (const path of [...inputs.flatMap(filesOf), 'scripts/build.mjs'].sort())
+    hash.update(`${path}\0`).update(readFileSync(join(root, path)))
   return hash.digest('hex')
 }
 
-const COMMON = ['', 'bindings', 'core', 'cpu', 'platform']
+/** Whether `path` is what a build of this digest made. */
+function isCurrent(path, stamp, digest) {
+  return existsSync(path) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest
+}
 
-/** The addons of a build: their CMake target, their file, the folders of native that they are made of. */
+const TOP = readdirSync(join(root, 'native'), { withFileTypes: true }).filter((entry) => entry.isFile())
+const COMMON = [...TOP.map(({ name }) => name), 'bindings', 'core', 'cpu', 'platform']
+
+/** The addons of a build: their CMake target, their file, what of native they are made of. */
 function addonsOf({ emulator, cuda }) {
   return [
-    { target: 'lowrank', file: 'lowrank.node', folders: COMMON },
+    { target: 'lowrank', file: 'lowrank.node', parts: COMMON },
     ...(emulator
-      ? [{ target: 'lowrank_emulator', file: 'lowrank-emulator.node', folders: [...COMMON, 'cuda', 'emulator'] }]
+      ? [{ target: 'lowrank_emulator', file: 'lowrank-emulator.node', parts: [...COMMON, 'cuda', 'emulator'] }]
       : []),
-    ...(cuda ? [{ target: 'lowrank_cuda', file: 'lowrank-cuda.node', folders: [...COMMON, 'cuda'] }] : []),
+    ...(cuda ? [{ target: 'lowrank_cuda', file: 'lowrank-cuda.node', parts: [...COMMON, 'cuda'] }] : []),
   ]
 }
 
@@ -123,13 +139,17 @@ async function buildNative({ sanitize, emulator }) {
     ...addon,
     path: join(out, 'Release', addon.file),
     stamp: join(out, `${addon.file}.sha256`),
-    digest: digestOf(addon.folders, version, sanitize, compiler, addon.target === 'lowrank_cuda' ? architectures : ''),
+    digest: digestOf(
+      addon.parts.map((part) => join('native', part)),
+      version,
+      sanitize,
+      compiler,
+      addon.target === 'lowrank_cuda' ? architectures : '',
+    ),
   }))
   // The addon with CUDA is loaded first: one of other sources must not be.
   if (!cuda) rmSync(join(out, 'Release/lowrank-cuda.node'), { force: true })
-  const stale = addons.filter(
-    ({ path, stamp, digest }) => !existsSync(path) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest,
-  )
+  const stale = addons.filter(({ path, stamp, digest }) => !isCurrent(path, stamp, digest))
   if (stale.length === 0) return
 
   const hasMakeTool = ['ninja', 'make'].some(onPath)
@@ -184,13 +204,20 @@ function buildTypeScript() {
     process.stderr.write('[build] src/index.ts is not there: no JavaScript built\n')
     return
   }
+  const output = join(root, 'dist')
+  const stamp = join(root, 'build/dist.sha256')
+  const digest = digestOf(['src', 'tsconfig.json', 'tsconfig.build.json'], require('typescript/package.json').version)
+  if (isCurrent(output, stamp, digest)) return
+  rmSync(stamp, { force: true })
   // Outputs of sources that are gone would be packed.
-  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  rmSync(output, { recursive: true, force: true })
   const tsc = spawnSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
     cwd: root,
     stdio: 'inherit',
   })
   if (tsc.status !== 0) throw new BuildError('[build] the TypeScript sources have errors, see above')
+  mkdirSync(join(root, 'build'), { recursive: true })
+  writeFileSync(stamp, digest)
 }
 
 try {
