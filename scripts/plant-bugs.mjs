@@ -26,7 +26,7 @@ const SUITES = [
   [/^(gemm|linear\.)/, ['linear', 'linear-cross-entropy', 'nf4']],
   [/^linear_cross_entropy/, ['linear-cross-entropy']],
   [/^nf4/, ['nf4', 'linear']],
-  [/^attention/, ['attention']],
+  [/^(attention|sequence_tasks)/, ['attention']],
   [/^(rms|layer)_norm/, ['norm']],
   [/^(swiglu|gelu)/, ['activation']],
   [/^philox/, ['dropout', 'linear', 'sample']],

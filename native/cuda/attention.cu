@@ -74,17 +74,14 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
     float scores[kKeyTile / 8][4] = {};
     multiplyRows<kDim>(scores, qTile + 16 * warp * kPitch<kDim>, kTile);
 
-    const bool masked = !seen.all(task.first, task.first + task.count, k0, k0 + kKeyTile);
+    scoreAll(scores, options);
+    if (!seen.all(task.first, task.first + task.count, k0, k0 + kKeyTile)) {
+      hide(scores, bitsToFloat(kMinusInfinityBits),
+           [&](int half, int col) { return k0 + col >= first[half] && k0 + col < end[half]; });
+    }
     float largest[2] = {maximum[0], maximum[1]};
     LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-        const int half = e / 2;
-        const int32_t key = k0 + 8 * n + lane % 4 * 2 + e % 2;
-        float score = scoreOf(scores[n][e], options).value;
-        if (masked && (key < first[half] || key >= end[half])) score = bitsToFloat(kMinusInfinityBits);
-        scores[n][e] = score;
-        largest[half] = fmax(largest[half], score);
-      }
+      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) largest[e / 2] = fmax(largest[e / 2], scores[n][e]);
     }
     LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
       largest[half] = fmax(largest[half], shuffleXor(largest[half], 1));

@@ -1,15 +1,12 @@
 // What attention's forward and backward share: blocks of sequences, masks, and tiles of a head in shared memory.
 //
-// 1. Where sequences begin is known on the device only. planTasks() checks the boundaries there and cuts sequences into tasks of up to `rows`
-//    queries or keys. Sequence s owns the slots from begin[s] / rows + s on: as many as it may need, without counting those before it. Slots
-//    that it does not need are empty, and their blocks return at once; so do all after a fault.
-// 2. Query i of a sequence sees the keys [firstKey(i), endKey(i)); the interval may be empty.
-// 3. A tile has rows of one head, padded with zeros to kDim columns, and 16 bytes more from one row to the next: the eight rows of an ldmatrix
+// 1. Query i of a sequence sees the keys [firstKey(i), endKey(i)); the interval may be empty.
+// 2. A tile has rows of one head, padded with zeros to kDim columns, and 16 bytes more from one row to the next: the eight rows of an ldmatrix
 //    then lie in different banks.
-// 4. Scores are kept times log2(e), so that exponentials are powers of two.
+// 3. Scores are kept times log2(e), so that exponentials are powers of two.
 #pragma once
 
-#include "kernels.h"
+#include "sequence_tasks.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 
@@ -20,21 +17,6 @@ inline constexpr int kMostHeadDim = 256;
 inline constexpr float kLog2E = 1.44269504f;
 inline constexpr float kLn2 = 0.693147181f;
 inline constexpr uint32_t kMinusInfinityBits = 0xff800000u;
-
-// Some rows of one sequence.
-struct SequenceTask {
-  int32_t qBegin;  // the sequence's first query
-  int32_t qCount;
-  int32_t kBegin;
-  int32_t kCount;
-  int32_t first;  // of this task's rows, counted inside the sequence
-  int32_t count;  // 0: none
-};
-
-struct SequenceTasks {
-  SequenceTask* at;
-  int64_t slots;
-};
 
 struct Visibility {
   int32_t offset;  // lenK - lenQ: the last query sees the last key
@@ -72,89 +54,45 @@ struct Score {
   float slope;  // of the softcap
 };
 
-__device__ __forceinline__ Score scoreOf(float product, const AttentionOptions& options) {
-  if (options.softcap <= 0.0f) return Score{product * (options.scale * kLog2E), 1.0f};
+__device__ __forceinline__ Score plainScore(float product, const AttentionOptions& options) {
+  return Score{product * (options.scale * kLog2E), 1.0f};
+}
+__device__ __forceinline__ Score cappedScore(float product, const AttentionOptions& options) {
   const float t = tanh(product * options.scale / options.softcap);
   return Score{options.softcap * kLog2E * t, 1.0f - t * t};
 }
-
-namespace {
-
-constexpr int kPlanThreads = 256;
-constexpr int32_t kNoEntry = 0x7fffffff;
-
-// The lowest of the block's entries, for all of its threads.
-__device__ __forceinline__ int32_t firstOfBlock(int32_t entry, int32_t* slots) {
-  LOWRANK_UNROLL for (int mask = kWarp / 2; mask > 0; mask /= 2) {
-    const int32_t other = shuffleXor(entry, mask);
-    if (other < entry) entry = other;
-  }
-  // survives: the calls differ for wrong boundaries only, and those of the tests lead to tasks inside of the tensors
-  syncThreads();  // slots are no longer read
-  if (threadIdx.x % kWarp == 0) slots[threadIdx.x / kWarp] = entry;
-  syncThreads();
-  for (int warp = 0; warp < kPlanThreads / kWarp; ++warp) {
-    if (slots[warp] < entry) entry = slots[warp];
-  }
-  return entry;
+__device__ __forceinline__ Score scoreOf(float product, const AttentionOptions& options) {
+  return options.softcap > 0.0f ? cappedScore(product, options) : plainScore(product, options);
 }
 
-// One block.
-__global__ void __launch_bounds__(kPlanThreads)
-    planTasksKernel(const int32_t* cuQ,       // [S + 1]
-                    const int32_t* cuK,       // [S + 1]
-                    const int32_t* seqUsedK,  // [S], or null
-                    int32_t sequences, int32_t queries, int32_t keys, int32_t rows, int32_t ofKeys,
-                    SequenceTask* tasks,  // [slots], all empty
-                    FaultSink faults) {
-  int32_t* const bads = sharedMemory<int32_t>();  // per warp: its first bad entry
-  const int thread = static_cast<int>(threadIdx.x);
-  int32_t badQ = kNoEntry, badK = kNoEntry, badUsed = kNoEntry;
-  for (int32_t s = thread; s <= sequences; s += kPlanThreads) {
-    const bool goodQ = (s == 0 ? cuQ[s] == 0 : cuQ[s] >= cuQ[s - 1]) && (s < sequences || cuQ[s] == queries);
-    const bool goodK = (s == 0 ? cuK[s] == 0 : cuK[s] >= cuK[s - 1]) && (s < sequences || cuK[s] <= keys);
-    if (!goodQ && badQ == kNoEntry) badQ = s;
-    if (!goodK && badK == kNoEntry) badK = s;
-    if (seqUsedK == nullptr || s == sequences || badUsed != kNoEntry) continue;
-    if (seqUsedK[s] < 0 || seqUsedK[s] > cuK[s + 1] - cuK[s]) badUsed = s;
+// Of element e of this thread's n-th tile of 8 columns, as mma has it; the row is lane / 4, and 8 more for the last two elements.
+__device__ __forceinline__ int columnOf(int n, int e) {
+  return 8 * n + static_cast<int>(threadIdx.x) % 4 * 2 + e % 2;
+}
+
+// From products to scores. What is decided once per tile is not decided for each element.
+template <int kTiles>
+__device__ __forceinline__ void scoreAll(float (&scores)[kTiles][4], const AttentionOptions& options) {
+  const auto all = [&](const auto& scored) {
+    LOWRANK_UNROLL for (int n = 0; n < kTiles; ++n) {
+      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) scores[n][e] = scored(scores[n][e]).value;
+    }
+  };
+  if (options.softcap > 0.0f) {
+    all([&](float product) { return cappedScore(product, options); });
+  } else {
+    all([&](float product) { return plainScore(product, options); });
   }
-  badQ = firstOfBlock(badQ, bads);
-  badK = firstOfBlock(badK, bads);
-  badUsed = firstOfBlock(badUsed, bads);
-  if (thread == 0) {
-    if (badQ != kNoEntry) reportFault(faults, FaultCode::kSequencesQ, badQ, cuQ[badQ], queries);
-    if (badK != kNoEntry) reportFault(faults, FaultCode::kSequencesK, badK, cuK[badK], keys);
-    if (badUsed != kNoEntry)
-      reportFault(faults, FaultCode::kUsedKeys, badUsed, seqUsedK[badUsed], cuK[badUsed + 1] - cuK[badUsed]);
-  }
-  if (badQ != kNoEntry || badK != kNoEntry || badUsed != kNoEntry) return;
-  // Keys that belong to no sequence are those of one more, without queries: their gradients are zero.
-  for (int32_t s = thread; s < sequences + ofKeys; s += kPlanThreads) {
-    const bool extra = s == sequences;
-    const int32_t qCount = extra ? 0 : cuQ[s + 1] - cuQ[s], kAll = (extra ? keys : cuK[s + 1]) - cuK[s];
-    const int32_t kCount = seqUsedK != nullptr ? seqUsedK[s] : kAll;
-    const int32_t begin = ofKeys ? cuK[s] : cuQ[s], count = ofKeys ? kCount : qCount;
-    SequenceTask* const to = tasks + begin / rows + s;
-    for (int32_t i = 0; i * rows < count; ++i) {
-      const int32_t left = count - i * rows;
-      to[i] = SequenceTask{cuQ[s], qCount, cuK[s], kCount, i * rows, left < rows ? left : rows};
+}
+
+// `by` instead of the values whose pairs are not visible(half, column).
+template <int kTiles, class Visible>
+__device__ __forceinline__ void hide(float (&values)[kTiles][4], float by, const Visible& visible) {
+  LOWRANK_UNROLL for (int n = 0; n < kTiles; ++n) {
+    LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+      if (!visible(e / 2, columnOf(n, e))) values[n][e] = by;
     }
   }
-}
-
-// Tasks of up to `rows` queries, or keys. Without memory `at` is null.
-inline SequenceTasks planTasks(const Tensor& cuQ, const Tensor& cuK, const Tensor& seqUsedK, int64_t queries,
-                               int64_t keys, int rows, bool ofKeys, Context& context) {
-  Queue& queue = queueOf(context);
-  const int64_t sequences = cuQ.cols - 1, slots = (ofKeys ? keys : queries) / rows + sequences + (ofKeys ? 1 : 0);
-  SequenceTask* const tasks = scratch<SequenceTask>(context, slots);
-  if (tasks == nullptr) return {nullptr, 0};
-  queue.fillBytes(tasks, 0, static_cast<size_t>(slots) * sizeof(SequenceTask));
-  launch<planTasksKernel>(queue, 1, kPlanThreads, kPlanThreads / kWarp * sizeof(int32_t),
-                          static_cast<const int32_t*>(cuQ.data), static_cast<const int32_t*>(cuK.data),
-                          static_cast<const int32_t*>(seqUsedK.data), sequences, queries, keys, rows, ofKeys ? 1 : 0,
-                          tasks, queue.faults());
-  return {tasks, slots};
 }
 
 // False, with the fault recorded, for heads that are wider than registers hold.
@@ -164,8 +102,6 @@ inline bool checkHeadDim(const AttentionOptions& options, Context& context) {
                kMostHeadDim, options.headDim);
   return false;
 }
-
-}  // namespace
 
 // Rows of a tensor that are one head of one sequence.
 template <class T>

@@ -18,7 +18,7 @@
 //   plain          256      (N / 32 + S, heads)                       80 rows of 4 (hd + 1) bytes, and 2 KB
 // Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no more.
 // Deterministic: every sum is one thread's, in an order that the sequences give.
-#include "attention.cuh"
+#include "attention_backward.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
@@ -27,30 +27,6 @@ constexpr int kOtherRows = 32;
 // Tiles of the other side: the next one is on its way while one is used, where two fit 99 KB.
 template <int kDim>
 constexpr int kBuffers = kDim <= 128 ? 2 : 1;
-
-// The matrices as a block sees them: own rows are those that it makes gradients of.
-template <class T>
-struct Sides {
-  Matrix<const T> q;        // [Nq, H hd]
-  Matrix<const T> dy;       // [Nq, H hd]
-  Matrix<const T> k;        // [Nk, Hkv hd]
-  Matrix<const T> v;        // [Nk, Hkv hd]
-  Matrix<const float> lse;  // [H, Nq]
-  const float* dots;        // [H, Nq]
-};
-
-struct Weights {
-  float p;
-  float ds;
-};
-
-// `lse` times log2(e).
-__device__ __forceinline__ Weights weightsOf(float product, float upstream, float lse, float dot, bool visible,
-                                             const AttentionOptions& options) {
-  const Score score = scoreOf(product, options);
-  const float p = visible ? exp2Fast(score.value - lse) : 0.0f;
-  return Weights{p, visible ? p * (upstream - dot) * score.slope : 0.0f};
-}
 
 // D for every query and head: a warp each.
 template <class T>
@@ -100,91 +76,65 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   loadTile<kDim, kBlockRows>(ownUpstream, kKeys ? keysOf(sides.v) : queriesOf(sides.dy, firstHead), task.first,
                              task.count);
 
-  const int32_t ownEnd = task.first + task.count;
-  const int32_t begin = kKeys ? seen.firstQuery(task.first) : seen.firstKey(task.first);
-  const int32_t end = kKeys ? seen.endQuery(ownEnd, task.qCount) : seen.endKey(ownEnd - 1);
   // Of this thread's two rows where they are queries.
-  float rowLse[2] = {}, rowDot[2] = {};
+  OfQuery ofRows[2] = {};
   if constexpr (!kKeys) {
     LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
       const int row = 16 * warp + lane / 4 + 8 * half;
-      if (row >= task.count) continue;
-      const int64_t query = task.qBegin + task.first + row;
-      rowLse[half] = sides.lse.row(firstHead)[query] * kLog2E;
-      rowDot[half] = sides.dots[static_cast<int64_t>(firstHead) * sides.q.rows + query];
+      if (row < task.count) ofRows[half] = ofQuery(sides, firstHead, task.qBegin + task.first + row);
     }
   }
   float sums[kOut / 8][4] = {}, upstreamSums[kKeys ? kOut / 8 : 1][4] = {};
-  const int32_t perHead = end > begin ? (end - begin + kOtherRows - 1) / kOtherRows : 0;
-  const int32_t tiles = perHead * (kKeys ? group : 1);
+  const OtherSide side = otherSideOf<kKeys>(task, seen, firstHead, group, kOtherRows);
   const auto load = [&](int32_t tile) {
-    const int head = firstHead + tile / perHead;
-    const int32_t at = begin + tile % perHead * kOtherRows, count = end - at < kOtherRows ? end - at : kOtherRows;
+    const OtherSide::Place to = side.placeOf(tile);
     T* const other = others + tile % kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>;
-    loadTile<kDim, kOtherRows>(other, kKeys ? queriesOf(sides.q, head) : keysOf(sides.k), at, count);
-    loadTile<kDim, kOtherRows>(other + kOtherRows * kPitch<kDim>, kKeys ? queriesOf(sides.dy, head) : keysOf(sides.v),
-                               at, count);
+    loadTile<kDim, kOtherRows>(other, kKeys ? queriesOf(sides.q, to.head) : keysOf(sides.k), to.at, to.end - to.at);
+    loadTile<kDim, kOtherRows>(other + kOtherRows * kPitch<kDim>,
+                               kKeys ? queriesOf(sides.dy, to.head) : keysOf(sides.v), to.at, to.end - to.at);
   };
-  // What belongs to the columns of a tile where they are queries: lse times log2(e), then D. The next tile's come while one is used.
+  // What belongs to the columns of a tile where they are queries. The next tile's come while one is used.
   constexpr bool kStaged = kKeys && kBuffers<kDim> == 2;
-  float* const ofColumns = reinterpret_cast<float*>(others + kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>);
+  OfQuery* const ofColumns = reinterpret_cast<OfQuery*>(others + kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>);
   const int thread = static_cast<int>(threadIdx.x);
   const auto ofColumn = [&](int32_t tile) {
-    const int head = firstHead + tile / perHead;
-    const int32_t query = begin + tile % perHead * kOtherRows + thread % kOtherRows;
-    if (thread >= 2 * kOtherRows || query >= end) return 0.0f;
-    if (thread < kOtherRows) return sides.lse.row(head)[task.qBegin + query] * kLog2E;
-    return sides.dots[static_cast<int64_t>(head) * sides.q.rows + task.qBegin + query];
+    const OtherSide::Place of = side.placeOf(tile);
+    return of.at + thread < of.end ? ofQuery(sides, of.head, task.qBegin + of.at + thread) : OfQuery{};
   };
-  if (kBuffers<kDim> == 2 && tiles > 0) load(0);
-  if (kStaged && tiles > 0 && thread < 2 * kOtherRows) ofColumns[thread] = ofColumn(0);
-  for (int32_t tile = 0; tile < tiles; ++tile) {
-    const int head = firstHead + tile / perHead;
-    const float* const lse = sides.lse.row(head) + task.qBegin;
-    const float* const dots = sides.dots + static_cast<int64_t>(head) * sides.q.rows + task.qBegin;
-    const int32_t at = begin + tile % perHead * kOtherRows, atEnd = at + kOtherRows < end ? at + kOtherRows : end;
+  const bool stages = kStaged && thread < kOtherRows;
+  if (kBuffers<kDim> == 2 && side.tiles > 0) {
+    load(0);
+    if (stages) ofColumns[thread] = ofColumn(0);
+  }
+  for (int32_t tile = 0; tile < side.tiles; ++tile) {
+    const OtherSide::Place place = side.placeOf(tile);
     if constexpr (kBuffers<kDim> == 1) {
       syncThreads();  // the tile before is no longer used
       load(tile);
     }
     cpAsyncWait<0>();
     syncThreads();  // this tile is there, and the one before is no longer used
-    float next = 0.0f;
-    if (kBuffers<kDim> == 2 && tile + 1 < tiles) {
+    OfQuery next{};
+    if (kBuffers<kDim> == 2 && tile + 1 < side.tiles) {
       load(tile + 1);
-      if constexpr (kStaged) next = ofColumn(tile + 1);
+      if (stages) next = ofColumn(tile + 1);
     }
-    const float* const columns = ofColumns + tile % 2 * 2 * kOtherRows;
+    const OfQuery* const columns = ofColumns + tile % 2 * kOtherRows;
     const T* const other = others + tile % kBuffers<kDim> * 2 * kOtherRows * kPitch<kDim>;
     const T* const otherUpstream = other + kOtherRows * kPitch<kDim>;
     float ds[kOtherRows / 8][4] = {}, p[kOtherRows / 8][4] = {};
     multiplyRows<kDim>(ds, own + 16 * warp * kPitch<kDim>, other);
     multiplyRows<kDim>(p, ownUpstream + 16 * warp * kPitch<kDim>, otherUpstream);
-    const bool all = atEnd - at == kOtherRows && task.count == kBlockRows &&
-                     (kKeys ? seen.all(at, atEnd, task.first, ownEnd) : seen.all(task.first, ownEnd, at, atEnd));
-    LOWRANK_UNROLL for (int n = 0; n < kOtherRows / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-        const int32_t row = task.first + 16 * warp + lane / 4 + 8 * (e / 2);
-        const int32_t col = at + 8 * n + lane % 4 * 2 + e % 2;
-        const int32_t query = kKeys ? col : row, key = kKeys ? row : col;
-        const bool inside = row < ownEnd && col < atEnd;
-        const bool visible = all || (inside && key >= seen.firstKey(query) && key < seen.endKey(query));
-        float ofQuery[2] = {rowLse[e / 2], rowDot[e / 2]};
-        if constexpr (kStaged) {
-          ofQuery[0] = columns[8 * n + lane % 4 * 2 + e % 2];
-          ofQuery[1] = columns[kOtherRows + 8 * n + lane % 4 * 2 + e % 2];
-        } else if (kKeys && visible) {
-          ofQuery[0] = lse[query] * kLog2E;
-          ofQuery[1] = dots[query];
-        }
-        const Weights weights = weightsOf(ds[n][e], p[n][e], ofQuery[0], ofQuery[1], visible, options);
-        ds[n][e] = weights.ds;
-        p[n][e] = weights.p;
-      }
-    }
+    const auto of = [&](int half, int col) {
+      if constexpr (!kKeys) return ofRows[half];
+      if constexpr (kStaged) return columns[col];
+      return place.at + col < place.end ? ofQuery(sides, place.head, task.qBegin + place.at + col) : OfQuery{};
+    };
+    weigh(ds, p, of, options);
+    hidePairs<kKeys>(ds, p, task, kBlockRows, 16 * warp + lane / 4, place, seen);
     multiplyColumns<kDim>(sums, ds, other + firstCol);
     if constexpr (kKeys) multiplyColumns<kDim>(upstreamSums, p, otherUpstream + firstCol);
-    if (kStaged && thread < 2 * kOtherRows) ofColumns[(tile + 1) % 2 * 2 * kOtherRows + thread] = next;
+    if (stages) ofColumns[(tile + 1) % 2 * kOtherRows + thread] = next;
   }
   cpAsyncWait<0>();
 
@@ -244,8 +194,6 @@ __global__ void __launch_bounds__(kPlainThreads)
   const float* const ownUpstreamAt = ownUpstream + (row - task.first) * pitch;
   float sums[kPlainCols] = {}, upstreamSums[kKeys ? kPlainCols : 1] = {};
   for (int head = firstHead; head < firstHead + (kKeys ? group : 1); ++head) {
-    const float* const lse = sides.lse.row(head) + task.qBegin;
-    const float* const dots = sides.dots + static_cast<int64_t>(head) * sides.q.rows + task.qBegin;
     for (int32_t at = begin; at < end; at += kPlainOthers) {
       const int count = static_cast<int>(minOf(kPlainOthers, end - at));
       syncThreads();  // the tiles are no longer used
@@ -259,18 +207,23 @@ __global__ void __launch_bounds__(kPlainThreads)
       }
       const int32_t query = kKeys ? at + part : row, key = kKeys ? row : at + part;
       const bool visible = row < ownEnd && at + part < end && key >= seen.firstKey(query) && key < seen.endKey(query);
-      const Weights mine = weightsOf(product, upstream, visible ? lse[query] * kLog2E : 0.0f,
-                                     visible ? dots[query] : 0.0f, visible, options);
-      ofRow[part] = mine.ds;
-      ofRow[kPlainOthers + part] = mine.p;
+      float p = 0.0f, ds = 0.0f;
+      if (visible) {
+        const OfQuery of = ofQuery(sides, head, task.qBegin + query);
+        const Score score = scoreOf(product, options);
+        p = exp2Fast(score.value - of.lse);
+        ds = p * (upstream - of.dot) * score.slope;
+      }
+      ofRow[part] = ds;
+      ofRow[kPlainOthers + part] = p;
       syncWarp();  // a row's threads are of one warp
       LOWRANK_UNROLL for (int j = 0; j < kPlainOthers; ++j) {
-        const float ds = ofRow[j], p = ofRow[kPlainOthers + j];
+        const float dsOfPair = ofRow[j], pOfPair = ofRow[kPlainOthers + j];
         LOWRANK_UNROLL for (int i = 0; i < kPlainCols; ++i) {
           const int col = part + kPlainOthers * i;
           if (col >= headDim) continue;
-          sums[i] = multiplyAdd(ds, other[j * pitch + col], sums[i]);
-          if constexpr (kKeys) upstreamSums[i] = multiplyAdd(p, otherUpstream[j * pitch + col], upstreamSums[i]);
+          sums[i] = multiplyAdd(dsOfPair, other[j * pitch + col], sums[i]);
+          if constexpr (kKeys) upstreamSums[i] = multiplyAdd(pOfPair, otherUpstream[j * pitch + col], upstreamSums[i]);
         }
       }
     }
@@ -288,18 +241,14 @@ __global__ void __launch_bounds__(kPlainThreads)
 template <class T, int kDim, int kOut, bool kKeys>
 void passAs(const AttentionBackwardArgs& args, const Sides<T>& sides, const SequenceTasks& tasks, Queue& queue) {
   const AttentionOptions& options = args.options;
-  bool whole = true;
-  for (const Tensor* tensor : {&args.q, &args.dy, &args.k, &args.v, &args.dq, &args.dk, &args.dv}) {
-    whole = whole && wholeHeads(*tensor, options);
-  }
   const int64_t heads = (kKeys ? args.k.cols : args.q.cols) / options.headDim;
   const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(heads),
                   static_cast<unsigned>(ceilDiv(options.headDim, kOut)));
-  const size_t staged = kKeys && kBuffers<kDim> == 2 ? 4 * kOtherRows * sizeof(float) : 0;
+  const size_t staged = kKeys && kBuffers<kDim> == 2 ? 2 * kOtherRows * sizeof(OfQuery) : 0;
   const size_t shared = 2 * (kBlockRows + kBuffers<kDim> * kOtherRows) * kPitch<kDim> * sizeof(T) + staged;
-  launch<attentionBackwardKernel<T, kDim, kOut, kKeys>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
-                                                        sides, matrixOf<T>(kKeys ? args.dk : args.dq),
-                                                        matrixOf<T>(kKeys ? args.dv : Tensor{}), options, whole);
+  launch<attentionBackwardKernel<T, kDim, kOut, kKeys>>(
+      queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots, sides, matrixOf<T>(kKeys ? args.dk : args.dq),
+      matrixOf<T>(kKeys ? args.dv : Tensor{}), options, wholeHeads(args));
 }
 
 // dk and dv, or dq.
@@ -336,8 +285,7 @@ void attentionBackward(const AttentionBackwardArgs& args, Context& context) {
     const unsigned blocks = static_cast<unsigned>(ceilDiv(args.lse.rows * args.q.rows, kAttentionWarps));
     launch<dotsKernel<T>>(queueOf(context), blocks, kAttentionThreads, 0, matrixOf<const T>(args.dy),
                           matrixOf<const T>(args.y), args.options.headDim, dots);
-    const Sides<T> sides{matrixOf<const T>(args.q), matrixOf<const T>(args.dy),      matrixOf<const T>(args.k),
-                         matrixOf<const T>(args.v), matrixOf<const float>(args.lse), dots};
+    const Sides<T> sides = sidesOf<T>(args, dots);
     pass<T, false>(args, sides, context);
     pass<T, true>(args, sides, context);
   });
