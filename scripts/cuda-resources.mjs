@@ -1,6 +1,7 @@
 /**
  * @file What nvcc gave every kernel: registers, stack, spills and static shared memory, from the logs of the last build with CUDA.
- * Prints a table. --save also writes bench/results/cuda-resources.csv; --check fails where a kernel of a matrix product or of attention spills.
+ * Prints a table. --save also writes bench/results/cuda-resources.csv; --check fails where a kernel of a matrix product or of attention spills, and
+ * where ptxas says that it waits for each product of a warpgroup before the next one (C7510 to C7519: it found no other way to use their registers).
  */
 
 import { spawnSync } from 'node:child_process'
@@ -51,6 +52,16 @@ export function readResources() {
   }
   const names = demangle(entries.map(({ name }) => name))
   return entries.map((entry, i) => ({ ...entry, name: names[i] }))
+}
+
+/** Sources and what ptxas says of products of warpgroups that it makes wait for each other. */
+function readSerialised() {
+  return readdirSync(LOGS)
+    .filter((file) => file.endsWith('.log'))
+    .flatMap((file) => {
+      const notes = readFileSync(join(LOGS, file), 'utf8').match(/\(C751\d\).*/g) ?? []
+      return notes.map((note) => ({ source: file.replace('.log', ''), note }))
+    })
 }
 
 /** The table, one line per kernel variant: registers by architecture, and what was spilled. */
@@ -110,6 +121,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const spilling = entries.filter(({ source, spills }) => spills > 0 && WITHOUT_SPILLS.test(source))
     for (const { source, name, architecture, spills } of spilling)
       process.stderr.write(`[cuda-resources] ${source}: ${name} spills ${spills} bytes on ${architecture}\n`)
-    if (process.argv.includes('--check') && spilling.length > 0) process.exitCode = 1
+    const serialised = readSerialised()
+    for (const { source, note } of serialised) process.stderr.write(`[cuda-resources] ${source}: ${note}\n`)
+    if (process.argv.includes('--check') && spilling.length + serialised.length > 0) process.exitCode = 1
   }
 }

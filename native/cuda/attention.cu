@@ -21,7 +21,7 @@
 //   few queries   128      (Nq + S, Hkv, shares)              4 (hd + 2) bytes per warp and four heads
 //   merge         128      (Nq + S, H)                        0
 // Deterministic: a query's sums are one block's, keys in order; shares are cut by Nk / S.
-#include "attention.cuh"
+#include "attention_wgmma.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
@@ -401,6 +401,7 @@ void attendFew(const AttentionArgs& args, const SequenceTasks& tasks, Context& c
 void attention(const AttentionArgs& args, Context& context) {
   if (!checkHeadDim(args.options, context)) return;
   const bool few = args.q.rows <= 2 * (args.cuSeqlensQ.cols - 1);
+  if (!few && attentionByWgmma(args, context)) return;
   const int rows = few ? 1 : args.q.dtype == DType::kFloat32 ? kPlainRows : kBlockRows;
   const SequenceTasks tasks =
       planTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, args.q.rows, args.k.rows, rows, false, context);

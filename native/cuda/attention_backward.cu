@@ -19,6 +19,7 @@
 // Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no more.
 // Deterministic: every sum is one thread's, in an order that the sequences give.
 #include "attention_backward.cuh"
+#include "attention_wgmma.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 namespace {
@@ -285,6 +286,7 @@ void attentionBackward(const AttentionBackwardArgs& args, Context& context) {
     const unsigned blocks = static_cast<unsigned>(ceilDiv(args.lse.rows * args.q.rows, kAttentionWarps));
     launch<dotsKernel<T>>(queueOf(context), blocks, kAttentionThreads, 0, matrixOf<const T>(args.dy),
                           matrixOf<const T>(args.y), args.options.headDim, dots);
+    if (attentionBackwardByWgmma(args, dots, context)) return;
     const Sides<T> sides = sidesOf<T>(args, dots);
     pass<T, false>(args, sides, context);
     pass<T, true>(args, sides, context);

@@ -205,48 +205,78 @@ __device__ __forceinline__ void wgmmaWait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");
 }
 
-#define LOWRANK_SUMS4(c, i) "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3])
-#define LOWRANK_SUMS16(c, i) \
-  LOWRANK_SUMS4(c, i), LOWRANK_SUMS4(c, i + 4), LOWRANK_SUMS4(c, i + 8), LOWRANK_SUMS4(c, i + 12)
-#define LOWRANK_SUMS64(c, i) \
-  LOWRANK_SUMS16(c, i), LOWRANK_SUMS16(c, i + 16), LOWRANK_SUMS16(c, i + 32), LOWRANK_SUMS16(c, i + 48)
-#define LOWRANK_WGMMA128(type)                                                       \
-  "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                       \
-  " {"                                                                               \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "           \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"   \
-  "}, %64, %65, 1, 1, 1, 0, %66;"
-#define LOWRANK_WGMMA256(type)                                                                     \
-  "wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type                                     \
-  " {"                                                                                             \
-  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                         \
-  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "               \
-  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "               \
-  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "               \
-  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "               \
-  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "               \
-  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "   \
-  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127" \
-  "}, %128, %129, 1, 1, 1, 0, %130;"
-template <class T, int kCols, bool kAcross>
-__device__ __forceinline__ void wgmma(float (&c)[kCols / 2], uint64_t a, uint64_t b) {
+#define LOWRANK_SUMS8(c, j)                                                                                            \
+  "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3]), "+f"(c[j + 1][0]), "+f"(c[j + 1][1]), "+f"(c[j + 1][2]), \
+      "+f"(c[j + 1][3])
+#define LOWRANK_SUMS32(c, j) \
+  LOWRANK_SUMS8(c, j), LOWRANK_SUMS8(c, j + 2), LOWRANK_SUMS8(c, j + 4), LOWRANK_SUMS8(c, j + 6)
+#define LOWRANK_SUMS64(c) LOWRANK_SUMS32(c, 0)
+#define LOWRANK_SUMS128(c) LOWRANK_SUMS32(c, 0), LOWRANK_SUMS32(c, 8)
+#define LOWRANK_SUMS256(c) LOWRANK_SUMS32(c, 0), LOWRANK_SUMS32(c, 8), LOWRANK_SUMS32(c, 16), LOWRANK_SUMS32(c, 24)
+#define LOWRANK_NAMES64                                                    \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define LOWRANK_NAMES128                                                             \
+  LOWRANK_NAMES64                                                                    \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47" \
+  ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define LOWRANK_NAMES256                                                                         \
+  LOWRANK_NAMES128                                                                               \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"             \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"             \
+  ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
+  ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+// a from shared memory: after the sums come the descriptors of a and b, whether to add to the sums, and whether b lies across.
+#define LOWRANK_WGMMA(cols, type, a, b, add, across)                                                       \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #cols "k16.f32." type "." type " {" LOWRANK_NAMES##cols \
+               "}, " a ", " b ", " add ", 1, 1, 0, " across ";"                                            \
+               : LOWRANK_SUMS##cols(c)                                                                     \
+               : "l"(from), "l"(by), "n"(kFresh ? 0 : 1), "n"(kAcross ? 1 : 0))
+// a from registers: after the sums come its four and the descriptor of b.
+#define LOWRANK_WGMMA_REGISTERS(cols, type, a, b, across)                                                  \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n" #cols "k16.f32." type "." type " {" LOWRANK_NAMES##cols \
+               "}, " a ", " b ", 1, 1, 1, " across ";"                                                     \
+               : LOWRANK_SUMS##cols(c)                                                                     \
+               : "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3]), "l"(by), "n"(kAcross ? 1 : 0))
+
+template <class T, int kCols, bool kAcross, bool kFresh = false>
+__device__ __forceinline__ void wgmma(float (&c)[kCols / 8][4], uint64_t from, uint64_t by) {
   constexpr bool kBFloat16 = std::is_same_v<T, BFloat16>;
   static_assert(kBFloat16 || std::is_same_v<T, Float16>);
-  static_assert(kCols == 128 || kCols == 256);
-  if constexpr (kCols == 128 && kBFloat16) {
-    asm volatile(LOWRANK_WGMMA128("bf16") : LOWRANK_SUMS64(c, 0) : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+  static_assert(kCols == 64 || kCols == 128 || kCols == 256);
+  if constexpr (kCols == 64) {
+    if constexpr (kBFloat16) {
+      LOWRANK_WGMMA(64, "bf16", "%32", "%33", "%34", "%35");
+    } else {
+      LOWRANK_WGMMA(64, "f16", "%32", "%33", "%34", "%35");
+    }
   } else if constexpr (kCols == 128) {
-    asm volatile(LOWRANK_WGMMA128("f16") : LOWRANK_SUMS64(c, 0) : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+    if constexpr (kBFloat16) {
+      LOWRANK_WGMMA(128, "bf16", "%64", "%65", "%66", "%67");
+    } else {
+      LOWRANK_WGMMA(128, "f16", "%64", "%65", "%66", "%67");
+    }
   } else if constexpr (kBFloat16) {
-    asm volatile(LOWRANK_WGMMA256("bf16")
-                 : LOWRANK_SUMS64(c, 0), LOWRANK_SUMS64(c, 64)
-                 : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+    LOWRANK_WGMMA(256, "bf16", "%128", "%129", "%130", "%131");
   } else {
-    asm volatile(LOWRANK_WGMMA256("f16")
-                 : LOWRANK_SUMS64(c, 0), LOWRANK_SUMS64(c, 64)
-                 : "l"(a), "l"(b), "n"(kAcross ? 1 : 0));
+    LOWRANK_WGMMA(256, "f16", "%128", "%129", "%130", "%131");
+  }
+}
+template <class T, int kCols, bool kAcross>
+__device__ __forceinline__ void wgmma(float (&c)[kCols / 8][4], const uint32_t (&from)[4], uint64_t by) {
+  constexpr bool kBFloat16 = std::is_same_v<T, BFloat16>;
+  static_assert(kBFloat16 || std::is_same_v<T, Float16>);
+  static_assert(kCols == 64 || kCols == 128);
+  if constexpr (kCols == 64) {
+    if constexpr (kBFloat16) {
+      LOWRANK_WGMMA_REGISTERS(64, "bf16", "{%32, %33, %34, %35}", "%36", "%37");
+    } else {
+      LOWRANK_WGMMA_REGISTERS(64, "f16", "{%32, %33, %34, %35}", "%36", "%37");
+    }
+  } else if constexpr (kBFloat16) {
+    LOWRANK_WGMMA_REGISTERS(128, "bf16", "{%64, %65, %66, %67}", "%68", "%69");
+  } else {
+    LOWRANK_WGMMA_REGISTERS(128, "f16", "{%64, %65, %66, %67}", "%68", "%69");
   }
 }
 #else
@@ -258,8 +288,12 @@ __device__ __forceinline__ void wgmmaBegin() {}
 __device__ __forceinline__ void wgmmaCommit() {}
 template <int kGroups>
 __device__ __forceinline__ void wgmmaWait() {}
+template <class T, int kCols, bool kAcross, bool kFresh = false>
+__device__ __forceinline__ void wgmma(float (&)[kCols / 8][4], uint64_t, uint64_t) {
+  __trap();
+}
 template <class T, int kCols, bool kAcross>
-__device__ __forceinline__ void wgmma(float (&)[kCols / 2], uint64_t, uint64_t) {
+__device__ __forceinline__ void wgmma(float (&)[kCols / 8][4], const uint32_t (&)[4], uint64_t) {
   __trap();
 }
 #endif

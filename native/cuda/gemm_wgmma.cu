@@ -10,7 +10,7 @@
 //   128x256   2            48 KiB              4 * 48 KiB = 192 KiB    255 (one block per multiprocessor)
 //   128x128   2            32 KiB              4 * 32 KiB = 128 KiB    255
 //
-// Roof: the rate of wgmma, 4096 multiply-adds per clock. A step of the wide tile is 2 * 4 * 128 clocks of it, its panels are read from shared memory in
+// Roof: the rate of wgmma, 2048 multiply-adds per clock. A step of the wide tile is 2 * 4 * 128 clocks of it, its panels are read from shared memory in
 // 640, and loading them takes 12 copies of each thread. Determinism: an element's sum runs over the steps in order, whatever the tile.
 #include "gemm_tile.h"
 
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaGemmKernel(const BatchArgume
 
   T* const shared = sharedMemory<T>();
   const int thread = static_cast<int>(threadIdx.x), group = thread / 128;
-  float sums[kCols / 2] = {};
+  float sums[kCols / 8][4] = {};
 
   int32_t loaded = 0;
   const auto loadNext = [&] {
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaGemmKernel(const BatchArgume
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
     const int row = group * kGroupRows + 16 * warp + 8 * half + lane / 4;
     LOWRANK_UNROLL for (int j = 0; j < kCols / 8; ++j) {
-      stageSums<kCols>(tile, row, 8 * j + 2 * (lane % 4), sums[4 * j + 2 * half], sums[4 * j + 2 * half + 1]);
+      stageSums<kCols>(tile, row, 8 * j + 2 * (lane % 4), sums[j][2 * half], sums[j][2 * half + 1]);
     }
   }
   syncThreads();

@@ -53,10 +53,12 @@ inline float toFloat(BFloat16 value) {
   return result;
 }
 inline float toFloat(Float16 value) {
-  const uint32_t exponent = value.bits >> 10 & 31, fraction = value.bits & 0x3ff;
-  const float magnitude = exponent == 31  ? (fraction != 0 ? NAN : INFINITY)
-                          : exponent == 0 ? std::ldexp(float(fraction), -24)
-                                          : std::ldexp(float(fraction | 0x400), int(exponent) - 25);
+  // Exponent and fraction at their places of a float, whose exponent counts from 112 less; also right for those below 2^-14.
+  const uint32_t bits = uint32_t(value.bits & 0x7fff) << 13;
+  float magnitude;
+  std::memcpy(&magnitude, &bits, 4);
+  magnitude *= 0x1p112f;
+  if ((value.bits & 0x7c00) == 0x7c00) magnitude = (value.bits & 0x3ff) != 0 ? NAN : INFINITY;
   return (value.bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
@@ -222,6 +224,7 @@ void finishLdmatrix(Warp& warp);
 void finishLdmatrixTransposed(Warp& warp);
 void finishMmaBFloat16(Warp& warp);
 void finishMmaFloat16(Warp& warp);
+void shareRowsOfWgmma(Warp& warp);
 
 // Four 8x8 matrices of 16-bit values: lane 8 m + i gives row i of matrix m (8 values, 16-byte aligned); r[m] is matrix m's
 // elements (lane / 4, 2 (lane % 4)) and the one after it, or with `kTransposed` those of its transpose.
@@ -288,14 +291,27 @@ inline void wgmmaFence() {}
 inline void wgmmaBegin() {}
 
 // c += a b on its way, for 64 rows of a, 16 values of k and kCols columns of b; c is touched by nobody until it was waited for. Four warps in a row
-// call it. Warp w of the four has the rows 16 w to 16 w + 15; with g = lane / 4, q = 2 (lane % 4):
-//   c[4 j], c[4 j + 1] = C[g][8 j + q], C[g][8 j + q + 1];  c[4 j + 2], c[4 j + 3]: the same of row g + 8
-template <class T, int kCols, bool kAcross>
-inline void wgmma(float (&c)[kCols / 2], uint64_t a, uint64_t b, const Place& place = Place::current()) {
-  static_assert(kCols == 128 || kCols == 256);
+// call it. Warp w of the four has the rows 16 w to 16 w + 15, which lie in its lanes as mma's: c[j] is the tile of the columns 8 j to 8 j + 7.
+// kFresh: c = a b, whatever c was.
+template <class T, int kCols, bool kAcross, bool kFresh = false>
+inline void wgmma(float (&c)[kCols / 8][4], uint64_t a, uint64_t b, const Place& place = Place::current()) {
+  static_assert(kCols == 64 || kCols == 128 || kCols == 256);
   static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
   meetInWarp(Meeting::kWgmma, place, [](Warp&) {});
-  startProduct({c, a, b, kCols, kAcross, std::is_same_v<T, BFloat16>, place});
+  startProduct({c, kCols, kFresh, a, {}, false, b, kAcross, std::is_same_v<T, BFloat16>, place});
+}
+// The same with a in registers, as mma has it.
+template <class T, int kCols, bool kAcross>
+inline void wgmma(float (&c)[kCols / 8][4], const uint32_t (&a)[4], uint64_t b, const Place& place = Place::current()) {
+  static_assert(kCols == 64 || kCols == 128);
+  static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
+  const Thread& thread = *currentThread;
+  Warp& warp = warpOf(thread);
+  std::memcpy(warp.in[thread.lane], a, sizeof a);
+  meetInWarp(Meeting::kWgmmaRegisters, place, shareRowsOfWgmma);
+  AsyncProduct product{c, kCols, false, 0, {}, true, b, kAcross, std::is_same_v<T, BFloat16>, place};
+  std::memcpy(product.rows, warp.out[thread.lane], sizeof product.rows);
+  startProduct(product);
 }
 inline void wgmmaCommit() {
   commitProducts();

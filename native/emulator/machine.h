@@ -25,6 +25,7 @@ inline constexpr int kWarpLanes = 32;
 inline constexpr int kMaxThreads = 1024;
 inline constexpr int kMaxWarps = kMaxThreads / kWarpLanes;
 inline constexpr int kBarriers = 16;
+inline constexpr int kProductDepth = 16;  // values of k in a product of matrix instructions
 
 using Place = std::source_location;
 
@@ -44,10 +45,13 @@ struct AsyncCopy {
 
 // This thread's share of a wgmma (device.h).
 struct AsyncProduct {
-  float* c;
-  uint64_t a;
-  uint64_t b;
+  float (*c)[4];  // [cols / 8][4]
   int cols;
+  bool fresh;
+  uint64_t a;                       // in shared memory, or
+  uint16_t rows[2][kProductDepth];  // the two rows of this thread's sums, from registers
+  bool fromRegisters;
+  uint64_t b;
   bool across;
   bool bfloat16;
   Place place;
@@ -76,7 +80,8 @@ enum class Meeting {
   kLdmatrixTransposed,
   kMmaBFloat16,
   kMmaFloat16,
-  kWgmma
+  kWgmma,
+  kWgmmaRegisters
 };
 
 struct Warp {
@@ -86,7 +91,7 @@ struct Warp {
   Meeting meeting;
   Place place;
   uint32_t in[kWarpLanes][10];
-  uint32_t out[kWarpLanes][4];
+  uint32_t out[kWarpLanes][16];
   const void* rows[kWarpLanes];
 };
 

@@ -5,7 +5,6 @@ namespace lowrank::emulator {
 namespace {
 
 constexpr int kRows = 16;
-constexpr int kDepth = 16;
 constexpr int kCols = 8;
 
 template <class T>
@@ -21,14 +20,14 @@ float half(uint32_t pair, int which) {
 
 using Row = float __attribute__((vector_size(kCols * sizeof(float))));
 
-LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[kDepth][kCols],
+LOWRANK_CLONES void multiply(const float (&a)[kRows][kProductDepth], const float (&b)[kProductDepth][kCols],
                              float (&c)[kRows][kCols]) {
-  Row rows[kDepth];
+  Row rows[kProductDepth];
   std::memcpy(rows, b, sizeof rows);
   for (int row = 0; row < kRows; row += 4) {
     Row sums[4];
     std::memcpy(sums, c[row], sizeof sums);
-    for (int k = 0; k < kDepth; ++k) {
+    for (int k = 0; k < kProductDepth; ++k) {
       for (int i = 0; i < 4; ++i) sums[i] += a[row + i][k] * rows[k];
     }
     std::memcpy(c[row], sums, sizeof sums);
@@ -37,7 +36,7 @@ LOWRANK_CLONES void multiply(const float (&a)[kRows][kDepth], const float (&b)[k
 
 template <class T>
 void finishMma(Warp& warp) {
-  alignas(32) float a[kRows][kDepth], b[kDepth][kCols], c[kRows][kCols];
+  alignas(32) float a[kRows][kProductDepth], b[kProductDepth][kCols], c[kRows][kCols];
   for (int lane = 0; lane < kWarpLanes; ++lane) {
     const uint32_t* const in = warp.in[lane];
     const int g = lane / 4, q = 2 * (lane % 4);

@@ -119,12 +119,12 @@ void product(const float*, float* to) {
   for (int at = i; at < kPanels / 2; at += kGroupThreads) shared[at] = 0x3f80;
   wgmmaFence();
   syncThreads();
-  float sums[64] = {};
+  float sums[16][4] = {};
   wgmmaBegin();
   wgmma<BFloat16, 128, false>(sums, wgmmaOperand(shared, 16, 1024), wgmmaOperand(shared + 64 * 64, 16, 1024));
   wgmmaCommit();
   if constexpr (kWait) wgmmaWait<0>();
-  if (i < kThreads) to[i] = sums[i];
+  if (i < kThreads) to[i] = sums[i / 4][i % 4];
   if constexpr (kWaitAtEnd) wgmmaWait<0>();
 }
 

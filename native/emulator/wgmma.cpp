@@ -6,16 +6,6 @@
 namespace lowrank::emulator {
 namespace {
 
-constexpr int kDepth = 16;
-
-// The value at `address` of shared memory, whose bits 4 to 6 are swizzled by bits 7 to 9.
-float valueAt(uint32_t address, bool bfloat16) {
-  address ^= (address >> 7 & 7) << 4;
-  uint16_t bits;
-  std::memcpy(&bits, currentBlock->shared + address, sizeof bits);
-  return bfloat16 ? toFloat(BFloat16{bits}) : toFloat(Float16{bits});
-}
-
 struct Operand {
   explicit Operand(uint64_t bits)
       : start(uint32_t(bits & 0x3fff) << 4),
@@ -30,28 +20,74 @@ struct Operand {
   uint32_t stride;
 };
 
-}  // namespace
+using Values = float[kProductDepth];
 
-void runProduct(const AsyncProduct& product) {
+template <class T>
+void widen(const uint16_t* bits, int count, float* values) {
+  for (int i = 0; i < count; ++i) values[i] = toFloat(T{bits[i]});
+}
+
+// `count` values from `address` of shared memory on, within 16 bytes; bits 4 to 6 of an address are swizzled by bits 7 to 9.
+template <class T>
+void load(uint32_t address, int count, float* values) {
+  address ^= (address >> 7 & 7) << 4;
+  uint16_t bits[8];
+  std::memcpy(bits, currentBlock->shared + address, size_t(count) * sizeof(uint16_t));
+  widen<T>(bits, count, values);
+}
+
+template <class T>
+void loadAlong(const Operand& from, int row, Values& values) {
+  for (int k = 0; k < kProductDepth; k += 8) load<T>(from.along(row, k), 8, values + k);
+}
+
+template <class T>
+void multiply(const AsyncProduct& product) {
   const Operand from(product.a), by(product.b);
   const int lane = currentThread->lane, warp = currentThread->warp % 4;
-  float a[2][kDepth];
+  Values a[2];
   for (int i = 0; i < 2; ++i) {
-    for (int k = 0; k < kDepth; ++k) a[i][k] = valueAt(from.along(16 * warp + 8 * i + lane / 4, k), product.bfloat16);
-  }
-  for (int j = 0; j < product.cols / 8; ++j) {
-    for (int c = 0; c < 2; ++c) {
-      const int col = 8 * j + 2 * (lane % 4) + c;
-      float first = product.c[4 * j + c], second = product.c[4 * j + 2 + c];
-      for (int k = 0; k < kDepth; ++k) {
-        const float b = valueAt(product.across ? by.across(k, col) : by.along(col, k), product.bfloat16);
-        first += a[0][k] * b;
-        second += a[1][k] * b;
-      }
-      product.c[4 * j + c] = first;
-      product.c[4 * j + 2 + c] = second;
+    if (product.fromRegisters) {
+      widen<T>(product.rows[i], kProductDepth, a[i]);
+    } else {
+      loadAlong<T>(from, 16 * warp + 8 * i + lane / 4, a[i]);
     }
   }
+  for (int j = 0; j < product.cols / 8; ++j) {
+    const int col = 8 * j + 2 * (lane % 4);
+    Values b[2];
+    if (product.across) {
+      for (int k = 0; k < kProductDepth; ++k) {
+        float pair[2];
+        load<T>(by.across(k, col), 2, pair);
+        for (int c = 0; c < 2; ++c) b[c][k] = pair[c];
+      }
+    } else {
+      for (int c = 0; c < 2; ++c) loadAlong<T>(by, col + c, b[c]);
+    }
+    for (int e = 0; e < 4; ++e) {
+      float sum = product.fresh ? 0.0f : product.c[j][e];
+      for (int k = 0; k < kProductDepth; ++k) sum += a[e / 2][k] * b[e % 2][k];
+      product.c[j][e] = sum;
+    }
+  }
+}
+
+}  // namespace
+
+// A row of a lies in the four lanes of its sums: each gets all of both rows.
+void shareRowsOfWgmma(Warp& warp) {
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    uint16_t rows[2][kProductDepth];
+    for (int q = 0; q < 4; ++q) {
+      for (int e = 0; e < 4; ++e) std::memcpy(&rows[e % 2][8 * (e / 2) + 2 * q], &warp.in[lane / 4 * 4 + q][e], 4);
+    }
+    std::memcpy(warp.out[lane], rows, sizeof rows);
+  }
+}
+
+void runProduct(const AsyncProduct& product) {
+  product.bfloat16 ? multiply<BFloat16>(product) : multiply<Float16>(product);
 }
 
 }  // namespace lowrank::emulator
