@@ -20,8 +20,10 @@ export function activation(op: 'swiglu' | 'gelu', x: Tensor, cols: number, optio
     const saved = new Saved(x, op)
     record(op, [x], [y], [saved], ([dy]) => {
       if (!dy) return [undefined]
-      const dx = Tensor.activation(device, x.shape, x.dtype)
-      device.enqueue(`${op}Backward`, { dy, x: saved.get(), dx, ...options })
+      const input = saved.get()
+      // Where nobody else reads x any more its gradient takes its place: it is the widest tensor of a layer.
+      const dx = input.isOnlyHandle ? input.alias() : Tensor.activation(device, x.shape, x.dtype)
+      device.enqueue(`${op}Backward`, { dy, x: input, dx, ...options })
       return [dx]
     })
     // In a block that is computed again y is not held for long.

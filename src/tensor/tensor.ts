@@ -9,6 +9,8 @@ interface Storage {
   readonly device: Device
   readonly slot: number
   version: number
+  /** Tensors that view it, less those that were disposed. One that the collector found still counts. */
+  handles: number
   /** Values of int32 tensors made from host data, valid for version 0. */
   host?: Int32Array
 }
@@ -59,6 +61,7 @@ export class Tensor implements View {
 
   private constructor(storage: Storage, dtype: DType, shape: readonly number[], byteOffset: number, rowStride: number) {
     this.#storage = storage
+    storage.handles++
     this.dtype = dtype
     this.shape = shape
     this.byteOffset = byteOffset
@@ -80,7 +83,7 @@ export class Tensor implements View {
       size *= dimension
     }
     const slot = device.stream.allocate(Math.max(size, 1) * dtypeBytes(dtype))
-    return new Tensor({ device, slot, version: 0 }, dtype, [...shape], 0, shape[shape.length - 1] ?? 1)
+    return new Tensor({ device, slot, version: 0, handles: 0 }, dtype, [...shape], 0, shape[shape.length - 1] ?? 1)
   }
 
   /**
@@ -172,6 +175,11 @@ export class Tensor implements View {
     this.recompute = undefined
   }
 
+  /** True when no other live tensor views this memory: it may be overwritten, and nobody sees it. */
+  get isOnlyHandle(): boolean {
+    return this.#storage.handles === 1
+  }
+
   /** True when both view the same memory. */
   sharesStorageWith(other: Tensor): boolean {
     return this.#storage === other.#storage
@@ -249,6 +257,7 @@ export class Tensor implements View {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
+    this.#storage.handles--
     if (this.#held) {
       finalizers.unregister(this)
       this.device.countMemory(-this.#held.bytes, this.#held.saved)

@@ -1,6 +1,9 @@
 /** @file swiglu and both forms of gelu, forward and backward, on every device. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runBackward } from '../../src/autograd/tape.js'
+import { add } from '../../src/ops/add.js'
+import { swiglu as recordedSwiglu } from '../../src/ops/swiglu.js'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { gelu, geluSlope, swiglu, swigluBackward } from '../reference/activation.js'
@@ -54,6 +57,33 @@ describe.each(testDevices())('on $name', ({ open }) => {
     }
   })
 
+  it('the gradient takes the place of an input that nobody else holds, and of no other', async () => {
+    const [rows, width] = [64, 500]
+    const values = Float32Array.from({ length: rows * 2 * width }, (_, i) => Math.sin(i))
+    const gradients: Float32Array[] = []
+    const peaks: number[] = []
+    for (const held of [true, false]) {
+      const leaf = Tensor.from(device, values, [rows, 2 * width])
+      leaf.requiresGrad = true
+      const x = add(leaf, leaf)
+      const y = recordedSwiglu(x)
+      const z = add(y, y)
+      // Its recipe would hold x.
+      y.dispose()
+      if (!held) x.dispose()
+      await device.sync()
+      const before = device.memory().live
+      device.resetPeak()
+      runBackward([{ tensor: z, grad: Tensor.full(device, [rows, width], 'float32', 1) }])
+      gradients.push(await (leaf.grad as Tensor).read())
+      peaks.push(device.memory().peak - before)
+      if (held) expect(await x.read()).toEqual(values.map((value) => 2 * value))
+      for (const tensor of [leaf, leaf.grad, x, z]) tensor?.dispose()
+    }
+    expect(gradients[1]).toEqual(gradients[0])
+    expect((peaks[0] as number) - (peaks[1] as number)).toBe(rows * 2 * width * 4)
+  })
+
   it('swiglu stays finite for huge gates', async () => {
     const x = Tensor.from(device, [-1e30, -200, 200, 1e30, 2, 2, 2, 2], [1, 8])
     const y = Tensor.empty(device, [1, 4], 'float32')
@@ -82,6 +112,9 @@ describe.each(testDevices())('on $name', ({ open }) => {
         device.enqueue('geluBackward', { dy: dy.tensor, x: x.tensor, dx: y, tanh })
         expectClose(await readMatrix(y), gradient, ONE_ROUNDING[dtype])
         await expectGapsUntouched(y)
+        device.enqueue('copy', { x: x.tensor, y })
+        device.enqueue('geluBackward', { dy: dy.tensor, x: y, dx: y, tanh })
+        expectClose(await readMatrix(y), gradient, ONE_ROUNDING[dtype])
         device.enqueue('geluBackward', { dy: dy.tensor, x: x.tensor, dx: dy.tensor, tanh })
         expectClose(await readMatrix(dy.tensor), gradient, ONE_ROUNDING[dtype])
       }
