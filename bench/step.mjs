@@ -26,7 +26,8 @@ export const bench = {
       help: 'share of the tokens with a label: the end of each sequence',
       peer: true,
     },
-    'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs only', peer: true },
+    'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs and results of attention only', peer: true },
+    'full-checkpointing': { type: 'flag', help: 'with --gradient-checkpointing: layer inputs only, as a peer does' },
     warmup: { type: 'count', default: 2, help: 'steps before those that count', peer: true },
     steps: { type: 'count', default: 5, help: 'steps that count', peer: true },
     profile: { type: 'flag', help: 'also show the seconds per step of each op, on a GPU by its own clock' },
@@ -55,6 +56,8 @@ export const bench = {
 /** @param {import('./support/options.mjs').Values} options @param {import('./support/report.mjs').Report} report */
 async function step(options, report) {
   const { modelShape, method, dtype, batch, seq, labelled, gradientCheckpointing, warmup, steps, profile } = options
+  if (options.fullCheckpointing && !gradientCheckpointing)
+    throw new UsageError('expected --gradient-checkpointing with --full-checkpointing')
   if (!(labelled > 0 && labelled <= 1))
     throw new UsageError(`expected a share in (0, 1] for --labelled, got ${labelled}`)
   const { device, about } = openDevice(options)
@@ -67,7 +70,7 @@ async function step(options, report) {
   })
   if (!adapter) throw new Error('expected an adapter')
   const optimizer = new AdamW(adapter.parameters(), { lr: 1e-4 })
-  model.gradientCheckpointing = gradientCheckpointing === true
+  model.gradientCheckpointing = options.fullCheckpointing ? 'full' : gradientCheckpointing === true
   await device.sync()
   device.resetPeak()
 

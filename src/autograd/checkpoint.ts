@@ -7,8 +7,11 @@ import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { needsRecording, noGrad, record, runBackward, Saved, withRecording } from './tape.js'
 
+/** Whether layers forget what is inside them until backward; 'full': the results of attention too, which `true` keeps. */
+export type GradientCheckpointing = boolean | 'full'
+
 /** A block that runs: what `keep` kept in its first run, call by call, and what is left of that in its second. */
-type Run = { readonly kept: Saved[][] } | { readonly left: Saved[][] }
+type Run = { readonly full: boolean } & ({ readonly kept: Saved[][] } | { readonly left: Saved[][] })
 
 let current: Run | undefined
 
@@ -20,15 +23,17 @@ export function runsAgain(): boolean {
 /**
  * The tensors of `make`. In the first run of a block they are kept until backward, and the second run gets them instead of calling `make`: for
  * results that take long to make and little to hold.
+ * @param large they are no less than the block's input: a 'full' checkpoint makes them again.
  */
-export function keep(make: () => Tensor[]): Tensor[] {
-  if (current && 'left' in current) {
+export function keep(make: () => Tensor[], large = false): Tensor[] {
+  if (!current || (large && current.full)) return make()
+  if ('left' in current) {
     const saved = current.left.shift()
     if (!saved) throw new Error('[checkpoint] expected a function that does the same again, got one that does more')
     return saved.map((item) => item.get().alias())
   }
   const tensors = make()
-  current?.kept.push(tensors.map((tensor) => new Saved(tensor, 'checkpoint')))
+  current.kept.push(tensors.map((tensor) => new Saved(tensor, 'checkpoint')))
   return tensors
 }
 
@@ -39,16 +44,18 @@ export function keep(make: () => Tensor[]): Tensor[] {
  * @param trainable true when parameters used inside need gradients, even if no input does.
  * @param constants further tensors that `fn` reads, passed after the inputs. They get no gradient; tensors that `fn` only captured might
  * be freed by the time that it runs again.
+ * @param full nothing large is kept but the inputs.
  */
 export function checkpoint(
   fn: (...tensors: Tensor[]) => Tensor[],
   inputs: readonly Tensor[],
   trainable: boolean,
   constants: readonly Tensor[] = [],
+  full = false,
 ): Tensor[] {
   if (current || !needsRecording(inputs, trainable)) return scope(() => fn(...inputs, ...constants))
   const kept: Saved[][] = []
-  const outputs = runAs({ kept }, () => noGrad(() => scope(() => fn(...inputs, ...constants))))
+  const outputs = runAs({ full, kept }, () => noGrad(() => scope(() => fn(...inputs, ...constants))))
   const saved = inputs.map((input) => new Saved(input, 'checkpoint'))
   const held = constants.map((constant) => new Saved(constant, 'checkpoint'))
   const requires = inputs.map((input) => input.requiresGrad)
@@ -58,7 +65,7 @@ export function checkpoint(
       leaf.requiresGrad = requires[i] as boolean
       return leaf
     })
-    const again = runAs({ left: [...kept] }, () =>
+    const again = runAs({ full, left: [...kept] }, () =>
       withRecording(true, () => scope(() => fn(...leaves, ...held.map((item) => item.get())))),
     )
     const roots = again.flatMap((tensor, i) => (gradOutputs[i] ? [{ tensor, grad: gradOutputs[i].alias() }] : []))

@@ -5,7 +5,7 @@ import { parseTrainOptions } from '../train/options.js'
 import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'
-import { formatCount, type Paint, paintFor } from './terminal.js'
+import { describeSwitch, formatCount, type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'
 
 interface PlanCommandOptions {
@@ -46,7 +46,7 @@ function describe(plan: TrainingPlan, paint: Paint): string {
   const row = (name: string, bytes: number): string => `  ${name.padEnd(WIDTH)}${formatBytes(bytes).padStart(10)}`
   const lines = [
     `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}${settings.quantization ? ` on ${settings.quantization}` : ''}, ` +
-      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens, gradient checkpointing ${settings.gradientCheckpointing ? 'on' : 'off'}`,
+      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens, gradient checkpointing ${describeSwitch(settings.gradientCheckpointing)}`,
     row('weights', tensors.weights),
     row(settings.method === 'lora' ? 'adapter' : 'float32 masters', tensors.trained),
     row('gradients', tensors.gradients),

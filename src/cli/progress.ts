@@ -7,7 +7,7 @@ import { SingleBar } from 'cli-progress'
 import { formatBytes } from '../bytes.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { StepEvent, TrainEvent } from '../train/events.js'
-import { formatCount, formatDuration, type Output, paintFor } from './terminal.js'
+import { describeSwitch, formatCount, formatDuration, type Output, paintFor } from './terminal.js'
 
 export interface ProgressOptions {
   /** Where bar and lines go. Default stderr, so that stdout holds results only. */
@@ -157,7 +157,7 @@ function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): s
       return (
         `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %)${base} ` +
         `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
-        `Takes about ${formatBytes(event.plannedMemory)} of ${event.device === 'cpu' ? 'memory' : `memory on ${event.device}`}, gradient checkpointing ${event.gradientCheckpointing ? 'on' : 'off'}`
+        `Takes about ${formatBytes(event.plannedMemory)} of ${event.device === 'cpu' ? 'memory' : `memory on ${event.device}`}, gradient checkpointing ${describeSwitch(event.gradientCheckpointing)}`
       )
     }
     case 'log':

@@ -30,6 +30,12 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`
 }
 
+/** 'on', 'off', or the name of what is on. */
+export function describeSwitch(setting: boolean | string): string {
+  if (typeof setting === 'string') return setting
+  return setting ? 'on' : 'off'
+}
+
 /** `1,234,567`. */
 export function formatCount(count: number): string {
   return Math.round(count)

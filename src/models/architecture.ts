@@ -1,5 +1,6 @@
 /** @file The contract between a model file and everything above it. */
 
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import type { Linear, ModelBuilder } from '../nn/module.js'
 import type { DropoutState } from '../ops/linear.js'
@@ -34,8 +35,8 @@ export interface RaggedInput {
 export interface ForwardContext {
   /** Present while training. */
   readonly dropout?: DropoutState
-  /** Keep block inputs only and compute blocks again in backward. */
-  readonly gradientCheckpointing: boolean
+  /** Keep block inputs and compute blocks again in backward. */
+  readonly gradientCheckpointing: GradientCheckpointing
   /** True when some parameter needs a gradient. */
   readonly trainable: boolean
   /** Generation: keys and values of earlier tokens. */

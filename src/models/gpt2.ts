@@ -146,12 +146,13 @@ class Gpt2Decoder implements Decoder {
       )
     }
     let hidden = add(this.#wte.forward(input.inputIds), this.#wpe.forward(input.positions))
+    const full = context.gradientCheckpointing === 'full'
     for (const block of this.#blocks) {
       const run = (x: Tensor, cuSeqlens: Tensor): Tensor[] => [
         block.forward(x, { ...input, cuSeqlensQ: cuSeqlens, cuSeqlensK: cuSeqlens }, context),
       ]
       const [next] = context.gradientCheckpointing
-        ? checkpoint(run, [hidden], context.trainable, [input.cuSeqlensQ])
+        ? checkpoint(run, [hidden], context.trainable, [input.cuSeqlensQ], full)
         : scope(() => [block.forward(hidden, input, context)])
       hidden.dispose()
       hidden = next as Tensor

@@ -212,6 +212,7 @@ export class LlamaDecoder implements Decoder {
 
   forward(input: RaggedInput, context: ForwardContext): Tensor {
     const cosSin = this.#rope.upTo(input.positionCount, input.sequenceLength)
+    const full = context.gradientCheckpointing === 'full'
     let hidden = this.#embedTokens.forward(input.inputIds)
     for (const layer of this.#layers) {
       const block = (x: Tensor, positions: Tensor, cuSeqlens: Tensor, table: Tensor): Tensor[] => {
@@ -219,7 +220,7 @@ export class LlamaDecoder implements Decoder {
         return [layer.forward(x, again, table, context)]
       }
       const [next] = context.gradientCheckpointing
-        ? checkpoint(block, [hidden], context.trainable, [input.positions, input.cuSeqlensQ, cosSin])
+        ? checkpoint(block, [hidden], context.trainable, [input.positions, input.cuSeqlensQ, cosSin], full)
         : scope(() => [layer.forward(hidden, input, cosSin, context)])
       hidden.dispose()
       hidden = next as Tensor

@@ -1,5 +1,6 @@
 /** @file The model that users hold: weights by name, forward with loss and logits, and generation. */
 
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { expectKnownOptions } from '../errors.js'
@@ -76,8 +77,8 @@ export class CausalLM {
   path: string | undefined
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
-  /** Recompute layers in backward instead of keeping their activations. Changes no bit of any result. */
-  gradientCheckpointing = false
+  /** Recompute layers in backward instead of keeping their activations; 'full': attention as well. Changes no bit of any result. */
+  gradientCheckpointing: GradientCheckpointing = false
   /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
   readonly dropoutState = { seed: 42, microStep: 0 }
   readonly #decoder: Decoder

@@ -68,7 +68,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     const lse = Tensor.empty(device, [heads, q.rows], 'float32')
     device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK, y, lse, options: native })
     return [y, lse]
-  }) as [Tensor, Tensor]
+  }, true) as [Tensor, Tensor]
   if (needsRecording([q, k, v])) {
     if (seqUsedK)
       throw new Error('[attention] expected no seqUsedK where gradients are wanted; leave out the unused keys')

@@ -1,5 +1,6 @@
 /** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
 
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
 
@@ -22,7 +23,7 @@ export interface StartEvent extends Progress {
   readonly trainRows: number
   readonly evalRows: number
   /** Layers are computed again in backward instead of kept. */
-  readonly gradientCheckpointing: boolean
+  readonly gradientCheckpointing: GradientCheckpointing
   /** Bytes of the device's memory that the run is expected to take at its highest; see `planTraining`. */
   readonly plannedMemory: number
   /** 'cpu', 'cuda:0'. */

@@ -5,6 +5,7 @@
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { LoraConfig } from '../adapters/lora-config.js'
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { collate } from '../data/batches.js'
@@ -25,7 +26,7 @@ export interface MemoryRun {
   readonly quantization: Quantization | undefined
   /** Undefined: every weight is trained. */
   readonly lora: LoraConfig | undefined
-  readonly gradientCheckpointing: boolean
+  readonly gradientCheckpointing: GradientCheckpointing
   /** Above one, a forward pass runs beside the gradients of those before it. */
   readonly gradientAccumulationSteps: number
   /** Tokens of each row of the largest micro-batch; all count as labelled. */

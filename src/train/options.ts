@@ -2,6 +2,7 @@
 
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
 import { parseLoraOptions } from '../adapters/peft-config.js'
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import { DATA_OPTION_NAMES, type DataOptions, type ResolvedDataOptions, resolveDataOptions } from '../data/options.js'
 import type { DataSource } from '../data/rows.js'
 import { describeValue, unknownOption } from '../errors.js'
@@ -47,8 +48,11 @@ export interface TrainingOptions extends DataOptions {
   perDeviceEvalBatchSize?: number
   /** Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is. */
   gradientAccumulationSteps?: number | 'auto'
-  /** Recompute layers in backward instead of keeping their activations; 'auto' does so when memory demands it. */
-  gradientCheckpointing?: boolean | 'auto'
+  /**
+   * Recompute layers in backward instead of keeping their activations: true keeps the results of attention, 'full' recomputes those too, which takes
+   * half of the memory and longer. 'auto' does what memory demands. No bit of any result changes.
+   */
+  gradientCheckpointing?: GradientCheckpointing | 'auto'
   learningRate?: number
   lrSchedulerType?: LrSchedulerType
   /** Share of all steps that the rate rises from 0. Not together with `warmupSteps`. */
@@ -164,7 +168,7 @@ const RULES: Record<keyof typeof TRAINING_DEFAULTS, Rule> = {
   perDeviceTrainBatchSize: integer({ min: 1 }),
   perDeviceEvalBatchSize: integer({ min: 1 }),
   gradientAccumulationSteps: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),
-  gradientCheckpointing: either(boolean, exactly('auto', 'when memory demands it')),
+  gradientCheckpointing: either(boolean, oneOf(['full', 'auto'])),
   learningRate: number({ above: 0 }),
   lrSchedulerType: oneOf(LR_SCHEDULER_TYPES),
   warmupRatio: number({ min: 0, max: 1 }),

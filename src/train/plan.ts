@@ -1,5 +1,6 @@
 /** @file planTraining: the memory of a run before it starts, whether it fits, and which switch would make it fit. */
 
+import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import { formatBytes } from '../bytes.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
@@ -30,7 +31,7 @@ export interface PlanSettings {
   readonly perDeviceTrainBatchSize: number
   readonly gradientAccumulationSteps: number
   readonly maxLength: number
-  readonly gradientCheckpointing: boolean
+  readonly gradientCheckpointing: GradientCheckpointing
 }
 
 /** What a run with certain settings takes, in bytes. */
@@ -133,7 +134,7 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
 
 /** What a run is told of its plan. */
 export interface RunPlan {
-  readonly gradientCheckpointing: boolean
+  readonly gradientCheckpointing: GradientCheckpointing
   /** As a plan has it. */
   readonly peakResident: number
 }
@@ -156,7 +157,7 @@ class Planner {
     this.#rows = rows
   }
 
-  /** The settings without 'auto': checkpointing exactly when the run would not fit otherwise. */
+  /** The settings without 'auto': as much checkpointing as makes the run fit. */
   async settle(): Promise<{ settings: PlanSettings; planned: PlannedMemory }> {
     const { method, dtype, quantization, training } = this.#options
     const settings: PlanSettings = {
@@ -166,12 +167,16 @@ class Planner {
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxLength: this.#rows.longest,
-      gradientCheckpointing: training.gradientCheckpointing === true,
+      gradientCheckpointing: training.gradientCheckpointing === 'auto' ? false : training.gradientCheckpointing,
     }
-    const planned = await this.#planned(settings)
-    if (planned.fits || training.gradientCheckpointing !== 'auto') return { settings, planned }
-    const checkpointed = { ...settings, gradientCheckpointing: true }
-    return { settings: checkpointed, planned: await this.#planned(checkpointed) }
+    let settled = { settings, planned: await this.#planned(settings) }
+    if (training.gradientCheckpointing !== 'auto') return settled
+    for (const gradientCheckpointing of [true, 'full'] as const) {
+      if (settled.planned.fits) break
+      const more = { ...settings, gradientCheckpointing }
+      settled = { settings: more, planned: await this.#planned(more) }
+    }
+    return settled
   }
 
   /** Other settings; and of these, where the present ones do not fit, one that is enough, or as many as it takes, the cheapest first. */
@@ -239,6 +244,7 @@ function changesOf(settings: PlanSettings): Partial<PlanSettings>[] {
   if (rows > 1)
     changes.push({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: gradientAccumulationSteps * rows })
   if (!gradientCheckpointing) changes.push({ gradientCheckpointing: true })
+  if (gradientCheckpointing !== 'full') changes.push({ gradientCheckpointing: 'full' })
   if (dtype === 'float32') changes.push({ dtype: 'bfloat16' })
   if (method === 'lora' && !quantization) changes.push({ quantization: 'nf4' })
   if (maxLength >= 256) changes.push({ maxLength: maxLength >> 1 })

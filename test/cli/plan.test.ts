@@ -41,7 +41,7 @@ describe('lowrank plan', () => {
     ])
     expect(lines.slice(1, 11).every((line) => / \d+(\.\d)? ([KMG]i)?B$/.test(line))).toBe(true)
     expect(stdout).toMatch(
-      /\nInstead\n {2}perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 +[\d.]+ MiB\n {2}gradientCheckpointing: true +[\d.]+ MiB\n {2}dtype: bfloat16 +[\d.]+ MiB\n {2}quantization: nf4 +[\d.]+ MiB\n\nIt fits\n$/,
+      /\nInstead\n {2}perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 +[\d.]+ MiB\n {2}gradientCheckpointing: true +[\d.]+ MiB\n {2}gradientCheckpointing: full +[\d.]+ MiB\n {2}dtype: bfloat16 +[\d.]+ MiB\n {2}quantization: nf4 +[\d.]+ MiB\n\nIt fits\n$/,
     )
   })
 
@@ -49,7 +49,7 @@ describe('lowrank plan', () => {
     const { code, stdout } = await lowrank(['plan', '--model', folder, '--memory', '90MiB', '--json'])
     expect(code).toBe(0)
     const plan = JSON.parse(stdout) as TrainingPlan
-    expect(plan).toMatchObject({ memory: 90 * 2 ** 20, fits: false, settings: { gradientCheckpointing: true } })
+    expect(plan).toMatchObject({ memory: 90 * 2 ** 20, fits: false, settings: { gradientCheckpointing: 'full' } })
     expect(plan.peakResident).toBe(plan.residentTensors + plan.process)
   })
 

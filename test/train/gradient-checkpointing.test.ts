@@ -1,6 +1,7 @@
 /** @file Gradient checkpointing: the same bits, dropout included, for less memory. */
 
 import { describe, expect, it } from 'vitest'
+import type { GradientCheckpointing } from '../../src/autograd/checkpoint.js'
 import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
 import type { RawConfig } from '../../src/models/config.js'
@@ -15,7 +16,12 @@ import {
 } from '../support/tiny-model.js'
 
 /** Trains some steps with dropout; the bytes of losses and weights, and the peak of memory over what stays. */
-async function train(config: RawConfig, batch: TrainingBatch, steps: number, gradientCheckpointing: boolean) {
+async function train(
+  config: RawConfig,
+  batch: TrainingBatch,
+  steps: number,
+  gradientCheckpointing: GradientCheckpointing,
+) {
   const model = await tinyModel({ config })
   const adapter = tinyAdapter(model, { loraDropout: 0.05, targetModules: 'all-linear' })
   const optimizer = new AdamW(adapter.parameters(), { lr: 1e-2 })
@@ -51,41 +57,46 @@ describe.each([
   it('trains the same bits with dropout, whether layers are kept or computed again', async () => {
     const batch = collate(randomExamples([31, 2, 17, 64, 5], 512))
     const kept = await train(config, batch, 3, false)
-    const again = await train(config, batch, 3, true)
-    expect(again.losses).toEqual(kept.losses)
-    expect(again.weights).toEqual(kept.weights)
+    for (const gradientCheckpointing of [true, 'full'] as const) {
+      const again = await train(config, batch, 3, gradientCheckpointing)
+      expect(again.losses).toEqual(kept.losses)
+      expect(again.weights).toEqual(kept.weights)
+    }
     expect(new Set(kept.losses).size).toBe(3)
   })
 })
 
-it('runs attention once, and neither the last projection nor the last sum of a layer again', async () => {
-  const model = await tinyModel()
-  const adapter = tinyAdapter(model)
-  model.gradientCheckpointing = true
-  const calls = new Map<string, number>()
-  const enqueue = model.device.enqueue.bind(model.device)
-  model.device.enqueue = (op, args) => {
-    calls.set(op, (calls.get(op) ?? 0) + 1)
-    enqueue(op, args)
-  }
-  const { loss } = model.train().forwardRagged(collate(randomExamples([5, 9], 512)))
-  const forward = new Map(calls)
-  calls.clear()
-  loss.backward()
-  expect([...forward].filter(([op]) => ['attention', 'linear', 'swiglu'].includes(op))).toEqual([
-    ['linear', 2 * 4],
-    ['attention', 2],
-    ['swiglu', 2],
-  ])
-  // Of the second run: q/k/v, o and gate/up; swiglu once, kept until the block's own backward is done.
-  expect(calls.get('attention')).toBeUndefined()
-  expect(calls.get('linear')).toBe(2 * 3)
-  expect(calls.get('swiglu')).toBe(2)
-  // The two gradients that meet at the second layer's input; the first layer's needs none.
-  expect(calls.get('add')).toBe(1)
-  adapter.dispose()
-  model.device.close()
-})
+it.each([true, 'full'] as const)(
+  'recomputes with %s what it says, and never the last projection or sum of a layer',
+  async (how) => {
+    const model = await tinyModel()
+    const adapter = tinyAdapter(model)
+    model.gradientCheckpointing = how
+    const calls = new Map<string, number>()
+    const enqueue = model.device.enqueue.bind(model.device)
+    model.device.enqueue = (op, args) => {
+      calls.set(op, (calls.get(op) ?? 0) + 1)
+      enqueue(op, args)
+    }
+    const { loss } = model.train().forwardRagged(collate(randomExamples([5, 9], 512)))
+    const forward = new Map(calls)
+    calls.clear()
+    loss.backward()
+    expect([...forward].filter(([op]) => ['attention', 'linear', 'swiglu'].includes(op))).toEqual([
+      ['linear', 2 * 4],
+      ['attention', 2],
+      ['swiglu', 2],
+    ])
+    // Of the second run: q/k/v, o and gate/up; swiglu once, kept until the block's own backward is done.
+    expect(calls.get('attention')).toBe(how === 'full' ? 2 : undefined)
+    expect(calls.get('linear')).toBe(2 * 3)
+    expect(calls.get('swiglu')).toBe(2)
+    // The two gradients that meet at the second layer's input; the first layer's needs none.
+    expect(calls.get('add')).toBe(1)
+    adapter.dispose()
+    model.device.close()
+  },
+)
 
 it('lowers the peak of memory at batch 4 x 512 by at least 30 %', async () => {
   const config = {
@@ -102,4 +113,10 @@ it('lowers the peak of memory at batch 4 x 512 by at least 30 %', async () => {
   expect(again.losses).toEqual(kept.losses)
   // Of everything that is live, weights and optimizer included.
   expect(again.peak / kept.peak).toBeLessThan(0.7)
+  const full = await train(config, batch, 1, 'full')
+  expect(full.losses).toEqual(kept.losses)
+  // At the peak attention's results of all layers but the one that runs are no longer there: 2048 tokens of 256 floats and 4 sums each.
+  const attended = 2048 * (256 + 4) * 4
+  expect(again.peak - full.peak).toBeGreaterThan(4.9 * attended)
+  expect(again.peak - full.peak).toBeLessThan(6.1 * attended)
 })

@@ -49,6 +49,7 @@ describe('the planned peak is that of the run', () => {
     ['float16', { dtype: 'float16' }],
     ['NF4', { quantization: 'nf4', dtype: 'auto' }],
     ['gradient checkpointing', { training: { gradientCheckpointing: true } }],
+    ['full gradient checkpointing', { training: { gradientCheckpointing: 'full' } }],
     ['an output head that is trained too', { lora: { r: 3, modulesToSave: ['lm_head'] } }],
     [
       'ranks by pattern and biases of the base',
@@ -145,6 +146,7 @@ describe('a plan', () => {
     expect(plan.alternatives.map(({ change }) => change)).toEqual([
       { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 },
       { gradientCheckpointing: true },
+      { gradientCheckpointing: 'full' },
       { dtype: 'bfloat16' },
       { quantization: 'nf4' },
       { maxLength: 150 },
@@ -169,6 +171,9 @@ describe('a plan', () => {
     const tight = await planTraining({ model: TINY_CONFIG }, { memory })
     expect([roomy.settings.gradientCheckpointing, tight.settings.gradientCheckpointing]).toEqual([false, true])
     expect(tight.fits).toBe(true)
+    const tighter = await planTraining({ model: TINY_CONFIG }, { memory: tight.peakResident - 1 })
+    expect(tighter.settings.gradientCheckpointing).toBe('full')
+    expect(tighter.peakTensors).toBeLessThan(tight.peakTensors)
     const refused = await planTraining({ model: TINY_CONFIG, training: { gradientCheckpointing: false } }, { memory })
     expect(refused.fits).toBe(false)
     expect(refused.remedy?.change).toEqual({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 16 })
