@@ -28,6 +28,7 @@ export const bench = {
     },
     'gradient-checkpointing': { type: 'flag', help: 'keep layer inputs and results of attention only', peer: true },
     'full-checkpointing': { type: 'flag', help: 'with --gradient-checkpointing: layer inputs only, as a peer does' },
+    'offload-embedding': { type: 'flag', help: "embeddings stay in the machine's memory" },
     warmup: { type: 'count', default: 2, help: 'steps before those that count', peer: true },
     steps: { type: 'count', default: 5, help: 'steps that count', peer: true },
     profile: { type: 'flag', help: 'also show the seconds per step of each op, on a GPU by its own clock' },
@@ -66,6 +67,7 @@ async function step(options, report) {
     modelShape,
     dtype,
     quantization: method === 'qlora' ? 'nf4' : undefined,
+    offloadEmbedding: options.offloadEmbedding,
     device,
   })
   if (!adapter) throw new Error('expected an adapter')
@@ -115,6 +117,7 @@ async function step(options, report) {
     seq,
     labelled,
     gradient_checkpointing: model.gradientCheckpointing,
+    offload_embedding: model.offloadEmbedding,
     ...about,
     tokens_per_s: summary(parts.total.map((seconds) => tokens / seconds)),
     forward_s: summary(parts.forward),

@@ -39,13 +39,21 @@ export function openDevice({ threads, device: name = 'cpu', profile = false }) {
 
 /**
  * A model of that shape, with LoRA r 16 on all linear layers unless it is left out. B is not zero, so that no product is.
- * @param {{ modelShape: string, dtype: 'float32' | 'bfloat16', quantization?: 'nf4', adapter?: boolean, device: Device }} options
+ * @param {{ modelShape: string, dtype: 'float32' | 'bfloat16', quantization?: 'nf4', offloadEmbedding?: boolean, adapter?: boolean,
+ *   device: Device }} options
  */
-export function buildModel({ modelShape, dtype, quantization, adapter: wanted = true, device }) {
+export function buildModel({
+  modelShape,
+  dtype,
+  quantization,
+  offloadEmbedding = false,
+  adapter: wanted = true,
+  device,
+}) {
   const config = MODEL_SHAPES[modelShape] ?? {}
   const model = isLarge(config)
-    ? fillModel(config, dtype, quantization, device)
-    : createModel(config, { device, dtype, ...(quantization && { quantization }) })
+    ? fillModel(config, dtype, quantization, offloadEmbedding, device)
+    : createModel(config, { device, dtype, offloadEmbedding, ...(quantization && { quantization }) })
   if (!wanted) return { model }
   const adapter = LoraAdapter.create(model, { r: 16, loraAlpha: 32, targetModules: 'all-linear' })
   const random = uniform(7)
@@ -63,11 +71,15 @@ function isLarge({ hidden_size: width, num_hidden_layers: layers }) {
 
 /**
  * `createModel` with weights that repeat a short series instead of being drawn one by one: some ten seconds in place of minutes.
- * @param {Record<string, any>} config @param {'float32' | 'bfloat16'} dtype @param {'nf4' | undefined} quantization @param {Device} device
+ * @param {Record<string, any>} config @param {'float32' | 'bfloat16'} dtype @param {'nf4' | undefined} quantization
+ * @param {boolean} offloadEmbedding @param {Device} device
  */
-function fillModel(config, dtype, quantization, device) {
+function fillModel(config, dtype, quantization, offloadEmbedding, device) {
   const architecture = findArchitecture(config, 'bench')
-  const model = new CausalLM(architecture, config, device, dtype, 'bench', quantization && (() => true))
+  const model = new CausalLM(architecture, config, device, dtype, 'bench', {
+    isQuantized: quantization && (() => true),
+    offloadEmbedding,
+  })
   const quantized = model.quantizedWeights()
   const series = values(1 << 20, Math.sqrt(3)) // uniform, of standard deviation 1
   for (const parameter of model.parameters().values()) {

@@ -188,7 +188,8 @@ void StreamBinding::onTeardown(void* data) {
 }
 
 Napi::Value StreamBinding::allocate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), double(stream_->allocate(number(info, 0, "allocate", "bytes"))));
+  const bool onHost = info.Length() > 1 && info[1].ToBoolean();
+  return Napi::Number::New(info.Env(), double(stream_->allocate(number(info, 0, "allocate", "bytes"), onHost)));
 }
 
 void StreamBinding::retain(const Napi::CallbackInfo& info) {
@@ -280,6 +281,7 @@ Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
   result.Set("touched", double(memory.touched));
   result.Set("reserved", double(memory.reserved));
   result.Set("budget", double(memory.budget));
+  result.Set("hostLive", double(memory.hostLive));
   return result;
 }
 

@@ -19,6 +19,7 @@ struct MemoryInfo {
   uint64_t touched;   // bytes that were in use at some time and not given back since: what is resident
   uint64_t reserved;  // bytes taken from the operating system
   uint64_t budget;
+  uint64_t hostLive = 0;  // of a GPU's stream: bytes in use of the machine's memory
 };
 
 // 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.

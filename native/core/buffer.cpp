@@ -7,7 +7,7 @@
 
 namespace lowrank {
 
-uint64_t BufferTable::allocate(uint64_t bytes) {
+uint64_t BufferTable::allocate(uint64_t bytes, bool onHost) {
   size_t index;
   if (!freeIndices_.empty()) {
     index = freeIndices_.back();
@@ -23,7 +23,7 @@ uint64_t BufferTable::allocate(uint64_t bytes) {
   slot.references = 1;
   slot.generation = (slot.generation + 1) % kGenerations;
   const uint64_t number = slot.generation << kIndexBits | index;
-  slot.buffer = std::make_unique<Buffer>(bytes, number);
+  slot.buffer = std::make_unique<Buffer>(bytes, number, onHost);
   return number;
 }
 

@@ -9,12 +9,13 @@
 
 namespace lowrank {
 
-// 1. `bytes` and `slot` are fixed when the buffer is made; the rest belongs to the stream's worker.
+// 1. `bytes`, `slot` and `onHost` are fixed when the buffer is made; the rest belongs to the stream's worker.
 // 2. Memory comes when a command first writes, and goes when the worker reaches the release that follows the last reference.
 struct Buffer {
-  Buffer(uint64_t size, uint64_t number) : bytes(size), slot(number) {}
+  Buffer(uint64_t size, uint64_t number, bool host) : bytes(size), slot(number), onHost(host) {}
   const uint64_t bytes;
   const uint64_t slot;
+  const bool onHost;  // in the machine's memory, where the device reads it from afar; on the CPU there is no other
   void* data = nullptr;
   bool written = false;
   uint64_t writtenBy = 0;  // the serial of the last op that wrote here, for devices whose kernels run later
@@ -28,7 +29,7 @@ struct Buffer {
 // from the slot's next user.
 class BufferTable {
  public:
-  uint64_t allocate(uint64_t bytes);
+  uint64_t allocate(uint64_t bytes, bool onHost);
 
   Buffer* find(double slot) const;  // nullptr for a number that is no live slot
 

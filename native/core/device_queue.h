@@ -1,4 +1,4 @@
-// What a stream needs of a device that is not the CPU: memory that the host cannot touch, kernels that run later.
+// What a stream needs of a device that is not the CPU: memory of its own that the host cannot touch, kernels that run later.
 #pragma once
 
 #include <atomic>
@@ -28,6 +28,8 @@ class DeviceQueue {
   // The worker's thread begins. Returns what is wrong, or nothing.
   virtual std::string attach() = 0;
   virtual MemorySource& memory() = 0;
+  // Of the machine, at addresses that kernels may use too.
+  virtual MemorySource& hostMemory() = 0;
 
   // Context::device() of kernels.
   virtual void* kernelQueue() = 0;
@@ -40,7 +42,7 @@ class DeviceQueue {
   virtual void beginTimer(std::atomic<uint64_t>& nanoseconds) = 0;
   virtual void endTimer() = 0;
 
-  // Returns when the host's bytes may be reused, and when they are filled.
+  // Returns when the host's bytes may be reused, and when they are filled. `device` is in either memory.
   virtual void upload(void* device, const void* host, size_t bytes) = 0;
   virtual void download(void* host, const void* device, size_t bytes) = 0;
 

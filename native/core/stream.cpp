@@ -157,6 +157,7 @@ Stream::Stream(const StreamOptions& options, CompletionSink& sink)
       allocator_(options.queue ? options.queue->memory() : hostMemory(), options.memoryBudget, options.dryRun),
       noHostMemory_(std::make_shared<const Fault>(
           Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
+  if (options.queue) hostAllocator_.emplace(options.queue->hostMemory(), std::nullopt, options.dryRun);
   if (!options.dryRun) ThreadPool::instance().grow(options.threads);
   worker_ = std::thread([this] { work(); });
 }
@@ -175,12 +176,12 @@ void Stream::requireReady(const char* caller) const {
     throw InvalidArgument("[" + std::string(caller) + "] expected nothing but ops while a command list is recorded");
 }
 
-uint64_t Stream::allocate(double bytes) {
+uint64_t Stream::allocate(double bytes, bool onHost) {
   requireOpen("allocate");
   if (!(bytes >= 1 && bytes <= 0x1p46 && bytes == std::floor(bytes))) {
     throw InvalidArgument("[allocate] expected a whole number of bytes from 1 to 2^46, got " + formatNumber(bytes));
   }
-  return buffers_.allocate(uint64_t(bytes));
+  return buffers_.allocate(uint64_t(bytes), onHost);
 }
 
 void Stream::retain(double slot) {
@@ -397,14 +398,28 @@ std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std
          " are live; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget";
 }
 
+Allocator& Stream::allocatorOf(const Buffer& buffer) {
+  return buffer.onHost && hostAllocator_ ? *hostAllocator_ : allocator_;
+}
+
+MemoryInfo Stream::memory() const {
+  MemoryInfo info = allocator_.info();
+  if (hostAllocator_) info.hostLive = hostAllocator_->info().live;
+  return info;
+}
+
 FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& name) {
   if (buffer.data != nullptr) return nullptr;
-  buffer.data = allocator_.allocate(buffer.bytes);
+  buffer.data = allocatorOf(buffer).allocate(buffer.bytes);
   if (buffer.data != nullptr) {
     if (options_.queue) buffersHeld_.insert(&buffer);
     return nullptr;
   }
-  return stick(outOfMemoryText(where, buffer.bytes, name), true);
+  if (!buffer.onHost || !options_.queue) return stick(outOfMemoryText(where, buffer.bytes, name), true);
+  return stick("[" + std::string(where) + "] expected " + formatBytes(double(buffer.bytes)) + " for " + name +
+                   " in the machine's memory, where the GPU reads it, but the machine has no more; leave out "
+                   "offloadEmbedding",
+               true);
 }
 
 // Memory for what the op writes, addresses for all its tensors. Returns the fault for which the op must be skipped.
@@ -646,12 +661,13 @@ void Stream::run(Close& close) {
   waitForDevice();
   for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
   allocator_.releaseFree();
+  if (hostAllocator_) hostAllocator_->releaseFree();
   ended_ = true;
 }
 
 void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) {
   if (options_.queue) buffersHeld_.erase(buffer.get());
-  allocator_.free(buffer->data);
+  allocatorOf(*buffer).free(buffer->data);
 }
 
 }  // namespace lowrank

@@ -87,7 +87,8 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   // Slots of device memory; see BufferTable. release() returns the bytes of a buffer whose last reference this was, else 0.
-  uint64_t allocate(double bytes);
+  // `onHost`: in the machine's memory; see Buffer.
+  uint64_t allocate(double bytes, bool onHost);
   void retain(double slot);
   uint64_t release(double slot);
 
@@ -114,7 +115,7 @@ class Stream {
   // Throws where nothing can be read or waited for: on a closed stream, and while a list is recorded.
   void requireReady(const char* caller) const;
 
-  MemoryInfo memory() const { return allocator_.info(); }
+  MemoryInfo memory() const;
   void resetPeak() { allocator_.resetPeak(); }
   // By op id, since the stream began. Whole once what was queued has been waited for.
   const std::array<OpTime, kOpCount>& times() const { return times_; }
@@ -197,6 +198,7 @@ class Stream {
   void give(Release&, const FaultRef&) noexcept {}
   void give(Close&, const FaultRef&) noexcept {}
   FaultRef stick(std::string message, bool outOfMemory = false);
+  Allocator& allocatorOf(const Buffer& buffer);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
   std::string readInto(const Load& load, KernelContext& context);
   void fromHost(const Tensor& host, const Tensor& to, KernelContext& context);
@@ -215,6 +217,7 @@ class Stream {
   bool closed_ = false;
 
   Allocator allocator_;
+  std::optional<Allocator> hostAllocator_;  // with a queue
   std::array<OpTime, kOpCount> times_;
   FaultRef sticky_;
   uint64_t serial_ = 0;                      // of the last op, from 1

@@ -3,7 +3,7 @@
 // Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual memory functions), so that
 // the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so that the host goes on while they run.
 // Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device is lost to the
-// process, whose other devices live on. Timers: pairs of events, read at the next wait and used again.
+// process, whose other devices live on. Memory of the host that kernels read is pinned, and has one address for both. Timers: pairs of events, read at the next wait and used again.
 #include <cuda.h>
 
 #include <cstdio>
@@ -125,6 +125,45 @@ MemorySource& memoryOf(int ordinal) {
   return *memory;
 }
 
+// Memory of the machine, pinned so that kernels of every device may use it at the host's addresses (unified virtual addressing).
+class PinnedMemory final : public MemorySource {
+ public:
+  void* reserveAddresses(size_t bytes) noexcept override { return host_.reserveAddresses(bytes); }
+
+  bool commitPages(void* address, size_t bytes, bool sparse) noexcept override {
+    if (!host_.commitPages(address, bytes, sparse)) return false;
+    char* const begin = static_cast<char*>(address);
+    size_t pinned = 0;
+    while (pinned < bytes && cudaHostRegister(begin + pinned, kGranule, kHow) == cudaSuccess) pinned += kGranule;
+    if (pinned == bytes) return true;
+    cudaGetLastError();
+    for (size_t at = 0; at < pinned; at += kGranule) cudaHostUnregister(begin + at);
+    return false;
+  }
+
+  void releasePages(void* address, size_t bytes) noexcept override {
+    cudaDeviceSynchronize();
+    for (size_t at = 0; at < bytes; at += kGranule) {
+      if (cudaHostUnregister(static_cast<char*>(address) + at) != cudaSuccess) break;
+    }
+    cudaGetLastError();  // addresses that never had memory were not pinned
+    host_.releasePages(address, bytes);
+  }
+
+  size_t alignment() const override { return host_.alignment(); }
+  uint64_t budget() override { return host_.budget(); }
+
+ private:
+  static constexpr size_t kGranule = platform::kRegionAlignment;
+  static constexpr unsigned kHow = cudaHostRegisterPortable | cudaHostRegisterMapped;
+  HostMemory host_{256};
+};
+
+MemorySource& pinnedMemory() {
+  static PinnedMemory memory;
+  return memory;
+}
+
 // Addresses for dry runs, cut as device memory is. The budget is that of the GPU, the host's where there is none.
 class DryMemory final : public MemorySource {
  public:
@@ -198,6 +237,10 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   MemorySource& memory() override { return dryRun_ ? dryMemoryOf(ordinal_) : memoryOf(ordinal_); }
+  MemorySource& hostMemory() override {
+    static HostMemory dry(256);
+    return dryRun_ ? dry : pinnedMemory();
+  }
   void* kernelQueue() override { return static_cast<Queue*>(this); }
 
   void begin(Context& context, uint64_t serial) override {
@@ -230,7 +273,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
       Staging& slot = nextSlot();
       std::memcpy(slot.memory, static_cast<const char*>(host) + at, part);
-      expect(cudaMemcpyAsync(static_cast<char*>(device) + at, slot.memory, part, cudaMemcpyHostToDevice, stream_),
+      expect(cudaMemcpyAsync(static_cast<char*>(device) + at, slot.memory, part, cudaMemcpyDefault, stream_),
              "a copy");
       cudaEventRecord(slot.done, stream_);
     }
@@ -241,7 +284,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
       Staging& slot = nextSlot();
-      expect(cudaMemcpyAsync(slot.memory, static_cast<const char*>(device) + at, part, cudaMemcpyDeviceToHost, stream_),
+      expect(cudaMemcpyAsync(slot.memory, static_cast<const char*>(device) + at, part, cudaMemcpyDefault, stream_),
              "a copy");
       expect(cudaStreamSynchronize(stream_), "a copy");
       if (failed_) return;

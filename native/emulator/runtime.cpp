@@ -34,6 +34,10 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
 
   std::string attach() override { return {}; }
   MemorySource& memory() override { return emulatedMemory(); }
+  MemorySource& hostMemory() override {
+    static HostMemory memory(256);
+    return memory;
+  }
   void* kernelQueue() override { return static_cast<Queue*>(this); }
 
   void begin(Context& context, uint64_t serial) override {

@@ -14,13 +14,15 @@ import { Tensor } from '../tensor/tensor.js'
  *    (the same tensor in float32).
  * 3. Gradients are float32 and accumulate until `zeroGrad()`.
  * 4. A quantised one has NF4 storage in place of its value, and stays frozen for ever.
- * 5. While a substitute stands, forward reads what it makes, anew each time; what the parameter holds is not touched.
+ * 5. An offloaded one is in the machine's memory, where a GPU reads it over the bus, and stays frozen too.
+ * 6. While a substitute stands, forward reads what it makes, anew each time; what the parameter holds is not touched.
  */
 export class Parameter {
   readonly name: string
   readonly shape: readonly number[]
   readonly device: Device
   readonly dtype: ComputeDType
+  readonly isOffloaded: boolean
   #value: Tensor | undefined
   #master: Tensor | undefined
   #grad: Tensor | undefined
@@ -28,11 +30,12 @@ export class Parameter {
   #substitute: (() => Tensor) | undefined
   #requiresGrad = false
 
-  constructor(name: string, shape: readonly number[], device: Device, dtype: ComputeDType) {
+  constructor(name: string, shape: readonly number[], device: Device, dtype: ComputeDType, isOffloaded = false) {
     this.name = name
     this.shape = shape
     this.device = device
     this.dtype = dtype
+    this.isOffloaded = isOffloaded
   }
 
   /** Number of elements. */
@@ -85,7 +88,7 @@ export class Parameter {
       )
     }
     if (!this.#value) {
-      this.#value = unregisterFromScope(Tensor.empty(this.device, this.shape, this.dtype))
+      this.#value = unregisterFromScope(Tensor.empty(this.device, this.shape, this.dtype, this.isOffloaded))
       if (this.#requiresGrad && this.dtype === 'float32') this.#master = this.#value
     }
     return this.#value
@@ -127,10 +130,15 @@ export class Parameter {
 
   /**
    * Makes the parameter trainable: its master starts from the present values.
-   * @throws when the parameter is quantised.
+   * @throws when the parameter is quantised or offloaded.
    */
   unfreeze(): void {
     if (this.#requiresGrad) return
+    if (this.isOffloaded) {
+      throw new Error(
+        `[parameter] expected a parameter on ${this.device.type} to train, but ${this.name} is in the machine's memory; load the model without offloadEmbedding`,
+      )
+    }
     if (this.#nf4) {
       throw new Error(
         `[parameter] expected a dense parameter to train, but ${this.name} is NF4; train an adapter on it, or load the model without quantization`,

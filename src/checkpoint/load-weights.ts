@@ -124,7 +124,7 @@ export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weig
   for (const [parameter, source] of plan) {
     switch (source.kind) {
       case 'dense':
-        weights += parameter.size * dtypeBytes(parameter.dtype)
+        if (!parameter.isOffloaded) weights += parameter.size * dtypeBytes(parameter.dtype)
         break
       case 'nf4':
         weights += nf4Bytes(parameter.size, source.stored)

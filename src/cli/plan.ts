@@ -56,6 +56,7 @@ function describe(plan: TrainingPlan, paint: Paint): string {
     ...(plan.process > 0 ? [row('the process without tensors', plan.process)] : []),
     paint('bold', row(plan.device === 'cpu' ? 'peak' : `peak on ${plan.device}`, plan.peakResident)),
     row('while loading', plan.peakLoading),
+    ...(plan.hostTensors > 0 ? [row("embeddings, in the machine's memory", plan.hostTensors)] : []),
     row('available', plan.memory),
     '',
     'Instead',

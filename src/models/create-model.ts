@@ -18,6 +18,8 @@ export interface CreateModelOptions {
   dtype?: ComputeDType
   /** 'nf4': the projections of the decoder are quantised as they are drawn; see `loadModel`. */
   quantization?: Quantization
+  /** As for `loadModel`. */
+  offloadEmbedding?: boolean
   /** Of the weights; default 42. */
   seed?: number
 }
@@ -31,18 +33,14 @@ const CHUNK = 1 << 20
  * @throws on an unknown model type or config field.
  */
 export function createModel(config: RawConfig, options: CreateModelOptions = {}): CausalLM {
-  expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'seed'])
-  const { device: where = 'cpu', dtype = 'float32', quantization, seed = 42 } = options
+  expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'offloadEmbedding', 'seed'])
+  const { device: where = 'cpu', dtype = 'float32', quantization, offloadEmbedding, seed = 42 } = options
   checkQuantization('createModel', quantization)
   const device = where instanceof Device ? where : Device.open(where)
-  const model = new CausalLM(
-    findArchitecture(config, 'createModel'),
-    config,
-    device,
-    dtype,
-    'createModel',
-    quantization && (() => true),
-  )
+  const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel', {
+    isQuantized: quantization && (() => true),
+    offloadEmbedding,
+  })
   const quantized = model.quantizedWeights()
   let stream = 0
   for (const parameter of model.parameters().values()) {

@@ -4,7 +4,7 @@ import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { expectKnownOptions } from '../errors.js'
-import { type Linear, ModelBuilder, type ModelParts, type Quantization } from '../nn/module.js'
+import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
 import { scatterRows_ } from '../ops/rows.js'
@@ -92,9 +92,9 @@ export class CausalLM {
     device: Device,
     dtype: ComputeDType,
     nameOrPath: string,
-    isQuantized?: (weight: string) => boolean,
+    weights?: WeightOptions,
   ) {
-    const builder = new ModelBuilder(device, dtype, isQuantized)
+    const builder = new ModelBuilder(device, dtype, weights)
     // A GGUF file holds its config itself.
     const where = nameOrPath.toLowerCase().endsWith('.gguf') ? nameOrPath : `${nameOrPath}/config.json`
     this.#decoder = architecture.create(rawConfig, builder, where)
@@ -125,6 +125,16 @@ export class CausalLM {
   /** 'nf4' when projections are held in NF4. */
   get quantization(): Quantization | undefined {
     return this.quantizedWeights().size > 0 ? 'nf4' : undefined
+  }
+
+  /** True when a GPU reads the embeddings from the machine's memory. */
+  get offloadEmbedding(): boolean {
+    return [...this.#parts.embeddings.values()].some(({ weight }) => weight.isOffloaded)
+  }
+
+  /** True when the head has weights of its own, and not the embedding's. */
+  get hasOwnHead(): boolean {
+    return ![...this.#parts.embeddings.values()].some(({ weight }) => weight === this.head.weight)
   }
 
   /** The weights that are held, or are to be held, in NF4, and their projections. */

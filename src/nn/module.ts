@@ -130,32 +130,33 @@ export interface ModelParts {
   readonly layerNorms: Map<string, LayerNorm>
 }
 
+/** How weights are held. */
+export interface WeightOptions {
+  /** Of which projections the weight is held in NF4, by the weight's name; default none. */
+  readonly isQuantized?: ((weight: string) => boolean) | undefined
+  /** On a GPU: embeddings are left in the machine's memory, pinned; forward reads the rows that it needs over the bus. Default false. */
+  readonly offloadEmbedding?: boolean | undefined
+}
+
 /** Makes modules under a path and registers their weights under the names that the checkpoint has. */
 export class ModelBuilder {
   readonly device: Device
   readonly dtype: ComputeDType
   readonly parts: ModelParts
-  readonly #isQuantized: (weight: string) => boolean
+  readonly #weights: WeightOptions
   readonly #path: string
 
-  /** @param isQuantized of which projections the weight is held in NF4, by the weight's name; default none. */
-  constructor(
-    device: Device,
-    dtype: ComputeDType,
-    isQuantized: (weight: string) => boolean = () => false,
-    path = '',
-    parts?: ModelParts,
-  ) {
+  constructor(device: Device, dtype: ComputeDType, weights: WeightOptions = {}, path = '', parts?: ModelParts) {
     this.device = device
     this.dtype = dtype
-    this.#isQuantized = isQuantized
+    this.#weights = weights
     this.#path = path
     this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map(), layerNorms: new Map() }
   }
 
   /** A builder for the module `name` below this one. */
   child(name: string): ModelBuilder {
-    return new ModelBuilder(this.device, this.dtype, this.#isQuantized, this.#join(name), this.parts)
+    return new ModelBuilder(this.device, this.dtype, this.#weights, this.#join(name), this.parts)
   }
 
   /** Weight [out, in] and optional bias [out]. */
@@ -168,9 +169,14 @@ export class ModelBuilder {
     return this.#linear(name, 'conv1d', inFeatures, outFeatures, true)
   }
 
-  /** The output head [V, D]: `tied` shares the embedding's weight. */
+  /** The output head [V, D]: `tied` shares the embedding's weight. @throws when that is offloaded: the head reads all of it. */
   head(name: string, vocabSize: number, hiddenSize: number, tied?: Embedding): Linear {
     const path = this.#join(name)
+    if (tied?.weight.isOffloaded) {
+      throw new Error(
+        `[model] expected a head with weights of its own for offloadEmbedding, but ${path} shares ${tied.weight.name}; leave out offloadEmbedding`,
+      )
+    }
     const weight = tied ? tied.weight : this.#parameter(`${path}.weight`, [vocabSize, hiddenSize])
     const head = new Linear(path, 'head', weight)
     this.parts.linears.set(path, head)
@@ -179,7 +185,8 @@ export class ModelBuilder {
 
   embedding(name: string, count: number, width: number): Embedding {
     const path = this.#join(name)
-    const module = new Embedding(path, this.#parameter(`${path}.weight`, [count, width]))
+    const offload = this.#weights.offloadEmbedding === true && this.device.isGpu
+    const module = new Embedding(path, this.#parameter(`${path}.weight`, [count, width], offload))
     this.parts.embeddings.set(path, module)
     return module
   }
@@ -198,7 +205,7 @@ export class ModelBuilder {
 
   #linear(name: string, kind: LinearKind, inFeatures: number, outFeatures: number, hasBias: boolean): Linear {
     const path = this.#join(name)
-    const isQuantized = this.#isQuantized(`${path}.weight`)
+    const isQuantized = this.#weights.isQuantized?.(`${path}.weight`) ?? false
     const inOut = kind === 'conv1d' && !isQuantized
     const weight = this.#parameter(`${path}.weight`, inOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures])
     const bias = hasBias ? this.#parameter(`${path}.bias`, [outFeatures]) : undefined
@@ -207,8 +214,8 @@ export class ModelBuilder {
     return module
   }
 
-  #parameter(name: string, shape: readonly number[]): Parameter {
-    const parameter = new Parameter(name, shape, this.device, this.dtype)
+  #parameter(name: string, shape: readonly number[], isOffloaded = false): Parameter {
+    const parameter = new Parameter(name, shape, this.device, this.dtype, isOffloaded)
     this.parts.parameters.set(name, parameter)
     return parameter
   }

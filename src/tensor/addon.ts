@@ -22,6 +22,8 @@ export interface MemoryInfo {
   reserved: number
   /** The most that `reserved` may become. */
   budget: number
+  /** Of a GPU's tensors: in use now of the machine's memory, which the rest does not count. */
+  hostLive: number
 }
 
 /** By op: how often it ran, and the seconds in it; `Device.times()` says whose. */
@@ -29,7 +31,8 @@ export type OpTimes = Record<string, { calls: number; seconds: number }>
 
 /** A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row stride. */
 export interface NativeStream {
-  allocate(bytes: number): number
+  /** `onHost`: a GPU's in the machine's memory. */
+  allocate(bytes: number, onHost?: boolean): number
   retain(slot: number): void
   release(slot: number): void
   reportMemory(change: number): void

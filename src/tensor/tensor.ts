@@ -73,8 +73,11 @@ export class Tensor implements View {
     registerInScope(this)
   }
 
-  /** A tensor whose values are whatever the first op writes. */
-  static empty(device: Device, shape: readonly number[], dtype: DType): Tensor {
+  /**
+   * A tensor whose values are whatever the first op writes.
+   * @param onHost of a GPU: in the machine's memory, pinned, which kernels read over the bus; for large tensors of which little is read.
+   */
+  static empty(device: Device, shape: readonly number[], dtype: DType, onHost = false): Tensor {
     let size = 1
     for (const dimension of shape) {
       if (!Number.isInteger(dimension) || dimension < 0) {
@@ -82,7 +85,7 @@ export class Tensor implements View {
       }
       size *= dimension
     }
-    const slot = device.stream.allocate(Math.max(size, 1) * dtypeBytes(dtype))
+    const slot = device.stream.allocate(Math.max(size, 1) * dtypeBytes(dtype), onHost)
     return new Tensor({ device, slot, version: 0, handles: 0 }, dtype, [...shape], 0, shape[shape.length - 1] ?? 1)
   }
 

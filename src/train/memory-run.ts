@@ -24,6 +24,7 @@ export interface MemoryRun {
   readonly config: RawConfig
   readonly dtype: ComputeDType
   readonly quantization: Quantization | undefined
+  readonly offloadEmbedding?: boolean | undefined
   /** Undefined: every weight is trained. */
   readonly lora: LoraConfig | undefined
   readonly gradientCheckpointing: GradientCheckpointing
@@ -59,6 +60,8 @@ export interface MemoryNeed {
   readonly residentTensors: number
   /** The same when the model is loaded and nothing else is there yet. */
   readonly residentByLoading: number
+  /** Beside those of a GPU, in the machine's memory. */
+  readonly hostTensors: number
   readonly trainableParameters: number
   readonly totalParameters: number
 }
@@ -67,7 +70,12 @@ export interface MemoryNeed {
 export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
   const device = Device.open(run.device, { dryRun: true, threads: run.threads })
   try {
-    const model = createModel(run.config, { device, dtype: run.dtype, quantization: run.quantization })
+    const model = createModel(run.config, {
+      device,
+      dtype: run.dtype,
+      quantization: run.quantization,
+      offloadEmbedding: run.offloadEmbedding,
+    })
     await device.sync()
     const loaded = device.memory()
     const adapter = run.lora && LoraAdapter.create(model, run.lora)
@@ -98,7 +106,7 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
       noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
       await device.sync()
     }
-    const { peak, touched } = device.memory()
+    const { peak, touched, hostLive } = device.memory()
     const trainableParameters = count(parameters.values())
     // Evaluation has no gradients, nor has the first forward pass of a step.
     const gradientsAtPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
@@ -110,6 +118,7 @@ export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
       peakTensors: peak,
       residentTensors: touched,
       residentByLoading: loaded.touched,
+      hostTensors: hostLive,
       trainableParameters,
       totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
     }

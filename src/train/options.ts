@@ -92,6 +92,8 @@ export interface TrainLoraOptions extends HubOptions {
   lora?: Partial<LoraConfig>
   /** 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'. */
   quantization?: Quantization
+  /** On a GPU: the embeddings stay in the machine's memory; see `loadModel`. Not with method 'full'. Default false. */
+  offloadEmbedding?: boolean
   training?: TrainingOptions
   /** Where checkpoints go; without it none are written. */
   outputDir?: string
@@ -210,6 +212,7 @@ const TOP_LEVEL: Record<keyof TrainLoraOptions, Rule> = {
   method: oneOf(['lora', 'full']),
   lora: { expected: 'an object of LoRA options', accepts: isObject },
   quantization: oneOf(['nf4']),
+  offloadEmbedding: boolean,
   training: { expected: 'an object of training options', accepts: isObject },
   outputDir: { ...text, expected: 'the path of a directory' },
   device: { expected: DEVICE_NAMES, accepts: isDeviceName },
@@ -248,6 +251,11 @@ export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
   if (method === 'full' && options.quantization) {
     throw new Error(
       "[train] expected no quantization with method 'full': weights in NF4 have no gradient; train an adapter on them, or remove it",
+    )
+  }
+  if (method === 'full' && options.offloadEmbedding) {
+    throw new Error(
+      "[train] expected no offloadEmbedding with method 'full', which trains the embeddings; remove it, or train an adapter",
     )
   }
   const training = parseTraining(flags, trainingSpelling, options.evalDataset !== undefined)

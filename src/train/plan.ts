@@ -28,6 +28,7 @@ export interface PlanSettings {
   readonly dtype: ComputeDType
   /** How the frozen projections are held; undefined: in `dtype`. */
   readonly quantization: Quantization | undefined
+  readonly offloadEmbedding: boolean
   readonly perDeviceTrainBatchSize: number
   readonly gradientAccumulationSteps: number
   readonly maxLength: number
@@ -80,10 +81,10 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
       : model
   const config = withoutQuantizationConfig(raw, name)
   if (config !== raw) resolved.quantization = 'nf4'
-  const { device, budget, positions } = readLimits(config, name, resolved)
+  const { place, budget, positions } = readLimits(config, name, resolved)
   const { training } = resolved
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(config, resolved, device, limits.memory ?? budget + processBytes(device), {
+  const planner = new Planner(config, resolved, place, limits.memory ?? budget + processBytes(place), {
     longest,
     rows: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
     evalRows: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(longest),
@@ -91,7 +92,7 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
   const { settings, planned } = await planner.settle()
   return {
     settings,
-    device: device.type,
+    device: place.type,
     memory: planner.memory,
     ...planned,
     ...(await planner.alternatives(settings, planned.fits)),
@@ -116,8 +117,8 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
   const { budget } = model.device.memory()
   const planner = new Planner(
     model.rawConfig,
-    { ...options, dtype: model.dtype, quantization: model.quantization },
-    model.device,
+    { ...options, dtype: model.dtype, quantization: model.quantization, offloadEmbedding: model.offloadEmbedding },
+    placeOf(model),
     budget + processBytes(model.device),
     rows,
   )
@@ -139,31 +140,36 @@ export interface RunPlan {
   readonly peakResident: number
 }
 
-/** Of a device what a plan needs: it may be closed. */
-type Place = Pick<Device, 'type' | 'isGpu'>
+/** What a plan needs of a model and its device, which may be closed by then. */
+type Place = Pick<Device, 'type' | 'isGpu'> & Pick<CausalLM, 'hasOwnHead'>
+
+function placeOf({ device, hasOwnHead }: CausalLM): Place {
+  return { type: device.type, isGpu: device.isGpu, hasOwnHead }
+}
 
 class Planner {
   readonly memory: number
   readonly #config: RawConfig
   readonly #options: ResolvedTrainOptions
-  readonly #device: Place
+  readonly #place: Place
   readonly #rows: RunRows
 
-  constructor(config: RawConfig, options: ResolvedTrainOptions, device: Place, memory: number, rows: RunRows) {
+  constructor(config: RawConfig, options: ResolvedTrainOptions, place: Place, memory: number, rows: RunRows) {
     this.memory = memory
     this.#config = config
     this.#options = options
-    this.#device = device
+    this.#place = place
     this.#rows = rows
   }
 
   /** The settings without 'auto': as much checkpointing as makes the run fit. */
   async settle(): Promise<{ settings: PlanSettings; planned: PlannedMemory }> {
-    const { method, dtype, quantization, training } = this.#options
+    const { method, dtype, quantization, offloadEmbedding, training } = this.#options
     const settings: PlanSettings = {
       method,
-      dtype: dtype === 'auto' ? defaultDType(this.#device, quantization) : dtype,
+      dtype: dtype === 'auto' ? defaultDType(this.#place, quantization) : dtype,
       quantization,
+      offloadEmbedding: this.#place.isGpu && offloadEmbedding === true,
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxLength: this.#rows.longest,
@@ -186,7 +192,7 @@ class Planner {
       ...(await this.#planned({ ...settings, ...change })),
     })
     const alternatives: PlanAlternative[] = []
-    for (const change of changesOf(settings)) alternatives.push(await attempt(change))
+    for (const change of changesOf(settings, this.#place)) alternatives.push(await attempt(change))
     let remedy = fits ? undefined : alternatives.find((alternative) => alternative.fits)
     let change: Partial<PlanSettings> = {}
     for (const next of fits || remedy ? [] : alternatives) {
@@ -206,10 +212,11 @@ class Planner {
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
     const need = await runForMemory({
-      device: this.#device.type,
+      device: this.#place.type,
       config: this.#config,
       dtype: settings.dtype,
       quantization: settings.quantization,
+      offloadEmbedding: settings.offloadEmbedding,
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
       gradientAccumulationSteps: settings.gradientAccumulationSteps,
@@ -217,7 +224,7 @@ class Planner {
       evalRows: evalRows.map((length) => Math.min(length, maxLength)),
       threads,
     })
-    const own = processBytes(this.#device)
+    const own = processBytes(this.#place)
     const peakResident = need.residentTensors + own
     return {
       ...need,
@@ -230,7 +237,7 @@ class Planner {
 }
 
 /** Changes that save memory, those that cost least first: nothing, time, precision, data. */
-function changesOf(settings: PlanSettings): Partial<PlanSettings>[] {
+function changesOf(settings: PlanSettings, { isGpu, hasOwnHead }: Place): Partial<PlanSettings>[] {
   const {
     perDeviceTrainBatchSize: rows,
     gradientAccumulationSteps,
@@ -238,11 +245,13 @@ function changesOf(settings: PlanSettings): Partial<PlanSettings>[] {
     dtype,
     maxLength,
     quantization,
+    offloadEmbedding,
     method,
   } = settings
   const changes: Partial<PlanSettings>[] = []
   if (rows > 1)
     changes.push({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: gradientAccumulationSteps * rows })
+  if (isGpu && hasOwnHead && method === 'lora' && !offloadEmbedding) changes.push({ offloadEmbedding: true })
   if (!gradientCheckpointing) changes.push({ gradientCheckpointing: true })
   if (gradientCheckpointing !== 'full') changes.push({ gradientCheckpointing: 'full' })
   if (dtype === 'float32') changes.push({ dtype: 'bfloat16' })
@@ -265,16 +274,16 @@ export function describeRemedy(remedy: PlanAlternative | undefined, { isGpu }: P
   return `it would fit with ${describeChange(remedy.change)} (${formatBytes(remedy.peakResident)} ${whose})`
 }
 
-/** The device, which 'auto' does not say, bytes that tensors may take of it, and positions that the model has. */
+/** Device and model, bytes that tensors may take of it, and positions that the model has. */
 function readLimits(
   config: RawConfig,
   where: string,
   { device: name, memoryBudget }: ResolvedTrainOptions,
-): { device: Place; budget: number; positions: number } {
+): { place: Place; budget: number; positions: number } {
   const device = Device.open(name, { dryRun: true, memoryBudget })
   try {
     const model = new CausalLM(findArchitecture(config, where), config, device, 'float32', where)
-    return { device, budget: device.memory().budget, positions: model.config.maxPositionEmbeddings }
+    return { place: placeOf(model), budget: device.memory().budget, positions: model.config.maxPositionEmbeddings }
   } finally {
     device.close()
   }

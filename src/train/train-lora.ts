@@ -77,7 +77,8 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
     // Tokenizer and rows are prepared while the weights are read.
-    const model = await beginLoading(location, { device, dtype, quantization: resolved.quantization })
+    const { quantization, offloadEmbedding } = resolved
+    const model = await beginLoading(location, { device, dtype, quantization, offloadEmbedding })
     const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
     return await trainOn(model, tokenizer, location.path, checkpoint, resolved)
   } catch (error) {

@@ -38,14 +38,18 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
   it.each<[string, Partial<TrainLoraOptions>]>([
     ['LoRA', { dtype: 'float32', lora: { r: 3, loraDropout: 0.1 } }],
     ['QLoRA with checkpointing', { quantization: 'nf4', training: { gradientCheckpointing: true } }],
+    [
+      'QLoRA in as little as it can',
+      { quantization: 'nf4', offloadEmbedding: true, training: { gradientCheckpointing: 'full' } },
+    ],
   ])('trains %s in the planned memory, to the byte', async (_, changes) => {
     const events: TrainEvent[] = []
     const run = await trainLora(options({ ...changes, onEvent: (event) => void events.push(event) }))
     const { type } = run.model.device
-    const { peak, touched } = run.model.device.memory()
+    const { peak, touched, hostLive } = run.model.device.memory()
     run.dispose()
     const plan = await planTraining(options(changes))
-    expect(plan.peakTensors).toBe(peak)
+    expect(plan).toMatchObject({ peakTensors: peak, hostTensors: hostLive })
     // Gaps between blocks also come from what loading read in between, which a plan does not: 5 % of a model this small.
     expect(Math.abs(plan.residentTensors / touched - 1)).toBeLessThan(0.1)
     expect(plan).toMatchObject({ device: type, fits: true })
@@ -57,6 +61,45 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     expect(losses).toHaveLength(2)
     // A random model guesses among 512 ids, and two steps change little.
     for (const loss of losses) expect(Math.abs(loss - Math.log(512))).toBeLessThan(0.5)
+  })
+
+  it('reads offloaded embeddings from the machine: the same bits in less memory of a GPU', async () => {
+    const loaded: { logits: Float32Array; live: number; hostLive: number }[] = []
+    for (const offloadEmbedding of [false, true]) {
+      const lm = await loadModel(model, { device, dtype: 'float32', offloadEmbedding })
+      expect(lm.offloadEmbedding).toBe(offloadEmbedding && isGpu)
+      const { live, hostLive } = lm.device.memory()
+      const { logits } = lm.eval().forward({ inputIds: [[5, 0, 511, 5, 77]] }, { logits: true })
+      loaded.push({ logits: await logits.read(), live, hostLive })
+      lm.device.close()
+    }
+    const [without, offloaded] = loaded as [(typeof loaded)[0], (typeof loaded)[0]]
+    expect(offloaded.logits).toEqual(without.logits)
+    const bytes = isGpu ? 512 * 48 * 4 : 0
+    expect(without.live - offloaded.live).toBe(bytes)
+    expect([without.hostLive, offloaded.hostLive]).toEqual([0, bytes])
+  })
+
+  it('offloads neither embeddings that the head shares nor ones that are trained', async () => {
+    const config = { ...TINY_CONFIG, tie_word_embeddings: true }
+    const tied = await writeTinyModel(join(folder, 'tied'), { config })
+    const onTied = rejection(loadModel(tied, { device, offloadEmbedding: true }).then((it) => it.device.close()))
+    if (isGpu) {
+      expect(await onTied).toBe(
+        '[model] expected a head with weights of its own for offloadEmbedding, but lm_head shares model.embed_tokens.weight; leave out offloadEmbedding',
+      )
+      const offloaded = await loadModel(model, { device, offloadEmbedding: true })
+      expect(() => offloaded.parameters().get('model.embed_tokens.weight')?.unfreeze()).toThrow(
+        `[parameter] expected a parameter on ${offloaded.device.type} to train, but model.embed_tokens.weight is in the machine's memory`,
+      )
+      offloaded.device.close()
+    } else {
+      expect(await onTied).toBe('nothing was thrown')
+    }
+    const changes = { lora: { r: 3, modulesToSave: ['embed_tokens'] }, training: { maxSteps: 1 } }
+    const run = await trainLora(options({ ...changes, offloadEmbedding: true }))
+    expect(run.step).toBe(1)
+    run.dispose()
   })
 
   it('computes in bfloat16 by default on a GPU', async () => {

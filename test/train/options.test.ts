@@ -287,6 +287,9 @@ describe('conflicts', () => {
     expect(() => parseTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
       "expected no lora options with method 'full'",
     )
+    expect(() => parseTrainOptions({ ...minimal, method: 'full', offloadEmbedding: true })).toThrow(
+      "[train] expected no offloadEmbedding with method 'full', which trains the embeddings",
+    )
     expect(() => parseTrainOptions({ ...minimal, method: 'full', quantization: 'nf4' })).toThrow(
       "[train] expected no quantization with method 'full': weights in NF4 have no gradient; train an adapter on them, or remove it",
     )

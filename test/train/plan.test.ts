@@ -114,6 +114,7 @@ describe('a plan', () => {
       gradientAccumulationSteps: 4,
       maxLength: 512,
       gradientCheckpointing: false,
+      offloadEmbedding: false,
     })
     expect(plan.fits).toBe(true)
     expect(plan.remedy).toBeUndefined()
