@@ -2,6 +2,7 @@
 // which runs the same sources on the CPU. Kernels use no other intrinsic and no inline assembly of their own:
 //
 //   threadIdx blockIdx blockDim gridDim   __global__ __device__ __forceinline__ __launch_bounds__ __restrict__ LOWRANK_UNROLL LOWRANK_ROLLED
+//   LOWRANK_CONSTANT(type): of a large argument, which no thread copies
 //   BFloat16 Float16 toFloat fromFloat<T> packPair<T> unpackPair<T> bitsToFloat floatToBits, uint2 uint4 float2 float4
 //   multiply multiplyAdd exp2Fast rsqrt exp log log1p tanh erf sqrt fabs fmax fmin isfinite multiplyHigh bitCount prmt
 //   loadVector<V> storeVector  sharedMemory<T>  syncThreads syncNamed syncWarp  shuffle shuffleXor ballot

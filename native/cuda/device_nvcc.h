@@ -10,6 +10,7 @@
 
 #define LOWRANK_UNROLL _Pragma("unroll")
 #define LOWRANK_ROLLED _Pragma("unroll 1")
+#define LOWRANK_CONSTANT(type) const __grid_constant__ type
 
 namespace lowrank::cuda {
 
@@ -200,6 +201,8 @@ __device__ __forceinline__ void wgmmaBegin() {
 __device__ __forceinline__ void wgmmaCommit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
+// Nothing ties sums to the wait for them: where a compiler uses some before it, ptxas waits there by itself, and says so, which
+// scripts/cuda-resources.mjs refuses.
 template <int kGroups>
 __device__ __forceinline__ void wgmmaWait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");

@@ -50,7 +50,7 @@ __device__ __forceinline__ void loadNf4Run(const Nf4Reader& from, const float* c
 }
 
 template <class T, int kRows, bool kNf4>
-__global__ void __launch_bounds__(kThreads) fewRowsKernel(const BatchArguments batch) {
+__global__ void __launch_bounds__(kThreads) fewRowsKernel(LOWRANK_CONSTANT(BatchArguments) batch) {
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;

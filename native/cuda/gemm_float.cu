@@ -30,7 +30,7 @@ __device__ __forceinline__ void loadPanel(float* panel, const float* from, int64
   }
 }
 
-__global__ void __launch_bounds__(kThreads, 2) floatGemmKernel(const BatchArguments batch) {
+__global__ void __launch_bounds__(kThreads, 2) floatGemmKernel(LOWRANK_CONSTANT(BatchArguments) batch) {
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];
   const int32_t firstRow = task.row * kFloatTile, firstCol = task.col * kFloatTile;

@@ -227,7 +227,8 @@ __device__ __forceinline__ void loadB(uint32_t (&b)[4], const T* panel, int col,
 }
 
 template <class T, class Tile, Layout kLayout, bool kNf4>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensorGemmKernel(const BatchArguments batch) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
+    tensorGemmKernel(LOWRANK_CONSTANT(BatchArguments) batch) {
   constexpr int kDown = Tile::kRowsOfWarp / 16, kAside = Tile::kColsOfWarp / 16;
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];

@@ -66,7 +66,7 @@ __device__ __forceinline__ void loadAcross(T* panel, const T* from, int64_t stri
 }
 
 template <class T, int kCols, bool kAcross>
-__global__ void __launch_bounds__(kThreads, 1) wgmmaGemmKernel(const BatchArguments batch) {
+__global__ void __launch_bounds__(kThreads, 1) wgmmaGemmKernel(LOWRANK_CONSTANT(BatchArguments) batch) {
   const BlockTask task = taskOf(batch, static_cast<int32_t>(blockIdx.x));
   const ProductArguments& product = batch.products[task.product];
   const int32_t firstRow = task.row * kRows, firstCol = task.col * kCols;

@@ -15,6 +15,7 @@
 #define __restrict__ __restrict
 #define LOWRANK_UNROLL
 #define LOWRANK_ROLLED
+#define LOWRANK_CONSTANT(type) const type&
 
 #define threadIdx (::lowrank::emulator::currentThread->index)
 #define blockIdx (::lowrank::emulator::currentBlock->index)
