@@ -12,6 +12,7 @@ export {
   loadAdapter,
   setAdapter,
 } from './adapters/named-adapters.js'
+export type { GradientCheckpointing } from './autograd/checkpoint.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'

@@ -28,8 +28,10 @@ class DeviceQueue {
   // The worker's thread begins. Returns what is wrong, or nothing.
   virtual std::string attach() = 0;
   virtual MemorySource& memory() = 0;
-  // Of the machine, at addresses that kernels may use too.
-  virtual MemorySource& hostMemory() = 0;
+
+  // Memory of the machine at an address that kernels may use too; nullptr, and why, where there is none. It is freed when nothing queued uses it.
+  virtual void* allocateHost(size_t bytes, std::string& why) = 0;
+  virtual void freeHost(void* address) noexcept = 0;
 
   // Context::device() of kernels.
   virtual void* kernelQueue() = 0;

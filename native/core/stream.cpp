@@ -157,7 +157,6 @@ Stream::Stream(const StreamOptions& options, CompletionSink& sink)
       allocator_(options.queue ? options.queue->memory() : hostMemory(), options.memoryBudget, options.dryRun),
       noHostMemory_(std::make_shared<const Fault>(
           Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
-  if (options.queue) hostAllocator_.emplace(options.queue->hostMemory(), std::nullopt, options.dryRun);
   if (!options.dryRun) ThreadPool::instance().grow(options.threads);
   worker_ = std::thread([this] { work(); });
 }
@@ -398,28 +397,34 @@ std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std
          " are live; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget";
 }
 
-Allocator& Stream::allocatorOf(const Buffer& buffer) {
-  return buffer.onHost && hostAllocator_ ? *hostAllocator_ : allocator_;
-}
-
 MemoryInfo Stream::memory() const {
   MemoryInfo info = allocator_.info();
-  if (hostAllocator_) info.hostLive = hostAllocator_->info().live;
+  info.hostLive = hostLive_;
   return info;
+}
+
+FaultRef Stream::provideOnHost(Buffer& buffer, const char* where, const std::string& name) {
+  std::string why;
+  buffer.data = options_.queue->allocateHost(buffer.bytes, why);
+  if (buffer.data == nullptr) {
+    return stick("[" + std::string(where) + "] expected " + formatBytes(double(buffer.bytes)) + " for " + name +
+                     " in the machine's memory, where the GPU reads it, but " + why + "; leave out offloadEmbedding",
+                 true);
+  }
+  hostLive_ += buffer.bytes;
+  buffersHeld_.insert(&buffer);
+  return nullptr;
 }
 
 FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& name) {
   if (buffer.data != nullptr) return nullptr;
-  buffer.data = allocatorOf(buffer).allocate(buffer.bytes);
+  if (buffer.onHost && options_.queue) return provideOnHost(buffer, where, name);
+  buffer.data = allocator_.allocate(buffer.bytes);
   if (buffer.data != nullptr) {
     if (options_.queue) buffersHeld_.insert(&buffer);
     return nullptr;
   }
-  if (!buffer.onHost || !options_.queue) return stick(outOfMemoryText(where, buffer.bytes, name), true);
-  return stick("[" + std::string(where) + "] expected " + formatBytes(double(buffer.bytes)) + " for " + name +
-                   " in the machine's memory, where the GPU reads it, but the machine has no more; leave out "
-                   "offloadEmbedding",
-               true);
+  return stick(outOfMemoryText(where, buffer.bytes, name), true);
 }
 
 // Memory for what the op writes, addresses for all its tensors. Returns the fault for which the op must be skipped.
@@ -661,13 +666,15 @@ void Stream::run(Close& close) {
   waitForDevice();
   for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
   allocator_.releaseFree();
-  if (hostAllocator_) hostAllocator_->releaseFree();
   ended_ = true;
 }
 
 void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) {
   if (options_.queue) buffersHeld_.erase(buffer.get());
-  allocatorOf(*buffer).free(buffer->data);
+  if (!buffer->onHost || !options_.queue) return allocator_.free(buffer->data);
+  if (buffer->data == nullptr) return;
+  options_.queue->freeHost(buffer->data);
+  hostLive_ -= buffer->bytes;
 }
 
 }  // namespace lowrank

@@ -198,7 +198,7 @@ class Stream {
   void give(Release&, const FaultRef&) noexcept {}
   void give(Close&, const FaultRef&) noexcept {}
   FaultRef stick(std::string message, bool outOfMemory = false);
-  Allocator& allocatorOf(const Buffer& buffer);
+  FaultRef provideOnHost(Buffer& buffer, const char* where, const std::string& name);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
   std::string readInto(const Load& load, KernelContext& context);
   void fromHost(const Tensor& host, const Tensor& to, KernelContext& context);
@@ -217,7 +217,7 @@ class Stream {
   bool closed_ = false;
 
   Allocator allocator_;
-  std::optional<Allocator> hostAllocator_;  // with a queue
+  std::atomic<uint64_t> hostLive_{0};
   std::array<OpTime, kOpCount> times_;
   FaultRef sticky_;
   uint64_t serial_ = 0;                      // of the last op, from 1

@@ -7,6 +7,7 @@
 #include <cuda.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -125,45 +126,6 @@ MemorySource& memoryOf(int ordinal) {
   return *memory;
 }
 
-// Memory of the machine, pinned so that kernels of every device may use it at the host's addresses (unified virtual addressing).
-class PinnedMemory final : public MemorySource {
- public:
-  void* reserveAddresses(size_t bytes) noexcept override { return host_.reserveAddresses(bytes); }
-
-  bool commitPages(void* address, size_t bytes, bool sparse) noexcept override {
-    if (!host_.commitPages(address, bytes, sparse)) return false;
-    char* const begin = static_cast<char*>(address);
-    size_t pinned = 0;
-    while (pinned < bytes && cudaHostRegister(begin + pinned, kGranule, kHow) == cudaSuccess) pinned += kGranule;
-    if (pinned == bytes) return true;
-    cudaGetLastError();
-    for (size_t at = 0; at < pinned; at += kGranule) cudaHostUnregister(begin + at);
-    return false;
-  }
-
-  void releasePages(void* address, size_t bytes) noexcept override {
-    cudaDeviceSynchronize();
-    for (size_t at = 0; at < bytes; at += kGranule) {
-      if (cudaHostUnregister(static_cast<char*>(address) + at) != cudaSuccess) break;
-    }
-    cudaGetLastError();  // addresses that never had memory were not pinned
-    host_.releasePages(address, bytes);
-  }
-
-  size_t alignment() const override { return host_.alignment(); }
-  uint64_t budget() override { return host_.budget(); }
-
- private:
-  static constexpr size_t kGranule = platform::kRegionAlignment;
-  static constexpr unsigned kHow = cudaHostRegisterPortable | cudaHostRegisterMapped;
-  HostMemory host_{256};
-};
-
-MemorySource& pinnedMemory() {
-  static PinnedMemory memory;
-  return memory;
-}
-
 // Addresses for dry runs, cut as device memory is. The budget is that of the GPU, the host's where there is none.
 class DryMemory final : public MemorySource {
  public:
@@ -237,10 +199,31 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   MemorySource& memory() override { return dryRun_ ? dryMemoryOf(ordinal_) : memoryOf(ordinal_); }
-  MemorySource& hostMemory() override {
-    static HostMemory dry(256);
-    return dryRun_ ? dry : pinnedMemory();
+
+  // Pinned; with unified addressing, which all GPUs that serve have, the host's address is the device's too.
+  void* allocateHost(size_t bytes, std::string& why) override {
+    void* memory = nullptr;
+    if (dryRun_) {
+      memory = std::malloc(bytes);  // never touched
+      if (memory == nullptr) why = "the process has no more";
+      return memory;
+    }
+    const cudaError_t error = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable | cudaHostAllocMapped);
+    if (error != cudaSuccess) {
+      cudaGetLastError();
+      why = describe(error);
+      return nullptr;
+    }
+    hostBlocks_[static_cast<char*>(memory)] = bytes;
+    return memory;
   }
+  void freeHost(void* address) noexcept override {
+    if (dryRun_) return std::free(address);
+    cudaStreamSynchronize(stream_);
+    hostBlocks_.erase(static_cast<char*>(address));
+    cudaFreeHost(address);
+  }
+
   void* kernelQueue() override { return static_cast<Queue*>(this); }
 
   void begin(Context& context, uint64_t serial) override {
@@ -269,11 +252,12 @@ class CudaQueue final : public DeviceQueue, public Queue {
 
   void upload(void* device, const void* host, size_t bytes) override {
     if (dryRun_ || failed_) return;
+    if (isOnHost(device)) return copyOnHost(device, host, bytes);
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
       Staging& slot = nextSlot();
       std::memcpy(slot.memory, static_cast<const char*>(host) + at, part);
-      expect(cudaMemcpyAsync(static_cast<char*>(device) + at, slot.memory, part, cudaMemcpyDefault, stream_),
+      expect(cudaMemcpyAsync(static_cast<char*>(device) + at, slot.memory, part, cudaMemcpyHostToDevice, stream_),
              "a copy");
       cudaEventRecord(slot.done, stream_);
     }
@@ -281,10 +265,11 @@ class CudaQueue final : public DeviceQueue, public Queue {
 
   void download(void* host, const void* device, size_t bytes) override {
     if (dryRun_ || failed_) return;
+    if (isOnHost(device)) return copyOnHost(host, device, bytes);
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
       Staging& slot = nextSlot();
-      expect(cudaMemcpyAsync(slot.memory, static_cast<const char*>(device) + at, part, cudaMemcpyDefault, stream_),
+      expect(cudaMemcpyAsync(slot.memory, static_cast<const char*>(device) + at, part, cudaMemcpyDeviceToHost, stream_),
              "a copy");
       expect(cudaStreamSynchronize(stream_), "a copy");
       if (failed_) return;
@@ -350,6 +335,18 @@ class CudaQueue final : public DeviceQueue, public Queue {
     return error;
   }
 
+  // Whether an address is within what allocateHost() gave.
+  bool isOnHost(const void* address) const {
+    const char* const at = static_cast<const char*>(address);
+    const auto after = hostBlocks_.upper_bound(const_cast<char*>(at));
+    return after != hostBlocks_.begin() && at < std::prev(after)->first + std::prev(after)->second;
+  }
+
+  void copyOnHost(void* to, const void* from, size_t bytes) {
+    expect(cudaStreamSynchronize(stream_), "a copy");
+    if (!failed_) std::memcpy(to, from, bytes);
+  }
+
   Staging& nextSlot() {
     Staging& slot = staging_[next_++ % kStagingSlots];
     cudaEventSynchronize(slot.done);
@@ -379,6 +376,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   cudaStream_t stream_ = nullptr;
   Staging staging_[kStagingSlots];
   unsigned next_ = 0;
+  std::map<char*, size_t> hostBlocks_;
   std::vector<Timer> timers_;      // a ring; nothing until one is asked for
   size_t timersQueued_ = 0;        // since the last wait
   size_t timersRead_ = 0;          // of them

@@ -34,10 +34,15 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
 
   std::string attach() override { return {}; }
   MemorySource& memory() override { return emulatedMemory(); }
-  MemorySource& hostMemory() override {
-    static HostMemory memory(256);
-    return memory;
+  void* allocateHost(size_t bytes, std::string& why) override {
+    // LOWRANK_EMULATOR_HOST_BYTES: the machine has no more for one tensor.
+    const char* const most = std::getenv("LOWRANK_EMULATOR_HOST_BYTES");
+    if (most == nullptr || bytes <= std::strtoull(most, nullptr, 10))
+      return std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    why = "the emulated machine has " + std::string(most) + " bytes";
+    return nullptr;
   }
+  void freeHost(void* address) noexcept override { std::free(address); }
   void* kernelQueue() override { return static_cast<Queue*>(this); }
 
   void begin(Context& context, uint64_t serial) override {

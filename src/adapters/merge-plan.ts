@@ -66,7 +66,7 @@ export class MergePlan {
     for (const { linear, slab } of slabs) add(weightName(linear), linear.weight, [await updateOf(linear, slab)])
     // A tied head has no entry unless the adapter changed it; and where the adapter changed the embedding alone, the head is still what it was.
     const { head } = model
-    const tied = !model.parameters().has(weightName(head))
+    const tied = !model.hasOwnHead
     const embedding = tied && replacements.some(({ original }) => original === head.weight)
     const untied = tied && (embedding || entries.has(weightName(head)))
     if (untied && !entries.has(weightName(head))) add(weightName(head), head.weight)

@@ -8,7 +8,7 @@ import { HUB_OPTION_NAMES } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
-import { checkQuantization, type Quantization } from '../nn/module.js'
+import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
@@ -83,6 +83,7 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   if (givenDType !== undefined && !isComputeDType(givenDType))
     throw new Error(`[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${givenDType}'`)
   checkQuantization('loadModel', quantization)
+  checkOffloadEmbedding('loadModel', offloadEmbedding)
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
   const gguf = isGgufPath(path) ? await openGguf(path) : undefined
   const configPath = gguf ? path : join(path, 'config.json')
@@ -146,6 +147,7 @@ function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Paramete
   const remedies = [
     ...(dtype === 'float32' && !quantization ? ["load it with dtype: 'bfloat16' (half the memory)"] : []),
     ...(quantization ? [] : ["quantization: 'nf4' (about a quarter of bfloat16)"]),
+    ...(device.isGpu && model.hasOwnHead && !model.offloadEmbedding ? ['offloadEmbedding: true'] : []),
     'free memory',
     'use a smaller model',
     'or raise LOWRANK_MEMORY_BUDGET (bytes)',

@@ -24,6 +24,8 @@ export interface GenerationPlanOptions extends HubOptions {
   /** Default as `loadModel` has it. */
   dtype?: ComputeDType | undefined
   quantization?: Quantization | undefined
+  /** As for `loadModel`. */
+  offloadEmbedding?: boolean | undefined
   /** Sequences that are generated together; default 1. */
   batchSize?: number | undefined
   /** Tokens of each prompt; default 512. */
@@ -68,6 +70,7 @@ const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
   'device',
   'dtype',
   'quantization',
+  'offloadEmbedding',
   'batchSize',
   'promptTokens',
   'maxNewTokens',
@@ -84,7 +87,7 @@ export async function planGeneration(
 ): Promise<GenerationPlan> {
   expectKnownOptions('planGeneration', options, OPTIONS)
   const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
-  const { device: where, quantization: wanted, ...hub } = rest
+  const { device: where, quantization: wanted, offloadEmbedding, ...hub } = rest
   if (givenDType !== undefined && !isComputeDType(givenDType))
     throw new Error(
       `[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
@@ -104,7 +107,7 @@ export async function planGeneration(
   try {
     const dtype = givenDType ?? defaultDType(device, quantization)
     const { budget } = device.memory()
-    const model = createModel(config, { device, dtype, quantization })
+    const model = createModel(config, { device, dtype, quantization, offloadEmbedding: offloadEmbedding ?? false })
     await device.sync()
     const weights = device.memory().live
     const tokens = promptTokens + maxNewTokens

@@ -1,7 +1,7 @@
 /** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
 
 import { expectKnownOptions } from '../errors.js'
-import { checkQuantization, type Quantization } from '../nn/module.js'
+import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
 import { quantizeNf4 } from '../ops/nf4.js'
 import { Random } from '../random.js'
 import { Device, type DeviceName } from '../tensor/device.js'
@@ -36,6 +36,7 @@ export function createModel(config: RawConfig, options: CreateModelOptions = {})
   expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'offloadEmbedding', 'seed'])
   const { device: where = 'cpu', dtype = 'float32', quantization, offloadEmbedding, seed = 42 } = options
   checkQuantization('createModel', quantization)
+  checkOffloadEmbedding('createModel', offloadEmbedding)
   const device = where instanceof Device ? where : Device.open(where)
   const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel', {
     isQuantized: quantization && (() => true),

@@ -129,12 +129,12 @@ export class CausalLM {
 
   /** True when a GPU reads the embeddings from the machine's memory. */
   get offloadEmbedding(): boolean {
-    return [...this.#parts.embeddings.values()].some(({ weight }) => weight.isOffloaded)
+    return [...this.parameters().values()].some(({ isOffloaded }) => isOffloaded)
   }
 
-  /** True when the head has weights of its own, and not the embedding's. */
+  /** True when the base model's head has weights of its own, and not the embedding's. */
   get hasOwnHead(): boolean {
-    return ![...this.#parts.embeddings.values()].some(({ weight }) => weight === this.head.weight)
+    return this.parameters().has(`${this.head.path}.weight`)
   }
 
   /** The weights that are held, or are to be held, in NF4, and their projections. */

@@ -23,6 +23,12 @@ export function checkQuantization(where: string, value: unknown): Quantization |
   throw new Error(`[${where}] expected 'nf4' for quantization, got ${describeValue(value)}`)
 }
 
+/** @throws on anything but a boolean or undefined. */
+export function checkOffloadEmbedding(where: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new Error(`[${where}] expected true or false for offloadEmbedding, got ${describeValue(value)}`)
+}
+
 /** A projection: weight, optional bias, and the LoRA adapters attached to it. */
 export class Linear implements LinearPart {
   /** Dotted module path, as in the checkpoint: `model.layers.0.self_attn.q_proj`. */

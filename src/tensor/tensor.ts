@@ -178,7 +178,7 @@ export class Tensor implements View {
     this.recompute = undefined
   }
 
-  /** True when no other live tensor views this memory: it may be overwritten, and nobody sees it. */
+  /** True when no other live tensor views this memory: it may be overwritten, and nobody sees it. Command lists, which read slots, do not count. */
   get isOnlyHandle(): boolean {
     return this.#storage.handles === 1
   }

@@ -49,8 +49,8 @@ export interface TrainingOptions extends DataOptions {
   /** Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is. */
   gradientAccumulationSteps?: number | 'auto'
   /**
-   * Recompute layers in backward instead of keeping their activations: true keeps the results of attention, 'full' recomputes those too, which takes
-   * half of the memory and longer. 'auto' does what memory demands. No bit of any result changes.
+   * Recompute layers in backward instead of keeping their activations: true keeps the results of attention, 'full' recomputes those too, so that about
+   * half as much is kept per layer. 'auto' does what memory demands. No bit of any result changes.
    */
   gradientCheckpointing?: GradientCheckpointing | 'auto'
   learningRate?: number

@@ -73,6 +73,7 @@ test('a dry run takes more than the budget and than the machine, and hardly any 
     touched: TERABYTE,
     reserved: TERABYTE,
     budget: 1000,
+    hostLive: 0,
   })
   expect(process.memoryUsage().rss - before).toBeLessThan(2 ** 26)
   tensor.dispose()

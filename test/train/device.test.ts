@@ -96,10 +96,28 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     } else {
       expect(await onTied).toBe('nothing was thrown')
     }
-    const changes = { lora: { r: 3, modulesToSave: ['embed_tokens'] }, training: { maxSteps: 1 } }
+    const changes = { lora: { r: 3, modulesToSave: ['embed_tokens'] } }
     const run = await trainLora(options({ ...changes, offloadEmbedding: true }))
-    expect(run.step).toBe(1)
+    expect(run.step).toBe(2)
+    const { peak, hostLive } = run.model.device.memory()
     run.dispose()
+    // The table of the base model is where it was, and the copy that is trained on the GPU.
+    const plan = await planTraining(options({ ...changes, offloadEmbedding: true }))
+    expect(plan).toMatchObject({ peakTensors: peak, hostTensors: hostLive, settings: { offloadEmbedding: isGpu } })
+    expect(await rejection(loadModel(model, { device, offloadEmbedding: 'yes' as unknown as boolean }))).toBe(
+      '[loadModel] expected true or false for offloadEmbedding, got "yes"',
+    )
+  })
+
+  it.runIf((device as string) === 'cuda-emulator')('says why the machine has no memory for what is offloaded', async () => {
+    process.env.LOWRANK_EMULATOR_HOST_BYTES = '1000'
+    try {
+      expect(await rejection(loadModel(model, { device, offloadEmbedding: true }))).toBe(
+        "[loadFile] expected 48.0 KiB for target in the machine's memory, where the GPU reads it, but the emulated machine has 1000 bytes; leave out offloadEmbedding",
+      )
+    } finally {
+      delete process.env.LOWRANK_EMULATOR_HOST_BYTES
+    }
   })
 
   it('computes in bfloat16 by default on a GPU', async () => {
