@@ -205,9 +205,10 @@ function buildTypeScript() {
     return
   }
   const output = join(root, 'dist')
+  const outputs = ['index.js', 'cli/main.js'].map((name) => join(output, name))
   const stamp = join(root, 'build/dist.sha256')
   const digest = digestOf(['src', 'tsconfig.json', 'tsconfig.build.json'], require('typescript/package.json').version)
-  if (isCurrent(output, stamp, digest)) return
+  if (outputs.every((path) => isCurrent(path, stamp, digest))) return
   rmSync(stamp, { force: true })
   // Outputs of sources that are gone would be packed.
   rmSync(output, { recursive: true, force: true })

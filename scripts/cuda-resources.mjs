@@ -1,7 +1,7 @@
 /**
  * @file What nvcc gave every kernel: registers, stack, spills and static shared memory, from the logs of the last build with CUDA.
  * Prints a table. --save also writes bench/results/cuda-resources.csv; --check fails where a kernel of a matrix product or of attention spills, and
- * where ptxas says that it waits for each product of a warpgroup before the next one (C7510 to C7519: it found no other way to use their registers).
+ * where ptxas says that it waits for products of a warpgroup by itself, because it found no other way to use their registers.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -59,7 +59,10 @@ function readSerialised() {
   return readdirSync(LOGS)
     .filter((file) => file.endsWith('.log'))
     .flatMap((file) => {
-      const notes = readFileSync(join(LOGS, file), 'utf8').match(/\(C751\d\).*/g) ?? []
+      const notes =
+        readFileSync(join(LOGS, file), 'utf8').match(
+          /.*(wgmma\.mma_async instructions are serialized|warpgroup\.(wait|arrive) is injected).*/g,
+        ) ?? []
       return notes.map((note) => ({ source: file.replace('.log', ''), note }))
     })
 }

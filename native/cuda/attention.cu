@@ -6,7 +6,8 @@
 // y is rounded once. With 16-bit types e^(s - max) is rounded for its product with v; its sum is taken before. A query without any key
 // gives y = 0, lse = -infinity. Work: 4 hd FLOP per visible pair and head. Roof: mma.sync, beside which exponentials take about a fifth.
 //
-// Three ways, by the shapes alone:
+// Four ways, by the shapes, and by whether the device runs wgmma:
+//   warpgroups    16-bit, on Hopper: attention_wgmma.cu.
 //   tensor cores  16-bit. A block is (64 queries of a sequence, head): 4 warps of 16 queries. It goes through the keys 64 at a time; K of the
 //                 next tile is on its way while V of this one is used, and the other way round. 16 bytes per copy where heads are
 //                 aligned to that, else elements. Heads are padded to 64, 128 or 256 columns.
@@ -54,12 +55,11 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
 
   // Of this thread's two rows.
   int32_t first[2], end[2];
-  float maximum[2], sum[2] = {0.0f, 0.0f};
+  RowSoftmax softmax = beginSoftmax();
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
     const int32_t query = task.first + 16 * warp + lane / 4 + 8 * half;
     first[half] = seen.firstKey(query);
     end[half] = seen.endKey(query);
-    maximum[half] = bitsToFloat(kMinusInfinityBits);
   }
   float sums[kDim / 8][4] = {};
 
@@ -79,30 +79,7 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
       hide(scores, bitsToFloat(kMinusInfinityBits),
            [&](int half, int col) { return k0 + col >= first[half] && k0 + col < end[half]; });
     }
-    float largest[2] = {maximum[0], maximum[1]};
-    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) largest[e / 2] = fmax(largest[e / 2], scores[n][e]);
-    }
-    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-      largest[half] = fmax(largest[half], shuffleXor(largest[half], 1));
-      largest[half] = fmax(largest[half], shuffleXor(largest[half], 2));
-      // Where nothing was visible yet the maximum is -infinity; subtracting 0 instead keeps the exponentials at 0.
-      const float shift = largest[half] == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest[half];
-      const float rescale = exp2Fast(maximum[half] - shift);
-      maximum[half] = largest[half];
-      largest[half] = shift;
-      sum[half] *= rescale;
-      LOWRANK_UNROLL for (int n = 0; n < kDim / 8; ++n) {
-        sums[n][2 * half] *= rescale;
-        sums[n][2 * half + 1] *= rescale;
-      }
-    }
-    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-        scores[n][e] = exp2Fast(scores[n][e] - largest[e / 2]);
-        sum[e / 2] += scores[n][e];
-      }
-    }
+    addTile(softmax, scores, sums);
 
     cpAsyncWait<0>();
     syncThreads();  // V is there, and K is no longer used
@@ -111,18 +88,9 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
   }
   cpAsyncWait<0>();
 
-  float inverse[2];
-  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-    sum[half] += shuffleXor(sum[half], 1);
-    sum[half] += shuffleXor(sum[half], 2);
-    const bool any = sum[half] > 0.0f;
-    inverse[half] = any ? 1.0f / sum[half] : 0.0f;
-    const int row = 16 * warp + lane / 4 + 8 * half;
-    if (lane % 4 == 0 && row < task.count)
-      lse.row(head)[task.qBegin + task.first + row] =
-          any ? maximum[half] * kLn2 + log(sum[half]) : bitsToFloat(kMinusInfinityBits);
-  }
-  storeRows(sums, inverse, y.row(task.qBegin + task.first + 16 * warp) + head * headDim, y.stride,
+  float factors[2];
+  endSoftmax(softmax, factors, lse.row(head) + task.qBegin + task.first + 16 * warp, task.count - 16 * warp);
+  storeRows(sums, factors, y.row(task.qBegin + task.first + 16 * warp) + head * headDim, y.stride,
             task.count - 16 * warp, 0, headDim, whole);
 }
 

@@ -95,6 +95,61 @@ __device__ __forceinline__ void hide(float (&values)[kTiles][4], float by, const
   }
 }
 
+// Softmax of this thread's two rows, whose scores come tile by tile.
+struct RowSoftmax {
+  float maximum[2];
+  float sum[2];  // of this thread's elements
+};
+
+__device__ __forceinline__ RowSoftmax beginSoftmax() {
+  const float none = bitsToFloat(kMinusInfinityBits);
+  return RowSoftmax{{none, none}, {0.0f, 0.0f}};
+}
+
+// From a tile's scores to e^(score - maximum); `sums`, of the tiles before, are brought to the same maximum.
+template <int kTiles, int kSums>
+__device__ __forceinline__ void addTile(RowSoftmax& rows, float (&scores)[kTiles][4], float (&sums)[kSums][4]) {
+  float largest[2] = {rows.maximum[0], rows.maximum[1]};
+  LOWRANK_UNROLL for (int n = 0; n < kTiles; ++n) {
+    LOWRANK_UNROLL for (int e = 0; e < 4; ++e) largest[e / 2] = fmax(largest[e / 2], scores[n][e]);
+  }
+  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+    largest[half] = fmax(largest[half], shuffleXor(largest[half], 1));
+    largest[half] = fmax(largest[half], shuffleXor(largest[half], 2));
+    // Where nothing was visible yet the maximum is -infinity; subtracting 0 instead keeps the exponentials at 0.
+    const float shift = largest[half] == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest[half];
+    const float rescale = exp2Fast(rows.maximum[half] - shift);
+    rows.maximum[half] = largest[half];
+    largest[half] = shift;
+    rows.sum[half] *= rescale;
+    LOWRANK_UNROLL for (int n = 0; n < kSums; ++n) {
+      sums[n][2 * half] *= rescale;
+      sums[n][2 * half + 1] *= rescale;
+    }
+  }
+  LOWRANK_UNROLL for (int n = 0; n < kTiles; ++n) {
+    LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
+      scores[n][e] = exp2Fast(scores[n][e] - largest[e / 2]);
+      rows.sum[e / 2] += scores[n][e];
+    }
+  }
+}
+
+// What sums are to be multiplied by, and to `lse` the rows lane / 4 and lane / 4 + 8 that are there.
+__device__ __forceinline__ void endSoftmax(RowSoftmax& rows, float (&factors)[2], float* lse, int count) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+    float sum = rows.sum[half];
+    sum += shuffleXor(sum, 1);
+    sum += shuffleXor(sum, 2);
+    const bool any = sum > 0.0f;
+    factors[half] = any ? 1.0f / sum : 0.0f;
+    const int row = lane / 4 + 8 * half;
+    if (lane % 4 == 0 && row < count)
+      lse[row] = any ? rows.maximum[half] * kLn2 + log(sum) : bitsToFloat(kMinusInfinityBits);
+  }
+}
+
 // False, with the fault recorded, for heads that are wider than registers hold.
 inline bool checkHeadDim(const AttentionOptions& options, Context& context) {
   if (options.headDim <= kMostHeadDim) return true;

@@ -102,11 +102,14 @@ __device__ __forceinline__ void hidePairs(float (&ds)[kTiles][4], float (&p)[kTi
   if (task.count == rows && place.end - place.at == 8 * kTiles &&
       (kKeys ? seen.all(place.at, place.end, task.first, ownEnd) : seen.all(task.first, ownEnd, place.at, place.end)))
     return;
-  const auto visible = [&](int half, int col) {
-    const int32_t own = task.first + row + 8 * half, other = place.at + col;
-    const int32_t query = kKeys ? other : own, key = kKeys ? own : other;
-    return own < ownEnd && other < place.end && key >= seen.firstKey(query) && key < seen.endKey(query);
-  };
+  // Of each row the others that it sees, or is seen by; none of them are past the place's end.
+  int32_t first[2], end[2];
+  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
+    const int32_t own = task.first + row + 8 * half;
+    first[half] = (kKeys ? seen.firstQuery(own) : seen.firstKey(own)) - place.at;
+    end[half] = own < ownEnd ? (kKeys ? seen.endQuery(own + 1, task.qCount) : seen.endKey(own)) - place.at : 0;
+  }
+  const auto visible = [&](int half, int col) { return col >= first[half] && col < end[half]; };
   hide(ds, 0.0f, visible);
   hide(p, 0.0f, visible);
 }

@@ -1,4 +1,5 @@
-// Attention by Hopper's warpgroups: heads of 16-bit types of up to 128 columns that begin at multiples of 16 bytes, three queries and more per sequence.
+// Attention by Hopper's warpgroups: heads of 16-bit types of up to 128 columns that begin at multiples of 16 bytes, more than two queries per
+// sequence on average.
 // Formulas, masks, roundings and the order of the two backward passes are those of attention.cu and attention_backward.cu.
 //
 // A block is two warpgroups with 64 rows of one head each (queries; for dk and dv keys), which stay in shared memory, and goes through the rows of the
@@ -107,12 +108,11 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
 
   // Of this thread's two rows.
   int32_t first[2], end[2];
-  float maximum[2], sum[2] = {0.0f, 0.0f};
+  RowSoftmax softmax = beginSoftmax();
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
     const int32_t query = task.first + warpRow + lane / 4 + 8 * half;
     first[half] = seen.firstKey(query);
     end[half] = seen.endKey(query);
-    maximum[half] = bitsToFloat(kMinusInfinityBits);
   }
   float sums[kDim / 8][4] = {};
 
@@ -133,12 +133,12 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
     cpAsyncWait<0>();
     wgmmaFence();
     syncThreads();  // this tile is there, and nobody reads the one before the last
-    if (k0 + kKeyTile < keyEnd) load(k0 + kKeyTile);
     const T* const tile = tileAt(k0);
     float scores[kKeyTile / 8][4];
     wgmmaBegin();
     multiplyRowsWide<kDim, kKeyTile>(scores, own + groupRow * kPanelCols, tile);
     wgmmaCommit();
+    if (k0 + kKeyTile < keyEnd) load(k0 + kKeyTile);
     wgmmaWait<0>();  // for the sums of the tile before as well
 
     scoreAll(scores, options);
@@ -146,30 +146,7 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
       hide(scores, bitsToFloat(kMinusInfinityBits),
            [&](int half, int col) { return k0 + col >= first[half] && k0 + col < end[half]; });
     }
-    float largest[2] = {maximum[0], maximum[1]};
-    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) largest[e / 2] = fmax(largest[e / 2], scores[n][e]);
-    }
-    LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-      largest[half] = fmax(largest[half], shuffleXor(largest[half], 1));
-      largest[half] = fmax(largest[half], shuffleXor(largest[half], 2));
-      // Where nothing was visible yet the maximum is -infinity; subtracting 0 instead keeps the exponentials at 0.
-      const float shift = largest[half] == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest[half];
-      const float rescale = exp2Fast(maximum[half] - shift);
-      maximum[half] = largest[half];
-      largest[half] = shift;
-      sum[half] *= rescale;
-      LOWRANK_UNROLL for (int n = 0; n < kDim / 8; ++n) {
-        sums[n][2 * half] *= rescale;
-        sums[n][2 * half + 1] *= rescale;
-      }
-    }
-    LOWRANK_UNROLL for (int n = 0; n < kKeyTile / 8; ++n) {
-      LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-        scores[n][e] = exp2Fast(scores[n][e] - largest[e / 2]);
-        sum[e / 2] += scores[n][e];
-      }
-    }
+    addTile(softmax, scores, sums);
     uint32_t weights[kKeyTile / 16][4];
     packWeights<T>(weights, scores);
     wgmmaBegin();
@@ -179,18 +156,9 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
   cpAsyncWait<0>();
   wgmmaWait<0>();
 
-  float inverse[2];
-  LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
-    sum[half] += shuffleXor(sum[half], 1);
-    sum[half] += shuffleXor(sum[half], 2);
-    const bool any = sum[half] > 0.0f;
-    inverse[half] = any ? 1.0f / sum[half] : 0.0f;
-    const int row = warpRow + lane / 4 + 8 * half;
-    if (lane % 4 == 0 && row < task.count)
-      lse.row(head)[task.qBegin + task.first + row] =
-          any ? maximum[half] * kLn2 + log(sum[half]) : bitsToFloat(kMinusInfinityBits);
-  }
-  storeRows(sums, inverse, y.row(task.qBegin + task.first + warpRow) + head * headDim, y.stride, task.count - warpRow,
+  float factors[2];
+  endSoftmax(softmax, factors, lse.row(head) + task.qBegin + task.first + warpRow, task.count - warpRow);
+  storeRows(sums, factors, y.row(task.qBegin + task.first + warpRow) + head * headDim, y.stride, task.count - warpRow,
             0, headDim, true);
 }
 

@@ -369,8 +369,7 @@ void Machine::checkShared() {
   const auto changed = [](const unsigned char* begin, const unsigned char* end) {
     return begin < end && (*begin != kPoison || std::memcmp(begin, begin + 1, size_t(end - begin) - 1) != 0);
   };
-  if (changed(block_.shared + launch_->sharedBytes_, arenaEnd()) ||
-      changed(arenaEnd() - openBytes_, block_.shared)) {
+  if (changed(block_.shared + launch_->sharedBytes_, arenaEnd()) || changed(arenaEnd() - openBytes_, block_.shared)) {
     char text[512];
     std::snprintf(text, sizeof text, "%s, block (%u, %u, %u): wrote outside of its %zu bytes of shared memory",
                   launch_->kernel_, block_.index.x, block_.index.y, block_.index.z, launch_->sharedBytes_);

@@ -160,9 +160,9 @@ const SHAPES: Shape[] = [
     heads: 1,
     kvHeads: 1,
     window: 70,
-    softcap: 2.5,
-    queries: [3, 270],
-    keys: [3, 333],
+    softcap: 4,
+    queries: [5, 270],
+    keys: [70, 333],
   },
   {
     ...BASE,
@@ -307,10 +307,11 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   })
 
-  it.each(COMPUTE_DTYPES)(
-    'with room after the keys of each sequence gives what it gives without, in %s',
-    async (dtype) => {
-      const shape = { ...BASE, heads: 4, headDim: 40, window: 90, queries: [1, 70, 2, 1], keys: [150, 70, 5, 0] }
+  it.each(COMPUTE_DTYPES.flatMap((dtype) => [1, 8].map((gapStep) => ({ dtype, gapStep }))))(
+    'with room after the keys of each sequence gives what it gives without, in $dtype, gaps of $gapStep',
+    async ({ dtype, gapStep }) => {
+      const sequences = { queries: [1, 70, 2, 1], keys: [150, 70, 5, 0] }
+      const shape = { ...BASE, heads: 4, headDim: 40, window: 90, gapStep, ...sequences }
       const setup = setUp(device, shape, dtype)
       const { y, lse } = forward(device, setup, dtype)
       // The same keys at the beginning of 160 rows each; the rest would show.
