@@ -51,7 +51,7 @@ export class Report {
     const now = performance.now()
     if (this.#quiet || now - this.#lastProgress < 1000) return
     this.#lastProgress = now
-    console.error(`bench ${this.#command}: ${text}`)
+    this.note(text)
   }
 
   /** What a figure is missing for, on standard error in any case. @param {string} text */
