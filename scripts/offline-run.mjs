@@ -32,21 +32,35 @@ function architectures() {
   return { LOWRANK_CUDA_ARCHITECTURES: `${major}${minor}${major === '9' ? 'a' : ''}-real` }
 }
 
-/** A Python that has these modules. */
-function pythonWith(modules) {
-  return ['python3', 'python'].find((python) => spawnSync(python, ['-c', `import ${modules}`]).status === 0)
+// PyTorch's packages keep libcublasLt where no loader looks: its path is read before others could load another.
+const PROBE = `
+import json, torch
+library = next((line.split()[-1] for line in open("/proc/self/maps") if "libcublasLt.so" in line), None)
+import transformers, peft
+try:
+    import bitsandbytes
+    quantizes = True
+except Exception:
+    quantizes = False
+print(json.dumps({"cublasLt": library, "quantizes": quantizes}))
+`
+
+/** The Pythons that run bench/peers, up to the first whose peers quantize too: importing PyTorch takes long. */
+function findPythons() {
+  const found = []
+  for (const python of ['python3', 'python']) {
+    const { status, stdout } = spawnSync(python, ['-c', PROBE], { encoding: 'utf8' })
+    if (status !== 0) continue
+    // Packages greet on standard output too.
+    found.push({ python, ...JSON.parse(stdout.trim().split('\n').at(-1)) })
+    if (found.at(-1).quantizes) break
+  }
+  return found
 }
 
 /** What measures bench/peers beside, where there is such a Python. */
-function comparing(python) {
+function comparing({ python } = {}) {
   return python ? ['--peer', python, '--pairs', quick ? '1' : '3'] : []
-}
-
-/** PyTorch's libcublasLt, which its packages keep where no loader looks: as that Python has it in memory. */
-function cublasLtOf(python) {
-  const print = `import torch; print(next((l.split()[-1] for l in open("/proc/self/maps") if "libcublasLt.so" in l), ""))`
-  const path = python && spawnSync(python, ['-c', print], { encoding: 'utf8' }).stdout?.trim()
-  return path ? ['--cublaslt', path] : []
 }
 
 const node = (...command) => [process.execPath, ...command]
@@ -86,8 +100,9 @@ function phases() {
   ]
   const long = quick ? [] : cuda ? ['--seq', '2048'] : ['--seq', '512']
   const sizes = quick ? ['--m', '33', '--rounds', '1'] : cuda ? ['--m', '2048,8192'] : []
-  const python = pythonWith('torch, transformers, peft')
-  const compareQlora = comparing(pythonWith('torch, transformers, peft, bitsandbytes'))
+  const pythons = findPythons()
+  const cublasLt = pythons[0]?.cublasLt
+  const compareQlora = comparing(pythons.find(({ quantizes }) => quantizes))
   return [
     {
       name: 'build',
@@ -107,8 +122,8 @@ function phases() {
         '--model-shape',
         shape,
         ...sizes,
-        ...cublasLtOf(python),
-        ...comparing(python),
+        ...(cublasLt ? ['--cublaslt', cublasLt] : []),
+        ...comparing(pythons[0]),
       ),
       env,
       json: true,
