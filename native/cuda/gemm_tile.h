@@ -22,6 +22,15 @@ __device__ __forceinline__ void stageSums(float* tile, int row, int col, float f
   storeVector(tile + row * kTilePitch<kCols> + col, float2{first, second});
 }
 
+// The first `count` values of a run; in pieces of 16 bytes when they are all of it and `whole`.
+template <class T>
+__device__ __forceinline__ void storePart(T* to, const float (&values)[kTileRun], int32_t count, bool whole) {
+  if (whole && count == kTileRun) return storeRun(to, values);
+  LOWRANK_UNROLL for (int e = 0; e < kTileRun; ++e) {
+    if (e < count) to[e] = fromFloat<T>(values[e]);
+  }
+}
+
 // Rows [firstRow, + kRows) and columns [firstCol, + kCols) of C or of a split's partial sums; all threads call it when all sums are staged.
 template <class T, int kRows, int kCols, int kThreads>
 __device__ __forceinline__ void storeTile(const ProductArguments& product, int32_t split, int32_t firstRow,
@@ -41,14 +50,7 @@ __device__ __forceinline__ void storeTile(const ProductArguments& product, int32
     loadRun(tile + row * kTilePitch<kCols> + col, values);
     const int32_t count = n - c < kTileRun ? n - c : kTileRun;
     if (partial) {
-      float* const to = partials + static_cast<int64_t>(r) * n + c;
-      if (n % 4 == 0 && count == kTileRun) {
-        storeRun(to, values);
-      } else {
-        LOWRANK_UNROLL for (int e = 0; e < kTileRun; ++e) {
-          if (e < count) to[e] = values[e];
-        }
-      }
+      storePart(partials + static_cast<int64_t>(r) * n + c, values, count, n % 4 == 0);
       continue;
     }
     LOWRANK_UNROLL for (int e = 0; e < kTileRun; ++e) values[e] *= alpha;
@@ -65,23 +67,9 @@ __device__ __forceinline__ void storeTile(const ProductArguments& product, int32
     }
     const int64_t at = static_cast<int64_t>(r) * product.cStride + c;
     if (floatC) {
-      float* const to = static_cast<float*>(product.c) + at;
-      if (runs && count == kTileRun) {
-        storeRun(to, values);
-      } else {
-        LOWRANK_UNROLL for (int e = 0; e < kTileRun; ++e) {
-          if (e < count) to[e] = values[e];
-        }
-      }
+      storePart(static_cast<float*>(product.c) + at, values, count, runs);
     } else {
-      T* const to = static_cast<T*>(product.c) + at;
-      if (runs && count == kTileRun) {
-        storeRun(to, values);
-      } else {
-        LOWRANK_UNROLL for (int e = 0; e < kTileRun; ++e) {
-          if (e < count) to[e] = fromFloat<T>(values[e]);
-        }
-      }
+      storePart(static_cast<T*>(product.c) + at, values, count, runs);
     }
   }
 }
