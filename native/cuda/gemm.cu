@@ -157,8 +157,8 @@ class Launcher {
     return count;
   }
 
-  // Of tiles of wgmma, in units of a narrow one's by itself: of one that shares its rows with a wide one's other half.
-  double wgmmaTime(int64_t rowTiles, int64_t columns, TileSize size) const {
+  // Of tiles of 128 rows, in units of one of 128 columns by itself. A wide one of wgmma is two that share their rows.
+  double tileTime(int64_t rowTiles, int64_t columns, TileSize size) const {
     const int64_t rounds = ceilDiv(rowTiles * ceilDiv(columns, tileCols(size)), queue_.multiprocessors());
     return static_cast<double>(rounds) * (size == TileSize::kWideWgmma ? 1.8 : 1.0);
   }
@@ -169,7 +169,7 @@ class Launcher {
     if (product.m <= tileRows(TileSize::kFlat) && plan.layout != Layout::kAcrossBoth) return TileSize::kFlat;
     if (plan.wgmma) {
       const int64_t rowTiles = ceilDiv(product.m, tileRows(TileSize::kWgmma)) * plan.splits;
-      return wgmmaTime(rowTiles, product.n, TileSize::kWideWgmma) <= wgmmaTime(rowTiles, product.n, TileSize::kWgmma)
+      return tileTime(rowTiles, product.n, TileSize::kWideWgmma) <= tileTime(rowTiles, product.n, TileSize::kWgmma)
                  ? TileSize::kWideWgmma
                  : TileSize::kWgmma;
     }
@@ -263,9 +263,9 @@ class Launcher {
     const int64_t widest = maxOf(1, fitting / kChunkColumns);
     int64_t tiles = widest;
     const auto timePerColumn = [&](int64_t count) {
-      const double wide = wgmmaTime(rowTiles, count * kChunkColumns, TileSize::kWideWgmma);
-      const double narrow = wgmmaTime(rowTiles, count * kChunkColumns, TileSize::kWgmma);
-      return (wide < narrow ? wide : narrow) / static_cast<double>(count);
+      const double narrow = tileTime(rowTiles, count * kChunkColumns, TileSize::kLarge);
+      const double wide = tileTime(rowTiles, count * kChunkColumns, TileSize::kWideWgmma);
+      return (plan.wgmma && wide < narrow ? wide : narrow) / static_cast<double>(count);
     };
     for (int64_t count = widest; count > widest / 2; --count) {
       if (timePerColumn(count) < timePerColumn(tiles)) tiles = count;
