@@ -265,15 +265,17 @@ inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], c
 
 // 16 bytes from global to shared memory, both 16-byte aligned, zeros when not `valid`. They are there after the wait for their group.
 inline void cpAsync16(void* to, const void* from, bool valid = true, const Place& place = Place::current()) {
-  copyAsync(to, valid ? from : nullptr, place);
+  requireAligned(to, AsyncCopy::kBytes, "an asynchronous copy", place);
+  if (valid) requireAligned(from, AsyncCopy::kBytes, "an asynchronous copy", place);
+  currentThread->copies.start({to, valid ? from : nullptr, place});
 }
 inline void cpAsyncCommit() {
-  commitCopies();
+  currentThread->copies.commit();
 }
 // Until at most kGroups of this thread's groups are on their way.
 template <int kGroups>
 inline void cpAsyncWait(const Place& place = Place::current()) {
-  waitForCopies(kGroups, place);
+  currentThread->copies.waitFor(kGroups, place);
 }
 
 // An operand of wgmma in shared memory, from an address that is a multiple of 1024 on, in rows of 128 bytes whose 16-byte pieces are swizzled:
@@ -299,7 +301,7 @@ inline void wgmma(float (&c)[kCols / 8][4], uint64_t a, uint64_t b, const Place&
   static_assert(kCols == 64 || kCols == 128 || kCols == 256);
   static_assert(std::is_same_v<T, BFloat16> || std::is_same_v<T, Float16>);
   meetInWarp(Meeting::kWgmma, place, [](Warp&) {});
-  startProduct({c, kCols, kFresh, a, {}, false, b, kAcross, std::is_same_v<T, BFloat16>, place});
+  currentThread->products.start({c, kCols, kFresh, a, {}, false, b, kAcross, std::is_same_v<T, BFloat16>, place});
 }
 // The same with a in registers, as mma has it.
 template <class T, int kCols, bool kAcross>
@@ -312,15 +314,15 @@ inline void wgmma(float (&c)[kCols / 8][4], const uint32_t (&a)[4], uint64_t b, 
   meetInWarp(Meeting::kWgmmaRegisters, place, shareRowsOfWgmma);
   AsyncProduct product{c, kCols, false, 0, {}, true, b, kAcross, std::is_same_v<T, BFloat16>, place};
   std::memcpy(product.rows, warp.out[thread.lane], sizeof product.rows);
-  startProduct(product);
+  currentThread->products.start(product);
 }
 inline void wgmmaCommit() {
-  commitProducts();
+  currentThread->products.commit();
 }
 // Until at most kGroups of this thread's groups are on their way.
 template <int kGroups>
 inline void wgmmaWait(const Place& place = Place::current()) {
-  waitForProducts(kGroups, place);
+  currentThread->products.waitFor(kGroups, place);
 }
 
 // Both on global memory, between all threads of all blocks; both return the value before.

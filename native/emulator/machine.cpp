@@ -307,15 +307,10 @@ Warp& Machine::meet(Meeting meeting, const Place& place, void (*finish)(Warp&)) 
 void Machine::threadEnded() {
   Thread& self = *currentThread;
   self.ended = true;
-  self.copyGroups.push_back(std::move(self.openCopies));
-  for (const auto& group : self.copyGroups) {
-    if (!group.empty())
-      abandon("ends while an asynchronous copy is on its way that it never waited for", &group[0].place);
-  }
-  self.productGroups.push_back(std::move(self.openProducts));
-  for (const auto& group : self.productGroups) {
-    if (!group.empty()) abandon("ends while a wgmma is on its way that it never waited for", &group[0].place);
-  }
+  if (const AsyncCopy* const copy = self.copies.firstUnfinished())
+    abandon("ends while an asynchronous copy is on its way that it never waited for", &copy->place);
+  if (const AsyncProduct* const product = self.products.firstUnfinished())
+    abandon("ends while a wgmma is on its way that it never waited for", &product->place);
   --liveThreads_;
   Warp& warp = warps_[self.warp];
   const uint32_t lane = 1u << self.lane;
@@ -405,10 +400,8 @@ void Machine::run(Launch& launch, int64_t number) {
     thread.lane = i % kWarpLanes;
     thread.warp = i / kWarpLanes;
     thread.ended = false;
-    thread.openCopies.clear();
-    thread.copyGroups.clear();
-    thread.openProducts.clear();
-    thread.productGroups.clear();
+    thread.copies.clear();
+    thread.products.clear();
     // As if enter() had been called: the return address of its caller (none) on a stack that is 16-byte aligned before the call.
     void** stack = reinterpret_cast<void**>(stacks_ + size_t(i + 1) * kStackBytes - 64);
     *--stack = nullptr;
@@ -449,70 +442,56 @@ Warp& warpOf(const Thread& thread) {
   return Machine::running()->warp(thread.warp);
 }
 
-namespace {
-
-constexpr size_t kCopyBytes = 16;
-
-void land(const AsyncCopy& copy) {
+void complete(const AsyncCopy& copy) {
   if (copy.from != nullptr) {
-    std::memcpy(copy.to, copy.from, kCopyBytes);
+    std::memcpy(copy.to, copy.from, AsyncCopy::kBytes);
   } else {
-    std::memset(copy.to, 0, kCopyBytes);
+    std::memset(copy.to, 0, AsyncCopy::kBytes);
   }
 }
 
-}  // namespace
-
-void copyAsync(void* to, const void* from, const Place& place) {
-  requireAligned(to, kCopyBytes, "an asynchronous copy", place);
-  if (from != nullptr) requireAligned(from, kCopyBytes, "an asynchronous copy", place);
-  const AsyncCopy copy{to, from, place};
+template <class Item>
+void Groups<Item>::start(const Item& item) {
   if (Machine::running()->lateCopies()) {
-    currentThread->openCopies.push_back(copy);
+    open_.push_back(item);
   } else {
-    land(copy);
+    complete(item);
   }
 }
 
-void commitCopies() {
-  currentThread->copyGroups.push_back(std::move(currentThread->openCopies));
-  currentThread->openCopies.clear();
+template <class Item>
+void Groups<Item>::commit() {
+  committed_.push_back(std::move(open_));
+  open_.clear();
 }
 
-void waitForCopies(size_t groupsLeft, const Place& place) {
+template <class Item>
+void Groups<Item>::waitFor(size_t groupsLeft, const Place& place) {
   if (skipped(place)) return;
-  auto& groups = currentThread->copyGroups;
-  if (groups.size() <= groupsLeft) return;
-  const auto end = groups.end() - std::ptrdiff_t(groupsLeft);
-  for (auto group = groups.begin(); group != end; ++group) {
-    for (const AsyncCopy& copy : *group) land(copy);
+  if (committed_.size() <= groupsLeft) return;
+  const auto end = committed_.end() - std::ptrdiff_t(groupsLeft);
+  for (auto group = committed_.begin(); group != end; ++group) {
+    for (const Item& item : *group) complete(item);
   }
-  groups.erase(groups.begin(), end);
+  committed_.erase(committed_.begin(), end);
 }
 
-void startProduct(const AsyncProduct& product) {
-  if (Machine::running()->lateCopies()) {
-    currentThread->openProducts.push_back(product);
-  } else {
-    runProduct(product);
+template <class Item>
+const Item* Groups<Item>::firstUnfinished() const {
+  for (const auto& group : committed_) {
+    if (!group.empty()) return &group.front();
   }
+  return open_.empty() ? nullptr : &open_.front();
 }
 
-void commitProducts() {
-  currentThread->productGroups.push_back(std::move(currentThread->openProducts));
-  currentThread->openProducts.clear();
+template <class Item>
+void Groups<Item>::clear() {
+  open_.clear();
+  committed_.clear();
 }
 
-void waitForProducts(size_t groupsLeft, const Place& place) {
-  if (skipped(place)) return;
-  auto& groups = currentThread->productGroups;
-  if (groups.size() <= groupsLeft) return;
-  const auto end = groups.end() - std::ptrdiff_t(groupsLeft);
-  for (auto group = groups.begin(); group != end; ++group) {
-    for (const AsyncProduct& product : *group) runProduct(product);
-  }
-  groups.erase(groups.begin(), end);
-}
+template class Groups<AsyncCopy>;
+template class Groups<AsyncProduct>;
 
 void fault(const Place& place, const char* format, ...) {
   char text[256];

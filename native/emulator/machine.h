@@ -38,6 +38,7 @@ struct Schedule {
 };
 
 struct AsyncCopy {
+  static constexpr size_t kBytes = 16;
   void* to;
   const void* from;  // nullptr: zeros
   Place place;
@@ -57,6 +58,21 @@ struct AsyncProduct {
   Place place;
 };
 
+// What a thread has started, in the groups that it commits and waits for.
+template <class Item>
+class Groups {
+ public:
+  void start(const Item& item);
+  void commit();
+  void waitFor(size_t groupsLeft, const Place& place);
+  const Item* firstUnfinished() const;  // or nullptr
+  void clear();
+
+ private:
+  std::vector<Item> open_;                    // not committed yet
+  std::vector<std::vector<Item>> committed_;  // oldest first
+};
+
 struct Thread {
   void* stackPointer;
   dim3 index;
@@ -64,10 +80,8 @@ struct Thread {
   int lane;
   int warp;
   bool ended;
-  std::vector<AsyncCopy> openCopies;               // not committed yet
-  std::vector<std::vector<AsyncCopy>> copyGroups;  // committed, oldest first
-  std::vector<AsyncProduct> openProducts;
-  std::vector<std::vector<AsyncProduct>> productGroups;
+  Groups<AsyncCopy> copies;
+  Groups<AsyncProduct> products;
 };
 
 // What the lanes of a warp do together.
@@ -121,14 +135,8 @@ void meetAtBarrier(int id, int threads, const Place& place);
 Warp& meetInWarp(Meeting meeting, const Place& place, void (*finish)(Warp&));
 Warp& warpOf(const Thread& thread);
 
-void copyAsync(void* to, const void* from, const Place& place);
-void commitCopies();
-void waitForCopies(size_t groupsLeft, const Place& place);
-
-void startProduct(const AsyncProduct& product);
-void commitProducts();
-void waitForProducts(size_t groupsLeft, const Place& place);
-void runProduct(const AsyncProduct& product);  // wgmma.cpp
+void complete(const AsyncCopy& copy);
+void complete(const AsyncProduct& product);  // wgmma.cpp
 
 // Ends the launch.
 [[noreturn]] void fault(const Place& place, const char* format, ...) __attribute__((format(printf, 2, 3)));

@@ -86,7 +86,7 @@ void shareRowsOfWgmma(Warp& warp) {
   }
 }
 
-void runProduct(const AsyncProduct& product) {
+void complete(const AsyncProduct& product) {
   product.bfloat16 ? multiply<BFloat16>(product) : multiply<Float16>(product);
 }
 
