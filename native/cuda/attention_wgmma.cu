@@ -251,7 +251,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       wgmmaCommit();
       multiplyColumnsWide<kDim>(sums, packed, other);
       wgmmaCommit();
-      wgmmaWait<1>();  // whose registers the next scores need
+      // survives: it is about registers, which the next scores need; the wait for those scores is for this product too
+      wgmmaWait<1>();
     } else {
       packWeights<T>(packed, ds);
       wgmmaBegin();

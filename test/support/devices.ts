@@ -13,7 +13,7 @@ export interface TestDevice {
 const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
 
 /** Of the emulated GPU: every order with either kind of copies; the first is the one for suites that take one device only. */
-const SCHEDULES = ['forward/late', 'reverse/early', 'random/late']
+const SCHEDULES = ['forward/early', 'reverse/late', 'random/late']
 
 /**
  * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU once per schedule
