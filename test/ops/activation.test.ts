@@ -58,6 +58,8 @@ describe.each(testDevices())('on $name', ({ open }) => {
   })
 
   it('the gradient takes the place of an input that nobody else holds, and of no other', async () => {
+    // Of its own: the collector may find tensors of other tests at any time.
+    const device = open()
     const [rows, width] = [64, 500]
     const values = Float32Array.from({ length: rows * 2 * width }, (_, i) => Math.sin(i))
     const gradients: Float32Array[] = []
@@ -82,6 +84,7 @@ describe.each(testDevices())('on $name', ({ open }) => {
     }
     expect(gradients[1]).toEqual(gradients[0])
     expect((peaks[0] as number) - (peaks[1] as number)).toBe(rows * 2 * width * 4)
+    device.close()
   })
 
   it('swiglu stays finite for huge gates', async () => {

@@ -109,16 +109,19 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     )
   })
 
-  it.runIf((device as string) === 'cuda-emulator')('says why the machine has no memory for what is offloaded', async () => {
-    process.env.LOWRANK_EMULATOR_HOST_BYTES = '1000'
-    try {
-      expect(await rejection(loadModel(model, { device, offloadEmbedding: true }))).toBe(
-        "[loadFile] expected 48.0 KiB for target in the machine's memory, where the GPU reads it, but the emulated machine has 1000 bytes; leave out offloadEmbedding",
-      )
-    } finally {
-      delete process.env.LOWRANK_EMULATOR_HOST_BYTES
-    }
-  })
+  it.runIf((device as string) === 'cuda-emulator')(
+    'says why the machine has no memory for what is offloaded',
+    async () => {
+      process.env.LOWRANK_EMULATOR_HOST_BYTES = '1000'
+      try {
+        expect(await rejection(loadModel(model, { device, offloadEmbedding: true }))).toBe(
+          "[loadFile] expected 48.0 KiB for target in the machine's memory, where the GPU reads it, but the emulated machine has 1000 bytes; leave out offloadEmbedding",
+        )
+      } finally {
+        delete process.env.LOWRANK_EMULATOR_HOST_BYTES
+      }
+    },
+  )
 
   it('computes in bfloat16 by default on a GPU', async () => {
     const loaded = await loadModel(model, { device })
