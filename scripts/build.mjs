@@ -12,7 +12,6 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import {
   accessSync,
   chmodSync,
@@ -22,12 +21,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { digestOf } from './digest.mjs'
 import { root } from './phases.mjs'
 
 const require = createRequire(import.meta.url)
@@ -95,17 +94,7 @@ function wantsCuda(sanitize) {
   return Boolean(nvcc)
 }
 
-/** A digest of everything that decides what an output is: files, folders as far down as they go, words. */
-function digestOf(inputs, ...words) {
-  const hash = createHash('sha256').update(words.join('\0'))
-  const filesOf = (path) =>
-    statSync(join(root, path)).isDirectory()
-      ? readdirSync(join(root, path)).flatMap((name) => filesOf(join(path, name)))
-      : [path]
-  for (const path of [...inputs.flatMap(filesOf), 'scripts/build.mjs'].sort())
-    hash.update(`${path}\0`).update(readFileSync(join(root, path)))
-  return hash.digest('hex')
-}
+const SELF = 'scripts/build.mjs'
 
 /** Whether `path` is what a build of this digest made. */
 function isCurrent(path, stamp, digest) {
@@ -140,7 +129,7 @@ async function buildNative({ sanitize, emulator }) {
     path: join(out, 'Release', addon.file),
     stamp: join(out, `${addon.file}.sha256`),
     digest: digestOf(
-      addon.parts.map((part) => join('native', part)),
+      [SELF, ...addon.parts.map((part) => join('native', part))],
       version,
       sanitize,
       compiler,
@@ -207,7 +196,10 @@ function buildTypeScript() {
   const output = join(root, 'dist')
   const outputs = ['index.js', 'cli/main.js'].map((name) => join(output, name))
   const stamp = join(root, 'build/dist.sha256')
-  const digest = digestOf(['src', 'tsconfig.json', 'tsconfig.build.json'], require('typescript/package.json').version)
+  const digest = digestOf(
+    [SELF, 'src', 'tsconfig.json', 'tsconfig.build.json'],
+    require('typescript/package.json').version,
+  )
   if (outputs.every((path) => isCurrent(path, stamp, digest))) return
   rmSync(stamp, { force: true })
   // Outputs of sources that are gone would be packed.

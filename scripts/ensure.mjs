@@ -4,9 +4,9 @@
  * dependency, because it runs before there is any.
  */
 
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { digestOf } from './digest.mjs'
 import { npm, phase, root } from './phases.mjs'
 
 const emulator = process.argv.includes('--emulator')
@@ -30,20 +30,6 @@ function isInstalled() {
   )
 }
 
-/** A digest of the names and contents of everything that the build reads. */
-function hashInputs() {
-  // The addon with CUDA is built or not as this says.
-  const hash = createHash('sha256').update(`${process.env.LOWRANK_CUDA ?? ''}\0`)
-  const visit = (path) => {
-    const absolute = join(root, path)
-    if (!existsSync(absolute)) return
-    if (!statSync(absolute).isDirectory()) hash.update(`${path}\0`).update(readFileSync(absolute))
-    else for (const name of readdirSync(absolute).sort()) visit(`${path}/${name}`)
-  }
-  for (const input of INPUTS) visit(input)
-  return hash.digest('hex')
-}
-
 function isBuilt(inputs) {
   if (!OUTPUTS.every((path) => existsSync(join(root, path)))) return false
   return existsSync(STAMP) && readFileSync(STAMP, 'utf8') === inputs
@@ -51,7 +37,8 @@ function isBuilt(inputs) {
 
 async function ensure() {
   if (!isInstalled() && !(await phase('Installing dependencies', npm('ci', '--include=dev')))) return false
-  const inputs = hashInputs()
+  // The addon with CUDA is built or not as the variable says.
+  const inputs = digestOf(INPUTS, process.env.LOWRANK_CUDA ?? '')
   if (isBuilt(inputs)) return true
   rmSync(STAMP, { force: true })
   if (!(await phase('Building', [process.execPath, 'scripts/build.mjs', ...(emulator ? ['--emulator'] : [])])))
