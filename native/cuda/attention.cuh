@@ -221,6 +221,15 @@ __device__ __forceinline__ void multiplyRows(float (&products)[kTiles][4], const
   }
 }
 
+// Two tiles of weights, 16 by 8 each, as a left operand over their 16 columns; rounded to T.
+template <class T>
+__device__ __forceinline__ void packLeft(uint32_t (&a)[4], const float (&first)[4], const float (&second)[4]) {
+  a[0] = packPair<T>(first[0], first[1]);
+  a[1] = packPair<T>(first[2], first[3]);
+  a[2] = packPair<T>(second[0], second[1]);
+  a[3] = packPair<T>(second[2], second[3]);
+}
+
 // sums[n] += weights, 16 by 8 kSteps * 2, times the columns [8 n, 8 n + 8) of `right`, over its rows. Weights are rounded to T.
 template <int kDim, int kWeights, int kTiles, class T>
 __device__ __forceinline__ void multiplyColumns(float (&sums)[kTiles][4], const float (&weights)[kWeights][4],
@@ -228,9 +237,8 @@ __device__ __forceinline__ void multiplyColumns(float (&sums)[kTiles][4], const 
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const T* const rightAt = right + lane % 16 * kPitch<kDim> + lane / 16 * 8;
   LOWRANK_UNROLL for (int w = 0; w < kWeights; w += 2) {
-    const uint32_t a[4] = {packPair<T>(weights[w][0], weights[w][1]), packPair<T>(weights[w][2], weights[w][3]),
-                           packPair<T>(weights[w + 1][0], weights[w + 1][1]),
-                           packPair<T>(weights[w + 1][2], weights[w + 1][3])};
+    uint32_t a[4];
+    packLeft<T>(a, weights[w], weights[w + 1]);
     LOWRANK_UNROLL for (int n = 0; n < kTiles; n += 2) {
       uint32_t b[4];
       ldmatrix<true>(b, rightAt + w * 8 * kPitch<kDim> + n * 8);

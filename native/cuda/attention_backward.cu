@@ -6,8 +6,8 @@
 // rounded once. With 16-bit types p and ds are rounded for the products that they enter. Work: 14 hd FLOP per visible pair and head, 4 of
 // them for products that both passes make: the price of sums that need no atomics. Roof: mma.sync.
 //
-// D comes first, then two passes of the same form, on Hopper those of attention_wgmma.cu for most heads of 16-bit types. A block has some rows of its own and goes through those of the other side that see them, 32
-// at a time (8 in float32), the next ones on their way:
+// D comes first, then two passes of the same form, on Hopper those of attention_wgmma.cu for most heads of 16-bit types. A block has some rows of
+// its own and goes through those of the other side that see them, 32 at a time (8 in float32), the next ones on their way:
 //   dq      own rows are queries of one head (Q, dy), the others keys (K, V): the weights ds times K
 //   dk, dv  own rows are keys of one key/value head (K, V), the others queries (Q, dy) of each of its query heads in turn: ds times Q, p times dy
 //

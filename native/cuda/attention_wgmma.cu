@@ -68,12 +68,7 @@ __device__ __forceinline__ void multiplyRowsWide(float (&products)[kTile / 8][4]
 // A warpgroup's weights, 64 by kTile, as the left operands of products over the tile's rows.
 template <class T, int kTiles>
 __device__ __forceinline__ void packWeights(uint32_t (&packed)[kTiles / 2][4], const float (&weights)[kTiles][4]) {
-  LOWRANK_UNROLL for (int k = 0; k < kTiles / 2; ++k) {
-    LOWRANK_UNROLL for (int e = 0; e < 4; ++e) {
-      const float(&pair)[4] = weights[2 * k + e / 2];
-      packed[k][e] = packPair<T>(pair[e % 2 * 2], pair[e % 2 * 2 + 1]);
-    }
-  }
+  LOWRANK_UNROLL for (int k = 0; k < kTiles / 2; ++k) packLeft<T>(packed[k], weights[2 * k], weights[2 * k + 1]);
 }
 
 // sums += weights times the rows of `tile`.

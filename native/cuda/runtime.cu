@@ -3,7 +3,8 @@
 // Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual memory functions), so that
 // the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so that the host goes on while they run.
 // Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device is lost to the
-// process, whose other devices live on. Memory of the host that kernels read is pinned, and has one address for both. Timers: pairs of events, read at the next wait and used again.
+// process, whose other devices live on. Memory of the host that kernels read is pinned, and has one address for
+// both. Timers: pairs of events, read at the next wait and used again.
 #include <cuda.h>
 
 #include <cstdio>
