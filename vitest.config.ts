@@ -1,6 +1,8 @@
 /**
  * @file How the tests run: one process per file, two at a time. CI adds a JSON report through LOWRANK_TEST_REPORT.
  *
+ * LOWRANK_TEST_LONG=1 (`npm run test:long`) runs the full series of the proofs that `npm test` reduces.
+ *
  * Two projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
  * alone in one schedule, or all of them in every schedule with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`).
  */
@@ -10,14 +12,16 @@ import { defineConfig } from 'vitest/config'
 
 const report = process.env.LOWRANK_TEST_REPORT
 const all = process.env.LOWRANK_EMULATOR_TESTS === 'all'
+const long = process.env.LOWRANK_TEST_LONG === '1'
 
 // No test asks the real Hub; those of test/hub have one of their own.
 const env = { HF_HUB_OFFLINE: '1' }
 const common = {
   // A crash in native code ends the process of its own file only, and the report names that file.
   pool: 'forks' as const,
-  testTimeout: 30_000,
-  hookTimeout: 60_000,
+  // Generous, since a machine may be busy: what must be fast is tested by processor time.
+  testTimeout: long ? 1_800_000 : 240_000,
+  hookTimeout: 240_000,
   // A test left alone by `.only` would let a submission pass without the others.
   allowOnly: false,
 }
@@ -59,7 +63,7 @@ export default defineConfig({
             LOWRANK_TEST_DEVICES: 'cuda-emulator',
             ...(all ? {} : { LOWRANK_TEST_SCHEDULES: 'random/late' }),
           },
-          testTimeout: all ? 240_000 : 60_000,
+          testTimeout: all ? 480_000 : 240_000,
         },
       },
     ],
