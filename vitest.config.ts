@@ -3,8 +3,9 @@
  *
  * LOWRANK_TEST_LONG=1 (`npm run test:long`) runs the full series of the proofs that `npm test` reduces.
  *
- * Two projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
- * alone in one schedule, or all of them in every schedule with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`).
+ * Three projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
+ * alone in one schedule, or all of them in every schedule with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`);
+ * `peers` opens what lowrank writes in Python's libraries, where LOWRANK_TEST_PYTHON names one that has them.
  */
 
 import { fileURLToPath } from 'node:url'
@@ -35,7 +36,16 @@ export default defineConfig({
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     coverage: { include: ['src/**'] },
     projects: [
-      { test: { ...common, name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/emulator/**'], env } },
+      {
+        test: {
+          ...common,
+          name: 'cpu',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/emulator/**', 'test/peers/**'],
+          env,
+        },
+      },
+      { test: { ...common, name: 'peers', include: ['test/peers/**/*.test.ts'], env } },
       {
         test: {
           ...common,
