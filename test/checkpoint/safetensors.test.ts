@@ -11,6 +11,7 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../../src/checkpoint/safetensors.js'
+import { processorTime } from '../support/processor-time.js'
 import { headerOf, safetensorsBytes } from './build.js'
 
 let directory: string
@@ -221,10 +222,10 @@ describe('damage', () => {
   })
 
   test('nesting a million deep, quickly', async () => {
-    const started = performance.now()
+    const spent = processorTime()
     await expectError(safetensorsBytes(`{"w":${'['.repeat(1e6)}`), 'more than 32 levels deep')
     await expectError(safetensorsBytes(`${'{"a":'.repeat(1e6)}1${'}'.repeat(1e6)}`), 'more than 32 levels deep')
-    expect(performance.now() - started).toBeLessThan(5000)
+    expect(spent()).toBeLessThan(5000)
   })
 
   test('keys that occur twice, escaped spellings included', async () => {
@@ -324,7 +325,7 @@ describe('random damage', () => {
         else bytes.splice(place, 0, byte)
       }
       await writeFile(path, new Uint8Array(bytes))
-      const started = performance.now()
+      const spent = processorTime()
       try {
         const { tensors } = await readSafetensorsHeader(path)
         let total = 0
@@ -339,7 +340,7 @@ describe('random damage', () => {
         expect((error as Error).message.length).toBeLessThan(1000)
         refused++
       }
-      expect(performance.now() - started).toBeLessThan(2000)
+      expect(spent()).toBeLessThan(2000)
     }
     expect(refused).toBeGreaterThan(250)
   })

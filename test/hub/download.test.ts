@@ -301,7 +301,7 @@ describe('several processes', () => {
         )
         expect(sizes).toContain(HALF)
       },
-      { timeout: 20_000 },
+      { timeout: 120_000 },
     )
     killed.process.kill('SIGKILL')
     await killed.output

@@ -36,7 +36,7 @@ interface Golden {
   runs: Record<'float32' | 'bfloat16' | 'nf4', Run>
 }
 
-describe.skipIf(SMOLLM2 === undefined)('LoRA on SmolLM2-135M-Instruct', { timeout: 300_000 }, () => {
+describe.skipIf(SMOLLM2 === undefined)('LoRA on SmolLM2-135M-Instruct', { timeout: 900_000 }, () => {
   const path = SMOLLM2 as string
   const file = fileURLToPath(new URL('../golden/gguf/smollm2-training.json.gz', import.meta.url))
   const golden: Golden = JSON.parse(gunzipSync(readFileSync(file)).toString())

@@ -28,7 +28,7 @@ interface Golden {
 }
 
 // Float32 answers take a while where others compute too.
-describe.skipIf(SMOLLM2 === undefined)('SmolLM2-135M-Instruct', { timeout: 180_000 }, () => {
+describe.skipIf(SMOLLM2 === undefined)('SmolLM2-135M-Instruct', { timeout: 600_000 }, () => {
   const path = SMOLLM2 as string
   let golden: Golden
   let tokenizer: Tokenizer

@@ -45,7 +45,7 @@ beforeAll(async () => {
   const standIn = `--cuda-addon=${join(root, 'build/Release/lowrank.node')}`
   const env = { ...process.env, npm_config_pack_destination: cudaTarballs }
   await promisify(execFile)(process.execPath, [join(root, 'scripts/pack.mjs'), standIn], { env })
-}, 300_000)
+}, 900_000)
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -83,7 +83,7 @@ it('the engine with CUDA, installed beside, is loaded in place of the other and 
   expect(report.gpu?.engine).toBe(hasCuda)
   const plan = await runAlone(runtime, lowrank, ['plan', '--model', model, '--device', 'auto', '--json'], project)
   expect(JSON.parse(plan.stdout)).toMatchObject({ fits: true })
-}, 240_000)
+}, 600_000)
 
 describe.each(['20', 'newest'])('installed on Node %s', (version) => {
   const project = join(folder, `project-${version}`)
@@ -119,7 +119,7 @@ describe.each(['20', 'newest'])('installed on Node %s', (version) => {
     expect(report.ok).toBe(true)
     expect(report.engine?.path).toBe(join(project, 'node_modules/@lowrank/linux-x64-gnu/lowrank.node'))
     expect(report.buildTools).toEqual({ compiler: null, cmake: null, nvcc: null })
-  }, 240_000)
+  }, 600_000)
 
   it('brings no package with an install script, and only what is needed to run', () => {
     const { packages } = readJson(join(project, 'node_modules/.package-lock.json')) as {

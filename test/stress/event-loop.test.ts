@@ -16,4 +16,4 @@ it('20 steps of a 135M model delay timers by less than 20 ms at the 99th percent
   expect(losses).toHaveLength(20)
   // Random ids have nothing to learn: the logarithm of the vocabulary, and a little for weights that are random too.
   for (const loss of losses) expect(Math.abs(loss - Math.log(49152))).toBeLessThan(0.5)
-}, 120_000)
+}, 600_000)

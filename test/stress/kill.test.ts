@@ -114,5 +114,5 @@ it.each([
     expect((await trainedBytes(save)) === (await trainedBytes(join(whole, 'final')))).toBe(true)
     expect(readdirSync(outputDir).sort()).toEqual(['checkpoint-89', 'checkpoint-90'])
   },
-  120_000,
+  600_000,
 )
