@@ -19,6 +19,7 @@ export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
 export { type FileDType, type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
 export { createProgress, type ProgressOptions } from './cli/progress.js'
 export { type Dataset, prepareDataset } from './data/dataset.js'
+export type { DataStatistics, DataWarning } from './data/report.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,

@@ -149,6 +149,12 @@ function stepLine(event: StepEvent): string {
 /** What every reader wants to see, whatever the interval; undefined for events that have no line of their own. */
 function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): string | undefined {
   switch (event.type) {
+    case 'prepare':
+      return undefined
+    case 'data':
+      return event.warnings.length === 0
+        ? undefined
+        : event.warnings.map(({ message }) => `Data (${event.split}): ${message}`).join('\n')
     case 'start': {
       const share = ((100 * event.trainableParameters) / event.totalParameters).toFixed(2)
       const resumed = event.step > 0 ? `, resumed at step ${event.step}` : ''

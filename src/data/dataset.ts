@@ -5,24 +5,9 @@ import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { type Example, encodeRow, padExample } from './examples.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
-import { type DataSource, readRows } from './rows.js'
+import type { DataStatistics } from './report.js'
+import { type DataSource, type ReadProgress, readRows } from './rows.js'
 import { splitExamples } from './split.js'
-
-/** What became of the rows. */
-export interface DataStatistics {
-  /** Rows read. */
-  rows: number
-  /** Rows that lost their end to `maxLength`. */
-  truncatedRows: number
-  /** Rows left out because `maxLength` cut away all that was to be learnt. */
-  rowsCutToNothing: number
-  /** Rows left out because there was nothing to learn: no assistant turn, or an empty text. */
-  rowsWithoutTarget: number
-  /** Tokens and learnt tokens in the examples that remain, and the longest of these. */
-  tokens: number
-  supervisedTokens: number
-  longest: number
-}
 
 export interface Dataset {
   train: Example[]
@@ -34,12 +19,16 @@ export interface PrepareOptions extends DataOptions {
   /** Rows of the model's embedding; a larger token id is an error naming token and row. */
   vocabSize?: number
   signal?: AbortSignal
-  /** Called now and then with the number of rows encoded so far. */
-  onProgress?: (rows: number) => void
+  /**
+   * Called with the rows encoded so far, and the share of the data that has been read where its size is known: at the
+   * beginning, at the end, and at most ten times a second between.
+   */
+  onProgress?: (rows: number, fraction: number | undefined) => void
 }
 
 // Long enough to cost nothing, short enough that timers and requests of the program do not notice.
 const LONGEST_TURN_MS = 8
+const PROGRESS_MS = 100
 
 /**
  * Reads, encodes and splits a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
@@ -67,8 +56,11 @@ export async function prepareDataset(
   }
   const examples: Example[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
+  const reading: ReadProgress = {}
   let turnBegan = performance.now()
-  for await (const row of readRows(source, signal)) {
+  let reported = turnBegan
+  onProgress?.(0, 0)
+  for await (const row of readRows(source, signal, reading)) {
     signal?.throwIfAborted()
     statistics.rows++
     const { example, truncated } = encodeRow(row, tokenizer, renderer, encodeOptions)
@@ -81,12 +73,15 @@ export async function prepareDataset(
     } else if (truncated) statistics.rowsCutToNothing++
     else statistics.rowsWithoutTarget++
     if (performance.now() - turnBegan > LONGEST_TURN_MS) {
-      onProgress?.(statistics.rows)
+      if (turnBegan - reported > PROGRESS_MS) {
+        reported = turnBegan
+        onProgress?.(statistics.rows, reading.fraction)
+      }
       await new Promise((resolve) => setImmediate(resolve))
       turnBegan = performance.now()
     }
   }
-  onProgress?.(statistics.rows)
+  onProgress?.(statistics.rows, 1)
   if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
   return { ...splitExamples(examples, resolved.evalSplit, resolved.seed), statistics }
 }

@@ -80,9 +80,14 @@ function toRegExp(segment: string): RegExp {
  * The records of a JSON Lines file, or of a JSON file that holds one array, told apart by the first character. Byte
  * order mark, blank lines and CRLF are fine.
  *
+ * @param onBytes Told how many bytes have been read.
  * @throws Error naming file and line for text that is not JSON or not UTF-8.
  */
-export async function* readRecords(path: string, signal?: AbortSignal): AsyncGenerator<FileRecord> {
+export async function* readRecords(
+  path: string,
+  signal?: AbortSignal,
+  onBytes?: (bytes: number) => void,
+): AsyncGenerator<FileRecord> {
   const unreadable = UNREADABLE[path.slice(path.lastIndexOf('.') + 1).toLowerCase()]
   if (unreadable !== undefined) {
     throw new Error(
@@ -91,7 +96,7 @@ export async function* readRecords(path: string, signal?: AbortSignal): AsyncGen
   }
   let line = 0
   let first = true
-  for await (const text of readLines(path, signal)) {
+  for await (const text of readLines(path, signal, onBytes)) {
     line++
     const trimmed = text.trim()
     if (trimmed === '') continue
@@ -136,7 +141,11 @@ async function* readArray(path: string, signal?: AbortSignal): AsyncGenerator<Fi
 const LINE_FEED = 0x0a
 
 /** Lines by the byte 0x0A alone: readline also breaks at U+2028, which JSON strings may hold. */
-async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<string> {
+async function* readLines(
+  path: string,
+  signal?: AbortSignal,
+  onBytes?: (bytes: number) => void,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let line = 0
   const decode = (bytes: Uint8Array): string => {
@@ -150,8 +159,11 @@ async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<st
     }
   }
   let pending: Uint8Array[] = []
+  let read = 0
   for await (const chunk of createReadStream(path, { signal, highWaterMark: 1 << 18 })) {
     const bytes = chunk as Uint8Array
+    read += bytes.length
+    onBytes?.(read)
     let start = 0
     for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
       pending.push(bytes.subarray(start, end))

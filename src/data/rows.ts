@@ -3,6 +3,7 @@
  * becomes in tokens is in `examples.ts`.
  */
 
+import { stat } from 'node:fs/promises'
 import { describeValue, listNames } from '../errors.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import { findFiles, readRecords } from './files.js'
@@ -11,6 +12,12 @@ import { findFiles, readRecords } from './files.js'
  * Where rows come from: a path or glob, several of them, or an iterable of objects. A list may mix neither.
  */
 export type DataSource = string | readonly string[] | Iterable<object> | AsyncIterable<object>
+
+/** How much of a source has been read; filled in while rows come. */
+export interface ReadProgress {
+  /** From 0 to 1, by bytes of files or rows of an array; absent where the size is not known. */
+  fraction?: number
+}
 
 /** A row whose form is known and whose columns have been checked. */
 export type DataRow = { origin: string } & RowContent
@@ -43,30 +50,62 @@ const FORMS = 'messages, prompt and completion, instruction and output (with or 
  * @throws Error naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
  * the wrong type, or has another form than the rows before it in its file.
  */
-export async function* readRows(source: DataSource, signal?: AbortSignal): AsyncGenerator<DataRow> {
+export async function* readRows(
+  source: DataSource,
+  signal?: AbortSignal,
+  progress: ReadProgress = {},
+): AsyncGenerator<DataRow> {
   if (typeof source === 'string') {
-    if (/^[a-z]+:\/\//.test(source)) {
-      throw new Error(
-        `[data] expected a file, a glob or rows, got ${describeValue(source)}; such addresses are not read yet`,
-      )
-    }
-    for (const path of await findFiles(source)) yield* sameForm(readRecords(path, signal))
+    yield* readFiles(await findFiles(expectPath(source)), signal, progress)
     return
   }
   if (!isIterable(source)) {
     throw new Error(`[data] expected a path, a glob or an iterable of rows for dataset, got ${describeValue(source)}`)
   }
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')) {
-    for (const path of source as string[]) yield* readRows(path, signal)
+    const paths: string[] = []
+    for (const path of source as string[]) paths.push(...(await findFiles(expectPath(path))))
+    yield* readFiles(paths, signal, progress)
     return
   }
-  yield* sameForm(numbered(source as Iterable<object> | AsyncIterable<object>, signal))
+  yield* sameForm(numbered(source as Iterable<object> | AsyncIterable<object>, signal, progress))
 }
 
-async function* numbered(source: Iterable<object> | AsyncIterable<object>, signal?: AbortSignal) {
+function expectPath(source: string): string {
+  if (!/^[a-z]+:\/\//.test(source)) return source
+  throw new Error(
+    `[data] expected a file, a glob or rows, got ${describeValue(source)}; such addresses are not read yet`,
+  )
+}
+
+async function* readFiles(
+  paths: readonly string[],
+  signal: AbortSignal | undefined,
+  progress: ReadProgress,
+): AsyncGenerator<DataRow> {
+  const sizes: number[] = []
+  for (const path of paths) sizes.push((await stat(path)).size)
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  let before = 0
+  for (const [index, path] of paths.entries()) {
+    const onBytes = (bytes: number): void => {
+      progress.fraction = total === 0 ? 1 : Math.min(1, (before + bytes) / total)
+    }
+    yield* sameForm(readRecords(path, signal, onBytes))
+    before += sizes[index] as number
+  }
+}
+
+async function* numbered(
+  source: Iterable<object> | AsyncIterable<object>,
+  signal: AbortSignal | undefined,
+  progress: ReadProgress,
+) {
+  const total = Array.isArray(source) ? source.length : undefined
   let row = 0
   for await (const value of source) {
     signal?.throwIfAborted()
+    if (total !== undefined) progress.fraction = Math.min(1, (row + 1) / total)
     yield { value: value as unknown, origin: `row ${++row}` }
   }
 }

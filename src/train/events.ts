@@ -1,6 +1,7 @@
 /** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
 
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { DataStatistics, DataWarning } from '../data/report.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
 
@@ -11,6 +12,31 @@ interface Progress {
   readonly totalSteps: number
   /** Passes through the data, as a fraction. */
   readonly epoch: number
+}
+
+/** Which data set an event speaks of: `dataset` (which also holds the rows of `evalSplit`), or `evalDataset`. */
+export type DataSplit = 'train' | 'eval'
+
+/** Rows are being read and encoded. The first of a data set has 0 rows, the last all; between them come at most ten a second. */
+export interface PrepareEvent {
+  readonly type: 'prepare'
+  readonly split: DataSplit
+  /** Rows encoded so far. */
+  readonly rows: number
+  /** Share of the data that has been read, from 0 to 1; absent where its size is not known, as of an iterable. */
+  readonly fraction?: number
+}
+
+/** What became of the rows of a data set; comes once for each, before the run starts. */
+export interface DataEvent extends DataStatistics {
+  readonly type: 'data'
+  readonly split: DataSplit
+  /** Longest row in tokens, as used. */
+  readonly maxLength: number
+  /** Present where the model has fewer positions than `maxLength` asked for. */
+  readonly clippedMaxLength?: { readonly wanted: number; readonly used: number }
+  /** What was lost, or not as asked for; empty where nothing was. */
+  readonly warnings: readonly DataWarning[]
 }
 
 /** The run begins; with a resumed run `step` is where it goes on. */
@@ -87,4 +113,13 @@ export interface EndEvent extends Progress {
   readonly seconds: number
 }
 
-export type TrainEvent = DownloadEvent | StartEvent | StepEvent | LogEvent | EvaluateEvent | SaveEvent | EndEvent
+export type TrainEvent =
+  | DownloadEvent
+  | PrepareEvent
+  | DataEvent
+  | StartEvent
+  | StepEvent
+  | LogEvent
+  | EvaluateEvent
+  | SaveEvent
+  | EndEvent

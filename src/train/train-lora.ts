@@ -11,16 +11,18 @@ import { resolveModel } from '../checkpoint/resolve-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
-import { type DataStatistics, datasetFingerprint, prepareDataset } from '../data/dataset.js'
+import { datasetFingerprint, prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
 import { dataOptionsOf } from '../data/options.js'
+import { type DataStatistics, dataWarnings } from '../data/report.js'
+import type { DataSource } from '../data/rows.js'
 import type { CausalLM } from '../models/model.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
-import type { TrainEvent } from './events.js'
+import type { DataSplit, TrainEvent } from './events.js'
 import {
   parseTrainOptions,
   type ResolvedTrainingOptions,
@@ -38,6 +40,12 @@ import {
   type TrainedWeights,
 } from './training-state.js'
 
+/** What became of the rows of `dataset`. */
+export interface RunStatistics extends DataStatistics {
+  /** The same of `evalDataset`. */
+  evaluation?: DataStatistics
+}
+
 /** A finished (or aborted) run. */
 export interface TrainRun {
   readonly model: CausalLM
@@ -51,8 +59,8 @@ export interface TrainRun {
   readonly loss: number
   /** The last evaluation, if there was one. */
   readonly evaluation: Evaluation | undefined
-  /** What became of the rows. */
-  readonly statistics: DataStatistics
+  /** What became of the rows, and of those of `evalDataset` where it was given. */
+  readonly statistics: RunStatistics
   /** The step, loss, learning rate... of each log event, and the evaluations, in order. */
   readonly history: readonly TrainEvent[]
   /** Writes what was trained: the adapter, or the model with its tokenizer. */
@@ -161,21 +169,33 @@ async function trainOn(
   }
 }
 
+/** Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. */
 async function prepareData(
-  { dataset, evalDataset, training, signal }: ResolvedTrainOptions,
+  { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
   tokenizer: Tokenizer,
-  model: CausalLM,
-): Promise<{ train: Example[]; evaluation: Example[]; statistics: DataStatistics }> {
-  const prepare = {
-    ...dataOptionsOf(training),
-    maxLength: Math.min(training.maxLength, model.config.maxPositionEmbeddings),
-    vocabSize: model.config.vocabSize,
-    signal,
+  { config }: CausalLM,
+): Promise<{ train: Example[]; evaluation: Example[]; statistics: RunStatistics }> {
+  const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
+  const clipped = maxLength < training.maxLength
+  const options = { ...dataOptionsOf(training), maxLength, vocabSize: config.vocabSize, signal }
+  const prepare = async (split: DataSplit, source: DataSource, evalSplit: number) => {
+    const onProgress = (rows: number, fraction: number | undefined): void =>
+      onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
+    const prepared = await prepareDataset(source, tokenizer, { ...options, evalSplit, onProgress })
+    onEvent?.({
+      type: 'data',
+      split,
+      ...prepared.statistics,
+      maxLength,
+      ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
+      warnings: dataWarnings(prepared.statistics, maxLength, training.maxLength),
+    })
+    return prepared
   }
-  const { train, evaluation, statistics } = await prepareDataset(dataset, tokenizer, prepare)
+  const { train, evaluation, statistics } = await prepare('train', dataset, training.evalSplit)
   if (evalDataset === undefined) return { train, evaluation, statistics }
-  const heldOut = await prepareDataset(evalDataset, tokenizer, { ...prepare, evalSplit: 0 })
-  return { train, evaluation: heldOut.train, statistics }
+  const heldOut = await prepare('eval', evalDataset, 0)
+  return { train, evaluation: heldOut.train, statistics: { ...statistics, evaluation: heldOut.statistics } }
 }
 
 function adapterWeights(adapter: LoraAdapter): TrainedWeights {

@@ -26,7 +26,7 @@ const outputDir = join(directory, 'run')
 const evalDataset = tinyRows(7, 31)
 let model: string
 let tiny: TinyRun
-let events: Exclude<TrainEvent, { type: 'download' }>[]
+let events: Extract<TrainEvent, { step: number }>[]
 
 beforeAll(async () => {
   model = await writeTinyModel(join(directory, 'model'))
@@ -39,7 +39,7 @@ beforeAll(async () => {
     },
     join(directory, 'adapter'),
   )
-  events = tiny.events.filter((event) => event.type !== 'download')
+  events = tiny.events.filter((event) => 'step' in event)
 })
 
 describe('events', () => {
@@ -65,6 +65,63 @@ describe('events', () => {
       'evaluate 7',
       'end 7',
     ])
+  })
+
+  it('say before the start how far the data are, and what became of every row', () => {
+    const types = tiny.events.map((event) => ('split' in event ? `${event.type} ${event.split}` : event.type))
+    const before = types.slice(0, types.indexOf('start'))
+    expect([...new Set(before)]).toEqual(['prepare train', 'data train', 'prepare eval', 'data eval'])
+    const prepared = ofType(tiny.events, 'prepare')
+    expect(prepared.find(({ split }) => split === 'train')).toEqual({
+      type: 'prepare',
+      split: 'train',
+      rows: 0,
+      fraction: 0,
+    })
+    expect(prepared.at(-1)).toEqual({ type: 'prepare', split: 'eval', rows: 7, fraction: 1 })
+    const [train, evaluation] = ofType(tiny.events, 'data')
+    const { evaluation: ofEvaluation, ...ofTraining } = tiny.run.statistics
+    expect(train).toEqual({ type: 'data', split: 'train', ...ofTraining, maxLength: expect.any(Number), warnings: [] })
+    expect(evaluation).toMatchObject({ ...ofEvaluation, rows: 7, split: 'eval' })
+  })
+
+  it('say which rows were lost, and that the model has fewer positions than maxLength', async () => {
+    const rows = [
+      { prompt: 'a', completion: 'b' },
+      { prompt: 'a', completion: 'b c d e f g h'.repeat(99) },
+      { prompt: 'a b c d e f g'.repeat(99), completion: 'h' },
+      { prompt: 'a', completion: 'c' },
+    ]
+    const training = { maxSteps: 1, maxLength: 100_000 }
+    const run = await trainTiny({ model, dataset: rows, training, evalDataset: rows }, join(directory, 'unused'))
+    for (const split of ['train', 'eval'] as const) {
+      const event = ofType(run.events, 'data').find((data) => data.split === split)
+      const used = event?.maxLength as number
+      expect(event).toMatchObject({
+        rows: 4,
+        truncatedRows: 2,
+        rowsCutToNothing: 1,
+        clippedMaxLength: { wanted: 100_000, used },
+        warnings: [
+          {
+            code: 'maxLengthClipped',
+            rows: 4,
+            message: `maxLength is ${used} instead of 100000: the model has no more positions`,
+          },
+          {
+            code: 'cutToNothing',
+            rows: 1,
+            message: `1 of 4 rows left out: their answer begins beyond maxLength ${used}; raise maxLength or shorten the prompts`,
+          },
+          {
+            code: 'truncated',
+            rows: 1,
+            message: `1 of 4 rows lost their end to maxLength ${used}; raise maxLength to learn all of them`,
+          },
+        ],
+      })
+    }
+    expect(run.run.statistics).toMatchObject({ rowsCutToNothing: 1, evaluation: { rowsCutToNothing: 1 } })
   })
 
   it('of a step come while the next one is computed, not after it', async () => {
