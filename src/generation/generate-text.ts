@@ -6,10 +6,11 @@ import type { CausalLM } from '../models/model.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { IncrementalText } from './incremental-text.js'
+import { encodePrompt } from './prompt-ids.js'
 
 /** `eosTokenId` is by default what the model or the tokenizer names. */
 export interface TextGenerationOptions extends Omit<GenerateOptions, 'onToken'> {
-  /** Texts that end the answer, and are not part of it. */
+  /** Texts that end the answer, and are not part of it. They may name special tokens, which answers leave out. Default none. */
   stopStrings?: string | readonly string[]
 }
 
@@ -25,7 +26,8 @@ export interface GeneratedText {
 
 /**
  * Continues a text, or answers the last message of a conversation, piece by piece. Leaving the loop ends the work.
- * @param prompt a text, encoded with what the tokenizer adds; or messages, for the tokenizer's chat template.
+ * @param prompt a text, begun as the tokenizer begins one (usually with BOS, unless the text spells it out), nothing put behind it; or messages, for
+ * the tokenizer's chat template.
  * @returns the whole answer, as the value of the generator's end.
  * @throws what `model.generate` throws, on an empty prompt, and where the chat template refuses the messages.
  */
@@ -70,18 +72,6 @@ export async function generateText(
     const next = await pieces.next()
     if (next.done) return next.value
   }
-}
-
-function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
-  const ids =
-    typeof prompt === 'string'
-      ? tokenizer.encode(prompt)
-      : // The template writes the special tokens itself.
-        tokenizer.encode(tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true }), {
-          addSpecialTokens: false,
-        })
-  if (ids.length === 0) throw new Error('[generate] expected a prompt of at least one token, got an empty one')
-  return ids
 }
 
 function readStopStrings(value: string | readonly string[] | undefined): readonly string[] {

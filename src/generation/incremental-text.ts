@@ -5,21 +5,31 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 /** What a decoder writes for bytes that are no whole character (yet). */
 const REPLACEMENT = '\ufffd'
 
+/** A piece of what stop strings are looked for in. The text of special tokens is a part of that, but not of the answer. */
+interface Piece {
+  readonly text: string
+  readonly isTold: boolean
+}
+
 /** The text of a growing list of ids, piece by piece. */
 export class IncrementalText {
   readonly #tokenizer: Tokenizer
   readonly #stopStrings: readonly string[]
+  /** Texts of special tokens by id; empty where no stop string could have a part of one. */
+  readonly #specialTexts: ReadonlyMap<number, string>
   readonly #ids: number[] = []
   /** Ids before `#told` are in the text already. Those from `#context` on are decoded with the new ones, which may look different without them. */
   #context = 0
   #told = 0
-  /** Text that is decoded but may be the beginning of a stop string. */
-  #held = ''
+  /** What is decoded but may be the beginning of a stop string. */
+  #held: readonly Piece[] = []
   #stopped = false
 
   constructor(tokenizer: Tokenizer, stopStrings: readonly string[] = []) {
     this.#tokenizer = tokenizer
     this.#stopStrings = stopStrings
+    const special = stopStrings.length > 0 ? [...tokenizer.specialTokens] : []
+    this.#specialTexts = new Map(special.map(([text, id]) => [id, text]))
   }
 
   /** Whether a stop string came. It is not part of the text. */
@@ -27,23 +37,24 @@ export class IncrementalText {
     return this.#stopped
   }
 
-  /** Takes the next id; returns the text that is certain now. Special tokens have none. */
+  /** Takes the next id; returns the text that is certain now. Special tokens have none, but stop strings may name them. */
   push(id: number): string {
     this.#ids.push(id)
-    const piece = this.#newText()
-    if (piece === '' || piece.endsWith(REPLACEMENT)) return ''
+    const text = this.#newText()
+    const special = { text: this.#specialTexts.get(id) ?? '', isTold: false }
+    if (text === '' || text.endsWith(REPLACEMENT)) return this.#release(special)
     this.#context = this.#told
     this.#told = this.#ids.length
-    return this.#release(piece)
+    return this.#release({ text, isTold: true }, special)
   }
 
   /** The text that was held back, when no more ids come. */
   end(): string {
     if (this.#stopped) return ''
-    const rest = this.#release(this.#newText())
+    const rest = this.#release({ text: this.#newText(), isTold: true })
     const held = this.#held
-    this.#held = ''
-    return this.#stopped ? rest : rest + held
+    this.#held = []
+    return this.#stopped ? rest : rest + toldText(held)
   }
 
   #newText(): string {
@@ -53,14 +64,34 @@ export class IncrementalText {
   }
 
   /** Up to a stop string, else up to what may become one. */
-  #release(piece: string): string {
-    const text = this.#held + piece
+  #release(...pieces: readonly Piece[]): string {
+    const all = [...this.#held, ...pieces].filter(({ text }) => text !== '')
+    const text = all.map((piece) => piece.text).join('')
     const stops = this.#stopStrings.map((stop) => text.indexOf(stop)).filter((at) => at >= 0)
     this.#stopped = stops.length > 0
     const end = this.#stopped ? Math.min(...stops) : text.length - heldLength(text, this.#stopStrings)
-    this.#held = this.#stopped ? '' : text.slice(end)
-    return text.slice(0, end)
+    const [released, held] = splitAt(all, end)
+    this.#held = this.#stopped ? [] : held
+    return toldText(released)
   }
+}
+
+function toldText(pieces: readonly Piece[]): string {
+  return pieces.map(({ text, isTold }) => (isTold ? text : '')).join('')
+}
+
+/** The pieces before and from a place in their text. */
+function splitAt(pieces: readonly Piece[], at: number): [before: Piece[], after: Piece[]] {
+  const before: Piece[] = []
+  const after: Piece[] = []
+  let start = 0
+  for (const piece of pieces) {
+    const cut = Math.min(Math.max(at - start, 0), piece.text.length)
+    if (cut > 0) before.push({ ...piece, text: piece.text.slice(0, cut) })
+    if (cut < piece.text.length) after.push({ ...piece, text: piece.text.slice(cut) })
+    start += piece.text.length
+  }
+  return [before, after]
 }
 
 /** Length of the longest end of `text` that a stop string begins with. */

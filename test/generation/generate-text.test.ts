@@ -54,6 +54,35 @@ describe.each(tokenizers())('%s', (_, tokenizer) => {
     }
   })
 
+  test('a stop string may name special tokens, alone or with text round them, and answers leave these out', () => {
+    // SentencePiece begins what follows a special token with a space.
+    const spelled = (text: string) => tokenizer.decode(idsOf(text))
+    const shown = (text: string) => tokenizer.decode(idsOf(text), { skipSpecialTokens: true })
+    const cases: [string, string[], string, boolean][] = [
+      ['hello<|im_end|>more', ['<|im_end|>'], 'hello', true],
+      ['hello<|im_end|>more', ['lo<|im_'], 'hel', true],
+      ['hello<|im_end|>\nuser<|im_start|>more', [spelled('<|im_end|>\nuser<|im_start|>')], 'hello', true],
+      [
+        'hello<|im_end|>\nuser<|im_end|>more',
+        [spelled('<|im_end|>\nuser<|im_start|>')],
+        shown('hello<|im_end|>\nuser<|im_end|>more'),
+        false,
+      ],
+      ['a<|im_start|>b<|im_end|>c', ['<|im_end|>', 'never'], shown('a<|im_start|>b'), true],
+      ['<|im_end|>', ['<|im_end|>'], '', true],
+      ['hello<|im_end|>', ['<|im_end|>!'], 'hello', false],
+    ]
+    for (const [text, stops, expected, stopped] of cases) {
+      const incremental = new IncrementalText(tokenizer, stops)
+      let told = ''
+      for (const id of idsOf(text)) {
+        told += incremental.push(id)
+        if (incremental.stopped) break
+      }
+      expect([told + incremental.end(), incremental.stopped]).toEqual([expected, stopped])
+    }
+  })
+
   test('what only looked like a stop string comes later', () => {
     const incremental = new IncrementalText(tokenizer, ['Paris!', 'end.'])
     const told = idsOf(TEXT)
@@ -97,6 +126,23 @@ describe('streamText', () => {
     expect(answer.text).toBe(text.slice(0, text.indexOf(stop)))
     expect(answer.finishReason).toBe('stop')
     expect(answer.ids.length).toBeLessThan(ids.length)
+  })
+
+  test('a stop string that is a special token ends the work at its id', async () => {
+    const options = { maxNewTokens: 40, eosTokenId: [] }
+    const { ids } = await generateText(model, tokenizer, 'one two', options)
+    // A tokenizer in which the id that comes at place 6 is a special token, which decoding leaves out.
+    const special = ids[6] as number
+    const specialTokens = new Map([...tokenizer.specialTokens, ['<|stop|>', special]])
+    const decode: Tokenizer['decode'] = (all, how) =>
+      tokenizer.decode(how?.skipSpecialTokens ? Array.from(all).filter((id) => id !== special) : all, how)
+    const answer = await generateText(model, { ...tokenizer, specialTokens, decode }, 'one two', {
+      ...options,
+      stopStrings: ['<|stop|>'],
+    })
+    expect(answer.ids).toEqual(ids.slice(0, ids.indexOf(special) + 1))
+    expect(answer.text).toBe(tokenizer.decode(ids.slice(0, ids.indexOf(special)), { skipSpecialTokens: true }))
+    expect(answer.finishReason).toBe('stop')
   })
 
   test('messages go through the chat template', async () => {

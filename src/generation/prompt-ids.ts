@@ -1,0 +1,45 @@
+/** @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing behind. */
+
+import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+
+/**
+ * The ids of a prompt.
+ * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none.
+ * 2. A text gets what the tokenizer puts before it, usually BOS, unless it spells that out itself.
+ * 3. What the tokenizer would put behind a text, EOS or SEP, is left out: the model is to go on, not to begin anew.
+ * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.
+ */
+export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
+  const ids = typeof prompt === 'string' ? textIds(tokenizer, prompt) : conversationIds(tokenizer, prompt)
+  if (ids.length === 0) throw new Error('[generate] expected a prompt of at least one token, got an empty one')
+  return ids
+}
+
+function conversationIds(tokenizer: Tokenizer, messages: readonly ChatMessage[]): number[] {
+  const text = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true })
+  return tokenizer.encode(text, { addSpecialTokens: false })
+}
+
+function textIds(tokenizer: Tokenizer, prompt: string): number[] {
+  const bare = tokenizer.encode(prompt, { addSpecialTokens: false })
+  const framed = tokenizer.encode(prompt)
+  // Whether what is put round nothing stands before or behind cannot be seen; only BOS may begin a text.
+  if (bare.length === 0) return framed[0] !== undefined && framed[0] === tokenizer.bosTokenId ? [framed[0]] : []
+  const start = indexOfList(framed, bare)
+  if (start < 0) {
+    throw new Error(
+      '[generate] expected a tokenizer that puts special tokens before and behind a text and leaves its ids as they are, got ' +
+        `${bare.length} ids without special tokens that are not among the ${framed.length} with them; encode the prompt yourself and call model.generate()`,
+    )
+  }
+  return start > 0 && framed[0] !== bare[0] ? [...framed.slice(0, start), ...bare] : bare
+}
+
+/** Where `part` first stands in `list`, or -1. At most as many places are looked at as `list` is longer. */
+function indexOfList(list: readonly number[], part: readonly number[]): number {
+  for (let start = 0; start + part.length <= list.length; start++) {
+    if (part.every((id, i) => list[start + i] === id)) return start
+  }
+  return -1
+}
