@@ -2,8 +2,12 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { describeValue } from '../errors.js'
 import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { parseJsonObject } from './strict-json.js'
+
+/** Its name in a model's directory. */
+export const GENERATION_CONFIG_FILE = 'generation_config.json'
 
 /** Where a value does not count: files say so that the filter is off. */
 const isOff = (value: number): boolean => value <= 0
@@ -20,7 +24,7 @@ const NUMBERS = [
  * @throws on a file that is no JSON object, and on known fields of another type.
  */
 export async function readGenerationConfig(directory: string): Promise<GenerationDefaults | undefined> {
-  const path = join(directory, 'generation_config.json')
+  const path = join(directory, GENERATION_CONFIG_FILE)
   let bytes: Uint8Array
   try {
     bytes = await readFile(path)
@@ -30,7 +34,7 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
   }
   const config = parseJsonObject('loadModel', path, bytes)
   const wrong = (name: string, expected: string): Error =>
-    new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${JSON.stringify(config[name])}`)
+    new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${describeValue(config[name])}`)
   const sampling: SamplingOptions = {}
   for (const [name, option] of NUMBERS) {
     const value = config[name] ?? 0

@@ -90,7 +90,9 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   const config = gguf?.config ?? withoutQuantizationConfig(await readConfigFile(path), configPath)
   const architecture = findArchitecture(config, configPath)
   const tensors = gguf?.tensors ?? (await openCheckpoint(path)).tensors
-  const generationDefaults = gguf ? undefined : await readGenerationConfig(path)
+  const generationDefaults = gguf
+    ? { doSample: false, sampling: {}, eosTokenIds: gguf.endingTokenIds }
+    : await readGenerationConfig(path)
   // What the file holds in NF4 was chosen by who made it: nothing else of it is quantised.
   const isQuantized = storedQuantization(tensors, architecture) ?? (quantization && (() => true))
   const device = where instanceof Device ? where : Device.open(where)

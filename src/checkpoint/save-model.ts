@@ -11,6 +11,8 @@ import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
+import { GENERATION_CONFIG_FILE } from './generation-config.js'
+import { endingTokenIds } from './gguf/ending-tokens.js'
 import { isGgufPath, readGguf } from './gguf/reader.js'
 import type { TensorToWrite } from './safetensors.js'
 import type { JsonObject } from './strict-json.js'
@@ -25,7 +27,7 @@ const TOKENIZER_FILES = [
   'special_tokens_map.json',
   'added_tokens.json',
   'chat_template.jinja',
-  'generation_config.json',
+  GENERATION_CONFIG_FILE,
   'tokenizer.model',
   'vocab.json',
   'merges.txt',
@@ -75,9 +77,16 @@ export async function writeModelFiles(
 
 async function saveTokenizer(from: string, directory: string): Promise<void> {
   if (isGgufPath(from)) {
-    const { tokenizer, config } = ggufTokenizerFiles(readGguf(from).metadata)
+    const { metadata } = readGguf(from)
+    const { tokenizer, config } = ggufTokenizerFiles(metadata)
+    const ending = endingTokenIds(metadata)
     await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer))
     await writeFileAtomic(join(directory, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
+    if (ending.length > 0)
+      await writeFileAtomic(
+        join(directory, GENERATION_CONFIG_FILE),
+        `${JSON.stringify({ eos_token_id: ending }, null, 2)}\n`,
+      )
     return
   }
   for (const name of await readdir(from)) {

@@ -34,7 +34,7 @@ describe('generation_config.json', () => {
 
   test.each([
     [{ temperature: 'hot' }, 'expected a number for temperature, got "hot"'],
-    [{ eos_token_id: [1, -2] }, 'expected token ids for eos_token_id, got [1,-2]'],
+    [{ eos_token_id: [1, -2] }, 'expected token ids for eos_token_id, got [1, -2]'],
     [{ top_p: 7 }, '[generate] expected a number above 0 and at most 1 for topP, got 7'],
     [{ do_sample: 1 }, 'expected true or false for do_sample, got 1'],
   ])('%o is refused', async (config, message) => {

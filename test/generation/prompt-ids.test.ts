@@ -33,8 +33,9 @@ function framing(before: readonly string[], after: readonly string[]): Tokenizer
 /** The same behind the interface of transformers.js. */
 function foreign(tokenizer: Tokenizer): Tokenizer {
   return asTokenizer({
-    encode: (text, options) => tokenizer.encode(text, { addSpecialTokens: options.add_special_tokens as boolean }),
-    decode: (ids) => tokenizer.decode(ids),
+    encode: (text: string, options: Record<string, unknown>) =>
+      tokenizer.encode(text, { addSpecialTokens: options.add_special_tokens as boolean }),
+    decode: (ids: number[]) => tokenizer.decode(ids),
     chat_template: tokenizer.chatTemplate,
     bos_token: '<s>',
   })

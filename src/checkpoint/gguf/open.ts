@@ -6,6 +6,7 @@ import { describeValue } from '../../errors.js'
 import type { RawConfig } from '../../models/config.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { architectureOf, configOf } from './config.js'
+import { endingTokenIds } from './ending-tokens.js'
 import { huggingFaceTensors } from './names.js'
 import { type GgufFile, readGguf } from './reader.js'
 
@@ -14,6 +15,8 @@ export interface GgufModel {
   /** What config.json would hold. */
   readonly config: RawConfig
   readonly tensors: ReadonlyMap<string, WeightTensor>
+  /** Ids that end an answer; see ending-tokens.ts. */
+  readonly endingTokenIds: readonly number[]
 }
 
 /** Parts of a split model, as llama.cpp names them. */
@@ -26,7 +29,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
   const config = configOf(file)
   const tensors = huggingFaceTensors(file.tensors, architecture, config)
   if (architecture === 'gpt2') await dropTiedHead(tensors)
-  return { config, tensors }
+  return { config, tensors, endingTokenIds: endingTokenIds(file.metadata) }
 }
 
 /** The file with the tensors of all its parts. */

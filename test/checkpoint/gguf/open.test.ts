@@ -9,6 +9,7 @@ import { type LoadModelOptions, loadModel, readModelConfig } from '../../../src/
 import { saveModel } from '../../../src/checkpoint/save-model.js'
 import type { RawConfig } from '../../../src/models/config.js'
 import { createModel } from '../../../src/models/create-model.js'
+import { endingIds } from '../../../src/models/generate.js'
 import { Device } from '../../../src/tensor/device.js'
 import { convertModel, type GgufParts, ggufBytes, type Packing, type TensorParts, Typed } from '../../support/gguf.js'
 
@@ -226,6 +227,60 @@ describe('the config', () => {
     expect(await configWith({ 'llama.attention.sliding_window': 128 })).toMatchObject({ model_type: 'llama' })
     const ids = { 'tokenizer.ggml.eot_token_id': 7, 'tokenizer.ggml.eom_token_id': 2 }
     expect(await configWith(ids)).toMatchObject({ eos_token_id: [2, 7] })
+  })
+
+  describe('ends an answer', () => {
+    const endsOf = async (texts: readonly string[], keys: Record<string, unknown> = {}): Promise<string[]> => {
+      const tokens = Array.from({ length: 53 }, (_, id) => texts[id] ?? `word${id}`)
+      await write(LLAMA, (parts) => ({
+        ...parts,
+        keys: Object.fromEntries(
+          Object.entries({
+            ...{ ...parts.keys, 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.tokens': tokens, ...keys },
+          }).filter(([, value]) => value !== undefined),
+        ),
+      }))
+      const model = await loadModel(path, { device })
+      const ids = endingIds(model.config, model.generationDefaults)
+      model.dispose()
+      return ids.map((id) => tokens[id] as string).sort()
+    }
+    const id = (name: string) => `tokenizer.ggml.${name}_token_id`
+
+    test('at the end of a turn that only its text tells, whatever id ends texts', async () => {
+      for (const text of ['<|im_end|>', '<|eot_id|>', '<end_of_turn>', '<|end|>', '<EOT>', '[EOT]'])
+        expect(await endsOf(['<s>', text, '<eos-of-texts>'])).toEqual(['<eos-of-texts>', text].sort())
+      expect(await endsOf(['<|endoftext|>', '<|im_start|>', 'x', '<|im_end|>'])).toEqual(
+        ['<|endoftext|>', '<|im_end|>', 'x'].sort(),
+      )
+      // As llama.cpp: a key for the end of a turn adds to these texts, and takes the place of DeepSeek's.
+      const deepseek = '<｜end▁of▁sentence｜>'
+      expect(await endsOf(['a', deepseek, 'x'])).toEqual(['x', deepseek].sort())
+      expect(await endsOf(['a', deepseek, 'x', '<|im_end|>', 'turn'], { [id('eot')]: 4 })).toEqual(
+        ['<|im_end|>', 'turn', 'x'].sort(),
+      )
+    })
+
+    test('at what llama.cpp knows of messages, calls and files', async () => {
+      const texts = [
+        '<|eom_id|>',
+        '<|fim_pad|>',
+        'x',
+        '<|repo_name|>',
+        '<|file_sep|>',
+        '<|im_start|>',
+        '<|fim_prefix|>',
+      ]
+      expect(await endsOf(texts)).toEqual(['<|eom_id|>', '<|file_sep|>', '<|fim_pad|>', '<|repo_name|>', 'x'])
+      expect(await endsOf(['<|end|>', '<|return|>', 'x', '<|call|>'])).toEqual(['<|call|>', '<|return|>', 'x'])
+      expect(await endsOf(['</s>', 'a', 'x', '<|tool_response>'])).toEqual(['<|tool_response>', 'x'])
+    })
+
+    test('at SentencePiece`s third token where the file names none', async () => {
+      const keys = { 'tokenizer.ggml.model': 'llama', [id('eos')]: undefined }
+      expect(await endsOf(['<unk>', '<s>', 'end', 'word'], keys)).toEqual(['end'])
+      expect(await endsOf(['<unk>', '<s>', 'end', 'word'], { [id('eos')]: undefined })).toEqual([])
+    })
   })
 
   test('of qwen3 has the width of heads and names their norms', async () => {
