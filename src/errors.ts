@@ -1,17 +1,51 @@
 /** @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Imports nothing. */
 
 const SHOWN = 80
+const LOOKED_AT = 4096
 const SHOWN_ITEMS = 8
 
 /** A value as an error message shows it: close to JSON, and never long, whatever a hostile file holds. */
 export function describeValue(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}...` : value)
+  if (typeof value === 'string') {
+    // Of a text as large as a file only the beginning matters.
+    const text = withoutSecrets(value.slice(0, LOOKED_AT))
+    return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text)
+  }
   if (typeof value === 'function') return 'a function'
   if (typeof value !== 'object' || value === null) return String(value)
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
-  if (!Array.isArray(value)) return shorten(`{${Object.keys(value).slice(0, SHOWN_ITEMS).join(', ')}}`)
+  if (!Array.isArray(value)) {
+    const keys = Object.keys(value).slice(0, SHOWN_ITEMS)
+    return shorten(withoutSecrets(`{${keys.join(', ')}}`))
+  }
   const items = value.slice(0, SHOWN_ITEMS).map((item) => (Array.isArray(item) ? '[...]' : describeValue(item)))
   return shorten(`[${items.join(', ')}${value.length > SHOWN_ITEMS ? ', ...' : ''}]`)
+}
+
+/** What a value is, without showing it: for secrets. */
+export function describeKind(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'string') return value.trim() === '' ? 'an empty text' : 'a text'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** Access tokens by the forms that their makers gave them. */
+const TOKENS =
+  /\b(?:(?:hf|api_org)_(?:[a-z]{16,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,})|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|sk-[\w-]{16,}|dapi[0-9a-f]{16,})/g
+/** Name and password in an address, and what its query calls a secret. */
+const IN_ADDRESS = /(?<=:\/\/)[^\s/@]+(?=@)|(?<=[?&][\w-]*(?:token|key|secret|signature|password)=)[^&\s"']+/gi
+const HIDDEN = '***'
+
+/**
+ * A text in which secrets are `***`.
+ * @param known secrets that have no form by which they could be told
+ */
+export function withoutSecrets(text: string, known: readonly string[] = []): string {
+  let shown = text
+  // Shorter ones are words that stand elsewhere too.
+  for (const secret of known) if (secret.length >= 4) shown = shown.replaceAll(secret, HIDDEN)
+  return shown.replace(TOKENS, HIDDEN).replace(IN_ADDRESS, HIDDEN)
 }
 
 /** Names for an error message: the first few, and how many more there are. */

@@ -1,7 +1,7 @@
 /** @file Wording of errors: values shown short, nearest names. */
 
 import { expect, test } from 'vitest'
-import { describeValue, listNames, nearestName, unknownOption } from '../src/errors.js'
+import { describeKind, describeValue, listNames, nearestName, unknownOption, withoutSecrets } from '../src/errors.js'
 
 test('values are shown as JSON, shortened', () => {
   const shown: [unknown, string][] = [
@@ -47,4 +47,35 @@ test('an unknown option names the nearest and lists all', () => {
   expect(unknownOption('lora', 'frequency', ['loraAlpha', 'r']).message).toBe(
     '[lora] unknown option "frequency"; valid options: loraAlpha, r',
   )
+})
+
+test('secrets are told by their form, by the place in an address, or because they are known', () => {
+  const hidden: [string, string][] = [
+    ['model hf_abcdefghijKLMNOP0123456789 is', 'model *** is'],
+    ['hf_abcdefghijklmnop', '***'],
+    ['hf_abcDEF12', '***'],
+    ['api_org_abcdefgh12345678', '***'],
+    ['ghp_abcdefghijklmnop0123, github_pat_11AAAAAAA0abcdefgh', '***, ***'],
+    ['https://user:pa%20ss@host/a@b', 'https://***@host/a@b'],
+    ['https://h/x?a=1&X-Amz-Signature=abc&b=2', 'https://h/x?a=1&X-Amz-Signature=***&b=2'],
+  ]
+  for (const [text, shown] of hidden) expect(withoutSecrets(text)).toBe(shown)
+  for (const text of ['hf_models/hf_transfer', 'my-hf_model', 'user@host', 'a://b', 'tokens=5', 'sk-learn'])
+    expect(withoutSecrets(text)).toBe(text)
+  expect(withoutSecrets('Bearer plain-word', ['plain-word', 'a', ''])).toBe('Bearer ***')
+  expect(describeValue('hf_abcdefghijKLMNOP')).toBe('"***"')
+  expect(describeValue([{ hf_abcdefghijKLMNOP: 1 }])).toBe('[{***}]')
+})
+
+test('the kind of a value says nothing of the value', () => {
+  const kinds: [unknown, string][] = [
+    ['x', 'a text'],
+    [' ', 'an empty text'],
+    [['x'], 'a list'],
+    [{ x: 1 }, 'an object'],
+    [7, 'a number'],
+    [null, 'null'],
+    [undefined, 'undefined'],
+  ]
+  for (const [value, kind] of kinds) expect(describeKind(value)).toBe(kind)
 })

@@ -84,26 +84,43 @@ const RANK = `a whole number from 1 to ${LARGEST_RANK}`
 const ALPHA = 'a number above 0'
 const NAMES = 'module names or a regular expression'
 
+/** Is told of something wrong: the settings that it is about, and the message. */
+export type OnProblem = (names: readonly string[], message: string) => void
+
+/** Ends at the first problem. */
+export const throwFirst: OnProblem = (_, message) => {
+  throw new Error(message)
+}
+
 /**
  * Settings from values by their snake_case names; what is missing or null has its default.
  * @param where of error messages.
  * @param spell how messages name a setting.
+ * @param onProblem is told of everything that is wrong; the settings returned have their defaults there.
  * @throws on a value of the wrong kind, and on settings that PEFT does not take together.
  */
-export function parseSettings(where: string, given: JsonObject, spell: (name: string) => string): LoraConfig {
-  const expect = (shown: string, value: unknown, check: Check, what: string): void => {
-    if (!check(value)) throw new Error(`[${where}] expected ${what} for ${shown}, got ${describeValue(value)}`)
+export function parseSettings(
+  where: string,
+  given: JsonObject,
+  spell: (name: string) => string,
+  onProblem: OnProblem = throwFirst,
+): LoraConfig {
+  const wrong = new Set<string>()
+  const expect = (name: string, shown: string, value: unknown, check: Check, what: string): boolean => {
+    if (check(value)) return true
+    wrong.add(name)
+    onProblem([name], `[${where}] expected ${what} for ${shown}, got ${describeValue(value)}`)
+    return false
   }
   const read = <Value>(name: string, fallback: Value, check: Check, what: string): Value => {
     const value = given[name] ?? fallback
-    if (value !== fallback) expect(spell(name), value, check, what)
-    return value as Value
+    return value === fallback || expect(name, spell(name), value, check, what) ? (value as Value) : fallback
   }
   const readPattern = (name: string, check: Check, what: string): Record<string, number> => {
     const values = read<Record<string, number>>(name, {}, isJsonObject, `an object with ${what} by module`)
     for (const [key, value] of Object.entries(values)) {
-      expect(`the keys of ${spell(name)}`, key, isText, 'names or regular expressions')
-      expect(`${spell(name)}[${describeValue(key)}]`, value, check, what)
+      expect(name, `the keys of ${spell(name)}`, key, isText, 'names or regular expressions')
+      expect(name, `${spell(name)}[${describeValue(key)}]`, value, check, what)
     }
     return { ...values }
   }
@@ -139,7 +156,9 @@ export function parseSettings(where: string, given: JsonObject, spell: (name: st
     modulesToSave: unique(read('modules_to_save', modulesToSave, isTextList, 'a list of module names')),
     initLoraWeights: spellGaussian(read('init_lora_weights', initLoraWeights, isInit, "true, false or 'gaussian'")),
   }
-  checkLayers(where, config, spell)
+  // What is wrong in itself is not judged together with others.
+  const isJudged = ['target_modules', 'layers_to_transform', 'layers_pattern'].every((name) => !wrong.has(name))
+  if (isJudged) checkLayers(where, config, spell, onProblem)
   return config
 }
 
@@ -148,16 +167,19 @@ function checkLayers(
   where: string,
   { targetModules, layersToTransform, layersPattern }: LoraConfig,
   spell: (name: string) => string,
+  onProblem: OnProblem,
 ): void {
   const present = layersToTransform !== null ? 'layers_to_transform' : layersPattern !== null ? 'layers_pattern' : ''
   if (present !== '' && typeof targetModules === 'string') {
-    throw new Error(
+    onProblem(
+      ['target_modules', present],
       `[${where}] expected a list of names for ${spell('target_modules')} with ${spell(present)}, got ${describeValue(targetModules)}; ` +
         'list the modules, or choose the layers in a regular expression alone',
     )
   }
   if (layersPattern !== null && layersToTransform === null) {
-    throw new Error(
+    onProblem(
+      ['layers_pattern'],
       `[${where}] expected ${spell('layers_to_transform')} with ${spell('layers_pattern')}, got none; add it, or remove ${spell('layers_pattern')}`,
     )
   }

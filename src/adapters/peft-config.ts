@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue, unknownOption } from '../errors.js'
-import { type LoraConfig, parseSettings } from './lora-config.js'
+import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
 
 /** What adapter_config.json says. */
 export interface PeftConfig {
@@ -99,29 +99,31 @@ const LOADABLE_INITS: readonly unknown[] = ['eva', 'orthogonal']
 
 /**
  * Settings from options, keys in camelCase or in PEFT's snake_case, completed with the defaults.
+ * @param onProblem is told of everything that is wrong, with the keys that it is about; without it the first is thrown
  * @throws on a value of the wrong kind, an option of PEFT that is not supported yet, and an unknown one, naming the nearest
  */
-export function parseLoraOptions(options: object = {}): LoraConfig {
+export function parseLoraOptions(options: object = {}, onProblem: OnProblem = throwFirst): LoraConfig {
   const where = 'lora'
+  const spelled = (name: string): string =>
+    Object.keys(options).find((key) => snakeCase(key) === name) ?? camelCase(name)
   if (!isJsonObject(options)) throw new Error(`[${where}] expected an object of options, got ${describeValue(options)}`)
   const given: JsonObject = {}
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined) continue
     const name = snakeCase(key)
-    if (Object.hasOwn(given, name)) throw new Error(`[${where}] the option ${camelCase(name)} is given twice`)
+    if (Object.hasOwn(given, name)) onProblem([key], `[${where}] the option ${camelCase(name)} is given twice`)
     given[name] = value
   }
   for (const [name, value] of Object.entries(given)) {
     const isSupported = supportedValues(name)
-    if (isSupported === undefined)
-      throw unknownOption(where, Object.keys(options).find((key) => snakeCase(key) === name)!, OPTIONS)
-    if (!isSupported(value)) {
-      throw new Error(
-        `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`,
-      )
+    if (isSupported === undefined) onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS).message)
+    else if (!isSupported(value)) {
+      const message = `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`
+      onProblem([spelled(name)], message)
+      delete given[name]
     }
   }
-  return parseSettings(where, given, camelCase)
+  return parseSettings(where, given, camelCase, (names, message) => onProblem(names.map(spelled), message))
 }
 
 /** Reads adapter_config.json in `directory`. @throws as `fromPeftConfig`, and if the file is missing or damaged */

@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../bytes.js'
 import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
-import { parseTrainOptions } from '../train/options.js'
+import { parseTrainOptions } from '../train/parse-options.js'
 import { readConfig } from './config.js'
 import { type Paint, paintFor } from './terminal.js'
 import { UsageError } from './usage-error.js'

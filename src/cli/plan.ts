@@ -1,7 +1,7 @@
 /** @file `lowrank plan`: what a training run would take, before anything is loaded. */
 
 import { formatBytes } from '../bytes.js'
-import { parseTrainOptions } from '../train/options.js'
+import { parseTrainOptions } from '../train/parse-options.js'
 import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'

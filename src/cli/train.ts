@@ -2,7 +2,8 @@
 
 import { join } from 'node:path'
 import type { Quantization } from '../nn/module.js'
-import { parseTrainOptions, type TrainLoraOptions } from '../train/options.js'
+import type { TrainLoraOptions } from '../train/options.js'
+import { parseTrainOptions } from '../train/parse-options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'

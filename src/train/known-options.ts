@@ -27,6 +27,8 @@ interface KnownOption {
   readonly same: readonly unknown[]
   /** What to do instead. */
   readonly remedy: string
+  /** Whether the value must not be shown. */
+  readonly isSecret?: boolean
 }
 
 const leaveOut = (...same: unknown[]): KnownOption => ({ same, remedy: 'leave it out' })
@@ -62,6 +64,7 @@ export const UNSUPPORTED_TRAINING: Readonly<Record<string, KnownOption>> = {
   greaterIsBetter: leaveOut(),
   groupByLength: instead('use packing', false),
   gradientCheckpointingKwargs: leaveOut(),
+  hubToken: { ...instead('set HF_TOKEN, or token beside training'), isSecret: true },
   hubModelId: instead('push the adapter directory with a Hub client'),
   ignoreDataSkip: leaveOut(false),
   includeNumInputTokensSeen: instead('events always carry it', true),

@@ -1,11 +1,14 @@
 /** @file What a value of an option must be, in words and as a check, and how names are spelled. Knows no option. */
 
-import { describeValue } from '../errors.js'
+import { describeKind, describeValue } from '../errors.js'
+import type { OptionProblems } from './option-problems.js'
 
 /** What is expected, as an error message says it, and whether a value is that. */
 export interface Rule {
   readonly expected: string
   readonly accepts: (value: unknown) => boolean
+  /** Whether the value must not be shown, right or wrong. */
+  readonly isSecret?: boolean
 }
 
 interface Range {
@@ -68,10 +71,14 @@ export function camelCase(name: string): string {
 /** How the caller spelled each option, so that messages show what was written. */
 export type Spelling = ReadonlyMap<string, string>
 
-/** Keys as this library spells them. Values left undefined count as not given. */
+/**
+ * Keys as this library spells them. Values left undefined count as not given; an option that comes twice is a problem.
+ * @param path of the options themselves: empty at the top
+ */
 export function camelCaseKeys(
-  where: string,
-  raw: Record<string, unknown>,
+  problems: OptionProblems,
+  path: readonly string[],
+  raw: object,
   oldNames: Readonly<Record<string, string>>,
 ): [Record<string, unknown>, Spelling] {
   const spelledBy = new Map<string, string>()
@@ -82,7 +89,12 @@ export function camelCaseKeys(
     const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
     const earlier = spelledBy.get(name)
     if (earlier !== undefined) {
-      throw new Error(`[${where}] expected ${name} once, got it as ${earlier} and as ${key}; remove one`)
+      const where = path.at(-1) ?? 'train'
+      problems.add(
+        [earlier, key].map((spelled) => [...path, spelled]),
+        `[${where}] expected ${name} once, got it as ${earlier} and as ${key}; remove one`,
+      )
+      continue
     }
     spelledBy.set(name, key)
     values.set(name, value)
@@ -94,7 +106,8 @@ export function camelCaseKeys(
 export function check(where: string, name: string, value: unknown, rule: Rule): void {
   if (rule.accepts(value)) return
   const hint = typeof value === 'string' && rule.accepts(Number(value)) ? '; write it without quotes' : ''
-  throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${describeValue(value)}${hint}`)
+  const got = rule.isSecret ? describeKind(value) : describeValue(value)
+  throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
 }
 
 function isNumber(value: unknown): value is number {

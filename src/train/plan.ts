@@ -13,7 +13,8 @@ import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { processBytes } from '../tensor/process-memory.js'
 import { type MemoryNeed, runForMemory } from './memory-run.js'
-import { parseTrainOptions, type ResolvedTrainOptions, type TrainLoraOptions } from './options.js'
+import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import { parseTrainOptions } from './parse-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {

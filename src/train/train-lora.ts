@@ -23,12 +23,8 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import type { DataSplit, TrainEvent } from './events.js'
-import {
-  parseTrainOptions,
-  type ResolvedTrainingOptions,
-  type ResolvedTrainOptions,
-  type TrainLoraOptions,
-} from './options.js'
+import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { Trainer } from './trainer.js'
 import {

@@ -4,7 +4,8 @@ import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { readConfig } from '../../src/cli/config.js'
-import { parseTrainOptions, TRAINING_DEFAULTS } from '../../src/train/options.js'
+import { TRAINING_DEFAULTS } from '../../src/train/options.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.yaml'))

@@ -1,7 +1,9 @@
 /** @file The options of trainLora: spellings, defaults, ranges, and the answers to options that do not fit. */
 
 import { describe, expect, it } from 'vitest'
-import { parseTrainOptions, TRAINING_DEFAULTS } from '../../src/train/options.js'
+import { OptionsError } from '../../src/train/option-problems.js'
+import { TRAINING_DEFAULTS } from '../../src/train/options.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
 
 const minimal = { model: 'a/model', dataset: 'rows.jsonl' }
 const parse = (training: object, rest: object = {}) => parseTrainOptions({ ...minimal, ...rest, training })
@@ -296,5 +298,108 @@ describe('conflicts', () => {
     expect(() => parseTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
       'expected outputDir with resumeFromCheckpoint: true',
     )
+  })
+})
+
+describe('everything that is wrong', () => {
+  const problemsOf = (options: object): OptionsError['problems'] => {
+    try {
+      parseTrainOptions(options)
+    } catch (error) {
+      if (error instanceof OptionsError) return error.problems
+      throw error
+    }
+    return []
+  }
+
+  it('is told at once, each with the option as it was spelled', () => {
+    const options = {
+      model: 7,
+      datset: 'x',
+      preset: 'qlora',
+      peft_config: { rank: 8, lora_alpha: -1, target_modules: [], rankPattern: { q_proj: 0 } },
+      training: {
+        learning_rate: 'fast',
+        max_seq_length: 1,
+        maxSteps: 1.5,
+        optim: 'sgd',
+        loraDropout: 0.1,
+        bf16: 'yes',
+        eval_strategy: 'steps',
+      },
+    }
+    expect(problemsOf(options).map(({ options }) => options.map((path) => path.join('.')).join(' '))).toEqual([
+      'preset',
+      'training.bf16',
+      'model',
+      'datset',
+      'dataset',
+      'training.learning_rate',
+      'training.max_seq_length',
+      'training.maxSteps',
+      'training.optim',
+      'training.loraDropout',
+      'training.eval_strategy',
+      'peft_config.rank',
+      'peft_config.lora_alpha',
+      'peft_config.target_modules',
+      'peft_config.rankPattern',
+    ])
+    const message = messageOf(() => parseTrainOptions(options))
+    expect(message).toMatch(/^\[train\] 15 options are wrong:\n {2}- \[train\] unknown preset "qlora"/)
+    expect(message).toContain('\n  - [training] expected a whole number of at least 2 for maxLength, got 1\n')
+    expect(message).toContain('\n  - [lora] unknown option "rank"')
+  })
+
+  it('is not followed by complaints about what hangs on it', () => {
+    const told = (options: object): string[] => problemsOf({ ...minimal, ...options }).map(({ message }) => message)
+    expect(told({ training: { evalSplit: 'some', evalStrategy: 'epoch' } })).toEqual([
+      '[training] expected a fraction below 1 or a whole number of rows for evalSplit, got "some"',
+    ])
+    expect(told({ lora: { layersToTransform: 'first', layersPattern: 'h' } })).toHaveLength(1)
+    expect(told({ training: 3, lora: 4 })).toEqual([
+      '[train] expected an object of training options for training, got 3',
+      '[train] expected an object of LoRA options for lora, got 4',
+    ])
+  })
+
+  it('names both sides of a contradiction', () => {
+    expect(problemsOf({ ...minimal, training: { warmup_ratio: 0.1, warmupSteps: 3 } })).toMatchObject([
+      {
+        options: [
+          ['training', 'warmup_ratio'],
+          ['training', 'warmupSteps'],
+        ],
+      },
+    ])
+    expect(problemsOf({ ...minimal, method: 'full', lora: {} })).toMatchObject([{ options: [['lora'], ['method']] }])
+  })
+})
+
+describe('an access token', () => {
+  const token = 'secret-of-a-mirror'
+
+  it.each<[string, object]>([
+    ['as a list', { token: [token] }],
+    ['as the key of an object', { token: { [token]: true } }],
+    ['as an empty text', { token: ' ', cacheDir: '' }],
+    ['under the name of transformers', { training: { hub_token: token } }],
+    ['beside other options of training', { training: { token } }],
+    ['under a name that does not exist', { hfToken: token, lora: { token } }],
+  ])('is never shown: %s', (_, options) => {
+    const message = messageOf(() => parseTrainOptions({ ...minimal, ...options }))
+    expect(message).toMatch(/^\[train/)
+    expect(message).not.toContain(token)
+  })
+
+  it('is not shown in place of another option either, where its form tells', () => {
+    for (const wrong of ['hf_abcdefghijKLMNOP0123', 'https://user:pass@host/x', 'https://host/x?access_token=pass']) {
+      const message = messageOf(() =>
+        parseTrainOptions({ ...minimal, device: wrong, [wrong]: 1, training: { saveStrategy: [wrong] } }),
+      )
+      expect(message).toMatch(/3 options are wrong/)
+      expect(message).toContain('***')
+      expect(message).not.toMatch(/abcdef|pass/)
+    }
   })
 })

@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { parseTrainOptions } from '../../src/train/options.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
 import { type PlanOptions, planTraining, type TrainingPlan } from '../../src/train/plan.js'
 import { PRESETS, type PresetName } from '../../src/train/presets.js'
 import { lowrank } from '../cli/run-cli.js'

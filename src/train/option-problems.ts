@@ -1,0 +1,58 @@
+/** @file Collects everything that is wrong with a set of options, so that one error tells of all of it. Knows no option. */
+
+/** One thing that is wrong. */
+export interface OptionProblem {
+  /** `[training] expected ... for learningRate, got ...; what to do`. */
+  readonly message: string
+  /** Paths of the options that it is about, as the caller spelled them: `['training', 'learning_rate']`. */
+  readonly options: readonly (readonly string[])[]
+}
+
+/** Everything that is wrong with the options of one call. */
+export class OptionsError extends Error {
+  readonly problems: readonly OptionProblem[]
+
+  constructor(problems: readonly OptionProblem[]) {
+    super(describeProblems(problems))
+    this.name = 'OptionsError'
+    this.problems = problems
+  }
+}
+
+/** The one message, or all of them as a list. */
+export function describeProblems(problems: readonly OptionProblem[]): string {
+  const [first, ...others] = problems.map(({ message }) => message)
+  if (others.length === 0) return first ?? ''
+  return [`[train] ${problems.length} options are wrong:`, ...[first, ...others].map((line) => `  - ${line}`)].join(
+    '\n',
+  )
+}
+
+/** Problems on the way to one `OptionsError`. */
+export class OptionProblems {
+  readonly #problems: OptionProblem[] = []
+
+  add(options: OptionProblem['options'], message: string): void {
+    this.#problems.push({ options, message })
+  }
+
+  /** The result of a check that throws; undefined where it did, which is then among the problems. */
+  attempt<T>(options: OptionProblem['options'], check: () => T): T | undefined {
+    try {
+      return check()
+    } catch (error) {
+      this.add(options, (error as Error).message)
+      return undefined
+    }
+  }
+
+  /** Whether something is wrong with the option at this path, or with what it is part of. */
+  concern(option: readonly string[]): boolean {
+    return this.#problems.some(({ options }) => options.some((wrong) => wrong.every((key, i) => key === option[i])))
+  }
+
+  /** @throws OptionsError where there is any problem */
+  throwIfAny(): void {
+    if (this.#problems.length > 0) throw new OptionsError(this.#problems)
+  }
+}

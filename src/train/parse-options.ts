@@ -1,0 +1,314 @@
+/** @file Checks and completes the options of `trainLora`. What each may be is in options.ts; here is how they go together. */
+
+import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
+import { parseLoraOptions } from '../adapters/peft-config.js'
+import { DATA_OPTION_NAMES, type DataOptions, resolveDataOptions } from '../data/options.js'
+import { describeKind, describeValue, unknownOption } from '../errors.js'
+import {
+  OLD_TOP_LEVEL_NAMES,
+  OLD_TRAINING_NAMES,
+  UNSUPPORTED_SCHEDULERS,
+  UNSUPPORTED_TRAINING,
+} from './known-options.js'
+import { OptionProblems } from './option-problems.js'
+import { boolean, camelCaseKeys, check, type Spelling } from './option-rules.js'
+import {
+  EFFECTIVE_BATCH_SIZE,
+  type IntervalStrategy,
+  isObject,
+  type ResolvedTrainingOptions,
+  type ResolvedTrainOptions,
+  TOP_LEVEL_RULES,
+  TRAINING_DEFAULTS,
+  TRAINING_RULES,
+  type TrainingOptions,
+  type TrainLoraOptions,
+} from './options.js'
+import { findPreset, withPreset } from './presets.js'
+
+const TRAINING_NAMES: readonly string[] = [...Object.keys(TRAINING_RULES), ...DATA_OPTION_NAMES]
+const TOP_LEVEL_NAMES = Object.keys(TOP_LEVEL_RULES)
+
+/**
+ * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
+ *
+ * @throws OptionsError that tells of everything that is wrong: unknown options (naming the nearest), those that transformers or TRL have and
+ * this library does not yet, values outside their range, and options that contradict each other.
+ */
+export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
+  if (!isObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
+  return new Parser(raw).parse()
+}
+
+/** The options on their way, with how they were spelled and what is wrong with them so far. */
+class Parser {
+  readonly #problems = new OptionProblems()
+  readonly #topSpelling: Spelling
+  readonly #trainingSpelling: Spelling
+  /** Options beside `training`, and those in it, by the names that they have here. */
+  #given: Record<string, unknown>
+  #flags: Record<string, unknown>
+
+  constructor(raw: Record<string, unknown>) {
+    const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, OLD_TOP_LEVEL_NAMES)
+    this.#given = top
+    this.#topSpelling = topSpelling
+    const nested = isObject(top.training) ? top.training : {}
+    const path = this.#top('training')
+    const [flags, trainingSpelling] = camelCaseKeys(this.#problems, path, nested, OLD_TRAINING_NAMES)
+    this.#flags = flags
+    this.#trainingSpelling = trainingSpelling
+  }
+
+  parse(): ResolvedTrainOptions {
+    this.#applyPreset()
+    this.#applyMachineFlags()
+    this.#checkTopLevel()
+    const options = this.#given as unknown as TrainLoraOptions
+    const method = options.method ?? 'lora'
+    this.#checkMethod(options)
+    const training = this.#parseTraining(options.evalDataset !== undefined)
+    const lora = method === 'lora' ? this.#parseLora(options.lora ?? {}) : undefined
+    const resume = options.resumeFromCheckpoint ?? false
+    if (resume === true && options.outputDir === undefined) {
+      this.#problems.add(
+        [this.#top('resumeFromCheckpoint')],
+        '[train] expected outputDir with resumeFromCheckpoint: true; set it, or give the path of a checkpoint',
+      )
+    }
+    this.#problems.throwIfAny()
+    return {
+      ...options,
+      method,
+      lora,
+      training,
+      device: options.device ?? 'cpu',
+      dtype: options.dtype ?? 'auto',
+      resumeFromCheckpoint: resume,
+    }
+  }
+
+  /** The path of an option beside `training`, as it was spelled. */
+  #top(name: string): string[] {
+    return [this.#topSpelling.get(name) ?? name]
+  }
+
+  /** The path of an option in `training`, as it was spelled. */
+  #training(name: string): string[] {
+    return [...this.#top('training'), this.#trainingSpelling.get(name) ?? name]
+  }
+
+  /** Completes what is given by the preset where one is named. */
+  #applyPreset(): void {
+    const top = this.#given
+    // What is no object is refused as it stands.
+    if (top.preset === undefined || (top.lora !== undefined && !isObject(top.lora))) return
+    this.#problems.attempt([this.#top('preset')], () => {
+      // Keys that come twice are told of where the options of LoRA are read.
+      const [lora] = camelCaseKeys(new OptionProblems(), this.#top('lora'), top.lora ?? {}, {})
+      const all = withPreset(findPreset(top.preset), { top, training: this.#flags, lora })
+      const hasLora = top.lora !== undefined || Object.keys(all.lora).length > 0
+      this.#given = { ...all.top, ...(hasLora && { lora: all.lora }) }
+      this.#flags = { ...all.training }
+    })
+  }
+
+  /** Turns the flags of TrainingArguments about machine and precision into `device` and `dtype`. */
+  #applyMachineFlags(): void {
+    const given = this.#given
+    const take = (name: string): boolean => {
+      const value = this.#flags[name]
+      if (value === undefined) return false
+      this.#problems.attempt([this.#training(name)], () => check('training', name, value, boolean))
+      delete this.#flags[name]
+      return value === true
+    }
+    const flag = (['bf16', 'fp16'] as const).filter(take)
+    const [precision] = flag
+    if (flag.length > 1) {
+      const message = '[training] expected bf16 or fp16, got both; remove one'
+      this.#problems.add(
+        flag.map((name) => this.#training(name)),
+        message,
+      )
+    } else if (precision !== undefined) {
+      const wanted = precision === 'bf16' ? 'bfloat16' : 'float16'
+      if (given.dtype !== undefined && given.dtype !== wanted) {
+        this.#problems.add(
+          [this.#training(precision), this.#top('dtype')],
+          `[training] expected ${precision}: true and dtype to agree, got dtype ${describeValue(given.dtype)}; remove one`,
+        )
+      } else given.dtype = wanted
+    }
+    const [cpuFlag] = ['useCpu', 'noCuda'].filter(take)
+    if (cpuFlag === undefined) return
+    if (given.device !== undefined && given.device !== 'cpu') {
+      this.#problems.add(
+        [this.#training(cpuFlag), this.#top('device')],
+        `[training] expected ${cpuFlag}: true and device to agree, got device ${describeValue(given.device)}`,
+      )
+    } else given.device = 'cpu'
+  }
+
+  #checkTopLevel(): void {
+    const given = this.#given
+    for (const [name, value] of Object.entries(given)) {
+      const path = [this.#top(name)]
+      if (Object.hasOwn(TOP_LEVEL_RULES, name)) {
+        this.#problems.attempt(path, () => check('train', name, value, TOP_LEVEL_RULES[name as 'model']))
+      } else if (isTrainingName(name)) {
+        this.#problems.add(path, `[train] ${name} is an option of training; write training: { ${name}: ... }`)
+      } else {
+        const unknown = () => unknownOption('train', this.#topSpelling.get(name) ?? name, TOP_LEVEL_NAMES).message
+        this.#problems.add(path, misplacedLoraOption('train', name) ?? unknown())
+      }
+    }
+    for (const name of ['model', 'dataset'] as const) {
+      if (given[name] !== undefined) continue
+      this.#problems.add(
+        [this.#top(name)],
+        `[train] expected ${TOP_LEVEL_RULES[name].expected} for ${name}, got nothing`,
+      )
+    }
+    for (const name of ['dataset', 'evalDataset'] as const) {
+      const source = given[name]
+      if (typeof source !== 'string' || !source.startsWith('uc://')) continue
+      this.#problems.add(
+        [this.#top(name)],
+        '[train] Unity Catalog tables are real but not supported yet; export the table to a .jsonl file',
+      )
+    }
+  }
+
+  /** What training every weight excludes. */
+  #checkMethod({ method, lora, quantization, offloadEmbedding }: TrainLoraOptions): void {
+    if (method !== 'full') return
+    const refuse = (name: string, message: string): void =>
+      this.#problems.add([this.#top(name), this.#top('method')], `[train] expected no ${message}`)
+    if (lora) refuse('lora', "lora options with method 'full', which trains every weight; remove one of the two")
+    if (quantization) {
+      refuse(
+        'quantization',
+        "quantization with method 'full': weights in NF4 have no gradient; train an adapter on them, or remove it",
+      )
+    }
+    if (offloadEmbedding) {
+      refuse(
+        'offloadEmbedding',
+        "offloadEmbedding with method 'full', which trains the embeddings; remove it, or train an adapter",
+      )
+    }
+  }
+
+  #parseLora(given: unknown): LoraConfig | undefined {
+    if (!isObject(given)) return undefined
+    const path = this.#top('lora')
+    return parseLoraOptions(given, (names, message) =>
+      this.#problems.add(
+        names.map((name) => [...path, name]),
+        message,
+      ),
+    )
+  }
+
+  #parseTraining(hasEvalDataset: boolean): ResolvedTrainingOptions {
+    const own: TrainingOptions = {}
+    const data: DataOptions = {}
+    for (const [name, value] of Object.entries(this.#flags)) {
+      this.#problems.attempt([this.#training(name)], () => {
+        if (Object.hasOwn(TRAINING_RULES, name)) {
+          checkTraining(name as keyof typeof TRAINING_RULES, value)
+          Object.assign(own, { [name]: value })
+        } else if ((DATA_OPTION_NAMES as readonly string[]).includes(name)) {
+          resolveDataOptions({ [name]: value }, 'training')
+          Object.assign(data, { [name]: value })
+        } else this.#checkForeign(name, value)
+      })
+    }
+    const together = ['packing', 'padding'].map((name) => this.#training(name))
+    const resolvedData =
+      this.#problems.attempt(together, () => resolveDataOptions(data, 'training')) ?? resolveDataOptions()
+    this.#checkConflicts(own, resolvedData.evalSplit > 0, hasEvalDataset)
+    const all = { ...TRAINING_DEFAULTS, ...own }
+    const hasEvaluation = hasEvalDataset || resolvedData.evalSplit > 0
+    return {
+      ...all,
+      ...resolvedData,
+      gradientAccumulationSteps:
+        all.gradientAccumulationSteps === 'auto'
+          ? Math.ceil(EFFECTIVE_BATCH_SIZE / all.perDeviceTrainBatchSize)
+          : all.gradientAccumulationSteps,
+      evalStrategy: all.evalStrategy === 'auto' ? autoEvalStrategy(hasEvaluation, own) : all.evalStrategy,
+    }
+  }
+
+  /** An option that is not ours: fine when it asks for what happens anyway, else an error that knows it or does not. */
+  #checkForeign(name: string, value: unknown): void {
+    if (TOP_LEVEL_NAMES.includes(name))
+      throw new Error(`[training] ${name} stands beside training, not in it; move it one level up`)
+    const known = Object.hasOwn(UNSUPPORTED_TRAINING, name) ? UNSUPPORTED_TRAINING[name] : undefined
+    if (known === undefined) {
+      const misplaced = misplacedLoraOption('training', name)
+      if (misplaced !== undefined) throw new Error(misplaced)
+      throw unknownOption('training', this.#trainingSpelling.get(name) ?? name, TRAINING_NAMES)
+    }
+    if (value === null || known.same.includes(value)) return
+    const shown = known.isSecret ? describeKind(value) : describeValue(value)
+    throw new Error(`[training] ${name}: ${shown} is real but not supported yet; ${known.remedy}`)
+  }
+
+  #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {
+    const conflict = (options: readonly string[][], message: string): void => {
+      if (!options.some((option) => this.#problems.concern(option)))
+        this.#problems.add(options, `[training] ${message}`)
+    }
+    const [ratio, steps] = [this.#training('warmupRatio'), this.#training('warmupSteps')]
+    if (own.warmupRatio !== undefined && own.warmupSteps !== undefined)
+      conflict([ratio, steps], 'expected warmupRatio or warmupSteps, got both; remove one')
+    const warmup = (own.warmupRatio ?? 0) > 0 ? 'warmupRatio' : (own.warmupSteps ?? 0) > 0 ? 'warmupSteps' : undefined
+    if (own.lrSchedulerType === 'constant' && warmup) {
+      conflict(
+        [this.#training('lrSchedulerType'), this.#training(warmup)],
+        `expected no ${warmup} with lrSchedulerType 'constant'; use 'constant_with_warmup'`,
+      )
+    }
+    const [dataset, split] = [this.#top('evalDataset'), this.#training('evalSplit')]
+    if (hasEvalDataset && splits) conflict([dataset, split], 'expected evalDataset or evalSplit, got both; remove one')
+    const evaluates = own.evalStrategy === 'steps' || own.evalStrategy === 'epoch'
+    if (evaluates && !hasEvalDataset && !splits && !this.#problems.concern(split)) {
+      conflict(
+        [this.#training('evalStrategy')],
+        `expected evalDataset or evalSplit with evalStrategy '${own.evalStrategy}'; add one, or set 'no'`,
+      )
+    }
+  }
+}
+
+function checkTraining(name: keyof typeof TRAINING_RULES, value: unknown): void {
+  if (name === 'lrSchedulerType' && UNSUPPORTED_SCHEDULERS.includes(value as string)) {
+    throw new Error(
+      `[training] lrSchedulerType '${value}' is real but not supported yet; use ${TRAINING_RULES.lrSchedulerType.expected}`,
+    )
+  }
+  check('training', name, value, TRAINING_RULES[name])
+}
+
+function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): IntervalStrategy {
+  if (!hasEvaluation) return 'no'
+  return own.evalSteps === undefined ? 'epoch' : 'steps'
+}
+
+/** Whether an option belongs into `training`, by whatever name. */
+function isTrainingName(name: string): boolean {
+  return (
+    TRAINING_NAMES.includes(name) ||
+    Object.hasOwn(UNSUPPORTED_TRAINING, name) ||
+    Object.hasOwn(OLD_TRAINING_NAMES, name)
+  )
+}
+
+function misplacedLoraOption(where: string, name: string): string | undefined {
+  const loraName = name === 'loraR' ? 'r' : name
+  if (!Object.hasOwn(DEFAULT_LORA_CONFIG, loraName)) return undefined
+  return `[${where}] ${name} is an option of lora; write lora: { ${loraName}: ... }`
+}
