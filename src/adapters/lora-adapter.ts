@@ -1,6 +1,6 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import {
@@ -16,6 +16,7 @@ import { type FileToWrite, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { CausalLM } from '../models/model.js'
 import { Random } from '../random.js'
+import { readRegularFile } from '../regular-file.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
@@ -150,7 +151,7 @@ export class LoraAdapter {
     ]
     const { nameOrPath, origin } = this.model
     const card = join(directory, CARD_FILE)
-    const present = await readFile(card, 'utf8').catch(() => undefined)
+    const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
     if (origin.revision !== undefined && isOurs)
       files.push({ path: card, content: await modelCard(nameOrPath, origin, this.config) })

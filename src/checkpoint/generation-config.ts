@@ -1,9 +1,9 @@
 /** @file generation_config.json: what the makers of a model say of its generation. */
 
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeValue } from '../errors.js'
 import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../models/generate.js'
+import { readRegularFileIfThere } from '../regular-file.js'
 import { parseJsonObject } from './strict-json.js'
 
 /** Its name in a model's directory. */
@@ -25,13 +25,8 @@ const NUMBERS = [
  */
 export async function readGenerationConfig(directory: string): Promise<GenerationDefaults | undefined> {
   const path = join(directory, GENERATION_CONFIG_FILE)
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(path)
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw new Error(`[loadModel] expected to read ${path}, got ${(cause as Error).message}`, { cause })
-  }
+  const bytes = await readRegularFileIfThere(path, { where: 'loadModel' })
+  if (bytes === undefined) return undefined
   const config = parseJsonObject('loadModel', path, bytes)
   const wrong = (name: string, expected: string): Error =>
     new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${describeValue(config[name])}`)

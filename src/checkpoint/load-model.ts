@@ -1,6 +1,5 @@
 /** @file loadModel: config, weights and device put together, checked before anything large is allocated. */
 
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { expectKnownOptions } from '../errors.js'
@@ -9,6 +8,7 @@ import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
+import { isMissing } from '../regular-file.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
@@ -19,7 +19,7 @@ import { openGguf } from './gguf/open.js'
 import { isGgufPath } from './gguf/reader.js'
 import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
 import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
-import { parseJsonObject } from './strict-json.js'
+import { readJsonObject } from './strict-json.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
@@ -126,18 +126,19 @@ export async function readModelConfig(path: string): Promise<RawConfig> {
 
 async function readConfigFile(directory: string): Promise<RawConfig> {
   const path = join(directory, 'config.json')
-  let bytes: Uint8Array
   try {
-    bytes = await readFile(path)
-  } catch (cause) {
+    return await readJsonObject('config', path)
+  } catch (error) {
     // A directory without weights is something else, which is said better.
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') await openCheckpoint(directory)
+    if (!isMissing(error)) throw error
+    await openCheckpoint(directory)
     throw new Error(
-      `[loadModel] expected ${path}, which says what the model is, but it cannot be read: ${(cause as Error).message}`,
-      { cause },
+      `[loadModel] expected ${path}, which says what the model is, but there is no such file; get it too`,
+      {
+        cause: error,
+      },
     )
   }
-  return parseJsonObject('config', path, bytes)
 }
 
 function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Parameter, WeightSource>): void {

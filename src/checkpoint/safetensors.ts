@@ -5,9 +5,10 @@
  * Format: https://huggingface.co/docs/safetensors
  */
 
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { describeValue, listNames } from '../errors.js'
 import { type FileContent, writeFileAtomic } from '../files.js'
+import { openRegularFile } from '../regular-file.js'
 import type { DType } from '../tensor/dtype.js'
 import { isJsonObject, parseJsonObject } from './strict-json.js'
 
@@ -84,13 +85,7 @@ const DAMAGED = 'the file is damaged or incomplete: download it again'
  * @throws naming the file, the tensor and the remedy
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
-  // Before opening: opening a pipe would wait for its writer.
-  const status = await stat(path).catch((error: Error) => {
-    throw new Error(`[safetensors] cannot read ${path}: ${error.message}`, { cause: error })
-  })
-  if (!status.isFile())
-    throw new Error(`[safetensors] expected ${path} to be a file; give the path of a .safetensors file`)
-  const handle = await open(path, 'r')
+  const handle = await openRegularFile('safetensors', path)
   try {
     const { size } = await handle.stat()
     if (size < 8) throw new Error(`[safetensors] expected at least 8 bytes in ${path}, got ${size}; ${DAMAGED}`)
@@ -108,7 +103,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 export async function readTensorBytes(
   entry: Readonly<Pick<TensorEntry, 'name' | 'path' | 'fileOffset' | 'byteLength'>>,
 ): Promise<Uint8Array> {
-  const handle = await open(entry.path, 'r')
+  const handle = await openRegularFile('safetensors', entry.path)
   try {
     const { size } = await handle.stat()
     if (entry.fileOffset + entry.byteLength > size) {

@@ -1,11 +1,12 @@
 /** @file Writing a model as Hugging Face has it: config.json, safetensors, and the tokenizer files beside them. */
 
-import { copyFile, mkdir, readdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { expectKnownOptions } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
+import { readRegularFile } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
@@ -90,7 +91,8 @@ async function saveTokenizer(from: string, directory: string): Promise<void> {
     return
   }
   for (const name of await readdir(from)) {
-    if (TOKENIZER_FILES.includes(name)) await copyFile(join(from, name), join(directory, name))
+    if (!TOKENIZER_FILES.includes(name)) continue
+    await writeFileAtomic(join(directory, name), await readRegularFile(join(from, name), { where: 'saveModel' }))
   }
 }
 

@@ -1,30 +1,21 @@
 /** @file Parses JSON that a stranger wrote: bounded in size and depth, no key twice, and errors that name the file. */
 
-import { readFile, stat } from 'node:fs/promises'
 import { describeValue } from '../errors.js'
+import { readRegularFile } from '../regular-file.js'
 
 /** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>
 
 const MAX_DEPTH = 32
-const MAX_FILE_BYTES = 100_000_000
 
 /** Whether `value` is a JSON object, not an array or null. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Parses one JSON object from the file at `path`. @throws if it is missing, too large, not UTF-8, malformed or not an object */
+/** Parses one JSON object from the file at `path`. @throws if it is missing, no file, above 100 MB, not UTF-8, malformed or not an object */
 export async function readJsonObject(where: string, path: string): Promise<JsonObject> {
-  const { size } = await stat(path).catch((error: Error) => {
-    throw new Error(`[${where}] cannot read ${path}: ${error.message}`, { cause: error })
-  })
-  if (size > MAX_FILE_BYTES) {
-    throw new Error(
-      `[${where}] expected at most ${MAX_FILE_BYTES} bytes of JSON in ${path}, got ${size}; is it the right file?`,
-    )
-  }
-  return parseJsonObject(where, path, await readFile(path))
+  return parseJsonObject(where, path, await readRegularFile(path, { where }))
 }
 
 /**

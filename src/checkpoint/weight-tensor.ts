@@ -3,7 +3,8 @@
  * reads itself; what is packed in blocks, or in another order than Hugging Face's, comes through here in pieces of a few MiB.
  */
 
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { openRegularFile } from '../regular-file.js'
 import { type DType, dtypeBytes } from '../tensor/dtype.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { transpose } from '../transpose.js'
@@ -90,7 +91,7 @@ async function* pieces(
   const rowBytes = blocks ? (cols / blocks.size) * blocks.bytes : cols * dtypeBytes(dtype)
   const fitting = Math.floor(PIECE_BYTES / (cols * dtypeBytes(dtype)))
   const step = Math.max(interleaved, fitting - (fitting % interleaved))
-  const handle = await open(tensor.path, 'r')
+  const handle = await openRegularFile('loadModel', tensor.path)
   try {
     for (let start = 0; start < rows; start += step) {
       const end = Math.min(rows, start + step)

@@ -1,8 +1,8 @@
 /** @file Reads the configuration of a run: a YAML file, then `--set key=value` on top of it. */
 
-import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { describeValue } from '../errors.js'
+import { readRegularFile } from '../regular-file.js'
 import { camelCase } from '../train/option-rules.js'
 import { UsageError } from './usage-error.js'
 
@@ -20,9 +20,12 @@ export async function readConfig(path: string | undefined, settings: readonly st
 }
 
 async function readYaml(path: string): Promise<Config> {
+  const bytes = await readRegularFile(path, { where: 'config' }).catch((cause: Error) => {
+    throw new UsageError(cause.message, { cause })
+  })
   let value: unknown
   try {
-    value = parse(await readFile(path, 'utf8'))
+    value = parse(bytes.toString())
   } catch (cause) {
     throw new UsageError(`[config] expected a readable YAML file, got ${path}: ${(cause as Error).message.trimEnd()}`, {
       cause,

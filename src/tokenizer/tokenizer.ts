@@ -3,11 +3,12 @@
  * Chat templates are in `chat-template.ts`; other libraries' tokenizers enter through `adapt.ts`.
  */
 
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
 import { isGgufPath, readGguf } from '../checkpoint/gguf/reader.js'
 import { describeValue } from '../errors.js'
+import { readRegularFileIfThere } from '../regular-file.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 import { ggufTokenizerFiles } from './gguf.js'
 
@@ -197,13 +198,7 @@ function templateSource(value: unknown): string | undefined {
 }
 
 async function readOptional(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw new Error(`[loadTokenizer] expected to read ${path}, got ${code ?? String(error)}`, { cause: error })
-  }
+  return (await readRegularFileIfThere(path, { where: 'loadTokenizer' }))?.toString()
 }
 
 async function readJson(path: string): Promise<JsonObject | undefined> {

@@ -189,7 +189,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     test('a directory without config.json, and one that is none', async () => {
       await rm(join(directory, 'config.json'))
       await expectRefusal(
-        `[loadModel] expected ${join(directory, 'config.json')}, which says what the model is, but it cannot be read: ENOENT`,
+        `[loadModel] expected ${join(directory, 'config.json')}, which says what the model is, but there is no such file; get it too`,
       )
       await expect(loadModel(join(directory, 'nowhere'), { device })).rejects.toThrow(
         `there is no directory ${join(directory, 'nowhere')}`,

@@ -1,9 +1,9 @@
 /** @file A GGUF file, or the first of a split one, as a model: config and weights in Hugging Face's terms. */
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { describeValue } from '../../errors.js'
 import type { RawConfig } from '../../models/config.js'
+import { openRegularFile } from '../../regular-file.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { architectureOf, configOf } from './config.js'
 import { endingTokenIds } from './ending-tokens.js'
@@ -86,7 +86,8 @@ async function dropTiedHead(tensors: Map<string, WeightTensor>): Promise<void> {
 
 async function hashOf({ path, fileOffset, byteLength }: WeightTensor): Promise<string> {
   const hash = createHash('sha256')
-  for await (const piece of createReadStream(path, { start: fileOffset, end: fileOffset + byteLength - 1 }))
+  const handle = await openRegularFile('gguf', path)
+  for await (const piece of handle.createReadStream({ start: fileOffset, end: fileOffset + byteLength - 1 }))
     hash.update(piece)
   return hash.digest('hex')
 }

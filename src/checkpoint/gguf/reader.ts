@@ -6,8 +6,9 @@
  * and offset; padding; the tensors, each beginning at a multiple of the alignment.
  */
 
-import { closeSync, fstatSync, openSync, statSync } from 'node:fs'
+import { closeSync, fstatSync } from 'node:fs'
 import { describeValue, listNames } from '../../errors.js'
+import { openRegularFileSync } from '../../regular-file.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { BLOCK_FORMATS } from './block-formats.js'
 import { Cursor } from './cursor.js'
@@ -73,11 +74,7 @@ export function isGgufPath(path: string): boolean {
 
 /** Reads all that comes before the tensors. @throws naming the file, the key or tensor, and what is wrong with it */
 export function readGguf(path: string): GgufFile {
-  // Before opening: opening a pipe would wait for its writer.
-  const status = statSync(path, { throwIfNoEntry: false })
-  if (!status) throw new Error(`[gguf] there is no file ${path}; check the path`)
-  if (!status.isFile()) throw new Error(`[gguf] expected ${path} to be a file; give the path of a .gguf file`)
-  const file = openSync(path, 'r')
+  const file = openRegularFileSync('gguf', path)
   try {
     const cursor = new Cursor(file, path, fstatSync(file).size)
     const tensorCount = readStart(cursor)

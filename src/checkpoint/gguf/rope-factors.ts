@@ -3,8 +3,9 @@
  * `rope_scaling` of config.json, which they leave out; here that is found again, and holds only if it gives the very factors of the file.
  */
 
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, readSync } from 'node:fs'
 import type { RawConfig } from '../../models/config.js'
+import { openRegularFileSync } from '../../regular-file.js'
 import type { WeightTensor } from '../weight-tensor.js'
 
 export const ROPE_FACTORS = 'rope_freqs.weight'
@@ -53,7 +54,7 @@ function readFactors({ path, dtype, shape, fileOffset }: WeightTensor, count: nu
   if (dtype !== 'F32' || shape.length !== 1 || shape[0] !== count)
     throw new Error(`[gguf] ${path}: expected F32 [${count}] for ${ROPE_FACTORS}, got ${dtype} [${shape.join(', ')}]`)
   const bytes = Buffer.alloc(4 * count)
-  const file = openSync(path, 'r')
+  const file = openRegularFileSync('gguf', path)
   try {
     readSync(file, bytes, 0, bytes.length, fileOffset)
   } finally {

@@ -459,7 +459,7 @@ describe('a split model', () => {
       'is one of 3 files of a model; give the first, whose name ends in -00001-of-00003.gguf',
     )
     await rm(partPath(3))
-    await expect(loadModel(partPath(1), { device })).rejects.toThrow(`[gguf] there is no file ${partPath(3)}`)
+    await expect(loadModel(partPath(1), { device })).rejects.toThrow(`[gguf] cannot read ${partPath(3)}`)
     await written((part, keys) => (part === 2 ? { ...keys, 'split.no': 1 } : keys))
     await expect(loadModel(partPath(1), { device })).rejects.toThrow(
       `[gguf] ${partPath(3)}: expected 2 for split.no, got 1`,

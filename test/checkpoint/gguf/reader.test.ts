@@ -353,7 +353,7 @@ describe('refuses, naming file and place,', () => {
   })
 
   test('files that are not there, and directories', () => {
-    expect(() => readGguf(path)).toThrow(`[gguf] there is no file ${path}`)
+    expect(() => readGguf(path)).toThrow(`[gguf] cannot read ${path}: there is no such file`)
     expect(() => readGguf(directory)).toThrow(`[gguf] expected ${directory} to be a file`)
   })
 })
