@@ -10,6 +10,7 @@ import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { isGgufPath } from './gguf/reader.js'
+import { haveSameValues } from './same-values.js'
 import { fillFrom, floatDType, type WeightTensor } from './weight-tensor.js'
 
 type Entries = ReadonlyMap<string, WeightTensor>
@@ -51,8 +52,14 @@ export async function matchTensors(
   const plan = new Map<Parameter, WeightSource>()
   const used = new Set<string>()
   const missing: string[] = []
+  const tiedHead = model.hasOwnHead ? undefined : `${model.head.path}.weight`
   for (const [name, parameter] of model.parameters()) {
-    const file = nameInFile(name, architecture, tensors)
+    let file = nameInFile(name, architecture, tensors)
+    if (tiedHead !== undefined && parameter === model.head.weight) {
+      // The two are one weight, under either name.
+      if (!tensors.has(file) && tensors.has(tiedHead)) file = tiedHead
+      await expectTied(tensors.get(file), tensors.get(tiedHead), path, architecture)
+    }
     const entry = tensors.get(file)
     if (!entry) {
       missing.push(name)
@@ -81,7 +88,6 @@ export async function matchTensors(
         `${listNames(missing)}; download the model again`,
     )
   }
-  const tiedHead = `${model.head.path}.weight`
   const superfluous = [...tensors.keys()].filter(
     (name) => !used.has(name) && !architecture.ignoredTensors.test(name) && name !== tiedHead,
   )
@@ -92,6 +98,25 @@ export async function matchTensors(
     )
   }
   return plan
+}
+
+/** @throws where the file holds a head of other values than the embedding, which stands for both in the model. */
+async function expectTied(
+  embedding: WeightTensor | undefined,
+  head: WeightTensor | undefined,
+  path: string,
+  { modelType }: Architecture,
+): Promise<void> {
+  if (!embedding || !head || embedding === head || (await haveSameValues(embedding, head))) return
+  const remedy =
+    modelType === 'gpt2'
+      ? 'gpt2 has one weight for both: use a checkpoint without the head, or remove it from the file'
+      : `set tie_word_embeddings to false in config.json to have both (as transformers 5 reads such files), or remove ${head.name} from the file to have ` +
+        'the embedding for both (as transformers 4 did)'
+  throw new Error(
+    `[loadModel] expected ${head.name} to equal ${embedding.name} in ${path}, since ${isGgufPath(path) ? 'the file' : 'config.json'} says that they are one ` +
+      `weight, got other values (${head.dtype} [${head.shape.join(', ')}] and ${embedding.dtype} [${embedding.shape.join(', ')}]); ${remedy}`,
+  )
 }
 
 /** Names of the files that tensors lie in. */

@@ -123,7 +123,8 @@ function deinterleave(values: Values, group: number, cols: number): Values {
   return ordered
 }
 
-async function readExactly(
+/** Bytes of a tensor, counted from where it begins. */
+export async function readExactly(
   handle: FileHandle,
   { name, path, fileOffset }: WeightTensor,
   from: number,

@@ -1,6 +1,7 @@
 /** @file Reading config.json strictly: every field is read, known to be harmless, or an error. */
 
 import { listNames } from '../errors.js'
+import { HARMLESS, HARMLESS_CLASSES, HARMLESS_VALUES } from './config-fields.js'
 
 /** The JSON object of config.json. */
 export type RawConfig = Readonly<Record<string, unknown>>
@@ -18,83 +19,6 @@ export interface ModelConfig {
   readonly maxPositionEmbeddings: number
   readonly bosTokenId: number | undefined
   readonly eosTokenId: readonly number[]
-}
-
-// Fields that describe files, generation or the training of the original: they do not change what forward computes here.
-const HARMLESS = new Set([
-  '_name_or_path',
-  '_attn_implementation_autoset',
-  'architectures',
-  'torch_dtype',
-  'dtype',
-  'transformers_version',
-  'use_cache',
-  'pad_token_id',
-  'initializer_range',
-  'pretraining_tp',
-  'attention_dropout',
-  'model_type',
-  'is_llama_config',
-  'transformers.js_config',
-  'return_dict',
-  'output_hidden_states',
-  'output_attentions',
-  'bos_token_id',
-  'eos_token_id',
-  'sep_token_id',
-  'decoder_start_token_id',
-  'task_specific_params',
-  'problem_type',
-  'id2label',
-  'label2id',
-  'finetuning_task',
-  'tokenizer_class',
-  'prefix',
-  'torchscript',
-  'max_length',
-  'min_length',
-  'do_sample',
-  'temperature',
-  'top_k',
-  'top_p',
-  'num_beams',
-  'repetition_penalty',
-  'chunk_size_feed_forward',
-  'forced_bos_token_id',
-  'forced_eos_token_id',
-  'typical_p',
-  'length_penalty',
-  'no_repeat_ngram_size',
-  'num_return_sequences',
-  'early_stopping',
-  'remove_invalid_values',
-  'exponential_decay_length_penalty',
-  'suppress_tokens',
-  'begin_suppress_tokens',
-  'bad_words_ids',
-  'diversity_penalty',
-  'num_beam_groups',
-  'encoder_no_repeat_ngram_size',
-  'output_scores',
-  'return_dict_in_generate',
-  'unsloth_version',
-  'unsloth_fixed',
-  'license',
-])
-
-// Fields that are harmless only while they have these values.
-const HARMLESS_VALUES: Readonly<Record<string, readonly unknown[]>> = {
-  is_encoder_decoder: [false],
-  is_decoder: [false, true],
-  add_cross_attention: [false],
-  cross_attention_hidden_size: [null],
-  tie_encoder_decoder: [false],
-  pruned_heads: [],
-  rope_interleaved: [false],
-  tf_legacy_loss: [false],
-  use_bfloat16: [false, true],
-  quantization_config: [null],
-  sliding_window: [null],
 }
 
 /** What the engine can number. */
@@ -131,9 +55,24 @@ export class ConfigReader {
 
   /** A finite number. */
   number(name: string, fallback?: number): number {
-    const value = this.#take(name) ?? fallback
-    if (typeof value === 'number' && Number.isFinite(value)) return value
-    throw this.error(name, 'a number', value)
+    return this.#number(name, fallback, 'a number', () => true)
+  }
+
+  /** A finite number above 0 that float32 holds as one. */
+  positive(name: string, fallback?: number): number {
+    return this.#number(name, fallback, 'a number above 0', (value) => {
+      const rounded = Math.fround(value)
+      return rounded > 0 && Number.isFinite(rounded)
+    })
+  }
+
+  nonNegative(name: string, fallback?: number): number {
+    return this.#number(name, fallback, 'a number of at least 0', (value) => value >= 0)
+  }
+
+  /** What is added to a variance before its root is divided by: a number from 0 to 1. */
+  epsilon(name: string, fallback: number): number {
+    return this.#number(name, fallback, 'a number from 0 to 1', (value) => value >= 0 && value <= 1)
   }
 
   boolean(name: string, fallback: boolean): boolean {
@@ -195,6 +134,11 @@ export class ConfigReader {
     const unknown: string[] = []
     for (const [name, value] of Object.entries(this.#raw)) {
       if (this.#taken.has(name)) continue
+      if (name === 'auto_map') {
+        this.#expectNoOwnCode(value)
+        continue
+      }
+      if (name === 'sliding_window' && this.#raw.use_sliding_window === false) continue
       const allowed = Object.hasOwn(HARMLESS_VALUES, name) ? HARMLESS_VALUES[name] : undefined
       if (allowed) {
         const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0
@@ -212,6 +156,22 @@ export class ConfigReader {
       `[config] ${this.#where}: expected fields that are known to this model type, got ${listNames(unknown.map((name) => `${name} = ${shown(this.#raw[name])}`))}; ` +
         'a field that is not understood may change what the model computes. Remove it from config.json if it is irrelevant, or report it',
     )
+  }
+
+  /** `auto_map` names Python files of a repository that stand in for the classes of transformers. */
+  #expectNoOwnCode(value: unknown): void {
+    const names = typeof value === 'object' && value !== null ? Object.keys(value) : []
+    if (value === null || (names.length > 0 && names.every((name) => HARMLESS_CLASSES.includes(name)))) return
+    throw new Error(
+      `[config] ${this.#where}: expected a model that the classes of transformers compute, got auto_map = ${shown(value)}, which names code of its ` +
+        'own, and that is not run; remove auto_map from config.json if the model is an ordinary one of its model_type',
+    )
+  }
+
+  #number(name: string, fallback: number | undefined, expected: string, holds: (value: number) => boolean): number {
+    const value = this.#take(name) ?? fallback
+    if (typeof value === 'number' && Number.isFinite(value) && holds(value)) return value
+    throw this.error(name, expected, value)
   }
 
   error(name: string, expected: string, value: unknown): Error {

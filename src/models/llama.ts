@@ -76,6 +76,9 @@ export function readCommonConfig(
   config.choice('hidden_act', ['silu'], 'silu')
   const maxPositionEmbeddings = config.integer('max_position_embeddings', defaults.maxPositionEmbeddings)
   const rope = readRopeConfig(config, where, maxPositionEmbeddings)
+  // It divides by the width without two.
+  if (rope.scaling.type === 'dynamic' && headDim === 2)
+    throw config.error('head_dim', 'a number above 2 for rope scaling dynamic', headDim)
   return {
     vocabSize: config.integer('vocab_size'),
     hiddenSize,
@@ -85,7 +88,7 @@ export function readCommonConfig(
     numKeyValueHeads,
     headDim,
     maxPositionEmbeddings: longestSequence(rope, maxPositionEmbeddings),
-    rmsNormEps: config.number('rms_norm_eps', 1e-6),
+    rmsNormEps: config.epsilon('rms_norm_eps', 1e-6),
     rope,
     tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
     bosTokenId: config.tokenIds('bos_token_id')[0],

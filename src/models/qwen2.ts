@@ -13,7 +13,8 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
   const config = new ConfigReader(raw, where)
   const common = readCommonConfig(config, where, { maxPositionEmbeddings: 32768, numKeyValueHeads: 32 })
   const windows = readWindows(config, common.numHiddenLayers)
-  config.expectValue('use_mrope', [false])
+  // transformers does not look at it: q, k and v have biases, and nothing else has.
+  config.expectValue('attention_bias', [false, true])
   config.finish()
   return { ...common, modelType: 'qwen2', qkvBias: true, oBias: false, mlpBias: false, qkNorm: false, windows }
 }

@@ -57,7 +57,7 @@ const KNOWN = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] as const
 export function readRopeConfig(config: ConfigReader, where: string, maxPositionEmbeddings: number): RopeConfig {
   const parameters = config.object('rope_parameters')
   const legacyScaling = config.object('rope_scaling')
-  const legacyTheta = config.has('rope_theta') ? config.number('rope_theta') : undefined
+  const legacyTheta = config.has('rope_theta') ? config.positive('rope_theta') : undefined
   const read = (raw: RawConfig, field: string) => readSpelling(raw, `${where}, ${field}`, maxPositionEmbeddings)
   const { theta, scaling } = parameters
     ? read(parameters, 'rope_parameters')
@@ -69,7 +69,10 @@ export function readRopeConfig(config: ConfigReader, where: string, maxPositionE
   }
   if (theta !== undefined && legacyTheta !== undefined && theta !== legacyTheta)
     throw config.error('rope_theta', `${theta}, as rope_parameters says, or nothing,`, legacyTheta)
-  return { theta: theta ?? legacyTheta ?? 10000, scaling }
+  const base = theta ?? legacyTheta ?? 10000
+  // Its bounds are divided by the logarithm.
+  if (scaling.type === 'yarn' && base <= 1) throw config.error('rope_theta', 'a number above 1 for yarn', base)
+  return { theta: base, scaling }
 }
 
 /** What a scaling makes of `max_position_embeddings`, which is the length before it with `dynamic`, before or after it with `yarn`, after it else. */
@@ -84,7 +87,7 @@ function readSpelling(
   maxPositionEmbeddings: number,
 ): { theta: number | undefined; scaling: RopeScaling } {
   const reader = new ConfigReader(raw, where)
-  const theta = reader.has('rope_theta') ? reader.number('rope_theta') : undefined
+  const theta = reader.has('rope_theta') ? reader.positive('rope_theta') : undefined
   const typeName = reader.has('rope_type') ? 'rope_type' : 'type'
   const type = reader.choice(typeName, KNOWN, 'default')
   if (typeName === 'rope_type') reader.expectValue('type', [type])
@@ -101,17 +104,17 @@ function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number], maxPosi
     case 'default':
       return { type }
     case 'linear':
-      return { type, factor: reader.number('factor') }
+      return { type, factor: reader.positive('factor') }
     case 'dynamic':
-      return { type, factor: reader.number('factor'), originalMaxPositionEmbeddings: maxPositionEmbeddings }
-    case 'llama3':
-      return {
-        type,
-        factor: reader.number('factor'),
-        lowFreqFactor: reader.number('low_freq_factor'),
-        highFreqFactor: reader.number('high_freq_factor'),
-        originalMaxPositionEmbeddings: reader.integer('original_max_position_embeddings'),
-      }
+      return { type, factor: reader.positive('factor'), originalMaxPositionEmbeddings: maxPositionEmbeddings }
+    case 'llama3': {
+      const lowFreqFactor = reader.positive('low_freq_factor')
+      const highFreqFactor = reader.positive('high_freq_factor')
+      if (highFreqFactor <= lowFreqFactor)
+        throw reader.error('high_freq_factor', `a number above low_freq_factor = ${lowFreqFactor}`, highFreqFactor)
+      const originalMaxPositionEmbeddings = reader.integer('original_max_position_embeddings')
+      return { type, factor: reader.positive('factor'), lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings }
+    }
     case 'yarn':
       return readYarn(reader, maxPositionEmbeddings)
     default:
@@ -122,10 +125,10 @@ function readScaling(reader: ConfigReader, type: (typeof KNOWN)[number], maxPosi
 function readYarn(reader: ConfigReader, maxPositionEmbeddings: number): YarnScaling {
   const originalMaxPositionEmbeddings = reader.integer('original_max_position_embeddings', maxPositionEmbeddings)
   const impliedFactor = reader.isNull('factor') ? maxPositionEmbeddings / originalMaxPositionEmbeddings : undefined
-  const factor = reader.number('factor', impliedFactor)
+  const factor = reader.positive('factor', impliedFactor)
   // Zero is as good as absent to transformers, in all four.
-  const betaFast = reader.number('beta_fast', 32) || 32
-  const betaSlow = reader.number('beta_slow', 1) || 1
+  const betaFast = reader.nonNegative('beta_fast', 32) || 32
+  const betaSlow = reader.nonNegative('beta_slow', 1) || 1
   const mscale = reader.number('mscale', 0)
   const mscaleAllDim = reader.number('mscale_all_dim', 0)
   const scaleBy = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1)
@@ -137,6 +140,6 @@ function readYarn(reader: ConfigReader, maxPositionEmbeddings: number): YarnScal
     betaFast,
     betaSlow,
     truncate: reader.boolean('truncate', !reader.isNull('truncate')),
-    attentionFactor: reader.number('attention_factor', inferred),
+    attentionFactor: reader.positive('attention_factor', inferred),
   }
 }

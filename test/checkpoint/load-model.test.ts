@@ -44,14 +44,17 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     model.dispose()
     return values
   }
-  /** Writes the weights anew, their tensors changed. */
-  async function rewrite(change: (tensors: TensorToWrite[]) => TensorToWrite[], maxShardSize = '5GB'): Promise<void> {
+  async function listTensors(): Promise<TensorToWrite[]> {
     const tensors: TensorToWrite[] = []
     for (const entry of (await openCheckpoint(directory)).tensors.values()) {
       const bytes = await readTensorBytes(entry)
       tensors.push({ name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: () => bytes })
     }
-    await writeCheckpoint(directory, change(tensors), { maxShardSize })
+    return tensors
+  }
+  /** Writes the weights anew, their tensors changed. */
+  async function rewrite(change: (tensors: TensorToWrite[]) => TensorToWrite[], maxShardSize = '5GB'): Promise<void> {
+    await writeCheckpoint(directory, change(await listTensors()), { maxShardSize })
   }
 
   test('shards, names without their prefix, and tensors that are no weights give the same bits', async () => {
@@ -64,6 +67,67 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       { name: 'layers.0.self_attn.rotary_emb.inv_freq', dtype: 'F32', shape: [1], bytes: () => new Uint8Array(4) },
     ])
     expect(await logitsOf()).toEqual(logits)
+  })
+
+  describe('a head that config.json ties to the embedding', () => {
+    const EMBEDDING = 'model.embed_tokens.weight'
+    const tie = () => configure({ tie_word_embeddings: true })
+    const named = (tensors: readonly TensorToWrite[], name: string) =>
+      tensors.find((tensor) => tensor.name === name) as TensorToWrite
+    const asHead = (tensors: TensorToWrite[], change: Partial<TensorToWrite> = {}): TensorToWrite[] => [
+      ...tensors.filter(({ name }) => name !== 'lm_head.weight'),
+      { ...named(tensors, EMBEDDING), name: 'lm_head.weight', ...change },
+    ]
+    const error = () => loadModel(directory, { device }).then(String, ({ message }: Error) => message)
+
+    test('may be in the file a second time, or alone', async () => {
+      await rewrite((tensors) => asHead(tensors).filter(({ name }) => name !== 'lm_head.weight'))
+      await tie()
+      const logits = await logitsOf()
+      await rewrite((tensors) => asHead(tensors))
+      expect(await logitsOf()).toEqual(logits)
+      await rewrite((tensors) => asHead(tensors), '10KB')
+      expect(await logitsOf()).toEqual(logits)
+      await rewrite((tensors) => tensors.filter(({ name }) => name !== EMBEDDING))
+      expect(await logitsOf()).toEqual(logits)
+    })
+
+    test('may be of another width where the values are the same', async () => {
+      const ones = (bytes: number[], count: number) => () =>
+        new Uint8Array(count).map((_, i) => bytes[i % bytes.length]!)
+      const size = CONFIG.vocab_size * CONFIG.hidden_size
+      await rewrite((tensors) =>
+        asHead(tensors, { dtype: 'BF16', bytes: ones([0x80, 0x3f], 2 * size) }).map((tensor) =>
+          tensor.name === EMBEDDING ? { ...tensor, dtype: 'F32', bytes: ones([0, 0, 0x80, 0x3f], 4 * size) } : tensor,
+        ),
+      )
+      await tie()
+      const model = await loadModel(directory, { device })
+      expect(model.hasOwnHead).toBe(false)
+      model.dispose()
+      await rewrite((tensors) => asHead(tensors, { dtype: 'F16', bytes: ones([0, 0x3c], 2 * size) }))
+      expect((await loadModel(directory, { device })).hasOwnHead).toBe(false)
+      await rewrite((tensors) => asHead(tensors, { dtype: 'F16', bytes: ones([1, 0x3c], 2 * size) }))
+      expect(await error()).toContain(`expected lm_head.weight to equal ${EMBEDDING}`)
+    })
+
+    test('is refused with other values: one, the last, or of another shape', async () => {
+      await rewrite((tensors) => asHead(tensors))
+      await tie()
+      const bytes = await named(await listTensors(), 'lm_head.weight').bytes()
+      for (const at of [0, bytes.length - 1]) {
+        const changed = bytes.slice()
+        changed[at] = (changed[at] as number) ^ 1
+        await rewrite((tensors) => asHead(tensors, { bytes: () => changed }))
+        expect(await error()).toBe(
+          `[loadModel] expected lm_head.weight to equal ${EMBEDDING} in ${directory}, since config.json says that they are one weight, got other ` +
+            'values (F32 [53, 30] and F32 [53, 30]); set tie_word_embeddings to false in config.json to have both (as transformers 5 reads such files), ' +
+            'or remove lm_head.weight from the file to have the embedding for both (as transformers 4 did)',
+        )
+      }
+      await rewrite((tensors) => asHead(tensors, { shape: [1, 30], bytes: () => bytes.slice(0, 120) }))
+      expect(await error()).toContain('got other values (F32 [1, 30] and F32 [53, 30])')
+    })
   })
 
   test('bfloat16 files load as float32 and float32 files as bfloat16, rounded once', async () => {

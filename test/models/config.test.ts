@@ -84,7 +84,7 @@ describe('llama', () => {
     [
       'rope scaling without its factor',
       { rope_parameters: { rope_type: 'linear' } },
-      'rope_parameters: expected a number for factor, got nothing',
+      'rope_parameters: expected a number above 0 for factor, got nothing',
     ],
     [
       'an unknown field of rope scaling',
@@ -154,11 +154,120 @@ describe('llama', () => {
     ],
     ['a value without an end', { hidden_act: 'x'.repeat(9999) }, `for hidden_act, got "${'x'.repeat(159)}...`],
     ['a field that every object has', { constructor: 1, toString: 2 }, 'got constructor = 1, toString = 2;'],
+    ...[0, -1, Number.NaN, 1e-50, 1e39, '10000'].map((theta): [string, RawConfig, string] => [
+      `an angle of ${theta}`,
+      { rope_theta: theta },
+      `expected a number above 0 for rope_theta, got ${JSON.stringify(theta)}`,
+    ]),
+    [
+      'an angle of zero in its new place',
+      { rope_parameters: { rope_theta: 0 } },
+      'dir/config.json, rope_parameters: expected a number above 0 for rope_theta, got 0',
+    ],
+    [
+      'a factor of zero',
+      { rope_scaling: { type: 'linear', factor: 0 } },
+      'rope_scaling: expected a number above 0 for factor, got 0',
+    ],
+    [
+      'one frequency for both ends of a ramp',
+      {
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 64,
+        },
+      },
+      'expected a number above low_freq_factor = 4 for high_freq_factor, got 4',
+    ],
+    [
+      'yarn with a theta of one',
+      { rope_theta: 1, rope_scaling: { type: 'yarn', factor: 2 } },
+      'expected a number above 1 for yarn for rope_theta, got 1',
+    ],
+    [
+      'yarn with rotations below zero',
+      { rope_scaling: { type: 'yarn', factor: 2, beta_fast: -32 } },
+      'expected a number of at least 0 for beta_fast, got -32',
+    ],
+    [
+      'dynamic with the narrowest head',
+      { head_dim: 2, rope_scaling: { type: 'dynamic', factor: 2 } },
+      'expected a number above 2 for rope scaling dynamic for head_dim, got 2',
+    ],
+    ['a negative epsilon', { rms_norm_eps: -1e-5 }, 'expected a number from 0 to 1 for rms_norm_eps, got -0.00001'],
+    ['an epsilon of 1e38', { rms_norm_eps: 1e38 }, 'expected a number from 0 to 1 for rms_norm_eps, got 1e+38'],
+    ['no heads', { num_attention_heads: 0 }, 'expected a whole number > 0 for num_attention_heads, got 0'],
+    ['no key heads', { num_key_value_heads: 0 }, 'expected a whole number > 0 for num_key_value_heads, got 0'],
+    ['half a head', { num_attention_heads: 1.5 }, 'expected a whole number > 0 for num_attention_heads, got 1.5'],
+    [
+      'code of its own',
+      { auto_map: { AutoConfig: 'configuration_x.XConfig', AutoModelForCausalLM: 'modeling_x.XForCausalLM' } },
+      'expected a model that the classes of transformers compute, got auto_map = {"AutoConfig":"configuration_x.XConfig",',
+    ],
+    [
+      'a window that is on',
+      { use_sliding_window: true, sliding_window: 64 },
+      'expected false (anything else is not supported) for use_sliding_window, got true',
+    ],
+    ['layers of other widths', { per_layer_config: { 1: { intermediate_size: 7 } } }, 'for per_layer_config, got {"1"'],
+    [
+      'weights of MLX',
+      { quantization: { group_size: 64, bits: 4 } },
+      'for quantization, got {"group_size":64,"bits":4}',
+    ],
     ['a flag as text', { attention_bias: 'yes' }, 'expected true or false for attention_bias, got "yes"'],
     ['ids below zero', { eos_token_id: [-1] }, 'expected token ids for eos_token_id, got [-1]'],
   ])('%s is an error that names it', (_, changes, message) => {
     expect(() => llama(changes)).toThrow(message)
     expect(() => llama(changes)).toThrow('[config] dir/config.json')
+  })
+
+  test('fields of other software, of earlier versions and of what is switched off say nothing', () => {
+    const fields = {
+      _attn_implementation: 'flash_attention_2',
+      _attn_implementation_autoset: true,
+      _commit_hash: 'abc',
+      _flash_attn_2_enabled: true,
+      _name_or_path: 'some/model',
+      _num_labels: 2,
+      auto_map: { AutoTokenizer: ['tokenization_x.XTokenizer', null] },
+      compression_config: null,
+      dtype: 'bfloat16',
+      eos_token_ids: [2],
+      gradient_checkpointing: false,
+      is_llama_config: true,
+      max_sequence_length: 2048,
+      max_window_layers: 28,
+      model_max_length: 4096,
+      model_name: 'unsloth/x',
+      name_or_path: 'x',
+      num_labels: 2,
+      output_past: true,
+      output_router_logits: false,
+      pad_token_id: -1,
+      partial_rotary_factor: 1,
+      per_layer_config: null,
+      pretraining_tp: 2,
+      pruned_heads: {},
+      quantization_config: null,
+      rope_interleaved: false,
+      sliding_window: 32768,
+      task_specific_params: { 'text-generation': { do_sample: true } },
+      tie_last_hidden_states: true,
+      tokenizer_model_max_length: 2048,
+      torch_dtype: 'float16',
+      transformers_version: '4.11.0',
+      'transformers.js_config': { dtype: 'q4' },
+      unsloth_fixed: true,
+      unsloth_version: '2025.1',
+      use_return_dict: true,
+      use_sliding_window: false,
+      xla_device: null,
+    }
+    expect(llama(fields)).toEqual(llama({}))
   })
 
   test('head_dim may be given where heads times head_dim is not the width', () => {
@@ -272,7 +381,11 @@ describe('qwen2', () => {
     ['an unknown layer type', { layer_types: ['full_attention', 'linear_attention'] }, 'for layer_types, got ["full_'],
     ['layer types as text', { layer_types: 'full_attention' }, 'expected a list for layer_types, got "full_attention"'],
     ['a field of llama that would change the model', { mlp_bias: true }, 'got mlp_bias = true;'],
-    ['rotary angles of images', { use_mrope: true }, 'expected false for use_mrope, got true'],
+    [
+      'rotary angles of images',
+      { use_mrope: true },
+      'expected false (anything else is not supported) for use_mrope, got true',
+    ],
   ])('%s is an error that names it', (_, changes, message) => {
     expect(() => qwen2(changes)).toThrow(message)
   })
@@ -363,6 +476,29 @@ describe('gpt2', () => {
       scale_attn_by_inverse_layer_idx: true,
     }
     expect(gpt2(changes)).toMatchObject({ innerSize: 77, geluTanh: false, attentionScale: [1, 0.5] })
+  })
+
+  test('reads the config of distilgpt2 as it is published, and the fields that other GPT-2s have', () => {
+    const published = {
+      _num_labels: 1,
+      architectures: ['GPT2LMHeadModel'],
+      attn_pdrop: 0.1,
+      id2label: { '0': 'LABEL_0' },
+      label2id: { LABEL_0: 0 },
+      n_ctx: 1024,
+      resid_pdrop: 0.1,
+      summary_activation: null,
+      summary_first_dropout: 0.1,
+      summary_proj_to_labels: true,
+      summary_type: 'cls_index',
+      summary_use_proj: true,
+      task_specific_params: { 'text-generation': { do_sample: true, max_length: 50 } },
+    }
+    const others = { n_special: 0, predict_special_tokens: true, output_past: true, gradient_checkpointing: false }
+    expect(gpt2({ ...published, ...others })).toEqual(gpt2({}))
+    expect(() => gpt2({ layer_norm_epsilon: -1 })).toThrow(
+      'expected a number from 0 to 1 for layer_norm_epsilon, got -1',
+    )
   })
 
   test.each<[string, RawConfig, string]>([

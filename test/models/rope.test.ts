@@ -121,11 +121,11 @@ describe('yarn', () => {
   })
 
   test.each<[string, RawConfig, string]>([
-    ['an absent factor', {}, 'dir/config.json, rope_parameters: expected a number for factor, got nothing'],
+    ['an absent factor', {}, 'dir/config.json, rope_parameters: expected a number above 0 for factor, got nothing'],
     [
       'an attention factor as text',
       { factor: 4, attention_factor: '1' },
-      'expected a number for attention_factor, got "1"',
+      'expected a number above 0 for attention_factor, got "1"',
     ],
     ['a field of llama3', { factor: 4, low_freq_factor: 1 }, 'got low_freq_factor = 1;'],
   ])('%s is an error that names it', (_, changes, message) => {
@@ -144,7 +144,7 @@ describe('dynamic', () => {
 
   test('a missing factor is an error', () => {
     expect(() => readToday({ rope_type: 'dynamic' })).toThrow(
-      'rope_parameters: expected a number for factor, got nothing',
+      'rope_parameters: expected a number above 0 for factor, got nothing',
     )
   })
 })

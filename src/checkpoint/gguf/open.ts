@@ -1,9 +1,8 @@
 /** @file A GGUF file, or the first of a split one, as a model: config and weights in Hugging Face's terms. */
 
-import { createHash } from 'node:crypto'
 import { describeValue } from '../../errors.js'
 import type { RawConfig } from '../../models/config.js'
-import { openRegularFile } from '../../regular-file.js'
+import { haveSameValues } from '../same-values.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { architectureOf, configOf } from './config.js'
 import { endingTokenIds } from './ending-tokens.js'
@@ -75,19 +74,11 @@ async function dropTiedHead(tensors: Map<string, WeightTensor>): Promise<void> {
   const head = tensors.get('lm_head.weight')
   const embedding = tensors.get('transformer.wte.weight')
   if (!head || !embedding) return
-  if (head.dtype !== embedding.dtype || (await hashOf(head)) !== (await hashOf(embedding))) {
+  if (!(await haveSameValues(head, embedding))) {
     throw new Error(
       `[gguf] ${head.path}: expected output.weight to equal token_embd.weight (${embedding.dtype}), since GPT-2 has one for both, got another ` +
         `(${head.dtype}); use a version without it, or one that is not quantised`,
     )
   }
   tensors.delete('lm_head.weight')
-}
-
-async function hashOf({ path, fileOffset, byteLength }: WeightTensor): Promise<string> {
-  const hash = createHash('sha256')
-  const handle = await openRegularFile('gguf', path)
-  for await (const piece of handle.createReadStream({ start: fileOffset, end: fileOffset + byteLength - 1 }))
-    hash.update(piece)
-  return hash.digest('hex')
 }
