@@ -200,7 +200,10 @@ function buildTypeScript() {
     [SELF, 'src', 'tsconfig.json', 'tsconfig.build.json'],
     require('typescript/package.json').version,
   )
-  if (outputs.every((path) => isCurrent(path, stamp, digest))) return
+  if (outputs.every((path) => isCurrent(path, stamp, digest))) {
+    makeExecutable()
+    return
+  }
   rmSync(stamp, { force: true })
   // Outputs of sources that are gone would be packed.
   rmSync(output, { recursive: true, force: true })
@@ -209,8 +212,14 @@ function buildTypeScript() {
     stdio: 'inherit',
   })
   if (tsc.status !== 0) throw new BuildError('[build] the TypeScript sources have errors, see above')
+  makeExecutable()
   mkdirSync(join(root, 'build'), { recursive: true })
   writeFileSync(stamp, digest)
+}
+
+/** tsc writes files that nobody may run, and `npx lowrank` in a checkout runs the file itself. */
+function makeExecutable() {
+  chmodSync(join(root, require('../package.json').bin.lowrank), 0o755)
 }
 
 try {

@@ -30,6 +30,13 @@ export function describeKind(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
+/** Whether an option or key of this name, in camelCase or joined by - or _, holds a secret. */
+export function isSecretName(name: string): boolean {
+  return /^(?:access|api|auth|hf|hub|huggingface|huggingfacehub|huggingfacehubapi|read|secret|write)?(?:token|key|secret|password)$/.test(
+    comparable(name),
+  )
+}
+
 /** Access tokens by the forms that their makers gave them. */
 const TOKENS =
   /\b(?:(?:hf|api_org)_(?:[a-z]{16,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,})|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|sk-[\w-]{16,}|dapi[0-9a-f]{16,})/g

@@ -14,7 +14,7 @@ import type { SamplingFlags } from './sampling-flags.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
 interface ChatCommandOptions extends SamplingFlags {
-  readonly model: string
+  readonly model?: string
   readonly revision?: string
   readonly adapter: readonly string[]
   readonly quantization?: string
@@ -37,7 +37,7 @@ export async function chat(options: ChatCommandOptions): Promise<void> {
   const dtype = dtypeOf('chat', options.dtype)
   const device = deviceOf('chat', options.device)
   const sampling = readSamplingFlags(options)
-  const location = await locateModel({ ...options, adapter: options.adapter[0] })
+  const location = await locateModel('chat', { ...options, adapters: options.adapter })
   const tokenizer = await loadTokenizer(location.path)
   const model = await beginLoading(location, { quantization, dtype, device })
   const adapters = adapterNames(options.adapter)

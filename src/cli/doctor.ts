@@ -7,6 +7,8 @@ import { delimiter, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { hubCacheDirectory } from '../hub/settings.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
+import { Device } from '../tensor/device.js'
+import { Tensor } from '../tensor/tensor.js'
 import { examineGpus, type GpuReport, gpuLines, type Problem } from './gpu-report.js'
 import { type Paint, paintFor } from './terminal.js'
 
@@ -31,11 +33,15 @@ export interface DoctorReport {
 }
 
 export async function doctor(options: { json?: boolean }, version: string): Promise<void> {
-  const report = examine(version)
+  const report = await examine(version)
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+  if (!report.ok) process.exitCode = 1
 }
 
-function examine(version: string): DoctorReport {
+/** Less than the tensors of the smallest models take. */
+const LEAST_BUDGET = 1 << 24
+
+async function examine(version: string): Promise<DoctorReport> {
   const loaded = tryLoadAddon()
   const buildTools = {
     compiler: onPath('g++') ?? onPath('c++') ?? onPath('clang++'),
@@ -51,9 +57,11 @@ function examine(version: string): DoctorReport {
       const found = examineGpus(loaded.addon.cuda(), driverFiles())
       gpu = found.gpu
       problems.push(...found.problems)
+      await tryDevice()
     } catch (error) {
       // A variable such as LOWRANK_ISA that holds nonsense.
-      problems.push({ what: (error as Error).message, remedy: 'correct or unset the variable' })
+      engine = null
+      problems.push({ what: (error as Error).message, remedy: 'correct or unset the variable, or free memory' })
     }
   } else problems.push({ what: 'the native engine does not load', remedy: engineRemedy(buildTools.compiler) })
   if (engine !== null && engine.isa !== engine.fastestIsa) {
@@ -78,9 +86,28 @@ function examine(version: string): DoctorReport {
   }
 }
 
+/** Whether something can be computed: threads and memory are those that training would have. @throws where it cannot */
+async function tryDevice(): Promise<void> {
+  const device = Device.open('cpu')
+  try {
+    const { budget } = device.memory()
+    if (budget < LEAST_BUDGET) {
+      throw new Error(
+        `[doctor] expected at least ${formatBytes(LEAST_BUDGET)} of memory for tensors, got ${formatBytes(budget)} ` +
+          `(${process.env.LOWRANK_MEMORY_BUDGET ? 'LOWRANK_MEMORY_BUDGET' : '90 % of what is available'})`,
+      )
+    }
+    await Tensor.from(device, [1, 2], [2]).read()
+  } finally {
+    device.close()
+  }
+}
+
 function engineRemedy(compiler: string | null): string {
   const packageName = `@lowrank/${platformName()}`
-  const inProject = `in a project, install ${packageName} (npm does so unless optional dependencies are left out)`
+  const inProject =
+    `in a project, install ${packageName} (npm does so unless optional dependencies are left out; where the registry does not ` +
+    'have it, npm pack in a checkout makes it)'
   const needed = compiler === null ? ' after installing a C++ compiler (Debian and Ubuntu: apt-get install g++)' : ''
   return `${inProject}; in a checkout, run npm run build${needed}`
 }

@@ -14,7 +14,7 @@ import type { SamplingFlags } from './sampling-flags.js'
 import { UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions extends SamplingFlags {
-  readonly model: string
+  readonly model?: string
   readonly revision?: string
   readonly adapter?: string
   readonly quantization?: string
@@ -31,7 +31,10 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   const device = deviceOf('generate', options.device)
   const sampling = readSamplingFlags(options)
   const prompt = options.prompt ?? (await promptFromStdin())
-  const location = await locateModel(options)
+  const location = await locateModel('generate', {
+    ...options,
+    adapters: options.adapter === undefined ? [] : [options.adapter],
+  })
   const tokenizer = await loadTokenizer(location.path)
   if (!options.chat && tokenizer.encode(prompt).length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')

@@ -1,20 +1,43 @@
-/** @file Where the model of a command lies, which is fetched with a progress bar; at the commit that its adapter was trained on. */
+/** @file Where the model of a command lies, which is fetched with a progress bar: the one that is named, or the one that its adapter was trained on. */
 
-import { readPeftConfig } from '../adapters/peft-config.js'
+import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { createProgress } from './progress.js'
+import { UsageError } from './usage-error.js'
 
 interface ModelFlags {
-  readonly model: string
+  /** Default: the base model that the first adapter names. */
+  readonly model?: string
   readonly revision?: string
-  /** Directory of an adapter that will be loaded on it. */
-  readonly adapter?: string
+  /** Directories of adapters that will be loaded on it. */
+  readonly adapters?: readonly string[]
   readonly json?: boolean
 }
 
-export async function locateModel({ model, revision, adapter, json }: ModelFlags): Promise<ModelLocation> {
-  const recorded = revision === undefined && adapter !== undefined ? await readPeftConfig(adapter) : undefined
-  const commit = recorded?.baseModel === model ? recorded.revision : undefined
+/** @throws UsageError where neither a model nor an adapter that knows its own is given, or adapters belong to different ones */
+export async function locateModel(
+  command: string,
+  { model: given, revision, adapters = [], json }: ModelFlags,
+): Promise<ModelLocation> {
+  const bases: { adapter: string; baseModel: string | undefined; revision: string | undefined }[] = []
+  for (const adapter of adapters) {
+    const { baseModel, revision } = await readPeftConfig(adapter)
+    bases.push({ adapter, baseModel, revision })
+  }
+  const [first] = bases
+  const model = given ?? first?.baseModel
+  if (model === undefined) {
+    const got = first ? `a name of it in ${PEFT_CONFIG_FILE} of ${first.adapter}` : '--adapter DIR, which names it'
+    throw new UsageError(`[${command}] expected --model DIR, or ${got}; got neither`)
+  }
+  const other = given === undefined && bases.find(({ baseModel }) => baseModel !== undefined && baseModel !== model)
+  if (other) {
+    throw new UsageError(
+      `[${command}] expected adapters of one model, got ${first?.adapter} of ${model} and ${other.adapter} of ${other.baseModel}; ` +
+        'give the one to load them on with --model',
+    )
+  }
+  const commit = first?.baseModel === model ? first.revision : undefined
   const progress = createProgress()
   try {
     return await resolveModel(model, { revision: revision ?? commit, onEvent: json ? undefined : progress.onEvent })

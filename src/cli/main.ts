@@ -9,16 +9,16 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
+import { isSecretName } from '../errors.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
-import { PRESETS } from '../train/presets.js'
 import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
+import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
 import { paintFor } from './terminal.js'
+import { addTrainFlags, flagFor } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
 const FAILED = 1
 const WRONG_USAGE = 2
-
-const PRESET_HELP = `a recipe for what the file leaves open: ${Object.keys(PRESETS).join(', ')}`
 
 const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 on a GPU, where the processor does or with nf4, else float32`
 
@@ -38,35 +38,41 @@ function createProgram(): Command {
     .version(version)
     .option('--verbose', 'show where an error comes from (also with DEBUG=1)')
     .showHelpAfterError('(lowrank --help says more)')
+    .configureOutput({ outputError: (text, write) => write(hideSecrets(`${text}${hintFor(text)}`)) })
     .exitOverride()
 
-  program
-    .command('train')
-    .description('train a LoRA adapter, or a whole model, as a YAML file says')
-    .argument('<config>', 'YAML file with the options of trainLora: model, dataset, lora, training, outputDir...')
-    .option('--preset <name>', PRESET_HELP)
-    .option('--revision <name>', 'branch, tag or commit of a Hub model; over what the file says')
-    .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA); over what the file says")
-    .option('--device <name>', `${DEVICE_HELP}; over what the file says`)
-    .option('--set <key=value>', 'an option on top of the file, as in --set training.learningRate=1e-4', collect, [])
+  addTrainFlags(
+    program
+      .command('train')
+      .description('train a LoRA adapter, or a whole model, as flags or a YAML file say')
+      .argument('[config]', 'YAML file with the options of trainLora; lowrank init writes one, flags go over it'),
+  )
     .option('--json', 'write events as JSON lines to stdout instead of a progress bar')
     .action(async (config, options) => (await import('./train.js')).train(config, options))
 
   program
-    .command('plan')
-    .description(
-      'say how much memory a training run takes, and what would make it fit; needs config.json or a .gguf file, reads no weights',
-    )
-    .argument('[config]', 'YAML file as for train')
-    .option('--model <dir>', 'directory, .gguf file or Hub id of the model, in place of that of the YAML file')
-    .option('--preset <name>', PRESET_HELP)
-    .option('--revision <name>', 'branch, tag or commit of a Hub model')
-    .option('--quantization <type>', "nf4: hold the model's frozen weights in 4 bits (QLoRA)")
-    .option('--device <name>', `whose memory counts: ${DEVICE_HELP}`)
-    .option('--set <key=value>', 'an option on top of the file, as in --set training.maxLength=1024', collect, [])
+    .command('init')
+    .description('write a YAML file for train, with comments')
+    .argument('[config]', 'the file', 'run.yaml')
+    .option('--model <dir>', 'directory, .gguf file or Hub id of the model')
+    .option('--dataset <path>', 'path or glob of the rows, JSON Lines')
+    .option('--output <dir>', 'where checkpoints and the result go')
+    .option('--force', 'replace a file that is there')
+    .action(async (config, options) => (await import('./init.js')).init(config, options))
+
+  addTrainFlags(
+    program
+      .command('plan')
+      .description(
+        'say how much memory a training run takes, and what would make it fit; needs config.json or a .gguf file, reads no weights',
+      )
+      .argument('[config]', 'YAML file as for train'),
+  )
     .option('--memory <size>', 'what may be taken of it, as in 8GiB; default: what is available now', memorySize)
-    .option('--generate', 'of answers instead of training, the key/value cache included')
-    .option('--batch-size <count>', 'with --generate: prompts at a time (default 1)', positiveInteger)
+    .option(
+      '--generate',
+      'of answers instead of training, the key/value cache included; --batch-size prompts at a time',
+    )
     .option('--prompt-tokens <count>', 'with --generate: tokens of each prompt (default 512)', positiveInteger)
     .option('--max-new-tokens <count>', 'with --generate: tokens of the longest answer (default 128)', positiveInteger)
     .option('--json', 'write one JSON object to stdout')
@@ -80,9 +86,9 @@ function createProgram(): Command {
     program
       .command('generate')
       .description('continue a text, or answer it')
-      .requiredOption(
+      .option(
         '--model <dir>',
-        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it',
+        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it; default: the one that the adapter names',
       )
       .option('--revision <name>', 'branch, tag or commit of a Hub model; default: the one that the adapter names')
       .option('--adapter <dir>', 'directory of a LoRA adapter')
@@ -99,9 +105,9 @@ function createProgram(): Command {
     program
       .command('chat')
       .description('talk with a model: on a terminal, or a line per message through a pipe')
-      .requiredOption(
+      .option(
         '--model <dir>',
-        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it',
+        'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it; default: the one that the adapter names',
       )
       .option('--revision <name>', 'branch, tag or commit of a Hub model')
       .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
@@ -143,7 +149,19 @@ function createProgram(): Command {
   return program
 }
 
+/** Where an unknown flag is an option of training by its name in Python: what to write instead. */
+function hintFor(text: string): string {
+  const [, flag] = /unknown option '--([\w-]+)/.exec(text) ?? []
+  if (flag === undefined) return ''
+  if (isSecretName(flag))
+    return 'Others can read the command line: set HF_TOKEN, or HF_TOKEN_PATH to a file with the token.\n'
+  const instead = flagFor(flag)
+  return instead === undefined ? '' : `Write ${instead}.\n`
+}
+
 async function main(): Promise<void> {
+  keepSecretsOfArguments(process.argv.slice(2))
+  keepSecretsOfEnvironment(process.env)
   // Whoever reads may stop reading, as `head` does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
@@ -166,8 +184,8 @@ async function main(): Promise<void> {
 function report(error: unknown, verbose: boolean): void {
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
   const paint = paintFor(process.stderr)
-  process.stderr.write(`${paint('red', 'error')}: ${message}\n`)
-  if (verbose && stack) process.stderr.write(`${stack}\n`)
+  process.stderr.write(`${paint('red', 'error')}: ${hideSecrets(message)}\n`)
+  if (verbose && stack) process.stderr.write(`${hideSecrets(stack)}\n`)
 }
 
 await main()

@@ -2,7 +2,6 @@
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { MergeReport } from '../adapters/merge.js'
-import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
 import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { isGgufPath } from '../checkpoint/gguf/reader.js'
@@ -14,6 +13,7 @@ import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
+import { commandLine } from './try-it.js'
 import { UsageError } from './usage-error.js'
 
 interface MergeCommandOptions {
@@ -32,13 +32,7 @@ interface MergeCommandOptions {
 export async function merge(options: MergeCommandOptions): Promise<void> {
   const { dtype, quantization } = checked(options)
   const device = deviceOf('merge', options.device)
-  const base = options.model ?? (await readPeftConfig(options.adapter)).baseModel
-  if (base === undefined) {
-    throw new UsageError(
-      `[merge] expected --model DIR, or the base model's name in ${PEFT_CONFIG_FILE} of ${options.adapter}; got neither`,
-    )
-  }
-  const location = await locateModel({ ...options, model: base })
+  const location = await locateModel('merge', { ...options, adapters: [options.adapter] })
   const prompts = await encoded(options.prompt, location.path)
   const model = await beginLoading(location, {
     dtype: await loadDType(location.path, dtype, quantization),
@@ -95,7 +89,7 @@ function describe(report: MergeReport, paint: Paint): string {
     `Largest difference to the unmerged model: ${logitDifference.toPrecision(3)}, where logits reach ${largestLogit.toPrecision(3)}, ` +
       `over ${formatCount(report.comparedTokens)} tokens`,
     ...(report.untied ? ['The head and the embedding, which shared one weight, have one each'] : []),
-    `Try it: lowrank generate --model ${directory} --prompt "..."`,
+    `Try it: ${commandLine(['generate', '--model', directory])} --prompt "..."`,
   ]
   return `${lines.join('\n')}\n`
 }

@@ -2,16 +2,17 @@
 
 import { formatBytes } from '../bytes.js'
 import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
-import { parseTrainOptions } from '../train/parse-options.js'
 import { readConfig } from './config.js'
+import { checkRunOptions } from './run-options.js'
 import { type Paint, paintFor } from './terminal.js'
-import { UsageError } from './usage-error.js'
+import { flagValues } from './train-flags.js'
 
 interface GenerationPlanFlags {
   readonly set: readonly string[]
   readonly memory?: number
   readonly json?: boolean
-  readonly batchSize?: number
+  /** Prompts at a time; a text that is no number is refused by the plan. */
+  readonly batchSize?: string
   readonly promptTokens?: number
   readonly maxNewTokens?: number
 }
@@ -19,26 +20,28 @@ interface GenerationPlanFlags {
 /** Of a file for `lowrank train`, and of flags for it, what names the model and how it is held counts. */
 export async function planAnswers(
   configPath: string | undefined,
-  { set, memory, json, batchSize, promptTokens, maxNewTokens, ...given }: GenerationPlanFlags,
+  { batchSize, ...given }: GenerationPlanFlags,
 ): Promise<void> {
-  const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
-  let options: GenerationPlanOptions
-  try {
-    const { model, device, dtype, quantization, revision, token, cacheDir, localFilesOnly } = parseTrainOptions(config)
-    options = {
-      model,
-      device,
-      quantization,
-      revision,
-      token,
-      cacheDir,
-      localFilesOnly,
-      dtype: dtype === 'auto' ? undefined : dtype,
-    }
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
+  const { set, memory, json, promptTokens, maxNewTokens } = given
+  const configuration = await readConfig(configPath, set, flagValues(given))
+  const { model, device, dtype, quantization, revision, token, cacheDir, localFilesOnly } = checkRunOptions(
+    configuration,
+    { defaults: { dataset: [] } },
+  )
+  const options: GenerationPlanOptions = {
+    model,
+    device,
+    quantization,
+    revision,
+    token,
+    cacheDir,
+    localFilesOnly,
+    dtype: dtype === 'auto' ? undefined : dtype,
   }
-  const planned = await planGeneration({ ...options, batchSize, promptTokens, maxNewTokens }, { memory })
+  const planned = await planGeneration(
+    { ...options, batchSize: batchSize === undefined ? undefined : Number(batchSize), promptTokens, maxNewTokens },
+    { memory },
+  )
   process.stdout.write(json ? `${JSON.stringify(planned)}\n` : describe(planned, paintFor(process.stdout)))
 }
 

@@ -1,37 +1,31 @@
 /** @file `lowrank plan`: what a training run would take, before anything is loaded. */
 
 import { formatBytes } from '../bytes.js'
-import { parseTrainOptions } from '../train/parse-options.js'
 import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'
+import { checkRunOptions } from './run-options.js'
 import { describeSwitch, formatCount, type Paint, paintFor } from './terminal.js'
+import { flagValues } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
 interface PlanCommandOptions {
-  readonly model?: string
-  readonly preset?: string
-  readonly revision?: string
-  readonly quantization?: string
-  readonly device?: string
   readonly set: readonly string[]
   readonly memory?: number
   readonly json?: boolean
 }
 
-export async function plan(
-  configPath: string | undefined,
-  { set, memory, json, ...given }: PlanCommandOptions,
-): Promise<void> {
-  const answering = { batchSize: '--batch-size', promptTokens: '--prompt-tokens', maxNewTokens: '--max-new-tokens' }
+/** A plan is of rows of `maxLength` tokens; none are read. */
+const WITHOUT_ROWS = { dataset: [] }
+
+export async function plan(configPath: string | undefined, given: PlanCommandOptions): Promise<void> {
+  const { set, memory, json } = given
+  const answering = { promptTokens: '--prompt-tokens', maxNewTokens: '--max-new-tokens' }
   for (const [name, flag] of Object.entries(answering))
     if (Object.hasOwn(given, name)) throw new UsageError(`[plan] expected ${flag} with --generate, got it without`)
-  const config = { dataset: [], ...(await readConfig(configPath, set)), ...given }
-  try {
-    parseTrainOptions(config)
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
-  }
+  const configuration = await readConfig(configPath, set, flagValues(given))
+  checkRunOptions(configuration, { defaults: WITHOUT_ROWS })
+  const config = { ...WITHOUT_ROWS, ...configuration.options }
   const planned = await planTraining(config as unknown as PlanOptions, { memory })
   const preset = presetOf(config)
   process.stdout.write(

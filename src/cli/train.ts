@@ -1,29 +1,28 @@
-/** @file `lowrank train CONFIG.yaml`: the options of trainLora from a file, progress on the terminal, the result on disk. */
+/** @file `lowrank train`: the options of trainLora from a file and flags, progress on the terminal, the result on disk. */
 
 import { join } from 'node:path'
-import type { Quantization } from '../nn/module.js'
-import type { TrainLoraOptions } from '../train/options.js'
-import { parseTrainOptions } from '../train/parse-options.js'
+import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'
 import { createProgress } from './progress.js'
+import { checkRunOptions } from './run-options.js'
 import { paintFor } from './terminal.js'
-import { UsageError } from './usage-error.js'
+import { flagValues } from './train-flags.js'
+import { commandLine } from './try-it.js'
 
 interface TrainCommandOptions {
-  readonly preset?: string
-  readonly revision?: string
-  readonly quantization?: string
-  readonly device?: string
   readonly set: readonly string[]
   readonly json?: boolean
 }
 
-export async function train(configPath: string, { set, json, ...given }: TrainCommandOptions): Promise<void> {
-  const config = { ...(await readConfig(configPath, set)), ...given }
-  const { model, method, outputDir } = checkConfig(config, configPath)
-  const target = join(outputDir, method === 'lora' ? 'adapter' : 'model')
+export async function train(configPath: string | undefined, given: TrainCommandOptions): Promise<void> {
+  const { set, json } = given
+  const configuration = await readConfig(configPath, set, flagValues(given))
+  const config = configuration.options
+  const options = checkRunOptions(configuration, { outputDir: true })
+  const { method } = options
+  const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
   const preset = presetOf(config)
   if (json && preset) process.stdout.write(`${JSON.stringify({ type: 'preset', ...preset })}\n`)
   else process.stderr.write(presetLines(preset))
@@ -43,33 +42,11 @@ export async function train(configPath: string, { set, json, ...given }: TrainCo
     progress.stop()
     interrupt.release()
   }
-  if (run.reason === 'aborted') {
-    throw new Error(`stopped at step ${run.step}; go on with --set resumeFromCheckpoint=true`)
-  }
+  if (run.reason === 'aborted') throw new Error(`stopped at step ${run.step}; go on with --resume`)
   await run.save(target)
   run.dispose()
   if (json) process.stdout.write(`${JSON.stringify({ type: 'saved', method, path: target })}\n`)
-  else describeResult(model, method, target, run.model.quantization)
-}
-
-/** Every mistake in the configuration is one of usage: nothing is loaded before it is found. */
-function checkConfig(
-  config: Record<string, unknown>,
-  path: string,
-): { model: string; method: 'lora' | 'full'; outputDir: string } {
-  let parsed: ReturnType<typeof parseTrainOptions>
-  try {
-    parsed = parseTrainOptions(config)
-  } catch (cause) {
-    throw new UsageError(`${(cause as Error).message} (in ${path})`, { cause })
-  }
-  const { model, revision, method, outputDir } = parsed
-  if (outputDir === undefined) {
-    throw new UsageError(
-      `[train] expected outputDir in ${path}, got none; add outputDir: PATH, or --set outputDir=PATH`,
-    )
-  }
-  return { model: revision === undefined || model.includes('@') ? model : `${model}@${revision}`, method, outputDir }
+  else describeResult(options, target, run)
 }
 
 /** The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program once `cleanUp` is done. */
@@ -91,14 +68,18 @@ function stopOnInterrupt(cleanUp: () => void): { signal: AbortSignal; release: (
   return { signal: controller.signal, release }
 }
 
-function describeResult(
-  model: string,
-  method: 'lora' | 'full',
-  target: string,
-  quantization: Quantization | undefined,
-): void {
+function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainRun): void {
+  const { quantization } = run.model
+  const base = revision === undefined || model.includes('@') ? model : `${model}@${revision}`
+  // An answer is asked for as the rows were: conversations through the chat template.
+  const isChat = 2 * run.statistics.conversations > run.statistics.rows
+  const command = commandLine([
+    'generate',
+    ...(method === 'lora' ? ['--model', base] : ['--model', target]),
+    ...(method === 'lora' && quantization ? ['--quantization', quantization] : []),
+    ...(method === 'lora' ? ['--adapter', target] : []),
+    ...(isChat ? ['--chat'] : []),
+  ])
   const paint = paintFor(process.stdout)
-  const base = quantization ? `${model} --quantization ${quantization}` : model
-  const arguments_ = method === 'lora' ? `--model ${base} --adapter ${target}` : `--model ${target}`
-  process.stdout.write(`${paint('green', 'Saved')} ${target}\nTry it: lowrank generate ${arguments_} --prompt "..."\n`)
+  process.stdout.write(`${paint('green', 'Saved')} ${target}\nTry it: ${command} --prompt "..."\n`)
 }

@@ -47,6 +47,7 @@ export async function prepareDataset(
   const encodeOptions = { ...resolved, vocabSize }
   const statistics: DataStatistics = {
     rows: 0,
+    conversations: 0,
     truncatedRows: 0,
     rowsCutToNothing: 0,
     rowsWithoutTarget: 0,
@@ -63,6 +64,7 @@ export async function prepareDataset(
   for await (const row of readRows(source, signal, reading)) {
     signal?.throwIfAborted()
     statistics.rows++
+    if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
     const { example, truncated } = encodeRow(row, tokenizer, renderer, encodeOptions)
     if (truncated) statistics.truncatedRows++
     if (example.numSupervised > 0) {

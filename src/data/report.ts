@@ -4,6 +4,8 @@
 export interface DataStatistics {
   /** Rows read. */
   rows: number
+  /** Rows of these that are conversations, which the chat template renders. */
+  conversations: number
   /** Rows that lost their end to `maxLength`. */
   truncatedRows: number
   /** Rows left out because `maxLength` cut away all that was to be learnt. */

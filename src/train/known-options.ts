@@ -21,6 +21,12 @@ export const OLD_TOP_LEVEL_NAMES: Readonly<Record<string, string>> = {
   processingClass: 'tokenizer',
 }
 
+/** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
+export function currentName(section: string | undefined, name: string): string {
+  const old = section === undefined ? OLD_TOP_LEVEL_NAMES : section === 'training' ? OLD_TRAINING_NAMES : {}
+  return (Object.hasOwn(old, name) ? old[name] : undefined) ?? name
+}
+
 /** An option that is real elsewhere. */
 interface KnownOption {
   /** Values that ask for what happens here anyway; they are accepted and have no effect. */

@@ -115,12 +115,12 @@ describe('lowrank plan --generate', () => {
 
   it('needs a model, and --generate for what is about answers', async () => {
     expect((await lowrank(['plan', '--generate'])).stderr).toBe(
-      'error: [train] expected the directory, .gguf file or Hub id of a model for model, got nothing\n',
+      'error: [train] expected the directory, .gguf file or Hub id of a model for model, got nothing; add --model DIR\n',
     )
-    const { code, stderr } = await lowrank(['plan', '--model', model, '--batch-size', '2'])
+    const { code, stderr } = await lowrank(['plan', '--model', model, '--prompt-tokens', '2'])
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'error: [plan] expected --batch-size with --generate, got it without\n',
+      stderr: 'error: [plan] expected --prompt-tokens with --generate, got it without\n',
     })
   })
 })

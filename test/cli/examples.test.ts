@@ -12,12 +12,12 @@ const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).fil
 
 describe('examples', () => {
   it.each(configs)('%s is a configuration that lowrank train accepts', async (path) => {
-    const parsed = parseTrainOptions(await readConfig(examples + path))
+    const parsed = parseTrainOptions((await readConfig(examples + path)).options)
     expect(parsed.outputDir).toMatch(/^out\//)
   })
 
   it('options.yaml shows every option of training and lora with its default', async () => {
-    const config = (await readConfig(`${examples}options.yaml`)) as Record<'training' | 'lora', object>
+    const config = (await readConfig(`${examples}options.yaml`)).options as Record<'training' | 'lora', object>
     const { training, lora } = config
     const defaults = parseTrainOptions({ model: 'm', dataset: 'd' })
     // Given or not, warm-up steps take the place of the ratio, and a chat template that of the tokenizer's.

@@ -22,7 +22,7 @@ describe('lowrank without the engine', () => {
   it('helps', async () => {
     const { code, stdout } = await lowrank(['--help'], { env: withoutEngine })
     expect(code).toBe(0)
-    for (const command of ['train', 'generate', 'doctor']) expect(stdout).toContain(command)
+    for (const command of ['train', 'init', 'generate', 'doctor']) expect(stdout).toContain(command)
     const train = await lowrank(['train', '--help'], { env: withoutEngine })
     expect(train.code).toBe(0)
     expect(train.stdout).toContain('--set <key=value>')
@@ -30,7 +30,7 @@ describe('lowrank without the engine', () => {
 
   it('examines the machine and says where it looked and what to do', async () => {
     const { code, stdout } = await lowrank(['doctor'], { env: withoutEngine })
-    expect(code).toBe(0)
+    expect(code).toBe(1)
     expect(stdout).toContain('does not load; tried:\n    /nowhere/lowrank.node: ')
     expect(stdout).toContain(`platform        ${process.platform}-${process.arch}`)
     expect(stdout).toMatch(/Problem: the native engine does not load\n {2}to do: .*npm run build/)
@@ -57,12 +57,20 @@ describe('lowrank doctor --json', () => {
     expect(report.problems.map(({ remedy }) => remedy)).toContain('unset LOWRANK_ISA')
   })
 
-  it('reports a variable that holds nonsense instead of failing over it', async () => {
-    const { code, stdout } = await lowrank(['doctor', '--json'], { env: { LOWRANK_ISA: 'sse9' } })
-    expect(code).toBe(0)
+  it.each<[Record<string, string>, string]>([
+    [{ LOWRANK_ISA: 'sse9' }, "for LOWRANK_ISA, got 'sse9'"],
+    [{ LOWRANK_NUM_THREADS: 'many' }, "for LOWRANK_NUM_THREADS, got 'many'"],
+    [{ LOWRANK_MEMORY_BUDGET: 'all' }, "for LOWRANK_MEMORY_BUDGET, got 'all'"],
+    [{ LOWRANK_MEMORY_BUDGET: '1000' }, 'expected at least 16.0 MiB of memory for tensors, got 1000 B'],
+  ])('ends with 1 where %j lets nothing train, and says why', async (env, message) => {
+    const { code, stdout, stderr } = await lowrank(['doctor', '--json'], { env })
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
     const report = JSON.parse(stdout) as DoctorReport
     expect(report).toMatchObject({ ok: false, engine: null, triedPaths: [] })
-    expect(report.problems[0]?.what).toContain("for LOWRANK_ISA, got 'sse9'")
+    expect(report.problems.at(-1)?.what).toContain(message)
+  })
+
+  it('says in words that the engine does not start', async () => {
     expect((await lowrank(['doctor'], { env: { LOWRANK_ISA: 'sse9' } })).stdout).toContain('does not start; see below')
   })
 })
@@ -72,8 +80,17 @@ describe('exit codes', () => {
     const wrong: [string[], RegExp][] = [
       [[], /Usage: lowrank/],
       [['trian', 'x.yaml'], /unknown command 'trian'\n\(Did you mean train\?\)/],
-      [['train'], /missing required argument 'config'/],
-      [['generate', '--prompt', 'x'], /required option '--model <dir>' not specified/],
+      [['train'], /expected the directory, \.gguf file or Hub id .* got nothing; add --model DIR\n/],
+      [
+        ['generate', '--prompt', 'x'],
+        /\[generate\] expected --model DIR, or --adapter DIR, which names it; got neither/,
+      ],
+      [['chat', '--json'], /\[chat\] expected --model DIR, or --adapter DIR/],
+      [['train', '--learning-rate', '1'], /unknown option '--learning-rate'\nWrite --lr NUMBER\.\n/],
+      [['train', '--num_train_epochs', '1'], /unknown option '--num_train_epochs'\nWrite --epochs NUMBER\.\n/],
+      [['train', '--warmup-steps=1'], /Write --set training\.warmupSteps=\.\.\.\.\n/],
+      [['train', '--model-name-or-path', 'x'], /Write --model DIR\.\n/],
+      [['plan', '--lora-alpha', '8'], /Write --alpha NUMBER\.\n/],
       [['generate', '--model', 'x', '--max-new-tokens', '1.5'], /Expected a whole number of at least 1/],
       [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)/],
     ]
@@ -88,16 +105,41 @@ describe('exit codes', () => {
     const config = join(folder, 'run.yaml')
     await writeFile(config, 'model: a/b\ndataset: rows.jsonl\noutput_dir: out\ntraining:\n  learning_rat: 1\n')
     const { code, stderr } = await lowrank(['train', config], { env: withoutEngine })
-    expect(stderr).toContain('error: [training] unknown option "learning_rat"; did you mean "learningRate"?')
-    expect(stderr).toContain(`(in ${config})`)
+    expect(stderr).toMatch(
+      /^error: \[training\] unknown option "learning_rat"; did you mean "learningRate"\?.* \(line 5 of /,
+    )
+    expect(stderr).toContain(`(line 5 of ${config})\n`)
     expect(code).toBe(2)
     const missing = await lowrank(['train', join(folder, 'none.yaml')])
     expect(missing.stderr).toContain('[config] expected a readable YAML file')
     expect(missing.code).toBe(2)
     await writeFile(config, 'model: a/b\ndataset: rows.jsonl\n')
     const nowhere = await lowrank(['train', config])
-    expect(nowhere.stderr).toContain(`[train] expected outputDir in ${config}, got none`)
+    expect(nowhere.stderr).toBe(
+      `error: [train] expected the path of a directory for outputDir, got nothing; add --output DIR, or outputDir: ... to ${config}\n`,
+    )
     expect(nowhere.code).toBe(2)
+  })
+
+  it('come with everything that is wrong, and where each of it was said', async () => {
+    const config = join(folder, 'wrong.yaml')
+    await writeFile(config, '# a run\nmodel: a/b\ntraining:\n  max_seq_length: 1\n  warmupSteps: 3\n  packing: 1\n')
+    const args = ['--lr', 'fast', '--rank', '0', '--set', 'lora.lora_alpha=much', '--set', 'training.warmup_ratio=0.1']
+    const { code, stderr, stdout } = await lowrank(['train', config, ...args], { env: withoutEngine })
+    expect(stderr.split('\n')).toEqual([
+      'error: [train] 8 options are wrong:',
+      `  - [train] expected the path or glob of JSON Lines, or an iterable of rows for dataset, got nothing; add --dataset PATH, or dataset: ... to ${config}`,
+      `  - [training] expected a whole number of at least 2 for maxLength, got 1 (line 4 of ${config})`,
+      `  - [training] expected true or false for packing, got 1 (line 6 of ${config})`,
+      '  - [training] expected a number above 0 for learningRate, got "fast" (--lr)',
+      `  - [training] expected warmupRatio or warmupSteps, got both; remove one (--set training.warmup_ratio, line 5 of ${config})`,
+      '  - [lora] expected a whole number from 1 to 65536 for r, got 0 (--rank)',
+      '  - [lora] expected a number above 0 for loraAlpha, got "much" (--set lora.lora_alpha)',
+      '  - [train] expected the path of a directory for outputDir, got nothing; add --output DIR, or outputDir: ... to ' +
+        config,
+      '',
+    ])
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   })
 
   it('are 1 when the work fails', async () => {

@@ -9,7 +9,7 @@ import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { readTensorBytes } from '../../src/checkpoint/safetensors.js'
 import { relativeDifference } from '../support/golden.js'
 import { temporaryDirectory, tinyAdapter, tinyModel, writeTinyModel } from '../support/tiny-model.js'
-import { lowrank } from './run-cli.js'
+import { lowrank, program } from './run-cli.js'
 
 const BF16_CASE = fileURLToPath(new URL('../golden/cases/llama-bf16-file', import.meta.url))
 const folder = temporaryDirectory()
@@ -40,7 +40,7 @@ describe('lowrank merge', () => {
     expect(lines[1]).toMatch(
       /^Largest difference to the unmerged model: [\d.e-]+, where logits reach [\d.]+, over 64 tokens$/,
     )
-    expect(lines[2]).toBe(`Try it: lowrank generate --model ${output} --prompt "..."`)
+    expect(lines[2]).toBe(`Try it: ${program} generate --model ${output} --prompt "..."`)
     expect((await readdir(output)).sort()).toEqual([
       'config.json',
       'model.safetensors',

@@ -1,9 +1,16 @@
 /** @file Runs the built command line in a process of its own, as a user does. */
 
 import { spawn } from 'node:child_process'
+import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const mainScript = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+/** How the command line calls itself where it is run by this process's working directory. */
+export const program = `node ${relative('.', mainScript)}`
+
+/** The environment without what npm adds for its children, by which the command line would know npx. */
+export const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)))
 
 export interface CliResult {
   code: number | null
@@ -17,7 +24,7 @@ export function lowrank(
   { env = {}, cwd, input = '' }: { env?: Record<string, string>; cwd?: string; input?: string } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [mainScript, ...args], { cwd, env: { ...process.env, ...env } })
+    const child = spawn(process.execPath, [mainScript, ...args], { cwd, env: { ...environment, ...env } })
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text) => {

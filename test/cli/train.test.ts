@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { TrainEvent } from '../../src/train/events.js'
 import { ofType, temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
-import { lowrank, mainScript } from './run-cli.js'
+import { lowrank, mainScript, program } from './run-cli.js'
 
 const folder = temporaryDirectory()
 const model = join(folder, 'model')
@@ -86,7 +86,7 @@ describe('lowrank train', () => {
     )
     expect(stderr).toMatch(/\nDone after 2 steps in \d+ s, mean loss [\d.]+\n$/)
     expect(stdout).toBe(
-      `Saved ${out}/adapter\nTry it: lowrank generate --model ${model} --adapter ${out}/adapter --prompt "..."\n`,
+      `Saved ${out}/adapter\nTry it: ${program} generate --model ${model} --adapter ${out}/adapter --prompt "..."\n`,
     )
     expect(stdout + stderr).not.toContain('\u001b')
   })
@@ -97,7 +97,7 @@ describe('lowrank train', () => {
     const trained = await lowrank(['train', config, '--quantization', 'nf4', ...set])
     expect(trained.stderr).toMatch(/^Training [\d,]+ of [\d,]+ parameters \([\d.]+ %\), the others in nf4, on 32 rows/)
     expect(trained.stdout).toContain(
-      `lowrank generate --model ${model} --quantization nf4 --adapter ${out}/adapter --prompt`,
+      `${program} generate --model ${model} --quantization nf4 --adapter ${out}/adapter --prompt`,
     )
     expect(trained.code).toBe(0)
     const generate = (quantization: string) =>
@@ -110,7 +110,7 @@ describe('lowrank train', () => {
     expect(await lowrank(['train', config, '--quantization', 'nf5'])).toEqual({
       code: 2,
       stdout: '',
-      stderr: `error: [train] ${misspelled} (in ${config})\n`,
+      stderr: `error: [train] ${misspelled} (--quantization)\n`,
     })
   })
 
@@ -155,7 +155,7 @@ describe('lowrank train', () => {
       })
     }
     const refused = await lowrank(['train', config, '--device', 'gpu'])
-    expect(refused.stderr).toBe(`error: [train] expected ${names} for device, got "gpu" (in ${config})\n`)
+    expect(refused.stderr).toBe(`error: [train] expected ${names} for device, got "gpu" (--device)\n`)
     expect(refused.code).toBe(2)
   })
 
@@ -200,9 +200,7 @@ describe('lowrank train', () => {
       if (!interrupted && stdout.includes('"type":"step"')) interrupted = child.kill('SIGINT')
     })
     expect(await ended).toBe(1)
-    expect(stderr).toMatch(
-      /Stopping after this step[\s\S]*error: stopped at step \d+; go on with --set resumeFromCheckpoint=true/,
-    )
+    expect(stderr).toMatch(/Stopping after this step[\s\S]*error: stopped at step \d+; go on with --resume/)
     const events = parseEvents(stdout) as TrainEvent[]
     const [end] = ofType(events, 'end')
     expect(end?.reason).toBe('aborted')

@@ -1,0 +1,76 @@
+/** @file `lowrank init`: a commented configuration to begin with. */
+
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import { stringify } from 'yaml'
+import { writeFileAtomic } from '../files.js'
+import { commandLine, quoted } from './try-it.js'
+import { UsageError } from './usage-error.js'
+
+interface InitOptions {
+  readonly model?: string
+  readonly dataset?: string
+  readonly output?: string
+  readonly force?: boolean
+}
+
+export async function init(path: string, options: InitOptions): Promise<void> {
+  if (!/\.ya?ml$/i.test(path)) {
+    throw new UsageError(`[init] expected a file that ends in .yaml, got ${path}; lowrank init --help says more`)
+  }
+  for (const name of ['model', 'dataset', 'output'] as const) {
+    if (options[name]?.trim() === '') throw new UsageError(`[init] expected a text for --${name}, got an empty one`)
+  }
+  const exists = await access(path, constants.F_OK).then(
+    () => true,
+    () => false,
+  )
+  if (exists && !options.force)
+    throw new UsageError(`[init] expected a new file, got ${path}, which exists; choose another, or add --force`)
+  await writeFileAtomic(path, content(path, options))
+  const { model, dataset } = options
+  const open = [model === undefined ? 'model' : '', dataset === undefined ? 'dataset' : ''].filter((name) => name)
+  const first = open.length === 0 ? '' : `Say in it which ${open.join(' and ')}. `
+  process.stdout.write(
+    `Wrote ${path}. ${first}Then:\n  ${commandLine(['plan', path])}\n  ${commandLine(['train', path])}\n`,
+  )
+}
+
+/** The file. What is not given is left for the user to fill in, as an example. */
+function content(path: string, options: InitOptions): string {
+  const value = (given: string | undefined, example: string): string => stringify(given ?? example).trimEnd()
+  return `# For lowrank train ${quoted(path)}
+# Flags go over what stands here: --epochs 1, --lr 1e-4, --set training.warmupRatio=0.1
+# Options after a # are those that are changed most; take the # away. Keys may be written as in Python: num_train_epochs.
+
+# A directory, a .gguf file, or a Hub id, which is fetched
+model: ${value(options.model, 'HuggingFaceTB/SmolLM2-135M-Instruct')}
+
+# JSON Lines, a path or a glob. Rows have messages, prompt and completion, text, or instruction, input and output
+dataset: ${value(options.dataset, 'rows.jsonl')}
+# evalDataset: held-out.jsonl # or hold some of the rows out with training.evalSplit
+
+# Checkpoints go here, and the result into adapter/
+outputDir: ${value(options.output, 'out/mine')}
+
+# quantization: nf4 # QLoRA: the frozen weights in 4 bits, for large models
+# device: auto # a GPU where one is, else the CPU, which is the default
+# dtype: bfloat16 # default: what the machine is good at
+
+lora:
+  r: 16 # rank: how much the adapter can learn
+  loraAlpha: 32 # its scale times r
+  # loraDropout: 0.05 # default 0
+  # targetModules: [q_proj, v_proj] # default: all-linear
+
+training:
+  numTrainEpochs: 3
+  learningRate: 2.0e-4
+  maxLength: 1024 # tokens; longer rows lose their end
+  # perDeviceTrainBatchSize: 1 # rows that are computed together, default 4; 16 make a step in any case
+  # packing: true # put several short rows into one of maxLength
+  # evalSplit: 0.05 # hold out this share of the rows, and evaluate after each epoch
+  # saveSteps: 100 # steps between two checkpoints, default 500
+  # seed: 1 # default 42
+`
+}
