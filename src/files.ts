@@ -1,17 +1,19 @@
 /**
  * @file Writing files and directories so that a reader, or the next run after a crash, sees the old content or the new, never a
- * part. Knows nothing of what is written. Imports nothing of src/.
+ * part. Knows nothing of what is written.
  *
  * 1. Content goes to a temporary name in the same directory, is flushed to the disk, and is then renamed over the target.
  * 2. A failure removes the temporary; the target still holds what it held before.
- * 3. A killed process leaves its temporary behind; the next write into that directory removes it once its process is gone.
+ * 3. A killed process leaves its temporary behind. The next write into that directory removes it where its maker has certainly
+ *    ended; what other machines and containers left is not touched.
  * 4. Two writers of the same target at the same time are not coordinated: the last one wins.
  */
 
-import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { OWNER_PATTERN, ownedName, ownerState } from './file-owner.js'
+import { describeKind, ownErrorCode, shownPath, systemReason } from './regular-file.js'
 
 /** What a file is to hold: all at once, or piece by piece so that it never has to be in memory as a whole. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
@@ -22,7 +24,9 @@ export interface FileToWrite {
   content: FileContent
 }
 
-const TEMPORARY = /^\..+\.lowrank-(\d+)-[0-9a-f]{12}$/
+const TEMPORARY = new RegExp(`^\\..+\\.lowrank-${OWNER_PATTERN}$`, 's')
+// A temporary's name is longer than its target's, and file systems hold 255 bytes.
+const LONGEST_PREFIX = 40
 // Large enough to keep a disk busy; the kernel's own limit for one write is 2 GiB.
 const LARGEST_WRITE = 64 * 1024 * 1024
 
@@ -56,12 +60,12 @@ export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<v
 /**
  * Replaces the directory at `path` by one that `fill` writes into the temporary directory it is given. Everything that was in
  * `path` before is removed, so use it only for directories that one program owns, such as training checkpoints.
+ * @throws also where a link stands at `path`: what it leads to may be someone else's
  */
 export async function writeDirectoryAtomic(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
-  await prepareTarget(resolve(path), 'directory')
-  await recoverDirectory(path)
-  // A link to a directory stays a link, and the content stays on the disk that it points to.
-  const target = await realpath(path).catch(() => resolve(path))
+  const target = resolve(path)
+  await prepareTarget(target, 'directory')
+  await recoverDirectory(target)
   const temporary = temporaryName(target)
   const replaced = replacedName(target)
   try {
@@ -93,19 +97,25 @@ export async function writeDirectoryAtomic(path: string, fill: (temporary: strin
  */
 export async function recoverDirectory(path: string): Promise<void> {
   const replaced = replacedName(resolve(path))
-  if ((await statOrUndefined(replaced)) === undefined) return
+  // A link of that name is none of ours.
+  if (!(await statOrUndefined(replaced, lstat))?.isDirectory()) return
   if ((await statOrUndefined(path)) === undefined) await onPath(path, () => rename(replaced, path))
   else await rm(replaced, { recursive: true, force: true })
 }
 
 /** The error to throw when writing `path` failed with `error`: says what is wrong with the disk or the rights, and what to do. */
 export function writeError(path: string, error: unknown): Error {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
-  const reason = code === undefined ? undefined : WRITE_FAILURES[code]
+  const code = ownErrorCode(error)
+  const reason = code === undefined ? undefined : writeReason(code)
   if (reason === undefined) return error instanceof Error ? error : new Error(String(error))
-  return new Error(`[save] cannot write ${path}: ${reason} (${code}). What was there before is unchanged.`, {
+  return new Error(`[save] cannot write ${shownPath(path)}: ${reason} (${code}). What was there before is unchanged.`, {
     cause: error,
   })
+}
+
+/** What a code of the system says of writing, and what to do; undefined where it is none of the system's. */
+export function writeReason(code: string): string | undefined {
+  return WRITE_FAILURES[code] ?? systemReason(code)
 }
 
 const NO_SPACE = 'no space is left; free some space or save to another disk'
@@ -122,11 +132,23 @@ const WRITE_FAILURES: Record<string, string | undefined> = {
   EISDIR: 'it is a directory; give the name of a file',
   EIO: 'the disk reported an error; check it, or save to another disk',
   EMFILE: 'too many files are open in this process; close some or raise the limit (ulimit -n)',
+  ENFILE: 'too many files are open on this machine; close some programs',
   ENAMETOOLONG: 'the name is too long for the file system; use a shorter one',
+  ENOENT: 'its directory went away while it was written; make the directory again, and keep others from removing it',
+  ENOTEMPTY: 'another program made a directory of that name meanwhile; end that program, or save under another name',
+  ELOOP: 'its links lead round in a circle, or there are too many; remove the link, or save under another name',
+  EAGAIN: 'another program holds it; end that program, or save under another name',
+  EBUSY: 'another program holds it, or a disk is mounted there; end that program, or save under another name',
+  ETXTBSY: 'it is a program that runs; end it, or save under another name',
+  ESTALE: 'its directory was replaced on the file server; save again',
+  ETIMEDOUT: 'the file server does not answer; check the connection to it',
+  ENOMEM: 'the machine has no memory left; close some programs',
+  ENOTSUP: 'the file system does not do this; save to another disk',
+  EXDEV: 'another disk is mounted there; save under another name',
 }
 
 function temporaryName(target: string): string {
-  return join(dirname(target), `.${basename(target)}.lowrank-${process.pid}-${randomBytes(6).toString('hex')}`)
+  return join(dirname(target), ownedName(`.${basename(target).slice(0, LONGEST_PREFIX)}.lowrank-`))
 }
 
 function replacedName(target: string): string {
@@ -136,10 +158,12 @@ function replacedName(target: string): string {
 /** Makes the parent directory, refuses targets that a rename would destroy (devices, pipes), and clears what killed runs left. */
 async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<void> {
   await onPath(path, async () => {
-    const there = await statOrUndefined(path)
+    // A rename replaces a link to a file and leaves what it leads to.
+    const there = await statOrUndefined(path, kind === 'file' ? stat : lstat)
     if (there !== undefined && !(kind === 'file' ? there.isFile() : there.isDirectory())) {
-      const found = there.isDirectory() ? 'a directory' : there.isFile() ? 'a file' : 'neither a file nor a directory'
-      throw new Error(`[save] expected ${path} to be a ${kind} or not to exist, got ${found}; save under another name`)
+      throw new Error(
+        `[save] expected ${path} to be a ${kind} or not to exist, got ${describeKind(there)}; remove it, or save under another name`,
+      )
     }
     await mkdir(dirname(path), { recursive: true })
   })
@@ -193,30 +217,19 @@ async function flush(path: string): Promise<void> {
 }
 
 async function removeLeftovers(directory: string): Promise<void> {
-  const started = Date.now() - process.uptime() * 1000
   for (const name of await readdir(directory).catch(() => [])) {
-    const pid = Number(TEMPORARY.exec(name)?.[1])
-    if (!(pid > 0)) continue
-    const path = join(directory, name)
-    const found = await lstat(path).catch(() => undefined)
-    // Containers give every run the same process id: what is older than this process is not its own.
-    const abandoned = pid === process.pid ? found !== undefined && found.mtimeMs < started : !isRunning(pid)
-    if (abandoned) await rm(path, { recursive: true, force: true }).catch(() => {})
+    const [, place, pid, ticks] = TEMPORARY.exec(name) ?? []
+    if (place === undefined || ownerState(place, Number(pid), Number(ticks)) !== 'ended') continue
+    await rm(join(directory, name), { recursive: true, force: true }).catch(() => {})
   }
 }
 
-function isRunning(pid: number): boolean {
+async function statOrUndefined(
+  path: string,
+  status: (path: string) => Promise<Stats> = stat,
+): Promise<Stats | undefined> {
   try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code !== 'ESRCH'
-  }
-}
-
-async function statOrUndefined(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path)
+    return await status(path)
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
     throw error

@@ -100,8 +100,19 @@ export async function readRegularFileIfThere(path: string, options: ReadFileOpti
 /** The system's name of an error, `ENOENT`, from the error or from what caused it. */
 export function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
-  if ('code' in error && typeof error.code === 'string') return error.code
-  return error.cause === error ? undefined : errorCode(error.cause)
+  return ownErrorCode(error) ?? errorCode(error.cause)
+}
+
+/** The name that an error of the system itself has. Errors that were put in words have it in their cause alone. */
+export function ownErrorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return undefined
+  return UNNAMED[error.code] ?? error.code
+}
+
+/** Errors of Linux that Node has no names for. */
+const UNNAMED: Readonly<Record<string, string>> = {
+  'Unknown system error -116': 'ESTALE',
+  'Unknown system error -122': 'EDQUOT',
 }
 
 /** Whether an error says that there is no such file or directory. */
@@ -112,7 +123,7 @@ export function isMissing(error: unknown): boolean {
 
 /** The error to throw when reading `path` failed: what happened in words, and what to do. Other errors than the system's pass. */
 export function readError(where: string, path: string, error: unknown): Error {
-  const code = ownCode(error)
+  const code = ownErrorCode(error)
   const reason = code && (READ_FAILURES[code] ?? systemReason(code))
   if (!reason) return error instanceof Error ? error : new Error(String(error))
   return new Error(`[${where}] cannot read ${shownPath(path)}: ${reason} (${code})`, { cause: error })
@@ -123,7 +134,8 @@ export function systemReason(code: string): string | undefined {
   for (const [name, description] of getSystemErrorMap().values()) {
     if (name === code) return `the system says "${description}"; look at the path and its disk, then try again`
   }
-  return undefined
+  if (!code.startsWith('Unknown system error')) return undefined
+  return 'the system reports an error without a name; look at the path and its disk, then try again'
 }
 
 /** What is at a path, as an error says it. */
@@ -160,11 +172,6 @@ const READ_FAILURES: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'the file server does not answer; check the connection to it',
   ENOMEM: 'the machine has no memory left; close some programs',
   ERR_INVALID_ARG_VALUE: 'a path cannot hold a null character; check it',
-}
-
-/** Errors that were put in words before have the code in their cause alone. */
-function ownCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
 function expectRegular(where: string, path: string, status: Stats): void {

@@ -1,9 +1,13 @@
 /** @file Atomic writing: what a reader finds after success, failure, a full disk and a killed run. */
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { OWNER_PATTERN, ownedName } from '../src/file-owner.js'
 import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic, writeFilesAtomic } from '../src/files.js'
 
 /** A disk that takes `left` more bytes, then reports `code`. */
@@ -101,7 +105,9 @@ describe('writeFileAtomic', () => {
       `expected ${at('folder')} to be a file or not to exist, got a directory`,
     )
     await symlink('/dev/null', at('device'))
-    await expect(writeFileAtomic(at('device'), 'x')).rejects.toThrow('got neither a file nor a directory')
+    await expect(writeFileAtomic(at('device'), 'x')).rejects.toThrow(
+      'got a device; remove it, or save under another name',
+    )
     expect(await text('file')).toBe('content')
     expect((await readdir(directory)).sort()).toEqual(['device', 'file', 'folder'])
   })
@@ -111,6 +117,16 @@ describe('writeFileAtomic', () => {
     ['EROFS', 'the file system is read-only; save somewhere else (EROFS)'],
     ['EDQUOT', 'no space is left; free some space or save to another disk (EDQUOT)'],
     ['EIO', 'the disk reported an error; check it, or save to another disk (EIO)'],
+    [
+      'ENOTEMPTY',
+      'another program made a directory of that name meanwhile; end that program, or save under another name',
+    ],
+    ['ELOOP', 'its links lead round in a circle, or there are too many; remove the link, or save under another name'],
+    ['EAGAIN', 'another program holds it; end that program, or save under another name (EAGAIN)'],
+    ['ENODATA', 'the system says "no data available"; look at the path and its disk, then try again (ENODATA)'],
+    ['Unknown system error -122', 'no space is left; free some space or save to another disk (EDQUOT)'],
+    ['Unknown system error -116', 'its directory was replaced on the file server; save again (ESTALE)'],
+    ['Unknown system error -77', 'the system reports an error without a name; look at the path and its disk'],
   ])('%s is explained', async (code, message) => {
     Object.assign(disk, { left: 0, code })
     await expect(writeFileAtomic(at('file'), 'x')).rejects.toThrow(`[save] cannot write ${at('file')}: ${message}`)
@@ -162,11 +178,17 @@ describe('writeDirectoryAtomic', () => {
     expect(await readdir(directory)).toEqual(['checkpoint'])
   })
 
-  test('a link to a directory stays a link', async () => {
+  test('a link in its place is refused, and what it leads to is not touched', async () => {
     await mkdir(at('elsewhere'))
+    await writeFile(at('elsewhere', 'precious'), 'of someone else')
     await symlink(at('elsewhere'), at('link'))
-    await writeDirectoryAtomic(at('link'), fill('one'))
-    expect(await text('elsewhere', 'inner', 'file')).toBe('one')
+    await symlink(at('elsewhere'), at('.other.lowrank-replaced'))
+    await expect(writeDirectoryAtomic(at('link'), fill('one'))).rejects.toThrow(
+      `[save] expected ${at('link')} to be a directory or not to exist, got a link; remove it, or save under another name`,
+    )
+    await writeDirectoryAtomic(at('other'), fill('one'))
+    expect(await readdir(at('elsewhere'))).toEqual(['precious'])
+    expect(await text('other', 'inner', 'file')).toBe('one')
   })
 
   test('a file in its place is an error', async () => {
@@ -179,23 +201,58 @@ describe('writeDirectoryAtomic', () => {
 })
 
 describe('after a killed run', () => {
-  // No process has this id: Linux and macOS stop below it.
-  const DEAD = 2 ** 30
-
-  test('temporaries of dead processes are removed, those of running ones are kept', async () => {
-    const ended = `.a.lowrank-${DEAD}-0123456789ab`
-    const earlierRun = `.b.lowrank-${process.pid}-0123456789ab`
-    const thisRun = `.c.lowrank-${process.pid}-0123456789ab`
-    const parent = `.d.lowrank-${process.ppid}-0123456789ab`
-    await mkdir(at(ended))
-    await writeFile(at(ended, 'file'), 'half')
-    for (const name of [earlierRun, thisRun, parent, '.lowrank-1', 'a.lowrank-1-0123456789ab'])
-      await writeFile(at(name), '')
-    await utimes(at(earlierRun), 1, 1)
+  test('only temporaries whose maker has certainly ended are removed, whatever their age', async () => {
+    const [, place = '', pid = '', ticks = ''] = new RegExp(OWNER_PATTERN).exec(ownedName('')) ?? []
+    const startTicks = (process: number | string) =>
+      readFileSync(`/proc/${process}/stat`, 'latin1').split(') ')[1]?.split(' ')[19]
+    expect([place.length, Number(pid), ticks]).toEqual([12, process.pid, startTicks('self')])
+    // No process has this id: the largest is 2^22.
+    const dead = 2 ** 22 + 1
+    const otherPlace = place.replace(/^./, (letter) => (letter === '0' ? '1' : '0'))
+    const parent = startTicks(process.ppid)
+    const name = (...owner: unknown[]) => `.a.lowrank-${owner.join('-')}-0123456789ab`
+    const removed = [name(place, dead, 5), name(place, pid, 1), name(place, process.ppid, Number(parent) + 1)]
+    const kept = [
+      name(place, pid, ticks),
+      name(place, process.ppid, parent),
+      // Other containers and machines, where every process may have the id 1 or none.
+      name(otherPlace, dead, 5),
+      name(otherPlace, pid, ticks),
+      name(otherPlace, 1, 1),
+      // Other programs' files, and names of before.
+      `.a.lowrank-${dead}-0123456789ab`,
+      `a.lowrank-${place}-${dead}-5-0123456789ab`,
+      `.a.lowrank-${place}-${dead}-5`,
+    ]
+    await mkdir(at(removed[0] as string))
+    await writeFile(at(removed[0] as string, 'file'), 'half')
+    for (const file of [...removed.slice(1), ...kept]) await writeFile(at(file), '')
+    // Neither files of long ago nor of the future, by the clock of a file server, say anything.
+    for (const file of kept) await utimes(at(file), 1, 1)
+    for (const file of removed) await utimes(at(file), 4e9, 4e9)
     await writeFileAtomic(at('file'), 'x')
-    expect((await readdir(directory)).sort()).toEqual(
-      [thisRun, parent, '.lowrank-1', 'a.lowrank-1-0123456789ab', 'file'].sort(),
-    )
+    expect((await readdir(directory)).sort()).toEqual([...kept, 'file'].sort())
+  })
+
+  test('what a killed process was writing is removed by the next writer, and not while it lives', async () => {
+    const program = `
+      const { writeFileAtomic } = await import(process.argv[1])
+      await writeFileAtomic(process.argv[2], (async function* () {
+        yield Buffer.from('half')
+        process.stdout.write('begun')
+        await new Promise((resolve) => setTimeout(resolve, 1e6))
+      })())`
+    const module = new URL('../dist/files.js', import.meta.url).href
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program, module, at('theirs')])
+    await once(child.stdout, 'data')
+    await writeFileAtomic(at('ours'), 'x')
+    const during = await readdir(directory)
+    expect(during).toHaveLength(2)
+    expect(during.find((name) => name !== 'ours')).toMatch(/^\.theirs\.lowrank-[0-9a-f]{12}-\d+-\d+-[0-9a-f]{12}$/)
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    await writeFileAtomic(at('ours'), 'y')
+    expect(await readdir(directory)).toEqual(['ours'])
   })
 
   test('a replacement that was cut short between its two renames is undone', async () => {

@@ -172,6 +172,8 @@ function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): s
       return `step ${event.step}: held-out loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(3)} over ${formatCount(event.tokens)} tokens`
     case 'save':
       return `step ${event.step}: saved ${event.path}`
+    case 'warning':
+      return event.message
     case 'end':
       return `${event.reason === 'aborted' ? 'Stopped' : 'Done'} after ${event.step} steps in ${formatDuration(event.seconds)}, mean loss ${event.loss.toFixed(4)}`
     default:

@@ -15,6 +15,7 @@ import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { writeError } from '../files.js'
+import { ownErrorCode } from '../regular-file.js'
 import type { HubFile } from './hub-api.js'
 
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
@@ -160,7 +161,7 @@ async function onDisk<T>(path: string, { path: name, size }: HubFile, action: ()
   try {
     return await action()
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
+    const code = ownErrorCode(error)
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw writeError(path, error)
     throw new Error(
       `[hub] no space is left for ${name} (${formatBytes(size)}) in ${dirname(path)} (${code}); free some, or set HF_HOME to another ` +

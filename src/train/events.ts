@@ -104,6 +104,12 @@ export interface SaveEvent extends Progress {
   readonly path: string
 }
 
+/** Something that does not end the run, but that its owner should look at. */
+export interface WarningEvent {
+  readonly type: 'warning'
+  readonly message: string
+}
+
 export interface EndEvent extends Progress {
   readonly type: 'end'
   /** 'aborted': the signal asked for it. */
@@ -122,4 +128,5 @@ export type TrainEvent =
   | LogEvent
   | EvaluateEvent
   | SaveEvent
+  | WarningEvent
   | EndEvent

@@ -24,17 +24,11 @@ import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import type { DataSplit, TrainEvent } from './events.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { Trainer } from './trainer.js'
-import {
-  checkpointPath,
-  listCheckpoints,
-  loadCheckpoint,
-  prepareOutputDir,
-  type RunIdentity,
-  type TrainedWeights,
-} from './training-state.js'
+import { loadCheckpoint, type RunIdentity, type TrainedWeights } from './training-state.js'
 
 /** What became of the rows of `dataset`. */
 export interface RunStatistics extends DataStatistics {
@@ -74,9 +68,18 @@ export interface TrainRun {
  */
 export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const resolved = parseTrainOptions(options)
-  const checkpoint = await findCheckpoint(resolved)
+  // Before anything that takes long: another run may have the directory, or checkpoints in it.
+  const output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
+  try {
+    return await trainInto(output, resolved)
+  } finally {
+    await output?.close()
+  }
+}
+
+async function trainInto(output: OutputDirectory | undefined, resolved: ResolvedTrainOptions): Promise<TrainRun> {
+  const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
   const location = await resolveModel(resolved.model, resolved)
-  if (resolved.outputDir !== undefined) await prepareOutputDir(resolved.outputDir)
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
@@ -84,7 +87,7 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
     const { quantization, offloadEmbedding } = resolved
     const model = await beginLoading(location, { device, dtype, quantization, offloadEmbedding })
     const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
-    return await trainOn(model, tokenizer, location.path, checkpoint, resolved)
+    return await trainOn(model, tokenizer, location.path, output, checkpoint, resolved)
   } catch (error) {
     device.close()
     throw error
@@ -95,10 +98,11 @@ async function trainOn(
   model: CausalLM,
   tokenizer: Tokenizer,
   modelPath: string,
+  output: OutputDirectory | undefined,
   checkpoint: string | undefined,
   options: ResolvedTrainOptions,
 ): Promise<TrainRun> {
-  const { training, signal, outputDir } = options
+  const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
   const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
@@ -126,7 +130,7 @@ async function trainOn(
     options.onEvent?.(event)
   }
   const trainer = new Trainer(
-    { model, weights, optimizer, plan, evaluation, training, identity, outputDir, signal, onEvent },
+    { model, weights, optimizer, plan, evaluation, training, identity, output, signal, onEvent },
     state,
     checkpoint,
   )
@@ -245,19 +249,21 @@ function runIdentity(
 }
 
 /** The checkpoint to go on from, if any. @throws when the run would mix its checkpoints with those of another. */
-async function findCheckpoint({ resumeFromCheckpoint, outputDir }: ResolvedTrainOptions): Promise<string | undefined> {
+async function findCheckpoint(
+  output: OutputDirectory | undefined,
+  resumeFromCheckpoint: string | boolean,
+): Promise<string | undefined> {
   const given = typeof resumeFromCheckpoint === 'string' ? resolve(resumeFromCheckpoint) : undefined
-  if (outputDir === undefined) return given
-  const last = (await listCheckpoints(outputDir)).at(-1)
-  if (last === undefined) return given
-  const path = resolve(checkpointPath(outputDir, last))
+  const last = (await output?.checkpoints())?.at(-1)
+  if (output === undefined || last === undefined) return given
+  const path = resolve(output.checkpointPath(last))
   if (resumeFromCheckpoint === true || path === given) return path
   const remedy =
     given !== undefined && dirname(given) === dirname(path)
       ? `remove the checkpoints after ${basename(given)}, or choose another outputDir`
       : 'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it'
   throw new Error(
-    `[train] expected an outputDir without checkpoints of another run, but ${checkpointPath(outputDir, last)} exists; ${remedy}`,
+    `[train] expected an outputDir without checkpoints of another run, but ${output.checkpointPath(last)} exists; ${remedy}`,
   )
 }
 

@@ -10,15 +10,9 @@ import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
 import { LossScaler } from './loss-scaler.js'
 import type { ResolvedTrainingOptions } from './options.js'
+import type { OutputDirectory } from './output-directory.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
-import {
-  checkpointPath,
-  pruneCheckpoints,
-  type RunIdentity,
-  saveCheckpoint,
-  type TrainedWeights,
-  type TrainerState,
-} from './training-state.js'
+import { type RunIdentity, saveCheckpoint, type TrainedWeights, type TrainerState } from './training-state.js'
 
 export interface TrainerOptions {
   readonly model: CausalLM
@@ -28,7 +22,7 @@ export interface TrainerOptions {
   readonly evaluation: readonly Example[]
   readonly training: ResolvedTrainingOptions
   readonly identity: RunIdentity
-  readonly outputDir: string | undefined
+  readonly output: OutputDirectory | undefined
   readonly signal: AbortSignal | undefined
   readonly onEvent: (event: TrainEvent) => void
 }
@@ -254,8 +248,8 @@ export class Trainer {
   }
 
   #isDue(what: 'eval' | 'save', window: BatchWindow): boolean {
-    const { training, evaluation, outputDir } = this.#options
-    if (what === 'eval' ? evaluation.length === 0 : outputDir === undefined) return false
+    const { training, evaluation, output } = this.#options
+    if (what === 'eval' ? evaluation.length === 0 : output === undefined) return false
     const strategy = what === 'eval' ? training.evalStrategy : training.saveStrategy
     const every = what === 'eval' ? training.evalSteps : training.saveSteps
     if (strategy === 'no') return false
@@ -288,19 +282,21 @@ export class Trainer {
   }
 
   async #save(window: BatchWindow | undefined): Promise<void> {
-    const { weights, optimizer, identity, outputDir, training, onEvent } = this.#options
-    if (outputDir === undefined) return
-    const path = checkpointPath(outputDir, this.#state.step)
+    const { weights, optimizer, identity, output, training, onEvent } = this.#options
+    if (output === undefined) return
+    const path = output.checkpointPath(this.#state.step)
     const state = this.#scaler ? { ...this.#state, lossScaler: this.#scaler.state } : this.#state
+    await output.confirm()
     await saveCheckpoint(path, weights, optimizer, state, identity)
     this.#lastCheckpoint = path
-    if (training.saveTotalLimit !== null) await pruneCheckpoints(outputDir, training.saveTotalLimit)
+    const warnings = training.saveTotalLimit === null ? [] : await output.prune(training.saveTotalLimit)
     onEvent({ type: 'save', ...this.#progress(this.#state.step, window), path })
+    for (const message of warnings) onEvent({ type: 'warning', message })
   }
 
   async #finish(reason: 'completed' | 'aborted'): Promise<void> {
-    const { outputDir, training } = this.#options
-    const unsaved = outputDir !== undefined && this.#lastCheckpoint !== checkpointPath(outputDir, this.#state.step)
+    const { output, training } = this.#options
+    const unsaved = output !== undefined && this.#lastCheckpoint !== output.checkpointPath(this.#state.step)
     if (reason === 'aborted' && unsaved && training.saveStrategy !== 'no' && this.#state.step > 0)
       await this.#save(undefined)
     this.#options.onEvent({

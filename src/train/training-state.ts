@@ -1,6 +1,6 @@
 /** @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there. */
 
-import { access, constants, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { loadParameter } from '../adapters/lora-adapter.js'
 import type { Parameter } from '../autograd/parameter.js'
@@ -14,7 +14,7 @@ import {
 import { parseJsonObject } from '../checkpoint/strict-json.js'
 import type { DataCursor } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
-import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic } from '../files.js'
+import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
 import type { LossScalerState } from './loss-scaler.js'
 
@@ -36,7 +36,6 @@ export type RunIdentity = Readonly<Record<string, unknown>>
 const STATE_FILE = 'trainer_state.json'
 const OPTIMIZER_FILE = 'optimizer.safetensors'
 const IDENTITY_SHOWN = 16
-const NAME = /^checkpoint-(\d+)$/
 
 /** Weights of a run: an adapter, or a whole model. */
 export interface TrainedWeights {
@@ -45,32 +44,6 @@ export interface TrainedWeights {
   save(directory: string): Promise<void>
   /** What the parameters are called in such files, and where they lie. */
   tensors(directory: string): Promise<ReadonlyMap<string, TensorEntry>>
-}
-
-/** The directory of the checkpoint after `step`. */
-export function checkpointPath(outputDir: string, step: number): string {
-  return join(outputDir, `checkpoint-${step}`)
-}
-
-/** Steps of the complete checkpoints in a directory, ascending. */
-export async function listCheckpoints(outputDir: string): Promise<number[]> {
-  const names = await readdir(outputDir).catch(() => [])
-  for (const name of names) {
-    const aside = /^\.(checkpoint-\d+)\.lowrank-replaced$/.exec(name)?.[1]
-    if (aside) await recoverDirectory(join(outputDir, aside))
-  }
-  const steps = (await readdir(outputDir).catch(() => [])).flatMap((name) => NAME.exec(name)?.[1] ?? [])
-  return steps.map(Number).sort((a, b) => a - b)
-}
-
-/** Makes the directory of a run. @throws when it cannot be written to: better before the training than after its first hours. */
-export async function prepareOutputDir(outputDir: string): Promise<void> {
-  try {
-    await mkdir(outputDir, { recursive: true })
-    await access(outputDir, constants.W_OK)
-  } catch (error) {
-    throw writeError(outputDir, error)
-  }
 }
 
 /** Writes a checkpoint. A crash at any moment leaves either all of it or nothing under its name. */
@@ -103,14 +76,6 @@ export async function saveCheckpoint(
       `${JSON.stringify({ ...state, optimizerSteps: optimizer.stepCount, identity }, null, 2)}\n`,
     )
   })
-}
-
-/** Removes the oldest checkpoints until `keep` are left. */
-export async function pruneCheckpoints(outputDir: string, keep: number): Promise<void> {
-  const steps = await listCheckpoints(outputDir)
-  for (const step of steps.slice(0, Math.max(0, steps.length - keep))) {
-    await rm(checkpointPath(outputDir, step), { recursive: true, force: true })
-  }
 }
 
 /**
