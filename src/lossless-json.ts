@@ -58,6 +58,9 @@ const QUOTE = 34
 const COMMA = 44
 const COLON = 58
 const BACKSLASH = 92
+const LOWER_U = 117
+// Characters of a string, and quotes within it, that are read without a pause.
+const LONG_STRING = 1 << 16
 
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y
 const WORD = /true|false|null/y
@@ -78,6 +81,18 @@ interface Level {
  * @throws SyntaxError with line and column for what is not JSON, is nested too deep, or has a key twice where that is refused.
  */
 export function parseLosslessJson(text: string, options: LosslessJsonOptions = {}): LosslessJson {
+  const steps = losslessJsonSteps(text, options)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
+
+/** `parseLosslessJson` for long texts: yields wherever it may be interrupted, at least each fraction of a millisecond. */
+export function* losslessJsonSteps(
+  text: string,
+  options: LosslessJsonOptions = {},
+): Generator<undefined, LosslessJson, undefined> {
   const maxDepth = options.maxDepth ?? MAX_DEPTH
   const refuseTwice = options.duplicateKeys === 'refuse'
   const levels: Level[] = []
@@ -92,29 +107,61 @@ export function parseLosslessJson(text: string, options: LosslessJsonOptions = {
       at++
     }
   }
-  const readString = (): string => {
-    const start = at
-    for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
-      let slashes = 0
-      while (text.charCodeAt(end - 1 - slashes) === BACKSLASH) slashes++
-      if (slashes % 2 === 1) continue
-      at = end + 1
-      const body = text.slice(start + 1, end)
-      const control = CONTROL.exec(body)
-      if (control !== null) fail('no control character within a string', start + 1 + control.index)
-      if (!body.includes('\\')) return body
-      try {
-        return JSON.parse(text.slice(start, at)) as string
-      } catch {
-        return fail('a string with valid escapes', start)
-      }
+  const bodyOf = (start: number, end: number): string => {
+    const body = text.slice(start, end)
+    const control = CONTROL.exec(body)
+    if (control !== null) fail('no control character within a string', start + control.index)
+    if (!body.includes('\\')) return body
+    try {
+      return JSON.parse(`"${body}"`) as string
+    } catch {
+      return fail('a string with valid escapes', start - 1)
     }
-    return fail('a closing quote', text.length)
   }
-  const readKey = (level: Level): void => {
+  /** Whether an odd number of backslashes stands before `end`, so that the character there is escaped. */
+  const isEscaped = (end: number): boolean => {
+    let first = end
+    while (text.charCodeAt(first - 1) === BACKSLASH) first--
+    return (end - first) % 2 === 1
+  }
+  /** The string that begins here, or undefined where it is too long to be read without a pause. */
+  const readString = (): string | undefined => {
+    const start = at + 1
+    let end = text.indexOf('"', start)
+    for (let tries = 0; end >= 0 && isEscaped(end); tries++) {
+      if (tries > LONG_STRING / 64) return undefined
+      end = text.indexOf('"', end + 1)
+    }
+    if (end < 0) fail('a closing quote', text.length)
+    if (end - start > LONG_STRING) return undefined
+    at = end + 1
+    return bodyOf(start, end)
+  }
+  function* readLongString(): Generator<undefined, string, undefined> {
+    let start = at + 1
+    let whole = ''
+    for (;;) {
+      // A piece ends at the closing quote, or behind a whole escape.
+      const limit = Math.min(start + LONG_STRING, text.length)
+      let end = start
+      while (end < limit && text.charCodeAt(end) !== QUOTE) {
+        if (text.charCodeAt(end) !== BACKSLASH) end++
+        else end += text.charCodeAt(end + 1) === LOWER_U ? 6 : 2
+      }
+      if (end >= text.length) fail('a closing quote', text.length)
+      whole += bodyOf(start, end)
+      start = end
+      if (text.charCodeAt(end) === QUOTE) break
+      yield
+    }
+    at = start + 1
+    return whole
+  }
+  const beginKey = (): number => {
     if (skip() !== QUOTE) fail('a key in quotes')
-    const start = at
-    level.key = readString()
+    return at
+  }
+  const endKey = (level: Level, start: number): void => {
     if (refuseTwice && level.object?.has(level.key)) fail(`the key ${JSON.stringify(level.key)} only once`, start)
     if (skip() !== COLON) fail('":"')
     at++
@@ -124,14 +171,17 @@ export function parseLosslessJson(text: string, options: LosslessJsonOptions = {
     at++
   }
 
-  for (;;) {
+  for (let values = 1; ; values++) {
+    if (values % 256 === 0) yield
     let value: LosslessJson
     const code = skip()
     if (code === OPEN_OBJECT) {
       const level: Level = { array: undefined, object: new Map(), key: '' }
       open(level)
       if (skip() !== CLOSE_OBJECT) {
-        readKey(level)
+        const start = beginKey()
+        level.key = readString() ?? (yield* readLongString())
+        endKey(level, start)
         continue
       }
       at++
@@ -143,7 +193,7 @@ export function parseLosslessJson(text: string, options: LosslessJsonOptions = {
       at++
       levels.pop()
       value = []
-    } else if (code === QUOTE) value = readString()
+    } else if (code === QUOTE) value = readString() ?? (yield* readLongString())
     else {
       WORD.lastIndex = at
       NUMBER.lastIndex = at
@@ -170,7 +220,11 @@ export function parseLosslessJson(text: string, options: LosslessJsonOptions = {
       const next = skip()
       if (next === COMMA) {
         at++
-        if (level.object !== undefined) readKey(level)
+        if (level.object !== undefined) {
+          const start = beginKey()
+          level.key = readString() ?? (yield* readLongString())
+          endKey(level, start)
+        }
         break
       }
       if (next !== (level.array !== undefined ? CLOSE_ARRAY : CLOSE_OBJECT)) {

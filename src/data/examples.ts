@@ -4,12 +4,13 @@
  */
 
 import { IGNORE_INDEX } from '../models/batch.js'
-import { renderAssistantSpans } from '../tokenizer/assistant-spans.js'
-import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from '../tokenizer/chat-template.js'
+import { type AssistantSpans, renderAssistantSpans } from '../tokenizer/assistant-spans.js'
+import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
 import { encodeWithSpans, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { alpacaPrompt } from './alpaca.js'
-import type { DataRow } from './rows.js'
+import { prepareConversation } from './conversation.js'
+import type { Conversation, DataRow } from './row-forms.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
 export interface Example {
@@ -30,6 +31,8 @@ export interface EncodeRowOptions {
   vocabSize?: number
   /** Further variables for the chat template; a row's own chat_template_kwargs win. */
   chatTemplateKwargs?: Readonly<Record<string, unknown>>
+  /** Roles of the rows that the template knows by another name. Default none. */
+  roles?: Readonly<Record<string, string>>
 }
 
 /** The example with `padId` behind it up to `length` tokens: nothing before sees it, and nothing of it is learnt. */
@@ -66,9 +69,9 @@ export function encodeRow(
   options: EncodeRowOptions,
 ): EncodedRow {
   try {
-    const { ids, ranges, learnAll } = encodeContent(row, tokenizer, renderer, options)
+    const { ids, learnt, promptEnd } = encodeContent(row, tokenizer, renderer, options)
     checkVocabulary(ids, tokenizer, options.vocabSize)
-    return finish(ids, learnAll ? [{ start: 0, end: ids.length }] : ranges, ranges[0]?.start ?? ids.length, options)
+    return finish(ids, learnt, promptEnd, options)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     throw new Error(`${message} (in ${row.origin})`, { cause: error })
@@ -77,9 +80,9 @@ export function encodeRow(
 
 interface EncodedContent {
   ids: number[]
-  /** The answers. */
-  ranges: TokenRange[]
-  learnAll: boolean
+  learnt: readonly TokenRange[]
+  /** Where the first answer begins, whether or not it is learnt. */
+  promptEnd: number
 }
 
 function encodeContent(
@@ -90,40 +93,69 @@ function encodeContent(
 ): EncodedContent {
   switch (row.form) {
     case 'text':
-      if (row.text === '') return { ids: [], ranges: [], learnAll: true }
-      return { ...encodePlain(tokenizer, '', row.text), learnAll: true }
+      if (row.text === '') return { ids: [], learnt: [], promptEnd: 0 }
+      return encodePlain(tokenizer, '', row.text, true)
     case 'completion':
-      return { ...encodePlain(tokenizer, row.prompt, row.completion), learnAll: !options.completionOnlyLoss }
+      return encodePlain(tokenizer, row.prompt, row.completion, !options.completionOnlyLoss)
     case 'alpaca': {
       const prompt = alpacaPrompt(row.instruction, row.input)
-      return { ...encodePlain(tokenizer, prompt, row.output), learnAll: !options.completionOnlyLoss }
+      return encodePlain(tokenizer, prompt, row.output, !options.completionOnlyLoss)
     }
     case 'messages':
-    case 'conversation': {
       if (renderer === undefined) throw noChatTemplate()
-      const isMessages = row.form === 'messages'
-      const messages = isMessages ? row.messages : [...row.prompt, ...row.completion]
-      const render: RenderOptions = { tools: row.tools, variables: { ...options.chatTemplateKwargs, ...row.variables } }
-      const learnAll = !(isMessages ? options.assistantOnlyLoss : options.completionOnlyLoss)
-      const first = isMessages ? 0 : row.prompt.length
-      const { text, spans } = learnAll
-        ? renderAllLearnt(tokenizer, renderer, messages, render, first)
-        : renderAssistantSpans(tokenizer, renderer, messages, render, first)
-      return { ...encodeWithSpans(tokenizer, text, spans), learnAll }
-    }
+      return encodeConversation(row, tokenizer, renderer, 0, !options.assistantOnlyLoss, options)
+    case 'conversation':
+      if (renderer === undefined) throw noChatTemplate()
+      return encodeConversation(row, tokenizer, renderer, row.promptMessages, !options.completionOnlyLoss, options)
     default:
       return row satisfies never
   }
 }
 
-/** With every token learnt, a template whose turns cannot be located still serves; only where the prompt ends stays open. */
+/** @param first The first message that is learnt. */
+function encodeConversation(
+  row: Conversation,
+  tokenizer: Tokenizer,
+  renderer: ChatRenderer,
+  first: number,
+  learnAll: boolean,
+  { roles = {}, chatTemplateKwargs }: EncodeRowOptions,
+): EncodedContent {
+  const { messages, unlearnt } = prepareConversation(row, renderer, roles, learnAll)
+  const render: RenderOptions = { tools: row.tools, variables: { ...chatTemplateKwargs, ...row.variables } }
+  // With every token learnt, a template whose turns cannot be located still serves.
+  const { text, spans } =
+    learnAll && unlearnt.size === 0
+      ? renderAllLearnt(tokenizer, renderer, messages, render, first)
+      : renderAssistantSpans(tokenizer, renderer, messages, render, first)
+  const { ids, ranges } = encodeWithSpans(tokenizer, text, spans)
+  const promptEnd = ranges[0]?.start ?? ids.length
+  const isOut = spans.map(({ message }) => {
+    if (unlearnt.size > 0 && message === undefined) {
+      throw new Error(
+        '[data] expected to know which message each {% generation %} block of the template belongs to, since a message ' +
+          'has weight: 0, got another number of blocks than of answers; mark each answer once',
+      )
+    }
+    return message !== undefined && unlearnt.has(message)
+  })
+  if (!learnAll) return { ids, learnt: ranges.filter((_, index) => !isOut[index]), promptEnd }
+  const left = ranges.filter((_, index) => isOut[index])
+  const learnt = [...left, { start: ids.length, end: ids.length }].map(({ start }, index) => ({
+    start: left[index - 1]?.end ?? 0,
+    end: start,
+  }))
+  return { ids, learnt, promptEnd }
+}
+
+/** The conversation and, where they can be located, its answers. */
 function renderAllLearnt(
   tokenizer: Tokenizer,
   renderer: ChatRenderer,
   messages: readonly ChatMessage[],
   options: RenderOptions,
   first: number,
-): { text: string; spans: TextSpan[] } {
+): AssistantSpans {
   try {
     return renderAssistantSpans(tokenizer, renderer, messages, options, first)
   } catch {
@@ -132,7 +164,7 @@ function renderAllLearnt(
 }
 
 /** Plain text with the tokenizer's special tokens round it, EOS last. The answer reaches to the end. */
-function encodePlain(tokenizer: Tokenizer, prompt: string, answer: string): { ids: number[]; ranges: TokenRange[] } {
+function encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, learnAll: boolean): EncodedContent {
   const text = prompt + answer
   const { ids: body, ranges } = encodeWithSpans(tokenizer, text, [{ start: prompt.length, end: text.length }])
   const { before, after } = affixes(tokenizer)
@@ -143,7 +175,7 @@ function encodePlain(tokenizer: Tokenizer, prompt: string, answer: string): { id
   const { eosTokenId, eosTokenIds } = tokenizer
   if (eosTokenId !== undefined && !eosTokenIds.includes(ids.at(-1) ?? -1)) ids.push(eosTokenId)
   const start = (ranges[0]?.start ?? 0) + (prompt === '' ? 0 : lead.length)
-  return { ids, ranges: [{ start, end: ids.length }] }
+  return { ids, learnt: [{ start: learnAll ? 0 : start, end: ids.length }], promptEnd: start }
 }
 
 const affixesOf = new WeakMap<Tokenizer, { before: readonly number[]; after: readonly number[] }>()

@@ -32,6 +32,11 @@ export interface DataOptions {
   chatTemplate?: string
   /** Further variables for the chat template, for example `{ enable_thinking: false }`. */
   chatTemplateKwargs?: Record<string, unknown>
+  /**
+   * Roles of the rows that the chat template knows by another name, for example `{ human: 'user', gpt: 'assistant' }`. A role
+   * that the template does not know is an error. Default {}; the roles of ShareGPT's `from` are known.
+   */
+  roles?: Readonly<Record<string, string>>
 }
 
 export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
@@ -53,6 +58,7 @@ const DEFAULTS: ResolvedDataOptions = {
   evalSplit: 0,
   chatTemplate: undefined,
   chatTemplateKwargs: {},
+  roles: {},
 }
 
 /** The data options of a larger object. */
@@ -90,6 +96,13 @@ export function resolveDataOptions(options: DataOptions = {}, where = 'data'): R
   check('chatTemplate', ['string', 'undefined'].includes(typeof resolved.chatTemplate), 'Jinja text')
   const kwargs: unknown = resolved.chatTemplateKwargs
   check('chatTemplateKwargs', typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs), 'an object')
+  const roles: unknown = resolved.roles
+  const areRoles =
+    typeof roles === 'object' &&
+    roles !== null &&
+    !Array.isArray(roles) &&
+    Object.values(roles).every((role) => typeof role === 'string' && role !== '')
+  check('roles', areRoles, "an object from roles of the rows to roles of the template, as { human: 'user' },")
   check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")
   if (resolved.padding && resolved.packing)
     throw new Error(`[${where}] expected packing or padding, got both; remove one`)

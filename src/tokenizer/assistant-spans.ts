@@ -3,11 +3,18 @@
  * header to its end token. Characters only; `token-spans.ts` turns them into tokens.
  */
 
-import type { ChatMessage, ChatRenderer, MarkedText, RenderOptions, TextSpan } from './chat-template.js'
+import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from './chat-template.js'
 import type { Tokenizer } from './tokenizer.js'
 
 // Stands for a message's content while looking for its place; private use, so no template reacts to it.
 const PLACEHOLDER = '\uF6D2\uF6D3\uF6D2'
+
+/** What the assistant wrote in a rendered conversation. */
+export interface AssistantSpans {
+  text: string
+  /** In order and without overlap; with the number of the message each belongs to, where that can be told. */
+  spans: (TextSpan & { message?: number })[]
+}
 
 /**
  * Renders a conversation and finds the span of each assistant turn: from where generation would begin to the end token
@@ -25,21 +32,28 @@ export function renderAssistantSpans(
   messages: readonly ChatMessage[],
   options: RenderOptions = {},
   first = 0,
-): MarkedText {
+): AssistantSpans {
   const whole = { ...options, addGenerationPrompt: false }
   const marked = renderer.renderMarked?.(messages, whole)
   const text = marked?.text ?? renderer.render(messages, whole)
   const context: Context = { renderer, messages, options: whole, text, special: specialPattern(tokenizer) }
   if (tokenizer.eosTokenId !== undefined) context.eosToken = tokenizer.idToToken(tokenizer.eosTokenId)
-  if (marked !== undefined) return { text, spans: marked.spans.slice(spansBefore(context, marked.spans, first)) }
-  const spans: TextSpan[] = []
+  if (marked !== undefined) {
+    const turns = assistants(messages)
+    const owned = marked.spans.map((span, index) => ({
+      ...span,
+      ...(marked.spans.length === turns.length && { message: turns[index] as number }),
+    }))
+    return { text, spans: owned.slice(spansBefore(context, marked.spans, first)) }
+  }
+  const spans: AssistantSpans['spans'] = []
   let previousEnd = 0
   for (const index of assistants(messages)) {
     if (index < first) continue
     const span = findTurn(context, index)
     if (span.start < previousEnd || span.end < span.start) throw notFound(index, 'it overlaps the turn before')
     previousEnd = span.end
-    if (span.end > span.start) spans.push(span)
+    if (span.end > span.start) spans.push({ ...span, message: index })
   }
   return { text, spans }
 }

@@ -30,6 +30,10 @@ export interface TextSpan {
 
 /** Anything that turns messages into the text that the model sees. */
 export interface ChatRenderer {
+  /** The Jinja source, where there is one. */
+  readonly source?: string
+  /** Whether contents given as parts are to be joined to a string, or given as they are. Default 'string'. */
+  readonly contentFormat?: 'string' | 'parts'
   render(messages: readonly ChatMessage[], options?: RenderOptions): string
   /** The text and what its template marks as generated, or undefined where the template marks nothing. */
   renderMarked?(messages: readonly ChatMessage[], options?: RenderOptions): MarkedText | undefined

@@ -5,10 +5,10 @@ import { alpacaPrompt } from '../../src/data/alpaca.js'
 import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { resolveDataOptions } from '../../src/data/options.js'
-import { recognizeRow } from '../../src/data/rows.js'
+import { recognizeRow } from '../../src/data/row-forms.js'
 import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
-import { CHATML, LLAMA3 } from '../support/chat-templates.js'
+import { CHATML, CHATML_GENERATION, LLAMA3 } from '../support/chat-templates.js'
 import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
 function build(options: TinyTokenizerOptions = {}): Tokenizer {
@@ -128,10 +128,12 @@ describe('encodeRow', () => {
     expect(() => encode(refusing, { messages: turns })).toThrow('[chat template] No system turns (in row 7)')
   })
 
-  it('survives a row that is nested too deeply for a template', () => {
+  it('refuses a row that is nested too deeply for a template', () => {
     const deep = JSON.parse(`${'['.repeat(200_000)}${']'.repeat(200_000)}`) as unknown
     const messages = [{ role: 'user', content: 'Hi', extra: deep }]
-    expect(() => encode(build({ chatTemplate: CHATML }), { messages })).toThrow(/\(in row 7\)/)
+    expect(() => encode(build({ chatTemplate: CHATML }), { messages })).toThrow(
+      '[data] expected at most 500 levels for messages[0].extra in row 7, got more; flatten it',
+    )
   })
 })
 
@@ -207,6 +209,7 @@ describe('resolveDataOptions', () => {
       evalSplit: 0,
       chatTemplate: undefined,
       chatTemplateKwargs: {},
+      roles: {},
     })
   })
 
@@ -218,5 +221,135 @@ describe('resolveDataOptions', () => {
     fail({ packingStrategy: 'wrapped' }, "expected 'bfd' or 'sequential' (rows are never cut) for packingStrategy")
     fail({ evalSplit: 1.5 }, 'expected a fraction below 1 or a whole number of rows for evalSplit, got 1.5')
     fail({ seed: -1 }, 'expected a whole number of at least 0 for seed, got -1')
+  })
+})
+
+describe('roles', () => {
+  const asked = { role: 'user', content: 'one' }
+  const TOOLS = `${CHATML}{% if messages[0].role == 'developer' or messages[0]['role'] in ['ipython', "critic"] %}!{% endif %}`
+
+  it('that the template does not know are refused, with the option that maps them', () => {
+    const messages = [
+      { role: 'human', content: 'one' },
+      { role: 'gpt', content: 'two' },
+    ]
+    const tokenizer = build({ chatTemplate: CHATML })
+    expect(() => encode(tokenizer, { messages })).toThrow(
+      '[data] expected a role that the chat template knows, got "human" in message 1; rename it, or set roles: { human: \'user\' } ' +
+        '(in row 7)',
+    )
+    expect(() => encode(tokenizer, { messages: [asked, messages[1]] })).toThrow("set roles: { gpt: 'assistant' }")
+    const roles = { human: 'user', gpt: 'assistant' }
+    expect(texts(tokenizer, { messages }, { roles })).toEqual([
+      '<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\ntwo<|im_end|>\n',
+      'two<|im_end|>',
+    ])
+    for (const role of ['developer', 'function', 'Assistant', 'toString', "it's"]) {
+      expect(() => encode(tokenizer, { messages: [{ role, content: 'x' }] })).toThrow(
+        `got ${JSON.stringify(role)} in message 1`,
+      )
+    }
+  })
+
+  it('that the template asks for by name are known, those that it only prints are not', () => {
+    const tokenizer = build({ chatTemplate: TOOLS })
+    for (const role of ['developer', 'ipython', 'critic', 'tool', 'system']) {
+      expect(texts(tokenizer, { messages: [{ role, content: 'x' }, asked] })[0]).toContain(`<|im_start|>${role}\nx`)
+    }
+    const gemma = build({ chatTemplate: `{% set role = 'model' %}{# == 'commented' #}${CHATML}` })
+    for (const role of ['model', 'commented']) {
+      expect(() => encode(gemma, { messages: [{ role, content: 'x' }] })).toThrow(`got "${role}" in message 1`)
+    }
+    expect(texts(gemma, { messages: [{ role: 'model', content: 'x' }] }, { roles: { model: 'model' } })[0]).toContain(
+      'model',
+    )
+  })
+})
+
+describe('weight: 0', () => {
+  const weighted = turns.map((turn, index) => (index === 1 ? { ...turn, weight: 0 } : turn))
+
+  it('leaves a turn out of the loss, and of nothing else', () => {
+    for (const chatTemplate of [CHATML, LLAMA3, CHATML_GENERATION]) {
+      const tokenizer = build({ chatTemplate, bosToken: '<|begin_of_text|>' })
+      const [whole, learnt] = texts(tokenizer, { messages: weighted })
+      expect(whole).toBe(texts(tokenizer, { messages: turns })[0])
+      expect(learnt).toMatch(/^The capital of France is Paris\.<\|(im_end|eot_id)\|>$/)
+      const last = turns.map((turn, index) => (index === 3 ? { ...turn, weight: 0 } : turn))
+      expect(texts(tokenizer, { messages: last })[1]).toMatch(/^Paris<\|(im_end|eot_id)\|>$/)
+      const promptLength = (messages: object[]) => encode(tokenizer, { messages }).example.promptLength
+      expect(promptLength(weighted)).toBe(promptLength(turns))
+    }
+  })
+
+  it('leaves it out where everything else is learnt', () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const [whole, learnt] = texts(tokenizer, { messages: weighted }, { assistantOnlyLoss: false })
+    expect(learnt).toBe(whole.replace('Paris<|im_end|>', ''))
+    const row = { prompt: turns.slice(0, 2), completion: [turns[2], { ...turns[3], weight: 0 }] }
+    expect(encode(tokenizer, row).example.numSupervised).toBe(0)
+  })
+
+  it("of another message than the assistant's is refused where it would change something", () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const row = (weight: number) => ({ messages: [{ role: 'user', content: 'one', weight }, turns[1]] })
+    expect(texts(tokenizer, row(0))[1]).toBe('Paris<|im_end|>')
+    for (const [weight, options] of [
+      [1, {}],
+      [0, { assistantOnlyLoss: false }],
+    ] as const) {
+      expect(() => encode(tokenizer, row(weight), options)).toThrow(
+        `expected only assistant messages to be learnt or left out by themselves, got ${weight} for a user message (message 1)`,
+      )
+    }
+  })
+
+  it('is refused where the template marks another number of blocks than there are answers', () => {
+    const twice = CHATML_GENERATION.replace(
+      "{{- message.content + '<|im_end|>' }}",
+      "{{- message.content }}{% endgeneration %}{% generation %}{{- '<|im_end|>' }}",
+    )
+    const tokenizer = build({ chatTemplate: twice })
+    expect(() => encode(tokenizer, { messages: weighted })).toThrow(
+      'expected to know which message each {% generation %} block',
+    )
+    expect(texts(tokenizer, { messages: turns })[1]).toBe('Paris<|im_end|>The capital of France is Paris.<|im_end|>')
+  })
+})
+
+describe('content in parts', () => {
+  it('is joined to a text where the template takes strings', () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const parts = (text: string) => [
+      { type: 'text', text: text.slice(0, 3) },
+      { type: 'text', text: text.slice(3) },
+    ]
+    const messages = turns.map(({ role, content }) => ({ role, content: parts(content) }))
+    expect(texts(tokenizer, { messages })).toEqual(texts(tokenizer, { messages: turns }))
+  })
+
+  it('is given as it is where the template looks into parts', () => {
+    const tokenizer = build()
+    const seen: unknown[] = []
+    const renderer = {
+      contentFormat: 'parts' as const,
+      render: (messages: readonly unknown[]) => String(seen.push(...messages)),
+    }
+    const content = [
+      { type: 'text', text: 'a' },
+      { type: 'input_text', text: 'b' },
+    ]
+    encodeRow(recognizeRow({ messages: [{ role: 'user', content }] }, 'row 1'), tokenizer, renderer, {
+      maxLength: 9,
+      completionOnlyLoss: true,
+      assistantOnlyLoss: true,
+    })
+    expect(seen[0]).toEqual({
+      role: 'user',
+      content: [
+        { type: 'text', text: 'a' },
+        { type: 'text', text: 'b' },
+      ],
+    })
   })
 })

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findFiles } from '../../src/data/files.js'
-import { type DataRow, type DataSource, readRows, recognizeRow } from '../../src/data/rows.js'
+import { type DataRow, recognizeRow } from '../../src/data/row-forms.js'
+import { type DataSource, readRows } from '../../src/data/rows.js'
+import { Turns } from '../../src/turns.js'
 
 let directory: string
 
@@ -137,7 +139,7 @@ describe('readRows from iterables', () => {
 
   it('stops when asked to', async () => {
     const controller = new AbortController()
-    const rows = readRows([{ text: 'a' }, { text: 'b' }], controller.signal)
+    const rows = readRows([{ text: 'a' }, { text: 'b' }], new Turns(controller.signal))
     await rows.next()
     controller.abort(new Error('enough'))
     await expect(rows.next()).rejects.toThrow('enough')
@@ -177,15 +179,15 @@ describe('recognizeRow', () => {
       tools: [{ name: 'add' }],
       variables: { enable_thinking: false },
     })
-    expect(() => recognizeRow({ messages, tools: '[]' }, 'row 1')).toThrow(
-      '[data] expected a list for tools in row 1, got "[]"',
+    expect(() => recognizeRow({ messages, tools: { name: 'add' } }, 'row 1')).toThrow(
+      '[data] expected a list for tools in row 1, got {name}',
     )
   })
 
   it('names the row and the columns found where none fit', () => {
     expect(() => recognizeRow({ question: 'q', answer: 'a' }, 'train.jsonl:17')).toThrow(
-      '[data] expected the columns messages, prompt and completion, instruction and output (with or without input), or text ' +
-        'in train.jsonl:17, got question, answer; rename or convert the columns',
+      '[data] expected the columns messages, conversations, prompt and completion, instruction and output (with or without input), or ' +
+        'text in train.jsonl:17, got question, answer; rename or convert the columns',
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, 'row 3')).toThrow(
       'got prompt, completion (null: completion)',

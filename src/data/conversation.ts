@@ -1,0 +1,116 @@
+/**
+ * @file What a chat template has to know of a row's messages before they are rendered: roles that it knows, contents in the
+ * form that it reads, and which turns the row leaves out of the loss.
+ */
+
+import { describeValue } from '../errors.js'
+import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
+import type { Conversation } from './row-forms.js'
+
+/** A conversation as it is rendered. */
+export interface PreparedConversation {
+  messages: readonly ChatMessage[]
+  /** Numbers of the messages that are not learnt, because the row says so. */
+  unlearnt: ReadonlySet<number>
+}
+
+// What ChatML and all that follow it print alike. Templates that have no place for one of them refuse or drop it, which is
+// told elsewhere.
+const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
+
+/**
+ * Maps roles, checks that the template knows them, and gives contents as text, or as parts where the template looks into
+ * them.
+ *
+ * @param roles The option: each role of the rows that has another name for the template.
+ * @param learnAll Everything is learnt that the row does not leave out.
+ * @throws Error naming the message for a role that the template does not know, and for what cannot be learnt or left out.
+ */
+export function prepareConversation(
+  { messages, learn }: Conversation,
+  renderer: ChatRenderer,
+  roles: Readonly<Record<string, string>>,
+  learnAll: boolean,
+): PreparedConversation {
+  const unlearnt = new Set<number>()
+  const prepared = messages.map((message, index) => {
+    const role = mappedRole(message.role, renderer, roles, index)
+    const learnt = learn?.[index]
+    if (learnt !== undefined && role !== 'assistant' && (learnt || learnAll)) {
+      throw new Error(
+        `[data] expected only assistant messages to be learnt or left out by themselves, got ${learnt ? 1 : 0} for a ` +
+          `${role} message (message ${index + 1}); remove its weight`,
+      )
+    }
+    if (learnt === false) unlearnt.add(index)
+    const { content } = message
+    if (!Array.isArray(content)) return role === message.role ? message : { ...message, role }
+    return { ...message, role, content: renderer.contentFormat === 'parts' ? content : textOf(content) }
+  })
+  return { messages: prepared, unlearnt }
+}
+
+function textOf(parts: readonly Record<string, unknown>[]): string {
+  return parts.map(({ text }) => text).join('')
+}
+
+function mappedRole(
+  role: string,
+  renderer: ChatRenderer,
+  roles: Readonly<Record<string, string>>,
+  index: number,
+): string {
+  // A role that the option names is the caller's word, also where its name stays.
+  if (Object.hasOwn(roles, role)) return roles[role] as string
+  if (COMMON_ROLES.includes(role) || isKnownTo(renderer, role)) return role
+  const likely = LIKELY_ROLES.get(role.toLowerCase()) ?? 'user'
+  throw new Error(
+    `[data] expected a role that the chat template knows, got ${describeValue(role)} in message ${index + 1}; rename it, or ` +
+      `set roles: { ${/^\w+$/.test(role) ? role.slice(0, 40) : describeValue(role)}: '${likely}' }`,
+  )
+}
+
+const LIKELY_ROLES: ReadonlyMap<string, string> = new Map([
+  ...['gpt', 'chatgpt', 'bot', 'ai', 'model', 'assistant', 'assistant_response', 'agent', 'bard', 'bing', 'claude'].map(
+    (role) => [role, 'assistant'] as const,
+  ),
+  ...['system', 'developer', 'instruction', 'context'].map((role) => [role, 'system'] as const),
+  ...['tool', 'function', 'observation', 'ipython', 'tool_response', 'tool_result'].map(
+    (role) => [role, 'tool'] as const,
+  ),
+])
+
+const knownRoles = new WeakMap<ChatRenderer, Map<string, boolean>>()
+
+/** Whether the template asks for the role by name. */
+function isKnownTo(renderer: ChatRenderer, role: string): boolean {
+  let known = knownRoles.get(renderer)
+  if (known === undefined) {
+    known = new Map()
+    knownRoles.set(renderer, known)
+  }
+  let answer = known.get(role)
+  if (answer === undefined) {
+    answer = asksForRole(renderer.source ?? '', role)
+    known.set(role, answer)
+  }
+  return answer
+}
+
+/**
+ * Whether a template compares something with the role: `== 'role'`, `in ['tool', 'role']`, `{'role': ...}`. Names that it
+ * only prints or assigns, as Gemma's `set role = 'model'`, are none that it expects in messages.
+ */
+function asksForRole(source: string, role: string): boolean {
+  const code = source.replace(/\{#.*?#\}/gs, '')
+  for (const quote of ["'", '"']) {
+    const literal = quote + role + quote
+    for (let at = code.indexOf(literal); at >= 0; at = code.indexOf(literal, at + 1)) {
+      const before = code.slice(Math.max(0, at - 200), at).trimEnd()
+      const after = code.slice(at + literal.length, at + literal.length + 20).trimStart()
+      if (/[=!]=$/.test(before) || /^([=!]=|:)/.test(after)) return true
+      if (/\bin\s*[[(][^\])]*$/.test(before)) return true
+    }
+  }
+  return false
+}

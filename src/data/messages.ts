@@ -1,0 +1,276 @@
+/**
+ * @file Messages of a row: from the ways in which data sets write them to what a chat template takes. What depends on the
+ * template (roles that it knows, parts or strings) is in `conversation.ts`.
+ */
+
+import { describeValue } from '../errors.js'
+import { PythonFloat, parseLosslessJson } from '../lossless-json.js'
+import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Steps } from '../turns.js'
+
+type Fields = Record<string, unknown>
+
+/** Messages and what their row says about learning them. */
+export interface Messages {
+  messages: readonly ChatMessage[]
+  /** Of each message whether the row asks to learn it; absent where no message says so. */
+  learn?: readonly (boolean | undefined)[]
+  /** Nulls within tool calls that were taken as absent fields. */
+  nullArguments?: number
+}
+
+const PARTS_REMEDY = 'only text is trained on: leave the row out or put it into words'
+
+// What people write beside a message about learning it (OpenAI, Axolotl, ms-swift, torchtune), and whether 1 asks for it.
+const LEARN_KEYS: ReadonlyMap<string, boolean> = new Map([
+  ['weight', true],
+  ['train', true],
+  ['loss', true],
+  ['masked', false],
+])
+
+// What is part of a conversation and printed by no template, or asks for something else than text and whole turns.
+const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
+  ['function_call', "write it as tool_calls: [{ type: 'function', function: { name, arguments } }]"],
+  ['refusal', 'write the refusal as content'],
+  ...['audio', 'audios', 'image', 'images', 'video', 'videos', 'file', 'files'].map(
+    (key) => [key, PARTS_REMEDY] as const,
+  ),
+  ...['train_detail', 'training_detail'].map(
+    (key) => [key, 'weight: 0 leaves a whole message out of the loss'] as const,
+  ),
+  ['loss_scale', 'weight: 0 leaves a message out of the loss, other weights are not known'],
+])
+
+const FUNCTION_CALL = 'function_call'
+
+/** ShareGPT's names of roles; those of tool use are LLaMA-Factory's. */
+const SHAREGPT_ROLES: ReadonlyMap<string, string> = new Map([
+  ['human', 'user'],
+  ['gpt', 'assistant'],
+  ['chatgpt', 'assistant'],
+  ['observation', 'tool'],
+])
+
+const TEXT_PARTS: readonly unknown[] = ['text', 'input_text', 'output_text', undefined]
+// Beside the text of a part, and without meaning for it.
+const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'cache_control', 'logprobs', 'index', 'id']
+
+/**
+ * Checks and normalises a list of messages: keys with null are absent, ShareGPT's `from` and `value` become role and
+ * content, parts of content become `{ type: 'text', text }`, and what the row says about learning leaves the messages.
+ *
+ * @param name What errors call the list, for example `messages`.
+ * @param origin What errors call the row.
+ * @throws Error naming row and message for what is no message, and for parts that are no text.
+ */
+export function* messagesOf(list: unknown, name: string, origin: string): Steps<Messages> {
+  if (!Array.isArray(list) || list.length === 0) throw wrongType('a list of messages', name, origin, list)
+  const messages: ChatMessage[] = []
+  const learn: (boolean | undefined)[] = []
+  const nulls = { count: 0 }
+  for (const [index, entry] of list.entries()) {
+    yield
+    const { message, learnt } = yield* messageOf(entry, `${name}[${index}]`, origin, nulls)
+    messages.push(message)
+    learn.push(learnt)
+  }
+  return {
+    messages,
+    ...(learn.some((value) => value !== undefined) && { learn }),
+    ...(nulls.count > 0 && { nullArguments: nulls.count }),
+  }
+}
+
+function* messageOf(
+  entry: unknown,
+  where: string,
+  origin: string,
+  nulls: { count: number },
+): Steps<{ message: ChatMessage; learnt: boolean | undefined }> {
+  if (entry instanceof Map) {
+    throw wrongType('names as keys', where, origin, [...entry.keys()])
+  }
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    throw wrongType('{ role, content } with a text for role', where, origin, entry)
+  }
+  const given = shareGpt(entry as Fields, where, origin)
+  if (typeof given.role !== 'string') throw wrongType('{ role, content } with a text for role', where, origin, entry)
+  const message: Fields = {}
+  for (const [key, value] of Object.entries(given)) {
+    if (!isPresent(value) || LEARN_KEYS.has(key)) continue
+    const remedy = REFUSED_KEYS.get(key)
+    if (remedy !== undefined) {
+      if (isEmpty(value)) continue
+      throw new Error(`[data] expected no ${key} in ${where} of ${origin}, got ${describeValue(value)}; ${remedy}`)
+    }
+    // The order stays, for templates that print whole messages.
+    if (key === 'content') message.content = contentOf(value, where, origin)
+    else if (key === 'tool_calls' && typeof value === 'string')
+      message[key] = parseList(value, `${where}.${key}`, origin)
+    else setEntry(message, key, yield* withoutNulls(value, `${where}.${key}`, origin, nulls))
+  }
+  return { message: message as ChatMessage, learnt: learnOf(given, where, origin) }
+}
+
+/** `from` and `value` of ShareGPT as role and content; a message that has a role is left as it is. */
+function shareGpt(entry: Fields, where: string, origin: string): Fields {
+  const { from, value, ...rest } = entry
+  if (isPresent(entry.role) || typeof from !== 'string') return entry
+  const role = SHAREGPT_ROLES.get(from) ?? from
+  if (role !== FUNCTION_CALL) return { role, ...(isPresent(value) && { content: value }), ...rest }
+  const calls = typeof value === 'string' ? parseJson(value, where, origin) : value
+  const list = Array.isArray(calls) ? calls : [calls]
+  const toolCalls = list.map((call) => {
+    const { name, arguments: given } = (typeof call === 'object' ? (call ?? {}) : {}) as Fields
+    if (typeof name !== 'string' || given === undefined) {
+      throw wrongType('{ name, arguments } for the value of a function_call', where, origin, value)
+    }
+    return { type: 'function', function: { name, arguments: given } }
+  })
+  return { role: 'assistant', content: '', tool_calls: toolCalls, ...rest }
+}
+
+function contentOf(content: unknown, where: string, origin: string): string | Fields[] {
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) throw wrongType('a text or a list of parts', `${where}.content`, origin, content)
+  return content.map((part: unknown, index) => textPart(part, `${where}.content[${index}]`, origin))
+}
+
+function textPart(part: unknown, where: string, origin: string): Fields {
+  if (typeof part === 'string') return { type: 'text', text: part }
+  if (typeof part !== 'object' || part === null || Array.isArray(part) || part instanceof Map) {
+    throw wrongType("{ type: 'text', text }", where, origin, part)
+  }
+  const fields = Object.fromEntries(Object.entries(part).filter(([, value]) => isPresent(value))) as Fields
+  if (!TEXT_PARTS.includes(fields.type)) {
+    throw new Error(
+      `[data] expected parts of text for ${where} in ${origin}, got one of type ${describeValue(fields.type)}; ${PARTS_REMEDY}`,
+    )
+  }
+  if (typeof fields.text !== 'string') throw wrongType("{ type: 'text', text }", where, origin, part)
+  const other = Object.keys(fields).find((key) => !IGNORED_PART_KEYS.includes(key))
+  if (other !== undefined) {
+    throw new Error(
+      `[data] expected type and text alone for ${where} in ${origin}, got ${describeValue(other)} too; remove it`,
+    )
+  }
+  return { type: 'text', text: fields.text }
+}
+
+/** What a message says about learning it, by whatever name; undefined where it says nothing. */
+function learnOf(given: Fields, where: string, origin: string): boolean | undefined {
+  let learnt: boolean | undefined
+  for (const [key, ofOne] of LEARN_KEYS) {
+    const value = given[key] instanceof PythonFloat ? (given[key] as PythonFloat).value : given[key]
+    if (!isPresent(value)) continue
+    // OpenAI knows weights of 0 and 1 alone.
+    if (value !== true && value !== false && value !== 0 && value !== 1) {
+      throw wrongType('0 or 1', `${where}.${key}`, origin, value)
+    }
+    const asked = Boolean(value) === ofOne
+    if (learnt !== undefined && learnt !== asked) {
+      throw new Error(
+        `[data] expected one answer to whether ${where} in ${origin} is learnt, got ${key}: ${value} beside another; remove one`,
+      )
+    }
+    learnt = asked
+  }
+  return learnt
+}
+
+const MAX_DEPTH = 500
+// Keys whose null may be meant: an argument of a tool, and what JSON Schema gives a meaning.
+const ARGUMENTS = 'arguments'
+const MEANT_NULLS: readonly string[] = ['default', 'const']
+
+/**
+ * A copy without the entries of objects that are null: in rows from Arrow and Parquet every object has the keys of all
+ * others, and null says that it has not. Nulls in lists stay.
+ *
+ * @param nulls Counts those that may have been meant.
+ */
+export function* withoutNulls(root: unknown, where: string, origin: string, nulls: { count: number }): Steps<unknown> {
+  if (!isContainer(root)) return root
+  const copyOf = (value: object): object => (Array.isArray(value) ? [] : value instanceof Map ? new Map() : {})
+  const whole = copyOf(root)
+  const pending = [{ value: root, copy: whole, depth: 1, isArgument: false }]
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { value, copy, depth, isArgument } = next
+    if (depth > MAX_DEPTH) {
+      throw new Error(`[data] expected at most ${MAX_DEPTH} levels for ${where} in ${origin}, got more; flatten it`)
+    }
+    const isList = Array.isArray(value)
+    for (const [key, item] of isList || value instanceof Map ? value.entries() : Object.entries(value)) {
+      yield
+      if (!isList && !isPresent(item)) {
+        if (isArgument || MEANT_NULLS.includes(key as string)) nulls.count++
+        continue
+      }
+      // The key takes its place now; what is in the value comes later.
+      const itemCopy: unknown = isContainer(item) ? copyOf(item) : item
+      if (isList) (copy as unknown[]).push(itemCopy)
+      else setEntry(copy as Fields, key as string, itemCopy)
+      if (isContainer(item)) {
+        const within = isArgument || key === ARGUMENTS
+        pending.push({ value: item, copy: itemCopy as object, depth: depth + 1, isArgument: within })
+      }
+    }
+  }
+  return whole
+}
+
+function setEntry(target: Map<unknown, unknown> | Fields, key: string, value: unknown): void {
+  if (target instanceof Map) target.set(key, value)
+  // An assignment would set the prototype.
+  else if (key === '__proto__') {
+    Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  } else target[key] = value
+}
+
+/** Lists, Maps and plain objects; what else an iterable may hold reaches the template as it is. */
+function isContainer(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  if (Array.isArray(value) || value instanceof Map) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** A list given as JSON text, as Arrow columns hold it. */
+export function parseList(text: string, where: string, origin: string): unknown[] {
+  const value = parseJson(text, where, origin)
+  if (!Array.isArray(value)) throw wrongType('a list', where, origin, text)
+  return value
+}
+
+/** An object given as JSON text. */
+export function parseObject(text: string, where: string, origin: string): object {
+  const value = parseJson(text, where, origin)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongType('an object', where, origin, text)
+  }
+  return value
+}
+
+function parseJson(text: string, where: string, origin: string): unknown {
+  try {
+    return parseLosslessJson(text)
+  } catch (error) {
+    throw new Error(
+      `[data] expected JSON for ${where} in ${origin}, got ${describeValue(text)}: ${(error as Error).message}`,
+      { cause: error },
+    )
+  }
+}
+
+export function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== null
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === '' || value === false || (Array.isArray(value) && value.length === 0)
+}
+
+export function wrongType(expected: string, name: string, origin: string, got: unknown): Error {
+  return new Error(`[data] expected ${expected} for ${name} in ${origin}, got ${describeValue(got)}`)
+}

@@ -1,0 +1,265 @@
+/** @file What data sets write in and beside messages: parts, nulls, tools as text, ShareGPT, weights, and what is refused. */
+
+import { describe, expect, it } from 'vitest'
+import { type DataRow, recognizeRow } from '../../src/data/row-forms.js'
+import { parseLosslessJson } from '../../src/lossless-json.js'
+
+const user = { role: 'user', content: 'Hi' }
+const recognized = (row: object): Extract<DataRow, { form: 'messages' }> =>
+  recognizeRow(row, 'train.jsonl:7') as Extract<DataRow, { form: 'messages' }>
+const fail = (row: object, text: string): void => expect(() => recognizeRow(row, 'train.jsonl:7')).toThrow(text)
+const message = (fields: object) => recognized({ messages: [{ ...user, ...fields }] }).messages[0]
+
+describe('content', () => {
+  it('in parts of text is taken in the forms of chat templates, of OpenAI and of Arrow', () => {
+    const content = [
+      { type: 'text', text: 'a' },
+      { type: 'input_text', text: 'b' },
+      { type: 'output_text', text: 'c', annotations: [] },
+      { type: 'text', text: 'd', image_url: null, input_audio: null },
+      { text: 'e' },
+      'f',
+    ]
+    expect(message({ content })?.content).toEqual([...'abcdef'].map((text) => ({ type: 'text', text })))
+    expect(message({ content: [] })?.content).toEqual([])
+  })
+
+  it.each([
+    [{ type: 'image_url', image_url: { url: 'data:,' } }, '"image_url"'],
+    [{ type: 'image', image: 'a.png' }, '"image"'],
+    [{ type: 'input_audio', input_audio: {} }, '"input_audio"'],
+    [{ type: 'video', video: 'a.mp4' }, '"video"'],
+    [{ type: 'file', file: {} }, '"file"'],
+    [{ type: 'refusal', refusal: 'No.' }, '"refusal"'],
+  ])('with a part of another kind is refused: %o', (part, type) => {
+    fail(
+      { messages: [user, { role: 'user', content: [{ type: 'text', text: 'What is this?' }, part] }] },
+      `[data] expected parts of text for messages[1].content[1] in train.jsonl:7, got one of type ${type}; only text is ` +
+        'trained on: leave the row out or put it into words',
+    )
+  })
+
+  it('with a part that has no text, or something beside it, is refused', () => {
+    fail(
+      { messages: [{ ...user, content: [{ type: 'text' }] }] },
+      "expected { type: 'text', text } for messages[0].content[0]",
+    )
+    fail({ messages: [{ ...user, content: [7] }] }, 'for messages[0].content[0] in train.jsonl:7, got 7')
+    fail(
+      { messages: [{ ...user, content: [{ type: 'text', text: 'a', weight: 0 }] }] },
+      'expected type and text alone for messages[0].content[0] in train.jsonl:7, got "weight" too; remove it',
+    )
+  })
+
+  it('beside images in columns or keys of their own is refused', () => {
+    fail(
+      { messages: [user], images: ['a.png'] },
+      '[data] expected rows of text, got images in train.jsonl:7: ["a.png"]',
+    )
+    fail({ prompt: 'p', completion: 'c', image: {} }, 'expected rows of text, got image in train.jsonl:7')
+    fail({ messages: [{ ...user, images: ['a.png'] }] }, 'expected no images in messages[0] of train.jsonl:7')
+    expect(recognized({ messages: [user], images: [], image: null }).messages).toEqual([user])
+  })
+})
+
+describe('nulls', () => {
+  it('for absent fields, as Arrow and Parquet give them, are absent', () => {
+    const row = {
+      messages: [
+        { role: 'user', content: 'Hi', name: null, tool_calls: null },
+        {
+          role: 'assistant',
+          content: null,
+          name: null,
+          tool_calls: [
+            { id: null, type: 'function', function: { name: 'f', arguments: { city: 'Paris', unit: null } } },
+          ],
+        },
+      ],
+      tools: [
+        {
+          type: 'function',
+          function: { name: 'f', parameters: { properties: { city: { type: 'string' }, n: null } } },
+        },
+      ],
+      chat_template_kwargs: { enable_thinking: true, date_string: null },
+      source: null,
+    }
+    expect(recognized(row)).toEqual({
+      origin: 'train.jsonl:7',
+      form: 'messages',
+      messages: [
+        { role: 'user', content: 'Hi' },
+        {
+          role: 'assistant',
+          tool_calls: [{ type: 'function', function: { name: 'f', arguments: { city: 'Paris' } } }],
+        },
+      ],
+      tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { city: { type: 'string' } } } } }],
+      variables: { enable_thinking: true },
+      // Of the arguments: this one may have been meant.
+      nullArguments: 1,
+    })
+    expect(row.messages[0]).toHaveProperty('name', null)
+  })
+
+  it('in lists stay, and so do all within JSON text', () => {
+    const schema = { enum: ['a', null], default: null }
+    const given = recognized({ messages: [user], tools: JSON.stringify([{ name: 'f', parameters: schema }]) })
+    expect(given.tools).toEqual([{ name: 'f', parameters: schema }])
+    expect(given).not.toHaveProperty('nullArguments')
+    const objects = recognized({ messages: [user], tools: [{ name: 'f', parameters: schema }] })
+    expect(objects.tools).toEqual([{ name: 'f', parameters: { enum: ['a', null] } }])
+    expect(objects.nullArguments).toBe(1)
+  })
+
+  it('do not take the prototype of an object with them', () => {
+    const call = JSON.parse('{"function": {"name": "f", "arguments": {"__proto__": {"polluted": 1}, "x": null}}}')
+    const copy = message({ tool_calls: [call] })?.tool_calls as { function: { arguments: object } }[]
+    expect(JSON.stringify(copy)).toBe('[{"function":{"name":"f","arguments":{"__proto__":{"polluted":1}}}}]')
+    expect(copy[0]?.function.arguments).not.toHaveProperty('polluted')
+  })
+})
+
+describe('tools', () => {
+  it('may be JSON text, whole or tool by tool, and keep their numbers and the order of their keys', () => {
+    const text = '[{"name": "f", "parameters": {"b": 2.0, "10": 12345678901234567890, "9": null}}]'
+    for (const tools of [text, parseLosslessJson(text), [text.slice(1, -1)]]) {
+      const [tool] = recognized({ messages: [user], tools }).tools as [
+        { name: string; parameters: Map<string, unknown> },
+      ]
+      expect(tool.name).toBe('f')
+      expect([...tool.parameters].slice(0, 2).map(([key, value]) => `${key} ${value}`)).toEqual([
+        'b 2.0',
+        '10 12345678901234567890',
+      ])
+      expect(tool.parameters.has('9')).toBe(typeof tools === 'string' || typeof (tools as unknown[])[0] === 'string')
+    }
+  })
+
+  it('that are none are absent', () => {
+    for (const tools of ['[]', '', 'null', null, []])
+      expect(recognized({ messages: [user], tools })).not.toHaveProperty('tools')
+  })
+
+  it('that cannot be read are refused, shortly', () => {
+    fail({ messages: [user], tools: '[{' }, '[data] expected JSON for tools in train.jsonl:7, got "[{": expected a key')
+    fail(
+      { messages: [user], tools: '{"name": "f"}' },
+      'expected a list for tools in train.jsonl:7, got "{\\"name\\": \\"f\\"}"',
+    )
+    fail({ messages: [user], tools: [7] }, 'expected an object for tools[0] in train.jsonl:7, got 7')
+    fail({ messages: [user], functions: [{ name: 'f' }] }, 'expected no column functions in train.jsonl:7')
+    try {
+      recognized({ messages: [user], tools: `[${'"x",'.repeat(100_000)}` })
+      expect.unreachable()
+    } catch (error) {
+      expect((error as Error).message.length).toBeLessThan(300)
+    }
+  })
+
+  it('called in JSON text are read, and the older function_call is refused', () => {
+    const calls = [{ type: 'function', function: { name: 'f', arguments: { unit: null } } }]
+    expect(message({ tool_calls: JSON.stringify(calls) })?.tool_calls).toEqual(calls)
+    fail(
+      { messages: [{ role: 'assistant', function_call: { name: 'f', arguments: '{}' } }] },
+      'expected no function_call in messages[0] of train.jsonl:7, got {name, arguments}; write it as tool_calls',
+    )
+    fail({ messages: [{ role: 'assistant', refusal: 'No.' }] }, 'expected no refusal in messages[0] of train.jsonl:7')
+  })
+})
+
+describe('ShareGPT', () => {
+  it('is read: from and value, human and gpt, a system column, observations and calls', () => {
+    const conversations = [
+      { from: 'human', value: 'Weather?' },
+      { from: 'function_call', value: '{"name": "weather", "arguments": {"city": "Paris", "days": 2.0}}' },
+      { from: 'observation', value: 'sunny' },
+      { from: 'gpt', value: 'Sunny.', weight: 1 },
+    ]
+    const row = recognized({ conversations, system: 'Be brief.', tools: '[{"name": "weather"}]' })
+    expect(row.messages.map(({ role, content }) => [role, content])).toEqual([
+      ['system', 'Be brief.'],
+      ['user', 'Weather?'],
+      ['assistant', ''],
+      ['tool', 'sunny'],
+      ['assistant', 'Sunny.'],
+    ])
+    type Call = { function: { name: string; arguments: { days: unknown } } }
+    const calls = (row.messages[2]?.tool_calls ?? []) as Call[]
+    expect(calls.map((call) => [call.function.name, String(call.function.arguments.days)])).toEqual([
+      ['weather', '2.0'],
+    ])
+    expect(row.tools).toEqual([{ name: 'weather' }])
+    expect(row.learn).toEqual([undefined, undefined, undefined, undefined, true])
+  })
+
+  it('is taken under the name messages too, and messages under the name conversations', () => {
+    expect(recognized({ messages: [{ from: 'human', value: 'Hi' }] }).messages).toEqual([user])
+    expect(recognized({ conversations: [user] }).messages).toEqual([user])
+  })
+
+  it('with a call that is none, or two system messages that differ, is refused', () => {
+    fail(
+      { conversations: [{ from: 'function_call', value: '{"city": "Paris"}' }] },
+      'expected { name, arguments } for the value of a function_call for conversations[0] in train.jsonl:7',
+    )
+    const messages = [{ role: 'system', content: 'a' }, user]
+    fail({ messages, system: 'b' }, '[data] expected one system message in train.jsonl:7, got "b" in the column system')
+    expect(recognized({ messages, system: 'a' }).messages).toHaveLength(2)
+  })
+})
+
+describe('weights', () => {
+  it('of 0 and 1 are known by the names that data sets use, and leave the message', () => {
+    const answer = (fields: object) => recognized({ messages: [user, { role: 'assistant', content: 'a', ...fields }] })
+    for (const fields of [{ weight: 0 }, { train: false }, { loss: 0 }, { masked: true }]) {
+      expect(answer(fields)).toMatchObject({ learn: [undefined, false] })
+      expect(answer(fields).messages[1]).toEqual({ role: 'assistant', content: 'a' })
+    }
+    expect(answer({ weight: 1, masked: false }).learn).toEqual([undefined, true])
+    expect(
+      recognized(parseLosslessJson('{"messages":[{"role":"assistant","content":"a","weight":0.0}]}') as object).learn,
+    ).toEqual([false])
+    for (const fields of [{}, { weight: null, train: null }]) expect(answer(fields)).not.toHaveProperty('learn')
+  })
+
+  it('of other values, that contradict each other, or for parts of a message are refused', () => {
+    const answer = { role: 'assistant', content: 'a' }
+    fail({ messages: [{ ...answer, weight: 0.5 }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got 0.5')
+    fail({ messages: [{ ...answer, weight: '0' }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got "0"')
+    fail(
+      { messages: [{ ...answer, weight: 1, train: false }] },
+      'expected one answer to whether messages[0] in train.jsonl:7 is learnt',
+    )
+    fail({ messages: [{ ...answer, train_detail: [{ begin_offset: 0 }] }] }, 'expected no train_detail in messages[0]')
+  })
+})
+
+describe('what would be lost', () => {
+  it('is refused where it matters', () => {
+    fail(
+      { instruction: 'i', output: 'o', system: 's' },
+      'expected no column system in train.jsonl:7, got "s"; the Alpaca prompt',
+    )
+    fail({ instruction: 'i', output: 'o', history: [['q', 'a']] }, 'expected no column history in train.jsonl:7')
+    fail(
+      { prompt: 'p', completion: 'c', label: false },
+      'expected prompt and completion without a label in train.jsonl:7',
+    )
+    fail(
+      { messages: [user], chat_template_kwargs: { messages: [] } },
+      'expected variables of the template for chat_template_kwargs',
+    )
+    fail({ messages: [new Map([['10', 'x']])] }, 'expected names as keys for messages[0] in train.jsonl:7')
+  })
+
+  it('is named where it does not', () => {
+    expect(recognized({ messages: [user], id: 7, source: 'x', tools: [], note: null }).ignoredColumns).toEqual([
+      'id',
+      'source',
+    ])
+    expect(recognizeRow({ text: 't', label: 1 }, 'row 1')).toMatchObject({ ignoredColumns: ['label'] })
+    expect(recognizeRow({ instruction: 'i', output: 'o', system: '', history: [] }, 'row 1').form).toBe('alpaca')
+  })
+})

@@ -1,0 +1,115 @@
+/** @file Reading records of files: arrays of any size in pieces, long rows, and what is no file. */
+
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type FileRecord, readRecords } from '../../src/data/records.js'
+import { Random } from '../../src/random.js'
+import { Turns } from '../../src/turns.js'
+
+let directory: string
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'lowrank-records-'))
+})
+
+afterAll(async () => {
+  await rm(directory, { recursive: true })
+})
+
+async function all(path: string, onBytes?: (bytes: number) => void): Promise<FileRecord[]> {
+  const records: FileRecord[] = []
+  for await (const record of readRecords(path, new Turns(), onBytes)) records.push(record)
+  return records
+}
+
+async function file(name: string, content: string | Uint8Array): Promise<string> {
+  const path = join(directory, name)
+  await writeFile(path, content)
+  return path
+}
+
+const AWKWARD = [...'"\\[]{},:\n\u2028é🚀 a']
+
+/** A value with the characters that splitters stumble over. */
+function randomValue(random: Random, depth = 0): unknown {
+  const kind = random.below(depth > 3 ? 3 : 5)
+  const text = () => Array.from({ length: random.below(9) }, () => AWKWARD[random.below(AWKWARD.length)]).join('')
+  if (kind === 0) return text()
+  if (kind === 1) return random.below(1000) - 500
+  if (kind === 2) return [null, true, false, 0.25][random.below(4)]
+  const items = Array.from({ length: random.below(4) }, () => randomValue(random, depth + 1))
+  return kind === 3 ? items : Object.fromEntries(items.map((item) => [`k${text()}`, item]))
+}
+
+describe('readRecords', () => {
+  it('reads what JSON.parse reads of arrays and lines, wherever the pieces of reading end', async () => {
+    const random = new Random(5)
+    for (const padding of [0, 262_140, 262_143, 262_144, 262_147, 524_285]) {
+      const values = Array.from({ length: 40 }, () => randomValue(random))
+      const text = JSON.stringify(values, null, random.below(3))
+      const wanted: unknown = JSON.parse(text)
+      const array = await file('array.json', `${' '.repeat(padding)}${text}\n`)
+      expect((await all(array)).map(({ value }) => value)).toEqual(wanted)
+      const lines = values.map((value) => JSON.stringify([value])).join('\n')
+      const jsonl = await file('lines.jsonl', `{"pad": "${'x'.repeat(padding)}"}\n${lines}`)
+      const records = await all(jsonl)
+      expect(records.slice(1).map(({ value }) => value)).toEqual((wanted as unknown[]).map((value) => [value]))
+      expect(records.at(-1)?.origin).toBe(`${jsonl}:41`)
+    }
+  })
+
+  it('keeps numbers and keys as the file has them', async () => {
+    const path = await file('numbers.jsonl', '{"a": 2.0, "b": 12345678901234567890, "c": {"x": 1, "10": 2, "9": 3}}\n')
+    const [{ value } = { value: null }] = await all(path)
+    const { a, b, c } = value as { a: unknown; b: unknown; c: Map<string, unknown> }
+    expect([String(a), b, [...c.keys()]]).toEqual(['2.0', 12345678901234567890n, ['x', '10', '9']])
+  })
+
+  it('names the line of what is no JSON within an array', async () => {
+    const fail = async (text: string, message: string): Promise<void> => {
+      const path = await file('bad.json', text)
+      await expect(all(path)).rejects.toThrow(`[data] expected a JSON array of rows, got in ${path}:${message}`)
+    }
+    await fail('[\n{"a": 1},\n{"a":\n 1,}\n]', '4: expected a key in quotes, got "}\\n" at column 4')
+    await fail('[\n{"a": 1}\n{"a": 2}]', '3: expected nothing after the value, got "{\\"a\\": 2}" at column 1')
+    await fail('[{"a": 1},\n\n]', '3: nothing before a comma or the end')
+    await fail('[,{"a": 1}]', '1: nothing before a comma or the end')
+    await fail('[{"a": 1}]\n{"a": 2}', '2: more after its end')
+    await fail('[{"a": 1}\n', '2: the end of the file within the array')
+    await fail('[{"a": "x]\n', '2: the end of the file within the array')
+    expect(await all(await file('none.json', ' [\n ] \n'))).toEqual([])
+    expect(await all(await file('empty.json', ''))).toEqual([])
+  })
+
+  it('says shortly what is wrong with a long line', async () => {
+    const path = await file('long.jsonl', `{"text": "${'x'.repeat(1_000_000)}`)
+    const error = await all(path).catch((thrown: Error) => thrown)
+    expect((error as Error).message).toBe(
+      `[data] expected one JSON object per line, got in ${path}:1: expected a closing quote, got the end of the text at column 1000011`,
+    )
+  })
+
+  it('tells how many bytes it has read', async () => {
+    const path = await file('bytes.jsonl', '{"text": "0123456789"}\n'.repeat(30_000))
+    const seen: number[] = []
+    await all(path, (bytes) => seen.push(bytes))
+    expect(seen).toEqual([262_144, 524_288, 690_000, 690_000])
+  })
+
+  it.skipIf(process.platform === 'win32')('refuses pipes, sockets and devices without waiting for them', async () => {
+    const pipe = join(directory, 'pipe.jsonl')
+    await promisify(execFile)('mkfifo', [pipe])
+    await expect(all(pipe)).rejects.toThrow(`[data] expected ${pipe} to be a file, got a pipe`)
+    await expect(all('/dev/zero')).rejects.toThrow('[data] expected /dev/zero to be a file, got a device')
+    const socket = join(directory, 'socket.jsonl')
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(socket, resolve))
+    await expect(all(socket)).rejects.toThrow(`[data] expected ${socket} to be a file, got a socket`)
+    server.close()
+  })
+})
