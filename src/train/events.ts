@@ -39,6 +39,14 @@ export interface DataEvent extends DataStatistics {
   readonly warnings: readonly DataWarning[]
 }
 
+/** The model is being read; rows are prepared meanwhile. */
+export interface LoadEvent {
+  readonly type: 'load'
+  readonly model: string
+  /** What its projections are turned into on the way; null: they are held in the compute dtype. */
+  readonly quantization: Quantization | null
+}
+
 /** The run begins; with a resumed run `step` is where it goes on. */
 export interface StartEvent extends Progress {
   readonly type: 'start'
@@ -98,6 +106,14 @@ export interface EvaluateEvent extends Progress {
   readonly seconds: number
 }
 
+/** Held-out rows are being scored. Comes at most twice a second, and not at all where that takes less than half a second. */
+export interface EvaluatingEvent extends Progress {
+  readonly type: 'evaluating'
+  /** Rows scored so far. */
+  readonly rows: number
+  readonly totalRows: number
+}
+
 /** A checkpoint is complete on disk. */
 export interface SaveEvent extends Progress {
   readonly type: 'save'
@@ -114,18 +130,20 @@ export interface EndEvent extends Progress {
   readonly type: 'end'
   /** 'aborted': the signal asked for it. */
   readonly reason: 'completed' | 'aborted'
-  /** Mean loss of the run's own steps (not of those before a resume). */
-  readonly loss: number
+  /** Mean loss of the run's own steps (not of those before a resume); absent where it made none, as a run that was complete before. */
+  readonly loss?: number
   readonly seconds: number
 }
 
 export type TrainEvent =
   | DownloadEvent
+  | LoadEvent
   | PrepareEvent
   | DataEvent
   | StartEvent
   | StepEvent
   | LogEvent
+  | EvaluatingEvent
   | EvaluateEvent
   | SaveEvent
   | WarningEvent

@@ -23,6 +23,7 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import type { DataSplit, TrainEvent } from './events.js'
+import { createListener, type Listener } from './listener.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
@@ -45,8 +46,8 @@ export interface TrainRun {
   readonly reason: 'completed' | 'aborted'
   /** Optimizer steps done. */
   readonly step: number
-  /** Mean loss of the steps of this run. */
-  readonly loss: number
+  /** Mean loss of the steps of this run; undefined where it made none, because it was complete before. */
+  readonly loss: number | undefined
   /** The last evaluation, if there was one. */
   readonly evaluation: Evaluation | undefined
   /** What became of the rows, and of those of `evalDataset` where it was given. */
@@ -64,6 +65,8 @@ export interface TrainRun {
  *
  * Rows are encoded once, batches are ragged (no padding is computed), the loss of a step is the mean over all supervised tokens of its
  * accumulation window. With `outputDir`, checkpoints are written there from which `resumeFromCheckpoint` goes on to the same bytes.
+ * When `onEvent` throws or rejects, the run ends after the step in progress, with a checkpoint where there is an `outputDir`, and rejects with
+ * that error.
  * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
  */
 export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
@@ -79,15 +82,19 @@ export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
 
 async function trainInto(output: OutputDirectory | undefined, resolved: ResolvedTrainOptions): Promise<TrainRun> {
   const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
-  const location = await resolveModel(resolved.model, resolved)
+  const listener = createListener(resolved.onEvent, resolved.signal)
+  const { signal, report: onEvent } = listener
+  const location = await resolveModel(resolved.model, { ...resolved, signal, onEvent })
+  listener.throwIfFailed()
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
   try {
     const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
     // Tokenizer and rows are prepared while the weights are read.
     const { quantization, offloadEmbedding } = resolved
+    onEvent({ type: 'load', model: location.nameOrPath, quantization: quantization ?? null })
     const model = await beginLoading(location, { device, dtype, quantization, offloadEmbedding })
     const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
-    return await trainOn(model, tokenizer, location.path, output, checkpoint, resolved)
+    return await trainOn(model, tokenizer, location.path, output, checkpoint, { ...resolved, signal, onEvent }, listener)
   } catch (error) {
     device.close()
     throw error
@@ -101,6 +108,7 @@ async function trainOn(
   output: OutputDirectory | undefined,
   checkpoint: string | undefined,
   options: ResolvedTrainOptions,
+  listener: Listener,
 ): Promise<TrainRun> {
   const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
@@ -122,12 +130,13 @@ async function trainOn(
   )
   model.gradientCheckpointing = gradientCheckpointing
   await model.device.sync()
+  signal?.throwIfAborted()
   const identity = runIdentity(options, model, train, adapter)
   const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
   const history: TrainEvent[] = []
   const onEvent = (event: TrainEvent): void => {
     if (event.type === 'log' || event.type === 'evaluate') history.push(event)
-    options.onEvent?.(event)
+    listener.report(event)
   }
   const trainer = new Trainer(
     { model, weights, optimizer, plan, evaluation, training, identity, output, signal, onEvent },
@@ -146,6 +155,8 @@ async function trainOn(
     device: model.device.type,
   })
   const result = await trainer.run()
+  if (listener.hasFailed) await trainer.saveUnsaved()
+  listener.throwIfFailed()
   optimizer.dispose()
   return {
     ...result,

@@ -24,6 +24,7 @@ export interface TrainerOptions {
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
   readonly signal: AbortSignal | undefined
+  /** Must not throw: see `createListener`. */
   readonly onEvent: (event: TrainEvent) => void
 }
 
@@ -31,8 +32,8 @@ export interface TrainerOptions {
 export interface TrainerResult {
   readonly reason: 'completed' | 'aborted'
   readonly step: number
-  /** Mean loss of the steps of this run. */
-  readonly loss: number
+  /** Mean loss of the steps of this run; undefined where it made none. */
+  readonly loss: number | undefined
   /** The last evaluation, if there was one. */
   readonly evaluation: Evaluation | undefined
 }
@@ -263,7 +264,8 @@ export class Trainer {
     if (this.#isDue('eval', window) && !signal?.aborted) {
       const start = performance.now()
       const batchSize = training.perDeviceEvalBatchSize
-      const result = await evaluateLoss(model, evaluation, { batchSize, signal }).catch((error: Error) => {
+      const onProgress = this.#evaluationProgress(window)
+      const result = await evaluateLoss(model, evaluation, { batchSize, signal, onProgress }).catch((error: Error) => {
         // The step is saved already; the run ends without this evaluation.
         if (signal?.aborted) return undefined
         throw error
@@ -281,6 +283,21 @@ export class Trainer {
     this.#stepEnd = performance.now()
   }
 
+  #evaluationProgress(window: BatchWindow): (rows: number) => void {
+    const { evaluation, onEvent } = this.#options
+    let last = performance.now()
+    return (rows) => {
+      if (performance.now() - last < EVALUATION_INTERVAL) return
+      last = performance.now()
+      onEvent({
+        type: 'evaluating',
+        ...this.#progress(this.#state.step, window),
+        rows,
+        totalRows: evaluation.length,
+      })
+    }
+  }
+
   async #save(window: BatchWindow | undefined): Promise<void> {
     const { weights, optimizer, identity, output, training, onEvent } = this.#options
     if (output === undefined) return
@@ -295,21 +312,26 @@ export class Trainer {
   }
 
   async #finish(reason: 'completed' | 'aborted'): Promise<void> {
-    const { output, training } = this.#options
-    const unsaved = output !== undefined && this.#lastCheckpoint !== output.checkpointPath(this.#state.step)
-    if (reason === 'aborted' && unsaved && training.saveStrategy !== 'no' && this.#state.step > 0)
-      await this.#save(undefined)
+    if (reason === 'aborted') await this.saveUnsaved()
+    const loss = this.#meanLoss()
     this.#options.onEvent({
       type: 'end',
       reason,
       ...this.progress,
-      loss: this.#meanLoss(),
+      ...(loss !== undefined && { loss }),
       seconds: (performance.now() - this.#started) / 1000,
     })
   }
 
-  #meanLoss(): number {
-    return this.#stepsOfRun === 0 ? Number.NaN : this.#lossOfRun / this.#stepsOfRun
+  /** Writes a checkpoint of where the run stands if there is none yet, whatever `saveStrategy` says: the run is about to be left. */
+  async saveUnsaved(): Promise<void> {
+    const { output } = this.#options
+    if (output === undefined || this.#stepsOfRun === 0) return
+    if (this.#lastCheckpoint !== output.checkpointPath(this.#state.step)) await this.#save(undefined)
+  }
+
+  #meanLoss(): number | undefined {
+    return this.#stepsOfRun === 0 ? undefined : this.#lossOfRun / this.#stepsOfRun
   }
 
   #progress(step: number, window: BatchWindow | undefined): { step: number; totalSteps: number; epoch: number } {
@@ -327,6 +349,9 @@ export class Trainer {
     })
   }
 }
+
+/** Milliseconds between two reports of how far an evaluation is. */
+const EVALUATION_INTERVAL = 500
 
 /** Optimizer steps of a run: `maxSteps`, or those of `numTrainEpochs`, a last part of an epoch rounded up. */
 function countSteps(plan: BatchPlan, { maxSteps, numTrainEpochs }: ResolvedTrainingOptions): number {

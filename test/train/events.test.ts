@@ -11,9 +11,11 @@ import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { learningRateAt } from '../../src/train/schedule.js'
+import { trainLora } from '../../src/train/train-lora.js'
 import {
   ofType,
   rejection,
+  TINY_TRAINING,
   type TinyRun,
   temporaryDirectory,
   tinyRows,
@@ -70,7 +72,7 @@ describe('events', () => {
   it('say before the start how far the data are, and what became of every row', () => {
     const types = tiny.events.map((event) => ('split' in event ? `${event.type} ${event.split}` : event.type))
     const before = types.slice(0, types.indexOf('start'))
-    expect([...new Set(before)]).toEqual(['prepare train', 'data train', 'prepare eval', 'data eval'])
+    expect([...new Set(before)]).toEqual(['load', 'prepare train', 'data train', 'prepare eval', 'data eval'])
     const prepared = ofType(tiny.events, 'prepare')
     expect(prepared.find(({ split }) => split === 'train')).toEqual({
       type: 'prepare',
@@ -247,13 +249,98 @@ describe('events', () => {
     expect(found.filter((name) => name.includes('.lowrank-'))).toEqual([])
   })
 
-  it('that fail end the run with their error', async () => {
-    const onEvent = () => {
-      throw new Error('the disk of the log is full')
+  it('tell every half second how far an evaluation is, so that short ones have none', async () => {
+    const now = vi.spyOn(performance, 'now')
+    let clock = 0
+    now.mockImplementation(() => {
+      clock += 100
+      return clock
+    })
+    try {
+      const { events: seen } = await trainTiny(
+        { model, evalDataset, training: { maxSteps: 1, perDeviceEvalBatchSize: 1 } },
+        join(directory, 'unused'),
+      )
+      const told = ofType(seen, 'evaluating')
+      expect(told.map(({ rows, totalRows, step }) => [rows, totalRows, step])).toEqual([[5, 7, 1]])
+    } finally {
+      now.mockRestore()
     }
-    expect(await rejection(trainTiny({ model, onEvent }, join(directory, 'unused')))).toBe(
-      'the disk of the log is full',
+  })
+})
+
+describe('a listener that fails', () => {
+  const failure = new Error('the disk of the log is full')
+  const failAt =
+    (type: TrainEvent['type'], step: number, how: () => unknown, seen: string[] = []) =>
+    (event: TrainEvent): unknown => {
+      seen.push(event.type)
+      return event.type === type && 'step' in event && event.step === step ? how() : undefined
+    }
+  const thrown = (): never => {
+    throw failure
+  }
+  const training = { ...TINY_TRAINING, maxSteps: 6, saveStrategy: 'no' as const }
+  const run = (outputDir: string | undefined, onEvent: (event: TrainEvent) => unknown) =>
+    trainLora({
+      model,
+      dataset: tinyRows(40),
+      dtype: 'float32',
+      lora: { r: 4, loraAlpha: 8 },
+      training,
+      outputDir,
+      onEvent: onEvent as (event: TrainEvent) => void,
+    }).then(
+      () => 'nothing was thrown',
+      (error: unknown) => error,
     )
+
+  it.each([
+    ['throws', thrown],
+    ['returns a promise that rejects', () => Promise.reject(failure)],
+  ])('and %s ends the run after its step, with a checkpoint, with its own error', async (_, how) => {
+    const outputDir = join(directory, `failing-${_.length}`)
+    expect(await run(outputDir, failAt('step', 2, how))).toBe(failure)
+    const [name] = readdirSync(outputDir).filter((entry) => entry.startsWith('checkpoint-'))
+    // The next step may be under way.
+    expect(['checkpoint-2', 'checkpoint-3']).toContain(name)
+    const whole = await trainTiny({ model, lora: { r: 4, loraAlpha: 8 }, training }, join(directory, 'whole'))
+    const resumed = await trainTiny(
+      { model, lora: { r: 4, loraAlpha: 8 }, training, outputDir, resumeFromCheckpoint: true },
+      join(directory, 'resumed'),
+    )
+    expect(resumed.bytes === whole.bytes).toBe(true)
+  })
+
+  it('is not called again', async () => {
+    const seen: string[] = []
+    await run(join(directory, 'once'), failAt('step', 1, thrown, seen))
+    expect(seen.filter((type) => type === 'step' || type === 'save' || type === 'end')).toEqual(['step'])
+  })
+
+  it('at the end of a run that kept no checkpoint still has its weights saved', async () => {
+    const outputDir = join(directory, 'failing-end')
+    expect(await run(outputDir, failAt('end', 6, thrown))).toBe(failure)
+    expect(readdirSync(outputDir)).toContain('checkpoint-6')
+  })
+
+  it('before the first step ends the run with nothing trained', async () => {
+    const outputDir = join(directory, 'failing-start')
+    const seen: string[] = []
+    expect(await run(outputDir, failAt('start', 0, thrown, seen))).toBe(failure)
+    expect(readdirSync(outputDir).filter((entry) => entry.startsWith('checkpoint-'))).toEqual([])
+    expect(seen).not.toContain('step')
+    const atOnce = (event: TrainEvent): void => {
+      if (event.type === 'prepare') throw failure
+    }
+    expect(await run(undefined, atOnce)).toBe(failure)
+  })
+
+  it('may throw what is no error', async () => {
+    const nothing = () => {
+      throw undefined
+    }
+    expect(await run(undefined, failAt('step', 1, nothing))).toBe(undefined)
   })
 })
 

@@ -161,6 +161,19 @@ describe('a run that was stopped', () => {
     expect(run.step).toBe(totalSteps)
     expect(run.reason).toBe('completed')
     expect(ofType(events, 'step')).toEqual([])
+    expect(run.loss).toBe(undefined)
+    // JSON has no NaN: every figure that is there is a number.
+    expect(ofType(events, 'end')).toEqual([
+      {
+        type: 'end',
+        reason: 'completed',
+        step: totalSteps,
+        totalSteps,
+        epoch: expect.any(Number),
+        seconds: expect.any(Number),
+      },
+    ])
+    for (const event of events) expect(JSON.parse(JSON.stringify(event))).toEqual(event)
     expect(bytes).toBe(whole.bytes)
   })
 
