@@ -13,6 +13,7 @@ import { isSecretName } from '../errors.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
 import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
 import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
+import { guardStandardStreams } from './standard-streams.js'
 import { paintFor } from './terminal.js'
 import { addTrainFlags, flagFor } from './train-flags.js'
 import { UsageError } from './usage-error.js'
@@ -162,11 +163,7 @@ function hintFor(text: string): string {
 async function main(): Promise<void> {
   keepSecretsOfArguments(process.argv.slice(2))
   keepSecretsOfEnvironment(process.env)
-  // Whoever reads may stop reading, as `head` does.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit(0)
-  })
+  guardStandardStreams()
   const program = createProgram()
   try {
     await program.parseAsync()

@@ -12,6 +12,8 @@ import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
+import { createBar } from './progress.js'
+import { expectResultOnDisk } from './standard-streams.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { commandLine } from './try-it.js'
 import { UsageError } from './usage-error.js'
@@ -41,7 +43,17 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
   })
   const adapter = await LoraAdapter.load(model, options.adapter)
   const { maxShardSize } = options
-  const report = await adapter.merge(options.output, { dtype, maxShardSize, prompts, onProgress: showProgress })
+  const bar = createBar()
+  const onProgress = (tensors: number, total: number): void =>
+    bar.show({
+      label: { text: 'Merging', importance: 1 },
+      fraction: tensors / total,
+      parts: [{ text: `${String(tensors).padStart(String(total).length)}/${total} tensors`, importance: 2 }],
+    })
+  expectResultOnDisk()
+  const report = await adapter
+    .merge(options.output, { dtype, maxShardSize, prompts, onProgress })
+    .finally(() => bar.close())
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
 }
 
@@ -73,12 +85,6 @@ async function encoded(prompts: readonly string[], path: string): Promise<number
     if (ids.length === 0) throw new UsageError('[merge] expected a text of at least one token for --prompt, got none')
     return ids
   })
-}
-
-/** A line that is overwritten, where somebody looks. */
-function showProgress(tensors: number, total: number): void {
-  if (!process.stderr.isTTY) return
-  process.stderr.write(tensors === total ? '\r\u001b[K' : `\r${tensors} of ${total} tensors`)
 }
 
 function describe(report: MergeReport, paint: Paint): string {

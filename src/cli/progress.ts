@@ -1,13 +1,13 @@
 /**
- * @file Shows a training run while it goes on: a bar on a terminal, a line now and then in a log file, JSON lines for
- * programs.
+ * @file Shows a training run while it goes on: a bar below lines on a terminal, lines in a log file, JSON lines for programs.
  */
 
-import { SingleBar } from 'cli-progress'
-import { formatBytes } from '../bytes.js'
-import type { DownloadEvent } from '../hub/fetch-model.js'
-import type { StepEvent, TrainEvent } from '../train/events.js'
-import { describeSwitch, formatCount, formatDuration, type Output, paintFor } from './terminal.js'
+import type { TrainEvent } from '../train/events.js'
+import { barOf, type EventLine, linesOf, type MovingEvent, movingLine } from './event-lines.js'
+import { type Bar, renderBar } from './progress-bar.js'
+import { createStatusLine } from './status-line.js'
+import { isScreen, type Output, paintFor } from './terminal.js'
+import { breakLine, harmless } from './text-width.js'
 
 export interface ProgressOptions {
   /** Where bar and lines go. Default stderr, so that stdout holds results only. */
@@ -15,8 +15,10 @@ export interface ProgressOptions {
   /** Write every event as a line of JSON to `jsonStream` (default stdout), and nothing else. */
   json?: boolean
   jsonStream?: Output
-  /** Without a terminal: seconds between two lines. Default 10. */
+  /** Without a terminal: seconds between two lines of a download, of rows that are encoded or of an evaluation. Default 10. */
   intervalSeconds?: number
+  /** On a terminal: least seconds between two drawings of the bar. Default 0.05. */
+  redrawSeconds?: number
   /** A clock in milliseconds, for tests. */
   now?: () => number
 }
@@ -24,159 +26,97 @@ export interface ProgressOptions {
 /** Pass `onEvent` to `trainLora`. */
 export interface ProgressDisplay {
   readonly onEvent: (event: TrainEvent) => void
-  /** Leaves the terminal as it was, whether or not the run came to its end. */
+  /** A line of the caller's own, above the bar. With `json` it goes to stderr. */
+  print(text: string): void
+  /** Removes the bar, whether or not the run came to its end. */
   stop(): void
 }
 
+/** Bytes for a reader who is slow to take them; beyond that events that only move a bar are left out. */
+const MOST_BACKLOG = 8 * 2 ** 20
+
 export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   const { stream = process.stderr, json = false, jsonStream = process.stdout } = options
-  if (json) return { onEvent: (event) => jsonStream.write(`${JSON.stringify(event)}\n`), stop: () => {} }
-  return stream.isTTY === true ? barDisplay(stream) : lineDisplay(stream, options)
+  if (json) return jsonDisplay(jsonStream, stream)
+  return isScreen(stream) ? barDisplay(stream, options.redrawSeconds) : lineDisplay(stream, options)
+}
+
+function jsonDisplay(jsonStream: Output, stream: Output): ProgressDisplay {
+  return {
+    onEvent: (event) => {
+      const isRare = linesOf(event).length > 0
+      if (isRare || (jsonStream.writableLength ?? 0) < MOST_BACKLOG) jsonStream.write(`${JSON.stringify(event)}\n`)
+    },
+    print: (text) => void stream.write(`${harmless(text)}\n`),
+    stop: () => {},
+  }
 }
 
 function lineDisplay(
   stream: Output,
   { intervalSeconds = 10, now = () => performance.now() }: ProgressOptions,
 ): ProgressDisplay {
-  let lastLine = Number.NEGATIVE_INFINITY
+  const paint = paintFor(stream)
+  // What is moving, and when it was last told of: what takes less than the interval has no line but that of its end.
+  let moving: string | undefined
+  let told = 0
+  const print = ({ text, style }: EventLine): void => {
+    for (const line of harmless(text)
+      .split('\n')
+      .flatMap((line) => breakLine(line)))
+      stream.write(`${style ? paint(style, line) : line}\n`)
+  }
   return {
     onEvent: (event) => {
-      const text = lineOf(event)
-      if (text === undefined) return
-      if (isFrequent(event) && now() - lastLine < intervalSeconds * 1000) return
-      if (event.type === 'step' || event.type === 'download') lastLine = now()
-      stream.write(`${text}\n`)
+      const lines = linesOf(event)
+      for (const line of lines) print(line)
+      if (lines.length > 0 || !isMoving(event)) {
+        moving = undefined
+        return
+      }
+      const begins = moving !== event.type
+      const isDue = begins ? event.type === 'download' : now() - told >= intervalSeconds * 1000
+      if (begins || isDue) told = now()
+      if (isDue) print({ text: movingLine(event) })
+      moving = event.type
     },
+    print: (text) => print({ text }),
     stop: () => {},
   }
 }
 
-const BAR = {
-  barCompleteChar: '\u2588',
-  barIncompleteChar: '\u2591',
-  barsize: 24,
-  hideCursor: true,
-  clearOnComplete: false,
-  gracefulExit: false,
-} as const
-
-function barDisplay(stream: Output): ProgressDisplay {
+/** A bar alone, on a terminal; nothing elsewhere. */
+export function createBar(stream: Output = process.stderr): { show(bar: Bar): void; close(): void } {
+  if (!isScreen(stream)) return { show: () => {}, close: () => {} }
   const paint = paintFor(stream)
-  const bar = new SingleBar({
-    stream: stream as NodeJS.WriteStream,
-    format: `${paint('green', '{bar}')} {value}/{total}  ${paint('bold', 'loss {loss}')}  {speed}  ${paint('dim', '{left}')}`,
-    ...BAR,
-  })
-  const download = new SingleBar({
-    stream: stream as NodeJS.WriteStream,
-    format: `${paint('green', '{bar}')} {bytes} of {of}  {model}`,
-    ...BAR,
-  })
-  let running = false
-  // A line above the bar: the bar's own line is overwritten, and the bar drawn again below.
-  const announce = (text: string): void => {
-    stream.write(running ? `\r\u001b[K${text}\n` : `${text}\n`)
-    if (running) bar.render()
-  }
-  const stop = (): void => {
-    if (download.isActive) download.stop()
-    if (running) bar.stop()
-    running = false
-  }
+  const status = createStatusLine(stream)
+  return { show: (bar) => status.show((columns) => renderBar(bar, columns, paint)), close: status.close }
+}
+
+function barDisplay(stream: Output, redrawSeconds: number | undefined): ProgressDisplay {
+  const paint = paintFor(stream)
+  const status = createStatusLine(stream, redrawSeconds)
+  const print = ({ text, style }: EventLine): void =>
+    status.print(harmless(text), style && ((line) => paint(style, line)))
+  const show = (bar: Bar | undefined): void => status.show(bar && ((columns) => renderBar(bar, columns, paint)))
+  // What the status returns to when rows are encoded, or held-out rows are scored.
+  let below: Bar | undefined
   return {
     onEvent: (event) => {
-      if (event.type === 'download') {
-        showDownload(download, event)
-        return
-      }
-      if (event.type === 'step') {
-        bar.update(event.step, {
-          loss: event.loss.toFixed(3),
-          speed: `${formatCount(event.tokensPerSecond)} tokens/s`,
-          left: `${formatDuration(event.etaSeconds)} left`,
-        })
-        return
-      }
-      if (event.type === 'end') stop()
-      const text = milestone(event)
-      if (text !== undefined) announce(paint('cyan', text))
-      if (event.type === 'start') {
-        bar.start(event.totalSteps, event.step, { loss: '-', speed: '- tokens/s', left: '' })
-        running = true
-      }
+      const bar = barOf(event)
+      if (event.type === 'load' || event.type === 'start' || event.type === 'step') below = bar
+      if (event.type === 'end') below = undefined
+      const lines = linesOf(event)
+      // The end of what was moving: its bar goes before its line comes.
+      if (!isMoving(event) || lines.length > 0) show(below)
+      for (const line of lines) print(line)
+      if (bar && lines.length === 0) show(bar)
     },
-    stop,
+    print: (text) => print({ text }),
+    stop: () => status.close(),
   }
 }
 
-function showDownload(bar: SingleBar, { model, bytes, totalBytes }: DownloadEvent): void {
-  const shown = { bytes: formatBytes(bytes), of: formatBytes(totalBytes), model }
-  if (bar.isActive) bar.update(bytes, shown)
-  else bar.start(totalBytes, bytes, shown)
-  if (bytes === totalBytes) bar.stop()
-}
-
-function lineOf(event: TrainEvent): string | undefined {
-  if (event.type === 'step') return stepLine(event)
-  return event.type === 'download' ? downloadLine(event) : milestone(event)
-}
-
-/** Whether the line of the event may be left out, because another one of its kind follows. */
-function isFrequent(event: TrainEvent): boolean {
-  if (event.type === 'download') return event.bytes > 0 && event.bytes < event.totalBytes
-  return event.type === 'step' && event.step < event.totalSteps
-}
-
-function downloadLine({ model, files, bytes, totalBytes }: DownloadEvent): string {
-  const what = `${files} ${files === 1 ? 'file' : 'files'} of ${model}`
-  return bytes < totalBytes
-    ? `Fetching ${what}: ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
-    : `Fetched ${what}, ${formatBytes(totalBytes)}`
-}
-
-function stepLine(event: StepEvent): string {
-  return [
-    `step ${event.step}/${event.totalSteps}`,
-    `epoch ${event.epoch.toFixed(2)}`,
-    `loss ${event.loss.toFixed(4)}`,
-    `lr ${event.learningRate.toExponential(2)}`,
-    `${formatCount(event.tokensPerSecond)} tokens/s`,
-    `${formatDuration(event.etaSeconds)} left`,
-    ...(event.skipped ? [`skipped: the gradient overflowed at a loss scale of ${event.lossScale}`] : []),
-  ].join('  ')
-}
-
-/** What every reader wants to see, whatever the interval; undefined for events that have no line of their own. */
-function milestone(event: Exclude<TrainEvent, { type: 'step' | 'download' }>): string | undefined {
-  switch (event.type) {
-    case 'prepare':
-      return undefined
-    case 'data':
-      return event.warnings.length === 0
-        ? undefined
-        : event.warnings.map(({ message }) => `Data (${event.split}): ${message}`).join('\n')
-    case 'start': {
-      const share = ((100 * event.trainableParameters) / event.totalParameters).toFixed(2)
-      const resumed = event.step > 0 ? `, resumed at step ${event.step}` : ''
-      const base = event.quantization ? `, the others in ${event.quantization},` : ''
-      const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
-      return (
-        `Training ${formatCount(event.trainableParameters)} of ${formatCount(event.totalParameters)} parameters (${share} %)${base} ` +
-        `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
-        `Takes about ${formatBytes(event.plannedMemory)} of ${event.device === 'cpu' ? 'memory' : `memory on ${event.device}`}, gradient checkpointing ${describeSwitch(event.gradientCheckpointing)}`
-      )
-    }
-    case 'log':
-      return undefined
-    case 'evaluate':
-      return `step ${event.step}: held-out loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(3)} over ${formatCount(event.tokens)} tokens`
-    case 'save':
-      return `step ${event.step}: saved ${event.path}`
-    case 'warning':
-      return event.message
-    case 'end':
-      return `${event.reason === 'aborted' ? 'Stopped' : 'Done'} after ${event.step} steps in ${formatDuration(event.seconds)}, mean loss ${event.loss.toFixed(4)}`
-    default:
-      return event satisfies never
-  }
+function isMoving(event: TrainEvent): event is MovingEvent {
+  return event.type === 'download' || event.type === 'prepare' || event.type === 'evaluating'
 }

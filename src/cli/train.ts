@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
+import { watchInterrupts } from './interrupt.js'
 import { presetLines, presetOf } from './preset.js'
 import { createProgress } from './progress.js'
 import { checkRunOptions } from './run-options.js'
+import { expectResultOnDisk } from './standard-streams.js'
 import { paintFor } from './terminal.js'
 import { flagValues } from './train-flags.js'
 import { commandLine } from './try-it.js'
@@ -17,6 +19,7 @@ interface TrainCommandOptions {
 }
 
 export async function train(configPath: string | undefined, given: TrainCommandOptions): Promise<void> {
+  expectResultOnDisk()
   const { set, json } = given
   const configuration = await readConfig(configPath, set, flagValues(given))
   const config = configuration.options
@@ -27,13 +30,20 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   if (json && preset) process.stdout.write(`${JSON.stringify({ type: 'preset', ...preset })}\n`)
   else process.stderr.write(presetLines(preset))
   const progress = createProgress({ json })
-  const interrupt = stopOnInterrupt(progress.stop)
+  const interrupt = watchInterrupts(() => {
+    progress.stop()
+    progress.print('Stopping after this step; once more stops at once')
+  })
   let run: TrainRun
   try {
     run = await trainLora({
       ...(config as unknown as TrainLoraOptions),
       signal: interrupt.signal,
-      onEvent: progress.onEvent,
+      onEvent: (event) => {
+        // Elsewhere there is nothing to save: see interrupt.ts.
+        interrupt.arm(event.type !== 'load' && event.type !== 'prepare' && event.type !== 'data')
+        progress.onEvent(event)
+      },
     })
   } catch (error) {
     if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
@@ -47,25 +57,6 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   run.dispose()
   if (json) process.stdout.write(`${JSON.stringify({ type: 'saved', method, path: target })}\n`)
   else describeResult(options, target, run)
-}
-
-/** The first Ctrl-C ends the run after its step, with a checkpoint; the second ends the program once `cleanUp` is done. */
-function stopOnInterrupt(cleanUp: () => void): { signal: AbortSignal; release: () => void } {
-  const controller = new AbortController()
-  const stop = (): void => {
-    if (controller.signal.aborted) {
-      cleanUp()
-      process.exit(1)
-    }
-    process.stderr.write('\nStopping after this step; once more stops at once\n')
-    controller.abort()
-  }
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  for (const name of signals) process.on(name, stop)
-  const release = (): void => {
-    for (const name of signals) process.off(name, stop)
-  }
-  return { signal: controller.signal, release }
 }
 
 function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainRun): void {

@@ -94,7 +94,15 @@ async function trainInto(output: OutputDirectory | undefined, resolved: Resolved
     onEvent({ type: 'load', model: location.nameOrPath, quantization: quantization ?? null })
     const model = await beginLoading(location, { device, dtype, quantization, offloadEmbedding })
     const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
-    return await trainOn(model, tokenizer, location.path, output, checkpoint, { ...resolved, signal, onEvent }, listener)
+    return await trainOn(
+      model,
+      tokenizer,
+      location.path,
+      output,
+      checkpoint,
+      { ...resolved, signal, onEvent },
+      listener,
+    )
   } catch (error) {
     device.close()
     throw error

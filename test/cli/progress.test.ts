@@ -1,11 +1,10 @@
 /** @file What a run shows while it goes on, for terminals, log files and programs. */
 
-import { stripVTControlCharacters } from 'node:util'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { formatBytes, parseBytes } from '../../src/bytes.js'
 import { createProgress } from '../../src/cli/progress.js'
 import { formatCount, formatDuration, hasColors, paintFor } from '../../src/cli/terminal.js'
-import type { StepEvent, TrainEvent } from '../../src/train/events.js'
+import type { LogEvent, StepEvent, TrainEvent } from '../../src/train/events.js'
 
 const start: TrainEvent = {
   type: 'start',
@@ -33,6 +32,21 @@ const step = (number: number): StepEvent => ({
   numInputTokensSeen: 1000 * number,
   etaSeconds: 65,
 })
+const log = (number: number): LogEvent => ({ ...step(number), type: 'log' })
+const data: TrainEvent = {
+  type: 'data',
+  split: 'train',
+  rows: 90,
+  truncatedRows: 3,
+  rowsCutToNothing: 3,
+  rowsWithoutTarget: 1,
+  tokens: 1234,
+  supervisedTokens: 600,
+  conversations: 0,
+  longest: 64,
+  maxLength: 64,
+  warnings: [{ code: 'withoutTarget', rows: 4, message: '4 of 90 rows left out' }],
+}
 const evaluate: TrainEvent = {
   type: 'evaluate',
   step: 3,
@@ -60,47 +74,83 @@ function sink(isTTY = false) {
     columns: 200,
     write: (text: string) => written.push(text),
     text: () => written.join(''),
-    // What cli-progress asks of a terminal.
-    on: () => {},
-    removeListener: () => {},
-    once: () => {},
   }
 }
 
 describe('in a log file', () => {
-  it('says which steps were skipped, and at which loss scale', () => {
+  it('says how many steps were skipped, and at which loss scale, and shows no NaN where all were', () => {
     const stream = sink()
-    const { onEvent } = createProgress({ stream, intervalSeconds: 0 })
-    onEvent({ ...step(1), lossScale: 65_536, skipped: true, gradNorm: Number.POSITIVE_INFINITY })
-    onEvent({ ...step(2), lossScale: 32_768, skipped: false })
+    const { onEvent } = createProgress({ stream })
+    onEvent({ ...log(2), lossScale: 65_536, skippedSteps: 2, gradNorm: Number.NaN })
+    onEvent({ ...log(4), lossScale: 32_768, skippedSteps: 0 })
     const [first, second] = stream.text().split('\n')
-    expect(first).toMatch(/^step 1\/5 .* left {2}skipped: the gradient overflowed at a loss scale of 65536$/)
-    expect(second).toMatch(/^step 2\/5 .* left$/)
+    expect(first).toBe(
+      'step 2/5  loss   2.3457  lr 1.50e-4  grad        -    1,234 tokens/s  2 skipped at a loss scale of 65536',
+    )
+    expect(second).toBe('step 4/5  loss   2.3457  lr 1.50e-4  grad   0.7000    1,234 tokens/s')
   })
 
-  it('writes a line every ten seconds, the last step and all milestones', () => {
+  it('writes a line per log event and all milestones, whatever the clock says', () => {
     const stream = sink()
-    let clock = 0
-    const { onEvent } = createProgress({ stream, now: () => clock })
+    const { onEvent } = createProgress({ stream })
+    onEvent(data)
     onEvent(start)
-    for (const number of [1, 2, 3]) {
-      clock += 6000
-      onEvent(step(number))
-    }
+    for (const number of [1, 2, 3]) onEvent(step(number))
+    onEvent(log(3))
     onEvent(evaluate)
     onEvent({ type: 'save', step: 3, totalSteps: 5, epoch: 0.6, path: 'out/checkpoint-3' })
     for (const number of [4, 5]) onEvent(step(number))
+    onEvent(log(5))
+    onEvent({ type: 'warning', message: 'log.jsonl cannot be written' })
     onEvent(end)
-    const figures = 'loss 2.3457  lr 1.50e-4  1,234 tokens/s  1 min 05 s left'
     expect(stream.text().split('\n')).toEqual([
+      'Data (train): 90 rows, 86 of them used, 1,234 tokens',
+      'warning: data (train): 4 of 90 rows left out',
       'Training 12,345 of 1,234,567 parameters (1.00 %) on 77 rows, 9 to evaluate on: 5 steps',
       'Takes about 3.0 GiB of memory, gradient checkpointing on',
-      `step 1/5  epoch 0.20  ${figures}`,
-      `step 3/5  epoch 0.60  ${figures}`,
-      'step 3: held-out loss 1.2500, perplexity 3.490 over 4,321 tokens',
-      'step 3: saved out/checkpoint-3',
-      `step 5/5  epoch 1.00  ${figures}`,
+      'step 3/5  loss   2.3457  lr 1.50e-4  grad   0.7000    1,234 tokens/s',
+      'step 3/5  held-out loss   1.2500  perplexity 3.4903  4,321 tokens',
+      'step 3/5  saved out/checkpoint-3',
+      'step 5/5  loss   2.3457  lr 1.50e-4  grad   0.7000    1,234 tokens/s',
+      'warning: log.jsonl cannot be written',
       'Done after 5 steps in 1 min 01 s, mean loss 1.5000',
+      '',
+    ])
+  })
+
+  it('says of a run without steps of its own what there is to say, and shows no NaN', () => {
+    const stream = sink()
+    const { onEvent } = createProgress({ stream })
+    const { loss: _, ...complete } = end as Extract<TrainEvent, { type: 'end' }>
+    onEvent(complete)
+    onEvent({ ...complete, step: 7 })
+    onEvent({ ...complete, reason: 'aborted', step: 2 })
+    expect(stream.text().split('\n')).toEqual([
+      'Already complete: 5 of 5 steps; nothing was left to train',
+      'Already complete: 7, more than the 5 that were asked for; nothing was left to train',
+      'Stopped at step 2 of 5',
+      '',
+    ])
+  })
+
+  it('tells of rows and evaluations that take long every ten seconds', () => {
+    const stream = sink()
+    let clock = 0
+    const { onEvent } = createProgress({ stream, now: () => clock })
+    for (const rows of [0, 10, 2000, 3000, 4000]) {
+      onEvent({ type: 'prepare', split: 'train', rows, fraction: rows / 4000 })
+      clock += 6000
+    }
+    onEvent(start)
+    for (const rows of [2, 4, 6, 9]) {
+      onEvent({ type: 'evaluating', step: 3, totalSteps: 5, epoch: 1, rows, totalRows: 9 })
+      clock += 6000
+    }
+    const lines = stream.text().split('\n')
+    expect(lines.filter((line) => !/^Training|^Takes/.test(line))).toEqual([
+      'Encoding rows: 2,000 rows (50 %)',
+      'Encoding rows: 4,000 rows (100 %)',
+      'step 3/5  scored 6 of 9 held-out rows',
       '',
     ])
   })
@@ -151,38 +201,25 @@ describe('for programs', () => {
   })
 })
 
-describe('on a terminal', () => {
-  it('draws a bar with loss, speed and time left, and keeps milestones above it', () => {
-    const stream = sink(true)
-    const display = createProgress({ stream })
-    display.onEvent(start)
-    display.onEvent(step(3))
-    display.onEvent(evaluate)
-    display.onEvent(end)
-    display.stop()
-    const shown = stripVTControlCharacters(stream.text())
-    expect(shown).toMatch(/\u2588+\u2591* 3\/5 {2}loss 2\.346 {2}1,234 tokens\/s {2}1 min 05 s left/)
-    expect(shown).toContain('\rstep 3: held-out loss 1.2500, perplexity 3.490 over 4,321 tokens\n')
-    expect(shown).toMatch(/Done after 5 steps.*\n$/)
+describe('for programs that read slowly', () => {
+  it('leaves out what only moves a bar once too much waits for them', () => {
+    const jsonStream = { ...sink(), writableLength: 64 * 2 ** 20 }
+    const { onEvent } = createProgress({ json: true, jsonStream })
+    for (const event of [start, step(1), log(1), evaluate, end]) onEvent(event)
+    const types = jsonStream.text().trimEnd().split('\n')
+    expect(types.map((line) => JSON.parse(line).type)).toEqual(['start', 'log', 'evaluate', 'end'])
   })
+})
 
-  it('draws a bar of the bytes of a download before it', () => {
+describe('on a terminal that cannot erase', () => {
+  it('writes lines', () => {
+    vi.stubEnv('TERM', 'dumb')
+    onTestFinished(() => void vi.unstubAllEnvs())
     const stream = sink(true)
-    const display = createProgress({ stream })
-    for (const mebibytes of [0, 100, 300]) display.onEvent(download(mebibytes))
-    display.onEvent(start)
-    display.stop()
-    const shown = stripVTControlCharacters(stream.text())
-    expect(shown).toMatch(/\u2588{24} 300\.0 MiB of 300\.0 MiB {2}org\/name\n/)
-    expect(shown.indexOf('Training 12,345')).toBeGreaterThan(shown.indexOf('300.0 MiB of'))
-  })
-
-  it('shows the cursor again when a run fails half-way', () => {
-    const stream = sink(true)
-    const display = createProgress({ stream })
-    display.onEvent(start)
-    display.stop()
-    expect(stream.text().lastIndexOf('\u001b[?25h')).toBeGreaterThan(stream.text().lastIndexOf('\u001b[?25l'))
+    const { onEvent } = createProgress({ stream })
+    for (const event of [start, step(1), log(1)]) onEvent(event)
+    for (const code of ['\u001b', '\r']) expect(stream.text()).not.toContain(code)
+    expect(stream.text()).toContain('step 1/5  loss   2.3457')
   })
 })
 
@@ -192,6 +229,10 @@ describe('colours', () => {
     expect(hasColors({ isTTY: true, write: () => {} }, { NO_COLOR: '1' })).toBe(false)
     expect(hasColors({ isTTY: true, write: () => {} }, { TERM: 'dumb' })).toBe(false)
     expect(hasColors({ write: () => {} }, {})).toBe(false)
+    const forced = (FORCE_COLOR: string) => hasColors({ write: () => {} }, { FORCE_COLOR, NO_COLOR: '1', TERM: 'dumb' })
+    expect(['', '1', '2', '3', 'true'].map(forced)).toEqual(new Array(5).fill(true))
+    expect(['0', 'false'].map(forced)).toEqual([false, false])
+    expect(hasColors({ isTTY: true, write: () => {} }, { NO_COLOR: '' })).toBe(true)
     expect(paintFor({ isTTY: true, write: () => {} }, {})('red', 'x')).toBe('\u001b[31mx\u001b[0m')
     expect(paintFor({ write: () => {} }, {})('red', 'x')).toBe('x')
   })

@@ -10,6 +10,7 @@ import { CausalLM } from '../../src/models/model.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
+import { listCheckpoints } from '../../src/train/output-directory.js'
 import { learningRateAt } from '../../src/train/schedule.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import {
@@ -328,7 +329,7 @@ describe('a listener that fails', () => {
     const outputDir = join(directory, 'failing-start')
     const seen: string[] = []
     expect(await run(outputDir, failAt('start', 0, thrown, seen))).toBe(failure)
-    expect(readdirSync(outputDir).filter((entry) => entry.startsWith('checkpoint-'))).toEqual([])
+    expect(await listCheckpoints(outputDir)).toEqual([])
     expect(seen).not.toContain('step')
     const atOnce = (event: TrainEvent): void => {
       if (event.type === 'prepare') throw failure

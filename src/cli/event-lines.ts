@@ -1,0 +1,229 @@
+/** @file What the events of a run are called in words: the lines that stay, and the bar below them. Numbers keep their places. */
+
+import { formatBytes } from '../bytes.js'
+import type { DownloadEvent } from '../hub/fetch-model.js'
+import type {
+  DataEvent,
+  EndEvent,
+  EvaluateEvent,
+  EvaluatingEvent,
+  LogEvent,
+  PrepareEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+} from '../train/events.js'
+import type { Bar } from './progress-bar.js'
+import { describeSwitch, formatCount, formatDuration, formatFigure, type Style } from './terminal.js'
+import { FIXED_BLANK } from './text-width.js'
+
+/** A line that stays, or several. */
+export interface EventLine {
+  readonly text: string
+  readonly style?: Style
+}
+
+/** Events that tell how far something is; the next of their kind replaces them. */
+export type MovingEvent = DownloadEvent | PrepareEvent | EvaluatingEvent
+
+const COUNT_WIDTH = 7
+const DURATION_WIDTH = 11
+const FIGURE_WIDTH = 8
+const LOSS_WIDTH = 'loss 12.3456'.length
+
+/** The lines of an event; none for those that only move a bar. */
+export function linesOf(event: TrainEvent): EventLine[] {
+  switch (event.type) {
+    case 'download':
+      return event.bytes === event.totalBytes ? [{ text: movingLine(event) }] : []
+    case 'load':
+    case 'prepare':
+    case 'step':
+    case 'evaluating':
+      return []
+    case 'data':
+      return dataLines(event)
+    case 'start':
+      return [{ text: startLine(event), style: 'cyan' }]
+    case 'log':
+      return [{ text: logLine(event) }]
+    case 'evaluate':
+      return [{ text: evaluateLine(event), style: 'cyan' }]
+    case 'save':
+      return [{ text: `${stepOf(event)}  saved ${event.path}` }]
+    case 'end':
+      return [endLine(event)]
+    case 'warning':
+      return [{ text: `warning: ${event.message}`, style: 'yellow' }]
+    default:
+      return event satisfies never
+  }
+}
+
+/** How far something is, as a line for where no bar can be. */
+export function movingLine(event: MovingEvent): string {
+  switch (event.type) {
+    case 'download': {
+      const { model, files, bytes, totalBytes } = event
+      const what = `${files} ${files === 1 ? 'file' : 'files'} of ${model}`
+      return bytes < totalBytes
+        ? `Fetching ${what}: ${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
+        : `Fetched ${what}, ${formatBytes(totalBytes)}`
+    }
+    case 'prepare': {
+      const share = event.fraction === undefined ? '' : ` (${percent(event.fraction)})`
+      return `Encoding ${dataName(event)}: ${formatCount(event.rows)} rows${share}`
+    }
+    case 'evaluating':
+      return `${stepOf(event)}  scored ${formatCount(event.rows)} of ${formatCount(event.totalRows)} held-out rows`
+    default:
+      return event satisfies never
+  }
+}
+
+/** The bar of an event; undefined for events that have none. */
+export function barOf(event: TrainEvent): Bar | undefined {
+  switch (event.type) {
+    case 'download': {
+      const { model, bytes, totalBytes } = event
+      const total = formatBytes(totalBytes)
+      return {
+        label: { text: 'Fetching', importance: 1 },
+        fraction: totalBytes === 0 ? 1 : bytes / totalBytes,
+        parts: [
+          { text: `${formatBytes(bytes).padStart(total.length)} of ${total}`, style: 'bold', importance: 3 },
+          { text: model, style: 'dim', importance: 2 },
+        ],
+      }
+    }
+    case 'load':
+      return {
+        label: { text: 'Loading', importance: 3 },
+        fraction: undefined,
+        parts: [{ text: event.model, importance: 2 }],
+      }
+    case 'prepare':
+      return {
+        label: { text: `Encoding ${dataName(event)}`, importance: 2 },
+        fraction: event.fraction,
+        parts: [
+          { text: `${formatCount(event.rows).padStart(COUNT_WIDTH)} rows`, style: 'bold', importance: 3 },
+          ...(event.fraction === undefined ? [] : [{ text: percent(event.fraction).padStart(5), importance: 1 }]),
+        ],
+      }
+    case 'evaluating':
+      return {
+        label: { text: 'Evaluating', importance: 2 },
+        fraction: event.rows / event.totalRows,
+        parts: [{ text: countOf(event.rows, event.totalRows, ' rows'), style: 'bold', importance: 3 }],
+      }
+    case 'start':
+      return stepBar(event)
+    case 'step':
+      return stepBar(event, event)
+    default:
+      return undefined
+  }
+}
+
+function stepBar({ step, totalSteps }: StartEvent | StepEvent, figures?: StepEvent): Bar {
+  const left = figures ? formatDuration(figures.etaSeconds) : '?'
+  return {
+    label: { text: 'Training', importance: 1 },
+    fraction: totalSteps === 0 ? 1 : step / totalSteps,
+    parts: [
+      { text: countOf(step, totalSteps), importance: 5 },
+      {
+        text: `loss ${figures ? formatFigure(figures.loss) : '-'}`.padEnd(LOSS_WIDTH),
+        style: 'bold',
+        importance: 4,
+      },
+      {
+        text: `${(figures ? formatCount(figures.tokensPerSecond) : '-').padStart(COUNT_WIDTH)} tokens/s`,
+        importance: 2,
+      },
+      { text: `${left.padStart(DURATION_WIDTH)} left`, style: 'dim', importance: 3 },
+    ],
+  }
+}
+
+function startLine(event: StartEvent): string {
+  const { step, trainableParameters, totalParameters, quantization, device } = event
+  const share = ((100 * trainableParameters) / totalParameters).toFixed(2)
+  const resumed = step > 0 ? `, resumed at step ${step}` : ''
+  const base = quantization ? `, the others in ${quantization},` : ''
+  const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
+  return (
+    `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters (${share} %)${base} ` +
+    `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
+    `Takes about ${formatBytes(event.plannedMemory)} of ${device === 'cpu' ? 'memory' : `memory on ${device}`}, gradient checkpointing ${describeSwitch(event.gradientCheckpointing)}`
+  )
+}
+
+function dataLines(event: DataEvent): EventLine[] {
+  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens } = event
+  const kept = rows - rowsCutToNothing - rowsWithoutTarget
+  const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
+  const account = `Data (${event.split}): ${formatCount(rows)} rows${used}, ${formatCount(tokens)} tokens`
+  return [
+    { text: account },
+    ...event.warnings.map(({ message }) => ({
+      text: `warning: data (${event.split}): ${message}`,
+      style: 'yellow' as const,
+    })),
+  ]
+}
+
+function logLine(event: LogEvent): string {
+  return fields([
+    stepOf(event),
+    `loss ${formatFigure(event.loss).padStart(FIGURE_WIDTH)}`,
+    `lr ${event.learningRate.toExponential(2)}`,
+    `grad ${formatFigure(event.gradNorm).padStart(FIGURE_WIDTH)}`,
+    `${formatCount(event.tokensPerSecond).padStart(COUNT_WIDTH)} tokens/s`,
+    ...(event.skippedSteps ? [`${event.skippedSteps} skipped at a loss scale of ${event.lossScale}`] : []),
+  ])
+}
+
+function evaluateLine(event: EvaluateEvent): string {
+  return fields([
+    stepOf(event),
+    `held-out loss ${formatFigure(event.loss).padStart(FIGURE_WIDTH)}`,
+    `perplexity ${formatFigure(event.perplexity)}`,
+    `${formatCount(event.tokens)} tokens`,
+  ])
+}
+
+/** Lines are broken between fields and not in them. */
+function fields(texts: readonly string[]): string {
+  return texts.map((text) => text.replaceAll(' ', FIXED_BLANK)).join('  ')
+}
+
+function endLine({ reason, step, totalSteps, loss, seconds }: EndEvent): EventLine {
+  if (loss === undefined) {
+    if (reason === 'aborted') return { text: `Stopped at step ${step} of ${totalSteps}`, style: 'yellow' }
+    const more = step > totalSteps ? `, more than the ${totalSteps} that were asked for` : ` of ${totalSteps} steps`
+    return { text: `Already complete: ${step}${more}; nothing was left to train`, style: 'green' }
+  }
+  const mean = `in ${formatDuration(seconds)}, mean loss ${formatFigure(loss)}`
+  return reason === 'aborted'
+    ? { text: `Stopped after ${step} of ${totalSteps} steps ${mean}`, style: 'yellow' }
+    : { text: `Done after ${step} ${step === 1 ? 'step' : 'steps'} ${mean}`, style: 'green' }
+}
+
+/** `step  5/40`: as wide at the first step as at the last. */
+function stepOf({ step, totalSteps }: { step: number; totalSteps: number }): string {
+  return `step ${countOf(step, totalSteps)}`
+}
+
+function countOf(count: number, total: number, unit = ''): string {
+  return `${String(count).padStart(String(total).length)}/${total}${unit}`
+}
+
+function dataName({ split }: PrepareEvent): string {
+  return split === 'eval' ? 'held-out rows' : 'rows'
+}
+
+function percent(fraction: number): string {
+  return `${Math.floor(100 * fraction)} %`
+}

@@ -1,0 +1,77 @@
+/**
+ * @file A last line on the terminal that is drawn again and again, below the lines that stay. Knows nothing of what it shows.
+ *
+ * 1. The cursor rests in the first column of the status. Whatever a terminal does with a line that has become too wide when its window
+ *    got narrower, break it in two or cut it off, all of it lies behind the cursor, and one erasure removes it.
+ * 2. The status never fills the last column, so that no terminal breaks it.
+ * 3. Only relative movement: nothing is lost when the screen scrolls.
+ * 4. The cursor stays visible: a process that is killed leaves nothing to restore.
+ */
+
+import type { Output } from './terminal.js'
+import { breakLine } from './text-width.js'
+
+/** A status that fits into so many columns; it may be longer by colours alone. */
+export type RenderStatus = (columns: number) => string
+
+export interface StatusLine {
+  /** Writes lines that stay, above the status. */
+  print(text: string, paint?: (line: string) => string): void
+  /** Shows a status, or none. */
+  show(render: RenderStatus | undefined): void
+  /** Removes the status, and shows none any more. Lines may still come. */
+  close(): void
+}
+
+const ERASE = '\r\u001b[J'
+const DEFAULT_COLUMNS = 80
+
+/** @param redrawSeconds the least between two drawings; steps may be much shorter. */
+export function createStatusLine(stream: Output, redrawSeconds = 0.05): StatusLine {
+  let render: RenderStatus | undefined
+  let isDrawn = false
+  let isListening = false
+  let isClosed = false
+  let lastDrawn = Number.NEGATIVE_INFINITY
+  let timer: NodeJS.Timeout | undefined
+
+  const columns = (): number => (stream.columns && stream.columns > 0 ? stream.columns : DEFAULT_COLUMNS)
+  /** One write, so that nothing comes between: what is there goes, lines come, the status follows. */
+  const write = (lines: string): void => {
+    clearTimeout(timer)
+    timer = undefined
+    const status = render ? `${render(columns() - 1)}\r` : ''
+    const output = (isDrawn ? ERASE : '') + lines + status
+    isDrawn = status !== ''
+    lastDrawn = performance.now()
+    if (output !== '') stream.write(output)
+  }
+  const redraw = (): void => write('')
+  const listen = (wanted: boolean): void => {
+    if (wanted === isListening) return
+    isListening = wanted
+    if (wanted) stream.on?.('resize', redraw)
+    else stream.removeListener?.('resize', redraw)
+  }
+
+  return {
+    print(text, paint = (line) => line) {
+      const lines = text.split('\n').flatMap((line) => breakLine(line, columns()))
+      write(lines.map((line) => `${paint(line)}\n`).join(''))
+    },
+    show(next) {
+      if (isClosed) return
+      render = next
+      listen(next !== undefined)
+      const wait = lastDrawn + 1000 * redrawSeconds - performance.now()
+      if (next === undefined || !isDrawn || wait <= 0) redraw()
+      else timer ??= setTimeout(redraw, wait).unref()
+    },
+    close() {
+      isClosed = true
+      render = undefined
+      listen(false)
+      redraw()
+    },
+  }
+}
