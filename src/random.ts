@@ -72,15 +72,28 @@ export class Random {
 
   /** Shuffles in place (Fisher-Yates) and returns its argument. */
   shuffle_<T extends { length: number; [index: number]: unknown }>(items: T): T {
+    for (let last = items.length - 1; last > 0; last--) this.#swap(items, last)
+    return items
+  }
+
+  /** `shuffle_` for many items: yields wherever it may be interrupted. */
+  *shuffleSteps_<T extends { length: number; [index: number]: unknown }>(items: T): Generator<undefined, T, undefined> {
     for (let last = items.length - 1; last > 0; last--) {
-      const other = this.below(last + 1)
-      const kept = items[last]
-      items[last] = items[other]
-      items[other] = kept
+      if (last % SWAPS_PER_STEP === 0) yield
+      this.#swap(items, last)
     }
     return items
   }
+
+  #swap(items: { [index: number]: unknown }, last: number): void {
+    const other = this.below(last + 1)
+    const kept = items[last]
+    items[last] = items[other]
+    items[other] = kept
+  }
 }
+
+const SWAPS_PER_STEP = 4096
 
 function rotate(value: number, bits: number): number {
   return (value << bits) | (value >>> (32 - bits))

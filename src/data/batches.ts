@@ -5,6 +5,7 @@
 
 import { positionsInSequences, type RaggedBatch, shiftLabels } from '../models/batch.js'
 import { Random } from '../random.js'
+import { runAtOnce, type Steps, type Turns } from '../turns.js'
 import type { Example } from './examples.js'
 import type { PackingStrategy } from './options.js'
 import { packRows } from './packing.js'
@@ -80,20 +81,32 @@ export function* sequentialBatches(examples: readonly Example[], batchSize: numb
     yield collate(examples.slice(start, start + batchSize))
 }
 
+/** The micro-batches of one epoch: rows one after the other, and where each micro-batch begins among them. */
+interface EpochPlan {
+  epoch: number
+  rows: Int32Array
+  /** One more than there are micro-batches. */
+  starts: Int32Array
+}
+
+// Steps of planning end after so many rows: less than a millisecond.
+const ROWS_PER_STEP = 4096
+
 /**
  * The order of training. Everything follows from the examples, the options and a cursor, so a run that resumes sees the
- * batches that it would have seen.
+ * batches that it would have seen. One epoch at a time is planned: `prepare` does it in turns of the event loop, all other
+ * methods at a stretch where it has not been done.
  */
 export class BatchPlan {
   readonly #examples: readonly Example[]
-  readonly #lengths: readonly number[]
+  readonly #lengths: Int32Array
   readonly #options: Required<BatchOptions>
-  #planned: { epoch: number; batches: number[][] } | undefined
+  #planned: EpochPlan | undefined
 
   /** @throws Error for counts below 1 and for rows longer than a pack. */
   constructor(examples: readonly Example[], options: BatchOptions = {}) {
     this.#examples = examples
-    this.#lengths = examples.map((example) => example.inputIds.length)
+    this.#lengths = Int32Array.from(examples, (example) => example.inputIds.length)
     this.#options = {
       perDeviceTrainBatchSize: options.perDeviceTrainBatchSize ?? 1,
       gradientAccumulationSteps: options.gradientAccumulationSteps ?? 1,
@@ -112,33 +125,43 @@ export class BatchPlan {
     }
   }
 
-  /** Optimizer steps in an epoch. With sequential packing epochs may differ. */
-  numWindows(epoch = 0): number {
-    return Math.ceil(this.#plan(epoch).length / this.#options.gradientAccumulationSteps)
+  /** Plans an epoch, unless it is the one that is planned. */
+  async prepare(epoch: number, turns: Turns): Promise<void> {
+    if (this.#planned?.epoch !== epoch) this.#planned = await turns.run(this.#planSteps(epoch))
   }
 
   /** Micro-batches in an epoch. */
   numBatches(epoch = 0): number {
-    return this.#plan(epoch).length
+    return this.#plan(epoch).starts.length - 1
+  }
+
+  /** Optimizer steps in an epoch. With sequential packing epochs may differ. */
+  numWindows(epoch = 0): number {
+    return this.#windowsOf(this.numBatches(epoch))
+  }
+
+  /**
+   * Optimizer steps in so many epochs, a last part of one rounded up. Only where rows are packed in the order in which they
+   * are shuffled do epochs differ, and has each to be looked at.
+   */
+  async countWindows(epochs: number, turns: Turns): Promise<number> {
+    const whole = Math.floor(epochs)
+    const ofPart = (windows: number): number => Math.ceil((epochs - whole) * windows)
+    const { packing, packingStrategy, shuffle } = this.#options
+    if (!packing || packingStrategy !== 'sequential' || !shuffle) {
+      await this.prepare(this.#planned?.epoch ?? 0, turns)
+      const windows = this.numWindows(this.#planned?.epoch)
+      return whole * windows + ofPart(windows)
+    }
+    let sum = 0
+    for (let epoch = 0; epoch < whole; epoch++) sum += await this.#countPacked(epoch, turns)
+    return whole < epochs ? sum + ofPart(await this.#countPacked(whole, turns)) : sum
   }
 
   /** Lengths of the rows of the first epoch's largest micro-batch. */
   largestBatch(): number[] {
-    const batches = this.#plan(0).map((rows) => rows.map((row) => this.#lengths[row] as number))
-    return largest(batches)
-  }
-
-  /**
-   * Windows from a cursor on, epoch after epoch. A window never spans epochs: the last of an epoch may be smaller.
-   *
-   * @param epochs Ends after this many epochs in total. Default: never.
-   */
-  *windows(from: DataCursor = { epoch: 0, index: 0 }, epochs = Number.POSITIVE_INFINITY): Generator<BatchWindow> {
-    for (let cursor = from; cursor.epoch < epochs; ) {
-      const window = this.window(cursor)
-      yield window
-      cursor = window.next
-    }
+    const { rows, starts } = this.#plan(0)
+    return largest(starts, (at) => this.#lengths[rows[at] as number] as number)
   }
 
   /** The window at a cursor. @throws Error when no window begins there: the cursor is of other data or options. */
@@ -146,60 +169,111 @@ export class BatchPlan {
     const { epoch, index } = cursor
     const { gradientAccumulationSteps: steps } = this.#options
     const whole = Number.isInteger(epoch) && Number.isInteger(index) && epoch >= 0 && index >= 0
-    const plan = whole ? this.#plan(epoch) : []
-    if (index >= plan.length || index % steps !== 0) {
+    const { rows, starts } = whole ? this.#plan(epoch) : NO_PLAN
+    const total = starts.length - 1
+    if (index >= total || index % steps !== 0) {
       throw new Error(
-        `[batches] expected a cursor at a multiple of ${steps} below ${plan.length} micro-batches, got epoch ${epoch}, ` +
+        `[batches] expected a cursor at a multiple of ${steps} below ${total} micro-batches, got epoch ${epoch}, ` +
           `index ${index}; the checkpoint belongs to other data, batch size or accumulation`,
       )
     }
     const examples = this.#examples
-    const micro = plan.slice(index, index + steps)
-    const rows = micro.flat()
-    const sum = (count: (example: Example) => number): number =>
-      rows.reduce((total, row) => total + count(examples[row] as Example), 0)
-    const end = index + micro.length
+    const end = Math.min(index + steps, total)
+    const rowsOf = (from: number, to: number): Example[] =>
+      Array.from(rows.subarray(starts[from], starts[to]), (row) => examples[row] as Example)
+    let numTokens = 0
+    let numSupervised = 0
+    for (const example of rowsOf(index, end)) {
+      numTokens += example.inputIds.length
+      numSupervised += example.numSupervised
+    }
     return {
       cursor: { epoch, index },
-      next: end < plan.length ? { epoch, index: end } : { epoch: epoch + 1, index: 0 },
-      numBatches: micro.length,
-      numSequences: rows.length,
-      numTokens: sum((example) => example.inputIds.length),
-      numSupervised: sum((example) => example.numSupervised),
+      next: end < total ? { epoch, index: end } : { epoch: epoch + 1, index: 0 },
+      numBatches: end - index,
+      numSequences: (starts[end] as number) - (starts[index] as number),
+      numTokens,
+      numSupervised,
       *batches() {
-        for (const batch of micro) yield collate(batch.map((row) => examples[row] as Example))
+        for (let batch = index; batch < end; batch++) yield collate(rowsOf(batch, batch + 1))
       },
     }
   }
 
-  /** Row numbers of each micro-batch of an epoch. */
-  #plan(epoch: number): number[][] {
-    if (this.#planned?.epoch === epoch) return this.#planned.batches
+  #windowsOf(batches: number): number {
+    return Math.ceil(batches / this.#options.gradientAccumulationSteps)
+  }
+
+  async #countPacked(epoch: number, turns: Turns): Promise<number> {
+    const { maxLength, perDeviceTrainBatchSize } = this.#options
+    const order = await turns.run(this.#order(new Random(this.#options.seed, epoch)))
+    const packs = await turns.run(packRows(order, this.#lengths, maxLength, 'sequential'))
+    return this.#windowsOf(Math.ceil(packs.length / perDeviceTrainBatchSize))
+  }
+
+  #plan(epoch: number): EpochPlan {
+    if (this.#planned?.epoch !== epoch) this.#planned = runAtOnce(this.#planSteps(epoch))
+    return this.#planned
+  }
+
+  *#planSteps(epoch: number): Steps<EpochPlan> {
     const { perDeviceTrainBatchSize: size, packing, packingStrategy, maxLength, shuffle, seed } = this.#options
     const random = new Random(seed, epoch)
-    const order = this.#lengths.map((_, row) => row)
-    if (shuffle) random.shuffle_(order)
-    const groups = packing ? packRows(order, this.#lengths, maxLength, packingStrategy) : order.map((row) => [row])
+    const order = yield* this.#order(random)
+    if (!packing) {
+      const starts = Int32Array.from({ length: Math.ceil(order.length / size) + 1 }, (_, batch) =>
+        Math.min(batch * size, order.length),
+      )
+      return { epoch, rows: order, starts }
+    }
+    const packs = yield* packRows(order, this.#lengths, maxLength, packingStrategy)
     // Packing sorts by length; training must not.
-    if (packing && packingStrategy === 'bfd' && shuffle) random.shuffle_(groups)
-    const batches: number[][] = []
-    for (let start = 0; start < groups.length; start += size) batches.push(groups.slice(start, start + size).flat())
-    this.#planned = { epoch, batches }
-    return batches
+    if (packingStrategy === 'bfd' && shuffle) yield* random.shuffleSteps_(packs)
+    const rows = new Int32Array(order.length)
+    const starts = new Int32Array(Math.ceil(packs.length / size) + 1)
+    let filled = 0
+    for (const [index, pack] of packs.entries()) {
+      yield
+      rows.set(pack, filled)
+      filled += pack.length
+      starts[Math.floor(index / size) + 1] = filled
+    }
+    return { epoch, rows, starts }
+  }
+
+  *#order(random: Random): Steps<Int32Array> {
+    const order = new Int32Array(this.#lengths.length)
+    for (let row = 0; row < order.length; row++) {
+      if (row % ROWS_PER_STEP === 0) yield
+      order[row] = row
+    }
+    return this.#options.shuffle ? yield* random.shuffleSteps_(order) : order
   }
 }
 
+const NO_PLAN: EpochPlan = { epoch: -1, rows: new Int32Array(), starts: new Int32Array(1) }
+
 /** Lengths of the rows of the largest batch that `sequentialBatches` gives. */
 export function largestSequentialBatch(examples: readonly Example[], batchSize: number): number[] {
-  const batches: number[][] = []
-  for (let start = 0; start < examples.length; start += batchSize)
-    batches.push(examples.slice(start, start + batchSize).map(({ inputIds }) => inputIds.length))
-  return largest(batches)
+  const starts = Int32Array.from({ length: Math.ceil(examples.length / batchSize) + 1 }, (_, batch) =>
+    Math.min(batch * batchSize, examples.length),
+  )
+  return largest(starts, (row) => (examples[row] as Example).inputIds.length)
 }
 
-function largest(batches: readonly number[][]): number[] {
-  const tokens = (batch: readonly number[]): number => batch.reduce((sum, length) => sum + length, 0)
-  return batches.reduce((most, batch) => (tokens(batch) > tokens(most) ? batch : most), [])
+function largest(starts: Int32Array, lengthAt: (at: number) => number): number[] {
+  let most = 0
+  let best: [from: number, to: number] = [0, 0]
+  for (let batch = 0; batch + 1 < starts.length; batch++) {
+    const [from, to] = [starts[batch] as number, starts[batch + 1] as number]
+    let tokens = 0
+    for (let at = from; at < to; at++) tokens += lengthAt(at)
+    if (tokens > most) {
+      most = tokens
+      best = [from, to]
+    }
+  }
+  return Array.from({ length: best[1] - best[0] }, (_, at) => lengthAt(best[0] + at))
 }
 
 function checkCount(name: string, value: number): void {

@@ -1,6 +1,5 @@
 /** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
 
-import { createHash } from 'node:crypto'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
@@ -8,7 +7,7 @@ import { type Example, encodeRow, padExample } from './examples.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
 import { type DataSource, type ReadProgress, readRows } from './rows.js'
-import { splitExamples } from './split.js'
+import { splitSteps } from './split.js'
 
 export interface Dataset {
   train: Example[]
@@ -83,7 +82,7 @@ export async function prepareDataset(
   }
   onProgress?.(statistics.rows, 1)
   if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
-  return { ...splitExamples(examples, resolved.evalSplit, resolved.seed), statistics }
+  return { ...(await turns.run(splitSteps(examples, resolved.evalSplit, resolved.seed))), statistics }
 }
 
 /** Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it, as GPT-2's. */
@@ -96,17 +95,6 @@ export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatR
   const source = chatTemplate ?? tokenizer.chatTemplate
   if (source !== undefined) return new ChatTemplate(source, tokenizer.templateVariables)
   return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
-}
-
-/** Identifies encoded examples, so that a resumed run can tell whether its data changed. */
-export function datasetFingerprint(examples: readonly Example[]): string {
-  const hash = createHash('sha256')
-  for (const { inputIds, labels } of examples) {
-    hash.update(`${inputIds.length},`)
-    hash.update(new Uint8Array(inputIds.buffer, inputIds.byteOffset, inputIds.byteLength))
-    hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength))
-  }
-  return hash.digest('hex')
 }
 
 function nothingToLearn(statistics: DataStatistics, maxLength: number): Error {

@@ -1,10 +1,13 @@
 /** @file Splitting examples into training and evaluation so that nothing leaks from one into the other. */
 
 import { Random } from '../random.js'
+import type { Steps } from '../turns.js'
 import type { Example } from './examples.js'
+import { digestOf } from './fingerprint.js'
 
 // Tells the split's random numbers from those of the epochs, which are 0, 1, 2...
 const SPLIT_STREAM = -1
+const ROWS_PER_STEP = 4096
 
 /**
  * Holds out a part of the examples. Rows that share their prompt (for plain text: the whole row) stay on one side, so the
@@ -14,11 +17,11 @@ const SPLIT_STREAM = -1
  * @param evalSplit A fraction below 1 or a number of rows; 0 holds nothing out.
  * @throws Error when no row would be left to train on, or none could be held out.
  */
-export function splitExamples(
+export function* splitSteps(
   examples: readonly Example[],
   evalSplit: number,
   seed: number,
-): { train: Example[]; evaluation: Example[] } {
+): Steps<{ train: Example[]; evaluation: Example[] }> {
   if (evalSplit === 0) return { train: [...examples], evaluation: [] }
   const wanted = evalSplit < 1 ? Math.max(1, Math.round(examples.length * evalSplit)) : evalSplit
   if (wanted >= examples.length) {
@@ -26,44 +29,55 @@ export function splitExamples(
       `[data] expected evalSplit to leave rows to train on, got ${evalSplit} for ${examples.length} usable rows; lower it`,
     )
   }
-  const held = holdOut(examples, wanted, seed, promptKey) ?? holdOut(examples, wanted, seed, rowKey)
+  const held = (yield* holdOut(examples, wanted, seed, promptKey)) ?? (yield* holdOut(examples, wanted, seed, rowKey))
   if (held === undefined) {
     throw new Error(
       `[data] expected rows that differ for evalSplit, got ${examples.length} equal ones; set evalSplit: 0`,
     )
   }
-  return {
-    train: examples.filter((_, index) => !held.has(index)),
-    evaluation: examples.filter((_, index) => held.has(index)),
+  const train: Example[] = []
+  const evaluation: Example[] = []
+  for (const [index, example] of examples.entries()) {
+    if (index % ROWS_PER_STEP === 0) yield
+    if (held.has(index)) evaluation.push(example)
+    else train.push(example)
   }
+  return { train, evaluation }
 }
 
 /** Takes whole groups in random order while they fit; undefined where none does. */
-function holdOut(
+function* holdOut(
   examples: readonly Example[],
   wanted: number,
   seed: number,
-  key: (example: Example) => string,
-): Set<number> | undefined {
+  key: (example: Example) => Steps<string>,
+): Steps<Set<number> | undefined> {
   const groups = new Map<string, number[]>()
-  examples.forEach((example, index) => {
-    const name = key(example)
+  for (const [index, example] of examples.entries()) {
+    yield
+    const name = yield* key(example)
     const group = groups.get(name)
     if (group === undefined) groups.set(name, [index])
     else group.push(index)
-  })
+  }
   const held = new Set<number>()
-  for (const group of new Random(seed, SPLIT_STREAM).shuffle_([...groups.values()])) {
-    if (held.size + group.length <= wanted) for (const index of group) held.add(index)
+  for (const group of yield* new Random(seed, SPLIT_STREAM).shuffleSteps_([...groups.values()])) {
+    if (held.size + group.length <= wanted) {
+      for (const index of group) {
+        yield
+        held.add(index)
+      }
+    }
     if (held.size === wanted) break
   }
   return held.size === 0 ? undefined : held
 }
 
-function promptKey(example: Example): string {
-  return example.promptLength === 0 ? rowKey(example) : example.inputIds.subarray(0, example.promptLength).join()
+function* promptKey(example: Example): Steps<string> {
+  const { inputIds, promptLength } = example
+  return yield* digestOf(promptLength === 0 ? inputIds : inputIds.subarray(0, promptLength))
 }
 
-function rowKey(example: Example): string {
-  return example.inputIds.join()
+function* rowKey({ inputIds }: Example): Steps<string> {
+  return yield* digestOf(inputIds)
 }

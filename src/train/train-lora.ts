@@ -11,8 +11,9 @@ import { resolveModel } from '../checkpoint/resolve-model.js'
 import { readSafetensorsHeader } from '../checkpoint/safetensors.js'
 import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
-import { datasetFingerprint, prepareDataset } from '../data/dataset.js'
+import { prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
+import { datasetFingerprint } from '../data/fingerprint.js'
 import { dataOptionsOf } from '../data/options.js'
 import { type DataStatistics, dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
@@ -20,6 +21,7 @@ import type { CausalLM } from '../models/model.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
+import { Turns } from '../turns.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import type { DataSplit, TrainEvent } from './events.js'
@@ -28,7 +30,7 @@ import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } 
 import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
-import { Trainer } from './trainer.js'
+import { countSteps, Trainer } from './trainer.js'
 import { loadCheckpoint, type RunIdentity, type TrainedWeights } from './training-state.js'
 
 /** What became of the rows of `dataset`. */
@@ -122,7 +124,9 @@ async function trainOn(
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
   const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
+  const turns = new Turns(signal)
   const plan = new BatchPlan(train, training)
+  await plan.prepare(0, turns)
   const { learningRate, adamBeta1, adamBeta2, adamEpsilon, weightDecay } = training
   const optimizer = new AdamW(weights.parameters, {
     lr: learningRate,
@@ -139,15 +143,17 @@ async function trainOn(
   model.gradientCheckpointing = gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
-  const identity = runIdentity(options, model, train, adapter)
+  const identity = runIdentity(options, model, await turns.run(datasetFingerprint(train)), adapter)
   const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
+  const totalSteps = await countSteps(plan, training, turns)
+  await plan.prepare(state?.cursor.epoch ?? 0, turns)
   const history: TrainEvent[] = []
   const onEvent = (event: TrainEvent): void => {
     if (event.type === 'log' || event.type === 'evaluate') history.push(event)
     listener.report(event)
   }
   const trainer = new Trainer(
-    { model, weights, optimizer, plan, evaluation, training, identity, output, signal, onEvent },
+    { model, weights, optimizer, plan, totalSteps, evaluation, training, identity, output, signal, onEvent },
     state,
     checkpoint,
   )
@@ -243,7 +249,7 @@ function decays(_name: string, parameter: Parameter): boolean {
 function runIdentity(
   { method, training }: ResolvedTrainOptions,
   model: CausalLM,
-  train: readonly Example[],
+  dataset: string,
   adapter: LoraAdapter | undefined,
 ): RunIdentity {
   const { seed, perDeviceTrainBatchSize, gradientAccumulationSteps, maxLength, packing, packingStrategy, shuffle } =
@@ -255,7 +261,7 @@ function runIdentity(
     ...(model.origin.revision && { revision: model.origin.revision }),
     dtype: model.dtype,
     ...(model.quantization && { quantization: model.quantization }),
-    dataset: datasetFingerprint(train),
+    dataset,
     lora: adapter ? JSON.stringify(adapter.config) : null,
     seed,
     perDeviceTrainBatchSize,

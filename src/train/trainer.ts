@@ -5,6 +5,7 @@ import type { Example } from '../data/examples.js'
 import type { RaggedBatch } from '../models/batch.js'
 import type { CausalLM } from '../models/model.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
 import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
@@ -19,6 +20,8 @@ export interface TrainerOptions {
   readonly weights: TrainedWeights
   readonly optimizer: AdamW
   readonly plan: BatchPlan
+  /** Optimizer steps of the whole run; see `countSteps`. */
+  readonly totalSteps: number
   readonly evaluation: readonly Example[]
   readonly training: ResolvedTrainingOptions
   readonly identity: RunIdentity
@@ -72,7 +75,7 @@ export class Trainer {
     this.#options = options
     this.#state = state ?? { step: 0, cursor: { epoch: 0, index: 0 }, microStep: 0, numInputTokensSeen: 0 }
     this.#lastCheckpoint = resumedFrom
-    this.#totalSteps = countSteps(options.plan, options.training)
+    this.#totalSteps = options.totalSteps
     this.#warmupSteps = resolveWarmupSteps(this.#totalSteps, options.training)
     this.#scaler = options.model.dtype === 'float16' ? new LossScaler(state?.lossScaler) : undefined
   }
@@ -96,8 +99,9 @@ export class Trainer {
     this.#started = this.#stepEnd = performance.now()
     let queued: QueuedStep | undefined
     try {
-      for (const window of plan.windows(state.cursor)) {
-        if (state.step >= this.#totalSteps || signal?.aborted) break
+      while (state.step < this.#totalSteps && !signal?.aborted) {
+        await plan.prepare(state.cursor.epoch, new Turns())
+        const window = plan.window(state.cursor)
         // The step before is told of as soon as the device has made it, while this one is queued behind it.
         const settled = queued && handled(this.#settle(queued))
         const losses = await this.#accumulate(window, settled)
@@ -336,7 +340,9 @@ export class Trainer {
 
   #progress(step: number, window: BatchWindow | undefined): { step: number; totalSteps: number; epoch: number } {
     const { epoch, index } = window?.next ?? this.#state.cursor
-    return { step, totalSteps: this.#totalSteps, epoch: epoch + index / this.#options.plan.numBatches(epoch) }
+    // At its beginning, an epoch need not be planned yet.
+    const part = index === 0 ? 0 : index / this.#options.plan.numBatches(epoch)
+    return { step, totalSteps: this.#totalSteps, epoch: epoch + part }
   }
 
   #learningRateAt(step: number): number {
@@ -354,12 +360,12 @@ export class Trainer {
 const EVALUATION_INTERVAL = 500
 
 /** Optimizer steps of a run: `maxSteps`, or those of `numTrainEpochs`, a last part of an epoch rounded up. */
-function countSteps(plan: BatchPlan, { maxSteps, numTrainEpochs }: ResolvedTrainingOptions): number {
-  if (maxSteps > 0) return maxSteps
-  let steps = 0
-  for (let epoch = 0; epoch < Math.floor(numTrainEpochs); epoch++) steps += plan.numWindows(epoch)
-  const part = numTrainEpochs - Math.floor(numTrainEpochs)
-  return part > 0 ? steps + Math.ceil(part * plan.numWindows(Math.floor(numTrainEpochs))) : steps
+export async function countSteps(
+  plan: BatchPlan,
+  { maxSteps, numTrainEpochs }: Pick<ResolvedTrainingOptions, 'maxSteps' | 'numTrainEpochs'>,
+  turns: Turns,
+): Promise<number> {
+  return maxSteps > 0 ? maxSteps : await plan.countWindows(numTrainEpochs, turns)
 }
 
 /** Marks a promise that is awaited later, so that a fault which ends the loop before that is not reported twice. */

@@ -1,13 +1,16 @@
 /** @file Ragged batches, packing, shuffling, splitting and resuming. */
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type BatchOptions, BatchPlan, type BatchWindow, collate, sequentialBatches } from '../../src/data/batches.js'
-import { datasetFingerprint } from '../../src/data/dataset.js'
 import type { Example } from '../../src/data/examples.js'
+import { datasetFingerprint } from '../../src/data/fingerprint.js'
+import type { PackingStrategy } from '../../src/data/options.js'
 import { packRows } from '../../src/data/packing.js'
-import { splitExamples } from '../../src/data/split.js'
+import { splitSteps } from '../../src/data/split.js'
 import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { Random } from '../../src/random.js'
+import { runAtOnce, Turns } from '../../src/turns.js'
+import { windowsOf } from '../support/windows.js'
 
 /** Row `row` holds ids row * 1000, row * 1000 + 1, ...; the first `prompt` tokens are not learnt. */
 function example(row: number, length: number, prompt = 0): Example {
@@ -32,9 +35,12 @@ function rowsOf(window: BatchWindow): number[] {
 }
 
 function epochRows(plan: BatchPlan, epoch: number): number[] {
-  return [...plan.windows({ epoch, index: 0 }, epoch + 1)].flatMap(rowsOf)
+  return [...windowsOf(plan, { epoch, index: 0 }, epoch + 1)].flatMap(rowsOf)
 }
 
+const pack = (order: readonly number[], lengths: readonly number[], capacity: number, strategy: PackingStrategy) =>
+  runAtOnce(packRows(Int32Array.from(order), Int32Array.from(lengths), capacity, strategy))
+const split = (...args: Parameters<typeof splitSteps>) => runAtOnce(splitSteps(...args))
 const ascending = (count: number) => Array.from({ length: count }, (_, row) => row)
 const sorted = (rows: readonly number[]) => [...rows].sort((a, b) => a - b)
 
@@ -64,7 +70,7 @@ describe('packRows', () => {
       const order = random.shuffle_(ascending(lengths.length))
       const total = lengths.reduce((sum, length) => sum + length, 0)
       for (const strategy of ['bfd', 'sequential'] as const) {
-        const packs = packRows(order, lengths, capacity, strategy)
+        const packs = pack(order, lengths, capacity, strategy)
         expect(sorted(packs.flat())).toEqual(ascending(lengths.length))
         for (const pack of packs) {
           const filled = pack.reduce((sum, row) => sum + (lengths[row] as number), 0)
@@ -80,17 +86,17 @@ describe('packRows', () => {
 
   it('fills best first: each row goes to the fullest pack with room', () => {
     // 6 opens a pack, 5 another, 4 completes the first, 3 and 2 the second.
-    expect(packRows([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'bfd')).toEqual([
+    expect(pack([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'bfd')).toEqual([
       [4, 2],
       [3, 1, 0],
     ])
-    expect(packRows([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'sequential')).toEqual([[0, 1, 2], [3], [4]])
+    expect(pack([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'sequential')).toEqual([[0, 1, 2], [3], [4]])
   })
 
   it('packs 64 short rows into at most a quarter of the padded tokens', () => {
     const random = new Random(3)
     const lengths = Array.from({ length: 64 }, () => 20 + random.below(200))
-    const packs = packRows(ascending(64), lengths, 2048, 'bfd')
+    const packs = pack(ascending(64), lengths, 2048, 'bfd')
     expect(packs.length * 2048).toBeLessThanOrEqual((64 * 2048) / 4)
   })
 })
@@ -103,17 +109,17 @@ describe('BatchPlan', () => {
       for (const packingStrategy of ['bfd', 'sequential'] as const) {
         const plan = new BatchPlan(examples(50), { ...options, packing, packingStrategy })
         expect(sorted(epochRows(plan, 0))).toEqual(ascending(50))
-        expect([...plan.windows(undefined, 1)]).toHaveLength(plan.numWindows())
+        expect([...windowsOf(plan, undefined, 1)]).toHaveLength(plan.numWindows())
       }
     }
     const plan = new BatchPlan(examples(50), options)
     // 50 rows are 17 micro-batches of 3: four windows of 4, and one that is left.
-    expect([...plan.windows(undefined, 1)].map((window) => window.numBatches)).toEqual([4, 4, 4, 4, 1])
+    expect([...windowsOf(plan, undefined, 1)].map((window) => window.numBatches)).toEqual([4, 4, 4, 4, 1])
   })
 
   it('knows the counts of a window before its first batch', () => {
     const plan = new BatchPlan(examples(50), { ...options, packing: true })
-    for (const window of plan.windows(undefined, 1)) {
+    for (const window of windowsOf(plan, undefined, 1)) {
       const batches = [...window.batches()]
       expect(batches).toHaveLength(window.numBatches)
       expect(batches.reduce((sum, batch) => sum + batch.numSupervised, 0)).toBe(window.numSupervised)
@@ -138,7 +144,7 @@ describe('BatchPlan', () => {
       gradientAccumulationSteps: 1,
       packing: true,
     })
-    const longest = [...plan.windows(undefined, 1)].map((window) => {
+    const longest = [...windowsOf(plan, undefined, 1)].map((window) => {
       const [batch] = [...window.batches()]
       return (batch as NonNullable<typeof batch>).positions.reduce((most, position) => Math.max(most, position), 0)
     })
@@ -147,10 +153,10 @@ describe('BatchPlan', () => {
 
   it('goes on from any cursor with the same bytes as without a stop', () => {
     for (const packing of [false, true]) {
-      const windows = [...new BatchPlan(examples(50), { ...options, packing }).windows(undefined, 3)]
+      const windows = [...windowsOf(new BatchPlan(examples(50), { ...options, packing }), undefined, 3)]
       windows.forEach((window, at) => {
         const cursor = JSON.parse(JSON.stringify(window.cursor)) as typeof window.cursor
-        const resumed = new BatchPlan(examples(50), { ...options, packing }).windows(cursor, 3)
+        const resumed = windowsOf(new BatchPlan(examples(50), { ...options, packing }), cursor, 3)
         for (const expected of windows.slice(at)) {
           const { value } = resumed.next()
           expect([...(value as BatchWindow).batches()]).toEqual([...expected.batches()])
@@ -177,6 +183,105 @@ describe('BatchPlan', () => {
   })
 })
 
+describe('the order of a plan', () => {
+  /** The same by plain means: rows are sorted, and each pack with room is looked at. */
+  function plainly(rows: readonly Example[], options: Required<BatchOptions>, epoch: number): number[][] {
+    const random = new Random(options.seed, epoch)
+    const order = random.shuffle_(ascending(rows.length))
+    const lengthOf = (row: number) => (rows[row] as Example).inputIds.length
+    const packs: { rows: number[]; room: number; changed: number }[] = []
+    const sorted = options.packingStrategy === 'bfd' ? [...order].sort((a, b) => lengthOf(b) - lengthOf(a)) : order
+    sorted.forEach((row, at) => {
+      const withRoom = packs.filter(({ room }) => room >= lengthOf(row))
+      const fullest = withRoom.sort((a, b) => a.room - b.room || b.changed - a.changed)[0]
+      const last = packs.at(-1)
+      const chosen = options.packingStrategy === 'bfd' ? fullest : last && last.room >= lengthOf(row) ? last : undefined
+      const pack = chosen ?? { rows: [], room: options.maxLength, changed: at }
+      if (chosen === undefined) packs.push(pack)
+      pack.rows.push(row)
+      pack.room -= lengthOf(row)
+      pack.changed = at
+    })
+    const groups = options.packing ? packs.map((pack) => pack.rows) : order.map((row) => [row])
+    if (options.packing && options.packingStrategy === 'bfd') random.shuffle_(groups)
+    const batches: number[][] = []
+    const size = options.perDeviceTrainBatchSize
+    for (let at = 0; at < groups.length; at += size) batches.push(groups.slice(at, at + size).flat())
+    return batches
+  }
+
+  it('is that of plain sorting, packing and shuffling', () => {
+    for (const seed of [1, 2, 3]) {
+      for (const [packing, packingStrategy] of [
+        [false, 'bfd'],
+        [true, 'bfd'],
+        [true, 'sequential'],
+      ] as const) {
+        const rows = examples(157, seed)
+        const options = {
+          perDeviceTrainBatchSize: 3,
+          gradientAccumulationSteps: 1,
+          maxLength: 101,
+          packing,
+          packingStrategy,
+        }
+        const plan = new BatchPlan(rows, { ...options, seed })
+        const all = { ...options, shuffle: true, seed }
+        for (const epoch of [0, 5]) {
+          const found = [...windowsOf(plan, { epoch, index: 0 }, epoch + 1)].map(rowsOf)
+          expect(found).toEqual(plainly(rows, all, epoch))
+        }
+        const [first = []] = plainly(rows, all, 0)
+        const tokens = (batch: readonly number[]) =>
+          batch.reduce((sum, row) => sum + (rows[row] as Example).inputIds.length, 0)
+        expect(plan.largestBatch().reduce((sum, length) => sum + length, 0)).toBe(
+          plainly(rows, all, 0).reduce((most, batch) => Math.max(most, tokens(batch)), tokens(first)),
+        )
+      }
+    }
+  })
+})
+
+describe('countWindows', () => {
+  const options = { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 2, maxLength: 64 }
+
+  it('counts the steps of every epoch, and rounds a last part of one up', async () => {
+    for (const packingStrategy of ['bfd', 'sequential'] as const) {
+      for (const [packing, shuffle] of [
+        [false, true],
+        [true, true],
+        [true, false],
+      ] as const) {
+        const plan = new BatchPlan(examples(283), { ...options, packing, packingStrategy, shuffle })
+        const each = ascending(7).map((epoch) => plan.numWindows(epoch))
+        const sum = (epochs: number) => each.slice(0, epochs).reduce((total, windows) => total + windows, 0)
+        expect(await plan.countWindows(6, new Turns())).toBe(sum(6))
+        expect(await plan.countWindows(6.5, new Turns())).toBe(sum(6) + Math.ceil(0.5 * (each[6] as number)))
+        expect(await plan.countWindows(0.25, new Turns())).toBe(Math.ceil(0.25 * (each[0] as number)))
+        if (packing && packingStrategy === 'sequential' && shuffle) expect(new Set(each).size).toBeGreaterThan(1)
+      }
+    }
+  })
+
+  it('plans one epoch where all are alike, however many there are', async () => {
+    for (const packing of [false, true]) {
+      const plan = new BatchPlan(examples(500), { ...options, packing })
+      const shuffles = vi.spyOn(Random.prototype, 'shuffleSteps_')
+      expect(await plan.countWindows(1e9, new Turns())).toBe(1e9 * plan.numWindows(0))
+      expect(shuffles.mock.calls.length).toBeLessThanOrEqual(2)
+      shuffles.mockRestore()
+    }
+  })
+
+  it('ends when asked to', async () => {
+    const controller = new AbortController()
+    const plan = new BatchPlan(examples(500), { ...options, packing: true, packingStrategy: 'sequential' })
+    const counted = plan.countWindows(1e9, new Turns(controller.signal))
+    setImmediate(() => controller.abort(new Error('enough')))
+    await expect(counted).rejects.toThrow('enough')
+  })
+})
+
 describe('splitExamples', () => {
   /** Row `row` with the prompt that `prompt` numbers. */
   const asked = (prompt: number, row: number): Example => {
@@ -187,20 +292,20 @@ describe('splitExamples', () => {
 
   it('holds out a fraction or a number of rows, keeps the order, and repeats for one seed', () => {
     const rows = examples(40)
-    const { train, evaluation } = splitExamples(rows, 0.2, 42)
+    const { train, evaluation } = split(rows, 0.2, 42)
     expect([train.length, evaluation.length]).toEqual([32, 8])
-    expect(splitExamples(rows, 8, 42)).toEqual({ train, evaluation })
-    expect(splitExamples(rows, 8, 43).evaluation).not.toEqual(evaluation)
+    expect(split(rows, 8, 42)).toEqual({ train, evaluation })
+    expect(split(rows, 8, 43).evaluation).not.toEqual(evaluation)
     expect([...train, ...evaluation].map((row) => rows.indexOf(row)).sort((a, b) => a - b)).toEqual(ascending(40))
     expect(evaluation).toEqual(rows.filter((row) => evaluation.includes(row)))
-    expect(splitExamples(rows, 0, 42)).toEqual({ train: rows, evaluation: [] })
+    expect(split(rows, 0, 42)).toEqual({ train: rows, evaluation: [] })
   })
 
   it('never asks in evaluation what training has answered', () => {
     for (let seed = 0; seed < 25; seed++) {
       const random = new Random(seed)
       const rows = ascending(60).map((row) => asked(random.below(20), 100 + row))
-      const { train, evaluation } = splitExamples(rows, 0.25, seed)
+      const { train, evaluation } = split(rows, 0.25, seed)
       const promptsOf = (side: readonly Example[]) => new Set(side.map((row) => row.inputIds[2]))
       const shared = [...promptsOf(evaluation)].filter((prompt) => promptsOf(train).has(prompt))
       expect(shared).toEqual([])
@@ -211,17 +316,17 @@ describe('splitExamples', () => {
 
   it('keeps equal rows together where all rows share one prompt', () => {
     const rows = ascending(20).map((row) => asked(7, 100 + (row % 10)))
-    const { train, evaluation } = splitExamples(rows, 4, 1)
+    const { train, evaluation } = split(rows, 4, 1)
     expect(evaluation).toHaveLength(4)
     const answers = (side: readonly Example[]) => side.map((row) => row.inputIds[3])
     expect(answers(train).filter((answer) => answers(evaluation).includes(answer))).toEqual([])
   })
 
   it('refuses a split that leaves nothing to train on or cannot be made', () => {
-    expect(() => splitExamples(examples(5), 5, 1)).toThrow(
+    expect(() => split(examples(5), 5, 1)).toThrow(
       '[data] expected evalSplit to leave rows to train on, got 5 for 5 usable rows; lower it',
     )
-    expect(() => splitExamples([asked(1, 5), asked(1, 5)], 1, 1)).toThrow(
+    expect(() => split([asked(1, 5), asked(1, 5)], 1, 1)).toThrow(
       'expected rows that differ for evalSplit, got 2 equal',
     )
   })
@@ -229,9 +334,10 @@ describe('splitExamples', () => {
 
 describe('datasetFingerprint', () => {
   it('changes with any id, label or boundary and with nothing else', () => {
-    const base = datasetFingerprint([example(1, 3), example(2, 2)])
-    expect(base).toBe(datasetFingerprint([example(1, 3), example(2, 2)]))
+    const fingerprint = (rows: Example[]) => runAtOnce(datasetFingerprint(rows))
+    const base = fingerprint([example(1, 3), example(2, 2)])
+    expect(base).toBe(fingerprint([example(1, 3), example(2, 2)]))
     const others = [[example(1, 3)], [example(2, 2), example(1, 3)], [example(1, 3, 1), example(2, 2)]]
-    expect(new Set([base, ...others.map(datasetFingerprint)]).size).toBe(4)
+    expect(new Set([base, ...others.map(fingerprint)]).size).toBe(4)
   })
 })

@@ -7,6 +7,7 @@ import type { CausalLM } from '../../src/models/model.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { relativeDifference } from '../support/golden.js'
 import { randomExamples, readGradients, TINY_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
+import { windowsOf } from '../support/windows.js'
 
 // Sums of the same float32 terms in another order.
 const SAME_SUM = 1e-6
@@ -110,7 +111,7 @@ describe('accumulation', () => {
       const trained = tinyAdapter(fresh)
       const optimizer = new AdamW(trained.parameters(), { lr: 1e-2, eps: 1e-3 })
       const losses: number[] = []
-      for (const window of new BatchPlan(rows, options).windows(undefined, 2)) {
+      for (const window of windowsOf(new BatchPlan(rows, options), undefined, 2)) {
         let sum = 0
         for (const batch of window.batches()) {
           const { loss } = fresh.forwardRagged(batch, window.numSupervised)
