@@ -12,6 +12,7 @@ export function describeValue(value: unknown): string {
     return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text)
   }
   if (typeof value === 'function') return 'a function'
+  if (typeof value === 'bigint') return shorten(`${value}n`)
   if (typeof value !== 'object' || value === null) return String(value)
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
   if (!Array.isArray(value)) {
@@ -89,6 +90,13 @@ export function unknownOption(where: string, name: string, validNames: readonly 
 /** @throws when `options` has a key that is none of `validNames`. */
 export function expectKnownOptions(where: string, options: object, validNames: readonly string[]): void {
   for (const name of Object.keys(options)) if (!validNames.includes(name)) throw unknownOption(where, name, validNames)
+}
+
+/** @throws unless `value` is a number above 0 that float32 holds as one. */
+export function expectPositive(where: string, name: string, value: unknown): void {
+  const rounded = typeof value === 'number' ? Math.fround(value) : 0
+  if (rounded > 0 && Number.isFinite(rounded)) return
+  throw new Error(`[${where}] expected a number above 0 for ${name}, got ${describeValue(value)}`)
 }
 
 /** Spelling differences that nobody means: letter case, and how words are joined. */

@@ -9,7 +9,7 @@ test('values are shown as JSON, shortened', () => {
     [undefined, 'undefined'],
     [null, 'null'],
     [Number.NaN, 'NaN'],
-    [10n, '10'],
+    [10n, '10n'],
     [[1, 'a', [2]], '[1, "a", [...]]'],
     [Array.from({ length: 11 }, (_, i) => i), '[0, 1, 2, 3, 4, 5, 6, 7, ...]'],
     [{ a: 1, b: 2 }, '{a, b}'],

@@ -1,4 +1,4 @@
-// ids[i] = the first index of the largest value of row i; a NaN is never the largest; a row of NaN gives 0.
+// ids[i] = the first index of the largest value of row i. A row with a NaN, or with nothing above -infinity, is a fault.
 //
 // x: [N, V] float32, bfloat16 or float16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in
 // cache. Roof: memory bandwidth. Deterministic: the maximum has no rounding.
@@ -14,14 +14,31 @@ void argmaxAs(const ArgmaxArgs& args, Context& context) {
   forRowBlocks(context, args.x.rows, width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = rowOf<T>(args.x, row);
-      Vec largest = splat(-kInfinity);
+      Vec largest = splat(-kInfinity), nans = zero();
       int64_t i = 0;
-      for (; i + kLanes <= width; i += kLanes) largest = max(load(x + i), largest);
+      for (; i + kLanes <= width; i += kLanes) {
+        const Vec value = load(x + i);
+        largest = max(value, largest);
+        nans = (value == value) ? nans : splat(1.0f);
+      }
       float best = reduceMax(largest);
-      for (; i < width; ++i) best = toFloat(x[i]) > best ? toFloat(x[i]) : best;
+      bool hasNan = reduceMax(nans) > 0.0f;
+      for (; i < width; ++i) {
+        const float value = toFloat(x[i]);
+        best = value > best ? value : best;
+        hasNan = hasNan || value != value;
+      }
+      if (best == -kInfinity) {
+        context.fail("expected a logit above -infinity for sequence %lld, got none", static_cast<long long>(row));
+        return;
+      }
+      if (hasNan) {
+        context.fail("expected logits that are numbers for sequence %lld, got NaN", static_cast<long long>(row));
+        return;
+      }
       int64_t index = 0;
-      while (index < width && toFloat(x[index]) != best) ++index;
-      ids[row] = static_cast<int32_t>(index < width ? index : 0);
+      while (toFloat(x[index]) != best) ++index;
+      ids[row] = static_cast<int32_t>(index);
     }
   });
 }

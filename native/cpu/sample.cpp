@@ -88,8 +88,8 @@ double weigh(float* scores, int64_t width, float largest, float least) {
   return sum;
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity. Returns the largest.
-float prepare(const SampleArgs& args, int64_t row, float* scores) {
+// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is told. Returns the largest.
+float prepare(const SampleArgs& args, int64_t row, float* scores, bool& hasNan) {
   const float* logits = rowOf<float>(args.logits, row);
   const uint8_t* seen = present(args.seen) ? rowOf<uint8_t>(args.seen, row) : nullptr;
   const float penalty = args.repetitionPenalty, temperature = args.temperature > 0.0f ? args.temperature : 1.0f;
@@ -98,6 +98,7 @@ float prepare(const SampleArgs& args, int64_t row, float* scores) {
     float value = logits[i];
     if (seen != nullptr && seen[i] != 0) value = value > 0.0f ? value / penalty : value * penalty;
     value /= temperature;
+    hasNan = hasNan || value != value;
     scores[i] = value == value ? value : -kInfinity;
     largest = scores[i] > largest ? scores[i] : largest;
   }
@@ -166,9 +167,14 @@ void sample(const SampleArgs& args, Context& context) {
   if (scores == nullptr || candidates == nullptr) return;
   parallelFor(context, args.logits.rows, [&](int64_t row, int thread) {
     float* at = scores + thread * width;
-    const float largest = prepare(args, row, at);
+    bool hasNan = false;
+    const float largest = prepare(args, row, at, hasNan);
     if (largest == -kInfinity) {
       context.fail("expected a logit above -infinity for sequence %lld, got none", static_cast<long long>(row));
+      return;
+    }
+    if (hasNan) {
+      context.fail("expected logits that are numbers for sequence %lld, got NaN", static_cast<long long>(row));
       return;
     }
     if (args.temperature == 0.0f || largest == kInfinity) {

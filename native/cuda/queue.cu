@@ -72,7 +72,10 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
                     position, value);
       break;
     case FaultCode::kLogits:
-      std::snprintf(text, sizeof text, "expected a logit above -infinity for sequence %lld, got none", position);
+      std::snprintf(text, sizeof text,
+                    value == 0 ? "expected a logit above -infinity for sequence %lld, got none"
+                               : "expected logits that are numbers for sequence %lld, got NaN",
+                    position);
       break;
   }
   return text;

@@ -7,7 +7,7 @@
 //
 // Bytes: 4 V for the scores, written once and read 2 to 27 times, out of the second-level cache. Roof: what one multiprocessor can read.
 // Scratch: 4 V bytes per sequence. Sums of probabilities are float64, probabilities float32: a draw next to a boundary between two ids may fall on
-// the other side than on the CPU. A sequence without a logit above -infinity is a fault; its id is not written.
+// the other side than on the CPU. A sequence with a NaN, or without a logit above -infinity, is a fault.
 //
 // Launch: a block of 512 threads per sequence, 2.3 KB of shared memory. Deterministic: a draw is a function of logits, options, seed, sequence
 // and step; sums have an order.
@@ -203,9 +203,9 @@ __device__ int32_t ranked(const Scores& scores, uint32_t key, double rank) {
   return walk(scores, [&](float score) { return keyOf(score) == key ? 1.0 : 0.0; }, [&](double) { return rank; });
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity. Returns the largest.
+// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is a fault. Returns the largest.
 __device__ float prepare(const float* logits, const uint8_t* seen, int32_t count, const Options& options, float* scores,
-                         Shared& shared) {
+                         Shared& shared, const FaultSink& faults) {
   const float temperature = options.temperature > 0.0f ? options.temperature : 1.0f;
   float largest = -bitsToFloat(kInfinityBits);
   for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += kThreads) {
@@ -213,7 +213,10 @@ __device__ float prepare(const float* logits, const uint8_t* seen, int32_t count
     if (seen != nullptr && seen[i] != 0)
       value = value > 0.0f ? value / options.repetitionPenalty : value * options.repetitionPenalty;
     value /= temperature;
-    if (value != value) value = -bitsToFloat(kInfinityBits);
+    if (value != value) {
+      reportFault(faults, FaultCode::kLogits, blockIdx.x, 1, 0);
+      value = -bitsToFloat(kInfinityBits);
+    }
     scores[i] = value;
     largest = fmax(largest, value);
   }
@@ -261,7 +264,7 @@ __global__ void __launch_bounds__(kThreads) sampleKernel(Matrix<const float> log
   const int32_t count = logits.cols;
   float* const at = memory + row * count;
   uint8_t* const marks = seen.data != nullptr ? seen.row(row) : nullptr;
-  const float largest = prepare(logits.row(row), marks, count, options, at, shared);
+  const float largest = prepare(logits.row(row), marks, count, options, at, shared, faults);
   const Scores scores{at, count, largest, &shared};
   if (largest == -bitsToFloat(kInfinityBits)) {
     if (threadIdx.x == 0) reportFault(faults, FaultCode::kLogits, row, 0, 0);

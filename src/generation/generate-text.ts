@@ -40,8 +40,9 @@ export async function* streamText(
   const { stopStrings, ...rest } = options
   const stops = readStopStrings(stopStrings)
   const promptIds = encodePrompt(tokenizer, prompt)
-  const ending = endingIds(model.config, model.generationDefaults)
-  const { eosTokenId = [...new Set([...ending, ...tokenizer.eosTokenIds])] } = rest
+  const ending = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
+  // A tokenizer may have tokens that the model does not have.
+  const { eosTokenId = [...new Set(ending)].filter((id) => id < model.config.vocabSize) } = rest
   const ends = typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId
 
   const incremental = new IncrementalText(tokenizer, stops)

@@ -1,5 +1,6 @@
 /** @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing behind. */
 
+import { describeValue } from '../errors.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
@@ -11,6 +12,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
  * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.
  */
 export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
+  if (typeof prompt !== 'string' && !Array.isArray(prompt))
+    throw new Error(`[generate] expected a text or messages for the prompt, got ${describeValue(prompt)}`)
   const ids = typeof prompt === 'string' ? textIds(tokenizer, prompt) : conversationIds(tokenizer, prompt)
   if (ids.length === 0) throw new Error('[generate] expected a prompt of at least one token, got an empty one')
   return ids

@@ -1,6 +1,6 @@
 /** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
 
-import { expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
@@ -46,8 +46,7 @@ export interface PreparedBatch extends RaggedBatch {
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
   expectKnownOptions('forward', batch, FIELDS)
   const { numItemsInBatch } = batch
-  if (numItemsInBatch !== undefined && !(numItemsInBatch > 0 && Number.isFinite(numItemsInBatch)))
-    throw new Error(`[forward] expected a number above 0 for numItemsInBatch, got ${numItemsInBatch}`)
+  if (numItemsInBatch !== undefined) expectPositive('forward', 'numItemsInBatch', numItemsInBatch)
   const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
   if (prepared.inputIds.length === 0)
     throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
@@ -63,7 +62,7 @@ function fromRagged(
   const ids = flatValues('inputIds', inputIds)
   if (attentionMask)
     throw new Error('[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding')
-  const bounds = Int32Array.from(cuSeqlens)
+  const bounds = integers('cuSeqlens', cuSeqlens)
   if (
     bounds.length < 2 ||
     bounds[0] !== 0 ||
@@ -149,11 +148,27 @@ export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Arr
 }
 
 function flatValues(name: string, value: ForwardBatch['inputIds']): Int32Array {
+  return value instanceof Tensor ? hostValues(name, value) : integers(name, value)
+}
+
+/** @throws on what is no list of whole numbers that 32 bits hold: none is rounded or cut. */
+function integers(name: string, value: unknown): Int32Array {
   if (value instanceof Int32Array) return value
-  if (value instanceof Tensor) return hostValues(name, value)
-  if (Array.isArray(value) && value.every((item) => typeof item === 'number'))
-    return Int32Array.from(value as unknown as number[])
-  throw new Error(`[forward] expected an Int32Array or int32 Tensor [N] for ${name} with cuSeqlens`)
+  if (!Array.isArray(value)) {
+    const tensor = name === 'cuSeqlens' ? '' : ', an int32 Tensor [N]'
+    throw new Error(
+      `[forward] expected an Int32Array${tensor} or number[] for ${name}${name === 'cuSeqlens' ? '' : ' with cuSeqlens'}, got ${describeValue(value)}`,
+    )
+  }
+  const values = new Int32Array(value.length)
+  for (let i = 0; i < values.length; i++) values[i] = integer(value[i], name, () => `place ${i}`)
+  return values
+}
+
+function integer(value: unknown, name: string, place: () => string): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value === (value | 0)) return value
+  const bounds = Number.isInteger(value) ? ' from -2147483648 to 2147483647' : ''
+  throw new Error(`[forward] expected whole numbers${bounds} in ${name}, got ${describeValue(value)} at ${place()}`)
 }
 
 interface Matrix {
@@ -181,11 +196,7 @@ function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
         `[forward] expected rows of one length for ${name}, got ${cols} and ${row.length} (row ${r}); pad them and give attentionMask`,
       )
     }
-    row.forEach((item, c) => {
-      if (!Number.isInteger(item))
-        throw new Error(`[forward] expected whole numbers in ${name}, got ${item} at row ${r}, column ${c}`)
-      values[r * cols + c] = item
-    })
+    for (let c = 0; c < cols; c++) values[r * cols + c] = integer(row[c], name, () => `row ${r}, column ${c}`)
   })
   return { values, rows: matrix.length, cols }
 }
@@ -212,5 +223,5 @@ function checkIds(ids: Int32Array, vocabSize: number, name: string): void {
 }
 
 function describe(value: unknown): string {
-  return Array.isArray(value) ? 'an array of other things' : typeof value
+  return Array.isArray(value) ? 'an array of other things' : describeValue(value)
 }

@@ -84,11 +84,25 @@ export function readGenerateOptions(
   defaults?: GenerationDefaults,
 ): GenerateSettings {
   expectKnownOptions('generate', options, OPTIONS)
-  const { maxNewTokens = 128, eosTokenId = endingIds(config, defaults), signal } = options
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
+  const { maxNewTokens = 128, eosTokenId, signal } = options
+  if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 0)
     throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
-  const eosTokenIds = new Set(typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId)
+  if (options.onToken !== undefined && typeof options.onToken !== 'function')
+    throw new Error(`[generate] expected a function for onToken, got ${describeValue(options.onToken)}`)
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new Error(`[generate] expected an AbortSignal for signal, got ${describeValue(signal)}`)
+  const eosTokenIds = new Set(eosTokenId === undefined ? endingIds(config, defaults) : readEnds(eosTokenId, config))
   return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options, defaults?.sampling), signal }
+}
+
+/** @throws on what is no id of the model: it would never end anything. */
+function readEnds(value: unknown, { vocabSize }: ModelConfig): readonly number[] {
+  const ids: unknown = typeof value === 'number' ? [value] : value
+  const isId = (id: unknown): boolean => typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize
+  if (Array.isArray(ids) && ids.every(isId)) return ids
+  throw new Error(
+    `[generate] expected a token id, or several, in [0, ${vocabSize}) for eosTokenId, got ${describeValue(value)}`,
+  )
 }
 
 /** The ids that end an answer of a model. */
@@ -108,17 +122,23 @@ export function readSamplingOptions(
   const { repetitionPenalty = all.repetitionPenalty } = options
   if (!doSample && drawing.length > 0)
     throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
-  const finite = (value: number): boolean => value > 0 && Number.isFinite(value)
+  if (typeof doSample !== 'boolean')
+    throw new Error(`[generate] expected true or false for doSample, got ${describeValue(doSample)}`)
+  // What is divided by it stays a float32.
+  const finite = (value: number): boolean => value >= SMALLEST_DIVISOR && value <= 1 / SMALLEST_DIVISOR
   const zero = 'doSample: false takes the most likely token'
-  expectNumber('temperature', temperature, `a finite number above 0 (${zero})`, finite)
+  expectNumber('temperature', temperature, `a finite number of at least ${SMALLEST_DIVISOR} (${zero})`, finite)
   expectNumber('topK', topK, 'a whole number >= 0', (value) => value >= 0 && value < 2 ** 31 && Number.isInteger(value))
   expectNumber('topP', topP, 'a number above 0 and at most 1', (value) => value > 0 && value <= 1)
   expectNumber('minP', minP, 'a number from 0 to 1', (value) => value >= 0 && value <= 1)
-  expectNumber('repetitionPenalty', repetitionPenalty, 'a finite number above 0', finite)
+  expectNumber('repetitionPenalty', repetitionPenalty, `a finite number of at least ${SMALLEST_DIVISOR}`, finite)
   expectNumber('seed', seed, 'a whole number >= 0', (value) => value >= 0 && Number.isSafeInteger(value))
   if (!doSample && repetitionPenalty === 1) return undefined
   return { temperature: doSample ? temperature : 0, topK: doSample ? topK : 0, topP, minP, repetitionPenalty, seed }
 }
+
+/** Of logits. */
+const SMALLEST_DIVISOR = 1e-20
 
 function expectNumber(
   name: keyof SamplingOptions,
@@ -133,6 +153,12 @@ function expectNumber(
 /** The prompts, checked; padding is gone. @throws on an empty prompt and on ids outside the vocabulary. */
 export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array[] {
   if (!Array.isArray(input)) {
+    if (typeof input !== 'object' || input === null || ArrayBuffer.isView(input)) {
+      throw new Error(
+        `[generate] expected ids as number[], number[][] or { inputIds, attentionMask }, got ${describeValue(input)}; ` +
+          'generateText() takes texts, and Array.from() makes a list of typed arrays',
+      )
+    }
     const batch = input as ForwardBatch
     expectKnownOptions('generate', batch, ['inputIds', 'attentionMask'])
     const { inputIds, cuSeqlens, outputShape } = prepareBatch(batch, vocabSize)

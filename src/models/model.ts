@@ -3,7 +3,7 @@
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
-import { expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
 import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
@@ -168,6 +168,10 @@ export class CausalLM {
    */
   forward(batch: ForwardBatch, options: ForwardOptions = {}): ForwardResult {
     expectKnownOptions('forward', options, ['logits', 'lossScale'])
+    const { logits, lossScale } = options
+    if (logits !== undefined && typeof logits !== 'boolean')
+      throw new Error(`[forward] expected true or false for logits, got ${describeValue(logits)}`)
+    if (lossScale !== undefined) expectPositive('forward', 'lossScale', lossScale)
     return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, options)
   }
 

@@ -5,6 +5,7 @@ import { expectDType, expectShape } from './check.js'
 
 /**
  * The index of the first largest value of each row: [N, V] -> int32 [N]. Not differentiable.
+ * A row with a NaN, or with nothing above -infinity, is a fault: the next read of the device rejects.
  * @param out where the indices go; default a new tensor.
  */
 export function argmax(x: Tensor, out: Tensor = Tensor.empty(x.device, [x.rows], 'int32')): Tensor {

@@ -30,7 +30,10 @@ export interface SampleTensors {
   readonly ids: Tensor
 }
 
-/** Writes one id per sequence to `ids`. A draw is a function of logits, parameters, sequence and step alone. */
+/**
+ * Writes one id per sequence to `ids`. A draw is a function of logits, parameters, sequence and step alone. Logits with a NaN, or with nothing above
+ * -infinity, are a fault: the next read of the device rejects.
+ */
 export function sample_({ logits, steps, seen, ids }: SampleTensors, parameters: SamplingParameters): void {
   expectSameDevice('sample_', { logits, steps, seen, ids })
   expectShape('sample_', 'logits', logits, [undefined, undefined], 'S, V')

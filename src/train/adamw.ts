@@ -1,7 +1,7 @@
 /** @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native call. */
 
 import type { Parameter } from '../autograd/parameter.js'
-import { describeValue, unknownOption } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPositive, unknownOption } from '../errors.js'
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -53,10 +53,11 @@ export class AdamW {
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
     this.#options = { ...DEFAULTS, ...given }
     const { lr, betas, eps, weightDecay } = this.#options
-    check('lr', lr, lr >= 0, 'a number >= 0')
-    check('betas', betas, betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1), 'two numbers in [0, 1)')
-    check('eps', eps, eps >= 0, 'a number >= 0')
-    check('weightDecay', weightDecay, weightDecay >= 0, 'a number >= 0')
+    checkNumber('lr', lr)
+    const areBetas = Array.isArray(betas) && betas.length === 2 && betas.every((beta) => isNumber(beta) && beta < 1)
+    check('betas', betas, areBetas, 'two numbers in [0, 1)')
+    checkNumber('eps', eps)
+    checkNumber('weightDecay', weightDecay)
     this.lr = lr
     this.#parameters = new Map(parameters)
     if (this.#parameters.size === 0)
@@ -70,8 +71,23 @@ export class AdamW {
     return this.#parameters
   }
 
-  /** Queues one update from the gradients that backward() left. */
-  step({ maxGradNorm = 0, lossScale = 1 }: StepOptions = {}): void {
+  /**
+   * Queues one update from the gradients that backward() left.
+   * @throws without gradients, and on a learning rate, step count or option that is out of range.
+   */
+  step(options: StepOptions = {}): void {
+    expectKnownOptions('AdamW', options, ['maxGradNorm', 'lossScale'])
+    const { maxGradNorm = 0, lossScale = 1 } = options
+    checkNumber('lr', this.lr)
+    checkNumber('maxGradNorm', maxGradNorm)
+    expectPositive('AdamW', 'lossScale', lossScale)
+    const { stepCount } = this
+    check(
+      'stepCount',
+      stepCount,
+      Number.isInteger(stepCount) && stepCount >= 0 && stepCount < MOST_STEPS,
+      'a whole number >= 0',
+    )
     const present = [...this.#parameters].filter(([, parameter]) => parameter.hasGrad)
     const first = present[0]?.[1]
     if (!first) throw new Error('[AdamW] expected gradients, got none; call loss.backward() before step()')
@@ -148,6 +164,18 @@ export class AdamW {
 
 function zeros(device: Device, shape: readonly number[]): Tensor {
   return unregisterFromScope(Tensor.full(device, shape, 'float32', 0))
+}
+
+/** What the engine counts to. */
+const MOST_STEPS = 2 ** 31 - 1
+
+/** Whether it is a number of at least 0 that float32 holds. */
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && Number.isFinite(Math.fround(value))
+}
+
+function checkNumber(name: string, value: unknown): void {
+  check(name, value, isNumber(value), 'a number >= 0')
 }
 
 function check(name: string, value: unknown, valid: boolean, expected: string): void {

@@ -114,6 +114,24 @@ describe('rows of one length', () => {
       { inputIds: [[1, 2]], attentionMask: [[1, 2]] },
       'expected 0 or 1 in attentionMask, got 2 at row 0, column 1',
     ],
+    [
+      'an id that 32 bits would cut to 5',
+      { inputIds: [[1, 2 ** 32 + 5]] },
+      'expected whole numbers from -2147483648 to 2147483647 in inputIds, got 4294967301 at row 0, column 1',
+    ],
+    [
+      'a mask that 32 bits would cut to 1',
+      { inputIds: [[1]], attentionMask: [[2 ** 32 + 1]] },
+      'got 4294967297 at row 0',
+    ],
+    [
+      'a label that 32 bits would cut',
+      { inputIds: [[1]], labels: [[2 ** 32 - 100]] },
+      'in labels, got 4294967196 at row 0',
+    ],
+    ['ids as text', { inputIds: [['1']] }, 'expected whole numbers in inputIds, got "1" at row 0, column 0'],
+    ['ids as bigint', { inputIds: [[1n]] }, 'expected whole numbers in inputIds, got 1n at row 0, column 0'],
+    ['typed rows', { inputIds: new Float64Array(3) }, 'for inputIds, got Float64Array of 24 bytes;'],
     ['fractions', { inputIds: [[1, 2.5]] }, 'expected whole numbers in inputIds, got 2.5 at row 0, column 1'],
     [
       'an id above the vocabulary',
@@ -155,6 +173,16 @@ describe('rows of one length', () => {
       { inputIds: [[1, 2]], numItemsInBatch: Number.NaN },
       'expected a number above 0 for numItemsInBatch, got NaN',
     ],
+    [
+      'items beyond float32',
+      { inputIds: [[1, 2]], numItemsInBatch: 1e39 },
+      'expected a number above 0 for numItemsInBatch, got 1e+39',
+    ],
+    [
+      'items as text',
+      { inputIds: [[1, 2]], numItemsInBatch: '4' },
+      'expected a number above 0 for numItemsInBatch, got "4"',
+    ],
   ])('%s: an error', (_, batch, message) => {
     expect(() => prepare(batch as ForwardBatch)).toThrow('[forward] ')
     expect(() => prepare(batch as ForwardBatch)).toThrow(message)
@@ -189,7 +217,30 @@ describe('ragged rows', () => {
     [
       'rows of rows',
       { cuSeqlens: [0, 3], inputIds: [[1, 2, 3]] },
-      'expected an Int32Array or int32 Tensor [N] for inputIds with cuSeqlens',
+      'expected whole numbers in inputIds, got [1, 2, 3] at place 0',
+    ],
+    [
+      'ids that 32 bits would cut',
+      { cuSeqlens: [0, 2], inputIds: [1, 2 ** 32 + 5] },
+      'expected whole numbers from -2147483648 to 2147483647 in inputIds, got 4294967301 at place 1',
+    ],
+    ['ids with a fraction', { cuSeqlens: [0, 2], inputIds: [1, 1.5] }, 'expected whole numbers in inputIds, got 1.5'],
+    ['labels that 32 bits would cut', { cuSeqlens: [0, 3], labels: [1, 2, 2 ** 32] }, 'expected whole numbers from'],
+    [
+      'bounds that 32 bits would cut',
+      { cuSeqlens: [0, 2 ** 32 + 3] },
+      'expected whole numbers from -2147483648 to 2147483647 in cuSeqlens, got 4294967299 at place 1',
+    ],
+    ['bounds with a fraction', { cuSeqlens: [0, 1.5, 3] }, 'expected whole numbers in cuSeqlens, got 1.5 at place 1'],
+    [
+      'bounds of another kind',
+      { cuSeqlens: Float64Array.of(0, 3) },
+      'expected an Int32Array or number[] for cuSeqlens, got Float64Array of 16 bytes',
+    ],
+    [
+      'ids of another kind',
+      { cuSeqlens: [0, 3], inputIds: BigInt64Array.of(1n, 2n, 3n) },
+      'expected an Int32Array, an int32 Tensor [N] or number[] for inputIds with cuSeqlens, got BigInt64Array of 24 bytes',
     ],
   ])('%s: an error', (_, changes, message) => {
     expect(() => prepare({ inputIds: ints(1, 2, 3), ...(changes as object) })).toThrow(`[forward] ${message}`)

@@ -141,19 +141,99 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   test.each<[GenerateOptions, string]>([
     [
       { temperature: 0 },
-      'expected a finite number above 0 (doSample: false takes the most likely token) for temperature, got 0',
+      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 0',
     ],
     [{ topK: -1 }, 'expected a whole number >= 0 for topK, got -1'],
     [{ topK: 1.5 }, 'expected a whole number >= 0 for topK, got 1.5'],
     [{ topP: 0 }, 'expected a number above 0 and at most 1 for topP, got 0'],
     [{ topP: 1.1 }, 'expected a number above 0 and at most 1 for topP, got 1.1'],
     [{ minP: -0.1 }, 'expected a number from 0 to 1 for minP, got -0.1'],
-    [{ repetitionPenalty: 0 }, 'expected a finite number above 0 for repetitionPenalty, got 0'],
+    [{ repetitionPenalty: 0 }, 'expected a finite number of at least 1e-20 for repetitionPenalty, got 0'],
+    [{ repetitionPenalty: 1e-46 }, 'expected a finite number of at least 1e-20 for repetitionPenalty, got 1e-46'],
+    [
+      { temperature: 1e-46 },
+      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 1e-46',
+    ],
+    [
+      { temperature: 1e39 },
+      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 1e+39',
+    ],
+    [
+      { temperature: '1' } as unknown as GenerateOptions,
+      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got "1"',
+    ],
+    [{ doSample: 'false' } as unknown as GenerateOptions, 'expected true or false for doSample, got "false"'],
+    [{ maxNewTokens: Number.NaN }, 'expected a whole number >= 0 for maxNewTokens, got NaN'],
+    [{ maxNewTokens: Number.POSITIVE_INFINITY }, 'expected a whole number >= 0 for maxNewTokens, got Infinity'],
+    [{ maxNewTokens: 2 ** 60 }, 'expected a whole number >= 0 for maxNewTokens, got 1152921504606847000'],
+    [{ maxNewTokens: 5n } as unknown as GenerateOptions, 'expected a whole number >= 0 for maxNewTokens, got 5n'],
+    [{ seed: 2 ** 53 }, 'expected a whole number >= 0 for seed, got 9007199254740992'],
+    [{ eosTokenId: 512 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got 512'],
+    [
+      { eosTokenId: [3, 2 ** 32 + 5] },
+      'expected a token id, or several, in [0, 512) for eosTokenId, got [3, 4294967301]',
+    ],
+    [{ eosTokenId: -1 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got -1'],
+    [{ eosTokenId: 1.5 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got 1.5'],
+    [
+      { eosTokenId: '2' } as unknown as GenerateOptions,
+      'expected a token id, or several, in [0, 512) for eosTokenId, got "2"',
+    ],
+    [{ onToken: 1 } as unknown as GenerateOptions, 'expected a function for onToken, got 1'],
+    [{ signal: {} } as unknown as GenerateOptions, 'expected an AbortSignal for signal, got {}'],
     [{ seed: -3 }, 'expected a whole number >= 0 for seed, got -3'],
     [{ doSample: false, topP: 0.5 }, 'expected doSample: true with topP, got doSample: false'],
     [{ topk: 3 } as GenerateOptions, 'unknown option "topk"; did you mean "topK"?'],
   ])('%o is an error', async (options, message) => {
     expect(await rejection(model.generate([1], options))).toContain(`[generate] ${message}`)
+  })
+
+  test.each<[string, unknown, string]>([
+    [
+      'a text',
+      'hello',
+      'expected ids as number[], number[][] or { inputIds, attentionMask }, got "hello"; generateText()',
+    ],
+    [
+      'nothing',
+      undefined,
+      '[generate] expected ids as number[], number[][] or { inputIds, attentionMask }, got undefined',
+    ],
+    ['a typed array', Int32Array.of(1), '[generate] expected ids as number[], number[][] or'],
+    ['an id that 32 bits would cut to 5', [2 ** 32 + 5], 'from -2147483648 to 2147483647 in inputIds, got 4294967301'],
+    ['an id with a fraction', [5.5], '[forward] expected whole numbers in inputIds, got 5.5 at row 0, column 0'],
+    ['an id that is no number', [Number.NaN], '[forward] expected whole numbers in inputIds, got NaN'],
+    ['an id as text', ['5'], '[forward] expected whole numbers in inputIds, got "5"'],
+    ['an id as bigint', [5n], '[forward] expected whole numbers in inputIds, got 5n'],
+    ['ids with a hole', new Array(2), '[forward] expected whole numbers in inputIds, got undefined'],
+    ['ids of the second prompt', [[1], [2 ** 32 + 5]], 'got 4294967301 at row 0, column 0'],
+  ])('%s is no prompt', async (_, input, message) => {
+    expect(await rejection(model.generate(input as number[], FREE))).toContain(message)
+  })
+
+  test.each<[string, GenerateOptions]>([
+    ['greedily', {}],
+    ['drawn', { temperature: 1 }],
+    ['drawn of the likeliest', { topK: 5 }],
+    ['penalised', { repetitionPenalty: 1.3 }],
+  ])('logits that are no numbers are an error, %s, and the device goes on', async (_, options) => {
+    const broken = await tinyModel({ device })
+    const norm = broken.parameters().get('model.norm.weight')
+    const weights = (await norm?.read()) as Float32Array
+    norm?.set(weights.map((value, i) => (i === 3 ? Number.NaN : value)))
+    const message = await rejection(broken.generate(ids(9), { ...FREE, ...options }))
+    expect(message).toContain('expected a logit above -infinity for sequence 0, got none')
+    norm?.set(weights)
+    // One row of the head alone.
+    const head = broken.parameters().get('lm_head.weight')
+    const rows = (await head?.read()) as Float32Array
+    head?.set(rows.map((value, i) => (i === 48 * 500 ? Number.NaN : value)))
+    expect(await rejection(broken.generate(ids(9), { ...FREE, ...options }))).toContain(
+      'expected logits that are numbers for sequence 0, got NaN',
+    )
+    head?.set(rows)
+    expect(await broken.generate([1, 2, 3], FREE)).toEqual(await model.generate([1, 2, 3], FREE))
+    broken.dispose()
   })
 
   test.each<[string, GenerateInput, string]>([

@@ -31,15 +31,34 @@ describe.each(testDevices())('on $name', ({ open }) => {
     }
   })
 
-  it('ties go to the first, NaN never wins, a row of nothing else gives 0', async () => {
-    const { NaN: nan, NEGATIVE_INFINITY: low } = Number
+  const { NaN: nan, NEGATIVE_INFINITY: low, POSITIVE_INFINITY: high } = Number
+
+  it('ties go to the first, and infinity wins', async () => {
     const rows = [
       [1, 3, 3, 2, ...new Array<number>(40).fill(3)],
-      [nan, -5, nan, -4, ...new Array<number>(40).fill(-6)],
-      new Array<number>(44).fill(nan),
-      new Array<number>(44).fill(low),
       [...new Array<number>(43).fill(low), -1e38],
+      [1, 2, high, 3, ...new Array<number>(39).fill(high), low],
     ]
-    expect(await argmax(Tensor.from(device, rows.flat(), [5, 44]))).toEqual([1, 3, 0, 0, 43])
+    expect(await argmax(Tensor.from(device, rows.flat(), [3, 44]))).toEqual([1, 43, 2])
+  })
+
+  it.each<[string, (width: number) => number[], string]>([
+    ['one NaN in front', (width) => [nan, ...new Array<number>(width - 1).fill(1)], 'logits that are numbers'],
+    ['one NaN behind', (width) => [...new Array<number>(width - 1).fill(1), nan], 'logits that are numbers'],
+    [
+      'one NaN beside infinity',
+      (width) => [high, nan, ...new Array<number>(width - 2).fill(1)],
+      'logits that are numbers',
+    ],
+    ['NaN alone', (width) => new Array<number>(width).fill(nan), 'a logit above -infinity'],
+    ['-infinity alone', (width) => new Array<number>(width).fill(low), 'a logit above -infinity'],
+  ])('a row of %s is a fault that names it', async (_, row, message) => {
+    for (const width of [2, 44, 257, 2048]) {
+      const rows = [new Array<number>(width).fill(2), row(width), new Array<number>(width).fill(3)]
+      await expect(argmax(Tensor.from(device, rows.flat(), [3, width]))).rejects.toThrow(
+        `[argmax] expected ${message} for sequence 1, got ${message.startsWith('a') ? 'none' : 'NaN'}`,
+      )
+      await device.sync().catch(() => undefined)
+    }
   })
 })

@@ -127,8 +127,8 @@ describe.each(testDevices())('on $name', ({ open }) => {
     ).not.toEqual(ids)
   })
 
-  it('ids that equal the last of topK stay, NaN and -infinity never win, infinity always does', async () => {
-    const { NaN: nan, NEGATIVE_INFINITY: low, POSITIVE_INFINITY: high } = Number
+  it('ids that equal the last of topK stay, -infinity never wins, infinity always does', async () => {
+    const { NEGATIVE_INFINITY: low, POSITIVE_INFINITY: high } = Number
     const steps = Array.from({ length: 100 }, (_, i) => i)
     const drawn = async (logits: number[], changes: Partial<SampleCase>) => {
       const { ids } = await sample(
@@ -139,9 +139,24 @@ describe.each(testDevices())('on $name', ({ open }) => {
       return [...new Set(ids)].sort((a, b) => a - b)
     }
     expect(await drawn([1, 3, 2, 2, 2, 0], { topK: 2 })).toEqual([1, 2, 3, 4])
-    expect(await drawn([nan, 1, low, 1.5, nan], {})).toEqual([1, 3])
-    expect(await drawn([nan, 1, low, 1.5, nan], { topP: 0.999 })).toEqual([1, 3])
+    expect(await drawn([low, 1, low, 1.5, low], {})).toEqual([1, 3])
+    expect(await drawn([low, 1, low, 1.5, low], { topP: 0.999 })).toEqual([1, 3])
     expect(await drawn([1, high, 2, high], { topK: 3 })).toEqual([1])
+  })
+
+  it('logits with a NaN are a fault that names their sequence', async () => {
+    for (const logits of [
+      [Number.NaN, 2],
+      [2, Number.NaN],
+      [Number.POSITIVE_INFINITY, Number.NaN],
+    ]) {
+      for (const changes of [{}, { topK: 1 }, { temperature: 0 }]) {
+        await expect(sample([[1, 2], logits], { ...PLAIN, ...changes }, [0, 0])).rejects.toThrow(
+          '[sample] expected logits that are numbers for sequence 1, got NaN',
+        )
+        await device.sync().catch(() => undefined)
+      }
+    }
   })
 
   it('a sequence without any possible id is a fault that names it', async () => {
