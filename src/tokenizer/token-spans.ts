@@ -1,10 +1,11 @@
 /**
- * @file Encoding a text together with character spans of it: which tokens cover which characters. The tokenizers
- * give no offsets, so boundaries are found by encoding, and checked.
+ * @file Encoding a text together with character spans of it: which tokens cover which characters. The tokenizers of lowrank say where their tokens
+ * stand; for those of other libraries boundaries are found by encoding, and checked.
  */
 
 import type { TextSpan } from './chat-template.js'
-import type { Tokenizer } from './tokenizer.js'
+import { runInSlices, SHORT_TEXT } from './slices.js'
+import type { EncodedText, Tokenizer } from './tokenizer.js'
 
 /** Tokens `[start, end)`. */
 export interface TokenRange {
@@ -24,16 +25,61 @@ export function encodeWithSpans(
   text: string,
   spans: readonly TextSpan[],
 ): { ids: number[]; ranges: TokenRange[] } {
+  if (tokenizer.encodeWithOffsets !== undefined) {
+    return rangesByOffsets(tokenizer.encodeWithOffsets(text, WHOLE_TOKENS), text, spans)
+  }
   const ids = tokenizer.encode(text, { addSpecialTokens: false })
-  const inside = spans.flatMap((span) => [span.start, span.end]).filter((cut) => cut > 0 && cut < text.length)
-  const cuts = [...new Set(inside)]
+  const cuts = cutsOf(text, spans)
   const placed = placeBySegments(tokenizer, text, ids, cuts) ?? placeByPrefixes(tokenizer, text, ids, cuts)
-  const ranges = spans.map((span) => {
-    const start = span.start <= 0 ? 0 : (placed.get(span.start)?.floor ?? ids.length)
-    const end = span.end <= 0 ? 0 : (placed.get(span.end)?.ceil ?? ids.length)
-    return { start, end }
-  })
-  return { ids, ranges }
+  return { ids, ranges: rangesOf(ids.length, text, spans, (cut) => placed.get(cut)!) }
+}
+
+/** The same without holding the event loop up, however long the text is. */
+export async function encodeWithSpansAsync(
+  tokenizer: Tokenizer,
+  text: string,
+  spans: readonly TextSpan[],
+  signal?: AbortSignal,
+): Promise<{ ids: number[]; ranges: TokenRange[] }> {
+  if (tokenizer.encodeInSteps === undefined || text.length <= SHORT_TEXT) return encodeWithSpans(tokenizer, text, spans)
+  return rangesByOffsets(await runInSlices(tokenizer.encodeInSteps(text, WHOLE_TOKENS), signal), text, spans)
+}
+
+// A token stands where all of it does, its white space included.
+const WHOLE_TOKENS = { addSpecialTokens: false, trimOffsets: false }
+
+function cutsOf(text: string, spans: readonly TextSpan[]): number[] {
+  const inside = spans.flatMap((span) => [span.start, span.end]).filter((cut) => cut > 0 && cut < text.length)
+  return [...new Set(inside)]
+}
+
+function rangesOf(
+  count: number,
+  text: string,
+  spans: readonly TextSpan[],
+  place: (cut: number) => Placement,
+): TokenRange[] {
+  return spans.map(({ start, end }) => ({
+    start: start <= 0 ? 0 : start >= text.length ? count : place(start).floor,
+    end: end <= 0 ? 0 : end >= text.length ? count : place(end).ceil,
+  }))
+}
+
+function rangesByOffsets(
+  { ids, offsets }: EncodedText,
+  text: string,
+  spans: readonly TextSpan[],
+): { ids: number[]; ranges: TokenRange[] } {
+  const cuts = cutsOf(text, spans).sort((a, b) => a - b)
+  const placed = new Map<number, Placement>()
+  let floor = 0
+  let ceil = 0
+  for (const cut of cuts) {
+    while (floor < ids.length && offsets[2 * floor + 1]! <= cut) floor++
+    while (ceil < ids.length && offsets[2 * ceil]! < cut) ceil++
+    placed.set(cut, { floor, ceil: Math.max(floor, ceil) })
+  }
+  return { ids, ranges: rangesOf(ids.length, text, spans, (cut) => placed.get(cut)!) }
 }
 
 /** Number of tokens wholly before a cut, and number of tokens that begin before it. */

@@ -5,21 +5,32 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Tokenizer as ExternalTokenizer } from '@huggingface/tokenizers'
 import { isGgufPath, readGguf } from '../checkpoint/gguf/reader.js'
 import { describeValue } from '../errors.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 import { ggufTokenizerFiles } from './gguf.js'
+import { isIndex } from './pipeline/fields.js'
+import { runSteps, type Steps } from './pipeline/models/model.js'
+import { type Encoded, readPipeline } from './pipeline/pipeline.js'
 
-interface EncodeOptions {
+export interface EncodeOptions {
   /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
   addSpecialTokens?: boolean
+  /** Whether offsets leave out the white space of tokens where the tokenizer's post-processor says so. Default true. */
+  trimOffsets?: boolean
 }
 
 interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   skipSpecialTokens?: boolean
+}
+
+/** Token ids with the place of each in the text. */
+export interface EncodedText {
+  readonly ids: number[]
+  /** Start and end of each token in UTF-16 units, `[start0, end0, start1, ...]`; both 0 for what was put round the text. */
+  readonly offsets: readonly number[]
 }
 
 /** Text to token ids and back. */
@@ -38,6 +49,13 @@ export interface Tokenizer {
   /** Jinja source, where the tokenizer has a chat template. */
   readonly chatTemplate?: string
   encode(text: string, options?: EncodeOptions): number[]
+  /** Ids and where each token stands in the text; tokenizers of other libraries do not have it. */
+  encodeWithOffsets?(text: string, options?: EncodeOptions): EncodedText
+  /**
+   * The same for long texts, interrupted about every millisecond so that the event loop can turn: `encodeAsync` of `slices.ts` drives it.
+   * Tokenizers of other libraries do not have it.
+   */
+  encodeInSteps?(text: string, options?: EncodeOptions): Generator<undefined, EncodedText, undefined>
   /** Ids that no token has are left out, as models may have more rows than their tokenizer tokens. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string
   tokenToId(token: string): number | undefined
@@ -49,18 +67,6 @@ export interface Tokenizer {
    */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderOptions): string
 }
-
-// The package's declarations resolve to `any` under nodenext (extensionless re-exports), hence our own.
-interface ExternalInstance {
-  model: { vocab: (string | undefined)[] }
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] }
-  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
-  token_to_id(token: string): number | undefined
-  get_added_tokens_decoder(): Map<number, { content: string; special: boolean }>
-}
-const External = ExternalTokenizer as unknown as new (tokenizer: object, config: object) => ExternalInstance
-
-const MODEL_TYPES: readonly string[] = ['BPE', 'Unigram', 'WordPiece']
 
 type JsonObject = Record<string, unknown>
 
@@ -105,36 +111,37 @@ function createFrom(where: string, tokenizer: JsonObject, config: JsonObject): T
 /**
  * A tokenizer from the parsed contents of `tokenizer.json` and `tokenizer_config.json`.
  *
- * @throws Error when the model type or one of its parts is unknown, or the chat template does not parse.
+ * @throws Error naming the part that is unknown, damaged or not supported, or when the chat template does not parse.
  */
 export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
-  const type = isObject(tokenizer.model) ? tokenizer.model.type : undefined
-  // Older files leave the type out, and then the package tells it from the other fields; a wrong one it would guess.
-  if (!isObject(tokenizer.model) || (type !== undefined && !MODEL_TYPES.includes(String(type)))) {
-    throw new Error(`[tokenizer] expected a model of type ${MODEL_TYPES.join(', ')}, got ${describeValue(type)}`)
-  }
-  const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] }
-  const external = new External({ ...absent, ...tokenizer }, { ...config, eos_token: tokenTexts(config.eos_token)[0] })
+  return runSteps(buildTokenizer(tokenizer, config))
+}
+
+function* buildTokenizer(tokenizer: JsonObject, config: JsonObject): Steps<Tokenizer> {
+  const pipeline = yield* readPipeline(tokenizer)
   const specialTokens = new Map<string, number>()
-  for (const [id, token] of external.get_added_tokens_decoder()) {
-    if (token.special) specialTokens.set(token.content, id)
-  }
+  for (const [id, token] of pipeline.added.byId) if (token.special) specialTokens.set(token.content, id)
   const templateVariables: JsonObject = {}
   const named = new Map<string, number[]>()
   for (const name of NAMED_TOKENS) {
     const texts = tokenTexts(config[name])
     if (texts[0] !== undefined) templateVariables[name] = texts[0]
-    const ids = texts.flatMap((text) => external.token_to_id(text) ?? [])
+    const ids = texts.flatMap((text) => pipeline.tokenToId(text) ?? [])
     named.set(name, ids)
     for (const text of texts) {
-      const id = external.token_to_id(text)
+      const id = pipeline.tokenToId(text)
       if (id !== undefined) specialTokens.set(text, id)
     }
   }
   const source = templateSource(config.chat_template)
   const chat = source === undefined ? undefined : new ChatTemplate(source, templateVariables)
+  const optionsOf = ({ addSpecialTokens = true, trimOffsets = true }: EncodeOptions = {}, offsets: boolean) => ({
+    addSpecialTokens,
+    trimOffsets,
+    offsets,
+  })
   return {
-    vocabSize: external.model.vocab.length,
+    vocabSize: pipeline.idCount,
     bosTokenId: named.get('bos_token')?.[0],
     eosTokenId: named.get('eos_token')?.[0],
     padTokenId: named.get('pad_token')?.[0],
@@ -142,20 +149,30 @@ export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}):
     specialTokens,
     templateVariables,
     chatTemplate: source,
-    encode: (text, options) => encodeWith(external, text, options),
-    decode(ids, options = {}) {
-      const known = Array.from(ids).filter((id) => external.model.vocab[id] !== undefined)
-      if (known.length === 0) return ''
-      const skip = options.skipSpecialTokens ?? false
-      return external.decode(known, { skip_special_tokens: skip, clean_up_tokenization_spaces: false })
+    encode: (text, options) => pipeline.encode(text, optionsOf(options, false)).ids,
+    encodeWithOffsets: (text, options) => withOffsets(pipeline.encode(text, optionsOf(options, true))),
+    *encodeInSteps(text, options) {
+      return withOffsets(yield* pipeline.encodeInSteps(text, optionsOf(options, true)))
     },
-    tokenToId: (token) => external.token_to_id(token),
-    idToToken: (id) => external.model.vocab[id],
+    decode(ids, { skipSpecialTokens = false } = {}) {
+      for (let at = 0; at < ids.length; at++) if (!isIndex(ids[at])) throw notAnId(ids[at], at)
+      return pipeline.decode(ids, skipSpecialTokens)
+    },
+    tokenToId: (token) => pipeline.tokenToId(token),
+    idToToken: (id) => pipeline.idToToken(id),
     applyChatTemplate(messages, options) {
       if (chat === undefined) throw noChatTemplate()
       return chat.render(messages, options)
     },
   }
+}
+
+function withOffsets({ ids, offsets }: Encoded): EncodedText {
+  return { ids, offsets: offsets! }
+}
+
+function notAnId(got: unknown, at: number): Error {
+  return new Error(`[tokenizer] expected token ids from 0 to 2^32 - 1, got ${describeValue(got)} at index ${at}`)
 }
 
 /** The error for conversations without a template. */
@@ -165,19 +182,6 @@ export function noChatTemplate(): Error {
       "model's tokenizer, put a chat_template.jinja beside tokenizer.json, set chatTemplate, or use prompt/completion " +
       'rows of plain text',
   )
-}
-
-function encodeWith(external: ExternalInstance, text: string, options: EncodeOptions = {}): number[] {
-  // The package lets an empty string through some pre-tokenizers as a token of its own.
-  if (text === '' && options.addSpecialTokens === false) return []
-  const { ids } = external.encode(text, { add_special_tokens: options.addSpecialTokens ?? true })
-  if (ids.includes(undefined)) {
-    throw new Error(
-      '[tokenizer] expected every token in the vocabulary of the tokenizer, got text that it has none for, and no ' +
-        'unk_token; remove unusual characters or use another tokenizer',
-    )
-  }
-  return ids as number[]
 }
 
 /** Texts of a token given as a string, as an AddedToken object or as a list of either. */

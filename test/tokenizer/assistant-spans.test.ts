@@ -179,7 +179,11 @@ describe('encodeWithSpans', () => {
 
   it('refuses a tokenizer whose tokens do not follow the text', () => {
     const tokenizer = build(templates.CHATML)
-    const reversing: Tokenizer = { ...tokenizer, encode: (text) => tokenizer.encode([...text].reverse().join('')) }
+    const reversing: Tokenizer = {
+      ...tokenizer,
+      encodeWithOffsets: undefined,
+      encode: (text) => tokenizer.encode([...text].reverse().join('')),
+    }
     expect(() => encodeWithSpans(reversing, 'abcdefghij', [{ start: 3, end: 6 }])).toThrow(
       '[tokenizer] expected tokens to line up with the text at character 3 ("abc" | "defghij")',
     )

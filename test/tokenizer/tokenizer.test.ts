@@ -87,7 +87,7 @@ describe('loadTokenizer', () => {
     await expect(loadTokenizer(directory)).rejects.toThrow(`expected a JSON object in ${path}`)
     await writeFile(path, JSON.stringify({ model: { type: 'Nonsense', vocab: {} } }))
     await expect(loadTokenizer(directory)).rejects.toThrow(
-      `[loadTokenizer] expected a tokenizer in tokenizer.json and tokenizer_config.json of ${directory}, got: [tokenizer] expected a model of type BPE, Unigram, WordPiece, got "Nonsense"`,
+      `[loadTokenizer] expected a tokenizer in tokenizer.json and tokenizer_config.json of ${directory}, got: [tokenizer] expected a model of type BPE, Unigram, WordPiece, WordLevel for tokenizer.json.model, got "Nonsense"`,
     )
   })
 })
@@ -115,7 +115,8 @@ describe('encode and decode', () => {
 
   it('refuses a character that the vocabulary has no token for', () => {
     const { tokenizer: file, config } = tinyByteLevelTokenizer()
-    const model = { type: 'WordPiece', vocab: { a: 0 }, continuing_subword_prefix: '##' }
+    const word = { unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 }
+    const model = { type: 'WordPiece', vocab: { a: 0 }, ...word }
     const tokenizer = createTokenizer({ ...file, model, pre_tokenizer: null }, config)
     expect(tokenizer.encode('a')).toEqual([0])
     expect(() => tokenizer.encode('b')).toThrow(

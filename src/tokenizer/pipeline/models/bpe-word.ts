@@ -1,0 +1,134 @@
+/**
+ * @file Merging the symbols of one piece, the lowest rank first and of equal ones the leftmost: a heap, so that a piece of a million characters
+ * takes time that grows with its length.
+ */
+
+import type { MergeTable } from './merge-table.js'
+
+/** Symbols in order; `lengths` are their bytes of UTF-8. */
+export interface Word {
+  ids: number[]
+  lengths: number[]
+}
+
+// A key is the rank and the position in one exact number.
+const POSITIONS = 2 ** 30
+
+/** Merging under way. */
+export interface Merging {
+  /** Does up to `count` steps; false when nothing is left to merge. */
+  advance(count: number): boolean
+  finish(): Word
+}
+
+export function mergeWord({ ids, lengths }: Word, table: MergeTable): Merging {
+  const size = ids.length
+  if (size >= POSITIONS) throw new Error(`[tokenizer] expected a piece of less than 2^30 symbols, got ${size}`)
+  const symbols = Uint32Array.from(ids)
+  const bytes = Float64Array.from(lengths)
+  const next = new Int32Array(size)
+  const previous = new Int32Array(size)
+  for (let at = 0; at < size; at++) {
+    next[at] = at + 1 < size ? at + 1 : -1
+    previous[at] = at - 1
+  }
+  const removed = new Uint8Array(size)
+  let heap = new Float64Array(Math.max(16, size))
+  let heapSize = 0
+  let seeded = 0
+  const push = (key: number): void => {
+    if (heapSize === heap.length) {
+      const larger = new Float64Array(2 * heap.length)
+      larger.set(heap)
+      heap = larger
+    }
+    let at = heapSize++
+    while (at > 0) {
+      const parent = (at - 1) >> 2
+      if (heap[parent]! <= key) break
+      heap[at] = heap[parent]!
+      at = parent
+    }
+    heap[at] = key
+  }
+  const pop = (): number => {
+    const top = heap[0]!
+    const key = heap[--heapSize]!
+    let at = 0
+    for (;;) {
+      const first = 4 * at + 1
+      if (first >= heapSize) break
+      let smallest = first
+      const last = Math.min(first + 4, heapSize)
+      for (let child = first + 1; child < last; child++) if (heap[child]! < heap[smallest]!) smallest = child
+      if (heap[smallest]! >= key) break
+      heap[at] = heap[smallest]!
+      at = smallest
+    }
+    heap[at] = key
+    return top
+  }
+  const offer = (at: number): void => {
+    const right = next[at]!
+    if (right < 0) return
+    const rank = table.rank(symbols[at]!, symbols[right]!)
+    if (rank >= 0) push(rank * POSITIONS + at)
+  }
+  const step = (): void => {
+    const key = pop()
+    const rank = Math.floor(key / POSITIONS)
+    const at = key - rank * POSITIONS
+    if (removed[at] === 1) return
+    const right = next[at]!
+    if (right < 0) return
+    const made = table.made(rank)
+    // What stands here may have changed since; then its own entry comes, or has come.
+    const now = table.rank(symbols[at]!, symbols[right]!)
+    if (now < 0 || table.made(now) !== made) return
+    symbols[at] = made
+    bytes[at]! += bytes[right]!
+    removed[right] = 1
+    const after = next[right]!
+    next[at] = after
+    if (after >= 0) previous[after] = at
+    const before = previous[at]!
+    if (before >= 0) offer(before)
+    offer(at)
+  }
+  return {
+    advance(count) {
+      let left = count
+      for (; left > 0 && seeded < size; left--) offer(seeded++)
+      for (; left > 0 && heapSize > 0; left--) step()
+      return seeded < size || heapSize > 0
+    },
+    finish() {
+      const word: Word = { ids: [], lengths: [] }
+      for (let at = size === 0 ? -1 : 0; at >= 0; at = next[at]!) {
+        word.ids.push(symbols[at]!)
+        word.lengths.push(bytes[at]!)
+      }
+      return word
+    },
+  }
+}
+
+/** The same for a few symbols, without the heap. */
+export function mergeShortWord({ ids, lengths }: Word, table: MergeTable): void {
+  for (;;) {
+    let best = -1
+    let bestAt = -1
+    for (let at = 0; at + 1 < ids.length; at++) {
+      const rank = table.rank(ids[at]!, ids[at + 1]!)
+      if (rank >= 0 && (best < 0 || rank < best)) {
+        best = rank
+        bestAt = at
+      }
+    }
+    if (bestAt < 0) return
+    ids[bestAt] = table.made(best)
+    lengths[bestAt]! += lengths[bestAt + 1]!
+    ids.splice(bestAt + 1, 1)
+    lengths.splice(bestAt + 1, 1)
+  }
+}

@@ -1,0 +1,255 @@
+/** @file Byte-pair encoding: the characters of a piece become tokens, which are merged by rank. */
+
+import { describeValue } from '../../../errors.js'
+import { utf8Length } from '../bytes.js'
+import { type Fields, wrong } from '../fields.js'
+import { type Merging, mergeShortWord, mergeWord, type Word } from './bpe-word.js'
+import { type MergeTable, mergeTable } from './merge-table.js'
+import { type Model, noToken, runSteps, type Spans, type Steps, textOfId, type Vocabulary } from './model.js'
+import { readVocabulary } from './vocabulary.js'
+
+interface Options {
+  readonly unknown: string | undefined
+  readonly prefix: string
+  readonly suffix: string
+  readonly fuseUnknown: boolean
+  readonly byteFallback: boolean
+  readonly ignoreMerges: boolean
+}
+
+const STEP = 4096
+const SHORT = 24
+/** Pieces that are remembered: short ones, and so many. */
+const CACHED_LENGTH = 64
+const CACHED_PIECES = 30_000
+
+/** @throws naming what is damaged, or a merge whose parts are not in the vocabulary */
+export function* readBpe(fields: Fields): Steps<Model> {
+  const options = readOptions(fields)
+  const vocabulary = yield* readVocabulary(fields, 'vocab')
+  const table = yield* readMerges(fields, vocabulary, options.prefix)
+  return bpeModel(vocabulary, table, options)
+}
+
+function readOptions(fields: Fields): Options {
+  const optional = (name: string): string | undefined => {
+    const value = fields.raw(name)
+    if (value === null || value === undefined) return undefined
+    if (typeof value !== 'string') throw fields.error(name, 'a text or null')
+    return value
+  }
+  const flag = (name: string): boolean => {
+    const value = fields.raw(name) ?? false
+    if (typeof value !== 'boolean') throw fields.error(name, 'true, false or null')
+    return value
+  }
+  const dropout = fields.raw('dropout') ?? 0
+  // The library leaves merges out at random whenever it encodes, so that no text has ids of its own.
+  if (dropout !== 0) throw fields.error('dropout', 'null or 0 (ids must not be left to chance)')
+  const options = {
+    unknown: optional('unk_token'),
+    prefix: optional('continuing_subword_prefix') ?? '',
+    suffix: optional('end_of_word_suffix') ?? '',
+    fuseUnknown: flag('fuse_unk'),
+    byteFallback: flag('byte_fallback'),
+    ignoreMerges: flag('ignore_merges'),
+  }
+  if (options.byteFallback && options.prefix + options.suffix !== '') {
+    throw fields.error(
+      'byte_fallback',
+      'false beside continuing_subword_prefix or end_of_word_suffix (their bytes would become tokens)',
+    )
+  }
+  return options
+}
+
+function* readMerges(fields: Fields, { ids }: Vocabulary, prefix: string): Steps<MergeTable> {
+  const merges = fields.list('merges')
+  const prefixLength = Buffer.byteLength(prefix)
+  const parts: [string, string][] = []
+  let isText: boolean | undefined
+  for (let at = 0; at < merges.length; at++) {
+    const merge = merges[at]
+    if (isText !== undefined && isText !== (typeof merge === 'string')) {
+      throw wrong(`${fields.path}.merges[${at}]`, 'merges that are all texts or all pairs', merge)
+    }
+    isText = typeof merge === 'string'
+    if (typeof merge === 'string') {
+      if (merge.startsWith('#version')) continue
+      const pair = merge.split(' ')
+      if (pair.length !== 2) throw wrong(`${fields.path}.merges[${at}]`, 'two tokens with a space between', merge)
+      parts.push([pair[0]!, pair[1]!])
+    } else if (
+      Array.isArray(merge) &&
+      merge.length === 2 &&
+      typeof merge[0] === 'string' &&
+      typeof merge[1] === 'string'
+    ) {
+      parts.push([merge[0], merge[1]])
+    } else throw wrong(`${fields.path}.merges[${at}]`, 'a pair of tokens', merge)
+    if (at % STEP === 0) yield
+  }
+  const table = mergeTable(parts.length)
+  for (let rank = 0; rank < parts.length; rank++) {
+    const [left, right] = parts[rank]!
+    const made = left + (prefixLength === 0 ? right : withoutBytes(right, prefixLength))
+    const [leftId, rightId, madeId] = [ids.get(left), ids.get(right), ids.get(made)]
+    if (leftId === undefined || rightId === undefined || madeId === undefined) {
+      throw wrong(`${fields.path}.merges[${rank}]`, 'tokens of the vocabulary that make a token of it', [left, right])
+    }
+    table.add(leftId, rightId, rank, madeId)
+    if (rank % STEP === 0) yield
+  }
+  return table
+}
+
+/** The library drops as many bytes as the prefix has, whatever they are. */
+function withoutBytes(text: string, count: number): string {
+  const bytes = Buffer.from(text)
+  if (bytes.length < count || ((bytes[count] ?? 0) & 0xc0) === 0x80) {
+    throw new Error(
+      `[tokenizer] expected a merge whose second part begins with continuing_subword_prefix, got ${describeValue(text)}`,
+    )
+  }
+  return bytes.subarray(count).toString('utf8')
+}
+
+function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): Model {
+  const { ids: known } = vocabulary
+  const { unknown, prefix, suffix } = options
+  const unknownId = unknown === undefined ? undefined : known.get(unknown)
+  const byteIds = options.byteFallback ? byteTokens(known) : undefined
+  const plain = prefix === '' && suffix === ''
+  let recent = new Map<string, Word>()
+  let older = new Map<string, Word>()
+
+  const symbolsOf = function* (piece: string): Steps<Word> {
+    const word: Word = { ids: [], lengths: [] }
+    let pending = -1
+    let pendingLength = 0
+    for (let at = 0; at < piece.length; ) {
+      const code = piece.codePointAt(at)!
+      const end = at + (code > 0xffff ? 2 : 1)
+      const length = utf8Length(code)
+      let symbol = piece.slice(at, end)
+      if (!plain) symbol = (at > 0 ? prefix : '') + symbol + (end === piece.length ? suffix : '')
+      at = end
+      if (word.ids.length % STEP === STEP - 1) yield
+      const id = known.get(symbol)
+      if (id !== undefined) {
+        if (pending >= 0) {
+          word.ids.push(pending)
+          word.lengths.push(pendingLength)
+          pending = -1
+        }
+        word.ids.push(id)
+        word.lengths.push(length)
+        continue
+      }
+      const bytes = byteIds === undefined ? undefined : bytesOf(symbol, byteIds)
+      if (bytes !== undefined) {
+        for (const byte of bytes) {
+          word.ids.push(byte)
+          word.lengths.push(1)
+        }
+        continue
+      }
+      // Without an unknown token the library leaves the character out.
+      if (unknown === undefined) continue
+      if (pending >= 0 && options.fuseUnknown) {
+        pendingLength += length
+        continue
+      }
+      if (pending >= 0) {
+        word.ids.push(pending)
+        word.lengths.push(pendingLength)
+      }
+      if (unknownId === undefined) throw noToken()
+      pending = unknownId
+      pendingLength = length
+    }
+    if (pending >= 0) {
+      word.ids.push(pending)
+      word.lengths.push(pendingLength)
+    }
+    return word
+  }
+
+  const tokensOf = function* (piece: string): Steps<Word> {
+    if (options.ignoreMerges) {
+      const id = known.get(piece)
+      if (id !== undefined) return { ids: [id], lengths: [Buffer.byteLength(piece)] }
+    }
+    const word = yield* symbolsOf(piece)
+    if (word.ids.length <= SHORT && plain && pendingFree(options)) {
+      mergeShortWord(word, table)
+      return word
+    }
+    const merging: Merging = mergeWord(word, table)
+    while (merging.advance(STEP)) yield
+    return merging.finish()
+  }
+
+  const remember = (piece: string, word: Word): void => {
+    if (recent.size >= CACHED_PIECES) {
+      older = recent
+      recent = new Map()
+    }
+    recent.set(piece, word)
+  }
+
+  const append = (word: Word, ids: number[], spans: Spans | undefined): void => {
+    for (const id of word.ids) ids.push(id)
+    if (spans === undefined) return
+    let position = 0
+    word.ids.forEach((id, at) => {
+      spans.starts.push(position)
+      position += word.lengths[at]!
+      spans.ends.push(position)
+      spans.texts.push(textOfId(vocabulary, id) ?? '')
+    })
+  }
+
+  const cached = (piece: string): Word | undefined => {
+    if (piece.length > CACHED_LENGTH) return undefined
+    const word = recent.get(piece)
+    if (word !== undefined) return word
+    const old = older.get(piece)
+    if (old !== undefined) remember(piece, old)
+    return old
+  }
+
+  return {
+    vocabulary,
+    tokenize(piece, ids, spans) {
+      let word = cached(piece)
+      if (word === undefined) {
+        word = runSteps(tokensOf(piece))
+        if (piece.length <= CACHED_LENGTH) remember(piece, word)
+      }
+      append(word, ids, spans)
+    },
+    *tokenizeInSteps(piece, ids, spans) {
+      append(yield* tokensOf(piece), ids, spans)
+    },
+  }
+}
+
+/** Unknown symbols may stand for several texts, and then an entry that has gone stale can still hold: only the heap tells. */
+function pendingFree({ unknown, byteFallback }: Options): boolean {
+  return unknown === undefined && !byteFallback
+}
+
+function byteTokens(known: ReadonlyMap<string, number>): (number | undefined)[] {
+  return Array.from({ length: 256 }, (_, byte) => known.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
+}
+
+function bytesOf(symbol: string, byteIds: readonly (number | undefined)[]): number[] | undefined {
+  const ids: number[] = []
+  for (const byte of Buffer.from(symbol)) {
+    const id = byteIds[byte]
+    if (id === undefined) return undefined
+    ids.push(id)
+  }
+  return ids
+}

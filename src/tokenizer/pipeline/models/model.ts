@@ -1,0 +1,53 @@
+/** @file What every model of a tokenizer does: pieces of text to ids of its vocabulary. */
+
+/** Where the tokens of a piece stand in it, in bytes of UTF-8, and their texts. */
+export interface Spans {
+  readonly starts: number[]
+  readonly ends: number[]
+  readonly texts: string[]
+}
+
+/** Work that can be interrupted: yields about every millisecond. */
+export type Steps<T> = Generator<undefined, T, undefined>
+
+export interface Model {
+  readonly vocabulary: Vocabulary
+  /** Appends the ids of a piece, and where they stand if that is asked for. @throws where a piece has no id and there is no unknown token */
+  tokenize(piece: string, ids: number[], spans?: Spans): void
+  /** The same for a long piece, in steps. */
+  tokenizeInSteps(piece: string, ids: number[], spans?: Spans): Steps<void>
+}
+
+/** Tokens and their ids. */
+export interface Vocabulary {
+  readonly ids: ReadonlyMap<string, number>
+  readonly texts: ReadonlyMap<number, string> | readonly (string | undefined)[]
+  /** Number of tokens. */
+  readonly size: number
+}
+
+export function textOfId({ texts }: Vocabulary, id: number): string | undefined {
+  return Array.isArray(texts) ? texts[id] : (texts as ReadonlyMap<number, string>).get(id)
+}
+
+/** Runs all steps at once. */
+export function runSteps<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
+
+/** For models whose pieces are short: all at once. */
+export function* atOnce(model: Pick<Model, 'tokenize'>, piece: string, ids: number[], spans?: Spans): Steps<void> {
+  yield
+  model.tokenize(piece, ids, spans)
+}
+
+/** The error for text that a vocabulary cannot say. */
+export function noToken(): Error {
+  return new Error(
+    '[tokenizer] expected every token in the vocabulary of the tokenizer, got text that it has none for, and no ' +
+      'unk_token; remove unusual characters or use another tokenizer',
+  )
+}

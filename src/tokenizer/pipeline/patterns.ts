@@ -1,0 +1,35 @@
+/** @file The pattern of Split and Replace: a text, or a regular expression. */
+
+import type { Match } from './aligned-text.js'
+import { entriesOf, type Fields } from './fields.js'
+import { regexOf } from './regex/regex.js'
+import { textMatches } from './split.js'
+
+export interface Pattern {
+  /** The text itself, where it is one. */
+  readonly text: string | undefined
+  readonly canBeEmpty: boolean
+  matches(text: string): Iterable<Match>
+}
+
+/** @throws naming the pattern that is damaged or not translated */
+export function readPattern(fields: Fields, name: string): Pattern {
+  const entries = [...(entriesOf(fields.raw(name)) ?? [])]
+  const [kind, value] = entries[0] ?? []
+  if (entries.length !== 1 || typeof value !== 'string' || (kind !== 'String' && kind !== 'Regex')) {
+    throw fields.error(name, '{ "String": text } or { "Regex": expression }')
+  }
+  // An empty text matches between all characters, as an expression does.
+  if (kind === 'String' && value !== '') {
+    return { text: value, canBeEmpty: false, matches: (text) => textMatches(text, value) }
+  }
+  const regex = regexOf(value)
+  return { text: undefined, canBeEmpty: regex.canBeEmpty, matches: (text) => regex.matches(text) }
+}
+
+/** The text with `content` in the place of each match. */
+export function replaceIn(text: string, matches: Iterable<Match>, content: string): string {
+  const parts: string[] = []
+  for (const { start, end, matched } of matches) parts.push(matched ? content : text.slice(start, end))
+  return parts.join('')
+}

@@ -1,0 +1,250 @@
+/** @file Pre-tokenizers: how a text is cut into the pieces that the model sees. */
+
+import { type AlignedText, type Match, prepend, replaceMatches, slice, transform } from './aligned-text.js'
+import { toByteLetters } from './bytes.js'
+import { type Fields, fieldsOf, isObject } from './fields.js'
+import { byteChanges } from './normalizers.js'
+import { readPattern } from './patterns.js'
+import { regexOf } from './regex/regex.js'
+import {
+  BEHAVIORS,
+  type Behavior,
+  characterMatches,
+  cutAt,
+  inverted,
+  type Range,
+  setMatches,
+  textMatches,
+} from './split.js'
+import { codesOf, crateSpace, crateWord, lazy, numeric, punctuation, scriptToCut, whiteSpace } from './unicode.js'
+
+/** One step, or several. */
+export interface PreTokenizer {
+  apply(pieces: Iterable<AlignedText>): Iterable<AlignedText>
+  /**
+   * The same for the texts alone; undefined where the alignment is needed. `first` says whether the first piece begins where the original does.
+   */
+  readonly plain: ((pieces: Iterable<string>, first: boolean) => Iterable<string>) | undefined
+  /** Whether `first` makes a difference. */
+  readonly usesFirst: boolean
+}
+
+/** A step that cuts each piece and leaves its characters as they are. */
+function cutting(rangesOf: (text: string) => Iterable<Range>): PreTokenizer & { plain: object } {
+  return {
+    *apply(pieces) {
+      for (const piece of pieces) {
+        for (const { start, end } of rangesOf(piece.text)) if (end > start) yield slice(piece, start, end)
+      }
+    },
+    *plain(pieces) {
+      for (const piece of pieces) {
+        for (const { start, end } of rangesOf(piece)) if (end > start) yield piece.slice(start, end)
+      }
+    },
+    usesFirst: false,
+  }
+}
+
+const splitting = (matchesOf: (text: string) => Iterable<Match>, behavior: Behavior): PreTokenizer =>
+  cutting((text) => cutAt(matchesOf(text), behavior))
+
+function inOrder(steps: readonly PreTokenizer[]): PreTokenizer {
+  const plain = steps.map((step) => step.plain)
+  return {
+    apply: (pieces) => steps.reduce((last, step) => step.apply(last), pieces),
+    plain: plain.includes(undefined)
+      ? undefined
+      : (pieces, first) => plain.reduce((last, step) => step!(last, first), pieces),
+    usesFirst: steps.some((step) => step.usesFirst),
+  }
+}
+
+/** @throws naming the part that is unknown or damaged */
+export function readPreTokenizer(value: unknown, path: string): PreTokenizer | undefined {
+  if (value === null || value === undefined) return undefined
+  return readAt(value, path, true)
+}
+
+function readAt(value: unknown, path: string, isFirst: boolean): PreTokenizer {
+  const fields = fieldsOf(value, path)
+  const preTokenizer = readOne(fields, isFirst)
+  fields.done()
+  return preTokenizer
+}
+
+function readOne(fields: Fields, isFirst: boolean): PreTokenizer {
+  const type = fields.raw('type')
+  switch (type) {
+    case 'Sequence':
+      return inOrder(
+        fields.list('pretokenizers').map((entry, at) => {
+          const name = `pretokenizers[${at}]`
+          if (!isObject(entry)) throw fields.error(name, 'an object', entry)
+          return readAt(entry, `${fields.path}.${name}`, isFirst && at === 0)
+        }),
+      )
+    case 'ByteLevel':
+      return byteLevel(fields)
+    case 'Metaspace':
+      return metaspace(fields, isFirst)
+    case 'Split': {
+      const pattern = readPattern(fields, 'pattern')
+      const behavior = fields.oneOf('behavior', BEHAVIORS)
+      const invert = fields.boolean('invert')
+      return splitting((text) => (invert ? inverted(pattern.matches(text)) : pattern.matches(text)), behavior)
+    }
+    case 'Whitespace':
+      return splitting(wordMatches, 'Removed')
+    case 'WhitespaceSplit':
+      return splitting((text) => setMatches(text, whiteSpace()), 'Removed')
+    case 'BertPreTokenizer':
+      return inOrder([
+        splitting((text) => setMatches(text, whiteSpace()), 'Removed'),
+        splitting((text) => setMatches(text, punctuation()), 'Isolated'),
+      ])
+    case 'Punctuation': {
+      const behavior = fields.oneOf('behavior', BEHAVIORS, 'Isolated')
+      return splitting((text) => setMatches(text, punctuation()), behavior)
+    }
+    case 'Digits': {
+      const behavior = fields.boolean('individual_digits') ? 'Isolated' : 'Contiguous'
+      return splitting((text) => setMatches(text, numeric()), behavior)
+    }
+    case 'CharDelimiterSplit': {
+      const delimiter = fields.character('delimiter').codePointAt(0)!
+      return splitting((text) => characterMatches(text, (code) => code === delimiter), 'Removed')
+    }
+    case 'UnicodeScripts':
+      return cutting(scriptRanges)
+    case 'FixedLength': {
+      const length = fields.integer('length', 5)
+      if (length === 0) throw fields.error('length', 'a length above 0')
+      return cutting((text) => fixedRanges(text, length))
+    }
+    default:
+      throw fields.error('type', 'a pre-tokenizer that is known', type)
+  }
+}
+
+const GPT2 = lazy(() => regexOf(String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`))
+
+function byteLevel(fields: Fields): PreTokenizer {
+  const addPrefixSpace = fields.boolean('add_prefix_space')
+  const useRegex = fields.boolean('use_regex', true)
+  fields.boolean('trim_offsets')
+  const cut = useRegex ? cutting((text) => GPT2().matches(text)) : undefined
+  return {
+    *apply(pieces) {
+      const spaced = addPrefixSpace
+        ? mapped(pieces, (piece) => (piece.text.startsWith(' ') ? piece : prepend(piece, [0x20])))
+        : pieces
+      for (const piece of cut === undefined ? spaced : cut.apply(spaced))
+        yield transform(piece, byteChanges(piece.text))
+    },
+    *plain(pieces, first) {
+      const spaced = addPrefixSpace ? mapped(pieces, (piece) => (piece.startsWith(' ') ? piece : ` ${piece}`)) : pieces
+      for (const piece of cut === undefined ? spaced : cut.plain(spaced, first)) yield toByteLetters(piece)
+    },
+    usesFirst: false,
+  }
+}
+
+function* mapped<T>(values: Iterable<T>, map: (value: T) => T): Iterable<T> {
+  for (const value of values) yield map(value)
+}
+
+function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
+  const replacement = fields.character('replacement')
+  let scheme = fields.oneOf('prepend_scheme', ['first', 'never', 'always'], 'always')
+  const splits = fields.raw('split') ?? true
+  const addPrefixSpace = fields.raw('add_prefix_space')
+  const text = fields.raw('str_rep')
+  if (typeof splits !== 'boolean') throw fields.error('split', 'true or false')
+  if (addPrefixSpace !== undefined && addPrefixSpace !== null && typeof addPrefixSpace !== 'boolean') {
+    throw fields.error('add_prefix_space', 'true, false or null')
+  }
+  if (text !== undefined && text !== null && typeof text !== 'string') throw fields.error('str_rep', 'a text')
+  if (addPrefixSpace === false) {
+    if (scheme !== 'never') throw fields.error('add_prefix_space', 'a value that agrees with prepend_scheme')
+    scheme = 'never'
+  }
+  const codes = codesOf(replacement)
+  const cut = splits ? cutting((piece) => cutAt(textMatches(piece, replacement), 'MergedWithNext')) : undefined
+  const replace = (piece: AlignedText): AlignedText => {
+    const replaced = piece.text.includes(' ') ? replaceMatches(piece, textMatches(piece.text, ' '), replacement) : piece
+    const wanted = scheme === 'always' || (scheme === 'first' && replaced.from === 0)
+    return wanted && !replaced.text.startsWith(replacement) ? prepend(replaced, codes) : replaced
+  }
+  const replacePlain = function* (pieces: Iterable<string>, first: boolean): Iterable<string> {
+    let atStart = first
+    for (const piece of pieces) {
+      const replaced = piece.replaceAll(' ', replacement)
+      const wanted = scheme === 'always' || (scheme === 'first' && atStart)
+      yield wanted && !replaced.startsWith(replacement) ? replacement + replaced : replaced
+      atStart = false
+    }
+  }
+  return {
+    apply: (pieces) => (cut === undefined ? mapped(pieces, replace) : cut.apply(mapped(pieces, replace))),
+    // Pieces in the middle may come from the beginning of the text as well, which only the alignment knows.
+    plain:
+      scheme === 'first' && !isFirst
+        ? undefined
+        : (pieces, first) =>
+            cut === undefined ? replacePlain(pieces, first) : cut.plain(replacePlain(pieces, first), first),
+    usesFirst: scheme === 'first',
+  }
+}
+
+/** Whitespace keeps runs of word characters and runs of what is neither a word nor white space. */
+function* wordMatches(text: string): Iterable<Match> {
+  const word = crateWord()
+  const space = crateSpace()
+  const kindOf = (code: number): number => (word.has(code) ? 1 : space.has(code) ? 0 : 2)
+  let start = 0
+  let kind = -1
+  for (let at = 0; at < text.length; ) {
+    const code = text.codePointAt(at)!
+    const here = kindOf(code)
+    if (here !== kind && at > start) {
+      yield { start, end: at, matched: kind === 0 }
+      start = at
+    }
+    kind = here
+    at += code > 0xffff ? 2 : 1
+  }
+  if (start < text.length) yield { start, end: text.length, matched: kind === 0 }
+}
+
+/** The first character that has a script begins no new piece, nor does one that has none; what stands before the first cut is lost. */
+function scriptRanges(text: string): Range[] {
+  const scriptOf = scriptToCut()
+  const starts: number[] = []
+  let last: number | undefined
+  for (let at = 0; at < text.length; ) {
+    const code = text.codePointAt(at)!
+    const script = scriptOf(code)
+    if (script !== 0) {
+      if (script !== last) starts.push(at)
+      last = script
+    }
+    at += code > 0xffff ? 2 : 1
+  }
+  return starts.map((start, index) => ({ start, end: starts[index + 1] ?? text.length }))
+}
+
+function fixedRanges(text: string, length: number): Range[] {
+  const ranges: Range[] = []
+  let start = 0
+  let count = 0
+  for (let at = 0; at < text.length; ) {
+    at += text.codePointAt(at)! > 0xffff ? 2 : 1
+    if (++count === length || at >= text.length) {
+      ranges.push({ start, end: at })
+      start = at
+      count = 0
+    }
+  }
+  return ranges
+}

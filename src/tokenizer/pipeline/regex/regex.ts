@@ -1,0 +1,43 @@
+/** @file Regular expressions of tokenizers: read once, matched in bounded time, with the matches that the Rust library finds. */
+
+import type { Match } from '../aligned-text.js'
+import { nativeFinder } from './native.js'
+import { parseRegex } from './parse.js'
+import { boundedFinder, type Finder } from './program.js'
+import { lengthOf } from './syntax.js'
+
+export interface Regex {
+  /** Whether it matches nothing somewhere, which inserts text instead of replacing it. */
+  readonly canBeEmpty: boolean
+  /** All of the text in order: what matched and what lies between. */
+  matches(text: string): Iterable<Match>
+}
+
+/** @throws naming the part of the expression that is not translated */
+export function regexOf(pattern: string): Regex {
+  const node = parseRegex(pattern)
+  const finder = nativeFinder(node) ?? boundedFinder(node, pattern)
+  return { canBeEmpty: lengthOf(node).min === 0, matches: (text) => matchesOf(finder, text) }
+}
+
+function* matchesOf(finder: Finder, text: string): Iterable<Match> {
+  let done = 0
+  let from = 0
+  let lastEnd = -1
+  while (from <= text.length) {
+    const found = finder.find(text, from)
+    if (found === undefined) break
+    const { start, end } = found
+    if (start === end && end === lastEnd) {
+      // An empty match behind a match is none: the search goes on a character later.
+      from += text.codePointAt(from)! > 0xffff ? 2 : 1
+      continue
+    }
+    if (start > done) yield { start: done, end: start, matched: false }
+    yield { start, end, matched: true }
+    done = end
+    from = end
+    lastEnd = end
+  }
+  if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
+}
