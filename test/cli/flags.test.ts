@@ -1,0 +1,134 @@
+/** @file Commands without a file: what flags say, and the model that an adapter names. */
+
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { flagFor, flagValues } from '../../src/cli/train-flags.js'
+import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { lowrank, program } from './run-cli.js'
+
+const folder = temporaryDirectory()
+const model = join(folder, "a model's")
+const rows = join(folder, 'rows.jsonl')
+const out = join(folder, 'out $1')
+const adapter = join(out, 'adapter')
+
+const CHATML =
+  '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}' +
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+
+beforeAll(async () => {
+  await writeTinyModel(model)
+  await writeFile(join(model, 'chat_template.jinja'), CHATML)
+  const lines = tinyRows(12).map(({ prompt, completion }) => ({
+    messages: [
+      { role: 'user', content: prompt },
+      { role: 'assistant', content: completion },
+    ],
+  }))
+  await writeFile(rows, lines.map((row) => `${JSON.stringify(row)}\n`).join(''))
+})
+
+describe('lowrank train without a file', () => {
+  it('trains by its flags, and its last line is a command that runs', async () => {
+    const args = '--epochs 1 --lr 1e-3 --rank 4 --alpha 8 --max-length 64 --batch-size 6 --seed 3 --dtype float32'
+    const targets = ['--target-modules', 'q_proj,v_proj', '--set', 'training.gradientAccumulationSteps=1']
+    const paths = ['--model', model, '--dataset', rows, '--output', out, '--eval-dataset', rows]
+    const { code, stdout, stderr } = await lowrank(['train', ...paths, ...args.split(' '), ...targets])
+    expect(stderr).toMatch(/on 12 rows, 12 to evaluate on: 2 steps/)
+    expect(code).toBe(0)
+    const quotedModel = `'${model.replace("'", "'\\''")}'`
+    expect(stdout).toBe(
+      `Saved ${adapter}\nTry it: ${program} generate --model ${quotedModel} --adapter '${adapter}' --chat --prompt "..."\n`,
+    )
+    const config = JSON.parse(await readFile(join(adapter, 'adapter_config.json'), 'utf8'))
+    expect(config).toMatchObject({ r: 4, lora_alpha: 8, target_modules: ['q_proj', 'v_proj'] })
+    const answer = await lowrank(['generate', '--adapter', adapter, '--chat', '--prompt', 'x', '--max-new-tokens', '2'])
+    expect(answer).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('resumes with --resume, and refuses epochs that have no effect', async () => {
+    const file = join(folder, 'steps.yaml')
+    await writeFile(file, `model: ${JSON.stringify(model)}\ndataset: ${rows}\ntraining:\n  maxSteps: 1\n`)
+    const refused = await lowrank(['train', file, '--output', 'x', '--epochs', '2'])
+    expect(refused).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: [training] expected numTrainEpochs or maxSteps, got both, and maxSteps counts; --max-steps -1 takes it back (--epochs, line 4 of ${file})\n`,
+    })
+    const nothing = await lowrank(['train', file, '--output', join(folder, 'none'), '--resume', '--max-length', '64'])
+    expect(nothing.code).toBe(0)
+  })
+})
+
+describe('flags', () => {
+  it('give numbers as numbers, lists as lists, and what is neither as it was typed', () => {
+    const values = (options: object) =>
+      Object.fromEntries(flagValues(options).map(({ path, value }) => [path.join('.'), value]))
+    expect(values({ lr: '2e-4', epochs: '0.5', rank: '8', maxSteps: '-1', seed: 'x', set: [] })).toEqual({
+      'training.learningRate': 2e-4,
+      'training.numTrainEpochs': 0.5,
+      'lora.r': 8,
+      'training.maxSteps': -1,
+      'training.seed': 'x',
+    })
+    expect(values({ targetModules: 'q_proj' })).toEqual({ 'lora.targetModules': ['q_proj'] })
+    expect(values({ targetModules: 'q_proj, v_proj' })).toEqual({ 'lora.targetModules': ['q_proj', 'v_proj'] })
+    expect(values({ targetModules: 'all-linear' })).toEqual({ 'lora.targetModules': 'all-linear' })
+    expect(values({ targetModules: '.*\\.(q|v)_proj' })).toEqual({ 'lora.targetModules': '.*\\.(q|v)_proj' })
+    expect(values({ lr: '', packing: true, resume: true, model: '7' })).toEqual({
+      model: '7',
+      'training.packing': true,
+      'training.learningRate': '',
+      resumeFromCheckpoint: true,
+    })
+  })
+
+  it('are found by the names that options have in Python', () => {
+    expect(flagFor('learning_rate')).toBe('--lr NUMBER')
+    expect(flagFor('per-device-train-batch-size')).toBe('--batch-size COUNT')
+    expect(flagFor('max-seq-length')).toBe('--max-length TOKENS')
+    expect(flagFor('save_steps')).toBe('--set training.saveSteps=...')
+    expect(flagFor('use-rslora')).toBe('--set lora.useRslora=...')
+    expect(flagFor('nonsense')).toBeUndefined()
+  })
+})
+
+describe('the model of an adapter', () => {
+  const renamed = async (name: string, base: unknown): Promise<string> => {
+    const directory = join(folder, name)
+    await mkdir(directory)
+    await cp(adapter, directory, { recursive: true })
+    const config = JSON.parse(await readFile(join(adapter, 'adapter_config.json'), 'utf8'))
+    await writeFile(
+      join(directory, 'adapter_config.json'),
+      JSON.stringify({ ...config, base_model_name_or_path: base }),
+    )
+    return directory
+  }
+  const prompt = ['--prompt', 'one', '--max-new-tokens', '2']
+
+  it('is what chat talks to, and all adapters have to share it', async () => {
+    const twin = await renamed('twin', model)
+    const args = ['chat', '--adapter', adapter, '--adapter', twin, '--max-new-tokens', '2']
+    expect(await lowrank(args, { input: 'hello\n' })).toMatchObject({ code: 0, stderr: '' })
+    const stranger = await renamed('stranger', 'some/where')
+    const refused = await lowrank([...args, '--adapter', stranger], { input: '' })
+    expect(refused.stderr).toBe(
+      `error: [chat] expected adapters of one model, got ${adapter} of ${model} and ${stranger} of some/where; give the one to load them on with --model\n`,
+    )
+    expect(refused.code).toBe(2)
+  })
+
+  it('has to be given where the adapter does not name it, and goes first where it is', async () => {
+    const nameless = await renamed('nameless', null)
+    const refused = await lowrank(['generate', '--adapter', nameless, ...prompt])
+    expect(refused).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: [generate] expected --model DIR, or a name of it in adapter_config.json of ${nameless}; got neither\n`,
+    })
+    const given = await lowrank(['generate', '--adapter', nameless, '--model', model, ...prompt])
+    expect(given).toMatchObject({ code: 0, stderr: '' })
+  })
+})

@@ -1,0 +1,59 @@
+/** @file `lowrank init`: the file that it writes, and what it does not overwrite. */
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { readConfig } from '../../src/cli/config.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { temporaryDirectory } from '../support/tiny-model.js'
+import { lowrank } from './run-cli.js'
+
+const folder = temporaryDirectory()
+
+describe('lowrank init', () => {
+  it('writes a file that train accepts, with the names that were given', async () => {
+    const path = join(folder, 'given.yaml')
+    const model = "it's: a #model"
+    const { code, stdout } = await lowrank(['init', path, '--model', model, '--dataset', '*.jsonl', '--output', 'o/1'])
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Wrote .*given\.yaml\. Then:\n/) })
+    const { options } = await readConfig(path)
+    expect(parseTrainOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
+  })
+
+  it('says in the file what else there is, every line of which is accepted where its # is taken away', async () => {
+    const { stdout } = await lowrank(['init'], { cwd: folder })
+    expect(stdout).toContain('Wrote run.yaml. Say in it which model and dataset. Then:\n  node ')
+    expect(stdout).toContain('main.js train run.yaml\n')
+    const lines = (await readFile(join(folder, 'run.yaml'), 'utf8')).split('\n')
+    const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
+    expect(commented.length).toBeGreaterThanOrEqual(10)
+    for (const index of commented) {
+      const text = lines.map((line, i) => (i === index ? line.replace('# ', '') : line)).join('\n')
+      const before = parseTrainOptions(parse(lines.join('\n')))
+      expect(parseTrainOptions(parse(text)), lines[index]).not.toEqual(before)
+    }
+  })
+
+  it('replaces no file unless it is told to', async () => {
+    const path = join(folder, 'mine.yaml')
+    await writeFile(path, 'mine')
+    const refused = await lowrank(['init', path])
+    expect(refused).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: [init] expected a new file, got ${path}, which exists; choose another, or add --force\n`,
+    })
+    expect(await readFile(path, 'utf8')).toBe('mine')
+    expect((await lowrank(['init', path, '--force'])).code).toBe(0)
+    expect(await readFile(path, 'utf8')).toContain('outputDir: out/mine')
+  })
+
+  it('refuses names that are not those of a configuration', async () => {
+    for (const args of [['rows.jsonl'], ['model'], ['x.yaml', '--model', '']]) {
+      const { code, stderr } = await lowrank(['init', ...args], { cwd: folder })
+      expect(stderr).toMatch(/^error: \[init\] expected a /)
+      expect(code).toBe(2)
+    }
+  })
+})
