@@ -1,8 +1,10 @@
 /** @file How LoRA settings are spelled: options, and PEFT's adapter_config.json in and out. What is not supported is an error, never ignored. */
 
 import { join } from 'node:path'
+import { misplacedAdapter } from '../checkpoint/misplaced.js'
 import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue, unknownOption } from '../errors.js'
+import { isMissing } from '../regular-file.js'
 import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
 
 /** What adapter_config.json says. */
@@ -129,7 +131,10 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
 /** Reads adapter_config.json in `directory`. @throws as `fromPeftConfig`, and if the file is missing or damaged */
 export async function readPeftConfig(directory: string): Promise<PeftConfig> {
   const path = join(directory, PEFT_CONFIG_FILE)
-  return fromPeftConfig(await readJsonObject('adapter', path), path)
+  const json = await readJsonObject('adapter', path).catch(async (error: unknown) => {
+    throw isMissing(error) ? await misplacedAdapter(directory, error) : error
+  })
+  return fromPeftConfig(json, path)
 }
 
 /**

@@ -2,10 +2,13 @@
 
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { describeValue } from '../errors.js'
+import { describeValue, withoutSecrets } from '../errors.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
+import { HubError } from '../hub/hub-error.js'
 import type { ModelOrigin } from '../models/model.js'
+import { nearestPathHint } from '../nearest-path.js'
 import { isGgufPath } from './gguf/reader.js'
+import { refuseMisplacedModel } from './misplaced.js'
 
 /** Options of `resolveModel`: those of the Hub count for ids only. */
 export type ResolveModelOptions = FetchModelOptions
@@ -31,9 +34,15 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
   if (typeof idOrPath !== 'string' || idOrPath === '') {
     throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   }
+  if (withoutSecrets(idOrPath) !== idOrPath) {
+    throw new Error(
+      `[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}, which holds a secret; a token belongs in HF_TOKEN`,
+    )
+  }
   const path = resolve(idOrPath)
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory() || (found && isGgufPath(path))) {
+    if (found.isDirectory()) await refuseMisplacedModel(path)
     if (options.revision === undefined) return { path, nameOrPath: idOrPath, origin: {} }
     throw new Error(
       `[model] expected no revision for a path, got ${describeValue(options.revision)} for ${path}; remove it, or give a Hub id`,
@@ -44,10 +53,12 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
       `[model] expected a directory or a .gguf file, got the file ${path}; give the directory that also holds its config.json`,
     )
   }
-  if (isGgufPath(path)) throw new Error(`[model] there is no file ${path}; check the path`)
+  const hint = await nearestPathHint(idOrPath)
+  if (isGgufPath(path)) throw new Error(`[model] there is no file ${path}${hint || '; check the path'}`)
   const [id = '', revision] = splitRevision(idOrPath)
   if (!HUB_ID.test(id) || id.includes('..') || id.includes('--')) {
-    throw new Error(`[model] there is no directory ${path}; check the path, or give a Hub id such as "org/name"`)
+    const remedy = hint || '; check the path, or give a Hub id such as "org/name"'
+    throw new Error(`[model] there is no directory ${path}${remedy}`)
   }
   if (revision !== undefined && options.revision !== undefined && revision !== options.revision) {
     throw new Error(
@@ -57,8 +68,18 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
   const { directory, commit, license } = await fetchModel(id, path, {
     ...options,
     revision: revision ?? options.revision,
+  }).catch((error: unknown) => {
+    throw error instanceof HubError ? orNoDirectory(error, path, hint) : error
   })
   return { path: directory, nameOrPath: id, origin: { revision: commit, license } }
+}
+
+/** What looks like a Hub id may be a path with a mistake in it: the error says both. */
+function orNoDirectory(error: HubError, path: string, hint: string): HubError {
+  // Where the Hub answered and nothing here is near, the name is hardly that of a directory.
+  if (hint === '' && (error.cause === undefined || error.message.includes(path))) return error
+  const directory = error.message.includes(path) ? '' : `; nor is there a directory ${path}`
+  return new HubError(`${error.message}${directory}${hint}`, { cacheMayServe: error.cacheMayServe, cause: error })
 }
 
 function splitRevision(idOrPath: string): [string, string?] {

@@ -31,7 +31,7 @@ export function keepSecretsOfArguments(args: readonly string[]): void {
     const [, path, mark, value] = /^(?:--set=)?(?:--)?([\w.-]+)([=: ]*)(.*)$/s.exec(argument) ?? []
     if (path === undefined || !isSecretName(path.split('.').at(-1) as string)) continue
     if (mark) keepSecret(value)
-    else if (argument.startsWith('--')) keepSecret(args[index + 1])
+    else if (argument.startsWith('--') || args[index - 1] === '--set') keepSecret(args[index + 1])
   }
 }
 

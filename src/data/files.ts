@@ -2,6 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { nearestPathHint } from '../nearest-path.js'
 import { isMissing, readError, shownPath } from '../regular-file.js'
 
 /**
@@ -19,7 +20,9 @@ export async function findFiles(pattern: string): Promise<string[]> {
   }
   if (literal !== undefined) return [pattern]
   if (!/[*?]/.test(pattern))
-    throw new Error(`[data] expected a data file, got ${shownPath(pattern)}, which does not exist; check the path`)
+    throw new Error(
+      `[data] expected a data file, got ${shownPath(pattern)}, which does not exist${(await nearestPathHint(pattern)) || '; check the path'}`,
+    )
   const segments = pattern.split('/')
   const fixed = segments.slice(
     0,

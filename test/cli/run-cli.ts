@@ -10,7 +10,9 @@ export const mainScript = fileURLToPath(new URL('../../dist/cli/main.js', import
 export const program = `node ${relative('.', mainScript)}`
 
 /** The environment without what npm adds for its children, by which the command line would know npx. */
-export const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)))
+export function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)))
+}
 
 export interface CliResult {
   code: number | null
@@ -24,7 +26,7 @@ export function lowrank(
   { env = {}, cwd, input = '' }: { env?: Record<string, string>; cwd?: string; input?: string } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [mainScript, ...args], { cwd, env: { ...environment, ...env } })
+    const child = spawn(process.execPath, [mainScript, ...args], { cwd, env: { ...environment(), ...env } })
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text) => {
