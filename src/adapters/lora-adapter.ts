@@ -1,16 +1,18 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import {
   FLOATS,
   readSafetensorsHeader,
   readTensorBytes,
+  type SafetensorsHeader,
   safetensorsContent,
   type TensorEntry,
   type TensorToWrite,
 } from '../checkpoint/safetensors.js'
+import { haveSameValues } from '../checkpoint/same-values.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { type FileToWrite, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
@@ -18,14 +20,17 @@ import type { CausalLM } from '../models/model.js'
 import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
+import { expectBaseCopy } from './base-copies.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import { isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import {
+  baseWeightOf,
   isRepeatedBias,
   PEFT_WEIGHTS_FILE,
+  type PeftTensorName,
   parsePeftTensorName,
   peftBiasName,
   peftModuleTensorName,
@@ -49,6 +54,9 @@ export interface CreateAdapterOptions extends AdapterPlace {
 
 const PLACE = ['adapterName', 'active']
 
+/** What PEFT wrote until 0.6. */
+const PICKLED_WEIGHTS_FILE = 'adapter_model.bin'
+
 /**
  * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones add up.
  *
@@ -61,15 +69,21 @@ export class LoraAdapter {
   readonly #givenName: string | undefined
   #name: string
   #isDisposed = false
+  #warnings: readonly string[] = []
 
-  private constructor(model: CausalLM, config: LoraConfig, givenName: string | undefined, isFile: boolean) {
+  private constructor(
+    model: CausalLM,
+    config: LoraConfig,
+    givenName: string | undefined,
+    onUnmatched?: (setting: string, names: readonly string[]) => void,
+  ) {
     const set = AdapterSet.of(model)
     if (givenName !== undefined) set.checkName(givenName)
     this.model = model
     this.config = config
     this.#givenName = givenName
     this.#name = givenName ?? set.freeName
-    this.#parts = { ...adapterParts(model, config, isFile), bias: config.bias, dispose: () => this.dispose() }
+    this.#parts = { ...adapterParts(model, config, onUnmatched), bias: config.bias, dispose: () => this.dispose() }
   }
 
   /**
@@ -81,14 +95,14 @@ export class LoraAdapter {
   static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
     expectKnownOptions('lora', create, ['seed', ...PLACE])
     const { seed = 42, adapterName, active } = create
-    const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName), false)
+    const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName))
     adapter.#initialize(seed)
     adapter.#place(active)
     return adapter
   }
 
   /**
-   * Loads an adapter that PEFT or lowrank saved.
+   * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in PEFT: see `warnings`.
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes.
    */
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
@@ -96,10 +110,17 @@ export class LoraAdapter {
     const name = checkedName(place.adapterName)
     const { lora: config } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
-    const { tensors } = await readSafetensorsHeader(path)
+    const { tensors } = await readWeightsHeader(directory, path)
+    const warnings: string[] = []
+    const onUnmatched = (setting: string, names: readonly string[]): void => {
+      warnings.push(
+        `${join(directory, PEFT_CONFIG_FILE)}: ${setting} names what the model does not have: ${listNames(names)}`,
+      )
+    }
     let adapter: LoraAdapter | undefined
     try {
-      adapter = new LoraAdapter(model, config, name, true)
+      adapter = new LoraAdapter(model, config, name, onUnmatched)
+      adapter.#warnings = warnings
       await adapter.#fill(tensors, path)
       adapter.#place(place.active)
       return adapter
@@ -107,6 +128,11 @@ export class LoraAdapter {
       adapter?.dispose()
       throw new Error(`${(cause as Error).message} (settings: ${join(directory, PEFT_CONFIG_FILE)})`, { cause })
     }
+  }
+
+  /** What the file of the adapter says that does nothing on this model, a sentence each; empty for a new one. */
+  get warnings(): readonly string[] {
+    return this.#warnings
   }
 
   /** Under which `setAdapter` and others know the adapter. */
@@ -278,9 +304,17 @@ export class LoraAdapter {
     const byName = new Map<string, TensorEntry>()
     for (const [name, entry] of tensors) {
       if (this.config.bias === 'all' && isRepeatedBias(name)) continue
-      const canonical = canonicalName(name, path, parameters)
-      if (byName.has(canonical))
-        throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too; save it again`)
+      const parsed = parsePeftTensorName(name)
+      if (parsed?.kind === 'base') {
+        const weight = `${parsed.module}.${parsed.parameter}`
+        if (!(await expectBaseCopy(this.model, weight, entry))) byName.set(name, entry)
+        continue
+      }
+      const canonical = parsed ? canonicalName(parsed, name, path, parameters) : name
+      const other = byName.get(canonical)
+      // Where embeddings are trained and saved on top of that, PEFT writes them under two names.
+      if (other && !(await haveSameValues(other, entry)))
+        throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too, and with other values; save it again`)
       byName.set(canonical, entry)
     }
     const unused = new Set(byName.keys())
@@ -299,19 +333,39 @@ export class LoraAdapter {
         `[lora] expected ${parameters.size} tensors in ${path}, but ${missing.length} are missing: ${listNames(missing)}; is the adapter of this model?`,
       )
     }
+    for (const name of unused) {
+      const weight = baseWeightOf(name)
+      const isCopy = weight !== undefined && (await expectBaseCopy(this.model, weight, byName.get(name) as TensorEntry))
+      if (isCopy) unused.delete(name)
+    }
     if (unused.size > 0) {
       throw new Error(
         `[lora] applied ${parameters.size} tensors of ${path}, but nothing in the model takes ${unused.size} others: ${listNames([...unused])}; ` +
-          'the adapter would silently do less than it was trained to',
+          `the adapter would silently do less than it was trained to${this.#warnings.map((warning) => `; ${warning}`).join('')}`,
       )
     }
   }
 }
 
+/** @throws where the weights are in a format of Python objects, or not there, saying what is. */
+async function readWeightsHeader(directory: string, path: string): Promise<SafetensorsHeader> {
+  const names = await readdir(directory).catch((): string[] => [])
+  if (names.includes(PICKLED_WEIGHTS_FILE) && !names.includes(PEFT_WEIGHTS_FILE)) {
+    throw new Error(
+      `[lora] ${directory} holds ${PICKLED_WEIGHTS_FILE}, which is Python pickle: it can run code, and is not read; load it in PEFT 0.6 or later and ` +
+        `save it anew with save_pretrained(), which writes ${PEFT_WEIGHTS_FILE}`,
+    )
+  }
+  return await readSafetensorsHeader(path)
+}
+
 /** The name that PEFT gives a tensor today, from any of its spellings. @throws on tensors of features that are not supported. */
-function canonicalName(name: string, path: string, parameters: ReadonlyMap<string, Parameter>): string {
-  const parsed = parsePeftTensorName(name)
-  if (!parsed) return name
+function canonicalName(
+  parsed: Exclude<PeftTensorName, { kind: 'base' }>,
+  name: string,
+  path: string,
+  parameters: ReadonlyMap<string, Parameter>,
+): string {
   switch (parsed.kind) {
     case 'module': {
       // A bias of a module with an update has its name with and without base_layer, by the version of PEFT.

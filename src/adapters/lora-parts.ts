@@ -1,32 +1,51 @@
 /** @file What an adapter adds to a model, made from its settings: factors beside projections, trainable copies of weights and biases. */
 
 import { Parameter } from '../autograd/parameter.js'
-import { listNames } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 import type { CausalLM } from '../models/model.js'
 import type { Embedding, LayerNorm, Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab, type Replacement } from './adapter-set.js'
 import type { LoraConfig } from './lora-config.js'
 import { peftBiasName, peftModuleTensorName, peftTensorName } from './peft-names.js'
-import { checkTargetLimits, matchTargetModules, patternValues, type TargetableModule } from './target-modules.js'
+import {
+  checkTargetLimits,
+  matchTargetModules,
+  patternValues,
+  type TargetableModule,
+  unmatchedNames,
+} from './target-modules.js'
 
 /**
  * The parts of a new adapter. Factors have no values yet; copies have those of the base model.
- * @param isFile the settings come from a file, where limits and patterns that match nothing are left alone, as in PEFT.
+ * @param onUnmatched given where the settings come from a file, in which names, limits and patterns that match nothing are left alone, as in PEFT. It
+ * takes the setting and the names of it that match nothing.
  * @throws on settings that do not fit the model
  */
 export function adapterParts(
   model: CausalLM,
   config: LoraConfig,
-  isFile: boolean,
+  onUnmatched?: (setting: string, names: readonly string[]) => void,
 ): Pick<AdapterParts, 'slabs' | 'replacements'> {
   const { targetModules, modulesToSave, rankPattern, alphaPattern } = config
   const modules = targetableModules(model)
-  const paths = matchTargetModules(targetModules, modules, config)
+  const isFile = onUnmatched !== undefined
+  const paths = matchTargetModules(
+    targetModules,
+    modules,
+    config,
+    onUnmatched && ((names) => onUnmatched('target_modules', names)),
+  )
   if (!isFile) checkTargetLimits(targetModules, modules, config)
   const ranks = patternValues('rankPattern', rankPattern, paths, !isFile)
   const alphas = patternValues('alphaPattern', alphaPattern, paths, !isFile)
-  const saved = new Set<Linear | Embedding | LayerNorm>(modulesToSave.flatMap((name) => savedModules(model, name)))
+  const unsaved = new Set(unmatchedNames(modulesToSave, modules))
+  if (unsaved.size > 0) {
+    if (!onUnmatched) throw nothingToSave([...unsaved], modules)
+    onUnmatched('modules_to_save', [...unsaved])
+  }
+  const savedNames = modulesToSave.filter((name) => !unsaved.has(name))
+  const saved = new Set<Linear | Embedding | LayerNorm>(savedNames.flatMap((name) => savedModules(model, name)))
   const biased = biasedModules(model, config, paths).filter((module) => !saved.has(module))
   const slabs = paths.map((path): AttachedSlab => {
     const linear = model.modules.linears.get(path) as Linear
@@ -60,10 +79,6 @@ function savedModules(model: CausalLM, name: string): (Linear | Embedding)[] {
   const found = [...linears.values(), ...embeddings.values()].filter(
     ({ path }) => path === name || path.endsWith(`.${name}`),
   )
-  if (found.length === 0)
-    throw new Error(
-      `[lora] expected modulesToSave to name modules of the model, but nothing is called ${name}; there are ${listNames([...linears.keys(), ...embeddings.keys()])}`,
-    )
   const quantized = found.find((module) => 'isQuantized' in module && module.isQuantized)
   if (quantized) {
     throw new Error(
@@ -72,6 +87,12 @@ function savedModules(model: CausalLM, name: string): (Linear | Embedding)[] {
     )
   }
   return found
+}
+
+function nothingToSave([name]: readonly string[], modules: readonly TargetableModule[]): Error {
+  return new Error(
+    `[lora] expected modulesToSave to name modules of the model, but nothing is called ${describeValue(name)}; there are ${listNames(modules.map(({ path }) => path))}`,
+  )
 }
 
 /** The modules whose bias is trained. */

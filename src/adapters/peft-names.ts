@@ -10,6 +10,8 @@ export type PeftTensorName =
   | { kind: 'lora_A' | 'lora_B'; module: string }
   /** A tensor of a module that was trained in full (`modules_to_save`), or a bias that was trained (`bias`). */
   | { kind: 'module'; module: string; parameter: string }
+  /** A copy of a weight of the base model, which stands beside the update of a module or beside what replaced it. */
+  | { kind: 'base'; module: string; parameter: string }
   /** A part of a feature that is not supported: `feature` says which. */
   | { kind: 'unsupported'; module: string; feature: string }
 
@@ -28,15 +30,24 @@ export function peftBiasName(modulePath: string, hasUpdate: boolean): string {
   return `${PREFIX}${modulePath}.${hasUpdate ? 'base_layer.' : ''}bias`
 }
 
+/** The names of a weight of the base model, which PEFT saves as they are where embeddings are saved. */
+export function baseWeightOf(name: string): string | undefined {
+  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : undefined
+}
+
 /** With bias 'all' PEFT writes the biases of modules that are saved in full twice, and those that they replaced. */
 export function isRepeatedBias(name: string): boolean {
   return /\.(modules_to_save|original_module)\.bias$/.test(name)
 }
 
-/** Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well. */
+/**
+ * Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well, and factors without the
+ * prefix, as transformers has them in memory.
+ */
 export function parsePeftTensorName(name: string): PeftTensorName | undefined {
-  if (!name.startsWith(PREFIX)) return undefined
-  const path = name.slice(PREFIX.length)
+  const isFactor = /\.lora_[AB]\.(?:[^.]+\.)?weight$/.test(name)
+  if (!name.startsWith(PREFIX) && !isFactor) return undefined
+  const path = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name
   const lora = /^(.+)\.(lora_[A-Za-z_]+)(?:\.([^.]+))?(?:\.([^.]+))?$/.exec(path)
   if (lora) {
     const [, module = '', part = '', third, fourth] = lora
@@ -45,12 +56,14 @@ export function parsePeftTensorName(name: string): PeftTensorName | undefined {
     if ((part === 'lora_A' || part === 'lora_B') && leaf === 'weight') return { kind: part, module }
     return { kind: 'unsupported', module, feature: leaf === 'bias' ? 'lora_bias' : feature(part) }
   }
-  const saved = /^(.+?)(?:\.modules_to_save)?(?:\.default)?\.([^.]+)$/.exec(path)
+  const saved = /^(.+?)(?:\.modules_to_save(?:\.[^.]+)?)?(?:\.default)?\.([^.]+)$/.exec(path)
   if (!saved) return undefined
   const [, module = '', parameter = ''] = saved
   if (parameter === 'bias' && module.endsWith('.base_layer')) {
     return { kind: 'module', module: module.slice(0, -'.base_layer'.length), parameter }
   }
+  const copy = /^(.+)\.(?:base_layer|original_module)$/.exec(module)
+  if (copy) return { kind: 'base', module: copy[1]!, parameter }
   const inner = /^(.+)\.(base_layer|original_module|token_adapter)(\..+)?$/.exec(module)
   if (inner) return { kind: 'unsupported', module: inner[1]!, feature: inner[2]! }
   return { kind: 'module', module, parameter }

@@ -27,17 +27,21 @@ export const ALL_LINEAR = 'all-linear'
 /**
  * The paths of the modules that `target` means within the limits, in the order of `modules`.
  * @param target names, a regular expression, or 'all-linear'
+ * @param onUnmatched takes the names of a list that match nothing; without it they are an error.
  * @throws when nothing is left, a name of the list matches nothing, or an embedding matches, naming the nearest module
  */
 export function matchTargetModules(
   target: ModuleNames,
   modules: readonly TargetableModule[],
   limits: TargetLimits = {},
+  onUnmatched?: (names: readonly string[]) => void,
 ): string[] {
   const { excludeModules = [], layersToTransform, layersPattern, modulesToSave = [] } = limits
-  const unused = typeof target === 'string' ? undefined : target.find((name) => !modules.some(isNamed(name)))
+  const unmatched = typeof target === 'string' ? [] : unmatchedNames(target, modules)
   const named = targeted(target, modules)
-  if (unused !== undefined || named.length === 0) throw noMatch('targetModules', unused ?? String(target), modules)
+  if (named.length === 0 || (unmatched.length > 0 && !onUnmatched))
+    throw noMatch('targetModules', unmatched[0] ?? String(target), modules)
+  if (unmatched.length > 0) onUnmatched?.(unmatched)
   const inLayers = withinLayers(target, named, limits)
   if (inLayers.length === 0) {
     const behind = layersPattern ? ` behind ${describeValue(layersPattern)}` : ''
@@ -47,7 +51,8 @@ export function matchTargetModules(
   }
   const excluded = selected('excludeModules', excludeModules, inLayers)
   const remaining = inLayers.filter((module) => !excluded.has(module))
-  const matched = remaining.filter(({ path }) => !modulesToSave.some((name) => isInside(path, name)))
+  const saved = new Set(modulesToSave)
+  const matched = remaining.filter(({ path }) => !isInsideOne(path, saved))
   if (matched.length === 0) {
     const [where, reason] =
       remaining.length === 0
@@ -73,12 +78,14 @@ export function checkTargetLimits(
   modules: readonly TargetableModule[],
   { excludeModules = [], layersToTransform, layersPattern }: TargetLimits,
 ): void {
-  const each = typeof excludeModules === 'string' ? [excludeModules] : excludeModules.map((name) => [name])
-  const idle = each.find((names) => selected('excludeModules', names, modules).size === 0)
-  if (idle !== undefined) throw noMatch('excludeModules', String(idle), modules)
+  const [idle] =
+    typeof excludeModules === 'string'
+      ? [excludeModules].filter((expression) => selected('excludeModules', expression, modules).size === 0)
+      : unmatchedNames(excludeModules, modules)
+  if (idle !== undefined) throw noMatch('excludeModules', idle, modules)
   const named = targeted(target, modules)
-  const numbers = layerNumbers(named, { layersPattern })
-  const missing = [layersToTransform ?? []].flat().find((layer) => !numbers.includes(layer))
+  const numbers = new Set(layerNumbers(named, { layersPattern }))
+  const missing = [layersToTransform ?? []].flat().find((layer) => !numbers.has(layer))
   if (missing !== undefined) {
     throw new Error(
       `[layersToTransform] expected layers of the model, got ${missing}; ${describeLayers(named, { layersPattern })}`,
@@ -121,39 +128,48 @@ export function targetNames(
   { excludeModules = [], modulesToSave = [] }: TargetLimits = {},
 ): string[] {
   const wanted = new Set(matched)
+  const saved = new Set(modulesToSave)
   const excluded = selected('excludeModules', excludeModules, modules)
-  const others = modules.filter(
-    (module) =>
-      !wanted.has(module.path) && !excluded.has(module) && !modulesToSave.some((name) => isInside(module.path, name)),
-  )
+  const others = new Set<string>()
+  for (const module of modules) {
+    if (wanted.has(module.path) || excluded.has(module) || isInsideOne(module.path, saved)) continue
+    for (const end of endsOf(module.path)) others.add(end)
+  }
   const names = new Set<string>()
   for (const path of matched) {
-    const parts = path.split('.')
-    let name = ''
     // The shortest dotted end that no other module shares.
-    for (let from = parts.length - 1; from >= 0; from--) {
-      name = parts.slice(from).join('.')
-      if (!others.some(isNamed(name))) break
-    }
-    names.add(name)
+    names.add(endsOf(path).find((end) => !others.has(end)) ?? path)
   }
   return [...names].sort()
 }
 
 type WithPath = Pick<TargetableModule, 'path'>
 
-function isNamed(name: string): (module: WithPath) => boolean {
-  return ({ path }) => path === name || path.endsWith(`.${name}`)
+/** What a path can be named by: itself and its dotted ends, the shortest first. Lists of names can be long, paths are not. */
+function endsOf(path: string): string[] {
+  const parts = path.split('.')
+  return parts.map((_, i) => parts.slice(parts.length - 1 - i).join('.'))
 }
 
-/** Whether the module at `path` is one that `name` means, or is inside it. */
-function isInside(path: string, name: string): boolean {
-  return `.${path}.`.includes(`.${name}.`)
+/** Those of the names that mean no module. */
+export function unmatchedNames(names: readonly string[], modules: readonly WithPath[]): string[] {
+  const ends = new Set(modules.flatMap(({ path }) => endsOf(path)))
+  return names.filter((name) => !ends.has(name))
+}
+
+/** Whether the module at `path` is one that a name means, or is inside it. */
+function isInsideOne(path: string, names: ReadonlySet<string>): boolean {
+  if (names.size === 0) return false
+  const parts = path.split('.')
+  return parts.some((_, end) => endsOf(parts.slice(0, end + 1).join('.')).some((run) => names.has(run)))
 }
 
 /** The modules that names or an expression mean. */
 function selected(where: string, names: ModuleNames, modules: readonly TargetableModule[]): Set<TargetableModule> {
-  if (typeof names !== 'string') return new Set(modules.filter((module) => names.some((name) => isNamed(name)(module))))
+  if (typeof names !== 'string') {
+    const all = new Set(names)
+    return new Set(modules.filter(({ path }) => endsOf(path).some((end) => all.has(end))))
+  }
   const paths = modules.map(({ path }) => path)
   const found = new Set(fullMatches(where, names, paths))
   return new Set(modules.filter(({ path }) => found.has(path)))
@@ -167,11 +183,11 @@ function targeted(target: ModuleNames, modules: readonly TargetableModule[]): Ta
 /** Those of the named modules that are in one of the layers; a whole path in a list of targets says enough. */
 function withinLayers(target: ModuleNames, named: TargetableModule[], limits: TargetLimits): TargetableModule[] {
   const { layersToTransform } = limits
-  const layers = [layersToTransform ?? []].flat()
-  if (layers.length === 0) return named
+  const layers = new Set<number | undefined>([layersToTransform ?? []].flat())
+  if (layers.size === 0) return named
   const numbers = layerNumbers(named, limits)
-  const wholePaths = typeof target === 'string' ? [] : target
-  return named.filter(({ path }, i) => wholePaths.includes(path) || layers.some((layer) => layer === numbers[i]))
+  const wholePaths = new Set(typeof target === 'string' ? [] : target)
+  return named.filter(({ path }, i) => wholePaths.has(path) || layers.has(numbers[i]))
 }
 
 /** The layer of each module; undefined where it is in none. */

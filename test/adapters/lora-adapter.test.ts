@@ -268,7 +268,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         '[lora] unknown option "sead"; did you mean "seed"?',
       )
       expect(() => LoraAdapter.create(model, { modulesToSave: ['head'] })).toThrow(
-        '[lora] expected modulesToSave to name modules of the model, but nothing is called head',
+        '[lora] expected modulesToSave to name modules of the model, but nothing is called "head"',
       )
     })
   })
@@ -631,9 +631,13 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('a tensor under two spellings of its name', async () => {
       const spelled = NAME.replace('.weight', '.default.weight')
+      const again = (tensors: TensorToWrite[]) => tensors.find(({ name }) => name === NAME) as TensorToWrite
+      await rewrite((tensors) => [...tensors, { ...again(tensors), name: spelled }])
+      const adapter = await LoraAdapter.load(model, directory)
+      adapter.dispose()
       await rewrite((tensors) => [
-        ...tensors,
-        { ...(tensors.find(({ name }) => name === NAME) as TensorToWrite), name: spelled },
+        ...tensors.filter(({ name }) => name !== spelled),
+        { ...again(tensors), name: spelled, bytes: async () => (await again(tensors).bytes()).map((byte) => byte ^ 1) },
       ])
       await expectRefusal(`[lora] ${path(FILE)} holds ${NAME} twice`)
     })
@@ -647,7 +651,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     test('settings that fit neither model nor weights, naming their file', async () => {
       const text = await readFile(path(CONFIG), 'utf8')
       await writeFile(path(CONFIG), text.replace('"v_proj"', '"w_proj"'))
-      await expectRefusal(`[targetModules] "w_proj" matches no module of this model; did you mean "k_proj"? it has: `)
+      await expectRefusal(`but nothing in the model takes 4 others: `)
+      await expectRefusal(`${path(CONFIG)}: target_modules names what the model does not have: w_proj`)
       await expectRefusal(` (settings: ${path(CONFIG)})`)
       await writeFile(path(CONFIG), text.replace('"r": 3', '"r": 9'))
       await expectRefusal(

@@ -434,8 +434,15 @@ describe('tensor names', () => {
     ],
     ['base_model.model.e.lora_embedding_A', { kind: 'unsupported', module: 'e', feature: 'LoRA on an embedding' }],
     ['base_model.model.a.q.lora_B.bias', { kind: 'unsupported', module: 'a.q', feature: 'lora_bias' }],
-    ['base_model.model.a.q.base_layer.weight', { kind: 'unsupported', module: 'a.q', feature: 'base_layer' }],
-    ['model.layers.0.q.lora_A.weight', undefined],
+    ['base_model.model.a.q.base_layer.weight', { kind: 'base', module: 'a.q', parameter: 'weight' }],
+    ['base_model.model.a.original_module.weight', { kind: 'base', module: 'a', parameter: 'weight' }],
+    [
+      'base_model.model.lm_head.modules_to_save.mine.weight',
+      { kind: 'module', module: 'lm_head', parameter: 'weight' },
+    ],
+    ['base_model.model.a.q.lora_A.mine.weight', { kind: 'lora_A', module: 'a.q' }],
+    ['model.layers.0.q.lora_A.weight', { kind: 'lora_A', module: 'model.layers.0.q' }],
+    ['model.layers.0.q.lora_magnitude_vector', undefined],
     ['base_model.model.weight', undefined],
     ['', undefined],
   ])('%s', (name, parsed) => {
