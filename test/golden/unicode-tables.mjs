@@ -319,7 +319,7 @@ function numeric() {
       part.map((code) => `${String.fromCodePoint(code)}a`).join(''),
     )
     const alone = new Set(pieces)
-    for (const code of part) if (alone.has(String.fromCodePoint(code))) out.push(code)
+    for (const code of part) if (code !== 0x61 && alone.has(String.fromCodePoint(code))) out.push(code)
   }
   return out
 }

@@ -114,6 +114,7 @@ function checkPatterns(patterns: readonly (readonly [string, number])[], byId: R
   const seen = new Map<string, number>()
   for (const [text, id] of patterns) {
     const other = seen.get(text)
+    // Which of two the library finds is left to the order of its hash table, and where it finds nothing to its automaton.
     if (text === '' || other !== undefined) {
       const what = text === '' ? 'nothing' : `the same as ${describeValue(byId.get(other!)?.content)}`
       throw new Error(
@@ -138,11 +139,19 @@ function* partsOf(text: string, finder: TextFinder | undefined, byId: ReadonlyMa
     if (token.lstrip) while (start > done && crateSpace().has(text.charCodeAt(start - 1))) start--
     if (token.lstrip) start = Math.max(start, done)
     if (token.rstrip) while (end < text.length && crateSpace().has(text.charCodeAt(end))) end++
+    if (start > end) throw backwards(token.content)
     if (done < start) yield { start: done, end: start, id: undefined }
-    yield { start, end, id: found.id }
+    if (start < end) yield { start, end, id: found.id }
     done = end
   }
   if (done !== text.length) yield { start: done, end: text.length, id: undefined }
+}
+
+function backwards(content: string): Error {
+  return new Error(
+    `[tokenizer] expected added tokens that take white space once, got ${describeValue(content)} behind one that has taken it (the Rust library fails ` +
+      'there too); remove the white space round it',
+  )
 }
 
 function isWordAt(text: string, at: number): boolean {

@@ -73,6 +73,7 @@ function failsEarly(branch: Node): boolean {
 function takesRun(later: Node, branch: Node): boolean {
   const items = itemsOf(branch)
   const at = items.findIndex(isRun)
+  if (at < 0) return false
   const run = items[at]!
   const others = itemsOf(later)
   const same = others[at]

@@ -13,11 +13,20 @@ export interface Regex {
   matches(text: string): Iterable<Match>
 }
 
+// Tokenizers of one family have the same few expressions, and their sets take a while to write out.
+const known = new Map<string, Regex>()
+const KNOWN = 64
+
 /** @throws naming the part of the expression that is not translated */
 export function regexOf(pattern: string): Regex {
+  const before = known.get(pattern)
+  if (before !== undefined) return before
   const node = parseRegex(pattern)
   const finder = nativeFinder(node) ?? boundedFinder(node, pattern)
-  return { canBeEmpty: lengthOf(node).min === 0, matches: (text) => matchesOf(finder, text) }
+  const regex: Regex = { canBeEmpty: lengthOf(node).min === 0, matches: (text) => matchesOf(finder, text) }
+  if (known.size >= KNOWN) known.clear()
+  known.set(pattern, regex)
+  return regex
 }
 
 function* matchesOf(finder: Finder, text: string): Iterable<Match> {
