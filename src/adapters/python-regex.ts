@@ -1,10 +1,11 @@
 /** @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are errors. */
 
-import { runInNewContext } from 'node:vm'
 import { describeValue, listNames } from '../errors.js'
+import { BoundedRegExp, TooManySteps } from './bounded-regexp.js'
 
-// Module paths are short: what takes longer never ends (nested quantifiers).
-const TIME_LIMIT_MS = 1000
+// Steps of matching. Module paths are short, and a hundred steps are usual for one: what takes far more never ends (nested quantifiers).
+const STEPS = 10_000_000
+const STEPS_PER_PATH = 1000
 
 /** What a pattern is a part of. */
 interface Frame {
@@ -43,33 +44,37 @@ export function numbersBehind(
   patterns: readonly string[],
   paths: readonly string[],
 ): (number | undefined)[] {
-  const code =
-    'texts.map((text) => expressions.map((expression) => expression.exec(text)).find((match) => match)?.groups.idx)'
-  const found = evaluate(where, patterns, NUMBERED, paths, code) as Iterable<string | undefined>
-  return Array.from(found, (digits) => (digits === undefined ? undefined : Number(digits)))
+  return evaluate(where, patterns, NUMBERED, paths, (expressions) =>
+    paths.map((path) => {
+      const digits = expressions.find((expression) => expression.test(path))?.group('idx')
+      return digits === undefined ? undefined : Number(digits)
+    }),
+  )
 }
 
 function matches(where: string, patterns: readonly string[], frame: Frame, texts: readonly string[]): string[][] {
-  const code = 'expressions.map((expression) => texts.filter((text) => expression.test(text)))'
-  const found = evaluate(where, patterns, frame, texts, code) as Iterable<Iterable<string>>
-  return Array.from(found, (list) => [...list])
+  return evaluate(where, patterns, frame, texts, (expressions) =>
+    expressions.map((expression) => texts.filter((text) => expression.test(text))),
+  )
 }
 
-/** Evaluates code that runs `expressions`, made of the patterns, on `texts`. */
-function evaluate(
+/** What `run` finds with the expressions that the patterns mean, within the steps that `texts` may take. */
+function evaluate<T>(
   where: string,
   patterns: readonly string[],
   frame: Frame,
   texts: readonly string[],
-  code: string,
-): unknown {
-  const expressions = patterns.map((pattern) => compile(where, pattern, frame))
+  run: (expressions: readonly BoundedRegExp[]) => T,
+): T {
+  const steps = { left: STEPS + STEPS_PER_PATH * patterns.length * texts.length }
+  const sources = patterns.map((pattern) => compile(where, pattern, frame))
   try {
-    return runInNewContext(code, { texts, expressions }, { timeout: TIME_LIMIT_MS })
+    return run(sources.map(({ source, flags }) => new BoundedRegExp(source, flags, steps)))
   } catch (error) {
+    if (!(error instanceof TooManySteps)) throw error
     const shown = listNames(patterns.map((pattern) => describeValue(pattern)))
     throw new Error(
-      `[${where}] the regular expression ${shown} took longer than ${TIME_LIMIT_MS} ms; avoid nested quantifiers`,
+      `[${where}] the regular expression ${shown} takes too long (${error.message}); avoid nested quantifiers`,
       { cause: error },
     )
   }

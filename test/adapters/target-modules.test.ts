@@ -311,6 +311,6 @@ describe('Python expressions', () => {
   })
 
   test('one that would never end is stopped', () => {
-    expect(() => matches('(a+)+b', 'a'.repeat(60))).toThrow('took longer than 1000 ms; avoid nested quantifiers')
+    expect(() => matches('(a+)+b', 'a'.repeat(60))).toThrow('takes too long (too many steps); avoid nested quantifiers')
   })
 })
