@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstring>
 #include <string>
-#include <thread>
 
 #include "../core/fault.h"
+#include "../core/start_thread.h"
 #include "../core/thread_pool.h"
 #include "../cpu/dispatch.h"
 #include "../platform/platform.h"
@@ -51,7 +51,7 @@ struct Result {
 template <class Body>
 Result repeat(int threads, double seconds, int64_t blocks, double workPerRun, const Body& body) {
   Result result;
-  std::thread([&] {
+  startThread("the measurement", [&] {
     platform::becomeComputeThread("lowrank-probe");
     ThreadPool& pool = ThreadPool::instance();
     const auto run = [&] {

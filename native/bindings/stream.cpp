@@ -68,7 +68,7 @@ Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
 StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
   const Napi::Object options = value.As<Napi::Object>();
-  StreamOptions result{nullptr, 0, {}, false, false, nullptr};
+  StreamOptions result{nullptr, 0, {}, false, false, false, nullptr};
   std::string isa, schedule;
   device = "cpu";
   const Napi::Array names = options.GetPropertyNames();
@@ -97,12 +97,16 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
     } else if (name == "dryRun") {
       if (!option.IsBoolean()) refuse("device", "true or false", "dryRun", option);
       result.dryRun = option.As<Napi::Boolean>();
+    } else if (name == "holdBudget") {
+      if (!option.IsBoolean()) refuse("device", "true or false", "holdBudget", option);
+      result.holdBudget = option.As<Napi::Boolean>();
     } else if (name == "timeOps") {
       if (!option.IsBoolean()) refuse("device", "true or false", "timeOps", option);
       result.timeOps = option.As<Napi::Boolean>();
     } else {
       throw InvalidArgument(
-          "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun and timeOps, got also '" +
+          "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun, holdBudget and timeOps, "
+          "got also '" +
           name + "'");
     }
   }
@@ -111,20 +115,28 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   return result;
 }
 
-// The array that read() resolves to: raw bytes, or values as JavaScript has them.
-napi_value makeResult(Napi::Env env, const Tensor& source, bool raw, DType& dtype, void*& data) {
-  dtype = !raw && isFloat(source.dtype) ? DType::kFloat32 : source.dtype;
-  const size_t count = size_t(source.rows * source.cols);
-  const size_t length = count * size_t(elementBytes(dtype));
-  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, length);
-  data = buffer.Data();
-  if (!raw && dtype == DType::kFloat32) return Napi::Float32Array::New(env, count, buffer, 0);
-  if (!raw && dtype == DType::kInt32) return Napi::Int32Array::New(env, count, buffer, 0);
-  return Napi::Uint8Array::New(env, length, buffer, 0);
-}
-
 void check(Napi::Env env, napi_status status) {
   if (status != napi_ok) throw Napi::Error::New(env);
+}
+
+// The array that read() resolves to: raw bytes, or values as JavaScript has them. JavaScript makes it: where it cannot, that is an error, while
+// Node-API would end the process.
+napi_value makeResult(Napi::Env env, const Tensor& source, bool raw, DType& dtype, void*& data) {
+  dtype = !raw && isFloat(source.dtype) ? DType::kFloat32 : source.dtype;
+  const bool values = !raw && (dtype == DType::kFloat32 || dtype == DType::kInt32);
+  const char* const type = !values ? "Uint8Array" : dtype == DType::kInt32 ? "Int32Array" : "Float32Array";
+  const double bytes = double(source.rows) * double(source.cols) * double(elementBytes(dtype));
+  const double length = values ? bytes / 4 : bytes;
+  Napi::Value array;
+  try {
+    array = env.Global().Get(type).As<Napi::Function>().New({Napi::Number::New(env, length)});
+  } catch (const Napi::Error& error) {
+    throw InvalidArgument("[read] expected a tensor that an array of JavaScript can hold, got one of " +
+                          formatShape(source) + ", which takes " + formatBytes(bytes) + " as " + type + " (" +
+                          error.Message() + "); read parts of it, as slice() and columns() give");
+  }
+  check(env, napi_get_typedarray_info(env, array, nullptr, nullptr, &data, nullptr, nullptr));
+  return array;
 }
 
 }  // namespace
@@ -143,6 +155,7 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::allocate>("allocate"),
                          InstanceMethod<&StreamBinding::retain>("retain"),
                          InstanceMethod<&StreamBinding::release>("release"),
+                         InstanceMethod<&StreamBinding::label>("label"),
                          InstanceMethod<&StreamBinding::reportMemory>("reportMemory"),
                          InstanceMethod<&StreamBinding::enqueue>("enqueue"),
                          InstanceMethod<&StreamBinding::beginList>("beginList"),
@@ -154,7 +167,9 @@ Napi::Function StreamBinding::define(Napi::Env env) {
                          InstanceMethod<&StreamBinding::read>("read"),
                          InstanceMethod<&StreamBinding::sync>("sync"),
                          InstanceMethod<&StreamBinding::memory>("memory"),
+                         InstanceMethod<&StreamBinding::holders>("holders"),
                          InstanceMethod<&StreamBinding::resetPeak>("resetPeak"),
+                         InstanceMethod<&StreamBinding::limitMemory>("limitMemory"),
                          InstanceMethod<&StreamBinding::times>("times"),
                          InstanceMethod<&StreamBinding::close>("close"),
                      });
@@ -198,6 +213,11 @@ void StreamBinding::retain(const Napi::CallbackInfo& info) {
 
 void StreamBinding::release(const Napi::CallbackInfo& info) {
   stream_->release(number(info, 0, "release", "slot"));
+}
+
+void StreamBinding::label(const Napi::CallbackInfo& info) {
+  if (!info[1].IsString()) refuse("label", "a string", "what", info[1]);
+  stream_->label(number(info, 0, "label", "slot"), info[1].As<Napi::String>());
 }
 
 // Tells the garbage collector of native bytes that wait for it: `change` more than before. What will be freed without it is not its concern:
@@ -285,8 +305,22 @@ Napi::Value StreamBinding::memory(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// { own, others, otherBytes }: what the memory is used for, here and by other streams that share the budget.
+Napi::Value StreamBinding::holders(const Napi::CallbackInfo& info) {
+  const MemoryUser::Others others = stream_->others();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("own", stream_->holdings());
+  result.Set("others", others.text);
+  result.Set("otherBytes", double(others.bytes));
+  return result;
+}
+
 void StreamBinding::resetPeak(const Napi::CallbackInfo&) {
   stream_->resetPeak();
+}
+
+void StreamBinding::limitMemory(const Napi::CallbackInfo& info) {
+  stream_->limitMemory(number(info, 0, "limitMemory", "bytes"));
 }
 
 // { op: { calls, seconds } } of the ops that ran.
@@ -339,8 +373,18 @@ void StreamBinding::complete(void* token, FaultRef fault) noexcept {
   napi_call_threadsafe_function(notifier_, token, napi_tsfn_nonblocking);
 }
 
+void StreamBinding::ended() noexcept {
+  napi_call_threadsafe_function(notifier_, nullptr, napi_tsfn_nonblocking);
+}
+
 void StreamBinding::onComplete(napi_env env, napi_value, void* binding, void* pending) {
-  if (env != nullptr) static_cast<StreamBinding*>(binding)->settle(env, static_cast<Pending*>(pending));
+  if (env == nullptr) return;
+  StreamBinding* const self = static_cast<StreamBinding*>(binding);
+  if (pending == nullptr) {
+    self->stream_->join();
+  } else {
+    self->settle(env, static_cast<Pending*>(pending));
+  }
 }
 
 // Plain Node-API, whose failures can be ignored: an environment that is being terminated refuses to run JavaScript.

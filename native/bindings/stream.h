@@ -26,6 +26,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   Napi::Value allocate(const Napi::CallbackInfo& info);
   void retain(const Napi::CallbackInfo& info);
   void release(const Napi::CallbackInfo& info);
+  void label(const Napi::CallbackInfo& info);
   void reportMemory(const Napi::CallbackInfo& info);
   void enqueue(const Napi::CallbackInfo& info);
   void beginList(const Napi::CallbackInfo& info);
@@ -37,7 +38,9 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value holders(const Napi::CallbackInfo& info);
   void resetPeak(const Napi::CallbackInfo& info);
+  void limitMemory(const Napi::CallbackInfo& info);
   Napi::Value times(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
@@ -45,6 +48,7 @@ class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private Comp
   template <class Queue>
   Napi::Promise submit(Napi::Env env, napi_value result, const Queue& queue);
   void complete(void* token, FaultRef fault) noexcept override;
+  void ended() noexcept override;
   void settle(napi_env env, Pending* pending);
   void forget(Pending* pending);
   void adjustMemory(int64_t change);

@@ -15,16 +15,8 @@ namespace {
 // In a build with AddressSanitizer, what is not allocated is out of bounds to it, with a gap behind every block.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kGap = 256;
-void forbid(void* address, size_t bytes) {
-  ASAN_POISON_MEMORY_REGION(address, bytes);
-}
-void permit(void* address, size_t bytes) {
-  ASAN_UNPOISON_MEMORY_REGION(address, bytes);
-}
 #else
 constexpr size_t kGap = 0;
-void forbid(void*, size_t) {}
-void permit(void*, size_t) {}
 #endif
 
 // Addresses cost nothing; a process has room for a thousand such ranges.
@@ -36,7 +28,7 @@ size_t roundUp(size_t bytes, size_t unit) {
 
 }  // namespace
 
-Allocator::Allocator(MemorySource& source, std::optional<uint64_t> budget, bool dryRun)
+Allocator::Allocator(MemorySource& source, std::optional<uint64_t> budget, DryRun dryRun)
     : source_(source), ownBudget_(budget), dryRun_(dryRun) {
   source.budget();
 }
@@ -44,14 +36,27 @@ Allocator::Allocator(MemorySource& source, std::optional<uint64_t> budget, bool 
 // The stream has freed every buffer by now.
 Allocator::~Allocator() {
   releaseFree();
-  closeRange(small_);
-  closeRange(large_);
 }
 
 void Allocator::releaseFree() {
   constexpr size_t kAll = ~size_t{0};
-  trim(small_, kAll);
-  trim(large_, kAll);
+  for (Pool* pool : {&small_, &large_}) {
+    trim(*pool, kAll, source_.granule());
+    closeRange(*pool);
+  }
+}
+
+// A dry run has more memory than the machine: its shadow would have to be real.
+void Allocator::forbid([[maybe_unused]] void* address, [[maybe_unused]] size_t bytes) const {
+#if defined(__SANITIZE_ADDRESS__)
+  if (dryRun_ == DryRun::kNo) ASAN_POISON_MEMORY_REGION(address, bytes);
+#endif
+}
+
+void Allocator::permit([[maybe_unused]] void* address, [[maybe_unused]] size_t bytes) const {
+#if defined(__SANITIZE_ADDRESS__)
+  if (dryRun_ == DryRun::kNo) ASAN_UNPOISON_MEMORY_REGION(address, bytes);
+#endif
 }
 
 void* Allocator::allocate(size_t wanted) {
@@ -122,25 +127,31 @@ bool Allocator::grow(Pool& pool, size_t bytes) {
   constexpr size_t kPage = platform::kRegionAlignment;
   const size_t most = roundUp(bytes, kPage);
   if (most < bytes) return false;
-  const auto attempt = [&](size_t atLeast) {
+  const auto attempt = [&](size_t atLeast, size_t unit) {
     if (size_t(pool.limit - pool.end) < std::max(most, pool.growthBytes) && !openRange(pool, most)) return false;
-    size_t freeAtEnd = 0;
-    const auto next = pool.blocks.lower_bound(pool.end);
-    if (next != pool.blocks.begin()) {
-      const auto& [address, block] = *std::prev(next);
-      if (block.free && address + block.bytes == pool.end) freeAtEnd = block.bytes;
-    }
-    return growBy(pool, std::max(roundUp(bytes - std::min(bytes, freeAtEnd), kPage), atLeast));
+    const size_t missing = bytes - std::min(bytes, freeAtEnd(pool));
+    return growBy(pool, std::max(roundUp(missing, unit), atLeast));
   };
-  if (attempt(pool.growthBytes) || attempt(0)) return true;
-  trim(large_, most);
-  trim(small_, most);
-  return attempt(0);
+  if (attempt(pool.growthBytes, kPage) || attempt(0, kPage)) return true;
+  for (const size_t unit : {kPage, source_.granule()}) {
+    trim(large_, most, unit);
+    trim(small_, most, unit);
+    if (attempt(0, unit)) return true;
+  }
+  return false;
+}
+
+// Bytes of the free block that ends where the pool does.
+size_t Allocator::freeAtEnd(const Pool& pool) const {
+  const auto next = pool.blocks.lower_bound(pool.end);
+  if (next == pool.blocks.begin()) return 0;
+  const auto& [address, block] = *std::prev(next);
+  return block.free && address + block.bytes == pool.end ? block.bytes : 0;
 }
 
 bool Allocator::growBy(Pool& pool, size_t size) {
   if (!claimBudget(size)) return false;
-  if (!source_.commitPages(pool.end, size, dryRun_)) {
+  if (!source_.commitPages(pool.end, size, dryRun_ != DryRun::kNo)) {
     returnBudget(size);
     return false;
   }
@@ -172,32 +183,36 @@ void Allocator::closeRange(Pool& pool) {
   pool.end = pool.limit = nullptr;
 }
 
+uint64_t Allocator::budget() const {
+  return std::min<uint64_t>(limit_, ownBudget_ ? *ownBudget_ : source_.budget());
+}
+
 bool Allocator::claimBudget(size_t bytes) {
-  if (dryRun_) return true;
-  const uint64_t limit = ownBudget_ ? *ownBudget_ : source_.budget();
-  if (bytes > limit) return false;
-  if (ownBudget_ && reserved_ > limit - bytes) return false;
+  if (dryRun_ == DryRun::kUnlimited) return true;
+  const uint64_t limit = budget();
+  if (bytes > limit || reserved_ > limit - bytes) return false;
+  if (dryRun_ == DryRun::kHeldToBudget) return true;
+  const uint64_t shared = ownBudget_ ? ~uint64_t{0} : source_.budget();
   uint64_t taken = source_.reserved;
   do {
-    if (!ownBudget_ && taken > limit - bytes) return false;
+    if (bytes > shared || taken > shared - bytes) return false;
   } while (!source_.reserved.compare_exchange_weak(taken, taken + bytes));
   return true;
 }
 
 void Allocator::returnBudget(size_t bytes) {
-  if (!dryRun_) source_.reserved -= bytes;
+  if (dryRun_ == DryRun::kNo) source_.reserved -= bytes;
 }
 
-// Gives whole pages inside free blocks back to the system, largest blocks first, until `wanted` bytes went.
-void Allocator::trim(Pool& pool, size_t wanted) {
-  constexpr size_t kPage = platform::kRegionAlignment;
+// Gives whole units inside free blocks back to the system, largest blocks first, until `wanted` bytes went.
+void Allocator::trim(Pool& pool, size_t wanted, size_t unit) {
   size_t given = 0;
   for (auto candidate = pool.freeBlocks.end(); given < wanted && candidate != pool.freeBlocks.begin();) {
     --candidate;
     const auto [bytes, address] = *candidate;
-    if (bytes < kPage) break;
-    char* const begin = reinterpret_cast<char*>(roundUp(reinterpret_cast<uintptr_t>(address), kPage));
-    char* const end = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(address + bytes) / kPage * kPage);
+    if (bytes < unit) break;
+    char* const begin = reinterpret_cast<char*>(roundUp(reinterpret_cast<uintptr_t>(address), unit));
+    char* const end = reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(address + bytes) / unit * unit);
     if (begin >= end) continue;
     candidate = pool.freeBlocks.erase(candidate);
     pool.blocks.erase(address);
@@ -246,7 +261,7 @@ void Allocator::forgetTouched(char* begin, char* end) {
 }
 
 MemoryInfo Allocator::info() const {
-  return {live_, peak_, touched_, reserved_, ownBudget_ ? *ownBudget_ : source_.budget()};
+  return {live_, peak_, touched_, reserved_, budget()};
 }
 
 void Allocator::resetPeak() {

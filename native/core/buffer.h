@@ -9,13 +9,15 @@
 
 namespace lowrank {
 
-// 1. `bytes`, `slot` and `onHost` are fixed when the buffer is made; the rest belongs to the stream's worker.
+// 1. `bytes`, `slot` and `onHost` are fixed when the buffer is made; `label` and `counted` are MemoryUser's; the rest belongs to the stream's worker.
 // 2. Memory comes when a command first writes, and goes when the worker reaches the release that follows the last reference.
 struct Buffer {
   Buffer(uint64_t size, uint64_t number, bool host) : bytes(size), slot(number), onHost(host) {}
   const uint64_t bytes;
   const uint64_t slot;
   const bool onHost;  // in the machine's memory, where the device reads it from afar; on the CPU there is no other
+  uint32_t label = 0;  // what it is for
+  bool counted = false;
   void* data = nullptr;
   bool written = false;
   uint64_t writtenBy = 0;  // the serial of the last op that wrote here, for devices whose kernels run later

@@ -2,13 +2,20 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "../platform/platform.h"
 
 namespace lowrank {
 
+class MemoryUser;
+
 // 1. One object per memory of the machine, for the whole process: allocators share its budget.
-// 2. Sizes and addresses are multiples of platform::kRegionAlignment.
+// 2. Sizes and addresses are multiples of granule().
 class MemorySource {
  public:
   // Addresses without memory; nullptr when there are none.
@@ -21,11 +28,19 @@ class MemorySource {
   // Of every block.
   virtual size_t alignment() const = 0;
 
+  // The smallest part that can be given back, a divisor of platform::kRegionAlignment.
+  virtual size_t granule() const { return platform::kRegionAlignment; }
+
   // Bytes that all allocators together may take. Throws InvalidArgument where the user's setting is no count of bytes.
   virtual uint64_t budget() = 0;
 
   // Bytes that they have taken.
   std::atomic<uint64_t> reserved{0};
+
+  // The streams that take it; see MemoryUser.
+  std::mutex usersMutex;
+  std::condition_variable usersChanged;
+  std::vector<MemoryUser*> users;
 
  protected:
   ~MemorySource() = default;
@@ -39,6 +54,7 @@ class HostMemory final : public MemorySource {
   bool commitPages(void* address, size_t bytes, bool sparse) noexcept override;
   void releasePages(void* address, size_t bytes) noexcept override;
   size_t alignment() const override { return alignment_; }
+  size_t granule() const override { return size_t{64} << 10; }
   uint64_t budget() override;
 
  private:

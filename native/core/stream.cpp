@@ -11,12 +11,16 @@
 #include "../platform/platform.h"
 #include "format.h"
 #include "spin.h"
+#include "start_thread.h"
 #include "thread_pool.h"
 
 namespace lowrank {
 namespace {
 
 constexpr size_t kLoadChunkBytes = size_t{4} << 20;
+
+// The longest that close() holds JavaScript up for a worker that has only memory to give back.
+constexpr std::chrono::milliseconds kLongestClose{50};
 
 bool hasElements(const Tensor& tensor) {
   return tensor.rows > 0 && tensor.cols > 0;
@@ -75,23 +79,28 @@ void requireConvertible(const char* caller, DType from, DType to) {
                         dtypeName(from));
 }
 
+}  // namespace
+
 // The pool, for one kernel. A stream of one thread does not need it.
-class Turn {
+class Stream::Turn {
  public:
-  explicit Turn(int threads) : taken_(threads > 1) {
-    if (taken_) ThreadPool::instance().lock();
-  }
-  ~Turn() {
-    if (taken_) ThreadPool::instance().unlock();
-  }
+  Turn(int threads, KernelContext& context);
+  ~Turn();
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
+  // `wait` may need other streams to go on: they get the pool until it returns.
+  template <class Wait>
+  void suspend(const Wait& wait) {
+    if (taken_) ThreadPool::instance().unlock();
+    wait();
+    if (taken_) ThreadPool::instance().lock();
+  }
+
  private:
   const bool taken_;
+  KernelContext& context_;
 };
-
-}  // namespace
 
 class Stream::KernelContext final : public Context {
  public:
@@ -114,6 +123,14 @@ class Stream::KernelContext final : public Context {
     try {
       scratch_.push_back(nullptr);
       scratch_.back() = stream_.allocator_.allocate(bytes);
+      if (scratch_.back() == nullptr) {
+        const auto again = [&] { scratch_.back() = stream_.obtain(bytes); };
+        if (turn_ != nullptr) {
+          turn_->suspend(again);
+        } else {
+          again();
+        }
+      }
       if (scratch_.back() == nullptr) record(stream_.outOfMemoryText(op_, bytes, "its working memory"), true);
       return scratch_.back();
     } catch (...) {
@@ -140,25 +157,50 @@ class Stream::KernelContext final : public Context {
   const FaultRef& fault() const { return fault_; }
 
  private:
+  friend class Turn;
+
   void record(std::string message, bool outOfMemory) {
     fault_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory});
   }
 
   Stream& stream_;
   const char* op_;
+  Turn* turn_ = nullptr;
   std::vector<void*> scratch_;
   std::mutex mutex_;
   FaultRef fault_;
 };
 
+Stream::Turn::Turn(int threads, KernelContext& context) : taken_(threads > 1), context_(context) {
+  if (taken_) ThreadPool::instance().lock();
+  context_.turn_ = this;
+}
+
+Stream::Turn::~Turn() {
+  context_.turn_ = nullptr;
+  if (taken_) ThreadPool::instance().unlock();
+}
+
+static MemorySource& sourceOf(const StreamOptions& options) {
+  return options.queue ? options.queue->memory() : hostMemory();
+}
+
+static DryRun dryRunOf(const StreamOptions& options) {
+  if (!options.dryRun) return DryRun::kNo;
+  return options.holdBudget ? DryRun::kHeldToBudget : DryRun::kUnlimited;
+}
+
 Stream::Stream(const StreamOptions& options, CompletionSink& sink)
     : options_(options),
       sink_(sink),
-      allocator_(options.queue ? options.queue->memory() : hostMemory(), options.memoryBudget, options.dryRun),
+      allocator_(sourceOf(options), options.memoryBudget, dryRunOf(options)),
       noHostMemory_(std::make_shared<const Fault>(
           Fault{"[device] the process has no memory left for the engine's bookkeeping", true})) {
-  if (!options.dryRun) ThreadPool::instance().grow(options.threads);
-  worker_ = std::thread([this] { work(); });
+  if (!options.dryRun) {
+    ThreadPool::instance().grow(options.threads);
+    user_.emplace(sourceOf(options), allocator_);
+  }
+  worker_ = startThread("the queue of a device", [this] { work(); });
 }
 
 Stream::~Stream() {
@@ -195,6 +237,12 @@ uint64_t Stream::release(double slot) {
   const uint64_t bytes = buffer->bytes;
   push(Release{std::move(buffer)});
   return bytes;
+}
+
+void Stream::label(double slot, const std::string& what) {
+  if (closed_ || !user_) return;
+  Buffer* const buffer = buffers_.find(slot);
+  if (buffer != nullptr) user_->label(*buffer, what);
 }
 
 Tensor Stream::view(const double* words, const char* caller, const char* name) const {
@@ -270,7 +318,11 @@ void Stream::upload(const Tensor& target, const void* source, size_t sourceBytes
   if (sourceBytes == 0) return;
   std::unique_ptr<std::byte[]> copy;
   if (!options_.dryRun || !isFloat(sourceDType)) {
-    copy.reset(new std::byte[sourceBytes]);
+    copy.reset(new (std::nothrow) std::byte[sourceBytes]);
+    if (!copy) {
+      throw InvalidArgument("[upload] expected " + formatBytes(double(sourceBytes)) +
+                            " of the machine's memory for a copy of the values, there is none; upload parts of them");
+    }
     std::memcpy(copy.get(), source, sourceBytes);
   }
   push(Upload{target, std::move(copy), sourceDType});
@@ -297,8 +349,18 @@ void Stream::close() {
   if (closed_) return;
   lists_.clear();
   openList_.reset();
+  if (user_) user_->beginClosing();
+  const bool isIdle = computing_ == 0 || abandoned_;
   push(Close{buffers_.releaseAll()});
   closed_ = true;
+  std::unique_lock guard(mutex_);
+  endIsAwaited_ = ended_ || (isIdle && hasEnded_.wait_for(guard, kLongestClose, [this] { return ended_; }));
+  guard.unlock();
+  if (endIsAwaited_) join();
+}
+
+void Stream::join() noexcept {
+  if (worker_.joinable()) worker_.join();
 }
 
 void Stream::abandon() noexcept {
@@ -308,10 +370,15 @@ void Stream::abandon() noexcept {
   } catch (...) {
     return;  // no memory for the last command: the thread cannot be told, and the process is about to end
   }
-  if (worker_.joinable()) worker_.join();
+  join();
+}
+
+bool Stream::frees(const Command& command) {
+  return std::holds_alternative<Release>(command) || std::holds_alternative<Close>(command);
 }
 
 void Stream::push(Command command) {
+  if (!frees(command)) ++computing_;
   {
     const std::lock_guard guard(mutex_);
     queue_.push_back(std::move(command));
@@ -327,7 +394,7 @@ void Stream::work() noexcept {
     if (!error.empty()) stick("[device] " + error);
   }
   std::vector<Command> batch;
-  while (!ended_) {
+  while (!stopped_) {
     spinUntil([this] { return hasWork_.load(std::memory_order_acquire); });
     {
       std::unique_lock guard(mutex_);
@@ -341,12 +408,21 @@ void Stream::work() noexcept {
     }
     batch.clear();
   }
+  std::unique_lock guard(mutex_);
+  ended_ = true;
+  hasEnded_.notify_all();
+  const bool told = !endIsAwaited_;
+  guard.unlock();
+  if (told) sink_.ended();
 }
 
 void Stream::execute(Command& command) noexcept {
-  const bool frees = std::holds_alternative<Release>(command) || std::holds_alternative<Close>(command);
-  if (abandoned_ && !frees) return;
-  std::visit([this](auto& kind) { attempt(kind); }, command);
+  if (frees(command)) return std::visit([this](auto& kind) { attempt(kind); }, command);
+  // Who hears of a read or a sync may close the stream at once, and finds it idle.
+  const bool tells = std::holds_alternative<Read>(command) || std::holds_alternative<Sync>(command);
+  if (tells) --computing_;
+  if (!abandoned_) std::visit([this](auto& kind) { attempt(kind); }, command);
+  if (!tells) --computing_;
 }
 
 template <class Kind>
@@ -392,9 +468,33 @@ FaultRef Stream::stick(std::string message, bool outOfMemory) {
 
 std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const {
   const MemoryInfo memory = allocator_.info();
+  const std::string own = holdings();
+  const MemoryUser::Others rest = others();
   return "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " +
          formatBytes(double(memory.live)) + " of the memory budget of " + formatBytes(double(memory.budget)) +
-         " are live; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget";
+         " are live" + (own.empty() ? "" : " (" + own + ")") +
+         (rest.bytes == 0 ? ""
+                          : ", and other devices of this process have " + formatBytes(double(rest.bytes)) + " of it (" +
+                                rest.text + ")") +
+         "; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, " +
+         (rest.bytes == 0 ? "" : "dispose of models that are not needed, ") + "or raise memoryBudget";
+}
+
+MemoryUser::Others Stream::others() const {
+  return user_ && !options_.memoryBudget ? user_->others() : MemoryUser::Others{};
+}
+
+// Memory, if need be when those who give theirs back have done so; nullptr where there is none.
+void* Stream::obtain(size_t bytes) {
+  void* memory = allocator_.allocate(bytes);
+  while (memory == nullptr && user_ && user_->waitForClosing()) memory = allocator_.allocate(bytes);
+  return memory;
+}
+
+void Stream::limitMemory(double bytes) {
+  if (!(bytes >= 1 && bytes <= 0x1p53))
+    throw InvalidArgument("[limitMemory] expected a number of bytes >= 1, got " + formatNumber(bytes));
+  allocator_.limit(uint64_t(bytes));
 }
 
 MemoryInfo Stream::memory() const {
@@ -419,8 +519,9 @@ FaultRef Stream::provideOnHost(Buffer& buffer, const char* where, const std::str
 FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& name) {
   if (buffer.data != nullptr) return nullptr;
   if (buffer.onHost && options_.queue) return provideOnHost(buffer, where, name);
-  buffer.data = allocator_.allocate(buffer.bytes);
+  buffer.data = obtain(buffer.bytes);
   if (buffer.data != nullptr) {
+    if (user_) user_->took(buffer);
     if (options_.queue) buffersHeld_.insert(&buffer);
     return nullptr;
   }
@@ -464,7 +565,7 @@ void Stream::run(Op& op) {
   if (const FaultRef fault = resolve(op)) return poisonResults(op, fault, true);
   {
     KernelContext context(*this, op.info->name);
-    const Turn turn(options_.dryRun ? 1 : threads());
+    Turn turn(options_.dryRun ? 1 : threads(), context);
     OpTime& time = times_[size_t(op.info - kOps)];
     const bool byDevice = options_.timeOps && options_.queue;
     const auto begin = std::chrono::steady_clock::now();
@@ -502,7 +603,7 @@ void Stream::run(Replay& replay) {
 void Stream::convert(const Tensor& from, const Tensor& to, KernelContext& context) {
   if (context.fault()) return;
   const CopyArgs args{from, to};
-  const Turn turn(threads());
+  Turn turn(threads(), context);
   options_.backend->copy(args, context);
 }
 
@@ -666,11 +767,13 @@ void Stream::run(Close& close) {
   waitForDevice();
   for (std::unique_ptr<Buffer>& buffer : close.buffers) freeBuffer(std::move(buffer));
   allocator_.releaseFree();
-  ended_ = true;
+  if (user_) user_->endClosing();
+  stopped_ = true;
 }
 
 void Stream::freeBuffer(std::unique_ptr<Buffer> buffer) {
   if (options_.queue) buffersHeld_.erase(buffer.get());
+  if (user_) user_->gave(*buffer);
   if (!buffer->onHost || !options_.queue) return allocator_.free(buffer->data);
   if (buffer->data == nullptr) return;
   options_.queue->freeHost(buffer->data);

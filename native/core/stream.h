@@ -20,6 +20,7 @@
 #include "buffer.h"
 #include "device_queue.h"
 #include "fault.h"
+#include "memory_user.h"
 #include "schema.h"
 #include "tensor.h"
 
@@ -30,6 +31,7 @@ struct StreamOptions {
   int threads;
   std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
   bool dryRun;                           // see Stream
+  bool holdBudget;                       // a dry run too has no more memory than the budget
   bool timeOps;                          // with a queue: OpTime has the device's time
   std::shared_ptr<DeviceQueue> queue;    // nullptr: the CPU
 };
@@ -41,10 +43,12 @@ struct OpTime {
   std::atomic<uint64_t> nanoseconds{0};
 };
 
-// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well.
+// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well. ended(): the worker does nothing any more after
+// a close(), and join() does not wait.
 class CompletionSink {
  public:
   virtual void complete(void* token, FaultRef fault) noexcept = 0;
+  virtual void ended() noexcept = 0;
 
  protected:
   ~CompletionSink() = default;
@@ -77,8 +81,9 @@ class CompletionSink {
 //    lives stays. There is no memory planning inside a list: everything it writes has memory of its own until releaseList().
 //
 // End
-// 10. close() lets everything queued run, then frees all memory. abandon() skips what has not begun, reports nothing, and returns when the
-//     worker has ended; the destructor does that too.
+// 10. close() lets everything queued run, then gives back all memory, addresses and the thread. Where nothing is queued that computes, that is done
+//     when it returns; else other streams that find the budget full wait for it. abandon() skips what has not begun, reports nothing, and returns
+//     when the worker has ended; the destructor does that too.
 class Stream {
  public:
   Stream(const StreamOptions& options, CompletionSink& sink);
@@ -91,6 +96,8 @@ class Stream {
   uint64_t allocate(double bytes, bool onHost);
   void retain(double slot);
   uint64_t release(double slot);
+  // Says what a buffer is for, as errors about a full budget name it.
+  void label(double slot, const std::string& what);
 
   void enqueue(double op, const double* words, size_t length);
 
@@ -116,7 +123,12 @@ class Stream {
   void requireReady(const char* caller) const;
 
   MemoryInfo memory() const;
+  // What the tensors are for; empty where nothing has a label.
+  std::string holdings() const { return user_ ? user_->holdings() : std::string(); }
+  // What other streams have of the budget that this one shares with them; nothing where it has its own.
+  MemoryUser::Others others() const;
   void resetPeak() { allocator_.resetPeak(); }
+  void limitMemory(double bytes);
   // By op id, since the stream began. Whole once what was queued has been waited for.
   const std::array<OpTime, kOpCount>& times() const { return times_; }
   int threads() const { return options_.threads; }
@@ -124,6 +136,8 @@ class Stream {
 
   void close();
   bool closed() const { return closed_; }
+  // Ends the thread of a closed stream; returns at once where CompletionSink::ended() was called.
+  void join() noexcept;
   void abandon() noexcept;
 
  private:
@@ -167,7 +181,9 @@ class Stream {
   };
   using Command = std::variant<Op, Replay, Upload, Load, Read, Sync, Release, Close>;
   class KernelContext;
+  class Turn;
 
+  static bool frees(const Command& command);
   void push(Command command);
   void keep(Op op);
   std::map<uint64_t, std::shared_ptr<List>>::iterator listAt(double number, const char* caller);
@@ -200,6 +216,7 @@ class Stream {
   FaultRef stick(std::string message, bool outOfMemory = false);
   FaultRef provideOnHost(Buffer& buffer, const char* where, const std::string& name);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
+  void* obtain(size_t bytes);
   std::string readInto(const Load& load, KernelContext& context);
   void fromHost(const Tensor& host, const Tensor& to, KernelContext& context);
   void toHost(const Tensor& from, const Tensor& host, KernelContext& context);
@@ -217,19 +234,24 @@ class Stream {
   bool closed_ = false;
 
   Allocator allocator_;
+  std::optional<MemoryUser> user_;  // but for dry runs
   std::atomic<uint64_t> hostLive_{0};
   std::array<OpTime, kOpCount> times_;
   FaultRef sticky_;
   uint64_t serial_ = 0;                      // of the last op, from 1
   std::vector<const char*> unseenOps_;       // the ops since the last wait; the last is serial_
   std::unordered_set<Buffer*> buffersHeld_;  // with a queue: all that have memory
-  bool ended_ = false;
+  bool stopped_ = false;  // the last command has run
   const FaultRef noHostMemory_;  // made ahead, for when nothing can be made
 
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::vector<Command> queue_;
+  bool ended_ = false;         // the worker, which touches nothing any more; guarded by mutex_, as the next
+  bool endIsAwaited_ = true;   // close() sees it itself
+  std::condition_variable hasEnded_;
   std::atomic<bool> hasWork_{false};
+  std::atomic<int64_t> computing_{0};  // commands that have not run yet, without those that free memory or wait
   std::atomic<bool> abandoned_{false};
   std::thread worker_;
 };

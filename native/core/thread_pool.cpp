@@ -7,6 +7,7 @@
 #include "../platform/platform.h"
 #include "fault.h"
 #include "spin.h"
+#include "start_thread.h"
 
 namespace lowrank {
 
@@ -32,7 +33,7 @@ void ThreadPool::grow(int threads) {
   while (helperCount_ < threads - 1) {
     const int index = helperCount_ + 1;
     helpers_[index] = std::make_unique<Helper>();
-    std::thread([this, index] { help(index); }).detach();
+    startThread("computing", [this, index] { help(index); }).detach();
     helperCount_ = index;
   }
 }

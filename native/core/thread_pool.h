@@ -25,7 +25,7 @@ class ThreadPool {
   static int defaultThreads();
   static constexpr int kMaxThreads = 1024;
 
-  // Makes sure that `threads` can take part in a run, the caller included. Throws std::system_error when there are no more threads.
+  // Makes sure that `threads` can take part in a run, the caller included. Throws InvalidArgument when there are no more threads.
   void grow(int threads);
 
   void lock();

@@ -132,17 +132,48 @@ MemoryState memoryState() {
     const std::string statistics = directory + "/memory.stat";
     const uint64_t reclaimable = readKey(statistics, "inactive_file") + readKey(statistics, "active_file") +
                                  readKey(statistics, "slab_reclaimable");
-    cut(readLimit(directory + "/memory.max"), readLimit(directory + "/memory.current"), reclaimable);
+    // Above `high` the system does not end a process but slows it until it hardly goes on.
+    const uint64_t limit = std::min(readLimit(directory + "/memory.max"), readLimit(directory + "/memory.high"));
+    cut(limit, readLimit(directory + "/memory.current"), reclaimable);
   }
   for (const std::string& directory : controlGroups("memory")) {
     const std::string statistics = directory + "/memory.stat";
     const uint64_t reclaimable = readKey(statistics, "total_inactive_file") + readKey(statistics, "total_active_file");
     cut(readLimit(directory + "/memory.limit_in_bytes"), readLimit(directory + "/memory.usage_in_bytes"), reclaimable);
   }
+  const auto cutByResource = [&state](int resource, const char* used) {
+    rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    const uint64_t most = limit.rlim_cur;
+    state.available = std::min(state.available, most - std::min(most, readKey("/proc/self/status", used) * 1024));
+  };
+  cutByResource(RLIMIT_AS, "VmSize:");
+  cutByResource(RLIMIT_DATA, "VmData:");
   return state;
 }
 
 }  // namespace
+
+std::string threadLimits() {
+  std::vector<std::string> limits;
+  rlimit processes;
+  if (getrlimit(RLIMIT_NPROC, &processes) == 0 && processes.rlim_cur != RLIM_INFINITY)
+    limits.push_back("this user may run " + std::to_string(processes.rlim_cur) + " processes and threads (ulimit -u)");
+  for (const char* controller : {"", "pids"}) {
+    for (const std::string& directory : controlGroups(controller)) {
+      const uint64_t most = readLimit(directory + "/pids.max");
+      if (most == kUnlimited) continue;
+      limits.push_back("the control group runs " + std::to_string(readLimit(directory + "/pids.current")) + " of " +
+                       std::to_string(most) + " (pids.max)");
+    }
+  }
+  rlimit addresses;
+  if (getrlimit(RLIMIT_AS, &addresses) == 0 && addresses.rlim_cur != RLIM_INFINITY)
+    limits.push_back("the process has " + std::to_string(addresses.rlim_cur >> 20) + " MiB of addresses (ulimit -v)");
+  std::string text;
+  for (const std::string& limit : limits) text += (text.empty() ? "" : ", ") + limit;
+  return text;
+}
 
 int allowedCores() {
   std::set<std::string> cores;

@@ -13,8 +13,12 @@ int allowedCores();
 // Bytes of memory of the machine, or of the tightest control group around this process.
 uint64_t totalMemory();
 
-// Of those, the bytes that could be had now; page cache that the system would give back counts as free.
+// Of those, the bytes that could be had now, within the process's own limits (ulimit -v, -d); page cache that the system would give back counts as
+// free.
 uint64_t availableMemory();
+
+// What limits the number of threads, for an error: "the control group runs 48 of 50 (pids.max)"; empty where nothing does.
+std::string threadLimits();
 
 // Addresses without memory, aligned to kRegionAlignment; nullptr when there are none. `bytes` is a multiple of kRegionAlignment, here and below.
 inline constexpr size_t kRegionAlignment = size_t{2} << 20;

@@ -26,6 +26,16 @@ export interface MemoryInfo {
   hostLive: number
 }
 
+/** Who holds the memory of a device, in words such as "weights of model 1.2 GiB, key/value cache 300.0 MiB". */
+export interface MemoryHolders {
+  /** Tensors of this device; empty where none has a label. */
+  own: string
+  /** Other devices of this process that share the budget; empty where there are none, or this device has a budget of its own. */
+  others: string
+  /** Bytes of the budget that those have. */
+  otherBytes: number
+}
+
 /** By op: how often it ran, and the seconds in it; `Device.times()` says whose. */
 export type OpTimes = Record<string, { calls: number; seconds: number }>
 
@@ -35,6 +45,8 @@ export interface NativeStream {
   allocate(bytes: number, onHost?: boolean): number
   retain(slot: number): void
   release(slot: number): void
+  /** Says what a buffer is for, as errors about a full budget name it. */
+  label(slot: number, what: string): void
   reportMemory(change: number): void
   enqueue(op: number, args: Float64Array, length: number): void
   /** Ops up to `endList()` are kept, not run; the result names the list. */
@@ -49,7 +61,9 @@ export interface NativeStream {
   read(source: Float64Array, raw: boolean): Promise<Float32Array | Int32Array | Uint8Array>
   sync(): Promise<void>
   memory(): MemoryInfo
+  holders(): MemoryHolders
   resetPeak(): void
+  limitMemory(bytes: number): void
   times(): OpTimes
   close(): void
 }
@@ -79,6 +93,7 @@ export interface StreamOptions {
   isa?: string
   schedule?: string
   dryRun?: boolean
+  holdBudget?: boolean
   timeOps?: boolean
 }
 

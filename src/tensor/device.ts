@@ -1,6 +1,6 @@
 /** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
 
-import { type Field, loadAddon, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
+import { type Field, loadAddon, type MemoryHolders, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
 import { type DType, dtypeCode } from './dtype.js'
 
 /** What a command needs to know of a tensor: a matrix view whose leading dimensions are folded into rows. */
@@ -63,6 +63,8 @@ export interface DeviceOptions {
    * contents, and the budget does not hold. Default false.
    */
   dryRun?: boolean
+  /** With `dryRun`: fail as a real device fails that has the budget for itself. Default false. */
+  holdBudget?: boolean
   /**
    * Let a GPU time its ops by its own clock, for `times()`: two more commands per op, and the engine queues no more than 4096 ops ahead. The CPU
    * times its ops anyway. Default false.
@@ -186,9 +188,12 @@ export class Device {
     this.stream.loadFile(this.#view(target), path, fileOffset, dtypeCode(sourceDType))
   }
 
-  /** Values of a view once everything queued before has run: floats as Float32Array, int32 as Int32Array. */
-  read(source: View): Promise<Float32Array | Int32Array | Uint8Array> {
-    return this.stream.read(this.#view(source), false)
+  /**
+   * Values of a view once everything queued before has run: floats as Float32Array, int32 as Int32Array.
+   * @throws (the promise rejects) on the fault that left the contents undefined, a closed device, and more values than an array can hold.
+   */
+  async read(source: View): Promise<Float32Array | Int32Array | Uint8Array> {
+    return await this.stream.read(this.#view(source), false)
   }
 
   /** The bytes of a view in its own dtype, rows packed. */
@@ -197,9 +202,19 @@ export class Device {
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
-  /** Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`. */
-  sync(): Promise<void> {
-    return this.stream.sync()
+  /** Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`, and on a closed device. */
+  async sync(): Promise<void> {
+    await this.stream.sync()
+  }
+
+  /** Says what a tensor's memory is for, as "key/value cache": the error of a full budget names it. */
+  label(tensor: View, what: string): void {
+    this.stream.label(tensor.slot, what)
+  }
+
+  /** Who holds the memory budget, in words. */
+  holders(): MemoryHolders {
+    return this.stream.holders()
   }
 
   /** Bytes of tensor memory: live, peak, reserved and the budget. Exact once the queue is drained. */
@@ -223,6 +238,11 @@ export class Device {
     this.#reportedSavedBytes = this.#savedBytes
   }
 
+  /** Holds this device to so many bytes, beside the budget that it has. */
+  limitMemory(bytes: number): void {
+    this.stream.limitMemory(bytes)
+  }
+
   /** Makes the present use the new peak. */
   resetPeak(): void {
     this.stream.resetPeak()
@@ -237,7 +257,10 @@ export class Device {
     return this.stream.times()
   }
 
-  /** Drains the queue and frees everything. Tensors of the device are useless afterwards. */
+  /**
+   * Lets what is queued run, then gives back all memory, addresses and the thread: before it returns where nothing is left that computes. Promises
+   * that are pending settle; tensors of the device are useless afterwards. Safe to call twice.
+   */
   close(): void {
     this.stream.close()
   }

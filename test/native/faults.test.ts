@@ -154,8 +154,77 @@ describe('a memory budget', () => {
     small.close()
   })
 
+  test('says what the memory is used for, as far as tensors have labels', async () => {
+    const small = openStream({ memoryBudget: 32 * MIB })
+    const weights = [8, 4].map((mebibytes) => small.allocate(mebibytes * MIB))
+    // Before the memory is there and after.
+    small.label(weights[0] as number, 'weights of a model')
+    for (const [i, slot] of weights.entries()) enqueue(small, 'fill', view(slot, 8 >> i, MIB, U8), 1)
+    await small.sync()
+    small.label(weights[1] as number, 'weights of a model')
+    const cache = allocated(small, 9)
+    small.label(cache[0], 'key/value cache')
+    allocated(small, 3)
+    allocated(small, 20)
+    await expect(small.sync()).rejects.toThrow(
+      '[fill] expected 20.0 MiB for y, but 24.0 MiB of the memory budget of 32.0 MiB are live (weights of a model 12.0 MiB, ' +
+        'key/value cache 9.0 MiB, other tensors 3.0 MiB); use a smaller batch or maxLength',
+    )
+    small.release(cache[0])
+    await small.sync()
+    expect(small.holders()).toEqual({
+      own: 'weights of a model 12.0 MiB, other tensors 3.0 MiB',
+      others: '',
+      otherBytes: 0,
+    })
+    small.close()
+    expect(small.holders().own).toBe('')
+  })
+
+  test('is used to the last 64 KiB, whatever lies where', async () => {
+    const small = openStream({ memoryBudget: 16 * MIB })
+    const KIB_100 = 100 * 1024
+    const filled = () => {
+      const y = view(small.allocate(KIB_100), 100, 1024, U8)
+      enqueue(small, 'fill', y, 7)
+      return y
+    }
+    const pieces = Array.from({ length: 150 }, filled)
+    await small.sync()
+    // Two of three go: 10 MiB are free, in gaps of 200 KiB.
+    for (const [i, piece] of pieces.entries()) if (i % 3 !== 0) small.release(piece[0])
+    const large = allocated(small, 7)
+    await small.sync()
+    expect(await readValues(small, view(large[0], 1, 2, U8, 7 * MIB - 2))).toEqual([1, 1])
+    for (const [i, piece] of pieces.entries()) {
+      if (i % 3 === 0) expect(await readValues(small, view(piece[0], 1, 2, U8, KIB_100 - 2))).toEqual([7, 7])
+    }
+    expect(small.memory().reserved).toBeLessThanOrEqual(16 * MIB)
+    small.close()
+  })
+
+  test('of a dry run holds where it is asked to, in the same place as that of a real run', async () => {
+    const outcome = async (dryRun: boolean): Promise<string> => {
+      const stream = openStream({ memoryBudget: 32 * MIB, dryRun, holdBudget: true })
+      const kept = Array.from({ length: 5 }, () => allocated(stream, 5))
+      for (const i of [1, 3]) stream.release((kept[i] as ViewWords)[0])
+      allocated(stream, 14)
+      allocated(stream, 5)
+      const text = await stream.sync().then(
+        () => 'fits',
+        (error: Error) => error.message,
+      )
+      stream.close()
+      return text
+    }
+    expect(await outcome(false)).toMatch(
+      /^\[fill\] expected 5.0 MiB for y, but 29.0 MiB of the memory budget of 32.0 MiB/,
+    )
+    expect(await outcome(true)).toBe(await outcome(false))
+  })
+
   test('holds a working memory that does not fit', async () => {
-    const small = openStream({ memoryBudget: 12 * MIB })
+    const small = openStream({ memoryBudget: 10 * MIB })
     const h = view(small.allocate(4 * 4), 1, 4)
     const weight = view(small.allocate(600_000 * 4 * 4), 600_000, 4)
     const loss = view(small.allocate(4), 1, 1)

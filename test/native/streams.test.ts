@@ -1,8 +1,9 @@
 /** @file Streams: threads, options, several at once, and their end. */
 
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { NativeStream, StreamOptions } from '../../src/tensor/addon.js'
-import { addon, BLOCK_BYTES, enqueue, F32, keepBusy, openStream, readValues, upload, view } from './raw.js'
+import { addon, BLOCK_BYTES, enqueue, F32, keepBusy, openStream, readValues, upload, uploadInt32, view } from './raw.js'
 
 describe('options', () => {
   test.each<[Record<string, unknown>, string]>([
@@ -15,7 +16,7 @@ describe('options', () => {
     [{ isa: 'sse9' }, "[device] expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse9'"],
     [
       { thread: 2 },
-      "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun and timeOps, got also 'thread'",
+      "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun, holdBudget and timeOps, got also 'thread'",
     ],
   ])('%o is refused', (options, message) => {
     expect(() => new (addon().Stream)(options as unknown as StreamOptions)).toThrow(message)
@@ -129,6 +130,67 @@ describe('close', () => {
     )
     expect(() => stream.read(Float64Array.from(kept), false)).toThrow('[read] expected an open device')
     expect(() => stream.sync()).toThrow('[sync] expected an open device')
-    await expect.poll(() => stream.memory()).toMatchObject({ live: 0, reserved: 0 })
+    expect(stream.memory()).toMatchObject({ live: 0, reserved: 0 })
+  })
+
+  test('gives thread and addresses back before it returns where nothing is left to compute', async () => {
+    // Those of tests before, which had work left.
+    await expect.poll(streamThreads, { timeout: 60_000 }).toBe(0)
+    const addresses = addressMebibytes()
+    for (let i = 0; i < 30; i++) {
+      const stream = openStream()
+      expect(await readValues(stream, upload(stream, [1, 2, i]))).toEqual([1, 2, i])
+      expect(streamThreads()).toBe(1)
+      stream.close()
+      expect(streamThreads()).toBe(0)
+    }
+    // Each had two ranges of 64 GiB.
+    expect(addressMebibytes() - addresses).toBeLessThan(2 ** 14)
+  })
+
+  test('gives them back when the queue has run, whether or not the stream is collected', async () => {
+    // Those of tests before, which had work left.
+    await expect.poll(streamThreads, { timeout: 60_000 }).toBe(0)
+    const addresses = addressMebibytes()
+    const streams = Array.from({ length: 5 }, () => openStream())
+    for (const stream of streams) keepBusy(stream, 10)
+    for (const stream of streams) stream.close()
+    await expect.poll(streamThreads, { timeout: 60_000 }).toBe(0)
+    expect(streams.map((stream) => stream.memory().reserved)).toEqual([0, 0, 0, 0, 0])
+    expect(addressMebibytes() - addresses).toBeLessThan(2 ** 14)
   })
 })
+
+describe('read', () => {
+  test('refuses what no array can hold, and goes on', async () => {
+    const stream = openStream({ dryRun: true })
+    const side = 2 ** 20
+    const huge = view(stream.allocate(side * side * 4), side, side)
+    for (const raw of [false, true]) {
+      expect(() => stream.read(Float64Array.from(huge), raw)).toThrow(
+        `[read] expected a tensor that an array of JavaScript can hold, got one of [${side}, ${side}], which takes 4.0 TiB as `,
+      )
+    }
+    const small = uploadInt32(stream, [4, 5])
+    // A dry run on a GPU has no values at all.
+    expect(await stream.read(Float64Array.from(small), false)).toHaveLength(2)
+    stream.close()
+  })
+})
+
+/** Worker threads of streams in this process. */
+function streamThreads(): number {
+  const names = readdirSync('/proc/self/task').map((id) => {
+    try {
+      return readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim()
+    } catch {
+      return 'ended meanwhile'
+    }
+  })
+  return names.filter((name) => name === 'lowrank-stream').length
+}
+
+/** Addresses that this process has mapped. */
+function addressMebibytes(): number {
+  return Number(/VmSize:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024
+}
