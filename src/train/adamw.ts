@@ -163,7 +163,9 @@ export class AdamW {
 }
 
 function zeros(device: Device, shape: readonly number[]): Tensor {
-  return unregisterFromScope(Tensor.full(device, shape, 'float32', 0))
+  const tensor = Tensor.full(device, shape, 'float32', 0)
+  device.label(tensor, 'optimizer state')
+  return unregisterFromScope(tensor)
 }
 
 /** What the engine counts to. */

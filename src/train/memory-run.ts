@@ -66,64 +66,97 @@ export interface MemoryNeed {
   readonly totalParameters: number
 }
 
+/** What a run takes, and what the allocator reserves for it where nothing holds it back: with so much the run cannot fail. */
+export interface MeasuredRun {
+  readonly need: MemoryNeed
+  readonly reserved: number
+}
+
 /** @throws what the real run would throw on the model's config or the adapter's targets. */
-export async function runForMemory(run: MemoryRun): Promise<MemoryNeed> {
+export async function runForMemory(run: MemoryRun): Promise<MeasuredRun> {
   const device = Device.open(run.device, { dryRun: true, threads: run.threads })
   try {
-    const model = createModel(run.config, {
-      device,
-      dtype: run.dtype,
-      quantization: run.quantization,
-      offloadEmbedding: run.offloadEmbedding,
-    })
-    await device.sync()
-    const loaded = device.memory()
-    const adapter = run.lora && LoraAdapter.create(model, run.lora)
-    const parameters = adapter ? adapter.parameters() : unfrozen(model)
-    const optimizer = new AdamW(parameters)
-    model.gradientCheckpointing = run.gradientCheckpointing
-    await device.sync()
-    const trained = device.memory().live - loaded.live
-    // In the second step the moments that the first one made are there from the beginning.
-    let forwardPeak = 0
-    for (let step = 0; step < 2; step++) {
-      for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
-        const batch = collate(run.rows.map(exampleOf))
-        model.train()
-        // As the trainer has it: memory is freed in another order.
-        const loss = run.dtype === 'float16' ? model.beginRagged(batch, 1)(1) : model.forwardRagged(batch, 1).loss
-        await device.sync()
-        forwardPeak = device.memory().peak
-        loss.backward()
-        loss.dispose()
-      }
-      optimizer.step({ maxGradNorm: 1 })
-      optimizer.zeroGrad()
-      await device.sync()
-    }
-    const stepPeak = device.memory().peak
-    if (run.evalRows.length > 0) {
-      noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
-      await device.sync()
-    }
-    const { peak, touched, hostLive } = device.memory()
-    const trainableParameters = count(parameters.values())
-    // Evaluation has no gradients, nor has the first forward pass of a step.
-    const gradientsAtPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
-    const lasting = { weights: loaded.live, trained, optimizer: 8 * trainableParameters }
-    const rest = peak - Object.values(lasting).reduce((sum, bytes) => sum + bytes, 0)
-    const gradients = gradientsAtPeak ? Math.min(4 * trainableParameters, rest) : 0
-    return {
-      tensors: { ...lasting, gradients, activations: rest - gradients },
-      peakTensors: peak,
-      residentTensors: touched,
-      residentByLoading: loaded.touched,
-      hostTensors: hostLive,
-      trainableParameters,
-      totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
-    }
+    const need = await measure(run, device)
+    return { need, reserved: device.memory().reserved }
   } finally {
     device.close()
+  }
+}
+
+/**
+ * Whether a run ends within a budget. Between the tensors' peak and what is reserved without a limit that depends on where blocks lie: the same
+ * commands go to a device that is held to the budget.
+ */
+export async function runsWithin(run: MemoryRun, budget: number): Promise<boolean> {
+  const device = Device.open(run.device, {
+    dryRun: true,
+    holdBudget: true,
+    memoryBudget: Math.max(1, budget),
+    threads: run.threads,
+  })
+  try {
+    await measure(run, device)
+    return true
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'OUT_OF_MEMORY') return false
+    throw error
+  } finally {
+    device.close()
+  }
+}
+
+async function measure(run: MemoryRun, device: Device): Promise<MemoryNeed> {
+  const model = createModel(run.config, {
+    device,
+    dtype: run.dtype,
+    quantization: run.quantization,
+    offloadEmbedding: run.offloadEmbedding,
+  })
+  await device.sync()
+  const loaded = device.memory()
+  const adapter = run.lora && LoraAdapter.create(model, run.lora)
+  const parameters = adapter ? adapter.parameters() : unfrozen(model)
+  const optimizer = new AdamW(parameters)
+  model.gradientCheckpointing = run.gradientCheckpointing
+  await device.sync()
+  const trained = device.memory().live - loaded.live
+  // In the second step the moments that the first one made are there from the beginning.
+  let forwardPeak = 0
+  for (let step = 0; step < 2; step++) {
+    for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
+      const batch = collate(run.rows.map(exampleOf))
+      model.train()
+      // As the trainer has it: memory is freed in another order.
+      const loss = run.dtype === 'float16' ? model.beginRagged(batch, 1)(1) : model.forwardRagged(batch, 1).loss
+      await device.sync()
+      forwardPeak = device.memory().peak
+      loss.backward()
+      loss.dispose()
+    }
+    optimizer.step({ maxGradNorm: 1 })
+    optimizer.zeroGrad()
+    await device.sync()
+  }
+  const stepPeak = device.memory().peak
+  if (run.evalRows.length > 0) {
+    noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
+    await device.sync()
+  }
+  const { peak, touched, hostLive } = device.memory()
+  const trainableParameters = count(parameters.values())
+  // Evaluation has no gradients, nor has the first forward pass of a step.
+  const gradientsAtPeak = peak === stepPeak && (peak > forwardPeak || run.gradientAccumulationSteps > 1)
+  const lasting = { weights: loaded.live, trained, optimizer: 8 * trainableParameters }
+  const rest = peak - Object.values(lasting).reduce((sum, bytes) => sum + bytes, 0)
+  const gradients = gradientsAtPeak ? Math.min(4 * trainableParameters, rest) : 0
+  return {
+    tensors: { ...lasting, gradients, activations: rest - gradients },
+    peakTensors: peak,
+    residentTensors: touched,
+    residentByLoading: loaded.touched,
+    hostTensors: hostLive,
+    trainableParameters,
+    totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
   }
 }
 

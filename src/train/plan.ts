@@ -9,10 +9,11 @@ import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
+import { loadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { processBytes } from '../tensor/process-memory.js'
-import { type MemoryNeed, runForMemory } from './memory-run.js'
+import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './memory-run.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { parseTrainOptions } from './parse-options.js'
 
@@ -115,7 +116,7 @@ interface RunRows {
  * @throws when its tensors need more than the memory budget, saying what would fit.
  */
 export async function planRun(model: CausalLM, options: ResolvedTrainOptions, rows: RunRows): Promise<RunPlan> {
-  const { budget } = model.device.memory()
+  const budget = remainingBudget(model.device, options)
   const planner = new Planner(
     model.rawConfig,
     { ...options, dtype: model.dtype, quantization: model.quantization, offloadEmbedding: model.offloadEmbedding },
@@ -124,15 +125,31 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
     rows,
   )
   const { settings, planned } = await planner.settle()
-  if (planned.peakTensors > budget) {
+  if (!(await planner.runsWithin(settings, planned, budget))) {
     const { remedy } = await planner.alternatives(settings, false)
     throw new Error(
-      `[train] expected a run that fits the memory budget of ${formatBytes(budget)}, but its tensors take ${formatBytes(planned.peakTensors)}; ` +
+      `[train] expected a run that fits the memory budget of ${formatBytes(budget)}, but its tensors take ${formatBytes(planned.peakTensors)}${planned.peakTensors <= budget ? ' and gaps between them' : ''}; ` +
         `${describeRemedy(remedy, model.device)}. \`lowrank plan\` shows what takes how much`,
     )
   }
   return { gradientCheckpointing: settings.gradientCheckpointing, peakResident: planned.peakResident }
 }
+
+/**
+ * Bytes that the tensors of a run may take, those that are there included. The budget was measured when the first device was opened: what the
+ * process has taken since, for a tokenizer and rows, is no longer there. A budget that the user set is taken as it is.
+ */
+function remainingBudget(device: Device, { memoryBudget }: ResolvedTrainOptions): number {
+  const { budget, touched } = device.memory()
+  if (device.isGpu || memoryBudget !== undefined || process.env.LOWRANK_MEMORY_BUDGET) return budget
+  const remaining = Math.floor(SHARE_OF_MEMORY * (loadAddon().info().availableMemory + touched))
+  if (remaining >= budget || remaining < 1) return budget
+  device.limitMemory(remaining)
+  return remaining
+}
+
+/** As the engine has it for the budget: the rest is for what the process takes while it runs. */
+const SHARE_OF_MEMORY = 0.9
 
 /** What a run is told of its plan. */
 export interface RunPlan {
@@ -154,6 +171,8 @@ class Planner {
   readonly #options: ResolvedTrainOptions
   readonly #place: Place
   readonly #rows: RunRows
+  /** What the allocator reserved for planned settings. */
+  readonly #reserved = new WeakMap<PlanSettings, number>()
 
   constructor(config: RawConfig, options: ResolvedTrainOptions, place: Place, memory: number, rows: RunRows) {
     this.memory = memory
@@ -207,12 +226,35 @@ class Planner {
     return { alternatives, remedy }
   }
 
+  /** Whether a run whose memory was planned ends within a budget of tensors: where blocks lie may make it need more than its peak. */
+  async runsWithin(settings: PlanSettings, { peakTensors }: PlannedMemory, budget: number): Promise<boolean> {
+    const reserved = this.#reserved.get(settings) ?? Number.POSITIVE_INFINITY
+    if (reserved <= budget) return true
+    return peakTensors <= budget && (await runsWithin(this.#runOf(settings), budget))
+  }
+
   async #planned(settings: PlanSettings): Promise<PlannedMemory> {
+    const { need, reserved } = await runForMemory(this.#runOf(settings))
+    this.#reserved.set(settings, reserved)
+    const own = processBytes(this.#place)
+    const peakResident = need.residentTensors + own
+    const planned = {
+      ...need,
+      process: own,
+      peakResident,
+      peakLoading: need.residentByLoading + own,
+      fits: peakResident <= this.memory,
+    }
+    if (!planned.fits) return planned
+    return { ...planned, fits: await this.runsWithin(settings, planned, this.memory - own) }
+  }
+
+  #runOf(settings: PlanSettings): MemoryRun {
     const { lora, training, threads } = this.#options
     const { longest, rows, evalRows } = this.#rows
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
-    const need = await runForMemory({
+    return {
       device: this.#place.type,
       config: this.#config,
       dtype: settings.dtype,
@@ -224,15 +266,6 @@ class Planner {
       rows: asGiven ? rows : new Array<number>(size).fill(maxLength),
       evalRows: evalRows.map((length) => Math.min(length, maxLength)),
       threads,
-    })
-    const own = processBytes(this.#place)
-    const peakResident = need.residentTensors + own
-    return {
-      ...need,
-      process: own,
-      peakResident,
-      peakLoading: need.residentByLoading + own,
-      fits: peakResident <= this.memory,
     }
   }
 }
