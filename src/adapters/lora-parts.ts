@@ -106,6 +106,7 @@ function biasedModules(model: CausalLM, { bias }: LoraConfig, targets: readonly 
 function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, useRslora }: LoraConfig): LoraSlab {
   const factor = (which: 'lora_A' | 'lora_B', shape: number[]): Parameter => {
     const parameter = new Parameter(peftTensorName(linear.path, which), shape, model.device, model.dtype)
+    parameter.holder = 'adapters'
     parameter.unfreeze()
     return parameter
   }
@@ -126,6 +127,7 @@ function replacement(
 ): Replacement {
   const original = AdapterSet.of(model).original(module, slot) as Parameter
   const parameter = new Parameter(name, original.shape, model.device, model.dtype)
+  parameter.holder = 'adapters'
   model.device.enqueue('copy', { x: original.value, y: parameter.value })
   parameter.unfreeze()
   return { path: module.path, module, slot, parameter, original }

@@ -23,6 +23,8 @@ export class Parameter {
   readonly device: Device
   readonly dtype: ComputeDType
   readonly isOffloaded: boolean
+  /** What its memory counts as in the error of a full budget. */
+  holder = 'weights'
   #value: Tensor | undefined
   #master: Tensor | undefined
   #grad: Tensor | undefined
@@ -72,7 +74,7 @@ export class Parameter {
       throw new Error(`[parameter] expected shape [${this.shape}] for ${this.name}, got NF4 of [${nf4.shape}]`)
     }
     this.dispose()
-    for (const tensor of tensorsOf(nf4)) unregisterFromScope(tensor)
+    for (const tensor of tensorsOf(nf4)) this.#hold(tensor)
     this.#nf4 = nf4
   }
 
@@ -88,7 +90,7 @@ export class Parameter {
       )
     }
     if (!this.#value) {
-      this.#value = unregisterFromScope(Tensor.empty(this.device, this.shape, this.dtype, this.isOffloaded))
+      this.#value = this.#hold(Tensor.empty(this.device, this.shape, this.dtype, this.isOffloaded))
       if (this.#requiresGrad && this.dtype === 'float32') this.#master = this.#value
     }
     return this.#value
@@ -118,7 +120,7 @@ export class Parameter {
 
   /** The buffer that backward rules add to, zero at first. */
   gradBuffer(): Tensor {
-    this.#grad ??= unregisterFromScope(Tensor.full(this.device, this.shape, 'float32', 0))
+    this.#grad ??= this.#hold(Tensor.full(this.device, this.shape, 'float32', 0), 'gradients')
     return this.#grad
   }
 
@@ -148,7 +150,7 @@ export class Parameter {
     if (this.dtype === 'float32') {
       this.#master = this.value
     } else {
-      this.#master = unregisterFromScope(Tensor.empty(this.device, this.shape, 'float32'))
+      this.#master = this.#hold(Tensor.empty(this.device, this.shape, 'float32'))
       // Without values yet, set() will fill both.
       if (this.#value) this.device.enqueue('copy', { x: this.#value, y: this.#master })
     }
@@ -186,6 +188,11 @@ export class Parameter {
   /** The values: the master's where there is one. */
   read(): Promise<Float32Array> {
     return (this.#master ?? this.value).read()
+  }
+
+  #hold(tensor: Tensor, what = this.holder): Tensor {
+    this.device.label(tensor, what)
+    return unregisterFromScope(tensor)
   }
 
   /** The tensors that hold the values. */

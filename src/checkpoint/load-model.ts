@@ -67,7 +67,6 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
     return model
   } catch (error) {
     model.dispose()
-    if (model.device !== options.device) model.device.close()
     throw error
   }
 }
@@ -100,6 +99,7 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   try {
     const dtype = givenDType ?? defaultDType(device, isQuantized && 'nf4')
     model = new CausalLM(architecture, config, device, dtype, nameOrPath, { isQuantized, offloadEmbedding })
+    model.ownsDevice = device !== where
     model.origin = origin
     model.path = path
     model.generationDefaults = generationDefaults
@@ -145,18 +145,20 @@ function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Paramete
   const { weights, temporary } = plannedBytes(plan)
   const bytes = weights + temporary
   const { budget, live } = device.memory()
-  if (bytes + live <= budget) return
+  const { own, others, otherBytes } = device.holders()
+  if (bytes + live + otherBytes <= budget) return
   const { dtype, quantization, nameOrPath } = model
   const remedies = [
     ...(dtype === 'float32' && !quantization ? ["load it with dtype: 'bfloat16' (half the memory)"] : []),
     ...(quantization ? [] : ["quantization: 'nf4' (about a quarter of bfloat16)"]),
     ...(device.isGpu && model.hasOwnHead && !model.offloadEmbedding ? ['offloadEmbedding: true'] : []),
-    'free memory',
+    otherBytes > 0 ? 'dispose() of models that are not needed' : 'free memory',
     'use a smaller model',
     'or raise LOWRANK_MEMORY_BUDGET (bytes)',
   ]
+  const holders = [own, others && `other devices of this process: ${others}`].filter((text) => text !== '').join('; ')
   throw new Error(
     `[loadModel] the weights of ${nameOrPath} take ${Math.ceil(bytes / MIB)} MiB in ${quantization ?? dtype}, but the memory budget is ${Math.floor(budget / MIB)} MiB, ` +
-      `${Math.ceil(live / MIB)} MiB of it in use; ${remedies.join(', ')}`,
+      `${Math.ceil((live + otherBytes) / MIB)} MiB of it in use${holders === '' ? '' : ` (${holders})`}; ${remedies.join(', ')}`,
   )
 }

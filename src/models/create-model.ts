@@ -37,11 +37,24 @@ export function createModel(config: RawConfig, options: CreateModelOptions = {})
   const { device: where = 'cpu', dtype = 'float32', quantization, offloadEmbedding, seed = 42 } = options
   checkQuantization('createModel', quantization)
   checkOffloadEmbedding('createModel', offloadEmbedding)
+  const architecture = findArchitecture(config, 'createModel')
   const device = where instanceof Device ? where : Device.open(where)
-  const model = new CausalLM(findArchitecture(config, 'createModel'), config, device, dtype, 'createModel', {
-    isQuantized: quantization && (() => true),
-    offloadEmbedding,
-  })
+  try {
+    const model = new CausalLM(architecture, config, device, dtype, 'createModel', {
+      isQuantized: quantization && (() => true),
+      offloadEmbedding,
+    })
+    model.ownsDevice = device !== where
+    drawWeights(model, seed)
+    return model
+  } catch (error) {
+    if (device !== where) device.close()
+    throw error
+  }
+}
+
+function drawWeights(model: CausalLM, seed: number): void {
+  const { device, dtype } = model
   const quantized = model.quantizedWeights()
   let stream = 0
   for (const parameter of model.parameters().values()) {
@@ -57,7 +70,6 @@ export function createModel(config: RawConfig, options: CreateModelOptions = {})
     }
     stream++
   }
-  return model
 }
 
 function fillNormal(tensor: Tensor, mean: number, std: number, random: Random): void {

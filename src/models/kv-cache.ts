@@ -25,7 +25,11 @@ export class KvCache {
     this.capacity = capacity
     this.#shape = shape
     const rows = shape.sequences * capacity
-    const buffer = (): Tensor => unregisterFromScope(Tensor.full(device, [rows, shape.width], dtype, 0))
+    const buffer = (): Tensor => {
+      const tensor = Tensor.full(device, [rows, shape.width], dtype, 0)
+      device.label(tensor, 'key/value cache')
+      return unregisterFromScope(tensor)
+    }
     this.#layers = Array.from({ length: shape.layers }, () => ({ k: buffer(), v: buffer() }))
   }
 

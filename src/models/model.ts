@@ -77,12 +77,15 @@ export class CausalLM {
   path: string | undefined
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
+  /** Whether `dispose()` closes the device: where `loadModel` or `createModel` opened it for this model. */
+  ownsDevice = false
   /** Recompute layers in backward instead of keeping their activations; 'full': attention as well. Changes no bit of any result. */
   gradientCheckpointing: GradientCheckpointing = false
   /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
   readonly dropoutState = { seed: 42, microStep: 0 }
   readonly #decoder: Decoder
   readonly #parts: ModelParts
+  #disposed = false
   #training = false
   #nextSite = 0
 
@@ -99,6 +102,7 @@ export class CausalLM {
     const where = nameOrPath.toLowerCase().endsWith('.gguf') ? nameOrPath : `${nameOrPath}/config.json`
     this.#decoder = architecture.create(rawConfig, builder, where)
     this.#parts = builder.parts
+    for (const parameter of this.#parts.parameters.values()) parameter.holder = `weights of ${nameOrPath}`
     this.config = this.#decoder.config
     this.rawConfig = rawConfig
     this.architecture = architecture
@@ -195,7 +199,15 @@ export class CausalLM {
     }
   }
 
+  #expectLive(where: string): void {
+    if (this.#disposed)
+      throw new Error(
+        `[${where}] expected a live model, got ${this.nameOrPath}, which was disposed; load it again, or dispose it later`,
+      )
+  }
+
   #begin(): ForwardContext {
+    this.#expectLive('forward')
     const context: ForwardContext = {
       dropout: this.#training ? { ...this.dropoutState } : undefined,
       gradientCheckpointing: this.gradientCheckpointing,
@@ -318,8 +330,8 @@ export class CausalLM {
         signal?.throwIfAborted()
         while (queued.length < STEPS_AHEAD && step + queued.length < maxNewTokens) {
           const ids = decoding.next()
-          // Also of a step after the last that is waited for; what comes after starts without its fault.
-          ids.catch(() => this.device.sync().catch(() => undefined))
+          // Also of a step after the last that is waited for; what comes after starts without its fault. On a closed device nothing comes after.
+          ids.catch(() => this.device.sync()).catch(() => undefined)
           queued.push(ids)
         }
         const ids = (await queued.shift()) as Int32Array
@@ -341,9 +353,11 @@ export class CausalLM {
    * @param mostTokens that a sequence may have in the end, its prompt included.
    */
   decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
+    this.#expectLive('generate')
     // Lists of slabs are replaced when adapters come, go or are switched.
     const before = [...this.#parts.linears.values()].map((linear) => ({ linear, slabs: linear.slabs }))
     const expectUnchanged = (): void => {
+      this.#expectLive('generate')
       if (before.every(({ linear, slabs }) => linear.slabs === slabs)) return
       throw new Error(
         '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
@@ -352,9 +366,18 @@ export class CausalLM {
     return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, expectUnchanged)
   }
 
-  /** Frees all weights. Adapters free theirs. */
+  /**
+   * Frees all weights. A device that `loadModel` or `createModel` opened for this model is closed, and everything of it goes: memory, addresses,
+   * thread, and what else is on it, as adapters. A device that was given to them stays open, and adapters on it free theirs. Safe to call twice.
+   */
   dispose(): void {
+    this.#disposed = true
     for (const parameter of this.#parts.parameters.values()) parameter.dispose()
+    if (this.ownsDevice) this.device.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
   }
 
   #isTrainable(): boolean {
