@@ -4,7 +4,7 @@ import type { ModelOrigin } from '../models/model.js'
 import type { LoraConfig } from './lora-config.js'
 
 /** In every card of ours. One without it is someone's own, and stays as it is. */
-const CARD_MARK = '<!-- Written by lowrank, anew with every save. Take this line out to keep your changes. -->'
+export const CARD_MARK = '<!-- Written by lowrank, anew with every save. Take this line out to keep your changes. -->'
 
 /** Whether a card may be replaced. */
 export function isOwnCard(text: string): boolean {

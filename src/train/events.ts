@@ -148,3 +148,11 @@ export type TrainEvent =
   | SaveEvent
   | WarningEvent
   | EndEvent
+
+/** The events of one type. */
+export function ofType<Type extends TrainEvent['type']>(
+  events: readonly TrainEvent[],
+  type: Type,
+): Extract<TrainEvent, { type: Type }>[] {
+  return events.filter((event): event is Extract<TrainEvent, { type: Type }> => event.type === type)
+}

@@ -24,12 +24,13 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
-import type { DataSplit, TrainEvent } from './events.js'
+import { type DataSplit, ofType, type TrainEvent } from './events.js'
 import { createListener, type Listener } from './listener.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
+import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { countSteps, Trainer } from './trainer.js'
 import { loadCheckpoint, type RunIdentity, type TrainedWeights } from './training-state.js'
 
@@ -148,8 +149,10 @@ async function trainOn(
   const totalSteps = await countSteps(plan, training, turns)
   await plan.prepare(state?.cursor.epoch ?? 0, turns)
   const history: TrainEvent[] = []
+  let files: RunFiles | undefined
   const onEvent = (event: TrainEvent): void => {
     if (event.type === 'log' || event.type === 'evaluate') history.push(event)
+    files?.record(event)
     listener.report(event)
   }
   const trainer = new Trainer(
@@ -157,6 +160,14 @@ async function trainOn(
     state,
     checkpoint,
   )
+  const secrets = await secretsOf(options)
+  const { nameOrPath, origin, dtype } = model
+  if (output) {
+    const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, secrets }
+    const { step } = trainer.progress
+    const warn = (message: string): void => onEvent({ type: 'warning', message })
+    files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
+  }
   onEvent({
     type: 'start',
     ...trainer.progress,
@@ -170,6 +181,11 @@ async function trainOn(
   })
   const result = await trainer.run()
   if (listener.hasFailed) await trainer.saveUnsaved()
+  const rows = { statistics, trainRows: train.length, evalRows: evaluation.length }
+  const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
+  const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
+  const summary = { ...figures, ...rows, options, model: nameOrPath, origin, dtype, secrets }
+  await files?.finish(summary)
   listener.throwIfFailed()
   optimizer.dispose()
   return {
@@ -185,7 +201,10 @@ async function trainOn(
         )
       return adapter
     },
-    save: (target) => (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: modelPath })),
+    save: async (target) => {
+      await (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: modelPath }))
+      await writeCard(target, summary)
+    },
     dispose: () => {
       adapter?.dispose()
       model.dispose()

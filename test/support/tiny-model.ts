@@ -1,7 +1,7 @@
 /** @file A small random Llama with its tokenizer on disk, rows for it, and what training tests share. */
 
 import { mkdtempSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
@@ -178,6 +178,12 @@ export async function trainTiny(options: TinyRunOptions, saveTo: string): Promis
 export async function trainedBytes(directory: string, method: 'lora' | 'full' = 'lora'): Promise<string> {
   const name = method === 'full' ? 'model.safetensors' : 'adapter_model.safetensors'
   return (await readFile(join(directory, name))).toString('hex')
+}
+
+/** What lies in an output directory beside the documents of the run, sorted. */
+export async function withoutDocuments(outputDir: string): Promise<string[]> {
+  const documents = ['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json']
+  return (await readdir(outputDir)).filter((name) => !documents.includes(name)).sort()
 }
 
 /** The message of the error that a promise rejects with. */

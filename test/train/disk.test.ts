@@ -2,11 +2,18 @@
 
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { rejection, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
+import {
+  rejection,
+  temporaryDirectory,
+  tinyRows,
+  trainTiny,
+  withoutDocuments,
+  writeTinyModel,
+} from '../support/tiny-model.js'
 
 /** A disk that takes so many more writes; the next one finds it full. */
 const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY, writes: 0, code: 'ENOSPC' }))
@@ -73,7 +80,7 @@ describe('a disk that is full', () => {
         /^\[save\] cannot write .*: no space is left; free some space or save to another disk \(ENOSPC\)\. What was there before is unchanged\.$/,
       )
       disk.left = Number.POSITIVE_INFINITY
-      expect(await readdir(outputDir)).toEqual(['checkpoint-2'])
+      expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
       const { bytes } = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at(`full-${left}-again`))
       expect(bytes === whole.bytes, `full at write ${left}`).toBe(true)
     }
@@ -130,6 +137,6 @@ describe('a place that cannot be written', () => {
     expect(message).toMatch(
       /^\[save\] cannot write .*: no write permission; change the rights of the directory or save somewhere else \(EACCES\)/,
     )
-    expect(await readdir(outputDir)).toEqual(['checkpoint-2'])
+    expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
   })
 })

@@ -1,6 +1,6 @@
 /** @file A loss that is not finite ends the run, naming step and gradient, and leaves the last good checkpoint as it was. */
 
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
@@ -13,6 +13,7 @@ import {
   temporaryDirectory,
   trainedBytes,
   trainTiny,
+  withoutDocuments,
   writeTinyModel,
 } from '../support/tiny-model.js'
 
@@ -54,7 +55,7 @@ it('a learning rate that is far too high is found at the step whose loss is no n
     /^\[train\] expected a finite loss and gradient at step 2, got loss (NaN|-?Infinity|[\d.e+-]+); the largest gradient is that of base_model\.model\.model\.layers\.\d\.\S+\.lora_[AB]\.weight \(norm (NaN|Infinity)\)\. /,
   )
   expect(message).toContain(`The last good checkpoint is ${join(outputDir, 'checkpoint-1')}. Lower learningRate`)
-  expect(await readdir(outputDir)).toEqual(['checkpoint-1'])
+  expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-1'])
   expect(ofType(events, 'step').map(({ step }) => step)).toEqual([1])
   expect(ofType(events, 'end')).toEqual([])
   const loaded = await loadModel(model, { dtype: 'float32' })
@@ -71,7 +72,7 @@ it.each([Number.NaN, Number.POSITIVE_INFINITY])('a weight that is %s ends the ru
     expect(await rejection(trainTiny({ model, outputDir: at(`first-${value}`) }, at('unused')))).toMatch(
       /at step 1, got loss NaN; the largest gradient is that of \S+ \(norm (NaN|Infinity)\)\. No checkpoint was written before\./,
     )
-    expect(await readdir(at(`first-${value}`)).catch(() => [])).toEqual([])
+    expect(await withoutDocuments(at(`first-${value}`))).toEqual([])
   } finally {
     await writeFile(join(model, 'model.safetensors'), before)
   }
@@ -85,13 +86,13 @@ it('the last good checkpoint goes on to the bytes of a run that never failed', a
     if (event.type === 'save') controller.abort()
   }
   await trainTiny({ model, outputDir, signal: controller.signal, onEvent: stop }, at('unused'))
-  const [checkpoint] = await readdir(outputDir)
+  const [checkpoint] = await withoutDocuments(outputDir)
   const good = await trainedBytes(join(outputDir, checkpoint as string))
   const before = await poison('model.norm.weight', Number.NaN)
   const message = await rejection(trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('unused')))
   expect(message).toContain(`at step 3, got loss NaN`)
   expect(message).toContain(`The last good checkpoint is ${join(outputDir, 'checkpoint-2')}.`)
-  expect(await readdir(outputDir)).toEqual(['checkpoint-2'])
+  expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
   expect(await trainedBytes(join(outputDir, 'checkpoint-2'))).toBe(good)
   await writeFile(join(model, 'model.safetensors'), before)
   const resumed = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('resumed'))

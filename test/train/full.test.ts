@@ -61,6 +61,7 @@ describe.each([
 
   it('saves a model that loads with the loss that it ended with, its tokenizer beside it', async () => {
     expect((await readdir(name('final'))).sort()).toEqual([
+      'README.md',
       'config.json',
       'model.safetensors',
       'tokenizer.json',

@@ -1,0 +1,146 @@
+/**
+ * @file README.md of a run and of what it trained: a model card for the Hub (https://huggingface.co/docs/hub/model-cards) that says which
+ * model was trained, on which data, with which options, and what came of it. Of paths it shows the last name alone: the rest is nobody's business.
+ */
+
+import { basename } from 'node:path'
+import { CARD_MARK } from '../adapters/model-card.js'
+import type { DataStatistics } from '../data/report.js'
+import { withoutSecrets } from '../errors.js'
+import type { ModelOrigin } from '../models/model.js'
+import type { EvaluateEvent, LogEvent } from './events.js'
+import type { ResolvedTrainOptions } from './options.js'
+
+export const CARD_FILE = 'README.md'
+
+/** What a card tells of. */
+export interface RunSummary {
+  readonly options: ResolvedTrainOptions
+  /** The id, or the path as it was given. */
+  readonly model: string
+  readonly origin: ModelOrigin
+  readonly dtype: string
+  readonly statistics: DataStatistics
+  readonly trainRows: number
+  readonly evalRows: number
+  readonly step: number
+  readonly totalSteps: number
+  readonly epoch: number
+  /** The last of the run, before it was resumed too. */
+  readonly lastLog: LogEvent | undefined
+  readonly lastEvaluation: EvaluateEvent | undefined
+  readonly secrets: readonly string[]
+}
+
+/** The text of the card. */
+export async function runCardText(run: RunSummary): Promise<string> {
+  const { stringify } = await import('yaml')
+  const { options, origin, secrets } = run
+  const isOnHub = origin.revision !== undefined
+  const { license } = origin
+  const header = stringify({
+    ...(isOnHub && { base_model: run.model }),
+    ...(isOnHub && { base_model_relation: options.method === 'lora' ? 'adapter' : 'finetune' }),
+    library_name: options.method === 'lora' ? 'peft' : 'transformers',
+    pipeline_tag: 'text-generation',
+    // What is made from a model has its terms.
+    ...(license && {
+      license: license.id,
+      ...(license.name && { license_name: license.name }),
+      ...(license.link && { license_link: license.link }),
+    }),
+    tags: options.method === 'lora' ? ['lora', 'lowrank'] : ['lowrank'],
+  })
+  const base = isOnHub ? run.model : basename(run.model)
+  const settings = stringify(
+    { ...(options.lora && { lora: options.lora }), training: options.training },
+    { lineWidth: 0 },
+  )
+  const text = `---
+${header}---
+
+# ${options.method === 'lora' ? 'LoRA adapter for' : 'Fine-tuned'} ${plain(base)}
+
+${CARD_MARK}
+
+${table(rowsOf(run, base))}
+
+## Options
+
+${fenced(settings)}
+`
+  return withoutSecrets(text, secrets)
+}
+
+function rowsOf(run: RunSummary, base: string): [string, string][] {
+  const { options, origin, statistics, lastLog, lastEvaluation: evaluation, step, totalSteps } = run
+  const { rows, truncatedRows, rowsCutToNothing, rowsWithoutTarget, tokens, supervisedTokens } = statistics
+  const lost = [
+    [truncatedRows - rowsCutToNothing, 'lost their end'],
+    [rowsCutToNothing, 'cut to nothing'],
+    [rowsWithoutTarget, 'with nothing to learn'],
+  ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]))
+  return [
+    ['Base model', origin.revision === undefined ? code(base) : `${code(base)} at commit ${code(origin.revision)}`],
+    ['Licence', licenceOf(origin)],
+    [
+      'Method',
+      options.method === 'lora' ? `LoRA${options.quantization ? ` on ${options.quantization}` : ''}` : 'every weight',
+    ],
+    ['Computed in', run.dtype],
+    ['Data', `${nameOf(options.dataset)}: ${rows} rows${lost.length > 0 ? ` (${lost.join(', ')})` : ''}`],
+    ['Tokens', `${tokens}, ${supervisedTokens} of them learnt`],
+    ['Rows', `${run.trainRows} to train on, ${run.evalRows} held out`],
+    [
+      'Steps',
+      `${step} of ${totalSteps}, ${run.epoch.toFixed(2)} epochs${step < totalSteps ? '; stopped before its end' : ''}`,
+    ],
+    ...(lastLog === undefined
+      ? []
+      : [['Loss when last logged', `${figure(lastLog.loss)} at step ${lastLog.step}`] as [string, string]]),
+    ...(evaluation === undefined
+      ? []
+      : ([
+          ['Held-out loss', `${figure(evaluation.loss)} at step ${evaluation.step}`],
+          ['Held-out perplexity', `${figure(evaluation.perplexity)} over ${evaluation.tokens} tokens`],
+        ] as [string, string][])),
+  ]
+}
+
+/** A loss that is not finite is null in a log. */
+function figure(value: number | null): string {
+  return value === null || !Number.isFinite(value) ? '-' : value.toFixed(4)
+}
+
+function licenceOf({ license }: ModelOrigin): string {
+  return license
+    ? plain([license.id, license.name, license.link].filter(Boolean).join(', '))
+    : 'that of the base model, which was not known here'
+}
+
+function nameOf(source: unknown): string {
+  if (typeof source === 'string') return code(basename(source))
+  const isPaths = Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')
+  return isPaths ? source.map((entry) => code(basename(entry))).join(', ') : 'rows of a program'
+}
+
+function table(rows: readonly [string, string][]): string {
+  return ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n')
+}
+
+/** A name as code. What would end the code, the cell or the line is left out. */
+function code(name: string): string {
+  return `\`${name.replace(/[`|\p{C}\u2028\u2029]/gu, '')}\``
+}
+
+/** Text in which nothing is Markdown or HTML. */
+function plain(text: string): string {
+  return text.replace(/[\p{C}\u2028\u2029]/gu, '').replace(/[\\`*_{}[\]<>#|!&]/g, '\\$&')
+}
+
+/** A block of code whose fence is longer than any in the text, as in a chat template. */
+function fenced(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length))
+  const fence = '`'.repeat(longest + 1)
+  return `${fence}yaml\n${text}${fence}`
+}

@@ -1,0 +1,123 @@
+/**
+ * @file train.yaml of a run: its options with every default filled in, from which `lowrank train` repeats it. Paths are absolute, secrets
+ * are left out, and what only a program can give is named in a comment.
+ */
+
+import { resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { isSecretName, withoutSecrets } from '../errors.js'
+import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
+
+export const CONFIG_FILE = 'train.yaml'
+
+/** What 'auto' and names became. */
+export interface RunSettings {
+  /** The id without a revision, or the path as it was given. */
+  readonly model: string
+  /** The commit of a model of the Hub. */
+  readonly revision: string | undefined
+  readonly dtype: string
+  readonly device: string
+  /** Access tokens and the like, which must not be in any file. */
+  readonly secrets: readonly string[]
+}
+
+/** Options that say nothing of what is trained. A preset is spelled out. */
+const LEFT_OUT = ['signal', 'onEvent', 'preset', 'resumeFromCheckpoint']
+/** More rows than this many bytes of JSON are not copied into the file. */
+const MOST_ROWS = 1 << 16
+
+/** The text of train.yaml. */
+export async function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): Promise<string> {
+  const { stringify } = await import('yaml')
+  const lacking: string[] = []
+  const written: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(collect(options, settings))) {
+    if (value === undefined || LEFT_OUT.includes(name) || isSecretName(name)) continue
+    if (isPlain(value) && !(isSource(name) && isLarge(value))) written[name] = value
+    else lacking.push(isSource(name) ? `${name}: rows that a program gave` : name)
+  }
+  const hide = (text: string): string => withoutSecrets(text, settings.secrets)
+  const shown = mapTexts(written, hide)
+  const text = stringify(
+    {
+      ...(shown as object),
+      // The run goes on where it was stopped; with another outputDir it begins anew.
+      ...(options.outputDir !== undefined && { resumeFromCheckpoint: true }),
+    },
+    { lineWidth: 0, aliasDuplicateObjects: false },
+  )
+  return `${[
+    '# The options of this run, with every default. It goes on from its last checkpoint with',
+    '#   lowrank train THIS_FILE',
+    '# and begins anew, to the same bytes, with --output ANOTHER_DIRECTORY.',
+    ...lacking.map((name) => `# Not here, because no file can hold it: ${name}`),
+    ...(isDeepStrictEqual(shown, written) ? [] : ['# A secret stood here and is left out: ***']),
+  ].join('\n')}\n${text}`
+}
+
+/** The options under the names and in the order of the documentation. */
+function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<string, unknown> {
+  const { lora, training, outputDir, cacheDir, dataset, evalDataset, ...others } = options
+  const { model, revision, dtype, device } = settings
+  return {
+    model: revision === undefined ? resolve(model) : model,
+    revision,
+    dataset: absoluteSource(dataset),
+    evalDataset: absoluteSource(evalDataset),
+    outputDir: outputDir && resolve(outputDir),
+    ...without(others, ['model', 'revision', 'dtype', 'device']),
+    dtype,
+    device,
+    // A path from home, or from a variable, is one everywhere.
+    cacheDir: cacheDir === undefined || /^[~$]/.test(cacheDir) ? cacheDir : resolve(cacheDir),
+    lora,
+    training: trainingOptions(training),
+  }
+}
+
+/** What contradicts something that was given was not, and has no effect. */
+function trainingOptions(training: ResolvedTrainingOptions): Record<string, unknown> {
+  const hasNoRatio = training.warmupSteps !== undefined || training.lrSchedulerType === 'constant'
+  const { warmupRatio, ...others } = training
+  return without({ ...others, ...(!hasNoRatio && { warmupRatio }) }, [])
+}
+
+/** Without some of the members, and without those that are undefined. */
+function without(object: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(object).filter(([name, value]) => value !== undefined && !names.includes(name)),
+  )
+}
+
+function absoluteSource(source: unknown): unknown {
+  if (typeof source === 'string') return resolve(source)
+  if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string'))
+    return source.map((entry) => resolve(entry))
+  return source
+}
+
+function isSource(name: string): boolean {
+  return name === 'dataset' || name === 'evalDataset'
+}
+
+function isLarge(value: unknown): boolean {
+  return JSON.stringify(value).length > MOST_ROWS
+}
+
+/** A plain value with another text in place of every text in it, keys included. */
+function mapTexts(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === 'string') return change(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((item) => mapTexts(item, change))
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [change(key), mapTexts(item, change)]))
+}
+
+/** Whether a value comes back the same from a file. */
+function isPlain(value: unknown): boolean {
+  try {
+    return isDeepStrictEqual(JSON.parse(JSON.stringify(value)), value)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,74 @@
+/** @file What a run leaves in its output directory beside checkpoints: log.jsonl, train.yaml and README.md. None of them can end a run. */
+
+import { dirname, join } from 'node:path'
+import { isOwnCard } from '../adapters/model-card.js'
+import { writeFileAtomic } from '../files.js'
+import { readHubSettings } from '../hub/settings.js'
+import { readRegularFileIfThere } from '../regular-file.js'
+import type { TrainEvent } from './events.js'
+import type { ResolvedTrainOptions } from './options.js'
+import { CARD_FILE, type RunSummary, runCardText } from './run-card.js'
+import { CONFIG_FILE, type RunSettings, runConfigText } from './run-config.js'
+import { LOG_FILE, RunLog } from './run-log.js'
+
+export interface RunFilesOptions {
+  readonly directory: string
+  readonly options: ResolvedTrainOptions
+  readonly settings: RunSettings
+  /** Where the run goes on, and from which checkpoint. */
+  readonly step: number
+  readonly checkpoint: string | undefined
+  /** Is told what could not be written. */
+  readonly warn: (message: string) => void
+}
+
+/** The files of a run that goes on. */
+export interface RunFiles {
+  /** Never throws. */
+  record(event: TrainEvent): void
+  /** The last line of the log of a type, before a resume too. */
+  readonly last: RunLog['last']
+  /** Writes the card. Never throws. */
+  finish(run: RunSummary): Promise<void>
+}
+
+/** Writes train.yaml and begins or continues the log. */
+export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
+  const { directory, options, settings, step, checkpoint, warn } = given
+  const attempt = async (name: string, action: () => Promise<void>): Promise<void> => {
+    try {
+      await action()
+    } catch (error) {
+      warn(`[train] ${join(directory, name)} was not written: ${(error as Error).message}; the run goes on`)
+    }
+  }
+  await attempt(CONFIG_FILE, async () =>
+    writeFileAtomic(join(directory, CONFIG_FILE), await runConfigText(options, settings)),
+  )
+  const from = checkpoint && join(dirname(checkpoint), LOG_FILE)
+  const log = await RunLog.open(join(directory, LOG_FILE), { from, step }, warn)
+  return {
+    record(event) {
+      if (event.type === 'log' || event.type === 'evaluate') log.append(event)
+    },
+    last: (type) => log.last(type),
+    async finish(run) {
+      log.flush()
+      await attempt(CARD_FILE, () => writeCard(directory, run))
+    },
+  }
+}
+
+/** Writes the card of a run, but over nobody's own. */
+export async function writeCard(directory: string, run: RunSummary): Promise<void> {
+  const path = join(directory, CARD_FILE)
+  const present = await readRegularFileIfThere(path, { where: 'train' })
+  if (present === undefined || isOwnCard(present.toString())) await writeFileAtomic(path, await runCardText(run))
+}
+
+/** Secrets that the run was given, or finds where the Hub client looks for them. */
+export async function secretsOf(options: ResolvedTrainOptions): Promise<string[]> {
+  const found = await readHubSettings(options).catch(() => undefined)
+  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN } = process.env
+  return [options.token, found?.token?.value, HF_TOKEN, HUGGING_FACE_HUB_TOKEN].flatMap((token) => token?.trim() || [])
+}

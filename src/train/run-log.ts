@@ -1,0 +1,129 @@
+/**
+ * @file log.jsonl of a run: a line for every log event and every evaluation, written as they come. A run that goes on from a checkpoint
+ * continues the log after the lines up to it; what cannot be written stays in memory for the next try.
+ */
+
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { writeFileAtomic } from '../files.js'
+import { readRegularFile } from '../regular-file.js'
+import type { EvaluateEvent, LogEvent } from './events.js'
+
+export const LOG_FILE = 'log.jsonl'
+
+export type LoggedEvent = LogEvent | EvaluateEvent
+
+export class RunLog {
+  readonly #path: string
+  readonly #warn: (message: string) => void
+  /** What is known to be complete; a write that was cut short left more. */
+  #bytes: number
+  #waiting = ''
+  #hasWarned = false
+  /** All lines by type and step: an evaluation that is made again after a resume is not logged again. */
+  readonly #lines: Lines
+
+  private constructor(path: string, bytes: number, lines: Lines, warn: (message: string) => void) {
+    this.#path = path
+    this.#bytes = bytes
+    this.#lines = lines
+    this.#warn = warn
+  }
+
+  /**
+   * Begins the log with the lines of another one up to a step.
+   * @param from the log of the run that is continued, where one is
+   * @param warn is told once when the log cannot be written; the run goes on
+   */
+  static async open(
+    path: string,
+    { from, step }: { from: string | undefined; step: number },
+    warn: (message: string) => void,
+  ): Promise<RunLog> {
+    const lines = from === undefined ? new Map() : await linesUpTo(from, step)
+    const text = [...lines.values()].map((line) => `${JSON.stringify(line)}\n`).join('')
+    try {
+      await writeFileAtomic(path, text)
+      return new RunLog(path, Buffer.byteLength(text), lines, warn)
+    } catch (error) {
+      const log = new RunLog(path, 0, lines, warn)
+      log.#waiting = text
+      log.#fail(error)
+      return log
+    }
+  }
+
+  /** The last line of a type, before a resume too. */
+  last<Type extends LoggedEvent['type']>(type: Type): Extract<LoggedEvent, { type: Type }> | undefined {
+    let last: LoggedEvent | undefined
+    for (const line of this.#lines.values()) if (line.type === type) last = line
+    return last as Extract<LoggedEvent, { type: Type }> | undefined
+  }
+
+  /** Never throws. */
+  append(event: LoggedEvent): void {
+    const key = keyOf(event)
+    if (this.#lines.has(key)) return
+    this.#lines.set(key, event)
+    this.#waiting += `${JSON.stringify(event)}\n`
+    this.flush()
+  }
+
+  /** Writes what an earlier try could not. */
+  flush(): void {
+    if (this.#waiting === '') return
+    try {
+      // A link in its place is someone else's file, and a pipe would wait for its reader.
+      const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
+      const file = openSync(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
+      try {
+        const status = fstatSync(file)
+        if (!status.isFile()) throw new Error('it is not a regular file')
+        if (status.size !== this.#bytes) ftruncateSync(file, Math.min(status.size, this.#bytes))
+        const bytes = Buffer.from(this.#waiting)
+        for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)
+        this.#bytes = Math.min(status.size, this.#bytes) + bytes.length
+        this.#waiting = ''
+      } finally {
+        closeSync(file)
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#hasWarned) return
+    this.#hasWarned = true
+    this.#warn(
+      `[train] ${this.#path} cannot be written: ${(error as Error).message}; the run goes on, and writes it as soon as that is possible`,
+    )
+  }
+}
+
+type Lines = Map<string, LoggedEvent>
+
+/** What the whole lines of a log say of steps up to `step`; nothing where there is no log. */
+async function linesUpTo(path: string, step: number): Promise<Lines> {
+  const lines: Lines = new Map()
+  const text = (await readRegularFile(path, { where: 'train' }).catch(() => undefined))?.toString() ?? ''
+  for (const line of text.split('\n')) {
+    const event = parsed(line)
+    if (event && event.step <= step && !lines.has(keyOf(event))) lines.set(keyOf(event), event)
+  }
+  return lines
+}
+
+/** What a line says; undefined for half a line, as a process leaves that was killed, and for what is no line of a log. */
+function parsed(line: string): LoggedEvent | undefined {
+  try {
+    const value = JSON.parse(line) as LoggedEvent | null
+    if ((value?.type === 'log' || value?.type === 'evaluate') && Number.isSafeInteger(value.step)) return value
+  } catch {
+    // Not JSON.
+  }
+  return undefined
+}
+
+function keyOf({ type, step }: LoggedEvent): string {
+  return `${type} ${step}`
+}

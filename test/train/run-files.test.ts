@@ -1,0 +1,441 @@
+/** @file What a run leaves beside its checkpoints: a log that a resumed run continues, options that run again, a card. */
+
+import fs from 'node:fs'
+import { appendFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { parse } from 'yaml'
+import type { TrainEvent } from '../../src/train/events.js'
+import type { TrainLoraOptions } from '../../src/train/options.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { PRESETS } from '../../src/train/presets.js'
+import { type RunSummary, runCardText } from '../../src/train/run-card.js'
+import { runConfigText } from '../../src/train/run-config.js'
+import { trainLora } from '../../src/train/train-lora.js'
+import {
+  ofType,
+  TINY_TRAINING,
+  type TinyRun,
+  type TinyRunOptions,
+  temporaryDirectory,
+  tinyRows,
+  trainedBytes,
+  trainTiny,
+  writeTinyModel,
+} from '../support/tiny-model.js'
+
+/** A disk that takes so many bytes more of log files. */
+const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY }))
+
+vi.mock('node:fs', async (importOriginal) => {
+  const real = await importOriginal<typeof import('node:fs')>()
+  const writeSync = (file: number, bytes: Uint8Array, at: number): number => {
+    const written = Math.min(disk.left, bytes.length - at)
+    if (written > 0) real.writeSync(file, bytes, at, written)
+    disk.left -= written
+    if (written < bytes.length - at) throw Object.assign(new Error('ENOSPC: write'), { code: 'ENOSPC' })
+    return written
+  }
+  return { ...real, default: { ...real, writeSync }, writeSync }
+})
+
+const directory = temporaryDirectory()
+const at = (...names: string[]) => join(directory, ...names)
+const evalDataset = tinyRows(7, 31)
+const training = { evalSteps: 4, saveSteps: 2, loggingSteps: 2 }
+let model: string
+let whole: TinyRun
+
+beforeAll(async () => {
+  model = await writeTinyModel(at('model'))
+  whole = await trainTiny({ model, outputDir: at('whole'), evalDataset, training }, at('whole', 'adapter'))
+})
+
+afterEach(() => {
+  disk.left = Number.POSITIVE_INFINITY
+})
+
+async function logOf(outputDir: string): Promise<TrainEvent[]> {
+  const text = await readFile(join(outputDir, 'log.jsonl'), 'utf8')
+  return text === ''
+    ? []
+    : text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as TrainEvent)
+}
+
+/** What does not depend on the clock. */
+const figures = (events: readonly TrainEvent[]) =>
+  events.flatMap((event) => (event.type === 'log' || event.type === 'evaluate' ? [[event.type, event.step]] : []))
+
+/** Trains until the event is there, and stops. */
+async function trainUntil(step: number, outputDir: string, options: Partial<TinyRunOptions> = {}): Promise<void> {
+  const controller = new AbortController()
+  const onEvent = (event: TrainEvent): void => {
+    if (event.type === 'step' && event.step === step) controller.abort()
+  }
+  await trainTiny(
+    { model, outputDir, evalDataset, training, signal: controller.signal, onEvent, ...options },
+    `${outputDir}-stopped`,
+  )
+}
+
+describe('log.jsonl', () => {
+  it('has a line for every log event and every evaluation, as they came', async () => {
+    const events = whole.events.filter(({ type }) => type === 'log' || type === 'evaluate')
+    expect(events.length).toBeGreaterThan(5)
+    expect(await logOf(at('whole'))).toEqual(events)
+  })
+
+  it('is there while the run goes on', async () => {
+    const seen: number[] = []
+    const outputDir = at('while')
+    await trainTiny(
+      {
+        model,
+        outputDir,
+        training: { maxSteps: 4 },
+        onEvent: ({ type }) => {
+          if (type === 'log') seen.push(fs.readFileSync(join(outputDir, 'log.jsonl'), 'utf8').split('\n').length - 1)
+        },
+      },
+      at('while-adapter'),
+    )
+    expect(seen).toEqual([1, 2])
+  })
+
+  it('of a run that was stopped anywhere and resumed has every step once, as that of a run that was not', async () => {
+    for (const step of [1, 2, 5, 6]) {
+      const outputDir = at(`stop-${step}`)
+      await trainUntil(step, outputDir)
+      const stopped = await logOf(outputDir)
+      const { events } = await trainTiny(
+        { model, outputDir, evalDataset, training, resumeFromCheckpoint: true },
+        at('unused'),
+      )
+      const log = await logOf(outputDir)
+      expect(figures(log)).toEqual(figures(whole.events))
+      // Lines of before are those that were there, and those of after the events of the resumed run.
+      expect(log.slice(0, stopped.length)).toEqual(stopped)
+      expect(log.at(-1)).toEqual(events.filter(({ type }) => type === 'log' || type === 'evaluate').at(-1))
+    }
+  })
+
+  it('drops what a killed run logged after its last checkpoint, half a line, and what is no line of a log', async () => {
+    const outputDir = at('killed')
+    await trainUntil(5, outputDir)
+    const [name = ''] = (await readdir(outputDir)).filter((entry) => entry.startsWith('checkpoint-')).slice(-1)
+    const step = Number(name.split('-')[1])
+    const kept = await logOf(outputDir)
+    const later = JSON.stringify({ type: 'log', step: step + 1, loss: 9 })
+    const again = JSON.stringify(kept[0])
+    await appendFile(join(outputDir, 'log.jsonl'), `${later}\nnot json\n${again}\n[]\n{"type":"log","st`)
+    await trainTiny({ model, outputDir, evalDataset, training, resumeFromCheckpoint: true }, at('unused'))
+    expect(figures(await logOf(outputDir))).toEqual(figures(whole.events))
+  })
+
+  it('of a run from a checkpoint elsewhere begins with the log of that run', async () => {
+    const outputDir = at('elsewhere')
+    const resumeFromCheckpoint = at('whole', 'checkpoint-4')
+    await trainTiny({ model, outputDir, evalDataset, training, resumeFromCheckpoint }, at('unused'))
+    expect(figures(await logOf(outputDir))).toEqual(figures(whole.events))
+    expect((await logOf(outputDir))[0]).toEqual((await logOf(at('whole')))[0])
+  })
+
+  it('of a new run in a directory without checkpoints begins anew', async () => {
+    const outputDir = at('anew')
+    for (const maxSteps of [6, 2])
+      await trainTiny({ model, outputDir, training: { maxSteps, saveStrategy: 'no' } }, at('unused'))
+    expect(figures(await logOf(outputDir))).toEqual([['log', 2]])
+  })
+
+  it('that does not fit on the disk warns once, never holds half a line, and is whole when there is space again', async () => {
+    const outputDir = at('full')
+    let logs = 0
+    const { events, bytes } = await trainTiny(
+      {
+        model,
+        outputDir,
+        evalDataset,
+        training,
+        onEvent: ({ type }) => {
+          if (type === 'log') logs++
+          // Half of the next line fits; space is free again for the last one.
+          if (type === 'log' && logs === 2) disk.left = 100
+          if (type === 'evaluate')
+            expect(fs.readFileSync(join(outputDir, 'log.jsonl'), 'utf8').length).toBeGreaterThan(0)
+          if (type === 'log' && logs === 4) disk.left = Number.POSITIVE_INFINITY
+        },
+      },
+      at('full', 'adapter'),
+    )
+    expect(ofType(events, 'warning').map(({ message }) => message)).toEqual([
+      `[train] ${join(outputDir, 'log.jsonl')} cannot be written: ENOSPC: write; the run goes on, and writes it as soon as that is possible`,
+    ])
+    expect(await logOf(outputDir)).toEqual(events.filter(({ type }) => type === 'log' || type === 'evaluate'))
+    expect(bytes === whole.bytes).toBe(true)
+  })
+
+  it.each([
+    ['a directory', (path: string) => mkdir(path, { recursive: true })],
+    [
+      'a link to a file of someone else',
+      async (path: string) => {
+        await mkdir(join(path, '..'), { recursive: true })
+        await writeFile(at('precious'), 'precious')
+        await symlink(at('precious'), path)
+      },
+    ],
+  ])('in whose place is %s does not end the run, and changes nothing there', async (what, place) => {
+    const outputDir = at(`place-${what.length}`)
+    await place(join(outputDir, 'log.jsonl'))
+    const { run, events } = await trainTiny({ model, outputDir, training: { maxSteps: 2 } }, at('unused'))
+    expect(run.reason).toBe('completed')
+    if (what === 'a directory') expect(ofType(events, 'warning')[0]?.message).toContain('log.jsonl cannot be written')
+    else expect(await readFile(at('precious'), 'utf8')).toBe('precious')
+  })
+})
+
+describe('train.yaml', () => {
+  const settings = { model: 'org/name', revision: 'f'.repeat(40), dtype: 'float32', device: 'cpu', secrets: [] }
+  const base = { model: 'org/name', dataset: '/rows.jsonl', outputDir: '/out' }
+  const text = (options: Partial<TrainLoraOptions>) =>
+    runConfigText(parseTrainOptions({ ...base, ...options }), settings)
+
+  const CASES: Partial<TrainLoraOptions>[] = [
+    {},
+    { evalDataset: ['/a.jsonl', '/b/*.jsonl'] },
+    { training: { lrSchedulerType: 'constant' } },
+    { training: { warmupSteps: 0 } },
+    { training: { warmupSteps: 7, saveTotalLimit: 3, maxSteps: 4, evalSplit: 0.1, evalSteps: 5 } },
+    { training: { warmupRatio: 0, gradientAccumulationSteps: 3, gradientCheckpointing: 'full' } },
+    { training: { learningRate: 1e-9, adamEpsilon: 1e-12, seed: Number.MAX_SAFE_INTEGER } },
+    {
+      training: {
+        chatTemplate: "{% for m in messages %}\r\n  {{ m['content'] }}\t\n\n{% endfor %} # 'x' : - \u2028 \u{1f600}",
+      },
+    },
+    {
+      training: {
+        chatTemplateKwargs: { enable_thinking: false, name: 'null', list: [1, 'yes', null] },
+        roles: { human: 'user' },
+      },
+    },
+    { training: { packing: true, padding: false } },
+    { lora: { targetModules: ['q_proj', 'v_proj'], layersToTransform: [0, 1], bias: 'lora_only' } },
+    { lora: { targetModules: '.*\\.(q|v)_proj', rankPattern: { 'layers\\.0\\..*': 4 }, initLoraWeights: false } },
+    { lora: { r: 3, modulesToSave: ['lm_head'] }, quantization: 'nf4', threads: 2, memoryBudget: 8e9 },
+    { method: 'full' },
+    { localFilesOnly: true, cacheDir: '~/cache' },
+    {
+      dataset: [
+        { prompt: 'a: b', completion: ' - "c"\n' },
+        { prompt: '1e3', completion: '~' },
+      ],
+    },
+    ...Object.keys(PRESETS).map((preset) => ({ preset }) as Partial<TrainLoraOptions>),
+  ]
+
+  it.each(CASES)('gives the same options when it is read: %j', async (options) => {
+    const { preset: _, ...resolved } = parseTrainOptions({ ...base, ...options })
+    expect(parseTrainOptions(parse(await text(options)))).toEqual({
+      ...resolved,
+      revision: settings.revision,
+      dtype: 'float32',
+      device: 'cpu',
+      resumeFromCheckpoint: true,
+    })
+  })
+
+  it('makes paths absolute', async () => {
+    const local = await runConfigText(
+      parseTrainOptions({ ...base, model: 'models/x', dataset: 'data/*.jsonl', outputDir: 'out', cacheDir: 'cache' }),
+      { ...settings, model: 'models/x', revision: undefined },
+    )
+    expect(parse(local)).toMatchObject({
+      model: join(process.cwd(), 'models/x'),
+      dataset: join(process.cwd(), 'data/*.jsonl'),
+      outputDir: join(process.cwd(), 'out'),
+      cacheDir: join(process.cwd(), 'cache'),
+    })
+  })
+
+  it('names what only a program can give, and is then refused for the lack of it', async () => {
+    async function* rows(): AsyncGenerator<object> {
+      yield { text: 'x' }
+    }
+    const written = await text({ dataset: rows(), training: { chatTemplateKwargs: { now: () => 'x' } } })
+    expect(written).toContain('# Not here, because no file can hold it: dataset: rows that a program gave\n')
+    expect(() => parseTrainOptions(parse(written))).toThrow('for dataset, got nothing')
+    const large = await text({ dataset: Array.from({ length: 5000 }, () => ({ text: 'many rows' })) })
+    expect(large.length).toBeLessThan(5000)
+  })
+
+  it('has no secret, wherever it was put', async () => {
+    const token = 'hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345'
+    const options = parseTrainOptions({
+      ...base,
+      token,
+      cacheDir: `/cache/${token}`,
+      training: { chatTemplateKwargs: { key: token } },
+    })
+    const written = await runConfigText(options, { ...settings, secrets: [token] })
+    expect(written).not.toContain(token)
+    expect(written).toContain('# A secret stood here and is left out: ***')
+    expect(parse(written)).not.toHaveProperty('token')
+  })
+
+  it('repeats the run: in its directory nothing is left to do, and in another one the bytes are the same', async () => {
+    const options = parse(await readFile(at('whole', 'train.yaml'), 'utf8')) as TrainLoraOptions
+    const again = async (changed: Partial<TrainLoraOptions>, saveTo: string) => {
+      const events: TrainEvent[] = []
+      const run = await trainLora({ ...options, ...changed, onEvent: (event) => void events.push(event) })
+      await run.save(saveTo)
+      run.dispose()
+      return { steps: ofType(events, 'step').length, bytes: await trainedBytes(saveTo) }
+    }
+    expect(await again({}, at('repeated'))).toEqual({ steps: 0, bytes: whole.bytes })
+    expect(await again({ outputDir: at('repeated-run') }, at('repeated'))).toEqual({
+      steps: whole.run.step,
+      bytes: whole.bytes,
+    })
+  })
+})
+
+describe('README.md', () => {
+  const figuresOf = (step: number) => ({
+    step,
+    totalSteps: 40,
+    epoch: 2,
+    learningRate: 1e-4,
+    gradNorm: 1,
+    tokensPerSecond: 1,
+    numInputTokensSeen: 1,
+    etaSeconds: 0,
+  })
+  const summary: RunSummary = {
+    options: parseTrainOptions({ model: 'org/name', dataset: '/home/me/private/rows.jsonl', outputDir: '/out' }),
+    model: 'org/name',
+    origin: { revision: 'f'.repeat(40), license: { id: 'apache-2.0' } },
+    dtype: 'bfloat16',
+    statistics: {
+      rows: 100,
+      truncatedRows: 5,
+      rowsCutToNothing: 2,
+      rowsWithoutTarget: 1,
+      conversations: 100,
+      tokens: 5000,
+      supervisedTokens: 2000,
+      longest: 64,
+    },
+    trainRows: 90,
+    evalRows: 7,
+    step: 40,
+    totalSteps: 40,
+    epoch: 2,
+    lastLog: { ...figuresOf(40), type: 'log', loss: 1.25 },
+    lastEvaluation: { ...figuresOf(40), type: 'evaluate', loss: 1.5, perplexity: 4.4817, tokens: 321, seconds: 1 },
+    secrets: [],
+  }
+  const header = (text: string) => parse(text.split('---\n')[1] as string) as Record<string, unknown>
+
+  it('is in the output directory and beside the adapter', async () => {
+    const card = await readFile(at('whole', 'README.md'), 'utf8')
+    expect(await readFile(at('whole', 'adapter', 'README.md'), 'utf8')).toBe(card)
+    // A directory of this machine is nothing that the Hub could find.
+    expect(header(card)).toEqual({ library_name: 'peft', pipeline_tag: 'text-generation', tags: ['lora', 'lowrank'] })
+    expect(card).toContain('| Base model | `model` |')
+    expect(card).toContain(`| Steps | ${whole.run.step} of ${whole.run.step}, 2.00 epochs |`)
+    const last = whole.run.step
+    expect(card).toContain(`| Held-out loss | ${whole.run.evaluation?.loss.toFixed(4)} at step ${last} |`)
+    expect(card).toContain(
+      `| Loss when last logged | ${ofType(whole.events, 'log').at(-1)?.loss.toFixed(4)} at step ${last} |`,
+    )
+    expect(card).not.toContain(directory)
+  })
+
+  it('says model, data, options and results, and what was lost of the data', async () => {
+    const card = await runCardText(summary)
+    expect(header(card)).toEqual({
+      base_model: 'org/name',
+      base_model_relation: 'adapter',
+      library_name: 'peft',
+      pipeline_tag: 'text-generation',
+      license: 'apache-2.0',
+      tags: ['lora', 'lowrank'],
+    })
+    for (const row of [
+      `| Base model | \`org/name\` at commit \`${'f'.repeat(40)}\` |`,
+      '| Licence | apache-2.0 |',
+      '| Method | LoRA |',
+      '| Computed in | bfloat16 |',
+      '| Data | `rows.jsonl`: 100 rows (3 lost their end, 2 cut to nothing, 1 with nothing to learn) |',
+      '| Tokens | 5000, 2000 of them learnt |',
+      '| Rows | 90 to train on, 7 held out |',
+      '| Steps | 40 of 40, 2.00 epochs |',
+      '| Held-out perplexity | 4.4817 over 321 tokens |',
+    ])
+      expect(card).toContain(`${row}\n`)
+    const options = parse(/```yaml\n([\s\S]*?)```/.exec(card)?.[1] ?? '') as Record<string, object>
+    expect(options.lora).toMatchObject({ r: 16, loraAlpha: 32 })
+    expect(options.training).toMatchObject({ learningRate: 2e-4 })
+    expect(card).not.toContain('private')
+  })
+
+  it('of a whole model and of a stopped run says so', async () => {
+    const options = parseTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
+    const card = await runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
+    expect(header(card)).toMatchObject({
+      base_model_relation: 'finetune',
+      library_name: 'transformers',
+      tags: ['lowrank'],
+    })
+    expect(card).toContain('| Method | every weight |')
+    expect(card).toContain('| Steps | 3 of 40, 2.00 epochs; stopped before its end |')
+    expect(card).toContain('| Data | rows of a program: 100 rows')
+    expect(card).not.toContain('Held-out loss')
+  })
+
+  it('cannot be broken by names or templates, and has no secret', async () => {
+    const options = parseTrainOptions({
+      model: 'x',
+      dataset: '/data/a`|b\n<script>.jsonl',
+      training: { chatTemplate: 'x\n```\n# not a heading\n````' },
+      token: 'swordfish',
+    })
+    const card = await runCardText({
+      ...summary,
+      options,
+      origin: {},
+      model: '/m/<b>[x](javascript:1)|swordfish',
+      secrets: ['swordfish'],
+    })
+    expect(card).toContain('| Data | `ab<script>.jsonl`: 100 rows')
+    expect(card).toContain('# LoRA adapter for \\<b\\>\\[x\\](javascript:1)\\|***\n')
+    expect(card.split('`````')).toHaveLength(3)
+    expect(card).not.toContain('swordfish')
+  })
+
+  it('of one’s own stays as it is', async () => {
+    const outputDir = at('own')
+    await mkdir(outputDir)
+    await writeFile(join(outputDir, 'README.md'), 'mine')
+    await trainTiny({ model, outputDir, training: { maxSteps: 1 } }, outputDir)
+    expect(await readFile(join(outputDir, 'README.md'), 'utf8')).toBe('mine')
+  })
+
+  it('that cannot be written is a warning', async () => {
+    const outputDir = at('card')
+    await mkdir(join(outputDir, 'README.md'), { recursive: true })
+    const { run, events } = await trainTiny(
+      { model, outputDir, training: { ...TINY_TRAINING, maxSteps: 1 } },
+      at('unused'),
+    )
+    expect(run.reason).toBe('completed')
+    expect(ofType(events, 'warning').map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^\[train\] .*README\.md was not written: .*; the run goes on$/),
+    ])
+    await rm(join(outputDir, 'README.md'), { recursive: true })
+  })
+})
