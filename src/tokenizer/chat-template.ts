@@ -1,11 +1,17 @@
 /**
- * @file Chat templates: compiling and rendering Hugging Face's Jinja templates, and the character spans that
- * `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`.
+ * @file Chat templates as transformers renders them: what the template is given, which of several is meant, and the
+ * character spans that `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`, the language in `jinja/`.
  */
 
-import { Environment, Interpreter, Template } from '@huggingface/jinja'
+import { TemplateFailure } from './jinja/errors.js'
+import { entriesOf, fromJs } from './jinja/from-js.js'
+import { partsOf, type Statement } from './jinja/nodes.js'
+import type { Runtime } from './jinja/runtime.js'
+import { isStatement } from './jinja/symbols.js'
+import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
+import { Dict, type Value } from './jinja/values.js'
 
-/** One turn of a conversation. Keys beyond these reach the template as they are. */
+/** One turn of a conversation. Keys beyond these reach the template as they are; those that are null do not, as in transformers. */
 export interface ChatMessage {
   role: string
   content?: string | null | readonly Record<string, unknown>[]
@@ -16,7 +22,7 @@ export interface ChatMessage {
 export interface RenderOptions {
   /** End with the header that opens an assistant turn. Default false. */
   addGenerationPrompt?: boolean
-  /** Tool descriptions, as the template expects them. */
+  /** Tool descriptions, as the template expects them. A tokenizer's template `tool_use` is meant where these are given. */
   tools?: readonly unknown[]
   /** Further template variables, for example `{ enable_thinking: false }` or `{ date_string: '26 Jul 2024' }`. */
   variables?: Readonly<Record<string, unknown>>
@@ -37,6 +43,8 @@ export interface ChatRenderer {
   render(messages: readonly ChatMessage[], options?: RenderOptions): string
   /** The text and what its template marks as generated, or undefined where the template marks nothing. */
   renderMarked?(messages: readonly ChatMessage[], options?: RenderOptions): MarkedText | undefined
+  /** The text with the places of its messages. */
+  renderTraced?(messages: readonly ChatMessage[], options?: RenderOptions): TracedText
 }
 
 /** A rendering with its supervised spans, in order and without overlap. */
@@ -45,150 +53,191 @@ export interface MarkedText {
   spans: TextSpan[]
 }
 
-const GENERATION_TAG = /\{%(-?)\s*(end)?generation\s*(-?)%\}/g
-// Private-use characters: no text contains them by accident, and a rendering that does is refused.
-const OPEN = '\uF6D0\uF6D1'
-const CLOSE = '\uF6D1\uF6D0'
+/** A rendering with what the template did while it wrote it. */
+export interface TracedText {
+  text: string
+  /** What `{% generation %}` marks, or undefined where the template has no such tag. */
+  spans: TextSpan[] | undefined
+  /**
+   * What the template's loop over the messages wrote for each, from the beginning to the end of its turn in the loop;
+   * undefined for a message that no loop writes, or that several do.
+   */
+  messageOffsets: (TextSpan | undefined)[]
+}
 
-/** A compiled chat template. */
+/** Templates by name: `default` is meant, or `tool_use` where there are tools. */
+export type NamedTemplates = Readonly<Record<string, string>>
+
+// Names that reasoning goes by; transformers gives templates the first two of them whichever a message has.
+const REASONING = ['reasoning_content', 'thinking', 'reasoning']
+
+/** A compiled chat template, or several by name. */
 export class ChatTemplate implements ChatRenderer {
-  /** The Jinja source. */
-  readonly source: string
-  readonly #program: Template['parsed']
-  readonly #marked: Template['parsed'] | undefined
+  /** The Jinja source, or the sources by name. */
+  readonly source: string | NamedTemplates
+  readonly #sources: ReadonlyMap<string, string>
+  readonly #compiled = new Map<string, CompiledTemplate>()
   readonly #specialTokens: Readonly<Record<string, unknown>>
   readonly #now: Date
 
   /**
-   * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`.
+   * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several by name.
    * @param specialTokens Variables such as `bos_token` and `eos_token`.
    * @param now What `strftime_now` tells, the same for every row. Default: the time of construction.
-   * @throws Error when the template does not parse.
+   * @throws Error when a template does not parse.
    */
-  constructor(source: string, specialTokens: Readonly<Record<string, unknown>> = {}, now = new Date()) {
+  constructor(
+    source: string | NamedTemplates,
+    specialTokens: Readonly<Record<string, unknown>> = {},
+    now = new Date(),
+  ) {
     this.source = source
+    this.#sources = new Map(typeof source === 'string' ? [['default', source]] : Object.entries(source))
     this.#specialTokens = specialTokens
     this.#now = now
-    this.#program = parse(source)
-    this.#marked = source.search(GENERATION_TAG) < 0 ? undefined : parse(markGeneration(source))
+    for (const name of this.#sources.keys()) this.#compile(name)
   }
 
   /**
    * The text of a conversation. It holds its own special tokens: encode it with `addSpecialTokens: false`.
    *
-   * @throws Error when the template refuses the messages (`raise_exception`) or fails.
+   * @throws Error when the template refuses the messages (`raise_exception`), fails, needs what is not supported, or takes
+   * too many steps.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    return this.#run(this.#program, messages, options)
+    return this.#run(messages, options).runtime.root.text()
   }
 
   renderMarked(messages: readonly ChatMessage[], options: RenderOptions = {}): MarkedText | undefined {
-    if (this.#marked === undefined) return undefined
-    const marked = this.#run(this.#marked, messages, options)
-    const spans: TextSpan[] = []
-    let text = ''
-    let open = -1
-    for (const piece of marked.split(/(\uF6D0\uF6D1|\uF6D1\uF6D0)/)) {
-      if (piece === OPEN) open = text.length
-      else if (piece === CLOSE) {
-        if (text.length > open) spans.push({ start: open, end: text.length })
-      } else text += piece
-    }
-    if (text !== this.render(messages, options)) {
-      throw new Error(
-        '[chat template] expected {% generation %} tags to leave the text unchanged, got another text; ' +
-          'keep the tags out of captured or filtered blocks',
-      )
-    }
-    return { text, spans }
+    if (!marksGeneration(this.#pick(options).statements)) return undefined
+    const { text, spans } = this.renderTraced(messages, options)
+    return { text, spans: spans ?? [] }
   }
 
-  #run(program: Template['parsed'], messages: readonly ChatMessage[], options: RenderOptions): string {
-    const environment = new Environment()
-    const variables: Record<string, unknown> = {
-      ...globals(this.#now),
-      ...this.#specialTokens,
-      ...options.variables,
-      messages,
-      add_generation_prompt: options.addGenerationPrompt ?? false,
-      lowrank_open: OPEN,
-      lowrank_close: CLOSE,
-    }
-    // Templates ask `if tools`, so an empty list would do; Hugging Face passes none.
-    variables.tools = options.tools !== undefined && options.tools.length > 0 ? options.tools : null
-    for (const [name, value] of Object.entries(variables)) environment.set(name, value)
+  renderTraced(messages: readonly ChatMessage[], options: RenderOptions = {}): TracedText {
+    const { runtime, given } = this.#run(messages, options)
+    const text = runtime.root.text()
+    const spans = marksGeneration(this.#pick(options).statements) ? generatedSpans(runtime, text) : undefined
+    return { text, spans, messageOffsets: offsetsOf(runtime, given) }
+  }
+
+  #compile(name: string): CompiledTemplate {
+    const known = this.#compiled.get(name)
+    if (known !== undefined) return known
     try {
-      return String((new Interpreter(environment).run(program) as { value: unknown }).value)
+      const compiled = compileTemplate(this.#sources.get(name) ?? '')
+      this.#compiled.set(name, compiled)
+      return compiled
+    } catch (error) {
+      const isSyntax = error instanceof TemplateFailure && error.kind === 'TemplateSyntaxError'
+      const said = isSyntax ? `expected a Jinja template, got a syntax error: ${error.message}` : messageOf(error)
+      throw new Error(`[chat template] ${said}${name === 'default' ? '' : `, in the template ${name}`}`, {
+        cause: error,
+      })
+    }
+  }
+
+  /** The template that is meant, as transformers chooses it. */
+  #pick(options: RenderOptions): CompiledTemplate {
+    const name = options.tools !== undefined && this.#sources.has('tool_use') ? 'tool_use' : 'default'
+    if (this.#sources.has(name)) return this.#compile(name)
+    throw new Error(
+      `[chat template] expected a template named default, got ${[...this.#sources.keys()].join(', ') || 'none'}; set chatTemplate ` +
+        'to the text of the one to use',
+    )
+  }
+
+  #run(messages: readonly ChatMessage[], options: RenderOptions): { runtime: Runtime; given: readonly Value[] } {
+    const compiled = this.#pick(options)
+    try {
+      const given = messages.map((message, index) => messageOfChat(message, `messages[${index}]`))
+      const variables = new Map<string, Value>([['documents', null]])
+      for (const [name, value] of Object.entries({ ...this.#specialTokens, ...options.variables })) {
+        if (value !== undefined) variables.set(name, fromJs(value, name))
+      }
+      variables.set('messages', [...given])
+      variables.set('tools', toolsOf(options.tools))
+      variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
+      return { runtime: compiled.run(variables, this.#now, new Set(given)), given }
     } catch (error) {
       throw new Error(`[chat template] ${messageOf(error)}`, { cause: error })
     }
   }
 }
 
-function parse(source: string): Template['parsed'] {
-  try {
-    return new Template(source).parsed
-  } catch (error) {
-    throw new Error(`[chat template] expected a Jinja template, got a syntax error: ${messageOf(error)}`, {
-      cause: error,
-    })
-  }
-}
-
-/** Replaces each generation tag by output of a marker; the `if` carries the tag's whitespace control on both sides. */
-function markGeneration(source: string): string {
-  return source.replace(GENERATION_TAG, (_, left: string, end: string | undefined, right: string) => {
-    return `{%${left} if true %}{{ lowrank_${end === undefined ? 'open' : 'close'} }}{% endif ${right}%}`
+function toolsOf(tools: readonly unknown[] | undefined): Value {
+  if (tools === undefined) return null
+  return tools.map((tool, index) => {
+    const value = fromJs(tool, `tools[${index}]`)
+    if (value instanceof Dict) return value
+    throw new TypeError(`expected a JSON schema for tools[${index}], got ${typeof tool}`)
   })
 }
 
-function globals(now: Date): Record<string, unknown> {
-  return {
-    true: true,
-    false: false,
-    none: null,
-    True: true,
-    False: false,
-    None: null,
-    raise_exception: (message: unknown) => {
-      throw new Error(String(message))
-    },
-    range,
-    strftime_now: (format: string) => strftime(now, format),
+/** A message as transformers gives it to a template: without nulls, its reasoning under the names that templates read. */
+function messageOfChat(message: unknown, where: string): Dict {
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+    throw new TypeError(
+      `expected { role, content } for ${where}, got ${Array.isArray(message) ? 'a list' : typeof message}`,
+    )
   }
+  const given = new Dict()
+  for (const [key, value] of entriesOf(message, where)) {
+    if (value !== undefined && value !== null) given.set(fromJs(key, where), fromJs(value, `${where}.${String(key)}`))
+  }
+  const name = REASONING.find((key) => given.has(key))
+  if (name === undefined) return given
+  const reasoning = given.get(name) as Value
+  const aliased = Dict.of([['thinking', reasoning], ...given.entries()])
+  aliased.set('reasoning_content', reasoning)
+  return aliased
 }
 
-function range(first: number, second?: number, step = 1): number[] {
-  const [start, stop] = typeof second === 'number' ? [first, second] : [0, first]
-  if (step === 0) throw new Error('range() expected a step other than 0')
-  const values: number[] = []
-  for (let value = start; step > 0 ? value < stop : value > stop; value += step) values.push(value)
-  return values
+const marking = new WeakMap<readonly Statement[], boolean>()
+
+function marksGeneration(statements: readonly Statement[]): boolean {
+  const known = marking.get(statements)
+  if (known !== undefined) return known
+  const marks = (node: Statement): boolean => {
+    if (node.kind === 'generation') return true
+    for (const part of partsOf(node)) if (isStatement(part) && marks(part)) return true
+    return false
+  }
+  const result = statements.some(marks)
+  marking.set(statements, result)
+  return result
 }
 
-const MONTHS = 'January February March April May June July August September October November December'.split(' ')
-const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ')
-
-/** Python's strftime in the C locale, whatever the locale of the machine: a template's text must not depend on it. */
-function strftime(date: Date, format: string): string {
-  const two = (value: number): string => String(value).padStart(2, '0')
-  const month = MONTHS[date.getMonth()] ?? ''
-  const day = DAYS[date.getDay()] ?? ''
-  const fields: Record<string, string> = {
-    Y: String(date.getFullYear()),
-    y: two(date.getFullYear() % 100),
-    m: two(date.getMonth() + 1),
-    d: two(date.getDate()),
-    B: month,
-    b: month.slice(0, 3),
-    A: day,
-    a: day.slice(0, 3),
-    H: two(date.getHours()),
-    M: two(date.getMinutes()),
-    S: two(date.getSeconds()),
-    '%': '%',
+function generatedSpans(runtime: Runtime, text: string): TextSpan[] {
+  const spans: TextSpan[] = []
+  let last = 0
+  for (const { start, end, text: marked } of runtime.generated) {
+    if (start === end) continue
+    // Within a block that is captured or filtered, transformers' offsets point elsewhere.
+    if (start < last || text.slice(start, end) !== marked) {
+      throw new Error(
+        '[chat template] expected {% generation %} tags to mark what is printed in their place, got another text there; ' +
+          'keep the tags out of captured or filtered blocks, macros and each other',
+      )
+    }
+    spans.push({ start, end })
+    last = end
   }
-  return format.replace(/%([a-zA-Z%])/g, (directive, letter: string) => fields[letter] ?? directive)
+  return spans
+}
+
+function offsetsOf(runtime: Runtime, given: readonly Value[]): (TextSpan | undefined)[] {
+  const indices = new Map(given.map((message, index) => [message, index]))
+  const offsets: (TextSpan | undefined)[] = given.map(() => undefined)
+  const several = new Set<number>()
+  for (const { item, start, end } of runtime.itemSpans) {
+    const index = indices.get(item) as number
+    const known = offsets[index]
+    if (known === undefined || known.start === known.end) offsets[index] = { start, end }
+    else if (start < end) several.add(index)
+  }
+  for (const index of several) offsets[index] = undefined
+  return offsets
 }
 
 function messageOf(error: unknown): string {

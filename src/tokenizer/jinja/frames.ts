@@ -1,0 +1,94 @@
+/** @file Variables at run time: where a block keeps them, and how it reads and writes those of the blocks around it. */
+
+import type { Output, Runtime } from './runtime.js'
+import type { Symbols, Variable } from './symbols.js'
+import { MISSING, type Value } from './values.js'
+
+/** Variables of one call of a function of the template. */
+export class Activation {
+  readonly slots: Value[]
+  readonly parent: Activation | undefined
+
+  constructor(size: number, parent?: Activation) {
+    this.slots = new Array(size).fill(MISSING)
+    this.parent = parent
+  }
+}
+
+export type Evaluate = (rt: Runtime, activation: Activation) => Value
+
+/** Where an expression stands. */
+export interface Frame {
+  symbols: Symbols
+  /** Within `if`, where an unknown filter is an error only once it is called. */
+  soft: boolean
+  /** Parameters of a macro that have no value yet while their defaults are computed. */
+  undeclared?: Set<string>
+}
+
+/** The activation that holds a variable, seen from a function `depth` levels below. */
+function holder(activation: Activation, up: number): Activation {
+  let at = activation
+  for (let level = 0; level < up; level++) at = at.parent as Activation
+  return at
+}
+
+/** How to read a variable from a function. */
+export function reader(frame: Frame, variable: Variable): Evaluate {
+  const slot = variable.scope.slot(variable.ident)
+  const up = frame.symbols.scope.depth - variable.scope.depth
+  if (up === 0) return (_, activation) => activation.slots[slot] as Value
+  return (_, activation) => holder(activation, up).slots[slot] as Value
+}
+
+/** How to write a variable. */
+export function writer(frame: Frame, variable: Variable): (activation: Activation, value: Value) => void {
+  const slot = variable.scope.slot(variable.ident)
+  const up = frame.symbols.scope.depth - variable.scope.depth
+  if (up > 0) throw new Error('expected to write a variable of the own function')
+  return (activation, value) => {
+    activation.slots[slot] = value
+  }
+}
+
+/** How a statement ended: normally, or with a `break` or `continue` for the loop around it. */
+export const NORMAL = 0
+export const BREAK = 1
+export const CONTINUE = 2
+export type Ending = typeof NORMAL | typeof BREAK | typeof CONTINUE
+
+export type Execute = (rt: Runtime, activation: Activation, out: Output) => Ending
+
+/** Where a statement stands. */
+export interface StatementFrame extends Frame {
+  /** Whether `break` and `continue` have a loop to belong to. */
+  inLoop: boolean
+}
+
+/** What a block does first: it copies what it may change, and looks up what comes from outside of the template. */
+export function compileEnter(frame: Frame): (rt: Runtime, activation: Activation) => void {
+  const steps: ((rt: Runtime, activation: Activation) => void)[] = []
+  for (const [ident, load] of frame.symbols.loads) {
+    if (load.kind === 'parameter') continue
+    const write = writer(frame, { ident, scope: frame.symbols.scope })
+    if (load.kind === 'resolve') {
+      const { name } = load
+      steps.push((rt, activation) => write(activation, rt.resolve(name)))
+    } else if (load.kind === 'alias') {
+      const read = reader(frame, load.of)
+      steps.push((rt, activation) => write(activation, read(rt, activation)))
+    } else steps.push((_, activation) => write(activation, MISSING))
+  }
+  return (rt, activation) => {
+    for (const step of steps) step(rt, activation)
+  }
+}
+
+/** What a block does last: it forgets its variables, which macros made in it may still read. */
+export function compileLeave(frame: Frame): (activation: Activation) => void {
+  const { scope, loads } = frame.symbols
+  const slots = Array.from(loads.keys(), (ident) => scope.slot(ident))
+  return (activation) => {
+    for (const slot of slots) activation.slots[slot] = MISSING
+  }
+}

@@ -1,0 +1,216 @@
+/** @file Statements: from tokens to the syntax tree. Expressions are in `expression-parser.ts`. */
+
+import { fail, unsupported } from './errors.js'
+import { ExpressionParser } from './expression-parser.js'
+import type { Token } from './lexer.js'
+import { tokenize } from './lexer.js'
+import type { Expression, FilterExpression, MacroParts, OutputPart, Statement } from './nodes.js'
+
+/** Levels of blocks within blocks. */
+const MAX_LEVELS = 100
+
+const REFUSED: Readonly<Record<string, string>> = {
+  extends: 'the tag extends (templates on their own have no other templates)',
+  include: 'the tag include (templates on their own have no other templates)',
+  import: 'the tag import (templates on their own have no other templates)',
+  from: 'the tag from (templates on their own have no other templates)',
+  block: 'the tag block',
+  autoescape: 'the tag autoescape',
+}
+
+/** Parses a template. @throws TemplateFailure with the line of what is no Jinja or not supported */
+export function parseTemplate(source: string): Statement[] {
+  const parser = new ExpressionParser(tokenize(source))
+  return new StatementParser(parser).body(undefined)
+}
+
+class StatementParser {
+  readonly #parser: ExpressionParser
+  #level = 0
+
+  constructor(parser: ExpressionParser) {
+    this.#parser = parser
+  }
+
+  get #current(): Token {
+    return this.#parser.current
+  }
+
+  #isName(...names: readonly string[]): boolean {
+    return this.#current.type === 'name' && names.includes(this.#current.text)
+  }
+
+  /** Statements up to a tag of `ends`, which stays the current token; or up to the end of the source. */
+  body(ends: readonly string[] | undefined): Statement[] {
+    const statements: Statement[] = []
+    let parts: OutputPart[] = []
+    let partsLine = 1
+    if (++this.#level > MAX_LEVELS) fail('Bounds', `expected at most ${MAX_LEVELS} nested blocks`, this.#current.line)
+    const add = (part: OutputPart, line: number): void => {
+      if (parts.length === 0) partsLine = line
+      parts.push(part)
+    }
+    const flush = (): void => {
+      if (parts.length > 0) statements.push({ kind: 'output', parts, line: partsLine })
+      parts = []
+    }
+    while (this.#current.type !== 'eof') {
+      const token = this.#current
+      if (token.type === 'data') {
+        add(token.text, token.line)
+        this.#parser.next()
+      } else if (token.type === 'variable_begin') {
+        this.#parser.next()
+        add(this.#parser.tuple({}), token.line)
+        this.#parser.expectType('variable_end')
+      } else if (token.type === 'block_begin') {
+        flush()
+        this.#parser.next()
+        if (ends !== undefined && this.#isName(...ends)) {
+          this.#level--
+          return statements
+        }
+        statements.push(...this.#statement())
+        this.#parser.expectType('block_end')
+      } else fail('TemplateSyntaxError', 'unexpected token', token.line)
+    }
+    flush()
+    this.#level--
+    if (ends !== undefined) {
+      fail('TemplateSyntaxError', `unexpected end of template, expected ${ends.join(' or ')}`, this.#current.line)
+    }
+    return statements
+  }
+
+  /** The body of a block and, where `drop`, its end tag's name. */
+  #block(ends: readonly string[], drop = true): Statement[] {
+    this.#parser.skipOperator(':')
+    this.#parser.expectType('block_end')
+    const statements = this.body(ends)
+    if (drop) this.#parser.next()
+    return statements
+  }
+
+  #statement(): Statement[] {
+    const token = this.#current
+    const { line } = token
+    if (token.type !== 'name') fail('TemplateSyntaxError', 'tag name expected', line)
+    this.#parser.next()
+    switch (token.text) {
+      case 'for':
+        return [this.#for(line)]
+      case 'if':
+        return [this.#if(line)]
+      case 'set':
+        return [this.#set(line)]
+      case 'with':
+        return [this.#with(line)]
+      case 'macro': {
+        const name = this.#assignable()
+        const { parameters, defaults } = this.#signature()
+        return [{ kind: 'macro', name, parameters, defaults, body: this.#block(['endmacro']), line }]
+      }
+      case 'call':
+        return [this.#call(line)]
+      case 'generation': {
+        const parts: MacroParts = { parameters: [], defaults: [], body: this.#block(['endgeneration']), line }
+        return [{ kind: 'generation', ...parts }]
+      }
+      case 'filter': {
+        const filter = this.#parser.filters(undefined, true) as FilterExpression
+        return [{ kind: 'filter-block', filter, body: this.#block(['endfilter']), line }]
+      }
+      case 'print': {
+        const parts: Expression[] = []
+        while (this.#current.type !== 'block_end') {
+          if (parts.length > 0) this.#parser.expectOperator(',')
+          parts.push(this.#parser.expression())
+        }
+        return [{ kind: 'output', parts, line }]
+      }
+      case 'break':
+      case 'continue':
+        return [{ kind: token.text, line }]
+    }
+    const refused = REFUSED[token.text]
+    if (refused !== undefined) return unsupported(refused, line)
+    return fail('TemplateSyntaxError', `Encountered unknown tag '${token.text}'.`, line)
+  }
+
+  /** The name in a place where only a name can be assigned to. */
+  #assignable(): string {
+    const token = this.#parser.expectType('name')
+    this.#parser.checkTarget({ kind: 'name', name: token.text, line: token.line, context: 'store' })
+    return token.text
+  }
+
+  #for(line: number): Statement {
+    const target = this.#parser.target(['in'], false)
+    this.#parser.expectName('in')
+    const items = this.#parser.tuple({ withoutCondition: true, ends: ['recursive'] })
+    const test = this.#parser.skipName('if') ? this.#parser.expression() : undefined
+    const recursive = this.#parser.skipName('recursive')
+    const body = this.#block(['endfor', 'else'], false)
+    const otherwise = this.#parser.next().text === 'else' ? this.#block(['endfor']) : []
+    return { kind: 'for', target, items, body, otherwise, test, recursive, line }
+  }
+
+  #if(line: number): Statement {
+    const branches: { test: Expression; body: Statement[]; line: number }[] = []
+    let branchLine = line
+    for (;;) {
+      const test = this.#parser.tuple({ withoutCondition: true })
+      branches.push({ test, body: this.#block(['elif', 'else', 'endif'], false), line: branchLine })
+      const end = this.#parser.next()
+      branchLine = end.line
+      if (end.text === 'elif') continue
+      return { kind: 'if', branches, otherwise: end.text === 'else' ? this.#block(['endif']) : [], line }
+    }
+  }
+
+  #set(line: number): Statement {
+    const target = this.#parser.target([], true)
+    if (this.#parser.skipOperator('=')) return { kind: 'assign', target, value: this.#parser.tuple({}), line }
+    const filter = this.#parser.filters(undefined, false) as FilterExpression | undefined
+    return { kind: 'assign-block', target, filter, body: this.#block(['endset']), line }
+  }
+
+  #with(line: number): Statement {
+    const targets: Expression[] = []
+    const values: Expression[] = []
+    while (this.#current.type !== 'block_end') {
+      if (targets.length > 0) this.#parser.expectOperator(',')
+      targets.push(this.#parser.target([], false, 'param'))
+      this.#parser.expectOperator('=')
+      values.push(this.#parser.expression())
+    }
+    return { kind: 'with', targets, values, body: this.#block(['endwith']), line }
+  }
+
+  #call(line: number): Statement {
+    const isOpen = this.#current.type === 'operator' && this.#current.text === '('
+    const { parameters, defaults } = isOpen ? this.#signature() : { parameters: [], defaults: [] }
+    const call = this.#parser.expression()
+    if (call.kind !== 'call') return fail('TemplateSyntaxError', 'expected call', line)
+    return { kind: 'call-block', call, parameters, defaults, body: this.#block(['endcall']), line }
+  }
+
+  #signature(): Pick<MacroParts, 'parameters' | 'defaults'> {
+    const parameters: { name: string; line: number }[] = []
+    const defaults: Expression[] = []
+    this.#parser.expectOperator('(')
+    while (!(this.#current.type === 'operator' && this.#current.text === ')')) {
+      if (parameters.length > 0) this.#parser.expectOperator(',')
+      const { line } = this.#current
+      const name = this.#assignable()
+      // Python refuses a function with two parameters of one name.
+      if (parameters.some((other) => other.name === name))
+        fail('TemplateSyntaxError', `duplicate argument '${name}'`, line)
+      if (this.#parser.skipOperator('=')) defaults.push(this.#parser.expression())
+      else if (defaults.length > 0) fail('TemplateSyntaxError', 'non-default argument follows default argument', line)
+      parameters.push({ name, line })
+    }
+    this.#parser.expectOperator(')')
+    return { parameters, defaults }
+  }
+}

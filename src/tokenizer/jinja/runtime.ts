@@ -1,0 +1,100 @@
+/** @file The state of one rendering: where it is, how much it may still do, and what it has written. */
+
+import { fail } from './errors.js'
+import { MISSING, type Value } from './values.js'
+
+/** Bounds of one rendering. They are far beyond what a conversation needs and end a hostile template in seconds. */
+const MAX_STEPS = 20_000_000
+/** Longest text that a template may write or build, in UTF-16 units. */
+const MAX_TEXT = 1 << 26
+/** Python gives up at some 190 nested calls of macros. */
+const MAX_DEPTH = 200
+
+/** Characters `[start, end)` of a rendering, in UTF-16 units. */
+export interface Span {
+  start: number
+  end: number
+}
+
+/** What stands in the rendering for one item of a loop over messages. */
+export interface ItemSpan extends Span {
+  item: Value
+}
+
+/** A list of texts that become one. */
+export class Output {
+  readonly parts: string[] = []
+  length = 0
+
+  write(rt: Runtime, text: string): void {
+    if (text === '') return
+    this.length += text.length
+    rt.step(1 + (text.length >> 8))
+    if (this.length > MAX_TEXT) tooLong()
+    this.parts.push(text)
+  }
+
+  text(): string {
+    return this.parts.join('')
+  }
+}
+
+function tooLong(): never {
+  return fail('Bounds', `expected at most ${MAX_TEXT} characters, got a longer text`)
+}
+
+/** One rendering. */
+export class Runtime {
+  readonly root = new Output()
+  /** What `{% generation %}` marked, in the order in which transformers records it. */
+  readonly generated: (Span & { text: string })[] = []
+  /** Filled where a loop over one of `watched` writes straight to the rendering. */
+  readonly itemSpans: ItemSpan[] = []
+  readonly watched: ReadonlySet<Value>
+  readonly now: Date
+  line = 1
+  readonly #variables: ReadonlyMap<string, Value>
+  #steps = 0
+  #depth = 0
+
+  constructor(now: Date, variables: ReadonlyMap<string, Value>, watched: ReadonlySet<Value> = new Set()) {
+    this.now = now
+    this.#variables = variables
+    this.watched = watched
+  }
+
+  /** A variable from outside of the template. */
+  resolve(name: string): Value {
+    return this.#variables.get(name) ?? (this.#variables.has(name) ? null : MISSING)
+  }
+
+  /** Counts steps. @throws when the template has spent them */
+  step(count = 1): void {
+    this.#steps += count
+    if (this.#steps > MAX_STEPS) fail('Bounds', `expected at most ${MAX_STEPS} steps, got a template that takes more`)
+  }
+
+  /** Checks the length of a text that grows piece by piece. */
+  fits(length: number): void {
+    if (length > MAX_TEXT) tooLong()
+  }
+
+  /** Asks for room for a text of `length` before it is built. */
+  room(length: number): void {
+    this.fits(length)
+    this.step(1 + (length >> 8))
+  }
+
+  /** Asks for room for `count` values before they are made. */
+  items(count: number): void {
+    this.step(1 + count)
+  }
+
+  enter(): void {
+    if (++this.#depth > MAX_DEPTH) fail('Bounds', `expected at most ${MAX_DEPTH} nested calls, got more`)
+  }
+
+  leave(): void {
+    this.#depth--
+  }
+}

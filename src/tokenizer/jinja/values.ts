@@ -1,0 +1,357 @@
+/**
+ * @file The values of a template, which are Python's: null is None, integers are numbers or bigints, floats are
+ * `PythonFloat`, arrays are lists. Everything else has a class here.
+ */
+
+import { PythonFloat } from '../../lossless-json.js'
+import { fail, typeError, unsupported } from './errors.js'
+import type { Runtime } from './runtime.js'
+import { codePoints } from './text.js'
+
+export type Value = null | boolean | number | bigint | string | PythonFloat | Value[] | ObjectValue
+
+export type ObjectValue =
+  | Tuple
+  | Dict
+  | Undefined
+  | Markup
+  | Range
+  | Generator_
+  | DictView
+  | Slice
+  | Missing
+  | NativeObject
+  | Callable
+
+/** Positional and named arguments of a call. */
+export interface CallArguments {
+  args: Value[]
+  kwargs: Map<string, Value>
+}
+
+export class Tuple {
+  readonly items: readonly Value[]
+  /** Names of the items, in a named tuple. */
+  readonly names: readonly string[]
+
+  constructor(items: readonly Value[], names: readonly string[] = []) {
+    this.items = items
+    this.names = names
+  }
+}
+
+/** Text that is safe in HTML. Templates get one from `escape` or `safe`; few operations on it are supported. */
+export class Markup {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** The absent value: prints nothing, is false and empty, and refuses everything else. */
+export class Undefined {
+  readonly message: string
+  readonly unsafe: boolean
+
+  constructor(message: string, unsafe = false) {
+    this.message = message
+    this.unsafe = unsafe
+  }
+
+  fail(): never {
+    return fail(this.unsafe ? 'SecurityError' : 'UndefinedError', this.message)
+  }
+}
+
+/** A variable that was never assigned. Python prints it as `missing` where its own checks let it through. */
+export class Missing {
+  readonly missing = true
+}
+
+export const MISSING = new Missing()
+
+export class Range {
+  readonly start: number
+  readonly stop: number
+  readonly step: number
+  readonly length: number
+
+  constructor(start: number, stop: number, step: number) {
+    this.start = start
+    this.stop = stop
+    this.step = step
+    this.length = Math.max(0, Math.ceil((stop - start) / step))
+  }
+
+  at(index: number): number {
+    return this.start + index * this.step
+  }
+}
+
+export class Slice {
+  readonly start: Value
+  readonly stop: Value
+  readonly step: Value
+
+  constructor(start: Value, stop: Value, step: Value) {
+    this.start = start
+    this.stop = stop
+    this.step = step
+  }
+}
+
+/** An iterator: it can be gone through once. `label` names its type in errors. */
+export class Generator_ {
+  readonly label: string
+  readonly iterator: Iterator<Value>
+
+  constructor(label: string, iterator: Iterator<Value>) {
+    this.label = label
+    this.iterator = iterator
+  }
+}
+
+export class DictView {
+  readonly dict: Dict
+  readonly kind: 'keys' | 'values' | 'items'
+
+  constructor(dict: Dict, kind: 'keys' | 'values' | 'items') {
+    this.dict = dict
+    this.kind = kind
+  }
+
+  *items(): Generator<Value> {
+    for (const [key, value] of this.dict.entries()) {
+      yield this.kind === 'keys' ? key : this.kind === 'values' ? value : new Tuple([key, value])
+    }
+  }
+}
+
+/** Something that can be called: functions, bound methods, macros. */
+export class Callable {
+  readonly name: string
+  readonly call: (rt: Runtime, args: CallArguments) => Value
+  /** What Python prints for it, where that is the same in every run. */
+  readonly shown: string | undefined
+  readonly attributes: ReadonlyMap<string, Value> | undefined
+
+  constructor(
+    name: string,
+    call: (rt: Runtime, args: CallArguments) => Value,
+    shown?: string,
+    attributes?: ReadonlyMap<string, Value>,
+  ) {
+    this.name = name
+    this.call = call
+    this.shown = shown
+    this.attributes = attributes
+  }
+}
+
+/** An object of the engine: `loop`, a namespace, a cycler. Its parts say what a template may do with it. */
+export class NativeObject {
+  readonly type: string
+  /** The attribute, or undefined where there is none. */
+  readonly attribute: (name: string, rt: Runtime) => Value | undefined
+  readonly call: ((rt: Runtime, args: CallArguments) => Value) | undefined
+  readonly shown: ((rt: Runtime) => string) | undefined
+  readonly assign: ((name: string, value: Value) => void) | undefined
+  readonly length: (() => number) | undefined
+  readonly iterate: (() => Iterator<Value>) | undefined
+  readonly item: ((name: Value) => Value) | undefined
+
+  constructor(
+    type: string,
+    parts: {
+      attribute?: (name: string, rt: Runtime) => Value | undefined
+      call?: (rt: Runtime, args: CallArguments) => Value
+      shown?: (rt: Runtime) => string
+      assign?: (name: string, value: Value) => void
+      length?: () => number
+      iterate?: () => Iterator<Value>
+      item?: (name: Value) => Value
+    },
+  ) {
+    this.type = type
+    this.attribute = parts.attribute ?? (() => undefined)
+    this.call = parts.call
+    this.shown = parts.shown
+    this.assign = parts.assign
+    this.length = parts.length
+    this.iterate = parts.iterate
+    this.item = parts.item
+  }
+}
+
+/** What a Map can tell apart as Python's dict does: 1, 1.0 and True are one key. */
+export type HashKey = string | number | bigint | null | symbol | object
+
+const UNDEFINED_KEY = Symbol('undefined')
+
+/** The key of a value in a dict. @throws TypeError for values that have none, such as lists. */
+export function hashKey(value: Value): HashKey {
+  if (typeof value === 'string') return value.charCodeAt(0) === 0 ? `\0s${value}` : value
+  if (typeof value === 'number' || typeof value === 'bigint' || value === null) return value
+  if (typeof value === 'boolean') return value ? 1 : 0
+  if (value instanceof PythonFloat) {
+    const { value: float } = value
+    if (Number.isNaN(float)) return value
+    return Number.isInteger(float) && !Number.isSafeInteger(float) ? BigInt(float) : float === 0 ? 0 : float
+  }
+  if (value instanceof Markup) return hashKey(value.text)
+  if (value instanceof Tuple) return `\0t${value.items.map(tupleKey).join('')}`
+  if (value instanceof Undefined) return UNDEFINED_KEY
+  if (Array.isArray(value) || value instanceof Dict || value instanceof Slice) {
+    return typeError(`unhashable type: '${typeName(value)}'`)
+  }
+  if (value instanceof DictView && value.kind !== 'values') return typeError(`unhashable type: '${typeName(value)}'`)
+  return value
+}
+
+const identities = new WeakMap<object, number>()
+let lastIdentity = 0
+
+/** Part of a tuple's key: its length comes first, so that no two tuples share a key. */
+function tupleKey(value: Value): string {
+  const key = hashKey(value)
+  let text: string
+  if (typeof key === 'object' && key !== null) {
+    let identity = identities.get(key)
+    if (identity === undefined) {
+      identity = ++lastIdentity
+      identities.set(key, identity)
+    }
+    text = `o${identity}`
+  } else text = typeof key === 'string' ? `s${key}` : typeof key === 'symbol' ? 'u' : `n${String(key)}`
+  return `${text.length}:${text}`
+}
+
+export class Dict {
+  readonly #entries = new Map<HashKey, [Value, Value]>()
+
+  static of(entries: Iterable<readonly [Value, Value]>): Dict {
+    const dict = new Dict()
+    for (const [key, value] of entries) dict.set(key, value)
+    return dict
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get(key: Value): Value | undefined {
+    return this.#entries.get(hashKey(key))?.[1]
+  }
+
+  has(key: Value): boolean {
+    return this.#entries.has(hashKey(key))
+  }
+
+  set(key: Value, value: Value): void {
+    const hashed = hashKey(key)
+    const entry = this.#entries.get(hashed)
+    if (entry === undefined) this.#entries.set(hashed, [key, value])
+    else entry[1] = value
+  }
+
+  entries(): IterableIterator<[Value, Value]> {
+    return this.#entries.values()
+  }
+
+  *keys(): Generator<Value> {
+    for (const [key] of this.#entries.values()) yield key
+  }
+}
+
+/** `type(value).__name__`, as errors show it. */
+export function typeName(value: Value): string {
+  if (value === null) return 'NoneType'
+  if (typeof value === 'boolean') return 'bool'
+  if (typeof value === 'number' || typeof value === 'bigint') return 'int'
+  if (typeof value === 'string') return 'str'
+  if (value instanceof PythonFloat) return 'float'
+  if (Array.isArray(value)) return 'list'
+  if (value instanceof Generator_) return value.label
+  if (value instanceof DictView) return `dict_${value.kind}`
+  if (value instanceof NativeObject) return value.type
+  if (value instanceof Callable) return value.shown === undefined ? 'function' : 'Macro'
+  return value.constructor.name.toLowerCase()
+}
+
+/** The text of a str or Markup, otherwise undefined. */
+export function textOf(value: Value): string | undefined {
+  return typeof value === 'string' ? value : value instanceof Markup ? value.text : undefined
+}
+
+/** Whether a value is an integer; booleans are integers in Python, and counted here. */
+export function isInt(value: Value): value is number | bigint | boolean {
+  return typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean'
+}
+
+export function isTrue(value: Value): boolean {
+  if (typeof value === 'boolean') return value
+  if (typeof value === 'string') return value !== ''
+  if (value === null) return false
+  if (typeof value === 'number') return value !== 0
+  // Zero is a number, never a bigint.
+  if (typeof value === 'bigint') return true
+  if (Array.isArray(value)) return value.length > 0
+  if (value instanceof Dict) return value.size > 0
+  if (value instanceof Undefined) return false
+  if (value instanceof PythonFloat) return value.value !== 0
+  if (value instanceof Tuple) return value.items.length > 0
+  if (value instanceof Markup) return value.text !== ''
+  if (value instanceof Range) return value.length > 0
+  if (value instanceof DictView) return value.dict.size > 0
+  if (value instanceof NativeObject && value.length !== undefined) return value.length() > 0
+  return true
+}
+
+/** `len(value)`, or undefined where Python knows none. */
+export function lengthOf(value: Value, count: (text: string) => number): number | undefined {
+  const text = textOf(value)
+  if (text !== undefined) return count(text)
+  if (Array.isArray(value)) return value.length
+  if (value instanceof Dict) return value.size
+  if (value instanceof Tuple) return value.items.length
+  if (value instanceof Range) return value.length
+  if (value instanceof DictView) return value.dict.size
+  if (value instanceof Undefined) return 0
+  if (value instanceof NativeObject) return value.length?.()
+  return undefined
+}
+
+/** `iter(value)`. @throws TypeError where a value cannot be iterated over. */
+export function iterate(value: Value): Iterator<Value> {
+  if (Array.isArray(value)) return value[Symbol.iterator]()
+  if (typeof value === 'string') return codePoints(value)[Symbol.iterator]()
+  if (value instanceof Dict) return value.keys()
+  if (value instanceof Tuple) return value.items[Symbol.iterator]()
+  if (value instanceof Generator_) return value.iterator
+  if (value instanceof DictView) return value.items()
+  if (value instanceof Undefined) return ([] as Value[])[Symbol.iterator]()
+  if (value instanceof Range) return rangeItems(value)
+  if (value instanceof Markup) return unsupported('iterating over escaped text')
+  if (value instanceof NativeObject && value.iterate !== undefined) return value.iterate()
+  return typeError(`'${typeName(value)}' object is not iterable`)
+}
+
+function* rangeItems(range: Range): Generator<Value> {
+  for (let index = 0; index < range.length; index++) yield range.at(index)
+}
+
+/** `list(value)`, each item one step. */
+export function listOf(rt: Runtime, value: Value): Value[] {
+  if (Array.isArray(value)) {
+    rt.step(value.length >> 3)
+    return value.slice()
+  }
+  const items: Value[] = []
+  const iterator = iterate(value)
+  for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
+    rt.step()
+    items.push(next.value)
+  }
+  return items
+}
