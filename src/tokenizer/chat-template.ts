@@ -10,6 +10,7 @@ import type { Runtime } from './jinja/runtime.js'
 import { isStatement } from './jinja/symbols.js'
 import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
 import { Dict, type Value } from './jinja/values.js'
+import { contentFormatOf } from './template-probes.js'
 
 /** One turn of a conversation. Keys beyond these reach the template as they are; those that are null do not, as in transformers. */
 export interface ChatMessage {
@@ -73,12 +74,13 @@ const REASONING = ['reasoning_content', 'thinking', 'reasoning']
 
 /** A compiled chat template, or several by name. */
 export class ChatTemplate implements ChatRenderer {
-  /** The Jinja source, or the sources by name. */
-  readonly source: string | NamedTemplates
+  /** The Jinja source; where there are several templates, all of them one after the other. */
+  readonly source: string
   readonly #sources: ReadonlyMap<string, string>
   readonly #compiled = new Map<string, CompiledTemplate>()
   readonly #specialTokens: Readonly<Record<string, unknown>>
   readonly #now: Date
+  #contentFormat: 'string' | 'parts' | undefined
 
   /**
    * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several by name.
@@ -91,11 +93,22 @@ export class ChatTemplate implements ChatRenderer {
     specialTokens: Readonly<Record<string, unknown>> = {},
     now = new Date(),
   ) {
-    this.source = source
     this.#sources = new Map(typeof source === 'string' ? [['default', source]] : Object.entries(source))
+    this.source = [...this.#sources.values()].join('\n')
     this.#specialTokens = specialTokens
     this.#now = now
     for (const name of this.#sources.keys()) this.#compile(name)
+  }
+
+  /** Whether contents reach the template as lists of parts, into which it looks, or as text. */
+  get contentFormat(): 'string' | 'parts' {
+    const name = this.#sources.has('default') ? 'default' : ([...this.#sources.keys()][0] ?? 'default')
+    const tools = name === 'tool_use' ? { tools: [] } : {}
+    this.#contentFormat ??= contentFormatOf(
+      (messages, options) => this.render(messages, { ...options, ...tools }),
+      this.#compile(name).statements,
+    )
+    return this.#contentFormat
   }
 
   /**

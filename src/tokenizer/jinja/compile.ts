@@ -203,10 +203,7 @@ function compileCapture(statements: readonly Statement[], frame: StatementFrame)
 }
 
 /** How a value is given to a target. */
-function compileTarget(
-  node: Expression,
-  frame: Frame,
-): (rt: Runtime, activation: Activation, value: Value) => void {
+function compileTarget(node: Expression, frame: Frame): (rt: Runtime, activation: Activation, value: Value) => void {
   if (node.kind === 'name') {
     const write = writer(frame, frame.symbols.ref(node.name, node.line))
     return (_, activation, value) => write(activation, value)
