@@ -147,15 +147,14 @@ export class BatchPlan {
   async countWindows(epochs: number, turns: Turns): Promise<number> {
     const whole = Math.floor(epochs)
     const ofPart = (windows: number): number => Math.ceil((epochs - whole) * windows)
-    const { packing, packingStrategy, shuffle } = this.#options
-    if (!packing || packingStrategy !== 'sequential' || !shuffle) {
+    if (!this.#epochsDiffer) {
       await this.prepare(this.#planned?.epoch ?? 0, turns)
       const windows = this.numWindows(this.#planned?.epoch)
       return whole * windows + ofPart(windows)
     }
     let sum = 0
-    for (let epoch = 0; epoch < whole; epoch++) sum += await this.#countPacked(epoch, turns)
-    return whole < epochs ? sum + ofPart(await this.#countPacked(whole, turns)) : sum
+    for (let epoch = 0; epoch < whole; epoch++) sum += this.#windowsOf(await this.#countPacked(epoch, turns))
+    return whole < epochs ? sum + ofPart(this.#windowsOf(await this.#countPacked(whole, turns))) : sum
   }
 
   /** Lengths of the rows of the first epoch's largest micro-batch. */
@@ -200,15 +199,40 @@ export class BatchPlan {
     }
   }
 
+  /** What was done before a cursor: optimizer steps and micro-batches. */
+  async before({ epoch, index }: DataCursor, turns: Turns): Promise<{ windows: number; batches: number }> {
+    let windows = this.#windowsOf(index)
+    let batches = index
+    if (this.#epochsDiffer) {
+      for (let past = 0; past < epoch; past++) {
+        const packed = await this.#countPacked(past, turns)
+        windows += this.#windowsOf(packed)
+        batches += packed
+      }
+    } else if (epoch > 0) {
+      await this.prepare(this.#planned?.epoch ?? 0, turns)
+      const each = this.numBatches(this.#planned?.epoch)
+      windows += epoch * this.#windowsOf(each)
+      batches += epoch * each
+    }
+    return { windows, batches }
+  }
+
   #windowsOf(batches: number): number {
     return Math.ceil(batches / this.#options.gradientAccumulationSteps)
   }
 
+  get #epochsDiffer(): boolean {
+    const { packing, packingStrategy, shuffle } = this.#options
+    return packing && packingStrategy === 'sequential' && shuffle
+  }
+
+  /** Micro-batches in an epoch. */
   async #countPacked(epoch: number, turns: Turns): Promise<number> {
     const { maxLength, perDeviceTrainBatchSize } = this.#options
     const order = await turns.run(this.#order(new Random(this.#options.seed, epoch)))
     const packs = await turns.run(packRows(order, this.#lengths, maxLength, 'sequential'))
-    return this.#windowsOf(Math.ceil(packs.length / perDeviceTrainBatchSize))
+    return Math.ceil(packs.length / perDeviceTrainBatchSize)
   }
 
   #plan(epoch: number): EpochPlan {

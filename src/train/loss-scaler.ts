@@ -31,6 +31,15 @@ export class LossScaler {
     this.#growthTracker = growthTracker
   }
 
+  /** Whether a scale can be one: powers of two that kernels hold in float32. */
+  static isScale(scale: number): boolean {
+    return scale >= LEAST_SCALE && Number.isFinite(Math.fround(scale)) && Number.isInteger(Math.log2(scale))
+  }
+
+  static isTracker(growthTracker: number): boolean {
+    return growthTracker < GROWTH_INTERVAL
+  }
+
   get scale(): number {
     return this.#scale
   }

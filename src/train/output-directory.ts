@@ -94,11 +94,16 @@ export class OutputDirectory {
   }
 }
 
+/** The step of a checkpoint's directory, by its name. */
+export function checkpointStep(name: string): number | undefined {
+  const step = NAME.exec(name)?.[1]
+  return step === undefined ? undefined : Number(step)
+}
+
 /** Steps of the complete checkpoints in a directory, ascending. */
 export async function listCheckpoints(directory: string): Promise<number[]> {
   const names = await readdir(directory).catch(() => [])
-  const steps = names.flatMap((name) => NAME.exec(name)?.[1] ?? [])
-  return steps.map(Number).sort((a, b) => a - b)
+  return names.flatMap((name) => checkpointStep(name) ?? []).sort((a, b) => a - b)
 }
 
 /** Out of the way first, so that no half of a checkpoint stays under its name. @returns why it could not be removed */

@@ -32,7 +32,7 @@ import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { countSteps, Trainer } from './trainer.js'
-import { loadCheckpoint, type RunIdentity, type TrainedWeights } from './training-state.js'
+import { loadCheckpoint, type RunIdentity, runIdOf, type TrainedWeights } from './training-state.js'
 
 /** What became of the rows of `dataset`. */
 export interface RunStatistics extends DataStatistics {
@@ -145,9 +145,16 @@ async function trainOn(
   await model.device.sync()
   signal?.throwIfAborted()
   const identity = runIdentity(options, model, await turns.run(datasetFingerprint(train)), adapter)
-  const state = checkpoint ? await loadCheckpoint(checkpoint, weights, optimizer, identity) : undefined
   const totalSteps = await countSteps(plan, training, turns)
-  await plan.prepare(state?.cursor.epoch ?? 0, turns)
+  const resumed =
+    checkpoint === undefined
+      ? undefined
+      : {
+          path: checkpoint,
+          checkpoint: await loadCheckpoint(checkpoint, { weights, optimizer, identity, plan, totalSteps, turns }),
+          isContinued: output !== undefined && dirname(checkpoint) === resolve(output.path),
+        }
+  await plan.prepare(resumed?.checkpoint.state.cursor.epoch ?? 0, turns)
   const history: TrainEvent[] = []
   let files: RunFiles | undefined
   const onEvent = (event: TrainEvent): void => {
@@ -157,8 +164,7 @@ async function trainOn(
   }
   const trainer = new Trainer(
     { model, weights, optimizer, plan, totalSteps, evaluation, training, identity, output, signal, onEvent },
-    state,
-    checkpoint,
+    resumed,
   )
   const secrets = await secretsOf(options)
   const { nameOrPath, origin, dtype } = model
@@ -168,6 +174,7 @@ async function trainOn(
     const warn = (message: string): void => onEvent({ type: 'warning', message })
     files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
   }
+  for (const message of resumed?.checkpoint.warnings ?? []) onEvent({ type: 'warning', message })
   onEvent({
     type: 'start',
     ...trainer.progress,
@@ -301,6 +308,7 @@ async function findCheckpoint(
   const last = (await output?.checkpoints())?.at(-1)
   if (output === undefined || last === undefined) return given
   const path = resolve(output.checkpointPath(last))
+  await expectOneRun(output)
   if (resumeFromCheckpoint === true || path === given) return path
   const remedy =
     given !== undefined && dirname(given) === dirname(path)
@@ -309,6 +317,23 @@ async function findCheckpoint(
   throw new Error(
     `[train] expected an outputDir without checkpoints of another run, but ${output.checkpointPath(last)} exists; ${remedy}`,
   )
+}
+
+/** @throws when a checkpoint of another run was put among those of this one. */
+async function expectOneRun(output: OutputDirectory): Promise<void> {
+  let first: { path: string; runId: string } | undefined
+  for (const step of await output.checkpoints()) {
+    const path = output.checkpointPath(step)
+    const runId = await runIdOf(path)
+    // Early versions did not say.
+    if (!runId) continue
+    first ??= { path, runId }
+    if (runId === first.runId) continue
+    throw new Error(
+      `[resume] expected the checkpoints in ${output.path} to be of one run, but ${first.path} is of run ${first.runId} and ${path} of ` +
+        `run ${runId}; move those of the other run away`,
+    )
+  }
 }
 
 /** Lengths of the rows that decide how much memory the run takes. */

@@ -1,7 +1,10 @@
 /** @file The training loop. What happens in a step stands in `run` and `#accumulate`; all else is bookkeeping round it. */
 
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import type { BatchPlan, BatchWindow } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
+import { writeFileAtomic } from '../files.js'
 import type { RaggedBatch } from '../models/batch.js'
 import type { CausalLM } from '../models/model.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -12,8 +15,17 @@ import type { TrainEvent } from './events.js'
 import { LossScaler } from './loss-scaler.js'
 import type { ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
+import { NO_FIGURES, type TrainerState } from './run-state.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
-import { type RunIdentity, saveCheckpoint, type TrainedWeights, type TrainerState } from './training-state.js'
+import {
+  evaluationEntry,
+  type LogEntry,
+  logEntry,
+  summaryEntry,
+  TRAINER_STATE_FILE,
+  trainerStateText,
+} from './trainer-state.js'
+import { type LoadedCheckpoint, type RunIdentity, saveCheckpoint, type TrainedWeights } from './training-state.js'
 
 export interface TrainerOptions {
   readonly model: CausalLM
@@ -29,6 +41,14 @@ export interface TrainerOptions {
   readonly signal: AbortSignal | undefined
   /** Must not throw: see `createListener`. */
   readonly onEvent: (event: TrainEvent) => void
+}
+
+/** The checkpoint that a run goes on from. */
+export interface ResumedFrom {
+  readonly path: string
+  readonly checkpoint: LoadedCheckpoint
+  /** Whether it lies in the run's own output directory. */
+  readonly isContinued: boolean
 }
 
 /** How a run ended. */
@@ -58,6 +78,8 @@ export class Trainer {
   readonly #options: TrainerOptions
   readonly #state: TrainerState
   readonly #totalSteps: number
+  /** Passes through the data, one that is cut short counted whole. */
+  readonly #numTrainEpochs: number
   readonly #warmupSteps: number
   /** In float16. */
   readonly #scaler: LossScaler | undefined
@@ -67,15 +89,32 @@ export class Trainer {
   #stepEnd = 0
   #lossOfRun = 0
   #stepsOfRun = 0
-  #log = { steps: 0, skipped: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+  #rowsOfRun = 0
+  /** Figures of all log events and evaluations since the run began, before it was resumed too. */
+  readonly #history: LogEntry[]
   #secondsPerStep = 0
 
-  /** @param state where to go on; default the beginning. */
-  constructor(options: TrainerOptions, state?: TrainerState, resumedFrom?: string) {
+  /** @param resumed where to go on; default the beginning. */
+  constructor(options: TrainerOptions, resumed?: ResumedFrom) {
     this.#options = options
-    this.#state = state ?? { step: 0, cursor: { epoch: 0, index: 0 }, microStep: 0, numInputTokensSeen: 0 }
-    this.#lastCheckpoint = resumedFrom
+    const state = resumed?.checkpoint.state
+    this.#state = state ?? {
+      runId: randomUUID(),
+      step: 0,
+      cursor: { epoch: 0, index: 0 },
+      microStep: 0,
+      numInputTokensSeen: 0,
+      log: { ...NO_FIGURES },
+    }
+    this.#history = [...(resumed?.checkpoint.history ?? [])]
+    this.#lastCheckpoint = resumed?.path
+    // In another directory it is another run from here on.
+    if (resumed && !resumed.isContinued) this.#state.runId = randomUUID()
+    this.#state.runId ||= randomUUID()
     this.#totalSteps = options.totalSteps
+    const { maxSteps, numTrainEpochs } = options.training
+    const stepsPerEpoch = options.plan.numWindows(this.#state.cursor.epoch)
+    this.#numTrainEpochs = Math.ceil(maxSteps > 0 ? maxSteps / stepsPerEpoch : numTrainEpochs)
     this.#warmupSteps = resolveWarmupSteps(this.#totalSteps, options.training)
     this.#scaler = options.model.dtype === 'float16' ? new LossScaler(state?.lossScaler) : undefined
   }
@@ -99,6 +138,7 @@ export class Trainer {
     this.#started = this.#stepEnd = performance.now()
     let queued: QueuedStep | undefined
     try {
+      await this.#evaluateAgain()
       while (state.step < this.#totalSteps && !signal?.aborted) {
         await plan.prepare(state.cursor.epoch, new Turns())
         const window = plan.window(state.cursor)
@@ -184,7 +224,8 @@ export class Trainer {
     this.#secondsPerStep = this.#stepsOfRun < 2 ? seconds : 0.8 * this.#secondsPerStep + 0.2 * seconds
     this.#lossOfRun += losses
     this.#stepsOfRun++
-    const log = this.#log
+    this.#rowsOfRun += window.numSequences
+    const { log } = this.#state
     log.steps++
     log.loss += losses
     if (skipped) log.skipped++
@@ -209,15 +250,17 @@ export class Trainer {
     })
     if (step % training.loggingSteps === 0 || step === this.#totalSteps) {
       const tokensPerSecond = log.tokens / log.seconds
-      onEvent({
+      const event = {
         type: 'log',
         ...figures,
         ...(this.#scaler && { skippedSteps: log.skipped }),
         loss: log.loss / log.steps,
         gradNorm: log.gradNorm / (log.steps - log.skipped),
         tokensPerSecond,
-      })
-      this.#log = { steps: 0, skipped: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+      } as const
+      this.#history.push(logEntry(event))
+      this.#state.log = { ...NO_FIGURES }
+      onEvent(event)
     }
   }
 
@@ -249,45 +292,56 @@ export class Trainer {
   }
 
   #isBoundary(window: BatchWindow): boolean {
-    return this.#isDue('eval', window) || this.#isDue('save', window) || this.#state.step === this.#totalSteps
+    const end = endOf(window)
+    return this.#isDue('eval', end) || this.#isDue('save', end) || this.#state.step === this.#totalSteps
   }
 
-  #isDue(what: 'eval' | 'save', window: BatchWindow): boolean {
+  #isDue(what: 'eval' | 'save', { endsEpoch }: { endsEpoch: boolean }): boolean {
     const { training, evaluation, output } = this.#options
     if (what === 'eval' ? evaluation.length === 0 : output === undefined) return false
     const strategy = what === 'eval' ? training.evalStrategy : training.saveStrategy
     const every = what === 'eval' ? training.evalSteps : training.saveSteps
     if (strategy === 'no') return false
     if (this.#state.step === this.#totalSteps) return true
-    return strategy === 'steps' ? this.#state.step % every === 0 : window.next.epoch > window.cursor.epoch
+    return strategy === 'steps' ? this.#state.step % every === 0 : endsEpoch
   }
 
   async #evaluateAndSave(window: BatchWindow): Promise<void> {
-    const { model, evaluation, training, signal } = this.#options
-    if (this.#isDue('save', window)) await this.#save(window)
-    if (this.#isDue('eval', window) && !signal?.aborted) {
-      const start = performance.now()
-      const batchSize = training.perDeviceEvalBatchSize
-      const onProgress = this.#evaluationProgress(window)
-      const result = await evaluateLoss(model, evaluation, { batchSize, signal, onProgress }).catch((error: Error) => {
-        // The step is saved already; the run ends without this evaluation.
-        if (signal?.aborted) return undefined
-        throw error
-      })
-      if (!result) return
-      this.#evaluation = result
-      const seconds = (performance.now() - start) / 1000
-      this.#options.onEvent({
-        type: 'evaluate',
-        ...this.#progress(this.#state.step, window),
-        ...result,
-        seconds,
-      })
-    }
+    if (this.#isDue('save', endOf(window))) await this.#save(window)
+    if (this.#isDue('eval', endOf(window))) await this.#evaluate(window)
     this.#stepEnd = performance.now()
   }
 
-  #evaluationProgress(window: BatchWindow): (rows: number) => void {
+  async #evaluate(window: BatchWindow | undefined): Promise<void> {
+    const { model, evaluation, training, signal, onEvent } = this.#options
+    if (signal?.aborted) return
+    const start = performance.now()
+    const batchSize = training.perDeviceEvalBatchSize
+    const onProgress = this.#evaluationProgress(window)
+    const result = await evaluateLoss(model, evaluation, { batchSize, signal, onProgress }).catch((error: Error) => {
+      // The step is saved already; the run ends without this evaluation.
+      if (signal?.aborted) return undefined
+      throw error
+    })
+    if (!result) return
+    this.#evaluation = result
+    const seconds = (performance.now() - start) / 1000
+    const event = { type: 'evaluate', ...this.#progress(this.#state.step, window), ...result, seconds } as const
+    const batches = Math.ceil(evaluation.length / batchSize)
+    this.#history.push(evaluationEntry(event, { rows: evaluation.length, batches }))
+    onEvent(event)
+  }
+
+  /** A checkpoint is written before the evaluation of its step: a run that goes on from there begins with it. */
+  async #evaluateAgain(): Promise<void> {
+    const { step, cursor } = this.#state
+    if (step === 0 || !this.#isDue('eval', { endsEpoch: cursor.index === 0 })) return
+    if (this.#history.some((entry) => entry.step === step && 'eval_loss' in entry)) return
+    await this.#evaluate(undefined)
+    this.#stepEnd = performance.now()
+  }
+
+  #evaluationProgress(window: BatchWindow | undefined): (rows: number) => void {
     const { evaluation, onEvent } = this.#options
     let last = performance.now()
     return (rows) => {
@@ -308,7 +362,8 @@ export class Trainer {
     const path = output.checkpointPath(this.#state.step)
     const state = this.#scaler ? { ...this.#state, lossScaler: this.#scaler.state } : this.#state
     await output.confirm()
-    await saveCheckpoint(path, weights, optimizer, state, identity)
+    const { epoch } = this.#progress(state.step, window)
+    await saveCheckpoint(path, { weights, optimizer, state, identity, trainerState: this.#trainerState(epoch) })
     this.#lastCheckpoint = path
     const warnings = training.saveTotalLimit === null ? [] : await output.prune(training.saveTotalLimit)
     onEvent({ type: 'save', ...this.#progress(this.#state.step, window), path })
@@ -317,13 +372,42 @@ export class Trainer {
 
   async #finish(reason: 'completed' | 'aborted'): Promise<void> {
     if (reason === 'aborted') await this.saveUnsaved()
+    const { output, onEvent } = this.#options
     const loss = this.#meanLoss()
-    this.#options.onEvent({
+    const event = {
       type: 'end',
       reason,
       ...this.progress,
       ...(loss !== undefined && { loss }),
       seconds: (performance.now() - this.#started) / 1000,
+    } as const
+    if (reason === 'completed') {
+      this.#history.push(summaryEntry(event, { rows: this.#rowsOfRun, steps: this.#stepsOfRun }))
+    }
+    if (output) await this.#writeTrainerState(output, event.epoch)
+    onEvent(event)
+  }
+
+  /** For tools that plot the run: what was trained is not lost where this cannot be written. */
+  async #writeTrainerState(output: OutputDirectory, epoch: number): Promise<void> {
+    try {
+      await output.confirm()
+      await writeFileAtomic(join(output.path, TRAINER_STATE_FILE), this.#trainerState(epoch))
+    } catch (error) {
+      this.#options.onEvent({ type: 'warning', message: (error as Error).message })
+    }
+  }
+
+  #trainerState(epoch: number): string {
+    const { step, numInputTokensSeen } = this.#state
+    return trainerStateText({
+      step,
+      epoch,
+      totalSteps: this.#totalSteps,
+      numTrainEpochs: this.#numTrainEpochs,
+      numInputTokensSeen,
+      training: this.#options.training,
+      history: this.#history,
     })
   }
 
@@ -366,6 +450,10 @@ export async function countSteps(
   turns: Turns,
 ): Promise<number> {
   return maxSteps > 0 ? maxSteps : await plan.countWindows(numTrainEpochs, turns)
+}
+
+function endOf({ cursor, next }: BatchWindow): { endsEpoch: boolean } {
+  return { endsEpoch: next.epoch > cursor.epoch }
 }
 
 /** Marks a promise that is awaited later, so that a fault which ends the loop before that is not reported twice. */

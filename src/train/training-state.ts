@@ -1,7 +1,9 @@
-/** @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there. */
+/**
+ * @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there, and
+ * read back only as they were written.
+ */
 
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { loadParameter } from '../adapters/lora-adapter.js'
 import type { Parameter } from '../autograd/parameter.js'
 import {
@@ -11,31 +13,24 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../checkpoint/safetensors.js'
-import { parseJsonObject } from '../checkpoint/strict-json.js'
-import type { DataCursor } from '../data/batches.js'
+import type { BatchPlan } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
+import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
+import type { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
-import type { LossScalerState } from './loss-scaler.js'
-
-/** Where a run stands between two steps. With the weights and the moments it determines everything that follows. */
-export interface TrainerState {
-  /** Optimizer steps done. */
-  step: number
-  cursor: DataCursor
-  /** Counter of dropout masks. */
-  microStep: number
-  numInputTokensSeen: number
-  /** Of a run in float16. */
-  lossScaler?: LossScalerState
-}
+import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from './checksums.js'
+import { checkpointStep, listCheckpoints } from './output-directory.js'
+import { expectPossible, parseState, STATE_FILE, type TrainerState } from './run-state.js'
+import { type LogEntry, parseLogHistory, TRAINER_STATE_FILE } from './trainer-state.js'
 
 /** What must agree between the run that wrote a checkpoint and the one that goes on from it. */
 export type RunIdentity = Readonly<Record<string, unknown>>
 
-const STATE_FILE = 'trainer_state.json'
 const OPTIMIZER_FILE = 'optimizer.safetensors'
 const IDENTITY_SHOWN = 16
+/** Numbers looked at in one turn of the event loop. */
+const SLICE = 1 << 20
 
 /** Weights of a run: an adapter, or a whole model. */
 export interface TrainedWeights {
@@ -46,14 +41,19 @@ export interface TrainedWeights {
   tensors(directory: string): Promise<ReadonlyMap<string, TensorEntry>>
 }
 
+/** What a checkpoint is written from. */
+export interface CheckpointSource {
+  readonly weights: TrainedWeights
+  readonly optimizer: AdamW
+  readonly state: TrainerState
+  readonly identity: RunIdentity
+  /** The content of `trainer_state.json`. */
+  readonly trainerState: string
+}
+
 /** Writes a checkpoint. A crash at any moment leaves either all of it or nothing under its name. */
-export async function saveCheckpoint(
-  path: string,
-  weights: TrainedWeights,
-  optimizer: AdamW,
-  state: TrainerState,
-  identity: RunIdentity,
-): Promise<void> {
+export async function saveCheckpoint(path: string, source: CheckpointSource): Promise<void> {
+  const { weights, optimizer, state, identity, trainerState } = source
   await writeDirectoryAtomic(path, async (directory) => {
     await weights.save(directory)
     const moments: TensorToWrite[] = []
@@ -75,32 +75,50 @@ export async function saveCheckpoint(
       join(directory, STATE_FILE),
       `${JSON.stringify({ ...state, optimizerSteps: optimizer.stepCount, identity }, null, 2)}\n`,
     )
+    await writeFileAtomic(join(directory, TRAINER_STATE_FILE), trainerState)
+    await writeFileAtomic(join(directory, CHECKSUM_FILE), await checksumsOf(directory))
   })
+}
+
+/** What a run needs to judge whether a checkpoint can be its own. */
+export interface ResumeOptions {
+  readonly weights: TrainedWeights
+  readonly optimizer: AdamW
+  readonly identity: RunIdentity
+  readonly plan: BatchPlan
+  readonly totalSteps: number
+  readonly turns: Turns
+}
+
+/** Where a run goes on. */
+export interface LoadedCheckpoint {
+  readonly state: TrainerState
+  readonly history: readonly LogEntry[]
+  /** What could not be checked. */
+  readonly warnings: readonly string[]
 }
 
 /**
  * Restores weights and optimizer.
- * @throws naming what differs when the checkpoint is of a run with other data or options, and on damaged files.
+ * @throws naming the file that is not as it was written, with the last checkpoint before that is whole; naming what differs when the
+ *   checkpoint is of a run with other data or options, and what cannot be.
  */
-export async function loadCheckpoint(
-  path: string,
-  weights: TrainedWeights,
-  optimizer: AdamW,
-  identity: RunIdentity,
-): Promise<TrainerState> {
-  const file = join(path, STATE_FILE)
-  const bytes = await readFile(file).catch((cause: Error) => {
-    throw new Error(
-      `[resume] expected a checkpoint of a training run in ${path}, but ${file} cannot be read: ${cause.message}`,
-      { cause },
-    )
-  })
+export async function loadCheckpoint(path: string, options: ResumeOptions): Promise<LoadedCheckpoint> {
+  const { weights, optimizer, identity } = options
+  const { file, bytes, isOld } = await readState(path)
+  const warnings = await checkFiles(path, isOld)
   const { identity: storedIdentity, optimizerSteps, ...state } = parseState(file, bytes)
   checkIdentity(storedIdentity, identity, file)
+  await expectPossible(file, { ...state, optimizerSteps }, options)
+  const history = isOld ? [] : await readHistory(path)
   const tensors = await weights.tensors(path)
   for (const [name, parameter] of weights.parameters) {
     const entry = tensors.get(name)
-    if (!entry) throw new Error(`[resume] expected ${name} in the weights of ${path}; the checkpoint is of another run`)
+    if (!entry) {
+      const file = [...tensors.values()][0]?.path ?? path
+      throw new Error(`[resume] expected ${name} in the weights in ${file}; the checkpoint is of another run`)
+    }
+    if (entry.dtype === 'F32') await expectNumbers(entry, await readTensorBytes(entry), Number.NEGATIVE_INFINITY)
     await loadParameter(parameter, entry, 'the checkpoint is of another run')
   }
   const moments = (await readSafetensorsHeader(join(path, OPTIMIZER_FILE))).tensors
@@ -112,47 +130,97 @@ export async function loadCheckpoint(
           `[resume] expected float32 ${name}.${kind} [${pair[kind].shape}] in ${join(path, OPTIMIZER_FILE)}; the checkpoint is damaged or of another run`,
         )
       }
-      pair[kind].device.upload(pair[kind], await readTensorBytes(entry), 'float32')
+      const bytes = await readTensorBytes(entry)
+      await expectNumbers(entry, bytes, kind === 'v' ? 0 : Number.NEGATIVE_INFINITY)
+      pair[kind].device.upload(pair[kind], bytes, 'float32')
     }
   }
   optimizer.stepCount = optimizerSteps
-  return state
+  return { state, history, warnings }
 }
 
-/** @throws naming the field that is not a count: everything after would silently be another run. */
-function parseState(file: string, bytes: Uint8Array): TrainerState & { optimizerSteps: number; identity: RunIdentity } {
-  const raw = parseJsonObject('resume', file, bytes)
-  const object = (name: string): Readonly<Record<string, unknown>> => {
-    const value = raw[name]
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
-    throw damaged(file, name, 'an object', value)
-  }
-  const count = (name: string, value: unknown): number => {
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-    throw damaged(file, name, 'a whole number >= 0', value)
-  }
-  const scalerState = ({ scale, growthTracker }: Readonly<Record<string, unknown>>): LossScalerState => {
-    if (typeof scale !== 'number' || !Number.isFinite(Math.fround(scale)) || scale <= 0)
-      throw damaged(file, 'lossScaler.scale', 'a number > 0', scale)
-    return { scale, growthTracker: count('lossScaler.growthTracker', growthTracker) }
-  }
-  const { epoch, index } = object('cursor')
-  const lossScaler = raw.lossScaler === undefined ? {} : { lossScaler: scalerState(object('lossScaler')) }
-  return {
-    step: count('step', raw.step),
-    cursor: { epoch: count('cursor.epoch', epoch), index: count('cursor.index', index) },
-    microStep: count('microStep', raw.microStep),
-    numInputTokensSeen: count('numInputTokensSeen', raw.numInputTokensSeen),
-    ...lossScaler,
-    optimizerSteps: count('optimizerSteps', raw.optimizerSteps),
-    identity: object('identity'),
+/** The run that wrote a checkpoint; undefined where it does not say. */
+export async function runIdOf(path: string): Promise<string | undefined> {
+  const file = join(path, STATE_FILE)
+  try {
+    return parseState(file, await readRegularFile(file, { where: 'resume' })).runId
+  } catch {
+    // What is wrong with it is told when it is gone on from.
+    return undefined
   }
 }
 
-function damaged(file: string, name: string, expected: string, value: unknown): Error {
-  return new Error(
-    `[resume] expected ${expected} for ${name}, got ${describeValue(value)} in ${file}; go on from an earlier checkpoint`,
-  )
+/** Checkpoints of early versions have their state in trainer_state.json, and no checksums. */
+async function readState(path: string): Promise<{ file: string; bytes: Uint8Array; isOld: boolean }> {
+  const file = join(path, STATE_FILE)
+  const bytes = await readRegularFileIfThere(file, { where: 'resume' })
+  if (bytes) return { file, bytes, isOld: false }
+  const oldFile = join(path, TRAINER_STATE_FILE)
+  const problem = await verifyChecksums(path).catch((error: Error) => error.message)
+  // A state that is gone is no old checkpoint.
+  if (problem !== NO_CHECKSUMS && problem?.includes(STATE_FILE)) throw await damagedCheckpoint(path, problem)
+  try {
+    return { file: oldFile, bytes: await readRegularFile(oldFile, { where: 'resume' }), isOld: true }
+  } catch (cause) {
+    if (!isMissing(cause)) throw cause
+    throw new Error(
+      `[resume] expected a checkpoint of a training run in ${path}, but it has no ${STATE_FILE}; give the path of a checkpoint-N`,
+      { cause },
+    )
+  }
+}
+
+/** @returns warnings */
+async function checkFiles(path: string, isOld: boolean): Promise<string[]> {
+  const problem = await verifyChecksums(path)
+  if (problem === undefined) return []
+  if (problem !== NO_CHECKSUMS) throw await damagedCheckpoint(path, problem)
+  if (!isOld) throw await damagedCheckpoint(path, `${CHECKSUM_FILE} is missing`)
+  return [
+    `[resume] ${path} is of a version that wrote no checksums: what a disk changed in it cannot be seen; the next checkpoint has them`,
+  ]
+}
+
+async function damagedCheckpoint(path: string, problem: string): Promise<Error> {
+  const whole = await lastWholeBefore(path)
+  const remedy = whole
+    ? `go on from ${whole}, which is whole: remove ${path} first`
+    : 'no checkpoint before it is whole: start anew in another outputDir'
+  return new Error(`[resume] the checkpoint ${path} is damaged: ${problem}; ${remedy}`)
+}
+
+async function lastWholeBefore(path: string): Promise<string | undefined> {
+  const step = checkpointStep(basename(path))
+  if (step === undefined) return undefined
+  const earlier = (await listCheckpoints(dirname(path))).filter((other) => other < step)
+  for (const other of earlier.reverse()) {
+    const candidate = join(dirname(path), `checkpoint-${other}`)
+    if ((await verifyChecksums(candidate).catch(() => 'unreadable')) === undefined) return candidate
+  }
+  return undefined
+}
+
+async function readHistory(path: string): Promise<LogEntry[]> {
+  const file = join(path, TRAINER_STATE_FILE)
+  return parseLogHistory(file, await readRegularFile(file, { where: 'resume' }))
+}
+
+/** A number that is none, or a square that is negative, would spread over all weights in the next step. */
+async function expectNumbers({ name, path }: TensorEntry, bytes: Uint8Array, least: number): Promise<void> {
+  const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  for (let start = 0; start < values.length; start += SLICE) {
+    const index = values
+      .subarray(start, start + SLICE)
+      .findIndex((value) => !(Number.isFinite(value) && value >= least))
+    if (index >= 0) {
+      const expected = least === 0 ? 'finite numbers of at least 0' : 'finite numbers'
+      throw new Error(
+        `[resume] expected ${expected} in ${describeValue(name)}, got ${values[start + index]} at ${start + index} in ${path}; go on from an ` +
+          'earlier checkpoint',
+      )
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
 }
 
 function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string): void {

@@ -13,19 +13,23 @@ import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { readSafetensorsHeader, readTensorBytes } from '../../src/checkpoint/safetensors.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
+import { BatchPlan } from '../../src/data/batches.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { CausalLM } from '../../src/models/model.js'
 import { Random } from '../../src/random.js'
 import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { AdamW } from '../../src/train/adamw.js'
+import { NO_FIGURES } from '../../src/train/run-state.js'
 import { loadCheckpoint, saveCheckpoint, type TrainedWeights } from '../../src/train/training-state.js'
+import { Turns } from '../../src/turns.js'
 import { CONFIG } from '../checkpoint/build.js'
 import { convertModel, ggufBytes, tokenizerKeys } from '../support/gguf.js'
 import { cases } from '../support/long.js'
 import { mutate } from '../support/mutate.js'
 import { processorTime } from '../support/processor-time.js'
-import { TINY_GPT2_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
+import { sealCheckpoint } from '../support/run-checkpoint.js'
+import { randomExamples, TINY_GPT2_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
 
 const CASES = Number(process.env.LOWRANK_FUZZ_CASES ?? cases(250, 5_000))
@@ -62,8 +66,11 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['llama/tokenizer_config.json', loadTokenizer],
   ['adapter/adapter_config.json', loadAdapter],
   ['adapter/adapter_model.safetensors', loadAdapter],
-  ['run/trainer_state.json', resume],
-  ['run/optimizer.safetensors', resume],
+  ['run/lowrank_state.json', resumeSealed],
+  ['run/trainer_state.json', resumeSealed],
+  ['run/adapter_model.safetensors', resumeSealed],
+  ['run/optimizer.safetensors', resumeSealed],
+  ['run/SHA256SUMS', resume],
   ['gguf/tiny.gguf', loadGguf],
 ]
 
@@ -90,8 +97,15 @@ async function loadAdapter(directory: string): Promise<void> {
 }
 
 async function resume(directory: string): Promise<void> {
-  await loadCheckpoint(directory, weights, optimizer, IDENTITY)
+  const plan = new BatchPlan(randomExamples([7, 5, 9, 3, 6], CONFIG.vocab_size))
+  await loadCheckpoint(directory, { weights, optimizer, identity: IDENTITY, plan, totalSteps: 10, turns: new Turns() })
   await device.sync()
+}
+
+/** With checksums of the damaged files, which would else be refused before they are looked at. */
+async function resumeSealed(directory: string): Promise<void> {
+  await sealCheckpoint(directory)
+  await resume(directory)
 }
 
 beforeAll(async () => {
@@ -133,8 +147,17 @@ beforeAll(async () => {
     tensors: async (directory) => (await readSafetensorsHeader(join(directory, 'adapter_model.safetensors'))).tensors,
   }
   optimizer = new AdamW(trained.parameters())
-  const state = { step: 3, cursor: { epoch: 0, index: 3 }, microStep: 3, numInputTokensSeen: 96 }
-  await saveCheckpoint(at('run'), weights, optimizer, state, IDENTITY)
+  optimizer.stepCount = 3
+  const state = {
+    runId: '01234567-89ab-cdef-0123-456789abcdef',
+    step: 3,
+    cursor: { epoch: 0, index: 3 },
+    microStep: 3,
+    numInputTokensSeen: 96,
+    log: NO_FIGURES,
+  }
+  const trainerState = '{"global_step":3,"log_history":[{"epoch":0.4,"loss":1.5,"step":2}]}'
+  await saveCheckpoint(at('run'), { weights, optimizer, state, identity: IDENTITY, trainerState })
   trained.detach()
 })
 afterAll(() => device.close())

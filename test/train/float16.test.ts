@@ -9,6 +9,7 @@ import { AdamW } from '../../src/train/adamw.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { LossScaler } from '../../src/train/loss-scaler.js'
 import { learningRateAt } from '../../src/train/schedule.js'
+import { editState } from '../support/run-checkpoint.js'
 import {
   ofType,
   rejection,
@@ -42,14 +43,14 @@ interface StoredState {
 }
 
 const stateOf = async (checkpoint: string): Promise<StoredState> =>
-  JSON.parse(await readFile(join(checkpoint, 'trainer_state.json'), 'utf8'))
+  JSON.parse(await readFile(join(checkpoint, 'lowrank_state.json'), 'utf8'))
 
 /** The second checkpoint of the whole run with another scaler. */
 async function checkpointWith(lossScaler: Record<string, unknown>, name: string): Promise<string> {
   const path = at(name)
   await rm(path, { recursive: true, force: true })
   await cp(at('whole', 'checkpoint-2'), path, { recursive: true })
-  await writeFile(join(path, 'trainer_state.json'), JSON.stringify({ ...(await stateOf(path)), lossScaler }))
+  await editState(path, (state) => ({ ...state, lossScaler }))
   return path
 }
 
@@ -246,8 +247,13 @@ describe('the loss scale', () => {
   })
 
   it.each([
-    [{ scale: 0, growthTracker: 0 }, 'expected a number > 0 for lossScaler.scale, got 0 in'],
-    [{ scale: 1e39, growthTracker: 0 }, 'expected a number > 0 for lossScaler.scale, got 1e+39 in'],
+    [{ scale: 0, growthTracker: 0 }, 'expected a power of two that float32 holds for lossScaler.scale, got 0 in'],
+    [
+      { scale: 1e39, growthTracker: 0 },
+      'expected a power of two that float32 holds for lossScaler.scale, got 1e+39 in',
+    ],
+    [{ scale: 3, growthTracker: 0 }, 'expected a power of two that float32 holds for lossScaler.scale, got 3 in'],
+    [{ scale: 1, growthTracker: 2000 }, 'expected a whole number below 2000 for lossScaler.growthTracker, got 2000 in'],
     [{ scale: 1, growthTracker: -1 }, 'expected a whole number >= 0 for lossScaler.growthTracker, got -1 in'],
   ])('%o of a damaged checkpoint is refused', async (lossScaler, message) => {
     const resumeFromCheckpoint = await checkpointWith(lossScaler, 'damaged')

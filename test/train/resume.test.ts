@@ -4,6 +4,7 @@ import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { TrainingOptions } from '../../src/train/options.js'
+import { sealCheckpoint } from '../support/run-checkpoint.js'
 import {
   ofType,
   rejection,
@@ -191,13 +192,15 @@ describe('checkpoints', () => {
   it('hold the adapter as PEFT has it, the moments, and where data and random numbers stand', async () => {
     const last = at('whole', `checkpoint-${totalSteps}`)
     expect((await readdir(last)).sort()).toEqual([
+      'SHA256SUMS',
       'adapter_config.json',
       'adapter_model.safetensors',
+      'lowrank_state.json',
       'optimizer.safetensors',
       'trainer_state.json',
     ])
     expect(await trainedBytes(last)).toBe(whole.bytes)
-    const state = JSON.parse(await readFile(join(last, 'trainer_state.json'), 'utf8'))
+    const state = JSON.parse(await readFile(join(last, 'lowrank_state.json'), 'utf8'))
     expect(state).toMatchObject({ step: totalSteps, optimizerSteps: totalSteps, cursor: { epoch: 2, index: 0 } })
     expect(state.microStep).toBeGreaterThan(2 * totalSteps)
   })
@@ -249,7 +252,7 @@ describe('going on is refused', () => {
     const dataset = tinyRows(40)
     dataset[17] = { prompt: 'one', completion: ' two' }
     expect(await resumeWith({ dataset })).toMatch(
-      /^\[resume\] expected the run of .*checkpoint-\d+\/trainer_state.json to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
+      /^\[resume\] expected the run of .*checkpoint-\d+\/lowrank_state.json to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
     )
   })
 
@@ -271,7 +274,7 @@ describe('going on is refused', () => {
 
   it('from a directory that is no checkpoint', async () => {
     expect(await resumeWith({ outputDir: at('fresh'), resumeFromCheckpoint: model })).toMatch(
-      /^\[resume\] expected a checkpoint of a training run in .*model, but .*trainer_state.json cannot be read: ENOENT/,
+      /^\[resume\] expected a checkpoint of a training run in .*model, but it has no lowrank_state.json; give the path of a checkpoint-N$/,
     )
   })
 
@@ -282,22 +285,28 @@ describe('going on is refused', () => {
       return join(at('damaged'), name)
     }
     const resume = () => resumeWith({ outputDir: at('fresh'), resumeFromCheckpoint: at('damaged') })
-    const state = await copy('trainer_state.json')
+    const state = await copy('lowrank_state.json')
     const text = await readFile(state, 'utf8')
-    await writeFile(state, text.slice(0, 40))
-    expect(await resume()).toMatch(/^\[resume\] .*trainer_state.json .*the file is damaged/)
-    await writeFile(state, text.replace('"step": 2', '"step": "two"'))
+    const write = async (content: string) => {
+      await writeFile(state, content)
+      await sealCheckpoint(at('damaged'))
+    }
+    await write(text.slice(0, 40))
+    expect(await resume()).toMatch(/^\[resume\] .*lowrank_state.json .*the file is damaged/)
+    await write(text.replace('"step": 2', '"step": "two"'))
     expect(await resume()).toBe(
       `[resume] expected a whole number >= 0 for step, got "two" in ${state}; go on from an earlier checkpoint`,
     )
-    await writeFile(state, text.replace('"identity": {', '"identity": { "constructor": 1,'))
+    await write(text.replace('"identity": {', '"identity": { "constructor": 1,'))
     expect(await resume()).toContain(
       `expected the run of ${state} to go on unchanged, but these differ: constructor (1 then, undefined now);`,
     )
     const moments = await copy('optimizer.safetensors')
     await writeFile(moments, (await readFile(moments)).subarray(0, -8))
+    await sealCheckpoint(at('damaged'))
     expect(await resume()).toContain('optimizer.safetensors')
     await rm(await copy('adapter_model.safetensors'))
+    await sealCheckpoint(at('damaged'))
     expect(await resume()).toContain('adapter_model.safetensors')
   })
 })
