@@ -1,41 +1,23 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import {
-  FLOATS,
-  readSafetensorsHeader,
-  readTensorBytes,
-  type SafetensorsHeader,
-  safetensorsContent,
-  type TensorEntry,
-  type TensorToWrite,
-} from '../checkpoint/safetensors.js'
-import { haveSameValues } from '../checkpoint/same-values.js'
+import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
 import { type FileToWrite, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
-import type { CausalLM } from '../models/model.js'
+import type { CausalLM, ModelOrigin } from '../models/model.js'
 import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
+import { fillFromFile, readAdapterHeader } from './adapter-file.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
-import { expectBaseCopy } from './base-copies.js'
 import type { LoraConfig, LoraOptions } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import { isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
-import {
-  baseWeightOf,
-  isRepeatedBias,
-  PEFT_WEIGHTS_FILE,
-  type PeftTensorName,
-  parsePeftTensorName,
-  peftBiasName,
-  peftModuleTensorName,
-  peftTensorName,
-} from './peft-names.js'
+import { PEFT_WEIGHTS_FILE } from './peft-names.js'
 import { ALL_LINEAR, targetNames } from './target-modules.js'
 
 /** Where an adapter stands among those of its model. */
@@ -54,9 +36,6 @@ export interface CreateAdapterOptions extends AdapterPlace {
 
 const PLACE = ['adapterName', 'active']
 
-/** What PEFT wrote until 0.6. */
-const PICKLED_WEIGHTS_FILE = 'adapter_model.bin'
-
 /**
  * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones add up.
  *
@@ -65,6 +44,11 @@ const PICKLED_WEIGHTS_FILE = 'adapter_model.bin'
 export class LoraAdapter {
   readonly model: CausalLM
   readonly config: LoraConfig
+  /**
+   * What a saved adapter names as its base model, for whoever loads it: a Hub id where the model was loaded from a path but is on the Hub too. Default
+   * undefined: the Hub id of the model, else the absolute path that it was loaded from. One that was loaded keeps the Hub id of its file.
+   */
+  baseModelName: string | undefined
   readonly #parts: AdapterParts
   readonly #givenName: string | undefined
   #name: string
@@ -108,9 +92,9 @@ export class LoraAdapter {
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
     expectKnownOptions('lora', place, PLACE)
     const name = checkedName(place.adapterName)
-    const { lora: config } = await readPeftConfig(directory)
+    const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
-    const { tensors } = await readWeightsHeader(directory, path)
+    const { tensors } = await readAdapterHeader(directory)
     const warnings: string[] = []
     const onUnmatched = (setting: string, names: readonly string[]): void => {
       warnings.push(
@@ -121,7 +105,8 @@ export class LoraAdapter {
     try {
       adapter = new LoraAdapter(model, config, name, onUnmatched)
       adapter.#warnings = warnings
-      await adapter.#fill(tensors, path)
+      if (model.origin.revision === undefined && (await isHubName(baseModel))) adapter.baseModelName = baseModel
+      await fillFromFile(model, config, adapter.parameters(), tensors, path, warnings)
       adapter.#place(place.active)
       return adapter
     } catch (cause) {
@@ -166,24 +151,39 @@ export class LoraAdapter {
   /**
    * Writes adapter_config.json and adapter_model.safetensors (float32), together or not at all; for a model of the Hub also a
    * README.md that names the model and its licence, unless there is one that someone else wrote.
-   * @throws when the disk is full or not writable; what was there before stays.
+   * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before stays.
    */
   async save(directory: string): Promise<void> {
+    const { name: base, origin, isOnHub } = await this.#base()
     await mkdir(directory, { recursive: true })
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const files: FileToWrite[] = [
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
       { path: join(directory, PEFT_CONFIG_FILE), content: this.configText() },
     ]
-    const { nameOrPath, origin } = this.model
     const card = join(directory, CARD_FILE)
     const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
-    if (origin.revision !== undefined && isOurs)
-      files.push({ path: card, content: await modelCard(nameOrPath, origin, this.config) })
+    if (isOnHub && isOurs) files.push({ path: card, content: await modelCard(base, origin, this.config) })
     await writeFilesAtomic(files)
     // What it says of another base would be wrong.
-    if (origin.revision === undefined && present !== undefined && isOurs) await rm(card)
+    if (!isOnHub && present !== undefined && isOurs) await rm(card)
+  }
+
+  /** The base model as files name it, and what is known of its place on the Hub. */
+  async #base(): Promise<{ name: string; origin: ModelOrigin; isOnHub: boolean }> {
+    const { origin } = this.model
+    const name = this.#baseName()
+    const isOwn = this.baseModelName === undefined || this.baseModelName === this.model.nameOrPath
+    if (isOwn) return { name, origin, isOnHub: origin.revision !== undefined }
+    return { name, origin: {}, isOnHub: await isHubName(name) }
+  }
+
+  #baseName(): string {
+    const { nameOrPath, origin, path } = this.model
+    const { baseModelName = origin.revision === undefined ? (path ?? nameOrPath) : nameOrPath } = this
+    if (typeof baseModelName === 'string' && baseModelName !== '') return baseModelName
+    throw new Error(`[lora] expected a Hub id or a path for baseModelName, got ${describeValue(baseModelName)}`)
   }
 
   /** The tensors that `save` writes. */
@@ -205,10 +205,10 @@ export class LoraAdapter {
         ? targetNames(this.targetPaths, targetableModules(this.model), this.config)
         : targetModules
     const { nameOrPath, origin } = this.model
-    return toPeftConfig(
-      { ...this.config, targetModules: names },
-      { baseModel: nameOrPath, revision: origin.revision, fanInFanOut },
-    )
+    const baseModel = this.#baseName()
+    // The commit is of what was loaded.
+    const revision = baseModel === nameOrPath ? origin.revision : undefined
+    return toPeftConfig({ ...this.config, targetModules: names }, { baseModel, revision, fanInFanOut })
   }
 
   /** Takes the adapter off its model, other adapters stay as they are; `attach()` puts it back. */
@@ -298,98 +298,15 @@ export class LoraAdapter {
       else b.set(random.uniforms(b.size, 1 / Math.sqrt(r)))
     })
   }
-
-  async #fill(tensors: ReadonlyMap<string, TensorEntry>, path: string): Promise<void> {
-    const parameters = this.parameters()
-    const byName = new Map<string, TensorEntry>()
-    for (const [name, entry] of tensors) {
-      if (this.config.bias === 'all' && isRepeatedBias(name)) continue
-      const parsed = parsePeftTensorName(name)
-      if (parsed?.kind === 'base') {
-        const weight = `${parsed.module}.${parsed.parameter}`
-        if (!(await expectBaseCopy(this.model, weight, entry))) byName.set(name, entry)
-        continue
-      }
-      const canonical = parsed ? canonicalName(parsed, name, path, parameters) : name
-      const other = byName.get(canonical)
-      // Where embeddings are trained and saved on top of that, PEFT writes them under two names.
-      if (other && !(await haveSameValues(other, entry)))
-        throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too, and with other values; save it again`)
-      byName.set(canonical, entry)
-    }
-    const unused = new Set(byName.keys())
-    const missing: string[] = []
-    for (const [name, parameter] of parameters) {
-      const entry = byName.get(name)
-      if (!entry) {
-        missing.push(name)
-        continue
-      }
-      unused.delete(name)
-      await loadParameter(parameter, entry, `the adapter is of another model than ${this.model.nameOrPath}`)
-    }
-    if (missing.length > 0) {
-      throw new Error(
-        `[lora] expected ${parameters.size} tensors in ${path}, but ${missing.length} are missing: ${listNames(missing)}; is the adapter of this model?`,
-      )
-    }
-    for (const name of unused) {
-      const weight = baseWeightOf(name)
-      const isCopy = weight !== undefined && (await expectBaseCopy(this.model, weight, byName.get(name) as TensorEntry))
-      if (isCopy) unused.delete(name)
-    }
-    if (unused.size > 0) {
-      throw new Error(
-        `[lora] applied ${parameters.size} tensors of ${path}, but nothing in the model takes ${unused.size} others: ${listNames([...unused])}; ` +
-          `the adapter would silently do less than it was trained to${this.#warnings.map((warning) => `; ${warning}`).join('')}`,
-      )
-    }
-  }
 }
 
-/** @throws where the weights are in a format of Python objects, or not there, saying what is. */
-async function readWeightsHeader(directory: string, path: string): Promise<SafetensorsHeader> {
-  const names = await readdir(directory).catch((): string[] => [])
-  if (names.includes(PICKLED_WEIGHTS_FILE) && !names.includes(PEFT_WEIGHTS_FILE)) {
-    throw new Error(
-      `[lora] ${directory} holds ${PICKLED_WEIGHTS_FILE}, which is Python pickle: it can run code, and is not read; load it in PEFT 0.6 or later and ` +
-        `save it anew with save_pretrained(), which writes ${PEFT_WEIGHTS_FILE}`,
-    )
-  }
-  return await readSafetensorsHeader(path)
-}
-
-/** The name that PEFT gives a tensor today, from any of its spellings. @throws on tensors of features that are not supported. */
-function canonicalName(
-  parsed: Exclude<PeftTensorName, { kind: 'base' }>,
-  name: string,
-  path: string,
-  parameters: ReadonlyMap<string, Parameter>,
-): string {
-  switch (parsed.kind) {
-    case 'module': {
-      // A bias of a module with an update has its name with and without base_layer, by the version of PEFT.
-      const bias = peftBiasName(parsed.module, true)
-      if (parsed.parameter === 'bias' && parameters.has(bias)) return bias
-      return peftModuleTensorName(parsed.module, parsed.parameter)
-    }
-    case 'unsupported':
-      throw new Error(`[lora] ${path} holds ${name}, which belongs to ${parsed.feature}; that is not supported yet`)
-    default:
-      return peftTensorName(parsed.module, parsed.kind)
-  }
-}
-
-/** Fills a parameter from a tensor of a file. @throws when the shapes differ, adding `hint`. */
-export async function loadParameter(parameter: Parameter, entry: TensorEntry, hint: string): Promise<void> {
-  if (entry.shape.length !== parameter.shape.length || entry.shape.some((size, i) => size !== parameter.shape[i])) {
-    throw new Error(
-      `[load] expected shape [${parameter.shape.join(', ')}] for ${parameter.name}, got [${entry.shape.join(', ')}] in ${entry.path}; ${hint}`,
-    )
-  }
-  const dtype = FLOATS[entry.dtype]
-  if (!dtype) throw new Error(`[load] expected F32, F16 or BF16 for ${entry.name}, got ${entry.dtype} in ${entry.path}`)
-  parameter.set(await readTensorBytes(entry), dtype)
+/** Whether it is what a model of the Hub is called, and no path: 'org/name', and nothing of that name here. */
+async function isHubName(name: string | undefined): Promise<boolean> {
+  if (name === undefined || !/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name)) return false
+  return await stat(name).then(
+    () => false,
+    () => true,
+  )
 }
 
 function checkedName(name: unknown): string | undefined {

@@ -10,7 +10,7 @@ import { Device } from '../tensor/device.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {
-  /** Of the files; default that of config.json where it has 16 bits, else bfloat16. */
+  /** Of the files; default that of config.json where it has 16 bits, bfloat16 for float32; where it names none, that of most of the base's weights in its files. */
   dtype?: FileDType
   /** Largest size of one file of weights, as bytes or like '5GB'. Default '5GB'. */
   maxShardSize?: number | string
@@ -128,8 +128,10 @@ export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise
   }
 }
 
-function defaultDType({ rawConfig }: CausalLM): FileDType {
-  return (rawConfig.dtype ?? rawConfig.torch_dtype) === 'float16' ? 'float16' : 'bfloat16'
+function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
+  const named = rawConfig.dtype ?? rawConfig.torch_dtype
+  if (named === undefined || named === null) return storedDType ?? 'bfloat16'
+  return named === 'float16' ? 'float16' : 'bfloat16'
 }
 
 function checkDType(dtype: unknown): void {

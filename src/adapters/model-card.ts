@@ -40,6 +40,6 @@ ${header}---
 
 ${CARD_MARK}
 
-Rank ${r}, alpha ${loraAlpha}, trained with lowrank on ${baseModel} at commit ${revision}. ${terms}
+Rank ${r}, alpha ${loraAlpha}, trained with lowrank on ${baseModel}${revision === undefined ? '' : ` at commit ${revision}`}. ${terms}
 `
 }

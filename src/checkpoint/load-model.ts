@@ -17,7 +17,14 @@ import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
 import { openGguf } from './gguf/open.js'
 import { isGgufPath } from './gguf/reader.js'
-import { loadWeight, matchTensors, plannedBytes, storedQuantization, type WeightSource } from './load-weights.js'
+import {
+  loadWeight,
+  matchTensors,
+  plannedBytes,
+  prevalentDType,
+  storedQuantization,
+  type WeightSource,
+} from './load-weights.js'
 import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
 import { readJsonObject } from './strict-json.js'
 
@@ -103,6 +110,7 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
     model.origin = origin
     model.path = path
     model.generationDefaults = generationDefaults
+    model.storedDType = prevalentDType(tensors)
     const plan = await matchTensors(model, tensors, path)
     checkBudget(device, model, plan)
     for (const [parameter, source] of plan) await loadWeight(parameter, source)

@@ -6,7 +6,7 @@ import { listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
 import type { CausalLM } from '../models/model.js'
 import { quantizeNf4 } from '../ops/nf4.js'
-import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
+import { type ComputeDType, type DType, dtypeBytes, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { isGgufPath } from './gguf/reader.js'
@@ -163,6 +163,17 @@ export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weig
     }
   }
   return { weights, temporary }
+}
+
+/** What most of the elements are in files; those that are packed in blocks or as NF4 have no float type of their own and count as bfloat16. */
+export function prevalentDType(tensors: Entries): ComputeDType | undefined {
+  const elements = { float32: 0, float16: 0, bfloat16: 0 }
+  for (const tensor of tensors.values()) {
+    const own = tensor.blocks ? 'bfloat16' : (floatDType(tensor) ?? 'bfloat16')
+    if (isComputeDType(own)) elements[own] += tensor.shape.reduce((product, size) => product * size, 1)
+  }
+  const [[dtype, most]] = Object.entries(elements).sort(([, a], [, b]) => b - a) as [[ComputeDType, number]]
+  return most > 0 ? dtype : undefined
 }
 
 /** Fills a parameter; what the engine can read itself happens when the queue gets there. */

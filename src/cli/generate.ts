@@ -9,6 +9,7 @@ import { checkQuantization, type Quantization } from '../nn/module.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { showAdapterWarnings } from './adapter-warnings.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { UsageError } from './usage-error.js'
@@ -39,7 +40,7 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   if (!options.chat && tokenizer.encode(prompt).length === 0)
     throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
   const model = await beginLoading(location, { quantization, dtype, device })
-  if (options.adapter !== undefined) await LoraAdapter.load(model, options.adapter)
+  if (options.adapter !== undefined) showAdapterWarnings(await LoraAdapter.load(model, options.adapter))
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
   const answer = await showAnswer(pieces, options.json === true)

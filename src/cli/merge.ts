@@ -10,6 +10,7 @@ import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { showAdapterWarnings } from './adapter-warnings.js'
 import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
 import { createBar } from './progress.js'
@@ -42,6 +43,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
     device,
   })
   const adapter = await LoraAdapter.load(model, options.adapter)
+  showAdapterWarnings(adapter)
   const { maxShardSize } = options
   const bar = createBar()
   const onProgress = (tensors: number, total: number): void =>

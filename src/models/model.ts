@@ -75,6 +75,8 @@ export class CausalLM {
   origin: ModelOrigin = {}
   /** The directory or GGUF file that it was loaded from; set by `loadModel`. */
   path: string | undefined
+  /** The type of most of its weights' elements in its files; set by `loadModel`. */
+  storedDType: ComputeDType | undefined
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
   /** Whether `dispose()` closes the device: where `loadModel` or `createModel` opened it for this model. */

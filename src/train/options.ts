@@ -70,6 +70,11 @@ export interface TrainLoraOptions extends HubOptions {
   /** 'full' trains every weight of the model instead of an adapter. Default 'lora'. */
   method?: 'lora' | 'full'
   lora?: Partial<LoraConfig>
+  /**
+   * What the adapter names as its base model: the Hub id of a `model` that is given as a path or a GGUF file. Default: the Hub id, else the absolute path.
+   * Not with method 'full'.
+   */
+  baseModelName?: string
   /** 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'. */
   quantization?: Quantization
   /** On a GPU: the embeddings stay in the machine's memory; see `loadModel`. Not with method 'full'. Default false. */
@@ -195,6 +200,7 @@ export const TOP_LEVEL_RULES: Record<keyof TrainLoraOptions, Rule> = {
   evalDataset: source,
   method: oneOf(['lora', 'full']),
   lora: { expected: 'an object of LoRA options', accepts: isObject },
+  baseModelName: { ...text, expected: 'the Hub id or path of a model' },
   quantization: oneOf(['nf4']),
   offloadEmbedding: boolean,
   training: { expected: 'an object of training options', accepts: isObject },

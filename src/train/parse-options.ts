@@ -181,11 +181,14 @@ class Parser {
   }
 
   /** What training every weight excludes. */
-  #checkMethod({ method, lora, quantization, offloadEmbedding }: TrainLoraOptions): void {
+  #checkMethod({ method, lora, quantization, offloadEmbedding, baseModelName }: TrainLoraOptions): void {
     if (method !== 'full') return
     const refuse = (name: string, message: string): void =>
       this.#problems.add([this.#top(name), this.#top('method')], `[train] expected no ${message}`)
     if (lora) refuse('lora', "lora options with method 'full', which trains every weight; remove one of the two")
+    if (baseModelName) {
+      refuse('baseModelName', "baseModelName with method 'full', which saves a model that needs no other; remove it")
+    }
     if (quantization) {
       refuse(
         'quantization',

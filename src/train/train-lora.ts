@@ -124,6 +124,7 @@ async function trainOn(
   const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
+  if (adapter) adapter.baseModelName = options.baseModelName
   const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
   const turns = new Turns(signal)
   const plan = new BatchPlan(train, training)

@@ -4,7 +4,7 @@
  */
 
 import { basename, dirname, join } from 'node:path'
-import { loadParameter } from '../adapters/lora-adapter.js'
+import { loadParameter } from '../adapters/adapter-file.js'
 import type { Parameter } from '../autograd/parameter.js'
 import {
   readSafetensorsHeader,

@@ -234,6 +234,55 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
     },
   )
 
+  describe('without a dtype that is asked for', () => {
+    /** The dtypes of a merged model whose base has these: of its config, of its projections, of its other weights. */
+    const dtypesOf = async (named: string | undefined, projections: string, others: string): Promise<string[]> => {
+      const fresh = createModel(CONFIG, { device })
+      await saveModel(fresh, out('base'))
+      fresh.dispose()
+      const tensors: TensorToWrite[] = []
+      for (const entry of (await openCheckpoint(out('base'))).tensors.values()) {
+        const dtype = (entry.name.includes('_proj') ? projections : others) as 'F32'
+        const count = entry.shape.reduce((product, size) => product * size, 1)
+        // 1 or 1 + 2^-3, which all types hold.
+        const words = { F32: [0x3f800000, 0x3f900000], F16: [0x3c00, 0x3c80], BF16: [0x3f80, 0x3f90] }[
+          dtype
+        ] as number[]
+        const values = Array.from({ length: count }, (_, i) => words[i % 3 === 0 ? 1 : 0] as number)
+        const data = dtype === 'F32' ? Uint32Array.from(values) : Uint16Array.from(values)
+        tensors.push({ name: entry.name, dtype, shape: entry.shape, bytes: () => new Uint8Array(data.buffer) })
+      }
+      await writeCheckpoint(out('base'), tensors)
+      await writeFile(join(out('base'), 'config.json'), JSON.stringify({ ...CONFIG, torch_dtype: named }))
+      const model = await loadModel(out('base'), { device, dtype: 'float32' })
+      const { dtype } = await filled(model).merge(out('merged'))
+      model.dispose()
+      const types = [...(await openCheckpoint(out('merged'))).tensors.values()].map((entry) => entry.dtype)
+      const config = JSON.parse(await readFile(join(out('merged'), 'config.json'), 'utf8')) as { dtype: string }
+      expect(config.dtype).toBe(dtype)
+      return [dtype, ...new Set(types)]
+    }
+
+    test.each<[string | undefined, string, string, string[]]>([
+      [undefined, 'F16', 'F16', ['float16', 'F16']],
+      [undefined, 'BF16', 'BF16', ['bfloat16', 'BF16']],
+      [undefined, 'F32', 'F32', ['float32', 'F32']],
+      [undefined, 'F16', 'F32', ['float16', 'F16']],
+      [undefined, 'BF16', 'F32', ['bfloat16', 'BF16']],
+      ['float16', 'F32', 'F32', ['float16', 'F16']],
+      ['float32', 'F16', 'F16', ['bfloat16', 'BF16']],
+      ['bfloat16', 'F16', 'F16', ['bfloat16', 'BF16']],
+    ])('a config of %s, projections of %s and others of %s give %o', async (named, projections, others, expected) => {
+      expect(await dtypesOf(named, projections, others)).toEqual(expected)
+    })
+
+    test('a model that was never in a file becomes bfloat16', async () => {
+      const model = createModel(CONFIG, { device })
+      expect((await filled(model).merge(out())).dtype).toBe('bfloat16')
+      model.dispose()
+    })
+  })
+
   describe('a tied head', () => {
     test('stays tied under an adapter that leaves it alone', async () => {
       const model = createModel(TIED, { device })

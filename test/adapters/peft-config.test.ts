@@ -298,7 +298,9 @@ describe('reading adapter_config.json', () => {
   test('missing and damaged files are errors that name the file', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'lowrank-peft-'))
     const path = join(directory, 'adapter_config.json')
-    await expect(readPeftConfig(directory)).rejects.toThrow(`[adapter] cannot read ${path}`)
+    await expect(readPeftConfig(directory)).rejects.toThrow(
+      `[adapter] expected the directory of an adapter, got ${directory}`,
+    )
     for (const [content, message] of [
       ['{"r": 8', 'is not valid JSON'],
       ['{"r": 8, "r": 16}', 'the key "r" occurs twice'],
