@@ -17,7 +17,7 @@ export interface Interrupt {
   release(): void
 }
 
-// npm hands Ctrl-C on to what it runs, which has got it from the terminal too.
+// npm and npx hand Ctrl-C on to what they run, which has got it from the terminal too.
 const ONE_KEYSTROKE_MS = 100
 const DEADLY = ['SIGINT', 'SIGTERM'] as const
 
@@ -29,7 +29,9 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
   const stop = (): void => {
     if (controller.signal.aborted) return
     controller.abort(new Error('[train] stopped by a signal'))
-    setTimeout(() => listen(DEADLY, false), ONE_KEYSTROKE_MS).unref()
+    const isFromNpm = env.npm_execpath !== undefined
+    if (isFromNpm) setTimeout(() => listen(DEADLY, false), ONE_KEYSTROKE_MS).unref()
+    else listen(DEADLY, false)
     announce()
   }
   const hangUp = (): void => {

@@ -40,8 +40,9 @@ export async function train(configPath: string | undefined, given: TrainCommandO
       ...(config as unknown as TrainLoraOptions),
       signal: interrupt.signal,
       onEvent: (event) => {
-        // Elsewhere there is nothing to save: see interrupt.ts.
-        interrupt.arm(event.type !== 'load' && event.type !== 'prepare' && event.type !== 'data')
+        // What has to be ended in order: a download, and steps. See interrupt.ts.
+        if (event.type === 'download' || event.type === 'start') interrupt.arm(true)
+        if (event.type === 'load') interrupt.arm(false)
         progress.onEvent(event)
       },
     })
