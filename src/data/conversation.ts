@@ -5,6 +5,7 @@
 
 import { describeValue } from '../errors.js'
 import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
+import type { Steps } from '../turns.js'
 import type { Conversation } from './row-forms.js'
 
 /** A conversation as it is rendered. */
@@ -26,14 +27,16 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  * @param learnAll Everything is learnt that the row does not leave out.
  * @throws Error naming the message for a role that the template does not know, and for what cannot be learnt or left out.
  */
-export function prepareConversation(
+export function* prepareConversation(
   { messages, learn }: Conversation,
   renderer: ChatRenderer,
   roles: Readonly<Record<string, string>>,
   learnAll: boolean,
-): PreparedConversation {
+): Steps<PreparedConversation> {
   const unlearnt = new Set<number>()
-  const prepared = messages.map((message, index) => {
+  const prepared: ChatMessage[] = []
+  for (const [index, message] of messages.entries()) {
+    yield
     const role = mappedRole(message.role, renderer, roles, index)
     const learnt = learn?.[index]
     if (learnt !== undefined && role !== 'assistant' && (learnt || learnAll)) {
@@ -44,9 +47,10 @@ export function prepareConversation(
     }
     if (learnt === false) unlearnt.add(index)
     const { content } = message
-    if (!Array.isArray(content)) return role === message.role ? message : { ...message, role }
-    return { ...message, role, content: renderer.contentFormat === 'parts' ? content : textOf(content) }
-  })
+    if (Array.isArray(content)) {
+      prepared.push({ ...message, role, content: renderer.contentFormat === 'parts' ? content : textOf(content) })
+    } else prepared.push(role === message.role ? message : { ...message, role })
+  }
   return { messages: prepared, unlearnt }
 }
 

@@ -3,7 +3,7 @@
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
-import { type Example, encodeRow, padExample } from './examples.js'
+import { type Example, encodeRowSteps, padExample } from './examples.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
 import { type DataSource, type ReadProgress, readRows } from './rows.js'
@@ -63,7 +63,7 @@ export async function prepareDataset(
   for await (const row of readRows(source, turns, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { example, truncated } = encodeRow(row, tokenizer, renderer, encodeOptions)
+    const { example, truncated } = await turns.run(encodeRowSteps(row, tokenizer, renderer, encodeOptions))
     if (truncated) statistics.truncatedRows++
     if (example.numSupervised > 0) {
       examples.push(padId === undefined ? example : padExample(example, resolved.maxLength, padId))

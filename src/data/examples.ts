@@ -3,11 +3,13 @@
  * nothing later decides by token id what is learnt.
  */
 
+import { describeValue } from '../errors.js'
 import { IGNORE_INDEX } from '../models/batch.js'
-import { type AssistantSpans, renderAssistantSpans } from '../tokenizer/assistant-spans.js'
+import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
 import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
-import { encodeWithSpans, type TokenRange } from '../tokenizer/token-spans.js'
+import { encodeWithSpanSteps, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
+import { runAtOnce, type Steps } from '../turns.js'
 import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
 import type { Conversation, DataRow } from './row-forms.js'
@@ -68,10 +70,19 @@ export function encodeRow(
   renderer: ChatRenderer | undefined,
   options: EncodeRowOptions,
 ): EncodedRow {
+  return runAtOnce(encodeRowSteps(row, tokenizer, renderer, options))
+}
+
+/** `encodeRow` for rows of any size. */
+export function* encodeRowSteps(
+  row: DataRow,
+  tokenizer: Tokenizer,
+  renderer: ChatRenderer | undefined,
+  options: EncodeRowOptions,
+): Steps<EncodedRow> {
   try {
-    const { ids, learnt, promptEnd } = encodeContent(row, tokenizer, renderer, options)
-    checkVocabulary(ids, tokenizer, options.vocabSize)
-    return finish(ids, learnt, promptEnd, options)
+    const { ids, learnt, promptEnd } = yield* encodeContent(row, tokenizer, renderer, options)
+    return yield* finish(ids, learnt, promptEnd, tokenizer, options)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     throw new Error(`${message} (in ${row.origin})`, { cause: error })
@@ -85,50 +96,58 @@ interface EncodedContent {
   promptEnd: number
 }
 
-function encodeContent(
+function* encodeContent(
   row: DataRow,
   tokenizer: Tokenizer,
   renderer: ChatRenderer | undefined,
   options: EncodeRowOptions,
-): EncodedContent {
+): Steps<EncodedContent> {
   switch (row.form) {
     case 'text':
       if (row.text === '') return { ids: [], learnt: [], promptEnd: 0 }
-      return encodePlain(tokenizer, '', row.text, true)
+      return yield* encodePlain(tokenizer, '', row.text, true)
     case 'completion':
-      return encodePlain(tokenizer, row.prompt, row.completion, !options.completionOnlyLoss)
+      return yield* encodePlain(tokenizer, row.prompt, row.completion, !options.completionOnlyLoss)
     case 'alpaca': {
       const prompt = alpacaPrompt(row.instruction, row.input)
-      return encodePlain(tokenizer, prompt, row.output, !options.completionOnlyLoss)
+      return yield* encodePlain(tokenizer, prompt, row.output, !options.completionOnlyLoss)
     }
     case 'messages':
       if (renderer === undefined) throw noChatTemplate()
-      return encodeConversation(row, tokenizer, renderer, 0, !options.assistantOnlyLoss, options)
+      return yield* encodeConversation(row, tokenizer, renderer, 0, !options.assistantOnlyLoss, options)
     case 'conversation':
       if (renderer === undefined) throw noChatTemplate()
-      return encodeConversation(row, tokenizer, renderer, row.promptMessages, !options.completionOnlyLoss, options)
+      return yield* encodeConversation(
+        row,
+        tokenizer,
+        renderer,
+        row.promptMessages,
+        !options.completionOnlyLoss,
+        options,
+      )
     default:
       return row satisfies never
   }
 }
 
 /** @param first The first message that is learnt. */
-function encodeConversation(
+function* encodeConversation(
   row: Conversation,
   tokenizer: Tokenizer,
   renderer: ChatRenderer,
   first: number,
   learnAll: boolean,
   { roles = {}, chatTemplateKwargs }: EncodeRowOptions,
-): EncodedContent {
-  const { messages, unlearnt } = prepareConversation(row, renderer, roles, learnAll)
+): Steps<EncodedContent> {
+  const { messages, unlearnt } = yield* prepareConversation(row, renderer, roles, learnAll)
   const render: RenderOptions = { tools: row.tools, variables: { ...chatTemplateKwargs, ...row.variables } }
   // With every token learnt, a template whose turns cannot be located still serves.
   const { text, spans } =
     learnAll && unlearnt.size === 0
-      ? renderAllLearnt(tokenizer, renderer, messages, render, first)
-      : renderAssistantSpans(tokenizer, renderer, messages, render, first)
-  const { ids, ranges } = encodeWithSpans(tokenizer, text, spans)
+      ? yield* renderAllLearnt(tokenizer, renderer, messages, render, first)
+      : yield* assistantSpanSteps(tokenizer, renderer, messages, render, first)
+  yield
+  const { ids, ranges } = yield* encodeWithSpanSteps(tokenizer, text, spans)
   const promptEnd = ranges[0]?.start ?? ids.length
   const isOut = spans.map(({ message }) => {
     if (unlearnt.size > 0 && message === undefined) {
@@ -149,28 +168,31 @@ function encodeConversation(
 }
 
 /** The conversation and, where they can be located, its answers. */
-function renderAllLearnt(
+function* renderAllLearnt(
   tokenizer: Tokenizer,
   renderer: ChatRenderer,
   messages: readonly ChatMessage[],
   options: RenderOptions,
   first: number,
-): AssistantSpans {
+): Steps<AssistantSpans> {
   try {
-    return renderAssistantSpans(tokenizer, renderer, messages, options, first)
+    return yield* assistantSpanSteps(tokenizer, renderer, messages, options, first)
   } catch {
     return { text: renderer.render(messages, options), spans: [] }
   }
 }
 
 /** Plain text with the tokenizer's special tokens round it, EOS last. The answer reaches to the end. */
-function encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, learnAll: boolean): EncodedContent {
+function* encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, learnAll: boolean): Steps<EncodedContent> {
   const text = prompt + answer
-  const { ids: body, ranges } = encodeWithSpans(tokenizer, text, [{ start: prompt.length, end: text.length }])
+  yield
+  const { ids: body, ranges } = yield* encodeWithSpanSteps(tokenizer, text, [
+    { start: prompt.length, end: text.length },
+  ])
   const { before, after } = affixes(tokenizer)
   // A text that spells out its BOS or EOS does not get a second one.
   const lead = before.length > 0 && startsWith(body, before) ? [] : before
-  const ids = [...lead, ...body]
+  const ids = lead.concat(body)
   if (after.length === 0 || !startsWith(body.slice(-after.length), after)) ids.push(...after)
   const { eosTokenId, eosTokenIds } = tokenizer
   if (eosTokenId !== undefined && !eosTokenIds.includes(ids.at(-1) ?? -1)) ids.push(eosTokenId)
@@ -197,23 +219,29 @@ function startsWith(ids: readonly number[], beginning: readonly number[]): boole
   return ids.length >= beginning.length && beginning.every((id, index) => ids[index] === id)
 }
 
-function checkVocabulary(ids: readonly number[], tokenizer: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): void {
-  const outside = ids.find((id) => id >= vocabSize || id < 0)
-  if (outside === undefined) return
-  throw new Error(
-    `[data] expected token ids below the model's vocabulary of ${vocabSize}, got ${outside} ` +
-      `(${JSON.stringify(tokenizer.idToToken(outside) ?? '?')}); use the tokenizer that belongs to the model`,
-  )
-}
+// Copied and checked within a millisecond.
+const IDS_PER_STEP = 1 << 16
 
-function finish(
+function* finish(
   ids: readonly number[],
   learnt: readonly TokenRange[],
   promptEnd: number,
-  options: EncodeRowOptions,
-): EncodedRow {
-  const length = Math.min(ids.length, options.maxLength)
-  const inputIds = Int32Array.from(ids.slice(0, length))
+  tokenizer: Tokenizer,
+  { maxLength, vocabSize = Number.POSITIVE_INFINITY }: EncodeRowOptions,
+): Steps<EncodedRow> {
+  const length = Math.min(ids.length, maxLength)
+  const inputIds = new Int32Array(length)
+  for (let at = 0; at < ids.length; at++) {
+    if (at % IDS_PER_STEP === 0) yield
+    const id = ids[at] as number
+    if (id < 0 || id >= vocabSize) {
+      throw new Error(
+        `[data] expected token ids below the model's vocabulary of ${vocabSize}, got ${id} ` +
+          `(${describeValue(tokenizer.idToToken(id) ?? '?')}); use the tokenizer that belongs to the model`,
+      )
+    }
+    inputIds[at] = id
+  }
   const labels = new Int32Array(length).fill(IGNORE_INDEX)
   let numSupervised = 0
   for (const { start, end } of learnt) {

@@ -3,8 +3,8 @@
  * stand; for those of other libraries boundaries are found by encoding, and checked.
  */
 
+import type { Steps } from '../turns.js'
 import type { TextSpan } from './chat-template.js'
-import { runInSlices, SHORT_TEXT } from './slices.js'
 import type { EncodedText, Tokenizer } from './tokenizer.js'
 
 /** Tokens `[start, end)`. */
@@ -34,15 +34,14 @@ export function encodeWithSpans(
   return { ids, ranges: rangesOf(ids.length, text, spans, (cut) => placed.get(cut)!) }
 }
 
-/** The same without holding the event loop up, however long the text is. */
-export async function encodeWithSpansAsync(
+/** `encodeWithSpans` for texts of any length. Tokenizers of other libraries encode a text at a stretch. */
+export function* encodeWithSpanSteps(
   tokenizer: Tokenizer,
   text: string,
   spans: readonly TextSpan[],
-  signal?: AbortSignal,
-): Promise<{ ids: number[]; ranges: TokenRange[] }> {
-  if (tokenizer.encodeInSteps === undefined || text.length <= SHORT_TEXT) return encodeWithSpans(tokenizer, text, spans)
-  return rangesByOffsets(await runInSlices(tokenizer.encodeInSteps(text, WHOLE_TOKENS), signal), text, spans)
+): Steps<{ ids: number[]; ranges: TokenRange[] }> {
+  if (tokenizer.encodeInSteps === undefined) return encodeWithSpans(tokenizer, text, spans)
+  return rangesByOffsets(yield* tokenizer.encodeInSteps(text, WHOLE_TOKENS), text, spans)
 }
 
 // A token stands where all of it does, its white space included.

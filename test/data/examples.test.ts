@@ -304,16 +304,22 @@ describe('weight: 0', () => {
     }
   })
 
-  it('is refused where the template marks another number of blocks than there are answers', () => {
+  it('leaves all blocks of a turn out, and is refused where a block belongs to no turn', () => {
     const twice = CHATML_GENERATION.replace(
       "{{- message.content + '<|im_end|>' }}",
       "{{- message.content }}{% endgeneration %}{% generation %}{{- '<|im_end|>' }}",
     )
-    const tokenizer = build({ chatTemplate: twice })
-    expect(() => encode(tokenizer, { messages: weighted })).toThrow(
+    const answer = 'The capital of France is Paris.<|im_end|>'
+    const both = build({ chatTemplate: twice })
+    expect(texts(both, { messages: turns })[1]).toBe(`Paris<|im_end|>${answer}`)
+    expect(texts(both, { messages: weighted })[1]).toBe(answer)
+    const outside = `{% set answers = messages | selectattr('role', 'equalto', 'assistant') | map(attribute='content') %}
+      {%- generation %}{{ answers | join(' ') }}{% endgeneration %}`
+    const joined = build({ chatTemplate: outside })
+    expect(texts(joined, { messages: turns })[1]).toBe('Paris The capital of France is Paris.')
+    expect(() => encode(joined, { messages: weighted })).toThrow(
       'expected to know which message each {% generation %} block',
     )
-    expect(texts(tokenizer, { messages: turns })[1]).toBe('Paris<|im_end|>The capital of France is Paris.<|im_end|>')
   })
 })
 
