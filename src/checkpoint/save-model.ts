@@ -28,11 +28,15 @@ const TOKENIZER_FILES = [
   'special_tokens_map.json',
   'added_tokens.json',
   'chat_template.jinja',
+  'chat_template.json',
   GENERATION_CONFIG_FILE,
   'tokenizer.model',
   'vocab.json',
   'merges.txt',
 ]
+
+/** Chat templates beside the default one, `tool_use` for example. */
+const TEMPLATE_DIRECTORY = 'additional_chat_templates'
 
 export interface SaveModelOptions {
   /** Of the file; default the model's. float32 keeps the masters of trained parameters exactly. */
@@ -93,6 +97,12 @@ async function saveTokenizer(from: string, directory: string): Promise<void> {
   for (const name of await readdir(from)) {
     if (!TOKENIZER_FILES.includes(name)) continue
     await writeFileAtomic(join(directory, name), await readRegularFile(join(from, name), { where: 'saveModel' }))
+  }
+  const templates = await readdir(join(from, TEMPLATE_DIRECTORY)).catch(() => [])
+  if (templates.length > 0) await mkdir(join(directory, TEMPLATE_DIRECTORY), { recursive: true })
+  for (const name of templates.filter((file) => file.endsWith('.jinja'))) {
+    const path = join(TEMPLATE_DIRECTORY, name)
+    await writeFileAtomic(join(directory, path), await readRegularFile(join(from, path), { where: 'saveModel' }))
   }
 }
 

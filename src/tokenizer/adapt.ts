@@ -3,6 +3,7 @@
  */
 
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
+import { templatesOf } from './template-files.js'
 import { noChatTemplate, type Tokenizer } from './tokenizer.js'
 
 /**
@@ -55,7 +56,7 @@ export function asTokenizer(value: Tokenizer | ForeignTokenizer): Tokenizer {
     return idsOf(result)
   }
   const eosTokenId = idOf('eos_token')
-  const source = typeof foreign.chat_template === 'string' ? foreign.chat_template : undefined
+  const source = templatesOf(foreign.chat_template)
   const chat = source === undefined ? undefined : new ChatTemplate(source, templateVariables)
   const specialTokens = new Map<string, number>()
   for (const text of [...stringsOf(foreign.special_tokens), ...Object.values(templateVariables)]) {

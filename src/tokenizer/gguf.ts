@@ -6,6 +6,7 @@
 import type { GgufMetadata } from '../checkpoint/gguf/metadata.js'
 import { describeValue, listNames } from '../errors.js'
 import { SPLITS, type Splits } from './gguf-splits.js'
+import { ggufTemplates } from './template-files.js'
 
 type JsonObject = Record<string, unknown>
 
@@ -149,8 +150,8 @@ interface Parts {
 
 function filesOf(metadata: GgufMetadata, vocabulary: Vocabulary, special: SpecialTokens, parts: Parts): TokenizerFiles {
   const { bos, eos, unknown, padding } = special
+  const templates = ggufTemplates(metadata)
   const named = { bos_token: bos, eos_token: eos, unk_token: unknown, pad_token: padding }
-  const template = 'tokenizer.chat_template'
   return {
     tokenizer: {
       version: '1.0',
@@ -164,7 +165,7 @@ function filesOf(metadata: GgufMetadata, vocabulary: Vocabulary, special: Specia
       tokenizer_class: 'PreTrainedTokenizerFast',
       clean_up_tokenization_spaces: false,
       ...Object.fromEntries(Object.entries(named).filter(([, text]) => text !== undefined)),
-      ...(metadata.has(template) ? { chat_template: metadata.text(template) } : {}),
+      ...(templates === undefined ? {} : { chat_template: templates }),
     },
   }
 }

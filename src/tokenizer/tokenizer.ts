@@ -13,6 +13,7 @@ import { ggufTokenizerFiles } from './gguf.js'
 import { isIndex } from './pipeline/fields.js'
 import { runSteps, type Steps } from './pipeline/models/model.js'
 import { type Encoded, readPipeline } from './pipeline/pipeline.js'
+import { readTemplates, type Templates, templatesOf } from './template-files.js'
 
 export interface EncodeOptions {
   /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
@@ -46,8 +47,8 @@ export interface Tokenizer {
   readonly specialTokens: ReadonlyMap<string, number>
   /** The variables that templates know special tokens by: `bos_token`, `eos_token`... */
   readonly templateVariables: Readonly<Record<string, unknown>>
-  /** Jinja source, where the tokenizer has a chat template. */
-  readonly chatTemplate?: string
+  /** Jinja source, where the tokenizer has a chat template; or several by name, of which `tool_use` is for rows with tools. */
+  readonly chatTemplate?: Templates
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids and where each token stands in the text; tokenizers of other libraries do not have it. */
   encodeWithOffsets?(text: string, options?: EncodeOptions): EncodedText
@@ -73,8 +74,8 @@ type JsonObject = Record<string, unknown>
 const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token']
 
 /**
- * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and
- * `chat_template.jinja` from a model directory, or what a GGUF file holds in their place.
+ * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and chat templates
+ * from a model directory, or what a GGUF file holds in their place.
  *
  * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
  */
@@ -87,14 +88,13 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
 }
 
 async function loadFromDirectory(directory: string): Promise<Tokenizer> {
-  const [tokenizer, config, specialTokensMap, template] = await Promise.all([
+  const [tokenizer, config, specialTokensMap] = await Promise.all([
     readJson(join(directory, 'tokenizer.json')),
     readJson(join(directory, 'tokenizer_config.json')),
     readJson(join(directory, 'special_tokens_map.json')),
-    readOptional(join(directory, 'chat_template.jinja')),
   ])
   if (tokenizer === undefined) throw await missingTokenizer(directory)
-  const chatTemplate = template ?? config?.chat_template
+  const chatTemplate = await readTemplates(directory, config?.chat_template)
   const where = `tokenizer.json and tokenizer_config.json of ${directory}`
   return createFrom(where, tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
 }
@@ -133,7 +133,7 @@ function* buildTokenizer(tokenizer: JsonObject, config: JsonObject): Steps<Token
       if (id !== undefined) specialTokens.set(text, id)
     }
   }
-  const source = templateSource(config.chat_template)
+  const source = templatesOf(config.chat_template)
   const chat = source === undefined ? undefined : new ChatTemplate(source, templateVariables)
   const optionsOf = ({ addSpecialTokens = true, trimOffsets = true }: EncodeOptions = {}, offsets: boolean) => ({
     addSpecialTokens,
@@ -190,15 +190,6 @@ function tokenTexts(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(tokenTexts)
   if (isObject(value) && typeof value.content === 'string') return [value.content]
   return []
-}
-
-/** A template may be a text or a list of named ones, of which `default` is meant. */
-function templateSource(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  if (!Array.isArray(value)) return undefined
-  const named = value.filter(isObject)
-  const chosen = named.find((entry) => entry.name === 'default') ?? named[0]
-  return typeof chosen?.template === 'string' ? chosen.template : undefined
 }
 
 async function readOptional(path: string): Promise<string | undefined> {

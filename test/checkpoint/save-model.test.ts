@@ -1,6 +1,6 @@
 /** @file saveModel: what it writes loads to the same bits, in each dtype, with the tokenizer beside it. */
 
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -110,9 +110,13 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     const files = ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja', 'vocab.json', 'merges.txt']
     for (const file of [...files, 'README.md', 'config.json', 'pytorch_model.bin'])
       await writeFile(join(source, file), file)
+    await mkdir(join(source, 'additional_chat_templates'))
+    await writeFile(join(source, 'additional_chat_templates', 'tool_use.jinja'), 'tools')
     const model = createModel(CONFIG, { device })
     await saveModel(model, directory, { tokenizerFrom: source })
-    expect((await readdir(directory)).sort()).toEqual([...files, 'config.json', 'model.safetensors'].sort())
+    const written = [...files, 'additional_chat_templates', 'config.json', 'model.safetensors']
+    expect((await readdir(directory)).sort()).toEqual(written.sort())
+    expect(await readFile(join(directory, 'additional_chat_templates', 'tool_use.jinja'), 'utf8')).toBe('tools')
     expect(await readFile(join(directory, 'merges.txt'), 'utf8')).toBe('merges.txt')
     model.dispose()
     await rm(source, { recursive: true })

@@ -126,6 +126,13 @@ describe('keys', () => {
     const template = "{% for m in messages %}{{ bos_token }}{{ m['content'] }}{{ eos_token }}{% endfor %}"
     const tokenizer = await tokenizerOf({ ...base, 'tokenizer.chat_template': template })
     expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'hi' }])).toBe('<|start|>hi<|end|>')
+    const named = {
+      'tokenizer.chat_template': template,
+      'tokenizer.chat_template.tool_use': '{{ tools | length }} tools',
+    }
+    const several = await tokenizerOf({ ...base, ...named, 'tokenizer.chat_templates': ['tool_use'] })
+    expect(several.applyChatTemplate([{ role: 'user', content: 'hi' }])).toBe('<|start|>hi<|end|>')
+    expect(several.applyChatTemplate([{ role: 'user', content: 'hi' }], { tools: [{}] })).toBe('1 tools')
   })
 
   const refused: [what: string, keys: Record<string, unknown>, message: string][] = [

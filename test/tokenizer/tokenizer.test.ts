@@ -1,6 +1,6 @@
 /** @file Loading tokenizers, encoding and decoding, and accepting those of other libraries. */
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -45,6 +45,41 @@ describe('loadTokenizer', () => {
     const tokenizer = await loadTokenizer(directory)
     expect(tokenizer.eosTokenId).toBe(tokenizer.tokenToId('<|endoftext|>'))
     expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('<|user|>\nHi<|endoftext|>\n')
+  })
+
+  it('takes named templates from files before those of tokenizer_config.json, and renders rows with tools with tool_use', async () => {
+    const messages = [{ role: 'user', content: 'Hi' }]
+    const tools = [{ name: 'add' }]
+    const named = { default: 'config {{ messages[0].content }}', tool_use: 'config tools {{ tools[0].name }}' }
+    const files = tinyByteLevelTokenizer()
+    const asList = Object.entries(named).map(([name, template]) => ({ name, template }))
+    for (const chat_template of [named, asList]) {
+      await writeTinyTokenizer(directory, { ...files, config: { ...files.config, chat_template } })
+      const tokenizer = await loadTokenizer(directory)
+      expect(tokenizer.applyChatTemplate(messages)).toBe('config Hi')
+      expect(tokenizer.applyChatTemplate(messages, { tools })).toBe('config tools add')
+    }
+    await writeFile(join(directory, 'chat_template.jinja'), 'file {{ messages[0].content }}')
+    // As in transformers, a file takes the place of all that the config says.
+    expect((await loadTokenizer(directory)).applyChatTemplate(messages, { tools })).toBe('file Hi')
+    await mkdir(join(directory, 'additional_chat_templates'))
+    await writeFile(join(directory, 'additional_chat_templates', 'tool_use.jinja'), 'file tools {{ tools[0].name }}')
+    await writeFile(join(directory, 'additional_chat_templates', 'notes.txt'), '{% if %}')
+    const tokenizer = await loadTokenizer(directory)
+    expect(tokenizer.applyChatTemplate(messages)).toBe('file Hi')
+    expect(tokenizer.applyChatTemplate(messages, { tools })).toBe('file tools add')
+  })
+
+  it('takes the template of a processor where there is no other, and refuses templates of other kinds', async () => {
+    const files = tinyByteLevelTokenizer()
+    await writeTinyTokenizer(directory, files)
+    await writeFile(join(directory, 'chat_template.json'), '{"chat_template": "old {{ messages[0].content }}"}')
+    expect((await loadTokenizer(directory)).applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('old Hi')
+    for (const chat_template of [[{ name: 'default' }], [null], { default: 1 }, [['default', 'x']]]) {
+      expect(() => createTokenizer(files.tokenizer, { ...files.config, chat_template })).toThrow(
+        '[chat template] expected a text, a list of { name, template } or texts by name for chat_template',
+      )
+    }
   })
 
   it('understands an end token given as text, as an object and as a list', () => {

@@ -36,6 +36,7 @@ const FLOAT = /(?:[0-9]+_)*[0-9]+(?:(?:\.(?:[0-9]+_)*[0-9]+)?[eE][+-]?(?:[0-9]+_
 const INTEGER = /0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0[xX](?:_?[0-9a-fA-F])+|[1-9](?:_?[0-9])*|0(?:_?0)*/y
 const NAME = /[\p{L}\p{N}\p{M}_\u00b7]+/uy
 const CLOSING: Readonly<Record<string, string>> = { '{': '}', '(': ')', '[': ']' }
+const LINE_FEED = 10
 /** Longest source of a template, in UTF-16 units. */
 const MAX_SOURCE = 1 << 22
 
@@ -50,11 +51,8 @@ export function tokenize(original: string): Token[] {
   let counted = 0
   let lineStarting = true
   const lineAt = (place: number): number => {
-    for (let next = source.indexOf('\n', counted); next >= 0 && next < place; next = source.indexOf('\n', next + 1)) {
-      line++
-      counted = next + 1
-    }
-    counted = Math.max(counted, place)
+    // Not by indexOf, which would search a source without line ends to its end each time.
+    for (; counted < place; counted++) if (source.charCodeAt(counted) === LINE_FEED) line++
     return line
   }
   const push = (type: TokenType, text: string, place: number, value: number | bigint | PythonFloat = 0): void => {

@@ -4,7 +4,7 @@ import { fail } from './errors.js'
 import { MISSING, type Value } from './values.js'
 
 /** Bounds of one rendering. They are far beyond what a conversation needs and end a hostile template in seconds. */
-const MAX_STEPS = 20_000_000
+const MAX_STEPS = 10_000_000
 /** Longest text that a template may write or build, in UTF-16 units. */
 const MAX_TEXT = 1 << 26
 /** Python gives up at some 190 nested calls of macros. */

@@ -1,0 +1,124 @@
+/** @file Chat templates against stored renderings of Python: equal, or refused by both. */
+
+import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { parseLosslessJson } from '../../src/lossless-json.js'
+import { type ChatMessage, ChatTemplate, type TracedText } from '../../src/tokenizer/chat-template.js'
+
+/** What strftime_now told Python. */
+const NOW = new Date(2024, 2, 5, 9, 7, 4)
+
+type Spans = [number, number][]
+
+function stored<T>(name: string): T {
+  const path = new URL(`../golden/templates/${name}`, import.meta.url)
+  return JSON.parse(gunzipSync(readFileSync(path)).toString()) as T
+}
+
+/** Spans of the generation tags in code points, as Python counts them. */
+function spansOf({ text, spans }: TracedText): Spans {
+  const points = (unit: number): number => Array.from(text.slice(0, unit)).length
+  return (spans ?? []).map(({ start, end }) => [points(start), points(end)])
+}
+
+describe("TRL's chat templates", () => {
+  const suite = stored<{
+    conversations: Record<string, string>
+    tools: string
+    variables: Record<string, unknown>
+    sources: Record<string, string>
+    texts: (string | null)[]
+    rows: [number, Spans][]
+  }>('trl.json.gz')
+
+  it('render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
+    const conversations = Object.entries(suite.conversations).map(
+      ([name, json]) => [name, parseLosslessJson(json) as unknown as ChatMessage[]] as const,
+    )
+    const allTools = parseLosslessJson(suite.tools) as unknown[]
+    const counts = { equal: 0, refused: 0, marked: 0 }
+    let row = 0
+    for (const [name, source] of Object.entries(suite.sources)) {
+      const template = new ChatTemplate(source, suite.variables, NOW)
+      for (const [conversation, messages] of conversations) {
+        for (const tools of [undefined, allTools]) {
+          for (const addGenerationPrompt of [false, true]) {
+            const [number, spans] = suite.rows[row++] as [number, Spans]
+            const expected = suite.texts[number]
+            const where = `${name} with ${conversation}${tools ? ', tools' : ''}${addGenerationPrompt ? ', prompt' : ''}`
+            if (expected === null) {
+              expect(() => template.render(messages, { tools, addGenerationPrompt }), where).toThrow('[chat template] ')
+              counts.refused++
+              continue
+            }
+            const traced = template.renderTraced(messages, { tools, addGenerationPrompt })
+            expect(traced.text, where).toBe(expected)
+            expect(spansOf(traced), where).toEqual(spans)
+            counts.equal++
+            if (spans.length > 0) counts.marked++
+          }
+        }
+      }
+    }
+    expect(row).toBe(suite.rows.length)
+    expect(counts).toEqual({ equal: 4800, refused: 960, marked: 2014 })
+  })
+})
+
+/** What the small templates use that Python has and the interpreter refuses by name. */
+const NOT_SUPPORTED = [
+  'casefold of text beyond ASCII',
+  'lipsum, whose text differs from run to run,',
+  'printing an object of type Cycler',
+  'printing an object of type Joiner',
+  'printing an object of type function',
+  'printing an object of type generator',
+  'striptags of text with HTML entities',
+  'swapcase of text beyond ASCII',
+  'the attribute __len__',
+  'the attribute hex of numbers',
+  'the filter random, whose choice differs from run to run,',
+  'the filter urlize',
+  'the method encode of text',
+  'the width in the date format %05d',
+]
+
+describe('small templates', () => {
+  const suite = stored<{
+    messages: string
+    tools: string
+    variables: string
+    specialTokens: Record<string, string>
+    texts: (string | null)[]
+    rows: [string, number, Spans][]
+  }>('snippets.json.gz')
+
+  it('give for each filter, test, method, operator and statement what Python gives, or are refused by both', () => {
+    const messages = parseLosslessJson(suite.messages) as unknown as ChatMessage[]
+    const tools = parseLosslessJson(suite.tools) as unknown[]
+    const variables = { ...(parseLosslessJson(suite.variables) as object), ...suite.specialTokens }
+    const counts = { equal: 0, refused: 0 }
+    const unsupported = new Set<string>()
+    for (const [source, number, spans] of suite.rows) {
+      const expected = suite.texts[number]
+      let traced: TracedText | undefined
+      try {
+        traced = new ChatTemplate(source, {}, NOW).renderTraced(messages, { tools, variables })
+      } catch (error) {
+        const { message } = error as Error
+        expect(message, source).toMatch(/^\[chat template\] /)
+        const what = /^\[chat template\] (.*) is not supported in chat templates here/.exec(message)?.[1]
+        if (expected !== null) unsupported.add(what ?? `${source}: ${message}`)
+        else counts.refused++
+        continue
+      }
+      expect(traced.text, source).toBe(expected)
+      expect(spansOf(traced), source).toEqual(spans)
+      counts.equal++
+    }
+    expect([...unsupported].sort()).toEqual(NOT_SUPPORTED)
+    expect(counts.equal).toBeGreaterThan(1900)
+    expect(counts.refused).toBeGreaterThan(400)
+  })
+})
