@@ -7,12 +7,15 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readdir, readFile, rename, stat, symlink } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, rename, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { describeValue } from '../errors.js'
 import { writeFileAtomic } from '../files.js'
+import { readRegularFileIfThere } from '../regular-file.js'
 import { INDEX_FILE, type ModelPart, shardsOf } from './model-files.js'
 
+/** A commit has 40 bytes. */
+const LARGEST_REF = 1000
 export const COMMIT = /^[0-9a-f]{40}$/
 
 /** The part of the cache that belongs to one repository. */
@@ -37,7 +40,7 @@ export class RepositoryCache {
   async readRef(revision: string): Promise<string | undefined> {
     if (COMMIT.test(revision)) return revision
     const path = join(this.path, 'refs', revision)
-    const commit = (await readFile(path, 'utf8').catch(() => undefined))?.trim()
+    const commit = (await readRegularFileIfThere(path, { where: 'hub', limit: LARGEST_REF }))?.toString().trim()
     if (commit !== undefined && !COMMIT.test(commit)) {
       throw new Error(`[model] expected a commit in ${path}, got ${describeValue(commit)}; remove that file`)
     }
@@ -89,8 +92,9 @@ export class RepositoryCache {
     const lacks = async (path: string) => !(await this.has(commit, path))
     const config = (await lacks('config.json')) ? ['config.json'] : []
     if (part === 'config' || !(await lacks('model.safetensors'))) return config
-    const index = await readFile(join(this.snapshot(commit), INDEX_FILE), 'utf8').catch(() => undefined)
-    if (index === undefined) return [...config, 'model.safetensors']
+    const bytes = await readRegularFileIfThere(join(this.snapshot(commit), INDEX_FILE), { where: 'hub' })
+    if (bytes === undefined) return [...config, 'model.safetensors']
+    const index = bytes.toString()
     const absent: string[] = []
     for (const shard of shardsOf(this.id, index)) if (await lacks(shard)) absent.push(shard)
     return [...config, ...absent]

@@ -10,6 +10,7 @@ import type { HubFile } from './hub-api.js'
 import { HubError, what } from './hub-error.js'
 import { PartialFile } from './partial-file.js'
 import { backoff, pause, type RequestOptions, request, TransportError } from './request.js'
+import { tokenSearch } from './secret.js'
 
 /** Options of `downloadBlob`. `subject.file` is the path of the file. */
 export interface DownloadOptions extends RequestOptions {
@@ -19,6 +20,9 @@ export interface DownloadOptions extends RequestOptions {
   /** Called with bytes that are there now and were not before; negative where they turned out to be useless. */
   readonly onBytes: (count: number) => void
 }
+
+/** New bytes after which a transfer that was cut has its full patience again; of small files a hundredth. */
+const LEAST_PROGRESS = 2 ** 20
 
 /** @throws HubError when the file does not come, or is not what its checksum says; the signal's reason when it is aborted */
 export async function downloadBlob(options: DownloadOptions): Promise<void> {
@@ -56,7 +60,9 @@ async function fill(partial: PartialFile, options: DownloadOptions, count: () =>
     const before = partial.size
     const cut = await transfer(partial, options, count)
     if (cut === undefined) continue
-    failures = partial.size > before ? 1 : failures + 1
+    // A byte now and then would keep the run for ever.
+    const isProgress = !cut.isSlow && partial.size - before >= Math.min(LEAST_PROGRESS, file.size / 100)
+    failures = isProgress ? 1 : failures + 1
     if (failures >= attempts) throw cut
     await pause(backoff(failures), signal)
   }
@@ -67,7 +73,7 @@ async function transfer(
   partial: PartialFile,
   options: DownloadOptions,
   count: () => void,
-): Promise<HubError | undefined> {
+): Promise<TransportError | undefined> {
   const { file, settings, subject } = options
   const path = file.path.split('/').map(encodeURIComponent).join('/')
   const url = `${settings.endpoint}/${subject.id}/resolve/${subject.revision}/${path}`
@@ -81,7 +87,16 @@ async function transfer(
     count()
   }
   try {
+    const holdsToken = tokenSearch(settings.token)
     for await (const piece of pieces()) {
+      if (holdsToken(piece)) {
+        await partial.restart()
+        throw new HubError(
+          `[hub] ${what(subject)} from ${settings.endpoint} holds the access token from ${settings.token?.source}, which only the server can ` +
+            'have put there; nothing of it was kept: check HF_ENDPOINT, and make another token',
+          { cacheMayServe: false },
+        )
+      }
       if (partial.size + piece.byteLength > file.size) {
         await partial.restart()
         throw wrongSize(options, 'more')
@@ -96,8 +111,8 @@ async function transfer(
   return partial.size < file.size ? wrongSize(options, formatBytes(partial.size)) : undefined
 }
 
-function wrongSize({ file, settings, subject }: DownloadOptions, got: string): HubError {
-  return new HubError(
+function wrongSize({ file, settings, subject }: DownloadOptions, got: string): TransportError {
+  return new TransportError(
     `[hub] expected ${file.size} bytes of ${what(subject)} from ${settings.endpoint}, got ${got}; try again, and check the proxy or ` +
       'mirror in between',
   )

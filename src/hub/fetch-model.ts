@@ -1,9 +1,10 @@
 /** @file Brings a model of the Hub into the cache: what it needs, what of that is not there yet, and what to do without a network. */
 
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { formatBytes } from '../bytes.js'
 import { describeValue, listNames } from '../errors.js'
 import type { ModelLicense } from '../models/model.js'
+import { readRegularFile } from '../regular-file.js'
 import { RepositoryCache } from './cache.js'
 import { downloadBlob } from './download.js'
 import { fetchFileList, fetchModelInfo, type HubFile, type HubModelInfo } from './hub-api.js'
@@ -47,6 +48,10 @@ export interface HubModel {
 
 /** Files that come at the same time. */
 const CONCURRENCY = 4
+/** As readers of these files have it. */
+const LARGEST_SMALL_FILE = 100_000_000
+/** A card is nice to have. */
+const LARGEST_CARD = 2_000_000
 /** Milliseconds between two events. */
 const EVENT_INTERVAL = 100
 
@@ -110,7 +115,7 @@ async function complete(cache: RepositoryCache, info: HubModelInfo, options: Com
     const file = list.get(path)
     if (file) return file
     throw new HubError(
-      `[hub] expected ${path} in the list of files of "${id}" at ${commit}, but it has ${listNames([...list.keys()])}; the repository is ` +
+      `[hub] expected ${path} in the list of files of "${id}" at ${commit}, but it has ${listNames([...list.keys()]) || 'nothing'}; the repository is ` +
         'damaged: use another revision',
     )
   }
@@ -139,8 +144,9 @@ async function complete(cache: RepositoryCache, info: HubModelInfo, options: Com
     lacking.splice(lacking.indexOf(INDEX_FILE), 1)
     for (const shard of await readShards(cache, commit)) if (!(await cache.has(commit, shard))) lacking.push(shard)
   }
-  if (part === 'model' && info.files.includes(CARD_FILE) && !(await cache.has(commit, CARD_FILE)))
-    lacking.unshift(CARD_FILE)
+  const hasCard = info.files.includes(CARD_FILE) && (list.get(CARD_FILE)?.size ?? 0) <= LARGEST_CARD
+  if (part === 'model' && hasCard && !(await cache.has(commit, CARD_FILE))) lacking.unshift(CARD_FILE)
+  for (const path of lacking) expectSensibleSize(id, settings, entry(path))
   const totalBytes = lacking.reduce((sum, path) => sum + entry(path).size, 0)
   let bytes = 0
   let reported = Number.NEGATIVE_INFINITY
@@ -156,8 +162,21 @@ async function complete(cache: RepositoryCache, info: HubModelInfo, options: Com
   report()
 }
 
+/** Weights may be of any size; what is read whole may not. */
+function expectSensibleSize(id: string, { endpoint }: HubSettings, { path, size }: HubFile): void {
+  if (size <= LARGEST_SMALL_FILE || path.endsWith('.safetensors')) return
+  throw new HubError(
+    `[hub] expected at most ${formatBytes(LARGEST_SMALL_FILE)} for ${path} of "${id}" from ${endpoint}, got ${formatBytes(size)}; get the model ` +
+      'from a source that you trust',
+    { cacheMayServe: false },
+  )
+}
+
 async function readShards(cache: RepositoryCache, commit: string): Promise<string[]> {
-  return shardsOf(cache.id, await readFile(join(cache.snapshot(commit), INDEX_FILE), 'utf8'))
+  return shardsOf(
+    cache.id,
+    (await readRegularFile(join(cache.snapshot(commit), INDEX_FILE), { where: 'hub' })).toString(),
+  )
 }
 
 /** Runs `action` on all items, some at the same time; when one fails, the others stop, and the first error is thrown. */

@@ -3,12 +3,14 @@
  * sends is checked here before anything uses it as a path or a name.
  */
 
+import { formatBytes } from '../bytes.js'
 import { describeValue } from '../errors.js'
 import type { ModelLicense } from '../models/model.js'
 import { COMMIT } from './cache.js'
 import { HubError, what } from './hub-error.js'
 import { parseLicense } from './license.js'
 import { type RequestOptions, request } from './request.js'
+import { withoutToken } from './secret.js'
 
 /** A model at a commit. */
 export interface HubModelInfo {
@@ -27,8 +29,12 @@ export interface HubFile {
 }
 
 const ETAG = /^[0-9a-f]{40}$|^[0-9a-f]{64}$/
-/** More than any model has. */
-const MOST_PAGES = 1000
+/** More than any model has: a page lists a thousand files. */
+const MOST_PAGES = 100
+/** Bytes of one answer, decompressed. */
+const LARGEST_ANSWER = 16 * 2 ** 20
+/** All pages of a list together may take so many times as long as one answer may take to begin. */
+const LONGEST_LIST = 30
 
 /** What revision stands for now. */
 export async function fetchModelInfo(options: RequestOptions): Promise<HubModelInfo> {
@@ -85,19 +91,29 @@ export async function fetchFileList(options: RequestOptions): Promise<Map<string
 /** `fetch` for the package: with our patience and errors, and with bodies that are JSON. */
 function jsonFetch(options: RequestOptions): typeof fetch {
   let pages = 0
+  const { answerTimeout, token } = options.settings
+  const start = performance.now()
   return async (url, init) => {
     if (++pages > MOST_PAGES) throw malformed(options, `at most ${MOST_PAGES} pages of files, got more`)
     const headers = Object.fromEntries(new Headers(init?.headers))
     const { response, pieces } = await request(String(url), { ...options, headers: { ...options.headers, ...headers } })
     const body: Uint8Array[] = []
-    for await (const piece of pieces()) body.push(piece)
-    const text = Buffer.concat(body).toString('utf8')
+    let bytes = 0
+    for await (const piece of pieces()) {
+      bytes += piece.byteLength
+      if (bytes > LARGEST_ANSWER) throw malformed(options, `at most ${formatBytes(LARGEST_ANSWER)} of JSON, got more`)
+      if (performance.now() - start > LONGEST_LIST * answerTimeout) {
+        throw malformed(options, `all of an answer within ${(LONGEST_LIST * answerTimeout) / 1000} s, got a part of it`)
+      }
+      body.push(piece)
+    }
+    const text = withoutToken(Buffer.concat(body).toString('utf8'), token)
     try {
       JSON.parse(text)
     } catch (cause) {
       throw malformed(options, `JSON, got ${describeValue(text)}`, cause)
     }
-    return new Response(text, { headers: { link: response.headers.get('link') ?? '' } })
+    return new Response(text, { headers: { link: withoutToken(response.headers.get('link') ?? '', token) } })
   }
 }
 

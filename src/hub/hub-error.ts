@@ -1,6 +1,7 @@
 /** @file What the Hub refuses and why, in words that say what to do. */
 
 import { describeValue } from '../errors.js'
+import { withoutToken } from './secret.js'
 import type { HubSettings } from './settings.js'
 
 /** A model that the Hub did not give. */
@@ -28,7 +29,7 @@ export function refusal(response: Response, subject: HubSubject, { endpoint, tok
   const { id, revision, file } = subject
   const { status, headers } = response
   const code = headers.get('x-error-code')
-  const said = headers.get('x-error-message')
+  const said = withoutToken(headers.get('x-error-message') ?? '', token)
   const page = `${endpoint}/${id}`
   const got = `HTTP ${status}${said ? `, ${describeValue(said)}` : ''}`
   const access = token
@@ -51,7 +52,7 @@ export function refusal(response: Response, subject: HubSubject, { endpoint, tok
   if (code === 'GatedRepo') {
     return new HubError(`[hub] "${id}" is gated (HTTP ${status}): ask for access at ${page}, and ${access}`)
   }
-  if (status === 401 && token && said?.startsWith('Invalid credentials')) {
+  if (status === 401 && token && said.startsWith('Invalid credentials')) {
     return new HubError(
       `[hub] ${endpoint} does not accept the access token from ${token.source}; make another at ${endpoint}/settings/tokens ` +
         'and set HF_TOKEN to it',

@@ -1,28 +1,27 @@
 /**
  * @file A blob while it is being fetched. Who writes one owns it alone, whatever else runs on the same cache:
  *
- * 1. A writer's file has its host and process in its name. Nobody else opens it while that process lives.
+ * 1. A writer's file says in its name which process writes it (src/file-owner.ts). Nobody takes it before that has certainly ended.
  * 2. A writer that gives up renames its file to `ETAG.lowrank.incomplete`, from where the next one goes on.
  * 3. A file is taken over by renaming it, which only one of several can do.
- * 4. What huggingface_hub left is copied and not taken: whether it still writes there cannot be known.
+ * 4. What huggingface_hub left, and processes on other machines and in other containers, is copied and not taken: whether they still write
+ *    there cannot be known.
  * 5. Only `finish()` gives a blob its name, after its content was checked and is on the disk.
  */
 
-import { createHash, type Hash, randomBytes } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { copyFile, type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { copyFile, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
+import { OWNER_PATTERN, ownedName, ownerState } from '../file-owner.js'
 import { writeError } from '../files.js'
 import { ownErrorCode } from '../regular-file.js'
 import type { HubFile } from './hub-api.js'
 
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
-const OWN = /^\.lowrank(?:-([0-9a-f]{8})-(\d+)-[0-9a-f]{12})?\.incomplete$/
-const FOREIGN = /^(\.[0-9a-f]{8})?\.incomplete$/
-/** A writer on another host, whose process cannot be looked at, writes more often than this or has given up. */
-const ABANDONED_AFTER = 10 * 60_000
+const OWN = new RegExp(`^\\.lowrank(?:-${OWNER_PATTERN})?\\.incomplete$`)
+/** Of huggingface_hub, and of early versions of this file. */
+const FOREIGN = /^(\.[0-9a-f]{8}|\.lowrank-[0-9a-f]{8}-\d+-[0-9a-f]{12})?\.incomplete$/
 
 export class PartialFile {
   readonly #file: HubFile
@@ -42,12 +41,16 @@ export class PartialFile {
 
   /** Goes on from what an earlier writer left, where there is some. */
   static async open(blobs: string, file: HubFile): Promise<PartialFile> {
-    const name = `${file.etag}.lowrank-${HOST}-${process.pid}-${randomBytes(6).toString('hex')}.incomplete`
+    const name = `${ownedName(`${file.etag}.lowrank-`)}.incomplete`
     const path = join(blobs, name)
     return await onDisk(path, file, async () => {
       await mkdir(blobs, { recursive: true })
       await takeOver(blobs, file, path)
-      const partial = new PartialFile(file, path, await open(path, constants.O_RDWR | constants.O_CREAT))
+      const partial = new PartialFile(
+        file,
+        path,
+        await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW),
+      )
       await partial.#readBack()
       return partial
     })
@@ -117,11 +120,13 @@ async function takeOver(blobs: string, { etag, size }: HubFile, path: string): P
     if (!name.startsWith(etag)) continue
     const ending = name.slice(etag.length)
     const from = join(blobs, name)
-    const found = await stat(from).catch(() => undefined)
-    const [isOwn, host, pid] = OWN.exec(ending) ?? []
-    if (found && (isOwn ? isAbandoned(host, Number(pid), found.mtimeMs) : FOREIGN.test(ending))) {
-      left.push({ from, size: found.size, isOwn: isOwn !== undefined })
-    }
+    // A link would lead the transfer into what is someone else's, and a pipe would hold it for ever.
+    const found = await lstat(from).catch(() => undefined)
+    if (!found?.isFile()) continue
+    const [isLeft, place, pid, ticks] = OWN.exec(ending) ?? []
+    const state = place === undefined ? 'ended' : ownerState(place, Number(pid), Number(ticks))
+    if (isLeft ? state === 'ended' || state === 'unknown' : FOREIGN.test(ending))
+      left.push({ from, size: found.size, isOwn: isLeft !== undefined && state === 'ended' })
   }
   left.sort((a, b) => b.size - a.size)
   let isTaken = false
@@ -129,31 +134,14 @@ async function takeOver(blobs: string, { etag, size }: HubFile, path: string): P
     const isUsable = !isTaken && bytes <= size
     // Another writer may have been faster: then there is nothing to take.
     if (isUsable && isOwn) {
-      // Young first: under its new name it must not look abandoned to a third.
-      const now = new Date()
-      isTaken = await utimes(from, now, now)
-        .then(() => rename(from, path))
-        .then(
-          () => true,
-          () => false,
-        )
+      isTaken = await rename(from, path).then(
+        () => true,
+        () => false,
+      )
     } else if (isUsable) {
       await copyFile(from, path, constants.COPYFILE_FICLONE)
       isTaken = true
     } else if (isOwn) await rm(from, { force: true })
-  }
-}
-
-function isAbandoned(host: string | undefined, pid: number, modified: number): boolean {
-  if (host === undefined) return true
-  if (host !== HOST) return modified < Date.now() - ABANDONED_AFTER
-  // Containers give every run the same process id: what is older than this process is not its own.
-  if (pid === process.pid) return modified < Date.now() - process.uptime() * 1000
-  try {
-    process.kill(pid, 0)
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HubError, type HubSubject, refusal, retryAfter, what } from './hub-error.js'
+import { causeWithoutToken, withoutToken } from './secret.js'
 import type { HubSettings } from './settings.js'
 
 export interface RequestOptions {
@@ -19,7 +20,7 @@ export interface RequestOptions {
 /** An answer of success whose body is still to be read. */
 export interface HubAnswer {
   readonly response: Response
-  /** The body; throws a `HubError` when no piece comes in time or the connection is cut. */
+  /** The body; throws a `HubError` when no piece comes in time, when all come too slowly, or when the connection is cut. */
   pieces(): AsyncGenerator<Uint8Array>
 }
 
@@ -28,6 +29,10 @@ export const ATTEMPTS = 4
 /** A server that asks for more patience gets an error in place of a wait. */
 const LONGEST_WAIT = 30_000
 const FIRST_WAIT = 500
+const LONGEST_REASON = 300
+/** Bytes per second, over six times the patience with one piece. A server that sends less would keep a run for ever. */
+const SLOWEST_RATE = 1024
+const RATE_PIECES = 6
 const RETRIED_STATUS = [408, 429, 500, 502, 503, 504]
 
 /**
@@ -72,10 +77,16 @@ export async function pause(milliseconds: number, signal: AbortSignal | undefine
 export class TransportError extends HubError {
   /** Whether another attempt may do better. */
   readonly isTransient: boolean
+  /** Whether something came all the time, but too little. */
+  readonly isSlow: boolean
 
-  constructor(message: string, { isTransient = true, cause }: { isTransient?: boolean; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    { isTransient = true, isSlow = false, cause }: { isTransient?: boolean; isSlow?: boolean; cause?: unknown } = {},
+  ) {
     super(message, { cause })
     this.isTransient = isTransient
+    this.isSlow = isSlow
   }
 }
 
@@ -111,10 +122,22 @@ async function requestOnce(url: string, { settings, subject, headers, signal }: 
     response,
     async *pieces() {
       const reader = response.body?.getReader()
+      const window = RATE_PIECES * pieceTimeout
+      let waited = 0
+      let bytes = 0
       try {
         while (reader) {
+          // What the reader does with a piece takes time too, which is not the server's.
+          const start = performance.now()
           const { done, value } = await within(pieceTimeout, reader.read())
           if (done) break
+          waited += performance.now() - start
+          bytes += value.byteLength
+          if (waited >= window) {
+            if (bytes < (SLOWEST_RATE * window) / 1000) throw tooSlow(subject, settings, bytes, waited)
+            waited = 0
+            bytes = 0
+          }
           yield value
         }
       } finally {
@@ -124,10 +147,27 @@ async function requestOnce(url: string, { settings, subject, headers, signal }: 
   }
 }
 
-function transportError(url: string, subject: HubSubject, { endpoint }: HubSettings, cause: unknown): TransportError {
+function tooSlow(subject: HubSubject, { endpoint }: HubSettings, bytes: number, waited: number): TransportError {
+  return new TransportError(
+    `[hub] ${what(subject)} comes too slowly from ${endpoint}: ${bytes} bytes in ${(waited / 1000).toFixed(1)} s; check the connection and ` +
+      'the proxy or mirror in between. What came so far of a file is kept, and the next attempt goes on from it',
+    { isSlow: true },
+  )
+}
+
+function transportError(
+  url: string,
+  subject: HubSubject,
+  { endpoint, token }: HubSettings,
+  thrown: unknown,
+): TransportError {
   // fetch says "fetch failed", and what happened is the cause of that.
-  const { message, cause: inner } = cause as Error
-  const reason = inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message
+  const { message, cause: inner } = thrown as Error
+  const cause = causeWithoutToken(thrown, token)
+  const reason = withoutToken(
+    inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message,
+    token,
+  ).slice(0, LONGEST_REASON)
   if (reason.includes('redirect count exceeded')) {
     return new TransportError(
       `[hub] ${url} redirects without end; check HF_ENDPOINT (${endpoint}) and the proxy or mirror in between`,

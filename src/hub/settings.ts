@@ -1,9 +1,9 @@
 /** @file What the Hub client works with: options first, then the environment variables of huggingface_hub. */
 
-import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeValue } from '../errors.js'
+import { readRegularFile } from '../regular-file.js'
 
 /** Options of everything that takes a Hub id, named as in huggingface_hub. */
 export interface HubOptions {
@@ -41,12 +41,21 @@ export interface HubSettings {
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
 const DEFAULT_TIMEOUT_SECONDS = 10
+/** Timers count milliseconds in 31 bits, and fire at once where there are more. */
+const LONGEST_TIMEOUT_SECONDS = 2_000_000
+const LARGEST_TOKEN_FILE = 10_000
 
 /** @throws when a variable or an option holds what cannot be used */
 export async function readHubSettings(options: HubOptions): Promise<HubSettings> {
   const { HF_ENDPOINT, HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE, HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT } =
     process.env
   const endpoint = (HF_ENDPOINT || DEFAULT_ENDPOINT).replace(/\/+$/, '')
+  // Before anything shows it.
+  if (endpoint.includes('@')) {
+    throw new Error(
+      '[hub] expected an address without name and password for HF_ENDPOINT; give the access token in HF_TOKEN',
+    )
+  }
   if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
     throw new Error(`[hub] expected an http or https address for HF_ENDPOINT, got ${describeValue(HF_ENDPOINT)}`)
   }
@@ -84,7 +93,8 @@ async function findToken(given: string | undefined): Promise<HubToken | undefine
     checkToken(HF_TOKEN, 'HF_TOKEN') ?? checkToken(HUGGING_FACE_HUB_TOKEN, 'HUGGING_FACE_HUB_TOKEN')
   if (fromEnvironment) return fromEnvironment
   const path = HF_TOKEN_PATH ? fromHome(HF_TOKEN_PATH) : join(hubHome(), 'token')
-  return checkToken(await readFile(path, 'utf8').catch(() => undefined), path)
+  const bytes = await readRegularFile(path, { where: 'hub', limit: LARGEST_TOKEN_FILE }).catch(() => undefined)
+  return checkToken(bytes?.toString(), path)
 }
 
 /** What cannot stand in a header is refused here, so that no later error shows the token. */
@@ -109,5 +119,5 @@ function isTrue(value: string | undefined): boolean {
 
 function milliseconds(seconds: string | undefined): number {
   const value = Number(seconds)
-  return 1000 * (value > 0 ? value : DEFAULT_TIMEOUT_SECONDS)
+  return 1000 * (value > 0 ? Math.min(value, LONGEST_TIMEOUT_SECONDS) : DEFAULT_TIMEOUT_SECONDS)
 }

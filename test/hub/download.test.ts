@@ -1,11 +1,11 @@
 /** @file Files on their way into the cache: cut, killed, aborted, written by several, on a full disk; whole or not there. */
 
-import { spawn } from 'node:child_process'
-import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { OWNER_PATTERN, ownedName } from '../../src/file-owner.js'
 import { type FetchModelOptions, fetchModel } from '../../src/hub/fetch-model.js'
 import { cutAfter, type SeenRequest, sha256 } from '../support/hub-server.js'
 import { rejection } from '../support/tiny-model.js'
@@ -124,6 +124,43 @@ describe('a connection that is cut', () => {
     expect(ranges()).toEqual([undefined, `bytes=${HALF}-`])
   })
 
+  test('after one byte each time ends, though there is always something new', async () => {
+    place.hub.put(ID, { files: FILES })
+    place.hub.intercept = (request, response) => {
+      if (!isWeights(request)) return false
+      cutAfter(response, request, WEIGHTS, 1)
+      return true
+    }
+    expect(await rejection(fetch())).toContain('[hub] cannot get model.safetensors of "org/name" from')
+    expect(ranges()).toEqual([undefined, 'bytes=1-', 'bytes=2-', 'bytes=3-'])
+    expect(waits).toEqual([500, 1000, 2000])
+  })
+
+  test('and a server that sends a byte now and then for ever ends, and the next run goes on', async () => {
+    place.hub.put(ID, { files: FILES })
+    // A sixth of the time in which it must send some hundred bytes.
+    vi.stubEnv('HF_HUB_DOWNLOAD_TIMEOUT', '0.05')
+    const timers: NodeJS.Timeout[] = []
+    place.hub.intercept = (request, response) => {
+      if (!isWeights(request)) return false
+      const start = Number(/\d+/.exec(request.range ?? '')?.[0] ?? 0)
+      const headers = { 'content-range': `bytes ${start}-${WEIGHTS.length - 1}/${WEIGHTS.length}` }
+      response.writeHead(start > 0 ? 206 : 200, { 'content-length': WEIGHTS.length - start, ...headers })
+      let at = start
+      timers.push(setInterval(() => response.write(WEIGHTS.subarray(at, ++at)), 5))
+      return true
+    }
+    expect(await rejection(fetch())).toMatch(
+      /^\[hub\] model\.safetensors of "org\/name" comes too slowly from http:\S+: \d+ bytes in \d\.\d s; check the connection and the proxy or mirror in between\. What came so far of a file is kept/,
+    )
+    for (const timer of timers) clearInterval(timer)
+    expect(ranges()).toHaveLength(4)
+    vi.stubEnv('HF_HUB_DOWNLOAD_TIMEOUT', '')
+    place.hub.intercept = undefined
+    expect(await checksum((await fetch()).directory)).toBe(ETAG)
+    expect(ranges()[0]).toMatch(/^bytes=\d+-$/)
+  })
+
   test('begins anew where the server gives all in place of the rest', async () => {
     place.hub.put(ID, { files: FILES })
     await leave(`${ETAG}.lowrank.incomplete`, WEIGHTS.subarray(0, HALF))
@@ -170,26 +207,49 @@ describe('what an earlier attempt left', () => {
     expect(await partials()).toEqual([])
   })
 
-  test('by a process that lives on this machine, or wrote lately on another, is not touched', async () => {
+  const [, here, pid, ticks] = new RegExp(OWNER_PATTERN).exec(ownedName('')) ?? []
+  const nameOf = (...writer: unknown[]) => `${ETAG}.lowrank-${writer.join('-')}-0123456789ab.incomplete`
+
+  test('by a process that lives on this machine is not touched, however old it is', async () => {
     place.hub.put(ID, { files: FILES })
-    const here = sha256(Buffer.from(hostname())).slice(0, 8)
-    const others = [`${here}-${process.ppid}`, '0123abcd-1'].map(
-      (writer) => `${ETAG}.lowrank-${writer}-0123456789ab.incomplete`,
-    )
-    for (const name of others) await leave(name, WEIGHTS.subarray(0, HALF))
-    await fetch()
+    const path = await leave(nameOf(here, pid, ticks), WEIGHTS.subarray(0, HALF))
+    await utimes(path, new Date(0), new Date(0))
+    expect(await checksum((await fetch()).directory)).toBe(ETAG)
     expect(ranges()).toEqual([undefined])
-    expect((await partials()).sort()).toEqual(others.sort())
-    for (const name of others) expect((await stat(repository('blobs', name))).size).toBe(HALF)
+    expect((await stat(path)).size).toBe(HALF)
   })
 
-  test('by a process on another machine that wrote long ago is taken over', async () => {
+  test('by a process that has ended is taken over, however young it is', async () => {
     place.hub.put(ID, { files: FILES })
-    const path = await leave(`${ETAG}.lowrank-0123abcd-1-0123456789ab.incomplete`, WEIGHTS.subarray(0, HALF))
-    await utimes(path, new Date(0), new Date(0))
+    const path = await leave(nameOf(here, pid, 1), WEIGHTS.subarray(0, HALF))
+    await utimes(path, new Date(4e12), new Date(4e12))
     expect(await checksum((await fetch()).directory)).toBe(ETAG)
     expect(ranges()).toEqual([`bytes=${HALF}-`])
     expect(await partials()).toEqual([])
+  })
+
+  test.each([nameOf('0123456789ab', 1, 1), nameOf('0123456789ab', pid, ticks), nameOf('0123abcd', 1)])(
+    'in another container or on another machine, %s, is used and left alone',
+    async (name) => {
+      place.hub.put(ID, { files: FILES })
+      const path = await leave(name, WEIGHTS.subarray(0, HALF))
+      await utimes(path, new Date(0), new Date(0))
+      expect(await checksum((await fetch()).directory)).toBe(ETAG)
+      expect(ranges()).toEqual([`bytes=${HALF}-`])
+      expect((await stat(path)).size).toBe(HALF)
+    },
+  )
+
+  test('that is a link or a pipe is neither followed nor opened', async () => {
+    place.hub.put(ID, { files: FILES })
+    const precious = join(place.cache, 'precious')
+    await mkdir(repository('blobs'), { recursive: true })
+    await writeFile(precious, 'of someone else')
+    await symlink(precious, repository('blobs', `${ETAG}.lowrank.incomplete`))
+    await symlink(precious, repository('blobs', `${ETAG}.incomplete`))
+    execFileSync('mkfifo', [repository('blobs', nameOf(here, pid, 1))])
+    expect(await checksum((await fetch()).directory)).toBe(ETAG)
+    expect(await readFile(precious, 'utf8')).toBe('of someone else')
   })
 })
 

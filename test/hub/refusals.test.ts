@@ -226,7 +226,7 @@ describe('servers that are none of the Hub', () => {
     answer('/tree/', (response) =>
       response.writeHead(200, { link: `<${place.hub.endpoint}/api/models/org/name/tree/x>; rel="next"` }).end('[]'),
     )
-    expect(await failure()).toContain('expected at most 1000 pages of files, got more')
+    expect(await failure()).toContain('expected at most 100 pages of files, got more')
   })
 
   test.each(['../x', '/etc/passwd', 'a/../../b', 'a\\..\\b', 'nul\0byte', 'a//b', ''])(
