@@ -1,7 +1,7 @@
 /** @file The public API; the only file that re-exports. */
 
 export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
-export type { LoraConfig, LoraOptions } from './adapters/lora-config.js'
+export type { LoraBias, LoraConfig, LoraOptions } from './adapters/lora-config.js'
 export type { MergeOptions, MergeReport } from './adapters/merge.js'
 export {
   activeAdapters,
@@ -16,10 +16,16 @@ export type { GradientCheckpointing } from './autograd/checkpoint.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
+export type { ResolveModelOptions } from './checkpoint/resolve-model.js'
+export type { SafetensorsDType, TensorToWrite } from './checkpoint/safetensors.js'
 export { type FileDType, type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
-export { createProgress, type ProgressOptions } from './cli/progress.js'
-export { type Dataset, prepareDataset } from './data/dataset.js'
-export type { DataStatistics, DataWarning } from './data/report.js'
+export { createProgress, type ProgressDisplay, type ProgressOptions } from './cli/progress.js'
+export type { Output } from './cli/terminal.js'
+export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.js'
+export type { Example } from './data/examples.js'
+export type { DataOptions, PackingStrategy } from './data/options.js'
+export type { DataStatistics, DataWarning, DataWarningCode } from './data/report.js'
+export type { DataSource } from './data/rows.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,
@@ -28,27 +34,85 @@ export {
   type TextGenerationOptions,
 } from './generation/generate-text.js'
 export { type GenerationPlan, type GenerationPlanOptions, planGeneration } from './generation/plan-generation.js'
-export type { DownloadEvent } from './hub/fetch-model.js'
+export type { DownloadEvent, FetchModelOptions } from './hub/fetch-model.js'
 export { HubError } from './hub/hub-error.js'
+export type { ModelPart } from './hub/model-files.js'
 export type { HubOptions } from './hub/settings.js'
-export type { ForwardBatch } from './models/batch.js'
-export type { ModelConfig } from './models/config.js'
+export type { Architecture, Decoder, ForwardContext, RaggedInput } from './models/architecture.js'
+export type { ForwardBatch, RaggedBatch } from './models/batch.js'
+export type { ModelConfig, RawConfig } from './models/config.js'
 export { type CreateModelOptions, createModel } from './models/create-model.js'
-export type { GenerateInput, GenerateOptions, SamplingOptions } from './models/generate.js'
+export type { Choose, Decoding } from './models/decoding.js'
+export type { GenerateInput, GenerateOptions, GenerationDefaults, SamplingOptions } from './models/generate.js'
+export type { KvCache, KvCacheShape } from './models/kv-cache.js'
 export type { CausalLM, ForwardOptions, ForwardResult, ModelLicense, ModelOrigin } from './models/model.js'
-export type { Quantization } from './nn/module.js'
-export type { MemoryInfo } from './tensor/addon.js'
-export { Device, type DeviceName, type DeviceOptions } from './tensor/device.js'
+export type {
+  Embedding,
+  LayerNorm,
+  Linear,
+  LinearKind,
+  ModelBuilder,
+  ModelParts,
+  Quantization,
+  RmsNorm,
+  WeightOptions,
+} from './nn/module.js'
+export type { DropoutState, LinearOptions, LinearPart, LoraSlab } from './ops/linear.js'
+export type { NormResult } from './ops/norm.js'
+export type { Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
+export {
+  type CommandList,
+  type ConstantArguments,
+  Device,
+  type DeviceName,
+  type DeviceOptions,
+  type OpArgument,
+  type OpArguments,
+  type View,
+} from './tensor/device.js'
 export type { ComputeDType, DType } from './tensor/dtype.js'
+export type { Nf4Weight } from './tensor/nf4.js'
 export { scope } from './tensor/scope.js'
-export { Tensor } from './tensor/tensor.js'
-export { asTokenizer } from './tokenizer/adapt.js'
-export { loadTokenizer, type Tokenizer } from './tokenizer/tokenizer.js'
-export { AdamW, type AdamWOptions } from './train/adamw.js'
+export { type GraphEdge, type Recompute, Tensor } from './tensor/tensor.js'
+export { asTokenizer, type ForeignTokenizer } from './tokenizer/adapt.js'
+export type { ChatMessage, RenderOptions } from './tokenizer/chat-template.js'
+export {
+  type DecodeOptions,
+  type EncodedText,
+  type EncodeOptions,
+  loadTokenizer,
+  type Tokenizer,
+} from './tokenizer/tokenizer.js'
+export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export { type EvaluateOptions, type Evaluation, evaluateLoss } from './train/evaluate-loss.js'
-export type { TrainEvent } from './train/events.js'
+export type {
+  DataEvent,
+  DataSplit,
+  EndEvent,
+  EvaluateEvent,
+  EvaluatingEvent,
+  LoadEvent,
+  LogEvent,
+  PrepareEvent,
+  Progress,
+  SaveEvent,
+  StartEvent,
+  StepEvent,
+  StepFigures,
+  TrainEvent,
+  WarningEvent,
+} from './train/events.js'
+export type { MemoryNeed, TensorBytes } from './train/memory-run.js'
 export { type OptionProblem, OptionsError } from './train/option-problems.js'
-export type { TrainingOptions, TrainLoraOptions } from './train/options.js'
-export { type PlanOptions, planTraining, type TrainingPlan } from './train/plan.js'
-export { PRESETS, type Preset, type PresetName } from './train/presets.js'
-export { type TrainRun, trainLora } from './train/train-lora.js'
+export type { IntervalStrategy, TrainingOptions, TrainLoraOptions } from './train/options.js'
+export {
+  type PlanAlternative,
+  type PlannedMemory,
+  type PlanOptions,
+  type PlanSettings,
+  planTraining,
+  type TrainingPlan,
+} from './train/plan.js'
+export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
+export type { LrSchedulerType } from './train/schedule.js'
+export { type RunStatistics, type TrainRun, trainLora } from './train/train-lora.js'

@@ -22,15 +22,24 @@ import { ALL_LINEAR, targetNames } from './target-modules.js'
 
 /** Where an adapter stands among those of its model. */
 export interface AdapterPlace {
-  /** Default 'default', or 'default_2'... where that is taken. */
+  /**
+   * Name by which `setAdapter` and others know the adapter.
+   * @default 'default', or 'default_2'... where that is taken
+   */
   adapterName?: string
-  /** false: the adapter is on the model but changes nothing until `setAdapter` names it. Default true. */
+  /**
+   * False: the adapter is on the model but changes nothing until `setAdapter` names it.
+   * @default true
+   */
   active?: boolean
 }
 
 /** How `LoraAdapter.create` begins. */
 export interface CreateAdapterOptions extends AdapterPlace {
-  /** Of the random numbers; default 42. */
+  /**
+   * Of the random numbers that A begins with, a whole number of at least 0.
+   * @default 42
+   */
   seed?: number
 }
 

@@ -9,36 +9,73 @@ export type LoraBias = 'none' | 'all' | 'lora_only'
 
 /** The settings of a LoRA adapter, named as in PEFT's LoraConfig. Paper: https://arxiv.org/abs/2106.09685 */
 export interface LoraConfig {
-  /** Rank of the update: A is [r, in], B is [out, r]. Default 16. */
+  /**
+   * Rank of the update: A is [r, in], B is [out, r].
+   * @default 16
+   */
   r: number
-  /** The update is scaled by `loraAlpha / r`, or `loraAlpha / sqrt(r)` with `useRslora`. Default 32. */
+  /**
+   * The update is scaled by `loraAlpha / r`, or `loraAlpha / sqrt(r)` with `useRslora`.
+   * @default 32
+   */
   loraAlpha: number
-  /** Probability of dropping an input of A while training. Default 0. */
+  /**
+   * Probability, from 0 to below 1, of dropping an input of A while training.
+   * @default 0
+   */
   loraDropout: number
   /**
-   * Module names (`'q_proj'` matches every path that is it or ends in `.q_proj`), a regular expression for whole paths, or
-   * 'all-linear' for all linear layers but the output head. Default 'all-linear'.
+   * Module names (`'q_proj'` matches every path that is it or ends in `.q_proj`), a regular expression for whole
+   * paths, or 'all-linear' for all linear layers but the output head.
+   * @default 'all-linear'
    */
   targetModules: string[] | string
-  /** Modules that `targetModules` leaves out: names, or a regular expression for whole paths. Default none. */
+  /**
+   * Modules that `targetModules` leaves out: names, or a regular expression for whole paths.
+   * @default []
+   */
   excludeModules: string[] | string
-  /** Layers, counted from 0, that a list of `targetModules` is limited to; a whole path in the list stays. Default null: all. */
+  /**
+   * Layers, counted from 0, that a list of `targetModules` is limited to; a whole path in the list stays. Null: all.
+   * @default null
+   */
   layersToTransform: number[] | number | null
-  /** What stands before a layer's number in paths, 'layers' or 'h': names or regular expressions. Default null: any name. */
+  /**
+   * What stands before a layer's number in paths, 'layers' or 'h': names or regular expressions. Null: any name.
+   * @default null
+   */
   layersPattern: string[] | string | null
-  /** Ranks that differ from `r`, by name or by a regular expression for the end of a path; of several the first counts. */
+  /**
+   * Ranks that differ from `r`, by name or by a regular expression for the end of a path; of several the first counts.
+   * @default {}
+   */
   rankPattern: Record<string, number>
-  /** The same for `loraAlpha`. */
+  /**
+   * Values of `loraAlpha` that differ from it, by name or by a regular expression for the end of a path; of several
+   * the first counts.
+   * @default {}
+   */
   alphaPattern: Record<string, number>
-  /** Biases of the base model that are trained and saved as well. Default 'none'. */
+  /**
+   * Biases of the base model that are trained and saved as well.
+   * @default 'none'
+   */
   bias: LoraBias
-  /** Rank-stabilised scaling, https://arxiv.org/abs/2312.03732. Default false. */
+  /**
+   * Rank-stabilised scaling, https://arxiv.org/abs/2312.03732.
+   * @default false
+   */
   useRslora: boolean
-  /** Modules trained and saved in full beside the adapter. Default none. */
+  /**
+   * Modules trained and saved in full beside the adapter.
+   * @default []
+   */
   modulesToSave: string[]
   /**
-   * How A and B begin. true (default): A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero. 'gaussian': A normal with standard
-   * deviation 1/r, B zero. false: A as with true, B uniform in +-1/sqrt(r), so that the model changes at once; for tests.
+   * How A and B begin. True: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero. 'gaussian': A normal with
+   * standard deviation 1/r, B zero. False: A as with true, B uniform in +-1/sqrt(r), so that the model changes at
+   * once; for tests.
+   * @default true
    */
   initLoraWeights: boolean | 'gaussian'
 }

@@ -1,6 +1,6 @@
 /** @file Merging an adapter: into a directory that holds a whole model, or into the loaded model. The arithmetic is in merge-plan.ts. */
 
-import { readdir } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
@@ -10,17 +10,35 @@ import { Device } from '../tensor/device.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {
-  /** Of the files; default that of config.json where it has 16 bits, bfloat16 for float32; where it names none, that of most of the base's weights in its files. */
+  /**
+   * Of the files.
+   * @default that of config.json where it has 16 bits, 'bfloat16' for float32; where it names none, that of most of the base's weights in its files
+   */
   dtype?: FileDType
-  /** Largest size of one file of weights, as bytes or like '5GB'. Default '5GB'. */
+  /**
+   * Largest size of one file of weights, in bytes or like '5GB' (10^9 bytes) or '500MiB' (2^20 bytes).
+   * @default '5GB'
+   */
   maxShardSize?: number | string
-  /** Directory whose tokenizer files are copied; default that of the model. */
+  /**
+   * Directory whose tokenizer files are copied.
+   * @default the model's
+   */
   tokenizerFrom?: string
-  /** Token ids that the logits are compared on; default: 64 tokens drawn from the vocabulary, always the same. */
+  /**
+   * Token ids that the logits are compared on.
+   * @default 64 tokens drawn from the vocabulary, always the same
+   */
   prompts?: readonly (readonly number[])[]
-  /** Stops before the next tensor; nothing is left in the directory. */
+  /**
+   * Stops before the next tensor; nothing is left in the directory.
+   * @default none
+   */
   signal?: AbortSignal
-  /** Called after each tensor. */
+  /**
+   * Called after each tensor.
+   * @default none
+   */
   onProgress?: (tensors: number, total: number) => void
 }
 
@@ -83,7 +101,9 @@ export async function mergeIntoDirectory(
       },
     }))
     let files: string[] = []
-    await writeDirectoryAtomic(directory, async (temporary) => {
+    // An empty directory behind a link, as on a larger disk, is as good.
+    const target = await realpath(directory).catch(() => directory)
+    await writeDirectoryAtomic(target, async (temporary) => {
       await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom })
       files = (await readdir(temporary)).sort()
     })

@@ -30,21 +30,28 @@ import { readJsonObject } from './strict-json.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
-  /** A name ('cpu' is the default) opens a device of its own; pass a `Device` to share one. */
+  /**
+   * A name opens a device of its own; pass a `Device` to share one.
+   * @default 'cpu'
+   */
   device?: DeviceName | Device
   /**
-   * What the model computes in; default bfloat16 on a GPU, where the processor has bfloat16 products, and where weights are in NF4, else float32.
-   * float16 ends at 65504.
+   * What the model computes in. float16 ends at 65504.
+   * @default 'bfloat16' on a GPU, where the processor has bfloat16 products, and where weights are in NF4, else 'float32'
    */
   dtype?: ComputeDType
   /**
-   * 'nf4' (QLoRA): the projections of the decoder are quantised while they load, double quantised in blocks of 64 and 256, as bitsandbytes does.
-   * Embeddings, norms, biases and the head stay in `dtype`. Checkpoints that hold NF4 weights load as they are, with this option or without.
+   * 'nf4' (QLoRA): the projections of the decoder are quantised while they load, double quantised in blocks of 64 and
+   * 256, as bitsandbytes does. Embeddings, norms, biases and the head stay in `dtype`. Checkpoints that hold NF4
+   * weights load as they are, with this option or without.
+   * @default what the checkpoint has
    */
   quantization?: Quantization
   /**
-   * On a GPU: embeddings stay in the machine's memory, pinned, and each forward pass reads the rows of its tokens over the bus; 1.0 GiB less of the
-   * GPU's memory for Llama-3-8B. Not for models whose head shares them, nor where they are trained. Default false; on the CPU it changes nothing.
+   * On a GPU: embeddings stay in the machine's memory, pinned, and each forward pass reads the rows of its tokens over
+   * the bus; 1.0 GiB less of the GPU's memory for Llama-3-8B. Not for models whose head shares them, nor where they
+   * are trained. On the CPU it changes nothing.
+   * @default false
    */
   offloadEmbedding?: boolean
 }

@@ -39,9 +39,15 @@ const TOKENIZER_FILES = [
 const TEMPLATE_DIRECTORY = 'additional_chat_templates'
 
 export interface SaveModelOptions {
-  /** Of the file; default the model's. float32 keeps the masters of trained parameters exactly. */
+  /**
+   * Of the file. float32 keeps the masters of trained parameters exactly.
+   * @default the model's
+   */
   dtype?: ComputeDType
-  /** Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written. */
+  /**
+   * Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written.
+   * @default none: no tokenizer is written
+   */
   tokenizerFrom?: string
 }
 

@@ -10,16 +10,35 @@ import { isScreen, type Output, paintFor } from './terminal.js'
 import { breakLine, harmless } from './text-width.js'
 
 export interface ProgressOptions {
-  /** Where bar and lines go. Default stderr, so that stdout holds results only. */
+  /**
+   * Where bar and lines go.
+   * @default process.stderr, so that stdout holds results only
+   */
   stream?: Output
-  /** Write every event as a line of JSON to `jsonStream` (default stdout), and nothing else. */
+  /**
+   * Write every event as a line of JSON to `jsonStream`, and nothing else.
+   * @default false
+   */
   json?: boolean
+  /**
+   * Where the lines of JSON go.
+   * @default process.stdout
+   */
   jsonStream?: Output
-  /** Without a terminal: seconds between two lines of a download, of rows that are encoded or of an evaluation. Default 10. */
+  /**
+   * Without a terminal: seconds between two lines of a download, of rows that are encoded or of an evaluation.
+   * @default 10
+   */
   intervalSeconds?: number
-  /** On a terminal: least seconds between two drawings of the bar. Default 0.05. */
+  /**
+   * On a terminal: least seconds between two drawings of the bar.
+   * @default 0.05
+   */
   redrawSeconds?: number
-  /** A clock in milliseconds, for tests. */
+  /**
+   * A clock in milliseconds, for tests.
+   * @default performance.now
+   */
   now?: () => number
 }
 

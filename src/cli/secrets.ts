@@ -5,7 +5,7 @@ import { isSecretName, withoutSecrets } from '../errors.js'
 const secrets = new Set<string>()
 
 /** Remembers a secret, or every text in a list or object that stands where a secret is expected. */
-export function keepSecret(value: unknown): void {
+function keepSecret(value: unknown): void {
   if (typeof value === 'string') {
     if (value.trim() !== '') secrets.add(value.trim())
   } else if (typeof value === 'object' && value !== null) {

@@ -16,12 +16,20 @@ export interface Dataset {
 }
 
 export interface PrepareOptions extends DataOptions {
-  /** Rows of the model's embedding; a larger token id is an error naming token and row. */
+  /**
+   * Rows of the model's embedding; a larger token id is an error naming token and row.
+   * @default none: ids are not checked
+   */
   vocabSize?: number
+  /**
+   * Aborts the work; it rejects with the signal's reason.
+   * @default none
+   */
   signal?: AbortSignal
   /**
    * Called with the rows encoded so far, and the share of the data that has been read where its size is known: at the
    * beginning, at the end, and at most ten times a second between.
+   * @default none
    */
   onProgress?: (rows: number, fraction: number | undefined) => void
 }

@@ -4,37 +4,68 @@ import { describeValue, unknownOption } from '../errors.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
 export interface DataOptions {
-  /** Longest row in tokens; longer rows lose their end. With packing also the capacity of a pack. Default 2048. */
+  /**
+   * Longest row in tokens; longer rows lose their end. With packing also the capacity of a pack.
+   * @default 2048
+   */
   maxLength?: number
-  /** Put several whole rows into one sequence slot of `maxLength` tokens; attention never crosses rows. Default false. */
+  /**
+   * Put several whole rows into one sequence slot of `maxLength` tokens; attention never crosses rows.
+   * @default false
+   */
   packing?: boolean
   /**
    * 'bfd' (best fit decreasing) leaves the fewest gaps; 'sequential' keeps the shuffled order and starts a new pack
-   * whenever a row does not fit. Default 'bfd'.
+   * whenever a row does not fit.
+   * @default 'bfd'
    */
   packingStrategy?: PackingStrategy
   /**
-   * 'max_length' pads every row to `maxLength` tokens, for programs that want one shape: padding is computed, is never learnt and changes no loss
-   * (with dropout other elements are dropped). Not with `packing`. Default false: no padding anywhere.
+   * 'max_length' pads every row to `maxLength` tokens, for programs that want one shape: padding is computed, is never
+   * learnt and changes no loss (with dropout other elements are dropped). Not with `packing`. False: no padding
+   * anywhere.
+   * @default false
    */
   padding?: false | 'max_length'
-  /** prompt/completion and Alpaca rows: learn the completion only. Default true. */
+  /**
+   * prompt/completion and Alpaca rows: learn the completion only.
+   * @default true
+   */
   completionOnlyLoss?: boolean
-  /** messages rows: learn the assistant's turns only. Default true. */
+  /**
+   * messages rows: learn the assistant's turns only.
+   * @default true
+   */
   assistantOnlyLoss?: boolean
-  /** A new order in each epoch, from seed and epoch. Default true. */
+  /**
+   * A new order in each epoch, from seed and epoch.
+   * @default true
+   */
   shuffle?: boolean
-  /** Seed of shuffling and of the split. Default 42. */
+  /**
+   * Of shuffling, the split, and in training the weights of the adapter and dropout; a whole number of at least 0.
+   * @default 42
+   */
   seed?: number
-  /** Held-out part: a fraction below 1 or a number of rows. Rows with one prompt stay on one side. Default 0: none. */
+  /**
+   * Held-out part: a fraction below 1 or a number of rows. Rows with one prompt stay on one side. 0: none.
+   * @default 0
+   */
   evalSplit?: number
-  /** Jinja text used instead of the tokenizer's own chat template. */
+  /**
+   * Jinja text used instead of the tokenizer's own chat template.
+   * @default the tokenizer's
+   */
   chatTemplate?: string
-  /** Further variables for the chat template, for example `{ enable_thinking: false }`. */
+  /**
+   * Further variables for the chat template, for example `{ enable_thinking: false }`.
+   * @default {}
+   */
   chatTemplateKwargs?: Record<string, unknown>
   /**
-   * Roles of the rows that the chat template knows by another name, for example `{ human: 'user', gpt: 'assistant' }`. A role
-   * that the template does not know is an error. Default {}; the roles of ShareGPT's `from` are known.
+   * Roles of the rows that the chat template knows by another name, for example `{ human: 'user', gpt: 'assistant' }`.
+   * A role that the template does not know is an error; the roles of ShareGPT's `from` are known.
+   * @default {}
    */
   roles?: Readonly<Record<string, string>>
 }

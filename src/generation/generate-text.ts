@@ -10,7 +10,10 @@ import { encodePrompt } from './prompt-ids.js'
 
 /** `eosTokenId` is by default what the model or the tokenizer names. */
 export interface TextGenerationOptions extends Omit<GenerateOptions, 'onToken'> {
-  /** Texts that end the answer, and are not part of it. They may name special tokens, which answers leave out. Default none. */
+  /**
+   * Texts that end the answer, and are not part of it. They may name special tokens, which answers leave out.
+   * @default none
+   */
   stopStrings?: string | readonly string[]
 }
 

@@ -19,18 +19,40 @@ import { Tensor } from '../tensor/tensor.js'
 export interface GenerationPlanOptions extends HubOptions {
   /** What config.json holds, or a directory, GGUF file or Hub id that says it; weights are not needed. */
   model: string | RawConfig
-  /** Default 'cpu'; see `planTraining`. */
+  /**
+   * Whose memory counts; see `planTraining`.
+   * @default 'cpu'
+   */
   device?: DeviceName | undefined
-  /** Default as `loadModel` has it. */
+  /**
+   * What the model computes in.
+   * @default as `loadModel` has it
+   */
   dtype?: ComputeDType | undefined
+  /**
+   * 'nf4': the projections of the decoder are held in 4 bits; see `loadModel`.
+   * @default what the checkpoint has
+   */
   quantization?: Quantization | undefined
-  /** As for `loadModel`. */
+  /**
+   * On a GPU: the embeddings stay in the machine's memory; see `loadModel`.
+   * @default false
+   */
   offloadEmbedding?: boolean | undefined
-  /** Sequences that are generated together; default 1. */
+  /**
+   * Sequences that are generated together.
+   * @default 1
+   */
   batchSize?: number | undefined
-  /** Tokens of each prompt; default 512. */
+  /**
+   * Tokens of each prompt.
+   * @default 512
+   */
   promptTokens?: number | undefined
-  /** Default 128. */
+  /**
+   * Tokens of the longest answer.
+   * @default 128
+   */
   maxNewTokens?: number | undefined
 }
 

@@ -33,9 +33,20 @@ export interface DownloadEvent {
 
 /** Options of `fetchModel`. */
 export interface FetchModelOptions extends HubOptions {
-  /** 'config': config.json alone. Default 'model'. */
+  /**
+   * 'config': config.json alone.
+   * @default 'model'
+   */
   part?: ModelPart
+  /**
+   * Ends fetching, and what waits for it rejects with its reason; files that are cut go on the next time.
+   * @default none
+   */
   signal?: AbortSignal
+  /**
+   * Is told while files come from the Hub.
+   * @default none
+   */
   onEvent?: (event: DownloadEvent) => void
 }
 

@@ -7,13 +7,25 @@ import { readRegularFile } from '../regular-file.js'
 
 /** Options of everything that takes a Hub id, named as in huggingface_hub. */
 export interface HubOptions {
-  /** Branch, tag or commit. Default 'main'. */
+  /**
+   * Branch, tag or commit.
+   * @default 'main'
+   */
   revision?: string
-  /** Access token. Default: HF_TOKEN, then the file that `hf auth login` writes. */
+  /**
+   * Access token; never part of an error.
+   * @default HF_TOKEN, then the file that `hf auth login` writes
+   */
   token?: string
-  /** The Hub cache. Default: HF_HUB_CACHE, then `hub` in HF_HOME, then ~/.cache/huggingface/hub. */
+  /**
+   * Directory of the Hub cache.
+   * @default HF_HUB_CACHE, then `hub` in HF_HOME, then ~/.cache/huggingface/hub
+   */
   cacheDir?: string
-  /** Use what the cache has and send no request. Default: HF_HUB_OFFLINE. */
+  /**
+   * Use what the cache has and send no request.
+   * @default false, or true where HF_HUB_OFFLINE says so
+   */
   localFilesOnly?: boolean
 }
 

@@ -17,17 +17,24 @@ export interface RaggedInput {
   /** Above all positions, those of decoding steps that will follow included. */
   readonly positionCount: number
   /**
-   * The largest position + 1, where all tokens are rotated as those of the longest sequence are; see `RopeScaling`. Absent in decoding steps: each token
-   * is the last of its sequence.
+   * The largest position + 1, where all tokens are rotated as those of the longest sequence are; see `RopeScaling`.
+   * Absent in decoding steps: each token is the last of its sequence.
+   * @default that of each sequence
    */
   readonly sequenceLength?: number
   /** int32 [S + 1]: where sequences begin; of the queries. */
   readonly cuSeqlensQ: Tensor
   /** Of the keys: the same tensor unless a cache holds earlier ones. */
   readonly cuSeqlensK: Tensor
-  /** int32 [S]: how many of a sequence's keys are there; without it all. */
+  /**
+   * int32 [S]: how many of a sequence's keys are there; without it all.
+   * @default none: all keys count
+   */
   readonly seqUsedK?: Tensor
-  /** With a cache, int32 [N]: where in it each token's key and value go. */
+  /**
+   * With a cache, int32 [N]: where in it each token's key and value go.
+   * @default none: there is no cache
+   */
   readonly cacheRows?: Tensor
 }
 

@@ -10,13 +10,25 @@ export const IGNORE_INDEX = -100
 export interface ForwardBatch {
   /** [B, T] token ids, rows of one length when a mask or labels say so; or ragged [N] with `cuSeqlens`. */
   inputIds: readonly (readonly number[])[] | Tensor | Int32Array
-  /** [B, T], 1 for tokens, 0 for padding (either side). Not with `cuSeqlens`. */
+  /**
+   * [B, T], 1 for tokens, 0 for padding (either side). Not with `cuSeqlens`.
+   * @default none: every id is a token
+   */
   attentionMask?: readonly (readonly number[])[] | Tensor
-  /** Like inputIds, not shifted; -100 is ignored. The label of a token is what the token before it has to predict. */
+  /**
+   * Like inputIds, not shifted; -100 is ignored. The label of a token is what the token before it has to predict.
+   * @default none: there is no loss
+   */
   labels?: readonly (readonly number[])[] | Tensor | Int32Array
-  /** [S + 1]: sequence s owns the tokens [cuSeqlens[s], cuSeqlens[s + 1]) of a ragged batch. */
+  /**
+   * [S + 1]: sequence s owns the tokens [cuSeqlens[s], cuSeqlens[s + 1]) of a ragged batch.
+   * @default none: the batch is not ragged
+   */
   cuSeqlens?: Int32Array | readonly number[]
-  /** What the sum of losses is divided by; default: the number of labelled tokens. */
+  /**
+   * What the sum of losses is divided by.
+   * @default the number of labelled tokens
+   */
   numItemsInBatch?: number
 }
 
@@ -30,7 +42,10 @@ export interface RaggedBatch {
   readonly positions: Int32Array
   /** [S + 1]. */
   readonly cuSeqlens: Int32Array
-  /** [N], shifted: the id that each token has to predict, or -100. */
+  /**
+   * [N], shifted: the id that each token has to predict, or -100.
+   * @default none
+   */
   readonly labels?: Int32Array
 }
 

@@ -12,15 +12,30 @@ import { CausalLM } from './model.js'
 import { findArchitecture } from './registry.js'
 
 export interface CreateModelOptions {
-  /** A name ('cpu' is the default) opens a device of its own. */
+  /**
+   * A name opens a device of its own; pass a `Device` to share one.
+   * @default 'cpu'
+   */
   device?: DeviceName | Device
-  /** Default float32. */
+  /**
+   * What the model computes in.
+   * @default 'float32'
+   */
   dtype?: ComputeDType
-  /** 'nf4': the projections of the decoder are quantised as they are drawn; see `loadModel`. */
+  /**
+   * 'nf4': the projections of the decoder are quantised as they are drawn; see `loadModel`.
+   * @default none: the weights are held in `dtype`
+   */
   quantization?: Quantization
-  /** As for `loadModel`. */
+  /**
+   * On a GPU: the embeddings stay in the machine's memory; see `loadModel`.
+   * @default false
+   */
   offloadEmbedding?: boolean
-  /** Of the weights; default 42. */
+  /**
+   * Of the weights, a whole number of at least 0.
+   * @default 42
+   */
   seed?: number
 }
 

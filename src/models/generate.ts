@@ -13,31 +13,63 @@ import type { Choose } from './decoding.js'
 /** As transformers' GenerationConfig has them. */
 export interface SamplingOptions {
   /**
-   * Draw tokens instead of taking the most likely one. Default: true when temperature, topK, topP or minP is given. The others' defaults are those of the
-   * model's generation_config.json where tokens are drawn, else as said here.
+   * Draw tokens instead of taking the most likely one. The defaults of the others are those of the model's
+   * generation_config.json where tokens are drawn, else as said here.
+   * @default true when `temperature`, `topK`, `topP` or `minP` is given, else false
    */
   doSample?: boolean
-  /** Above 0; default 1. */
+  /**
+   * Logits are divided by it before drawing: below 1 likely tokens become likelier. Above 0.
+   * @default 1
+   */
   temperature?: number
-  /** Default 50; 0: all. */
+  /**
+   * Draw from so many of the most likely tokens; 0: from all.
+   * @default 50
+   */
   topK?: number
-  /** In (0, 1]; default 1. */
+  /**
+   * Draw from the most likely tokens that make up this share of the probability, in (0, 1].
+   * @default 1
+   */
   topP?: number
-  /** In [0, 1]; default 0. */
+  /**
+   * Draw from tokens at least this share as probable as the most likely one, in [0, 1].
+   * @default 0
+   */
   minP?: number
-  /** Above 0; above 1 it discourages tokens of the prompt and of the answer so far. Default 1. */
+  /**
+   * Above 0; above 1 it discourages tokens of the prompt and of the answer so far.
+   * @default 1
+   */
   repetitionPenalty?: number
-  /** A whole number >= 0: the same seed, prompt and options give the same answer. Default 0. */
+  /**
+   * A whole number >= 0: the same seed, prompt and options give the same answer.
+   * @default 0
+   */
   seed?: number
 }
 
 export interface GenerateOptions extends SamplingOptions {
-  /** At most so many new ids; default 128. */
+  /**
+   * Tokens of the longest answer.
+   * @default 128
+   */
   maxNewTokens?: number
-  /** Ids that end an answer (the ending id is the last of the result); default the model's; `[]` never stops. */
+  /**
+   * Ids that end an answer (the ending id is the last of the result); `[]` never stops.
+   * @default the model's
+   */
   eosTokenId?: number | readonly number[]
-  /** Called with each new id as soon as it is known, and with the sequence that it belongs to. */
+  /**
+   * Called with each new id as soon as it is known, and with the sequence that it belongs to.
+   * @default none
+   */
   onToken?: (id: number, sequence: number) => void
+  /**
+   * Aborts the work; it rejects with the signal's reason.
+   * @default none
+   */
   signal?: AbortSignal
 }
 

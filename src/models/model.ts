@@ -27,11 +27,16 @@ import {
 } from './generate.js'
 
 export interface ForwardOptions {
-  /** Also return logits. They are not recorded for backward; the loss is. */
+  /**
+   * Also return logits. They are not recorded for backward; the loss is.
+   * @default false
+   */
   logits?: boolean
   /**
-   * What backward() makes is multiplied by it, the loss is not; default 1. A loop of one's own in float16 needs it, where gradients end at 6e-8:
-   * start at 65536, give the same number to `AdamW.step()`, and halve it when a gradient norm is not finite.
+   * What backward() makes is multiplied by it, the loss is not. A loop of one's own in float16 needs it, where
+   * gradients end at 6e-8: start at 65536, give the same number to `AdamW.step()`, and halve it when a gradient norm
+   * is not finite.
+   * @default 1
    */
   lossScale?: number
 }

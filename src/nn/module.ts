@@ -138,9 +138,16 @@ export interface ModelParts {
 
 /** How weights are held. */
 export interface WeightOptions {
-  /** Of which projections the weight is held in NF4, by the weight's name; default none. */
+  /**
+   * Of which projections the weight is held in NF4, by the weight's name; default none.
+   * @default none: no weight is quantised
+   */
   readonly isQuantized?: ((weight: string) => boolean) | undefined
-  /** On a GPU: embeddings are left in the machine's memory, pinned; forward reads the rows that it needs over the bus. Default false. */
+  /**
+   * On a GPU: embeddings are left in the machine's memory, pinned; forward reads the rows that it needs over the bus.
+   * Default false.
+   * @default false
+   */
   readonly offloadEmbedding?: boolean | undefined
 }
 

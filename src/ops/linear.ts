@@ -40,11 +40,21 @@ export interface LinearPart {
 }
 
 export interface LinearOptions {
-  /** While training: the state that masks are drawn from; without it dropout is off. */
+  /**
+   * While training: the state that masks are drawn from; without it dropout is off.
+   * @default none
+   */
   dropout?: DropoutState
-  /** Of the result; default the dtype of x. */
+  /**
+   * Of the result.
+   * @default the dtype of x
+   */
   outputDType?: DType
-  /** The result only leaves a checkpointed block: when the block runs again nobody reads it, and it is not made. Default false. */
+  /**
+   * The result only leaves a checkpointed block: when the block runs again nobody reads it, and it is not made.
+   * Default false.
+   * @default false
+   */
   lastOfBlock?: boolean
 }
 

@@ -30,7 +30,7 @@ export interface OpArguments {
 export class ConstantArguments {
   readonly args: OpArguments
   /** The numbers that stand for `args`, by the fields that they were encoded for. */
-  readonly encoded = new Map<readonly Field[], Float64Array>()
+  readonly encoded: Map<readonly Field[], Float64Array> = new Map()
 
   constructor(args: OpArguments) {
     this.args = args
@@ -50,24 +50,42 @@ export function isDeviceName(value: unknown): value is DeviceName {
 
 /** Options of {@link Device.open}. */
 export interface DeviceOptions {
-  /** Threads that compute; default: the physical cores that the process may use. */
+  /**
+   * Threads that compute.
+   * @default the physical cores that the process may use
+   */
   threads?: number
-  /** Bytes that tensors of this device may take; default: 90 % of the memory available, for all devices of the process together. */
+  /**
+   * Bytes that tensors of this device may take.
+   * @default 90 % of the memory available, for all devices of the process together
+   */
   memoryBudget?: number
-  /** For tests on the emulated GPU: 'forward' | 'reverse' | 'random', who runs next, then '/early' | '/late', when asynchronous copies land. */
+  /**
+   * For tests on the emulated GPU: 'forward' | 'reverse' | 'random', who runs next, then '/early' | '/late', when
+   * asynchronous copies land.
+   * @default none
+   */
   schedule?: string
-  /** CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'; default: the best the machine has. */
+  /**
+   * CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'.
+   * @default the fastest that the machine has
+   */
   isa?: string
   /**
-   * Reserve memory as ever, but compute nothing and read no file: `memory()` then tells what a program needs. Tensors of floats have undefined
-   * contents, and the budget does not hold. Default false.
+   * Reserve memory as ever, but compute nothing and read no file: `memory()` then tells what a program needs. Tensors
+   * of floats have undefined contents, and the budget does not hold.
+   * @default false
    */
   dryRun?: boolean
-  /** With `dryRun`: fail as a real device fails that has the budget for itself. Default false. */
+  /**
+   * With `dryRun`: fail as a real device fails that has the budget for itself.
+   * @default false
+   */
   holdBudget?: boolean
   /**
-   * Let a GPU time its ops by its own clock, for `times()`: two more commands per op, and the engine queues no more than 4096 ops ahead. The CPU
-   * times its ops anyway. Default false.
+   * Let a GPU time its ops by its own clock, for `times()`: two more commands per op, and the engine queues no more
+   * than 4096 ops ahead. The CPU times its ops anyway.
+   * @default false
    */
   timeOps?: boolean
 }

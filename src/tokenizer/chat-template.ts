@@ -21,11 +21,20 @@ export interface ChatMessage {
 
 /** What a rendering may be told besides the messages. */
 export interface RenderOptions {
-  /** End with the header that opens an assistant turn. Default false. */
+  /**
+   * End with the header that opens an assistant turn.
+   * @default false
+   */
   addGenerationPrompt?: boolean
-  /** Tool descriptions, as the template expects them. A tokenizer's template `tool_use` is meant where these are given. */
+  /**
+   * Tool descriptions, as the template expects them. A tokenizer's template `tool_use` is meant where these are given.
+   * @default none
+   */
   tools?: readonly unknown[]
-  /** Further template variables, for example `{ enable_thinking: false }` or `{ date_string: '26 Jul 2024' }`. */
+  /**
+   * Further template variables, for example `{ enable_thinking: false }` or `{ date_string: '26 Jul 2024' }`.
+   * @default none
+   */
   variables?: Readonly<Record<string, unknown>>
 }
 

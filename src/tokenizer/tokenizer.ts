@@ -16,14 +16,23 @@ import { type Encoded, readPipeline } from './pipeline/pipeline.js'
 import { readTemplates, type Templates, templatesOf } from './template-files.js'
 
 export interface EncodeOptions {
-  /** Add what the tokenizer's post-processor adds, usually BOS. Default true. */
+  /**
+   * Add what the tokenizer's post-processor adds, usually BOS.
+   * @default true
+   */
   addSpecialTokens?: boolean
-  /** Whether offsets leave out the white space of tokens where the tokenizer's post-processor says so. Default true. */
+  /**
+   * Whether offsets leave out the white space of tokens where the tokenizer's post-processor says so.
+   * @default true
+   */
   trimOffsets?: boolean
 }
 
-interface DecodeOptions {
-  /** Leave special tokens out of the text. Default false. */
+export interface DecodeOptions {
+  /**
+   * Leave special tokens out of the text.
+   * @default false
+   */
   skipSpecialTokens?: boolean
 }
 

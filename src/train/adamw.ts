@@ -7,26 +7,48 @@ import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
 export interface AdamWOptions {
-  /** Default 1e-3, as PyTorch's. Change `optimizer.lr` between steps to follow a schedule. */
+  /**
+   * Learning rate. Change `optimizer.lr` between steps to follow a schedule.
+   * @default 1e-3, as PyTorch's
+   */
   lr?: number
-  /** Default [0.9, 0.999]. */
+  /**
+   * How much of the running means of gradients and of their squares is kept in a step, each from 0 to below 1.
+   * @default [0.9, 0.999]
+   */
   betas?: readonly [number, number]
-  /** Default 1e-8. */
+  /**
+   * Added to the root of the mean square, above 0.
+   * @default 1e-8
+   */
   eps?: number
-  /** Decoupled; default 0.01, as PyTorch's. (`trainLora` passes 0 unless told otherwise.) */
+  /**
+   * Decoupled: weights lose this share times the learning rate in each step. (`trainLora` passes 0 unless told
+   * otherwise.)
+   * @default 0.01, as PyTorch's
+   */
   weightDecay?: number
-  /** Parameters for which it says false are not decayed. */
+  /**
+   * Parameters for which it says false are not decayed.
+   * @default all decay
+   */
   decays?: (name: string, parameter: Parameter) => boolean
 }
 
 export interface StepOptions {
-  /** Gradients are scaled down together when their norm exceeds it; 0 (default): not. */
+  /**
+   * Gradients are scaled down together when their norm exceeds it; 0: not.
+   * @default 0
+   */
   maxGradNorm?: number
-  /** What the gradients were multiplied by: they count divided by it. Default 1. */
+  /**
+   * What the gradients were multiplied by: they count divided by it.
+   * @default 1
+   */
   lossScale?: number
 }
 
-interface Moments {
+export interface Moments {
   readonly m: Tensor
   readonly v: Tensor
 }

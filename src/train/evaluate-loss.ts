@@ -15,10 +15,20 @@ export interface Evaluation {
 }
 
 export interface EvaluateOptions {
-  /** Rows at a time; default 8. Does not change the result beyond rounding. */
+  /**
+   * Rows at a time. Does not change the result beyond rounding.
+   * @default 8
+   */
   batchSize?: number
+  /**
+   * Aborts the work; it rejects with the signal's reason.
+   * @default none
+   */
   signal?: AbortSignal
-  /** Called after each batch with the rows done. */
+  /**
+   * Called after each batch with the rows done.
+   * @default none
+   */
   onProgress?: (rows: number) => void
 }
 

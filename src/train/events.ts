@@ -6,7 +6,7 @@ import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
 
 /** Where a run stands. */
-interface Progress {
+export interface Progress {
   /** Optimizer steps done. */
   readonly step: number
   readonly totalSteps: number

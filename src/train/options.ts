@@ -20,83 +20,208 @@ export type IntervalStrategy = 'no' | 'steps' | 'epoch'
 
 /** What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Defaults are in {@link TRAINING_DEFAULTS}. */
 export interface TrainingOptions extends DataOptions {
+  /**
+   * Passes over the training rows; may be a fraction.
+   * @default 3
+   */
   numTrainEpochs?: number
-  /** Optimizer steps; when above 0 it replaces `numTrainEpochs`. */
+  /**
+   * Optimizer steps; when above 0 it replaces `numTrainEpochs`. -1: no limit.
+   * @default -1
+   */
   maxSteps?: number
-  /** Rows (with packing: packs) per micro-batch. */
+  /**
+   * Rows (with packing: packs) per micro-batch.
+   * @default 4
+   */
   perDeviceTrainBatchSize?: number
+  /**
+   * Rows that are evaluated together; does not change the result beyond rounding.
+   * @default 8
+   */
   perDeviceEvalBatchSize?: number
-  /** Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is. */
+  /**
+   * Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is.
+   * @default 'auto'
+   */
   gradientAccumulationSteps?: number | 'auto'
   /**
-   * Recompute layers in backward instead of keeping their activations: true keeps the results of attention, 'full' recomputes those too, so that about
-   * half as much is kept per layer. 'auto' does what memory demands. No bit of any result changes.
+   * Recompute layers in backward instead of keeping their activations: true keeps the results of attention, 'full'
+   * recomputes those too, so that about half as much is kept per layer. 'auto' does what memory demands. No bit of any
+   * result changes.
+   * @default 'auto'
    */
   gradientCheckpointing?: GradientCheckpointing | 'auto'
+  /**
+   * Highest learning rate of the schedule, above 0.
+   * @default 2e-4
+   */
   learningRate?: number
+  /**
+   * How the learning rate falls after warm-up: 'cosine' or 'linear' to 0, 'constant' (without warm-up) or
+   * 'constant_with_warmup' not.
+   * @default 'cosine'
+   */
   lrSchedulerType?: LrSchedulerType
-  /** Share of all steps that the rate rises from 0. Not together with `warmupSteps`. */
+  /**
+   * Share of all steps, from 0 to 1, in which the rate rises from 0. Not together with `warmupSteps`.
+   * @default 0.05
+   */
   warmupRatio?: number
+  /**
+   * Steps in which the rate rises from 0, in place of `warmupRatio`.
+   * @default none: `warmupRatio` counts
+   */
   warmupSteps?: number
+  /**
+   * Decoupled weight decay of AdamW, of matrices only; at least 0.
+   * @default 0
+   */
   weightDecay?: number
+  /**
+   * How much of the running mean of gradients is kept in a step, from 0 to below 1.
+   * @default 0.9
+   */
   adamBeta1?: number
+  /**
+   * How much of the running mean of squared gradients is kept in a step, from 0 to below 1.
+   * @default 0.999
+   */
   adamBeta2?: number
+  /**
+   * Added to the root of the mean square, above 0.
+   * @default 1e-8
+   */
   adamEpsilon?: number
-  /** Gradients longer than this are scaled down to it; 0 never clips. */
+  /**
+   * Gradients whose norm over all parameters is above this are scaled down to it; 0 never clips.
+   * @default 1
+   */
   maxGradNorm?: number
-  /** 'auto': when there is something to evaluate on, every `evalSteps` where those are given, else each epoch. */
+  /**
+   * When to evaluate. 'auto': when there is something to evaluate on, every `evalSteps` where those are given, else
+   * each epoch.
+   * @default 'auto'
+   */
   evalStrategy?: IntervalStrategy | 'auto'
+  /**
+   * Optimizer steps between two evaluations with evalStrategy 'steps'.
+   * @default 100
+   */
   evalSteps?: number
+  /**
+   * When to write a checkpoint into `outputDir`.
+   * @default 'steps'
+   */
   saveStrategy?: IntervalStrategy
+  /**
+   * Optimizer steps between two checkpoints with saveStrategy 'steps'.
+   * @default 500
+   */
   saveSteps?: number
-  /** Checkpoints kept; null keeps all. */
+  /**
+   * Checkpoints kept; null keeps all.
+   * @default null
+   */
   saveTotalLimit?: number | null
-  /** Steps that one log event averages over. */
+  /**
+   * Optimizer steps that one log event averages over.
+   * @default 10
+   */
   loggingSteps?: number
 }
 
 /** Options of `trainLora`. Those of `HubOptions` count where the model is one of the Hub. */
 export interface TrainLoraOptions extends HubOptions {
-  /** A recipe for what the other options leave open; see `PRESETS`. */
+  /**
+   * A recipe for what the other options leave open; see `PRESETS`.
+   * @default none
+   */
   preset?: PresetName
   /** Directory of a model, a GGUF file, or a Hub id, `org/name` or `org/name@revision`, which is fetched into the Hub cache where it is not there yet. */
   model: string
-  /** Used instead of the model's own tokenizer; those of transformers.js fit. */
+  /**
+   * Used instead of the model's own tokenizer; those of transformers.js fit.
+   * @default the model's
+   */
   tokenizer?: Tokenizer | ForeignTokenizer
   /** Path or glob of JSON Lines, or rows. */
   dataset: DataSource
-  /** Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`. */
+  /**
+   * Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`.
+   * @default none
+   */
   evalDataset?: DataSource
-  /** 'full' trains every weight of the model instead of an adapter. Default 'lora'. */
+  /**
+   * 'full' trains every weight of the model instead of an adapter.
+   * @default 'lora'
+   */
   method?: 'lora' | 'full'
+  /**
+   * Settings of the adapter; not with method 'full'.
+   * @default every default of `LoraConfig`
+   */
   lora?: Partial<LoraConfig>
   /**
-   * What the adapter names as its base model: the Hub id of a `model` that is given as a path or a GGUF file. Default: the Hub id, else the absolute path.
-   * Not with method 'full'.
+   * What the adapter names as its base model: the Hub id of a `model` that is given as a path or a GGUF file. Not with method 'full'.
+   * @default the Hub id of the model, else its absolute path
    */
   baseModelName?: string
-  /** 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'. */
+  /**
+   * 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'.
+   * @default what the checkpoint has
+   */
   quantization?: Quantization
-  /** On a GPU: the embeddings stay in the machine's memory; see `loadModel`. Not with method 'full'. Default false. */
+  /**
+   * On a GPU: the embeddings stay in the machine's memory; see `loadModel`. Not with method 'full'.
+   * @default false
+   */
   offloadEmbedding?: boolean
+  /**
+   * How long, how fast and on what of the rows it trains.
+   * @default every default of `TrainingOptions`
+   */
   training?: TrainingOptions
-  /** Where checkpoints go; without it none are written. */
+  /**
+   * Directory of checkpoints; without it none are written.
+   * @default none
+   */
   outputDir?: string
-  /** Where it trains; default 'cpu'. GPUs need the engine with CUDA, see `lowrank doctor`. */
+  /**
+   * Where it trains. GPUs need the engine with CUDA, see `lowrank doctor`.
+   * @default 'cpu'
+   */
   device?: DeviceName
   /**
-   * Of weights and activations. 'auto' (default): bfloat16 on a GPU, where the processor computes in it, and with `quantization`, else float32. With
-   * 'float16' the loss is scaled as torch.amp.GradScaler does it.
+   * Of weights and activations. 'auto': bfloat16 on a GPU, where the processor computes in it, and with
+   * `quantization`, else float32. With 'float16' the loss is scaled as torch.amp.GradScaler does it.
+   * @default 'auto'
    */
   dtype?: ComputeDType | 'auto'
-  /** Of the CPU. Default: the physical cores that the process may use. */
+  /**
+   * Threads of the CPU that compute.
+   * @default the physical cores that the process may use
+   */
   threads?: number
-  /** Bytes that tensors may take. Default: 90 % of the device's memory that is available. */
+  /**
+   * Bytes that tensors may take.
+   * @default 90 % of the device's memory that is available
+   */
   memoryBudget?: number
-  /** true: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. */
+  /**
+   * True: go on from the last checkpoint in `outputDir`; a path: from that checkpoint.
+   * @default false
+   */
   resumeFromCheckpoint?: boolean | string
-  /** Ends the run after the step in progress, with a checkpoint; before the first step it throws the signal's reason. */
+  /**
+   * Ends the run after the step in progress, with a checkpoint; before the first step it throws the signal's reason.
+   * @default none
+   */
   signal?: AbortSignal
+  /**
+   * Is told what happens, in order; what it throws or rejects with ends the run after its step, with a checkpoint.
+   * @default none
+   */
   onEvent?: (event: TrainEvent) => void
 }
 

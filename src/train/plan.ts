@@ -21,6 +21,10 @@ import { parseTrainOptions } from './parse-options.js'
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
   /** What config.json holds, or a directory or Hub id whose config.json is read, or a GGUF file; weights are not needed. */
   model: string | RawConfig
+  /**
+   * Ignored: a plan is of rows of `maxLength` tokens.
+   * @default none
+   */
   dataset?: TrainLoraOptions['dataset']
 }
 

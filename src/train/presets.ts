@@ -2,7 +2,8 @@
 
 import { describeValue, nearestName } from '../errors.js'
 
-type Options = Readonly<Record<string, unknown>>
+/** Option values by name. */
+export type PresetOptions = Readonly<Record<string, unknown>>
 
 /** A recipe, and what is different here from where it comes from. */
 export interface Preset {
@@ -10,7 +11,7 @@ export interface Preset {
   readonly description: string
   /** What of the recipe is done in another way here, and how. */
   readonly differences: readonly string[]
-  readonly options: Options & { readonly lora?: Options; readonly training?: Options }
+  readonly options: PresetOptions & { readonly lora?: PresetOptions; readonly training?: PresetOptions }
 }
 
 const ATTENTION = ['q_proj', 'k_proj', 'v_proj', 'o_proj']
@@ -99,8 +100,8 @@ export function findPreset(name: unknown): Preset {
  */
 export function withPreset(
   { options, ...preset }: Preset,
-  given: { top: Options; training: Options; lora: Options },
-): { top: Options; training: Options; lora: Options } {
+  given: { top: PresetOptions; training: PresetOptions; lora: PresetOptions },
+): { top: PresetOptions; training: PresetOptions; lora: PresetOptions } {
   const { lora, training, ...top } = options
   const method = given.top.method ?? top.method ?? 'lora'
   const meant = lora ? 'lora' : 'full'

@@ -1,0 +1,186 @@
+/** @file The types that programs are written against: every option has hover text and a default, every type that is named can be imported. */
+
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import oldTs from '@tsd/typescript'
+import ts from 'typescript'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { DEFAULT_LORA_CONFIG } from '../src/adapters/lora-config.js'
+import { TRAINING_DEFAULTS } from '../src/train/options.js'
+import { parseTrainOptions } from '../src/train/parse-options.js'
+
+import { isLong } from './support/long.js'
+import { temporaryDirectory } from './support/tiny-model.js'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const declarations = `${root}dist/index.d.ts`
+/** Options by another name: `LoraConfig` is what options become, `ForwardBatch` what a call takes. */
+const OPTIONS = /Options$|Input$|Batch$|^LoraConfig$/
+
+let checker: ts.TypeChecker
+/** What a program can import, by name. */
+let exported: Map<string, ts.Symbol>
+
+beforeAll(() => {
+  const program = ts.createProgram([declarations], {
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    strict: true,
+    typeRoots: [`${root}node_modules/@types`],
+    types: ['node'],
+  })
+  checker = program.getTypeChecker()
+  const index = checker.getSymbolAtLocation(program.getSourceFile(declarations) as ts.SourceFile) as ts.Symbol
+  exported = new Map(checker.getExportsOfModule(index).map((symbol) => [symbol.name, origin(symbol)]))
+})
+
+function origin(symbol: ts.Symbol): ts.Symbol {
+  return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+}
+
+interface Option {
+  readonly name: string
+  readonly text: string
+  readonly default: string | undefined
+  /** Whether it may be left out; what options become has every value. */
+  readonly hasDefault: boolean
+}
+
+function optionsOf(type: ts.Symbol): Option[] {
+  return checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(type)).map((property) => {
+    const tag = property.getJsDocTags(checker).find(({ name }) => name === 'default')
+    return {
+      name: property.name,
+      text: ts.displayPartsToString(property.getDocumentationComment(checker)),
+      default: tag && ts.displayPartsToString(tag.text),
+      hasDefault: (property.flags & ts.SymbolFlags.Optional) !== 0 || type.name === 'LoraConfig',
+    }
+  })
+}
+
+describe('the published types', () => {
+  it('say of every option what it is, and what it is where it is left out', () => {
+    const lacking: string[] = []
+    let seen = 0
+    for (const [name, symbol] of exported) {
+      if (!OPTIONS.test(name)) continue
+      for (const option of optionsOf(symbol)) {
+        seen++
+        if (option.text === '' || (option.hasDefault && !option.default)) lacking.push(`${name}.${option.name}`)
+      }
+    }
+    expect(lacking).toEqual([])
+    // Fewer would mean that the walk misses them.
+    expect(seen).toBeGreaterThan(150)
+  })
+
+  it('name the defaults that the code has', () => {
+    const { training } = parseTrainOptions({ model: 'm', dataset: 'd' })
+    const defaults: Record<string, Record<string, unknown>> = {
+      TrainingOptions: { ...training, ...TRAINING_DEFAULTS },
+      LoraConfig: { ...DEFAULT_LORA_CONFIG },
+    }
+    for (const [type, values] of Object.entries(defaults)) {
+      for (const option of optionsOf(exported.get(type) as ts.Symbol)) {
+        const value = values[option.name]
+        // What is left open has no value that could be written down.
+        if (value === undefined) continue
+        const written = typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
+        const said = /^-?[\d.e-]+$/.test(option.default as string) ? String(Number(option.default)) : option.default
+        expect(`${type}.${option.name} ${said}`).toBe(`${type}.${option.name} ${written}`)
+      }
+    }
+  })
+
+  it('can be imported, all that a signature names', () => {
+    const symbols = new Set(exported.values())
+    const missing = new Set<string>()
+    const visit = (node: ts.Node): void => {
+      const isPrivate =
+        ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword)
+      if (isPrivate) return
+      if (ts.isTypeReferenceNode(node) || ts.isExpressionWithTypeArguments(node)) {
+        const name = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
+        const found = checker.getSymbolAtLocation(name)
+        const symbol = found && origin(found)
+        const isOurs = symbol?.declarations?.some(
+          (declaration) =>
+            declaration.getSourceFile().fileName.startsWith(`${root}dist/`) &&
+            !ts.isTypeParameterDeclaration(declaration),
+        )
+        if (symbol && isOurs && !symbols.has(symbol)) missing.add(symbol.name)
+      }
+      ts.forEachChild(node, visit)
+    }
+    for (const symbol of symbols) for (const declaration of symbol.declarations ?? []) visit(declaration)
+    expect([...missing].sort()).toEqual([])
+  })
+})
+
+const PROGRAM = `
+import { type LoraOptions, loadModel, loadTokenizer, OptionsError, streamText, type TrainEvent, type TrainLoraOptions, trainLora } from 'lowrank'
+
+const lora: LoraOptions = { r: 8, targetModules: 'all-linear' }
+const options: TrainLoraOptions = {
+  model: 'org/name',
+  dataset: [{ text: 'a row' }],
+  lora,
+  training: { learningRate: 1e-4, evalSplit: 0.1 },
+  onEvent: (event: TrainEvent) => console.log(event.type === 'log' ? event.loss : event.type),
+}
+const run = await trainLora(options).catch((error: unknown) => {
+  if (error instanceof OptionsError) for (const problem of error.problems) console.log(problem.message)
+  throw error
+})
+await run.adapter.save('adapter')
+const model = await loadModel('directory', { dtype: 'bfloat16', device: 'auto' })
+const tokenizer = await loadTokenizer(model.path ?? 'directory')
+for await (const piece of streamText(model, tokenizer, [{ role: 'user', content: 'x' }], { topP: 0.9 })) console.log(piece.length)
+const ids: number[] = await model.generate([1, 2, 3], { maxNewTokens: 2 })
+console.log(ids.length)
+// @ts-expect-error an option that does not exist
+await trainLora({ model: 'x', dataset: 'y', learningRate: 1 })
+`
+
+describe('a program in strict TypeScript 5.4', () => {
+  const folder = temporaryDirectory()
+
+  beforeAll(async () => {
+    await mkdir(join(folder, 'node_modules'))
+    await symlink(root, join(folder, 'node_modules/lowrank'))
+    await writeFile(join(folder, 'program.mts'), PROGRAM)
+  })
+
+  const resolutions = [
+    ['node16', oldTs.ModuleKind.Node16, oldTs.ModuleResolutionKind.Node16],
+    ['bundler', oldTs.ModuleKind.ESNext, oldTs.ModuleResolutionKind.Bundler],
+    // The same as node16 so far.
+    ...(isLong ? ([['nodenext', oldTs.ModuleKind.NodeNext, oldTs.ModuleResolutionKind.NodeNext]] as const) : []),
+  ] as const
+
+  it.each(resolutions)(
+    'compiles with the resolution of %s and every declaration checked',
+    (_, module, moduleResolution) => {
+      expect(oldTs.version).toMatch(/^5\.4\./)
+      const program = oldTs.createProgram([join(folder, 'program.mts')], {
+        target: oldTs.ScriptTarget.ES2022,
+        lib: ['lib.es2022.d.ts'],
+        module,
+        moduleResolution,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        skipLibCheck: false,
+        noEmit: true,
+        typeRoots: [join(root, 'node_modules/@types')],
+        types: ['node'],
+      })
+      const messages = oldTs.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
+        return `${file?.fileName ?? ''}: ${oldTs.flattenDiagnosticMessageText(messageText, '\n')}`
+      })
+      expect(messages).toEqual([])
+    },
+  )
+})
