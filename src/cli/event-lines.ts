@@ -1,5 +1,6 @@
 /** @file What the events of a run are called in words: the lines that stay, and the bar below them. Numbers keep their places. */
 
+import { basename } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type {
@@ -100,7 +101,7 @@ export function barOf(event: TrainEvent): Bar | undefined {
       return {
         label: { text: 'Loading', importance: 3 },
         fraction: undefined,
-        parts: [{ text: event.model, importance: 2 }],
+        parts: [{ text: nameOf(event.model), importance: 2 }],
       }
     case 'prepare':
       return {
@@ -222,6 +223,11 @@ function countOf(count: number, total: number, unit = ''): string {
 
 function dataName({ split }: PrepareEvent): string {
   return split === 'eval' ? 'held-out rows' : 'rows'
+}
+
+/** The last name of a path; ids of the Hub stay. */
+function nameOf(model: string): string {
+  return /^[^/.~][^/]*\/[^/]+$/.test(model) ? model : basename(model)
 }
 
 function percent(fraction: number): string {

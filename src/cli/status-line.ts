@@ -5,7 +5,8 @@
  *    got narrower, break it in two or cut it off, all of it lies behind the cursor, and one erasure removes it.
  * 2. The status never fills the last column, so that no terminal breaks it.
  * 3. Only relative movement: nothing is lost when the screen scrolls.
- * 4. The cursor stays visible: a process that is killed leaves nothing to restore.
+ * 4. Erasure never begins in the first column: in that of the first row tmux takes it for a clearing of the screen, and keeps a copy.
+ * 5. The cursor stays visible: a process that is killed leaves nothing to restore.
  */
 
 import type { Output } from './terminal.js'
@@ -23,7 +24,7 @@ export interface StatusLine {
   close(): void
 }
 
-const ERASE = '\r\u001b[J'
+const ERASE = '\r \u001b[J\r\u001b[K'
 const DEFAULT_COLUMNS = 80
 
 /** @param redrawSeconds the least between two drawings; steps may be much shorter. */

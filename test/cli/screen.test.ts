@@ -225,6 +225,15 @@ describe('a run on a terminal', () => {
     ])
   })
 
+  it('never erases from the first column, which tmux takes for a clearing of the screen and keeps a copy of', () => {
+    const screen = new Screen(80)
+    const display = createProgress({ stream: screen, ...shown })
+    for (const event of run) display.onEvent(event)
+    display.stop()
+    expect(screen.bytes.split('\u001b[J').length).toBeGreaterThan(40)
+    for (const before of screen.bytes.split('\u001b[J').slice(0, -1)) expect(before).not.toMatch(/[\r\n]$/)
+  })
+
   it('never hides the cursor, which a killed process could not show again', () => {
     const screen = new Screen(80)
     const display = createProgress({ stream: screen, ...shown })
