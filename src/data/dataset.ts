@@ -3,6 +3,7 @@
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
+import { DroppedContent } from './dropped-content.js'
 import { type Example, encodeRowSteps, padExample } from './examples.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
@@ -34,6 +35,8 @@ export interface PrepareOptions extends DataOptions {
   onProgress?: (rows: number, fraction: number | undefined) => void
 }
 
+// A set whose columns are data would fill the log with names.
+const MOST_COLUMNS = 32
 // A bar that moves ten times a second looks smooth.
 const PROGRESS_MS = 100
 
@@ -51,7 +54,7 @@ export async function prepareDataset(
   const { vocabSize, signal, onProgress, ...dataOptions } = options
   const resolved = resolveDataOptions(dataOptions)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
-  const encodeOptions = { ...resolved, vocabSize }
+  const encodeOptions = { ...resolved, vocabSize, droppedContent: new DroppedContent() }
   const statistics: DataStatistics = {
     rows: 0,
     conversations: 0,
@@ -62,6 +65,9 @@ export async function prepareDataset(
     supervisedTokens: 0,
     longest: 0,
   }
+  const droppedParts: NonNullable<DataStatistics['droppedParts']> = {}
+  const ignored = new Set<string>()
+  let nullArgumentRows = 0
   const examples: Example[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
   const reading: ReadProgress = {}
@@ -71,8 +77,11 @@ export async function prepareDataset(
   for await (const row of readRows(source, turns, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { example, truncated } = await turns.run(encodeRowSteps(row, tokenizer, renderer, encodeOptions))
+    const { example, truncated, dropped } = await turns.run(encodeRowSteps(row, tokenizer, renderer, encodeOptions))
     if (truncated) statistics.truncatedRows++
+    for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
+    for (const name of row.ignoredColumns ?? []) ignored.add(name)
+    if ('nullArguments' in row) nullArgumentRows++
     if (example.numSupervised > 0) {
       examples.push(padId === undefined ? example : padExample(example, resolved.maxLength, padId))
       statistics.tokens += example.inputIds.length
@@ -89,6 +98,9 @@ export async function prepareDataset(
     }
   }
   onProgress?.(statistics.rows, 1)
+  if (Object.keys(droppedParts).length > 0) statistics.droppedParts = droppedParts
+  if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
+  if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
   if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
   return { ...(await turns.run(splitSteps(examples, resolved.evalSplit, resolved.seed))), statistics }
 }

@@ -7,11 +7,14 @@ import { describeValue } from '../errors.js'
 import { IGNORE_INDEX } from '../models/batch.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
 import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
+import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { encodeWithSpanSteps, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
+import type { DroppedContent } from './dropped-content.js'
+import { leavesOut } from './report.js'
 import type { Conversation, DataRow } from './row-forms.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
@@ -35,6 +38,10 @@ export interface EncodeRowOptions {
   chatTemplateKwargs?: Readonly<Record<string, unknown>>
   /** Roles of the rows that the template knows by another name. Default none. */
   roles?: Readonly<Record<string, string>>
+  /** Looks for what the chat template leaves out. Default: nobody looks. */
+  droppedContent?: DroppedContent
+  /** 'error': a row of which something is left out is refused. Default 'warn'. */
+  onDroppedContent?: 'warn' | 'error'
 }
 
 /** The example with `padId` behind it up to `length` tokens: nothing before sees it, and nothing of it is learnt. */
@@ -53,6 +60,8 @@ export interface EncodedRow {
   /** Tokens before truncation. */
   fullLength: number
   truncated: boolean
+  /** What the chat template left out. */
+  dropped: readonly DroppedPart[]
 }
 
 /**
@@ -81,8 +90,8 @@ export function* encodeRowSteps(
   options: EncodeRowOptions,
 ): Steps<EncodedRow> {
   try {
-    const { ids, learnt, promptEnd } = yield* encodeContent(row, tokenizer, renderer, options)
-    return yield* finish(ids, learnt, promptEnd, tokenizer, options)
+    const content = yield* encodeContent(row, tokenizer, renderer, options)
+    return yield* finish(content, tokenizer, options)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     throw new Error(`${message} (in ${row.origin})`, { cause: error })
@@ -94,6 +103,7 @@ interface EncodedContent {
   learnt: readonly TokenRange[]
   /** Where the first answer begins, whether or not it is learnt. */
   promptEnd: number
+  dropped?: readonly DroppedPart[]
 }
 
 function* encodeContent(
@@ -137,7 +147,7 @@ function* encodeConversation(
   renderer: ChatRenderer,
   first: number,
   learnAll: boolean,
-  { roles = {}, chatTemplateKwargs }: EncodeRowOptions,
+  { roles = {}, chatTemplateKwargs, droppedContent, onDroppedContent }: EncodeRowOptions,
 ): Steps<EncodedContent> {
   const { messages, unlearnt } = yield* prepareConversation(row, renderer, roles, learnAll)
   const render: RenderOptions = { tools: row.tools, variables: { ...chatTemplateKwargs, ...row.variables } }
@@ -146,6 +156,8 @@ function* encodeConversation(
     learnAll && unlearnt.size === 0
       ? yield* renderAllLearnt(tokenizer, renderer, messages, render, first)
       : yield* assistantSpanSteps(tokenizer, renderer, messages, render, first)
+  const dropped = droppedContent ? yield* droppedContent.find(renderer, messages, render, text) : []
+  if (onDroppedContent === 'error' && dropped[0]) throw leavesOut(dropped[0])
   yield
   const { ids, ranges } = yield* encodeWithSpanSteps(tokenizer, text, spans)
   const promptEnd = ranges[0]?.start ?? ids.length
@@ -158,13 +170,13 @@ function* encodeConversation(
     }
     return message !== undefined && unlearnt.has(message)
   })
-  if (!learnAll) return { ids, learnt: ranges.filter((_, index) => !isOut[index]), promptEnd }
+  if (!learnAll) return { ids, learnt: ranges.filter((_, index) => !isOut[index]), promptEnd, dropped }
   const left = ranges.filter((_, index) => isOut[index])
   const learnt = [...left, { start: ids.length, end: ids.length }].map(({ start }, index) => ({
     start: left[index - 1]?.end ?? 0,
     end: start,
   }))
-  return { ids, learnt, promptEnd }
+  return { ids, learnt, promptEnd, dropped }
 }
 
 /** The conversation and, where they can be located, its answers. */
@@ -223,9 +235,7 @@ function startsWith(ids: readonly number[], beginning: readonly number[]): boole
 const IDS_PER_STEP = 1 << 16
 
 function* finish(
-  ids: readonly number[],
-  learnt: readonly TokenRange[],
-  promptEnd: number,
+  { ids, learnt, promptEnd, dropped = [] }: EncodedContent,
   tokenizer: Tokenizer,
   { maxLength, vocabSize = Number.POSITIVE_INFINITY }: EncodeRowOptions,
 ): Steps<EncodedRow> {
@@ -251,5 +261,5 @@ function* finish(
     numSupervised += stop - Math.max(start, 1)
   }
   const example = { inputIds, labels, numSupervised, promptLength: Math.min(promptEnd, length) }
-  return { example, fullLength: ids.length, truncated: ids.length > length }
+  return { example, fullLength: ids.length, truncated: ids.length > length, dropped }
 }

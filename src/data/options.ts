@@ -68,6 +68,11 @@ export interface DataOptions {
    * @default {}
    */
   roles?: Readonly<Record<string, string>>
+  /**
+   * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message: 'warn'
+   * trains on the rest and counts it, 'error' ends the run. Default 'warn'.
+   */
+  onDroppedContent?: 'warn' | 'error'
 }
 
 export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
@@ -90,6 +95,7 @@ const DEFAULTS: ResolvedDataOptions = {
   chatTemplate: undefined,
   chatTemplateKwargs: {},
   roles: {},
+  onDroppedContent: 'warn',
 }
 
 /** The data options of a larger object. */
@@ -134,6 +140,7 @@ export function resolveDataOptions(options: DataOptions = {}, where = 'data'): R
     !Array.isArray(roles) &&
     Object.values(roles).every((role) => typeof role === 'string' && role !== '')
   check('roles', areRoles, "an object from roles of the rows to roles of the template, as { human: 'user' },")
+  check('onDroppedContent', ['warn', 'error'].includes(resolved.onDroppedContent), "'warn' or 'error'")
   check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")
   if (resolved.padding && resolved.packing)
     throw new Error(`[${where}] expected packing or padding, got both; remove one`)

@@ -1,5 +1,7 @@
 /** @file What became of the rows of a data set: the counts, and in words what was lost. */
 
+import type { DroppedPart } from '../tokenizer/dropped-parts.js'
+
 /** What became of the rows. */
 export interface DataStatistics {
   /** Rows read. */
@@ -16,7 +18,15 @@ export interface DataStatistics {
   tokens: number
   supervisedTokens: number
   longest: number
+  /** Rows of which the chat template left something out, by what it was. Absent where there are none. */
+  droppedParts?: Partial<Record<DroppedKind, number>>
+  /** Rows with nulls among the arguments of tools, which were taken as absent fields. Absent where there are none. */
+  nullArgumentRows?: number
+  /** Columns beside those of the rows' form. Absent where there are none. */
+  ignoredColumns?: string[]
 }
+
+export type DroppedKind = DroppedPart['kind']
 
 /** One thing that was lost, or not done as asked for. */
 export interface DataWarning {
@@ -27,7 +37,32 @@ export interface DataWarning {
   readonly message: string
 }
 
-export type DataWarningCode = 'maxLengthClipped' | 'truncated' | 'cutToNothing' | 'withoutTarget'
+export type DataWarningCode =
+  | 'maxLengthClipped'
+  | 'truncated'
+  | 'cutToNothing'
+  | 'withoutTarget'
+  | 'dropped'
+  | 'nullArguments'
+
+const NAMES: Readonly<Record<DroppedKind, string>> = {
+  tools: 'tools',
+  tool_calls: 'tool calls',
+  system: 'a system message',
+  message: 'a message',
+  reasoning: 'reasoning',
+}
+
+const DROPPED_REMEDY = 'it has no place for them; use another chatTemplate, or onDroppedContent: error to stop there'
+
+/** The error for a row of which the template leaves something out, where that is not wanted. */
+export function leavesOut({ kind, message }: DroppedPart): Error {
+  const where = message === undefined ? '' : ` (message ${message + 1})`
+  return new Error(
+    `[data] expected a chat template with a place for all of a row, got one that leaves out ${NAMES[kind]}${where}; use another ` +
+      "chatTemplate, change the row, or set onDroppedContent: 'warn'",
+  )
+}
 
 /**
  * What of the statistics somebody should know.
@@ -61,6 +96,14 @@ export function dataWarnings(
     'withoutTarget',
     rowsWithoutTarget,
     'left out: they have nothing to learn (no assistant turn, no {% generation %} span, or an empty text)',
+  )
+  for (const [kind, count] of Object.entries(statistics.droppedParts ?? {})) {
+    add('dropped', count, `have ${NAMES[kind as DroppedKind]} that the chat template leaves out: ${DROPPED_REMEDY}`)
+  }
+  add(
+    'nullArguments',
+    statistics.nullArgumentRows ?? 0,
+    'have nulls in arguments or defaults of tools, taken as absent fields; to keep them, write tools or tool_calls as JSON text',
   )
   const shortened = truncatedRows - rowsCutToNothing
   add('truncated', shortened, `lost their end to maxLength ${maxLength}; raise maxLength to learn all of them`)

@@ -3,6 +3,7 @@
  * counts as left out when another text in its place gives the same rendering.
  */
 
+import { runAtOnce, type Steps } from '../turns.js'
 import type { ChatMessage, ChatRenderer, RenderOptions } from './chat-template.js'
 
 /** A part of a conversation that did not reach the text. */
@@ -41,6 +42,16 @@ export function droppedParts(
   options: RenderOptions,
   text: string,
 ): DroppedPart[] {
+  return runAtOnce(droppedPartSteps(renderer, messages, options, text))
+}
+
+/** `droppedParts` for conversations of any length: one step is one rendering. */
+export function* droppedPartSteps(
+  renderer: ChatRenderer,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+  text: string,
+): Steps<DroppedPart[]> {
   const missing = candidates(messages, options, text)
   if (missing.length === 0) return []
   const state = { messages, options }
@@ -53,8 +64,14 @@ export function droppedParts(
       return false
     }
   }
+  yield
   // All at once first: where a template has no place for any of them, one rendering says so.
-  const dropped = isSame(missing) ? missing : missing.slice(0, MAX_PROBES).filter((part) => isSame([part]))
+  const all = isSame(missing)
+  const dropped: Candidate[] = all ? missing : []
+  for (const part of all ? [] : missing.slice(0, MAX_PROBES)) {
+    yield
+    if (isSame([part])) dropped.push(part)
+  }
   return withoutKeptReasoning(dropped, messages).map(({ kind, message }) =>
     message === undefined ? { kind } : { kind, message },
   )

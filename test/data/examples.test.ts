@@ -5,6 +5,7 @@ import { alpacaPrompt } from '../../src/data/alpaca.js'
 import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { resolveDataOptions } from '../../src/data/options.js'
+import { dataWarnings } from '../../src/data/report.js'
 import { recognizeRow } from '../../src/data/row-forms.js'
 import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
@@ -210,6 +211,7 @@ describe('resolveDataOptions', () => {
       chatTemplate: undefined,
       chatTemplateKwargs: {},
       roles: {},
+      onDroppedContent: 'warn',
     })
   })
 
@@ -357,5 +359,76 @@ describe('content in parts', () => {
         { type: 'text', text: 'b' },
       ],
     })
+  })
+})
+
+describe('what the template leaves out', () => {
+  const tools = [{ type: 'function', function: { name: 'get_weather', parameters: {} } }]
+  const call = {
+    role: 'assistant',
+    content: '',
+    tool_calls: [{ type: 'function', function: { name: 'get_weather', arguments: {} } }],
+  }
+  const rows = [
+    { messages: turns },
+    { messages: turns, tools },
+    { messages: [turns[0], call, turns[1]], tools },
+    ...Array.from({ length: 200 }, () => ({ messages: turns, tools })),
+  ]
+
+  it('is counted row by row and told in a warning', async () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const { statistics } = await prepareDataset(rows, tokenizer)
+    expect(statistics).toMatchObject({ rows: 203, droppedParts: { tools: 202, tool_calls: 1 } })
+    expect(dataWarnings(statistics, 512).map(({ code, rows, message }) => [code, rows, message])).toEqual([
+      [
+        'dropped',
+        202,
+        '202 of 203 rows have tools that the chat template leaves out: it has no place for them; use another chatTemplate, or onDroppedContent: error to stop there',
+      ],
+      [
+        'dropped',
+        1,
+        '1 of 203 rows have tool calls that the chat template leaves out: it has no place for them; use another chatTemplate, or onDroppedContent: error to stop there',
+      ],
+    ])
+    const { statistics: plain } = await prepareDataset(rows.slice(0, 1), tokenizer)
+    expect(plain).not.toHaveProperty('droppedParts')
+    const echo = build({ chatTemplate: `{{ tools | tojson if tools else '' }}${CHATML}` })
+    const { statistics: printed } = await prepareDataset(rows.slice(0, 2), echo)
+    expect(printed).not.toHaveProperty('droppedParts')
+  })
+
+  it('is an error on request, naming the row', async () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    await expect(prepareDataset(rows, tokenizer, { onDroppedContent: 'error' })).rejects.toThrow(
+      '[data] expected a chat template with a place for all of a row, got one that leaves out tools; use another chatTemplate, ' +
+        "change the row, or set onDroppedContent: 'warn' (in row 2)",
+    )
+    await expect(
+      prepareDataset([{ messages: [turns[0], call, turns[1]] }], tokenizer, { onDroppedContent: 'error' }),
+    ).rejects.toThrow('leaves out tool calls (message 2)')
+  })
+
+  it('is looked for in every row where rows that look alike are treated differently', async () => {
+    const template = `${CHATML}{% if tools and messages[0].content == 'print' %}{{ tools | tojson }}{% endif %}`
+    const mixed = Array.from({ length: 40 }, (_, row) => ({
+      messages: [{ role: 'user', content: row % 4 === 0 ? 'print' : 'hide' }, turns[1]],
+      tools,
+    }))
+    const { statistics } = await prepareDataset(mixed, build({ chatTemplate: template }))
+    expect(statistics.droppedParts).toEqual({ tools: 30 })
+  })
+
+  it('is told of columns and nulls as well', async () => {
+    const given = [
+      { messages: turns, id: 1 },
+      { messages: turns, source: 'x', tools: [{ name: 'f', parameters: { default: null } }] },
+    ]
+    const { statistics } = await prepareDataset(given, build({ chatTemplate: CHATML }))
+    expect(statistics).toMatchObject({ ignoredColumns: ['id', 'source'], nullArgumentRows: 1 })
+    expect(dataWarnings(statistics, 512).find(({ code }) => code === 'nullArguments')?.message).toBe(
+      '1 of 2 rows have nulls in arguments or defaults of tools, taken as absent fields; to keep them, write tools or tool_calls as JSON text',
+    )
   })
 })

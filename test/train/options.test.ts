@@ -55,6 +55,7 @@ describe('defaults', () => {
         chatTemplate: undefined,
         chatTemplateKwargs: {},
         roles: {},
+        onDroppedContent: 'warn',
       },
     })
   })

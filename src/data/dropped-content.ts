@@ -1,0 +1,55 @@
+/**
+ * @file Which rows lose something to the chat template. To find that out takes renderings of its own, so rows that are alike
+ * are looked at until they are seen to be treated alike.
+ */
+
+import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
+import { type DroppedPart, droppedPartSteps } from '../tokenizer/dropped-parts.js'
+import type { Steps } from '../turns.js'
+import type { DroppedKind } from './report.js'
+
+// So many rows of a kind with one result, and every so manyth after them.
+const ALIKE_ROWS = 8
+const LOOK_AGAIN = 64
+
+interface SeenRows {
+  rows: number
+  /** Kinds that every row so far lost; undefined once two of them differed. */
+  kinds: readonly DroppedPart[] | undefined
+}
+
+/** Looks at the rows of one data set. */
+export class DroppedContent {
+  readonly #seen = new Map<string, SeenRows>();
+
+  /** What the template leaves out of a row, each kind once, with the first message that it concerns. */
+  *find(
+    renderer: ChatRenderer,
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+    text: string,
+  ): Steps<readonly DroppedPart[]> {
+    const kind = kindOf(messages, options)
+    const seen = this.#seen.get(kind)
+    if (seen !== undefined) {
+      seen.rows++
+      if (seen.kinds !== undefined && seen.rows > ALIKE_ROWS && seen.rows % LOOK_AGAIN !== 0) return seen.kinds
+    }
+    yield
+    const parts = yield* droppedPartSteps(renderer, messages, options, text)
+    const first = new Map<DroppedKind, DroppedPart>()
+    for (const part of parts) if (!first.has(part.kind)) first.set(part.kind, part)
+    const found = [...first.values()]
+    if (seen === undefined) this.#seen.set(kind, { rows: 1, kinds: found })
+    else if (seen.kinds && String(seen.kinds.map((part) => part.kind)) !== String([...first.keys()]))
+      seen.kinds = undefined
+    return found
+  }
+}
+
+/** What a row has that may be dropped. */
+function kindOf(messages: readonly ChatMessage[], { tools }: RenderOptions): string {
+  const features = new Set<string>()
+  for (const message of messages) for (const key of Object.keys(message)) features.add(`${message.role} ${key}`)
+  return [tools === undefined ? '' : 'tools', messages[0]?.role, ...[...features].sort()].join()
+}
