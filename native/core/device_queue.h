@@ -25,6 +25,9 @@ class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
 
+  // Whether kernels may still run when their commands have.
+  virtual bool runsLater() const { return true; }
+
   // The worker's thread begins. Returns what is wrong, or nothing.
   virtual std::string attach() = 0;
   virtual MemorySource& memory() = 0;

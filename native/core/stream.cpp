@@ -19,8 +19,10 @@ namespace {
 
 constexpr size_t kLoadChunkBytes = size_t{4} << 20;
 
-// The longest that close() holds JavaScript up for a worker that has only memory to give back.
-constexpr std::chrono::milliseconds kLongestClose{50};
+// The longest that close() holds JavaScript up for a worker that has only memory to give back, which takes milliseconds where it gets a core, and
+// for a device that may still compute.
+constexpr std::chrono::milliseconds kLongestClose{5000};
+constexpr std::chrono::milliseconds kLongestDeviceClose{50};
 
 bool hasElements(const Tensor& tensor) {
   return tensor.rows > 0 && tensor.cols > 0;
@@ -354,7 +356,8 @@ void Stream::close() {
   push(Close{buffers_.releaseAll()});
   closed_ = true;
   std::unique_lock guard(mutex_);
-  endIsAwaited_ = ended_ || (isIdle && hasEnded_.wait_for(guard, kLongestClose, [this] { return ended_; }));
+  const auto longest = options_.queue && options_.queue->runsLater() ? kLongestDeviceClose : kLongestClose;
+  endIsAwaited_ = ended_ || (isIdle && hasEnded_.wait_for(guard, longest, [this] { return ended_; }));
   guard.unlock();
   if (endIsAwaited_) join();
 }

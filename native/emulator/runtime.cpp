@@ -32,6 +32,7 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
  public:
   EmulatorQueue(const Schedule& schedule, bool dryRun) : schedule_(schedule), dryRun_(dryRun) {}
 
+  bool runsLater() const override { return false; }
   std::string attach() override { return {}; }
   MemorySource& memory() override { return emulatedMemory(); }
   void* allocateHost(size_t bytes, std::string& why) override {
