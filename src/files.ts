@@ -91,6 +91,11 @@ export async function writeDirectoryAtomic(path: string, fill: (temporary: strin
   await rm(replaced, { recursive: true, force: true })
 }
 
+/** Makes a directory and those above it. @throws naming the path, the cause and the remedy */
+export async function makeDirectory(path: string): Promise<void> {
+  await onPath(path, () => mkdir(path, { recursive: true }))
+}
+
 /**
  * Undoes a replacement of the directory at `path` that was cut short between its two renames. Call it before reading a directory
  * that `writeDirectoryAtomic` replaces; it does nothing otherwise.

@@ -5,7 +5,7 @@
 
 import { Buffer } from 'node:buffer'
 import { closeSync, constants, fstatSync, openSync, type Stats, statSync } from 'node:fs'
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { getSystemErrorMap } from 'node:util'
 
 /** Options of `readRegularFile`. */
@@ -122,11 +122,22 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** The error to throw when reading `path` failed: what happened in words, and what to do. Other errors than the system's pass. */
-export function readError(where: string, path: string, error: unknown): Error {
+export function readError(where: string, path: string, error: unknown, kind: 'file' | 'directory' = 'file'): Error {
   const code = ownErrorCode(error)
   const reason = code && (READ_FAILURES[code] ?? systemReason(code))
   if (!reason) return error instanceof Error ? error : new Error(String(error))
-  return new Error(`[${where}] cannot read ${shownPath(path)}: ${reason} (${code})`, { cause: error })
+  const what = kind === 'file' ? shownPath(path) : `the directory ${shownPath(path)}`
+  const words = kind === 'file' ? reason : reason.replace('there is no such file', 'there is none')
+  return new Error(`[${where}] cannot read ${what}: ${words} (${code})`, { cause: error })
+}
+
+/** The names in a directory. @throws naming the path, the system's error in words, and the remedy */
+export async function readDirectory(where: string, path: string): Promise<string[]> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    throw readError(where, path, error, 'directory')
+  }
 }
 
 /** What the system says of a code that has no words of ours; undefined where the code is none of the system's. */

@@ -8,7 +8,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { OWNER_PATTERN, ownedName } from '../src/file-owner.js'
-import { recoverDirectory, writeDirectoryAtomic, writeError, writeFileAtomic, writeFilesAtomic } from '../src/files.js'
+import {
+  makeDirectory,
+  recoverDirectory,
+  writeDirectoryAtomic,
+  writeError,
+  writeFileAtomic,
+  writeFilesAtomic,
+} from '../src/files.js'
 
 /** A disk that takes `left` more bytes, then reports `code`. */
 const disk = vi.hoisted(() => ({
@@ -137,6 +144,20 @@ describe('writeFileAtomic', () => {
     const error = new Error('other')
     expect(writeError('path', error)).toBe(error)
     expect(writeError('path', 'text').message).toBe('text')
+  })
+})
+
+describe('makeDirectory', () => {
+  test('makes a directory and those above it, and says what stands in the way', async () => {
+    await makeDirectory(at('a', 'b'))
+    await makeDirectory(at('a', 'b'))
+    expect(await readdir(at('a'))).toEqual(['b'])
+    await writeFile(at('file'), 'content')
+    await symlink(at('circle'), at('circle'))
+    await expect(makeDirectory(at('file', 'below'))).rejects.toThrow(
+      `[save] cannot write ${at('file', 'below')}: a part of the path is a file, not a directory; save under another name (ENOTDIR)`,
+    )
+    await expect(makeDirectory(at('circle', 'below'))).rejects.toThrow(/: its links lead round in a circle.* \(ELOOP\)/)
   })
 })
 

@@ -19,6 +19,7 @@ import {
   isMissing,
   openRegularFile,
   openRegularFileSync,
+  readDirectory,
   readError,
   readRegularFile,
   readRegularFileIfThere,
@@ -128,6 +129,17 @@ describe('readRegularFile', () => {
     expect(isMissing(error)).toBe(true)
     expect(isMissing(await openRegularFile('test', at('circle a')).catch((thrown: unknown) => thrown))).toBe(false)
     expect(errorCode('text')).toBeUndefined()
+  })
+
+  test('has words for directories too', async () => {
+    expect((await readDirectory('test', at('folder'))).length).toBe(0)
+    expect(await message(() => readDirectory('test', at('none')))).toBe(
+      `[test] cannot read the directory ${at('none')}: there is none; check the path (ENOENT)`,
+    )
+    expect(await message(() => readDirectory('test', at('file')))).toBe(
+      `[test] cannot read the directory ${at('file')}: a part of the path is a file, not a directory; check the path (ENOTDIR)`,
+    )
+    expect(await message(() => readDirectory('test', at('circle a')))).toContain('its links lead round in a circle')
   })
 
   test('stops when it is aborted', async () => {

@@ -1,11 +1,11 @@
 /** @file LoRA adapters on a model: made, attached, loaded and saved as PEFT does (Hu et al. 2021, arXiv:2106.09685). */
 
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, listNames } from '../errors.js'
-import { type FileToWrite, writeFilesAtomic } from '../files.js'
+import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { CausalLM, ModelOrigin } from '../models/model.js'
 import { Random } from '../random.js'
@@ -164,7 +164,7 @@ export class LoraAdapter {
    */
   async save(directory: string): Promise<void> {
     const { name: base, origin, isOnHub } = await this.#base()
-    await mkdir(directory, { recursive: true })
+    await makeDirectory(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const files: FileToWrite[] = [
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
@@ -176,7 +176,7 @@ export class LoraAdapter {
     if (isOnHub && isOurs) files.push({ path: card, content: await modelCard(base, origin, this.config) })
     await writeFilesAtomic(files)
     // What it says of another base would be wrong.
-    if (!isOnHub && present !== undefined && isOurs) await rm(card)
+    if (!isOnHub && present !== undefined && isOurs) await rm(card, { force: true })
   }
 
   /** The base model as files name it, and what is known of its place on the Hub. */

@@ -1,10 +1,11 @@
 /** @file Model checkpoints as Hugging Face lays them out: one safetensors file, or several with an index. Weights only; see load-model.ts. */
 
-import { readdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
-import { type FileToWrite, writeFilesAtomic } from '../files.js'
+import { type FileToWrite, writeError, writeFilesAtomic } from '../files.js'
 import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
+import { readDirectory } from '../regular-file.js'
 import {
   readSafetensorsHeader,
   safetensorsContent,
@@ -46,9 +47,7 @@ const UNITS: Record<string, number | undefined> = {
 /** Reads what tensors the checkpoint in `directory` holds. @throws naming what is missing or damaged, and the remedy */
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   const path = resolve(directory)
-  const files = await readdir(path).catch((error: Error) => {
-    throw new Error(`[checkpoint] cannot read the directory ${path}: ${error.message}`, { cause: error })
-  })
+  const files = await readDirectory('checkpoint', path)
   // The single file goes first, as in transformers, where both are there.
   if (files.includes(SINGLE_FILE)) {
     return { directory: path, tensors: (await readSafetensorsHeader(join(path, SINGLE_FILE))).tensors }
@@ -100,9 +99,13 @@ export async function writeCheckpoint(
     files.push({ path: join(directory, INDEX_FILE), content: `${JSON.stringify(index, null, 2)}\n` })
   }
   await writeFilesAtomic(files)
-  for (const name of await readdir(directory)) {
+  for (const name of await readDirectory('checkpoint', directory)) {
     const isWeights = name === SINGLE_FILE || name === INDEX_FILE || SHARD.test(name)
-    if (isWeights && !names.includes(name)) await rm(join(directory, name))
+    if (!isWeights || names.includes(name)) continue
+    const old = join(directory, name)
+    await rm(old).catch((error: unknown) => {
+      throw writeError(old, error)
+    })
   }
   return names
 }

@@ -7,6 +7,7 @@ import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
 import { HubError } from '../hub/hub-error.js'
 import type { ModelOrigin } from '../models/model.js'
 import { nearestPathHint } from '../nearest-path.js'
+import { isMissing, readError } from '../regular-file.js'
 import { isGgufPath } from './gguf/reader.js'
 import { refuseMisplacedModel } from './misplaced.js'
 
@@ -40,7 +41,10 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
     )
   }
   const path = resolve(idOrPath)
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined
+    throw readError('model', path, error)
+  })
   if (found?.isDirectory() || (found && isGgufPath(path))) {
     if (found.isDirectory()) await refuseMisplacedModel(path)
     if (options.revision === undefined) return { path, nameOrPath: idOrPath, origin: {} }

@@ -1,12 +1,12 @@
 /** @file Writing a model as Hugging Face has it: config.json, safetensors, and the tokenizer files beside them. */
 
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { expectKnownOptions } from '../errors.js'
-import { writeFileAtomic } from '../files.js'
+import { makeDirectory, writeFileAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
-import { readRegularFile } from '../regular-file.js'
+import { readDirectory, readRegularFile } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
@@ -61,7 +61,7 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
   const { dtype = model.dtype, tokenizerFrom } = options
   if (!isComputeDType(dtype))
     throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${dtype}'`)
-  await mkdir(directory, { recursive: true })
+  await makeDirectory(directory)
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }
   await writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom })
@@ -100,12 +100,11 @@ async function saveTokenizer(from: string, directory: string): Promise<void> {
       )
     return
   }
-  for (const name of await readdir(from)) {
+  for (const name of await readDirectory('saveModel', from)) {
     if (!TOKENIZER_FILES.includes(name)) continue
     await writeFileAtomic(join(directory, name), await readRegularFile(join(from, name), { where: 'saveModel' }))
   }
   const templates = await readdir(join(from, TEMPLATE_DIRECTORY)).catch(() => [])
-  if (templates.length > 0) await mkdir(join(directory, TEMPLATE_DIRECTORY), { recursive: true })
   for (const name of templates.filter((file) => file.endsWith('.jinja'))) {
     const path = join(TEMPLATE_DIRECTORY, name)
     await writeFileAtomic(join(directory, path), await readRegularFile(join(from, path), { where: 'saveModel' }))

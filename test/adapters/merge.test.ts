@@ -1,6 +1,6 @@
 /** @file Merging adapters: the weights of PEFT's merge_and_unload(), the logits before and after, NF4, tied heads, and what is refused. */
 
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -339,6 +339,17 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       expect(merged.parameters().size).toBe(model.parameters().size)
       model.dispose()
       merged.dispose()
+    })
+
+    test('may be an empty one behind a link, which stays a link', async () => {
+      const real = out('on-another-disk')
+      await mkdir(real)
+      await symlink(real, out('link'))
+      const model = createModel(CONFIG, { device })
+      const { files } = await filled(model).merge(out('link'))
+      expect((await readdir(real)).sort()).toEqual(files)
+      expect((await lstat(out('link'))).isSymbolicLink()).toBe(true)
+      model.dispose()
     })
 
     test('has the tokenizer, template and generation settings of the model, and nothing else of it', async () => {

@@ -1,6 +1,6 @@
 /** @file Finding models: directories go first, Hub ids with and without a revision, and names that are neither. */
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -35,6 +35,18 @@ async function cache(id: string, revisions: Record<string, string>): Promise<str
 }
 
 describe('resolveModel', () => {
+  test('says in words what the system refuses, and takes it for no Hub id', async () => {
+    const circle = join(root, 'circle')
+    await symlink(circle, circle)
+    await expect(resolveModel(circle)).rejects.toThrow(
+      `[model] cannot read ${circle}: its links lead round in a circle, or there are too many; remove the link, and put the file itself there (ELOOP)`,
+    )
+    const long = join(root, 'n'.repeat(300))
+    await expect(resolveModel(long)).rejects.toThrow(
+      'the path is too long for the file system; check it (ENAMETOOLONG)',
+    )
+  })
+
   test('finds the snapshot of a branch, a pull request, a commit, and of an id without an organisation', async () => {
     const snapshots = await cache('org/name', { main: COMMIT, 'refs/pr/1': `${OTHER}\n` })
     const main = { path: join(snapshots, COMMIT), nameOrPath: 'org/name', origin: { revision: COMMIT } }
