@@ -3,6 +3,9 @@
 import { describeValue, listNames } from '../errors.js'
 import { BoundedRegExp, TooManySteps } from './bounded-regexp.js'
 
+// Characters of all expressions of a setting together. The longest that people have list the modules of a model.
+const LONGEST = 100_000
+
 // Steps of matching. Module paths are short, and a hundred steps are usual for one: what takes far more never ends (nested quantifiers).
 const STEPS = 10_000_000
 const STEPS_PER_PATH = 1000
@@ -66,6 +69,13 @@ function evaluate<T>(
   texts: readonly string[],
   run: (expressions: readonly BoundedRegExp[]) => T,
 ): T {
+  const length = patterns.reduce((sum, pattern) => sum + pattern.length, 0)
+  if (length > LONGEST) {
+    throw new Error(
+      `[${where}] expected regular expressions of at most ${LONGEST} characters together, got ${length} in ` +
+        `${listNames(patterns.map((pattern) => describeValue(pattern)))}; name the modules in a list`,
+    )
+  }
   const steps = { left: STEPS + STEPS_PER_PATH * patterns.length * texts.length }
   const sources = patterns.map((pattern) => compile(where, pattern, frame))
   try {
@@ -132,8 +142,11 @@ function translateOutside(rest: string, fail: Fail): [token: string, result: str
     return isQuantifier ? [token, `{${least || '0'}${comma}${most}}`] : ['{', '\\{']
   }
   if (head === '}' || head === ']') return [head, `\\${head}`]
-  const comment = /^\(\?#[^)]*\)/.exec(rest)?.[0]
-  if (comment !== undefined) return [comment, '']
+  if (rest.startsWith('(?#')) {
+    const end = rest.indexOf(')')
+    if (end < 0) throw fail('a comment (?# has no end')
+    return [rest.slice(0, end + 1), '']
+  }
   const group = /^\(\?P(?:<(\w+)>|=(\w+)\))/.exec(rest)
   if (group) return [group[0], group[1] === undefined ? `\\k<${group[2]}>` : `(?<${group[1]}>`]
   if (/^\(\?[a-zA-Z-]+[:)]/.test(rest)) throw fail('flags inside of the expression are not supported; put (?i) first')

@@ -310,6 +310,24 @@ describe('Python expressions', () => {
     expect(numbersBehind('test', ['.*h'], paths)).toEqual([3, 5, 6, undefined, 8])
   })
 
+  test('one of 5 MB is refused before it is read, and one of the greatest length is read in time that grows with it', () => {
+    expect(() => matches('a'.repeat(5e6), 'a')).toThrow(
+      /^\[test\] expected regular expressions of at most 100000 characters together, got 5000000 in "a{80}\.\.\."; name the modules in a list$/,
+    )
+    const before = process.cpuUsage().user
+    expect(() => matches('(?#'.repeat(33_000), 'a')).toThrow('a comment (?# has no end')
+    for (const part of ['[', '(', '(?P<a>', '\\(', 'a{', '{1,', '(|){9}', '|'])
+      expect(() => matches(part.repeat(100_000 / part.length), 'a'), part).toSatisfy((run: () => unknown) => {
+        try {
+          return Array.isArray(run())
+        } catch (error) {
+          return (error as Error).message.length < 500
+        }
+      })
+    // A quarter of a second; what went through the rest of the text for every character took minutes.
+    expect(process.cpuUsage().user - before).toBeLessThan(10e6)
+  })
+
   test('one that would never end is stopped', () => {
     expect(() => matches('(a+)+b', 'a'.repeat(60))).toThrow('takes too long (too many steps); avoid nested quantifiers')
   })
