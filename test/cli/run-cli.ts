@@ -10,7 +10,7 @@ export const mainScript = fileURLToPath(new URL('../../dist/cli/main.js', import
 export const program = `node ${relative('.', mainScript)}`
 
 /** The environment without what npm adds for its children, by which the command line would know npx. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)))
 }
 
