@@ -13,16 +13,21 @@ const LONGEST_TURN_MS = 8
 /** Counts the time of the present turn, and gives way when it has lasted long enough. */
 export class Turns {
   readonly #signal: AbortSignal | undefined
+  readonly #longest: number
   #began = performance.now()
 
-  /** @param signal Ends the work at the next turn with its reason. */
-  constructor(signal?: AbortSignal) {
+  /**
+   * @param signal Ends the work at the next turn with its reason.
+   * @param longest Milliseconds that a turn lasts. Default 8; less where the work leaves much to the collection of garbage, which is part of a turn.
+   */
+  constructor(signal?: AbortSignal, longest = LONGEST_TURN_MS) {
     this.#signal = signal
+    this.#longest = longest
   }
 
   /** Whether it is time to give way. */
   get isOver(): boolean {
-    return performance.now() - this.#began > LONGEST_TURN_MS
+    return performance.now() - this.#began > this.#longest
   }
 
   throwIfAborted(): void {

@@ -10,6 +10,7 @@ import { readDirectory, readRegularFile } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
+import { runAtOnce } from '../turns.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
 import { GENERATION_CONFIG_FILE } from './generation-config.js'
@@ -89,9 +90,9 @@ export async function writeModelFiles(
 async function saveTokenizer(from: string, directory: string): Promise<void> {
   if (isGgufPath(from)) {
     const { metadata } = readGguf(from)
-    const { tokenizer, config } = ggufTokenizerFiles(metadata)
+    const { tokenizer, config } = runAtOnce(ggufTokenizerFiles(metadata))
     const ending = endingTokenIds(metadata)
-    await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer))
+    await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer, mapsAsObjects))
     await writeFileAtomic(join(directory, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
     if (ending.length > 0)
       await writeFileAtomic(
@@ -109,6 +110,10 @@ async function saveTokenizer(from: string, directory: string): Promise<void> {
     const path = join(TEMPLATE_DIRECTORY, name)
     await writeFileAtomic(join(directory, path), await readRegularFile(join(from, path), { where: 'saveModel' }))
   }
+}
+
+function mapsAsObjects(_key: string, value: unknown): unknown {
+  return value instanceof Map ? Object.fromEntries(value) : value
 }
 
 /** All weights of the base model as tensors to write, one at a time in host memory. */

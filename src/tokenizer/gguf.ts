@@ -5,6 +5,8 @@
 
 import type { GgufMetadata } from '../checkpoint/gguf/metadata.js'
 import { describeValue, listNames } from '../errors.js'
+import type { Steps } from '../turns.js'
+import { mergesOfTokens } from './gguf-merges.js'
 import { SPLITS, type Splits } from './gguf-splits.js'
 import { ggufTemplates } from './template-files.js'
 
@@ -21,6 +23,9 @@ const NORMAL = 1
 const UNKNOWN = 2
 const CONTROL = 3
 const USER_DEFINED = 4
+
+/** Tokens or merges between two interruptions. */
+const STEP = 2048
 
 const KEYS = 'tokenizer.ggml.'
 const KNOWN_KEYS = [
@@ -44,20 +49,20 @@ interface Vocabulary {
   readonly ids: ReadonlyMap<string, number>
 }
 
-/** @throws naming the key that is missing, damaged or means something that is not supported */
-export function ggufTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
+/** In steps: vocabularies are long. @throws naming the key that is missing, damaged or means something that is not supported */
+export function* ggufTokenizerFiles(metadata: GgufMetadata): Steps<TokenizerFiles> {
   checkKeys(metadata)
-  const vocabulary = readVocabulary(metadata)
+  const vocabulary = yield* readVocabulary(metadata)
   const model = metadata.text(`${KEYS}model`)
   switch (model) {
     case 'gpt2': {
       const splits = splitsOf(metadata)
       const special = specialTokens(metadata, vocabulary, { addBos: splits.addBos ?? false })
-      return filesOf(metadata, vocabulary, special, byteLevelParts(metadata, vocabulary, splits))
+      return filesOf(metadata, vocabulary, special, yield* byteLevelParts(metadata, vocabulary, splits))
     }
     case 'llama': {
       const special = specialTokens(metadata, vocabulary, { addBos: true, bos: 1, eos: 2, unknown: 0 })
-      return filesOf(metadata, vocabulary, special, sentencePieceParts(metadata, vocabulary, special.unknown))
+      return filesOf(metadata, vocabulary, special, yield* sentencePieceParts(metadata, vocabulary, special.unknown))
     }
     default:
       throw metadata.error(`${KEYS}model`, "'gpt2' or 'llama'", model)
@@ -81,7 +86,7 @@ function checkKeys(metadata: GgufMetadata): void {
   }
 }
 
-function readVocabulary(metadata: GgufMetadata): Vocabulary {
+function* readVocabulary(metadata: GgufMetadata): Steps<Vocabulary> {
   const tokens = metadata.texts(`${KEYS}tokens`)
   const types = metadata.has(`${KEYS}token_type`)
     ? metadata.numbers(`${KEYS}token_type`)
@@ -89,14 +94,15 @@ function readVocabulary(metadata: GgufMetadata): Vocabulary {
   if (types.length !== tokens.length)
     throw metadata.error(`${KEYS}token_type`, `${tokens.length} numbers, one for each token`, types.length)
   const ids = new Map<string, number>()
-  tokens.forEach((token, id) => {
+  for (const [id, token] of tokens.entries()) {
+    if (id % STEP === 0) yield
     // Nothing can be encoded as an empty token.
-    if (token === '') return
+    if (token === '') continue
     const other = ids.get(token)
     if (other !== undefined)
       throw metadata.error(`${KEYS}tokens`, 'every token once', `${describeValue(token)} as ${other} and ${id}`)
     ids.set(token, id)
-  })
+  }
   return { tokens, types, ids }
 }
 
@@ -215,17 +221,22 @@ function splitsOf(metadata: GgufMetadata): Splits {
   )
 }
 
-function byteLevelParts(metadata: GgufMetadata, { ids }: Vocabulary, { expressions, ignoreMerges }: Splits): Parts {
+function* byteLevelParts(
+  metadata: GgufMetadata,
+  { ids }: Vocabulary,
+  { expressions, ignoreMerges }: Splits,
+): Steps<Parts> {
   if (metadata.boolean(`${KEYS}add_space_prefix`, false))
     throw metadata.error(`${KEYS}add_space_prefix`, 'false for a byte-level tokenizer', true)
-  const merges = metadata.texts(`${KEYS}merges`).map((merge) => {
+  const merges: (readonly [string, string])[] = []
+  for (const merge of metadata.texts(`${KEYS}merges`)) {
     // A space that belongs to the left part is spelled otherwise: the first that is not at the beginning parts the two.
     const at = merge.indexOf(' ', 1)
     const pair = [merge.slice(0, at), merge.slice(at + 1)] as const
     if (at < 0 || !ids.has(pair[0]) || !ids.has(pair[1]) || !ids.has(pair[0] + pair[1]))
       throw metadata.error(`${KEYS}merges`, 'pairs of tokens that make a token', merge)
-    return pair
-  })
+    if (merges.push(pair) % STEP === 0) yield
+  }
   return {
     normalizer: null,
     pre_tokenizer: {
@@ -248,10 +259,14 @@ function byteLevelParts(metadata: GgufMetadata, { ids }: Vocabulary, { expressio
 const SPACE = '\u2581'
 
 /**
- * SentencePiece merges the neighbours that make the piece of the highest score: every way of making a piece is a merge, in the order of scores.
+ * SentencePiece merges the neighbours that make the piece of the highest score.
  * As in llama.cpp, a space is added at the beginning and behind each special token.
  */
-function sentencePieceParts(metadata: GgufMetadata, vocabulary: Vocabulary, unknown: string | undefined): Parts {
+function* sentencePieceParts(
+  metadata: GgufMetadata,
+  vocabulary: Vocabulary,
+  unknown: string | undefined,
+): Steps<Parts> {
   const addSpace = metadata.boolean(`${KEYS}add_space_prefix`, true)
   return {
     normalizer: {
@@ -271,7 +286,7 @@ function sentencePieceParts(metadata: GgufMetadata, vocabulary: Vocabulary, unkn
         ...(addSpace ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
       ],
     },
-    model: bpeModel(vocabulary.ids, mergesByScore(metadata, vocabulary), {
+    model: bpeModel(vocabulary.ids, yield* mergesByScore(metadata, vocabulary), {
       unk_token: unknown ?? null,
       fuse_unk: true,
       byte_fallback: true,
@@ -279,34 +294,11 @@ function sentencePieceParts(metadata: GgufMetadata, vocabulary: Vocabulary, unkn
   }
 }
 
-/** Among ways of equal score the one with the longer left part goes first, as in the tokenizers that transformers makes of such vocabularies. */
-function mergesByScore(metadata: GgufMetadata, { tokens, types, ids }: Vocabulary): (readonly [string, string])[] {
+function* mergesByScore(metadata: GgufMetadata, { tokens, types }: Vocabulary): Steps<(readonly [string, string])[]> {
   const scores = metadata.numbers(`${KEYS}scores`)
   if (scores.length !== tokens.length)
     throw metadata.error(`${KEYS}scores`, `${tokens.length} numbers, one for each token`, scores.length)
-  const merges = tokens.flatMap((token, id) => {
-    if (types[id] !== NORMAL) return []
-    const letters = Array.from(token)
-    const ways = letters.slice(1).flatMap((_, i) => {
-      const left = letters.slice(0, i + 1).join('')
-      const right = token.slice(left.length)
-      const [leftId, rightId] = [ids.get(left), ids.get(right)]
-      if (leftId === undefined || rightId === undefined) return []
-      return [
-        {
-          pair: [left, right] as const,
-          score: scores[id] as number,
-          leftId,
-          rightId,
-          leftLength: i + 1,
-          length: letters.length,
-        },
-      ]
-    })
-    return ways.sort((a, b) => a.leftId - b.leftId || a.rightId - b.rightId)
-  })
-  merges.sort((a, b) => b.score - a.score || b.leftLength - a.leftLength || b.length - a.length)
-  return merges.map(({ pair }) => pair)
+  return yield* mergesOfTokens(tokens, scores, (id) => types[id] === NORMAL)
 }
 
 function bpeModel(ids: ReadonlyMap<string, number>, merges: readonly unknown[], options: JsonObject): JsonObject {
@@ -319,7 +311,7 @@ function bpeModel(ids: ReadonlyMap<string, number>, merges: readonly unknown[], 
     fuse_unk: false,
     byte_fallback: false,
     ignore_merges: false,
-    vocab: Object.fromEntries(ids),
+    vocab: ids,
     merges,
     ...options,
   }

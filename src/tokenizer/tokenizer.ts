@@ -5,15 +5,24 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isGgufPath, readGguf } from '../checkpoint/gguf/reader.js'
+import { isGgufPath, readGgufInSteps } from '../checkpoint/gguf/reader.js'
 import { describeValue } from '../errors.js'
 import { readRegularFileIfThere } from '../regular-file.js'
+import { runAtOnce, type Steps, Turns } from '../turns.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 import { ggufTokenizerFiles } from './gguf.js'
+import { parseJsonInSteps } from './json-steps.js'
 import { isIndex } from './pipeline/fields.js'
-import { runSteps, type Steps } from './pipeline/models/model.js'
 import { type Encoded, readPipeline } from './pipeline/pipeline.js'
 import { readTemplates, type Templates, templatesOf } from './template-files.js'
+import {
+  cleanUpOf,
+  configuredFile,
+  configuredTokens,
+  mergeConfigs,
+  NAMED_TOKENS,
+  tokenTexts,
+} from './tokenizer-config.js'
 
 export interface EncodeOptions {
   /**
@@ -62,10 +71,10 @@ export interface Tokenizer {
   /** Ids and where each token stands in the text; tokenizers of other libraries do not have it. */
   encodeWithOffsets?(text: string, options?: EncodeOptions): EncodedText
   /**
-   * The same for long texts, interrupted about every millisecond so that the event loop can turn: `encodeAsync` of `slices.ts` drives it.
+   * The same for long texts, interrupted about every millisecond so that the event loop can turn: for `Turns.run` of `turns.ts`.
    * Tokenizers of other libraries do not have it.
    */
-  encodeInSteps?(text: string, options?: EncodeOptions): Generator<undefined, EncodedText, undefined>
+  encodeInSteps?(text: string, options?: EncodeOptions): Steps<EncodedText>
   /** Ids that no token has are left out, as models may have more rows than their tokenizer tokens. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string
   tokenToId(token: string): number | undefined
@@ -80,7 +89,8 @@ export interface Tokenizer {
 
 type JsonObject = Record<string, unknown>
 
-const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_token', 'cls_token', 'mask_token']
+// Vocabularies are many small objects, which the collector of garbage moves about.
+const LOADING_TURN_MS = 3
 
 /**
  * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and chat templates
@@ -89,28 +99,39 @@ const NAMED_TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token', 'sep_t
  * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  if (isGgufPath(path)) {
-    const { tokenizer, config } = ggufTokenizerFiles(readGguf(path).metadata)
-    return createFrom(path, tokenizer, config)
-  }
-  return await loadFromDirectory(path)
+  const turns = new Turns(undefined, LOADING_TURN_MS)
+  return isGgufPath(path) ? await loadFromGguf(path, turns) : await loadFromDirectory(path, turns)
 }
 
-async function loadFromDirectory(directory: string): Promise<Tokenizer> {
+async function loadFromGguf(path: string, turns: Turns): Promise<Tokenizer> {
+  const { metadata } = await turns.run(readGgufInSteps(path))
+  const { tokenizer, config } = await turns.run(ggufTokenizerFiles(metadata))
+  // The file says of every token whether it is special, so that names add none.
+  return await buildFrom(path, tokenizer, config, () => [], turns)
+}
+
+async function loadFromDirectory(directory: string, turns: Turns): Promise<Tokenizer> {
   const [tokenizer, config, specialTokensMap] = await Promise.all([
-    readJson(join(directory, 'tokenizer.json')),
-    readJson(join(directory, 'tokenizer_config.json')),
-    readJson(join(directory, 'special_tokens_map.json')),
+    readJson(join(directory, 'tokenizer.json'), turns),
+    readJson(join(directory, 'tokenizer_config.json'), turns),
+    readJson(join(directory, 'special_tokens_map.json'), turns),
   ])
   if (tokenizer === undefined) throw await missingTokenizer(directory)
   const chatTemplate = await readTemplates(directory, config?.chat_template)
   const where = `tokenizer.json and tokenizer_config.json of ${directory}`
-  return createFrom(where, tokenizer, { ...specialTokensMap, ...config, chat_template: chatTemplate })
+  const merged = { ...mergeConfigs(config, specialTokensMap), chat_template: chatTemplate }
+  return await buildFrom(where, tokenizer, merged, configuredTokens, turns)
 }
 
-function createFrom(where: string, tokenizer: JsonObject, config: JsonObject): Tokenizer {
+async function buildFrom(
+  where: string,
+  tokenizer: JsonObject,
+  config: JsonObject,
+  more: typeof configuredTokens,
+  turns: Turns,
+): Promise<Tokenizer> {
   try {
-    return createTokenizer(tokenizer, config)
+    return await turns.run(buildTokenizer(tokenizer, config, more))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new Error(`[loadTokenizer] expected a tokenizer in ${where}, got: ${reason}`, { cause: error })
@@ -123,11 +144,12 @@ function createFrom(where: string, tokenizer: JsonObject, config: JsonObject): T
  * @throws Error naming the part that is unknown, damaged or not supported, or when the chat template does not parse.
  */
 export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
-  return runSteps(buildTokenizer(tokenizer, config))
+  return runAtOnce(buildTokenizer(tokenizer, config, configuredTokens))
 }
 
-function* buildTokenizer(tokenizer: JsonObject, config: JsonObject): Steps<Tokenizer> {
-  const pipeline = yield* readPipeline(tokenizer)
+function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof configuredTokens): Steps<Tokenizer> {
+  const pipeline = yield* readPipeline(configuredFile(file, config), (inFile) => more(config, inFile))
+  const cleanUp = cleanUpOf(file, config)
   const specialTokens = new Map<string, number>()
   for (const [id, token] of pipeline.added.byId) if (token.special) specialTokens.set(token.content, id)
   const templateVariables: JsonObject = {}
@@ -165,7 +187,7 @@ function* buildTokenizer(tokenizer: JsonObject, config: JsonObject): Steps<Token
     },
     decode(ids, { skipSpecialTokens = false } = {}) {
       for (let at = 0; at < ids.length; at++) if (!isIndex(ids[at])) throw notAnId(ids[at], at)
-      return pipeline.decode(ids, skipSpecialTokens)
+      return cleanUp(pipeline.decode(ids, skipSpecialTokens))
     },
     tokenToId: (token) => pipeline.tokenToId(token),
     idToToken: (id) => pipeline.idToToken(id),
@@ -193,24 +215,16 @@ export function noChatTemplate(): Error {
   )
 }
 
-/** Texts of a token given as a string, as an AddedToken object or as a list of either. */
-function tokenTexts(value: unknown): string[] {
-  if (typeof value === 'string') return [value]
-  if (Array.isArray(value)) return value.flatMap(tokenTexts)
-  if (isObject(value) && typeof value.content === 'string') return [value.content]
-  return []
+async function readOptional(path: string): Promise<Buffer | undefined> {
+  return await readRegularFileIfThere(path, { where: 'loadTokenizer' })
 }
 
-async function readOptional(path: string): Promise<string | undefined> {
-  return (await readRegularFileIfThere(path, { where: 'loadTokenizer' }))?.toString()
-}
-
-async function readJson(path: string): Promise<JsonObject | undefined> {
-  const text = await readOptional(path)
-  if (text === undefined) return undefined
+async function readJson(path: string, turns: Turns): Promise<JsonObject | undefined> {
+  const bytes = await readOptional(path)
+  if (bytes === undefined) return undefined
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = await turns.run(parseJsonInSteps(bytes))
   } catch (error) {
     throw new Error(
       `[loadTokenizer] expected JSON in ${path}, got: ${(error as Error).message}; the file is damaged or a ` +

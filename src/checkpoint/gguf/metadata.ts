@@ -1,6 +1,7 @@
 /** @file The key-value part of GGUF files: parsed strictly, and asked for by key and type. */
 
 import { describeValue } from '../../errors.js'
+import type { Steps } from '../../turns.js'
 import type { Cursor } from './cursor.js'
 
 /** Arrays hold values of one type; numbers of any width are numbers. */
@@ -13,6 +14,7 @@ const MOST_KEYS = 65_536
 /** Of all arrays together: a vocabulary of 250,000 tokens has about a million, its merges included. */
 const MOST_ELEMENTS = 2 * 2 ** 20
 const DEEPEST_ARRAY = 4
+const ELEMENTS_PER_STEP = 2048
 
 interface ValueType {
   readonly name: string
@@ -102,8 +104,8 @@ export class GgufMetadata {
   }
 }
 
-/** Reads the pairs from the cursor on. */
-export function readMetadata(cursor: Cursor, count: number): GgufMetadata {
+/** Reads the pairs from the cursor on, in steps: a vocabulary is long. */
+export function* readMetadata(cursor: Cursor, count: number): Steps<GgufMetadata> {
   const values = new Map<string, GgufValue>()
   const budget = { elements: MOST_ELEMENTS }
   for (let i = 0; i < count; i++) {
@@ -112,7 +114,7 @@ export function readMetadata(cursor: Cursor, count: number): GgufMetadata {
     if (key === '') throw cursor.error('expected a key, got empty text')
     cursor.what = `key ${describeValue(key)}`
     if (values.has(key)) throw cursor.error('the key is there twice')
-    values.set(key, readValue(cursor, cursor.uint32(), budget, 0))
+    values.set(key, yield* readValue(cursor, cursor.uint32(), budget, 0))
   }
   return new GgufMetadata(cursor.path, values)
 }
@@ -123,7 +125,7 @@ export function readKeyCount(cursor: Cursor): number {
   return cursor.count(8 + 1 + 4 + 1, MOST_KEYS, 'keys')
 }
 
-function readValue(cursor: Cursor, type: number, budget: { elements: number }, depth: number): GgufValue {
+function* readValue(cursor: Cursor, type: number, budget: { elements: number }, depth: number): Steps<GgufValue> {
   if (type !== ARRAY) return typeOf(cursor, type).read(cursor)
   if (depth === DEEPEST_ARRAY) throw cursor.error(`arrays are more than ${DEEPEST_ARRAY} deep`)
   const itemType = cursor.uint32()
@@ -133,7 +135,8 @@ function readValue(cursor: Cursor, type: number, budget: { elements: number }, d
   budget.elements -= count
   const values: GgufValue[] = []
   for (let i = 0; i < count; i++) {
-    values.push(item ? item.read(cursor) : readValue(cursor, itemType, budget, depth + 1))
+    values.push(item ? item.read(cursor) : yield* readValue(cursor, itemType, budget, depth + 1))
+    if (i % ELEMENTS_PER_STEP === 0) yield
   }
   return values
 }

@@ -9,6 +9,7 @@
 import { closeSync, fstatSync } from 'node:fs'
 import { describeValue, listNames } from '../../errors.js'
 import { openRegularFileSync } from '../../regular-file.js'
+import { runAtOnce, type Steps } from '../../turns.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { BLOCK_FORMATS } from './block-formats.js'
 import { Cursor } from './cursor.js'
@@ -74,11 +75,16 @@ export function isGgufPath(path: string): boolean {
 
 /** Reads all that comes before the tensors. @throws naming the file, the key or tensor, and what is wrong with it */
 export function readGguf(path: string): GgufFile {
+  return runAtOnce(readGgufInSteps(path))
+}
+
+/** The same in steps, so that a long vocabulary does not hold the event loop up. */
+export function* readGgufInSteps(path: string): Steps<GgufFile> {
   const file = openRegularFileSync('gguf', path)
   try {
     const cursor = new Cursor(file, path, fstatSync(file).size)
     const tensorCount = readStart(cursor)
-    const metadata = readMetadata(cursor, readKeyCount(cursor))
+    const metadata = yield* readMetadata(cursor, readKeyCount(cursor))
     return { path, metadata, tensors: readTensors(cursor, tensorCount, alignmentOf(metadata)) }
   } finally {
     closeSync(file)

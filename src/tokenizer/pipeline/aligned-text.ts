@@ -95,10 +95,7 @@ function transformRange(
   const made = textOf(codes)
   const starts = new Int32Array(start + made.length + text.length - end)
   const ends = new Int32Array(starts.length)
-  for (let unit = 0; unit < start; unit++) {
-    starts[unit] = originStart(aligned, unit)
-    ends[unit] = originEnd(aligned, unit)
-  }
+  copyOrigins(aligned, 0, start, starts, ends, 0)
   let to = start
   for (let index = 0; index < codes.length; index++) {
     const change = changes[index]!
@@ -122,11 +119,30 @@ function transformRange(
       ends[to++] = last
     }
   }
-  for (let unit = end; unit < text.length; unit++) {
-    starts[to] = originStart(aligned, unit)
-    ends[to++] = originEnd(aligned, unit)
-  }
+  copyOrigins(aligned, end, text.length, starts, ends, to)
   return { text: text.slice(0, start) + made + text.slice(end), starts, ends, from: aligned.from, to: aligned.to }
+}
+
+/** Origins of the units `[first, last)`, to place `to` on. */
+function copyOrigins(
+  aligned: AlignedText,
+  first: number,
+  last: number,
+  starts: Int32Array,
+  ends: Int32Array,
+  to: number,
+): void {
+  const { text, from } = aligned
+  if (aligned.starts !== undefined && aligned.ends !== undefined) {
+    starts.set(aligned.starts.subarray(first, last), to)
+    ends.set(aligned.ends.subarray(first, last), to)
+    return
+  }
+  for (let unit = first; unit < last; unit++) {
+    const surrogate = text.charCodeAt(unit) & 0xfc00
+    starts[to + unit - first] = from + unit - (surrogate === 0xdc00 ? 1 : 0)
+    ends[to + unit - first] = from + unit + (surrogate === 0xd800 ? 2 : 1)
+  }
 }
 
 function misaligned(): Error {
@@ -142,6 +158,11 @@ export function prepend(aligned: AlignedText, codes: readonly number[]): Aligned
   const first = aligned.text.codePointAt(0)!
   const changes = [...codes.map((_, index) => (index === 0 ? 0 : 1)), 1]
   return transformRange(aligned, 0, first > 0xffff ? 2 : 1, { codes: [...codes, first], changes })
+}
+
+/** One unit in the place of another: what it comes from stays the same. */
+export function replaceUnit(aligned: AlignedText, unit: string, content: string): AlignedText {
+  return aligned.text.includes(unit) ? { ...aligned, text: aligned.text.replaceAll(unit, () => content) } : aligned
 }
 
 /** Puts `content` in the place of each match. */

@@ -1,6 +1,14 @@
 /** @file Normalizers: what is done to a text before it is cut. */
 
-import { type AlignedText, type Changes, filterChanges, prepend, replaceMatches, transform } from './aligned-text.js'
+import {
+  type AlignedText,
+  type Changes,
+  filterChanges,
+  prepend,
+  replaceMatches,
+  replaceUnit,
+  transform,
+} from './aligned-text.js'
 import { byteLetters, toByteLetters } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
 import { type Form, formChanges, isAscii } from './normalization-forms.js'
@@ -97,8 +105,13 @@ function readOne(fields: Fields): Normalizer {
         pattern.text === undefined
           ? replaceIn(text, pattern.matches(text), content)
           : text.replaceAll(pattern.text, () => content)
+      const unit =
+        pattern.text !== undefined && pattern.text.length === 1 && content.length === 1 ? pattern.text : undefined
       return {
-        apply: (text) => replaceMatches(text, pattern.matches(text.text), content),
+        apply: (text) =>
+          unit === undefined
+            ? replaceMatches(text, pattern.matches(text.text), content)
+            : replaceUnit(text, unit, content),
         // Text that is inserted at the very beginning comes from nowhere, which later steps tell apart.
         plain: pattern.canBeEmpty ? undefined : replaced,
         keepsStart: content !== '',

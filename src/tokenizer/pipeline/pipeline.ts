@@ -3,13 +3,14 @@
  * text are that library's.
  */
 
+import { runAtOnce, type Steps } from '../../turns.js'
 import { type AddedToken, type AddedTokens, addTokens, readAddedTokens } from './added-tokens.js'
 import { type AlignedText, alignedText, originEnd, originStart, slice } from './aligned-text.js'
 import { utf8Length } from './bytes.js'
 import { readDecoder } from './decoders.js'
 import { type Fields, fieldsOf, isObject, wrong } from './fields.js'
 import { readBpe } from './models/bpe.js'
-import { type Model, runSteps, type Spans, type Steps, textOfId } from './models/model.js'
+import { type Model, type Spans, textOfId } from './models/model.js'
 import { readUnigram } from './models/unigram.js'
 import { readWordLevel, readWordPiece } from './models/word-models.js'
 import { readNormalizer } from './normalizers.js'
@@ -46,8 +47,14 @@ export interface Pipeline {
 
 const MODEL_TYPES = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'] as const
 
-/** @throws naming the part of the file that is unknown, damaged or not supported */
-export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): Steps<Pipeline> {
+/**
+ * @param more Further added tokens, or the same with other properties, beside those of the file. Default: none.
+ * @throws naming the part of the file that is unknown, damaged or not supported
+ */
+export function* readPipeline(
+  file: unknown,
+  more: (inFile: readonly AddedToken[]) => readonly AddedToken[] = () => [],
+): Steps<Pipeline> {
   const fields = fieldsOf(file, 'tokenizer.json')
   const version = fields.raw('version') ?? '1.0'
   if (version !== '1.0') throw fields.error('version', '"1.0"')
@@ -58,12 +65,15 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
   }
   const model = yield* readModel(fields)
   const normalizer = readNormalizer(fields.raw('normalizer'), 'tokenizer.json.normalizer')
+  yield
   const preTokenizer = readPreTokenizer(fields.raw('pre_tokenizer'), 'tokenizer.json.pre_tokenizer')
+  yield
   const postProcessor = readPostProcessor(fields.raw('post_processor'), 'tokenizer.json.post_processor')
+  yield
   const decoder = readDecoder(fields.raw('decoder'), 'tokenizer.json.decoder')
   const tokens = readAddedTokens(fields)
   fields.done()
-  const added = addTokens([...tokens, ...more], model.vocabulary, normalizer)
+  const added = addTokens([...tokens, ...more(tokens)], model.vocabulary, normalizer)
   yield
 
   const { vocabulary } = model
@@ -112,7 +122,12 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
     const texts: string[] = []
     const offsets: number[] = []
     let work = 0
-    for (const { piece, id } of alignedParts(text)) {
+    for (const part of alignedParts(text)) {
+      if (part === undefined) {
+        yield
+        continue
+      }
+      const { piece, id } = part
       if (id !== undefined) {
         ids.push(id)
         texts.push(piece.text)
@@ -124,7 +139,7 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
         const spans: Spans = { starts: [], ends: [], texts }
         if (word.text.length > LONG) yield* model.tokenizeInSteps(word.text, ids, spans)
         else model.tokenize(word.text, ids, spans)
-        pushOffsets(word, spans, offsets)
+        yield* pushOffsets(word, spans, offsets)
         work += word.text.length + 8
         if (work > STEP) {
           work = 0
@@ -135,7 +150,8 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
     return { ids, texts, offsets }
   }
 
-  const alignedParts = function* (text: string): Iterable<{ piece: AlignedText; id: number | undefined }> {
+  // Between two parts of a long text there is nothing now and then, where the work may be interrupted.
+  const alignedParts = function* (text: string): Iterable<{ piece: AlignedText; id: number | undefined } | undefined> {
     const whole = alignedText(text)
     for (const part of added.split(text)) {
       const piece = slice(whole, part.start, part.end)
@@ -144,7 +160,9 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
         continue
       }
       if (piece.text === '') continue
+      if (piece.text.length > LONG) yield undefined
       const normalized = normalizer === undefined ? piece : normalizer.apply(piece)
+      if (piece.text.length > LONG) yield undefined
       for (const inner of added.splitNormalized(normalized.text)) {
         if (inner.start < inner.end) yield { piece: slice(normalized, inner.start, inner.end), id: inner.id }
       }
@@ -157,6 +175,7 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
   ): Steps<Encoded> {
     const text = wellFormed(given)
     const segment = offsets || !isPlain ? yield* encodeAligned(text) : yield* encodePlain(text)
+    if (segment.ids.length > LONG) yield
     const processed =
       postProcessor === undefined
         ? [segment]
@@ -174,7 +193,7 @@ export function* readPipeline(file: unknown, more: readonly AddedToken[] = []): 
     idCount,
     tokenToId: (token) => added.ids.get(token) ?? vocabulary.ids.get(token),
     idToToken,
-    encode: (text, options) => runSteps(encodeInSteps(text, options)),
+    encode: (text, options) => runAtOnce(encodeInSteps(text, options)),
     encodeInSteps,
     decode(ids, skipSpecialTokens) {
       const tokens: string[] = []
@@ -227,7 +246,7 @@ function* readModelOf(type: (typeof MODEL_TYPES)[number], model: Fields): Steps<
 }
 
 /** Places of tokens in the original: those of the first and the last character that they lie in. */
-function pushOffsets(word: AlignedText, { starts, ends }: Spans, offsets: number[]): void {
+function* pushOffsets(word: AlignedText, { starts, ends }: Spans, offsets: number[]): Steps<void> {
   const { text } = word
   let unit = 0
   let bytes = 0
@@ -250,5 +269,6 @@ function pushOffsets(word: AlignedText, { starts, ends }: Spans, offsets: number
     const first = unitAt(starts[at]!)
     const last = unitAt(ends[at]! - 1)
     offsets.push(originStart(word, first), originEnd(word, last))
+    if (at % 8192 === 8191) yield
   }
 }

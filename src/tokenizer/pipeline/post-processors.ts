@@ -73,17 +73,17 @@ function readOne(fields: Fields): PostProcessor {
 /** All of the segments as one. */
 export function join(segments: readonly Segment[]): Segment {
   if (segments.length === 1) return segments[0]!
-  const withOffsets = segments.every(({ offsets }) => offsets !== undefined)
-  const ids: number[] = []
-  const texts: string[] = []
-  const offsets: number[] = []
-  for (const segment of segments) {
-    for (const id of segment.ids) ids.push(id)
-    if (!withOffsets) continue
-    for (const text of segment.texts!) texts.push(text)
-    for (const offset of segment.offsets!) offsets.push(offset)
+  const texts = segments.map((segment) => segment.texts)
+  const offsets = segments.map((segment) => segment.offsets)
+  return {
+    ids: all(segments.map(({ ids }) => ids)),
+    texts: texts.every((part) => part !== undefined) ? all(texts) : undefined,
+    offsets: offsets.every((part) => part !== undefined) ? all(offsets) : undefined,
   }
-  return { ids, texts: withOffsets ? texts : undefined, offsets: withOffsets ? offsets : undefined }
+}
+
+function all<T>(parts: readonly (readonly T[])[]): T[] {
+  return ([] as T[]).concat(...parts)
 }
 
 function special(ids: readonly number[], texts: readonly string[]): Segment {

@@ -1,6 +1,6 @@
 /** @file Pre-tokenizers: how a text is cut into the pieces that the model sees. */
 
-import { type AlignedText, type Match, prepend, replaceMatches, slice, transform } from './aligned-text.js'
+import { type AlignedText, type Match, prepend, replaceMatches, replaceUnit, slice, transform } from './aligned-text.js'
 import { toByteLetters } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
 import { byteChanges } from './normalizers.js'
@@ -172,7 +172,10 @@ function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
   const codes = codesOf(replacement)
   const cut = splits ? cutting((piece) => cutAt(textMatches(piece, replacement), 'MergedWithNext')) : undefined
   const replace = (piece: AlignedText): AlignedText => {
-    const replaced = piece.text.includes(' ') ? replaceMatches(piece, textMatches(piece.text, ' '), replacement) : piece
+    const replaced =
+      replacement.length === 1
+        ? replaceUnit(piece, ' ', replacement)
+        : replaceMatches(piece, textMatches(piece.text, ' '), replacement)
     const wanted = scheme === 'always' || (scheme === 'first' && replaced.from === 0)
     return wanted && !replaced.text.startsWith(replacement) ? prepend(replaced, codes) : replaced
   }

@@ -18,24 +18,22 @@ const POSITIONS = 2 ** 30
 export interface Merging {
   /** Does up to `count` steps; false when nothing is left to merge. */
   advance(count: number): boolean
-  finish(): Word
+  /** Calls for each symbol that is left, in order, until `count` have been; false when none is left. */
+  each(count: number, visit: (id: number, length: number) => void): boolean
 }
 
 export function mergeWord({ ids, lengths }: Word, table: MergeTable): Merging {
   const size = ids.length
   if (size >= POSITIONS) throw new Error(`[tokenizer] expected a piece of less than 2^30 symbols, got ${size}`)
-  const symbols = Uint32Array.from(ids)
-  const bytes = Float64Array.from(lengths)
+  const symbols = new Uint32Array(ids)
+  const bytes = new Float64Array(lengths)
   const next = new Int32Array(size)
   const previous = new Int32Array(size)
-  for (let at = 0; at < size; at++) {
-    next[at] = at + 1 < size ? at + 1 : -1
-    previous[at] = at - 1
-  }
   const removed = new Uint8Array(size)
   let heap = new Float64Array(Math.max(16, size))
   let heapSize = 0
   let seeded = 0
+  let reading = size === 0 ? -1 : 0
   const push = (key: number): void => {
     if (heapSize === heap.length) {
       const larger = new Float64Array(2 * heap.length)
@@ -98,17 +96,20 @@ export function mergeWord({ ids, lengths }: Word, table: MergeTable): Merging {
   return {
     advance(count) {
       let left = count
-      for (; left > 0 && seeded < size; left--) offer(seeded++)
+      for (; left > 0 && seeded < size; left--) {
+        next[seeded] = seeded + 1 < size ? seeded + 1 : -1
+        previous[seeded] = seeded - 1
+        offer(seeded++)
+      }
       for (; left > 0 && heapSize > 0; left--) step()
       return seeded < size || heapSize > 0
     },
-    finish() {
-      const word: Word = { ids: [], lengths: [] }
-      for (let at = size === 0 ? -1 : 0; at >= 0; at = next[at]!) {
-        word.ids.push(symbols[at]!)
-        word.lengths.push(bytes[at]!)
+    each(count, visit) {
+      for (let left = count; left > 0 && reading >= 0; left--) {
+        visit(symbols[reading]!, bytes[reading]!)
+        reading = next[reading]!
       }
-      return word
+      return reading >= 0
     },
   }
 }

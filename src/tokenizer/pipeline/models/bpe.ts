@@ -1,11 +1,12 @@
 /** @file Byte-pair encoding: the characters of a piece become tokens, which are merged by rank. */
 
 import { describeValue } from '../../../errors.js'
+import { runAtOnce, type Steps } from '../../../turns.js'
 import { utf8Length } from '../bytes.js'
 import { type Fields, wrong } from '../fields.js'
 import { type Merging, mergeShortWord, mergeWord, type Word } from './bpe-word.js'
 import { type MergeTable, mergeTable } from './merge-table.js'
-import { type Model, noToken, runSteps, type Spans, type Steps, textOfId, type Vocabulary } from './model.js'
+import { type Model, noToken, type Spans, textOfId, type Vocabulary } from './model.js'
 import { readVocabulary } from './vocabulary.js'
 
 interface Options {
@@ -17,7 +18,7 @@ interface Options {
   readonly ignoreMerges: boolean
 }
 
-const STEP = 4096
+const STEP = 2048
 const SHORT = 24
 /** Pieces that are remembered: short ones, and so many. */
 const CACHED_LENGTH = 64
@@ -66,39 +67,35 @@ function readOptions(fields: Fields): Options {
 function* readMerges(fields: Fields, { ids }: Vocabulary, prefix: string): Steps<MergeTable> {
   const merges = fields.list('merges')
   const prefixLength = Buffer.byteLength(prefix)
-  const parts: [string, string][] = []
+  const table = mergeTable(merges.length)
   let isText: boolean | undefined
+  let rank = 0
   for (let at = 0; at < merges.length; at++) {
+    if (at % STEP === 0) yield
     const merge = merges[at]
+    const where = (): string => `${fields.path}.merges[${at}]`
     if (isText !== undefined && isText !== (typeof merge === 'string')) {
-      throw wrong(`${fields.path}.merges[${at}]`, 'merges that are all texts or all pairs', merge)
+      throw wrong(where(), 'merges that are all texts or all pairs', merge)
     }
     isText = typeof merge === 'string'
+    let left: unknown
+    let right: unknown
     if (typeof merge === 'string') {
       if (merge.startsWith('#version')) continue
-      const pair = merge.split(' ')
-      if (pair.length !== 2) throw wrong(`${fields.path}.merges[${at}]`, 'two tokens with a space between', merge)
-      parts.push([pair[0]!, pair[1]!])
-    } else if (
-      Array.isArray(merge) &&
-      merge.length === 2 &&
-      typeof merge[0] === 'string' &&
-      typeof merge[1] === 'string'
-    ) {
-      parts.push([merge[0], merge[1]])
-    } else throw wrong(`${fields.path}.merges[${at}]`, 'a pair of tokens', merge)
-    if (at % STEP === 0) yield
-  }
-  const table = mergeTable(parts.length)
-  for (let rank = 0; rank < parts.length; rank++) {
-    const [left, right] = parts[rank]!
+      const space = merge.indexOf(' ')
+      if (space < 0 || merge.includes(' ', space + 1)) throw wrong(where(), 'two tokens with a space between', merge)
+      left = merge.slice(0, space)
+      right = merge.slice(space + 1)
+    } else if (Array.isArray(merge) && merge.length === 2) {
+      ;[left, right] = merge
+    }
+    if (typeof left !== 'string' || typeof right !== 'string') throw wrong(where(), 'a pair of tokens', merge)
     const made = left + (prefixLength === 0 ? right : withoutBytes(right, prefixLength))
     const [leftId, rightId, madeId] = [ids.get(left), ids.get(right), ids.get(made)]
     if (leftId === undefined || rightId === undefined || madeId === undefined) {
-      throw wrong(`${fields.path}.merges[${rank}]`, 'tokens of the vocabulary that make a token of it', [left, right])
+      throw wrong(where(), 'tokens of the vocabulary that make a token of it', [left, right])
     }
-    table.add(leftId, rightId, rank, madeId)
-    if (rank % STEP === 0) yield
+    table.add(leftId, rightId, rank++, madeId)
   }
   return table
 }
@@ -187,7 +184,13 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
     }
     const merging: Merging = mergeWord(word, table)
     while (merging.advance(STEP)) yield
-    return merging.finish()
+    const merged: Word = { ids: [], lengths: [] }
+    const push = (id: number, length: number): void => {
+      merged.ids.push(id)
+      merged.lengths.push(length)
+    }
+    while (merging.each(4 * STEP, push)) yield
+    return merged
   }
 
   const remember = (piece: string, word: Word): void => {
@@ -198,16 +201,18 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
     recent.set(piece, word)
   }
 
-  const append = (word: Word, ids: number[], spans: Spans | undefined): void => {
-    for (const id of word.ids) ids.push(id)
-    if (spans === undefined) return
+  const append = function* (word: Word, ids: number[], spans: Spans | undefined): Steps<void> {
     let position = 0
-    word.ids.forEach((id, at) => {
+    for (let at = 0; at < word.ids.length; at++) {
+      const id = word.ids[at]!
+      ids.push(id)
+      if (at % (4 * STEP) === 4 * STEP - 1) yield
+      if (spans === undefined) continue
       spans.starts.push(position)
       position += word.lengths[at]!
       spans.ends.push(position)
       spans.texts.push(textOfId(vocabulary, id) ?? '')
-    })
+    }
   }
 
   const cached = (piece: string): Word | undefined => {
@@ -224,13 +229,14 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
     tokenize(piece, ids, spans) {
       let word = cached(piece)
       if (word === undefined) {
-        word = runSteps(tokensOf(piece))
+        word = runAtOnce(tokensOf(piece))
         if (piece.length <= CACHED_LENGTH) remember(piece, word)
       }
-      append(word, ids, spans)
+      if (spans === undefined) for (const id of word.ids) ids.push(id)
+      else runAtOnce(append(word, ids, spans))
     },
     *tokenizeInSteps(piece, ids, spans) {
-      append(yield* tokensOf(piece), ids, spans)
+      yield* append(yield* tokensOf(piece), ids, spans)
     },
   }
 }

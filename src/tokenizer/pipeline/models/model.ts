@@ -1,14 +1,13 @@
 /** @file What every model of a tokenizer does: pieces of text to ids of its vocabulary. */
 
+import type { Steps } from '../../../turns.js'
+
 /** Where the tokens of a piece stand in it, in bytes of UTF-8, and their texts. */
 export interface Spans {
   readonly starts: number[]
   readonly ends: number[]
   readonly texts: string[]
 }
-
-/** Work that can be interrupted: yields about every millisecond. */
-export type Steps<T> = Generator<undefined, T, undefined>
 
 export interface Model {
   readonly vocabulary: Vocabulary
@@ -28,14 +27,6 @@ export interface Vocabulary {
 
 export function textOfId({ texts }: Vocabulary, id: number): string | undefined {
   return Array.isArray(texts) ? texts[id] : (texts as ReadonlyMap<number, string>).get(id)
-}
-
-/** Runs all steps at once. */
-export function runSteps<T>(steps: Steps<T>): T {
-  for (;;) {
-    const { done, value } = steps.next()
-    if (done) return value
-  }
 }
 
 /** For models whose pieces are short: all at once. */

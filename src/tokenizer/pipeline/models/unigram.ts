@@ -1,7 +1,8 @@
 /** @file Unigram: the cut of a piece into tokens whose scores add up to the most. */
 
+import { runAtOnce, type Steps } from '../../../turns.js'
 import { type Fields, wrong } from '../fields.js'
-import { type Model, noToken, runSteps, type Spans, type Steps, type Vocabulary } from './model.js'
+import { type Model, noToken, type Spans, type Vocabulary } from './model.js'
 
 const STEP = 2048
 /** How much less than the least token an unknown character scores. */
@@ -122,7 +123,7 @@ function unigramModel(vocabulary: Vocabulary, trie: Trie, scoring: Scoring): Mod
   }
   return {
     vocabulary,
-    tokenize: (piece, ids, spans) => runSteps(steps(piece, ids, spans)),
+    tokenize: (piece, ids, spans) => runAtOnce(steps(piece, ids, spans)),
     tokenizeInSteps: steps,
   }
 }

@@ -1,10 +1,11 @@
 /** @file Reading the vocabulary of a model, in steps: there may be hundreds of thousands of tokens. */
 
 import { describeValue } from '../../../errors.js'
+import type { Steps } from '../../../turns.js'
 import { entriesOf, type Fields, isIndex, wrong } from '../fields.js'
-import type { Steps, Vocabulary } from './model.js'
+import type { Vocabulary } from './model.js'
 
-const STEP = 4096
+const STEP = 2048
 // Ids above this many holes are kept in a map: a file cannot make an array of 2^32 places.
 const MAX_HOLES = 1_000_000
 

@@ -1,8 +1,9 @@
 /** @file Models that look words up: WordPiece, the longest part first, and WordLevel, the whole. */
 
+import type { Steps } from '../../../turns.js'
 import { byteLength } from '../bytes.js'
 import type { Fields } from '../fields.js'
-import { atOnce, type Model, noToken, type Spans, type Steps } from './model.js'
+import { atOnce, type Model, noToken, type Spans } from './model.js'
 import { readVocabulary } from './vocabulary.js'
 
 /** @throws naming what is damaged */
