@@ -87,6 +87,17 @@ export function unknownOption(where: string, name: string, validNames: readonly 
   )
 }
 
+/** What no file system goes beyond. */
+const LONGEST_PATH = 4096
+
+/** @throws unless `value` is text that a path can be. */
+export function expectPath(where: string, name: string, value: unknown): void {
+  if (typeof value === 'string' && value !== '' && value.length <= LONGEST_PATH && !value.includes('\0')) return
+  const bounds =
+    typeof value === 'string' && value.length > LONGEST_PATH ? ` of at most ${LONGEST_PATH} characters` : ''
+  throw new Error(`[${where}] expected a path${bounds} for ${name}, got ${describeValue(value)}`)
+}
+
 /** @throws when `options` has a key that is none of `validNames`. */
 export function expectKnownOptions(where: string, options: object, validNames: readonly string[]): void {
   for (const name of Object.keys(options)) if (!validNames.includes(name)) throw unknownOption(where, name, validNames)
@@ -122,6 +133,7 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!
 }
 
-function shorten(text: string): string {
+/** A text whose ends matter no more than its beginning, not longer than a line or two. */
+export function shorten(text: string): string {
   return text.length > 2 * SHOWN ? `${text.slice(0, 2 * SHOWN)}...` : text
 }

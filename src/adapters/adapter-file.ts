@@ -11,7 +11,7 @@ import {
   type TensorEntry,
 } from '../checkpoint/safetensors.js'
 import { haveSameValues } from '../checkpoint/same-values.js'
-import { listNames } from '../errors.js'
+import { listNames, shorten } from '../errors.js'
 import type { CausalLM } from '../models/model.js'
 import { expectBaseCopy } from './base-copies.js'
 import type { LoraConfig } from './lora-config.js'
@@ -56,7 +56,9 @@ export async function fillFromFile(
     const other = byName.get(canonical)
     // Where embeddings are trained and saved on top of that, PEFT writes them under two names.
     if (other && !(await haveSameValues(other, entry)))
-      throw new Error(`[lora] ${path} holds ${canonical} twice, as ${name} too, and with other values; save it again`)
+      throw new Error(
+        `[lora] ${path} holds ${shorten(canonical)} twice, as ${shorten(name)} too, and with other values; save it again`,
+      )
     byName.set(canonical, entry)
   }
   const unused = new Set(byName.keys())
@@ -116,7 +118,9 @@ function canonicalName(
       return peftModuleTensorName(parsed.module, parsed.parameter)
     }
     case 'unsupported':
-      throw new Error(`[lora] ${path} holds ${name}, which belongs to ${parsed.feature}; that is not supported yet`)
+      throw new Error(
+        `[lora] ${path} holds ${shorten(name)}, which belongs to ${shorten(parsed.feature)}; that is not supported yet`,
+      )
     default:
       return peftTensorName(parsed.module, parsed.kind)
   }
@@ -130,6 +134,7 @@ export async function loadParameter(parameter: Parameter, entry: TensorEntry, hi
     )
   }
   const dtype = FLOATS[entry.dtype]
-  if (!dtype) throw new Error(`[load] expected F32, F16 or BF16 for ${entry.name}, got ${entry.dtype} in ${entry.path}`)
+  if (!dtype)
+    throw new Error(`[load] expected F32, F16 or BF16 for ${shorten(entry.name)}, got ${entry.dtype} in ${entry.path}`)
   parameter.set(await readTensorBytes(entry), dtype)
 }

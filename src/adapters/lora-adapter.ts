@@ -4,7 +4,7 @@ import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
-import { describeValue, expectKnownOptions, listNames } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPath, listNames } from '../errors.js'
 import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { CausalLM, ModelOrigin } from '../models/model.js'
@@ -100,6 +100,7 @@ export class LoraAdapter {
    */
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
     expectKnownOptions('lora', place, PLACE)
+    expectPath('lora', 'directory', directory)
     const name = checkedName(place.adapterName)
     const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
@@ -163,6 +164,7 @@ export class LoraAdapter {
    * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before stays.
    */
   async save(directory: string): Promise<void> {
+    expectPath('lora', 'directory', directory)
     const { name: base, origin, isOnHub } = await this.#base()
     await makeDirectory(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)

@@ -3,7 +3,7 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
-import { describeValue, expectKnownOptions, listNames } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPath, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
 import { CausalLM } from '../models/model.js'
 import { Device } from '../tensor/device.js'
@@ -81,6 +81,7 @@ export async function mergeIntoDirectory(
   expectKnownOptions('merge', options, OPTIONS)
   const { dtype = defaultDType(model), maxShardSize, prompts, signal, onProgress } = options
   checkDType(dtype)
+  expectPath('merge', 'directory', directory)
   await expectEmpty(directory)
   const { tokenizerFrom = model.path } = options
   const plan = await MergePlan.create(model, parts)

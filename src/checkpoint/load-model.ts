@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions } from '../errors.js'
 import { HUB_OPTION_NAMES } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
@@ -94,7 +94,9 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   expectKnownOptions('loadModel', options, OPTIONS)
   const { device: where = 'cpu', dtype: givenDType, quantization, offloadEmbedding, ...hub } = options
   if (givenDType !== undefined && !isComputeDType(givenDType))
-    throw new Error(`[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${givenDType}'`)
+    throw new Error(
+      `[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
+    )
   checkQuantization('loadModel', quantization)
   checkOffloadEmbedding('loadModel', offloadEmbedding)
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)

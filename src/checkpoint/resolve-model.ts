@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { describeValue, withoutSecrets } from '../errors.js'
+import { describeValue, expectPath, withoutSecrets } from '../errors.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
 import { HubError } from '../hub/hub-error.js'
 import type { ModelOrigin } from '../models/model.js'
@@ -35,6 +35,7 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
   if (typeof idOrPath !== 'string' || idOrPath === '') {
     throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   }
+  expectPath('model', 'model', idOrPath)
   if (withoutSecrets(idOrPath) !== idOrPath) {
     throw new Error(
       `[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}, which holds a secret; a token belongs in HF_TOKEN`,

@@ -184,10 +184,14 @@ export function safetensorsContent(
   })()
 }
 
+/** PyTorch has no more. */
+const MOST_DIMENSIONS = 64
+
 /** Bytes of a tensor. Throws what `fail` makes of the problem if dtype or shape are not possible, or the product is not exact. */
 export function tensorByteLength(dtype: unknown, shape: unknown, fail: (problem: string) => Error): number {
   if (!isDType(dtype)) throw fail(`has the dtype ${describeValue(dtype)}, which is none of ${listNames(DTYPES, 99)}`)
   if (!Array.isArray(shape) || !shape.every(isSize)) throw fail(`has the impossible shape ${describeValue(shape)}`)
+  if (shape.length > MOST_DIMENSIONS) throw fail(`has ${shape.length} dimensions, more than ${MOST_DIMENSIONS}`)
   let bits: number = BITS[dtype]
   for (const size of shape) {
     bits *= size

@@ -3,8 +3,10 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { expectKnownOptions } from '../errors.js'
+
+import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
 import { makeDirectory, writeFileAtomic } from '../files.js'
+
 import type { CausalLM } from '../models/model.js'
 import { readDirectory, readRegularFile } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
@@ -59,9 +61,10 @@ export interface SaveModelOptions {
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
+  expectPath('saveModel', 'directory', directory)
   const { dtype = model.dtype, tokenizerFrom } = options
   if (!isComputeDType(dtype))
-    throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got '${dtype}'`)
+    throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(dtype)}`)
   await makeDirectory(directory)
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }

@@ -242,7 +242,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('unknown options and values', async () => {
       await expectRefusal('[loadModel] unknown option "dType"; did you mean "dtype"?', { dType: 'float32' })
-      await expectRefusal("[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got 'int8'", {
+      await expectRefusal(`[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got "int8"`, {
         dtype: 'int8',
       })
       await expect(loadModel(directory, { device: 'gpu' as 'cpu' })).rejects.toThrow(

@@ -125,7 +125,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   test('refuses what it cannot write', async () => {
     const model = createModel(CONFIG, { device })
     await expect(saveModel(model, directory, { dtype: 'int32' as 'float32' })).rejects.toThrow(
-      "[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got 'int32'",
+      "[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got \"int32\"",
     )
     await expect(saveModel(model, directory, { tokeniserFrom: 'x' } as object)).rejects.toThrow(
       '[saveModel] unknown option "tokeniserFrom"; did you mean "tokenizerFrom"?',

@@ -1,6 +1,6 @@
 /** @file The keys of a GGUF file that belong to its architecture: every one is read, expected to have one value, or an error. */
 
-import { describeValue } from '../../errors.js'
+import { describeValue, listNames } from '../../errors.js'
 import type { GgufMetadata, GgufValue } from './metadata.js'
 
 /** Takes keys `<architecture>.<name>` and, at the end, complains of those that nobody took. */
@@ -60,7 +60,7 @@ export class ArchitectureKeys {
     if (unknown.length === 0) return
     throw new Error(
       `[gguf] ${this.metadata.path}: expected keys that are known to architecture '${this.architecture}', got ` +
-        `${unknown.map((key) => `${key} = ${describeValue(this.metadata.get(key))}`).join(', ')}; a key that is not understood may change ` +
+        `${listNames(unknown.map((key) => `${key} = ${describeValue(this.metadata.get(key))}`))}; a key that is not understood may change ` +
         'what the model computes: use the safetensors version of the model',
     )
   }
