@@ -124,16 +124,15 @@ function markupAttribute(value: Markup, name: string): Value | undefined {
 
 /** `value[key]` as Python does it, where undefined stands for its TypeError and LookupError. */
 function itemOrUndefined(rt: Runtime, value: Value, key: Value): Value | undefined {
-  if (value instanceof Dict) {
+  if (value instanceof Dict || key instanceof Slice) {
     try {
-      return value.get(key)
+      return value instanceof Dict ? value.get(key) : slice(rt, value, key as Slice)
     } catch (error) {
       if (isKind(error, 'TypeError')) return undefined
       throw error
     }
   }
   if (value instanceof NativeObject) return value.item?.(key)
-  if (key instanceof Slice) return slice(rt, value, key)
   if (!isInt(key)) return undefined
   const index = Number(key)
   if (typeof value === 'string') {

@@ -3,6 +3,7 @@
 import { callValue, getAttribute, getItem, slice } from './access.js'
 import { fail, typeError } from './errors.js'
 import { callFilter, callTest, FILTERS, TEST_NAMES } from './filters.js'
+import { unknownName } from './fold.js'
 import { type Activation, type Evaluate, type Frame, reader } from './frames.js'
 import type { CallSignature, Expression, FilterExpression } from './nodes.js'
 import { binary, compare, unary } from './operators.js'
@@ -105,6 +106,12 @@ function compileCompare(node: Expression & { kind: 'compare' }, frame: Frame): E
   }
 }
 
+function compileConstant(value: Value): Evaluate {
+  const name = unknownName(value)
+  if (name !== undefined) return () => fail('TemplateRuntimeError', `name '${name}' is not defined`)
+  return () => value
+}
+
 function compileDict(node: Expression & { kind: 'dict' }, frame: Frame): Evaluate {
   const items = node.items.map(
     ({ key, value }) => [compileExpression(key, frame), compileExpression(value, frame)] as const,
@@ -141,14 +148,19 @@ function compileConcat(node: Expression & { kind: 'concat' }, frame: Frame): Eva
   }
 }
 
+/** What jinja2 writes into its code as it is; the other kinds it tries to evaluate beforehand. */
+const UNFOLDED: ReadonlySet<string> = new Set(['name', 'const', 'list', 'tuple', 'dict', 'slice', 'namespace-target'])
+
 export function compileExpression(node: Expression, frame: Frame): Evaluate {
+  if (!UNFOLDED.has(node.kind)) {
+    const value = frame.folder.fold(node)
+    if (value !== undefined) return compileConstant(value)
+  }
   switch (node.kind) {
     case 'name':
       return compileName(node, frame)
-    case 'const': {
-      const { value } = node
-      return () => value
-    }
+    case 'const':
+      return compileConstant(node.value)
     case 'list':
       return compileAll(node.items, frame)
     case 'tuple': {

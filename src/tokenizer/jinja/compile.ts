@@ -3,6 +3,7 @@
 import { callValue } from './access.js'
 import { compileArguments, compileBlockFilter, compileExpression, needsText } from './compile-expression.js'
 import { fail, typeError, valueError } from './errors.js'
+import type { ConstantFolder } from './fold.js'
 import {
   Activation,
   BREAK,
@@ -36,9 +37,9 @@ import {
 import { Generator_, isTrue, iterate, MISSING, NativeObject, type Value } from './values.js'
 
 /** The body of a template as a function of runtime and output. */
-export function compileTemplate(statements: readonly Statement[]): (rt: Runtime) => void {
+export function compileTemplate(statements: readonly Statement[], folder: ConstantFolder): (rt: Runtime) => void {
   const scope = new FunctionScope()
-  const frame: StatementFrame = { symbols: new Symbols(scope), soft: false, inLoop: false }
+  const frame: StatementFrame = { symbols: new Symbols(scope), soft: false, inLoop: false, folder }
   // The template's own blocks, of which there are none.
   const self = findUndeclared(statements, ['self']).has('self') ? frame.symbols.declareParameter('self') : undefined
   visitStatements(frame.symbols, statements)
@@ -67,7 +68,8 @@ function compileBody(statements: readonly Statement[], frame: StatementFrame): E
 }
 
 function innerFrame(frame: StatementFrame, scope = frame.symbols.scope): StatementFrame {
-  return { symbols: new Symbols(scope, frame.symbols), soft: false, inLoop: frame.inLoop, undeclared: frame.undeclared }
+  const { inLoop, undeclared, folder } = frame
+  return { symbols: new Symbols(scope, frame.symbols), soft: false, inLoop, undeclared, folder }
 }
 
 function compileStatement(node: Statement, frame: StatementFrame): Execute {
@@ -150,7 +152,9 @@ function compileStatement(node: Statement, frame: StatementFrame): Execute {
 
 function compileOutput(node: Statement & { kind: 'output' }, frame: StatementFrame): Execute {
   const { line } = node
-  const parts = node.parts.map((part) => (typeof part === 'string' ? part : compileExpression(part, frame)))
+  const parts = node.parts.map((part) => {
+    return typeof part === 'string' ? part : (frame.folder.printed(part) ?? compileExpression(part, frame))
+  })
   const lines = node.parts.map((part) => (typeof part === 'string' ? line : part.line))
   const [only] = parts
   if (parts.length === 1 && typeof only === 'string') {

@@ -1,5 +1,6 @@
 /** @file Variables at run time: where a block keeps them, and how it reads and writes those of the blocks around it. */
 
+import type { ConstantFolder } from './fold.js'
 import type { Output, Runtime } from './runtime.js'
 import type { Symbols, Variable } from './symbols.js'
 import { MISSING, type Value } from './values.js'
@@ -24,6 +25,7 @@ export interface Frame {
   soft: boolean
   /** Parameters of a macro that have no value yet while their defaults are computed. */
   undeclared?: Set<string>
+  folder: ConstantFolder
 }
 
 /** The activation that holds a variable, seen from a function `depth` levels below. */

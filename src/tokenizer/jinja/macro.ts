@@ -24,7 +24,7 @@ export function compileMacro(
 ): (activation: Activation, name: string | undefined) => Callable {
   const scope = new FunctionScope(outer.symbols.scope)
   const symbols = new Symbols(scope, outer.symbols)
-  const frame: StatementFrame = { symbols, soft: false, inLoop: false }
+  const frame: StatementFrame = { symbols, soft: false, inLoop: false, folder: outer.folder }
   visitMacro(symbols, node)
   const parameters = node.parameters.map(({ name }) => name)
   const undeclared = findUndeclared(node.body, ['caller', 'kwargs', 'varargs'])

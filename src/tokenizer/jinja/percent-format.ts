@@ -6,7 +6,7 @@ import { fractionOf, type Int, int, intOf, isNumeric, roundHalfEven, toFloat, tr
 import { intText, repr, str } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { codePointLength, codePoints } from './text.js'
-import { Dict, isInt, Tuple, typeName, Undefined, type Value } from './values.js'
+import { Dict, isInt, Range, Tuple, typeName, Undefined, type Value } from './values.js'
 
 const MAX_WIDTH = 1 << 20
 
@@ -64,7 +64,10 @@ export function percentFormat(rt: Runtime, text: string, value: Value): string {
     result += padded(piece, flag, width, 'diouxXeEfFgG'.includes(type))
     rt.fits(result.length)
   }
-  if (!named && used < args.length && !(value instanceof Dict && !isTuple) && !(Array.isArray(value) && used === 0)) {
+  // Python does not count what it takes for a mapping: anything that has items by key.
+  const isMapping =
+    value instanceof Dict || Array.isArray(value) || value instanceof Undefined || value instanceof Range
+  if (!named && used < args.length && !isMapping) {
     return typeError('not all arguments converted during string formatting')
   }
   return result + text.slice(start)

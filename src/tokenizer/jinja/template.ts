@@ -2,6 +2,7 @@
 
 import { compileTemplate as compileStatements } from './compile.js'
 import { TemplateFailure } from './errors.js'
+import { ConstantFolder } from './fold.js'
 import { GLOBALS } from './globals.js'
 import type { Statement } from './nodes.js'
 import { parseTemplate } from './parser.js'
@@ -19,7 +20,9 @@ export interface CompiledTemplate {
 export function compileTemplate(source: string): CompiledTemplate {
   const { statements, render } = withLine(undefined, () => {
     const parsed = parseTemplate(source)
-    return { statements: parsed, render: compileStatements(parsed) }
+    // Constants look at no variable, and at no time.
+    const folder = new ConstantFolder(new Runtime(new Date(0), new Map()))
+    return { statements: parsed, render: compileStatements(parsed, folder) }
   })
   return {
     statements,
