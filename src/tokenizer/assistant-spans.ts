@@ -64,7 +64,7 @@ export function* assistantSpanSteps(
   let previousEnd = 0
   for (const message of turns) {
     yield
-    const span = known?.get(message) ?? findTurn(rendering, message)
+    const span = known?.get(message) ?? (yield* findTurn(rendering, message))
     if (span.start < previousEnd || span.end < span.start) throw notFound(message, 'it overlaps the turn before')
     previousEnd = span.end
     if (span.end > span.start) spans.push({ ...span, message })

@@ -3,6 +3,7 @@
  * slow as the conversation is long. `assistant-spans.ts` decides for which turns it is asked.
  */
 
+import type { Steps } from '../turns.js'
 import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from './chat-template.js'
 import type { Tokenizer } from './tokenizer.js'
 import { commonBorders } from './turn-borders.js'
@@ -51,16 +52,20 @@ function specialPattern(tokenizer: Tokenizer): RegExp {
  * The span of the assistant turn in message `index`: from where generation would begin to its end token. Of a turn that the
  * template rewrites later on (dropping its reasoning, for example) what is left is located.
  *
+ * One step is one rendering.
+ *
  * @throws Error naming the message where it cannot be located with certainty.
  */
-export function findTurn(context: Rendering, index: number): TextSpan {
+export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
   const { text, messages } = context
   const prompt = tryRender(context, messages.slice(0, index), true)
-  if (prompt === undefined || !text.startsWith(prompt)) return findByContent(context, index)
+  if (prompt === undefined || !text.startsWith(prompt)) return yield* findByContent(context, index)
+  yield
   const start = prompt.length
   const last = index === messages.length - 1
   const rendered = last ? text : tryRender(context, messages.slice(0, index + 1), false)
-  if (rendered === undefined) return findByContent(context, index)
+  if (rendered === undefined) return yield* findByContent(context, index)
+  yield
   const upTo = withoutHeader(context, index, prompt, rendered)
   if (text.startsWith(upTo) && upTo.length >= start) return { start, end: endOfTurn(context, start, upTo) }
   // As the last turn it began with more (reasoning, for example) than is left of it here, or was rewritten beyond that.
@@ -70,7 +75,7 @@ export function findTurn(context: Rendering, index: number): TextSpan {
       return { start, end: endOfTurn(context, start, text.slice(0, start + length)) }
     }
   }
-  return findByContent(context, index)
+  return yield* findByContent(context, index)
 }
 
 /**
@@ -95,8 +100,10 @@ function withoutHeader(context: Rendering, index: number, prompt: string, render
 }
 
 /** For turns whose beginning is not that of a generated one: the content alone, with the end token. */
-function findByContent(context: Rendering, index: number): TextSpan {
+function* findByContent(context: Rendering, index: number): Steps<TextSpan> {
+  yield
   const content = locateContent(context, index)
+  yield
   return { start: content.start, end: content.end + turnEnding(context, index, content.end).length }
 }
 

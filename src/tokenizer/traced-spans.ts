@@ -44,7 +44,7 @@ export function* traceTurns(
     for (const turn of samples) {
       yield
       const part = parts[turn]
-      const span = tryFind(rendering, turn)
+      const span = yield* tryFind(rendering, turn)
       if (part === undefined || span === undefined || span.start < part.start) return undefined
       exact.set(turn, span)
       // Where every turn of a kind is located, nothing has to be learnt.
@@ -100,9 +100,9 @@ function samplesOf(kind: readonly number[]): number[] {
   )
 }
 
-function tryFind(rendering: Rendering, turn: number): TextSpan | undefined {
+function* tryFind(rendering: Rendering, turn: number): Steps<TextSpan | undefined> {
   try {
-    return findTurn(rendering, turn)
+    return yield* findTurn(rendering, turn)
   } catch {
     return undefined
   }

@@ -73,7 +73,8 @@ describe('the mask of a long conversation', () => {
       const traced = renderer.renderTraced(messages)
       const found = runAtOnce(traceTurns(rendering, turns, traced.messageOffsets))
       if (found === undefined) continue
-      for (const turn of turns) expect(found.get(turn), `message ${turn} of ${kind}`).toEqual(findTurn(rendering, turn))
+      for (const turn of turns)
+        expect(found.get(turn), `message ${turn} of ${kind}`).toEqual(runAtOnce(findTurn(rendering, turn)))
       compared++
     }
     // Those where turns cannot be told from one another are located one by one.

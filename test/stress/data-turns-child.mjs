@@ -1,0 +1,132 @@
+// @ts-check
+/**
+ * @file Prepares data of awkward sizes and prints, as JSON, the longest turn of the event loop of each case in milliseconds of
+ * this thread's processor time, which does not depend on what else the machine does. A process of its own: a test runner has
+ * work to do on its event loop.
+ */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { BatchPlan } from '../../dist/data/batches.js'
+import { prepareDataset } from '../../dist/data/dataset.js'
+import { datasetFingerprint } from '../../dist/data/fingerprint.js'
+import { loadTokenizer } from '../../dist/tokenizer/tokenizer.js'
+import { Turns } from '../../dist/turns.js'
+
+const CHATML =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}" +
+  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+const scale = Number(process.argv[2] ?? 1)
+const directory = mkdtempSync(join(tmpdir(), 'lowrank-turns-'))
+const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/lowrank-base-5m', import.meta.url)))
+/** @type {Record<string, { longest: number, turns: number, examples: number, aborts: (number | undefined)[] }>} */
+const results = {}
+
+/** Milliseconds of processor time of this thread. */
+const processorTime = () => Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6
+
+/**
+ * @param {string} name
+ * @param {(signal?: AbortSignal) => Promise<number>} work gives how many examples there were
+ */
+async function measure(name, work) {
+  let longest = 0
+  let turns = 0
+  let running = true
+  let last = processorTime()
+  const turn = () => {
+    const now = processorTime()
+    longest = Math.max(longest, now - last)
+    turns++
+    last = now
+    if (running) setImmediate(turn)
+  }
+  setImmediate(turn)
+  const examples = await work()
+  running = false
+  await new Promise((resolve) => setImmediate(resolve))
+  const aborts = [await abortAfter(work, 2), await abortAfter(work, Math.floor(turns / 3))]
+  results[name] = { longest, turns, examples, aborts }
+}
+
+/**
+ * Processor time from an abort after so many turns of the event loop to the end of the work; undefined where that ended before.
+ *
+ * @param {(signal: AbortSignal) => Promise<number>} work
+ * @param {number} turns
+ */
+async function abortAfter(work, turns) {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  let aborted = 0
+  let left = turns
+  let running = true
+  const turn = () => {
+    if (!running) return
+    if (left-- > 0) setImmediate(turn)
+    else {
+      aborted = processorTime()
+      controller.abort(reason)
+    }
+  }
+  setImmediate(turn)
+  const ended = await work(controller.signal).catch((error) => error)
+  running = false
+  return ended === reason ? processorTime() - aborted : undefined
+}
+
+/** @param {string} name @param {string} content */
+function file(name, content) {
+  const path = join(directory, name)
+  writeFileSync(path, content)
+  return path
+}
+
+/** @param {string} path @param {import('../../dist/data/dataset.js').PrepareOptions} options */
+async function prepare(path, options = {}) {
+  const { train } = await prepareDataset(path, tokenizer, { maxLength: 1 << 30, chatTemplate: CHATML, ...options })
+  return train.length
+}
+
+const words = 'Der schnelle braune Fuchs \u{1f98a} springt "über" den\nfaulen Hund, 12345 mal. '
+const turnsOf = (/** @type {number} */ count, /** @type {string} */ content) =>
+  Array.from({ length: count }, (_, i) => ({ role: i % 2 ? 'assistant' : 'user', content: `${i} ${content}` }))
+const cases = {
+  'a line of megabytes beside the text': file(
+    'beside.jsonl',
+    JSON.stringify({ text: 'a', meta: [words.repeat(60_000 * scale), ...turnsOf(20_000 * scale, '')] }),
+  ),
+  'a conversation of 1,600 messages': file('long.jsonl', JSON.stringify({ messages: turnsOf(1600, words) })),
+  'blank lines of megabytes': file('blank.jsonl', `${'\n'.repeat(2_000_000 * scale)}${JSON.stringify({ text: 'a' })}`),
+  'an array of megabytes': file(
+    'array.json',
+    JSON.stringify(
+      Array.from({ length: 3000 * scale }, (_, i) => ({ prompt: `${i} ${words}`, completion: words.repeat(8) })),
+      null,
+      2,
+    ),
+  ),
+}
+// What is compiled and optimised on the way is not what is measured.
+for (const path of Object.values(cases).slice(2, 3)) await prepare(path)
+for (const [name, path] of Object.entries(cases)) await measure(name, (signal) => prepare(path, { signal }))
+await measure('many rows, split, planned, packed and hashed', async (signal) => {
+  const rows = Array.from({ length: 20_000 * scale }, (_, i) => ({ text: `${i} ${i % 7} ${words.slice(0, i % 70)}` }))
+  const turns = new Turns(signal)
+  const { train, evaluation } = await prepareDataset(rows, tokenizer, { evalSplit: 0.1, signal })
+  for (const packing of [false, true]) {
+    for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
+      const plan = new BatchPlan(train, { packing, packingStrategy })
+      await plan.countWindows(3.5, turns)
+      for (const epoch of [0, 1]) await plan.prepare(epoch, turns)
+      plan.largestBatch()
+    }
+  }
+  await turns.run(datasetFingerprint(train))
+  return train.length + evaluation.length
+})
+rmSync(directory, { recursive: true })
+process.stdout.write(JSON.stringify(results))

@@ -1,0 +1,25 @@
+/** @file Preparing data leaves the event loop free, whatever their shape, and ends when asked to. */
+
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+import { cases } from '../support/long.js'
+
+const CHILD = fileURLToPath(new URL('data-turns-child.mjs', import.meta.url))
+
+it('no turn of the event loop takes 20 ms of processor time while data are prepared, and an abort ends the work', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [CHILD, String(cases(1, 5))])
+  type Result = { longest: number; turns: number; examples: number; aborts: [number, number | null] }
+  const results = JSON.parse(stdout) as Record<string, Result>
+  for (const [name, { longest, turns, examples, aborts }] of Object.entries(results)) {
+    expect(longest, name).toBeLessThan(20)
+    expect(examples, name).toBeGreaterThan(0)
+    // It took long enough to say something.
+    expect(turns, name).toBeGreaterThan(10)
+    // The second may come when all is done.
+    expect(aborts[0], name).toBeLessThan(20)
+    expect(aborts[1] ?? 0, name).toBeLessThan(20)
+  }
+  expect(Object.keys(results)).toHaveLength(5)
+}, 600_000)
