@@ -12,7 +12,7 @@ import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
 import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
-import { processBytes } from '../tensor/process-memory.js'
+import { plannedBudget, processBytes } from '../tensor/process-memory.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -128,7 +128,7 @@ export async function planGeneration(
   const device = Device.open(where, { dryRun: true })
   try {
     const dtype = givenDType ?? defaultDType(device, quantization)
-    const { budget } = device.memory()
+    const budget = plannedBudget(device)
     const model = createModel(config, { device, dtype, quantization, offloadEmbedding: offloadEmbedding ?? false })
     await device.sync()
     const weights = device.memory().live

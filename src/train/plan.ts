@@ -9,10 +9,9 @@ import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
-import { loadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
-import { processBytes } from '../tensor/process-memory.js'
+import { plannedBudget, processBytes, remainingBudget } from '../tensor/process-memory.js'
 import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './memory-run.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { parseTrainOptions } from './parse-options.js'
@@ -120,7 +119,7 @@ interface RunRows {
  * @throws when its tensors need more than the memory budget, saying what would fit.
  */
 export async function planRun(model: CausalLM, options: ResolvedTrainOptions, rows: RunRows): Promise<RunPlan> {
-  const budget = remainingBudget(model.device, options)
+  const budget = remainingBudget(model.device, options.memoryBudget)
   const planner = new Planner(
     model.rawConfig,
     { ...options, dtype: model.dtype, quantization: model.quantization, offloadEmbedding: model.offloadEmbedding },
@@ -138,22 +137,6 @@ export async function planRun(model: CausalLM, options: ResolvedTrainOptions, ro
   }
   return { gradientCheckpointing: settings.gradientCheckpointing, peakResident: planned.peakResident }
 }
-
-/**
- * Bytes that the tensors of a run may take, those that are there included. The budget was measured when the first device was opened: what the
- * process has taken since, for a tokenizer and rows, is no longer there. A budget that the user set is taken as it is.
- */
-function remainingBudget(device: Device, { memoryBudget }: ResolvedTrainOptions): number {
-  const { budget, touched } = device.memory()
-  if (device.isGpu || memoryBudget !== undefined || process.env.LOWRANK_MEMORY_BUDGET) return budget
-  const remaining = Math.floor(SHARE_OF_MEMORY * (loadAddon().info().availableMemory + touched))
-  if (remaining >= budget || remaining < 1) return budget
-  device.limitMemory(remaining)
-  return remaining
-}
-
-/** As the engine has it for the budget: the rest is for what the process takes while it runs. */
-const SHARE_OF_MEMORY = 0.9
 
 /** What a run is told of its plan. */
 export interface RunPlan {
@@ -321,7 +304,11 @@ function readLimits(
   const device = Device.open(name, { dryRun: true, memoryBudget })
   try {
     const model = new CausalLM(findArchitecture(config, where), config, device, 'float32', where)
-    return { place: placeOf(model), budget: device.memory().budget, positions: model.config.maxPositionEmbeddings }
+    return {
+      place: placeOf(model),
+      budget: plannedBudget(device, memoryBudget),
+      positions: model.config.maxPositionEmbeddings,
+    }
   } finally {
     device.close()
   }

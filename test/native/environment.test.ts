@@ -164,6 +164,25 @@ kept[0].read(Float64Array.from(words), false).then((values) => {
   })
 })
 
+describe('the memory that can be had', () => {
+  test('is no more than the limits of the process leave: ulimit -v and -d', async () => {
+    const program = `${PRELUDE}
+const status = require('node:fs').readFileSync('/proc/self/status', 'utf8')
+const kibibytes = (name) => Number(new RegExp(name + ':\\\\s*(\\\\d+)').exec(status)[1])
+console.log(JSON.stringify([kibibytes('VmSize'), kibibytes('VmData'), addon.info().availableMemory]))`
+    const measure = async (limit: string) => {
+      const { stdout } = await run('sh', ['-c', `${limit}; exec "$0" -e "$1"`, process.execPath, program])
+      return JSON.parse(stdout) as [number, number, number]
+    }
+    const [size, data, free] = await measure(':')
+    for (const limit of [`ulimit -v ${size + 200 * 1024}`, `ulimit -d ${data + 200 * 1024}`]) {
+      const [, , available] = await measure(limit)
+      expect(available).toBeLessThan(Math.min(free, 260 * 2 ** 20))
+      expect(available).toBeGreaterThan(0)
+    }
+  })
+})
+
 describe('environment variables', () => {
   const inherit = { ...process.env }
 

@@ -16,6 +16,9 @@ const DEVICE = (process.env.LOWRANK_TEST_DEVICES ?? 'cpu').split(',')[0] as stri
 /** What sizes of blocks of memory are multiples of. */
 export const BLOCK_BYTES = DEVICE.startsWith('cuda') ? 256 : 64
 
+/** What the engine leaves behind every block, in a build with AddressSanitizer. */
+export const GAP_BYTES = process.env.LOWRANK_ADDON?.includes('sanitize-address') ? 256 : 0
+
 export const OMITTED: ViewWords = [-1, 0, 0, 0, 0, 0]
 
 export function addon(): Addon {
