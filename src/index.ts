@@ -76,6 +76,7 @@ export { scope } from './tensor/scope.js'
 export { type GraphEdge, type Recompute, Tensor } from './tensor/tensor.js'
 export { asTokenizer, type ForeignTokenizer } from './tokenizer/adapt.js'
 export type { ChatMessage, RenderOptions } from './tokenizer/chat-template.js'
+export type { Templates } from './tokenizer/template-files.js'
 export {
   type DecodeOptions,
   type EncodedText,

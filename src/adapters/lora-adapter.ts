@@ -175,7 +175,7 @@ export class LoraAdapter {
     const card = join(directory, CARD_FILE)
     const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
-    if (isOnHub && isOurs) files.push({ path: card, content: await modelCard(base, origin, this.config) })
+    if (isOnHub && isOurs) files.push({ path: card, content: modelCard(base, origin, this.config) })
     await writeFilesAtomic(files)
     // What it says of another base would be wrong.
     if (!isOnHub && present !== undefined && isOurs) await rm(card, { force: true })

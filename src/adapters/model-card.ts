@@ -1,6 +1,7 @@
 /** @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which licence. */
 
 import type { ModelOrigin } from '../models/model.js'
+import { yamlText } from '../yaml-text.js'
 import type { LoraConfig } from './lora-config.js'
 
 /** In every card of ours. One without it is someone's own, and stays as it is. */
@@ -12,14 +13,8 @@ export function isOwnCard(text: string): boolean {
 }
 
 /** The text of the card of an adapter for a model of the Hub. */
-export async function modelCard(
-  baseModel: string,
-  { revision, license }: ModelOrigin,
-  { r, loraAlpha }: LoraConfig,
-): Promise<string> {
-  // Loading it takes longer than all else here, and most adapters have no card.
-  const { stringify } = await import('yaml')
-  const header = stringify({
+export function modelCard(baseModel: string, { revision, license }: ModelOrigin, { r, loraAlpha }: LoraConfig): string {
+  const header = yamlText({
     base_model: baseModel,
     library_name: 'peft',
     // An adapter is made from its base model, whose terms go on with it.

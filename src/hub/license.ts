@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { ModelLicense } from '../models/model.js'
 import { readRegularFile } from '../regular-file.js'
+import { readYamlTexts } from '../yaml-text.js'
 import { CARD_FILE } from './model-files.js'
 
 const LONGEST_VALUE = 500
@@ -30,12 +31,5 @@ export async function readLicense(directory: string): Promise<ModelLicense | und
   const card = await readRegularFile(join(directory, CARD_FILE), { where: 'hub' }).catch(() => undefined)
   const [, header] = /^---\r?\n(.*?)\r?\n---/s.exec(card?.toString() ?? '') ?? []
   if (header === undefined || header.length > LARGEST_HEADER) return undefined
-  // Loaded where it is needed: it takes longer than everything else of the Hub.
-  const { parse } = await import('yaml')
-  try {
-    return parseLicense(parse(header))
-  } catch {
-    // The card is for people; a model whose card has a defect still works.
-    return undefined
-  }
+  return parseLicense(readYamlTexts(header, ['license', 'license_name', 'license_link']))
 }

@@ -1,7 +1,8 @@
 /** @file Finds and loads the native addon, and types what it exports. Nothing here runs before a device is opened. */
 
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /** One argument of an op, in wire order. */
 export interface Field {
@@ -164,6 +165,8 @@ export interface Addon {
 /** The addon, or why it is not there. */
 export type AddonResult = { addon: Addon; path: string } | { error: Error; triedPaths: string[] }
 
+/** Platforms that have a package; see scripts/pack.mjs. */
+const PACKAGED = ['linux-x64-gnu']
 const FILE_NAME = 'lowrank.node'
 const CUDA_FILE_NAME = 'lowrank-cuda.node'
 
@@ -174,33 +177,59 @@ export function platformName(): string {
   return `linux-${process.arch}-${report?.header?.glibcVersionRuntime ? 'gnu' : 'musl'}`
 }
 
-/** Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform; each time the one with CUDA first. */
+/**
+ * Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform; each time the one with CUDA first. Where
+ * this file is part of a bundle the addon may lie beside that, and the package is also looked for from the installed `lowrank` and from
+ * the working directory.
+ */
 export function tryLoadAddon(): AddonResult {
-  const require = createRequire(import.meta.url)
-  const override = process.env.LOWRANK_ADDON
-  const candidates = override
-    ? [override]
-    : [
-        fileURLToPath(new URL(`../../build/Release/${CUDA_FILE_NAME}`, import.meta.url)),
-        fileURLToPath(new URL(`../../build/Release/${FILE_NAME}`, import.meta.url)),
-        `@lowrank/${platformName()}-cuda/${CUDA_FILE_NAME}`,
-        `@lowrank/${platformName()}/${FILE_NAME}`,
-      ]
+  // Undefined in a CommonJS bundle.
+  const here = (import.meta.url as string | undefined) ?? pathToFileURL(join(process.cwd(), 'bundle.js')).href
+  const require = createRequire(here)
   const triedPaths: string[] = []
-  for (const candidate of candidates) {
+  for (const [candidate, from] of candidates(here, require)) {
     try {
-      return { addon: require(candidate) as Addon, path: require.resolve(candidate) }
+      return { addon: from(candidate) as Addon, path: from.resolve(candidate) }
     } catch (cause) {
-      triedPaths.push(`${candidate}: ${(cause as Error).message.split('\n')[0]}`)
+      const tried = `${candidate}: ${(cause as Error).message.split('\n')[0]}`
+      if (!triedPaths.includes(tried)) triedPaths.push(tried)
     }
   }
   const error = new Error(
     `[addon] expected the native engine for ${platformName()} (Node ${process.versions.node}), found none that loads. Tried:\n` +
       triedPaths.map((line) => `  - ${line}`).join('\n') +
       `\nIn a checkout run \`npm run build\`; in a project run \`npm install lowrank\` without \`--omit=optional\` or --no-optional, ` +
-      `so that @lowrank/${platformName()} is installed. \`lowrank doctor\` says more.`,
+      `so that @lowrank/${platformName()} is installed, or install the tarball that \`npm pack\` in a checkout makes of it. A bundle also ` +
+      `takes ${FILE_NAME} beside it. \`lowrank doctor\` says more.${PACKAGED.includes(platformName()) ? '' : ` Packages are made for ${PACKAGED.join(', ')} so far.`}`,
   )
   return { error, triedPaths }
+}
+
+/** Where the addon may be, and who looks there. */
+function* candidates(here: string, require: NodeJS.Require): Generator<[string, NodeJS.Require]> {
+  const override = process.env.LOWRANK_ADDON
+  if (override) {
+    yield [override, require]
+    return
+  }
+  const files = [CUDA_FILE_NAME, FILE_NAME]
+  for (const folder of ['../../build/Release/', './'])
+    for (const file of files) yield [fileURLToPath(new URL(folder + file, here)), require]
+  const packages = [`@lowrank/${platformName()}-cuda/${CUDA_FILE_NAME}`, `@lowrank/${platformName()}/${FILE_NAME}`]
+  for (const name of packages) yield [name, require]
+  const inProject = createRequire(join(process.cwd(), 'package.json'))
+  for (const name of packages) yield [name, inProject]
+  // Package managers with strict folders show the platform's package to `lowrank` alone.
+  for (const from of [require, inProject]) {
+    let installed: string | undefined
+    try {
+      installed = from.resolve('lowrank/package.json')
+    } catch {
+      // Not installed where this looks.
+    }
+    if (installed === undefined) continue
+    for (const name of packages) yield [name, createRequire(installed)]
+  }
 }
 
 let loaded: Addon | undefined

@@ -8,6 +8,7 @@ import { CARD_MARK } from '../adapters/model-card.js'
 import type { DataStatistics } from '../data/report.js'
 import { withoutSecrets } from '../errors.js'
 import type { ModelOrigin } from '../models/model.js'
+import { yamlText } from '../yaml-text.js'
 import type { EvaluateEvent, LogEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
 
@@ -33,12 +34,11 @@ export interface RunSummary {
 }
 
 /** The text of the card. */
-export async function runCardText(run: RunSummary): Promise<string> {
-  const { stringify } = await import('yaml')
+export function runCardText(run: RunSummary): string {
   const { options, origin, secrets } = run
   const isOnHub = origin.revision !== undefined
   const { license } = origin
-  const header = stringify({
+  const header = yamlText({
     ...(isOnHub && { base_model: run.model }),
     ...(isOnHub && { base_model_relation: options.method === 'lora' ? 'adapter' : 'finetune' }),
     library_name: options.method === 'lora' ? 'peft' : 'transformers',
@@ -52,10 +52,7 @@ export async function runCardText(run: RunSummary): Promise<string> {
     tags: options.method === 'lora' ? ['lora', 'lowrank'] : ['lowrank'],
   })
   const base = isOnHub ? run.model : basename(run.model)
-  const settings = stringify(
-    { ...(options.lora && { lora: options.lora }), training: options.training },
-    { lineWidth: 0 },
-  )
+  const settings = yamlText({ ...(options.lora && { lora: options.lora }), training: options.training })
   const text = `---
 ${header}---
 

@@ -6,6 +6,7 @@
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { isSecretName, withoutSecrets } from '../errors.js'
+import { yamlText } from '../yaml-text.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
 
 export const CONFIG_FILE = 'train.yaml'
@@ -28,8 +29,7 @@ const LEFT_OUT = ['signal', 'onEvent', 'preset', 'resumeFromCheckpoint']
 const MOST_ROWS = 1 << 16
 
 /** The text of train.yaml. */
-export async function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): Promise<string> {
-  const { stringify } = await import('yaml')
+export function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): string {
   const lacking: string[] = []
   const written: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(collect(options, settings))) {
@@ -39,14 +39,11 @@ export async function runConfigText(options: ResolvedTrainOptions, settings: Run
   }
   const hide = (text: string): string => withoutSecrets(text, settings.secrets)
   const shown = mapTexts(written, hide)
-  const text = stringify(
-    {
-      ...(shown as object),
-      // The run goes on where it was stopped; with another outputDir it begins anew.
-      ...(options.outputDir !== undefined && { resumeFromCheckpoint: true }),
-    },
-    { lineWidth: 0, aliasDuplicateObjects: false },
-  )
+  const text = yamlText({
+    ...(shown as object),
+    // The run goes on where it was stopped; with another outputDir it begins anew.
+    ...(options.outputDir !== undefined && { resumeFromCheckpoint: true }),
+  })
   return `${[
     '# The options of this run, with every default. It goes on from its last checkpoint with',
     '#   lowrank train THIS_FILE',

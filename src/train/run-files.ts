@@ -43,7 +43,7 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
     }
   }
   await attempt(CONFIG_FILE, async () =>
-    writeFileAtomic(join(directory, CONFIG_FILE), await runConfigText(options, settings)),
+    writeFileAtomic(join(directory, CONFIG_FILE), runConfigText(options, settings)),
   )
   const from = checkpoint && join(dirname(checkpoint), LOG_FILE)
   const log = await RunLog.open(join(directory, LOG_FILE), { from, step }, warn)
@@ -63,7 +63,7 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
 export async function writeCard(directory: string, run: RunSummary): Promise<void> {
   const path = join(directory, CARD_FILE)
   const present = await readRegularFileIfThere(path, { where: 'train' })
-  if (present === undefined || isOwnCard(present.toString())) await writeFileAtomic(path, await runCardText(run))
+  if (present === undefined || isOwnCard(present.toString())) await writeFileAtomic(path, runCardText(run))
 }
 
 /** Secrets that the run was given, or finds where the Hub client looks for them. */

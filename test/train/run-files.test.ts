@@ -249,7 +249,7 @@ describe('train.yaml', () => {
   })
 
   it('makes paths absolute', async () => {
-    const local = await runConfigText(
+    const local = runConfigText(
       parseTrainOptions({ ...base, model: 'models/x', dataset: 'data/*.jsonl', outputDir: 'out', cacheDir: 'cache' }),
       { ...settings, model: 'models/x', revision: undefined },
     )
@@ -280,7 +280,7 @@ describe('train.yaml', () => {
       cacheDir: `/cache/${token}`,
       training: { chatTemplateKwargs: { key: token } },
     })
-    const written = await runConfigText(options, { ...settings, secrets: [token] })
+    const written = runConfigText(options, { ...settings, secrets: [token] })
     expect(written).not.toContain(token)
     expect(written).toContain('# A secret stood here and is left out: ***')
     expect(parse(written)).not.toHaveProperty('token')
@@ -356,7 +356,7 @@ describe('README.md', () => {
   })
 
   it('says model, data, options and results, and what was lost of the data', async () => {
-    const card = await runCardText(summary)
+    const card = runCardText(summary)
     expect(header(card)).toEqual({
       base_model: 'org/name',
       base_model_relation: 'adapter',
@@ -385,7 +385,7 @@ describe('README.md', () => {
 
   it('of a whole model and of a stopped run says so', async () => {
     const options = parseTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
-    const card = await runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
+    const card = runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
     expect(header(card)).toMatchObject({
       base_model_relation: 'finetune',
       library_name: 'transformers',
@@ -404,7 +404,7 @@ describe('README.md', () => {
       training: { chatTemplate: 'x\n```\n# not a heading\n````' },
       token: 'swordfish',
     })
-    const card = await runCardText({
+    const card = runCardText({
       ...summary,
       options,
       origin: {},
