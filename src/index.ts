@@ -24,7 +24,7 @@ export type { Output } from './cli/terminal.js'
 export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.js'
 export type { Example } from './data/examples.js'
 export type { DataOptions, PackingStrategy } from './data/options.js'
-export type { DataStatistics, DataWarning, DataWarningCode } from './data/report.js'
+export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from './data/report.js'
 export type { DataSource } from './data/rows.js'
 export { Conversation } from './generation/conversation.js'
 export {
@@ -75,7 +75,8 @@ export type { Nf4Weight } from './tensor/nf4.js'
 export { scope } from './tensor/scope.js'
 export { type GraphEdge, type Recompute, Tensor } from './tensor/tensor.js'
 export { asTokenizer, type ForeignTokenizer } from './tokenizer/adapt.js'
-export type { ChatMessage, RenderOptions } from './tokenizer/chat-template.js'
+export type { ChatMessage, NamedTemplates, RenderOptions } from './tokenizer/chat-template.js'
+export type { DroppedPart } from './tokenizer/dropped-parts.js'
 export type { Templates } from './tokenizer/template-files.js'
 export {
   type DecodeOptions,

@@ -70,7 +70,8 @@ export interface DataOptions {
   roles?: Readonly<Record<string, string>>
   /**
    * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message: 'warn'
-   * trains on the rest and counts it, 'error' ends the run. Default 'warn'.
+   * trains on the rest and counts it, 'error' ends the run.
+   * @default 'warn'
    */
   onDroppedContent?: 'warn' | 'error'
 }
