@@ -103,7 +103,6 @@ class Chat {
   readonly #json: boolean
   readonly #interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
   readonly #paint: Paint = paintFor(process.stdout)
-  #answering: AbortController | undefined
 
   constructor(conversation: Conversation, adapters: AdapterSwitch, sampling: TextGenerationOptions, json: boolean) {
     this.#conversation = conversation
@@ -117,10 +116,7 @@ class Chat {
     const prompt = this.#paint('cyan', '> ')
     const output = this.#interactive && !this.#json ? process.stdout : undefined
     const lines = createInterface({ input: process.stdin, output, terminal: output !== undefined, prompt })
-    lines.on('SIGINT', () => {
-      if (this.#answering) this.#answering.abort()
-      else lines.close()
-    })
+    lines.on('SIGINT', () => lines.close())
     if (output) output.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
     if (output) lines.prompt()
     let isOpen = true
@@ -131,7 +127,10 @@ class Chat {
       const text = line.trim()
       if (text === '/exit') break
       if (text.startsWith('/')) this.#command(text)
-      else if (text !== '') await this.#answer(line)
+      else if (text !== '') {
+        await this.#answer(line, output !== undefined && isOpen)
+        if (output && isOpen) process.stdin.setRawMode(true)
+      }
       if (output && isOpen) lines.prompt()
     }
     lines.close()
@@ -156,19 +155,30 @@ class Chat {
     }
   }
 
-  async #answer(content: string): Promise<void> {
+  /**
+   * An answer is no time of raw mode: there Ctrl-C would be a key, which JavaScript reads when it comes to it. The first one ends the answer once
+   * that is on its way; before (a template is rendered), and as the second one, it ends the process whatever JavaScript is doing.
+   */
+  async #answer(content: string, isTerminal: boolean): Promise<void> {
     const started = performance.now()
-    this.#answering = new AbortController()
-    const { signal } = this.#answering
+    const controller = new AbortController()
+    const { signal } = controller
+    const stop = (): void => {
+      process.off('SIGINT', stop)
+      controller.abort()
+    }
+    if (isTerminal) process.stdin.setRawMode(false)
     try {
       const pieces = this.#conversation.send(content, { ...this.#sampling, signal })
-      const answer = await showAnswer(pieces, this.#json)
+      const shown = showAnswer(pieces, this.#json)
+      if (isTerminal) process.on('SIGINT', stop)
+      const answer = await shown
       this.#report(answer, (performance.now() - started) / 1000)
     } catch (error) {
       if (!signal.aborted) throw error
       if (!this.#json) process.stdout.write(`\n${this.#paint('dim', 'Stopped; this turn is forgotten.')}\n`)
     } finally {
-      this.#answering = undefined
+      process.off('SIGINT', stop)
     }
   }
 

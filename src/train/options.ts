@@ -110,7 +110,7 @@ export interface TrainingOptions extends DataOptions {
    */
   evalSteps?: number
   /**
-   * When to write a checkpoint into `outputDir`.
+   * When to write a checkpoint into `outputDir`; a run that is stopped writes one in any case.
    * @default 'steps'
    */
   saveStrategy?: IntervalStrategy
@@ -183,7 +183,7 @@ export interface TrainLoraOptions extends HubOptions {
    */
   training?: TrainingOptions
   /**
-   * Directory of checkpoints; without it none are written.
+   * Directory of checkpoints, log.jsonl, train.yaml and README.md; without it none are written.
    * @default none
    */
   outputDir?: string

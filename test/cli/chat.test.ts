@@ -1,14 +1,15 @@
 /** @file `lowrank chat` through a pipe, with adapters, and what `plan --generate` says. */
 
+import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { generateText } from '../../src/generation/generate-text.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { temporaryDirectory, tinyAdapter, writeTinyModel } from '../support/tiny-model.js'
-import { lowrank } from './run-cli.js'
+import { environment, lowrank, mainScript } from './run-cli.js'
 
 const CHATML =
   '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}' +
@@ -122,5 +123,42 @@ describe('lowrank plan --generate', () => {
       code: 2,
       stderr: 'error: [plan] expected --prompt-tokens with --generate, got it without\n',
     })
+  })
+})
+
+describe('lowrank chat on a terminal', () => {
+  it('ends at once by Ctrl-C while JavaScript is busy, by the operating system', async () => {
+    // JavaScript that does not come back as soon as an answer begins.
+    const source = `
+      import { writeSync } from 'node:fs'
+      const set = process.stdin.setRawMode
+      process.stdin.setRawMode = function (mode) {
+        set.call(this, mode)
+        if (mode) return this
+        writeSync(2, 'BUSY')
+        for (;;);
+      }`
+    const inside = `exec '${process.execPath}' '${mainScript}' chat --model '${model}'`
+    const child = spawn('script', ['-qfec', inside, '/dev/null'], {
+      env: { ...environment(), NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(source)}` },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    let shown = ''
+    const keys: string[] = []
+    const press = (key: string): void => {
+      if (keys.includes(key)) return
+      keys.push(key)
+      child.stdin.write(key)
+    }
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      shown += text
+      if (shown.includes('BUSY')) press('\u0003')
+      else if (shown.includes('> ')) press('hello\r')
+    })
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    expect(keys).toEqual(['hello\r', '\u0003'])
+    // As the shell has it: 128 and the number of SIGINT.
+    expect(code).toBe(130)
   })
 })
