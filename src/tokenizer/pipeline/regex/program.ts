@@ -150,7 +150,7 @@ function compile(node: Node, pattern: string): Program {
 
 // States are kept by pages of positions, and those before the search are let go.
 const PAGE = 1024
-const STEPS_PER_UNIT = 4000
+const STEPS_PER_UNIT = 500
 const FREE_STEPS = 2_000_000
 
 class Run {
