@@ -87,6 +87,12 @@ export function unknownOption(where: string, name: string, validNames: readonly 
   )
 }
 
+/** @throws unless `value` is a whole number from 0 that is exact. */
+export function expectSeed(where: string, value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return
+  throw new Error(`[${where}] expected a whole number >= 0 for seed, got ${describeValue(value)}`)
+}
+
 /** What no file system goes beyond. */
 const LONGEST_PATH = 4096
 

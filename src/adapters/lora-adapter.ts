@@ -4,7 +4,7 @@ import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
-import { describeValue, expectKnownOptions, expectPath, listNames } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPath, expectSeed, listNames } from '../errors.js'
 import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { CausalLM, ModelOrigin } from '../models/model.js'
@@ -88,6 +88,7 @@ export class LoraAdapter {
   static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
     expectKnownOptions('lora', create, ['seed', ...PLACE])
     const { seed = 42, adapterName, active } = create
+    expectSeed('lora', seed)
     const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName))
     adapter.#initialize(seed)
     adapter.#place(active)

@@ -3,7 +3,7 @@
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
-import { describeValue, expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
 import type { HubOptions } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { createModel } from '../models/create-model.js'
@@ -119,6 +119,7 @@ export async function planGeneration(
     if (!Number.isSafeInteger(value) || value < 1)
       throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
   }
+  if (limits.memory !== undefined) expectPositive('planGeneration', 'memory', limits.memory)
   const raw =
     typeof given === 'string'
       ? await readModelConfig((await resolveModel(given, { ...hub, part: 'config' })).path)

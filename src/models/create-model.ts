@@ -1,6 +1,6 @@
 /** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
 
-import { expectKnownOptions } from '../errors.js'
+import { expectKnownOptions, expectSeed } from '../errors.js'
 import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
 import { quantizeNf4 } from '../ops/nf4.js'
 import { Random } from '../random.js'
@@ -50,6 +50,7 @@ const CHUNK = 1 << 20
 export function createModel(config: RawConfig, options: CreateModelOptions = {}): CausalLM {
   expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'offloadEmbedding', 'seed'])
   const { device: where = 'cpu', dtype = 'float32', quantization, offloadEmbedding, seed = 42 } = options
+  expectSeed('createModel', seed)
   checkQuantization('createModel', quantization)
   checkOffloadEmbedding('createModel', offloadEmbedding)
   const architecture = findArchitecture(config, 'createModel')

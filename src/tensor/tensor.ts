@@ -208,8 +208,8 @@ export class Tensor implements View {
 
   /** Columns [start, end) of the last dimension, as a view. */
   columns(start: number, end: number): Tensor {
-    if (!(start >= 0 && start <= end && end <= this.cols)) {
-      throw new Error(`[columns] expected 0 <= start <= end <= ${this.cols}, got ${start}, ${end}`)
+    if (!isRange(start, end, this.cols)) {
+      throw new Error(`[columns] expected whole numbers 0 <= start <= end <= ${this.cols}, got ${start}, ${end}`)
     }
     const shape = [...this.shape.slice(0, -1), end - start]
     return this.#view(shape, this.byteOffset + start * dtypeBytes(this.dtype), this.rowStride)
@@ -223,8 +223,10 @@ export class Tensor implements View {
 
   /** Rows [start, end) of a matrix, as a view. */
   slice(start: number, end: number): Tensor {
-    if (this.shape.length !== 2 || !(start >= 0 && start <= end && end <= this.rows)) {
-      throw new Error(`[slice] expected a matrix and 0 <= start <= end <= rows, got [${this.shape}], ${start}, ${end}`)
+    if (this.shape.length !== 2 || !isRange(start, end, this.rows)) {
+      throw new Error(
+        `[slice] expected a matrix and whole numbers 0 <= start <= end <= rows, got [${this.shape}], ${start}, ${end}`,
+      )
     }
     const byteOffset = this.byteOffset + start * this.rowStride * dtypeBytes(this.dtype)
     return this.#view([end - start, this.cols], byteOffset, this.rowStride)
@@ -302,4 +304,8 @@ let backwardOf: ((tensor: Tensor) => void) | undefined
 /** Autograd installs the backward pass here: tensors know of it, not how it works. */
 export function installBackward(backward: (tensor: Tensor) => void): void {
   backwardOf = backward
+}
+
+function isRange(start: number, end: number, limit: number): boolean {
+  return Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= limit
 }

@@ -161,10 +161,10 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
     test('impossible views are errors with the numbers', () => {
       const matrix = iota(3, 4)
-      expect(() => matrix.columns(2, 5)).toThrow('[columns] expected 0 <= start <= end <= 4, got 2, 5')
-      expect(() => matrix.columns(-1, 2)).toThrow('[columns] expected 0 <= start <= end <= 4, got -1, 2')
+      expect(() => matrix.columns(2, 5)).toThrow('[columns] expected whole numbers 0 <= start <= end <= 4, got 2, 5')
+      expect(() => matrix.columns(-1, 2)).toThrow('[columns] expected whole numbers 0 <= start <= end <= 4, got -1, 2')
       expect(() => matrix.slice(2, 1)).toThrow(
-        '[slice] expected a matrix and 0 <= start <= end <= rows, got [3,4], 2, 1',
+        '[slice] expected a matrix and whole numbers 0 <= start <= end <= rows, got [3,4], 2, 1',
       )
       expect(() => iota(1, 4).reshape([4]).slice(0, 1)).toThrow('[slice] expected a matrix')
       expect(() => matrix.reshape([5, 2])).toThrow(
