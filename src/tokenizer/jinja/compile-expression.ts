@@ -143,7 +143,7 @@ function compileConcat(node: Expression & { kind: 'concat' }, frame: Frame): Eva
       text += str(rt, item)
       rt.fits(text.length)
     }
-    rt.room(text.length)
+    rt.joins(text.length)
     return text
   }
 }

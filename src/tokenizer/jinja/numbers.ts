@@ -159,7 +159,7 @@ function floatBinary(operator: string, x: number, y: number): number {
     }
   } else rest = y < 0 ? -0 : 0
   if (operator === '%') return rest
-  if (quotient === 0) return x / y < 0 ? -0 : 0
+  if (quotient === 0) return x / y < 0 || Object.is(x / y, -0) ? -0 : 0
   const floor = Math.floor(quotient)
   return quotient - floor > 0.5 ? floor + 1 : floor
 }

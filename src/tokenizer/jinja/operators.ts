@@ -12,7 +12,7 @@ import { DictView, isInt, isTrue, Markup, Tuple, textOf, typeName, Undefined, ty
 /** `left operator right`. @throws TypeError for operands that do not go together */
 export function binary(rt: Runtime, operator: string, left: Value, right: Value): Value {
   if (operator === '+' && typeof left === 'string' && typeof right === 'string') {
-    rt.room(left.length + right.length)
+    rt.joins(left.length + right.length)
     return left + right
   }
   rt.step()

@@ -6,7 +6,7 @@ import { MISSING, type Value } from './values.js'
 /** Bounds of one rendering. They are far beyond what a conversation needs and end a hostile template in seconds. */
 const MAX_STEPS = 10_000_000
 /** Longest text that a template may write or build, in UTF-16 units. */
-const MAX_TEXT = 1 << 26
+const MAX_TEXT = 1 << 24
 /** Python gives up at some 190 nested calls of macros. */
 const MAX_DEPTH = 200
 
@@ -82,7 +82,14 @@ export class Runtime {
   /** Asks for room for a text of `length` before it is built. */
   room(length: number): void {
     this.fits(length)
-    this.step(1 + (length >> 8))
+    // So that texts which are kept cannot fill the memory: 10 million steps are 320 MB of them.
+    this.step(1 + (length >> 5))
+  }
+
+  /** Asks for room for texts put together, of which JavaScript copies nothing yet. */
+  joins(length: number): void {
+    this.fits(length)
+    this.step(1 + (length >> 10))
   }
 
   /** Asks for room for `count` values before they are made. */

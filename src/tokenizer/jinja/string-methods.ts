@@ -65,7 +65,7 @@ const splitWith =
   (rt, text, given, name) => {
     const [separator, most] = bind(name, given, 'sep?', 'maxsplit?')
     const maxSplit = most === undefined ? -1 : asCount(most, typeName(most))
-    rt.items(text.length >> 4)
+    rt.items(text.length >> 2)
     if (separator === undefined || separator === null) {
       return fromRight ? rsplitSpace(text, maxSplit) : splitSpace(text, maxSplit)
     }
