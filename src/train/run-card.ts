@@ -36,11 +36,11 @@ export interface RunSummary {
 /** The text of the card. */
 export function runCardText(run: RunSummary): string {
   const { options, origin, secrets } = run
-  const isOnHub = origin.revision !== undefined
+  const hubId = hubIdOf(run)
   const { license } = origin
   const header = yamlText({
-    ...(isOnHub && { base_model: run.model }),
-    ...(isOnHub && { base_model_relation: options.method === 'lora' ? 'adapter' : 'finetune' }),
+    ...(hubId !== undefined && { base_model: hubId }),
+    ...(hubId !== undefined && { base_model_relation: options.method === 'lora' ? 'adapter' : 'finetune' }),
     library_name: options.method === 'lora' ? 'peft' : 'transformers',
     pipeline_tag: 'text-generation',
     // What is made from a model has its terms.
@@ -51,7 +51,7 @@ export function runCardText(run: RunSummary): string {
     }),
     tags: options.method === 'lora' ? ['lora', 'lowrank'] : ['lowrank'],
   })
-  const base = isOnHub ? run.model : basename(run.model)
+  const base = hubId ?? basename(run.model)
   const settings = yamlText({ ...(options.lora && { lora: options.lora }), training: options.training })
   const text = `---
 ${header}---
@@ -67,6 +67,15 @@ ${table(rowsOf(run, base))}
 ${fenced(settings)}
 `
   return withoutSecrets(text, secrets)
+}
+
+/** What the Hub calls the model; undefined where that is not known: a path is nothing that it could find. */
+function hubIdOf({ options, origin, model }: RunSummary): string | undefined {
+  if (origin.revision !== undefined) return model
+  const { baseModelName } = options
+  return baseModelName !== undefined && /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/.test(baseModelName)
+    ? baseModelName
+    : undefined
 }
 
 function rowsOf(run: RunSummary, base: string): [string, string][] {

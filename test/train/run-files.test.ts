@@ -383,6 +383,17 @@ describe('README.md', () => {
     expect(card).not.toContain('private')
   })
 
+  it('names the Hub id that a model given as a path belongs to, where that was said', async () => {
+    const options = parseTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: 'org/base' })
+    const card = await runCardText({ ...summary, options, model: '/models/x', origin: {} })
+    expect(header(card)).toMatchObject({ base_model: 'org/base', base_model_relation: 'adapter' })
+    expect(card).toContain('# LoRA adapter for org/base\n')
+    const local = parseTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: '/models/x' })
+    expect(
+      header(await runCardText({ ...summary, options: local, model: '/models/x', origin: {} })),
+    ).not.toHaveProperty('base_model')
+  })
+
   it('of a whole model and of a stopped run says so', async () => {
     const options = parseTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
     const card = runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
