@@ -106,6 +106,10 @@ describe('readRegularFile', () => {
       expect(await message(() => readRegularFile(path, { where: 'test' }))).toBe(text)
       expect(() => closeSync(openRegularFileSync('test', path))).toThrow(text)
     }
+    // A regular file by its kind, whose first page is not there.
+    expect(await message(() => readRegularFile('/proc/self/mem', { where: 'test' }))).toBe(
+      '[test] cannot read /proc/self/mem: the disk reported an error; check it, or copy the file from elsewhere (EIO)',
+    )
     const denied = Object.assign(new Error('EAGAIN: resource temporarily unavailable, read'), { code: 'EAGAIN' })
     expect(readError('test', 'path', denied).message).toMatch(/^\[test\] cannot read path: another program holds it/)
     const forbidden = Object.assign(new Error('EACCES: permission denied, open'), { code: 'EACCES' })

@@ -8,7 +8,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { describeValue, listNames } from '../errors.js'
 import { type FileContent, writeFileAtomic } from '../files.js'
-import { openRegularFile } from '../regular-file.js'
+import { openRegularFile, readError } from '../regular-file.js'
 import type { DType } from '../tensor/dtype.js'
 import { isJsonObject, parseJsonObject } from './strict-json.js'
 
@@ -94,6 +94,8 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
     if (length > BigInt(Math.min(size - 8, MAX_HEADER_BYTES))) throw await badHeaderLength(handle, path, length, size)
     const dataStart = 8 + Number(length)
     return checkHeader(path, await readFully(handle, path, 8, Number(length)), dataStart, size - dataStart)
+  } catch (error) {
+    throw readError('safetensors', path, error)
   } finally {
     await handle.close()
   }
@@ -110,6 +112,8 @@ export async function readTensorBytes(
       throw new Error(`[safetensors] ${entry.path} ends inside tensor ${describeValue(entry.name)}; ${DAMAGED}`)
     }
     return await readFully(handle, entry.path, entry.fileOffset, entry.byteLength)
+  } catch (error) {
+    throw readError('safetensors', entry.path, error)
   } finally {
     await handle.close()
   }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { listNames } from '../errors.js'
-import { openRegularFile, readRegularFileIfThere } from '../regular-file.js'
+import { openRegularFile, readError, readRegularFileIfThere } from '../regular-file.js'
 
 export const CHECKSUM_FILE = 'SHA256SUMS'
 const LINE = /^([0-9a-f]{64}) {2}([^/\\\0]{1,255})$/
@@ -64,6 +64,8 @@ async function sha256Of(path: string): Promise<string> {
       if (bytesRead === 0) return hash.digest('hex')
       hash.update(piece.subarray(0, bytesRead))
     }
+  } catch (error) {
+    throw readError('resume', path, error)
   } finally {
     await handle.close()
   }

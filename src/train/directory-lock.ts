@@ -86,7 +86,7 @@ async function otherHolder(directory: string, own: string): Promise<Holder | und
     const path = join(directory, name)
     if (place === undefined || path === own) continue
     const state = ownerState(place, Number(pid), Number(ticks))
-    if (state === 'ended') await rm(path, { force: true })
+    if (state === 'ended') await rm(path, { recursive: true, force: true })
     else holder ??= { path, pid: Number(pid), state }
   }
   return holder

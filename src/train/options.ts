@@ -183,7 +183,8 @@ export interface TrainLoraOptions extends HubOptions {
    */
   training?: TrainingOptions
   /**
-   * Directory of checkpoints, log.jsonl, train.yaml and README.md; without it none are written.
+   * Directory of checkpoints, log.jsonl, train.yaml, trainer_state.json and README.md; without it none are written.
+   * It has a lock: a second run there is refused while one goes on.
    * @default none
    */
   outputDir?: string
@@ -209,7 +210,7 @@ export interface TrainLoraOptions extends HubOptions {
    */
   memoryBudget?: number
   /**
-   * True: go on from the last checkpoint in `outputDir`; a path: from that checkpoint.
+   * True: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. Its files are compared with their checksums first.
    * @default false
    */
   resumeFromCheckpoint?: boolean | string

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import type { TrainEvent } from '../../src/train/events.js'
+import { cases } from '../support/long.js'
 import { temporaryDirectory, tinyRows, trainedBytes, withoutDocuments, writeTinyModel } from '../support/tiny-model.js'
 import { seededRandom } from '../support/values.js'
 
@@ -60,8 +61,8 @@ function live(options: object, outputDir: string, moment?: Moment): Promise<Life
 const unfinished = (outputDir: string) => readdirSync(outputDir).filter((name) => name.startsWith('.checkpoint-'))
 
 it.each([
-  { name: 'LoRA', kills: 20, given: { dtype: 'float32' } },
-  { name: 'QLoRA', kills: 8, given: { quantization: 'nf4' } },
+  { name: 'LoRA', kills: cases(8, 40), given: { dtype: 'float32' } },
+  { name: 'QLoRA', kills: cases(4, 20), given: { quantization: 'nf4' } },
 ])(
   '$kills kills of $name, at least a quarter of them inside the write of a checkpoint, change no byte',
   async ({ name, kills, given }) => {
@@ -114,5 +115,5 @@ it.each([
     expect((await trainedBytes(save)) === (await trainedBytes(join(whole, 'final')))).toBe(true)
     expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-89', 'checkpoint-90'])
   },
-  600_000,
+  1_200_000,
 )

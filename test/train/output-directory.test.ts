@@ -137,6 +137,7 @@ describe('the lock of an output directory', () => {
     await mkdir(outputDir)
     for (const owner of [{ pid: DEAD }, { pid: process.pid, ticks: 1 }, { pid: process.ppid, ticks: 1 }])
       await writeFile(join(outputDir, lockName(owner)), DESCRIPTION)
+    await mkdir(join(outputDir, lockName({ pid: DEAD, ticks: 1 })))
     expect((await train(outputDir)).run.step).toBe(4)
     expect(locks(outputDir)).toEqual([])
   })

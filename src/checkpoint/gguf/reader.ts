@@ -8,7 +8,7 @@
 
 import { closeSync, fstatSync } from 'node:fs'
 import { describeValue, listNames } from '../../errors.js'
-import { openRegularFileSync } from '../../regular-file.js'
+import { openRegularFileSync, readError } from '../../regular-file.js'
 import { runAtOnce, type Steps } from '../../turns.js'
 import type { WeightTensor } from '../weight-tensor.js'
 import { BLOCK_FORMATS } from './block-formats.js'
@@ -86,6 +86,8 @@ export function* readGgufInSteps(path: string): Steps<GgufFile> {
     const tensorCount = readStart(cursor)
     const metadata = yield* readMetadata(cursor, readKeyCount(cursor))
     return { path, metadata, tensors: readTensors(cursor, tensorCount, alignmentOf(metadata)) }
+  } catch (error) {
+    throw readError('gguf', path, error)
   } finally {
     closeSync(file)
   }
