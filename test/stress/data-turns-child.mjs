@@ -99,7 +99,10 @@ const cases = {
     'beside.jsonl',
     JSON.stringify({ text: 'a', meta: [words.repeat(60_000 * scale), ...turnsOf(20_000 * scale, '')] }),
   ),
+  'a text of 200,000 tokens': file('text.jsonl', JSON.stringify({ text: words.repeat(7_000) })),
+  'a word of 100,000 letters': file('word.jsonl', JSON.stringify({ text: 'a'.repeat(100_000) })),
   'a conversation of 1,600 messages': file('long.jsonl', JSON.stringify({ messages: turnsOf(1600, words) })),
+  'two messages of 100,000 tokens': file('large.jsonl', JSON.stringify({ messages: turnsOf(2, words.repeat(3_500)) })),
   'blank lines of megabytes': file('blank.jsonl', `${'\n'.repeat(2_000_000 * scale)}${JSON.stringify({ text: 'a' })}`),
   'an array of megabytes': file(
     'array.json',
