@@ -118,3 +118,4 @@ export {
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
 export type { LrSchedulerType } from './train/schedule.js'
 export { type RunStatistics, type TrainRun, trainLora } from './train/train-lora.js'
+export type { Steps } from './turns.js'
