@@ -12,6 +12,7 @@ import { readTensorBytes, type TensorToWrite } from '../../src/checkpoint/safete
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { Device } from '../../src/tensor/device.js'
+import { GAP_BYTES } from '../native/raw.js'
 import { testDevices } from '../support/devices.js'
 import { BATCH, CONFIG, headerOf } from './build.js'
 
@@ -310,16 +311,21 @@ test('loading takes the weights in the requested dtype and at most 256 MiB besid
     expect(live).toBeLessThan(2 * parameters + MIB)
     expect(growth).toBeLessThan(2 * parameters + 256 * MIB)
     // In fact a few buffers of the reader: a float32 copy of the weights, or of the largest tensor, would show.
-    expect(growth).toBeLessThan(2 * parameters + 32 * MIB)
+    expect(growth).toBeLessThan(2 * parameters + 32 * MIB + shadowOf(2 * parameters))
     // In NF4 embedding and head stay dense, the rest takes half a byte and some. No larger copy shows, nor one of all that is quantised.
     const dense = 2 * 8192 * 1024
     const quantized = await measure({ quantization: 'nf4' })
     expect(quantized.live).toBeLessThan(2 * dense + 0.52 * (parameters - dense) + MIB)
-    expect(quantized.growth).toBeLessThan(quantized.live + 32 * MIB)
+    expect(quantized.growth).toBeLessThan(quantized.live + 32 * MIB + shadowOf(quantized.live))
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 })
+
+/** What a build with AddressSanitizer has resident beside so many bytes: their shadow, and memory that it keeps from being used again. */
+function shadowOf(bytes: number): number {
+  return GAP_BYTES > 0 ? bytes / 8 + 24 * MIB : 0
+}
 
 /** A float32 checkpoint of zeros: a sparse file, so that it takes no space on disk. Its number of parameters. */
 async function writeZeros(directory: string, config: typeof CONFIG): Promise<number> {
