@@ -19,18 +19,25 @@ export type OwnerState = 'own' | 'running' | 'ended' | 'unknown'
 /** A name that `ownedName` made begins with what it was given, then has this. */
 export const OWNER_PATTERN = '([0-9a-f]{12})-(\\d+)-(\\d+)-[0-9a-f]{12}'
 
-const PLACE = place()
-const START = startOf('self')
+/** This process. Looked up when it is first needed: where reading is a permission, importing this asks for none. */
+let self: { readonly place: string; readonly start: ReturnType<typeof startOf> } | undefined
+
+function own(): NonNullable<typeof self> {
+  self ??= { place: place(), start: startOf('self') }
+  return self
+}
 
 /** `prefix`, this process, and a random part: no other process makes the same name. */
 export function ownedName(prefix: string): string {
-  return `${prefix}${PLACE}-${process.pid}-${START?.ticks ?? 0}-${randomBytes(6).toString('hex')}`
+  const { place, start } = own()
+  return `${prefix}${place}-${process.pid}-${start?.ticks ?? 0}-${randomBytes(6).toString('hex')}`
 }
 
 /** What is known of the process that `placeHash`, `pid` and `ticks` of a name stand for. */
 export function ownerState(placeHash: string, pid: number, ticks: number): OwnerState {
-  if (placeHash !== PLACE || START === undefined) return 'unknown'
-  if (pid === process.pid) return ticks === START.ticks ? 'own' : 'ended'
+  const { place, start } = own()
+  if (placeHash !== place || start === undefined) return 'unknown'
+  if (pid === process.pid) return ticks === start.ticks ? 'own' : 'ended'
   const found = startOf(pid)
   if (found) return found.ticks !== ticks || found.isZombie ? 'ended' : 'running'
   try {
