@@ -52,7 +52,7 @@ base_model: ${ID}
 library_name: peft
 license: other
 license_name: tiny
-license_link: https://example.org/tiny
+license_link: "https://example.org/tiny"
 tags:
   - lora
   - lowrank
