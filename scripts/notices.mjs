@@ -92,11 +92,14 @@ export function notices(directory = root, { cuda = false } = {}) {
 /** Folders of all packages that a user gets, sorted by name. An optional one that this platform lacks is not there to read. */
 function productionPackages(directory) {
   const { packages } = JSON.parse(readFileSync(join(directory, 'package-lock.json'), 'utf8'))
-  return Object.entries(packages)
-    .filter(([path, { dev, devOptional, link }]) => path !== '' && !dev && !devOptional && !link)
-    .filter(([path, { optional }]) => !optional || existsSync(join(directory, path)))
-    .map(([path]) => path)
-    .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+  return (
+    Object.entries(packages)
+      .filter(([path, { dev, link }]) => path !== '' && !dev && !link)
+      // devOptional: what a tool of development and an optional package of users both need.
+      .filter(([path, { optional, devOptional }]) => !(optional || devOptional) || existsSync(join(directory, path)))
+      .map(([path]) => path)
+      .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))
+  )
 }
 
 function nameOf(path) {
