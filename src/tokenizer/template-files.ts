@@ -19,9 +19,10 @@ export type Templates = string | NamedTemplates
 /**
  * The `chat_template` of tokenizer_config.json: a text, a list of `{ name, template }`, or an object of texts by name.
  *
+ * @param file The file that errors name, where the value comes from one.
  * @throws Error for other values.
  */
-export function templatesOf(value: unknown): Templates | undefined {
+export function templatesOf(value: unknown, file?: string): Templates | undefined {
   if (value === undefined || value === null || typeof value === 'string') return value ?? undefined
   const named: Record<string, string> = {}
   const entries: [unknown, unknown][] = Array.isArray(value)
@@ -31,7 +32,8 @@ export function templatesOf(value: unknown): Templates | undefined {
     if (typeof name !== 'string' || typeof template !== 'string') {
       throw new Error(
         '[chat template] expected a text, a list of { name, template } or texts by name for chat_template, got ' +
-          describeValue(value),
+          describeValue(value) +
+          (file === undefined ? '' : ` in ${file}`),
       )
     }
     named[name] = template
@@ -57,7 +59,7 @@ export async function readTemplates(directory: string, configured: unknown): Pro
   }
   const keys = Object.keys(named)
   if (keys.length > 0) return keys.length === 1 && single !== undefined ? single : named
-  const templates = templatesOf(configured)
+  const templates = templatesOf(configured, join(directory, 'tokenizer_config.json'))
   if (templates !== undefined) return templates
   const processor = await read(PROCESSOR_FILE)
   if (processor === undefined) return undefined
@@ -72,7 +74,7 @@ export async function readTemplates(directory: string, configured: unknown): Pro
       },
     )
   }
-  return templatesOf(parsed?.chat_template)
+  return templatesOf(parsed?.chat_template, join(directory, PROCESSOR_FILE))
 }
 
 /** The templates of a GGUF file: `tokenizer.chat_template`, and `tokenizer.chat_template.NAME` for the others. */
