@@ -5,6 +5,7 @@
 
 import { describeValue } from '../errors.js'
 import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
+import { fittingContent } from '../tokenizer/content-forms.js'
 import type { Steps } from '../turns.js'
 import type { Conversation } from './row-forms.js'
 
@@ -46,16 +47,11 @@ export function* prepareConversation(
       )
     }
     if (learnt === false) unlearnt.add(index)
-    const { content } = message
-    if (Array.isArray(content)) {
-      prepared.push({ ...message, role, content: renderer.contentFormat === 'parts' ? content : textOf(content) })
-    } else prepared.push(role === message.role ? message : { ...message, role })
+    const content = fittingContent(renderer, role, message.content)
+    if (content !== message.content) prepared.push({ ...message, role, content })
+    else prepared.push(role === message.role ? message : { ...message, role })
   }
   return { messages: prepared, unlearnt }
-}
-
-function textOf(parts: readonly Record<string, unknown>[]): string {
-  return parts.map(({ text }) => text).join('')
 }
 
 function mappedRole(

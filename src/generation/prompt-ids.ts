@@ -1,12 +1,14 @@
 /** @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing behind. */
 
 import { describeValue } from '../errors.js'
-import type { ChatMessage } from '../tokenizer/chat-template.js'
+import { type ChatMessage, ChatTemplate } from '../tokenizer/chat-template.js'
+import { fittingContent } from '../tokenizer/content-forms.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /**
  * The ids of a prompt.
- * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none.
+ * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none. Text parts are joined
+ *    where the template takes strings, and strings become parts where it prints parts alone.
  * 2. A text gets what the tokenizer puts before it, usually BOS, unless it spells that out itself.
  * 3. What the tokenizer would put behind a text, EOS or SEP, is left out: the model is to go on, not to begin anew.
  * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.
@@ -20,8 +22,22 @@ export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly Cha
 }
 
 function conversationIds(tokenizer: Tokenizer, messages: readonly ChatMessage[]): number[] {
-  const text = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true })
+  const text = tokenizer.applyChatTemplate(fitting(tokenizer, messages), { addGenerationPrompt: true })
   return tokenizer.encode(text, { addSpecialTokens: false })
+}
+
+const renderers = new WeakMap<Tokenizer, ChatTemplate>()
+
+/** Messages with contents in the form that the template reads, as in training. */
+function fitting(tokenizer: Tokenizer, messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const { chatTemplate, templateVariables } = tokenizer
+  if (chatTemplate === undefined) return messages
+  const renderer = renderers.get(tokenizer) ?? new ChatTemplate(chatTemplate, templateVariables)
+  renderers.set(tokenizer, renderer)
+  return messages.map((message) => {
+    const content = fittingContent(renderer, message?.role, message?.content)
+    return content === message?.content ? message : { ...message, content }
+  })
 }
 
 function textIds(tokenizer: Tokenizer, prompt: string): number[] {

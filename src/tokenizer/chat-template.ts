@@ -10,7 +10,7 @@ import type { Runtime } from './jinja/runtime.js'
 import { isStatement } from './jinja/symbols.js'
 import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
 import { Dict, type Value } from './jinja/values.js'
-import { contentFormatOf } from './template-probes.js'
+import { type ContentForm, contentFormatOf, contentFormOfRole } from './template-probes.js'
 
 /** One turn of a conversation. Keys beyond these reach the template as they are; those that are null do not, as in transformers. */
 export interface ChatMessage {
@@ -50,6 +50,8 @@ export interface ChatRenderer {
   readonly source?: string
   /** Whether contents given as parts are to be joined to a string, or given as they are. Default 'string'. */
   readonly contentFormat?: 'string' | 'parts'
+  /** What is printed of contents in messages of one role. Default: as `contentFormat` says, strings as they are. */
+  contentFormOf?(role: string): ContentForm
   render(messages: readonly ChatMessage[], options?: RenderOptions): string
   /** The text and what its template marks as generated, or undefined where the template marks nothing. */
   renderMarked?(messages: readonly ChatMessage[], options?: RenderOptions): MarkedText | undefined
@@ -90,6 +92,7 @@ export class ChatTemplate implements ChatRenderer {
   readonly #specialTokens: Readonly<Record<string, unknown>>
   readonly #now: Date
   #contentFormat: 'string' | 'parts' | undefined
+  readonly #contentForms = new Map<string, ContentForm>()
 
   /**
    * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several by name.
@@ -111,13 +114,29 @@ export class ChatTemplate implements ChatRenderer {
 
   /** Whether contents reach the template as lists of parts, into which it looks, or as text. */
   get contentFormat(): 'string' | 'parts' {
-    const name = this.#sources.has('default') ? 'default' : ([...this.#sources.keys()][0] ?? 'default')
-    const tools = name === 'tool_use' ? { tools: [] } : {}
     this.#contentFormat ??= contentFormatOf(
-      (messages, options) => this.render(messages, { ...options, ...tools }),
-      this.#compile(name).statements,
+      (messages, options) => this.#probe(messages, options),
+      this.#compile(this.#firstName).statements,
     )
     return this.#contentFormat
+  }
+
+  contentFormOf(role: string): ContentForm {
+    // Nearly every template takes strings alone; no role is asked about then.
+    if (this.contentFormat === 'string') return 'string'
+    const known = this.#contentForms.get(role)
+    if (known !== undefined) return known
+    const form = contentFormOfRole((messages, options) => this.#probe(messages, options), role) ?? 'either'
+    this.#contentForms.set(role, form)
+    return form
+  }
+
+  get #firstName(): string {
+    return this.#sources.has('default') ? 'default' : ([...this.#sources.keys()][0] ?? 'default')
+  }
+
+  #probe(messages: readonly ChatMessage[], options: RenderOptions): string {
+    return this.render(messages, { ...options, ...(this.#firstName === 'tool_use' ? { tools: [] } : {}) })
   }
 
   /**

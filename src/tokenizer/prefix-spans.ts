@@ -155,7 +155,8 @@ function renderAround(
   messages: readonly ChatMessage[],
   index: number,
 ): [string, string] | undefined {
-  const replaced = messages.map((message, at) => (at === index ? { ...message, content: PLACEHOLDER } : message))
+  const content = Array.isArray(messages[index]?.content) ? [{ type: 'text', text: PLACEHOLDER }] : PLACEHOLDER
+  const replaced = messages.map((message, at) => (at === index ? { ...message, content } : message))
   const pieces = tryRender(context, replaced, false)?.split(PLACEHOLDER)
   return pieces?.length === 2 ? (pieces as [string, string]) : undefined
 }

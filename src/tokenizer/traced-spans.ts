@@ -74,7 +74,7 @@ function kindsOf(messages: readonly ChatMessage[], turns: readonly number[]): Ma
   for (const turn of turns) {
     const message = messages[turn] as ChatMessage
     const { content } = message
-    const text = typeof content === 'string' ? content : ''
+    const text = typeof content === 'string' ? content : (content ?? []).map((part) => String(part.text)).join('')
     const kind = JSON.stringify([
       messages[turn - 1]?.role,
       messages[turn + 1]?.role,

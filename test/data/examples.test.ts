@@ -362,6 +362,45 @@ describe('content in parts', () => {
   })
 })
 
+describe('text for a template that prints parts alone', () => {
+  const PARTS = // as those of Idefics and SmolVLM
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}" +
+    '{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+
+  it('is given as a part, so that nothing of it is lost', () => {
+    const wrapped = turns.map(({ role, content }) => ({ role, content: [{ type: 'text', text: content }] }))
+    const expected = texts(build({ chatTemplate: CHATML }), { messages: turns })
+    expect(texts(build({ chatTemplate: PARTS }), { messages: turns })).toEqual(expected)
+    expect(texts(build({ chatTemplate: PARTS }), { messages: wrapped })).toEqual(expected)
+  })
+
+  it('is located in long conversations too', () => {
+    const messages = Array.from({ length: 30 }, () => turns).flat()
+    const expected = texts(build({ chatTemplate: CHATML }), { messages })
+    expect(texts(build({ chatTemplate: PARTS }), { messages })).toEqual(expected)
+  })
+
+  it('stays a text where the template takes both, and parts are joined for roles that it takes as text', () => {
+    const chatTemplate =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'system' %}{{ 'S ' + m.content }}{% elif m.content is string %}" +
+      "text {{ m.content }}{% else %}parts {{ m.content | map(attribute='text') | join('+') }}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    const parts = [
+      { type: 'text', text: 'a' },
+      { type: 'text', text: 'b' },
+    ]
+    const messages = [
+      { role: 'system', content: parts },
+      { role: 'user', content: parts },
+      { role: 'assistant', content: 'c' },
+    ]
+    const tokenizer = build({ chatTemplate })
+    const { example } = encode(tokenizer, { messages })
+    expect(tokenizer.decode(example.inputIds)).toBe(
+      '<|im_start|>system\nS ab<|im_end|>\n<|im_start|>user\nparts a+b<|im_end|>\n<|im_start|>assistant\ntext c<|im_end|>\n',
+    )
+  })
+})
+
 describe('what the template leaves out', () => {
   const tools = [{ type: 'function', function: { name: 'get_weather', parameters: {} } }]
   const call = {

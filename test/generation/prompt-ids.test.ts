@@ -117,3 +117,19 @@ test('a tokenizer that encodes a text otherwise between special tokens is refuse
   )
   model.device.close()
 })
+
+test('contents reach the template in the form that it reads', () => {
+  const forText = '{% for m in messages %}{{ m.content }}</s>{% endfor %}'
+  const forParts = '{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}'
+  for (const chatTemplate of [forText, forParts]) {
+    const { tokenizer: json, config } = tinyByteLevelTokenizer({ chatTemplate })
+    const tokenizer = createTokenizer(json, config)
+    const parts = [
+      { type: 'text', text: 'he' },
+      { type: 'text', text: 'llo' },
+    ]
+    for (const content of ['hello', parts]) {
+      expect(tokenizer.decode(encodePrompt(tokenizer, [{ role: 'user', content }]))).toBe('hello</s>')
+    }
+  }
+})

@@ -77,7 +77,7 @@ interface PythonRow {
 
 describeWithPython("a conversation through TRL's chat templates", () => {
   let tokenizer: Tokenizer
-  let templates: Record<string, { source: string; marks: boolean; rows: PythonRow[] }>
+  let templates: Record<string, { source: string; marks: boolean; inParts: boolean; rows: PythonRow[] }>
 
   beforeAll(async () => {
     tokenizer = createTokenizer(JSON.parse(await readFile(TOKENIZER, 'utf8')), {
@@ -137,6 +137,8 @@ describeWithPython("a conversation through TRL's chat templates", () => {
     expect(problems.join('\n')).toBe('')
     expect(equal).toBeGreaterThan(300)
     expect(masks).toBeGreaterThan(150)
+    const inParts = Object.keys(templates).filter((name) => templates[name]?.inParts)
+    expect(inParts).toEqual(expect.arrayContaining(['idefics3', 'smolvlm']))
     process.stdout.write(`${equal} equal (${masks} with masks), ${refused} refused by both\n`)
   })
 })
