@@ -156,19 +156,21 @@ function startLine(event: StartEvent): string {
   const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
   return (
     `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters (${share} %)${base} ` +
-    `on ${formatCount(event.trainRows)} rows${held}: ${formatCount(event.totalSteps)} steps${resumed}\n` +
+    `on ${counted(event.trainRows, 'row')}${held}: ${counted(event.totalSteps, 'step')}${resumed}\n` +
     `Takes about ${formatBytes(event.plannedMemory)} of ${device === 'cpu' ? 'memory' : `memory on ${device}`}, gradient checkpointing ${describeSwitch(event.gradientCheckpointing)}`
   )
 }
 
 function dataLines(event: DataEvent): EventLine[] {
-  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens } = event
+  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens, maxLength, clippedMaxLength, warnings } = event
   const kept = rows - rowsCutToNothing - rowsWithoutTarget
   const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
-  const account = `Data (${event.split}): ${formatCount(rows)} rows${used}, ${formatCount(tokens)} tokens`
+  const isWarned = warnings.some(({ code }) => code === 'maxLengthClipped')
+  const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (all positions of the model)` : ''
+  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}`
   return [
     { text: account },
-    ...event.warnings.map(({ message }) => ({
+    ...warnings.map(({ message }) => ({
       text: `warning: data (${event.split}): ${message}`,
       style: 'yellow' as const,
     })),
@@ -209,7 +211,7 @@ function endLine({ reason, step, totalSteps, loss, seconds }: EndEvent): EventLi
   const mean = `in ${formatDuration(seconds)}, mean loss ${formatFigure(loss)}`
   return reason === 'aborted'
     ? { text: `Stopped after ${step} of ${totalSteps} steps ${mean}`, style: 'yellow' }
-    : { text: `Done after ${step} ${step === 1 ? 'step' : 'steps'} ${mean}`, style: 'green' }
+    : { text: `Done after ${counted(step, 'step')} ${mean}`, style: 'green' }
 }
 
 /** `step  5/40`: as wide at the first step as at the last. */
@@ -223,6 +225,11 @@ function countOf(count: number, total: number, unit = ''): string {
 
 function dataName({ split }: PrepareEvent): string {
   return split === 'eval' ? 'held-out rows' : 'rows'
+}
+
+/** `1 row`, `1,234 rows`. */
+function counted(count: number, what: string): string {
+  return `${formatCount(count)} ${count === 1 ? what : `${what}s`}`
 }
 
 /** The last name of a path; ids of the Hub stay. */

@@ -64,33 +64,40 @@ export function leavesOut({ kind, message }: DroppedPart): Error {
   )
 }
 
+interface LengthLimits {
+  readonly wantedMaxLength?: number
+  readonly maxPositions?: number
+}
+
 /**
  * What of the statistics somebody should know.
  *
  * @param maxLength As used.
- * @param wantedMaxLength As asked for, where the model has fewer positions than that.
+ * @param limits `wantedMaxLength` as asked for, default: `maxLength`; `maxPositions` of the model, default: no limit.
  */
 export function dataWarnings(
   statistics: DataStatistics,
   maxLength: number,
-  wantedMaxLength: number = maxLength,
+  { wantedMaxLength = maxLength, maxPositions = Number.POSITIVE_INFINITY }: LengthLimits = {},
 ): DataWarning[] {
   const { rows, truncatedRows, rowsCutToNothing, rowsWithoutTarget } = statistics
   const warnings: DataWarning[] = []
   const add = (code: DataWarningCode, count: number, message: string): void => {
     if (count > 0) warnings.push({ code, rows: count, message: `${count} of ${rows} rows ${message}` })
   }
-  if (wantedMaxLength > maxLength) {
+  // A maxLength that no row needs is nobody's loss: mostly it is the default.
+  if (wantedMaxLength > maxLength && truncatedRows > 0) {
     warnings.push({
       code: 'maxLengthClipped',
       rows,
-      message: `maxLength is ${maxLength} instead of ${wantedMaxLength}: the model has no more positions`,
+      message: `rows are cut at ${maxLength} tokens, not at maxLength ${wantedMaxLength}: the model has no more positions`,
     })
   }
+  const canBeLonger = maxLength < maxPositions
   add(
     'cutToNothing',
     rowsCutToNothing,
-    `left out: their answer begins beyond maxLength ${maxLength}; raise maxLength or shorten the prompts`,
+    `left out: their answer begins beyond maxLength ${maxLength}; ${canBeLonger ? 'raise maxLength or shorten' : 'shorten'} the prompts`,
   )
   add(
     'withoutTarget',
@@ -106,6 +113,10 @@ export function dataWarnings(
     'have nulls in arguments or defaults of tools, taken as absent fields; to keep them, write tools or tool_calls as JSON text',
   )
   const shortened = truncatedRows - rowsCutToNothing
-  add('truncated', shortened, `lost their end to maxLength ${maxLength}; raise maxLength to learn all of them`)
+  add(
+    'truncated',
+    shortened,
+    `lost their end to maxLength ${maxLength}; ${canBeLonger ? 'raise maxLength' : 'split them'} to learn all of them`,
+  )
   return warnings
 }

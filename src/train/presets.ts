@@ -30,7 +30,7 @@ export const PRESETS = {
     },
   },
   'qlora-all-linear-small': {
-    description: 'the same for small models and little memory: r 8, alpha 16',
+    description: 'qlora-all-linear for small models and little memory: r 8, alpha 16',
     differences: [NF4_COMPUTES_IN_BF16],
     options: {
       quantization: 'nf4',

@@ -240,7 +240,10 @@ async function prepareData(
       ...prepared.statistics,
       maxLength,
       ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
-      warnings: dataWarnings(prepared.statistics, maxLength, training.maxLength),
+      warnings: dataWarnings(prepared.statistics, maxLength, {
+        wantedMaxLength: training.maxLength,
+        maxPositions: config.maxPositionEmbeddings,
+      }),
     })
     return prepared
   }
@@ -314,7 +317,7 @@ async function findCheckpoint(
   const remedy =
     given !== undefined && dirname(given) === dirname(path)
       ? `remove the checkpoints after ${basename(given)}, or choose another outputDir`
-      : 'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it'
+      : 'set resumeFromCheckpoint: true (--resume) to go on from it, or choose another outputDir (--output), or remove it'
   throw new Error(
     `[train] expected an outputDir without checkpoints of another run, but ${output.checkpointPath(last)} exists; ${remedy}`,
   )

@@ -109,22 +109,31 @@ describe('events', () => {
           {
             code: 'maxLengthClipped',
             rows: 4,
-            message: `maxLength is ${used} instead of 100000: the model has no more positions`,
+            message: `rows are cut at ${used} tokens, not at maxLength 100000: the model has no more positions`,
           },
           {
             code: 'cutToNothing',
             rows: 1,
-            message: `1 of 4 rows left out: their answer begins beyond maxLength ${used}; raise maxLength or shorten the prompts`,
+            message: `1 of 4 rows left out: their answer begins beyond maxLength ${used}; shorten the prompts`,
           },
           {
             code: 'truncated',
             rows: 1,
-            message: `1 of 4 rows lost their end to maxLength ${used}; raise maxLength to learn all of them`,
+            message: `1 of 4 rows lost their end to maxLength ${used}; split them to learn all of them`,
           },
         ],
       })
     }
     expect(run.run.statistics).toMatchObject({ rowsCutToNothing: 1, evaluation: { rowsCutToNothing: 1 } })
+  })
+
+  it('tell of a maxLength beyond the model without a warning where no row needs it', async () => {
+    const rows = [{ prompt: 'a', completion: 'b' }]
+    const training = { maxSteps: 1, maxLength: 100_000 }
+    const { events } = await trainTiny({ model, dataset: rows, training }, join(directory, 'unused'))
+    const [event] = ofType(events, 'data')
+    const used = event?.maxLength as number
+    expect(event).toMatchObject({ truncatedRows: 0, clippedMaxLength: { wanted: 100_000, used }, warnings: [] })
   })
 
   it('of a step come while the next one is computed, not after it', async () => {

@@ -315,7 +315,7 @@ describe('checkpoints of two runs are not mixed', () => {
   it('by a fresh run into the directory of another', async () => {
     expect(await rejection(trainTiny({ model, outputDir: at('whole') }, at('unused')))).toBe(
       `[train] expected an outputDir without checkpoints of another run, but ${at('whole', `checkpoint-${totalSteps}`)} exists; ` +
-        'set resumeFromCheckpoint: true to go on from it, or choose another outputDir, or remove it',
+        'set resumeFromCheckpoint: true (--resume) to go on from it, or choose another outputDir (--output), or remove it',
     )
   })
 
