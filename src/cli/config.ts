@@ -46,9 +46,10 @@ export async function readConfig(
   flags: readonly FlagValue[] = [],
 ): Promise<Configuration> {
   const origins = new Map<string, string>()
+  // Before the file: `--set lora.r 8` leaves an 8 that would be taken for its name.
+  const set = settings.map(readSetting)
   const options = path === undefined ? {} : await readYaml(path, origins)
-  for (const setting of settings) applySetting(options, origins, setting)
-  for (const { flag, path: to, value } of flags) assign(options, origins, to, value, flag)
+  for (const { flag, path: to, value } of [...set, ...flags]) assign(options, origins, to, value, flag)
   keepSecretsOf(options)
   const originOf = (option: readonly string[]): string | undefined => {
     for (let length = option.length; length > 0; length--) {
@@ -171,7 +172,7 @@ function recordLines(
   }
 }
 
-function applySetting(config: Config, origins: Map<string, string>, setting: string): void {
+function readSetting(setting: string): FlagValue {
   const at = setting.indexOf('=')
   const keys = at < 0 ? setting : setting.slice(0, at)
   const path = keys.split('.')
@@ -192,7 +193,7 @@ function applySetting(config: Config, origins: Map<string, string>, setting: str
       `[config] expected a YAML value in ${flag}=..., got none; put quotes around a text with : # [ ] { } & * ! | > or % in it`,
     )
   }
-  assign(config, origins, path, value, flag)
+  return { flag, path, value }
 }
 
 /** Puts a value where `path` leads, over what is there under any spelling. */

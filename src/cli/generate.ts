@@ -38,7 +38,9 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
   })
   const tokenizer = await loadTokenizer(location.path)
   if (!options.chat && tokenizer.encode(prompt).length === 0)
-    throw new UsageError('[generate] expected a prompt of at least one token, got an empty one')
+    throw new UsageError(
+      '[generate] expected a prompt of at least one token, got an empty one; add --prompt TEXT, or pipe a text in',
+    )
   const model = await beginLoading(location, { quantization, dtype, device })
   if (options.adapter !== undefined) showAdapterWarnings(await LoraAdapter.load(model, options.adapter))
   const started = performance.now()

@@ -9,7 +9,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
-import { isSecretName } from '../errors.js'
+import { describeValue, isSecretName } from '../errors.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
 import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
 import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
@@ -40,6 +40,8 @@ function createProgram(): Command {
     .option('--verbose', 'show where an error comes from (also with DEBUG=1)')
     .showHelpAfterError('(lowrank --help says more)')
     .configureOutput({ outputError: (text, write) => write(hideSecrets(`${text}${hintFor(text)}`)) })
+    .allowExcessArguments()
+    .hook('preAction', (_, command) => refuseExcessArguments(command))
     .exitOverride()
 
   addTrainFlags(
@@ -148,6 +150,17 @@ function createProgram(): Command {
     .action(async (options) => (await import('./doctor.js')).doctor(options, version))
 
   return program
+}
+
+/** @throws UsageError naming the words that belong to no flag, as of a path with blanks or a flag that was left out */
+function refuseExcessArguments(command: Command): void {
+  const { args, registeredArguments } = command
+  if (args.length <= registeredArguments.length) return
+  const expected = registeredArguments.length === 0 ? 'flags alone' : 'one file and flags'
+  throw new UsageError(
+    `[${command.name()}] expected ${expected}, got ${args.map((word) => describeValue(word)).join(', ')}; ` +
+      `put quotes around a value with blanks, and its flag before each value: lowrank ${command.name()} --help lists them`,
+  )
 }
 
 /** Where an unknown flag is an option of training by its name in Python: what to write instead. */

@@ -16,7 +16,7 @@ import { locateModel } from './locate-model.js'
 import { createBar } from './progress.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
-import { commandLine } from './try-it.js'
+import { commandLine, shown } from './try-it.js'
 import { UsageError } from './usage-error.js'
 
 interface MergeCommandOptions {
@@ -93,11 +93,11 @@ function describe(report: MergeReport, paint: Paint): string {
   const { directory, dtype, mergedModules, dequantizedModules, logitDifference, largestLogit } = report
   const from = dequantizedModules > 0 ? `, ${formatCount(dequantizedModules)} of them decoded from NF4` : ''
   const lines = [
-    `${paint('green', 'Merged')} ${formatCount(mergedModules)} projections into ${directory} (${dtype}${from})`,
+    `${paint('green', 'Merged')} ${formatCount(mergedModules)} projections into ${shown(directory)} (${dtype}${from})`,
     `Largest difference to the unmerged model: ${logitDifference.toPrecision(3)}, where logits reach ${largestLogit.toPrecision(3)}, ` +
       `over ${formatCount(report.comparedTokens)} tokens`,
     ...(report.untied ? ['The head and the embedding, which shared one weight, have one each'] : []),
-    `Try it: ${commandLine(['generate', '--model', directory])} --prompt "..."`,
+    `Try it: ${commandLine(['generate', '--model', shown(directory)])} --prompt "..."`,
   ]
   return `${lines.join('\n')}\n`
 }

@@ -25,7 +25,7 @@ export function programName({ argv, env }: Start = process): string {
 }
 
 /** The shorter of a path's two forms. */
-function shown(path: string): string {
+export function shown(path: string): string {
   const local = relative('.', path)
   return local.startsWith('..') ? path : local
 }

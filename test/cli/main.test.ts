@@ -85,6 +85,12 @@ describe('exit codes', () => {
         ['generate', '--prompt', 'x'],
         /\[generate\] expected --model DIR, or --adapter DIR, which names it; got neither/,
       ],
+      [
+        ['train', 'my', 'run'],
+        /\[train\] expected one file and flags, got "my", "run"; put quotes around a value with blanks/,
+      ],
+      [['generate', '--model', 'x', 'Define: cat'], /\[generate\] expected flags alone, got "Define: cat"; put quotes/],
+      [['train', '--set', 'lora.r', '8'], /expected key=value for --set, got "lora\.r"; for example --set lora\.r=8/],
       [['chat', '--json'], /\[chat\] expected --model DIR, or --adapter DIR/],
       [['train', '--learning-rate', '1'], /unknown option '--learning-rate'\nWrite --lr NUMBER\.\n/],
       [['train', '--num_train_epochs', '1'], /unknown option '--num_train_epochs'\nWrite --epochs NUMBER\.\n/],

@@ -245,7 +245,7 @@ describe('lowrank generate', () => {
 
   it('refuses an empty prompt and a model without a chat template', async () => {
     const empty = await lowrank(base, { input: '\n' })
-    expect(empty.stderr).toContain('expected a prompt of at least one token')
+    expect(empty.stderr).toContain('expected a prompt of at least one token, got an empty one; add --prompt TEXT')
     expect(empty.code).toBe(2)
     const chat = await lowrank([...base, '--prompt', 'one', '--chat'])
     expect(chat.stderr).toMatch(/chat template/)
