@@ -139,3 +139,53 @@ test('exports the names that programs are written against', () => {
   ]
   expect(Object.keys(api)).toEqual(expect.arrayContaining([...names, 'noGrad', 'saveModel', 'scope', 'trainLora']))
 })
+
+test('what is no model, tokenizer, text or path is refused by name wherever one is expected', async () => {
+  const anything = api as unknown as Record<string, (...given: unknown[]) => unknown>
+  const model = await loadModel(MODEL, { dtype: 'float32' })
+  const tokenizer = await api.loadTokenizer(join(root, 'models/lowrank-base-5m'))
+  const calls: [string, RegExp, () => unknown][] = []
+  for (const wrong of [undefined, null, 0, '', {}, [], Symbol('x'), Promise.resolve()]) {
+    const noModel = /^\[\w+\] expected what loadModel\(\) or createModel\(\) gives for model, got /
+    calls.push(['LoraAdapter.create', noModel, () => LoraAdapter.create(wrong as never)])
+    for (const name of [
+      'addAdapter',
+      'setAdapter',
+      'activeAdapters',
+      'disableAdapters',
+      'enableAdapters',
+      'deleteAdapter',
+    ])
+      calls.push([name, noModel, () => anything[name]?.(wrong, 'a', {})])
+    for (const name of ['evaluateLoss', 'generateText', 'saveModel'])
+      calls.push([name, noModel, () => anything[name]?.(wrong, 'a', 'a')])
+    calls.push(['loadAdapter', noModel, () => anything.loadAdapter?.(wrong, ADAPTER)])
+    if (wrong !== '') calls.push(['encode', /^\[tokenizer\] expected a text/, () => tokenizer.encode(wrong as never)])
+    calls.push(['loadTokenizer', /^\[loadTokenizer\] expected a path/, () => anything.loadTokenizer?.(wrong)])
+    calls.push(['loadModel', /^\[model\] expected a directory or a Hub id/, () => anything.loadModel?.(wrong)])
+    calls.push(['prepareDataset', /expected what loadTokenizer\(\) gives/, () => anything.prepareDataset?.([], wrong)])
+    calls.push([
+      'evaluateLoss',
+      /for examples, got /,
+      () => anything.evaluateLoss?.(model, wrong === '' || Array.isArray(wrong) ? 1 : wrong),
+    ])
+    for (const name of ['planTraining', 'planGeneration'])
+      calls.push([
+        name,
+        /^\[\w+\] expected /,
+        () => anything[name]?.(wrong === '' ? null : { model: typeof wrong === 'object' ? null : wrong }),
+      ])
+  }
+  for (const [name, message, call] of calls) {
+    const error = await Promise.resolve()
+      .then(call)
+      .then(
+        () => undefined,
+        (reason: unknown) => reason,
+      )
+    expect(error, name).toBeInstanceOf(Error)
+    expect((error as Error).message, name).toMatch(message)
+  }
+  expect(() => anything.activeAdapters?.(Promise.resolve(model))).toThrow(/; await it$/)
+  model.dispose()
+})

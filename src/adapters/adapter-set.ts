@@ -2,7 +2,7 @@
 
 import type { Parameter } from '../autograd/parameter.js'
 import { describeValue, listNames } from '../errors.js'
-import type { CausalLM } from '../models/model.js'
+import { type CausalLM, expectModel } from '../models/model.js'
 import type { Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import type { LoraBias } from './lora-config.js'
@@ -54,6 +54,7 @@ export class AdapterSet {
 
   /** The set of a model. */
   static of(model: CausalLM): AdapterSet {
+    expectModel('lora', model)
     const set = sets.get(model) ?? new AdapterSet()
     sets.set(model, set)
     return set

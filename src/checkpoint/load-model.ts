@@ -75,6 +75,9 @@ const MIB = 1024 * 1024
  *   memory budget; all before weights are read.
  */
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
+  // Inside of the library places are given as well.
+  if (typeof idOrPath !== 'string')
+    throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   const model = await beginLoading(idOrPath, options)
   try {
     await model.device.sync()

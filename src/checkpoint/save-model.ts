@@ -7,7 +7,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
 import { makeDirectory, writeFileAtomic } from '../files.js'
 
-import type { CausalLM } from '../models/model.js'
+import { type CausalLM, expectModel } from '../models/model.js'
 import { readDirectory, readRegularFile } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -60,6 +60,7 @@ export interface SaveModelOptions {
  * @throws when the disk is full or not writable, and on a weight that float16 cannot hold.
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
+  expectModel('saveModel', model)
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
   expectPath('saveModel', 'directory', directory)
   const { dtype = model.dtype, tokenizerFrom } = options

@@ -1,5 +1,6 @@
 /** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
 
+import { describeValue } from '../errors.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
@@ -51,6 +52,8 @@ export async function prepareDataset(
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
 ): Promise<Dataset> {
+  if (typeof tokenizer?.encode !== 'function')
+    throw new Error(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
   const { vocabSize, signal, onProgress, ...dataOptions } = options
   const resolved = resolveDataOptions(dataOptions)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)

@@ -2,7 +2,7 @@
 
 import { describeValue } from '../errors.js'
 import { endingIds, type GenerateOptions } from '../models/generate.js'
-import type { CausalLM } from '../models/model.js'
+import { type CausalLM, expectModel } from '../models/model.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { IncrementalText } from './incremental-text.js'
@@ -40,6 +40,7 @@ export async function* streamText(
   prompt: string | readonly ChatMessage[],
   options: TextGenerationOptions = {},
 ): AsyncGenerator<string, GeneratedText, undefined> {
+  expectModel('generate', model)
   const { stopStrings, ...rest } = options
   const stops = readStopStrings(stopStrings)
   const promptIds = encodePrompt(tokenizer, prompt)

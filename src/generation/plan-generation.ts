@@ -107,12 +107,18 @@ export async function planGeneration(
   options: GenerationPlanOptions,
   limits: { memory?: number } = {},
 ): Promise<GenerationPlan> {
+  if (typeof options !== 'object' || options === null)
+    throw new Error(`[planGeneration] expected an object of options, got ${describeValue(options)}`)
   expectKnownOptions('planGeneration', options, OPTIONS)
   const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
   const { device: where, quantization: wanted, offloadEmbedding, ...hub } = rest
   if (givenDType !== undefined && !isComputeDType(givenDType))
     throw new Error(
       `[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
+    )
+  if (typeof given !== 'string' && (typeof given !== 'object' || given === null))
+    throw new Error(
+      `[planGeneration] expected a directory, a Hub id or what config.json holds for model, got ${describeValue(given)}`,
     )
   checkQuantization('planGeneration', wanted)
   for (const [name, value] of Object.entries({ batchSize, promptTokens, maxNewTokens })) {

@@ -66,6 +66,15 @@ export interface ModelOrigin {
 /** Decoding steps that are queued at a time, so that the device has the next one while JavaScript hears of the last. */
 const STEPS_AHEAD = 2
 
+/** @throws on what is no model, as where `await` is missing before `loadModel()` */
+export function expectModel(where: string, model: unknown): void {
+  if (model instanceof CausalLM) return
+  const hint = model instanceof Promise ? '; await it' : ''
+  throw new Error(
+    `[${where}] expected what loadModel() or createModel() gives for model, got ${describeValue(model)}${hint}`,
+  )
+}
+
 /** A causal language model on a device. Made by `loadModel()`. */
 export class CausalLM {
   readonly config: ModelConfig

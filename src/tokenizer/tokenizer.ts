@@ -6,7 +6,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isGgufPath, readGgufInSteps } from '../checkpoint/gguf/reader.js'
-import { describeValue } from '../errors.js'
+import { describeValue, expectPath } from '../errors.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
@@ -99,6 +99,7 @@ const LOADING_TURN_MS = 3
  * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  expectPath('loadTokenizer', 'path', path)
   const turns = new Turns(undefined, LOADING_TURN_MS)
   return isGgufPath(path) ? await loadFromGguf(path, turns) : await loadFromDirectory(path, turns)
 }
@@ -180,10 +181,10 @@ function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof conf
     specialTokens,
     templateVariables,
     chatTemplate: source,
-    encode: (text, options) => pipeline.encode(text, optionsOf(options, false)).ids,
-    encodeWithOffsets: (text, options) => withOffsets(pipeline.encode(text, optionsOf(options, true))),
+    encode: (text, options) => pipeline.encode(expectText(text), optionsOf(options, false)).ids,
+    encodeWithOffsets: (text, options) => withOffsets(pipeline.encode(expectText(text), optionsOf(options, true))),
     *encodeInSteps(text, options) {
-      return withOffsets(yield* pipeline.encodeInSteps(text, optionsOf(options, true)))
+      return withOffsets(yield* pipeline.encodeInSteps(expectText(text), optionsOf(options, true)))
     },
     decode(ids, { skipSpecialTokens = false } = {}) {
       for (let at = 0; at < ids.length; at++) if (!isIndex(ids[at])) throw notAnId(ids[at], at)
@@ -254,4 +255,9 @@ async function missingTokenizer(directory: string): Promise<Error> {
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function expectText(text: unknown): string {
+  if (typeof text === 'string') return text
+  throw new Error(`[tokenizer] expected a text to encode, got ${describeValue(text)}`)
 }

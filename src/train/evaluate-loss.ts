@@ -3,7 +3,8 @@
 import { noGrad } from '../autograd/tape.js'
 import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
-import type { CausalLM } from '../models/model.js'
+import { describeValue } from '../errors.js'
+import { type CausalLM, expectModel } from '../models/model.js'
 
 export interface Evaluation {
   /** Mean cross-entropy per supervised token. */
@@ -38,6 +39,11 @@ export async function evaluateLoss(
   examples: readonly Example[],
   { batchSize = 8, signal, onProgress }: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  expectModel('evaluate', model)
+  if (!Array.isArray(examples))
+    throw new Error(
+      `[evaluate] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
+    )
   const wasTraining = model.training
   model.eval()
   try {

@@ -5,6 +5,7 @@ import { formatBytes } from '../bytes.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
+import { describeValue } from '../errors.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
@@ -77,7 +78,13 @@ export interface TrainingPlan extends PlannedMemory {
  * @throws on options and configs that `trainLora` and `loadModel` refuse.
  */
 export async function planTraining(options: PlanOptions, limits: { memory?: number } = {}): Promise<TrainingPlan> {
+  if (typeof options !== 'object' || options === null)
+    throw new Error(`[plan] expected an object of options, got ${describeValue(options)}`)
   const { model, ...rest } = options
+  if (typeof model !== 'string' && (typeof model !== 'object' || model === null))
+    throw new Error(
+      `[plan] expected a directory, a Hub id or what config.json holds for model, got ${describeValue(model)}`,
+    )
   const name = typeof model === 'string' ? model : 'config'
   const resolved = parseTrainOptions({ dataset: [], ...rest, model: name })
   const raw =
