@@ -93,7 +93,40 @@ export async function writeDirectoryAtomic(path: string, fill: (temporary: strin
 
 /** Makes a directory and those above it. @throws naming the path, the cause and the remedy */
 export async function makeDirectory(path: string): Promise<void> {
-  await onPath(path, () => mkdir(path, { recursive: true }))
+  await onPath(path, () => makeDirectories(path))
+}
+
+/**
+ * Makes a directory and those above it; the system's error is thrown as it is.
+ * @returns the first that was made
+ */
+export async function makeDirectories(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true })
+  } catch (error) {
+    const code = ownErrorCode(error)
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+    // Node says so too where a link leads nowhere or the file system is read-only: the first step alone tells which.
+    const first = await firstMissing(resolve(path))
+    const there = await statOrUndefined(first, lstat)
+    if (there?.isSymbolicLink()) {
+      throw new Error(
+        `[save] expected ${shownPath(first)} to be a directory or not to exist, got a link that leads nowhere; remove it, or make what it ` +
+          'leads to',
+      )
+    }
+    if (code === 'ENOTDIR') throw error
+    await mkdir(first)
+    await mkdir(path, { recursive: true })
+    return first
+  }
+}
+
+/** The uppermost part of a path that is not there, or that is a link to what is not. */
+async function firstMissing(path: string): Promise<string> {
+  let first = path
+  while (dirname(first) !== first && (await statOrUndefined(dirname(first))) === undefined) first = dirname(first)
+  return first
 }
 
 /**
@@ -170,7 +203,7 @@ async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<
         `[save] expected ${path} to be a ${kind} or not to exist, got ${describeKind(there)}; remove it, or save under another name`,
       )
     }
-    await mkdir(dirname(path), { recursive: true })
+    await makeDirectories(dirname(path))
   })
   await removeLeftovers(dirname(path))
 }

@@ -148,6 +148,16 @@ describe('writeFileAtomic', () => {
 })
 
 describe('makeDirectory', () => {
+  test('names a link that leads nowhere, on any part of the path', async () => {
+    const link = join(directory, 'link')
+    await symlink(join(directory, 'gone'), link)
+    const said = `[save] expected ${link} to be a directory or not to exist, got a link that leads nowhere; remove it, or make what it leads to`
+    await expect(makeDirectory(link)).rejects.toThrow(said)
+    await expect(makeDirectory(join(link, 'deep', 'er'))).rejects.toThrow(said)
+    await expect(writeFileAtomic(join(link, 'file'), 'x')).rejects.toThrow(said)
+    expect(await readdir(directory)).toEqual(['link'])
+  })
+
   test('makes a directory and those above it, and says what stands in the way', async () => {
     await makeDirectory(at('a', 'b'))
     await makeDirectory(at('a', 'b'))

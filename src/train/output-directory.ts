@@ -1,9 +1,9 @@
 /** @file The directory of a run: its lock, and which checkpoints lie in it. Links are never followed to write or to delete. */
 
-import { access, constants, lstat, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { access, constants, lstat, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ownedName } from '../file-owner.js'
-import { recoverDirectory, writeError, writeReason } from '../files.js'
+import { makeDirectories, recoverDirectory, writeError, writeReason } from '../files.js'
 import { describeKind, ownErrorCode } from '../regular-file.js'
 import { DirectoryLock } from './directory-lock.js'
 
@@ -34,7 +34,7 @@ export class OutputDirectory {
   static async open(outputDir: string): Promise<OutputDirectory> {
     let made: string | undefined
     try {
-      made = await mkdir(outputDir, { recursive: true })
+      made = await makeDirectories(outputDir)
       await access(outputDir, constants.W_OK)
     } catch (error) {
       throw writeError(outputDir, error)
