@@ -12,6 +12,7 @@ import { showAdapterWarnings } from './adapter-warnings.js'
 import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
+import { inputLines } from './standard-input.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
 interface ChatCommandOptions extends SamplingFlags {
@@ -115,15 +116,15 @@ class Chat {
   async run(): Promise<void> {
     const prompt = this.#paint('cyan', '> ')
     const output = this.#interactive && !this.#json ? process.stdout : undefined
-    const lines = createInterface({ input: process.stdin, output, terminal: output !== undefined, prompt })
-    lines.on('SIGINT', () => lines.close())
-    if (output) output.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
-    if (output) lines.prompt()
+    const lines = output && createInterface({ input: process.stdin, output, terminal: true, prompt })
+    lines?.on('SIGINT', () => lines.close())
+    output?.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
+    lines?.prompt()
     let isOpen = true
-    lines.once('close', () => {
+    lines?.once('close', () => {
       isOpen = false
     })
-    for await (const line of lines) {
+    for await (const line of lines ?? inputLines('chat')) {
       const text = line.trim()
       if (text === '/exit') break
       if (text.startsWith('/')) this.#command(text)
@@ -131,10 +132,10 @@ class Chat {
         await this.#answer(line, output !== undefined && isOpen)
         if (output && isOpen) process.stdin.setRawMode(true)
       }
-      if (output && isOpen) lines.prompt()
+      if (isOpen) lines?.prompt()
     }
-    lines.close()
-    if (output) output.write('\n')
+    lines?.close()
+    output?.write('\n')
   }
 
   #command(text: string): void {

@@ -1,6 +1,5 @@
 /** @file `lowrank generate`: a model, with an adapter if one is given, continues a text. */
 
-import { text } from 'node:stream/consumers'
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
@@ -12,6 +11,7 @@ import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { showAdapterWarnings } from './adapter-warnings.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
+import { inputText } from './standard-input.js'
 import { UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions extends SamplingFlags {
@@ -96,7 +96,7 @@ export function deviceOf(command: string, value: string | undefined): DeviceName
 /** Piped text without its last line break, which is the shell's and not the user's. */
 async function promptFromStdin(): Promise<string> {
   if (process.stdin.isTTY) throw new UsageError('[generate] expected --prompt TEXT, or a text on stdin; got neither')
-  return (await text(process.stdin)).replace(/\r?\n$/, '')
+  return (await inputText('generate')).replace(/\r?\n$/, '')
 }
 
 /** @throws UsageError on values out of range, before anything is loaded. */

@@ -1,6 +1,7 @@
 /** @file `lowrank chat` through a pipe, with adapters, and what `plan --generate` says. */
 
 import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -79,6 +80,44 @@ describe('lowrank chat', () => {
     const answer = await generateText(loaded, tokenizer, [{ role: 'user', content: 'hello' }], { maxNewTokens: 6 })
     expect(answers[0]).toBe(answer.text)
     loaded.device.close()
+  })
+
+  it('ends by an error where stdin cannot be read or has no end in sight', async () => {
+    const ends = async (stdin: number, ...args: string[]) => {
+      const child = spawn(process.execPath, [mainScript, ...args], {
+        env: environment(),
+        stdio: [stdin, 'ignore', 'pipe'],
+      })
+      let stderr = ''
+      child.stderr?.setEncoding('utf8').on('data', (text) => {
+        stderr += text
+      })
+      const code = await new Promise((resolve) => child.on('close', resolve))
+      closeSync(stdin)
+      return { code, stderr }
+    }
+    const noEnd = 'of at most 10,000,000 characters on stdin, got more; give a shorter prompt\n'
+    for (const [command, what] of [
+      ['chat', 'lines'],
+      ['generate', 'a text'],
+    ] as const) {
+      const flags = [command, '--model', model]
+      expect(await ends(openSync('/dev/zero', 'r'), ...flags)).toEqual({
+        code: 1,
+        stderr: `error: [${command}] expected ${what} ${noEnd}`,
+      })
+      expect(await ends(openSync(folder, 'r'), ...flags)).toEqual({
+        code: 1,
+        stderr: `error: [${command}] expected text on stdin, got a directory; give a file\n`,
+      })
+    }
+  })
+
+  it('reads lines that end in CRLF, come in pieces, or have no end', async () => {
+    const { answers } = await chat('hello\r\n/reset\r\n\r\nhello')
+    expect(answers).toHaveLength(2)
+    expect(answers[1]).toBe(answers[0])
+    expect(answers[0]).toBe((await chat('hello\n')).answers[0])
   })
 
   it('streams plain text without escape codes when nobody watches', async () => {
