@@ -71,6 +71,7 @@ export async function prepareDataset(
   const droppedParts: NonNullable<DataStatistics['droppedParts']> = {}
   const ignored = new Set<string>()
   let nullArgumentRows = 0
+  let quotedArgumentRows = 0
   const examples: Example[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
   const reading: ReadProgress = {}
@@ -80,11 +81,14 @@ export async function prepareDataset(
   for await (const row of readRows(source, turns, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { example, truncated, dropped } = await turns.run(encodeRowSteps(row, tokenizer, renderer, encodeOptions))
+    const { example, truncated, dropped, quotesArguments } = await turns.run(
+      encodeRowSteps(row, tokenizer, renderer, encodeOptions),
+    )
     if (truncated) statistics.truncatedRows++
     for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
     for (const name of row.ignoredColumns ?? []) ignored.add(name)
     if ('nullArguments' in row) nullArgumentRows++
+    if (quotesArguments) quotedArgumentRows++
     if (example.numSupervised > 0) {
       examples.push(padId === undefined ? example : padExample(example, resolved.maxLength, padId))
       statistics.tokens += example.inputIds.length
@@ -104,6 +108,7 @@ export async function prepareDataset(
   if (Object.keys(droppedParts).length > 0) statistics.droppedParts = droppedParts
   if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
   if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
+  if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
   if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
   return { ...(await turns.run(splitSteps(examples, resolved.evalSplit, resolved.seed))), statistics }
 }

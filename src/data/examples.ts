@@ -14,6 +14,7 @@ import { runAtOnce, type Steps } from '../turns.js'
 import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
+import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
 import type { Conversation, DataRow } from './row-forms.js'
 
@@ -62,6 +63,8 @@ export interface EncodedRow {
   truncated: boolean
   /** What the chat template left out. */
   dropped: readonly DroppedPart[]
+  /** The template prints arguments of tools, given as JSON text, as a string in quotes. */
+  quotesArguments: boolean
 }
 
 /**
@@ -104,6 +107,7 @@ interface EncodedContent {
   /** Where the first answer begins, whether or not it is learnt. */
   promptEnd: number
   dropped?: readonly DroppedPart[]
+  quotesArguments?: boolean
 }
 
 function* encodeContent(
@@ -170,13 +174,14 @@ function* encodeConversation(
     }
     return message !== undefined && unlearnt.has(message)
   })
-  if (!learnAll) return { ids, learnt: ranges.filter((_, index) => !isOut[index]), promptEnd, dropped }
+  const found = { ids, promptEnd, dropped, quotesArguments: quotesArguments(messages, text) }
+  if (!learnAll) return { ...found, learnt: ranges.filter((_, index) => !isOut[index]) }
   const left = ranges.filter((_, index) => isOut[index])
   const learnt = [...left, { start: ids.length, end: ids.length }].map(({ start }, index) => ({
     start: left[index - 1]?.end ?? 0,
     end: start,
   }))
-  return { ids, learnt, promptEnd, dropped }
+  return { ...found, learnt }
 }
 
 /** The conversation and, where they can be located, its answers. */
@@ -235,7 +240,7 @@ function startsWith(ids: readonly number[], beginning: readonly number[]): boole
 const IDS_PER_STEP = 1 << 16
 
 function* finish(
-  { ids, learnt, promptEnd, dropped = [] }: EncodedContent,
+  { ids, learnt, promptEnd, dropped = [], quotesArguments = false }: EncodedContent,
   tokenizer: Tokenizer,
   { maxLength, vocabSize = Number.POSITIVE_INFINITY }: EncodeRowOptions,
 ): Steps<EncodedRow> {
@@ -261,5 +266,5 @@ function* finish(
     numSupervised += stop - Math.max(start, 1)
   }
   const example = { inputIds, labels, numSupervised, promptLength: Math.min(promptEnd, length) }
-  return { example, fullLength: ids.length, truncated: ids.length > length, dropped }
+  return { example, fullLength: ids.length, truncated: ids.length > length, dropped, quotesArguments }
 }

@@ -57,7 +57,7 @@ const TEXT_PARTS: readonly unknown[] = ['text', 'input_text', 'output_text', und
 const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'cache_control', 'logprobs', 'index', 'id']
 
 /**
- * Checks and normalises a list of messages: keys with null are absent, ShareGPT's `from` and `value` become role and
+ * Checks and normalises a list of messages: keys with null and empty lists of tool calls are absent, ShareGPT's `from` and `value` become role and
  * content, parts of content become `{ type: 'text', text }`, and what the row says about learning leaves the messages.
  *
  * @param name What errors call the list, for example `messages`.
@@ -95,6 +95,14 @@ function* messageOf(
     throw wrongType('{ role, content } with a text for role', where, origin, entry)
   }
   const given = shareGpt(entry as Fields, where, origin)
+  const misnamed = isPresent(given.content)
+    ? undefined
+    : ['text', 'value'].find((key) => typeof given[key] === 'string')
+  if (misnamed !== undefined) {
+    throw new Error(
+      `[data] expected role and content for ${where} in ${origin}, got ${misnamed} in place of content; rename it`,
+    )
+  }
   if (typeof given.role !== 'string') throw wrongType('{ role, content } with a text for role', where, origin, entry)
   const message: Fields = {}
   for (const [key, value] of Object.entries(given)) {
@@ -104,6 +112,7 @@ function* messageOf(
       if (isEmpty(value)) continue
       throw new Error(`[data] expected no ${key} in ${where} of ${origin}, got ${describeValue(value)}; ${remedy}`)
     }
+    if (key === 'tool_calls' && (isEmpty(value) || value === 'null')) continue
     // The order stays, for templates that print whole messages.
     if (key === 'content') message.content = contentOf(value, where, origin)
     else if (key === 'tool_calls' && typeof value === 'string')

@@ -22,6 +22,8 @@ export interface DataStatistics {
   droppedParts?: Partial<Record<DroppedKind, number>>
   /** Rows with nulls among the arguments of tools, which were taken as absent fields. Absent where there are none. */
   nullArgumentRows?: number
+  /** Rows whose tool calls have arguments as JSON text, which the template prints as a string in quotes. Absent where there are none. */
+  quotedArgumentRows?: number
   /** Columns beside those of the rows' form. Absent where there are none. */
   ignoredColumns?: string[]
 }
@@ -44,6 +46,7 @@ export type DataWarningCode =
   | 'withoutTarget'
   | 'dropped'
   | 'nullArguments'
+  | 'quotedArguments'
 
 const NAMES: Readonly<Record<DroppedKind, string>> = {
   tools: 'tools',
@@ -111,6 +114,11 @@ export function dataWarnings(
     'nullArguments',
     statistics.nullArgumentRows ?? 0,
     'have nulls in arguments or defaults of tools, taken as absent fields; to keep them, write tools or tool_calls as JSON text',
+  )
+  add(
+    'quotedArguments',
+    statistics.quotedArgumentRows ?? 0,
+    'have arguments of tool calls as JSON text, which the chat template prints as a string in quotes; write arguments as objects',
   )
   const shortened = truncatedRows - rowsCutToNothing
   add(

@@ -93,6 +93,13 @@ function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: 
     origin,
     "write them as tools: [{ type: 'function', function: { name, description, parameters } }]",
   )
+  // Rows of preferences, as LLaMA-Factory has them: an answer that is labelled as bad is not one to learn.
+  if (typeof row.kto_tag === 'boolean') {
+    throw new Error(
+      `[data] expected ${name} without a label in ${origin}, got kto_tag: ${row.kto_tag}, as for KTO; keep the rows whose tag is ` +
+        'true and remove the column',
+    )
+  }
   const messages = withSystem(yield* messagesOf(row[name], name, origin), row, origin)
   return {
     origin,

@@ -449,6 +449,42 @@ describe('what the template leaves out', () => {
     ).rejects.toThrow('leaves out tool calls (message 2)')
   })
 
+  it('is told where arguments given as JSON text are printed in quotes', async () => {
+    const called = (given: unknown) => ({
+      messages: [
+        turns[0],
+        {
+          role: 'assistant',
+          content: '',
+          tool_calls: [{ type: 'function', function: { name: 'f', arguments: given } }],
+        },
+      ],
+    })
+    const calls = [called('{"a": "b\\n"}'), called({ a: 'b' }), called('{}'), { messages: turns }]
+    for (const [print, quoted] of [
+      ['| tojson', 1],
+      ['| string', 1],
+      ['[0].function.arguments', 0],
+    ] as const) {
+      const chatTemplate = `{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls ${print} }}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}`
+      const { statistics } = await prepareDataset(calls, build({ chatTemplate }), { maxLength: 2048 })
+      expect(statistics.quotedArgumentRows ?? 0).toBe(quoted)
+      const warnings = dataWarnings(statistics, 2048).filter(({ code }) => code === 'quotedArguments')
+      expect(warnings.map(({ code, rows, message }) => [code, rows, message])).toEqual(
+        quoted === 0
+          ? []
+          : [
+              [
+                'quotedArguments',
+                1,
+                '1 of 4 rows have arguments of tool calls as JSON text, which the chat template prints as a string in quotes; ' +
+                  'write arguments as objects',
+              ],
+            ],
+      )
+    }
+  })
+
   it('is looked for in every row where rows that look alike are treated differently', async () => {
     const template = `${CHATML}{% if tools and messages[0].content == 'print' %}{{ tools | tojson }}{% endif %}`
     const mixed = Array.from({ length: 40 }, (_, row) => ({

@@ -263,3 +263,28 @@ describe('what would be lost', () => {
     expect(recognizeRow({ instruction: 'i', output: 'o', system: '', history: [] }, 'row 1').form).toBe('alpaca')
   })
 })
+
+describe('a message', () => {
+  it('with an empty list of tool calls has none', () => {
+    for (const none of [[], '', 'null', null]) {
+      expect(message({ tool_calls: none })).toEqual(user)
+    }
+  })
+
+  it.each(['text', 'value'])(
+    'with its text under %s beside a role is refused, since no template would print it',
+    (key) => {
+      fail(
+        { messages: [{ role: 'user', [key]: 'Hi' }] },
+        `[data] expected role and content for messages[0] in train.jsonl:7, got ${key} in place of content; rename it`,
+      )
+    },
+  )
+})
+
+it('refuses answers that are labelled for KTO', () => {
+  fail(
+    { conversations: [{ from: 'gpt', value: 'no' }], kto_tag: false },
+    '[data] expected conversations without a label in train.jsonl:7, got kto_tag: false, as for KTO',
+  )
+})
