@@ -42,6 +42,7 @@ export function adapterParts(
   const unsaved = new Set(unmatchedNames(modulesToSave, modules))
   if (unsaved.size > 0) {
     if (!onUnmatched) throw nothingToSave([...unsaved], modules)
+    for (const name of unsaved) refuseOtherModules(model, name)
     onUnmatched('modules_to_save', [...unsaved])
   }
   const savedNames = modulesToSave.filter((name) => !unsaved.has(name))
@@ -92,6 +93,17 @@ function savedModules(model: CausalLM, name: string): (Linear | Embedding)[] {
 function nothingToSave([name]: readonly string[], modules: readonly TargetableModule[]): Error {
   return new Error(
     `[lora] expected modulesToSave to name modules of the model, but nothing is called ${describeValue(name)}; there are ${listNames(modules.map(({ path }) => path))}`,
+  )
+}
+
+/** @throws where PEFT finds modules by the end of a name that cannot be saved here, such as all norms by `norm` */
+function refuseOtherModules(model: CausalLM, name: string): void {
+  const paths = [...model.parameters().keys()].map((key) => key.slice(0, key.lastIndexOf('.')))
+  const found = [...new Set(paths)].filter((path) => path.endsWith(name))
+  if (found.length === 0) return
+  throw new Error(
+    `[lora] modules_to_save ${describeValue(name)} means every module whose path ends so to PEFT, here ${listNames(found)}; only projections, ` +
+      'the head and embeddings named in full are supported yet; merge the adapter into its model with PEFT',
   )
 }
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import type { CausalLM } from '../../src/models/model.js'
@@ -74,6 +74,21 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await logitsOf(model)).toEqual(before)
     },
   )
+
+  test('norms in modules_to_save, which PEFT finds by the end of their names, are refused by name', async () => {
+    const model = models.get('untied') as CausalLM
+    const before = await logitsOf(model)
+    const directory = await mkdtemp(join(tmpdir(), 'lowrank-norms-'))
+    onTestFinished(() => rm(directory, { recursive: true, force: true }))
+    await cp(join(ROOT, 'saved-and-missing-untied'), directory, { recursive: true })
+    const path = join(directory, 'adapter_config.json')
+    const config = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+    await writeFile(path, JSON.stringify({ ...config, modules_to_save: ['norm'] }))
+    expect(await rejection(LoraAdapter.load(model, directory))).toMatch(
+      /^\[lora\] modules_to_save "norm" means every module whose path ends so to PEFT, here model\.layers\.0\.input_layernorm, /,
+    )
+    expect(await logitsOf(model)).toEqual(before)
+  })
 
   test('names that the model does not have are told, and change nothing', async () => {
     const model = models.get('untied') as CausalLM
