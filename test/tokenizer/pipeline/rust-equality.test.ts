@@ -103,3 +103,55 @@ describe('real tokenizers', () => {
     120_000,
   )
 })
+
+describe('WordPiece of very long words', () => {
+  const file = (tokens: readonly string[]) => ({
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 1_000_000,
+      vocab: Object.fromEntries(['[UNK]', ...new Set(tokens)].map((token, id) => [token, id])),
+    },
+  })
+
+  test('gives the parts that the library gives, or the unknown token', async () => {
+    let unknown = 0
+    for (let seed = 0; seed < 12; seed++) {
+      const random = dice(seed)
+      const letters = (count: number) =>
+        Array.from({ length: count }, () => random.pick(['a', 'b', '\u00e9', '\u{1f680}'])).join('')
+      const parts = Array.from({ length: 40 }, (_, at) => `${random.chance(0.8) ? '##' : ''}${letters(1 + (at % 12))}`)
+      const single =
+        seed % 3 === 0 ? ['a', '##a', '##b'] : ['a', 'b', '\u00e9', '\u{1f680}'].flatMap((part) => [part, `##${part}`])
+      const json = file([...parts, ...single, '##'.padEnd(14, 'ab')])
+      const word = letters(1400)
+      const ours = encoded(createTokenizer(json), word, false)
+      const judged = await judgeOf(JSON.stringify(json)).encode(word, false)
+      expect(ours, `seed ${seed}`).toEqual(judged)
+      if (ours.ids.length === 1) unknown++
+    }
+    expect(unknown).toBeGreaterThan(1)
+    expect(unknown).toBeLessThan(6)
+  })
+
+  test('takes time that grows with the word times the longest token, with pauses', () => {
+    const tokens = Array.from({ length: 1000 }, (_, at) => `##${'a'.repeat(at)}b`)
+    const tokenizer = createTokenizer(file([...tokens, 'a', '##a']))
+    const steps = tokenizer.encodeInSteps!('a'.repeat(5000), { addSpecialTokens: false })
+    let pauses = 0
+    let result = steps.next()
+    for (; !result.done; result = steps.next()) pauses++
+    expect(result.value.ids.length).toBe(5000)
+    expect(pauses).toBeGreaterThan(1000)
+    expect(pauses).toBeLessThan(6000)
+  })
+})

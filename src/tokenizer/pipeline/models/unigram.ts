@@ -3,6 +3,7 @@
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { type Fields, wrong } from '../fields.js'
 import { type Model, noToken, type Spans, type Vocabulary } from './model.js'
+import { buildTrie, type Trie } from './trie.js'
 
 const STEP = 2048
 /** How much less than the least token an unknown character scores. */
@@ -34,39 +35,6 @@ export function* readUnigram(fields: Fields): Steps<Model> {
   const vocabulary: Vocabulary = { ids, texts, size: entries.length }
   const trie = yield* buildTrie(ids)
   return unigramModel(vocabulary, trie, { scores, unknownScore: least - UNKNOWN_PENALTY, unknownId, byteFallback })
-}
-
-/** Nodes by UTF-16 unit; the id of the token that ends there, or -1. */
-interface Trie {
-  readonly children: readonly (ReadonlyMap<number, number> | undefined)[]
-  readonly ends: readonly number[]
-}
-
-function* buildTrie(ids: ReadonlyMap<string, number>): Steps<Trie> {
-  const children: (Map<number, number> | undefined)[] = [undefined]
-  const ends: number[] = [-1]
-  let count = 0
-  for (const [token, id] of ids) {
-    let node = 0
-    for (let at = 0; at < token.length; at++) {
-      const unit = token.charCodeAt(at)
-      let map = children[node]
-      if (map === undefined) {
-        map = new Map()
-        children[node] = map
-      }
-      let child = map.get(unit)
-      if (child === undefined) {
-        child = children.push(undefined) - 1
-        ends.push(-1)
-        map.set(unit, child)
-      }
-      node = child
-      if (++count % STEP === 0) yield
-    }
-    if (token !== '') ends[node] = id
-  }
-  return { children, ends }
 }
 
 interface Scoring {

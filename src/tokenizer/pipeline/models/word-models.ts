@@ -1,10 +1,15 @@
 /** @file Models that look words up: WordPiece, the longest part first, and WordLevel, the whole. */
 
-import type { Steps } from '../../../turns.js'
+import { runAtOnce, type Steps } from '../../../turns.js'
 import { byteLength } from '../bytes.js'
 import type { Fields } from '../fields.js'
 import { atOnce, type Model, noToken, type Spans } from './model.js'
+import { buildTrie, type Trie } from './trie.js'
 import { readVocabulary } from './vocabulary.js'
+
+const STEP = 2048
+// Letters of a word times those of the longest token, above which not every length of a part is tried.
+const LONG_WORK = 1 << 14
 
 /** @throws naming what is damaged */
 export function* readWordPiece(fields: Fields): Steps<Model> {
@@ -15,44 +20,80 @@ export function* readWordPiece(fields: Fields): Steps<Model> {
   const { ids: known } = vocabulary
   let longest = 0
   for (const token of known.keys()) longest = Math.max(longest, token.length)
-  const model = {
-    vocabulary,
-    tokenize(piece: string, ids: number[], spans?: Spans): void {
-      const parts = count(piece) > maxCharacters ? undefined : longestParts(piece)
-      if (parts === undefined) {
-        pushWhole(known.get(unknown), unknown, piece, ids, spans)
-        return
-      }
-      let position = 0
-      for (const { id, length, text } of parts) {
-        ids.push(id)
-        spans?.starts.push(position)
-        position += length
-        spans?.ends.push(position)
-        spans?.texts.push(text)
-      }
-    },
+  let trie: Trie | undefined
+  function* steps(piece: string, ids: number[], spans?: Spans): Steps<void> {
+    const isLong = piece.length * longest > LONG_WORK
+    let parts: readonly Part[] | undefined
+    if (count(piece) <= maxCharacters) {
+      if (isLong) trie ??= yield* buildTrie(known)
+      parts = isLong && trie !== undefined ? yield* partsOfLong(piece, prefix, trie) : longestParts(piece)
+    }
+    if (parts === undefined) {
+      pushWhole(known.get(unknown), unknown, piece, ids, spans)
+      return
+    }
+    let position = 0
+    let start = 0
+    for (const { id, end } of parts) {
+      const part = piece.slice(start, end)
+      ids.push(id)
+      spans?.starts.push(position)
+      position += byteLength(part)
+      spans?.ends.push(position)
+      spans?.texts.push((start > 0 ? prefix : '') + part)
+      start = end
+    }
   }
-  const longestParts = (piece: string): { id: number; length: number; text: string }[] | undefined => {
-    const parts: { id: number; length: number; text: string }[] = []
+  const longestParts = (piece: string): Part[] | undefined => {
+    const parts: Part[] = []
     for (let start = 0; start < piece.length; ) {
       // Nothing longer than the longest token needs to be tried.
       let end = Math.min(piece.length, start + longest)
       let id: number | undefined
-      let text = ''
       for (; end > start; end--) {
         if (isInside(piece, end)) continue
-        text = (start > 0 ? prefix : '') + piece.slice(start, end)
-        id = known.get(text)
+        id = known.get((start > 0 ? prefix : '') + piece.slice(start, end))
         if (id !== undefined) break
       }
       if (id === undefined) return undefined
-      parts.push({ id, length: byteLength(piece.slice(start, end)), text })
+      parts.push({ id, end })
       start = end
     }
     return parts
   }
-  return { ...model, tokenizeInSteps: (piece, ids, spans) => atOnce(model, piece, ids, spans) }
+  return { vocabulary, tokenize: (piece, ids, spans) => runAtOnce(steps(piece, ids, spans)), tokenizeInSteps: steps }
+}
+
+/** The part of a word up to `end`. */
+interface Part {
+  readonly id: number
+  readonly end: number
+}
+
+/** As trying the longest first, in time that grows with the word times the longest token. */
+function* partsOfLong(piece: string, prefix: string, { children, ends }: Trie): Steps<Part[] | undefined> {
+  const walk = (text: string): number | undefined => {
+    let node: number | undefined = 0
+    for (let at = 0; at < text.length && node !== undefined; at++) node = children[node]?.get(text.charCodeAt(at))
+    return node
+  }
+  const inner = walk(prefix)
+  const parts: Part[] = []
+  let work = 0
+  for (let start = 0; start < piece.length; ) {
+    let node = start > 0 ? inner : 0
+    let last: Part | undefined
+    for (let at = start; at < piece.length && node !== undefined; at++) {
+      node = children[node]?.get(piece.charCodeAt(at))
+      const id = node === undefined ? -1 : (ends[node] ?? -1)
+      if (id >= 0 && !isInside(piece, at + 1)) last = { id, end: at + 1 }
+      if (++work % STEP === 0) yield
+    }
+    if (last === undefined) return undefined
+    parts.push(last)
+    start = last.end
+  }
+  return parts
 }
 
 /** @throws naming what is damaged */
