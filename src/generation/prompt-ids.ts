@@ -2,7 +2,7 @@
 
 import { describeValue } from '../errors.js'
 import { type ChatMessage, ChatTemplate } from '../tokenizer/chat-template.js'
-import { fittingContent } from '../tokenizer/content-forms.js'
+import { fittingContent, isTextPart } from '../tokenizer/content-forms.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 
 /**
@@ -30,14 +30,34 @@ const renderers = new WeakMap<Tokenizer, ChatTemplate>()
 
 /** Messages with contents in the form that the template reads, as in training. */
 function fitting(tokenizer: Tokenizer, messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  messages.forEach(checkMessage)
   const { chatTemplate, templateVariables } = tokenizer
   if (chatTemplate === undefined) return messages
   const renderer = renderers.get(tokenizer) ?? new ChatTemplate(chatTemplate, templateVariables)
   renderers.set(tokenizer, renderer)
   return messages.map((message) => {
-    const content = fittingContent(renderer, message?.role, message?.content)
-    return content === message?.content ? message : { ...message, content }
+    const content = fittingContent(renderer, message.role, message.content)
+    return content === message.content ? message : { ...message, content }
   })
+}
+
+/** Templates print whatever they are given: an image would be asked about as the text of its address. */
+function checkMessage(message: ChatMessage, index: number): void {
+  const { role, content } = (message ?? {}) as { role?: unknown; content?: unknown }
+  if (typeof role !== 'string') {
+    throw new Error(`[generate] expected { role, content } for message ${index + 1}, got ${describeValue(message)}`)
+  }
+  if (content === undefined || content === null || typeof content === 'string') return
+  if (!Array.isArray(content)) {
+    throw new Error(
+      `[generate] expected a text or a list of parts for the content of message ${index + 1}, got ${describeValue(content)}`,
+    )
+  }
+  const other: unknown = content.find((part) => !isTextPart(part))
+  if (other === undefined) return
+  throw new Error(
+    `[generate] expected parts { type: 'text', text } in message ${index + 1}, got ${describeValue(other)}; models read text alone`,
+  )
 }
 
 function textIds(tokenizer: Tokenizer, prompt: string): number[] {

@@ -13,12 +13,12 @@ export function fittingContent(renderer: ChatRenderer, role: string, content: Co
     const isPart = renderer.contentFormOf?.(role) === 'parts'
     return isPart ? [{ type: 'text', text: content }] : content
   }
-  if (!Array.isArray(content) || !content.every(isText)) return content
+  if (!Array.isArray(content) || !content.every(isTextPart)) return content
   const form = renderer.contentFormOf?.(role) ?? renderer.contentFormat ?? 'string'
   return form === 'string' ? content.map(({ text }) => text).join('') : content
 }
 
-function isText(part: unknown): boolean {
+export function isTextPart(part: unknown): boolean {
   const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown }
   return typeof text === 'string' && (type === 'text' || type === undefined)
 }

@@ -133,3 +133,24 @@ test('contents reach the template in the form that it reads', () => {
     }
   }
 })
+
+test('what a template would print without sense is refused by name', () => {
+  const { tokenizer: json, config } = tinyByteLevelTokenizer({ chatTemplate: TEMPLATE })
+  const tokenizer = createTokenizer(json, config)
+  const refused = (message: unknown): string => {
+    try {
+      encodePrompt(tokenizer, [{ role: 'user', content: 'hello' }, message] as never)
+      return ''
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  expect(refused({ role: 'user', content: [{ type: 'image', url: 'a.png' }] })).toBe(
+    "[generate] expected parts { type: 'text', text } in message 2, got {type, url}; models read text alone",
+  )
+  expect(refused({ role: 'user', content: 7 })).toContain('for the content of message 2, got 7')
+  expect(refused({ content: 'hello' })).toContain('[generate] expected { role, content } for message 2, got {content}')
+  expect(refused('hello')).toContain('[generate] expected { role, content } for message 2, got "hello"')
+  expect(refused(null)).toContain('[generate] expected { role, content } for message 2, got null')
+  expect(refused({ role: 'assistant', content: null })).toBe('')
+})
