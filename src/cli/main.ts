@@ -159,7 +159,7 @@ function refuseExcessArguments(command: Command): void {
   const expected = registeredArguments.length === 0 ? 'flags alone' : 'one file and flags'
   throw new UsageError(
     `[${command.name()}] expected ${expected}, got ${args.map((word) => describeValue(word)).join(', ')}; ` +
-      `put quotes around a value with blanks, and its flag before each value: lowrank ${command.name()} --help lists them`,
+      `put quotes around a value with blanks or * in it, and its flag before each value: lowrank ${command.name()} --help lists them`,
   )
 }
 

@@ -24,23 +24,28 @@ export async function plan(configPath: string | undefined, given: PlanCommandOpt
   for (const [name, flag] of Object.entries(answering))
     if (Object.hasOwn(given, name)) throw new UsageError(`[plan] expected ${flag} with --generate, got it without`)
   const configuration = await readConfig(configPath, set, flagValues(given))
-  checkRunOptions(configuration, { defaults: WITHOUT_ROWS })
+  const options = checkRunOptions(configuration, { defaults: WITHOUT_ROWS })
   const config = { ...WITHOUT_ROWS, ...configuration.options }
   const planned = await planTraining(config as unknown as PlanOptions, { memory })
+  const isAsked = configuration.originOf(['training', 'maxLength']) !== undefined
+  const wantedMaxLength = isAsked ? options.training.maxLength : undefined
   const preset = presetOf(config)
   process.stdout.write(
     json
       ? `${JSON.stringify({ ...planned, ...(preset && { preset }) })}\n`
-      : presetLines(preset) + describe(planned, paintFor(process.stdout)),
+      : presetLines(preset) + describe(planned, wantedMaxLength, paintFor(process.stdout)),
   )
 }
 
-function describe(plan: TrainingPlan, paint: Paint): string {
+/** @param wantedMaxLength Undefined where it was not asked for. */
+function describe(plan: TrainingPlan, wantedMaxLength: number | undefined, paint: Paint): string {
   const { settings, tensors, trainableParameters, totalParameters } = plan
   const row = (name: string, bytes: number): string => `  ${name.padEnd(WIDTH)}${formatBytes(bytes).padStart(10)}`
+  const isClipped = wantedMaxLength !== undefined && wantedMaxLength > settings.maxLength
+  const positions = isClipped ? ' (all positions of the model)' : ''
   const lines = [
     `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}${settings.quantization ? ` on ${settings.quantization}` : ''}, ` +
-      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens, gradient checkpointing ${describeSwitch(settings.gradientCheckpointing)}`,
+      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens${positions}, gradient checkpointing ${describeSwitch(settings.gradientCheckpointing)}`,
     row('weights', tensors.weights),
     row(settings.method === 'lora' ? 'adapter' : 'float32 masters', tensors.trained),
     row('gradients', tensors.gradients),

@@ -53,6 +53,16 @@ describe('lowrank plan', () => {
     expect(plan.peakResident).toBe(plan.residentTensors + plan.process)
   })
 
+  it('says that the model has fewer positions than maxLength where that was asked for', async () => {
+    const firstLine = async (...more: string[]): Promise<string | undefined> =>
+      (await lowrank(['plan', '--model', folder, '--dtype', 'float32', ...more])).stdout.split('\n')[0]
+    const positions = TINY_CONFIG.max_position_embeddings
+    expect(await firstLine('--max-length', '100000')).toContain(
+      `, 4 x ${positions} tokens (all positions of the model), gradient`,
+    )
+    expect(await firstLine()).toContain(`, 4 x ${positions} tokens, gradient`)
+  })
+
   it('is about the device that --device names, over what the file says', async () => {
     const emulator = fileURLToPath(new URL('../../build/Release/lowrank-emulator.node', import.meta.url))
     const env = { LOWRANK_ADDON: emulator }
