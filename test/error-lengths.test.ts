@@ -12,6 +12,7 @@ import { saveModel } from '../src/checkpoint/save-model.js'
 import { generateText } from '../src/generation/generate-text.js'
 import type { CausalLM } from '../src/models/model.js'
 import { createTokenizer } from '../src/tokenizer/tokenizer.js'
+import { trainLora } from '../src/train/train-lora.js'
 import { safetensorsBytes } from './checkpoint/build.js'
 import { rejection, TINY_CONFIG, tinyModel } from './support/tiny-model.js'
 import { tinyByteLevelTokenizer } from './support/tiny-tokenizer.js'
@@ -109,5 +110,13 @@ describe('what is too long is quoted in part', () => {
     const message = await rejection(run())
     expect(message).toMatch(/^\[/)
     expect(message.length).toBeLessThan(2500)
+  })
+
+  test('of many wrong options the first thirty are told, and how many there are', async () => {
+    const message = await rejection(trainLora(Object.fromEntries(LIST.map((name) => [name, 1])) as never))
+    expect(message).toMatch(/^\[train\] 50002 options are wrong:\n {2}- \[train\] unknown option "name0"; /)
+    expect(message.split('\n')).toHaveLength(32)
+    expect(message).toMatch(/\n {2}and 49,972 more$/)
+    expect(message.length).toBeLessThan(15_000)
   })
 })

@@ -19,13 +19,16 @@ export class OptionsError extends Error {
   }
 }
 
-/** The one message, or all of them as a list. */
+/** As many as are read at once; `problems` has all of them. */
+const MOST_TOLD = 30
+
+/** The one message, or a list of them. */
 export function describeProblems(problems: readonly OptionProblem[]): string {
-  const [first, ...others] = problems.map(({ message }) => message)
-  if (others.length === 0) return first ?? ''
-  return [`[train] ${problems.length} options are wrong:`, ...[first, ...others].map((line) => `  - ${line}`)].join(
-    '\n',
-  )
+  if (problems.length === 1) return problems[0]?.message ?? ''
+  const told = problems.slice(0, MOST_TOLD).map(({ message }) => `  - ${message}`)
+  const more = problems.length - told.length
+  const rest = more > 0 ? [`  and ${more.toLocaleString('en')} more`] : []
+  return [`[train] ${problems.length} options are wrong:`, ...told, ...rest].join('\n')
 }
 
 /** Problems on the way to one `OptionsError`. */
