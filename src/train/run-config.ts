@@ -28,6 +28,14 @@ const LEFT_OUT = ['signal', 'onEvent', 'preset', 'resumeFromCheckpoint']
 /** More rows than this many bytes of JSON are not copied into the file. */
 const MOST_ROWS = 1 << 16
 
+/** How the file begins: one without it is somebody's own. */
+const FIRST_LINE = '# The options of this run, with every default. It goes on from its last checkpoint with'
+
+/** Whether a text of train.yaml is one that a run wrote. */
+export function isOwnConfig(text: string): boolean {
+  return text.startsWith(FIRST_LINE)
+}
+
 /** The text of train.yaml. */
 export function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): string {
   const lacking: string[] = []
@@ -45,7 +53,7 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
     ...(options.outputDir !== undefined && { resumeFromCheckpoint: true }),
   })
   return `${[
-    '# The options of this run, with every default. It goes on from its last checkpoint with',
+    FIRST_LINE,
     '#   lowrank train THIS_FILE',
     '# and begins anew, to the same bytes, with --output ANOTHER_DIRECTORY.',
     ...lacking.map((name) => `# Not here, because no file can hold it: ${name}`),

@@ -8,7 +8,7 @@ import { readRegularFileIfThere } from '../regular-file.js'
 import type { TrainEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
 import { CARD_FILE, type RunSummary, runCardText } from './run-card.js'
-import { CONFIG_FILE, type RunSettings, runConfigText } from './run-config.js'
+import { CONFIG_FILE, isOwnConfig, type RunSettings, runConfigText } from './run-config.js'
 import { LOG_FILE, RunLog } from './run-log.js'
 
 export interface RunFilesOptions {
@@ -42,9 +42,15 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
       warn(`[train] ${join(directory, name)} was not written: ${(error as Error).message}; the run goes on`)
     }
   }
-  await attempt(CONFIG_FILE, async () =>
-    writeFileAtomic(join(directory, CONFIG_FILE), runConfigText(options, settings)),
-  )
+  await attempt(CONFIG_FILE, async () => {
+    const path = join(directory, CONFIG_FILE)
+    const present = await readRegularFileIfThere(path, { where: 'train' })
+    if (present !== undefined && !isOwnConfig(present.toString()))
+      throw new Error(
+        'another file of that name is there; to have the options of the run as well, give yours another name',
+      )
+    await writeFileAtomic(path, runConfigText(options, settings))
+  })
   const from = checkpoint && join(dirname(checkpoint), LOG_FILE)
   const log = await RunLog.open(join(directory, LOG_FILE), { from, step }, warn)
   return {

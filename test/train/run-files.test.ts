@@ -303,6 +303,20 @@ describe('train.yaml', () => {
   })
 })
 
+describe('a train.yaml of one’s own', () => {
+  it('in the output directory stays as it is, with a warning', async () => {
+    const outputDir = at('own-config')
+    await mkdir(outputDir)
+    await writeFile(join(outputDir, 'train.yaml'), '# mine\nmodel: m\n')
+    const { events } = await trainTiny({ model, outputDir, training: { maxSteps: 1 } }, outputDir)
+    expect(await readFile(join(outputDir, 'train.yaml'), 'utf8')).toBe('# mine\nmodel: m\n')
+    expect(ofType(events, 'warning').map(({ message }) => message)).toEqual([
+      `[train] ${join(outputDir, 'train.yaml')} was not written: another file of that name is there; to have the options of the run as ` +
+        'well, give yours another name; the run goes on',
+    ])
+  })
+})
+
 describe('README.md', () => {
   const figuresOf = (step: number) => ({
     step,
