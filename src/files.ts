@@ -102,7 +102,10 @@ export async function makeDirectory(path: string): Promise<void> {
  */
 export async function makeDirectories(path: string): Promise<string | undefined> {
   try {
-    return await mkdir(path, { recursive: true })
+    // One level by itself: mkdir of all of them never ends where a file system answers ENOENT below a directory that is there, as /proc does.
+    const made = await makeOne(await firstMissing(resolve(path)))
+    const first = await mkdir(path, { recursive: true })
+    return made ?? first
   } catch (error) {
     const code = ownErrorCode(error)
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
@@ -119,6 +122,17 @@ export async function makeDirectories(path: string): Promise<string | undefined>
     await mkdir(first)
     await mkdir(path, { recursive: true })
     return first
+  }
+}
+
+/** @returns the path, or undefined where something of that name was there. */
+async function makeOne(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path)
+    return path
+  } catch (error) {
+    if (ownErrorCode(error) === 'EEXIST') return undefined
+    throw error
   }
 }
 

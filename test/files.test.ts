@@ -148,6 +148,12 @@ describe('writeFileAtomic', () => {
 })
 
 describe('makeDirectory', () => {
+  test('ends where a file system takes no directories although the one above is there', async () => {
+    for (const path of ['/proc/lowrank-test', '/proc/lowrank-test/below']) {
+      await expect(makeDirectory(path)).rejects.toThrow(`[save] cannot write ${path}`)
+    }
+  })
+
   test('names a link that leads nowhere, on any part of the path', async () => {
     const link = join(directory, 'link')
     await symlink(join(directory, 'gone'), link)
