@@ -7,10 +7,10 @@
  */
 
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readdir, rename, stat, symlink } from 'node:fs/promises'
+import { copyFile, readdir, rename, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { describeValue } from '../errors.js'
-import { writeFileAtomic } from '../files.js'
+import { makeDirectories, writeFileAtomic } from '../files.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { INDEX_FILE, type ModelPart, shardsOf } from './model-files.js'
 
@@ -73,7 +73,7 @@ export class RepositoryCache {
   async link(commit: string, path: string, etag: string): Promise<void> {
     const target = join(this.snapshot(commit), path)
     const blob = join(this.blobs, etag)
-    await mkdir(dirname(target), { recursive: true })
+    await makeDirectories(dirname(target))
     // Beside its name first: a link that is there, to an older blob or to none, is replaced and never missing.
     const temporary = `${target}.${randomBytes(6).toString('hex')}.lowrank`
     try {

@@ -11,11 +11,11 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
-import { copyFile, type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { OWNER_PATTERN, ownedName, ownerState } from '../file-owner.js'
-import { writeError } from '../files.js'
+import { makeDirectories, writeError } from '../files.js'
 import { ownErrorCode } from '../regular-file.js'
 import type { HubFile } from './hub-api.js'
 
@@ -44,7 +44,7 @@ export class PartialFile {
     const name = `${ownedName(`${file.etag}.lowrank-`)}.incomplete`
     const path = join(blobs, name)
     return await onDisk(path, file, async () => {
-      await mkdir(blobs, { recursive: true })
+      await makeDirectories(blobs)
       await takeOver(blobs, file, path)
       const partial = new PartialFile(
         file,
