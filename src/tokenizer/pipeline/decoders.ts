@@ -50,7 +50,8 @@ function readOne(fields: Fields): Decoder {
     case 'Replace': {
       const pattern = readPattern(fields, 'pattern')
       const content = fields.text('content')
-      return (tokens) => tokens.map((token) => replaceIn(token, pattern.matches(token), content))
+      // Nothing matches in a token that is empty, as after Strip: the Rust library does not look into it.
+      return (tokens) => tokens.map((token) => (token === '' ? '' : replaceIn(token, pattern.matches(token), content)))
     }
     default:
       throw fields.error('type', 'a decoder that is known', type)

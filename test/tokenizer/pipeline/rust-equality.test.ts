@@ -104,6 +104,19 @@ describe('real tokenizers', () => {
   )
 })
 
+test('a decoder that replaces an empty text leaves empty tokens empty, as the library does', async () => {
+  const decoders = [
+    { type: 'Strip', content: 'a', start: 1, stop: 0 },
+    { type: 'Replace', pattern: { String: '' }, content: 'x' },
+  ]
+  const model = { type: 'WordLevel', unk_token: 'b', vocab: { a: 0, b: 1, ab: 2 } }
+  const parts = { truncation: null, padding: null, added_tokens: [], normalizer: null, pre_tokenizer: null }
+  const file = { version: '1.0', ...parts, post_processor: null, decoder: { type: 'Sequence', decoders }, model }
+  const judged = await judgeOf(JSON.stringify(file)).decode([0, 1, 2], false)
+  expect(judged).toBe('xbxxbx')
+  expect(createTokenizer(file).decode([0, 1, 2])).toBe(judged)
+})
+
 describe('WordPiece of very long words', () => {
   const file = (tokens: readonly string[]) => ({
     version: '1.0',
