@@ -5,6 +5,7 @@
 
 import { describeValue } from '../errors.js'
 import { type AddedToken, readAddedToken } from './pipeline/added-tokens.js'
+import { cleanUpSpaces } from './pipeline/clean-up.js'
 import { fieldsOf, isObject, wrong } from './pipeline/fields.js'
 
 type JsonObject = Record<string, unknown>
@@ -115,19 +116,6 @@ export function configuredFile(file: JsonObject, config: JsonObject): JsonObject
   return { ...file, pre_tokenizer: { ...part, add_prefix_space: prefix } }
 }
 
-const CLEANUPS = [
-  [' .', '.'],
-  [' ?', '?'],
-  [' !', '!'],
-  [' ,', ','],
-  [" ' ", "'"],
-  [" n't", "n't"],
-  [" 'm", "'m"],
-  [" 's", "'s"],
-  [" 've", "'ve"],
-  [" 're", "'re"],
-] as const
-
 /**
  * What decoded text goes through last: `clean_up_tokenization_spaces` takes the spaces before punctuation away, but not after BPE, whose spaces are
  * those of the text.
@@ -136,5 +124,5 @@ export function cleanUpOf(file: JsonObject, config: JsonObject): (text: string) 
   const isBpe = isObject(file.model) && (file.model.type ?? ('merges' in file.model ? 'BPE' : '')) === 'BPE'
   const force = config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output === true
   if (config.clean_up_tokenization_spaces !== true || (isBpe && !force)) return (text) => text
-  return (text) => CLEANUPS.reduce<string>((clean, [from, to]) => clean.replaceAll(from, to), text)
+  return cleanUpSpaces
 }

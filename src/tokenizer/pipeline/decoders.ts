@@ -1,6 +1,7 @@
 /** @file Decoders: how the texts of tokens become text again. */
 
 import { letterBytes } from './bytes.js'
+import { cleanUp } from './clean-up.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
 import { readPattern, replaceIn } from './patterns.js'
 
@@ -125,26 +126,6 @@ function metaspace(fields: Fields): Decoder {
     throw fields.error('add_prefix_space', 'a value that agrees with prepend_scheme')
   }
   return (tokens) => tokens.map((token, at) => token.replaceAll(replacement, at === 0 && scheme !== 'never' ? '' : ' '))
-}
-
-const CLEANUPS = [
-  [' .', '.'],
-  [' ?', '?'],
-  [' !', '!'],
-  [' ,', ','],
-  [" ' ", "'"],
-  [" n't", "n't"],
-  [" 'm", "'m"],
-  [' do not', " don't"],
-  [" 's", "'s"],
-  [" 've", "'ve"],
-  [" 're", "'re"],
-] as const
-
-function cleanUp(text: string): string {
-  let clean = text
-  for (const [from, to] of CLEANUPS) clean = clean.replaceAll(from, to)
-  return clean
 }
 
 function wordPiece(prefix: string, cleanup: boolean): Decoder {
