@@ -29,46 +29,71 @@ function same(where: string, traced: TracedText, expected: string | null | undef
   if (JSON.stringify(marked) !== JSON.stringify(spans)) expect(marked, where).toEqual(spans)
 }
 
-describe("TRL's chat templates", () => {
-  const suite = stored<{
-    conversations: Record<string, string>
-    tools: string
-    variables: Record<string, unknown>
-    sources: Record<string, string>
-    texts: (string | null)[]
-    rows: [number, Spans][]
-  }>('trl.json.gz')
+interface Suite {
+  conversations: Record<string, string>
+  tools: string
+  variables: Record<string, unknown>
+  sources: Record<string, string>
+  texts: (string | null)[]
+  rows: [number, Spans][]
+}
 
-  it('render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
-    const conversations = Object.entries(suite.conversations).map(
-      ([name, json]) => [name, parseLosslessJson(json) as unknown as ChatMessage[]] as const,
-    )
-    const allTools = parseLosslessJson(suite.tools) as unknown[]
-    const counts = { equal: 0, refused: 0, marked: 0 }
-    let row = 0
-    for (const [name, source] of Object.entries(suite.sources)) {
-      const template = new ChatTemplate(source, suite.variables, NOW)
-      for (const [conversation, messages] of conversations) {
-        for (const tools of [undefined, allTools]) {
-          for (const addGenerationPrompt of [false, true]) {
-            const [number, spans] = suite.rows[row++] as [number, Spans]
-            const expected = suite.texts[number]
-            const where = `${name} with ${conversation}${tools ? ', tools' : ''}${addGenerationPrompt ? ', prompt' : ''}`
-            if (expected === null) {
-              expect(() => template.render(messages, { tools, addGenerationPrompt }), where).toThrow('[chat template] ')
-              counts.refused++
-              continue
-            }
-            const traced = template.renderTraced(messages, { tools, addGenerationPrompt })
-            same(where, traced, expected, spans)
-            counts.equal++
-            if (spans.length > 0) counts.marked++
+/** How many renderings are equal, refused by both, and marked by generation tags. Fails at the first that differs. */
+function compared(suite: Suite): { equal: number; refused: number; marked: number } {
+  const conversations = Object.entries(suite.conversations).map(
+    ([name, json]) => [name, parseLosslessJson(json) as unknown as ChatMessage[]] as const,
+  )
+  const allTools = parseLosslessJson(suite.tools) as unknown[]
+  const counts = { equal: 0, refused: 0, marked: 0 }
+  let row = 0
+  for (const [name, source] of Object.entries(suite.sources)) {
+    const template = tryCompile(source, suite.variables)
+    for (const [conversation, messages] of conversations) {
+      for (const tools of [undefined, allTools]) {
+        for (const addGenerationPrompt of [false, true]) {
+          const [number, spans] = suite.rows[row++] as [number, Spans]
+          const expected = suite.texts[number]
+          const where = `${name} with ${conversation}${tools ? ', tools' : ''}${addGenerationPrompt ? ', prompt' : ''}`
+          if (expected === null) {
+            expect(() => template().render(messages, { tools, addGenerationPrompt }), where).toThrow('[chat template] ')
+            counts.refused++
+            continue
           }
+          const traced = template().renderTraced(messages, { tools, addGenerationPrompt })
+          same(where, traced, expected, spans)
+          counts.equal++
+          if (spans.length > 0) counts.marked++
         }
       }
     }
-    expect(row).toBe(suite.rows.length)
-    expect(counts).toEqual({ equal: 4800, refused: 960, marked: 2014 })
+  }
+  expect(row).toBe(suite.rows.length)
+  return counts
+}
+
+/** A template, or the error of its source at each use: Python compiles it at each use. */
+function tryCompile(source: string, variables: Record<string, unknown>): () => ChatTemplate {
+  try {
+    const template = new ChatTemplate(source, variables, NOW)
+    return () => template
+  } catch (error) {
+    return () => {
+      throw error
+    }
+  }
+}
+
+describe('public chat templates', () => {
+  it('of TRL render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
+    expect(compared(stored<Suite>('trl.json.gz'))).toEqual({ equal: 4800, refused: 960, marked: 2014 })
+  })
+
+  it("of transformers' tests and tokenizers, vLLM and Unsloth render as Python does, or are refused by both", () => {
+    const suite = stored<Suite>('public.json.gz')
+    const names = Object.keys(suite.sources)
+    const of = (prefix: string): number => names.filter((name) => name.startsWith(prefix)).length
+    expect([of('transformers'), of('unsloth'), of('vllm')]).toEqual([31, 34, 58])
+    expect(compared(suite)).toEqual({ equal: 6902, refused: 2938, marked: 72 })
   })
 })
 

@@ -1,8 +1,9 @@
-"""Writes what Python renders: `trl.json.gz` (TRL's templates x 20 conversations) and `snippets.json.gz`.
+"""Writes what Python renders: `trl.json.gz` and `public.json.gz` (templates x 20 conversations) and `snippets.json.gz`.
 
     python test/golden/templates/generate.py
 
-Needs transformers, trl and jinja2 as in requirements.txt. Texts are stored once, and named by their number.
+Needs transformers, trl and jinja2 as in requirements.txt. Texts are stored once, and named by their number. The templates of
+`public.json.gz` are those that collect.py put there.
 """
 
 import glob
@@ -11,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import random
 import warnings
 
 import cases
@@ -39,11 +41,20 @@ def write(name, data):
     print(path, os.path.getsize(path))
 
 
-def trl_suite():
+def trl_sources():
     sources = {}
     for path in sorted(glob.glob(os.path.join(os.path.dirname(trl.__file__), "chat_templates", "*.jinja"))):
         with open(path, encoding="utf-8", newline="") as file:
             sources[os.path.basename(path)] = file.read()
+    return sources
+
+
+def stored_sources(name):
+    with gzip.open(os.path.join(HERE, name)) as file:
+        return json.load(file)["sources"]
+
+
+def suite(sources):
     texts, rows = Texts(), []
     for name, source in sources.items():
         for conversation in cases.CONVERSATIONS:
@@ -68,6 +79,8 @@ def trl_suite():
 def snippet_suite():
     variables = {**json.loads(cases.VARIABLES), **cases.SPECIAL_TOKENS}
     texts, rows = Texts(), []
+    # For `lipsum` and `random`, which are refused here: so that the file stays the same.
+    random.seed(1)
     for source in snippets.SNIPPETS:
         text, spans = oracle.render_chat(source, cases.conversation("calls"), json.loads(cases.TOOLS), False, variables)
         # What differs from run to run has to be refused.
@@ -88,5 +101,6 @@ def snippet_suite():
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    write("trl.json.gz", trl_suite())
+    write("trl.json.gz", suite(trl_sources()))
+    write("public.json.gz", suite(stored_sources("public.json.gz")))
     write("snippets.json.gz", snippet_suite())
