@@ -16,7 +16,7 @@ export async function findFiles(pattern: string): Promise<string[]> {
     throw readError('data', pattern, error)
   })
   if (literal?.isDirectory()) {
-    throw new Error(`[data] expected a file or glob, got the directory ${pattern}; try ${join(pattern, '*.jsonl')}`)
+    throw new Error(`[data] expected a file or glob, got the directory ${pattern}; ${await globFor(pattern)}`)
   }
   if (literal !== undefined) return [pattern]
   if (!/[*?]/.test(pattern))
@@ -34,6 +34,15 @@ export async function findFiles(pattern: string): Promise<string[]> {
   if (found.length === 0)
     throw new Error(`[data] expected files for ${pattern}, got no match; check the folder and the ending`)
   return [...new Set(found)].sort()
+}
+
+/** What to write for a directory: a glob of the files that it has, in quotes, or a shell would put their names in its place. */
+async function globFor(directory: string): Promise<string> {
+  for (const ending of ['.jsonl', '.json']) {
+    const glob = join(directory, `*${ending}`)
+    if ((await findFiles(glob).catch(() => [])).length > 0) return `try '${glob}'`
+  }
+  return 'it has no files that end in .jsonl or .json'
 }
 
 async function walk(folder: string, shown: string, segments: readonly string[], found: string[]): Promise<void> {

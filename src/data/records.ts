@@ -6,22 +6,13 @@
 import { type LosslessJson, losslessJsonSteps } from '../lossless-json.js'
 import { openRegularFile, readError } from '../regular-file.js'
 import type { Steps, Turns } from '../turns.js'
+import { foreignKind, slipHint } from './file-kinds.js'
 
 /** One parsed value of a file. Numbers and keys are as the file has them; see `LosslessJson`. */
 export interface FileRecord {
   value: LosslessJson
   /** Where it stands: `path:line` in JSON Lines, `path: row n` in a JSON array. */
   origin: string
-}
-
-const UNREADABLE: Readonly<Record<string, string>> = {
-  csv: 'CSV',
-  tsv: 'TSV',
-  parquet: 'Parquet',
-  arrow: 'Arrow',
-  gz: 'gzip',
-  zst: 'zstd',
-  zip: 'zip',
 }
 
 /**
@@ -37,12 +28,6 @@ export async function* readRecords(
   turns: Turns,
   onBytes?: (bytes: number) => void,
 ): AsyncGenerator<FileRecord> {
-  const unreadable = UNREADABLE[path.slice(path.lastIndexOf('.') + 1).toLowerCase()]
-  if (unreadable !== undefined) {
-    throw new Error(
-      `[data] expected JSON Lines or a JSON array, got ${path}; ${unreadable} is not read yet: convert it to .jsonl`,
-    )
-  }
   const file = await openRegularFile('data', path)
   try {
     const splitter = new RecordSplitter(path)
@@ -53,6 +38,7 @@ export async function* readRecords(
         throw readError('data', path, error)
       })
       const ended = bytesRead === 0
+      if (read === 0) refuseForeign(path, buffer.subarray(0, bytesRead))
       read += bytesRead
       onBytes?.(read)
       for (const piece of ended ? splitter.end() : splitter.split(buffer.subarray(0, bytesRead))) {
@@ -64,6 +50,12 @@ export async function* readRecords(
   } finally {
     await file.close()
   }
+}
+
+function refuseForeign(path: string, head: Uint8Array): void {
+  const kind = foreignKind(path, head)
+  if (kind === undefined) return
+  throw new Error(`[data] expected JSON Lines or a JSON array in ${path}, got ${kind.what}; ${kind.remedy}`)
 }
 
 const CHUNK_BYTES = 1 << 18
@@ -141,7 +133,7 @@ class RecordSplitter {
     if (!this.#isArray) {
       if (this.#pieces.length > 0) yield this.#take()
     } else if (!this.#closed) {
-      throw notAnArray(this.#path, this.#line, 'the end of the file within the array')
+      throw notAnArray(this.#path, this.#line, 'the end of the file within the array; the file was cut')
     }
   }
 
@@ -176,7 +168,12 @@ class RecordSplitter {
         if (this.#pieces.length === 0 && start === at) start++
         continue
       }
-      if (this.#closed) throw notAnArray(this.#path, this.#line, 'more after its end')
+      if (this.#closed)
+        throw notAnArray(
+          this.#path,
+          this.#line,
+          'more after its end; put all rows into the one array, or each on a line of its own',
+        )
       const isFirst = this.#pieces.length === 0 && start === at
       if (isFirst) this.#recordLine = this.#line
       if (byte === QUOTE) this.#inString = true
@@ -189,7 +186,7 @@ class RecordSplitter {
           this.#pieces.push(bytes.subarray(start, at))
           yield this.#take()
         } else if (byte === COMMA || this.#row > 0)
-          throw notAnArray(this.#path, this.#line, 'nothing before a comma or the end')
+          throw notAnArray(this.#path, this.#line, 'nothing before a comma or the end; remove the comma')
         start = at + 1
       }
     }
@@ -213,10 +210,10 @@ function* recordSteps(path: string, { pieces, line, row }: RawRecord, isArray: b
     if (isArray) {
       const [, lines = '1', place] = / at (?:line (\d+) )?(column \d+)$/.exec(message) ?? []
       const what = place === undefined ? message : message.replace(/ at (line \d+ )?column \d+$/, ` at ${place}`)
-      throw notAnArray(path, line + Number(lines) - 1, what, error)
+      throw notAnArray(path, line + Number(lines) - 1, what + slipHint(message, text), error)
     }
-    const whole = /^[[{]\s*$/.test(text) ? '; one row is one line, unless the file is a single JSON array' : ''
-    throw new Error(`[data] expected one JSON object per line, got in ${path}:${line}: ${message}${whole}`, {
+    const hint = slipHint(message, text)
+    throw new Error(`[data] expected one JSON object per line, got in ${path}:${line}: ${message}${hint}`, {
       cause: error,
     })
   }

@@ -52,30 +52,68 @@ export function recognizeRow(value: unknown, origin: string): DataRow {
 /** `recognizeRow` for rows of any size. */
 export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> {
   const row = columnsOf(value, origin)
-  const has = (name: string): boolean => isPresent(row[name])
   for (const name of MEDIA_COLUMNS) {
     if (!isFilled(row[name])) continue
     throw new Error(
       `[data] expected rows of text, got ${name} in ${origin}: ${describeValue(row[name])}; leave the row out, or the column`,
     )
   }
-  if (has('messages')) return yield* messagesRow(row, 'messages', origin)
-  if (has('conversations')) return yield* messagesRow(row, 'conversations', origin)
-  if (has('prompt') && has('completion')) return yield* promptCompletion(row, origin)
-  if (has('instruction') && has('output')) {
+  const lists = Object.values(row).filter(
+    (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string'),
+  )
+  if (lists.length > 1 && lists.length === Object.keys(row).length) {
+    throw new Error(
+      `[data] expected a row in ${origin}, got lists of texts under ${listNames(Object.keys(row))}, as tables by columns have ` +
+        'them; write one object per row',
+    )
+  }
+  if (has(row, 'messages')) return yield* messagesRow(row, 'messages', origin)
+  if (has(row, 'conversations')) return yield* messagesRow(row, 'conversations', origin)
+  if (has(row, 'prompt') && has(row, 'completion')) return yield* promptCompletion(row, origin)
+  if (has(row, 'instruction') && has(row, 'output')) {
     refuse(row, 'system', origin, 'the Alpaca prompt has no place for it: use messages')
     refuse(row, 'history', origin, 'the Alpaca prompt has no place for it: use messages')
-    const input = has('input') ? textOf(row, 'input', origin) : ''
+    const input = has(row, 'input') ? textOf(row, 'input', origin) : ''
     const instruction = textOf(row, 'instruction', origin)
     const output = textOf(row, 'output', origin)
     return { origin, form: 'alpaca', instruction, input, output, ...ignored(row, USED.alpaca) }
   }
-  if (has('text')) return { origin, form: 'text', text: textOf(row, 'text', origin), ...ignored(row, USED.text) }
+  if (has(row, 'text')) return { origin, form: 'text', text: textOf(row, 'text', origin), ...ignored(row, USED.text) }
   const empty = Object.keys(row).filter((name) => row[name] === null)
   throw new Error(
     `[data] expected the columns ${FORMS} in ${origin}, got ${listNames(Object.keys(row)) || 'no columns'}` +
-      `${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; rename or convert the columns`,
+      `${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${remedyFor(row)}`,
   )
+}
+
+/** What to do with a row of no form: some files hold their rows within one object. */
+function remedyFor(row: Columns): string {
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const entries = Object.entries(row)
+  const list = entries.find(([, value]) => Array.isArray(value) && value.length > 0 && value.every(isObject))
+  if (list !== undefined && entries.length < MOST_BESIDE_ROWS && !CONVERSATION_COLUMNS.has(list[0]))
+    return `where ${describeValue(list[0])} holds the rows, write that list alone into the file`
+  if (entries.length > 1 && entries.every(([, value]) => isObject(value)))
+    return 'where its values are the rows, write them as a JSON array, or each on a line of its own'
+  if (has(row, 'chosen') && has(row, 'rejected'))
+    return 'rows of preferences are not trained on: write what was chosen as messages, or as prompt and completion'
+  return 'rename or convert the columns'
+}
+
+// Names under which a list of objects is a conversation that is called by another name.
+const CONVERSATION_COLUMNS: ReadonlySet<string> = new Set([
+  'conversation',
+  'dialog',
+  'dialogue',
+  'chat',
+  'turns',
+  'history',
+])
+// A file that wraps its rows says little beside them: a version, a name.
+const MOST_BESIDE_ROWS = 8
+
+function has(row: Columns, name: string): boolean {
+  return isPresent(row[name])
 }
 
 function columnsOf(value: unknown, origin: string): Columns {

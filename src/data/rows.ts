@@ -49,7 +49,7 @@ export async function* readRows(
 function expectPath(source: string): string {
   if (!/^[a-z]+:\/\//.test(source)) return source
   throw new Error(
-    `[data] expected a file, a glob or rows, got ${describeValue(source)}; such addresses are not read yet`,
+    `[data] expected a file, a glob or rows, got ${describeValue(source)}; such addresses are not read; download the file`,
   )
 }
 

@@ -90,7 +90,8 @@ describe('readRecords', () => {
     const path = await file('long.jsonl', `{"text": "${'x'.repeat(1_000_000)}`)
     const error = await all(path).catch((thrown: Error) => thrown)
     expect((error as Error).message).toBe(
-      `[data] expected one JSON object per line, got in ${path}:1: expected a closing quote, got the end of the text at column 1000011`,
+      `[data] expected one JSON object per line, got in ${path}:1: expected a closing quote, got the end of the text at column 1000011; ` +
+        'a row is one line without line breaks; where it is the last one, the file was cut',
     )
   })
 

@@ -73,11 +73,16 @@ describe('readRows from files', () => {
 
   it('refuses files of other formats, missing files, folders and addresses, saying what to do', async () => {
     const parquet = await file('train.parquet', 'PAR1')
-    await expect(all(parquet)).rejects.toThrow('Parquet is not read yet: convert it to .jsonl')
+    await expect(all(parquet)).rejects.toThrow(
+      `JSON array in ${parquet}, got a Parquet file; write its rows to a .jsonl file`,
+    )
     await expect(all(join(directory, 'none.jsonl'))).rejects.toThrow('none.jsonl, which does not exist; check the path')
-    await expect(all(directory)).rejects.toThrow(`got the directory ${directory}; try ${join(directory, '*.jsonl')}`)
+    await expect(all(directory)).rejects.toThrow(`got the directory ${directory}; try '${join(directory, '*.jsonl')}'`)
+    const empty = join(directory, 'empty')
+    await mkdir(empty)
+    await expect(all(empty)).rejects.toThrow(`${empty}; it has no files that end in .jsonl or .json`)
     await expect(all('uc://main.default.rows')).rejects.toThrow(
-      'got "uc://main.default.rows"; such addresses are not read yet',
+      'got "uc://main.default.rows"; such addresses are not read; download the file',
     )
     await expect(all(5 as unknown as DataSource)).rejects.toThrow(
       'a path, a glob or an iterable of rows for dataset, got 5',
