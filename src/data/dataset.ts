@@ -1,6 +1,6 @@
 /** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
 
-import { describeValue } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
@@ -10,6 +10,7 @@ import { type DataOptions, resolveDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
 import { type DataSource, type ReadProgress, readRows } from './rows.js'
 import { splitSteps } from './split.js'
+import { unusualSteps } from './unusual-rows.js'
 
 export interface Dataset {
   train: Example[]
@@ -69,6 +70,7 @@ export async function prepareDataset(
     longest: 0,
   }
   const droppedParts: NonNullable<DataStatistics['droppedParts']> = {}
+  const unusualRows: NonNullable<DataStatistics['unusualRows']> = {}
   const ignored = new Set<string>()
   let nullArgumentRows = 0
   let quotedArgumentRows = 0
@@ -85,6 +87,7 @@ export async function prepareDataset(
       encodeRowSteps(row, tokenizer, renderer, encodeOptions),
     )
     if (truncated) statistics.truncatedRows++
+    for (const kind of await turns.run(unusualSteps(row))) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
     for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
     for (const name of row.ignoredColumns ?? []) ignored.add(name)
     if ('nullArguments' in row) nullArgumentRows++
@@ -106,10 +109,11 @@ export async function prepareDataset(
   }
   onProgress?.(statistics.rows, 1)
   if (Object.keys(droppedParts).length > 0) statistics.droppedParts = droppedParts
+  if (Object.keys(unusualRows).length > 0) statistics.unusualRows = unusualRows
   if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
   if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
   if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
-  if (examples.length === 0) throw nothingToLearn(statistics, resolved.maxLength)
+  if (examples.length === 0) throw nothingToLearn(source, statistics, resolved.maxLength)
   return { ...(await turns.run(splitSteps(examples, resolved.evalSplit, resolved.seed))), statistics }
 }
 
@@ -125,9 +129,15 @@ export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatR
   return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
 }
 
-function nothingToLearn(statistics: DataStatistics, maxLength: number): Error {
+function nothingToLearn(source: DataSource, statistics: DataStatistics, maxLength: number): Error {
   const { rows, rowsCutToNothing, rowsWithoutTarget } = statistics
-  if (rows === 0) return new Error('[data] expected at least one row, got an empty data set; check the file')
+  if (rows === 0) {
+    const paths = typeof source === 'string' ? [source] : Array.isArray(source) ? source : []
+    const where = paths.length > 0 ? ` in ${listNames(paths.map(String))}` : ''
+    return new Error(
+      `[data] expected at least one row${where}, got none; check that the ${paths.length > 0 ? 'file is whole' : 'rows are given'}`,
+    )
+  }
   const reasons: string[] = []
   if (rowsCutToNothing > 0) {
     reasons.push(

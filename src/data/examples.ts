@@ -202,6 +202,7 @@ function* renderAllLearnt(
 /** Plain text with the tokenizer's special tokens round it, EOS last. The answer reaches to the end. */
 function* encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, learnAll: boolean): Steps<EncodedContent> {
   const text = prompt + answer
+  expectCharacters(text)
   yield
   const { ids: body, ranges } = yield* encodeWithSpanSteps(tokenizer, text, [
     { start: prompt.length, end: text.length },
@@ -215,6 +216,17 @@ function* encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, lear
   if (eosTokenId !== undefined && !eosTokenIds.includes(ids.at(-1) ?? -1)) ids.push(eosTokenId)
   const start = (ranges[0]?.start ?? 0) + (prompt === '' ? 0 : lead.length)
   return { ids, learnt: [{ start: learnAll ? 0 : start, end: ids.length }], promptEnd: start }
+}
+
+/** @throws for half of a character: no tokenizer knows it, and in UTF-8 it would become another. Templates refuse it themselves. */
+function expectCharacters(text: string): void {
+  const half = /\p{Surrogate}/u.exec(text)
+  if (half === null) return
+  const code = half[0].charCodeAt(0).toString(16)
+  throw new Error(
+    `[data] expected whole characters, got the half of one, \\u${code}, behind ${describeValue(text.slice(Math.max(0, half.index - 20), half.index))}; ` +
+      'the text was cut within a character: remove it there',
+  )
 }
 
 const affixesOf = new WeakMap<Tokenizer, { before: readonly number[]; after: readonly number[] }>()

@@ -1,6 +1,7 @@
 /** @file What became of the rows of a data set: the counts, and in words what was lost. */
 
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
+import type { UnusualKind } from './unusual-rows.js'
 
 /** What became of the rows. */
 export interface DataStatistics {
@@ -24,6 +25,8 @@ export interface DataStatistics {
   nullArgumentRows?: number
   /** Rows whose tool calls have arguments as JSON text, which the template prints as a string in quotes. Absent where there are none. */
   quotedArgumentRows?: number
+  /** Rows with an answer, a prompt or another message without words, or one role twice in a row. Absent where there are none. */
+  unusualRows?: Partial<Record<UnusualKind, number>>
   /** Columns beside those of the rows' form. Absent where there are none. */
   ignoredColumns?: string[]
 }
@@ -47,6 +50,7 @@ export type DataWarningCode =
   | 'dropped'
   | 'nullArguments'
   | 'quotedArguments'
+  | UnusualKind
 
 const NAMES: Readonly<Record<DroppedKind, string>> = {
   tools: 'tools',
@@ -54,6 +58,14 @@ const NAMES: Readonly<Record<DroppedKind, string>> = {
   system: 'a system message',
   message: 'a message',
   reasoning: 'reasoning',
+}
+
+const UNUSUAL: Readonly<Record<UnusualKind, string>> = {
+  emptyAnswer:
+    'have an answer without text, which teaches to say nothing; leave them out, or set weight: 0 for the message',
+  emptyPrompt: 'have a prompt without text; check the columns',
+  emptyMessage: 'have a message without text; check its content',
+  repeatedRole: 'have two messages of one role, one after the other; check that none is missing between them',
 }
 
 const DROPPED_REMEDY = 'it has no place for them; use another chatTemplate, or onDroppedContent: error to stop there'
@@ -120,6 +132,8 @@ export function dataWarnings(
     statistics.quotedArgumentRows ?? 0,
     'have arguments of tool calls as JSON text, which the chat template prints as a string in quotes; write arguments as objects',
   )
+  for (const kind of Object.keys(UNUSUAL) as UnusualKind[])
+    add(kind, statistics.unusualRows?.[kind] ?? 0, UNUSUAL[kind])
   const shortened = truncatedRows - rowsCutToNothing
   add(
     'truncated',
