@@ -5,8 +5,7 @@ import { resolve } from 'node:path'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { describeValue, expectKnownOptions, expectPath, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
-import { CausalLM } from '../models/model.js'
-import { Device } from '../tensor/device.js'
+import type { CausalLM } from '../models/model.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {
@@ -88,7 +87,6 @@ export async function mergeIntoDirectory(
   try {
     const { torch_dtype: _, ...rest } = model.rawConfig
     const config = { ...rest, dtype, ...(plan.untied && { tie_word_embeddings: false }) }
-    if (plan.untied) expectUntiable(model, config)
     // Before anything is written: it also finds weights that are no numbers.
     const compared = await plan.compareLogits(dtype, prompts)
     let done = 0
@@ -167,20 +165,4 @@ async function expectEmpty(directory: string): Promise<void> {
     `[merge] expected a new or empty directory to write the merged model to, got ${resolve(directory)}, which holds ${listNames(names.sort())}; ` +
       'choose another, or remove it',
   )
-}
-
-/** @throws where the model type has no head apart from its embedding. */
-function expectUntiable(model: CausalLM, config: Readonly<Record<string, unknown>>): void {
-  const device = Device.open('cpu', { dryRun: true })
-  try {
-    new CausalLM(model.architecture, config, device, model.dtype, model.nameOrPath)
-  } catch (cause) {
-    throw new Error(
-      `[merge] expected an adapter that leaves ${model.head.path} and the embedding alone, which share one weight in every ${model.architecture.modelType} ` +
-        'model, but it changes one of them; keep it as an adapter, or train other modules',
-      { cause },
-    )
-  } finally {
-    device.close()
-  }
 }

@@ -27,6 +27,7 @@ import {
 } from './load-weights.js'
 import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
 import { readJsonObject } from './strict-json.js'
+import { withHeadAsStored } from './tied-head.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
@@ -105,9 +106,10 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
   const gguf = isGgufPath(path) ? await openGguf(path) : undefined
   const configPath = gguf ? path : join(path, 'config.json')
-  const config = gguf?.config ?? withoutQuantizationConfig(await readConfigFile(path), configPath)
-  const architecture = findArchitecture(config, configPath)
+  const named = gguf?.config ?? withoutQuantizationConfig(await readConfigFile(path), configPath)
+  const architecture = findArchitecture(named, configPath)
   const tensors = gguf?.tensors ?? (await openCheckpoint(path)).tensors
+  const { config, warnings } = gguf ? { config: named, warnings: [] } : await withHeadAsStored(named, tensors, path)
   const generationDefaults = gguf
     ? { doSample: false, sampling: {}, eosTokenIds: gguf.endingTokenIds }
     : await readGenerationConfig(path)
@@ -121,6 +123,7 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
     model.ownsDevice = device !== where
     model.origin = origin
     model.path = path
+    model.warnings = warnings
     model.generationDefaults = generationDefaults
     model.storedDType = prevalentDType(tensors)
     const plan = await matchTensors(model, tensors, path)
@@ -139,9 +142,15 @@ export function defaultDType({ isGpu }: Pick<Device, 'isGpu'>, quantization: Qua
   return isGpu || quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }
 
-/** The config of a model that `resolveModel` found. */
+/** The config of a model that `resolveModel` found, as `loadModel` would have it; weights need not be there. */
 export async function readModelConfig(path: string): Promise<RawConfig> {
-  return isGgufPath(path) ? (await openGguf(path)).config : await readConfigFile(path)
+  if (isGgufPath(path)) return (await openGguf(path)).config
+  const config = await readConfigFile(path)
+  const checkpoint = await openCheckpoint(path).catch(() => undefined)
+  if (!checkpoint) return config
+  const known = withoutQuantizationConfig(config, join(path, 'config.json'))
+  const { warnings } = await withHeadAsStored(known, checkpoint.tensors, path)
+  return warnings.length > 0 ? { ...config, tie_word_embeddings: false } : config
 }
 
 async function readConfigFile(directory: string): Promise<RawConfig> {

@@ -10,7 +10,6 @@ import { type ComputeDType, type DType, dtypeBytes, isComputeDType } from '../te
 import { Tensor } from '../tensor/tensor.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
 import { isGgufPath } from './gguf/reader.js'
-import { haveSameValues } from './same-values.js'
 import { fillFrom, floatDType, type WeightTensor } from './weight-tensor.js'
 
 type Entries = ReadonlyMap<string, WeightTensor>
@@ -22,7 +21,7 @@ export type WeightSource =
   | { readonly kind: 'nf4'; readonly stored: StoredNf4 }
 
 /** The name that a weight has in the file: checkpoints of the bare model leave the prefix out. */
-function nameInFile(name: string, { basePrefix }: Architecture, names: { has(name: string): boolean }): string {
+export function nameInFile(name: string, { basePrefix }: Architecture, names: { has(name: string): boolean }): string {
   const short = name.startsWith(basePrefix) ? name.slice(basePrefix.length) : name
   return !names.has(name) && names.has(short) ? short : name
 }
@@ -58,7 +57,6 @@ export async function matchTensors(
     if (tiedHead !== undefined && parameter === model.head.weight) {
       // The two are one weight, under either name.
       if (!tensors.has(file) && tensors.has(tiedHead)) file = tiedHead
-      await expectTied(tensors.get(file), tensors.get(tiedHead), path, architecture)
     }
     const entry = tensors.get(file)
     if (!entry) {
@@ -98,25 +96,6 @@ export async function matchTensors(
     )
   }
   return plan
-}
-
-/** @throws where the file holds a head of other values than the embedding, which stands for both in the model. */
-async function expectTied(
-  embedding: WeightTensor | undefined,
-  head: WeightTensor | undefined,
-  path: string,
-  { modelType }: Architecture,
-): Promise<void> {
-  if (!embedding || !head || embedding === head || (await haveSameValues(embedding, head))) return
-  const remedy =
-    modelType === 'gpt2'
-      ? 'gpt2 has one weight for both: use a checkpoint without the head, or remove it from the file'
-      : `set tie_word_embeddings to false in config.json to have both (as transformers 5 reads such files), or remove ${head.name} from the file to have ` +
-        'the embedding for both (as transformers 4 did)'
-  throw new Error(
-    `[loadModel] expected ${head.name} to equal ${embedding.name} in ${path}, since ${isGgufPath(path) ? 'the file' : 'config.json'} says that they are one ` +
-      `weight, got other values (${head.dtype} [${head.shape.join(', ')}] and ${embedding.dtype} [${embedding.shape.join(', ')}]); ${remedy}`,
-  )
 }
 
 /** Names of the files that tensors lie in. */

@@ -8,10 +8,10 @@ import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { showAdapterWarnings } from './adapter-warnings.js'
 import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
+import { showWarnings } from './show-warnings.js'
 import { inputLines } from './standard-input.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
@@ -42,8 +42,9 @@ export async function chat(options: ChatCommandOptions): Promise<void> {
   const location = await locateModel('chat', { ...options, adapters: options.adapter })
   const tokenizer = await loadTokenizer(location.path)
   const model = await beginLoading(location, { quantization, dtype, device })
+  showWarnings(model)
   const adapters = adapterNames(options.adapter)
-  for (const [name, directory] of adapters) showAdapterWarnings(await loadAdapter(model, directory, name))
+  for (const [name, directory] of adapters) showWarnings(await loadAdapter(model, directory, name))
   const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP
   const doSample = asked !== undefined || model.generationDefaults?.doSample === true
   const conversation = new Conversation(model, tokenizer, options.system)

@@ -8,9 +8,9 @@ import { checkQuantization, type Quantization } from '../nn/module.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { showAdapterWarnings } from './adapter-warnings.js'
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
+import { showWarnings } from './show-warnings.js'
 import { inputText } from './standard-input.js'
 import { UsageError } from './usage-error.js'
 
@@ -42,7 +42,8 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
       '[generate] expected a prompt of at least one token, got an empty one; add --prompt TEXT, or pipe a text in',
     )
   const model = await beginLoading(location, { quantization, dtype, device })
-  if (options.adapter !== undefined) showAdapterWarnings(await LoraAdapter.load(model, options.adapter))
+  showWarnings(model)
+  if (options.adapter !== undefined) showWarnings(await LoraAdapter.load(model, options.adapter))
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
   const answer = await showAnswer(pieces, options.json === true)

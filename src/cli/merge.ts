@@ -10,10 +10,10 @@ import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { showAdapterWarnings } from './adapter-warnings.js'
 import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel } from './locate-model.js'
 import { createBar } from './progress.js'
+import { showWarnings } from './show-warnings.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { commandLine, shown } from './try-it.js'
@@ -42,8 +42,9 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
     quantization,
     device,
   })
+  showWarnings(model)
   const adapter = await LoraAdapter.load(model, options.adapter)
-  showAdapterWarnings(adapter)
+  showWarnings(adapter)
   const { maxShardSize } = options
   const bar = createBar()
   const onProgress = (tensors: number, total: number): void =>

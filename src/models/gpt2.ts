@@ -1,4 +1,4 @@
-/** @file GPT-2 (Radford et al. 2019): learned positions, LayerNorm, Conv1D projections, tied head. */
+/** @file GPT-2 (Radford et al. 2019): learned positions, LayerNorm, Conv1D projections, a head that is tied unless the config says otherwise. */
 
 import { checkpoint } from '../autograd/checkpoint.js'
 import type { Embedding, LayerNorm, Linear, ModelBuilder } from '../nn/module.js'
@@ -18,6 +18,7 @@ export interface Gpt2Config extends ModelConfig {
   readonly geluTanh: boolean
   /** Of q k^T in each layer. */
   readonly attentionScale: readonly number[]
+  readonly tieWordEmbeddings: boolean
 }
 
 function readConfig(raw: RawConfig, where: string): Gpt2Config {
@@ -45,12 +46,12 @@ function readConfig(raw: RawConfig, where: string): Gpt2Config {
     maxPositionEmbeddings: config.integer('n_positions', 1024),
     layerNormEpsilon: config.epsilon('layer_norm_epsilon', 1e-5),
     geluTanh: activation !== 'gelu',
+    tieWordEmbeddings: config.boolean('tie_word_embeddings', true),
     attentionScale: Array.from({ length: numHiddenLayers }, (_, i) => (byLayer ? scaled / (i + 1) : scaled)),
     bosTokenId: config.tokenIds('bos_token_id')[0],
     eosTokenId: config.tokenIds('eos_token_id'),
   }
   if (!Number.isInteger(headDim)) throw config.error('n_head', `a divisor of n_embd = ${hiddenSize}`, numAttentionHeads)
-  config.expectValue('tie_word_embeddings', [true])
   // A float32 detour for scores in float16, which are float32 here.
   config.expectValue('reorder_and_upcast_attn', [false, true])
   config.finish()
@@ -123,7 +124,7 @@ class Gpt2Decoder implements Decoder {
       (_, i) => new Gpt2Block(config, i, transformer.child(`h.${i}`)),
     )
     this.#lnF = transformer.layerNorm('ln_f', hiddenSize, layerNormEpsilon)
-    this.head = builder.head('lm_head', vocabSize, hiddenSize, this.#wte)
+    this.head = builder.head('lm_head', vocabSize, hiddenSize, config.tieWordEmbeddings ? this.#wte : undefined)
   }
 
   forward(input: RaggedInput, context: ForwardContext): Tensor {

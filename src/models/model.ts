@@ -91,6 +91,8 @@ export class CausalLM {
   path: string | undefined
   /** The type of most of its weights' elements in its files; set by `loadModel`. */
   storedDType: ComputeDType | undefined
+  /** Where files contradict each other, what was made of it, a sentence each; set by `loadModel`. */
+  warnings: readonly string[] = []
   /** What its makers say of generation; set by `loadModel`. */
   generationDefaults: GenerationDefaults | undefined
   /** Whether `dispose()` closes the device: where `loadModel` or `createModel` opened it for this model. */

@@ -175,7 +175,8 @@ async function trainOn(
     const warn = (message: string): void => onEvent({ type: 'warning', message })
     files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
   }
-  for (const message of resumed?.checkpoint.warnings ?? []) onEvent({ type: 'warning', message })
+  for (const message of [...model.warnings, ...(resumed?.checkpoint.warnings ?? [])])
+    onEvent({ type: 'warning', message })
   onEvent({
     type: 'start',
     ...trainer.progress,

@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { type LoadModelOptions, loadModel } from '../../src/checkpoint/load-model.js'
 import { readTensorBytes, type TensorToWrite } from '../../src/checkpoint/safetensors.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
+import { planGeneration } from '../../src/generation/plan-generation.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { Device } from '../../src/tensor/device.js'
 import { GAP_BYTES } from '../native/raw.js'
@@ -109,10 +111,12 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       await rewrite((tensors) => asHead(tensors, { dtype: 'F16', bytes: ones([0, 0x3c], 2 * size) }))
       expect((await loadModel(directory, { device })).hasOwnHead).toBe(false)
       await rewrite((tensors) => asHead(tensors, { dtype: 'F16', bytes: ones([1, 0x3c], 2 * size) }))
-      expect(await error()).toContain(`expected lm_head.weight to equal ${EMBEDDING}`)
+      const other = await loadModel(directory, { device })
+      expect([other.hasOwnHead, other.warnings.length]).toEqual([true, 1])
+      other.dispose()
     })
 
-    test('is refused with other values: one, the last, or of another shape', async () => {
+    test('with other values, be it the last one, is loaded as a weight of its own, with a warning', async () => {
       await rewrite((tensors) => asHead(tensors))
       await tie()
       const bytes = await named(await listTensors(), 'lm_head.weight').bytes()
@@ -120,14 +124,48 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         const changed = bytes.slice()
         changed[at] = (changed[at] as number) ^ 1
         await rewrite((tensors) => asHead(tensors, { bytes: () => changed }))
-        expect(await error()).toBe(
-          `[loadModel] expected lm_head.weight to equal ${EMBEDDING} in ${directory}, since config.json says that they are one weight, got other ` +
-            'values (F32 [53, 30] and F32 [53, 30]); set tie_word_embeddings to false in config.json to have both (as transformers 5 reads such files), ' +
-            'or remove lm_head.weight from the file to have the embedding for both (as transformers 4 did)',
-        )
+        await tie()
+        const model = await loadModel(directory, { device, dtype: 'float32' })
+        expect(model.warnings).toEqual([
+          `${directory}: config.json says that lm_head.weight and ${EMBEDDING} are one weight (tie_word_embeddings), but the files hold other values for the ` +
+            'two; each is loaded as it is, as transformers 5 does. Set tie_word_embeddings to false in config.json to say so, or remove lm_head.weight from ' +
+            'the files to have the embedding for both',
+        ])
+        expect(Buffer.from((await model.head.weight.read()).buffer)).toEqual(Buffer.from(changed))
+        const logits = await logitsOf()
+        model.dispose()
+        await configure({ tie_word_embeddings: false })
+        const untied = await loadModel(directory, { device })
+        expect(untied.warnings).toEqual([])
+        untied.dispose()
+        expect(await logitsOf()).toEqual(logits)
       }
+      await tie()
       await rewrite((tensors) => asHead(tensors, { shape: [1, 30], bytes: () => bytes.slice(0, 120) }))
-      expect(await error()).toContain('got other values (F32 [1, 30] and F32 [53, 30])')
+      expect(await error()).toContain('expected shape [53, 30] for lm_head.weight, as config.json says, got [1, 30]')
+    })
+
+    test('with other values is saved, merged and planned as what it is', async () => {
+      await rewrite((tensors) =>
+        asHead(tensors, { bytes: async () => (await named(tensors, EMBEDDING).bytes()).slice().fill(63) }),
+      )
+      await tie()
+      const model = await loadModel(directory, { device, dtype: 'float32' })
+      const logits = await logitsOf()
+      const plan = async (): Promise<number> =>
+        (await planGeneration({ model: directory, promptTokens: 3, maxNewTokens: 2, dtype: 'float32' })).tensors.weights
+      const planned = await plan()
+      await saveModel(model, directory)
+      expect(JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')).tie_word_embeddings).toBe(false)
+      expect(await logitsOf()).toEqual(logits)
+      expect(await plan()).toBe(planned)
+      const adapter = LoraAdapter.create(model, { targetModules: ['q_proj'] })
+      const merged = join(directory, 'merged')
+      expect((await adapter.merge(merged, { dtype: 'float32' })).untied).toBe(false)
+      const again = await loadModel(merged, { device })
+      expect([again.hasOwnHead, again.warnings]).toEqual([true, []])
+      again.dispose()
+      model.dispose()
     })
   })
 

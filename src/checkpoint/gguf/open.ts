@@ -25,9 +25,9 @@ const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i
 export async function openGguf(path: string): Promise<GgufModel> {
   const file = readAllParts(path)
   const architecture = architectureOf(file)
-  const config = configOf(file)
-  const tensors = huggingFaceTensors(file.tensors, architecture, config)
-  if (architecture === 'gpt2') await dropTiedHead(tensors)
+  const named = configOf(file)
+  const tensors = huggingFaceTensors(file.tensors, architecture, named)
+  const config = architecture === 'gpt2' ? await withOwnHead(named, tensors) : named
   return { config, tensors, endingTokenIds: endingTokenIds(file.metadata) }
 }
 
@@ -69,16 +69,15 @@ function readAllParts(path: string): GgufFile {
   return { ...first, tensors }
 }
 
-/** Converters of 2023 wrote GPT-2's embedding a second time, as the head. @throws when the two differ, since the model has one for both */
-async function dropTiedHead(tensors: Map<string, WeightTensor>): Promise<void> {
+/**
+ * GPT-2's config says nothing of the head. Converters of 2023 wrote the embedding a second time, as the head: it is dropped where it is one, and is a
+ * weight of its own where it has other values, as where the two were quantised to two types. llama.cpp computes with it in any case.
+ */
+async function withOwnHead(config: RawConfig, tensors: Map<string, WeightTensor>): Promise<RawConfig> {
   const head = tensors.get('lm_head.weight')
   const embedding = tensors.get('transformer.wte.weight')
-  if (!head || !embedding) return
-  if (!(await haveSameValues(head, embedding))) {
-    throw new Error(
-      `[gguf] ${head.path}: expected output.weight to equal token_embd.weight (${embedding.dtype}), since GPT-2 has one for both, got another ` +
-        `(${head.dtype}); use a version without it, or one that is not quantised`,
-    )
-  }
+  if (!head || !embedding) return config
+  if (!(await haveSameValues(head, embedding))) return { ...config, tie_word_embeddings: false }
   tensors.delete('lm_head.weight')
+  return config
 }
