@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace lowrank::platform {
 
@@ -40,6 +41,23 @@ void becomeComputeThread(const char* name) noexcept;
 
 // Tells the processor that this thread is spinning.
 void spinPause() noexcept;
+
+// What a signal does, whatever JavaScript is doing.
+struct SignalRule {
+  int signal;
+  // 1: the process ends. 2: the first request goes to the handler that is there, the next one ends the process. 0: a first request, never the next.
+  int endsAt;
+};
+
+// Puts a handler of our own in front of those that are there, and takes the one of the last call away. An ended process leaves the terminal as it
+// was at the first call, and writes `farewell` there, up to 64 bytes. Signals within 100 ms of the first are one request with it. False where a
+// signal has no handler to stand in front of, or one of another kind. For one thread.
+bool guardSignals(const std::vector<SignalRule>& rules, const std::string& farewell) noexcept;
+
+enum class LockResult { kLocked, kHeld, kUnsupported };
+
+// Locks an open file until it is closed, by this process or by its end; shared ones stand beside each other. Never waits for who holds it.
+LockResult lockFile(int descriptor, bool exclusive) noexcept;
 
 // A file open for reading.
 class File {

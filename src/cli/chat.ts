@@ -12,6 +12,7 @@ import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from
 import { locateModel } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { showWarnings } from './show-warnings.js'
+import { guardSignals } from './signal-guard.js'
 import { inputLines } from './standard-input.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
@@ -28,6 +29,9 @@ interface ChatCommandOptions extends SamplingFlags {
 
 /** What /adapter takes for the model as it is. */
 const NO_ADAPTER = 'none'
+
+/** What signals do while nothing is answered; Ctrl-C at the prompt is a key. */
+const AT_ONCE = { SIGINT: 'ends', SIGTERM: 'ends' } as const
 
 const HELP = `/reset            forget the conversation
 /adapter [NAME]   use the adapter NAME, or none of them; without NAME: list them
@@ -117,6 +121,8 @@ class Chat {
   async run(): Promise<void> {
     const prompt = this.#paint('cyan', '> ')
     const output = this.#interactive && !this.#json ? process.stdout : undefined
+    // Before the terminal is in raw mode: as it is now it is left.
+    if (this.#interactive) guardSignals(AT_ONCE)
     const lines = output && createInterface({ input: process.stdin, output, terminal: true, prompt })
     lines?.on('SIGINT', () => lines.close())
     output?.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
@@ -159,21 +165,27 @@ class Chat {
 
   /**
    * An answer is no time of raw mode: there Ctrl-C would be a key, which JavaScript reads when it comes to it. The first one ends the answer once
-   * that is on its way; before (a template is rendered), and as the second one, it ends the process whatever JavaScript is doing.
+   * that is on its way; before (a template is rendered), and as the second one, it ends the process whatever JavaScript is doing, also where that
+   * has not seen the first one yet.
    */
   async #answer(content: string, isTerminal: boolean): Promise<void> {
     const started = performance.now()
     const controller = new AbortController()
     const { signal } = controller
+    let isGuarded = false
     const stop = (): void => {
-      process.off('SIGINT', stop)
+      // Without a guard the system ends the process with the next one.
+      if (!isGuarded) process.off('SIGINT', stop)
       controller.abort()
     }
     if (isTerminal) process.stdin.setRawMode(false)
     try {
       const pieces = this.#conversation.send(content, { ...this.#sampling, signal })
       const shown = showAnswer(pieces, this.#json)
-      if (isTerminal) process.on('SIGINT', stop)
+      if (isTerminal) {
+        process.on('SIGINT', stop)
+        isGuarded = guardSignals({ SIGINT: 'ends as second', SIGTERM: 'ends' })
+      }
       const answer = await shown
       this.#report(answer, (performance.now() - started) / 1000)
     } catch (error) {
@@ -181,6 +193,7 @@ class Chat {
       if (!this.#json) process.stdout.write(`\n${this.#paint('dim', 'Stopped; this turn is forgotten.')}\n`)
     } finally {
       process.off('SIGINT', stop)
+      if (isTerminal) guardSignals(AT_ONCE)
     }
   }
 

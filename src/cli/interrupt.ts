@@ -3,11 +3,13 @@
  *
  * 1. While a model is fetched and while steps are made, SIGINT, SIGTERM and SIGHUP end the run in order, after its step and with a
  *    checkpoint.
- * 2. A second SIGINT or SIGTERM ends the process. The operating system does it, so that it works whatever JavaScript is doing.
+ * 2. A SIGINT or SIGTERM after that ends the process, whatever JavaScript is doing, also where it has not seen the first one yet.
  * 3. At all other times (a tokenizer is read, rows are encoded) there is nothing to save, and the first one ends the process in that way.
  * 4. A closed terminal sends SIGHUP twice, from the shell and from the kernel: it never counts as the second. `nohup` refuses it, which Node
  *    undoes at its start.
  */
+
+import { DEADLY, guardSignals } from './signal-guard.js'
 
 export interface Interrupt {
   readonly signal: AbortSignal
@@ -17,21 +19,20 @@ export interface Interrupt {
   release(): void
 }
 
-// npm and npx hand Ctrl-C on to what they run, which has got it from the terminal too.
-const ONE_KEYSTROKE_MS = 100
-const DEADLY = ['SIGINT', 'SIGTERM'] as const
+/** npm, npx and timeout hand on to what they run what it has got from the terminal or its group too. */
+const ONE_REQUEST_MS = 100
 
 /** @param announce is called with the first signal. */
 export function watchInterrupts(announce: () => void, env = process.env): Interrupt {
   const controller = new AbortController()
   const hangUpIsRefused = env._?.endsWith('/nohup') === true
   let isArmed = false
+  let isGuarded = false
   const stop = (): void => {
     if (controller.signal.aborted) return
     controller.abort(new Error('[train] stopped by a signal'))
-    const isFromNpm = env.npm_execpath !== undefined
-    if (isFromNpm) setTimeout(() => listen(DEADLY, false), ONE_KEYSTROKE_MS).unref()
-    else listen(DEADLY, false)
+    // Without listeners the operating system ends the process, but for the first of a container.
+    if (!isGuarded) setTimeout(() => listen(DEADLY, false), ONE_REQUEST_MS).unref()
     announce()
   }
   const hangUp = (): void => {
@@ -44,7 +45,17 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
       if (wanted) process.on(name, listener)
     }
   }
+  const guard = (): void => {
+    if (!isArmed) isGuarded = guardSignals({ SIGINT: 'ends', SIGTERM: 'ends' })
+    else
+      isGuarded = guardSignals({
+        SIGINT: 'ends as second',
+        SIGTERM: 'ends as second',
+        ...(!hangUpIsRefused && { SIGHUP: 'counts' }),
+      })
+  }
   listen(['SIGHUP'], hangUpIsRefused)
+  guard()
   return {
     signal: controller.signal,
     arm(armed) {
@@ -52,7 +63,11 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
       isArmed = armed
       listen(DEADLY, armed)
       listen(['SIGHUP'], armed || hangUpIsRefused)
+      guard()
     },
-    release: () => listen([...DEADLY, 'SIGHUP'], false),
+    release() {
+      guardSignals({})
+      listen([...DEADLY, 'SIGHUP'], false)
+    },
   }
 }

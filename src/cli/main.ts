@@ -3,7 +3,7 @@
  * @file The command line: what commands there are, and how they end. Each command is a file of its own that is loaded when
  * it runs, so that `--help` and `doctor` work where the native engine does not.
  *
- * Exit codes: 0 done, 1 failed, 2 wrong usage.
+ * Exit codes: 0 done, 1 failed, 2 wrong usage; of a process that a signal ended, the signal, which shells show as 128 and its number.
  */
 
 import { createRequire } from 'node:module'
@@ -41,7 +41,11 @@ function createProgram(): Command {
     .showHelpAfterError('(lowrank --help says more)')
     .configureOutput({ outputError: (text, write) => write(hideSecrets(`${text}${hintFor(text)}`)) })
     .allowExcessArguments()
-    .hook('preAction', (_, command) => refuseExcessArguments(command))
+    .hook('preAction', async (_, command) => {
+      refuseExcessArguments(command)
+      // The first process of a container is ended by no signal that it does not handle.
+      if (process.pid === 1) (await import('./signal-guard.js')).guardSignals({ SIGINT: 'ends', SIGTERM: 'ends' })
+    })
     .exitOverride()
 
   addTrainFlags(

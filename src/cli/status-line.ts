@@ -24,7 +24,8 @@ export interface StatusLine {
   close(): void
 }
 
-const ERASE = '\r \u001b[J\r\u001b[K'
+/** Removes a status from a terminal whose cursor rests on it. */
+export const ERASE = '\r \u001b[J\r\u001b[K'
 const DEFAULT_COLUMNS = 80
 
 /** @param redrawSeconds the least between two drawings; steps may be much shorter. */

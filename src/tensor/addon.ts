@@ -149,6 +149,18 @@ export interface Addon {
   info(): EngineInfo
   /** Null in an engine without CUDA. */
   cuda(): CudaInfo | null
+  /**
+   * Stands in front of the handlers of these signals, also while JavaScript is busy; takes those of the last call away. By `endsAt` a signal
+   * ends the process at once (1), as the next request after a first one (2), or only counts as a first one (0). Absent in engines of systems
+   * without such signals.
+   * @returns false where one of them has no handler to stand in front of
+   */
+  guardSignals?(signals: readonly number[], endsAt: readonly number[], farewell: string): boolean
+  /**
+   * Locks an open file until it is closed or its process ends, without waiting; shared locks stand beside each other. False: another has it;
+   * null: this file system has no locks. Absent in engines of systems without them.
+   */
+  lockFile?(descriptor: number, exclusive: boolean): Promise<boolean | null>
   /** In an engine with CUDA, for benchmarks. Making one throws, saying why, where there is no library, GPU or memory. */
   CublasLt?: new (
     options: CublasLtOptions,

@@ -1,0 +1,244 @@
+/** @file Signals while JavaScript is busy, as processes: the engine ends them by the second request, and the first one is not lost. */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { childOf, containerCommand } from '../support/namespaces.js'
+import { Screen } from '../support/screen.js'
+import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { environment, mainScript } from './run-cli.js'
+
+const folder = temporaryDirectory()
+const at = (...names: string[]) => join(folder, ...names)
+let model: string
+
+beforeAll(async () => {
+  model = await writeTinyModel(at('model'))
+  const template = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}'
+  await writeFile(at('model', 'chat_template.jinja'), template)
+  await writeFile(
+    at('rows.jsonl'),
+    tinyRows(40)
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join(''),
+  )
+})
+
+/** Processes that a test that fails would leave behind. */
+const children = new Set<ChildProcess>()
+
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL')
+  children.clear()
+})
+
+/**
+ * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past Node's streams.
+ * Without `until` it is busy for ever.
+ */
+function busyAt(stream: 'stdout' | 'stderr', text: string, until?: string): Record<string, string> {
+  const source = `
+    import { existsSync, writeSync } from 'node:fs'
+    const { write } = process.${stream}
+    let isDone = false
+    process.${stream}.write = function (...args) {
+      const result = write.apply(this, args)
+      if (!isDone && String(args[0]).includes(${JSON.stringify(text)})) {
+        isDone = true
+        writeSync(1, '{"type":"BUSY"}\\n')
+        while (!${until ? `existsSync(${JSON.stringify(until)})` : 'false'});
+      }
+      return result
+    }`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(source)}` }
+}
+
+const trainArguments = (out: string): string[] => {
+  const settings = {
+    model,
+    dataset: at('rows.jsonl'),
+    outputDir: at(out),
+    dtype: 'float32',
+    'lora.r': 4,
+    'training.maxSteps': 100_000,
+    'training.gradientAccumulationSteps': 1,
+    'training.loggingSteps': 1,
+    'training.saveSteps': 1_000_000,
+  }
+  return ['train', ...Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])]
+}
+
+interface Running {
+  readonly child: ChildProcess
+  readonly pid: number
+  /** Once the output has this text. */
+  shows(text: string): Promise<void>
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  readonly output: () => string
+}
+
+function start(program: string, args: readonly string[], env: Record<string, string>): Running {
+  const child = spawn(program, args, { env: { ...environment(), ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  children.add(child)
+  let output = ''
+  const waiting = new Map<string, () => void>()
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (piece: string) => {
+      output += piece
+      for (const [text, resolve] of waiting) if (output.includes(text)) resolve()
+    })
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
+    child.on('close', (code, signal) => resolve({ code, signal })),
+  )
+  const shows = (text: string): Promise<void> =>
+    Promise.race([
+      new Promise<void>((resolve) => (output.includes(text) ? resolve() : waiting.set(text, resolve))),
+      ended.then(() => Promise.reject(new Error(`ended before ${text}: ${output}`))),
+    ])
+  return { child, pid: child.pid as number, shows, ended, output: () => output }
+}
+
+const train = (out: string, env: Record<string, string>): Running =>
+  start(process.execPath, [mainScript, ...trainArguments(out), '--json'], env)
+
+/** As people do: again and again, some time apart, until it has ended. @returns how often */
+async function press(running: Running, send: () => void): Promise<number> {
+  let count = 0
+  const again = (): void => {
+    count++
+    try {
+      send()
+    } catch {
+      // It has just ended.
+    }
+  }
+  again()
+  const timer = setInterval(again, 150)
+  await running.ended
+  clearInterval(timer)
+  return count
+}
+
+const checkpoints = async (out: string): Promise<string[]> =>
+  (await readdir(at(out))).filter((name) => name.startsWith('checkpoint-'))
+
+describe('while JavaScript does not come back from a step', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('the second %s ends the process, by that signal', async (name) => {
+    const running = train(`twice-${name}`, busyAt('stdout', '"type":"step"'))
+    await running.shows('BUSY')
+    const count = await press(running, () => process.kill(running.pid, name))
+    expect(count).toBeGreaterThan(1)
+    expect(await running.ended).toEqual({ code: null, signal: name })
+    // The lock of the process that was ended so is no hindrance.
+    const again = train(`twice-${name}`, busyAt('stdout', '"type":"step"'))
+    await again.shows('BUSY')
+  })
+
+  it('the first SIGINT is not lost: the run ends after that step, with a checkpoint', async () => {
+    const go = at('go')
+    const running = train('once', busyAt('stdout', '"type":"step"', go))
+    await running.shows('BUSY')
+    // One request, as timeout and npm send it: to the group and to the process.
+    for (let i = 0; i < 2; i++) process.kill(running.pid, 'SIGINT')
+    await writeFile(go, '')
+    expect(await running.ended).toEqual({ code: 1, signal: null })
+    expect(running.output()).toMatch(/error: stopped at step \d+; go on with --resume\n$/)
+    expect(await checkpoints('once')).toHaveLength(1)
+  })
+
+  it('a terminal that hangs up, however often, ends nothing, and a SIGTERM after it does', async () => {
+    const running = train('hang-up', busyAt('stdout', '"type":"step"'))
+    await running.shows('BUSY')
+    const sent: string[] = []
+    await press(running, () => {
+      const name = sent.length < 3 ? 'SIGHUP' : 'SIGTERM'
+      sent.push(name)
+      process.kill(running.pid, name)
+    })
+    expect(sent.slice(0, 4)).toEqual(['SIGHUP', 'SIGHUP', 'SIGHUP', 'SIGTERM'])
+    expect(await running.ended).toEqual({ code: null, signal: 'SIGTERM' })
+  })
+
+  it('after a first signal that was seen, the second ends the process', async () => {
+    const running = train('seen', busyAt('stdout', '"type":"end"'))
+    await running.shows('"type":"step"')
+    process.kill(running.pid, 'SIGINT')
+    await running.shows('BUSY')
+    expect(running.output()).toContain('Stopping after this step; once more stops at once')
+    await press(running, () => process.kill(running.pid, 'SIGTERM'))
+    expect(await running.ended).toEqual({ code: null, signal: 'SIGTERM' })
+  })
+
+  it.skipIf(containerCommand === undefined)('the first process of a container is ended too, with 128 + n', async () => {
+    const [program = '', ...args] = containerCommand ?? []
+    const out = 'first-process'
+    const line = [...args, process.execPath, mainScript, ...trainArguments(out), '--json']
+    const running = start(program, line, busyAt('stdout', '"type":"step"'))
+    await running.shows('BUSY')
+    const inside = childOf(running.pid)
+    expect(await press(running, () => process.kill(inside, 'SIGINT'))).toBeGreaterThan(1)
+    expect(await running.ended).toEqual({ code: 130, signal: null })
+    const other = [...args, process.execPath, mainScript, ...trainArguments('first-loading'), '--json']
+    const loading = start(program, other, busyAt('stdout', '"type":"prepare"'))
+    await loading.shows('BUSY')
+    process.kill(childOf(loading.pid), 'SIGTERM')
+    expect(await loading.ended).toEqual({ code: 143, signal: null })
+  })
+})
+
+describe('on a terminal', () => {
+  /** A command line under a terminal of 80 columns, then what the shell sees of it. */
+  const onTerminal = (args: readonly string[], env: Record<string, string>): Running => {
+    const line = [process.execPath, mainScript, ...args].map((word) => `'${word}'`).join(' ')
+    const inside = `stty cols 80 rows 24; stty -g; ${line}; echo "code $?"; stty -g`
+    return start('script', ['-qfec', `trap : INT; ${inside}`, '/dev/null'], { TERM: 'xterm-256color', ...env })
+  }
+  const settings = /^[0-9a-f]+(:[0-9a-f]+)+\r?$/gm
+
+  it.each([
+    ['while rows are encoded, the first', 'Data', 1],
+    ['in a step, the second', ' 2/100000', 2],
+  ])('Ctrl-C ends busy JavaScript and leaves no bar and the terminal as it was: %s', async (what, text, least) => {
+    const running = onTerminal(trainArguments(`terminal-${least}`), busyAt('stderr', text))
+    await running.shows('BUSY')
+    const count = await press(running, () => {
+      if (!running.output().includes('code ')) running.child.stdin?.write('\u0003')
+    })
+    expect(count, what).toBeGreaterThanOrEqual(least)
+    const [before, after] = running.output().match(settings) ?? []
+    expect(after).toBe(before)
+    const screen = new Screen(80)
+    screen.write(running.output().replace(settings, '').replace('{"type":"BUSY"}\n', ''))
+    const rows = (await screen.rows()).filter((row) => row !== '')
+    expect(rows.at(-1)).toBe('code 130')
+    expect(rows.join('\n')).not.toMatch(/[\u2591\u2588]/)
+  })
+
+  it('Ctrl-C twice ends an answer whose JavaScript does not come back', async () => {
+    // Busy with the first piece of an answer: the terminal is out of raw mode only while one comes.
+    const source = `
+      import { writeSync } from 'node:fs'
+      const { write } = process.stdout
+      process.stdout.write = function (...args) {
+        const result = write.apply(this, args)
+        if (process.listenerCount('SIGINT') > 0) {
+          writeSync(1, 'BUSY')
+          for (;;);
+        }
+        return result
+      }`
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(source)}` }
+    const running = onTerminal(['chat', '--model', model], env)
+    await running.shows('> ')
+    running.child.stdin?.write('hello\r')
+    await running.shows('BUSY')
+    const count = await press(running, () => {
+      if (!running.output().includes('code ')) running.child.stdin?.write('\u0003')
+    })
+    expect(count).toBeGreaterThan(1)
+    expect(running.output()).toContain('code 130')
+    const [before, after] = running.output().match(settings) ?? []
+    expect(after).toBe(before)
+  })
+})
