@@ -6,6 +6,7 @@
 import { TemplateFailure } from './jinja/errors.js'
 import { entriesOf, fromJs } from './jinja/from-js.js'
 import { partsOf, type Statement } from './jinja/nodes.js'
+import { atOnce } from './jinja/pause.js'
 import type { Runtime } from './jinja/runtime.js'
 import { isStatement } from './jinja/symbols.js'
 import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
@@ -199,7 +200,7 @@ export class ChatTemplate implements ChatRenderer {
       variables.set('messages', [...given])
       variables.set('tools', toolsOf(options.tools))
       variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
-      return { runtime: compiled.run(variables, this.#now, new Set(given)), given }
+      return { runtime: atOnce(compiled.run(variables, this.#now, new Set(given))), given }
     } catch (error) {
       throw new Error(`[chat template] ${messageOf(error)}`, { cause: error })
     }

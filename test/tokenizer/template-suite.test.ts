@@ -2,9 +2,10 @@
 
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parseLosslessJson } from '../../src/lossless-json.js'
 import { type ChatMessage, ChatTemplate, type TracedText } from '../../src/tokenizer/chat-template.js'
+import { Runtime } from '../../src/tokenizer/jinja/runtime.js'
 
 /** What strftime_now told Python. */
 const NOW = new Date(2024, 2, 5, 9, 7, 4)
@@ -36,6 +37,21 @@ interface Suite {
   sources: Record<string, string>
   texts: (string | null)[]
   rows: [number, Spans][]
+}
+
+/** Whether renderings pause wherever they can, as those of long conversations do now and then. */
+const PAUSES = [
+  ['at once', false],
+  ['with all pauses', true],
+] as const
+
+function pausing(pauses: boolean): void {
+  beforeEach(() => {
+    if (pauses) vi.spyOn(Runtime.prototype, 'isDue', 'get').mockReturnValue(true)
+  })
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
 }
 
 /** How many renderings are equal, refused by both, and marked by generation tags. Fails at the first that differs. */
@@ -83,7 +99,9 @@ function tryCompile(source: string, variables: Record<string, unknown>): () => C
   }
 }
 
-describe('public chat templates', () => {
+describe.each(PAUSES)('public chat templates, rendered %s,', (_, pauses) => {
+  pausing(pauses)
+
   it('of TRL render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
     expect(compared(stored<Suite>('trl.json.gz'))).toEqual({ equal: 4800, refused: 960, marked: 2014 })
   })
@@ -115,7 +133,8 @@ const NOT_SUPPORTED = [
   'the width in the date format %05d',
 ]
 
-describe('small templates', () => {
+describe.each(PAUSES)('small templates, rendered %s,', (_, pauses) => {
+  pausing(pauses)
   const suite = stored<{
     messages: string
     tools: string

@@ -5,6 +5,7 @@ import { fail, isKind, typeError, unsupported, valueError } from './errors.js'
 import { dictAttribute, listAttribute, MUTATING, rangeAttribute, tupleAttribute, viewAttribute } from './methods.js'
 import { numberAttribute } from './methods-number.js'
 import { asIndex } from './numbers.js'
+import type { Pausing } from './pause.js'
 import { repr } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { stringAttribute } from './string-methods.js'
@@ -199,8 +200,8 @@ function bounds(by: Slice, length: number): [number, number, number] {
   return [start, clamp(whole(by.stop), step > 0 ? length : -1), step]
 }
 
-/** Calls a value. @throws TypeError for what cannot be called, UndefinedError for undefined */
-export function callValue(rt: Runtime, value: Value, args: Value[], kwargs: Map<string, Value>): Value {
+/** Calls a value; macros may pause. @throws TypeError for what cannot be called, UndefinedError for undefined */
+export function callPausing(rt: Runtime, value: Value, args: Value[], kwargs: Map<string, Value>): Pausing<Value> {
   rt.step()
   if (value instanceof Callable) return value.call(rt, { args, kwargs })
   if (value instanceof NativeObject && value.call !== undefined) return value.call(rt, { args, kwargs })

@@ -1,12 +1,13 @@
 /** @file Expressions become closures: evaluating one is a call without any look at the syntax tree. */
 
-import { callValue, getAttribute, getItem, slice } from './access.js'
+import { callPausing, getAttribute, getItem, slice } from './access.js'
 import { fail, typeError } from './errors.js'
 import { callFilter, callTest, FILTERS, TEST_NAMES } from './filters.js'
 import { unknownName } from './fold.js'
 import { type Activation, type Evaluate, type Frame, reader } from './frames.js'
-import type { CallSignature, Expression, FilterExpression } from './nodes.js'
+import type { CallExpression, CallSignature, Expression, FilterExpression } from './nodes.js'
 import { binary, compare, unary } from './operators.js'
+import { atOnce, type Pausing } from './pause.js'
 import { repr, str } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { Dict, isTrue, iterate, Markup, MISSING, Slice, Tuple, typeName, Undefined, type Value } from './values.js'
@@ -23,8 +24,11 @@ function compileName(node: Expression & { kind: 'name' }, frame: Frame): Evaluat
   }
 }
 
-function compileAll(nodes: readonly Expression[], frame: Frame): (rt: Runtime, activation: Activation) => Value[] {
-  const items = nodes.map((node) => compileExpression(node, frame))
+/** How the operands of an expression are evaluated; asked for in the order of their evaluation. */
+export type Operand = (node: Expression) => Evaluate
+
+function compileAll(nodes: readonly Expression[], operand: Operand): (rt: Runtime, activation: Activation) => Value[] {
+  const items = nodes.map(operand)
   return (rt, activation) => {
     const values: Value[] = []
     for (const item of items) values.push(item(rt, activation))
@@ -33,11 +37,11 @@ function compileAll(nodes: readonly Expression[], frame: Frame): (rt: Runtime, a
 }
 
 /** Arguments of a call, in Python's order: positional, `*args`, named, `**kwargs`. */
-export function compileArguments(node: CallSignature, frame: Frame) {
-  const positional = compileAll(node.args, frame)
-  const named = node.kwargs.map(({ name, value }) => ({ name, value: compileExpression(value, frame) }))
-  const rest = node.rest === undefined ? undefined : compileExpression(node.rest, frame)
-  const restNamed = node.restNamed === undefined ? undefined : compileExpression(node.restNamed, frame)
+export function compileArguments(node: CallSignature, operand: Operand) {
+  const positional = compileAll(node.args, operand)
+  const named = node.kwargs.map(({ name, value }) => ({ name, value: operand(value) }))
+  const rest = node.rest === undefined ? undefined : operand(node.rest)
+  const restNamed = node.restNamed === undefined ? undefined : operand(node.restNamed)
   return (rt: Runtime, activation: Activation): { args: Value[]; kwargs: Map<string, Value> } => {
     const args = positional(rt, activation)
     const kwargs = new Map<string, Value>()
@@ -65,12 +69,12 @@ function addNamed(rt: Runtime, kwargs: Map<string, Value>, mapping: Value): void
   }
 }
 
-function compileFilter(node: FilterExpression, frame: Frame, own?: Evaluate): Evaluate {
+function compileFilter(node: FilterExpression, frame: Frame, operand: Operand, own?: Evaluate): Evaluate {
   const isFilter = node.kind === 'filter'
   const known = isFilter ? FILTERS.has(node.name) : TEST_NAMES.has(node.name)
   if (!known && !frame.soft) fail('TemplateSyntaxError', `No ${node.kind} named '${node.name}'.`, node.line)
-  const value = own ?? compileExpression(node.value as Expression, frame)
-  const given = compileArguments(node, frame)
+  const value = own ?? operand(node.value as Expression)
+  const given = compileArguments(node, operand)
   const { name } = node
   if (!isFilter) return (rt, activation) => callTest(rt, name, value(rt, activation), given(rt, activation))
   return (rt, activation) => callFilter(rt, name, value(rt, activation), given(rt, activation))
@@ -79,28 +83,42 @@ function compileFilter(node: FilterExpression, frame: Frame, own?: Evaluate): Ev
 /** A filter whose innermost value is the text of a block. */
 export function compileBlockFilter(node: FilterExpression, frame: Frame, text: Evaluate): Evaluate {
   const inner = node.value as FilterExpression | undefined
-  return compileFilter(node, frame, inner === undefined ? text : compileBlockFilter(inner, frame, text))
+  const own = inner === undefined ? text : compileBlockFilter(inner, frame, text)
+  return compileFilter(node, frame, (child) => compileExpression(child, frame), own)
 }
 
-function compileCondition(node: Expression & { kind: 'condition' }, outer: Frame): Evaluate {
+/** An expression that evaluates one operand, and then another or none. */
+export function compileBranches<R extends Pausing<Value>>(
+  node: Expression & { kind: 'condition' | 'and' | 'or' },
+  outer: Frame,
+  compile: (node: Expression, frame: Frame) => (rt: Runtime, activation: Activation) => R,
+): {
+  first: (rt: Runtime, activation: Activation) => R
+  next: (value: Value, rt: Runtime, activation: Activation) => Value | R
+} {
+  if (node.kind !== 'condition') {
+    const first = compile(node.left, outer)
+    const right = compile(node.right, outer)
+    const stopsAt = node.kind === 'or'
+    return { first, next: (value, rt, activation) => (isTrue(value) === stopsAt ? value : right(rt, activation)) }
+  }
   const frame = { ...outer, soft: true }
-  const test = compileExpression(node.test, frame)
-  const whenTrue = compileExpression(node.whenTrue, frame)
+  const first = compile(node.test, frame)
+  const whenTrue = compile(node.whenTrue, frame)
   const message = `the inline if-expression on line ${node.line} evaluated to false and no else section was defined.`
-  const otherwise =
-    node.otherwise === undefined ? () => new Undefined(message) : compileExpression(node.otherwise, frame)
-  return (rt, activation) => (isTrue(test(rt, activation)) ? whenTrue : otherwise)(rt, activation)
+  const otherwise = node.otherwise === undefined ? () => new Undefined(message) : compile(node.otherwise, frame)
+  return { first, next: (value, rt, activation) => (isTrue(value) ? whenTrue : otherwise)(rt, activation) }
 }
 
-function compileCompare(node: Expression & { kind: 'compare' }, frame: Frame): Evaluate {
-  const first = compileExpression(node.first, frame)
-  const links = node.links.map(({ operator, operand }) => ({ operator, operand: compileExpression(operand, frame) }))
+function compileCompare(node: Expression & { kind: 'compare' }, operand: Operand): Evaluate {
+  const first = operand(node.first)
+  const links = node.links.map((link) => ({ operator: link.operator, right: operand(link.operand) }))
   return (rt, activation) => {
     let left = first(rt, activation)
-    for (const { operator, operand } of links) {
-      const right = operand(rt, activation)
-      if (!compare(rt, operator, left, right)) return false
-      left = right
+    for (const { operator, right } of links) {
+      const value = right(rt, activation)
+      if (!compare(rt, operator, left, value)) return false
+      left = value
     }
     return true
   }
@@ -112,10 +130,8 @@ function compileConstant(value: Value): Evaluate {
   return () => value
 }
 
-function compileDict(node: Expression & { kind: 'dict' }, frame: Frame): Evaluate {
-  const items = node.items.map(
-    ({ key, value }) => [compileExpression(key, frame), compileExpression(value, frame)] as const,
-  )
+function compileDict(node: Expression & { kind: 'dict' }, operand: Operand): Evaluate {
+  const items = node.items.map(({ key, value }) => [operand(key), operand(value)] as const)
   return (rt, activation) => {
     const dict = new Dict()
     for (const [key, value] of items) {
@@ -126,17 +142,17 @@ function compileDict(node: Expression & { kind: 'dict' }, frame: Frame): Evaluat
   }
 }
 
-function compileItem(node: Expression & { kind: 'item' }, frame: Frame): Evaluate {
-  const object = compileExpression(node.object, frame)
-  const key = compileExpression(node.key, frame)
+function compileItem(node: Expression & { kind: 'item' }, operand: Operand): Evaluate {
+  const object = operand(node.object)
+  const key = operand(node.key)
   if (node.key.kind === 'slice') {
     return (rt, activation) => slice(rt, object(rt, activation), key(rt, activation) as Slice)
   }
   return (rt, activation) => getItem(rt, object(rt, activation), key(rt, activation))
 }
 
-function compileConcat(node: Expression & { kind: 'concat' }, frame: Frame): Evaluate {
-  const items = compileAll(node.items, frame)
+function compileConcat(node: Expression & { kind: 'concat' }, operand: Operand): Evaluate {
+  const items = compileAll(node.items, operand)
   return (rt, activation) => {
     let text = ''
     for (const item of items(rt, activation)) {
@@ -148,10 +164,29 @@ function compileConcat(node: Expression & { kind: 'concat' }, frame: Frame): Eva
   }
 }
 
+/** A call, which pauses where a macro does. */
+export function compileCall(
+  node: CallExpression,
+  operand: Operand,
+): (rt: Runtime, activation: Activation) => Pausing<Value> {
+  const callee = operand(node.callee)
+  const given = compileArguments(node, operand)
+  return (rt, activation) => {
+    const value = callee(rt, activation)
+    const { args, kwargs } = given(rt, activation)
+    return callPausing(rt, value, args, kwargs)
+  }
+}
+
 /** What jinja2 writes into its code as it is; the other kinds it tries to evaluate beforehand. */
 const UNFOLDED: ReadonlySet<string> = new Set(['name', 'const', 'list', 'tuple', 'dict', 'slice', 'namespace-target'])
 
-export function compileExpression(node: Expression, frame: Frame): Evaluate {
+/** @param operand How the operands are evaluated. Default: each where it is needed. */
+export function compileExpression(
+  node: Expression,
+  frame: Frame,
+  operand: Operand = (child) => compileExpression(child, frame),
+): Evaluate {
   if (!UNFOLDED.has(node.kind)) {
     const value = frame.folder.fold(node)
     if (value !== undefined) return compileConstant(value)
@@ -162,64 +197,53 @@ export function compileExpression(node: Expression, frame: Frame): Evaluate {
     case 'const':
       return compileConstant(node.value)
     case 'list':
-      return compileAll(node.items, frame)
+      return compileAll(node.items, operand)
     case 'tuple': {
-      const items = compileAll(node.items, frame)
+      const items = compileAll(node.items, operand)
       return (rt, activation) => new Tuple(items(rt, activation))
     }
     case 'dict':
-      return compileDict(node, frame)
+      return compileDict(node, operand)
     case 'condition':
-      return compileCondition(node, frame)
     case 'and':
     case 'or': {
-      const left = compileExpression(node.left, frame)
-      const right = compileExpression(node.right, frame)
-      const stopsAt = node.kind === 'or'
-      return (rt, activation) => {
-        const value = left(rt, activation)
-        return isTrue(value) === stopsAt ? value : right(rt, activation)
-      }
+      const { first, next } = compileBranches<Value>(node, frame, compileExpression)
+      return (rt, activation) => next(first(rt, activation), rt, activation)
     }
     case 'unary': {
-      const operand = compileExpression(node.operand, frame)
+      const value = operand(node.operand)
       const { operator } = node
-      return (rt, activation) => unary(operator, operand(rt, activation))
+      return (rt, activation) => unary(operator, value(rt, activation))
     }
     case 'binary': {
-      const left = compileExpression(node.left, frame)
-      const right = compileExpression(node.right, frame)
+      const left = operand(node.left)
+      const right = operand(node.right)
       const { operator } = node
       return (rt, activation) => binary(rt, operator, left(rt, activation), right(rt, activation))
     }
     case 'concat':
-      return compileConcat(node, frame)
+      return compileConcat(node, operand)
     case 'compare':
-      return compileCompare(node, frame)
+      return compileCompare(node, operand)
     case 'attribute': {
-      const object = compileExpression(node.object, frame)
+      const object = operand(node.object)
       const { name } = node
       return (rt, activation) => getAttribute(rt, object(rt, activation), name)
     }
     case 'item':
-      return compileItem(node, frame)
+      return compileItem(node, operand)
     case 'slice': {
       const part = (expression: Expression | undefined): Evaluate =>
-        expression === undefined ? () => null : compileExpression(expression, frame)
+        expression === undefined ? () => null : operand(expression)
       const [start, stop, step] = [part(node.start), part(node.stop), part(node.step)]
       return (rt, activation) => new Slice(start(rt, activation), stop(rt, activation), step(rt, activation))
     }
     case 'filter':
     case 'test':
-      return compileFilter(node, frame)
+      return compileFilter(node, frame, operand)
     case 'call': {
-      const callee = compileExpression(node.callee, frame)
-      const given = compileArguments(node, frame)
-      return (rt, activation) => {
-        const value = callee(rt, activation)
-        const { args, kwargs } = given(rt, activation)
-        return callValue(rt, value, args, kwargs)
-      }
+      const call = compileCall(node, operand)
+      return (rt, activation) => atOnce(call(rt, activation))
     }
     case 'namespace-target':
       return fail('TemplateSyntaxError', 'unexpected target', node.line)

@@ -1,8 +1,10 @@
 /** @file Variables at run time: where a block keeps them, and how it reads and writes those of the blocks around it. */
 
 import type { ConstantFolder } from './fold.js'
+import type { Statement } from './nodes.js'
+import type { Pausing } from './pause.js'
 import type { Output, Runtime } from './runtime.js'
-import type { Symbols, Variable } from './symbols.js'
+import { Symbols, type Variable } from './symbols.js'
 import { MISSING, type Value } from './values.js'
 
 /** Variables of one call of a function of the template. */
@@ -59,12 +61,21 @@ export const BREAK = 1
 export const CONTINUE = 2
 export type Ending = typeof NORMAL | typeof BREAK | typeof CONTINUE
 
-export type Execute = (rt: Runtime, activation: Activation, out: Output) => Ending
+export type Execute = (rt: Runtime, activation: Activation, out: Output) => Pausing<Ending>
 
 /** Where a statement stands. */
 export interface StatementFrame extends Frame {
   /** Whether `break` and `continue` have a loop to belong to. */
   inLoop: boolean
+}
+
+/** Compiles the statements of a block. */
+export type CompileBody = (statements: readonly Statement[], frame: StatementFrame) => Execute
+
+/** The frame of a block with variables of its own. */
+export function innerFrame(frame: StatementFrame, scope = frame.symbols.scope): StatementFrame {
+  const { inLoop, undeclared, folder } = frame
+  return { symbols: new Symbols(scope, frame.symbols), soft: false, inLoop, undeclared, folder }
 }
 
 /** What a block does first: it copies what it may change, and looks up what comes from outside of the template. */

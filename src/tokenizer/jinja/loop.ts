@@ -3,11 +3,13 @@
 import { bind } from './arguments.js'
 import { equal } from './compare.js'
 import { typeError, unsupported } from './errors.js'
+import type { Pausing } from './pause.js'
 import type { Runtime } from './runtime.js'
 import { codePointLength } from './text.js'
 import {
   type CallArguments,
   Callable,
+  GAP,
   iterate,
   lengthOf,
   NativeObject,
@@ -17,7 +19,7 @@ import {
 } from './values.js'
 
 /** Renders a loop's body again for other items, one level deeper. */
-export type Recurse = (rt: Runtime, items: Value, depth: number) => Value
+export type Recurse = (rt: Runtime, items: Value, depth: number) => Pausing<Value>
 
 /** Goes through the items of a loop and knows the place. */
 export class Loop {
@@ -48,7 +50,7 @@ export class Loop {
     })
   }
 
-  /** The next item, or undefined at the end. */
+  /** The next item, `GAP` where it is not found yet, or undefined at the end. */
   next(): Value | undefined {
     let item: Value | undefined
     if (this.#after !== undefined) {
@@ -57,6 +59,7 @@ export class Loop {
     } else {
       const next = this.#iterator.next()
       if (next.done === true) return undefined
+      if (next.value === GAP) return GAP
       item = next.value
     }
     this.#index++
@@ -67,7 +70,8 @@ export class Loop {
 
   #peek(): Value | undefined {
     if (this.#after === undefined) {
-      const next = this.#iterator.next()
+      let next = this.#iterator.next()
+      while (next.value === GAP) next = this.#iterator.next()
       if (next.done !== true) this.#after = next.value
     }
     return this.#after
@@ -84,6 +88,7 @@ export class Loop {
     if (length === undefined) {
       const rest: Value[] = []
       for (let next = this.#iterator.next(); next.done !== true; next = this.#iterator.next()) {
+        if (next.value === GAP) continue
         rt.step()
         rest.push(next.value)
       }
@@ -139,7 +144,7 @@ export class Loop {
     return !same
   }
 
-  #call(rt: Runtime, given: CallArguments): Value {
+  #call(rt: Runtime, given: CallArguments): Pausing<Value> {
     const [items] = bind('loop', given, 'iterable')
     if (this.#recurse === undefined) {
       return typeError("The loop must have the 'recursive' marker to be called recursively.")

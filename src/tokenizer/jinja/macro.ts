@@ -2,8 +2,17 @@
 
 import { compileExpression } from './compile-expression.js'
 import { fail, typeError } from './errors.js'
-import { Activation, compileEnter, type Execute, type Frame, type StatementFrame, writer } from './frames.js'
-import type { Expression, MacroParts, Statement } from './nodes.js'
+import {
+  Activation,
+  type CompileBody,
+  compileEnter,
+  type Ending,
+  type Frame,
+  type StatementFrame,
+  writer,
+} from './frames.js'
+import type { Expression, MacroParts } from './nodes.js'
+import { after, Pause, type Pausing, stepsOf } from './pause.js'
 import { reprText } from './repr.js'
 import { Output, type Runtime } from './runtime.js'
 import { FunctionScope, findUndeclared, Symbols, visitMacro } from './symbols.js'
@@ -20,7 +29,7 @@ interface Signature {
 export function compileMacro(
   node: MacroParts,
   outer: Frame,
-  compileBody: (statements: readonly Statement[], frame: StatementFrame) => Execute,
+  compileBody: CompileBody,
 ): (activation: Activation, name: string | undefined) => Callable {
   const scope = new FunctionScope(outer.symbols.scope)
   const symbols = new Symbols(scope, outer.symbols)
@@ -49,7 +58,7 @@ export function compileMacro(
   const enter = compileEnter(frame)
   const defaults = compileDefaults(node, frame)
   const body = compileBody(node.body, frame)
-  const invoke = (rt: Runtime, parent: Activation, values: readonly Value[]): string => {
+  const invoke = (rt: Runtime, parent: Activation, values: readonly Value[]): Pausing<string> => {
     rt.enter()
     const activation = new Activation(scope.size, parent)
     writers.forEach((write, index) => {
@@ -58,9 +67,13 @@ export function compileMacro(
     enter(rt, activation)
     for (const fill of defaults) fill(rt, activation)
     const out = new Output()
-    body(rt, activation, out)
-    rt.leave()
-    return out.text()
+    // Macros that call each other take as long as loops.
+    const ending = rt.isDue ? new Pause(paused(rt, activation, out)) : body(rt, activation, out)
+    return after(ending, leaveMacro, rt, activation, out)
+  }
+  function* paused(rt: Runtime, activation: Activation, out: Output) {
+    yield* rt.pause()
+    return yield* stepsOf(body(rt, activation, out))
   }
   return (parent, name) => {
     const attributes = new Map<string, Value>([
@@ -72,10 +85,15 @@ export function compileMacro(
       ['explicit_caller', explicit >= 0],
     ])
     const shown = `<Macro ${name === undefined ? 'anonymous' : `'${name}'`}>`
-    const call = (rt: Runtime, given: CallArguments): Value =>
+    const call = (rt: Runtime, given: CallArguments): Pausing<Value> =>
       invoke(rt, parent, bindMacro(rt, shown, signature, given))
     return new Callable(name ?? 'caller', call, shown, attributes)
   }
+}
+
+function leaveMacro(_: Ending, rt: Runtime, __: Activation, out: Output): string {
+  rt.leave()
+  return out.text()
 }
 
 function compileDefaults(node: MacroParts, outer: StatementFrame): ((rt: Runtime, activation: Activation) => void)[] {

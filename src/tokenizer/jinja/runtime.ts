@@ -1,10 +1,13 @@
 /** @file The state of one rendering: where it is, how much it may still do, and what it has written. */
 
+import type { Steps } from '../../turns.js'
 import { fail } from './errors.js'
 import { MISSING, type Value } from './values.js'
 
 /** Bounds of one rendering. They are far beyond what a conversation needs and end a hostile template in seconds. */
 const MAX_STEPS = 10_000_000
+/** Steps after which a rendering pauses: some tenths of a millisecond. */
+const STEPS_TO_PAUSE = 512
 /** Longest text that a template may write or build, in UTF-16 units. */
 const MAX_TEXT = 1 << 24
 /** Python gives up at some 190 nested calls of macros. */
@@ -55,6 +58,7 @@ export class Runtime {
   line = 1
   readonly #variables: ReadonlyMap<string, Value>
   #steps = 0
+  #pauseAt = STEPS_TO_PAUSE
   #depth = 0
 
   constructor(now: Date, variables: ReadonlyMap<string, Value>, watched: ReadonlySet<Value> = new Set()) {
@@ -72,6 +76,16 @@ export class Runtime {
   step(count = 1): void {
     this.#steps += count
     if (this.#steps > MAX_STEPS) fail('Bounds', `expected at most ${MAX_STEPS} steps, got a template that takes more`)
+  }
+
+  /** Whether it is time to pause. */
+  get isDue(): boolean {
+    return this.#steps >= this.#pauseAt
+  }
+
+  *pause(): Steps<void> {
+    yield
+    this.#pauseAt = this.#steps + STEPS_TO_PAUSE
   }
 
   /** Checks the length of a text that grows piece by piece. */

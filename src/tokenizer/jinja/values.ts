@@ -5,6 +5,7 @@
 
 import { PythonFloat } from '../../lossless-json.js'
 import { fail, typeError, unsupported } from './errors.js'
+import type { Pausing } from './pause.js'
 import type { Runtime } from './runtime.js'
 import { codePoints } from './text.js'
 
@@ -71,6 +72,9 @@ export class Missing {
 
 export const MISSING = new Missing()
 
+/** In place of an item that a loop with `if` has not found yet, so that the loop may pause. Templates never see it. */
+export const GAP = new Missing()
+
 export class Range {
   readonly start: number
   readonly stop: number
@@ -131,14 +135,14 @@ export class DictView {
 /** Something that can be called: functions, bound methods, macros. */
 export class Callable {
   readonly name: string
-  readonly call: (rt: Runtime, args: CallArguments) => Value
+  readonly call: (rt: Runtime, args: CallArguments) => Pausing<Value>
   /** What Python prints for it, where that is the same in every run. */
   readonly shown: string | undefined
   readonly attributes: ReadonlyMap<string, Value> | undefined
 
   constructor(
     name: string,
-    call: (rt: Runtime, args: CallArguments) => Value,
+    call: (rt: Runtime, args: CallArguments) => Pausing<Value>,
     shown?: string,
     attributes?: ReadonlyMap<string, Value>,
   ) {
@@ -154,7 +158,7 @@ export class NativeObject {
   readonly type: string
   /** The attribute, or undefined where there is none. */
   readonly attribute: (name: string, rt: Runtime) => Value | undefined
-  readonly call: ((rt: Runtime, args: CallArguments) => Value) | undefined
+  readonly call: ((rt: Runtime, args: CallArguments) => Pausing<Value>) | undefined
   readonly shown: ((rt: Runtime) => string) | undefined
   readonly assign: ((name: string, value: Value) => void) | undefined
   readonly length: (() => number) | undefined
@@ -165,7 +169,7 @@ export class NativeObject {
     type: string,
     parts: {
       attribute?: (name: string, rt: Runtime) => Value | undefined
-      call?: (rt: Runtime, args: CallArguments) => Value
+      call?: (rt: Runtime, args: CallArguments) => Pausing<Value>
       shown?: (rt: Runtime) => string
       assign?: (name: string, value: Value) => void
       length?: () => number
