@@ -18,6 +18,7 @@ import type { LoraConfig } from './lora-config.js'
 import {
   baseWeightOf,
   isRepeatedBias,
+  MERGE_IN_PEFT,
   PEFT_WEIGHTS_FILE,
   type PeftTensorName,
   parsePeftTensorName,
@@ -32,7 +33,7 @@ const PICKLED_WEIGHTS_FILE = 'adapter_model.bin'
 /**
  * Fills the parameters of an adapter.
  * @param tensors of the file at `path`.
- * @param warnings sentences that explain why tensors may be left over.
+ * @param warnings sentences that explain why tensors may be left over. Takes one more where PEFT lost trained biases.
  * @throws naming tensors that are missing, misshapen or superfluous, and copies that are not the base model's weights
  */
 export async function fillFromFile(
@@ -41,7 +42,7 @@ export async function fillFromFile(
   parameters: ReadonlyMap<string, Parameter>,
   tensors: ReadonlyMap<string, TensorEntry>,
   path: string,
-  warnings: readonly string[],
+  warnings: string[],
 ): Promise<void> {
   const byName = new Map<string, TensorEntry>()
   for (const [name, entry] of tensors) {
@@ -63,10 +64,13 @@ export async function fillFromFile(
   }
   const unused = new Set(byName.keys())
   const missing: string[] = []
+  const lost: string[] = []
+  const hasBiases = [...tensors.keys()].some((name) => name.endsWith('.bias'))
   for (const [name, parameter] of parameters) {
     const entry = byName.get(name)
     if (!entry) {
-      missing.push(name)
+      const isLost = bias === 'lora_only' && !hasBiases && name.endsWith('.base_layer.bias')
+      ;(isLost ? lost : missing).push(name)
       continue
     }
     unused.delete(name)
@@ -75,6 +79,13 @@ export async function fillFromFile(
   if (missing.length > 0) {
     throw new Error(
       `[lora] expected ${parameters.size} tensors in ${path}, but ${missing.length} are missing: ${listNames(missing)}; is the adapter of this model?`,
+    )
+  }
+  // They are what they were made as: copies of the base model's.
+  if (lost.length > 0) {
+    warnings.push(
+      `${path} holds none of the ${lost.length} biases that bias 'lora_only' trains, which several versions of PEFT did not save; those of the base model are ` +
+        'used, as PEFT does',
     )
   }
   for (const name of unused) {
@@ -96,7 +107,7 @@ export async function readAdapterHeader(directory: string): Promise<SafetensorsH
   const names = await readdir(directory).catch((): string[] => [])
   if (names.includes(PICKLED_WEIGHTS_FILE) && !names.includes(PEFT_WEIGHTS_FILE)) {
     throw new Error(
-      `[lora] ${directory} holds ${PICKLED_WEIGHTS_FILE}, which is Python pickle: it can run code, and is not read; load it in PEFT 0.6 or later and ` +
+      `[lora] ${directory} holds ${PICKLED_WEIGHTS_FILE}, which is Python pickle: it can run code, and is not read; load it in PEFT 0.7 or later and ` +
         `save it anew with save_pretrained(), which writes ${PEFT_WEIGHTS_FILE}`,
     )
   }
@@ -119,7 +130,7 @@ function canonicalName(
     }
     case 'unsupported':
       throw new Error(
-        `[lora] ${path} holds ${shorten(name)}, which belongs to ${shorten(parsed.feature)}; that is not supported yet`,
+        `[lora] ${path} holds ${shorten(name)}, which belongs to ${shorten(parsed.feature)}; that is not supported yet; ${MERGE_IN_PEFT}`,
       )
     default:
       return peftTensorName(parsed.module, parsed.kind)

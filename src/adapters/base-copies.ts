@@ -58,9 +58,9 @@ export async function expectBaseCopy(model: CausalLM, weight: string, entry: Ten
 
 /** The values of a weight of the base model, whatever stands in for it; a tied head has the embedding's. */
 function baseWeight(model: CausalLM, name: string): Tensor | 'quantized' | undefined {
-  const { linears, embeddings, layerNorms } = model.modules
+  const { linears, embeddings, norms } = model.modules
   const [, path = '', slot] = /^(.+)\.(weight|bias)$/.exec(name) ?? []
-  const module = linears.get(path) ?? embeddings.get(path) ?? layerNorms.get(path)
+  const module = linears.get(path) ?? embeddings.get(path) ?? norms.get(path)
   const parameter =
     module && (slot === 'weight' || slot === 'bias')
       ? AdapterSet.of(model).original(module, slot)

@@ -67,7 +67,8 @@ export interface LoraConfig {
    */
   useRslora: boolean
   /**
-   * Modules trained and saved in full beside the adapter.
+   * Modules trained and saved in full beside the adapter: all whose path ends in one of the names, norms as well, and
+   * what is inside of them. 'norm' means 'model.norm' and 'input_layernorm' both, '.norm' the first alone.
    * @default []
    */
   modulesToSave: string[]

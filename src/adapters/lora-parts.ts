@@ -3,18 +3,12 @@
 import { Parameter } from '../autograd/parameter.js'
 import { describeValue, listNames } from '../errors.js'
 import type { CausalLM } from '../models/model.js'
-import type { Embedding, LayerNorm, Linear } from '../nn/module.js'
+import { type Embedding, LayerNorm, type Linear, type RmsNorm } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab, type Replacement } from './adapter-set.js'
 import type { LoraConfig } from './lora-config.js'
 import { peftBiasName, peftModuleTensorName, peftTensorName } from './peft-names.js'
-import {
-  checkTargetLimits,
-  matchTargetModules,
-  patternValues,
-  type TargetableModule,
-  unmatchedNames,
-} from './target-modules.js'
+import { checkTargetLimits, matchTargetModules, patternValues, type TargetableModule } from './target-modules.js'
 
 /**
  * The parts of a new adapter. Factors have no values yet; copies have those of the base model.
@@ -39,14 +33,13 @@ export function adapterParts(
   if (!isFile) checkTargetLimits(targetModules, modules, config)
   const ranks = patternValues('rankPattern', rankPattern, paths, !isFile)
   const alphas = patternValues('alphaPattern', alphaPattern, paths, !isFile)
-  const unsaved = new Set(unmatchedNames(modulesToSave, modules))
-  if (unsaved.size > 0) {
-    if (!onUnmatched) throw nothingToSave([...unsaved], modules)
-    for (const name of unsaved) refuseOtherModules(model, name)
-    onUnmatched('modules_to_save', [...unsaved])
+  const savedByName = savedModules(model, modulesToSave, paths)
+  const saved = new Set(savedByName.flat())
+  const unsaved = modulesToSave.filter((_, i) => savedByName[i]?.length === 0)
+  if (unsaved.length > 0) {
+    if (!onUnmatched) throw nothingToSave(model, unsaved)
+    onUnmatched('modules_to_save', unsaved)
   }
-  const savedNames = modulesToSave.filter((name) => !unsaved.has(name))
-  const saved = new Set<Linear | Embedding | LayerNorm>(savedNames.flatMap((name) => savedModules(model, name)))
   const biased = biasedModules(model, config, paths).filter((module) => !saved.has(module))
   const slabs = paths.map((path): AttachedSlab => {
     const linear = model.modules.linears.get(path) as Linear
@@ -74,12 +67,32 @@ export function targetableModules(model: CausalLM): TargetableModule[] {
   return [...projections, ...[...embeddings.values()].map(({ path }) => ({ path, kind: 'embedding' as const }))]
 }
 
-/** The modules that a name in modulesToSave means. */
-function savedModules(model: CausalLM, name: string): (Linear | Embedding)[] {
-  const { linears, embeddings } = model.modules
-  const found = [...linears.values(), ...embeddings.values()].filter(
-    ({ path }) => path === name || path.endsWith(`.${name}`),
-  )
+/** What has weights of its own. */
+type WeightModule = Linear | Embedding | RmsNorm | LayerNorm
+
+function weightModules({ modules: { linears, embeddings, norms } }: CausalLM): WeightModule[] {
+  return [...linears.values(), ...embeddings.values(), ...norms.values()]
+}
+
+/** The modules that each name in modulesToSave means: those whose path ends so, dot or not, as in PEFT, and all that is inside of such. */
+function savedModules(model: CausalLM, names: readonly string[], targets: readonly string[]): WeightModule[][] {
+  const inside = new Map<string, WeightModule[]>()
+  for (const module of weightModules(model)) {
+    const parts = module.path.split('.')
+    for (let length = 1; length <= parts.length; length++) {
+      const path = parts.slice(0, length).join('.')
+      inside.set(path, [...(inside.get(path) ?? []), module])
+    }
+  }
+  return names.map((name) => {
+    const found = [...inside].flatMap(([path, modules]) => (path.endsWith(name) ? modules : []))
+    expectSavable(name, found, targets)
+    return found
+  })
+}
+
+/** @throws on modules that cannot be trained in full, or that have an update. */
+function expectSavable(name: string, found: readonly WeightModule[], targets: readonly string[]): void {
   const quantized = found.find((module) => 'isQuantized' in module && module.isQuantized)
   if (quantized) {
     throw new Error(
@@ -87,31 +100,27 @@ function savedModules(model: CausalLM, name: string): (Linear | Embedding)[] {
         'name it in targetModules instead, or load the model without quantization',
     )
   }
-  return found
+  const both = found.find(({ path }) => targets.includes(path))
+  if (both) {
+    throw new Error(
+      `[lora] expected modulesToSave to name other modules than targetModules, but ${describeValue(name)} also means ${both.path}, whose path ends so; ` +
+        'name modules with the dot before them, as ".norm" for "model.norm"',
+    )
+  }
 }
 
-function nothingToSave([name]: readonly string[], modules: readonly TargetableModule[]): Error {
+function nothingToSave(model: CausalLM, [name]: readonly string[]): Error {
+  const names = weightModules(model).map(({ path }) => path)
   return new Error(
-    `[lora] expected modulesToSave to name modules of the model, but nothing is called ${describeValue(name)}; there are ${listNames(modules.map(({ path }) => path))}`,
-  )
-}
-
-/** @throws where PEFT finds modules by the end of a name that cannot be saved here, such as all norms by `norm` */
-function refuseOtherModules(model: CausalLM, name: string): void {
-  const paths = [...model.parameters().keys()].map((key) => key.slice(0, key.lastIndexOf('.')))
-  const found = [...new Set(paths)].filter((path) => path.endsWith(name))
-  if (found.length === 0) return
-  throw new Error(
-    `[lora] modules_to_save ${describeValue(name)} means every module whose path ends so to PEFT, here ${listNames(found)}; only projections, ` +
-      'the head and embeddings named in full are supported yet; merge the adapter into its model with PEFT',
+    `[lora] expected modulesToSave to name modules of the model, but nothing is called ${describeValue(name)}; there are ${listNames(names)}`,
   )
 }
 
 /** The modules whose bias is trained. */
 function biasedModules(model: CausalLM, { bias }: LoraConfig, targets: readonly string[]): (Linear | LayerNorm)[] {
-  const { linears, layerNorms } = model.modules
+  const { linears, norms } = model.modules
   const projections = [...linears.values()].filter((module) => module.bias !== undefined)
-  if (bias === 'all') return [...projections, ...layerNorms.values()]
+  if (bias === 'all') return [...projections, ...[...norms.values()].filter((norm) => norm instanceof LayerNorm)]
   return bias === 'none' ? [] : projections.filter(({ path }) => targets.includes(path))
 }
 
@@ -131,12 +140,7 @@ function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, u
   }
 }
 
-function replacement(
-  model: CausalLM,
-  module: Linear | Embedding | LayerNorm,
-  slot: 'weight' | 'bias',
-  name: string,
-): Replacement {
+function replacement(model: CausalLM, module: WeightModule, slot: 'weight' | 'bias', name: string): Replacement {
   const original = AdapterSet.of(model).original(module, slot) as Parameter
   const parameter = new Parameter(name, original.shape, model.device, model.dtype)
   parameter.holder = 'adapters'

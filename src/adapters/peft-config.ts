@@ -6,6 +6,7 @@ import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/str
 import { describeValue, unknownOption } from '../errors.js'
 import { isMissing } from '../regular-file.js'
 import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
+import { MERGE_IN_PEFT } from './peft-names.js'
 
 /** What adapter_config.json says. */
 export interface PeftConfig {
@@ -172,7 +173,9 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
     if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.includes(name)) continue
     const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
     if (isDefault !== undefined && !isDefault(value)) {
-      throw new Error(`[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}`)
+      throw new Error(
+        `[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}; ${MERGE_IN_PEFT}`,
+      )
     }
     const switchesOn = value === true || (!isNothing(value) && typeof value === 'object')
     if (isDefault === undefined && switchesOn) {

@@ -3,6 +3,9 @@
 /** The name of PEFT's weights file in an adapter's directory. */
 export const PEFT_WEIGHTS_FILE = 'adapter_model.safetensors'
 
+/** The remedy for adapters with features that are not supported. */
+export const MERGE_IN_PEFT = 'merge it into its model with merge_and_unload() of PEFT, and load what that saves'
+
 const PREFIX = 'base_model.model.'
 
 /** What a tensor of an adapter file is. */

@@ -1,6 +1,7 @@
 /** @file Which modules an adapter changes, by PEFT's rules. Knows paths and kinds, not the modules themselves. */
 
 import { describeValue, listNames, nearestName } from '../errors.js'
+import { MERGE_IN_PEFT } from './peft-names.js'
 import { endMatches, fullMatches, numbersBehind } from './python-regex.js'
 
 /** A module that could have an adapter. `head` is the output head, also where it shares its weight with the embedding. */
@@ -62,9 +63,8 @@ export function matchTargetModules(
   }
   const embedding = matched.find(({ kind }) => kind === 'embedding')
   if (embedding !== undefined) {
-    throw new Error(
-      `[targetModules] LoRA on the embedding ${embedding.path} is not supported yet; leave it out, or train it in full with modulesToSave`,
-    )
+    const remedy = onUnmatched ? MERGE_IN_PEFT : 'leave it out, or train it in full with modulesToSave'
+    throw new Error(`[targetModules] LoRA on the embedding ${embedding.path} is not supported yet; ${remedy}`)
   }
   return matched.map(({ path }) => path)
 }

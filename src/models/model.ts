@@ -405,6 +405,7 @@ export class CausalLM {
       if (module.weight.requiresGrad || module.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad))
         return true
     }
-    return [...this.#parts.embeddings.values()].some((module) => module.weight.requiresGrad)
+    const { embeddings, norms } = this.#parts
+    return [...embeddings.values(), ...norms.values()].some((module) => module.weight.requiresGrad)
   }
 }

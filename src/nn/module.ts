@@ -88,10 +88,13 @@ export class Embedding {
 
 /** RMSNorm; see src/ops/rms-norm.ts. */
 export class RmsNorm {
-  readonly weight: Parameter
+  readonly path: string
+  /** Replaced by a trainable copy under `modulesToSave`. */
+  weight: Parameter
   readonly eps: number
 
-  constructor(weight: Parameter, eps: number) {
+  constructor(path: string, weight: Parameter, eps: number) {
+    this.path = path
     this.weight = weight
     this.eps = eps
   }
@@ -110,8 +113,9 @@ export class RmsNorm {
 /** LayerNorm; see src/ops/layer-norm.ts. */
 export class LayerNorm {
   readonly path: string
-  readonly weight: Parameter
-  /** Replaced by a trainable copy where an adapter trains biases. */
+  /** Replaced by a trainable copy under `modulesToSave`. */
+  weight: Parameter
+  /** The same, and where an adapter trains biases. */
   bias: Parameter
   readonly eps: number
 
@@ -133,7 +137,7 @@ export interface ModelParts {
   readonly parameters: Map<string, Parameter>
   readonly linears: Map<string, Linear>
   readonly embeddings: Map<string, Embedding>
-  readonly layerNorms: Map<string, LayerNorm>
+  readonly norms: Map<string, RmsNorm | LayerNorm>
 }
 
 /** How weights are held. */
@@ -164,7 +168,7 @@ export class ModelBuilder {
     this.dtype = dtype
     this.#weights = weights
     this.#path = path
-    this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map(), layerNorms: new Map() }
+    this.parts = parts ?? { parameters: new Map(), linears: new Map(), embeddings: new Map(), norms: new Map() }
   }
 
   /** A builder for the module `name` below this one. */
@@ -205,14 +209,17 @@ export class ModelBuilder {
   }
 
   rmsNorm(name: string, width: number, eps: number): RmsNorm {
-    return new RmsNorm(this.#parameter(`${this.#join(name)}.weight`, [width]), eps)
+    const path = this.#join(name)
+    const module = new RmsNorm(path, this.#parameter(`${path}.weight`, [width]), eps)
+    this.parts.norms.set(path, module)
+    return module
   }
 
   layerNorm(name: string, width: number, eps: number): LayerNorm {
     const path = this.#join(name)
     const weight = this.#parameter(`${path}.weight`, [width])
     const module = new LayerNorm(path, weight, this.#parameter(`${path}.bias`, [width]), eps)
-    this.parts.layerNorms.set(path, module)
+    this.parts.norms.set(path, module)
     return module
   }
 

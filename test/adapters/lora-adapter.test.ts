@@ -267,8 +267,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(() => LoraAdapter.create(model, {}, { sead: 3 } as object)).toThrow(
         '[lora] unknown option "sead"; did you mean "seed"?',
       )
-      expect(() => LoraAdapter.create(model, { modulesToSave: ['head'] })).toThrow(
-        '[lora] expected modulesToSave to name modules of the model, but nothing is called "head"',
+      expect(() => LoraAdapter.create(model, { modulesToSave: ['heads'] })).toThrow(
+        '[lora] expected modulesToSave to name modules of the model, but nothing is called "heads"',
       )
     })
   })

@@ -7,6 +7,10 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
+import { readSafetensorsHeader, readTensorBytes, safetensorsContent } from '../../src/checkpoint/safetensors.js'
+import { writeFilesAtomic } from '../../src/files.js'
+import type { RawConfig } from '../../src/models/config.js'
+import { createModel } from '../../src/models/create-model.js'
 import type { CausalLM } from '../../src/models/model.js'
 import type { Device } from '../../src/tensor/device.js'
 import { testDevices } from '../support/devices.js'
@@ -75,19 +79,54 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     },
   )
 
-  test('norms in modules_to_save, which PEFT finds by the end of their names, are refused by name', async () => {
+  test('a name in modules_to_save that also means a module with an update is refused by name', async () => {
     const model = models.get('untied') as CausalLM
     const before = await logitsOf(model)
-    const directory = await mkdtemp(join(tmpdir(), 'lowrank-norms-'))
+    const directory = await mkdtemp(join(tmpdir(), 'lowrank-saved-'))
     onTestFinished(() => rm(directory, { recursive: true, force: true }))
     await cp(join(ROOT, 'saved-and-missing-untied'), directory, { recursive: true })
     const path = join(directory, 'adapter_config.json')
     const config = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
-    await writeFile(path, JSON.stringify({ ...config, modules_to_save: ['norm'] }))
-    expect(await rejection(LoraAdapter.load(model, directory))).toMatch(
-      /^\[lora\] modules_to_save "norm" means every module whose path ends so to PEFT, here model\.layers\.0\.input_layernorm, /,
+    await writeFile(path, JSON.stringify({ ...config, modules_to_save: ['lm_head', 'proj'] }))
+    expect(await rejection(LoraAdapter.load(model, directory))).toContain(
+      '[lora] expected modulesToSave to name other modules than targetModules, but "proj" also means model.layers.0.self_attn.q_proj',
     )
     expect(await logitsOf(model)).toEqual(before)
+  })
+
+  test("biases of bias 'lora_only' that PEFT did not save are those of the base, with a warning", async () => {
+    const config = JSON.parse(await readFile(join(ROOT, 'untied', 'config.json'), 'utf8')) as RawConfig
+    const model = createModel({ ...config, attention_bias: true }, { device })
+    const directory = await mkdtemp(join(tmpdir(), 'lowrank-biases-'))
+    onTestFinished(() => rm(directory, { recursive: true, force: true }))
+    const trained = LoraAdapter.create(model, {
+      r: 2,
+      bias: 'lora_only',
+      targetModules: ['q_proj'],
+      initLoraWeights: false,
+    })
+    const before = await logitsOf(model)
+    await trained.save(directory)
+    trained.dispose()
+    const path = join(directory, 'adapter_model.safetensors')
+    const kept = [...(await readSafetensorsHeader(path)).tensors.values()].filter(({ name }) => !name.endsWith('bias'))
+    const tensors = await Promise.all(kept.map(async (tensor) => ({ ...tensor, bytes: await readTensorBytes(tensor) })))
+    await writeFilesAtomic([
+      {
+        path,
+        content: safetensorsContent(
+          path,
+          tensors.map((tensor) => ({ ...tensor, bytes: () => tensor.bytes })),
+          {},
+        ),
+      },
+    ])
+    const adapter = await LoraAdapter.load(model, directory)
+    expect(adapter.warnings).toEqual([
+      `${path} holds none of the 2 biases that bias 'lora_only' trains, which several versions of PEFT did not save; those of the base model are used, as PEFT does`,
+    ])
+    expect(await logitsOf(model)).toEqual(before)
+    model.dispose()
   })
 
   test('names that the model does not have are told, and change nothing', async () => {
@@ -139,7 +178,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       const model = models.get('untied') as CausalLM
       await rename(join(directory, 'adapter_model.safetensors'), join(directory, 'adapter_model.bin'))
       expect(await rejection(LoraAdapter.load(model, directory))).toBe(
-        `[lora] ${directory} holds adapter_model.bin, which is Python pickle: it can run code, and is not read; load it in PEFT 0.6 or later and save it ` +
+        `[lora] ${directory} holds adapter_model.bin, which is Python pickle: it can run code, and is not read; load it in PEFT 0.7 or later and save it ` +
           'anew with save_pretrained(), which writes adapter_model.safetensors',
       )
     })

@@ -256,6 +256,20 @@ CASES = [
         optimizer=adamw(eps=1e-6),
     ),
     Case(
+        "llama-save-norms",
+        "modules_to_save: every module whose path ends in norm is trained whole beside the adapters",
+        small_llama(),
+        lora(target_modules=["q_proj"], modules_to_save=["norm"]),
+        optimizer=adamw(eps=1e-6),
+    ),
+    Case(
+        "llama-save-mlp",
+        "modules_to_save: a module that holds others, and a norm named in full",
+        tiny(),
+        lora(target_modules=["v_proj"], modules_to_save=["layers.1.mlp", "model.norm"]),
+        optimizer=adamw(eps=1e-6),
+    ),
+    Case(
         "llama-regex",
         "target_modules as a regular expression that must match the whole module path",
         small_llama(),
@@ -333,6 +347,13 @@ CASES = [
         legacy=True,
     ),
     Case(
+        "qwen3-save-norms",
+        "modules_to_save: the norms on the heads of q and k",
+        qwen3(num_attention_heads=4, num_key_value_heads=2),
+        lora(target_modules=["o_proj"], modules_to_save=["q_norm", "k_norm"]),
+        optimizer=adamw(eps=1e-5),
+    ),
+    Case(
         "qwen3-window",
         "attention_bias, and the second of two layers sees five keys, by layer_types",
         qwen3(attention_bias=True, use_sliding_window=True, sliding_window=5, layer_types=["full_attention", "sliding_attention"]),
@@ -351,6 +372,13 @@ CASES = [
         "Conv1D weights stored [in, out], learned positions, tied head",
         gpt2(),
         lora(target_modules=["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True),
+    ),
+    Case(
+        "gpt2-save-norms",
+        "modules_to_save: LayerNorms with their biases, beside a head that is not tied",
+        gpt2(n_embd=30, n_inner=44, tie_word_embeddings=False),
+        lora(target_modules=["c_attn"], modules_to_save=["ln_f", "ln_1"], fan_in_fan_out=True),
+        optimizer=adamw(eps=1e-6),
     ),
     Case(
         "gpt2-padding",
