@@ -179,8 +179,8 @@ describe('while JavaScript does not come back from a step', () => {
     const inside = childOf(running.pid)
     expect(await press(running, () => process.kill(inside, 'SIGINT'))).toBeGreaterThan(1)
     expect(await running.ended).toEqual({ code: 130, signal: null })
-    const other = [...args, process.execPath, mainScript, ...trainArguments('first-loading'), '--json']
-    const loading = start(program, other, busyAt('stdout', '"type":"prepare"'))
+    // Started again it takes over the lock that it has left.
+    const loading = start(program, line, busyAt('stdout', '"type":"prepare"'))
     await loading.shows('BUSY')
     process.kill(childOf(loading.pid), 'SIGTERM')
     expect(await loading.ended).toEqual({ code: 143, signal: null })

@@ -3,13 +3,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { OWNER_PATTERN, ownedName } from '../../src/file-owner.js'
 import { DirectoryLock } from '../../src/train/directory-lock.js'
+import { type LockProof, lockOwnFile } from '../../src/train/lock-proof.js'
 import { OutputDirectory } from '../../src/train/output-directory.js'
 import { cases } from '../support/long.js'
+import { childOf, containerCommand } from '../support/namespaces.js'
 import {
   ofType,
   rejection,
@@ -70,15 +73,16 @@ const DESCRIPTION = '{"host":"node-7","pid":1,"since":"2026-01-02T03:04:05.000Z"
 /** No process has this id: the largest is 2^22. */
 const DEAD = 2 ** 22 + 1
 
-/** A process that takes the lock of a directory and keeps it. */
-function holdElsewhere(outputDir: string, then = 'setInterval(() => {}, 1e6)') {
+/** A process that takes the lock of a directory and keeps it; `container` is what starts it in one. */
+function holdElsewhere(outputDir: string, then = 'setInterval(() => {}, 1e6)', container: readonly string[] = []) {
   const program = `
     const { DirectoryLock } = await import(process.argv[1])
     try { await DirectoryLock.take(process.argv[2]); process.stdout.write('taken') }
     catch (error) { process.stdout.write('refused'); process.exit() }
     ${then}`
   const lockModule = new URL('../../dist/train/directory-lock.js', import.meta.url).href
-  return spawn(process.execPath, ['--input-type=module', '-e', program, lockModule, outputDir])
+  const [command = '', ...args] = [...container, process.execPath, '--input-type=module', '-e', program]
+  return spawn(command, [...args, lockModule, outputDir])
 }
 
 describe('the lock of an output directory', () => {
@@ -215,6 +219,122 @@ describe('the lock of an output directory', () => {
       'checkpoint-1',
       'checkpoint-2',
     ])
+  })
+})
+
+describe('a lock that the kernel has too', () => {
+  const inContainer = containerCommand ?? []
+
+  it.skipIf(containerCommand === undefined)(
+    'of another container is refused while that runs, stopped or not, and taken over once it was killed',
+    async () => {
+      const outputDir = at('container')
+      await mkdir(outputDir)
+      const child = holdElsewhere(outputDir, undefined, inContainer)
+      expect(String((await once(child.stdout, 'data'))[0])).toBe('taken')
+      const inside = childOf(child.pid as number)
+      const refused =
+        /but another run of process 1 on host [\w.-]+, in another container of this machine, works there since 20\d\d-.*; wait for its end/
+      expect(await rejection(DirectoryLock.take(outputDir))).toMatch(refused)
+      process.kill(inside, 'SIGSTOP')
+      expect(await rejection(DirectoryLock.take(outputDir))).toMatch(refused)
+      // A third container sees it as this process does.
+      const other = holdElsewhere(outputDir, undefined, inContainer)
+      expect(String((await once(other.stdout, 'data'))[0])).toBe('refused')
+      expect(locks(outputDir)).toHaveLength(1)
+      process.kill(inside, 'SIGKILL')
+      await once(child, 'close')
+      expect(locks(outputDir)).toHaveLength(1)
+      const restarted = holdElsewhere(outputDir, undefined, inContainer)
+      expect(String((await once(restarted.stdout, 'data'))[0])).toBe('taken')
+      expect(locks(outputDir)).toHaveLength(1)
+      process.kill(childOf(restarted.pid as number), 'SIGKILL')
+      await once(restarted, 'close')
+      expect((await train(outputDir)).run.step).toBe(4)
+      expect(locks(outputDir)).toEqual([])
+    },
+  )
+
+  it.skipIf(containerCommand === undefined)('is never taken by two containers that come at once', async () => {
+    const outputDir = at('containers')
+    await mkdir(outputDir)
+    const first = holdElsewhere(outputDir, 'process.kill(process.pid, 9); process.exit()', inContainer)
+    await once(first, 'close')
+    const containers = Array.from({ length: 3 }, () => holdElsewhere(outputDir, undefined, inContainer))
+    const answers = await Promise.all(containers.map(async ({ stdout }) => String((await once(stdout, 'data'))[0])))
+    expect(answers.filter((answer) => answer === 'taken').length).toBeLessThanOrEqual(1)
+    for (const { pid } of containers) {
+      try {
+        process.kill(childOf(pid as number), 'SIGKILL')
+      } catch {
+        // It was refused, and has ended.
+      }
+    }
+  })
+
+  it('of a worker thread that was ended is taken over by the process that goes on', async () => {
+    const outputDir = at('worker')
+    await mkdir(outputDir)
+    const program = `
+      const { parentPort, workerData } = require('node:worker_threads')
+      import(workerData.module).then(async ({ DirectoryLock }) => {
+        globalThis.lock = await DirectoryLock.take(workerData.outputDir)
+        parentPort.postMessage('taken')
+        setInterval(() => {}, 1e6)
+      })`
+    const module = new URL('../../dist/train/directory-lock.js', import.meta.url).href
+    const worker = new Worker(program, { eval: true, workerData: { module, outputDir } })
+    await once(worker, 'message')
+    expect(await rejection(DirectoryLock.take(outputDir))).toContain('another run of this process works there')
+    await worker.terminate()
+    const lock = await DirectoryLock.take(outputDir)
+    expect(locks(outputDir)).toHaveLength(1)
+    await lock.release()
+  })
+
+  /** A lock file of another place with a proof that differs from the true one as `change` says. */
+  async function foreign(outputDir: string, change: Partial<LockProof> | string): Promise<string> {
+    await mkdir(outputDir)
+    const path = join(outputDir, lockName({ place: '0123456789ab', pid: 1 }))
+    const handle = await open(path, 'wx')
+    const proof = await lockOwnFile(handle, path)
+    expect(proof).toMatchObject({
+      boot: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      inode: expect.stringMatching(/^\d+$/),
+    })
+    const written = typeof change === 'string' ? change : JSON.stringify({ proof: { ...proof, ...change } })
+    await handle.writeFile(`${written}\n`)
+    // As its process ends.
+    await handle.close()
+    return path
+  }
+
+  const EXT4 = 0xef53
+  const NFS = 0x6969
+
+  it.each<[string, Partial<LockProof>]>([
+    ['after a restart of the machine, on its own disk', { boot: 'before', device: '7', fileSystem: EXT4 }],
+    ['on a network volume that both see through one mount', { fileSystem: NFS }],
+  ])('and that has ended is taken over %s', async (name, change) => {
+    const outputDir = at(`proved-${name}`)
+    const path = await foreign(outputDir, change)
+    const lock = await DirectoryLock.take(outputDir)
+    expect(existsSync(path)).toBe(false)
+    await lock.release()
+  })
+
+  it.each<[string, Partial<LockProof> | string]>([
+    ['of another machine, on a network volume', { boot: 'other', fileSystem: NFS }],
+    ['of another mount of a network volume', { device: '7', fileSystem: NFS }],
+    ['of another directory, of which this is a copy', { inode: '7' }],
+    ['without a proof', '{"host":"node-7"}'],
+    ['with half of one', '{"proof":{"boot":"b","dev'],
+    ['with nonsense for one', '{"proof":{"boot":1,"device":[],"inode":null,"fileSystem":"ext4"}}'],
+  ])('%s is refused with the file to remove', async (name, change) => {
+    const outputDir = at(`unproved-${name.slice(0, 30)}`)
+    const path = await foreign(outputDir, change)
+    expect(await rejection(DirectoryLock.take(outputDir))).toContain(`if it has ended, remove ${path}`)
+    expect(existsSync(path)).toBe(true)
   })
 })
 
