@@ -62,7 +62,9 @@ export async function* streamText(
   const last = incremental.end()
   if (last !== '') yield last
   const finishReason = incremental.stopped || ends.includes(ids.at(-1) ?? -1) ? 'stop' : 'length'
-  return { text: text + last, ids, promptTokens: promptIds.length, finishReason }
+  // Where a decoder changes earlier text by what follows, pieces are as they were when they were told, and the answer is what all ids say.
+  const whole = incremental.stopped ? text + last : tokenizer.decode(ids, { skipSpecialTokens: true })
+  return { text: whole, ids, promptTokens: promptIds.length, finishReason }
 }
 
 /** `streamText` when only the whole answer is of interest. */

@@ -42,7 +42,9 @@ export class IncrementalText {
     this.#ids.push(id)
     const text = this.#newText()
     const special = { text: this.#specialTexts.get(id) ?? '', isTold: false }
-    if (text === '' || text.endsWith(REPLACEMENT)) return this.#release(special)
+    // A special token ends a character that is not whole, and its text comes behind it.
+    const mayGoOn = text.endsWith(REPLACEMENT) && special.text === ''
+    if (text === '' || mayGoOn) return this.#release(special)
     this.#context = this.#told
     this.#told = this.#ids.length
     return this.#release({ text, isTold: true }, special)
@@ -60,7 +62,12 @@ export class IncrementalText {
   #newText(): string {
     const decode = (end: number): string =>
       this.#tokenizer.decode(this.#ids.slice(this.#context, end), { skipSpecialTokens: true })
-    return decode(this.#ids.length).slice(decode(this.#told).length)
+    const [all, told] = [decode(this.#ids.length), decode(this.#told)]
+    if (all.startsWith(told)) return all.slice(told.length)
+    // The new ids changed what was told, as where a decoder takes a space away before a full stop: what is new comes whole.
+    let same = 0
+    while (same < told.length && all[same] === told[same]) same++
+    return all.slice(same)
   }
 
   /** Up to a stop string, else up to what may become one. */
