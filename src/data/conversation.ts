@@ -47,7 +47,7 @@ export function* prepareConversation(
       )
     }
     if (learnt === false) unlearnt.add(index)
-    const content = fittingContent(renderer, role, message.content)
+    const content = yield* fittingContent(renderer, role, message.content)
     if (content !== message.content) prepared.push({ ...message, role, content })
     else prepared.push(role === message.role ? message : { ...message, role })
   }

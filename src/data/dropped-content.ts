@@ -29,7 +29,7 @@ export class DroppedContent {
     options: RenderOptions,
     text: string,
   ): Steps<readonly DroppedPart[]> {
-    const kind = kindOf(messages, options)
+    const kind = yield* kindOf(messages, options)
     const seen = this.#seen.get(kind)
     if (seen !== undefined) {
       seen.rows++
@@ -48,8 +48,11 @@ export class DroppedContent {
 }
 
 /** What a row has that may be dropped. */
-function kindOf(messages: readonly ChatMessage[], { tools }: RenderOptions): string {
+function* kindOf(messages: readonly ChatMessage[], { tools }: RenderOptions): Steps<string> {
   const features = new Set<string>()
-  for (const message of messages) for (const key of Object.keys(message)) features.add(`${message.role} ${key}`)
+  for (const message of messages) {
+    yield
+    for (const key of Object.keys(message)) features.add(`${message.role} ${key}`)
+  }
   return [tools === undefined ? '' : 'tools', messages[0]?.role, ...[...features].sort()].join()
 }

@@ -6,7 +6,7 @@
 import { describeValue } from '../errors.js'
 import { IGNORE_INDEX } from '../models/batch.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
-import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
+import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps } from '../tokenizer/chat-template.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { encodeWithSpanSteps, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
@@ -174,7 +174,7 @@ function* encodeConversation(
     }
     return message !== undefined && unlearnt.has(message)
   })
-  const found = { ids, promptEnd, dropped, quotesArguments: quotesArguments(messages, text) }
+  const found = { ids, promptEnd, dropped, quotesArguments: yield* quotesArguments(messages, text) }
   if (!learnAll) return { ...found, learnt: ranges.filter((_, index) => !isOut[index]) }
   const left = ranges.filter((_, index) => isOut[index])
   const learnt = [...left, { start: ids.length, end: ids.length }].map(({ start }, index) => ({
@@ -195,7 +195,7 @@ function* renderAllLearnt(
   try {
     return yield* assistantSpanSteps(tokenizer, renderer, messages, options, first)
   } catch {
-    return { text: renderer.render(messages, options), spans: [] }
+    return { text: yield* renderSteps(renderer, messages, options), spans: [] }
   }
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { describeValue } from '../errors.js'
-import { PythonFloat, parseLosslessJson } from '../lossless-json.js'
+import { losslessJsonSteps, PythonFloat } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
 
@@ -94,7 +94,7 @@ function* messageOf(
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
     throw wrongType('{ role, content } with a text for role', where, origin, entry)
   }
-  const given = shareGpt(entry as Fields, where, origin)
+  const given = yield* shareGpt(entry as Fields, where, origin)
   const misnamed = isPresent(given.content)
     ? undefined
     : ['text', 'value'].find((key) => typeof given[key] === 'string')
@@ -114,21 +114,21 @@ function* messageOf(
     }
     if (key === 'tool_calls' && (isEmpty(value) || value === 'null')) continue
     // The order stays, for templates that print whole messages.
-    if (key === 'content') message.content = contentOf(value, where, origin)
+    if (key === 'content') message.content = yield* contentOf(value, where, origin)
     else if (key === 'tool_calls' && typeof value === 'string')
-      message[key] = parseList(value, `${where}.${key}`, origin)
+      message[key] = yield* parseList(value, `${where}.${key}`, origin)
     else setEntry(message, key, yield* withoutNulls(value, `${where}.${key}`, origin, nulls))
   }
   return { message: message as ChatMessage, learnt: learnOf(given, where, origin) }
 }
 
 /** `from` and `value` of ShareGPT as role and content; a message that has a role is left as it is. */
-function shareGpt(entry: Fields, where: string, origin: string): Fields {
+function* shareGpt(entry: Fields, where: string, origin: string): Steps<Fields> {
   const { from, value, ...rest } = entry
   if (isPresent(entry.role) || typeof from !== 'string') return entry
   const role = SHAREGPT_ROLES.get(from) ?? from
   if (role !== FUNCTION_CALL) return { role, ...(isPresent(value) && { content: value }), ...rest }
-  const calls = typeof value === 'string' ? parseJson(value, where, origin) : value
+  const calls = typeof value === 'string' ? yield* parseJson(value, where, origin) : value
   const list = Array.isArray(calls) ? calls : [calls]
   const toolCalls = list.map((call) => {
     const { name, arguments: given } = (typeof call === 'object' ? (call ?? {}) : {}) as Fields
@@ -140,10 +140,15 @@ function shareGpt(entry: Fields, where: string, origin: string): Fields {
   return { role: 'assistant', content: '', tool_calls: toolCalls, ...rest }
 }
 
-function contentOf(content: unknown, where: string, origin: string): string | Fields[] {
+function* contentOf(content: unknown, where: string, origin: string): Steps<string | Fields[]> {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) throw wrongType('a text or a list of parts', `${where}.content`, origin, content)
-  return content.map((part: unknown, index) => textPart(part, `${where}.content[${index}]`, origin))
+  const parts: Fields[] = []
+  for (const part of content as unknown[]) {
+    yield
+    parts.push(textPart(part, `${where}.content[${parts.length}]`, origin))
+  }
+  return parts
 }
 
 function textPart(part: unknown, where: string, origin: string): Fields {
@@ -246,24 +251,24 @@ function isContainer(value: unknown): value is object {
 }
 
 /** A list given as JSON text, as Arrow columns hold it. */
-export function parseList(text: string, where: string, origin: string): unknown[] {
-  const value = parseJson(text, where, origin)
+export function* parseList(text: string, where: string, origin: string): Steps<unknown[]> {
+  const value = yield* parseJson(text, where, origin)
   if (!Array.isArray(value)) throw wrongType('a list', where, origin, text)
   return value
 }
 
 /** An object given as JSON text. */
-export function parseObject(text: string, where: string, origin: string): object {
-  const value = parseJson(text, where, origin)
+export function* parseObject(text: string, where: string, origin: string): Steps<object> {
+  const value = yield* parseJson(text, where, origin)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw wrongType('an object', where, origin, text)
   }
   return value
 }
 
-function parseJson(text: string, where: string, origin: string): unknown {
+function* parseJson(text: string, where: string, origin: string): Steps<unknown> {
   try {
-    return parseLosslessJson(text)
+    return yield* losslessJsonSteps(text)
   } catch (error) {
     throw new Error(
       `[data] expected JSON for ${where} in ${origin}, got ${describeValue(text)}: ${(error as Error).message}`,

@@ -2,6 +2,7 @@
 
 import { jsonString } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
+import type { Steps } from '../turns.js'
 
 // A template prints all calls alike; each look is a search of the whole text.
 const LOOKS = 4
@@ -10,14 +11,18 @@ const LOOKS = 4
  * Whether the rendering shows such arguments as a string in quotes, `"{\"a\": 1}"` for `{"a": 1}`: a model learns to write
  * that, where whoever reads its calls expects an object.
  */
-export function quotesArguments(messages: readonly ChatMessage[], text: string): boolean {
+export function* quotesArguments(messages: readonly ChatMessage[], text: string): Steps<boolean> {
   let looks = 0
   for (const { tool_calls: calls } of messages) {
+    yield
     if (!Array.isArray(calls)) continue
     for (const call of calls as unknown[]) {
+      yield
       const given = argumentsOf(call)
       if (given === undefined || !/^\s*\{[\s\S]*"/.test(given)) continue
-      if (text.includes(jsonString(given)) || text.includes(pythonString(given))) return true
+      if (text.includes(jsonString(given))) return true
+      yield
+      if (text.includes(pythonString(given))) return true
       if (++looks === LOOKS) return false
     }
   }

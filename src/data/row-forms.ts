@@ -221,7 +221,8 @@ function* besides(row: Columns, origin: string, { nullArguments = 0 }: Messages)
   if (tools !== undefined) found.tools = tools
   const { chat_template_kwargs: given } = row
   if (isPresent(given)) {
-    const variables: unknown = typeof given === 'string' ? parseObject(given, 'chat_template_kwargs', origin) : given
+    const variables: unknown =
+      typeof given === 'string' ? yield* parseObject(given, 'chat_template_kwargs', origin) : given
     if (typeof variables !== 'object' || variables === null || Array.isArray(variables))
       throw wrongType('an object', 'chat_template_kwargs', origin, given)
     const named = Object.fromEntries(
@@ -245,14 +246,15 @@ function* toolsOf(given: unknown, origin: string, nulls: { count: number }): Ste
   if (!isPresent(given)) return undefined
   if (typeof given === 'string' && ['', 'null'].includes(given.trim())) return undefined
   const isText = typeof given === 'string'
-  const list = isText ? parseList(given, 'tools', origin) : given
+  const list = isText ? yield* parseList(given, 'tools', origin) : given
   if (!Array.isArray(list)) throw wrongType('a list', 'tools', origin, given)
   const tools: unknown[] = []
   for (const [index, entry] of list.entries()) {
+    yield
     const where = `tools[${index}]`
     const tool =
       typeof entry === 'string'
-        ? parseObject(entry, where, origin)
+        ? yield* parseObject(entry, where, origin)
         : isText
           ? (entry as unknown)
           : yield* withoutNulls(entry, where, origin, nulls)

@@ -4,6 +4,7 @@ import { describeValue } from '../errors.js'
 import { type ChatMessage, ChatTemplate } from '../tokenizer/chat-template.js'
 import { fittingContent, isTextPart } from '../tokenizer/content-forms.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { runAtOnce } from '../turns.js'
 
 /**
  * The ids of a prompt.
@@ -36,7 +37,7 @@ function fitting(tokenizer: Tokenizer, messages: readonly ChatMessage[]): readon
   const renderer = renderers.get(tokenizer) ?? new ChatTemplate(chatTemplate, templateVariables)
   renderers.set(tokenizer, renderer)
   return messages.map((message) => {
-    const content = fittingContent(renderer, message.role, message.content)
+    const content = runAtOnce(fittingContent(renderer, message.role, message.content))
     return content === message.content ? message : { ...message, content }
   })
 }

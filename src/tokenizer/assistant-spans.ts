@@ -4,7 +4,7 @@
  */
 
 import { runAtOnce, type Steps } from '../turns.js'
-import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from './chat-template.js'
+import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps, type TextSpan } from './chat-template.js'
 import { findTurn, notFound, type Rendering, renderingOf, tryRender } from './prefix-spans.js'
 import type { Tokenizer } from './tokenizer.js'
 import { traceTurns } from './traced-spans.js'
@@ -38,7 +38,7 @@ export function renderAssistantSpans(
   return runAtOnce(assistantSpanSteps(tokenizer, renderer, messages, options, first))
 }
 
-/** `renderAssistantSpans` for conversations of any length: one step is one rendering. */
+/** `renderAssistantSpans` for conversations of any length. */
 export function* assistantSpanSteps(
   tokenizer: Tokenizer,
   renderer: ChatRenderer,
@@ -47,13 +47,15 @@ export function* assistantSpanSteps(
   first = 0,
 ): Steps<AssistantSpans> {
   const whole = { ...options, addGenerationPrompt: false }
-  const traced = renderer.renderTraced?.(messages, whole)
+  const traced = renderer.traceInSteps
+    ? yield* renderer.traceInSteps(messages, whole)
+    : renderer.renderTraced?.(messages, whole)
   const marked = traced ?? renderer.renderMarked?.(messages, whole)
-  const text = marked?.text ?? renderer.render(messages, whole)
+  const text = marked?.text ?? (yield* renderSteps(renderer, messages, whole))
   const rendering = renderingOf(tokenizer, renderer, messages, whole, text)
   yield
   if (marked?.spans !== undefined) {
-    return { text, spans: markedSpans(rendering, marked.spans, traced?.messageOffsets ?? [], first) }
+    return { text, spans: yield* markedSpans(rendering, marked.spans, traced?.messageOffsets ?? [], first) }
   }
   const turns = assistants(messages).filter((index) => index >= first)
   const known =
@@ -77,16 +79,17 @@ function assistants(messages: readonly ChatMessage[]): number[] {
 }
 
 /** The spans that a template marks itself, those of messages before `first` left out. */
-function markedSpans(
+function* markedSpans(
   rendering: Rendering,
   spans: readonly TextSpan[],
   parts: readonly (TextSpan | undefined)[],
   first: number,
-): AssistantSpans['spans'] {
+): Steps<AssistantSpans['spans']> {
   const owned = ownersOf(rendering.messages, spans, parts)
+  yield
   if (first === 0) return owned
   if (owned.every(({ message }) => message !== undefined)) return owned.filter(({ message = 0 }) => message >= first)
-  const earlier = tryRender(rendering, rendering.messages.slice(0, first), false)
+  const earlier = yield* tryRender(rendering, rendering.messages.slice(0, first), false)
   if (earlier !== undefined && rendering.text.startsWith(earlier)) {
     return owned.filter((span) => span.start >= earlier.length)
   }

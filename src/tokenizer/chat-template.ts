@@ -3,10 +3,11 @@
  * character spans that `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`, the language in `jinja/`.
  */
 
+import { runAtOnce, type Steps } from '../turns.js'
 import { TemplateFailure } from './jinja/errors.js'
-import { entriesOf, fromJs } from './jinja/from-js.js'
+import { Conversion, entriesOf } from './jinja/from-js.js'
 import { partsOf, type Statement } from './jinja/nodes.js'
-import { atOnce } from './jinja/pause.js'
+import { stepsOf } from './jinja/pause.js'
 import type { Runtime } from './jinja/runtime.js'
 import { isStatement } from './jinja/symbols.js'
 import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
@@ -58,6 +59,19 @@ export interface ChatRenderer {
   renderMarked?(messages: readonly ChatMessage[], options?: RenderOptions): MarkedText | undefined
   /** The text with the places of its messages. */
   renderTraced?(messages: readonly ChatMessage[], options?: RenderOptions): TracedText
+  /** `render` and `renderTraced` for conversations of any length. */
+  renderInSteps?(messages: readonly ChatMessage[], options?: RenderOptions): Steps<string>
+  traceInSteps?(messages: readonly ChatMessage[], options?: RenderOptions): Steps<TracedText>
+}
+
+/** The text of a conversation, in steps where its renderer knows how. */
+export function* renderSteps(
+  renderer: ChatRenderer,
+  messages: readonly ChatMessage[],
+  options?: RenderOptions,
+): Steps<string> {
+  if (renderer.renderInSteps === undefined) return renderer.render(messages, options)
+  return yield* renderer.renderInSteps(messages, options)
 }
 
 /** A rendering with its supervised spans, in order and without overlap. */
@@ -147,7 +161,7 @@ export class ChatTemplate implements ChatRenderer {
    * too many steps.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    return this.#run(messages, options).runtime.root.text()
+    return runAtOnce(this.#run(messages, options)).runtime.root.text()
   }
 
   renderMarked(messages: readonly ChatMessage[], options: RenderOptions = {}): MarkedText | undefined {
@@ -157,10 +171,18 @@ export class ChatTemplate implements ChatRenderer {
   }
 
   renderTraced(messages: readonly ChatMessage[], options: RenderOptions = {}): TracedText {
-    const { runtime, given } = this.#run(messages, options)
+    return runAtOnce(this.traceInSteps(messages, options))
+  }
+
+  *renderInSteps(messages: readonly ChatMessage[], options: RenderOptions = {}): Steps<string> {
+    return (yield* this.#run(messages, options)).runtime.root.text()
+  }
+
+  *traceInSteps(messages: readonly ChatMessage[], options: RenderOptions = {}): Steps<TracedText> {
+    const { runtime, given } = yield* this.#run(messages, options)
     const text = runtime.root.text()
-    const spans = marksGeneration(this.#pick(options).statements) ? generatedSpans(runtime, text) : undefined
-    return { text, spans, messageOffsets: offsetsOf(runtime, given) }
+    const spans = marksGeneration(this.#pick(options).statements) ? yield* generatedSpans(runtime, text) : undefined
+    return { text, spans, messageOffsets: yield* offsetsOf(runtime, given) }
   }
 
   #compile(name: string): CompiledTemplate {
@@ -189,35 +211,44 @@ export class ChatTemplate implements ChatRenderer {
     )
   }
 
-  #run(messages: readonly ChatMessage[], options: RenderOptions): { runtime: Runtime; given: readonly Value[] } {
+  *#run(
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+  ): Steps<{ runtime: Runtime; given: readonly Value[] }> {
     const compiled = this.#pick(options)
     try {
-      const given = messages.map((message, index) => messageOfChat(message, `messages[${index}]`))
+      const conversion = new Conversion()
+      const given: Value[] = []
+      for (let index = 0; index < messages.length; index++) {
+        given.push(messageOfChat(messages[index], `messages[${index}]`, conversion))
+        if (conversion.isDue) yield* conversion.fill()
+      }
       const variables = new Map<string, Value>([['documents', null]])
       for (const [name, value] of Object.entries({ ...this.#specialTokens, ...options.variables })) {
-        if (value !== undefined) variables.set(name, fromJs(value, name))
+        if (value !== undefined) variables.set(name, conversion.value(value, name))
       }
-      variables.set('messages', [...given])
-      variables.set('tools', toolsOf(options.tools))
+      variables.set('messages', given.slice())
+      variables.set('tools', toolsOf(options.tools, conversion))
+      if (conversion.isDue) yield* conversion.fill()
       variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
-      return { runtime: atOnce(compiled.run(variables, this.#now, new Set(given))), given }
+      return { runtime: yield* stepsOf(compiled.run(variables, this.#now, new Set(given))), given }
     } catch (error) {
       throw new Error(`[chat template] ${messageOf(error)}`, { cause: error })
     }
   }
 }
 
-function toolsOf(tools: readonly unknown[] | undefined): Value {
+function toolsOf(tools: readonly unknown[] | undefined, conversion: Conversion): Value {
   if (tools === undefined) return null
   return tools.map((tool, index) => {
-    const value = fromJs(tool, `tools[${index}]`)
+    const value = conversion.value(tool, `tools[${index}]`)
     if (value instanceof Dict) return value
     throw new TypeError(`expected a JSON schema for tools[${index}], got ${typeof tool}`)
   })
 }
 
 /** A message as transformers gives it to a template: without nulls, its reasoning under the names that templates read. */
-function messageOfChat(message: unknown, where: string): Dict {
+function messageOfChat(message: unknown, where: string, conversion: Conversion): Dict {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     throw new TypeError(
       `expected { role, content } for ${where}, got ${Array.isArray(message) ? 'a list' : typeof message}`,
@@ -225,7 +256,8 @@ function messageOfChat(message: unknown, where: string): Dict {
   }
   const given = new Dict()
   for (const [key, value] of entriesOf(message, where)) {
-    if (value !== undefined && value !== null) given.set(fromJs(key, where), fromJs(value, `${where}.${String(key)}`))
+    if (value === undefined || value === null) continue
+    given.set(conversion.value(key, where), conversion.value(value, `${where}.${String(key)}`))
   }
   const name = REASONING.find((key) => given.has(key))
   if (name === undefined) return given
@@ -250,10 +282,14 @@ function marksGeneration(statements: readonly Statement[]): boolean {
   return result
 }
 
-function generatedSpans(runtime: Runtime, text: string): TextSpan[] {
+// Spans of messages that are looked at within a fraction of a millisecond.
+const SPANS_OF_STEP = 1024
+
+function* generatedSpans(runtime: Runtime, text: string): Steps<TextSpan[]> {
   const spans: TextSpan[] = []
   let last = 0
   for (const { start, end, text: marked } of runtime.generated) {
+    if (spans.length % SPANS_OF_STEP === 0) yield
     if (start === end) continue
     // Within a block that is captured or filtered, transformers' offsets point elsewhere.
     if (start < last || text.slice(start, end) !== marked) {
@@ -268,11 +304,17 @@ function generatedSpans(runtime: Runtime, text: string): TextSpan[] {
   return spans
 }
 
-function offsetsOf(runtime: Runtime, given: readonly Value[]): (TextSpan | undefined)[] {
-  const indices = new Map(given.map((message, index) => [message, index]))
+function* offsetsOf(runtime: Runtime, given: readonly Value[]): Steps<(TextSpan | undefined)[]> {
+  const indices = new Map<Value, number>()
+  for (const message of given) {
+    if (indices.size % SPANS_OF_STEP === SPANS_OF_STEP - 1) yield
+    indices.set(message, indices.size)
+  }
   const offsets: (TextSpan | undefined)[] = given.map(() => undefined)
   const several = new Set<number>()
+  let looked = 0
   for (const { item, start, end } of runtime.itemSpans) {
+    if (++looked % SPANS_OF_STEP === 0) yield
     const index = indices.get(item) as number
     const known = offsets[index]
     if (known === undefined || known.start === known.end) offsets[index] = { start, end }

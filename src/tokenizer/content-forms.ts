@@ -1,5 +1,6 @@
 /** @file Contents in the form that a chat template reads: a text, or a list of parts, for each role as the template has it. */
 
+import type { Steps } from '../turns.js'
 import type { ChatMessage, ChatRenderer } from './chat-template.js'
 
 type Content = ChatMessage['content']
@@ -8,17 +9,23 @@ type Content = ChatMessage['content']
  * The content as the template reads it in messages of this role: text parts are joined where it takes strings, and a text
  * becomes a part where it would print nothing of a string.
  */
-export function fittingContent(renderer: ChatRenderer, role: string, content: Content): Content {
+export function* fittingContent(renderer: ChatRenderer, role: string, content: Content): Steps<Content> {
   if (typeof content === 'string') {
     const isPart = renderer.contentFormOf?.(role) === 'parts'
     return isPart ? [{ type: 'text', text: content }] : content
   }
-  if (!Array.isArray(content) || !content.every(isTextPart)) return content
+  if (!Array.isArray(content)) return content
+  let joined = ''
+  for (const part of content) {
+    yield
+    if (!isTextPart(part)) return content
+    joined += part.text
+  }
   const form = renderer.contentFormOf?.(role) ?? renderer.contentFormat ?? 'string'
-  return form === 'string' ? content.map(({ text }) => text).join('') : content
+  return form === 'string' ? joined : content
 }
 
-export function isTextPart(part: unknown): boolean {
+export function isTextPart(part: unknown): part is { text: string } {
   const { type, text } = (part ?? {}) as { type?: unknown; text?: unknown }
   return typeof text === 'string' && (type === 'text' || type === undefined)
 }

@@ -4,7 +4,7 @@
  */
 
 import { runAtOnce, type Steps } from '../turns.js'
-import type { ChatMessage, ChatRenderer, RenderOptions } from './chat-template.js'
+import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps } from './chat-template.js'
 
 /** A part of a conversation that did not reach the text. */
 export interface DroppedPart {
@@ -20,14 +20,12 @@ const MAX_PROBES = 16
 // Shorter texts stand in any rendering by chance.
 const MIN_LENGTH = 8
 
-interface Candidate extends DroppedPart {
-  /** The conversation with another text in the place of this part. */
-  change(state: State): State
-}
+// A text is gone through so many times; parts that are not found by then take the renderings to tell.
+const MOST_PASSES = 64
 
-interface State {
-  messages: readonly ChatMessage[]
-  options: RenderOptions
+interface Candidate extends DroppedPart {
+  /** The message with another text in the place of this part; tools are changed all together. */
+  change?(message: ChatMessage): ChatMessage
 }
 
 /**
@@ -45,20 +43,25 @@ export function droppedParts(
   return runAtOnce(droppedPartSteps(renderer, messages, options, text))
 }
 
-/** `droppedParts` for conversations of any length: one step is one rendering. */
+/** `droppedParts` for conversations of any length. */
 export function* droppedPartSteps(
   renderer: ChatRenderer,
   messages: readonly ChatMessage[],
   options: RenderOptions,
   text: string,
 ): Steps<DroppedPart[]> {
-  const missing = candidates(messages, options, text)
+  const missing = yield* candidates(messages, options, text)
   if (missing.length === 0) return []
-  const state = { messages, options }
-  const isSame = (parts: readonly Candidate[]): boolean => {
-    const changed = parts.reduce<State>((before, part) => part.change(before), state)
+  function* isSame(parts: readonly Candidate[]): Steps<boolean> {
+    const changed = messages.slice()
+    let changedOptions = options
+    for (const { message, change } of parts) {
+      yield
+      if (message === undefined) changedOptions = { ...options, tools: options.tools?.map(otherTool) }
+      else if (change !== undefined) changed[message] = change(changed[message] as ChatMessage)
+    }
     try {
-      return renderer.render(changed.messages, changed.options) === text
+      return (yield* renderSteps(renderer, changed, changedOptions)) === text
     } catch {
       // The template looked at it, and refused the other text.
       return false
@@ -66,11 +69,11 @@ export function* droppedPartSteps(
   }
   yield
   // All at once first: where a template has no place for any of them, one rendering says so.
-  const all = isSame(missing)
+  const all = yield* isSame(missing)
   const dropped: Candidate[] = all ? missing : []
   for (const part of all ? [] : missing.slice(0, MAX_PROBES)) {
     yield
-    if (isSame([part])) dropped.push(part)
+    if (yield* isSame([part])) dropped.push(part)
   }
   return withoutKeptReasoning(dropped, messages).map(({ kind, message }) =>
     message === undefined ? { kind } : { kind, message },
@@ -85,50 +88,60 @@ function withoutKeptReasoning(dropped: readonly Candidate[], messages: readonly 
 }
 
 /** Parts whose text does not stand in the rendering as it is. */
-function candidates(messages: readonly ChatMessage[], options: RenderOptions, text: string): Candidate[] {
+function* candidates(messages: readonly ChatMessage[], options: RenderOptions, text: string): Steps<Candidate[]> {
   const found: Candidate[] = []
+  let left = MOST_PASSES * text.length
+  const find = (part: string, from: number): number => {
+    if (left < 0) return -1
+    const at = text.indexOf(part, from)
+    left -= (at < 0 ? text.length : at + part.length) - from
+    return at
+  }
+  if (yield* lacksTools(options.tools ?? [], find)) found.push({ kind: 'tools' })
   let cursor = 0
   // Messages follow each other in the text: a search goes on where the last one ended, so that all of them are one pass.
   const stands = (part: string): boolean => {
     const wanted = part.trim()
     if (wanted.length < MIN_LENGTH) return false
-    const at = text.indexOf(wanted, cursor)
+    const at = find(wanted, cursor)
     if (at >= 0) cursor = at + wanted.length
     return at >= 0
   }
-  const { tools } = options
-  if (
-    tools !== undefined &&
-    tools.length > 0 &&
-    !tools.every((tool) => namesOf(tool).every((name) => text.includes(name)))
-  ) {
-    found.push({
-      kind: 'tools',
-      change: (state) => ({ ...state, options: { ...state.options, tools: tools.map(otherTool) } }),
-    })
-  }
-  messages.forEach((message, index) => {
+  for (const [index, message] of messages.entries()) {
+    yield
     const reasoning = reasoningOf(message)
     if (reasoning !== undefined && !stands(reasoning)) {
-      found.push({ kind: 'reasoning', message: index, change: (state) => replace(state, index, otherReasoning) })
+      found.push({ kind: 'reasoning', message: index, change: otherReasoning })
     }
     const content = contentText(message.content)
     if (content.trim() !== '' && !stands(content)) {
       const kind = message.role === 'system' || message.role === 'developer' ? 'system' : 'message'
-      found.push({ kind, message: index, change: (state) => replace(state, index, otherContent) })
+      found.push({ kind, message: index, change: otherContent })
     }
-    const calls = message.tool_calls
-    if (Array.isArray(calls) && calls.length > 0 && !calls.every((call) => namesOf(call).every(stands))) {
-      found.push({ kind: 'tool_calls', message: index, change: (state) => replace(state, index, otherCalls) })
+    for (const call of Array.isArray(message.tool_calls) ? (message.tool_calls as unknown[]) : []) {
+      yield
+      if (namesOf(call).every(stands)) continue
+      found.push({ kind: 'tool_calls', message: index, change: otherCalls })
+      break
     }
-  })
+  }
   return found
 }
 
-function replace(state: State, index: number, change: (message: ChatMessage) => ChatMessage): State {
-  const messages = state.messages.slice()
-  messages[index] = change(messages[index] as ChatMessage)
-  return { ...state, messages }
+/** Whether the name of a tool does not stand in the text. */
+function* lacksTools(tools: readonly unknown[], find: (part: string, from: number) => number): Steps<boolean> {
+  // They mostly follow each other too.
+  let cursor = 0
+  for (const tool of tools) {
+    yield
+    for (const name of namesOf(tool)) {
+      const next = find(name, cursor)
+      const at = next < 0 && cursor > 0 ? find(name, 0) : next
+      if (at < 0) return true
+      cursor = at
+    }
+  }
+  return false
 }
 
 function reasoningOf(message: ChatMessage): string | undefined {
@@ -142,8 +155,8 @@ function reasoningOf(message: ChatMessage): string | undefined {
 function contentText(content: ChatMessage['content']): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
-  const texts = content.flatMap((part: Record<string, unknown>) => (typeof part.text === 'string' ? [part.text] : []))
-  return texts[0] ?? ''
+  const part = content.find(({ text }: Record<string, unknown>) => typeof text === 'string')
+  return (part?.text as string | undefined) ?? ''
 }
 
 /** Names of the function of a tool or of a call. */

@@ -4,7 +4,7 @@
  */
 
 import type { Steps } from '../turns.js'
-import type { ChatMessage, ChatRenderer, RenderOptions, TextSpan } from './chat-template.js'
+import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps, type TextSpan } from './chat-template.js'
 import type { Tokenizer } from './tokenizer.js'
 import { commonBorders } from './turn-borders.js'
 
@@ -52,21 +52,19 @@ function specialPattern(tokenizer: Tokenizer): RegExp {
  * The span of the assistant turn in message `index`: from where generation would begin to its end token. Of a turn that the
  * template rewrites later on (dropping its reasoning, for example) what is left is located.
  *
- * One step is one rendering.
- *
  * @throws Error naming the message where it cannot be located with certainty.
  */
 export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
   const { text, messages } = context
-  const prompt = tryRender(context, messages.slice(0, index), true)
+  const prompt = yield* tryRender(context, messages.slice(0, index), true)
   if (prompt === undefined || !text.startsWith(prompt)) return yield* findByContent(context, index)
   yield
   const start = prompt.length
   const last = index === messages.length - 1
-  const rendered = last ? text : tryRender(context, messages.slice(0, index + 1), false)
+  const rendered = last ? text : yield* tryRender(context, messages.slice(0, index + 1), false)
   if (rendered === undefined) return yield* findByContent(context, index)
   yield
-  const upTo = withoutHeader(context, index, prompt, rendered)
+  const upTo = yield* withoutHeader(context, index, prompt, rendered)
   if (text.startsWith(upTo) && upTo.length >= start) return { start, end: endOfTurn(context, start, upTo) }
   // As the last turn it began with more (reasoning, for example) than is left of it here, or was rewritten beyond that.
   const ending = upTo.slice(start)
@@ -82,18 +80,20 @@ export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
  * Some templates open the next assistant turn whether asked or not, even after an assistant turn. What follows the end
  * token is such a header if the prompt ends with it too.
  */
-function withoutHeader(context: Rendering, index: number, prompt: string, rendered: string): string {
-  const heedsFlag = (): boolean => tryRender(context, context.messages.slice(0, index), false) !== prompt
+function* withoutHeader(context: Rendering, index: number, prompt: string, rendered: string): Steps<string> {
+  function* heedsFlag(): Steps<boolean> {
+    return (yield* tryRender(context, context.messages.slice(0, index), false)) !== prompt
+  }
   let headerOnly = false
   for (const match of rendered.slice(prompt.length).matchAll(context.special)) {
     const at = prompt.length + match.index
     const after = at + match[0].length
     if (rendered.slice(after).trim() !== '' && prompt.endsWith(rendered.slice(after))) {
-      return heedsFlag() ? rendered : rendered.slice(0, after)
+      return (yield* heedsFlag()) ? rendered : rendered.slice(0, after)
     }
     headerOnly ||= prompt.endsWith(rendered.slice(at)) && match[0] !== context.eosToken
   }
-  if (headerOnly && !heedsFlag()) {
+  if (headerOnly && !(yield* heedsFlag())) {
     throw notFound(index, 'it ends as prompts end, so an end token cannot be told from a header')
   }
   return rendered
@@ -102,9 +102,9 @@ function withoutHeader(context: Rendering, index: number, prompt: string, render
 /** For turns whose beginning is not that of a generated one: the content alone, with the end token. */
 function* findByContent(context: Rendering, index: number): Steps<TextSpan> {
   yield
-  const content = locateContent(context, index)
+  const content = yield* locateContent(context, index)
   yield
-  return { start: content.start, end: content.end + turnEnding(context, index, content.end).length }
+  return { start: content.start, end: content.end + (yield* turnEnding(context, index, content.end)).length }
 }
 
 function hasWords(context: Rendering, text: string): boolean {
@@ -126,9 +126,9 @@ export function endOfTurn(context: Rendering, start: number, rendered: string): 
 }
 
 /** Where message `index`'s content, or what the template leaves of it, stands in the whole text. */
-function locateContent(context: Rendering, index: number): TextSpan {
+function* locateContent(context: Rendering, index: number): Steps<TextSpan> {
   const { text, messages } = context
-  const split = renderAround(context, messages, index)
+  const split = yield* renderAround(context, messages, index)
   if (split === undefined) throw notFound(index, 'its content cannot be followed through the template')
   const [before, after] = split
   if (!text.startsWith(before) || !text.endsWith(after) || before.length + after.length > text.length) {
@@ -138,8 +138,8 @@ function locateContent(context: Rendering, index: number): TextSpan {
 }
 
 /** The text that ends message `index`, as written when it is the last one, if it stands in the whole text too. */
-function turnEnding(context: Rendering, index: number, contentEnd: number): string {
-  const split = renderAround(context, context.messages.slice(0, index + 1), index)
+function* turnEnding(context: Rendering, index: number, contentEnd: number): Steps<string> {
+  const split = yield* renderAround(context, context.messages.slice(0, index + 1), index)
   if (split === undefined) throw notFound(index, 'it cannot be rendered as the last message')
   const ending = split[1].slice(0, endOfTurn(context, 0, split[1]))
   const trimmed = ending.trim() === '' ? '' : ending
@@ -150,21 +150,25 @@ function turnEnding(context: Rendering, index: number, contentEnd: number): stri
 }
 
 /** The text before and after a placeholder put in the place of message `index`'s content. */
-function renderAround(
+function* renderAround(
   context: Rendering,
   messages: readonly ChatMessage[],
   index: number,
-): [string, string] | undefined {
+): Steps<[string, string] | undefined> {
   const content = Array.isArray(messages[index]?.content) ? [{ type: 'text', text: PLACEHOLDER }] : PLACEHOLDER
   const replaced = messages.map((message, at) => (at === index ? { ...message, content } : message))
-  const pieces = tryRender(context, replaced, false)?.split(PLACEHOLDER)
+  const pieces = (yield* tryRender(context, replaced, false))?.split(PLACEHOLDER)
   return pieces?.length === 2 ? (pieces as [string, string]) : undefined
 }
 
 /** A rendering of some of the messages, or undefined where the template refuses them. */
-export function tryRender(context: Rendering, messages: readonly ChatMessage[], prompt: boolean): string | undefined {
+export function* tryRender(
+  context: Rendering,
+  messages: readonly ChatMessage[],
+  prompt: boolean,
+): Steps<string | undefined> {
   try {
-    return context.renderer.render(messages, { ...context.options, addGenerationPrompt: prompt })
+    return yield* renderSteps(context.renderer, messages, { ...context.options, addGenerationPrompt: prompt })
   } catch {
     // A part of a conversation that is accepted as a whole.
     return undefined

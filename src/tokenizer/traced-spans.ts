@@ -35,7 +35,7 @@ export function* traceTurns(
   parts: readonly (TextSpan | undefined)[],
 ): Steps<Map<number, TextSpan> | undefined> {
   const found = new Map<number, TextSpan>()
-  const kinds = [...kindsOf(rendering.messages, turns).values()]
+  const kinds = [...(yield* kindsOf(rendering.messages, turns)).values()]
   if (kinds.length > MOST_KINDS) return undefined
   for (const kind of kinds) {
     const samples = samplesOf(kind)
@@ -50,7 +50,7 @@ export function* traceTurns(
       // Where every turn of a kind is located, nothing has to be learnt.
       if (samples.length === kind.length) continue
       yield
-      const seen = patternOf(rendering, turn, part, span)
+      const seen = yield* patternOf(rendering, turn, part, span)
       pattern ??= seen
       if (JSON.stringify(seen) !== JSON.stringify(pattern)) return undefined
     }
@@ -68,10 +68,11 @@ export function* traceTurns(
 }
 
 /** Turns by what a template may look at when it writes them: their neighbours, their fields, what follows them. */
-function kindsOf(messages: readonly ChatMessage[], turns: readonly number[]): Map<string, number[]> {
+function* kindsOf(messages: readonly ChatMessage[], turns: readonly number[]): Steps<Map<string, number[]>> {
   const lastUser = messages.findLastIndex(({ role }) => role === 'user')
   const kinds = new Map<string, number[]>()
   for (const turn of turns) {
+    yield
     const message = messages[turn] as ChatMessage
     const { content } = message
     const text = typeof content === 'string' ? content : (content ?? []).map((part) => String(part.text)).join('')
@@ -108,9 +109,9 @@ function* tryFind(rendering: Rendering, turn: number): Steps<TextSpan | undefine
   }
 }
 
-function patternOf(rendering: Rendering, turn: number, part: TextSpan, span: TextSpan): Pattern {
+function* patternOf(rendering: Rendering, turn: number, part: TextSpan, span: TextSpan): Steps<Pattern> {
   const { text, messages } = rendering
-  const prompt = tryRender(rendering, messages.slice(0, turn), true)
+  const prompt = yield* tryRender(rendering, messages.slice(0, turn), true)
   const isBehind = prompt?.startsWith(text.slice(0, part.start))
   return {
     before: text.slice(part.start, span.start),

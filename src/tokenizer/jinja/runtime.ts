@@ -24,9 +24,14 @@ export interface ItemSpan extends Span {
   item: Value
 }
 
+// Parts that are put together without a pause.
+const MOST_PARTS = 2048
+
 /** A list of texts that become one. */
 export class Output {
-  readonly parts: string[] = []
+  #parts: string[] = []
+  // What came before: many parts at the end would take long to put together.
+  #before = ''
   length = 0
 
   write(rt: Runtime, text: string): void {
@@ -34,11 +39,14 @@ export class Output {
     this.length += text.length
     rt.step(1 + (text.length >> 8))
     if (this.length > MAX_TEXT) tooLong()
-    this.parts.push(text)
+    this.#parts.push(text)
+    if (this.#parts.length < MOST_PARTS) return
+    this.#before += this.#parts.join('')
+    this.#parts = []
   }
 
   text(): string {
-    return this.parts.join('')
+    return this.#before + this.#parts.join('')
   }
 }
 
