@@ -1,11 +1,13 @@
 /** @file Added tokens: texts that are found before a text is normalized and cut, or after it is normalized. */
 
 import { describeValue } from '../../errors.js'
-import { alignedText } from './aligned-text.js'
+import { runAtOnce } from '../../turns.js'
+import { alignedText, type Pausable } from './aligned-text.js'
 import { type Fields, fieldsOf } from './fields.js'
 import type { Vocabulary } from './models/model.js'
 import type { Normalizer } from './normalizers.js'
 import { type TextFinder, textFinder } from './text-finder.js'
+import { UNITS_PER_STEP } from './text-output.js'
 import { crateSpace, crateWord } from './unicode.js'
 
 /** A token as the file has it. */
@@ -34,9 +36,9 @@ export interface AddedTokens {
   /** What a token's id means as text: of tokens that are found after normalizing, what that makes of them. */
   textOf(id: number): string | undefined
   /** Parts of a text that is not normalized yet, by tokens that are not. */
-  split(text: string): Iterable<Part>
+  split(text: string): Pausable<Part>
   /** Parts of a normalized text, by tokens that are. */
-  splitNormalized(text: string): Iterable<Part>
+  splitNormalized(text: string): Pausable<Part>
   readonly hasNormalized: boolean
 }
 
@@ -81,7 +83,7 @@ export function addTokens(
     const id = ids.get(content) ?? vocabulary.ids.get(content) ?? nextId
     if (id === nextId) nextId++
     if (token.normalized && normalizer !== undefined) {
-      const normalized = normalizer.apply(alignedText(content)).text
+      const normalized = runAtOnce(normalizer.apply(alignedText(content))).text
       if (normalized !== content) normalizedTexts.set(id, normalized)
     }
     ids.set(content, id)
@@ -125,20 +127,25 @@ function checkPatterns(patterns: readonly (readonly [string, number])[], byId: R
   }
 }
 
-function* partsOf(text: string, finder: TextFinder | undefined, byId: ReadonlyMap<number, AddedToken>): Iterable<Part> {
+function* partsOf(text: string, finder: TextFinder | undefined, byId: ReadonlyMap<number, AddedToken>): Pausable<Part> {
   if (finder === undefined) {
     yield { start: 0, end: text.length, id: undefined }
     return
   }
   let done = 0
+  const isSpace = (at: number): boolean => crateSpace().has(text.charCodeAt(at))
   for (const found of finder.find(text)) {
+    if (found === undefined) {
+      yield undefined
+      continue
+    }
     const token = byId.get(found.id)!
     let { start, end } = found
     if (token.singleWord && (isWordBefore(text, start) || isWordAt(text, end))) continue
     // White space beside the token belongs to it; what an earlier token has taken does not.
-    if (token.lstrip) while (start > done && crateSpace().has(text.charCodeAt(start - 1))) start--
+    while (token.lstrip && start > done && isSpace(start - 1)) if (--start % UNITS_PER_STEP === 0) yield undefined
     if (token.lstrip) start = Math.max(start, done)
-    if (token.rstrip) while (end < text.length && crateSpace().has(text.charCodeAt(end))) end++
+    while (token.rstrip && end < text.length && isSpace(end)) if (++end % UNITS_PER_STEP === 0) yield undefined
     if (start > end) throw backwards(token.content)
     if (done < start) yield { start: done, end: start, id: undefined }
     if (start < end) yield { start, end, id: found.id }

@@ -3,7 +3,9 @@
  * those of `NormalizedString` in the Rust library, the surprising ones included: offsets have to be equal.
  */
 
-import { textOf } from './unicode.js'
+import type { Steps } from '../../turns.js'
+import { NumberList } from './number-list.js'
+import { type Changing, type Output, TextOutput, UNITS_PER_STEP } from './text-output.js'
 
 /** Characters `[start, end)` of a text and whether they matched. */
 export interface Match {
@@ -12,37 +14,45 @@ export interface Match {
   readonly matched: boolean
 }
 
-/** New characters with what each does to the old ones: 0 replaces one, 1 is inserted, -n replaces one and removes the n behind it. */
-export interface Changes {
-  readonly codes: number[]
-  readonly changes: number[]
+/** Values in order, and undefined now and then, where the work may be interrupted. */
+export type Pausable<T extends object | string> = Iterable<T | undefined>
+
+/** Start and end of the origin of each unit. */
+interface Origins {
+  readonly starts: NumberList
+  readonly ends: NumberList
 }
 
-/** Positions are UTF-16 units; both units of a pair are aligned with the whole character that they come from. */
+/**
+ * Positions are UTF-16 units; both units of a pair are aligned with the whole character that they come from. Units come one from each other
+ * mostly, so that origins are written down up to the last that does not; `slice` shares them.
+ */
 export interface AlignedText {
   readonly text: string
-  /** For each unit the start and the end of its origin; undefined where every unit comes from itself. */
-  readonly starts: Int32Array | undefined
-  readonly ends: Int32Array | undefined
+  readonly origins: Origins | undefined
+  /** Where those of the first unit stand in `origins`. */
+  readonly offset: number
+  /** What a unit beyond `origins` lies behind its place in the text. */
+  readonly shift: number
   /** The part of the original that this text stands for. */
   readonly from: number
   readonly to: number
 }
 
 export function alignedText(text: string): AlignedText {
-  return { text, starts: undefined, ends: undefined, from: 0, to: text.length }
+  return { text, origins: undefined, offset: 0, shift: 0, from: 0, to: text.length }
 }
 
 /** Start of the origin of a unit. */
-export function originStart(aligned: AlignedText, at: number): number {
-  if (aligned.starts !== undefined) return aligned.starts[at]!
-  return aligned.from + (isLow(aligned.text, at) ? at - 1 : at)
+export function originStart({ text, origins, offset, shift }: AlignedText, at: number): number {
+  if (origins !== undefined && offset + at < origins.starts.length) return origins.starts.get(offset + at)
+  return shift + (isLow(text, at) ? at - 1 : at)
 }
 
 /** End of the origin of a unit. */
-export function originEnd(aligned: AlignedText, at: number): number {
-  if (aligned.ends !== undefined) return aligned.ends[at]!
-  return aligned.from + (isHigh(aligned.text, at) ? at + 2 : at + 1)
+export function originEnd({ text, origins, offset, shift }: AlignedText, at: number): number {
+  if (origins !== undefined && offset + at < origins.ends.length) return origins.ends.get(offset + at)
+  return shift + (isHigh(text, at) ? at + 2 : at + 1)
 }
 
 function isLow(text: string, at: number): boolean {
@@ -55,50 +65,67 @@ function isHigh(text: string, at: number): boolean {
 
 /** A part of the text; it stands for what its characters come from. */
 export function slice(aligned: AlignedText, start: number, end: number): AlignedText {
-  if (start === 0 && end === aligned.text.length && end > 0 && aligned.starts === undefined) return aligned
+  const { origins, offset, shift, from, to } = aligned
+  if (start === 0 && end > 0 && end === aligned.text.length && origins === undefined) {
+    if (from === shift && to === shift + end) return aligned
+  }
   const text = aligned.text.slice(start, end)
-  if (start >= end) return { text, starts: undefined, ends: undefined, from: aligned.from, to: aligned.from }
+  if (start >= end) return { text, origins: undefined, offset: 0, shift: from, from, to: from }
   return {
     text,
-    starts: aligned.starts?.subarray(start, end),
-    ends: aligned.ends?.subarray(start, end),
+    origins: origins !== undefined && offset + start < origins.starts.length ? origins : undefined,
+    offset: offset + start,
+    shift: shift + start,
     from: originStart(aligned, start),
     to: originEnd(aligned, end - 1),
   }
 }
 
-/** Replaces all of the text. */
-export function transform(aligned: AlignedText, changes: Changes, removedFirst = 0): AlignedText {
-  const { text } = aligned
-  // The library looks for the part of the text that comes from the whole original: inserted characters at the beginning are none.
-  let start = 0
-  if (aligned.from === aligned.to) return transformRange(aligned, 0, 0, changes, removedFirst)
-  if (text.length === 0) return aligned
-  while (start < text.length && originStart(aligned, start) === originEnd(aligned, start)) start++
-  return transformRange(aligned, start, text.length, changes, removedFirst)
+/** The part `[start, end)` of a text with the same place in the original, as when the rest is removed. */
+export function keepRange(aligned: AlignedText, start: number, end: number): AlignedText {
+  return { ...slice(aligned, start, end), from: aligned.from, to: aligned.to }
 }
 
-/** @throws where the Rust library ends in a panic */
-function transformRange(
-  aligned: AlignedText,
-  start: number,
-  end: number,
-  { codes, changes }: Changes,
-  removedFirst = 0,
-): AlignedText {
+/** Whether changes of all of the text begin at its first unit. */
+export function isReplacedWhole(aligned: AlignedText): boolean {
+  return aligned.text !== '' && aligned.from !== aligned.to && originStart(aligned, 0) !== originEnd(aligned, 0)
+}
+
+/** Replaces all of the text by what `change` puts; the same text where that says false. */
+export function* transform(aligned: AlignedText, change: Changing): Steps<AlignedText> {
   const { text } = aligned
-  let at = start
-  const skip = (count: number): void => {
-    for (let left = count; left > 0 && at < end; left--) at += isHigh(text, at) ? 2 : 1
+  let start = 0
+  let end = text.length
+  if (aligned.from === aligned.to) end = 0
+  else if (text.length === 0) return aligned
+  // The library looks for the part of the text that comes from the whole original: inserted characters at the beginning are none.
+  else while (start < text.length && originStart(aligned, start) === originEnd(aligned, start)) start++
+  const output = new AlignedOutput(aligned, start, end)
+  if (!(yield* change(text, output))) return aligned
+  return yield* output.finish()
+}
+
+/** Puts characters in the place of those in `[start, end)` of a text. */
+class AlignedOutput implements Output {
+  readonly #aligned: AlignedText
+  readonly #start: number
+  readonly #end: number
+  readonly #text = new TextOutput()
+  readonly #origins: Origins = { starts: new NumberList(), ends: new NumberList() }
+  #at: number
+  #isMisaligned = false
+
+  constructor(aligned: AlignedText, start: number, end: number) {
+    this.#aligned = aligned
+    this.#start = start
+    this.#end = end
+    this.#at = start
+    for (let at = 0; at < start; at++) this.#push(originStart(aligned, at), originEnd(aligned, at))
   }
-  skip(removedFirst)
-  const made = textOf(codes)
-  const starts = new Int32Array(start + made.length + text.length - end)
-  const ends = new Int32Array(starts.length)
-  copyOrigins(aligned, 0, start, starts, ends, 0)
-  let to = start
-  for (let index = 0; index < codes.length; index++) {
-    const change = changes[index]!
+
+  put(code: number, change: number): void {
+    const aligned = this.#aligned
+    const at = this.#at
     let first = aligned.from
     let last = aligned.from
     if (change > 0) {
@@ -106,42 +133,47 @@ function transformRange(
         first = originStart(aligned, at - 1)
         last = originEnd(aligned, at - 1)
       }
+    } else if (at >= aligned.text.length) {
+      this.#isMisaligned = true
     } else {
-      if (at >= text.length) throw misaligned()
       first = originStart(aligned, at)
       last = originEnd(aligned, at)
-      skip(1 - change)
+      this.remove(1 - change)
     }
-    starts[to] = first
-    ends[to++] = last
-    if (codes[index]! > 0xffff) {
-      starts[to] = first
-      ends[to++] = last
-    }
+    this.#push(first, last)
+    if (code > 0xffff) this.#push(first, last)
+    this.#text.put(code)
   }
-  copyOrigins(aligned, end, text.length, starts, ends, to)
-  return { text: text.slice(0, start) + made + text.slice(end), starts, ends, from: aligned.from, to: aligned.to }
-}
 
-/** Origins of the units `[first, last)`, to place `to` on. */
-function copyOrigins(
-  aligned: AlignedText,
-  first: number,
-  last: number,
-  starts: Int32Array,
-  ends: Int32Array,
-  to: number,
-): void {
-  const { text, from } = aligned
-  if (aligned.starts !== undefined && aligned.ends !== undefined) {
-    starts.set(aligned.starts.subarray(first, last), to)
-    ends.set(aligned.ends.subarray(first, last), to)
-    return
+  remove(count: number): void {
+    const { text } = this.#aligned
+    for (let left = count; left > 0 && this.#at < this.#end; left--) this.#at += isHigh(text, this.#at) ? 2 : 1
   }
-  for (let unit = first; unit < last; unit++) {
-    const surrogate = text.charCodeAt(unit) & 0xfc00
-    starts[to + unit - first] = from + unit - (surrogate === 0xdc00 ? 1 : 0)
-    ends[to + unit - first] = from + unit + (surrogate === 0xd800 ? 2 : 1)
+
+  #push(first: number, last: number): void {
+    this.#origins.starts.push(first)
+    this.#origins.ends.push(last)
+  }
+
+  /** @throws where the Rust library ends in a panic */
+  *finish(): Steps<AlignedText> {
+    if (this.#isMisaligned) throw misaligned()
+    const aligned = this.#aligned
+    const { text } = aligned
+    let rest = this.#end
+    for (; aligned.origins !== undefined && rest < text.length; rest++) {
+      if (aligned.offset + rest >= aligned.origins.starts.length) break
+      this.#push(originStart(aligned, rest), originEnd(aligned, rest))
+      if (rest % UNITS_PER_STEP === 0) yield
+    }
+    return {
+      text: text.slice(0, this.#start) + this.#text.finish() + text.slice(this.#end),
+      origins: this.#origins,
+      offset: 0,
+      shift: aligned.shift + rest - this.#origins.starts.length,
+      from: aligned.from,
+      to: aligned.to,
+    }
   }
 }
 
@@ -152,70 +184,64 @@ function misaligned(): Error {
   )
 }
 
+/** Another text in the place of one, with the origins of all of its units. */
+export function fromOrigins(aligned: AlignedText, text: string, starts: NumberList, ends: NumberList): AlignedText {
+  return { text, origins: { starts, ends }, offset: 0, shift: 0, from: aligned.from, to: aligned.to }
+}
+
 /** Puts text before the first character. */
-export function prepend(aligned: AlignedText, codes: readonly number[]): AlignedText {
+export function* prepend(aligned: AlignedText, codes: readonly number[]): Steps<AlignedText> {
   if (aligned.text.length === 0) return aligned
   const first = aligned.text.codePointAt(0)!
-  const changes = [...codes.map((_, index) => (index === 0 ? 0 : 1)), 1]
-  return transformRange(aligned, 0, first > 0xffff ? 2 : 1, { codes: [...codes, first], changes })
+  const output = new AlignedOutput(aligned, 0, first > 0xffff ? 2 : 1)
+  for (let index = 0; index < codes.length; index++) output.put(codes[index]!, index === 0 ? 0 : 1)
+  output.put(first, 1)
+  return yield* output.finish()
 }
 
 /** One unit in the place of another: what it comes from stays the same. */
-export function replaceUnit(aligned: AlignedText, unit: string, content: string): AlignedText {
-  return aligned.text.includes(unit) ? { ...aligned, text: aligned.text.replaceAll(unit, () => content) } : aligned
+export function* replaceUnit(aligned: AlignedText, unit: string, content: string): Steps<AlignedText> {
+  if (!aligned.text.includes(unit)) return aligned
+  return { ...aligned, text: yield* replaceUnitIn(aligned.text, unit, content) }
+}
+
+/** A text in the place of one unit, in a text of any length. */
+export function* replaceUnitIn(text: string, unit: string, content: string): Steps<string> {
+  // Joining makes one flat string, where `replaceAll` makes a tree of pieces that has to be flattened later, at a stretch.
+  if (text.length <= UNITS_PER_STEP) return text.split(unit).join(content)
+  const parts: string[] = []
+  for (let at = 0; at < text.length; at += UNITS_PER_STEP) {
+    const part = text.slice(at, at + UNITS_PER_STEP)
+    parts.push(part.split(unit).join(content))
+    yield
+  }
+  return parts.join('')
 }
 
 /** Puts `content` in the place of each match. */
-export function replaceMatches(aligned: AlignedText, matches: Iterable<Match>, content: string): AlignedText {
+export function* replaceMatches(aligned: AlignedText, matches: Pausable<Match>, content: string): Steps<AlignedText> {
   const { text } = aligned
   const parts: string[] = []
-  const starts: number[] = []
-  const ends: number[] = []
-  for (const { start, end, matched } of matches) {
-    if (!matched) {
-      parts.push(text.slice(start, end))
-      for (let at = start; at < end; at++) {
-        starts.push(originStart(aligned, at))
-        ends.push(originEnd(aligned, at))
-      }
+  const starts = new NumberList()
+  const ends = new NumberList()
+  let work = 0
+  let isChanged = false
+  for (const match of matches) {
+    if (match === undefined) {
+      yield
       continue
     }
-    parts.push(content)
-    const first = end < 1 ? aligned.from : originStart(aligned, end - 1)
-    const last = end < 1 ? aligned.from : originEnd(aligned, end - 1)
-    for (let at = 0; at < content.length; at++) {
-      starts.push(first)
-      ends.push(last)
+    const { start, end, matched } = match
+    isChanged ||= matched
+    const first = !matched || end < 1 ? aligned.from : originStart(aligned, end - 1)
+    const last = !matched || end < 1 ? aligned.from : originEnd(aligned, end - 1)
+    parts.push(matched ? content : text.slice(start, end))
+    const count = matched ? content.length : end - start
+    for (let index = 0; index < count; index++) {
+      starts.push(matched ? first : originStart(aligned, start + index))
+      ends.push(matched ? last : originEnd(aligned, start + index))
+      if (++work % UNITS_PER_STEP === 0) yield
     }
   }
-  return {
-    text: parts.join(''),
-    starts: Int32Array.from(starts),
-    ends: Int32Array.from(ends),
-    from: aligned.from,
-    to: aligned.to,
-  }
-}
-
-/** Keeps the characters that `keep` takes. */
-export function filterChanges(
-  codes: readonly number[],
-  keep: (code: number) => boolean,
-): Changes & { removedFirst: number } {
-  const kept: number[] = []
-  const changes: number[] = []
-  let removed = 0
-  let removedFirst = 0
-  for (const code of codes) {
-    if (!keep(code)) {
-      removed++
-      continue
-    }
-    if (kept.length === 0) removedFirst = removed
-    else changes.push(-removed)
-    kept.push(code)
-    removed = 0
-  }
-  if (kept.length > 0) changes.push(-removed)
-  return { codes: kept, changes, removedFirst }
+  return isChanged ? fromOrigins(aligned, parts.join(''), starts, ends) : aligned
 }

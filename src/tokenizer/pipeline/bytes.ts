@@ -1,5 +1,6 @@
 /** @file GPT-2's printable stand-ins for the 256 bytes, and lengths in UTF-8. */
 
+import type { Steps } from '../../turns.js'
 import { lazy } from './unicode.js'
 
 /** Code of the letter for each byte. */
@@ -35,6 +36,22 @@ export function toByteLetters(text: string): string {
   return made
 }
 
+const UNITS_PER_STEP = 8192
+
+/** The same for a text of any length. */
+export function* toByteLettersInSteps(text: string): Steps<string> {
+  if (text.length <= UNITS_PER_STEP) return toByteLetters(text)
+  const parts: string[] = []
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(text.length, at + UNITS_PER_STEP)
+    if ((text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end++
+    parts.push(toByteLetters(text.slice(at, end)))
+    at = end
+    yield
+  }
+  return parts.join('')
+}
+
 function lettersOf(bytes: Uint8Array): string {
   const letters = LETTERS()
   let made = ''
@@ -48,6 +65,7 @@ export function utf8Length(code: number): number {
 }
 
 export function byteLength(text: string): number {
+  if (text.length > 64) return Buffer.byteLength(text)
   let length = 0
   for (let at = 0; at < text.length; at++) {
     const code = text.codePointAt(at)!

@@ -1,5 +1,6 @@
 /** @file Decoders: how the texts of tokens become text again. */
 
+import { runAtOnce } from '../../turns.js'
 import { letterBytes } from './bytes.js'
 import { cleanUp } from './clean-up.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
@@ -52,7 +53,8 @@ function readOne(fields: Fields): Decoder {
       const pattern = readPattern(fields, 'pattern')
       const content = fields.text('content')
       // Nothing matches in a token that is empty, as after Strip: the Rust library does not look into it.
-      return (tokens) => tokens.map((token) => (token === '' ? '' : replaceIn(token, pattern.matches(token), content)))
+      return (tokens) =>
+        tokens.map((token) => (token === '' ? '' : runAtOnce(replaceIn(token, pattern.matches(token), content))))
     }
     default:
       throw fields.error('type', 'a decoder that is known', type)

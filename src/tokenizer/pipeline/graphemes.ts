@@ -34,33 +34,43 @@ const ZWJ = 0x200d
 const isFlag = (code: number): boolean => code >= 0x1f1e6 && code <= 0x1f1ff
 const isPicture = (code: number): boolean => /^\p{Extended_Pictographic}$/u.test(String.fromCodePoint(code))
 
-/** Where the cluster that begins at `start` ends. */
-export function clusterEnd(codes: readonly number[], start: number): number {
-  let at = start
-  let flags = 0
-  // Whether pictures and marks, and nothing else, stand before.
-  let picture = false
-  for (; at < codes.length; at++) {
-    const code = codes[at]!
-    if (at > start) {
-      const before = codes[at - 1]!
-      const attaches = graphemeAttach().has(code)
-      if (before === 13 && code === 10) {
-        // The only two controls that stay together.
-      } else if (control()(before) || control()(code)) break
-      else if (
-        !attaches &&
-        !graphemePrepend().has(before) &&
-        !joinsHangul(hangul(before), code) &&
-        !(before === ZWJ && picture && isPicture(code)) &&
-        !(isFlag(before) && isFlag(code) && flags % 2 === 1)
-      ) {
-        break
-      }
-      if (!attaches) picture = false
-    }
-    flags = isFlag(code) ? flags + 1 : 0
-    if (!graphemeAttach().has(code)) picture = code > 0xa8 && isPicture(code)
+/** A cluster that is gone through character by character. */
+export class Cluster {
+  #before = 0
+  #flags = 0
+  /** Whether pictures and marks, and nothing else, stand before. */
+  #picture = false
+
+  begin(code: number): void {
+    this.#flags = 0
+    this.#picture = false
+    this.#take(code, graphemeAttach().has(code))
   }
-  return at
+
+  /** Whether a character belongs to the cluster; it is taken into it then. */
+  joins(code: number): boolean {
+    const before = this.#before
+    const attaches = graphemeAttach().has(code)
+    if (before === 13 && code === 10) {
+      // The only two controls that stay together.
+    } else if (control()(before) || control()(code)) return false
+    else if (
+      !attaches &&
+      !graphemePrepend().has(before) &&
+      !joinsHangul(hangul(before), code) &&
+      !(before === ZWJ && this.#picture && isPicture(code)) &&
+      !(isFlag(before) && isFlag(code) && this.#flags % 2 === 1)
+    ) {
+      return false
+    }
+    if (!attaches) this.#picture = false
+    this.#take(code, attaches)
+    return true
+  }
+
+  #take(code: number, attaches: boolean): void {
+    this.#flags = isFlag(code) ? this.#flags + 1 : 0
+    if (!attaches) this.#picture = code > 0xa8 && isPicture(code)
+    this.#before = code
+  }
 }

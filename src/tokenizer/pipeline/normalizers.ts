@@ -1,67 +1,88 @@
 /** @file Normalizers: what is done to a text before it is cut. */
 
+import type { Steps } from '../../turns.js'
 import {
   type AlignedText,
-  type Changes,
-  filterChanges,
+  isReplacedWhole,
+  keepRange,
   prepend,
   replaceMatches,
   replaceUnit,
+  replaceUnitIn,
   transform,
 } from './aligned-text.js'
-import { byteLetters, toByteLetters } from './bytes.js'
+import { putByteLetters } from './byte-level.js'
+import { toByteLettersInSteps } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
-import { type Form, formChanges, isAscii } from './normalization-forms.js'
+import { type Form, putForm } from './normalization-forms.js'
 import { readPattern, replaceIn } from './patterns.js'
 import { readCharacterMap } from './precompiled.js'
-import {
-  cleanedAway,
-  codesOf,
-  combiningMark,
-  lowerCase,
-  nonspacingMark,
-  textOf,
-  wellFormed,
-  whiteSpace,
-} from './unicode.js'
+import { type Changing, eachCode, isAscii, mapCodes, TextOutput, UNITS_PER_STEP } from './text-output.js'
+import { cleanedAway, codesOf, combiningMark, lowerCase, nonspacingMark, wellFormed, whiteSpace } from './unicode.js'
 
 /** One step, or several. */
 export interface Normalizer {
-  apply(text: AlignedText): AlignedText
+  apply(text: AlignedText): Steps<AlignedText>
   /** The same for the text alone; undefined where that cannot be known without the alignment. */
-  readonly plain: ((text: string) => string) | undefined
+  readonly plain: ((text: string) => Steps<string>) | undefined
   /** Whether the first character of the result still comes from the first one of the text. */
   readonly keepsStart: boolean
 }
 
-/** A step that is given as the changes of all characters. */
-function changing(
-  changesOf: (codes: readonly number[]) => Changes & { removedFirst?: number },
-  keepsStart: boolean,
-): Normalizer {
+/** A step that puts new characters in the place of all. */
+function changing(change: Changing, keepsStart: boolean): Normalizer & { plain: object } {
   return {
-    apply: (text) => {
-      const changes = changesOf(codesOf(text.text))
-      return transform(text, changes, changes.removedFirst)
+    apply: (text) => transform(text, change),
+    *plain(text) {
+      const output = new TextOutput()
+      return (yield* change(text, output)) ? output.finish() : text
     },
-    plain: (text) => textOf(changesOf(codesOf(text)).codes),
     keepsStart,
   }
 }
 
 function filtering(keep: (code: number) => boolean): Normalizer {
-  return changing((codes) => filterChanges(codes, keep), false)
+  return changing(function* (text, output) {
+    yield* eachCode(text, (code) => {
+      if (keep(code)) output.put(code, 0)
+      else output.remove(1)
+    })
+    return true
+  }, false)
 }
 
-function mapping(map: (code: number) => number): Normalizer {
-  return changing((codes) => ({ codes: codes.map(map), changes: codes.map(() => 0) }), true)
+/** A step that puts one character of the same plane in the place of each. */
+function mapping(map: (code: number) => number): Normalizer & { plain: object } {
+  const whole = changing(function* (text, output) {
+    yield* eachCode(text, (code) => output.put(map(code), 0))
+    return true
+  }, true)
+  const plain = (text: string): Steps<string> => mapCodes(text, map)
+  return {
+    *apply(text) {
+      return isReplacedWhole(text) ? { ...text, text: yield* plain(text.text) } : yield* whole.apply(text)
+    },
+    plain,
+    keepsStart: true,
+  }
 }
 
 function inOrder(steps: readonly Normalizer[]): Normalizer {
-  const plain = steps.map((step) => step.plain)
+  const plain = steps.flatMap((step) => step.plain ?? [])
   return {
-    apply: (text) => steps.reduce((last, step) => step.apply(last), text),
-    plain: plain.includes(undefined) ? undefined : (text) => plain.reduce((last, step) => step!(last), text),
+    *apply(text) {
+      let last = text
+      for (const step of steps) last = yield* step.apply(last)
+      return last
+    },
+    plain:
+      plain.length < steps.length
+        ? undefined
+        : function* (text) {
+            let last = text
+            for (const step of plain) last = yield* step(last)
+            return last
+          },
     keepsStart: steps.every((step) => step.keepsStart),
   }
 }
@@ -101,10 +122,6 @@ function readOne(fields: Fields): Normalizer {
     case 'Replace': {
       const pattern = readPattern(fields, 'pattern')
       const content = wellFormed(fields.text('content'))
-      const replaced = (text: string): string =>
-        pattern.text === undefined
-          ? replaceIn(text, pattern.matches(text), content)
-          : text.replaceAll(pattern.text, () => content)
       const unit =
         pattern.text !== undefined && pattern.text.length === 1 && content.length === 1 ? pattern.text : undefined
       return {
@@ -113,7 +130,12 @@ function readOne(fields: Fields): Normalizer {
             ? replaceMatches(text, pattern.matches(text.text), content)
             : replaceUnit(text, unit, content),
         // Text that is inserted at the very beginning comes from nowhere, which later steps tell apart.
-        plain: pattern.canBeEmpty ? undefined : replaced,
+        plain: pattern.canBeEmpty
+          ? undefined
+          : (text) =>
+              pattern.text?.length === 1
+                ? replaceUnitIn(text, pattern.text, content)
+                : replaceIn(text, pattern.matches(text), content),
         keepsStart: content !== '',
       }
     }
@@ -124,24 +146,11 @@ function readOne(fields: Fields): Normalizer {
       ])
     case 'ByteLevel':
       return {
-        apply: (text) => (text.text === '' ? text : transform(text, byteChanges(text.text))),
-        plain: toByteLetters,
-        keepsStart: true,
+        ...changing(putByteLetters, true),
+        plain: toByteLettersInSteps,
       }
-    case 'Precompiled': {
-      const changesOf = readCharacterMap(fields)
-      return {
-        apply: (text) => {
-          const changes = changesOf(text.text)
-          return changes === undefined ? text : transform(text, changes)
-        },
-        plain: (text) => {
-          const changes = changesOf(text)
-          return changes === undefined ? text : textOf(changes.codes)
-        },
-        keepsStart: false,
-      }
-    }
+    case 'Precompiled':
+      return changing(readCharacterMap(fields), false)
     case 'BertNormalizer':
       return bert(fields)
     default:
@@ -166,65 +175,73 @@ function isNmtSpace(code: number): boolean {
   return NMT_SPACES.has(code)
 }
 
-/** A text of ASCII that comes from itself stays as it is in every form. */
-function isUnchanged(text: AlignedText): boolean {
-  return text.starts === undefined && isAscii(text.text)
-}
-
 function formOf(form: Form): Normalizer {
+  const whole = changing(function* (text, output) {
+    yield* putForm(text, form, output)
+    return true
+  }, true)
   return {
-    apply: (text) => (isUnchanged(text) ? text : transform(text, formChanges(text.text, form))),
-    plain: (text) => (isAscii(text) ? text : textOf(formChanges(text, form).codes)),
+    *apply(text) {
+      return isReplacedWhole(text) && (yield* isAscii(text.text)) ? text : yield* whole.apply(text)
+    },
+    *plain(text) {
+      return (yield* isAscii(text)) ? text : yield* whole.plain(text)
+    },
     keepsStart: true,
   }
 }
 
+/** The only character that has two in lower case. */
+const CAPITAL_I_WITH_DOT = '\u0130'
+
 function lowercase(): Normalizer {
-  const lowered = (codes: readonly number[]): Changes => {
+  const whole = changing(function* (text, output) {
     const map = lowerCase()
-    const out: number[] = []
-    const changes: number[] = []
-    for (const code of codes) {
+    yield* eachCode(text, (code) => {
       const made = map.get(code)
-      if (made === undefined) {
-        out.push(code)
-        changes.push(0)
-        continue
-      }
-      made.forEach((one, index) => {
-        out.push(one)
-        changes.push(index === 0 ? 0 : 1)
-      })
-    }
-    return { codes: out, changes }
-  }
+      if (made === undefined) output.put(code, 0)
+      else for (let index = 0; index < made.length; index++) output.put(made[index]!, index === 0 ? 0 : 1)
+    })
+    return true
+  }, true)
+  const single = mapping((code) => (code < 0x80 ? lowerAscii(code) : (lowerCase().get(code)?.[0] ?? code)))
   return {
-    ...changing(lowered, true),
-    plain: (text) => (isAscii(text) ? text.toLowerCase() : textOf(lowered(codesOf(text)).codes)),
+    apply: (text) => (text.text.includes(CAPITAL_I_WITH_DOT) ? whole : single).apply(text),
+    plain: (text) => (text.includes(CAPITAL_I_WITH_DOT) ? whole : single).plain(text),
+    keepsStart: true,
   }
 }
 
+function lowerAscii(code: number): number {
+  return code >= 0x41 && code <= 0x5a ? code + 0x20 : code
+}
+
 function strip(left: boolean, right: boolean): Normalizer {
-  const kept = (codes: readonly number[]): { first: number; last: number } => {
+  const kept = function* (text: string): Steps<{ first: number; last: number }> {
     const spaces = whiteSpace()
     let first = 0
-    let last = codes.length
-    while (left && first < last && spaces.has(codes[first]!)) first++
-    while (right && last > first && spaces.has(codes[last - 1]!)) last--
+    let last = text.length
+    // All white space is one unit.
+    while (left && first < last && spaces.has(text.charCodeAt(first))) if (++first % UNITS_PER_STEP === 0) yield
+    while (right && last > first && spaces.has(text.charCodeAt(last - 1))) if (--last % UNITS_PER_STEP === 0) yield
     return { first, last }
   }
+  const whole = changing(function* (text, output) {
+    const { first, last } = yield* kept(text)
+    if (first === 0 && last === text.length) return false
+    output.remove(first)
+    yield* eachCode(text.slice(first, last), (code) => output.put(code, 0))
+    return true
+  }, !left)
   return {
-    apply: (text) => {
-      const codes = codesOf(text.text)
-      const { first, last } = kept(codes)
-      if (first === 0 && last === codes.length) return text
-      const rest = codes.slice(first, last)
-      return transform(text, { codes: rest, changes: rest.map(() => 0) }, first)
+    *apply(text) {
+      if (!isReplacedWhole(text)) return yield* whole.apply(text)
+      const { first, last } = yield* kept(text.text)
+      return first === 0 && last === text.text.length ? text : keepRange(text, first, last)
     },
-    plain: (text) => {
-      const codes = codesOf(text)
-      const { first, last } = kept(codes)
-      return textOf(codes.slice(first, last))
+    *plain(text) {
+      const { first, last } = yield* kept(text)
+      return text.slice(first, last)
     },
     keepsStart: !left,
   }
@@ -234,30 +251,12 @@ function prepending(content: string): Normalizer {
   const codes = codesOf(wellFormed(content))
   return {
     apply: (text) => prepend(text, codes),
-    plain: (text) => (text === '' ? '' : content + text),
+    // biome-ignore lint/correctness/useYield: nothing in it takes long
+    *plain(text) {
+      return text === '' ? '' : content + text
+    },
     keepsStart: codes.length > 0,
   }
-}
-
-/** Each byte of the text's UTF-8 as a letter; the letters of one character come from it. */
-export function byteChanges(text: string): Changes {
-  const letters = byteLetters()
-  const codes: number[] = []
-  const changes: number[] = []
-  const push = (byte: number, change: number): void => {
-    codes.push(letters[byte]!)
-    changes.push(change)
-  }
-  for (const code of codesOf(text)) {
-    if (code < 0x80) push(code, 0)
-    else if (code < 0x800) push(0xc0 | (code >> 6), 0)
-    else if (code < 0x10000) push(0xe0 | (code >> 12), 0)
-    else push(0xf0 | (code >> 18), 0)
-    if (code >= 0x10000) push(0x80 | ((code >> 12) & 63), 1)
-    if (code >= 0x800) push(0x80 | ((code >> 6) & 63), 1)
-    if (code >= 0x80) push(0x80 | (code & 63), 1)
-  }
-  return { codes, changes }
 }
 
 function isChinese(code: number): boolean {
@@ -291,19 +290,17 @@ function bert(fields: Fields): Normalizer {
   }
   if (chinese) {
     steps.push(
-      changing((codes) => {
-        const out: number[] = []
-        const changes: number[] = []
-        for (const code of codes) {
-          if (isChinese(code)) {
-            out.push(SPACE, code, SPACE)
-            changes.push(0, 1, 1)
-          } else {
-            out.push(code)
-            changes.push(0)
+      changing(function* (text, output) {
+        yield* eachCode(text, (code) => {
+          if (!isChinese(code)) {
+            output.put(code, 0)
+            return
           }
-        }
-        return { codes: out, changes }
+          output.put(SPACE, 0)
+          output.put(code, 1)
+          output.put(SPACE, 1)
+        })
+        return true
       }, true),
     )
   }

@@ -1,6 +1,7 @@
 /** @file The pattern of Split and Replace: a text, or a regular expression. */
 
-import type { Match } from './aligned-text.js'
+import type { Steps } from '../../turns.js'
+import type { Match, Pausable } from './aligned-text.js'
 import { entriesOf, type Fields } from './fields.js'
 import { regexOf } from './regex/regex.js'
 import { textMatches } from './split.js'
@@ -9,7 +10,7 @@ export interface Pattern {
   /** The text itself, where it is one. */
   readonly text: string | undefined
   readonly canBeEmpty: boolean
-  matches(text: string): Iterable<Match>
+  matches(text: string): Pausable<Match>
 }
 
 /** @throws naming the pattern that is damaged or not translated */
@@ -28,8 +29,11 @@ export function readPattern(fields: Fields, name: string): Pattern {
 }
 
 /** The text with `content` in the place of each match. */
-export function replaceIn(text: string, matches: Iterable<Match>, content: string): string {
+export function* replaceIn(text: string, matches: Pausable<Match>, content: string): Steps<string> {
   const parts: string[] = []
-  for (const { start, end, matched } of matches) parts.push(matched ? content : text.slice(start, end))
+  for (const match of matches) {
+    if (match === undefined) yield
+    else parts.push(match.matched ? content : text.slice(match.start, match.end))
+  }
   return parts.join('')
 }

@@ -5,16 +5,17 @@
 
 import { runAtOnce, type Steps } from '../../turns.js'
 import { type AddedToken, type AddedTokens, addTokens, readAddedTokens } from './added-tokens.js'
-import { type AlignedText, alignedText, originEnd, originStart, slice } from './aligned-text.js'
+import { type AlignedText, alignedText, originEnd, originStart, type Pausable, slice } from './aligned-text.js'
 import { utf8Length } from './bytes.js'
 import { readDecoder } from './decoders.js'
 import { type Fields, fieldsOf, isObject, wrong } from './fields.js'
 import { readBpe } from './models/bpe.js'
-import { type Model, type Spans, textOfId } from './models/model.js'
+import { type Model, Spans, textOfId } from './models/model.js'
 import { readUnigram } from './models/unigram.js'
 import { readWordLevel, readWordPiece } from './models/word-models.js'
 import { readNormalizer } from './normalizers.js'
-import { join, readPostProcessor, type Segment } from './post-processors.js'
+import { NumberList } from './number-list.js'
+import { join, pushEdges, readPostProcessor, type Segment } from './post-processors.js'
 import { readPreTokenizer } from './pre-tokenizers.js'
 import { wellFormed } from './unicode.js'
 
@@ -85,17 +86,25 @@ export function* readPipeline(
     (preTokenizer === undefined || preTokenizer.plain !== undefined)
 
   const encodePlain = function* (text: string): Steps<Segment> {
-    const ids: number[] = []
+    const ids = new NumberList()
     let work = 0
     for (const part of added.split(text)) {
+      if (part === undefined) {
+        yield
+        continue
+      }
       if (part.id !== undefined) {
         ids.push(part.id)
         continue
       }
       if (part.start === part.end) continue
       const raw = text.slice(part.start, part.end)
-      const normalized = normalizer === undefined ? raw : normalizer.plain!(raw)
+      const normalized = normalizer === undefined ? raw : yield* normalizer.plain!(raw)
       for (const inner of added.splitNormalized(normalized)) {
+        if (inner === undefined) {
+          yield
+          continue
+        }
         if (inner.id !== undefined) {
           ids.push(inner.id)
           continue
@@ -104,6 +113,10 @@ export function* readPipeline(
         const piece = normalized.slice(inner.start, inner.end)
         const first = part.start === 0 && inner.start === 0
         for (const word of preTokenizer === undefined ? [piece] : preTokenizer.plain!([piece], first)) {
+          if (word === undefined) {
+            yield
+            continue
+          }
           if (word.length > LONG) yield* model.tokenizeInSteps(word, ids)
           else model.tokenize(word, ids)
           work += word.length + 8
@@ -114,13 +127,14 @@ export function* readPipeline(
         }
       }
     }
-    return { ids, texts: undefined, offsets: undefined }
+    return { ids, offsets: undefined, edges: undefined }
   }
 
-  const encodeAligned = function* (text: string): Steps<Segment> {
-    const ids: number[] = []
-    const texts: string[] = []
-    const offsets: number[] = []
+  const encodeAligned = function* (text: string, asks: { offsets: boolean; edges: boolean }): Steps<Segment> {
+    const ids = new NumberList()
+    const offsets = asks.offsets ? new NumberList() : undefined
+    const edges = asks.edges ? new NumberList() : undefined
+    const spans = asks.offsets ? new Spans(edges) : undefined
     let work = 0
     for (const part of alignedParts(text)) {
       if (part === undefined) {
@@ -130,16 +144,24 @@ export function* readPipeline(
       const { piece, id } = part
       if (id !== undefined) {
         ids.push(id)
-        texts.push(piece.text)
         // All of the piece is the token; in an empty one nothing is.
-        offsets.push(originStart(piece, 0), originEnd(piece, piece.text.length - 1))
+        offsets?.push(originStart(piece, 0))
+        offsets?.push(originEnd(piece, piece.text.length - 1))
+        if (edges !== undefined) pushEdges(piece.text, edges)
         continue
       }
       for (const word of preTokenizer === undefined ? [piece] : preTokenizer.apply([piece])) {
-        const spans: Spans = { starts: [], ends: [], texts }
+        if (word === undefined) {
+          yield
+          continue
+        }
         if (word.text.length > LONG) yield* model.tokenizeInSteps(word.text, ids, spans)
         else model.tokenize(word.text, ids, spans)
-        yield* pushOffsets(word, spans, offsets)
+        if (spans !== undefined) {
+          if (word.text.length > LONG) yield* pushOffsetsInSteps(word, spans, offsets!)
+          else pushOffsets(placesOf(word), spans, offsets!, 0, spans.starts.length)
+          spans.clear()
+        }
         work += word.text.length + 8
         if (work > STEP) {
           work = 0
@@ -147,24 +169,26 @@ export function* readPipeline(
         }
       }
     }
-    return { ids, texts, offsets }
+    return { ids, offsets, edges }
   }
 
-  // Between two parts of a long text there is nothing now and then, where the work may be interrupted.
-  const alignedParts = function* (text: string): Iterable<{ piece: AlignedText; id: number | undefined } | undefined> {
+  const alignedParts = function* (text: string): Pausable<{ piece: AlignedText; id: number | undefined }> {
     const whole = alignedText(text)
     for (const part of added.split(text)) {
+      if (part === undefined) {
+        yield undefined
+        continue
+      }
       const piece = slice(whole, part.start, part.end)
       if (part.id !== undefined) {
         yield { piece, id: part.id }
         continue
       }
       if (piece.text === '') continue
-      if (piece.text.length > LONG) yield undefined
-      const normalized = normalizer === undefined ? piece : normalizer.apply(piece)
-      if (piece.text.length > LONG) yield undefined
+      const normalized = normalizer === undefined ? piece : yield* normalizer.apply(piece)
       for (const inner of added.splitNormalized(normalized.text)) {
-        if (inner.start < inner.end) yield { piece: slice(normalized, inner.start, inner.end), id: inner.id }
+        if (inner === undefined) yield undefined
+        else if (inner.start < inner.end) yield { piece: slice(normalized, inner.start, inner.end), id: inner.id }
       }
     }
   }
@@ -174,14 +198,17 @@ export function* readPipeline(
     { addSpecialTokens, trimOffsets, offsets }: PipelineEncodeOptions,
   ): Steps<Encoded> {
     const text = wellFormed(given)
-    const segment = offsets || !isPlain ? yield* encodeAligned(text) : yield* encodePlain(text)
-    if (segment.ids.length > LONG) yield
+    const edges = offsets && trimOffsets && postProcessor?.trims === true
+    const segment = offsets || !isPlain ? yield* encodeAligned(text, { offsets, edges }) : yield* encodePlain(text)
     const processed =
       postProcessor === undefined
         ? [segment]
-        : postProcessor([segment], { addSpecialTokens, trimOffsets, original: text })
-    const all = processed.length === 0 ? { ids: [], offsets: [] } : join(processed)
-    return { ids: all.ids, offsets: offsets ? all.offsets : undefined }
+        : yield* postProcessor.process([segment], { addSpecialTokens, trimOffsets, original: text })
+    const all = processed.length === 0 ? undefined : yield* join(processed)
+    return {
+      ids: all === undefined ? [] : yield* all.ids.drain(),
+      offsets: offsets ? (all?.offsets === undefined ? [] : yield* all.offsets.drain()) : undefined,
+    }
   }
 
   let idCount = 0
@@ -245,30 +272,77 @@ function* readModelOf(type: (typeof MODEL_TYPES)[number], model: Fields): Steps<
   }
 }
 
+/** Finds the unit of a text that each byte of its UTF-8 lies in. Bytes are asked for in order, but for a step back now and then. */
+interface Places {
+  readonly word: AlignedText
+  unit: number
+  bytes: number
+}
+
+function placesOf(word: AlignedText): Places {
+  return { word, unit: 0, bytes: 0 }
+}
+
+/** First unit of the character that a byte lies in. */
+function unitAt(places: Places, byte: number): number {
+  const { text } = places.word
+  while (places.bytes > byte) {
+    const isPair = places.unit > 1 && (text.charCodeAt(places.unit - 1) & 0xfc00) === 0xdc00
+    places.unit -= isPair ? 2 : 1
+    places.bytes -= utf8Length(text.codePointAt(places.unit)!)
+  }
+  while (places.unit < text.length) {
+    const code = text.codePointAt(places.unit)!
+    const length = utf8Length(code)
+    if (byte < places.bytes + length) break
+    places.bytes += length
+    places.unit += code > 0xffff ? 2 : 1
+  }
+  return places.unit
+}
+
 /** Places of tokens in the original: those of the first and the last character that they lie in. */
-function* pushOffsets(word: AlignedText, { starts, ends }: Spans, offsets: number[]): Steps<void> {
-  const { text } = word
-  let unit = 0
-  let bytes = 0
-  // First unit of the character that a byte lies in; bytes are asked for in order, but for those of one character.
-  const unitAt = (byte: number): number => {
-    if (byte < bytes) {
-      unit = 0
-      bytes = 0
+function pushOffsets(places: Places, { starts, ends }: Spans, offsets: NumberList, from: number, to: number): void {
+  const { word } = places
+  for (let at = from; at < to; at++) {
+    const start = starts.get(at)
+    const end = ends.get(at)
+    // Bytes of one unknown text all stand where it does.
+    if (at > 0 && start === starts.get(at - 1) && end === ends.get(at - 1)) {
+      offsets.push(offsets.get(offsets.length - 2))
+      offsets.push(offsets.get(offsets.length - 2))
+      continue
     }
-    while (unit < text.length) {
-      const code = text.codePointAt(unit)!
-      const length = utf8Length(code)
-      if (byte < bytes + length) break
-      bytes += length
-      unit += code > 0xffff ? 2 : 1
+    const first = unitAt(places, start)
+    const last = unitAt(places, end - 1)
+    offsets.push(originStart(word, first))
+    offsets.push(originEnd(word, last))
+  }
+}
+
+function* pushOffsetsInSteps(word: AlignedText, spans: Spans, offsets: NumberList): Steps<void> {
+  const places = placesOf(word)
+  const { starts, ends } = spans
+  for (let at = 0; at < starts.length; ) {
+    const from = at
+    while (at < starts.length && at - from < LONG && ends.get(at) - places.bytes < STEP) at++
+    if (at > from) pushOffsets(places, spans, offsets, from, at)
+    else {
+      // A token may cover more than can be gone through at once.
+      const first = yield* seek(places, starts.get(at))
+      const last = yield* seek(places, ends.get(at++) - 1)
+      offsets.push(originStart(word, first))
+      offsets.push(originEnd(word, last))
     }
-    return unit
+    yield
   }
-  for (let at = 0; at < starts.length; at++) {
-    const first = unitAt(starts[at]!)
-    const last = unitAt(ends[at]! - 1)
-    offsets.push(originStart(word, first), originEnd(word, last))
-    if (at % 8192 === 8191) yield
+}
+
+/** `unitAt` for a byte that may be far on. */
+function* seek(places: Places, byte: number): Steps<number> {
+  while (byte - places.bytes > STEP) {
+    unitAt(places, places.bytes + STEP)
+    yield
   }
+  return unitAt(places, byte)
 }

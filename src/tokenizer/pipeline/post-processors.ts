@@ -1,15 +1,18 @@
 /** @file Post-processors: the special tokens round a text, and offsets without the white space of tokens. */
 
 import { describeValue } from '../../errors.js'
+import type { Steps } from '../../turns.js'
 import { entriesOf, type Fields, fieldsOf, isIndex, isObject } from './fields.js'
+import { NumberList } from './number-list.js'
 import { whiteSpace } from './unicode.js'
 
-/** Tokens with their texts and places, the last two only where offsets are asked for. */
+/** Tokens with their places, where these are asked for. */
 export interface Segment {
-  readonly ids: number[]
-  readonly texts: readonly string[] | undefined
+  readonly ids: NumberList
   /** Start and end of each token in UTF-16 units. */
-  readonly offsets: number[] | undefined
+  readonly offsets: NumberList | undefined
+  /** How many white spaces each token begins and ends with, where offsets may leave them out. */
+  readonly edges: NumberList | undefined
 }
 
 export interface PostProcessing {
@@ -19,7 +22,11 @@ export interface PostProcessing {
   readonly original: string
 }
 
-export type PostProcessor = (segments: readonly Segment[], options: PostProcessing) => readonly Segment[]
+export interface PostProcessor {
+  process(segments: readonly Segment[], options: PostProcessing): Steps<readonly Segment[]>
+  /** Whether it asks for the edges of tokens. */
+  readonly trims: boolean
+}
 
 /** @throws naming the part that is unknown or damaged */
 export function readPostProcessor(value: unknown, path: string): PostProcessor | undefined {
@@ -39,55 +46,79 @@ function readOne(fields: Fields): PostProcessor {
         if (!isObject(entry)) throw fields.error(name, 'an object', entry)
         return readPostProcessor(entry, `${fields.path}.${name}`)!
       })
-      return (segments, options) => steps.reduce((last, step) => step(last, options), segments)
+      return {
+        *process(segments, options) {
+          let last = segments
+          for (const step of steps) last = yield* step.process(last, options)
+          return last
+        },
+        trims: steps.some((step) => step.trims),
+      }
     }
     case 'ByteLevel': {
       const addPrefixSpace = fields.boolean('add_prefix_space')
       const trims = fields.boolean('trim_offsets')
       fields.boolean('use_regex', true)
-      return (segments, { original, trimOffsets }) =>
-        trims && trimOffsets ? segments.map((segment) => trimmed(segment, original, addPrefixSpace)) : segments
+      return { process: (segments, options) => trimmed(trims, segments, options, addPrefixSpace), trims }
     }
     case 'BertProcessing': {
       const [sep, cls] = [namedToken(fields, 'sep'), namedToken(fields, 'cls')]
-      return (segments, { addSpecialTokens }) =>
-        addSpecialTokens ? segments.map((segment, at) => join([...(at === 0 ? [cls] : []), segment, sep])) : segments
+      return { process: (segments, options) => framed(segments, options, [cls], [], sep), trims: false }
     }
     case 'RobertaProcessing': {
       const [sep, cls] = [namedToken(fields, 'sep'), namedToken(fields, 'cls')]
       const trims = fields.boolean('trim_offsets')
       const addPrefixSpace = fields.boolean('add_prefix_space')
-      return (segments, { addSpecialTokens, original, trimOffsets }) => {
-        const plain =
-          trims && trimOffsets ? segments.map((segment) => trimmed(segment, original, addPrefixSpace)) : segments
-        return addSpecialTokens ? plain.map((segment, at) => join([at === 0 ? cls : sep, segment, sep])) : plain
+      return {
+        *process(segments, options) {
+          return yield* framed(yield* trimmed(trims, segments, options, addPrefixSpace), options, [cls], [sep], sep)
+        },
+        trims,
       }
     }
     case 'TemplateProcessing':
-      return template(fields)
+      return { process: template(fields), trims: false }
     default:
       throw fields.error('type', 'a post-processor that is known', type)
   }
 }
 
-/** All of the segments as one. */
-export function join(segments: readonly Segment[]): Segment {
-  if (segments.length === 1) return segments[0]!
-  const texts = segments.map((segment) => segment.texts)
-  const offsets = segments.map((segment) => segment.offsets)
-  return {
-    ids: all(segments.map(({ ids }) => ids)),
-    texts: texts.every((part) => part !== undefined) ? all(texts) : undefined,
-    offsets: offsets.every((part) => part !== undefined) ? all(offsets) : undefined,
-  }
+/** Each segment between tokens: those before the first, and those before the others. */
+function* framed(
+  segments: readonly Segment[],
+  { addSpecialTokens }: PostProcessing,
+  first: readonly Segment[],
+  others: readonly Segment[],
+  after: Segment,
+): Steps<readonly Segment[]> {
+  if (!addSpecialTokens) return segments
+  const all: Segment[] = []
+  for (const segment of segments) all.push(yield* join([...(all.length === 0 ? first : others), segment, after]))
+  return all
 }
 
-function all<T>(parts: readonly (readonly T[])[]): T[] {
-  return ([] as T[]).concat(...parts)
+/** All of the segments as one. */
+export function* join(segments: readonly Segment[]): Steps<Segment> {
+  if (segments.length === 1) return segments[0]!
+  const offsets = segments.every((segment) => segment.offsets !== undefined) ? new NumberList() : undefined
+  const edges = segments.every((segment) => segment.edges !== undefined) ? new NumberList() : undefined
+  const all: Segment = { ids: new NumberList(), offsets, edges }
+  for (const segment of segments) {
+    yield* all.ids.append(segment.ids)
+    if (offsets !== undefined) yield* offsets.append(segment.offsets!)
+    if (edges !== undefined) yield* edges.append(segment.edges!)
+  }
+  return all
 }
 
 function special(ids: readonly number[], texts: readonly string[]): Segment {
-  return { ids: [...ids], texts, offsets: ids.flatMap(() => [0, 0]) }
+  const segment = { ids: new NumberList(), offsets: new NumberList(), edges: new NumberList() }
+  for (const [at, id] of ids.entries()) {
+    segment.ids.push(id)
+    for (let count = 0; count < 2; count++) segment.offsets.push(0)
+    pushEdges(texts[at]!, segment.edges)
+  }
+  return segment
 }
 
 function namedToken(fields: Fields, name: string): Segment {
@@ -100,7 +131,7 @@ function namedToken(fields: Fields, name: string): Segment {
 
 type Piece = Segment | 'A' | 'B'
 
-function template(fields: Fields): PostProcessor {
+function template(fields: Fields): PostProcessor['process'] {
   const known = new Map<string, Segment>()
   for (const [name, entry] of entriesOf(fields.raw('special_tokens')) ?? []) {
     const token = fieldsOf(entry, `${fields.path}.special_tokens[${describeValue(name)}]`)
@@ -117,7 +148,7 @@ function template(fields: Fields): PostProcessor {
   const single = pieces(fields, 'single', known)
   const pair = pieces(fields, 'pair', known)
   if (single.includes('B')) throw fields.error('single', 'no sequence B, which a single text does not have')
-  return (segments, { addSpecialTokens }) => {
+  return function* (segments, { addSpecialTokens }) {
     if (segments.length > 2) {
       throw new Error(
         `[tokenizer] expected at most one template in ${fields.path}'s sequence, got one behind a template of its own`,
@@ -153,32 +184,51 @@ function pieces(fields: Fields, name: string, known: ReadonlyMap<string, Segment
 
 const SPACE_LETTER = 0x120
 
+function isSpace(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return code === SPACE_LETTER || whiteSpace().has(code)
+}
+
+/** Says how many white spaces a token begins and ends with. */
+export function pushEdges(text: string, edges: NumberList): void {
+  let leading = 0
+  while (leading < text.length && isSpace(text, leading)) leading++
+  let trailing = 0
+  while (trailing < text.length && isSpace(text, text.length - 1 - trailing)) trailing++
+  edges.push(leading)
+  edges.push(trailing)
+}
+
+const TOKENS_PER_STEP = 4096
+
 /** Offsets without the white space with which tokens begin and end; all but a space that was put before the text. */
-function trimmed(segment: Segment, original: string, addPrefixSpace: boolean): Segment {
-  if (segment.offsets === undefined) return segment
-  const spaces = whiteSpace()
-  const isSpace = (text: string, at: number): boolean => {
-    const code = text.charCodeAt(at)
-    return code === SPACE_LETTER || spaces.has(code)
+function* trimmed(
+  trims: boolean,
+  segments: readonly Segment[],
+  { trimOffsets, original }: PostProcessing,
+  addPrefixSpace: boolean,
+): Steps<readonly Segment[]> {
+  if (!trims || !trimOffsets) return segments
+  // A template may use a segment twice.
+  for (const { offsets, edges } of new Set(segments)) {
+    if (offsets === undefined || edges === undefined) continue
+    for (let index = 0; 2 * index < edges.length; index++) {
+      if (index % TOKENS_PER_STEP === TOKENS_PER_STEP - 1) yield
+      const leading = edges.get(2 * index)
+      const trailing = edges.get(2 * index + 1)
+      const end = offsets.get(2 * index + 1)
+      if (leading > 0) {
+        const start = offsets.get(2 * index)
+        const isAdded = (index === 0 || start === 0) && addPrefixSpace && leading === 1
+        if (!isAdded) offsets.set(2 * index, Math.min(forward(original, start, leading), end))
+      }
+      if (trailing > 0) {
+        const back = backward(original, end, trailing)
+        if (back !== undefined) offsets.set(2 * index + 1, Math.max(back, offsets.get(2 * index)))
+      }
+    }
   }
-  const offsets = [...segment.offsets]
-  segment.texts!.forEach((text, index) => {
-    let leading = 0
-    while (leading < text.length && isSpace(text, leading)) leading++
-    let trailing = 0
-    while (trailing < text.length && isSpace(text, text.length - 1 - trailing)) trailing++
-    const end = offsets[2 * index + 1]!
-    if (leading > 0) {
-      const start = offsets[2 * index]!
-      const isAdded = (index === 0 || start === 0) && addPrefixSpace && leading === 1
-      if (!isAdded) offsets[2 * index] = Math.min(forward(original, start, leading), end)
-    }
-    if (trailing > 0) {
-      const back = backward(original, end, trailing)
-      if (back !== undefined) offsets[2 * index + 1] = Math.max(back, offsets[2 * index]!)
-    }
-  })
-  return { ...segment, offsets }
+  return segments
 }
 
 /** So many characters on; beyond the text one unit each. */

@@ -1,9 +1,19 @@
 /** @file Pre-tokenizers: how a text is cut into the pieces that the model sees. */
 
-import { type AlignedText, type Match, prepend, replaceMatches, replaceUnit, slice, transform } from './aligned-text.js'
-import { toByteLetters } from './bytes.js'
+import type { Steps } from '../../turns.js'
+import {
+  type AlignedText,
+  type Match,
+  type Pausable,
+  prepend,
+  replaceMatches,
+  replaceUnit,
+  replaceUnitIn,
+  slice,
+} from './aligned-text.js'
+import { inByteLetters, shortInByteLetters } from './byte-level.js'
+import { toByteLetters, toByteLettersInSteps } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
-import { byteChanges } from './normalizers.js'
 import { readPattern } from './patterns.js'
 import { regexOf } from './regex/regex.js'
 import {
@@ -16,37 +26,48 @@ import {
   setMatches,
   textMatches,
 } from './split.js'
+import { UNITS_PER_STEP } from './text-output.js'
 import { codesOf, crateSpace, crateWord, lazy, numeric, punctuation, scriptToCut, whiteSpace } from './unicode.js'
 
 /** One step, or several. */
 export interface PreTokenizer {
-  apply(pieces: Iterable<AlignedText>): Iterable<AlignedText>
+  apply(pieces: Pausable<AlignedText>): Pausable<AlignedText>
   /**
    * The same for the texts alone; undefined where the alignment is needed. `first` says whether the first piece begins where the original does.
    */
-  readonly plain: ((pieces: Iterable<string>, first: boolean) => Iterable<string>) | undefined
+  readonly plain: ((pieces: Pausable<string>, first: boolean) => Pausable<string>) | undefined
   /** Whether `first` makes a difference. */
   readonly usesFirst: boolean
 }
 
 /** A step that cuts each piece and leaves its characters as they are. */
-function cutting(rangesOf: (text: string) => Iterable<Range>): PreTokenizer & { plain: object } {
+function cutting(rangesOf: (text: string) => Pausable<Range>): PreTokenizer & { plain: object } {
   return {
     *apply(pieces) {
       for (const piece of pieces) {
-        for (const { start, end } of rangesOf(piece.text)) if (end > start) yield slice(piece, start, end)
+        if (piece === undefined) yield undefined
+        else
+          for (const range of rangesOf(piece.text)) {
+            if (range === undefined) yield undefined
+            else if (range.end > range.start) yield slice(piece, range.start, range.end)
+          }
       }
     },
     *plain(pieces) {
       for (const piece of pieces) {
-        for (const { start, end } of rangesOf(piece)) if (end > start) yield piece.slice(start, end)
+        if (piece === undefined) yield undefined
+        else
+          for (const range of rangesOf(piece)) {
+            if (range === undefined) yield undefined
+            else if (range.end > range.start) yield piece.slice(range.start, range.end)
+          }
       }
     },
     usesFirst: false,
   }
 }
 
-const splitting = (matchesOf: (text: string) => Iterable<Match>, behavior: Behavior): PreTokenizer =>
+const splitting = (matchesOf: (text: string) => Pausable<Match>, behavior: Behavior): PreTokenizer =>
   cutting((text) => cutAt(matchesOf(text), behavior))
 
 function inOrder(steps: readonly PreTokenizer[]): PreTokenizer {
@@ -139,19 +160,35 @@ function byteLevel(fields: Fields): PreTokenizer {
       const spaced = addPrefixSpace
         ? mapped(pieces, (piece) => (piece.text.startsWith(' ') ? piece : prepend(piece, [0x20])))
         : pieces
-      for (const piece of cut === undefined ? spaced : cut.apply(spaced))
-        yield transform(piece, byteChanges(piece.text))
+      for (const piece of cut === undefined ? spaced : cut.apply(spaced)) {
+        yield piece && (shortInByteLetters(piece) ?? (yield* inByteLetters(piece)))
+      }
     },
     *plain(pieces, first) {
       const spaced = addPrefixSpace ? mapped(pieces, (piece) => (piece.startsWith(' ') ? piece : ` ${piece}`)) : pieces
-      for (const piece of cut === undefined ? spaced : cut.plain(spaced, first)) yield toByteLetters(piece)
+      for (const piece of cut === undefined ? spaced : cut.plain(spaced, first)) {
+        if (piece === undefined) yield undefined
+        else yield piece.length > UNITS_PER_STEP ? yield* toByteLettersInSteps(piece) : toByteLetters(piece)
+      }
     },
     usesFirst: false,
   }
 }
 
-function* mapped<T>(values: Iterable<T>, map: (value: T) => T): Iterable<T> {
-  for (const value of values) yield map(value)
+/** Each value as `map` makes it, in steps where that takes long. */
+function* mapped<T extends object | string>(values: Pausable<T>, map: (value: T) => T | Steps<T>): Pausable<T> {
+  for (const value of values) {
+    if (value === undefined) {
+      yield undefined
+      continue
+    }
+    const made = map(value)
+    yield isSteps(made) ? yield* made : made
+  }
+}
+
+function isSteps<T extends object | string>(value: T | Steps<T>): value is Steps<T> {
+  return typeof value === 'object' && 'next' in value
 }
 
 function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
@@ -171,18 +208,22 @@ function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
   }
   const codes = codesOf(replacement)
   const cut = splits ? cutting((piece) => cutAt(textMatches(piece, replacement), 'MergedWithNext')) : undefined
-  const replace = (piece: AlignedText): AlignedText => {
+  const replace = function* (piece: AlignedText): Steps<AlignedText> {
     const replaced =
       replacement.length === 1
-        ? replaceUnit(piece, ' ', replacement)
-        : replaceMatches(piece, textMatches(piece.text, ' '), replacement)
+        ? yield* replaceUnit(piece, ' ', replacement)
+        : yield* replaceMatches(piece, textMatches(piece.text, ' '), replacement)
     const wanted = scheme === 'always' || (scheme === 'first' && replaced.from === 0)
-    return wanted && !replaced.text.startsWith(replacement) ? prepend(replaced, codes) : replaced
+    return wanted && !replaced.text.startsWith(replacement) ? yield* prepend(replaced, codes) : replaced
   }
-  const replacePlain = function* (pieces: Iterable<string>, first: boolean): Iterable<string> {
+  const replacePlain = function* (pieces: Pausable<string>, first: boolean): Pausable<string> {
     let atStart = first
     for (const piece of pieces) {
-      const replaced = piece.replaceAll(' ', replacement)
+      if (piece === undefined) {
+        yield undefined
+        continue
+      }
+      const replaced = yield* replaceUnitIn(piece, ' ', replacement)
       const wanted = scheme === 'always' || (scheme === 'first' && atStart)
       yield wanted && !replaced.startsWith(replacement) ? replacement + replaced : replaced
       atStart = false
@@ -201,13 +242,18 @@ function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
 }
 
 /** Whitespace keeps runs of word characters and runs of what is neither a word nor white space. */
-function* wordMatches(text: string): Iterable<Match> {
+function* wordMatches(text: string): Pausable<Match> {
   const word = crateWord()
   const space = crateSpace()
   const kindOf = (code: number): number => (word.has(code) ? 1 : space.has(code) ? 0 : 2)
   let start = 0
   let kind = -1
+  let next = UNITS_PER_STEP
   for (let at = 0; at < text.length; ) {
+    if (at > next) {
+      next = at + UNITS_PER_STEP
+      yield undefined
+    }
     const code = text.codePointAt(at)!
     const here = kindOf(code)
     if (here !== kind && at > start) {
@@ -221,33 +267,44 @@ function* wordMatches(text: string): Iterable<Match> {
 }
 
 /** The first character that has a script begins no new piece, nor does one that has none; what stands before the first cut is lost. */
-function scriptRanges(text: string): Range[] {
+function* scriptRanges(text: string): Pausable<Range> {
   const scriptOf = scriptToCut()
-  const starts: number[] = []
+  let start = -1
   let last: number | undefined
+  let next = UNITS_PER_STEP
   for (let at = 0; at < text.length; ) {
+    if (at > next) {
+      next = at + UNITS_PER_STEP
+      yield undefined
+    }
     const code = text.codePointAt(at)!
     const script = scriptOf(code)
     if (script !== 0) {
-      if (script !== last) starts.push(at)
+      if (script !== last) {
+        if (start >= 0) yield { start, end: at }
+        start = at
+      }
       last = script
     }
     at += code > 0xffff ? 2 : 1
   }
-  return starts.map((start, index) => ({ start, end: starts[index + 1] ?? text.length }))
+  if (start >= 0) yield { start, end: text.length }
 }
 
-function fixedRanges(text: string, length: number): Range[] {
-  const ranges: Range[] = []
+function* fixedRanges(text: string, length: number): Pausable<Range> {
   let start = 0
   let count = 0
+  let next = UNITS_PER_STEP
   for (let at = 0; at < text.length; ) {
+    if (at > next) {
+      next = at + UNITS_PER_STEP
+      yield undefined
+    }
     at += text.codePointAt(at)! > 0xffff ? 2 : 1
     if (++count === length || at >= text.length) {
-      ranges.push({ start, end: at })
+      yield { start, end: at }
       start = at
       count = 0
     }
   }
-  return ranges
 }

@@ -3,16 +3,17 @@
  * As in the Rust library the shortest entry counts, and a group of less than 6 bytes that is seen as one character is looked up as one.
  */
 
-import type { Changes } from './aligned-text.js'
+import type { Steps } from '../../turns.js'
 import { utf8Length } from './bytes.js'
 import type { Fields } from './fields.js'
-import { clusterEnd } from './graphemes.js'
+import { Cluster } from './graphemes.js'
+import { type Changing, type Output, UNITS_PER_STEP } from './text-output.js'
 import { codesOf, textOf } from './unicode.js'
 
 const SHORT_BYTES = 6
 
-/** What the map changes in a text; undefined where nothing. @throws naming the map that is damaged */
-export function readCharacterMap(fields: Fields): (text: string) => Changes | undefined {
+/** What the map changes in a text. @throws naming the map that is damaged */
+export function readCharacterMap(fields: Fields): Changing {
   const name = 'precompiled_charsmap'
   const encoded = fields.text(name)
   const bytes = Buffer.from(encoded, 'base64')
@@ -61,48 +62,95 @@ export function readCharacterMap(fields: Fields): (text: string) => Changes | un
     }
     return singles.get(code)
   }
-  return (text) => changesBy(codesOf(text), lookUp, lookUpOne)
+  return (text, output) => putReplaced(text, new Replacing(output), lookUp, lookUpOne)
 }
 
-function changesBy(
-  text: readonly number[],
-  lookUp: (part: readonly number[]) => readonly number[] | undefined,
-  lookUpOne: (code: number) => readonly number[] | undefined,
-): Changes | undefined {
-  const codes: number[] = []
-  const changes: number[] = []
-  let modified = false
-  const replace = (count: number, by: readonly number[]): void => {
-    modified = true
-    for (const code of by) {
-      codes.push(code)
-      changes.push(0)
-    }
-    const more = by.length - count
-    for (let left = 0; left < more; left++) changes[changes.length - 1 - left] = 1
-    // Of removed characters the one before says how many there were.
-    if (more < 0 && changes.length > 0) changes[changes.length - 1]! += more
+/** Puts replacements. The last character waits, since what is removed behind it is its change. */
+class Replacing {
+  readonly #output: Output
+  #last = -1
+  #change = 0
+  isChanged = false
+
+  constructor(output: Output) {
+    this.#output = output
   }
+
+  put(code: number, change: number): void {
+    this.flush()
+    this.#last = code
+    this.#change = change
+  }
+
+  replace(count: number, by: readonly number[]): void {
+    this.isChanged = true
+    const more = by.length - count
+    for (let index = 0; index < by.length; index++) this.put(by[index]!, index < by.length - more ? 0 : 1)
+    // Without a character before, the library counts nothing as removed.
+    if (more < 0 && this.#last >= 0) this.#change += more
+  }
+
+  flush(): void {
+    if (this.#last >= 0) this.#output.put(this.#last, this.#change)
+  }
+}
+
+type LookUp = (part: readonly number[]) => readonly number[] | undefined
+
+function* putReplaced(
+  text: string,
+  output: Replacing,
+  lookUp: LookUp,
+  lookUpOne: (code: number) => readonly number[] | undefined,
+): Steps<boolean> {
+  const cluster = new Cluster()
+  const putOne = (code: number): void => {
+    const by = lookUpOne(code)
+    if (by === undefined) output.put(code, 0)
+    else output.replace(1, by)
+  }
+  let next = UNITS_PER_STEP
   for (let at = 0; at < text.length; ) {
-    const end = clusterEnd(text, at)
-    const cluster = end - at === 1 ? undefined : text.slice(at, end)
-    const bytes = cluster?.reduce((sum, code) => sum + utf8Length(code), 0)
-    const whole = cluster !== undefined && bytes! < SHORT_BYTES ? lookUp(cluster) : undefined
-    if (whole !== undefined) {
-      replace(end - at, whole)
-      at = end
+    if (at > next) {
+      next = at + UNITS_PER_STEP
+      yield
+    }
+    const first = text.charCodeAt(at)
+    const second = text.charCodeAt(at + 1)
+    if (first < 0x80 && !(second >= 0x80) && !(first === 13 && second === 10)) {
+      putOne(first)
+      at++
       continue
     }
-    for (; at < end; at++) {
-      const by = lookUpOne(text[at]!)
-      if (by !== undefined) replace(1, by)
-      else {
-        codes.push(text[at]!)
-        changes.push(0)
+    // A group that is looked up as a whole has less than 6 bytes: no more of it needs to be held.
+    const codes: number[] = []
+    let bytes = 0
+    let isOpen = true
+    while (isOpen && at < text.length && bytes < SHORT_BYTES) {
+      const code = text.codePointAt(at)!
+      isOpen = codes.length === 0 || cluster.joins(code)
+      if (!isOpen) break
+      if (codes.length === 0) cluster.begin(code)
+      codes.push(code)
+      bytes += utf8Length(code)
+      at += code > 0xffff ? 2 : 1
+    }
+    const whole = codes.length > 1 && bytes < SHORT_BYTES ? lookUp(codes) : undefined
+    if (whole !== undefined) output.replace(codes.length, whole)
+    else for (const code of codes) putOne(code)
+    while (isOpen && at < text.length && whole === undefined) {
+      const code = text.codePointAt(at)!
+      if (!cluster.joins(code)) break
+      putOne(code)
+      at += code > 0xffff ? 2 : 1
+      if (at > next) {
+        next = at + UNITS_PER_STEP
+        yield
       }
     }
   }
-  return modified ? { codes, changes } : undefined
+  output.flush()
+  return output.isChanged
 }
 
 function offset(unit: number): number {

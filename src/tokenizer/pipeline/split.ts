@@ -1,6 +1,7 @@
 /** @file Cutting a text at the matches of a pattern, in each of the ways that pre-tokenizers know. */
 
-import type { Match } from './aligned-text.js'
+import type { Match, Pausable } from './aligned-text.js'
+import { UNITS_PER_STEP } from './text-output.js'
 import type { CodeSet } from './unicode.js'
 
 export const BEHAVIORS = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
@@ -13,8 +14,9 @@ export interface Range {
 }
 
 /** Each character of the set matches by itself. */
-export function* characterMatches(text: string, matchesCode: (code: number) => boolean): Iterable<Match> {
+export function* characterMatches(text: string, matchesCode: (code: number) => boolean): Pausable<Match> {
   let done = 0
+  let next = UNITS_PER_STEP
   for (let at = 0; at < text.length; ) {
     const code = text.codePointAt(at)!
     const end = at + (code > 0xffff ? 2 : 1)
@@ -24,38 +26,52 @@ export function* characterMatches(text: string, matchesCode: (code: number) => b
       done = end
     }
     at = end
+    if (at > next) {
+      next = at + UNITS_PER_STEP
+      yield undefined
+    }
   }
   if (done < text.length) yield { start: done, end: text.length, matched: false }
 }
 
-export function setMatches(text: string, set: CodeSet): Iterable<Match> {
+export function setMatches(text: string, set: CodeSet): Pausable<Match> {
   return characterMatches(text, (code) => set.has(code))
 }
 
 /** The occurrences of a text, one behind the other. */
-export function* textMatches(text: string, pattern: string): Iterable<Match> {
+export function* textMatches(text: string, pattern: string): Pausable<Match> {
   let done = 0
+  let next = UNITS_PER_STEP
   for (let at = text.indexOf(pattern); at >= 0; at = text.indexOf(pattern, done)) {
     if (done < at) yield { start: done, end: at, matched: false }
     done = at + pattern.length
     yield { start: at, end: done, matched: true }
+    if (done > next) {
+      next = done + UNITS_PER_STEP
+      yield undefined
+    }
   }
   if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
 }
 
-export function* inverted(matches: Iterable<Match>): Iterable<Match> {
-  for (const { start, end, matched } of matches) yield { start, end, matched: !matched }
+export function* inverted(matches: Pausable<Match>): Pausable<Match> {
+  for (const match of matches) yield match && { start: match.start, end: match.end, matched: !match.matched }
 }
 
 /** The parts that are left, in order; empty ones included. */
-export function* cutAt(matches: Iterable<Match>, behavior: Behavior): Iterable<Range> {
+export function* cutAt(matches: Pausable<Match>, behavior: Behavior): Pausable<Range> {
   if (behavior === 'Removed' || behavior === 'Isolated') {
-    for (const match of matches) if (behavior === 'Isolated' || !match.matched) yield match
+    for (const match of matches) if (match === undefined || behavior === 'Isolated' || !match.matched) yield match
     return
   }
   let open: { start: number; end: number } | undefined
   let previous = false
-  for (const { start, end, matched } of matches) {
+  for (const match of matches) {
+    if (match === undefined) {
+      yield undefined
+      continue
+    }
+    const { start, end, matched } = match
     if (open !== undefined && joins(behavior, matched, previous)) open.end = end
     else {
       if (open !== undefined) yield open

@@ -3,6 +3,10 @@
  * with the text even where the texts are long and nearly match everywhere.
  */
 
+import type { Steps } from '../../turns.js'
+import type { Pausable } from './aligned-text.js'
+import { UNITS_PER_STEP } from './text-output.js'
+
 export interface Found {
   readonly start: number
   readonly end: number
@@ -11,7 +15,7 @@ export interface Found {
 
 export interface TextFinder {
   /** Matches in order, without overlap. */
-  find(text: string): Iterable<Found>
+  find(text: string): Pausable<Found>
 }
 
 interface Trie {
@@ -24,7 +28,7 @@ export function textFinder(texts: readonly (readonly [string, number])[]): TextF
   const forward = trieOf(texts)
   const first = new Uint8Array(0x10000)
   for (const [text] of texts) first[text.charCodeAt(0)] = 1
-  let backward: ((text: string) => (at: number) => Found | undefined) | undefined
+  let backward: BackwardFinder | undefined
   const longestAt = (text: string, start: number, spend: () => boolean): Found | undefined => {
     let node = 0
     let found: Found | undefined
@@ -41,7 +45,12 @@ export function textFinder(texts: readonly (readonly [string, number])[]): TextF
     *find(text) {
       let left = 16 * text.length + 10_000
       const spend = (): boolean => --left > 0
+      let pause = UNITS_PER_STEP
       for (let at = 0; at < text.length; ) {
+        if (at > pause) {
+          pause = at + UNITS_PER_STEP
+          yield undefined
+        }
         if (first[text.charCodeAt(at)] === 0) {
           at++
           continue
@@ -49,14 +58,18 @@ export function textFinder(texts: readonly (readonly [string, number])[]): TextF
         let found = longestAt(text, at, spend)
         if (left <= 0) {
           // Too many near misses: an automaton that reads from the end knows the longest match at every place after one pass.
-          backward ??= backwardFinder(texts)
-          const matchAt = backward(text)
+          backward ??= yield* backwardFinder(texts)
+          const matchAt = yield* backward(text)
           for (let next = at; next < text.length; ) {
             found = matchAt(next)
             if (found === undefined) next++
             else {
               yield found
               next = found.end
+            }
+            if (next > pause) {
+              pause = next + UNITS_PER_STEP
+              yield undefined
             }
           }
           return
@@ -70,6 +83,9 @@ export function textFinder(texts: readonly (readonly [string, number])[]): TextF
     },
   }
 }
+
+/** Goes through a text once, and then knows the longest match at every place. */
+type BackwardFinder = (text: string) => Steps<(at: number) => Found | undefined>
 
 function trieOf(texts: readonly (readonly [string, number])[]): Trie {
   const trie: Trie = { children: [undefined], ids: [-1] }
@@ -95,9 +111,7 @@ function trieOf(texts: readonly (readonly [string, number])[]): Trie {
 }
 
 /** Aho and Corasick's automaton of the texts read backwards: its longest match that ends where it is begins there when read forwards. */
-function backwardFinder(
-  texts: readonly (readonly [string, number])[],
-): (text: string) => (at: number) => Found | undefined {
+function* backwardFinder(texts: readonly (readonly [string, number])[]): Steps<BackwardFinder> {
   const reverse = (text: string): string => text.split('').reverse().join('')
   const { children, ids } = trieOf(texts.map(([text, id]) => [reverse(text), id]))
   const size = children.length
@@ -116,8 +130,9 @@ function backwardFinder(
       fail[child] = node === 0 ? 0 : (children[back]?.get(unit) ?? 0)
       queue.push(child)
     }
+    if (next % UNITS_PER_STEP === UNITS_PER_STEP - 1) yield
   }
-  return (text) => {
+  return function* (text) {
     const states = new Int32Array(text.length)
     let node = 0
     for (let at = text.length - 1; at >= 0; at--) {
@@ -125,6 +140,7 @@ function backwardFinder(
       while (node !== 0 && children[node]?.get(unit) === undefined) node = fail[node]!
       node = children[node]?.get(unit) ?? 0
       states[at] = longest[node]!
+      if (at % UNITS_PER_STEP === 0) yield
     }
     return (at) => {
       const state = states[at]!

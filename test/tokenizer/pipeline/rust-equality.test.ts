@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { createTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.js'
-import { awkwardText, dice } from '../../support/awkward-texts.js'
+import { awkwardText, type Dice, dice } from '../../support/awkward-texts.js'
 import { cases } from '../../support/long.js'
 import { randomTokenizer } from '../../support/random-tokenizer.js'
 import { judgeOf, REAL_TOKENIZERS } from '../../support/rust-tokenizers.js'
@@ -28,7 +28,22 @@ async function refusal(call: () => unknown): Promise<string | undefined> {
 // What we refuse by name although the library has some answer, which depends on the order of a hash table or on chance.
 const REFUSED_BY_NAME = /expected added tokens that differ after normalizing/
 
-async function compareSeed(seed: number, texts: number): Promise<{ pairs: number; refused: number }> {
+/** Long enough for what is done in steps: awkward texts behind each other, and runs of one kind. */
+function longText(random: Dice): string {
+  let text = ''
+  while (text.length < 20_000) {
+    const runs = [' ', '\n', 'a', 'é', '\u0301\u0316', '中', '\u{1f98a}', '\u0130', '1', 'I\u0307', '\u1100\u1161', '.']
+    const piece = random.chance(0.1) ? random.pick(runs).repeat(random.below(6000)) : awkwardText(random)
+    text += piece
+  }
+  return text
+}
+
+async function compareSeed(
+  seed: number,
+  texts: number,
+  textOf: (random: Dice) => string = awkwardText,
+): Promise<{ pairs: number; refused: number }> {
   const random = dice(seed)
   const file = randomTokenizer(random)
   const json = JSON.stringify(file)
@@ -45,9 +60,9 @@ async function compareSeed(seed: number, texts: number): Promise<{ pairs: number
   const judge = judgeOf(json)
   let both = 0
   for (let at = 0; at < texts; at++) {
-    const text = awkwardText(random)
+    const text = textOf(random)
     const special = random.chance(0.7)
-    const where = `seed ${seed}, text ${at}: ${JSON.stringify(text)}`
+    const where = `seed ${seed}, text ${at}: ${JSON.stringify(text.slice(0, 2000))}`
     const error = await refusal(() => encoded(ours as Tokenizer, text, special))
     // A panic there ends the process, so that it is not asked.
     if (error?.includes('the Rust library fails there too')) {
@@ -84,6 +99,13 @@ describe('random tokenizers', () => {
     120_000,
   )
 })
+
+test("random tokenizers give the library's ids, offsets and texts for texts that are worked on in steps", async () => {
+  const count = cases(30, 600)
+  let pairs = 0
+  for (let seed = 100_000; seed < 100_000 + count; seed++) pairs += (await compareSeed(seed, 1, longText)).pairs
+  expect(pairs).toBeGreaterThan(0.8 * count)
+}, 600_000)
 
 describe('real tokenizers', () => {
   test.each(['gpt2', 'llama2', 'llama3', 'qwen3'] as const)(

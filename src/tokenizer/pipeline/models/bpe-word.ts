@@ -3,12 +3,13 @@
  * takes time that grows with its length.
  */
 
+import type { NumberList } from '../number-list.js'
 import type { MergeTable } from './merge-table.js'
 
 /** Symbols in order; `lengths` are their bytes of UTF-8. */
-export interface Word {
-  ids: number[]
-  lengths: number[]
+export interface Word<Numbers = number[]> {
+  readonly ids: Numbers
+  readonly lengths: Numbers
 }
 
 // A key is the rank and the position in one exact number.
@@ -22,24 +23,21 @@ export interface Merging {
   each(count: number, visit: (id: number, length: number) => void): boolean
 }
 
-export function mergeWord({ ids, lengths }: Word, table: MergeTable): Merging {
+export function mergeWord({ ids, lengths }: Word<NumberList>, table: MergeTable): Merging {
   const size = ids.length
   if (size >= POSITIONS) throw new Error(`[tokenizer] expected a piece of less than 2^30 symbols, got ${size}`)
-  const symbols = new Uint32Array(ids)
-  const bytes = new Float64Array(lengths)
+  const symbols = new Uint32Array(size)
+  const bytes = new Uint32Array(size)
   const next = new Int32Array(size)
   const previous = new Int32Array(size)
   const removed = new Uint8Array(size)
-  let heap = new Float64Array(Math.max(16, size))
+  // Each merge takes one entry out and puts at most two in.
+  const heap = new Float64Array(2 * size)
   let heapSize = 0
+  let read = 0
   let seeded = 0
   let reading = size === 0 ? -1 : 0
   const push = (key: number): void => {
-    if (heapSize === heap.length) {
-      const larger = new Float64Array(2 * heap.length)
-      larger.set(heap)
-      heap = larger
-    }
     let at = heapSize++
     while (at > 0) {
       const parent = (at - 1) >> 2
@@ -96,6 +94,10 @@ export function mergeWord({ ids, lengths }: Word, table: MergeTable): Merging {
   return {
     advance(count) {
       let left = count
+      for (; left > 0 && read < size; left--) {
+        symbols[read] = ids.get(read)
+        bytes[read] = lengths.get(read++)
+      }
       for (; left > 0 && seeded < size; left--) {
         next[seeded] = seeded + 1 < size ? seeded + 1 : -1
         previous[seeded] = seeded - 1

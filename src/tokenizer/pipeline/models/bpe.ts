@@ -4,6 +4,7 @@ import { describeValue } from '../../../errors.js'
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { utf8Length } from '../bytes.js'
 import { type Fields, wrong } from '../fields.js'
+import { NumberList, type NumberSink } from '../number-list.js'
 import { type Merging, mergeShortWord, mergeWord, type Word } from './bpe-word.js'
 import { type MergeTable, mergeTable } from './merge-table.js'
 import { type Model, noToken, type Spans, textOfId, type Vocabulary } from './model.js'
@@ -120,10 +121,14 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
   let recent = new Map<string, Word>()
   let older = new Map<string, Word>()
 
-  const symbolsOf = function* (piece: string): Steps<Word> {
-    const word: Word = { ids: [], lengths: [] }
+  const symbolsOf = function* (piece: string, { ids, lengths }: Word<NumberSink>): Steps<void> {
     let pending = -1
     let pendingLength = 0
+    let work = 0
+    const push = (id: number, length: number): void => {
+      ids.push(id)
+      lengths.push(length)
+    }
     for (let at = 0; at < piece.length; ) {
       const code = piece.codePointAt(at)!
       const end = at + (code > 0xffff ? 2 : 1)
@@ -131,24 +136,17 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
       let symbol = piece.slice(at, end)
       if (!plain) symbol = (at > 0 ? prefix : '') + symbol + (end === piece.length ? suffix : '')
       at = end
-      if (word.ids.length % STEP === STEP - 1) yield
+      if (++work % STEP === 0) yield
       const id = known.get(symbol)
       if (id !== undefined) {
-        if (pending >= 0) {
-          word.ids.push(pending)
-          word.lengths.push(pendingLength)
-          pending = -1
-        }
-        word.ids.push(id)
-        word.lengths.push(length)
+        if (pending >= 0) push(pending, pendingLength)
+        pending = -1
+        push(id, length)
         continue
       }
       const bytes = byteIds === undefined ? undefined : bytesOf(symbol, byteIds)
       if (bytes !== undefined) {
-        for (const byte of bytes) {
-          word.ids.push(byte)
-          word.lengths.push(1)
-        }
+        for (const byte of bytes) push(byte, 1)
         continue
       }
       // Without an unknown token the library leaves the character out.
@@ -157,40 +155,42 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
         pendingLength += length
         continue
       }
-      if (pending >= 0) {
-        word.ids.push(pending)
-        word.lengths.push(pendingLength)
-      }
+      if (pending >= 0) push(pending, pendingLength)
       if (unknownId === undefined) throw noToken()
       pending = unknownId
       pendingLength = length
     }
-    if (pending >= 0) {
-      word.ids.push(pending)
-      word.lengths.push(pendingLength)
+    if (pending >= 0) push(pending, pendingLength)
+  }
+
+  const wholeId = (piece: string): number | undefined => (options.ignoreMerges ? known.get(piece) : undefined)
+  const canMergeShort = plain && pendingFree(options)
+
+  /** Tokens of a piece that is not long. */
+  const wordOf = (piece: string): Word => {
+    const id = wholeId(piece)
+    if (id !== undefined) return { ids: [id], lengths: [Buffer.byteLength(piece)] }
+    const word: Word = { ids: [], lengths: [] }
+    // Characters beyond the short ones are many or bytes: the merging tells.
+    if (piece.length <= SHORT && canMergeShort) {
+      runAtOnce(symbolsOf(piece, word))
+      mergeShortWord(word, table)
+    } else {
+      const push = (one: number, length: number): void => {
+        word.ids.push(one)
+        word.lengths.push(length)
+      }
+      runAtOnce(longTokens(piece, push))
     }
     return word
   }
 
-  const tokensOf = function* (piece: string): Steps<Word> {
-    if (options.ignoreMerges) {
-      const id = known.get(piece)
-      if (id !== undefined) return { ids: [id], lengths: [Buffer.byteLength(piece)] }
-    }
-    const word = yield* symbolsOf(piece)
-    if (word.ids.length <= SHORT && plain && pendingFree(options)) {
-      mergeShortWord(word, table)
-      return word
-    }
-    const merging: Merging = mergeWord(word, table)
+  const longTokens = function* (piece: string, push: (id: number, length: number) => void): Steps<void> {
+    const symbols = { ids: new NumberList(), lengths: new NumberList() }
+    yield* symbolsOf(piece, symbols)
+    const merging: Merging = mergeWord(symbols, table)
     while (merging.advance(STEP)) yield
-    const merged: Word = { ids: [], lengths: [] }
-    const push = (id: number, length: number): void => {
-      merged.ids.push(id)
-      merged.lengths.push(length)
-    }
-    while (merging.each(4 * STEP, push)) yield
-    return merged
+    while (merging.each(STEP, push)) yield
   }
 
   const remember = (piece: string, word: Word): void => {
@@ -199,20 +199,6 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
       recent = new Map()
     }
     recent.set(piece, word)
-  }
-
-  const append = function* (word: Word, ids: number[], spans: Spans | undefined): Steps<void> {
-    let position = 0
-    for (let at = 0; at < word.ids.length; at++) {
-      const id = word.ids[at]!
-      ids.push(id)
-      if (at % (4 * STEP) === 4 * STEP - 1) yield
-      if (spans === undefined) continue
-      spans.starts.push(position)
-      position += word.lengths[at]!
-      spans.ends.push(position)
-      spans.texts.push(textOfId(vocabulary, id) ?? '')
-    }
   }
 
   const cached = (piece: string): Word | undefined => {
@@ -224,19 +210,36 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
     return old
   }
 
+  /** Takes tokens in order. */
+  const appending = (ids: NumberList, spans: Spans | undefined): ((id: number, length: number) => void) => {
+    let position = 0
+    return (id, length) => {
+      ids.push(id)
+      spans?.push(position, position + length, spans.asksText ? (textOfId(vocabulary, id) ?? '') : '')
+      position += length
+    }
+  }
+
   return {
     vocabulary,
     tokenize(piece, ids, spans) {
       let word = cached(piece)
       if (word === undefined) {
-        word = runAtOnce(tokensOf(piece))
+        word = wordOf(piece)
         if (piece.length <= CACHED_LENGTH) remember(piece, word)
       }
-      if (spans === undefined) for (const id of word.ids) ids.push(id)
-      else runAtOnce(append(word, ids, spans))
+      if (spans === undefined) {
+        for (const id of word.ids) ids.push(id)
+        return
+      }
+      const append = appending(ids, spans)
+      for (let at = 0; at < word.ids.length; at++) append(word.ids[at]!, word.lengths[at]!)
     },
     *tokenizeInSteps(piece, ids, spans) {
-      yield* append(yield* tokensOf(piece), ids, spans)
+      const append = appending(ids, spans)
+      const id = wholeId(piece)
+      if (id === undefined) yield* longTokens(piece, append)
+      else append(id, Buffer.byteLength(piece))
     },
   }
 }

@@ -1,20 +1,44 @@
 /** @file What every model of a tokenizer does: pieces of text to ids of its vocabulary. */
 
 import type { Steps } from '../../../turns.js'
+import { NumberList } from '../number-list.js'
+import { pushEdges } from '../post-processors.js'
 
-/** Where the tokens of a piece stand in it, in bytes of UTF-8, and their texts. */
-export interface Spans {
-  readonly starts: number[]
-  readonly ends: number[]
-  readonly texts: string[]
+/** Where the tokens of a piece stand in it, in bytes of UTF-8. */
+export class Spans {
+  readonly starts = new NumberList()
+  readonly ends = new NumberList()
+  readonly #edges: NumberList | undefined
+
+  /** @param edges Takes the white space that each token begins and ends with. Default: nobody asks for it. */
+  constructor(edges: NumberList | undefined) {
+    this.#edges = edges
+  }
+
+  /** Whether `push` needs the text of a token. */
+  get asksText(): boolean {
+    return this.#edges !== undefined
+  }
+
+  push(start: number, end: number, text: string): void {
+    this.starts.push(start)
+    this.ends.push(end)
+    if (this.#edges !== undefined) pushEdges(text, this.#edges)
+  }
+
+  /** Begins another piece. */
+  clear(): void {
+    this.starts.clear()
+    this.ends.clear()
+  }
 }
 
 export interface Model {
   readonly vocabulary: Vocabulary
   /** Appends the ids of a piece, and where they stand if that is asked for. @throws where a piece has no id and there is no unknown token */
-  tokenize(piece: string, ids: number[], spans?: Spans): void
+  tokenize(piece: string, ids: NumberList, spans?: Spans): void
   /** The same for a long piece, in steps. */
-  tokenizeInSteps(piece: string, ids: number[], spans?: Spans): Steps<void>
+  tokenizeInSteps(piece: string, ids: NumberList, spans?: Spans): Steps<void>
 }
 
 /** Tokens and their ids. */
@@ -30,7 +54,7 @@ export function textOfId({ texts }: Vocabulary, id: number): string | undefined 
 }
 
 /** For models whose pieces are short: all at once. */
-export function* atOnce(model: Pick<Model, 'tokenize'>, piece: string, ids: number[], spans?: Spans): Steps<void> {
+export function* atOnce(model: Pick<Model, 'tokenize'>, piece: string, ids: NumberList, spans?: Spans): Steps<void> {
   yield
   model.tokenize(piece, ids, spans)
 }

@@ -1,8 +1,10 @@
 /** @file Unigram: the cut of a piece into tokens whose scores add up to the most. */
 
 import { runAtOnce, type Steps } from '../../../turns.js'
+import { byteLength } from '../bytes.js'
 import { type Fields, wrong } from '../fields.js'
-import { type Model, noToken, type Spans, type Vocabulary } from './model.js'
+import type { NumberList } from '../number-list.js'
+import { type Model, noToken, type Spans, textOfId, type Vocabulary } from './model.js'
 import { buildTrie, type Trie } from './trie.js'
 
 const STEP = 2048
@@ -51,41 +53,56 @@ function unigramModel(vocabulary: Vocabulary, trie: Trie, scoring: Scoring): Mod
         vocabulary.ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
       )
     : undefined
-  const append = (text: string, from: number, to: number, ids: number[], spans: Spans | undefined): void => {
+  /** What no token of the path says may be a token, or bytes. */
+  const appendUnknown = function* (
+    text: string,
+    from: number,
+    to: number,
+    ids: NumberList,
+    spans: Spans | undefined,
+  ): Steps<void> {
     const push = (id: number, shown: string): void => {
       ids.push(id)
-      spans?.starts.push(from)
-      spans?.ends.push(to)
-      spans?.texts.push(shown)
+      spans?.push(from, to, shown)
     }
     const id = vocabulary.ids.get(text)
     if (id !== undefined) {
       push(id, text)
       return
     }
-    const bytes = byteIds === undefined ? undefined : Array.from(Buffer.from(text), (byte) => byteIds[byte])
-    if (bytes !== undefined && !bytes.includes(undefined)) {
-      for (const byte of bytes)
-        push(byte!, vocabulary.texts instanceof Map ? '' : (vocabulary.texts as readonly string[])[byte!]!)
+    const bytes = byteIds === undefined ? undefined : Buffer.from(text)
+    if (bytes !== undefined && (yield* haveIds(bytes, byteIds!))) {
+      for (let at = 0; at < bytes.length; at++) {
+        const byte = byteIds![bytes[at]!]!
+        push(byte, textOfId(vocabulary, byte) ?? '')
+        if (at % STEP === STEP - 1) yield
+      }
       return
     }
     if (unknownId === undefined) throw noToken()
     push(unknownId, text)
   }
-  const steps = function* (piece: string, ids: number[], spans?: Spans): Steps<void> {
-    const path = yield* bestPath(piece, trie, scoring)
+  const steps = function* (piece: string, ids: NumberList, spans?: Spans): Steps<void> {
+    const { next, by } = yield* bestPath(piece, trie, scoring)
     let position = 0
     let count = 0
     // Unknown characters beside each other are one.
-    for (let at = 0; at < path.length; ) {
-      const { start, id } = path[at]!
-      let { end } = path[at]!
-      at++
-      while (id === unknownId && at < path.length && path[at]!.id === unknownId) end = path[at++]!.end
+    for (let start = 0; start < piece.length; ) {
+      const id = by[start]
+      let end = next[start]!
+      while (id === unknownId && end < piece.length && by[end] === unknownId) {
+        end = next[end]!
+        if (++count % STEP === 0) yield
+      }
       const text = piece.slice(start, end)
-      const length = spans === undefined ? 0 : Buffer.byteLength(text)
-      append(text, position, position + length, ids, spans)
+      const length = spans === undefined ? 0 : byteLength(text)
+      if (id === unknownId) yield* appendUnknown(text, position, position + length, ids, spans)
+      else {
+        ids.push(id!)
+        spans?.push(position, position + length, text)
+      }
       position += length
+      start = end
       if (++count % STEP === 0) yield
     }
   }
@@ -96,13 +113,21 @@ function unigramModel(vocabulary: Vocabulary, trie: Trie, scoring: Scoring): Mod
   }
 }
 
-interface PathNode {
-  readonly start: number
-  readonly end: number
-  readonly id: number
+function* haveIds(bytes: Uint8Array, byteIds: readonly (number | undefined)[]): Steps<boolean> {
+  for (let at = 0; at < bytes.length; at++) {
+    if (byteIds[bytes[at]!] === undefined) return false
+    if (at % STEP === STEP - 1) yield
+  }
+  return true
 }
 
-function* bestPath(piece: string, { children, ends }: Trie, scoring: Scoring): Steps<PathNode[]> {
+/** For each place where a token of the path begins, where it ends and its id. */
+interface Path {
+  readonly next: Int32Array
+  readonly by: Int32Array
+}
+
+function* bestPath(piece: string, { children, ends }: Trie, scoring: Scoring): Steps<Path> {
   const size = piece.length
   const best = new Float64Array(size + 1)
   const from = new Int32Array(size + 1).fill(-1)
@@ -138,11 +163,15 @@ function* bestPath(piece: string, { children, ends }: Trie, scoring: Scoring): S
     if (++work % STEP === 0) yield
     start = single
   }
-  const path: PathNode[] = []
-  for (let end = size; end > 0; ) {
-    const start = from[end]!
-    path.push({ start, end, id: by[end]! })
+  // From the end to the start first, then the other way round, in the same places.
+  for (let end = size, start = from[end]!, id = by[end]!; end > 0; ) {
+    const [earlier, earlierId] = [from[start]!, by[start]!]
+    from[start] = end
+    by[start] = id
     end = start
+    start = earlier
+    id = earlierId
+    if (++work % STEP === 0) yield
   }
-  return path.reverse()
+  return { next: from, by }
 }

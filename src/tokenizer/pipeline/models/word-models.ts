@@ -3,6 +3,7 @@
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { byteLength } from '../bytes.js'
 import type { Fields } from '../fields.js'
+import { NumberList } from '../number-list.js'
 import { atOnce, type Model, noToken, type Spans } from './model.js'
 import { buildTrie, type Trie } from './trie.js'
 import { readVocabulary } from './vocabulary.js'
@@ -21,10 +22,10 @@ export function* readWordPiece(fields: Fields): Steps<Model> {
   let longest = 0
   for (const token of known.keys()) longest = Math.max(longest, token.length)
   let trie: Trie | undefined
-  function* steps(piece: string, ids: number[], spans?: Spans): Steps<void> {
+  function* steps(piece: string, ids: NumberList, spans?: Spans): Steps<void> {
     const isLong = piece.length * longest > LONG_WORK
-    let parts: readonly Part[] | undefined
-    if (count(piece) <= maxCharacters) {
+    let parts: Parts | undefined
+    if (yield* hasAtMost(piece, maxCharacters)) {
       if (isLong) trie ??= yield* buildTrie(known)
       parts = isLong && trie !== undefined ? yield* partsOfLong(piece, prefix, trie) : longestParts(piece)
     }
@@ -34,18 +35,21 @@ export function* readWordPiece(fields: Fields): Steps<Model> {
     }
     let position = 0
     let start = 0
-    for (const { id, end } of parts) {
-      const part = piece.slice(start, end)
-      ids.push(id)
-      spans?.starts.push(position)
-      position += byteLength(part)
-      spans?.ends.push(position)
-      spans?.texts.push((start > 0 ? prefix : '') + part)
+    for (let at = 0; at < parts.ids.length; at++) {
+      const end = parts.ends.get(at)
+      ids.push(parts.ids.get(at))
+      if (spans !== undefined) {
+        const part = piece.slice(start, end)
+        const first = position
+        position += byteLength(part)
+        spans.push(first, position, (start > 0 ? prefix : '') + part)
+      }
       start = end
+      if (at % STEP === STEP - 1) yield
     }
   }
-  const longestParts = (piece: string): Part[] | undefined => {
-    const parts: Part[] = []
+  const longestParts = (piece: string): Parts | undefined => {
+    const parts: Parts = { ids: new NumberList(), ends: new NumberList() }
     for (let start = 0; start < piece.length; ) {
       // Nothing longer than the longest token needs to be tried.
       let end = Math.min(piece.length, start + longest)
@@ -56,7 +60,8 @@ export function* readWordPiece(fields: Fields): Steps<Model> {
         if (id !== undefined) break
       }
       if (id === undefined) return undefined
-      parts.push({ id, end })
+      parts.ids.push(id)
+      parts.ends.push(end)
       start = end
     }
     return parts
@@ -64,34 +69,39 @@ export function* readWordPiece(fields: Fields): Steps<Model> {
   return { vocabulary, tokenize: (piece, ids, spans) => runAtOnce(steps(piece, ids, spans)), tokenizeInSteps: steps }
 }
 
-/** The part of a word up to `end`. */
-interface Part {
-  readonly id: number
-  readonly end: number
+/** The parts of a word with where each ends. */
+interface Parts {
+  readonly ids: NumberList
+  readonly ends: NumberList
 }
 
 /** As trying the longest first, in time that grows with the word times the longest token. */
-function* partsOfLong(piece: string, prefix: string, { children, ends }: Trie): Steps<Part[] | undefined> {
+function* partsOfLong(piece: string, prefix: string, { children, ends }: Trie): Steps<Parts | undefined> {
   const walk = (text: string): number | undefined => {
     let node: number | undefined = 0
     for (let at = 0; at < text.length && node !== undefined; at++) node = children[node]?.get(text.charCodeAt(at))
     return node
   }
   const inner = walk(prefix)
-  const parts: Part[] = []
+  const parts: Parts = { ids: new NumberList(), ends: new NumberList() }
   let work = 0
   for (let start = 0; start < piece.length; ) {
     let node = start > 0 ? inner : 0
-    let last: Part | undefined
+    let last = -1
+    let lastEnd = start
     for (let at = start; at < piece.length && node !== undefined; at++) {
       node = children[node]?.get(piece.charCodeAt(at))
       const id = node === undefined ? -1 : (ends[node] ?? -1)
-      if (id >= 0 && !isInside(piece, at + 1)) last = { id, end: at + 1 }
+      if (id >= 0 && !isInside(piece, at + 1)) {
+        last = id
+        lastEnd = at + 1
+      }
       if (++work % STEP === 0) yield
     }
-    if (last === undefined) return undefined
-    parts.push(last)
-    start = last.end
+    if (last < 0) return undefined
+    parts.ids.push(last)
+    parts.ends.push(lastEnd)
+    start = lastEnd
   }
   return parts
 }
@@ -103,7 +113,7 @@ export function* readWordLevel(fields: Fields): Steps<Model> {
   const { ids: known } = vocabulary
   const model = {
     vocabulary,
-    tokenize(piece: string, ids: number[], spans?: Spans): void {
+    tokenize(piece: string, ids: NumberList, spans?: Spans): void {
       const id = known.get(piece)
       pushWhole(id ?? known.get(unknown), id === undefined ? unknown : piece, piece, ids, spans)
     },
@@ -111,21 +121,29 @@ export function* readWordLevel(fields: Fields): Steps<Model> {
   return { ...model, tokenizeInSteps: (piece, ids, spans) => atOnce(model, piece, ids, spans) }
 }
 
-function pushWhole(id: number | undefined, text: string, piece: string, ids: number[], spans: Spans | undefined): void {
+function pushWhole(
+  id: number | undefined,
+  text: string,
+  piece: string,
+  ids: NumberList,
+  spans: Spans | undefined,
+): void {
   if (id === undefined) throw noToken()
   ids.push(id)
-  spans?.starts.push(0)
-  spans?.ends.push(byteLength(piece))
-  spans?.texts.push(text)
+  spans?.push(0, byteLength(piece), text)
 }
 
 function isInside(text: string, at: number): boolean {
   return at < text.length && (text.charCodeAt(at) & 0xfc00) === 0xdc00
 }
 
-/** Characters of a text. */
-function count(text: string): number {
+/** Whether a text has not more characters. */
+function* hasAtMost(text: string, most: number): Steps<boolean> {
+  if (text.length <= most) return true
   let characters = 0
-  for (let at = 0; at < text.length; at++) if (!isInside(text, at)) characters++
-  return characters
+  for (let at = 0; at < text.length; at++) {
+    if (!isInside(text, at) && ++characters > most) return false
+    if (at % STEP === STEP - 1) yield
+  }
+  return true
 }

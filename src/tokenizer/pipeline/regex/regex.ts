@@ -1,6 +1,7 @@
 /** @file Regular expressions of tokenizers: read once, matched in bounded time, with the matches that the Rust library finds. */
 
-import type { Match } from '../aligned-text.js'
+import type { Match, Pausable } from '../aligned-text.js'
+import { UNITS_PER_STEP } from '../text-output.js'
 import { nativeFinder } from './native.js'
 import { parseRegex } from './parse.js'
 import { boundedFinder, type Finder } from './program.js'
@@ -10,7 +11,7 @@ export interface Regex {
   /** Whether it matches nothing somewhere, which inserts text instead of replacing it. */
   readonly canBeEmpty: boolean
   /** All of the text in order: what matched and what lies between. */
-  matches(text: string): Iterable<Match>
+  matches(text: string): Pausable<Match>
 }
 
 // Tokenizers of one family have the same few expressions, and their sets take a while to write out.
@@ -29,8 +30,9 @@ export function regexOf(pattern: string): Regex {
   return regex
 }
 
-function* matchesOf(finder: Finder, text: string): Iterable<Match> {
+function* matchesOf(finder: Finder, text: string): Pausable<Match> {
   let done = 0
+  let next = UNITS_PER_STEP
   let from = 0
   let lastEnd = -1
   while (from <= text.length) {
@@ -47,6 +49,10 @@ function* matchesOf(finder: Finder, text: string): Iterable<Match> {
     done = end
     from = end
     lastEnd = end
+    if (end > next) {
+      next = end + UNITS_PER_STEP
+      yield undefined
+    }
   }
   if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
 }
