@@ -87,6 +87,21 @@ export function unknownOption(where: string, name: string, validNames: readonly 
   )
 }
 
+/** @throws unless `value` has its values by name, which lists, maps and promises do not. */
+export function expectObject(where: string, name: string, value: unknown): void {
+  const isOther = Array.isArray(value) || value instanceof Map || value instanceof Set || value instanceof Promise
+  if (typeof value === 'object' && value !== null && !isOther) return
+  const hint = value instanceof Promise ? '; await it' : ''
+  const kind = isOther && !Array.isArray(value) ? `a ${(value as object).constructor.name}` : describeValue(value)
+  throw new Error(`[${where}] expected an object for ${name}, got ${kind}${hint}`)
+}
+
+/** @throws unless `value` is an AbortSignal or undefined. */
+export function expectSignal(where: string, value: unknown): void {
+  if (value === undefined || value instanceof AbortSignal) return
+  throw new Error(`[${where}] expected an AbortSignal for signal, got ${describeValue(value)}`)
+}
+
 /** @throws unless `value` is a whole number from 0 that is exact. */
 export function expectSeed(where: string, value: unknown): void {
   if (Number.isSafeInteger(value) && (value as number) >= 0) return
@@ -104,8 +119,9 @@ export function expectPath(where: string, name: string, value: unknown): void {
   throw new Error(`[${where}] expected a path${bounds} for ${name}, got ${describeValue(value)}`)
 }
 
-/** @throws when `options` has a key that is none of `validNames`. */
+/** @throws when `options` is no object of options, as null or a list, and when it has a key that is none of `validNames`. */
 export function expectKnownOptions(where: string, options: object, validNames: readonly string[]): void {
+  expectObject(where, 'options', options)
   for (const name of Object.keys(options)) if (!validNames.includes(name)) throw unknownOption(where, name, validNames)
 }
 

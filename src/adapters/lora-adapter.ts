@@ -7,7 +7,7 @@ import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensor
 import { describeValue, expectKnownOptions, expectPath, expectSeed, listNames } from '../errors.js'
 import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
-import type { CausalLM, ModelOrigin } from '../models/model.js'
+import { type CausalLM, expectModel, type ModelOrigin } from '../models/model.js'
 import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { fillFromFile, readAdapterHeader } from './adapter-file.js'
@@ -87,6 +87,8 @@ export class LoraAdapter {
    */
   static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
     expectKnownOptions('lora', create, ['seed', ...PLACE])
+    expectModel('lora', model)
+    model.expectLive('lora')
     const { seed = 42, adapterName, active } = create
     expectSeed('lora', seed)
     const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName))
@@ -102,6 +104,8 @@ export class LoraAdapter {
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
     expectKnownOptions('lora', place, PLACE)
     expectPath('lora', 'directory', directory)
+    expectModel('lora', model)
+    model.expectLive('lora')
     const name = checkedName(place.adapterName)
     const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
@@ -166,6 +170,7 @@ export class LoraAdapter {
    */
   async save(directory: string): Promise<void> {
     expectPath('lora', 'directory', directory)
+    this.#expectWeights()
     const { name: base, origin, isOnHub } = await this.#base()
     await makeDirectory(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
@@ -233,7 +238,7 @@ export class LoraAdapter {
    * @throws when it was disposed, when its name was taken meanwhile, and as `create` where other adapters do not allow it.
    */
   attach(): void {
-    if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
+    this.#expectWeights()
     this.#attach(true)
   }
 
@@ -253,16 +258,24 @@ export class LoraAdapter {
    * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same without the adapter, which
    * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype. It is another model then: adapters that are made afterwards
    * name no commit of the base, and others that were loaded before no longer fit it.
-   * @throws on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
+   * @throws while an answer is generated, and on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
    */
   async mergeAndUnload(): Promise<CausalLM> {
     this.#expectAttached()
-    await mergeInPlace(this.model, this.#parts)
-    this.dispose()
+    await this.model.changeWeights('merge', async () => {
+      await mergeInPlace(this.model, this.#parts)
+      this.dispose()
+    })
     return this.model
   }
 
+  #expectWeights(): void {
+    if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
+    this.model.expectLive('lora')
+  }
+
   #expectAttached(): void {
+    this.#expectWeights()
     const { slab, linear } = this.#parts.slabs[0] as AttachedSlab
     const set = AdapterSet.of(this.model)
     if (!linear.slabs.includes(slab)) {

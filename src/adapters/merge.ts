@@ -3,7 +3,7 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
-import { describeValue, expectKnownOptions, expectPath, listNames } from '../errors.js'
+import { describeValue, expectKnownOptions, expectPath, expectSignal, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
 import type { CausalLM } from '../models/model.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
@@ -81,6 +81,11 @@ export async function mergeIntoDirectory(
   const { dtype = defaultDType(model), maxShardSize, prompts, signal, onProgress } = options
   checkDType(dtype)
   expectPath('merge', 'directory', directory)
+  expectSignal('merge', signal)
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw new Error(`[merge] expected a function for onProgress, got ${describeValue(onProgress)}`)
+  if (options.tokenizerFrom !== undefined) expectPath('merge', 'tokenizerFrom', options.tokenizerFrom)
+  if (prompts !== undefined) expectPrompts(prompts, model.config.vocabSize)
   await expectEmpty(directory)
   const { tokenizerFrom = model.path } = options
   const plan = await MergePlan.create(model, parts)
@@ -151,6 +156,16 @@ function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
   const named = rawConfig.dtype ?? rawConfig.torch_dtype
   if (named === undefined || named === null) return storedDType ?? 'bfloat16'
   return named === 'float16' ? 'float16' : 'bfloat16'
+}
+
+/** @throws unless they are lists of ids of the model. */
+function expectPrompts(prompts: readonly (readonly number[])[], vocabSize: number): void {
+  const isId = (id: unknown): boolean => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize
+  const isPrompt = (ids: unknown): boolean => Array.isArray(ids) && ids.length > 0 && ids.every(isId)
+  if (Array.isArray(prompts) && prompts.length > 0 && prompts.every(isPrompt)) return
+  throw new Error(
+    `[merge] expected lists of token ids in [0, ${vocabSize}) for prompts, at least one, got ${describeValue(prompts)}`,
+  )
 }
 
 function checkDType(dtype: unknown): void {

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
 import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
-import { describeValue, unknownOption } from '../errors.js'
+import { describeValue, expectObject, unknownOption } from '../errors.js'
 import { isMissing } from '../regular-file.js'
 import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
 import { MERGE_IN_PEFT } from './peft-names.js'
@@ -109,7 +109,7 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
   const where = 'lora'
   const spelled = (name: string): string =>
     Object.keys(options).find((key) => snakeCase(key) === name) ?? camelCase(name)
-  if (!isJsonObject(options)) throw new Error(`[${where}] expected an object of options, got ${describeValue(options)}`)
+  expectObject(where, 'options', options)
   const given: JsonObject = {}
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined) continue

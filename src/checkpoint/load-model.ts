@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { describeValue, expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions, expectSignal } from '../errors.js'
 import { HUB_OPTION_NAMES } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { CausalLM } from '../models/model.js'
@@ -101,6 +101,8 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
     throw new Error(
       `[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
     )
+  expectSignal('loadModel', hub.signal)
+  hub.signal?.throwIfAborted()
   checkQuantization('loadModel', quantization)
   checkOffloadEmbedding('loadModel', offloadEmbedding)
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
@@ -128,7 +130,10 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
     model.storedDType = prevalentDType(tensors)
     const plan = await matchTensors(model, tensors, path)
     checkBudget(device, model, plan)
-    for (const [parameter, source] of plan) await loadWeight(parameter, source)
+    for (const [parameter, source] of plan) {
+      hub.signal?.throwIfAborted()
+      await loadWeight(parameter, source)
+    }
     return model
   } catch (error) {
     model?.dispose()

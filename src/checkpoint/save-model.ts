@@ -61,6 +61,7 @@ export interface SaveModelOptions {
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectModel('saveModel', model)
+  model.expectLive('saveModel')
   expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
   expectPath('saveModel', 'directory', directory)
   const { dtype = model.dtype, tokenizerFrom } = options

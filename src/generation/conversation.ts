@@ -1,6 +1,7 @@
 /** @file A conversation with a model: the messages so far, and answers that become part of it. */
 
 import type { CausalLM } from '../models/model.js'
+import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from './generate-text.js'
@@ -13,7 +14,8 @@ export class Conversation {
   #messages: ChatMessage[]
 
   /** @throws when the tokenizer has no chat template, or it refuses a system message. */
-  constructor(model: CausalLM, tokenizer: Tokenizer, system?: string) {
+  constructor(model: CausalLM, givenTokenizer: Tokenizer | ForeignTokenizer, system?: string) {
+    const tokenizer = asTokenizer(givenTokenizer)
     this.#model = model
     this.#tokenizer = tokenizer
     this.#system = system === undefined ? [] : [{ role: 'system', content: system }]

@@ -1,8 +1,9 @@
 /** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
 
-import { describeValue } from '../errors.js'
+import { describeValue, expectObject } from '../errors.js'
 import { endingIds, type GenerateOptions } from '../models/generate.js'
 import { type CausalLM, expectModel } from '../models/model.js'
+import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { IncrementalText } from './incremental-text.js'
@@ -29,6 +30,7 @@ export interface GeneratedText {
 
 /**
  * Continues a text, or answers the last message of a conversation, piece by piece. Leaving the loop ends the work.
+ * @param givenTokenizer of `loadTokenizer`, or of transformers.js
  * @param prompt a text, begun as the tokenizer begins one (usually with BOS, unless the text spells it out), nothing put behind it; or messages, for
  * the tokenizer's chat template.
  * @returns the whole answer, as the value of the generator's end.
@@ -36,13 +38,15 @@ export interface GeneratedText {
  */
 export async function* streamText(
   model: CausalLM,
-  tokenizer: Tokenizer,
+  givenTokenizer: Tokenizer | ForeignTokenizer,
   prompt: string | readonly ChatMessage[],
   options: TextGenerationOptions = {},
 ): AsyncGenerator<string, GeneratedText, undefined> {
   expectModel('generate', model)
+  expectObject('generate', 'options', options)
   const { stopStrings, ...rest } = options
   const stops = readStopStrings(stopStrings)
+  const tokenizer = asTokenizer(givenTokenizer)
   const promptIds = encodePrompt(tokenizer, prompt)
   const ending = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
   // A tokenizer may have tokens that the model does not have.
@@ -70,7 +74,7 @@ export async function* streamText(
 /** `streamText` when only the whole answer is of interest. */
 export async function generateText(
   model: CausalLM,
-  tokenizer: Tokenizer,
+  tokenizer: Tokenizer | ForeignTokenizer,
   prompt: string | readonly ChatMessage[],
   options: TextGenerationOptions = {},
 ): Promise<GeneratedText> {

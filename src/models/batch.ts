@@ -1,6 +1,6 @@
 /** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
 
-import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
+import { describeValue, expectKnownOptions, expectObject, expectPositive } from '../errors.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
@@ -59,6 +59,7 @@ export interface PreparedBatch extends RaggedBatch {
 
 /** @throws on unknown fields, ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
+  expectObject('forward', 'batch', batch)
   expectKnownOptions('forward', batch, FIELDS)
   const { numItemsInBatch } = batch
   if (numItemsInBatch !== undefined) expectPositive('forward', 'numItemsInBatch', numItemsInBatch)

@@ -26,7 +26,8 @@ export class Decoding {
   readonly #device: Device
   readonly #dtype: ComputeDType
   readonly #choose: Choose
-  readonly #expectUnchanged: () => void
+  readonly #hooks: { expectUnchanged(): void; onEnd(): void }
+  #isDisposed = false
   readonly #prompts: readonly Int32Array[]
   readonly #mostTokens: number
   /** Tokens in the cache, of each sequence. */
@@ -46,7 +47,8 @@ export class Decoding {
 
   /**
    * @param mostTokens that a sequence may have in the end, its prompt included.
-   * @param expectUnchanged throws where the model is not what it was when the first step was recorded.
+   * @param hooks `expectUnchanged` throws where the model is not what it was when the decoding began, and is asked before steps are recorded, which then
+   * stay as they are; `onEnd` is called once, when this is disposed.
    */
   constructor(
     decoder: Decoder,
@@ -55,9 +57,9 @@ export class Decoding {
     prompts: readonly Int32Array[],
     mostTokens: number,
     choose: Choose,
-    expectUnchanged: () => void,
+    hooks: { expectUnchanged(): void; onEnd(): void },
   ) {
-    this.#expectUnchanged = expectUnchanged
+    this.#hooks = hooks
     this.#decoder = decoder
     this.#device = device
     this.#dtype = dtype
@@ -86,6 +88,8 @@ export class Decoding {
   }
 
   dispose(): void {
+    if (!this.#isDisposed) this.#hooks.onEnd()
+    this.#isDisposed = true
     this.#step?.dispose()
     this.#cache?.dispose()
     for (const tensor of [this.#ids, this.#positions, this.#cacheRows, this.#seqUsedK]) tensor.dispose()
@@ -131,7 +135,7 @@ export class Decoding {
     this.#cacheRows.write_(positions.map((position, s) => s * cache.capacity + position))
     this.#seqUsedK.write_(positions.map((position) => position + 1))
     if (!this.#step) {
-      this.#expectUnchanged()
+      this.#hooks.expectUnchanged()
       const input = {
         inputIds: this.#ids,
         positions: this.#positions,

@@ -1,6 +1,6 @@
 /** @file What generate() may be asked for: how tokens are chosen and when a sequence ends. The steps themselves are in decoding.ts. */
 
-import { describeValue, expectKnownOptions } from '../errors.js'
+import { describeValue, expectKnownOptions, expectSignal } from '../errors.js'
 import { argmax } from '../ops/argmax.js'
 import { type SamplingParameters, sample_ } from '../ops/sample.js'
 import type { Device } from '../tensor/device.js'
@@ -121,8 +121,7 @@ export function readGenerateOptions(
     throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
   if (options.onToken !== undefined && typeof options.onToken !== 'function')
     throw new Error(`[generate] expected a function for onToken, got ${describeValue(options.onToken)}`)
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new Error(`[generate] expected an AbortSignal for signal, got ${describeValue(signal)}`)
+  expectSignal('generate', signal)
   const eosTokenIds = new Set(eosTokenId === undefined ? endingIds(config, defaults) : readEnds(eosTokenId, config))
   return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options, defaults?.sampling), signal }
 }

@@ -106,6 +106,9 @@ export class CausalLM {
   #disposed = false
   #training = false
   #nextSite = 0
+  /** Answers that are being generated. */
+  #decodings = 0
+  #isChanging = false
 
   constructor(
     architecture: Architecture,
@@ -217,7 +220,8 @@ export class CausalLM {
     }
   }
 
-  #expectLive(where: string): void {
+  /** @throws when it was disposed. */
+  expectLive(where: string): void {
     if (this.#disposed)
       throw new Error(
         `[${where}] expected a live model, got ${this.nameOrPath}, which was disposed; load it again, or dispose it later`,
@@ -225,7 +229,7 @@ export class CausalLM {
   }
 
   #begin(): ForwardContext {
-    this.#expectLive('forward')
+    this.expectLive('forward')
     const context: ForwardContext = {
       dropout: this.#training ? { ...this.dropoutState } : undefined,
       gradientCheckpointing: this.gradientCheckpointing,
@@ -338,6 +342,7 @@ export class CausalLM {
       this.config,
       this.generationDefaults,
     )
+    signal?.throwIfAborted()
     const chooser = createChooser(sampling, prompts, this.config.vocabSize, this.device)
     const mostTokens = Math.max(...prompts.map(({ length }) => length)) + maxNewTokens
     const decoding = this.decoding(prompts, mostTokens, chooser.choose)
@@ -371,17 +376,41 @@ export class CausalLM {
    * @param mostTokens that a sequence may have in the end, its prompt included.
    */
   decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
-    this.#expectLive('generate')
+    this.expectLive('generate')
+    if (this.#isChanging)
+      throw new Error(
+        '[generate] expected weights that stay, but an adapter is being merged into them; await that first',
+      )
     // Lists of slabs are replaced when adapters come, go or are switched.
     const before = [...this.#parts.linears.values()].map((linear) => ({ linear, slabs: linear.slabs }))
     const expectUnchanged = (): void => {
-      this.#expectLive('generate')
+      this.expectLive('generate')
       if (before.every(({ linear, slabs }) => linear.slabs === slabs)) return
       throw new Error(
         '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
       )
     }
-    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, expectUnchanged)
+    this.#decodings++
+    const onEnd = (): void => void this.#decodings--
+    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, { expectUnchanged, onEnd })
+  }
+
+  /**
+   * Runs what changes the weights in several turns of the event loop; no answer is begun meanwhile.
+   * @throws while an answer is generated: its tokens would be of two models
+   */
+  async changeWeights(where: string, change: () => Promise<void>): Promise<void> {
+    this.expectLive(where)
+    if (this.#decodings > 0 || this.#isChanging)
+      throw new Error(
+        `[${where}] expected a model at rest, but ${this.#isChanging ? 'another adapter is being merged' : 'an answer is being generated'}; wait for its end`,
+      )
+    this.#isChanging = true
+    try {
+      await change()
+    } finally {
+      this.#isChanging = false
+    }
   }
 
   /**

@@ -1,6 +1,6 @@
 /** @file The model types that lowrank knows. A new model is a file beside this one and a line here. */
 
-import { describeValue } from '../errors.js'
+import { describeValue, expectObject } from '../errors.js'
 import type { Architecture } from './architecture.js'
 import type { RawConfig } from './config.js'
 import { gpt2 } from './gpt2.js'
@@ -13,6 +13,7 @@ const ARCHITECTURES: readonly Architecture[] = [llama, mistral, qwen2, qwen3, gp
 
 /** The architecture that `config.model_type` names. @throws on an unknown one, listing the known. */
 export function findArchitecture(config: RawConfig, where: string): Architecture {
+  expectObject(where, 'config', config)
   const found = ARCHITECTURES.find(({ modelType }) => modelType === config.model_type)
   if (found) return found
   const known = ARCHITECTURES.map(({ modelType }) => `'${modelType}'`).join(', ')

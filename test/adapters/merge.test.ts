@@ -523,7 +523,18 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       expect(await refusal(() => {}, { dtype: 'int8' as FileDType })).toBe(
         "[merge] expected 'bfloat16', 'float16' or 'float32' for dtype, got \"int8\"",
       )
-      expect(await refusal(() => {}, { prompts: [[3, 530]] })).toContain('expected token ids in [0, 53)')
+      for (const prompts of [[[3, 530]], [[2 ** 32 + 5]], [[]], [], 'hi' as unknown as number[][]]) {
+        expect(await refusal(() => {}, { prompts })).toContain(
+          '[merge] expected lists of token ids in [0, 53) for prompts',
+        )
+      }
+      expect(await refusal(() => {}, { signal: 7 } as object)).toBe('[merge] expected an AbortSignal for signal, got 7')
+      expect(await refusal(() => {}, { onProgress: 8 } as object)).toBe(
+        '[merge] expected a function for onProgress, got 8',
+      )
+      expect(await refusal(() => {}, { tokenizerFrom: 5 } as object)).toBe(
+        '[merge] expected a path for tokenizerFrom, got 5',
+      )
     })
   })
 

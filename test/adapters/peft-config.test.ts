@@ -167,7 +167,7 @@ describe('parseLoraOptions', () => {
     expect(() => parseLoraOptions({ layerToTransform: 1 })).toThrow('did you mean "layersToTransform"?')
     expect(() => parseLoraOptions({ use_rs_lora: true })).toThrow('did you mean "useRslora"?')
     expect(() => parseLoraOptions({ constructor: 1 })).toThrow('unknown option "constructor"')
-    expect(() => parseLoraOptions([1])).toThrow('[lora] expected an object of options, got [1]')
+    expect(() => parseLoraOptions([1])).toThrow('[lora] expected an object for options, got [1]')
   })
 
   test('says that an option of PEFT is not supported yet, unless it has the value that changes nothing', () => {
