@@ -256,6 +256,14 @@ describe("a stranger's template", () => {
       'expected at most',
     ],
     ["{{ ('x' * 16000000) | tojson }}{{ ('x' * 16000000) | tojson }}", 'characters'],
+    ["{{ ('a-' * 6000000) | wordwrap(5) }}", 'steps'],
+    ["{{ ('www.a.' * 2000000 ~ '!') | urlize }}", 'less depth'],
+    ["{{ ('a b ' * 3000000) | pprint }}", 'steps'],
+    [
+      "{% set ns = namespace(x=['a' * 400000]) %}{% for i in range(300) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | pprint }}",
+      'steps',
+    ],
+    ["{{ ('α' * 12000000).title() }}", 'steps'],
   ])('ends with an error: %s', (source, message) => {
     const begin = process.cpuUsage()
     expect(() => new ChatTemplate(source).render(messages)).toThrow(message)

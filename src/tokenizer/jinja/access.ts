@@ -92,9 +92,10 @@ const OWN_DUNDERS =
 
 function attributeOf(rt: Runtime, value: Value, name: string): Value | undefined {
   if (name.startsWith('__')) {
-    // Every object has these, and the sandbox hides them all; what else there is depends on Python's version.
+    // Every object has these, and the sandbox hides them all.
     if (DUNDERS.test(name)) return null
-    return unsupported(`the attribute ${name}`)
+    // What else there is depends on the type and on Python's version. It is hidden too, so that only a key shows through.
+    return value instanceof Dict && value.has(name) ? unsupported(`the key ${name} read as an attribute`) : undefined
   }
   if (typeof value === 'string') return stringAttribute(value, name, LOOK_UP)
   if (value instanceof Markup) return markupAttribute(value, name)

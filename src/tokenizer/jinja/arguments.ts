@@ -1,7 +1,7 @@
 /** @file Binding the arguments of a call to the parameters of a function of Python. */
 
-import { typeError } from './errors.js'
-import type { CallArguments, Value } from './values.js'
+import { typeError, unsupported } from './errors.js'
+import { type CallArguments, Markup, typeName, Undefined, type Value } from './values.js'
 
 /**
  * Values in the order of `names`; undefined for those that were not given.
@@ -28,4 +28,11 @@ export function bind(name: string, given: CallArguments, ...names: readonly stri
   })
   if (used < kwargs.size) typeError(`${name}() got an unexpected keyword argument`)
   return values
+}
+
+/** The text of an argument that has to be a str. @throws TypeError for other values */
+export function plainText(value: Value): string {
+  if (value instanceof Undefined) return value.fail()
+  if (value instanceof Markup) return unsupported('this filter on escaped text')
+  return typeof value === 'string' ? value : typeError(`expected str, got ${typeName(value)}`)
 }

@@ -4,7 +4,7 @@ import { PythonFloat } from '../../lossless-json.js'
 import { fail, typeError, unsupported, valueError } from './errors.js'
 import { type Int, int, intOf, toFloat } from './numbers.js'
 import { floatDigits, fromCodePoint } from './percent-format.js'
-import { intText, repr, str } from './repr.js'
+import { ascii, intText, repr, str } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { codePointLength, codePoints } from './text.js'
 import { type CallArguments, isInt, Markup, Undefined, type Value } from './values.js'
@@ -90,7 +90,7 @@ function field(rt: Runtime, text: string, given: CallArguments, state: State, de
     case 'r':
       return formatValue(rt, repr(rt, value), inner)
     case 'a':
-      return unsupported('the conversion !a')
+      return formatValue(rt, ascii(rt, value), inner)
   }
   return valueError(`Unknown conversion specifier ${conversion}`)
 }

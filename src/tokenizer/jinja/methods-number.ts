@@ -43,5 +43,23 @@ export function numberAttribute(_: Runtime, value: Int | boolean | PythonFloat, 
       })
     }
   } else if (name === 'real') return value
+  else if (name === 'hex') {
+    return new Callable(name, (_rt, given) => {
+      bind(name, given)
+      return hexText(value.value)
+    })
+  }
   return unsupported(`the attribute ${name} of numbers`)
+}
+
+/** `float.hex()`: 13 hexadecimal digits and the power of two. */
+function hexText(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value < 0 ? '-inf' : 'inf'
+  const bits = new BigUint64Array(new Float64Array([value]).buffer)[0] as bigint
+  const sign = bits >> 63n === 1n ? '-' : ''
+  if (value === 0) return `${sign}0x0.0p+0`
+  const exponent = Number((bits >> 52n) & 0x7ffn)
+  const digits = (bits & 0xfffffffffffffn).toString(16).padStart(13, '0')
+  const power = exponent === 0 ? -1022 : exponent - 1023
+  return `${sign}0x${exponent === 0 ? 0 : 1}.${digits}p${power < 0 ? '' : '+'}${power}`
 }

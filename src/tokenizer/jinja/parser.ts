@@ -5,6 +5,8 @@ import { ExpressionParser } from './expression-parser.js'
 import type { Token } from './lexer.js'
 import { tokenize } from './lexer.js'
 import type { Expression, FilterExpression, MacroParts, OutputPart, Statement } from './nodes.js'
+import { assignTo } from './targets.js'
+import { TokenCursor } from './token-cursor.js'
 
 /** Levels of blocks within blocks. */
 const MAX_LEVELS = 100
@@ -20,20 +22,21 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 /** Parses a template. @throws TemplateFailure with the line of what is no Jinja or not supported */
 export function parseTemplate(source: string): Statement[] {
-  const parser = new ExpressionParser(tokenize(source))
-  return new StatementParser(parser).body(undefined)
+  return new StatementParser(new TokenCursor(tokenize(source))).body(undefined)
 }
 
 class StatementParser {
-  readonly #parser: ExpressionParser
+  readonly #tokens: TokenCursor
+  readonly #expressions: ExpressionParser
   #level = 0
 
-  constructor(parser: ExpressionParser) {
-    this.#parser = parser
+  constructor(tokens: TokenCursor) {
+    this.#tokens = tokens
+    this.#expressions = new ExpressionParser(tokens)
   }
 
   get #current(): Token {
-    return this.#parser.current
+    return this.#tokens.current
   }
 
   #isName(...names: readonly string[]): boolean {
@@ -58,20 +61,20 @@ class StatementParser {
       const token = this.#current
       if (token.type === 'data') {
         add(token.text, token.line)
-        this.#parser.next()
+        this.#tokens.next()
       } else if (token.type === 'variable_begin') {
-        this.#parser.next()
-        add(this.#parser.tuple({}), token.line)
-        this.#parser.expectType('variable_end')
+        this.#tokens.next()
+        add(this.#expressions.tuple({}), token.line)
+        this.#tokens.expectType('variable_end')
       } else if (token.type === 'block_begin') {
         flush()
-        this.#parser.next()
+        this.#tokens.next()
         if (ends !== undefined && this.#isName(...ends)) {
           this.#level--
           return statements
         }
         statements.push(...this.#statement())
-        this.#parser.expectType('block_end')
+        this.#tokens.expectType('block_end')
       } else fail('TemplateSyntaxError', 'unexpected token', token.line)
     }
     flush()
@@ -84,10 +87,10 @@ class StatementParser {
 
   /** The body of a block and, where `drop`, its end tag's name. */
   #block(ends: readonly string[], drop = true): Statement[] {
-    this.#parser.skipOperator(':')
-    this.#parser.expectType('block_end')
+    this.#tokens.skipOperator(':')
+    this.#tokens.expectType('block_end')
     const statements = this.body(ends)
-    if (drop) this.#parser.next()
+    if (drop) this.#tokens.next()
     return statements
   }
 
@@ -95,7 +98,7 @@ class StatementParser {
     const token = this.#current
     const { line } = token
     if (token.type !== 'name') fail('TemplateSyntaxError', 'tag name expected', line)
-    this.#parser.next()
+    this.#tokens.next()
     switch (token.text) {
       case 'for':
         return [this.#for(line)]
@@ -117,14 +120,14 @@ class StatementParser {
         return [{ kind: 'generation', ...parts }]
       }
       case 'filter': {
-        const filter = this.#parser.filters(undefined, true) as FilterExpression
+        const filter = this.#expressions.filters(undefined, true) as FilterExpression
         return [{ kind: 'filter-block', filter, body: this.#block(['endfilter']), line }]
       }
       case 'print': {
         const parts: Expression[] = []
         while (this.#current.type !== 'block_end') {
-          if (parts.length > 0) this.#parser.expectOperator(',')
-          parts.push(this.#parser.expression())
+          if (parts.length > 0) this.#tokens.expectOperator(',')
+          parts.push(this.#expressions.expression())
         }
         return [{ kind: 'output', parts, line }]
       }
@@ -139,19 +142,19 @@ class StatementParser {
 
   /** The name in a place where only a name can be assigned to. */
   #assignable(): string {
-    const token = this.#parser.expectType('name')
-    this.#parser.checkTarget({ kind: 'name', name: token.text, line: token.line, context: 'store' })
+    const token = this.#tokens.expectType('name')
+    assignTo({ kind: 'name', name: token.text, line: token.line, context: 'store' }, 'store')
     return token.text
   }
 
   #for(line: number): Statement {
-    const target = this.#parser.target(['in'], false)
-    this.#parser.expectName('in')
-    const items = this.#parser.tuple({ withoutCondition: true, ends: ['recursive'] })
-    const test = this.#parser.skipName('if') ? this.#parser.expression() : undefined
-    const recursive = this.#parser.skipName('recursive')
+    const target = this.#expressions.target(['in'], false)
+    this.#tokens.expectName('in')
+    const items = this.#expressions.tuple({ withoutCondition: true, ends: ['recursive'] })
+    const test = this.#tokens.skipName('if') ? this.#expressions.expression() : undefined
+    const recursive = this.#tokens.skipName('recursive')
     const body = this.#block(['endfor', 'else'], false)
-    const otherwise = this.#parser.next().text === 'else' ? this.#block(['endfor']) : []
+    const otherwise = this.#tokens.next().text === 'else' ? this.#block(['endfor']) : []
     return { kind: 'for', target, items, body, otherwise, test, recursive, line }
   }
 
@@ -159,9 +162,9 @@ class StatementParser {
     const branches: { test: Expression; body: Statement[]; line: number }[] = []
     let branchLine = line
     for (;;) {
-      const test = this.#parser.tuple({ withoutCondition: true })
+      const test = this.#expressions.tuple({ withoutCondition: true })
       branches.push({ test, body: this.#block(['elif', 'else', 'endif'], false), line: branchLine })
-      const end = this.#parser.next()
+      const end = this.#tokens.next()
       branchLine = end.line
       if (end.text === 'elif') continue
       return { kind: 'if', branches, otherwise: end.text === 'else' ? this.#block(['endif']) : [], line }
@@ -169,9 +172,9 @@ class StatementParser {
   }
 
   #set(line: number): Statement {
-    const target = this.#parser.target([], true)
-    if (this.#parser.skipOperator('=')) return { kind: 'assign', target, value: this.#parser.tuple({}), line }
-    const filter = this.#parser.filters(undefined, false) as FilterExpression | undefined
+    const target = this.#expressions.target([], true)
+    if (this.#tokens.skipOperator('=')) return { kind: 'assign', target, value: this.#expressions.tuple({}), line }
+    const filter = this.#expressions.filters(undefined, false) as FilterExpression | undefined
     return { kind: 'assign-block', target, filter, body: this.#block(['endset']), line }
   }
 
@@ -179,10 +182,10 @@ class StatementParser {
     const targets: Expression[] = []
     const values: Expression[] = []
     while (this.#current.type !== 'block_end') {
-      if (targets.length > 0) this.#parser.expectOperator(',')
-      targets.push(this.#parser.target([], false, 'param'))
-      this.#parser.expectOperator('=')
-      values.push(this.#parser.expression())
+      if (targets.length > 0) this.#tokens.expectOperator(',')
+      targets.push(this.#expressions.target([], false, 'param'))
+      this.#tokens.expectOperator('=')
+      values.push(this.#expressions.expression())
     }
     return { kind: 'with', targets, values, body: this.#block(['endwith']), line }
   }
@@ -190,7 +193,7 @@ class StatementParser {
   #call(line: number): Statement {
     const isOpen = this.#current.type === 'operator' && this.#current.text === '('
     const { parameters, defaults } = isOpen ? this.#signature() : { parameters: [], defaults: [] }
-    const call = this.#parser.expression()
+    const call = this.#expressions.expression()
     if (call.kind !== 'call') return fail('TemplateSyntaxError', 'expected call', line)
     return { kind: 'call-block', call, parameters, defaults, body: this.#block(['endcall']), line }
   }
@@ -198,19 +201,19 @@ class StatementParser {
   #signature(): Pick<MacroParts, 'parameters' | 'defaults'> {
     const parameters: { name: string; line: number }[] = []
     const defaults: Expression[] = []
-    this.#parser.expectOperator('(')
+    this.#tokens.expectOperator('(')
     while (!(this.#current.type === 'operator' && this.#current.text === ')')) {
-      if (parameters.length > 0) this.#parser.expectOperator(',')
+      if (parameters.length > 0) this.#tokens.expectOperator(',')
       const { line } = this.#current
       const name = this.#assignable()
       // Python refuses a function with two parameters of one name.
       if (parameters.some((other) => other.name === name))
         fail('TemplateSyntaxError', `duplicate argument '${name}'`, line)
-      if (this.#parser.skipOperator('=')) defaults.push(this.#parser.expression())
+      if (this.#tokens.skipOperator('=')) defaults.push(this.#expressions.expression())
       else if (defaults.length > 0) fail('TemplateSyntaxError', 'non-default argument follows default argument', line)
       parameters.push({ name, line })
     }
-    this.#parser.expectOperator(')')
+    this.#tokens.expectOperator(')')
     return { parameters, defaults }
   }
 }

@@ -3,7 +3,7 @@
 import { PythonFloat } from '../../lossless-json.js'
 import { fail, typeError, unsupported, valueError } from './errors.js'
 import { fractionOf, type Int, int, intOf, isNumeric, roundHalfEven, toFloat, truncate } from './numbers.js'
-import { intText, repr, str } from './repr.js'
+import { ascii, intText, repr, str } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { codePointLength, codePoints } from './text.js'
 import { Dict, isInt, Range, Tuple, typeName, Undefined, type Value } from './values.js'
@@ -91,8 +91,7 @@ function padded(piece: string, flags: string, width: number, isNumber: boolean):
 
 function convert(rt: Runtime, type: string, value: Value, flags: string, precision: number | undefined): string {
   if (type === 's' || type === 'r' || type === 'a') {
-    if (type === 'a') return unsupported('%a')
-    const text = type === 's' ? str(rt, value) : repr(rt, value)
+    const text = type === 's' ? str(rt, value) : type === 'r' ? repr(rt, value) : ascii(rt, value)
     return precision === undefined ? text : codePoints(text).slice(0, precision).join('')
   }
   if (type === 'c') return character(value)

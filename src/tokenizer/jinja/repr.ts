@@ -99,6 +99,11 @@ export function reprText(rt: Runtime, text: string): string {
   return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote
 }
 
+/** `ascii(value)`: `repr` with escapes in place of all that is not ASCII. */
+export function ascii(rt: Runtime, value: Value): string {
+  return repr(rt, value).replace(/[^\0-\x7f]/gu, hexEscape)
+}
+
 /** `\x..`, `\u....` or `\U........`, whichever is the shortest that holds the character. */
 export function hexEscape(character: string): string {
   const code = character.codePointAt(0) as number

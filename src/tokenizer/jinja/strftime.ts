@@ -5,28 +5,39 @@ import { unsupported } from './errors.js'
 const MONTHS = 'January February March April May June July August September October November December'.split(' ')
 const DAYS = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ')
 
+/** Directives that are numbers, padded with zeros; of those in `BLANK` with blanks. */
+const NUMBERS = 'CdegGHIjklMmSUuVWwYy'
+const BLANK = 'ekl'
+/** Python gives an empty text where the C library's own grows too long. */
+const MAX_WIDTH = 100
+
 /** `date.strftime(format)` of a local time without a zone. */
 export function strftime(date: Date, format: string): string {
   return format.replace(
     /%([-_0^#]*)([0-9]*)([EO]?)(.?)/gsu,
     (all, flags: string, width: string, _: string, letter: string) => {
-      if (width !== '') return unsupported(`the width in the date format ${all}`)
-      const text = field(date, letter)
-      if (text === undefined) return all
-      return withFlags(text, flags, letter)
+      // Python itself writes the microseconds, where nothing stands between the sign and the letter.
+      const text = letter === 'f' && flags + width !== '' ? undefined : field(date, letter)
+      if (text === undefined && width === '' && !/[\^#]/.test(flags)) return all
+      // The C library pads and changes the directive itself.
+      if (text === undefined || Number(width) > MAX_WIDTH) return unsupported(`the date format ${all}`)
+      return padded(cased(text, flags, letter), flags, letter, Number(width))
     },
   )
 }
 
-function withFlags(text: string, flags: string, letter: string): string {
-  const flag = flags.at(-1)
-  if (flag === undefined) return text
-  if (flag === '^') return text.toUpperCase()
-  if (flag === '#') return 'pZ'.includes(letter) ? text.toLowerCase() : text.toUpperCase()
-  if (!/^[ 0-9]+$/.test(text)) return text
+function cased(text: string, flags: string, letter: string): string {
+  if (flags.includes('#')) return 'pZ'.includes(letter) ? text.toLowerCase() : text.toUpperCase()
+  return flags.includes('^') ? text.toUpperCase() : text
+}
+
+function padded(text: string, flags: string, letter: string, width: number): string {
+  const flag = [...flags].findLast((sign) => '-_0'.includes(sign))
+  if (!NUMBERS.includes(letter)) return text.padStart(width, flag === '0' ? '0' : ' ')
+  if (flag === undefined) return text.padStart(width, BLANK.includes(letter) ? ' ' : '0')
   const digits = text.replace(/^[ 0]+(?=.)/, '')
-  if (flag === '-') return digits
-  return digits.padStart(text.length, flag === '_' ? ' ' : '0')
+  if (flag === '-') return digits.padStart(width, ' ')
+  return digits.padStart(Math.max(width, text.length), flag === '_' ? ' ' : '0')
 }
 
 function field(date: Date, letter: string): string | undefined {

@@ -1,6 +1,7 @@
 /** @file The methods of str. */
 
 import { bind } from './arguments.js'
+import { capitalized, folded, swapped, titled } from './casing.js'
 import { typeError, unsupported, valueError } from './errors.js'
 import { formatText, type LookUp } from './format.js'
 import { asCount } from './numbers.js'
@@ -18,7 +19,7 @@ import {
   strip,
   unitIndex,
 } from './text.js'
-import { CLASSES, isLower, isTitle, isUpper, titleCase } from './unicode.js'
+import { CLASSES, isLower, isTitle, isUpper } from './unicode.js'
 import {
   type CallArguments,
   Callable,
@@ -159,34 +160,6 @@ const classTest =
     return pattern.test(text)
   }
 
-/** `str.title()`: the first letter of each run of cased letters in title case, the others in lower case. */
-function titled(text: string): string {
-  const lower = text.toLowerCase()
-  let result = ''
-  let inWord = false
-  let at = 0
-  // toLowerCase of the whole knows the final sigma; where lengths differ each character is taken by itself.
-  const sameLength = lower.length === text.length
-  for (const character of text) {
-    const cased = isLower(character) || isUpper(character) || isTitle(character)
-    const small = sameLength ? lower.slice(at, at + character.length) : character.toLowerCase()
-    if (!sameLength && /[ΣİI]|\u0307/.test(character) && !/^[ -~]$/.test(character))
-      unsupported('title case of this text')
-    result += cased && !inWord ? titleCase(character) : small
-    inWord = cased
-    at += character.length
-  }
-  return result
-}
-
-/** `str.capitalize()`. */
-export function capitalized(text: string): string {
-  const [first = ''] = codePoints(text)
-  const lower = text.toLowerCase()
-  const head = first.toLowerCase()
-  return lower.startsWith(head) ? titleCase(first) + lower.slice(head.length) : unsupported('capitalizing this text')
-}
-
 /** `str.islower()` or `str.isupper()`. */
 function hasCase(
   text: string,
@@ -260,6 +233,15 @@ function expandTabs(rt: Runtime, text: string, size: number): string {
   return result
 }
 
+/** Changes the case of each letter by itself, so that each is a step. */
+function caseChange(change: (text: string) => string): Method {
+  return (rt, text, given, name) => {
+    bind(name, given)
+    rt.step(text.length)
+    return change(text)
+  }
+}
+
 function withoutArguments(change: (text: string) => Value): Method {
   return (rt, text, given, name) => {
     bind(name, given)
@@ -270,10 +252,8 @@ function withoutArguments(change: (text: string) => Value): Method {
 
 const METHODS = new Map<string, Method>(
   Object.entries({
-    capitalize: withoutArguments(capitalized),
-    casefold: withoutArguments((text) => {
-      return /[^\0-\x7f]/.test(text) ? unsupported('casefold of text beyond ASCII') : text.toLowerCase()
-    }),
+    capitalize: caseChange(capitalized),
+    casefold: caseChange(folded),
     center: justify('both'),
     count(_, text, given, name) {
       const [part, first, last] = bind(name, given, '/sub', '/start?', '/end?')
@@ -349,11 +329,8 @@ const METHODS = new Map<string, Method>(
     },
     startswith: affixWith(false),
     strip: stripWith(true, true),
-    swapcase: withoutArguments((text) => {
-      if (/[^\0-\x7f]/.test(text)) return unsupported('swapcase of text beyond ASCII')
-      return text.replace(/[a-zA-Z]/g, (letter) => (letter < 'a' ? letter.toLowerCase() : letter.toUpperCase()))
-    }),
-    title: withoutArguments(titled),
+    swapcase: caseChange(swapped),
+    title: caseChange(titled),
     upper: withoutArguments((text) => text.toUpperCase()),
     zfill(rt, text, given, name) {
       const [width] = bind(name, given, '/width')

@@ -22,7 +22,7 @@ BINARY = ["+", "-", "*", "/", "//", "%", "~", "==", "!=", "<", ">", "<=", ">=", 
 FILTERS = (
     "abs attr batch capitalize center count default dictsort escape filesizeformat first float forceescape format groupby indent int items join last length list "
     "lower map max min pprint reject rejectattr replace reverse round safe select selectattr slice sort string striptags sum title tojson trim truncate unique upper "
-    "urlencode wordcount wordwrap xmlattr d e"
+    "urlencode urlize wordcount wordwrap xmlattr d e"
 ).split()
 ARGUMENTS = {
     "attr": ["'a'", "'items'"], "batch": ["2", "3,'-'"], "center": ["9"], "default": ["'d'", "'d',true"], "d": ["1"], "dictsort": ["", "true", "by='value'", "reverse=true"],
@@ -32,8 +32,8 @@ ARGUMENTS = {
     "replace": ["'a','b'", "'','-'", "'a','b',1", "1,2"], "round": ["", "1", "2,'floor'", "0,'ceil'", "-1"], "select": ["", "'odd'", "'number'", "'gt',1"],
     "selectattr": ["'k'", "'k','ge',2", "'role','equalto','user'"], "slice": ["2", "3,'x'"], "sort": ["", "true", "attribute='k'", "case_sensitive=true", "false,true"],
     "sum": ["", "'k'", "start=1", "start=[]"], "tojson": ["", "indent=2", "true", "sort_keys=true", "separators=(',',':')"], "trim": ["", "'a'", "' x'"],
-    "truncate": ["5", "5,true", "9,false,'~',0", ""], "unique": ["", "true", "attribute='k'"], "wordwrap": ["5", "9,false"],
-    "filesizeformat": ["", "true"],
+    "truncate": ["5", "5,true", "9,false,'~',0", ""], "unique": ["", "true", "attribute='k'"], "wordwrap": ["5", "9,false", "7,true,none,false", "1"],
+    "filesizeformat": ["", "true"], "urlize": ["", "9", "rel='a'", "extra_schemes=['x:']"],
 }
 METHODS = {
     "upper": [""], "lower": [""], "strip": ["", "'a '", "'x'"], "lstrip": ["", "'a'"], "rstrip": ["", "'b'"], "split": ["", "','", "',',1", "none,1", "maxsplit=1"],
@@ -41,7 +41,7 @@ METHODS = {
     "find": ["'b'", "'a',1"], "rfind": ["'a'"], "index": ["'a'", "1"], "count": ["'a'", "1"], "replace": ["'a','b'", "'b','',1"], "title": [""], "capitalize": [""],
     "join": ["['x','y']", "'abc'", "words"], "items": [""], "keys": [""], "values": [""], "get": ["'a'", "'a',1", "'zz',none"], "copy": [""], "format": ["1", "1,'a'", "x=1"],
     "isdigit": [""], "isalpha": [""], "isspace": [""], "zfill": ["4"], "ljust": ["5", "5,'*'"], "rjust": ["5"], "center": ["6,'-'"], "partition": ["','"], "rpartition": ["'a'"],
-    "removeprefix": ["'a'"], "removesuffix": ["'c'"], "isupper": [""], "islower": [""], "istitle": [""], "expandtabs": ["2"], "append": ["1"], "pop": [""], "update": ["{}"], "is_integer": [""],
+    "casefold": [""], "swapcase": [""], "removeprefix": ["'a'"], "removesuffix": ["'c'"], "isupper": [""], "islower": [""], "istitle": [""], "expandtabs": ["2"], "append": ["1"], "pop": [""], "update": ["{}"], "is_integer": [""],
 }
 TESTS = "boolean callable defined escaped even false float integer iterable lower mapping none number odd sequence string true undefined upper".split()
 BLOCK_FILTERS = ["upper", "trim", "indent(2)", "replace('a', 'b')", "length", "title"]
@@ -49,7 +49,7 @@ TESTS_WITH = ["divisibleby 2", "eq 1", "ne 'a'", "gt 1", "in [1,'a',none]", "ge 
 
 
 # What goes together, so that fewer templates end in a TypeError.
-TEXTS = ["s", "u", "sp", "lines", "q", "html", "long", "'ab c'", "' x '", "'A,b,,C'", "'é😀'", "messages[0].content", "(messages|tojson)", "'%s|%d'"]
+TEXTS = ["s", "u", "sp", "lines", "q", "html", "long", "'ab c'", "' x '", "'A,b,,C'", "'é😀'", "messages[0].content", "(messages|tojson)", "'%s|%d'", "'ΑΣ ǅx ßﬁ-İa Σ'", "'well-known x--y a-b-c'", "'(http://a.bc/d) x@y.zz www.q.com,'", "'&lt;b&gt; &#65;&eacute &amp;amp; <i>'"]
 NUMBERS = ["i", "j", "f", "whole", "big", "tiny", "nz", "2", "-3", "0.5", "1e16", "t", "l|length", "s|length"]
 LISTS = ["l", "words", "mixed", "rows", "messages", "tools", "d|items|list", "range(5)", "[3,1,2]", "['b','A']", "s|list", "(1,'a')"]
 

@@ -277,6 +277,62 @@ STATEMENTS = [
 ]
 
 
+# Letters whose case is not one letter, or depends on what stands around them.
+CASES = [
+    "u", "'ΑΣ ΣΑΣ Σ. ΑΣ\u0301Β ΑΣ\u00ad'", "'İstanbul ıI ﬁx ŉ ǰ ΐ ᾳ ᾼ ῷ ẞß'", "'ǆǅǄ ǉ ᲀ Ꭰꭰ ᏸ ა Ა'", "'ªº ⅷⅧ ⓐⒶ ǅungla'", "'é\u0301ÉA\u0345α\u0345'", "'1st o\u2019neil x-ray'", "'ſtraſse ﬆ Å'",
+    "''", "'Σ'", "'aΣ'", "'Σa'", "'𐐀𐐨 𝐀'",
+]
+CASE_CHANGES = ["swapcase()", "casefold()", "title()", "capitalize()", "lower()", "upper()"]
+
+# The texts of wordwrap, and how they are wrapped.
+WRAPPED = [
+    "'well-known state-of-the-art x-y --flag a--b foo---bar'", "'e-mail-address_with-under-scores and-more-'", "'-----'", "'a-b-c-d-e-f-g-h'", "'co-op re-1st 1-2-3 --'",
+    "'Über-große Wörter-mit-Strichen 😀-😀'", "long", "lines", "'word\u2014dash word -- dash!--x'", "html", "'hyphen- ated -start'", "'supercalifragilistic-expialidocious'",
+]
+WRAPS = ["", "5", "7,false", "10", "12,true,'|'", "8,true,none,false", "9,false,'~',true", "1", "3"]
+
+# What striptags makes of tags, comments and entities.
+TAGGED = [
+    "html", "'a &amp; b &lt; &#39; &#x41; &#65 &nbsp;x &copy &notit; &NOTHING &eacute;&Eacute'", "'&#0; &#128; &#x9f; &#xd800; &#1114112; &#11; &#xfffe; &#13;|'", "'<!-- a > b --> c <b'", "'<a <!-- x > --> b>'",
+    "'<!--> d --> e'", "'&amp;lt; &amp'", "'& && &; &#; &#x; &a'", "'< p >x</ p >'", "'&hellip;'", "'&#99999999999999999999;'", "'&ampamp; &ltx &gt'", "(html|e)", "i", "l", "nope", "'&sup2x &frac12 &frac13'",
+]
+
+LINKED = [
+    "'see http://example.com/a?b=c&d, (https://x.org/a_(b)) and www.python.org.'", "'mail me@example.com, mailto:you@x.co.uk! @at @a@b.c x@y'", "'example.com foo.net/x a.b.c.org:80/p no.pe HTTP://UP.COM'", "'<https://a.b> &lt;http://c.d&gt;'",
+    "'http://1.2.3.4:5/x http://[::1]/ http://a'", "'ftp://x.y tel:123 http://localhost:1'", "'(((http://x.com)))...'", "html", "(html|e)", "i", "nope", "'https://\u00fcber.de/\u00e4 www.x.y\nnext'", "'http://x.com/a)b)c) (http://x.com/a)b)'", "'www.x.com@y xn--a.com http://xn--ab'",
+]
+LINKS = ["", "10", "10,true", "rel='a b'", "rel='noopener z',nofollow=true", "target='_blank'", "target='<q>'", "extra_schemes=['ftp://','tel:']", "extra_schemes=['x']", "extra_schemes='ab'", "'x'", "rel=3", "none,false,none,none,()", "-3", "2.5"]
+
+PRINTED = [
+    "rows", "messages", "tools", "tools[0]", "d", "mixed", "words * 9", "[words * 4, words * 4]", "[[[long, long], {'k': long}]]", "long * 3", "[long * 3]", "{'b': long, 'a': [long, 1], 3: none}", "{none: 1, 'x': long, 2.5: long}", "(long, long)", "(long * 2,)",
+    "lines * 9", "[lines * 9, 1]", "q * 9", "('x' * 90)", "['x' * 90, 'y' * 70, 'z']", "[('x' * 40 + ' ') * 3]", "'a b\\n' * 30", "{'k' * 50: 'v' * 50}", "{'k': {'k': {'k': [long, long]}}}", "messages[1].tool_calls", "rows|groupby('g')", "range(3)", "[1,2,3] * 20", "[[]] * 40",
+    "{(1, 'a'): long, (2, 'b'): long}", "{1: long, true: 2, 'a': 3}", "big", "nope", "(html|e)", "[html|e, long, long]", "'\u00fc' * 80", "'😀 ' * 50", "['\\u2028' * 20, 'x ' * 30]",
+]
+
+DATES = "%05d %10A %-10A %010a %_5m %-5d %5e %05e %10Y %_10Y %15c %30c %015x %3% %3n %10j %5u %10p %^10a %#10p %^-10a %8F %12F %012F %3C %5G %5y %5V %5k %05k %-_d %_-d %12D %12T %12r %5R %12X %#5a %^#a %-f %_f %5f %500d %-10j %_3d %-g %Ey %5Od %0000d %5q %^f %q %".split(" ")
+
+MORE = [
+    "{{ l.__len__ }}|{{ l.__foo__ }}|{{ i.__len__ is defined }}|{{ s.__mod__ }}|{{ d.__getitem__ }}|{{ namespace(a=1).__a }}|{{ s['__len__'] }}",
+    "{{ {'__foo__': 1}['__foo__'] }}", "{{ l.__len__() }}", "{{ l.__foo__.x }}", "{{ l|attr('__len__') }}|{{ l|attr('__foo__') }}", "{{ l|map(attribute='__len__')|list }}",
+    "{{ f.hex() }} {{ tiny.hex() }} {{ nz.hex() }} {{ huge.hex() }} {{ 5e-324.hex() }} {{ (1/3).hex() }} {{ ('inf'|float).hex() }} {{ (-f).hex() }} {{ i.hex() }}",
+    "{{ strftime_now('%d %B') }}", "{{ '%a|%.3a|%-9a|%a' % (u, u, 'é', ['ß', 1]) }}", "{{ '{!a}|{!a:>9}|{0!a}'.format(u) }}", "{{ '{!a:>9}|{!a}'.format('é', ['ß']) }}",
+    "{{ '1500'|filesizeformat }} {{ ' 1e3 '|filesizeformat(true) }} {{ '1'|filesizeformat }}", "{{ 'x'|filesizeformat }}", "{{ ('5'|e)|filesizeformat }}", "{{ '-inf'|filesizeformat }}",
+]
+
+
+def later():
+    """What came behind the others, so that these keep their places in the file."""
+    made = list(MORE)
+    made += ["{{ (%s).%s }}" % (text, change) for text in CASES for change in CASE_CHANGES]
+    made += ["{{ (%s)|%s }}" % (text, change) for text in CASES for change in ("title", "capitalize", "upper", "lower")]
+    made += ["{{ (%s)|wordwrap(%s) }}" % (text, given) for text in WRAPPED for given in WRAPS]
+    made += ["{{ (%s)|striptags }}" % text for text in TAGGED]
+    made += ["{{ (%s)|urlize%s }}" % (text, f"({given})" if given else "") for text in LINKED for given in LINKS]
+    made += ["{{ (%s)|pprint }}" % value for value in PRINTED]
+    made += ["{{ strftime_now('%s') }}" % form for form in DATES]
+    return made
+
+
 def expressions(text):
     """Expressions separated by blanks outside of quotes and brackets."""
     found, depth, quote, current = [], 0, None, ""
@@ -350,7 +406,7 @@ def build():
     # One value in every place where a text is made of it.
     for value in expressions(TOJSON):
         made.append("{{ " + value + " }}|{{ [" + value + "] }}|{{ '' ~ " + value + " }}")
-    return list(dict.fromkeys(made))
+    return list(dict.fromkeys(made + later()))
 
 
 SNIPPETS = build()
