@@ -3,6 +3,7 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
+import { CHECKSUM_FILE, changedFiles, withChecksums } from '../checkpoint/checksums.js'
 import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, expectPath, expectSeed, listNames } from '../errors.js'
 import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
@@ -99,7 +100,8 @@ export class LoraAdapter {
 
   /**
    * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in PEFT: see `warnings`.
-   * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes.
+   * Where there is a SHA256SUMS the weights have to be what it says; settings that were changed since are a warning.
+   * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights are not those that were saved.
    */
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
     expectKnownOptions('lora', place, PLACE)
@@ -110,7 +112,7 @@ export class LoraAdapter {
     const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readAdapterHeader(directory)
-    const warnings: string[] = []
+    const warnings = await checkFiles(directory)
     const onUnmatched = (setting: string, names: readonly string[]): void => {
       warnings.push(
         `${join(directory, PEFT_CONFIG_FILE)}: ${setting} names what the model does not have: ${listNames(names)}`,
@@ -130,7 +132,7 @@ export class LoraAdapter {
     }
   }
 
-  /** What the file of the adapter says that does nothing on this model, a sentence each; empty for a new one. */
+  /** What the settings of the adapter say that does nothing on this model, and that they were changed, a sentence each; empty for a new one. */
   get warnings(): readonly string[] {
     return this.#warnings
   }
@@ -164,8 +166,8 @@ export class LoraAdapter {
   }
 
   /**
-   * Writes adapter_config.json and adapter_model.safetensors (float32), together or not at all; for a model of the Hub also a
-   * README.md that names the model and its licence, unless there is one that someone else wrote.
+   * Writes adapter_config.json, adapter_model.safetensors (float32) and SHA256SUMS with the checksums of both, together or not at all; for a model
+   * of the Hub also a README.md that names the model and its licence, unless there is one that someone else wrote.
    * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before stays.
    */
   async save(directory: string): Promise<void> {
@@ -174,10 +176,10 @@ export class LoraAdapter {
     const { name: base, origin, isOnHub } = await this.#base()
     await makeDirectory(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
-    const files: FileToWrite[] = [
+    const files: FileToWrite[] = withChecksums(directory, [
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
       { path: join(directory, PEFT_CONFIG_FILE), content: this.configText() },
-    ]
+    ])
     const card = join(directory, CARD_FILE)
     const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
@@ -323,6 +325,22 @@ export class LoraAdapter {
       else b.set(random.uniforms(b.size, 1 / Math.sqrt(r)))
     })
   }
+}
+
+/** @returns warnings. @throws when the weights are not those that were saved */
+async function checkFiles(directory: string): Promise<string[]> {
+  const changed = await changedFiles('lora', directory, [PEFT_WEIGHTS_FILE, PEFT_CONFIG_FILE])
+  const sums = join(directory, CHECKSUM_FILE)
+  const weights = changed.find(({ path }) => path.endsWith(PEFT_WEIGHTS_FILE))
+  if (weights)
+    throw new Error(
+      `[lora] expected in ${weights.path} what was saved, got SHA-256 ${weights.found}, in ${CHECKSUM_FILE} ${weights.expected}; the file is damaged: ` +
+        `get it again, or, where another program wrote it on purpose, remove ${sums}`,
+    )
+  return changed.map(
+    ({ path }) =>
+      `${path} was changed after it was saved with its weights; where that was on purpose, remove its line from ${sums}`,
+  )
 }
 
 /** Whether it is what a model of the Hub is called, and no path: 'org/name', and nothing of that name here. */

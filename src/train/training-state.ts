@@ -6,6 +6,7 @@
 import { basename, dirname, join } from 'node:path'
 import { loadParameter } from '../adapters/adapter-file.js'
 import type { Parameter } from '../autograd/parameter.js'
+import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../checkpoint/checksums.js'
 import {
   readSafetensorsHeader,
   readTensorBytes,
@@ -19,7 +20,6 @@ import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
 import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
 import type { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
-import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from './checksums.js'
 import { checkpointStep, listCheckpoints } from './output-directory.js'
 import { expectPossible, parseState, STATE_FILE, type TrainerState } from './run-state.js'
 import { type LogEntry, parseLogHistory, TRAINER_STATE_FILE } from './trainer-state.js'

@@ -121,6 +121,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         ),
       },
     ])
+    // Whoever writes such files writes no checksums.
+    await rm(join(directory, 'SHA256SUMS'))
     const adapter = await LoraAdapter.load(model, directory)
     expect(adapter.warnings).toEqual([
       `${path} holds none of the 2 biases that bias 'lora_only' trains, which several versions of PEFT did not save; those of the base model are used, as PEFT does`,

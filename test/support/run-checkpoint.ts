@@ -2,7 +2,7 @@
 
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CHECKSUM_FILE, checksumsOf } from '../../src/train/checksums.js'
+import { CHECKSUM_FILE, checksumsOf } from '../../src/checkpoint/checksums.js'
 
 /** Writes checksums of what lies in a checkpoint now, so that it is looked at and not refused for having changed. */
 export async function sealCheckpoint(directory: string): Promise<void> {
