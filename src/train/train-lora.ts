@@ -177,6 +177,10 @@ async function trainOn(
   }
   for (const message of [...model.warnings, ...(resumed?.checkpoint.warnings ?? [])])
     onEvent({ type: 'warning', message })
+  if (output && options.resumeFromCheckpoint === true && !resumed) {
+    const message = `[resume] ${output.path} holds no checkpoint: the run begins at its first step`
+    onEvent({ type: 'warning', message })
+  }
   onEvent({
     type: 'start',
     ...trainer.progress,

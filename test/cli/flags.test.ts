@@ -1,6 +1,6 @@
 /** @file Commands without a file: what flags say, and the model that an adapter names. */
 
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { flagFor, flagValues } from '../../src/cli/train-flags.js'
@@ -56,8 +56,10 @@ describe('lowrank train without a file', () => {
       stdout: '',
       stderr: `error: [training] expected numTrainEpochs or maxSteps, got both, and maxSteps counts; --max-steps -1 takes it back (--epochs, line 4 of ${file})\n`,
     })
-    const nothing = await lowrank(['train', file, '--output', join(folder, 'none'), '--resume', '--max-length', '64'])
+    const none = join(folder, 'none')
+    const nothing = await lowrank(['train', file, '--output', none, '--resume', '--max-length', '64'])
     expect(nothing.code).toBe(0)
+    expect(nothing.stderr).toContain(`[resume] ${none} holds no checkpoint: the run begins at its first step\n`)
   })
 })
 
@@ -104,6 +106,7 @@ describe('the model of an adapter', () => {
       join(directory, 'adapter_config.json'),
       JSON.stringify({ ...config, base_model_name_or_path: base }),
     )
+    await rm(join(directory, 'SHA256SUMS'))
     return directory
   }
   const prompt = ['--prompt', 'one', '--max-new-tokens', '2']

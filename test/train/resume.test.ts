@@ -57,6 +57,18 @@ describe('a run that was stopped', () => {
     expect(Number.isInteger(stepsPerEpoch)).toBe(true)
   })
 
+  it('without a checkpoint begins at the first step, and says so once', async () => {
+    const outputDir = at('nothing-to-resume')
+    const { events, run } = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('nothing-final'))
+    expect(ofType(events, 'warning')).toEqual([
+      { type: 'warning', message: `[resume] ${outputDir} holds no checkpoint: the run begins at its first step` },
+    ])
+    expect(ofType(events, 'start')[0]?.step).toBe(0)
+    const again = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('nothing-final'))
+    expect(again.run.step).toBe(run.step)
+    expect(ofType(again.events, 'warning')).toEqual([])
+  })
+
   it('goes on to the same bytes from every step: inside an epoch, at its end, next to a checkpoint', async () => {
     for (let step = 1; step < totalSteps - 1; step++) {
       const outputDir = at(`stop-${step}`)
