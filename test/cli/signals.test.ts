@@ -1,13 +1,13 @@
 /** @file Signals while JavaScript is busy, as processes: the engine ends them by the second request, and the first one is not lost. */
 
-import { type ChildProcess, spawn } from 'node:child_process'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { childOf, containerCommand } from '../support/namespaces.js'
 import { Screen } from '../support/screen.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
-import { environment, mainScript } from './run-cli.js'
+import { mainScript } from './run-cli.js'
+import { busyAt, press, type Running, start } from './running.js'
 
 const folder = temporaryDirectory()
 const at = (...names: string[]) => join(folder, ...names)
@@ -25,35 +25,6 @@ beforeAll(async () => {
   )
 })
 
-/** Processes that a test that fails would leave behind. */
-const children = new Set<ChildProcess>()
-
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-  children.clear()
-})
-
-/**
- * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past Node's streams.
- * Without `until` it is busy for ever.
- */
-function busyAt(stream: 'stdout' | 'stderr', text: string, until?: string): Record<string, string> {
-  const source = `
-    import { existsSync, writeSync } from 'node:fs'
-    const { write } = process.${stream}
-    let isDone = false
-    process.${stream}.write = function (...args) {
-      const result = write.apply(this, args)
-      if (!isDone && String(args[0]).includes(${JSON.stringify(text)})) {
-        isDone = true
-        writeSync(1, '{"type":"BUSY"}\\n')
-        while (!${until ? `existsSync(${JSON.stringify(until)})` : 'false'});
-      }
-      return result
-    }`
-  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(source)}` }
-}
-
 const trainArguments = (out: string): string[] => {
   const settings = {
     model,
@@ -69,56 +40,8 @@ const trainArguments = (out: string): string[] => {
   return ['train', ...Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])]
 }
 
-interface Running {
-  readonly child: ChildProcess
-  readonly pid: number
-  /** Once the output has this text. */
-  shows(text: string): Promise<void>
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-  readonly output: () => string
-}
-
-function start(program: string, args: readonly string[], env: Record<string, string>): Running {
-  const child = spawn(program, args, { env: { ...environment(), ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
-  children.add(child)
-  let output = ''
-  const waiting = new Map<string, () => void>()
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (piece: string) => {
-      output += piece
-      for (const [text, resolve] of waiting) if (output.includes(text)) resolve()
-    })
-  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
-    child.on('close', (code, signal) => resolve({ code, signal })),
-  )
-  const shows = (text: string): Promise<void> =>
-    Promise.race([
-      new Promise<void>((resolve) => (output.includes(text) ? resolve() : waiting.set(text, resolve))),
-      ended.then(() => Promise.reject(new Error(`ended before ${text}: ${output}`))),
-    ])
-  return { child, pid: child.pid as number, shows, ended, output: () => output }
-}
-
 const train = (out: string, env: Record<string, string>): Running =>
   start(process.execPath, [mainScript, ...trainArguments(out), '--json'], env)
-
-/** As people do: again and again, some time apart, until it has ended. @returns how often */
-async function press(running: Running, send: () => void): Promise<number> {
-  let count = 0
-  const again = (): void => {
-    count++
-    try {
-      send()
-    } catch {
-      // It has just ended.
-    }
-  }
-  again()
-  const timer = setInterval(again, 150)
-  await running.ended
-  clearInterval(timer)
-  return count
-}
 
 const checkpoints = async (out: string): Promise<string[]> =>
   (await readdir(at(out))).filter((name) => name.startsWith('checkpoint-'))

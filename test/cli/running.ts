@@ -1,0 +1,82 @@
+/** @file Commands that are watched and sent signals while they run, as processes. */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { afterEach } from 'vitest'
+import { environment } from './run-cli.js'
+
+/** Processes that a test that fails would leave behind. */
+const children = new Set<ChildProcess>()
+
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL')
+  children.clear()
+})
+
+/**
+ * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past Node's streams.
+ * Without `until` it is busy for ever.
+ */
+export function busyAt(stream: 'stdout' | 'stderr', text: string, until?: string): Record<string, string> {
+  const source = `
+    import { existsSync, writeSync } from 'node:fs'
+    const { write } = process.${stream}
+    let isDone = false
+    process.${stream}.write = function (...args) {
+      const result = write.apply(this, args)
+      if (!isDone && String(args[0]).includes(${JSON.stringify(text)})) {
+        isDone = true
+        writeSync(1, '{"type":"BUSY"}\\n')
+        while (!${until ? `existsSync(${JSON.stringify(until)})` : 'false'});
+      }
+      return result
+    }`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(source)}` }
+}
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly pid: number
+  /** Once the output has this text. */
+  shows(text: string): Promise<void>
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+  readonly output: () => string
+}
+
+export function start(program: string, args: readonly string[], env: Record<string, string>): Running {
+  const child = spawn(program, args, { env: { ...environment(), ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  children.add(child)
+  let output = ''
+  const waiting = new Map<string, () => void>()
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (piece: string) => {
+      output += piece
+      for (const [text, resolve] of waiting) if (output.includes(text)) resolve()
+    })
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
+    child.on('close', (code, signal) => resolve({ code, signal })),
+  )
+  const shows = (text: string): Promise<void> =>
+    Promise.race([
+      new Promise<void>((resolve) => (output.includes(text) ? resolve() : waiting.set(text, resolve))),
+      ended.then(() => Promise.reject(new Error(`ended before ${text}: ${output}`))),
+    ])
+  return { child, pid: child.pid as number, shows, ended, output: () => output }
+}
+
+/** As people do: again and again, some time apart, until it has ended. @returns how often */
+export async function press(running: Running, send: () => void): Promise<number> {
+  let count = 0
+  const again = (): void => {
+    count++
+    try {
+      send()
+    } catch {
+      // It has just ended.
+    }
+  }
+  again()
+  const timer = setInterval(again, 150)
+  await running.ended
+  clearInterval(timer)
+  return count
+}
