@@ -1,10 +1,11 @@
 /**
- * @file Which rows lose something to the chat template. To find that out takes renderings of its own, so rows that are alike
- * are looked at until they are seen to be treated alike.
+ * @file Which rows lose something to the chat template. To find that out takes renderings of its own, so of rows that are
+ * alike eight are looked at, and every 64th behind them. The others are looked at where a search of their parts in the text
+ * tells something else than those eight; it sees no difference where a part that is lost also stands elsewhere in the text.
  */
 
 import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'
-import { type DroppedPart, droppedPartSteps } from '../tokenizer/dropped-parts.js'
+import { agreesWith, type DroppedPart, droppedPartSteps } from '../tokenizer/dropped-parts.js'
 import type { Steps } from '../turns.js'
 import type { DroppedKind } from './report.js'
 
@@ -33,7 +34,10 @@ export class DroppedContent {
     const seen = this.#seen.get(kind)
     if (seen !== undefined) {
       seen.rows++
-      if (seen.kinds !== undefined && seen.rows > ALIKE_ROWS && seen.rows % LOOK_AGAIN !== 0) return seen.kinds
+      const { kinds } = seen
+      const isKnown = seen.rows > ALIKE_ROWS && seen.rows % LOOK_AGAIN !== 0
+      if (isKnown && kinds && (yield* agreesWith(new Set(kinds.map((part) => part.kind)), messages, options, text)))
+        return kinds
     }
     yield
     const parts = yield* droppedPartSteps(renderer, messages, options, text)

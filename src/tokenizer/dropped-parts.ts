@@ -1,6 +1,12 @@
 /**
- * @file What a rendering left out: tools, tool calls, whole messages or reasoning that the template has no place for. A part
- * counts as left out when another text in its place gives the same rendering.
+ * @file What a rendering left out: tools, tool calls, whole messages or reasoning that the template has no place for. Each part
+ * gets a mark of its own, and what is marked in the text of that rendering was printed. A part whose mark is missing counts as
+ * left out when the rendering stays the same, letter for letter, with another text in the part's place.
+ *
+ * Bounds: a template that refuses the marked conversation is asked by a search of the parts in the text instead, where a part
+ * of 8 letters or more that also stands elsewhere behind the part before it counts as kept. Where parts that are left out
+ * mix with parts that change the text without being printed, 64 renderings are spent, and what is not told by then counts as
+ * kept. Of tools and calls their names, descriptions and arguments are marked.
  */
 
 import { runAtOnce, type Steps } from '../turns.js'
@@ -14,23 +20,28 @@ export interface DroppedPart {
 }
 
 const REASONING = ['reasoning_content', 'thinking', 'reasoning'] as const
-// Each probe costs a rendering. What is beyond them counts as kept.
-const MAX_PROBES = 16
+// Each probe costs a rendering.
+const MAX_PROBES = 64
 
 // Shorter texts stand in any rendering by chance.
 const MIN_LENGTH = 8
 
-// A text is gone through so many times; parts that are not found by then take the renderings to tell.
+// A text is gone through so many times in search of parts.
 const MOST_PASSES = 64
 
-interface Candidate extends DroppedPart {
-  /** The message with another text in the place of this part; tools are changed all together. */
-  change?(message: ChatMessage): ChatMessage
+/** A part of a conversation, whether it was left out or not. */
+interface Part extends DroppedPart {
+  /** Texts that stand in the rendering where it is printed as it is. */
+  texts: readonly string[]
+  /** The message with a mark in this part; tools are changed all together. */
+  change?(message: ChatMessage, mark: Mark): ChatMessage
 }
 
+/** Puts a mark to a text, with `by` between them. */
+type Mark = (text: string, by?: string) => string
+
 /**
- * What the rendering of a conversation dropped. Costs a search of each part in the text, and further renderings only
- * where a part is not found as it stands.
+ * What the rendering of a conversation dropped. Costs one further rendering, and more where a part is not printed in it.
  *
  * @param text The rendering of these messages with these options.
  */
@@ -50,98 +61,145 @@ export function* droppedPartSteps(
   options: RenderOptions,
   text: string,
 ): Steps<DroppedPart[]> {
-  const missing = yield* candidates(messages, options, text)
-  if (missing.length === 0) return []
-  function* isSame(parts: readonly Candidate[]): Steps<boolean> {
+  const parts = yield* partsOf(messages, options)
+  if (parts.length === 0) return []
+  /** The rendering with marks in some parts, or undefined where the template refuses it. */
+  function* marked(numbers: readonly number[], markOf: (number: number) => Mark): Steps<string | undefined> {
     const changed = messages.slice()
     let changedOptions = options
-    for (const { message, change } of parts) {
+    for (const number of numbers) {
       yield
-      if (message === undefined) changedOptions = { ...options, tools: options.tools?.map(otherTool) }
-      else if (change !== undefined) changed[message] = change(changed[message] as ChatMessage)
+      const { message, change } = parts[number] as Part
+      const mark = markOf(number)
+      if (message === undefined)
+        changedOptions = { ...options, tools: options.tools?.map((tool) => markTool(tool, mark)) }
+      else if (change !== undefined) changed[message] = change(changed[message] as ChatMessage, mark)
     }
     try {
-      return (yield* renderSteps(renderer, changed, changedOptions)) === text
+      return yield* renderSteps(renderer, changed, changedOptions)
     } catch {
-      // The template looked at it, and refused the other text.
-      return false
+      return undefined
     }
   }
-  yield
-  // All at once first: where a template has no place for any of them, one rendering says so.
-  const all = yield* isSame(missing)
-  const dropped: Candidate[] = all ? missing : []
-  for (const part of all ? [] : missing.slice(0, MAX_PROBES)) {
-    yield
-    if (yield* isSame([part])) dropped.push(part)
+  const all = parts.map((_, number) => number)
+  const probe = yield* marked(all, behind)
+  const kept = probe === undefined ? yield* standing(parts, text) : yield* marksIn(probe)
+  let probes = MAX_PROBES
+  function* unchanging(numbers: readonly number[]): Steps<readonly number[]> {
+    if (numbers.length === 0 || probes-- <= 0) return []
+    if ((yield* marked(numbers, around)) === text) return numbers
+    if (numbers.length === 1) return []
+    const half = numbers.length >> 1
+    return [...(yield* unchanging(numbers.slice(0, half))), ...(yield* unchanging(numbers.slice(half)))]
   }
-  return withoutKeptReasoning(dropped, messages).map(({ kind, message }) =>
-    message === undefined ? { kind } : { kind, message },
-  )
+  const dropped = yield* unchanging(all.filter((number) => !kept.has(number)))
+  return withoutKeptReasoning(
+    dropped.map((number) => parts[number] as Part),
+    parts,
+  ).map(({ kind, message }) => (message === undefined ? { kind } : { kind, message }))
 }
 
-/** Many templates print only the last turn's reasoning: it counts as dropped where they print none of it. */
-function withoutKeptReasoning(dropped: readonly Candidate[], messages: readonly ChatMessage[]): readonly Candidate[] {
-  const without = dropped.filter(({ kind }) => kind === 'reasoning').length
-  const having = messages.filter((message) => reasoningOf(message) !== undefined).length
-  return without === having ? dropped : dropped.filter(({ kind }) => kind !== 'reasoning')
+/** Plain letters and digits, which no template reacts to: it strips, splits or escapes none of them. */
+function nameOf(number: number): string {
+  return `other0text0q${number}x`
 }
 
-/** Parts whose text does not stand in the rendering as it is. */
-function* candidates(messages: readonly ChatMessage[], options: RenderOptions, text: string): Steps<Candidate[]> {
-  const found: Candidate[] = []
-  let left = MOST_PASSES * text.length
-  const find = (part: string, from: number): number => {
-    if (left < 0) return -1
-    const at = text.indexOf(part, from)
-    left -= (at < 0 ? text.length : at + part.length) - from
-    return at
-  }
-  if (yield* lacksTools(options.tools ?? [], find)) found.push({ kind: 'tools' })
-  let cursor = 0
-  // Messages follow each other in the text: a search goes on where the last one ended, so that all of them are one pass.
-  const stands = (part: string): boolean => {
-    const wanted = part.trim()
-    if (wanted.length < MIN_LENGTH) return false
-    const at = find(wanted, cursor)
-    if (at >= 0) cursor = at + wanted.length
-    return at >= 0
-  }
-  for (const [index, message] of messages.entries()) {
+/** A mark that shows what is printed: behind the text, where it changes least of what a template may look at. */
+function behind(number: number): Mark {
+  return (text, by = ' ') => text + by + nameOf(number)
+}
+
+/** A mark that makes another text of it at both ends, so that a template which prints a piece of it prints another one. */
+function around(number: number): Mark {
+  const name = nameOf(number)
+  return (text, by = ' ') => name + by + text + by + name
+}
+
+function* marksIn(text: string): Steps<Set<number>> {
+  const found = new Set<number>()
+  // A template may change the case of what it prints.
+  for (const [, number] of text.matchAll(/other0text0q([0-9]+)x/gi)) {
     yield
-    const reasoning = reasoningOf(message)
-    if (reasoning !== undefined && !stands(reasoning)) {
-      found.push({ kind: 'reasoning', message: index, change: otherReasoning })
-    }
-    const content = contentText(message.content)
-    if (content.trim() !== '' && !stands(content)) {
-      const kind = message.role === 'system' || message.role === 'developer' ? 'system' : 'message'
-      found.push({ kind, message: index, change: otherContent })
-    }
-    for (const call of Array.isArray(message.tool_calls) ? (message.tool_calls as unknown[]) : []) {
-      yield
-      if (namesOf(call).every(stands)) continue
-      found.push({ kind: 'tool_calls', message: index, change: otherCalls })
-      break
-    }
+    found.add(Number(number))
   }
   return found
 }
 
-/** Whether the name of a tool does not stand in the text. */
-function* lacksTools(tools: readonly unknown[], find: (part: string, from: number) => number): Steps<boolean> {
-  // They mostly follow each other too.
-  let cursor = 0
-  for (const tool of tools) {
+/** Many templates print only the last turn's reasoning: it counts as dropped where they print none of it. */
+function withoutKeptReasoning(dropped: readonly Part[], parts: readonly Part[]): readonly Part[] {
+  const reasoning = ({ kind }: Part): boolean => kind === 'reasoning'
+  const isAll = dropped.filter(reasoning).length === parts.filter(reasoning).length
+  return isAll ? dropped : dropped.filter((part) => !reasoning(part))
+}
+
+function* partsOf(messages: readonly ChatMessage[], { tools }: RenderOptions): Steps<Part[]> {
+  const parts: Part[] = []
+  if (tools !== undefined && tools.length > 0) parts.push({ kind: 'tools', texts: tools.flatMap(namesOf) })
+  for (const [index, message] of messages.entries()) {
     yield
-    for (const name of namesOf(tool)) {
-      const next = find(name, cursor)
-      const at = next < 0 && cursor > 0 ? find(name, 0) : next
-      if (at < 0) return true
-      cursor = at
+    const reasoning = reasoningOf(message)
+    if (reasoning !== undefined) {
+      parts.push({ kind: 'reasoning', message: index, texts: [reasoning], change: markReasoning })
+    }
+    const content = contentText(message.content)
+    if (content.trim() !== '') {
+      const kind = message.role === 'system' || message.role === 'developer' ? 'system' : 'message'
+      parts.push({ kind, message: index, texts: [content], change: markContent })
+    }
+    const calls = message.tool_calls
+    if (Array.isArray(calls) && calls.length > 0) {
+      parts.push({ kind: 'tool_calls', message: index, texts: calls.flatMap(namesOf), change: markCalls })
     }
   }
-  return false
+  return parts
+}
+
+/** Numbers of the parts whose texts stand in the rendering as they are, one part behind the other. */
+function* standing(parts: readonly Part[], text: string): Steps<Set<number>> {
+  const found = new Set<number>()
+  let left = MOST_PASSES * text.length
+  let cursor = 0
+  const find = (wanted: string, from: number): number => {
+    if (left < 0) return -1
+    const at = text.indexOf(wanted, from)
+    left -= (at < 0 ? text.length : at + wanted.length) - from
+    return at
+  }
+  for (const [number, { kind, texts }] of parts.entries()) {
+    let isMissing = false
+    for (const part of texts) {
+      yield
+      const wanted = part.trim()
+      const at = wanted.length < MIN_LENGTH ? -1 : find(wanted, cursor)
+      // Tools stand before the messages, in an order of their own.
+      const anywhere = kind === 'tools' ? find(part, 0) : at
+      if (at >= 0 && kind !== 'tools') cursor = at + wanted.length
+      isMissing ||= anywhere < 0
+    }
+    if (!isMissing) found.add(number)
+  }
+  return found
+}
+
+/**
+ * Whether a search in the text tells the same as `known`, the kinds that conversations of this shape lose: no long text of
+ * these kinds stands in it, and all of the others do. It costs no rendering.
+ */
+export function* agreesWith(
+  known: ReadonlySet<DroppedPart['kind']>,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+  text: string,
+): Steps<boolean> {
+  const parts = (yield* partsOf(messages, options)).filter(
+    ({ kind, texts }) => kind === 'tools' || texts.every((part) => part.trim().length >= MIN_LENGTH),
+  )
+  const found = yield* standing(parts, text)
+  const printsReasoning = parts.some(({ kind }, number) => kind === 'reasoning' && found.has(number))
+  return parts.every(({ kind }, number) => {
+    if (kind === 'reasoning' && !known.has(kind)) return printsReasoning
+    return found.has(number) !== known.has(kind)
+  })
 }
 
 function reasoningOf(message: ChatMessage): string | undefined {
@@ -165,39 +223,44 @@ function namesOf(tool: unknown): string[] {
   return [inner?.name, name].filter((value) => typeof value === 'string')
 }
 
-// Text that no template reacts to, in the place of another.
-const other = (text: string): string => `${text} other0text0q7`
-
-function otherContent(message: ChatMessage): ChatMessage {
+function markContent(message: ChatMessage, mark: Mark): ChatMessage {
   const { content } = message
-  if (typeof content === 'string') return { ...message, content: other(content) }
+  if (typeof content === 'string') return { ...message, content: mark(content) }
   const parts = (content ?? []) as readonly Record<string, unknown>[]
   return {
     ...message,
-    content: parts.map((part) => (typeof part.text === 'string' ? { ...part, text: other(part.text) } : part)),
+    content: parts.map((part) => (typeof part.text === 'string' ? { ...part, text: mark(part.text) } : part)),
   }
 }
 
-function otherReasoning(message: ChatMessage): ChatMessage {
+function markReasoning(message: ChatMessage, mark: Mark): ChatMessage {
   const changed = { ...message }
   for (const name of REASONING) {
     const value = changed[name]
-    if (typeof value === 'string') changed[name] = other(value)
+    if (typeof value === 'string') changed[name] = mark(value)
   }
   return changed
 }
 
-function otherCalls(message: ChatMessage): ChatMessage {
-  return { ...message, tool_calls: (message.tool_calls as unknown[]).map(otherTool) }
+function markCalls(message: ChatMessage, mark: Mark): ChatMessage {
+  return { ...message, tool_calls: (message.tool_calls as unknown[]).map((call) => markTool(call, mark)) }
 }
 
-/** A tool or call with another name of its function. */
-function otherTool(tool: unknown): unknown {
+/** A tool or call with a mark in the name, the description and the arguments of its function. */
+function markTool(tool: unknown, mark: Mark): unknown {
   if (typeof tool !== 'object' || tool === null) return tool
-  const { function: inner, name } = tool as { function?: unknown; name?: unknown }
-  return {
-    ...tool,
-    ...(typeof name === 'string' ? { name: `${name}_other` } : {}),
-    ...(typeof inner === 'object' && inner !== null ? { function: otherTool(inner) } : {}),
-  }
+  const changed: Record<string, unknown> = { ...(tool as Record<string, unknown>) }
+  if (typeof changed.name === 'string') changed.name = mark(changed.name, '_')
+  if (typeof changed.description === 'string') changed.description = mark(changed.description)
+  if (changed.arguments !== undefined) changed.arguments = markArguments(changed.arguments, mark)
+  if (typeof changed.function === 'object' && changed.function !== null)
+    changed.function = markTool(changed.function, mark)
+  return changed
+}
+
+function markArguments(given: unknown, mark: Mark): unknown {
+  if (typeof given === 'string') return mark(given)
+  if (given instanceof Map) return new Map([[mark('first'), mark('')], ...given, [mark('last'), mark('')]])
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return given
+  return { [mark('first')]: mark(''), ...given, [mark('last')]: mark('') }
 }

@@ -65,4 +65,70 @@ describe('droppedParts', () => {
     ])
     expect(dropped(turns('{% if loop.last %}{{ m.reasoning_content }}{% endif %}'), messages)).toEqual([])
   })
+
+  const USERS_ONLY = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }};{% endif %}{% endfor %}"
+
+  it('tells a part that is left out from the same text in another place, and short texts too', () => {
+    const messages = [
+      { role: 'user', content: 'first question' },
+      { role: 'system', content: 'the same sentence' },
+      { role: 'user', content: 'the same sentence' },
+      { role: 'tool', content: 'ok' },
+    ]
+    expect(dropped(USERS_ONLY, messages)).toEqual([
+      { kind: 'system', message: 1 },
+      { kind: 'message', message: 3 },
+    ])
+    const short = '{% for m in messages %}{{ m.content }}{% endfor %}'
+    expect(dropped(short, [{ role: 'system', content: 'S' }, ...messages])).toEqual([])
+  })
+
+  it('finds every part that is left out, however many there are between those that are printed', () => {
+    const messages = Array.from({ length: 200 }, (_, turn) => ({
+      role: turn % 2 ? 'user' : 'note',
+      content: `text ${turn}`,
+    }))
+    const found = dropped(USERS_ONLY, messages)
+    expect(found.map(({ message }) => message)).toEqual(Array.from({ length: 100 }, (_, turn) => 2 * turn))
+  })
+
+  it('counts calls and tools as printed where only their arguments or descriptions are', () => {
+    const messages = [
+      { role: 'user', content: 'x' },
+      { role: 'assistant', content: '', tool_calls: calls },
+      { role: 'assistant', content: '', tool_calls: [{ function: { name: 'f', arguments: '{"a": 1}' } }] },
+    ]
+    const described = [{ type: 'function', function: { name: 'get_weather', description: 'Weather of a city' } }]
+    const prints =
+      '{% for t in tools or [] %}{{ t.function.description }}{% endfor %}' +
+      '{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}{{ c.function.arguments }}{% endfor %}{% endfor %}'
+    expect(dropped(prints, messages, { tools: described })).toEqual([])
+    expect(dropped(prints.replace('arguments', 'id'), messages, { tools })).toEqual([
+      { kind: 'tools' },
+      { kind: 'tool_calls', message: 1 },
+      { kind: 'tool_calls', message: 2 },
+    ])
+  })
+
+  it('counts a part as kept where the template cuts its end off, or only looks at it', () => {
+    const messages = [
+      { role: 'system', content: 'be brief' },
+      { role: 'user', content: 'What is the weather?' },
+    ]
+    const cuts = '{% for m in messages %}{{ m.content[:4] }}{% endfor %}'
+    expect(dropped(cuts, messages)).toEqual([])
+    const looks = '{% for m in messages %}{{ m.content if loop.last else m.content|length }}{% endfor %}'
+    expect(dropped(looks, messages)).toEqual([])
+  })
+
+  it('names nothing as left out where the template refuses every other text', () => {
+    const strict =
+      "{% for m in messages %}{% if 'other0text' in m.content %}{{ raise_exception('no') }}{% endif %}{% if loop.last %}{{ m.content }}{% endif %}{% endfor %}"
+    const messages = [
+      { role: 'system', content: 'something else' },
+      { role: 'user', content: 'What is the weather?' },
+    ]
+    // Each other text is refused, so that nothing is known to be left out.
+    expect(dropped(strict, messages)).toEqual([])
+  })
 })
