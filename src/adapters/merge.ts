@@ -20,7 +20,7 @@ export interface MergeOptions {
    */
   maxShardSize?: number | string
   /**
-   * Directory whose tokenizer files are copied.
+   * Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written; generation_config.json is the model's.
    * @default the model's
    */
   tokenizerFrom?: string
@@ -108,7 +108,7 @@ export async function mergeIntoDirectory(
     // An empty directory behind a link, as on a larger disk, is as good.
     const target = await realpath(directory).catch(() => directory)
     await writeDirectoryAtomic(target, async (temporary) => {
-      await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom })
+      await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom, generationFrom: model.path })
       files = (await readdir(temporary)).sort()
     })
     return {

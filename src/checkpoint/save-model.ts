@@ -8,7 +8,7 @@ import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
 import { makeDirectory, writeFileAtomic } from '../files.js'
 
 import { type CausalLM, expectModel } from '../models/model.js'
-import { readDirectory, readRegularFile } from '../regular-file.js'
+import { readDirectory, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
@@ -32,7 +32,6 @@ const TOKENIZER_FILES = [
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
-  GENERATION_CONFIG_FILE,
   'tokenizer.model',
   'vocab.json',
   'merges.txt',
@@ -78,32 +77,29 @@ export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'>
   tensors: Iterable<TensorToWrite>
   /** Of config.json. */
   config: JsonObject
-  /** Directory whose tokenizer files are copied. */
+  /** Directory or GGUF file whose tokenizer is written. */
   tokenizerFrom?: string | undefined
+  /** The same for generation_config.json, which is the model's; default `tokenizerFrom`. */
+  generationFrom?: string | undefined
 }
 
 /** Writes weights, config.json and tokenizer files into `directory`, which exists. */
 export async function writeModelFiles(
   directory: string,
-  { tensors, config, tokenizerFrom, maxShardSize }: ModelFiles,
+  { tensors, config, tokenizerFrom, generationFrom = tokenizerFrom, maxShardSize }: ModelFiles,
 ): Promise<void> {
   await writeCheckpoint(directory, tensors, { maxShardSize })
   await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
   if (tokenizerFrom) await saveTokenizer(tokenizerFrom, directory)
+  if (generationFrom) await saveGenerationConfig(generationFrom, directory)
 }
 
 async function saveTokenizer(from: string, directory: string): Promise<void> {
   if (isGgufPath(from)) {
     const { metadata } = readGguf(from)
     const { tokenizer, config } = runAtOnce(ggufTokenizerFiles(metadata))
-    const ending = endingTokenIds(metadata)
     await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer, mapsAsObjects))
     await writeFileAtomic(join(directory, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
-    if (ending.length > 0)
-      await writeFileAtomic(
-        join(directory, GENERATION_CONFIG_FILE),
-        `${JSON.stringify({ eos_token_id: ending }, null, 2)}\n`,
-      )
     return
   }
   for (const name of await readDirectory('saveModel', from)) {
@@ -115,6 +111,17 @@ async function saveTokenizer(from: string, directory: string): Promise<void> {
     const path = join(TEMPLATE_DIRECTORY, name)
     await writeFileAtomic(join(directory, path), await readRegularFile(join(from, path), { where: 'saveModel' }))
   }
+}
+
+async function saveGenerationConfig(from: string, directory: string): Promise<void> {
+  const path = join(directory, GENERATION_CONFIG_FILE)
+  if (isGgufPath(from)) {
+    const ending = endingTokenIds(readGguf(from).metadata)
+    if (ending.length > 0) await writeFileAtomic(path, `${JSON.stringify({ eos_token_id: ending }, null, 2)}\n`)
+    return
+  }
+  const bytes = await readRegularFileIfThere(join(from, GENERATION_CONFIG_FILE), { where: 'saveModel' })
+  if (bytes) await writeFileAtomic(path, bytes)
 }
 
 function mapsAsObjects(_key: string, value: unknown): unknown {

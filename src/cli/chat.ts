@@ -9,9 +9,9 @@ import type { GeneratedText, TextGenerationOptions } from '../generation/generat
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
-import { locateModel } from './locate-model.js'
+import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
-import { showWarnings } from './show-warnings.js'
+import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { guardSignals } from './signal-guard.js'
 import { inputLines } from './standard-input.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
@@ -44,9 +44,9 @@ export async function chat(options: ChatCommandOptions): Promise<void> {
   const device = deviceOf('chat', options.device)
   const sampling = readSamplingFlags(options)
   const location = await locateModel('chat', { ...options, adapters: options.adapter })
-  const tokenizer = await loadTokenizer(location.path)
+  const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...options.adapter))
   const model = await beginLoading(location, { quantization, dtype, device })
-  showWarnings(model)
+  showModelWarnings(model)
   const adapters = adapterNames(options.adapter)
   for (const [name, directory] of adapters) showWarnings(await loadAdapter(model, directory, name))
   const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP

@@ -8,9 +8,9 @@ import { checkQuantization, type Quantization } from '../nn/module.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { locateModel } from './locate-model.js'
+import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
-import { showWarnings } from './show-warnings.js'
+import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { inputText } from './standard-input.js'
 import { UsageError } from './usage-error.js'
 
@@ -36,13 +36,13 @@ export async function generate(options: GenerateCommandOptions): Promise<void> {
     ...options,
     adapters: options.adapter === undefined ? [] : [options.adapter],
   })
-  const tokenizer = await loadTokenizer(location.path)
+  const tokenizer = await loadTokenizer(await tokenizerPlace(location, options.adapter))
   if (!options.chat && tokenizer.encode(prompt).length === 0)
     throw new UsageError(
       '[generate] expected a prompt of at least one token, got an empty one; add --prompt TEXT, or pipe a text in',
     )
   const model = await beginLoading(location, { quantization, dtype, device })
-  showWarnings(model)
+  showModelWarnings(model)
   if (options.adapter !== undefined) showWarnings(await LoraAdapter.load(model, options.adapter))
   const started = performance.now()
   const pieces = streamText(model, tokenizer, options.chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
@@ -111,5 +111,5 @@ export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
     throw new UsageError((cause as Error).message, { cause })
   }
   if (stop.includes('')) throw new UsageError('[generate] expected a text that is not empty for --stop')
-  return { ...sampling, maxNewTokens, stopStrings: stop }
+  return { ...sampling, maxNewTokens, stopStrings: stop.length > 0 ? stop : undefined }
 }

@@ -1,5 +1,7 @@
 /** @file Where the model of a command lies, which is fetched with a progress bar: the one that is named, or the one that its adapter was trained on. */
 
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { createProgress } from './progress.js'
@@ -12,6 +14,24 @@ interface ModelFlags {
   /** Directories of adapters that will be loaded on it. */
   readonly adapters?: readonly string[]
   readonly json?: boolean
+}
+
+/**
+ * Where the tokenizer and the chat template of answers are: in the first adapter that has a tokenizer beside it, as trainers of Python save the one they
+ * trained with, else with the model. Says so on stderr where it is an adapter's.
+ */
+export async function tokenizerPlace(
+  { path }: ModelLocation,
+  ...adapters: readonly (string | undefined)[]
+): Promise<string> {
+  for (const adapter of adapters) {
+    if (adapter === undefined) continue
+    const found = await stat(join(adapter, 'tokenizer.json')).catch(() => undefined)
+    if (!found) continue
+    process.stderr.write(`Tokenizer and chat template are those in ${adapter}\n`)
+    return adapter
+  }
+  return path
 }
 
 /** @throws UsageError where neither a model nor an adapter that knows its own is given, or adapters belong to different ones */

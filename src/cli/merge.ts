@@ -11,7 +11,7 @@ import type { Quantization } from '../nn/module.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { deviceOf, quantizationOf } from './generate.js'
-import { locateModel } from './locate-model.js'
+import { locateModel, tokenizerPlace } from './locate-model.js'
 import { createBar } from './progress.js'
 import { showWarnings } from './show-warnings.js'
 import { expectResultOnDisk } from './standard-streams.js'
@@ -36,7 +36,8 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
   const { dtype, quantization } = checked(options)
   const device = deviceOf('merge', options.device)
   const location = await locateModel('merge', { ...options, adapters: [options.adapter] })
-  const prompts = await encoded(options.prompt, location.path)
+  const tokenizerFrom = await tokenizerPlace(location, options.adapter)
+  const prompts = await encoded(options.prompt, tokenizerFrom)
   const model = await beginLoading(location, {
     dtype: await loadDType(location.path, dtype, quantization),
     quantization,
@@ -55,7 +56,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
     })
   expectResultOnDisk()
   const report = await adapter
-    .merge(options.output, { dtype, maxShardSize, prompts, onProgress })
+    .merge(options.output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
     .finally(() => bar.close())
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
 }

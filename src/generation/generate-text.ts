@@ -13,7 +13,7 @@ import { encodePrompt } from './prompt-ids.js'
 export interface TextGenerationOptions extends Omit<GenerateOptions, 'onToken'> {
   /**
    * Texts that end the answer, and are not part of it. They may name special tokens, which answers leave out.
-   * @default none
+   * @default the `stop_strings` of the model's generation_config.json, mostly none
    */
   stopStrings?: string | readonly string[]
 }
@@ -45,7 +45,7 @@ export async function* streamText(
   expectModel('generate', model)
   expectObject('generate', 'options', options)
   const { stopStrings, ...rest } = options
-  const stops = readStopStrings(stopStrings)
+  const stops = readStopStrings(stopStrings ?? model.generationDefaults?.stopStrings)
   const tokenizer = asTokenizer(givenTokenizer)
   const promptIds = encodePrompt(tokenizer, prompt)
   const ending = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]

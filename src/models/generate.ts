@@ -81,6 +81,10 @@ export interface GenerationDefaults {
   readonly sampling: SamplingOptions
   /** Ids that end an answer, beside those of the config. */
   readonly eosTokenIds: readonly number[]
+  /** Texts that end an answer of `generateText` where the call names none. */
+  readonly stopStrings?: readonly string[]
+  /** What they ask for that generate() does not do, as 'no_repeat_ngram_size = 3'. */
+  readonly ignored?: readonly string[]
 }
 
 /** One prompt, several of any lengths, or rows of one length with padding on either side. */

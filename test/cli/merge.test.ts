@@ -1,14 +1,16 @@
 /** @file `lowrank merge`: a directory that needs no adapter, what is said of it, and how mistakes are answered. */
 
-import { cp, mkdir, readdir } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { MergeReport } from '../../src/adapters/merge.js'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { readTensorBytes } from '../../src/checkpoint/safetensors.js'
+import { createTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { relativeDifference } from '../support/golden.js'
 import { temporaryDirectory, tinyAdapter, tinyModel, writeTinyModel } from '../support/tiny-model.js'
+import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 import { lowrank, program } from './run-cli.js'
 
 const BF16_CASE = fileURLToPath(new URL('../golden/cases/llama-bf16-file', import.meta.url))
@@ -50,6 +52,28 @@ describe('lowrank merge', () => {
     const exact = join(folder, 'exact')
     await lowrank(['merge', '--adapter', adapter, '--output', exact, '--dtype', 'float32'])
     expect(await generated(exact)).toBe(await generated(base, '--adapter', adapter))
+  })
+
+  it('answers with the tokenizer and template that are beside the adapter, merges them in, and says so', async () => {
+    const trained = join(folder, 'with-tokenizer')
+    await cp(adapter, trained, { recursive: true })
+    const { tokenizer, config } = tinyByteLevelTokenizer()
+    await writeFile(join(trained, 'tokenizer.json'), JSON.stringify(tokenizer))
+    const template = '{% for m in messages %}<s>{{ m.content }}{% endfor %}'
+    await writeFile(join(trained, 'tokenizer_config.json'), JSON.stringify({ ...config, chat_template: template }))
+    await writeFile(join(base, 'generation_config.json'), JSON.stringify({ num_beams: 3 }))
+    onTestFinished(() => rm(join(base, 'generation_config.json')))
+    const said = `Tokenizer and chat template are those in ${trained}\n`
+    const asked = ['--adapter', trained, '--prompt', 'one', '--max-new-tokens', '4']
+    const answer = await lowrank(['generate', ...asked, '--chat', '--json'])
+    expect(answer.stderr).toBe(
+      `${said}warning: generation_config.json of ${base} asks for num_beams = 3, which is not done here; answers may differ from those of transformers\n`,
+    )
+    expect(JSON.parse(answer.stdout).promptTokens).toBe(createTokenizer(tokenizer, config).encode('<s>one').length)
+    const output = join(folder, 'merged-tokenizer')
+    expect((await lowrank(['merge', '--adapter', trained, '--output', output])).stderr).toBe(said)
+    expect(JSON.parse(await readFile(join(output, 'tokenizer_config.json'), 'utf8')).chat_template).toBe(template)
+    expect(JSON.parse(await readFile(join(output, 'generation_config.json'), 'utf8'))).toEqual({ num_beams: 3 })
   })
 
   it('writes one JSON object with --json, on given prompts and a given base', async () => {
