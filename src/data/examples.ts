@@ -6,7 +6,13 @@
 import { describeValue } from '../errors.js'
 import { IGNORE_INDEX } from '../models/batch.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
-import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps } from '../tokenizer/chat-template.js'
+import {
+  type ChatMessage,
+  type ChatRenderer,
+  type RenderOptions,
+  renderSteps,
+  type SharedRenderOptions,
+} from '../tokenizer/chat-template.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { encodeWithSpanSteps, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
@@ -154,7 +160,8 @@ function* encodeConversation(
   { roles = {}, chatTemplateKwargs, droppedContent, onDroppedContent }: EncodeRowOptions,
 ): Steps<EncodedContent> {
   const { messages, unlearnt } = yield* prepareConversation(row, renderer, roles, learnAll)
-  const render: RenderOptions = { tools: row.tools, variables: { ...chatTemplateKwargs, ...row.variables } }
+  const variables = { ...chatTemplateKwargs, ...row.variables }
+  const render: SharedRenderOptions = { tools: row.tools, variables, copies: new Map() }
   // With every token learnt, a template whose turns cannot be located still serves.
   const { text, spans } =
     learnAll && unlearnt.size === 0

@@ -40,6 +40,14 @@ export interface RenderOptions {
   variables?: Readonly<Record<string, unknown>>
 }
 
+/** Messages and lists of tools as a template has them: what is rendered several times is copied once. */
+export type Copies = Map<object, unknown>
+
+/** Options of one of several renderings, between which nobody changes the messages. */
+export interface SharedRenderOptions extends RenderOptions {
+  copies?: Copies
+}
+
 /** Characters `[start, end)` of a text, counted in UTF-16 units. */
 export interface TextSpan {
   start: number
@@ -60,18 +68,19 @@ export interface ChatRenderer {
   /** The text with the places of its messages. */
   renderTraced?(messages: readonly ChatMessage[], options?: RenderOptions): TracedText
   /** `render` and `renderTraced` for conversations of any length. */
-  renderInSteps?(messages: readonly ChatMessage[], options?: RenderOptions): Steps<string>
-  traceInSteps?(messages: readonly ChatMessage[], options?: RenderOptions): Steps<TracedText>
+  renderInSteps?(messages: readonly ChatMessage[], options?: SharedRenderOptions): Steps<string>
+  traceInSteps?(messages: readonly ChatMessage[], options?: SharedRenderOptions): Steps<TracedText>
 }
 
 /** The text of a conversation, in steps where its renderer knows how. */
 export function* renderSteps(
   renderer: ChatRenderer,
   messages: readonly ChatMessage[],
-  options?: RenderOptions,
+  options: SharedRenderOptions = {},
 ): Steps<string> {
-  if (renderer.renderInSteps === undefined) return renderer.render(messages, options)
-  return yield* renderer.renderInSteps(messages, options)
+  if (renderer.renderInSteps !== undefined) return yield* renderer.renderInSteps(messages, options)
+  const { copies: _, ...own } = options
+  return renderer.render(messages, own)
 }
 
 /** A rendering with its supervised spans, in order and without overlap. */
@@ -174,11 +183,11 @@ export class ChatTemplate implements ChatRenderer {
     return runAtOnce(this.traceInSteps(messages, options))
   }
 
-  *renderInSteps(messages: readonly ChatMessage[], options: RenderOptions = {}): Steps<string> {
+  *renderInSteps(messages: readonly ChatMessage[], options: SharedRenderOptions = {}): Steps<string> {
     return (yield* this.#run(messages, options)).runtime.root.text()
   }
 
-  *traceInSteps(messages: readonly ChatMessage[], options: RenderOptions = {}): Steps<TracedText> {
+  *traceInSteps(messages: readonly ChatMessage[], options: SharedRenderOptions = {}): Steps<TracedText> {
     const { runtime, given } = yield* this.#run(messages, options)
     const text = runtime.root.text()
     const spans = marksGeneration(this.#pick(options).statements) ? yield* generatedSpans(runtime, text) : undefined
@@ -213,14 +222,24 @@ export class ChatTemplate implements ChatRenderer {
 
   *#run(
     messages: readonly ChatMessage[],
-    options: RenderOptions,
+    options: SharedRenderOptions,
   ): Steps<{ runtime: Runtime; given: readonly Value[] }> {
     const compiled = this.#pick(options)
     try {
+      const { copies } = options
       const conversion = new Conversion()
+      const watched = new Set<Value>()
       const given: Value[] = []
       for (let index = 0; index < messages.length; index++) {
-        given.push(messageOfChat(messages[index], `messages[${index}]`, conversion))
+        const message = messages[index] as ChatMessage
+        let copy = copies?.get(message) as Dict | undefined
+        // A message that is there twice has two places.
+        if (copy === undefined || watched.has(copy)) {
+          copy = messageOfChat(message, `messages[${index}]`, conversion)
+          copies?.set(message, copy)
+        }
+        given.push(copy)
+        watched.add(copy)
         if (conversion.isDue) yield* conversion.fill()
       }
       const variables = new Map<string, Value>([['documents', null]])
@@ -228,23 +247,27 @@ export class ChatTemplate implements ChatRenderer {
         if (value !== undefined) variables.set(name, conversion.value(value, name))
       }
       variables.set('messages', given.slice())
-      variables.set('tools', toolsOf(options.tools, conversion))
+      variables.set('tools', toolsOf(options.tools, conversion, copies))
       if (conversion.isDue) yield* conversion.fill()
       variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
-      return { runtime: yield* stepsOf(compiled.run(variables, this.#now, new Set(given))), given }
+      return { runtime: yield* stepsOf(compiled.run(variables, this.#now, watched)), given }
     } catch (error) {
       throw new Error(`[chat template] ${messageOf(error)}`, { cause: error })
     }
   }
 }
 
-function toolsOf(tools: readonly unknown[] | undefined, conversion: Conversion): Value {
+function toolsOf(tools: readonly unknown[] | undefined, conversion: Conversion, copies?: Copies): Value {
   if (tools === undefined) return null
-  return tools.map((tool, index) => {
+  const known = copies?.get(tools) as Value[] | undefined
+  if (known !== undefined) return known
+  const copy = tools.map((tool, index) => {
     const value = conversion.value(tool, `tools[${index}]`)
     if (value instanceof Dict) return value
     throw new TypeError(`expected a JSON schema for tools[${index}], got ${typeof tool}`)
   })
+  copies?.set(tools, copy)
+  return copy
 }
 
 /** A message as transformers gives it to a template: without nulls, its reasoning under the names that templates read. */

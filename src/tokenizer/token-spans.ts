@@ -3,7 +3,7 @@
  * stand; for those of other libraries boundaries are found by encoding, and checked.
  */
 
-import type { Steps } from '../turns.js'
+import { runAtOnce, type Steps } from '../turns.js'
 import type { TextSpan } from './chat-template.js'
 import type { EncodedText, Tokenizer } from './tokenizer.js'
 
@@ -26,12 +26,16 @@ export function encodeWithSpans(
   spans: readonly TextSpan[],
 ): { ids: number[]; ranges: TokenRange[] } {
   if (tokenizer.encodeWithOffsets !== undefined) {
-    return rangesByOffsets(tokenizer.encodeWithOffsets(text, WHOLE_TOKENS), text, spans)
+    return runAtOnce(rangesByOffsets(tokenizer.encodeWithOffsets(text, WHOLE_TOKENS), text, spans))
   }
   const ids = tokenizer.encode(text, { addSpecialTokens: false })
   const cuts = cutsOf(text, spans)
   const placed = placeBySegments(tokenizer, text, ids, cuts) ?? placeByPrefixes(tokenizer, text, ids, cuts)
-  return { ids, ranges: rangesOf(ids.length, text, spans, (cut) => placed.get(cut)!) }
+  const ranges = spans.map(({ start, end }) => ({
+    start: start <= 0 ? 0 : start >= text.length ? ids.length : placed.get(start)!.floor,
+    end: end <= 0 ? 0 : end >= text.length ? ids.length : placed.get(end)!.ceil,
+  }))
+  return { ids, ranges }
 }
 
 /** `encodeWithSpans` for texts of any length. Tokenizers of other libraries encode a text at a stretch. */
@@ -41,7 +45,7 @@ export function* encodeWithSpanSteps(
   spans: readonly TextSpan[],
 ): Steps<{ ids: number[]; ranges: TokenRange[] }> {
   if (tokenizer.encodeInSteps === undefined) return encodeWithSpans(tokenizer, text, spans)
-  return rangesByOffsets(yield* tokenizer.encodeInSteps(text, WHOLE_TOKENS), text, spans)
+  return yield* rangesByOffsets(yield* tokenizer.encodeInSteps(text, WHOLE_TOKENS), text, spans)
 }
 
 // A token stands where all of it does, its white space included.
@@ -52,33 +56,29 @@ function cutsOf(text: string, spans: readonly TextSpan[]): number[] {
   return [...new Set(inside)]
 }
 
-function rangesOf(
-  count: number,
-  text: string,
-  spans: readonly TextSpan[],
-  place: (cut: number) => Placement,
-): TokenRange[] {
-  return spans.map(({ start, end }) => ({
-    start: start <= 0 ? 0 : start >= text.length ? count : place(start).floor,
-    end: end <= 0 ? 0 : end >= text.length ? count : place(end).ceil,
-  }))
-}
+// Tokens and spans that are gone through within a fraction of a millisecond.
+const PLACES_OF_STEP = 1 << 13
 
-function rangesByOffsets(
+function* rangesByOffsets(
   { ids, offsets }: EncodedText,
   text: string,
   spans: readonly TextSpan[],
-): { ids: number[]; ranges: TokenRange[] } {
-  const cuts = cutsOf(text, spans).sort((a, b) => a - b)
-  const placed = new Map<number, Placement>()
+): Steps<{ ids: number[]; ranges: TokenRange[] }> {
+  const ranges: TokenRange[] = []
+  // Tokens wholly before a place, and tokens that begin before it.
   let floor = 0
   let ceil = 0
-  for (const cut of cuts) {
-    while (floor < ids.length && offsets[2 * floor + 1]! <= cut) floor++
-    while (ceil < ids.length && offsets[2 * ceil]! < cut) ceil++
-    placed.set(cut, { floor, ceil: Math.max(floor, ceil) })
+  let places = 0
+  for (const { start, end } of spans) {
+    for (; floor < ids.length && offsets[2 * floor + 1]! <= start; floor++) if (++places % PLACES_OF_STEP === 0) yield
+    const first = start <= 0 ? 0 : start >= text.length ? ids.length : floor
+    for (; floor < ids.length && offsets[2 * floor + 1]! <= end; floor++) if (++places % PLACES_OF_STEP === 0) yield
+    for (; ceil < ids.length && offsets[2 * ceil]! < end; ceil++) if (++places % PLACES_OF_STEP === 0) yield
+    const after = end <= 0 ? 0 : end >= text.length ? ids.length : Math.max(floor, ceil)
+    ranges.push({ start: first, end: after })
+    if (++places % PLACES_OF_STEP === 0) yield
   }
-  return { ids, ranges: rangesOf(ids.length, text, spans, (cut) => placed.get(cut)!) }
+  return { ids, ranges }
 }
 
 /** Number of tokens wholly before a cut, and number of tokens that begin before it. */

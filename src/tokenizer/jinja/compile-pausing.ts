@@ -1,24 +1,33 @@
 /**
- * @file Expressions that may pause, since they call a macro. All operands of such a node are evaluated beforehand, in their
+ * @file Expressions that may pause, since they call a macro or write JSON. All operands of such a node are evaluated beforehand, in their
  * order, into places of their own; then the node is what it is elsewhere (`compile-expression.ts`) and reads them there.
  */
 
-import { compileBranches, compileCall, compileExpression, type Operand } from './compile-expression.js'
+import {
+  compileArguments,
+  compileBranches,
+  compileCall,
+  compileExpression,
+  type Operand,
+} from './compile-expression.js'
 import type { Activation, Evaluate, Frame } from './frames.js'
-import { childrenOf, type Expression } from './nodes.js'
+import { childrenOf, type Expression, type FilterExpression } from './nodes.js'
 import { after, Pause, type Pausing, stepsOf } from './pause.js'
 import type { Runtime } from './runtime.js'
+import { toJson } from './to-json.js'
 import type { Value } from './values.js'
 
 export type EvaluatePausing = (rt: Runtime, activation: Activation) => Pausing<Value>
 
 const pausing = new WeakMap<Expression, boolean>()
 
-/** Whether something in an expression may pause: macros are called by a name. */
+/** Whether something in an expression may pause: macros are called by a name; JSON of all tools or messages is long. */
 export function mayPause(node: Expression): boolean {
   const known = pausing.get(node)
   if (known !== undefined) return known
-  const answer = (node.kind === 'call' && node.callee.kind === 'name') || [...childrenOf(node)].some(mayPause)
+  const isLong =
+    (node.kind === 'call' && node.callee.kind === 'name') || (node.kind === 'filter' && node.name === 'tojson')
+  const answer = isLong || [...childrenOf(node)].some(mayPause)
   pausing.set(node, answer)
   return answer
 }
@@ -38,8 +47,22 @@ export function compilePausing(node: Expression, frame: Frame): EvaluatePausing 
       break
     case 'call':
       return withOperands(frame, (operand) => compileCall(node, operand))
+    case 'filter':
+      if (node.name !== 'tojson' || node.value === undefined) break
+      return withOperands(frame, (operand) => compileToJson(node, node.value as Expression, operand))
   }
   return withOperands(frame, (operand) => compileExpression(node, frame, operand))
+}
+
+function compileToJson(node: FilterExpression, of: Expression, operand: Operand): EvaluatePausing {
+  const value = operand(of)
+  const given = compileArguments(node, operand)
+  return (rt, activation) => {
+    const written = value(rt, activation)
+    const options = given(rt, activation)
+    rt.step()
+    return toJson(rt, written, options)
+  }
 }
 
 function withOperands(frame: Frame, compile: (operand: Operand) => EvaluatePausing): EvaluatePausing {

@@ -6,6 +6,7 @@ import { attributeGetter } from './attributes.js'
 import { fail, typeError, unsupported } from './errors.js'
 import { HTML_FILTERS } from './html-filters.js'
 import { NUMBER_FILTERS } from './number-filters.js'
+import { atOnce } from './pause.js'
 import { prettyPrint } from './pprint.js'
 import { repr } from './repr.js'
 import type { Runtime } from './runtime.js'
@@ -85,7 +86,7 @@ export const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>(
     rejectattr: choose(false, true),
     select: choose(true, false),
     selectattr: choose(true, true),
-    tojson: toJson,
+    tojson: (rt, value, given) => atOnce(toJson(rt, value, given)),
   } satisfies Record<string, Filter>),
 )
 

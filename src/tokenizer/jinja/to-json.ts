@@ -1,10 +1,12 @@
 /** @file The filter `tojson` as transformers defines it: Python's `json.dumps`. */
 
 import { jsonFloat, jsonString, PythonFloat } from '../../lossless-json.js'
+import type { Steps } from '../../turns.js'
 import { bind } from './arguments.js'
 import { sortBy } from './compare.js'
 import { typeError, valueError } from './errors.js'
 import { asCount } from './numbers.js'
+import { Pause, type Pausing } from './pause.js'
 import { intText } from './repr.js'
 import type { Runtime } from './runtime.js'
 import {
@@ -30,8 +32,8 @@ interface Style {
   sortKeys: boolean
 }
 
-/** `value | tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`. */
-export function toJson(rt: Runtime, value: Value, given: CallArguments): string {
+/** `value | tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`. Pauses within long lists. */
+export function toJson(rt: Runtime, value: Value, given: CallArguments): Pausing<string> {
   const [ascii, indent, separators, sortKeys] = bind(
     'tojson',
     given,
@@ -55,8 +57,53 @@ export function toJson(rt: Runtime, value: Value, given: CallArguments): string 
     ;[style.itemSeparator, style.keySeparator] = parts as [string, string]
   }
   const pieces: string[] = []
-  write(rt, value, style, style.indent === undefined ? undefined : '\n', pieces)
+  const line = style.indent === undefined ? undefined : '\n'
+  if (Array.isArray(value) && value.length > ITEMS_OF_STEP)
+    return new Pause(listInSteps(rt, value, style, line, pieces))
+  write(rt, value, style, line, pieces)
   return pieces.join('')
+}
+
+// Lists of tools and of messages may be long, what is in them is short.
+const ITEMS_OF_STEP = 16
+
+function* listInSteps(
+  rt: Runtime,
+  items: readonly Value[],
+  style: Style,
+  line: string | undefined,
+  pieces: string[],
+): Steps<string> {
+  for (let first = 0; first < items.length; first += ITEMS_OF_STEP) {
+    writeItems(rt, items, style, line, pieces, first, Math.min(items.length, first + ITEMS_OF_STEP))
+    if (rt.isDue) yield* rt.pause()
+  }
+  return pieces.join('')
+}
+
+/** Writes items of a list, with the brackets that belong to the first and the last. */
+function writeItems(
+  rt: Runtime,
+  items: readonly Value[],
+  style: Style,
+  line: string | undefined,
+  pieces: string[],
+  first = 0,
+  end = items.length,
+): void {
+  const inner = line === undefined ? undefined : line + style.indent
+  const between = style.itemSeparator + (inner ?? '')
+  if (first === 0) put(rt, `[${inner ?? ''}`, pieces)
+  for (let index = first; index < end; index++) {
+    if (index > 0) put(rt, between, pieces)
+    write(rt, items[index] as Value, style, inner, pieces)
+  }
+  if (end === items.length) put(rt, `${line ?? ''}]`, pieces)
+}
+
+function put(rt: Runtime, text: string, pieces: string[]): void {
+  rt.room(text.length)
+  pieces.push(text)
 }
 
 function indentOf(rt: Runtime, indent: Value): string | undefined {
@@ -69,52 +116,43 @@ function indentOf(rt: Runtime, indent: Value): string | undefined {
 }
 
 function write(rt: Runtime, value: Value, style: Style, line: string | undefined, pieces: string[]): void {
-  const put = (text: string): void => {
-    rt.room(text.length)
-    pieces.push(text)
-  }
   const inner = line === undefined ? undefined : line + style.indent
   const between = style.itemSeparator + (inner ?? '')
   if (Array.isArray(value) || value instanceof Tuple) {
     const items = Array.isArray(value) ? value : value.items
     if (items.length === 0) {
-      put('[]')
+      put(rt, '[]', pieces)
       return
     }
-    put(`[${inner ?? ''}`)
-    items.forEach((item, index) => {
-      if (index > 0) put(between)
-      write(rt, item, style, inner, pieces)
-    })
-    put(`${line ?? ''}]`)
+    writeItems(rt, items, style, line, pieces)
     return
   }
   if (value instanceof Dict) {
     if (value.size === 0) {
-      put('{}')
+      put(rt, '{}', pieces)
       return
     }
-    put(`{${inner ?? ''}`)
+    put(rt, `{${inner ?? ''}`, pieces)
     const pairs = Array.from(value.entries(), (pair) => new Tuple(pair))
     const sorted = style.sortKeys ? sortBy(rt, pairs, (pair) => (pair as Tuple).items[0] as Value, false) : pairs
     sorted.forEach((pair, index) => {
-      if (index > 0) put(between)
+      if (index > 0) put(rt, between, pieces)
       const [key, item] = (pair as Tuple).items as [Value, Value]
-      put(quoted(keyText(key), style) + style.keySeparator)
+      put(rt, quoted(keyText(key), style) + style.keySeparator, pieces)
       write(rt, item, style, inner, pieces)
     })
-    put(`${line ?? ''}}`)
+    put(rt, `${line ?? ''}}`, pieces)
     return
   }
   if (typeof value === 'string') {
-    put(quoted(value, style))
+    put(rt, quoted(value, style), pieces)
     return
   }
   if (value instanceof Markup) {
-    put(quoted(value.text, style))
+    put(rt, quoted(value.text, style), pieces)
     return
   }
-  put(scalarText(value) ?? typeError(`Object of type ${typeName(value)} is not JSON serializable`))
+  put(rt, scalarText(value) ?? typeError(`Object of type ${typeName(value)} is not JSON serializable`), pieces)
 }
 
 function scalarText(value: Value): string | undefined {

@@ -232,7 +232,9 @@ function tupleKey(value: Value): string {
 }
 
 export class Dict {
-  readonly #entries = new Map<HashKey, [Value, Value]>()
+  readonly #values = new Map<HashKey, Value>()
+  // Of keys that are no keys of a Map as they are, such as True and tuples, which are few.
+  #keys: Map<HashKey, Value> | undefined
 
   static of(entries: Iterable<readonly [Value, Value]>): Dict {
     const dict = new Dict()
@@ -241,30 +243,38 @@ export class Dict {
   }
 
   get size(): number {
-    return this.#entries.size
+    return this.#values.size
   }
 
   get(key: Value): Value | undefined {
-    return this.#entries.get(hashKey(key))?.[1]
+    return this.#values.get(hashKey(key))
   }
 
   has(key: Value): boolean {
-    return this.#entries.has(hashKey(key))
+    return this.#values.has(hashKey(key))
   }
 
+  /** Of equal keys the first stays. */
   set(key: Value, value: Value): void {
     const hashed = hashKey(key)
-    const entry = this.#entries.get(hashed)
-    if (entry === undefined) this.#entries.set(hashed, [key, value])
-    else entry[1] = value
+    if (hashed !== key && !this.#values.has(hashed)) {
+      this.#keys ??= new Map()
+      this.#keys.set(hashed, key)
+    }
+    this.#values.set(hashed, value)
   }
 
-  entries(): IterableIterator<[Value, Value]> {
-    return this.#entries.values()
+  *entries(): Generator<[Value, Value]> {
+    for (const [hashed, value] of this.#values) yield [this.#keyOf(hashed), value]
   }
 
   *keys(): Generator<Value> {
-    for (const [key] of this.#entries.values()) yield key
+    for (const hashed of this.#values.keys()) yield this.#keyOf(hashed)
+  }
+
+  #keyOf(hashed: HashKey): Value {
+    // None is its own hash.
+    return this.#keys?.get(hashed) ?? (hashed as Value)
   }
 }
 
