@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
 import { BatchPlan } from '../../dist/data/batches.js'
 import { prepareDataset } from '../../dist/data/dataset.js'
 import { datasetFingerprint } from '../../dist/data/fingerprint.js'
@@ -18,6 +19,14 @@ import { Turns } from '../../dist/turns.js'
 const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+/** The whole conversation within one macro. */
+const ONE_MACRO =
+  '{% macro all(list) %}{% for m in list %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% endmacro %}' +
+  '{% generation %}{{ all(messages) | trim }}{% endgeneration %}'
+const templates = new URL('../golden/templates/trl.json.gz', import.meta.url)
+/** @type {{ sources: Record<string, string> }} */
+const { sources } = JSON.parse(gunzipSync(readFileSync(templates)).toString())
 
 const scale = Number(process.argv[2] ?? 1)
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-turns-'))
@@ -113,13 +122,81 @@ const cases = {
     ),
   ),
 }
+const parts = (/** @type {number} */ count) =>
+  Array.from({ length: count }, (_, i) => ({ type: 'text', text: `Teil ${i} der Antwort. ` }))
+const tool = (/** @type {number} */ i) => ({
+  type: 'function',
+  function: {
+    name: `tool_number_${i}`,
+    description: words,
+    parameters: { type: 'object', properties: { city: { type: 'string', description: words } }, required: ['city'] },
+  },
+})
+const toolRow = (/** @type {number} */ tools, /** @type {number} */ calls) => {
+  const list = Array.from({ length: calls }, (_, i) => i)
+  const call = (/** @type {number} */ i) => ({
+    name: `tool_number_${i}`,
+    arguments: { city: `${i} ${words}`, count: i },
+  })
+  return {
+    tools: Array.from({ length: tools }, (_, i) => tool(i)),
+    messages: [
+      { role: 'user', content: words },
+      { role: 'assistant', content: '', tool_calls: list.map((i) => ({ type: 'function', function: call(i) })) },
+      ...list.map((i) => ({ role: 'tool', content: `${i} ${words}` })),
+      { role: 'assistant', content: words },
+    ],
+  }
+}
+const longToolRow = toolRow(2000, 2000)
+/** Rows and their template, in place of a file. */
+/** @type {Record<string, [rows: object[], chatTemplate: string]>} */
+const conversations = {
+  '5,000 messages': [[{ messages: turnsOf(5000, words) }], CHATML],
+  '20,000 messages': [[{ messages: turnsOf(20_000, 'Ja.') }], CHATML],
+  "20,000 messages with Gemma's template": [[{ messages: turnsOf(20_000, 'Ja.') }], sources['gemma3.jinja']],
+  '5,000 messages with generation tags': [[{ messages: turnsOf(5000, words) }], sources['qwen2_5_training.jinja']],
+  '20,000 messages in one macro': [[{ messages: turnsOf(20_000, words.slice(0, 20)) }], ONE_MACRO],
+  '5,000 messages of eight parts, joined': [
+    [{ messages: turnsOf(5000, '').map((message) => ({ ...message, content: parts(8) })) }],
+    CHATML,
+  ],
+  '5,000 messages of eight parts, which the template joins': [
+    [{ messages: turnsOf(5000, '').map((message) => ({ ...message, content: parts(8) })) }],
+    sources['qwen2_5_vl.jinja'],
+  ],
+  'two messages of 20,000 parts': [
+    [{ messages: turnsOf(2, '').map((message) => ({ ...message, content: parts(20_000) })) }],
+    sources['qwen2_5_vl.jinja'],
+  ],
+  '2,000 tools and 2,000 calls in one row': [[longToolRow], sources['qwen3.jinja']],
+  '2,000 tools as JSON text, written as one list': [
+    [{ ...toolRow(1, 2), tools: JSON.stringify(longToolRow.tools) }],
+    `{{ tools | tojson }}${CHATML}`,
+  ],
+  'rows with tools and calls': [Array.from({ length: 400 * scale }, () => toolRow(3, 2)), sources['qwen3.jinja']],
+  // JSON changes each content, so that all are looked for in vain.
+  'contents that the template rewrites': [
+    [{ messages: turnsOf(5000, words) }],
+    '{% for m in messages %}{% generation %}{{ m.content | tojson }}{% endgeneration %}<|im_end|>{% endfor %}',
+  ],
+}
 // What is compiled and optimised on the way is not what is measured.
 for (const path of Object.values(cases).slice(2, 3)) await prepare(path)
 for (const [name, path] of Object.entries(cases)) await measure(name, (signal) => prepare(path, { signal }))
+for (const [name, [rows, chatTemplate]] of Object.entries(conversations)) {
+  await measure(name, async (signal) => {
+    const { train } = await prepareDataset(rows, tokenizer, { maxLength: 1 << 30, chatTemplate, signal })
+    return train.length
+  })
+}
+const letters = [...words]
+const manyRows = Array.from({ length: 20_000 * scale }, (_, i) => ({
+  text: `${i} ${i % 7} ${letters.slice(0, i % 70).join('')}`,
+}))
 await measure('many rows, split, planned, packed and hashed', async (signal) => {
-  const rows = Array.from({ length: 20_000 * scale }, (_, i) => ({ text: `${i} ${i % 7} ${words.slice(0, i % 70)}` }))
   const turns = new Turns(signal)
-  const { train, evaluation } = await prepareDataset(rows, tokenizer, { evalSplit: 0.1, signal })
+  const { train, evaluation } = await prepareDataset(manyRows, tokenizer, { evalSplit: 0.1, signal })
   for (const packing of [false, true]) {
     for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
       const plan = new BatchPlan(train, { packing, packingStrategy })
