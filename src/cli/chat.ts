@@ -12,7 +12,7 @@ import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
-import { guardSignals } from './signal-guard.js'
+import { endAtOnce, guardSignals } from './signal-guard.js'
 import { inputLines } from './standard-input.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 
@@ -29,9 +29,6 @@ interface ChatCommandOptions extends SamplingFlags {
 
 /** What /adapter takes for the model as it is. */
 const NO_ADAPTER = 'none'
-
-/** What signals do while nothing is answered; Ctrl-C at the prompt is a key. */
-const AT_ONCE = { SIGINT: 'ends', SIGTERM: 'ends' } as const
 
 const HELP = `/reset            forget the conversation
 /adapter [NAME]   use the adapter NAME, or none of them; without NAME: list them
@@ -122,7 +119,7 @@ class Chat {
     const prompt = this.#paint('cyan', '> ')
     const output = this.#interactive && !this.#json ? process.stdout : undefined
     // Before the terminal is in raw mode: as it is now it is left.
-    if (this.#interactive) guardSignals(AT_ONCE)
+    if (this.#interactive) endAtOnce()
     const lines = output && createInterface({ input: process.stdin, output, terminal: true, prompt })
     lines?.on('SIGINT', () => lines.close())
     output?.write(`${this.#paint('dim', '/help says what else there is; Ctrl-D ends.')}\n`)
@@ -193,7 +190,7 @@ class Chat {
       if (!this.#json) process.stdout.write(`\n${this.#paint('dim', 'Stopped; this turn is forgotten.')}\n`)
     } finally {
       process.off('SIGINT', stop)
-      if (isTerminal) guardSignals(AT_ONCE)
+      if (isTerminal) endAtOnce()
     }
   }
 

@@ -9,7 +9,7 @@
  *    undoes at its start.
  */
 
-import { DEADLY, guardSignals } from './signal-guard.js'
+import { DEADLY, endAtOnce, guardSignals, releaseSignals } from './signal-guard.js'
 
 export interface Interrupt {
   readonly signal: AbortSignal
@@ -46,13 +46,12 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
     }
   }
   const guard = (): void => {
-    if (!isArmed) isGuarded = guardSignals({ SIGINT: 'ends', SIGTERM: 'ends' })
-    else
-      isGuarded = guardSignals({
-        SIGINT: 'ends as second',
-        SIGTERM: 'ends as second',
-        ...(!hangUpIsRefused && { SIGHUP: 'counts' }),
-      })
+    const asSecond = {
+      SIGINT: 'ends as second',
+      SIGTERM: 'ends as second',
+      ...(!hangUpIsRefused && { SIGHUP: 'counts' as const }),
+    } as const
+    isGuarded = isArmed ? guardSignals(asSecond, { hasStatus: true }) : endAtOnce({ hasStatus: true })
   }
   listen(['SIGHUP'], hangUpIsRefused)
   guard()
@@ -66,7 +65,7 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
       guard()
     },
     release() {
-      guardSignals({})
+      releaseSignals()
       listen([...DEADLY, 'SIGHUP'], false)
     },
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { createProgress } from './progress.js'
+import { endAtOnce, releaseSignals } from './signal-guard.js'
 import { UsageError } from './usage-error.js'
 
 interface ModelFlags {
@@ -59,9 +60,11 @@ export async function locateModel(
   }
   const commit = first?.baseModel === model ? first.revision : undefined
   const progress = createProgress()
+  endAtOnce({ hasStatus: true })
   try {
     return await resolveModel(model, { revision: revision ?? commit, onEvent: json ? undefined : progress.onEvent })
   } finally {
     progress.stop()
+    releaseSignals()
   }
 }

@@ -44,7 +44,7 @@ function createProgram(): Command {
     .hook('preAction', async (_, command) => {
       refuseExcessArguments(command)
       // The first process of a container is ended by no signal that it does not handle.
-      if (process.pid === 1) (await import('./signal-guard.js')).guardSignals({ SIGINT: 'ends', SIGTERM: 'ends' })
+      if (process.pid === 1) (await import('./signal-guard.js')).releaseSignals()
     })
     .exitOverride()
 

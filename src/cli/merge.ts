@@ -14,6 +14,7 @@ import { deviceOf, quantizationOf } from './generate.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import { createBar } from './progress.js'
 import { showWarnings } from './show-warnings.js'
+import { endAtOnce, releaseSignals } from './signal-guard.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { commandLine, shown } from './try-it.js'
@@ -55,9 +56,12 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
       parts: [{ text: `${String(tensors).padStart(String(total).length)}/${total} tensors`, importance: 2 }],
     })
   expectResultOnDisk()
-  const report = await adapter
-    .merge(options.output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
-    .finally(() => bar.close())
+  endAtOnce({ hasStatus: true })
+  const merging = adapter.merge(options.output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
+  const report = await merging.finally(() => {
+    bar.close()
+    releaseSignals()
+  })
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
 }
 

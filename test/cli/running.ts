@@ -2,7 +2,8 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { afterEach } from 'vitest'
-import { environment } from './run-cli.js'
+import { Screen } from '../support/screen.js'
+import { environment, mainScript } from './run-cli.js'
 
 /** Processes that a test that fails would leave behind. */
 const children = new Set<ChildProcess>()
@@ -79,4 +80,29 @@ export async function press(running: Running, send: () => void): Promise<number>
   await running.ended
   clearInterval(timer)
   return count
+}
+
+/** What \`stty -g\` prints. */
+export const settings = /^[0-9a-f]+(:[0-9a-f]+)+\r?$/gm
+
+/** The command line under a terminal of 80 columns, with the settings of that before and after, and the code that a shell sees. */
+export function onTerminal(args: readonly string[], env: Record<string, string>): Running {
+  const line = [process.execPath, mainScript, ...args].map((word) => `'${word}'`).join(' ')
+  const inside = `stty cols 80 rows 24; stty -g; ${line}; echo "code $?"; stty -g`
+  return start('script', ['-qfec', `trap : INT; ${inside}`, '/dev/null'], { TERM: 'xterm-256color', ...env })
+}
+
+/** The last row that a terminal shows. @throws where a part of a bar is left on it */
+export async function shownAtEnd(running: Running): Promise<string | undefined> {
+  const screen = new Screen(80)
+  screen.write(
+    running
+      .output()
+      .replace(settings, '')
+      .replace(/\{"type":"BUSY"\}\r?\n/, ''),
+  )
+  const rows = (await screen.rows()).filter((row) => row !== '')
+  const bar = rows.find((row) => /[\u2591\u2588]/.test(row))
+  if (bar !== undefined) throw new Error(`[test] expected no bar on the screen, got ${bar}`)
+  return rows.at(-1)
 }

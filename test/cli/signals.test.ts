@@ -1,13 +1,13 @@
 /** @file Signals while JavaScript is busy, as processes: the engine ends them by the second request, and the first one is not lost. */
 
+import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { childOf, containerCommand } from '../support/namespaces.js'
-import { Screen } from '../support/screen.js'
-import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { temporaryDirectory, tinyAdapter, tinyModel, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { mainScript } from './run-cli.js'
-import { busyAt, press, type Running, start } from './running.js'
+import { busyAt, onTerminal, press, type Running, settings, shownAtEnd, start } from './running.js'
 
 const folder = temporaryDirectory()
 const at = (...names: string[]) => join(folder, ...names)
@@ -111,31 +111,31 @@ describe('while JavaScript does not come back from a step', () => {
 })
 
 describe('on a terminal', () => {
-  /** A command line under a terminal of 80 columns, then what the shell sees of it. */
-  const onTerminal = (args: readonly string[], env: Record<string, string>): Running => {
-    const line = [process.execPath, mainScript, ...args].map((word) => `'${word}'`).join(' ')
-    const inside = `stty cols 80 rows 24; stty -g; ${line}; echo "code $?"; stty -g`
-    return start('script', ['-qfec', `trap : INT; ${inside}`, '/dev/null'], { TERM: 'xterm-256color', ...env })
-  }
-  const settings = /^[0-9a-f]+(:[0-9a-f]+)+\r?$/gm
-
   it.each([
     ['while rows are encoded, the first', 'Data', 1],
     ['in a step, the second', ' 2/100000', 2],
   ])('Ctrl-C ends busy JavaScript and leaves no bar and the terminal as it was: %s', async (what, text, least) => {
     const running = onTerminal(trainArguments(`terminal-${least}`), busyAt('stderr', text))
     await running.shows('BUSY')
-    const count = await press(running, () => {
-      if (!running.output().includes('code ')) running.child.stdin?.write('\u0003')
-    })
+    const count = await press(running, () => running.child.stdin?.write('\u0003'))
     expect(count, what).toBeGreaterThanOrEqual(least)
     const [before, after] = running.output().match(settings) ?? []
     expect(after).toBe(before)
-    const screen = new Screen(80)
-    screen.write(running.output().replace(settings, '').replace('{"type":"BUSY"}\n', ''))
-    const rows = (await screen.rows()).filter((row) => row !== '')
-    expect(rows.at(-1)).toBe('code 130')
-    expect(rows.join('\n')).not.toMatch(/[\u2591\u2588]/)
+    expect(await shownAtEnd(running)).toBe('code 130')
+  })
+
+  it('Ctrl-C removes the bar of a merge, and leaves nothing under the name of its output', async () => {
+    const adapter = at('adapter')
+    const base = await tinyModel()
+    await tinyAdapter(base).save(adapter)
+    base.device.close()
+    const output = at('merged')
+    const args = ['merge', '--model', model, '--adapter', adapter, '--output', output]
+    const running = onTerminal(args, busyAt('stderr', 'Merging'))
+    await running.shows('BUSY')
+    await press(running, () => running.child.stdin?.write('\u0003'))
+    expect(await shownAtEnd(running)).toBe('code 130')
+    expect(existsSync(output)).toBe(false)
   })
 
   it('Ctrl-C twice ends an answer whose JavaScript does not come back', async () => {
@@ -156,9 +156,7 @@ describe('on a terminal', () => {
     await running.shows('> ')
     running.child.stdin?.write('hello\r')
     await running.shows('BUSY')
-    const count = await press(running, () => {
-      if (!running.output().includes('code ')) running.child.stdin?.write('\u0003')
-    })
+    const count = await press(running, () => running.child.stdin?.write('\u0003'))
     expect(count).toBeGreaterThan(1)
     expect(running.output()).toContain('code 130')
     const [before, after] = running.output().match(settings) ?? []

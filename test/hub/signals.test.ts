@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { mainScript } from '../cli/run-cli.js'
-import { busyAt, press, type Running, start } from '../cli/running.js'
+import { busyAt, onTerminal, press, type Running, shownAtEnd, start } from '../cli/running.js'
 import { type SeenRequest, sha256 } from '../support/hub-server.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { hubCase, ID } from './hub-case.js'
@@ -111,6 +111,16 @@ describe('a run whose model is on its way', () => {
     killed.child.kill('SIGKILL')
     await killed.ended
     expect((await weightFiles()).isWhole).toBe(false)
+    await expectToGoOn([`bytes=${half}-`])
+  })
+
+  it('leaves no bar on the terminal when Ctrl-C ends a command that fetches it', async () => {
+    place.hub.intercept = (request, response) => isWeights(request) && sendHalf(request, response)
+    const running = onTerminal(['generate', '--model', ID, '--prompt', 'one'], {})
+    await halfIsThere()
+    await running.shows('\u2591')
+    await press(running, () => running.child.stdin?.write('\u0003'))
+    expect(await shownAtEnd(running)).toBe('code 130')
     await expectToGoOn([`bytes=${half}-`])
   })
 
