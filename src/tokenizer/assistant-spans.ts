@@ -52,7 +52,7 @@ export function* assistantSpanSteps(
     : renderer.renderTraced?.(messages, whole)
   const marked = traced ?? renderer.renderMarked?.(messages, whole)
   const text = marked?.text ?? (yield* renderSteps(renderer, messages, whole))
-  const rendering = renderingOf(tokenizer, renderer, messages, whole, text)
+  const rendering = renderingOf(tokenizer, renderer, messages, whole, text, traced?.messageOffsets)
   yield
   if (marked?.spans !== undefined) {
     return { text, spans: yield* markedSpans(rendering, marked.spans, traced?.messageOffsets ?? [], first) }

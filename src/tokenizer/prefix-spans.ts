@@ -17,6 +17,8 @@ export interface Rendering {
   messages: readonly ChatMessage[]
   options: RenderOptions
   text: string
+  /** What the template's loop wrote for each message, where that is known. */
+  parts: readonly (TextSpan | undefined)[]
   special: RegExp
   eosToken?: string
 }
@@ -28,8 +30,9 @@ export function renderingOf(
   messages: readonly ChatMessage[],
   options: RenderOptions,
   text: string,
+  parts: readonly (TextSpan | undefined)[] = [],
 ): Rendering {
-  const rendering: Rendering = { renderer, messages, options, text, special: specialPattern(tokenizer) }
+  const rendering: Rendering = { renderer, messages, options, text, parts, special: specialPattern(tokenizer) }
   if (tokenizer.eosTokenId !== undefined) rendering.eosToken = tokenizer.idToToken(tokenizer.eosTokenId)
   return rendering
 }
@@ -66,6 +69,10 @@ export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
   yield
   const upTo = yield* withoutHeader(context, index, prompt, rendered)
   if (text.startsWith(upTo) && upTo.length >= start) return { start, end: endOfTurn(context, start, upTo) }
+  const part = context.parts[index]
+  if (upTo === rendered && part !== undefined && endsAlike(context, start, part, rendered)) {
+    return { start, end: endOfTurn(context, start, text.slice(0, part.end)) }
+  }
   // As the last turn it began with more (reasoning, for example) than is left of it here, or was rewritten beyond that.
   const ending = upTo.slice(start)
   for (const length of commonBorders(ending, text.slice(start, start + ending.length))) {
@@ -73,7 +80,38 @@ export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
       return { start, end: endOfTurn(context, start, text.slice(0, start + length)) }
     }
   }
+  if (upTo === rendered && part !== undefined && answersAlike(context, start, part, rendered)) {
+    return { start, end: endOfTurn(context, start, text.slice(0, part.end)) }
+  }
   return yield* findByContent(context, index)
+}
+
+/**
+ * Whether a turn's part of the whole text ends with the words that the rendering up to the turn ends with, special tokens
+ * behind them left out: what stands before these was rewritten, and nothing is written behind.
+ */
+function answersAlike({ text, special }: Rendering, start: number, part: TextSpan, rendered: string): boolean {
+  if (start < part.start || start >= part.end) return false
+  const words = (turn: string): string[] => turn.split(special).filter((piece) => piece.trim() !== '')
+  const [here, there] = [words(text.slice(start, part.end)).at(-1), words(rendered.slice(start)).at(-1)]
+  return here !== undefined && here.trimEnd() === there?.trimEnd()
+}
+
+/**
+ * Whether a turn's part of the whole text is what the rendering up to the turn has there, but for special tokens at the end:
+ * some templates end a conversation with a token behind the last turn (Phi 3), or its last turn with another one (gpt-oss).
+ */
+function endsAlike({ text, special }: Rendering, start: number, part: TextSpan, rendered: string): boolean {
+  if (start < part.start || start >= part.end) return false
+  let same = start
+  while (same < part.end && same < rendered.length && text[same] === rendered[same]) same++
+  // Where they differ within a token, they differ in all of it.
+  for (const { index, 0: token } of text.slice(start, part.end).matchAll(special)) {
+    const at = start + index
+    if (at < same && same < at + token.length) same = at
+  }
+  const isEmpty = (ending: string): boolean => ending.replace(special, '').trim() === ''
+  return same > start && isEmpty(text.slice(same, part.end)) && isEmpty(rendered.slice(same))
 }
 
 /**
