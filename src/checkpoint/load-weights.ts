@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-import { listNames } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 import type { Architecture } from '../models/architecture.js'
 import type { CausalLM } from '../models/model.js'
 import { quantizeNf4 } from '../ops/nf4.js'
@@ -83,7 +83,7 @@ export async function matchTensors(
   if (missing.length > 0) {
     throw new Error(
       `[loadModel] expected ${model.parameters().size} tensors in ${path}, as ${isGgufPath(path) ? 'its metadata says' : 'config.json says'}, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
-        `${listNames(missing)}; download the model again`,
+        `${listNames(missing)}; ${missingRemedy(missing, tensors)}`,
     )
   }
   const superfluous = [...tensors.keys()].filter(
@@ -92,10 +92,28 @@ export async function matchTensors(
   if (superfluous.length > 0) {
     throw new Error(
       `[loadModel] ${path} holds ${superfluous.length} tensors that a ${architecture.modelType} model of ${isGgufPath(path) ? 'its metadata' : 'this config.json'} does not have: ${listNames(superfluous)}; ` +
-        'the model would compute something else without them',
+        `the model would compute something else without them; ${superfluousRemedy(superfluous)}`,
     )
   }
   return plan
+}
+
+/** What to do where tensors are missing: those of a wrapped model are there under longer names. */
+function missingRemedy([first = '']: readonly string[], tensors: Entries): string {
+  const wrapped = [...tensors.keys()].find((name) => name.endsWith(`.${first}`))
+  if (wrapped === undefined) return 'download the model again'
+  const prefix = wrapped.slice(0, -first.length)
+  return `${describeValue(prefix)} stands before the names in the file, as where a wrapped model was saved: save the model inside of it with save_pretrained()`
+}
+
+function superfluousRemedy(names: readonly string[]): string {
+  const has = (pattern: RegExp): boolean => names.some((name) => pattern.test(name))
+  if (has(/\.lora_[A-Za-z]+(\.|$)/))
+    return 'they are of an adapter: merge it into its model with merge_and_unload() of PEFT before saving'
+  if (has(/(scale|scale_inv|absmax|quant_state|qweight|qzeros|scales|g_idx|SCB)$/)) {
+    return 'they are of a quantised checkpoint, of which only NF4 of bitsandbytes is supported: use the 16-bit version of the model'
+  }
+  return 'get the config.json that belongs to these files, or report the model'
 }
 
 /** Names of the files that tensors lie in. */
@@ -107,10 +125,11 @@ function filesOf(tensors: Entries): string {
 function checkDense(name: string, entry: WeightTensor, shape: readonly number[], isGguf: boolean): void {
   // Before the shape: quantized tensors are packed into others.
   if (!floatDType(entry)) {
-    throw new Error(
-      `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; of quantized checkpoints only NF4 of ` +
-        'bitsandbytes is supported: use the 16-bit version of the model',
-    )
+    const remedy =
+      entry.dtype === 'F64'
+        ? 'save the model in float32, which is the widest that it is computed in'
+        : 'of quantized checkpoints only NF4 of bitsandbytes is supported: use the 16-bit version of the model'
+    throw new Error(`[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; ${remedy}`)
   }
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
     const config = isGguf ? 'the metadata' : 'config.json'

@@ -155,6 +155,13 @@ function tooSlow(subject: HubSubject, { endpoint }: HubSettings, bytes: number, 
   )
 }
 
+/** `fetch` of Node goes past a proxy that the environment names, unless it is told otherwise. */
+function proxyHint(): string {
+  const { HTTPS_PROXY, https_proxy, ALL_PROXY, all_proxy, NODE_USE_ENV_PROXY } = process.env
+  if (NODE_USE_ENV_PROXY === '1' || !(HTTPS_PROXY || https_proxy || ALL_PROXY || all_proxy)) return ''
+  return '. The proxy that the environment names is not used: set NODE_USE_ENV_PROXY=1 (Node 24 or newer), or fetch the model with "hf download"'
+}
+
 function transportError(
   url: string,
   subject: HubSubject,
@@ -175,7 +182,7 @@ function transportError(
     )
   }
   return new TransportError(
-    `[hub] cannot get ${what(subject)} from ${endpoint}: ${reason}; check the connection, and HF_ENDPOINT if it is set`,
+    `[hub] cannot get ${what(subject)} from ${endpoint}: ${reason}; check the connection, and HF_ENDPOINT if it is set${proxyHint()}`,
     { cause },
   )
 }

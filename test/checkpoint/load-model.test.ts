@@ -16,6 +16,7 @@ import { createModel } from '../../src/models/create-model.js'
 import type { Device } from '../../src/tensor/device.js'
 import { GAP_BYTES } from '../native/raw.js'
 import { testDevices } from '../support/devices.js'
+import { rejection } from '../support/tiny-model.js'
 import { BATCH, CONFIG, headerOf } from './build.js'
 
 const MIB = 2 ** 20
@@ -58,6 +59,12 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   /** Writes the weights anew, their tensors changed. */
   async function rewrite(change: (tensors: TensorToWrite[]) => TensorToWrite[], maxShardSize = '5GB'): Promise<void> {
     await writeCheckpoint(directory, change(await listTensors()), { maxShardSize })
+  }
+
+  const extra = (name: string): TensorToWrite => ({ name, dtype: 'F32', shape: [1], bytes: () => new Uint8Array(4) })
+  const wide = (tensor: TensorToWrite): TensorToWrite => {
+    const bytes = 8 * tensor.shape.reduce((product, size) => product * size, 1)
+    return { ...tensor, dtype: 'F64', bytes: () => new Uint8Array(bytes) }
   }
 
   test('shards, names without their prefix, and tensors that are no weights give the same bits', async () => {
@@ -266,6 +273,37 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     ])('weights that are not of the config %j', async (changes, message) => {
       await configure(changes)
       await expectRefusal(`[loadModel] ${message} in ${weights()}; config.json and weights are not of one model`)
+    })
+
+    test.each<[string, (tensors: TensorToWrite[]) => TensorToWrite[], string]>([
+      [
+        'tensors of a wrapped model',
+        (tensors) => tensors.map((tensor) => ({ ...tensor, name: `module.${tensor.name}` })),
+        '"module." stands before the names in the file, as where a wrapped model was saved: save the model inside of it with save_pretrained()',
+      ],
+      [
+        'an adapter inside of the model',
+        (tensors) => [...tensors, extra('model.layers.0.self_attn.q_proj.lora_A.weight')],
+        'they are of an adapter: merge it into its model with merge_and_unload() of PEFT before saving',
+      ],
+      [
+        'scales of a quantised checkpoint',
+        (tensors) => [...tensors, extra('model.layers.0.mlp.up_proj.weight_scale_inv')],
+        'they are of a quantised checkpoint, of which only NF4 of bitsandbytes is supported: use the 16-bit version of the model',
+      ],
+      [
+        'a bias that the config does not have',
+        (tensors) => [...tensors, extra('model.layers.0.mlp.up_proj.bias')],
+        'get the config.json that belongs to these files, or report the model',
+      ],
+      [
+        'float64',
+        (tensors) => tensors.map((tensor) => (tensor.name === 'model.norm.weight' ? wide(tensor) : tensor)),
+        'save the model in float32, which is the widest that it is computed in',
+      ],
+    ])('%s, with what to do', async (_, change, remedy) => {
+      await rewrite(change)
+      expect((await rejection(loadModel(directory, { device }))).endsWith(`; ${remedy}`)).toBe(true)
     })
 
     test('quantized tensors, whatever their shape', async () => {
