@@ -10,10 +10,11 @@
  */
 
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OWNER_PATTERN, ownedName, ownerState } from './file-owner.js'
 import { describeKind, ownErrorCode, shownPath, systemReason } from './regular-file.js'
+import { toError } from './values.js'
 
 /** What a file is to hold: all at once, or piece by piece so that it never has to be in memory as a whole. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
@@ -91,9 +92,30 @@ export async function writeDirectoryAtomic(path: string, fill: (temporary: strin
   await rm(replaced, { recursive: true, force: true })
 }
 
-/** Makes a directory and those above it. @throws naming the path, the cause and the remedy */
-export async function makeDirectory(path: string): Promise<void> {
-  await onPath(path, () => makeDirectories(path))
+/**
+ * Makes a directory and those above it, and lets `write` fill it. Where that fails, directories that were made and are still empty are gone again.
+ * @throws naming the path, the cause and the remedy
+ */
+export async function fillDirectory(path: string, write: () => Promise<void>): Promise<void> {
+  const made = await onPath(path, () => makeDirectories(path))
+  try {
+    await write()
+  } catch (error) {
+    if (made !== undefined) await removeEmpty(resolve(path), resolve(made))
+    throw error
+  }
+}
+
+/** Removes `path` and those above it up to `last`, as long as they are empty. */
+async function removeEmpty(path: string, last: string): Promise<void> {
+  for (let directory = path; ; directory = dirname(directory)) {
+    try {
+      await rmdir(directory)
+    } catch {
+      return
+    }
+    if (directory === last || directory === dirname(directory)) return
+  }
 }
 
 /**
@@ -159,7 +181,7 @@ export async function recoverDirectory(path: string): Promise<void> {
 export function writeError(path: string, error: unknown): Error {
   const code = ownErrorCode(error)
   const reason = code === undefined ? undefined : writeReason(code)
-  if (reason === undefined) return error instanceof Error ? error : new Error(String(error))
+  if (reason === undefined) return toError(error)
   return new Error(`[save] cannot write ${shownPath(path)}: ${reason} (${code}). What was there before is unchanged.`, {
     cause: error,
   })

@@ -1,12 +1,13 @@
 /**
  * @file Opening files to read. Only regular files are opened: a pipe would wait for its writer, a device never ends. Errors of the
- * system are put in words here. Imports nothing of src/.
+ * system are put in words here. Imports of src/ only how values are described.
  */
 
 import { Buffer } from 'node:buffer'
 import { closeSync, constants, fstatSync, openSync, type Stats, statSync } from 'node:fs'
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { getSystemErrorMap } from 'node:util'
+import { toError } from './values.js'
 
 /** Options of `readRegularFile`. */
 export interface ReadFileOptions {
@@ -125,7 +126,7 @@ export function isMissing(error: unknown): boolean {
 export function readError(where: string, path: string, error: unknown, kind: 'file' | 'directory' = 'file'): Error {
   const code = ownErrorCode(error)
   const reason = code && (READ_FAILURES[code] ?? systemReason(code))
-  if (!reason) return error instanceof Error ? error : new Error(String(error))
+  if (!reason) return toError(error)
   const what = kind === 'file' ? shownPath(path) : `the directory ${shownPath(path)}`
   const words = kind === 'file' ? reason : reason.replace('there is no such file', 'there is none')
   return new Error(`[${where}] cannot read ${what}: ${words} (${code})`, { cause: error })

@@ -1,7 +1,9 @@
 /**
  * @file The little of YAML that the library itself writes and reads: options in train.yaml, headers of model cards. The YAML package is for
- * what people write; it asks Node for modules in a way that no bundler puts into one ESM file. Imports nothing of src/.
+ * what people write; it asks Node for modules in a way that no bundler puts into one ESM file. Imports of src/ only what an object is.
  */
+
+import { isObject } from './values.js'
 
 /** Texts that need no quotes: they begin with a letter and hold nothing that YAML gives a meaning. */
 const PLAIN = /^[A-Za-z_/](?:[\w ./@+()-]*[\w./@+()-])?$/
@@ -20,7 +22,7 @@ function block(value: unknown, indent: string): string {
   if (Array.isArray(value) && value.length > 0) {
     return `\n${value.map((item) => `${indent}-${inItem(block(item, `${indent}${INDENT}`), indent)}\n`).join('')}`
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+  if (isObject(value)) {
     const entries = Object.entries(value).filter(([, inner]) => inner !== undefined)
     if (entries.length > 0) {
       const lines = entries.map(([key, inner]) => {

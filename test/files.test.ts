@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { OWNER_PATTERN, ownedName } from '../src/file-owner.js'
 import {
-  makeDirectory,
+  fillDirectory,
   recoverDirectory,
   writeDirectoryAtomic,
   writeError,
@@ -147,7 +147,9 @@ describe('writeFileAtomic', () => {
   })
 })
 
-describe('makeDirectory', () => {
+const makeDirectory = (path: string): Promise<void> => fillDirectory(path, async () => {})
+
+describe('fillDirectory', () => {
   test('ends where a file system takes no directories although the one above is there', async () => {
     for (const path of ['/proc/lowrank-test', '/proc/lowrank-test/below']) {
       await expect(makeDirectory(path)).rejects.toThrow(`[save] cannot write ${path}`)
@@ -162,6 +164,22 @@ describe('makeDirectory', () => {
     await expect(makeDirectory(join(link, 'deep', 'er'))).rejects.toThrow(said)
     await expect(writeFileAtomic(join(link, 'file'), 'x')).rejects.toThrow(said)
     expect(await readdir(directory)).toEqual(['link'])
+  })
+
+  test('leaves no empty directory behind where nothing could be written, and what was there before', async () => {
+    const fails = () => Promise.reject(new Error('disposed'))
+    await expect(fillDirectory(at('a', 'b', 'c'), fails)).rejects.toThrow('disposed')
+    expect(await readdir(directory)).toEqual([])
+    await makeDirectory(at('a'))
+    await expect(fillDirectory(at('a'), fails)).rejects.toThrow('disposed')
+    await expect(fillDirectory(at('a', 'b', 'c'), fails)).rejects.toThrow('disposed')
+    expect([await readdir(directory), await readdir(at('a'))]).toEqual([['a'], []])
+    const half = async () => {
+      await writeFile(at('a', 'b', 'kept'), '')
+      await fails()
+    }
+    await expect(fillDirectory(at('a', 'b'), half)).rejects.toThrow('disposed')
+    expect(await readdir(at('a', 'b'))).toEqual(['kept'])
   })
 
   test('makes a directory and those above it, and says what stands in the way', async () => {

@@ -6,7 +6,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import { CHECKSUM_FILE, changedFiles, withChecksums } from '../checkpoint/checksums.js'
 import { safetensorsContent, type TensorToWrite } from '../checkpoint/safetensors.js'
 import { describeValue, expectKnownOptions, expectPath, expectSeed, listNames } from '../errors.js'
-import { type FileToWrite, makeDirectory, writeFilesAtomic } from '../files.js'
+import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import { type CausalLM, expectModel, type ModelOrigin } from '../models/model.js'
 import { Random } from '../random.js'
@@ -174,7 +174,6 @@ export class LoraAdapter {
     expectPath('lora', 'directory', directory)
     this.#expectWeights()
     const { name: base, origin, isOnHub } = await this.#base()
-    await makeDirectory(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const files: FileToWrite[] = withChecksums(directory, [
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
@@ -184,7 +183,7 @@ export class LoraAdapter {
     const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
     if (isOnHub && isOurs) files.push({ path: card, content: modelCard(base, origin, this.config) })
-    await writeFilesAtomic(files)
+    await fillDirectory(directory, () => writeFilesAtomic(files))
     // What it says of another base would be wrong.
     if (!isOnHub && present !== undefined && isOurs) await rm(card, { force: true })
   }

@@ -1,6 +1,7 @@
 /** @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are errors. */
 
 import { describeValue, listNames } from '../errors.js'
+import { toError } from '../values.js'
 import { BoundedRegExp, TooManySteps } from './bounded-regexp.js'
 
 // Characters of all expressions of a setting together. The longest that people have list the modules of a model.
@@ -99,7 +100,7 @@ function compile(where: string, pattern: string, { around, hasFlags }: Frame): R
   try {
     return new RegExp(`^${around(source)}`, `u${flags}`)
   } catch (error) {
-    throw fail(error instanceof Error ? error.message.replace(/^.*\/\w*: /, '') : String(error), error)
+    throw fail(toError(error).message.replace(/^.*\/\w*: /, ''), error)
   }
 }
 

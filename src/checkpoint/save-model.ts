@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 
 import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
-import { makeDirectory, writeFileAtomic } from '../files.js'
+import { fillDirectory, writeFileAtomic } from '../files.js'
 
 import { type CausalLM, expectModel } from '../models/model.js'
 import { readDirectory, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
@@ -66,10 +66,11 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
   const { dtype = model.dtype, tokenizerFrom } = options
   if (!isComputeDType(dtype))
     throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(dtype)}`)
-  await makeDirectory(directory)
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }
-  await writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom })
+  await fillDirectory(directory, async () =>
+    writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom }),
+  )
 }
 
 /** All that makes a model in a directory. */

@@ -2,6 +2,7 @@
 
 import { describeValue } from '../errors.js'
 import { readRegularFile } from '../regular-file.js'
+import { isObject, toError } from '../values.js'
 
 /** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>
@@ -10,7 +11,7 @@ const MAX_DEPTH = 32
 
 /** Whether `value` is a JSON object, not an array or null. */
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject(value)
 }
 
 /** Parses one JSON object from the file at `path`. @throws if it is missing, no file, above 100 MB, not UTF-8, malformed or not an object */
@@ -39,7 +40,7 @@ export function parseJsonObject(where: string, source: string, bytes: Uint8Array
     value = JSON.parse(text)
     checkKeys(text)
   } catch (error) {
-    throw damaged(`is not valid JSON (${error instanceof Error ? error.message : error})`, error)
+    throw damaged(`is not valid JSON (${toError(error).message})`, error)
   }
   if (!isJsonObject(value)) throw damaged(`holds ${describeValue(value)} instead of a JSON object`)
   return value

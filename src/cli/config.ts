@@ -8,6 +8,7 @@ import { errorCode, isMissing, readRegularFile } from '../regular-file.js'
 import { currentName } from '../train/known-options.js'
 import type { OptionProblem } from '../train/option-problems.js'
 import { camelCase } from '../train/option-rules.js'
+import { isObject } from '../values.js'
 import { keepSecretsOf } from './secrets.js'
 import { UsageError } from './usage-error.js'
 
@@ -83,7 +84,7 @@ async function readYaml(path: string, origins: Map<string, string>): Promise<Con
         'write the value out, and put quotes around a text that begins with *',
     )
   }
-  if (!isMapping(value)) {
+  if (!isObject(value)) {
     const got = value === null ? 'an empty file' : describeKind(value)
     throw new UsageError(`[config] expected options such as "model: DIRECTORY" in ${path}, got ${got}`)
   }
@@ -211,7 +212,7 @@ function assign(
     spelled.push(name)
     if (!Object.hasOwn(part, name) || part[name] === null) part[name] = {}
     const next = part[name]
-    if (!isMapping(next)) {
+    if (!isObject(next)) {
       const got = isSecretName(key) ? describeKind(next) : describeValue(next)
       throw new UsageError(`[config] expected ${key} to hold options for ${origin}, got ${got}`)
     }
@@ -236,8 +237,4 @@ function nameOf(path: readonly string[], key: string): string {
 
 function keyOf(path: readonly string[]): string {
   return path.map((key, index) => nameOf(path.slice(0, index), key)).join('.')
-}
-
-function isMapping(value: unknown): value is Config {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -17,6 +17,7 @@ import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { encodeWithSpanSteps, type TokenRange } from '../tokenizer/token-spans.js'
 import { noChatTemplate, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { runAtOnce, type Steps } from '../turns.js'
+import { toError } from '../values.js'
 import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
@@ -102,8 +103,7 @@ export function* encodeRowSteps(
     const content = yield* encodeContent(row, tokenizer, renderer, options)
     return yield* finish(content, tokenizer, options)
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    throw new Error(`${message} (in ${row.origin})`, { cause: error })
+    throw new Error(`${toError(error).message} (in ${row.origin})`, { cause: error })
   }
 }
 

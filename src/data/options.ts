@@ -1,6 +1,7 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
 import { describeValue, unknownOption } from '../errors.js'
+import { isObject } from '../values.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
 export interface DataOptions {
@@ -133,13 +134,9 @@ export function resolveDataOptions(options: DataOptions = {}, where = 'data'): R
   check('evalSplit', splitValid, 'a fraction below 1 or a whole number of rows')
   check('chatTemplate', ['string', 'undefined'].includes(typeof resolved.chatTemplate), 'Jinja text')
   const kwargs: unknown = resolved.chatTemplateKwargs
-  check('chatTemplateKwargs', typeof kwargs === 'object' && kwargs !== null && !Array.isArray(kwargs), 'an object')
+  check('chatTemplateKwargs', isObject(kwargs), 'an object')
   const roles: unknown = resolved.roles
-  const areRoles =
-    typeof roles === 'object' &&
-    roles !== null &&
-    !Array.isArray(roles) &&
-    Object.values(roles).every((role) => typeof role === 'string' && role !== '')
+  const areRoles = isObject(roles) && Object.values(roles).every((role) => typeof role === 'string' && role !== '')
   check('roles', areRoles, "an object from roles of the rows to roles of the template, as { human: 'user' },")
   check('onDroppedContent', ['warn', 'error'].includes(resolved.onDroppedContent), "'warn' or 'error'")
   check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")

@@ -5,6 +5,7 @@
 
 import { describeValue, listNames } from '../errors.js'
 import { runAtOnce, type Steps } from '../turns.js'
+import { isObject } from '../values.js'
 import { isPresent, type Messages, messagesOf, parseList, parseObject, withoutNulls, wrongType } from './messages.js'
 
 /** A row whose form is known and whose columns have been checked. */
@@ -88,7 +89,6 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
 
 /** What to do with a row of no form: some files hold their rows within one object. */
 function remedyFor(row: Columns): string {
-  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
   const entries = Object.entries(row)
   const list = entries.find(([, value]) => Array.isArray(value) && value.length > 0 && value.every(isObject))
   if (list !== undefined && entries.length < MOST_BESIDE_ROWS && !CONVERSATION_COLUMNS.has(list[0]))
@@ -120,7 +120,7 @@ function columnsOf(value: unknown, origin: string): Columns {
   // Of a row only the columns count, not their order.
   if (value instanceof Map)
     return Object.assign(Object.create(null) as Columns, Object.fromEntries(value as Map<string, unknown>))
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Columns
+  if (isObject(value)) return value
   throw new Error(`[data] expected an object for each row, got ${describeValue(value)} in ${origin}`)
 }
 

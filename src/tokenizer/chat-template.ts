@@ -4,6 +4,7 @@
  */
 
 import { runAtOnce, type Steps } from '../turns.js'
+import { toError } from '../values.js'
 import { TemplateFailure } from './jinja/errors.js'
 import { Conversion, entriesOf } from './jinja/from-js.js'
 import { partsOf, type Statement } from './jinja/nodes.js'
@@ -203,7 +204,7 @@ export class ChatTemplate implements ChatRenderer {
       return compiled
     } catch (error) {
       const isSyntax = error instanceof TemplateFailure && error.kind === 'TemplateSyntaxError'
-      const said = isSyntax ? `expected a Jinja template, got a syntax error: ${error.message}` : messageOf(error)
+      const said = isSyntax ? `expected a Jinja template, got a syntax error: ${error.message}` : toError(error).message
       throw new Error(`[chat template] ${said}${name === 'default' ? '' : `, in the template ${name}`}`, {
         cause: error,
       })
@@ -252,7 +253,7 @@ export class ChatTemplate implements ChatRenderer {
       variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
       return { runtime: yield* stepsOf(compiled.run(variables, this.#now, watched)), given }
     } catch (error) {
-      throw new Error(`[chat template] ${messageOf(error)}`, { cause: error })
+      throw new Error(`[chat template] ${toError(error).message}`, { cause: error })
     }
   }
 }
@@ -345,8 +346,4 @@ function* offsetsOf(runtime: Runtime, given: readonly Value[]): Steps<(TextSpan 
   }
   for (const index of several) offsets[index] = undefined
   return offsets
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

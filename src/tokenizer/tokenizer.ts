@@ -9,6 +9,7 @@ import { isGgufPath, readGgufInSteps } from '../checkpoint/gguf/reader.js'
 import { describeValue, expectPath } from '../errors.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
+import { isObject, toError } from '../values.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 import { ggufTokenizerFiles } from './gguf.js'
 import { parseJsonInSteps } from './json-steps.js'
@@ -134,7 +135,7 @@ async function buildFrom(
   try {
     return await turns.run(buildTokenizer(tokenizer, config, more))
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = toError(error).message
     throw new Error(`[loadTokenizer] expected a tokenizer in ${where}, got: ${reason}`, { cause: error })
   }
 }
@@ -251,10 +252,6 @@ async function missingTokenizer(directory: string): Promise<Error> {
         'tokenizer once with a tool that writes it'
       : "download it from the model's page into this directory"
   return new Error(`[loadTokenizer] expected tokenizer.json in ${directory}, got none; ${remedy}`)
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function expectText(text: unknown): string {

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { ownedName } from '../file-owner.js'
 import { makeDirectories, recoverDirectory, writeError, writeReason } from '../files.js'
 import { describeKind, ownErrorCode } from '../regular-file.js'
+import { toError } from '../values.js'
 import { DirectoryLock } from './directory-lock.js'
 
 const NAME = /^checkpoint-(0|[1-9]\d{0,14})$/
@@ -125,5 +126,5 @@ async function removeCheckpoint(path: string): Promise<string | undefined> {
 
 function reasonOf(error: unknown): string {
   const code = ownErrorCode(error)
-  return code === undefined ? String(error) : `${writeReason(code) ?? code} (${code})`
+  return code === undefined ? toError(error).message : `${writeReason(code) ?? code} (${code})`
 }

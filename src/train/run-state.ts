@@ -4,6 +4,7 @@ import { parseJsonObject } from '../checkpoint/strict-json.js'
 import type { BatchPlan, DataCursor } from '../data/batches.js'
 import { describeValue } from '../errors.js'
 import type { Turns } from '../turns.js'
+import { isObject } from '../values.js'
 import { LossScaler, type LossScalerState } from './loss-scaler.js'
 
 export const STATE_FILE = 'lowrank_state.json'
@@ -47,7 +48,7 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
   const raw = parseJsonObject('resume', file, bytes)
   const object = (name: string): Readonly<Record<string, unknown>> => {
     const value = raw[name]
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+    if (isObject(value)) return value
     throw damaged(file, name, 'an object', value)
   }
   const count = (name: string, value: unknown): number => {

@@ -1,6 +1,6 @@
 /** @file Adapters on models: made, attached, stacked, saved and loaded as PEFT has them, and what does not fit. */
 
-import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -13,6 +13,7 @@ import {
   safetensorsContent,
   type TensorToWrite,
 } from '../../src/checkpoint/safetensors.js'
+import { saveModel } from '../../src/checkpoint/save-model.js'
 import type { RawConfig } from '../../src/models/config.js'
 import { createModel } from '../../src/models/create-model.js'
 import type { CausalLM } from '../../src/models/model.js'
@@ -302,6 +303,22 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       await LoraAdapter.load(of, directory)
       expect(await logitsOf(of)).toEqual(changed)
       of.dispose()
+    })
+
+    test('what was disposed is not saved, and leaves no directory behind', async () => {
+      const into = join(directory, 'none', 'adapter')
+      const of = createModel(UNTIED, { device, dtype: 'float32' })
+      const gone = LoraAdapter.create(of, { r: 2 })
+      gone.dispose()
+      await expect(gone.save(into)).rejects.toThrow(
+        '[lora] expected an adapter with its weights, got one that was disposed',
+      )
+      const adapter = LoraAdapter.create(of, { r: 2 })
+      of.dispose()
+      const said = 'expected a live model, got'
+      await expect(adapter.save(into)).rejects.toThrow(`[lora] ${said}`)
+      await expect(saveModel(of, into)).rejects.toThrow(`[saveModel] ${said}`)
+      expect(await readdir(join(directory, 'none')).catch(() => 'none')).toBe('none')
     })
 
     test('one module cannot be trained by two adapters at once', async () => {
