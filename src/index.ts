@@ -26,6 +26,7 @@ export type { Example } from './data/examples.js'
 export type { DataOptions, PackingStrategy } from './data/options.js'
 export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from './data/report.js'
 export type { DataSource } from './data/rows.js'
+export type { UnusualKind } from './data/unusual-rows.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,

@@ -86,7 +86,7 @@ export async function mergeIntoDirectory(
     throw new Error(`[merge] expected a function for onProgress, got ${describeValue(onProgress)}`)
   if (options.tokenizerFrom !== undefined) expectPath('merge', 'tokenizerFrom', options.tokenizerFrom)
   if (prompts !== undefined) expectPrompts(prompts, model.config.vocabSize)
-  await expectEmpty(directory)
+  await expectEmptyDirectory(directory)
   const { tokenizerFrom = model.path } = options
   const plan = await MergePlan.create(model, parts)
   try {
@@ -173,7 +173,8 @@ function checkDType(dtype: unknown): void {
   throw new Error(`[merge] expected 'bfloat16', 'float16' or 'float32' for dtype, got ${describeValue(dtype)}`)
 }
 
-async function expectEmpty(directory: string): Promise<void> {
+/** @throws where a merged model would come among other files */
+export async function expectEmptyDirectory(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => [])
   if (names.length === 0) return
   throw new Error(

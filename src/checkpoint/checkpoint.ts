@@ -67,7 +67,7 @@ export async function writeCheckpoint(
   options: WriteCheckpointOptions = {},
 ): Promise<string[]> {
   const { maxShardSize = '5GB', metadata = { format: 'pt' } } = options
-  const shards = splitIntoShards(tensors, parseSize(maxShardSize))
+  const shards = splitIntoShards(tensors, parseShardSize(maxShardSize))
   const count = String(shards.length).padStart(5, '0')
   const weightMap: Record<string, string> = {}
   const files: FileToWrite[] = []
@@ -199,7 +199,8 @@ function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): Sized
   return shards
 }
 
-function parseSize(size: number | string): number {
+/** The bytes of `maxShardSize`. @throws on what is no size */
+export function parseShardSize(size: number | string): number {
   const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMG]i?B)$/i.exec(String(size)) ?? []
   const bytes =
     typeof size === 'number' ? size : Number(digits || Number.NaN) * (UNITS[unit.toUpperCase()] ?? Number.NaN)

@@ -8,7 +8,7 @@ import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
 import type { CausalLM } from '../models/model.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { deviceOf, dtypeOf, quantizationOf, readSamplingFlags, showAnswer } from './generate.js'
+import { readRunFlags, showAnswer } from './generate.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { SamplingFlags } from './sampling-flags.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
@@ -36,10 +36,7 @@ const HELP = `/reset            forget the conversation
 /exit             end (or Ctrl-D); Ctrl-C ends an answer`
 
 export async function chat(options: ChatCommandOptions): Promise<void> {
-  const quantization = quantizationOf('chat', options.quantization)
-  const dtype = dtypeOf('chat', options.dtype)
-  const device = deviceOf('chat', options.device)
-  const sampling = readSamplingFlags(options)
+  const { quantization, dtype, device, sampling } = readRunFlags('chat', options)
   const location = await locateModel('chat', { ...options, adapters: options.adapter })
   const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...options.adapter))
   const model = await beginLoading(location, { quantization, dtype, device })

@@ -3,16 +3,16 @@
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
-import { readSamplingOptions, type SamplingOptions } from '../models/generate.js'
+import { readSamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { locateModel, tokenizerPlace } from './locate-model.js'
-import type { SamplingFlags } from './sampling-flags.js'
+import { expectModel, locateModel, tokenizerPlace } from './locate-model.js'
+import { SAMPLING_FLAGS, type SamplingFlags } from './sampling-flags.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { inputText } from './standard-input.js'
-import { UsageError } from './usage-error.js'
+import { checkAll, UsageError } from './usage-error.js'
 
 interface GenerateCommandOptions extends SamplingFlags {
   readonly model?: string
@@ -27,10 +27,7 @@ interface GenerateCommandOptions extends SamplingFlags {
 }
 
 export async function generate(options: GenerateCommandOptions): Promise<void> {
-  const quantization = quantizationOf('generate', options.quantization)
-  const dtype = dtypeOf('generate', options.dtype)
-  const device = deviceOf('generate', options.device)
-  const sampling = readSamplingFlags(options)
+  const { quantization, dtype, device, sampling } = readRunFlags('generate', options)
   const prompt = options.prompt ?? (await promptFromStdin())
   const location = await locateModel('generate', {
     ...options,
@@ -78,7 +75,7 @@ export function quantizationOf(command: string, value: string | undefined): Quan
   try {
     return checkQuantization(command, value)
   } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
+    throw new UsageError((cause as Error).message.replace(' for quantization,', ' for --quantization,'), { cause })
   }
 }
 
@@ -100,16 +97,85 @@ async function promptFromStdin(): Promise<string> {
   return (await inputText('generate')).replace(/\r?\n$/, '')
 }
 
-/** @throws UsageError on values out of range, before anything is loaded. */
-export function readSamplingFlags(flags: SamplingFlags): TextGenerationOptions {
+/** What `generate` and `chat` say of how a model is held and how it answers. */
+interface RunFlags extends SamplingFlags {
+  readonly model?: string
+  readonly adapter?: string | readonly string[]
+  readonly quantization?: string
+  readonly dtype?: string
+  readonly device?: string
+}
+
+/** @throws UsageError that names every value out of range, before anything is loaded. */
+export function readRunFlags(
+  command: string,
+  flags: RunFlags,
+): {
+  quantization: Quantization | undefined
+  dtype: ComputeDType | undefined
+  device: DeviceName | undefined
+  sampling: TextGenerationOptions
+} {
+  checkAll(command, [
+    () => expectModel(command, flags.model, [flags.adapter ?? []].flat()),
+    () => quantizationOf(command, flags.quantization),
+    () => dtypeOf(command, flags.dtype),
+    () => deviceOf(command, flags.device),
+    ...SAMPLING_FLAGS.map(
+      ([name, flag]) =>
+        () =>
+          checkSampling(command, name, flag, flags[name]),
+    ),
+    () => {
+      if (flags.stop.includes('')) throw new UsageError(`[${command}] expected a text that is not empty for --stop`)
+    },
+  ])
   const { maxNewTokens, stop, temperature, topK, topP, minP, repetitionPenalty, seed } = flags
   const choice = temperature === 0 ? { doSample: false } : { temperature }
-  const sampling: SamplingOptions = { ...choice, topK, topP, minP, repetitionPenalty, seed }
-  try {
-    readSamplingOptions(sampling)
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause })
+  const drawing = (
+    [
+      ['--top-k', topK],
+      ['--top-p', topP],
+      ['--min-p', minP],
+    ] as const
+  ).filter(([, value]) => value !== undefined)
+  if (temperature === 0 && drawing.length > 0) {
+    const names = drawing.map(([flag]) => flag).join(' and ')
+    throw new UsageError(
+      `[${command}] expected ${names} with a --temperature above 0, got 0, which always takes the most likely token; remove one`,
+    )
   }
-  if (stop.includes('')) throw new UsageError('[generate] expected a text that is not empty for --stop')
-  return { ...sampling, maxNewTokens, stopStrings: stop.length > 0 ? stop : undefined }
+  return {
+    quantization: quantizationOf(command, flags.quantization),
+    dtype: dtypeOf(command, flags.dtype),
+    device: deviceOf(command, flags.device),
+    sampling: {
+      ...choice,
+      topK,
+      topP,
+      minP,
+      repetitionPenalty,
+      seed,
+      maxNewTokens,
+      stopStrings: stop.length > 0 ? stop : undefined,
+    },
+  }
+}
+
+function checkSampling(
+  command: string,
+  name: (typeof SAMPLING_FLAGS)[number][0],
+  flag: string,
+  value: number | undefined,
+): void {
+  if (value === undefined || (name === 'temperature' && value === 0)) return
+  try {
+    readSamplingOptions({ doSample: true, [name]: value })
+  } catch (cause) {
+    const said = (cause as Error).message
+      .replace('[generate]', `[${command}]`)
+      .replace('doSample: false takes the most likely token', '0 takes the most likely token')
+      .replace(` for ${name}, got`, ` for ${flag}, got`)
+    throw new UsageError(said, { cause })
+  }
 }

@@ -4,6 +4,8 @@ import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { stringify } from 'yaml'
 import { writeFileAtomic } from '../files.js'
+import { EFFECTIVE_BATCH_SIZE } from '../train/options.js'
+import { defaultOf } from './defaults.js'
 import { commandLine, quoted } from './try-it.js'
 import { UsageError } from './usage-error.js'
 
@@ -38,6 +40,8 @@ export async function init(path: string, options: InitOptions): Promise<void> {
 
 /** The file. What is not given is left for the user to fill in, as an example. */
 function content(path: string, options: InitOptions): string {
+  // YAML 1.1, as Python reads it, takes 2e-4 for a text.
+  const learningRate = defaultOf(['training', 'learningRate'])?.replace(/^(\d+)e/, '$1.0e')
   const value = (given: string | undefined, example: string): string => stringify(given ?? example).trimEnd()
   return `# For lowrank train ${quoted(path)}
 # Flags go over what stands here: --epochs 1, --lr 1e-4, --set training.warmupRatio=0.1
@@ -58,19 +62,19 @@ outputDir: ${value(options.output, 'out/mine')}
 # dtype: bfloat16 # default: what the machine is good at
 
 lora:
-  r: 16 # rank: how much the adapter can learn
-  loraAlpha: 32 # its scale times r
-  # loraDropout: 0.05 # default 0
-  # targetModules: [q_proj, v_proj] # default: all-linear
+  r: ${defaultOf(['lora', 'r'])} # rank: how much the adapter can learn
+  loraAlpha: ${defaultOf(['lora', 'loraAlpha'])} # its scale times r
+  # loraDropout: 0.05 # default ${defaultOf(['lora', 'loraDropout'])}
+  # targetModules: [q_proj, v_proj] # default: ${defaultOf(['lora', 'targetModules'])}
 
 training:
-  numTrainEpochs: 3
-  learningRate: 2.0e-4
+  numTrainEpochs: ${defaultOf(['training', 'numTrainEpochs'])}
+  learningRate: ${learningRate}
   maxLength: 1024 # tokens; longer rows lose their end
-  # perDeviceTrainBatchSize: 1 # rows that are computed together, default 4; 16 make a step in any case
+  # perDeviceTrainBatchSize: 1 # rows that are computed together, default ${defaultOf(['training', 'perDeviceTrainBatchSize'])}; ${EFFECTIVE_BATCH_SIZE} make a step in any case
   # packing: true # put several short rows into one of maxLength
   # evalSplit: 0.05 # hold out this share of the rows, and evaluate after each epoch
-  # saveSteps: 100 # steps between two checkpoints, default 500
-  # seed: 1 # default 42
+  # saveSteps: 100 # steps between two checkpoints, default ${defaultOf(['training', 'saveSteps'])}
+  # seed: 1 # default ${defaultOf(['training', 'seed'])}
 `
 }

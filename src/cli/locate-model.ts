@@ -48,8 +48,10 @@ export async function locateModel(
   const [first] = bases
   const model = given ?? first?.baseModel
   if (model === undefined) {
-    const got = first ? `a name of it in ${PEFT_CONFIG_FILE} of ${first.adapter}` : '--adapter DIR, which names it'
-    throw new UsageError(`[${command}] expected --model DIR, or ${got}; got neither`)
+    expectModel(command, given, adapters)
+    throw new UsageError(
+      `[${command}] expected --model DIR, or a name of it in ${PEFT_CONFIG_FILE} of ${first?.adapter}; got neither`,
+    )
   }
   const other = given === undefined && bases.find(({ baseModel }) => baseModel !== undefined && baseModel !== model)
   if (other) {
@@ -67,4 +69,10 @@ export async function locateModel(
     progress.stop()
     releaseSignals()
   }
+}
+
+/** @throws UsageError where neither a model is given, nor an adapter that may name one */
+export function expectModel(command: string, model: string | undefined, adapters: readonly string[]): void {
+  if (model !== undefined || adapters.length > 0) return
+  throw new UsageError(`[${command}] expected --model DIR, or --adapter DIR, which names it; got neither`)
 }

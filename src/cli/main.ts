@@ -4,26 +4,32 @@
  * it runs, so that `--help` and `doctor` work where the native engine does not.
  *
  * Exit codes: 0 done, 1 failed, 2 wrong usage; of a process that a signal ended, the signal, which shells show as 128 and its number.
+ * With --json an error is also a line of JSON on stdout.
  */
 
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
-import { describeValue, isSecretName } from '../errors.js'
+import { describeValue, isSecretName, listNames, nearestName } from '../errors.js'
+import { PLANNED_TOKENS, SAMPLING_DEFAULTS } from '../models/sampling-defaults.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
-import { addSamplingFlags, collect, positiveInteger } from './sampling-flags.js'
+import { toError } from '../values.js'
+import { defaultOf } from './defaults.js'
+import { addSamplingFlags, positiveInteger, repeatable } from './sampling-flags.js'
 import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
-import { guardStandardStreams } from './standard-streams.js'
+import { expectResultOnDisk, guardStandardStreams } from './standard-streams.js'
 import { paintFor } from './terminal.js'
-import { addTrainFlags, flagFor } from './train-flags.js'
+import { addTrainFlags, DEVICE_HELP, flagFor } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
 const FAILED = 1
 const WRONG_USAGE = 2
 
-const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 on a GPU, where the processor does or with nf4, else float32`
+const EXIT_CODES = `
+Exit codes: 0 done, 1 failed, 2 wrong usage. With --json an error is also a line
+of JSON on stdout: {"type":"error","message":"...","exitCode":1}`
 
-const DEVICE_HELP = 'cpu (default), cuda, the first GPU, cuda:N, or auto: a GPU where one is'
+const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 on a GPU, where the processor does or with nf4, else float32`
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -37,8 +43,8 @@ function createProgram(): Command {
   const program = new Command('lowrank')
     .description('Fine-tune language models with LoRA.')
     .version(version)
+    .addHelpText('after', EXIT_CODES)
     .option('--verbose', 'show where an error comes from (also with DEBUG=1)')
-    .showHelpAfterError('(lowrank --help says more)')
     .configureOutput({ outputError: (text, write) => write(hideSecrets(`${text}${hintFor(text)}`)) })
     .allowExcessArguments()
     .hook('preAction', async (_, command) => {
@@ -80,8 +86,16 @@ function createProgram(): Command {
       '--generate',
       'of answers instead of training, the key/value cache included; --batch-size prompts at a time',
     )
-    .option('--prompt-tokens <count>', 'with --generate: tokens of each prompt (default 512)', positiveInteger)
-    .option('--max-new-tokens <count>', 'with --generate: tokens of the longest answer (default 128)', positiveInteger)
+    .option(
+      '--prompt-tokens <count>',
+      `with --generate: tokens of each prompt (default: ${PLANNED_TOKENS.promptTokens})`,
+      positiveInteger,
+    )
+    .option(
+      '--max-new-tokens <count>',
+      `with --generate: tokens of the longest answer (default: ${PLANNED_TOKENS.maxNewTokens})`,
+      positiveInteger,
+    )
     .option('--json', 'write one JSON object to stdout')
     .action(async (config, { generate, ...options }) =>
       generate
@@ -101,11 +115,11 @@ function createProgram(): Command {
       .option('--adapter <dir>', 'directory of a LoRA adapter')
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--dtype <type>', DTYPE_HELP)
-      .option('--device <name>', DEVICE_HELP)
+      .option('--device <name>', `${DEVICE_HELP} (default: ${defaultOf(['device'])})`)
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
       .option('--chat', 'wrap the prompt as a user message in the chat template')
       .option('--json', 'write one JSON object to stdout'),
-    128,
+    SAMPLING_DEFAULTS.maxNewTokens,
   ).action(async (options) => (await import('./generate.js')).generate(options))
 
   addSamplingFlags(
@@ -117,10 +131,10 @@ function createProgram(): Command {
         'directory of a model, a .gguf file, or a Hub id, which is fetched where the cache lacks it; default: the one that the adapter names',
       )
       .option('--revision <name>', 'branch, tag or commit of a Hub model')
-      .option('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches', collect, [])
+      .addOption(repeatable('--adapter <dir>', 'directory of a LoRA adapter; may be repeated, /adapter switches'))
       .option('--quantization <type>', "nf4: hold the model's weights in 4 bits")
       .option('--dtype <type>', DTYPE_HELP)
-      .option('--device <name>', DEVICE_HELP)
+      .option('--device <name>', `${DEVICE_HELP} (default: ${defaultOf(['device'])})`)
       .option('--system <text>', 'the system message')
       .option('--json', 'write a JSON object per answer to stdout'),
     512,
@@ -129,8 +143,8 @@ function createProgram(): Command {
   program
     .command('merge')
     .description('fold an adapter into its model and write the result as a model of its own')
-    .requiredOption('--adapter <dir>', 'directory of a LoRA adapter')
-    .requiredOption('--output <dir>', 'new or empty directory for the merged model')
+    .option('--adapter <dir>', 'directory of a LoRA adapter')
+    .option('--output <dir>', 'new or empty directory for the merged model')
     .option(
       '--model <dir>',
       'directory, .gguf file or Hub id of the base model; default: the one that the adapter names',
@@ -141,9 +155,9 @@ function createProgram(): Command {
       '--quantization <type>',
       'nf4: merge onto the weights that QLoRA trained on, decoded, not the original ones',
     )
-    .option('--device <name>', DEVICE_HELP)
+    .option('--device <name>', `${DEVICE_HELP} (default: ${defaultOf(['device'])})`)
     .option('--max-shard-size <size>', 'largest file of weights, as in 2GB', '5GB')
-    .option('--prompt <text>', 'a text to compare the logits on, may be repeated; default: a draw of ids', collect, [])
+    .addOption(repeatable('--prompt <text>', 'a text to compare the logits on, may be repeated', 'a draw of ids'))
     .option('--json', 'write one JSON object to stdout')
     .action(async (options) => (await import('./merge.js')).merge(options))
 
@@ -153,7 +167,29 @@ function createProgram(): Command {
     .option('--json', 'write one JSON object to stdout')
     .action(async (options) => (await import('./doctor.js')).doctor(options, version))
 
+  // That of commander shows the help of all for a command that it does not know.
+  program
+    .helpCommand(false)
+    .command('help')
+    .description('show the help of a command')
+    .argument('[command]')
+    .action((name?: string) => (name === undefined ? program : findCommand(program, name)).outputHelp())
+
+  for (const command of [program, ...program.commands]) {
+    const name = command === program ? 'lowrank' : `lowrank ${command.name()}`
+    command.showHelpAfterError(`(${name} --help says more)`)
+  }
   return program
+}
+
+/** @throws UsageError naming the nearest command */
+function findCommand({ commands }: Command, name: string): Command {
+  const found = commands.find((command) => command.name() === name)
+  if (found) return found
+  const names = commands.map((command) => command.name())
+  const nearest = nearestName(name, names)
+  const remedy = nearest === undefined ? `there are ${listNames(names, names.length)}` : `did you mean ${nearest}?`
+  throw new UsageError(`[help] expected the name of a command, got ${describeValue(name)}; ${remedy}`)
 }
 
 /** @throws UsageError naming the words that belong to no flag, as of a path with blanks or a flag that was left out */
@@ -188,18 +224,27 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) {
       // commander has printed its message; help and --version are "errors" with exit code 0, and a bare `lowrank` is not asked for help.
       process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE
+      if (process.exitCode !== 0) reportJson(error.message.replace(/^error: /, ''), WRONG_USAGE)
       return
     }
-    report(error, program.opts().verbose === true || Boolean(process.env.DEBUG))
     process.exitCode = error instanceof UsageError ? WRONG_USAGE : FAILED
+    report(error, program.opts().verbose === true || Boolean(process.env.DEBUG))
+    reportJson(toError(error).message, process.exitCode)
   }
 }
 
 function report(error: unknown, verbose: boolean): void {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error))
+  const { message, stack } = toError(error)
   const paint = paintFor(process.stderr)
   process.stderr.write(`${paint('red', 'error')}: ${hideSecrets(message)}\n`)
   if (verbose && stack) process.stderr.write(`${hideSecrets(stack)}\n`)
+}
+
+/** Tells a program that asked for JSON. What a closed stdout does then must not change the exit code. */
+function reportJson(message: string, exitCode: number): void {
+  if (!process.argv.includes('--json')) return
+  expectResultOnDisk()
+  process.stdout.write(`${JSON.stringify({ type: 'error', message: hideSecrets(message), exitCode })}\n`)
 }
 
 await main()

@@ -1,13 +1,14 @@
 /** @file `lowrank merge`: a model and its adapter become one model in a directory of its own. */
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import type { MergeReport } from '../adapters/merge.js'
+import { expectEmptyDirectory, type MergeReport } from '../adapters/merge.js'
 import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
-import { openCheckpoint } from '../checkpoint/checkpoint.js'
+import { openCheckpoint, parseShardSize } from '../checkpoint/checkpoint.js'
 import { isGgufPath } from '../checkpoint/gguf/reader.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
 import type { Quantization } from '../nn/module.js'
+import type { DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { deviceOf, quantizationOf } from './generate.js'
@@ -18,11 +19,11 @@ import { endAtOnce, releaseSignals } from './signal-guard.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { formatCount, type Paint, paintFor } from './terminal.js'
 import { commandLine, shown } from './try-it.js'
-import { UsageError } from './usage-error.js'
+import { checkAll, UsageError } from './usage-error.js'
 
 interface MergeCommandOptions {
-  readonly adapter: string
-  readonly output: string
+  readonly adapter?: string
+  readonly output?: string
   readonly model?: string
   readonly revision?: string
   readonly dtype?: string
@@ -34,10 +35,10 @@ interface MergeCommandOptions {
 }
 
 export async function merge(options: MergeCommandOptions): Promise<void> {
-  const { dtype, quantization } = checked(options)
-  const device = deviceOf('merge', options.device)
-  const location = await locateModel('merge', { ...options, adapters: [options.adapter] })
-  const tokenizerFrom = await tokenizerPlace(location, options.adapter)
+  const { adapter: from, output, dtype, quantization, device } = checked(options)
+  await expectEmptyDirectory(output)
+  const location = await locateModel('merge', { ...options, adapters: [from] })
+  const tokenizerFrom = await tokenizerPlace(location, from)
   const prompts = await encoded(options.prompt, tokenizerFrom)
   const model = await beginLoading(location, {
     dtype: await loadDType(location.path, dtype, quantization),
@@ -45,7 +46,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
     device,
   })
   showWarnings(model)
-  const adapter = await LoraAdapter.load(model, options.adapter)
+  const adapter = await LoraAdapter.load(model, from)
   showWarnings(adapter)
   const { maxShardSize } = options
   const bar = createBar()
@@ -57,7 +58,7 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
     })
   expectResultOnDisk()
   endAtOnce({ hasStatus: true })
-  const merging = adapter.merge(options.output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
+  const merging = adapter.merge(output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
   const report = await merging.finally(() => {
     bar.close()
     releaseSignals()
@@ -65,10 +66,48 @@ export async function merge(options: MergeCommandOptions): Promise<void> {
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
 }
 
-function checked({ dtype, quantization }: MergeCommandOptions): { dtype?: FileDType; quantization?: Quantization } {
-  if (dtype !== undefined && !Object.hasOwn(FILE_DTYPES, dtype))
-    throw new UsageError(`[merge] expected bfloat16, float16 or float32 for --dtype, got '${dtype}'`)
-  return { dtype: dtype as FileDType | undefined, quantization: quantizationOf('merge', quantization) }
+interface CheckedOptions {
+  adapter: string
+  output: string
+  dtype: FileDType | undefined
+  quantization: Quantization | undefined
+  device: DeviceName | undefined
+}
+
+/** @throws UsageError that names everything that is missing or wrong */
+function checked(options: MergeCommandOptions): CheckedOptions {
+  const { adapter = '', output = '', dtype, maxShardSize } = options
+  checkAll('merge', [
+    () => expectGiven('--adapter DIR', adapter),
+    () => expectGiven('--output DIR', output),
+    () => {
+      if (dtype !== undefined && !Object.hasOwn(FILE_DTYPES, dtype))
+        throw new UsageError(`[merge] expected bfloat16, float16 or float32 for --dtype, got '${dtype}'`)
+    },
+    () => quantizationOf('merge', options.quantization),
+    () => deviceOf('merge', options.device),
+    () => checkShardSize(maxShardSize),
+  ])
+  return {
+    adapter,
+    output,
+    dtype: dtype as FileDType | undefined,
+    quantization: quantizationOf('merge', options.quantization),
+    device: deviceOf('merge', options.device),
+  }
+}
+
+function expectGiven(flag: string, value: string): void {
+  if (value.trim() === '') throw new UsageError(`[merge] expected ${flag}, got none`)
+}
+
+function checkShardSize(size: string | undefined): void {
+  try {
+    if (size !== undefined) parseShardSize(size)
+  } catch (cause) {
+    const said = (cause as Error).message.replace('[checkpoint]', '[merge]').replace('maxShardSize', '--max-shard-size')
+    throw new UsageError(said, { cause })
+  }
 }
 
 /** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */

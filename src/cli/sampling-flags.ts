@@ -1,12 +1,23 @@
 /** @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of the engine. */
 
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { SamplingOptions } from '../models/generate.js'
+import { SAMPLING_DEFAULTS } from '../models/sampling-defaults.js'
 
 export interface SamplingFlags extends Omit<SamplingOptions, 'doSample'> {
   readonly maxNewTokens: number
   readonly stop: readonly string[]
 }
+
+/** Options of sampling and their flags. */
+export const SAMPLING_FLAGS = [
+  ['temperature', '--temperature'],
+  ['topK', '--top-k'],
+  ['topP', '--top-p'],
+  ['minP', '--min-p'],
+  ['repetitionPenalty', '--repetition-penalty'],
+  ['seed', '--seed'],
+] as const satisfies readonly (readonly [keyof SamplingFlags, string])[]
 
 export function addSamplingFlags(command: Command, maxNewTokens: number): Command {
   return command
@@ -16,16 +27,23 @@ export function addSamplingFlags(command: Command, maxNewTokens: number): Comman
       'draw tokens; below 1 the likely ones more often, 0: always the most likely',
       number,
     )
-    .option('--top-k <count>', 'draw from so many of the most likely tokens; 0: from all (default 50)', number)
+    .option(
+      '--top-k <count>',
+      `draw from so many of the most likely tokens; 0: from all (default: ${SAMPLING_DEFAULTS.topK})`,
+      number,
+    )
     .option('--top-p <share>', 'draw from the most likely tokens that make up this share of the probability', number)
     .option('--min-p <share>', 'draw from tokens at least this share as probable as the most likely one', number)
     .option('--repetition-penalty <number>', 'above 1: discourage tokens that came before', number)
-    .option('--seed <number>', 'of the draws (default 0)', number)
-    .option('--stop <text>', 'end the answer before this text; may be repeated', collect, [])
+    .option('--seed <number>', `of the draws (default: ${SAMPLING_DEFAULTS.seed})`, number)
+    .addOption(repeatable('--stop <text>', 'end the answer before this text; may be repeated'))
 }
 
-export function collect(value: string, earlier: string[]): string[] {
-  return [...earlier, value]
+/** A flag whose values come together as a list. @param none What help says of its absence. */
+export function repeatable(flags: string, description: string, none = 'none'): Option {
+  return new Option(flags, description)
+    .argParser((value: string, earlier: string[]) => [...earlier, value])
+    .default([], none)
 }
 
 export function positiveInteger(value: string): number {

@@ -1,7 +1,6 @@
 /** @file Text from stdin where it is no terminal: in bounds, and with errors that are passed on. */
 
 import { fstatSync } from 'node:fs'
-import { StringDecoder } from 'node:string_decoder'
 import { readError } from '../regular-file.js'
 
 /** Characters of a text or a line; no model takes a prompt of that length, and a device never ends. */
@@ -33,15 +32,22 @@ export async function* inputLines(where: string): AsyncGenerator<string, void, u
 }
 
 async function* pieces(where: string): AsyncGenerator<string, void, undefined> {
-  const decoder = new StringDecoder('utf8')
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const decode = (bytes?: Uint8Array): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined })
+    } catch (cause) {
+      throw new Error(`[${where}] expected UTF-8 text on stdin, got other bytes; convert it to UTF-8`, { cause })
+    }
+  }
   // Node takes a directory for an input that has ended.
   if (fstatSync(0).isDirectory()) throw new Error(`[${where}] expected text on stdin, got a directory; give a file`)
   try {
-    for await (const bytes of process.stdin) yield decoder.write(bytes as Buffer)
+    for await (const bytes of process.stdin) yield decode(bytes as Buffer)
   } catch (error) {
     throw readError(where, 'stdin', error)
   }
-  yield decoder.end()
+  yield decode()
 }
 
 function withoutReturn(line: string): string {

@@ -8,6 +8,8 @@ import { camelCase } from '../train/option-rules.js'
 import { TOP_LEVEL_RULES, TRAINING_RULES } from '../train/options.js'
 import { PRESETS } from '../train/presets.js'
 import type { FlagValue } from './config.js'
+import { defaultOf } from './defaults.js'
+import { repeatable } from './sampling-flags.js'
 
 /** A flag and the option that it sets. */
 interface TrainFlag {
@@ -18,9 +20,12 @@ interface TrainFlag {
   readonly kind?: 'number' | 'list'
   readonly path: readonly string[]
   readonly help: string
+  /** Whether help adds the default of the option. */
+  readonly showsDefault?: boolean
 }
 
-const DEVICE_HELP = 'cpu (default), cuda, the first GPU, cuda:N, or auto: a GPU where one is'
+/** What names of devices mean. */
+export const DEVICE_HELP = 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is'
 
 /** In the order of help. */
 const TRAIN_FLAGS: readonly TrainFlag[] = [
@@ -40,44 +45,55 @@ const TRAIN_FLAGS: readonly TrainFlag[] = [
     path: ['preset'],
     help: `a recipe for what is left open: ${Object.keys(PRESETS).join(', ')}`,
   },
-  { flag: '--method', value: 'name', path: ['method'], help: 'lora (default), or full: train every weight' },
+  { flag: '--method', value: 'name', path: ['method'], help: 'lora, or full: train every weight', showsDefault: true },
   {
     flag: '--quantization',
     value: 'type',
     path: ['quantization'],
     help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
   },
-  { flag: '--dtype', value: 'type', path: ['dtype'], help: 'auto (default), bfloat16, float16 or float32' },
-  { flag: '--device', value: 'name', path: ['device'], help: DEVICE_HELP },
+  { flag: '--dtype', value: 'type', path: ['dtype'], help: 'auto, bfloat16, float16 or float32', showsDefault: true },
+  { flag: '--device', value: 'name', path: ['device'], help: DEVICE_HELP, showsDefault: true },
   { flag: '--threads', value: 'count', kind: 'number', path: ['threads'], help: 'threads of the CPU' },
-  { flag: '--rank', value: 'count', kind: 'number', path: ['lora', 'r'], help: 'rank of the adapter (default 16)' },
+  {
+    flag: '--rank',
+    value: 'count',
+    kind: 'number',
+    path: ['lora', 'r'],
+    help: 'rank of the adapter',
+    showsDefault: true,
+  },
   {
     flag: '--alpha',
     value: 'number',
     kind: 'number',
     path: ['lora', 'loraAlpha'],
-    help: 'scale of the adapter times its rank (default 32)',
+    help: 'scale of the adapter times its rank',
+    showsDefault: true,
   },
   {
     flag: '--dropout',
     value: 'share',
     kind: 'number',
     path: ['lora', 'loraDropout'],
-    help: 'dropout of the adapter (default 0)',
+    help: 'dropout of the adapter',
+    showsDefault: true,
   },
   {
     flag: '--target-modules',
     value: 'names',
     kind: 'list',
     path: ['lora', 'targetModules'],
-    help: 'all-linear (default), or names such as q_proj,v_proj',
+    help: 'all-linear, or names such as q_proj,v_proj',
+    showsDefault: true,
   },
   {
     flag: '--epochs',
     value: 'number',
     kind: 'number',
     path: ['training', 'numTrainEpochs'],
-    help: 'passes over the rows (default 3)',
+    help: 'passes over the rows',
+    showsDefault: true,
   },
   {
     flag: '--max-steps',
@@ -91,21 +107,24 @@ const TRAIN_FLAGS: readonly TrainFlag[] = [
     value: 'number',
     kind: 'number',
     path: ['training', 'learningRate'],
-    help: 'learning rate (default 2e-4)',
+    help: 'learning rate',
+    showsDefault: true,
   },
   {
     flag: '--batch-size',
     value: 'count',
     kind: 'number',
     path: ['training', 'perDeviceTrainBatchSize'],
-    help: 'rows that are computed together (default 4)',
+    help: 'rows that are computed together',
+    showsDefault: true,
   },
   {
     flag: '--max-length',
     value: 'tokens',
     kind: 'number',
     path: ['training', 'maxLength'],
-    help: 'longest row in tokens; longer ones lose their end (default 2048)',
+    help: 'longest row in tokens; longer ones lose their end',
+    showsDefault: true,
   },
   { flag: '--packing', path: ['training', 'packing'], help: 'put several rows into one of --max-length tokens' },
   {
@@ -113,9 +132,17 @@ const TRAIN_FLAGS: readonly TrainFlag[] = [
     value: 'share',
     kind: 'number',
     path: ['training', 'evalSplit'],
-    help: 'share or number of the rows to evaluate on instead (default 0)',
+    help: 'share or number of the rows to evaluate on instead',
+    showsDefault: true,
   },
-  { flag: '--seed', value: 'number', kind: 'number', path: ['training', 'seed'], help: 'of order and initial weights' },
+  {
+    flag: '--seed',
+    value: 'number',
+    kind: 'number',
+    path: ['training', 'seed'],
+    help: 'of order and initial weights',
+    showsDefault: true,
+  },
   {
     flag: '--resume',
     path: ['resumeFromCheckpoint'],
@@ -125,12 +152,15 @@ const TRAIN_FLAGS: readonly TrainFlag[] = [
 
 /** Adds the flags, and `--set` for every other option. */
 export function addTrainFlags(command: Command): Command {
-  for (const { flag, value, help } of TRAIN_FLAGS) command.option(value ? `${flag} <${value}>` : flag, help)
-  return command.option(
-    '--set <key=value>',
-    'any other option, over the file, as in --set training.warmupRatio=0.1; may be repeated',
-    (setting: string, earlier: string[]) => [...earlier, setting],
-    [],
+  for (const { flag, value, path, help, showsDefault } of TRAIN_FLAGS) {
+    const text = showsDefault ? `${help} (default: ${defaultOf(path)})` : help
+    command.option(value ? `${flag} <${value}>` : flag, text)
+  }
+  return command.addOption(
+    repeatable(
+      '--set <key=value>',
+      'any other option, over the file, as in --set training.warmupRatio=0.1; may be repeated',
+    ),
   )
 }
 

@@ -8,6 +8,7 @@ import type { HubOptions } from '../hub/settings.js'
 import type { RawConfig } from '../models/config.js'
 import { createModel } from '../models/create-model.js'
 import type { CausalLM } from '../models/model.js'
+import { PLANNED_TOKENS } from '../models/sampling-defaults.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
 import { Device, type DeviceName } from '../tensor/device.js'
@@ -110,7 +111,8 @@ export async function planGeneration(
   if (typeof options !== 'object' || options === null)
     throw new Error(`[planGeneration] expected an object of options, got ${describeValue(options)}`)
   expectKnownOptions('planGeneration', options, OPTIONS)
-  const { model: given, dtype: givenDType, batchSize = 1, promptTokens = 512, maxNewTokens = 128, ...rest } = options
+  const { model: given, dtype: givenDType, batchSize = 1, ...others } = options
+  const { promptTokens = PLANNED_TOKENS.promptTokens, maxNewTokens = PLANNED_TOKENS.maxNewTokens, ...rest } = others
   const { device: where, quantization: wanted, offloadEmbedding, ...hub } = rest
   if (givenDType !== undefined && !isComputeDType(givenDType))
     throw new Error(

@@ -9,6 +9,7 @@ import { Tensor } from '../tensor/tensor.js'
 import { type ForwardBatch, prepareBatch } from './batch.js'
 import type { ModelConfig } from './config.js'
 import type { Choose } from './decoding.js'
+import { SAMPLING_DEFAULTS } from './sampling-defaults.js'
 
 /** As transformers' GenerationConfig has them. */
 export interface SamplingOptions {
@@ -120,7 +121,7 @@ export function readGenerateOptions(
   defaults?: GenerationDefaults,
 ): GenerateSettings {
   expectKnownOptions('generate', options, OPTIONS)
-  const { maxNewTokens = 128, eosTokenId, signal } = options
+  const { maxNewTokens = SAMPLING_DEFAULTS.maxNewTokens, eosTokenId, signal } = options
   if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 0)
     throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
   if (options.onToken !== undefined && typeof options.onToken !== 'function')
@@ -151,8 +152,8 @@ export function readSamplingOptions(
   defaults: SamplingOptions = {},
 ): SamplingParameters | undefined {
   const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
-  const { doSample = drawing.length > 0, seed = 0 } = options
-  const all = { temperature: 1, topK: 50, topP: 1, minP: 0, repetitionPenalty: 1, ...(doSample ? defaults : {}) }
+  const { doSample = drawing.length > 0, seed = SAMPLING_DEFAULTS.seed } = options
+  const all = { ...SAMPLING_DEFAULTS, ...(doSample ? defaults : {}) }
   const { temperature = all.temperature, topK = all.topK, topP = all.topP, minP = all.minP } = options
   const { repetitionPenalty = all.repetitionPenalty } = options
   if (!doSample && drawing.length > 0)
@@ -162,11 +163,11 @@ export function readSamplingOptions(
   // What is divided by it stays a float32.
   const finite = (value: number): boolean => value >= SMALLEST_DIVISOR && value <= 1 / SMALLEST_DIVISOR
   const zero = 'doSample: false takes the most likely token'
-  expectNumber('temperature', temperature, `a finite number of at least ${SMALLEST_DIVISOR} (${zero})`, finite)
+  expectNumber('temperature', temperature, `${DIVISOR} (${zero})`, finite)
   expectNumber('topK', topK, 'a whole number >= 0', (value) => value >= 0 && value < 2 ** 31 && Number.isInteger(value))
-  expectNumber('topP', topP, 'a number above 0 and at most 1', (value) => value > 0 && value <= 1)
+  expectNumber('topP', topP, 'a number above 0 and at most 1 (1 draws from all)', (value) => value > 0 && value <= 1)
   expectNumber('minP', minP, 'a number from 0 to 1', (value) => value >= 0 && value <= 1)
-  expectNumber('repetitionPenalty', repetitionPenalty, `a finite number of at least ${SMALLEST_DIVISOR}`, finite)
+  expectNumber('repetitionPenalty', repetitionPenalty, `${DIVISOR} (1 is no penalty)`, finite)
   expectNumber('seed', seed, 'a whole number >= 0', (value) => value >= 0 && Number.isSafeInteger(value))
   if (!doSample && repetitionPenalty === 1) return undefined
   return { temperature: doSample ? temperature : 0, topK: doSample ? topK : 0, topP, minP, repetitionPenalty, seed }
@@ -174,6 +175,7 @@ export function readSamplingOptions(
 
 /** Of logits. */
 const SMALLEST_DIVISOR = 1e-20
+const DIVISOR = 'a number from 1e-20 to 1e20'
 
 function expectNumber(
   name: keyof SamplingOptions,

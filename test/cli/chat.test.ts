@@ -102,6 +102,12 @@ describe('lowrank chat', () => {
       ['generate', 'a text'],
     ] as const) {
       const flags = [command, '--model', model]
+      const latin = join(folder, 'latin.txt')
+      await writeFile(latin, Buffer.from('caf\xe9 au lait\n', 'latin1'))
+      expect(await ends(openSync(latin, 'r'), ...flags)).toEqual({
+        code: 1,
+        stderr: `error: [${command}] expected UTF-8 text on stdin, got other bytes; convert it to UTF-8\n`,
+      })
       expect(await ends(openSync('/dev/zero', 'r'), ...flags)).toEqual({
         code: 1,
         stderr: `error: [${command}] expected ${what} ${noEnd}`,
@@ -133,8 +139,8 @@ describe('lowrank chat', () => {
     expect((await chat('hello\n', '--temperature', '1.5', '--seed', '3')).answers).toEqual(drawn.answers)
     expect((await chat('hello\n', '--temperature', '1.5', '--seed', '4')).answers).not.toEqual(drawn.answers)
     for (const [flag, value, message] of [
-      ['--top-p', '2', '[generate] expected a number above 0 and at most 1 for topP, got 2'],
-      ['--stop', '', '[generate] expected a text that is not empty for --stop'],
+      ['--top-p', '2', '[chat] expected a number above 0 and at most 1 (1 draws from all) for --top-p, got 2'],
+      ['--stop', '', '[chat] expected a text that is not empty for --stop'],
     ]) {
       const { code, stderr } = await lowrank(['chat', '--model', '/nowhere', flag as string, value as string])
       expect({ code, stderr }).toEqual({ code: 2, stderr: `error: ${message}\n` })

@@ -4,6 +4,7 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { flagFor, flagValues } from '../../src/cli/train-flags.js'
+import { parseTrainOptions } from '../../src/train/parse-options.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { lowrank, program } from './run-cli.js'
 
@@ -27,6 +28,29 @@ beforeAll(async () => {
     ],
   }))
   await writeFile(rows, lines.map((row) => `${JSON.stringify(row)}\n`).join(''))
+})
+
+describe('help', () => {
+  it('shows the defaults that options have', async () => {
+    const { stdout } = await lowrank(['train', '--help'])
+    const help = stdout.replace(/\s+/g, ' ')
+    const { lora, training, dtype, device, method } = parseTrainOptions({ model: 'a/b', dataset: [] })
+    for (const text of [
+      `rank of the adapter (default: ${lora?.r})`,
+      `times its rank (default: ${lora?.loraAlpha})`,
+      `q_proj,v_proj (default: ${lora?.targetModules})`,
+      `over the rows (default: ${training.numTrainEpochs})`,
+      `learning rate (default: ${training.learningRate.toExponential()})`,
+      `together (default: ${training.perDeviceTrainBatchSize})`,
+      `lose their end (default: ${training.maxLength})`,
+      `initial weights (default: ${training.seed})`,
+      `every weight (default: ${method})`,
+      `or float32 (default: ${dtype})`,
+      `where one is (default: ${device})`,
+    ])
+      expect(help).toContain(text)
+    expect(help).not.toContain('[]')
+  })
 })
 
 describe('lowrank train without a file', () => {

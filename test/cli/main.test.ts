@@ -98,7 +98,18 @@ describe('exit codes', () => {
       [['train', '--model-name-or-path', 'x'], /Write --model DIR\.\n/],
       [['plan', '--lora-alpha', '8'], /Write --alpha NUMBER\.\n/],
       [['generate', '--model', 'x', '--max-new-tokens', '1.5'], /Expected a whole number of at least 1/],
-      [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)/],
+      [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)\n\(lowrank doctor --help says more\)/],
+      [['help', 'trian'], /^error: \[help\] expected the name of a command, got "trian"; did you mean train\?\n$/],
+      [['help', 'x'], /got "x"; there are train, init, plan, generate, chat, merge, doctor, help\n$/],
+      [['train', '--hlep'], /unknown option '--hlep'\n\(Did you mean --help\?\)\n\(lowrank train --help says more\)/],
+      [
+        ['generate', '--top-p', '-0', '--temperature', '1e308', '--device', 'gpu', '--dtype', 'int8', '--stop', ''],
+        /^error: \[generate\] 6 options are wrong:\n.* expected --model DIR, .*\n.* for --dtype, got 'int8'\n.* for --device, got 'gpu'\n.* a number from 1e-20 to 1e20 \(0 takes the most likely token\) for --temperature, got 1e\+308\n.* a number above 0 and at most 1 \(1 draws from all\) for --top-p, got 0\n.* for --stop\n$/,
+      ],
+      [
+        ['generate', '--model', 'x', '--prompt', 'x', '--temperature', '0', '--top-k', '3'],
+        /expected --top-k with a --temperature above 0, got 0, which always takes the most likely token; remove one\n/,
+      ],
     ]
     for (const [args, message] of wrong) {
       const { code, stderr } = await lowrank(args)
@@ -140,7 +151,7 @@ describe('exit codes', () => {
       '  - [training] expected a number above 0 for learningRate, got "fast" (--lr)',
       `  - [training] expected warmupRatio or warmupSteps, got both; remove one (--set training.warmup_ratio, line 5 of ${config})`,
       '  - [lora] expected a whole number from 1 to 65536 for r, got 0 (--rank)',
-      '  - [lora] expected a number above 0 for loraAlpha, got "much" (--set lora.lora_alpha)',
+      '  - [lora] expected a number from 1e-30 to 1e30 for loraAlpha, got "much" (--set lora.lora_alpha)',
       '  - [train] expected the path of a directory for outputDir, got nothing; add --output DIR, or outputDir: ... to ' +
         config,
       '',
@@ -156,6 +167,33 @@ describe('exit codes', () => {
     expect(stderr).not.toContain('    at ')
     expect(stdout).toBe('')
     expect(code).toBe(1)
+  })
+
+  it('come with a line of JSON where JSON was asked for, whatever the command and whatever is wrong', async () => {
+    const missing = join(folder, 'no-such-model')
+    const cases: [string[], number, RegExp][] = [
+      [['trian', '--json'], 2, /^unknown command 'trian'/],
+      [['train', '--json', '--lr', 'fast'], 2, /^\[train\] 4 options are wrong:\n/],
+      [['train', '--json', 'no.yaml'], 2, /^\[config\] .*no\.yaml, which does not exist/],
+      [['plan', '--json', '--memory', 'much'], 2, /Expected an amount of memory/],
+      [['plan', '--json', '--model', missing], 1, /^\[model\] there is no directory/],
+      [['generate', '--json', '--model', missing, '--prompt', 'x'], 1, /^\[model\] there is no directory/],
+      [['chat', '--json', '--model', missing], 1, /^\[model\] there is no directory/],
+      [['merge', '--json'], 2, /^\[merge\] 2 options are wrong/],
+    ]
+    for (const [args, exitCode, message] of cases) {
+      const { code, stdout, stderr } = await lowrank(args)
+      expect(JSON.parse(stdout), args.join(' ')).toEqual({
+        type: 'error',
+        message: expect.stringMatching(message),
+        exitCode,
+      })
+      expect(stdout.endsWith('\n')).toBe(true)
+      expect(stderr).toMatch(/^error: /)
+      expect(code).toBe(exitCode)
+    }
+    const plain = await lowrank(['merge'])
+    expect(plain.stdout).toBe('')
   })
 
   it('come with a stack when asked for', async () => {

@@ -121,7 +121,18 @@ describe('lowrank merge', () => {
   })
 
   it.each<[string, string[], number, string]>([
-    ['no adapter', ['--output', 'x'], 2, "required option '--adapter <dir>' not specified"],
+    ['no adapter', ['--output', 'x'], 2, 'error: [merge] expected --adapter DIR, got none\n'],
+    [
+      'everything that is wrong at once',
+      ['--dtype', 'int8', '--max-shard-size', 'much', '--quantization', 'nf5'],
+      2,
+      'error: [merge] 5 options are wrong:\n' +
+        '  - [merge] expected --adapter DIR, got none\n' +
+        '  - [merge] expected --output DIR, got none\n' +
+        "  - [merge] expected bfloat16, float16 or float32 for --dtype, got 'int8'\n" +
+        '  - [merge] expected \'nf4\' for --quantization, got "nf5"\n' +
+        '  - [merge] expected bytes or a size like "5GB" for --max-shard-size, got "much"\n',
+    ],
     ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, "float32 for --dtype, got 'int8'"],
     [
       'no such device',

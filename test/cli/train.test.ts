@@ -111,7 +111,11 @@ describe('lowrank train', () => {
       )
     expect((await generate('nf4')).code).toBe(0)
     const misspelled = 'expected \'nf4\' for quantization, got "nf5"'
-    expect(await generate('nf5')).toEqual({ code: 2, stdout: '', stderr: `error: [generate] ${misspelled}\n` })
+    expect(await generate('nf5')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `error: [generate] ${misspelled.replace('for ', 'for --')}\n`,
+    })
     expect(await lowrank(['train', config, '--quantization', 'nf5'])).toEqual({
       code: 2,
       stdout: '',

@@ -141,26 +141,29 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   test.each<[GenerateOptions, string]>([
     [
       { temperature: 0 },
-      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 0',
+      'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got 0',
     ],
     [{ topK: -1 }, 'expected a whole number >= 0 for topK, got -1'],
     [{ topK: 1.5 }, 'expected a whole number >= 0 for topK, got 1.5'],
-    [{ topP: 0 }, 'expected a number above 0 and at most 1 for topP, got 0'],
-    [{ topP: 1.1 }, 'expected a number above 0 and at most 1 for topP, got 1.1'],
+    [{ topP: 0 }, 'expected a number above 0 and at most 1 (1 draws from all) for topP, got 0'],
+    [{ topP: 1.1 }, 'expected a number above 0 and at most 1 (1 draws from all) for topP, got 1.1'],
     [{ minP: -0.1 }, 'expected a number from 0 to 1 for minP, got -0.1'],
-    [{ repetitionPenalty: 0 }, 'expected a finite number of at least 1e-20 for repetitionPenalty, got 0'],
-    [{ repetitionPenalty: 1e-46 }, 'expected a finite number of at least 1e-20 for repetitionPenalty, got 1e-46'],
+    [{ repetitionPenalty: 0 }, 'expected a number from 1e-20 to 1e20 (1 is no penalty) for repetitionPenalty, got 0'],
+    [
+      { repetitionPenalty: 1e-46 },
+      'expected a number from 1e-20 to 1e20 (1 is no penalty) for repetitionPenalty, got 1e-46',
+    ],
     [
       { temperature: 1e-46 },
-      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 1e-46',
+      'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got 1e-46',
     ],
     [
       { temperature: 1e39 },
-      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got 1e+39',
+      'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got 1e+39',
     ],
     [
       { temperature: '1' } as unknown as GenerateOptions,
-      'expected a finite number of at least 1e-20 (doSample: false takes the most likely token) for temperature, got "1"',
+      'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got "1"',
     ],
     [{ doSample: 'false' } as unknown as GenerateOptions, 'expected true or false for doSample, got "false"'],
     [{ maxNewTokens: Number.NaN }, 'expected a whole number >= 0 for maxNewTokens, got NaN'],
