@@ -110,16 +110,19 @@ const isNames: Check = (value) => typeof value === 'string' || isTextList(value)
 const isTarget: Check = (value) => isText(value) || (isTextList(value) && (value as string[]).length > 0)
 /** As wide as the widest layers: a damaged file must not ask for all memory. */
 const LARGEST_RANK = 65536
+const SMALLEST_ALPHA = 1e-30
+const LARGEST_ALPHA = 1e30
 const isRank: Check = (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= LARGEST_RANK
-const isAlpha: Check = (value) => Number.isFinite(value) && (value as number) > 0
-const isShare: Check = (value) => Number.isFinite(value) && (value as number) >= 0 && (value as number) < 1
+// Divided by the rank it is still a number above 0 in float32, in which adapters compute.
+const isAlpha: Check = (value) => typeof value === 'number' && value >= SMALLEST_ALPHA && value <= LARGEST_ALPHA
+const isShare: Check = (value) => typeof value === 'number' && value >= 0 && Math.fround(value) < 1
 const isLayer: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
 const isLayers: Check = (value) => isLayer(value) || (Array.isArray(value) && value.every(isLayer))
 const isBias: Check = (value) => value === 'none' || value === 'all' || value === 'lora_only'
 const isInit: Check = (value) => isBoolean(value) || (typeof value === 'string' && value.toLowerCase() === 'gaussian')
 
 const RANK = `a whole number from 1 to ${LARGEST_RANK}`
-const ALPHA = 'a number above 0'
+const ALPHA = `a number from ${SMALLEST_ALPHA} to 1e30`
 const NAMES = 'module names or a regular expression'
 
 /** Is told of something wrong: the settings that it is about, and the message. */

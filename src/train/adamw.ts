@@ -5,6 +5,7 @@ import { describeValue, expectKnownOptions, expectPositive, unknownOption } from
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
+import { MOST_STEPS } from './options.js'
 
 export interface AdamWOptions {
   /**
@@ -189,9 +190,6 @@ function zeros(device: Device, shape: readonly number[]): Tensor {
   device.label(tensor, 'optimizer state')
   return unregisterFromScope(tensor)
 }
-
-/** What the engine counts to. */
-const MOST_STEPS = 2 ** 31 - 1
 
 /** Whether it is a number of at least 0 that float32 holds. */
 function isNumber(value: unknown): value is number {

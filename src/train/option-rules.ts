@@ -9,6 +9,8 @@ export interface Rule {
   readonly accepts: (value: unknown) => boolean
   /** Whether the value must not be shown, right or wrong. */
   readonly isSecret?: boolean
+  /** More to say of a wrong value: `; why`. */
+  readonly hint?: (value: unknown) => string
 }
 
 interface Range {
@@ -24,6 +26,16 @@ interface Range {
 
 export function number(range: Range): Rule {
   return { expected: `a number${words(range)}`, accepts: (value) => isNumber(value) && inside(value, range) }
+}
+
+/** A number that is in its range in float32 too, in which training computes. */
+export function float32(range: Range): Rule {
+  const isInRange = (value: unknown): value is number => isNumber(value) && inside(value, range)
+  return {
+    expected: `a number${words(range)}`,
+    accepts: (value) => isInRange(value) && isHeld(value) && inside(Math.fround(value), range),
+    hint: (value) => (isInRange(value) ? `; in float32, in which it is computed, it is ${Math.fround(value)}` : ''),
+  }
 }
 
 export function integer(range: Range): Rule {
@@ -105,9 +117,20 @@ export function camelCaseKeys(
 /** @throws saying what was expected for `name`. */
 export function check(where: string, name: string, value: unknown, rule: Rule): void {
   if (rule.accepts(value)) return
-  const hint = typeof value === 'string' && rule.accepts(Number(value)) ? '; write it without quotes' : ''
+  const hint = hintFor(value, rule)
   const got = rule.isSecret ? describeKind(value) : describeValue(value)
   throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
+}
+
+function hintFor(value: unknown, rule: Rule): string {
+  if (typeof value === 'string' && rule.accepts(Number(value))) return '; write it without quotes'
+  return rule.hint?.(value) ?? ''
+}
+
+/** Whether float32, in which training computes, holds the value as neither 0 nor infinite. */
+function isHeld(value: number): boolean {
+  const rounded = Math.fround(value)
+  return Number.isFinite(rounded) && (rounded === 0) === (value === 0)
 }
 
 function isNumber(value: unknown): value is number {

@@ -10,8 +10,9 @@ import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { isObject } from '../values.js'
 import type { TrainEvent } from './events.js'
-import { boolean, either, exactly, integer, number, oneOf, type Rule, text } from './option-rules.js'
+import { boolean, either, exactly, float32, integer, number, oneOf, type Rule, text } from './option-rules.js'
 import type { PresetName } from './presets.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 
@@ -251,6 +252,9 @@ export const TRAINING_DEFAULTS = {
   loggingSteps: 10,
 } as const satisfies Record<Exclude<keyof TrainingOptions, keyof DataOptions>, unknown>
 
+/** Optimizer steps of a run: what the engine counts to. */
+export const MOST_STEPS = 2 ** 31 - 1
+
 /** Rows per optimizer step that `gradientAccumulationSteps: 'auto'` makes. */
 export const EFFECTIVE_BATCH_SIZE = 16
 
@@ -279,20 +283,20 @@ export interface ResolvedTrainOptions
 /** What each option of `training` may be, those of the data left out. */
 export const TRAINING_RULES: Record<keyof typeof TRAINING_DEFAULTS, Rule> = {
   numTrainEpochs: number({ above: 0 }),
-  maxSteps: either(integer({ min: 1 }), exactly(-1, 'no limit')),
+  maxSteps: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
   perDeviceTrainBatchSize: integer({ min: 1 }),
   perDeviceEvalBatchSize: integer({ min: 1 }),
   gradientAccumulationSteps: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),
   gradientCheckpointing: either(boolean, oneOf(['full', 'auto'])),
-  learningRate: number({ above: 0 }),
+  learningRate: float32({ above: 0 }),
   lrSchedulerType: oneOf(LR_SCHEDULER_TYPES),
   warmupRatio: number({ min: 0, max: 1 }),
   warmupSteps: integer({ min: 0 }),
-  weightDecay: number({ min: 0 }),
-  adamBeta1: number({ min: 0, below: 1 }),
-  adamBeta2: number({ min: 0, below: 1 }),
-  adamEpsilon: number({ above: 0 }),
-  maxGradNorm: number({ min: 0 }),
+  weightDecay: float32({ min: 0 }),
+  adamBeta1: float32({ min: 0, below: 1 }),
+  adamBeta2: float32({ min: 0, below: 1 }),
+  adamEpsilon: float32({ above: 0 }),
+  maxGradNorm: float32({ min: 0 }),
   evalStrategy: oneOf(['no', 'steps', 'epoch', 'auto']),
   evalSteps: integer({ min: 1 }),
   saveStrategy: oneOf(['no', 'steps', 'epoch']),
@@ -300,10 +304,6 @@ export const TRAINING_RULES: Record<keyof typeof TRAINING_DEFAULTS, Rule> = {
   saveTotalLimit: either(integer({ min: 1 }), exactly(null, 'keep all')),
   loggingSteps: integer({ min: 1 }),
 }
-
-/** Whether a value holds options. */
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const isRows = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)

@@ -4,6 +4,7 @@ import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js
 import { parseLoraOptions } from '../adapters/peft-config.js'
 import { DATA_OPTION_NAMES, type DataOptions, resolveDataOptions } from '../data/options.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
+import { isObject } from '../values.js'
 import {
   OLD_TOP_LEVEL_NAMES,
   OLD_TRAINING_NAMES,
@@ -15,7 +16,6 @@ import { boolean, camelCaseKeys, check, type Spelling } from './option-rules.js'
 import {
   EFFECTIVE_BATCH_SIZE,
   type IntervalStrategy,
-  isObject,
   type ResolvedTrainingOptions,
   type ResolvedTrainOptions,
   TOP_LEVEL_RULES,

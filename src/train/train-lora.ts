@@ -31,6 +31,7 @@ import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
+import { runWarnings } from './run-warnings.js'
 import { countSteps, Trainer } from './trainer.js'
 import { loadCheckpoint, type RunIdentity, runIdOf, type TrainedWeights } from './training-state.js'
 
@@ -175,8 +176,8 @@ async function trainOn(
     const warn = (message: string): void => onEvent({ type: 'warning', message })
     files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
   }
-  for (const message of [...model.warnings, ...(resumed?.checkpoint.warnings ?? [])])
-    onEvent({ type: 'warning', message })
+  const warnings = [...model.warnings, ...(resumed?.checkpoint.warnings ?? []), ...runWarnings(training, totalSteps)]
+  for (const message of warnings) onEvent({ type: 'warning', message })
   if (output && options.resumeFromCheckpoint === true && !resumed) {
     const message = `[resume] ${output.path} holds no checkpoint: the run begins at its first step`
     onEvent({ type: 'warning', message })

@@ -13,7 +13,7 @@ import type { AdamW } from './adamw.js'
 import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
 import { LossScaler } from './loss-scaler.js'
-import type { ResolvedTrainingOptions } from './options.js'
+import { MOST_STEPS, type ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
 import { NO_FIGURES, type TrainerState } from './run-state.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
@@ -449,7 +449,11 @@ export async function countSteps(
   { maxSteps, numTrainEpochs }: Pick<ResolvedTrainingOptions, 'maxSteps' | 'numTrainEpochs'>,
   turns: Turns,
 ): Promise<number> {
-  return maxSteps > 0 ? maxSteps : await plan.countWindows(numTrainEpochs, turns)
+  const steps = maxSteps > 0 ? maxSteps : await plan.countWindows(numTrainEpochs, turns)
+  if (steps <= MOST_STEPS) return steps
+  throw new Error(
+    `[train] expected at most ${MOST_STEPS} steps, got ${steps} in numTrainEpochs ${numTrainEpochs}; lower it, or set maxSteps`,
+  )
 }
 
 function endOf({ cursor, next }: BatchWindow): { endsEpoch: boolean } {

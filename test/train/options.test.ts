@@ -177,7 +177,10 @@ describe('values', () => {
     const wrong: [object, string][] = [
       [{ numTrainEpochs: 0 }, 'expected a number above 0 for numTrainEpochs, got 0'],
       [{ numTrainEpochs: Number.NaN }, 'expected a number above 0 for numTrainEpochs, got NaN'],
-      [{ maxSteps: 0 }, 'expected a whole number of at least 1 or -1 (no limit) for maxSteps, got 0'],
+      [
+        { maxSteps: 0 },
+        'expected a whole number of at least 1 and at most 2147483647 or -1 (no limit) for maxSteps, got 0',
+      ],
       [{ learningRate: '2e-4' }, 'expected a number above 0 for learningRate, got "2e-4"; write it without quotes'],
       [{ warmupRatio: 1.5 }, 'expected a number of at least 0 and at most 1 for warmupRatio, got 1.5'],
       [{ warmupSteps: 0.1 }, 'expected a whole number of at least 0 for warmupSteps, got 0.1'],
@@ -187,9 +190,53 @@ describe('values', () => {
       [{ saveTotalLimit: 0 }, 'expected a whole number of at least 1 or null (keep all) for saveTotalLimit, got 0'],
       [{ packing: 'yes' }, 'expected true or false for packing, got "yes"'],
       [{ maxLength: null }, 'expected a whole number of at least 2 for maxLength, got null'],
+      [
+        { maxSteps: 2 ** 31 },
+        'expected a whole number of at least 1 and at most 2147483647 or -1 (no limit) for maxSteps, got 2147483648',
+      ],
+      [
+        { learningRate: 1e39 },
+        'expected a number above 0 for learningRate, got 1e+39; in float32, in which it is computed, it is Infinity',
+      ],
+      [
+        { learningRate: 1e-46 },
+        'expected a number above 0 for learningRate, got 1e-46; in float32, in which it is computed, it is 0',
+      ],
+      [
+        { adamBeta2: 0.999999999 },
+        'expected a number of at least 0 and below 1 for adamBeta2, got 0.999999999; in float32, in which it is computed, it is 1',
+      ],
+      [
+        { adamEpsilon: 1e-50 },
+        'expected a number above 0 for adamEpsilon, got 1e-50; in float32, in which it is computed, it is 0',
+      ],
+      [
+        { maxGradNorm: 1e-50 },
+        'expected a number of at least 0 for maxGradNorm, got 1e-50; in float32, in which it is computed, it is 0',
+      ],
+      [{ maxGradNorm: -0.1 }, 'expected a number of at least 0 for maxGradNorm, got -0.1'],
       [{ evalSplit: -0.1 }, 'expected a fraction below 1 or a whole number of rows for evalSplit, got -0.1'],
     ]
     for (const [training, message] of wrong) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
+  })
+
+  it('at the edge of their range are taken', () => {
+    const { training } = parse({
+      numTrainEpochs: 1e-300,
+      learningRate: 1e-45,
+      maxGradNorm: 0,
+      weightDecay: -0,
+      adamBeta1: 0,
+    })
+    expect(training).toMatchObject({ numTrainEpochs: 1e-300, learningRate: 1e-45, maxGradNorm: 0, adamBeta1: 0 })
+    const { lora } = parseTrainOptions({ ...minimal, lora: { loraAlpha: 1e30, loraDropout: 0.999999 } })
+    expect(lora).toMatchObject({ loraAlpha: 1e30, loraDropout: 0.999999 })
+    for (const [given, message] of [
+      [{ loraAlpha: 1e308 }, 'expected a number from 1e-30 to 1e30 for loraAlpha, got 1e+308'],
+      [{ loraAlpha: 1e-60 }, 'expected a number from 1e-30 to 1e30 for loraAlpha, got 1e-60'],
+      [{ loraDropout: 0.99999999999 }, 'expected a number in [0, 1) for loraDropout, got 0.99999999999'],
+    ] as const)
+      expect(messageOf(() => parseTrainOptions({ ...minimal, lora: given }))).toBe(`[lora] ${message}`)
   })
 
   it('of the top level are checked too', () => {
