@@ -49,8 +49,11 @@ export interface DecodeOptions {
 /** Token ids with the place of each in the text. */
 export interface EncodedText {
   readonly ids: number[]
-  /** Start and end of each token in UTF-16 units, `[start0, end0, start1, ...]`; both 0 for what was put round the text. */
-  readonly offsets: readonly number[]
+  /**
+   * Start and end of each token in UTF-16 units, `[start0, end0, start1, ...]`; both 0 for what was put round the text.
+   * For thousands of tokens it is a typed array.
+   */
+  readonly offsets: ArrayLike<number>
 }
 
 /** Text to token ids and back. */

@@ -195,6 +195,7 @@ class Composer {
 
   #forget(): void {
     this.#starter = -1
+    if (this.#lastClass < 0) return
     this.#lastClass = -1
     this.#codes.clear()
     this.#changes.clear()

@@ -45,7 +45,29 @@ export class NumberList implements NumberSink {
     else this.#tail[at - this.#before] = value
   }
 
+  /** Takes the last out; there has to be one. */
+  pop(): number {
+    if (this.#tail.length === 0) this.#open()
+    return this.#tail.pop()!
+  }
+
+  /** Keeps the first `length` of them. */
+  truncate(length: number): void {
+    while (this.#before > length) {
+      this.#tail = []
+      this.#open()
+    }
+    this.#tail.length = length - this.#before
+  }
+
+  #open(): void {
+    this.#tail = Array.from(this.#chunks.pop()!)
+    this.#before -= CHUNK
+  }
+
   clear(): void {
+    // Setting a length of 0 again costs more than asking for it.
+    if (this.length === 0) return
     if (this.#before > 0) this.#chunks = []
     this.#before = 0
     this.#tail.length = 0
@@ -61,11 +83,27 @@ export class NumberList implements NumberSink {
 
   /** The numbers as a plain array, which takes them out of the list. */
   *drain(): Steps<number[]> {
+    if (this.#before === 0) return this.#takeTail()
+    const array: number[] = this.length > LARGEST_ARRAY ? [] : new Array<number>(this.length)
+    yield* this.#drainInto(array)
+    return array
+  }
+
+  /** The same, in a typed array where they are many: it takes half the memory, and none of its time at a stretch. */
+  *drainTyped(): Steps<ArrayLike<number>> {
+    if (this.#before === 0) return this.#takeTail()
+    const array = new Uint32Array(this.length)
+    yield* this.#drainInto(array)
+    return array
+  }
+
+  #takeTail(): number[] {
     const tail = this.#tail
     this.#tail = []
-    if (this.#before === 0) return tail
-    const length = this.#before + tail.length
-    const array: number[] = length > LARGEST_ARRAY ? [] : new Array<number>(length)
+    return tail
+  }
+
+  *#drainInto(array: number[] | Uint32Array): Steps<void> {
     let at = 0
     for (let index = 0; index < this.#chunks.length; index++) {
       const chunk = this.#chunks[index]!
@@ -73,9 +111,8 @@ export class NumberList implements NumberSink {
       this.#chunks[index] = NONE
       yield
     }
-    for (const value of tail) array[at++] = value
+    for (const value of this.#tail) array[at++] = value
     this.clear()
-    return array
   }
 }
 

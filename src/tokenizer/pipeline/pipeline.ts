@@ -23,7 +23,7 @@ import { wellFormed } from './unicode.js'
 export interface Encoded {
   readonly ids: number[]
   /** Start and end of each token in UTF-16 units: `[start0, end0, start1, ...]`; undefined where they were not asked for. */
-  readonly offsets: number[] | undefined
+  readonly offsets: ArrayLike<number> | undefined
 }
 
 export interface PipelineEncodeOptions {
@@ -207,7 +207,7 @@ export function* readPipeline(
     const all = processed.length === 0 ? undefined : yield* join(processed)
     return {
       ids: all === undefined ? [] : yield* all.ids.drain(),
-      offsets: offsets ? (all?.offsets === undefined ? [] : yield* all.offsets.drain()) : undefined,
+      offsets: offsets ? (all?.offsets === undefined ? [] : yield* all.offsets.drainTyped()) : undefined,
     }
   }
 

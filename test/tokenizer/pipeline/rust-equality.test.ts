@@ -12,7 +12,7 @@ import { judgeOf, REAL_TOKENIZERS } from '../../support/rust-tokenizers.js'
 function encoded(tokenizer: Tokenizer, text: string, addSpecialTokens: boolean) {
   const { ids, offsets } = tokenizer.encodeWithOffsets!(text, { addSpecialTokens })
   expect(tokenizer.encode(text, { addSpecialTokens }), 'ids with and without offsets').toEqual(ids)
-  return { ids, offsets }
+  return { ids, offsets: Array.from(offsets) }
 }
 
 /** The error of a call, or undefined. */

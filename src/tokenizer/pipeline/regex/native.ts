@@ -4,6 +4,7 @@
  */
 
 import type { CodeSet } from '../unicode.js'
+import { windowScanner } from './long-text.js'
 import type { Finder } from './program.js'
 import { lengthOf, type Node } from './syntax.js'
 
@@ -16,7 +17,10 @@ export function nativeFinder(node: Node): Finder | undefined {
   const source = sourceOf(node)
   if (source === undefined) return undefined
   const expression = new RegExp(source, 'gu')
+  const branches = node.type === 'choice' ? node.nodes : [node]
+  const runs = branches.flatMap((branch) => (failsEarly(branch) ? [] : itemsOf(branch).find(isRun)!.node.set))
   return {
+    scan: (text) => windowScanner(text, expression, node, runs),
     find(text, from) {
       expression.lastIndex = from
       const match = expression.exec(text)

@@ -4,6 +4,8 @@
  */
 
 import { describeValue } from '../../../errors.js'
+import { runAtOnce, type Steps } from '../../../turns.js'
+import { NumberList } from '../number-list.js'
 import { type CodeSet, namedSet } from '../unicode.js'
 import { lengthOf, type Node, type Place } from './syntax.js'
 
@@ -34,9 +36,23 @@ interface Program {
 
 const MAX_INSTRUCTIONS = 20_000
 
+export interface Found {
+  readonly start: number
+  readonly end: number
+}
+
 /** What finds the first match at or behind a position. */
 export interface Finder {
-  find(text: string, from: number): { start: number; end: number } | undefined
+  find(text: string, from: number): Found | undefined
+  /** The same for a long text. */
+  scan(text: string): Scanner
+}
+
+/** What finds matches in a long text. */
+export interface Scanner {
+  /** The first match at or behind a position; undefined where that has to be found out in steps. */
+  near(from: number): Found | undefined
+  far(from: number): Steps<Found | undefined>
 }
 
 /** @throws when the expression unfolds into too many instructions */
@@ -48,7 +64,11 @@ export function boundedFinder(node: Node, pattern: string): Finder {
       // What failed before in this text is worth knowing until the search begins elsewhere.
       if (run === undefined || run.text !== text || from < run.last) run = new Run(program, text, pattern)
       run.last = from
-      return run.search(from)
+      return runAtOnce(run.search(from))
+    },
+    scan(text) {
+      const own = new Run(program, text, pattern)
+      return { near: () => undefined, far: (from) => own.search(from) }
     },
   }
 }
@@ -150,6 +170,7 @@ function compile(node: Node, pattern: string): Program {
 
 // States are kept by pages of positions, and those before the search are let go.
 const PAGE = 1024
+const STEP = 8192
 const STEPS_PER_UNIT = 500
 const FREE_STEPS = 2_000_000
 
@@ -170,11 +191,11 @@ class Run {
     this.#pattern = pattern
   }
 
-  search(from: number): { start: number; end: number } | undefined {
+  *search(from: number): Steps<Found | undefined> {
     for (let start = from; start <= this.text.length; start++) {
       if (start > from && isInsidePair(this.text, start)) continue
       if (start - this.#oldest > 4 * PAGE) this.#forget(start - 2 * PAGE)
-      const end = this.#match(0, start, undefined)
+      const end = yield* this.#match(0, start, undefined)
       if (end >= 0) return { start, end }
     }
     return undefined
@@ -200,8 +221,8 @@ class Run {
     return known
   }
 
-  #part(part: Part, at: number, end: number | undefined): number {
-    if (end !== undefined) return this.#match(part.start, at, end)
+  *#part(part: Part, at: number, end: number | undefined): Steps<number> {
+    if (end !== undefined) return yield* this.#match(part.start, at, end)
     let known = this.#parts.get(at)
     if (known === undefined) {
       known = new Map()
@@ -209,18 +230,18 @@ class Run {
     }
     let result = known.get(part.id)
     if (result === undefined) {
-      result = this.#match(part.start, at, undefined)
+      result = yield* this.#match(part.start, at, undefined)
       known.set(part.id, result)
     }
     return result
   }
 
-  #look(instruction: Instruction & { op: 'look' }, at: number): boolean {
+  *#look(instruction: Instruction & { op: 'look' }, at: number): Steps<boolean> {
     const { part, behind, negated } = instruction
-    if (behind === undefined) return this.#part(part, at, undefined) >= 0 !== negated
+    if (behind === undefined) return (yield* this.#part(part, at, undefined)) >= 0 !== negated
     let start = at
     for (let count = 0; count <= behind[1]; count++) {
-      if (count >= behind[0] && this.#part(part, start, at) >= 0) return !negated
+      if (count >= behind[0] && (yield* this.#part(part, start, at)) >= 0) return !negated
       if (start === 0) break
       start -= isInsidePair(this.text, start - 1) ? 2 : 1
     }
@@ -228,21 +249,20 @@ class Run {
   }
 
   /** The end of the first match at `start`, or -1. A look-behind has to end at `wanted`. */
-  #match(entry: number, start: number, wanted: number | undefined): number {
+  *#match(entry: number, start: number, wanted: number | undefined): Steps<number> {
     const { instructions } = this.#program
     const { text } = this
     // A part's states are remembered over its attempts as long as these fail, which a wanted end would spoil.
     const own = wanted === undefined ? undefined : new Set<number>()
     // What is still to be tried, with the length of the path up to there.
-    const stack: number[] = [entry, start, 0]
-    const path: number[] = []
+    const stack = new NumberList()
+    const path = new NumberList()
+    let [pc, at] = [entry, start]
     const limit = FREE_STEPS + STEPS_PER_UNIT * text.length
-    while (stack.length > 0) {
-      path.length = stack.pop()!
-      let at = stack.pop()!
-      let pc = stack.pop()!
+    for (;;) {
       for (;;) {
         if (++this.#steps > limit) throw this.#tooSlow()
+        if (this.#steps % STEP === 0) yield
         const instruction = instructions[pc]!
         if (instruction.op === 'set') {
           if (at >= text.length) break
@@ -253,13 +273,16 @@ class Run {
         } else if (instruction.op === 'split') {
           if (own === undefined) {
             if (this.#visited(instruction.id, at)) break
-            path.push(instruction.id, at)
+            path.push(instruction.id)
+            path.push(at)
           } else {
             const state = at * this.#program.splits + instruction.id
             if (own.has(state)) break
             own.add(state)
           }
-          stack.push(instruction.second, at, path.length)
+          stack.push(instruction.second)
+          stack.push(at)
+          stack.push(path.length)
           pc = instruction.first
         } else if (instruction.op === 'jump') {
           pc = instruction.to
@@ -267,22 +290,28 @@ class Run {
           if (!isPlace(instruction.place, text, at)) break
           pc++
         } else if (instruction.op === 'look') {
-          if (!this.#look(instruction, at)) break
+          if (!(yield* this.#look(instruction, at))) break
           pc++
         } else if (instruction.op === 'atomic') {
-          const end = this.#part(instruction.part, at, undefined)
+          const end = yield* this.#part(instruction.part, at, undefined)
           if (end < 0) break
           at = end
           pc++
         } else {
           if (wanted !== undefined && at !== wanted) break
           // The states on the path led to a match; all others that were gone through have failed for good.
-          for (let index = 0; index < path.length; index += 2) this.#unvisit(path[index]!, path[index + 1]!)
+          for (let index = 0; index < path.length; index += 2) {
+            this.#unvisit(path.get(index), path.get(index + 1))
+            if (index % STEP === 0 && index > 0) yield
+          }
           return at
         }
       }
+      if (stack.length === 0) return -1
+      path.truncate(stack.pop())
+      at = stack.pop()
+      pc = stack.pop()
     }
-    return -1
   }
 
   #unvisit(id: number, at: number): void {

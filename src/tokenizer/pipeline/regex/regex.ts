@@ -2,9 +2,10 @@
 
 import type { Match, Pausable } from '../aligned-text.js'
 import { UNITS_PER_STEP } from '../text-output.js'
+import { LONG_TEXT } from './long-text.js'
 import { nativeFinder } from './native.js'
 import { parseRegex } from './parse.js'
-import { boundedFinder, type Finder } from './program.js'
+import { boundedFinder, type Finder, type Scanner } from './program.js'
 import { lengthOf } from './syntax.js'
 
 export interface Regex {
@@ -24,7 +25,10 @@ export function regexOf(pattern: string): Regex {
   if (before !== undefined) return before
   const node = parseRegex(pattern)
   const finder = nativeFinder(node) ?? boundedFinder(node, pattern)
-  const regex: Regex = { canBeEmpty: lengthOf(node).min === 0, matches: (text) => matchesOf(finder, text) }
+  const regex: Regex = {
+    canBeEmpty: lengthOf(node).min === 0,
+    matches: (text) => (text.length > LONG_TEXT ? matchesInLong(finder.scan(text), text) : matchesOf(finder, text)),
+  }
   if (known.size >= KNOWN) known.clear()
   known.set(pattern, regex)
   return regex
@@ -37,6 +41,34 @@ function* matchesOf(finder: Finder, text: string): Pausable<Match> {
   let lastEnd = -1
   while (from <= text.length) {
     const found = finder.find(text, from)
+    if (found === undefined) break
+    const { start, end } = found
+    if (start === end && end === lastEnd) {
+      // An empty match behind a match is none: the search goes on a character later.
+      from += text.codePointAt(from)! > 0xffff ? 2 : 1
+      continue
+    }
+    if (start > done) yield { start: done, end: start, matched: false }
+    yield { start, end, matched: true }
+    done = end
+    from = end
+    lastEnd = end
+    if (end > next) {
+      next = end + UNITS_PER_STEP
+      yield undefined
+    }
+  }
+  if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
+}
+
+/** The same for long texts; apart, since it would slow the other down. */
+function* matchesInLong(scanner: Scanner, text: string): Pausable<Match> {
+  let done = 0
+  let next = UNITS_PER_STEP
+  let from = 0
+  let lastEnd = -1
+  while (from <= text.length) {
+    const found = scanner.near(from) ?? (yield* scanner.far(from))
     if (found === undefined) break
     const { start, end } = found
     if (start === end && end === lastEnd) {
