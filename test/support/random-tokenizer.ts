@@ -53,7 +53,8 @@ function pattern(random: Dice, noEmpty = false): Json {
 }
 
 /** A character map of SentencePiece with a few entries, as a double array made by hand: byte by byte, each node at a place of its own. */
-function characterMap(random: Dice): string {
+/** A character map of SentencePiece, in base64. */
+export function characterMap(random: Dice): string {
   const entries = random.some(
     [
       ['ａ', 'a'],
