@@ -8,8 +8,8 @@ import { toError } from '../values.js'
 import { TemplateFailure } from './jinja/errors.js'
 import { Conversion, entriesOf } from './jinja/from-js.js'
 import { partsOf, type Statement } from './jinja/nodes.js'
-import { stepsOf } from './jinja/pause.js'
-import type { Runtime } from './jinja/runtime.js'
+import { Pause } from './jinja/pause.js'
+import type { ItemSpan, Runtime } from './jinja/runtime.js'
 import { isStatement } from './jinja/symbols.js'
 import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
 import { Dict, type Value } from './jinja/values.js'
@@ -171,7 +171,7 @@ export class ChatTemplate implements ChatRenderer {
    * too many steps.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    return runAtOnce(this.#run(messages, options)).runtime.root.text()
+    return runAtOnce(this.#trace(messages, options, false)).text
   }
 
   renderMarked(messages: readonly ChatMessage[], options: RenderOptions = {}): MarkedText | undefined {
@@ -181,18 +181,15 @@ export class ChatTemplate implements ChatRenderer {
   }
 
   renderTraced(messages: readonly ChatMessage[], options: RenderOptions = {}): TracedText {
-    return runAtOnce(this.traceInSteps(messages, options))
+    return runAtOnce(this.#trace(messages, options, true))
   }
 
   *renderInSteps(messages: readonly ChatMessage[], options: SharedRenderOptions = {}): Steps<string> {
-    return (yield* this.#run(messages, options)).runtime.root.text()
+    return (yield* this.#trace(messages, options, false)).text
   }
 
-  *traceInSteps(messages: readonly ChatMessage[], options: SharedRenderOptions = {}): Steps<TracedText> {
-    const { runtime, given } = yield* this.#run(messages, options)
-    const text = runtime.root.text()
-    const spans = marksGeneration(this.#pick(options).statements) ? yield* generatedSpans(runtime, text) : undefined
-    return { text, spans, messageOffsets: yield* offsetsOf(runtime, given) }
+  traceInSteps(messages: readonly ChatMessage[], options: SharedRenderOptions = {}): Steps<TracedText> {
+    return this.#trace(messages, options, true)
   }
 
   #compile(name: string): CompiledTemplate {
@@ -221,40 +218,44 @@ export class ChatTemplate implements ChatRenderer {
     )
   }
 
-  *#run(
-    messages: readonly ChatMessage[],
-    options: SharedRenderOptions,
-  ): Steps<{ runtime: Runtime; given: readonly Value[] }> {
+  /** One generator does all of it: most conversations are so short that several would show. */
+  *#trace(messages: readonly ChatMessage[], options: SharedRenderOptions, places: boolean): Steps<TracedText> {
     const compiled = this.#pick(options)
+    const { copies } = options
+    const given = new Set<Value>()
+    let runtime: Runtime
     try {
-      const { copies } = options
       const conversion = new Conversion()
-      const watched = new Set<Value>()
-      const given: Value[] = []
       for (let index = 0; index < messages.length; index++) {
         const message = messages[index] as ChatMessage
         let copy = copies?.get(message) as Dict | undefined
         // A message that is there twice has two places.
-        if (copy === undefined || watched.has(copy)) {
+        if (copy === undefined || given.has(copy)) {
           copy = messageOfChat(message, `messages[${index}]`, conversion)
           copies?.set(message, copy)
         }
-        given.push(copy)
-        watched.add(copy)
+        given.add(copy)
         if (conversion.isDue) yield* conversion.fill()
       }
       const variables = new Map<string, Value>([['documents', null]])
       for (const [name, value] of Object.entries({ ...this.#specialTokens, ...options.variables })) {
         if (value !== undefined) variables.set(name, conversion.value(value, name))
       }
-      variables.set('messages', given.slice())
+      variables.set('messages', [...given])
       variables.set('tools', toolsOf(options.tools, conversion, copies))
       if (conversion.isDue) yield* conversion.fill()
       variables.set('add_generation_prompt', options.addGenerationPrompt ?? false)
-      return { runtime: yield* stepsOf(compiled.run(variables, this.#now, watched)), given }
+      const run = compiled.run(variables, this.#now, given)
+      runtime = run instanceof Pause ? yield* run.rest as Steps<Runtime> : run
     } catch (error) {
       throw new Error(`[chat template] ${toError(error).message}`, { cause: error })
     }
+    const text = runtime.root.text()
+    if (!places) return { text, spans: undefined, messageOffsets: [] }
+    const spans = marksGeneration(compiled.statements) ? yield* generatedSpans(runtime, text) : undefined
+    const found = new MessagePlaces(given)
+    for (const span of runtime.itemSpans) if (found.add(span) % SPANS_OF_STEP === 0) yield
+    return { text, spans, messageOffsets: found.offsets }
   }
 }
 
@@ -328,22 +329,29 @@ function* generatedSpans(runtime: Runtime, text: string): Steps<TextSpan[]> {
   return spans
 }
 
-function* offsetsOf(runtime: Runtime, given: readonly Value[]): Steps<(TextSpan | undefined)[]> {
-  const indices = new Map<Value, number>()
-  for (const message of given) {
-    if (indices.size % SPANS_OF_STEP === SPANS_OF_STEP - 1) yield
-    indices.set(message, indices.size)
+/** What loops wrote for each message. */
+class MessagePlaces {
+  readonly offsets: (TextSpan | undefined)[]
+  readonly #indices = new Map<Value, number>()
+  readonly #several = new Set<number>()
+  #count = 0
+
+  constructor(given: ReadonlySet<Value>) {
+    for (const message of given) this.#indices.set(message, this.#indices.size)
+    this.offsets = new Array(given.size).fill(undefined)
   }
-  const offsets: (TextSpan | undefined)[] = given.map(() => undefined)
-  const several = new Set<number>()
-  let looked = 0
-  for (const { item, start, end } of runtime.itemSpans) {
-    if (++looked % SPANS_OF_STEP === 0) yield
-    const index = indices.get(item) as number
-    const known = offsets[index]
-    if (known === undefined || known.start === known.end) offsets[index] = { start, end }
-    else if (start < end) several.add(index)
+
+  /** Gives how many have been added. */
+  add({ item, start, end }: ItemSpan): number {
+    const index = this.#indices.get(item) as number
+    const known = this.offsets[index]
+    if (this.#several.has(index)) return ++this.#count
+    if (known === undefined || known.start === known.end) this.offsets[index] = { start, end }
+    else if (start < end) {
+      // Once several loops write it, it has no place.
+      this.#several.add(index)
+      this.offsets[index] = undefined
+    }
+    return ++this.#count
   }
-  for (const index of several) offsets[index] = undefined
-  return offsets
 }

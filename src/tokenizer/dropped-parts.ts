@@ -76,7 +76,8 @@ export function* droppedPartSteps(
       else if (change !== undefined) changed[message] = change(changed[message] as ChatMessage, mark)
     }
     try {
-      return yield* renderSteps(renderer, changed, changedOptions)
+      // Copies of changed messages are of no use to later renderings.
+      return yield* renderSteps(renderer, changed, { ...changedOptions, copies: undefined })
     } catch {
       return undefined
     }

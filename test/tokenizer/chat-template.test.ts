@@ -1,7 +1,9 @@
 /** @file Rendering of chat templates and the variables they see. */
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ChatTemplate } from '../../src/tokenizer/chat-template.js'
+import { Runtime } from '../../src/tokenizer/jinja/runtime.js'
+import { runAtOnce } from '../../src/turns.js'
 import { CHATML, CHATML_GENERATION } from '../support/chat-templates.js'
 
 const messages = [
@@ -322,4 +324,83 @@ it('renders 1,600 messages in time that grows with their number alone', () => {
   for (let run = 0; run < 10; run++) expect(template.renderTraced(turns).messageOffsets[1599]).toBeDefined()
   // Some 3 ms each on a quiet machine.
   expect(process.cpuUsage(begin).user).toBeLessThan(1_000_000)
+})
+
+describe('renderings in steps', () => {
+  const many = Array.from({ length: 4000 }, (_, index) => ({
+    role: index % 2 ? 'assistant' : 'user',
+    content: `${index}`,
+  }))
+  const loop = '{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}'
+  const sources = {
+    'a loop': loop,
+    'a loop within a loop':
+      '{% for _ in range(2) %}{% if loop.first %}{% for m in messages %}{{ m.role }}{% endfor %}{% endif %}{% endfor %}',
+    'a loop that finds little':
+      "{% for m in messages if m.content == '3999' %}{{ loop.last }}{{ loop.length }}{% endfor %}",
+    'a loop in a block that is kept': `{% set text %}${loop}{% endset %}{{ text | upper }}`,
+    'a loop in a filtered block': `{% filter upper %}${loop}{% endfilter %}`,
+    'a loop in a marked block': `{% generation %}${loop}{% endgeneration %}`,
+    'a macro': `{% macro all(messages) %}${loop}{% endmacro %}{{ 'a' ~ (all(messages) | trim) }}{{ all(messages) if messages else '' }}`,
+    'a macro that is kept': `{% macro all(list) %}${loop}{% endmacro %}{% set text = [all(messages), 1] %}{{ text[0] }}`,
+    'a call block': `{% macro twice() %}{{ caller() }}{{ caller() }}{% endmacro %}{% call twice() %}${loop}{% endcall %}`,
+    'macros that call each other':
+      '{% macro tree(n) %}{{ n }}{% if n %}{{ tree(n - 1) }}{{ tree(n - 1) }}{% endif %}{% endmacro %}{{ tree(10) }}',
+    'a recursive loop':
+      '{% for x in [[[messages]]] recursive %}{% if x.role is defined %}{{ x.content }}{% else %}{{ loop(x) }}{% endif %}{% endfor %}',
+    'JSON of a long list': '{{ messages | tojson(indent=2) }}',
+  }
+
+  it.each(Object.entries(sources))('pause within %s and write the same text', (_, source) => {
+    const template = new ChatTemplate(source)
+    const steps = template.renderInSteps(many)
+    let pauses = 0
+    let next = steps.next()
+    for (; next.done !== true; next = steps.next()) pauses++
+    expect(pauses).toBeGreaterThan(2)
+    vi.spyOn(Runtime.prototype, 'isDue', 'get').mockReturnValue(false)
+    expect(next.value).toBe(template.render(many))
+    vi.restoreAllMocks()
+  })
+
+  it('can be interleaved, each with its own state', () => {
+    const template = new ChatTemplate(
+      '{% macro all(list) %}{% for m in list %}{% set text %}{% filter upper %}{{ m.content }}{% endfilter %}{% endset %}' +
+        '{{ loop.index }}{{ text | trim }}{% endfor %}{% endmacro %}{{ all(messages) ~ all(messages | reverse | list) }}',
+    )
+    const lists = [many, many.map((message) => ({ ...message, content: `${message.content}b` }))]
+    const running = lists.map((list) => template.renderInSteps(list))
+    const texts: (string | undefined)[] = [undefined, undefined]
+    while (texts.includes(undefined)) {
+      for (const [index, steps] of running.entries()) {
+        const { done, value } = steps.next()
+        if (done) texts[index] = value
+      }
+    }
+    expect(texts).toEqual(lists.map((list) => template.render(list)))
+  })
+
+  it('copy a message once for several renderings, and twice where it is there twice', () => {
+    const template = new ChatTemplate('{% for m in messages %}{{ m.content }},{% endfor %}')
+    const copies = new Map<object, unknown>()
+    const [a, b] = [
+      { role: 'user', content: 'a' },
+      { role: 'user', content: 'b' },
+    ]
+    const traced = runAtOnce(template.traceInSteps([a, b, a], { copies }))
+    expect(traced).toMatchObject({
+      text: 'a,b,a,',
+      messageOffsets: [
+        { start: 0, end: 2 },
+        { start: 2, end: 4 },
+        { start: 4, end: 6 },
+      ],
+    })
+    const known = copies.get(b)
+    expect(runAtOnce(template.renderInSteps([b], { copies }))).toBe('b,')
+    expect(copies.get(b)).toBe(known)
+    // Without them a message that was changed is read again.
+    b.content = 'c'
+    expect(template.render([b])).toBe('c,')
+  })
 })

@@ -25,7 +25,7 @@ interface Unfilled {
  * dicts. Lists and dicts are empty at first: `fill` copies what is in them.
  */
 export class Conversion {
-  readonly #unfilled: Unfilled[] = []
+  #unfilled: Unfilled[] | undefined
   #size = 0
 
   /**
@@ -55,18 +55,19 @@ export class Conversion {
     if (value === null || value instanceof PythonFloat) return value
     if (depth > MAX_DEPTH) fail('Bounds', `expected at most ${MAX_DEPTH} levels in ${where}, got more`)
     const copy = Array.isArray(value) ? [] : new Dict()
+    this.#unfilled ??= []
     this.#unfilled.push({ source: value, copy, where, depth: depth + 1 })
     return copy
   }
 
   /** Whether it is time for `fill`. */
   get isDue(): boolean {
-    return this.#unfilled.length > 0 || this.#size > SIZE_OF_STEP
+    return this.#unfilled !== undefined || this.#size > SIZE_OF_STEP
   }
 
   /** Copies what is in lists and dicts so far. */
   *fill(): Steps<void> {
-    for (let next = this.#unfilled.pop(); next !== undefined; next = this.#unfilled.pop()) {
+    for (let next = this.#unfilled?.pop(); next !== undefined; next = this.#unfilled?.pop()) {
       const { source, copy, where, depth } = next
       if (Array.isArray(copy)) {
         for (const item of source as unknown[]) {
@@ -80,6 +81,7 @@ export class Conversion {
         }
       }
     }
+    this.#unfilled = undefined
     if (this.#size > SIZE_OF_STEP) yield* this.#pause()
   }
 

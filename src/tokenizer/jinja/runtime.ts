@@ -54,6 +54,8 @@ function tooLong(): never {
   return fail('Bounds', `expected at most ${MAX_TEXT} characters, got a longer text`)
 }
 
+const NOTHING: ReadonlySet<Value> = new Set()
+
 /** One rendering. */
 export class Runtime {
   readonly root = new Output()
@@ -65,19 +67,29 @@ export class Runtime {
   readonly now: Date
   line = 1
   readonly #variables: ReadonlyMap<string, Value>
+  readonly #globals: ReadonlyMap<string, Value>
   #steps = 0
   #pauseAt = STEPS_TO_PAUSE
   #depth = 0
 
-  constructor(now: Date, variables: ReadonlyMap<string, Value>, watched: ReadonlySet<Value> = new Set()) {
+  /** @param globals What is known under a name that is none of the variables. Default nothing. */
+  constructor(
+    now: Date,
+    variables: ReadonlyMap<string, Value>,
+    watched: ReadonlySet<Value> = NOTHING,
+    globals: ReadonlyMap<string, Value> = new Map(),
+  ) {
     this.now = now
     this.#variables = variables
+    this.#globals = globals
     this.watched = watched
   }
 
   /** A variable from outside of the template. */
   resolve(name: string): Value {
-    return this.#variables.get(name) ?? (this.#variables.has(name) ? null : MISSING)
+    const value = this.#variables.get(name)
+    if (value !== undefined) return value
+    return this.#globals.get(name) ?? MISSING
   }
 
   /** Counts steps. @throws when the template has spent them */

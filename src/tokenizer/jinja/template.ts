@@ -29,7 +29,7 @@ export function compileTemplate(source: string): CompiledTemplate {
     return {
       statements,
       run(variables, now, watched) {
-        const runtime = new Runtime(now, new Map([...GLOBALS, ...variables]), watched)
+        const runtime = new Runtime(now, variables, watched, GLOBALS)
         try {
           const ending = render(runtime)
           return ending instanceof Pause ? new Pause(goOn(runtime, ending)) : runtime
