@@ -29,7 +29,7 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  * @throws Error naming the message for a role that the template does not know, and for what cannot be learnt or left out.
  */
 export function* prepareConversation(
-  { messages, learn }: Conversation,
+  { messages, learn, tools }: Conversation,
   renderer: ChatRenderer,
   roles: Readonly<Record<string, string>>,
   learnAll: boolean,
@@ -47,7 +47,7 @@ export function* prepareConversation(
       )
     }
     if (learnt === false) unlearnt.add(index)
-    const content = yield* fittingContent(renderer, role, message.content)
+    const content = yield* fittingContent(renderer, role, message.content, { tools })
     if (content !== message.content) prepared.push({ ...message, role, content })
     else prepared.push(role === message.role ? message : { ...message, role })
   }

@@ -62,7 +62,7 @@ export interface ChatRenderer {
   /** Whether contents given as parts are to be joined to a string, or given as they are. Default 'string'. */
   readonly contentFormat?: 'string' | 'parts'
   /** What is printed of contents in messages of one role. Default: as `contentFormat` says, strings as they are. */
-  contentFormOf?(role: string): ContentForm
+  contentFormOf?(role: string, options?: RenderOptions): ContentForm
   render(messages: readonly ChatMessage[], options?: RenderOptions): string
   /** The text and what its template marks as generated, or undefined where the template marks nothing. */
   renderMarked?(messages: readonly ChatMessage[], options?: RenderOptions): MarkedText | undefined
@@ -116,7 +116,7 @@ export class ChatTemplate implements ChatRenderer {
   readonly #compiled = new Map<string, CompiledTemplate>()
   readonly #specialTokens: Readonly<Record<string, unknown>>
   readonly #now: Date
-  #contentFormat: 'string' | 'parts' | undefined
+  readonly #contentFormats = new Map<string, 'string' | 'parts'>()
   readonly #contentForms = new Map<string, ContentForm>()
 
   /**
@@ -139,29 +139,37 @@ export class ChatTemplate implements ChatRenderer {
 
   /** Whether contents reach the template as lists of parts, into which it looks, or as text. */
   get contentFormat(): 'string' | 'parts' {
-    this.#contentFormat ??= contentFormatOf(
-      (messages, options) => this.#probe(messages, options),
-      this.#compile(this.#firstName).statements,
-    )
-    return this.#contentFormat
+    return this.#contentFormatOf(this.#firstName)
   }
 
-  contentFormOf(role: string): ContentForm {
+  contentFormOf(role: string, { tools }: RenderOptions = {}): ContentForm {
+    // The template for tools may take other contents than the default one.
+    const name = tools !== undefined && this.#sources.has('tool_use') ? 'tool_use' : this.#firstName
     // Nearly every template takes strings alone; no role is asked about then.
-    if (this.contentFormat === 'string') return 'string'
-    const known = this.#contentForms.get(role)
+    if (this.#contentFormatOf(name) === 'string') return 'string'
+    const key = JSON.stringify([name, role])
+    const known = this.#contentForms.get(key)
     if (known !== undefined) return known
-    const form = contentFormOfRole((messages, options) => this.#probe(messages, options), role) ?? 'either'
-    this.#contentForms.set(role, form)
+    const form = contentFormOfRole((messages, options) => this.#probe(name, messages, options), role) ?? 'either'
+    this.#contentForms.set(key, form)
     return form
+  }
+
+  #contentFormatOf(name: string): 'string' | 'parts' {
+    const known = this.#contentFormats.get(name)
+    if (known !== undefined) return known
+    const { statements } = this.#compile(name)
+    const format = contentFormatOf((messages, options) => this.#probe(name, messages, options), statements)
+    this.#contentFormats.set(name, format)
+    return format
   }
 
   get #firstName(): string {
     return this.#sources.has('default') ? 'default' : ([...this.#sources.keys()][0] ?? 'default')
   }
 
-  #probe(messages: readonly ChatMessage[], options: RenderOptions): string {
-    return this.render(messages, { ...options, ...(this.#firstName === 'tool_use' ? { tools: [] } : {}) })
+  #probe(name: string, messages: readonly ChatMessage[], options: RenderOptions): string {
+    return this.render(messages, { ...options, ...(name === 'tool_use' ? { tools: [] } : {}) })
   }
 
   /**
