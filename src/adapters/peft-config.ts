@@ -171,6 +171,7 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
   }
   for (const [name, value] of Object.entries(json)) {
     if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.includes(name)) continue
+    if (name === 'ensure_weight_tying' && value === true && leavesTiedWeights(json)) continue
     const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
     if (isDefault !== undefined && !isDefault(value)) {
       throw new Error(
@@ -242,6 +243,16 @@ function supportedValues(name: string): Check | undefined {
   if (name === 'eva_config') return isNothing
   if (SETTINGS.includes(name) || HARMLESS.includes(name)) return anything
   return Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
+}
+
+/** Modules whose weight can be another's too. */
+const TIED_MODULES = ['embed_tokens', 'lm_head', 'wte']
+
+/** Whether an adapter changes no module whose weight can be tied, so that there is nothing to keep tied: names of others, and nothing saved whole. */
+function leavesTiedWeights({ target_modules: targets, modules_to_save: saved }: JsonObject): boolean {
+  const isOther = (name: unknown): boolean =>
+    typeof name === 'string' && !TIED_MODULES.some((tied) => tied.endsWith(name.split('.').at(-1) as string))
+  return isNothing(saved) && Array.isArray(targets) && targets.every(isOther)
 }
 
 function textOf(value: unknown): string | undefined {

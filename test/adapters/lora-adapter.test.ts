@@ -626,7 +626,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       // The model is as it was, and nothing is left behind.
       expect(await logitsOf()).toEqual(base)
       await device.sync()
-      expect(device.memory().live).toBe(before)
+      // Handles of earlier tests may be collected meanwhile.
+      expect(device.memory().live).toBeLessThanOrEqual(before)
     }
 
     test('a missing tensor', async () => {

@@ -315,6 +315,32 @@ describe('reading adapter_config.json', () => {
   })
 })
 
+describe('ensure_weight_tying', () => {
+  const config = (changes: object) => ({
+    peft_type: 'LORA',
+    target_modules: ['q_proj'],
+    ensure_weight_tying: true,
+    ...changes,
+  })
+
+  test('passes where the adapter leaves head and embedding alone, and is refused where it may not', () => {
+    expect(fromPeftConfig(config({})).lora.targetModules).toEqual(['q_proj'])
+    for (const changes of [
+      { target_modules: ['q_proj', 'lm_head'] },
+      { target_modules: ['model.embed_tokens'] },
+      { target_modules: ['tokens'] },
+      { target_modules: 'all-linear' },
+      { target_modules: '.*' },
+      { modules_to_save: ['norm'] },
+      { modules_to_save: ['model'] },
+    ]) {
+      expect(() => fromPeftConfig(config(changes))).toThrow(
+        'the PEFT feature ensure_weight_tying is not supported yet, got true; merge it into its model with merge_and_unload() of PEFT, and load what that saves',
+      )
+    }
+  })
+})
+
 describe('toPeftConfig', () => {
   const config: LoraConfig = {
     r: 8,
