@@ -7,6 +7,7 @@ import { tokenize } from './lexer.js'
 import type { Expression, FilterExpression, MacroParts, OutputPart, Statement } from './nodes.js'
 import { assignTo } from './targets.js'
 import { TokenCursor } from './token-cursor.js'
+import { isTrue } from './values.js'
 
 /** Levels of blocks within blocks. */
 const MAX_LEVELS = 100
@@ -17,7 +18,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   import: 'the tag import (templates on their own have no other templates)',
   from: 'the tag from (templates on their own have no other templates)',
   block: 'the tag block',
-  autoescape: 'the tag autoescape',
 }
 
 /** Parses a template. @throws TemplateFailure with the line of what is no Jinja or not supported */
@@ -108,6 +108,8 @@ class StatementParser {
         return [this.#set(line)]
       case 'with':
         return [this.#with(line)]
+      case 'autoescape':
+        return [this.#autoescape(line)]
       case 'macro': {
         const name = this.#assignable()
         const { parameters, defaults } = this.#signature()
@@ -188,6 +190,14 @@ class StatementParser {
       values.push(this.#expressions.expression())
     }
     return { kind: 'with', targets, values, body: this.#block(['endwith']), line }
+  }
+
+  /** Nothing is escaped anyway: a block that says so is a scope. */
+  #autoescape(line: number): Statement {
+    const value = this.#expressions.expression()
+    if (value.kind !== 'const' || isTrue(value.value))
+      return unsupported('the tag autoescape with a value but false', line)
+    return { kind: 'with', targets: [], values: [], body: this.#block(['endautoescape']), line }
   }
 
   #call(line: number): Statement {

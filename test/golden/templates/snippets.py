@@ -315,6 +315,9 @@ MORE = [
     "{{ l.__len__ }}|{{ l.__foo__ }}|{{ i.__len__ is defined }}|{{ s.__mod__ }}|{{ d.__getitem__ }}|{{ namespace(a=1).__a }}|{{ s['__len__'] }}",
     "{{ {'__foo__': 1}['__foo__'] }}", "{{ l.__len__() }}", "{{ l.__foo__.x }}", "{{ l|attr('__len__') }}|{{ l|attr('__foo__') }}", "{{ l|map(attribute='__len__')|list }}",
     "{{ f.hex() }} {{ tiny.hex() }} {{ nz.hex() }} {{ huge.hex() }} {{ 5e-324.hex() }} {{ (1/3).hex() }} {{ ('inf'|float).hex() }} {{ (-f).hex() }} {{ i.hex() }}",
+    "{% set y = 1 %}{% autoescape false %}{{ html }}{% set y = 2 %}{{ y }}{{ '<'|e }}{% endautoescape %}{{ y }}", "{% autoescape none %}{% for x in l %}{{ x }}{% break %}{% endfor %}{% endautoescape %}", "{% autoescape 0 %}a{% endautoescape %}b",
+    "{% autoescape true %}{{ html }}{% endautoescape %}", "{% autoescape e %}a{% endautoescape %}", "{% autoescape %}a{% endautoescape %}", "{% autoescape false %}a", "{% for x in l %}{% autoescape false %}{% break %}{% endautoescape %}{% endfor %}z",
+    "{% block a %}x{% endblock %}", "{% extends 'a' %}", "{% include 'a' %}",
     "{{ strftime_now('%d %B') }}", "{{ '%a|%.3a|%-9a|%a' % (u, u, 'é', ['ß', 1]) }}", "{{ '{!a}|{!a:>9}|{0!a}'.format(u) }}", "{{ '{!a:>9}|{!a}'.format('é', ['ß']) }}",
     "{{ '1500'|filesizeformat }} {{ ' 1e3 '|filesizeformat(true) }} {{ '1'|filesizeformat }}", "{{ 'x'|filesizeformat }}", "{{ ('5'|e)|filesizeformat }}", "{{ '-inf'|filesizeformat }}",
 ]
