@@ -8,6 +8,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PerformanceObserver } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { BatchPlan } from '../../dist/data/batches.js'
@@ -31,34 +32,50 @@ const { sources } = JSON.parse(gunzipSync(readFileSync(templates)).toString())
 const scale = Number(process.argv[2] ?? 1)
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-turns-'))
 const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/lowrank-base-5m', import.meta.url)))
-/** @type {Record<string, { longest: number, turns: number, examples: number, aborts: (number | undefined)[] }>} */
+/** @type {Record<string, { longest: number, collected: number, turns: number, examples: number, aborts: (number | undefined)[] }>} */
 const results = {}
 
 /** Milliseconds of processor time of this thread. */
 const processorTime = () => Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0]) / 1e6
+
+/** Pauses of the collector of garbage. @type {{ startTime: number, duration: number }[]} */
+const collections = []
+new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] })
+
+/** The processor time of a turn; of a long one without the pauses of the collector that fell into it. */
+const workOf = (/** @type {{ cost: number, begin: number, end: number }} */ { cost, begin, end }) => {
+  if (cost < 20) return cost
+  const within = collections.filter(({ startTime }) => startTime >= begin && startTime < end)
+  return cost - within.reduce((sum, { duration }) => sum + duration, 0)
+}
 
 /**
  * @param {string} name
  * @param {(signal?: AbortSignal) => Promise<number>} work gives how many examples there were
  */
 async function measure(name, work) {
-  let longest = 0
-  let turns = 0
+  /** @type {{ cost: number, begin: number, end: number }[]} */
+  const all = []
   let running = true
   let last = processorTime()
+  let begin = performance.now()
   const turn = () => {
     const now = processorTime()
-    longest = Math.max(longest, now - last)
-    turns++
+    const end = performance.now()
+    all.push({ cost: now - last, begin, end })
     last = now
+    begin = end
     if (running) setImmediate(turn)
   }
   setImmediate(turn)
   const examples = await work()
   running = false
   await new Promise((resolve) => setImmediate(resolve))
+  const turns = all.length
+  const longest = Math.max(...all.map(workOf))
+  const collected = all.filter(({ cost }) => cost >= 20).length
   const aborts = [await abortAfter(work, 2), await abortAfter(work, Math.floor(turns / 3))]
-  results[name] = { longest, turns, examples, aborts }
+  results[name] = { longest, collected, turns, examples, aborts }
 }
 
 /**
