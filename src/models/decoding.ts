@@ -79,7 +79,11 @@ export class Decoding {
   /** Queues one token more for every sequence; resolves to their ids, [S], rejects where the model has no more positions. */
   async next(): Promise<Int32Array> {
     noGrad(() => scope(() => (this.#isPrefilled ? this.#decodeOne() : this.#prefill())))
-    return this.#ids.readInt32()
+    try {
+      return await this.#ids.readInt32()
+    } catch (error) {
+      throw withCause(error)
+    }
   }
 
   /** A sequence that is not to grow any more: its ids from now on mean nothing. */
@@ -191,4 +195,15 @@ export class Decoding {
   #chooseFrom(hidden: Tensor): void {
     this.#choose(linear(hidden, [this.#decoder.head], { outputDType: 'float32' }), this.#ids, this.#seqUsedK)
   }
+}
+
+/** The error of logits that no token can be chosen from, with what is mostly behind it. */
+function withCause(error: unknown): unknown {
+  if (!(error instanceof Error) || !/^\[(?:argmax|sample)\] expected (?:a logit|logits)/.test(error.message))
+    return error
+  return new Error(
+    `${error.message}; mostly weights of the model or its adapter are no numbers, as after a download that was cut or a training run ` +
+      'that diverged: get the files anew, or try without the adapter',
+    { cause: error },
+  )
 }
