@@ -5,7 +5,7 @@
 
 import type { Steps } from '../../turns.js'
 import { NumberList } from './number-list.js'
-import { type Changing, type Output, TextOutput, UNITS_PER_STEP } from './text-output.js'
+import { type Changing, type Output, TextOutput, TextParts, UNITS_PER_STEP } from './text-output.js'
 
 /** Characters `[start, end)` of a text and whether they matched. */
 export interface Match {
@@ -221,7 +221,7 @@ export function* replaceUnitIn(text: string, unit: string, content: string): Ste
 /** Puts `content` in the place of each match. */
 export function* replaceMatches(aligned: AlignedText, matches: Pausable<Match>, content: string): Steps<AlignedText> {
   const { text } = aligned
-  const parts: string[] = []
+  const parts = new TextParts()
   const starts = new NumberList()
   const ends = new NumberList()
   let work = 0
@@ -243,5 +243,5 @@ export function* replaceMatches(aligned: AlignedText, matches: Pausable<Match>, 
       if (++work % UNITS_PER_STEP === 0) yield
     }
   }
-  return isChanged ? fromOrigins(aligned, parts.join(''), starts, ends) : aligned
+  return isChanged ? fromOrigins(aligned, parts.finish(), starts, ends) : aligned
 }

@@ -5,6 +5,7 @@ import type { Match, Pausable } from './aligned-text.js'
 import { entriesOf, type Fields } from './fields.js'
 import { regexOf } from './regex/regex.js'
 import { textMatches } from './split.js'
+import { TextParts } from './text-output.js'
 
 export interface Pattern {
   /** The text itself, where it is one. */
@@ -30,10 +31,10 @@ export function readPattern(fields: Fields, name: string): Pattern {
 
 /** The text with `content` in the place of each match. */
 export function* replaceIn(text: string, matches: Pausable<Match>, content: string): Steps<string> {
-  const parts: string[] = []
+  const parts = new TextParts()
   for (const match of matches) {
     if (match === undefined) yield
     else parts.push(match.matched ? content : text.slice(match.start, match.end))
   }
-  return parts.join('')
+  return parts.finish()
 }

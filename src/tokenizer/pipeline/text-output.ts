@@ -39,6 +39,26 @@ export class TextOutput implements Output {
   }
 }
 
+/** Pieces of a text, joined a few thousand at a time: hundreds of thousands at once take long. */
+export class TextParts {
+  readonly #joined: string[] = []
+  #parts: string[] = []
+
+  push(part: string): void {
+    if (this.#parts.push(part) === 4096) this.#join()
+  }
+
+  #join(): void {
+    this.#joined.push(this.#parts.join(''))
+    this.#parts = []
+  }
+
+  finish(): string {
+    this.#join()
+    return this.#joined.join('')
+  }
+}
+
 /** Calls for each character of a text. */
 export function* eachCode(text: string, visit: (code: number) => void): Steps<void> {
   for (let at = 0; at < text.length; ) {
