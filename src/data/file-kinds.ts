@@ -11,7 +11,7 @@ interface FileKind {
 }
 
 /** Bytes at the beginning that are enough to tell a kind. */
-export const HEAD_BYTES = 4096
+const HEAD_BYTES = 4096
 
 const CONVERT = 'write its rows to a .jsonl file, one JSON object per line'
 const TABLE = `${CONVERT}: pandas.DataFrame.to_json(path, orient='records', lines=True) and DuckDB's COPY do it`
@@ -113,7 +113,7 @@ const TEXTS: readonly (readonly [RegExp, FileKind])[] = [
 /**
  * What a file is whose beginning shows that it is not JSON; undefined where it may be.
  *
- * @param head Its first bytes: `HEAD_BYTES` of them, or all.
+ * @param head Its first bytes; some thousand are enough.
  */
 export function foreignKind(path: string, head: Uint8Array): FileKind | undefined {
   const bytes = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, HEAD_BYTES))
