@@ -30,9 +30,10 @@ export function windowScanner(text: string, expression: RegExp, node: Node, runs
     end = Math.min(text.length, to + WINDOW)
     if (end < text.length && isHigh(text, end - 1)) end--
     window = text.slice(start, end)
-    safe = end
-    for (const set of runs) safe = Math.min(safe, runStart(text, set, start, end))
-    safe -= MARGIN
+    safe = end - MARGIN
+    // A character that may be left out stands before the run.
+    for (const set of runs) safe = Math.min(safe, runStart(text, set, start, end) - 2)
+    if (isInside(text, safe)) safe--
   }
   const search = (from: number): Found | undefined => {
     expression.lastIndex = from - start
@@ -54,7 +55,7 @@ export function windowScanner(text: string, expression: RegExp, node: Node, runs
         if (end === text.length || (found !== undefined && isCertain(found))) return found
         // Nothing begins before `safe` but what was found there; from there on a run leaves the window.
         if ((found === undefined || found.start >= safe) && safe > at) {
-          at = safe - (isInside(text, safe) ? 1 : 0)
+          at = safe
           yield
           continue
         }
