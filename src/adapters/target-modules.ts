@@ -152,7 +152,7 @@ function endsOf(path: string): string[] {
 }
 
 /** Those of the names that mean no module. */
-export function unmatchedNames(names: readonly string[], modules: readonly WithPath[]): string[] {
+function unmatchedNames(names: readonly string[], modules: readonly WithPath[]): string[] {
   const ends = new Set(modules.flatMap(({ path }) => endsOf(path)))
   return names.filter((name) => !ends.has(name))
 }

@@ -67,7 +67,7 @@ const xmlAttributes: Filter = (rt, value, given) => {
   return isTrue(autospace) && text !== '' ? ` ${text}` : text
 }
 
-export function escaped(rt: Runtime, value: Value): Markup {
+function escaped(rt: Runtime, value: Value): Markup {
   if (value instanceof Markup) return value
   const text = str(rt, value)
   rt.room(text.length * 6)

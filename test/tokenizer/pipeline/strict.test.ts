@@ -22,7 +22,7 @@ function timed(work: () => unknown): number {
 
 describe('a part that is not understood is refused with its path', () => {
   const model = file.model as Record<string, unknown>
-  test.each<[parts: Record<string, unknown>, message: string]>([
+  const mistakes: [parts: Record<string, unknown>, message: string][] = [
     [{ colour: 1 }, 'expected fields of tokenizer.json that are known, got colour'],
     [{ version: '2.0' }, 'expected "1.0" for tokenizer.json.version, got "2.0"'],
     [{ normalizer: { type: 'Rot13' } }, 'for tokenizer.json.normalizer.type, got "Rot13"'],
@@ -54,7 +54,8 @@ describe('a part that is not understood is refused with its path', () => {
     [{ pre_tokenizer: split('(?i)\u00e4') }, 'that ignores case, which is not supported'],
     [{ pre_tokenizer: split('a{500}{500}') }, 'whose counts unfold into more'],
     [{ pre_tokenizer: split('('.repeat(5000)) }, 'expected groups nested at most 100 deep'],
-  ])('%j', (parts, message) => {
+  ]
+  test.each(mistakes.map(([parts, message]) => ({ parts, message })))('$message', ({ parts, message }) => {
     expect(() => build(parts)).toThrow(message)
   })
 })
