@@ -86,7 +86,7 @@ export interface Tokenizer {
   /**
    * The text of a conversation; encode it with `addSpecialTokens: false`, since the template writes special tokens.
    *
-   * @throws Error when there is no chat template or it refuses the messages.
+   * @throws Error when there is no chat template or it refuses the messages, and where there are none.
    */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderOptions): string
 }
@@ -198,6 +198,7 @@ function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof conf
     idToToken: (id) => pipeline.idToToken(id),
     applyChatTemplate(messages, options) {
       if (chat === undefined) throw noChatTemplate()
+      if (messages.length === 0) throw new Error('[chat template] expected at least one message, got none')
       return chat.render(messages, options)
     },
   }
