@@ -6,7 +6,7 @@
 import { describeValue } from '../errors.js'
 import { type AddedToken, readAddedToken } from './pipeline/added-tokens.js'
 import { cleanUpSpaces } from './pipeline/clean-up.js'
-import { fieldsOf, isObject, wrong } from './pipeline/fields.js'
+import { entriesOf, fieldsOf, isObject, wrong } from './pipeline/fields.js'
 
 type JsonObject = Record<string, unknown>
 
@@ -66,10 +66,11 @@ export function configuredTokens(config: JsonObject, inFile: readonly AddedToken
   }
   for (const token of decoderTokens(config.added_tokens_decoder)) add(token)
   const { additional_special_tokens: additional, extra_special_tokens: extra } = config
+  const extraByName = entriesOf(extra)
   const named = [
     ...NAMED_TOKENS.map((name) => config[name]),
     additional,
-    isObject(extra) ? Object.values(extra) : extra,
+    extraByName === undefined ? extra : Array.from(extraByName, ([, token]) => token),
   ]
   for (const { content, given = {} } of named.flatMap(tokensOf)) {
     if (content === '') continue
@@ -89,8 +90,9 @@ export function configuredTokens(config: JsonObject, inFile: readonly AddedToken
 
 function decoderTokens(value: unknown): AddedToken[] {
   if (value === null || value === undefined) return []
-  if (!isObject(value)) throw wrong(`${WHERE}.added_tokens_decoder`, 'an object of id to token', value)
-  const entries = Object.entries(value).map(([id, token]) => {
+  const given = entriesOf(value)
+  if (given === undefined) throw wrong(`${WHERE}.added_tokens_decoder`, 'an object of id to token', value)
+  const entries = Array.from(given, ([id, token]) => {
     if (!/^\d{1,10}$/.test(id)) throw wrong(`${WHERE}.added_tokens_decoder`, 'ids as keys', id)
     const fields = fieldsOf(token, `${WHERE}.added_tokens_decoder[${describeValue(id)}]`)
     return { id: Number(id), token: readAddedToken(fields) }

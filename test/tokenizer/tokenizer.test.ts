@@ -47,6 +47,26 @@ describe('loadTokenizer', () => {
     expect(tokenizer.applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('<|user|>\nHi<|endoftext|>\n')
   })
 
+  it('reads a configuration with thousands of added tokens, as Gemma 3 has it', async () => {
+    const files = tinyByteLevelTokenizer()
+    const plain = createTokenizer(files.tokenizer, files.config)
+    const properties = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+    const numbers = Array.from({ length: 3000 }, (_, number) => number)
+    const added_tokens_decoder = Object.fromEntries(
+      numbers.map((number) => [plain.vocabSize + number, { content: `<added${number}>`, ...properties }]),
+    )
+    const extra_special_tokens = Object.fromEntries(numbers.map((number) => [`extra${number}`, `<extra${number}>`]))
+    await writeTinyTokenizer(directory, {
+      ...files,
+      config: { ...files.config, added_tokens_decoder, extra_special_tokens },
+    })
+    const tokenizer = await loadTokenizer(directory)
+    expect(tokenizer.encode('<added7><added2999><extra0><extra2999>', { addSpecialTokens: false })).toEqual(
+      [7, 2999, 3000, 5999].map((number) => plain.vocabSize + number),
+    )
+    expect(tokenizer.specialTokens.get('<extra2999>')).toBe(plain.vocabSize + 5999)
+  })
+
   it('takes named templates from files before those of tokenizer_config.json, and renders rows with tools with tool_use', async () => {
     const messages = [{ role: 'user', content: 'Hi' }]
     const tools = [{ name: 'add' }]
@@ -68,6 +88,14 @@ describe('loadTokenizer', () => {
     const tokenizer = await loadTokenizer(directory)
     expect(tokenizer.applyChatTemplate(messages)).toBe('file Hi')
     expect(tokenizer.applyChatTemplate(messages, { tools })).toBe('file tools add')
+  })
+
+  it('refuses a conversation without messages, as transformers does', async () => {
+    await writeTinyTokenizer(directory, tinyByteLevelTokenizer({ chatTemplate: CHATML }))
+    const tokenizer = await loadTokenizer(directory)
+    expect(() => tokenizer.applyChatTemplate([], { addGenerationPrompt: true })).toThrow(
+      '[chat template] expected at least one message, got none',
+    )
   })
 
   it('takes the template of a processor where there is no other, and refuses templates of other kinds', async () => {
