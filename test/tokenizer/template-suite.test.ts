@@ -132,7 +132,6 @@ const NOT_SUPPORTED = [
   'the filter random, whose choice differs from run to run,',
   'the method encode of text',
   'the tag autoescape with a value but false',
-  'the tag block',
 ]
 
 describe.each(PAUSES)('small templates, rendered %s,', (_, pauses) => {
@@ -169,7 +168,7 @@ describe.each(PAUSES)('small templates, rendered %s,', (_, pauses) => {
       counts.equal++
     }
     expect([...unsupported].sort()).toEqual(NOT_SUPPORTED)
-    expect(counts.equal).toBeGreaterThan(2440)
+    expect(counts.equal).toBeGreaterThan(2500)
     expect(counts.refused).toBeGreaterThan(500)
   })
 })

@@ -26,11 +26,16 @@ import { iterate, NativeObject, type Value } from './values.js'
 /** How a value is given to a target. */
 export function compileTarget(
   node: Expression,
-  frame: Frame,
+  frame: StatementFrame,
 ): (rt: Runtime, activation: Activation, value: Value) => void {
   if (node.kind === 'name') {
     const write = writer(frame, frame.symbols.ref(node.name, node.line))
-    return (_, activation, value) => write(activation, value)
+    if (!frame.exports) return (_, activation, value) => write(activation, value)
+    const { name } = node
+    return (_, activation, value) => {
+      write(activation, value)
+      activation.context.vars.set(name, value)
+    }
   }
   if (node.kind === 'namespace-target') {
     const read = reader(frame, frame.symbols.ref(node.name, node.line))
@@ -72,7 +77,7 @@ function compileNamespaceChecks(target: Expression, frame: Frame): (rt: Runtime,
 }
 
 /** The value of an expression for a target. */
-export function compileGive(value: Expression, frame: Frame, target: Expression, inner: Frame): Execute {
+export function compileGive(value: Expression, frame: Frame, target: Expression, inner: StatementFrame): Execute {
   const evaluate = compilePausing(value, frame)
   const assign = compileTarget(target, inner)
   if (!mayPause(value)) {

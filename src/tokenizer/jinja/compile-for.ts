@@ -1,6 +1,7 @@
 /** @file The statement `for`: the place where a rendering pauses, since nothing else of a template takes long. */
 
 import { compileTarget } from './compile-assign.js'
+import { findBlocks } from './compile-block.js'
 import { compileExpression, needsText } from './compile-expression.js'
 import { compilePausing } from './compile-pausing.js'
 import { fail } from './errors.js'
@@ -47,13 +48,18 @@ function checkLoopTargets(node: Expression | Statement): void {
   for (const part of isStatement(node) ? partsOf(node) : childrenOf(node)) checkLoopTargets(part)
 }
 
+/** A block may read `loop`, which is not looked for there. */
+function hasScopedBlock({ body, otherwise }: ForStatement): boolean {
+  return [...findBlocks(body), ...findBlocks(otherwise)].some(({ scoped }) => scoped)
+}
+
 export function compileFor(node: ForStatement, frame: StatementFrame, compileBody: CompileBody): Execute {
   const scope = node.recursive ? new FunctionScope(frame.symbols.scope) : frame.symbols.scope
   const loopFrame = { ...innerFrame(frame, scope), inLoop: true }
   const elseFrame = innerFrame(frame, scope)
   // Python's rule: in the `else` of a loop, `break` belongs to the loop around it.
   elseFrame.inLoop = !node.recursive && frame.inLoop
-  const extended = node.recursive || findUndeclared(node.body, ['loop']).has('loop')
+  const extended = node.recursive || findUndeclared(node.body, ['loop']).has('loop') || hasScopedBlock(node)
   const loopVariable = extended ? loopFrame.symbols.declareParameter('loop') : undefined
   visitFor(loopFrame.symbols, node, 'body')
   if (node.otherwise.length > 0) visitFor(elseFrame.symbols, node, 'else')
@@ -154,7 +160,7 @@ export function compileFor(node: ForStatement, frame: StatementFrame, compileBod
     const recurse = (runtime: Runtime, list: Value, depth: number): Pausing<Value> => {
       runtime.enter()
       const inner = new Output()
-      const own = new Activation(scope.size, activation)
+      const own = new Activation(scope.size, activation, activation.context)
       return after(runLoop(list, runtime, own, inner, recurse, depth), leaveLevel, runtime, own, inner)
     }
     return after(recurse(rt, source, 0), writeLevels, rt, activation, out)
@@ -181,7 +187,7 @@ function compileLoopFilter(node: ForStatement, outer: StatementFrame, scope: Fun
   return (rt: Runtime, activation: Activation, source: Value): Value => {
     const parent = up === 0 ? activation : (activation.parent as Activation)
     const chosen = function* (): Generator<Value> {
-      const own = new Activation(inner.size, parent)
+      const own = new Activation(inner.size, parent, parent.context)
       enter(rt, own)
       const iterator = iterate(source)
       for (let next = iterator.next(); next.done !== true; next = iterator.next()) {

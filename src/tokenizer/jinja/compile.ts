@@ -2,15 +2,17 @@
 
 import { callPausing } from './access.js'
 import { compileAssign, compileAssignBlock, compileCapture, compileGive } from './compile-assign.js'
+import { compileBlock, compileRoot, findBlocks } from './compile-block.js'
 import { compileArguments, compileBlockFilter, compileExpression, needsText } from './compile-expression.js'
 import { compileFor } from './compile-for.js'
 import { compilePausing, mayPause } from './compile-pausing.js'
 import { fail, typeError } from './errors.js'
 import type { ConstantFolder } from './fold.js'
 import {
-  Activation,
+  type Activation,
   BREAK,
   CONTINUE,
+  Context,
   compileEnter,
   compileLeave,
   type Ending,
@@ -18,6 +20,7 @@ import {
   type Execute,
   innerFrame,
   NORMAL,
+  type RunBlock,
   type StatementFrame,
   writer,
 } from './frames.js'
@@ -26,28 +29,23 @@ import type { Expression, IfStatement, OutputPart, Statement } from './nodes.js'
 import { after, Pause, type Pausing, stepsOf } from './pause.js'
 import { str } from './repr.js'
 import type { Output, Runtime } from './runtime.js'
-import { FunctionScope, findUndeclared, Symbols, visitExpression, visitStatements } from './symbols.js'
-import { isTrue, NativeObject, type Value } from './values.js'
+import { visitExpression, visitStatements } from './symbols.js'
+import { isTrue, type Value } from './values.js'
 
 /** The body of a template as a function of runtime and output. */
 export function compileTemplate(
   statements: readonly Statement[],
   folder: ConstantFolder,
 ): (rt: Runtime) => Pausing<Ending> {
-  const scope = new FunctionScope()
-  const frame: StatementFrame = { symbols: new Symbols(scope), soft: false, inLoop: false, folder }
-  // The template's own blocks, of which there are none.
-  const self = findUndeclared(statements, ['self']).has('self') ? frame.symbols.declareParameter('self') : undefined
-  visitStatements(frame.symbols, statements)
-  const enter = compileEnter(frame)
-  const body = compileBody(statements, frame)
-  const setSelf = self === undefined ? undefined : writer(frame, self)
-  return (rt) => {
-    const activation = new Activation(scope.size)
-    setSelf?.(activation, new NativeObject('TemplateReference', { shown: () => '<TemplateReference None>' }))
-    enter(rt, activation)
-    return body(rt, activation, rt.root)
+  const blocks = new Map<string, RunBlock>()
+  const found = [...findBlocks(statements)]
+  const exports = found.length > 0
+  const root = compileRoot(statements, { folder, blocks, exports }, compileBody)
+  for (const block of found) {
+    if (blocks.has(block.name)) fail('TemplateSyntaxError', `block '${block.name}' defined twice`, block.line)
+    blocks.set(block.name, compileRoot(block.body, { folder, blocks, exports: false, block: block.name }, compileBody))
   }
+  return (rt) => root(rt, new Context(rt), rt.root)
 }
 
 function compileBody(statements: readonly Statement[], frame: StatementFrame): Execute {
@@ -89,12 +87,16 @@ function compileStatement(node: Statement, frame: StatementFrame): Execute {
       return compileFilterBlock(node, frame)
     case 'with':
       return compileWith(node, frame)
+    case 'block':
+      return compileBlock(node, frame)
     case 'macro': {
       const macro = compileMacro(node, frame, compileBody)
       const write = writer(frame, frame.symbols.ref(node.name, node.line))
       const { name } = node
       return (_, activation) => {
-        write(activation, macro(activation, name))
+        const made = macro(activation, name)
+        write(activation, made)
+        if (frame.exports) activation.context.vars.set(name, made)
         return NORMAL
       }
     }

@@ -7,14 +7,39 @@ import type { Output, Runtime } from './runtime.js'
 import { Symbols, type Variable } from './symbols.js'
 import { MISSING, type Value } from './values.js'
 
+/** Where names are looked up that the template's function does not know: what the template set, what it was given. */
+export class Context {
+  readonly vars: Map<string, Value>
+  readonly #rt: Runtime
+
+  constructor(rt: Runtime, vars: ReadonlyMap<string, Value> = new Map()) {
+    this.#rt = rt
+    this.vars = new Map(vars)
+  }
+
+  resolve(name: string): Value {
+    return this.vars.get(name) ?? this.#rt.resolve(name)
+  }
+
+  /** One of its own for a block that sees the variables around it. */
+  derived(locals: Iterable<[string, Value]>): Context {
+    const context = new Context(this.#rt, this.vars)
+    for (const [name, value] of locals) if (value !== MISSING) context.vars.set(name, value)
+    this.#rt.items(context.vars.size)
+    return context
+  }
+}
+
 /** Variables of one call of a function of the template. */
 export class Activation {
   readonly slots: Value[]
   readonly parent: Activation | undefined
+  readonly context: Context
 
-  constructor(size: number, parent?: Activation) {
+  constructor(size: number, parent: Activation | undefined, context: Context) {
     this.slots = new Array(size).fill(MISSING)
     this.parent = parent
+    this.context = context
   }
 }
 
@@ -67,15 +92,24 @@ export type Execute = (rt: Runtime, activation: Activation, out: Output) => Paus
 export interface StatementFrame extends Frame {
   /** Whether `break` and `continue` have a loop to belong to. */
   inLoop: boolean
+  /** Whether what is set here is seen by blocks: in the template itself, within no other statement but `if`. */
+  exports: boolean
+  blocks: Blocks
 }
+
+/** Renders a block of the template. */
+export type RunBlock = (rt: Runtime, context: Context, out: Output) => Pausing<Ending>
+
+/** The blocks of a template by their names, complete when it runs. */
+export type Blocks = ReadonlyMap<string, RunBlock>
 
 /** Compiles the statements of a block. */
 export type CompileBody = (statements: readonly Statement[], frame: StatementFrame) => Execute
 
 /** The frame of a block with variables of its own. */
 export function innerFrame(frame: StatementFrame, scope = frame.symbols.scope): StatementFrame {
-  const { inLoop, undeclared, folder } = frame
-  return { symbols: new Symbols(scope, frame.symbols), soft: false, inLoop, undeclared, folder }
+  const symbols = new Symbols(scope, frame.symbols)
+  return { ...frame, symbols, soft: false, exports: false }
 }
 
 /** What a block does first: it copies what it may change, and looks up what comes from outside of the template. */
@@ -86,7 +120,7 @@ export function compileEnter(frame: Frame): (rt: Runtime, activation: Activation
     const write = writer(frame, { ident, scope: frame.symbols.scope })
     if (load.kind === 'resolve') {
       const { name } = load
-      steps.push((rt, activation) => write(activation, rt.resolve(name)))
+      steps.push((_, activation) => write(activation, activation.context.resolve(name)))
     } else if (load.kind === 'alias') {
       const read = reader(frame, load.of)
       steps.push((rt, activation) => write(activation, read(rt, activation)))

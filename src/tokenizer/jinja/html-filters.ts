@@ -59,9 +59,9 @@ const xmlAttributes: Filter = (rt, value, given) => {
   const items: string[] = []
   for (const [key, item] of value.entries()) {
     if (item === null || item instanceof Undefined) continue
-    const name = typeof key === 'string' ? key : typeError('expected string or bytes-like object')
+    const name = textOf(key) ?? typeError('expected string or bytes-like object')
     if (/[\s/>=]/.test(name)) valueError(`Invalid character in attribute name: ${repr(rt, name)}`)
-    items.push(`${escapeHtml(name)}="${escaped(rt, item).text}"`)
+    items.push(`${escaped(rt, key).text}="${escaped(rt, item).text}"`)
   }
   const text = items.join(' ')
   return isTrue(autospace) && text !== '' ? ` ${text}` : text

@@ -2,15 +2,7 @@
 
 import { compileExpression } from './compile-expression.js'
 import { fail, typeError } from './errors.js'
-import {
-  Activation,
-  type CompileBody,
-  compileEnter,
-  type Ending,
-  type Frame,
-  type StatementFrame,
-  writer,
-} from './frames.js'
+import { Activation, type CompileBody, compileEnter, type Ending, type StatementFrame, writer } from './frames.js'
 import type { Expression, MacroParts } from './nodes.js'
 import { after, Pause, type Pausing, stepsOf } from './pause.js'
 import { reprText } from './repr.js'
@@ -28,12 +20,12 @@ interface Signature {
 /** Gives what makes the macro where its definition is run. */
 export function compileMacro(
   node: MacroParts,
-  outer: Frame,
+  outer: StatementFrame,
   compileBody: CompileBody,
 ): (activation: Activation, name: string | undefined) => Callable {
   const scope = new FunctionScope(outer.symbols.scope)
   const symbols = new Symbols(scope, outer.symbols)
-  const frame: StatementFrame = { symbols, soft: false, inLoop: false, folder: outer.folder }
+  const frame: StatementFrame = { ...outer, symbols, soft: false, undeclared: undefined, inLoop: false, exports: false }
   visitMacro(symbols, node)
   const parameters = node.parameters.map(({ name }) => name)
   const undeclared = findUndeclared(node.body, ['caller', 'kwargs', 'varargs'])
@@ -60,7 +52,7 @@ export function compileMacro(
   const body = compileBody(node.body, frame)
   const invoke = (rt: Runtime, parent: Activation, values: readonly Value[]): Pausing<string> => {
     rt.enter()
-    const activation = new Activation(scope.size, parent)
+    const activation = new Activation(scope.size, parent, parent.context)
     writers.forEach((write, index) => {
       write(activation, values[index] as Value)
     })

@@ -75,6 +75,16 @@ export interface IfStatement {
   line: number
 }
 
+/** A named part of a template, which `self.name()` writes again. */
+export interface TemplateBlock {
+  name: string
+  /** Whether it sees the variables of where it stands. */
+  scoped: boolean
+  required: boolean
+  body: Statement[]
+  line: number
+}
+
 export type OutputPart = string | Expression
 
 export type Statement =
@@ -86,6 +96,7 @@ export type Statement =
   // What transformers' own extension makes of `{% generation %}`.
   | ({ kind: 'generation' } & MacroParts)
   | { kind: 'filter-block'; filter: FilterExpression; body: Statement[]; line: number }
+  | ({ kind: 'block' } & TemplateBlock)
   | { kind: 'with'; targets: Expression[]; values: Expression[]; body: Statement[]; line: number }
   | { kind: 'assign'; target: Expression; value: Expression; line: number }
   | { kind: 'assign-block'; target: Expression; filter: FilterExpression | undefined; body: Statement[]; line: number }
@@ -187,6 +198,7 @@ export function* partsOf(node: Statement): Generator<Expression | Statement> {
       yield* node.body
       return
     case 'generation':
+    case 'block':
       yield* node.body
       return
     case 'filter-block':

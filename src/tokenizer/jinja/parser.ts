@@ -6,6 +6,7 @@ import type { Token } from './lexer.js'
 import { tokenize } from './lexer.js'
 import type { Expression, FilterExpression, MacroParts, OutputPart, Statement } from './nodes.js'
 import { assignTo } from './targets.js'
+import { strip } from './text.js'
 import { TokenCursor } from './token-cursor.js'
 import { isTrue } from './values.js'
 
@@ -17,7 +18,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   include: 'the tag include (templates on their own have no other templates)',
   import: 'the tag import (templates on their own have no other templates)',
   from: 'the tag from (templates on their own have no other templates)',
-  block: 'the tag block',
 }
 
 /** Parses a template. @throws TemplateFailure with the line of what is no Jinja or not supported */
@@ -110,6 +110,8 @@ class StatementParser {
         return [this.#with(line)]
       case 'autoescape':
         return [this.#autoescape(line)]
+      case 'block':
+        return [this.#templateBlock(line)]
       case 'macro': {
         const name = this.#assignable()
         const { parameters, defaults } = this.#signature()
@@ -198,6 +200,19 @@ class StatementParser {
     if (value.kind !== 'const' || isTrue(value.value))
       return unsupported('the tag autoescape with a value but false', line)
     return { kind: 'with', targets: [], values: [], body: this.#block(['endautoescape']), line }
+  }
+
+  #templateBlock(line: number): Statement {
+    const name = this.#tokens.expectType('name').text
+    const scoped = this.#tokens.skipName('scoped')
+    const required = this.#tokens.skipName('required')
+    const body = this.#block(['endblock'])
+    const isBlank = (part: OutputPart): boolean => typeof part === 'string' && strip(part, true, true) === ''
+    if (required && !body.every((node) => node.kind === 'output' && node.parts.every(isBlank))) {
+      fail('TemplateSyntaxError', 'Required blocks can only contain comments or whitespace', line)
+    }
+    this.#tokens.skipName(name)
+    return { kind: 'block', name, scoped, required, body, line }
   }
 
   #call(line: number): Statement {

@@ -13,7 +13,7 @@ export type Load =
   | { kind: 'alias'; of: Variable }
   | { kind: 'undefined' }
 
-/** Variables of one function of the template: its body, a macro, a recursive loop. */
+/** Variables of one function of the template: its body, a block, a macro, a recursive loop. */
 export class FunctionScope {
   readonly parent: FunctionScope | undefined
   readonly depth: number
@@ -102,6 +102,13 @@ export class Symbols {
     if (this.findRef(name) === undefined) this.#define(name, { kind: 'resolve', name })
   }
 
+  /** What is stored here and in the blocks around this one, each as it is seen from here. */
+  allStores(): Map<string, Variable> {
+    const all = this.parent?.allStores() ?? new Map<string, Variable>()
+    for (const name of [...all.keys(), ...this.stores]) all.set(name, this.findRef(name) as Variable)
+    return all
+  }
+
   /** Joins what the branches of an `if` did. */
   updateFrom(branches: readonly Symbols[]): void {
     const stores = new Set<string>()
@@ -165,6 +172,7 @@ function visitStatement(symbols: Symbols, node: Statement): void {
       visitExpression(symbols, node.target)
       return
     case 'generation':
+    case 'block':
     case 'break':
     case 'continue':
       return
@@ -212,6 +220,7 @@ export function findUndeclared(statements: readonly Statement[], names: readonly
       else open.delete(node.name)
       return
     }
+    if (node.kind === 'block') return
     if (node.kind === 'macro' || node.kind === 'call-block') {
       if (node.kind === 'call-block') visit(node.call)
       for (const { name } of node.parameters) open.delete(name)
@@ -232,6 +241,7 @@ const STATEMENTS = new Set([
   'macro',
   'call-block',
   'generation',
+  'block',
   'filter-block',
   'with',
   'assign',

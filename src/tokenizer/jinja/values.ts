@@ -163,7 +163,7 @@ export class NativeObject {
   readonly assign: ((name: string, value: Value) => void) | undefined
   readonly length: (() => number) | undefined
   readonly iterate: (() => Iterator<Value>) | undefined
-  readonly item: ((name: Value) => Value) | undefined
+  readonly item: ((name: Value) => Value | undefined) | undefined
 
   constructor(
     type: string,
@@ -174,7 +174,7 @@ export class NativeObject {
       assign?: (name: string, value: Value) => void
       length?: () => number
       iterate?: () => Iterator<Value>
-      item?: (name: Value) => Value
+      item?: (name: Value) => Value | undefined
     },
   ) {
     this.type = type

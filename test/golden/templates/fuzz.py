@@ -57,6 +57,7 @@ LISTS = ["l", "words", "mixed", "rows", "messages", "tools", "d|items|list", "ra
 class Maker:
     def __init__(self, seed):
         self.random = random.Random(seed)
+        self.blocks = 0
 
     def pick(self, options):
         return self.random.choice(options)
@@ -145,7 +146,7 @@ class Maker:
     def statement(self, depth):
         if depth <= 0:
             return self.pick([self.show(1), self.tag(f"set {self.pick('xyi')} = {self.expression(1)}"), "{{ x }}", "{{ y }}", "{# c #}"])
-        kind = self.random.randrange(13)
+        kind = self.random.randrange(15)
         items = self.pick(["l", "words", "messages", "rows", "d", "u", "el", "range(3)", "d.items()", "nope", "l|map('string')", "[1, [2, [3]]]"])
         if kind < 3:
             loop = self.pick(["", "", "{{ loop.index }}", "{{ loop.last }}", "{{ loop.length }}", "{{ loop.previtem }}", "{{ loop.changed(x) }}", "{{ loop.nextitem is defined }}"])
@@ -170,6 +171,13 @@ class Maker:
             return self.tag(f"with x={self.expression(1)}, i={self.expression(1)}") + self.block(depth - 1) + self.tag("endwith")
         if kind == 10:
             return self.tag("generation") + self.block(depth - 1) + self.tag("endgeneration")
+        if kind in (12, 13):
+            # Seldom a name that is there already: no template has two blocks of one.
+            self.blocks += self.random.random() < 0.95
+            name = f"b{self.blocks}"
+            scoped = self.pick(["", "", " scoped", " scoped", " scoped", " scoped", " scoped", " scoped", " required"])
+            again = self.pick(["", "", f"{{{{ self.{name}() }}}}", "{{ self.b1() }}", f"{{{{ self.b{self.random.randrange(9)}() if x is defined }}}}", "{{ super }}"])
+            return self.tag(f"block {name}{scoped}") + self.pick(["", "{{ loop.index }}", "{{ x }}{{ y }}{{ i }}"]) + self.block(depth - 1) + self.tag(self.pick(["endblock", f"endblock {name}"])) + again
         if kind == 11:
             return self.tag("raw") + self.space() + "{{ x }}" + self.space() + self.tag("endraw")
         return self.show(3)
@@ -180,6 +188,7 @@ def main(count, seed, path):
     variables = {**json.loads(cases.VARIABLES), **cases.SPECIAL_TOKENS}
     rows = []
     for number in range(count):
+        maker.blocks = 0
         source = maker.show(4) if number % 2 else maker.block(3)
         text, spans = oracle.render_chat(source, cases.conversation("calls"), json.loads(cases.TOOLS), False, variables)
         error = None
