@@ -231,10 +231,33 @@ function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string):
   const differing = names.filter((name) => JSON.stringify(then.get(name)) !== JSON.stringify(now.get(name)))
   if (differing.length === 0) return
   const list = differing
+    .flatMap((name) => differencesOf(name, then.get(name), now.get(name)))
     .slice(0, IDENTITY_SHOWN)
-    .map((name) => `${listNames([name])} (${describeValue(then.get(name))} then, ${describeValue(now.get(name))} now)`)
+    .map(([name, before, after]) => `${listNames([name])} (${describeValue(before)} then, ${describeValue(after)} now)`)
     .join(', ')
   throw new Error(
     `[resume] expected the run of ${file} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,
   )
+}
+
+/** What differs under `name`, with both values: options that are kept as one JSON text, as those of LoRA, one by one. */
+function differencesOf(name: string, then: unknown, now: unknown): [string, unknown, unknown][] {
+  const [before, after] = [optionsIn(then), optionsIn(now)]
+  const inner =
+    before && after
+      ? [...new Set([...before.keys(), ...after.keys()])]
+          .filter((key) => JSON.stringify(before.get(key)) !== JSON.stringify(after.get(key)))
+          .map((key): [string, unknown, unknown] => [`${name}.${key}`, before.get(key), after.get(key)])
+      : []
+  return inner.length > 0 ? inner : [[name, then, now]]
+}
+
+/** The options in a JSON text; undefined for every other value. */
+function optionsIn(value: unknown): Map<string, unknown> | undefined {
+  if (typeof value !== 'string' || !value.startsWith('{')) return undefined
+  try {
+    return new Map(Object.entries(JSON.parse(value) as object))
+  } catch {
+    return undefined
+  }
 }
