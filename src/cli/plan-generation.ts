@@ -2,10 +2,11 @@
 
 import { formatBytes } from '../bytes.js'
 import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
-import { readConfig } from './config.js'
+import { type FlagValue, readConfig } from './config.js'
 import { checkRunOptions } from './run-options.js'
 import { type Paint, paintFor } from './terminal.js'
 import { flagValues } from './train-flags.js'
+import { UsageError } from './usage-error.js'
 
 interface GenerationPlanFlags {
   readonly set: readonly string[]
@@ -17,13 +18,18 @@ interface GenerationPlanFlags {
   readonly maxNewTokens?: number
 }
 
-/** Of a file for `lowrank train`, and of flags for it, what names the model and how it is held counts. */
+/** Options that say which model answers and how it is held. */
+const COUNTING = ['model', 'revision', 'preset', 'quantization', 'dtype', 'device']
+
+/** Of a file for `lowrank train` what names the model and how it is held counts; a flag that says something else is refused. */
 export async function planAnswers(
   configPath: string | undefined,
   { batchSize, ...given }: GenerationPlanFlags,
 ): Promise<void> {
   const { set, memory, json, promptTokens, maxNewTokens } = given
-  const configuration = await readConfig(configPath, set, flagValues(given))
+  const flags = flagValues(given)
+  refuseTrainingFlags(set, flags)
+  const configuration = await readConfig(configPath, set, flags)
   const { model, device, dtype, quantization, revision, token, cacheDir, localFilesOnly } = checkRunOptions(
     configuration,
     { defaults: { dataset: [] } },
@@ -43,6 +49,17 @@ export async function planAnswers(
     { memory },
   )
   process.stdout.write(json ? `${JSON.stringify(planned)}\n` : describe(planned, paintFor(process.stdout)))
+}
+
+/** @throws UsageError naming what was typed and belongs to training alone */
+function refuseTrainingFlags(set: readonly string[], flags: readonly FlagValue[]): void {
+  const typed = [
+    ...flags.filter(({ path: [name] }) => !COUNTING.includes(name as string)).map(({ flag }) => flag),
+    ...set.filter((setting) => /^(?:training|lora)\b/.test(setting)).map((setting) => `--set ${setting.split('=')[0]}`),
+  ]
+  if (typed.length === 0) return
+  const lengths = typed.includes('--max-length') ? '; --prompt-tokens and --max-new-tokens give the lengths' : ''
+  throw new UsageError(`[plan] expected no flags of training with --generate, got ${typed.join(', ')}${lengths}`)
 }
 
 function describe(plan: GenerationPlan, paint: Paint): string {

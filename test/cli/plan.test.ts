@@ -82,6 +82,11 @@ describe('lowrank plan', () => {
 
   it.each<[string, string[], string]>([
     ['no model', ['plan'], '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing'],
+    [
+      'a flag of training with --generate',
+      ['plan', '--model', folder, '--generate', '--lr', '1', '--max-length', '9', '--set', 'lora.r=8'],
+      '[plan] expected no flags of training with --generate, got --lr, --max-length, --set lora.r; --prompt-tokens and',
+    ],
     ['an unknown option', ['plan', '--model', folder, '--set', 'lora.rank=8'], 'unknown option "rank"'],
     [
       'an amount without a unit that exists',
