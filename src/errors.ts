@@ -78,9 +78,17 @@ export function nearestName(name: string, valid: readonly string[]): string | un
   return best
 }
 
-/** The error for an option that does not exist: `[where] unknown option "lorAlpha"; did you mean "loraAlpha"? ...`. */
-export function unknownOption(where: string, name: string, validNames: readonly string[]): Error {
-  const nearest = nearestName(name, validNames)
+/**
+ * The error for an option that does not exist: `[where] unknown option "lorAlpha"; did you mean "loraAlpha"? ...`.
+ * @param shortNames what some options are called elsewhere, as on the command line, and their names here
+ */
+export function unknownOption(
+  where: string,
+  name: string,
+  validNames: readonly string[],
+  shortNames: ReadonlyMap<string, string> = new Map(),
+): Error {
+  const nearest = shortNames.get(name) ?? nearestName(name, validNames)
   const hint = nearest === undefined ? '' : ` did you mean "${nearest}"?`
   return new Error(
     `[${where}] unknown option ${describeValue(name)};${hint} valid options: ${listNames(validNames, validNames.length)}`,

@@ -100,6 +100,13 @@ const UNSUPPORTED_INITS = /^(eva|olora|orthogonal|pissa|pissa_niter_\d+|corda|lo
 /** Those of them that change A and B only, so that a file holds all there is to know; the others change the base model too. */
 const LOADABLE_INITS: readonly unknown[] = ['eva', 'orthogonal']
 
+/** What the command line and other trainers call options, and their names here. */
+const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
+  ['rank', 'r'],
+  ['alpha', 'loraAlpha'],
+  ['dropout', 'loraDropout'],
+])
+
 /**
  * Settings from options, keys in camelCase or in PEFT's snake_case, completed with the defaults.
  * @param onProblem is told of everything that is wrong, with the keys that it is about; without it the first is thrown
@@ -119,7 +126,8 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
   }
   for (const [name, value] of Object.entries(given)) {
     const isSupported = supportedValues(name)
-    if (isSupported === undefined) onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS).message)
+    if (isSupported === undefined)
+      onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS, SHORT_NAMES).message)
     else if (!isSupported(value)) {
       const message = `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`
       onProblem([spelled(name)], message)

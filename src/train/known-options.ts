@@ -21,6 +21,14 @@ export const OLD_TOP_LEVEL_NAMES: Readonly<Record<string, string>> = {
   processingClass: 'tokenizer',
 }
 
+/** What the command line and other trainers call options of `training`: named in the error, as they are no spellings of ours. */
+export const SHORT_TRAINING_NAMES: ReadonlyMap<string, string> = new Map([
+  ['epochs', 'numTrainEpochs'],
+  ['lr', 'learningRate'],
+  ['batchSize', 'perDeviceTrainBatchSize'],
+  ['batch_size', 'perDeviceTrainBatchSize'],
+])
+
 /** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
 export function currentName(section: string | undefined, name: string): string {
   const old = section === undefined ? OLD_TOP_LEVEL_NAMES : section === 'training' ? OLD_TRAINING_NAMES : {}

@@ -8,6 +8,7 @@ import { isObject } from '../values.js'
 import {
   OLD_TOP_LEVEL_NAMES,
   OLD_TRAINING_NAMES,
+  SHORT_TRAINING_NAMES,
   UNSUPPORTED_SCHEDULERS,
   UNSUPPORTED_TRAINING,
 } from './known-options.js'
@@ -253,7 +254,8 @@ class Parser {
     if (known === undefined) {
       const misplaced = misplacedLoraOption('training', name)
       if (misplaced !== undefined) throw new Error(misplaced)
-      throw unknownOption('training', this.#trainingSpelling.get(name) ?? name, TRAINING_NAMES)
+      const spelled = this.#trainingSpelling.get(name) ?? name
+      throw unknownOption('training', spelled, TRAINING_NAMES, SHORT_TRAINING_NAMES)
     }
     if (value === null || known.same.includes(value)) return
     const shown = known.isSecret ? describeKind(value) : describeValue(value)

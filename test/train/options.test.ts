@@ -123,6 +123,12 @@ describe('spellings', () => {
     expect(() => parseTrainOptions({ ...minimal, datset: 'x' })).toThrow(
       '[train] unknown option "datset"; did you mean "dataset"?',
     )
+    expect(() => parse({ epochs: 2 })).toThrow('unknown option "epochs"; did you mean "numTrainEpochs"?')
+    expect(() => parse({ lr: 1e-3 })).toThrow('unknown option "lr"; did you mean "learningRate"?')
+    expect(() => parse({ batch_size: 2 })).toThrow('"batch_size"; did you mean "perDeviceTrainBatchSize"?')
+    expect(() => parseTrainOptions({ ...minimal, lora: { rank: 8 } })).toThrow(
+      'unknown option "rank"; did you mean "r"?',
+    )
     expect(() => parse({ constructor: 1 })).toThrow('[training] unknown option "constructor"')
     expect(() => parseTrainOptions({ ...minimal, lora: { exclude_module: ['q_proj'] } })).toThrow(
       '[lora] unknown option "exclude_module"; did you mean "excludeModules"?',
