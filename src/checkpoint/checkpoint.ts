@@ -205,7 +205,9 @@ export function parseShardSize(size: number | string): number {
   const bytes =
     typeof size === 'number' ? size : Number(digits || Number.NaN) * (UNITS[unit.toUpperCase()] ?? Number.NaN)
   if (!(bytes >= 1)) {
-    throw new Error(`[checkpoint] expected bytes or a size like "5GB" for maxShardSize, got ${describeValue(size)}`)
+    throw new Error(
+      `[checkpoint] expected a number of bytes or a text like "5GB" for maxShardSize, got ${describeValue(size)}`,
+    )
   }
   return bytes
 }

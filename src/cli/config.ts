@@ -10,7 +10,7 @@ import type { OptionProblem } from '../train/option-problems.js'
 import { camelCase } from '../train/option-rules.js'
 import { isObject } from '../values.js'
 import { keepSecretsOf } from './secrets.js'
-import { UsageError } from './usage-error.js'
+import { checkAll, UsageError } from './usage-error.js'
 
 type Config = Record<string, unknown>
 
@@ -48,6 +48,10 @@ export async function readConfig(
 ): Promise<Configuration> {
   const origins = new Map<string, string>()
   // Before the file: `--set lora.r 8` leaves an 8 that would be taken for its name.
+  checkAll(
+    'config',
+    settings.map((setting) => () => readSetting(setting)),
+  )
   const set = settings.map(readSetting)
   const options = path === undefined ? {} : await readYaml(path, origins)
   for (const { flag, path: to, value } of [...set, ...flags]) assign(options, origins, to, value, flag)
@@ -191,7 +195,7 @@ function readSetting(setting: string): FlagValue {
     value = document.toJS({ maxAliasCount: 100 })
   } catch {
     throw new UsageError(
-      `[config] expected a YAML value in ${flag}=..., got none; put quotes around a text with : # [ ] { } & * ! | > or % in it`,
+      `[config] expected a YAML value in ${flag}=..., got a text that is none; put quotes around a text with : # [ ] { } & * ! | > or % in it`,
     )
   }
   return { flag, path, value }

@@ -7,6 +7,7 @@ import { openCheckpoint, parseShardSize } from '../checkpoint/checkpoint.js'
 import { isGgufPath } from '../checkpoint/gguf/reader.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
+import { describeValue } from '../errors.js'
 import type { Quantization } from '../nn/module.js'
 import type { DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -105,8 +106,8 @@ function checkShardSize(size: string | undefined): void {
   try {
     if (size !== undefined) parseShardSize(size)
   } catch (cause) {
-    const said = (cause as Error).message.replace('[checkpoint]', '[merge]').replace('maxShardSize', '--max-shard-size')
-    throw new UsageError(said, { cause })
+    const expected = 'a size with its unit, as 5GB, for --max-shard-size'
+    throw new UsageError(`[merge] expected ${expected}, got ${describeValue(size)}`, { cause })
   }
 }
 

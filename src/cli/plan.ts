@@ -63,7 +63,7 @@ function describe(plan: TrainingPlan, wantedMaxLength: number | undefined, paint
     '',
     plan.fits
       ? paint('green', 'It fits')
-      : `${paint('yellow', 'It does not fit')}: ${describeRemedy(plan.remedy, { isGpu: plan.device !== 'cpu' })}`,
+      : `${paint('yellow', 'It does not fit')}; ${describeRemedy(plan.remedy, { isGpu: plan.device !== 'cpu' })}`,
   ]
   return `${lines.join('\n')}\n`
 }

@@ -146,8 +146,8 @@ function nothingToLearn(source: DataSource, statistics: DataStatistics, maxLengt
   }
   if (rowsWithoutTarget > 0) {
     reasons.push(
-      `${rowsWithoutTarget} have no assistant turn, no {% generation %} span or an empty text: check the roles, or set ` +
-        'assistantOnlyLoss: false',
+      `${rowsWithoutTarget} have no assistant turn, only ones of weight 0, no {% generation %} span or an empty text: check ` +
+        'roles and weights, or set assistantOnlyLoss: false',
     )
   }
   return new Error(`[data] expected tokens to learn from, got none in ${rows} rows; ${reasons.join('; ')}`)

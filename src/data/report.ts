@@ -13,7 +13,7 @@ export interface DataStatistics {
   truncatedRows: number
   /** Rows left out because `maxLength` cut away all that was to be learnt. */
   rowsCutToNothing: number
-  /** Rows left out because there was nothing to learn: no assistant turn, or an empty text. */
+  /** Rows left out because there was nothing to learn: no assistant turn, none with a weight, or an empty text. */
   rowsWithoutTarget: number
   /** Tokens and learnt tokens in the examples that remain, and the longest of these. */
   tokens: number
@@ -117,7 +117,7 @@ export function dataWarnings(
   add(
     'withoutTarget',
     rowsWithoutTarget,
-    'left out: they have nothing to learn (no assistant turn, no {% generation %} span, or an empty text)',
+    'left out: they have nothing to learn (no assistant turn, only ones of weight 0, no {% generation %} span, or an empty text)',
   )
   for (const [kind, count] of Object.entries(statistics.droppedParts ?? {})) {
     add('dropped', count, `have ${NAMES[kind as DroppedKind]} that the chat template leaves out: ${DROPPED_REMEDY}`)

@@ -51,6 +51,12 @@ describe('readConfig', () => {
         `[config] expected key=value for --set, got ${key}; for example --set lora.r=8`,
       )
     }
+    expect(await refusal(path, ['lora.r', 'lora.bias=none', 'lora.loraAlpha=[1'])).toBe(
+      '[config] 2 options are wrong:\n' +
+        '  - [config] expected key=value for --set, got "lora.r"; for example --set lora.r=8\n' +
+        '  - [config] expected a YAML value in --set lora.loraAlpha=..., got a text that is none; put quotes around a text with ' +
+        ': # [ ] { } & * ! | > or % in it',
+    )
     expect(await refusal(path, ['model.r=8'])).toBe(
       '[config] expected model to hold options for --set model.r, got "dir"',
     )

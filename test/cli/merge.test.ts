@@ -124,14 +124,14 @@ describe('lowrank merge', () => {
     ['no adapter', ['--output', 'x'], 2, 'error: [merge] expected --adapter DIR, got none\n'],
     [
       'everything that is wrong at once',
-      ['--dtype', 'int8', '--max-shard-size', 'much', '--quantization', 'nf5'],
+      ['--dtype', 'int8', '--max-shard-size', '100000', '--quantization', 'nf5'],
       2,
       'error: [merge] 5 options are wrong:\n' +
         '  - [merge] expected --adapter DIR, got none\n' +
         '  - [merge] expected --output DIR, got none\n' +
         "  - [merge] expected bfloat16, float16 or float32 for --dtype, got 'int8'\n" +
         '  - [merge] expected \'nf4\' for --quantization, got "nf5"\n' +
-        '  - [merge] expected bytes or a size like "5GB" for --max-shard-size, got "much"\n',
+        '  - [merge] expected a size with its unit, as 5GB, for --max-shard-size, got "100000"\n',
     ],
     ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, "float32 for --dtype, got 'int8'"],
     [

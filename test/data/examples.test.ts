@@ -166,6 +166,10 @@ describe('prepareDataset', () => {
     await expect(prepareDataset(unanswered, tokenizer)).rejects.toThrow(
       '[data] expected tokens to learn from, got none in 2 rows; 2 have no assistant turn',
     )
+    const weightless = [{ messages: turns.map((turn) => (turn.role === 'assistant' ? { ...turn, weight: 0 } : turn)) }]
+    await expect(prepareDataset(weightless, tokenizer)).rejects.toThrow(
+      'got none in 1 rows; 1 have no assistant turn, only ones of weight 0, no',
+    )
     await expect(prepareDataset([{ messages: turns }], tokenizer, { maxLength: 4 })).rejects.toThrow(
       'got none in 1 rows; in 1 the answer begins beyond maxLength 4: raise maxLength',
     )
