@@ -33,7 +33,7 @@ export interface EvaluateOptions {
   onProgress?: (rows: number) => void
 }
 
-/** Scores examples with dropout off. @throws when no token is supervised. */
+/** Scores examples with dropout off. @throws when no token is supervised, and naming the rows whose loss is not finite. */
 export async function evaluateLoss(
   model: CausalLM,
   examples: readonly Example[],
@@ -55,9 +55,16 @@ export async function evaluateLoss(
       const { loss } = noGrad(() => model.forwardRagged(batch, 1))
       const [sum] = await loss.read()
       loss.dispose()
+      const first = rows + 1
+      rows += batch.cuSeqlens.length - 1
+      if (!Number.isFinite(sum)) {
+        throw new Error(
+          `[evaluate] expected a finite loss, got ${sum} in rows ${first} to ${rows}; the weights are damaged, or were trained with too ` +
+            'high a learning rate',
+        )
+      }
       total += sum as number
       tokens += batch.numSupervised
-      rows += batch.cuSeqlens.length - 1
       onProgress?.(rows)
     }
     if (tokens === 0) throw new Error(`[evaluate] expected supervised tokens, got none in ${examples.length} rows`)

@@ -12,6 +12,7 @@ import { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
 import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
 import type { TrainEvent } from './events.js'
+import { firstBadWeight } from './finite-weights.js'
 import { LossScaler } from './loss-scaler.js'
 import { MOST_STEPS, type ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
@@ -85,6 +86,8 @@ export class Trainer {
   readonly #scaler: LossScaler | undefined
   #evaluation: Evaluation | undefined
   #lastCheckpoint: string | undefined
+  /** The step whose weights were found to be finite. */
+  #finiteAt: number | undefined
   #started = 0
   #stepEnd = 0
   #lossOfRun = 0
@@ -214,7 +217,8 @@ export class Trainer {
   async #settle({ step, window, losses, learningRate, lossScale, done }: QueuedStep): Promise<void> {
     const { total, byName, at } = await done
     const skipped = this.#scaler !== undefined && !Number.isFinite(total)
-    if (!Number.isFinite(losses) || (!Number.isFinite(total) && !skipped)) throw this.#diverged(step, losses, byName)
+    if (!Number.isFinite(losses) || (!Number.isFinite(total) && !skipped))
+      throw await this.#diverged(step, losses, byName)
     if (skipped) this.#options.optimizer.stepCount--
     this.#scaler?.update(skipped)
     if (this.#scaler?.isExhausted) throw this.#overflowed(step, lossScale, byName)
@@ -264,7 +268,16 @@ export class Trainer {
     }
   }
 
-  #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Error {
+  async #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Promise<Error> {
+    // What is trained has taken this step's gradient already.
+    const frozen = [...this.#options.model.parameters()].filter(([, parameter]) => !parameter.requiresGrad)
+    const bad = await firstBadWeight(frozen)
+    if (bad) {
+      return new Error(
+        `[train] expected finite numbers in the weights of the model, got ${bad.value} at ${bad.index} in ${bad.name}, which makes the loss ` +
+          `of step ${step} ${loss}; ${this.#lastGood()} Get the model again, or load one that was not damaged by its training`,
+      )
+    }
     const float16 = this.#scaler ? "set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, " : ''
     return new Error(
       `[train] expected a finite loss and gradient at step ${step}, got loss ${loss}; ${this.#whereItStood(byName)} ` +
@@ -285,10 +298,27 @@ export class Trainer {
       (largest, entry) => (size(entry[1]) > size(largest[1]) ? entry : largest),
       ['none', -1],
     )
-    const kept = this.#lastCheckpoint
+    return `the largest gradient is that of ${name} (norm ${norm}). ${this.#lastGood()}`
+  }
+
+  #lastGood(): string {
+    return this.#lastCheckpoint
       ? `The last good checkpoint is ${this.#lastCheckpoint}.`
       : 'No checkpoint was written before.'
-    return `the largest gradient is that of ${name} (norm ${norm}). ${kept}`
+  }
+
+  /** The loss of a step tells nothing of what the step made of the weights. @throws naming one that is no finite number */
+  async #expectFiniteWeights(): Promise<void> {
+    const { step } = this.#state
+    if (this.#finiteAt === step) return
+    const bad = await firstBadWeight(this.#options.weights.parameters)
+    if (bad) {
+      throw new Error(
+        `[train] expected finite weights after step ${step}, got ${bad.value} at ${bad.index} in ${bad.name}; nothing is saved of them. ` +
+          `${this.#lastGood()} Lower learningRate or weightDecay, or lengthen the warm-up`,
+      )
+    }
+    this.#finiteAt = step
   }
 
   #isBoundary(window: BatchWindow): boolean {
@@ -359,6 +389,7 @@ export class Trainer {
   async #save(window: BatchWindow | undefined): Promise<void> {
     const { weights, optimizer, identity, output, training, onEvent } = this.#options
     if (output === undefined) return
+    await this.#expectFiniteWeights()
     const path = output.checkpointPath(this.#state.step)
     const state = this.#scaler ? { ...this.#state, lossScaler: this.#scaler.state } : this.#state
     await output.confirm()
@@ -371,6 +402,7 @@ export class Trainer {
   }
 
   async #finish(reason: 'completed' | 'aborted'): Promise<void> {
+    if (this.#stepsOfRun > 0) await this.#expectFiniteWeights()
     if (reason === 'aborted') await this.saveUnsaved()
     const { output, onEvent } = this.#options
     const loss = this.#meanLoss()

@@ -2,11 +2,13 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
+import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
+import { trainLora } from '../../src/train/train-lora.js'
 import {
   ofType,
   rejection,
@@ -69,8 +71,9 @@ it('a learning rate that is far too high is found at the step whose loss is no n
 it.each([Number.NaN, Number.POSITIVE_INFINITY])('a weight that is %s ends the run in its first step', async (value) => {
   const before = await poison('model.layers.1.mlp.down_proj.weight', value)
   try {
-    expect(await rejection(trainTiny({ model, outputDir: at(`first-${value}`) }, at('unused')))).toMatch(
-      /at step 1, got loss NaN; the largest gradient is that of \S+ \(norm (NaN|Infinity)\)\. No checkpoint was written before\./,
+    expect(await rejection(trainTiny({ model, outputDir: at(`first-${value}`) }, at('unused')))).toContain(
+      `expected finite numbers in the weights of the model, got ${value} at 0 in model.layers.1.mlp.down_proj.weight, which makes the loss ` +
+        'of step 1 NaN; No checkpoint was written before.',
     )
     expect(await withoutDocuments(at(`first-${value}`))).toEqual([])
   } finally {
@@ -90,11 +93,58 @@ it('the last good checkpoint goes on to the bytes of a run that never failed', a
   const good = await trainedBytes(join(outputDir, checkpoint as string))
   const before = await poison('model.norm.weight', Number.NaN)
   const message = await rejection(trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('unused')))
-  expect(message).toContain(`at step 3, got loss NaN`)
+  expect(message).toContain('got NaN at 0 in model.norm.weight, which makes the loss of step 3 NaN')
   expect(message).toContain(`The last good checkpoint is ${join(outputDir, 'checkpoint-2')}.`)
   expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
   expect(await trainedBytes(join(outputDir, 'checkpoint-2'))).toBe(good)
   await writeFile(join(model, 'model.safetensors'), before)
   const resumed = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('resumed'))
   expect(resumed.bytes).toBe(whole.bytes)
+})
+
+describe('a step that leaves weights which are no numbers, though its loss and gradient are', () => {
+  const training = { learningRate: 3e38, weightDecay: 10, warmupSteps: 0, maxSteps: 1 }
+
+  it.each(['lora', 'full'] as const)(
+    'ends a run of method %s as an error that names the weight, and saves nothing',
+    async (method) => {
+      for (const saveStrategy of ['steps', 'no'] as const) {
+        const outputDir = at(`${method}-${saveStrategy}`)
+        const events: TrainEvent[] = []
+        const message = await rejection(
+          trainLora({
+            model,
+            dataset: [{ text: 'a b c d' }],
+            outputDir,
+            method,
+            dtype: 'float32',
+            training: { ...training, saveStrategy },
+            onEvent: (event) => events.push(event),
+          }),
+        )
+        expect(message).toMatch(
+          /^\[train\] expected finite weights after step 1, got (NaN|-?Infinity) at \d+ in \S+; nothing is saved of them\. No checkpoint was /,
+        )
+        expect(await withoutDocuments(outputDir)).toEqual([])
+        expect(ofType(events, 'end')).toEqual([])
+      }
+    },
+  )
+
+  it('is found without an outputDir too', async () => {
+    expect(await rejection(trainLora({ model, dataset: [{ text: 'a b c d' }], dtype: 'float32', training }))).toContain(
+      'expected finite weights after step 1',
+    )
+  })
+})
+
+it('an evaluation whose loss is no number is an error that names the rows', async () => {
+  const loaded = await loadModel(model, { dtype: 'float32' })
+  const norm = loaded.parameters().get('model.norm.weight')
+  norm?.fill(Number.NaN)
+  const rows = [1, 2, 3].map((token) => ({ inputIds: [token, 4, 5], labels: [token, 4, 5] }))
+  await expect(evaluateLoss(loaded, rows as never, { batchSize: 2 })).rejects.toThrow(
+    '[evaluate] expected a finite loss, got NaN in rows 1 to 2; the weights are damaged',
+  )
+  loaded.device.close()
 })
