@@ -203,7 +203,8 @@ class RecordSplitter {
 function* recordSteps(path: string, { pieces, line, row }: RawRecord, isArray: boolean): Steps<FileRecord> {
   const text = yield* decodeSteps(path, line, pieces)
   try {
-    const value = yield* losslessJsonSteps(text)
+    // Which of two was meant, nobody can tell.
+    const value = yield* losslessJsonSteps(text, { duplicateKeys: 'refuse' })
     return { value, origin: isArray ? `${path}: row ${row}` : `${path}:${line}` }
   } catch (error) {
     const { message } = error as Error

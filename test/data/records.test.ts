@@ -70,6 +70,20 @@ describe('readRecords', () => {
     expect([String(a), b, [...c.keys()]]).toEqual(['2.0', 12345678901234567890n, ['x', '10', '9']])
   })
 
+  it('refuses a key that a row has twice, on any level, by file and line', async () => {
+    for (const [row, column] of [
+      ['{"text": "a", "text": "b"}', 15],
+      ['{"messages": [{"role": "user", "role": "system"}]}', 32],
+      ['{"te\\u0078t": "a", "text": "b"}', 20],
+    ] as const) {
+      const path = await file('twice.jsonl', `{"text": "a"}\n${row}\n`)
+      await expect(all(path)).rejects.toThrow(/^\[data\] expected one JSON object per line, got in .*twice\.jsonl:2: /)
+      await expect(all(path)).rejects.toThrow(
+        new RegExp(`expected the key "\\w+" only once, got .* at column ${column}`),
+      )
+    }
+  })
+
   it('names the line of what is no JSON within an array', async () => {
     const fail = async (text: string, message: string): Promise<void> => {
       const path = await file('bad.json', text)
