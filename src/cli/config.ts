@@ -2,7 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
-import { isMap, isScalar, LineCounter, parseDocument, type YAMLError } from 'yaml'
+import { isMap, isNode, isScalar, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
 import { describeKind, describeValue, isSecretName, nearestName } from '../errors.js'
 import { errorCode, isMissing, readRegularFile } from '../regular-file.js'
 import { currentName } from '../train/known-options.js'
@@ -76,9 +76,14 @@ async function readYaml(path: string, origins: Map<string, string>): Promise<Con
   const text = await readText(path)
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
+  const refuse = (what: string): never => {
+    throw new UsageError(`[config] expected a readable YAML file, got ${path}: ${what}`)
+  }
   // A tag that YAML does not know would be dropped with a warning.
   const [error] = [...document.errors, ...document.warnings]
-  if (error) throw new UsageError(`[config] expected a readable YAML file, got ${path}: ${described(error, lines)}`)
+  if (error) refuse(described(error, lines))
+  const changed = firstChanged(document.contents)
+  if (changed) refuse(`${changed.what} ${placeOf(changed.offset, lines)}`)
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: 100 })
@@ -148,18 +153,51 @@ const QUOTING_NOTHING = new Set([
   'MISSING_CHAR',
   'MULTILINE_IMPLICIT_KEY',
   'MULTIPLE_ANCHORS',
-  'MULTIPLE_DOCS',
   'MULTIPLE_TAGS',
   'TAB_AS_INDENT',
 ])
 
 /** What is wrong with a YAML text and where, without the text itself, which may hold a token. */
 function described({ code, message, pos }: YAMLError, lines: LineCounter): string {
-  const { line, col } = lines.linePos(pos[0])
-  const other =
-    code === 'TAG_RESOLVE_FAILED' ? 'A tag (!name) that is not known here; put quotes around a text' : 'No valid YAML'
-  const what = QUOTING_NOTHING.has(code) ? message : other
-  return `${what} at line ${line}, column ${col}`
+  const what = QUOTING_NOTHING.has(code) ? message : (OWN_WORDS[code] ?? 'No valid YAML')
+  return `${what} ${placeOf(pos[0], lines)}`
+}
+
+/** Where the library's own sentence quotes the text, or is for programmers. */
+const OWN_WORDS: Readonly<Record<string, string>> = {
+  TAG_RESOLVE_FAILED: 'A tag (!name) that is not known here; put quotes around a text',
+  MULTIPLE_DOCS: 'A second document; remove the --- before it',
+  RESOURCE_EXHAUSTION: 'Too many levels within each other',
+}
+
+function placeOf(offset: number, lines: LineCounter): string {
+  const { line, col } = lines.linePos(offset)
+  return `at line ${line}, column ${col}`
+}
+
+/** The first thing of which JavaScript would make something else without a word. */
+function firstChanged(contents: unknown): { what: string; offset: number } | undefined {
+  let found: { what: string; offset: number } | undefined
+  const stop = (what: string, { range }: { range?: readonly number[] | null | undefined }): symbol => {
+    found = { what, offset: range?.[0] ?? 0 }
+    return visit.BREAK
+  }
+  if (!isNode(contents)) return undefined
+  visit(contents, {
+    Pair: (_, { key }) => {
+      if (!isScalar(key) || key.value === null) {
+        return stop('A key that is no text', isNode(key) ? key : {})
+      }
+      if (key.value === '<<' && key.type === 'PLAIN') return stop('A merge key (<<); write the options out', key)
+      return undefined
+    },
+    Scalar: (_, node) => {
+      const { value, source = '' } = node
+      if (typeof value !== 'number' || Number.isSafeInteger(value) || !/^[-+]?\d+$/.test(source)) return undefined
+      return stop('A whole number of more than 9007199254740991; put quotes around it', node)
+    },
+  })
+  return found
 }
 
 function recordLines(
@@ -191,7 +229,7 @@ function readSetting(setting: string): FlagValue {
   const document = parseDocument(setting.slice(at + 1), { prettyErrors: false })
   let value: unknown
   try {
-    if (document.errors.length + document.warnings.length > 0) throw new Error()
+    if (document.errors.length + document.warnings.length > 0 || firstChanged(document.contents)) throw new Error()
     value = document.toJS({ maxAliasCount: 100 })
   } catch {
     throw new UsageError(

@@ -1,7 +1,7 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
 import { describeValue, unknownOption } from '../errors.js'
-import { isObject } from '../values.js'
+import { isPlainObject } from '../values.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
 export interface DataOptions {
@@ -132,11 +132,15 @@ export function resolveDataOptions(options: DataOptions = {}, where = 'data'): R
   const { evalSplit } = resolved
   const splitValid = typeof evalSplit === 'number' && evalSplit >= 0 && (evalSplit < 1 || Number.isInteger(evalSplit))
   check('evalSplit', splitValid, 'a fraction below 1 or a whole number of rows')
-  check('chatTemplate', ['string', 'undefined'].includes(typeof resolved.chatTemplate), 'Jinja text')
+  const { chatTemplate } = resolved
+  check('chatTemplate', ['string', 'undefined'].includes(typeof chatTemplate), 'Jinja text')
+  // As text, the path of a file would be what each conversation becomes.
+  const isTemplate = chatTemplate === undefined || /\{[{%]/.test(chatTemplate)
+  check('chatTemplate', isTemplate, 'Jinja text with {{ or {% in it (the text of the file, where it is in one)')
   const kwargs: unknown = resolved.chatTemplateKwargs
-  check('chatTemplateKwargs', isObject(kwargs), 'an object')
+  check('chatTemplateKwargs', isPlainObject(kwargs), 'an object')
   const roles: unknown = resolved.roles
-  const areRoles = isObject(roles) && Object.values(roles).every((role) => typeof role === 'string' && role !== '')
+  const areRoles = isPlainObject(roles) && Object.values(roles).every((role) => typeof role === 'string' && role !== '')
   check('roles', areRoles, "an object from roles of the rows to roles of the template, as { human: 'user' },")
   check('onDroppedContent', ['warn', 'error'].includes(resolved.onDroppedContent), "'warn' or 'error'")
   check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")

@@ -10,7 +10,7 @@ import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { isObject } from '../values.js'
+import { isObject, isPlainObject } from '../values.js'
 import type { TrainEvent } from './events.js'
 import { boolean, either, exactly, float32, integer, number, oneOf, type Rule, text } from './option-rules.js'
 import type { PresetName } from './presets.js'
@@ -308,6 +308,9 @@ export const TRAINING_RULES: Record<keyof typeof TRAINING_DEFAULTS, Rule> = {
 const isRows = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
 
+/** A path that would be a directory called `~`. */
+const isFromHome = (value: unknown): boolean => typeof value === 'string' && /^~(?:[/\\]|$)/.test(value)
+
 const source: Rule = {
   expected: 'the path or glob of JSON Lines, or an iterable of rows',
   accepts: (value) => text.accepts(value) || isRows(value),
@@ -325,12 +328,16 @@ export const TOP_LEVEL_RULES: Record<keyof TrainLoraOptions, Rule> = {
   dataset: source,
   evalDataset: source,
   method: oneOf(['lora', 'full']),
-  lora: { expected: 'an object of LoRA options', accepts: isObject },
+  lora: { expected: 'an object of LoRA options', accepts: isPlainObject },
   baseModelName: { ...text, expected: 'the Hub id or path of a model' },
   quantization: oneOf(['nf4']),
   offloadEmbedding: boolean,
-  training: { expected: 'an object of training options', accepts: isObject },
-  outputDir: { ...text, expected: 'the path of a directory' },
+  training: { expected: 'an object of training options', accepts: isPlainObject },
+  outputDir: {
+    expected: 'the path of a directory',
+    accepts: (value) => text.accepts(value) && !isFromHome(value),
+    hint: (value) => (isFromHome(value) ? '; only a shell knows ~, and only without quotes: write the whole path' : ''),
+  },
   device: { expected: DEVICE_NAMES, accepts: isDeviceName },
   dtype: oneOf(['auto', ...COMPUTE_DTYPES]),
   threads: integer({ min: 1 }),

@@ -4,7 +4,7 @@ import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js
 import { parseLoraOptions } from '../adapters/peft-config.js'
 import { DATA_OPTION_NAMES, type DataOptions, resolveDataOptions } from '../data/options.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
-import { isObject } from '../values.js'
+import { isPlainObject } from '../values.js'
 import {
   OLD_TOP_LEVEL_NAMES,
   OLD_TRAINING_NAMES,
@@ -37,7 +37,7 @@ const TOP_LEVEL_NAMES = Object.keys(TOP_LEVEL_RULES)
  * this library does not yet, values outside their range, and options that contradict each other.
  */
 export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
-  if (!isObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
+  if (!isPlainObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
   return new Parser(raw).parse()
 }
 
@@ -54,7 +54,7 @@ class Parser {
     const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, OLD_TOP_LEVEL_NAMES)
     this.#given = top
     this.#topSpelling = topSpelling
-    const nested = isObject(top.training) ? top.training : {}
+    const nested = isPlainObject(top.training) ? top.training : {}
     const path = this.#top('training')
     const [flags, trainingSpelling] = camelCaseKeys(this.#problems, path, nested, OLD_TRAINING_NAMES)
     this.#flags = flags
@@ -103,7 +103,7 @@ class Parser {
   #applyPreset(): void {
     const top = this.#given
     // What is no object is refused as it stands.
-    if (top.preset === undefined || (top.lora !== undefined && !isObject(top.lora))) return
+    if (top.preset === undefined || (top.lora !== undefined && !isPlainObject(top.lora))) return
     this.#problems.attempt([this.#top('preset')], () => {
       // Keys that come twice are told of where the options of LoRA are read.
       const [lora] = camelCaseKeys(new OptionProblems(), this.#top('lora'), top.lora ?? {}, {})
@@ -205,7 +205,7 @@ class Parser {
   }
 
   #parseLora(given: unknown): LoraConfig | undefined {
-    if (!isObject(given)) return undefined
+    if (!isPlainObject(given)) return undefined
     const path = this.#top('lora')
     return parseLoraOptions(given, (names, message) =>
       this.#problems.add(

@@ -62,6 +62,29 @@ describe('readConfig', () => {
     )
   })
 
+  it('refuses what YAML means and JavaScript would make something else of, by its place', async () => {
+    const file = join(folder, 'changed.yaml')
+    for (const [text, what] of [
+      ['model: m\nlora:\n  <<: {r: 4}\n', 'A merge key (<<); write the options out at line 3, column 3'],
+      ['model: m\n? [a, b]\n: c\n', 'A key that is no text at line 2, column 3'],
+      ['model: m\n? {a: b}\n: c\n', 'A key that is no text at line 2, column 3'],
+      ['null: d\n', 'A key that is no text at line 1, column 1'],
+      [
+        'training: {chatTemplateKwargs: {a: 12345678901234567890}}\n',
+        'A whole number of more than 9007199254740991; put quotes around it at line 1, column 36',
+      ],
+      ['model: m\n---\ndataset: d\n', 'A second document; remove the --- before it at line 2, column 1'],
+      [`model: ${'['.repeat(20_000)}${']'.repeat(20_000)}\n`, 'Too many levels within each other at line 1, column '],
+    ] as const) {
+      await writeFile(file, text)
+      expect(await refusal(file)).toContain(`[config] expected a readable YAML file, got ${file}: ${what}`)
+    }
+    for (const setting of ['training.chatTemplateKwargs={a: 12345678901234567890}', 'lora={<<: {r: 4}}'])
+      expect(await refusal(path, [setting])).toContain('expected a YAML value in --set ')
+    await writeFile(file, 'model: m\ntraining: {chatTemplateKwargs: {a: "<<", "<<": 9007199254740991}}\n')
+    expect(await optionsOf(file)).toMatchObject({ training: { chatTemplateKwargs: { '<<': 9007199254740991 } } })
+  })
+
   it('puts flags over settings and the file, whatever name an option has there', async () => {
     const file = join(folder, 'names.yaml')
     await writeFile(file, 'model_name_or_path: a\ntraining: { max_seq_length: 5, evaluation_strategy: epoch }\n')
@@ -103,7 +126,7 @@ describe('readConfig', () => {
       'model: !env NAME\n',
       'A tag (!name) that is not known here; put quotes around a text at line 1, column 8',
     ],
-    ['e.yaml', 'a: 1\n---\nb: 1\n', 'multiple documents'],
+    ['e.yaml', 'a: 1\n---\nb: 1\n', 'A second document'],
     ['f.yaml', '- model\n', 'expected options such as "model: DIRECTORY" in'],
     ['g.yaml', '', 'got an empty file'],
     ['h.yaml', '"model: a"\n', 'got a text'],

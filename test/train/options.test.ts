@@ -80,6 +80,41 @@ describe('defaults', () => {
   })
 })
 
+describe('values that would be taken for something else', () => {
+  it('are refused: objects whose keys say nothing of what they hold', () => {
+    const boxes = [new Map([['maxSteps', 3]]), new Set(['maxSteps']), new Date(0), new Uint8Array(2), /maxSteps/]
+    for (const box of boxes) {
+      expect(() => parseTrainOptions(box)).toThrow('[train] expected an object of options, got ')
+      expect(() => parseTrainOptions({ ...minimal, training: box })).toThrow(
+        'expected an object of training options for training, got ',
+      )
+      expect(() => parseTrainOptions({ ...minimal, lora: box })).toThrow(
+        'expected an object of LoRA options for lora, ',
+      )
+      for (const name of ['roles', 'chatTemplateKwargs'])
+        expect(() => parse({ [name]: box })).toThrow(
+          new RegExp(`^\\[training\\] expected an object.* for ${name}, got `),
+        )
+    }
+    const bare = Object.assign(Object.create(null), { maxSteps: 3 })
+    expect(parse(bare).training.maxSteps).toBe(3)
+  })
+
+  it('are refused: a path where the text of a chat template is wanted', () => {
+    for (const chatTemplate of ['chat_template.jinja', './templates/a.jinja', ''])
+      expect(() => parse({ chatTemplate })).toThrow('expected Jinja text with {{ or {% in it ')
+    expect(parse({ chatTemplate: '{%- for m in messages %}x{% endfor %}' }).training.chatTemplate).toContain('for m')
+  })
+
+  it('are refused: an outputDir that would be a directory called ~', () => {
+    for (const outputDir of ['~', '~/runs/a'])
+      expect(() => parseTrainOptions({ ...minimal, outputDir })).toThrow(
+        `got "${outputDir}"; only a shell knows ~, and only without quotes: write the whole path`,
+      )
+    expect(parseTrainOptions({ ...minimal, outputDir: 'a~/~b' }).outputDir).toBe('a~/~b')
+  })
+})
+
 describe('spellings', () => {
   it('may be those of Python', () => {
     const { training, lora, outputDir } = parseTrainOptions({
