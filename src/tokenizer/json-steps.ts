@@ -3,6 +3,7 @@
  * objects, and JavaScript's own parser reads each part.
  */
 
+import { isUtf8 } from 'node:buffer'
 import type { Steps } from '../turns.js'
 
 // A part takes less than half a millisecond.
@@ -23,9 +24,11 @@ const CLOSE_OBJECT = 0x7d
 /**
  * The value of a file in UTF-8: as JSON.parse gives it, but that large objects are maps.
  *
- * @throws SyntaxError as JSON.parse does
+ * @throws SyntaxError as JSON.parse does, and for what JSON.parse takes and the libraries of other languages refuse: bytes that are not UTF-8, and
+ * escapes of half a surrogate pair
  */
 export function* parseJsonInSteps(bytes: Buffer): Steps<unknown> {
+  if (!isUtf8(bytes)) throw new SyntaxError('bytes that are not UTF-8')
   const reader = { bytes, at: 0 }
   const value = yield* readValue(reader, 0)
   skipSpace(reader)
@@ -41,6 +44,18 @@ interface Reader {
 function unexpected({ bytes, at }: Reader): SyntaxError {
   const got = at < bytes.length ? JSON.stringify(bytes.toString('utf8', at, at + 12)) : 'the end'
   return new SyntaxError(`Unexpected ${got} in JSON at byte ${at}`)
+}
+
+const SURROGATE = /\\u[dD][89a-fA-F]/
+const LONE_SURROGATE = /(\\u[dD][89abAB]..)(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)(\\u[dD][c-fC-F]..)/
+
+function parseText(text: string): unknown {
+  const value: unknown = JSON.parse(text)
+  // Escapes are rare: most parts are looked at once.
+  const lone = SURROGATE.test(text) ? LONE_SURROGATE.exec(text.replaceAll('\\\\', '_')) : null
+  if (lone !== null)
+    throw new SyntaxError(`half of a surrogate pair, ${lone[1] ?? lone[2]}, which no text in UTF-8 has`)
+  return value
 }
 
 function skipSpace(reader: Reader): void {
@@ -87,7 +102,7 @@ function* readValue(reader: Reader, depth: number): Steps<unknown> {
   const { bytes } = reader
   const end = smallEnd(bytes, reader.at)
   if (end >= 0) {
-    const value: unknown = JSON.parse(bytes.toString('utf8', reader.at, end))
+    const value: unknown = parseText(bytes.toString('utf8', reader.at, end))
     reader.at = end
     return value
   }
@@ -145,7 +160,7 @@ function* readList(reader: Reader, depth: number): Steps<unknown[]> {
     CLOSE_LIST,
     (at) => at,
     (from, to) => {
-      for (const value of JSON.parse(`[${withoutComma(bytes, from, to)}]`) as unknown[]) list.push(value)
+      for (const value of parseText(`[${withoutComma(bytes, from, to)}]`) as unknown[]) list.push(value)
     },
     function* () {
       list.push(yield* readValue(reader, depth + 1))
@@ -173,11 +188,11 @@ function* readObject(reader: Reader, depth: number): Steps<unknown> {
     CLOSE_OBJECT,
     memberValue,
     (from, to) => {
-      const part = JSON.parse(`{${withoutComma(bytes, from, to)}}`) as Record<string, unknown>
+      const part = parseText(`{${withoutComma(bytes, from, to)}}`) as Record<string, unknown>
       for (const [key, value] of Object.entries(part)) entries.set(key, value)
     },
     function* (from) {
-      const key: unknown = JSON.parse(bytes.toString('utf8', from, stringEnd(bytes, from)))
+      const key: unknown = parseText(bytes.toString('utf8', from, stringEnd(bytes, from)))
       reader.at = memberValue(from)
       entries.set(key as string, yield* readValue(reader, depth + 1))
     },

@@ -1,5 +1,6 @@
 /** @file Where a tokenizer's chat templates are written, and which of the places counts: by the rules of transformers. */
 
+import { isUtf8 } from 'node:buffer'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GgufMetadata } from '../checkpoint/gguf/metadata.js'
@@ -43,11 +44,16 @@ export function templatesOf(value: unknown, file?: string): Templates | undefine
 
 /**
  * The templates of a model directory. Files of their own take the place of what tokenizer_config.json says:
- * `chat_template.jinja` is the default, `additional_chat_templates/NAME.jinja` has names.
+ * `chat_template.jinja` is the default, `additional_chat_templates/NAME.jinja` has names, of which `default` takes its place.
  */
 export async function readTemplates(directory: string, configured: unknown): Promise<Templates | undefined> {
   const read = async (...path: string[]): Promise<string | undefined> => {
-    return (await readRegularFileIfThere(join(directory, ...path), { where: 'loadTokenizer' }))?.toString()
+    const file = join(directory, ...path)
+    const bytes = await readRegularFileIfThere(file, { where: 'loadTokenizer' })
+    if (bytes === undefined || isUtf8(bytes)) return bytes?.toString()
+    throw new Error(
+      `[loadTokenizer] expected a chat template in UTF-8 in ${file}, got other bytes; convert it to UTF-8`,
+    )
   }
   const named: Record<string, string> = {}
   const single = await read(FILE)
@@ -58,7 +64,7 @@ export async function readTemplates(directory: string, configured: unknown): Pro
     if (template !== undefined) named[name.slice(0, -'.jinja'.length)] = template
   }
   const keys = Object.keys(named)
-  if (keys.length > 0) return keys.length === 1 && single !== undefined ? single : named
+  if (keys.length > 0) return keys.length === 1 && named.default !== undefined ? named.default : named
   const templates = templatesOf(configured, join(directory, 'tokenizer_config.json'))
   if (templates !== undefined) return templates
   const processor = await read(PROCESSOR_FILE)

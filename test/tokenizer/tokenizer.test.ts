@@ -90,6 +90,32 @@ describe('loadTokenizer', () => {
     expect(tokenizer.applyChatTemplate(messages, { tools })).toBe('file tools add')
   })
 
+  it('takes a template named default from additional_chat_templates before the others, as transformers does', async () => {
+    const messages = [{ role: 'user', content: 'Hi' }]
+    await writeTinyTokenizer(directory, tinyByteLevelTokenizer({ chatTemplate: CHATML }))
+    await mkdir(join(directory, 'additional_chat_templates'))
+    await writeFile(join(directory, 'additional_chat_templates', 'default.jinja'), 'named {{ messages[0].content }}')
+    expect((await loadTokenizer(directory)).applyChatTemplate(messages)).toBe('named Hi')
+    await writeFile(join(directory, 'chat_template.jinja'), 'single {{ messages[0].content }}')
+    expect((await loadTokenizer(directory)).applyChatTemplate(messages)).toBe('named Hi')
+  })
+
+  it('refuses files that are not UTF-8, naming them', async () => {
+    const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
+    const files = tinyByteLevelTokenizer({ chatTemplate: CHATML })
+    for (const [name, bytes] of [
+      ['chat_template.jinja', latin('caf\xe9 {{ messages[0].content }}')],
+      ['chat_template.jinja', Buffer.from('\ufeff{{ messages }}', 'utf16le')],
+      ['tokenizer_config.json', latin(JSON.stringify({ ...files.config, chat_template: 'caf\xe9' }))],
+      ['tokenizer.json', latin(JSON.stringify({ ...files.tokenizer, 'caf\xe9': 1 }))],
+    ] as const) {
+      await writeTinyTokenizer(directory, files)
+      await writeFile(join(directory, name), bytes)
+      await expect(loadTokenizer(directory), name).rejects.toThrow(new RegExp(`UTF-8.*${name}|${name}.*UTF-8`, 's'))
+      await rm(join(directory, name))
+    }
+  })
+
   it('refuses a conversation without messages, as transformers does', async () => {
     await writeTinyTokenizer(directory, tinyByteLevelTokenizer({ chatTemplate: CHATML }))
     const tokenizer = await loadTokenizer(directory)

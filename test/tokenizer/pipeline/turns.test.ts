@@ -135,6 +135,18 @@ describe('JSON in steps', () => {
     for (const text of texts) expect(plain(runAtOnce(parseJsonInSteps(Buffer.from(text))))).toEqual(JSON.parse(text))
   })
 
+  test('refuses what no text in UTF-8 has: other bytes, and escapes of half a surrogate pair', () => {
+    const read = (text: string | Buffer): unknown => runAtOnce(parseJsonInSteps(Buffer.from(text)))
+    expect(() => read(Buffer.from('{"a": "caf\xe9"}', 'latin1'))).toThrow('bytes that are not UTF-8')
+    const lone = ['\\ud800', 'a\\uDFFFb', '\\ud83d \\ude00', '\\ude00\\ud83d', '\\ud83d\\\\\\ude00', '\\\\ud83d\\ude00']
+    for (const text of lone) {
+      expect(() => read(`{"${text}": 1}`), text).toThrow('half of a surrogate pair')
+      expect(() => read(`{"a": ["${'x'.repeat(40_000)}", "${text}"]}`), text).toThrow('half of a surrogate pair')
+    }
+    for (const text of ['\\ud83d\\ude00', '\\\\ud800', '\\\\\\ud83d\\ude00', '\\ud7ff\\ue000'])
+      expect(read(`["${text}"]`)).toEqual(JSON.parse(`["${text}"]`))
+  })
+
   test('refuses what JSON.parse refuses', () => {
     const list = `[${Array.from({ length: 20_000 }, (_, at) => `"${at}"`).join(',')}`
     const damaged = [
