@@ -172,3 +172,33 @@ describe.each(PAUSES)('small templates, rendered %s,', (_, pauses) => {
     expect(counts.refused).toBeGreaterThan(500)
   })
 })
+
+it('powers have the last bit of those that Python computes, or are refused', () => {
+  const template = new ChatTemplate('{{ x ** y }}')
+  const counts = { equal: 0, refusedByBoth: 0, refusedByName: 0 }
+  for (const [x, y, expected] of stored<[string, string, string | null][]>('powers.json.gz')) {
+    let power: string
+    try {
+      power = template.render([], { variables: { x: parseLosslessJson(x), y: parseLosslessJson(y) } })
+    } catch (error) {
+      if (expected === null) counts.refusedByBoth++
+      else {
+        expect((error as Error).message, `${x} ** ${y}`).toMatch(
+          /raised to the power .* is not|nearly between two floats/,
+        )
+        counts.refusedByName++
+      }
+      continue
+    }
+    if (power !== expected) expect(power, `${x} ** ${y}`).toBe(expected)
+    counts.equal++
+  }
+  expect(counts.equal).toBeGreaterThan(1500)
+  expect(counts.refusedByName).toBeLessThan(300)
+})
+
+it('a list repeated as often as no machine word tells is refused as in Python', () => {
+  const render = (source: string): string => new ChatTemplate(source).render([])
+  expect(() => render('{{ 99999999999999999999 * [] }}')).toThrow("cannot fit 'int' into an index-sized integer")
+  expect(render('{{ 9223372036854775807 * [] }}')).toBe('[]')
+})

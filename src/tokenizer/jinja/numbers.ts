@@ -111,8 +111,13 @@ function divide(a: Int, b: Int): number {
   return ratio(BigInt(a), BigInt(b))
 }
 
-/** The float nearest to a fraction, ties to even. @throws OverflowError beyond the largest float */
-function ratio(numerator: bigint, denominator: bigint): number {
+/**
+ * The float nearest to a fraction, ties to even.
+ *
+ * @param isPower Refuses a fraction that is nearly between two floats: C's `pow`, which Python asks, is no more exact than that.
+ * @throws OverflowError beyond the largest float
+ */
+function ratio(numerator: bigint, denominator: bigint, isPower = false): number {
   if (numerator === 0n) return 0
   const negative = numerator < 0n !== denominator < 0n
   let n = numerator < 0n ? -numerator : numerator
@@ -129,6 +134,8 @@ function ratio(numerator: bigint, denominator: bigint): number {
   if (drop > 0) {
     const half = 1n << BigInt(drop - 1)
     const rest = quotient & ((1n << BigInt(drop)) - 1n)
+    const toTie = rest > half ? rest - half : half - rest
+    if (isPower && toTie * 12n < half) unsupported('a power that is nearly between two floats')
     quotient >>= BigInt(drop)
     if (rest > half || (rest === half && (quotient & 1n) === 1n)) quotient += 1n
   }
@@ -169,15 +176,28 @@ function floatPower(left: Int | boolean | PythonFloat, right: Int | boolean | Py
   const y = toFloat(right)
   if (x === 0 && y < 0) fail('ZeroDivisionError', '0.0 cannot be raised to a negative power')
   if (y === 0 || x === 1) return float(1)
+  if (x === 0) return float(y % 2 === 1 ? x : 0)
   if (!Number.isFinite(x) || !Number.isFinite(y)) return x === -1 ? float(1) : float(x ** y)
-  if (y === 0.5 && x >= 0) return float(Math.sqrt(x))
-  // Libraries of C and JavaScript differ in the last bit of other powers; small whole exponents can be exact.
-  if (!Number.isInteger(y) || Math.abs(y) > 1100) return unsupported(`a float raised to the power ${y}`)
+  // Libraries of C and JavaScript differ in the last bit of other powers; those of whole and half exponents can be exact.
+  const isRoot = !Number.isInteger(y)
+  if (!Number.isInteger(2 * y) || (isRoot && x < 0) || Math.abs(y) > 1100) {
+    return unsupported(`a float raised to the power ${y}`)
+  }
   const [n, d] = fractionOf(x)
-  const power = BigInt(Math.abs(y))
+  const power = BigInt(Math.abs(isRoot ? 2 * y : y))
   if (BigInt(bits(n) + bits(d)) * power > BigInt(MAX_BITS)) return unsupported('a large power of a float')
-  const [top, bottom] = y > 0 ? [n ** power, d ** power] : [d ** power, n ** power]
-  return float(ratio(top, bottom))
+  const [top, bottom] = isRoot ? rootOf(n ** power, d ** power) : [n ** power, d ** power]
+  return float(y > 0 ? ratio(top, bottom, true) : ratio(bottom, top, true))
+}
+
+/** The square root of a fraction, exactly or to so many digits that no float is closer than the other. */
+function rootOf(n: bigint, d: bigint): [bigint, bigint] {
+  const missing = BigInt(Math.max(0, 160 - bits(n) - bits(d)))
+  const square = (n * d) << (2n * missing)
+  let root = 1n << BigInt((bits(square) >> 1) + 1)
+  for (let next = (root + square / root) >> 1n; next < root; next = (root + square / root) >> 1n) root = next
+  // What is left over makes it no tie.
+  return [2n * root + (root * root === square ? 0n : 1n), (2n * d) << missing]
 }
 
 /** A finite float as an exact fraction. */

@@ -2,9 +2,9 @@
 
 import { PythonFloat } from '../../lossless-json.js'
 import { contains, equal, order } from './compare.js'
-import { typeError, unsupported } from './errors.js'
+import { fail, typeError, unsupported } from './errors.js'
 import { escapeHtml } from './html.js'
-import { asCount, binaryNumber, isNumeric, negate } from './numbers.js'
+import { asCount, asIndex, binaryNumber, isNumeric, negate } from './numbers.js'
 import { percentFormat } from './percent-format.js'
 import type { Runtime } from './runtime.js'
 import { DictView, isInt, isTrue, Markup, Tuple, textOf, typeName, Undefined, type Value } from './values.js'
@@ -22,8 +22,8 @@ export function binary(rt: Runtime, operator: string, left: Value, right: Value)
   if (right instanceof Undefined) return right.fail()
   if (operator === '+') return add(rt, left, right)
   if (operator === '*') {
-    if (isInt(right)) return repeat(rt, left, asCount(right)) ?? mismatch(operator, left, right)
-    if (isInt(left)) return repeat(rt, right, asCount(left)) ?? mismatch(operator, left, right)
+    if (isInt(right)) return repeat(rt, left, asTimes(right)) ?? mismatch(operator, left, right)
+    if (isInt(left)) return repeat(rt, right, asTimes(left)) ?? mismatch(operator, left, right)
   }
   if (left instanceof Markup) return unsupported(`the operator ${operator} on escaped text`)
   if (left instanceof DictView && operator === '-') return unsupported('the difference of views of dicts')
@@ -58,6 +58,14 @@ function add(rt: Runtime, left: Value, right: Value): Value {
     return new Tuple([...left.items, ...right.items])
   }
   return mismatch('+', left, right)
+}
+
+function asTimes(value: Value): number {
+  const whole = asIndex(value)
+  if (typeof whole === 'bigint' && BigInt.asIntN(64, whole) !== whole) {
+    fail('OverflowError', "cannot fit 'int' into an index-sized integer")
+  }
+  return asCount(whole)
 }
 
 function repeat(rt: Runtime, value: Value, count: number): Value | undefined {
