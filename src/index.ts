@@ -1,4 +1,6 @@
 /** @file The public API; the only file that re-exports. */
+// Since TypeScript 6 a program has only the types that it names; the declarations need those of Node.
+/// <reference types="node" preserve="true" />
 
 export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraBias, LoraConfig, LoraOptions } from './adapters/lora-config.js'
