@@ -101,8 +101,9 @@ const UNSUPPORTED_INITS = /^(eva|olora|orthogonal|pissa|pissa_niter_\d+|corda|lo
 const LOADABLE_INITS: readonly unknown[] = ['eva', 'orthogonal']
 
 /** What the command line and other trainers call options, and their names here. */
-const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
+export const SHORT_LORA_NAMES: ReadonlyMap<string, string> = new Map([
   ['rank', 'r'],
+  ['loraR', 'r'],
   ['alpha', 'loraAlpha'],
   ['dropout', 'loraDropout'],
 ])
@@ -127,7 +128,7 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
   for (const [name, value] of Object.entries(given)) {
     const isSupported = supportedValues(name)
     if (isSupported === undefined)
-      onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS, SHORT_NAMES).message)
+      onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS, SHORT_LORA_NAMES).message)
     else if (!isSupported(value)) {
       const message = `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`
       onProblem([spelled(name)], message)

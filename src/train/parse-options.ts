@@ -1,7 +1,7 @@
 /** @file Checks and completes the options of `trainLora`. What each may be is in options.ts; here is how they go together. */
 
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
-import { parseLoraOptions } from '../adapters/peft-config.js'
+import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
 import { DATA_OPTION_NAMES, type DataOptions, resolveDataOptions } from '../data/options.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
 import { isPlainObject } from '../values.js'
@@ -155,10 +155,11 @@ class Parser {
     const given = this.#given
     for (const [name, value] of Object.entries(given)) {
       const path = [this.#top(name)]
+      const trainingName = SHORT_TRAINING_NAMES.get(name) ?? name
       if (Object.hasOwn(TOP_LEVEL_RULES, name)) {
         this.#problems.attempt(path, () => check('train', name, value, TOP_LEVEL_RULES[name as 'model']))
-      } else if (isTrainingName(name)) {
-        this.#problems.add(path, `[train] ${name} is an option of training; write training: { ${name}: ... }`)
+      } else if (isTrainingName(trainingName)) {
+        this.#problems.add(path, `[train] ${name} is an option of training; write training: { ${trainingName}: ... }`)
       } else {
         const unknown = () => unknownOption('train', this.#topSpelling.get(name) ?? name, TOP_LEVEL_NAMES).message
         this.#problems.add(path, misplacedLoraOption('train', name) ?? unknown())
@@ -313,7 +314,7 @@ function isTrainingName(name: string): boolean {
 }
 
 function misplacedLoraOption(where: string, name: string): string | undefined {
-  const loraName = name === 'loraR' ? 'r' : name
+  const loraName = SHORT_LORA_NAMES.get(name) ?? name
   if (!Object.hasOwn(DEFAULT_LORA_CONFIG, loraName)) return undefined
   return `[${where}] ${name} is an option of lora; write lora: { ${loraName}: ... }`
 }

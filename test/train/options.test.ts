@@ -164,6 +164,10 @@ describe('spellings', () => {
     expect(() => parseTrainOptions({ ...minimal, lora: { rank: 8 } })).toThrow(
       'unknown option "rank"; did you mean "r"?',
     )
+    expect(() => parseTrainOptions({ ...minimal, epochs: 2 })).toThrow(
+      '[train] epochs is an option of training; write training: { numTrainEpochs: ... }',
+    )
+    expect(() => parse({ rank: 8 })).toThrow('[training] rank is an option of lora; write lora: { r: ... }')
     expect(() => parse({ constructor: 1 })).toThrow('[training] unknown option "constructor"')
     expect(() => parseTrainOptions({ ...minimal, lora: { exclude_module: ['q_proj'] } })).toThrow(
       '[lora] unknown option "exclude_module"; did you mean "excludeModules"?',
