@@ -75,7 +75,7 @@ describe('generation_config.json', () => {
     [{ stop_strings: [3] }, 'expected texts for stop_strings, got [3]'],
     [{ temperature: 'hot' }, 'expected a number for temperature, got "hot"'],
     [{ eos_token_id: [1, -2] }, 'expected token ids for eos_token_id, got [1, -2]'],
-    [{ top_p: 7 }, '[generate] expected a number above 0 and at most 1 for topP, got 7'],
+    [{ top_p: 7 }, '[generate] expected a number above 0 and at most 1 (1 draws from all) for topP, got 7'],
     [{ do_sample: 1 }, 'expected true or false for do_sample, got 1'],
   ])('%o is refused', async (config, message) => {
     expect(await rejection(read(config))).toBe(`[loadModel] ${path}: ${message}`)

@@ -170,7 +170,8 @@ describe('--preset', () => {
       trainableParameters: 2 * 2 * 744,
     })
     const people = await lowrank(['train', config, '--preset', 'qlora', '--json'])
-    expect(people).toMatchObject({ code: 2, stdout: '' })
+    expect(people.code).toBe(2)
+    expect(JSON.parse(people.stdout)).toMatchObject({ type: 'error', exitCode: 2 })
     expect(people.stderr).toContain('[train] unknown preset "qlora"')
   })
 })

@@ -308,7 +308,7 @@ describe('a train.yaml of one’s own', () => {
     const outputDir = at('own-config')
     await mkdir(outputDir)
     await writeFile(join(outputDir, 'train.yaml'), '# mine\nmodel: m\n')
-    const { events } = await trainTiny({ model, outputDir, training: { maxSteps: 1 } }, outputDir)
+    const { events } = await trainTiny({ model, outputDir, training: { maxSteps: 1, warmupSteps: 0 } }, outputDir)
     expect(await readFile(join(outputDir, 'train.yaml'), 'utf8')).toBe('# mine\nmodel: m\n')
     expect(ofType(events, 'warning').map(({ message }) => message)).toEqual([
       `[train] ${join(outputDir, 'train.yaml')} was not written: another file of that name is there; to have the options of the run as ` +
@@ -426,7 +426,7 @@ describe('README.md', () => {
     const options = parseTrainOptions({
       model: 'x',
       dataset: '/data/a`|b\n<script>.jsonl',
-      training: { chatTemplate: 'x\n```\n# not a heading\n````' },
+      training: { chatTemplate: '{{ 1 }}\n```\n# not a heading\n````' },
       token: 'swordfish',
     })
     const card = runCardText({
@@ -454,7 +454,7 @@ describe('README.md', () => {
     const outputDir = at('card')
     await mkdir(join(outputDir, 'README.md'), { recursive: true })
     const { run, events } = await trainTiny(
-      { model, outputDir, training: { ...TINY_TRAINING, maxSteps: 1 } },
+      { model, outputDir, training: { ...TINY_TRAINING, maxSteps: 1, warmupSteps: 0 } },
       at('unused'),
     )
     expect(run.reason).toBe('completed')
