@@ -149,6 +149,7 @@ export class Trainer {
         const settled = queued && handled(this.#settle(queued))
         const losses = await this.#accumulate(window, settled)
         await settled
+        if (!Number.isFinite(losses)) await this.#expectSoundModel(losses)
         // As in transformers' Trainer a skipped step counts, but neither the schedule nor the bias correction goes on with it.
         const learningRate = this.#learningRateAt(optimizer.stepCount)
         const lossScale = this.#scaler?.scale
@@ -217,8 +218,7 @@ export class Trainer {
   async #settle({ step, window, losses, learningRate, lossScale, done }: QueuedStep): Promise<void> {
     const { total, byName, at } = await done
     const skipped = this.#scaler !== undefined && !Number.isFinite(total)
-    if (!Number.isFinite(losses) || (!Number.isFinite(total) && !skipped))
-      throw await this.#diverged(step, losses, byName)
+    if (!Number.isFinite(losses) || (!Number.isFinite(total) && !skipped)) throw this.#diverged(step, losses, byName)
     if (skipped) this.#options.optimizer.stepCount--
     this.#scaler?.update(skipped)
     if (this.#scaler?.isExhausted) throw this.#overflowed(step, lossScale, byName)
@@ -268,16 +268,7 @@ export class Trainer {
     }
   }
 
-  async #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Promise<Error> {
-    // What is trained has taken this step's gradient already.
-    const frozen = [...this.#options.model.parameters()].filter(([, parameter]) => !parameter.requiresGrad)
-    const bad = await firstBadWeight(frozen)
-    if (bad) {
-      return new Error(
-        `[train] expected finite numbers in the weights of the model, got ${bad.value} at ${bad.index} in ${bad.name}, which makes the loss ` +
-          `of step ${step} ${loss}; ${this.#lastGood()} Get the model again, or load one that was not damaged by its training`,
-      )
-    }
+  #diverged(step: number, loss: number, byName: ReadonlyMap<string, number>): Error {
     const float16 = this.#scaler ? "set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, " : ''
     return new Error(
       `[train] expected a finite loss and gradient at step ${step}, got loss ${loss}; ${this.#whereItStood(byName)} ` +
@@ -305,6 +296,23 @@ export class Trainer {
     return this.#lastCheckpoint
       ? `The last good checkpoint is ${this.#lastCheckpoint}.`
       : 'No checkpoint was written before.'
+  }
+
+  /**
+   * Before an update makes more weights like it.
+   * @throws naming a weight that is no finite number and was not made so by this run
+   */
+  async #expectSoundModel(loss: number): Promise<void> {
+    const { model, weights } = this.#options
+    const all = [...model.parameters(), ...weights.parameters]
+    const untouched = this.#stepsOfRun === 0 ? all : all.filter(([, parameter]) => !parameter.requiresGrad)
+    const bad = await firstBadWeight(untouched)
+    if (!bad) return
+    const float16 = this.#scaler ? "set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, or " : ''
+    throw new Error(
+      `[train] expected finite numbers in the weights of the model, got ${bad.value} at ${bad.index} in ${bad.name}, which makes the loss ` +
+        `of step ${this.#state.step + 1} ${loss}; ${float16}get the model anew, or load one whose training did not diverge. ${this.#lastGood()}`,
+    )
   }
 
   /** The loss of a step tells nothing of what the step made of the weights. @throws naming one that is no finite number */

@@ -68,14 +68,20 @@ it('a learning rate that is far too high is found at the step whose loss is no n
   loaded.device.close()
 })
 
-it.each([Number.NaN, Number.POSITIVE_INFINITY])('a weight that is %s ends the run in its first step', async (value) => {
+it.each([
+  [Number.NaN, 'lora'],
+  [Number.POSITIVE_INFINITY, 'lora'],
+  [Number.NaN, 'full'],
+] as const)('a weight that is %s ends a run of method %s in its first step, by name', async (value, method) => {
   const before = await poison('model.layers.1.mlp.down_proj.weight', value)
   try {
-    expect(await rejection(trainTiny({ model, outputDir: at(`first-${value}`) }, at('unused')))).toContain(
+    expect(
+      await rejection(trainTiny({ model, method, outputDir: at(`first-${value}-${method}`) }, at('unused'))),
+    ).toContain(
       `expected finite numbers in the weights of the model, got ${value} at 0 in model.layers.1.mlp.down_proj.weight, which makes the loss ` +
-        'of step 1 NaN; No checkpoint was written before.',
+        'of step 1 NaN; get the model anew, or load one whose training did not diverge. No checkpoint was written before.',
     )
-    expect(await withoutDocuments(at(`first-${value}`))).toEqual([])
+    expect(await withoutDocuments(at(`first-${value}-${method}`))).toEqual([])
   } finally {
     await writeFile(join(model, 'model.safetensors'), before)
   }

@@ -263,17 +263,27 @@ describe('the loss scale', () => {
   })
 })
 
-it('activations beyond float16 end the run at once: no scale would help', async () => {
+it.each([
+  [
+    'weights',
+    1e6,
+    /^\[train\] expected finite numbers .* got Infinity at 0 in model\.layers\.1\.mlp\.down_proj\.weight, .*; set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, or get /,
+  ],
+  [
+    'activations',
+    6e4,
+    /^\[train\] expected a finite loss and gradient at step 1, got loss (NaN|Infinity); .*set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, or look at the rows/,
+  ],
+] as const)('%s beyond float16 end the run at once: no scale would help', async (_, value, message) => {
   const path = join(model, 'model.safetensors')
   const before = await readFile(path)
   const entry = (await readSafetensorsHeader(path)).tensors.get('model.layers.1.mlp.down_proj.weight')
   const after = Buffer.from(before)
-  after.writeFloatLE(1e6, entry?.fileOffset)
+  const { fileOffset = 0, byteLength = 0 } = entry ?? {}
+  for (let at = fileOffset; at < fileOffset + byteLength; at += 4) after.writeFloatLE(value, at)
   await writeFile(path, after)
   try {
-    expect(await rejection(train({}, at('unused')))).toMatch(
-      /^\[train\] expected a finite loss and gradient at step 1, got loss (NaN|Infinity); .*set dtype to 'bfloat16' or 'float32', which hold numbers above 65504, or look at the rows/,
-    )
+    expect(await rejection(train({}, at('unused')))).toMatch(message)
   } finally {
     await writeFile(path, before)
   }
