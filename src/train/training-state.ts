@@ -223,6 +223,12 @@ async function expectNumbers({ name, path }: TensorEntry, bytes: Uint8Array, lea
   }
 }
 
+/** What differs where only a hash of it is kept. */
+const CHANGES_OF_HASHES: ReadonlyMap<string, string> = new Map([
+  ['dataset', 'other rows, or other tokens of them'],
+  ['model', 'another config.json'],
+])
+
 function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string): void {
   // Maps: an object would find `constructor` in every one.
   const then = new Map(Object.entries(stored))
@@ -233,7 +239,10 @@ function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string):
   const list = differing
     .flatMap((name) => differencesOf(name, then.get(name), now.get(name)))
     .slice(0, IDENTITY_SHOWN)
-    .map(([name, before, after]) => `${listNames([name])} (${describeValue(before)} then, ${describeValue(after)} now)`)
+    .map(([name, before, after]) => {
+      const change = CHANGES_OF_HASHES.get(name) ?? `${describeValue(before)} then, ${describeValue(after)} now`
+      return `${listNames([name])} (${change})`
+    })
     .join(', ')
   throw new Error(
     `[resume] expected the run of ${file} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,

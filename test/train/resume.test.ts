@@ -264,7 +264,7 @@ describe('going on is refused', () => {
     const dataset = tinyRows(40)
     dataset[17] = { prompt: 'one', completion: ' two' }
     expect(await resumeWith({ dataset })).toMatch(
-      /^\[resume\] expected the run of .*checkpoint-\d+\/lowrank_state.json to go on unchanged, but these differ: dataset \("[0-9a-f]+(\.\.\.)?" then, .* now\); start anew in another outputDir, or restore them$/,
+      /^\[resume\] expected the run of .*checkpoint-\d+\/lowrank_state.json to go on unchanged, but these differ: dataset \(other rows, or other tokens of them\); start anew in another outputDir, or restore them$/,
     )
   })
 
@@ -283,7 +283,7 @@ describe('going on is refused', () => {
 
   it('with another model', async () => {
     const other = await writeTinyModel(at('other-model'), { config: { ...TINY_CONFIG, rope_theta: 5000 } })
-    expect(await resumeWith({ model: other })).toMatch(/these differ: model \("[0-9a-f]+/)
+    expect(await resumeWith({ model: other })).toContain('these differ: model (another config.json); ')
   })
 
   it('from a directory that is no checkpoint', async () => {
