@@ -3,6 +3,7 @@
  * however large they and their rows are.
  */
 
+import type { Stats } from 'node:fs'
 import { type LosslessJson, losslessJsonSteps } from '../lossless-json.js'
 import { openRegularFile, readError } from '../regular-file.js'
 import type { Steps, Turns } from '../turns.js'
@@ -31,6 +32,7 @@ export async function* readRecords(
   const file = await openRegularFile('data', path)
   try {
     const splitter = new RecordSplitter(path)
+    const before = await file.stat()
     let read = 0
     for (;;) {
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
@@ -41,6 +43,9 @@ export async function* readRecords(
       if (read === 0) refuseForeign(path, buffer.subarray(0, bytesRead))
       read += bytesRead
       onBytes?.(read)
+      // A file that is written to as fast as it is read would have no end. Files of /proc have no size.
+      const isLonger = before.size > 0 && read > before.size
+      if (isLonger || (ended && !isSame(before, await file.stat()))) throw changedWhileRead(path)
       for (const piece of ended ? splitter.end() : splitter.split(buffer.subarray(0, bytesRead))) {
         if (piece !== undefined) yield await turns.run(recordSteps(path, piece, splitter.isArray))
         if (turns.isOver) await turns.next()
@@ -50,6 +55,17 @@ export async function* readRecords(
   } finally {
     await file.close()
   }
+}
+
+/** Rows of two states of a file belong to neither. */
+function isSame(before: Stats, after: Stats): boolean {
+  return before.size === after.size && before.mtimeMs === after.mtimeMs
+}
+
+function changedWhileRead(path: string): Error {
+  return new Error(
+    `[data] expected ${path} to stay as it is while it is read, but it was written to; wait for its writer`,
+  )
 }
 
 function refuseForeign(path: string, head: Uint8Array): void {

@@ -1,7 +1,7 @@
 /** @file Reading records of files: arrays of any size in pieces, long rows, and what is no file. */
 
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -83,6 +83,28 @@ describe('readRecords', () => {
       )
     }
   })
+
+  it.each(['grows', 'shrinks at the end of a row', 'is written anew'])(
+    'refuses a file that %s while it is read',
+    async (how) => {
+      const row = `{"text": "${'x'.repeat(1013)}"}\n`
+      const path = await file('changing.jsonl', row.repeat(1024))
+      const records = readRecords(path, new Turns())
+      await records.next()
+      if (how === 'grows') await appendFile(path, row)
+      else if (how.startsWith('shrinks')) await truncate(path, row.length * 700)
+      else {
+        const before = await stat(path)
+        await writeFile(path, row.replaceAll('x', 'y').repeat(1024))
+        await utimes(path, before.atime, new Date(before.mtimeMs + 5))
+      }
+      await expect(async () => {
+        for await (const _ of records);
+      }).rejects.toThrow(
+        `[data] expected ${path} to stay as it is while it is read, but it was written to; wait for its`,
+      )
+    },
+  )
 
   it('names the line of what is no JSON within an array', async () => {
     const fail = async (text: string, message: string): Promise<void> => {
