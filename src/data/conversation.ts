@@ -60,14 +60,25 @@ function mappedRole(
   roles: Readonly<Record<string, string>>,
   index: number,
 ): string {
-  // A role that the option names is the caller's word, also where its name stays.
-  if (Object.hasOwn(roles, role)) return roles[role] as string
-  if (COMMON_ROLES.includes(role) || isKnownTo(renderer, role)) return role
+  const mapped = Object.hasOwn(roles, role) ? (roles[role] as string) : role
+  // A role that the option maps to itself is the caller's word that it may be printed.
+  const isMeant = Object.hasOwn(roles, mapped) && roles[mapped] === mapped
+  if (isMeant || COMMON_ROLES.includes(mapped) || isKnownTo(renderer, mapped)) return mapped
+  if (mapped !== role) {
+    throw new Error(
+      `[data] expected roles to map ${describeValue(role)} to a role that the chat template knows, got ${describeValue(mapped)}; write ` +
+        `one of ${COMMON_ROLES.join(', ')}, or add ${keyText(mapped)}: ${describeValue(mapped)} where the template is to print it`,
+    )
+  }
   const likely = LIKELY_ROLES.get(role.toLowerCase()) ?? 'user'
   throw new Error(
     `[data] expected a role that the chat template knows, got ${describeValue(role)} in message ${index + 1}; rename it, or ` +
-      `set roles: { ${/^\w+$/.test(role) ? role.slice(0, 40) : describeValue(role)}: '${likely}' }`,
+      `set roles: { ${keyText(role)}: '${likely}' }`,
   )
+}
+
+function keyText(role: string): string {
+  return /^\w+$/.test(role) ? role.slice(0, 40) : describeValue(role)
 }
 
 const LIKELY_ROLES: ReadonlyMap<string, string> = new Map([

@@ -257,6 +257,19 @@ describe('roles', () => {
     }
   })
 
+  it('that the option maps to one which the template does not know are refused too, unless that is mapped to itself', () => {
+    const tokenizer = build({ chatTemplate: CHATML })
+    const messages = [
+      { role: 'human', content: 'x' },
+      { role: 'assistant', content: 'y' },
+    ]
+    expect(() => encode(tokenizer, { messages }, { roles: { human: 'usr' } })).toThrow(
+      '[data] expected roles to map "human" to a role that the chat template knows, got "usr"; write one of system, user, assistant, tool, ' +
+        'or add usr: "usr" where the template is to print it',
+    )
+    expect(texts(tokenizer, { messages }, { roles: { human: 'usr', usr: 'usr' } })[0]).toContain('<|im_start|>usr\nx')
+  })
+
   it('that the template asks for by name are known, those that it only prints are not', () => {
     const tokenizer = build({ chatTemplate: TOOLS })
     for (const role of ['developer', 'ipython', 'critic', 'tool', 'system']) {
