@@ -16,8 +16,11 @@ export function describeValue(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value)
   if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
   if (!Array.isArray(value)) {
-    const keys = Object.keys(value).slice(0, SHOWN_ITEMS)
-    return shorten(withoutSecrets(`{${keys.join(', ')}}`))
+    // Such objects have no keys of their own: they would look empty.
+    const [, box] = /^\[object (Map|Set|Date|RegExp|Promise)\]$/.exec(Object.prototype.toString.call(value)) ?? []
+    const keys = [...(value instanceof Map ? value.keys() : Object.keys(value))].slice(0, SHOWN_ITEMS)
+    if (box !== undefined && keys.length === 0) return `a ${box}`
+    return shorten(withoutSecrets(`${box === undefined ? '' : `a ${box} `}{${keys.map(String).join(', ')}}`))
   }
   const items = value.slice(0, SHOWN_ITEMS).map((item) => (Array.isArray(item) ? '[...]' : describeValue(item)))
   return shorten(`[${items.join(', ')}${value.length > SHOWN_ITEMS ? ', ...' : ''}]`)

@@ -17,6 +17,13 @@ test('values are shown as JSON, shortened', () => {
     [() => 1, 'a function'],
   ]
   for (const [value, text] of shown) expect(describeValue(value)).toBe(text)
+  expect([new Map([['r', 4]]), new Map(), new Set(['r']), new Date(0), /r/].map(describeValue)).toEqual([
+    'a Map {r}',
+    'a Map',
+    'a Set',
+    'a Date',
+    'a RegExp',
+  ])
   expect(describeValue('x'.repeat(1e6)).length).toBeLessThan(100)
   expect(describeValue({ ['x'.repeat(1e6)]: 1 }).length).toBeLessThan(200)
   expect(describeValue(Array(9).fill('x'.repeat(1e6))).length).toBeLessThan(200)
