@@ -65,13 +65,13 @@ export function configuredTokens(config: JsonObject, inFile: readonly AddedToken
     if (before === undefined || JSON.stringify(before) !== JSON.stringify(token)) more.push(token)
   }
   for (const token of decoderTokens(config.added_tokens_decoder)) add(token)
-  const { additional_special_tokens: additional, extra_special_tokens: extra } = config
-  const extraByName = entriesOf(extra)
-  const named = [
-    ...NAMED_TOKENS.map((name) => config[name]),
-    additional,
-    extraByName === undefined ? extra : Array.from(extraByName, ([, token]) => token),
-  ]
+  const { additional_special_tokens: additional } = config
+  // transformers 5 saves the second name for what it reads under the first.
+  const extra = ['extra_special_tokens', 'model_specific_special_tokens'].map((name) => {
+    const byName = entriesOf(config[name])
+    return byName === undefined ? config[name] : Array.from(byName, ([, token]) => token)
+  })
+  const named = [...NAMED_TOKENS.map((name) => config[name]), additional, ...extra]
   for (const { content, given = {} } of named.flatMap(tokensOf)) {
     if (content === '') continue
     const flag = (name: string): boolean => given[name] === true

@@ -139,6 +139,12 @@ describe('the configuration', () => {
     expect(tokenizer.specialTokens.get('<Q>')).toBe(next + 3)
   })
 
+  test.each(['extra_special_tokens', 'model_specific_special_tokens'])('adds the tokens of %s by any name', (name) => {
+    const tokenizer = build({}, { [name]: { image_token: '<I>', audio_token: '<J>' } })
+    expect(tokenizer.encode('<I><J>')).toEqual([next, next + 1])
+    expect(tokenizer.decode([next], { skipSpecialTokens: true })).toBe('')
+  })
+
   test('changes the properties of tokens of the file', () => {
     const tokenizer = build({}, { added_tokens_decoder: { 1: added('</s>', { lstrip: true }) } })
     expect(tokenizer.encode('hello </s>')).toEqual([...plain.encode('hello'), plain.tokenToId('</s>')])
