@@ -192,6 +192,11 @@ const conversations = {
     `{{ tools | tojson }}${CHATML}`,
   ],
   'rows with tools and calls': [Array.from({ length: 400 * scale }, () => toolRow(3, 2)), sources['qwen3.jinja']],
+  '20,000 messages, printed and within other JSON': [
+    [{ messages: turnsOf(20_000, 'Ja.') }],
+    "{{ messages }}{{ messages | string | length }}{{ [1, { 'all': messages }] | tojson(indent=1) | length }}" +
+      '{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>{% endfor %}',
+  ],
   // JSON changes each content, so that all are looked for in vain.
   'contents that the template rewrites': [
     [{ messages: turnsOf(5000, words) }],

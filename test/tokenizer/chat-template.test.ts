@@ -344,6 +344,11 @@ describe('renderings in steps', () => {
     'a macro': `{% macro all(messages) %}${loop}{% endmacro %}{{ 'a' ~ (all(messages) | trim) }}{{ all(messages) if messages else '' }}`,
     'a macro that is kept': `{% macro all(list) %}${loop}{% endmacro %}{% set text = [all(messages), 1] %}{{ text[0] }}`,
     'a call block': `{% macro twice() %}{{ caller() }}{{ caller() }}{% endmacro %}{% call twice() %}${loop}{% endcall %}`,
+    'all messages, printed':
+      '{% for _ in [1] %}{{ messages }}{{ [messages] }}|{{ (messages | string) ~ 1 }}{% endfor %}',
+    'all messages within other JSON':
+      "{{ {'a': messages, 'b': [[], {}]} | tojson }}{{ [1, messages] | tojson(indent=2, sort_keys=true) }}",
+    'a loop in a block with a name': `{% block a %}${loop}{% endblock %}{{ self.a() | upper }}`,
     'macros that call each other':
       '{% macro tree(n) %}{{ n }}{% if n %}{{ tree(n - 1) }}{{ tree(n - 1) }}{% endif %}{% endmacro %}{{ tree(10) }}',
     'a recursive loop':

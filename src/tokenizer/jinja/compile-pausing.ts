@@ -10,14 +10,19 @@ import {
   compileExpression,
   type Operand,
 } from './compile-expression.js'
+import { callFilter } from './filters.js'
 import type { Activation, Evaluate, Frame } from './frames.js'
 import { childrenOf, type Expression, type FilterExpression } from './nodes.js'
 import { after, Pause, type Pausing, stepsOf } from './pause.js'
+import { strPausing } from './repr.js'
 import type { Runtime } from './runtime.js'
 import { toJson } from './to-json.js'
-import type { Value } from './values.js'
+import { Markup, type Value } from './values.js'
 
 export type EvaluatePausing = (rt: Runtime, activation: Activation) => Pausing<Value>
+
+/** Filters that print a value. */
+const PRINTS: ReadonlySet<string> = new Set(['tojson', 'string'])
 
 const pausing = new WeakMap<Expression, boolean>()
 
@@ -26,7 +31,7 @@ export function mayPause(node: Expression): boolean {
   const known = pausing.get(node)
   if (known !== undefined) return known
   const isLong =
-    (node.kind === 'call' && node.callee.kind === 'name') || (node.kind === 'filter' && node.name === 'tojson')
+    (node.kind === 'call' && node.callee.kind === 'name') || (node.kind === 'filter' && PRINTS.has(node.name))
   const answer = isLong || [...childrenOf(node)].some(mayPause)
   pausing.set(node, answer)
   return answer
@@ -48,20 +53,23 @@ export function compilePausing(node: Expression, frame: Frame): EvaluatePausing 
     case 'call':
       return withOperands(frame, (operand) => compileCall(node, operand))
     case 'filter':
-      if (node.name !== 'tojson' || node.value === undefined) break
-      return withOperands(frame, (operand) => compileToJson(node, node.value as Expression, operand))
+      if (!PRINTS.has(node.name) || node.value === undefined) break
+      return withOperands(frame, (operand) => compilePrint(node, node.value as Expression, operand))
   }
   return withOperands(frame, (operand) => compileExpression(node, frame, operand))
 }
 
-function compileToJson(node: FilterExpression, of: Expression, operand: Operand): EvaluatePausing {
+function compilePrint(node: FilterExpression, of: Expression, operand: Operand): EvaluatePausing {
   const value = operand(of)
   const given = compileArguments(node, operand)
   return (rt, activation) => {
     const written = value(rt, activation)
     const options = given(rt, activation)
+    if (node.name === 'string' && (written instanceof Markup || options.args.length + options.kwargs.size > 0)) {
+      return callFilter(rt, node.name, written, options)
+    }
     rt.step()
-    return toJson(rt, written, options)
+    return node.name === 'string' ? strPausing(rt, written) : toJson(rt, written, options)
   }
 }
 

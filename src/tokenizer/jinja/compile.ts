@@ -27,7 +27,7 @@ import {
 import { compileMacro } from './macro.js'
 import type { Expression, IfStatement, OutputPart, Statement } from './nodes.js'
 import { after, Pause, type Pausing, stepsOf } from './pause.js'
-import { str } from './repr.js'
+import { strPausing } from './repr.js'
 import type { Output, Runtime } from './runtime.js'
 import { visitExpression, visitStatements } from './symbols.js'
 import { isTrue, type Value } from './values.js'
@@ -130,8 +130,12 @@ function writeText(value: Value, rt: Runtime, _: Activation, out: Output): Endin
   return NORMAL
 }
 
-function writeValue(value: Value, rt: Runtime, _: Activation, out: Output): Ending {
-  out.write(rt, str(rt, value))
+function writeValue(value: Value, rt: Runtime, _: Activation, out: Output): Pausing<Ending> {
+  return after(strPausing(rt, value), writeString, rt, out, undefined)
+}
+
+function writeString(text: string, rt: Runtime, out: Output): Ending {
+  out.write(rt, text)
   return NORMAL
 }
 
@@ -208,17 +212,24 @@ function compileSimpleOutput(nodes: readonly OutputPart[], line: number, frame: 
       return NORMAL
     }
   }
-  return (rt, activation, out) => {
-    for (let index = 0; index < parts.length; index++) {
+  const from = (rt: Runtime, activation: Activation, out: Output, first: number): Pausing<Ending> => {
+    for (let index = first; index < parts.length; index++) {
       const part = parts[index] as string | Evaluate
       if (typeof part === 'string') out.write(rt, part)
       else {
         rt.line = lines[index] as number
-        out.write(rt, str(rt, part(rt, activation)))
+        const text = strPausing(rt, part(rt, activation))
+        if (text instanceof Pause) return new Pause(goOn(rt, activation, out, index, text))
+        out.write(rt, text)
       }
     }
     return NORMAL
   }
+  function* goOn(rt: Runtime, activation: Activation, out: Output, index: number, { rest }: Pause<string>) {
+    out.write(rt, yield* rest)
+    return yield* stepsOf(from(rt, activation, out, index + 1))
+  }
+  return (rt, activation, out) => from(rt, activation, out, 0)
 }
 
 function compileIf(node: IfStatement, outer: StatementFrame): Execute {

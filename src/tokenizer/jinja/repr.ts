@@ -1,12 +1,15 @@
 /** @file How Python prints values: `str()`, and `repr()` for what stands in lists and dicts. */
 
 import { floatText, MAX_INTEGER_DIGITS, PythonFloat } from '../../lossless-json.js'
+import type { Steps } from '../../turns.js'
 import { unsupported, valueError } from './errors.js'
+import { Pause, type Pausing } from './pause.js'
 import type { Runtime } from './runtime.js'
 import {
   Callable,
   Dict,
   DictView,
+  isSmall,
   Markup,
   Missing,
   NativeObject,
@@ -25,6 +28,27 @@ export function str(rt: Runtime, value: Value): string {
   if (value instanceof Undefined) return ''
   if (value instanceof Markup) return value.text
   return repr(rt, value)
+}
+
+/** `str(value)`, with pauses where much is in it. */
+export function strPausing(rt: Runtime, value: Value): Pausing<string> {
+  const isLarge = typeof value === 'object' && value !== null && !isSmall(value)
+  return isLarge ? new Pause(reprInSteps(rt, value)) : str(rt, value)
+}
+
+function* reprInSteps(rt: Runtime, value: Value): Steps<string> {
+  if (rt.isDue) yield* rt.pause()
+  if (isSmall(value)) return repr(rt, value)
+  rt.step()
+  const parts: string[] = []
+  if (value instanceof Dict) {
+    for (const [key, entry] of value.entries()) parts.push(`${repr(rt, key)}: ${yield* reprInSteps(rt, entry)}`)
+    return `{${bounded(rt, parts)}}`
+  }
+  const items = value instanceof Tuple ? value.items : (value as Value[])
+  for (const item of items) parts.push(yield* reprInSteps(rt, item))
+  if (!(value instanceof Tuple)) return `[${bounded(rt, parts)}]`
+  return `(${bounded(rt, parts)}${items.length === 1 ? ',' : ''})`
 }
 
 /** `repr(value)`. @throws for what Python prints with an address, which differs from run to run */

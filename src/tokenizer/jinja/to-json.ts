@@ -13,6 +13,7 @@ import {
   type CallArguments,
   Dict,
   isInt,
+  isSmall,
   isTrue,
   listOf,
   Markup,
@@ -58,47 +59,71 @@ export function toJson(rt: Runtime, value: Value, given: CallArguments): Pausing
   }
   const pieces: string[] = []
   const line = style.indent === undefined ? undefined : '\n'
-  if (Array.isArray(value) && value.length > ITEMS_OF_STEP)
-    return new Pause(listInSteps(rt, value, style, line, pieces))
+  if (!isSmall(value)) return new Pause(inSteps(rt, value, style, line, pieces))
   write(rt, value, style, line, pieces)
   return pieces.join('')
 }
 
-// Lists of tools and of messages may be long, what is in them is short.
-const ITEMS_OF_STEP = 16
+// So many pieces are joined without a pause.
+const MOST_PIECES = 2048
 
-function* listInSteps(
-  rt: Runtime,
-  items: readonly Value[],
-  style: Style,
-  line: string | undefined,
-  pieces: string[],
-): Steps<string> {
-  for (let first = 0; first < items.length; first += ITEMS_OF_STEP) {
-    writeItems(rt, items, style, line, pieces, first, Math.min(items.length, first + ITEMS_OF_STEP))
-    if (rt.isDue) yield* rt.pause()
-  }
+function* inSteps(rt: Runtime, value: Value, style: Style, line: string | undefined, pieces: string[]): Steps<string> {
+  yield* writeInSteps(rt, value, style, line, pieces)
   return pieces.join('')
 }
 
-/** Writes items of a list, with the brackets that belong to the first and the last. */
-function writeItems(
+function* writeInSteps(
   rt: Runtime,
-  items: readonly Value[],
+  value: Value,
   style: Style,
   line: string | undefined,
   pieces: string[],
-  first = 0,
-  end = items.length,
-): void {
-  const inner = line === undefined ? undefined : line + style.indent
-  const between = style.itemSeparator + (inner ?? '')
-  if (first === 0) put(rt, `[${inner ?? ''}`, pieces)
-  for (let index = first; index < end; index++) {
-    if (index > 0) put(rt, between, pieces)
-    write(rt, items[index] as Value, style, inner, pieces)
+): Steps<void> {
+  if (rt.isDue) yield* rt.pause()
+  if (isSmall(value)) {
+    write(rt, value, style, line, pieces)
+    if (pieces.length > MOST_PIECES) pieces.splice(0, pieces.length, pieces[0] + pieces.slice(1).join(''))
+    return
   }
-  if (end === items.length) put(rt, `${line ?? ''}]`, pieces)
+  const { open, close, items, keys } = containerOf(rt, value, style)
+  const inner = line === undefined ? undefined : line + style.indent
+  put(rt, open + (inner ?? ''), pieces)
+  for (let index = 0; index < items.length; index++) {
+    putPrefix(rt, index, keys, style, inner, pieces)
+    yield* writeInSteps(rt, items[index] as Value, style, inner, pieces)
+  }
+  put(rt, (line ?? '') + close, pieces)
+}
+
+interface Container {
+  open: string
+  close: string
+  items: readonly Value[]
+  /** The keys of a dict. */
+  keys: readonly Value[] | undefined
+}
+
+function containerOf(rt: Runtime, value: Value, style: Style): Container {
+  if (!(value instanceof Dict)) {
+    return { open: '[', close: ']', items: value instanceof Tuple ? value.items : (value as Value[]), keys: undefined }
+  }
+  const pairs = Array.from(value.entries(), (pair) => new Tuple(pair))
+  const sorted = style.sortKeys ? sortBy(rt, pairs, (pair) => (pair as Tuple).items[0] as Value, false) : pairs
+  const part = (at: 0 | 1): Value[] => sorted.map((pair) => (pair as Tuple).items[at] as Value)
+  return { open: '{', close: '}', items: part(1), keys: part(0) }
+}
+
+/** What stands before an item: the separator and, in a dict, the key. */
+function putPrefix(
+  rt: Runtime,
+  index: number,
+  keys: readonly Value[] | undefined,
+  style: Style,
+  inner: string | undefined,
+  pieces: string[],
+): void {
+  if (index > 0) put(rt, style.itemSeparator + (inner ?? ''), pieces)
+  if (keys !== undefined) put(rt, quoted(keyText(keys[index] as Value), style) + style.keySeparator, pieces)
 }
 
 function put(rt: Runtime, text: string, pieces: string[]): void {
@@ -116,32 +141,19 @@ function indentOf(rt: Runtime, indent: Value): string | undefined {
 }
 
 function write(rt: Runtime, value: Value, style: Style, line: string | undefined, pieces: string[]): void {
-  const inner = line === undefined ? undefined : line + style.indent
-  const between = style.itemSeparator + (inner ?? '')
-  if (Array.isArray(value) || value instanceof Tuple) {
-    const items = Array.isArray(value) ? value : value.items
+  if (Array.isArray(value) || value instanceof Tuple || value instanceof Dict) {
+    const { open, close, items, keys } = containerOf(rt, value, style)
     if (items.length === 0) {
-      put(rt, '[]', pieces)
+      put(rt, open + close, pieces)
       return
     }
-    writeItems(rt, items, style, line, pieces)
-    return
-  }
-  if (value instanceof Dict) {
-    if (value.size === 0) {
-      put(rt, '{}', pieces)
-      return
-    }
-    put(rt, `{${inner ?? ''}`, pieces)
-    const pairs = Array.from(value.entries(), (pair) => new Tuple(pair))
-    const sorted = style.sortKeys ? sortBy(rt, pairs, (pair) => (pair as Tuple).items[0] as Value, false) : pairs
-    sorted.forEach((pair, index) => {
-      if (index > 0) put(rt, between, pieces)
-      const [key, item] = (pair as Tuple).items as [Value, Value]
-      put(rt, quoted(keyText(key), style) + style.keySeparator, pieces)
+    const inner = line === undefined ? undefined : line + style.indent
+    put(rt, open + (inner ?? ''), pieces)
+    items.forEach((item, index) => {
+      putPrefix(rt, index, keys, style, inner, pieces)
       write(rt, item, style, inner, pieces)
     })
-    put(rt, `${line ?? ''}}`, pieces)
+    put(rt, (line ?? '') + close, pieces)
     return
   }
   if (typeof value === 'string') {

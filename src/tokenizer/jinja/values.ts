@@ -369,3 +369,26 @@ export function listOf(rt: Runtime, value: Value): Value[] {
   }
   return items
 }
+
+// So many values are printed without a pause.
+const SMALL = 64
+
+/** Whether a value holds so few others that printing it needs no pause. */
+export function isSmall(value: Value): boolean {
+  return countTo(value, SMALL) > 0
+}
+
+/** What is left of `most` behind a value and all in it; 0 or less where they are more. */
+function countTo(value: Value, most: number): number {
+  let left = most - 1
+  const items = Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined
+  if (items !== undefined) {
+    for (let at = 0; at < items.length && left > 0; at++) left = countTo(items[at] as Value, left)
+  } else if (value instanceof Dict) {
+    for (const [, entry] of value.entries()) {
+      if (left <= 0) break
+      left = countTo(entry, left)
+    }
+  }
+  return left
+}
