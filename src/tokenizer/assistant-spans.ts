@@ -18,6 +18,8 @@ export interface AssistantSpans {
 
 // Up to so many turns are located one by one, which takes two renderings for each.
 const FEW_TURNS = 24
+// Turns times messages of what is located by rendering the conversation up to each turn: some seconds.
+const MOST_RENDERED = 10_000_000
 
 /**
  * Renders a conversation and finds the span of each assistant turn: from where generation would begin to the end token
@@ -26,7 +28,8 @@ const FEW_TURNS = 24
  *
  * @param tokenizer Knows the special tokens; white space after the last one of a turn is not generated.
  * @param first Turns before this message are not looked for. Default 0.
- * @throws Error naming the message whose tokens cannot be located with certainty.
+ * @throws Error naming the message whose tokens cannot be located with certainty; for thousands of turns whose places the
+ * template hides.
  */
 export function renderAssistantSpans(
   tokenizer: Tokenizer,
@@ -62,6 +65,14 @@ export function* assistantSpanSteps(
     traced !== undefined && turns.length > FEW_TURNS
       ? yield* traceTurns(rendering, turns, traced.messageOffsets)
       : undefined
+  if (known === undefined && turns.length * messages.length > MOST_RENDERED) {
+    throw new Error(
+      `[chat template] expected a loop over messages that writes each turn alike, got a template that hides where it writes ` +
+        `the ${turns.length} assistant turns of a conversation of ${messages.length} messages (in a macro, for example), which ` +
+        'would take hours to find; mark them with {% generation %} ... {% endgeneration %}, write the loop outside of macros, ' +
+        'or split the conversation',
+    )
+  }
   const spans: AssistantSpans['spans'] = []
   let previousEnd = 0
   for (const message of turns) {

@@ -137,6 +137,22 @@ function counting(template: string): { renderer: ChatRenderer; rendered: () => n
   }
 }
 
+it('20,000 messages whose places the template hides are refused with what helps, in bounded time', () => {
+  const hidden = `{% macro all(list) %}${templates.CHATML.replaceAll('messages', 'list')}{% endmacro %}{{ all(messages) }}`
+  const messages = Array.from({ length: 20_000 }, (_, at) => ({
+    role: at % 2 ? 'assistant' : 'user',
+    content: `${at}`,
+  }))
+  const tokenizer = build(hidden)
+  const renderer = new ChatTemplate(hidden, VARIABLES)
+  const begin = process.cpuUsage()
+  expect(() => renderAssistantSpans(tokenizer, renderer, messages)).toThrow(
+    /hides where it writes the 10000 assistant turns of a conversation of 20000 messages .*; mark them with \{% generation %\}/,
+  )
+  expect(process.cpuUsage(begin).user).toBeLessThan(5_000_000)
+  expect(renderAssistantSpans(tokenizer, renderer, messages.slice(0, 60)).spans).toHaveLength(30)
+})
+
 describe('commonBorders', () => {
   it('gives every ending with which the other text begins, longest first', () => {
     const random = new Random(3)
