@@ -2,7 +2,7 @@
 
 import { describeValue } from '../errors.js'
 import { readRegularFile } from '../regular-file.js'
-import { isObject, toError } from '../values.js'
+import { isPlainObject, toError } from '../values.js'
 
 /** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>
@@ -11,7 +11,7 @@ const MAX_DEPTH = 32
 
 /** Whether `value` is a JSON object, not an array or null. */
 export function isJsonObject(value: unknown): value is JsonObject {
-  return isObject(value)
+  return isPlainObject(value)
 }
 
 /** Parses one JSON object from the file at `path`. @throws if it is missing, no file, above 100 MB, not UTF-8, malformed or not an object */

@@ -91,6 +91,10 @@ describe('values that would be taken for something else', () => {
       expect(() => parseTrainOptions({ ...minimal, lora: box })).toThrow(
         'expected an object of LoRA options for lora, ',
       )
+      for (const name of ['rankPattern', 'alphaPattern'])
+        expect(() => parseTrainOptions({ ...minimal, lora: { [name]: box } })).toThrow(
+          new RegExp(`^\\[lora\\] expected an object with .* for ${name}, got `),
+        )
       for (const name of ['roles', 'chatTemplateKwargs'])
         expect(() => parse({ [name]: box })).toThrow(
           new RegExp(`^\\[training\\] expected an object.* for ${name}, got `),
