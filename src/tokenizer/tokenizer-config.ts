@@ -21,6 +21,9 @@ export const NAMED_TOKENS = [
   'mask_token',
 ] as const
 
+/** Further tokens, as a list or by name. transformers 5 saves the second for what it reads under the first. */
+const EXTRA_TOKENS = ['extra_special_tokens', 'model_specific_special_tokens'] as const
+
 const WHERE = 'tokenizer_config.json'
 
 /**
@@ -36,6 +39,15 @@ export function mergeConfigs(config: JsonObject | undefined, specialTokensMap: J
 /** Texts of a token given as a string, as an AddedToken object or as a list of either. */
 export function tokenTexts(value: unknown): string[] {
   return tokensOf(value).map(({ content }) => content)
+}
+
+/** Texts of the tokens that a model has names of its own for, as `image_token`, which templates know them by. */
+export function ownNamedTokens(config: JsonObject): [name: string, text: string][] {
+  return EXTRA_TOKENS.flatMap((key) => [...(entriesOf(config[key]) ?? [])]).flatMap(([name, token]) =>
+    tokenTexts(token)
+      .slice(0, 1)
+      .map((text): [string, string] => [name, text]),
+  )
 }
 
 interface GivenToken {
@@ -66,8 +78,7 @@ export function configuredTokens(config: JsonObject, inFile: readonly AddedToken
   }
   for (const token of decoderTokens(config.added_tokens_decoder)) add(token)
   const { additional_special_tokens: additional } = config
-  // transformers 5 saves the second name for what it reads under the first.
-  const extra = ['extra_special_tokens', 'model_specific_special_tokens'].map((name) => {
+  const extra = EXTRA_TOKENS.map((name) => {
     const byName = entriesOf(config[name])
     return byName === undefined ? config[name] : Array.from(byName, ([, token]) => token)
   })

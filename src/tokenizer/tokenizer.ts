@@ -22,6 +22,7 @@ import {
   configuredTokens,
   mergeConfigs,
   NAMED_TOKENS,
+  ownNamedTokens,
   tokenTexts,
 } from './tokenizer-config.js'
 
@@ -157,7 +158,7 @@ function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof conf
   const cleanUp = cleanUpOf(file, config)
   const specialTokens = new Map<string, number>()
   for (const [id, token] of pipeline.added.byId) if (token.special) specialTokens.set(token.content, id)
-  const templateVariables: JsonObject = {}
+  const templateVariables: JsonObject = Object.fromEntries(ownNamedTokens(config))
   const named = new Map<string, number[]>()
   for (const name of NAMED_TOKENS) {
     const texts = tokenTexts(config[name])

@@ -139,11 +139,15 @@ describe('the configuration', () => {
     expect(tokenizer.specialTokens.get('<Q>')).toBe(next + 3)
   })
 
-  test.each(['extra_special_tokens', 'model_specific_special_tokens'])('adds the tokens of %s by any name', (name) => {
-    const tokenizer = build({}, { [name]: { image_token: '<I>', audio_token: '<J>' } })
-    expect(tokenizer.encode('<I><J>')).toEqual([next, next + 1])
-    expect(tokenizer.decode([next], { skipSpecialTokens: true })).toBe('')
-  })
+  test.each(['extra_special_tokens', 'model_specific_special_tokens'])(
+    'adds the tokens of %s, which templates know by their names',
+    (name) => {
+      const tokenizer = build({}, { [name]: { image_token: '<I>', audio_token: '<J>' } })
+      expect(tokenizer.encode('<I><J>')).toEqual([next, next + 1])
+      expect(tokenizer.decode([next], { skipSpecialTokens: true })).toBe('')
+      expect(tokenizer.templateVariables).toMatchObject({ image_token: '<I>', audio_token: '<J>' })
+    },
+  )
 
   test('changes the properties of tokens of the file', () => {
     const tokenizer = build({}, { added_tokens_decoder: { 1: added('</s>', { lstrip: true }) } })
