@@ -1,6 +1,8 @@
 """Random templates from a grammar, rendered by Python, for `compare.mjs`. Not part of npm test.
 
     python test/golden/templates/fuzz.py 20000 1 /tmp/fuzz.json && node test/golden/templates/compare.mjs /tmp/fuzz.json
+
+With `scopes` behind the file: blocks, loops and macros within each other, and few expressions.
 """
 
 import json
@@ -183,13 +185,45 @@ class Maker:
         return self.show(3)
 
 
-def main(count, seed, path):
-    maker = Maker(seed)
+class Scopes(Maker):
+    """Statements within each other around expressions that never fail: which variable a name means."""
+
+    def show(self, depth=2):
+        return self.pick(["{{ x }}", "{{ y }}", "{{ i }}", "{{ m is defined }}", "{{ loop.index if loop }}", "[{{ x }}{{ y }}]"])
+
+    def expression(self, depth):
+        return self.pick(["1", "2", "x", "y", "i", "'a'"])
+
+    def statement(self, depth):
+        if depth <= 0:
+            return self.pick([self.show(), self.tag(f"set {self.pick('xyi')} = {self.expression(1)}")])
+        inner = lambda: self.block(depth - 1)
+        other = lambda: self.pick(["", self.tag("else") + inner()])
+        kind = self.random.randrange(20)
+        if kind < 7:
+            self.blocks += 1
+            name = f"b{self.blocks}"
+            return self.tag(f"block {name}{self.pick(['', ' scoped', ' scoped'])}") + "{{ x }}{{ y }}" + inner() + self.tag("endblock") + self.pick(["", f"{{{{ self.{name}() }}}}"])
+        if kind < 11:
+            return self.tag(f"for {self.pick('xy')} in {self.pick(['l', 'words', 'el', 'range(2)'])}{self.pick(['', ' if x'])}") + inner() + other() + self.tag("endfor")
+        if kind < 13:
+            return self.tag(f"if {self.pick('texy')}") + inner() + other() + self.tag("endif")
+        if kind < 15:
+            return self.tag(f"with {self.pick('xyi')} = {self.expression(1)}") + inner() + self.tag("endwith")
+        if kind < 17:
+            return self.tag(f"set {self.pick('xyi')}") + inner() + self.tag("endset")
+        if kind < 19:
+            return self.tag(f"macro m({self.pick(['', 'x', 'x=1', 'y=x'])})") + inner() + self.tag("endmacro") + "{{ m() }}"
+        return self.tag("filter upper") + inner() + self.tag("endfilter")
+
+
+def main(count, seed, path, maker):
+    maker = maker(seed)
     variables = {**json.loads(cases.VARIABLES), **cases.SPECIAL_TOKENS}
     rows = []
     for number in range(count):
         maker.blocks = 0
-        source = maker.show(4) if number % 2 else maker.block(3)
+        source = maker.block(4) if isinstance(maker, Scopes) else maker.show(4) if number % 2 else maker.block(3)
         text, spans = oracle.render_chat(source, cases.conversation("calls"), json.loads(cases.TOOLS), False, variables)
         error = None
         if text is None:
@@ -206,4 +240,4 @@ def main(count, seed, path):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Scopes if "scopes" in sys.argv else Maker)
