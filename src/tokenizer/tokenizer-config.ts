@@ -115,6 +115,10 @@ function refuseUnsupported(config: JsonObject): void {
   for (const name of ['split_special_tokens', 'fix_mistral_regex']) {
     if (config[name] === true) throw wrong(`${WHERE}.${name}`, 'false (true is not supported)', true)
   }
+  const { add_prefix_space: prefix, tokenizer_class: tokenizerClass } = config
+  // This class puts a pre-tokenizer of its own in the place of the file's.
+  if (prefix === true && /^Qwen2Tokenizer(Fast)?$/.test(String(tokenizerClass)))
+    throw wrong(`${WHERE}.add_prefix_space`, `false for ${tokenizerClass} (true is not supported)`, true)
 }
 
 // Classes of transformers that set this on their byte-level pre-tokenizer, whatever the file says.

@@ -175,6 +175,8 @@ describe('the configuration', () => {
     for (const name of ['split_special_tokens', 'fix_mistral_regex']) {
       expect(() => build({}, { [name]: true })).toThrow(`tokenizer_config.json.${name}, got true`)
     }
+    const qwen = { tokenizer_class: 'Qwen2Tokenizer', add_prefix_space: true }
+    expect(() => build({}, qwen)).toThrow('false for Qwen2Tokenizer')
     expect(() => build({}, { added_tokens_decoder: { x: added('<A>') } })).toThrow('ids as keys')
   })
 })
