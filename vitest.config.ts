@@ -57,7 +57,8 @@ export default defineConfig({
             'test/native/{faults,buffers,streams,command-lists,load-file}.test.ts',
             ...(all
               ? [
-                  'test/models/{golden,model,decoding,generate}.test.ts',
+                  'test/models/golden.test.ts',
+                  'test/{causal-lm/causal-lm,decoding/decoding,decoding/generate}.test.ts',
                   'test/adapters/merge.test.ts',
                   'test/autograd/*.test.ts',
                   'test/tensor/{tensor,scope}.test.ts',

@@ -77,7 +77,9 @@ const OPS = quick ? ['test/ops/elementwise.test.ts', 'test/ops/norm.test.ts'] : 
 const MODELS = quick
   ? ['test/train/device.test.ts']
   : [
-      ...['golden', 'model', 'decoding', 'generate'].map((name) => `test/models/${name}.test.ts`),
+      ...['models/golden', 'causal-lm/causal-lm', 'decoding/decoding', 'decoding/generate'].map(
+        (name) => `test/${name}.test.ts`,
+      ),
       ...['test/train/device.test.ts', 'test/train/batch-equivalence.test.ts', 'test/convergence'],
     ]
 

@@ -14,21 +14,31 @@ export {
   loadAdapter,
   setAdapter,
 } from './adapters/named-adapters.js'
+export type { Architecture, Decoder, ForwardContext, KeyValueCache, RaggedInput } from './architecture/architecture.js'
+export type { ForwardBatch, RaggedBatch } from './architecture/batch.js'
+export type { ModelConfig, RawConfig } from './architecture/config.js'
 export type { GradientCheckpointing } from './autograd/checkpoint.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
+export type { CausalLM, ForwardOptions, ForwardResult } from './causal-lm/causal-lm.js'
+export { type CreateModelOptions, createModel } from './causal-lm/create-model.js'
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
 export type { ResolveModelOptions } from './checkpoint/resolve-model.js'
-export type { SafetensorsDType, TensorToWrite } from './checkpoint/safetensors.js'
 export { type FileDType, type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
-export { createProgress, type ProgressDisplay, type ProgressOptions } from './cli/progress.js'
-export type { Output } from './cli/terminal.js'
 export { type Dataset, type PrepareOptions, prepareDataset } from './data/dataset.js'
 export type { Example } from './data/examples.js'
 export type { DataOptions, PackingStrategy } from './data/options.js'
 export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from './data/report.js'
 export type { DataSource } from './data/rows.js'
 export type { UnusualKind } from './data/unusual-rows.js'
+export type { Choose, Decoding } from './decoding/decoding.js'
+export type {
+  GenerateInput,
+  GenerateOptions,
+  GenerationDefaults,
+  SamplingOptions,
+} from './decoding/generate-options.js'
+export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,
@@ -40,15 +50,8 @@ export { type GenerationPlan, type GenerationPlanOptions, planGeneration } from 
 export type { DownloadEvent, FetchModelOptions } from './hub/fetch-model.js'
 export { HubError } from './hub/hub-error.js'
 export type { ModelPart } from './hub/model-files.js'
+export type { ModelLicense, ModelOrigin } from './hub/model-origin.js'
 export type { HubOptions } from './hub/settings.js'
-export type { Architecture, Decoder, ForwardContext, RaggedInput } from './models/architecture.js'
-export type { ForwardBatch, RaggedBatch } from './models/batch.js'
-export type { ModelConfig, RawConfig } from './models/config.js'
-export { type CreateModelOptions, createModel } from './models/create-model.js'
-export type { Choose, Decoding } from './models/decoding.js'
-export type { GenerateInput, GenerateOptions, GenerationDefaults, SamplingOptions } from './models/generate.js'
-export type { KvCache, KvCacheShape } from './models/kv-cache.js'
-export type { CausalLM, ForwardOptions, ForwardResult, ModelLicense, ModelOrigin } from './models/model.js'
 export type {
   Embedding,
   LayerNorm,
@@ -62,6 +65,8 @@ export type {
 } from './nn/module.js'
 export type { DropoutState, LinearOptions, LinearPart, LoraSlab } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
+export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
+export type { Output } from './progress/terminal.js'
 export type { Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
 export {
   type CommandList,
@@ -122,3 +127,4 @@ export { PRESETS, type Preset, type PresetName, type PresetOptions } from './tra
 export type { LrSchedulerType } from './train/schedule.js'
 export { type RunStatistics, type TrainRun, trainLora } from './train/train-lora.js'
 export type { Steps } from './turns.js'
+export type { SafetensorsDType, TensorToWrite } from './weights/safetensors.js'

@@ -10,10 +10,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readPeftConfig } from '../src/adapters/peft-config.js'
 import { openCheckpoint } from '../src/checkpoint/checkpoint.js'
 import { readGenerationConfig } from '../src/checkpoint/generation-config.js'
-import { readGguf } from '../src/checkpoint/gguf/reader.js'
 import { readModelConfig } from '../src/checkpoint/load-model.js'
-import { readSafetensorsHeader } from '../src/checkpoint/safetensors.js'
 import { readConfig } from '../src/cli/config.js'
+import { readGguf } from '../src/gguf/reader.js'
 import {
   errorCode,
   isMissing,
@@ -25,6 +24,7 @@ import {
   readRegularFileIfThere,
 } from '../src/regular-file.js'
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js'
+import { readSafetensorsHeader } from '../src/weights/safetensors.js'
 
 let directory: string
 const at = (...names: string[]) => join(directory, ...names)

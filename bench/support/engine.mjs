@@ -1,8 +1,8 @@
 // @ts-check
 /** @file Opening the engine for a measurement: device, models of a real shape with random weights, adapters that do something. */
 
+import { CausalLM } from '../../dist/causal-lm/causal-lm.js'
 import { createModel, Device, LoraAdapter, Tensor } from '../../dist/index.js'
-import { CausalLM } from '../../dist/models/model.js'
 import { findArchitecture } from '../../dist/models/registry.js'
 import { quantizeNf4 } from '../../dist/ops/nf4.js'
 import { loadAddon } from '../../dist/tensor/addon.js'

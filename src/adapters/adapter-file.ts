@@ -3,16 +3,16 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { listNames, shorten } from '../errors.js'
 import {
   FLOATS,
   readSafetensorsHeader,
   readTensorBytes,
   type SafetensorsHeader,
   type TensorEntry,
-} from '../checkpoint/safetensors.js'
-import { haveSameValues } from '../checkpoint/same-values.js'
-import { listNames, shorten } from '../errors.js'
-import type { CausalLM } from '../models/model.js'
+} from '../weights/safetensors.js'
+import { haveSameValues } from '../weights/same-values.js'
 import { expectBaseCopy } from './base-copies.js'
 import type { LoraConfig } from './lora-config.js'
 import {

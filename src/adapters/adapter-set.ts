@@ -1,8 +1,8 @@
 /** @file The adapters that a model has: by name, which of them are active, and what its modules compute with therefore. */
 
 import type { Parameter } from '../autograd/parameter.js'
+import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
-import { type CausalLM, expectModel } from '../models/model.js'
 import type { Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import type { LoraBias } from './lora-config.js'

@@ -3,10 +3,10 @@
  * embedding, or where it is told to; loading such a file there writes them over the model's. Here they have to be what the model has already.
  */
 
-import { FLOATS, readTensorBytes, type TensorEntry } from '../checkpoint/safetensors.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue } from '../errors.js'
-import type { CausalLM } from '../models/model.js'
 import { Tensor } from '../tensor/tensor.js'
+import { FLOATS, readTensorBytes, type TensorEntry } from '../weights/safetensors.js'
 import { AdapterSet } from './adapter-set.js'
 
 /** Elements that are compared at a time. */

@@ -1,7 +1,7 @@
 /** @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is peft-config's. */
 
-import { isJsonObject, type JsonObject } from '../checkpoint/strict-json.js'
 import { describeValue } from '../errors.js'
+import { isJsonObject, type JsonObject } from '../weights/strict-json.js'
 import { ALL_LINEAR } from './target-modules.js'
 
 /** Which biases of the base model are trained beside an adapter: none, all, or those of the modules with an update. */

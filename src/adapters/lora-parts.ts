@@ -1,8 +1,8 @@
 /** @file What an adapter adds to a model, made from its settings: factors beside projections, trainable copies of weights and biases. */
 
 import { Parameter } from '../autograd/parameter.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
-import type { CausalLM } from '../models/model.js'
 import { type Embedding, LayerNorm, type Linear, type RmsNorm } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab, type Replacement } from './adapter-set.js'

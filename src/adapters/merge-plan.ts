@@ -4,9 +4,8 @@
  */
 
 import { Parameter } from '../autograd/parameter.js'
-import type { TensorToWrite } from '../checkpoint/safetensors.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { FILE_DTYPES, type FileDType, isFiniteFloat16 } from '../checkpoint/save-model.js'
-import type { CausalLM } from '../models/model.js'
 import type { Linear } from '../nn/module.js'
 import { cast, copy_ } from '../ops/cast.js'
 import type { LoraSlab } from '../ops/linear.js'
@@ -15,6 +14,7 @@ import { Random } from '../random.js'
 import { scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { transpose } from '../transpose.js'
+import type { TensorToWrite } from '../weights/safetensors.js'
 import type { AdapterParts, AttachedSlab } from './adapter-set.js'
 
 /** What of an adapter is merged. */

@@ -2,10 +2,10 @@
 
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { describeValue, expectKnownOptions, expectPath, expectSignal, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
-import type { CausalLM } from '../models/model.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {

@@ -1,6 +1,6 @@
 /** @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which licence. */
 
-import type { ModelOrigin } from '../models/model.js'
+import type { ModelOrigin } from '../hub/model-origin.js'
 import { yamlText } from '../yaml-text.js'
 import type { LoraConfig } from './lora-config.js'
 

@@ -1,7 +1,7 @@
 /** @file Several adapters on one model, by the names that PEFT's functions for them have. */
 
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue } from '../errors.js'
-import type { CausalLM } from '../models/model.js'
 import { AdapterSet } from './adapter-set.js'
 import { LoraAdapter } from './lora-adapter.js'
 import type { LoraOptions } from './lora-config.js'

@@ -2,9 +2,9 @@
 
 import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
-import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue, expectObject, unknownOption } from '../errors.js'
 import { isMissing } from '../regular-file.js'
+import { isJsonObject, type JsonObject, readJsonObject } from '../weights/strict-json.js'
 import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
 import { MERGE_IN_PEFT } from './peft-names.js'
 

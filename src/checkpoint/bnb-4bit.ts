@@ -6,8 +6,8 @@
  * `X.nested_quant_map`, and `X.quant_state.bitsandbytes__nf4`: JSON as bytes.
  */
 
+import type { RawConfig } from '../architecture/config.js'
 import { describeValue, listNames } from '../errors.js'
-import type { RawConfig } from '../models/config.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import {
@@ -20,9 +20,9 @@ import {
 } from '../tensor/nf4.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
-import { FLOATS, readTensorBytes, type TensorToWrite } from './safetensors.js'
-import { isJsonObject, type JsonObject, parseJsonObject } from './strict-json.js'
-import type { WeightTensor } from './weight-tensor.js'
+import { FLOATS, readTensorBytes, type TensorToWrite } from '../weights/safetensors.js'
+import { isJsonObject, type JsonObject, parseJsonObject } from '../weights/strict-json.js'
+import type { WeightTensor } from '../weights/weight-tensor.js'
 
 /** An NF4 weight in files: checked, not read yet. */
 export interface StoredNf4 {

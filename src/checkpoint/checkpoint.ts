@@ -12,8 +12,8 @@ import {
   type TensorEntry,
   type TensorToWrite,
   tensorByteLength,
-} from './safetensors.js'
-import { isJsonObject, readJsonObject } from './strict-json.js'
+} from '../weights/safetensors.js'
+import { isJsonObject, readJsonObject } from '../weights/strict-json.js'
 
 /** A checkpoint whose headers are read and checked; no weight is read yet. */
 export interface Checkpoint {

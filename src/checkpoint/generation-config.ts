@@ -1,10 +1,10 @@
 /** @file generation_config.json: what the makers of a model say of its generation. */
 
 import { join } from 'node:path'
+import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../decoding/generate-options.js'
 import { describeValue } from '../errors.js'
-import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../models/generate.js'
 import { readRegularFileIfThere } from '../regular-file.js'
-import { type JsonObject, parseJsonObject } from './strict-json.js'
+import { type JsonObject, parseJsonObject } from '../weights/strict-json.js'
 
 /** Its name in a model's directory. */
 export const GENERATION_CONFIG_FILE = 'generation_config.json'

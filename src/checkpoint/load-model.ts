@@ -1,22 +1,23 @@
 /** @file loadModel: config, weights and device put together, checked before anything large is allocated. */
 
 import { join } from 'node:path'
+import type { RawConfig } from '../architecture/config.js'
 import type { Parameter } from '../autograd/parameter.js'
+import { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, expectKnownOptions, expectSignal } from '../errors.js'
+import { openGguf } from '../gguf/open.js'
+import { isGgufPath } from '../gguf/reader.js'
 import { HUB_OPTION_NAMES } from '../hub/settings.js'
-import type { RawConfig } from '../models/config.js'
-import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
 import { isMissing } from '../regular-file.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device, type DeviceName } from '../tensor/device.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
+import { readJsonObject } from '../weights/strict-json.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
-import { openGguf } from './gguf/open.js'
-import { isGgufPath } from './gguf/reader.js'
 import {
   loadWeight,
   matchTensors,
@@ -26,7 +27,6 @@ import {
   type WeightSource,
 } from './load-weights.js'
 import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
-import { readJsonObject } from './strict-json.js'
 import { withHeadAsStored } from './tied-head.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */

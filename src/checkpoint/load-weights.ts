@@ -1,16 +1,16 @@
 /** @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no directory or config. */
 
 import { basename } from 'node:path'
+import type { Architecture } from '../architecture/architecture.js'
 import type { Parameter } from '../autograd/parameter.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
-import type { Architecture } from '../models/architecture.js'
-import type { CausalLM } from '../models/model.js'
+import { isGgufPath } from '../gguf/reader.js'
 import { quantizeNf4 } from '../ops/nf4.js'
 import { type ComputeDType, type DType, dtypeBytes, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
+import { fillFrom, floatDType, type WeightTensor } from '../weights/weight-tensor.js'
 import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names, storedNf4Parts } from './bnb-4bit.js'
-import { isGgufPath } from './gguf/reader.js'
-import { fillFrom, floatDType, type WeightTensor } from './weight-tensor.js'
 
 type Entries = ReadonlyMap<string, WeightTensor>
 

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describeValue } from '../errors.js'
 import { nearestPathHint } from '../nearest-path.js'
-import { readJsonObject } from './strict-json.js'
+import { readJsonObject } from '../weights/strict-json.js'
 
 const CONFIG_FILE = 'config.json'
 const ADAPTER_FILE = 'adapter_config.json'

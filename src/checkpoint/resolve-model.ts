@@ -3,12 +3,12 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { describeValue, expectPath, withoutSecrets } from '../errors.js'
+import { isGgufPath } from '../gguf/reader.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
 import { HubError } from '../hub/hub-error.js'
-import type { ModelOrigin } from '../models/model.js'
+import type { ModelOrigin } from '../hub/model-origin.js'
 import { nearestPathHint } from '../nearest-path.js'
 import { isMissing, readError } from '../regular-file.js'
-import { isGgufPath } from './gguf/reader.js'
 import { refuseMisplacedModel } from './misplaced.js'
 
 /** Options of `resolveModel`: those of the Hub count for ids only. */

@@ -3,23 +3,21 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
-
+import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
 import { fillDirectory, writeFileAtomic } from '../files.js'
-
-import { type CausalLM, expectModel } from '../models/model.js'
+import { endingTokenIds } from '../gguf/ending-tokens.js'
+import { isGgufPath, readGguf } from '../gguf/reader.js'
 import { readDirectory, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
 import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
 import { runAtOnce } from '../turns.js'
+import type { TensorToWrite } from '../weights/safetensors.js'
+import type { JsonObject } from '../weights/strict-json.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
 import { GENERATION_CONFIG_FILE } from './generation-config.js'
-import { endingTokenIds } from './gguf/ending-tokens.js'
-import { isGgufPath, readGguf } from './gguf/reader.js'
-import type { TensorToWrite } from './safetensors.js'
-import type { JsonObject } from './strict-json.js'
 
 /** What weights can be in a file, and safetensors' names of these. */
 export const FILE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const

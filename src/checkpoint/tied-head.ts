@@ -1,12 +1,12 @@
 /** @file Whether head and embedding are one weight where the config says so: a checkpoint that holds other values for the head has the last word. */
 
-import type { RawConfig } from '../models/config.js'
-import { CausalLM } from '../models/model.js'
+import type { RawConfig } from '../architecture/config.js'
+import { CausalLM } from '../causal-lm/causal-lm.js'
 import { findArchitecture } from '../models/registry.js'
 import { Device } from '../tensor/device.js'
+import { haveSameValues } from '../weights/same-values.js'
+import type { WeightTensor } from '../weights/weight-tensor.js'
 import { nameInFile } from './load-weights.js'
-import { haveSameValues } from './same-values.js'
-import type { WeightTensor } from './weight-tensor.js'
 
 /** A config, and what there is to say of it. */
 export interface ConfigAsStored {

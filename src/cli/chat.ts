@@ -3,10 +3,11 @@
 import { basename, dirname, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { disableAdapters, enableAdapters, loadAdapter, setAdapter } from '../adapters/named-adapters.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
-import type { CausalLM } from '../models/model.js'
+import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { readRunFlags, showAnswer } from './generate.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
@@ -14,7 +15,6 @@ import type { SamplingFlags } from './sampling-flags.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { endAtOnce, guardSignals } from './signal-guard.js'
 import { inputLines } from './standard-input.js'
-import { formatCount, type Paint, paintFor } from './terminal.js'
 
 interface ChatCommandOptions extends SamplingFlags {
   readonly model?: string

@@ -6,11 +6,11 @@ import { availableParallelism, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { hubCacheDirectory } from '../hub/settings.js'
+import { type Paint, paintFor } from '../progress/terminal.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
 import { Tensor } from '../tensor/tensor.js'
 import { examineGpus, type GpuReport, gpuLines, type Problem } from './gpu-report.js'
-import { type Paint, paintFor } from './terminal.js'
 
 /** What `--json` writes. */
 export interface DoctorReport {

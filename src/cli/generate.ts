@@ -2,8 +2,8 @@
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
+import { readSamplingOptions } from '../decoding/generate-options.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
-import { readSamplingOptions } from '../models/generate.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'

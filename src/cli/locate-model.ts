@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
-import { createProgress } from './progress.js'
+import { createProgress } from '../progress/progress.js'
 import { endAtOnce, releaseSignals } from './signal-guard.js'
 import { UsageError } from './usage-error.js'
 

@@ -2,9 +2,9 @@
 
 import { formatBytes } from '../bytes.js'
 import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
+import { type Paint, paintFor } from '../progress/terminal.js'
 import { type FlagValue, readConfig } from './config.js'
 import { checkRunOptions } from './run-options.js'
-import { type Paint, paintFor } from './terminal.js'
 import { flagValues } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 

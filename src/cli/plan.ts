@@ -1,11 +1,11 @@
 /** @file `lowrank plan`: what a training run would take, before anything is loaded. */
 
 import { formatBytes } from '../bytes.js'
+import { describeSwitch, formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'
 import { checkRunOptions } from './run-options.js'
-import { describeSwitch, formatCount, type Paint, paintFor } from './terminal.js'
 import { flagValues } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 

@@ -1,8 +1,8 @@
 /** @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of the engine. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { SamplingOptions } from '../models/generate.js'
-import { SAMPLING_DEFAULTS } from '../models/sampling-defaults.js'
+import type { SamplingOptions } from '../decoding/generate-options.js'
+import { SAMPLING_DEFAULTS } from '../decoding/sampling-defaults.js'
 
 export interface SamplingFlags extends Omit<SamplingOptions, 'doSample'> {
   readonly maxNewTokens: number

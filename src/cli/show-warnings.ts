@@ -1,7 +1,7 @@
 /** @file What files of a model or an adapter say that does nothing, or that others contradict, told on stderr, where answers are not. */
 
-import type { CausalLM } from '../models/model.js'
-import { paintFor } from './terminal.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { paintFor } from '../progress/terminal.js'
 
 /** Warnings of a model that is to generate: what its generation_config.json asks for in vain is one of them. */
 export function showModelWarnings({ warnings, generationDefaults, nameOrPath }: CausalLM): void {

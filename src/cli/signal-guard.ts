@@ -8,9 +8,9 @@
  */
 
 import { constants } from 'node:os'
+import { ERASE } from '../progress/status-line.js'
+import { isScreen } from '../progress/terminal.js'
 import { loadAddon } from '../tensor/addon.js'
-import { ERASE } from './status-line.js'
-import { isScreen } from './terminal.js'
 
 /** What a signal does: ends the process, ends it as the second request, or is a first request and never the second. */
 export type SignalEffect = 'ends' | 'ends as second' | 'counts'

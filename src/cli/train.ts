@@ -1,15 +1,15 @@
 /** @file `lowrank train`: the options of trainLora from a file and flags, progress on the terminal, the result on disk. */
 
 import { join } from 'node:path'
+import { createProgress } from '../progress/progress.js'
+import { paintFor } from '../progress/terminal.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
 import { type TrainRun, trainLora } from '../train/train-lora.js'
 import { readConfig } from './config.js'
 import { watchInterrupts } from './interrupt.js'
 import { presetLines, presetOf } from './preset.js'
-import { createProgress } from './progress.js'
 import { checkRunOptions } from './run-options.js'
 import { expectResultOnDisk } from './standard-streams.js'
-import { paintFor } from './terminal.js'
 import { flagValues } from './train-flags.js'
 import { commandLine } from './try-it.js'
 

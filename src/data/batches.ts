@@ -3,7 +3,7 @@
  * windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
-import { positionsInSequences, type RaggedBatch, shiftLabels } from '../models/batch.js'
+import { positionsInSequences, type RaggedBatch, shiftLabels } from '../architecture/batch.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, type Turns } from '../turns.js'
 import type { Example } from './examples.js'

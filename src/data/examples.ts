@@ -3,8 +3,8 @@
  * nothing later decides by token id what is learnt.
  */
 
+import { IGNORE_INDEX } from '../architecture/batch.js'
 import { describeValue } from '../errors.js'
-import { IGNORE_INDEX } from '../models/batch.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
 import {
   type ChatMessage,

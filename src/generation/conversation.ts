@@ -1,6 +1,6 @@
 /** @file A conversation with a model: the messages so far, and answers that become part of it. */
 
-import type { CausalLM } from '../models/model.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'

@@ -1,8 +1,8 @@
 /** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
 
+import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
+import { endingIds, type GenerateOptions } from '../decoding/generate-options.js'
 import { describeValue, expectObject } from '../errors.js'
-import { endingIds, type GenerateOptions } from '../models/generate.js'
-import { type CausalLM, expectModel } from '../models/model.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'

@@ -1,14 +1,14 @@
 /** @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that computes nothing. */
 
+import type { RawConfig } from '../architecture/config.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { createModel } from '../causal-lm/create-model.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
+import { PLANNED_TOKENS } from '../decoding/sampling-defaults.js'
 import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
 import type { HubOptions } from '../hub/settings.js'
-import type { RawConfig } from '../models/config.js'
-import { createModel } from '../models/create-model.js'
-import type { CausalLM } from '../models/model.js'
-import { PLANNED_TOKENS } from '../models/sampling-defaults.js'
 import { checkQuantization, type Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
 import { Device, type DeviceName } from '../tensor/device.js'

@@ -5,10 +5,10 @@
 
 import { formatBytes } from '../bytes.js'
 import { describeValue } from '../errors.js'
-import type { ModelLicense } from '../models/model.js'
 import { COMMIT } from './cache.js'
 import { HubError, what } from './hub-error.js'
 import { parseLicense } from './license.js'
+import type { ModelLicense } from './model-origin.js'
 import { type RequestOptions, request } from './request.js'
 import { withoutToken } from './secret.js'
 

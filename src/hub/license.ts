@@ -1,10 +1,10 @@
 /** @file The licence of a model, as its card says it. */
 
 import { join } from 'node:path'
-import type { ModelLicense } from '../models/model.js'
 import { readRegularFile } from '../regular-file.js'
 import { readYamlTexts } from '../yaml-text.js'
 import { CARD_FILE } from './model-files.js'
+import type { ModelLicense } from './model-origin.js'
 
 const LONGEST_VALUE = 500
 /** Cards with long lists of languages and results have some ten thousand letters. */

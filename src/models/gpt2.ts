@@ -1,5 +1,7 @@
 /** @file GPT-2 (Radford et al. 2019): learned positions, LayerNorm, Conv1D projections, a head that is tied unless the config says otherwise. */
 
+import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
+import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from '../architecture/config.js'
 import { checkpoint } from '../autograd/checkpoint.js'
 import type { Embedding, LayerNorm, Linear, ModelBuilder } from '../nn/module.js'
 import { add } from '../ops/add.js'
@@ -8,8 +10,6 @@ import { gelu } from '../ops/gelu.js'
 import { splitColumns } from '../ops/split-columns.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
-import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from './config.js'
 
 /** config.json of `model_type: gpt2`. */
 export interface Gpt2Config extends ModelConfig {

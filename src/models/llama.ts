@@ -3,6 +3,16 @@
  * model types that differ in what the config can say: mistral.ts, qwen2.ts, qwen3.ts.
  */
 
+import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
+import {
+  ConfigReader,
+  LARGEST_HEAD_DIM,
+  MOST_LAYERS,
+  type ModelConfig,
+  type RawConfig,
+} from '../architecture/config.js'
+import { longestSequence, type RopeConfig, readRopeConfig } from '../architecture/rope.js'
+import { RopeTable } from '../architecture/rope-table.js'
 import { checkpoint } from '../autograd/checkpoint.js'
 import { type Embedding, type Linear, linearGroup, type ModelBuilder, type RmsNorm } from '../nn/module.js'
 import { add } from '../ops/add.js'
@@ -12,10 +22,6 @@ import { splitColumns } from '../ops/split-columns.js'
 import { swiglu } from '../ops/swiglu.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
-import type { Architecture, Decoder, ForwardContext, RaggedInput } from './architecture.js'
-import { ConfigReader, LARGEST_HEAD_DIM, MOST_LAYERS, type ModelConfig, type RawConfig } from './config.js'
-import { longestSequence, type RopeConfig, readRopeConfig } from './rope.js'
-import { RopeTable } from './rope-table.js'
 
 /** What the decoder reads of config.json. */
 export interface LlamaConfig extends ModelConfig {

@@ -1,7 +1,7 @@
 /** @file Mistral (Jiang et al. 2023, arXiv:2310.06825): Llama's decoder with, in some of its versions, a window on the keys that a query sees. */
 
-import type { Architecture } from './architecture.js'
-import { ConfigReader, type RawConfig } from './config.js'
+import type { Architecture } from '../architecture/architecture.js'
+import { ConfigReader, type RawConfig } from '../architecture/config.js'
 import { type LlamaConfig, LlamaDecoder, llama, readCommonConfig } from './llama.js'
 
 function readConfig(raw: RawConfig, where: string): LlamaConfig {

@@ -3,8 +3,8 @@
  * that a query sees.
  */
 
-import type { Architecture } from './architecture.js'
-import { ConfigReader, type RawConfig } from './config.js'
+import type { Architecture } from '../architecture/architecture.js'
+import { ConfigReader, type RawConfig } from '../architecture/config.js'
 import { type LlamaConfig, LlamaDecoder, llama, readCommonConfig } from './llama.js'
 
 const LAYER_TYPES: readonly unknown[] = ['full_attention', 'sliding_attention']

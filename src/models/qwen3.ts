@@ -1,7 +1,7 @@
 /** @file Qwen3, the dense models (Yang et al. 2025, arXiv:2505.09388): Llama's decoder with every head of q and k normalised, and the windows of Qwen2. */
 
-import type { Architecture } from './architecture.js'
-import { ConfigReader, type RawConfig } from './config.js'
+import type { Architecture } from '../architecture/architecture.js'
+import { ConfigReader, type RawConfig } from '../architecture/config.js'
 import { type LlamaConfig, LlamaDecoder, llama, readCommonConfig } from './llama.js'
 import { readWindows } from './qwen2.js'
 

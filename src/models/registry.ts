@@ -1,8 +1,8 @@
 /** @file The model types that lowrank knows. A new model is a file beside this one and a line here. */
 
+import type { Architecture } from '../architecture/architecture.js'
+import type { RawConfig } from '../architecture/config.js'
 import { describeValue, expectObject } from '../errors.js'
-import type { Architecture } from './architecture.js'
-import type { RawConfig } from './config.js'
 import { gpt2 } from './gpt2.js'
 import { llama } from './llama.js'
 import { mistral } from './mistral.js'

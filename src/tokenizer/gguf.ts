@@ -3,8 +3,8 @@
  * Follows llama.cpp in what the file leaves open.
  */
 
-import type { GgufMetadata } from '../checkpoint/gguf/metadata.js'
 import { describeValue, listNames } from '../errors.js'
+import type { GgufMetadata } from '../gguf/metadata.js'
 import type { Steps } from '../turns.js'
 import { mergesOfTokens } from './gguf-merges.js'
 import { SPLITS, type Splits } from './gguf-splits.js'

@@ -3,8 +3,8 @@
 import { isUtf8 } from 'node:buffer'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { GgufMetadata } from '../checkpoint/gguf/metadata.js'
 import { describeValue } from '../errors.js'
+import type { GgufMetadata } from '../gguf/metadata.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import type { NamedTemplates } from './chat-template.js'
 

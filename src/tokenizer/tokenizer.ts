@@ -5,8 +5,8 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isGgufPath, readGgufInSteps } from '../checkpoint/gguf/reader.js'
 import { describeValue, expectPath } from '../errors.js'
+import { isGgufPath, readGgufInSteps } from '../gguf/reader.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'

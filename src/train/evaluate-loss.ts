@@ -1,10 +1,10 @@
 /** @file Loss and perplexity of held-out rows: token-weighted, unlabelled tokens excluded. */
 
 import { noGrad } from '../autograd/tape.js'
+import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
 import { describeValue } from '../errors.js'
-import { type CausalLM, expectModel } from '../models/model.js'
 
 export interface Evaluation {
   /** Mean cross-entropy per supervised token. */

@@ -1,13 +1,13 @@
 /** @file planTraining: the memory of a run before it starts, whether it fits, and which switch would make it fit. */
 
+import type { RawConfig } from '../architecture/config.js'
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import { formatBytes } from '../bytes.js'
+import { CausalLM } from '../causal-lm/causal-lm.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { describeValue } from '../errors.js'
-import type { RawConfig } from '../models/config.js'
-import { CausalLM } from '../models/model.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'

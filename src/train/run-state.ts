@@ -1,10 +1,10 @@
 /** @file lowrank_state.json: where a run stands between two steps, parsed strictly, and whether that can be at all. */
 
-import { parseJsonObject } from '../checkpoint/strict-json.js'
 import type { BatchPlan, DataCursor } from '../data/batches.js'
 import { describeValue } from '../errors.js'
 import type { Turns } from '../turns.js'
 import { isObject } from '../values.js'
+import { parseJsonObject } from '../weights/strict-json.js'
 import { LossScaler, type LossScalerState } from './loss-scaler.js'
 
 export const STATE_FILE = 'lowrank_state.json'

@@ -3,8 +3,8 @@
  * for tools that plot a run. Nothing but `log_history` is read back from it.
  */
 
-import { isJsonObject, parseJsonObject } from '../checkpoint/strict-json.js'
 import { describeValue } from '../errors.js'
+import { isJsonObject, parseJsonObject } from '../weights/strict-json.js'
 import type { EndEvent, EvaluateEvent, LogEvent } from './events.js'
 import type { ResolvedTrainingOptions } from './options.js'
 

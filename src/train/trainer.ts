@@ -2,11 +2,11 @@
 
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import type { RaggedBatch } from '../architecture/batch.js'
+import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchPlan, BatchWindow } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
 import { writeFileAtomic } from '../files.js'
-import type { RaggedBatch } from '../models/batch.js'
-import type { CausalLM } from '../models/model.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'

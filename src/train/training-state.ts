@@ -7,18 +7,18 @@ import { basename, dirname, join } from 'node:path'
 import { loadParameter } from '../adapters/adapter-file.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../checkpoint/checksums.js'
+import type { BatchPlan } from '../data/batches.js'
+import { describeValue, listNames } from '../errors.js'
+import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
+import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
+import type { Turns } from '../turns.js'
 import {
   readSafetensorsHeader,
   readTensorBytes,
   type TensorEntry,
   type TensorToWrite,
   writeSafetensors,
-} from '../checkpoint/safetensors.js'
-import type { BatchPlan } from '../data/batches.js'
-import { describeValue, listNames } from '../errors.js'
-import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
-import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
-import type { Turns } from '../turns.js'
+} from '../weights/safetensors.js'
 import type { AdamW } from './adamw.js'
 import { checkpointStep, listCheckpoints } from './output-directory.js'
 import { expectPossible, parseState, STATE_FILE, type TrainerState } from './run-state.js'

@@ -6,18 +6,18 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { LoraOptions } from '../../src/adapters/lora-config.js'
+import type { RawConfig } from '../../src/architecture/config.js'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
+import { createModel } from '../../src/causal-lm/create-model.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
+import { saveModel } from '../../src/checkpoint/save-model.js'
+import type { Device } from '../../src/tensor/device.js'
 import {
   readSafetensorsHeader,
   readTensorBytes,
   safetensorsContent,
   type TensorToWrite,
-} from '../../src/checkpoint/safetensors.js'
-import { saveModel } from '../../src/checkpoint/save-model.js'
-import type { RawConfig } from '../../src/models/config.js'
-import { createModel } from '../../src/models/create-model.js'
-import type { CausalLM } from '../../src/models/model.js'
-import type { Device } from '../../src/tensor/device.js'
+} from '../../src/weights/safetensors.js'
 import { testDevices } from '../support/devices.js'
 import { goldenCases, relativeDifference } from '../support/golden.js'
 import { seededRandom } from '../support/values.js'

@@ -15,8 +15,8 @@ import {
   loadAdapter,
   setAdapter,
 } from '../../src/adapters/named-adapters.js'
-import type { RawConfig } from '../../src/models/config.js'
-import type { CausalLM } from '../../src/models/model.js'
+import type { RawConfig } from '../../src/architecture/config.js'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { argmax } from '../../src/ops/argmax.js'
 import type { Device } from '../../src/tensor/device.js'
 import { AdamW } from '../../src/train/adamw.js'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
-import { readTensorBytes, type TensorToWrite } from '../../src/checkpoint/safetensors.js'
+import { readTensorBytes, type TensorToWrite } from '../../src/weights/safetensors.js'
 import { headerOf, safetensorsBytes } from './build.js'
 
 let directory: string

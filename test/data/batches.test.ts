@@ -1,13 +1,13 @@
 /** @file Ragged batches, packing, shuffling, splitting and resuming. */
 
 import { describe, expect, it, vi } from 'vitest'
+import { IGNORE_INDEX } from '../../src/architecture/batch.js'
 import { type BatchOptions, BatchPlan, type BatchWindow, collate, sequentialBatches } from '../../src/data/batches.js'
 import type { Example } from '../../src/data/examples.js'
 import { datasetFingerprint } from '../../src/data/fingerprint.js'
 import type { PackingStrategy } from '../../src/data/options.js'
 import { packRows } from '../../src/data/packing.js'
 import { splitSteps } from '../../src/data/split.js'
-import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { Random } from '../../src/random.js'
 import { runAtOnce, Turns } from '../../src/turns.js'
 import { windowsOf } from '../support/windows.js'

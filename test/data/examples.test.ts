@@ -1,13 +1,13 @@
 /** @file Rows to tokens and labels: what is learnt of each form, truncation, and what becomes of rows without a target. */
 
 import { describe, expect, it } from 'vitest'
+import { IGNORE_INDEX } from '../../src/architecture/batch.js'
 import { alpacaPrompt } from '../../src/data/alpaca.js'
 import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { resolveDataOptions } from '../../src/data/options.js'
 import { dataWarnings } from '../../src/data/report.js'
 import { recognizeRow } from '../../src/data/row-forms.js'
-import { IGNORE_INDEX } from '../../src/models/batch.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { CHATML, CHATML_GENERATION, LLAMA3 } from '../support/chat-templates.js'
 import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'

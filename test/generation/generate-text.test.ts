@@ -1,9 +1,9 @@
 /** @file Text as it comes: whole characters, stop strings, conversations. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { generateText, streamText } from '../../src/generation/generate-text.js'
 import { IncrementalText } from '../../src/generation/incremental-text.js'
-import type { CausalLM } from '../../src/models/model.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { rejection, tinyModel } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, tinySentencePieceTokenizer } from '../support/tiny-tokenizer.js'

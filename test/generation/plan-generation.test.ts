@@ -1,9 +1,9 @@
 /** @file planGeneration: the memory of real answers, to the byte. */
 
 import { describe, expect, test } from 'vitest'
+import type { RawConfig } from '../../src/architecture/config.js'
+import { createModel } from '../../src/causal-lm/create-model.js'
 import { type GenerationPlanOptions, planGeneration } from '../../src/generation/plan-generation.js'
-import type { RawConfig } from '../../src/models/config.js'
-import { createModel } from '../../src/models/create-model.js'
 import { Device } from '../../src/tensor/device.js'
 import { rejection, TINY_CONFIG, TINY_GPT2_CONFIG } from '../support/tiny-model.js'
 

@@ -4,8 +4,8 @@ import { readdirSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { noGrad } from '../../src/autograd/tape.js'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
-import type { CausalLM } from '../../src/models/model.js'
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 
 interface Evaluate {

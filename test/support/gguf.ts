@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
-import { readTensorBytes } from '../../src/checkpoint/safetensors.js'
+import { readTensorBytes } from '../../src/weights/safetensors.js'
 
 /** Numbers of the types of values. */
 const TYPES = {

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { readSafetensorsHeader, readTensorBytes } from '../../src/checkpoint/safetensors.js'
+import { readSafetensorsHeader, readTensorBytes } from '../../src/weights/safetensors.js'
 
 const CASES = fileURLToPath(new URL('../golden/cases', import.meta.url))
 

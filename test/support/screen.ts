@@ -2,7 +2,7 @@
 
 import { EventEmitter } from 'node:events'
 import xterm from '@xterm/headless'
-import type { Output } from '../../src/cli/terminal.js'
+import type { Output } from '../../src/progress/terminal.js'
 
 /** A stream that is a terminal of so many columns and rows. */
 export class Screen extends EventEmitter implements Output {

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import type { RawConfig } from '../../src/architecture/config.js'
+import { createModel } from '../../src/causal-lm/create-model.js'
 import { collate } from '../../src/data/batches.js'
-import type { RawConfig } from '../../src/models/config.js'
-import { createModel } from '../../src/models/create-model.js'
 import type { MemoryInfo } from '../../src/tensor/addon.js'
 import { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { type BatchOptions, BatchPlan } from '../../src/data/batches.js'
-import type { CausalLM } from '../../src/models/model.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { relativeDifference } from '../support/golden.js'
 import { randomExamples, readGradients, TINY_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'

@@ -3,8 +3,8 @@
 import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
 import type { TrainEvent } from '../../src/train/events.js'
+import { readSafetensorsHeader } from '../../src/weights/safetensors.js'
 import { editState, sealCheckpoint } from '../support/run-checkpoint.js'
 import {
   ofType,

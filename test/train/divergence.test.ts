@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { trainLora } from '../../src/train/train-lora.js'
+import { readSafetensorsHeader } from '../../src/weights/safetensors.js'
 import {
   ofType,
   rejection,

@@ -3,12 +3,12 @@
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
-import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.js'
-import { CausalLM } from '../../src/models/model.js'
+import { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { AdamW } from '../../src/train/adamw.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { LossScaler } from '../../src/train/loss-scaler.js'
 import { learningRateAt } from '../../src/train/schedule.js'
+import { readSafetensorsHeader } from '../../src/weights/safetensors.js'
 import { editState } from '../support/run-checkpoint.js'
 import {
   ofType,

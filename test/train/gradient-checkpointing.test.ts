@@ -1,10 +1,10 @@
 /** @file Gradient checkpointing: the same bits, dropout included, for less memory. */
 
 import { describe, expect, it } from 'vitest'
+import type { RawConfig } from '../../src/architecture/config.js'
 import type { GradientCheckpointing } from '../../src/autograd/checkpoint.js'
 import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
-import type { RawConfig } from '../../src/models/config.js'
 import { AdamW } from '../../src/train/adamw.js'
 import {
   randomExamples,

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'
+import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { collate, type TrainingBatch } from '../../src/data/batches.js'
-import type { CausalLM } from '../../src/models/model.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import { randomExamples, readGradients, tinyAdapter, tinyModel } from '../support/tiny-model.js'
 

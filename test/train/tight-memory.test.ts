@@ -2,8 +2,8 @@
 
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { createModel } from '../../src/causal-lm/create-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
-import { createModel } from '../../src/models/create-model.js'
 import { planTraining } from '../../src/train/plan.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { cases } from '../support/long.js'
