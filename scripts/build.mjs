@@ -32,6 +32,9 @@ import { root } from './phases.mjs'
 const require = createRequire(import.meta.url)
 const SANITIZERS = ['address', 'thread', 'undefined']
 
+/** JSON Schema of configuration files. */
+const SCHEMA = 'train.schema.json'
+
 class BuildError extends Error {}
 
 function parseArguments(args) {
@@ -188,13 +191,13 @@ async function buildNative({ sanitize, emulator }) {
   }
 }
 
-function buildTypeScript() {
+async function buildTypeScript() {
   if (!existsSync(join(root, 'src/index.ts'))) {
     process.stderr.write('[build] src/index.ts is not there: no JavaScript built\n')
     return
   }
   const output = join(root, 'dist')
-  const outputs = ['index.js', 'cli/main.js'].map((name) => join(output, name))
+  const outputs = ['index.js', 'cli/main.js', SCHEMA].map((name) => join(output, name))
   const stamp = join(root, 'build/dist.sha256')
   const digest = digestOf(
     [SELF, 'src', 'tsconfig.json', 'tsconfig.build.json'],
@@ -212,6 +215,8 @@ function buildTypeScript() {
     stdio: 'inherit',
   })
   if (tsc.status !== 0) throw new BuildError('[build] the TypeScript sources have errors, see above')
+  const { configSchema } = await import(new URL('../dist/train/config-schema.js', import.meta.url))
+  writeFileSync(join(output, SCHEMA), `${JSON.stringify(configSchema(), null, 2)}\n`)
   makeExecutable()
   mkdirSync(join(root, 'build'), { recursive: true })
   writeFileSync(stamp, digest)
@@ -225,7 +230,7 @@ function makeExecutable() {
 try {
   const options = parseArguments(process.argv.slice(2))
   if (options.native) await buildNative(options)
-  if (options.typescript) buildTypeScript()
+  if (options.typescript) await buildTypeScript()
 } catch (error) {
   process.stderr.write(`${error instanceof BuildError ? error.message : `[build] failed: ${error.message ?? error}`}\n`)
   process.exitCode = 1

@@ -65,6 +65,7 @@ export type {
 } from './nn/module.js'
 export type { DropoutState, LinearOptions, LinearPart, LoraSlab } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
+export { type OptionProblem, OptionsError } from './options/problems.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'
 export type { Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
@@ -113,7 +114,6 @@ export type {
   WarningEvent,
 } from './train/events.js'
 export type { MemoryNeed, TensorBytes } from './train/memory-run.js'
-export { type OptionProblem, OptionsError } from './train/option-problems.js'
 export type { IntervalStrategy, TrainingOptions, TrainLoraOptions } from './train/options.js'
 export {
   type PlanAlternative,

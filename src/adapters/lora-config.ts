@@ -1,7 +1,23 @@
 /** @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is peft-config's. */
 
 import { describeValue } from '../errors.js'
-import { isJsonObject, type JsonObject } from '../weights/strict-json.js'
+import {
+  boolean,
+  either,
+  exactly,
+  float32,
+  integer,
+  listOf,
+  number,
+  objectOf,
+  oneOf,
+  type Rule,
+  text,
+} from '../options/rules.js'
+import { snakeCase } from '../options/spelling.js'
+import { defaultsOf, type OptionTable } from '../options/table.js'
+import { isPlainObject } from '../values.js'
+import type { JsonObject } from '../weights/strict-json.js'
 import { ALL_LINEAR } from './target-modules.js'
 
 /** Which biases of the base model are trained beside an adapter: none, all, or those of the modules with an update. */
@@ -84,46 +100,106 @@ export interface LoraConfig {
 /** What users give: any of the settings. */
 export type LoraOptions = Partial<LoraConfig>
 
-/** The defaults of `LoraConfig`. PEFT's own differ: r 8, alpha 8, and target modules from a table of models. */
-export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
-  r: 16,
-  loraAlpha: 32,
-  loraDropout: 0,
-  targetModules: ALL_LINEAR,
-  excludeModules: [],
-  layersToTransform: null,
-  layersPattern: null,
-  rankPattern: {},
-  alphaPattern: {},
-  bias: 'none',
-  useRslora: false,
-  modulesToSave: [],
-  initLoraWeights: true,
-}
-
-type Check = (value: unknown) => boolean
-
-const isBoolean: Check = (value) => typeof value === 'boolean'
-const isText: Check = (value) => typeof value === 'string' && value !== ''
-const isTextList: Check = (value) => Array.isArray(value) && value.every(isText)
-const isNames: Check = (value) => typeof value === 'string' || isTextList(value)
-const isTarget: Check = (value) => isText(value) || (isTextList(value) && (value as string[]).length > 0)
 /** As wide as the widest layers: a damaged file must not ask for all memory. */
 const LARGEST_RANK = 65536
+const RANK: Rule = {
+  ...integer({ min: 1, max: LARGEST_RANK }),
+  expected: `a whole number from 1 to ${LARGEST_RANK}`,
+}
 const SMALLEST_ALPHA = 1e-30
 const LARGEST_ALPHA = 1e30
-const isRank: Check = (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= LARGEST_RANK
 // Divided by the rank it is still a number above 0 in float32, in which adapters compute.
-const isAlpha: Check = (value) => typeof value === 'number' && value >= SMALLEST_ALPHA && value <= LARGEST_ALPHA
-const isShare: Check = (value) => typeof value === 'number' && value >= 0 && Math.fround(value) < 1
-const isLayer: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
-const isLayers: Check = (value) => isLayer(value) || (Array.isArray(value) && value.every(isLayer))
-const isBias: Check = (value) => value === 'none' || value === 'all' || value === 'lora_only'
-const isInit: Check = (value) => isBoolean(value) || (typeof value === 'string' && value.toLowerCase() === 'gaussian')
+const ALPHA: Rule = {
+  ...number({ min: SMALLEST_ALPHA, max: LARGEST_ALPHA }),
+  expected: `a number from ${SMALLEST_ALPHA} to 1e30`,
+}
+const NAME: Rule = { ...text, expected: 'a name', accepts: (value) => typeof value === 'string' && value !== '' }
+const LAYER = integer({ min: 0 })
+const PATTERN: Rule = { ...NAME, expected: 'names or regular expressions' }
 
-const RANK = `a whole number from 1 to ${LARGEST_RANK}`
-const ALPHA = `a number from ${SMALLEST_ALPHA} to 1e30`
-const NAMES = 'module names or a regular expression'
+/** Module names, or one text. */
+function names(expected: string, range: { minItems?: number } = {}): Rule {
+  return { ...either(NAME, listOf(NAME, '', range)), expected }
+}
+
+const ALL = exactly(null, 'all')
+/** As in PEFT, an empty text means none. */
+const NAMES_OR_NOTHING = either(
+  { ...text, accepts: (value) => typeof value === 'string', schema: { type: 'string' } },
+  listOf(NAME, ''),
+)
+
+/** The settings of an adapter. PEFT's own defaults differ: r 8, alpha 8, and target modules from a table of models. */
+export const LORA_OPTIONS = {
+  r: { rule: RANK, default: 16, help: 'rank: how much the adapter can learn' },
+  loraAlpha: { rule: ALPHA, default: 32, help: 'scale of the adapter times its rank' },
+  loraDropout: {
+    rule: { ...float32({ min: 0, below: 1 }), expected: 'a number in [0, 1)' },
+    default: 0,
+    help: 'share of the inputs of an adapter that is dropped while training',
+  },
+  targetModules: {
+    rule: names('module names, a regular expression or "all-linear"', { minItems: 1 }),
+    default: ALL_LINEAR as string | string[],
+    help: 'all-linear, names such as [q_proj, v_proj], or a regular expression for whole module paths',
+  },
+  excludeModules: {
+    rule: { ...NAMES_OR_NOTHING, expected: 'module names or a regular expression' },
+    default: [] as string | string[],
+    help: 'modules that targetModules leaves out: names, or a regular expression',
+  },
+  layersToTransform: {
+    rule: {
+      ...either(ALL, either(LAYER, listOf(LAYER, ''))),
+      expected: 'a whole number of at least 0 or a list of them',
+    },
+    default: null,
+    help: '3 or [0, 1]: only these layers; needs a list of targetModules',
+  },
+  layersPattern: {
+    rule: { ...either(ALL, NAMES_OR_NOTHING), expected: 'a name or a list of names' },
+    default: null,
+    help: "what stands before a layer's number in paths, where more than one name does: layers, h",
+  },
+  rankPattern: {
+    rule: objectOf(RANK, `an object with ${RANK.expected} by module`),
+    default: {},
+    help: 'other ranks by name, or by a regular expression for the end of a path: { down_proj: 8 }',
+  },
+  alphaPattern: {
+    rule: objectOf(ALPHA, `an object with ${ALPHA.expected} by module`),
+    default: {},
+    help: 'the same for loraAlpha',
+  },
+  bias: {
+    rule: { ...oneOf(['none', 'all', 'lora_only']), expected: "'none', 'all' or 'lora_only'" },
+    default: 'none',
+    help: 'biases of the base model that are trained too: none, all or lora_only',
+  },
+  useRslora: { rule: boolean, default: false, help: 'rank-stabilised scaling' },
+  modulesToSave: {
+    rule: listOf(NAME, 'a list of module names'),
+    default: [],
+    help: 'modules that are trained and saved in full beside the adapter',
+  },
+  initLoraWeights: {
+    rule: {
+      ...either(boolean, oneOf(['gaussian'])),
+      expected: "true, false or 'gaussian'",
+      accepts: (value) =>
+        typeof value === 'boolean' || (typeof value === 'string' && value.toLowerCase() === 'gaussian'),
+    },
+    default: true,
+    help: 'how A and B begin: true, gaussian, or false: B is not zero either, for tests',
+  },
+} as const satisfies OptionTable<LoraConfig>
+
+/** The defaults of `LoraConfig`. */
+export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
+  ...defaultsOf(LORA_OPTIONS),
+  excludeModules: [],
+  modulesToSave: [],
+}
 
 /** Is told of something wrong: the settings that it is about, and the message. */
 export type OnProblem = (names: readonly string[], message: string) => void
@@ -147,55 +223,44 @@ export function parseSettings(
   onProblem: OnProblem = throwFirst,
 ): LoraConfig {
   const wrong = new Set<string>()
-  const expect = (name: string, shown: string, value: unknown, check: Check, what: string): boolean => {
-    if (check(value)) return true
+  const expect = (name: string, shown: string, value: unknown, { accepts, expected }: Rule): boolean => {
+    if (accepts(value)) return true
     wrong.add(name)
-    onProblem([name], `[${where}] expected ${what} for ${shown}, got ${describeValue(value)}`)
+    onProblem([name], `[${where}] expected ${expected} for ${shown}, got ${describeValue(value)}`)
     return false
   }
-  const read = <Value>(name: string, fallback: Value, check: Check, what: string): Value => {
+  const read = <Name extends keyof LoraConfig>(option: Name): LoraConfig[Name] => {
+    const name = snakeCase(option)
+    const fallback = DEFAULT_LORA_CONFIG[option]
     const value = given[name] ?? fallback
-    return value === fallback || expect(name, spell(name), value, check, what) ? (value as Value) : fallback
+    return value === fallback || expect(name, spell(name), value, LORA_OPTIONS[option].rule)
+      ? (value as LoraConfig[Name])
+      : fallback
   }
-  const readPattern = (name: string, check: Check, what: string): Record<string, number> => {
-    const values = read<Record<string, number>>(name, {}, isJsonObject, `an object with ${what} by module`)
-    for (const [key, value] of Object.entries(values)) {
-      expect(name, `the keys of ${spell(name)}`, key, isText, 'names or regular expressions')
-      expect(name, `${spell(name)}[${describeValue(key)}]`, value, check, what)
+  const readPattern = (option: 'rankPattern' | 'alphaPattern', item: Rule): Record<string, number> => {
+    const name = snakeCase(option)
+    const patterns = given[name] ?? {}
+    if (!isPlainObject(patterns)) return read(option)
+    for (const [key, value] of Object.entries(patterns)) {
+      expect(name, `the keys of ${spell(name)}`, key, PATTERN)
+      expect(name, `${spell(name)}[${describeValue(key)}]`, value, item)
     }
-    return { ...values }
+    return { ...(patterns as Record<string, number>) }
   }
-  const {
-    r,
-    loraAlpha,
-    loraDropout,
-    targetModules,
-    excludeModules,
-    layersToTransform,
-    layersPattern,
-    bias,
-    useRslora,
-    modulesToSave,
-    initLoraWeights,
-  } = DEFAULT_LORA_CONFIG
-  const layers = 'a whole number of at least 0 or a list of them'
   const config: LoraConfig = {
-    r: read('r', r, isRank, RANK),
-    loraAlpha: read('lora_alpha', loraAlpha, isAlpha, ALPHA),
-    loraDropout: read('lora_dropout', loraDropout, isShare, 'a number in [0, 1)'),
-    targetModules: spellAllLinear(
-      unique(read('target_modules', targetModules, isTarget, 'module names, a regular expression or "all-linear"')),
-    ),
-    // As in PEFT, an empty text means none.
-    excludeModules: unique(read('exclude_modules', excludeModules, isNames, NAMES) || excludeModules),
-    layersToTransform: read('layers_to_transform', layersToTransform, isLayers, layers),
-    layersPattern: nullIfEmpty(read('layers_pattern', layersPattern, isNames, 'a name or a list of names')),
-    rankPattern: readPattern('rank_pattern', isRank, RANK),
-    alphaPattern: readPattern('alpha_pattern', isAlpha, ALPHA),
-    bias: read('bias', bias, isBias, "'none', 'all' or 'lora_only'"),
-    useRslora: read('use_rslora', useRslora, isBoolean, 'true or false'),
-    modulesToSave: unique(read('modules_to_save', modulesToSave, isTextList, 'a list of module names')),
-    initLoraWeights: spellGaussian(read('init_lora_weights', initLoraWeights, isInit, "true, false or 'gaussian'")),
+    r: read('r'),
+    loraAlpha: read('loraAlpha'),
+    loraDropout: read('loraDropout'),
+    targetModules: spellAllLinear(unique(read('targetModules'))),
+    excludeModules: unique(read('excludeModules') || []),
+    layersToTransform: read('layersToTransform'),
+    layersPattern: nullIfEmpty(read('layersPattern')),
+    rankPattern: readPattern('rankPattern', RANK),
+    alphaPattern: readPattern('alphaPattern', ALPHA),
+    bias: read('bias'),
+    useRslora: read('useRslora'),
+    modulesToSave: unique(read('modulesToSave')),
+    initLoraWeights: spellGaussian(read('initLoraWeights')),
   }
   // What is wrong in itself is not judged together with others.
   const isJudged = ['target_modules', 'layers_to_transform', 'layers_pattern'].every((name) => !wrong.has(name))

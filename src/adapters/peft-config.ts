@@ -3,9 +3,11 @@
 import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
 import { describeValue, expectObject, unknownOption } from '../errors.js'
+import { camelCase, snakeCase } from '../options/spelling.js'
+import { namesOf } from '../options/table.js'
 import { isMissing } from '../regular-file.js'
 import { isJsonObject, type JsonObject, readJsonObject } from '../weights/strict-json.js'
-import { type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
+import { LORA_OPTIONS, type LoraConfig, type OnProblem, parseSettings, throwFirst } from './lora-config.js'
 import { MERGE_IN_PEFT } from './peft-names.js'
 
 /** What adapter_config.json says. */
@@ -40,23 +42,9 @@ const isNothing: Check = (value) =>
   (isJsonObject(value) && Object.keys(value).length === 0)
 const anything: Check = () => true
 
-/** The settings that are supported. */
-const SETTINGS = [
-  'r',
-  'lora_alpha',
-  'lora_dropout',
-  'target_modules',
-  'exclude_modules',
-  'layers_to_transform',
-  'layers_pattern',
-  'rank_pattern',
-  'alpha_pattern',
-  'bias',
-  'use_rslora',
-  'modules_to_save',
-  'init_lora_weights',
-]
-const OPTIONS = SETTINGS.map(camelCase)
+const OPTIONS = namesOf(LORA_OPTIONS)
+/** The settings that are supported, as PEFT spells them. */
+const SETTINGS = OPTIONS.map(snakeCase)
 
 /** PEFT's other settings that would change the result: the values with which they do not, which are all that is supported. */
 const UNSUPPORTED: Record<string, Check> = {
@@ -271,12 +259,4 @@ function textOf(value: unknown): string | undefined {
 /** As PEFT writes its sets. */
 function sortedNames(names: string | readonly string[]): string | string[] {
   return typeof names === 'string' ? names : [...names].sort()
-}
-
-function camelCase(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -2,8 +2,10 @@
 
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { writeFileAtomic } from '../files.js'
+import { schemaComment } from '../train/config-schema.js'
 import { EFFECTIVE_BATCH_SIZE } from '../train/options.js'
 import { defaultOf } from './defaults.js'
 import { commandLine, quoted } from './try-it.js'
@@ -43,7 +45,8 @@ function content(path: string, options: InitOptions): string {
   // YAML 1.1, as Python reads it, takes 2e-4 for a text.
   const learningRate = defaultOf(['training', 'learningRate'])?.replace(/^(\d+)e/, '$1.0e')
   const value = (given: string | undefined, example: string): string => stringify(given ?? example).trimEnd()
-  return `# For lowrank train ${quoted(path)}
+  const comment = schemaComment(dirname(resolve(path)))
+  return `${comment === undefined ? '' : `${comment}\n`}# For lowrank train ${quoted(path)}
 # Flags go over what stands here: --epochs 1, --lr 1e-4, --set training.warmupRatio=0.1
 # Options after a # are those that are changed most; take the # away. Keys may be written as in Python: num_train_epochs.
 

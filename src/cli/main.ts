@@ -167,6 +167,11 @@ function createProgram(): Command {
     .option('--json', 'write one JSON object to stdout')
     .action(async (options) => (await import('./doctor.js')).doctor(options, version))
 
+  program
+    .command('schema')
+    .description('print the JSON Schema of configuration files, for editors')
+    .action(async () => (await import('./schema.js')).schema())
+
   // That of commander shows the help of all for a command that it does not know.
   program
     .helpCommand(false)

@@ -1,6 +1,6 @@
 /** @file The options of a run from file, settings and flags, checked before anything is loaded: what is wrong is a mistake of usage, told all at once. */
 
-import { describeProblems, type OptionProblem, OptionsError } from '../train/option-problems.js'
+import { describeProblems, type OptionProblem, OptionsError } from '../options/problems.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
 import { parseTrainOptions } from '../train/parse-options.js'
 import { type Configuration, withOrigins } from './config.js'

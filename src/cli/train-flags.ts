@@ -1,11 +1,10 @@
 /** @file The flags of `train`, `plan` and `init` that stand for options of `trainLora`. Loads nothing of the engine. */
 
 import type { Command } from 'commander'
-import { DEFAULT_LORA_CONFIG } from '../adapters/lora-config.js'
-import { DATA_OPTION_NAMES } from '../data/options.js'
-import { currentName } from '../train/known-options.js'
-import { camelCase } from '../train/option-rules.js'
-import { TOP_LEVEL_RULES, TRAINING_RULES } from '../train/options.js'
+import { LORA_OPTIONS } from '../adapters/lora-config.js'
+import { camelCase } from '../options/spelling.js'
+import { namesOf, type OptionEntry, type OptionTable } from '../options/table.js'
+import { currentName, TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../train/options.js'
 import { PRESETS } from '../train/presets.js'
 import type { FlagValue } from './config.js'
 import { defaultOf } from './defaults.js'
@@ -19,143 +18,62 @@ interface TrainFlag {
   /** 'number': a number where the text is one, else the text for the option to refuse; 'list': names between commas. */
   readonly kind?: 'number' | 'list'
   readonly path: readonly string[]
-  readonly help: string
-  /** Whether help adds the default of the option. */
-  readonly showsDefault?: boolean
+  /** In place of the help of the option, where a flag says it shorter. */
+  readonly help?: string
 }
-
-/** What names of devices mean. */
-export const DEVICE_HELP = 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is'
 
 /** In the order of help. */
 const TRAIN_FLAGS: readonly TrainFlag[] = [
-  { flag: '--model', value: 'dir', path: ['model'], help: 'directory, .gguf file or Hub id of the model' },
-  { flag: '--revision', value: 'name', path: ['revision'], help: 'branch, tag or commit of a Hub model' },
-  { flag: '--dataset', value: 'path', path: ['dataset'], help: 'path or glob of the rows, JSON Lines' },
-  { flag: '--eval-dataset', value: 'path', path: ['evalDataset'], help: 'path or glob of rows to evaluate on' },
-  {
-    flag: '--output',
-    value: 'dir',
-    path: ['outputDir'],
-    help: 'where checkpoints go, and the result in adapter/ or model/',
-  },
+  { flag: '--model', value: 'dir', path: ['model'] },
+  { flag: '--revision', value: 'name', path: ['revision'] },
+  { flag: '--dataset', value: 'path', path: ['dataset'] },
+  { flag: '--eval-dataset', value: 'path', path: ['evalDataset'] },
+  { flag: '--output', value: 'dir', path: ['outputDir'] },
   {
     flag: '--preset',
     value: 'name',
     path: ['preset'],
     help: `a recipe for what is left open: ${Object.keys(PRESETS).join(', ')}`,
   },
-  { flag: '--method', value: 'name', path: ['method'], help: 'lora, or full: train every weight', showsDefault: true },
-  {
-    flag: '--quantization',
-    value: 'type',
-    path: ['quantization'],
-    help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
-  },
-  { flag: '--dtype', value: 'type', path: ['dtype'], help: 'auto, bfloat16, float16 or float32', showsDefault: true },
-  { flag: '--device', value: 'name', path: ['device'], help: DEVICE_HELP, showsDefault: true },
-  { flag: '--threads', value: 'count', kind: 'number', path: ['threads'], help: 'threads of the CPU' },
-  {
-    flag: '--rank',
-    value: 'count',
-    kind: 'number',
-    path: ['lora', 'r'],
-    help: 'rank of the adapter',
-    showsDefault: true,
-  },
-  {
-    flag: '--alpha',
-    value: 'number',
-    kind: 'number',
-    path: ['lora', 'loraAlpha'],
-    help: 'scale of the adapter times its rank',
-    showsDefault: true,
-  },
-  {
-    flag: '--dropout',
-    value: 'share',
-    kind: 'number',
-    path: ['lora', 'loraDropout'],
-    help: 'dropout of the adapter',
-    showsDefault: true,
-  },
-  {
-    flag: '--target-modules',
-    value: 'names',
-    kind: 'list',
-    path: ['lora', 'targetModules'],
-    help: 'all-linear, or names such as q_proj,v_proj',
-    showsDefault: true,
-  },
-  {
-    flag: '--epochs',
-    value: 'number',
-    kind: 'number',
-    path: ['training', 'numTrainEpochs'],
-    help: 'passes over the rows',
-    showsDefault: true,
-  },
-  {
-    flag: '--max-steps',
-    value: 'count',
-    kind: 'number',
-    path: ['training', 'maxSteps'],
-    help: 'optimizer steps, in place of epochs',
-  },
-  {
-    flag: '--lr',
-    value: 'number',
-    kind: 'number',
-    path: ['training', 'learningRate'],
-    help: 'learning rate',
-    showsDefault: true,
-  },
-  {
-    flag: '--batch-size',
-    value: 'count',
-    kind: 'number',
-    path: ['training', 'perDeviceTrainBatchSize'],
-    help: 'rows that are computed together',
-    showsDefault: true,
-  },
-  {
-    flag: '--max-length',
-    value: 'tokens',
-    kind: 'number',
-    path: ['training', 'maxLength'],
-    help: 'longest row in tokens; longer ones lose their end',
-    showsDefault: true,
-  },
-  { flag: '--packing', path: ['training', 'packing'], help: 'put several rows into one of --max-length tokens' },
-  {
-    flag: '--eval-split',
-    value: 'share',
-    kind: 'number',
-    path: ['training', 'evalSplit'],
-    help: 'share or number of the rows to evaluate on instead',
-    showsDefault: true,
-  },
-  {
-    flag: '--seed',
-    value: 'number',
-    kind: 'number',
-    path: ['training', 'seed'],
-    help: 'of order and initial weights',
-    showsDefault: true,
-  },
-  {
-    flag: '--resume',
-    path: ['resumeFromCheckpoint'],
-    help: 'go on from the last checkpoint in --output',
-  },
+  { flag: '--method', value: 'name', path: ['method'] },
+  { flag: '--quantization', value: 'type', path: ['quantization'] },
+  { flag: '--dtype', value: 'type', path: ['dtype'] },
+  { flag: '--device', value: 'name', path: ['device'] },
+  { flag: '--threads', value: 'count', kind: 'number', path: ['threads'] },
+  { flag: '--rank', value: 'count', kind: 'number', path: ['lora', 'r'] },
+  { flag: '--alpha', value: 'number', kind: 'number', path: ['lora', 'loraAlpha'] },
+  { flag: '--dropout', value: 'share', kind: 'number', path: ['lora', 'loraDropout'] },
+  { flag: '--target-modules', value: 'names', kind: 'list', path: ['lora', 'targetModules'] },
+  { flag: '--epochs', value: 'number', kind: 'number', path: ['training', 'numTrainEpochs'] },
+  { flag: '--max-steps', value: 'count', kind: 'number', path: ['training', 'maxSteps'] },
+  { flag: '--lr', value: 'number', kind: 'number', path: ['training', 'learningRate'] },
+  { flag: '--batch-size', value: 'count', kind: 'number', path: ['training', 'perDeviceTrainBatchSize'] },
+  { flag: '--max-length', value: 'tokens', kind: 'number', path: ['training', 'maxLength'] },
+  { flag: '--packing', path: ['training', 'packing'] },
+  { flag: '--eval-split', value: 'share', kind: 'number', path: ['training', 'evalSplit'] },
+  { flag: '--seed', value: 'number', kind: 'number', path: ['training', 'seed'] },
+  { flag: '--resume', path: ['resumeFromCheckpoint'], help: 'go on from the last checkpoint in --output' },
 ]
+
+/** What an option of `trainLora` is, by its path. */
+function entryAt([first, second]: readonly string[]): OptionEntry {
+  const entry = (TRAIN_LORA_OPTIONS as OptionTable)[first as string]
+  return (second === undefined ? entry : entry?.table?.[second]) as OptionEntry
+}
+
+/** The line of help: what the option does and its default. A flag that takes nothing is off where it is left out. */
+function helpOf({ path, value, help }: TrainFlag): string {
+  const entry = entryAt(path)
+  const hasDefault = value !== undefined && entry.default !== undefined && entry.default !== -1
+  return `${help ?? entry.help}${hasDefault ? ` (default: ${defaultOf(path)})` : ''}`
+}
+
+/** What names of devices mean. */
+export const DEVICE_HELP = TRAIN_LORA_OPTIONS.device.help
 
 /** Adds the flags, and `--set` for every other option. */
 export function addTrainFlags(command: Command): Command {
-  for (const { flag, value, path, help, showsDefault } of TRAIN_FLAGS) {
-    const text = showsDefault ? `${help} (default: ${defaultOf(path)})` : help
-    command.option(value ? `${flag} <${value}>` : flag, text)
-  }
+  for (const flag of TRAIN_FLAGS) command.option(flag.value ? `${flag.flag} <${flag.value}>` : flag.flag, helpOf(flag))
   return command.addOption(
     repeatable(
       '--set <key=value>',
@@ -183,9 +101,9 @@ export function flagOf(path: readonly string[]): string | undefined {
 export function flagFor(name: string): string | undefined {
   const option = camelCase(name.replaceAll('-', '_'))
   const sections: [string[], readonly string[]][] = [
-    [[], Object.keys(TOP_LEVEL_RULES)],
-    [['training'], [...Object.keys(TRAINING_RULES), ...DATA_OPTION_NAMES]],
-    [['lora'], Object.keys(DEFAULT_LORA_CONFIG)],
+    [[], namesOf(TRAIN_LORA_OPTIONS)],
+    [['training'], namesOf(TRAINING_OPTIONS)],
+    [['lora'], namesOf(LORA_OPTIONS)],
   ]
   for (const [section, names] of sections) {
     const path = [...section, currentName(section[0], option)]

@@ -1,7 +1,7 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
-import { describeValue, unknownOption } from '../errors.js'
-import { isPlainObject } from '../values.js'
+import { anything, boolean, either, exactly, integer, number, objectOf, oneOf, text } from '../options/rules.js'
+import { namesOf, type OptionTable, readOptions } from '../options/table.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
 export interface DataOptions {
@@ -84,29 +84,101 @@ const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
 /** `DataOptions` with every default filled in. */
 export type ResolvedDataOptions = Required<Omit<DataOptions, 'chatTemplate'>> & Pick<DataOptions, 'chatTemplate'>
 
-const DEFAULTS: ResolvedDataOptions = {
-  maxLength: 2048,
-  packing: false,
-  packingStrategy: 'bfd',
-  padding: false,
-  completionOnlyLoss: true,
-  assistantOnlyLoss: true,
-  shuffle: true,
-  seed: 42,
-  evalSplit: 0,
-  chatTemplate: undefined,
-  chatTemplateKwargs: {},
-  roles: {},
-  onDroppedContent: 'warn',
-}
+const TEMPLATE = /\{[{%]/
+
+/** The options of data preparation. */
+export const DATA_OPTIONS = {
+  maxLength: {
+    rule: integer({ min: 2 }),
+    default: 2048,
+    help: 'longest row in tokens; longer ones lose their end; with packing the size of a pack',
+    changesRun: true,
+    aliases: ['maxSeqLength'],
+  },
+  packing: {
+    rule: boolean,
+    default: false,
+    help: 'put several rows into one sequence of maxLength tokens; attention never crosses rows',
+    changesRun: true,
+  },
+  packingStrategy: {
+    rule: { ...oneOf(PACKING_STRATEGIES), expected: "'bfd' or 'sequential' (rows are never cut)" },
+    default: 'bfd',
+    help: 'bfd leaves the fewest gaps, sequential keeps the shuffled order',
+    changesRun: true,
+  },
+  padding: {
+    rule: { ...either(exactly(false, 'none'), oneOf(['max_length'])), expected: "false or 'max_length'" },
+    default: false,
+    help: 'max_length pads every row to maxLength tokens, which changes no loss; not with packing',
+  },
+  completionOnlyLoss: {
+    rule: boolean,
+    default: true,
+    help: 'prompt and completion, and Alpaca rows: learn the completion only',
+  },
+  assistantOnlyLoss: {
+    rule: boolean,
+    default: true,
+    help: "rows of messages: learn the assistant's turns only",
+  },
+  shuffle: { rule: boolean, default: true, help: 'a new order in each epoch, from seed and epoch', changesRun: true },
+  seed: {
+    rule: integer({ min: 0 }),
+    default: 42,
+    help: 'seed of order and split, and in training of initial weights and dropout',
+    changesRun: true,
+  },
+  evalSplit: {
+    rule: {
+      ...number({ min: 0 }),
+      expected: 'a fraction below 1 or a whole number of rows',
+      accepts: (value) => typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value)),
+      schema: {
+        anyOf: [
+          { type: 'number', minimum: 0, exclusiveMaximum: 1 },
+          { type: 'integer', minimum: 1 },
+        ],
+      },
+    },
+    default: 0,
+    help: 'share or number of the rows to evaluate on instead; rows with one prompt stay on one side',
+  },
+  chatTemplate: {
+    rule: {
+      ...text,
+      expected: 'Jinja text with {{ or {% in it (the text of the file, where it is in one)',
+      // As text, the path of a file would be what each conversation becomes.
+      accepts: (value) => typeof value === 'string' && TEMPLATE.test(value),
+      schema: { type: 'string', pattern: TEMPLATE.source },
+    },
+    otherwise: "the tokenizer's",
+    help: 'Jinja text in place of the chat template of the tokenizer',
+  },
+  chatTemplateKwargs: {
+    rule: objectOf(anything, 'an object'),
+    default: {},
+    help: 'further variables of the chat template: { enable_thinking: false }',
+  },
+  roles: {
+    rule: objectOf(
+      { ...text, accepts: (value) => typeof value === 'string' && value !== '' },
+      "an object from roles of the rows to roles of the template, as { human: 'user' },",
+    ),
+    default: {},
+    help: 'roles of the rows that the chat template knows by another name: { human: user, gpt: assistant }',
+  },
+  onDroppedContent: {
+    rule: { ...oneOf(['warn', 'error']), expected: "'warn' or 'error'" },
+    default: 'warn',
+    help: 'where the chat template leaves out something of a row: warn and train on the rest, or error',
+  },
+} as const satisfies OptionTable<DataOptions>
 
 /** The data options of a larger object. */
 export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
-  return Object.fromEntries(DATA_OPTION_NAMES.map((name) => [name, options[name]]))
+  return Object.fromEntries(namesOf(DATA_OPTIONS).map((name) => [name, options[name]]))
 }
-
-/** The valid names, for those who pick data options out of a larger object. */
-export const DATA_OPTION_NAMES = Object.keys(DEFAULTS) as readonly (keyof DataOptions)[]
 
 /**
  * Fills in defaults and checks every value.
@@ -115,38 +187,8 @@ export const DATA_OPTION_NAMES = Object.keys(DEFAULTS) as readonly (keyof DataOp
  * @throws Error for an unknown option (naming the nearest) or a value outside its range.
  */
 export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
-  const given: DataOptions = {}
-  for (const [name, value] of Object.entries(options)) {
-    if (!(name in DEFAULTS)) throw unknownOption(where, name, DATA_OPTION_NAMES)
-    if (value !== undefined) Object.assign(given, { [name]: value })
-  }
-  const resolved = { ...DEFAULTS, ...given }
-  const check = (name: keyof DataOptions, valid: boolean, expected: string): void => {
-    if (!valid) throw new Error(`[${where}] expected ${expected} for ${name}, got ${describeValue(resolved[name])}`)
-  }
-  for (const name of ['packing', 'completionOnlyLoss', 'assistantOnlyLoss', 'shuffle'] as const) {
-    check(name, typeof resolved[name] === 'boolean', 'true or false')
-  }
-  check('maxLength', Number.isInteger(resolved.maxLength) && resolved.maxLength >= 2, 'a whole number of at least 2')
-  check('seed', Number.isSafeInteger(resolved.seed) && resolved.seed >= 0, 'a whole number of at least 0')
-  const { evalSplit } = resolved
-  const splitValid = typeof evalSplit === 'number' && evalSplit >= 0 && (evalSplit < 1 || Number.isInteger(evalSplit))
-  check('evalSplit', splitValid, 'a fraction below 1 or a whole number of rows')
-  const { chatTemplate } = resolved
-  check('chatTemplate', ['string', 'undefined'].includes(typeof chatTemplate), 'Jinja text')
-  // As text, the path of a file would be what each conversation becomes.
-  const isTemplate = chatTemplate === undefined || /\{[{%]/.test(chatTemplate)
-  check('chatTemplate', isTemplate, 'Jinja text with {{ or {% in it (the text of the file, where it is in one)')
-  const kwargs: unknown = resolved.chatTemplateKwargs
-  check('chatTemplateKwargs', isPlainObject(kwargs), 'an object')
-  const roles: unknown = resolved.roles
-  const areRoles = isPlainObject(roles) && Object.values(roles).every((role) => typeof role === 'string' && role !== '')
-  check('roles', areRoles, "an object from roles of the rows to roles of the template, as { human: 'user' },")
-  check('onDroppedContent', ['warn', 'error'].includes(resolved.onDroppedContent), "'warn' or 'error'")
-  check('padding', [false, 'max_length'].includes(resolved.padding), "false or 'max_length'")
+  const resolved: ResolvedDataOptions = readOptions(where, options, DATA_OPTIONS)
   if (resolved.padding && resolved.packing)
     throw new Error(`[${where}] expected packing or padding, got both; remove one`)
-  const strategies: readonly unknown[] = PACKING_STRATEGIES
-  check('packingStrategy', strategies.includes(resolved.packingStrategy), "'bfd' or 'sequential' (rows are never cut)")
   return resolved
 }

@@ -3,6 +3,8 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeValue } from '../errors.js'
+import { boolean, textOf } from '../options/rules.js'
+import { namesOf, type OptionTable } from '../options/table.js'
 import { readRegularFile } from '../regular-file.js'
 
 /** Options of everything that takes a Hub id, named as in huggingface_hub. */
@@ -29,8 +31,32 @@ export interface HubOptions {
   localFilesOnly?: boolean
 }
 
+/** `HubOptions`, to be part of the table of every function that takes a Hub id. */
+export const HUB_OPTIONS = {
+  revision: {
+    rule: textOf('a branch, tag or commit'),
+    otherwise: "'main'",
+    help: 'branch, tag or commit of a Hub model',
+  },
+  token: {
+    rule: { ...textOf('an access token as text'), isSecret: true },
+    otherwise: 'HF_TOKEN, then the file that `hf auth login` writes',
+    help: 'access token of the Hub; better kept in HF_TOKEN',
+  },
+  cacheDir: {
+    rule: textOf('the path of a directory'),
+    otherwise: 'HF_HUB_CACHE, then `hub` in HF_HOME, then ~/.cache/huggingface/hub',
+    help: 'directory of the Hub cache',
+  },
+  localFilesOnly: {
+    rule: boolean,
+    otherwise: 'false, or true where HF_HUB_OFFLINE says so',
+    help: 'use what the Hub cache has and send no request',
+  },
+} as const satisfies OptionTable<HubOptions>
+
 /** The names of `HubOptions`. */
-export const HUB_OPTION_NAMES = ['revision', 'token', 'cacheDir', 'localFilesOnly'] as const
+export const HUB_OPTION_NAMES = namesOf(HUB_OPTIONS)
 
 /** An access token and where it was found. */
 export interface HubToken {

@@ -3,24 +3,6 @@
  * point is a better answer than "unknown option". PEFT's options are in src/adapters.
  */
 
-/** Spellings of earlier versions and of TRL's scripts, and what they are called here. */
-export const OLD_TRAINING_NAMES: Readonly<Record<string, string>> = {
-  evaluationStrategy: 'evalStrategy',
-  maxSeqLength: 'maxLength',
-  perGpuTrainBatchSize: 'perDeviceTrainBatchSize',
-  perGpuEvalBatchSize: 'perDeviceEvalBatchSize',
-  schedulerType: 'lrSchedulerType',
-}
-
-/** The same for options outside `training`. */
-export const OLD_TOP_LEVEL_NAMES: Readonly<Record<string, string>> = {
-  modelNameOrPath: 'model',
-  trainDataset: 'dataset',
-  peftConfig: 'lora',
-  torchDtype: 'dtype',
-  processingClass: 'tokenizer',
-}
-
 /** What the command line and other trainers call options of `training`: named in the error, as they are no spellings of ours. */
 export const SHORT_TRAINING_NAMES: ReadonlyMap<string, string> = new Map([
   ['epochs', 'numTrainEpochs'],
@@ -28,12 +10,6 @@ export const SHORT_TRAINING_NAMES: ReadonlyMap<string, string> = new Map([
   ['batchSize', 'perDeviceTrainBatchSize'],
   ['batch_size', 'perDeviceTrainBatchSize'],
 ])
-
-/** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
-export function currentName(section: string | undefined, name: string): string {
-  const old = section === undefined ? OLD_TOP_LEVEL_NAMES : section === 'training' ? OLD_TRAINING_NAMES : {}
-  return (Object.hasOwn(old, name) ? old[name] : undefined) ?? name
-}
 
 /** An option that is real elsewhere. */
 interface KnownOption {

@@ -1,19 +1,32 @@
 /** @file The options of `trainLora`: types, every default, and what each may be. How they go together is in parse-options.ts. */
 
-import type { LoraConfig } from '../adapters/lora-config.js'
+import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
-import type { DataOptions, ResolvedDataOptions } from '../data/options.js'
+import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions } from '../data/options.js'
 import type { DataSource } from '../data/rows.js'
-import type { HubOptions } from '../hub/settings.js'
+import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
 import type { Quantization } from '../nn/module.js'
+import {
+  boolean,
+  either,
+  exactly,
+  float32,
+  instance,
+  integer,
+  number,
+  oneOf,
+  type Rule,
+  text,
+  textOf,
+} from '../options/rules.js'
+import { aliasesOf, defaultsOf, type OptionTable } from '../options/table.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isObject, isPlainObject } from '../values.js'
 import type { TrainEvent } from './events.js'
-import { boolean, either, exactly, float32, integer, number, oneOf, type Rule, text } from './option-rules.js'
-import type { PresetName } from './presets.js'
+import { PRESETS, type PresetName } from './presets.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 
 /** When something happens during a run. */
@@ -227,36 +240,97 @@ export interface TrainLoraOptions extends HubOptions {
   onEvent?: (event: TrainEvent) => void
 }
 
-/** Every default of `training`, those of the data among them in src/data/options.ts. */
-export const TRAINING_DEFAULTS = {
-  numTrainEpochs: 3,
-  maxSteps: -1,
-  perDeviceTrainBatchSize: 4,
-  perDeviceEvalBatchSize: 8,
-  gradientAccumulationSteps: 'auto',
-  gradientCheckpointing: 'auto',
-  learningRate: 2e-4,
-  lrSchedulerType: 'cosine',
-  warmupRatio: 0.05,
-  warmupSteps: undefined,
-  weightDecay: 0,
-  adamBeta1: 0.9,
-  adamBeta2: 0.999,
-  adamEpsilon: 1e-8,
-  maxGradNorm: 1,
-  evalStrategy: 'auto',
-  evalSteps: 100,
-  saveStrategy: 'steps',
-  saveSteps: 500,
-  saveTotalLimit: null,
-  loggingSteps: 10,
-} as const satisfies Record<Exclude<keyof TrainingOptions, keyof DataOptions>, unknown>
-
 /** Optimizer steps of a run: what the engine counts to. */
 export const MOST_STEPS = 2 ** 31 - 1
 
 /** Rows per optimizer step that `gradientAccumulationSteps: 'auto'` makes. */
 export const EFFECTIVE_BATCH_SIZE = 16
+
+const INTERVALS = ['no', 'steps', 'epoch'] as const
+
+/** The options of `training` but those of the data. */
+export const OWN_TRAINING_OPTIONS = {
+  numTrainEpochs: { rule: number({ above: 0 }), default: 3, help: 'passes over the rows; may be a fraction' },
+  maxSteps: {
+    rule: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
+    default: -1,
+    help: 'optimizer steps, in place of numTrainEpochs; -1: no limit',
+  },
+  perDeviceTrainBatchSize: {
+    rule: integer({ min: 1 }),
+    default: 4,
+    help: 'rows that are computed together; with packing packs of rows',
+    changesRun: true,
+    aliases: ['perGpuTrainBatchSize'],
+  },
+  perDeviceEvalBatchSize: {
+    rule: integer({ min: 1 }),
+    default: 8,
+    help: 'rows that are evaluated together',
+    aliases: ['perGpuEvalBatchSize'],
+  },
+  gradientAccumulationSteps: {
+    rule: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),
+    default: 'auto',
+    help: `micro-batches per optimizer step; auto makes ${EFFECTIVE_BATCH_SIZE} rows per step`,
+    changesRun: true,
+  },
+  gradientCheckpointing: {
+    rule: either(boolean, oneOf(['full', 'auto'])),
+    default: 'auto',
+    help: 'compute layers again in backward to save memory: true, or full for the least; auto as memory demands',
+  },
+  learningRate: { rule: float32({ above: 0 }), default: 2e-4, help: 'highest learning rate of the schedule' },
+  lrSchedulerType: {
+    rule: oneOf(LR_SCHEDULER_TYPES),
+    default: 'cosine',
+    help: 'how the learning rate falls after warm-up',
+    aliases: ['schedulerType'],
+  },
+  warmupRatio: {
+    rule: number({ min: 0, max: 1 }),
+    default: 0.05,
+    help: 'share of all steps in which the learning rate rises from 0',
+  },
+  warmupSteps: {
+    rule: integer({ min: 0 }),
+    otherwise: 'none: warmupRatio counts',
+    help: 'steps in which the learning rate rises from 0, in place of warmupRatio',
+  },
+  weightDecay: { rule: float32({ min: 0 }), default: 0, help: 'decoupled weight decay of AdamW, of matrices only' },
+  adamBeta1: { rule: float32({ min: 0, below: 1 }), default: 0.9, help: 'decay of the mean of gradients' },
+  adamBeta2: { rule: float32({ min: 0, below: 1 }), default: 0.999, help: 'decay of the mean of squared gradients' },
+  adamEpsilon: { rule: float32({ above: 0 }), default: 1e-8, help: 'added to the root of the mean square' },
+  maxGradNorm: {
+    rule: float32({ min: 0 }),
+    default: 1,
+    help: 'gradients whose norm is above this are scaled down to it; 0 never clips',
+  },
+  evalStrategy: {
+    rule: oneOf([...INTERVALS, 'auto']),
+    default: 'auto',
+    help: 'when to evaluate; auto: where there are rows for it, every evalSteps where given, else each epoch',
+    aliases: ['evaluationStrategy'],
+  },
+  evalSteps: { rule: integer({ min: 1 }), default: 100, help: 'optimizer steps between two evaluations' },
+  saveStrategy: { rule: oneOf(INTERVALS), default: 'steps', help: 'when to write a checkpoint into outputDir' },
+  saveSteps: { rule: integer({ min: 1 }), default: 500, help: 'optimizer steps between two checkpoints' },
+  saveTotalLimit: {
+    rule: either(integer({ min: 1 }), exactly(null, 'keep all')),
+    default: null,
+    help: 'checkpoints that are kept; null keeps all',
+  },
+  loggingSteps: { rule: integer({ min: 1 }), default: 10, help: 'optimizer steps that one log line averages over' },
+} as const satisfies OptionTable<Omit<TrainingOptions, keyof DataOptions>>
+
+/** The options of `training`. */
+export const TRAINING_OPTIONS = {
+  ...OWN_TRAINING_OPTIONS,
+  ...DATA_OPTIONS,
+} as const satisfies OptionTable<TrainingOptions>
+
+/** Every default of `training`, those of the data left out. */
+export const TRAINING_DEFAULTS = defaultsOf(OWN_TRAINING_OPTIONS)
 
 /** `training` with everything filled in and no 'auto' that could be settled without the model. */
 export interface ResolvedTrainingOptions
@@ -280,69 +354,125 @@ export interface ResolvedTrainOptions
   resumeFromCheckpoint: boolean | string
 }
 
-/** What each option of `training` may be, those of the data left out. */
-export const TRAINING_RULES: Record<keyof typeof TRAINING_DEFAULTS, Rule> = {
-  numTrainEpochs: number({ above: 0 }),
-  maxSteps: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
-  perDeviceTrainBatchSize: integer({ min: 1 }),
-  perDeviceEvalBatchSize: integer({ min: 1 }),
-  gradientAccumulationSteps: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),
-  gradientCheckpointing: either(boolean, oneOf(['full', 'auto'])),
-  learningRate: float32({ above: 0 }),
-  lrSchedulerType: oneOf(LR_SCHEDULER_TYPES),
-  warmupRatio: number({ min: 0, max: 1 }),
-  warmupSteps: integer({ min: 0 }),
-  weightDecay: float32({ min: 0 }),
-  adamBeta1: float32({ min: 0, below: 1 }),
-  adamBeta2: float32({ min: 0, below: 1 }),
-  adamEpsilon: float32({ above: 0 }),
-  maxGradNorm: float32({ min: 0 }),
-  evalStrategy: oneOf(['no', 'steps', 'epoch', 'auto']),
-  evalSteps: integer({ min: 1 }),
-  saveStrategy: oneOf(['no', 'steps', 'epoch']),
-  saveSteps: integer({ min: 1 }),
-  saveTotalLimit: either(integer({ min: 1 }), exactly(null, 'keep all')),
-  loggingSteps: integer({ min: 1 }),
-}
-
 const isRows = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
 
 /** A path that would be a directory called `~`. */
-const isFromHome = (value: unknown): boolean => typeof value === 'string' && /^~(?:[/\\]|$)/.test(value)
+const isFromHome = (value: unknown): boolean => typeof value === 'string' && HOME.test(value)
+const HOME = /^~(?:[/\\]|$)/
 
+/** Rows; a file can hold them or their path. */
 const source: Rule = {
   expected: 'the path or glob of JSON Lines, or an iterable of rows',
   accepts: (value) => text.accepts(value) || isRows(value),
+  schema: {
+    anyOf: [
+      { type: 'string', minLength: 1 },
+      { type: 'array', items: { type: ['string', 'object'] } },
+    ],
+  },
 }
 
-/** What each option beside `training` may be. */
-export const TOP_LEVEL_RULES: Record<keyof TrainLoraOptions, Rule> = {
-  preset: { ...text, expected: 'the name of a preset' },
-  model: { ...text, expected: 'the directory, .gguf file or Hub id of a model' },
-  revision: { ...text, expected: 'a branch, tag or commit' },
-  token: { ...text, expected: 'an access token as text', isSecret: true },
-  cacheDir: { ...text, expected: 'the path of a directory' },
-  localFilesOnly: boolean,
-  tokenizer: { expected: 'a tokenizer', accepts: (value) => isObject(value) || typeof value === 'function' },
-  dataset: source,
-  evalDataset: source,
-  method: oneOf(['lora', 'full']),
-  lora: { expected: 'an object of LoRA options', accepts: isPlainObject },
-  baseModelName: { ...text, expected: 'the Hub id or path of a model' },
-  quantization: oneOf(['nf4']),
-  offloadEmbedding: boolean,
-  training: { expected: 'an object of training options', accepts: isPlainObject },
-  outputDir: {
-    expected: 'the path of a directory',
-    accepts: (value) => text.accepts(value) && !isFromHome(value),
-    hint: (value) => (isFromHome(value) ? '; only a shell knows ~, and only without quotes: write the whole path' : ''),
+/** The options of `trainLora`. */
+export const TRAIN_LORA_OPTIONS = {
+  model: {
+    rule: textOf('the directory, .gguf file or Hub id of a model'),
+    help: 'directory, .gguf file or Hub id of the model',
+    isRequired: true,
+    aliases: ['modelNameOrPath'],
   },
-  device: { expected: DEVICE_NAMES, accepts: isDeviceName },
-  dtype: oneOf(['auto', ...COMPUTE_DTYPES]),
-  threads: integer({ min: 1 }),
-  memoryBudget: integer({ min: 1 }),
-  resumeFromCheckpoint: either(boolean, { ...text, expected: 'the path of a checkpoint' }),
-  signal: { expected: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
-  onEvent: { expected: 'a function', accepts: (value) => typeof value === 'function' },
+  ...HUB_OPTIONS,
+  preset: {
+    rule: { ...textOf('the name of a preset'), schema: { enum: Object.keys(PRESETS) } },
+    help: 'a recipe for what is left open',
+  },
+  tokenizer: {
+    rule: instance('a tokenizer', (value) => isObject(value) || typeof value === 'function'),
+    otherwise: "the model's",
+    help: "used in place of the model's tokenizer",
+    aliases: ['processingClass'],
+  },
+  dataset: { rule: source, help: 'path or glob of the rows, JSON Lines', isRequired: true, aliases: ['trainDataset'] },
+  evalDataset: { rule: source, help: 'path or glob of rows to evaluate on' },
+  outputDir: {
+    rule: {
+      expected: 'the path of a directory',
+      accepts: (value) => text.accepts(value) && !isFromHome(value),
+      hint: (value) =>
+        isFromHome(value) ? '; only a shell knows ~, and only without quotes: write the whole path' : '',
+      schema: { type: 'string', minLength: 1, not: { pattern: HOME.source } },
+    },
+    help: 'where checkpoints go, and the result in adapter/ or model/',
+  },
+  method: { rule: oneOf(['lora', 'full']), default: 'lora', help: 'lora, or full: train every weight' },
+  baseModelName: {
+    rule: textOf('the Hub id or path of a model'),
+    otherwise: 'the Hub id of the model, else its absolute path',
+    help: 'Hub id that the adapter names as its base, where model is a path or a GGUF file',
+  },
+  quantization: {
+    rule: oneOf(['nf4']),
+    otherwise: 'what the checkpoint has',
+    help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
+  },
+  offloadEmbedding: {
+    rule: boolean,
+    default: false,
+    help: "on a GPU: the embeddings stay in the machine's memory",
+  },
+  device: {
+    rule: {
+      expected: DEVICE_NAMES,
+      accepts: isDeviceName,
+      schema: { type: 'string', pattern: '^(cpu|auto|cuda(:\\d+)?)$' },
+    },
+    default: 'cpu',
+    help: 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is',
+  },
+  dtype: {
+    rule: oneOf(['auto', ...COMPUTE_DTYPES]),
+    default: 'auto',
+    help: 'auto, bfloat16, float16 or float32',
+    aliases: ['torchDtype'],
+  },
+  threads: {
+    rule: integer({ min: 1 }),
+    otherwise: 'the physical cores that the process may use',
+    help: 'threads of the CPU',
+  },
+  memoryBudget: {
+    rule: integer({ min: 1 }),
+    otherwise: "90 % of the device's memory that is available",
+    help: 'bytes that tensors may take',
+  },
+  resumeFromCheckpoint: {
+    rule: either(boolean, textOf('the path of a checkpoint')),
+    default: false,
+    help: 'true: go on from the last checkpoint in outputDir; or the path of one',
+  },
+  signal: {
+    rule: instance('an AbortSignal', (value) => value instanceof AbortSignal),
+    help: 'ends the run after the step in progress, with a checkpoint',
+  },
+  onEvent: {
+    rule: instance('a function', (value) => typeof value === 'function'),
+    help: 'is told what happens, in order',
+  },
+  lora: {
+    rule: { expected: 'an object of LoRA options', accepts: isPlainObject },
+    help: 'settings of the adapter',
+    aliases: ['peftConfig'],
+    table: LORA_OPTIONS,
+  },
+  training: {
+    rule: { expected: 'an object of training options', accepts: isPlainObject },
+    help: 'how long, how fast and on what of the rows it trains',
+    table: TRAINING_OPTIONS,
+  },
+} as const satisfies OptionTable<TrainLoraOptions>
+
+/** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
+export function currentName(section: string | undefined, name: string): string {
+  const table: OptionTable = section === undefined ? TRAIN_LORA_OPTIONS : section === 'training' ? TRAINING_OPTIONS : {}
+  return aliasesOf(table)[name] ?? name
 }

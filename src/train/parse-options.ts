@@ -2,33 +2,32 @@
 
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
 import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
-import { DATA_OPTION_NAMES, type DataOptions, resolveDataOptions } from '../data/options.js'
+import { DATA_OPTIONS, type DataOptions, resolveDataOptions } from '../data/options.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
+import { OptionProblems } from '../options/problems.js'
+import { boolean, check } from '../options/rules.js'
+import { camelCaseKeys, type Spelling } from '../options/spelling.js'
+import { aliasesOf, namesOf, type OptionTable } from '../options/table.js'
 import { isPlainObject } from '../values.js'
-import {
-  OLD_TOP_LEVEL_NAMES,
-  OLD_TRAINING_NAMES,
-  SHORT_TRAINING_NAMES,
-  UNSUPPORTED_SCHEDULERS,
-  UNSUPPORTED_TRAINING,
-} from './known-options.js'
-import { OptionProblems } from './option-problems.js'
-import { boolean, camelCaseKeys, check, type Spelling } from './option-rules.js'
+import { SHORT_TRAINING_NAMES, UNSUPPORTED_SCHEDULERS, UNSUPPORTED_TRAINING } from './known-options.js'
 import {
   EFFECTIVE_BATCH_SIZE,
   type IntervalStrategy,
+  OWN_TRAINING_OPTIONS,
   type ResolvedTrainingOptions,
   type ResolvedTrainOptions,
-  TOP_LEVEL_RULES,
+  TRAIN_LORA_OPTIONS,
   TRAINING_DEFAULTS,
-  TRAINING_RULES,
+  TRAINING_OPTIONS,
   type TrainingOptions,
   type TrainLoraOptions,
 } from './options.js'
 import { findPreset, withPreset } from './presets.js'
 
-const TRAINING_NAMES: readonly string[] = [...Object.keys(TRAINING_RULES), ...DATA_OPTION_NAMES]
-const TOP_LEVEL_NAMES = Object.keys(TOP_LEVEL_RULES)
+const TRAINING_NAMES: readonly string[] = namesOf(TRAINING_OPTIONS)
+const TOP_LEVEL_NAMES: readonly string[] = namesOf(TRAIN_LORA_OPTIONS)
+const OLD_TRAINING_NAMES = aliasesOf(TRAINING_OPTIONS)
+const OLD_TOP_LEVEL_NAMES = aliasesOf(TRAIN_LORA_OPTIONS)
 
 /**
  * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
@@ -66,11 +65,11 @@ class Parser {
     this.#applyMachineFlags()
     this.#checkTopLevel()
     const options = this.#given as unknown as TrainLoraOptions
-    const method = options.method ?? 'lora'
+    const method = options.method ?? TRAIN_LORA_OPTIONS.method.default
     this.#checkMethod(options)
     const training = this.#parseTraining(options.evalDataset !== undefined)
     const lora = method === 'lora' ? this.#parseLora(options.lora ?? {}) : undefined
-    const resume = options.resumeFromCheckpoint ?? false
+    const resume = options.resumeFromCheckpoint ?? TRAIN_LORA_OPTIONS.resumeFromCheckpoint.default
     if (resume === true && options.outputDir === undefined) {
       this.#problems.add(
         [this.#top('resumeFromCheckpoint')],
@@ -83,8 +82,8 @@ class Parser {
       method,
       lora,
       training,
-      device: options.device ?? 'cpu',
-      dtype: options.dtype ?? 'auto',
+      device: options.device ?? TRAIN_LORA_OPTIONS.device.default,
+      dtype: options.dtype ?? TRAIN_LORA_OPTIONS.dtype.default,
       resumeFromCheckpoint: resume,
     }
   }
@@ -156,8 +155,9 @@ class Parser {
     for (const [name, value] of Object.entries(given)) {
       const path = [this.#top(name)]
       const trainingName = SHORT_TRAINING_NAMES.get(name) ?? name
-      if (Object.hasOwn(TOP_LEVEL_RULES, name)) {
-        this.#problems.attempt(path, () => check('train', name, value, TOP_LEVEL_RULES[name as 'model']))
+      const entry = (TRAIN_LORA_OPTIONS as OptionTable)[name]
+      if (entry) {
+        this.#problems.attempt(path, () => check('train', name, value, entry.rule))
       } else if (isTrainingName(trainingName)) {
         this.#problems.add(path, `[train] ${name} is an option of training; write training: { ${trainingName}: ... }`)
       } else {
@@ -169,7 +169,7 @@ class Parser {
       if (given[name] !== undefined) continue
       this.#problems.add(
         [this.#top(name)],
-        `[train] expected ${TOP_LEVEL_RULES[name].expected} for ${name}, got nothing`,
+        `[train] expected ${TRAIN_LORA_OPTIONS[name].rule.expected} for ${name}, got nothing`,
       )
     }
     for (const name of ['dataset', 'evalDataset'] as const) {
@@ -221,10 +221,10 @@ class Parser {
     const data: DataOptions = {}
     for (const [name, value] of Object.entries(this.#flags)) {
       this.#problems.attempt([this.#training(name)], () => {
-        if (Object.hasOwn(TRAINING_RULES, name)) {
-          checkTraining(name as keyof typeof TRAINING_RULES, value)
+        if (Object.hasOwn(OWN_TRAINING_OPTIONS, name)) {
+          checkTraining(name as keyof typeof OWN_TRAINING_OPTIONS, value)
           Object.assign(own, { [name]: value })
-        } else if ((DATA_OPTION_NAMES as readonly string[]).includes(name)) {
+        } else if (Object.hasOwn(DATA_OPTIONS, name)) {
           resolveDataOptions({ [name]: value }, 'training')
           Object.assign(data, { [name]: value })
         } else this.#checkForeign(name, value)
@@ -290,13 +290,12 @@ class Parser {
   }
 }
 
-function checkTraining(name: keyof typeof TRAINING_RULES, value: unknown): void {
+function checkTraining(name: keyof typeof OWN_TRAINING_OPTIONS, value: unknown): void {
+  const { rule } = OWN_TRAINING_OPTIONS[name]
   if (name === 'lrSchedulerType' && UNSUPPORTED_SCHEDULERS.includes(value as string)) {
-    throw new Error(
-      `[training] lrSchedulerType '${value}' is real but not supported yet; use ${TRAINING_RULES.lrSchedulerType.expected}`,
-    )
+    throw new Error(`[training] lrSchedulerType '${value}' is real but not supported yet; use ${rule.expected}`)
   }
-  check('training', name, value, TRAINING_RULES[name])
+  check('training', name, value, rule)
 }
 
 function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): IntervalStrategy {

@@ -7,6 +7,7 @@ import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { yamlText } from '../yaml-text.js'
+import { schemaComment } from './config-schema.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
 
 export const CONFIG_FILE = 'train.yaml'
@@ -47,6 +48,7 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
   }
   const hide = (text: string): string => withoutSecrets(text, settings.secrets)
   const shown = mapTexts(written, hide)
+  const comment = options.outputDir === undefined ? undefined : schemaComment(resolve(options.outputDir))
   const text = yamlText({
     ...(shown as object),
     // The run goes on where it was stopped; with another outputDir it begins anew.
@@ -58,6 +60,7 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
     '# and begins anew, to the same bytes, with --output ANOTHER_DIRECTORY.',
     ...lacking.map((name) => `# Not here, because no file can hold it: ${name}`),
     ...(isDeepStrictEqual(shown, written) ? [] : ['# A secret stood here and is left out: ***']),
+    ...(comment === undefined ? [] : [comment]),
   ].join('\n')}\n${text}`
 }
 

@@ -17,6 +17,7 @@ import { datasetFingerprint } from '../data/fingerprint.js'
 import { dataOptionsOf } from '../data/options.js'
 import { type DataStatistics, dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
+import { changingRun } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
@@ -26,7 +27,12 @@ import { AdamW } from './adamw.js'
 import type { Evaluation } from './evaluate-loss.js'
 import { type DataSplit, ofType, type TrainEvent } from './events.js'
 import { createListener, type Listener } from './listener.js'
-import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import {
+  type ResolvedTrainingOptions,
+  type ResolvedTrainOptions,
+  TRAINING_OPTIONS,
+  type TrainLoraOptions,
+} from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
@@ -288,8 +294,6 @@ function runIdentity(
   dataset: string,
   adapter: LoraAdapter | undefined,
 ): RunIdentity {
-  const { seed, perDeviceTrainBatchSize, gradientAccumulationSteps, maxLength, packing, packingStrategy, shuffle } =
-    training
   const { dtype: _, torch_dtype: __, ...architecture } = model.rawConfig
   return {
     method,
@@ -299,13 +303,7 @@ function runIdentity(
     ...(model.quantization && { quantization: model.quantization }),
     dataset,
     lora: adapter ? JSON.stringify(adapter.config) : null,
-    seed,
-    perDeviceTrainBatchSize,
-    gradientAccumulationSteps,
-    maxLength,
-    packing,
-    packingStrategy,
-    shuffle,
+    ...changingRun(TRAINING_OPTIONS, training),
   }
 }
 

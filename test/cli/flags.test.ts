@@ -35,20 +35,22 @@ describe('help', () => {
     const { stdout } = await lowrank(['train', '--help'])
     const help = stdout.replace(/\s+/g, ' ')
     const { lora, training, dtype, device, method } = parseTrainOptions({ model: 'a/b', dataset: [] })
-    for (const text of [
-      `rank of the adapter (default: ${lora?.r})`,
-      `times its rank (default: ${lora?.loraAlpha})`,
-      `q_proj,v_proj (default: ${lora?.targetModules})`,
-      `over the rows (default: ${training.numTrainEpochs})`,
-      `learning rate (default: ${training.learningRate.toExponential()})`,
-      `together (default: ${training.perDeviceTrainBatchSize})`,
-      `lose their end (default: ${training.maxLength})`,
-      `initial weights (default: ${training.seed})`,
-      `every weight (default: ${method})`,
-      `or float32 (default: ${dtype})`,
-      `where one is (default: ${device})`,
+    /** What help says of one flag. */
+    const helpOf = (flag: string): string => help.slice(help.indexOf(` ${flag} <`)).split(/ --\w/)[1] as string
+    for (const [flag, value] of [
+      ['--rank', lora?.r],
+      ['--alpha', lora?.loraAlpha],
+      ['--target-modules', lora?.targetModules],
+      ['--epochs', training.numTrainEpochs],
+      ['--lr', training.learningRate.toExponential()],
+      ['--batch-size', training.perDeviceTrainBatchSize],
+      ['--max-length', training.maxLength],
+      ['--seed', training.seed],
+      ['--method', method],
+      ['--dtype', dtype],
+      ['--device', device],
     ])
-      expect(help).toContain(text)
+      expect(helpOf(flag as string), flag as string).toContain(`(default: ${value})`)
     expect(help).not.toContain('[]')
   })
 })

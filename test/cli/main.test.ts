@@ -100,7 +100,7 @@ describe('exit codes', () => {
       [['generate', '--model', 'x', '--max-new-tokens', '1.5'], /Expected a whole number of at least 1/],
       [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)\n\(lowrank doctor --help says more\)/],
       [['help', 'trian'], /^error: \[help\] expected the name of a command, got "trian"; did you mean train\?\n$/],
-      [['help', 'x'], /got "x"; there are train, init, plan, generate, chat, merge, doctor, help\n$/],
+      [['help', 'x'], /got "x"; there are train, init, plan, generate, chat, merge, doctor, schema, help\n$/],
       [['train', '--hlep'], /unknown option '--hlep'\n\(Did you mean --help\?\)\n\(lowrank train --help says more\)/],
       [
         ['generate', '--top-p', '-0', '--temperature', '1e308', '--device', 'gpu', '--dtype', 'int8', '--stop', ''],

@@ -1,7 +1,7 @@
 /** @file The options of trainLora: spellings, defaults, ranges, and the answers to options that do not fit. */
 
 import { describe, expect, it } from 'vitest'
-import { OptionsError } from '../../src/train/option-problems.js'
+import { OptionsError } from '../../src/options/problems.js'
 import { TRAINING_DEFAULTS } from '../../src/train/options.js'
 import { parseTrainOptions } from '../../src/train/parse-options.js'
 

@@ -1,12 +1,17 @@
-/** @file What a value of an option must be, in words and as a check, and how names are spelled. Knows no option. */
+/** @file What a value of an option must be: in words, as a check, and as JSON Schema. Knows no option. */
 
 import { describeKind, describeValue } from '../errors.js'
-import type { OptionProblems } from './option-problems.js'
+import { isPlainObject } from '../values.js'
+
+/** A schema in the words of https://json-schema.org/draft/2020-12. */
+export type JsonSchema = Readonly<Record<string, unknown>>
 
 /** What is expected, as an error message says it, and whether a value is that. */
 export interface Rule {
   readonly expected: string
   readonly accepts: (value: unknown) => boolean
+  /** The same for editors; absent: no file can hold such a value. */
+  readonly schema?: JsonSchema
   /** Whether the value must not be shown, right or wrong. */
   readonly isSecret?: boolean
   /** More to say of a wrong value: `; why`. */
@@ -25,14 +30,18 @@ interface Range {
 }
 
 export function number(range: Range): Rule {
-  return { expected: `a number${words(range)}`, accepts: (value) => isNumber(value) && inside(value, range) }
+  return {
+    expected: `a number${words(range)}`,
+    accepts: (value) => isNumber(value) && inside(value, range),
+    schema: { type: 'number', ...bounds(range) },
+  }
 }
 
 /** A number that is in its range in float32 too, in which training computes. */
 export function float32(range: Range): Rule {
   const isInRange = (value: unknown): value is number => isNumber(value) && inside(value, range)
   return {
-    expected: `a number${words(range)}`,
+    ...number(range),
     accepts: (value) => isInRange(value) && isHeld(value) && inside(Math.fround(value), range),
     hint: (value) => (isInRange(value) ? `; in float32, in which it is computed, it is ${Math.fround(value)}` : ''),
   }
@@ -42,6 +51,7 @@ export function integer(range: Range): Rule {
   return {
     expected: `a whole number${words(range)}`,
     accepts: (value) => Number.isSafeInteger(value) && inside(value as number, range),
+    schema: { type: 'integer', ...bounds(range) },
   }
 }
 
@@ -49,21 +59,59 @@ export function oneOf(values: readonly string[]): Rule {
   return {
     expected: values.map((value) => `'${value}'`).join(', '),
     accepts: (value) => values.includes(value as string),
+    schema: { enum: values },
   }
 }
 
-export const boolean: Rule = { expected: 'true or false', accepts: (value) => typeof value === 'boolean' }
+export const boolean: Rule = {
+  expected: 'true or false',
+  accepts: (value) => typeof value === 'boolean',
+  schema: { type: 'boolean' },
+}
 
 export const text: Rule = {
   expected: 'text',
   accepts: (value) => typeof value === 'string' && value.trim() !== '',
+  schema: { type: 'string', minLength: 1 },
 }
+
+/** Text of a given meaning, which may be what an error message expects instead. */
+export function textOf(expected: string): Rule {
+  return { ...text, expected }
+}
+
+/** A value that only a program can give. */
+export function instance(expected: string, accepts: (value: unknown) => boolean): Rule {
+  return { expected, accepts }
+}
+
+/** A list of what `item` accepts. */
+export function listOf(item: Rule, expected: string, { minItems = 0 }: { minItems?: number } = {}): Rule {
+  return {
+    expected,
+    accepts: (value) => Array.isArray(value) && value.length >= minItems && value.every((entry) => item.accepts(entry)),
+    ...(item.schema && { schema: { type: 'array', items: item.schema, ...(minItems > 0 && { minItems }) } }),
+  }
+}
+
+/** An object with any keys whose values `item` accepts. */
+export function objectOf(item: Rule, expected: string): Rule {
+  return {
+    expected,
+    accepts: (value) => isPlainObject(value) && Object.values(value).every((entry) => item.accepts(entry)),
+    ...(item.schema && { schema: { type: 'object', additionalProperties: item.schema } }),
+  }
+}
+
+/** Any value. */
+export const anything: Rule = { expected: 'a value', accepts: () => true, schema: {} }
 
 /** What either rule accepts. */
 export function either(first: Rule, second: Rule): Rule {
   return {
     expected: `${first.expected} or ${second.expected}`,
     accepts: (value) => first.accepts(value) || second.accepts(value),
+    ...(first.schema && second.schema && { schema: { anyOf: [first.schema, second.schema] } }),
   }
 }
 
@@ -72,46 +120,8 @@ export function exactly(value: unknown, meaning: string): Rule {
   return {
     expected: `${typeof value === 'string' ? `'${value}'` : String(value)} (${meaning})`,
     accepts: (given) => given === value,
+    schema: { const: value },
   }
-}
-
-/** `num_train_epochs` as this library spells it; names in camelCase stay as they are. */
-export function camelCase(name: string): string {
-  return name.replace(/(?<=[a-zA-Z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
-}
-
-/** How the caller spelled each option, so that messages show what was written. */
-export type Spelling = ReadonlyMap<string, string>
-
-/**
- * Keys as this library spells them. Values left undefined count as not given; an option that comes twice is a problem.
- * @param path of the options themselves: empty at the top
- */
-export function camelCaseKeys(
-  problems: OptionProblems,
-  path: readonly string[],
-  raw: object,
-  oldNames: Readonly<Record<string, string>>,
-): [Record<string, unknown>, Spelling] {
-  const spelledBy = new Map<string, string>()
-  const values = new Map<string, unknown>()
-  for (const [key, value] of Object.entries(raw)) {
-    if (value === undefined) continue
-    const camel = camelCase(key)
-    const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
-    const earlier = spelledBy.get(name)
-    if (earlier !== undefined) {
-      const where = path.at(-1) ?? 'train'
-      problems.add(
-        [earlier, key].map((spelled) => [...path, spelled]),
-        `[${where}] expected ${name} once, got it as ${earlier} and as ${key}; remove one`,
-      )
-      continue
-    }
-    spelledBy.set(name, key)
-    values.set(name, value)
-  }
-  return [Object.fromEntries(values), spelledBy]
 }
 
 /** @throws saying what was expected for `name`. */
@@ -152,4 +162,13 @@ function words({ min, above, max, below }: Range): string {
   return [low, high]
     .filter((part) => part !== '')
     .reduce((all, part) => (all === '' ? ` ${part}` : `${all} and ${part}`), '')
+}
+
+function bounds({ min, above, max, below }: Range): JsonSchema {
+  return {
+    ...(min !== undefined && { minimum: min }),
+    ...(above !== undefined && { exclusiveMinimum: above }),
+    ...(max !== undefined && { maximum: max }),
+    ...(below !== undefined && { exclusiveMaximum: below }),
+  }
 }

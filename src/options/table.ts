@@ -1,0 +1,109 @@
+/**
+ * @file A table of options: for each the rule of its values, its default and a line of help. Everything that must know the options of a
+ * function reads its table: checks, defaults, `--help`, configuration files, JSON Schema, documentation, and what resuming compares.
+ */
+
+import { expectObject, unknownOption } from '../errors.js'
+import { check, type JsonSchema, type Rule } from './rules.js'
+
+/** One option. */
+export interface OptionEntry<Value = unknown> {
+  readonly rule: Rule
+  /** The value where none is given. Absent: there is none, and `otherwise` says what happens then. */
+  readonly default?: Value
+  /** What happens where no value is given and `default` cannot say it: `the model's`. */
+  readonly otherwise?: string
+  /** One line: what the option does, without its default. */
+  readonly help: string
+  /** Whether there must be a value. */
+  readonly isRequired?: true
+  /** Whether a run that is resumed must have the value that it began with. */
+  readonly changesRun?: true
+  /** Earlier and other libraries' names of it, in camelCase. */
+  readonly aliases?: readonly string[]
+  /** The options that the value holds. */
+  readonly table?: OptionTable
+}
+
+/** The options of a function by name, in the order in which they are shown. */
+export type OptionTable<Options = Readonly<Record<string, unknown>>> = {
+  readonly [Name in keyof Required<Options>]: OptionEntry<Options[Name]>
+}
+
+/** Every default of a table; undefined where an option has none. */
+export type Defaults<Table> = {
+  -readonly [Name in keyof Table]: Table[Name] extends { readonly default: infer Value } ? Value : undefined
+}
+
+/** The names of a table, in its order. */
+export function namesOf<Table extends object>(table: Table): readonly (keyof Table & string)[] {
+  return Object.keys(table) as (keyof Table & string)[]
+}
+
+/** Every default of a table. */
+export function defaultsOf<Table extends OptionTable>(table: Table): Defaults<Table> {
+  return Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, entry.default])) as Defaults<Table>
+}
+
+/** The part of `values` that a resumed run must share. */
+export function changingRun<Values extends object>(table: OptionTable, values: Values): Partial<Values> {
+  const names = Object.keys(table).filter((name) => table[name]?.changesRun)
+  return Object.fromEntries(names.map((name) => [name, values[name as keyof Values]])) as Partial<Values>
+}
+
+/** The present name of every earlier or foreign one. */
+export function aliasesOf(table: OptionTable): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(table).flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name])),
+  )
+}
+
+/**
+ * The options of a call, completed with the defaults. A value left undefined counts as not given.
+ * @param where names the call in error messages
+ * @throws on what is no object, an unknown option (naming the nearest) and a value that its rule does not accept
+ */
+export function readOptions<Table extends OptionTable, Given extends object>(
+  where: string,
+  given: Given,
+  table: Table,
+): Defaults<Table> & Given {
+  expectObject(where, 'options', given)
+  const values: Record<string, unknown> = defaultsOf(table)
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(table, name)) throw unknownOption(where, name, namesOf(table))
+    if (value === undefined) continue
+    check(where, name, value, (table[name] as OptionEntry).rule)
+    values[name] = value
+  }
+  for (const [name, { isRequired, rule }] of Object.entries(table)) {
+    if (isRequired && values[name] === undefined)
+      throw new Error(`[${where}] expected ${rule.expected} for ${name}, got nothing`)
+  }
+  return values as Defaults<Table> & Given
+}
+
+/**
+ * JSON Schema of a file that holds these options. Options that no file can hold are left out.
+ * @param spellings further names of an option that are accepted, such as snake_case
+ */
+export function schemaOf(
+  table: OptionTable,
+  spellings: (name: string, aliases?: readonly string[]) => readonly string[],
+): JsonSchema {
+  const properties: Record<string, JsonSchema> = {}
+  for (const [name, entry] of Object.entries(table)) {
+    const schema = entry.table ? schemaOf(entry.table, spellings) : entry.rule.schema
+    if (!schema) continue
+    const described = {
+      ...schema,
+      description: entry.otherwise === undefined ? entry.help : `${entry.help} (default: ${entry.otherwise})`,
+      ...(entry.default !== undefined && { default: entry.default }),
+    }
+    properties[name] = described
+    for (const other of spellings(name, entry.aliases)) {
+      if (other !== name) properties[other] = { ...described, description: `${entry.help}; the same as ${name}` }
+    }
+  }
+  return { type: 'object', properties, additionalProperties: false }
+}
