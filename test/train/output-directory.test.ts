@@ -162,7 +162,7 @@ describe('the lock of an output directory', () => {
   it('is given free when the run fails, is aborted, or its process exits', async () => {
     const failing = at('failing')
     const message = await rejection(train(failing, { training: { learningRate: 1e38, maxGradNorm: 0 } }))
-    expect(message).toContain('expected a finite loss')
+    expect(message).toContain('expected finite weights')
     expect(locks(failing)).toEqual([])
     const aborted = at('aborted')
     const controller = new AbortController()
