@@ -106,7 +106,8 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
   const spelled = (name: string): string =>
     Object.keys(options).find((key) => snakeCase(key) === name) ?? camelCase(name)
   expectObject(where, 'options', options)
-  const given: JsonObject = {}
+  // Without a prototype, so that `__proto__` is a name like any other.
+  const given = Object.create(null) as JsonObject
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined) continue
     const name = snakeCase(key)

@@ -23,14 +23,14 @@ export function camelCaseKeys(
   problems: OptionProblems,
   path: readonly string[],
   raw: object,
-  oldNames: Readonly<Record<string, string>>,
+  oldNames: ReadonlyMap<string, string>,
 ): [Record<string, unknown>, Spelling] {
   const spelledBy = new Map<string, string>()
   const values = new Map<string, unknown>()
   for (const [key, value] of Object.entries(raw)) {
     if (value === undefined) continue
     const camel = camelCase(key)
-    const name = (Object.hasOwn(oldNames, camel) ? oldNames[camel] : undefined) ?? camel
+    const name = oldNames.get(camel) ?? camel
     const earlier = spelledBy.get(name)
     if (earlier !== undefined) {
       const where = path.at(-1) ?? 'train'

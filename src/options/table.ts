@@ -51,10 +51,15 @@ export function changingRun<Values extends object>(table: OptionTable, values: V
   return Object.fromEntries(names.map((name) => [name, values[name as keyof Values]])) as Partial<Values>
 }
 
+/** What a table says of a name; undefined for names that it does not have, `constructor` among them. */
+export function entryOf(table: OptionTable, name: string): OptionEntry | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined
+}
+
 /** The present name of every earlier or foreign one. */
-export function aliasesOf(table: OptionTable): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(table).flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name])),
+export function aliasesOf(table: OptionTable): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(table).flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name] as const)),
   )
 }
 
@@ -71,9 +76,10 @@ export function readOptions<Table extends OptionTable, Given extends object>(
   expectObject(where, 'options', given)
   const values: Record<string, unknown> = defaultsOf(table)
   for (const [name, value] of Object.entries(given)) {
-    if (!Object.hasOwn(table, name)) throw unknownOption(where, name, namesOf(table))
+    const entry = entryOf(table, name)
+    if (!entry) throw unknownOption(where, name, namesOf(table))
     if (value === undefined) continue
-    check(where, name, value, (table[name] as OptionEntry).rule)
+    check(where, name, value, entry.rule)
     values[name] = value
   }
   for (const [name, { isRequired, rule }] of Object.entries(table)) {

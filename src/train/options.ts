@@ -474,5 +474,5 @@ export const TRAIN_LORA_OPTIONS = {
 /** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
 export function currentName(section: string | undefined, name: string): string {
   const table: OptionTable = section === undefined ? TRAIN_LORA_OPTIONS : section === 'training' ? TRAINING_OPTIONS : {}
-  return aliasesOf(table)[name] ?? name
+  return aliasesOf(table).get(name) ?? name
 }

@@ -7,7 +7,7 @@ import { describeKind, describeValue, unknownOption } from '../errors.js'
 import { OptionProblems } from '../options/problems.js'
 import { boolean, check } from '../options/rules.js'
 import { camelCaseKeys, type Spelling } from '../options/spelling.js'
-import { aliasesOf, namesOf, type OptionTable } from '../options/table.js'
+import { aliasesOf, entryOf, namesOf } from '../options/table.js'
 import { isPlainObject } from '../values.js'
 import { SHORT_TRAINING_NAMES, UNSUPPORTED_SCHEDULERS, UNSUPPORTED_TRAINING } from './known-options.js'
 import {
@@ -105,7 +105,7 @@ class Parser {
     if (top.preset === undefined || (top.lora !== undefined && !isPlainObject(top.lora))) return
     this.#problems.attempt([this.#top('preset')], () => {
       // Keys that come twice are told of where the options of LoRA are read.
-      const [lora] = camelCaseKeys(new OptionProblems(), this.#top('lora'), top.lora ?? {}, {})
+      const [lora] = camelCaseKeys(new OptionProblems(), this.#top('lora'), top.lora ?? {}, new Map())
       const all = withPreset(findPreset(top.preset), { top, training: this.#flags, lora })
       const hasLora = top.lora !== undefined || Object.keys(all.lora).length > 0
       this.#given = { ...all.top, ...(hasLora && { lora: all.lora }) }
@@ -155,7 +155,7 @@ class Parser {
     for (const [name, value] of Object.entries(given)) {
       const path = [this.#top(name)]
       const trainingName = SHORT_TRAINING_NAMES.get(name) ?? name
-      const entry = (TRAIN_LORA_OPTIONS as OptionTable)[name]
+      const entry = entryOf(TRAIN_LORA_OPTIONS, name)
       if (entry) {
         this.#problems.attempt(path, () => check('train', name, value, entry.rule))
       } else if (isTrainingName(trainingName)) {
@@ -305,11 +305,7 @@ function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): Interva
 
 /** Whether an option belongs into `training`, by whatever name. */
 function isTrainingName(name: string): boolean {
-  return (
-    TRAINING_NAMES.includes(name) ||
-    Object.hasOwn(UNSUPPORTED_TRAINING, name) ||
-    Object.hasOwn(OLD_TRAINING_NAMES, name)
-  )
+  return TRAINING_NAMES.includes(name) || Object.hasOwn(UNSUPPORTED_TRAINING, name) || OLD_TRAINING_NAMES.has(name)
 }
 
 function misplacedLoraOption(where: string, name: string): string | undefined {

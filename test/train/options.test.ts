@@ -154,6 +154,19 @@ describe('spellings', () => {
     )
   })
 
+  it('by a name that every object has is unknown like any other', () => {
+    for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
+      // As a file has it: written in a program, the third would be no key at all.
+      const given = JSON.parse(`{"${name}":1}`) as object
+      for (const options of [
+        Object.fromEntries([...Object.entries(minimal), [name, 1]]),
+        { ...minimal, training: given },
+        { ...minimal, lora: given },
+      ])
+        expect(() => parseTrainOptions(options), name).toThrow(`unknown option "${name}"`)
+    }
+  })
+
   it('that are wrong are answered with the nearest right one', () => {
     expect(() => parse({ learningrate: 1 })).toThrow(
       '[training] unknown option "learningrate"; did you mean "learningRate"?',
