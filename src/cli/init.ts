@@ -7,6 +7,7 @@ import { stringify } from 'yaml'
 import { writeFileAtomic } from '../files.js'
 import { schemaComment } from '../train/config-schema.js'
 import { EFFECTIVE_BATCH_SIZE } from '../train/options.js'
+import { everyOption } from '../train/options-file.js'
 import { defaultOf } from './defaults.js'
 import { commandLine, quoted } from './try-it.js'
 import { UsageError } from './usage-error.js'
@@ -16,6 +17,7 @@ interface InitOptions {
   readonly dataset?: string
   readonly output?: string
   readonly force?: boolean
+  readonly all?: boolean
 }
 
 export async function init(path: string, options: InitOptions): Promise<void> {
@@ -31,8 +33,12 @@ export async function init(path: string, options: InitOptions): Promise<void> {
   )
   if (exists && !options.force)
     throw new UsageError(`[init] expected a new file, got ${path}, which exists; choose another, or add --force`)
-  await writeFileAtomic(path, content(path, options))
   const { model, dataset } = options
+  if (options.all && (model ?? dataset ?? options.output) !== undefined)
+    throw new UsageError(
+      '[init] expected --all, or --model, --dataset and --output, got both; fill them in in the file',
+    )
+  await writeFileAtomic(path, options.all ? everyOption() : content(path, options))
   const open = [model === undefined ? 'model' : '', dataset === undefined ? 'dataset' : ''].filter((name) => name)
   const first = open.length === 0 ? '' : `Say in it which ${open.join(' and ')}. `
   process.stdout.write(

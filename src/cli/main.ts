@@ -70,6 +70,7 @@ function createProgram(): Command {
     .option('--model <dir>', 'directory, .gguf file or Hub id of the model')
     .option('--dataset <path>', 'path or glob of the rows, JSON Lines')
     .option('--output <dir>', 'where checkpoints and the result go')
+    .option('--all', 'write every option, with its default')
     .option('--force', 'replace a file that is there')
     .action(async (config, options) => (await import('./init.js')).init(config, options))
 

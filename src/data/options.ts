@@ -89,6 +89,7 @@ const TEMPLATE = /\{[{%]/
 /** The options of data preparation. */
 export const DATA_OPTIONS = {
   maxLength: {
+    heading: 'Data',
     rule: integer({ min: 2 }),
     default: 2048,
     help: 'longest row in tokens; longer ones lose their end; with packing the size of a pack',
@@ -152,6 +153,7 @@ export const DATA_OPTIONS = {
       accepts: (value) => typeof value === 'string' && TEMPLATE.test(value),
       schema: { type: 'string', pattern: TEMPLATE.source },
     },
+    example: '{% for message in messages %}{{ message.content }}{% endfor %}',
     otherwise: "the tokenizer's",
     help: 'Jinja text in place of the chat template of the tokenizer',
   },

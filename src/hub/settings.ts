@@ -35,21 +35,25 @@ export interface HubOptions {
 export const HUB_OPTIONS = {
   revision: {
     rule: textOf('a branch, tag or commit'),
-    otherwise: "'main'",
+    otherwise: 'main',
+    example: 'main',
     help: 'branch, tag or commit of a Hub model',
   },
   token: {
     rule: { ...textOf('an access token as text'), isSecret: true },
+    example: 'hf_...',
     otherwise: 'HF_TOKEN, then the file that `hf auth login` writes',
     help: 'access token of the Hub; better kept in HF_TOKEN',
   },
   cacheDir: {
     rule: textOf('the path of a directory'),
+    example: '/data/hub',
     otherwise: 'HF_HUB_CACHE, then `hub` in HF_HOME, then ~/.cache/huggingface/hub',
     help: 'directory of the Hub cache',
   },
   localFilesOnly: {
     rule: boolean,
+    example: true,
     otherwise: 'false, or true where HF_HUB_OFFLINE says so',
     help: 'use what the Hub cache has and send no request',
   },

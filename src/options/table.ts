@@ -15,6 +15,10 @@ export interface OptionEntry<Value = unknown> {
   readonly otherwise?: string
   /** One line: what the option does, without its default. */
   readonly help: string
+  /** A value that shows how it is written, for an option without a default. */
+  readonly example?: unknown
+  /** What the options from this one on are about, where files show them. */
+  readonly heading?: string
   /** Whether there must be a value. */
   readonly isRequired?: true
   /** Whether a run that is resumed must have the value that it began with. */

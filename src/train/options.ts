@@ -250,13 +250,19 @@ const INTERVALS = ['no', 'steps', 'epoch'] as const
 
 /** The options of `training` but those of the data. */
 export const OWN_TRAINING_OPTIONS = {
-  numTrainEpochs: { rule: number({ above: 0 }), default: 3, help: 'passes over the rows; may be a fraction' },
+  numTrainEpochs: {
+    heading: 'How long',
+    rule: number({ above: 0 }),
+    default: 3,
+    help: 'passes over the rows; may be a fraction',
+  },
   maxSteps: {
     rule: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
     default: -1,
     help: 'optimizer steps, in place of numTrainEpochs; -1: no limit',
   },
   perDeviceTrainBatchSize: {
+    heading: 'Batches',
     rule: integer({ min: 1 }),
     default: 4,
     help: 'rows that are computed together; with packing packs of rows',
@@ -280,11 +286,16 @@ export const OWN_TRAINING_OPTIONS = {
     default: 'auto',
     help: 'compute layers again in backward to save memory: true, or full for the least; auto as memory demands',
   },
-  learningRate: { rule: float32({ above: 0 }), default: 2e-4, help: 'highest learning rate of the schedule' },
+  learningRate: {
+    heading: 'Optimizer (AdamW)',
+    rule: float32({ above: 0 }),
+    default: 2e-4,
+    help: 'highest learning rate of the schedule',
+  },
   lrSchedulerType: {
     rule: oneOf(LR_SCHEDULER_TYPES),
     default: 'cosine',
-    help: 'how the learning rate falls after warm-up',
+    help: 'how the learning rate falls after warm-up: cosine, linear, constant or constant_with_warmup',
     aliases: ['schedulerType'],
   },
   warmupRatio: {
@@ -294,7 +305,8 @@ export const OWN_TRAINING_OPTIONS = {
   },
   warmupSteps: {
     rule: integer({ min: 0 }),
-    otherwise: 'none: warmupRatio counts',
+    example: 100,
+    otherwise: 'none, warmupRatio counts',
     help: 'steps in which the learning rate rises from 0, in place of warmupRatio',
   },
   weightDecay: { rule: float32({ min: 0 }), default: 0, help: 'decoupled weight decay of AdamW, of matrices only' },
@@ -307,13 +319,18 @@ export const OWN_TRAINING_OPTIONS = {
     help: 'gradients whose norm is above this are scaled down to it; 0 never clips',
   },
   evalStrategy: {
+    heading: 'What happens during the run',
     rule: oneOf([...INTERVALS, 'auto']),
     default: 'auto',
     help: 'when to evaluate; auto: where there are rows for it, every evalSteps where given, else each epoch',
     aliases: ['evaluationStrategy'],
   },
   evalSteps: { rule: integer({ min: 1 }), default: 100, help: 'optimizer steps between two evaluations' },
-  saveStrategy: { rule: oneOf(INTERVALS), default: 'steps', help: 'when to write a checkpoint into outputDir' },
+  saveStrategy: {
+    rule: oneOf(INTERVALS),
+    default: 'steps',
+    help: 'when to write a checkpoint into outputDir: no, steps or epoch',
+  },
   saveSteps: { rule: integer({ min: 1 }), default: 500, help: 'optimizer steps between two checkpoints' },
   saveTotalLimit: {
     rule: either(integer({ min: 1 }), exactly(null, 'keep all')),
@@ -377,6 +394,7 @@ const source: Rule = {
 export const TRAIN_LORA_OPTIONS = {
   model: {
     rule: textOf('the directory, .gguf file or Hub id of a model'),
+    example: 'HuggingFaceTB/SmolLM2-135M-Instruct',
     help: 'directory, .gguf file or Hub id of the model',
     isRequired: true,
     aliases: ['modelNameOrPath'],
@@ -384,6 +402,7 @@ export const TRAIN_LORA_OPTIONS = {
   ...HUB_OPTIONS,
   preset: {
     rule: { ...textOf('the name of a preset'), schema: { enum: Object.keys(PRESETS) } },
+    example: 'qlora-all-linear',
     help: 'a recipe for what is left open',
   },
   tokenizer: {
@@ -392,8 +411,14 @@ export const TRAIN_LORA_OPTIONS = {
     help: "used in place of the model's tokenizer",
     aliases: ['processingClass'],
   },
-  dataset: { rule: source, help: 'path or glob of the rows, JSON Lines', isRequired: true, aliases: ['trainDataset'] },
-  evalDataset: { rule: source, help: 'path or glob of rows to evaluate on' },
+  dataset: {
+    rule: source,
+    example: 'rows.jsonl',
+    help: 'path or glob of the rows, JSON Lines',
+    isRequired: true,
+    aliases: ['trainDataset'],
+  },
+  evalDataset: { rule: source, example: 'held-out.jsonl', help: 'path or glob of rows to evaluate on' },
   outputDir: {
     rule: {
       expected: 'the path of a directory',
@@ -402,16 +427,19 @@ export const TRAIN_LORA_OPTIONS = {
         isFromHome(value) ? '; only a shell knows ~, and only without quotes: write the whole path' : '',
       schema: { type: 'string', minLength: 1, not: { pattern: HOME.source } },
     },
-    help: 'where checkpoints go, and the result in adapter/ or model/',
+    example: 'out/run',
+    help: 'where checkpoints go, and the result in adapter/ or model/; needed on the command line',
   },
   method: { rule: oneOf(['lora', 'full']), default: 'lora', help: 'lora, or full: train every weight' },
   baseModelName: {
     rule: textOf('the Hub id or path of a model'),
+    example: 'org/name',
     otherwise: 'the Hub id of the model, else its absolute path',
     help: 'Hub id that the adapter names as its base, where model is a path or a GGUF file',
   },
   quantization: {
     rule: oneOf(['nf4']),
+    example: 'nf4',
     otherwise: 'what the checkpoint has',
     help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
   },
@@ -437,11 +465,13 @@ export const TRAIN_LORA_OPTIONS = {
   },
   threads: {
     rule: integer({ min: 1 }),
+    example: 4,
     otherwise: 'the physical cores that the process may use',
     help: 'threads of the CPU',
   },
   memoryBudget: {
     rule: integer({ min: 1 }),
+    example: 8_000_000_000,
     otherwise: "90 % of the device's memory that is available",
     help: 'bytes that tensors may take',
   },

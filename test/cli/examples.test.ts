@@ -1,10 +1,14 @@
 /** @file The configuration files under examples/ say what the code says. */
 
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
 import { readConfig } from '../../src/cli/config.js'
-import { TRAINING_DEFAULTS } from '../../src/train/options.js'
+import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
+import { TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../../src/train/options.js'
+import { everyOption } from '../../src/train/options-file.js'
 import { parseTrainOptions } from '../../src/train/parse-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
@@ -16,19 +20,26 @@ describe('examples', () => {
     expect(parsed.outputDir).toMatch(/^out\//)
   })
 
-  it('options.yaml shows every option of training and lora with its default', async () => {
-    const config = (await readConfig(`${examples}options.yaml`)).options as Record<'training' | 'lora', object>
-    const { training, lora } = config
-    const defaults = parseTrainOptions({ model: 'm', dataset: 'd' })
-    // Given or not, warm-up steps take the place of the ratio, and a chat template that of the tokenizer's.
-    const withoutDefault = ['warmupSteps', 'chatTemplate']
-    const expected = Object.keys(defaults.training).filter((name) => !withoutDefault.includes(name))
-    expect(Object.keys(training).sort()).toEqual(expected.sort())
-    expect(lora).toEqual(defaults.lora)
-    // What 'auto' stands for depends on the other options, so those are compared as written.
-    for (const [name, value] of Object.entries(training)) {
-      const written = { ...defaults.training, ...TRAINING_DEFAULTS }
-      expect({ [name]: value }).toEqual({ [name]: written[name as keyof typeof written] })
+  it('options.yaml is what lowrank init --all writes', () => {
+    expect(readFileSync(`${examples}options.yaml`, 'utf8')).toBe(everyOption())
+  })
+
+  it('options.yaml shows every option at its default, or an example of it that is accepted', () => {
+    const lines = everyOption().split('\n')
+    const shown = parse(lines.join('\n')) as Record<string, Record<string, unknown>>
+    expect(shown.lora).toEqual(defaultsOf(LORA_OPTIONS))
+    const { warmupSteps: _, chatTemplate: __, ...defaults } = defaultsOf(TRAINING_OPTIONS)
+    expect(shown.training).toEqual(defaults)
+    const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
+    const names = [...lines.join('\n').matchAll(/^ *(?:# )?(\w+): /gm)].map(([, name]) => name)
+    const inFiles = (table: OptionTable): string[] => namesOf(table).filter((name) => table[name]?.rule.schema)
+    const all = [TRAIN_LORA_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS].flatMap(inFiles)
+    expect(names.filter((name) => name !== 'lora' && name !== 'training').sort()).toEqual(all.sort())
+    for (const index of commented) {
+      // An option that takes the place of another stands alone.
+      const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))
+      const text = others.map((line) => (line === lines[index] ? line.replace('# ', '') : line)).join('\n')
+      expect(() => parseTrainOptions(parse(text)), lines[index]).not.toThrow()
     }
   })
 })

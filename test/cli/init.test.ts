@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig } from '../../src/cli/config.js'
+import { everyOption } from '../../src/train/options-file.js'
 import { parseTrainOptions } from '../../src/train/parse-options.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { lowrank } from './run-cli.js'
@@ -33,6 +34,14 @@ describe('lowrank init', () => {
       const before = parseTrainOptions(parse(lines.join('\n')))
       expect(parseTrainOptions(parse(text)), lines[index]).not.toEqual(before)
     }
+  })
+
+  it('writes every option with --all, which takes no other names', async () => {
+    const path = join(folder, 'all.yaml')
+    expect((await lowrank(['init', path, '--all'])).code).toBe(0)
+    expect(await readFile(path, 'utf8')).toBe(everyOption())
+    const both = await lowrank(['init', join(folder, 'both.yaml'), '--all', '--model', 'm'])
+    expect(both.stderr).toContain('[init] expected --all, or --model, --dataset and --output, got both')
   })
 
   it('replaces no file unless it is told to', async () => {
