@@ -270,7 +270,7 @@ describe('going on is refused', () => {
 
   it('with other options that change the batches, naming all of them', async () => {
     expect(await resumeWith({}, { packing: false, gradientAccumulationSteps: 2, seed: 7 })).toContain(
-      'these differ: seed (42 then, 7 now), gradientAccumulationSteps (3 then, 2 now), packing (true then, false now);',
+      'these differ: gradientAccumulationSteps (3 then, 2 now), packing (true then, false now), seed (42 then, 7 now);',
     )
   })
 
