@@ -31,6 +31,6 @@ test('every part works on long texts in turns of less than 20 ms, and an abort e
     expect(longest[2]?.time ?? 0, name).toBeLessThan(20)
     expect(abortTime ?? 0, name).toBeLessThan(20)
   }
-  // They were worked on in many.
-  expect(all).toBeGreaterThan(cases(500, 1500))
+  // They were worked on in many, though a fast machine needs fewer.
+  expect(all).toBeGreaterThan(5 * results.length)
 }, 600_000)
