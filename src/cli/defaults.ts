@@ -1,14 +1,20 @@
-/** @file The defaults of options as help texts and `lowrank init` show them, read from where they are. */
+/** @file What the tables say of an option of `trainLora`, as help texts and `lowrank init` show it. */
 
-import { parseTrainOptions } from '../train/parse-options.js'
+import { entryOf, type OptionEntry } from '../options/table.js'
+import { TRAIN_LORA_OPTIONS } from '../train/options.js'
 
-// Nothing but what cannot be left out.
-const RESOLVED: object = parseTrainOptions({ model: '-', dataset: [] })
+/** What an option is, by its path: `['lora', 'r']`. @throws where there is none */
+export function entryAt(path: readonly string[]): OptionEntry {
+  const [first = '', second] = path
+  const outer = entryOf(TRAIN_LORA_OPTIONS, first)
+  const entry = second === undefined ? outer : outer?.table && entryOf(outer.table, second)
+  if (!entry) throw new Error(`[options] expected an option, got ${path.join('.')}`)
+  return entry
+}
 
 /** The default of an option as it is written: `16`, `2e-4`, `all-linear`; undefined where it has none. */
 export function defaultOf(path: readonly string[]): string | undefined {
-  let value: unknown = RESOLVED
-  for (const key of path) value = (value as Record<string, unknown> | undefined)?.[key]
+  const value = entryAt(path).default
   if (value === undefined || value === null) return undefined
   return typeof value === 'number' && value !== 0 && Math.abs(value) < 0.01 ? value.toExponential() : String(value)
 }

@@ -3,11 +3,11 @@
 import type { Command } from 'commander'
 import { LORA_OPTIONS } from '../adapters/lora-config.js'
 import { camelCase } from '../options/spelling.js'
-import { namesOf, type OptionEntry, type OptionTable } from '../options/table.js'
+import { namesOf } from '../options/table.js'
 import { currentName, TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../train/options.js'
 import { PRESETS } from '../train/presets.js'
 import type { FlagValue } from './config.js'
-import { defaultOf } from './defaults.js'
+import { defaultOf, entryAt } from './defaults.js'
 import { repeatable } from './sampling-flags.js'
 
 /** A flag and the option that it sets. */
@@ -54,12 +54,6 @@ const TRAIN_FLAGS: readonly TrainFlag[] = [
   { flag: '--seed', value: 'number', kind: 'number', path: ['training', 'seed'] },
   { flag: '--resume', path: ['resumeFromCheckpoint'], help: 'go on from the last checkpoint in --output' },
 ]
-
-/** What an option of `trainLora` is, by its path. */
-function entryAt([first, second]: readonly string[]): OptionEntry {
-  const entry = (TRAIN_LORA_OPTIONS as OptionTable)[first as string]
-  return (second === undefined ? entry : entry?.table?.[second]) as OptionEntry
-}
 
 /** The line of help: what the option does and its default. A flag that takes nothing is off where it is left out. */
 function helpOf({ path, value, help }: TrainFlag): string {

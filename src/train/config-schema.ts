@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type JsonSchema, oneOf } from '../options/rules.js'
+import { anything, boolean, type JsonSchema } from '../options/rules.js'
 import { snakeCase } from '../options/spelling.js'
 import { type OptionTable, schemaOf } from '../options/table.js'
 import { UNSUPPORTED_TRAINING } from './known-options.js'
@@ -45,7 +45,7 @@ function foreign(): Record<string, JsonSchema> {
     MACHINE_FLAGS.map((name) => [
       name,
       {
-        rule: { ...oneOf([]), schema: { type: 'boolean' } },
+        rule: boolean,
         help: 'what device and dtype say, as transformers has it',
       },
     ]),
@@ -54,7 +54,7 @@ function foreign(): Record<string, JsonSchema> {
     Object.entries(UNSUPPORTED_TRAINING).map(([name, { same, remedy }]) => [
       name,
       {
-        rule: { ...oneOf([]), schema: { enum: [null, ...same] } },
+        rule: { ...anything, schema: { enum: [null, ...same] } },
         help: `accepted with these values, which change nothing; else ${remedy}`,
       },
     ]),
