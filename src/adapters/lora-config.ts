@@ -131,17 +131,29 @@ const NAMES_OR_NOTHING = either(
 
 /** The settings of an adapter. PEFT's own defaults differ: r 8, alpha 8, and target modules from a table of models. */
 export const LORA_OPTIONS = {
-  r: { rule: RANK, default: 16, help: 'rank: how much the adapter can learn' },
-  loraAlpha: { rule: ALPHA, default: 32, help: 'scale of the adapter times its rank' },
+  r: {
+    rule: RANK,
+    default: 16,
+    help: 'rank: how much the adapter can learn',
+    flag: { name: '--rank', argument: 'count' },
+  },
+  loraAlpha: {
+    rule: ALPHA,
+    default: 32,
+    help: 'scale of the adapter times its rank',
+    flag: { name: '--alpha', argument: 'number' },
+  },
   loraDropout: {
     rule: { ...float32({ min: 0, below: 1 }), expected: 'a number in [0, 1)' },
     default: 0,
     help: 'share of the inputs of an adapter that is dropped while training',
+    flag: { name: '--dropout', argument: 'share' },
   },
   targetModules: {
     rule: names('module names, a regular expression or "all-linear"', { minItems: 1 }),
     default: ALL_LINEAR as string | string[],
     help: 'all-linear, names such as [q_proj, v_proj], or a regular expression for whole module paths',
+    flag: { name: '--target-modules', argument: 'names' },
   },
   excludeModules: {
     rule: { ...NAMES_OR_NOTHING, expected: 'module names or a regular expression' },

@@ -1,10 +1,11 @@
 /** @file What the tables say of an option of `trainLora`, as help texts and `lowrank init` show it. */
 
+import { describeDefault } from '../options/flags.js'
 import { entryOf, type OptionEntry } from '../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../train/options.js'
 
 /** What an option is, by its path: `['lora', 'r']`. @throws where there is none */
-export function entryAt(path: readonly string[]): OptionEntry {
+function entryAt(path: readonly string[]): OptionEntry {
   const [first = '', second] = path
   const outer = entryOf(TRAIN_LORA_OPTIONS, first)
   const entry = second === undefined ? outer : outer?.table && entryOf(outer.table, second)
@@ -14,7 +15,5 @@ export function entryAt(path: readonly string[]): OptionEntry {
 
 /** The default of an option as it is written: `16`, `2e-4`, `all-linear`; undefined where it has none. */
 export function defaultOf(path: readonly string[]): string | undefined {
-  const value = entryAt(path).default
-  if (value === undefined || value === null) return undefined
-  return typeof value === 'number' && value !== 0 && Math.abs(value) < 0.01 ? value.toExponential() : String(value)
+  return describeDefault(entryAt(path).default)
 }

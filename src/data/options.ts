@@ -95,12 +95,14 @@ export const DATA_OPTIONS = {
     help: 'longest row in tokens; longer ones lose their end; with packing the size of a pack',
     changesRun: true,
     aliases: ['maxSeqLength'],
+    flag: { name: '--max-length', argument: 'tokens' },
   },
   packing: {
     rule: boolean,
     default: false,
     help: 'put several rows into one sequence of maxLength tokens; attention never crosses rows',
     changesRun: true,
+    flag: { name: '--packing' },
   },
   packingStrategy: {
     rule: { ...oneOf(PACKING_STRATEGIES), expected: "'bfd' or 'sequential' (rows are never cut)" },
@@ -129,6 +131,7 @@ export const DATA_OPTIONS = {
     default: 42,
     help: 'seed of order and split, and in training of initial weights and dropout',
     changesRun: true,
+    flag: { name: '--seed', argument: 'number' },
   },
   evalSplit: {
     rule: {
@@ -144,6 +147,7 @@ export const DATA_OPTIONS = {
     },
     default: 0,
     help: 'share or number of the rows to evaluate on instead; rows with one prompt stay on one side',
+    flag: { name: '--eval-split', argument: 'share' },
   },
   chatTemplate: {
     rule: {

@@ -38,6 +38,7 @@ export const HUB_OPTIONS = {
     otherwise: 'main',
     example: 'main',
     help: 'branch, tag or commit of a Hub model',
+    flag: { name: '--revision', argument: 'name' },
   },
   token: {
     rule: { ...textOf('an access token as text'), isSecret: true },

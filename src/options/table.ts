@@ -6,6 +6,16 @@
 import { expectObject, unknownOption } from '../errors.js'
 import { check, type JsonSchema, type Rule } from './rules.js'
 
+/** The flag of the command line that sets an option. */
+export interface OptionFlag {
+  /** As it is typed: `--rank`. */
+  readonly name: `--${string}`
+  /** What it takes, as help shows it between angle brackets. Absent: nothing, the flag means true. */
+  readonly argument?: string
+  /** Help in place of the option's own, where that does not fit the flag. */
+  readonly help?: string
+}
+
 /** One option. */
 export interface OptionEntry<Value = unknown> {
   readonly rule: Rule
@@ -25,6 +35,8 @@ export interface OptionEntry<Value = unknown> {
   readonly changesRun?: true
   /** Earlier and other libraries' names of it, in camelCase. */
   readonly aliases?: readonly string[]
+  /** Absent: the command line sets it by `--set` or not at all. */
+  readonly flag?: OptionFlag
   /** The options that the value holds. */
   readonly table?: OptionTable
 }
@@ -37,6 +49,15 @@ export type OptionTable<Options = Readonly<Record<string, unknown>>> = {
 /** Every default of a table; undefined where an option has none. */
 export type Defaults<Table> = {
   -readonly [Name in keyof Table]: Table[Name] extends { readonly default: infer Value } ? Value : undefined
+}
+
+/** Options of a call once they are read: only those without a default, and not required, may be undefined. */
+export type Resolved<Options, Table extends OptionTable<Options>> = {
+  -readonly [Name in keyof Required<Options>]: Table[Name] extends
+    | { readonly default: unknown }
+    | { readonly isRequired: true }
+    ? Exclude<Options[Name], undefined>
+    : Options[Name] | undefined
 }
 
 /** The names of a table, in its order. */
@@ -70,27 +91,38 @@ export function aliasesOf(table: OptionTable): ReadonlyMap<string, string> {
 /**
  * The options of a call, completed with the defaults. A value left undefined counts as not given.
  * @param where names the call in error messages
- * @throws on what is no object, an unknown option (naming the nearest) and a value that its rule does not accept
+ * @throws as `expectOptions`
  */
-export function readOptions<Table extends OptionTable, Given extends object>(
+export function readOptions<Options extends object, Table extends OptionTable<Options>>(
   where: string,
-  given: Given,
+  given: Options,
   table: Table,
-): Defaults<Table> & Given {
+): Resolved<Options, Table> {
+  expectOptions(where, given, table)
+  const values = Object.entries(given).filter(([, value]) => value !== undefined)
+  return { ...defaultsOf(table as OptionTable), ...Object.fromEntries(values) } as Resolved<Options, Table>
+}
+
+/**
+ * Checks the options of a call without completing them, for a function that passes them on.
+ * @throws on what is no object, an unknown option (naming the nearest), a value that its rule does not accept, and a required one that is missing
+ */
+export function expectOptions<Options extends object>(
+  where: string,
+  given: Options,
+  table: OptionTable<Options>,
+): void {
   expectObject(where, 'options', given)
-  const values: Record<string, unknown> = defaultsOf(table)
+  const entries: OptionTable = table
   for (const [name, value] of Object.entries(given)) {
-    const entry = entryOf(table, name)
+    const entry = entryOf(entries, name)
     if (!entry) throw unknownOption(where, name, namesOf(table))
-    if (value === undefined) continue
-    check(where, name, value, entry.rule)
-    values[name] = value
+    if (value !== undefined) check(where, name, value, entry.rule)
   }
-  for (const [name, { isRequired, rule }] of Object.entries(table)) {
-    if (isRequired && values[name] === undefined)
+  for (const [name, { isRequired, rule }] of Object.entries(entries)) {
+    if (isRequired && (given as Record<string, unknown>)[name] === undefined)
       throw new Error(`[${where}] expected ${rule.expected} for ${name}, got nothing`)
   }
-  return values as Defaults<Table> & Given
 }
 
 /**

@@ -255,11 +255,13 @@ export const OWN_TRAINING_OPTIONS = {
     rule: number({ above: 0 }),
     default: 3,
     help: 'passes over the rows; may be a fraction',
+    flag: { name: '--epochs', argument: 'number' },
   },
   maxSteps: {
     rule: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
     default: -1,
     help: 'optimizer steps, in place of numTrainEpochs; -1: no limit',
+    flag: { name: '--max-steps', argument: 'count' },
   },
   perDeviceTrainBatchSize: {
     heading: 'Batches',
@@ -268,6 +270,7 @@ export const OWN_TRAINING_OPTIONS = {
     help: 'rows that are computed together; with packing packs of rows',
     changesRun: true,
     aliases: ['perGpuTrainBatchSize'],
+    flag: { name: '--batch-size', argument: 'count' },
   },
   perDeviceEvalBatchSize: {
     rule: integer({ min: 1 }),
@@ -291,6 +294,7 @@ export const OWN_TRAINING_OPTIONS = {
     rule: float32({ above: 0 }),
     default: 2e-4,
     help: 'highest learning rate of the schedule',
+    flag: { name: '--lr', argument: 'number' },
   },
   lrSchedulerType: {
     rule: oneOf(LR_SCHEDULER_TYPES),
@@ -398,12 +402,14 @@ export const TRAIN_LORA_OPTIONS = {
     help: 'directory, .gguf file or Hub id of the model',
     isRequired: true,
     aliases: ['modelNameOrPath'],
+    flag: { name: '--model', argument: 'dir' },
   },
   ...HUB_OPTIONS,
   preset: {
     rule: { ...textOf('the name of a preset'), schema: { enum: Object.keys(PRESETS) } },
     example: 'qlora-all-linear',
-    help: 'a recipe for what is left open',
+    help: `a recipe for what is left open: ${Object.keys(PRESETS).join(', ')}`,
+    flag: { name: '--preset', argument: 'name' },
   },
   tokenizer: {
     rule: instance('a tokenizer', (value) => isObject(value) || typeof value === 'function'),
@@ -417,8 +423,14 @@ export const TRAIN_LORA_OPTIONS = {
     help: 'path or glob of the rows, JSON Lines',
     isRequired: true,
     aliases: ['trainDataset'],
+    flag: { name: '--dataset', argument: 'path' },
   },
-  evalDataset: { rule: source, example: 'held-out.jsonl', help: 'path or glob of rows to evaluate on' },
+  evalDataset: {
+    rule: source,
+    example: 'held-out.jsonl',
+    help: 'path or glob of rows to evaluate on',
+    flag: { name: '--eval-dataset', argument: 'path' },
+  },
   outputDir: {
     rule: {
       expected: 'the path of a directory',
@@ -429,8 +441,14 @@ export const TRAIN_LORA_OPTIONS = {
     },
     example: 'out/run',
     help: 'where checkpoints go, and the result in adapter/ or model/; needed on the command line',
+    flag: { name: '--output', argument: 'dir' },
   },
-  method: { rule: oneOf(['lora', 'full']), default: 'lora', help: 'lora, or full: train every weight' },
+  method: {
+    rule: oneOf(['lora', 'full']),
+    default: 'lora',
+    help: 'lora, or full: train every weight',
+    flag: { name: '--method', argument: 'name' },
+  },
   baseModelName: {
     rule: textOf('the Hub id or path of a model'),
     example: 'org/name',
@@ -442,6 +460,7 @@ export const TRAIN_LORA_OPTIONS = {
     example: 'nf4',
     otherwise: 'what the checkpoint has',
     help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
+    flag: { name: '--quantization', argument: 'type' },
   },
   offloadEmbedding: {
     rule: boolean,
@@ -456,18 +475,21 @@ export const TRAIN_LORA_OPTIONS = {
     },
     default: 'cpu',
     help: 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is',
+    flag: { name: '--device', argument: 'name' },
   },
   dtype: {
     rule: oneOf(['auto', ...COMPUTE_DTYPES]),
     default: 'auto',
     help: 'auto, bfloat16, float16 or float32',
     aliases: ['torchDtype'],
+    flag: { name: '--dtype', argument: 'type' },
   },
   threads: {
     rule: integer({ min: 1 }),
     example: 4,
     otherwise: 'the physical cores that the process may use',
     help: 'threads of the CPU',
+    flag: { name: '--threads', argument: 'count' },
   },
   memoryBudget: {
     rule: integer({ min: 1 }),
@@ -479,6 +501,7 @@ export const TRAIN_LORA_OPTIONS = {
     rule: either(boolean, textOf('the path of a checkpoint')),
     default: false,
     help: 'true: go on from the last checkpoint in outputDir; or the path of one',
+    flag: { name: '--resume', help: 'go on from the last checkpoint in --output' },
   },
   signal: {
     rule: instance('an AbortSignal', (value) => value instanceof AbortSignal),
