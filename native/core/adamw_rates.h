@@ -2,7 +2,7 @@
 #pragma once
 
 #include "inline.h"
-#include "ops.h"
+#include "ops/adamw.h"
 
 namespace lowrank {
 

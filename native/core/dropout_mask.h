@@ -1,9 +1,9 @@
-// What Philox makes a dropout mask of, the same for every backend: the dropout of ops.h as the words that cpu/philox.h and
-// cuda/philox.cuh read.
+// What Philox makes a dropout mask of, the same for every backend: the Dropout of ops/dropout.h as the words that
+// cpu/philox.h and cuda/philox.cuh read.
 #pragma once
 
 #include "inline.h"
-#include "ops.h"
+#include "ops/dropout.h"
 
 namespace lowrank {
 

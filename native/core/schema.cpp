@@ -251,8 +251,8 @@ void visitTensors(void* args, const TensorVisitor& visitor) {
   static_cast<Args*>(args)->visit(walker);
 }
 
-// Argument structs hold plain data only, so that the arena can drop them without destructors. An item field that its visitor does not
-// name is an omitted tensor.
+// Argument structs hold plain data only, so that the arena can drop them without destructors. An item field that its
+// visitor does not name is an omitted tensor.
 template <class Args>
 Args* decode(const char* op, const double* words, size_t length, const BufferTable& buffers,
              std::pmr::memory_resource& arena) {
@@ -264,6 +264,13 @@ Args* decode(const char* op, const double* words, size_t length, const BufferTab
   const std::string error = check(*args);
   if (!error.empty()) throw InvalidArgument("[" + std::string(op) + "] " + error);
   return args;
+}
+
+// Where a skipped command leaves its inout tensors as they were, the argument struct says so.
+template <class Args>
+constexpr bool keepsInoutsWhenSkipped() {
+  if constexpr (requires { Args::kKeepsInoutsWhenSkipped; }) return Args::kKeepsInoutsWhenSkipped;
+  return false;
 }
 
 }  // namespace
@@ -293,7 +300,7 @@ const OpInfo kOps[kOpCount] = {
    [](const Backend& backend, const void* args, Context& context) {                                                \
      backend.op(*static_cast<const Args*>(args), context);                                                         \
    },                                                                                                              \
-   std::is_same_v<Args, AdamwArgs>},
+   keepsInoutsWhenSkipped<Args>()},
     LOWRANK_OPS(LOWRANK_INFO)
 #undef LOWRANK_INFO
 };

@@ -1,4 +1,5 @@
-// What is derived from the op list (ops.h): a description of every op's arguments, the decoder of commands, and a walk over a command's tensors.
+// What is derived from the op list (ops.h): a description of every op's arguments, the decoder of commands, and a walk
+// over a command's tensors.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,8 @@ struct Field {
   std::vector<Field> fields;
 };
 
-// Where a tensor sits among an op's arguments: "parts[0].slabs[1].a". Built while walking, spelled out only for messages.
+// Where a tensor sits among an op's arguments: "parts[0].slabs[1].a". Built while walking, spelled out only for
+// messages.
 struct ArgumentPath {
   const ArgumentPath* parent = nullptr;
   const char* name = "";
@@ -52,14 +54,15 @@ struct OpInfo {
   const char* name;
   std::vector<Field> (*describe)();
 
-  // The argument struct, in `arena`, from `length` numbers in wire order. Views are checked against their buffers, shapes by check();
-  // Tensor::buffer becomes the Buffer's address. Throws InvalidArgument.
+  // The argument struct, in `arena`, from `length` numbers in wire order. Views are checked against their buffers,
+  // shapes by check(); Tensor::buffer becomes the Buffer's address. Throws InvalidArgument.
   void* (*decode)(const double* words, size_t length, const BufferTable& buffers, std::pmr::memory_resource& arena);
 
   void (*visitTensors)(void* args, const TensorVisitor& visitor);
   void (*run)(const Backend& backend, const void* args, Context& context);
 
-  // A skipped command normally leaves its inout tensors poisoned. adamw leaves parameters as they were, and they stay usable.
+  // A skipped command normally leaves its inout tensors poisoned. One that sets kKeepsInoutsWhenSkipped leaves them
+  // usable.
   bool keepsInoutsWhenSkipped;
 };
 
@@ -71,7 +74,8 @@ inline constexpr int kOpCount = 0
 
 extern const OpInfo kOps[kOpCount];
 
-// One view from six numbers (slot, byteOffset, dtype, rows, cols, stride), checked against its buffer; `op` and `name` are for messages.
+// One view from six numbers (slot, byteOffset, dtype, rows, cols, stride), checked against its buffer; `op` and `name`
+// are for messages.
 Tensor decodeView(const double* words, const BufferTable& buffers, const char* op, const char* name);
 
 DType decodeDType(double value, const char* op, const char* name);

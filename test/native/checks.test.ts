@@ -497,7 +497,7 @@ describe('shapes and dtypes', () => {
     nestedBlockSize: number
   }
 
-  /** A double quantised weight, in the order of Nf4 in ops.h: blocks of 32 elements, nested blocks of 32 scales. */
+  /** A double quantised weight, in the order of Nf4 in ops/nf4.h: blocks of 32 elements, nested blocks of 32 scales. */
   function nf4(rows: number, cols: number, changes: Partial<Nf4Words> = {}): number[] {
     const blocks = Math.ceil((rows * cols) / 32)
     const words: Nf4Words = {

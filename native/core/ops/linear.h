@@ -1,0 +1,205 @@
+#pragma once
+
+#include "../tensor.h"
+#include "dropout.h"
+#include "nf4.h"
+
+namespace lowrank {
+
+// One LoRA adapter on one part of a linear: y += s B^T with s = scale * dropout(x) A^T, scaled in float32, then rounded
+// to compute.
+struct LoraSlab {
+  Tensor a;   // [r, K] compute
+  Tensor b;   // [O, r] compute
+  Tensor s;   // [N, r] compute: written by forward, read by backward
+  Tensor da;  // [r, K] float32, accumulated; backward only, optional
+  Tensor db;  // [O, r] float32, accumulated; backward only, optional
+  float scale;
+  Dropout dropout;
+
+  // On a part of `outputs` rows (O) and `inner` input features (K), for an input of `rows` rows (N).
+  template <class C>
+  void check(C& c, int64_t rows, int64_t inner, int64_t outputs, const char* inputName, const Tensor& input) const {
+    const int64_t rank = a.rows;
+    c.compute("a", a);
+    c.shape("a", a, rank, inner, inputName, input);
+    c.dtype("a", a, inputName, input);
+    c.shape("b", b, outputs, rank, "a", a);
+    c.dtype("b", b, inputName, input);
+    c.shape("s", s, rows, rank, "a", a);
+    c.dtype("s", s, inputName, input);
+    c.matrix("da", da, DType::kFloat32, rank, inner, "a", a);
+    c.matrix("db", db, DType::kFloat32, outputs, rank, "b", b);
+    c.finite("scale", scale);
+    dropout.check(c);
+  }
+};
+
+// One projection of a linear group. Its outputs are the columns [sum of earlier O, + O) of y.
+struct LinearPart {
+  Tensor weight;  // [O, K] compute; [K, O] when inOut; left out when the weight is nf4
+  Nf4* nf4;       // at most one, in place of weight: no inOut, no dWeight
+  int32_t nf4Count;
+  Tensor bias;     // [O] compute, optional
+  Tensor dWeight;  // like weight, float32, accumulated; backward only, optional
+  Tensor dBias;    // [O] float32, accumulated; backward only, optional
+  int32_t inOut;   // 1: GPT-2's Conv1D layout
+  LoraSlab* slabs;
+  int32_t slabCount;
+
+  // Weight, gradients and slabs, for an input (or an output's gradient) of `rows` rows and K = inner. Returns O.
+  template <class C>
+  int64_t check(C& c, int64_t rows, int64_t inner, const char* inputName, const Tensor& input) const {
+    const bool quantized = nf4Count > 0;
+    c.flag("inOut", inOut);
+    c.require(nf4Count <= 1, "nf4", "at most one weight", nf4Count);
+    c.sentence(C::present(weight) != quantized, "expected either weight or nf4 for each part, got both or none");
+    Tensor w = weight;
+    const char* name = "weight";
+    if (c.ok() && quantized) {
+      c.require(inOut == 0, "inOut", "0 beside nf4", inOut);
+      c.sentence(!C::present(dWeight), "expected no dWeight beside nf4, which has no gradient");
+      w = input;
+      w.rows = nf4[0].rows;
+      w.cols = nf4[0].cols;
+      name = "nf4[0]";
+      const typename C::Item item(c, "nf4", 0);
+      nf4[0].check(c, inputName, input);
+    }
+    const int64_t outputs = inOut ? w.cols : w.rows;
+    c.compute(name, w);
+    c.shape(name, w, inOut ? inner : outputs, inOut ? outputs : inner, inputName, input);
+    c.dtype(name, w, inputName, input);
+    c.vector("bias", bias, outputs, name, w);
+    c.matrix("dWeight", dWeight, DType::kFloat32, w.rows, w.cols, name, w);
+    c.matrix("dBias", dBias, DType::kFloat32, 1, outputs, name, w);
+    for (int32_t i = 0; i < slabCount && c.ok(); ++i) {
+      const typename C::Item item(c, "slabs", i);
+      slabs[i].check(c, rows, inner, outputs, inputName, input);
+    }
+    return outputs;
+  }
+};
+
+struct ForwardSlabVisitor {
+  template <class V>
+  static void visit(V& v, LoraSlab& slab) {
+    v.in("a", slab.a);
+    v.in("b", slab.b);
+    v.out("s", slab.s);
+    v.number("scale", slab.scale);
+    v.group("dropout", slab.dropout);
+  }
+};
+
+struct ForwardPartVisitor {
+  template <class V>
+  static void visit(V& v, LinearPart& part) {
+    v.optionalIn("weight", part.weight);
+    v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
+    v.optionalIn("bias", part.bias);
+    v.number("inOut", part.inOut);
+    v.template list<ForwardSlabVisitor>("slabs", part.slabs, part.slabCount);
+  }
+};
+
+struct BackwardSlabVisitor {
+  template <class V>
+  static void visit(V& v, LoraSlab& slab) {
+    v.in("a", slab.a);
+    v.in("b", slab.b);
+    v.in("s", slab.s);
+    v.optionalInout("da", slab.da);
+    v.optionalInout("db", slab.db);
+    v.number("scale", slab.scale);
+    v.group("dropout", slab.dropout);
+  }
+};
+
+struct BackwardPartVisitor {
+  template <class V>
+  static void visit(V& v, LinearPart& part) {
+    v.optionalIn("weight", part.weight);
+    v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
+    v.optionalInout("dWeight", part.dWeight);
+    v.optionalInout("dBias", part.dBias);
+    v.number("inOut", part.inOut);
+    v.template list<BackwardSlabVisitor>("slabs", part.slabs, part.slabCount);
+  }
+};
+
+// y[:, part] = x W^T + bias + sum over slabs of s B^T. The dense and the low-rank products share one float32
+// accumulator and one rounding.
+struct LinearArgs {
+  Tensor x;  // [N, K] compute
+  Tensor y;  // [N, sum of O] compute, or float32
+  LinearPart* parts;
+  int32_t partCount;
+  template <class V>
+  void visit(V& v) {
+    v.in("x", x);
+    v.out("y", y);
+    v.template list<ForwardPartVisitor>("parts", parts, partCount);
+  }
+  template <class C>
+  void check(C& c) const {
+    c.compute("x", x);
+    c.compute("y", y);
+    int64_t outputs = 0;
+    for (int32_t i = 0; i < partCount && c.ok(); ++i) {
+      const typename C::Item item(c, "parts", i);
+      outputs += parts[i].check(c, x.rows, x.cols, "x", x);
+    }
+    c.require(partCount >= 1, "parts", "at least one part", partCount);
+    c.shape("y", y, x.rows, outputs, "x", x);
+    if (y.dtype != DType::kFloat32) c.dtype("y", y, "x", x);
+  }
+};
+
+// With ds = scale * dy_p B (rounded to compute): dx = sum over parts of dy_p W + sum over slabs of mask(ds A), with one
+// accumulator and one rounding; dB += dy_p^T s; dA += ds^T dropout(x); dWeight += dy_p^T x; dBias += column sums of
+// dy_p.
+struct LinearBackwardArgs {
+  Tensor dy;  // [N, sum of O] compute
+  Tensor x;   // [N, K] compute; optional: needed for da and dWeight
+  Tensor dx;  // [N, K] compute; optional: left out when x needs no gradient
+  LinearPart* parts;
+  int32_t partCount;
+  template <class V>
+  void visit(V& v) {
+    v.in("dy", dy);
+    v.optionalIn("x", x);
+    v.optionalOut("dx", dx);
+    v.template list<BackwardPartVisitor>("parts", parts, partCount);
+  }
+  template <class C>
+  void check(C& c) const {
+    c.compute("dy", dy);
+    c.require(partCount >= 1, "parts", "at least one part", partCount);
+    if (!c.ok()) return;
+    const LinearPart& first = parts[0];
+    const bool quantized = first.nf4Count > 0;
+    const int64_t inner = quantized ? first.nf4[0].cols : first.inOut ? first.weight.rows : first.weight.cols;
+    int64_t outputs = 0;
+    bool needsInput = false;
+    for (int32_t i = 0; i < partCount && c.ok(); ++i) {
+      const typename C::Item item(c, "parts", i);
+      const LinearPart& part = parts[i];
+      outputs += part.check(c, dy.rows, inner, "dy", dy);
+      needsInput |= C::present(part.dWeight);
+      for (int32_t j = 0; j < part.slabCount; ++j) needsInput |= C::present(part.slabs[j].da);
+    }
+    if (quantized) {
+      c.require(dy.cols == outputs, "dy", "the columns of all parts", double(dy.cols));
+    } else {
+      c.shape("dy", dy, dy.rows, outputs, "parts[0].weight", first.weight);
+    }
+    c.sentence(C::present(x) || !needsInput, "expected x, which dWeight and da are made from, got none");
+    c.shape("x", x, dy.rows, inner, "dy", dy);
+    c.dtype("x", x, "dy", dy);
+    c.shape("dx", dx, dy.rows, inner, "dy", dy);
+    c.dtype("dx", dx, "dy", dy);
+  }
+};
+
+}  // namespace lowrank

@@ -1,0 +1,75 @@
+#pragma once
+
+#include "../tensor.h"
+#include "linear.h"
+
+namespace lowrank {
+
+struct HeadSlabVisitor {
+  template <class V>
+  static void visit(V& v, LoraSlab& slab) {
+    v.in("a", slab.a);
+    v.in("b", slab.b);
+    v.optionalInout("da", slab.da);
+    v.optionalInout("db", slab.db);
+    v.number("scale", slab.scale);
+    v.group("dropout", slab.dropout);
+  }
+};
+
+struct HeadVisitor {
+  template <class V>
+  static void visit(V& v, LinearPart& part) {
+    v.in("weight", part.weight);
+    v.optionalInout("dWeight", part.dWeight);
+    v.template list<HeadSlabVisitor>("slabs", part.slabs, part.slabCount);
+  }
+};
+
+// loss = sum over labelled rows of -log softmax(softcap(logits))[label], divided by divisor (or by the number of
+// labelled rows when divisor is 0). Rows whose label is -100 never reach the head; logits exist for one chunk of rows
+// at a time. While recording, dh is present and the same pass makes the gradients for an upstream gradient of
+// lossScale: dh (zero in rows without a label) and, where present, the head's dWeight and its slabs' da and db. They
+// are scaled in float32, before anything is rounded to compute; the loss is not scaled. An id outside [0, V) that is
+// not -100 is a fault that names it. Without any labelled row the loss is 0.
+struct LinearCrossEntropyArgs {
+  Tensor h;          // [N, D] compute
+  Tensor labels;     // int32 [N], already shifted
+  Tensor loss;       // [1] float32
+  Tensor dh;         // [N, D] compute, optional
+  LinearPart* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
+  int32_t headCount;
+  float softcap;
+  double divisor;
+  double lossScale;  // finite, > 0
+  template <class V>
+  void visit(V& v) {
+    v.in("h", h);
+    v.in("labels", labels);
+    v.out("loss", loss);
+    v.optionalOut("dh", dh);
+    v.template list<HeadVisitor>("head", head, headCount);
+    v.number("softcap", softcap);
+    v.number("divisor", divisor);
+    v.number("lossScale", lossScale);
+  }
+  template <class C>
+  void check(C& c) const {
+    c.compute("h", h);
+    c.matrix("loss", loss, DType::kFloat32, 1, 1, "h", h);
+    c.like("dh", dh, "h", h);
+    c.indices("labels", labels, h.rows, "h", h, loss);
+    if (C::present(dh)) c.indices("labels", labels, h.rows, "h", h, dh);
+    c.require(headCount == 1, "head", "exactly one part", headCount);
+    if (!c.ok()) return;
+    {
+      const typename C::Item item(c, "head", 0);
+      head[0].check(c, h.rows, h.cols, "h", h);
+    }
+    c.notNegative("softcap", softcap);
+    c.notNegative("divisor", divisor);
+    c.positive("lossScale", lossScale);
+  }
+};
+
+}  // namespace lowrank
