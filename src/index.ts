@@ -95,6 +95,7 @@ export {
   type Tokenizer,
 } from './tokenizer/tokenizer.js'
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
+export type { RunControl, TrainCallback } from './train/callbacks.js'
 export { type EvaluateOptions, type Evaluation, evaluateLoss } from './train/evaluate-loss.js'
 export type {
   DataEvent,
@@ -102,6 +103,7 @@ export type {
   EndEvent,
   EvaluateEvent,
   EvaluatingEvent,
+  FailEvent,
   LoadEvent,
   LogEvent,
   PrepareEvent,

@@ -54,6 +54,9 @@ export function linesOf(event: TrainEvent): EventLine[] {
       return [{ text: `${stepOf(event)}  saved ${event.path}` }]
     case 'end':
       return [endLine(event)]
+    // The error itself is shown where the run's rejection is.
+    case 'fail':
+      return []
     case 'warning':
       return [{ text: `warning: ${event.message}`, style: 'yellow' }]
     default:

@@ -128,11 +128,23 @@ export interface WarningEvent {
 
 export interface EndEvent extends Progress {
   readonly type: 'end'
-  /** 'aborted': the signal asked for it. */
+  /** 'aborted': the signal, `run.stop()` or a callback asked for it. */
   readonly reason: 'completed' | 'aborted'
+  /** The name of the callback that asked for it, if one did. */
+  readonly stoppedBy?: string
   /** Mean loss of the run's own steps (not of those before a resume); absent where it made none, as a run that was complete before. */
   readonly loss?: number
   readonly seconds: number
+}
+
+/** The run has failed, and rejects with the error that this event tells of. No `end` comes. */
+export interface FailEvent {
+  readonly type: 'fail'
+  /** What kind of error it is: its `code`, 'ABORTED' where the run was stopped before its first step; null where it has none. */
+  readonly code: string | null
+  readonly message: string
+  /** The name of the callback whose error it is, if it is one's. */
+  readonly callback?: string
 }
 
 export type TrainEvent =
@@ -148,6 +160,7 @@ export type TrainEvent =
   | SaveEvent
   | WarningEvent
   | EndEvent
+  | FailEvent
 
 /** The events of one type. */
 export function ofType<Type extends TrainEvent['type']>(

@@ -25,6 +25,7 @@ import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isObject, isPlainObject } from '../values.js'
+import { isCallbacks, type TrainCallback } from './callbacks.js'
 import type { TrainEvent } from './events.js'
 import { PRESETS, type PresetName } from './presets.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
@@ -238,6 +239,11 @@ export interface TrainLoraOptions extends HubOptions {
    * @default none
    */
   onEvent?: (event: TrainEvent) => void
+  /**
+   * Are told what happens, in order, and waited for: trackers, progress bars, early stopping.
+   * @default none
+   */
+  callbacks?: readonly TrainCallback[]
 }
 
 /** Optimizer steps of a run: what the engine counts to. */
@@ -510,6 +516,10 @@ export const TRAIN_LORA_OPTIONS = {
   onEvent: {
     rule: instance('a function', (value) => typeof value === 'function'),
     help: 'is told what happens, in order',
+  },
+  callbacks: {
+    rule: instance('a list of objects with a name and a function onEvent', isCallbacks),
+    help: 'are told what happens, in order, and waited for',
   },
   lora: {
     rule: { expected: 'an object of LoRA options', accepts: isPlainObject },

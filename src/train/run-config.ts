@@ -25,7 +25,7 @@ export interface RunSettings {
 }
 
 /** Options that say nothing of what is trained. A preset is spelled out. */
-const LEFT_OUT = ['signal', 'onEvent', 'preset', 'resumeFromCheckpoint']
+const LEFT_OUT = ['signal', 'onEvent', 'callbacks', 'preset', 'resumeFromCheckpoint']
 /** More rows than this many bytes of JSON are not copied into the file. */
 const MOST_ROWS = 1 << 16
 

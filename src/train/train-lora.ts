@@ -17,16 +17,18 @@ import { datasetFingerprint } from '../data/fingerprint.js'
 import { dataOptionsOf } from '../data/options.js'
 import { type DataStatistics, dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
+import { withoutSecrets } from '../errors.js'
 import { changingRun } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
+import { isObject, toError } from '../values.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { AdamW } from './adamw.js'
+import { type Report, Reporter } from './callbacks.js'
 import type { Evaluation } from './evaluate-loss.js'
-import { type DataSplit, ofType, type TrainEvent } from './events.js'
-import { createListener, type Listener } from './listener.js'
+import { type DataSplit, type FailEvent, ofType, type TrainEvent } from './events.js'
 import {
   type ResolvedTrainingOptions,
   type ResolvedTrainOptions,
@@ -81,19 +83,40 @@ export interface TrainRun {
  */
 export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
   const resolved = parseTrainOptions(options)
-  // Before anything that takes long: another run may have the directory, or checkpoints in it.
-  const output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
+  const reporter = new Reporter({ ...resolved, record: () => {} })
+  let output: OutputDirectory | undefined
   try {
-    return await trainInto(output, resolved)
+    // Before anything that takes long: another run may have the directory, or checkpoints in it.
+    output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
+    return await trainInto(output, resolved, reporter)
+  } catch (error) {
+    await reporter.report(await failEvent(error, resolved, reporter))
+    throw error
   } finally {
     await output?.close()
   }
 }
 
-async function trainInto(output: OutputDirectory | undefined, resolved: ResolvedTrainOptions): Promise<TrainRun> {
+async function failEvent(error: unknown, options: ResolvedTrainOptions, reporter: Reporter): Promise<FailEvent> {
+  const { signal, failedCallback, hasFailed } = reporter
+  const isAborted = !hasFailed && signal.aborted && error === signal.reason
+  const { code } = isObject(error) ? error : {}
+  return {
+    type: 'fail',
+    code: isAborted ? 'ABORTED' : typeof code === 'string' ? code : null,
+    message: withoutSecrets(toError(error).message, await secretsOf(options)),
+    ...(failedCallback !== undefined && { callback: failedCallback }),
+  }
+}
+
+async function trainInto(
+  output: OutputDirectory | undefined,
+  resolved: ResolvedTrainOptions,
+  listener: Reporter,
+): Promise<TrainRun> {
   const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
-  const listener = createListener(resolved.onEvent, resolved.signal)
-  const { signal, report: onEvent } = listener
+  const { signal } = listener
+  const onEvent = (event: TrainEvent): void => void listener.report(event)
   const location = await resolveModel(resolved.model, { ...resolved, signal, onEvent })
   listener.throwIfFailed()
   const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
@@ -126,7 +149,7 @@ async function trainOn(
   output: OutputDirectory | undefined,
   checkpoint: string | undefined,
   options: ResolvedTrainOptions,
-  listener: Listener,
+  listener: Reporter,
 ): Promise<TrainRun> {
   const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
@@ -165,13 +188,13 @@ async function trainOn(
   await plan.prepare(resumed?.checkpoint.state.cursor.epoch ?? 0, turns)
   const history: TrainEvent[] = []
   let files: RunFiles | undefined
-  const onEvent = (event: TrainEvent): void => {
+  const report: Report = (event) => {
     if (event.type === 'log' || event.type === 'evaluate') history.push(event)
     files?.record(event)
-    listener.report(event)
+    return listener.report(event)
   }
   const trainer = new Trainer(
-    { model, weights, optimizer, plan, totalSteps, evaluation, training, identity, output, signal, onEvent },
+    { model, weights, optimizer, plan, totalSteps, evaluation, training, identity, output, signal, report },
     resumed,
   )
   const secrets = await secretsOf(options)
@@ -179,16 +202,16 @@ async function trainOn(
   if (output) {
     const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, secrets }
     const { step } = trainer.progress
-    const warn = (message: string): void => onEvent({ type: 'warning', message })
+    const warn = (message: string): void => void report({ type: 'warning', message })
     files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
   }
   const warnings = [...model.warnings, ...(resumed?.checkpoint.warnings ?? []), ...runWarnings(training, totalSteps)]
-  for (const message of warnings) onEvent({ type: 'warning', message })
+  for (const message of warnings) await report({ type: 'warning', message })
   if (output && options.resumeFromCheckpoint === true && !resumed) {
     const message = `[resume] ${output.path} holds no checkpoint: the run begins at its first step`
-    onEvent({ type: 'warning', message })
+    await report({ type: 'warning', message })
   }
-  onEvent({
+  await report({
     type: 'start',
     ...trainer.progress,
     ...parameterCounts(model, weights, adapter),
@@ -199,13 +222,15 @@ async function trainOn(
     plannedMemory: peakResident,
     device: model.device.type,
   })
-  const result = await trainer.run()
-  if (listener.hasFailed) await trainer.saveUnsaved()
+  const { end, ...result } = await trainer.run()
   const rows = { statistics, trainRows: train.length, evalRows: evaluation.length }
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
   const summary = { ...figures, ...rows, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
+  const { stoppedBy } = listener
+  if (!listener.hasFailed) await report({ ...end, ...(stoppedBy !== undefined && { stoppedBy }) })
+  if (listener.hasFailed) await trainer.saveUnsaved()
   listener.throwIfFailed()
   optimizer.dispose()
   return {

@@ -10,8 +10,9 @@ import { writeFileAtomic } from '../files.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
+import type { Report } from './callbacks.js'
 import { type Evaluation, evaluateLoss } from './evaluate-loss.js'
-import type { TrainEvent } from './events.js'
+import type { EndEvent } from './events.js'
 import { firstBadWeight } from './finite-weights.js'
 import { LossScaler } from './loss-scaler.js'
 import { MOST_STEPS, type ResolvedTrainingOptions } from './options.js'
@@ -40,8 +41,7 @@ export interface TrainerOptions {
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
   readonly signal: AbortSignal | undefined
-  /** Must not throw: see `createListener`. */
-  readonly onEvent: (event: TrainEvent) => void
+  readonly report: Report
 }
 
 /** The checkpoint that a run goes on from. */
@@ -60,6 +60,8 @@ export interface TrainerResult {
   readonly loss: number | undefined
   /** The last evaluation, if there was one. */
   readonly evaluation: Evaluation | undefined
+  /** What is still to be reported, when everything is written. */
+  readonly end: EndEvent
 }
 
 /** A step whose commands are queued and whose figures are not known yet. */
@@ -173,8 +175,8 @@ export class Trainer {
       model.eval()
     }
     const reason = state.step >= this.#totalSteps ? 'completed' : 'aborted'
-    await this.#finish(reason)
-    return { reason, step: state.step, loss: this.#meanLoss(), evaluation: this.#evaluation }
+    const end = await this.#finish(reason)
+    return { reason, step: state.step, loss: this.#meanLoss(), evaluation: this.#evaluation, end }
   }
 
   /**
@@ -243,8 +245,8 @@ export class Trainer {
       etaSeconds: this.#secondsPerStep * (this.#totalSteps - step),
       ...(lossScale !== undefined && { lossScale }),
     }
-    const { onEvent, training } = this.#options
-    onEvent({
+    const { report, training } = this.#options
+    await report({
       type: 'step',
       ...figures,
       ...(this.#scaler && { skipped }),
@@ -264,7 +266,7 @@ export class Trainer {
       } as const
       this.#history.push(logEntry(event))
       this.#state.log = { ...NO_FIGURES }
-      onEvent(event)
+      await report(event)
     }
   }
 
@@ -351,7 +353,7 @@ export class Trainer {
   }
 
   async #evaluate(window: BatchWindow | undefined): Promise<void> {
-    const { model, evaluation, training, signal, onEvent } = this.#options
+    const { model, evaluation, training, signal, report } = this.#options
     if (signal?.aborted) return
     const start = performance.now()
     const batchSize = training.perDeviceEvalBatchSize
@@ -367,7 +369,7 @@ export class Trainer {
     const event = { type: 'evaluate', ...this.#progress(this.#state.step, window), ...result, seconds } as const
     const batches = Math.ceil(evaluation.length / batchSize)
     this.#history.push(evaluationEntry(event, { rows: evaluation.length, batches }))
-    onEvent(event)
+    await report(event)
   }
 
   /** A checkpoint is written before the evaluation of its step: a run that goes on from there begins with it. */
@@ -380,12 +382,12 @@ export class Trainer {
   }
 
   #evaluationProgress(window: BatchWindow | undefined): (rows: number) => void {
-    const { evaluation, onEvent } = this.#options
+    const { evaluation, report } = this.#options
     let last = performance.now()
     return (rows) => {
       if (performance.now() - last < EVALUATION_INTERVAL) return
       last = performance.now()
-      onEvent({
+      void report({
         type: 'evaluating',
         ...this.#progress(this.#state.step, window),
         rows,
@@ -395,7 +397,7 @@ export class Trainer {
   }
 
   async #save(window: BatchWindow | undefined): Promise<void> {
-    const { weights, optimizer, identity, output, training, onEvent } = this.#options
+    const { weights, optimizer, identity, output, training, report } = this.#options
     if (output === undefined) return
     await this.#expectFiniteWeights()
     const path = output.checkpointPath(this.#state.step)
@@ -405,14 +407,14 @@ export class Trainer {
     await saveCheckpoint(path, { weights, optimizer, state, identity, trainerState: this.#trainerState(epoch) })
     this.#lastCheckpoint = path
     const warnings = training.saveTotalLimit === null ? [] : await output.prune(training.saveTotalLimit)
-    onEvent({ type: 'save', ...this.#progress(this.#state.step, window), path })
-    for (const message of warnings) onEvent({ type: 'warning', message })
+    await report({ type: 'save', ...this.#progress(this.#state.step, window), path })
+    for (const message of warnings) await report({ type: 'warning', message })
   }
 
-  async #finish(reason: 'completed' | 'aborted'): Promise<void> {
+  async #finish(reason: 'completed' | 'aborted'): Promise<EndEvent> {
     if (this.#stepsOfRun > 0) await this.#expectFiniteWeights()
     if (reason === 'aborted') await this.saveUnsaved()
-    const { output, onEvent } = this.#options
+    const { output } = this.#options
     const loss = this.#meanLoss()
     const event = {
       type: 'end',
@@ -425,7 +427,7 @@ export class Trainer {
       this.#history.push(summaryEntry(event, { rows: this.#rowsOfRun, steps: this.#stepsOfRun }))
     }
     if (output) await this.#writeTrainerState(output, event.epoch)
-    onEvent(event)
+    return event
   }
 
   /** For tools that plot the run: what was trained is not lost where this cannot be written. */
@@ -434,7 +436,7 @@ export class Trainer {
       await output.confirm()
       await writeFileAtomic(join(output.path, TRAINER_STATE_FILE), this.#trainerState(epoch))
     } catch (error) {
-      this.#options.onEvent({ type: 'warning', message: (error as Error).message })
+      await this.#options.report({ type: 'warning', message: (error as Error).message })
     }
   }
 
