@@ -96,7 +96,7 @@ export {
 } from './tokenizer/tokenizer.js'
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export type { RunControl, TrainCallback } from './train/callbacks.js'
-export { type EvaluateOptions, type Evaluation, evaluateLoss } from './train/evaluate-loss.js'
+export { type EvaluateOptions, type Evaluation, evaluateLoss, type Scores } from './train/evaluate-loss.js'
 export type {
   DataEvent,
   DataSplit,

@@ -1,12 +1,13 @@
 /**
- * @file Ragged batches: examples laid end to end without padding, in an order that seed and epoch determine, grouped into the
+ * @file Ragged batches: sequences laid end to end without padding, in an order that seed and epoch determine, grouped into the
  * windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
 import { positionsInSequences, type RaggedBatch, shiftLabels } from '../architecture/batch.js'
 import { Random } from '../random.js'
-import { runAtOnce, type Steps, type Turns } from '../turns.js'
+import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
+import { type Item, sequencesOf, tokensOf, weightOf } from './items.js'
 import type { PackingStrategy } from './options.js'
 import { packRows } from './packing.js'
 
@@ -16,6 +17,11 @@ export interface TrainingBatch extends RaggedBatch {
   readonly labels: Int32Array
   /** Labels other than -100. */
   readonly numSupervised: number
+}
+
+/** The sequences of items, those of one item side by side. */
+export interface MicroBatch<I extends Item = Item> extends TrainingBatch {
+  readonly items: readonly I[]
 }
 
 export interface BatchOptions {
@@ -38,16 +44,26 @@ export interface DataCursor {
 }
 
 /** The micro-batches of one optimizer step. Its counts are known before the first batch is built. */
-export interface BatchWindow {
+export interface BatchWindow<I extends Item = Item> {
   /** The cursor that gives this window, and the one that gives the next. */
   cursor: DataCursor
   next: DataCursor
   numBatches: number
-  numSequences: number
+  numItems: number
   numTokens: number
-  /** What the summed loss of the whole window is divided by. */
-  numSupervised: number
-  batches(): Generator<TrainingBatch>
+  /** The items' weights: what the summed loss of the whole window is divided by. */
+  weight: number
+  batches(): Iterable<MicroBatch<I>>
+}
+
+/** Where the windows of a run come from. Rows may be made meanwhile: a window is asked for when the one before is queued. */
+export interface WindowSource<I extends Item = Item> {
+  /** The windows from a cursor on, epoch after epoch. */
+  windows(cursor: DataCursor): AsyncIterable<BatchWindow<I>>
+  /** Micro-batches in an epoch. */
+  numBatches(epoch: number): number
+  /** Optimizer steps in an epoch. */
+  numWindows(epoch: number): number
 }
 
 /** Lays examples end to end and shifts their labels. */
@@ -74,11 +90,15 @@ export function collate(examples: readonly Example[]): TrainingBatch {
   }
 }
 
-/** Batches in the order of the examples, for evaluation. */
-export function* sequentialBatches(examples: readonly Example[], batchSize: number): Generator<TrainingBatch> {
+export function collateItems<I extends Item>(items: readonly I[]): MicroBatch<I> {
+  return { ...collate(items.flatMap(sequencesOf)), items }
+}
+
+/** Batches in the order of the items, for evaluation. */
+export function* sequentialBatches<I extends Item>(items: readonly I[], batchSize: number): Generator<MicroBatch<I>> {
   checkCount('batchSize', batchSize)
-  for (let start = 0; start < examples.length; start += batchSize)
-    yield collate(examples.slice(start, start + batchSize))
+  for (let start = 0; start < items.length; start += batchSize)
+    yield collateItems(items.slice(start, start + batchSize))
 }
 
 /** The micro-batches of one epoch: rows one after the other, and where each micro-batch begins among them. */
@@ -93,20 +113,20 @@ interface EpochPlan {
 const ROWS_PER_STEP = 4096
 
 /**
- * The order of training. Everything follows from the examples, the options and a cursor, so a run that resumes sees the
+ * The order of training. Everything follows from the items, the options and a cursor, so a run that resumes sees the
  * batches that it would have seen. One epoch at a time is planned: `prepare` does it in turns of the event loop, all other
  * methods at a stretch where it has not been done.
  */
-export class BatchPlan {
-  readonly #examples: readonly Example[]
+export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
+  readonly #items: readonly I[]
   readonly #lengths: Int32Array
   readonly #options: Required<BatchOptions>
   #planned: EpochPlan | undefined
 
   /** @throws Error for counts below 1 and for rows longer than a pack. */
-  constructor(examples: readonly Example[], options: BatchOptions = {}) {
-    this.#examples = examples
-    this.#lengths = Int32Array.from(examples, (example) => example.inputIds.length)
+  constructor(items: readonly I[], options: BatchOptions = {}) {
+    this.#items = items
+    this.#lengths = Int32Array.from(items, tokensOf)
     this.#options = {
       perDeviceTrainBatchSize: options.perDeviceTrainBatchSize ?? 1,
       gradientAccumulationSteps: options.gradientAccumulationSteps ?? 1,
@@ -118,7 +138,7 @@ export class BatchPlan {
     }
     checkCount('perDeviceTrainBatchSize', this.#options.perDeviceTrainBatchSize)
     checkCount('gradientAccumulationSteps', this.#options.gradientAccumulationSteps)
-    if (examples.length === 0) throw new Error('[batches] expected at least one example, got none')
+    if (items.length === 0) throw new Error('[batches] expected at least one example, got none')
     const longest = this.#lengths.reduce((most, length) => Math.max(most, length), 0)
     if (this.#options.packing && longest > this.#options.maxLength) {
       throw new Error(`[batches] expected rows of at most maxLength ${this.#options.maxLength} tokens, got ${longest}`)
@@ -157,14 +177,24 @@ export class BatchPlan {
     return whole < epochs ? sum + ofPart(this.#windowsOf(await this.#countPacked(whole, turns))) : sum
   }
 
-  /** Lengths of the rows of the first epoch's largest micro-batch. */
+  /** Lengths of the sequences of the first epoch's largest micro-batch. */
   largestBatch(): number[] {
     const { rows, starts } = this.#plan(0)
-    return largest(starts, (at) => this.#lengths[rows[at] as number] as number)
+    return largest(starts, (at) => this.#items[rows[at] as number] as I)
+  }
+
+  /** The windows from a cursor on, epoch after epoch; each epoch is planned in turns of the event loop. */
+  async *windows(from: DataCursor): AsyncGenerator<BatchWindow<I>, never, undefined> {
+    for (let cursor = from; ; ) {
+      await this.prepare(cursor.epoch, new Turns())
+      const window = this.window(cursor)
+      yield window
+      cursor = window.next
+    }
   }
 
   /** The window at a cursor. @throws Error when no window begins there: the cursor is of other data or options. */
-  window(cursor: DataCursor): BatchWindow {
+  window(cursor: DataCursor): BatchWindow<I> {
     const { epoch, index } = cursor
     const { gradientAccumulationSteps: steps } = this.#options
     const whole = Number.isInteger(epoch) && Number.isInteger(index) && epoch >= 0 && index >= 0
@@ -176,25 +206,25 @@ export class BatchPlan {
           `index ${index}; the checkpoint belongs to other data, batch size or accumulation`,
       )
     }
-    const examples = this.#examples
+    const items = this.#items
     const end = Math.min(index + steps, total)
-    const rowsOf = (from: number, to: number): Example[] =>
-      Array.from(rows.subarray(starts[from], starts[to]), (row) => examples[row] as Example)
+    const itemsOf = (from: number, to: number): I[] =>
+      Array.from(rows.subarray(starts[from], starts[to]), (row) => items[row] as I)
     let numTokens = 0
-    let numSupervised = 0
-    for (const example of rowsOf(index, end)) {
-      numTokens += example.inputIds.length
-      numSupervised += example.numSupervised
+    let weight = 0
+    for (const item of itemsOf(index, end)) {
+      numTokens += tokensOf(item)
+      weight += weightOf(item)
     }
     return {
       cursor: { epoch, index },
       next: end < total ? { epoch, index: end } : { epoch: epoch + 1, index: 0 },
       numBatches: end - index,
-      numSequences: (starts[end] as number) - (starts[index] as number),
+      numItems: (starts[end] as number) - (starts[index] as number),
       numTokens,
-      numSupervised,
+      weight,
       *batches() {
-        for (let batch = index; batch < end; batch++) yield collate(rowsOf(batch, batch + 1))
+        for (let batch = index; batch < end; batch++) yield collateItems(itemsOf(batch, batch + 1))
       },
     }
   }
@@ -277,27 +307,29 @@ export class BatchPlan {
 
 const NO_PLAN: EpochPlan = { epoch: -1, rows: new Int32Array(), starts: new Int32Array(1) }
 
-/** Lengths of the rows of the largest batch that `sequentialBatches` gives. */
-export function largestSequentialBatch(examples: readonly Example[], batchSize: number): number[] {
-  const starts = Int32Array.from({ length: Math.ceil(examples.length / batchSize) + 1 }, (_, batch) =>
-    Math.min(batch * batchSize, examples.length),
+/** Lengths of the sequences of the largest batch that `sequentialBatches` gives. */
+export function largestSequentialBatch(items: readonly Item[], batchSize: number): number[] {
+  const starts = Int32Array.from({ length: Math.ceil(items.length / batchSize) + 1 }, (_, batch) =>
+    Math.min(batch * batchSize, items.length),
   )
-  return largest(starts, (row) => (examples[row] as Example).inputIds.length)
+  return largest(starts, (row) => items[row] as Item)
 }
 
-function largest(starts: Int32Array, lengthAt: (at: number) => number): number[] {
+function largest(starts: Int32Array, itemAt: (at: number) => Item): number[] {
   let most = 0
   let best: [from: number, to: number] = [0, 0]
   for (let batch = 0; batch + 1 < starts.length; batch++) {
     const [from, to] = [starts[batch] as number, starts[batch + 1] as number]
     let tokens = 0
-    for (let at = from; at < to; at++) tokens += lengthAt(at)
+    for (let at = from; at < to; at++) tokens += tokensOf(itemAt(at))
     if (tokens > most) {
       most = tokens
       best = [from, to]
     }
   }
-  return Array.from({ length: best[1] - best[0] }, (_, at) => lengthAt(best[0] + at))
+  return Array.from({ length: best[1] - best[0] }, (_, at) => itemAt(best[0] + at))
+    .flatMap(sequencesOf)
+    .map(({ inputIds }) => inputIds.length)
 }
 
 function checkCount(name: string, value: number): void {

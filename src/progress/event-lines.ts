@@ -187,6 +187,7 @@ function logLine(event: LogEvent): string {
     `lr ${event.learningRate.toExponential(2)}`,
     `grad ${formatFigure(event.gradNorm).padStart(FIGURE_WIDTH)}`,
     `${formatCount(event.tokensPerSecond).padStart(COUNT_WIDTH)} tokens/s`,
+    ...figureTexts(event),
     ...(event.skippedSteps ? [`${event.skippedSteps} skipped at a loss scale of ${event.lossScale}`] : []),
   ])
 }
@@ -195,9 +196,14 @@ function evaluateLine(event: EvaluateEvent): string {
   return fields([
     stepOf(event),
     `held-out loss ${formatFigure(event.loss).padStart(FIGURE_WIDTH)}`,
-    `perplexity ${formatFigure(event.perplexity)}`,
+    ...(event.perplexity === undefined ? [] : [`perplexity ${formatFigure(event.perplexity)}`]),
+    ...figureTexts(event),
     `${formatCount(event.tokens)} tokens`,
   ])
+}
+
+function figureTexts({ figures = {} }: LogEvent | EvaluateEvent): string[] {
+  return Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`)
 }
 
 /** Lines are broken between fields and not in them. */

@@ -1,18 +1,30 @@
-/** @file Loss and perplexity of held-out rows: token-weighted, unlabelled tokens excluded. */
+/** @file The objective's means over held-out rows; of SFT loss and perplexity, token-weighted, unlabelled tokens excluded. */
 
 import { noGrad } from '../autograd/tape.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
+import { type Item, weightOf } from '../data/items.js'
 import { describeValue } from '../errors.js'
+import { addMeans, divideMeans, type Means } from './means.js'
+import type { Objective } from './objective.js'
+import { SFT } from './objectives/sft.js'
 
-export interface Evaluation {
-  /** Mean cross-entropy per supervised token. */
+/** What an objective makes of held-out rows. */
+export interface Scores {
+  /** Their mean; of supervised fine-tuning the cross-entropy per supervised token. */
   readonly loss: number
-  /** exp(loss). */
-  readonly perplexity: number
+  /** Means of what else the objective tells, by name; absent where it tells nothing else. */
+  readonly figures?: Readonly<Record<string, number>>
+  /** exp(loss), where the loss is a cross-entropy. */
+  readonly perplexity?: number
   /** Supervised tokens. */
   readonly tokens: number
+}
+
+/** Mean cross-entropy per supervised token, and what follows from it. */
+export interface Evaluation extends Scores {
+  readonly perplexity: number
 }
 
 export interface EvaluateOptions {
@@ -37,39 +49,52 @@ export interface EvaluateOptions {
 export async function evaluateLoss(
   model: CausalLM,
   examples: readonly Example[],
-  { batchSize = 8, signal, onProgress }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   expectModel('evaluate', model)
   if (!Array.isArray(examples))
     throw new Error(
       `[evaluate] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
     )
+  const { loss, tokens } = await evaluate(SFT, model, examples, options)
+  return { loss, perplexity: Math.exp(loss), tokens }
+}
+
+/** `evaluateLoss` for any objective. */
+export async function evaluate<I extends Item>(
+  objective: Objective<I>,
+  model: CausalLM,
+  items: readonly I[],
+  { batchSize = 8, signal, onProgress }: EvaluateOptions = {},
+): Promise<Scores> {
   const wasTraining = model.training
   model.eval()
   try {
-    let total = 0
+    let total: Means = { loss: 0 }
+    let weight = 0
     let tokens = 0
     let rows = 0
-    for (const batch of sequentialBatches(examples, batchSize)) {
+    for (const batch of sequentialBatches(items, batchSize)) {
       signal?.throwIfAborted()
-      const { loss } = noGrad(() => model.forwardRagged(batch, 1))
-      const [sum] = await loss.read()
-      loss.dispose()
+      const scored = noGrad(() => objective.begin(model, batch, 1)(1))
+      const means = await scored.read()
+      scored.dispose()
       const first = rows + 1
-      rows += batch.cuSeqlens.length - 1
-      if (!Number.isFinite(sum)) {
+      rows += batch.items.length
+      if (!Number.isFinite(means.loss)) {
         throw new Error(
-          `[evaluate] expected a finite loss, got ${sum} in rows ${first} to ${rows}; the weights are damaged, or were trained with too ` +
+          `[evaluate] expected a finite loss, got ${means.loss} in rows ${first} to ${rows}; the weights are damaged, or were trained with too ` +
             'high a learning rate',
         )
       }
-      total += sum as number
+      total = addMeans(total, means)
+      weight += batch.items.reduce((all, item) => all + weightOf(item), 0)
       tokens += batch.numSupervised
       onProgress?.(rows)
     }
-    if (tokens === 0) throw new Error(`[evaluate] expected supervised tokens, got none in ${examples.length} rows`)
-    const mean = total / tokens
-    return { loss: mean, perplexity: Math.exp(mean), tokens }
+    if (weight === 0) throw new Error(`[evaluate] expected supervised tokens, got none in ${items.length} rows`)
+    const mean = divideMeans(total, weight)
+    return { ...mean, ...(objective.isCrossEntropy && { perplexity: Math.exp(mean.loss) }), tokens }
   } finally {
     model.train(wasTraining)
   }

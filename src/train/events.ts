@@ -66,8 +66,10 @@ export interface StartEvent extends Progress {
 
 /** Figures of the steps since the last event of this type. */
 export interface StepFigures extends Progress {
-  /** Mean cross-entropy per supervised token. */
+  /** Mean of the window; of supervised fine-tuning the cross-entropy per supervised token. */
   readonly loss: number
+  /** Means of what else the objective tells, by name; absent where it tells nothing else, as in supervised fine-tuning. */
+  readonly figures?: Readonly<Record<string, number>>
   readonly learningRate: number
   /** Norm of the gradient of all trainable parameters, unscaled and before clipping. Not finite (in JSON null) where a step was skipped. */
   readonly gradNorm: number
@@ -97,10 +99,12 @@ export interface LogEvent extends StepFigures {
 
 export interface EvaluateEvent extends Progress {
   readonly type: 'evaluate'
-  /** Mean cross-entropy per supervised token of the held-out rows. */
+  /** Mean of the held-out rows; of supervised fine-tuning the cross-entropy per supervised token. */
   readonly loss: number
-  /** exp(loss). */
-  readonly perplexity: number
+  /** As those of a step. */
+  readonly figures?: Readonly<Record<string, number>>
+  /** exp(loss), where the loss is a cross-entropy. */
+  readonly perplexity?: number
   /** Supervised tokens that were scored. */
   readonly tokens: number
   readonly seconds: number

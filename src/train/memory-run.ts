@@ -11,14 +11,17 @@ import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
-import { collate } from '../data/batches.js'
+import { collateItems, type MicroBatch } from '../data/batches.js'
+import type { Item } from '../data/items.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { AdamW } from './adamw.js'
+import type { Objective } from './objective.js'
 
 /** What the memory of a run depends on. */
-export interface MemoryRun {
+export interface MemoryRun<I extends Item = Item> {
+  readonly objective: Objective<I>
   /** The device that it would run on, which need not be there. */
   readonly device: string
   readonly config: RawConfig
@@ -30,7 +33,7 @@ export interface MemoryRun {
   readonly gradientCheckpointing: GradientCheckpointing
   /** Above one, a forward pass runs beside the gradients of those before it. */
   readonly gradientAccumulationSteps: number
-  /** Tokens of each row of the largest micro-batch; all count as labelled. */
+  /** Tokens of each sequence of the largest micro-batch, those of an item side by side; all count as labelled. */
   readonly rows: readonly number[]
   /** The same of an evaluation batch; empty: nothing is evaluated. */
   readonly evalRows: readonly number[]
@@ -73,7 +76,7 @@ export interface MeasuredRun {
 }
 
 /** @throws what the real run would throw on the model's config or the adapter's targets. */
-export async function runForMemory(run: MemoryRun): Promise<MeasuredRun> {
+export async function runForMemory<I extends Item>(run: MemoryRun<I>): Promise<MeasuredRun> {
   const device = Device.open(run.device, { dryRun: true, threads: run.threads })
   try {
     const need = await measure(run, device)
@@ -87,7 +90,7 @@ export async function runForMemory(run: MemoryRun): Promise<MeasuredRun> {
  * Whether a run ends within a budget. Between the tensors' peak and what is reserved without a limit that depends on where blocks lie: the same
  * commands go to a device that is held to the budget.
  */
-export async function runsWithin(run: MemoryRun, budget: number): Promise<boolean> {
+export async function runsWithin<I extends Item>(run: MemoryRun<I>, budget: number): Promise<boolean> {
   const device = Device.open(run.device, {
     dryRun: true,
     holdBudget: true,
@@ -105,7 +108,7 @@ export async function runsWithin(run: MemoryRun, budget: number): Promise<boolea
   }
 }
 
-async function measure(run: MemoryRun, device: Device): Promise<MemoryNeed> {
+async function measure<I extends Item>(run: MemoryRun<I>, device: Device): Promise<MemoryNeed> {
   const model = createModel(run.config, {
     device,
     dtype: run.dtype,
@@ -124,13 +127,12 @@ async function measure(run: MemoryRun, device: Device): Promise<MemoryNeed> {
   let forwardPeak = 0
   for (let step = 0; step < 2; step++) {
     for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
-      const batch = collate(run.rows.map(exampleOf))
+      const batch = batchOf(run, run.rows)
       model.train()
-      // As the trainer has it: memory is freed in another order.
-      const loss = run.dtype === 'float16' ? model.beginRagged(batch, 1)(1) : model.forwardRagged(batch, 1).loss
+      const loss = run.objective.begin(model, batch, 1)(1)
       await device.sync()
       forwardPeak = device.memory().peak
-      loss.backward()
+      await loss.backward()
       loss.dispose()
     }
     optimizer.step({ maxGradNorm: 1 })
@@ -139,7 +141,10 @@ async function measure(run: MemoryRun, device: Device): Promise<MemoryNeed> {
   }
   const stepPeak = device.memory().peak
   if (run.evalRows.length > 0) {
-    noGrad(() => model.eval().forwardRagged(collate(run.evalRows.map(exampleOf)), 1)).loss.dispose()
+    model.eval()
+    const scored = noGrad(() => run.objective.begin(model, batchOf(run, run.evalRows), 1)(1))
+    await scored.read()
+    scored.dispose()
     await device.sync()
   }
   const { peak, touched, hostLive } = device.memory()
@@ -158,6 +163,13 @@ async function measure(run: MemoryRun, device: Device): Promise<MemoryNeed> {
     trainableParameters,
     totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
   }
+}
+
+function batchOf<I extends Item>({ objective }: MemoryRun<I>, lengths: readonly number[]): MicroBatch<I> {
+  const items: I[] = []
+  for (let at = 0; at < lengths.length; at += objective.sequencesPerItem)
+    items.push(objective.placeholder(lengths.slice(at, at + objective.sequencesPerItem).map(exampleOf)))
+  return collateItems(items)
 }
 
 function exampleOf(length: number) {

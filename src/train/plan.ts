@@ -7,6 +7,7 @@ import { CausalLM } from '../causal-lm/causal-lm.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
+import type { Item } from '../data/items.js'
 import { describeValue } from '../errors.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
@@ -14,6 +15,8 @@ import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { plannedBudget, processBytes, remainingBudget } from '../tensor/process-memory.js'
 import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './memory-run.js'
+import type { Objective } from './objective.js'
+import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { parseTrainOptions } from './parse-options.js'
 
@@ -96,7 +99,7 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
   const { place, budget, positions } = readLimits(config, name, resolved)
   const { training } = resolved
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(config, resolved, place, limits.memory ?? budget + processBytes(place), {
+  const planner = new Planner(SFT, config, resolved, place, limits.memory ?? budget + processBytes(place), {
     longest,
     rows: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
     evalRows: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(longest),
@@ -113,11 +116,11 @@ export async function planTraining(options: PlanOptions, limits: { memory?: numb
 
 /** Lengths of the rows that a run has. */
 interface RunRows {
-  /** Tokens of the longest row or pack. */
+  /** Tokens of the longest sequence or pack. */
   readonly longest: number
-  /** Of the largest micro-batch. */
+  /** Of the sequences of the largest micro-batch. */
   readonly rows: readonly number[]
-  /** Of the largest evaluation batch. */
+  /** Of those of the largest evaluation batch. */
   readonly evalRows: readonly number[]
 }
 
@@ -125,9 +128,15 @@ interface RunRows {
  * The same for a run whose rows and device are there: what it will take, with 'auto' settled.
  * @throws when its tensors need more than the memory budget, saying what would fit.
  */
-export async function planRun(model: CausalLM, options: ResolvedTrainOptions, rows: RunRows): Promise<RunPlan> {
+export async function planRun<I extends Item>(
+  objective: Objective<I>,
+  model: CausalLM,
+  options: ResolvedTrainOptions,
+  rows: RunRows,
+): Promise<RunPlan> {
   const budget = remainingBudget(model.device, options.memoryBudget)
   const planner = new Planner(
+    objective,
     model.rawConfig,
     { ...options, dtype: model.dtype, quantization: model.quantization, offloadEmbedding: model.offloadEmbedding },
     placeOf(model),
@@ -159,8 +168,9 @@ function placeOf({ device, hasOwnHead }: CausalLM): Place {
   return { type: device.type, isGpu: device.isGpu, hasOwnHead }
 }
 
-class Planner {
+class Planner<I extends Item> {
   readonly memory: number
+  readonly #objective: Objective<I>
   readonly #config: RawConfig
   readonly #options: ResolvedTrainOptions
   readonly #place: Place
@@ -168,8 +178,16 @@ class Planner {
   /** What the allocator reserved for planned settings. */
   readonly #reserved = new WeakMap<PlanSettings, number>()
 
-  constructor(config: RawConfig, options: ResolvedTrainOptions, place: Place, memory: number, rows: RunRows) {
+  constructor(
+    objective: Objective<I>,
+    config: RawConfig,
+    options: ResolvedTrainOptions,
+    place: Place,
+    memory: number,
+    rows: RunRows,
+  ) {
     this.memory = memory
+    this.#objective = objective
     this.#config = config
     this.#options = options
     this.#place = place
@@ -243,12 +261,13 @@ class Planner {
     return { ...planned, fits: await this.runsWithin(settings, planned, this.memory - own) }
   }
 
-  #runOf(settings: PlanSettings): MemoryRun {
+  #runOf(settings: PlanSettings): MemoryRun<I> {
     const { lora, training, threads } = this.#options
     const { longest, rows, evalRows } = this.#rows
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
     return {
+      objective: this.#objective,
       device: this.#place.type,
       config: this.#config,
       dtype: settings.dtype,
@@ -257,7 +276,7 @@ class Planner {
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
       gradientAccumulationSteps: settings.gradientAccumulationSteps,
-      rows: asGiven ? rows : new Array<number>(size).fill(maxLength),
+      rows: asGiven ? rows : new Array<number>(size * this.#objective.sequencesPerItem).fill(maxLength),
       evalRows: evalRows.map((length) => Math.min(length, maxLength)),
       threads,
     }

@@ -108,7 +108,9 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
       ? []
       : ([
           ['Held-out loss', `${figure(evaluation.loss)} at step ${evaluation.step}`],
-          ['Held-out perplexity', `${figure(evaluation.perplexity)} over ${evaluation.tokens} tokens`],
+          ...(evaluation.perplexity === undefined
+            ? []
+            : [['Held-out perplexity', `${figure(evaluation.perplexity)} over ${evaluation.tokens} tokens`]]),
         ] as [string, string][])),
   ]
 }

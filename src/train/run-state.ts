@@ -6,11 +6,12 @@ import type { Turns } from '../turns.js'
 import { isObject } from '../values.js'
 import { parseJsonObject } from '../weights/strict-json.js'
 import { LossScaler, type LossScalerState } from './loss-scaler.js'
+import type { Means } from './means.js'
 
 export const STATE_FILE = 'lowrank_state.json'
 
 /** Sums over the steps since the last log event. */
-export interface LogFigures {
+export interface LogFigures extends Means {
   steps: number
   skipped: number
   loss: number
@@ -66,6 +67,12 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
     if (LossScaler.isTracker(tracker)) return { scale, growthTracker: tracker }
     throw damaged(file, 'lossScaler.growthTracker', 'a whole number below 2000', tracker)
   }
+  const furtherFigures = (given: unknown): Record<string, number> => {
+    if (!isObject(given)) throw damaged(file, 'log.figures', 'an object', given)
+    for (const [name, value] of Object.entries(given))
+      if (!Number.isFinite(value)) throw damaged(file, `log.figures.${name}`, 'a number', value)
+    return given as Record<string, number>
+  }
   const figures = (log: Readonly<Record<string, unknown>>): LogFigures => ({
     steps: count('log.steps', log.steps),
     skipped: count('log.skipped', log.skipped),
@@ -73,6 +80,7 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
     gradNorm: amount('log.gradNorm', log.gradNorm),
     tokens: count('log.tokens', log.tokens),
     seconds: amount('log.seconds', log.seconds),
+    ...(log.figures !== undefined && { figures: furtherFigures(log.figures) }),
   })
   const { epoch, index } = object('cursor')
   const { runId = '' } = raw

@@ -27,8 +27,9 @@ import { isObject, toError } from '../values.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { AdamW } from './adamw.js'
 import { type Report, Reporter } from './callbacks.js'
-import type { Evaluation } from './evaluate-loss.js'
+import type { Scores } from './evaluate-loss.js'
 import { type DataSplit, type FailEvent, ofType, type TrainEvent } from './events.js'
+import { SFT } from './objectives/sft.js'
 import {
   type ResolvedTrainingOptions,
   type ResolvedTrainOptions,
@@ -61,7 +62,7 @@ export interface TrainRun {
   /** Mean loss of the steps of this run; undefined where it made none, because it was complete before. */
   readonly loss: number | undefined
   /** The last evaluation, if there was one. */
-  readonly evaluation: Evaluation | undefined
+  readonly evaluation: Scores | undefined
   /** What became of the rows, and of those of `evalDataset` where it was given. */
   readonly statistics: RunStatistics
   /** The step, loss, learning rate... of each log event, and the evaluations, in order. */
@@ -168,6 +169,7 @@ async function trainOn(
     decays,
   })
   const { gradientCheckpointing, peakResident } = await planRun(
+    SFT,
     model,
     options,
     rowsOf(plan, training, train, evaluation),
@@ -194,7 +196,20 @@ async function trainOn(
     return listener.report(event)
   }
   const trainer = new Trainer(
-    { model, weights, optimizer, plan, totalSteps, evaluation, training, identity, output, signal, report },
+    {
+      objective: SFT,
+      source: plan,
+      model,
+      weights,
+      optimizer,
+      totalSteps,
+      evaluation,
+      training,
+      identity,
+      output,
+      signal,
+      report,
+    },
     resumed,
   )
   const secrets = await secretsOf(options)

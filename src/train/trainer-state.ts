@@ -14,18 +14,19 @@ export const TRAINER_STATE_FILE = 'trainer_state.json'
 export type LogEntry = Readonly<Record<string, number | null>>
 
 /** The entry of the steps since the last one. */
-export function logEntry({ epoch, gradNorm, learningRate, loss, step }: LogEvent): LogEntry {
-  return { epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, step }
+export function logEntry({ epoch, figures, gradNorm, learningRate, loss, step }: LogEvent): LogEntry {
+  return { epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, ...figures, step }
 }
 
 /** The entry of an evaluation of so many rows in so many batches. */
 export function evaluationEntry(
-  { epoch, loss, seconds, step }: EvaluateEvent,
+  { epoch, figures = {}, loss, seconds, step }: EvaluateEvent,
   { rows, batches }: { rows: number; batches: number },
 ): LogEntry {
   return {
     epoch,
     eval_loss: loss,
+    ...Object.fromEntries(Object.entries(figures).map(([name, value]) => [`eval_${name}`, value])),
     eval_runtime: rounded(seconds, 4),
     eval_samples_per_second: rounded(rows / seconds, 3),
     eval_steps_per_second: rounded(batches / seconds, 3),

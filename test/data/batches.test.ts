@@ -122,9 +122,9 @@ describe('BatchPlan', () => {
     for (const window of windowsOf(plan, undefined, 1)) {
       const batches = [...window.batches()]
       expect(batches).toHaveLength(window.numBatches)
-      expect(batches.reduce((sum, batch) => sum + batch.numSupervised, 0)).toBe(window.numSupervised)
+      expect(batches.reduce((sum, batch) => sum + batch.numSupervised, 0)).toBe(window.weight)
       expect(batches.reduce((sum, batch) => sum + batch.inputIds.length, 0)).toBe(window.numTokens)
-      expect(batches.reduce((sum, batch) => sum + batch.cuSeqlens.length - 1, 0)).toBe(window.numSequences)
+      expect(batches.reduce((sum, batch) => sum + batch.cuSeqlens.length - 1, 0)).toBe(window.numItems)
       for (const batch of batches) expect(batch.inputIds.length).toBeLessThanOrEqual(3 * 64)
     }
   })

@@ -34,7 +34,7 @@ async function firstWindow(rows: ReturnType<typeof examples>, options: BatchOpti
   for (const parameter of adapter.parameters().values()) parameter.zeroGrad()
   let sum = 0
   for (const batch of window.batches()) {
-    const { loss } = model.forwardRagged(batch, window.numSupervised)
+    const { loss } = model.forwardRagged(batch, window.weight)
     loss.backward()
     sum += (await loss.read())[0] as number
   }
@@ -72,7 +72,7 @@ describe('packing', () => {
       })
       expect(separate.window.numBatches).toBe(23)
       expect(packed.window.numBatches).toBeLessThan(9)
-      expect(packed.window.numSequences).toBe(23)
+      expect(packed.window.numItems).toBe(23)
       expectSame(packed, separate)
     },
   )
@@ -114,7 +114,7 @@ describe('accumulation', () => {
       for (const window of windowsOf(new BatchPlan(rows, options), undefined, 2)) {
         let sum = 0
         for (const batch of window.batches()) {
-          const { loss } = fresh.forwardRagged(batch, window.numSupervised)
+          const { loss } = fresh.forwardRagged(batch, window.weight)
           loss.backward()
           sum += (await loss.read())[0] as number
         }

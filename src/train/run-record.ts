@@ -1,0 +1,180 @@
+/** @file What a run knows of itself: where it stands, the figures of its steps, and the entries of trainer_state.json. */
+
+import { randomUUID } from 'node:crypto'
+import type { BatchWindow, WindowSource } from '../data/batches.js'
+import type { LogEvent, Progress, StepEvent } from './events.js'
+import { addMeans, divideMeans, type Means } from './means.js'
+import type { IntervalStrategy, ResolvedTrainingOptions } from './options.js'
+import { NO_FIGURES, type TrainerState } from './run-state.js'
+import { type LogEntry, logEntry, trainerStateText } from './trainer-state.js'
+import type { LoadedCheckpoint } from './training-state.js'
+
+/** The checkpoint that a run goes on from. */
+export interface ResumedFrom {
+  readonly path: string
+  readonly checkpoint: LoadedCheckpoint
+  /** Whether it lies in the run's own output directory. */
+  readonly isContinued: boolean
+}
+
+/** A step that the device has made. */
+export interface SettledStep {
+  readonly step: number
+  readonly window: BatchWindow
+  readonly means: Means
+  readonly learningRate: number
+  readonly gradNorm: number
+  /** When it was made, as `performance.now()` has it. */
+  readonly at: number
+  /** In float16: of its gradients. */
+  readonly lossScale: number | undefined
+  /** In float16: whether a gradient overflowed, so that it changed nothing. */
+  readonly skipped: boolean
+}
+
+export class RunRecord {
+  readonly state: TrainerState
+  readonly totalSteps: number
+  /** Figures of all log events and evaluations since the run began, before it was resumed too. */
+  readonly history: LogEntry[]
+  readonly #source: WindowSource
+  readonly #training: ResolvedTrainingOptions
+  /** Passes through the data, one that is cut short counted whole. */
+  readonly #numTrainEpochs: number
+  #started = 0
+  #stepEnd = 0
+  #secondsPerStep = 0
+  #loss = 0
+  #steps = 0
+  #rows = 0
+
+  /** @param resumed where to go on; default the beginning. */
+  constructor(
+    { source, totalSteps, training }: { source: WindowSource; totalSteps: number; training: ResolvedTrainingOptions },
+    resumed?: ResumedFrom,
+  ) {
+    this.#source = source
+    this.#training = training
+    this.totalSteps = totalSteps
+    this.state = resumed?.checkpoint.state ?? {
+      runId: randomUUID(),
+      step: 0,
+      cursor: { epoch: 0, index: 0 },
+      microStep: 0,
+      numInputTokensSeen: 0,
+      log: { ...NO_FIGURES },
+    }
+    this.history = [...(resumed?.checkpoint.history ?? [])]
+    // In another directory it is another run from here on.
+    if (resumed && !resumed.isContinued) this.state.runId = randomUUID()
+    this.state.runId ||= randomUUID()
+    const { maxSteps, numTrainEpochs } = training
+    const stepsPerEpoch = source.numWindows(this.state.cursor.epoch)
+    this.#numTrainEpochs = Math.ceil(maxSteps > 0 ? maxSteps / stepsPerEpoch : numTrainEpochs)
+  }
+
+  /** The clocks of the run and of its first step begin. */
+  start(): void {
+    this.#started = this.#stepEnd = performance.now()
+  }
+
+  /** What was done since the last step, as an evaluation, does not count as time of the next. */
+  skipTime(): void {
+    this.#stepEnd = performance.now()
+  }
+
+  /** Steps of this run alone, not of those before a resume. */
+  get ownSteps(): number {
+    return this.#steps
+  }
+
+  /** Rows of these steps. */
+  get ownRows(): number {
+    return this.#rows
+  }
+
+  /** Their mean loss; undefined where there are none. */
+  get meanLoss(): number | undefined {
+    return this.#steps === 0 ? undefined : this.#loss / this.#steps
+  }
+
+  /** Seconds since the run was started. */
+  get seconds(): number {
+    return (performance.now() - this.#started) / 1000
+  }
+
+  /** @param window the last one that is done; default: the cursor tells. */
+  progress(window?: BatchWindow, step = this.state.step): Progress {
+    const { epoch, index } = window?.next ?? this.state.cursor
+    // At its beginning, an epoch need not be planned yet.
+    const part = index === 0 ? 0 : index / this.#source.numBatches(epoch)
+    return { step, totalSteps: this.totalSteps, epoch: epoch + part }
+  }
+
+  /** Whether something that happens so often happens after the step that was made. */
+  isDue(strategy: IntervalStrategy, every: number, endsEpoch: boolean): boolean {
+    if (strategy === 'no') return false
+    if (this.state.step === this.totalSteps) return true
+    return strategy === 'steps' ? this.state.step % every === 0 : endsEpoch
+  }
+
+  /** Counts a step that the device has made, and says what is to be told of it. */
+  settle(done: SettledStep): [StepEvent] | [StepEvent, LogEvent] {
+    const { step, window, means, learningRate, gradNorm, at, lossScale, skipped } = done
+    const seconds = (at - this.#stepEnd) / 1000
+    this.#stepEnd = at
+    // The first step pays for memory that later ones reuse: let the estimate forget it.
+    this.#secondsPerStep = this.#steps < 2 ? seconds : 0.8 * this.#secondsPerStep + 0.2 * seconds
+    this.#loss += means.loss
+    this.#steps++
+    this.#rows += window.numItems
+    const { log } = this.state
+    log.steps++
+    Object.assign(log, addMeans(log, means))
+    if (skipped) log.skipped++
+    else log.gradNorm += gradNorm
+    log.tokens += window.numTokens
+    log.seconds += seconds
+    const position = {
+      ...this.progress(window, step),
+      learningRate,
+      numInputTokensSeen: this.state.numInputTokensSeen,
+      etaSeconds: this.#secondsPerStep * (this.totalSteps - step),
+      ...(lossScale !== undefined && { lossScale }),
+    }
+    const stepEvent: StepEvent = {
+      type: 'step',
+      ...position,
+      ...(lossScale !== undefined && { skipped }),
+      ...means,
+      gradNorm,
+      tokensPerSecond: window.numTokens / seconds,
+    }
+    if (step % this.#training.loggingSteps !== 0 && step !== this.totalSteps) return [stepEvent]
+    const logEvent: LogEvent = {
+      type: 'log',
+      ...position,
+      ...(lossScale !== undefined && { skippedSteps: log.skipped }),
+      ...divideMeans(log, log.steps),
+      gradNorm: log.gradNorm / (log.steps - log.skipped),
+      tokensPerSecond: log.tokens / log.seconds,
+    }
+    this.history.push(logEntry(logEvent))
+    this.state.log = { ...NO_FIGURES }
+    return [stepEvent, logEvent]
+  }
+
+  /** The content of trainer_state.json. */
+  trainerState(epoch: number): string {
+    const { step, numInputTokensSeen } = this.state
+    return trainerStateText({
+      step,
+      epoch,
+      totalSteps: this.totalSteps,
+      numTrainEpochs: this.#numTrainEpochs,
+      numInputTokensSeen,
+      training: this.#training,
+      history: this.history,
+    })
+  }
+}
