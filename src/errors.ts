@@ -107,18 +107,6 @@ export function expectObject(where: string, name: string, value: unknown): void 
   throw new Error(`[${where}] expected an object for ${name}, got ${kind}${hint}`)
 }
 
-/** @throws unless `value` is an AbortSignal or undefined. */
-export function expectSignal(where: string, value: unknown): void {
-  if (value === undefined || value instanceof AbortSignal) return
-  throw new Error(`[${where}] expected an AbortSignal for signal, got ${describeValue(value)}`)
-}
-
-/** @throws unless `value` is a whole number from 0 that is exact. */
-export function expectSeed(where: string, value: unknown): void {
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return
-  throw new Error(`[${where}] expected a whole number >= 0 for seed, got ${describeValue(value)}`)
-}
-
 /** What no file system goes beyond. */
 const LONGEST_PATH = 4096
 
@@ -128,19 +116,6 @@ export function expectPath(where: string, name: string, value: unknown): void {
   const bounds =
     typeof value === 'string' && value.length > LONGEST_PATH ? ` of at most ${LONGEST_PATH} characters` : ''
   throw new Error(`[${where}] expected a path${bounds} for ${name}, got ${describeValue(value)}`)
-}
-
-/** @throws when `options` is no object of options, as null or a list, and when it has a key that is none of `validNames`. */
-export function expectKnownOptions(where: string, options: object, validNames: readonly string[]): void {
-  expectObject(where, 'options', options)
-  for (const name of Object.keys(options)) if (!validNames.includes(name)) throw unknownOption(where, name, validNames)
-}
-
-/** @throws unless `value` is a number above 0 that float32 holds as one. */
-export function expectPositive(where: string, name: string, value: unknown): void {
-  const rounded = typeof value === 'number' ? Math.fround(value) : 0
-  if (rounded > 0 && Number.isFinite(rounded)) return
-  throw new Error(`[${where}] expected a number above 0 for ${name}, got ${describeValue(value)}`)
 }
 
 /** Spelling differences that nobody means: letter case, and how words are joined. */

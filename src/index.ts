@@ -32,13 +32,9 @@ export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from '
 export type { DataSource } from './data/rows.js'
 export type { UnusualKind } from './data/unusual-rows.js'
 export type { Choose, Decoding } from './decoding/decoding.js'
-export type {
-  GenerateInput,
-  GenerateOptions,
-  GenerationDefaults,
-  SamplingOptions,
-} from './decoding/generate-options.js'
+export type { GenerateInput, GenerationDefaults } from './decoding/generate-options.js'
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
+export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,
@@ -46,7 +42,8 @@ export {
   streamText,
   type TextGenerationOptions,
 } from './generation/generate-text.js'
-export { type GenerationPlan, type GenerationPlanOptions, planGeneration } from './generation/plan-generation.js'
+export { type GenerationPlan, planGeneration } from './generation/plan-generation.js'
+export type { GenerationPlanOptions } from './generation/plan-options.js'
 export type { DownloadEvent, FetchModelOptions } from './hub/fetch-model.js'
 export { HubError } from './hub/hub-error.js'
 export type { ModelPart } from './hub/model-files.js'
@@ -66,6 +63,7 @@ export type {
 export type { DropoutState, LinearOptions, LinearPart, LoraSlab } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
 export { type OptionProblem, OptionsError } from './options/problems.js'
+export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'
 export type { Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'

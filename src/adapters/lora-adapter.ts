@@ -5,16 +5,19 @@ import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { CHECKSUM_FILE, changedFiles, withChecksums } from '../checkpoint/checksums.js'
-import { describeValue, expectKnownOptions, expectPath, expectSeed, listNames } from '../errors.js'
+import { describeValue, expectPath, listNames } from '../errors.js'
 import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
+import { boolean } from '../options/rules.js'
+import { SEED } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { safetensorsContent, type TensorToWrite } from '../weights/safetensors.js'
 import { fillFromFile, readAdapterHeader } from './adapter-file.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
-import type { LoraConfig, LoraOptions } from './lora-config.js'
+import { type LoraConfig, type LoraOptions, NAME } from './lora-config.js'
 import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import { isOwnCard, modelCard } from './model-card.js'
@@ -45,7 +48,25 @@ export interface CreateAdapterOptions extends AdapterPlace {
   seed?: number
 }
 
-const PLACE = ['adapterName', 'active']
+/** The options of `LoraAdapter.load`. */
+export const ADAPTER_PLACE = {
+  adapterName: {
+    rule: NAME,
+    otherwise: "'default', or 'default_2'... where that is taken",
+    help: 'name by which setAdapter and others know the adapter',
+  },
+  active: {
+    rule: boolean,
+    default: true,
+    help: 'false: the adapter is on the model but changes nothing until setAdapter names it',
+  },
+} as const satisfies OptionTable<AdapterPlace>
+
+/** The options of `LoraAdapter.create` beside those of the adapter. */
+export const CREATE_ADAPTER_OPTIONS = {
+  ...ADAPTER_PLACE,
+  seed: { ...SEED, help: 'seed of the random numbers that A begins with' },
+} as const satisfies OptionTable<CreateAdapterOptions>
 
 /**
  * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones add up.
@@ -88,12 +109,10 @@ export class LoraAdapter {
    * model one may train biases, and of the active ones one may have a module in modulesToSave.
    */
   static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
-    expectKnownOptions('lora', create, ['seed', ...PLACE])
+    const { seed, adapterName, active } = readOptions('lora', create, CREATE_ADAPTER_OPTIONS)
     expectModel('lora', model)
     model.expectLive('lora')
-    const { seed = 42, adapterName, active } = create
-    expectSeed('lora', seed)
-    const adapter = new LoraAdapter(model, parseLoraOptions(options), checkedName(adapterName))
+    const adapter = new LoraAdapter(model, parseLoraOptions(options), adapterName)
     adapter.#initialize(seed)
     adapter.#place(active)
     return adapter
@@ -105,11 +124,10 @@ export class LoraAdapter {
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights are not those that were saved.
    */
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
-    expectKnownOptions('lora', place, PLACE)
+    const { adapterName, active } = readOptions('lora', place, ADAPTER_PLACE)
     expectPath('lora', 'directory', directory)
     expectModel('lora', model)
     model.expectLive('lora')
-    const name = checkedName(place.adapterName)
     const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readAdapterHeader(directory)
@@ -121,11 +139,11 @@ export class LoraAdapter {
     }
     let adapter: LoraAdapter | undefined
     try {
-      adapter = new LoraAdapter(model, config, name, onUnmatched)
+      adapter = new LoraAdapter(model, config, adapterName, onUnmatched)
       adapter.#warnings = warnings
       if (model.origin.revision === undefined && (await isHubName(baseModel))) adapter.baseModelName = baseModel
       await fillFromFile(model, config, adapter.parameters(), tensors, path, warnings)
-      adapter.#place(place.active)
+      adapter.#place(active)
       return adapter
     } catch (cause) {
       adapter?.dispose()
@@ -303,7 +321,7 @@ export class LoraAdapter {
   }
 
   /** Attaches a new adapter, or frees it. */
-  #place(active = true): void {
+  #place(active: boolean): void {
     try {
       this.#attach(active)
     } catch (error) {
@@ -350,11 +368,6 @@ async function isHubName(name: string | undefined): Promise<boolean> {
     () => false,
     () => true,
   )
-}
-
-function checkedName(name: unknown): string | undefined {
-  if (name === undefined || (typeof name === 'string' && name !== '')) return name
-  throw new Error(`[lora] expected a name for adapterName, got ${describeValue(name)}`)
 }
 
 function count(parameters: Iterable<Parameter>): number {

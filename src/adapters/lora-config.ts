@@ -113,7 +113,8 @@ const ALPHA: Rule = {
   ...number({ min: SMALLEST_ALPHA, max: LARGEST_ALPHA }),
   expected: `a number from ${SMALLEST_ALPHA} to 1e30`,
 }
-const NAME: Rule = { ...text, expected: 'a name', accepts: (value) => typeof value === 'string' && value !== '' }
+/** A name of a module or an adapter. */
+export const NAME: Rule = { ...text, expected: 'a name', accepts: (value) => typeof value === 'string' && value !== '' }
 const LAYER = integer({ min: 0 })
 const PATTERN: Rule = { ...NAME, expected: 'names or regular expressions' }
 

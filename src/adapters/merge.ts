@@ -3,9 +3,14 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
-import { FILE_DTYPES, type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
-import { describeValue, expectKnownOptions, expectPath, expectSignal, listNames } from '../errors.js'
+import { MAX_SHARD_SIZE } from '../checkpoint/checkpoint.js'
+import { type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
+import { describeValue, expectPath, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
+import { DTYPES } from '../nn/model-options.js'
+import { callback, integer, listOf, path } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {
@@ -61,14 +66,38 @@ export interface MergeReport {
   readonly comparedTokens: number
 }
 
-const OPTIONS: readonly (keyof MergeOptions)[] = [
-  'dtype',
-  'maxShardSize',
-  'tokenizerFrom',
-  'prompts',
-  'signal',
-  'onProgress',
-]
+const TOKEN_IDS = listOf(
+  listOf(integer({ min: 0 }), '', { minItems: 1 }),
+  'lists of token ids, at least one in each,',
+  { minItems: 1 },
+)
+
+/** The options of `LoraAdapter.merge`. */
+export const MERGE_OPTIONS = {
+  dtype: {
+    rule: { ...DTYPES, expected: "'bfloat16', 'float16' or 'float32'" },
+    otherwise:
+      "that of config.json where it has 16 bits, bfloat16 for float32; where it names none, that of most of the base's weights in its files",
+    help: 'dtype of the files',
+  },
+  maxShardSize: MAX_SHARD_SIZE,
+  tokenizerFrom: {
+    rule: path,
+    otherwise: "the model's",
+    help: 'directory whose tokenizer files are copied, or GGUF file whose tokenizer is written',
+  },
+  prompts: {
+    rule: TOKEN_IDS,
+    otherwise: '64 tokens drawn from the vocabulary, always the same',
+    help: 'token ids that the logits are compared on',
+  },
+  signal: { ...SIGNAL, help: 'stops before the next tensor; nothing is left in the directory' },
+  onProgress: {
+    rule: callback,
+    otherwise: 'none',
+    help: 'called after each tensor with how many are done, of how many',
+  },
+} as const satisfies OptionTable<MergeOptions>
 
 /** See `LoraAdapter.merge`. */
 export async function mergeIntoDirectory(
@@ -77,17 +106,18 @@ export async function mergeIntoDirectory(
   directory: string,
   options: MergeOptions,
 ): Promise<MergeReport> {
-  expectKnownOptions('merge', options, OPTIONS)
-  const { dtype = defaultDType(model), maxShardSize, prompts, signal, onProgress } = options
-  checkDType(dtype)
+  const resolved = readOptions('merge', options, MERGE_OPTIONS)
+  const {
+    dtype = defaultDType(model),
+    tokenizerFrom = model.path,
+    maxShardSize,
+    prompts,
+    signal,
+    onProgress,
+  } = resolved
   expectPath('merge', 'directory', directory)
-  expectSignal('merge', signal)
-  if (onProgress !== undefined && typeof onProgress !== 'function')
-    throw new Error(`[merge] expected a function for onProgress, got ${describeValue(onProgress)}`)
-  if (options.tokenizerFrom !== undefined) expectPath('merge', 'tokenizerFrom', options.tokenizerFrom)
-  if (prompts !== undefined) expectPrompts(prompts, model.config.vocabSize)
+  if (prompts) expectIds(prompts, model.config.vocabSize)
   await expectEmptyDirectory(directory)
-  const { tokenizerFrom = model.path } = options
   const plan = await MergePlan.create(model, parts)
   try {
     const { torch_dtype: _, ...rest } = model.rawConfig
@@ -158,19 +188,10 @@ function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
   return named === 'float16' ? 'float16' : 'bfloat16'
 }
 
-/** @throws unless they are lists of ids of the model. */
-function expectPrompts(prompts: readonly (readonly number[])[], vocabSize: number): void {
-  const isId = (id: unknown): boolean => Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize
-  const isPrompt = (ids: unknown): boolean => Array.isArray(ids) && ids.length > 0 && ids.every(isId)
-  if (Array.isArray(prompts) && prompts.length > 0 && prompts.every(isPrompt)) return
-  throw new Error(
-    `[merge] expected lists of token ids in [0, ${vocabSize}) for prompts, at least one, got ${describeValue(prompts)}`,
-  )
-}
-
-function checkDType(dtype: unknown): void {
-  if (typeof dtype === 'string' && Object.hasOwn(FILE_DTYPES, dtype)) return
-  throw new Error(`[merge] expected 'bfloat16', 'float16' or 'float32' for dtype, got ${describeValue(dtype)}`)
+/** @throws unless they are ids of the model. */
+function expectIds(prompts: readonly (readonly number[])[], vocabSize: number): void {
+  if (prompts.every((ids) => ids.every((id) => id < vocabSize))) return
+  throw new Error(`[merge] expected lists of token ids in [0, ${vocabSize}) for prompts, got ${describeValue(prompts)}`)
 }
 
 /** @throws where a merged model would come among other files */

@@ -1,6 +1,8 @@
 /** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
 
-import { describeValue, expectKnownOptions, expectObject, expectPositive } from '../errors.js'
+import { describeValue, expectObject } from '../errors.js'
+import { float32, instance } from '../options/rules.js'
+import { expectOptions, type OptionTable } from '../options/table.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** Label of tokens that have no loss. */
@@ -32,7 +34,37 @@ export interface ForwardBatch {
   numItemsInBatch?: number
 }
 
-const FIELDS: readonly (keyof ForwardBatch)[] = ['inputIds', 'attentionMask', 'labels', 'cuSeqlens', 'numItemsInBatch']
+const isIds = (value: unknown): boolean =>
+  Array.isArray(value) || value instanceof Int32Array || value instanceof Tensor
+const IDS = instance(
+  'number[][] or an int32 Tensor [B, T], or with cuSeqlens number[], an Int32Array or an int32 Tensor [N],',
+  isIds,
+)
+
+/** What `forward` takes. That shapes fit together is looked at later. */
+export const FORWARD_BATCH = {
+  inputIds: { rule: IDS, isRequired: true, help: 'token ids, rows of one length; or ragged with cuSeqlens' },
+  attentionMask: {
+    rule: instance('number[][] or an int32 Tensor', isIds),
+    otherwise: 'none, every id is a token',
+    help: '1 for tokens, 0 for padding',
+  },
+  labels: {
+    rule: IDS,
+    otherwise: 'none, there is no loss',
+    help: `like inputIds, not shifted; ${IGNORE_INDEX} is ignored`,
+  },
+  cuSeqlens: {
+    rule: instance('an Int32Array or number[]', (value) => Array.isArray(value) || value instanceof Int32Array),
+    otherwise: 'none, the batch is not ragged',
+    help: 'where the sequences of a ragged batch begin, and where the last ends',
+  },
+  numItemsInBatch: {
+    rule: float32({ above: 0 }),
+    otherwise: 'the number of labelled tokens',
+    help: 'what the sum of losses is divided by',
+  },
+} as const satisfies OptionTable<ForwardBatch>
 
 /** Tokens of all sequences in one axis, on the host. */
 export interface RaggedBatch {
@@ -60,9 +92,7 @@ export interface PreparedBatch extends RaggedBatch {
 /** @throws on unknown fields, ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
   expectObject('forward', 'batch', batch)
-  expectKnownOptions('forward', batch, FIELDS)
-  const { numItemsInBatch } = batch
-  if (numItemsInBatch !== undefined) expectPositive('forward', 'numItemsInBatch', numItemsInBatch)
+  expectOptions('forward', batch, FORWARD_BATCH)
   const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
   if (prepared.inputIds.length === 0)
     throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')

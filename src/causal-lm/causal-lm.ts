@@ -10,18 +10,21 @@ import { type Choose, Decoding } from '../decoding/decoding.js'
 import {
   createChooser,
   type GenerateInput,
-  type GenerateOptions,
   type GenerationDefaults,
   isBatch,
   readGenerateOptions,
   readPrompts,
 } from '../decoding/generate-options.js'
-import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
+import type { GenerateOptions } from '../decoding/sampling-options.js'
+import { describeValue } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
 import { scatterRows_ } from '../ops/rows.js'
+import { boolean, float32 } from '../options/rules.js'
+import { SEED } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import type { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { scope } from '../tensor/scope.js'
@@ -41,6 +44,16 @@ export interface ForwardOptions {
    */
   lossScale?: number
 }
+
+/** The options of `forward`. */
+export const FORWARD_OPTIONS = {
+  logits: { rule: boolean, default: false, help: 'also return logits; they are not recorded for backward' },
+  lossScale: {
+    rule: float32({ above: 0 }),
+    default: 1,
+    help: 'what backward() makes is multiplied by it, the loss is not',
+  },
+} as const satisfies OptionTable<ForwardOptions>
 
 /** What forward() gives. Only these leave; everything else of the pass is freed or held by the loss's graph. */
 export interface ForwardResult {
@@ -87,7 +100,7 @@ export class CausalLM {
   /** Recompute layers in backward instead of keeping their activations; 'full': attention as well. Changes no bit of any result. */
   gradientCheckpointing: GradientCheckpointing = false
   /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
-  readonly dropoutState = { seed: 42, microStep: 0 }
+  readonly dropoutState = { seed: SEED.default, microStep: 0 }
   readonly #decoder: Decoder
   readonly #parts: ModelParts
   #disposed = false
@@ -179,12 +192,8 @@ export class CausalLM {
    * @throws on shapes that do not fit, ids outside the vocabulary, positions beyond what the model has.
    */
   forward(batch: ForwardBatch, options: ForwardOptions = {}): ForwardResult {
-    expectKnownOptions('forward', options, ['logits', 'lossScale'])
-    const { logits, lossScale } = options
-    if (logits !== undefined && typeof logits !== 'boolean')
-      throw new Error(`[forward] expected true or false for logits, got ${describeValue(logits)}`)
-    if (lossScale !== undefined) expectPositive('forward', 'lossScale', lossScale)
-    return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, options)
+    const resolved = readOptions('forward', options, FORWARD_OPTIONS)
+    return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, resolved)
   }
 
   /** Runs the model on a batch that is ragged already, its labels shifted; the trainer's way in. Ids are taken as checked. */
@@ -230,7 +239,7 @@ export class CausalLM {
   #run(
     batch: PreparedBatch,
     numItems: number | undefined,
-    { logits: wantLogits = false, lossScale }: ForwardOptions,
+    { logits: wantLogits, lossScale }: ForwardOptions,
   ): ForwardResult {
     const context = this.#begin()
     const compute = () => {

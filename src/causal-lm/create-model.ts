@@ -1,10 +1,12 @@
 /** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
 
 import type { RawConfig } from '../architecture/config.js'
-import { expectKnownOptions, expectSeed } from '../errors.js'
 import { findArchitecture } from '../models/registry.js'
-import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
+import { MODEL_OPTIONS, OPEN_DEVICE } from '../nn/model-options.js'
+import type { Quantization } from '../nn/module.js'
 import { quantizeNf4 } from '../ops/nf4.js'
+import { SEED } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { Random } from '../random.js'
 import { Device, type DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -39,6 +41,15 @@ export interface CreateModelOptions {
   seed?: number
 }
 
+/** The options of `createModel`. */
+export const CREATE_MODEL_OPTIONS = {
+  ...MODEL_OPTIONS,
+  device: OPEN_DEVICE,
+  dtype: { ...MODEL_OPTIONS.dtype, default: 'float32' },
+  quantization: { ...MODEL_OPTIONS.quantization, otherwise: 'none, the weights are held in dtype' },
+  seed: { ...SEED, help: 'seed of the weights' },
+} as const satisfies OptionTable<CreateModelOptions>
+
 // Elements made and handed over at a time: the weights never stand in host memory as a whole.
 const CHUNK = 1 << 20
 
@@ -48,11 +59,8 @@ const CHUNK = 1 << 20
  * @throws on an unknown model type or config field.
  */
 export function createModel(config: RawConfig, options: CreateModelOptions = {}): CausalLM {
-  expectKnownOptions('createModel', options, ['device', 'dtype', 'quantization', 'offloadEmbedding', 'seed'])
-  const { device: where = 'cpu', dtype = 'float32', quantization, offloadEmbedding, seed = 42 } = options
-  expectSeed('createModel', seed)
-  checkQuantization('createModel', quantization)
-  checkOffloadEmbedding('createModel', offloadEmbedding)
+  const resolved = readOptions('createModel', options, CREATE_MODEL_OPTIONS)
+  const { device: where, dtype, quantization, offloadEmbedding, seed } = resolved
   const architecture = findArchitecture(config, 'createModel')
   const device = where instanceof Device ? where : Device.open(where)
   try {

@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
 import { type FileToWrite, writeError, writeFilesAtomic } from '../files.js'
 import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
+import { check } from '../options/rules.js'
+import type { OptionEntry } from '../options/table.js'
 import { readDirectory } from '../regular-file.js'
 import {
   readSafetensorsHeader,
@@ -44,6 +46,18 @@ const UNITS: Record<string, number | undefined> = {
   GIB: 2 ** 30,
 }
 
+/** An option of everything that writes a model. */
+export const MAX_SHARD_SIZE = {
+  rule: {
+    expected: 'a number of bytes or a text like "5GB"',
+    accepts: (value) => shardBytes(value) !== undefined,
+    schema: { type: ['number', 'string'] },
+  },
+  default: '5GB',
+  help: 'largest size of one file of weights, in bytes or as in 5GB (10^9 bytes) or 500MiB (2^20 bytes)',
+  flag: { name: '--max-shard-size', argument: 'size', help: 'largest file of weights, as in 2GB' },
+} as const satisfies OptionEntry<number | string>
+
 /** Reads what tensors the checkpoint in `directory` holds. @throws naming what is missing or damaged, and the remedy */
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   const path = resolve(directory)
@@ -66,7 +80,7 @@ export async function writeCheckpoint(
   tensors: Iterable<TensorToWrite>,
   options: WriteCheckpointOptions = {},
 ): Promise<string[]> {
-  const { maxShardSize = '5GB', metadata = { format: 'pt' } } = options
+  const { maxShardSize = MAX_SHARD_SIZE.default, metadata = { format: 'pt' } } = options
   const shards = splitIntoShards(tensors, parseShardSize(maxShardSize))
   const count = String(shards.length).padStart(5, '0')
   const weightMap: Record<string, string> = {}
@@ -201,13 +215,14 @@ function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): Sized
 
 /** The bytes of `maxShardSize`. @throws on what is no size */
 export function parseShardSize(size: number | string): number {
+  check('checkpoint', 'maxShardSize', size, MAX_SHARD_SIZE.rule)
+  return shardBytes(size) as number
+}
+
+/** Undefined for what is no size. */
+function shardBytes(size: unknown): number | undefined {
   const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMG]i?B)$/i.exec(String(size)) ?? []
   const bytes =
     typeof size === 'number' ? size : Number(digits || Number.NaN) * (UNITS[unit.toUpperCase()] ?? Number.NaN)
-  if (!(bytes >= 1)) {
-    throw new Error(
-      `[checkpoint] expected a number of bytes or a text like "5GB" for maxShardSize, got ${describeValue(size)}`,
-    )
-  }
-  return bytes
+  return bytes >= 1 ? bytes : undefined
 }

@@ -1,8 +1,10 @@
 /** @file generation_config.json: what the makers of a model say of its generation. */
 
 import { join } from 'node:path'
-import { type GenerationDefaults, readSamplingOptions, type SamplingOptions } from '../decoding/generate-options.js'
+import type { GenerationDefaults } from '../decoding/generate-options.js'
+import { SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
 import { describeValue } from '../errors.js'
+import { expectOptions } from '../options/table.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { type JsonObject, parseJsonObject } from '../weights/strict-json.js'
 
@@ -68,7 +70,7 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
     if (!isOff(value)) sampling[option] = value
   }
   try {
-    readSamplingOptions({ doSample: true, ...sampling })
+    expectOptions('generate', sampling, SAMPLING_OPTIONS)
   } catch (cause) {
     throw new Error(`[loadModel] ${path}: ${(cause as Error).message}`, { cause })
   }

@@ -4,16 +4,20 @@ import { join } from 'node:path'
 import type { RawConfig } from '../architecture/config.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { CausalLM } from '../causal-lm/causal-lm.js'
-import { describeValue, expectKnownOptions, expectSignal } from '../errors.js'
+import { describeValue } from '../errors.js'
 import { openGguf } from '../gguf/open.js'
 import { isGgufPath } from '../gguf/reader.js'
-import { HUB_OPTION_NAMES } from '../hub/settings.js'
+import { HUB_OPTIONS } from '../hub/settings.js'
 import { findArchitecture } from '../models/registry.js'
-import { checkOffloadEmbedding, checkQuantization, type Quantization } from '../nn/module.js'
+import { MODEL_OPTIONS, OPEN_DEVICE } from '../nn/model-options.js'
+import type { Quantization } from '../nn/module.js'
+import { callback } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { isMissing } from '../regular-file.js'
 import { loadAddon } from '../tensor/addon.js'
 import { Device, type DeviceName } from '../tensor/device.js'
-import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
+import type { ComputeDType } from '../tensor/dtype.js'
 import { readJsonObject } from '../weights/strict-json.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { openCheckpoint } from './checkpoint.js'
@@ -57,15 +61,15 @@ export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
   offloadEmbedding?: boolean
 }
 
-const OPTIONS: readonly (keyof LoadModelOptions)[] = [
-  'device',
-  'dtype',
-  'quantization',
-  'offloadEmbedding',
-  ...HUB_OPTION_NAMES,
-  'signal',
-  'onEvent',
-]
+/** The options of `loadModel`. */
+export const LOAD_MODEL_OPTIONS = {
+  ...MODEL_OPTIONS,
+  device: OPEN_DEVICE,
+  ...HUB_OPTIONS,
+  signal: SIGNAL,
+  onEvent: { rule: callback, otherwise: 'none', help: 'is told how far a download from the Hub is' },
+} as const satisfies OptionTable<LoadModelOptions>
+
 const MIB = 1024 * 1024
 
 /**
@@ -95,16 +99,9 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
  * @throws what `loadModel` throws, but for files that cannot be read: the next `sync()` or `read()` rejects with those.
  */
 export async function beginLoading(from: string | ModelLocation, options: LoadModelOptions = {}): Promise<CausalLM> {
-  expectKnownOptions('loadModel', options, OPTIONS)
-  const { device: where = 'cpu', dtype: givenDType, quantization, offloadEmbedding, ...hub } = options
-  if (givenDType !== undefined && !isComputeDType(givenDType))
-    throw new Error(
-      `[loadModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
-    )
-  expectSignal('loadModel', hub.signal)
+  const resolved = readOptions('loadModel', options, LOAD_MODEL_OPTIONS)
+  const { device: where, dtype: givenDType, quantization, offloadEmbedding, ...hub } = resolved
   hub.signal?.throwIfAborted()
-  checkQuantization('loadModel', quantization)
-  checkOffloadEmbedding('loadModel', offloadEmbedding)
   const { path, nameOrPath, origin } = typeof from === 'object' ? from : await resolveModel(from, hub)
   const gguf = isGgufPath(path) ? await openGguf(path) : undefined
   const configPath = gguf ? path : join(path, 'config.json')

@@ -4,12 +4,15 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
-import { describeValue, expectKnownOptions, expectPath } from '../errors.js'
+import { expectPath } from '../errors.js'
 import { fillDirectory, writeFileAtomic } from '../files.js'
 import { endingTokenIds } from '../gguf/ending-tokens.js'
 import { isGgufPath, readGguf } from '../gguf/reader.js'
+import { DTYPES } from '../nn/model-options.js'
+import { path } from '../options/rules.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { readDirectory, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
-import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
+import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
 import { runAtOnce } from '../turns.js'
@@ -51,6 +54,18 @@ export interface SaveModelOptions {
   tokenizerFrom?: string
 }
 
+const TOKENIZER_FROM = 'directory whose tokenizer files are copied, or GGUF file whose tokenizer is written'
+
+/** The options of `saveModel`. */
+export const SAVE_MODEL_OPTIONS = {
+  dtype: {
+    rule: DTYPES,
+    otherwise: "the model's",
+    help: 'dtype of the file; float32 keeps the masters of trained parameters exactly',
+  },
+  tokenizerFrom: { rule: path, otherwise: 'none, no tokenizer is written', help: TOKENIZER_FROM },
+} as const satisfies OptionTable<SaveModelOptions>
+
 /**
  * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights in NF4 are written as they
  * are, in the format of bitsandbytes; `dtype` is of all others.
@@ -59,11 +74,8 @@ export interface SaveModelOptions {
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectModel('saveModel', model)
   model.expectLive('saveModel')
-  expectKnownOptions('saveModel', options, ['dtype', 'tokenizerFrom'])
+  const { dtype = model.dtype, tokenizerFrom } = readOptions('saveModel', options, SAVE_MODEL_OPTIONS)
   expectPath('saveModel', 'directory', directory)
-  const { dtype = model.dtype, tokenizerFrom } = options
-  if (!isComputeDType(dtype))
-    throw new Error(`[saveModel] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(dtype)}`)
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }
   await fillDirectory(directory, async () =>

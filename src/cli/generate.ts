@@ -2,9 +2,11 @@
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import { readSamplingOptions } from '../decoding/generate-options.js'
+import { SAMPLING_OPTIONS } from '../decoding/sampling-options.js'
 import { type GeneratedText, streamText, type TextGenerationOptions } from '../generation/generate-text.js'
-import { checkQuantization, type Quantization } from '../nn/module.js'
+import { MODEL_OPTIONS } from '../nn/model-options.js'
+import type { Quantization } from '../nn/module.js'
+import { check } from '../options/rules.js'
 import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
@@ -73,7 +75,8 @@ export async function showAnswer(
 /** @throws UsageError on another name than that of a quantisation. */
 export function quantizationOf(command: string, value: string | undefined): Quantization | undefined {
   try {
-    return checkQuantization(command, value)
+    if (value !== undefined) check(command, 'quantization', value, MODEL_OPTIONS.quantization.rule)
+    return value as Quantization | undefined
   } catch (cause) {
     throw new UsageError((cause as Error).message.replace(' for quantization,', ' for --quantization,'), { cause })
   }
@@ -170,12 +173,9 @@ function checkSampling(
 ): void {
   if (value === undefined || (name === 'temperature' && value === 0)) return
   try {
-    readSamplingOptions({ doSample: true, [name]: value })
+    check(command, flag, value, SAMPLING_OPTIONS[name].rule)
   } catch (cause) {
-    const said = (cause as Error).message
-      .replace('[generate]', `[${command}]`)
-      .replace('doSample: false takes the most likely token', '0 takes the most likely token')
-      .replace(` for ${name}, got`, ` for ${flag}, got`)
+    const said = (cause as Error).message.replace('doSample: false takes', '0 takes')
     throw new UsageError(said, { cause })
   }
 }

@@ -10,8 +10,9 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseBytes } from '../bytes.js'
-import { PLANNED_TOKENS, SAMPLING_DEFAULTS } from '../decoding/sampling-defaults.js'
+import { GENERATE_OPTIONS } from '../decoding/sampling-options.js'
 import { describeValue, isSecretName, listNames, nearestName } from '../errors.js'
+import { PLAN_GENERATION_OPTIONS } from '../generation/plan-options.js'
 import { paintFor } from '../progress/terminal.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
 import { toError } from '../values.js'
@@ -89,12 +90,12 @@ function createProgram(): Command {
     )
     .option(
       '--prompt-tokens <count>',
-      `with --generate: tokens of each prompt (default: ${PLANNED_TOKENS.promptTokens})`,
+      `with --generate: tokens of each prompt (default: ${PLAN_GENERATION_OPTIONS.promptTokens.default})`,
       positiveInteger,
     )
     .option(
       '--max-new-tokens <count>',
-      `with --generate: tokens of the longest answer (default: ${PLANNED_TOKENS.maxNewTokens})`,
+      `with --generate: tokens of the longest answer (default: ${PLAN_GENERATION_OPTIONS.maxNewTokens.default})`,
       positiveInteger,
     )
     .option('--json', 'write one JSON object to stdout')
@@ -120,7 +121,7 @@ function createProgram(): Command {
       .option('--prompt <text>', 'the text to continue; without it the text is read from stdin')
       .option('--chat', 'wrap the prompt as a user message in the chat template')
       .option('--json', 'write one JSON object to stdout'),
-    SAMPLING_DEFAULTS.maxNewTokens,
+    GENERATE_OPTIONS.maxNewTokens.default,
   ).action(async (options) => (await import('./generate.js')).generate(options))
 
   addSamplingFlags(

@@ -1,7 +1,8 @@
 /** @file `lowrank plan --generate`: what answering would take, before anything is loaded. */
 
 import { formatBytes } from '../bytes.js'
-import { type GenerationPlan, type GenerationPlanOptions, planGeneration } from '../generation/plan-generation.js'
+import { type GenerationPlan, planGeneration } from '../generation/plan-generation.js'
+import type { GenerationPlanOptions } from '../generation/plan-options.js'
 import { type Paint, paintFor } from '../progress/terminal.js'
 import { type FlagValue, readConfig } from './config.js'
 import { checkRunOptions } from './run-options.js'

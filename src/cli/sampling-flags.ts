@@ -1,8 +1,7 @@
 /** @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of the engine. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { SamplingOptions } from '../decoding/generate-options.js'
-import { SAMPLING_DEFAULTS } from '../decoding/sampling-defaults.js'
+import { SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
 
 export interface SamplingFlags extends Omit<SamplingOptions, 'doSample'> {
   readonly maxNewTokens: number
@@ -29,13 +28,13 @@ export function addSamplingFlags(command: Command, maxNewTokens: number): Comman
     )
     .option(
       '--top-k <count>',
-      `draw from so many of the most likely tokens; 0: from all (default: ${SAMPLING_DEFAULTS.topK})`,
+      `draw from so many of the most likely tokens; 0: from all (default: ${SAMPLING_OPTIONS.topK.default})`,
       number,
     )
     .option('--top-p <share>', 'draw from the most likely tokens that make up this share of the probability', number)
     .option('--min-p <share>', 'draw from tokens at least this share as probable as the most likely one', number)
     .option('--repetition-penalty <number>', 'above 1: discourage tokens that came before', number)
-    .option('--seed <number>', `of the draws (default: ${SAMPLING_DEFAULTS.seed})`, number)
+    .option('--seed <number>', `of the draws (default: ${SAMPLING_OPTIONS.seed.default})`, number)
     .addOption(repeatable('--stop <text>', 'end the answer before this text; may be repeated'))
 }
 

@@ -1,6 +1,7 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
 import { anything, boolean, either, exactly, integer, number, objectOf, oneOf, text } from '../options/rules.js'
+import { SEED } from '../options/shared.js'
 import { namesOf, type OptionTable, readOptions } from '../options/table.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
@@ -127,8 +128,7 @@ export const DATA_OPTIONS = {
   },
   shuffle: { rule: boolean, default: true, help: 'a new order in each epoch, from seed and epoch', changesRun: true },
   seed: {
-    rule: integer({ min: 0 }),
-    default: 42,
+    ...SEED,
     help: 'seed of order and split, and in training of initial weights and dropout',
     changesRun: true,
     flag: { name: '--seed', argument: 'number' },

@@ -1,78 +1,16 @@
 /** @file What generate() may be asked for: how tokens are chosen and when a sequence ends. The steps themselves are in decoding.ts. */
 
-import { type ForwardBatch, prepareBatch } from '../architecture/batch.js'
+import { FORWARD_BATCH, type ForwardBatch, prepareBatch } from '../architecture/batch.js'
 import type { ModelConfig } from '../architecture/config.js'
-import { describeValue, expectKnownOptions, expectSignal } from '../errors.js'
+import { describeValue } from '../errors.js'
 import { argmax } from '../ops/argmax.js'
 import { type SamplingParameters, sample_ } from '../ops/sample.js'
+import { completeOptions, expectOptions, type OptionTable } from '../options/table.js'
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import type { Choose } from './decoding.js'
-import { SAMPLING_DEFAULTS } from './sampling-defaults.js'
-
-/** As transformers' GenerationConfig has them. */
-export interface SamplingOptions {
-  /**
-   * Draw tokens instead of taking the most likely one. The defaults of the others are those of the model's
-   * generation_config.json where tokens are drawn, else as said here.
-   * @default true when `temperature`, `topK`, `topP` or `minP` is given, else false
-   */
-  doSample?: boolean
-  /**
-   * Logits are divided by it before drawing: below 1 likely tokens become likelier. Above 0.
-   * @default 1
-   */
-  temperature?: number
-  /**
-   * Draw from so many of the most likely tokens; 0: from all.
-   * @default 50
-   */
-  topK?: number
-  /**
-   * Draw from the most likely tokens that make up this share of the probability, in (0, 1].
-   * @default 1
-   */
-  topP?: number
-  /**
-   * Draw from tokens at least this share as probable as the most likely one, in [0, 1].
-   * @default 0
-   */
-  minP?: number
-  /**
-   * Above 0; above 1 it discourages tokens of the prompt and of the answer so far.
-   * @default 1
-   */
-  repetitionPenalty?: number
-  /**
-   * A whole number >= 0: the same seed, prompt and options give the same answer.
-   * @default 0
-   */
-  seed?: number
-}
-
-export interface GenerateOptions extends SamplingOptions {
-  /**
-   * Tokens of the longest answer.
-   * @default 128
-   */
-  maxNewTokens?: number
-  /**
-   * Ids that end an answer (the ending id is the last of the result); `[]` never stops.
-   * @default the model's
-   */
-  eosTokenId?: number | readonly number[]
-  /**
-   * Called with each new id as soon as it is known, and with the sequence that it belongs to.
-   * @default none
-   */
-  onToken?: (id: number, sequence: number) => void
-  /**
-   * Aborts the work; it rejects with the signal's reason.
-   * @default none
-   */
-  signal?: AbortSignal
-}
+import { GENERATE_OPTIONS, type GenerateOptions, type SamplingOptions } from './sampling-options.js'
 
 /** What the makers of a model say of its generation: generation_config.json. */
 export interface GenerationDefaults {
@@ -94,17 +32,6 @@ export type GenerateInput =
   | readonly (readonly number[])[]
   | Pick<ForwardBatch, 'inputIds' | 'attentionMask'>
 
-const SAMPLING: readonly (keyof SamplingOptions)[] = [
-  'doSample',
-  'temperature',
-  'topK',
-  'topP',
-  'minP',
-  'repetitionPenalty',
-  'seed',
-]
-const OPTIONS: readonly (keyof GenerateOptions)[] = ['maxNewTokens', 'eosTokenId', 'onToken', 'signal', ...SAMPLING]
-
 /** Options with all their defaults. */
 export interface GenerateSettings {
   readonly maxNewTokens: number
@@ -120,22 +47,25 @@ export function readGenerateOptions(
   config: ModelConfig,
   defaults?: GenerationDefaults,
 ): GenerateSettings {
-  expectKnownOptions('generate', options, OPTIONS)
-  const { maxNewTokens = SAMPLING_DEFAULTS.maxNewTokens, eosTokenId, signal } = options
-  if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 0)
-    throw new Error(`[generate] expected a whole number >= 0 for maxNewTokens, got ${describeValue(maxNewTokens)}`)
-  if (options.onToken !== undefined && typeof options.onToken !== 'function')
-    throw new Error(`[generate] expected a function for onToken, got ${describeValue(options.onToken)}`)
-  expectSignal('generate', signal)
-  const eosTokenIds = new Set(eosTokenId === undefined ? endingIds(config, defaults) : readEnds(eosTokenId, config))
-  return { maxNewTokens, eosTokenIds, sampling: readSamplingOptions(options, defaults?.sampling), signal }
+  expectOptions('generate', options, GENERATE_OPTIONS)
+  const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
+  const doSample = options.doSample ?? drawing.length > 0
+  if (!doSample && drawing.length > 0)
+    throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
+  const preferred = doSample ? defaults?.sampling : {}
+  const { maxNewTokens, eosTokenId, signal, ...sampling } = completeOptions(options, GENERATE_OPTIONS, preferred)
+  return {
+    maxNewTokens,
+    eosTokenIds: new Set(eosTokenId === undefined ? endingIds(config, defaults) : readEnds(eosTokenId, config)),
+    sampling: samplingParameters({ ...sampling, doSample }),
+    signal,
+  }
 }
 
 /** @throws on what is no id of the model: it would never end anything. */
-function readEnds(value: unknown, { vocabSize }: ModelConfig): readonly number[] {
-  const ids: unknown = typeof value === 'number' ? [value] : value
-  const isId = (id: unknown): boolean => typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize
-  if (Array.isArray(ids) && ids.every(isId)) return ids
+function readEnds(value: number | readonly number[], { vocabSize }: ModelConfig): readonly number[] {
+  const ids = typeof value === 'number' ? [value] : value
+  if (ids.every((id) => id < vocabSize)) return ids
   throw new Error(
     `[generate] expected a token id, or several, in [0, ${vocabSize}) for eosTokenId, got ${describeValue(value)}`,
   )
@@ -146,46 +76,18 @@ export function endingIds(config: ModelConfig, defaults: GenerationDefaults | un
   return [...new Set([...config.eosTokenId, ...(defaults?.eosTokenIds ?? [])])]
 }
 
-/** What is to be done on the device; nothing for the most likely token without a penalty. @throws on values out of range. */
-export function readSamplingOptions(
-  options: SamplingOptions,
-  defaults: SamplingOptions = {},
-): SamplingParameters | undefined {
-  const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
-  const { doSample = drawing.length > 0, seed = SAMPLING_DEFAULTS.seed } = options
-  const all = { ...SAMPLING_DEFAULTS, ...(doSample ? defaults : {}) }
-  const { temperature = all.temperature, topK = all.topK, topP = all.topP, minP = all.minP } = options
-  const { repetitionPenalty = all.repetitionPenalty } = options
-  if (!doSample && drawing.length > 0)
-    throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
-  if (typeof doSample !== 'boolean')
-    throw new Error(`[generate] expected true or false for doSample, got ${describeValue(doSample)}`)
-  // What is divided by it stays a float32.
-  const finite = (value: number): boolean => value >= SMALLEST_DIVISOR && value <= 1 / SMALLEST_DIVISOR
-  const zero = 'doSample: false takes the most likely token'
-  expectNumber('temperature', temperature, `${DIVISOR} (${zero})`, finite)
-  expectNumber('topK', topK, 'a whole number >= 0', (value) => value >= 0 && value < 2 ** 31 && Number.isInteger(value))
-  expectNumber('topP', topP, 'a number above 0 and at most 1 (1 draws from all)', (value) => value > 0 && value <= 1)
-  expectNumber('minP', minP, 'a number from 0 to 1', (value) => value >= 0 && value <= 1)
-  expectNumber('repetitionPenalty', repetitionPenalty, `${DIVISOR} (1 is no penalty)`, finite)
-  expectNumber('seed', seed, 'a whole number >= 0', (value) => value >= 0 && Number.isSafeInteger(value))
+/** What is to be done on the device; nothing for the most likely token without a penalty. */
+function samplingParameters(options: Required<SamplingOptions>): SamplingParameters | undefined {
+  const { doSample, temperature, topK, topP, minP, repetitionPenalty, seed } = options
   if (!doSample && repetitionPenalty === 1) return undefined
   return { temperature: doSample ? temperature : 0, topK: doSample ? topK : 0, topP, minP, repetitionPenalty, seed }
 }
 
-/** Of logits. */
-const SMALLEST_DIVISOR = 1e-20
-const DIVISOR = 'a number from 1e-20 to 1e20'
-
-function expectNumber(
-  name: keyof SamplingOptions,
-  value: unknown,
-  expected: string,
-  holds: (value: number) => boolean,
-): void {
-  if (typeof value === 'number' && holds(value)) return
-  throw new Error(`[generate] expected ${expected} for ${name}, got ${describeValue(value)}`)
-}
+/** What of a batch is prompts. */
+const PADDED_BATCH = {
+  inputIds: FORWARD_BATCH.inputIds,
+  attentionMask: FORWARD_BATCH.attentionMask,
+} as const satisfies OptionTable<Pick<ForwardBatch, 'inputIds' | 'attentionMask'>>
 
 /** The prompts, checked; padding is gone. @throws on an empty prompt and on ids outside the vocabulary. */
 export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array[] {
@@ -196,8 +98,8 @@ export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array
           'generateText() takes texts, and Array.from() makes a list of typed arrays',
       )
     }
-    const batch = input as ForwardBatch
-    expectKnownOptions('generate', batch, ['inputIds', 'attentionMask'])
+    const batch = input as Pick<ForwardBatch, 'inputIds' | 'attentionMask'>
+    expectOptions('generate', batch, PADDED_BATCH)
     const { inputIds, cuSeqlens, outputShape } = prepareBatch(batch, vocabSize)
     if (cuSeqlens.length - 1 !== outputShape[0])
       throw new Error('[generate] expected at least one token in every row, got a row of padding alone')

@@ -1,8 +1,10 @@
 /** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
 
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
-import { endingIds, type GenerateOptions } from '../decoding/generate-options.js'
-import { describeValue, expectObject } from '../errors.js'
+import { endingIds } from '../decoding/generate-options.js'
+import { GENERATE_OPTIONS, type GenerateOptions } from '../decoding/sampling-options.js'
+import { either, listOf, type Rule, text } from '../options/rules.js'
+import { expectOptions, type OptionTable } from '../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -17,6 +19,21 @@ export interface TextGenerationOptions extends Omit<GenerateOptions, 'onToken'> 
    */
   stopStrings?: string | readonly string[]
 }
+
+// A blank ends answers as well as any other text.
+const TEXT: Rule = { ...text, accepts: (value) => typeof value === 'string' && value !== '' }
+const { onToken: _, ...PASSED_ON } = GENERATE_OPTIONS
+
+/** The options of `generateText`, `streamText` and `Conversation.send`. */
+export const TEXT_GENERATION_OPTIONS = {
+  ...PASSED_ON,
+  eosTokenId: { ...GENERATE_OPTIONS.eosTokenId, otherwise: 'what the model or the tokenizer names' },
+  stopStrings: {
+    rule: { ...either(TEXT, listOf(TEXT, '')), expected: 'texts that are not empty' },
+    otherwise: "the stop_strings of the model's generation_config.json, mostly none",
+    help: 'texts that end the answer, and are not part of it',
+  },
+} as const satisfies OptionTable<TextGenerationOptions>
 
 /** An answer. */
 export interface GeneratedText {
@@ -43,9 +60,9 @@ export async function* streamText(
   options: TextGenerationOptions = {},
 ): AsyncGenerator<string, GeneratedText, undefined> {
   expectModel('generate', model)
-  expectObject('generate', 'options', options)
-  const { stopStrings, ...rest } = options
-  const stops = readStopStrings(stopStrings ?? model.generationDefaults?.stopStrings)
+  expectOptions('generate', options, TEXT_GENERATION_OPTIONS)
+  const { stopStrings = model.generationDefaults?.stopStrings ?? [], ...rest } = options
+  const stops = typeof stopStrings === 'string' ? [stopStrings] : stopStrings
   const tokenizer = asTokenizer(givenTokenizer)
   const promptIds = encodePrompt(tokenizer, prompt)
   const ending = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
@@ -83,10 +100,4 @@ export async function generateText(
     const next = await pieces.next()
     if (next.done) return next.value
   }
-}
-
-function readStopStrings(value: string | readonly string[] | undefined): readonly string[] {
-  const stops = value === undefined ? [] : typeof value === 'string' ? [value] : value
-  if (Array.isArray(stops) && stops.every((stop) => typeof stop === 'string' && stop !== '')) return stops
-  throw new Error(`[generate] expected texts that are not empty for stopStrings, got ${describeValue(value)}`)
 }

@@ -1,61 +1,21 @@
 /** @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that computes nothing. */
 
-import type { RawConfig } from '../architecture/config.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
-import { PLANNED_TOKENS } from '../decoding/sampling-defaults.js'
-import { describeValue, expectKnownOptions, expectPositive } from '../errors.js'
-import type { HubOptions } from '../hub/settings.js'
-import { checkQuantization, type Quantization } from '../nn/module.js'
+import { SAMPLING_OPTIONS } from '../decoding/sampling-options.js'
+import type { Quantization } from '../nn/module.js'
 import { sample_ } from '../ops/sample.js'
-import { Device, type DeviceName } from '../tensor/device.js'
-import { type ComputeDType, isComputeDType } from '../tensor/dtype.js'
+import { PLAN_LIMITS, type PlanLimits } from '../options/shared.js'
+import { defaultsOf, readOptions } from '../options/table.js'
+import { Device } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
 import { plannedBudget, processBytes } from '../tensor/process-memory.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
-
-export interface GenerationPlanOptions extends HubOptions {
-  /** What config.json holds, or a directory, GGUF file or Hub id that says it; weights are not needed. */
-  model: string | RawConfig
-  /**
-   * Whose memory counts; see `planTraining`.
-   * @default 'cpu'
-   */
-  device?: DeviceName | undefined
-  /**
-   * What the model computes in.
-   * @default as `loadModel` has it
-   */
-  dtype?: ComputeDType | undefined
-  /**
-   * 'nf4': the projections of the decoder are held in 4 bits; see `loadModel`.
-   * @default what the checkpoint has
-   */
-  quantization?: Quantization | undefined
-  /**
-   * On a GPU: the embeddings stay in the machine's memory; see `loadModel`.
-   * @default false
-   */
-  offloadEmbedding?: boolean | undefined
-  /**
-   * Sequences that are generated together.
-   * @default 1
-   */
-  batchSize?: number | undefined
-  /**
-   * Tokens of each prompt.
-   * @default 512
-   */
-  promptTokens?: number | undefined
-  /**
-   * Tokens of the longest answer.
-   * @default 128
-   */
-  maxNewTokens?: number | undefined
-}
+import { type GenerationPlanOptions, PLAN_GENERATION_OPTIONS } from './plan-options.js'
 
 /** What answering takes, in bytes. */
 export interface GenerationPlan {
@@ -84,50 +44,16 @@ export interface GenerationPlan {
   readonly fits: boolean
 }
 
-const OPTIONS: readonly (keyof GenerationPlanOptions)[] = [
-  'model',
-  'revision',
-  'token',
-  'cacheDir',
-  'localFilesOnly',
-  'device',
-  'dtype',
-  'quantization',
-  'offloadEmbedding',
-  'batchSize',
-  'promptTokens',
-  'maxNewTokens',
-]
-
 /**
  * Finds the memory of `generate()` without weights and without computing.
  * @param limits `memory`: bytes that may be taken; default: the memory budget, on the CPU and the process itself.
  * @throws on unknown options, values out of range, configs that `loadModel` refuses, and more positions than the model has.
  */
-export async function planGeneration(
-  options: GenerationPlanOptions,
-  limits: { memory?: number } = {},
-): Promise<GenerationPlan> {
-  if (typeof options !== 'object' || options === null)
-    throw new Error(`[planGeneration] expected an object of options, got ${describeValue(options)}`)
-  expectKnownOptions('planGeneration', options, OPTIONS)
-  const { model: given, dtype: givenDType, batchSize = 1, ...others } = options
-  const { promptTokens = PLANNED_TOKENS.promptTokens, maxNewTokens = PLANNED_TOKENS.maxNewTokens, ...rest } = others
-  const { device: where, quantization: wanted, offloadEmbedding, ...hub } = rest
-  if (givenDType !== undefined && !isComputeDType(givenDType))
-    throw new Error(
-      `[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got ${describeValue(givenDType)}`,
-    )
-  if (typeof given !== 'string' && (typeof given !== 'object' || given === null))
-    throw new Error(
-      `[planGeneration] expected a directory, a Hub id or what config.json holds for model, got ${describeValue(given)}`,
-    )
-  checkQuantization('planGeneration', wanted)
-  for (const [name, value] of Object.entries({ batchSize, promptTokens, maxNewTokens })) {
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new Error(`[planGeneration] expected a whole number > 0 for ${name}, got ${describeValue(value)}`)
-  }
-  if (limits.memory !== undefined) expectPositive('planGeneration', 'memory', limits.memory)
+export async function planGeneration(options: GenerationPlanOptions, limits: PlanLimits = {}): Promise<GenerationPlan> {
+  const resolved = readOptions('planGeneration', options, PLAN_GENERATION_OPTIONS)
+  const { memory: limit } = readOptions('planGeneration', limits, PLAN_LIMITS)
+  const { model: given, dtype: givenDType, batchSize, promptTokens, maxNewTokens, ...others } = resolved
+  const { device: where, quantization: wanted, offloadEmbedding, ...hub } = others
   const raw =
     typeof given === 'string'
       ? await readModelConfig((await resolveModel(given, { ...hub, part: 'config' })).path)
@@ -138,7 +64,7 @@ export async function planGeneration(
   try {
     const dtype = givenDType ?? defaultDType(device, quantization)
     const budget = plannedBudget(device)
-    const model = createModel(config, { device, dtype, quantization, offloadEmbedding: offloadEmbedding ?? false })
+    const model = createModel(config, { device, dtype, quantization, offloadEmbedding })
     await device.sync()
     const weights = device.memory().live
     const tokens = promptTokens + maxNewTokens
@@ -149,7 +75,7 @@ export async function planGeneration(
     const kvCache = elements * (dtype === 'float32' ? 4 : 2)
     const process = processBytes(device)
     const peakResident = touched + process
-    const memory = limits.memory ?? budget + process
+    const memory = limit ?? budget + process
     return {
       ...{ device: device.type, dtype, quantization, batchSize, promptTokens, maxNewTokens },
       tensors: { weights, kvCache, activations: peak - weights - kvCache },
@@ -168,7 +94,7 @@ export async function planGeneration(
 async function run(model: CausalLM, batchSize: number, promptTokens: number, maxNewTokens: number): Promise<void> {
   const { device } = model
   const drawn = unregisterFromScope(Tensor.empty(device, [batchSize], 'int32'))
-  const sampling = { temperature: 1, topK: 50, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 }
+  const { doSample: _, ...sampling } = defaultsOf(SAMPLING_OPTIONS)
   const prompts = Array.from({ length: batchSize }, () => new Int32Array(promptTokens))
   const decoding = model.decoding(prompts, promptTokens + maxNewTokens, (logits, _, steps) =>
     sample_({ logits, steps, seen: undefined, ids: drawn }, sampling),

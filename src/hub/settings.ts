@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeValue } from '../errors.js'
 import { boolean, textOf } from '../options/rules.js'
-import { namesOf, type OptionTable } from '../options/table.js'
+import type { OptionTable } from '../options/table.js'
 import { readRegularFile } from '../regular-file.js'
 
 /** Options of everything that takes a Hub id, named as in huggingface_hub. */
@@ -59,9 +59,6 @@ export const HUB_OPTIONS = {
     help: 'use what the Hub cache has and send no request',
   },
 } as const satisfies OptionTable<HubOptions>
-
-/** The names of `HubOptions`. */
-export const HUB_OPTION_NAMES = namesOf(HUB_OPTIONS)
 
 /** An access token and where it was found. */
 export interface HubToken {

@@ -1,7 +1,6 @@
 /** @file Building blocks of models: linear, embedding, norms, and the builder that names their weights as the checkpoint does. */
 
 import { Parameter } from '../autograd/parameter.js'
-import { describeValue } from '../errors.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
 import { type DropoutState, type LinearOptions, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
@@ -16,18 +15,6 @@ export type LinearKind = 'linear' | 'conv1d' | 'head'
 
 /** How weights of projections can be held beside 16 or 32 bits. */
 export type Quantization = 'nf4'
-
-/** @throws on anything but a kind of quantisation or undefined. */
-export function checkQuantization(where: string, value: unknown): Quantization | undefined {
-  if (value === undefined || value === 'nf4') return value
-  throw new Error(`[${where}] expected 'nf4' for quantization, got ${describeValue(value)}`)
-}
-
-/** @throws on anything but a boolean or undefined. */
-export function checkOffloadEmbedding(where: string, value: unknown): void {
-  if (value === undefined || typeof value === 'boolean') return
-  throw new Error(`[${where}] expected true or false for offloadEmbedding, got ${describeValue(value)}`)
-}
 
 /** A projection: weight, optional bias, and the LoRA adapters attached to it. */
 export class Linear implements LinearPart {

@@ -85,6 +85,23 @@ export function instance(expected: string, accepts: (value: unknown) => boolean)
   return { expected, accepts }
 }
 
+export const callback: Rule = instance('a function', (value) => typeof value === 'function')
+
+/** What no file system goes beyond. */
+const LONGEST_PATH = 4096
+
+/** Text that a path can be. */
+export const path: Rule = {
+  expected: 'a path',
+  accepts: (value) =>
+    typeof value === 'string' && value !== '' && value.length <= LONGEST_PATH && !value.includes('\0'),
+  hint: (value) =>
+    typeof value === 'string' && value.length > LONGEST_PATH
+      ? `; no path is longer than ${LONGEST_PATH} characters`
+      : '',
+  schema: { type: 'string', minLength: 1, maxLength: LONGEST_PATH },
+}
+
 /** A list of what `item` accepts. */
 export function listOf(item: Rule, expected: string, { minItems = 0 }: { minItems?: number } = {}): Rule {
   return {

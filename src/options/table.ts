@@ -99,8 +99,23 @@ export function readOptions<Options extends object, Table extends OptionTable<Op
   table: Table,
 ): Resolved<Options, Table> {
   expectOptions(where, given, table)
+  return completeOptions(given, table)
+}
+
+/**
+ * Options that `expectOptions` has checked, completed with the defaults.
+ * @param preferred defaults that come before those of the table
+ */
+export function completeOptions<Options extends object, Table extends OptionTable<Options>>(
+  given: Options,
+  table: Table,
+  preferred: Partial<Options> = {},
+): Resolved<Options, Table> {
   const values = Object.entries(given).filter(([, value]) => value !== undefined)
-  return { ...defaultsOf(table as OptionTable), ...Object.fromEntries(values) } as Resolved<Options, Table>
+  return { ...defaultsOf(table as OptionTable), ...preferred, ...Object.fromEntries(values) } as Resolved<
+    Options,
+    Table
+  >
 }
 
 /**

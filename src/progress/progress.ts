@@ -2,6 +2,8 @@
  * @file Shows a training run while it goes on: a bar below lines on a terminal, lines in a log file, JSON lines for programs.
  */
 
+import { boolean, callback, instance, number } from '../options/rules.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import type { TrainEvent } from '../train/events.js'
 import { barOf, type EventLine, linesOf, type MovingEvent, movingLine } from './event-lines.js'
 import { type Bar, renderBar } from './progress-bar.js'
@@ -42,6 +44,30 @@ export interface ProgressOptions {
   now?: () => number
 }
 
+const SECONDS = number({ min: 0 })
+const STREAM = instance(
+  'a stream that can be written to',
+  (value) => typeof value === 'object' && value !== null && 'write' in value,
+)
+
+/** The options of `createProgress`. */
+export const PROGRESS_OPTIONS = {
+  stream: {
+    rule: STREAM,
+    otherwise: 'process.stderr, so that stdout holds results only',
+    help: 'where bar and lines go',
+  },
+  json: { rule: boolean, default: false, help: 'write every event as a line of JSON to jsonStream, and nothing else' },
+  jsonStream: { rule: STREAM, otherwise: 'process.stdout', help: 'where the lines of JSON go' },
+  intervalSeconds: {
+    rule: SECONDS,
+    default: 10,
+    help: 'without a terminal: seconds between two lines of a download, of rows that are encoded or of an evaluation',
+  },
+  redrawSeconds: { rule: SECONDS, default: 0.05, help: 'on a terminal: least seconds between two drawings of the bar' },
+  now: { rule: callback, otherwise: 'performance.now', help: 'a clock in milliseconds, for tests' },
+} as const satisfies OptionTable<ProgressOptions>
+
 /** Pass `onEvent` to `trainLora`. */
 export interface ProgressDisplay {
   readonly onEvent: (event: TrainEvent) => void
@@ -55,9 +81,10 @@ export interface ProgressDisplay {
 const MOST_BACKLOG = 8 * 2 ** 20
 
 export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
-  const { stream = process.stderr, json = false, jsonStream = process.stdout } = options
+  const resolved = readOptions('progress', options, PROGRESS_OPTIONS)
+  const { stream = process.stderr, json, jsonStream = process.stdout, intervalSeconds, redrawSeconds, now } = resolved
   if (json) return jsonDisplay(jsonStream, stream)
-  return isScreen(stream) ? barDisplay(stream, options.redrawSeconds) : lineDisplay(stream, options)
+  return isScreen(stream) ? barDisplay(stream, redrawSeconds) : lineDisplay(stream, intervalSeconds, now)
 }
 
 function jsonDisplay(jsonStream: Output, stream: Output): ProgressDisplay {
@@ -73,7 +100,8 @@ function jsonDisplay(jsonStream: Output, stream: Output): ProgressDisplay {
 
 function lineDisplay(
   stream: Output,
-  { intervalSeconds = 10, now = () => performance.now() }: ProgressOptions,
+  intervalSeconds: number,
+  now: () => number = () => performance.now(),
 ): ProgressDisplay {
   const paint = paintFor(stream)
   // What is moving, and when it was last told of: what takes less than the interval has no line but that of its end.
@@ -108,11 +136,11 @@ function lineDisplay(
 export function createBar(stream: Output = process.stderr): { show(bar: Bar): void; close(): void } {
   if (!isScreen(stream)) return { show: () => {}, close: () => {} }
   const paint = paintFor(stream)
-  const status = createStatusLine(stream)
+  const status = createStatusLine(stream, PROGRESS_OPTIONS.redrawSeconds.default)
   return { show: (bar) => status.show((columns) => renderBar(bar, columns, paint)), close: status.close }
 }
 
-function barDisplay(stream: Output, redrawSeconds: number | undefined): ProgressDisplay {
+function barDisplay(stream: Output, redrawSeconds: number): ProgressDisplay {
   const paint = paintFor(stream)
   const status = createStatusLine(stream, redrawSeconds)
   const print = ({ text, style }: EventLine): void =>

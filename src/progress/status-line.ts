@@ -29,7 +29,7 @@ export const ERASE = '\r \u001b[J\r\u001b[K'
 const DEFAULT_COLUMNS = 80
 
 /** @param redrawSeconds the least between two drawings; steps may be much shorter. */
-export function createStatusLine(stream: Output, redrawSeconds = 0.05): StatusLine {
+export function createStatusLine(stream: Output, redrawSeconds: number): StatusLine {
   let render: RenderStatus | undefined
   let isDrawn = false
   let isListening = false

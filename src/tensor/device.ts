@@ -1,5 +1,7 @@
 /** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
 
+import { boolean, integer, text } from '../options/rules.js'
+import { type OptionEntry, type OptionTable, readOptions } from '../options/table.js'
 import { type Field, loadAddon, type MemoryHolders, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
 import { type DType, dtypeCode } from './dtype.js'
 
@@ -48,6 +50,18 @@ export function isDeviceName(value: unknown): value is DeviceName {
   return typeof value === 'string' && /^(cpu|auto|cuda(:\d{1,3}|-emulator)?)$/.test(value)
 }
 
+/** The option of everything that opens a device. */
+export const DEVICE = {
+  rule: {
+    expected: DEVICE_NAMES,
+    accepts: isDeviceName,
+    schema: { type: 'string', pattern: '^(cpu|auto|cuda(:\\d+)?)$' },
+  },
+  default: 'cpu',
+  help: 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is',
+  flag: { name: '--device', argument: 'name' },
+} as const satisfies OptionEntry<DeviceName | undefined>
+
 /** Options of {@link Device.open}. */
 export interface DeviceOptions {
   /**
@@ -89,6 +103,38 @@ export interface DeviceOptions {
    */
   timeOps?: boolean
 }
+
+const FASTEST = 'the fastest that the machine has'
+
+/** The options of `Device.open`. */
+export const DEVICE_OPTIONS = {
+  threads: {
+    rule: integer({ min: 1, max: 1024 }),
+    example: 4,
+    otherwise: 'the physical cores that the process may use',
+    help: 'threads of the CPU',
+    flag: { name: '--threads', argument: 'count' },
+  },
+  memoryBudget: {
+    rule: integer({ min: 1 }),
+    example: 8_000_000_000,
+    otherwise: "90 % of the device's memory that is available",
+    help: 'bytes that tensors may take',
+  },
+  schedule: {
+    rule: text,
+    otherwise: 'none',
+    help: 'for tests on the emulated GPU: who runs next, and when copies land',
+  },
+  isa: { rule: text, otherwise: FASTEST, help: 'for tests: generic, avx2, avx512 or avx512bf16' },
+  dryRun: { rule: boolean, default: false, help: 'reserve memory as ever, but compute nothing and read no file' },
+  holdBudget: {
+    rule: boolean,
+    default: false,
+    help: 'with dryRun: fail as a real device fails that has the budget for itself',
+  },
+  timeOps: { rule: boolean, default: false, help: 'let a GPU time its ops by its own clock, for times()' },
+} as const satisfies OptionTable<DeviceOptions>
 
 /** Lists whose handle is collected before anybody disposed it. */
 const lists = new FinalizationRegistry<{ stream: NativeStream; list: number }>(({ stream, list }) =>
@@ -166,9 +212,10 @@ export class Device {
    * @param type 'cpu'; 'cuda', the first GPU, or 'cuda:N'; 'auto', the first GPU that serves where there is one, else the CPU.
    * @throws when there is no such device, saying why, or the addon does not load.
    */
-  static open(type = 'cpu', options: DeviceOptions = {}): Device {
+  static open(type: string = DEVICE.default, options: DeviceOptions = {}): Device {
+    const resolved = readOptions('device', options, DEVICE_OPTIONS)
     const addon = loadAddon()
-    return new Device(new addon.Stream({ device: type, ...options }), addon.ops, options.dryRun === true)
+    return new Device(new addon.Stream({ device: type, ...resolved }), addon.ops, resolved.dryRun)
   }
 
   /** Queues one op. @throws on an unknown op or argument name, and when native validation refuses the shapes. */

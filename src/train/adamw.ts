@@ -1,7 +1,8 @@
 /** @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native call. */
 
 import type { Parameter } from '../autograd/parameter.js'
-import { describeValue, expectKnownOptions, expectPositive, unknownOption } from '../errors.js'
+import { callback, check, float32, integer, listOf, number, type Rule } from '../options/rules.js'
+import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -54,7 +55,47 @@ export interface Moments {
   readonly v: Tensor
 }
 
-const DEFAULTS = { lr: 1e-3, betas: [0.9, 0.999] as readonly [number, number], eps: 1e-8, weightDecay: 0.01 }
+/** Whether float32 holds it, as 0 where it is that small. */
+const isFloat = (value: unknown): boolean => Number.isFinite(Math.fround(value as number))
+const AT_LEAST_0 = number({ min: 0 })
+const AMOUNT: Rule = { ...AT_LEAST_0, accepts: (value) => AT_LEAST_0.accepts(value) && isFloat(value) }
+const BETA = number({ min: 0, below: 1 })
+
+/** The options of `AdamW`. */
+export const ADAMW_OPTIONS = {
+  lr: { rule: AMOUNT, default: 1e-3, help: 'learning rate' },
+  betas: {
+    rule: {
+      ...listOf(BETA, 'two numbers in [0, 1)'),
+      accepts: (value) => Array.isArray(value) && value.length === 2 && value.every((beta) => BETA.accepts(beta)),
+    },
+    default: [0.9, 0.999] as readonly [number, number],
+    help: 'how much of the running means of gradients and of their squares is kept in a step',
+  },
+  eps: { rule: AMOUNT, default: 1e-8, help: 'added to the root of the mean square' },
+  weightDecay: {
+    rule: AMOUNT,
+    default: 0.01,
+    help: 'decoupled: the share times the learning rate that weights lose in a step',
+  },
+  decays: { rule: callback, otherwise: 'all decay', help: 'parameters for which it says false are not decayed' },
+} as const satisfies OptionTable<AdamWOptions>
+
+/** The options of `AdamW.step`. */
+export const STEP_OPTIONS = {
+  maxGradNorm: {
+    rule: AMOUNT,
+    default: 0,
+    help: 'gradients are scaled down together when their norm exceeds it; 0: not',
+  },
+  lossScale: {
+    rule: float32({ above: 0 }),
+    default: 1,
+    help: 'what the gradients were multiplied by: they count divided by it',
+  },
+} as const satisfies OptionTable<StepOptions>
+
+const STEP_COUNT = integer({ min: 0, max: MOST_STEPS - 1 })
 
 /**
  * Updates float32 masters and their compute-dtype copies. A step whose gradient norm is not finite changes nothing.
@@ -64,24 +105,15 @@ export class AdamW {
   lr: number
   /** Steps made; bias correction depends on it. Set when resuming. */
   stepCount = 0
-  readonly #options: typeof DEFAULTS & AdamWOptions
+  readonly #options: Resolved<AdamWOptions, typeof ADAMW_OPTIONS>
   readonly #parameters: ReadonlyMap<string, Parameter>
   readonly #moments = new Map<string, Moments>()
   #norms: { names: string[]; tensor: Tensor } | undefined
 
   /** @param parameters names and parameters, as `adapter.parameters()` gives them; all trainable. */
   constructor(parameters: Iterable<readonly [string, Parameter]>, options: AdamWOptions = {}) {
-    const names = [...Object.keys(DEFAULTS), 'decays']
-    for (const name of Object.keys(options)) if (!names.includes(name)) throw unknownOption('AdamW', name, names)
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
-    this.#options = { ...DEFAULTS, ...given }
-    const { lr, betas, eps, weightDecay } = this.#options
-    checkNumber('lr', lr)
-    const areBetas = Array.isArray(betas) && betas.length === 2 && betas.every((beta) => isNumber(beta) && beta < 1)
-    check('betas', betas, areBetas, 'two numbers in [0, 1)')
-    checkNumber('eps', eps)
-    checkNumber('weightDecay', weightDecay)
-    this.lr = lr
+    this.#options = readOptions('AdamW', options, ADAMW_OPTIONS)
+    this.lr = this.#options.lr
     this.#parameters = new Map(parameters)
     if (this.#parameters.size === 0)
       throw new Error('[AdamW] expected at least one parameter, got none; is the adapter attached?')
@@ -99,18 +131,9 @@ export class AdamW {
    * @throws without gradients, and on a learning rate, step count or option that is out of range.
    */
   step(options: StepOptions = {}): void {
-    expectKnownOptions('AdamW', options, ['maxGradNorm', 'lossScale'])
-    const { maxGradNorm = 0, lossScale = 1 } = options
-    checkNumber('lr', this.lr)
-    checkNumber('maxGradNorm', maxGradNorm)
-    expectPositive('AdamW', 'lossScale', lossScale)
-    const { stepCount } = this
-    check(
-      'stepCount',
-      stepCount,
-      Number.isInteger(stepCount) && stepCount >= 0 && stepCount < MOST_STEPS,
-      'a whole number >= 0',
-    )
+    const { maxGradNorm, lossScale } = readOptions('AdamW', options, STEP_OPTIONS)
+    check('AdamW', 'lr', this.lr, ADAMW_OPTIONS.lr.rule)
+    check('AdamW', 'stepCount', this.stepCount, STEP_COUNT)
     const present = [...this.#parameters].filter(([, parameter]) => parameter.hasGrad)
     const first = present[0]?.[1]
     if (!first) throw new Error('[AdamW] expected gradients, got none; call loss.backward() before step()')
@@ -189,17 +212,4 @@ function zeros(device: Device, shape: readonly number[]): Tensor {
   const tensor = Tensor.full(device, shape, 'float32', 0)
   device.label(tensor, 'optimizer state')
   return unregisterFromScope(tensor)
-}
-
-/** Whether it is a number of at least 0 that float32 holds. */
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && Number.isFinite(Math.fround(value))
-}
-
-function checkNumber(name: string, value: unknown): void {
-  check(name, value, isNumber(value), 'a number >= 0')
-}
-
-function check(name: string, value: unknown, valid: boolean, expected: string): void {
-  if (!valid) throw new Error(`[AdamW] expected ${expected} for ${name}, got ${describeValue(value)}`)
 }

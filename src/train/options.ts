@@ -5,9 +5,11 @@ import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions } from '../data/options.js'
 import type { DataSource } from '../data/rows.js'
 import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
+import { MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
 import {
   boolean,
+  callback,
   either,
   exactly,
   float32,
@@ -19,8 +21,9 @@ import {
   text,
   textOf,
 } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
 import { aliasesOf, defaultsOf, type OptionTable } from '../options/table.js'
-import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
+import { DEVICE, DEVICE_OPTIONS, type DeviceName } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -461,48 +464,18 @@ export const TRAIN_LORA_OPTIONS = {
     otherwise: 'the Hub id of the model, else its absolute path',
     help: 'Hub id that the adapter names as its base, where model is a path or a GGUF file',
   },
-  quantization: {
-    rule: oneOf(['nf4']),
-    example: 'nf4',
-    otherwise: 'what the checkpoint has',
-    help: "nf4: hold the model's frozen weights in 4 bits (QLoRA)",
-    flag: { name: '--quantization', argument: 'type' },
-  },
-  offloadEmbedding: {
-    rule: boolean,
-    default: false,
-    help: "on a GPU: the embeddings stay in the machine's memory",
-  },
-  device: {
-    rule: {
-      expected: DEVICE_NAMES,
-      accepts: isDeviceName,
-      schema: { type: 'string', pattern: '^(cpu|auto|cuda(:\\d+)?)$' },
-    },
-    default: 'cpu',
-    help: 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is',
-    flag: { name: '--device', argument: 'name' },
-  },
+  quantization: MODEL_OPTIONS.quantization,
+  offloadEmbedding: MODEL_OPTIONS.offloadEmbedding,
+  device: DEVICE,
   dtype: {
     rule: oneOf(['auto', ...COMPUTE_DTYPES]),
     default: 'auto',
     help: 'auto, bfloat16, float16 or float32',
     aliases: ['torchDtype'],
-    flag: { name: '--dtype', argument: 'type' },
+    flag: MODEL_OPTIONS.dtype.flag,
   },
-  threads: {
-    rule: integer({ min: 1 }),
-    example: 4,
-    otherwise: 'the physical cores that the process may use',
-    help: 'threads of the CPU',
-    flag: { name: '--threads', argument: 'count' },
-  },
-  memoryBudget: {
-    rule: integer({ min: 1 }),
-    example: 8_000_000_000,
-    otherwise: "90 % of the device's memory that is available",
-    help: 'bytes that tensors may take',
-  },
+  threads: DEVICE_OPTIONS.threads,
+  memoryBudget: DEVICE_OPTIONS.memoryBudget,
   resumeFromCheckpoint: {
     rule: either(boolean, textOf('the path of a checkpoint')),
     default: false,
@@ -510,11 +483,11 @@ export const TRAIN_LORA_OPTIONS = {
     flag: { name: '--resume', help: 'go on from the last checkpoint in --output' },
   },
   signal: {
-    rule: instance('an AbortSignal', (value) => value instanceof AbortSignal),
+    ...SIGNAL,
     help: 'ends the run after the step in progress, with a checkpoint',
   },
   onEvent: {
-    rule: instance('a function', (value) => typeof value === 'function'),
+    rule: callback,
     help: 'is told what happens, in order',
   },
   callbacks: {

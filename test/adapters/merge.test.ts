@@ -523,9 +523,14 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       expect(await refusal(() => {}, { dtype: 'int8' as FileDType })).toBe(
         "[merge] expected 'bfloat16', 'float16' or 'float32' for dtype, got \"int8\"",
       )
-      for (const prompts of [[[3, 530]], [[2 ** 32 + 5]], [[]], [], 'hi' as unknown as number[][]]) {
+      for (const prompts of [[[3, 530]], [[2 ** 32 + 5]]]) {
         expect(await refusal(() => {}, { prompts })).toContain(
           '[merge] expected lists of token ids in [0, 53) for prompts',
+        )
+      }
+      for (const prompts of [[[]], [], [[3, -1]], [[1.5]], 'hi' as unknown as number[][]]) {
+        expect(await refusal(() => {}, { prompts })).toContain(
+          '[merge] expected lists of token ids, at least one in each, for prompts, got',
         )
       }
       expect(await refusal(() => {}, { signal: 7 } as object)).toBe('[merge] expected an AbortSignal for signal, got 7')

@@ -131,7 +131,7 @@ describe('rows of one length', () => {
     ],
     ['ids as text', { inputIds: [['1']] }, 'expected whole numbers in inputIds, got "1" at row 0, column 0'],
     ['ids as bigint', { inputIds: [[1n]] }, 'expected whole numbers in inputIds, got 1n at row 0, column 0'],
-    ['typed rows', { inputIds: new Float64Array(3) }, 'for inputIds, got Float64Array of 24 bytes;'],
+    ['typed rows', { inputIds: new Float64Array(3) }, 'for inputIds, got Float64Array of 24 bytes'],
     ['fractions', { inputIds: [[1, 2.5]] }, 'expected whole numbers in inputIds, got 2.5 at row 0, column 1'],
     [
       'an id above the vocabulary',
@@ -157,7 +157,7 @@ describe('rows of one length', () => {
       { inputIds: [1, 2] },
       'expected number[][] or an int32 Tensor [B, T] for inputIds, got an array of other things; a ragged batch needs cuSeqlens',
     ],
-    ['nothing', { inputIds: undefined }, 'for inputIds, got undefined'],
+    ['nothing', { inputIds: undefined }, 'for inputIds, got nothing'],
     [
       'a misspelled field',
       { inputIds: [[1]], attention_mask: [[1]] },
@@ -240,7 +240,7 @@ describe('ragged rows', () => {
     [
       'ids of another kind',
       { cuSeqlens: [0, 3], inputIds: BigInt64Array.of(1n, 2n, 3n) },
-      'expected an Int32Array, an int32 Tensor [N] or number[] for inputIds with cuSeqlens, got BigInt64Array of 24 bytes',
+      'expected number[][] or an int32 Tensor [B, T], or with cuSeqlens number[], an Int32Array or an int32 Tensor [N], for inputIds, got BigInt64Array of 24 bytes',
     ],
   ])('%s: an error', (_, changes, message) => {
     expect(() => prepare({ inputIds: ints(1, 2, 3), ...(changes as object) })).toThrow(`[forward] ${message}`)

@@ -270,7 +270,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         'a negative count',
         [1],
         { maxNewTokens: -1 },
-        '[generate] expected a whole number >= 0 for maxNewTokens, got -1',
+        '[generate] expected a whole number of at least 0 for maxNewTokens, got -1',
       ],
       [
         'a misspelled option',

@@ -25,11 +25,11 @@ describe.each<[unknown, string]>([
 ])('%s', (value, shown) => {
   test('is no seed', () => {
     expect(() => createModel(TINY_CONFIG, { device, seed: value as number })).toThrow(
-      `[createModel] expected a whole number >= 0 for seed, got ${shown}`,
+      `[createModel] expected a whole number of at least 0 for seed, got ${shown}`,
     )
     const model = createModel(TINY_CONFIG, { device })
     expect(() => LoraAdapter.create(model, { r: 1 }, { seed: value as number })).toThrow(
-      `[lora] expected a whole number >= 0 for seed, got ${shown}`,
+      `[lora] expected a whole number of at least 0 for seed, got ${shown}`,
     )
     model.dispose()
   })

@@ -323,7 +323,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
         dtype: 'int8',
       })
       await expect(loadModel(directory, { device: 'gpu' as 'cpu' })).rejects.toThrow(
-        "[device] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got 'gpu'",
+        "[loadModel] expected 'cpu', 'cuda', 'cuda:N', 'auto' or a Device for device, got \"gpu\"",
       )
     })
 

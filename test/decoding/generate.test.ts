@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
-import type { GenerateInput, GenerateOptions } from '../../src/decoding/generate-options.js'
+import type { GenerateInput } from '../../src/decoding/generate-options.js'
+import type { GenerateOptions } from '../../src/decoding/sampling-options.js'
 import { Device } from '../../src/tensor/device.js'
 import { candidates } from '../reference/sample.js'
 import { testDevices } from '../support/devices.js'
@@ -143,8 +144,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       { temperature: 0 },
       'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got 0',
     ],
-    [{ topK: -1 }, 'expected a whole number >= 0 for topK, got -1'],
-    [{ topK: 1.5 }, 'expected a whole number >= 0 for topK, got 1.5'],
+    [{ topK: -1 }, 'expected a whole number of at least 0 for topK, got -1'],
+    [{ topK: 1.5 }, 'expected a whole number of at least 0 for topK, got 1.5'],
     [{ topP: 0 }, 'expected a number above 0 and at most 1 (1 draws from all) for topP, got 0'],
     [{ topP: 1.1 }, 'expected a number above 0 and at most 1 (1 draws from all) for topP, got 1.1'],
     [{ minP: -0.1 }, 'expected a number from 0 to 1 for minP, got -0.1'],
@@ -166,25 +167,28 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       'expected a number from 1e-20 to 1e20 (doSample: false takes the most likely token) for temperature, got "1"',
     ],
     [{ doSample: 'false' } as unknown as GenerateOptions, 'expected true or false for doSample, got "false"'],
-    [{ maxNewTokens: Number.NaN }, 'expected a whole number >= 0 for maxNewTokens, got NaN'],
-    [{ maxNewTokens: Number.POSITIVE_INFINITY }, 'expected a whole number >= 0 for maxNewTokens, got Infinity'],
-    [{ maxNewTokens: 2 ** 60 }, 'expected a whole number >= 0 for maxNewTokens, got 1152921504606847000'],
-    [{ maxNewTokens: 5n } as unknown as GenerateOptions, 'expected a whole number >= 0 for maxNewTokens, got 5n'],
-    [{ seed: 2 ** 53 }, 'expected a whole number >= 0 for seed, got 9007199254740992'],
+    [{ maxNewTokens: Number.NaN }, 'expected a whole number of at least 0 for maxNewTokens, got NaN'],
+    [
+      { maxNewTokens: Number.POSITIVE_INFINITY },
+      'expected a whole number of at least 0 for maxNewTokens, got Infinity',
+    ],
+    [{ maxNewTokens: 2 ** 60 }, 'expected a whole number of at least 0 for maxNewTokens, got 1152921504606847000'],
+    [
+      { maxNewTokens: 5n } as unknown as GenerateOptions,
+      'expected a whole number of at least 0 for maxNewTokens, got 5n',
+    ],
+    [{ seed: 2 ** 53 }, 'expected a whole number of at least 0 for seed, got 9007199254740992'],
     [{ eosTokenId: 512 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got 512'],
     [
       { eosTokenId: [3, 2 ** 32 + 5] },
       'expected a token id, or several, in [0, 512) for eosTokenId, got [3, 4294967301]',
     ],
-    [{ eosTokenId: -1 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got -1'],
-    [{ eosTokenId: 1.5 }, 'expected a token id, or several, in [0, 512) for eosTokenId, got 1.5'],
-    [
-      { eosTokenId: '2' } as unknown as GenerateOptions,
-      'expected a token id, or several, in [0, 512) for eosTokenId, got "2"',
-    ],
+    [{ eosTokenId: -1 }, 'expected a token id, or several, for eosTokenId, got -1'],
+    [{ eosTokenId: 1.5 }, 'expected a token id, or several, for eosTokenId, got 1.5'],
+    [{ eosTokenId: '2' } as unknown as GenerateOptions, 'expected a token id, or several, for eosTokenId, got "2"'],
     [{ onToken: 1 } as unknown as GenerateOptions, 'expected a function for onToken, got 1'],
     [{ signal: {} } as unknown as GenerateOptions, 'expected an AbortSignal for signal, got {}'],
-    [{ seed: -3 }, 'expected a whole number >= 0 for seed, got -3'],
+    [{ seed: -3 }, 'expected a whole number of at least 0 for seed, got -3'],
     [{ doSample: false, topP: 0.5 }, 'expected doSample: true with topP, got doSample: false'],
     [{ topk: 3 } as GenerateOptions, 'unknown option "topk"; did you mean "topK"?'],
   ])('%o is an error', async (options, message) => {

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest'
 import type { RawConfig } from '../../src/architecture/config.js'
 import { createModel } from '../../src/causal-lm/create-model.js'
-import { type GenerationPlanOptions, planGeneration } from '../../src/generation/plan-generation.js'
+import { planGeneration } from '../../src/generation/plan-generation.js'
+import type { GenerationPlanOptions } from '../../src/generation/plan-options.js'
 import { Device } from '../../src/tensor/device.js'
 import { rejection, TINY_CONFIG, TINY_GPT2_CONFIG } from '../support/tiny-model.js'
 
@@ -50,12 +51,12 @@ describe('planGeneration', () => {
   })
 
   test.each<[Partial<GenerationPlanOptions>, string]>([
-    [{ batchSize: 0 }, '[planGeneration] expected a whole number > 0 for batchSize, got 0'],
+    [{ batchSize: 0 }, '[planGeneration] expected a whole number of at least 1 for batchSize, got 0'],
     [
       { dtype: 'int8' as 'float16' },
       "[planGeneration] expected 'float32', 'bfloat16' or 'float16' for dtype, got \"int8\"",
     ],
-    [{ maxNewTokens: 1.5 }, '[planGeneration] expected a whole number > 0 for maxNewTokens, got 1.5'],
+    [{ maxNewTokens: 1.5 }, '[planGeneration] expected a whole number of at least 1 for maxNewTokens, got 1.5'],
     [{ promptToken: 3 } as object, '[planGeneration] unknown option "promptToken"; did you mean "promptTokens"?'],
   ])('%o is an error', async (options, message) => {
     expect(await rejection(planGeneration({ model: TINY_CONFIG, ...options }))).toContain(message)

@@ -152,24 +152,32 @@ describe('options', () => {
       /^\[AdamW\] unknown option "learningRate"; valid options: lr, betas, eps, weightDecay, decays$/,
     ],
     [{ weightdecay: 1 }, /^\[AdamW\] unknown option "weightdecay"; did you mean "weightDecay"\?/],
-    [{ lr: -1 }, '[AdamW] expected a number >= 0 for lr, got -1'],
-    [{ lr: Number.NaN }, '[AdamW] expected a number >= 0 for lr, got NaN'],
-    [{ lr: Number.POSITIVE_INFINITY }, '[AdamW] expected a number >= 0 for lr, got Infinity'],
-    [{ lr: 1e39 }, '[AdamW] expected a number >= 0 for lr, got 1e+39'],
-    [{ lr: '0.1' as unknown as number }, '[AdamW] expected a number >= 0 for lr, got "0.1"'],
+    [{ lr: -1 }, '[AdamW] expected a number of at least 0 for lr, got -1'],
+    [{ lr: Number.NaN }, '[AdamW] expected a number of at least 0 for lr, got NaN'],
+    [{ lr: Number.POSITIVE_INFINITY }, '[AdamW] expected a number of at least 0 for lr, got Infinity'],
+    [{ lr: 1e39 }, '[AdamW] expected a number of at least 0 for lr, got 1e+39'],
+    [{ lr: '0.1' as unknown as number }, '[AdamW] expected a number of at least 0 for lr, got "0.1"'],
     [{ betas: [0.9, '0.99'] as unknown as [number, number] }, '[AdamW] expected two numbers in [0, 1) for betas, got'],
     [{ betas: 0.9 as unknown as [number, number] }, '[AdamW] expected two numbers in [0, 1) for betas, got 0.9'],
-    [{ weightDecay: Number.NaN }, '[AdamW] expected a number >= 0 for weightDecay, got NaN'],
+    [{ weightDecay: Number.NaN }, '[AdamW] expected a number of at least 0 for weightDecay, got NaN'],
     [{ betas: [0.9, 1] }, '[AdamW] expected two numbers in [0, 1) for betas, got [0.9, 1]'],
-    [{ eps: -1e-8 }, '[AdamW] expected a number >= 0 for eps, got -1e-8'],
-    [{ weightDecay: -0.1 }, '[AdamW] expected a number >= 0 for weightDecay, got -0.1'],
+    [{ eps: -1e-8 }, '[AdamW] expected a number of at least 0 for eps, got -1e-8'],
+    [{ weightDecay: -0.1 }, '[AdamW] expected a number of at least 0 for weightDecay, got -0.1'],
   ])('%o is refused', (options, message) => {
     expect(() => new AdamW(makeParameters(), options as AdamWOptions)).toThrow(message)
   })
 
   it.each<[string, (optimizer: AdamW) => void, string]>([
-    ['a rate', (optimizer) => Object.assign(optimizer, { lr: Number.NaN }).step(), 'a number >= 0 for lr, got NaN'],
-    ['a negative rate', (optimizer) => Object.assign(optimizer, { lr: -1 }).step(), 'a number >= 0 for lr, got -1'],
+    [
+      'a rate',
+      (optimizer) => Object.assign(optimizer, { lr: Number.NaN }).step(),
+      'a number of at least 0 for lr, got NaN',
+    ],
+    [
+      'a negative rate',
+      (optimizer) => Object.assign(optimizer, { lr: -1 }).step(),
+      'a number of at least 0 for lr, got -1',
+    ],
     ['a step', (optimizer) => Object.assign(optimizer, { stepCount: 1.5 }).step(), 'for stepCount, got 1.5'],
     ['a step below 0', (optimizer) => Object.assign(optimizer, { stepCount: -2 }).step(), 'for stepCount, got -2'],
     [
@@ -177,7 +185,11 @@ describe('options', () => {
       (optimizer) => Object.assign(optimizer, { stepCount: 2 ** 32 }).step(),
       'for stepCount, got 4294967296',
     ],
-    ['a norm', (optimizer) => optimizer.step({ maxGradNorm: Number.NaN }), 'a number >= 0 for maxGradNorm, got NaN'],
+    [
+      'a norm',
+      (optimizer) => optimizer.step({ maxGradNorm: Number.NaN }),
+      'a number of at least 0 for maxGradNorm, got NaN',
+    ],
     ['a loss scale', (optimizer) => optimizer.step({ lossScale: 0 }), 'a number above 0 for lossScale, got 0'],
     ['an infinite scale', (optimizer) => optimizer.step({ lossScale: 1e39 }), 'for lossScale, got 1e+39'],
     ['a name', (optimizer) => optimizer.step({ maxNorm: 1 } as object), 'unknown option "maxNorm"'],
