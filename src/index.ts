@@ -125,6 +125,7 @@ export {
 } from './train/plan.js'
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
 export type { LrSchedulerType } from './train/schedule.js'
-export { type RunStatistics, type TrainRun, trainLora } from './train/train-lora.js'
+export { trainLora } from './train/train-lora.js'
+export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
 export type { Steps } from './turns.js'
 export type { SafetensorsDType, TensorToWrite } from './weights/safetensors.js'

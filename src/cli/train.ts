@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
-import { type TrainRun, trainLora } from '../train/train-lora.js'
+import { trainLora } from '../train/train-lora.js'
+import type { TrainResult } from '../train/train-run.js'
 import { readConfig } from './config.js'
 import { watchInterrupts } from './interrupt.js'
 import { presetLines, presetOf } from './preset.js'
@@ -34,7 +35,7 @@ export async function train(configPath: string | undefined, given: TrainCommandO
     progress.stop()
     progress.print('Stopping after this step; once more stops at once')
   })
-  let run: TrainRun
+  let run: TrainResult
   try {
     run = await trainLora({
       ...(config as unknown as TrainLoraOptions),
@@ -60,7 +61,7 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   else describeResult(options, target, run)
 }
 
-function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainRun): void {
+function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainResult): void {
   const { quantization } = run.model
   const base = revision === undefined || model.includes('@') ? model : `${model}@${revision}`
   // An answer is asked for as the rows were: conversations through the chat template.

@@ -53,6 +53,8 @@ export interface ReporterOptions {
   readonly onEvent?: ((event: TrainEvent) => unknown) | undefined
   /** The caller's. */
   readonly signal?: AbortSignal | undefined
+  /** Aborted by `run.stop()`. */
+  readonly stopped?: AbortSignal | undefined
   /** Is told before all others, and must not throw. */
   readonly record: (event: TrainEvent) => void
 }
@@ -67,7 +69,7 @@ export class Reporter {
   readonly #options: ReporterOptions
   readonly #queues: CallbackQueue[]
   readonly #controller = new AbortController()
-  /** Aborted by the caller's signal, by `stop()`, or when something that was told of an event has failed and ends the run. */
+  /** Aborted by the caller's signal, when somebody stops the run, or when something that was told of an event has failed and ends the run. */
   readonly signal: AbortSignal
   /** Events that came up while another one was being told. */
   readonly #told: TrainEvent[] = []
@@ -78,12 +80,13 @@ export class Reporter {
 
   constructor(options: ReporterOptions) {
     this.#options = options
-    const { callbacks = [], signal } = options
-    this.signal = signal ? AbortSignal.any([signal, this.#controller.signal]) : this.#controller.signal
+    const { callbacks = [], signal, stopped } = options
+    this.signal = AbortSignal.any([signal ?? [], stopped ?? [], this.#controller.signal].flat())
     this.#queues = callbacks.map((callback) => {
       const stop = (): void => {
-        if (!this.signal.aborted) this.#stoppedBy = callback.name
-        this.stop()
+        if (this.signal.aborted) return
+        this.#stoppedBy = callback.name
+        this.#controller.abort(new Error(`[train] ${callback.name} stopped the run before its first step`))
       }
       return new CallbackQueue(callback, { stop }, this)
     })
@@ -101,15 +104,15 @@ export class Reporter {
     while (mustWait && this.#isBusy) await Promise.all(this.#queues.map(({ work }) => work))
   }
 
-  /** Ends the run after the step in progress. @param reason what it rejects with where there is none yet */
-  stop(reason: unknown = new Error('[train] the run was stopped before its first step')): void {
-    this.#controller.abort(reason)
-  }
-
   /** Ends the run after the step in progress, and has it reject with `error`. */
   fail(error: unknown, callback?: string): void {
     this.#failure ??= { error, ...(callback !== undefined && { callback }) }
     this.#controller.abort(error)
+  }
+
+  /** Whether anybody but iterations is told of events, a failure among them. */
+  get hasAudience(): boolean {
+    return this.#queues.length > 0 || (this.#options.onEvent !== undefined && !this.#listenerHasFailed)
   }
 
   /** The callback that asked to stop. */

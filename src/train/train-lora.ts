@@ -15,7 +15,7 @@ import { prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
 import { dataOptionsOf } from '../data/options.js'
-import { type DataStatistics, dataWarnings } from '../data/report.js'
+import { dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
 import { withoutSecrets } from '../errors.js'
 import { changingRun } from '../options/table.js'
@@ -27,7 +27,6 @@ import { isObject, toError } from '../values.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { AdamW } from './adamw.js'
 import { type Report, Reporter } from './callbacks.js'
-import type { Scores } from './evaluate-loss.js'
 import { type DataSplit, type FailEvent, ofType, type TrainEvent } from './events.js'
 import { SFT } from './objectives/sft.js'
 import {
@@ -41,71 +40,53 @@ import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { runWarnings } from './run-warnings.js'
+import { type RunInProgress, type RunStatistics, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { countSteps, Trainer } from './trainer.js'
 import { loadCheckpoint, type RunIdentity, runIdOf, type TrainedWeights } from './training-state.js'
-
-/** What became of the rows of `dataset`. */
-export interface RunStatistics extends DataStatistics {
-  /** The same of `evalDataset`. */
-  evaluation?: DataStatistics
-}
-
-/** A finished (or aborted) run. */
-export interface TrainRun {
-  readonly model: CausalLM
-  readonly tokenizer: Tokenizer
-  /** The trained adapter. @throws with method 'full', which has none: use `save()`. */
-  readonly adapter: LoraAdapter
-  readonly reason: 'completed' | 'aborted'
-  /** Optimizer steps done. */
-  readonly step: number
-  /** Mean loss of the steps of this run; undefined where it made none, because it was complete before. */
-  readonly loss: number | undefined
-  /** The last evaluation, if there was one. */
-  readonly evaluation: Scores | undefined
-  /** What became of the rows, and of those of `evalDataset` where it was given. */
-  readonly statistics: RunStatistics
-  /** The step, loss, learning rate... of each log event, and the evaluations, in order. */
-  readonly history: readonly TrainEvent[]
-  /** Writes what was trained: the adapter, or the model with its tokenizer. */
-  save(directory: string): Promise<void>
-  /** Frees the memory of model and adapter. */
-  dispose(): void
-}
 
 /**
  * Fine-tunes a model with LoRA (or in full, with `method: 'full'`).
  *
  * Rows are encoded once, batches are ragged (no padding is computed), the loss of a step is the mean over all supervised tokens of its
  * accumulation window. With `outputDir`, checkpoints are written there from which `resumeFromCheckpoint` goes on to the same bytes.
+ * The run begins at once. What is returned is awaited for the result, iterated for events, and stopped; see {@link TrainRun}. Wrong options reject it
+ * too, before any callback is told of anything.
  * When `onEvent` throws or rejects, the run ends after the step in progress, with a checkpoint where there is an `outputDir`, and rejects with
  * that error.
  * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
  */
-export async function trainLora(options: TrainLoraOptions): Promise<TrainRun> {
-  const resolved = parseTrainOptions(options)
-  const reporter = new Reporter({ ...resolved, record: () => {} })
+export function trainLora(options: TrainLoraOptions): TrainRun {
+  return startRun((run) => train(options, run))
+}
+
+async function train(options: TrainLoraOptions, { log, stopped, follow }: RunInProgress): Promise<TrainResult> {
+  const record = (event: TrainEvent): void => log.add(event)
+  let reporter = new Reporter({ record, stopped })
   let output: OutputDirectory | undefined
+  let resolved: ResolvedTrainOptions | undefined
   try {
+    resolved = parseTrainOptions(options)
+    reporter = new Reporter({ ...resolved, record, stopped })
     // Before anything that takes long: another run may have the directory, or checkpoints in it.
     output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
     return await trainInto(output, resolved, reporter)
   } catch (error) {
-    await reporter.report(await failEvent(error, resolved, reporter))
+    await reporter.report(failEvent(error, reporter, resolved ? await secretsOf(resolved) : []))
+    if (reporter.hasAudience) follow()
     throw error
   } finally {
     await output?.close()
   }
 }
 
-async function failEvent(error: unknown, options: ResolvedTrainOptions, reporter: Reporter): Promise<FailEvent> {
+function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[]): FailEvent {
   const { signal, failedCallback, hasFailed } = reporter
-  const isAborted = !hasFailed && signal.aborted && error === signal.reason
+  const isStopped = !hasFailed && signal.aborted && error === signal.reason
   const { code } = isObject(error) ? error : {}
   return {
     type: 'fail',
-    code: isAborted ? 'ABORTED' : typeof code === 'string' ? code : null,
-    message: withoutSecrets(toError(error).message, await secretsOf(options)),
+    code: isStopped ? 'STOPPED' : typeof code === 'string' ? code : null,
+    message: withoutSecrets(toError(error).message, secrets),
     ...(failedCallback !== undefined && { callback: failedCallback }),
   }
 }
@@ -114,7 +95,7 @@ async function trainInto(
   output: OutputDirectory | undefined,
   resolved: ResolvedTrainOptions,
   listener: Reporter,
-): Promise<TrainRun> {
+): Promise<TrainResult> {
   const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
   const { signal } = listener
   const onEvent = (event: TrainEvent): void => void listener.report(event)
@@ -151,7 +132,7 @@ async function trainOn(
   checkpoint: string | undefined,
   options: ResolvedTrainOptions,
   listener: Reporter,
-): Promise<TrainRun> {
+): Promise<TrainResult> {
   const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })

@@ -16,7 +16,8 @@ import type { Example } from '../../src/data/examples.js'
 import type { Device } from '../../src/tensor/device.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainingOptions, TrainLoraOptions } from '../../src/train/options.js'
-import { type TrainRun, trainLora } from '../../src/train/train-lora.js'
+import { trainLora } from '../../src/train/train-lora.js'
+import type { TrainResult } from '../../src/train/train-run.js'
 import { testDevices } from './devices.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from './tiny-tokenizer.js'
 import { seededRandom } from './values.js'
@@ -148,7 +149,7 @@ export const TINY_TRAINING: TrainingOptions = {
 
 /** A finished run: its events, and the bytes of what it trained. */
 export interface TinyRun {
-  run: TrainRun
+  run: TrainResult
   events: TrainEvent[]
   /** adapter_model.safetensors or model.safetensors, as hexadecimal. */
   bytes: string
@@ -174,7 +175,7 @@ export async function trainTiny(options: TinyRunOptions, saveTo: string): Promis
   return { run, events, bytes: await trainedBytes(saveTo, options.method) }
 }
 
-/** The weights in a directory that `TrainRun.save` or a checkpoint wrote. */
+/** The weights in a directory that `TrainResult.save` or a checkpoint wrote. */
 export async function trainedBytes(directory: string, method: 'lora' | 'full' = 'lora'): Promise<string> {
   const name = method === 'full' ? 'model.safetensors' : 'adapter_model.safetensors'
   return (await readFile(join(directory, name))).toString('hex')
