@@ -8,7 +8,7 @@ import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
 import { type Item, sequencesOf, tokensOf, weightOf } from './items.js'
-import type { PackingStrategy } from './options.js'
+import type { ResolvedDataOptions } from './options.js'
 import { packRows } from './packing.js'
 
 /** N tokens of S sequences, end to end. There is no padding anywhere. */
@@ -24,17 +24,13 @@ export interface MicroBatch<I extends Item = Item> extends TrainingBatch {
   readonly items: readonly I[]
 }
 
-export interface BatchOptions {
-  /** Rows per micro-batch; with packing, packs. Default 1. */
-  perDeviceTrainBatchSize?: number
-  /** Micro-batches per optimizer step. Default 1. */
-  gradientAccumulationSteps?: number
-  /** Capacity of a pack in tokens; needed for packing only. Default 2048. */
-  maxLength?: number
-  packing?: boolean
-  packingStrategy?: PackingStrategy
-  shuffle?: boolean
-  seed?: number
+/** What the batches of a run follow from beside its rows: options of `trainLora`, resolved. */
+export interface BatchOptions
+  extends Pick<ResolvedDataOptions, 'maxLength' | 'packing' | 'packingStrategy' | 'shuffle' | 'seed'> {
+  /** Items per micro-batch; with packing, packs. */
+  readonly perDeviceTrainBatchSize: number
+  /** Micro-batches per optimizer step. */
+  readonly gradientAccumulationSteps: number
 }
 
 /** Where training stands: `index` micro-batches of `epoch` (from 0) are done. */
@@ -96,7 +92,6 @@ export function collateItems<I extends Item>(items: readonly I[]): MicroBatch<I>
 
 /** Batches in the order of the items, for evaluation. */
 export function* sequentialBatches<I extends Item>(items: readonly I[], batchSize: number): Generator<MicroBatch<I>> {
-  checkCount('batchSize', batchSize)
   for (let start = 0; start < items.length; start += batchSize)
     yield collateItems(items.slice(start, start + batchSize))
 }
@@ -120,24 +115,14 @@ const ROWS_PER_STEP = 4096
 export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
   readonly #items: readonly I[]
   readonly #lengths: Int32Array
-  readonly #options: Required<BatchOptions>
+  readonly #options: BatchOptions
   #planned: EpochPlan | undefined
 
-  /** @throws Error for counts below 1 and for rows longer than a pack. */
-  constructor(items: readonly I[], options: BatchOptions = {}) {
+  /** @throws Error without items and for rows longer than a pack. */
+  constructor(items: readonly I[], options: BatchOptions) {
     this.#items = items
     this.#lengths = Int32Array.from(items, tokensOf)
-    this.#options = {
-      perDeviceTrainBatchSize: options.perDeviceTrainBatchSize ?? 1,
-      gradientAccumulationSteps: options.gradientAccumulationSteps ?? 1,
-      maxLength: options.maxLength ?? 2048,
-      packing: options.packing ?? false,
-      packingStrategy: options.packingStrategy ?? 'bfd',
-      shuffle: options.shuffle ?? true,
-      seed: options.seed ?? 42,
-    }
-    checkCount('perDeviceTrainBatchSize', this.#options.perDeviceTrainBatchSize)
-    checkCount('gradientAccumulationSteps', this.#options.gradientAccumulationSteps)
+    this.#options = options
     if (items.length === 0) throw new Error('[batches] expected at least one example, got none')
     const longest = this.#lengths.reduce((most, length) => Math.max(most, length), 0)
     if (this.#options.packing && longest > this.#options.maxLength) {
@@ -330,10 +315,4 @@ function largest(starts: Int32Array, itemAt: (at: number) => Item): number[] {
   return Array.from({ length: best[1] - best[0] }, (_, at) => itemAt(best[0] + at))
     .flatMap(sequencesOf)
     .map(({ inputIds }) => inputIds.length)
-}
-
-function checkCount(name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new Error(`[batches] expected a whole number of at least 1 for ${name}, got ${value}`)
-  }
 }

@@ -6,9 +6,13 @@ import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
 import { type Item, weightOf } from '../data/items.js'
 import { describeValue } from '../errors.js'
+import { callback, integer } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
 import { addMeans, divideMeans, type Means } from './means.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
+import { TRAINING_OPTIONS } from './options.js'
 
 /** What an objective makes of held-out rows. */
 export interface Scores {
@@ -45,7 +49,18 @@ export interface EvaluateOptions {
   onProgress?: (rows: number) => void
 }
 
-/** Scores examples with dropout off. @throws when no token is supervised, and naming the rows whose loss is not finite. */
+/** The options of `evaluateLoss`. */
+export const EVALUATE_OPTIONS = {
+  batchSize: {
+    rule: integer({ min: 1 }),
+    default: TRAINING_OPTIONS.perDeviceEvalBatchSize.default,
+    help: 'rows at a time; does not change the result beyond rounding',
+  },
+  signal: SIGNAL,
+  onProgress: { rule: callback, otherwise: 'none', help: 'called after each batch with the rows done' },
+} as const satisfies OptionTable<EvaluateOptions>
+
+/** Scores examples with dropout off. @throws on options out of range, when no token is supervised, and naming the rows whose loss is not finite. */
 export async function evaluateLoss(
   model: CausalLM,
   examples: readonly Example[],
@@ -56,16 +71,17 @@ export async function evaluateLoss(
     throw new Error(
       `[evaluate] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
     )
-  const { loss, tokens } = await evaluate(SFT, model, examples, options)
+  const resolved = readOptions('evaluate', options, EVALUATE_OPTIONS)
+  const { loss, tokens } = await evaluate(SFT, model, examples, resolved)
   return { loss, perplexity: Math.exp(loss), tokens }
 }
 
-/** `evaluateLoss` for any objective. */
+/** `evaluateLoss` for any objective, its options read. */
 export async function evaluate<I extends Item>(
   objective: Objective<I>,
   model: CausalLM,
   items: readonly I[],
-  { batchSize = 8, signal, onProgress }: EvaluateOptions = {},
+  { batchSize, signal, onProgress }: Resolved<EvaluateOptions, typeof EVALUATE_OPTIONS>,
 ): Promise<Scores> {
   const wasTraining = model.training
   model.eval()

@@ -14,6 +14,8 @@ import { gunzipSync } from 'node:zlib'
 import { BatchPlan } from '../../dist/data/batches.js'
 import { prepareDataset } from '../../dist/data/dataset.js'
 import { datasetFingerprint } from '../../dist/data/fingerprint.js'
+import { DATA_OPTIONS } from '../../dist/data/options.js'
+import { defaultsOf } from '../../dist/options/table.js'
 import { loadTokenizer } from '../../dist/tokenizer/tokenizer.js'
 import { Turns } from '../../dist/turns.js'
 
@@ -29,6 +31,7 @@ const templates = new URL('../golden/templates/trl.json.gz', import.meta.url)
 /** @type {{ sources: Record<string, string> }} */
 const { sources } = JSON.parse(gunzipSync(readFileSync(templates)).toString())
 
+const BATCHES = { ...defaultsOf(DATA_OPTIONS), perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 1 }
 const scale = Number(process.argv[2] ?? 1)
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-turns-'))
 const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/lowrank-base-5m', import.meta.url)))
@@ -221,7 +224,7 @@ await measure('many rows, split, planned, packed and hashed', async (signal) => 
   const { train, evaluation } = await prepareDataset(manyRows, tokenizer, { evalSplit: 0.1, signal })
   for (const packing of [false, true]) {
     for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
-      const plan = new BatchPlan(train, { packing, packingStrategy })
+      const plan = new BatchPlan(train, { ...BATCHES, packing, packingStrategy })
       await plan.countWindows(3.5, turns)
       for (const epoch of [0, 1]) await plan.prepare(epoch, turns)
       plan.largestBatch()

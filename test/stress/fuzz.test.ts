@@ -14,7 +14,6 @@ import { createModel } from '../../src/causal-lm/create-model.js'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
-import { BatchPlan } from '../../src/data/batches.js'
 import { Random } from '../../src/random.js'
 import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
@@ -24,6 +23,7 @@ import { loadCheckpoint, saveCheckpoint, type TrainedWeights } from '../../src/t
 import { Turns } from '../../src/turns.js'
 import { readSafetensorsHeader, readTensorBytes } from '../../src/weights/safetensors.js'
 import { CONFIG } from '../checkpoint/build.js'
+import { batchPlan } from '../support/batch-plan.js'
 import { convertModel, ggufBytes, tokenizerKeys } from '../support/gguf.js'
 import { cases } from '../support/long.js'
 import { mutate } from '../support/mutate.js'
@@ -97,7 +97,7 @@ async function loadAdapter(directory: string): Promise<void> {
 }
 
 async function resume(directory: string): Promise<void> {
-  const plan = new BatchPlan(randomExamples([7, 5, 9, 3, 6], CONFIG.vocab_size))
+  const plan = batchPlan(randomExamples([7, 5, 9, 3, 6], CONFIG.vocab_size))
   await loadCheckpoint(directory, { weights, optimizer, identity: IDENTITY, plan, totalSteps: 10, turns: new Turns() })
   await device.sync()
 }

@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
-import { type BatchOptions, BatchPlan } from '../../src/data/batches.js'
+import type { BatchOptions } from '../../src/data/batches.js'
 import { AdamW } from '../../src/train/adamw.js'
+import { batchPlan } from '../support/batch-plan.js'
 import { relativeDifference } from '../support/golden.js'
 import { randomExamples, readGradients, TINY_CONFIG, tinyAdapter, tinyModel } from '../support/tiny-model.js'
 import { windowsOf } from '../support/windows.js'
@@ -29,8 +30,8 @@ const examples = (count: number, longest: number) =>
   )
 
 /** Loss and gradients of the first window of a plan. */
-async function firstWindow(rows: ReturnType<typeof examples>, options: BatchOptions) {
-  const window = new BatchPlan(rows, options).window({ epoch: 0, index: 0 })
+async function firstWindow(rows: ReturnType<typeof examples>, options: Partial<BatchOptions>) {
+  const window = batchPlan(rows, options).window({ epoch: 0, index: 0 })
   for (const parameter of adapter.parameters().values()) parameter.zeroGrad()
   let sum = 0
   for (const batch of window.batches()) {
@@ -80,7 +81,7 @@ describe('packing', () => {
   it('puts 64 short rows into at most a quarter of the tokens that padding takes, and computes no padding', () => {
     const rows = examples(64, 29)
     const maxLength = 64
-    const plan = new BatchPlan(rows, { packing: true, maxLength, gradientAccumulationSteps: 64 })
+    const plan = batchPlan(rows, { packing: true, maxLength, gradientAccumulationSteps: 64 })
     expect(plan.numBatches() * maxLength).toBeLessThanOrEqual((64 * maxLength) / 4)
     const batches = [...plan.window({ epoch: 0, index: 0 }).batches()]
     const computed = batches.reduce((sum, batch) => sum + batch.inputIds.length, 0)
@@ -106,12 +107,12 @@ describe('accumulation', () => {
 
   it('trains the weights that large batches train, over epochs whose last window is small', async () => {
     const rows = examples(11, 17)
-    const train = async (options: BatchOptions) => {
+    const train = async (options: Partial<BatchOptions>) => {
       const fresh = await tinyModel()
       const trained = tinyAdapter(fresh)
       const optimizer = new AdamW(trained.parameters(), { lr: 1e-2, eps: 1e-3 })
       const losses: number[] = []
-      for (const window of windowsOf(new BatchPlan(rows, options), undefined, 2)) {
+      for (const window of windowsOf(batchPlan(rows, options), undefined, 2)) {
         let sum = 0
         for (const batch of window.batches()) {
           const { loss } = fresh.forwardRagged(batch, window.weight)
