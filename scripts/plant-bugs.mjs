@@ -1,21 +1,19 @@
 /**
  * @file How well the tests see mistakes in CUDA kernels: leaves out each barrier and each wait for asynchronous copies, one at a time (the emulated
  * GPU can skip those of a source line), runs the tests of its source file in every schedule, and notes whether any failed.
- * Prints a table and writes bench/results/planted-bugs.csv. Arguments limit it to some sources, whose lines of the report are made anew:
- * node scripts/plant-bugs.mjs gemm_tensor.cu attention.cu
+ * Prints a table and writes bench/results/planted-bugs.csv, whose rows name a mistake as barriers.mjs does. Arguments limit it to some sources; the
+ * rows of the others stay: node scripts/plant-bugs.mjs gemm_tensor.cu attention.cu
  * A line whose comment says `survives: why` may stay unseen, and the why goes into the report.
  */
 
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
+import { barriersOf, rowKey } from './barriers.mjs'
 import { root } from './phases.mjs'
 
-const SOURCES = join(root, 'native/cuda')
 const REPORT = join(root, 'bench/results/planted-bugs.csv')
-const CALL = /\b(syncThreads|syncNamed|syncWarp|cpAsyncWait(?:<[^>]*>)?|wgmmaWait(?:<[^>]*>)?)\s*\(/
-const DEFINITIONS = new Set(['device.h', 'device_nvcc.h'])
 /** Of all caught mistakes, the share that is asked for. */
 const WANTED = 0.95
 /** Far longer than any suite takes; without a barrier a kernel may wait forever. */
@@ -36,23 +34,6 @@ const SUITES = [
 function suitesOf(source) {
   const [, suites] = SUITES.find(([pattern]) => pattern.test(source)) ?? [undefined, [source.replace(/\.\w+$/, '')]]
   return suites.map((suite) => `test/ops/${suite}.test.ts`)
-}
-
-/** Every barrier and wait: file, line, call, and the reason given why leaving it out may go unseen. */
-function sites(wanted) {
-  const found = []
-  for (const file of readdirSync(SOURCES).sort()) {
-    if (!/\.(cu|cuh|h)$/.test(file) || DEFINITIONS.has(file) || (wanted.length > 0 && !wanted.includes(file))) continue
-    const lines = readFileSync(join(SOURCES, file), 'utf8').split('\n')
-    lines.forEach((text, i) => {
-      const code = text.replace(/\/\/.*$/, '')
-      const call = CALL.exec(code)
-      if (!call) return
-      const why = /survives: (.*)$/.exec(text)?.[1] ?? /survives: (.*)$/.exec(lines[i - 1] ?? '')?.[1] ?? ''
-      found.push({ file, line: i + 1, call: call[1], why })
-    })
-  }
-  return found
 }
 
 /** Whether the tests pass. One that hangs does not. */
@@ -86,7 +67,7 @@ async function forAll(items, task) {
 }
 
 const wanted = process.argv.slice(2)
-const all = sites(wanted)
+const all = barriersOf(wanted)
 const bySuites = new Map(all.map(({ file }) => [suitesOf(file).join(), file]))
 await forAll(bySuites.values(), async (file) => {
   if (!(await passes({ file })))
@@ -99,7 +80,7 @@ await forAll(all, async (site) => {
   results.push({ ...site, caught })
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
   process.stdout.write(
-    `${`${site.file}:${site.line}`.padEnd(36)} ${site.call.padEnd(24)} ${caught ? 'caught' : `survives${site.why ? `: ${site.why}` : ''}`} (${seconds} s)\n`,
+    `${`${site.file}:${site.line}`.padEnd(36)} ${`${site.kernel} ${site.call} ${site.occurrence}`.padEnd(56)} ${caught ? 'caught' : `survives${site.why ? `: ${site.why}` : ''}`} (${seconds} s)\n`,
   )
 })
 const caught = results.filter((result) => result.caught).length
@@ -107,19 +88,15 @@ const unexplained = results.filter((result) => !result.caught && !result.why)
 process.stdout.write(
   `${caught} of ${results.length} caught (${((100 * caught) / results.length).toFixed(1)} %), ${unexplained.length} without an explanation\n`,
 )
-const kept = existsSync(REPORT)
-  ? readFileSync(REPORT, 'utf8')
-      .trim()
-      .split('\n')
-      .slice(1)
-      .filter((row) => wanted.length > 0 && !wanted.includes(row.split(',')[0]))
-  : []
-const rows = results.map(
-  ({ file, line, call, caught: seen, why }) => `${file},${line},${call},${seen ? 'caught' : 'survives'},"${why}"`,
-)
-const order = (row) => row.split(',')[0].padEnd(40) + row.split(',')[1].padStart(6)
-writeFileSync(
-  REPORT,
-  `source,line,left_out,outcome,why\n${[...kept, ...rows].sort((a, b) => (order(a) < order(b) ? -1 : 1)).join('\n')}\n`,
-)
+/** Of the report there is: the rows by what they name. */
+const kept = new Map()
+if (existsSync(REPORT)) {
+  for (const row of readFileSync(REPORT, 'utf8').trim().split('\n').slice(1)) {
+    kept.set(row.split(',').slice(0, 4).join(), row)
+  }
+}
+for (const result of results)
+  kept.set(rowKey(result), `${rowKey(result)},${result.caught ? 'caught' : 'survives'},"${result.why}"`)
+const rows = barriersOf().flatMap((site) => kept.get(rowKey(site)) ?? [])
+writeFileSync(REPORT, `source,kernel,left_out,occurrence,outcome,why\n${rows.join('\n')}\n`)
 process.exitCode = caught >= WANTED * results.length && unexplained.length === 0 ? 0 : 1
