@@ -1,4 +1,6 @@
-/** @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Imports nothing. */
+/** @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Knows no folder. */
+
+import { OptionError } from './lowrank-error.js'
 
 const SHOWN = 80
 const LOOKED_AT = 4096
@@ -93,7 +95,7 @@ export function unknownOption(
 ): Error {
   const nearest = shortNames.get(name) ?? nearestName(name, validNames)
   const hint = nearest === undefined ? '' : ` did you mean "${nearest}"?`
-  return new Error(
+  return new OptionError(
     `[${where}] unknown option ${describeValue(name)};${hint} valid options: ${listNames(validNames, validNames.length)}`,
   )
 }
@@ -104,7 +106,7 @@ export function expectObject(where: string, name: string, value: unknown): void 
   if (typeof value === 'object' && value !== null && !isOther) return
   const hint = value instanceof Promise ? '; await it' : ''
   const kind = isOther && !Array.isArray(value) ? `a ${(value as object).constructor.name}` : describeValue(value)
-  throw new Error(`[${where}] expected an object for ${name}, got ${kind}${hint}`)
+  throw new OptionError(`[${where}] expected an object for ${name}, got ${kind}${hint}`)
 }
 
 /** What no file system goes beyond. */
@@ -115,7 +117,7 @@ export function expectPath(where: string, name: string, value: unknown): void {
   if (typeof value === 'string' && value !== '' && value.length <= LONGEST_PATH && !value.includes('\0')) return
   const bounds =
     typeof value === 'string' && value.length > LONGEST_PATH ? ` of at most ${LONGEST_PATH} characters` : ''
-  throw new Error(`[${where}] expected a path${bounds} for ${name}, got ${describeValue(value)}`)
+  throw new OptionError(`[${where}] expected a path${bounds} for ${name}, got ${describeValue(value)}`)
 }
 
 /** Spelling differences that nobody means: letter case, and how words are joined. */

@@ -13,6 +13,7 @@ import type { Stats } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OWNER_PATTERN, ownedName, ownerState } from './file-owner.js'
+import { LowrankError } from './lowrank-error.js'
 import { describeKind, ownErrorCode, shownPath, systemReason } from './regular-file.js'
 import { toError } from './values.js'
 
@@ -135,7 +136,8 @@ export async function makeDirectories(path: string): Promise<string | undefined>
     const first = await firstMissing(resolve(path))
     const there = await statOrUndefined(first, lstat)
     if (there?.isSymbolicLink()) {
-      throw new Error(
+      throw new LowrankError(
+        'FILE',
         `[save] expected ${shownPath(first)} to be a directory or not to exist, got a link that leads nowhere; remove it, or make what it ` +
           'leads to',
       )
@@ -182,9 +184,13 @@ export function writeError(path: string, error: unknown): Error {
   const code = ownErrorCode(error)
   const reason = code === undefined ? undefined : writeReason(code)
   if (reason === undefined) return toError(error)
-  return new Error(`[save] cannot write ${shownPath(path)}: ${reason} (${code}). What was there before is unchanged.`, {
-    cause: error,
-  })
+  return new LowrankError(
+    'FILE',
+    `[save] cannot write ${shownPath(path)}: ${reason} (${code}). What was there before is unchanged.`,
+    {
+      cause: error,
+    },
+  )
 }
 
 /** What a code of the system says of writing, and what to do; undefined where it is none of the system's. */
@@ -235,7 +241,8 @@ async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<
     // A rename replaces a link to a file and leaves what it leads to.
     const there = await statOrUndefined(path, kind === 'file' ? stat : lstat)
     if (there !== undefined && !(kind === 'file' ? there.isFile() : there.isDirectory())) {
-      throw new Error(
+      throw new LowrankError(
+        'FILE',
         `[save] expected ${path} to be a ${kind} or not to exist, got ${describeKind(there)}; remove it, or save under another name`,
       )
     }

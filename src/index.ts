@@ -49,6 +49,18 @@ export { HubError } from './hub/hub-error.js'
 export type { ModelPart } from './hub/model-files.js'
 export type { ModelLicense, ModelOrigin } from './hub/model-origin.js'
 export type { HubOptions } from './hub/settings.js'
+export {
+  DataError,
+  type DataPlace,
+  DivergedError,
+  type ErrorCode,
+  type ErrorDetails,
+  LowrankError,
+  ModelError,
+  OptionError,
+  type OptionProblem,
+  OutOfMemoryError,
+} from './lowrank-error.js'
 export type {
   Embedding,
   LayerNorm,
@@ -62,7 +74,6 @@ export type {
 } from './nn/module.js'
 export type { DropoutState, LinearOptions, LinearPart, LoraSlab } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
-export { type OptionProblem, OptionsError } from './options/problems.js'
 export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'

@@ -7,6 +7,7 @@ import { Buffer } from 'node:buffer'
 import { closeSync, constants, fstatSync, openSync, type Stats, statSync } from 'node:fs'
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { getSystemErrorMap } from 'node:util'
+import { LowrankError } from './lowrank-error.js'
 import { toError } from './values.js'
 
 /** Options of `readRegularFile`. */
@@ -106,6 +107,7 @@ export function errorCode(error: unknown): string | undefined {
 
 /** The name that an error of the system itself has. Errors that were put in words have it in their cause alone. */
 export function ownErrorCode(error: unknown): string | undefined {
+  if (error instanceof LowrankError) return undefined
   if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return undefined
   return UNNAMED[error.code] ?? error.code
 }
@@ -129,7 +131,7 @@ export function readError(where: string, path: string, error: unknown, kind: 'fi
   if (!reason) return toError(error)
   const what = kind === 'file' ? shownPath(path) : `the directory ${shownPath(path)}`
   const words = kind === 'file' ? reason : reason.replace('there is no such file', 'there is none')
-  return new Error(`[${where}] cannot read ${what}: ${words} (${code})`, { cause: error })
+  return new LowrankError('FILE', `[${where}] cannot read ${what}: ${words} (${code})`, { cause: error })
 }
 
 /** The names in a directory. @throws naming the path, the system's error in words, and the remedy */
@@ -188,13 +190,15 @@ const READ_FAILURES: Readonly<Record<string, string>> = {
 
 function expectRegular(where: string, path: string, status: Stats): void {
   if (status.isFile()) return
-  throw new Error(
+  throw new LowrankError(
+    'FILE',
     `[${where}] expected ${shownPath(path)} to be a file, got ${describeKind(status)}; give the path of a regular file`,
   )
 }
 
 function tooLarge(where: string, path: string, limit: number, size: number): Error {
-  return new Error(
+  return new LowrankError(
+    'FILE',
     `[${where}] expected at most ${limit} bytes in ${shownPath(path)}, got ${size}${size > limit ? '' : ' or more'}; is it the right file?`,
   )
 }

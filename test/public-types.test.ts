@@ -120,7 +120,7 @@ describe('the published types', () => {
 })
 
 const PROGRAM = `
-import { type LoraOptions, loadModel, loadTokenizer, OptionsError, streamText, type TrainEvent, type TrainLoraOptions, trainLora } from 'lowrank'
+import { type LoraOptions, loadModel, loadTokenizer, OptionError, streamText, type TrainEvent, type TrainLoraOptions, trainLora } from 'lowrank'
 
 const lora: LoraOptions = { r: 8, targetModules: 'all-linear' }
 const options: TrainLoraOptions = {
@@ -131,7 +131,7 @@ const options: TrainLoraOptions = {
   onEvent: (event: TrainEvent) => console.log(event.type === 'log' ? event.loss : event.type),
 }
 const run = await trainLora(options).catch((error: unknown) => {
-  if (error instanceof OptionsError) for (const problem of error.problems) console.log(problem.message)
+  if (error instanceof OptionError) for (const problem of error.problems) console.log(problem.message)
   throw error
 })
 await run.adapter.save('adapter')

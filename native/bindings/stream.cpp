@@ -139,6 +139,14 @@ napi_value makeResult(Napi::Env env, const Tensor& source, bool raw, DType& dtyp
   return array;
 }
 
+// Left out where it is not known.
+void setBytes(napi_env env, napi_value error, const char* name, uint64_t bytes) {
+  napi_value value;
+  if (bytes > 0 && napi_create_double(env, double(bytes), &value) == napi_ok) {
+    napi_set_named_property(env, error, name, value);
+  }
+}
+
 }  // namespace
 
 // A read() or sync() whose promise is open.
@@ -393,7 +401,11 @@ void StreamBinding::settle(napi_env env, Pending* pending) {
     napi_value message, code, error;
     napi_create_string_utf8(env, pending->fault->message.data(), pending->fault->message.size(), &message);
     napi_create_string_utf8(env, pending->fault->outOfMemory ? "OUT_OF_MEMORY" : "FAULT", NAPI_AUTO_LENGTH, &code);
-    if (napi_create_error(env, code, message, &error) == napi_ok) napi_reject_deferred(env, pending->deferred, error);
+    if (napi_create_error(env, code, message, &error) == napi_ok) {
+      setBytes(env, error, "needed", pending->fault->needed);
+      setBytes(env, error, "budget", pending->fault->budget);
+      napi_reject_deferred(env, pending->deferred, error);
+    }
   } else {
     napi_value result;
     if (pending->result != nullptr) {

@@ -2,6 +2,7 @@
 // sticks to the stream.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,9 @@ class InvalidArgument : public std::runtime_error {
 struct Fault {
   std::string message;
   bool outOfMemory = false;
+  // Bytes, where memory ran out and they are known: what all tensors under the budget would have taken, and the budget.
+  uint64_t needed = 0;
+  uint64_t budget = 0;
 };
 
 // Shared by the stream and by every buffer that the fault left without its contents.

@@ -133,7 +133,7 @@ class Stream::KernelContext final : public Context {
           again();
         }
       }
-      if (scratch_.back() == nullptr) record(stream_.outOfMemoryText(op_, bytes, "its working memory"), true);
+      if (scratch_.back() == nullptr) record(stream_.outOfMemory(op_, bytes, "its working memory"));
       return scratch_.back();
     } catch (...) {
       fault_ = stream_.noHostMemory_;
@@ -150,7 +150,7 @@ class Stream::KernelContext final : public Context {
     const std::lock_guard guard(mutex_);  // several threads may find something wrong
     if (fault_) return;
     try {
-      record("[" + std::string(op_) + "] " + text, false);
+      record(Fault{"[" + std::string(op_) + "] " + text});
     } catch (...) {
       fault_ = stream_.noHostMemory_;
     }
@@ -161,9 +161,7 @@ class Stream::KernelContext final : public Context {
  private:
   friend class Turn;
 
-  void record(std::string message, bool outOfMemory) {
-    fault_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory});
-  }
+  void record(Fault fault) { fault_ = std::make_shared<const Fault>(std::move(fault)); }
 
   Stream& stream_;
   const char* op_;
@@ -394,7 +392,7 @@ void Stream::work() noexcept {
   platform::becomeComputeThread("lowrank-stream");
   if (options_.queue) {
     const std::string error = options_.queue->attach();
-    if (!error.empty()) stick("[device] " + error);
+    if (!error.empty()) stick(Fault{"[device] " + error});
   }
   std::vector<Command> batch;
   while (!stopped_) {
@@ -465,15 +463,16 @@ void Stream::give(Sync& sync, const FaultRef& fault) noexcept {
   sink_.complete(sync.token, fault);
 }
 
-FaultRef Stream::stick(std::string message, bool outOfMemory) {
-  return sticky_ = std::make_shared<const Fault>(Fault{std::move(message), outOfMemory});
+FaultRef Stream::stick(Fault fault) {
+  return sticky_ = std::make_shared<const Fault>(std::move(fault));
 }
 
-std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const {
+Fault Stream::outOfMemory(const char* where, uint64_t bytes, const std::string& purpose) const {
   const MemoryInfo memory = allocator_.info();
   const std::string own = holdings();
   const MemoryUser::Others rest = others();
-  return "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " +
+  std::string text =
+      "[" + std::string(where) + "] expected " + formatBytes(double(bytes)) + " for " + purpose + ", but " +
          formatBytes(double(memory.live)) + " of the memory budget of " + formatBytes(double(memory.budget)) +
          " are live" + (own.empty() ? "" : " (" + own + ")") +
          (rest.bytes == 0 ? ""
@@ -481,6 +480,7 @@ std::string Stream::outOfMemoryText(const char* where, uint64_t bytes, const std
                                 rest.text + ")") +
          "; use a smaller batch or maxLength, gradientCheckpointing or bfloat16, " +
          (rest.bytes == 0 ? "" : "dispose of models that are not needed, ") + "or raise memoryBudget";
+  return {std::move(text), true, memory.live + rest.bytes + bytes, memory.budget};
 }
 
 MemoryUser::Others Stream::others() const {
@@ -510,9 +510,10 @@ FaultRef Stream::provideOnHost(Buffer& buffer, const char* where, const std::str
   std::string why;
   buffer.data = options_.queue->allocateHost(buffer.bytes, why);
   if (buffer.data == nullptr) {
-    return stick("[" + std::string(where) + "] expected " + formatBytes(double(buffer.bytes)) + " for " + name +
-                     " in the machine's memory, where the GPU reads it, but " + why + "; leave out offloadEmbedding",
-                 true);
+    return stick(Fault{"[" + std::string(where) + "] expected " + formatBytes(double(buffer.bytes)) + " for " + name +
+                           " in the machine's memory, where the GPU reads it, but " + why +
+                           "; leave out offloadEmbedding",
+                       true});
   }
   hostLive_ += buffer.bytes;
   buffersHeld_.insert(&buffer);
@@ -528,7 +529,7 @@ FaultRef Stream::provide(Buffer& buffer, const char* where, const std::string& n
     if (options_.queue) buffersHeld_.insert(&buffer);
     return nullptr;
   }
-  return stick(outOfMemoryText(where, buffer.bytes, name), true);
+  return stick(outOfMemory(where, buffer.bytes, name));
 }
 
 // Memory for what the op writes, addresses for all its tensors. Returns the fault for which the op must be skipped.
@@ -543,8 +544,8 @@ FaultRef Stream::resolve(Op& op) {
       // Its results would not show that it was skipped.
       if (op.info->keepsInoutsWhenSkipped) sticky_ = fault;
     } else if (!buffer.written && hasElements(tensor)) {
-      fault = stick("[" + std::string(op.info->name) + "] expected contents for " + path.text() +
-                    ", got a tensor that nothing has written");
+      fault = stick(Fault{"[" + std::string(op.info->name) + "] expected contents for " + path.text() +
+                          ", got a tensor that nothing has written"});
     }
   });
   if (fault) return fault;
@@ -648,7 +649,7 @@ void Stream::waitForDevice() {
     const uint64_t first = serial_ - unseenOps_.size() + 1;
     const bool known = late->serial >= first && late->serial <= serial_;
     const char* const op = known ? unseenOps_[late->serial - first] : "device";
-    const FaultRef fault = stick("[" + std::string(op) + "] " + late->message);
+    const FaultRef fault = stick(Fault{"[" + std::string(op) + "] " + late->message});
     const uint64_t from = known ? late->serial : first;
     for (Buffer* buffer : buffersHeld_) {
       if (buffer->writtenBy >= from) buffer->poison = fault;
@@ -686,7 +687,7 @@ void Stream::run(Load& load) {
   KernelContext context(*this, "loadFile");
   const std::string error = readInto(load, context);
   if (!error.empty()) {
-    buffer.poison = stick("[loadFile] expected to read '" + load.path + "', got: " + error);
+    buffer.poison = stick(Fault{"[loadFile] expected to read '" + load.path + "', got: " + error});
   } else if (context.fault()) {
     buffer.poison = sticky_ = context.fault();
   } else {

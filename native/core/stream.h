@@ -213,7 +213,7 @@ class Stream {
   void give(Sync& sync, const FaultRef& fault) noexcept;
   void give(Release&, const FaultRef&) noexcept {}
   void give(Close&, const FaultRef&) noexcept {}
-  FaultRef stick(std::string message, bool outOfMemory = false);
+  FaultRef stick(Fault fault);
   FaultRef provideOnHost(Buffer& buffer, const char* where, const std::string& name);
   FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
   void* obtain(size_t bytes);
@@ -223,7 +223,7 @@ class Stream {
   void convert(const Tensor& from, const Tensor& to, KernelContext& context);
   void waitForDevice();
   void freeBuffer(std::unique_ptr<Buffer> buffer);
-  std::string outOfMemoryText(const char* where, uint64_t bytes, const std::string& purpose) const;
+  Fault outOfMemory(const char* where, uint64_t bytes, const std::string& purpose) const;
 
   const StreamOptions options_;
   CompletionSink& sink_;

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { listNames, shorten } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import {
   FLOATS,
   readSafetensorsHeader,
@@ -57,7 +58,7 @@ export async function fillFromFile(
     const other = byName.get(canonical)
     // Where embeddings are trained and saved on top of that, PEFT writes them under two names.
     if (other && !(await haveSameValues(other, entry)))
-      throw new Error(
+      throw new ModelError(
         `[lora] ${path} holds ${shorten(canonical)} twice, as ${shorten(name)} too, and with other values; save it again`,
       )
     byName.set(canonical, entry)
@@ -77,7 +78,7 @@ export async function fillFromFile(
     await loadParameter(parameter, entry, `the adapter is of another model than ${model.nameOrPath}`)
   }
   if (missing.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[lora] expected ${parameters.size} tensors in ${path}, but ${missing.length} are missing: ${listNames(missing)}; is the adapter of this model?`,
     )
   }
@@ -94,7 +95,7 @@ export async function fillFromFile(
     if (isCopy) unused.delete(name)
   }
   if (unused.size > 0) {
-    throw new Error(
+    throw new ModelError(
       `[lora] applied ${parameters.size} tensors of ${path}, but nothing in the model takes ${unused.size} others: ${listNames([...unused])}; ` +
         `the adapter would silently do less than it was trained to${warnings.map((warning) => `; ${warning}`).join('')}`,
     )
@@ -106,7 +107,7 @@ export async function readAdapterHeader(directory: string): Promise<SafetensorsH
   const path = join(directory, PEFT_WEIGHTS_FILE)
   const names = await readdir(directory).catch((): string[] => [])
   if (names.includes(PICKLED_WEIGHTS_FILE) && !names.includes(PEFT_WEIGHTS_FILE)) {
-    throw new Error(
+    throw new ModelError(
       `[lora] ${directory} holds ${PICKLED_WEIGHTS_FILE}, which is Python pickle: it can run code, and is not read; load it in PEFT 0.7 or later and ` +
         `save it anew with save_pretrained(), which writes ${PEFT_WEIGHTS_FILE}`,
     )
@@ -129,7 +130,7 @@ function canonicalName(
       return peftModuleTensorName(parsed.module, parsed.parameter)
     }
     case 'unsupported':
-      throw new Error(
+      throw new ModelError(
         `[lora] ${path} holds ${shorten(name)}, which belongs to ${shorten(parsed.feature)}; that is not supported yet; ${MERGE_IN_PEFT}`,
       )
     default:
@@ -140,12 +141,14 @@ function canonicalName(
 /** Fills a parameter from a tensor of a file. @throws when the shapes differ, adding `hint`. */
 export async function loadParameter(parameter: Parameter, entry: TensorEntry, hint: string): Promise<void> {
   if (entry.shape.length !== parameter.shape.length || entry.shape.some((size, i) => size !== parameter.shape[i])) {
-    throw new Error(
+    throw new ModelError(
       `[load] expected shape [${parameter.shape.join(', ')}] for ${parameter.name}, got [${entry.shape.join(', ')}] in ${entry.path}; ${hint}`,
     )
   }
   const dtype = FLOATS[entry.dtype]
   if (!dtype)
-    throw new Error(`[load] expected F32, F16 or BF16 for ${shorten(entry.name)}, got ${entry.dtype} in ${entry.path}`)
+    throw new ModelError(
+      `[load] expected F32, F16 or BF16 for ${shorten(entry.name)}, got ${entry.dtype} in ${entry.path}`,
+    )
   parameter.set(await readTensorBytes(entry), dtype)
 }

@@ -3,6 +3,7 @@
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import type { Linear } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import type { LoraBias } from './lora-config.js'
@@ -106,7 +107,7 @@ export class AdapterSet {
   /** @throws when an adapter has the name already. */
   checkName(name: string): void {
     if (this.#members.has(name)) {
-      throw new Error(
+      throw new OptionError(
         `[lora] expected a new name for the adapter, got ${describeValue(name)}, which another has; choose another, or deleteAdapter() that one`,
       )
     }
@@ -126,7 +127,7 @@ export class AdapterSet {
     if (parts) return parts
     const names = this.names
     const present = names.length > 0 ? `it has: ${listNames(names, names.length)}` : 'it has none; loadAdapter() first'
-    throw new Error(`[lora] expected the name of an adapter of the model, got ${describeValue(name)}; ${present}`)
+    throw new OptionError(`[lora] expected the name of an adapter of the model, got ${describeValue(name)}; ${present}`)
   }
 
   /** Makes exactly these active. @throws when one is not there, and when two do not go together */
@@ -151,7 +152,8 @@ export class AdapterSet {
     if (bias === 'none') return
     for (const [other, parts] of this.#members) {
       if (parts.bias === 'none') continue
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[lora] expected one adapter with bias on a model, but ${describeValue(other)} has bias '${parts.bias}' and ${describeValue(name)} ` +
           `bias '${bias}'; detach() or deleteAdapter() one of them, or train with bias 'none'`,
       )
@@ -180,7 +182,8 @@ function checkTogether(adapters: readonly AdapterParts[]): void {
       if (!seen.some((other) => other.module === module && other.slot === slot)) continue
       const [what, option] =
         slot === 'weight' ? [path, 'modulesToSave'] : [`the bias of ${path}`, 'modulesToSave or bias']
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[lora] expected ${what} of the base model, but another adapter has it in its ${option}; detach() that one first`,
       )
     }

@@ -5,6 +5,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'
 import { FLOATS, readTensorBytes, type TensorEntry } from '../weights/safetensors.js'
 import { AdapterSet } from './adapter-set.js'
@@ -22,7 +23,7 @@ export async function expectBaseCopy(model: CausalLM, weight: string, entry: Ten
   const base = baseWeight(model, weight)
   if (!base) return false
   const differs = (how: string): Error =>
-    new Error(
+    new ModelError(
       `[lora] expected ${describeValue(entry.name)} in ${entry.path} to equal ${weight} of ${describeValue(model.nameOrPath)}, of which it is a copy, got ${how}; ` +
         'load the base model that the adapter was trained on, or save the adapter with save_embedding_layers=False of PEFT if its copy does not matter',
     )

@@ -9,6 +9,7 @@ import { describeValue, expectPath, listNames } from '../errors.js'
 import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
+import { LowrankError, ModelError, OptionError } from '../lowrank-error.js'
 import { boolean } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -147,7 +148,7 @@ export class LoraAdapter {
       return adapter
     } catch (cause) {
       adapter?.dispose()
-      throw new Error(`${(cause as Error).message} (settings: ${join(directory, PEFT_CONFIG_FILE)})`, { cause })
+      throw new ModelError(`${(cause as Error).message} (settings: ${join(directory, PEFT_CONFIG_FILE)})`, { cause })
     }
   }
 
@@ -220,7 +221,7 @@ export class LoraAdapter {
     const { nameOrPath, origin, path } = this.model
     const { baseModelName = origin.revision === undefined ? (path ?? nameOrPath) : nameOrPath } = this
     if (typeof baseModelName === 'string' && baseModelName !== '') return baseModelName
-    throw new Error(`[lora] expected a Hub id or a path for baseModelName, got ${describeValue(baseModelName)}`)
+    throw new OptionError(`[lora] expected a Hub id or a path for baseModelName, got ${describeValue(baseModelName)}`)
   }
 
   /** The tensors that `save` writes. */
@@ -290,7 +291,8 @@ export class LoraAdapter {
   }
 
   #expectWeights(): void {
-    if (this.#isDisposed) throw new Error('[lora] expected an adapter with its weights, got one that was disposed')
+    if (this.#isDisposed)
+      throw new LowrankError('INVALID_CALL', '[lora] expected an adapter with its weights, got one that was disposed')
     this.model.expectLive('lora')
   }
 
@@ -300,11 +302,15 @@ export class LoraAdapter {
     const set = AdapterSet.of(this.model)
     if (!linear.slabs.includes(slab)) {
       const remedy = set.activeNames.includes(this.#name) ? 'enableAdapters()' : 'attach() or setAdapter() it'
-      throw new Error(`[merge] expected an adapter that is active on its model, got one that is not; ${remedy}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[merge] expected an adapter that is active on its model, got one that is not; ${remedy}`,
+      )
     }
     const others = set.activeNames.filter((name) => name !== this.#name)
     if (others.length > 0)
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[merge] expected one active adapter, got ${listNames(others)} beside ${this.#name}; setAdapter() one of them`,
       )
   }
@@ -351,7 +357,7 @@ async function checkFiles(directory: string): Promise<string[]> {
   const sums = join(directory, CHECKSUM_FILE)
   const weights = changed.find(({ path }) => path.endsWith(PEFT_WEIGHTS_FILE))
   if (weights)
-    throw new Error(
+    throw new ModelError(
       `[lora] expected in ${weights.path} what was saved, got SHA-256 ${weights.found}, in ${CHECKSUM_FILE} ${weights.expected}; the file is damaged: ` +
         `get it again, or, where another program wrote it on purpose, remove ${sums}`,
     )

@@ -1,6 +1,7 @@
 /** @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is peft-config's. */
 
 import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import {
   boolean,
   either,
@@ -218,8 +219,8 @@ export const DEFAULT_LORA_CONFIG: Readonly<LoraConfig> = {
 export type OnProblem = (names: readonly string[], message: string) => void
 
 /** Ends at the first problem. */
-export const throwFirst: OnProblem = (_, message) => {
-  throw new Error(message)
+export const throwFirst: OnProblem = (names, message) => {
+  throw new OptionError(message, { problems: [{ message, options: names.map((name) => [name]) }] })
 }
 
 /**

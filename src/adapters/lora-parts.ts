@@ -3,6 +3,7 @@
 import { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { type Embedding, LayerNorm, type Linear, type RmsNorm } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
 import { type AdapterParts, AdapterSet, type AttachedSlab, type Replacement } from './adapter-set.js'
@@ -95,14 +96,14 @@ function savedModules(model: CausalLM, names: readonly string[], targets: readon
 function expectSavable(name: string, found: readonly WeightModule[], targets: readonly string[]): void {
   const quantized = found.find((module) => 'isQuantized' in module && module.isQuantized)
   if (quantized) {
-    throw new Error(
+    throw new OptionError(
       `[lora] expected modulesToSave to name modules with dense weights, but ${quantized.path} is in NF4, which has no gradient; ` +
         'name it in targetModules instead, or load the model without quantization',
     )
   }
   const both = found.find(({ path }) => targets.includes(path))
   if (both) {
-    throw new Error(
+    throw new OptionError(
       `[lora] expected modulesToSave to name other modules than targetModules, but ${describeValue(name)} also means ${both.path}, whose path ends so; ` +
         'name modules with the dot before them, as ".norm" for "model.norm"',
     )
@@ -111,7 +112,7 @@ function expectSavable(name: string, found: readonly WeightModule[], targets: re
 
 function nothingToSave(model: CausalLM, [name]: readonly string[]): Error {
   const names = weightModules(model).map(({ path }) => path)
-  return new Error(
+  return new OptionError(
     `[lora] expected modulesToSave to name modules of the model, but nothing is called ${describeValue(name)}; there are ${listNames(names)}`,
   )
 }

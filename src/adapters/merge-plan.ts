@@ -6,6 +6,7 @@
 import { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { FILE_DTYPES, type FileDType, isFiniteFloat16 } from '../checkpoint/save-model.js'
+import { ModelError, OptionError } from '../lowrank-error.js'
 import type { Linear } from '../nn/module.js'
 import { cast, copy_ } from '../ops/cast.js'
 import type { LoraSlab } from '../ops/linear.js'
@@ -245,7 +246,7 @@ function transposedBytes(bytes: Uint8Array, shape: readonly number[], dtype: Fil
 /** float16 ends at 65504: an element beyond it would be infinite. */
 function expectFinite(name: string, bytes: Uint8Array): void {
   if (isFiniteFloat16(bytes)) return
-  throw new Error(
+  throw new OptionError(
     `[merge] expected ${name} to fit float16, got elements above 65504 or no numbers; merge into bfloat16 or float32`,
   )
 }
@@ -268,7 +269,7 @@ async function logitsOf(model: CausalLM, prompts: readonly (readonly number[])[]
 }
 
 function notFinite(before: boolean, dtype: FileDType): Error {
-  return new Error(
+  return new ModelError(
     before
       ? `[merge] expected the merged model to give numbers, got infinite or undefined logits: its weights do not fit ${dtype}; merge into bfloat16 or float32`
       : '[merge] expected model and adapter to give numbers before they are merged, got infinite or undefined logits; is the adapter damaged?',

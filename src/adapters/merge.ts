@@ -7,6 +7,7 @@ import { MAX_SHARD_SIZE } from '../checkpoint/checkpoint.js'
 import { type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
 import { writeDirectoryAtomic } from '../files.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import { DTYPES } from '../nn/model-options.js'
 import { callback, integer, listOf, path } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
@@ -162,7 +163,8 @@ export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise
   const { slabs } = parts
   const quantized = slabs.filter(({ linear }) => linear.isQuantized).length
   if (quantized > 0) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[merge] expected dense weights for mergeAndUnload(), but ${quantized} of ${slabs.length} projections are in NF4, and quantising the sum again ` +
         'would change it; merge(directory) writes a dense model',
     )
@@ -170,7 +172,8 @@ export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise
   const plan = await MergePlan.create(model, parts)
   try {
     if (plan.untied) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[merge] expected an adapter that leaves the tied weight of ${model.head.path} and the embedding alone for mergeAndUnload(), but it changes one of ` +
           'them; merge(directory) writes a model in which each has its own',
       )
@@ -191,14 +194,17 @@ function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
 /** @throws unless they are ids of the model. */
 function expectIds(prompts: readonly (readonly number[])[], vocabSize: number): void {
   if (prompts.every((ids) => ids.every((id) => id < vocabSize))) return
-  throw new Error(`[merge] expected lists of token ids in [0, ${vocabSize}) for prompts, got ${describeValue(prompts)}`)
+  throw new OptionError(
+    `[merge] expected lists of token ids in [0, ${vocabSize}) for prompts, got ${describeValue(prompts)}`,
+  )
 }
 
 /** @throws where a merged model would come among other files */
 export async function expectEmptyDirectory(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => [])
   if (names.length === 0) return
-  throw new Error(
+  throw new LowrankError(
+    'FILE',
     `[merge] expected a new or empty directory to write the merged model to, got ${resolve(directory)}, which holds ${listNames(names.sort())}; ` +
       'choose another, or remove it',
   )

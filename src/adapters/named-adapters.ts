@@ -2,6 +2,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { AdapterSet } from './adapter-set.js'
 import { LoraAdapter } from './lora-adapter.js'
 import type { LoraOptions } from './lora-config.js'
@@ -36,7 +37,7 @@ export function addAdapter(
 export function setAdapter(model: CausalLM, adapterName: string | readonly string[]): void {
   const names: unknown = typeof adapterName === 'string' ? [adapterName] : adapterName
   if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== 'string')) {
-    throw new Error(
+    throw new OptionError(
       `[lora] expected the name of an adapter, or several, for setAdapter, got ${describeValue(adapterName)}; disableAdapters() is for none`,
     )
   }

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
 import { describeValue, expectObject, unknownOption } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { camelCase, snakeCase } from '../options/spelling.js'
 import { namesOf } from '../options/table.js'
 import { isMissing } from '../regular-file.js'
@@ -145,24 +146,24 @@ export async function readPeftConfig(directory: string): Promise<PeftConfig> {
 export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FILE): PeftConfig {
   const where = `adapter ${source}`
   if (json.peft_type !== 'LORA') {
-    throw new Error(
+    throw new ModelError(
       `[${where}] expected "LORA" for peft_type, got ${describeValue(json.peft_type)}; only LoRA is supported`,
     )
   }
   if (!isNothing(json.task_type) && json.task_type !== 'CAUSAL_LM') {
-    throw new Error(
+    throw new ModelError(
       `[${where}] expected "CAUSAL_LM" for task_type, got ${describeValue(json.task_type)}; only it is supported`,
     )
   }
   if (isNothing(json.target_modules)) {
-    throw new Error(
+    throw new ModelError(
       `[${where}] expected module names, a regular expression or "all-linear" for target_modules, got ${describeValue(json.target_modules)}`,
     )
   }
   const init = json.init_lora_weights
   const isLoadable = LOADABLE_INITS.includes(init)
   if (typeof init === 'string' && UNSUPPORTED_INITS.test(init) && !isLoadable) {
-    throw new Error(
+    throw new ModelError(
       `[${where}] init_lora_weights ${describeValue(init)} changes the base model, which is not supported yet; convert the ` +
         'adapter with save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT',
     )
@@ -172,13 +173,13 @@ export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FI
     if (name === 'ensure_weight_tying' && value === true && leavesTiedWeights(json)) continue
     const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
     if (isDefault !== undefined && !isDefault(value)) {
-      throw new Error(
+      throw new ModelError(
         `[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}; ${MERGE_IN_PEFT}`,
       )
     }
     const switchesOn = value === true || (!isNothing(value) && typeof value === 'object')
     if (isDefault === undefined && switchesOn) {
-      throw new Error(
+      throw new ModelError(
         `[${where}] the setting ${describeValue(name)} is not known here, got ${describeValue(value)}; remove it from the file ` +
           'if it does not change what the adapter computes',
       )

@@ -1,6 +1,7 @@
 /** @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are errors. */
 
 import { describeValue, listNames } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { toError } from '../values.js'
 import { BoundedRegExp, TooManySteps } from './bounded-regexp.js'
 
@@ -72,7 +73,7 @@ function evaluate<T>(
 ): T {
   const length = patterns.reduce((sum, pattern) => sum + pattern.length, 0)
   if (length > LONGEST) {
-    throw new Error(
+    throw new OptionError(
       `[${where}] expected regular expressions of at most ${LONGEST} characters together, got ${length} in ` +
         `${listNames(patterns.map((pattern) => describeValue(pattern)))}; name the modules in a list`,
     )
@@ -84,7 +85,7 @@ function evaluate<T>(
   } catch (error) {
     if (!(error instanceof TooManySteps)) throw error
     const shown = listNames(patterns.map((pattern) => describeValue(pattern)))
-    throw new Error(
+    throw new OptionError(
       `[${where}] the regular expression ${shown} takes too long (${error.message}); avoid nested quantifiers`,
       { cause: error },
     )
@@ -93,7 +94,9 @@ function evaluate<T>(
 
 function compile(where: string, pattern: string, { around, hasFlags }: Frame): RegExp {
   const fail = (problem: string, cause?: unknown) =>
-    new Error(`[${where}] expected a Python regular expression, got ${describeValue(pattern)}: ${problem}`, { cause })
+    new OptionError(`[${where}] expected a Python regular expression, got ${describeValue(pattern)}: ${problem}`, {
+      cause,
+    })
   const { flags, rest } = takeFlags(pattern, fail)
   if (flags !== '' && !hasFlags) throw fail('flags are not supported here, where it is a part of an expression')
   const source = translate(rest, fail)

@@ -1,6 +1,7 @@
 /** @file Which modules an adapter changes, by PEFT's rules. Knows paths and kinds, not the modules themselves. */
 
 import { describeValue, listNames, nearestName } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { MERGE_IN_PEFT } from './peft-names.js'
 import { endMatches, fullMatches, numbersBehind } from './python-regex.js'
 
@@ -46,7 +47,7 @@ export function matchTargetModules(
   const inLayers = withinLayers(target, named, limits)
   if (inLayers.length === 0) {
     const behind = layersPattern ? ` behind ${describeValue(layersPattern)}` : ''
-    throw new Error(
+    throw new OptionError(
       `[layersToTransform] ${describeValue(target)} matches no module in ${describeValue(layersToTransform)}${behind}; ${describeLayers(named, limits)}`,
     )
   }
@@ -59,12 +60,12 @@ export function matchTargetModules(
       remaining.length === 0
         ? ['excludeModules', `excluded by ${describeValue(excludeModules)}; exclude fewer`]
         : ['targetModules', `in modulesToSave (${listNames(modulesToSave)}); name other modules`]
-    throw new Error(`[${where}] every module that ${describeValue(target)} matches is ${reason}`)
+    throw new OptionError(`[${where}] every module that ${describeValue(target)} matches is ${reason}`)
   }
   const embedding = matched.find(({ kind }) => kind === 'embedding')
   if (embedding !== undefined) {
     const remedy = onUnmatched ? MERGE_IN_PEFT : 'leave it out, or train it in full with modulesToSave'
-    throw new Error(`[targetModules] LoRA on the embedding ${embedding.path} is not supported yet; ${remedy}`)
+    throw new OptionError(`[targetModules] LoRA on the embedding ${embedding.path} is not supported yet; ${remedy}`)
   }
   return matched.map(({ path }) => path)
 }
@@ -87,7 +88,7 @@ export function checkTargetLimits(
   const numbers = new Set(layerNumbers(named, { layersPattern }))
   const missing = [layersToTransform ?? []].flat().find((layer) => !numbers.has(layer))
   if (missing !== undefined) {
-    throw new Error(
+    throw new OptionError(
       `[layersToTransform] expected layers of the model, got ${missing}; ${describeLayers(named, { layersPattern })}`,
     )
   }
@@ -209,7 +210,7 @@ function noMatch(where: string, name: string, modules: readonly WithPath[], what
   const last = name.slice(name.lastIndexOf('.') + 1)
   const nearest = nearestName(last, suffixes)
   const hint = nearest === undefined || nearest === last ? '' : ` did you mean "${nearest}"?`
-  return new Error(
+  return new OptionError(
     `[${where}] ${describeValue(name)} matches ${what};${hint} it has: ${listNames(suffixes, suffixes.length)}`,
   )
 }

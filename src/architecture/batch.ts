@@ -1,6 +1,7 @@
 /** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
 
 import { describeValue, expectObject } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import { float32, instance } from '../options/rules.js'
 import { expectOptions, type OptionTable } from '../options/table.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -95,7 +96,10 @@ export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBa
   expectOptions('forward', batch, FORWARD_BATCH)
   const prepared = batch.cuSeqlens ? fromRagged(batch, batch.cuSeqlens) : fromMatrix(batch)
   if (prepared.inputIds.length === 0)
-    throw new Error('[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)')
+    throw new LowrankError(
+      'INVALID_CALL',
+      '[forward] expected at least one token in inputIds, got none (is attentionMask all 0?)',
+    )
   checkIds(prepared.inputIds, vocabSize, 'inputIds')
   if (prepared.labels) checkIds(prepared.labels, vocabSize, 'labels')
   return prepared
@@ -107,7 +111,10 @@ function fromRagged(
 ): PreparedBatch {
   const ids = flatValues('inputIds', inputIds)
   if (attentionMask)
-    throw new Error('[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding')
+    throw new LowrankError(
+      'INVALID_CALL',
+      '[forward] expected no attentionMask with cuSeqlens: a ragged batch holds no padding',
+    )
   const bounds = integers('cuSeqlens', cuSeqlens)
   if (
     bounds.length < 2 ||
@@ -115,13 +122,17 @@ function fromRagged(
     bounds[bounds.length - 1] !== ids.length ||
     bounds.some((b, i) => i > 0 && b < (bounds[i - 1] as number))
   ) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[forward] expected cuSeqlens to ascend from 0 to the number of tokens ${ids.length}, got [${bounds.slice(0, 8)}${bounds.length > 8 ? ', ...' : ''}]`,
     )
   }
   const given = labels === undefined ? undefined : flatValues('labels', labels)
   if (given && given.length !== ids.length)
-    throw new Error(`[forward] expected ${ids.length} labels, one per token, got ${given.length}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[forward] expected ${ids.length} labels, one per token, got ${given.length}`,
+    )
   return {
     inputIds: ids,
     positions: positionsInSequences(bounds),
@@ -140,7 +151,8 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
     ['labels', given],
   ] as const) {
     if (other && (other.rows !== ids.rows || other.cols !== ids.cols)) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[forward] expected shape [${ids.rows}, ${ids.cols}] (like inputIds) for ${name}, got [${other.rows}, ${other.cols}]`,
       )
     }
@@ -154,7 +166,10 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
       const bit = mask ? mask.values[at] : 1
       if (bit === 1) kept.push(at)
       else if (bit !== 0)
-        throw new Error(`[forward] expected 0 or 1 in attentionMask, got ${bit} at row ${row}, column ${col}`)
+        throw new LowrankError(
+          'INVALID_CALL',
+          `[forward] expected 0 or 1 in attentionMask, got ${bit} at row ${row}, column ${col}`,
+        )
     }
     // A row of padding alone is no sequence.
     if (kept.length > (cuSeqlens[cuSeqlens.length - 1] as number)) cuSeqlens.push(kept.length)
@@ -202,7 +217,8 @@ function integers(name: string, value: unknown): Int32Array {
   if (value instanceof Int32Array) return value
   if (!Array.isArray(value)) {
     const tensor = name === 'cuSeqlens' ? '' : ', an int32 Tensor [N]'
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[forward] expected an Int32Array${tensor} or number[] for ${name}${name === 'cuSeqlens' ? '' : ' with cuSeqlens'}, got ${describeValue(value)}`,
     )
   }
@@ -214,7 +230,10 @@ function integers(name: string, value: unknown): Int32Array {
 function integer(value: unknown, name: string, place: () => string): number {
   if (typeof value === 'number' && Number.isInteger(value) && value === (value | 0)) return value
   const bounds = Number.isInteger(value) ? ' from -2147483648 to 2147483647' : ''
-  throw new Error(`[forward] expected whole numbers${bounds} in ${name}, got ${describeValue(value)} at ${place()}`)
+  throw new LowrankError(
+    'INVALID_CALL',
+    `[forward] expected whole numbers${bounds} in ${name}, got ${describeValue(value)} at ${place()}`,
+  )
 }
 
 interface Matrix {
@@ -225,11 +244,13 @@ interface Matrix {
 
 function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
   if (value instanceof Tensor) {
-    if (value.shape.length !== 2) throw new Error(`[forward] expected shape [B, T] for ${name}, got [${value.shape}]`)
+    if (value.shape.length !== 2)
+      throw new LowrankError('INVALID_CALL', `[forward] expected shape [B, T] for ${name}, got [${value.shape}]`)
     return { values: hostValues(name, value), rows: value.rows, cols: value.cols }
   }
   if (!Array.isArray(value) || !value.every((row) => Array.isArray(row))) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[forward] expected number[][] or an int32 Tensor [B, T] for ${name}, got ${describe(value)}; a ragged batch needs cuSeqlens`,
     )
   }
@@ -238,7 +259,8 @@ function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
   const values = new Int32Array(matrix.length * cols)
   matrix.forEach((row, r) => {
     if (row.length !== cols) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[forward] expected rows of one length for ${name}, got ${cols} and ${row.length} (row ${r}); pad them and give attentionMask`,
       )
     }
@@ -250,7 +272,8 @@ function matrixValues(name: string, value: ForwardBatch['inputIds']): Matrix {
 function hostValues(name: string, tensor: Tensor): Int32Array {
   const values = tensor.dtype === 'int32' ? tensor.hostValues : undefined
   if (values) return values
-  throw new Error(
+  throw new LowrankError(
+    'INVALID_CALL',
     `[forward] expected an int32 Tensor made from host data for ${name}, got ${tensor.dtype === 'int32' ? 'one that was computed or changed, or columns of a larger one' : tensor.dtype}; ` +
       'read it and pass number[][]',
   )
@@ -261,7 +284,8 @@ function checkIds(ids: Int32Array, vocabSize: number, name: string): void {
     const id = ids[i] as number
     if (id >= 0 && id < vocabSize) continue
     if (name === 'labels' && id === IGNORE_INDEX) continue
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[forward] expected token ids in [0, ${vocabSize})${name === 'labels' ? ` or ${IGNORE_INDEX}` : ''} for ${name}, got ${id} at token ${i}; ` +
         'is the tokenizer the one of this model?',
     )

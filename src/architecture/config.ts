@@ -1,6 +1,7 @@
 /** @file Reading config.json strictly: every field is read, known to be harmless, or an error. */
 
 import { listNames } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { HARMLESS, HARMLESS_CLASSES, HARMLESS_VALUES } from './config-fields.js'
 
 /** The JSON object of config.json. */
@@ -152,7 +153,7 @@ export class ConfigReader {
       if (!HARMLESS.has(name)) unknown.push(name)
     }
     if (unknown.length === 0) return
-    throw new Error(
+    throw new ModelError(
       `[config] ${this.#where}: expected fields that are known to this model type, got ${listNames(unknown.map((name) => `${name} = ${shown(this.#raw[name])}`))}; ` +
         'a field that is not understood may change what the model computes. Remove it from config.json if it is irrelevant, or report it',
     )
@@ -162,7 +163,7 @@ export class ConfigReader {
   #expectNoOwnCode(value: unknown): void {
     const names = typeof value === 'object' && value !== null ? Object.keys(value) : []
     if (value === null || (names.length > 0 && names.every((name) => HARMLESS_CLASSES.includes(name)))) return
-    throw new Error(
+    throw new ModelError(
       `[config] ${this.#where}: expected a model that the classes of transformers compute, got auto_map = ${shown(value)}, which names code of its ` +
         'own, and that is not run; remove auto_map from config.json if the model is an ordinary one of its model_type',
     )
@@ -175,7 +176,7 @@ export class ConfigReader {
   }
 
   error(name: string, expected: string, value: unknown): Error {
-    return new Error(`[config] ${this.#where}: expected ${expected} for ${name}, got ${shown(value)}`)
+    return new ModelError(`[config] ${this.#where}: expected ${expected} for ${name}, got ${shown(value)}`)
   }
 
   #take(name: string): unknown {

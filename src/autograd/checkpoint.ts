@@ -3,6 +3,7 @@
  * in Korthikanti et al. 2022 (arXiv:2205.05198): ops may keep results that cost much and hold little, and leave out what nobody reads again.
  */
 
+import { LowrankError } from '../lowrank-error.js'
 import { scope } from '../tensor/scope.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { needsRecording, noGrad, record, runBackward, Saved, withRecording } from './tape.js'
@@ -29,7 +30,11 @@ export function keep(make: () => Tensor[], large = false): Tensor[] {
   if (!current || (large && current.full)) return make()
   if ('left' in current) {
     const saved = current.left.shift()
-    if (!saved) throw new Error('[checkpoint] expected a function that does the same again, got one that does more')
+    if (!saved)
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[checkpoint] expected a function that does the same again, got one that does more',
+      )
     return saved.map((item) => item.get().alias())
   }
   const tensors = make()

@@ -1,5 +1,6 @@
 /** @file Parameters: named weights, their float32 masters and gradients. */
 
+import { LowrankError } from '../lowrank-error.js'
 import type { Device } from '../tensor/device.js'
 import { type ComputeDType, type DType, dtypeBytes } from '../tensor/dtype.js'
 import type { Nf4Weight } from '../tensor/nf4.js'
@@ -68,10 +69,16 @@ export class Parameter {
    */
   quantize(nf4: Nf4Weight): void {
     if (this.#requiresGrad) {
-      throw new Error(`[parameter] expected a frozen parameter to quantize, but ${this.name} is trainable; freeze() it`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[parameter] expected a frozen parameter to quantize, but ${this.name} is trainable; freeze() it`,
+      )
     }
     if (nf4.shape.length !== this.shape.length || nf4.shape.some((size, i) => size !== this.shape[i])) {
-      throw new Error(`[parameter] expected shape [${this.shape}] for ${this.name}, got NF4 of [${nf4.shape}]`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[parameter] expected shape [${this.shape}] for ${this.name}, got NF4 of [${nf4.shape}]`,
+      )
     }
     this.dispose()
     for (const tensor of tensorsOf(nf4)) this.#hold(tensor)
@@ -85,7 +92,8 @@ export class Parameter {
   get value(): Tensor {
     if (this.#substitute) return this.#substitute()
     if (this.#nf4) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[parameter] expected a dense parameter, but ${this.name} is NF4; read nf4, or dequantizeNf4() makes it dense`,
       )
     }
@@ -98,14 +106,16 @@ export class Parameter {
 
   /** The float32 values that training changes. @throws when the parameter is frozen. */
   get master(): Tensor {
-    if (!this.#master) throw new Error(`[parameter] expected a trainable parameter, but ${this.name} is frozen`)
+    if (!this.#master)
+      throw new LowrankError('INVALID_CALL', `[parameter] expected a trainable parameter, but ${this.name} is frozen`)
     return this.#master
   }
 
   /** The gradient that backward() accumulated. @throws when there is none yet. */
   get grad(): Tensor {
     if (!this.#grad) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         this.#requiresGrad
           ? `[parameter] expected a gradient for ${this.name}, but backward() has not reached it yet`
           : `[parameter] expected a trainable parameter, but ${this.name} is frozen and has no gradient`,
@@ -137,12 +147,14 @@ export class Parameter {
   unfreeze(): void {
     if (this.#requiresGrad) return
     if (this.isOffloaded) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[parameter] expected a parameter on ${this.device.type} to train, but ${this.name} is in the machine's memory; load the model without offloadEmbedding`,
       )
     }
     if (this.#nf4) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[parameter] expected a dense parameter to train, but ${this.name} is NF4; train an adapter on it, or load the model without quantization`,
       )
     }
@@ -168,7 +180,10 @@ export class Parameter {
   set(values: Float32Array | Uint8Array, sourceDType: DType = 'float32'): void {
     const count = values.byteLength / dtypeBytes(sourceDType)
     if (count !== this.size) {
-      throw new Error(`[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${count}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[parameter] expected ${this.size} values for ${this.name} [${this.shape}], got ${count}`,
+      )
     }
     if (this.size === 0) return
     for (const target of this.#targets()) {

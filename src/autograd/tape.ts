@@ -1,5 +1,6 @@
 /** @file The tape: records operations, keeps what their backward rules need, and runs them in reverse. Knows no op but `add`-ing gradients. */
 
+import { LowrankError } from '../lowrank-error.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { type GraphEdge, installBackward, type Recompute, Tensor } from '../tensor/tensor.js'
 
@@ -64,12 +65,14 @@ export class Saved {
   get(): Tensor {
     if (this.#recompute) return this.#recompute.run()
     if (!this.#tensor) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[${this.#what}] expected a graph that backward() has not used yet; run forward again before backward()`,
       )
     }
     if (this.#tensor.version !== this.#version) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[${this.#what}] expected the saved tensor [${this.#tensor.shape}] unchanged until backward(), but it was changed in place ` +
           '(an optimizer step, or an op whose name ends in _); call backward() first',
       )
@@ -160,14 +163,18 @@ export function runBackward(roots: readonly { tensor: Tensor; grad: Tensor | und
   }
   for (const { tensor } of roots) {
     if (!tensor.edge)
-      throw new Error('[backward] expected a tensor made by a recorded operation, got one without a graph')
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[backward] expected a tensor made by a recorded operation, got one without a graph',
+      )
     visit(tensor.edge.node as Node)
   }
   // A node's consumers all have larger ids: in descending order every gradient is complete when its node's turn comes.
   queue.sort((a, b) => b.id - a.id)
   for (const node of queue) {
     if (!node.backward)
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[backward] expected a graph not used yet; the graph through ${node.name} was freed by an earlier backward()`,
       )
   }
@@ -230,7 +237,7 @@ function deliver(pending: Map<Node, (Tensor | undefined)[]>, target: Target, gra
 
 function combine(present: Tensor | undefined, grad: Tensor): Tensor {
   if (!present) return grad
-  if (!addGradients) throw new Error('[backward] expected src/ops/add.ts to be loaded')
+  if (!addGradients) throw new LowrankError('INTERNAL', '[backward] expected src/ops/add.ts to be loaded')
   const sum = addGradients(present, grad)
   present.dispose()
   grad.dispose()
@@ -239,7 +246,10 @@ function combine(present: Tensor | undefined, grad: Tensor): Tensor {
 
 installBackward((tensor) => {
   if (tensor.size !== 1) {
-    throw new Error(`[backward] expected a scalar, got shape [${tensor.shape}]; call backward() on the loss`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[backward] expected a scalar, got shape [${tensor.shape}]; call backward() on the loss`,
+    )
   }
   const seed = Tensor.full(tensor.device, tensor.shape, tensor.dtype, 1)
   unitGradients.add(seed)

@@ -18,6 +18,7 @@ import {
 import type { GenerateOptions } from '../decoding/sampling-options.js'
 import { describeValue } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
@@ -70,7 +71,7 @@ const STEPS_AHEAD = 2
 export function expectModel(where: string, model: unknown): void {
   if (model instanceof CausalLM) return
   const hint = model instanceof Promise ? '; await it' : ''
-  throw new Error(
+  throw new OptionError(
     `[${where}] expected what loadModel() or createModel() gives for model, got ${describeValue(model)}${hint}`,
   )
 }
@@ -211,7 +212,8 @@ export class CausalLM {
     return (lossScale) => {
       const loss = scope(() => this.#loss(hidden, batch, context, { numItems: numItemsInBatch, lossScale }))
       hidden.dispose()
-      if (!loss) throw new Error('[forward] expected labels in the batch: there is no loss without them')
+      if (!loss)
+        throw new LowrankError('INVALID_CALL', '[forward] expected labels in the batch: there is no loss without them')
       return loss
     }
   }
@@ -219,7 +221,8 @@ export class CausalLM {
   /** @throws when it was disposed. */
   expectLive(where: string): void {
     if (this.#disposed)
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[${where}] expected a live model, got ${this.nameOrPath}, which was disposed; load it again, or dispose it later`,
       )
   }
@@ -253,12 +256,17 @@ export class CausalLM {
     const { loss, logits } = batch.labels ? scope(compute) : noGrad(() => scope(compute))
     return {
       get loss(): Tensor {
-        if (!loss) throw new Error('[forward] expected labels in the batch: there is no loss without them')
+        if (!loss)
+          throw new LowrankError(
+            'INVALID_CALL',
+            '[forward] expected labels in the batch: there is no loss without them',
+          )
         return loss
       },
       get logits(): Tensor {
         if (!logits)
-          throw new Error(
+          throw new LowrankError(
+            'INVALID_CALL',
             '[forward] expected forward(batch, { logits: true }): logits are not computed unless asked for',
           )
         return logits
@@ -374,7 +382,8 @@ export class CausalLM {
   decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
     this.expectLive('generate')
     if (this.#isChanging)
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         '[generate] expected weights that stay, but an adapter is being merged into them; await that first',
       )
     // Lists of slabs are replaced when adapters come, go or are switched.
@@ -382,7 +391,8 @@ export class CausalLM {
     const expectUnchanged = (): void => {
       this.expectLive('generate')
       if (before.every(({ linear, slabs }) => linear.slabs === slabs)) return
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
       )
     }
@@ -398,7 +408,8 @@ export class CausalLM {
   async changeWeights(where: string, change: () => Promise<void>): Promise<void> {
     this.expectLive(where)
     if (this.#decodings > 0 || this.#isChanging)
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[${where}] expected a model at rest, but ${this.#isChanging ? 'another adapter is being merged' : 'an answer is being generated'}; wait for its end`,
       )
     this.#isChanging = true

@@ -8,6 +8,7 @@
 
 import type { RawConfig } from '../architecture/config.js'
 import { describeValue, listNames } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import type { Device } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import {
@@ -87,7 +88,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
   if (unknown.length > 0) throw damaged(where, `only the fields ${STATE_FIELDS.join(', ')}`, listNames(unknown))
   if (state.quant_type !== 'nf4') throw damaged(where, "'nf4' for quant_type", describeValue(state.quant_type))
   if (!Array.isArray(state.shape) || state.shape.length !== 2 || state.shape.some((size, i) => size !== shape[i])) {
-    throw new Error(
+    throw new ModelError(
       `[nf4] expected shape [${shape.join(', ')}], as config.json says, in ${where}, got ${describeValue(state.shape)}; ` +
         'config.json and weights are not of one model',
     )
@@ -99,7 +100,7 @@ export async function readStoredNf4(name: string, tensors: Entries, shape: reado
   const part = (suffix: string, count: number, dtype: 'float' | 'U8'): WeightTensor => {
     const entry = tensors.get(name + suffix)
     if (!entry) {
-      throw new Error(
+      throw new ModelError(
         `[nf4] expected ${name}${suffix}, a part of the NF4 weight ${name}, beside it, but it is missing in ${stateEntry.path}; download the model again`,
       )
     }
@@ -263,11 +264,11 @@ function blockSizeOf(state: JsonObject, name: 'blocksize' | 'nested_blocksize', 
 }
 
 function damaged(where: string, expected: string, got: string): Error {
-  return new Error(`[nf4] ${where}: expected ${expected}, got ${got}; the file is damaged: download it again`)
+  return new ModelError(`[nf4] ${where}: expected ${expected}, got ${got}; the file is damaged: download it again`)
 }
 
 function unsupported(where: string, what: string): Error {
-  return new Error(
+  return new ModelError(
     `[nf4] ${where}: expected NF4 of bitsandbytes, got ${what}, which is not supported; ` +
       "use the 16-bit version of the model, with quantization: 'nf4' to have it quantised while it loads",
   )

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
 import { type FileToWrite, writeError, writeFilesAtomic } from '../files.js'
 import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
+import { ModelError } from '../lowrank-error.js'
 import { check } from '../options/rules.js'
 import type { OptionEntry } from '../options/table.js'
 import { readDirectory } from '../regular-file.js'
@@ -92,7 +93,7 @@ export async function writeCheckpoint(
       shards.length === 1 ? SINGLE_FILE : `model-${String(index + 1).padStart(5, '0')}-of-${count}.safetensors`
     for (const { tensor, byteLength } of shard) {
       if (Object.hasOwn(weightMap, tensor.name)) {
-        throw new Error(`[checkpoint] expected each tensor once, got ${describeValue(tensor.name)} twice`)
+        throw new ModelError(`[checkpoint] expected each tensor once, got ${describeValue(tensor.name)} twice`)
       }
       weightMap[tensor.name] = name
       totalSize += byteLength
@@ -128,14 +129,14 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   const indexPath = join(directory, INDEX_FILE)
   const { weight_map: weightMap } = await readJsonObject('checkpoint', indexPath)
   if (!isJsonObject(weightMap) || Object.keys(weightMap).length === 0) {
-    throw new Error(
+    throw new ModelError(
       `[checkpoint] expected "weight_map" in ${indexPath} to name a file for each tensor; download it again`,
     )
   }
   const shards = new Set<string>()
   for (const [name, file] of Object.entries(weightMap)) {
     if (!isShardName(file)) {
-      throw new Error(
+      throw new ModelError(
         `[checkpoint] ${indexPath}: expected the name of a .safetensors file beside the index for tensor ${describeValue(name)}, ` +
           `got ${describeValue(file)}; get the checkpoint from a source that you trust`,
       )
@@ -144,7 +145,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   }
   const missing = [...shards].filter((file) => !files.includes(file)).sort()
   if (missing.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[checkpoint] ${missing.length} of ${shards.size} weight files of ${INDEX_FILE} are missing in ${directory}: ${listNames(missing)}; ` +
         'download them into this directory',
     )
@@ -157,7 +158,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
       // A copy in a file that the index does not mean for it. Where the index is silent, one copy is taken and two are an error.
       if (listed !== undefined && listed !== file) continue
       if (tensors.has(name)) {
-        throw new Error(
+        throw new ModelError(
           `[checkpoint] tensor ${describeValue(name)} is in two files of ${directory} and not in the index`,
         )
       }
@@ -166,7 +167,7 @@ async function readShards(directory: string, files: readonly string[]): Promise<
   }
   const absent = Object.keys(weightMap).filter((name) => !tensors.has(name))
   if (absent.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[checkpoint] ${absent.length} tensors of ${indexPath} are not in the files it names: ` +
         `${listNames(absent.map((name) => `${name} (${weightMap[name]})`))}; download the checkpoint again`,
     )
@@ -190,7 +191,7 @@ function noWeights(directory: string, files: readonly string[]): Error {
         : other
           ? `holds ${other}, but no ${SINGLE_FILE} and no ${INDEX_FILE}; download the missing file, or rename the file to ${SINGLE_FILE}`
           : `holds no ${SINGLE_FILE} and no ${INDEX_FILE}, only: ${listNames(files) || 'nothing'}; download the weights into it`
-  return new Error(`[checkpoint] ${directory} ${problem}`)
+  return new ModelError(`[checkpoint] ${directory} ${problem}`)
 }
 
 /** In the order given, so that neighbours in the model are neighbours on disk; a larger tensor has a file of its own. */
@@ -199,7 +200,7 @@ function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): Sized
   let size = 0
   for (const tensor of tensors) {
     const byteLength = tensorByteLength(tensor.dtype, tensor.shape, (problem) => {
-      return new Error(`[checkpoint] cannot write tensor ${describeValue(tensor.name)}: it ${problem}`)
+      return new ModelError(`[checkpoint] cannot write tensor ${describeValue(tensor.name)}: it ${problem}`)
     })
     const current = shards[shards.length - 1]!
     if (current.length > 0 && size + byteLength > limit) {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { GenerationDefaults } from '../decoding/generate-options.js'
 import { SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { expectOptions } from '../options/table.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { type JsonObject, parseJsonObject } from '../weights/strict-json.js'
@@ -62,7 +63,7 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
   if (bytes === undefined) return undefined
   const config = parseJsonObject('loadModel', path, bytes)
   const wrong = (name: string, expected: string): Error =>
-    new Error(`[loadModel] ${path}: expected ${expected} for ${name}, got ${describeValue(config[name])}`)
+    new ModelError(`[loadModel] ${path}: expected ${expected} for ${name}, got ${describeValue(config[name])}`)
   const sampling: SamplingOptions = {}
   for (const [name, option] of NUMBERS) {
     const value = config[name] ?? 0
@@ -72,7 +73,7 @@ export async function readGenerationConfig(directory: string): Promise<Generatio
   try {
     expectOptions('generate', sampling, SAMPLING_OPTIONS)
   } catch (cause) {
-    throw new Error(`[loadModel] ${path}: ${(cause as Error).message}`, { cause })
+    throw new ModelError(`[loadModel] ${path}: ${(cause as Error).message}`, { cause })
   }
   const eos = config.eos_token_id ?? []
   const eosTokenIds = Array.isArray(eos) ? eos : [eos]

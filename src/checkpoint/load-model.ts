@@ -8,6 +8,7 @@ import { describeValue } from '../errors.js'
 import { openGguf } from '../gguf/open.js'
 import { isGgufPath } from '../gguf/reader.js'
 import { HUB_OPTIONS } from '../hub/settings.js'
+import { ModelError, OptionError, OutOfMemoryError } from '../lowrank-error.js'
 import { findArchitecture } from '../models/registry.js'
 import { MODEL_OPTIONS, OPEN_DEVICE } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
@@ -82,7 +83,7 @@ const MIB = 1024 * 1024
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
   // Inside of the library places are given as well.
   if (typeof idOrPath !== 'string')
-    throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
+    throw new OptionError(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   const model = await beginLoading(idOrPath, options)
   try {
     await model.device.sync()
@@ -163,7 +164,7 @@ async function readConfigFile(directory: string): Promise<RawConfig> {
     // A directory without weights is something else, which is said better.
     if (!isMissing(error)) throw error
     await openCheckpoint(directory)
-    throw new Error(
+    throw new ModelError(
       `[loadModel] expected ${path}, which says what the model is, but there is no such file; get it too`,
       {
         cause: error,
@@ -188,8 +189,9 @@ function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Paramete
     'or raise LOWRANK_MEMORY_BUDGET (bytes)',
   ]
   const holders = [own, others && `other devices of this process: ${others}`].filter((text) => text !== '').join('; ')
-  throw new Error(
+  throw new OutOfMemoryError(
     `[loadModel] the weights of ${nameOrPath} take ${Math.ceil(bytes / MIB)} MiB in ${quantization ?? dtype}, but the memory budget is ${Math.floor(budget / MIB)} MiB, ` +
       `${Math.ceil((live + otherBytes) / MIB)} MiB of it in use${holders === '' ? '' : ` (${holders})`}; ${remedies.join(', ')}`,
+    { needed: bytes + live + otherBytes, budget },
   )
 }

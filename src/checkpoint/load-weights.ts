@@ -6,6 +6,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
 import { isGgufPath } from '../gguf/reader.js'
+import { ModelError } from '../lowrank-error.js'
 import { quantizeNf4 } from '../ops/nf4.js'
 import { type ComputeDType, type DType, dtypeBytes, isComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -71,7 +72,7 @@ export async function matchTensors(
       continue
     }
     if (stored.has(file)) {
-      throw new Error(
+      throw new ModelError(
         `[loadModel] expected F32, F16 or BF16 for ${name}, which is no projection of the decoder, got NF4 in ${entry.path}; ` +
           'use the 16-bit version of the model',
       )
@@ -81,7 +82,7 @@ export async function matchTensors(
     plan.set(parameter, linear ? { kind: 'quantize', entry, transpose } : { kind: 'dense', entry })
   }
   if (missing.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[loadModel] expected ${model.parameters().size} tensors in ${path}, as ${isGgufPath(path) ? 'its metadata says' : 'config.json says'}, but ${missing.length} are missing in ${filesOf(tensors)}: ` +
         `${listNames(missing)}; ${missingRemedy(missing, tensors)}`,
     )
@@ -90,7 +91,7 @@ export async function matchTensors(
     (name) => !used.has(name) && !architecture.ignoredTensors.test(name) && name !== tiedHead,
   )
   if (superfluous.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[loadModel] ${path} holds ${superfluous.length} tensors that a ${architecture.modelType} model of ${isGgufPath(path) ? 'its metadata' : 'this config.json'} does not have: ${listNames(superfluous)}; ` +
         `the model would compute something else without them; ${superfluousRemedy(superfluous)}`,
     )
@@ -129,11 +130,13 @@ function checkDense(name: string, entry: WeightTensor, shape: readonly number[],
       entry.dtype === 'F64'
         ? 'save the model in float32, which is the widest that it is computed in'
         : 'of quantized checkpoints only NF4 of bitsandbytes is supported: use the 16-bit version of the model'
-    throw new Error(`[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; ${remedy}`)
+    throw new ModelError(
+      `[loadModel] expected F32, F16 or BF16 for ${name}, got ${entry.dtype} in ${entry.path}; ${remedy}`,
+    )
   }
   if (entry.shape.length !== shape.length || entry.shape.some((size, i) => size !== shape[i])) {
     const config = isGguf ? 'the metadata' : 'config.json'
-    throw new Error(
+    throw new ModelError(
       `[loadModel] expected shape [${shape.join(', ')}] for ${name}, as ${config} says, got [${entry.shape.join(', ')}] in ${entry.path}; ` +
         `${config} and weights are not of one model`,
     )

@@ -3,6 +3,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { nearestPathHint } from '../nearest-path.js'
 import { readJsonObject } from '../weights/strict-json.js'
 
@@ -17,7 +18,7 @@ export async function refuseMisplacedModel(directory: string): Promise<void> {
   const names = await namesIn(directory)
   if (names.includes(CONFIG_FILE)) return
   const refuse = (what: string): never => {
-    throw new Error(`[model] expected a model, got ${directory}, which ${what}`)
+    throw new ModelError(`[model] expected a model, got ${directory}, which ${what}`)
   }
   if (names.includes(ADAPTER_FILE)) {
     const base = await baseOf(directory)
@@ -40,7 +41,7 @@ export async function refuseMisplacedModel(directory: string): Promise<void> {
 /** The error for a directory without adapter_config.json, saying what it is instead. */
 export async function misplacedAdapter(directory: string, cause: unknown): Promise<Error> {
   const refuse = (what: string): Error =>
-    new Error(`[adapter] expected the directory of an adapter, got ${directory}, ${what}`, { cause })
+    new ModelError(`[adapter] expected the directory of an adapter, got ${directory}, ${what}`, { cause })
   const found = await stat(directory).catch(() => undefined)
   if (found === undefined) {
     const hint = await nearestPathHint(directory)

@@ -7,6 +7,7 @@ import { isGgufPath } from '../gguf/reader.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
 import { HubError } from '../hub/hub-error.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
+import { ModelError, OptionError } from '../lowrank-error.js'
 import { nearestPathHint } from '../nearest-path.js'
 import { isMissing, readError } from '../regular-file.js'
 import { refuseMisplacedModel } from './misplaced.js'
@@ -33,11 +34,11 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
  */
 export async function resolveModel(idOrPath: string, options: ResolveModelOptions = {}): Promise<ModelLocation> {
   if (typeof idOrPath !== 'string' || idOrPath === '') {
-    throw new Error(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
+    throw new OptionError(`[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}`)
   }
   expectPath('model', 'model', idOrPath)
   if (withoutSecrets(idOrPath) !== idOrPath) {
-    throw new Error(
+    throw new OptionError(
       `[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}, which holds a secret; a token belongs in HF_TOKEN`,
     )
   }
@@ -49,24 +50,24 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
   if (found?.isDirectory() || (found && isGgufPath(path))) {
     if (found.isDirectory()) await refuseMisplacedModel(path)
     if (options.revision === undefined) return { path, nameOrPath: idOrPath, origin: {} }
-    throw new Error(
+    throw new OptionError(
       `[model] expected no revision for a path, got ${describeValue(options.revision)} for ${path}; remove it, or give a Hub id`,
     )
   }
   if (found) {
-    throw new Error(
+    throw new ModelError(
       `[model] expected a directory or a .gguf file, got the file ${path}; give the directory that also holds its config.json`,
     )
   }
   const hint = await nearestPathHint(idOrPath)
-  if (isGgufPath(path)) throw new Error(`[model] there is no file ${path}${hint || '; check the path'}`)
+  if (isGgufPath(path)) throw new ModelError(`[model] there is no file ${path}${hint || '; check the path'}`)
   const [id = '', revision] = splitRevision(idOrPath)
   if (!HUB_ID.test(id) || id.includes('..') || id.includes('--')) {
     const remedy = hint || '; check the path, or give a Hub id such as "org/name"'
-    throw new Error(`[model] there is no directory ${path}${remedy}`)
+    throw new ModelError(`[model] there is no directory ${path}${remedy}`)
   }
   if (revision !== undefined && options.revision !== undefined && revision !== options.revision) {
-    throw new Error(
+    throw new OptionError(
       `[model] expected one revision, got ${describeValue(idOrPath)} with revision ${describeValue(options.revision)}; remove one`,
     )
   }

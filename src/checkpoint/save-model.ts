@@ -8,6 +8,7 @@ import { expectPath } from '../errors.js'
 import { fillDirectory, writeFileAtomic } from '../files.js'
 import { endingTokenIds } from '../gguf/ending-tokens.js'
 import { isGgufPath, readGguf } from '../gguf/reader.js'
+import { OptionError } from '../lowrank-error.js'
 import { DTYPES } from '../nn/model-options.js'
 import { path } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -179,7 +180,7 @@ async function parameterBytes(parameter: Parameter, dtype: ComputeDType): Promis
   const bytes = await device.readBytes(converted)
   converted.dispose()
   if (dtype === 'float16' && !isFiniteFloat16(bytes)) {
-    throw new Error(
+    throw new OptionError(
       `[saveModel] expected ${parameter.name} to fit float16, got elements above 65504 or no numbers; save in bfloat16 or float32`,
     )
   }

@@ -1,5 +1,6 @@
 /** @file What the tables say of an option of `trainLora`, as help texts and `lowrank init` show it. */
 
+import { LowrankError } from '../lowrank-error.js'
 import { describeDefault } from '../options/flags.js'
 import { entryOf, type OptionEntry } from '../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../train/options.js'
@@ -9,7 +10,7 @@ function entryAt(path: readonly string[]): OptionEntry {
   const [first = '', second] = path
   const outer = entryOf(TRAIN_LORA_OPTIONS, first)
   const entry = second === undefined ? outer : outer?.table && entryOf(outer.table, second)
-  if (!entry) throw new Error(`[options] expected an option, got ${path.join('.')}`)
+  if (!entry) throw new LowrankError('INTERNAL', `[options] expected an option, got ${path.join('.')}`)
   return entry
 }
 

@@ -6,6 +6,7 @@ import { availableParallelism, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { hubCacheDirectory } from '../hub/settings.js'
+import { OutOfMemoryError } from '../lowrank-error.js'
 import { type Paint, paintFor } from '../progress/terminal.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
@@ -92,9 +93,10 @@ async function tryDevice(): Promise<void> {
   try {
     const { budget } = device.memory()
     if (budget < LEAST_BUDGET) {
-      throw new Error(
+      throw new OutOfMemoryError(
         `[doctor] expected at least ${formatBytes(LEAST_BUDGET)} of memory for tensors, got ${formatBytes(budget)} ` +
           `(${process.env.LOWRANK_MEMORY_BUDGET ? 'LOWRANK_MEMORY_BUDGET' : '90 % of what is available'})`,
+        { needed: LEAST_BUDGET, budget },
       )
     }
     await Tensor.from(device, [1, 2], [2]).read()

@@ -9,6 +9,7 @@
  *    undoes at its start.
  */
 
+import { LowrankError } from '../lowrank-error.js'
 import { DEADLY, endAtOnce, guardSignals, releaseSignals } from './signal-guard.js'
 
 export interface Interrupt {
@@ -30,7 +31,7 @@ export function watchInterrupts(announce: () => void, env = process.env): Interr
   let isGuarded = false
   const stop = (): void => {
     if (controller.signal.aborted) return
-    controller.abort(new Error('[train] stopped by a signal'))
+    controller.abort(new LowrankError('STOPPED', '[train] stopped by a signal'))
     // Without listeners the operating system ends the process, but for the first of a container.
     if (!isGuarded) setTimeout(() => listen(DEADLY, false), ONE_REQUEST_MS).unref()
     announce()

@@ -17,18 +17,17 @@ import { paintFor } from '../progress/terminal.js'
 import { COMPUTE_DTYPES } from '../tensor/dtype.js'
 import { toError } from '../values.js'
 import { defaultOf } from './defaults.js'
+import { describeFailure, exitCodeOf, WRONG_USAGE } from './exit.js'
 import { addSamplingFlags, positiveInteger, repeatable } from './sampling-flags.js'
 import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
 import { expectResultOnDisk, guardStandardStreams } from './standard-streams.js'
 import { addTrainFlags, DEVICE_HELP, flagFor } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
-const FAILED = 1
-const WRONG_USAGE = 2
-
 const EXIT_CODES = `
 Exit codes: 0 done, 1 failed, 2 wrong usage. With --json an error is also a line
-of JSON on stdout: {"type":"error","message":"...","exitCode":1}`
+of JSON on stdout: {"type":"error","code":"...","message":"...","exitCode":1},
+with file, row, needed, budget, step or checkpoint where the error has them.`
 
 const DTYPE_HELP = `what to compute in: ${COMPUTE_DTYPES.join(', ')}; default: bfloat16 on a GPU, where the processor does or with nf4, else float32`
 
@@ -231,12 +230,12 @@ async function main(): Promise<void> {
     if (error instanceof CommanderError) {
       // commander has printed its message; help and --version are "errors" with exit code 0, and a bare `lowrank` is not asked for help.
       process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE
-      if (process.exitCode !== 0) reportJson(error.message.replace(/^error: /, ''), WRONG_USAGE)
+      if (process.exitCode !== 0) reportJson(new UsageError(error.message.replace(/^error: /, '')))
       return
     }
-    process.exitCode = error instanceof UsageError ? WRONG_USAGE : FAILED
+    process.exitCode = exitCodeOf(error)
     report(error, program.opts().verbose === true || Boolean(process.env.DEBUG))
-    reportJson(toError(error).message, process.exitCode)
+    reportJson(error)
   }
 }
 
@@ -248,10 +247,13 @@ function report(error: unknown, verbose: boolean): void {
 }
 
 /** Tells a program that asked for JSON. What a closed stdout does then must not change the exit code. */
-function reportJson(message: string, exitCode: number): void {
+function reportJson(error: unknown): void {
   if (!process.argv.includes('--json')) return
   expectResultOnDisk()
-  process.stdout.write(`${JSON.stringify({ type: 'error', message: hideSecrets(message), exitCode })}\n`)
+  const line = JSON.stringify(describeFailure(error), (_, value) =>
+    typeof value === 'string' ? hideSecrets(value) : value,
+  )
+  process.stdout.write(`${line}\n`)
 }
 
 await main()

@@ -1,6 +1,7 @@
 /** @file The options of a run from file, settings and flags, checked before anything is loaded: what is wrong is a mistake of usage, told all at once. */
 
-import { describeProblems, type OptionProblem, OptionsError } from '../options/problems.js'
+import { OptionError, type OptionProblem } from '../lowrank-error.js'
+import { describeProblems } from '../options/problems.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
 import { parseTrainOptions } from '../train/parse-options.js'
 import { type Configuration, withOrigins } from './config.js'
@@ -29,7 +30,7 @@ export function checkRunOptions(
   try {
     parsed = parseTrainOptions({ ...defaults, ...options })
   } catch (error) {
-    if (!(error instanceof OptionsError)) throw new UsageError((error as Error).message)
+    if (!(error instanceof OptionError)) throw error
     problems.push(...error.problems)
   }
   if (outputDir && originOf(['outputDir']) === undefined) {

@@ -1,6 +1,7 @@
 /** @file Text from stdin where it is no terminal: in bounds, and with errors that are passed on. */
 
 import { fstatSync } from 'node:fs'
+import { LowrankError } from '../lowrank-error.js'
 import { readError } from '../regular-file.js'
 
 /** Characters of a text or a line; no model takes a prompt of that length, and a device never ends. */
@@ -37,11 +38,16 @@ async function* pieces(where: string): AsyncGenerator<string, void, undefined> {
     try {
       return decoder.decode(bytes, { stream: bytes !== undefined })
     } catch (cause) {
-      throw new Error(`[${where}] expected UTF-8 text on stdin, got other bytes; convert it to UTF-8`, { cause })
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[${where}] expected UTF-8 text on stdin, got other bytes; convert it to UTF-8`,
+        { cause },
+      )
     }
   }
   // Node takes a directory for an input that has ended.
-  if (fstatSync(0).isDirectory()) throw new Error(`[${where}] expected text on stdin, got a directory; give a file`)
+  if (fstatSync(0).isDirectory())
+    throw new LowrankError('INVALID_CALL', `[${where}] expected text on stdin, got a directory; give a file`)
   try {
     for await (const bytes of process.stdin) yield decode(bytes as Buffer)
   } catch (error) {
@@ -56,7 +62,8 @@ function withoutReturn(line: string): string {
 
 function expectShort(where: string, text: string, what: string): void {
   if (text.length <= LONGEST) return
-  throw new Error(
+  throw new LowrankError(
+    'INVALID_CALL',
     `[${where}] expected ${what} of at most ${LONGEST.toLocaleString('en')} characters on stdin, got more; give a shorter prompt`,
   )
 }

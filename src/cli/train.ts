@@ -1,6 +1,7 @@
 /** @file `lowrank train`: the options of trainLora from a file and flags, progress on the terminal, the result on disk. */
 
 import { join } from 'node:path'
+import { LowrankError } from '../lowrank-error.js'
 import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
 import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
@@ -49,12 +50,12 @@ export async function train(configPath: string | undefined, given: TrainCommandO
     })
   } catch (error) {
     if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
-    throw new Error('stopped before the first step; what was fetched of the model is kept')
+    throw new LowrankError('STOPPED', 'stopped before the first step; what was fetched of the model is kept')
   } finally {
     progress.stop()
     interrupt.release()
   }
-  if (run.reason === 'aborted') throw new Error(`stopped at step ${run.step}; go on with --resume`)
+  if (run.reason === 'aborted') throw new LowrankError('STOPPED', `stopped at step ${run.step}; go on with --resume`)
   await run.save(target)
   run.dispose()
   if (json) process.stdout.write(`${JSON.stringify({ type: 'saved', method, path: target })}\n`)

@@ -1,7 +1,15 @@
-/** @file The one error that ends the program with exit code 2, and how several mistakes are told at once. */
+/** @file The error of flags and configuration files, and how several mistakes are told at once. */
 
 /** The command line or the configuration file is not as it must be; nothing was started. */
-export class UsageError extends Error {}
+
+import { type ErrorDetails, OptionError } from '../lowrank-error.js'
+
+export class UsageError extends OptionError {
+  constructor(message: string, details: ErrorDetails = {}) {
+    super(message, details)
+    this.name = 'UsageError'
+  }
+}
 
 /**
  * Makes all checks, so that everything that is wrong is told at once.
@@ -18,8 +26,7 @@ export function checkAll(command: string, checks: readonly (() => unknown)[]): v
     }
   }
   if (messages.length === 0) return
-  const [first] = messages
-  if (messages.length === 1) throw new UsageError(first)
+  if (messages.length === 1) throw new UsageError(messages[0] as string)
   const list = messages.map((message) => `  - ${message}`)
   throw new UsageError([`[${command}] ${messages.length} options are wrong:`, ...list].join('\n'))
 }

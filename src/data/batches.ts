@@ -4,6 +4,7 @@
  */
 
 import { positionsInSequences, type RaggedBatch, shiftLabels } from '../architecture/batch.js'
+import { LowrankError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
@@ -123,10 +124,13 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
     this.#items = items
     this.#lengths = Int32Array.from(items, tokensOf)
     this.#options = options
-    if (items.length === 0) throw new Error('[batches] expected at least one example, got none')
+    if (items.length === 0) throw new LowrankError('INVALID_CALL', '[batches] expected at least one example, got none')
     const longest = this.#lengths.reduce((most, length) => Math.max(most, length), 0)
     if (this.#options.packing && longest > this.#options.maxLength) {
-      throw new Error(`[batches] expected rows of at most maxLength ${this.#options.maxLength} tokens, got ${longest}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[batches] expected rows of at most maxLength ${this.#options.maxLength} tokens, got ${longest}`,
+      )
     }
   }
 
@@ -186,7 +190,8 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
     const { rows, starts } = whole ? this.#plan(epoch) : NO_PLAN
     const total = starts.length - 1
     if (index >= total || index % steps !== 0) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[batches] expected a cursor at a multiple of ${steps} below ${total} micro-batches, got epoch ${epoch}, ` +
           `index ${index}; the checkpoint belongs to other data, batch size or accumulation`,
       )

@@ -4,6 +4,7 @@
  */
 
 import { describeValue } from '../errors.js'
+import { DataError, OptionError } from '../lowrank-error.js'
 import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
 import { fittingContent } from '../tokenizer/content-forms.js'
 import type { Steps } from '../turns.js'
@@ -41,7 +42,7 @@ export function* prepareConversation(
     const role = mappedRole(message.role, renderer, roles, index)
     const learnt = learn?.[index]
     if (learnt !== undefined && role !== 'assistant' && (learnt || learnAll)) {
-      throw new Error(
+      throw new DataError(
         `[data] expected only assistant messages to be learnt or left out by themselves, got ${learnt ? 1 : 0} for a ` +
           `${role} message (message ${index + 1}); remove its weight`,
       )
@@ -65,13 +66,13 @@ function mappedRole(
   const isMeant = Object.hasOwn(roles, mapped) && roles[mapped] === mapped
   if (isMeant || COMMON_ROLES.includes(mapped) || isKnownTo(renderer, mapped)) return mapped
   if (mapped !== role) {
-    throw new Error(
+    throw new OptionError(
       `[data] expected roles to map ${describeValue(role)} to a role that the chat template knows, got ${describeValue(mapped)}; write ` +
         `one of ${COMMON_ROLES.join(', ')}, or add ${keyText(mapped)}: ${describeValue(mapped)} where the template is to print it`,
     )
   }
   const likely = LIKELY_ROLES.get(role.toLowerCase()) ?? 'user'
-  throw new Error(
+  throw new DataError(
     `[data] expected a role that the chat template knows, got ${describeValue(role)} in message ${index + 1}; rename it, or ` +
       `set roles: { ${keyText(role)}: '${likely}' }`,
   )

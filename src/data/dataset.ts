@@ -1,6 +1,7 @@
 /** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
 
 import { describeValue, listNames } from '../errors.js'
+import { DataError, OptionError } from '../lowrank-error.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
@@ -54,7 +55,7 @@ export async function prepareDataset(
   options: PrepareOptions = {},
 ): Promise<Dataset> {
   if (typeof tokenizer?.encode !== 'function')
-    throw new Error(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
+    throw new OptionError(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
   const { vocabSize, signal, onProgress, ...dataOptions } = options
   const resolved = resolveDataOptions(dataOptions)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
@@ -134,7 +135,7 @@ function nothingToLearn(source: DataSource, statistics: DataStatistics, maxLengt
   if (rows === 0) {
     const paths = typeof source === 'string' ? [source] : Array.isArray(source) ? source : []
     const where = paths.length > 0 ? ` in ${listNames(paths.map(String))}` : ''
-    return new Error(
+    return new DataError(
       `[data] expected at least one row${where}, got none; check that the ${paths.length > 0 ? 'file is whole' : 'rows are given'}`,
     )
   }
@@ -150,5 +151,5 @@ function nothingToLearn(source: DataSource, statistics: DataStatistics, maxLengt
         'roles and weights, or set assistantOnlyLoss: false',
     )
   }
-  return new Error(`[data] expected tokens to learn from, got none in ${rows} rows; ${reasons.join('; ')}`)
+  return new DataError(`[data] expected tokens to learn from, got none in ${rows} rows; ${reasons.join('; ')}`)
 }

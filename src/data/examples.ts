@@ -5,6 +5,7 @@
 
 import { IGNORE_INDEX } from '../architecture/batch.js'
 import { describeValue } from '../errors.js'
+import { DataError } from '../lowrank-error.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'
 import {
   type ChatMessage,
@@ -23,6 +24,7 @@ import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
 import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
+import { rowError } from './row-error.js'
 import type { Conversation, DataRow } from './row-forms.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
@@ -103,7 +105,7 @@ export function* encodeRowSteps(
     const content = yield* encodeContent(row, tokenizer, renderer, options)
     return yield* finish(content, tokenizer, options)
   } catch (error) {
-    throw new Error(`${toError(error).message} (in ${row.origin})`, { cause: error })
+    throw rowError(row.origin, `${toError(error).message} (in ${row.origin})`, { cause: error })
   }
 }
 
@@ -174,7 +176,7 @@ function* encodeConversation(
   const promptEnd = ranges[0]?.start ?? ids.length
   const isOut = spans.map(({ message }) => {
     if (unlearnt.size > 0 && message === undefined) {
-      throw new Error(
+      throw new DataError(
         '[data] expected to know which message each {% generation %} block of the template belongs to, since a message ' +
           'has weight: 0, got another number of blocks than of answers; mark each answer once',
       )
@@ -230,7 +232,7 @@ function expectCharacters(text: string): void {
   const half = /\p{Surrogate}/u.exec(text)
   if (half === null) return
   const code = half[0].charCodeAt(0).toString(16)
-  throw new Error(
+  throw new DataError(
     `[data] expected whole characters, got the half of one, \\u${code}, behind ${describeValue(text.slice(Math.max(0, half.index - 20), half.index))}; ` +
       'the text was cut within a character: remove it there',
   )
@@ -269,7 +271,7 @@ function* finish(
     if (at % IDS_PER_STEP === 0) yield
     const id = ids[at] as number
     if (id < 0 || id >= vocabSize) {
-      throw new Error(
+      throw new DataError(
         `[data] expected token ids below the model's vocabulary of ${vocabSize}, got ${id} ` +
           `(${describeValue(tokenizer.idToToken(id) ?? '?')}); use the tokenizer that belongs to the model`,
       )

@@ -2,6 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DataError } from '../lowrank-error.js'
 import { nearestPathHint } from '../nearest-path.js'
 import { isMissing, readError, shownPath } from '../regular-file.js'
 
@@ -16,12 +17,15 @@ export async function findFiles(pattern: string): Promise<string[]> {
     throw readError('data', pattern, error)
   })
   if (literal?.isDirectory()) {
-    throw new Error(`[data] expected a file or glob, got the directory ${pattern}; ${await globFor(pattern)}`)
+    throw new DataError(`[data] expected a file or glob, got the directory ${pattern}; ${await globFor(pattern)}`, {
+      file: pattern,
+    })
   }
   if (literal !== undefined) return [pattern]
   if (!/[*?]/.test(pattern))
-    throw new Error(
+    throw new DataError(
       `[data] expected a data file, got ${shownPath(pattern)}, which does not exist${(await nearestPathHint(pattern)) || '; check the path'}`,
+      { file: pattern },
     )
   const segments = pattern.split('/')
   const fixed = segments.slice(
@@ -32,7 +36,7 @@ export async function findFiles(pattern: string): Promise<string[]> {
   const found: string[] = []
   await walk(root, fixed.length === 0 ? '' : `${fixed.join('/')}/`, segments.slice(fixed.length), found)
   if (found.length === 0)
-    throw new Error(`[data] expected files for ${pattern}, got no match; check the folder and the ending`)
+    throw new DataError(`[data] expected files for ${pattern}, got no match; check the folder and the ending`)
   return [...new Set(found)].sort()
 }
 

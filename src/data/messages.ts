@@ -7,6 +7,7 @@ import { describeValue } from '../errors.js'
 import { losslessJsonSteps, PythonFloat } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
+import { rowError } from './row-error.js'
 
 type Fields = Record<string, unknown>
 
@@ -99,7 +100,8 @@ function* messageOf(
     ? undefined
     : ['text', 'value'].find((key) => typeof given[key] === 'string')
   if (misnamed !== undefined) {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected role and content for ${where} in ${origin}, got ${misnamed} in place of content; rename it`,
     )
   }
@@ -110,7 +112,10 @@ function* messageOf(
     const remedy = REFUSED_KEYS.get(key)
     if (remedy !== undefined) {
       if (isEmpty(value)) continue
-      throw new Error(`[data] expected no ${key} in ${where} of ${origin}, got ${describeValue(value)}; ${remedy}`)
+      throw rowError(
+        origin,
+        `[data] expected no ${key} in ${where} of ${origin}, got ${describeValue(value)}; ${remedy}`,
+      )
     }
     if (key === 'tool_calls' && (isEmpty(value) || value === 'null')) continue
     // The order stays, for templates that print whole messages.
@@ -158,14 +163,16 @@ function textPart(part: unknown, where: string, origin: string): Fields {
   }
   const fields = Object.fromEntries(Object.entries(part).filter(([, value]) => isPresent(value))) as Fields
   if (!TEXT_PARTS.includes(fields.type)) {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected parts of text for ${where} in ${origin}, got one of type ${describeValue(fields.type)}; ${PARTS_REMEDY}`,
     )
   }
   if (typeof fields.text !== 'string') throw wrongType("{ type: 'text', text }", where, origin, part)
   const other = Object.keys(fields).find((key) => !IGNORED_PART_KEYS.includes(key))
   if (other !== undefined) {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected type and text alone for ${where} in ${origin}, got ${describeValue(other)} too; remove it`,
     )
   }
@@ -184,7 +191,8 @@ function learnOf(given: Fields, where: string, origin: string): boolean | undefi
     }
     const asked = Boolean(value) === ofOne
     if (learnt !== undefined && learnt !== asked) {
-      throw new Error(
+      throw rowError(
+        origin,
         `[data] expected one answer to whether ${where} in ${origin} is learnt, got ${key}: ${value} beside another; remove one`,
       )
     }
@@ -212,7 +220,10 @@ export function* withoutNulls(root: unknown, where: string, origin: string, null
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { value, copy, depth, isArgument } = next
     if (depth > MAX_DEPTH) {
-      throw new Error(`[data] expected at most ${MAX_DEPTH} levels for ${where} in ${origin}, got more; flatten it`)
+      throw rowError(
+        origin,
+        `[data] expected at most ${MAX_DEPTH} levels for ${where} in ${origin}, got more; flatten it`,
+      )
     }
     const isList = Array.isArray(value)
     for (const [key, item] of isList || value instanceof Map ? value.entries() : Object.entries(value)) {
@@ -270,7 +281,8 @@ function* parseJson(text: string, where: string, origin: string): Steps<unknown>
   try {
     return yield* losslessJsonSteps(text)
   } catch (error) {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected JSON for ${where} in ${origin}, got ${describeValue(text)}: ${(error as Error).message}`,
       { cause: error },
     )
@@ -286,5 +298,5 @@ function isEmpty(value: unknown): boolean {
 }
 
 export function wrongType(expected: string, name: string, origin: string, got: unknown): Error {
-  return new Error(`[data] expected ${expected} for ${name} in ${origin}, got ${describeValue(got)}`)
+  return rowError(origin, `[data] expected ${expected} for ${name} in ${origin}, got ${describeValue(got)}`)
 }

@@ -1,5 +1,6 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
+import { OptionError } from '../lowrank-error.js'
 import { anything, boolean, either, exactly, integer, number, objectOf, oneOf, text } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { namesOf, type OptionTable, readOptions } from '../options/table.js'
@@ -195,6 +196,6 @@ export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
 export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
   const resolved: ResolvedDataOptions = readOptions(where, options, DATA_OPTIONS)
   if (resolved.padding && resolved.packing)
-    throw new Error(`[${where}] expected packing or padding, got both; remove one`)
+    throw new OptionError(`[${where}] expected packing or padding, got both; remove one`)
   return resolved
 }

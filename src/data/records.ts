@@ -5,6 +5,7 @@
 
 import type { Stats } from 'node:fs'
 import { type LosslessJson, losslessJsonSteps } from '../lossless-json.js'
+import { DataError } from '../lowrank-error.js'
 import { openRegularFile, readError } from '../regular-file.js'
 import type { Steps, Turns } from '../turns.js'
 import { foreignKind, slipHint } from './file-kinds.js'
@@ -63,15 +64,18 @@ function isSame(before: Stats, after: Stats): boolean {
 }
 
 function changedWhileRead(path: string): Error {
-  return new Error(
+  return new DataError(
     `[data] expected ${path} to stay as it is while it is read, but it was written to; wait for its writer`,
+    { file: path },
   )
 }
 
 function refuseForeign(path: string, head: Uint8Array): void {
   const kind = foreignKind(path, head)
   if (kind === undefined) return
-  throw new Error(`[data] expected JSON Lines or a JSON array in ${path}, got ${kind.what}; ${kind.remedy}`)
+  throw new DataError(`[data] expected JSON Lines or a JSON array in ${path}, got ${kind.what}; ${kind.remedy}`, {
+    file: path,
+  })
 }
 
 const CHUNK_BYTES = 1 << 18
@@ -230,14 +234,20 @@ function* recordSteps(path: string, { pieces, line, row }: RawRecord, isArray: b
       throw notAnArray(path, line + Number(lines) - 1, what + slipHint(message, text), error)
     }
     const hint = slipHint(message, text)
-    throw new Error(`[data] expected one JSON object per line, got in ${path}:${line}: ${message}${hint}`, {
+    throw new DataError(`[data] expected one JSON object per line, got in ${path}:${line}: ${message}${hint}`, {
+      file: path,
+      row: line,
       cause: error,
     })
   }
 }
 
 function notAnArray(path: string, line: number, message: string, cause?: unknown): Error {
-  return new Error(`[data] expected a JSON array of rows, got in ${path}:${line}: ${message}`, { cause })
+  return new DataError(`[data] expected a JSON array of rows, got in ${path}:${line}: ${message}`, {
+    file: path,
+    row: line,
+    cause,
+  })
 }
 
 // To make one for each row would take longer than decoding the row.
@@ -254,7 +264,9 @@ function* decodeSteps(path: string, line: number, pieces: readonly Uint8Array[])
     }
     return text + decoder.decode()
   } catch (error) {
-    throw new Error(`[data] expected UTF-8 text, got other bytes in ${path}:${line}; convert the file to UTF-8`, {
+    throw new DataError(`[data] expected UTF-8 text, got other bytes in ${path}:${line}; convert the file to UTF-8`, {
+      file: path,
+      row: line,
       cause: error,
     })
   }

@@ -1,5 +1,6 @@
 /** @file What became of the rows of a data set: the counts, and in words what was lost. */
 
+import { DataError } from '../lowrank-error.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import type { UnusualKind } from './unusual-rows.js'
 
@@ -73,7 +74,7 @@ const DROPPED_REMEDY = 'it has no place for them; use another chatTemplate, or o
 /** The error for a row of which the template leaves something out, where that is not wanted. */
 export function leavesOut({ kind, message }: DroppedPart): Error {
   const where = message === undefined ? '' : ` (message ${message + 1})`
-  return new Error(
+  return new DataError(
     `[data] expected a chat template with a place for all of a row, got one that leaves out ${NAMES[kind]}${where}; use another ` +
       "chatTemplate, change the row, or set onDroppedContent: 'warn'",
   )

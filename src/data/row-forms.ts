@@ -7,6 +7,7 @@ import { describeValue, listNames } from '../errors.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { isObject } from '../values.js'
 import { isPresent, type Messages, messagesOf, parseList, parseObject, withoutNulls, wrongType } from './messages.js'
+import { rowError } from './row-error.js'
 
 /** A row whose form is known and whose columns have been checked. */
 export type DataRow = { origin: string; ignoredColumns?: readonly string[] } & RowContent
@@ -55,7 +56,8 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
   const row = columnsOf(value, origin)
   for (const name of MEDIA_COLUMNS) {
     if (!isFilled(row[name])) continue
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected rows of text, got ${name} in ${origin}: ${describeValue(row[name])}; leave the row out, or the column`,
     )
   }
@@ -63,7 +65,8 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
     (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string'),
   )
   if (lists.length > 1 && lists.length === Object.keys(row).length) {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected a row in ${origin}, got lists of texts under ${listNames(Object.keys(row))}, as tables by columns have ` +
         'them; write one object per row',
     )
@@ -81,7 +84,8 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
   }
   if (has(row, 'text')) return { origin, form: 'text', text: textOf(row, 'text', origin), ...ignored(row, USED.text) }
   const empty = Object.keys(row).filter((name) => row[name] === null)
-  throw new Error(
+  throw rowError(
+    origin,
     `[data] expected the columns ${FORMS} in ${origin}, got ${listNames(Object.keys(row)) || 'no columns'}` +
       `${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${remedyFor(row)}`,
   )
@@ -121,7 +125,7 @@ function columnsOf(value: unknown, origin: string): Columns {
   if (value instanceof Map)
     return Object.assign(Object.create(null) as Columns, Object.fromEntries(value as Map<string, unknown>))
   if (isObject(value)) return value
-  throw new Error(`[data] expected an object for each row, got ${describeValue(value)} in ${origin}`)
+  throw rowError(origin, `[data] expected an object for each row, got ${describeValue(value)} in ${origin}`)
 }
 
 function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: string): Steps<DataRow> {
@@ -133,7 +137,8 @@ function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: 
   )
   // Rows of preferences, as LLaMA-Factory has them: an answer that is labelled as bad is not one to learn.
   if (typeof row.kto_tag === 'boolean') {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected ${name} without a label in ${origin}, got kto_tag: ${row.kto_tag}, as for KTO; keep the rows whose tag is ` +
         'true and remove the column',
     )
@@ -151,7 +156,8 @@ function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: 
 function* promptCompletion(row: Columns, origin: string): Steps<DataRow> {
   // Rows of preferences: a completion that is labelled as bad is not one to learn.
   if (typeof row.label === 'boolean') {
-    throw new Error(
+    throw rowError(
+      origin,
       `[data] expected prompt and completion without a label in ${origin}, got label: ${row.label}, as for KTO; keep the ` +
         'rows whose label is true and remove the column',
     )
@@ -174,7 +180,8 @@ function* promptCompletion(row: Columns, origin: string): Steps<DataRow> {
       ...ignored(row, USED.conversation),
     }
   }
-  throw new Error(
+  throw rowError(
+    origin,
     `[data] expected two texts or two lists of messages for prompt and completion in ${origin}, got ` +
       `${describeValue(row.prompt)} and ${describeValue(row.completion)}`,
   )
@@ -197,7 +204,8 @@ function withSystem(given: Messages, row: Columns, origin: string): Messages {
   const [first] = given.messages
   if (first?.role !== 'system') return joined({ messages: [{ role: 'system', content }] }, given)
   if (first.content === content) return given
-  throw new Error(
+  throw rowError(
+    origin,
     `[data] expected one system message in ${origin}, got ${describeValue(content)} in the column system and another in ` +
       'the messages; remove one',
   )
@@ -230,7 +238,8 @@ function* besides(row: Columns, origin: string, { nullArguments = 0 }: Messages)
     ) as Record<string, unknown>
     const reserved = RESERVED_VARIABLES.find((name) => Object.hasOwn(named, name))
     if (reserved !== undefined) {
-      throw new Error(
+      throw rowError(
+        origin,
         `[data] expected variables of the template for chat_template_kwargs in ${origin}, got ${reserved}; give it as a ` +
           'column or option of its own',
       )
@@ -273,7 +282,7 @@ function textOf(row: Columns, name: string, origin: string): string {
 
 function refuse(row: Columns, name: string, origin: string, remedy: string): void {
   if (!isFilled(row[name])) return
-  throw new Error(`[data] expected no column ${name} in ${origin}, got ${describeValue(row[name])}; ${remedy}`)
+  throw rowError(origin, `[data] expected no column ${name} in ${origin}, got ${describeValue(row[name])}; ${remedy}`)
 }
 
 function isFilled(value: unknown): boolean {

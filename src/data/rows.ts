@@ -2,9 +2,11 @@
 
 import { stat } from 'node:fs/promises'
 import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { Turns } from '../turns.js'
 import { findFiles } from './files.js'
 import { readRecords } from './records.js'
+import { rowError } from './row-error.js'
 import { type DataRow, recognizeSteps } from './row-forms.js'
 
 /**
@@ -35,7 +37,9 @@ export async function* readRows(
     return
   }
   if (!isIterable(source)) {
-    throw new Error(`[data] expected a path, a glob or an iterable of rows for dataset, got ${describeValue(source)}`)
+    throw new OptionError(
+      `[data] expected a path, a glob or an iterable of rows for dataset, got ${describeValue(source)}`,
+    )
   }
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')) {
     const paths: string[] = []
@@ -48,7 +52,7 @@ export async function* readRows(
 
 function expectPath(source: string): string {
   if (!/^[a-z]+:\/\//.test(source)) return source
-  throw new Error(
+  throw new OptionError(
     `[data] expected a file, a glob or rows, got ${describeValue(source)}; such addresses are not read; download the file`,
   )
 }
@@ -87,7 +91,8 @@ async function* sameForm(
     const row = await turns.run(recognizeSteps(value, origin))
     first ??= row
     if (row.form !== first.form) {
-      throw new Error(
+      throw rowError(
+        origin,
         `[data] expected one form of rows in a file, got ${row.form} in ${origin} after ${first.form} in ` +
           `${first.origin}; put each form into a file of its own`,
       )

@@ -1,5 +1,6 @@
 /** @file Splitting examples into training and evaluation so that nothing leaks from one into the other. */
 
+import { OptionError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import type { Steps } from '../turns.js'
 import type { Example } from './examples.js'
@@ -25,13 +26,13 @@ export function* splitSteps(
   if (evalSplit === 0) return { train: [...examples], evaluation: [] }
   const wanted = evalSplit < 1 ? Math.max(1, Math.round(examples.length * evalSplit)) : evalSplit
   if (wanted >= examples.length) {
-    throw new Error(
+    throw new OptionError(
       `[data] expected evalSplit to leave rows to train on, got ${evalSplit} for ${examples.length} usable rows; lower it`,
     )
   }
   const held = (yield* holdOut(examples, wanted, seed, promptKey)) ?? (yield* holdOut(examples, wanted, seed, rowKey))
   if (held === undefined) {
-    throw new Error(
+    throw new OptionError(
       `[data] expected rows that differ for evalSplit, got ${examples.length} equal ones; set evalSplit: 0`,
     )
   }

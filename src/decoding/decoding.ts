@@ -3,6 +3,7 @@
 import type { Decoder, RaggedInput } from '../architecture/architecture.js'
 import { positionsInSequences } from '../architecture/batch.js'
 import { noGrad } from '../autograd/tape.js'
+import { ModelError } from '../lowrank-error.js'
 import { linear } from '../ops/linear.js'
 import { gatherRows } from '../ops/rows.js'
 import type { CommandList, Device } from '../tensor/device.js'
@@ -201,7 +202,7 @@ export class Decoding {
 function withCause(error: unknown): unknown {
   if (!(error instanceof Error) || !/^\[(?:argmax|sample)\] expected (?:a logit|logits)/.test(error.message))
     return error
-  return new Error(
+  return new ModelError(
     `${error.message}; mostly weights of the model or its adapter are no numbers, as after a download that was cut or a training run ` +
       'that diverged: get the files anew, or try without the adapter',
     { cause: error },

@@ -3,6 +3,7 @@
 import { FORWARD_BATCH, type ForwardBatch, prepareBatch } from '../architecture/batch.js'
 import type { ModelConfig } from '../architecture/config.js'
 import { describeValue } from '../errors.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import { argmax } from '../ops/argmax.js'
 import { type SamplingParameters, sample_ } from '../ops/sample.js'
 import { completeOptions, expectOptions, type OptionTable } from '../options/table.js'
@@ -51,7 +52,7 @@ export function readGenerateOptions(
   const drawing = (['temperature', 'topK', 'topP', 'minP'] as const).filter((name) => options[name] !== undefined)
   const doSample = options.doSample ?? drawing.length > 0
   if (!doSample && drawing.length > 0)
-    throw new Error(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
+    throw new OptionError(`[generate] expected doSample: true with ${drawing.join(', ')}, got doSample: false`)
   const preferred = doSample ? defaults?.sampling : {}
   const { maxNewTokens, eosTokenId, signal, ...sampling } = completeOptions(options, GENERATE_OPTIONS, preferred)
   return {
@@ -66,7 +67,7 @@ export function readGenerateOptions(
 function readEnds(value: number | readonly number[], { vocabSize }: ModelConfig): readonly number[] {
   const ids = typeof value === 'number' ? [value] : value
   if (ids.every((id) => id < vocabSize)) return ids
-  throw new Error(
+  throw new OptionError(
     `[generate] expected a token id, or several, in [0, ${vocabSize}) for eosTokenId, got ${describeValue(value)}`,
   )
 }
@@ -93,7 +94,8 @@ const PADDED_BATCH = {
 export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array[] {
   if (!Array.isArray(input)) {
     if (typeof input !== 'object' || input === null || ArrayBuffer.isView(input)) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[generate] expected ids as number[], number[][] or { inputIds, attentionMask }, got ${describeValue(input)}; ` +
           'generateText() takes texts, and Array.from() makes a list of typed arrays',
       )
@@ -102,7 +104,10 @@ export function readPrompts(input: GenerateInput, vocabSize: number): Int32Array
     expectOptions('generate', batch, PADDED_BATCH)
     const { inputIds, cuSeqlens, outputShape } = prepareBatch(batch, vocabSize)
     if (cuSeqlens.length - 1 !== outputShape[0])
-      throw new Error('[generate] expected at least one token in every row, got a row of padding alone')
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[generate] expected at least one token in every row, got a row of padding alone',
+      )
     return Array.from(cuSeqlens.subarray(1), (end, s) => inputIds.slice(cuSeqlens[s], end))
   }
   const prompts = (isBatch(input) ? input : [input]) as readonly (readonly number[])[]

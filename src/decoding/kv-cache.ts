@@ -1,6 +1,7 @@
 /** @file Keys and values of earlier tokens, for generation. */
 
 import type { KeyValueCache } from '../architecture/architecture.js'
+import { LowrankError } from '../lowrank-error.js'
 import { copy_ } from '../ops/cast.js'
 import { scatterRows_ } from '../ops/rows.js'
 import type { Device } from '../tensor/device.js'
@@ -38,7 +39,10 @@ export class KvCache implements KeyValueCache {
   append(layer: number, k: Tensor, v: Tensor, rows: Tensor | undefined): { k: Tensor; v: Tensor } {
     const buffers = this.#layers[layer]
     if (!buffers || !rows)
-      throw new Error(`[kvCache] expected a layer below ${this.#layers.length} and rows, got ${layer}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[kvCache] expected a layer below ${this.#layers.length} and rows, got ${layer}`,
+      )
     scatterRows_(buffers.k, rows, k)
     scatterRows_(buffers.v, rows, v)
     return buffers

@@ -1,6 +1,7 @@
 /** @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing behind. */
 
 import { describeValue } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import { type ChatMessage, ChatTemplate } from '../tokenizer/chat-template.js'
 import { fittingContent, isTextPart } from '../tokenizer/content-forms.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -16,9 +17,13 @@ import { runAtOnce } from '../turns.js'
  */
 export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
   if (typeof prompt !== 'string' && !Array.isArray(prompt))
-    throw new Error(`[generate] expected a text or messages for the prompt, got ${describeValue(prompt)}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[generate] expected a text or messages for the prompt, got ${describeValue(prompt)}`,
+    )
   const ids = typeof prompt === 'string' ? textIds(tokenizer, prompt) : conversationIds(tokenizer, prompt)
-  if (ids.length === 0) throw new Error('[generate] expected a prompt of at least one token, got an empty one')
+  if (ids.length === 0)
+    throw new LowrankError('INVALID_CALL', '[generate] expected a prompt of at least one token, got an empty one')
   return ids
 }
 
@@ -46,17 +51,22 @@ function fitting(tokenizer: Tokenizer, messages: readonly ChatMessage[]): readon
 function checkMessage(message: ChatMessage, index: number): void {
   const { role, content } = (message ?? {}) as { role?: unknown; content?: unknown }
   if (typeof role !== 'string') {
-    throw new Error(`[generate] expected { role, content } for message ${index + 1}, got ${describeValue(message)}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[generate] expected { role, content } for message ${index + 1}, got ${describeValue(message)}`,
+    )
   }
   if (content === undefined || content === null || typeof content === 'string') return
   if (!Array.isArray(content)) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[generate] expected a text or a list of parts for the content of message ${index + 1}, got ${describeValue(content)}`,
     )
   }
   const other: unknown = content.find((part) => !isTextPart(part))
   if (other === undefined) return
-  throw new Error(
+  throw new LowrankError(
+    'INVALID_CALL',
     `[generate] expected parts { type: 'text', text } in message ${index + 1}, got ${describeValue(other)}; models read text alone`,
   )
 }
@@ -68,7 +78,8 @@ function textIds(tokenizer: Tokenizer, prompt: string): number[] {
   if (bare.length === 0) return framed[0] !== undefined && framed[0] === tokenizer.bosTokenId ? [framed[0]] : []
   const start = indexOfList(framed, bare)
   if (start < 0) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       '[generate] expected a tokenizer that puts special tokens before and behind a text and leaves its ids as they are, got ' +
         `${bare.length} ids without special tokens that are not among the ${framed.length} with them; encode the prompt yourself and call model.generate()`,
     )

@@ -1,6 +1,7 @@
 /** @file The keys of a GGUF file that belong to its architecture: every one is read, expected to have one value, or an error. */
 
 import { describeValue, listNames } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import type { GgufMetadata, GgufValue } from './metadata.js'
 
 /** Takes keys `<architecture>.<name>` and, at the end, complains of those that nobody took. */
@@ -58,7 +59,7 @@ export class ArchitectureKeys {
       (key) => key.startsWith(`${this.architecture}.`) && !this.#taken.has(key),
     )
     if (unknown.length === 0) return
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${this.metadata.path}: expected keys that are known to architecture '${this.architecture}', got ` +
         `${listNames(unknown.map((key) => `${key} = ${describeValue(this.metadata.get(key))}`))}; a key that is not understood may change ` +
         'what the model computes: use the safetensors version of the model',

@@ -1,6 +1,7 @@
 /** @file From the metadata of a GGUF file to the config.json that Hugging Face has for such a model. What is not understood is an error. */
 
 import type { RawConfig } from '../architecture/config.js'
+import { ModelError } from '../lowrank-error.js'
 import { ArchitectureKeys } from './architecture-keys.js'
 import type { GgufFile } from './reader.js'
 import { llama3Scaling, ROPE_FACTORS } from './rope-factors.js'
@@ -16,7 +17,9 @@ const QUANTIZATION_VERSION = 2
 export function architectureOf({ path, metadata }: GgufFile): GgufArchitecture {
   const type = metadata.text('general.type', 'model')
   if (type === 'adapter' || metadata.has('adapter.type'))
-    throw new Error(`[gguf] ${path} is an adapter of llama.cpp, not a model; give the model that it was trained on`)
+    throw new ModelError(
+      `[gguf] ${path} is an adapter of llama.cpp, not a model; give the model that it was trained on`,
+    )
   if (type !== 'model') throw metadata.error('general.type', '"model"', type)
   const name = metadata.text('general.architecture')
   const known = ARCHITECTURES.find((architecture) => architecture === name)
@@ -151,7 +154,7 @@ function ropeScaling(keys: ArchitectureKeys, file: GgufFile, theta: number, head
 function vocabularySize(keys: ArchitectureKeys, { path, metadata, tensors }: GgufFile): number {
   const rows = tensors.get('token_embd.weight')?.shape[0]
   if (rows === undefined)
-    throw new Error(`[gguf] ${path}: expected tensor "token_embd.weight", got none; the file holds no whole model`)
+    throw new ModelError(`[gguf] ${path}: expected tensor "token_embd.weight", got none; the file holds no whole model`)
   keys.expect('vocab_size', rows)
   const tokens = metadata.get('tokenizer.ggml.tokens')
   if (Array.isArray(tokens) && tokens.length > rows)

@@ -3,6 +3,7 @@
 import { isUtf8 } from 'node:buffer'
 import { readSync } from 'node:fs'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 
 const WINDOW = 1 << 18
 
@@ -115,7 +116,7 @@ export class Cursor {
   }
 
   error(problem: string): Error {
-    return new Error(
+    return new ModelError(
       `[gguf] ${this.path}: ${this.what}: ${problem}; the file is damaged or incomplete: download it again`,
     )
   }

@@ -1,6 +1,7 @@
 /** @file The key-value part of GGUF files: parsed strictly, and asked for by key and type. */
 
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import type { Steps } from '../turns.js'
 import type { Cursor } from './cursor.js'
 
@@ -100,7 +101,7 @@ export class GgufMetadata {
 
   error(key: string, expected: string, value: unknown): Error {
     const got = value === undefined ? 'nothing' : describeValue(value)
-    return new Error(`[gguf] ${this.path}: expected ${expected} for ${key}, got ${got}`)
+    return new ModelError(`[gguf] ${this.path}: expected ${expected} for ${key}, got ${got}`)
   }
 }
 

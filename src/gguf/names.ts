@@ -2,6 +2,7 @@
 
 import type { RawConfig } from '../architecture/config.js'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import type { WeightTensor } from '../weights/weight-tensor.js'
 import type { GgufArchitecture } from './config.js'
 import { ROPE_FACTORS } from './rope-factors.js'
@@ -64,7 +65,7 @@ export function huggingFaceTensors(
     if (name === ROPE_FACTORS && architecture === 'llama') continue
     const found = nameOf(name, names)
     if (found === undefined) {
-      throw new Error(
+      throw new ModelError(
         `[gguf] ${tensor.path} holds tensor ${describeValue(name)}, which architecture '${architecture}' does not have; ` +
           'the model would compute something else without it',
       )

@@ -2,6 +2,7 @@
 
 import type { RawConfig } from '../architecture/config.js'
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { haveSameValues } from '../weights/same-values.js'
 import type { WeightTensor } from '../weights/weight-tensor.js'
 import { architectureOf, configOf } from './config.js'
@@ -43,7 +44,7 @@ function readAllParts(path: string): GgufFile {
     Number(named) !== count ||
     first.metadata.integer('split.no') !== 0
   ) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${path} is one of ${count} files of a model; give the first, whose name ends in -00001-of-${String(count).padStart(5, '0')}.gguf, ` +
         'with the others beside it under their original names',
     )
@@ -60,7 +61,7 @@ function readAllParts(path: string): GgufFile {
     }
     for (const [name, tensor] of next.tensors) {
       if (tensors.has(name))
-        throw new Error(`[gguf] tensor ${describeValue(name)} is in two files, ${next.path} the second`)
+        throw new ModelError(`[gguf] tensor ${describeValue(name)} is in two files, ${next.path} the second`)
       tensors.set(name, tensor)
     }
   }

@@ -8,6 +8,7 @@
 
 import { closeSync, fstatSync } from 'node:fs'
 import { describeValue, listNames } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { openRegularFileSync, readError } from '../regular-file.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import type { WeightTensor } from '../weights/weight-tensor.js'
@@ -103,14 +104,16 @@ function readStart(cursor: Cursor): number {
       magic === 'vers'
         ? '; it looks like a Git LFS pointer: run "git lfs pull" in its directory'
         : '; download it again'
-    throw new Error(`[gguf] ${path}: expected a file that begins with "GGUF", got ${describeValue(magic)}${hint}`)
+    throw new ModelError(`[gguf] ${path}: expected a file that begins with "GGUF", got ${describeValue(magic)}${hint}`)
   }
   const version = cursor.uint32()
   if (version > 0xffff && version % 0x10000 === 0) {
-    throw new Error(`[gguf] ${path} is big-endian, which is not supported; get the little-endian version of the model`)
+    throw new ModelError(
+      `[gguf] ${path} is big-endian, which is not supported; get the little-endian version of the model`,
+    )
   }
   if (version !== 2 && version !== 3) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${path}: expected version 2 or 3 of the format, got ${version}; get a newer conversion of the model`,
     )
   }
@@ -157,7 +160,7 @@ function readTensor(cursor: Cursor, name: string, alignment: number): WeightTens
   const type = cursor.uint32()
   const dtype = Object.hasOwn(TYPE_NAMES, type) ? (TYPE_NAMES[type] as string) : `number ${type}`
   if (!READ_TYPES.includes(dtype)) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${cursor.path}: tensor ${describeValue(name)} is of type ${dtype}, which is not read; those that are: ${listNames(READ_TYPES, 99)}; ` +
         'get another quantisation of the model',
     )

@@ -5,6 +5,7 @@
 
 import { closeSync, readSync } from 'node:fs'
 import type { RawConfig } from '../architecture/config.js'
+import { ModelError } from '../lowrank-error.js'
 import { openRegularFileSync } from '../regular-file.js'
 import type { WeightTensor } from '../weights/weight-tensor.js'
 
@@ -27,7 +28,7 @@ export function llama3Scaling(tensor: WeightTensor, theta: number, headDim: numb
     return !(Math.abs(value - wanted) <= TOLERANCE * wanted)
   })
   if (differs) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${tensor.path}: expected ${ROPE_FACTORS} to hold the factors of Llama 3.1's rope scaling, got others (up to ${factor}), ` +
         'which are not supported; use the safetensors version of the model',
     )
@@ -52,7 +53,9 @@ function factorOf(frequency: number, factor: number): number {
 
 function readFactors({ path, dtype, shape, fileOffset }: WeightTensor, count: number): number[] {
   if (dtype !== 'F32' || shape.length !== 1 || shape[0] !== count)
-    throw new Error(`[gguf] ${path}: expected F32 [${count}] for ${ROPE_FACTORS}, got ${dtype} [${shape.join(', ')}]`)
+    throw new ModelError(
+      `[gguf] ${path}: expected F32 [${count}] for ${ROPE_FACTORS}, got ${dtype} [${shape.join(', ')}]`,
+    )
   const bytes = Buffer.alloc(4 * count)
   const file = openRegularFileSync('gguf', path)
   try {

@@ -11,6 +11,7 @@ import { copyFile, readdir, rename, stat, symlink } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { describeValue } from '../errors.js'
 import { makeDirectories, writeFileAtomic } from '../files.js'
+import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { INDEX_FILE, type ModelPart, shardsOf } from './model-files.js'
 
@@ -42,7 +43,10 @@ export class RepositoryCache {
     const path = join(this.path, 'refs', revision)
     const commit = (await readRegularFileIfThere(path, { where: 'hub', limit: LARGEST_REF }))?.toString().trim()
     if (commit !== undefined && !COMMIT.test(commit)) {
-      throw new Error(`[model] expected a commit in ${path}, got ${describeValue(commit)}; remove that file`)
+      throw new LowrankError(
+        'FILE',
+        `[model] expected a commit in ${path}, got ${describeValue(commit)}; remove that file`,
+      )
     }
     return commit
   }

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { describeValue, listNames } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import { RepositoryCache } from './cache.js'
 import { downloadBlob } from './download.js'
@@ -255,7 +256,7 @@ function checkRevision(revision: unknown): string {
     revision.split('/').every((part) => part !== '' && !part.startsWith('.')) &&
     !/[\0-\x20\\~^:?*[\x7f]|\.\./.test(revision)
   if (!isName) {
-    throw new Error(`[model] expected a branch, tag or commit for revision, got ${describeValue(revision)}`)
+    throw new OptionError(`[model] expected a branch, tag or commit for revision, got ${describeValue(revision)}`)
   }
   return revision
 }

@@ -1,18 +1,19 @@
 /** @file What the Hub refuses and why, in words that say what to do. */
 
 import { describeValue } from '../errors.js'
+import { type ErrorDetails, LowrankError } from '../lowrank-error.js'
 import { withoutToken } from './secret.js'
 import type { HubSettings } from './settings.js'
 
 /** A model that the Hub did not give. */
-export class HubError extends Error {
+export class HubError extends LowrankError {
   /** Whether a model that the cache has may stand in, as where the Hub cannot be reached. */
   readonly cacheMayServe: boolean
 
-  constructor(message: string, { cacheMayServe = true, cause }: { cacheMayServe?: boolean; cause?: unknown } = {}) {
-    super(message, { cause })
+  constructor(message: string, details: ErrorDetails & { readonly cacheMayServe?: boolean } = {}) {
+    super('HUB', message, details)
     this.name = 'HubError'
-    this.cacheMayServe = cacheMayServe
+    this.cacheMayServe = details.cacheMayServe ?? true
   }
 }
 

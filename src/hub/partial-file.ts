@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path'
 import { formatBytes } from '../bytes.js'
 import { OWNER_PATTERN, ownedName, ownerState } from '../file-owner.js'
 import { makeDirectories, writeError } from '../files.js'
+import { LowrankError } from '../lowrank-error.js'
 import { ownErrorCode } from '../regular-file.js'
 import type { HubFile } from './hub-api.js'
 
@@ -151,7 +152,8 @@ async function onDisk<T>(path: string, { path: name, size }: HubFile, action: ()
   } catch (error) {
     const code = ownErrorCode(error)
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw writeError(path, error)
-    throw new Error(
+    throw new LowrankError(
+      'FILE',
       `[hub] no space is left for ${name} (${formatBytes(size)}) in ${dirname(path)} (${code}); free some, or set HF_HOME to another ` +
         'disk. What came so far is kept, and the next attempt goes on from it',
       { cause: error },

@@ -3,6 +3,7 @@
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { boolean, textOf } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
 import { readRegularFile } from '../regular-file.js'
@@ -92,12 +93,12 @@ export async function readHubSettings(options: HubOptions): Promise<HubSettings>
   const endpoint = (HF_ENDPOINT || DEFAULT_ENDPOINT).replace(/\/+$/, '')
   // Before anything shows it.
   if (endpoint.includes('@')) {
-    throw new Error(
+    throw new OptionError(
       '[hub] expected an address without name and password for HF_ENDPOINT; give the access token in HF_TOKEN',
     )
   }
   if (!URL.canParse(endpoint) || !/^https?:/.test(endpoint)) {
-    throw new Error(`[hub] expected an http or https address for HF_ENDPOINT, got ${describeValue(HF_ENDPOINT)}`)
+    throw new OptionError(`[hub] expected an http or https address for HF_ENDPOINT, got ${describeValue(HF_ENDPOINT)}`)
   }
   const environmentOffline = isTrue(HF_HUB_OFFLINE || TRANSFORMERS_OFFLINE)
     ? `${HF_HUB_OFFLINE ? 'HF_HUB_OFFLINE' : 'TRANSFORMERS_OFFLINE'}=1`
@@ -142,7 +143,9 @@ function checkToken(text: string | undefined, source: string): HubToken | undefi
   const value = text?.trim()
   if (!value) return undefined
   if (!/^[\x21-\x7e]+$/.test(value)) {
-    throw new Error(`[hub] expected an access token such as hf_... in ${source}, got text that is none; correct it`)
+    throw new OptionError(
+      `[hub] expected an access token such as hf_... in ${source}, got text that is none; correct it`,
+    )
   }
   return { value, source }
 }

@@ -3,6 +3,7 @@
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
 import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from '../architecture/config.js'
 import { checkpoint } from '../autograd/checkpoint.js'
+import { LowrankError } from '../lowrank-error.js'
 import type { Embedding, LayerNorm, Linear, ModelBuilder } from '../nn/module.js'
 import { add } from '../ops/add.js'
 import { attention } from '../ops/attention.js'
@@ -130,7 +131,8 @@ class Gpt2Decoder implements Decoder {
   forward(input: RaggedInput, context: ForwardContext): Tensor {
     const { maxPositionEmbeddings } = this.config
     if (input.positionCount > maxPositionEmbeddings) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[gpt2] expected at most ${maxPositionEmbeddings} tokens in a sequence (n_positions), got ${input.positionCount}; lower maxLength`,
       )
     }

@@ -3,6 +3,7 @@
 import type { Architecture } from '../architecture/architecture.js'
 import type { RawConfig } from '../architecture/config.js'
 import { describeValue, expectObject } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { gpt2 } from './gpt2.js'
 import { llama } from './llama.js'
 import { mistral } from './mistral.js'
@@ -17,7 +18,7 @@ export function findArchitecture(config: RawConfig, where: string): Architecture
   const found = ARCHITECTURES.find(({ modelType }) => modelType === config.model_type)
   if (found) return found
   const known = ARCHITECTURES.map(({ modelType }) => `'${modelType}'`).join(', ')
-  throw new Error(
+  throw new ModelError(
     `[config] ${where}: expected model_type to be one of ${known}, got ${config.model_type === undefined ? 'nothing' : describeValue(config.model_type)}`,
   )
 }

@@ -1,6 +1,7 @@
 /** @file Building blocks of models: linear, embedding, norms, and the builder that names their weights as the checkpoint does. */
 
 import { Parameter } from '../autograd/parameter.js'
+import { OptionError } from '../lowrank-error.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
 import { type DropoutState, type LinearOptions, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
@@ -177,7 +178,7 @@ export class ModelBuilder {
   head(name: string, vocabSize: number, hiddenSize: number, tied?: Embedding): Linear {
     const path = this.#join(name)
     if (tied?.weight.isOffloaded) {
-      throw new Error(
+      throw new OptionError(
         `[model] expected a head with weights of its own for offloadEmbedding, but ${path} shares ${tied.weight.name}; leave out offloadEmbedding`,
       )
     }

@@ -2,6 +2,7 @@
 
 import { keep } from '../autograd/checkpoint.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { LowrankError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectCompute, expectDType, expectSameDevice, expectShape } from './check.js'
 import { emptyLikeColumns } from './split-columns.js'
@@ -58,7 +59,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const heads = q.cols / headDim
   const keyHeads = k.cols / headDim
   if (!Number.isInteger(heads) || !Number.isInteger(keyHeads) || heads % keyHeads !== 0) {
-    throw new Error(
+    throw new LowrankError(
+      'INVALID_CALL',
       `[attention] expected whole heads of headDim ${headDim}, the query heads a multiple of the key heads, got q [${q.shape}], k [${k.shape}]`,
     )
   }
@@ -71,7 +73,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   }, true) as [Tensor, Tensor]
   if (needsRecording([q, k, v])) {
     if (seqUsedK)
-      throw new Error('[attention] expected no seqUsedK where gradients are wanted; leave out the unused keys')
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[attention] expected no seqUsedK where gradients are wanted; leave out the unused keys',
+      )
     const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
     record('attention', [q, k, v], [y], saved, ([dy]) => {
       if (!dy) return []

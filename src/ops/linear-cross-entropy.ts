@@ -1,6 +1,7 @@
 /** @file linearCrossEntropy: output head and loss in one, a chunk of labelled rows at a time; logits are never kept. */
 
 import { isUnitGradient, needsRecording, record, Saved } from '../autograd/tape.js'
+import { LowrankError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
 import { type DropoutState, factors, gradientOf, isTrainable, type LinearPart } from './linear.js'
@@ -34,7 +35,8 @@ export function linearCrossEntropy(
   expectShape('linearCrossEntropy', 'labels', labels, [h.rows], 'N')
   expectDType('linearCrossEntropy', 'labels', labels, 'int32')
   expectDType('linearCrossEntropy', 'h', h, head.weight.dtype)
-  if (head.bias || head.inOut) throw new Error('[linearCrossEntropy] expected a head of shape [V, D] without bias')
+  if (head.bias || head.inOut)
+    throw new LowrankError('INVALID_CALL', '[linearCrossEntropy] expected a head of shape [V, D] without bias')
   const loss = Tensor.empty(device, [1], 'float32')
   const recording = needsRecording([h], isTrainable(head))
   const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
@@ -69,7 +71,8 @@ export function linearCrossEntropy(
     record('linearCrossEntropy', [h], [loss], [savedDh, ...savedGrads], ([dLoss]) => {
       if (!dLoss) return []
       if (!isUnitGradient(dLoss)) {
-        throw new Error(
+        throw new LowrankError(
+          'INVALID_CALL',
           '[linearCrossEntropy] expected backward() on the loss or on a sum of different losses: its gradients were made for a factor of 1. ' +
             'To weigh losses, change numItemsInBatch',
         )

@@ -3,6 +3,7 @@
 import { keep } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { LowrankError } from '../lowrank-error.js'
 import type { OpArguments } from '../tensor/device.js'
 import type { DType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -179,7 +180,8 @@ function guardWeights(parts: readonly LinearPart[]): () => void {
   return () => {
     weights.forEach((weight, i) => {
       if (weight.value.version === versions[i]) return
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[linear] expected ${weight.name} unchanged until backward(), but it was changed in place; call backward() before step()`,
       )
     })

@@ -1,5 +1,6 @@
 /** @file quantizeNf4 and dequantizeNf4, and the two code tables of bitsandbytes' NF4 (Dettmers et al. 2023, arXiv:2305.14314). */
 
+import { LowrankError } from '../lowrank-error.js'
 import { ConstantArguments, type OpArguments } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import {
@@ -59,7 +60,10 @@ export function quantizeNf4(
 ): Nf4Weight {
   expectShape('quantizeNf4', 'x', x, [undefined, undefined], 'O, K')
   if (!Number.isInteger(Math.log2(blockSize)) || blockSize < 32 || blockSize > 4096) {
-    throw new Error(`[quantizeNf4] expected a power of two from 32 to 4096 for blockSize, got ${blockSize}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[quantizeNf4] expected a power of two from 32 to 4096 for blockSize, got ${blockSize}`,
+    )
   }
   const { device } = x
   const sizes = nf4Sizes(x.size, blockSize, NF4_NESTED_BLOCK_SIZE)

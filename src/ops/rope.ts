@@ -1,6 +1,7 @@
 /** @file rope: rotary position embedding (Su et al. 2021, arXiv:2104.09864), in the half-split layout of Llama. */
 
 import { needsRecording, record, Saved } from '../autograd/tape.js'
+import { LowrankError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
 
@@ -22,7 +23,10 @@ export function rope_(x: Tensor, cosSin: Tensor, positions: Tensor, { headDim, c
   expectShape('rope_', 'positions', positions, [x.rows], 'N')
   expectDType('rope_', 'positions', positions, 'int32')
   if (columns % headDim !== 0 || columns > x.cols) {
-    throw new Error(`[rope_] expected columns to be whole heads of ${headDim} within [${x.shape}], got ${columns}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[rope_] expected columns to be whole heads of ${headDim} within [${x.shape}], got ${columns}`,
+    )
   }
   rotate(x, cosSin, positions, false)
   x.bumpVersion()

@@ -1,6 +1,7 @@
 /** @file splitColumns: views of column ranges, as q, k and v of one projection; and the gradient buffers that match them. */
 
 import { needsRecording, record } from '../autograd/tape.js'
+import { LowrankError } from '../lowrank-error.js'
 import { dtypeBytes } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
 
@@ -11,7 +12,10 @@ import { Tensor } from '../tensor/tensor.js'
 export function splitColumns(x: Tensor, widths: readonly number[]): Tensor[] {
   const total = widths.reduce((sum, width) => sum + width, 0)
   if (total !== x.cols)
-    throw new Error(`[splitColumns] expected widths that sum to ${x.cols}, got ${widths.join(' + ')} = ${total}`)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[splitColumns] expected widths that sum to ${x.cols}, got ${widths.join(' + ')} = ${total}`,
+    )
   let start = 0
   const views = widths.map((width) => {
     const view = x.columns(start, start + width)

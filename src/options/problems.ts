@@ -1,25 +1,9 @@
 /** @file Collects everything that is wrong with a set of options, so that one error tells of all of it. Knows no option. */
 
-/** One thing that is wrong. */
-export interface OptionProblem {
-  /** `[training] expected ... for learningRate, got ...; what to do`. */
-  readonly message: string
-  /** Paths of the options that it is about, as the caller spelled them: `['training', 'learning_rate']`. */
-  readonly options: readonly (readonly string[])[]
-}
-
-/** Everything that is wrong with the options of one call. */
-export class OptionsError extends Error {
-  readonly problems: readonly OptionProblem[]
-
-  constructor(problems: readonly OptionProblem[]) {
-    super(describeProblems(problems))
-    this.name = 'OptionsError'
-    this.problems = problems
-  }
-}
-
 /** As many as are read at once; `problems` has all of them. */
+
+import { OptionError, type OptionProblem } from '../lowrank-error.js'
+
 const MOST_TOLD = 30
 
 /** The one message, or a list of them. */
@@ -31,7 +15,12 @@ export function describeProblems(problems: readonly OptionProblem[]): string {
   return [`[train] ${problems.length} options are wrong:`, ...told, ...rest].join('\n')
 }
 
-/** Problems on the way to one `OptionsError`. */
+/** The error that tells of all `problems`. */
+function optionError(problems: readonly OptionProblem[]): OptionError {
+  return new OptionError(describeProblems(problems), { problems })
+}
+
+/** Problems on the way to one `OptionError`. */
 export class OptionProblems {
   readonly #problems: OptionProblem[] = []
 
@@ -54,8 +43,8 @@ export class OptionProblems {
     return this.#problems.some(({ options }) => options.some((wrong) => wrong.every((key, i) => key === option[i])))
   }
 
-  /** @throws OptionsError where there is any problem */
+  /** @throws OptionError where there is any problem */
   throwIfAny(): void {
-    if (this.#problems.length > 0) throw new OptionsError(this.#problems)
+    if (this.#problems.length > 0) throw optionError(this.#problems)
   }
 }

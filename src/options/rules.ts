@@ -1,6 +1,7 @@
 /** @file What a value of an option must be: in words, as a check, and as JSON Schema. Knows no option. */
 
 import { describeKind, describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { isPlainObject } from '../values.js'
 
 /** A schema in the words of https://json-schema.org/draft/2020-12. */
@@ -146,7 +147,7 @@ export function check(where: string, name: string, value: unknown, rule: Rule): 
   if (rule.accepts(value)) return
   const hint = hintFor(value, rule)
   const got = rule.isSecret ? describeKind(value) : describeValue(value)
-  throw new Error(`[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
+  throw new OptionError(`[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
 }
 
 function hintFor(value: unknown, rule: Rule): string {

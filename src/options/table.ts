@@ -4,6 +4,7 @@
  */
 
 import { expectObject, unknownOption } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { check, type JsonSchema, type Rule } from './rules.js'
 
 /** The flag of the command line that sets an option. */
@@ -136,7 +137,7 @@ export function expectOptions<Options extends object>(
   }
   for (const [name, { isRequired, rule }] of Object.entries(entries)) {
     if (isRequired && (given as Record<string, unknown>)[name] === undefined)
-      throw new Error(`[${where}] expected ${rule.expected} for ${name}, got nothing`)
+      throw new OptionError(`[${where}] expected ${rule.expected} for ${name}, got nothing`)
   }
 }
 

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { LowrankError } from '../lowrank-error.js'
 
 /** One argument of an op, in wire order. */
 export interface Field {
@@ -207,7 +208,8 @@ export function tryLoadAddon(): AddonResult {
       if (!triedPaths.includes(tried)) triedPaths.push(tried)
     }
   }
-  const error = new Error(
+  const error = new LowrankError(
+    'ENGINE',
     `[addon] expected the native engine for ${platformName()} (Node ${process.versions.node}), found none that loads. Tried:\n` +
       triedPaths.map((line) => `  - ${line}`).join('\n') +
       `\nIn a checkout run \`npm run build\`; in a project run \`npm install lowrank\` without \`--omit=optional\` or --no-optional, ` +

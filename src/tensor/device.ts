@@ -1,9 +1,12 @@
 /** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
 
+import { LowrankError } from '../lowrank-error.js'
 import { boolean, integer, text } from '../options/rules.js'
 import { type OptionEntry, type OptionTable, readOptions } from '../options/table.js'
+import { toError } from '../values.js'
 import { type Field, loadAddon, type MemoryHolders, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
 import { type DType, dtypeCode } from './dtype.js'
+import { awaitEngine, callEngine, engineError } from './engine-error.js'
 
 /** What a command needs to know of a tensor: a matrix view whose leading dimensions are folded into rows. */
 export interface View {
@@ -158,7 +161,7 @@ export class CommandList {
 
   /** Queues all ops of the list. */
   replay(): void {
-    this.#stream.replay(this.#list)
+    callEngine(() => this.#stream.replay(this.#list))
   }
 
   /** Gives back what the list holds once its last run has ended. Safe to call twice. */
@@ -215,16 +218,36 @@ export class Device {
   static open(type: string = DEVICE.default, options: DeviceOptions = {}): Device {
     const resolved = readOptions('device', options, DEVICE_OPTIONS)
     const addon = loadAddon()
-    return new Device(new addon.Stream({ device: type, ...resolved }), addon.ops, resolved.dryRun)
+    let stream: NativeStream
+    try {
+      stream = new addon.Stream({ device: type, ...resolved })
+    } catch (cause) {
+      // A GPU may lack, or its driver; a CPU is there, so that what it was asked for is wrong.
+      throw new LowrankError(type === 'cpu' ? 'INVALID_CALL' : 'ENGINE', toError(cause).message, { cause })
+    }
+    return new Device(stream, addon.ops, resolved.dryRun)
+  }
+
+  /** The slot of a new tensor. Its memory comes with the first op that writes it. `onHost`: a GPU's in the machine's memory. */
+  allocate(bytes: number, onHost: boolean): number {
+    try {
+      return this.stream.allocate(bytes, onHost)
+    } catch (error) {
+      throw engineError(error)
+    }
   }
 
   /** Queues one op. @throws on an unknown op or argument name, and when native validation refuses the shapes. */
   enqueue(op: string, args: OpArguments): void {
     const schema = this.#ops[op]
-    if (!schema) throw new Error(`[device] expected an op of the engine, got '${op}'`)
+    if (!schema) throw new LowrankError('INVALID_CALL', `[device] expected an op of the engine, got '${op}'`)
     this.#used = 0
     this.#encode(op, schema.fields, args)
-    this.stream.enqueue(schema.id, this.#args, this.#used)
+    try {
+      this.stream.enqueue(schema.id, this.#args, this.#used)
+    } catch (error) {
+      throw engineError(error)
+    }
   }
 
   /**
@@ -233,24 +256,27 @@ export class Device {
    * @throws when `fn` does anything but queue ops: no upload, no read.
    */
   record(fn: () => void): CommandList {
-    this.stream.beginList()
+    callEngine(() => this.stream.beginList())
     try {
       fn()
     } catch (error) {
       this.stream.releaseList(this.stream.endList())
       throw error
     }
-    return new CommandList(this.stream, this.stream.endList())
+    return new CommandList(
+      this.stream,
+      callEngine(() => this.stream.endList()),
+    )
   }
 
   /** Fills `target` from host memory; `sourceDType` says what `source` holds. The bytes are copied before the call returns. */
   upload(target: View, source: ArrayBufferView, sourceDType: DType): void {
-    this.stream.upload(this.#view(target), source, dtypeCode(sourceDType))
+    callEngine(() => this.stream.upload(this.#view(target), source, dtypeCode(sourceDType)))
   }
 
   /** Fills `target` from a file, converting, when the command's turn comes; nothing of the file's size is held in memory. */
   loadFile(target: View, path: string, fileOffset: number, sourceDType: DType): void {
-    this.stream.loadFile(this.#view(target), path, fileOffset, dtypeCode(sourceDType))
+    callEngine(() => this.stream.loadFile(this.#view(target), path, fileOffset, dtypeCode(sourceDType)))
   }
 
   /**
@@ -258,23 +284,23 @@ export class Device {
    * @throws (the promise rejects) on the fault that left the contents undefined, a closed device, and more values than an array can hold.
    */
   async read(source: View): Promise<Float32Array | Int32Array | Uint8Array> {
-    return await this.stream.read(this.#view(source), false)
+    return await awaitEngine(() => this.stream.read(this.#view(source), false))
   }
 
   /** The bytes of a view in its own dtype, rows packed. */
   async readBytes(source: View): Promise<Uint8Array> {
-    const bytes = await this.stream.read(this.#view(source), true)
+    const bytes = await awaitEngine(() => this.stream.read(this.#view(source), true))
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   /** Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`, and on a closed device. */
   async sync(): Promise<void> {
-    await this.stream.sync()
+    await awaitEngine(() => this.stream.sync())
   }
 
   /** Says what a tensor's memory is for, as "key/value cache": the error of a full budget names it. */
   label(tensor: View, what: string): void {
-    this.stream.label(tensor.slot, what)
+    callEngine(() => this.stream.label(tensor.slot, what))
   }
 
   /** Who holds the memory budget, in words. */
@@ -305,7 +331,7 @@ export class Device {
 
   /** Holds this device to so many bytes, beside the budget that it has. */
   limitMemory(bytes: number): void {
-    this.stream.limitMemory(bytes)
+    callEngine(() => this.stream.limitMemory(bytes))
   }
 
   /** Makes the present use the new peak. */
@@ -367,7 +393,10 @@ export class Device {
     if (known !== Object.keys(args).length) {
       const names = fields.map((field) => field.name)
       const extra = Object.keys(args).filter((name) => !names.includes(name))
-      throw new Error(`[${op}] expected the arguments ${names.join(', ')}, got also ${extra.join(', ')}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[${op}] expected the arguments ${names.join(', ')}, got also ${extra.join(', ')}`,
+      )
     }
   }
 
@@ -410,7 +439,8 @@ export class Device {
 }
 
 function missing(op: string, field: Field, value: unknown): Error {
-  return new Error(
+  return new LowrankError(
+    'INVALID_CALL',
     `[${op}] expected ${field.kind === 'number' ? 'a number' : `a ${field.kind} argument`} for ${field.name}, got ${value}`,
   )
 }

@@ -1,6 +1,9 @@
 /** @file Scopes: what is made inside and does not leave is freed at the end, without waiting for the garbage collector. */
 
 /** Something that a scope may free. */
+
+import { LowrankError } from '../lowrank-error.js'
+
 export interface Disposable {
   dispose(): void
   /** Called when no scope cares for it any more: from then on the garbage collector has to. */
@@ -40,7 +43,8 @@ export function scope<T>(fn: () => T): T {
   try {
     result = fn()
     if (isPromise(result))
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         '[scope] expected a function that returns at once, got one that returned a promise; await outside',
       )
   } catch (error) {

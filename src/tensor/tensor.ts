@@ -1,5 +1,6 @@
 /** @file Tensors: typed views of device memory. Holds no math; gradients hang on them but are made in autograd. */
 
+import { LowrankError } from '../lowrank-error.js'
 import type { Device, View } from './device.js'
 import { type DType, dtypeBytes } from './dtype.js'
 import { forget, registerInScope } from './scope.js'
@@ -81,11 +82,11 @@ export class Tensor implements View {
     let size = 1
     for (const dimension of shape) {
       if (!Number.isInteger(dimension) || dimension < 0) {
-        throw new Error(`[tensor] expected whole numbers >= 0 for shape, got [${shape}]`)
+        throw new LowrankError('INVALID_CALL', `[tensor] expected whole numbers >= 0 for shape, got [${shape}]`)
       }
       size *= dimension
     }
-    const slot = device.stream.allocate(Math.max(size, 1) * dtypeBytes(dtype), onHost)
+    const slot = device.allocate(Math.max(size, 1) * dtypeBytes(dtype), onHost)
     return new Tensor({ device, slot, version: 0, handles: 0 }, dtype, [...shape], 0, shape[shape.length - 1] ?? 1)
   }
 
@@ -122,7 +123,10 @@ export class Tensor implements View {
   ): Tensor {
     const size = shape.reduce((product, dimension) => product * dimension, 1)
     if (size !== data.length)
-      throw new Error(`[tensor] expected ${size} values for shape [${shape}], got ${data.length}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[tensor] expected ${size} values for shape [${shape}], got ${data.length}`,
+      )
     const integers = dtype === 'int32'
     const source = integers
       ? data instanceof Int32Array
@@ -143,7 +147,10 @@ export class Tensor implements View {
 
   get slot(): number {
     if (this.#disposed)
-      throw new Error(`[tensor] expected a live tensor, got one of shape [${this.shape}] that was disposed`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[tensor] expected a live tensor, got one of shape [${this.shape}] that was disposed`,
+      )
     return this.#storage.slot
   }
 
@@ -199,7 +206,8 @@ export class Tensor implements View {
     if (size === this.size && shape[shape.length - 1] === this.cols)
       return this.#view([...shape], this.byteOffset, this.rowStride)
     if (size !== this.size || (this.rows > 1 && this.rowStride !== this.cols)) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[reshape] expected a contiguous tensor of ${size} elements for shape [${shape}], got [${this.shape}]`,
       )
     }
@@ -209,7 +217,10 @@ export class Tensor implements View {
   /** Columns [start, end) of the last dimension, as a view. */
   columns(start: number, end: number): Tensor {
     if (!isRange(start, end, this.cols)) {
-      throw new Error(`[columns] expected whole numbers 0 <= start <= end <= ${this.cols}, got ${start}, ${end}`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[columns] expected whole numbers 0 <= start <= end <= ${this.cols}, got ${start}, ${end}`,
+      )
     }
     const shape = [...this.shape.slice(0, -1), end - start]
     return this.#view(shape, this.byteOffset + start * dtypeBytes(this.dtype), this.rowStride)
@@ -217,14 +228,16 @@ export class Tensor implements View {
 
   /** The view of `cols` columns that starts where this one does; the inverse of `columns(0, n)`. At most the row stride. */
   widen(cols: number): Tensor {
-    if (cols > this.rowStride) throw new Error(`[widen] expected at most ${this.rowStride} columns, got ${cols}`)
+    if (cols > this.rowStride)
+      throw new LowrankError('INVALID_CALL', `[widen] expected at most ${this.rowStride} columns, got ${cols}`)
     return this.#view([...this.shape.slice(0, -1), cols], this.byteOffset, this.rowStride)
   }
 
   /** Rows [start, end) of a matrix, as a view. */
   slice(start: number, end: number): Tensor {
     if (this.shape.length !== 2 || !isRange(start, end, this.rows)) {
-      throw new Error(
+      throw new LowrankError(
+        'INVALID_CALL',
         `[slice] expected a matrix and whole numbers 0 <= start <= end <= rows, got [${this.shape}], ${start}, ${end}`,
       )
     }
@@ -235,7 +248,10 @@ export class Tensor implements View {
   /** Replaces the values of an int32 tensor, in place: what queued ops before this read is not disturbed. */
   write_(values: Int32Array): void {
     if (this.dtype !== 'int32' || values.length !== this.size)
-      throw new Error(`[write_] expected an int32 tensor of ${values.length} values, got ${this.dtype} [${this.shape}]`)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[write_] expected an int32 tensor of ${values.length} values, got ${this.dtype} [${this.shape}]`,
+      )
     this.device.upload(this, values, 'int32')
     this.bumpVersion()
   }
@@ -248,13 +264,18 @@ export class Tensor implements View {
 
   /** The values of an int32 tensor. */
   async readInt32(): Promise<Int32Array> {
-    if (this.dtype !== 'int32') throw new Error(`[readInt32] expected an int32 tensor, got ${this.dtype}; use read()`)
+    if (this.dtype !== 'int32')
+      throw new LowrankError('INVALID_CALL', `[readInt32] expected an int32 tensor, got ${this.dtype}; use read()`)
     return (await this.device.read(this)) as Int32Array
   }
 
   /** Runs the backward pass from this tensor, a scalar. See src/autograd/tape.ts, which installs it. */
   backward(): void {
-    if (!backwardOf) throw new Error('[backward] expected a tensor made by a recorded operation; this one has no graph')
+    if (!backwardOf)
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[backward] expected a tensor made by a recorded operation; this one has no graph',
+      )
     backwardOf(this)
   }
 

@@ -2,6 +2,7 @@
  * @file Tokenizers of other libraries: any object with the transformers.js tokenizer interface becomes a `Tokenizer`.
  */
 
+import { ModelError, OptionError } from '../lowrank-error.js'
 import { type ChatMessage, ChatTemplate, type RenderOptions } from './chat-template.js'
 import { templatesOf } from './template-files.js'
 import { noChatTemplate, type Tokenizer } from './tokenizer.js'
@@ -99,7 +100,8 @@ function applyForeign(
     add_generation_prompt: options.addGenerationPrompt ?? false,
     ...(options.tools === undefined ? {} : { tools: [...options.tools] }),
   })
-  if (typeof text !== 'string') throw new Error(`[tokenizer] expected text of apply_chat_template, got ${typeof text}`)
+  if (typeof text !== 'string')
+    throw new ModelError(`[tokenizer] expected text of apply_chat_template, got ${typeof text}`)
   return text
 }
 
@@ -146,7 +148,7 @@ function idsOf(result: unknown): number[] {
   if (isObject(ids) && 'data' in ids) ids = ids.data
   if (Array.isArray(ids) && Array.isArray(ids[0])) ids = ids[0]
   if (!Array.isArray(ids) && !ArrayBuffer.isView(ids)) {
-    throw new Error(`[tokenizer] expected token ids of encode, got ${typeof result}`)
+    throw new ModelError(`[tokenizer] expected token ids of encode, got ${typeof result}`)
   }
   return Array.from(ids as ArrayLike<number | bigint>, Number)
 }
@@ -160,7 +162,7 @@ function isObject(value: unknown): value is Properties {
 }
 
 function notATokenizer(got: string): Error {
-  return new Error(
+  return new OptionError(
     `[tokenizer] expected an object with encode (or callable) and decode, as in transformers.js, got ${got}; pass what ` +
       'AutoTokenizer.from_pretrained or loadTokenizer gives',
   )

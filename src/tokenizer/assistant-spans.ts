@@ -3,6 +3,7 @@
  * header to its end token. Characters only; `token-spans.ts` turns them into tokens.
  */
 
+import { ModelError } from '../lowrank-error.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps, type TextSpan } from './chat-template.js'
 import { findTurn, notFound, type Rendering, renderingOf, tryRender } from './prefix-spans.js'
@@ -66,7 +67,7 @@ export function* assistantSpanSteps(
       ? yield* traceTurns(rendering, turns, traced.messageOffsets)
       : undefined
   if (known === undefined && turns.length * messages.length > MOST_RENDERED) {
-    throw new Error(
+    throw new ModelError(
       `[chat template] expected a loop over messages that writes each turn alike, got a template that hides where it writes ` +
         `the ${turns.length} assistant turns of a conversation of ${messages.length} messages (in a macro, for example), which ` +
         'would take hours to find; mark them with {% generation %} ... {% endgeneration %}, write the loop outside of macros, ' +

@@ -3,6 +3,7 @@
  * character spans that `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`, the language in `jinja/`.
  */
 
+import { ModelError } from '../lowrank-error.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { toError } from '../values.js'
 import { TemplateFailure } from './jinja/errors.js'
@@ -210,7 +211,7 @@ export class ChatTemplate implements ChatRenderer {
     } catch (error) {
       const isSyntax = error instanceof TemplateFailure && error.kind === 'TemplateSyntaxError'
       const said = isSyntax ? `expected a Jinja template, got a syntax error: ${error.message}` : toError(error).message
-      throw new Error(`[chat template] ${said}${name === 'default' ? '' : `, in the template ${name}`}`, {
+      throw new ModelError(`[chat template] ${said}${name === 'default' ? '' : `, in the template ${name}`}`, {
         cause: error,
       })
     }
@@ -220,7 +221,7 @@ export class ChatTemplate implements ChatRenderer {
   #pick(options: RenderOptions): CompiledTemplate {
     const name = options.tools !== undefined && this.#sources.has('tool_use') ? 'tool_use' : 'default'
     if (this.#sources.has(name)) return this.#compile(name)
-    throw new Error(
+    throw new ModelError(
       `[chat template] expected a template named default, got ${[...this.#sources.keys()].join(', ') || 'none'}; set chatTemplate ` +
         'to the text of the one to use',
     )
@@ -256,7 +257,7 @@ export class ChatTemplate implements ChatRenderer {
       const run = compiled.run(variables, this.#now, given)
       runtime = run instanceof Pause ? yield* run.rest as Steps<Runtime> : run
     } catch (error) {
-      throw new Error(`[chat template] ${toError(error).message}`, { cause: error })
+      throw new ModelError(`[chat template] ${toError(error).message}`, { cause: error })
     }
     const text = runtime.root.text()
     if (!places) return { text, spans: undefined, messageOffsets: [] }
@@ -326,7 +327,7 @@ function* generatedSpans(runtime: Runtime, text: string): Steps<TextSpan[]> {
     if (start === end) continue
     // Within a block that is captured or filtered, transformers' offsets point elsewhere.
     if (start < last || text.slice(start, end) !== marked) {
-      throw new Error(
+      throw new ModelError(
         '[chat template] expected {% generation %} tags to mark what is printed in their place, got another text there; ' +
           'keep the tags out of captured or filtered blocks, macros and each other',
       )

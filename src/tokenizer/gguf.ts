@@ -5,6 +5,7 @@
 
 import { describeValue, listNames } from '../errors.js'
 import type { GgufMetadata } from '../gguf/metadata.js'
+import { ModelError } from '../lowrank-error.js'
 import type { Steps } from '../turns.js'
 import { mergesOfTokens } from './gguf-merges.js'
 import { SPLITS, type Splits } from './gguf-splits.js'
@@ -76,7 +77,7 @@ function checkKeys(metadata: GgufMetadata): void {
     return name !== undefined && !KNOWN_KEYS.includes(name) && !name.endsWith('_token_id')
   })
   if (unknown.length > 0) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${metadata.path}: expected keys of tokenizers that are known, got ${listNames(unknown)}; a key that is not understood may change ` +
         'how text becomes ids: give a tokenizer of your own',
     )
@@ -208,14 +209,14 @@ function postProcessor({ before, after }: SpecialTokens, { ids }: Vocabulary): J
 function splitsOf(metadata: GgufMetadata): Splits {
   const key = `${KEYS}pre`
   if (!metadata.has(key)) {
-    throw new Error(
+    throw new ModelError(
       `[gguf] ${metadata.path}: expected ${key}, which says how text is cut, got nothing; the file is of before May 2024: get a newer ` +
         'conversion of the model, or give a tokenizer of your own',
     )
   }
   const name = metadata.text(key)
   if (Object.hasOwn(SPLITS, name)) return SPLITS[name] as Splits
-  throw new Error(
+  throw new ModelError(
     `[gguf] ${metadata.path}: expected a way to cut text that is known for ${key}, got ${describeValue(name)}; those that are: ` +
       `${listNames(Object.keys(SPLITS), 99)}; give a tokenizer of your own`,
   )

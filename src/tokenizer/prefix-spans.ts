@@ -3,6 +3,7 @@
  * slow as the conversation is long. `assistant-spans.ts` decides for which turns it is asked.
  */
 
+import { ModelError } from '../lowrank-error.js'
 import type { Steps } from '../turns.js'
 import { type ChatMessage, type ChatRenderer, type RenderOptions, renderSteps, type TextSpan } from './chat-template.js'
 import type { Tokenizer } from './tokenizer.js'
@@ -215,7 +216,7 @@ export function* tryRender(
 
 /** The error for a turn that cannot be located. */
 export function notFound(index: number, reason: string): Error {
-  return new Error(
+  return new ModelError(
     `[chat template] expected to find the assistant turn in message ${index + 1}, got a template that rewrites earlier ` +
       `turns: ${reason}; mark the turns in the template with {% generation %} ... {% endgeneration %}, split the row ` +
       'so that each answer is its last message, or set assistantOnlyLoss: false',

@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeValue } from '../errors.js'
 import type { GgufMetadata } from '../gguf/metadata.js'
+import { ModelError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import type { NamedTemplates } from './chat-template.js'
 
@@ -31,7 +32,7 @@ export function templatesOf(value: unknown, file?: string): Templates | undefine
     : Object.entries(value)
   for (const [name, template] of entries) {
     if (typeof name !== 'string' || typeof template !== 'string') {
-      throw new Error(
+      throw new ModelError(
         '[chat template] expected a text, a list of { name, template } or texts by name for chat_template, got ' +
           describeValue(value) +
           (file === undefined ? '' : ` in ${file}`),
@@ -51,7 +52,7 @@ export async function readTemplates(directory: string, configured: unknown): Pro
     const file = join(directory, ...path)
     const bytes = await readRegularFileIfThere(file, { where: 'loadTokenizer' })
     if (bytes === undefined || isUtf8(bytes)) return bytes?.toString()
-    throw new Error(
+    throw new ModelError(
       `[loadTokenizer] expected a chat template in UTF-8 in ${file}, got other bytes; convert it to UTF-8`,
     )
   }
@@ -73,7 +74,7 @@ export async function readTemplates(directory: string, configured: unknown): Pro
   try {
     parsed = JSON.parse(processor) as { chat_template?: unknown } | null
   } catch (error) {
-    throw new Error(
+    throw new ModelError(
       `[loadTokenizer] expected JSON in ${join(directory, PROCESSOR_FILE)}, got: ${(error as Error).message}`,
       {
         cause: error,

@@ -3,6 +3,7 @@
  * stand; for those of other libraries boundaries are found by encoding, and checked.
  */
 
+import { ModelError } from '../lowrank-error.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import type { TextSpan } from './chat-template.js'
 import type { EncodedText, Tokenizer } from './tokenizer.js'
@@ -143,7 +144,7 @@ function placeCut(tokenizer: Tokenizer, text: string, ids: readonly number[], cu
     if (decoded === target) return { floor: end, ceil: end }
     if (decoded.startsWith(target)) return { floor, ceil: end }
   }
-  throw new Error(
+  throw new ModelError(
     `[tokenizer] expected tokens to line up with the text at character ${cut} ` +
       `(${JSON.stringify(text.slice(Math.max(0, cut - 12), cut))} | ${JSON.stringify(text.slice(cut, cut + 12))}), got ` +
       'tokens that do not decode to it, so no loss mask can be built; train on all tokens (assistantOnlyLoss: false, ' +

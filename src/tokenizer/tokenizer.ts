@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeValue, expectPath } from '../errors.js'
 import { isGgufPath, readGgufInSteps } from '../gguf/reader.js'
+import { LowrankError, ModelError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'
@@ -140,7 +141,7 @@ async function buildFrom(
     return await turns.run(buildTokenizer(tokenizer, config, more))
   } catch (error) {
     const reason = toError(error).message
-    throw new Error(`[loadTokenizer] expected a tokenizer in ${where}, got: ${reason}`, { cause: error })
+    throw new ModelError(`[loadTokenizer] expected a tokenizer in ${where}, got: ${reason}`, { cause: error })
   }
 }
 
@@ -199,7 +200,8 @@ function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof conf
     idToToken: (id) => pipeline.idToToken(id),
     applyChatTemplate(messages, options) {
       if (chat === undefined) throw noChatTemplate()
-      if (messages.length === 0) throw new Error('[chat template] expected at least one message, got none')
+      if (messages.length === 0)
+        throw new LowrankError('INVALID_CALL', '[chat template] expected at least one message, got none')
       return chat.render(messages, options)
     },
   }
@@ -210,12 +212,15 @@ function withOffsets({ ids, offsets }: Encoded): EncodedText {
 }
 
 function notAnId(got: unknown, at: number): Error {
-  return new Error(`[tokenizer] expected token ids from 0 to 2^32 - 1, got ${describeValue(got)} at index ${at}`)
+  return new LowrankError(
+    'INVALID_CALL',
+    `[tokenizer] expected token ids from 0 to 2^32 - 1, got ${describeValue(got)} at index ${at}`,
+  )
 }
 
 /** The error for conversations without a template. */
 export function noChatTemplate(): Error {
-  return new Error(
+  return new ModelError(
     '[chat template] expected a chat template for messages, got a tokenizer without one; use the instruction-tuned ' +
       "model's tokenizer, put a chat_template.jinja beside tokenizer.json, set chatTemplate, or use prompt/completion " +
       'rows of plain text',
@@ -233,20 +238,20 @@ async function readJson(path: string, turns: Turns): Promise<JsonObject | undefi
   try {
     value = await turns.run(parseJsonInSteps(bytes))
   } catch (error) {
-    throw new Error(
+    throw new ModelError(
       `[loadTokenizer] expected JSON in ${path}, got: ${(error as Error).message}; the file is damaged or a ` +
         'pointer of Git LFS: download it again',
       { cause: error },
     )
   }
-  if (!isObject(value)) throw new Error(`[loadTokenizer] expected a JSON object in ${path}, got ${typeof value}`)
+  if (!isObject(value)) throw new ModelError(`[loadTokenizer] expected a JSON object in ${path}, got ${typeof value}`)
   return value
 }
 
 async function missingTokenizer(directory: string): Promise<Error> {
   const names = await readdir(directory).catch(() => undefined)
   if (names === undefined) {
-    return new Error(
+    return new ModelError(
       `[loadTokenizer] expected a model directory, got ${directory}, which cannot be read; check the path`,
     )
   }
@@ -256,10 +261,10 @@ async function missingTokenizer(directory: string): Promise<Error> {
       ? `${older.join(' and ')} alone cannot be used: take tokenizer.json from the model's page, or save the ` +
         'tokenizer once with a tool that writes it'
       : "download it from the model's page into this directory"
-  return new Error(`[loadTokenizer] expected tokenizer.json in ${directory}, got none; ${remedy}`)
+  return new ModelError(`[loadTokenizer] expected tokenizer.json in ${directory}, got none; ${remedy}`)
 }
 
 function expectText(text: unknown): string {
   if (typeof text === 'string') return text
-  throw new Error(`[tokenizer] expected a text to encode, got ${describeValue(text)}`)
+  throw new LowrankError('INVALID_CALL', `[tokenizer] expected a text to encode, got ${describeValue(text)}`)
 }

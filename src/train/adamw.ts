@@ -1,6 +1,7 @@
 /** @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native call. */
 
 import type { Parameter } from '../autograd/parameter.js'
+import { LowrankError } from '../lowrank-error.js'
 import { callback, check, float32, integer, listOf, number, type Rule } from '../options/rules.js'
 import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
 import type { Device } from '../tensor/device.js'
@@ -116,9 +117,13 @@ export class AdamW {
     this.lr = this.#options.lr
     this.#parameters = new Map(parameters)
     if (this.#parameters.size === 0)
-      throw new Error('[AdamW] expected at least one parameter, got none; is the adapter attached?')
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[AdamW] expected at least one parameter, got none; is the adapter attached?',
+      )
     for (const [name, parameter] of this.#parameters) {
-      if (!parameter.requiresGrad) throw new Error(`[AdamW] expected trainable parameters, but ${name} is frozen`)
+      if (!parameter.requiresGrad)
+        throw new LowrankError('INVALID_CALL', `[AdamW] expected trainable parameters, but ${name} is frozen`)
     }
   }
 
@@ -136,7 +141,8 @@ export class AdamW {
     check('AdamW', 'stepCount', this.stepCount, STEP_COUNT)
     const present = [...this.#parameters].filter(([, parameter]) => parameter.hasGrad)
     const first = present[0]?.[1]
-    if (!first) throw new Error('[AdamW] expected gradients, got none; call loss.backward() before step()')
+    if (!first)
+      throw new LowrankError('INVALID_CALL', '[AdamW] expected gradients, got none; call loss.backward() before step()')
     this.stepCount++
     const { device } = first
     const { betas, eps, weightDecay, decays } = this.#options
@@ -173,7 +179,7 @@ export class AdamW {
 
   /** L2 norms of the gradients of the last step, unscaled and before clipping: of each parameter, and of all together. */
   async gradNorms(): Promise<{ total: number; byName: Map<string, number> }> {
-    if (!this.#norms) throw new Error('[AdamW] expected a step before gradNorms()')
+    if (!this.#norms) throw new LowrankError('INVALID_CALL', '[AdamW] expected a step before gradNorms()')
     const { names, tensor } = this.#norms
     const values = await tensor.read()
     return {

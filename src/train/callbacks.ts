@@ -4,6 +4,7 @@
  */
 
 import { withoutSecrets } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import { isObject, toError } from '../values.js'
 import type { TrainEvent } from './events.js'
 
@@ -86,7 +87,9 @@ export class Reporter {
       const stop = (): void => {
         if (this.signal.aborted) return
         this.#stoppedBy = callback.name
-        this.#controller.abort(new Error(`[train] ${callback.name} stopped the run before its first step`))
+        this.#controller.abort(
+          new LowrankError('STOPPED', `[train] ${callback.name} stopped the run before its first step`),
+        )
       }
       return new CallbackQueue(callback, { stop }, this)
     })

@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OWNER_PATTERN, ownedName, ownerState } from '../file-owner.js'
 import { writeError } from '../files.js'
+import { LowrankError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import { lockOwnFile, lockState } from './lock-proof.js'
 
@@ -137,7 +138,8 @@ async function refusal(directory: string, { path, pid, where }: Holder): Promise
   const began = since && ` since ${since}`
   const expected = `[train] expected ${directory} for this run alone, but`
   if (where === 'unknown') {
-    return new Error(
+    return new LowrankError(
+      'FILE',
       `${expected} a run of process ${pid} on ${host ? `host ${host}` : 'another machine'} works ` +
         `there${began}, on another machine, in another container, or before this machine was started; if it has ended, remove ${path}`,
     )
@@ -147,7 +149,8 @@ async function refusal(directory: string, { path, pid, where }: Holder): Promise
     'this place': `process ${pid}`,
     'this kernel': `process ${pid}${host && ` on host ${host}`}, in another container of this machine,`,
   }[where]
-  return new Error(
+  return new LowrankError(
+    'FILE',
     `${expected} another run of ${who} works there${began}; wait for its end, or choose another outputDir`,
   )
 }

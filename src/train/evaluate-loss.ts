@@ -6,6 +6,7 @@ import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
 import { type Item, weightOf } from '../data/items.js'
 import { describeValue } from '../errors.js'
+import { DataError, ModelError, OptionError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
@@ -68,7 +69,7 @@ export async function evaluateLoss(
 ): Promise<Evaluation> {
   expectModel('evaluate', model)
   if (!Array.isArray(examples))
-    throw new Error(
+    throw new OptionError(
       `[evaluate] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
     )
   const resolved = readOptions('evaluate', options, EVALUATE_OPTIONS)
@@ -98,7 +99,7 @@ export async function evaluate<I extends Item>(
       const first = rows + 1
       rows += batch.items.length
       if (!Number.isFinite(means.loss)) {
-        throw new Error(
+        throw new ModelError(
           `[evaluate] expected a finite loss, got ${means.loss} in rows ${first} to ${rows}; the weights are damaged, or were trained with too ` +
             'high a learning rate',
         )
@@ -108,7 +109,7 @@ export async function evaluate<I extends Item>(
       tokens += batch.numSupervised
       onProgress?.(rows)
     }
-    if (weight === 0) throw new Error(`[evaluate] expected supervised tokens, got none in ${items.length} rows`)
+    if (weight === 0) throw new DataError(`[evaluate] expected supervised tokens, got none in ${items.length} rows`)
     const mean = divideMeans(total, weight)
     return { ...mean, ...(objective.isCrossEntropy && { perplexity: Math.exp(mean.loss) }), tokens }
   } finally {

@@ -13,6 +13,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
 import { collateItems, type MicroBatch } from '../data/batches.js'
 import type { Item } from '../data/items.js'
+import { OutOfMemoryError } from '../lowrank-error.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
@@ -101,7 +102,7 @@ export async function runsWithin<I extends Item>(run: MemoryRun<I>, budget: numb
     await measure(run, device)
     return true
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'OUT_OF_MEMORY') return false
+    if (error instanceof OutOfMemoryError) return false
     throw error
   } finally {
     device.close()

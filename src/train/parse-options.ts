@@ -4,6 +4,7 @@ import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js
 import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
 import { DATA_OPTIONS, type DataOptions, resolveDataOptions } from '../data/options.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import { OptionProblems } from '../options/problems.js'
 import { boolean, check } from '../options/rules.js'
 import { camelCaseKeys, type Spelling } from '../options/spelling.js'
@@ -32,11 +33,11 @@ const OLD_TOP_LEVEL_NAMES = aliasesOf(TRAIN_LORA_OPTIONS)
 /**
  * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
  *
- * @throws OptionsError that tells of everything that is wrong: unknown options (naming the nearest), those that transformers or TRL have and
+ * @throws OptionError that tells of everything that is wrong: unknown options (naming the nearest), those that transformers or TRL have and
  * this library does not yet, values outside their range, and options that contradict each other.
  */
 export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
-  if (!isPlainObject(raw)) throw new Error(`[train] expected an object of options, got ${describeValue(raw)}`)
+  if (!isPlainObject(raw)) throw new OptionError(`[train] expected an object of options, got ${describeValue(raw)}`)
   return new Parser(raw).parse()
 }
 
@@ -250,17 +251,17 @@ class Parser {
   /** An option that is not ours: fine when it asks for what happens anyway, else an error that knows it or does not. */
   #checkForeign(name: string, value: unknown): void {
     if (TOP_LEVEL_NAMES.includes(name))
-      throw new Error(`[training] ${name} stands beside training, not in it; move it one level up`)
+      throw new OptionError(`[training] ${name} stands beside training, not in it; move it one level up`)
     const known = Object.hasOwn(UNSUPPORTED_TRAINING, name) ? UNSUPPORTED_TRAINING[name] : undefined
     if (known === undefined) {
       const misplaced = misplacedLoraOption('training', name)
-      if (misplaced !== undefined) throw new Error(misplaced)
+      if (misplaced !== undefined) throw new OptionError(misplaced)
       const spelled = this.#trainingSpelling.get(name) ?? name
       throw unknownOption('training', spelled, TRAINING_NAMES, SHORT_TRAINING_NAMES)
     }
     if (value === null || known.same.includes(value)) return
     const shown = known.isSecret ? describeKind(value) : describeValue(value)
-    throw new Error(`[training] ${name}: ${shown} is real but not supported yet; ${known.remedy}`)
+    throw new OptionError(`[training] ${name}: ${shown} is real but not supported yet; ${known.remedy}`)
   }
 
   #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {
@@ -293,7 +294,7 @@ class Parser {
 function checkTraining(name: keyof typeof OWN_TRAINING_OPTIONS, value: unknown): void {
   const { rule } = OWN_TRAINING_OPTIONS[name]
   if (name === 'lrSchedulerType' && UNSUPPORTED_SCHEDULERS.includes(value as string)) {
-    throw new Error(`[training] lrSchedulerType '${value}' is real but not supported yet; use ${rule.expected}`)
+    throw new OptionError(`[training] lrSchedulerType '${value}' is real but not supported yet; use ${rule.expected}`)
   }
   check('training', name, value, rule)
 }

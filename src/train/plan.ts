@@ -9,6 +9,7 @@ import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import type { Item } from '../data/items.js'
 import { describeValue } from '../errors.js'
+import { OptionError, OutOfMemoryError } from '../lowrank-error.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
@@ -82,10 +83,10 @@ export interface TrainingPlan extends PlannedMemory {
  */
 export async function planTraining(options: PlanOptions, limits: { memory?: number } = {}): Promise<TrainingPlan> {
   if (typeof options !== 'object' || options === null)
-    throw new Error(`[plan] expected an object of options, got ${describeValue(options)}`)
+    throw new OptionError(`[plan] expected an object of options, got ${describeValue(options)}`)
   const { model, ...rest } = options
   if (typeof model !== 'string' && (typeof model !== 'object' || model === null))
-    throw new Error(
+    throw new OptionError(
       `[plan] expected a directory, a Hub id or what config.json holds for model, got ${describeValue(model)}`,
     )
   const name = typeof model === 'string' ? model : 'config'
@@ -146,9 +147,10 @@ export async function planRun<I extends Item>(
   const { settings, planned } = await planner.settle()
   if (!(await planner.runsWithin(settings, planned, budget))) {
     const { remedy } = await planner.alternatives(settings, false)
-    throw new Error(
+    throw new OutOfMemoryError(
       `[train] expected a run that fits the memory budget of ${formatBytes(budget)}, but its tensors take ${formatBytes(planned.peakTensors)}${planned.peakTensors <= budget ? ' and gaps between them' : ''}; ` +
         `${describeRemedy(remedy, model.device)}. \`lowrank plan\` shows what takes how much`,
+      { needed: planned.peakTensors, budget },
     )
   }
   return { gradientCheckpointing: settings.gradientCheckpointing, peakResident: planned.peakResident }

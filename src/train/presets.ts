@@ -1,6 +1,7 @@
 /** @file Named recipes for `trainLora`: option values that count where the user gives none. Knows names of options, not what they do. */
 
 import { describeValue, nearestName } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 
 /** Option values by name. */
 export type PresetOptions = Readonly<Record<string, unknown>>
@@ -91,7 +92,7 @@ export function findPreset(name: unknown): Preset {
   const names = Object.keys(PRESETS)
   const nearest = typeof name === 'string' ? nearestName(name, names) : undefined
   const hint = nearest === undefined ? '' : ` did you mean "${nearest}"?`
-  throw new Error(`[train] unknown preset ${describeValue(name)};${hint} there are: ${names.join(', ')}`)
+  throw new OptionError(`[train] unknown preset ${describeValue(name)};${hint} there are: ${names.join(', ')}`)
 }
 
 /**
@@ -106,7 +107,7 @@ export function withPreset(
   const method = given.top.method ?? top.method ?? 'lora'
   const meant = lora ? 'lora' : 'full'
   if (method !== meant) {
-    throw new Error(
+    throw new OptionError(
       `[train] expected method '${meant}' with this preset (${preset.description}), got '${method}'; leave one out`,
     )
   }

@@ -5,7 +5,7 @@ import type { BatchWindow } from '../data/batches.js'
 import { writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
 import type { Report } from './callbacks.js'
-import { expectFiniteWeights, lastGood } from './finiteness.js'
+import { expectFiniteWeights } from './finiteness.js'
 import type { LossScaler } from './loss-scaler.js'
 import type { ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
@@ -43,8 +43,8 @@ export class RunCheckpoints {
   }
 
   /** Where a run that failed can go on from, as a sentence. */
-  get lastGood(): string {
-    return lastGood(this.#last)
+  get last(): string | undefined {
+    return this.#last
   }
 
   /** Whether the step that was made is followed by a checkpoint: its window ended, or did not end, an epoch. */
@@ -57,7 +57,7 @@ export class RunCheckpoints {
   async expectFinite(): Promise<void> {
     const { step } = this.#record.state
     if (this.#finiteAt === step) return
-    await expectFiniteWeights(this.#options.weights, step, this.lastGood)
+    await expectFiniteWeights(this.#options.weights, step, this.#last)
     this.#finiteAt = step
   }
 

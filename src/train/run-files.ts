@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { isOwnCard } from '../adapters/model-card.js'
 import { writeFileAtomic } from '../files.js'
 import { readHubSettings } from '../hub/settings.js'
+import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
 import type { TrainEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -46,7 +47,8 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
     const path = join(directory, CONFIG_FILE)
     const present = await readRegularFileIfThere(path, { where: 'train' })
     if (present !== undefined && !isOwnConfig(present.toString()))
-      throw new Error(
+      throw new LowrankError(
+        'FILE',
         'another file of that name is there; to have the options of the run as well, give yours another name',
       )
     await writeFileAtomic(path, runConfigText(options, settings))

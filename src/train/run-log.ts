@@ -5,6 +5,7 @@
 
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { writeFileAtomic } from '../files.js'
+import { LowrankError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import type { EvaluateEvent, LogEvent } from './events.js'
 
@@ -77,7 +78,7 @@ export class RunLog {
       const file = openSync(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
       try {
         const status = fstatSync(file)
-        if (!status.isFile()) throw new Error('it is not a regular file')
+        if (!status.isFile()) throw new LowrankError('FILE', 'it is not a regular file')
         if (status.size !== this.#bytes) ftruncateSync(file, Math.min(status.size, this.#bytes))
         const bytes = Buffer.from(this.#waiting)
         for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)

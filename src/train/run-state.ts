@@ -2,6 +2,7 @@
 
 import type { BatchPlan, DataCursor } from '../data/batches.js'
 import { describeValue } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
 import { isObject } from '../values.js'
 import { parseJsonObject } from '../weights/strict-json.js'
@@ -111,7 +112,8 @@ export async function expectPossible(
   const { step, cursor, microStep, numInputTokensSeen, optimizerSteps, lossScaler, log } = state
   // First: an epoch of 10^15 must not be counted up to.
   if (step > totalSteps) {
-    throw new Error(
+    throw new LowrankError(
+      'CHECKPOINT',
       `[resume] expected a step of at most ${totalSteps}, which the run takes in all, got ${step} in ${file}; raise numTrainEpochs or ` +
         'maxSteps, or go on from an earlier checkpoint',
     )
@@ -140,7 +142,8 @@ export async function expectPossible(
 }
 
 function damaged(file: string, name: string, expected: string, value: unknown): Error {
-  return new Error(
+  return new LowrankError(
+    'CHECKPOINT',
     `[resume] expected ${expected} for ${name}, got ${describeValue(value)} in ${file}; go on from an earlier checkpoint`,
   )
 }

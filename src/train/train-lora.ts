@@ -18,6 +18,7 @@ import { dataOptionsOf } from '../data/options.js'
 import { dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
 import { withoutSecrets } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import { changingRun } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
@@ -237,7 +238,8 @@ async function trainOn(
     history,
     get adapter(): LoraAdapter {
       if (!adapter)
-        throw new Error(
+        throw new LowrankError(
+          'INVALID_CALL',
           "[train] expected a LoRA run for adapter, but method 'full' trains the model itself; use save(directory)",
         )
       return adapter
@@ -343,7 +345,8 @@ async function findCheckpoint(
     given !== undefined && dirname(given) === dirname(path)
       ? `remove the checkpoints after ${basename(given)}, or choose another outputDir`
       : 'set resumeFromCheckpoint: true (--resume) to go on from it, or choose another outputDir (--output), or remove it'
-  throw new Error(
+  throw new LowrankError(
+    'CHECKPOINT',
     `[train] expected an outputDir without checkpoints of another run, but ${output.checkpointPath(last)} exists; ${remedy}`,
   )
 }
@@ -358,7 +361,8 @@ async function expectOneRun(output: OutputDirectory): Promise<void> {
     if (!runId) continue
     first ??= { path, runId }
     if (runId === first.runId) continue
-    throw new Error(
+    throw new LowrankError(
+      'CHECKPOINT',
       `[resume] expected the checkpoints in ${output.path} to be of one run, but ${first.path} is of run ${first.runId} and ${path} of ` +
         `run ${runId}; move those of the other run away`,
     )

@@ -3,6 +3,7 @@
 import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { DataStatistics } from '../data/report.js'
+import { LowrankError } from '../lowrank-error.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { toError } from '../values.js'
 import type { Scores } from './evaluate-loss.js'
@@ -97,7 +98,7 @@ class StartedRun implements TrainRun {
   }
 
   stop(): void {
-    this.#stopping.abort(new Error('[train] the run was stopped before its first step'))
+    this.#stopping.abort(new LowrankError('STOPPED', '[train] the run was stopped before its first step'))
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a run is awaited; of a real promise nobody could tell whether it is.

@@ -4,6 +4,7 @@
  */
 
 import { describeValue } from '../errors.js'
+import { LowrankError } from '../lowrank-error.js'
 import { isJsonObject, parseJsonObject } from '../weights/strict-json.js'
 import type { EndEvent, EvaluateEvent, LogEvent } from './events.js'
 import type { ResolvedTrainingOptions } from './options.js'
@@ -97,7 +98,8 @@ export function parseLogHistory(file: string, bytes: Uint8Array): LogEntry[] {
   const isEntry = (value: unknown): value is LogEntry =>
     isJsonObject(value) && Object.values(value).every((item) => typeof item === 'number' || item === null)
   if (Array.isArray(history) && history.every(isEntry)) return history
-  throw new Error(
+  throw new LowrankError(
+    'CHECKPOINT',
     `[resume] expected a list of figures for log_history, got ${describeValue(history)} in ${file}; go on from an earlier checkpoint`,
   )
 }

@@ -6,6 +6,7 @@
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchPlan, BatchWindow, WindowSource } from '../data/batches.js'
 import type { Item } from '../data/items.js'
+import { OptionError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
 import type { Report } from './callbacks.js'
@@ -195,7 +196,7 @@ export class Trainer<I extends Item> {
     const { loss } = queued.means
     const { total, byName, at } = await done
     const skipped = this.#scaler !== undefined && !Number.isFinite(total)
-    const asBad = (): BadStep => ({ step, loss, lossScale, byName, lastGood: this.#checkpoints.lastGood })
+    const asBad = (): BadStep => ({ step, loss, lossScale, byName, checkpoint: this.#checkpoints.last })
     if (!Number.isFinite(loss) || (!Number.isFinite(total) && !skipped)) throw diverged(asBad())
     if (skipped) this.#options.optimizer.stepCount--
     this.#scaler?.update(skipped)
@@ -207,8 +208,8 @@ export class Trainer<I extends Item> {
   async #expectSoundModel(loss: number): Promise<void> {
     const { model, weights } = this.#options
     const { state, ownSteps } = this.#record
-    const { lastGood } = this.#checkpoints
-    await expectSoundModel(model, weights, { step: state.step + 1, loss, isFirst: ownSteps === 0, lastGood })
+    const { last: checkpoint } = this.#checkpoints
+    await expectSoundModel(model, weights, { step: state.step + 1, loss, isFirst: ownSteps === 0, checkpoint })
   }
 
   #isBoundary(window: BatchWindow): boolean {
@@ -255,7 +256,7 @@ export async function countSteps(
 ): Promise<number> {
   const steps = maxSteps > 0 ? maxSteps : await plan.countWindows(numTrainEpochs, turns)
   if (steps <= MOST_STEPS) return steps
-  throw new Error(
+  throw new OptionError(
     `[train] expected at most ${MOST_STEPS} steps, got ${steps} in numTrainEpochs ${numTrainEpochs}; lower it, or set maxSteps`,
   )
 }

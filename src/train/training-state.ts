@@ -10,6 +10,7 @@ import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../ch
 import type { BatchPlan } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
+import { LowrankError } from '../lowrank-error.js'
 import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
 import type { Turns } from '../turns.js'
 import {
@@ -116,7 +117,10 @@ export async function loadCheckpoint(path: string, options: ResumeOptions): Prom
     const entry = tensors.get(name)
     if (!entry) {
       const file = [...tensors.values()][0]?.path ?? path
-      throw new Error(`[resume] expected ${name} in the weights in ${file}; the checkpoint is of another run`)
+      throw new LowrankError(
+        'CHECKPOINT',
+        `[resume] expected ${name} in the weights in ${file}; the checkpoint is of another run`,
+      )
     }
     if (entry.dtype === 'F32') await expectNumbers(entry, await readTensorBytes(entry), Number.NEGATIVE_INFINITY)
     await loadParameter(parameter, entry, 'the checkpoint is of another run')
@@ -126,7 +130,8 @@ export async function loadCheckpoint(path: string, options: ResumeOptions): Prom
     for (const kind of ['m', 'v'] as const) {
       const entry = moments.get(`${name}.${kind}`)
       if (entry?.dtype !== 'F32' || entry.byteLength !== pair[kind].size * 4) {
-        throw new Error(
+        throw new LowrankError(
+          'CHECKPOINT',
           `[resume] expected float32 ${name}.${kind} [${pair[kind].shape}] in ${join(path, OPTIMIZER_FILE)}; the checkpoint is damaged or of another run`,
         )
       }
@@ -163,7 +168,8 @@ async function readState(path: string): Promise<{ file: string; bytes: Uint8Arra
     return { file: oldFile, bytes: await readRegularFile(oldFile, { where: 'resume' }), isOld: true }
   } catch (cause) {
     if (!isMissing(cause)) throw cause
-    throw new Error(
+    throw new LowrankError(
+      'CHECKPOINT',
       `[resume] expected a checkpoint of a training run in ${path}, but it has no ${STATE_FILE}; give the path of a checkpoint-N`,
       { cause },
     )
@@ -186,7 +192,7 @@ async function damagedCheckpoint(path: string, problem: string): Promise<Error> 
   const remedy = whole
     ? `go on from ${whole}, which is whole: remove ${path} first`
     : 'no checkpoint before it is whole: start anew in another outputDir'
-  return new Error(`[resume] the checkpoint ${path} is damaged: ${problem}; ${remedy}`)
+  return new LowrankError('CHECKPOINT', `[resume] the checkpoint ${path} is damaged: ${problem}; ${remedy}`)
 }
 
 async function lastWholeBefore(path: string): Promise<string | undefined> {
@@ -214,7 +220,8 @@ async function expectNumbers({ name, path }: TensorEntry, bytes: Uint8Array, lea
       .findIndex((value) => !(Number.isFinite(value) && value >= least))
     if (index >= 0) {
       const expected = least === 0 ? 'finite numbers of at least 0' : 'finite numbers'
-      throw new Error(
+      throw new LowrankError(
+        'CHECKPOINT',
         `[resume] expected ${expected} in ${describeValue(name)}, got ${values[start + index]} at ${start + index} in ${path}; go on from an ` +
           'earlier checkpoint',
       )
@@ -244,7 +251,8 @@ function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string):
       return `${listNames([name])} (${change})`
     })
     .join(', ')
-  throw new Error(
+  throw new LowrankError(
+    'CHECKPOINT',
     `[resume] expected the run of ${file} to go on unchanged, but these differ: ${list}; start anew in another outputDir, or restore them`,
   )
 }

@@ -8,6 +8,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { describeValue, listNames } from '../errors.js'
 import { type FileContent, writeFileAtomic } from '../files.js'
+import { ModelError } from '../lowrank-error.js'
 import { openRegularFile, readError } from '../regular-file.js'
 import type { DType } from '../tensor/dtype.js'
 import { isJsonObject, parseJsonObject } from './strict-json.js'
@@ -88,7 +89,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   const handle = await openRegularFile('safetensors', path)
   try {
     const { size } = await handle.stat()
-    if (size < 8) throw new Error(`[safetensors] expected at least 8 bytes in ${path}, got ${size}; ${DAMAGED}`)
+    if (size < 8) throw new ModelError(`[safetensors] expected at least 8 bytes in ${path}, got ${size}; ${DAMAGED}`)
     const start = await readFully(handle, path, 0, 8)
     const length = Buffer.from(start.buffer).readBigUInt64LE()
     if (length > BigInt(Math.min(size - 8, MAX_HEADER_BYTES))) throw await badHeaderLength(handle, path, length, size)
@@ -109,7 +110,7 @@ export async function readTensorBytes(
   try {
     const { size } = await handle.stat()
     if (entry.fileOffset + entry.byteLength > size) {
-      throw new Error(`[safetensors] ${entry.path} ends inside tensor ${describeValue(entry.name)}; ${DAMAGED}`)
+      throw new ModelError(`[safetensors] ${entry.path} ends inside tensor ${describeValue(entry.name)}; ${DAMAGED}`)
     }
     return await readFully(handle, entry.path, entry.fileOffset, entry.byteLength)
   } catch (error) {
@@ -142,7 +143,7 @@ export function safetensorsContent(
   const seen = new Set<string>()
   for (const tensor of tensors) {
     if (seen.has(tensor.name) || tensor.name === METADATA || !isWellFormed(tensor.name)) {
-      throw new Error(
+      throw new ModelError(
         `[safetensors] expected tensor names of ${path} to be unique text, got ${describeValue(tensor.name)}`,
       )
     }
@@ -162,7 +163,7 @@ export function safetensorsContent(
   const lengths: number[] = []
   for (const { name, dtype, shape } of sorted) {
     const length = tensorByteLength(dtype, shape, (problem) => {
-      return new Error(`[safetensors] cannot write ${path}: tensor ${describeValue(name)} ${problem}`)
+      return new ModelError(`[safetensors] cannot write ${path}: tensor ${describeValue(name)} ${problem}`)
     })
     entries.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, offset + length] })}`)
     lengths.push(length)
@@ -178,7 +179,7 @@ export function safetensorsContent(
     for (const [index, tensor] of sorted.entries()) {
       const bytes = await tensor.bytes()
       if (bytes.byteLength !== lengths[index]) {
-        throw new Error(
+        throw new ModelError(
           `[safetensors] expected ${lengths[index]} bytes for tensor ${describeValue(tensor.name)} ` +
             `(${tensor.dtype} ${describeValue(tensor.shape)}), got ${bytes.byteLength}`,
         )
@@ -211,7 +212,7 @@ function checkHeader(path: string, bytes: Uint8Array, dataStart: number, dataByt
   for (const [name, value] of Object.entries(json)) {
     if (name === METADATA) continue
     const fail = (problem: string) =>
-      new Error(`[safetensors] ${path}: tensor ${describeValue(name)} ${problem}; ${DAMAGED}`)
+      new ModelError(`[safetensors] ${path}: tensor ${describeValue(name)} ${problem}; ${DAMAGED}`)
     if (!isJsonObject(value))
       throw fail(`is described by ${describeValue(value)} instead of dtype, shape and data_offsets`)
     const length = tensorByteLength(value.dtype, value.shape, fail)
@@ -249,9 +250,9 @@ function checkCoverage(path: string, sorted: readonly TensorEntry[], dataStart: 
   let previous = 'the header'
   for (const entry of sorted) {
     const name = `tensor ${describeValue(entry.name)}`
-    if (entry.fileOffset < at) throw new Error(`[safetensors] ${path}: ${name} overlaps ${previous}; ${DAMAGED}`)
+    if (entry.fileOffset < at) throw new ModelError(`[safetensors] ${path}: ${name} overlaps ${previous}; ${DAMAGED}`)
     if (entry.fileOffset > at) {
-      throw new Error(
+      throw new ModelError(
         `[safetensors] ${path}: ${entry.fileOffset - at} unused bytes between ${previous} and ${name}; ${DAMAGED}`,
       )
     }
@@ -259,13 +260,13 @@ function checkCoverage(path: string, sorted: readonly TensorEntry[], dataStart: 
     previous = name
   }
   const rest = dataStart + dataBytes - at
-  if (rest !== 0) throw new Error(`[safetensors] ${path}: ${rest} unused bytes after ${previous}; ${DAMAGED}`)
+  if (rest !== 0) throw new ModelError(`[safetensors] ${path}: ${rest} unused bytes after ${previous}; ${DAMAGED}`)
 }
 
 function checkMetadata(path: string, value: unknown): Record<string, string> {
   if (value === undefined) return {}
   if (!isJsonObject(value) || !Object.values(value).every((item) => typeof item === 'string')) {
-    throw new Error(
+    throw new ModelError(
       `[safetensors] ${path}: expected text values in ${METADATA}, got ${describeValue(value)}; ${DAMAGED}`,
     )
   }
@@ -275,17 +276,19 @@ function checkMetadata(path: string, value: unknown): Record<string, string> {
 async function badHeaderLength(handle: FileHandle, path: string, length: bigint, size: number): Promise<Error> {
   const start = Buffer.from(await readFully(handle, path, 0, Math.min(size, 64))).toString('latin1')
   if (start.startsWith('version https://git-lfs')) {
-    return new Error(`[safetensors] ${path} is a Git LFS pointer, not the weights; run "git lfs pull" in its directory`)
+    return new ModelError(
+      `[safetensors] ${path} is a Git LFS pointer, not the weights; run "git lfs pull" in its directory`,
+    )
   }
   const limit = size - 8 < MAX_HEADER_BYTES ? `the ${size} bytes of the file` : `the limit of ${MAX_HEADER_BYTES} bytes`
-  return new Error(`[safetensors] ${path}: the header length ${length} exceeds ${limit}; ${DAMAGED}`)
+  return new ModelError(`[safetensors] ${path}: the header length ${length} exceeds ${limit}; ${DAMAGED}`)
 }
 
 async function readFully(handle: FileHandle, path: string, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length)
   for (let at = 0; at < length; ) {
     const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, LARGEST_READ), position + at)
-    if (bytesRead === 0) throw new Error(`[safetensors] ${path} ended while it was read; ${DAMAGED}`)
+    if (bytesRead === 0) throw new ModelError(`[safetensors] ${path} ended while it was read; ${DAMAGED}`)
     at += bytesRead
   }
   return bytes

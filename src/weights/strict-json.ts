@@ -1,6 +1,7 @@
 /** @file Parses JSON that a stranger wrote: bounded in size and depth, no key twice, and errors that name the file. */
 
 import { describeValue } from '../errors.js'
+import { ModelError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import { isPlainObject, toError } from '../values.js'
 
@@ -26,7 +27,7 @@ export async function readJsonObject(where: string, path: string): Promise<JsonO
  */
 export function parseJsonObject(where: string, source: string, bytes: Uint8Array): JsonObject {
   const damaged = (problem: string, cause?: unknown) =>
-    new Error(`[${where}] ${source} ${problem}; the file is damaged or of another kind: get it again`, { cause })
+    new ModelError(`[${where}] ${source} ${problem}; the file is damaged or of another kind: get it again`, { cause })
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)

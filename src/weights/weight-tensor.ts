@@ -4,6 +4,7 @@
  */
 
 import type { FileHandle } from 'node:fs/promises'
+import { ModelError } from '../lowrank-error.js'
 import { openRegularFile } from '../regular-file.js'
 import { type DType, dtypeBytes } from '../tensor/dtype.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -134,7 +135,7 @@ export async function readExactly(
   for (let at = 0; at < length; ) {
     const { bytesRead } = await handle.read(bytes, at, length - at, fileOffset + from + at)
     if (bytesRead === 0)
-      throw new Error(`[loadModel] ${path} ends inside ${name}; the file was changed while it was read`)
+      throw new ModelError(`[loadModel] ${path} ends inside ${name}; the file was changed while it was read`)
     at += bytesRead
   }
   return bytes

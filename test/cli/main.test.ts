@@ -185,6 +185,7 @@ describe('exit codes', () => {
       const { code, stdout, stderr } = await lowrank(args)
       expect(JSON.parse(stdout), args.join(' ')).toEqual({
         type: 'error',
+        code: exitCode === 2 ? 'INVALID_OPTION' : 'INVALID_MODEL',
         message: expect.stringMatching(message),
         exitCode,
       })

@@ -23,7 +23,7 @@ export interface CliResult {
 /** `lowrank ARGS` with nothing on stdin unless `input` is given. */
 export function lowrank(
   args: readonly string[],
-  { env = {}, cwd, input = '' }: { env?: Record<string, string>; cwd?: string; input?: string } = {},
+  { env = {}, cwd, input = '' }: { env?: Record<string, string>; cwd?: string; input?: string | Buffer } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [mainScript, ...args], { cwd, env: { ...environment(), ...env } })

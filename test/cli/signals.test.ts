@@ -66,7 +66,7 @@ describe('while JavaScript does not come back from a step', () => {
     for (let i = 0; i < 2; i++) process.kill(running.pid, 'SIGINT')
     await writeFile(go, '')
     expect(await running.ended).toEqual({ code: 1, signal: null })
-    expect(running.output()).toMatch(/"message":"stopped at step \d+; go on with --resume"/)
+    expect(running.output()).toMatch(/"code":"STOPPED","message":"stopped at step \d+; go on with --resume"/)
     expect(await checkpoints('once')).toHaveLength(1)
   })
 

@@ -138,13 +138,13 @@ describe('a memory budget', () => {
     allocated(small, 14)
     const error = await small.sync().then(
       () => undefined,
-      (reason: Error & { code?: string }) => reason,
+      (reason: Error & { code?: string; needed?: number; budget?: number }) => reason,
     )
     expect(error?.message).toBe(
       '[fill] expected 14.0 MiB for y, but 20.0 MiB of the memory budget of 32.0 MiB are live; ' +
         'use a smaller batch or maxLength, gradientCheckpointing or bfloat16, or raise memoryBudget',
     )
-    expect(error?.code).toBe('OUT_OF_MEMORY')
+    expect(error).toMatchObject({ code: 'OUT_OF_MEMORY', needed: 34 * MIB, budget: 32 * MIB })
     small.release(kept[0])
     const again = allocated(small, 30)
     expect(await readValues(small, view(again[0], 1, 2, U8))).toEqual([1, 1])

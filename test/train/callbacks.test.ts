@@ -255,7 +255,7 @@ describe('the callbacks of a run', () => {
     const failing = trainLora({ model: join(directory, 'nowhere'), dataset: tinyRows(2), callbacks: [slow] })
     const message = await rejection(failing)
     order.push('rejected')
-    expect(order).toEqual([`null: ${message}`, 'rejected'])
+    expect(order).toEqual([`INVALID_MODEL: ${message}`, 'rejected'])
   })
 
   it('must have a name and a function', async () => {

@@ -1,7 +1,7 @@
 /** @file The options of trainLora: spellings, defaults, ranges, and the answers to options that do not fit. */
 
 import { describe, expect, it } from 'vitest'
-import { OptionsError } from '../../src/options/problems.js'
+import { OptionError } from '../../src/lowrank-error.js'
 import { TRAINING_DEFAULTS } from '../../src/train/options.js'
 import { parseTrainOptions } from '../../src/train/parse-options.js'
 
@@ -413,11 +413,11 @@ describe('conflicts', () => {
 })
 
 describe('everything that is wrong', () => {
-  const problemsOf = (options: object): OptionsError['problems'] => {
+  const problemsOf = (options: object): OptionError['problems'] => {
     try {
       parseTrainOptions(options)
     } catch (error) {
-      if (error instanceof OptionsError) return error.problems
+      if (error instanceof OptionError) return error.problems
       throw error
     }
     return []

@@ -1,5 +1,6 @@
 /** @file Variables at run time: where a block keeps them, and how it reads and writes those of the blocks around it. */
 
+import { LowrankError } from '../../lowrank-error.js'
 import type { ConstantFolder } from './fold.js'
 import type { Statement } from './nodes.js'
 import type { Pausing } from './pause.js'
@@ -74,7 +75,7 @@ export function reader(frame: Frame, variable: Variable): Evaluate {
 export function writer(frame: Frame, variable: Variable): (activation: Activation, value: Value) => void {
   const slot = variable.scope.slot(variable.ident)
   const up = frame.symbols.scope.depth - variable.scope.depth
-  if (up > 0) throw new Error('expected to write a variable of the own function')
+  if (up > 0) throw new LowrankError('INTERNAL', 'expected to write a variable of the own function')
   return (activation, value) => {
     activation.slots[slot] = value
   }

@@ -1,6 +1,7 @@
 /** @file Added tokens: texts that are found before a text is normalized and cut, or after it is normalized. */
 
 import { describeValue } from '../../errors.js'
+import { ModelError } from '../../lowrank-error.js'
 import { runAtOnce } from '../../turns.js'
 import { alignedText, type Pausable } from './aligned-text.js'
 import { type Fields, fieldsOf } from './fields.js'
@@ -119,7 +120,7 @@ function checkPatterns(patterns: readonly (readonly [string, number])[], byId: R
     // Which of two the library finds is left to the order of its hash table, and where it finds nothing to its automaton.
     if (text === '' || other !== undefined) {
       const what = text === '' ? 'nothing' : `the same as ${describeValue(byId.get(other!)?.content)}`
-      throw new Error(
+      throw new ModelError(
         `[tokenizer] expected added tokens that differ after normalizing, got ${describeValue(byId.get(id)?.content)}, which becomes ${what}`,
       )
     }
@@ -155,7 +156,7 @@ function* partsOf(text: string, finder: TextFinder | undefined, byId: ReadonlyMa
 }
 
 function backwards(content: string): Error {
-  return new Error(
+  return new ModelError(
     `[tokenizer] expected added tokens that take white space once, got ${describeValue(content)} behind one that has taken it (the Rust library fails ` +
       'there too); remove the white space round it',
   )

@@ -3,6 +3,7 @@
  * those of `NormalizedString` in the Rust library, the surprising ones included: offsets have to be equal.
  */
 
+import { ModelError } from '../../lowrank-error.js'
 import type { Steps } from '../../turns.js'
 import { NumberList } from './number-list.js'
 import { type Changing, type Output, TextOutput, TextParts, UNITS_PER_STEP } from './text-output.js'
@@ -178,7 +179,7 @@ class AlignedOutput implements Output {
 }
 
 function misaligned(): Error {
-  return new Error(
+  return new ModelError(
     '[tokenizer] expected a normalizer whose changes can be followed, got one that inserts text at the beginning without replacing any, ' +
       'before one that changes characters (the Rust library fails there too); use another tokenizer',
   )

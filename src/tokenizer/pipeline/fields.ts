@@ -4,6 +4,7 @@
  */
 
 import { describeValue, listNames } from '../../errors.js'
+import { ModelError } from '../../lowrank-error.js'
 
 /** An object of JSON with the place where it stands. */
 export interface Fields {
@@ -74,7 +75,7 @@ export function fieldsOf(value: unknown, path: string): Fields {
     done(harmless = []) {
       const unknown = Object.keys(object).filter((name) => !read.has(name) && !harmless.includes(name))
       if (unknown.length > 0) {
-        throw new Error(
+        throw new ModelError(
           `[tokenizer] expected fields of ${path} that are known, got ${listNames(unknown)}; a field that is not understood may change how text ` +
             'becomes ids: use another tokenizer',
         )
@@ -86,7 +87,7 @@ export function fieldsOf(value: unknown, path: string): Fields {
 
 /** The error for a value that is not what it should be. */
 export function wrong(path: string, expected: string, got: unknown): Error {
-  return new Error(`[tokenizer] expected ${expected} for ${path}, got ${describeValue(got)}`)
+  return new ModelError(`[tokenizer] expected ${expected} for ${path}, got ${describeValue(got)}`)
 }
 
 /** Whether a value is a token id. */

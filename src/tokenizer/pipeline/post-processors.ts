@@ -1,6 +1,7 @@
 /** @file Post-processors: the special tokens round a text, and offsets without the white space of tokens. */
 
 import { describeValue } from '../../errors.js'
+import { ModelError } from '../../lowrank-error.js'
 import type { Steps } from '../../turns.js'
 import { entriesOf, type Fields, fieldsOf, isIndex, isObject } from './fields.js'
 import { NumberList } from './number-list.js'
@@ -150,7 +151,7 @@ function template(fields: Fields): PostProcessor['process'] {
   if (single.includes('B')) throw fields.error('single', 'no sequence B, which a single text does not have')
   return function* (segments, { addSpecialTokens }) {
     if (segments.length > 2) {
-      throw new Error(
+      throw new ModelError(
         `[tokenizer] expected at most one template in ${fields.path}'s sequence, got one behind a template of its own`,
       )
     }

@@ -3,6 +3,7 @@
  * takes time that grows with its length.
  */
 
+import { ModelError } from '../../../lowrank-error.js'
 import type { NumberList } from '../number-list.js'
 import type { MergeTable } from './merge-table.js'
 
@@ -25,7 +26,7 @@ export interface Merging {
 
 export function mergeWord({ ids, lengths }: Word<NumberList>, table: MergeTable): Merging {
   const size = ids.length
-  if (size >= POSITIONS) throw new Error(`[tokenizer] expected a piece of less than 2^30 symbols, got ${size}`)
+  if (size >= POSITIONS) throw new ModelError(`[tokenizer] expected a piece of less than 2^30 symbols, got ${size}`)
   const symbols = new Uint32Array(size)
   const bytes = new Uint32Array(size)
   const next = new Int32Array(size)

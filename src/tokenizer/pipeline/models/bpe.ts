@@ -1,6 +1,7 @@
 /** @file Byte-pair encoding: the characters of a piece become tokens, which are merged by rank. */
 
 import { describeValue } from '../../../errors.js'
+import { ModelError } from '../../../lowrank-error.js'
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { utf8Length } from '../bytes.js'
 import { type Fields, wrong } from '../fields.js'
@@ -105,7 +106,7 @@ function* readMerges(fields: Fields, { ids }: Vocabulary, prefix: string): Steps
 function withoutBytes(text: string, count: number): string {
   const bytes = Buffer.from(text)
   if (bytes.length < count || ((bytes[count] ?? 0) & 0xc0) === 0x80) {
-    throw new Error(
+    throw new ModelError(
       `[tokenizer] expected a merge whose second part begins with continuing_subword_prefix, got ${describeValue(text)}`,
     )
   }

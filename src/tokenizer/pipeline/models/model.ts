@@ -1,5 +1,6 @@
 /** @file What every model of a tokenizer does: pieces of text to ids of its vocabulary. */
 
+import { ModelError } from '../../../lowrank-error.js'
 import type { Steps } from '../../../turns.js'
 import { NumberList } from '../number-list.js'
 import { pushEdges } from '../post-processors.js'
@@ -61,7 +62,7 @@ export function* atOnce(model: Pick<Model, 'tokenize'>, piece: string, ids: Numb
 
 /** The error for text that a vocabulary cannot say. */
 export function noToken(): Error {
-  return new Error(
+  return new ModelError(
     '[tokenizer] expected every token in the vocabulary of the tokenizer, got text that it has none for, and no ' +
       'unk_token; remove unusual characters or use another tokenizer',
   )

@@ -4,6 +4,7 @@
  */
 
 import { describeValue } from '../../../errors.js'
+import { ModelError } from '../../../lowrank-error.js'
 import { type CodeSet, codeSet, complement, mergeRanges } from '../unicode.js'
 import { parseSet, propertySet, type SetReader, typeSet } from './parse-set.js'
 import { lengthOf, type Node, sequence } from './syntax.js'
@@ -36,7 +37,7 @@ class Parser implements SetReader {
   }
 
   error(expected: string, got: string): Error {
-    return new Error(
+    return new ModelError(
       `[tokenizer] expected ${expected} in the expression ${describeValue(this.pattern)}, got ${got} at character ${this.at}`,
     )
   }

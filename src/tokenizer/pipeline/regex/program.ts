@@ -4,6 +4,7 @@
  */
 
 import { describeValue } from '../../../errors.js'
+import { ModelError } from '../../../lowrank-error.js'
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { NumberList } from '../number-list.js'
 import { type CodeSet, namedSet } from '../unicode.js'
@@ -79,7 +80,7 @@ function compile(node: Node, pattern: string): Program {
   let parts = 0
   const emit = <T extends Instruction>(instruction: T): T => {
     if (instructions.length >= MAX_INSTRUCTIONS) {
-      throw new Error(
+      throw new ModelError(
         `[tokenizer] expected an expression of at most ${MAX_INSTRUCTIONS} steps, got ${describeValue(pattern)}, whose counts unfold into more`,
       )
     }
@@ -321,7 +322,7 @@ class Run {
   }
 
   #tooSlow(): Error {
-    return new Error(
+    return new ModelError(
       `[tokenizer] expected an expression that finds its matches in a bounded number of steps, got ${describeValue(this.#pattern)}, which took ` +
         `more than ${this.#steps} for ${this.text.length} characters; use another tokenizer`,
     )
