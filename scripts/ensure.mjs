@@ -1,23 +1,18 @@
 /**
- * @file Brings a checkout to the state that the other commands need: dependencies as the lock file says, addon and
- * JavaScript built from the sources that are there, with --emulator also the addon of the tests. Quick and silent when nothing changed. Uses no
- * dependency, because it runs before there is any.
+ * @file Brings a checkout to the state that the other commands need: dependencies as the lock file says, addon and JavaScript built from the
+ * sources that are there. Quick and silent when nothing changed. Uses no dependency, because it runs before there is any.
+ *
+ * --quick      what a first run needs and no more: the CPU kernels of this processor, JavaScript whose types are not checked
+ * --emulator   also the addon of the tests
+ *
+ * The addon with CUDA is left to `npm run build`, because nvcc takes minutes: it is built here with LOWRANK_CUDA=ON alone. One that is there
+ * stays while its sources are those that are there.
  */
 
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { digestOf } from './digest.mjs'
 import { npm, phase, root } from './phases.mjs'
-
-const emulator = process.argv.includes('--emulator')
-const OUTPUTS = [
-  'dist/index.js',
-  'dist/cli/main.js',
-  'build/Release/lowrank.node',
-  ...(emulator ? ['build/Release/lowrank-emulator.node'] : []),
-]
-const INPUTS = ['native', 'src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']
-const STAMP = join(root, `build/inputs${emulator ? '-emulator' : ''}.sha256`)
 
 /** Whether node_modules holds what package-lock.json asks for. Contents are compared, since git sets file times freely. */
 function isInstalled() {
@@ -30,28 +25,22 @@ function isInstalled() {
   )
 }
 
-function isBuilt(inputs) {
-  if (!OUTPUTS.every((path) => existsSync(join(root, path)))) return false
-  return existsSync(STAMP) && readFileSync(STAMP, 'utf8') === inputs
-}
-
-async function ensure() {
+async function ensure(options) {
   if (!isInstalled() && !(await phase('Installing dependencies', npm('ci', '--include=dev')))) return false
-  // The addon with CUDA is built or not as the variable says.
-  const inputs = digestOf(INPUTS, process.env.LOWRANK_CUDA ?? '')
-  if (isBuilt(inputs)) return true
-  rmSync(STAMP, { force: true })
-  if (!(await phase('Building', [process.execPath, 'scripts/build.mjs', ...(emulator ? ['--emulator'] : [])])))
-    return false
-  mkdirSync(join(root, 'build'), { recursive: true })
-  writeFileSync(STAMP, inputs)
-  return true
+  const cuda = process.env.LOWRANK_CUDA === 'ON' ? 'ON' : 'OFF'
+  const { status } = spawnSync(process.execPath, ['scripts/build.mjs', ...options], {
+    cwd: root,
+    // stdout belongs to the command that comes after, as the tarballs' names of npm pack.
+    stdio: ['ignore', process.stderr, process.stderr],
+    env: { ...process.env, LOWRANK_CUDA: cuda },
+  })
+  return status === 0
 }
 
 const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write(`lowrank needs Node 20.19 or newer, this is ${process.versions.node}\n`)
   process.exitCode = 1
-} else if (!(await ensure())) {
+} else if (!(await ensure(process.argv.slice(2)))) {
   process.exitCode = 1
 }

@@ -10,28 +10,52 @@
 
 namespace lowrank::cpu {
 
-namespace generic {
-extern const Backend kBackend;
-extern const Probes kProbes;
-}  // namespace generic
-namespace avx2 {
-extern const Backend kBackend;
-extern const Probes kProbes;
-}  // namespace avx2
-namespace avx512 {
-extern const Backend kBackend;
-extern const Probes kProbes;
-}  // namespace avx512
-namespace avx512bf16 {
-extern const Backend kBackend;
-extern const Probes kProbes;
-}  // namespace avx512bf16
+namespace {
+
+struct Level {
+  const char* name;
+  const Backend* backend;  // nullptr: this build leaves the level out
+  const Probes* probes;
+};
+
+}  // namespace
+
+// A build for one machine has the levels that this machine chooses from, any other has all (LOWRANK_ISA_LEVELS in CMakeLists.txt).
+#define LOWRANK_LEVEL(isa)                                     \
+  namespace isa {                                              \
+  extern const Backend kBackend;                               \
+  extern const Probes kProbes;                                 \
+  inline constexpr Level kLevel = {#isa, &kBackend, &kProbes}; \
+  }
+#define LOWRANK_NO_LEVEL(isa)                               \
+  namespace isa {                                           \
+  inline constexpr Level kLevel = {#isa, nullptr, nullptr}; \
+  }
+#ifdef LOWRANK_HAS_generic
+LOWRANK_LEVEL(generic)
+#else
+LOWRANK_NO_LEVEL(generic)
+#endif
+#ifdef LOWRANK_HAS_avx2
+LOWRANK_LEVEL(avx2)
+#else
+LOWRANK_NO_LEVEL(avx2)
+#endif
+#ifdef LOWRANK_HAS_avx512
+LOWRANK_LEVEL(avx512)
+#else
+LOWRANK_NO_LEVEL(avx512)
+#endif
+#ifdef LOWRANK_HAS_avx512bf16
+LOWRANK_LEVEL(avx512bf16)
+#else
+LOWRANK_NO_LEVEL(avx512bf16)
+#endif
 
 namespace {
 
 // From lowest to highest: each level has everything of those before it.
-constexpr const Backend* kLevels[] = {&generic::kBackend, &avx2::kBackend, &avx512::kBackend, &avx512bf16::kBackend};
-constexpr const Probes* kProbes[] = {&generic::kProbes, &avx2::kProbes, &avx512::kProbes, &avx512bf16::kProbes};
+constexpr const Level* kLevels[] = {&generic::kLevel, &avx2::kLevel, &avx512::kLevel, &avx512bf16::kLevel};
 constexpr int kLevelCount = 4;
 constexpr int kBFloat16Level = 3;
 
@@ -76,14 +100,28 @@ double rate(double (*probe)(int64_t)) {
 
 // vdpbf16ps does twice the work of a multiply-add and issues as often (Zen 4) or a quarter as often (Sapphire and Emerald
 // Rapids), where widening bfloat16 to float32 is the faster way to multiply it. Ratios are 2 and 0.5: no noise turns them round.
+// Of the levels in this build. -1: this machine has none of them.
 int fastestLevel() {
   static const int level = [] {
-    const int detected = detectedLevel();
-    if (detected < kBFloat16Level) return detected;
-    const bool faster = rate(kProbes[kBFloat16Level]->dotBFloat16) > 1.1 * rate(kProbes[kBFloat16Level]->multiplyAdd);
-    return faster ? detected : kBFloat16Level - 1;
+    int best = detectedLevel();
+    while (best >= 0 && kLevels[best]->backend == nullptr) --best;
+    if (best < kBFloat16Level || kLevels[best - 1]->backend == nullptr) return best;
+    const bool faster = rate(kLevels[best]->probes->dotBFloat16) > 1.1 * rate(kLevels[best]->probes->multiplyAdd);
+    return faster ? best : best - 1;
   }();
   return level;
+}
+
+void refuseLevel(char* error, size_t errorSize, const char* expected, const char* origin, const char* isa) {
+  char built[64] = "";
+  for (const Level* level : kLevels) {
+    if (level->backend == nullptr) continue;
+    const size_t used = std::strlen(built);
+    std::snprintf(built + used, sizeof built - used, "%s%s", used == 0 ? "" : ", ", level->name);
+  }
+  std::snprintf(error, errorSize,
+                "expected %s for %s, got '%s': this build has kernels for %s; npm run build makes all", expected,
+                origin, isa, built[0] == '\0' ? "none" : built);
 }
 
 }  // namespace
@@ -93,7 +131,7 @@ const char* detectedIsa() {
 }
 
 const char* fastestIsa() {
-  return kLevels[fastestLevel()]->name;
+  return kLevels[fastestLevel() < 0 ? 0 : fastestLevel()]->name;
 }
 
 const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
@@ -102,11 +140,18 @@ const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
     isa = std::getenv("LOWRANK_ISA");
     origin = "LOWRANK_ISA";
   }
-  if (isa == nullptr || *isa == '\0') return kLevels[fastestLevel()];
+  if (isa == nullptr || *isa == '\0') {
+    if (fastestLevel() >= 0) return kLevels[fastestLevel()]->backend;
+    refuseLevel(error, errorSize, "kernels that this machine can run", "isa", detectedIsa());
+    return nullptr;
+  }
   for (int level = 0; level < kLevelCount; ++level) {
     if (std::strcmp(isa, kLevels[level]->name) != 0) continue;
     const char* unchecked = std::getenv("LOWRANK_ISA_UNCHECKED");
-    if (level <= detectedLevel() || (unchecked != nullptr && std::strcmp(unchecked, "1") == 0)) return kLevels[level];
+    if (level <= detectedLevel() || (unchecked != nullptr && std::strcmp(unchecked, "1") == 0)) {
+      if (kLevels[level]->backend == nullptr) refuseLevel(error, errorSize, "a level that this build has", origin, isa);
+      return kLevels[level]->backend;
+    }
     std::snprintf(
         error, errorSize,
         "expected a level that this machine has for %s, got '%s': the best here is '%s'; choose that or a lower one "
@@ -120,8 +165,8 @@ const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
 
 const Probes& probesOf(const Backend& backend) {
   int level = 0;
-  while (kLevels[level] != &backend) ++level;
-  return *kProbes[level];
+  while (kLevels[level]->backend != &backend) ++level;
+  return *kLevels[level]->probes;
 }
 
 }  // namespace lowrank::cpu

@@ -14,11 +14,6 @@
 #include <cstdint>
 
 #if defined(__AVX2__) || defined(__AVX512F__)
-#if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__)
-// GCC 12's own AVX-512 header makes its undefined vectors by self-initialisation, which warns wherever it is inlined.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 #include <immintrin.h>
 #endif
 
