@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../bytes.js'
 import { describeSwitch, formatCount, type Paint, paintFor } from '../progress/terminal.js'
-import { describeChange, describeRemedy, type PlanOptions, planTraining, type TrainingPlan } from '../train/plan.js'
+import { describeChange, describeRemedy, planResolved, type TrainingPlan } from '../train/plan.js'
 import { readConfig } from './config.js'
 import { presetLines, presetOf } from './preset.js'
 import { checkRunOptions } from './run-options.js'
@@ -25,11 +25,10 @@ export async function plan(configPath: string | undefined, given: PlanCommandOpt
     if (Object.hasOwn(given, name)) throw new UsageError(`[plan] expected ${flag} with --generate, got it without`)
   const configuration = await readConfig(configPath, set, flagValues(given))
   const options = checkRunOptions(configuration, { defaults: WITHOUT_ROWS })
-  const config = { ...WITHOUT_ROWS, ...configuration.options }
-  const planned = await planTraining(config as unknown as PlanOptions, { memory })
+  const planned = await planResolved(options, memory)
   const isAsked = configuration.originOf(['training', 'maxLength']) !== undefined
   const wantedMaxLength = isAsked ? options.training.maxLength : undefined
-  const preset = presetOf(config)
+  const preset = presetOf(configuration.options)
   process.stdout.write(
     json
       ? `${JSON.stringify({ ...planned, ...(preset && { preset }) })}\n`

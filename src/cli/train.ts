@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'
 import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
-import type { ResolvedTrainOptions, TrainLoraOptions } from '../train/options.js'
-import { trainLora } from '../train/train-lora.js'
+import type { ResolvedTrainOptions } from '../train/options.js'
+import { trainResolved } from '../train/train-lora.js'
 import type { TrainResult } from '../train/train-run.js'
 import { readConfig } from './config.js'
 import { watchInterrupts } from './interrupt.js'
@@ -38,8 +38,8 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   })
   let run: TrainResult
   try {
-    run = await trainLora({
-      ...(config as unknown as TrainLoraOptions),
+    run = await trainResolved({
+      ...options,
       signal: interrupt.signal,
       onEvent: (event) => {
         // What has to be ended in order: a download, and steps. See interrupt.ts.

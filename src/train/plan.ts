@@ -8,17 +8,20 @@ import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'
 import { defaultDType, readModelConfig } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import type { Item } from '../data/items.js'
-import { describeValue } from '../errors.js'
-import { OptionError, OutOfMemoryError } from '../lowrank-error.js'
+import { expectObject } from '../errors.js'
+import { OutOfMemoryError } from '../lowrank-error.js'
 import { findArchitecture } from '../models/registry.js'
 import type { Quantization } from '../nn/module.js'
+import { check } from '../options/rules.js'
+import { PLAN_LIMITS, PLANNED_MODEL, type PlanLimits } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { plannedBudget, processBytes, remainingBudget } from '../tensor/process-memory.js'
 import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './memory-run.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
-import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
 import { parseTrainOptions } from './parse-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
@@ -31,6 +34,17 @@ export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'>
    */
   dataset?: TrainLoraOptions['dataset']
 }
+
+/** The options of `planTraining`. */
+export const PLAN_TRAINING_OPTIONS = {
+  ...TRAIN_LORA_OPTIONS,
+  model: PLANNED_MODEL,
+  dataset: {
+    rule: TRAIN_LORA_OPTIONS.dataset.rule,
+    otherwise: 'none',
+    help: 'ignored: a plan is of rows of maxLength tokens',
+  },
+} as const satisfies OptionTable<PlanOptions>
 
 /** The settings that memory depends on most. */
 export interface PlanSettings {
@@ -81,26 +95,32 @@ export interface TrainingPlan extends PlannedMemory {
  * @param limits `memory`: bytes that the run may take; default: the memory budget, on the CPU and the process itself.
  * @throws on options and configs that `trainLora` and `loadModel` refuse.
  */
-export async function planTraining(options: PlanOptions, limits: { memory?: number } = {}): Promise<TrainingPlan> {
-  if (typeof options !== 'object' || options === null)
-    throw new OptionError(`[plan] expected an object of options, got ${describeValue(options)}`)
+export async function planTraining(options: PlanOptions, limits: PlanLimits = {}): Promise<TrainingPlan> {
+  expectObject('plan', 'options', options)
   const { model, ...rest } = options
-  if (typeof model !== 'string' && (typeof model !== 'object' || model === null))
-    throw new OptionError(
-      `[plan] expected a directory, a Hub id or what config.json holds for model, got ${describeValue(model)}`,
-    )
+  check('plan', 'model', model, PLAN_TRAINING_OPTIONS.model.rule)
+  const { memory } = readOptions('plan', limits, PLAN_LIMITS)
+  const given = typeof model === 'string' ? undefined : model
   const name = typeof model === 'string' ? model : 'config'
-  const resolved = parseTrainOptions({ dataset: [], ...rest, model: name })
-  const raw =
-    typeof model === 'string'
-      ? await readModelConfig((await resolveModel(model, { ...resolved, part: 'config' })).path)
-      : model
+  return await planResolved(parseTrainOptions({ dataset: [], ...rest, model: name }), memory, given)
+}
+
+/**
+ * `planTraining` with options that are checked and completed, as the command line has them.
+ * @param given what config.json holds, where `model` only names it
+ */
+export async function planResolved(
+  options: ResolvedTrainOptions,
+  memory: number | undefined,
+  given?: RawConfig,
+): Promise<TrainingPlan> {
+  const { model: name, training } = options
+  const raw = given ?? (await readModelConfig((await resolveModel(name, { ...options, part: 'config' })).path))
   const config = withoutQuantizationConfig(raw, name)
-  if (config !== raw) resolved.quantization = 'nf4'
+  const resolved: ResolvedTrainOptions = config === raw ? options : { ...options, quantization: 'nf4' }
   const { place, budget, positions } = readLimits(config, name, resolved)
-  const { training } = resolved
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(SFT, config, resolved, place, limits.memory ?? budget + processBytes(place), {
+  const planner = new Planner(SFT, config, resolved, place, memory ?? budget + processBytes(place), {
     longest,
     rows: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
     evalRows: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(longest),

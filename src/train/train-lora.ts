@@ -57,16 +57,21 @@ import { loadCheckpoint, type RunIdentity, runIdOf, type TrainedWeights } from '
  * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
  */
 export function trainLora(options: TrainLoraOptions): TrainRun {
-  return startRun((run) => train(options, run))
+  return startRun((run) => train(() => parseTrainOptions(options), run))
 }
 
-async function train(options: TrainLoraOptions, { log, stopped, follow }: RunInProgress): Promise<TrainResult> {
+/** `trainLora` with options that are checked and completed, as the command line has them before it begins. */
+export function trainResolved(options: ResolvedTrainOptions): TrainRun {
+  return startRun((run) => train(() => options, run))
+}
+
+async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }: RunInProgress): Promise<TrainResult> {
   const record = (event: TrainEvent): void => log.add(event)
   let reporter = new Reporter({ record, stopped })
   let output: OutputDirectory | undefined
   let resolved: ResolvedTrainOptions | undefined
   try {
-    resolved = parseTrainOptions(options)
+    resolved = read()
     reporter = new Reporter({ ...resolved, record, stopped })
     // Before anything that takes long: another run may have the directory, or checkpoints in it.
     output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
