@@ -147,7 +147,12 @@ export function check(where: string, name: string, value: unknown, rule: Rule): 
   if (rule.accepts(value)) return
   const hint = hintFor(value, rule)
   const got = rule.isSecret ? describeKind(value) : describeValue(value)
-  throw new OptionError(`[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
+  throw wrongOption(name, `[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
+}
+
+/** The error for one option that is wrong. */
+export function wrongOption(name: string, message: string): OptionError {
+  return new OptionError(message, { problems: [{ message, options: [[name]] }] })
 }
 
 function hintFor(value: unknown, rule: Rule): string {

@@ -4,8 +4,7 @@
  */
 
 import { expectObject, unknownOption } from '../errors.js'
-import { OptionError } from '../lowrank-error.js'
-import { check, type JsonSchema, type Rule } from './rules.js'
+import { check, type JsonSchema, type Rule, wrongOption } from './rules.js'
 
 /** The flag of the command line that sets an option. */
 export interface OptionFlag {
@@ -137,7 +136,7 @@ export function expectOptions<Options extends object>(
   }
   for (const [name, { isRequired, rule }] of Object.entries(entries)) {
     if (isRequired && (given as Record<string, unknown>)[name] === undefined)
-      throw new OptionError(`[${where}] expected ${rule.expected} for ${name}, got nothing`)
+      throw wrongOption(name, `[${where}] expected ${rule.expected} for ${name}, got nothing`)
   }
 }
 

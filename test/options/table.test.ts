@@ -1,6 +1,7 @@
 /** @file Reading the options of a call by a table: defaults, unknown names, wrong values; and that a table has to be complete. */
 
 import { describe, expect, expectTypeOf, it } from 'vitest'
+import { OptionError } from '../../src/lowrank-error.js'
 import { boolean, integer, oneOf, text } from '../../src/options/rules.js'
 import { expectOptions, type OptionTable, type Resolved, readOptions } from '../../src/options/table.js'
 
@@ -17,6 +18,14 @@ const TABLE = {
   mode: { rule: oneOf(['fast', 'slow']), otherwise: 'what is best', help: 'how' },
   loud: { rule: boolean, default: false, help: 'say more' },
 } as const satisfies OptionTable<Options>
+
+function thrownBy(act: () => unknown): unknown {
+  try {
+    return act()
+  } catch (error) {
+    return error
+  }
+}
 
 describe('readOptions', () => {
   it('fills in defaults, also of what is undefined, and leaves open what has none', () => {
@@ -48,8 +57,18 @@ describe('readOptions', () => {
     ['null for all', null, '[copy] expected an object for options, got null'],
     ['a list', [], '[copy] expected an object for options, got []'],
   ])('refuses %s', (_, given, message) => {
-    expect(() => readOptions('copy', given as Options, TABLE)).toThrow(new Error(message))
-    expect(() => expectOptions('copy', given as Options, TABLE)).toThrow(new Error(message))
+    for (const read of [readOptions, expectOptions<Options>]) {
+      const error = thrownBy(() => read('copy', given as Options, TABLE))
+      expect(error).toBeInstanceOf(OptionError)
+      expect(error).toMatchObject({ code: 'INVALID_OPTION', message })
+    }
+  })
+
+  it('names the option that is wrong for programs that show it', () => {
+    const wrong: Options = { path: 'x', count: 0 }
+    expect(thrownBy(() => readOptions('copy', wrong, TABLE))).toMatchObject({ problems: [{ options: [['count']] }] })
+    const missing = {} as Options
+    expect(thrownBy(() => readOptions('copy', missing, TABLE))).toMatchObject({ problems: [{ options: [['path']] }] })
   })
 
   it('changes nothing of what it is given', () => {
