@@ -181,6 +181,28 @@ export const OP_CASES = {
     },
     flops: 4 * N * D * V,
   }),
+  linearLogProbs: (t, { N, D, V }) => ({
+    args: {
+      h: t.given(N, D),
+      labels: t.ids(N, V),
+      logProbs: t.emptyFloat(N),
+      head: [{ weight: t.given(V, D), slabs: [] }],
+      softcap: 0,
+    },
+    flops: 2 * N * D * V,
+  }),
+  // The logits once more, and dh from their gradient.
+  linearLogProbsBackward: (t, { N, D, V }) => ({
+    args: {
+      dLogProbs: t.float(N),
+      h: t.given(N, D),
+      labels: t.ids(N, V),
+      dh: t.empty(N, D),
+      head: [{ weight: t.given(V, D), slabs: [] }],
+      softcap: 0,
+    },
+    flops: 4 * N * D * V,
+  }),
   // The adapters of all linear layers.
   adamw: (t, { D, F, H, Hkv, hd, r, layers }) => {
     const projections = [

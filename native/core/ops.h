@@ -29,6 +29,7 @@
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/linear_log_probs.h"
 #include "ops/nf4.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
@@ -38,32 +39,34 @@
 
 namespace lowrank {
 
-#define LOWRANK_OPS(X)                          \
-  X(fill, FillArgs)                             \
-  X(copy, CopyArgs)                             \
-  X(add, AddArgs)                               \
-  X(embedding, EmbeddingArgs)                   \
-  X(embeddingBackward, EmbeddingBackwardArgs)   \
-  X(scatterRows, ScatterRowsArgs)               \
-  X(rmsNorm, RmsNormArgs)                       \
-  X(rmsNormBackward, RmsNormBackwardArgs)       \
-  X(layerNorm, LayerNormArgs)                   \
-  X(layerNormBackward, LayerNormBackwardArgs)   \
-  X(dropout, DropoutArgs)                       \
-  X(quantizeNf4, QuantizeNf4Args)               \
-  X(dequantizeNf4, DequantizeNf4Args)           \
-  X(linear, LinearArgs)                         \
-  X(linearBackward, LinearBackwardArgs)         \
-  X(rope, RopeArgs)                             \
-  X(attention, AttentionArgs)                   \
-  X(attentionBackward, AttentionBackwardArgs)   \
-  X(swiglu, SwigluArgs)                         \
-  X(swigluBackward, SwigluBackwardArgs)         \
-  X(gelu, GeluArgs)                             \
-  X(geluBackward, GeluBackwardArgs)             \
-  X(linearCrossEntropy, LinearCrossEntropyArgs) \
-  X(adamw, AdamwArgs)                           \
-  X(argmax, ArgmaxArgs)                         \
+#define LOWRANK_OPS(X)                                  \
+  X(fill, FillArgs)                                     \
+  X(copy, CopyArgs)                                     \
+  X(add, AddArgs)                                       \
+  X(embedding, EmbeddingArgs)                           \
+  X(embeddingBackward, EmbeddingBackwardArgs)           \
+  X(scatterRows, ScatterRowsArgs)                       \
+  X(rmsNorm, RmsNormArgs)                               \
+  X(rmsNormBackward, RmsNormBackwardArgs)               \
+  X(layerNorm, LayerNormArgs)                           \
+  X(layerNormBackward, LayerNormBackwardArgs)           \
+  X(dropout, DropoutArgs)                               \
+  X(quantizeNf4, QuantizeNf4Args)                       \
+  X(dequantizeNf4, DequantizeNf4Args)                   \
+  X(linear, LinearArgs)                                 \
+  X(linearBackward, LinearBackwardArgs)                 \
+  X(rope, RopeArgs)                                     \
+  X(attention, AttentionArgs)                           \
+  X(attentionBackward, AttentionBackwardArgs)           \
+  X(swiglu, SwigluArgs)                                 \
+  X(swigluBackward, SwigluBackwardArgs)                 \
+  X(gelu, GeluArgs)                                     \
+  X(geluBackward, GeluBackwardArgs)                     \
+  X(linearCrossEntropy, LinearCrossEntropyArgs)         \
+  X(linearLogProbs, LinearLogProbsArgs)                 \
+  X(linearLogProbsBackward, LinearLogProbsBackwardArgs) \
+  X(adamw, AdamwArgs)                                   \
+  X(argmax, ArgmaxArgs)                                 \
   X(sample, SampleArgs)
 
 // A backend: one function per op, in list order.

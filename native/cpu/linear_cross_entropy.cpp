@@ -2,6 +2,8 @@
 // softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
 //   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+// linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
+// same gradients with a row's -dLogProbs in the place of L / D.
 //
 // h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
 // maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
@@ -118,33 +120,48 @@ void zeroRows(const Tensor& tensor, Context& context) {
   });
 }
 
-}  // namespace
+// Rows that have a label, in their order.
+struct LabelledRows {
+  int32_t* ids;
+  int64_t count;
+};
 
-void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
-  const LinearPart& head = args.head[0];
-  const int64_t total = args.h.rows, width = args.h.cols, vocabulary = head.weight.rows;
-  const int32_t* labels = static_cast<const int32_t*>(args.labels.data);
-  const DType compute = args.h.dtype;
-  const bool gradients = present(args.dh);
-
-  int32_t* rowIds = scratch<int32_t>(context, total);
-  if (rowIds == nullptr) return;
-  int64_t labelled = 0;
-  for (int64_t i = 0; i < total; ++i) {
-    if (labels[i] == kIgnored) continue;
-    if (labels[i] < 0 || labels[i] >= vocabulary) {
+// False: out of memory, or a label that is none.
+bool findLabelled(const Tensor& labels, int64_t vocabulary, LabelledRows& found, Context& context) {
+  const int32_t* const values = static_cast<const int32_t*>(labels.data);
+  found = LabelledRows{scratch<int32_t>(context, labels.cols), 0};
+  if (found.ids == nullptr) return false;
+  for (int64_t i = 0; i < labels.cols; ++i) {
+    if (values[i] == kIgnored) continue;
+    if (values[i] < 0 || values[i] >= vocabulary) {
       context.fail("expected labels in [0, %lld) or -100, got %d at row %lld", static_cast<long long>(vocabulary),
-                   labels[i], static_cast<long long>(i));
-      return;
+                   values[i], static_cast<long long>(i));
+      return false;
     }
-    rowIds[labelled++] = static_cast<int32_t>(i);
+    found.ids[found.count++] = static_cast<int32_t>(i);
   }
-  if (gradients) zeroRows(args.dh, context);
-  float* loss = static_cast<float*>(args.loss.data);
-  *loss = 0.0f;
-  if (labelled == 0) return;
-  const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(labelled);
-  const float factor = static_cast<float>(args.lossScale / divisor);
+  return true;
+}
+
+Tensor absent(DType dtype) { return Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, dtype}; }
+
+// What a pass over the labelled rows is made of.
+struct HeadPass {
+  Tensor h;
+  Tensor labels;
+  Tensor dh;  // absent: no gradients
+  const LinearPart& head;
+  float softcap;
+};
+
+// The losses of the labelled rows, of which there is at least one; nullptr: out of memory. With dh also the gradients,
+// those of a row times factorOf(row). Rows of dh without a label are left as they are.
+template <class FactorOf>
+const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, FactorOf factorOf, Context& context) {
+  const int64_t width = pass.h.cols, vocabulary = pass.head.weight.rows, labelled = labelledRows.count;
+  const int32_t* const labels = static_cast<const int32_t*>(pass.labels.data);
+  const DType compute = pass.h.dtype;
+  const bool gradients = present(pass.dh);
 
   // A stride that is no multiple of 4 KB keeps the rows of a tile in different sets of the cache.
   const int64_t stride = roundUp(vocabulary, 16) + 16;
@@ -156,24 +173,24 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   char* h = scratch<char>(context, chunkRows * width * elementSize(compute));
   char* dh = scratch<char>(context, gradients ? chunkRows * width * elementSize(compute) : 0);
   double* losses = scratch<double>(context, labelled);
-  LoraSlab* slabs = scratch<LoraSlab>(context, head.slabCount);
-  if (logits == nullptr || h == nullptr || dh == nullptr || losses == nullptr || slabs == nullptr) return;
-  for (int64_t i = 0; i < head.slabCount; ++i) {
-    slabs[i] = head.slabs[i];
+  LoraSlab* slabs = scratch<LoraSlab>(context, pass.head.slabCount);
+  if (logits == nullptr || h == nullptr || dh == nullptr || losses == nullptr || slabs == nullptr) return nullptr;
+  for (int64_t i = 0; i < pass.head.slabCount; ++i) {
+    slabs[i] = pass.head.slabs[i];
     const int64_t rank = slabs[i].a.rows;
     slabs[i].s = Tensor{
         scratch<char>(context, chunkRows * rank * elementSize(compute)), chunkRows, rank, rank, 0, kNoBuffer, compute};
-    if (slabs[i].s.data == nullptr) return;
+    if (slabs[i].s.data == nullptr) return nullptr;
   }
-  LinearPart part = head;
+  LinearPart part = pass.head;
   part.slabs = slabs;
-  part.bias = part.dBias = Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, compute};
+  part.bias = part.dBias = absent(compute);
   part.inOut = 0;
 
   LinearScratch linearScratch{};
   for (int64_t first = 0; first < labelled; first += chunkRows) {
     const int64_t rows = minOf(chunkRows, labelled - first);
-    const int32_t* ids = rowIds + first;
+    const int32_t* ids = labelledRows.ids + first;
     const Tensor hChunk{h, rows, width, width, 0, kNoBuffer, compute};
     const Tensor logitChunk{logits, rows, vocabulary, stride, 0, kNoBuffer, DType::kFloat32};
     const Tensor dLogits{logits,
@@ -184,29 +201,69 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
                          kNoBuffer,
                          narrow ? DType::kBFloat16 : DType::kFloat32};
     for (int64_t i = 0; i < part.slabCount; ++i) slabs[i].s.rows = rows;
-    gatherRows(args.h, ids, hChunk, context);
-    if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, ids, linearScratch, context)) return;
+    gatherRows(pass.h, ids, hChunk, context);
+    if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, ids, linearScratch, context)) return nullptr;
     parallelFor(context, rows, [&](int64_t i, int) {
       float* row = rowOf<float>(logitChunk, i);
       const int32_t label = labels[ids[i]];
       RowSoftmax softmax;
-      losses[first + i] = rowLoss(row, vocabulary, label, args.softcap, softmax);
+      losses[first + i] = rowLoss(row, vocabulary, label, pass.softcap, softmax);
       if (!gradients) return;
+      const float factor = factorOf(ids[i]);
       if (narrow) {
-        rowGradient(row, vocabulary, label, args.softcap, softmax, factor, compute, rowOf<BFloat16>(dLogits, i));
+        rowGradient(row, vocabulary, label, pass.softcap, softmax, factor, compute, rowOf<BFloat16>(dLogits, i));
       } else {
-        rowGradient(row, vocabulary, label, args.softcap, softmax, factor, compute, row);
+        rowGradient(row, vocabulary, label, pass.softcap, softmax, factor, compute, row);
       }
     });
     if (!gradients) continue;
     const Tensor dhChunk{dh, rows, width, width, 0, kNoBuffer, compute};
     if (!linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, compute, ids, linearScratch, context))
-      return;
-    scatterChunk(dhChunk, ids, args.dh, context);
+      return nullptr;
+    scatterChunk(dhChunk, ids, pass.dh, context);
   }
+  return losses;
+}
+
+}  // namespace
+
+void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
+  LabelledRows rows;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  if (present(args.dh)) zeroRows(args.dh, context);
+  float* loss = static_cast<float*>(args.loss.data);
+  *loss = 0.0f;
+  if (rows.count == 0) return;
+  const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(rows.count);
+  const float factor = static_cast<float>(args.lossScale / divisor);
+  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap};
+  const double* losses = passHead(pass, rows, [factor](int32_t) { return factor; }, context);
+  if (losses == nullptr) return;
   double sum = 0.0;
-  for (int64_t i = 0; i < labelled; ++i) sum += losses[i];
+  for (int64_t i = 0; i < rows.count; ++i) sum += losses[i];
   *loss = static_cast<float>(sum / divisor);
+}
+
+void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
+  LabelledRows rows;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  float* logProbs = static_cast<float*>(args.logProbs.data);
+  for (int64_t i = 0; i < args.logProbs.cols; ++i) logProbs[i] = 0.0f;
+  if (rows.count == 0) return;
+  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap};
+  const double* losses = passHead(pass, rows, [](int32_t) { return 0.0f; }, context);
+  if (losses == nullptr) return;
+  for (int64_t i = 0; i < rows.count; ++i) logProbs[rows.ids[i]] = static_cast<float>(0.0 - losses[i]);
+}
+
+void linearLogProbsBackward(const LinearLogProbsBackwardArgs& args, Context& context) {
+  LabelledRows rows;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  zeroRows(args.dh, context);
+  if (rows.count == 0) return;
+  const float* gradients = static_cast<const float*>(args.dLogProbs.data);
+  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap};
+  passHead(pass, rows, [gradients](int32_t row) { return -gradients[row]; }, context);
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -2,6 +2,8 @@
 // softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
 //   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+// linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
+// same gradients with a row's -dLogProbs in the place of L / D.
 //
 // h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima and exponentials are
 // float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows. dl is rounded to compute once, over the logits it
@@ -10,7 +12,7 @@
 //   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 128 bytes of shared memory
 //   gatherKernel     rows of h into a chunk; scatterKernel: rows of dh out of one
 //   softmaxKernel    a block of kRowThreads per row: twice over its logits; 4 KiB + 64 bytes of shared memory
-//   lossKernel       one warp
+//   lossKernel       one warp; logProbsKernel: -loss of each labelled row to its place
 //
 // How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows would need, and what lies beyond
 // the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
@@ -110,6 +112,7 @@ struct SoftmaxArguments {
   float softcap;
   double divisor;  // 0: the number of labelled rows
   double lossScale;
+  const float* dLogProbs;  // [N]; null: the gradients are those of the loss
   bool gradients;
 };
 
@@ -165,7 +168,8 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   if (!args.gradients) return;
 
   const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(*args.limit.count);
-  const float factor = static_cast<float>(args.lossScale / divisor);
+  const float factor = args.dLogProbs != nullptr ? -args.dLogProbs[args.rowIds[row]]
+                                                 : static_cast<float>(args.lossScale / divisor);
   const float inverse = static_cast<float>(1.0 / total), share = static_cast<float>(others / total);
   const float inverseCap = args.softcap > 0.0f ? 1.0f / args.softcap : 0.0f;
   T* const to = reinterpret_cast<T*>(logits);
@@ -200,20 +204,48 @@ __global__ void __launch_bounds__(kWarp)
   *loss = rows > 0 ? static_cast<float>(sum / (divisor > 0.0 ? divisor : static_cast<double>(rows))) : 0.0f;
 }
 
+// logProbs[rowIds[i]] = -losses[i]
+__global__ void __launch_bounds__(kThreads)
+    logProbsKernel(const double* losses, const int32_t* rowIds, const int32_t* count, float* logProbs) {
+  const int32_t rows = *count, step = static_cast<int32_t>(gridDim.x) * kThreads;
+  for (int32_t i = static_cast<int32_t>(blockIdx.x) * kThreads + static_cast<int32_t>(threadIdx.x); i < rows; i += step)
+    logProbs[rowIds[i]] = static_cast<float>(0.0 - losses[i]);
+}
+
 Tensor chunkOf(void* data, DType dtype, int64_t rows, int64_t cols, int64_t stride) {
   return Tensor{data, rows, cols, stride, 0, kNoBuffer, dtype};
 }
 
-}  // namespace
+Tensor absent(DType dtype) { return chunkOf(nullptr, dtype, 0, 0, 0); }
 
-void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
+// What a pass over the labelled rows is made of.
+struct HeadPass {
+  Tensor h;
+  Tensor labels;
+  Tensor dh;  // absent: no gradients
+  const LinearPart& head;
+  float softcap;
+  double divisor;  // 0: the number of labelled rows
+  double lossScale;
+  const float* dLogProbs;  // [N]; null: the gradients are those of the loss
+};
+
+// On the device.
+struct RowLosses {
+  double* losses;   // of the labelled rows, in their order
+  int32_t* rowIds;  // which these are
+  int32_t* count;   // how many
+};
+
+// Launches the losses of the labelled rows and, with dh, the gradients; rows of dh without a label become 0. False: out
+// of memory.
+bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
   Queue& queue = queueOf(context);
-  const LinearPart& head = args.head[0];
-  const int64_t total = args.h.rows, width = args.h.cols, vocabulary = head.weight.rows;
-  const DType compute = args.h.dtype;
-  const bool gradients = present(args.dh);
-  const int32_t* const labels = static_cast<const int32_t*>(args.labels.data);
-  float* const loss = static_cast<float*>(args.loss.data);
+  const LinearPart& head = pass.head;
+  const int64_t total = pass.h.rows, width = pass.h.cols, vocabulary = head.weight.rows;
+  const DType compute = pass.h.dtype;
+  const bool gradients = present(pass.dh);
+  const int32_t* const labels = static_cast<const int32_t*>(pass.labels.data);
 
   const int64_t chunkRows = minOf(kChunkRows, total), pitch = roundUp(width, 8), stride = roundUp(vocabulary, 8);
   int32_t* const rowIds = scratch<int32_t>(context, total + 1);
@@ -221,54 +253,87 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   float* const logits = scratch<float>(context, chunkRows * stride);
   char* const h = scratch<char>(context, chunkRows * pitch * sizeOf(compute));
   char* const dh = scratch<char>(context, gradients ? chunkRows * pitch * sizeOf(compute) : 0);
-  if (rowIds == nullptr || losses == nullptr || logits == nullptr || h == nullptr || dh == nullptr) return;
+  if (rowIds == nullptr || losses == nullptr || logits == nullptr || h == nullptr || dh == nullptr) return false;
   int32_t* const count = rowIds + total;
+  found = RowLosses{losses, rowIds, count};
   std::vector<LoraSlab> slabs(head.slabs, head.slabs + head.slabCount);
   for (LoraSlab& slab : slabs) {
     const int64_t rank = slab.a.rows, slabPitch = roundUp(rank, 8);
     slab.s =
         chunkOf(scratch<char>(context, chunkRows * slabPitch * sizeOf(compute)), compute, chunkRows, rank, slabPitch);
-    if (slab.s.data == nullptr) return;
+    if (slab.s.data == nullptr) return false;
   }
   LinearPart part = head;
   part.slabs = slabs.data();
-  part.bias = part.dBias = Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, compute};
+  part.bias = part.dBias = absent(compute);
   part.inOut = 0;
 
   launch<collectKernel>(queue, dim3(1), kCollectThreads, kCollectThreads / kWarp * sizeof(int32_t), labels,
                         static_cast<int32_t>(total), static_cast<int32_t>(vocabulary), rowIds, count, queue.faults());
   LinearScratch linearScratch{};
+  bool enough = true;
   withComputeType(compute, [&](auto type) {
     using T = decltype(type);
     const dim3 chunkGrid = gridForElements(queue, chunkRows * width);
-    if (gradients && contiguous(args.dh)) {
-      queue.fillBytes(args.dh.data, 0, static_cast<size_t>(total * width * sizeOf(compute)));
+    if (gradients && contiguous(pass.dh)) {
+      queue.fillBytes(pass.dh.data, 0, static_cast<size_t>(total * width * sizeOf(compute)));
     } else if (gradients) {
-      launch<zeroKernel<T>>(queue, gridForElements(queue, total * width), kThreads, 0, matrixOf<T>(args.dh));
+      launch<zeroKernel<T>>(queue, gridForElements(queue, total * width), kThreads, 0, matrixOf<T>(pass.dh));
     }
-    for (int64_t first = 0; first < total; first += chunkRows) {
+    for (int64_t first = 0; first < total && enough; first += chunkRows) {
       const int64_t rows = minOf(chunkRows, total - first);
       const int32_t* const ids = rowIds + first;
       const RowLimit limit{count, static_cast<int32_t>(first)};
       const Tensor hChunk = chunkOf(h, compute, rows, width, pitch), dhChunk = chunkOf(dh, compute, rows, width, pitch);
       const Tensor logitChunk = chunkOf(logits, DType::kFloat32, rows, vocabulary, stride);
       for (LoraSlab& slab : slabs) slab.s.rows = rows;
-      launch<gatherKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(args.h), ids, limit,
+      launch<gatherKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(pass.h), ids, limit,
                               matrixOf<T>(hChunk));
-      if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, limit, ids, linearScratch, context)) return;
-      launch<softmaxKernel<T>>(queue, dim3(static_cast<unsigned>(rows)), kRowThreads,
-                               kRowThreads * sizeof(double) + kRowThreads / kWarp * sizeof(float),
-                               SoftmaxArguments{logits, stride, static_cast<int32_t>(vocabulary), labels, ids, limit,
-                                                losses, args.softcap, args.divisor, args.lossScale, gradients});
+      enough = linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, limit, ids, linearScratch, context);
+      if (!enough) return;
+      launch<softmaxKernel<T>>(
+          queue, dim3(static_cast<unsigned>(rows)), kRowThreads,
+          kRowThreads * sizeof(double) + kRowThreads / kWarp * sizeof(float),
+          SoftmaxArguments{logits, stride, static_cast<int32_t>(vocabulary), labels, ids, limit, losses, pass.softcap,
+                           pass.divisor, pass.lossScale, pass.dLogProbs, gradients});
       if (!gradients) continue;
       const Tensor dLogits = chunkOf(logits, compute, rows, vocabulary, stride * 4 / sizeOf(compute));
-      if (!linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, limit, ids, linearScratch, context))
-        return;
+      enough =
+          linearGradients(LinearBackwardArgs{dLogits, hChunk, dhChunk, &part, 1}, limit, ids, linearScratch, context);
+      if (!enough) return;
       launch<scatterKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(dhChunk), ids, limit,
-                               matrixOf<T>(args.dh));
+                               matrixOf<T>(pass.dh));
     }
   });
-  launch<lossKernel>(queue, dim3(1), kWarp, kWarp * sizeof(double), losses, count, args.divisor, loss);
+  return enough;
+}
+
+}  // namespace
+
+void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
+  RowLosses rows;
+  const HeadPass pass{args.h,       args.labels,  args.dh,        args.head[0],
+                      args.softcap, args.divisor, args.lossScale, nullptr};
+  if (!passHead(pass, rows, context)) return;
+  launch<lossKernel>(queueOf(context), dim3(1), kWarp, kWarp * sizeof(double), rows.losses, rows.count, args.divisor,
+                     static_cast<float*>(args.loss.data));
+}
+
+void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
+  Queue& queue = queueOf(context);
+  float* const logProbs = static_cast<float*>(args.logProbs.data);
+  queue.fillBytes(logProbs, 0, static_cast<size_t>(args.logProbs.cols) * sizeof(float));
+  RowLosses rows;
+  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap, 1.0, 1.0, nullptr};
+  if (!passHead(pass, rows, context)) return;
+  launch<logProbsKernel>(queue, gridForElements(queue, args.logProbs.cols), kThreads, 0, rows.losses, rows.rowIds,
+                         rows.count, logProbs);
+}
+
+void linearLogProbsBackward(const LinearLogProbsBackwardArgs& args, Context& context) {
+  RowLosses rows;
+  const float* const dLogProbs = static_cast<const float*>(args.dLogProbs.data);
+  passHead(HeadPass{args.h, args.labels, args.dh, args.head[0], args.softcap, 1.0, 1.0, dLogProbs}, rows, context);
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

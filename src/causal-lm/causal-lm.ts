@@ -22,6 +22,7 @@ import { LowrankError, OptionError } from '../lowrank-error.js'
 import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
+import { linearLogProbs } from '../ops/linear-log-probs.js'
 import { scatterRows_ } from '../ops/rows.js'
 import { boolean, float32 } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
@@ -216,6 +217,19 @@ export class CausalLM {
         throw new LowrankError('INVALID_CALL', '[forward] expected labels in the batch: there is no loss without them')
       return loss
     }
+  }
+
+  /**
+   * The log probability of each label of a ragged batch, whose ids are taken as checked: float32 [N], 0 where there is
+   * none. For losses that are made of these: backward takes any gradient of them.
+   */
+  logProbsRagged(batch: RaggedBatch & { readonly labels: Int32Array }): Tensor {
+    const context = this.#begin()
+    return scope(() => {
+      const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
+      const labels = Tensor.from(this.device, batch.labels, [batch.labels.length])
+      return linearLogProbs(hidden, labels, this.#decoder.head, context)
+    })
   }
 
   /** @throws when it was disposed. */

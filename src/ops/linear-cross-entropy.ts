@@ -31,12 +31,7 @@ export function linearCrossEntropy(
   { numItems = 0, softcap = 0, lossScale = 1, dropout }: LinearCrossEntropyOptions = {},
 ): Tensor {
   const { device } = h
-  expectShape('linearCrossEntropy', 'h', h, [undefined, head.weight.shape[1]], 'N, D')
-  expectShape('linearCrossEntropy', 'labels', labels, [h.rows], 'N')
-  expectDType('linearCrossEntropy', 'labels', labels, 'int32')
-  expectDType('linearCrossEntropy', 'h', h, head.weight.dtype)
-  if (head.bias || head.inOut)
-    throw new LowrankError('INVALID_CALL', '[linearCrossEntropy] expected a head of shape [V, D] without bias')
+  expectHeadOperands('linearCrossEntropy', h, labels, head)
   const loss = Tensor.empty(device, [1], 'float32')
   const recording = needsRecording([h], isTrainable(head))
   const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
@@ -87,4 +82,14 @@ export function linearCrossEntropy(
   dh?.dispose()
   for (const tensor of waiting.values()) tensor?.dispose()
   return loss
+}
+
+/** @throws where the operands of an op that ends in the output head do not fit each other */
+export function expectHeadOperands(op: string, h: Tensor, labels: Tensor, head: LinearPart): void {
+  expectShape(op, 'h', h, [undefined, head.weight.shape[1]], 'N, D')
+  expectShape(op, 'labels', labels, [h.rows], 'N')
+  expectDType(op, 'labels', labels, 'int32')
+  expectDType(op, 'h', h, head.weight.dtype)
+  if (head.bias || head.inOut)
+    throw new LowrankError('INVALID_CALL', `[${op}] expected a head of shape [V, D] without bias`)
 }

@@ -172,7 +172,7 @@ function needsInput(part: LinearPart): boolean {
 }
 
 /** Remembers the versions of the weights; the returned function throws when one was changed since. */
-function guardWeights(parts: readonly LinearPart[]): () => void {
+export function guardWeights(parts: readonly LinearPart[]): () => void {
   const slabs = parts.flatMap((part) => part.slabs.flatMap((slab) => [slab.a, slab.b]))
   // NF4 storage is never changed in place.
   const weights = [...parts.map((part) => part.weight).filter((weight) => !weight.nf4), ...slabs]

@@ -432,6 +432,36 @@ describe('shapes and dtypes', () => {
       () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 5), OMITTED, 0, 0, 0, -1],
       'expected a finite number > 0 for lossScale, got -1',
     ],
+    [
+      'linearLogProbs',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), 1, tensor(7, 5), 0, 0],
+      'expected logProbs [1, 3] for h [3, 5], got [1, 1]',
+    ],
+    [
+      'linearLogProbs',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 3), 1, tensor(7, 4), 0, 0],
+      'expected head[0].weight [7, 5] for h [3, 5], got [7, 4]',
+    ],
+    [
+      'linearLogProbs',
+      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 3), 0, 0],
+      'expected exactly one part for head, got 0',
+    ],
+    [
+      'linearLogProbsBackward',
+      () => [tensor(1, 2), tensor(3, 5), tensor(1, 3, I32), tensor(3, 5), 1, tensor(7, 5), OMITTED, 0, 0],
+      'expected dLogProbs [1, 3] for h [3, 5], got [1, 2]',
+    ],
+    [
+      'linearLogProbsBackward',
+      () => [tensor(1, 3), tensor(3, 5), tensor(1, 3, I32), tensor(3, 4), 1, tensor(7, 5), OMITTED, 0, 0],
+      'expected dh [3, 5] for h [3, 5], got [3, 4]',
+    ],
+    [
+      'linearLogProbsBackward',
+      () => [tensor(1, 3), tensor(3, 5), tensor(1, 3, I32), tensor(3, 5), 1, tensor(7, 5), OMITTED, 0, -1],
+      'expected a finite number >= 0 for softcap, got -1',
+    ],
     ['argmax', () => [tensor(3, 5), tensor(1, 2, I32)], 'expected ids [1, 3] for x [3, 5], got [1, 2]'],
     ['sample', () => sampleArguments({ logits: tensor(3, 5, BF16) }), 'expected float32 for logits, got bfloat16'],
     [

@@ -1,9 +1,10 @@
-/** @file The references of linear and linearCrossEntropy against central differences. Needs no device. */
+/** @file The references of linear, linearCrossEntropy and linearLogProbs against central differences. Needs no device. */
 
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../support/values.js'
 import { linear, linearBackward, type PartCase } from './linear.js'
 import { linearCrossEntropy } from './linear-cross-entropy.js'
+import { linearLogProbs } from './linear-log-probs.js'
 import { type Matrix, matrix, numericGradient, product } from './matrix.js'
 
 const random = seededRandom(2)
@@ -59,6 +60,21 @@ describe('the float64 references', () => {
     const options = { ...shape, labels: [4, -100, 0, 3] }
     const objective = () => linearCrossEntropy(h, head, options).loss
     const { dh, head: gradients } = linearCrossEntropy(h, head, options)
+    expectEqual(dh, numericGradient(h, objective))
+    expectEqual(gradients.dWeight, numericGradient(head.weight, objective))
+    expectEqual(gradients.slabs[0]?.da, numericGradient(slab.a, objective))
+    expectEqual(gradients.slabs[0]?.db, numericGradient(slab.b, objective))
+  })
+
+  it.each([0, 1.5])('have the gradients of linearLogProbs with a softcap of %f', (softcap) => {
+    const h = randomMatrix(4, 3)
+    const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
+    const slab = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
+    const head = { weight: randomMatrix(5, 3), slabs: [slab] }
+    const options = { softcap, labels: [4, -100, 0, 3], dLogProbs: [0.5, 9, -2, 0.25] }
+    const objective = () =>
+      linearLogProbs(h, head, options).logProbs.reduce((sum, value, i) => sum + value * (options.dLogProbs[i] ?? 0), 0)
+    const { dh, head: gradients } = linearLogProbs(h, head, options)
     expectEqual(dh, numericGradient(h, objective))
     expectEqual(gradients.dWeight, numericGradient(head.weight, objective))
     expectEqual(gradients.slabs[0]?.da, numericGradient(slab.a, objective))
