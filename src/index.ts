@@ -116,6 +116,7 @@ export type {
   LoadEvent,
   LogEvent,
   PrepareEvent,
+  PresetEvent,
   Progress,
   SaveEvent,
   StartEvent,

@@ -1,5 +1,6 @@
 /** @file What the commands say of a preset: which recipe it is, and what of it is done in another way here. */
 
+import { presetText } from '../progress/event-lines.js'
 import { findPreset } from '../train/presets.js'
 
 interface NamedPreset {
@@ -17,7 +18,5 @@ export function presetOf({ preset: name }: Readonly<Record<string, unknown>>): N
 
 /** The same for people, each line ended. */
 export function presetLines(preset: NamedPreset | undefined): string {
-  if (!preset) return ''
-  const lines = [`Preset ${preset.name}: ${preset.description}`, ...preset.differences.map((line) => `  here: ${line}`)]
-  return `${lines.join('\n')}\n`
+  return preset ? `${presetText(preset)}\n` : ''
 }

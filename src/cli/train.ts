@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'
 import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
+import type { TrainCallback } from '../train/callbacks.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
 import { trainResolved } from '../train/train-lora.js'
 import type { TrainResult } from '../train/train-run.js'
 import { readConfig } from './config.js'
 import { watchInterrupts } from './interrupt.js'
-import { presetLines, presetOf } from './preset.js'
 import { checkRunOptions } from './run-options.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { flagValues } from './train-flags.js'
@@ -24,29 +24,28 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   expectResultOnDisk()
   const { set, json } = given
   const configuration = await readConfig(configPath, set, flagValues(given))
-  const config = configuration.options
   const options = checkRunOptions(configuration, { outputDir: true })
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
-  const preset = presetOf(config)
-  if (json && preset) process.stdout.write(`${JSON.stringify({ type: 'preset', ...preset })}\n`)
-  else process.stderr.write(presetLines(preset))
   const progress = createProgress({ json })
   const interrupt = watchInterrupts(() => {
     progress.stop()
     progress.print('Stopping after this step; once more stops at once')
   })
+  const signals: TrainCallback = {
+    name: 'signals',
+    onEvent: ({ type }) => {
+      // What has to be ended in order: a download, and steps. See interrupt.ts.
+      if (type === 'download' || type === 'start') interrupt.arm(true)
+      if (type === 'load') interrupt.arm(false)
+    },
+  }
   let run: TrainResult
   try {
     run = await trainResolved({
       ...options,
       signal: interrupt.signal,
-      onEvent: (event) => {
-        // What has to be ended in order: a download, and steps. See interrupt.ts.
-        if (event.type === 'download' || event.type === 'start') interrupt.arm(true)
-        if (event.type === 'load') interrupt.arm(false)
-        progress.onEvent(event)
-      },
+      callbacks: [signals, progress],
     })
   } catch (error) {
     if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
@@ -58,8 +57,7 @@ export async function train(configPath: string | undefined, given: TrainCommandO
   if (run.reason === 'aborted') throw new LowrankError('STOPPED', `stopped at step ${run.step}; go on with --resume`)
   await run.save(target)
   run.dispose()
-  if (json) process.stdout.write(`${JSON.stringify({ type: 'saved', method, path: target })}\n`)
-  else describeResult(options, target, run)
+  if (!json) describeResult(options, target, run)
 }
 
 function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainResult): void {

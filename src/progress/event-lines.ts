@@ -10,6 +10,7 @@ import type {
   EvaluatingEvent,
   LogEvent,
   PrepareEvent,
+  PresetEvent,
   StartEvent,
   StepEvent,
   TrainEvent,
@@ -35,6 +36,8 @@ const LOSS_WIDTH = 'loss 12.3456'.length
 /** The lines of an event; none for those that only move a bar. */
 export function linesOf(event: TrainEvent): EventLine[] {
   switch (event.type) {
+    case 'preset':
+      return [{ text: presetText(event) }]
     case 'download':
       return event.bytes === event.totalBytes ? [{ text: movingLine(event) }] : []
     case 'load':
@@ -50,8 +53,9 @@ export function linesOf(event: TrainEvent): EventLine[] {
       return [{ text: logLine(event) }]
     case 'evaluate':
       return [{ text: evaluateLine(event), style: 'cyan' }]
+    // What a program saves behind the run it tells of itself.
     case 'save':
-      return [{ text: `${stepOf(event)}  saved ${event.path}` }]
+      return event.kind === 'checkpoint' ? [{ text: `${stepOf(event)}  saved ${event.path}` }] : []
     case 'end':
       return [endLine(event)]
     // The error itself is shown where the run's rejection is.
@@ -62,6 +66,15 @@ export function linesOf(event: TrainEvent): EventLine[] {
     default:
       return event satisfies never
   }
+}
+
+/** A recipe by its name, with what is done in another way here. */
+export function presetText({
+  name,
+  description,
+  differences,
+}: Omit<PresetEvent, 'type' | 'name'> & { name: string }): string {
+  return [`Preset ${name}: ${description}`, ...differences.map((line) => `  here: ${line}`)].join('\n')
 }
 
 /** How far something is, as a line for where no bar can be. */

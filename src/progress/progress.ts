@@ -4,6 +4,7 @@
 
 import { boolean, callback, instance, number } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
+import type { TrainCallback } from '../train/callbacks.js'
 import type { TrainEvent } from '../train/events.js'
 import { barOf, type EventLine, linesOf, type MovingEvent, movingLine } from './event-lines.js'
 import { type Bar, renderBar } from './progress-bar.js'
@@ -68,8 +69,8 @@ export const PROGRESS_OPTIONS = {
   now: { rule: callback, otherwise: 'performance.now', help: 'a clock in milliseconds, for tests' },
 } as const satisfies OptionTable<ProgressOptions>
 
-/** Pass `onEvent` to `trainLora`. */
-export interface ProgressDisplay {
+/** A callback of `trainLora`: give it as `callbacks: [createProgress()]`, or its `onEvent` alone. */
+export interface ProgressDisplay extends TrainCallback {
   readonly onEvent: (event: TrainEvent) => void
   /** A line of the caller's own, above the bar. With `json` it goes to stderr. */
   print(text: string): void
@@ -89,9 +90,10 @@ export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
 
 function jsonDisplay(jsonStream: Output, stream: Output): ProgressDisplay {
   return {
+    name: 'progress',
     onEvent: (event) => {
-      const isRare = linesOf(event).length > 0
-      if (isRare || (jsonStream.writableLength ?? 0) < MOST_BACKLOG) jsonStream.write(`${JSON.stringify(event)}\n`)
+      const isNeeded = event.type === 'save' || event.type === 'fail' || linesOf(event).length > 0
+      if (isNeeded || (jsonStream.writableLength ?? 0) < MOST_BACKLOG) jsonStream.write(`${JSON.stringify(event)}\n`)
     },
     print: (text) => void stream.write(`${harmless(text)}\n`),
     stop: () => {},
@@ -114,6 +116,7 @@ function lineDisplay(
       stream.write(`${style ? paint(style, line) : line}\n`)
   }
   return {
+    name: 'progress',
     onEvent: (event) => {
       const lines = linesOf(event)
       for (const line of lines) print(line)
@@ -149,10 +152,11 @@ function barDisplay(stream: Output, redrawSeconds: number): ProgressDisplay {
   // What the status returns to when rows are encoded, or held-out rows are scored.
   let below: Bar | undefined
   return {
+    name: 'progress',
     onEvent: (event) => {
       const bar = barOf(event)
       if (event.type === 'load' || event.type === 'start' || event.type === 'step') below = bar
-      if (event.type === 'end') below = undefined
+      if (event.type === 'end' || event.type === 'fail') below = undefined
       const lines = linesOf(event)
       // The end of what was moving: its bar goes before its line comes.
       if (!isMoving(event) || lines.length > 0) show(below)

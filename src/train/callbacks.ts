@@ -118,9 +118,9 @@ export class Reporter {
     return this.#queues.length > 0 || (this.#options.onEvent !== undefined && !this.#listenerHasFailed)
   }
 
-  /** The callback that asked to stop. */
-  get stoppedBy(): string | undefined {
-    return this.#stoppedBy
+  /** Which callback asked to stop, if one did, as the event `end` has it. */
+  get stopped(): { readonly stoppedBy?: string } {
+    return this.#stoppedBy === undefined ? {} : { stoppedBy: this.#stoppedBy }
   }
 
   /** Whether something that was told of an event has failed and ends the run. */

@@ -4,6 +4,7 @@ import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { DataStatistics, DataWarning } from '../data/report.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
+import type { PresetName } from './presets.js'
 
 /** Where a run stands. */
 export interface Progress {
@@ -47,9 +48,34 @@ export interface LoadEvent {
   readonly quantization: Quantization | null
 }
 
+/** The run follows a preset; comes first of all. */
+export interface PresetEvent {
+  readonly type: 'preset'
+  readonly name: PresetName
+  /** The recipe, in a sentence. */
+  readonly description: string
+  /** What of the recipe is done in another way here, a sentence each. */
+  readonly differences: readonly string[]
+}
+
 /** The run begins; with a resumed run `step` is where it goes on. */
 export interface StartEvent extends Progress {
   readonly type: 'start'
+  /** Identifies the run; a run that goes on in its own `outputDir` keeps it. */
+  readonly runId: string
+  /** When `trainLora` was called, as in `2026-01-31T12:00:00.000Z`. */
+  readonly startedAt: string
+  /** Absolute path of `outputDir`; absent where there is none. */
+  readonly outputDir?: string
+  /** The checkpoint that the run goes on from; absent where it begins at its first step. */
+  readonly resumedFrom?: string
+  /**
+   * The options of `trainLora` with every default, as train.yaml has them: a preset is spelled out, 'auto' is settled, paths are absolute,
+   * secrets are left out. What JSON cannot hold, such as rows that a program gave, is not there.
+   */
+  readonly options: Readonly<Record<string, unknown>>
+  /** Of this package, null where a bundler has taken it out of its package, and of the runtime as it gives itself out to Node's programs. */
+  readonly versions: { readonly lowrank: string | null; readonly node: string }
   readonly trainableParameters: number
   readonly totalParameters: number
   /** How the frozen projections are held; null: in the compute dtype. */
@@ -118,9 +144,14 @@ export interface EvaluatingEvent extends Progress {
   readonly totalRows: number
 }
 
-/** A checkpoint is complete on disk. */
+/**
+ * Something that was trained is complete on disk: a checkpoint while the run goes on; behind `end`, and to callbacks and `onEvent` alone, the
+ * adapter or the model that the program saves with `save()` of the result.
+ */
 export interface SaveEvent extends Progress {
   readonly type: 'save'
+  readonly kind: 'checkpoint' | 'adapter' | 'model'
+  /** The directory, as it was given. */
   readonly path: string
 }
 
@@ -130,6 +161,7 @@ export interface WarningEvent {
   readonly message: string
 }
 
+/** The run has come to its end, and everything that it writes is written. It is complete, or was stopped. */
 export interface EndEvent extends Progress {
   readonly type: 'end'
   /** 'aborted': the signal, `run.stop()` or a callback asked for it. */
@@ -141,10 +173,13 @@ export interface EndEvent extends Progress {
   readonly seconds: number
 }
 
-/** The run has failed, and rejects with the error that this event tells of. No `end` comes. */
+/**
+ * The run has failed, and rejects with the error that this event tells of. It is the last event, in place of `end`; behind `end` it comes only
+ * where a callback that ends the run, or `onEvent`, failed at that.
+ */
 export interface FailEvent {
   readonly type: 'fail'
-  /** What kind of error it is: its `code`, 'ABORTED' where the run was stopped before its first step; null where it has none. */
+  /** What kind of error it is: its `code`, or 'STOPPED' where the run was stopped before its first step; null where it has none. */
   readonly code: string | null
   readonly message: string
   /** The name of the callback whose error it is, if it is one's. */
@@ -152,6 +187,7 @@ export interface FailEvent {
 }
 
 export type TrainEvent =
+  | PresetEvent
   | DownloadEvent
   | LoadEvent
   | PrepareEvent

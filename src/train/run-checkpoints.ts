@@ -73,7 +73,7 @@ export class RunCheckpoints {
     await saveCheckpoint(path, { weights, optimizer, state, identity, trainerState })
     this.#last = path
     const warnings = training.saveTotalLimit === null ? [] : await output.prune(training.saveTotalLimit)
-    await report({ type: 'save', ...record.progress(window), path })
+    await report({ type: 'save', kind: 'checkpoint', ...record.progress(window), path })
     for (const message of warnings) await report({ type: 'warning', message })
   }
 

@@ -37,8 +37,18 @@ export function isOwnConfig(text: string): boolean {
   return text.startsWith(FIRST_LINE)
 }
 
-/** The text of train.yaml. */
-export function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): string {
+/** What of a run's options JSON can hold. */
+export interface PlainOptions {
+  /** Under the names and in the order of the documentation. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** What only a program can give: `dataset: rows that a program gave`. */
+  readonly lacking: readonly string[]
+  /** Whether a secret stood among them, which is `***` now. */
+  readonly hidesSecret: boolean
+}
+
+/** The options with every default, paths absolute and no secrets. */
+export function plainOptions(options: ResolvedTrainOptions, settings: RunSettings): PlainOptions {
   const lacking: string[] = []
   const written: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(collect(options, settings))) {
@@ -47,10 +57,16 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
     else lacking.push(isSource(name) ? `${name}: rows that a program gave` : name)
   }
   const hide = (text: string): string => withoutSecrets(text, settings.secrets)
-  const shown = mapTexts(written, hide)
+  const shown = mapTexts(written, hide) as Record<string, unknown>
+  return { options: shown, lacking, hidesSecret: !isDeepStrictEqual(shown, written) }
+}
+
+/** The text of train.yaml. */
+export function runConfigText(options: ResolvedTrainOptions, settings: RunSettings): string {
+  const { options: shown, lacking, hidesSecret } = plainOptions(options, settings)
   const comment = options.outputDir === undefined ? undefined : schemaComment(resolve(options.outputDir))
   const text = yamlText({
-    ...(shown as object),
+    ...shown,
     // The run goes on where it was stopped; with another outputDir it begins anew.
     ...(options.outputDir !== undefined && { resumeFromCheckpoint: true }),
   })
@@ -59,7 +75,7 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
     '#   lowrank train THIS_FILE',
     '# and begins anew, to the same bytes, with --output ANOTHER_DIRECTORY.',
     ...lacking.map((name) => `# Not here, because no file can hold it: ${name}`),
-    ...(isDeepStrictEqual(shown, written) ? [] : ['# A secret stood here and is left out: ***']),
+    ...(hidesSecret ? ['# A secret stood here and is left out: ***'] : []),
     ...(comment === undefined ? [] : [comment]),
   ].join('\n')}\n${text}`
 }

@@ -1,15 +1,10 @@
 /** @file trainLora: from a model, rows and options to a trained adapter. Puts the pieces together; the loop is in trainer.ts. */
 
-import { createHash } from 'node:crypto'
-import { basename, dirname, join, resolve } from 'node:path'
-import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
-import type { Parameter } from '../autograd/parameter.js'
+import { dirname, resolve } from 'node:path'
+import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
-import { openCheckpoint } from '../checkpoint/checkpoint.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
-import { saveModel } from '../checkpoint/save-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
 import { prepareDataset } from '../data/dataset.js'
 import type { Example } from '../data/examples.js'
@@ -19,31 +14,28 @@ import { dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
 import { withoutSecrets } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
-import { changingRun } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import { asTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'
-import { readSafetensorsHeader } from '../weights/safetensors.js'
-import { AdamW } from './adamw.js'
+import { packageVersion } from '../version.js'
 import { type Report, Reporter } from './callbacks.js'
-import { type DataSplit, type FailEvent, ofType, type TrainEvent } from './events.js'
+import { type DataSplit, type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
 import { SFT } from './objectives/sft.js'
-import {
-  type ResolvedTrainingOptions,
-  type ResolvedTrainOptions,
-  TRAINING_OPTIONS,
-  type TrainLoraOptions,
-} from './options.js'
+import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
+import { findPreset, type PresetName } from './presets.js'
+import { findCheckpoint, runIdentity } from './resume.js'
+import { plainOptions } from './run-config.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { runWarnings } from './run-warnings.js'
 import { type RunInProgress, type RunStatistics, startRun, type TrainResult, type TrainRun } from './train-run.js'
+import { createOptimizer, createTrainedPart } from './trained-part.js'
 import { countSteps, Trainer } from './trainer.js'
-import { loadCheckpoint, type RunIdentity, runIdOf, type TrainedWeights } from './training-state.js'
+import { loadCheckpoint } from './training-state.js'
 
 /**
  * Fine-tunes a model with LoRA (or in full, with `method: 'full'`).
@@ -66,6 +58,7 @@ export function trainResolved(options: ResolvedTrainOptions): TrainRun {
 }
 
 async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }: RunInProgress): Promise<TrainResult> {
+  const startedAt = new Date().toISOString()
   const record = (event: TrainEvent): void => log.add(event)
   let reporter = new Reporter({ record, stopped })
   let output: OutputDirectory | undefined
@@ -73,9 +66,12 @@ async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }:
   try {
     resolved = read()
     reporter = new Reporter({ ...resolved, record, stopped })
+    const { preset } = resolved
+    if (preset !== undefined) await reporter.report(presetEvent(preset))
     // Before anything that takes long: another run may have the directory, or checkpoints in it.
     output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
-    return await trainInto(output, resolved, reporter)
+    const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
+    return await trainInto({ options: resolved, reporter, output, checkpoint, startedAt })
   } catch (error) {
     await reporter.report(failEvent(error, reporter, resolved ? await secretsOf(resolved) : []))
     if (reporter.hasAudience) follow()
@@ -85,83 +81,48 @@ async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }:
   }
 }
 
-function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[]): FailEvent {
-  const { signal, failedCallback, hasFailed } = reporter
-  const isStopped = !hasFailed && signal.aborted && error === signal.reason
-  const { code } = isObject(error) ? error : {}
-  return {
-    type: 'fail',
-    code: isStopped ? 'STOPPED' : typeof code === 'string' ? code : null,
-    message: withoutSecrets(toError(error).message, secrets),
-    ...(failedCallback !== undefined && { callback: failedCallback }),
-  }
+/** A run whose options are settled and whose directory is its own. */
+interface OpenRun {
+  readonly options: ResolvedTrainOptions
+  readonly reporter: Reporter
+  readonly output: OutputDirectory | undefined
+  readonly checkpoint: string | undefined
+  readonly startedAt: string
 }
 
-async function trainInto(
-  output: OutputDirectory | undefined,
-  resolved: ResolvedTrainOptions,
-  listener: Reporter,
-): Promise<TrainResult> {
-  const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
-  const { signal } = listener
-  const onEvent = (event: TrainEvent): void => void listener.report(event)
-  const location = await resolveModel(resolved.model, { ...resolved, signal, onEvent })
-  listener.throwIfFailed()
-  const device = Device.open(resolved.device, { threads: resolved.threads, memoryBudget: resolved.memoryBudget })
+async function trainInto(run: OpenRun): Promise<TrainResult> {
+  const { options, reporter } = run
+  const { signal } = reporter
+  const onEvent = (event: TrainEvent): void => void reporter.report(event)
+  const location = await resolveModel(options.model, { ...options, signal, onEvent })
+  reporter.throwIfFailed()
+  const device = Device.open(options.device, { threads: options.threads, memoryBudget: options.memoryBudget })
   try {
-    const dtype = resolved.dtype === 'auto' ? undefined : resolved.dtype
+    const dtype = options.dtype === 'auto' ? undefined : options.dtype
     // Tokenizer and rows are prepared while the weights are read.
-    const { quantization, offloadEmbedding } = resolved
+    const { quantization, offloadEmbedding } = options
     onEvent({ type: 'load', model: location.nameOrPath, quantization: quantization ?? null })
     const model = await beginLoading(location, { device, dtype, quantization, offloadEmbedding })
-    const tokenizer = resolved.tokenizer ? asTokenizer(resolved.tokenizer) : await loadTokenizer(location.path)
-    return await trainOn(
-      model,
-      tokenizer,
-      location.path,
-      output,
-      checkpoint,
-      { ...resolved, signal, onEvent },
-      listener,
-    )
+    const tokenizer = options.tokenizer ? asTokenizer(options.tokenizer) : await loadTokenizer(location.path)
+    return await trainOn(model, tokenizer, location.path, { ...run, options: { ...options, signal, onEvent } })
   } catch (error) {
     device.close()
     throw error
   }
 }
 
-async function trainOn(
-  model: CausalLM,
-  tokenizer: Tokenizer,
-  modelPath: string,
-  output: OutputDirectory | undefined,
-  checkpoint: string | undefined,
-  options: ResolvedTrainOptions,
-  listener: Reporter,
-): Promise<TrainResult> {
+async function trainOn(model: CausalLM, tokenizer: Tokenizer, modelPath: string, run: OpenRun): Promise<TrainResult> {
+  const { options, reporter, output, checkpoint, startedAt } = run
   const { training, signal } = options
   const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
-  const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: training.seed })
-  if (adapter) adapter.baseModelName = options.baseModelName
-  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
+  const trained = createTrainedPart(options, model, modelPath)
+  const { weights, adapter } = trained
   const turns = new Turns(signal)
   const plan = new BatchPlan(train, training)
   await plan.prepare(0, turns)
-  const { learningRate, adamBeta1, adamBeta2, adamEpsilon, weightDecay } = training
-  const optimizer = new AdamW(weights.parameters, {
-    lr: learningRate,
-    betas: [adamBeta1, adamBeta2],
-    eps: adamEpsilon,
-    weightDecay,
-    decays,
-  })
-  const { gradientCheckpointing, peakResident } = await planRun(
-    SFT,
-    model,
-    options,
-    rowsOf(plan, training, train, evaluation),
-  )
-  model.gradientCheckpointing = gradientCheckpointing
+  const optimizer = createOptimizer(trained, training)
+  const memory = await planRun(SFT, model, options, rowsOf(plan, training, train, evaluation))
+  model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
   const identity = runIdentity(options, model, await turns.run(datasetFingerprint(train)), adapter)
@@ -180,7 +141,7 @@ async function trainOn(
   const report: Report = (event) => {
     if (event.type === 'log' || event.type === 'evaluate') history.push(event)
     files?.record(event)
-    return listener.report(event)
+    return reporter.report(event)
   }
   const trainer = new Trainer(
     {
@@ -199,41 +160,47 @@ async function trainOn(
     },
     resumed,
   )
-  const secrets = await secretsOf(options)
   const { nameOrPath, origin, dtype } = model
+  const secrets = await secretsOf(options)
+  const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, secrets }
   if (output) {
-    const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, secrets }
     const { step } = trainer.progress
     const warn = (message: string): void => void report({ type: 'warning', message })
     files = await openRunFiles({ directory: output.path, options, settings, step, checkpoint, warn })
   }
-  const warnings = [...model.warnings, ...(resumed?.checkpoint.warnings ?? []), ...runWarnings(training, totalSteps)]
-  for (const message of warnings) await report({ type: 'warning', message })
-  if (output && options.resumeFromCheckpoint === true && !resumed) {
-    const message = `[resume] ${output.path} holds no checkpoint: the run begins at its first step`
+  const noCheckpoint = output && options.resumeFromCheckpoint === true && !resumed
+  for (const message of [
+    ...model.warnings,
+    ...(resumed?.checkpoint.warnings ?? []),
+    ...runWarnings(training, totalSteps),
+    ...(noCheckpoint ? [`[resume] ${output.path} holds no checkpoint: the run begins at its first step`] : []),
+  ])
     await report({ type: 'warning', message })
-  }
+  const rows = { trainRows: train.length, evalRows: evaluation.length }
   await report({
     type: 'start',
+    runId: trainer.runId,
+    startedAt,
+    ...(output && { outputDir: resolve(output.path) }),
+    ...(checkpoint !== undefined && { resumedFrom: checkpoint }),
     ...trainer.progress,
-    ...parameterCounts(model, weights, adapter),
+    ...trained.counts,
     quantization: model.quantization ?? null,
-    trainRows: train.length,
-    evalRows: evaluation.length,
-    gradientCheckpointing,
-    plannedMemory: peakResident,
+    ...rows,
+    gradientCheckpointing: memory.gradientCheckpointing,
+    plannedMemory: memory.peakResident,
     device: model.device.type,
+    options: plainOptions(options, settings).options,
+    versions: { lowrank: packageVersion() ?? null, node: process.versions.node },
   })
   const { end, ...result } = await trainer.run()
-  const rows = { statistics, trainRows: train.length, evalRows: evaluation.length }
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
-  const summary = { ...figures, ...rows, options, model: nameOrPath, origin, dtype, secrets }
+  const summary = { ...figures, ...rows, statistics, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
-  const { stoppedBy } = listener
-  if (!listener.hasFailed) await report({ ...end, ...(stoppedBy !== undefined && { stoppedBy }) })
-  if (listener.hasFailed) await trainer.saveUnsaved()
-  listener.throwIfFailed()
+  if (!reporter.hasFailed) await report({ ...end, ...reporter.stopped })
+  if (reporter.hasFailed) await trainer.saveUnsaved()
+  reporter.throwIfFailed()
   optimizer.dispose()
   return {
     ...result,
@@ -250,14 +217,33 @@ async function trainOn(
       return adapter
     },
     save: async (target) => {
-      await (adapter ? adapter.save(target) : saveModel(model, target, { tokenizerFrom: modelPath }))
+      await trained.save(target)
       await writeCard(target, summary)
+      await report({ type: 'save', kind: trained.kind, ...trainer.progress, path: target })
+      reporter.throwIfFailed()
     },
     dispose: () => {
       adapter?.dispose()
       model.dispose()
       model.device.close()
     },
+  }
+}
+
+function presetEvent(name: PresetName): PresetEvent {
+  const { description, differences } = findPreset(name)
+  return { type: 'preset', name, description, differences }
+}
+
+function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[]): FailEvent {
+  const { signal, failedCallback, hasFailed } = reporter
+  const isStopped = !hasFailed && signal.aborted && error === signal.reason
+  const { code } = isObject(error) ? error : {}
+  return {
+    type: 'fail',
+    code: isStopped ? 'STOPPED' : typeof code === 'string' ? code : null,
+    message: withoutSecrets(toError(error).message, secrets),
+    ...(failedCallback !== undefined && { callback: failedCallback }),
   }
 }
 
@@ -293,87 +279,6 @@ async function prepareData(
   return { train, evaluation: heldOut.train, statistics: { ...statistics, evaluation: heldOut.statistics } }
 }
 
-function adapterWeights(adapter: LoraAdapter): TrainedWeights {
-  return {
-    parameters: adapter.parameters(),
-    save: (directory) => adapter.save(directory),
-    tensors: async (directory) => (await readSafetensorsHeader(join(directory, PEFT_WEIGHTS_FILE))).tensors,
-  }
-}
-
-function modelWeights(model: CausalLM, tokenizerFrom: string): TrainedWeights {
-  for (const parameter of model.parameters().values()) parameter.unfreeze()
-  return {
-    parameters: model.parameters(),
-    save: (directory) => saveModel(model, directory, { dtype: 'float32', tokenizerFrom }),
-    tensors: async (directory) => (await openCheckpoint(directory)).tensors,
-  }
-}
-
-/** Vectors (norm weights and biases) are not decayed, as in transformers' Trainer. */
-function decays(_name: string, parameter: Parameter): boolean {
-  return parameter.shape.length > 1
-}
-
-/** What a run that goes on must share with the one that was interrupted. The rest, the learning rate first, may be changed on purpose. */
-function runIdentity(
-  { method, training }: ResolvedTrainOptions,
-  model: CausalLM,
-  dataset: string,
-  adapter: LoraAdapter | undefined,
-): RunIdentity {
-  const { dtype: _, torch_dtype: __, ...architecture } = model.rawConfig
-  return {
-    method,
-    model: createHash('sha256').update(JSON.stringify(architecture)).digest('hex'),
-    ...(model.origin.revision && { revision: model.origin.revision }),
-    dtype: model.dtype,
-    ...(model.quantization && { quantization: model.quantization }),
-    dataset,
-    lora: adapter ? JSON.stringify(adapter.config) : null,
-    ...changingRun(TRAINING_OPTIONS, training),
-  }
-}
-
-/** The checkpoint to go on from, if any. @throws when the run would mix its checkpoints with those of another. */
-async function findCheckpoint(
-  output: OutputDirectory | undefined,
-  resumeFromCheckpoint: string | boolean,
-): Promise<string | undefined> {
-  const given = typeof resumeFromCheckpoint === 'string' ? resolve(resumeFromCheckpoint) : undefined
-  const last = (await output?.checkpoints())?.at(-1)
-  if (output === undefined || last === undefined) return given
-  const path = resolve(output.checkpointPath(last))
-  await expectOneRun(output)
-  if (resumeFromCheckpoint === true || path === given) return path
-  const remedy =
-    given !== undefined && dirname(given) === dirname(path)
-      ? `remove the checkpoints after ${basename(given)}, or choose another outputDir`
-      : 'set resumeFromCheckpoint: true (--resume) to go on from it, or choose another outputDir (--output), or remove it'
-  throw new LowrankError(
-    'CHECKPOINT',
-    `[train] expected an outputDir without checkpoints of another run, but ${output.checkpointPath(last)} exists; ${remedy}`,
-  )
-}
-
-/** @throws when a checkpoint of another run was put among those of this one. */
-async function expectOneRun(output: OutputDirectory): Promise<void> {
-  let first: { path: string; runId: string } | undefined
-  for (const step of await output.checkpoints()) {
-    const path = output.checkpointPath(step)
-    const runId = await runIdOf(path)
-    // Early versions did not say.
-    if (!runId) continue
-    first ??= { path, runId }
-    if (runId === first.runId) continue
-    throw new LowrankError(
-      'CHECKPOINT',
-      `[resume] expected the checkpoints in ${output.path} to be of one run, but ${first.path} is of run ${first.runId} and ${path} of ` +
-        `run ${runId}; move those of the other run away`,
-    )
-  }
-}
-
 /** Lengths of the rows that decide how much memory the run takes. */
 function rowsOf(
   plan: BatchPlan,
@@ -388,17 +293,5 @@ function rowsOf(
     longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
     rows,
     evalRows: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
-  }
-}
-
-function parameterCounts(
-  model: CausalLM,
-  weights: TrainedWeights,
-  adapter: LoraAdapter | undefined,
-): { trainableParameters: number; totalParameters: number } {
-  const count = (parameters: Iterable<Parameter>): number => [...parameters].reduce((sum, { size }) => sum + size, 0)
-  return {
-    trainableParameters: count(weights.parameters.values()),
-    totalParameters: count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0),
   }
 }

@@ -86,6 +86,11 @@ export class Trainer<I extends Item> {
     this.#warmupSteps = resolveWarmupSteps(options.totalSteps, options.training)
   }
 
+  /** The same for all parts of a run that is resumed. */
+  get runId(): string {
+    return this.#record.state.runId
+  }
+
   /** Where the run stands. */
   get progress(): Progress {
     return this.#record.progress()

@@ -114,7 +114,7 @@ describe('a run whose reader fails', () => {
     const wait = `until [ -e '${at(out, 'adapter', 'adapter_model.safetensors')}' ]; do sleep 0.1; done`
     const { stdout } = await shell(`{ ${run}; echo $? > '${at('never.code')}'; } | { ${wait}; tail -n 1; }`)
     expect(readFileSync(at('never.code'), 'utf8')).toBe('0\n')
-    expect(JSON.parse(stdout)).toMatchObject({ type: 'saved' })
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'save', kind: 'adapter' })
   })
 
   it('ends with 1 where the result itself could not be written', async () => {

@@ -78,7 +78,7 @@ describe('a secret', () => {
     await writeFile(file, `${run}token: ${PLAIN}\n`)
     const { code, stdout, stderr } = await lowrank(['train', file, '--json', '--verbose'])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toContain('"type":"saved"')
+    expect(stdout).toContain('"type":"save","kind":"adapter"')
     expect(stdout).not.toContain(PLAIN)
     expect(readFileSync(join(folder, 'run/adapter/adapter_config.json'), 'utf8')).not.toContain(PLAIN)
   })

@@ -42,7 +42,7 @@ training:
   )
 })
 
-const parseEvents = (stdout: string): (TrainEvent | { type: 'saved'; path: string })[] =>
+const parseEvents = (stdout: string): TrainEvent[] =>
   stdout
     .trimEnd()
     .split('\n')
@@ -54,8 +54,8 @@ describe('lowrank train', () => {
     expect(stderr).toBe('')
     expect(code).toBe(0)
     const events = parseEvents(stdout)
-    expect(events.at(-1)).toEqual({ type: 'saved', method: 'lora', path: join(folder, 'out/adapter') })
-    const trainEvents = events.slice(0, -1) as TrainEvent[]
+    expect(events.at(-1)).toMatchObject({ type: 'save', kind: 'adapter', step: 6, path: join(folder, 'out/adapter') })
+    const trainEvents = events.slice(0, -1)
     const types = trainEvents.map(({ type }) => type)
     expect(types.slice(0, 2)).toEqual(['load', 'prepare'])
     // An evaluation tells how far it is where the machine is slow.

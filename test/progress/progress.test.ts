@@ -8,6 +8,10 @@ import type { LogEvent, StepEvent, TrainEvent } from '../../src/train/events.js'
 
 const start: TrainEvent = {
   type: 'start',
+  runId: '0b6c2a3e-6f0a-4a6e-9a53-2f5f3f1f7c11',
+  startedAt: '2026-01-31T12:00:00.000Z',
+  options: {},
+  versions: { lowrank: '0.1.0', node: '20.19.0' },
   step: 0,
   totalSteps: 5,
   epoch: 0,
@@ -98,7 +102,7 @@ describe('in a log file', () => {
     for (const number of [1, 2, 3]) onEvent(step(number))
     onEvent(log(3))
     onEvent(evaluate)
-    onEvent({ type: 'save', step: 3, totalSteps: 5, epoch: 0.6, path: 'out/checkpoint-3' })
+    onEvent({ type: 'save', kind: 'checkpoint', step: 3, totalSteps: 5, epoch: 0.6, path: 'out/checkpoint-3' })
     for (const number of [4, 5]) onEvent(step(number))
     onEvent(log(5))
     onEvent({ type: 'warning', message: 'log.jsonl cannot be written' })

@@ -54,6 +54,10 @@ const run: readonly TrainEvent[] = [
   },
   {
     type: 'start',
+    runId: '0b6c2a3e-6f0a-4a6e-9a53-2f5f3f1f7c11',
+    startedAt: '2026-01-31T12:00:00.000Z',
+    options: {},
+    versions: { lowrank: '0.1.0', node: '20.19.0' },
     ...at(0),
     trainableParameters: 12345,
     totalParameters: 1234567,
@@ -69,7 +73,7 @@ const run: readonly TrainEvent[] = [
     ...(step % 10 === 0 ? [{ ...figures(step), type: 'log' as const }] : []),
     ...(step % 20 === 0
       ? [
-          { type: 'save' as const, ...at(step), path: `out/checkpoint-${step}` },
+          { type: 'save' as const, kind: 'checkpoint' as const, ...at(step), path: `out/checkpoint-${step}` },
           evaluating(step),
           { type: 'evaluate' as const, ...at(step), loss: 2, perplexity: Math.exp(2), tokens: 4321, seconds: 2 },
         ]
@@ -323,7 +327,7 @@ describe('what names and paths hold', () => {
     expect(harmless(hostile)).toBe('a\ufffd[2J\ufffd[31mb\ufffdc\ufffdm\ufffdd\ufffd')
     const screen = new Screen(80)
     const display = createProgress({ stream: screen, ...shown })
-    display.onEvent({ type: 'save', ...at(3), path: `out/${hostile}` })
+    display.onEvent({ type: 'save', kind: 'checkpoint', ...at(3), path: `out/${hostile}` })
     display.onEvent({ type: 'load', model: hostile, quantization: null })
     expect(await screen.rows()).toEqual([`step  3/40  saved out/${harmless(hostile)}`, `Loading  ${harmless(hostile)}`])
   })

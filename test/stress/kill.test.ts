@@ -9,7 +9,14 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import type { TrainEvent } from '../../src/train/events.js'
 import { cases } from '../support/long.js'
-import { temporaryDirectory, tinyRows, trainedBytes, withoutDocuments, writeTinyModel } from '../support/tiny-model.js'
+import {
+  ofType,
+  temporaryDirectory,
+  tinyRows,
+  trainedBytes,
+  withoutDocuments,
+  writeTinyModel,
+} from '../support/tiny-model.js'
 import { seededRandom } from '../support/values.js'
 
 const CHILD = fileURLToPath(new URL('train-child.mjs', import.meta.url))
@@ -86,7 +93,7 @@ it.each([
     await mkdir(whole)
     const uninterrupted = await live({ ...options, save: join(whole, 'final') }, whole)
     expect(uninterrupted.output).toBe('')
-    expect(uninterrupted.events.at(-1)).toMatchObject({ type: 'end', reason: 'completed', step: 90 })
+    expect(ofType(uninterrupted.events, 'end')[0]).toMatchObject({ type: 'end', reason: 'completed', step: 90 })
 
     const outputDir = join(directory, `${name}-killed`)
     await mkdir(outputDir)
@@ -111,7 +118,7 @@ it.each([
 
     const last = await live({ ...options, save }, outputDir)
     expect(last.output).toBe('')
-    expect(last.events.at(-1)).toMatchObject({ type: 'end', reason: 'completed', step: 90 })
+    expect(ofType(last.events, 'end')[0]).toMatchObject({ type: 'end', reason: 'completed', step: 90 })
     expect((await trainedBytes(save)) === (await trainedBytes(join(whole, 'final')))).toBe(true)
     expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-89', 'checkpoint-90'])
   },

@@ -23,7 +23,14 @@ beforeAll(async () => {
 })
 
 const warning = (message: string): TrainEvent => ({ type: 'warning', message })
-const save = (path: string): TrainEvent => ({ type: 'save', step: 1, totalSteps: 2, epoch: 0.5, path })
+const save = (path: string): TrainEvent => ({
+  type: 'save',
+  kind: 'checkpoint',
+  step: 1,
+  totalSteps: 2,
+  epoch: 0.5,
+  path,
+})
 
 /** A callback whose promises the test settles. */
 function held(name: string, order: string[] = []): TrainCallback & { finish(error?: Error): Promise<void> } {

@@ -1,8 +1,9 @@
 /** @file What a run reports: which events, in which order, with which figures. */
 
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { parse } from 'yaml'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
@@ -11,6 +12,7 @@ import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { listCheckpoints } from '../../src/train/output-directory.js'
+import { PRESETS } from '../../src/train/presets.js'
 import { learningRateAt } from '../../src/train/schedule.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import {
@@ -24,6 +26,9 @@ import {
   writeTinyModel,
 } from '../support/tiny-model.js'
 
+const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 const directory = temporaryDirectory()
 const outputDir = join(directory, 'run')
 const evalDataset = tinyRows(7, 31)
@@ -67,6 +72,8 @@ describe('events', () => {
       'save 7',
       'evaluate 7',
       'end 7',
+      // The adapter, which the program saves behind the run.
+      'save 7',
     ])
   })
 
@@ -172,6 +179,11 @@ describe('events', () => {
     expect(ofType(events, 'start')).toEqual([
       {
         type: 'start',
+        runId: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+        startedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        outputDir,
+        options: expect.any(Object),
+        versions: { lowrank: packageJson.version, node: process.versions.node },
         step: 0,
         totalSteps: 7,
         epoch: 0,
@@ -188,6 +200,60 @@ describe('events', () => {
     const [start] = ofType(events, 'start')
     const base = 2 * 512 * 48 + 48 + 2 * (2 * 48 + 2 * 48 * 48 + 2 * 48 * 24 + 3 * 48 * 88)
     expect(start?.totalParameters).toBe(base + 2 * layer)
+  })
+
+  it('carry at the start the options that train.yaml has, without secrets and what no file can hold', async () => {
+    const [start] = ofType(events, 'start')
+    const { resumeFromCheckpoint, ...written } = parse(
+      readFileSync(join(outputDir, 'train.yaml'), 'utf8'),
+    ) as object & {
+      resumeFromCheckpoint: boolean
+    }
+    expect(resumeFromCheckpoint).toBe(true)
+    expect(start?.options).toEqual(written)
+    const token = 'hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345'
+    const training = { maxSteps: 1, chatTemplateKwargs: { key: token } }
+    const callbacks = [{ name: 'none', onEvent: () => {} }]
+    const other = await trainTiny({ model, token, training, callbacks }, join(directory, 'unused'))
+    const [event] = ofType(other.events, 'start')
+    expect(JSON.stringify(other.events)).not.toContain(token)
+    expect(event?.options).toMatchObject({ model, training: { maxSteps: 1, chatTemplateKwargs: { key: '***' } } })
+    for (const name of ['token', 'callbacks', 'onEvent', 'signal']) expect(event?.options).not.toHaveProperty(name)
+    expect(event).not.toHaveProperty('outputDir')
+  })
+
+  it('carry the same id of the run when it is resumed in its directory, and the checkpoint that it goes on from', async () => {
+    const resumed = await trainTiny(
+      {
+        model,
+        outputDir,
+        evalDataset,
+        training: { maxSteps: 8, evalSteps: 3, saveSteps: 2, loggingSteps: 3, warmupSteps: 2 },
+        resumeFromCheckpoint: true,
+      },
+      join(directory, 'unused'),
+    )
+    const [start] = ofType(resumed.events, 'start')
+    expect(start).toMatchObject({ step: 7, runId: ofType(events, 'start')[0]?.runId })
+    expect(start?.resumedFrom).toBe(join(outputDir, 'checkpoint-7'))
+  })
+
+  it('name a preset first of all, with what is done in another way here', async () => {
+    const { events: seen } = await trainTiny(
+      { model, preset: 'qlora-all-linear-small', training: { maxSteps: 1 } },
+      join(directory, 'unused'),
+    )
+    const { description, differences } = PRESETS['qlora-all-linear-small']
+    expect(seen[0]).toEqual({ type: 'preset', name: 'qlora-all-linear-small', description, differences })
+  })
+
+  it('tell of what the program saves behind the run, by its kind', async () => {
+    for (const method of ['lora', 'full'] as const) {
+      const path = join(directory, `saved-${method}`)
+      const { events: seen } = await trainTiny({ model, method, training: { maxSteps: 1 } }, path)
+      const kind = method === 'lora' ? 'adapter' : 'model'
+      expect(seen.slice(-2)).toMatchObject([{ type: 'end' }, { type: 'save', kind, step: 1, totalSteps: 1, path }])
+    }
   })
 
   it('carry the learning rate of the schedule and a growing count of tokens', () => {

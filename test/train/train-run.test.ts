@@ -79,7 +79,7 @@ describe('a run', () => {
     const run = start({ model: NOWHERE })
     const both = await Promise.all([follow(run), follow(run)])
     for (const { events, failure } of both) {
-      expect(events).toEqual([{ type: 'fail', code: null, message: (failure as Error).message }])
+      expect(events).toEqual([{ type: 'fail', code: 'INVALID_MODEL', message: (failure as Error).message }])
       expect((failure as Error).message).toContain(NOWHERE)
     }
     expect(await run.catch((error: unknown) => error)).toBe(both[0]?.failure)
