@@ -29,6 +29,7 @@ const MAIN_FIELDS = [
   'engines',
   'exports',
   'types',
+  'sideEffects',
   'bin',
   'files',
   'dependencies',

@@ -9,7 +9,6 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { DEFAULT_LORA_CONFIG } from '../src/adapters/lora-config.js'
 import { TRAINING_DEFAULTS } from '../src/train/options.js'
 import { parseTrainOptions } from '../src/train/parse-options.js'
-
 import { isLong } from './support/long.js'
 import { temporaryDirectory } from './support/tiny-model.js'
 
@@ -95,29 +94,101 @@ describe('the published types', () => {
   })
 
   it('can be imported, all that a signature names', () => {
-    const symbols = new Set(exported.values())
-    const missing = new Set<string>()
-    const visit = (node: ts.Node): void => {
-      const isPrivate =
-        ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword)
-      if (isPrivate) return
-      if (ts.isTypeReferenceNode(node) || ts.isExpressionWithTypeArguments(node)) {
-        const name = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
-        const found = checker.getSymbolAtLocation(name)
-        const symbol = found && origin(found)
-        const isOurs = symbol?.declarations?.some(
-          (declaration) =>
-            declaration.getSourceFile().fileName.startsWith(`${root}dist/`) &&
-            !ts.isTypeParameterDeclaration(declaration),
-        )
-        if (symbol && isOurs && !symbols.has(symbol)) missing.add(symbol.name)
-      }
-      ts.forEachChild(node, visit)
-    }
-    for (const symbol of symbols) for (const declaration of symbol.declarations ?? []) visit(declaration)
-    expect([...missing].sort()).toEqual([])
+    expect(unexported(checker, exported.values(), `${root}dist/`)).toEqual([])
+    expect(exported.size).toBeGreaterThan(100)
+  })
+
+  it.each([
+    ['a parameter', 'export declare function f(x: Missing): void'],
+    ['a return type', 'export declare function f(): Promise<readonly Missing[]>'],
+    ['a constraint of a generic', 'export declare function f<T extends Missing>(x: T): T'],
+    ['a default of a generic', 'export interface I<T = Missing> { x: T }'],
+    ['a member of a class', 'export declare class C { get x(): Missing }'],
+    ['a parameter of a constructor', 'export declare class C { constructor(x: { y: Missing }) }'],
+    ['a static member of a class', 'export declare class C { static f(x?: Missing): C }'],
+    ['a member of an interface', 'export interface I { f(x: () => Missing): void }'],
+    ['a base class', 'export declare class C extends Base {}'],
+    ['a base interface', 'export interface I extends Missing {}'],
+    ['an alias', "export type A = Pick<Missing, 'y'> | undefined"],
+    ['the type of a constant', 'export declare const c: Record<string, Missing>'],
+    ['the type of a value', 'export declare function f(x: typeof value): void'],
+    ['a key of the type of a value', 'export declare function f(x: keyof typeof value): void'],
+    ['a type that is imported in place', "export declare function f(x: import('./parts.js').Missing): void"],
+    ['a type predicate', 'export declare function f(x: unknown): x is Missing'],
+    ['a re-exported function', "export { g } from './parts.js'"],
+  ])('a type that is not exported is found in %s', (_, text) => {
+    const found = missingFrom({
+      'index.d.ts': `import { Base, type Missing, value } from './parts.js'\n${text}\n`,
+      'parts.d.ts':
+        'export interface Missing { y: 1 }\nexport declare class Base {}\nexport declare const value: { z: 1 }\n' +
+        'export declare function g(x: Missing): void\n',
+    })
+    expect(found).toEqual([/typeof/.test(text) ? 'value' : /Base/.test(text) ? 'Base' : 'Missing'])
+  })
+
+  it('private members and parameters of types need no export', () => {
+    const text = 'export declare class C<T> { private x; private constructor(); f<U>(x: T, y: U): Array<U> }'
+    expect(missingFrom({ 'index.d.ts': text })).toEqual([])
   })
 })
+
+/** Names of what the declarations of `symbols` name and these do not have, of files below `folder`. */
+function unexported(types: ts.TypeChecker, symbols: Iterable<ts.Symbol>, folder: string): string[] {
+  const known = new Set(symbols)
+  const missing = new Set<string>()
+  const see = (name: ts.Node): void => {
+    const found = types.getSymbolAtLocation(name)
+    const symbol = found && found.flags & ts.SymbolFlags.Alias ? types.getAliasedSymbol(found) : found
+    const isOurs = symbol?.declarations?.some(
+      (declaration) =>
+        declaration.getSourceFile().fileName.startsWith(folder) &&
+        !ts.isTypeParameterDeclaration(declaration) &&
+        !ts.isParameter(declaration),
+    )
+    if (symbol && isOurs && !known.has(symbol)) missing.add(symbol.name)
+  }
+  const visit = (node: ts.Node): void => {
+    const isPrivate =
+      ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword)
+    if (isPrivate) return
+    if (ts.isTypeReferenceNode(node)) see(node.typeName)
+    if (ts.isExpressionWithTypeArguments(node)) see(node.expression)
+    // An alias of the values of a constant stands for itself.
+    if (ts.isTypeQueryNode(node) && !ts.findAncestor(node, ts.isTypeAliasDeclaration)) see(node.exprName)
+    if (ts.isImportTypeNode(node) && node.qualifier) see(node.qualifier)
+    ts.forEachChild(node, visit)
+  }
+  for (const symbol of known) for (const declaration of symbol.declarations ?? []) visit(declaration)
+  return [...missing].sort()
+}
+
+/** The same of a package of a few declarations. */
+function missingFrom(files: Readonly<Record<string, string>>): string[] {
+  const folder = '/package/'
+  const host = ts.createCompilerHost({})
+  const program = ts.createProgram(
+    [`${folder}index.d.ts`],
+    { module: ts.ModuleKind.NodeNext, noLib: true, types: [] },
+    {
+      ...host,
+      directoryExists: () => true,
+      fileExists: (path) => path.slice(folder.length) in files,
+      readFile: (path) => files[path.slice(folder.length)],
+      getSourceFile: (path, version) => {
+        const text = files[path.slice(folder.length)]
+        return text === undefined ? undefined : ts.createSourceFile(path, text, version)
+      },
+    },
+  )
+  const types = program.getTypeChecker()
+  const source = program.getSourceFile(`${folder}index.d.ts`) as ts.SourceFile
+  const symbols = types.getExportsOfModule(types.getSymbolAtLocation(source) as ts.Symbol)
+  return unexported(
+    types,
+    symbols.map((symbol) => (symbol.flags & ts.SymbolFlags.Alias ? types.getAliasedSymbol(symbol) : symbol)),
+    folder,
+  )
+}
 
 const PROGRAM = `
 import { type LoraOptions, loadModel, loadTokenizer, OptionError, streamText, type TrainEvent, type TrainLoraOptions, trainLora } from 'lowrank'

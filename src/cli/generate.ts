@@ -7,7 +7,7 @@ import { type GeneratedText, streamText, type TextGenerationOptions } from '../g
 import { MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
 import { check } from '../options/rules.js'
-import { DEVICE_NAMES, type DeviceName, isDeviceName } from '../tensor/device.js'
+import { DEVICE_NAMES, type DeviceName, namesDevice } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType, isComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { expectModel, locateModel, tokenizerPlace } from './locate-model.js'
@@ -90,7 +90,7 @@ export function dtypeOf(command: string, value: string | undefined): ComputeDTyp
 
 /** @throws UsageError on what is no name of a device. */
 export function deviceOf(command: string, value: string | undefined): DeviceName | undefined {
-  if (value === undefined || isDeviceName(value)) return value
+  if (value === undefined || namesDevice(value)) return value as DeviceName | undefined
   throw new UsageError(`[${command}] expected ${DEVICE_NAMES} for --device, got '${value}'`)
 }
 

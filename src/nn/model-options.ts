@@ -2,7 +2,7 @@
 
 import { boolean, oneOf, type Rule } from '../options/rules.js'
 import type { OptionEntry, OptionTable } from '../options/table.js'
-import { DEVICE, DEVICE_NAMES, Device, type DeviceName, isDeviceName } from '../tensor/device.js'
+import { DEVICE, DEVICE_NAMES, Device, type DeviceName, namesDevice } from '../tensor/device.js'
 import { COMPUTE_DTYPES, type ComputeDType } from '../tensor/dtype.js'
 import type { Quantization } from './module.js'
 
@@ -46,6 +46,6 @@ export const OPEN_DEVICE = {
   rule: {
     ...DEVICE.rule,
     expected: `${DEVICE_NAMES.replace(' or ', ', ')} or a Device`,
-    accepts: (value) => value instanceof Device || isDeviceName(value),
+    accepts: (value) => value instanceof Device || namesDevice(value),
   },
 } as const satisfies OptionEntry<DeviceName | Device | undefined>
