@@ -6,9 +6,11 @@ import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { DroppedContent } from './dropped-content.js'
-import { type Example, encodeRowSteps, padExample } from './examples.js'
+import { type Example, padExample } from './examples.js'
+import { type Item, mapSequences, sequencesOf } from './items.js'
 import { type DataOptions, resolveDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
+import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
 import { type DataSource, type ReadProgress, readRows } from './rows.js'
 import { splitSteps } from './split.js'
 import { unusualSteps } from './unusual-rows.js'
@@ -54,12 +56,23 @@ export async function prepareDataset(
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
 ): Promise<Dataset> {
+  return await prepareItems(source, tokenizer, ONE_SEQUENCE, options)
+}
+
+/** `prepareDataset` for what any objective makes of rows. A row is left out where one of its sequences has nothing to learn. */
+export async function prepareItems<I extends Item>(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  coding: RowCoding<I>,
+  options: PrepareOptions,
+): Promise<{ train: I[]; evaluation: I[]; statistics: DataStatistics }> {
   if (typeof tokenizer?.encode !== 'function')
     throw new OptionError(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
   const { vocabSize, signal, onProgress, ...dataOptions } = options
   const resolved = resolveDataOptions(dataOptions)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
   const encodeOptions = { ...resolved, vocabSize, droppedContent: new DroppedContent() }
+  const context = { tokenizer, renderer, options: encodeOptions }
   const statistics: DataStatistics = {
     rows: 0,
     conversations: 0,
@@ -75,7 +88,7 @@ export async function prepareDataset(
   const ignored = new Set<string>()
   let nullArgumentRows = 0
   let quotedArgumentRows = 0
-  const examples: Example[] = []
+  const items: I[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
   const reading: ReadProgress = {}
   const turns = new Turns(signal)
@@ -84,20 +97,23 @@ export async function prepareDataset(
   for await (const row of readRows(source, turns, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { example, truncated, dropped, quotesArguments } = await turns.run(
-      encodeRowSteps(row, tokenizer, renderer, encodeOptions),
-    )
+    const { item, truncated, dropped, quotesArguments } = await turns.run(coding.encode(row, context))
     if (truncated) statistics.truncatedRows++
     for (const kind of await turns.run(unusualSteps(row))) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
     for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
     for (const name of row.ignoredColumns ?? []) ignored.add(name)
     if ('nullArguments' in row) nullArgumentRows++
     if (quotesArguments) quotedArgumentRows++
-    if (example.numSupervised > 0) {
-      examples.push(padId === undefined ? example : padExample(example, resolved.maxLength, padId))
-      statistics.tokens += example.inputIds.length
-      statistics.supervisedTokens += example.numSupervised
-      statistics.longest = Math.max(statistics.longest, example.inputIds.length)
+    const sequences = sequencesOf(item)
+    if (sequences.every(({ numSupervised }) => numSupervised > 0)) {
+      items.push(
+        padId === undefined ? item : mapSequences(item, (sequence) => padExample(sequence, resolved.maxLength, padId)),
+      )
+      for (const { inputIds, numSupervised } of sequences) {
+        statistics.tokens += inputIds.length
+        statistics.supervisedTokens += numSupervised
+        statistics.longest = Math.max(statistics.longest, inputIds.length)
+      }
     } else if (truncated) statistics.rowsCutToNothing++
     else statistics.rowsWithoutTarget++
     if (turns.isOver) {
@@ -114,8 +130,8 @@ export async function prepareDataset(
   if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
   if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
   if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
-  if (examples.length === 0) throw nothingToLearn(source, statistics, resolved.maxLength)
-  return { ...(await turns.run(splitSteps(examples, resolved.evalSplit, resolved.seed))), statistics }
+  if (items.length === 0) throw nothingToLearn(source, statistics, resolved.maxLength)
+  return { ...(await turns.run(splitSteps(items, resolved.evalSplit, resolved.seed))), statistics }
 }
 
 /** Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it, as GPT-2's. */

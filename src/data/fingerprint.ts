@@ -3,20 +3,25 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Steps } from '../turns.js'
 import type { Example } from './examples.js'
+import { type Item, sequencesOf } from './items.js'
 
 // Hashed within a few milliseconds.
 const BYTES_PER_STEP = 1 << 20
 
-/** Identifies encoded examples, so that a resumed run can tell whether its data changed. */
-export function* datasetFingerprint(examples: readonly Example[]): Steps<string> {
+/** Identifies encoded rows, so that a resumed run can tell whether its data changed. */
+export function* datasetFingerprint(items: readonly Item[]): Steps<string> {
   const hash = createHash('sha256')
-  for (const { inputIds, labels } of examples) {
+  for (const { inputIds, labels } of sequencesIn(items)) {
     yield
     hash.update(`${inputIds.length},`)
     yield* update(hash, inputIds)
     yield* update(hash, labels)
   }
   return hash.digest('hex')
+}
+
+function* sequencesIn(items: readonly Item[]): Generator<Example> {
+  for (const item of items) yield* sequencesOf(item)
 }
 
 /** Tells lists of ids apart. */

@@ -12,6 +12,11 @@ export interface ExampleGroup {
 /** One example counts its supervised tokens. */
 export type Item = Example | ExampleGroup
 
+/** The item with other sequences in the place of its own. */
+export function mapSequences<I extends Item>(item: I, change: (sequence: Example) => Example): I {
+  return 'sequences' in item ? { ...item, sequences: item.sequences.map(change) } : (change(item) as I)
+}
+
 export function sequencesOf(item: Item): readonly Example[] {
   return 'sequences' in item ? item.sequences : [item]
 }

@@ -3,8 +3,8 @@
 import { OptionError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import type { Steps } from '../turns.js'
-import type { Example } from './examples.js'
 import { digestOf } from './fingerprint.js'
+import { type Item, sequencesOf } from './items.js'
 
 // Tells the split's random numbers from those of the epochs, which are 0, 1, 2...
 const SPLIT_STREAM = -1
@@ -18,11 +18,11 @@ const ROWS_PER_STEP = 4096
  * @param evalSplit A fraction below 1 or a number of rows; 0 holds nothing out.
  * @throws Error when no row would be left to train on, or none could be held out.
  */
-export function* splitSteps(
-  examples: readonly Example[],
+export function* splitSteps<I extends Item>(
+  examples: readonly I[],
   evalSplit: number,
   seed: number,
-): Steps<{ train: Example[]; evaluation: Example[] }> {
+): Steps<{ train: I[]; evaluation: I[] }> {
   if (evalSplit === 0) return { train: [...examples], evaluation: [] }
   const wanted = evalSplit < 1 ? Math.max(1, Math.round(examples.length * evalSplit)) : evalSplit
   if (wanted >= examples.length) {
@@ -36,8 +36,8 @@ export function* splitSteps(
       `[data] expected rows that differ for evalSplit, got ${examples.length} equal ones; set evalSplit: 0`,
     )
   }
-  const train: Example[] = []
-  const evaluation: Example[] = []
+  const train: I[] = []
+  const evaluation: I[] = []
   for (const [index, example] of examples.entries()) {
     if (index % ROWS_PER_STEP === 0) yield
     if (held.has(index)) evaluation.push(example)
@@ -48,10 +48,10 @@ export function* splitSteps(
 
 /** Takes whole groups in random order while they fit; undefined where none does. */
 function* holdOut(
-  examples: readonly Example[],
+  examples: readonly Item[],
   wanted: number,
   seed: number,
-  key: (example: Example) => Steps<string>,
+  key: (example: Item) => Steps<string>,
 ): Steps<Set<number> | undefined> {
   const groups = new Map<string, number[]>()
   for (const [index, example] of examples.entries()) {
@@ -74,11 +74,15 @@ function* holdOut(
   return held.size === 0 ? undefined : held
 }
 
-function* promptKey(example: Example): Steps<string> {
-  const { inputIds, promptLength } = example
-  return yield* digestOf(promptLength === 0 ? inputIds : inputIds.subarray(0, promptLength))
+/** The sequences of an item have one prompt. */
+function* promptKey(item: Item): Steps<string> {
+  for (const { inputIds, promptLength } of sequencesOf(item))
+    return yield* digestOf(promptLength === 0 ? inputIds : inputIds.subarray(0, promptLength))
+  return ''
 }
 
-function* rowKey({ inputIds }: Example): Steps<string> {
-  return yield* digestOf(inputIds)
+function* rowKey(item: Item): Steps<string> {
+  let key = ''
+  for (const { inputIds } of sequencesOf(item)) key += yield* digestOf(inputIds)
+  return key
 }

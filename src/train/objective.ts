@@ -7,6 +7,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { MicroBatch } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
 import type { Item } from '../data/items.js'
+import type { RowCoding } from '../data/row-coding.js'
 import type { Means } from './means.js'
 
 /** A micro-batch whose forward pass is queued. */
@@ -24,8 +25,10 @@ export interface BatchLoss {
  * 2. `begin` divides by the weight of the whole window, so that the parts of its micro-batches add up.
  * 3. The same calls make the memory plan, on a device that computes nothing: what is read there are zeros.
  */
-export interface Objective<I extends Item = Item> {
+export interface Objective<I extends Item = Item> extends RowCoding<I> {
   readonly name: string
+  /** What a run that goes on must share with the one that was interrupted, beside what all runs must. */
+  readonly identity: Readonly<Record<string, unknown>>
   /** Whether the loss is a mean cross-entropy, so that exp(loss) is a perplexity. */
   readonly isCrossEntropy: boolean
   /** Sequences of an item. */

@@ -6,6 +6,7 @@ import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { LowrankError } from '../lowrank-error.js'
 import { changingRun } from '../options/table.js'
+import type { Objective } from './objective.js'
 import { type ResolvedTrainOptions, TRAINING_OPTIONS } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
 import { type RunIdentity, runIdOf } from './training-state.js'
@@ -51,6 +52,7 @@ async function expectOneRun(output: OutputDirectory): Promise<void> {
 
 /** What a run that goes on must share with the one that was interrupted. The rest, the learning rate first, may be changed on purpose. */
 export function runIdentity(
+  objective: Pick<Objective, 'identity'>,
   { method, training }: ResolvedTrainOptions,
   model: CausalLM,
   dataset: string,
@@ -66,5 +68,6 @@ export function runIdentity(
     dataset,
     lora: adapter ? JSON.stringify(adapter.config) : null,
     ...changingRun(TRAINING_OPTIONS, training),
+    ...objective.identity,
   }
 }

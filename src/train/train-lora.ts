@@ -6,9 +6,9 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
-import { prepareDataset } from '../data/dataset.js'
-import type { Example } from '../data/examples.js'
+import { prepareItems } from '../data/dataset.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
+import { type Item, sequencesOf } from '../data/items.js'
 import { dataOptionsOf } from '../data/options.js'
 import { dataWarnings } from '../data/report.js'
 import type { DataSource } from '../data/rows.js'
@@ -22,6 +22,7 @@ import { isObject, toError } from '../values.js'
 import { packageVersion } from '../version.js'
 import { type Report, Reporter } from './callbacks.js'
 import { type DataSplit, type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
+import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
@@ -49,15 +50,24 @@ import { loadCheckpoint } from './training-state.js'
  * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
  */
 export function trainLora(options: TrainLoraOptions): TrainRun {
-  return startRun((run) => train(() => parseTrainOptions(options), run))
+  return startRun((run) => train(SFT, () => parseTrainOptions(options), run))
 }
 
 /** `trainLora` with options that are checked and completed, as the command line has them before it begins. */
 export function trainResolved(options: ResolvedTrainOptions): TrainRun {
-  return startRun((run) => train(() => options, run))
+  return trainObjective(SFT, options)
 }
 
-async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }: RunInProgress): Promise<TrainResult> {
+/** A run of any objective. */
+export function trainObjective<I extends Item>(objective: Objective<I>, options: ResolvedTrainOptions): TrainRun {
+  return startRun((run) => train(objective, () => options, run))
+}
+
+async function train<I extends Item>(
+  objective: Objective<I>,
+  read: () => ResolvedTrainOptions,
+  { log, stopped, follow }: RunInProgress,
+): Promise<TrainResult> {
   const startedAt = new Date().toISOString()
   const record = (event: TrainEvent): void => log.add(event)
   let reporter = new Reporter({ record, stopped })
@@ -71,7 +81,7 @@ async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }:
     // Before anything that takes long: another run may have the directory, or checkpoints in it.
     output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
     const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
-    return await trainInto({ options: resolved, reporter, output, checkpoint, startedAt })
+    return await trainInto({ objective, options: resolved, reporter, output, checkpoint, startedAt })
   } catch (error) {
     await reporter.report(failEvent(error, reporter, resolved ? await secretsOf(resolved) : []))
     if (reporter.hasAudience) follow()
@@ -82,7 +92,8 @@ async function train(read: () => ResolvedTrainOptions, { log, stopped, follow }:
 }
 
 /** A run whose options are settled and whose directory is its own. */
-interface OpenRun {
+interface OpenRun<I extends Item> {
+  readonly objective: Objective<I>
   readonly options: ResolvedTrainOptions
   readonly reporter: Reporter
   readonly output: OutputDirectory | undefined
@@ -90,7 +101,7 @@ interface OpenRun {
   readonly startedAt: string
 }
 
-async function trainInto(run: OpenRun): Promise<TrainResult> {
+async function trainInto<I extends Item>(run: OpenRun<I>): Promise<TrainResult> {
   const { options, reporter } = run
   const { signal } = reporter
   const onEvent = (event: TrainEvent): void => void reporter.report(event)
@@ -111,21 +122,26 @@ async function trainInto(run: OpenRun): Promise<TrainResult> {
   }
 }
 
-async function trainOn(model: CausalLM, tokenizer: Tokenizer, modelPath: string, run: OpenRun): Promise<TrainResult> {
-  const { options, reporter, output, checkpoint, startedAt } = run
+async function trainOn<I extends Item>(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  modelPath: string,
+  run: OpenRun<I>,
+): Promise<TrainResult> {
+  const { objective, options, reporter, output, checkpoint, startedAt } = run
   const { training, signal } = options
-  const { train, evaluation, statistics } = await prepareData(options, tokenizer, model)
+  const { train, evaluation, statistics } = await prepareData(objective, options, tokenizer, model)
   const trained = createTrainedPart(options, model, modelPath)
   const { weights, adapter } = trained
   const turns = new Turns(signal)
   const plan = new BatchPlan(train, training)
   await plan.prepare(0, turns)
   const optimizer = createOptimizer(trained, training)
-  const memory = await planRun(SFT, model, options, rowsOf(plan, training, train, evaluation))
+  const memory = await planRun(objective, model, options, rowsOf(plan, training, train, evaluation))
   model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
-  const identity = runIdentity(options, model, await turns.run(datasetFingerprint(train)), adapter)
+  const identity = runIdentity(objective, options, model, await turns.run(datasetFingerprint(train)), adapter)
   const totalSteps = await countSteps(plan, training, turns)
   const resumed =
     checkpoint === undefined
@@ -145,7 +161,7 @@ async function trainOn(model: CausalLM, tokenizer: Tokenizer, modelPath: string,
   }
   const trainer = new Trainer(
     {
-      objective: SFT,
+      objective,
       source: plan,
       model,
       weights,
@@ -248,18 +264,19 @@ function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[
 }
 
 /** Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. */
-async function prepareData(
+async function prepareData<I extends Item>(
+  objective: Objective<I>,
   { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
   tokenizer: Tokenizer,
   { config }: CausalLM,
-): Promise<{ train: Example[]; evaluation: Example[]; statistics: RunStatistics }> {
+): Promise<{ train: I[]; evaluation: I[]; statistics: RunStatistics }> {
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
   const options = { ...dataOptionsOf(training), maxLength, vocabSize: config.vocabSize, signal }
   const prepare = async (split: DataSplit, source: DataSource, evalSplit: number) => {
     const onProgress = (rows: number, fraction: number | undefined): void =>
       onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
-    const prepared = await prepareDataset(source, tokenizer, { ...options, evalSplit, onProgress })
+    const prepared = await prepareItems(source, tokenizer, objective, { ...options, evalSplit, onProgress })
     onEvent?.({
       type: 'data',
       split,
@@ -283,10 +300,10 @@ async function prepareData(
 function rowsOf(
   plan: BatchPlan,
   { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
-  train: readonly Example[],
-  evaluation: readonly Example[],
+  train: readonly Item[],
+  evaluation: readonly Item[],
 ) {
-  const longest = train.reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
+  const longest = train.flatMap(sequencesOf).reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
   const rows = plan.largestBatch()
   const tokens = rows.reduce((sum, length) => sum + length, 0)
   return {

@@ -47,7 +47,8 @@ function epochRows(plan: BatchPlan, epoch: number): number[] {
 
 const pack = (order: readonly number[], lengths: readonly number[], capacity: number, strategy: PackingStrategy) =>
   runAtOnce(packRows(Int32Array.from(order), Int32Array.from(lengths), capacity, strategy))
-const split = (...args: Parameters<typeof splitSteps>) => runAtOnce(splitSteps(...args))
+const split = (rows: readonly Example[], evalSplit: number, seed: number) =>
+  runAtOnce(splitSteps(rows, evalSplit, seed))
 const ascending = (count: number) => Array.from({ length: count }, (_, row) => row)
 const sorted = (rows: readonly number[]) => [...rows].sort((a, b) => a - b)
 

@@ -3,12 +3,15 @@
 import type { CausalLM } from '../../causal-lm/causal-lm.js'
 import type { MicroBatch } from '../../data/batches.js'
 import type { Example } from '../../data/examples.js'
+import { ONE_SEQUENCE } from '../../data/row-coding.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import type { BatchLoss, Objective } from '../objective.js'
 
 export const SFT: Objective<Example> = {
   name: 'sft',
+  identity: {},
   isCrossEntropy: true,
+  encode: ONE_SEQUENCE.encode,
   sequencesPerItem: 1,
   placeholder: ([example]) => example as Example,
   begin: beginCrossEntropy,
