@@ -77,8 +77,9 @@ const MIB = 1024 * 1024
  * Loads a causal language model.
  * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are dequantised, or a Hub id,
  *   'org/name' or 'org/name@revision', whose files are fetched into the Hub cache where it lacks them.
- * @throws on an unknown model type or config field, on missing, superfluous or misshapen tensors, and when the weights do not fit the
- *   memory budget; all before weights are read.
+ * @throws ModelError on an unknown model type or config field, and on missing, superfluous or misshapen tensors.
+ * @throws OutOfMemoryError if the weights do not fit the memory budget; both before weights are read.
+ * @throws HubError if the Hub does not give the model.
  */
 export async function loadModel(idOrPath: string, options: LoadModelOptions = {}): Promise<CausalLM> {
   // Inside of the library places are given as well.

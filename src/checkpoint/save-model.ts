@@ -70,7 +70,7 @@ export const SAVE_MODEL_OPTIONS = {
 /**
  * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights in NF4 are written as they
  * are, in the format of bitsandbytes; `dtype` is of all others.
- * @throws when the disk is full or not writable, and on a weight that float16 cannot hold.
+ * @throws LowrankError with code FILE if the disk is full or not writable, OptionError on a weight that float16 cannot hold.
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectModel('saveModel', model)

@@ -119,7 +119,7 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
   readonly #options: BatchOptions
   #planned: EpochPlan | undefined
 
-  /** @throws Error without items and for rows longer than a pack. */
+  /** @throws LowrankError without items and for rows longer than a pack. */
   constructor(items: readonly I[], options: BatchOptions) {
     this.#items = items
     this.#lengths = Int32Array.from(items, tokensOf)
@@ -182,7 +182,7 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
     }
   }
 
-  /** The window at a cursor. @throws Error when no window begins there: the cursor is of other data or options. */
+  /** The window at a cursor. @throws LowrankError when no window begins there: the cursor is of other data or options. */
   window(cursor: DataCursor): BatchWindow<I> {
     const { epoch, index } = cursor
     const { gradientAccumulationSteps: steps } = this.#options

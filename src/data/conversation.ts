@@ -27,7 +27,7 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  *
  * @param roles The option: each role of the rows that has another name for the template.
  * @param learnAll Everything is learnt that the row does not leave out.
- * @throws Error naming the message for a role that the template does not know, and for what cannot be learnt or left out.
+ * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or left out.
  */
 export function* prepareConversation(
   { messages, learn, tools }: Conversation,

@@ -48,7 +48,7 @@ const PROGRESS_MS = 100
 /**
  * Reads, encodes and splits a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
  *
- * @throws Error for every defect of a row (naming it), for a data set without rows, and for one where nothing is left to
+ * @throws DataError for a row with a defect (with file and row), for a data set without rows, and for one where nothing is left to
  * learn (saying why).
  */
 export async function prepareDataset(

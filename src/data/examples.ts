@@ -82,7 +82,7 @@ export interface EncodedRow {
  * `maxLength` keep their beginning.
  *
  * @param renderer The chat template; only needed for conversations.
- * @throws Error naming the row, for a missing or refusing template, a mask that cannot be built, or a token outside the
+ * @throws DataError naming the row, for a missing or refusing template, a mask that cannot be built, or a token outside the
  * model's vocabulary.
  */
 export function encodeRow(

@@ -9,7 +9,7 @@ import { isMissing, readError, shownPath } from '../regular-file.js'
 /**
  * The files that a path or glob names, sorted. `*` and `?` match within a name, `**` any folders.
  *
- * @throws Error when nothing matches, or the path is a directory.
+ * @throws DataError when nothing matches, or the path is a directory.
  */
 export async function findFiles(pattern: string): Promise<string[]> {
   const literal = await stat(pattern).catch((error: unknown) => {

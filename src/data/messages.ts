@@ -63,7 +63,7 @@ const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'ca
  *
  * @param name What errors call the list, for example `messages`.
  * @param origin What errors call the row.
- * @throws Error naming row and message for what is no message, and for parts that are no text.
+ * @throws DataError naming row and message for what is no message, and for parts that are no text.
  */
 export function* messagesOf(list: unknown, name: string, origin: string): Steps<Messages> {
   if (!Array.isArray(list) || list.length === 0) throw wrongType('a list of messages', name, origin, list)

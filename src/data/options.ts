@@ -191,7 +191,7 @@ export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
  * Fills in defaults and checks every value.
  *
  * @param where What the error names, for example `training`.
- * @throws Error for an unknown option (naming the nearest) or a value outside its range.
+ * @throws OptionError for an unknown option (naming the nearest) or a value outside its range.
  */
 export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
   const resolved: ResolvedDataOptions = readOptions(where, options, DATA_OPTIONS)

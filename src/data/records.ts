@@ -23,7 +23,7 @@ export interface FileRecord {
  *
  * @param turns Gives way to the event loop, also within a long row.
  * @param onBytes Told how many bytes have been read.
- * @throws Error naming file and line for text that is not JSON or not UTF-8, and for what is no regular file.
+ * @throws DataError naming file and line for text that is not JSON or not UTF-8, and for what is no regular file.
  */
 export async function* readRecords(
   path: string,

@@ -44,7 +44,7 @@ const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] 
  * The form of one row. Of several that fit, the first of: messages, conversations, prompt/completion, Alpaca, text.
  *
  * @param origin What errors call the row, for example `train.jsonl:17`.
- * @throws Error naming the row for one that is not an object, lacks the columns of every form, has one of the wrong type, or
+ * @throws DataError naming the row for one that is not an object, lacks the columns of every form, has one of the wrong type, or
  * has something that would be lost.
  */
 export function recognizeRow(value: unknown, origin: string): DataRow {

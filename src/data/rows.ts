@@ -24,7 +24,7 @@ export interface ReadProgress {
  * Reads rows one after the other.
  *
  * @param turns Gives way to the event loop, also within a long row. Default: without a signal to end it.
- * @throws Error naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
+ * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
  * the wrong type, or has another form than the rows before it in its file.
  */
 export async function* readRows(

@@ -16,7 +16,7 @@ const ROWS_PER_STEP = 4096
  * evaluation, only equal rows stay together. Both sides keep the order of the data set.
  *
  * @param evalSplit A fraction below 1 or a number of rows; 0 holds nothing out.
- * @throws Error when no row would be left to train on, or none could be held out.
+ * @throws OptionError when no row would be left to train on, or none could be held out.
  */
 export function* splitSteps<I extends Item>(
   examples: readonly I[],

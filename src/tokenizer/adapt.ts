@@ -29,7 +29,7 @@ type Properties = Record<string, unknown>
 /**
  * Accepts a lowrank tokenizer as it is, and wraps anything that looks like one of transformers.js.
  *
- * @throws Error when the value has no way to encode or decode.
+ * @throws OptionError when the value has no way to encode or decode.
  */
 export function asTokenizer(value: Tokenizer | ForeignTokenizer): Tokenizer {
   if (isTokenizer(value)) return value

@@ -29,7 +29,7 @@ const MOST_RENDERED = 10_000_000
  *
  * @param tokenizer Knows the special tokens; white space after the last one of a turn is not generated.
  * @param first Turns before this message are not looked for. Default 0.
- * @throws Error naming the message whose tokens cannot be located with certainty; for thousands of turns whose places the
+ * @throws ModelError naming the message whose tokens cannot be located with certainty; for thousands of turns whose places the
  * template hides.
  */
 export function renderAssistantSpans(

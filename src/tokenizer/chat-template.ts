@@ -124,7 +124,7 @@ export class ChatTemplate implements ChatRenderer {
    * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several by name.
    * @param specialTokens Variables such as `bos_token` and `eos_token`.
    * @param now What `strftime_now` tells, the same for every row. Default: the time of construction.
-   * @throws Error when a template does not parse.
+   * @throws ModelError when a template does not parse.
    */
   constructor(
     source: string | NamedTemplates,
@@ -176,7 +176,7 @@ export class ChatTemplate implements ChatRenderer {
   /**
    * The text of a conversation. It holds its own special tokens: encode it with `addSpecialTokens: false`.
    *
-   * @throws Error when the template refuses the messages (`raise_exception`), fails, needs what is not supported, or takes
+   * @throws ModelError when the template refuses the messages (`raise_exception`), fails, needs what is not supported, or takes
    * too many steps.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {

@@ -56,7 +56,7 @@ function specialPattern(tokenizer: Tokenizer): RegExp {
  * The span of the assistant turn in message `index`: from where generation would begin to its end token. Of a turn that the
  * template rewrites later on (dropping its reasoning, for example) what is left is located.
  *
- * @throws Error naming the message where it cannot be located with certainty.
+ * @throws ModelError naming the message where it cannot be located with certainty.
  */
 export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
   const { text, messages } = context

@@ -22,7 +22,7 @@ export type Templates = string | NamedTemplates
  * The `chat_template` of tokenizer_config.json: a text, a list of `{ name, template }`, or an object of texts by name.
  *
  * @param file The file that errors name, where the value comes from one.
- * @throws Error for other values.
+ * @throws ModelError for other values.
  */
 export function templatesOf(value: unknown, file?: string): Templates | undefined {
   if (value === undefined || value === null || typeof value === 'string') return value ?? undefined

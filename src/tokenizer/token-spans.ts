@@ -19,7 +19,7 @@ export interface TokenRange {
  * that only partly lies in a span belongs to it.
  *
  * @param spans In order, without overlap.
- * @throws Error when a boundary cannot be placed with certainty.
+ * @throws ModelError when a boundary cannot be placed with certainty.
  */
 export function encodeWithSpans(
   tokenizer: Tokenizer,

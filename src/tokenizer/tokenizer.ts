@@ -88,7 +88,7 @@ export interface Tokenizer {
   /**
    * The text of a conversation; encode it with `addSpecialTokens: false`, since the template writes special tokens.
    *
-   * @throws Error when there is no chat template or it refuses the messages, and where there are none.
+   * @throws ModelError when there is no chat template or it refuses the messages, and where there are none.
    */
   applyChatTemplate(messages: readonly ChatMessage[], options?: RenderOptions): string
 }
@@ -102,7 +102,7 @@ const LOADING_TURN_MS = 3
  * Loads `tokenizer.json` and, where present, `tokenizer_config.json`, `special_tokens_map.json` and chat templates
  * from a model directory, or what a GGUF file holds in their place.
  *
- * @throws Error when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
+ * @throws ModelError when `tokenizer.json` is missing or a file does not parse, with the path and the remedy.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   expectPath('loadTokenizer', 'path', path)
@@ -148,7 +148,7 @@ async function buildFrom(
 /**
  * A tokenizer from the parsed contents of `tokenizer.json` and `tokenizer_config.json`.
  *
- * @throws Error naming the part that is unknown, damaged or not supported, or when the chat template does not parse.
+ * @throws ModelError naming the part that is unknown, damaged or not supported, or when the chat template does not parse.
  */
 export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
   return runAtOnce(buildTokenizer(tokenizer, config, configuredTokens))

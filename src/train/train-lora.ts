@@ -47,7 +47,12 @@ import { loadCheckpoint } from './training-state.js'
  * too, before any callback is told of anything.
  * When `onEvent` throws or rejects, the run ends after the step in progress, with a checkpoint where there is an `outputDir`, and rejects with
  * that error.
- * @throws on unknown or contradictory options, on defects of the data (naming the row) and of the model, on a loss that is not finite.
+ * @throws OptionError on unknown or contradictory options, all told at once.
+ * @throws DataError on a row that cannot be trained on, with file and row.
+ * @throws ModelError on a model, tokenizer or adapter that is damaged or not supported.
+ * @throws OutOfMemoryError before the first step, if the run does not fit the memory budget.
+ * @throws DivergedError on a loss, gradient or weight that is no finite number, with the last good checkpoint.
+ * @throws LowrankError on files, checkpoints and devices; see ErrorCode.
  */
 export function trainLora(options: TrainLoraOptions): TrainRun {
   return startRun((run) => train(SFT, () => parseTrainOptions(options), run))
