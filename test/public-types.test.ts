@@ -191,7 +191,7 @@ function missingFrom(files: Readonly<Record<string, string>>): string[] {
 }
 
 const PROGRAM = `
-import { type LoraOptions, loadModel, loadTokenizer, OptionError, streamText, type TrainEvent, type TrainLoraOptions, trainLora } from 'lowrank'
+import { createProgress, type LoraOptions, loadModel, loadTokenizer, OptionError, streamText, type TrainEvent, type TrainLoraOptions, trainLora, type TrainCallback, type TrainResult, type TrainRun } from 'lowrank'
 
 const lora: LoraOptions = { r: 8, targetModules: 'all-linear' }
 const options: TrainLoraOptions = {
@@ -206,6 +206,16 @@ const run = await trainLora(options).catch((error: unknown) => {
   throw error
 })
 await run.adapter.save('adapter')
+const patience: TrainCallback = {
+  name: 'early stopping',
+  onEvent(event, control) {
+    if (event.type === 'evaluate' && event.loss > 3) control.stop()
+  },
+}
+const begun: TrainRun = trainLora({ ...options, callbacks: [patience, createProgress()] })
+for await (const event of begun) if (event.type === 'fail') console.log(event.code, event.message)
+const { reason, statistics }: TrainResult = await begun
+console.log(reason, statistics.rows)
 const model = await loadModel('directory', { dtype: 'bfloat16', device: 'auto' })
 const tokenizer = await loadTokenizer(model.path ?? 'directory')
 for await (const piece of streamText(model, tokenizer, [{ role: 'user', content: 'x' }], { topP: 0.9 })) console.log(piece.length)

@@ -10,7 +10,10 @@ import type { TrainEvent } from './events.js'
 
 /** What a callback may do to the run that it is told of. */
 export interface RunControl {
-  /** Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; the event `end` then carries the callback's name. */
+  /**
+   * Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; the event `end` then carries the callback's name.
+   * Before the first step the run rejects.
+   */
   stop(): void
 }
 
