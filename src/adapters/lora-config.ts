@@ -137,7 +137,7 @@ export const LORA_OPTIONS = {
     rule: RANK,
     default: 16,
     help: 'rank: how much the adapter can learn',
-    flag: { name: '--rank', argument: 'count' },
+    flag: { name: '--rank', argument: 'count', group: 'Adapter' },
   },
   loraAlpha: {
     rule: ALPHA,
@@ -155,7 +155,11 @@ export const LORA_OPTIONS = {
     rule: names('module names, a regular expression or "all-linear"', { minItems: 1 }),
     default: ALL_LINEAR as string | string[],
     help: 'all-linear, names such as [q_proj, v_proj], or a regular expression for whole module paths',
-    flag: { name: '--target-modules', argument: 'names' },
+    flag: {
+      name: '--target-modules',
+      argument: 'names',
+      help: 'all-linear, names such as q_proj,v_proj, or a regular expression for whole module paths',
+    },
   },
   excludeModules: {
     rule: { ...NAMES_OR_NOTHING, expected: 'module names or a regular expression' },

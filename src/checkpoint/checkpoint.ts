@@ -215,7 +215,7 @@ function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): Sized
 }
 
 /** The bytes of `maxShardSize`. @throws on what is no size */
-export function parseShardSize(size: number | string): number {
+function parseShardSize(size: number | string): number {
   check('checkpoint', 'maxShardSize', size, MAX_SHARD_SIZE.rule)
   return shardBytes(size) as number
 }

@@ -7,25 +7,31 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { Conversation } from '../generation/conversation.js'
 import type { GeneratedText, TextGenerationOptions } from '../generation/generate-text.js'
+import { anything, listOf, text } from '../options/rules.js'
 import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { readRunFlags, showAnswer } from './generate.js'
-import { locateModel, tokenizerPlace } from './locate-model.js'
-import type { SamplingFlags } from './sampling-flags.js'
+import { showAnswer } from './answer.js'
+import type { Command } from './command.js'
+import { ADAPTER, HOLDING_FLAGS, type HoldingFlags, JSON_OBJECT, MODEL_FLAGS, type ModelFlags } from './flags.js'
+import { expectModel, locateModel, tokenizerPlace } from './locate-model.js'
+import { expectDrawing, SAMPLING_FLAGS, type SamplingFlags, samplingOf } from './sampling-flags.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { endAtOnce, guardSignals } from './signal-guard.js'
 import { inputLines } from './standard-input.js'
+import { checkAll } from './usage-error.js'
 
-interface ChatCommandOptions extends SamplingFlags {
-  readonly model?: string
-  readonly revision?: string
+interface ChatFlags extends ModelFlags, HoldingFlags, SamplingFlags {
   readonly adapter: readonly string[]
-  readonly quantization?: string
-  readonly dtype?: string
-  readonly device?: string
   readonly system?: string
   readonly json?: boolean
 }
+
+interface Checked extends ChatFlags {
+  readonly sampling: TextGenerationOptions
+}
+
+/** Tokens where --max-new-tokens does not say it: answers are longer than continued lines. */
+const LONGEST_ANSWER = 512
 
 /** What /adapter takes for the model as it is. */
 const NO_ADAPTER = 'none'
@@ -35,20 +41,50 @@ const HELP = `/reset            forget the conversation
 /help             this
 /exit             end (or Ctrl-D); Ctrl-C ends an answer`
 
-export async function chat(options: ChatCommandOptions): Promise<void> {
-  const { quantization, dtype, device, sampling } = readRunFlags('chat', options)
-  const location = await locateModel('chat', { ...options, adapters: options.adapter })
-  const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...options.adapter))
-  const model = await beginLoading(location, { quantization, dtype, device })
-  showModelWarnings(model)
-  const adapters = adapterNames(options.adapter)
-  for (const [name, directory] of adapters) showWarnings(await loadAdapter(model, directory, name))
-  const asked = options.temperature ?? options.topK ?? options.topP ?? options.minP
-  const doSample = asked !== undefined || model.generationDefaults?.doSample === true
-  const conversation = new Conversation(model, tokenizer, options.system)
-  const switching = new AdapterSwitch(model, [...adapters.keys()])
-  const chat = new Chat(conversation, switching, { doSample, ...sampling }, options.json === true)
-  await chat.run()
+export const command: Command<ChatFlags, Checked> = {
+  summary: 'talk with a model: on a terminal, or a line per message through a pipe',
+  flags: {
+    ...MODEL_FLAGS,
+    adapter: {
+      rule: listOf(text, 'paths of directories'),
+      default: [],
+      otherwise: 'none',
+      help: 'directory of a LoRA adapter; /adapter switches between several',
+      flag: { ...ADAPTER.flag, isRepeatable: true },
+    },
+    ...HOLDING_FLAGS,
+    system: {
+      rule: anything,
+      help: 'the system message',
+      otherwise: "the chat template's",
+      flag: { name: '--system', argument: 'text', group: 'Conversation' },
+    },
+    ...SAMPLING_FLAGS,
+    maxNewTokens: { ...SAMPLING_FLAGS.maxNewTokens, default: LONGEST_ANSWER },
+    json: { ...JSON_OBJECT, help: 'write a JSON object per answer to stdout' },
+  },
+  examples: [
+    { text: 'Talk with a model of the Hub', line: 'chat --model Qwen/Qwen3-0.6B' },
+    { text: 'Compare two adapters of one model', line: 'chat --adapter out/a/adapter --adapter out/b/adapter' },
+    { text: 'Answer each line of a file', line: 'chat --adapter out/mine/adapter --json < questions.txt' },
+  ],
+  async check({ flags }) {
+    await checkAll('chat', [() => expectModel('chat', flags.model, flags.adapter), () => expectDrawing('chat', flags)])
+    return { ...flags, sampling: samplingOf(flags) }
+  },
+  async run({ sampling, quantization, dtype, device, adapter, system, json, temperature, topK, topP, minP, ...place }) {
+    const location = await locateModel('chat', { ...place, json, adapters: adapter })
+    const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...adapter))
+    const model = await beginLoading(location, { quantization, dtype, device })
+    showModelWarnings(model)
+    const adapters = adapterNames(adapter)
+    for (const [name, directory] of adapters) showWarnings(await loadAdapter(model, directory, name))
+    const asked = temperature ?? topK ?? topP ?? minP
+    const doSample = asked !== undefined || model.generationDefaults?.doSample === true
+    const conversation = new Conversation(model, tokenizer, system)
+    const switching = new AdapterSwitch(model, [...adapters.keys()])
+    await new Chat(conversation, switching, { doSample, ...sampling }, json === true).run()
+  },
 }
 
 /** Directories by the names that they are switched by: the last part of the path, or the one before an `adapter` that `lowrank train` wrote. */

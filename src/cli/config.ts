@@ -48,11 +48,10 @@ export async function readConfig(
 ): Promise<Configuration> {
   const origins = new Map<string, string>()
   // Before the file: `--set lora.r 8` leaves an 8 that would be taken for its name.
-  checkAll(
+  const set = await checkAll(
     'config',
     settings.map((setting) => () => readSetting(setting)),
   )
-  const set = settings.map(readSetting)
   const options = path === undefined ? {} : await readYaml(path, origins)
   for (const { flag, path: to, value } of [...set, ...flags]) assign(options, origins, to, value, flag)
   keepSecretsOf(options)

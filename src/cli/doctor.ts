@@ -11,6 +11,8 @@ import { type Paint, paintFor } from '../progress/terminal.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
 import { Device } from '../tensor/device.js'
 import { Tensor } from '../tensor/tensor.js'
+import type { Command } from './command.js'
+import { JSON_OBJECT } from './flags.js'
 import { examineGpus, type GpuReport, gpuLines, type Problem } from './gpu-report.js'
 
 /** What `--json` writes. */
@@ -33,10 +35,23 @@ export interface DoctorReport {
   readonly problems: readonly Problem[]
 }
 
-export async function doctor(options: { json?: boolean }, version: string): Promise<void> {
-  const report = await examine(version)
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
-  if (!report.ok) process.exitCode = 1
+interface DoctorFlags {
+  readonly json?: boolean
+}
+
+export const command: Command<DoctorFlags> = {
+  summary: 'say what was built, what this machine has, what is missing and how to get it',
+  flags: { json: JSON_OBJECT },
+  examples: [
+    { text: 'See whether the engine loads, and which devices there are', line: 'doctor' },
+    { text: 'The same for a program', line: 'doctor --json' },
+  ],
+  check: ({ flags }) => flags,
+  async run({ json }, { version }) {
+    const report = await examine(version)
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+    if (!report.ok) process.exitCode = 1
+  },
 }
 
 /** Less than the tensors of the smallest models take. */

@@ -5,7 +5,7 @@ import { ownErrorCode } from '../regular-file.js'
 import { toError } from '../values.js'
 
 const FAILED = 1
-export const WRONG_USAGE = 2
+const WRONG_USAGE = 2
 
 /** The exit code for an error: 2 where flags, file or options are wrong, else 1. */
 export function exitCodeOf(error: unknown): number {

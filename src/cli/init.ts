@@ -5,49 +5,81 @@ import { access } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { writeFileAtomic } from '../files.js'
+import { boolean } from '../options/rules.js'
 import { schemaComment } from '../train/config-schema.js'
-import { EFFECTIVE_BATCH_SIZE } from '../train/options.js'
+import { EFFECTIVE_BATCH_SIZE, TRAIN_LORA_OPTIONS } from '../train/options.js'
 import { everyOption } from '../train/options-file.js'
+import type { Command } from './command.js'
 import { defaultOf } from './defaults.js'
 import { commandLine, quoted } from './try-it.js'
 import { UsageError } from './usage-error.js'
 
-interface InitOptions {
+interface InitFlags {
   readonly model?: string
   readonly dataset?: string
   readonly output?: string
-  readonly force?: boolean
   readonly all?: boolean
+  readonly force?: boolean
 }
 
-export async function init(path: string, options: InitOptions): Promise<void> {
-  if (!/\.ya?ml$/i.test(path)) {
-    throw new UsageError(`[init] expected a file that ends in .yaml, got ${path}; lowrank init --help says more`)
-  }
-  for (const name of ['model', 'dataset', 'output'] as const) {
-    if (options[name]?.trim() === '') throw new UsageError(`[init] expected a text for --${name}, got an empty one`)
-  }
-  const exists = await access(path, constants.F_OK).then(
+interface Checked extends InitFlags {
+  /** The file to write. */
+  readonly path: string
+}
+
+const { model, dataset, outputDir } = TRAIN_LORA_OPTIONS
+
+export const command: Command<InitFlags, Checked> = {
+  summary: 'write a YAML file for train, with comments',
+  arguments: [{ name: 'config', help: 'the file', default: 'run.yaml' }],
+  flags: {
+    model,
+    dataset,
+    output: outputDir,
+    all: {
+      rule: boolean,
+      help: 'write every option, with its default',
+      flag: { name: '--all', group: 'The file' },
+    },
+    force: { rule: boolean, help: 'replace a file that is there', flag: { name: '--force' } },
+  },
+  examples: [
+    { text: 'A file to fill in, run.yaml', line: 'init' },
+    { text: 'A file that is ready', line: 'init risk.yaml --model org/name --dataset rows.jsonl' },
+  ],
+  async check({ flags, words: [path = ''] }) {
+    const { model, dataset, output, all, force } = flags
+    if (!/\.ya?ml$/i.test(path))
+      throw new UsageError(`[init] expected a file that ends in .yaml, got ${path}; lowrank init --help says more`)
+    if (!force && (await exists(path)))
+      throw new UsageError(`[init] expected a new file, got ${path}, which exists; choose another, or add --force`)
+    if (all && (model ?? dataset ?? output) !== undefined)
+      throw new UsageError(
+        '[init] expected --all, or --model, --dataset and --output, got both; fill them in in the file',
+      )
+    return { ...flags, path }
+  },
+  async run({ path, ...flags }) {
+    await writeFileAtomic(path, flags.all ? everyOption() : content(path, flags))
+    const open = [flags.model === undefined ? 'model' : '', flags.dataset === undefined ? 'dataset' : ''].filter(
+      Boolean,
+    )
+    const first = open.length === 0 ? '' : `Say in it which ${open.join(' and ')}. `
+    process.stdout.write(
+      `Wrote ${path}. ${first}Then:\n  ${commandLine(['plan', path])}\n  ${commandLine(['train', path])}\n`,
+    )
+  },
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path, constants.F_OK).then(
     () => true,
     () => false,
-  )
-  if (exists && !options.force)
-    throw new UsageError(`[init] expected a new file, got ${path}, which exists; choose another, or add --force`)
-  const { model, dataset } = options
-  if (options.all && (model ?? dataset ?? options.output) !== undefined)
-    throw new UsageError(
-      '[init] expected --all, or --model, --dataset and --output, got both; fill them in in the file',
-    )
-  await writeFileAtomic(path, options.all ? everyOption() : content(path, options))
-  const open = [model === undefined ? 'model' : '', dataset === undefined ? 'dataset' : ''].filter((name) => name)
-  const first = open.length === 0 ? '' : `Say in it which ${open.join(' and ')}. `
-  process.stdout.write(
-    `Wrote ${path}. ${first}Then:\n  ${commandLine(['plan', path])}\n  ${commandLine(['train', path])}\n`,
   )
 }
 
 /** The file. What is not given is left for the user to fill in, as an example. */
-function content(path: string, options: InitOptions): string {
+function content(path: string, options: InitFlags): string {
   // YAML 1.1, as Python reads it, takes 2e-4 for a text.
   const learningRate = defaultOf(['training', 'learningRate'])?.replace(/^(\d+)e/, '$1.0e')
   const value = (given: string | undefined, example: string): string => stringify(given ?? example).trimEnd()

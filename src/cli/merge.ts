@@ -1,20 +1,21 @@
 /** @file `lowrank merge`: a model and its adapter become one model in a directory of its own. */
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { expectEmptyDirectory, type MergeReport } from '../adapters/merge.js'
+import { expectEmptyDirectory, MERGE_OPTIONS, type MergeReport } from '../adapters/merge.js'
 import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
-import { openCheckpoint, parseShardSize } from '../checkpoint/checkpoint.js'
+import { MAX_SHARD_SIZE, openCheckpoint } from '../checkpoint/checkpoint.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import { FILE_DTYPES, type FileDType } from '../checkpoint/save-model.js'
-import { describeValue } from '../errors.js'
+import type { FileDType } from '../checkpoint/save-model.js'
 import { isGgufPath } from '../gguf/reader.js'
 import type { Quantization } from '../nn/module.js'
+import { listOf, text, textOf } from '../options/rules.js'
 import { createBar } from '../progress/progress.js'
 import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import type { DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { deviceOf, quantizationOf } from './generate.js'
+import type { Command } from './command.js'
+import { ADAPTER, HOLDING_FLAGS, JSON_OBJECT, MODEL_FLAGS, type ModelFlags } from './flags.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import { showWarnings } from './show-warnings.js'
 import { endAtOnce, releaseSignals } from './signal-guard.js'
@@ -22,93 +23,106 @@ import { expectResultOnDisk } from './standard-streams.js'
 import { commandLine, shown } from './try-it.js'
 import { checkAll, UsageError } from './usage-error.js'
 
-interface MergeCommandOptions {
+interface MergeFlags extends ModelFlags {
   readonly adapter?: string
   readonly output?: string
-  readonly model?: string
-  readonly revision?: string
-  readonly dtype?: string
-  readonly quantization?: string
-  readonly device?: string
-  readonly maxShardSize?: string
+  readonly dtype?: FileDType
+  readonly quantization?: Quantization
+  readonly device?: DeviceName
+  readonly maxShardSize: string
   readonly prompt: readonly string[]
   readonly json?: boolean
 }
 
-export async function merge(options: MergeCommandOptions): Promise<void> {
-  const { adapter: from, output, dtype, quantization, device } = checked(options)
-  await expectEmptyDirectory(output)
-  const location = await locateModel('merge', { ...options, adapters: [from] })
-  const tokenizerFrom = await tokenizerPlace(location, from)
-  const prompts = await encoded(options.prompt, tokenizerFrom)
-  const model = await beginLoading(location, {
-    dtype: await loadDType(location.path, dtype, quantization),
-    quantization,
-    device,
-  })
-  showWarnings(model)
-  const adapter = await LoraAdapter.load(model, from)
-  showWarnings(adapter)
-  const { maxShardSize } = options
-  const bar = createBar()
-  const onProgress = (tensors: number, total: number): void =>
-    bar.show({
-      label: { text: 'Merging', importance: 1 },
-      fraction: tensors / total,
-      parts: [{ text: `${String(tensors).padStart(String(total).length)}/${total} tensors`, importance: 2 }],
-    })
-  expectResultOnDisk()
-  endAtOnce({ hasStatus: true })
-  const merging = adapter.merge(output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
-  const report = await merging.finally(() => {
-    bar.close()
-    releaseSignals()
-  })
-  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+interface Checked extends MergeFlags {
+  readonly adapter: string
+  readonly output: string
 }
 
-interface CheckedOptions {
-  adapter: string
-  output: string
-  dtype: FileDType | undefined
-  quantization: Quantization | undefined
-  device: DeviceName | undefined
-}
-
-/** @throws UsageError that names everything that is missing or wrong */
-function checked(options: MergeCommandOptions): CheckedOptions {
-  const { adapter = '', output = '', dtype, maxShardSize } = options
-  checkAll('merge', [
-    () => expectGiven('--adapter DIR', adapter),
-    () => expectGiven('--output DIR', output),
-    () => {
-      if (dtype !== undefined && !Object.hasOwn(FILE_DTYPES, dtype))
-        throw new UsageError(`[merge] expected bfloat16, float16 or float32 for --dtype, got '${dtype}'`)
+export const command: Command<MergeFlags, Checked> = {
+  summary: 'fold an adapter into its model and write the result as a model of its own',
+  flags: {
+    adapter: { ...ADAPTER, flag: { ...ADAPTER.flag, group: 'What goes where' } },
+    output: {
+      rule: text,
+      help: 'new or empty directory for the merged model',
+      flag: { name: '--output', argument: 'dir' },
     },
-    () => quantizationOf('merge', options.quantization),
-    () => deviceOf('merge', options.device),
-    () => checkShardSize(maxShardSize),
-  ])
-  return {
-    adapter,
-    output,
-    dtype: dtype as FileDType | undefined,
-    quantization: quantizationOf('merge', options.quantization),
-    device: deviceOf('merge', options.device),
-  }
+    ...MODEL_FLAGS,
+    quantization: {
+      ...HOLDING_FLAGS.quantization,
+      help: 'nf4: merge onto the weights that QLoRA trained on, decoded, not the original ones',
+    },
+    device: HOLDING_FLAGS.device,
+    dtype: {
+      rule: MERGE_OPTIONS.dtype.rule,
+      otherwise: 'that of the base, bfloat16 where it has 32 bits',
+      help: 'of the weights that are written: bfloat16, float16 or float32',
+      flag: { name: '--dtype', argument: 'type', group: 'The merged model' },
+    },
+    maxShardSize: {
+      ...MAX_SHARD_SIZE,
+      // A bare number may be meant in any unit.
+      rule: {
+        ...textOf('a size with its unit, as 5GB,'),
+        accepts: (size) => typeof size === 'string' && MAX_SHARD_SIZE.rule.accepts(size),
+      },
+    },
+    prompt: {
+      rule: listOf(text, 'texts that are not empty'),
+      default: [],
+      otherwise: 'a draw of ids',
+      help: 'a text on which the logits of both models are compared',
+      flag: { name: '--prompt', argument: 'text', isRepeatable: true },
+    },
+    json: JSON_OBJECT,
+  },
+  examples: [
+    { text: 'Merge onto the model that the adapter names', line: 'merge --adapter out/mine/adapter --output merged' },
+    {
+      text: 'Merge what QLoRA trained, onto the same 4-bit weights',
+      line: 'merge --adapter out/mine/adapter --output merged --quantization nf4',
+    },
+  ],
+  async check({ flags }) {
+    const { adapter = '', output = '' } = flags
+    await checkAll('merge', [() => expectGiven('--adapter DIR', adapter), () => expectGiven('--output DIR', output)])
+    return { ...flags, adapter, output }
+  },
+  async run({ adapter: from, output, dtype, quantization, device, json, ...others }) {
+    await expectEmptyDirectory(output)
+    const location = await locateModel('merge', { ...others, json, adapters: [from] })
+    const tokenizerFrom = await tokenizerPlace(location, from)
+    const prompts = await encoded(others.prompt, tokenizerFrom)
+    const model = await beginLoading(location, {
+      dtype: await loadDType(location.path, dtype, quantization),
+      quantization,
+      device,
+    })
+    showWarnings(model)
+    const adapter = await LoraAdapter.load(model, from)
+    showWarnings(adapter)
+    const { maxShardSize } = others
+    const bar = createBar()
+    const onProgress = (tensors: number, total: number): void =>
+      bar.show({
+        label: { text: 'Merging', importance: 1 },
+        fraction: tensors / total,
+        parts: [{ text: `${String(tensors).padStart(String(total).length)}/${total} tensors`, importance: 2 }],
+      })
+    expectResultOnDisk()
+    endAtOnce({ hasStatus: true })
+    const merging = adapter.merge(output, { dtype, maxShardSize, prompts, onProgress, tokenizerFrom })
+    const report = await merging.finally(() => {
+      bar.close()
+      releaseSignals()
+    })
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
+  },
 }
 
 function expectGiven(flag: string, value: string): void {
   if (value.trim() === '') throw new UsageError(`[merge] expected ${flag}, got none`)
-}
-
-function checkShardSize(size: string | undefined): void {
-  try {
-    if (size !== undefined) parseShardSize(size)
-  } catch (cause) {
-    const expected = 'a size with its unit, as 5GB, for --max-shard-size'
-    throw new UsageError(`[merge] expected ${expected}, got ${describeValue(size)}`, { cause })
-  }
 }
 
 /** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */

@@ -3,7 +3,7 @@
 import { presetText } from '../progress/event-lines.js'
 import { findPreset } from '../train/presets.js'
 
-interface NamedPreset {
+export interface NamedPreset {
   readonly name: string
   readonly description: string
   readonly differences: readonly string[]

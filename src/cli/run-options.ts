@@ -1,34 +1,55 @@
 /** @file The options of a run from file, settings and flags, checked before anything is loaded: what is wrong is a mistake of usage, told all at once. */
 
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
-import { describeProblems } from '../options/problems.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
 import { parseTrainOptions } from '../train/parse-options.js'
-import { type Configuration, withOrigins } from './config.js'
-import { flagOf } from './train-flags.js'
+import type { Given } from './command.js'
+import { type Configuration, readConfig, withOrigins } from './config.js'
+import { type NamedPreset, presetOf } from './preset.js'
+import { flagOf, type SetFlags } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
 /** What a command needs beyond `trainLora`. */
 interface Needs {
   /** Whether there must be an outputDir. */
   readonly outputDir?: boolean
-  /** Options for what the configuration leaves open. */
-  readonly defaults?: Readonly<Record<string, unknown>>
+  /** Whether there may be no dataset. */
+  readonly withoutRows?: boolean
+}
+
+/** The options of a run, checked and completed. */
+export interface RunOptions {
+  readonly options: ResolvedTrainOptions
+  readonly preset: NamedPreset | undefined
+  /** Whether an option was written anywhere. */
+  has(path: readonly string[]): boolean
 }
 
 const TRAIN_STEPS = ['training', 'maxSteps']
 const TRAIN_EPOCHS = ['training', 'numTrainEpochs']
 
-/** @throws UsageError that lists everything that is wrong, each with where it came from */
-export function checkRunOptions(
-  configuration: Configuration,
-  { outputDir, defaults }: Needs = {},
-): ResolvedTrainOptions {
-  const { options, originOf } = configuration
+/**
+ * Reads the file that is named on the command line, if one is, and puts settings and flags over it.
+ * @throws UsageError that lists everything that is wrong, each with where it came from
+ */
+export async function readRunOptions(
+  { words: [path], flags: { set }, settings }: Given<SetFlags>,
+  needs: Needs,
+): Promise<RunOptions> {
+  const configuration = await readConfig(path, set, settings)
+  return {
+    options: checkOptions(configuration, needs),
+    preset: presetOf(configuration.options),
+    has: (option) => configuration.originOf(option) !== undefined,
+  }
+}
+
+function checkOptions(configuration: Configuration, { outputDir, withoutRows }: Needs): ResolvedTrainOptions {
+  const { originOf } = configuration
   const problems: OptionProblem[] = []
-  let parsed: ResolvedTrainOptions | undefined
+  let resolved: ResolvedTrainOptions | undefined
   try {
-    parsed = parseTrainOptions({ ...defaults, ...options })
+    resolved = parseTrainOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })
   } catch (error) {
     if (!(error instanceof OptionError)) throw error
     problems.push(...error.problems)
@@ -38,17 +59,19 @@ export function checkRunOptions(
     problems.push({ options: [['outputDir']], message })
   }
   // A flag says what this run is to do, so that it must not be without effect.
-  if (originOf(TRAIN_EPOCHS)?.startsWith('--') && (parsed?.training.maxSteps ?? -1) > 0 && originOf(TRAIN_STEPS)) {
+  if (originOf(TRAIN_EPOCHS)?.startsWith('--') && (resolved?.training.maxSteps ?? -1) > 0 && originOf(TRAIN_STEPS)) {
     const message =
       '[training] expected numTrainEpochs or maxSteps, got both, and maxSteps counts; --max-steps -1 takes it back'
     problems.push({ options: [TRAIN_EPOCHS, TRAIN_STEPS], message })
   }
-  if (parsed !== undefined && problems.length === 0) return parsed
-  const told = problems.map((problem) => ({
-    ...problem,
-    message: withOrigins(problem, configuration) + remedyFor(problem, configuration),
-  }))
-  throw new UsageError(describeProblems(told))
+  if (resolved !== undefined && problems.length === 0) return resolved
+  throw new UsageError(
+    problems.map((problem) => ({
+      ...problem,
+      message: withOrigins(problem, configuration) + remedyFor(problem, configuration),
+    })),
+    { command: 'train' },
+  )
 }
 
 /** Where to write an option that is needed and was not given. */

@@ -1,59 +1,98 @@
 /** @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of the engine. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander'
-import { SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
+import { GENERATE_OPTIONS, SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
+import type { TextGenerationOptions } from '../generation/generate-text.js'
+import { describeDefault } from '../options/flags.js'
+import { either, exactly, integer, listOf, textOf } from '../options/rules.js'
+import type { OptionEntry } from '../options/table.js'
+import type { FlagTable } from './command.js'
+import { UsageError } from './usage-error.js'
 
-export interface SamplingFlags extends Omit<SamplingOptions, 'doSample'> {
+export interface SamplingFlags extends Readonly<Omit<SamplingOptions, 'doSample'>> {
   readonly maxNewTokens: number
   readonly stop: readonly string[]
 }
 
-/** Options of sampling and their flags. */
-export const SAMPLING_FLAGS = [
-  ['temperature', '--temperature'],
-  ['topK', '--top-k'],
-  ['topP', '--top-p'],
-  ['minP', '--min-p'],
-  ['repetitionPenalty', '--repetition-penalty'],
-  ['seed', '--seed'],
-] as const satisfies readonly (readonly [keyof SamplingFlags, string])[]
+const { temperature, topK, topP, minP, repetitionPenalty, seed } = SAMPLING_OPTIONS
 
-export function addSamplingFlags(command: Command, maxNewTokens: number): Command {
-  return command
-    .option('--max-new-tokens <count>', 'length of the longest answer in tokens', positiveInteger, maxNewTokens)
-    .option(
-      '--temperature <number>',
-      'draw tokens; below 1 the likely ones more often, 0: always the most likely',
-      number,
-    )
-    .option(
-      '--top-k <count>',
-      `draw from so many of the most likely tokens; 0: from all (default: ${SAMPLING_OPTIONS.topK.default})`,
-      number,
-    )
-    .option('--top-p <share>', 'draw from the most likely tokens that make up this share of the probability', number)
-    .option('--min-p <share>', 'draw from tokens at least this share as probable as the most likely one', number)
-    .option('--repetition-penalty <number>', 'above 1: discourage tokens that came before', number)
-    .option('--seed <number>', `of the draws (default: ${SAMPLING_OPTIONS.seed.default})`, number)
-    .addOption(repeatable('--stop <text>', 'end the answer before this text; may be repeated'))
+/** What stands in the model's generation_config.json comes before a default. */
+function otherwise({ default: value }: OptionEntry): { otherwise: string } {
+  return { otherwise: `the model's, else ${describeDefault(value)}` }
 }
 
-/** A flag whose values come together as a list. @param none What help says of its absence. */
-export function repeatable(flags: string, description: string, none = 'none'): Option {
-  return new Option(flags, description)
-    .argParser((value: string, earlier: string[]) => [...earlier, value])
-    .default([], none)
+export const SAMPLING_FLAGS = {
+  maxNewTokens: {
+    ...GENERATE_OPTIONS.maxNewTokens,
+    default: GENERATE_OPTIONS.maxNewTokens.default as number,
+    rule: integer({ min: 1 }),
+    flag: { name: '--max-new-tokens', argument: 'count', group: 'Answer' },
+  },
+  stop: {
+    rule: listOf(textOf(''), 'texts that are not empty'),
+    default: [],
+    otherwise: 'none',
+    help: 'end the answer before this text',
+    flag: { name: '--stop', argument: 'text', isRepeatable: true },
+  },
+  temperature: {
+    rule: {
+      ...either(exactly(0, ''), temperature.rule),
+      expected: 'a number from 1e-20 to 1e20 (0 takes the most likely token)',
+    },
+    ...otherwise(temperature),
+    help: 'draw tokens; below 1 the likely ones more often, 0: always the most likely',
+    flag: { name: '--temperature', argument: 'number', group: 'Sampling' },
+  },
+  topK: {
+    rule: topK.rule,
+    ...otherwise(topK),
+    help: topK.help,
+    flag: { name: '--top-k', argument: 'count' },
+  },
+  topP: {
+    rule: topP.rule,
+    ...otherwise(topP),
+    help: topP.help,
+    flag: { name: '--top-p', argument: 'share' },
+  },
+  minP: {
+    rule: minP.rule,
+    ...otherwise(minP),
+    help: minP.help,
+    flag: { name: '--min-p', argument: 'share' },
+  },
+  repetitionPenalty: {
+    rule: repetitionPenalty.rule,
+    ...otherwise(repetitionPenalty),
+    help: repetitionPenalty.help,
+    flag: { name: '--repetition-penalty', argument: 'number' },
+  },
+  seed: { ...seed, flag: { name: '--seed', argument: 'number' } },
+} as const satisfies FlagTable<SamplingFlags>
+
+/** @throws UsageError where flags of drawing stand beside a temperature that draws nothing */
+export function expectDrawing(command: string, { temperature, topK, topP, minP }: SamplingFlags): void {
+  const given = Object.entries({ '--top-k': topK, '--top-p': topP, '--min-p': minP }).filter(
+    ([, value]) => value !== undefined,
+  )
+  if (temperature !== 0 || given.length === 0) return
+  const names = given.map(([flag]) => flag).join(' and ')
+  throw new UsageError(
+    `[${command}] expected ${names} with a --temperature above 0, got 0, which always takes the most likely token; remove one`,
+  )
 }
 
-export function positiveInteger(value: string): number {
-  const parsed = Number(value)
-  if (!Number.isSafeInteger(parsed) || parsed < 1)
-    throw new InvalidArgumentError('Expected a whole number of at least 1.')
-  return parsed
-}
-
-function number(value: string): number {
-  const parsed = Number(value)
-  if (value.trim() === '' || !Number.isFinite(parsed)) throw new InvalidArgumentError('Expected a number.')
-  return parsed
+/** What the flags say to `generateText`. */
+export function samplingOf({ stop, temperature, ...others }: SamplingFlags): TextGenerationOptions {
+  const { maxNewTokens, topK, topP, minP, repetitionPenalty, seed } = others
+  return {
+    ...(temperature === 0 ? { doSample: false } : { temperature }),
+    maxNewTokens,
+    topK,
+    topP,
+    minP,
+    repetitionPenalty,
+    seed,
+    stopStrings: stop.length > 0 ? stop : undefined,
+  }
 }

@@ -1,7 +1,14 @@
 /** @file `lowrank schema`: JSON Schema of the configuration files of `lowrank train`, for editors. */
 
 import { configSchema } from '../train/config-schema.js'
+import type { Command, NoFlags } from './command.js'
 
-export function schema(): void {
-  process.stdout.write(`${JSON.stringify(configSchema(), null, 2)}\n`)
+export const command: Command<NoFlags> = {
+  summary: 'print the JSON Schema of configuration files, for editors',
+  flags: {},
+  examples: [{ text: 'Keep the schema beside the files that it checks', line: 'schema > train.schema.json' }],
+  check: () => ({}),
+  run() {
+    process.stdout.write(`${JSON.stringify(configSchema(), null, 2)}\n`)
+  },
 }

@@ -5,26 +5,52 @@ import { LowrankError } from '../lowrank-error.js'
 import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
 import type { TrainCallback } from '../train/callbacks.js'
-import type { ResolvedTrainOptions } from '../train/options.js'
+import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS } from '../train/options.js'
 import { trainResolved } from '../train/train-lora.js'
 import type { TrainResult } from '../train/train-run.js'
-import { readConfig } from './config.js'
+import type { Command } from './command.js'
+import { JSON_OBJECT } from './flags.js'
 import { watchInterrupts } from './interrupt.js'
-import { checkRunOptions } from './run-options.js'
+import { type RunOptions, readRunOptions } from './run-options.js'
 import { expectResultOnDisk } from './standard-streams.js'
-import { flagValues } from './train-flags.js'
+import { flagFor, SET_FLAGS, type SetFlags } from './train-flags.js'
 import { commandLine } from './try-it.js'
 
-interface TrainCommandOptions {
-  readonly set: readonly string[]
+interface TrainFlags extends SetFlags {
   readonly json?: boolean
 }
 
-export async function train(configPath: string | undefined, given: TrainCommandOptions): Promise<void> {
+interface Checked {
+  readonly run: RunOptions
+  readonly json: boolean
+}
+
+export const command: Command<TrainFlags, Checked> = {
+  summary: 'train a LoRA adapter, or a whole model, as flags or a YAML file say',
+  arguments: [{ name: 'config', help: 'YAML file with the options of trainLora; lowrank init writes one' }],
+  settings: TRAIN_LORA_OPTIONS,
+  flags: {
+    ...SET_FLAGS,
+    json: { ...JSON_OBJECT, help: 'write events as JSON lines to stdout instead of a progress bar' },
+  },
+  examples: [
+    { text: 'Train as a file says', line: 'train run.yaml' },
+    {
+      text: 'Train without a file',
+      line: 'train --model org/name --dataset rows.jsonl --output out/mine',
+    },
+    { text: 'Change options of a file for this run', line: 'train run.yaml --lr 1e-4 --set training.warmupRatio=0.1' },
+    { text: 'Go on after a stop', line: 'train run.yaml --resume' },
+  ],
+  instead: flagFor,
+  async check(given) {
+    return { run: await readRunOptions(given, { outputDir: true }), json: given.flags.json === true }
+  },
+  run: ({ run, json }) => train(run, json),
+}
+
+async function train({ options }: RunOptions, json: boolean): Promise<void> {
   expectResultOnDisk()
-  const { set, json } = given
-  const configuration = await readConfig(configPath, set, flagValues(given))
-  const options = checkRunOptions(configuration, { outputDir: true })
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
   const progress = createProgress({ json })

@@ -104,7 +104,10 @@ export const DATA_OPTIONS = {
     default: false,
     help: 'put several rows into one sequence of maxLength tokens; attention never crosses rows',
     changesRun: true,
-    flag: { name: '--packing' },
+    flag: {
+      name: '--packing',
+      help: 'put several rows into one sequence of --max-length tokens; attention never crosses rows',
+    },
   },
   packingStrategy: {
     rule: { ...oneOf(PACKING_STRATEGIES), expected: "'bfd' or 'sequential' (rows are never cut)" },

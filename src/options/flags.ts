@@ -21,15 +21,16 @@ export function flagsOf(table: OptionTable, path: readonly string[] = []): reado
   })
 }
 
-/** How a flag is declared: `--rank <count>`. */
+/** How a flag is written: `--rank COUNT`. */
 export function usageOf({ name, argument }: OptionFlag): string {
-  return argument === undefined ? name : `${name} <${argument}>`
+  return argument === undefined ? name : `${name} ${argument.toUpperCase()}`
 }
 
-/** A line of help: what the option does, and its default where the flag takes a value and there is one to show. */
-export function flagHelp({ argument, help, entry }: TableFlag): string {
-  const shown = argument === undefined ? undefined : describeDefault(entry.default)
-  return `${help ?? entry.help}${shown === undefined ? '' : ` (default: ${shown})`}`
+/** A line of help: what the option does, and what happens without it where the flag takes a value. */
+export function flagHelp({ argument, help, isRepeatable, entry }: TableFlag): string {
+  const shown = argument === undefined ? undefined : (entry.otherwise ?? describeDefault(entry.default))
+  const repeated = isRepeatable ? '; may be repeated' : ''
+  return `${help ?? entry.help}${repeated}${shown === undefined ? '' : ` (default: ${shown})`}`
 }
 
 /** A default as one writes it: `16`, `2e-4`, `all-linear`; undefined for none and for what stands for it, null and -1. */

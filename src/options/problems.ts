@@ -1,23 +1,22 @@
 /** @file Collects everything that is wrong with a set of options, so that one error tells of all of it. Knows no option. */
 
-/** As many as are read at once; `problems` has all of them. */
-
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
 
+/** As many as are read at once; `problems` has all of them. */
 const MOST_TOLD = 30
 
-/** The one message, or a list of them. */
-export function describeProblems(problems: readonly OptionProblem[]): string {
+/** The one message, or a list of them. @param where names the call whose options are counted */
+export function describeProblems(where: string, problems: readonly OptionProblem[]): string {
   if (problems.length === 1) return problems[0]?.message ?? ''
   const told = problems.slice(0, MOST_TOLD).map(({ message }) => `  - ${message}`)
   const more = problems.length - told.length
   const rest = more > 0 ? [`  and ${more.toLocaleString('en')} more`] : []
-  return [`[train] ${problems.length} options are wrong:`, ...told, ...rest].join('\n')
+  return [`[${where}] ${problems.length} options are wrong:`, ...told, ...rest].join('\n')
 }
 
 /** The error that tells of all `problems`. */
 function optionError(problems: readonly OptionProblem[]): OptionError {
-  return new OptionError(describeProblems(problems), { problems })
+  return new OptionError(describeProblems('train', problems), { problems })
 }
 
 /** Problems on the way to one `OptionError`. */

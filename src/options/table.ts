@@ -10,10 +10,16 @@ import { check, type JsonSchema, type Rule, wrongOption } from './rules.js'
 export interface OptionFlag {
   /** As it is typed: `--rank`. */
   readonly name: `--${string}`
-  /** What it takes, as help shows it between angle brackets. Absent: nothing, the flag means true. */
+  /** What it takes, as help shows it in capitals. Absent: nothing, the flag means true. */
   readonly argument?: string
   /** Help in place of the option's own, where that does not fit the flag. */
   readonly help?: string
+  /** What the flags from this one on are about, where help shows them. */
+  readonly group?: string
+  /** Whether it may be given several times: the option is a list of texts. */
+  readonly isRepeatable?: true
+  /** Values that a shell offers, where the rule does not list them. */
+  readonly choices?: readonly string[]
 }
 
 /** One option. */

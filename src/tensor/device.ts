@@ -65,7 +65,7 @@ export const DEVICE = {
   },
   default: 'cpu',
   help: 'cpu, cuda, the first GPU, cuda:N, or auto: a GPU where one is',
-  flag: { name: '--device', argument: 'name' },
+  flag: { name: '--device', argument: 'name', choices: ['cpu', 'cuda', 'auto'] },
 } as const satisfies OptionEntry<DeviceName | undefined>
 
 /** Options of {@link Device.open}. */

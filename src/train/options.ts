@@ -264,13 +264,13 @@ export const OWN_TRAINING_OPTIONS = {
     rule: number({ above: 0 }),
     default: 3,
     help: 'passes over the rows; may be a fraction',
-    flag: { name: '--epochs', argument: 'number' },
+    flag: { name: '--epochs', argument: 'number', group: 'Training' },
   },
   maxSteps: {
     rule: either(integer({ min: 1, max: MOST_STEPS }), exactly(-1, 'no limit')),
     default: -1,
     help: 'optimizer steps, in place of numTrainEpochs; -1: no limit',
-    flag: { name: '--max-steps', argument: 'count' },
+    flag: { name: '--max-steps', argument: 'count', help: 'optimizer steps, in place of --epochs; -1: no limit' },
   },
   perDeviceTrainBatchSize: {
     heading: 'Batches',
@@ -411,7 +411,7 @@ export const TRAIN_LORA_OPTIONS = {
     help: 'directory, .gguf file or Hub id of the model',
     isRequired: true,
     aliases: ['modelNameOrPath'],
-    flag: { name: '--model', argument: 'dir' },
+    flag: { name: '--model', argument: 'dir', group: 'Model, rows and result' },
   },
   ...HUB_OPTIONS,
   preset: {
@@ -456,7 +456,7 @@ export const TRAIN_LORA_OPTIONS = {
     rule: oneOf(['lora', 'full']),
     default: 'lora',
     help: 'lora, or full: train every weight',
-    flag: { name: '--method', argument: 'name' },
+    flag: { name: '--method', argument: 'name', group: 'How it is held and computed' },
   },
   baseModelName: {
     rule: textOf('the Hub id or path of a model'),

@@ -25,7 +25,7 @@ describe('lowrank without the engine', () => {
     for (const command of ['train', 'init', 'generate', 'doctor']) expect(stdout).toContain(command)
     const train = await lowrank(['train', '--help'], { env: withoutEngine })
     expect(train.code).toBe(0)
-    expect(train.stdout).toContain('--set <key=value>')
+    expect(train.stdout).toContain('--set KEY=VALUE')
   })
 
   it('examines the machine and says where it looked and what to do', async () => {
@@ -79,7 +79,7 @@ describe('exit codes', () => {
   it('are 2 for a wrong command line, with the nearest command named', async () => {
     const wrong: [string[], RegExp][] = [
       [[], /Usage: lowrank/],
-      [['trian', 'x.yaml'], /unknown command 'trian'\n\(Did you mean train\?\)/],
+      [['trian', 'x.yaml'], /^error: \[lowrank\] unknown command "trian"; did you mean train\?\n$/],
       [['train'], /expected the directory, \.gguf file or Hub id .* got nothing; add --model DIR\n/],
       [
         ['generate', '--prompt', 'x'],
@@ -92,19 +92,31 @@ describe('exit codes', () => {
       [['generate', '--model', 'x', 'Define: cat'], /\[generate\] expected flags alone, got "Define: cat"; put quotes/],
       [['train', '--set', 'lora.r', '8'], /expected key=value for --set, got "lora\.r"; for example --set lora\.r=8/],
       [['chat', '--json'], /\[chat\] expected --model DIR, or --adapter DIR/],
-      [['train', '--learning-rate', '1'], /unknown option '--learning-rate'\nWrite --lr NUMBER\.\n/],
-      [['train', '--num_train_epochs', '1'], /unknown option '--num_train_epochs'\nWrite --epochs NUMBER\.\n/],
-      [['train', '--warmup-steps=1'], /Write --set training\.warmupSteps=\.\.\.\.\n/],
-      [['train', '--model-name-or-path', 'x'], /Write --model DIR\.\n/],
-      [['plan', '--lora-alpha', '8'], /Write --alpha NUMBER\.\n/],
-      [['generate', '--model', 'x', '--max-new-tokens', '1.5'], /Expected a whole number of at least 1/],
-      [['doctor', '--jsno'], /unknown option '--jsno'\n\(Did you mean --json\?\)\n\(lowrank doctor --help says more\)/],
-      [['help', 'trian'], /^error: \[help\] expected the name of a command, got "trian"; did you mean train\?\n$/],
-      [['help', 'x'], /got "x"; there are train, init, plan, generate, chat, merge, doctor, schema, help\n$/],
-      [['train', '--hlep'], /unknown option '--hlep'\n\(Did you mean --help\?\)\n\(lowrank train --help says more\)/],
+      [['train', '--learning-rate', '1'], /\[train\] unknown flag "--learning-rate"; write --lr NUMBER\n/],
+      [['train', '--num_train_epochs', '1'], /unknown flag "--num_train_epochs"; write --epochs NUMBER\n/],
+      [['train', '--warmup-steps=1'], /; write --set training\.warmupSteps=\.\.\.\n/],
+      [['train', '--model-name-or-path', 'x'], /; write --model DIR\n/],
+      [['plan', '--lora-alpha', '8'], /; write --alpha NUMBER\n/],
+      [
+        ['generate', '--model', 'x', '--max-new-tokens', '1.5'],
+        /expected a whole number of at least 1 for --max-new-tokens, got 1\.5\n/,
+      ],
+      [
+        ['doctor', '--jsno'],
+        /^error: \[doctor\] unknown flag "--jsno"; did you mean --json\?\nlowrank doctor --help says more\n$/,
+      ],
+      [['help', 'trian'], /^error: \[help\] unknown command "trian"; did you mean train\?\n$/],
+      [
+        ['help', 'x'],
+        /unknown command "x"; there are train, init, plan, generate, chat, merge, doctor, schema, help\n$/,
+      ],
+      [
+        ['train', '--hlep'],
+        /^error: \[train\] unknown flag "--hlep"; did you mean --help\?\nlowrank train --help says more\n$/,
+      ],
       [
         ['generate', '--top-p', '-0', '--temperature', '1e308', '--device', 'gpu', '--dtype', 'int8', '--stop', ''],
-        /^error: \[generate\] 6 options are wrong:\n.* expected --model DIR, .*\n.* for --dtype, got 'int8'\n.* for --device, got 'gpu'\n.* a number from 1e-20 to 1e20 \(0 takes the most likely token\) for --temperature, got 1e\+308\n.* a number above 0 and at most 1 \(1 draws from all\) for --top-p, got 0\n.* for --stop\n$/,
+        /^error: \[generate\] 6 options are wrong:\n.* a number above 0 and at most 1 \(1 draws from all\) for --top-p, got 0\n.* a number from 1e-20 to 1e20 \(0 takes the most likely token\) for --temperature, got 1e\+308\n.* for --device, got "gpu"\n.* for --dtype, got "int8"\n.* for --stop, got \[""\]\n.* expected --model DIR, .*\nlowrank generate --help says more\n$/,
       ],
       [
         ['generate', '--model', 'x', '--prompt', 'x', '--temperature', '0', '--top-k', '3'],
@@ -172,10 +184,10 @@ describe('exit codes', () => {
   it('come with a line of JSON where JSON was asked for, whatever the command and whatever is wrong', async () => {
     const missing = join(folder, 'no-such-model')
     const cases: [string[], number, RegExp][] = [
-      [['trian', '--json'], 2, /^unknown command 'trian'/],
+      [['trian', '--json'], 2, /^\[lowrank\] unknown command "trian"/],
       [['train', '--json', '--lr', 'fast'], 2, /^\[train\] 4 options are wrong:\n/],
       [['train', '--json', 'no.yaml'], 2, /^\[config\] .*no\.yaml, which does not exist/],
-      [['plan', '--json', '--memory', 'much'], 2, /Expected an amount of memory/],
+      [['plan', '--json', '--memory', 'much'], 2, /expected an amount of memory such as 8GiB for --memory, got "much"/],
       [['plan', '--json', '--model', missing], 1, /^\[model\] there is no directory/],
       [['generate', '--json', '--model', missing, '--prompt', 'x'], 1, /^\[model\] there is no directory/],
       [['chat', '--json', '--model', missing], 1, /^\[model\] there is no directory/],

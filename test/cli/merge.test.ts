@@ -127,18 +127,19 @@ describe('lowrank merge', () => {
       ['--dtype', 'int8', '--max-shard-size', '100000', '--quantization', 'nf5'],
       2,
       'error: [merge] 5 options are wrong:\n' +
+        "  - [merge] expected 'bfloat16', 'float16' or 'float32' for --dtype, got \"int8\"\n" +
+        '  - [merge] expected a size with its unit, as 5GB, for --max-shard-size, got "100000"\n' +
+        '  - [merge] expected \'nf4\' for --quantization, got "nf5"\n' +
         '  - [merge] expected --adapter DIR, got none\n' +
         '  - [merge] expected --output DIR, got none\n' +
-        "  - [merge] expected bfloat16, float16 or float32 for --dtype, got 'int8'\n" +
-        '  - [merge] expected \'nf4\' for --quantization, got "nf5"\n' +
-        '  - [merge] expected a size with its unit, as 5GB, for --max-shard-size, got "100000"\n',
+        'lowrank merge --help says more\n',
     ],
-    ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, "float32 for --dtype, got 'int8'"],
+    ['no such dtype', ['--adapter', adapter, '--output', 'x', '--dtype', 'int8'], 2, 'for --dtype, got "int8"'],
     [
       'no such device',
       ['--adapter', adapter, '--output', 'x', '--device', 'gpu'],
       2,
-      "[merge] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for --device, got 'gpu'",
+      "[merge] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for --device, got \"gpu\"",
     ],
     [
       'a GPU without the engine for it',

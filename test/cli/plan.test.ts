@@ -91,7 +91,7 @@ describe('lowrank plan', () => {
     [
       'an amount without a unit that exists',
       ['plan', '--memory', '8 cups'],
-      'Expected an amount of memory such as 8GiB.',
+      'expected an amount of memory such as 8GiB for --memory, got "8 cups"',
     ],
   ])('%s is a mistake of usage', async (_, args, message) => {
     const { code, stderr } = await lowrank(args)

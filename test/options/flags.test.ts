@@ -43,7 +43,7 @@ describe('flags of a table', () => {
   })
 
   it('declares what a flag takes, and nothing for one that means true', () => {
-    expect(['--steps', '--loud'].map((name) => usageOf(flag(name)))).toEqual(['--steps <count>', '--loud'])
+    expect(['--steps', '--loud'].map((name) => usageOf(flag(name)))).toEqual(['--steps COUNT', '--loud'])
   })
 
   it('shows the default in help where the flag takes a value, and help of its own where it has that', () => {

@@ -1,0 +1,15 @@
+/** @file The commands by name, in the order of help. A new one is its file and a line here. */
+
+import type { CommandList } from './command.js'
+
+export const COMMANDS: CommandList = new Map([
+  ['train', () => import('./train.js')],
+  ['init', () => import('./init.js')],
+  ['plan', () => import('./plan.js')],
+  ['generate', () => import('./generate.js')],
+  ['chat', () => import('./chat.js')],
+  ['merge', () => import('./merge.js')],
+  ['doctor', () => import('./doctor.js')],
+  ['schema', () => import('./schema.js')],
+  ['help', () => import('./help.js')],
+])
