@@ -13,7 +13,6 @@ import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
 import { type DataSource, type ReadProgress, readRows } from './rows.js'
 import { splitSteps } from './split.js'
-import { unusualSteps } from './unusual-rows.js'
 
 export interface Dataset {
   train: Example[]
@@ -94,12 +93,12 @@ export async function prepareItems<I extends Item>(
   const turns = new Turns(signal)
   let reported = performance.now()
   onProgress?.(0, 0)
-  for await (const row of readRows(source, turns, reading)) {
+  for await (const row of readRows(source, coding.recognize, turns, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { item, truncated, dropped, quotesArguments } = await turns.run(coding.encode(row, context))
+    const { item, truncated, dropped, quotesArguments, unusual } = await turns.run(coding.encode(row, context))
     if (truncated) statistics.truncatedRows++
-    for (const kind of await turns.run(unusualSteps(row))) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
+    for (const kind of unusual) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
     for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
     for (const name of row.ignoredColumns ?? []) ignored.add(name)
     if ('nullArguments' in row) nullArgumentRows++

@@ -5,7 +5,15 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { Steps } from '../turns.js'
 import { type EncodedRow, type EncodeRowOptions, type Example, encodeRowSteps } from './examples.js'
 import type { Item } from './items.js'
-import type { DataRow } from './row-forms.js'
+import { type DataRow, recognizeSteps } from './row-forms.js'
+import { type UnusualKind, unusualSteps } from './unusual-rows.js'
+
+/** A row whose form is known and whose columns have been checked. */
+export interface RecognizedRow {
+  readonly origin: string
+  readonly form: string
+  readonly ignoredColumns?: readonly string[]
+}
 
 /** What a row is encoded with. */
 export interface CodingContext {
@@ -18,17 +26,21 @@ export interface CodingContext {
 /** An item and what became of its row. */
 export interface EncodedItem<I extends Item> extends Omit<EncodedRow, 'example'> {
   readonly item: I
+  readonly unusual: readonly UnusualKind[]
 }
 
 export interface RowCoding<I extends Item> {
-  /** @throws naming the row, for one that the objective does not take and as `encodeRow` */
-  encode(row: DataRow, context: CodingContext): Steps<EncodedItem<I>>
+  /** @throws naming the row where it is none that the objective takes */
+  recognize(value: unknown, origin: string): Steps<RecognizedRow>
+  /** @param row one that `recognize` gave. @throws naming the row, as `encodeRow` */
+  encode(row: RecognizedRow, context: CodingContext): Steps<EncodedItem<I>>
 }
 
 /** Each row is one sequence. */
 export const ONE_SEQUENCE: RowCoding<Example> = {
-  *encode(row, { tokenizer, renderer, options }) {
+  recognize: recognizeSteps,
+  *encode(row: DataRow, { tokenizer, renderer, options }) {
     const { example, ...became } = yield* encodeRowSteps(row, tokenizer, renderer, options)
-    return { item: example, ...became }
+    return { item: example, ...became, unusual: yield* unusualSteps(row) }
   },
 }

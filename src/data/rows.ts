@@ -3,11 +3,11 @@
 import { stat } from 'node:fs/promises'
 import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
-import { Turns } from '../turns.js'
+import { type Steps, Turns } from '../turns.js'
 import { findFiles } from './files.js'
 import { readRecords } from './records.js'
+import type { RecognizedRow } from './row-coding.js'
 import { rowError } from './row-error.js'
-import { type DataRow, recognizeSteps } from './row-forms.js'
 
 /**
  * Where rows come from: a path or glob, several of them, or an iterable of objects. A list may mix neither.
@@ -20,20 +20,24 @@ export interface ReadProgress {
   fraction?: number
 }
 
+type Recognize<Row> = (value: unknown, origin: string) => Steps<Row>
+
 /**
  * Reads rows one after the other.
  *
+ * @param recognize Tells the form of a row, and checks its columns.
  * @param turns Gives way to the event loop, also within a long row. Default: without a signal to end it.
  * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
  * the wrong type, or has another form than the rows before it in its file.
  */
-export async function* readRows(
+export async function* readRows<Row extends RecognizedRow>(
   source: DataSource,
+  recognize: Recognize<Row>,
   turns: Turns = new Turns(),
   progress: ReadProgress = {},
-): AsyncGenerator<DataRow> {
+): AsyncGenerator<Row> {
   if (typeof source === 'string') {
-    yield* readFiles(await findFiles(expectPath(source)), turns, progress)
+    yield* readFiles(await findFiles(expectPath(source)), recognize, turns, progress)
     return
   }
   if (!isIterable(source)) {
@@ -44,10 +48,10 @@ export async function* readRows(
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')) {
     const paths: string[] = []
     for (const path of source as string[]) paths.push(...(await findFiles(expectPath(path))))
-    yield* readFiles(paths, turns, progress)
+    yield* readFiles(paths, recognize, turns, progress)
     return
   }
-  yield* sameForm(numbered(source as Iterable<object> | AsyncIterable<object>, progress), turns)
+  yield* sameForm(numbered(source as Iterable<object> | AsyncIterable<object>, progress), recognize, turns)
 }
 
 function expectPath(source: string): string {
@@ -57,7 +61,12 @@ function expectPath(source: string): string {
   )
 }
 
-async function* readFiles(paths: readonly string[], turns: Turns, progress: ReadProgress): AsyncGenerator<DataRow> {
+async function* readFiles<Row extends RecognizedRow>(
+  paths: readonly string[],
+  recognize: Recognize<Row>,
+  turns: Turns,
+  progress: ReadProgress,
+): AsyncGenerator<Row> {
   const sizes: number[] = []
   // A file that cannot be read says so when it is opened.
   for (const path of paths) sizes.push((await stat(path).catch(() => undefined))?.size ?? 0)
@@ -67,7 +76,7 @@ async function* readFiles(paths: readonly string[], turns: Turns, progress: Read
     const onBytes = (bytes: number): void => {
       progress.fraction = total === 0 ? 1 : Math.min(1, (before + bytes) / total)
     }
-    yield* sameForm(readRecords(path, turns, onBytes), turns)
+    yield* sameForm(readRecords(path, turns, onBytes), recognize, turns)
     before += sizes[index] as number
   }
 }
@@ -81,14 +90,15 @@ async function* numbered(source: Iterable<object> | AsyncIterable<object>, progr
   }
 }
 
-async function* sameForm(
+async function* sameForm<Row extends RecognizedRow>(
   records: AsyncIterable<{ value: unknown; origin: string }>,
+  recognize: Recognize<Row>,
   turns: Turns,
-): AsyncGenerator<DataRow> {
-  let first: DataRow | undefined
+): AsyncGenerator<Row> {
+  let first: Row | undefined
   for await (const { value, origin } of records) {
     turns.throwIfAborted()
-    const row = await turns.run(recognizeSteps(value, origin))
+    const row = await turns.run(recognize(value, origin))
     first ??= row
     if (row.form !== first.form) {
       throw rowError(

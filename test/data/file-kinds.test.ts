@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { foreignKind } from '../../src/data/file-kinds.js'
+import { recognizeSteps } from '../../src/data/row-forms.js'
 import { readRows } from '../../src/data/rows.js'
 
 let directory: string
@@ -27,7 +28,7 @@ async function said(content: string | Uint8Array): Promise<string | number> {
   await writeFile(path, content)
   let rows = 0
   try {
-    for await (const _ of readRows(path)) rows++
+    for await (const _ of readRows(path, recognizeSteps)) rows++
     return rows
   } catch (error) {
     const { message } = error as Error

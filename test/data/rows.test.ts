@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { findFiles } from '../../src/data/files.js'
-import { type DataRow, recognizeRow } from '../../src/data/row-forms.js'
+import { type DataRow, recognizeRow, recognizeSteps } from '../../src/data/row-forms.js'
 import { type DataSource, readRows } from '../../src/data/rows.js'
 import { Turns } from '../../src/turns.js'
 
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 async function all(source: DataSource): Promise<DataRow[]> {
   const rows: DataRow[] = []
-  for await (const row of readRows(source)) rows.push(row)
+  for await (const row of readRows(source, recognizeSteps)) rows.push(row)
   return rows
 }
 
@@ -144,7 +144,7 @@ describe('readRows from iterables', () => {
 
   it('stops when asked to', async () => {
     const controller = new AbortController()
-    const rows = readRows([{ text: 'a' }, { text: 'b' }], new Turns(controller.signal))
+    const rows = readRows([{ text: 'a' }, { text: 'b' }], recognizeSteps, new Turns(controller.signal))
     await rows.next()
     controller.abort(new Error('enough'))
     await expect(rows.next()).rejects.toThrow('enough')

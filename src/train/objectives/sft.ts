@@ -11,7 +11,7 @@ export const SFT: Objective<Example> = {
   name: 'sft',
   identity: {},
   isCrossEntropy: true,
-  encode: ONE_SEQUENCE.encode,
+  ...ONE_SEQUENCE,
   sequencesPerItem: 1,
   placeholder: ([example]) => example as Example,
   begin: beginCrossEntropy,
