@@ -4,7 +4,7 @@
  * LOWRANK_TEST_LONG=1 (`npm run test:long`) runs the full series of the proofs that `npm test` reduces.
  *
  * Three projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
- * alone in one schedule, or all of them in every schedule with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`);
+ * alone on one emulated GPU, or all of them on every one with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`);
  * `peers` opens what lowrank writes in Python's libraries, where LOWRANK_TEST_PYTHON names one that has them.
  */
 
@@ -72,7 +72,7 @@ export default defineConfig({
               process.env.LOWRANK_EMULATOR_ADDON ??
               fileURLToPath(new URL('build/Release/lowrank-emulator.node', import.meta.url)),
             LOWRANK_TEST_DEVICES: 'cuda-emulator',
-            ...(all ? {} : { LOWRANK_TEST_SCHEDULES: 'random/late' }),
+            ...(all ? {} : { LOWRANK_TEST_EMULATORS: 'sm90/random/late' }),
           },
           testTimeout: all ? 480_000 : 240_000,
         },

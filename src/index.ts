@@ -77,7 +77,7 @@ export type { NormResult } from './ops/norm.js'
 export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'
-export type { Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
+export type { EmulatorOptions, Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
 export {
   type CommandList,
   type ConstantArguments,

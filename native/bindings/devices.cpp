@@ -10,8 +10,8 @@
 #include "cublaslt.h"
 #endif
 #if defined(LOWRANK_WITH_EMULATOR)
-#include "../emulator/probes.h"
 #include "../emulator/runtime.h"
+#include "emulator.h"
 #endif
 
 namespace lowrank {
@@ -62,12 +62,12 @@ std::string openCuda(int ordinal, StreamOptions& options) {
 
 }  // namespace
 
-std::string openDevice(const std::string& name, const std::string& isa, const std::string& schedule,
+std::string openDevice(const std::string& name, const std::string& isa, const Napi::Value& emulator,
                        StreamOptions& options) {
   if (name != "cpu" && !isa.empty())
     throw InvalidArgument("[device] expected isa with device 'cpu' only, got '" + name + "'");
-  if (name != "cuda-emulator" && !schedule.empty())
-    throw InvalidArgument("[device] expected schedule with device 'cuda-emulator' only, got '" + name + "'");
+  if (name != "cuda-emulator" && !emulator.IsUndefined())
+    throw InvalidArgument("[device] expected emulator with device 'cuda-emulator' only, got '" + name + "'");
   if (name == "cpu") return openCpu(isa, options);
   if (name == "auto") {
 #if defined(LOWRANK_WITH_CUDA)
@@ -79,7 +79,7 @@ std::string openDevice(const std::string& name, const std::string& isa, const st
 #if defined(LOWRANK_WITH_EMULATOR)
   if (name == "cuda-emulator") {
     options.backend = &emulator::kBackend;
-    options.queue = emulator::openQueue(schedule, options.dryRun);
+    options.queue = emulator::openQueue(readEmulatorOptions(emulator), options.dryRun);
     return name;
   }
 #endif
@@ -131,36 +131,12 @@ Napi::Value cudaInfo(Napi::Env env) {
 #endif
 }
 
-#if defined(LOWRANK_WITH_EMULATOR)
-static Napi::Value kernelLaunches(const Napi::CallbackInfo& call) {
-  Napi::Object result = Napi::Object::New(call.Env());
-  for (const auto& [name, launches] : emulator::kernelLaunches()) result.Set(name, double(launches));
-  return result;
-}
-
-static Napi::Value runProbe(const Napi::CallbackInfo& call) {
-  const Napi::Env env = call.Env();
-  std::vector<float> values;
-  const std::string fault = emulator::runProbe(call[0].As<Napi::String>(), call[1].As<Napi::String>(), values);
-  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
-  for (size_t i = 0; i < values.size(); ++i) array[i] = values[i];
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("fault", fault);
-  result.Set("values", array);
-  return result;
-}
-#endif
-
 void defineOwnExports(Napi::Env env, Napi::Object exports) {
 #if defined(LOWRANK_WITH_CUDA)
   exports.Set("CublasLt", CublasLtBinding::define(env));
 #endif
 #if defined(LOWRANK_WITH_EMULATOR)
-  exports.Set("kernelLaunches", Napi::Function::New(env, kernelLaunches, "kernelLaunches"));
-  exports.Set("runProbe", Napi::Function::New(env, runProbe, "runProbe"));
-  Napi::Array names = Napi::Array::New(env);
-  for (const std::string& name : emulator::probeNames()) names.Set(names.Length(), name);
-  exports.Set("probes", names);
+  defineEmulator(env, exports);
 #endif
   (void)env;
   (void)exports;

@@ -9,9 +9,9 @@
 namespace lowrank {
 
 // Sets backend and queue of `options` for "cpu", "cuda", "cuda:1", "auto" (the first GPU where there is one that serves, else the CPU) or, in
-// the addon of the tests, "cuda-emulator". Returns the name of the device that it is. `isa` is for the CPU, `schedule` for the emulator; empty
-// for the usual. Throws InvalidArgument, saying what there is.
-std::string openDevice(const std::string& name, const std::string& isa, const std::string& schedule,
+// the addon of the tests, "cuda-emulator". Returns the name of the device that it is. `isa` is for the CPU, "" for the best;
+// `emulator` is for the emulator (bindings/emulator.h). Throws InvalidArgument, saying what there is.
+std::string openDevice(const std::string& name, const std::string& isa, const Napi::Value& emulator,
                        StreamOptions& options);
 
 // Names that openDevice() takes here, the default first.

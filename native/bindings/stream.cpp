@@ -69,7 +69,8 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
   const Napi::Object options = value.As<Napi::Object>();
   StreamOptions result{nullptr, 0, {}, false, false, false, nullptr};
-  std::string isa, schedule;
+  std::string isa;
+  Napi::Value emulator = value.Env().Undefined();
   device = "cpu";
   const Napi::Array names = options.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); ++i) {
@@ -91,9 +92,8 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
     } else if (name == "isa") {
       if (!option.IsString()) refuse("device", "the name of an instruction set level", "isa", option);
       isa = option.As<Napi::String>();
-    } else if (name == "schedule") {
-      if (!option.IsString()) refuse("device", "the name of a schedule", "schedule", option);
-      schedule = option.As<Napi::String>();
+    } else if (name == "emulator") {
+      emulator = option;
     } else if (name == "dryRun") {
       if (!option.IsBoolean()) refuse("device", "true or false", "dryRun", option);
       result.dryRun = option.As<Napi::Boolean>();
@@ -105,12 +105,12 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
       result.timeOps = option.As<Napi::Boolean>();
     } else {
       throw InvalidArgument(
-          "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun, holdBudget and timeOps, "
+          "[device] expected the options device, threads, memoryBudget, isa, emulator, dryRun, holdBudget and timeOps, "
           "got also '" +
           name + "'");
     }
   }
-  device = openDevice(device, isa, schedule, result);
+  device = openDevice(device, isa, emulator, result);
   if (result.threads == 0) result.threads = ThreadPool::defaultThreads();
   return result;
 }

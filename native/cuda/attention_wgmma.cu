@@ -279,10 +279,10 @@ dim3 gridOf(const SequenceTasks& tasks, const Tensor& own, const AttentionOption
 template <class T, int kDim>
 void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
   constexpr size_t kShared = (kOwnRows + kBuffers * 2 * kKeyTile) * kDim * sizeof(T);
-  launch<wgmmaAttentionKernel<T, kDim>>(queue, gridOf(tasks, args.q, args.options), kThreads, kShared, tasks.at,
-                                        tasks.slots, matrixOf<const T>(args.q), matrixOf<const T>(args.k),
-                                        matrixOf<const T>(args.v), matrixOf<T>(args.y), matrixOf<float>(args.lse),
-                                        args.options);
+  launchOnSm90<wgmmaAttentionKernel<T, kDim>>(queue, gridOf(tasks, args.q, args.options), kThreads, kShared, tasks.at,
+                                              tasks.slots, matrixOf<const T>(args.q), matrixOf<const T>(args.k),
+                                              matrixOf<const T>(args.v), matrixOf<T>(args.y), matrixOf<float>(args.lse),
+                                              args.options);
 }
 
 template <class T, int kDim, bool kKeys>
@@ -292,7 +292,7 @@ void passAs(const AttentionBackwardArgs& args, const float* dots, Context& conte
   const SequenceTasks tasks =
       planTasks(args.cuSeqlensQ, args.cuSeqlensK, Tensor{}, args.q.rows, args.k.rows, kOwnRows, kKeys, context);
   if (tasks.at == nullptr) return;
-  launch<wgmmaAttentionBackwardKernel<T, kDim, kKeys>>(
+  launchOnSm90<wgmmaAttentionBackwardKernel<T, kDim, kKeys>>(
       queueOf(context), gridOf(tasks, kKeys ? args.k : args.q, args.options), kThreads, kShared, tasks.at, tasks.slots,
       sidesOf<T>(args, dots), matrixOf<T>(kKeys ? args.dk : args.dq), matrixOf<T>(kKeys ? args.dv : Tensor{}),
       args.options);

@@ -21,7 +21,7 @@ foreach(architecture ${LOWRANK_CUDA_ARCHITECTURES})
 endforeach()
 
 # resource-usage: registers, shared memory and spills of every kernel, kept beside the object; the build makes a table of them.
-file(GLOB headers CONFIGURE_DEPENDS cuda/*.h cuda/*.cuh core/*.h platform/*.h)
+file(GLOB headers CONFIGURE_DEPENDS cuda/*.h cuda/*.cuh core/*.h core/ops/*.h platform/*.h)
 file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/cuda)
 foreach(source ${cuda_sources})
   get_filename_component(stem ${source} NAME_WE)

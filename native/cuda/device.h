@@ -11,7 +11,8 @@
 //
 // Their meaning stands in emulator/device.h. Rules:
 // 1. Calls of a warp (shuffles, ballot, ldmatrix, mma, wgmma, syncWarp) are reached by all of its 32 lanes, from the same source line; blocks have whole warps.
-// 2. All shared memory is the one arena of sharedMemory(), at most 99 KiB: sm_86 and sm_89 have no more. Kernels with wgmma in their name: 227 KiB.
+// 2. All shared memory is the one arena of sharedMemory(), at most 99 KiB: sm_86 and sm_89 have no more. Kernels with wgmma
+//    have 227 KiB, and are launched by launchOnSm90().
 // 3. A barrier is reached by all threads of the block that have not ended, from the same source line.
 // 4. No atomics but for reporting faults (faults.h): sums have an order.
 // 5. Addresses of vector accesses, ldmatrix and cpAsync16 are multiples of their size. Tensors are only as aligned as their elements:

@@ -140,8 +140,8 @@ void launchTyped(const BatchArguments& batch, const BatchLaunch& how, Queue& que
   static_assert(kSharedBytes >= kTileBytes<kRows, kCols>);
   const dim3 grid(static_cast<unsigned>(how.blocks));
   if (how.layout == Layout::kAlongAcross)
-    return launch<wgmmaGemmKernel<T, kCols, true>>(queue, grid, kThreads, kSharedBytes, batch);
-  launch<wgmmaGemmKernel<T, kCols, false>>(queue, grid, kThreads, kSharedBytes, batch);
+    return launchOnSm90<wgmmaGemmKernel<T, kCols, true>>(queue, grid, kThreads, kSharedBytes, batch);
+  launchOnSm90<wgmmaGemmKernel<T, kCols, false>>(queue, grid, kThreads, kSharedBytes, batch);
 }
 
 template <class T>

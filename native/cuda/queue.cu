@@ -18,7 +18,7 @@ void removeAll(char* text, const char* part) {
 }  // namespace
 
 // "... prettyName() [with auto kKernel = lowrank::cuda::{anonymous}::fillKernel<float>]" becomes "fillKernel<float>".
-Kernel::Kernel(const char* prettyFunction) : next(firstKernel) {
+Kernel::Kernel(const char* prettyFunction, Generation generation) : needs(generation), next(firstKernel) {
   const char* begin = std::strstr(prettyFunction, "kKernel = ");
   begin = begin != nullptr ? begin + std::strlen("kKernel = ") : prettyFunction;
   std::snprintf(name, sizeof name, "%s", begin);

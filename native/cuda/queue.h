@@ -8,6 +8,7 @@
 #include "../core/context.h"
 #include "../core/tensor.h"
 #include "device.h"
+#include "generation.h"
 
 namespace lowrank::LOWRANK_BACKEND {
 
@@ -50,16 +51,21 @@ __device__ __forceinline__ void reportFault(const FaultSink& sink, FaultCode cod
 
 // A kernel as the launch needs it, one object per variant.
 struct Kernel {
-  explicit Kernel(const char* prettyFunction);
+  Kernel(const char* prettyFunction, Generation generation);
   char name[160];
+  const Generation needs;
   int64_t launches = 0;
   const Kernel* next;
 };
 
 template <auto kKernel>
+const char* prettyName() {
+  return __PRETTY_FUNCTION__;
+}
+
+template <auto kKernel, Generation kNeeds>
 struct KernelOf {
-  static const char* prettyName() { return __PRETTY_FUNCTION__; }
-  static inline Kernel record{prettyName()};
+  static inline Kernel record{prettyName<kKernel>(), kNeeds};
 };
 
 class Queue;
@@ -122,7 +128,13 @@ void launchAs(Kernel& record, void (*kernel)(Parameters...), Queue& queue, dim3 
 // launch<kernel<T>>(queue, grid, block, sharedBytes, arguments...): arguments convert to the kernel's parameters.
 template <auto kKernel, class... Arguments>
 void launch(Queue& queue, dim3 grid, dim3 block, size_t sharedBytes, Arguments... arguments) {
-  launchAs(KernelOf<kKernel>::record, kKernel, queue, grid, block, sharedBytes, arguments...);
+  launchAs(KernelOf<kKernel, Generation::kSm80>::record, kKernel, queue, grid, block, sharedBytes, arguments...);
+}
+
+// The same for kernels with wgmma, where the queue runs them.
+template <auto kKernel, class... Arguments>
+void launchOnSm90(Queue& queue, dim3 grid, dim3 block, size_t sharedBytes, Arguments... arguments) {
+  launchAs(KernelOf<kKernel, Generation::kSm90>::record, kKernel, queue, grid, block, sharedBytes, arguments...);
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

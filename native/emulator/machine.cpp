@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <type_traits>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -52,9 +53,9 @@ namespace {
 constexpr size_t kPage = 4096;
 constexpr size_t kStackBytes = 64 << 10;
 constexpr size_t kGuardBytes = 1 << 20;  // a wrong index is rarely off by more
-constexpr size_t kArenaBytes = (kMaxSharedBytesHopper + kPage - 1) / kPage * kPage;
-constexpr size_t kUsualBytes =
-    (kMaxSharedBytes + kPage - 1) / kPage * kPage;  // the end of the arena that most kernels get by with
+constexpr size_t kArenaBytes = (sharedBytesOf(Generation::kSm90) + kPage - 1) / kPage * kPage;
+// Most kernels get by with the end of the arena.
+constexpr size_t kUsualBytes = (sharedBytesOf(Generation::kSm80) + kPage - 1) / kPage * kPage;
 constexpr size_t kSharedAlignment = 1024;
 constexpr unsigned char kPoison = 0xff;
 
@@ -99,6 +100,7 @@ class Machine {
   bool guards(const void* address) const;
   Warp& warp(int number) { return warps_[number]; }
   void threadEnded();
+  bool runsWgmma() const { return launch_->needs_ == Generation::kSm90; }
   bool lateCopies() const { return launch_->schedule_.lateCopies; }
   void* spareStack() const { return stacks_ + stacksBytes(); }  // beyond the last fiber's: for faults
 
@@ -348,7 +350,7 @@ void Machine::abandon(const char* text, const Place* place) {
 
 // The end of shared memory is the guard's begin, but for what alignment leaves; that is checked when the block has ended.
 void Machine::prepareShared() {
-  const size_t open = launch_->sharedBytes_ > kMaxSharedBytes ? kArenaBytes : kUsualBytes;
+  const size_t open = launch_->sharedBytes_ > kUsualBytes ? kArenaBytes : kUsualBytes;
   if (open != openBytes_) {
     mprotect(arenaEnd() - kArenaBytes, kArenaBytes - kUsualBytes,
              open == kArenaBytes ? PROT_READ | PROT_WRITE : PROT_NONE);
@@ -452,6 +454,10 @@ void complete(const AsyncCopy& copy) {
 
 template <class Item>
 void Groups<Item>::start(const Item& item) {
+  if constexpr (std::is_same_v<Item, AsyncProduct>) {
+    if (!Machine::running()->runsWgmma())
+      fault(item.place, "is a wgmma in a kernel that launchOnSm90() did not launch");
+  }
   if (Machine::running()->lateCopies()) {
     open_.push_back(item);
   } else {
@@ -502,12 +508,20 @@ void fault(const Place& place, const char* format, ...) {
   Machine::running()->abandon(text, &place);
 }
 
-Launch::Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, bool hopper, Body body,
-               const Schedule& schedule)
-    : kernel_(kernel), grid_(grid), block_(block), sharedBytes_(sharedBytes), body_(body), schedule_(schedule) {
+Launch::Launch(const char* kernel, Generation needs, Generation gpu, dim3 grid, dim3 block, size_t sharedBytes,
+               Body body, const Schedule& schedule)
+    : kernel_(kernel),
+      needs_(needs),
+      grid_(grid),
+      block_(block),
+      sharedBytes_(sharedBytes),
+      body_(body),
+      schedule_(schedule) {
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-  const size_t mostShared = hopper ? kMaxSharedBytesHopper : kMaxSharedBytes;
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
+  const size_t mostShared = sharedBytesOf(needs);
+  if (needs > gpu) {
+    std::snprintf(refusal_, sizeof refusal_, "%s: expected a GPU of sm_90, got one of sm_80", kernel);
+  } else if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
     std::snprintf(refusal_, sizeof refusal_,
                   "%s: expected a grid of 1 to 2^31 - 1 by 65535 by 65535 blocks, got %u x %u x %u", kernel, grid.x,
                   grid.y, grid.z);

@@ -14,6 +14,8 @@
 #include <source_location>
 #include <vector>
 
+#include "../cuda/generation.h"
+
 namespace lowrank::emulator {
 
 struct dim3 {
@@ -156,8 +158,8 @@ struct Body {
 // The blocks of one launch, run in any order and by several CPU threads.
 class Launch {
  public:
-  // `hopper`: with all the shared memory of a GPU that runs wgmma.
-  Launch(const char* kernel, dim3 grid, dim3 block, size_t sharedBytes, bool hopper, Body body,
+  // `needs` is what the kernel was launched for, `gpu` what there is.
+  Launch(const char* kernel, Generation needs, Generation gpu, dim3 grid, dim3 block, size_t sharedBytes, Body body,
          const Schedule& schedule);
 
   // Empty where the launch can be made at all.
@@ -171,6 +173,7 @@ class Launch {
   void recordFault(const char* text);
 
   const char* kernel_;
+  Generation needs_;
   dim3 grid_;
   dim3 block_;
   size_t sharedBytes_;
@@ -180,10 +183,5 @@ class Launch {
   char faultText_[512] = "";
   int faults_ = 0;  // atomically
 };
-
-// What one CUDA block of sm_80 and up may ask for, so that kernels fit consumer Ampere and Ada too.
-inline constexpr size_t kMaxSharedBytes = 99 * 1024;
-// And of sm_90.
-inline constexpr size_t kMaxSharedBytesHopper = 227 * 1024;
 
 }  // namespace lowrank::emulator

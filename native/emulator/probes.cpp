@@ -182,7 +182,7 @@ void run(Queue& queue, const float* from, float* to) {
 
 template <auto kKernel>
 void runGroup(Queue& queue, const float* from, float* to) {
-  launch<kKernel>(queue, dim3(1), dim3(kGroupThreads), kPanels, from, to);
+  launchOnSm90<kKernel>(queue, dim3(1), dim3(kGroupThreads), kPanels, from, to);
 }
 
 const Probe kProbes[] = {
@@ -211,7 +211,15 @@ const Probe kProbes[] = {
     {"largeFrame", run<largeFrame>},
     {"too much shared memory",
      [](Queue& queue, const float* from, float* to) {
-       launch<reverse<true>>(queue, dim3(1), dim3(kThreads), kMaxSharedBytes + 1, from, to);
+       launch<reverse<true>>(queue, dim3(1), dim3(kThreads), sharedBytesOf(Generation::kSm80) + 1, from, to);
+     }},
+    {"too much shared memory for sm_90",
+     [](Queue& queue, const float* from, float* to) {
+       launchOnSm90<reverse<true>>(queue, dim3(1), dim3(kThreads), sharedBytesOf(Generation::kSm90) + 1, from, to);
+     }},
+    {"product launched as for sm_80",
+     [](Queue& queue, const float* from, float* to) {
+       launch<product<true>>(queue, dim3(1), dim3(kGroupThreads), kPanels, from, to);
      }},
     {"too many threads", [](Queue& queue, const float* from,
                             float* to) { launch<reverse<true>>(queue, dim3(1), dim3(1056), kShared, from, to); }},
@@ -227,10 +235,10 @@ std::vector<std::string> probeNames() {
   return names;
 }
 
-std::string runProbe(const std::string& name, const std::string& schedule, std::vector<float>& result) {
+std::string runProbe(const std::string& name, const Options& options, std::vector<float>& result) {
   for (const Probe& probe : kProbes) {
     if (name != probe.name) continue;
-    const std::shared_ptr<DeviceQueue> device = openQueue(schedule, false);
+    const std::shared_ptr<DeviceQueue> device = openQueue(options, false);
     ProbeContext context(device->kernelQueue());
     device->begin(context, 1);
     alignas(16) float from[kThreads];

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "../core/fault.h"
 #include "../cuda/finding.h"
 #include "../cuda/queue.h"
 
@@ -30,17 +29,14 @@ void noteFirstLaunch(const Kernel& kernel) {
 
 class EmulatorQueue final : public DeviceQueue, public Queue {
  public:
-  EmulatorQueue(const Schedule& schedule, bool dryRun) : schedule_(schedule), dryRun_(dryRun) {}
+  EmulatorQueue(const Options& options, bool dryRun) : options_(options), dryRun_(dryRun) {}
 
   bool runsLater() const override { return false; }
   std::string attach() override { return {}; }
   MemorySource& memory() override { return emulatedMemory(); }
   void* allocateHost(size_t bytes, std::string& why) override {
-    // LOWRANK_EMULATOR_HOST_BYTES: the machine has no more for one tensor.
-    const char* const most = std::getenv("LOWRANK_EMULATOR_HOST_BYTES");
-    if (most == nullptr || bytes <= std::strtoull(most, nullptr, 10))
-      return std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-    why = "the emulated machine has " + std::string(most) + " bytes";
+    if (!options_.hostBytes || bytes <= *options_.hostBytes) return std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    why = "the emulated machine has " + std::to_string(*options_.hostBytes) + " bytes";
     return nullptr;
   }
   void freeHost(void* address) noexcept override { std::free(address); }
@@ -78,9 +74,7 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const Body& body) override {
     if (dryRun_ || failed_) return;
     if (kernel.launches++ == 0) noteFirstLaunch(kernel);
-    // By rule 2 of cuda/device.h.
-    const bool hopper = runsWgmma() && std::strstr(kernel.name, "wgmma") != nullptr;
-    Launch launch(kernel.name, grid, block, sharedBytes, hopper, body, schedule_);
+    Launch launch(kernel.name, kernel.needs, options_.generation, grid, block, sharedBytes, body, options_.schedule);
     if (*launch.refusal() == '\0') {
       context_->parallel(
           launch.blocks(), [](void* state, int64_t number, int) { static_cast<Launch*>(state)->runBlock(number); },
@@ -96,13 +90,12 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
     if (!dryRun_ && !failed_) std::memset(device, value, bytes);
   }
   FaultSink faults() override { return {&record_, serial_}; }
-  int multiprocessors() const override { return 4; }
-  // sm_80 in one order, sm_90 in the others: both kinds of products are tested.
-  bool runsWgmma() const override { return schedule_.order != Schedule::Order::kReverse; }
-  int64_t cacheBytes() const override { return 256 << 10; }  // little, so that small tests see what it decides
+  int multiprocessors() const override { return options_.multiprocessors; }
+  bool runsWgmma() const override { return options_.generation == Generation::kSm90; }
+  int64_t cacheBytes() const override { return options_.cacheBytes; }
 
  private:
-  const Schedule schedule_;
+  const Options options_;
   const bool dryRun_;
   Context* context_ = nullptr;
   uint64_t serial_ = 0;
@@ -112,30 +105,10 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   FaultRecord record_{0, ~uint64_t{0}, {}};
 };
 
-Schedule parseSchedule(const std::string& text) {
-  Schedule schedule;
-  if (text.empty()) return schedule;
-  const size_t slash = text.find('/');
-  const std::string order = text.substr(0, slash),
-                    copies = slash == std::string::npos ? "late" : text.substr(slash + 1);
-  if (order == "reverse")
-    schedule.order = Schedule::Order::kReverse;
-  else if (order == "random")
-    schedule.order = Schedule::Order::kRandom;
-  else if (order != "forward")
-    schedule.seed = 0;
-  schedule.lateCopies = copies == "late";
-  if (schedule.seed == 0 || (copies != "late" && copies != "early")) {
-    throw InvalidArgument("[device] expected forward, reverse or random, then /early or /late, for schedule, got '" +
-                          text + "'");
-  }
-  return schedule;
-}
-
 }  // namespace
 
-std::shared_ptr<DeviceQueue> openQueue(const std::string& schedule, bool dryRun) {
-  return std::make_shared<EmulatorQueue>(parseSchedule(schedule), dryRun);
+std::shared_ptr<DeviceQueue> openQueue(const Options& options, bool dryRun) {
+  return std::make_shared<EmulatorQueue>(options, dryRun);
 }
 
 std::vector<std::pair<std::string, int64_t>> kernelLaunches() {

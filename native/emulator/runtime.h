@@ -8,14 +8,13 @@
 
 #include "../core/device_queue.h"
 #include "../core/ops.h"
+#include "options.h"
 
 namespace lowrank::emulator {
 
 extern const Backend kBackend;
 
-// `schedule`: "forward", "reverse" or "random" for who runs next, "early" or "late" for asynchronous copies, as "reverse/early"; "" for
-// forward/late. Throws InvalidArgument for another.
-std::shared_ptr<DeviceQueue> openQueue(const std::string& schedule, bool dryRun);
+std::shared_ptr<DeviceQueue> openQueue(const Options& options, bool dryRun);
 
 // Every variant of every kernel, and how often this process launched it.
 std::vector<std::pair<std::string, int64_t>> kernelLaunches();

@@ -87,13 +87,50 @@ export interface EngineInfo {
   devices: string[]
 }
 
+/** What the emulated GPU of the tests is like. */
+export interface EmulatorOptions {
+  /**
+   * 'sm80': what every GPU from Ampere on has. 'sm90': Hopper, with products of warpgroups and 227 KiB of shared memory.
+   * @default 'sm90'
+   */
+  generation?: 'sm80' | 'sm90'
+  /**
+   * Which thread runs next where several can.
+   * @default 'forward'
+   */
+  order?: 'forward' | 'reverse' | 'random'
+  /**
+   * When asynchronous copies land and products of warpgroups are made: when they are issued, or not before they are
+   * waited for.
+   * @default 'late'
+   */
+  copies?: 'early' | 'late'
+  /**
+   * Of the order 'random'.
+   * @default 1
+   */
+  seed?: number
+  /** @default 4 */
+  multiprocessors?: number
+  /**
+   * Bytes of the second-level cache.
+   * @default 256 KiB, so that small tests see what it decides
+   */
+  cacheBytes?: number
+  /**
+   * Bytes of the largest tensor that the machine's memory takes.
+   * @default any that there is memory for
+   */
+  hostBytes?: number
+}
+
 export interface StreamOptions {
   /** 'cpu', 'cuda', 'cuda:N', 'auto'; in the engine of the tests also 'cuda-emulator'. */
   device: string
   threads?: number
   memoryBudget?: number
   isa?: string
-  schedule?: string
+  emulator?: EmulatorOptions
   dryRun?: boolean
   holdBudget?: boolean
   timeOps?: boolean

@@ -1,10 +1,18 @@
 /** @file A device: one command queue with its memory, and the encoding of op calls. Knows tensors only as views. */
 
 import { LowrankError } from '../lowrank-error.js'
-import { boolean, integer, text } from '../options/rules.js'
+import { anything, boolean, integer, objectOf, text } from '../options/rules.js'
 import { type OptionEntry, type OptionTable, readOptions } from '../options/table.js'
 import { toError } from '../values.js'
-import { type Field, loadAddon, type MemoryHolders, type MemoryInfo, type NativeStream, type OpTimes } from './addon.js'
+import {
+  type EmulatorOptions,
+  type Field,
+  loadAddon,
+  type MemoryHolders,
+  type MemoryInfo,
+  type NativeStream,
+  type OpTimes,
+} from './addon.js'
 import { type DType, dtypeCode } from './dtype.js'
 import { awaitEngine, callEngine, engineError } from './engine-error.js'
 
@@ -81,11 +89,10 @@ export interface DeviceOptions {
    */
   memoryBudget?: number
   /**
-   * For tests on the emulated GPU: 'forward' | 'reverse' | 'random', who runs next, then '/early' | '/late', when
-   * asynchronous copies land.
-   * @default none
+   * The emulated GPU, for tests.
+   * @default that of EmulatorOptions
    */
-  schedule?: string
+  emulator?: EmulatorOptions
   /**
    * CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'.
    * @default the fastest that the machine has
@@ -127,10 +134,10 @@ export const DEVICE_OPTIONS = {
     otherwise: "90 % of the device's memory that is available",
     help: 'bytes that tensors may take',
   },
-  schedule: {
-    rule: text,
-    otherwise: 'none',
-    help: 'for tests on the emulated GPU: who runs next, and when copies land',
+  emulator: {
+    rule: objectOf(anything, 'an object of EmulatorOptions'),
+    otherwise: 'that of EmulatorOptions',
+    help: 'for tests: what the emulated GPU is like',
   },
   isa: { rule: text, otherwise: FASTEST, help: 'for tests: generic, avx2, avx512 or avx512bf16' },
   dryRun: { rule: boolean, default: false, help: 'reserve memory as ever, but compute nothing and read no file' },

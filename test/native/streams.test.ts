@@ -14,9 +14,10 @@ describe('options', () => {
     [{ dryRun: 1 }, '[device] expected true or false for dryRun, got 1'],
     [{ timeOps: 'yes' }, "[device] expected true or false for timeOps, got 'yes'"],
     [{ isa: 'sse9' }, "[device] expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse9'"],
+    [{ emulator: {} }, "[device] expected emulator with device 'cuda-emulator' only, got 'cpu'"],
     [
       { thread: 2 },
-      "[device] expected the options device, threads, memoryBudget, isa, schedule, dryRun, holdBudget and timeOps, got also 'thread'",
+      "[device] expected the options device, threads, memoryBudget, isa, emulator, dryRun, holdBudget and timeOps, got also 'thread'",
     ],
   ])('%o is refused', (options, message) => {
     expect(() => new (addon().Stream)(options as unknown as StreamOptions)).toThrow(message)

@@ -1,6 +1,6 @@
 /** @file The devices that op and model suites run on: LOWRANK_TEST_DEVICES, a comma list, by default 'cpu'. */
 
-import { loadAddon } from '../../src/tensor/addon.js'
+import { type EmulatorOptions, loadAddon } from '../../src/tensor/addon.js'
 import { Device, type DeviceOptions } from '../../src/tensor/device.js'
 
 export interface TestDevice {
@@ -12,13 +12,16 @@ export interface TestDevice {
 
 const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
 
-/** Of the emulated GPU: every order with either kind of copies; the first is the one for suites that take one device only. */
-const SCHEDULES = ['forward/early', 'reverse/late', 'random/late']
+/**
+ * Emulated GPUs, as generation/order/copies: both generations with late copies, every order. The first is the one for suites that take one device
+ * only.
+ */
+const EMULATORS = ['sm90/forward/early', 'sm80/reverse/late', 'sm90/random/late']
 
 /**
- * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU once per schedule
- * (LOWRANK_TEST_SCHEDULES: a comma list of them, default all). With LOWRANK_ISA_UNCHECKED=1 the levels that the machine does not report are tried too.
- * @param everyLevel false: the best CPU level and one schedule only, for suites whose subject is not the kernels.
+ * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU once for each
+ * of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). With LOWRANK_ISA_UNCHECKED=1 the levels that the machine does not report are tried too.
+ * @param everyLevel false: the best CPU level and one emulated GPU only, for suites whose subject is not the kernels.
  * @throws on a device that does not exist.
  */
 export function testDevices({ everyLevel = true } = {}): TestDevice[] {
@@ -30,16 +33,22 @@ export function testDevices({ everyLevel = true } = {}): TestDevice[] {
       }))
     }
     if (name === 'cuda-emulator') {
-      const schedules = process.env.LOWRANK_TEST_SCHEDULES?.split(',') ?? SCHEDULES
-      return (everyLevel ? schedules : schedules.slice(0, 1)).map((schedule) => ({
-        name: `cuda-emulator ${schedule}`,
-        open: (options?: DeviceOptions) => Device.open(name, { schedule, ...options }),
+      const emulators = process.env.LOWRANK_TEST_EMULATORS?.split(',') ?? EMULATORS
+      return (everyLevel ? emulators : emulators.slice(0, 1)).map((emulator) => ({
+        name: `cuda-emulator ${emulator}`,
+        open: (options?: DeviceOptions) => Device.open(name, { emulator: emulatorOptions(emulator), ...options }),
       }))
     }
     if (name !== 'cpu' && !/^cuda(:\d+)?$/.test(name))
       throw new Error(`[test] expected cpu, cuda or cuda-emulator in LOWRANK_TEST_DEVICES, got '${name}'`)
     return [{ name, open: (options?: DeviceOptions) => Device.open(name, options) }]
   })
+}
+
+/** 'sm90/random/late' as options; the engine refuses what is none. */
+function emulatorOptions(text: string): EmulatorOptions {
+  const [generation, order, copies] = text.split('/')
+  return { generation, order, copies } as EmulatorOptions
 }
 
 /** What sizes of blocks of the device's memory are multiples of. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { planGeneration } from '../../src/generation/plan-generation.js'
-import type { DeviceName } from '../../src/tensor/device.js'
+import { Device, type DeviceName } from '../../src/tensor/device.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainLoraOptions } from '../../src/train/options.js'
 import { planTraining } from '../../src/train/plan.js'
@@ -112,14 +112,11 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
   it.runIf((device as string) === 'cuda-emulator')(
     'says why the machine has no memory for what is offloaded',
     async () => {
-      process.env.LOWRANK_EMULATOR_HOST_BYTES = '1000'
-      try {
-        expect(await rejection(loadModel(model, { device, offloadEmbedding: true }))).toBe(
-          "[loadFile] expected 48.0 KiB for target in the machine's memory, where the GPU reads it, but the emulated machine has 1000 bytes; leave out offloadEmbedding",
-        )
-      } finally {
-        delete process.env.LOWRANK_EMULATOR_HOST_BYTES
-      }
+      const small = Device.open(device, { emulator: { hostBytes: 1000 } })
+      expect(await rejection(loadModel(model, { device: small, offloadEmbedding: true }))).toBe(
+        "[loadFile] expected 48.0 KiB for target in the machine's memory, where the GPU reads it, but the emulated machine has 1000 bytes; leave out offloadEmbedding",
+      )
+      small.close()
     },
   )
 
