@@ -15,7 +15,7 @@ struct Buffer {
   Buffer(uint64_t size, uint64_t number, bool host) : bytes(size), slot(number), onHost(host) {}
   const uint64_t bytes;
   const uint64_t slot;
-  const bool onHost;  // in the machine's memory, where the device reads it from afar; on the CPU there is no other
+  const bool onHost;  // in the machine's memory, where a device reads it from afar; never on the CPU, which has no other
   uint32_t label = 0;  // what it is for
   bool counted = false;
   void* data = nullptr;

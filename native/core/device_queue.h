@@ -20,7 +20,7 @@ struct LateFault {
 
 // 1. Made on JavaScript's thread; everything else is the stream's worker's.
 // 2. Kernels, copies and fills run in the order in which they were queued.
-// 3. In a dry run nothing runs, and no device is needed.
+// 3. A dry run has a queue that runs nothing and needs no device: cuda/dry_queue.h.
 class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;

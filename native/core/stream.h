@@ -2,57 +2,19 @@
 #pragma once
 
 #include <array>
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <memory_resource>
-#include <mutex>
-#include <optional>
 #include <string>
-#include <thread>
-#include <unordered_set>
-#include <variant>
-#include <vector>
 
-#include "allocator.h"
 #include "buffer.h"
-#include "device_queue.h"
-#include "fault.h"
-#include "memory_user.h"
+#include "command.h"
+#include "executor.h"
 #include "schema.h"
 #include "tensor.h"
+#include "worker.h"
 
 namespace lowrank {
-
-struct StreamOptions {
-  const Backend* backend;
-  int threads;
-  std::optional<uint64_t> memoryBudget;  // of this stream alone; without it the process's holds
-  bool dryRun;                           // see Stream
-  bool holdBudget;                       // a dry run too has no more memory than the budget
-  bool timeOps;                          // with a queue: OpTime has the device's time
-  std::shared_ptr<DeviceQueue> queue;    // nullptr: the CPU
-};
-
-// How often an op ran, and the time in it: the worker's, which with a queue is that of queuing, or the device's where StreamOptions asks for it.
-// The worker adds; anybody reads.
-struct OpTime {
-  std::atomic<uint64_t> calls{0};
-  std::atomic<uint64_t> nanoseconds{0};
-};
-
-// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well. ended(): the worker does nothing any more after
-// a close(), and join() does not wait.
-class CompletionSink {
- public:
-  virtual void complete(void* token, FaultRef fault) noexcept = 0;
-  virtual void ended() noexcept = 0;
-
- protected:
-  ~CompletionSink() = default;
-};
 
 // Threads
 // 1. All public members are for JavaScript's thread. Calls validate, queue and return; InvalidArgument says what is wrong with one.
@@ -99,7 +61,7 @@ class Stream {
   // Says what a buffer is for, as errors about a full budget name it.
   void label(double slot, const std::string& what);
 
-  void enqueue(double op, const double* words, size_t length);
+  void enqueue(double id, const double* words, size_t length);
 
   // See "Command lists". beginList() and endList() come in pairs, without others between; nothing but ops may be queued between them.
   void beginList();
@@ -122,138 +84,38 @@ class Stream {
   // Throws where nothing can be read or waited for: on a closed stream, and while a list is recorded.
   void requireReady(const char* caller) const;
 
-  MemoryInfo memory() const;
+  MemoryInfo memory() const { return worker_.memory().info(); }
   // What the tensors are for; empty where nothing has a label.
-  std::string holdings() const { return user_ ? user_->holdings() : std::string(); }
+  std::string holdings() const { return worker_.memory().holdings(); }
   // What other streams have of the budget that this one shares with them; nothing where it has its own.
-  MemoryUser::Others others() const;
-  void resetPeak() { allocator_.resetPeak(); }
+  MemoryUser::Others others() const { return worker_.memory().others(); }
+  void resetPeak() { worker_.memory().resetPeak(); }
   void limitMemory(double bytes);
   // By op id, since the stream began. Whole once what was queued has been waited for.
-  const std::array<OpTime, kOpCount>& times() const { return times_; }
-  int threads() const { return options_.threads; }
-  const Backend& backend() const { return *options_.backend; }
+  const std::array<OpTime, kOpCount>& times() const { return worker_.times(); }
+  int threads() const { return worker_.executor().threads(); }
+  const Backend& backend() const { return backend_; }
 
   void close();
   bool closed() const { return closed_; }
   // Ends the thread of a closed stream; returns at once where CompletionSink::ended() was called.
-  void join() noexcept;
+  void join() noexcept { worker_.join(); }
   void abandon() noexcept;
 
  private:
-  struct Op {
-    const OpInfo* info;
-    void* args;
-    std::unique_ptr<std::pmr::monotonic_buffer_resource> arena;
-  };
-  struct List {
-    std::vector<Op> ops;
-    std::unordered_set<uint64_t> slots;  // of its buffers, each retained once
-  };
-  struct Replay {
-    std::shared_ptr<List> list;
-  };
-  struct Upload {
-    Tensor target;
-    std::unique_ptr<std::byte[]> source;
-    DType sourceDType;
-  };
-  struct Load {
-    Tensor target;
-    std::string path;
-    uint64_t fileOffset;
-    DType sourceDType;
-  };
-  struct Read {
-    Tensor source;
-    DType dtype;
-    void* destination;
-    void* token;
-  };
-  struct Sync {
-    void* token;
-  };
-  struct Release {
-    std::unique_ptr<Buffer> buffer;
-  };
-  struct Close {
-    std::vector<std::unique_ptr<Buffer>> buffers;
-  };
-  using Command = std::variant<Op, Replay, Upload, Load, Read, Sync, Release, Close>;
-  class KernelContext;
-  class Turn;
+  using Lists = std::map<uint64_t, std::shared_ptr<command::List>>;
 
-  static bool frees(const Command& command);
-  void push(Command command);
-  void keep(Op op);
-  std::map<uint64_t, std::shared_ptr<List>>::iterator listAt(double number, const char* caller);
+  void keep(command::Op op);
+  Lists::iterator listAt(double number, const char* caller);
   void requireOpen(const char* caller) const;
 
-  // Below: the worker.
-  void work() noexcept;
-  void execute(Command& command) noexcept;
-  template <class Kind>
-  void attempt(Kind& command) noexcept;
-  void run(Op& op);
-  void run(Replay& replay);
-  void run(Upload& upload);
-  void run(Load& load);
-  void run(Read& read);
-  void run(Sync& sync);
-  void run(Release& release);
-  void run(Close& close);
-
-  FaultRef resolve(Op& op);
-  void poisonResults(const Op& op, const FaultRef& fault, bool skipped);
-  void give(Op& op, const FaultRef& fault) noexcept;
-  void give(Replay& replay, const FaultRef& fault) noexcept;
-  void give(Upload& upload, const FaultRef& fault) noexcept;
-  void give(Load& load, const FaultRef& fault) noexcept;
-  void give(Read& read, const FaultRef& fault) noexcept;
-  void give(Sync& sync, const FaultRef& fault) noexcept;
-  void give(Release&, const FaultRef&) noexcept {}
-  void give(Close&, const FaultRef&) noexcept {}
-  FaultRef stick(Fault fault);
-  FaultRef provideOnHost(Buffer& buffer, const char* where, const std::string& name);
-  FaultRef provide(Buffer& buffer, const char* where, const std::string& name);
-  void* obtain(size_t bytes);
-  std::string readInto(const Load& load, KernelContext& context);
-  void fromHost(const Tensor& host, const Tensor& to, KernelContext& context);
-  void toHost(const Tensor& from, const Tensor& host, KernelContext& context);
-  void convert(const Tensor& from, const Tensor& to, KernelContext& context);
-  void waitForDevice();
-  void freeBuffer(std::unique_ptr<Buffer> buffer);
-  Fault outOfMemory(const char* where, uint64_t bytes, const std::string& purpose) const;
-
-  const StreamOptions options_;
-  CompletionSink& sink_;
+  const Backend& backend_;
   BufferTable buffers_;
-  std::map<uint64_t, std::shared_ptr<List>> lists_;
-  std::shared_ptr<List> openList_;  // between beginList() and endList()
+  Lists lists_;
+  std::shared_ptr<command::List> openList_;  // between beginList() and endList()
   uint64_t nextList_ = 1;
   bool closed_ = false;
-
-  Allocator allocator_;
-  std::optional<MemoryUser> user_;  // but for dry runs
-  std::atomic<uint64_t> hostLive_{0};
-  std::array<OpTime, kOpCount> times_;
-  FaultRef sticky_;
-  uint64_t serial_ = 0;                      // of the last op, from 1
-  std::vector<const char*> unseenOps_;       // the ops since the last wait; the last is serial_
-  std::unordered_set<Buffer*> buffersHeld_;  // with a queue: all that have memory
-  bool stopped_ = false;  // the last command has run
-  const FaultRef noHostMemory_;  // made ahead, for when nothing can be made
-
-  std::mutex mutex_;
-  std::condition_variable arrived_;
-  std::vector<Command> queue_;
-  bool ended_ = false;         // the worker, which touches nothing any more; guarded by mutex_, as the next
-  bool endIsAwaited_ = true;   // close() sees it itself
-  std::condition_variable hasEnded_;
-  std::atomic<bool> hasWork_{false};
-  std::atomic<int64_t> computing_{0};  // commands that have not run yet, without those that free memory or wait
-  std::atomic<bool> abandoned_{false};
-  std::thread worker_;
+  Worker worker_;
 };
 
 }  // namespace lowrank

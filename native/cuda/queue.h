@@ -81,7 +81,7 @@ using LaunchCode = Body;
 
 // 1. Ops run on the stream's worker thread, which owns the queue. Kernels run in the order of their launches; nothing waits for them.
 // 2. A launch that fails leaves the fault with the op's context; the launches after it are left out.
-// 3. In a dry run nothing is launched.
+// 3. In a dry run it launches nothing (dry_queue.h).
 class Queue {
  public:
   virtual void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const LaunchCode& code) = 0;

@@ -8,7 +8,6 @@
 #include <cuda.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -16,6 +15,7 @@
 
 #include "../core/fault.h"
 #include "../platform/platform.h"
+#include "dry_queue.h"
 #include "finding.h"
 #include "queue.h"
 #include "runtime.h"
@@ -158,12 +158,7 @@ MemorySource& dryMemoryOf(int ordinal) {
 
 class CudaQueue final : public DeviceQueue, public Queue {
  public:
-  CudaQueue(int ordinal, int multiprocessors, int64_t cacheBytes, bool runsWgmma, bool dryRun)
-      : ordinal_(ordinal),
-        multiprocessors_(multiprocessors),
-        cacheBytes_(cacheBytes),
-        runsWgmma_(runsWgmma),
-        dryRun_(dryRun) {}
+  CudaQueue(int ordinal, const QueueTraits& traits) : ordinal_(ordinal), traits_(traits) {}
 
   ~CudaQueue() override {
     if (stream_ == nullptr) return;
@@ -183,7 +178,6 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   std::string attach() override {
-    if (dryRun_) return {};
     const auto failed = [&](cudaError_t error) {
       if (error != cudaSuccess && error_.empty()) error_ = describe(error);
     };
@@ -199,16 +193,11 @@ class CudaQueue final : public DeviceQueue, public Queue {
     return error_;
   }
 
-  MemorySource& memory() override { return dryRun_ ? dryMemoryOf(ordinal_) : memoryOf(ordinal_); }
+  MemorySource& memory() override { return memoryOf(ordinal_); }
 
   // Pinned; with unified addressing, which all GPUs that serve have, the host's address is the device's too.
   void* allocateHost(size_t bytes, std::string& why) override {
     void* memory = nullptr;
-    if (dryRun_) {
-      memory = std::malloc(bytes);  // never touched
-      if (memory == nullptr) why = "the process has no more";
-      return memory;
-    }
     const cudaError_t error = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable | cudaHostAllocMapped);
     if (error != cudaSuccess) {
       cudaGetLastError();
@@ -219,7 +208,6 @@ class CudaQueue final : public DeviceQueue, public Queue {
     return memory;
   }
   void freeHost(void* address) noexcept override {
-    if (dryRun_) return std::free(address);
     cudaStreamSynchronize(stream_);
     hostBlocks_.erase(static_cast<char*>(address));
     cudaFreeHost(address);
@@ -234,7 +222,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   void beginTimer(std::atomic<uint64_t>& nanoseconds) override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     if (timers_.empty()) timers_.resize(kTimers);
     if (timersQueued_ - timersRead_ == kTimers) expect(readOldestTimer(), "a timer");
     Timer& timer = timers_[timersQueued_ % kTimers];
@@ -246,13 +234,13 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   void endTimer() override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     expect(cudaEventRecord(timers_[timersQueued_ % kTimers].end, stream_), "a timer");
     if (!failed_) ++timersQueued_;
   }
 
   void upload(void* device, const void* host, size_t bytes) override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     if (isOnHost(device)) return copyOnHost(device, host, bytes);
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
@@ -265,7 +253,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   void download(void* host, const void* device, size_t bytes) override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     if (isOnHost(device)) return copyOnHost(host, device, bytes);
     for (size_t at = 0; at < bytes; at += kStagingBytes) {
       const size_t part = bytes - at < kStagingBytes ? bytes - at : kStagingBytes;
@@ -279,7 +267,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   std::optional<LateFault> wait() override {
-    if (dryRun_ || stream_ == nullptr) return {};
+    if (stream_ == nullptr) return {};
     cudaMemcpyAsync(seen_, record_, sizeof(FaultRecord), cudaMemcpyDeviceToHost, stream_);
     cudaError_t error = cudaStreamSynchronize(stream_);
     while (error == cudaSuccess && timersRead_ < timersQueued_) error = readOldestTimer();
@@ -292,7 +280,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const LaunchCode& code) override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     ++kernel.launches;
     if (sharedBytes > kSharedWithoutAsking) {
       expect(cudaFuncSetAttribute(code.function, cudaFuncAttributeMaxDynamicSharedMemorySize, int(sharedBytes)),
@@ -304,12 +292,12 @@ class CudaQueue final : public DeviceQueue, public Queue {
 
   void copyToDevice(void* device, const void* host, size_t bytes) override { upload(device, host, bytes); }
   void fillBytes(void* device, uint8_t value, size_t bytes) override {
-    if (!dryRun_ && !failed_) expect(cudaMemsetAsync(device, value, bytes, stream_), "a fill");
+    if (!failed_) expect(cudaMemsetAsync(device, value, bytes, stream_), "a fill");
   }
   FaultSink faults() override { return {record_, serial_}; }
-  int multiprocessors() const override { return multiprocessors_; }
-  bool runsWgmma() const override { return runsWgmma_; }
-  int64_t cacheBytes() const override { return cacheBytes_; }
+  int multiprocessors() const override { return traits_.multiprocessors; }
+  bool runsWgmma() const override { return traits_.runsWgmma; }
+  int64_t cacheBytes() const override { return traits_.cacheBytes; }
 
  private:
   static constexpr size_t kSharedWithoutAsking = 48 << 10;
@@ -369,10 +357,7 @@ class CudaQueue final : public DeviceQueue, public Queue {
   }
 
   const int ordinal_;
-  const int multiprocessors_;
-  const int64_t cacheBytes_;
-  const bool runsWgmma_;
-  const bool dryRun_;
+  const QueueTraits traits_;
   std::string error_;
   cudaStream_t stream_ = nullptr;
   Staging staging_[kStagingSlots];
@@ -428,9 +413,7 @@ std::vector<DeviceInfo> devices(bool memory) {
 }
 
 std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
-  constexpr int kUsualMultiprocessors = 108;  // of a dry run: scratch must not depend on it
-  constexpr int64_t kUsualCacheBytes = int64_t{50} << 20;
-  if (dryRun) return std::make_shared<CudaQueue>(ordinal, kUsualMultiprocessors, kUsualCacheBytes, false, true);
+  if (dryRun) return std::make_shared<DryQueue>(dryMemoryOf(ordinal), QueueTraits{108, int64_t{50} << 20, false}, true);
   const DriverInfo driver = driverInfo();
   if (!driver.error.empty()) {
     throw InvalidArgument("[device] expected a GPU for device 'cuda', but " + driver.error +
@@ -457,7 +440,8 @@ std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
 #else
   const bool runsWgmma = false;
 #endif
-  return std::make_shared<CudaQueue>(ordinal, properties.multiProcessorCount, properties.l2CacheSize, runsWgmma, false);
+  return std::make_shared<CudaQueue>(
+      ordinal, QueueTraits{properties.multiProcessorCount, properties.l2CacheSize, runsWgmma});
 }
 
 }  // namespace lowrank::cuda

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../cuda/dry_queue.h"
 #include "../cuda/finding.h"
 #include "../cuda/queue.h"
 
@@ -29,7 +30,7 @@ void noteFirstLaunch(const Kernel& kernel) {
 
 class EmulatorQueue final : public DeviceQueue, public Queue {
  public:
-  EmulatorQueue(const Options& options, bool dryRun) : options_(options), dryRun_(dryRun) {}
+  explicit EmulatorQueue(const Options& options) : options_(options) {}
 
   bool runsLater() const override { return false; }
   std::string attach() override { return {}; }
@@ -54,13 +55,13 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
     timerBegin_ = std::chrono::steady_clock::now();
   }
   void endTimer() override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     const auto elapsed = std::chrono::steady_clock::now() - timerBegin_;
     timed_->fetch_add(uint64_t(elapsed.count()), std::memory_order_relaxed);
   }
 
   void upload(void* device, const void* host, size_t bytes) override {
-    if (!dryRun_ && !failed_ && bytes > 0) std::memcpy(device, host, bytes);
+    if (!failed_ && bytes > 0) std::memcpy(device, host, bytes);
   }
   void download(void* host, const void* device, size_t bytes) override { upload(host, device, bytes); }
 
@@ -72,7 +73,7 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
   }
 
   void launch(Kernel& kernel, dim3 grid, dim3 block, size_t sharedBytes, const Body& body) override {
-    if (dryRun_ || failed_) return;
+    if (failed_) return;
     if (kernel.launches++ == 0) noteFirstLaunch(kernel);
     Launch launch(kernel.name, kernel.needs, options_.generation, grid, block, sharedBytes, body, options_.schedule);
     if (*launch.refusal() == '\0') {
@@ -87,7 +88,7 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
 
   void copyToDevice(void* device, const void* host, size_t bytes) override { upload(device, host, bytes); }
   void fillBytes(void* device, uint8_t value, size_t bytes) override {
-    if (!dryRun_ && !failed_) std::memset(device, value, bytes);
+    if (!failed_) std::memset(device, value, bytes);
   }
   FaultSink faults() override { return {&record_, serial_}; }
   int multiprocessors() const override { return options_.multiprocessors; }
@@ -96,7 +97,6 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
 
  private:
   const Options options_;
-  const bool dryRun_;
   Context* context_ = nullptr;
   uint64_t serial_ = 0;
   bool failed_ = false;
@@ -108,7 +108,10 @@ class EmulatorQueue final : public DeviceQueue, public Queue {
 }  // namespace
 
 std::shared_ptr<DeviceQueue> openQueue(const Options& options, bool dryRun) {
-  return std::make_shared<EmulatorQueue>(options, dryRun);
+  if (!dryRun) return std::make_shared<EmulatorQueue>(options);
+  const bool runsWgmma = options.generation == Generation::kSm90;
+  return std::make_shared<DryQueue>(emulatedMemory(),
+                                    QueueTraits{options.multiprocessors, options.cacheBytes, runsWgmma}, false);
 }
 
 std::vector<std::pair<std::string, int64_t>> kernelLaunches() {
