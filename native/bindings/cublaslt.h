@@ -8,7 +8,8 @@
 
 namespace lowrank {
 
-// new CublasLt({ ordinal, dtype, direction, m, k, n, library }); `version`; seconds(length), while JavaScript waits; close() gives its memory back.
+// new CublasLt({ ordinal, dtype, direction, m, k, n, library }); `version`; seconds(length), while JavaScript waits;
+// close() gives its memory back.
 class CublasLtBinding final : public Napi::ObjectWrap<CublasLtBinding> {
  public:
   static Napi::Function define(Napi::Env env);

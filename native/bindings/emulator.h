@@ -6,8 +6,8 @@
 
 namespace lowrank {
 
-// The option `emulator` of a device: { generation, order, copies, seed, multiprocessors, cacheBytes, hostBytes }, each of
-// which may be left out, as may the whole. Throws InvalidArgument.
+// The option `emulator` of a device: { generation, order, copies, seed, multiprocessors, cacheBytes, hostBytes }, each
+// of which may be left out, as may the whole. Throws InvalidArgument.
 emulator::Options readEmulatorOptions(const Napi::Value& value);
 
 // kernelLaunches(): every variant of every kernel, and how often this process launched it.

@@ -16,7 +16,8 @@
 namespace lowrank {
 namespace {
 
-// One block is some 30 microseconds of arithmetic, or half of a second-level cache: small beside a run, large beside a claim.
+// One block is some 30 microseconds of arithmetic, or half of a second-level cache: small beside a run, large beside a
+// claim.
 constexpr int64_t kRounds = 8192;
 constexpr int64_t kReadBytes = int64_t{1} << 20;
 constexpr int64_t kBlocksPerThread = 16;
@@ -47,7 +48,8 @@ struct Result {
   double seconds = 0;
 };
 
-// `body(block)` for every block of a run, and run after run until the time is over. On a thread of its own, which ranks like those of streams.
+// `body(block)` for every block of a run, and run after run until the time is over. On a thread of its own, which ranks
+// like those of streams.
 template <class Body>
 Result repeat(int threads, double seconds, int64_t blocks, double workPerRun, const Body& body) {
   Result result;

@@ -119,8 +119,8 @@ void check(Napi::Env env, napi_status status) {
   if (status != napi_ok) throw Napi::Error::New(env);
 }
 
-// The array that read() resolves to: raw bytes, or values as JavaScript has them. JavaScript makes it: where it cannot, that is an error, while
-// Node-API would end the process.
+// The array that read() resolves to: raw bytes, or values as JavaScript has them. JavaScript makes it: where it cannot,
+// that is an error, while Node-API would end the process.
 napi_value makeResult(Napi::Env env, const Tensor& source, bool raw, DType& dtype, void*& data) {
   dtype = !raw && isFloat(source.dtype) ? DType::kFloat32 : source.dtype;
   const bool values = !raw && (dtype == DType::kFloat32 || dtype == DType::kInt32);
@@ -202,7 +202,8 @@ StreamBinding::~StreamBinding() {
   adjustMemory(-reportedBytes_);
 }
 
-// Nobody is left to hear of results. The thread-safe function may still hold completions: onComplete() gets them without an environment.
+// Nobody is left to hear of results. The thread-safe function may still hold completions: onComplete() gets them
+// without an environment.
 void StreamBinding::onTeardown(void* data) {
   StreamBinding* const binding = static_cast<StreamBinding*>(data);
   binding->tornDown_ = true;
@@ -228,8 +229,8 @@ void StreamBinding::label(const Napi::CallbackInfo& info) {
   stream_->label(number(info, 0, "label", "slot"), info[1].As<Napi::String>());
 }
 
-// Tells the garbage collector of native bytes that wait for it: `change` more than before. What will be freed without it is not its concern:
-// told of everything, it would collect in every training step.
+// Tells the garbage collector of native bytes that wait for it: `change` more than before. What will be freed without
+// it is not its concern: told of everything, it would collect in every training step.
 void StreamBinding::reportMemory(const Napi::CallbackInfo& info) {
   const double change = number(info, 0, "reportMemory", "change");
   if (!(std::abs(change) <= double(uint64_t{1} << 53)))

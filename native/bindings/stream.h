@@ -9,10 +9,12 @@
 
 namespace lowrank {
 
-// 1. All members are used on the thread of the environment that made the object, except complete(), which the stream's worker calls.
+// 1. All members are used on the thread of the environment that made the object, except complete(), which the stream's
+//    worker calls.
 // 2. A pending read() or sync() keeps the event loop and this object alive; nothing else does.
-// 3. When the environment goes (process exit, worker.terminate()), a cleanup hook stops the stream and joins its thread before anything that
-//    the thread could touch is gone. The hook is added after the thread-safe function, because hooks run in reverse order.
+// 3. When the environment goes (process exit, worker.terminate()), a cleanup hook stops the stream and joins its thread
+//    before anything that the thread could touch is gone. The hook is added after the thread-safe function, because
+//    hooks run in reverse order.
 class StreamBinding final : public Napi::ObjectWrap<StreamBinding>, private CompletionSink {
  public:
   static Napi::Function define(Napi::Env env);

@@ -15,7 +15,7 @@ struct AdamwRates {
   float eps;
 };
 
-// Of a whole exponent, by products alone: results do not depend on a library.
+// base to a whole exponent, by products alone, so that results do not depend on a library.
 LOWRANK_INLINE double power(double base, double exponent) {
   double result = 1.0;
   for (int64_t n = static_cast<int64_t>(exponent); n > 0; n >>= 1, base *= base) {

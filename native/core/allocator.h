@@ -22,15 +22,16 @@ struct MemoryInfo {
   uint64_t hostLive = 0;  // of a GPU's stream: bytes in use of the machine's memory
 };
 
-// 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any thread.
-// 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large activations reuse. An adapter's
-//    gradients are no small blocks: the next forward pass has their memory.
-// 3. Free memory is kept for the next step. When a request does not fit the budget, free memory is given back to the system first: whole pages of
-//    kRegionAlignment, and if that is not enough, all whole granules of the source. So fragments of any shape can serve any request, and a small
-//    budget is not lost to page ends.
+// 1. Only the stream's worker allocates and frees, in stream order; info() and resetPeak() may be called from any
+//    thread.
+// 2. Small blocks have a range of their own: a scalar that lives long would otherwise split the space that large
+//    activations reuse. An adapter's gradients are no small blocks: the next forward pass has their memory.
+// 3. Free memory is kept for the next step. When a request does not fit the budget, free memory is given back to the
+//    system first: whole pages of kRegionAlignment, and if that is not enough, all whole granules of the source. So
+//    fragments of any shape can serve any request, and a small budget is not lost to page ends.
 // 4. Without `budget` the source's budget holds for the sum of all streams; with it, this stream alone is held to it.
-// 5. In a dry run memory is addresses that are hardly touched. It does not use up the source's budget, and is held to the budget only with
-//    kHeldToBudget: then the same requests fail as in a real run that has the budget for itself.
+// 5. In a dry run memory is addresses that are hardly touched. It does not use up the source's budget, and is held to
+//    the budget only with kHeldToBudget: then the same requests fail as in a real run that has the budget for itself.
 enum class DryRun { kNo, kUnlimited, kHeldToBudget };
 
 class Allocator {
@@ -44,7 +45,8 @@ class Allocator {
   void* allocate(size_t bytes);
   void free(void* address);  // nullptr is fine
 
-  // Gives the memory of all free blocks back to the system, and the addresses that are kept to grow into. When every block is free nothing stays.
+  // Gives the memory of all free blocks back to the system, and the addresses that are kept to grow into. When every
+  // block is free nothing stays.
   void releaseFree();
 
   // Holds this allocator to so many bytes, beside its budget.

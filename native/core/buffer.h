@@ -9,13 +9,15 @@
 
 namespace lowrank {
 
-// 1. `bytes`, `slot` and `onHost` are fixed when the buffer is made; `label` and `counted` are MemoryUser's; the rest belongs to the stream's worker.
-// 2. Memory comes when a command first writes, and goes when the worker reaches the release that follows the last reference.
+// 1. `bytes`, `slot` and `onHost` are fixed when the buffer is made; `label` and `counted` are MemoryUser's; the rest
+//    belongs to the stream's worker.
+// 2. Memory comes when a command first writes, and goes when the worker reaches the release that follows the last
+//    reference.
 struct Buffer {
   Buffer(uint64_t size, uint64_t number, bool host) : bytes(size), slot(number), onHost(host) {}
   const uint64_t bytes;
   const uint64_t slot;
-  const bool onHost;  // in the machine's memory, where a device reads it from afar; never on the CPU, which has no other
+  const bool onHost;   // in the machine's memory, where a GPU reads it from afar; never on the CPU
   uint32_t label = 0;  // what it is for
   bool counted = false;
   void* data = nullptr;
@@ -26,9 +28,9 @@ struct Buffer {
 
 // The slots of one stream, used on JavaScript's thread alone.
 //
-// Queued commands need no references of their own: a release is itself a command, and the queue is in order, so that whatever was queued
-// before it finds the buffer alive. A slot number carries the generation of its slot, so that a number kept after the last release is told
-// from the slot's next user.
+// Queued commands need no references of their own: a release is itself a command, and the queue is in order, so that
+// whatever was queued before it finds the buffer alive. A slot number carries the generation of its slot, so that a
+// number kept after the last release is told from the slot's next user.
 class BufferTable {
  public:
   uint64_t allocate(uint64_t bytes, bool onHost);

@@ -10,10 +10,10 @@ namespace lowrank {
 // 2. parallel() may be called many times per kernel, never from inside a body.
 // 3. Work is cut into blocks by the shapes alone, never by the number of threads: which thread runs a block is open,
 //    what the block computes is not. That is what makes results independent of the thread count.
-// 4. Scratch lives until the kernel returns, is counted in memory(), and is 64-byte aligned, contents undefined. When it cannot be
-//    had, scratch() records the out-of-memory fault and returns nullptr: the kernel returns at once.
-// 5. fail() records the stream's sticky error (printf format, one sentence: what was expected, what came). The kernel returns
-//    at once; its outputs count as poisoned.
+// 4. Scratch lives until the kernel returns, is counted in memory(), and is 64-byte aligned, contents undefined. When
+//    it cannot be had, scratch() records the out-of-memory fault and returns nullptr: the kernel returns at once.
+// 5. fail() records the stream's sticky error (printf format, one sentence: what was expected, what came). The kernel
+//    returns at once; its outputs count as poisoned.
 class Context {
  public:
   using Body = void (*)(void* state, int64_t block, int thread);

@@ -1,4 +1,5 @@
-// What a stream needs of a device that is not the CPU: memory of its own that the host cannot touch, kernels that run later.
+// What a stream needs of a device that is not the CPU: memory of its own that the host cannot touch, kernels that run
+// later.
 #pragma once
 
 #include <atomic>
@@ -32,18 +33,21 @@ class DeviceQueue {
   virtual std::string attach() = 0;
   virtual MemorySource& memory() = 0;
 
-  // Memory of the machine at an address that kernels may use too; nullptr, and why, where there is none. It is freed when nothing queued uses it.
+  // Memory of the machine at an address that kernels may use too; nullptr, and why, where there is none. It is freed
+  // when nothing queued uses it.
   virtual void* allocateHost(size_t bytes, std::string& why) = 0;
   virtual void freeHost(void* address) noexcept = 0;
 
   // Context::device() of kernels.
   virtual void* kernelQueue() = 0;
 
-  // What follows belongs to the command `serial`; launches that fail are told to `context`, which lives until the next begin().
+  // What follows belongs to the command `serial`; launches that fail are told to `context`, which lives until the next
+  // begin().
   virtual void begin(Context& context, uint64_t serial) = 0;
 
-  // The device's time from one to the other, of one command, by the device's clock: it is added to `nanoseconds`, which lives until the last
-  // wait(), before the next wait() returns. The host waits only where very many are open. A command that fails adds nothing.
+  // The device's time from one to the other, of one command, by the device's clock: it is added to `nanoseconds`, which
+  // lives until the last wait(), before the next wait() returns. The host waits only where very many are open. A
+  // command that fails adds nothing.
   virtual void beginTimer(std::atomic<uint64_t>& nanoseconds) = 0;
   virtual void endTimer() = 0;
 

@@ -1,5 +1,5 @@
-// Where a stream's commands run. There are four: the CPU and a device with a queue (host_executor.cpp, device_executor.cpp), and a dry run
-// of each, which reserves memory and computes nothing.
+// Where a stream's commands run. There are four: the CPU and a device with a queue (host_executor.cpp,
+// device_executor.cpp), and a dry run of each, which reserves memory and computes nothing.
 #pragma once
 
 #include <atomic>
@@ -62,7 +62,8 @@ class Executor {
   // The worker's thread begins. Returns what is wrong, or nothing.
   virtual std::string attach() = 0;
 
-  // For buffers onHost: memory of the machine at an address that kernels may use too; nullptr, and why, where there is none.
+  // For buffers onHost: memory of the machine at an address that kernels may use too; nullptr, and why, where there is
+  // none.
   virtual void* allocateHost(size_t bytes, std::string& why) = 0;
   virtual void freeHost(void* address) noexcept = 0;
 

@@ -1,5 +1,5 @@
-// What goes wrong, in two kinds: a mistake of the caller, thrown at once on the caller's thread, and a fault of a running command, which
-// sticks to the stream.
+// What goes wrong, in two kinds: a mistake of the caller, thrown at once on the caller's thread, and a fault of a
+// running command, which sticks to the stream.
 #pragma once
 
 #include <cstdint>

@@ -18,8 +18,8 @@ inline size_t partBytes(const FileRange& from, const Tensor& target) {
   return size_t(std::min(kLoadChunkBytes / size, elementCount(target)) * size);
 }
 
-// In order, for parts that fill the target: reads one to memoryFor(place) and calls filled(place, memory), until ended().
-// Returns what is wrong with the file, or nothing.
+// In order, for parts that fill the target: reads one to memoryFor(place) and calls filled(place, memory), until
+// ended(). Returns what is wrong with the file, or nothing.
 template <class MemoryFor, class Filled, class Ended>
 std::string loadParts(const FileRange& from, const Tensor& target, const MemoryFor& memoryFor, const Filled& filled,
                       const Ended& ended) {

@@ -22,10 +22,11 @@ class MemorySource {
   virtual void* reserveAddresses(size_t bytes) noexcept = 0;
   // Puts memory behind a part of them; `sparse`: it will hardly be touched. False when there is none.
   virtual bool commitPages(void* address, size_t bytes, bool sparse) noexcept = 0;
-  // Gives back any part of the addresses, with the memory behind it. Nothing that was queued before may still use it afterwards.
+  // Gives back any part of the addresses, with the memory behind it. Nothing that was queued before may still use it
+  // afterwards.
   virtual void releasePages(void* address, size_t bytes) noexcept = 0;
 
-  // Of every block.
+  // Every block begins at a multiple of this.
   virtual size_t alignment() const = 0;
 
   // The smallest part that can be given back, a divisor of platform::kRegionAlignment.
@@ -46,7 +47,8 @@ class MemorySource {
   ~MemorySource() = default;
 };
 
-// The process's own memory. Its budget is LOWRANK_MEMORY_BUDGET, or 90 % of what was available when this was first asked.
+// The process's own memory. Its budget is LOWRANK_MEMORY_BUDGET, or 90 % of what was available when this was first
+// asked.
 class HostMemory final : public MemorySource {
  public:
   explicit HostMemory(size_t alignment) : alignment_(alignment) {}

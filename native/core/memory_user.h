@@ -13,8 +13,9 @@ namespace lowrank {
 
 // One per stream that takes memory; members may be called from any thread unless they say otherwise.
 //
-// 1. A stream that is closed gives its memory back when its queue has run. Another that finds the budget full waits for that on its own worker
-//    before it calls the memory full. A stream that is closed itself does not wait, so that no two wait for each other.
+// 1. A stream that is closed gives its memory back when its queue has run. Another that finds the budget full waits for
+//    that on its own worker before it calls the memory full. A stream that is closed itself does not wait, so that no
+//    two wait for each other.
 // 2. The mutex of the source guards everything here; nobody holds it while waiting or computing.
 class MemoryUser {
  public:

@@ -1,5 +1,5 @@
-// Spin a moment, then let the caller park: what follows a kernel usually comes within microseconds, and waking a parked thread
-// costs several.
+// Spin a moment, then let the caller park: what follows a kernel usually comes within microseconds, and waking a parked
+// thread costs several.
 #pragma once
 
 #include <chrono>

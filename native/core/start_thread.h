@@ -11,7 +11,8 @@
 
 namespace lowrank {
 
-// A thread that runs `body`. Throws InvalidArgument where the system starts no more, saying which limits there are; `purpose` is for the message.
+// A thread that runs `body`. Throws InvalidArgument where the system starts no more, saying which limits there are;
+// `purpose` is for the message.
 template <class Body>
 std::thread startThread(const char* purpose, Body&& body) {
   try {

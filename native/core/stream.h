@@ -17,35 +17,41 @@
 namespace lowrank {
 
 // Threads
-// 1. All public members are for JavaScript's thread. Calls validate, queue and return; InvalidArgument says what is wrong with one.
-// 2. Buffers' contents, the allocator and the kernels belong to the worker.
+// 1. All public members are for JavaScript's thread. They validate, queue and return; a wrong call throws
+//    InvalidArgument.
+// 2. The contents of buffers, the allocator and the kernels belong to the worker.
 // 3. The worker runs a kernel only in its turn of the process's thread pool.
 //
 // Faults
-// 4. A command that fails leaves a fault: it sticks to the stream, and the contents of what it should have written are poisoned. Later commands are
-//    skipped and poison what they should have written; uploads, which need nothing of those before
-//    them, still run. sync() reports the fault once and clears the stream.
-// 5. A command that meets poison when the stream is clear is skipped too and passes the poison on. Writing a buffer wholly heals it.
-// 6. read() reports the fault of poisoned data; data that is whole can be read whatever happened elsewhere.
+// 4. A command that fails leaves a fault. The fault sticks to the stream, and what the command should have written is
+//    poisoned. Later commands are skipped and poison what they should have written; uploads still run, since they need
+//    no result of the commands before them. sync() reports the fault once and clears the stream.
+// 5. A command that meets poison on a clear stream is skipped too and passes the poison on. Writing a whole buffer
+//    heals it.
+// 6. read() reports the fault of poisoned data. Other data can be read whatever happened elsewhere.
 //
 // Devices
-// 7. With a queue kernels run later than their commands, and only they can look at what tensors hold. What one finds wrong is seen where the
-//    worker waits, at read() and sync(), and treated as if it had been seen at once: what its command and the ops after it wrote is poisoned. adamw
-//    looks by itself whether something was found before it, and then leaves parameters as they were.
+// 7. On a device with a queue, kernels run later than their commands, and only kernels can look at what tensors hold.
+//    The worker learns what a kernel found wrong when it waits, at read() and sync(), and treats it as if it had been
+//    found at once: what that command and the ops after it wrote is poisoned. adamw itself checks for findings before
+//    it and then leaves the parameters as they were.
 //
 // Dry run
-// 8. Memory is reserved exactly as ever, kernels run but for the bodies of parallel(), files are not read, and of host data only integers are copied,
-//    because kernels look at ids, labels and bounds outside of parallel(). Other contents are undefined. It tells what memory a program needs.
+// 8. A dry run tells what memory a program needs. It reserves memory exactly as a real run does, and runs kernels
+//    except for the bodies of parallel(). It reads no files and copies only integers from the host, because kernels
+//    look at ids, labels and bounds outside of parallel(). All other contents are undefined.
 //
 // Command lists
-// 9. Between beginList() and endList() ops are checked as ever but kept instead of queued. replay() queues the whole list, as often as wanted: the same
-//    ops on the same buffers, whose contents may have changed. A list holds references to its buffers, so that what is released while it
-//    lives stays. There is no memory planning inside a list: everything it writes has memory of its own until releaseList().
+// 9. Between beginList() and endList() ops are checked as always, but kept instead of queued. replay() queues the whole
+//    list, any number of times: the same ops on the same buffers, whose contents may have changed. A list holds
+//    references to its buffers, so what is released during its life stays. Memory is not planned inside a list:
+//    everything that it writes has memory of its own until releaseList().
 //
 // End
-// 10. close() lets everything queued run, then gives back all memory, addresses and the thread. Where nothing is queued that computes, that is done
-//     when it returns; else other streams that find the budget full wait for it. abandon() skips what has not begun, reports nothing, and returns
-//     when the worker has ended; the destructor does that too.
+// 10. close() lets all queued commands run, then gives back memory, addresses and the thread. If no queued command
+//     computes, this is done when close() returns; otherwise other streams that find the budget full wait for it.
+//     abandon() skips what has not begun, reports nothing, and returns when the worker has ended. The destructor does
+//     that too.
 class Stream {
  public:
   Stream(const StreamOptions& options, CompletionSink& sink);
@@ -53,8 +59,8 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // Slots of device memory; see BufferTable. release() returns the bytes of a buffer whose last reference this was, else 0.
-  // `onHost`: in the machine's memory; see Buffer.
+  // Slots of device memory; see BufferTable. release() returns the bytes of a buffer whose last reference this was,
+  // else 0. `onHost`: in the machine's memory; see Buffer.
   uint64_t allocate(double bytes, bool onHost);
   void retain(double slot);
   uint64_t release(double slot);
@@ -63,7 +69,8 @@ class Stream {
 
   void enqueue(double id, const double* words, size_t length);
 
-  // See "Command lists". beginList() and endList() come in pairs, without others between; nothing but ops may be queued between them.
+  // See "Command lists". beginList() and endList() come in pairs, without others between; nothing but ops may be queued
+  // between them.
   void beginList();
   uint64_t endList();
   void replay(double list);

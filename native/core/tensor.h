@@ -7,8 +7,8 @@ namespace lowrank {
 
 enum class DType : int32_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kInt32 = 3, kUInt8 = 4 };
 
-// A view of a buffer as a matrix whose last dimension is contiguous. Leading dimensions are folded into rows; a vector of
-// n elements has rows = 1, cols = n. The struct has no member functions on purpose: kernels are compiled once per
+// A view of a buffer as a matrix whose last dimension is contiguous. Leading dimensions are folded into rows; a vector
+// of n elements has rows = 1, cols = n. The struct has no member functions on purpose: kernels are compiled once per
 // instruction set, and an inline function emitted from such a file could end up serving a machine that lacks the set.
 //
 // 1. `buffer` and `byteOffset` are filled by the bindings and checked against the buffer's size at enqueue.

@@ -18,8 +18,8 @@
 
 namespace lowrank {
 
-// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well. ended(): the worker
-// does nothing any more after a close(), and join() does not wait.
+// Gets the outcome of read() and sync(), on the worker's thread. `fault` is null when all went well. ended(): the
+// worker does nothing any more after a close(), and join() does not wait.
 class CompletionSink {
  public:
   virtual void complete(void* token, FaultRef fault) noexcept = 0;
@@ -45,8 +45,8 @@ class Worker {
   void push(command::Command command);
 
   // The end, in this order. close(): queues the last command, which gives back `buffers` and ends the worker.
-  // awaitEnd(): waits and joins where nothing was queued that computes; else the sink hears of the end. join() waits for
-  // the thread, and may come twice.
+  // awaitEnd(): waits and joins where nothing was queued that computes; else the sink hears of the end. join() waits
+  // for the thread, and may come twice.
   void close(std::vector<std::unique_ptr<Buffer>> buffers);
   void awaitEnd();
   void join() noexcept;

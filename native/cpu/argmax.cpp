@@ -1,7 +1,8 @@
-// ids[i] = the first index of the largest value of row i. A row with a NaN, or with nothing above -infinity, is a fault.
+// ids[i] = the first index of the largest value of row i. A row with a NaN, or with nothing above -infinity, is a
+// fault.
 //
-// x: [N, V] float32, bfloat16 or float16; ids: int32 [N]. One read of x, a second one of the part up to the answer, which is in
-// cache. Roof: memory bandwidth. Deterministic: the maximum has no rounding.
+// x: [N, V] float32, bfloat16 or float16; ids: int32 [N]. One read of x, a second one of the part up to the answer,
+// which is in cache. Roof: memory bandwidth. Deterministic: the maximum has no rounding.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

@@ -1,14 +1,15 @@
-// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023, arXiv:2307.08691). For a query row q, over the
-// keys j that it sees:
+// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023, arXiv:2307.08691). For a query row q, over
+// the keys j that it sees:
 //   forward   s_j = scale q.k_j (softcap: c tanh(s_j / c));  lse = log sum e^s_j;  y = sum e^(s_j - lse) v_j
 //   backward  attention_backward.cpp
 //
-// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride; lse: [H, Nq] float32. Products, softmax and sums are
-// float32; y is rounded once. With bfloat16 dot products e^(s - max) is rounded to bfloat16 for its product with v, as
-// GPU kernels do; its sum is taken before. Work: 4 hd FLOP per visible pair and head. Roof: the multiply-add rate; packing K
-// and V once per query block costs 6 %, exponentials 15 %. Memory: scratch of a few blocks per thread; nothing grows
-// with Nq Nk. A task is (sequence, head, 64 queries); blocks of one or two queries are attention_few_queries.h's. Blocks
-// that no query sees are never visited. A query without any key gives y = 0, lse = -infinity.
+// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride; lse: [H, Nq] float32. Products, softmax and sums
+// are float32; y is rounded once. With bfloat16 dot products e^(s - max) is rounded to bfloat16 for its product with v,
+// as GPU kernels do; its sum is taken before. Work: 4 hd FLOP per visible pair and head. Roof: the multiply-add rate;
+// packing K and V once per query block costs 6 %, exponentials 15 %. Memory: scratch of a few blocks per thread;
+// nothing grows with Nq Nk. A task is (sequence, head, 64 queries); blocks of one or two queries are
+// attention_few_queries.h's. Blocks that no query sees are never visited. A query without any key gives y = 0, lse =
+// -infinity.
 // Deterministic: a task is one thread's, and visits its key blocks in order.
 #include "attention_few_queries.h"
 

@@ -2,13 +2,15 @@
 //   dv_j = sum over queries of p_j dy;  ds_j = p_j (dy.v_j - D), times 1 - (s_j / c)^2 under softcap
 //   dq = scale sum over keys of ds_j k_j;  dk_j = scale sum over queries of ds_j q
 //
-// Shapes, dtypes and masks as in attention.cpp; dk and dv rows that belong to no sequence are zero. Products and sums are
-// float32; each output is rounded once. With bfloat16 dot products p and ds are rounded to bfloat16 for the products that
-// they enter. Work: 10 hd FLOP per visible pair and head. Roof: the multiply-add rate; packing costs 6 %, exponentials 8 %.
+// Shapes, dtypes and masks as in attention.cpp; dk and dv rows that belong to no sequence are zero. Products and sums
+// are float32; each output is rounded once. With bfloat16 dot products p and ds are rounded to bfloat16 for the
+// products that they enter. Work: 10 hd FLOP per visible pair and head. Roof: the multiply-add rate; packing costs 6 %,
+// exponentials 8 %.
 //
-// A part is (sequence, query head, run of query blocks): one thread goes through its queries, finishes dq block by block and
-// collects dk and dv in float32 memory of the part. A second pass adds up the parts of each key/value head, in order, and
-// rounds. Parts are made for as many key/value heads at a time as kPartBytes holds: 2 Nk hd floats per part.
+// A part is (sequence, query head, run of query blocks): one thread goes through its queries, finishes dq block by
+// block and collects dk and dv in float32 memory of the part. A second pass adds up the parts of each key/value head,
+// in order, and rounds. Parts are made for as many key/value heads at a time as kPartBytes holds: 2 Nk hd floats per
+// part.
 // Deterministic: parts are cut by shapes alone.
 #include "attention_blocks.h"
 
@@ -139,8 +141,8 @@ LOWRANK_INLINE void probabilities(const BackwardScratch& s, int64_t panel, int64
   }
 }
 
-// One block of queries against the keys that it sees: dq, and its share of the part's dk and dv. Keys from `touchedEnd` on
-// have no sums yet.
+// One block of queries against the keys that it sees: dq, and its share of the part's dk and dv. Keys from `touchedEnd`
+// on have no sums yet.
 template <bool kDot, class T>
 void queryBlock(const AttentionBackwardArgs& args, const AttentionShape& shape, const Unit& unit, const Part& part,
                 int64_t q0, int64_t count, const Visibility& seen, const float* dots, int64_t& touchedEnd,

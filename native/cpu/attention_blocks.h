@@ -1,13 +1,13 @@
 // What attention's forward and backward share: blocks of sequences, masks, and their operands packed for gemm's tiles.
 //
-// 1. A block has up to kBlock tokens of one sequence and one head. It is packed in words (gemm_tile.h): floats, or with kDot
-//    pairs of bfloat16 along the axis that a product sums over.
+// 1. A block has up to kBlock tokens of one sequence and one head. It is packed in words (gemm_tile.h): floats, or with
+//    kDot pairs of bfloat16 along the axis that a product sums over.
 //      rows     [token][rowPitch]              left operand, sums over the head's width
 //      columns  [panel of tokens][step][...]   right operand, sums over the head's width
 //      straight [panel of width][step][...]    right operand, sums over tokens
 // 2. Results lie in panels: [panel][row][kPanel] float32.
-// 3. Scores and their gradients are held transposed, keys by queries: queries are the lanes, so that maxima and sums over
-//    keys need no horizontal step.
+// 3. Scores and their gradients are held transposed, keys by queries: queries are the lanes, so that maxima and sums
+//    over keys need no horizontal step.
 #pragma once
 
 #include "gemm_pack.h"

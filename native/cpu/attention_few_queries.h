@@ -290,7 +290,8 @@ static int64_t attendFewQueries(const AttentionArgs& args, const AttentionShape&
     for (int64_t c = 0; c < queries[q].chunks; ++c) queryOfTask[queries[q].firstTask + c] = q;
   }
   float* shared = memory + context.threads() * perThread;
-  // Of a key/value head's first head and a query's first chunk; the next chunk's lie shape.heads slots on.
+  // The partial result of a key/value head's first head and a query's first chunk. The next chunk's lies shape.heads
+  // slots further on.
   const auto sharedPartials = [&](const FewQuery& query, int64_t kvHead) {
     return partialAt(shared, query.partials * shape.heads + kvHead * shape.group, shape).y;
   };

@@ -20,7 +20,8 @@ struct Level {
 
 }  // namespace
 
-// A build for one machine has the levels that this machine chooses from, any other has all (LOWRANK_ISA_LEVELS in CMakeLists.txt).
+// A build for one machine has the levels that this machine chooses from, any other has all (LOWRANK_ISA_LEVELS in
+// CMakeLists.txt).
 #define LOWRANK_LEVEL(isa)                                     \
   namespace isa {                                              \
   extern const Backend kBackend;                               \
@@ -98,9 +99,9 @@ double rate(double (*probe)(int64_t)) {
   return best;
 }
 
-// vdpbf16ps does twice the work of a multiply-add and issues as often (Zen 4) or a quarter as often (Sapphire and Emerald
-// Rapids), where widening bfloat16 to float32 is the faster way to multiply it. Ratios are 2 and 0.5: no noise turns them round.
-// Of the levels in this build. -1: this machine has none of them.
+// vdpbf16ps does twice the work of a multiply-add and issues as often (Zen 4) or a quarter as often (Sapphire and
+// Emerald Rapids), where widening bfloat16 to float32 is the faster way to multiply it. Ratios are 2 and 0.5: no noise
+// turns them round. Of the levels in this build. -1: this machine has none of them.
 int fastestLevel() {
   static const int level = [] {
     int best = detectedLevel();

@@ -12,7 +12,8 @@ namespace lowrank::cpu {
 // saves).
 const char* detectedIsa();
 
-// The level that is taken by itself: the best one, unless its bfloat16 products are measured to be slower than widening.
+// The level that is taken by itself: the best one, unless its bfloat16 products are measured to be slower than
+// widening.
 const char* fastestIsa();
 
 // The kernels of level `isa`; nullptr or "" means $LOWRANK_ISA, and where that is not set, the fastest level.

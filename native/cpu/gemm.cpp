@@ -1,14 +1,17 @@
 // The driver of gemm: blocking, packing and the store.
 //
-// A task owns one panel of kPanel columns, or kWide of them where A does not stay in the second-level cache, and one block of
-// at most kBlockRows rows. It packs the panels of B for at most kDepth words of k, of one term or several, into its thread's
-// buffer (at most kDepth * kPanel * 4 bytes = 128 KB a panel with AVX-512: they stay in L2), runs the tiles down the rows, and
-// keeps the block's sums beside it; with the last words of k the sums are rounded into C from the registers.
-// Rows of A that are words already are read in place. Others (float16, bfloat16 without dot products, transposed, odd k with dot
-// products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when panels are few.
+// A task owns one panel of kPanel columns, or kWide of them where A does not stay in the second-level cache, and one
+// block of at most kBlockRows rows. It packs the panels of B for at most kDepth words of k, of one term or several,
+// into its thread's buffer (at most kDepth * kPanel * 4 bytes = 128 KB a panel with AVX-512: they stay in L2), runs the
+// tiles down the rows, and keeps the block's sums beside it; with the last words of k the sums are rounded into C from
+// the registers.
+// Rows of A that are words already are read in place. Others (float16, bfloat16 without dot products, transposed, odd k
+// with dot products) are packed: once for all panels into shared scratch of at most kSharedBytes, or by the task when
+// panels are few.
 //
-// Roofs: the multiply-add rate. Packing a panel costs as much as multiplying it with about 20 rows, so M >= 512 comes near the
-// roof and a small M does not: a product of few rows (a LoRA gradient) packs little at a time, so that its panels are in L1.
+// Roofs: the multiply-add rate. Packing a panel costs as much as multiplying it with about 20 rows, so M >= 512 comes
+// near the roof and a small M does not: a product of few rows (a LoRA gradient) packs little at a time, so that its
+// panels are in L1.
 // Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
 #include "gemm.h"
 
@@ -63,7 +66,8 @@ LOWRANK_INLINE int64_t stepsOf(const Plan& plan, const GemmTerm& term) {
   return plan.dot ? ceilDiv(term.k, 2) : term.k;
 }
 
-// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are moved.
+// Whether the tiles can read A where it is. Rows a multiple of 4 KB apart would share one set of the cache, so they are
+// moved.
 LOWRANK_INLINE bool inPlace(const Plan& plan, const GemmTerm& term) {
   if (term.a.transposed) return false;
   if (plan.dot) return term.k % 2 == 0 && term.a.stride * 2 % 4096 != 0;
@@ -226,8 +230,8 @@ LOWRANK_INLINE int64_t tileWordsOf(const Plan& plan, const Segment& segment) {
   return segment.term->a.transposed ? segment.count * kLanes : plan.tileRows * pitchOf(segment.count);
 }
 
-// Multiplies by the segments, whose panels of B have room side by side: a tile's sums stay in registers from one segment to
-// the next, and after the last they are rounded into C from there.
+// Multiplies by the segments, whose panels of B have room side by side: a tile's sums stay in registers from one
+// segment to the next, and after the last they are rounded into C from there.
 template <bool kDot>
 void multiplySegments(const Gemm& product, const Plan& plan, int64_t firstColumn, int64_t endColumn, int64_t firstRow,
                       int64_t endRow, const Segment* segments, int64_t count, bool resume, bool last, float* buffer) {

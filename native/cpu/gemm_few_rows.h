@@ -1,12 +1,14 @@
-// gemm for a handful of rows (decoding): B is read once, as it is in memory, because packing it would cost more than the
-// product. A straight B is swept along its columns, a transposed one is a dot product per row; transposed NF4 in whole runs is looked up
-// on the way, other NF4 goes through a small buffer.
+// gemm for a handful of rows (decoding): B is read once, as it is in memory, because packing it would cost more than
+// the product. A straight B is swept along its columns, a transposed one is a dot product per row; transposed NF4 in
+// whole runs is looked up on the way, other NF4 goes through a small buffer.
 //
-// With bfloat16 dot products a row of B is read from end to end, so that the processor's own prefetching keeps up, in runs of 64 elements:
-// a word pairs elements 2i and 2i + 2 of a run, or 2i + 1 and 2i + 3, because that is how codes become words with the fewest instructions.
+// With bfloat16 dot products a row of B is read from end to end, so that the processor's own prefetching keeps up, in
+// runs of 64 elements: a word pairs elements 2i and 2i + 2 of a run, or 2i + 1 and 2i + 3, because that is how codes
+// become words with the fewest instructions.
 //
-// Roof: the bytes of B; for NF4 also 8 cycles per 64 weights (four shifts, look-ups and multiply-adds, and four instructions that make the
-// table, on two ports), 5 with dot products. The order of a sum differs from the tiles' (lanes run along k when B is transposed).
+// Roof: the bytes of B; for NF4 also 8 cycles per 64 weights (four shifts, look-ups and multiply-adds, and four
+// instructions that make the table, on two ports), 5 with dot products. The order of a sum differs from the tiles'
+// (lanes run along k when B is transposed).
 #pragma once
 
 #include "gemm.h"
@@ -237,8 +239,8 @@ LOWRANK_INLINE __m128 reduceAddFour(Vec a, Vec b, Vec c, Vec d) {
   return _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
 }
 
-// sums[row][column] += dot(x row, b row): kColumns rows of B of `runs` runs, which come from runAt(column, run). x: [kRows][kDotDepth], each
-// run as RunWords.
+// sums[row][column] += dot(x row, b row): kColumns rows of B of `runs` runs, which come from runAt(column, run). x:
+// [kRows][kDotDepth], each run as RunWords.
 template <int kRows, int kColumns, class RunAt>
 LOWRANK_INLINE void dotRuns(const BFloat16* x, int64_t runs, const RunAt& runAt, float* sums) {
   Vec even[kRows][kColumns] = {}, odd[kRows][kColumns] = {};
@@ -289,7 +291,8 @@ static void dotNf4Runs(const BFloat16* x, const Nf4& weight, int64_t first, int6
       sums);
 }
 
-// The scales of as many rows as there is room for come first: looking them up takes long, and nothing of the rows waits for it.
+// The scales of as many rows as there is room for come first: looking them up takes long, and nothing of the rows waits
+// for it.
 template <int kRows>
 static void dotNf4Columns(const BFloat16* x, const Nf4& weight, int64_t first, int64_t k, int64_t column,
                           int64_t columns, float* sums) {
@@ -306,8 +309,8 @@ static void dotNf4Columns(const BFloat16* x, const Nf4& weight, int64_t first, i
   }
 }
 
-// sums[row][column] += dot(x row, b row), b's rows being the columns of the product; bfloat16, dense or read as that from NF4. A dense row
-// at a time: memory is the bound. NF4 four at a time, so that sums do not wait for each other.
+// sums[row][column] += dot(x row, b row), b's rows being the columns of the product; bfloat16, dense or read as that
+// from NF4. A dense row at a time: memory is the bound. NF4 four at a time, so that sums do not wait for each other.
 template <int kRows>
 static void dotTerm(const BFloat16* x, const GemmOperand& b, int64_t first, int64_t k, int64_t column, int64_t columns,
                     float* sums) {
@@ -359,8 +362,8 @@ static void dotFewRows(const Gemm& product, const GemmTerm& term, int64_t column
 
 #endif
 
-// sums[kFewRows][kFewRowsColumns] for the columns [column, column + columns) of a product whose A is straight in every term.
-// `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
+// sums[kFewRows][kFewRowsColumns] for the columns [column, column + columns) of a product whose A is straight in every
+// term. `widened` holds kFewRowsWords floats; with `dot` all operands are bfloat16.
 static void fewRows(const Gemm& product, [[maybe_unused]] bool dot, int64_t column, int64_t columns, float* widened,
                     float* sums) {
   __builtin_memset(sums, 0, sizeof(float) * kFewRows * kFewRowsColumns);

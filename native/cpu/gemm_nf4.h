@@ -1,11 +1,11 @@
-// NF4 operands of gemm: dequantised while a panel of B is packed, forward (transposed, rows along k) and for dX (straight) from the
-// same storage. The words are those that packDense makes of the dequantised matrix.
+// NF4 operands of gemm: dequantised while a panel of B is packed, forward (transposed, rows along k) and for dX
+// (straight) from the same storage. The words are those that packDense makes of the dequantised matrix.
 //
-// The fast way, for rows of whole runs that no block divides (nf4.h): the sixteen weights of a block, rounded to the dtype that B is
-// read as, lie in one or two registers, and codes are looked up there. With AVX-512 that is a load that broadcasts them, a shift by
-// lanes, and vpermps, which reads the low four bits of a lane: as much as widening bfloat16; with bfloat16 dot products vpermw looks
-// 32 up at once. The words' order, where it is not theirs in the row, is put right by the transposition, for nothing. Anything else goes
-// through a small dense buffer.
+// The fast way, for rows of whole runs that no block divides (nf4.h): the sixteen weights of a block, rounded to the
+// dtype that B is read as, lie in one or two registers, and codes are looked up there. With AVX-512 that is a load that
+// broadcasts them, a shift by lanes, and vpermps, which reads the low four bits of a lane: as much as widening
+// bfloat16; with bfloat16 dot products vpermw looks 32 up at once. The words' order, where it is not theirs in the row,
+// is put right by the transposition, for nothing. Anything else goes through a small dense buffer.
 #pragma once
 
 #include "gemm_pack.h"

@@ -1,7 +1,7 @@
 // Packing for gemm: operands become streams of 32-bit words (see gemm_tile.h).
 //
-// A word is a float, a widened bfloat16 or float16, or with kDot a pair of bfloat16 along k, of which the earlier is the low half. A
-// k that is odd ends in a pair with zero.
+// A word is a float, a widened bfloat16 or float16, or with kDot a pair of bfloat16 along k, of which the earlier is
+// the low half. A k that is odd ends in a pair with zero.
 #pragma once
 
 #include "gemm_tile.h"

@@ -1,9 +1,11 @@
 // The inner loop of gemm: a tile of up to kTileRows x kPanel accumulators that never leaves the registers.
 //
 // Operands are streams of 32-bit words: one float, or with kDot two bfloat16 that are neighbours along k.
-//   A: word (row, step) lies at a + row * rowBytes + step * stepBytes, which fits rows as they are in memory and packed tiles
+//   A: word (row, step) lies at a + row * rowBytes + step * stepBytes, which fits rows as they are in memory and packed
+//      tiles
 //   B: a packed panel [steps][NV * kLanes]
-//   C: float32 sums, or what a product makes of them (TileResult). Terms follow each other without the sums leaving the registers.
+//   C: float32 sums, or what a product makes of them (TileResult). The sums stay in the registers from one term to the
+//      next.
 //
 // | level      | tile    | accumulators | loads per multiply-add |
 // | generic    | 4 x 8   |  8 of 16     | 6 / 8                  |
@@ -52,7 +54,8 @@ struct TileRun {
   int64_t steps;
 };
 
-// What becomes of a tile's sums: they are stored as they are, kPanel apart, or rounded into C of `product` at (row, column).
+// What becomes of a tile's sums: they are stored as they are, kPanel apart, or rounded into C of `product` at (row,
+// column).
 struct TileResult {
   float* sums;
   bool resume;          // start from the sums that are there
@@ -99,8 +102,8 @@ LOWRANK_INLINE void addRun(const TileRun& run, Vec sums[kRows][kVectors]) {
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) sums[i][j] = multiplyAdd<kDot>(word, columns[j], sums[i][j]);
     }
-    // A line of the next tile's rows per step, in the order in which they will be read: 5 % of the rate on Intel with 24
-    // sums to hide it behind, a loss with fewer.
+    // A line of the next tile's rows per step, in the order in which they will be read: 5 % of the rate on Intel with
+    // 24 sums to hide it behind, a loss with fewer.
     if constexpr (kLanes == 16)
       __builtin_prefetch(a + (kRows + (step & 15)) * rowBytes + (step & ~int64_t{15}) * 4, 0, 2);
     b += kVectors * kLanes;

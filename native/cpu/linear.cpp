@@ -1,17 +1,19 @@
-// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its slabs i:
+// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its
+// slabs i:
 //   forward   s_i = scale_i * dropout_i(x) A_i^T;  y_p = x W_p^T + sum_i s_i B_i^T + bias_p
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
 //
-// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; compute, any row stride;
-// parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to
-// compute; y and dx once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
+// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; compute,
+// any row stride; parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in
+// float32 and rounded to compute; y and dx once, since the low-rank product is one more term of the dense product's
+// sum; dropout(x) to compute.
 //
-// The slabs of a group share one thin product: x with their A's one under the other, and ds of all of them, side by side, with x. ds and
-// dB run together, so that dy is read for both at once; then dA, dW and dx.
+// The slabs of a group share one thin product: x with their A's one under the other, and ds of all of them, side by
+// side, with x. ds and dB run together, so that dy is read for both at once; then dA, dW and dx.
 //
-// With dropout the masked input is made for kMaskedRows rows at a time, and dx, whose low-rank terms are masked one by one,
-// sums in float32 scratch of as many rows. Nothing else is stored.
+// With dropout the masked input is made for kMaskedRows rows at a time, and dx, whose low-rank terms are masked one by
+// one, sums in float32 scratch of as many rows. Nothing else is stored.
 // Roof: the multiply-add rate, 2 N K O for each of y, dx and dW; weights are read once per kBlockRows rows (gemm.cpp).
 // Determinism: gemm's; row blocks are constants; masks depend on the element alone.
 // Reference: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685.

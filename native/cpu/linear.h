@@ -13,8 +13,9 @@ struct LinearScratch {
   Workspace panels;    // gemm's own
 };
 
-// As the ops of the same name, except that row i of the input draws its dropout mask as row rowIds[i] (nullptr: as row i), and
-// that dy may be float32 beside an x of another dtype, in which case ds is still rounded to x's dtype. False: out of memory.
+// As the ops of the same name, except that row i of the input draws its dropout mask as row rowIds[i] (nullptr: as row
+// i), and that dy may be float32 beside an x of another dtype, in which case ds is still rounded to x's dtype. False:
+// out of memory.
 bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch& scratch, Context& context);
 bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_t* rowIds, LinearScratch& scratch,
                      Context& context);

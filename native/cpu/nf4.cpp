@@ -1,14 +1,17 @@
 // quantizeNf4 and dequantizeNf4. For a block of B elements x with m = max |x|:
 //   quantise    q = number of thresholds t_j = (code_j + code_{j+1}) / 2 with x * (1 / m) > t_j;  absmax = m
-//   twice       offset = mean(absmax); d = absmax - offset becomes 8 bits against 256 codes, n = max |d| of a nested block
+//   twice       offset = mean(absmax); d = absmax - offset becomes 8 bits against 256 codes, n = max |d| of a nested
+//               block
 //   dequantise  code[q] * absmax, or code[q] * (nestedCode[q8] * n + offset), rounded to y's dtype
 //
-// x [O, K] float32, bfloat16 or float16, any row stride; blocks run over the elements row-major, whatever K is. All arithmetic is
-// float32; the mean is summed in float64. Bytes are those of bitsandbytes 0.50 on the CPU: the reciprocal is of 1e-38 at least, so
-// that zeros get the code 0.0, and a nested value is rounded to one of 2^16 numbers in [-1, 1] before its code is chosen. (It divides
-// in a last block that is not whole; here all blocks are alike.) A NaN makes its block NaN.
-// Roof: 15 comparisons per element, about the time of reading a float32. Determinism: blocks do not meet; partial sums are cut by
-// the shape. Reference: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314.
+// x [O, K] float32, bfloat16 or float16, any row stride; blocks run over the elements row-major, whatever K is. All
+// arithmetic is float32; the mean is summed in float64. Bytes are those of bitsandbytes 0.50 on the CPU: the reciprocal
+// is of 1e-38 at least, so that zeros get the code 0.0, and a nested value is rounded to one of 2^16 numbers in [-1, 1]
+// before its code is chosen. (It divides in a last block that is not whole; here all blocks are alike.) A NaN makes its
+// block NaN.
+// Roof: 15 comparisons per element, about the time of reading a float32. Determinism: blocks do not meet; partial sums
+// are cut by the shape. Reference: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs",
+// arXiv:2305.14314.
 #include "nf4.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

@@ -56,7 +56,8 @@ static void dequantizeRun(const Nf4Reader& from, int64_t first, int64_t count, T
   }
 }
 
-// True when weights are looked up in registers (lookUp(), below): every row is made of runs of kNf4Run elements, each in one block.
+// True when weights are looked up in registers (lookUp(), below): every row is made of runs of kNf4Run elements, each
+// in one block.
 LOWRANK_INLINE bool looksUp(const Nf4& weight) {
 #if defined(__AVX2__)
   return weight.cols % kNf4Run == 0 && weight.blockSize % kNf4Run == 0;
@@ -113,8 +114,8 @@ LOWRANK_INLINE Vec lookUp(IntVec codes, IntVec shift, const Nf4Table& table) {
 #endif
 }
 
-// makeTable in fewer instructions: adding 3 * 2^15 times its power of two to a weight pushes the lower half of its bits out. Only for
-// ordinary() scales and codes; the sign of a zero may be lost, which no sum that starts from 0 sees.
+// makeTable in fewer instructions: adding 3 * 2^15 times its power of two to a weight pushes the lower half of its bits
+// out. Only for ordinary() scales and codes; the sign of a zero may be lost, which no sum that starts from 0 sees.
 template <class T>
 LOWRANK_INLINE Nf4Table makeOrdinaryTable(const Nf4Reader& from, float scale) {
   if constexpr (!kIsBFloat16<T>) return makeTable<T>(from, scale);
@@ -236,8 +237,8 @@ LOWRANK_INLINE float reduceAddReordered(Vec value) {
 
 #if defined(__AVX512BF16__)
 
-// The sixteen weights of a block as bfloat16, twice: a look-up by five bits, of which the highest is not part of the code, finds them in
-// either half. Subnormal weights become 0, as they do in every dot product.
+// The sixteen weights of a block as bfloat16, twice: a look-up by five bits, of which the highest is not part of the
+// code, finds them in either half. Subnormal weights become 0, as they do in every dot product.
 LOWRANK_INLINE __m512i pairTable(Vec code, float scale) {
   const Vec weights = code * scale;
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(weights, weights));

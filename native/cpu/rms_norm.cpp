@@ -3,10 +3,10 @@
 //   backward  g = dy weight;  dx = r (g - n mean(g n)) + dSum;  dWeight += sum over rows and heads of dy n
 // D elements at a time: a row may be several heads, each normalised by itself.
 //
-// x, residual, s, y, dy, dSum, dx: [N, H D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside, one
-// rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof: memory bandwidth. r is
-// computed again in backward instead of stored: it costs one pass over a row that is in cache anyway. dx may be dy or
-// dSum. Deterministic: rows are independent; dWeight goes through fixed chunks of rows.
+// x, residual, s, y, dy, dSum, dx: [N, H D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside,
+// one rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward. Roof: memory bandwidth. r
+// is computed again in backward instead of stored: it costs one pass over a row that is in cache anyway. dx may be dy
+// or dSum. Deterministic: rows are independent; dWeight goes through fixed chunks of rows.
 #include "kernels.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {

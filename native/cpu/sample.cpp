@@ -1,7 +1,8 @@
 // The next id of each sequence from its logits: see SampleArgs for the order of the steps.
 //
-// logits: [S, V] float32; steps, ids: int32 [S]; seen: uint8 [S, V]. A sequence is one task. Without topK and topP: two passes over V. With them:
-// V candidates become a heap, O(V), of which only those that are kept are taken, O(log V) each. Scratch: 12 V bytes per thread.
+// logits: [S, V] float32; steps, ids: int32 [S]; seen: uint8 [S, V]. A sequence is one task. Without topK and topP: two
+// passes over V. With them: V candidates become a heap, O(V), of which only those that are kept are taken, O(log V)
+// each. Scratch: 12 V bytes per thread.
 // Sums of probabilities are float64. Deterministic: a draw is a function of logits, options, seed, sequence and step.
 #include "kernels.h"
 #include "philox.h"
@@ -16,7 +17,7 @@ struct Candidate {
   int32_t id;
 };
 
-// Of equal ones the first counts as larger.
+// The first of two equal candidates counts as the larger.
 LOWRANK_INLINE bool larger(const Candidate& a, const Candidate& b) {
   return a.score > b.score || (a.score == b.score && a.id < b.id);
 }
@@ -88,7 +89,8 @@ double weigh(float* scores, int64_t width, float largest, float least) {
   return sum;
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is told. Returns the largest.
+// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is told. Returns the
+// largest.
 float prepare(const SampleArgs& args, int64_t row, float* scores, bool& hasNan) {
   const float* logits = rowOf<float>(args.logits, row);
   const uint8_t* seen = present(args.seen) ? rowOf<uint8_t>(args.seen, row) : nullptr;

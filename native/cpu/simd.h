@@ -5,8 +5,8 @@
 //    symbol shared between levels could otherwise be the AVX-512 one on a machine without AVX-512.
 // 2. A vector has kLanes floats. `count` forms touch only the first count <= kLanes elements; loads fill the rest
 //    with 0.
-// 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once. With BF16 instructions
-//    it makes a subnormal bfloat16 0; storeExactly() does not.
+// 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once. With BF16
+//    instructions it makes a subnormal bfloat16 0; storeExactly() does not.
 // 4. Reductions over lanes add in one fixed order.
 #pragma once
 
@@ -395,8 +395,8 @@ LOWRANK_INLINE float reduceMax(Vec value) {
 
 // ---- functions: polynomials are our own minimax fits ----
 
-// e^x within 1 ulp; 0 where the result would be subnormal (below -87.33: scaling to a subnormal costs a microcode assist of some
-// 150 cycles on Intel, and masked scores are all there), infinity above 88.73, NaN kept.
+// e^x within 1 ulp; 0 where the result would be subnormal (below -87.33: scaling to a subnormal costs a microcode
+// assist of some 150 cycles on Intel, and masked scores are all there), infinity above 88.73, NaN kept.
 LOWRANK_INLINE Vec exp(Vec x) {
   const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const Vec lowest = splat(-87.33654f);

@@ -5,11 +5,13 @@
 //   p -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 // in PyTorch's order of operations. It has no backward.
 //
-// parameter, grad, m, v: float32; copy: compute dtype, rounded from the new parameter. All contiguous. Bytes per element: the norm reads 4;
-// the update reads 16 and writes 12 and the copy. Roof: memory bandwidth. Atomic, decided on the device: where the norm is not finite,
-// or an earlier command of the stream found a fault, nothing but norms is written.
+// parameter, grad, m, v: float32; copy: compute dtype, rounded from the new parameter. All contiguous. Bytes per
+// element: the norm reads 4; the update reads 16 and writes 12 and the copy. Roof: memory bandwidth. Atomic, decided on
+// the device: where the norm is not finite, or an earlier command of the stream found a fault, nothing but norms is
+// written.
 //
-// Three launches of 256 threads, 64 bytes of shared memory at most; 4 bytes per access, which neighbouring threads make whole lines:
+// Three launches of 256 threads, 64 bytes of shared memory at most; 4 bytes per access, which neighbouring threads make
+// whole lines:
 //   squares  a block per chunk of kChunk elements of one parameter; finds it in a table of the parameters by halving
 //   norms    one block, a warp per parameter
 //   update   a block per chunk

@@ -1,10 +1,11 @@
-// ids[i] = the first index of the largest value of row i. A row with a NaN, or with nothing above -infinity, is a fault.
+// ids[i] = the first index of the largest value of row i. A row with a NaN, or with nothing above -infinity, is a
+// fault.
 //
-// x: [N, V] compute dtype, any row stride; ids: int32 [N]. Bytes: one read of x. Roof: memory bandwidth, for few rows that of one
-// multiprocessor.
+// x: [N, V] compute dtype, any row stride; ids: int32 [N]. Bytes: one read of x. Roof: memory bandwidth, for few rows
+// that of one multiprocessor.
 //
-// Launch: a block of 512 threads per row, 128 bytes of shared memory. Deterministic: the maximum has no rounding, and of equal values
-// the lower index wins in any order.
+// Launch: a block of 512 threads per row, 128 bytes of shared memory. Deterministic: the maximum has no rounding, and
+// of equal values the lower index wins in any order.
 #include "kernels.h"
 
 namespace lowrank::LOWRANK_BACKEND {

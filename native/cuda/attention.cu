@@ -1,19 +1,23 @@
-// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023, arXiv:2307.08691). For a query row q, over the keys j that it sees:
+// Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023, arXiv:2307.08691). For a query row q, over
+// the keys j that it sees:
 //   forward   s_j = scale q.k_j (softcap: c tanh(s_j / c));  lse = log sum e^s_j;  y = sum e^(s_j - lse) v_j
 //   backward  attention_backward.cu
 //
-// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride, hd up to 256; lse: [H, Nq] float32. Products, softmax and sums are float32;
-// y is rounded once. With 16-bit types e^(s - max) is rounded for its product with v; its sum is taken before. A query without any key
-// gives y = 0, lse = -infinity. Work: 4 hd FLOP per visible pair and head. Roof: mma.sync, beside which exponentials take about a fifth.
+// q, y: [Nq, H hd]; k, v: [Nk, Hkv hd], compute dtype, any row stride, hd up to 256; lse: [H, Nq] float32. Products,
+// softmax and sums are float32; y is rounded once. With 16-bit types e^(s - max) is rounded for its product with v; its
+// sum is taken before. A query without any key gives y = 0, lse = -infinity. Work: 4 hd FLOP per visible pair and head.
+// Roof: mma.sync, beside which exponentials take about a fifth.
 //
 // Four ways, by the shapes, and by whether the device runs wgmma:
 //   warpgroups    16-bit, on Hopper: attention_wgmma.cu.
-//   tensor cores  16-bit. A block is (64 queries of a sequence, head): 4 warps of 16 queries. It goes through the keys 64 at a time; K of the
-//                 next tile is on its way while V of this one is used, and the other way round. 16 bytes per copy where heads are
-//                 aligned to that, else elements. Heads are padded to 64, 128 or 256 columns.
+//   tensor cores  16-bit. A block is (64 queries of a sequence, head): 4 warps of 16 queries. It goes through the keys
+//                 64 at a time; K of the next tile is on its way while V of this one is used, and the other way round.
+//                 16 bytes per copy where heads are aligned to that, else elements. Heads are padded to 64, 128 or 256
+//                 columns.
 //   plain         float32. A block is (32 queries, head), 8 threads per query, 8 keys at a time.
-//   few queries   up to two queries per sequence, as in decoding. A block is (query, key/value head, share of its keys) with all query heads of
-//                 that; 4 warps take keys in turn, lanes along the head's width. A second kernel merges the shares. Roof: the bytes of K and V.
+//   few queries   up to two queries per sequence, as in decoding. A block is (query, key/value head, share of its keys)
+//                 with all query heads of that; 4 warps take keys in turn, lanes along the head's width. A second
+//                 kernel merges the shares. Roof: the bytes of K and V.
 //
 //                 threads  blocks                             shared memory
 //   plan          256      1                                  32 bytes
@@ -53,7 +57,7 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
   T* const vTile = kTile + kKeyTile * kPitch<kDim>;
   if (headDim < kDim) clearPadding<kDim>(qTile, kBlockRows + 2 * kKeyTile, headDim);
 
-  // Of this thread's two rows.
+  // The keys that this thread's two rows see.
   int32_t first[2], end[2];
   RowSoftmax softmax = beginSoftmax();
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {

@@ -1,8 +1,8 @@
 // What attention's forward and backward share: blocks of sequences, masks, and tiles of a head in shared memory.
 //
 // 1. Query i of a sequence sees the keys [firstKey(i), endKey(i)); the interval may be empty.
-// 2. A tile has rows of one head, padded with zeros to kDim columns, and 16 bytes more from one row to the next: the eight rows of an ldmatrix
-//    then lie in different banks.
+// 2. A tile has rows of one head, padded with zeros to kDim columns, and 16 bytes more from one row to the next: the
+//    eight rows of an ldmatrix then lie in different banks.
 // 3. Scores are kept times log2(e), so that exponentials are powers of two.
 #pragma once
 
@@ -65,7 +65,8 @@ __device__ __forceinline__ Score scoreOf(float product, const AttentionOptions& 
   return options.softcap > 0.0f ? cappedScore(product, options) : plainScore(product, options);
 }
 
-// Of element e of this thread's n-th tile of 8 columns, as mma has it; the row is lane / 4, and 8 more for the last two elements.
+// The column of element e of this thread's n-th tile of 8 columns, as mma has it. The row is lane / 4, and 8 more for
+// the last two elements.
 __device__ __forceinline__ int columnOf(int n, int e) {
   return 8 * n + static_cast<int>(threadIdx.x) % 4 * 2 + e % 2;
 }
@@ -174,7 +175,8 @@ inline bool wholeHeads(const Tensor& tensor, const AttentionOptions& options) {
 template <int kDim>
 inline constexpr int kPitch = kDim + 8;
 
-// `count` rows from `first` on, zeros in the others; on their way until waited for. The columns past the head's width are left as they are.
+// `count` rows from `first` on, zeros in the others; on their way until waited for. The columns past the head's width
+// are left as they are.
 template <int kDim, int kRows, class T>
 __device__ __forceinline__ void loadTile(T* tile, const HeadRows<T>& rows, int64_t first, int count) {
   const T* const from = rows.at + first * rows.stride;
@@ -230,7 +232,8 @@ __device__ __forceinline__ void packLeft(uint32_t (&a)[4], const float (&first)[
   a[3] = packPair<T>(second[2], second[3]);
 }
 
-// sums[n] += weights, 16 by 8 kSteps * 2, times the columns [8 n, 8 n + 8) of `right`, over its rows. Weights are rounded to T.
+// sums[n] += weights, 16 by 8 kSteps * 2, times the columns [8 n, 8 n + 8) of `right`, over its rows. Weights are
+// rounded to T.
 template <int kDim, int kWeights, int kTiles, class T>
 __device__ __forceinline__ void multiplyColumns(float (&sums)[kTiles][4], const float (&weights)[kWeights][4],
                                                 const T* right) {

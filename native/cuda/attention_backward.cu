@@ -2,21 +2,25 @@
 //   dv_j = sum over queries of p_j dy;  ds_j = p_j (dy.v_j - D), times 1 - (s_j / c)^2 under softcap
 //   dq = scale sum over keys of ds_j k_j;  dk_j = scale sum over queries of ds_j q
 //
-// Shapes, dtypes and masks as in attention.cu; dk and dv rows that belong to no sequence are zero. Products and sums are float32; each output is
-// rounded once. With 16-bit types p and ds are rounded for the products that they enter. Work: 14 hd FLOP per visible pair and head, 4 of
-// them for products that both passes make: the price of sums that need no atomics. Roof: mma.sync.
+// Shapes, dtypes and masks as in attention.cu; dk and dv rows that belong to no sequence are zero. Products and sums
+// are float32; each output is rounded once. With 16-bit types p and ds are rounded for the products that they enter.
+// Work: 14 hd FLOP per visible pair and head, 4 of them for products that both passes make: the price of sums that need
+// no atomics. Roof: mma.sync.
 //
-// D comes first, then two passes of the same form, on Hopper those of attention_wgmma.cu for most heads of 16-bit types. A block has some rows of
-// its own and goes through those of the other side that see them, 32 at a time (8 in float32), the next ones on their way:
+// D comes first, then two passes of the same form, on Hopper those of attention_wgmma.cu for most heads of 16-bit
+// types. A block has some rows of its own and goes through those of the other side that see them, 32 at a time (8 in
+// float32), the next ones on their way:
 //   dq      own rows are queries of one head (Q, dy), the others keys (K, V): the weights ds times K
-//   dk, dv  own rows are keys of one key/value head (K, V), the others queries (Q, dy) of each of its query heads in turn: ds times Q, p times dy
+//   dk, dv  own rows are keys of one key/value head (K, V), the others queries (Q, dy) of each of its query heads in
+//           turn: ds times Q, p times dy
 //
 //                  threads  blocks                                    shared memory
 //   D              128      Nq H / 4                                  0
 //   plan           256      1                                         32 bytes
 //   tensor cores   128      (N / 64 + S, heads, 1 or 2 column parts)  36 KB, 68 KB, 99 KB by the padded head
 //   plain          256      (N / 32 + S, heads)                       80 rows of 4 (hd + 1) bytes, and 2 KB
-// Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no more.
+// Heads of 256 columns make dk and dv in two parts of 128, each with all of the products before: registers hold no
+// more.
 // Deterministic: every sum is one thread's, in an order that the sequences give.
 #include "attention_backward.cuh"
 #include "attention_wgmma.h"
@@ -50,7 +54,8 @@ __global__ void __launch_bounds__(kAttentionThreads) dotsKernel(Matrix<const T> 
 }
 
 // kOut columns of the gradients, those from blockIdx.z * kOut on. `second` is dv; the dq pass has none.
-// Left to itself the compiler would rather spill a few registers of narrow heads than give up a third block per multiprocessor.
+// Left to itself the compiler would rather spill a few registers of narrow heads than give up a third block per
+// multiprocessor.
 template <class T, int kDim, int kOut, bool kKeys>
 __global__ void __launch_bounds__(kAttentionThreads, 2)
     attentionBackwardKernel(const SequenceTask* tasks, int32_t slots, Sides<T> sides, Matrix<T> first, Matrix<T> second,
@@ -77,7 +82,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   loadTile<kDim, kBlockRows>(ownUpstream, kKeys ? keysOf(sides.v) : queriesOf(sides.dy, firstHead), task.first,
                              task.count);
 
-  // Of this thread's two rows where they are queries.
+  // What belongs to this thread's two rows, where they are queries.
   OfQuery ofRows[2] = {};
   if constexpr (!kKeys) {
     LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {

@@ -1,4 +1,5 @@
-// What both ways of attention's backward share (attention_backward.cu, attention_wgmma.cu): the two sides of a pass, and the weights of a pair.
+// What both ways of attention's backward share (attention_backward.cu, attention_wgmma.cu): the two sides of a pass,
+// and the weights of a pair.
 #pragma once
 
 #include "attention.cuh"
@@ -30,8 +31,9 @@ inline bool wholeHeads(const AttentionBackwardArgs& args) {
   return true;
 }
 
-// What a block goes through: `tileRows` rows of the other side at a time, for each of its heads in turn. Where own rows are keys the others are the
-// queries that see any of them, of every query head of the group; where own rows are queries they are keys.
+// What a block goes through: `tileRows` rows of the other side at a time, for each of its heads in turn. Where own rows
+// are keys the others are the queries that see any of them, of every query head of the group; where own rows are
+// queries they are keys.
 struct OtherSide {
   int firstHead;
   int32_t begin;
@@ -72,7 +74,8 @@ __device__ __forceinline__ OfQuery ofQuery(const Sides<T>& sides, int head, int6
   return OfQuery{sides.lse.row(head)[query] * kLog2E, sides.dots[static_cast<int64_t>(head) * sides.q.rows + query]};
 }
 
-// From products to weights, of pairs that are all visible: `ds` is q.k before, `p` dy.v. `of(half, column)` tells what belongs to a pair's query.
+// From products to weights, of pairs that are all visible: `ds` is q.k before, `p` dy.v. `of(half, column)` tells what
+// belongs to a pair's query.
 template <int kTiles, class Of>
 __device__ __forceinline__ void weigh(float (&ds)[kTiles][4], float (&p)[kTiles][4], const Of& of,
                                       const AttentionOptions& options) {
@@ -94,7 +97,8 @@ __device__ __forceinline__ void weigh(float (&ds)[kTiles][4], float (&p)[kTiles]
   }
 }
 
-// Zeros for the pairs of a tile that are not there or not visible. This thread's rows are `row` and `row` + 8 of the task's `rows`.
+// Zeros for the pairs of a tile that are not there or not visible. This thread's rows are `row` and `row` + 8 of the
+// task's `rows`.
 template <bool kKeys, int kTiles>
 __device__ __forceinline__ void hidePairs(float (&ds)[kTiles][4], float (&p)[kTiles][4], const SequenceTask& task,
                                           int rows, int row, const OtherSide::Place& place, const Visibility& seen) {
@@ -102,7 +106,7 @@ __device__ __forceinline__ void hidePairs(float (&ds)[kTiles][4], float (&p)[kTi
   if (task.count == rows && place.end - place.at == 8 * kTiles &&
       (kKeys ? seen.all(place.at, place.end, task.first, ownEnd) : seen.all(task.first, ownEnd, place.at, place.end)))
     return;
-  // Of each row the others that it sees, or is seen by; none of them are past the place's end.
+  // The rows of the other side that each row sees, or is seen by. None of them are past the place's end.
   int32_t first[2], end[2];
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {
     const int32_t own = task.first + row + 8 * half;

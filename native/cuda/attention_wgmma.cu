@@ -1,19 +1,22 @@
-// Attention by Hopper's warpgroups: heads of 16-bit types of up to 128 columns that begin at multiples of 16 bytes, more than two queries per
-// sequence on average.
-// Formulas, masks, roundings and the order of the two backward passes are those of attention.cu and attention_backward.cu.
+// Attention by Hopper's warpgroups: heads of 16-bit types of up to 128 columns that begin at multiples of 16 bytes,
+// more than two queries per sequence on average.
+// Formulas, masks, roundings and the order of the two backward passes are those of attention.cu and
+// attention_backward.cu.
 //
-// A block is two warpgroups with 64 rows of one head each (queries; for dk and dv keys), which stay in shared memory, and goes through the rows of the
-// other side a tile at a time. wgmma multiplies both as they lie there to scores and dy.v; the weights, in registers and rounded, are then multiplied by
-// the same tiles across (device.h, wgmmaOperand). Tiles are panels of 64 columns, in rows of 128 bytes; heads are padded to 64 or 128 columns.
-// There is room for three tiles: one is used, the next one is on its way, and the one before is still read by products that were not waited for, so that
-// those of the next tile follow them without a pause.
+// A block is two warpgroups with 64 rows of one head each (queries; for dk and dv keys), which stay in shared memory,
+// and goes through the rows of the other side a tile at a time. wgmma multiplies both as they lie there to scores and
+// dy.v; the weights, in registers and rounded, are then multiplied by the same tiles across (device.h, wgmmaOperand).
+// Tiles are panels of 64 columns, in rows of 128 bytes; heads are padded to 64 or 128 columns.
+// There is room for three tiles: one is used, the next one is on its way, and the one before is still read by products
+// that were not waited for, so that those of the next tile follow them without a pause.
 //
-//            own rows  tile  blocks                  shared memory, heads of 64 and 128   registers, at most
-//   forward  128       128   (Nq / 128 + S, H)       112 KB, 224 KB                       255 (one block per multiprocessor)
-//   dq       128       64    (Nq / 128 + S, H)       80 KB, 160 KB                        255
-//   dk, dv   128       64    (Nk / 128 + S, Hkv)     and 1 KB                             255
+//            own rows  tile  blocks                shared memory, heads of 64 and 128  registers, at most
+//   forward  128       128   (Nq / 128 + S, H)     112 KB, 224 KB                      255 (one block a multiprocessor)
+//   dq       128       64    (Nq / 128 + S, H)     80 KB, 160 KB                       255
+//   dk, dv   128       64    (Nk / 128 + S, Hkv)   and 1 KB                            255
 //
-// Roof: the rate of wgmma. A tile of 64 takes a warpgroup with heads of 128 columns 1,024 clocks of it for dk and dv, and its operands 768 of shared memory.
+// Roof: the rate of wgmma. A tile of 64 takes a warpgroup with heads of 128 columns 1,024 clocks of it for dk and dv,
+// and its operands 768 of shared memory.
 // Deterministic: a sum is one block's, in the order of the tiles.
 #include "attention_backward.cuh"
 #include "attention_wgmma.h"
@@ -34,7 +37,8 @@ constexpr int kAtomBytes = 8 * kPanelCols * 2;  // eight rows
 constexpr int kDepthUnits = 16 * 2 / 16;        // from 16 columns to the next, in a descriptor's units of 16 bytes
 constexpr int kRowsUnits = 16 / 8 * kAtomBytes / 16;  // from 16 rows to the next
 
-// Rows [first, + count) of a head as panels of kRows rows, zeros in rows and columns that are not there; on their way until waited for.
+// Rows [first, + count) of a head as panels of kRows rows, zeros in rows and columns that are not there; on their way
+// until waited for.
 template <int kDim, int kRows, class T>
 __device__ __forceinline__ void loadPanels(T* panels, const HeadRows<T>& head, int64_t first, int count) {
   constexpr int kPieces = kDim / kPieceCols, kAtOnce = kThreads / kPieces;
@@ -101,7 +105,7 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
   T* const own = sharedMemory<T>();
   T* const others = own + kOwnRows * kDim;  // per buffer: K, then V
 
-  // Of this thread's two rows.
+  // The keys that this thread's two rows see.
   int32_t first[2], end[2];
   RowSoftmax softmax = beginSoftmax();
   LOWRANK_UNROLL for (int half = 0; half < 2; ++half) {

@@ -1,4 +1,5 @@
-// Attention by Hopper's warpgroups. Where the device, the dtype, the heads or their alignment do not allow it these return false and do nothing.
+// Attention by Hopper's warpgroups. Where the device, the dtype, the heads or their alignment do not allow it these
+// return false and do nothing.
 #pragma once
 
 #include "attention.cuh"

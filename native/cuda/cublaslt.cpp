@@ -1,5 +1,5 @@
-// cuBLASLt through dlopen. Its types and constants are declared here as its documentation has them, those that are used: not every machine with a
-// driver has the header, and versions 12 and 13 agree on all of them.
+// cuBLASLt through dlopen. Its types and constants are declared here as its documentation has them, those that are
+// used: not every machine with a driver has the header, and versions 12 and 13 agree on all of them.
 #include "cublaslt.h"
 
 #include <cuda_runtime_api.h>
@@ -105,7 +105,8 @@ std::vector<std::string> candidates() {
   return result;
 }
 
-// The first that loads and has all functions. It stays loaded: libraries that have used a GPU are not made to be unloaded.
+// The first that loads and has all functions. It stays loaded: libraries that have used a GPU are not made to be
+// unloaded.
 Functions load(const std::string& path) {
   std::string tried;
   for (const std::string& candidate : path.empty() ? candidates() : std::vector<std::string>{path}) {
@@ -152,8 +153,8 @@ using Event = std::unique_ptr<CUevent_st, CudaDeleter>;
 template <class Object>
 using Owned = std::unique_ptr<Object, Status (*)(Object*)>;
 
-// Values in [-1, 1) that are over and over what a matrix holds: zeros would multiply faster than what training multiplies. The length is prime,
-// so that a wrong stride meets other values.
+// Values in [-1, 1) that are over and over what a matrix holds: zeros would multiply faster than what training
+// multiplies. The length is prime, so that a wrong stride meets other values.
 class Series {
  public:
   Series(uint32_t seed, DType dtype) : values_(kLength) {
@@ -201,8 +202,8 @@ constexpr int kSamples = 64;
 
 }  // namespace
 
-// cuBLASLt counts along columns first, so that it sees each of our matrices, which are row after row, transposed: it is asked for
-// y^T[N, M] = W x^T, with its own transpose on W^T, and for dx^T[K, M] = W^T dy^T.
+// cuBLASLt counts along columns first, so that it sees each of our matrices, which are row after row, transposed: it is
+// asked for y^T[N, M] = W x^T, with its own transpose on W^T, and for dx^T[K, M] = W^T dy^T.
 struct CublasLt::State {
   State(const Options& given, const Functions& library)
       : options(given),
@@ -325,8 +326,8 @@ struct CublasLt::State {
     return double(milliseconds) / 1e3 / runs;
   }
 
-  // Compares elements all over the result with sums in float64. Tolerance: bfloat16's rounding of the result, and a millionth of the sum of
-  // magnitudes: more than sums in float32 are off, less than products of TF32 are somewhere.
+  // Compares elements all over the result with sums in float64. Tolerance: bfloat16's rounding of the result, and a
+  // millionth of the sum of magnitudes: more than sums in float32 are off, less than products of TF32 are somewhere.
   void checkResult() const {
     uint32_t random = 3;
     const auto below = [&](int64_t limit) {

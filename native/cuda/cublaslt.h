@@ -1,5 +1,5 @@
-// NVIDIA's matrix product, for `npm run bench -- gemm` to compare ours with. The library is neither linked nor shipped: it is looked for when a
-// product is asked for, and nothing else here uses it.
+// NVIDIA's matrix product, for `npm run bench -- gemm` to compare ours with. The library is neither linked nor shipped:
+// it is looked for when a product is asked for, and nothing else here uses it.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace lowrank::cuda {
 
-// One product with memory of its own on one GPU, filled with random values, and the fastest of the algorithms that cuBLASLt proposes for it.
-// Belongs to one thread, which it makes use the GPU.
+// One product with memory of its own on one GPU, filled with random values, and the fastest of the algorithms that
+// cuBLASLt proposes for it. Belongs to one thread, which it makes use the GPU.
 class CublasLt {
  public:
   struct Options {
@@ -24,16 +24,17 @@ class CublasLt {
     std::string library;  // path of libcublasLt; empty: where the system and the CUDA toolkit have it
   };
 
-  // Throws InvalidArgument, saying what is missing, where there is no library, driver, memory or algorithm, and std::runtime_error where CUDA or
-  // cuBLASLt report another error.
+  // Throws InvalidArgument, saying what is missing, where there is no library, driver, memory or algorithm, and
+  // std::runtime_error where CUDA or cuBLASLt report another error.
   explicit CublasLt(const Options& options);
   ~CublasLt();
 
-  // Of one product, from as many in a row as take about `length` seconds, by the GPU's own clock. The caller waits for them. Throws
-  // std::runtime_error where CUDA or cuBLASLt report an error, or where the result is not that product.
+  // The time of one product by the GPU's own clock, from as many products in a row as take about `length` seconds. The
+  // caller waits for them. Throws std::runtime_error where CUDA or cuBLASLt report an error, or where the result is not
+  // that product.
   double seconds(double length);
 
-  // Of the library, "13.1.0".
+  // The version of the library: "13.1.0".
   std::string version() const;
 
  private:

@@ -201,8 +201,8 @@ __device__ __forceinline__ void wgmmaBegin() {
 __device__ __forceinline__ void wgmmaCommit() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
-// Nothing ties sums to the wait for them: where a compiler uses some before it, ptxas waits there by itself, and says so, which
-// scripts/cuda-resources.mjs refuses.
+// Nothing ties sums to the wait for them: where a compiler uses some before it, ptxas waits there by itself, and says
+// so, which scripts/cuda-resources.mjs refuses.
 template <int kGroups>
 __device__ __forceinline__ void wgmmaWait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kGroups) : "memory");
@@ -229,7 +229,8 @@ __device__ __forceinline__ void wgmmaWait() {
   ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"             \
   ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
   ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-// a from shared memory: after the sums come the descriptors of a and b, whether to add to the sums, and whether b lies across.
+// a from shared memory: after the sums come the descriptors of a and b, whether to add to the sums, and whether b lies
+// across.
 #define LOWRANK_WGMMA(cols, type, a, b, add, across)                                                       \
   asm volatile("wgmma.mma_async.sync.aligned.m64n" #cols "k16.f32." type "." type " {" LOWRANK_NAMES##cols \
                "}, " a ", " b ", " add ", 1, 1, 0, " across ";"                                            \

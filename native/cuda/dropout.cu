@@ -1,10 +1,12 @@
-// y = x * factor(e), factor = 1 / (1 - p) or 0 by Philox (philox.cuh), e = row * cols + col. Its backward is itself, applied to dy.
+// y = x * factor(e), factor = 1 / (1 - p) or 0 by Philox (philox.cuh), e = row * cols + col. Its backward is itself,
+// applied to dy.
 //
-// x, y: [N, D] in one compute dtype, any row stride; y may be x. Bytes: each element once in and once out; about 20 integer instructions
-// per element, hidden behind memory. Roof: memory bandwidth.
+// x, y: [N, D] in one compute dtype, any row stride; y may be x. Bytes: each element once in and once out; about 20
+// integer instructions per element, hidden behind memory. Roof: memory bandwidth.
 //
-// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows are aligned to that; else single
-// elements, each with the Philox call that four could share. Deterministic: a factor depends on its element alone.
+// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows are aligned
+// to that; else single elements, each with the Philox call that four could share. Deterministic: a factor depends on
+// its element alone.
 #include "philox.cuh"
 #include "pointwise.cuh"
 

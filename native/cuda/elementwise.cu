@@ -2,7 +2,8 @@
 // copy   y = x, converted, rounded to nearest even; int32 and uint8 to themselves
 // add    y = a + b, summed in float32, rounded once
 //
-// Matrices of any row stride; a thread has elements that are a grid apart. Bytes moved: each element once in and once out. Roof: memory bandwidth.
+// Matrices of any row stride; a thread has elements that are a grid apart. Bytes moved: each element once in and once
+// out. Roof: memory bandwidth.
 // Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. Deterministic: elements are independent.
 #include "kernels.h"
 

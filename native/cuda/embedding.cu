@@ -2,13 +2,15 @@
 // embeddingBackward  dWeight[ids[i]] += dy[i], float32, in the order of i
 // scatterRows        y[rows[i]] = x[i]
 //
-// ids, rows: int32 [N]; weight [V, D]; x, y, dy [N, D] in one dtype, any row stride; dWeight [V, D] float32. An index outside of the table is a
-// fault; its row is left out. Bytes moved: each row once in and once out, dWeight of the ids that occur twice. Roof: memory bandwidth; the
-// backward also compares every pair of ids, 4 N^2 bytes out of the cache for each 1024 columns.
+// ids, rows: int32 [N]; weight [V, D]; x, y, dy [N, D] in one dtype, any row stride; dWeight [V, D] float32. An index
+// outside of the table is a fault; its row is left out. Bytes moved: each row once in and once out, dWeight of the ids
+// that occur twice. Roof: memory bandwidth; the backward also compares every pair of ids, 4 N^2 bytes out of the cache
+// for each 1024 columns.
 //
-// Launch: copies as pointwise.cuh says, in units of 16 bytes or of an element. The backward has a block of 256 threads for each i and
-// 1024 columns: it returns where an earlier position has the same id, else adds the rows of all positions that have it. Shared memory: 64
-// bytes. Deterministic: an element sees its additions in the order of i; row indices of scatterRows are distinct.
+// Launch: copies as pointwise.cuh says, in units of 16 bytes or of an element. The backward has a block of 256 threads
+// for each i and 1024 columns: it returns where an earlier position has the same id, else adds the rows of all
+// positions that have it. Shared memory: 64 bytes. Deterministic: an element sees its additions in the order of i; row
+// indices of scatterRows are distinct.
 #include "pointwise.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

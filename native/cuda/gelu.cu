@@ -5,11 +5,12 @@
 // tanh form  y = x h, h = (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)
 //            dx = dy (h + x (1 - tanh^2 u) / 2 * du/dx)
 //
-// x, y, dy, dx: [N, F] compute dtype, any row stride, float32 inside, one rounding. Bytes per element: 2 elements forward, 3 backward.
+// x, y, dy, dx: [N, F] compute dtype, any row stride, float32 inside, one rounding. Bytes per element: 2 elements
+// forward, 3 backward.
 // Roof: memory bandwidth. y may be x, dx may be dy or x.
 //
-// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows are aligned to that, else
-// single elements. Deterministic: elements are independent.
+// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows are aligned
+// to that, else single elements. Deterministic: elements are independent.
 #include "pointwise.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

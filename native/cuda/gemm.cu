@@ -2,15 +2,19 @@
 //
 //   M <= 8, all of A straight and of B transposed     a warp per column (gemm_few_rows.cu)
 //   float32                                           64x64 tiles (gemm_float.cu)
-//   16-bit, M > 64, N > 64, on Hopper                 128x256 tiles, 128x128 where those are few, by wgmma (gemm_wgmma.cu); not for A transposed
-//   16-bit                                            16x64 tiles for M <= 16, 128x128 where they fill the device, else 64x64 (gemm_tensor.cu)
+//   16-bit, M > 64, N > 64, A straight, on Hopper     128x256 tiles, 128x128 where those are few, by wgmma
+//                                                     (gemm_wgmma.cu)
+//   16-bit                                            16x64 tiles for M <= 16, 128x128 where they fill the device, else
+//                                                     64x64 (gemm_tensor.cu)
 //
-// Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd rank or the other layout,
-// is copied into scratch with its rows filled up by zeros; where the copy would be large or hardly used, elements are loaded one by one instead.
+// Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd
+// rank or the other layout, is copied into scratch with its rows filled up by zeros; where the copy would be large or
+// hardly used, elements are loaded one by one instead.
 // A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised for so many columns of C at a time
-// that they stay in the second-level cache.
-// Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms terms.
+// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised
+// for so many columns of C at a time that they stay in the second-level cache.
+// Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms
+// terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
 
@@ -99,7 +103,7 @@ bool inPieces(const GemmOperand& operand, const Stored& stored) {
 
 enum class Kind { kFewRows, kFloat, kTensor };
 
-// Of a whole product; its parts follow it, so that they have its bits.
+// How a whole product is made. Its parts follow the same plan, so that they have its bits.
 struct Plan {
   Kind kind;
   Layout layout;
@@ -157,13 +161,14 @@ class Launcher {
     return count;
   }
 
-  // Of tiles of 128 rows, in units of one of 128 columns by itself. A wide one of wgmma is two that share their rows.
+  // The time of tiles of 128 rows, in units of a single tile of 128 columns. A wide tile of wgmma is two that share
+  // their rows.
   double tileTime(int64_t rowTiles, int64_t columns, TileSize size) const {
     const int64_t rounds = ceilDiv(rowTiles * ceilDiv(columns, tileCols(size)), queue_.multiprocessors());
     return static_cast<double>(rounds) * (size == TileSize::kWideWgmma ? 1.8 : 1.0);
   }
 
-  // Of a product on tensor cores, or a part of it.
+  // The tile of a product on tensor cores, or of a part of it.
   TileSize tileOf(const Gemm& product, const Plan& plan) const {
     if (plan.layout == Layout::kAny) return TileSize::kSmall;
     if (product.m <= tileRows(TileSize::kFlat) && plan.layout != Layout::kAcrossBoth) return TileSize::kFlat;
@@ -255,7 +260,8 @@ class Launcher {
     for (int64_t t = 0; t < product.termCount; ++t) {
       if (product.terms[t].b.nf4 != nullptr) depth += product.terms[t].k;
     }
-    // What fits the scratch and hardly more than the cache, in whole tiles, and of that what leaves the fewest multiprocessors idle at the end.
+    // What fits the scratch and hardly more than the cache, in whole tiles, and of that what leaves the fewest
+    // multiprocessors idle at the end.
     const int64_t most = minOf(queue_.cacheBytes() / 4 * 5, kDequantisedBytes);
     const int64_t rowTiles = ceilDiv(product.m, tileRows(TileSize::kLarge));
     const int64_t perColumn = size * (depth + kPiece * product.termCount);

@@ -1,10 +1,13 @@
-// C = alpha * sum over terms of A_t B_t + bias + addend: the one matrix product behind linear, its backward and the loss head.
+// C = alpha * sum over terms of A_t B_t + bias + addend: the one matrix product behind linear, its backward and the
+// loss head.
 //
 //   A_t [M, K_t] and B_t [K_t, N] in the compute dtype, each stored straight or transposed; C [M, N] in it or float32.
 //
-// 1. All terms share one float32 accumulator per element of C, which runs over the terms in order. The result is rounded once.
-// 2. How a product is cut (tiles, splits of a long K, chunks of NF4) depends on its shape alone, and on whether the device runs wgmma: so do its
-//    bits. An element of C depends on its row of A and its column of B, not on their neighbours.
+// 1. All terms share one float32 accumulator per element of C, which runs over the terms in order. The result is
+//    rounded once.
+// 2. How a product is cut (tiles, splits of a long K, chunks of NF4) depends on its shape alone, and on whether the
+//    device runs wgmma: so do its bits. An element of C depends on its row of A and its column of B, not on their
+//    neighbours.
 // 3. NF4 gives the bits that its dequantised matrix would give. Scratch is the same on every device.
 // 4. Nothing waits: how many rows there are may be a number on the device (RowLimit).
 #pragma once
@@ -26,7 +29,7 @@ struct GemmTerm {
   int64_t k;
 };
 
-// Of the tokens of a product those are there whose index, counted from `first`, is below *count; nullptr: all.
+// Limits a product to the tokens whose index, counted from `first`, is below *count. nullptr: all tokens are there.
 struct RowLimit {
   const int32_t* count;
   int32_t first;
@@ -48,7 +51,8 @@ struct Gemm {
   bool limitsDepth;  // the tokens are the columns of A and rows of B, not the rows of A and C
 };
 
-// Device memory that the products of one op use one after the other, so that it only grows: scratch lives until the op returns.
+// Device memory that the products of one op use one after the other, so that it only grows: scratch lives until the op
+// returns.
 struct Workspace {
   void* data;
   size_t bytes;

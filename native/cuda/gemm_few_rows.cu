@@ -1,10 +1,13 @@
-// Products with few rows (gemm.h), as for one token of each sequence: a warp has a column of C, and reads its row of B once for all rows of A.
+// Products with few rows (gemm.h), as for one token of each sequence: a warp has a column of C, and reads its row of B
+// once for all rows of A.
 //
-// Lane l takes eight elements of k at 8 l, 256 + 8 l, and so on, of one term after the other; then the lanes' sums meet by shuffles. NF4 weights are
-// decoded on the way, by a table in shared memory, and rounded to the compute dtype as in storage of that dtype.
-// Roof: the bandwidth that B is read with, as long as multiply-adds keep up (2 M per element of B; above 8 rows tensor cores take over); A is read
-// again for every column, from the caches. 4 warps, 64 bytes of shared memory for NF4.
-// Vector loads where rows begin at multiples of 16 bytes, else by elements. Deterministic: an element's sum depends on its row and column alone.
+// Lane l takes eight elements of k at 8 l, 256 + 8 l, and so on, of one term after the other; then the lanes' sums meet
+// by shuffles. NF4 weights are decoded on the way, by a table in shared memory, and rounded to the compute dtype as in
+// storage of that dtype.
+// Roof: the bandwidth that B is read with, as long as multiply-adds keep up (2 M per element of B; above 8 rows tensor
+// cores take over); A is read again for every column, from the caches. 4 warps, 64 bytes of shared memory for NF4.
+// Vector loads where rows begin at multiples of 16 bytes, else by elements. Deterministic: an element's sum depends on
+// its row and column alone.
 #include "gemm_kernels.h"
 
 namespace lowrank::LOWRANK_BACKEND {

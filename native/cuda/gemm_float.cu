@@ -1,9 +1,10 @@
-// Products of float32 operands (gemm.h), on the multiply-add units: tiles of 64x64, of which each of 256 threads has 4x4 in registers.
+// Products of float32 operands (gemm.h), on the multiply-add units: tiles of 64x64, of which each of 256 threads has
+// 4x4 in registers.
 //
-// A step of kDepthStep columns of A and rows of B lies in shared memory by depth, [32][64 + 4], twice: the next step is loaded while this one is
-// multiplied. Operands are read element by element, so that any layout and alignment will do.
-// Roof: the multiply-add rate; two loads of 16 bytes from shared memory serve 16 multiply-adds. 256 threads, 34 KiB of shared memory, 128
-// registers at most. Determinism: an element's sum runs over k ascending.
+// A step of kDepthStep columns of A and rows of B lies in shared memory by depth, [32][64 + 4], twice: the next step is
+// loaded while this one is multiplied. Operands are read element by element, so that any layout and alignment will do.
+// Roof: the multiply-add rate; two loads of 16 bytes from shared memory serve 16 multiply-adds. 256 threads, 34 KiB of
+// shared memory, 128 registers at most. Determinism: an element's sum runs over k ascending.
 #include "gemm_kernels.h"
 
 namespace lowrank::LOWRANK_BACKEND {

@@ -63,7 +63,8 @@ inline constexpr int kWgmmaDepthStep = 64;
 // How a tile's operands lie in memory. kAny: by elements, whatever the layout and alignment.
 enum class Layout { kAlongBoth, kAlongAcross, kAcrossBoth, kAny };
 
-// Tiles of C. An element of C has the same bits from each of the first three, and the same from each of the last two, which are of wgmma.
+// Tiles of C. An element of C has the same bits from each of the first three, and the same from each of the last two,
+// which are of wgmma.
 enum class TileSize { kFlat, kSmall, kLarge, kWgmma, kWideWgmma };
 constexpr int64_t tileRows(TileSize size) {
   return size == TileSize::kFlat ? 16 : size == TileSize::kSmall ? 64 : 128;
@@ -91,7 +92,8 @@ inline constexpr int kFloatTile = 64;
 inline constexpr int64_t kFewRows = 8;
 inline constexpr int64_t kFewRowsColumns = 4;  // of C per block
 
-// C of at most kFewRows rows. Every A is stored straight, every B transposed; the first B of all products is NF4, or none is.
+// C of at most kFewRows rows. Every A is stored straight, every B transposed; the first B of all products is NF4, or
+// none is.
 void launchFewRows(const BatchArguments& batch, bool quantised, int64_t blocks, DType compute, Queue& queue);
 
 // Which part of a product a block has.

@@ -1,20 +1,24 @@
-// Products of 16-bit operands on tensor cores (gemm.h): mma.sync m16n8k16, float32 accumulators, cp.async in kStages stages.
+// Products of 16-bit operands on tensor cores (gemm.h): mma.sync m16n8k16, float32 accumulators, cp.async in kStages
+// stages.
 //
-// A block has one tile of C and walks over the steps of K, of all terms one after the other. A step's panels of A and B lie in shared memory
-// as they lie in memory, so that both are copied in whole pieces of 16 bytes:
+// A block has one tile of C and walks over the steps of K, of all terms one after the other. A step's panels of A and B
+// lie in shared memory as they lie in memory, so that both are copied in whole pieces of 16 bytes:
 //   along   K is contiguous: [rows][32], read by ldmatrix; piece p of row r at place p ^ (r / 2 % 4)
 //   across  the rows of the panel are K: [32][width], read by ldmatrix.trans; piece p of row k at place p ^ (k % 8)
-// so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows beyond M and N, are zeros.
-// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's panel (kNf4; small and flat tiles
-// have just as many threads as a panel has runs of 16 codes): the next step's codes wait in registers while a step is multiplied.
+// so that the eight rows of an 8x8 matrix lie in eight different groups of banks. K beyond a term's end, and rows
+// beyond M and N, are zeros.
+// kAny loads elements one by one, whatever their layout and alignment, into panels along K. NF4 is decoded into B's
+// panel (kNf4; small and flat tiles have just as many threads as a panel has runs of 16 codes): the next step's codes
+// wait in registers while a step is multiplied.
 //
 //   tile      warps      per warp   shared memory           registers (sm_80, sm_90a), at most
 //   128x128   8 (2 x 4)  64x32      68 KiB (of C)           128 (two blocks per multiprocessor)
 //   64x64     4 (2 x 2)  32x32      4 *  8 KiB = 32 KiB     128
 //   16x64     4 (1 x 4)  16x16      4 *  5 KiB = 20 KiB     64 (eight blocks)
 //
-// Roof: the multiply-add rate of mma.sync. Per step of 32 a block of the large tile reads 16 KiB for 1 MFLOP: 64 FLOP per byte, from the second-level
-// cache where neighbouring blocks share panels (taskOf). Determinism: an element's sum runs over the steps in order, whatever the tile.
+// Roof: the multiply-add rate of mma.sync. Per step of 32 a block of the large tile reads 16 KiB for 1 MFLOP: 64 FLOP
+// per byte, from the second-level cache where neighbouring blocks share panels (taskOf). Determinism: an element's sum
+// runs over the steps in order, whatever the tile.
 #include "gemm_tile.h"
 
 namespace lowrank::LOWRANK_BACKEND {
@@ -50,7 +54,8 @@ __device__ __forceinline__ int placeAcross(int depth, int piece) {
   return depth * kWidth + ((piece ^ (depth & 7)) * kPiece);
 }
 
-// One operand's panel of a step: rows [first, + kWidth) of it (of A, or of B transposed), K from `depth` to at most `end`.
+// One operand's panel of a step: rows [first, + kWidth) of it (of A, or of B transposed), K from `depth` to at most
+// `end`.
 template <class T, int kWidth, int kThreads>
 __device__ __forceinline__ void loadAlong(T* panel, const T* from, int64_t stride, int32_t first, int32_t size,
                                           int32_t depth, int32_t end) {
@@ -145,8 +150,9 @@ __device__ __forceinline__ Nf4Bytes bytesOf(const float* code, float scale) {
   return bytes;
 }
 
-// Weights of the four codes in the lower half of `codes`, by 7 byte permutations (one of them the caller's) and 3 logical operations. The
-// lower three bits of a code select within each half of the table; `upper`, bytes of ones where the fourth is set, between the halves.
+// Weights of the four codes in the lower half of `codes`, by 7 byte permutations (one of them the caller's) and 3
+// logical operations. The lower three bits of a code select within each half of the table; `upper`, bytes of ones where
+// the fourth is set, between the halves.
 __device__ __forceinline__ void fourWeights(const Nf4Bytes& bytes, uint32_t codes, uint32_t upper, uint32_t& first,
                                             uint32_t& second) {
   const uint32_t selector = codes & 0x7777;

@@ -1,6 +1,7 @@
-// From the sums of a block on tensor cores to its tile of C, by way of shared memory: threads have sums of scattered elements, C wants whole runs of
-// a row. What each element needs (bias, addend, another dtype) is decided in a loop that stays small: unrolled over the sums that a thread has in
-// registers it would be more code than the caches of instructions hold, and take longer than the product.
+// From the sums of a block on tensor cores to its tile of C, by way of shared memory: threads have sums of scattered
+// elements, C wants whole runs of a row. What each element needs (bias, addend, another dtype) is decided in a loop
+// that stays small: unrolled over the sums that a thread has in registers it would be more code than the caches of
+// instructions hold, and take longer than the product.
 #pragma once
 
 #include "gemm_kernels.h"
@@ -16,7 +17,7 @@ inline constexpr int kTilePitch = kCols + 8;
 template <int kRows, int kCols>
 inline constexpr int kTileBytes = kRows * kTilePitch<kCols> * 4;
 
-// Of two neighbours.
+// Stages the sums of two neighbours.
 template <int kCols>
 __device__ __forceinline__ void stageSums(float* tile, int row, int col, float first, float second) {
   storeVector(tile + row * kTilePitch<kCols> + col, float2{first, second});
@@ -31,7 +32,8 @@ __device__ __forceinline__ void storePart(T* to, const float (&values)[kTileRun]
   }
 }
 
-// Rows [firstRow, + kRows) and columns [firstCol, + kCols) of C or of a split's partial sums; all threads call it when all sums are staged.
+// Rows [firstRow, + kRows) and columns [firstCol, + kCols) of C or of a split's partial sums; all threads call it when
+// all sums are staged.
 template <class T, int kRows, int kCols, int kThreads>
 __device__ __forceinline__ void storeTile(const ProductArguments& product, int32_t split, int32_t firstRow,
                                           int32_t firstCol, const float* tile) {

@@ -1,17 +1,21 @@
-// Products of 16-bit operands by Hopper's warpgroups (gemm.h): wgmma m64n128k16 or m64n256k16, float32 accumulators, cp.async in kStages stages.
+// Products of 16-bit operands by Hopper's warpgroups (gemm.h): wgmma m64n128k16 or m64n256k16, float32 accumulators,
+// cp.async in kStages stages.
 //
-// A block has one tile of C, a warpgroup 64 rows of it, and walks over the steps of K, of all terms one after the other. wgmma reads a step's panels of
-// A and B from shared memory, where they lie in rows of 128 bytes with swizzled pieces (device.h, wgmmaOperand):
+// A block has one tile of C, a warpgroup 64 rows of it, and walks over the steps of K, of all terms one after the
+// other. wgmma reads a step's panels of A and B from shared memory, where they lie in rows of 128 bytes with swizzled
+// pieces (device.h, wgmmaOperand):
 //   along   K is contiguous: row r of the panel is 64 values of K; groups of eight rows follow each other
 //   across  (B) the rows are K: 64 columns wide, groups of eight rows follow each other; then the next 64 columns
-// K beyond a term's end, and rows beyond M and N, are zeros. All threads load, kAhead steps ahead, while the step before is multiplied.
+// K beyond a term's end, and rows beyond M and N, are zeros. All threads load, kAhead steps ahead, while the step
+// before is multiplied.
 //
 //   tile      warpgroups   per step of 64      shared memory           registers, at most
 //   128x256   2            48 KiB              4 * 48 KiB = 192 KiB    255 (one block per multiprocessor)
 //   128x128   2            32 KiB              4 * 32 KiB = 128 KiB    255
 //
-// Roof: the rate of wgmma, 2048 multiply-adds per clock. A step of the wide tile is 2 * 4 * 128 clocks of it, its panels are read from shared memory in
-// 640, and loading them takes 12 copies of each thread. Determinism: an element's sum runs over the steps in order, whatever the tile.
+// Roof: the rate of wgmma, 2048 multiply-adds per clock. A step of the wide tile is 2 * 4 * 128 clocks of it, its
+// panels are read from shared memory in 640, and loading them takes 12 copies of each thread. Determinism: an element's
+// sum runs over the steps in order, whatever the tile.
 #include "gemm_tile.h"
 
 namespace lowrank::LOWRANK_BACKEND {

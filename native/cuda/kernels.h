@@ -78,8 +78,8 @@ void withComputeType(DType dtype, const Call& call) {
   call(float{});
 }
 
-// The same for all threads of the block, by shuffles and one slot of shared memory per warp; all threads call it. `slots` holds 32 floats
-// and may be used again after the next barrier.
+// The same for all threads of the block, by shuffles and one slot of shared memory per warp; all threads call it.
+// `slots` holds 32 floats and may be used again after the next barrier.
 __device__ __forceinline__ float warpSum(float value) {
   LOWRANK_UNROLL for (int mask = kWarp / 2; mask > 0; mask /= 2) value += shuffleXor(value, mask);
   return value;

@@ -4,13 +4,16 @@
 //   backward  g = dy weight;  dx = r (g - mean(g) - n mean(g n)) + dSum
 //             dWeight += sum over rows of dy n;  dBias += sum over rows of dy
 //
-// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight, bias [D]; dWeight, dBias [D] float32. Float32 inside, one
-// rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward; later passes over a row find it in the cache.
-// Roof: memory bandwidth. m and r are computed again in backward. The variance is taken around the mean, in a second pass: E[s^2] - m^2
-// would cancel. dx may be dy or dSum.
+// x, residual, s, y, dy, dSum, dx: [N, D] compute, any row stride; weight, bias [D]; dWeight, dBias [D] float32.
+// Float32 inside, one rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward; later
+// passes over a row find it in the cache.
+// Roof: memory bandwidth. m and r are computed again in backward. The variance is taken around the mean, in a second
+// pass: E[s^2] - m^2 would cancel. dx may be dy or dSum.
 //
-// Launch: 256 threads; a warp per row, or a block where D > 1024 and rows are aligned to 16 bytes. Shared memory: 128 bytes per sum.
-// Deterministic: rows are independent; dWeight and dBias go through fixed runs of rows, each added up by one group in float32 partials.
+// Launch: 256 threads; a warp per row, or a block where D > 1024 and rows are aligned to 16 bytes. Shared memory: 128
+// bytes per sum.
+// Deterministic: rows are independent; dWeight and dBias go through fixed runs of rows, each added up by one group in
+// float32 partials.
 #include "row_norm.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

@@ -1,16 +1,21 @@
-// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its slabs i:
+// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its
+// slabs i:
 //   forward   s_i = scale_i * dropout_i(x) A_i^T;  y_p = x W_p^T + sum_i s_i B_i^T + bias_p
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
 //
-// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; compute, any row stride;
-// parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in float32 and rounded to compute; y and dx
-// once, since the low-rank product is one more term of the dense product's sum; dropout(x) to compute.
+// x [N, K], y [N, sum of O], W [O, K] (inOut: [K, O]; or NF4, read as compute), A [r, K], B [O, r], s [N, r]; compute,
+// any row stride; parameter gradients float32, accumulated. Accumulation is float32. Casts: s and ds are scaled in
+// float32 and rounded to compute; y and dx once, since the low-rank product is one more term of the dense product's
+// sum; dropout(x) to compute.
 //
-// All products are gemm's. With dropout the masked input is made for kMaskedRows rows at a time; the low-rank terms of dx are made, masked and
-// summed in float32 scratch of as many rows, which the product that makes dx takes as its addend.
-// Column sums: a block has 32 columns, which eight warps read in turns; their sums meet in order. 1 KiB of shared memory.
-// Roof: the multiply-add rate, 2 N K O for each of y, dx and dW. Determinism: gemm's; masks depend on the element alone.
+// All products are gemm's. With dropout the masked input is made for kMaskedRows rows at a time; the low-rank terms of
+// dx are made, masked and summed in float32 scratch of as many rows, which the product that makes dx takes as its
+// addend.
+// Column sums: a block has 32 columns, which eight warps read in turns; their sums meet in order. 1 KiB of shared
+// memory.
+// Roof: the multiply-add rate, 2 N K O for each of y, dx and dW. Determinism: gemm's; masks depend on the element
+// alone.
 // Reference: Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685.
 #include <vector>
 
@@ -60,7 +65,7 @@ __device__ __forceinline__ void forMaskedRuns(const MaskedRows& of, int32_t rows
 // to = mask(from)
 template <class T>
 __global__ void __launch_bounds__(kThreads) maskKernel(Matrix<const T> from, MaskedRows of, Matrix<T> to) {
-  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float(&factors)[kRun]) {
+  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float (&factors)[kRun]) {
     LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
       if (i < count) to.row(row)[col + i] = fromFloat<T>(dropped(toFloat(from.row(row)[col + i]), factors[i]));
     }
@@ -70,7 +75,7 @@ __global__ void __launch_bounds__(kThreads) maskKernel(Matrix<const T> from, Mas
 // to = mask(from), or to += mask(from)
 __global__ void __launch_bounds__(kThreads)
     addMaskedKernel(Matrix<const float> from, MaskedRows of, bool add, Matrix<float> to) {
-  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float(&factors)[kRun]) {
+  forMaskedRuns(of, to.rows, to.cols, [&](int64_t row, int32_t col, int32_t count, const float (&factors)[kRun]) {
     LOWRANK_UNROLL for (int i = 0; i < kRun; ++i) {
       if (i >= count) break;
       float* const at = to.row(row) + col + i;
@@ -214,7 +219,8 @@ void forParts(const LinearBackwardArgs& args, const Body& body) {
   }
 }
 
-// body(slab, its part's columns of dy, its ds) for every slab. The ds lie side by side, each at a multiple of 8 columns.
+// body(slab, its part's columns of dy, its ds) for every slab. The ds lie side by side, each at a multiple of 8
+// columns.
 template <class Body>
 void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
   forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t column) {

@@ -1,12 +1,15 @@
 // quantizeNf4 and dequantizeNf4. For a block of B elements x with m = max |x|:
 //   quantise    q = number of thresholds t_j = (code_j + code_{j+1}) / 2 with x * (1 / m) > t_j;  absmax = m
-//   twice       offset = mean(absmax); d = absmax - offset becomes 8 bits against 256 codes, n = max |d| of a nested block
+//   twice       offset = mean(absmax); d = absmax - offset becomes 8 bits against 256 codes, n = max |d| of a nested
+//               block
 //   dequantise  code[q] * absmax, or code[q] * (nestedCode[q8] * n + offset), rounded to y's dtype
 //
-// x [O, K] float32, bfloat16 or float16, any row stride; blocks run over the elements row-major, whatever K is. All arithmetic is float32; the
-// mean is summed in float64, by runs of kRun elements. The bytes are those of the CPU (native/cpu/nf4.cpp) and of bitsandbytes.
-// Quantising: a warp per block, 8 warps; a thread per run, then one, for the mean; a warp per nested block. Dequantising: 256 threads of eight
-// elements, the codes in 64 bytes of shared memory. Roof: the bandwidth of the matrix in x's or y's dtype, which is 4 to 8 times that of the codes.
+// x [O, K] float32, bfloat16 or float16, any row stride; blocks run over the elements row-major, whatever K is. All
+// arithmetic is float32; the mean is summed in float64, by runs of kRun elements. The bytes are those of the CPU
+// (native/cpu/nf4.cpp) and of bitsandbytes.
+// Quantising: a warp per block, 8 warps; a thread per run, then one, for the mean; a warp per nested block.
+// Dequantising: 256 threads of eight elements, the codes in 64 bytes of shared memory. Roof: the bandwidth of the
+// matrix in x's or y's dtype, which is 4 to 8 times that of the codes.
 // Deterministic: blocks do not meet; the mean's order depends on the shape.
 // Reference: Dettmers et al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", arXiv:2305.14314.
 #include "nf4.h"

@@ -19,8 +19,8 @@ struct Nf4Reader {
   int64_t cols;
   int32_t shift;  // log2 of the block size
   int32_t nestedShift;
-  bool
-      vectors;  // eight elements from a multiple of eight on lie in one row, in one block and in four bytes that are aligned
+  // Eight elements from a multiple of eight on lie in one row, in one block and in four bytes that are aligned.
+  bool vectors;
 };
 
 inline Nf4Reader readerOf(const Nf4& weight) {

@@ -1,9 +1,10 @@
-// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the source of dropout masks; the same bits as
-// cpu/philox.h.
+// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the source of dropout masks;
+// the same bits as cpu/philox.h.
 //
 // key     = the seed's low and high 32 bits
 // counter = (element / 4: low and high 32 bits, microStep, site); output word element % 4 belongs to the element.
-// An element is kept when its word >= p * 2^32. No state: any element can be made anywhere, in any order; four in a row cost as much as one.
+// An element is kept when its word >= p * 2^32. No state: any element can be made anywhere, in any order; four in a row
+// cost as much as one.
 #pragma once
 
 #include "../core/dropout_mask.h"

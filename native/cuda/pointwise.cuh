@@ -1,4 +1,5 @@
-// What the ops share whose threads take runs of neighbouring elements of a row: 16 bytes at a time where all rows allow it, else one element.
+// What the ops share whose threads take runs of neighbouring elements of a row: 16 bytes at a time where all rows allow
+// it, else one element.
 #pragma once
 
 #include "kernels.h"
@@ -65,7 +66,8 @@ __device__ __forceinline__ void storeRun(T* to, const float (&values)[kCount]) {
   }
 }
 
-// call(row, run) for the runs of this thread, a grid apart. Divisions are made once: they would cost as much as the elements.
+// call(row, run) for the runs of this thread, a grid apart. Divisions are made once: they would cost as much as the
+// elements.
 template <class Call>
 __device__ __forceinline__ void forRuns(int64_t rows, int64_t runs, const Call& call) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kPointwiseThreads + threadIdx.x;

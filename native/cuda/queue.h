@@ -12,8 +12,9 @@
 
 namespace lowrank::LOWRANK_BACKEND {
 
-// What kernels find wrong in the values that they read, as an id beyond the vocabulary. Of all such finds since the host looked last the first
-// is kept: of the earliest op, there of the lowest code, there of the lowest position; that does not depend on who runs when.
+// What kernels find wrong in the values that they read, as an id beyond the vocabulary. Of all such finds since the
+// host looked last the first is kept: of the earliest op, there of the lowest code, there of the lowest position; that
+// does not depend on who runs when.
 struct FaultRecord {
   uint64_t serial;      // of the op; 0: none
   uint64_t finding;     // code << 60 | position << 32 | value; ~0: none
@@ -79,7 +80,8 @@ struct LaunchCode {
 using LaunchCode = Body;
 #endif
 
-// 1. Ops run on the stream's worker thread, which owns the queue. Kernels run in the order of their launches; nothing waits for them.
+// 1. Ops run on the stream's worker thread, which owns the queue. Kernels run in the order of their launches; nothing
+//    waits for them.
 // 2. A launch that fails leaves the fault with the op's context; the launches after it are left out.
 // 3. In a dry run it launches nothing (dry_queue.h).
 class Queue {
@@ -92,11 +94,11 @@ class Queue {
 
   // For reportFault(), as from the op that runs.
   virtual FaultSink faults() = 0;
-  // Of the device: a grid that should fill it has a few blocks for each.
+  // A grid that should fill the device has a few blocks for each of its multiprocessors.
   virtual int multiprocessors() const = 0;
   // Whether the device, and its code in this addon, has the products of warpgroups: compute capability 9.0.
   virtual bool runsWgmma() const = 0;
-  // Of the device's second-level cache. For how work is cut where neither results nor scratch depend on it.
+  // Bytes of the device's second-level cache. Work may be cut by them where neither results nor scratch depend on it.
   virtual int64_t cacheBytes() const = 0;
 
  protected:

@@ -3,12 +3,15 @@
 //   backward  g = dy weight;  dx = r (g - n mean(g n)) + dSum;  dWeight += sum over rows and heads of dy n
 // D elements at a time: a row may be several heads, each normalised by itself.
 //
-// x, residual, s, y, dy, dSum, dx: [N, H D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside, one rounding. Bytes
-// per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward; a part is read twice, the second time out of the cache. Roof:
-// memory bandwidth. r is computed again in backward: it costs that second read. dx may be dy or dSum.
+// x, residual, s, y, dy, dSum, dx: [N, H D] compute, any row stride; weight [D]; dWeight [D] float32. Float32 inside,
+// one rounding. Bytes per element of compute dtype: 2 to 4 elements forward, 3 to 4 backward; a part is read twice, the
+// second time out of the cache. Roof: memory bandwidth. r is computed again in backward: it costs that second read. dx
+// may be dy or dSum.
 //
-// Launch: 256 threads; a warp per part, or a block where D > 1024 and rows are aligned to 16 bytes. Shared memory: 128 bytes per sum.
-// Deterministic: parts are independent; dWeight goes through fixed runs of parts, each added up by one group in float32 partials.
+// Launch: 256 threads; a warp per part, or a block where D > 1024 and rows are aligned to 16 bytes. Shared memory: 128
+// bytes per sum.
+// Deterministic: parts are independent; dWeight goes through fixed runs of parts, each added up by one group in float32
+// partials.
 #include "row_norm.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

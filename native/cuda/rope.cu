@@ -1,13 +1,15 @@
-// Rotary positions (Su et al. 2021) in the half-split layout of Llama. With a = x[j], b = x[j + hd/2], c and s of the token's position:
+// Rotary positions (Su et al. 2021) in the half-split layout of Llama. With a = x[j], b = x[j + hd/2], c and s of the
+// token's position:
 //   forward   a' = a c - b s;  b' = b c + a s
 //   backward  inverse = 1, which is s -> -s: a rotation's transpose
 //
-// x, y: [N, H * hd] compute, any row stride; cosSin: [P, hd] float32; positions: int32 [N]. Float32 inside, one rounding. Bytes: x once, y
-// once; a table row serves all heads of a token out of the cache. Roof: memory bandwidth. y may be x: a thread writes the elements
-// that it read. hd is even. A position outside [0, P) is a fault; its row is left out.
+// x, y: [N, H * hd] compute, any row stride; cosSin: [P, hd] float32; positions: int32 [N]. Float32 inside, one
+// rounding. Bytes: x once, y once; a table row serves all heads of a token out of the cache. Roof: memory bandwidth. y
+// may be x: a thread writes the elements that it read. hd is even. A position outside [0, P) is a fault; its row is
+// left out.
 //
-// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes of x per access where rows and half heads are aligned
-// to that, else single elements. Deterministic: no reduction.
+// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes of x per access where rows and
+// half heads are aligned to that, else single elements. Deterministic: no reduction.
 #include "pointwise.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

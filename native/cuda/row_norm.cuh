@@ -1,4 +1,5 @@
-// What rmsNorm and layerNorm share: rows in parts of `width` elements, each normalised by one group of threads, and gradients that sum over parts.
+// What rmsNorm and layerNorm share: rows in parts of `width` elements, each normalised by one group of threads, and
+// gradients that sum over parts.
 #pragma once
 
 #include "pointwise.cuh"
@@ -33,8 +34,8 @@ __device__ __forceinline__ int64_t groupNumber() {
   return static_cast<int64_t>(blockIdx.x) * (kPointwiseThreads / kGroup) + threadIdx.x / kGroup;
 }
 
-// Over the group. `slots` holds 32 floats in shared memory; warps need none. Two sums in turn need two of them and no barrier between: the barrier in
-// one sum comes after all threads have read the sum before.
+// Over the group. `slots` holds 32 floats in shared memory; warps need none. Two sums in turn need two of them and no
+// barrier between: the barrier in one sum comes after all threads have read the sum before.
 template <int kGroup>
 __device__ __forceinline__ float groupSum(float value, float* slots) {
   if constexpr (kGroup == kWarp) return warpSum(value);
@@ -47,8 +48,8 @@ __device__ __forceinline__ void forGroup(int32_t width, const Call& call) {
   for (int32_t col = static_cast<int32_t>(threadIdx.x % kGroup) * kRun; col < width; col += kGroup * kRun) call(col);
 }
 
-// Gradients that sum over parts: group c adds its parts into row c of the partials, then addPartials() adds the rows to the gradient in order. Cut by
-// the number of parts alone. Without such gradients a group has one part.
+// Gradients that sum over parts: group c adds its parts into row c of the partials, then addPartials() adds the rows to
+// the gradient in order. Cut by the number of parts alone. Without such gradients a group has one part.
 inline int64_t partsPerGroup(int64_t parts, bool sums) {
   return sums ? maxOf(8, ceilDiv(parts, 512)) : 1;
 }

@@ -1,10 +1,11 @@
 // The CUDA runtime behind runtime.h and queue.h.
 //
-// Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual memory functions), so that
-// the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so that the host goes on while they run.
-// Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device is lost to the
-// process, whose other devices live on. Memory of the host that kernels read is pinned, and has one address for
-// both. Timers: pairs of events, read at the next wait and used again.
+// Memory: addresses are reserved and physical pages mapped behind them as the allocator grows (the driver's virtual
+// memory functions), so that the planner of the CPU works here unchanged. Copies: through a ring of pinned memory, so
+// that the host goes on while they run.
+// Errors: a launch that is refused is the op's fault; an error while running is seen at the next wait, and the device
+// is lost to the process, whose other devices live on. Memory of the host that kernels read is pinned, and has one
+// address for both. Timers: pairs of events, read at the next wait and used again.
 #include <cuda.h>
 
 #include <cstdio>
@@ -88,8 +89,8 @@ class DeviceMemory final : public MemorySource {
     return false;
   }
 
-  // The allocator gives back committed parts by whole granules, and at the end addresses that never had memory: those stay reserved, as the
-  // driver frees them only as they were reserved. There are 2^47.
+  // The allocator gives back committed parts by whole granules, and at the end addresses that never had memory: those
+  // stay reserved, as the driver frees them only as they were reserved. There are 2^47.
   void releasePages(void* address, size_t bytes) noexcept override {
     cudaDeviceSynchronize();
     const CUdeviceptr begin = reinterpret_cast<CUdeviceptr>(address);
@@ -440,8 +441,8 @@ std::shared_ptr<DeviceQueue> openQueue(int ordinal, bool dryRun) {
 #else
   const bool runsWgmma = false;
 #endif
-  return std::make_shared<CudaQueue>(
-      ordinal, QueueTraits{properties.multiProcessorCount, properties.l2CacheSize, runsWgmma});
+  return std::make_shared<CudaQueue>(ordinal,
+                                     QueueTraits{properties.multiProcessorCount, properties.l2CacheSize, runsWgmma});
 }
 
 }  // namespace lowrank::cuda

@@ -1,4 +1,5 @@
-// CUDA devices as queues of streams. The runtime library is linked in; the driver is looked for when a device is first asked for.
+// CUDA devices as queues of streams. The runtime library is linked in; the driver is looked for when a device is first
+// asked for.
 #pragma once
 
 #include <cstdint>

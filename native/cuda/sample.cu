@@ -1,16 +1,19 @@
 // The next id of each sequence from its logits: see SampleArgs for the order of the steps.
 //
-// logits: [S, V] float32; steps, ids: int32 [S]; seen: uint8 [S, V]. Nothing is sorted. What sorting is for, the place in the order from the
-// largest score down where a count or a probability is reached, is found digit by digit: a pass over the scores adds up the 16 values that the
-// next four bits of the score may have, and the sums say which of them it is. Eight passes find the score, and a walk in the order of ids finds
-// the one among equal scores. topK, topP and the draw cost such a search each; a draw from all ids is one walk.
+// logits: [S, V] float32; steps, ids: int32 [S]; seen: uint8 [S, V]. Nothing is sorted. What sorting is for, the place
+// in the order from the largest score down where a count or a probability is reached, is found digit by digit: a pass
+// over the scores adds up the 16 values that the next four bits of the score may have, and the sums say which of them
+// it is. Eight passes find the score, and a walk in the order of ids finds the one among equal scores. topK, topP and
+// the draw cost such a search each; a draw from all ids is one walk.
 //
-// Bytes: 4 V for the scores, written once and read 2 to 27 times, out of the second-level cache. Roof: what one multiprocessor can read.
-// Scratch: 4 V bytes per sequence. Sums of probabilities are float64, probabilities float32: a draw next to a boundary between two ids may fall on
-// the other side than on the CPU. A sequence with a NaN, or without a logit above -infinity, is a fault.
+// Bytes: 4 V for the scores, written once and read 2 to 27 times, out of the second-level cache. Roof: what one
+// multiprocessor can read.
+// Scratch: 4 V bytes per sequence. Sums of probabilities are float64, probabilities float32: a draw next to a boundary
+// between two ids may fall on the other side than on the CPU. A sequence with a NaN, or without a logit above
+// -infinity, is a fault.
 //
-// Launch: a block of 512 threads per sequence, 2.3 KB of shared memory. Deterministic: a draw is a function of logits, options, seed, sequence
-// and step; sums have an order.
+// Launch: a block of 512 threads per sequence, 2.3 KB of shared memory. Deterministic: a draw is a function of logits,
+// options, seed, sequence and step; sums have an order.
 #include "float64.cuh"
 #include "philox.cuh"
 
@@ -70,12 +73,14 @@ __device__ __forceinline__ double probability(const Scores& scores, float score)
   return static_cast<double>(exp(score - scores.largest));
 }
 
-// The block's sum of each bin, in shared memory; its contents stay until the next call. `any`: whether this thread has something in its bins.
+// The block's sum of each bin, in shared memory; its contents stay until the next call. `any`: whether this thread has
+// something in its bins.
 __device__ __forceinline__ const double* sumBins(double (&bins)[kDigits], bool any, Shared& shared) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const bool anyInWarp = ballot(any) != 0;
   if (anyInWarp) {
-    // Each step halves the lanes that a bin is spread over and the bins that a lane has: lane 2 i and the one after it are left with bin i.
+    // Each step halves the lanes that a bin is spread over and the bins that a lane has: lane 2 i and the one after it
+    // are left with bin i.
     LOWRANK_UNROLL for (int step = 1; step <= kDigitBits; ++step) {
       const int half = kDigits >> step;
       const bool upper = (lane & 2 * half) != 0;
@@ -97,7 +102,8 @@ __device__ __forceinline__ const double* sumBins(double (&bins)[kDigits], bool a
   return shared.totals;
 }
 
-// From the largest score down, but for keys below `least`: the score with which the sum of `mass` has reached its aim; the last one where it never has.
+// From the largest score down, but for keys below `least`: the score with which the sum of `mass` has reached its aim;
+// the last one where it never has.
 template <class Mass, class Reached>
 __device__ Place search(const Scores& scores, uint32_t least, const Mass& mass, const Reached& reached) {
   Place place{0, 0.0};
@@ -128,8 +134,9 @@ __device__ Place search(const Scores& scores, uint32_t least, const Mass& mass, 
   return place;
 }
 
-// In the order of ids: the first with which the sum of `mass` is above the aim, the last that has any where it never is. The aim may depend on the whole sum.
-// A block calls this once: nothing keeps the result's place from being written again.
+// In the order of ids: the first with which the sum of `mass` is above the aim, the last that has any where it never
+// is. The aim may depend on the whole sum. A block calls this once: nothing keeps the result's place from being written
+// again.
 template <class Mass, class Aim>
 __device__ int32_t walk(const Scores& scores, const Mass& mass, const Aim& aim) {
   Shared& shared = *scores.shared;
@@ -153,7 +160,7 @@ __device__ int32_t walk(const Scores& scores, const Mass& mass, const Aim& aim) 
     if (passed > least) break;
   }
   if (warp == chosen) {
-    // Of the ids [first, first + 32), whose masses the lanes hold.
+    // Picks one of the ids [first, first + 32), whose masses the lanes hold.
     const auto pick = [&](int32_t first, double here, double sumBefore, double most) {
       int32_t id = first;
       for (int other = 0; other < kWarp; ++other) {
@@ -203,7 +210,8 @@ __device__ int32_t ranked(const Scores& scores, uint32_t key, double rank) {
   return walk(scores, [&](float score) { return keyOf(score) == key ? 1.0 : 0.0; }, [&](double) { return rank; });
 }
 
-// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is a fault. Returns the largest.
+// scores[i] = logits[i], penalised where seen, over the temperature; NaN counts as -infinity, and is a fault. Returns
+// the largest.
 __device__ float prepare(const float* logits, const uint8_t* seen, int32_t count, const Options& options, float* scores,
                          Shared& shared, const FaultSink& faults) {
   const float temperature = options.temperature > 0.0f ? options.temperature : 1.0f;

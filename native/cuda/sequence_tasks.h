@@ -1,6 +1,7 @@
-// Attention's work, cut at the boundaries of packed sequences. Those are known on the device only: planTasks() checks them there and cuts
-// sequences into tasks of up to `rows` queries or keys. Sequence s owns the slots from begin[s] / rows + s on: as many as it may need, without
-// counting those before it. Slots that it does not need are empty, and their blocks return at once; so do all after a fault.
+// Attention's work, cut at the boundaries of packed sequences. Those are known on the device only: planTasks() checks
+// them there and cuts sequences into tasks of up to `rows` queries or keys. Sequence s owns the slots from begin[s] /
+// rows + s on: as many as it may need, without counting those before it. Slots that it does not need are empty, and
+// their blocks return at once; so do all after a fault.
 #pragma once
 
 #include "kernels.h"

@@ -2,11 +2,12 @@
 //   forward   y = gate s up
 //   backward  dGate = dy up s (1 + gate (1 - s));  dUp = dy gate s
 //
-// x, dx: [N, 2F]; y, dy: [N, F]; compute dtype, any row stride, float32 inside, one rounding. Bytes per output element: 3 elements
-// forward, 5 backward. Roof: memory bandwidth. dx may be x: a thread reads the elements that it writes, and no others.
+// x, dx: [N, 2F]; y, dy: [N, F]; compute dtype, any row stride, float32 inside, one rounding. Bytes per output element:
+// 3 elements forward, 5 backward. Roof: memory bandwidth. dx may be x: a thread reads the elements that it writes, and
+// no others.
 //
-// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows, and the halves of x, are
-// aligned to that, else single elements. Deterministic: elements are independent.
+// Launch: 256 threads, up to 8 blocks per multiprocessor, no shared memory. 16 bytes per access where rows, and the
+// halves of x, are aligned to that, else single elements. Deterministic: elements are independent.
 #include "pointwise.cuh"
 
 namespace lowrank::LOWRANK_BACKEND {

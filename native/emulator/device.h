@@ -54,7 +54,8 @@ inline float toFloat(BFloat16 value) {
   return result;
 }
 inline float toFloat(Float16 value) {
-  // Exponent and fraction at their places of a float, whose exponent counts from 112 less; also right for those below 2^-14.
+  // Exponent and fraction at their places of a float, whose exponent counts from 112 less; also right for those below
+  // 2^-14.
   const uint32_t bits = uint32_t(value.bits & 0x7fff) << 13;
   float magnitude;
   std::memcpy(&magnitude, &bits, 4);
@@ -227,8 +228,8 @@ void finishMmaBFloat16(Warp& warp);
 void finishMmaFloat16(Warp& warp);
 void shareRowsOfWgmma(Warp& warp);
 
-// Four 8x8 matrices of 16-bit values: lane 8 m + i gives row i of matrix m (8 values, 16-byte aligned); r[m] is matrix m's
-// elements (lane / 4, 2 (lane % 4)) and the one after it, or with `kTransposed` those of its transpose.
+// Four 8x8 matrices of 16-bit values: lane 8 m + i gives row i of matrix m (8 values, 16-byte aligned); r[m] is matrix
+// m's elements (lane / 4, 2 (lane % 4)) and the one after it, or with `kTransposed` those of its transpose.
 template <bool kTransposed = false>
 inline void ldmatrix(uint32_t (&r)[4], const void* row, const Place& place = Place::current()) {
   requireAligned(row, 16, "ldmatrix", place);
@@ -243,7 +244,8 @@ inline void ldmatrix(uint32_t (&r)[4], const void* row, const Place& place = Pla
   std::memcpy(r, warp.out[thread.lane], 16);
 }
 
-// c += a b for a 16x16 tile a (rows), a 16x8 tile b (columns) and a 16x8 tile c; T is BFloat16 or Float16. With g = lane / 4, q = 2 (lane % 4):
+// c += a b for a 16x16 tile a (rows), a 16x8 tile b (columns) and a 16x8 tile c; T is BFloat16 or Float16. With g =
+// lane / 4, q = 2 (lane % 4):
 //   a[0] = A[g][q..q+1]  a[1] = A[g+8][q..]  a[2] = A[g][q+8..]  a[3] = A[g+8][q+8..]
 //   b[0] = B[q..q+1][g]  b[1] = B[q+8..][g];  c[0..1] = C[g][q..q+1]  c[2..3] = C[g+8][q..q+1]
 template <class T>
@@ -263,7 +265,8 @@ inline void mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], c
   std::memcpy(c, warp.out[thread.lane], 16);
 }
 
-// 16 bytes from global to shared memory, both 16-byte aligned, zeros when not `valid`. They are there after the wait for their group.
+// 16 bytes from global to shared memory, both 16-byte aligned, zeros when not `valid`. They are there after the wait
+// for their group.
 inline void cpAsync16(void* to, const void* from, bool valid = true, const Place& place = Place::current()) {
   requireAligned(to, AsyncCopy::kBytes, "an asynchronous copy", place);
   if (valid) requireAligned(from, AsyncCopy::kBytes, "an asynchronous copy", place);
@@ -278,24 +281,25 @@ inline void cpAsyncWait(const Place& place = Place::current()) {
   currentThread->copies.waitFor(kGroups, place);
 }
 
-// An operand of wgmma in shared memory, from an address that is a multiple of 1024 on, in rows of 128 bytes whose 16-byte pieces are swizzled:
-// piece p of row r lies at place p ^ (r % 8). Not across: rows are rows of A or columns of B, 64 values of k each; `strideBytes` lead to the next
-// eight rows; 32 bytes further on lie the next 16 values of k. Across (B alone): rows are k, 64 columns each; `strideBytes` lead to the next eight
-// rows, `leadingBytes` to the next 64 columns.
+// An operand of wgmma in shared memory, from an address that is a multiple of 1024 on, in rows of 128 bytes whose
+// 16-byte pieces are swizzled: piece p of row r lies at place p ^ (r % 8). Not across: rows are rows of A or columns of
+// B, 64 values of k each; `strideBytes` lead to the next eight rows; 32 bytes further on lie the next 16 values of k.
+// Across (B alone): rows are k, 64 columns each; `strideBytes` lead to the next eight rows, `leadingBytes` to the next
+// 64 columns.
 inline uint64_t wgmmaOperand(const void* shared, int leadingBytes, int strideBytes) {
   const uint64_t address = uint64_t(static_cast<const unsigned char*>(shared) - currentBlock->shared);
   return address >> 4 | uint64_t(leadingBytes >> 4) << 16 | uint64_t(strideBytes >> 4) << 32;
 }
 
-// What this thread has written to shared memory, asynchronous copies that it waited for included, may be read by wgmma after the next barrier.
-// The emulated machine does not see where it is missing.
+// What this thread has written to shared memory, asynchronous copies that it waited for included, may be read by wgmma
+// after the next barrier. The emulated machine does not see where it is missing.
 inline void wgmmaFence() {}
 // Before the first wgmma of a group: the sums are in their registers.
 inline void wgmmaBegin() {}
 
-// c += a b on its way, for 64 rows of a, 16 values of k and kCols columns of b; c is touched by nobody until it was waited for. Four warps in a row
-// call it. Warp w of the four has the rows 16 w to 16 w + 15, which lie in its lanes as mma's: c[j] is the tile of the columns 8 j to 8 j + 7.
-// kFresh: c = a b, whatever c was.
+// c += a b on its way, for 64 rows of a, 16 values of k and kCols columns of b; c is touched by nobody until it was
+// waited for. Four warps in a row call it. Warp w of the four has the rows 16 w to 16 w + 15, which lie in its lanes as
+// mma's: c[j] is the tile of the columns 8 j to 8 j + 7. kFresh: c = a b, whatever c was.
 template <class T, int kCols, bool kAcross, bool kFresh = false>
 inline void wgmma(float (&c)[kCols / 8][4], uint64_t a, uint64_t b, const Place& place = Place::current()) {
   static_assert(kCols == 64 || kCols == 128 || kCols == 256);

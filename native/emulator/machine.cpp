@@ -17,7 +17,8 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-// Saves the registers that a call must keep and the stack pointer of this fiber, and goes on with another (System V ABI, x86-64).
+// Saves the registers that a call must keep and the stack pointer of this fiber, and goes on with another (System V
+// ABI, x86-64).
 extern "C" void lowrankSwitchFiber(void** save, void* to);
 asm(R"(
 .text
@@ -204,7 +205,7 @@ bool Machine::guards(const void* address) const {
   return inArena || (at >= stacks_ && at < stacks_ + stacksBytes());
 }
 
-// Of the set bits of `mask` the next after `from`, in the order of the schedule.
+// The set bit of `mask` that comes after `from` in the order of the schedule.
 int Machine::pick(uint32_t mask, int from) {
   if (random()) {
     random_ = random_ * 1664525u + 1013904223u;
@@ -218,7 +219,8 @@ int Machine::pick(uint32_t mask, int from) {
   return __builtin_ctz(above != 0 ? above : mask);
 }
 
-// Goes on with another thread that can run, of the same warp where there is one, or with the launch when all have ended.
+// Goes on with another thread that can run, of the same warp where there is one, or with the launch when all have
+// ended.
 void Machine::yield() {
   Thread& self = *currentThread;
   int warp = self.warp;
@@ -348,7 +350,8 @@ void Machine::abandon(const char* text, const Place* place) {
   __builtin_unreachable();
 }
 
-// The end of shared memory is the guard's begin, but for what alignment leaves; that is checked when the block has ended.
+// The end of shared memory is the guard's begin, but for what alignment leaves; that is checked when the block has
+// ended.
 void Machine::prepareShared() {
   const size_t open = launch_->sharedBytes_ > kUsualBytes ? kArenaBytes : kUsualBytes;
   if (open != openBytes_) {
@@ -404,7 +407,8 @@ void Machine::run(Launch& launch, int64_t number) {
     thread.ended = false;
     thread.copies.clear();
     thread.products.clear();
-    // As if enter() had been called: the return address of its caller (none) on a stack that is 16-byte aligned before the call.
+    // As if enter() had been called: the return address of its caller (none) on a stack that is 16-byte aligned before
+    // the call.
     void** stack = reinterpret_cast<void**>(stacks_ + size_t(i + 1) * kStackBytes - 64);
     *--stack = nullptr;
     *--stack = reinterpret_cast<void*>(&Machine::enter);

@@ -1,12 +1,15 @@
-// The CUDA execution model on one CPU thread per block: every CUDA thread is a fiber, and switches happen only where threads wait for each other.
+// The CUDA execution model on one CPU thread per block: every CUDA thread is a fiber, and switches happen only where
+// threads wait for each other.
 //
-// 1. A launch runs its blocks on the stream's threads; a block is one thread's from begin to end, with shared memory and fibers of that thread.
-// 2. Threads run until they wait: at a barrier, or where the lanes of a warp meet (shuffles, ldmatrix, mma). Which one runs next is
-//    the schedule's choice: a kernel that lacks a barrier is right in one order and wrong in another.
-// 3. Asynchronous copies land, and products of a warpgroup run, when they are issued (early) or only when they are waited for (late): a kernel
-//    that lacks a wait is wrong when late.
+// 1. A launch runs its blocks on the stream's threads; a block is one thread's from begin to end, with shared memory
+//    and fibers of that thread.
+// 2. Threads run until they wait: at a barrier, or where the lanes of a warp meet (shuffles, ldmatrix, mma). Which one
+//    runs next is the schedule's choice: a kernel that lacks a barrier is right in one order and wrong in another.
+// 3. Asynchronous copies land, and products of a warpgroup run, when they are issued (early) or only when they are
+//    waited for (late): a kernel that lacks a wait is wrong when late.
 // 4. Shared memory begins as NaN (all bits set) and lies between pages that cannot be touched.
-// 5. What CUDA leaves undefined or refuses is a fault with kernel, block, thread and source line: it ends the launch, never the process.
+// 5. What CUDA leaves undefined or refuses is a fault with kernel, block, thread and source line: it ends the launch,
+//    never the process.
 #pragma once
 
 #include <cstddef>
@@ -126,14 +129,15 @@ struct Block {
   unsigned char* shared;
 };
 
-// Of the CUDA thread that runs on this CPU thread. Fibers never change their CPU thread.
+// The CUDA thread that runs on this CPU thread, and its block. Fibers never change their CPU thread.
 extern thread_local Block* currentBlock __attribute__((tls_model("initial-exec")));
 extern thread_local Thread* currentThread __attribute__((tls_model("initial-exec")));
 
 // Waits for `threads` threads of the block (0: all that have not ended) at barrier `id`.
 void meetAtBarrier(int id, int threads, const Place& place);
 
-// Waits for all lanes of the warp at the same call; the last to come runs `finish`. Returns the warp, with this lane's results in it.
+// Waits for all lanes of the warp at the same call; the last to come runs `finish`. Returns the warp, with this lane's
+// results in it.
 Warp& meetInWarp(Meeting meeting, const Place& place, void (*finish)(Warp&));
 Warp& warpOf(const Thread& thread);
 

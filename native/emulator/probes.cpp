@@ -1,4 +1,5 @@
-// Kernels with a planted mistake, for the emulator's own tests, and the right version of each whose mistake shows only in its result.
+// Kernels with a planted mistake, for the emulator's own tests, and the right version of each whose mistake shows only
+// in its result.
 #include "probes.h"
 
 #include <cstdarg>

@@ -27,7 +27,8 @@ void widen(const uint16_t* bits, int count, float* values) {
   for (int i = 0; i < count; ++i) values[i] = toFloat(T{bits[i]});
 }
 
-// `count` values from `address` of shared memory on, within 16 bytes; bits 4 to 6 of an address are swizzled by bits 7 to 9.
+// `count` values from `address` of shared memory on, within 16 bytes; bits 4 to 6 of an address are swizzled by bits 7
+// to 9.
 template <class T>
 void load(uint32_t address, int count, float* values) {
   address ^= (address >> 7 & 7) << 4;

@@ -60,8 +60,8 @@ bool contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
-// The directories of this process's control groups for one controller, innermost first. `controller` is empty for version 2, whose one
-// hierarchy has all of them. A limit anywhere on the way up holds.
+// The directories of this process's control groups for one controller, innermost first. `controller` is empty for
+// version 2, whose one hierarchy has all of them. A limit anywhere on the way up holds.
 std::vector<std::string> controlGroups(const std::string& controller) {
   std::string group;
   std::ifstream groups("/proc/self/cgroup");

@@ -17,7 +17,8 @@
 namespace lowrank::platform {
 namespace {
 
-// One request may come twice: npm and timeout pass on to their child what the terminal or the group has sent it already.
+// One request may come twice: npm and timeout pass on to their child what the terminal or the group has sent it
+// already.
 constexpr int64_t kOneRequest = 100'000'000;  // nanoseconds
 constexpr int kMostSignals = 65;
 constexpr size_t kLongestFarewell = 64;
