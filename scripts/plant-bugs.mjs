@@ -1,6 +1,6 @@
 /**
  * @file How well the tests see mistakes in CUDA kernels: leaves out each barrier and each wait for asynchronous copies, one at a time (the emulated
- * GPU can skip those of a source line), runs the tests of its source file in every schedule, and notes whether any failed.
+ * GPU can skip those of a source line), runs the tests of its source file on every emulated GPU, and notes whether any failed.
  * Prints a table and writes bench/results/planted-bugs.csv, whose rows name a mistake as barriers.mjs does. Arguments limit it to some sources; the
  * rows of the others stay: node scripts/plant-bugs.mjs gemm_tensor.cu attention.cu
  * A line whose comment says `survives: why` may stay unseen, and the why goes into the report.

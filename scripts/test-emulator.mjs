@@ -1,5 +1,5 @@
 /**
- * @file `npm run test:emulator`: every suite of devices on the emulated GPU in every schedule, and then whether each CUDA kernel, in each of its
+ * @file `npm run test:emulator`: every suite of devices on every emulated GPU, and then whether each CUDA kernel, in each of its
  * variants, was launched by some test: one that was not is a failure. Arguments go to vitest.
  */
 

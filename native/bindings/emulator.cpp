@@ -8,18 +8,13 @@
 #include "../core/format.h"
 #include "../emulator/probes.h"
 #include "../emulator/runtime.h"
+#include "arguments.h"
 
 namespace lowrank {
 namespace {
 
 using emulator::Generation;
 using emulator::Schedule;
-
-[[noreturn]] void refuse(const std::string& name, const std::string& expected, const Napi::Value& value) {
-  const std::string text = value.ToString();
-  throw InvalidArgument("[device] expected " + expected + " for emulator." + name + ", got " +
-                        (value.IsString() ? "'" + text + "'" : text));
-}
 
 // Which of `names` the value is.
 template <class T>
@@ -29,13 +24,13 @@ T oneOf(const std::string& option, const Napi::Value& value, const std::vector<s
     if (value.IsString() && value.As<Napi::String>().Utf8Value() == name) return meaning;
     expected += (expected.empty() ? "'" : name == names.back().first ? "' or '" : "', '") + std::string(name);
   }
-  refuse(option, expected + "'", value);
+  refuse("device", expected + "'", "emulator." + option, value);
 }
 
 double count(const std::string& name, const Napi::Value& value, double most) {
-  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : NAN;
+  const double number = numberOrNaN(value);
   if (number >= 1 && number <= most && number == std::floor(number)) return number;
-  refuse(name, "a whole number from 1 to " + formatNumber(most), value);
+  refuse("device", "a whole number from 1 to " + formatNumber(most), "emulator." + name, value);
 }
 
 Napi::Value kernelLaunches(const Napi::CallbackInfo& call) {
@@ -61,7 +56,7 @@ Napi::Value runProbe(const Napi::CallbackInfo& call) {
 emulator::Options readEmulatorOptions(const Napi::Value& value) {
   emulator::Options result;
   if (value.IsUndefined()) return result;
-  if (!value.IsObject()) throw InvalidArgument("[device] expected an object for emulator, got something else");
+  if (!value.IsObject()) refuse("device", "an object", "emulator", value);
   const Napi::Object options = value.As<Napi::Object>();
   const Napi::Array names = options.GetPropertyNames();
   for (uint32_t i = 0; i < names.Length(); ++i) {

@@ -7,63 +7,13 @@
 
 #include "../core/format.h"
 #include "../core/thread_pool.h"
+#include "arguments.h"
 #include "devices.h"
 
 namespace lowrank {
 namespace {
 
 constexpr size_t kViewWords = 6;
-
-std::string typeName(const Napi::Value& value) {
-  if (value.IsString()) return "'" + value.As<Napi::String>().Utf8Value() + "'";
-  if (value.IsNumber()) return formatNumber(value.As<Napi::Number>().DoubleValue());
-  if (value.IsUndefined()) return "undefined";
-  if (value.IsNull()) return "null";
-  return value.IsObject() ? "an object" : "another type";
-}
-
-[[noreturn]] void refuse(const char* caller, const char* expected, const char* name, const Napi::Value& got) {
-  throw InvalidArgument(std::string("[") + caller + "] expected " + expected + " for " + name + ", got " +
-                        typeName(got));
-}
-
-double number(const Napi::CallbackInfo& info, size_t index, const char* caller, const char* name) {
-  if (!info[index].IsNumber()) refuse(caller, "a number", name, info[index]);
-  return info[index].As<Napi::Number>().DoubleValue();
-}
-
-struct Words {
-  const double* data;
-  size_t length;
-};
-
-// Plain Node-API: this is called for every command.
-Words words(const Napi::Value& value, const char* caller, const char* name) {
-  napi_typedarray_type type;
-  size_t length;
-  void* data;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_float64_array) {
-    refuse(caller, "a Float64Array", name, value);
-  }
-  return {static_cast<const double*>(data), length};
-}
-
-struct Bytes {
-  const void* data;
-  size_t length;
-};
-
-Bytes bytes(const Napi::Value& value, const char* caller, const char* name) {
-  if (value.IsTypedArray()) {
-    const Napi::TypedArray array = value.As<Napi::TypedArray>();
-    void* data = nullptr;
-    napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, &data, nullptr, nullptr);
-    return {data, array.ByteLength()};
-  }
-  if (value.IsDataView()) return {value.As<Napi::DataView>().Data(), value.As<Napi::DataView>().ByteLength()};
-  refuse(caller, "a typed array", name, value);
-}
 
 StreamOptions readOptions(const Napi::Value& value, std::string& device) {
   if (!value.IsObject()) refuse("device", "an object", "options", value);
@@ -77,7 +27,7 @@ StreamOptions readOptions(const Napi::Value& value, std::string& device) {
     const std::string name = names.Get(i).As<Napi::String>();
     const Napi::Value option = options.Get(name);
     if (option.IsUndefined()) continue;
-    const double count = option.IsNumber() ? option.As<Napi::Number>().DoubleValue() : NAN;
+    const double count = numberOrNaN(option);
     if (name == "device") {
       if (!option.IsString()) refuse("device", "'cpu', 'cuda', 'cuda:N' or 'auto'", "device", option);
       device = option.As<Napi::String>();

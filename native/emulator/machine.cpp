@@ -1,7 +1,6 @@
 #include "machine.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -11,11 +10,8 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <type_traits>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
+#include "block_memory.h"
 
 // Saves the registers that a call must keep and the stack pointer of this fiber, and goes on with another (System V
 // ABI, x86-64).
@@ -51,15 +47,6 @@ thread_local Thread* currentThread = nullptr;
 
 namespace {
 
-constexpr size_t kPage = 4096;
-constexpr size_t kStackBytes = 64 << 10;
-constexpr size_t kGuardBytes = 1 << 20;  // a wrong index is rarely off by more
-constexpr size_t kArenaBytes = (sharedBytesOf(Generation::kSm90) + kPage - 1) / kPage * kPage;
-// Most kernels get by with the end of the arena.
-constexpr size_t kUsualBytes = (sharedBytesOf(Generation::kSm80) + kPage - 1) / kPage * kPage;
-constexpr size_t kSharedAlignment = 1024;
-constexpr unsigned char kPoison = 0xff;
-
 const char* fileName(const Place& place) {
   const char* slash = std::strrchr(place.file_name(), '/');
   return slash != nullptr ? slash + 1 : place.file_name();
@@ -67,16 +54,6 @@ const char* fileName(const Place& place) {
 
 bool samePlace(const Place& a, const Place& b) {
   return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-}
-
-// LOWRANK_EMULATOR_SKIP=gemm.cuh:120 leaves out the barrier or wait at that line: how tests see that it is needed.
-bool skipped(const Place& place) {
-  static const char* const text = std::getenv("LOWRANK_EMULATOR_SKIP");
-  if (text == nullptr || *text == '\0') [[likely]]
-    return false;
-  char line[300];
-  std::snprintf(line, sizeof line, "%s:%u", fileName(place), unsigned(place.line()));
-  return std::strcmp(line, text) == 0;
 }
 
 }  // namespace
@@ -92,28 +69,23 @@ class Machine {
   static Machine* running() { return running_; }
 
   Machine();
-  ~Machine();
 
   void run(Launch& launch, int64_t number);
   void barrier(int id, int threads, const Place& place);
   Warp& meet(Meeting meeting, const Place& place, void (*finish)(Warp&));
   [[noreturn]] void abandon(const char* text, const Place* place);
-  bool guards(const void* address) const;
   Warp& warp(int number) { return warps_[number]; }
   void threadEnded();
   bool runsWgmma() const { return launch_->needs_ == Generation::kSm90; }
   bool lateCopies() const { return launch_->schedule_.lateCopies; }
-  void* spareStack() const { return stacks_ + stacksBytes(); }  // beyond the last fiber's: for faults
+  const BlockMemory& memory() const { return memory_; }
 
  private:
-  static constexpr size_t stacksBytes() { return size_t(kMaxThreads) * kStackBytes; }
   static void enter();
   int pick(uint32_t mask, int from);
   void yield();
   void wake(int warp, uint32_t lanes);
   void release(Barrier& barrier);
-  unsigned char* arenaEnd() const { return arena_ + kGuardBytes + kArenaBytes; }
-  void prepareShared();
   void checkShared();
   bool random() const { return launch_->schedule_.order == Schedule::Order::kRandom; }
   bool reverse() const { return launch_->schedule_.order == Schedule::Order::kReverse; }
@@ -131,10 +103,7 @@ class Machine {
   int liveThreads_ = 0;
   uint32_t random_ = 1;
   void* mainStackPointer_ = nullptr;
-  unsigned char* arena_;            // guard, shared memory up to the guard after it
-  size_t openBytes_ = kUsualBytes;  // of shared memory; what is before them is guard too
-  unsigned char* stacks_;
-  unsigned char* signalStack_;
+  BlockMemory memory_;
 };
 
 thread_local Machine* Machine::running_ __attribute__((tls_model("initial-exec"))) = nullptr;
@@ -150,9 +119,9 @@ struct sigaction previousHandler;
 
 void onSegmentFault(int signal, siginfo_t* info, void* context) {
   Machine* const machine = Machine::running();
-  if (machine != nullptr && machine->guards(info->si_addr)) {
+  if (machine != nullptr && machine->memory().guards(info->si_addr)) {
     ucontext_t* const state = static_cast<ucontext_t*>(context);
-    const uintptr_t stack = reinterpret_cast<uintptr_t>(machine->spareStack()) + kStackBytes;
+    const uintptr_t stack = reinterpret_cast<uintptr_t>(machine->memory().spareStack());
     state->uc_mcontext.gregs[REG_RSP] = greg_t(stack / 16 * 16 - 8);
     state->uc_mcontext.gregs[REG_RIP] = greg_t(reinterpret_cast<uintptr_t>(&faultAfterSignal));
     return;
@@ -173,36 +142,10 @@ void installHandler() {
   });
 }
 
-unsigned char* map(size_t bytes, int protection) {
-  void* const memory = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return static_cast<unsigned char*>(memory);
-}
-
-constexpr size_t kSignalStackBytes = 64 << 10;
-
 }  // namespace
 
-Machine::Machine()
-    : arena_(map(2 * kGuardBytes + kArenaBytes, PROT_NONE)),
-      stacks_(map(size_t(kMaxThreads) * kStackBytes + kStackBytes, PROT_READ | PROT_WRITE)),
-      signalStack_(map(kSignalStackBytes, PROT_READ | PROT_WRITE)) {
-  mprotect(arenaEnd() - openBytes_, openBytes_, PROT_READ | PROT_WRITE);
-  // The lowest page of every stack: a kernel with too large a frame faults instead of writing into its neighbour's.
-  for (int i = 0; i <= kMaxThreads; ++i) mprotect(stacks_ + size_t(i) * kStackBytes, kPage, PROT_NONE);
+Machine::Machine() {
   installHandler();
-}
-
-Machine::~Machine() {
-  munmap(arena_, 2 * kGuardBytes + kArenaBytes);
-  munmap(stacks_, stacksBytes() + kStackBytes);
-  munmap(signalStack_, kSignalStackBytes);
-}
-
-bool Machine::guards(const void* address) const {
-  const auto* const at = static_cast<const unsigned char*>(address);
-  const bool inArena = at >= arena_ && at < arena_ + 2 * kGuardBytes + kArenaBytes;
-  return inArena || (at >= stacks_ && at < stacks_ + stacksBytes());
 }
 
 // The set bit of `mask` that comes after `from` in the order of the schedule.
@@ -350,31 +293,12 @@ void Machine::abandon(const char* text, const Place* place) {
   __builtin_unreachable();
 }
 
-// The end of shared memory is the guard's begin, but for what alignment leaves; that is checked when the block has
-// ended.
-void Machine::prepareShared() {
-  const size_t open = launch_->sharedBytes_ > kUsualBytes ? kArenaBytes : kUsualBytes;
-  if (open != openBytes_) {
-    mprotect(arenaEnd() - kArenaBytes, kArenaBytes - kUsualBytes,
-             open == kArenaBytes ? PROT_READ | PROT_WRITE : PROT_NONE);
-    openBytes_ = open;
-  }
-  const size_t bytes = (launch_->sharedBytes_ + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment;
-  block_.shared = arenaEnd() - bytes;
-  std::memset(arenaEnd() - open, kPoison, open);
-}
-
 void Machine::checkShared() {
-  // Every byte like the one before it: some hundred KB per block, which nobody would like to wait for byte by byte.
-  const auto changed = [](const unsigned char* begin, const unsigned char* end) {
-    return begin < end && (*begin != kPoison || std::memcmp(begin, begin + 1, size_t(end - begin) - 1) != 0);
-  };
-  if (changed(block_.shared + launch_->sharedBytes_, arenaEnd()) || changed(arenaEnd() - openBytes_, block_.shared)) {
-    char text[512];
-    std::snprintf(text, sizeof text, "%s, block (%u, %u, %u): wrote outside of its %zu bytes of shared memory",
-                  launch_->kernel_, block_.index.x, block_.index.y, block_.index.z, launch_->sharedBytes_);
-    launch_->recordFault(text);
-  }
+  if (memory_.isIntactAround()) return;
+  char text[512];
+  std::snprintf(text, sizeof text, "%s, block (%u, %u, %u): wrote outside of its %zu bytes of shared memory",
+                launch_->kernel_, block_.index.x, block_.index.y, block_.index.z, launch_->sharedBytes_);
+  launch_->recordFault(text);
 }
 
 void Machine::run(Launch& launch, int64_t number) {
@@ -392,11 +316,8 @@ void Machine::run(Launch& launch, int64_t number) {
   runnableWarps_ = 0;
   std::fill(std::begin(barriers_), std::end(barriers_), Barrier{});
   for (int i = 0; i < warpCount_; ++i) warps_[i].runnable = warps_[i].live = warps_[i].arrived = 0;
-  prepareShared();
-#if defined(__SANITIZE_ADDRESS__)
-  // Frames of fibers that were abandoned have left their marks.
-  ASAN_UNPOISON_MEMORY_REGION(stacks_, stacksBytes() + kStackBytes);
-#endif
+  block_.shared = memory_.prepareShared(launch.sharedBytes_);
+  memory_.forgetFrames();
   for (int i = 0; i < threadCount_; ++i) {
     Thread& thread = threads_[i];
     const unsigned n = unsigned(i);
@@ -409,7 +330,7 @@ void Machine::run(Launch& launch, int64_t number) {
     thread.products.clear();
     // As if enter() had been called: the return address of its caller (none) on a stack that is 16-byte aligned before
     // the call.
-    void** stack = reinterpret_cast<void**>(stacks_ + size_t(i + 1) * kStackBytes - 64);
+    void** stack = reinterpret_cast<void**>(memory_.stackOf(i) - 64);
     *--stack = nullptr;
     *--stack = reinterpret_cast<void*>(&Machine::enter);
     for (int saved = 0; saved < 6; ++saved) *--stack = nullptr;
@@ -419,89 +340,53 @@ void Machine::run(Launch& launch, int64_t number) {
     warp.live |= 1u << thread.lane;
     runnableWarps_ |= 1u << thread.warp;
   }
-  stack_t previousStack{}, signalStack{};
-  signalStack.ss_sp = signalStack_;
-  signalStack.ss_size = kSignalStackBytes;
-  sigaltstack(&signalStack, &previousStack);
+  memory_.beginSignals();
   const int warp = reverse() ? warpCount_ - 1 : 0;
   const int lane = reverse() ? 31 - __builtin_clz(warps_[warp].runnable) : 0;
   currentThread = &threads_[warp * kWarpLanes + lane];
   lowrankSwitchFiber(&mainStackPointer_, currentThread->stackPointer);
-  sigaltstack(&previousStack, nullptr);
+  memory_.endSignals();
   running_ = nullptr;
   currentThread = nullptr;
   currentBlock = nullptr;
   if (launch.faults_ == 0) checkShared();
 }
 
+// LOWRANK_EMULATOR_SKIP=gemm.cuh:120 leaves out the barrier or wait at that line: how tests see that it is needed.
+bool isLeftOut(const Place& place) {
+  static const char* const text = std::getenv("LOWRANK_EMULATOR_SKIP");
+  if (text == nullptr || *text == '\0') [[likely]]
+    return false;
+  char line[300];
+  std::snprintf(line, sizeof line, "%s:%u", fileName(place), unsigned(place.line()));
+  return std::strcmp(line, text) == 0;
+}
+
+bool launchedForSm90() {
+  return Machine::running()->runsWgmma();
+}
+
+bool landsLate() {
+  return Machine::running()->lateCopies();
+}
+
+void runOnThisThread(Launch& launch, int64_t block) {
+  Machine::ofThisThread().run(launch, block);
+}
+
 void meetAtBarrier(int id, int threads, const Place& place) {
-  if (skipped(place)) return;
+  if (isLeftOut(place)) return;
   Machine::running()->barrier(id, threads, place);
 }
 
 Warp& meetInWarp(Meeting meeting, const Place& place, void (*finish)(Warp&)) {
-  if (meeting == Meeting::kSync && skipped(place)) return warpOf(*currentThread);
+  if (meeting == Meeting::kSync && isLeftOut(place)) return warpOf(*currentThread);
   return Machine::running()->meet(meeting, place, finish);
 }
 
 Warp& warpOf(const Thread& thread) {
   return Machine::running()->warp(thread.warp);
 }
-
-void complete(const AsyncCopy& copy) {
-  if (copy.from != nullptr) {
-    std::memcpy(copy.to, copy.from, AsyncCopy::kBytes);
-  } else {
-    std::memset(copy.to, 0, AsyncCopy::kBytes);
-  }
-}
-
-template <class Item>
-void Groups<Item>::start(const Item& item) {
-  if constexpr (std::is_same_v<Item, AsyncProduct>) {
-    if (!Machine::running()->runsWgmma())
-      fault(item.place, "is a wgmma in a kernel that launchOnSm90() did not launch");
-  }
-  if (Machine::running()->lateCopies()) {
-    open_.push_back(item);
-  } else {
-    complete(item);
-  }
-}
-
-template <class Item>
-void Groups<Item>::commit() {
-  committed_.push_back(std::move(open_));
-  open_.clear();
-}
-
-template <class Item>
-void Groups<Item>::waitFor(size_t groupsLeft, const Place& place) {
-  if (skipped(place)) return;
-  if (committed_.size() <= groupsLeft) return;
-  const auto end = committed_.end() - std::ptrdiff_t(groupsLeft);
-  for (auto group = committed_.begin(); group != end; ++group) {
-    for (const Item& item : *group) complete(item);
-  }
-  committed_.erase(committed_.begin(), end);
-}
-
-template <class Item>
-const Item* Groups<Item>::firstUnfinished() const {
-  for (const auto& group : committed_) {
-    if (!group.empty()) return &group.front();
-  }
-  return open_.empty() ? nullptr : &open_.front();
-}
-
-template <class Item>
-void Groups<Item>::clear() {
-  open_.clear();
-  committed_.clear();
-}
-
-template class Groups<AsyncCopy>;
-template class Groups<AsyncProduct>;
 
 void fault(const Place& place, const char* format, ...) {
   char text[256];
@@ -510,51 +395,6 @@ void fault(const Place& place, const char* format, ...) {
   std::vsnprintf(text, sizeof text, format, values);
   va_end(values);
   Machine::running()->abandon(text, &place);
-}
-
-Launch::Launch(const char* kernel, Generation needs, Generation gpu, dim3 grid, dim3 block, size_t sharedBytes,
-               Body body, const Schedule& schedule)
-    : kernel_(kernel),
-      needs_(needs),
-      grid_(grid),
-      block_(block),
-      sharedBytes_(sharedBytes),
-      body_(body),
-      schedule_(schedule) {
-  const uint64_t threads = uint64_t(block.x) * block.y * block.z;
-  const size_t mostShared = sharedBytesOf(needs);
-  if (needs > gpu) {
-    std::snprintf(refusal_, sizeof refusal_, "%s: expected a GPU of sm_90, got one of sm_80", kernel);
-  } else if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
-    std::snprintf(refusal_, sizeof refusal_,
-                  "%s: expected a grid of 1 to 2^31 - 1 by 65535 by 65535 blocks, got %u x %u x %u", kernel, grid.x,
-                  grid.y, grid.z);
-  } else if (threads == 0 || threads > kMaxThreads || block.z > 64) {
-    std::snprintf(refusal_, sizeof refusal_, "%s: expected 1 to %d threads per block, got %u x %u x %u", kernel,
-                  kMaxThreads, block.x, block.y, block.z);
-  } else if (sharedBytes > mostShared) {
-    std::snprintf(refusal_, sizeof refusal_, "%s: expected at most %zu bytes of shared memory per block, got %zu",
-                  kernel, mostShared, sharedBytes);
-  }
-}
-
-int64_t Launch::blocks() const {
-  return int64_t(grid_.x) * grid_.y * grid_.z;
-}
-
-void Launch::runBlock(int64_t number) {
-  if (__atomic_load_n(&faults_, __ATOMIC_RELAXED) > 0) return;
-  // Blocks are independent: the order in which they run is one more thing that the schedule turns.
-  if (schedule_.order != Schedule::Order::kForward) number = blocks() - 1 - number;
-  Machine::ofThisThread().run(*this, number);
-}
-
-void Launch::recordFault(const char* text) {
-  if (__atomic_fetch_add(&faults_, 1, __ATOMIC_ACQ_REL) == 0) std::snprintf(faultText_, sizeof faultText_, "%s", text);
-}
-
-const char* Launch::faultText() const {
-  return faultText_;
 }
 
 }  // namespace lowrank::emulator

@@ -141,6 +141,12 @@ void meetAtBarrier(int id, int threads, const Place& place);
 Warp& meetInWarp(Meeting meeting, const Place& place, void (*finish)(Warp&));
 Warp& warpOf(const Thread& thread);
 
+// How the launch on this thread runs.
+bool launchedForSm90();
+bool landsLate();
+// Whether the barrier or wait at this place is left out (machine.cpp).
+bool isLeftOut(const Place& place);
+
 void complete(const AsyncCopy& copy);
 void complete(const AsyncProduct& product);  // wgmma.cpp
 
@@ -187,5 +193,8 @@ class Launch {
   char faultText_[512] = "";
   int faults_ = 0;  // atomically
 };
+
+// A block of a launch from its begin to its end.
+void runOnThisThread(Launch& launch, int64_t block);
 
 }  // namespace lowrank::emulator
