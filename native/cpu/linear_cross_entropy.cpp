@@ -1,16 +1,19 @@
-// Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s B^T),
-// softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
+// Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s
+// B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
-//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
+//             slabs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
 // same gradients with a row's -dLogProbs in the place of L / D.
 //
-// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits,
-// maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is rounded
-// to compute once. Rows without a label are left out before the head and get dh = 0.
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima
+// and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is
+// rounded to compute once. Rows without a label are left out before the head and get dh = 0.
 //
-// Chunks are equal parts of the labelled rows, of 128 to 256 rows: as many as take about kLogitBytes. Memory: one chunk of logits, of h and of dh.
-// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the pass over the logits is about 3 %.
+// Chunks are equal parts of the labelled rows, of 128 to 256 rows: as many as take about kLogitBytes. Memory: one chunk
+// of logits, of h and of dh.
+// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the pass over the logits is about 3
+// %.
 // Determinism: the chunk depends on shapes and labels alone, each row's sums are one thread's, products are gemm's.
 #include "linear.h"
 
@@ -29,7 +32,8 @@ LOWRANK_INLINE Vec roundTo(Vec value, DType dtype) {
   return reinterpret_cast<Vec>(roundToBFloat16(value) << 16);
 }
 
-// What a row's gradient needs of its softmax. The label's share is held apart: p - 1 would cancel where the model is sure.
+// What a row's gradient needs of its softmax. The label's share is held apart: p - 1 would cancel where the model is
+// sure.
 struct RowSoftmax {
   float maximum;
   float inverse;  // 1 / sum of e^(z - maximum)
@@ -143,7 +147,9 @@ bool findLabelled(const Tensor& labels, int64_t vocabulary, LabelledRows& found,
   return true;
 }
 
-Tensor absent(DType dtype) { return Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, dtype}; }
+Tensor absent(DType dtype) {
+  return Tensor{nullptr, 0, 0, 0, 0, kNoBuffer, dtype};
+}
 
 // What a pass over the labelled rows is made of.
 struct HeadPass {
@@ -167,7 +173,8 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
   const int64_t stride = roundUp(vocabulary, 16) + 16;
   const int64_t mostRows = minOf(kMostRows, maxOf(kFewestRows, kLogitBytes / (stride * 4)));
   const int64_t chunkRows = minOf(labelled, roundUp(ceilDiv(labelled, ceilDiv(labelled, mostRows)), kRowMultiple));
-  // But for bfloat16 dot products gemm would only widen dl again: it stays float32, holding values of the compute dtype.
+  // But for bfloat16 dot products gemm would only widen dl again: it stays float32, holding values of the compute
+  // dtype.
   const bool narrow = kHasDot && compute == DType::kBFloat16;
   float* logits = scratch<float>(context, chunkRows * stride);
   char* h = scratch<char>(context, chunkRows * width * elementSize(compute));

@@ -1,23 +1,26 @@
-// Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s B^T),
-// softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
+// Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s
+// B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
-//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;  slabs as linear
+//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
+//             slabs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
 // same gradients with a row's -dLogProbs in the place of L / D.
 //
-// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima and exponentials are
-// float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows. dl is rounded to compute once, over the logits it
-// is made from. Rows without a label are left out before the head and get dh = 0.
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima
+// and exponentials are float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows.
+// dl is rounded to compute once, over the logits it is made from. Rows without a label are left out before the head and
+// get dh = 0.
 //
-//   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 128 bytes of shared memory
+//   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 128 bytes of shared
+//                    memory
 //   gatherKernel     rows of h into a chunk; scatterKernel: rows of dh out of one
 //   softmaxKernel    a block of kRowThreads per row: twice over its logits; 4 KiB + 64 bytes of shared memory
 //   lossKernel       one warp; logProbsKernel: -loss of each labelled row to its place
 //
-// How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows would need, and what lies beyond
-// the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
-// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the logits are written once and read twice, and dl once written and
-// read, 12 to 20 bytes per logit with gradients.
+// How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows
+// would need, and what lies beyond the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
+// Roof: the multiply-add rate, 6 D V per labelled row with gradients (8 with dW); the logits are written once and read
+// twice, and dl once written and read, 12 to 20 bytes per logit with gradients.
 // Determinism: sums have one order; products are gemm's.
 #include <vector>
 
@@ -131,7 +134,8 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   const int32_t label = args.labels[args.rowIds[row]], size = args.vocabulary;
   const int thread = static_cast<int>(threadIdx.x);
 
-  // The label's share is held apart: p - 1 would cancel where the model is sure. A thread's sum refers to the largest logit that it has seen.
+  // The label's share is held apart: p - 1 would cancel where the model is sure. A thread's sum refers to the largest
+  // logit that it has seen.
   float largest = -kInfinity;
   double sum = 0.0;
   for (int32_t begin = thread; begin < size; begin += kRun * kRowThreads) {
@@ -168,8 +172,8 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   if (!args.gradients) return;
 
   const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(*args.limit.count);
-  const float factor = args.dLogProbs != nullptr ? -args.dLogProbs[args.rowIds[row]]
-                                                 : static_cast<float>(args.lossScale / divisor);
+  const float factor =
+      args.dLogProbs != nullptr ? -args.dLogProbs[args.rowIds[row]] : static_cast<float>(args.lossScale / divisor);
   const float inverse = static_cast<float>(1.0 / total), share = static_cast<float>(others / total);
   const float inverseCap = args.softcap > 0.0f ? 1.0f / args.softcap : 0.0f;
   T* const to = reinterpret_cast<T*>(logits);
@@ -216,7 +220,9 @@ Tensor chunkOf(void* data, DType dtype, int64_t rows, int64_t cols, int64_t stri
   return Tensor{data, rows, cols, stride, 0, kNoBuffer, dtype};
 }
 
-Tensor absent(DType dtype) { return chunkOf(nullptr, dtype, 0, 0, 0); }
+Tensor absent(DType dtype) {
+  return chunkOf(nullptr, dtype, 0, 0, 0);
+}
 
 // What a pass over the labelled rows is made of.
 struct HeadPass {
@@ -312,8 +318,7 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
 
 void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   RowLosses rows;
-  const HeadPass pass{args.h,       args.labels,  args.dh,        args.head[0],
-                      args.softcap, args.divisor, args.lossScale, nullptr};
+  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap, args.divisor, args.lossScale, nullptr};
   if (!passHead(pass, rows, context)) return;
   launch<lossKernel>(queueOf(context), dim3(1), kWarp, kWarp * sizeof(double), rows.losses, rows.count, args.divisor,
                      static_cast<float*>(args.loss.data));

@@ -24,8 +24,8 @@ struct LogProbsHeadVisitor {
   }
 };
 
-// logProbs[i] = log softmax(softcap(logits of row i))[label], 0 in rows whose label is -100, which never reach the head.
-// Logits exist for one chunk of rows at a time. An id outside [0, V) that is not -100 is a fault that names it.
+// logProbs[i] = log softmax(softcap(logits of row i))[label], 0 in rows whose label is -100, which never reach the
+// head. Logits exist for one chunk of rows at a time. An id outside [0, V) that is not -100 is a fault that names it.
 struct LinearLogProbsArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
