@@ -107,7 +107,11 @@ class Parser {
     this.#problems.attempt([this.#top('preset')], () => {
       // Keys that come twice are told of where the options of LoRA are read.
       const [lora] = camelCaseKeys(new OptionProblems(), this.#top('lora'), top.lora ?? {}, new Map())
-      const all = withPreset(findPreset(top.preset), { top, training: this.#flags, lora })
+      const all = withPreset(
+        findPreset(top.preset),
+        { top, training: this.#flags, lora },
+        TRAIN_LORA_OPTIONS.method.default,
+      )
       const hasLora = top.lora !== undefined || Object.keys(all.lora).length > 0
       this.#given = { ...all.top, ...(hasLora && { lora: all.lora }) }
       this.#flags = { ...all.training }

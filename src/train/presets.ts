@@ -98,13 +98,15 @@ export function findPreset(name: unknown): Preset {
 /**
  * The values of a recipe that what is given leaves open. An option that takes the place of another does so here too.
  * @param given options at the top, of `training` and of `lora`, in camelCase.
+ * @param defaultMethod what trains where neither says it.
  */
 export function withPreset(
   { options, ...preset }: Preset,
   given: { top: PresetOptions; training: PresetOptions; lora: PresetOptions },
+  defaultMethod: string,
 ): { top: PresetOptions; training: PresetOptions; lora: PresetOptions } {
   const { lora, training, ...top } = options
-  const method = given.top.method ?? top.method ?? 'lora'
+  const method = given.top.method ?? top.method ?? defaultMethod
   const meant = lora ? 'lora' : 'full'
   if (method !== meant) {
     throw new OptionError(

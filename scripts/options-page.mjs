@@ -1,0 +1,230 @@
+// @ts-check
+/**
+ * @file Writes docs/options.md from the tables of options of the built library; run it after a build. A test fails where the page is not what this
+ * makes.
+ */
+
+import { writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/**
+ * @typedef {{ rule: { expected: string }, default?: unknown, otherwise?: string, help: string, heading?: string, isRequired?: true,
+ *   changesRun?: true, flag?: { name: string }, table?: Table }} Entry
+ * @typedef {Readonly<Record<string, Entry>>} Table
+ * @typedef {{ title: string, about: string, file: string, table: string, type: string }} Section
+ */
+
+/** A function, what its options are for, and where their table and their type stand. @type {readonly Section[]} */
+export const SECTIONS = [
+  {
+    title: 'trainLora(options)',
+    about:
+      'Trains an adapter or a whole model. The same options stand in the YAML file of `lowrank train`; those with a flag are in brackets.',
+    file: 'train/options',
+    table: 'TRAIN_LORA_OPTIONS',
+    type: 'TrainLoraOptions',
+  },
+  {
+    title: 'planTraining(options, limits)',
+    about: 'Finds the memory of a run before it starts. The options are those of `trainLora`; two differ.',
+    file: 'train/plan',
+    table: 'PLAN_TRAINING_OPTIONS',
+    type: 'PlanOptions',
+  },
+  {
+    title: 'limits of planTraining and planGeneration',
+    about: 'What a plan is compared with.',
+    file: 'options/shared',
+    table: 'PLAN_LIMITS',
+    type: 'PlanLimits',
+  },
+  {
+    title: 'prepareDataset(source, tokenizer, options)',
+    about: 'Reads rows and makes examples of them, as `trainLora` does.',
+    file: 'data/options',
+    table: 'DATA_OPTIONS',
+    type: 'DataOptions',
+  },
+  {
+    title: 'evaluateLoss(model, examples, options)',
+    about: 'Scores held-out examples.',
+    file: 'train/evaluate-loss',
+    table: 'EVALUATE_OPTIONS',
+    type: 'EvaluateOptions',
+  },
+  {
+    title: 'loadModel(idOrPath, options)',
+    about: 'Loads a model from a directory, a GGUF file or the Hub.',
+    file: 'checkpoint/load-model',
+    table: 'LOAD_MODEL_OPTIONS',
+    type: 'LoadModelOptions',
+  },
+  {
+    title: 'createModel(config, options)',
+    about: 'Makes a model with fresh weights.',
+    file: 'causal-lm/create-model',
+    table: 'CREATE_MODEL_OPTIONS',
+    type: 'CreateModelOptions',
+  },
+  {
+    title: 'saveModel(model, directory, options)',
+    about: 'Writes a model as transformers reads it.',
+    file: 'checkpoint/save-model',
+    table: 'SAVE_MODEL_OPTIONS',
+    type: 'SaveModelOptions',
+  },
+  {
+    title: 'model.forward(batch, options)',
+    about: 'Computes the loss of a batch, and its logits where asked for.',
+    file: 'causal-lm/causal-lm',
+    table: 'FORWARD_OPTIONS',
+    type: 'ForwardOptions',
+  },
+  {
+    title: 'batch of model.forward',
+    about: 'What a forward pass is of.',
+    file: 'architecture/batch',
+    table: 'FORWARD_BATCH',
+    type: 'ForwardBatch',
+  },
+  {
+    title: 'model.generate(ids, options), model.stream(ids, options)',
+    about: 'Continue prompts of token ids.',
+    file: 'decoding/sampling-options',
+    table: 'GENERATE_OPTIONS',
+    type: 'GenerateOptions',
+  },
+  {
+    title: 'generateText(model, tokenizer, prompt, options), streamText(...), conversation.send(content, options)',
+    about: 'Continue texts and conversations.',
+    file: 'generation/generate-text',
+    table: 'TEXT_GENERATION_OPTIONS',
+    type: 'TextGenerationOptions',
+  },
+  {
+    title: 'planGeneration(options, limits)',
+    about: 'Finds the memory that answers take.',
+    file: 'generation/plan-options',
+    table: 'PLAN_GENERATION_OPTIONS',
+    type: 'GenerationPlanOptions',
+  },
+  {
+    title: 'LoraAdapter.create(model, lora, options)',
+    about: 'Makes an adapter. The settings of `lora` are those of `trainLora`.',
+    file: 'adapters/lora-adapter',
+    table: 'CREATE_ADAPTER_OPTIONS',
+    type: 'CreateAdapterOptions',
+  },
+  {
+    title: 'LoraAdapter.load(model, directory, options)',
+    about: 'Loads an adapter that lowrank or PEFT saved.',
+    file: 'adapters/lora-adapter',
+    table: 'ADAPTER_PLACE',
+    type: 'AdapterPlace',
+  },
+  {
+    title: 'adapter.merge(directory, options)',
+    about: 'Writes the model with the adapter folded in.',
+    file: 'adapters/merge',
+    table: 'MERGE_OPTIONS',
+    type: 'MergeOptions',
+  },
+  {
+    title: 'new AdamW(parameters, options)',
+    about: 'The optimizer of a training loop of your own; its defaults are those of PyTorch.',
+    file: 'train/adamw',
+    table: 'ADAMW_OPTIONS',
+    type: 'AdamWOptions',
+  },
+  {
+    title: 'optimizer.step(options)',
+    about: 'Makes one update.',
+    file: 'train/adamw',
+    table: 'STEP_OPTIONS',
+    type: 'StepOptions',
+  },
+  {
+    title: 'Device.open(name, options)',
+    about: 'Opens a device that several models share.',
+    file: 'tensor/device',
+    table: 'DEVICE_OPTIONS',
+    type: 'DeviceOptions',
+  },
+  {
+    title: 'createProgress(options)',
+    about: 'Shows a run on a terminal, in a log file or as JSON lines.',
+    file: 'progress/progress',
+    table: 'PROGRESS_OPTIONS',
+    type: 'ProgressOptions',
+  },
+]
+
+const HEAD = `# Options
+
+<!-- Written by scripts/options-page.mjs from the tables that also check the options. Change the tables. -->
+
+Every option of every function: what it takes, its default, and what it does. An unknown option or a wrong value is an error
+that names the nearest option. Options of \`trainLora\` may also be written as in Python, \`num_train_epochs\`.
+
+In the column "resume", "same" marks what a run must keep when it goes on from a checkpoint; everything else may be changed.
+`
+
+/**
+ * The text of the page.
+ * @param {(file: string) => Promise<any>} load imports a module of the library by its path below src/, without its ending
+ */
+export async function optionsPage(load) {
+  const parts = [HEAD]
+  for (const { title, about, file, table: name } of SECTIONS) {
+    /** @type {Table} */
+    const table = (await load(file))[name]
+    parts.push(`## ${title}\n\n${about}\n`)
+    parts.push(
+      ...(name === 'PLAN_TRAINING_OPTIONS'
+        ? [rowsOf({ model: table.model, dataset: table.dataset })]
+        : tablesOf(table)),
+    )
+  }
+  return parts.join('\n')
+}
+
+/** @param {Table} table @returns {string[]} the table, and those of the options that hold others */
+function tablesOf(table) {
+  const nested = Object.entries(table).flatMap(([name, { table: inner }]) =>
+    inner ? [`### ${name}\n\nWhat the option \`${name}\` holds.\n`, rowsOf(inner)] : [],
+  )
+  return [rowsOf(table), ...nested]
+}
+
+/** @param {Table} table */
+function rowsOf(table) {
+  const resumes = Object.values(table).some(({ changesRun }) => changesRun)
+  const row = (/** @type {string[]} */ ...cells) => `| ${cells.slice(0, resumes ? 5 : 4).join(' | ')} |`
+  const lines = Object.entries(table).map(([name, entry]) => {
+    const flag = entry.flag ? ` (\`${entry.flag.name}\`)` : ''
+    const takes = entry.table ? `see [${name}](#${name.toLowerCase()})` : cell(entry.rule.expected.replace(/,$/, ''))
+    return row(`\`${name}\`${flag}`, takes, defaultOf(entry), cell(entry.help), entry.changesRun ? 'same' : '')
+  })
+  return `${[row('option', 'takes', 'default', 'what it does', 'resume'), row('---', '---', '---', '---', '---'), ...lines].join('\n')}\n`
+}
+
+/** @param {Entry} entry */
+function defaultOf({ default: value, otherwise, isRequired }) {
+  if (isRequired) return 'required'
+  if (otherwise !== undefined) return cell(otherwise)
+  if (value === undefined) return 'none'
+  const isSmall = typeof value === 'number' && value !== 0 && Math.abs(value) < 0.01
+  const text = typeof value === 'string' ? `'${value}'` : isSmall ? value.toExponential() : JSON.stringify(value)
+  return `\`${text}\``
+}
+
+/** @param {string} text */
+function cell(text) {
+  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const page = fileURLToPath(new URL('../docs/options.md', import.meta.url))
+  writeFileSync(page, await optionsPage((file) => import(new URL(`../dist/${file}.js`, import.meta.url).href)))
+}

@@ -1,0 +1,44 @@
+/** @file The tables of options that docs/options.md shows, by name. */
+
+import { ADAPTER_PLACE, CREATE_ADAPTER_OPTIONS } from '../../src/adapters/lora-adapter.js'
+import { MERGE_OPTIONS } from '../../src/adapters/merge.js'
+import { FORWARD_BATCH } from '../../src/architecture/batch.js'
+import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
+import { CREATE_MODEL_OPTIONS } from '../../src/causal-lm/create-model.js'
+import { LOAD_MODEL_OPTIONS } from '../../src/checkpoint/load-model.js'
+import { SAVE_MODEL_OPTIONS } from '../../src/checkpoint/save-model.js'
+import { DATA_OPTIONS } from '../../src/data/options.js'
+import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
+import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
+import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
+import { PLAN_LIMITS } from '../../src/options/shared.js'
+import type { OptionTable } from '../../src/options/table.js'
+import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
+import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
+import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
+import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
+import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
+import { PLAN_TRAINING_OPTIONS } from '../../src/train/plan.js'
+
+export const TABLES: Readonly<Record<string, OptionTable>> = {
+  TRAIN_LORA_OPTIONS,
+  PLAN_TRAINING_OPTIONS,
+  PLAN_LIMITS,
+  DATA_OPTIONS,
+  EVALUATE_OPTIONS,
+  LOAD_MODEL_OPTIONS,
+  CREATE_MODEL_OPTIONS,
+  SAVE_MODEL_OPTIONS,
+  FORWARD_OPTIONS,
+  FORWARD_BATCH,
+  GENERATE_OPTIONS,
+  TEXT_GENERATION_OPTIONS,
+  PLAN_GENERATION_OPTIONS,
+  CREATE_ADAPTER_OPTIONS,
+  ADAPTER_PLACE,
+  MERGE_OPTIONS,
+  ADAMW_OPTIONS,
+  STEP_OPTIONS,
+  DEVICE_OPTIONS,
+  PROGRESS_OPTIONS,
+}
