@@ -11,5 +11,6 @@ export const COMMANDS: CommandList = new Map([
   ['merge', () => import('./merge.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],
+  ['completion', () => import('./completion.js')],
   ['help', () => import('./help.js')],
 ])
