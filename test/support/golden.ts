@@ -50,7 +50,11 @@ export function goldenCases(): GoldenCase[] {
 }
 
 export async function readGolden({ directory }: GoldenCase): Promise<Map<string, GoldenTensor>> {
-  const { tensors } = await readSafetensorsHeader(join(directory, 'golden.safetensors'))
+  return await readTensors(join(directory, 'golden.safetensors'))
+}
+
+export async function readTensors(path: string): Promise<Map<string, GoldenTensor>> {
+  const { tensors } = await readSafetensorsHeader(path)
   const result = new Map<string, GoldenTensor>()
   for (const [name, entry] of tensors) {
     const bytes = (await readTensorBytes(entry)).slice()
