@@ -30,7 +30,7 @@ interface FlagGroup {
 }
 
 /** The flags of a command and those of every command, in order. */
-function flagGroups({ settings = {}, flags }: CommandDescription): FlagGroup[] {
+export function flagGroups({ settings = {}, flags }: CommandDescription): FlagGroup[] {
   const groups: { heading: string; flags: TableFlag[] }[] = []
   for (const flag of [settings, flags, COMMON_FLAGS].flatMap((table) => flagsOf(table))) {
     const { group } = flag
@@ -40,17 +40,17 @@ function flagGroups({ settings = {}, flags }: CommandDescription): FlagGroup[] {
   return groups
 }
 
-function argumentHelp({ help, default: value, otherwise = value }: Argument): string {
+export function argumentHelp({ help, default: value, otherwise = value }: Argument): string {
   return otherwise === undefined ? help : `${help} (default: ${otherwise})`
 }
 
 /** `lowrank train [CONFIG] [flags]` */
-function commandUsage(name: string, { arguments: words = [] }: CommandDescription): string {
+export function commandUsage(name: string, { arguments: words = [] }: CommandDescription): string {
   return ['lowrank', name, ...words.map((word) => `[${word.name.toUpperCase()}]`), '[flags]'].join(' ')
 }
 
 /** `Continue a text.` of `continue a text`. */
-function sentence(text: string): string {
+export function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`
 }
 
