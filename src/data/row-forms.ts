@@ -28,20 +28,55 @@ type RowContent =
 
 type Columns = Record<string, unknown>
 
-const FORMS = 'messages, conversations, prompt and completion, instruction and output (with or without input), or text'
-const USED = {
-  messages: ['messages', 'system', 'tools', 'chat_template_kwargs'],
-  conversations: ['conversations', 'system', 'tools', 'chat_template_kwargs'],
-  completion: ['prompt', 'completion'],
-  conversation: ['prompt', 'completion', 'tools', 'chat_template_kwargs'],
-  alpaca: ['instruction', 'input', 'output'],
-  text: ['text'],
-} as const
+/** One form that rows may have. */
+interface RowForm {
+  /** Columns that a row of this form has. */
+  readonly columns: readonly string[]
+  /** Columns that it may have beside them. */
+  readonly optional: readonly string[]
+  /** Whether a row that has `columns` is of this form. Default: it is. */
+  readonly matches?: (row: Columns) => boolean
+  /** Checks the columns and takes what they hold. @throws naming the row for what is of the wrong type or would be lost */
+  readonly read: (row: Columns, origin: string) => Steps<RowContent>
+}
+
+const TEMPLATE_COLUMNS = ['tools', 'chat_template_kwargs']
+
+/**
+ * The forms of rows. A row that fits several has the first of them. The list of columns in
+ * messages, and what counts as an ignored column, come from here.
+ */
+const ROW_FORMS: readonly RowForm[] = [
+  {
+    columns: ['messages'],
+    optional: ['system', ...TEMPLATE_COLUMNS],
+    read: (row, origin) => readMessages(row, 'messages', origin),
+  },
+  {
+    columns: ['conversations'],
+    optional: ['system', ...TEMPLATE_COLUMNS],
+    read: (row, origin) => readMessages(row, 'conversations', origin),
+  },
+  {
+    columns: ['prompt', 'completion'],
+    optional: TEMPLATE_COLUMNS,
+    matches: ({ prompt, completion }) => Array.isArray(prompt) && Array.isArray(completion),
+    read: readPromptedConversation,
+  },
+  { columns: ['prompt', 'completion'], optional: [], read: (row, origin) => atOnce(readCompletion(row, origin)) },
+  { columns: ['instruction', 'output'], optional: ['input'], read: (row, origin) => atOnce(readAlpaca(row, origin)) },
+  { columns: ['text'], optional: [], read: (row, origin) => atOnce(readText(row, origin)) },
+]
+
+/** `messages, conversations, prompt and completion, instruction and output, or text` */
+const FORMS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
+  new Set(ROW_FORMS.map(({ columns }) => columns.join(' and '))),
+)
 
 const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] as const
 
 /**
- * The form of one row. Of several that fit, the first of: messages, conversations, prompt/completion, Alpaca, text.
+ * The form of one row: the first of the list that fits.
  *
  * @param origin What errors call the row, for example `train.jsonl:17`.
  * @throws DataError naming the row for one that is not an object, lacks the columns of every form, has one of the wrong type, or
@@ -71,24 +106,23 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
         'them; write one object per row',
     )
   }
-  if (has(row, 'messages')) return yield* messagesRow(row, 'messages', origin)
-  if (has(row, 'conversations')) return yield* messagesRow(row, 'conversations', origin)
-  if (has(row, 'prompt') && has(row, 'completion')) return yield* promptCompletion(row, origin)
-  if (has(row, 'instruction') && has(row, 'output')) {
-    refuse(row, 'system', origin, 'the Alpaca prompt has no place for it: use messages')
-    refuse(row, 'history', origin, 'the Alpaca prompt has no place for it: use messages')
-    const input = has(row, 'input') ? textOf(row, 'input', origin) : ''
-    const instruction = textOf(row, 'instruction', origin)
-    const output = textOf(row, 'output', origin)
-    return { origin, form: 'alpaca', instruction, input, output, ...ignored(row, USED.alpaca) }
+  const form = formOf(row)
+  if (form !== undefined) {
+    const isUsed = (name: string): boolean => form.columns.includes(name) || form.optional.includes(name)
+    const ignored = Object.keys(row).filter((name) => !isUsed(name) && isPresent(row[name]))
+    return { origin, ...(yield* form.read(row, origin)), ...(ignored.length > 0 && { ignoredColumns: ignored }) }
   }
-  if (has(row, 'text')) return { origin, form: 'text', text: textOf(row, 'text', origin), ...ignored(row, USED.text) }
   const empty = Object.keys(row).filter((name) => row[name] === null)
   throw rowError(
     origin,
     `[data] expected the columns ${FORMS} in ${origin}, got ${listNames(Object.keys(row)) || 'no columns'}` +
       `${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${remedyFor(row)}`,
   )
+}
+
+/** The first form that a row has. */
+function formOf(row: Columns): RowForm | undefined {
+  return ROW_FORMS.find(({ columns, matches }) => columns.every((name) => has(row, name)) && matches?.(row) !== false)
 }
 
 /** What to do with a row of no form: some files hold their rows within one object. */
@@ -128,7 +162,7 @@ function columnsOf(value: unknown, origin: string): Columns {
   throw rowError(origin, `[data] expected an object for each row, got ${describeValue(value)} in ${origin}`)
 }
 
-function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: string): Steps<DataRow> {
+function* readMessages(row: Columns, name: 'messages' | 'conversations', origin: string): Steps<RowContent> {
   refuse(
     row,
     'functions',
@@ -144,47 +178,58 @@ function* messagesRow(row: Columns, name: 'messages' | 'conversations', origin: 
     )
   }
   const messages = withSystem(yield* messagesOf(row[name], name, origin), row, origin)
-  return {
-    origin,
-    form: 'messages',
-    ...messages,
-    ...(yield* besides(row, origin, messages)),
-    ...ignored(row, USED[name]),
-  }
+  return { form: 'messages', ...messages, ...(yield* besides(row, origin, messages)) }
 }
 
-function* promptCompletion(row: Columns, origin: string): Steps<DataRow> {
-  // Rows of preferences: a completion that is labelled as bad is not one to learn.
-  if (typeof row.label === 'boolean') {
-    throw rowError(
-      origin,
-      `[data] expected prompt and completion without a label in ${origin}, got label: ${row.label}, as for KTO; keep the ` +
-        'rows whose label is true and remove the column',
-    )
-  }
-  if (typeof row.prompt === 'string' && typeof row.completion === 'string') {
-    const { prompt, completion } = row
-    return { origin, form: 'completion', prompt, completion, ...ignored(row, USED.completion) }
-  }
-  if (Array.isArray(row.prompt) && Array.isArray(row.completion)) {
-    const prompt = yield* messagesOf(row.prompt, 'prompt', origin)
-    const completion = yield* messagesOf(row.completion, 'completion', origin)
-    const both = joined(prompt, completion)
-    const promptMessages = prompt.messages.length
-    return {
-      origin,
-      form: 'conversation',
-      promptMessages,
-      ...both,
-      ...(yield* besides(row, origin, both)),
-      ...ignored(row, USED.conversation),
-    }
-  }
+function* readPromptedConversation(row: Columns, origin: string): Steps<RowContent> {
+  refuseLabel(row, origin)
+  const prompt = yield* messagesOf(row.prompt, 'prompt', origin)
+  const completion = yield* messagesOf(row.completion, 'completion', origin)
+  const both = joined(prompt, completion)
+  const promptMessages = prompt.messages.length
+  return { form: 'conversation', promptMessages, ...both, ...(yield* besides(row, origin, both)) }
+}
+
+function readCompletion(row: Columns, origin: string): RowContent {
+  refuseLabel(row, origin)
+  const { prompt, completion } = row
+  if (typeof prompt === 'string' && typeof completion === 'string') return { form: 'completion', prompt, completion }
   throw rowError(
     origin,
     `[data] expected two texts or two lists of messages for prompt and completion in ${origin}, got ` +
-      `${describeValue(row.prompt)} and ${describeValue(row.completion)}`,
+      `${describeValue(prompt)} and ${describeValue(completion)}`,
   )
+}
+
+/** Rows of preferences: a completion that is labelled as bad is not one to learn. */
+function refuseLabel(row: Columns, origin: string): void {
+  if (typeof row.label !== 'boolean') return
+  throw rowError(
+    origin,
+    `[data] expected prompt and completion without a label in ${origin}, got label: ${row.label}, as for KTO; keep the ` +
+      'rows whose label is true and remove the column',
+  )
+}
+
+function readAlpaca(row: Columns, origin: string): RowContent {
+  refuse(row, 'system', origin, 'the Alpaca prompt has no place for it: use messages')
+  refuse(row, 'history', origin, 'the Alpaca prompt has no place for it: use messages')
+  const input = has(row, 'input') ? textOf(row, 'input', origin) : ''
+  return {
+    form: 'alpaca',
+    instruction: textOf(row, 'instruction', origin),
+    input,
+    output: textOf(row, 'output', origin),
+  }
+}
+
+function readText(row: Columns, origin: string): RowContent {
+  return { form: 'text', text: textOf(row, 'text', origin) }
+}
+
+// biome-ignore lint/correctness/useYield: it stands where others read rows of any size.
+function* atOnce(content: RowContent): Steps<RowContent> {
+  return content
 }
 
 function joined(a: Messages, b: Messages): Messages {
@@ -287,9 +332,4 @@ function refuse(row: Columns, name: string, origin: string, remedy: string): voi
 
 function isFilled(value: unknown): boolean {
   return isPresent(value) && value !== '' && !(Array.isArray(value) && value.length === 0)
-}
-
-function ignored(row: Columns, used: readonly string[]): { ignoredColumns?: string[] } {
-  const names = Object.keys(row).filter((name) => !used.includes(name) && isPresent(row[name]))
-  return names.length > 0 ? { ignoredColumns: names } : {}
 }

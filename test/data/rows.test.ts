@@ -191,8 +191,8 @@ describe('recognizeRow', () => {
 
   it('names the row and the columns found where none fit', () => {
     expect(() => recognizeRow({ question: 'q', answer: 'a' }, 'train.jsonl:17')).toThrow(
-      '[data] expected the columns messages, conversations, prompt and completion, instruction and output (with or without input), or ' +
-        'text in train.jsonl:17, got question, answer; rename or convert the columns',
+      '[data] expected the columns messages, conversations, prompt and completion, instruction and output, or text in ' +
+        'train.jsonl:17, got question, answer; rename or convert the columns',
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, 'row 3')).toThrow(
       'got prompt, completion (null: completion)',
