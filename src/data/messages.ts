@@ -43,6 +43,9 @@ const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
   ['loss_scale', 'weight: 0 leaves a message out of the loss, other weights are not known'],
 ])
 
+// What says who speaks or answers, and nothing of what is said.
+const NAMING_KEYS: readonly string[] = ['role', 'name', 'id', 'tool_call_id']
+
 const FUNCTION_CALL = 'function_call'
 
 /** ShareGPT's names of roles; those of tool use are LLaMA-Factory's. */
@@ -123,6 +126,13 @@ function* messageOf(
     else if (key === 'tool_calls' && typeof value === 'string')
       message[key] = yield* parseList(value, `${where}.${key}`, origin)
     else setEntry(message, key, yield* withoutNulls(value, `${where}.${key}`, origin, nulls))
+  }
+  if (Object.keys(message).every((key) => NAMING_KEYS.includes(key))) {
+    throw rowError(
+      origin,
+      `[data] expected content for ${where} in ${origin}, got ${describeValue(entry)}; write the text of the message, '' where it says ` +
+        'nothing, or leave it out',
+    )
   }
   return { message: message as ChatMessage, learnt: learnOf(given, where, origin) }
 }

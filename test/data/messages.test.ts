@@ -22,6 +22,7 @@ describe('content', () => {
     ]
     expect(message({ content })?.content).toEqual([...'abcdef'].map((text) => ({ type: 'text', text })))
     expect(message({ content: [] })?.content).toEqual([])
+    expect(message({ content: '' })?.content).toBe('')
   })
 
   it.each([
@@ -59,6 +60,33 @@ describe('content', () => {
     fail({ prompt: 'p', completion: 'c', image: {} }, 'expected rows of text, got image in train.jsonl:7')
     fail({ messages: [{ ...user, images: ['a.png'] }] }, 'expected no images in messages[0] of train.jsonl:7')
     expect(recognized({ messages: [user], images: [], image: null }).messages).toEqual([user])
+  })
+})
+
+describe('a message without content', () => {
+  it('is refused by file, row and number, before a template sees it', () => {
+    const assistant = { role: 'assistant', content: 'yes' }
+    for (const [messages, where] of [
+      [[{ role: 'user', content: null }, assistant], 'messages[0] in train.jsonl:7, got {role, content}'],
+      [[user, { role: 'assistant' }], 'messages[1] in train.jsonl:7, got {role}'],
+      [[user, { role: 'assistant', content: null, weight: 0, tool_calls: [] }], 'messages[1] in train.jsonl:7'],
+      [[user, assistant, { role: 'tool', tool_call_id: 'a', content: null }], 'messages[2] in train.jsonl:7'],
+      [[{ from: 'human' }, assistant], 'messages[0] in train.jsonl:7, got {from}'],
+    ] as const) {
+      fail({ messages }, `[data] expected content for ${where}`)
+      fail({ messages }, "; write the text of the message, '' where it says nothing, or leave it out")
+    }
+    fail({ prompt: [{ role: 'user' }], completion: [assistant] }, 'content for prompt[0] in train.jsonl:7')
+  })
+
+  it('is fine where it says something else, as an answer that calls a tool or only thinks', () => {
+    const calls = { role: 'assistant', content: null, tool_calls: [{ type: 'function', function: { name: 'f' } }] }
+    const thinks = { role: 'assistant', reasoning_content: 'so' }
+    expect(recognized({ messages: [user, calls, thinks] }).messages.map((message) => Object.keys(message))).toEqual([
+      ['role', 'content'],
+      ['role', 'tool_calls'],
+      ['role', 'reasoning_content'],
+    ])
   })
 })
 

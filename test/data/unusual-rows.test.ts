@@ -18,8 +18,6 @@ const call = [{ type: 'function', function: { name: 'f', arguments: {} } }]
 describe('unusual rows', () => {
   it.each<[string, object, string[]]>([
     ['an answer of nothing', { messages: [user('a'), assistant('')] }, ['emptyAnswer']],
-    ['an answer without content', { messages: [user('a'), assistant()] }, ['emptyAnswer']],
-    ['an answer of null', { messages: [user('a'), assistant(null)] }, ['emptyAnswer']],
     ['an answer of blanks', { messages: [user('a'), assistant(' \n\u00a0')] }, ['emptyAnswer']],
     ['an answer of empty parts', { messages: [user('a'), assistant([{ type: 'text', text: '' }])] }, ['emptyAnswer']],
     ['an answer of tool calls', { messages: [user('a'), assistant('', { tool_calls: call })] }, []],
