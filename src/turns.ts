@@ -30,6 +30,11 @@ export class Turns {
     return performance.now() - this.#began > this.#longest
   }
 
+  /** Ends the work once it is aborted. */
+  get signal(): AbortSignal | undefined {
+    return this.#signal
+  }
+
   throwIfAborted(): void {
     this.#signal?.throwIfAborted()
   }

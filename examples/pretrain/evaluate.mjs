@@ -42,7 +42,7 @@ for (const sentence of chosen) {
   if ((await score(sentence)) <= (await score(shuffled))) lost.push(sentence)
 }
 const share = 1 - lost.length / chosen.length
-const { train: examples } = await prepareDataset(values.heldout, tokenizer, { maxLength: 512 })
+const { examples } = await prepareDataset(values.heldout, tokenizer, { maxLength: 512 })
 const { perplexity, tokens } = await evaluateLoss(model, examples)
 for (const sentence of lost.slice(0, 10)) console.error(`shuffle preferred: ${sentence}`)
 console.log(

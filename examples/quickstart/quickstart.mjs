@@ -121,7 +121,7 @@ async function open() {
  * @param {object[]} rows
  */
 async function perplexity(model, tokenizer, rows) {
-  const { train: examples } = await prepareDataset(rows, tokenizer, {
+  const { examples } = await prepareDataset(rows, tokenizer, {
     maxLength: 256,
     vocabSize: model.config.vocabSize,
   })

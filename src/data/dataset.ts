@@ -1,26 +1,33 @@
-/** @file From a data source to encoded training and evaluation examples, with an account of what became of every row. */
+/** @file From a data source to encoded examples, with an account of what became of every row and of where they came from. */
 
-import { describeValue, listNames } from '../errors.js'
+import { describeValue } from '../errors.js'
 import { DataError, OptionError } from '../lowrank-error.js'
+import { callback, integer } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { DroppedContent } from './dropped-content.js'
 import { type Example, padExample } from './examples.js'
 import { type Item, mapSequences, sequencesOf } from './items.js'
-import { type DataOptions, resolveDataOptions } from './options.js'
+import { DATA_OPTIONS, type DataOptions, expectConsistent } from './options.js'
 import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
-import { type DataSource, type ReadProgress, readRows } from './rows.js'
-import { splitSteps } from './split.js'
+import { readRows } from './rows.js'
+import { type DataSource, openSource } from './sources/open-source.js'
+import type { ReadContext, SourceLineage } from './sources/row-source.js'
 
-export interface Dataset {
-  train: Example[]
-  evaluation: Example[]
+/** The rows of a source, encoded. `splitExamples` holds some of them out. */
+export interface PreparedData {
+  /** In the order of the rows; those with nothing to learn are left out. */
+  examples: Example[]
   statistics: DataStatistics
+  /** The files or tables that the rows came from; empty where a program gave them. */
+  lineage: readonly SourceLineage[]
 }
 
-export interface PrepareOptions extends DataOptions {
+export interface PrepareOptions extends Omit<DataOptions, 'evalSplit'> {
   /**
    * Rows of the model's embedding; a larger token id is an error naming token and row.
    * @default none: ids are not checked
@@ -39,13 +46,25 @@ export interface PrepareOptions extends DataOptions {
   onProgress?: (rows: number, fraction: number | undefined) => void
 }
 
+/** The options of `prepareDataset`. */
+const PREPARE_OPTIONS = {
+  ...DATA_OPTIONS,
+  vocabSize: {
+    rule: integer({ min: 1 }),
+    otherwise: 'none: ids are not checked',
+    help: "rows of the model's embedding; a larger token id is an error",
+  },
+  signal: SIGNAL,
+  onProgress: { rule: callback, otherwise: 'none', help: 'told the rows encoded so far, and their share' },
+} as const satisfies OptionTable<PrepareOptions & DataOptions>
+
 // A set whose columns are data would fill the log with names.
 const MOST_COLUMNS = 32
 // A bar that moves ten times a second looks smooth.
 const PROGRESS_MS = 100
 
 /**
- * Reads, encodes and splits a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
+ * Reads and encodes a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
  *
  * @throws DataError for a row with a defect (with file and row), for a data set without rows, and for one where nothing is left to
  * learn (saying why).
@@ -54,8 +73,14 @@ export async function prepareDataset(
   source: DataSource,
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
-): Promise<Dataset> {
-  return await prepareItems(source, tokenizer, ONE_SEQUENCE, options)
+): Promise<PreparedData> {
+  const { items, ...rest } = await prepareItems(source, tokenizer, ONE_SEQUENCE, options)
+  return { examples: items, ...rest }
+}
+
+/** `PreparedData` of any objective. */
+export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examples'> {
+  items: I[]
 }
 
 /** `prepareDataset` for what any objective makes of rows. A row is left out where one of its sequences has nothing to learn. */
@@ -64,11 +89,20 @@ export async function prepareItems<I extends Item>(
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
   options: PrepareOptions,
-): Promise<{ train: I[]; evaluation: I[]; statistics: DataStatistics }> {
+): Promise<PreparedItems<I>> {
   if (typeof tokenizer?.encode !== 'function')
     throw new OptionError(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
-  const { vocabSize, signal, onProgress, ...dataOptions } = options
-  const resolved = resolveDataOptions(dataOptions)
+  const { vocabSize, signal, onProgress, ...resolved } = readOptions(
+    'data',
+    options as PrepareOptions & DataOptions,
+    PREPARE_OPTIONS,
+  )
+  expectConsistent('data', resolved)
+  if (resolved.evalSplit !== 0)
+    throw new OptionError(
+      `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
+    )
+  const rowSource = openSource(source)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
   const encodeOptions = { ...resolved, vocabSize, droppedContent: new DroppedContent() }
   const context = { tokenizer, renderer, options: encodeOptions }
@@ -89,11 +123,20 @@ export async function prepareItems<I extends Item>(
   let quotedArgumentRows = 0
   const items: I[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
-  const reading: ReadProgress = {}
   const turns = new Turns(signal)
+  const lineage: SourceLineage[] = []
+  let fraction: number | undefined
+  const reading: ReadContext = {
+    signal,
+    turns,
+    onFraction: (share) => {
+      fraction = share
+    },
+    onLineage: (entry) => lineage.push(entry),
+  }
   let reported = performance.now()
   onProgress?.(0, 0)
-  for await (const row of readRows(source, coding.recognize, turns, reading)) {
+  for await (const row of readRows(rowSource, coding.recognize, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
     const { item, truncated, dropped, quotesArguments, unusual } = await turns.run(coding.encode(row, context))
@@ -118,7 +161,7 @@ export async function prepareItems<I extends Item>(
     if (turns.isOver) {
       if (performance.now() - reported > PROGRESS_MS) {
         reported = performance.now()
-        onProgress?.(statistics.rows, reading.fraction)
+        onProgress?.(statistics.rows, fraction)
       }
       await turns.next()
     }
@@ -129,8 +172,8 @@ export async function prepareItems<I extends Item>(
   if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
   if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
   if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
-  if (items.length === 0) throw nothingToLearn(source, statistics, resolved.maxLength)
-  return { ...(await turns.run(splitSteps(items, resolved.evalSplit, resolved.seed))), statistics }
+  if (items.length === 0) throw nothingToLearn(rowSource.name, lineage, statistics, resolved.maxLength)
+  return { items, statistics, lineage }
 }
 
 /** Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it, as GPT-2's. */
@@ -145,14 +188,19 @@ export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatR
   return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
 }
 
-function nothingToLearn(source: DataSource, statistics: DataStatistics, maxLength: number): Error {
+function nothingToLearn(
+  name: string,
+  lineage: readonly SourceLineage[],
+  statistics: DataStatistics,
+  maxLength: number,
+): Error {
   const { rows, rowsCutToNothing, rowsWithoutTarget } = statistics
   if (rows === 0) {
-    const paths = typeof source === 'string' ? [source] : Array.isArray(source) ? source : []
-    const where = paths.length > 0 ? ` in ${listNames(paths.map(String))}` : ''
-    return new DataError(
-      `[data] expected at least one row${where}, got none; check that the ${paths.length > 0 ? 'file is whole' : 'rows are given'}`,
-    )
+    const where =
+      lineage.length > 0
+        ? ` in ${name}, got none; check that the file is whole`
+        : ', got none; check that the rows are given'
+    return new DataError(`[data] expected at least one row${where}`)
   }
   const reasons: string[] = []
   if (rowsCutToNothing > 0) {

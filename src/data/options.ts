@@ -198,7 +198,14 @@ export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
  */
 export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
   const resolved: ResolvedDataOptions = readOptions(where, options, DATA_OPTIONS)
-  if (resolved.padding && resolved.packing)
-    throw new OptionError(`[${where}] expected packing or padding, got both; remove one`)
+  expectConsistent(where, resolved)
   return resolved
+}
+
+/** @throws on options that exclude each other */
+export function expectConsistent(
+  where: string,
+  { padding, packing }: Pick<ResolvedDataOptions, 'padding' | 'packing'>,
+): void {
+  if (padding && packing) throw new OptionError(`[${where}] expected packing or padding, got both; remove one`)
 }

@@ -1,9 +1,8 @@
 /** @file The errors of rows: their text names the row as `origin`, their fields say where it is. */
 
-/** An error about the row of this origin. Its text names the row itself. */
-
 import { DataError, type DataPlace } from '../lowrank-error.js'
 
+/** An error about the row of this origin. Its text names the row itself. */
 export function rowError(origin: string, message: string, details: { readonly cause?: unknown } = {}): DataError {
   return new DataError(message, { ...placeOf(origin), ...details })
 }

@@ -1,24 +1,78 @@
 /** @file Splitting examples into training and evaluation so that nothing leaks from one into the other. */
 
+import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { Random } from '../random.js'
-import type { Steps } from '../turns.js'
+import { type Steps, Turns } from '../turns.js'
+import type { Example } from './examples.js'
 import { digestOf } from './fingerprint.js'
 import { type Item, sequencesOf } from './items.js'
+import { DATA_OPTIONS } from './options.js'
 
 // Tells the split's random numbers from those of the epochs, which are 0, 1, 2...
 const SPLIT_STREAM = -1
 const ROWS_PER_STEP = 4096
+
+/** How many examples to hold out, and which. */
+export interface SplitOptions {
+  /**
+   * A fraction below 1, or a number of rows; 0 holds nothing out.
+   * @default 0
+   */
+  evalSplit?: number
+  /**
+   * Another seed holds out other rows.
+   * @default 42
+   */
+  seed?: number
+  /**
+   * Aborts the work; it rejects with the signal's reason.
+   * @default none
+   */
+  signal?: AbortSignal
+}
+
+/** The options of `splitExamples`. */
+const SPLIT_OPTIONS = {
+  evalSplit: DATA_OPTIONS.evalSplit,
+  seed: DATA_OPTIONS.seed,
+  signal: SIGNAL,
+} as const satisfies OptionTable<SplitOptions>
+
+/** Examples to train on and examples that are held out. */
+export interface ExampleSplit {
+  train: Example[]
+  evaluation: Example[]
+}
 
 /**
  * Holds out a part of the examples. Rows that share their prompt (for plain text: the whole row) stay on one side, so the
  * evaluation asks nothing that the training has answered. Where one prompt is so common that this leaves no rows for
  * evaluation, only equal rows stay together. Both sides keep the order of the data set.
  *
- * @param evalSplit A fraction below 1 or a number of rows; 0 holds nothing out.
  * @throws OptionError when no row would be left to train on, or none could be held out.
  */
-export function* splitSteps<I extends Item>(
+export async function splitExamples(examples: readonly Example[], options: SplitOptions = {}): Promise<ExampleSplit> {
+  if (!Array.isArray(examples))
+    throw new OptionError(
+      `[data] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
+    )
+  return await splitItems(examples, readOptions('data', options, SPLIT_OPTIONS))
+}
+
+/** `splitExamples` for what any objective makes of rows. */
+export async function splitItems<I extends Item>(
+  items: readonly I[],
+  { evalSplit, seed, signal }: Pick<Required<SplitOptions>, 'evalSplit' | 'seed'> & Pick<SplitOptions, 'signal'>,
+): Promise<{ train: I[]; evaluation: I[] }> {
+  const turns = new Turns(signal)
+  turns.throwIfAborted()
+  return await turns.run(splitSteps(items, evalSplit, seed))
+}
+
+function* splitSteps<I extends Item>(
   examples: readonly I[],
   evalSplit: number,
   seed: number,

@@ -2,6 +2,7 @@
 
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import type { DataStatistics, DataWarning } from '../data/report.js'
+import type { SourceLineage } from '../data/sources/row-source.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'
 import type { Quantization } from '../nn/module.js'
 import type { PresetName } from './presets.js'
@@ -32,6 +33,8 @@ export interface PrepareEvent {
 export interface DataEvent extends DataStatistics {
   readonly type: 'data'
   readonly split: DataSplit
+  /** The files or tables that the rows came from, with their hashes; empty where a program gave the rows. */
+  readonly lineage: readonly SourceLineage[]
   /** Longest row in tokens, as used. */
   readonly maxLength: number
   /** Present where the model has fewer positions than `maxLength` asked for. */

@@ -3,7 +3,8 @@
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
 import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions } from '../data/options.js'
-import type { DataSource } from '../data/rows.js'
+import { FORMAT_NAMES } from '../data/sources/formats.js'
+import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
 import { MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
@@ -163,7 +164,7 @@ export interface TrainLoraOptions extends HubOptions {
    * @default the model's
    */
   tokenizer?: Tokenizer | ForeignTokenizer
-  /** Path or glob of JSON Lines, or rows. */
+  /** Path or glob of JSON Lines or a JSON array, several of them, rows, or an object that reads rows. */
   dataset: DataSource
   /**
    * Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`.
@@ -384,17 +385,14 @@ export interface ResolvedTrainOptions
   resumeFromCheckpoint: boolean | string
 }
 
-const isRows = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value)
-
 /** A path that would be a directory called `~`. */
 const isFromHome = (value: unknown): boolean => typeof value === 'string' && HOME.test(value)
 const HOME = /^~(?:[/\\]|$)/
 
 /** Rows; a file can hold them or their path. */
 const source: Rule = {
-  expected: 'the path or glob of JSON Lines, or an iterable of rows',
-  accepts: (value) => text.accepts(value) || isRows(value),
+  expected: `the path or glob of ${FORMAT_NAMES}, or an iterable of rows`,
+  accepts: isDataSource,
   schema: {
     anyOf: [
       { type: 'string', minLength: 1 },
@@ -429,7 +427,7 @@ export const TRAIN_LORA_OPTIONS = {
   dataset: {
     rule: source,
     example: 'rows.jsonl',
-    help: 'path or glob of the rows, JSON Lines',
+    help: `path or glob of the rows, ${FORMAT_NAMES}`,
     isRequired: true,
     aliases: ['trainDataset'],
     flag: { name: '--dataset', argument: 'path' },

@@ -3,6 +3,7 @@
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
 import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
 import { DATA_OPTIONS, type DataOptions, resolveDataOptions } from '../data/options.js'
+import { isDataSource, openSource } from '../data/sources/open-source.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { OptionProblems } from '../options/problems.js'
@@ -179,11 +180,7 @@ class Parser {
     }
     for (const name of ['dataset', 'evalDataset'] as const) {
       const source = given[name]
-      if (typeof source !== 'string' || !source.startsWith('uc://')) continue
-      this.#problems.add(
-        [this.#top(name)],
-        '[train] Unity Catalog tables are real but not supported yet; export the table to a .jsonl file',
-      )
+      if (isDataSource(source)) this.#problems.attempt([this.#top(name)], () => openSource(source, name))
     }
   }
 

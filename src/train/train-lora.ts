@@ -6,12 +6,8 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
-import { prepareItems } from '../data/dataset.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
 import { type Item, sequencesOf } from '../data/items.js'
-import { dataOptionsOf } from '../data/options.js'
-import { dataWarnings } from '../data/report.js'
-import type { DataSource } from '../data/rows.js'
 import { withoutSecrets } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { Device } from '../tensor/device.js'
@@ -21,7 +17,7 @@ import { Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'
 import { packageVersion } from '../version.js'
 import { type Report, Reporter } from './callbacks.js'
-import { type DataSplit, type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
+import { type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
@@ -31,9 +27,10 @@ import { planRun } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
 import { findCheckpoint, runIdentity } from './resume.js'
 import { plainOptions } from './run-config.js'
+import { checkSources, prepareData } from './run-data.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { runWarnings } from './run-warnings.js'
-import { type RunInProgress, type RunStatistics, startRun, type TrainResult, type TrainRun } from './train-run.js'
+import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { createOptimizer, createTrainedPart } from './trained-part.js'
 import { countSteps, Trainer } from './trainer.js'
 import { loadCheckpoint } from './training-state.js'
@@ -110,6 +107,7 @@ async function trainInto<I extends Item>(run: OpenRun<I>): Promise<TrainResult> 
   const { options, reporter } = run
   const { signal } = reporter
   const onEvent = (event: TrainEvent): void => void reporter.report(event)
+  await checkSources({ ...options, signal })
   const location = await resolveModel(options.model, { ...options, signal, onEvent })
   reporter.throwIfFailed()
   const device = Device.open(options.device, { threads: options.threads, memoryBudget: options.memoryBudget })
@@ -266,39 +264,6 @@ function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[
     message: withoutSecrets(toError(error).message, secrets),
     ...(failedCallback !== undefined && { callback: failedCallback }),
   }
-}
-
-/** Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. */
-async function prepareData<I extends Item>(
-  objective: Objective<I>,
-  { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
-  tokenizer: Tokenizer,
-  { config }: CausalLM,
-): Promise<{ train: I[]; evaluation: I[]; statistics: RunStatistics }> {
-  const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
-  const clipped = maxLength < training.maxLength
-  const options = { ...dataOptionsOf(training), maxLength, vocabSize: config.vocabSize, signal }
-  const prepare = async (split: DataSplit, source: DataSource, evalSplit: number) => {
-    const onProgress = (rows: number, fraction: number | undefined): void =>
-      onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
-    const prepared = await prepareItems(source, tokenizer, objective, { ...options, evalSplit, onProgress })
-    onEvent?.({
-      type: 'data',
-      split,
-      ...prepared.statistics,
-      maxLength,
-      ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
-      warnings: dataWarnings(prepared.statistics, maxLength, {
-        wantedMaxLength: training.maxLength,
-        maxPositions: config.maxPositionEmbeddings,
-      }),
-    })
-    return prepared
-  }
-  const { train, evaluation, statistics } = await prepare('train', dataset, training.evalSplit)
-  if (evalDataset === undefined) return { train, evaluation, statistics }
-  const heldOut = await prepare('eval', evalDataset, 0)
-  return { train, evaluation: heldOut.train, statistics: { ...statistics, evaluation: heldOut.statistics } }
 }
 
 /** Lengths of the rows that decide how much memory the run takes. */

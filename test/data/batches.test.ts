@@ -1,4 +1,4 @@
-/** @file Ragged batches, packing, shuffling, splitting and resuming. */
+/** @file Ragged batches, shuffling and resuming. */
 
 import { describe, expect, it, vi } from 'vitest'
 import { IGNORE_INDEX } from '../../src/architecture/batch.js'
@@ -11,9 +11,6 @@ import {
 } from '../../src/data/batches.js'
 import type { Example } from '../../src/data/examples.js'
 import { datasetFingerprint } from '../../src/data/fingerprint.js'
-import type { PackingStrategy } from '../../src/data/options.js'
-import { packRows } from '../../src/data/packing.js'
-import { splitSteps } from '../../src/data/split.js'
 import { Random } from '../../src/random.js'
 import { runAtOnce, Turns } from '../../src/turns.js'
 import { batchPlan } from '../support/batch-plan.js'
@@ -45,10 +42,6 @@ function epochRows(plan: BatchPlan, epoch: number): number[] {
   return [...windowsOf(plan, { epoch, index: 0 }, epoch + 1)].flatMap(rowsOf)
 }
 
-const pack = (order: readonly number[], lengths: readonly number[], capacity: number, strategy: PackingStrategy) =>
-  runAtOnce(packRows(Int32Array.from(order), Int32Array.from(lengths), capacity, strategy))
-const split = (rows: readonly Example[], evalSplit: number, seed: number) =>
-  runAtOnce(splitSteps(rows, evalSplit, seed))
 const ascending = (count: number) => Array.from({ length: count }, (_, row) => row)
 const sorted = (rows: readonly number[]) => [...rows].sort((a, b) => a - b)
 
@@ -66,46 +59,6 @@ describe('collate', () => {
     for (const batch of sequentialBatches(examples(53), 7)) {
       expect(batch.labels.filter((label) => label !== IGNORE_INDEX)).toHaveLength(batch.numSupervised)
     }
-  })
-})
-
-describe('packRows', () => {
-  it('puts every row into exactly one pack, none above capacity, whatever the lengths', () => {
-    const random = new Random(9)
-    for (let trial = 0; trial < 60; trial++) {
-      const capacity = 1 + random.below(97)
-      const lengths = Array.from({ length: random.below(150) }, () => 1 + random.below(capacity))
-      const order = random.shuffle_(ascending(lengths.length))
-      const total = lengths.reduce((sum, length) => sum + length, 0)
-      for (const strategy of ['bfd', 'sequential'] as const) {
-        const packs = pack(order, lengths, capacity, strategy)
-        expect(sorted(packs.flat())).toEqual(ascending(lengths.length))
-        for (const pack of packs) {
-          const filled = pack.reduce((sum, row) => sum + (lengths[row] as number), 0)
-          expect(filled).toBeGreaterThan(0)
-          expect(filled).toBeLessThanOrEqual(capacity)
-        }
-        const fewest = Math.ceil(total / capacity)
-        // Two neighbouring packs hold more than one could, in both strategies.
-        expect(packs.length).toBeLessThanOrEqual(2 * fewest)
-      }
-    }
-  })
-
-  it('fills best first: each row goes to the fullest pack with room', () => {
-    // 6 opens a pack, 5 another, 4 completes the first, 3 and 2 the second.
-    expect(pack([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'bfd')).toEqual([
-      [4, 2],
-      [3, 1, 0],
-    ])
-    expect(pack([0, 1, 2, 3, 4], [2, 3, 4, 5, 6], 10, 'sequential')).toEqual([[0, 1, 2], [3], [4]])
-  })
-
-  it('packs 64 short rows into at most a quarter of the padded tokens', () => {
-    const random = new Random(3)
-    const lengths = Array.from({ length: 64 }, () => 20 + random.below(200))
-    const packs = pack(ascending(64), lengths, 2048, 'bfd')
-    expect(packs.length * 2048).toBeLessThanOrEqual((64 * 2048) / 4)
   })
 })
 
@@ -289,56 +242,6 @@ describe('countWindows', () => {
     const counted = plan.countWindows(1e9, new Turns(controller.signal))
     setImmediate(() => controller.abort(new Error('enough')))
     await expect(counted).rejects.toThrow('enough')
-  })
-})
-
-describe('splitExamples', () => {
-  /** Row `row` with the prompt that `prompt` numbers. */
-  const asked = (prompt: number, row: number): Example => {
-    const inputIds = Int32Array.of(1, 2, prompt, row, row + 1)
-    const labels = Int32Array.of(IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, row, row + 1)
-    return { inputIds, labels, numSupervised: 2, promptLength: 3 }
-  }
-
-  it('holds out a fraction or a number of rows, keeps the order, and repeats for one seed', () => {
-    const rows = examples(40)
-    const { train, evaluation } = split(rows, 0.2, 42)
-    expect([train.length, evaluation.length]).toEqual([32, 8])
-    expect(split(rows, 8, 42)).toEqual({ train, evaluation })
-    expect(split(rows, 8, 43).evaluation).not.toEqual(evaluation)
-    expect([...train, ...evaluation].map((row) => rows.indexOf(row)).sort((a, b) => a - b)).toEqual(ascending(40))
-    expect(evaluation).toEqual(rows.filter((row) => evaluation.includes(row)))
-    expect(split(rows, 0, 42)).toEqual({ train: rows, evaluation: [] })
-  })
-
-  it('never asks in evaluation what training has answered', () => {
-    for (let seed = 0; seed < 25; seed++) {
-      const random = new Random(seed)
-      const rows = ascending(60).map((row) => asked(random.below(20), 100 + row))
-      const { train, evaluation } = split(rows, 0.25, seed)
-      const promptsOf = (side: readonly Example[]) => new Set(side.map((row) => row.inputIds[2]))
-      const shared = [...promptsOf(evaluation)].filter((prompt) => promptsOf(train).has(prompt))
-      expect(shared).toEqual([])
-      expect(evaluation.length).toBeGreaterThan(0)
-      expect(evaluation.length).toBeLessThanOrEqual(15)
-    }
-  })
-
-  it('keeps equal rows together where all rows share one prompt', () => {
-    const rows = ascending(20).map((row) => asked(7, 100 + (row % 10)))
-    const { train, evaluation } = split(rows, 4, 1)
-    expect(evaluation).toHaveLength(4)
-    const answers = (side: readonly Example[]) => side.map((row) => row.inputIds[3])
-    expect(answers(train).filter((answer) => answers(evaluation).includes(answer))).toEqual([])
-  })
-
-  it('refuses a split that leaves nothing to train on or cannot be made', () => {
-    expect(() => split(examples(5), 5, 1)).toThrow(
-      '[data] expected evalSplit to leave rows to train on, got 5 for 5 usable rows; lower it',
-    )
-    expect(() => split([asked(1, 5), asked(1, 5)], 1, 1)).toThrow(
-      'expected rows that differ for evalSplit, got 2 equal',
-    )
   })
 })
 

@@ -138,68 +138,6 @@ describe('encodeRow', () => {
   })
 })
 
-describe('prepareDataset', () => {
-  it('counts what became of every row', async () => {
-    const tokenizer = build()
-    const long = ' three four five six seven eight nine'
-    const rows = [
-      { prompt: 'one', completion: ' two' },
-      { prompt: 'one', completion: long },
-      { prompt: long + long, completion: ' one' },
-    ]
-    const { train, evaluation, statistics } = await prepareDataset(rows, tokenizer, { maxLength: 6 })
-    expect(train.map((example) => example.inputIds.length)).toEqual([statistics.tokens - 6, 6])
-    expect(evaluation).toEqual([])
-    expect(statistics).toMatchObject({
-      rows: 3,
-      truncatedRows: 2,
-      rowsCutToNothing: 1,
-      rowsWithoutTarget: 0,
-      longest: 6,
-    })
-    expect(statistics.supervisedTokens).toBe(train.reduce((sum, example) => sum + example.numSupervised, 0))
-  })
-
-  it('refuses a data set in which nothing is left to learn, saying why', async () => {
-    const tokenizer = build({ chatTemplate: CHATML })
-    const unanswered = [{ messages: turns.slice(0, 1) }, { messages: turns.slice(0, 1) }]
-    await expect(prepareDataset(unanswered, tokenizer)).rejects.toThrow(
-      '[data] expected tokens to learn from, got none in 2 rows; 2 have no assistant turn',
-    )
-    const weightless = [{ messages: turns.map((turn) => (turn.role === 'assistant' ? { ...turn, weight: 0 } : turn)) }]
-    await expect(prepareDataset(weightless, tokenizer)).rejects.toThrow(
-      'got none in 1 rows; 1 have no assistant turn, only ones of weight 0, no',
-    )
-    await expect(prepareDataset([{ messages: turns }], tokenizer, { maxLength: 4 })).rejects.toThrow(
-      'got none in 1 rows; in 1 the answer begins beyond maxLength 4: raise maxLength',
-    )
-    await expect(prepareDataset([], tokenizer)).rejects.toThrow(
-      '[data] expected at least one row, got none; check that the rows are given',
-    )
-    await expect(prepareDataset([{ text: '' }], tokenizer)).rejects.toThrow('got none in 1 rows')
-  })
-
-  it('uses the chat template and the variables that it is given', async () => {
-    const tokenizer = build({ chatTemplate: 'unused' })
-    const template = `{{ '<|system|>' + mood }}${CHATML}`
-    const options = { chatTemplate: template, chatTemplateKwargs: { mood: 'calm' } }
-    const rows = [{ messages: turns }, { messages: turns, chat_template_kwargs: { mood: 'cross' } }]
-    const { train } = await prepareDataset(rows, tokenizer, options)
-    const begins = train.map((example) => tokenizer.decode(example.inputIds).slice(0, 16))
-    expect(begins).toEqual(['<|system|>calm<|', '<|system|>cross<'])
-  })
-
-  it('reports progress and stops when asked to', async () => {
-    const tokenizer = build()
-    const rows = Array.from({ length: 37 }, () => ({ text: 'one two' }))
-    const seen: number[] = []
-    await prepareDataset(rows, tokenizer, { onProgress: (count) => seen.push(count) })
-    expect(seen.at(-1)).toBe(37)
-    const signal = AbortSignal.abort(new Error('enough'))
-    await expect(prepareDataset(rows, tokenizer, { signal })).rejects.toThrow('enough')
-  })
-})
-
 describe('resolveDataOptions', () => {
   it('fills in defaults, also for options that are undefined', () => {
     expect(resolveDataOptions({ maxLength: 64, packing: undefined })).toEqual({

@@ -40,8 +40,8 @@ describe('prepareDataset', () => {
     const padded = await prepareDataset(rows, tokenizer, { maxLength: 40, padding: 'max_length' })
     expect(padded.statistics).toEqual(plain.statistics)
     const pad = tokenizer.padTokenId as number
-    padded.train.forEach(({ inputIds, labels, numSupervised, promptLength }, i) => {
-      const row = plain.train[i] as (typeof plain.train)[number]
+    padded.examples.forEach(({ inputIds, labels, numSupervised, promptLength }, i) => {
+      const row = plain.examples[i] as (typeof plain.examples)[number]
       const { length } = row.inputIds
       expect(length).toBeLessThan(40)
       expect([...inputIds]).toEqual([...row.inputIds, ...new Array<number>(40 - length).fill(pad)])
@@ -56,9 +56,9 @@ describe('prepareDataset', () => {
   it('takes the end token where there is none for padding, and still learns the end of each row', async () => {
     const tokenizer = createTokenizer(files, config)
     expect(tokenizer.padTokenId).toBeUndefined()
-    const { train } = await prepareDataset(rows, tokenizer, { maxLength: 40, padding: 'max_length' })
+    const { examples } = await prepareDataset(rows, tokenizer, { maxLength: 40, padding: 'max_length' })
     const end = tokenizer.eosTokenId as number
-    for (const { inputIds, labels } of train) {
+    for (const { inputIds, labels } of examples) {
       expect(inputIds.at(-1)).toBe(end)
       expect(labels.filter((label) => label === end)).toHaveLength(1)
     }
@@ -67,8 +67,8 @@ describe('prepareDataset', () => {
   it('takes an id that the model has, where those of the tokenizer are beyond it', async () => {
     const tokenizer = { ...createTokenizer(files, { ...config, eos_token: null }), padTokenId: 9999 }
     const options = { maxLength: 40, padding: 'max_length', vocabSize: 512 } as const
-    const { train } = await prepareDataset(rows, tokenizer, options)
-    expect(train.map(({ inputIds }) => inputIds.at(-1))).toEqual(new Array(7).fill(0))
+    const { examples } = await prepareDataset(rows, tokenizer, options)
+    expect(examples.map(({ inputIds }) => inputIds.at(-1))).toEqual(new Array(7).fill(0))
   })
 
   it('is no way of packing', async () => {

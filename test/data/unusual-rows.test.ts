@@ -66,8 +66,8 @@ describe('unusual rows', () => {
       { messages: [user('a'), user(''), assistant('')] },
       { messages: [user('a'), assistant(''), user('c'), assistant('')] },
     ]
-    const { train, statistics } = await prepareDataset(rows, createTokenizer(tokenizer, config))
-    expect(train.length).toBe(3)
+    const { examples, statistics } = await prepareDataset(rows, createTokenizer(tokenizer, config))
+    expect(examples.length).toBe(3)
     expect(statistics.unusualRows).toEqual({ emptyAnswer: 2, emptyMessage: 1, repeatedRole: 1 })
     expect(dataWarnings(statistics, 2048)).toEqual([
       {

@@ -40,6 +40,7 @@ const log = (number: number): LogEvent => ({ ...step(number), type: 'log' })
 const data: TrainEvent = {
   type: 'data',
   split: 'train',
+  lineage: [],
   rows: 90,
   truncatedRows: 3,
   rowsCutToNothing: 3,

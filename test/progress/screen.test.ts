@@ -41,6 +41,7 @@ const run: readonly TrainEvent[] = [
   {
     type: 'data',
     split: 'train',
+    lineage: [],
     rows: 320,
     truncatedRows: 2,
     rowsCutToNothing: 2,

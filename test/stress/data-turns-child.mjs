@@ -15,6 +15,7 @@ import { BatchPlan } from '../../dist/data/batches.js'
 import { prepareDataset } from '../../dist/data/dataset.js'
 import { datasetFingerprint } from '../../dist/data/fingerprint.js'
 import { DATA_OPTIONS } from '../../dist/data/options.js'
+import { splitExamples } from '../../dist/data/split.js'
 import { defaultsOf } from '../../dist/options/table.js'
 import { loadTokenizer } from '../../dist/tokenizer/tokenizer.js'
 import { Turns } from '../../dist/turns.js'
@@ -116,8 +117,8 @@ function file(name, content) {
 
 /** @param {string} path @param {import('../../dist/data/dataset.js').PrepareOptions} options */
 async function prepare(path, options = {}) {
-  const { train } = await prepareDataset(path, tokenizer, { maxLength: 1 << 30, chatTemplate: CHATML, ...options })
-  return train.length
+  const { examples } = await prepareDataset(path, tokenizer, { maxLength: 1 << 30, chatTemplate: CHATML, ...options })
+  return examples.length
 }
 
 const words = 'Der schnelle braune Fuchs \u{1f98a} springt "über" den\nfaulen Hund, 12345 mal. '
@@ -211,8 +212,8 @@ for (const path of Object.values(cases).slice(2, 3)) await prepare(path)
 for (const [name, path] of Object.entries(cases)) await measure(name, (signal) => prepare(path, { signal }))
 for (const [name, [rows, chatTemplate]] of Object.entries(conversations)) {
   await measure(name, async (signal) => {
-    const { train } = await prepareDataset(rows, tokenizer, { maxLength: 1 << 30, chatTemplate, signal })
-    return train.length
+    const { examples } = await prepareDataset(rows, tokenizer, { maxLength: 1 << 30, chatTemplate, signal })
+    return examples.length
   })
 }
 const letters = [...words]
@@ -221,7 +222,8 @@ const manyRows = Array.from({ length: 20_000 * scale }, (_, i) => ({
 }))
 await measure('many rows, split, planned, packed and hashed', async (signal) => {
   const turns = new Turns(signal)
-  const { train, evaluation } = await prepareDataset(manyRows, tokenizer, { evalSplit: 0.1, signal })
+  const { examples } = await prepareDataset(manyRows, tokenizer, { signal })
+  const { train, evaluation } = await splitExamples(examples, { evalSplit: 0.1, signal })
   for (const packing of [false, true]) {
     for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
       const plan = new BatchPlan(train, { ...BATCHES, packing, packingStrategy })

@@ -91,7 +91,14 @@ describe('events', () => {
     expect(prepared.at(-1)).toEqual({ type: 'prepare', split: 'eval', rows: 7, fraction: 1 })
     const [train, evaluation] = ofType(tiny.events, 'data')
     const { evaluation: ofEvaluation, ...ofTraining } = tiny.run.statistics
-    expect(train).toEqual({ type: 'data', split: 'train', ...ofTraining, maxLength: expect.any(Number), warnings: [] })
+    expect(train).toEqual({
+      type: 'data',
+      split: 'train',
+      ...ofTraining,
+      lineage: [],
+      maxLength: expect.any(Number),
+      warnings: [],
+    })
     expect(evaluation).toMatchObject({ ...ofEvaluation, rows: 7, split: 'eval' })
   })
 
@@ -293,7 +300,7 @@ describe('events', () => {
 
   it('of type evaluate give what scoring the checkpoint anew gives', async () => {
     const tokenizer = await loadTokenizer(model)
-    const { train: rows } = await prepareDataset(evalDataset, tokenizer)
+    const { examples: rows } = await prepareDataset(evalDataset, tokenizer)
     const evaluations = ofType(events, 'evaluate')
     for (const step of [6, 7]) {
       const loaded = await loadModel(model, { dtype: 'float32' })
@@ -439,7 +446,7 @@ describe('lengths of runs', () => {
 describe('evaluateLoss', () => {
   it('does not depend on how rows are put together', async () => {
     const tokenizer = await loadTokenizer(model)
-    const { train: rows } = await prepareDataset(evalDataset, tokenizer)
+    const { examples: rows } = await prepareDataset(evalDataset, tokenizer)
     const loaded = await loadModel(model, { dtype: 'float32' })
     let sum = 0
     let tokens = 0

@@ -67,7 +67,7 @@ describe.each([
       'tokenizer.json',
       'tokenizer_config.json',
     ])
-    const { train: rows } = await prepareDataset(evalDataset, await loadTokenizer(name('final')))
+    const { examples: rows } = await prepareDataset(evalDataset, await loadTokenizer(name('final')))
     const loaded = await loadModel(name('final'), { dtype })
     const { loss } = await evaluateLoss(loaded, rows)
     expect(loss).toBe(whole.run.evaluation?.loss)

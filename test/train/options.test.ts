@@ -346,7 +346,7 @@ describe('options of transformers and TRL', () => {
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
     expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
-      'Unity Catalog tables are real but not supported yet',
+      'got "uc://a.b.c"; tables of Unity Catalog are not read yet; export the table to a .jsonl file',
     )
   })
 

@@ -2,9 +2,10 @@
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DataError } from '../lowrank-error.js'
-import { nearestPathHint } from '../nearest-path.js'
-import { isMissing, readError, shownPath } from '../regular-file.js'
+import { DataError } from '../../lowrank-error.js'
+import { nearestPathHint } from '../../nearest-path.js'
+import { isMissing, readError, shownPath } from '../../regular-file.js'
+import { DATA_ENDINGS } from './formats.js'
 
 /**
  * The files that a path or glob names, sorted. `*` and `?` match within a name, `**` any folders.
@@ -22,11 +23,12 @@ export async function findFiles(pattern: string): Promise<string[]> {
     })
   }
   if (literal !== undefined) return [pattern]
-  if (!/[*?]/.test(pattern))
-    throw new DataError(
-      `[data] expected a data file, got ${shownPath(pattern)}, which does not exist${(await nearestPathHint(pattern)) || '; check the path'}`,
-      { file: pattern },
-    )
+  if (!/[*?]/.test(pattern)) {
+    const hint = (await nearestPathHint(pattern)) || (HUB_ID.test(pattern) ? FROM_HUB : '; check the path')
+    throw new DataError(`[data] expected a data file, got ${shownPath(pattern)}, which does not exist${hint}`, {
+      file: pattern,
+    })
+  }
   const segments = pattern.split('/')
   const fixed = segments.slice(
     0,
@@ -40,13 +42,17 @@ export async function findFiles(pattern: string): Promise<string[]> {
   return [...new Set(found)].sort()
 }
 
+/** What a data set of the Hub is called; names of files have an ending. */
+const HUB_ID = /^[\w-][\w.-]*\/[\w-]+$/
+const FROM_HUB = '; check the path; data sets of the Hub are not read yet: download its .jsonl file'
+
 /** What to write for a directory: a glob of the files that it has, in quotes, or a shell would put their names in its place. */
 async function globFor(directory: string): Promise<string> {
-  for (const ending of ['.jsonl', '.json']) {
+  for (const ending of DATA_ENDINGS) {
     const glob = join(directory, `*${ending}`)
     if ((await findFiles(glob).catch(() => [])).length > 0) return `try '${glob}'`
   }
-  return 'it has no files that end in .jsonl or .json'
+  return `it has no files that end in ${new Intl.ListFormat('en', { type: 'disjunction' }).format(DATA_ENDINGS)}`
 }
 
 async function walk(folder: string, shown: string, segments: readonly string[], found: string[]): Promise<void> {

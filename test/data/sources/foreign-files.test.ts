@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { foreignKind } from '../../src/data/file-kinds.js'
-import { recognizeSteps } from '../../src/data/row-forms.js'
-import { readRows } from '../../src/data/rows.js'
+import { foreignKind } from '../../../src/data/sources/foreign-files.js'
+import { rowsOf } from '../../support/read-rows.js'
 
 let directory: string
 
@@ -28,7 +27,7 @@ async function said(content: string | Uint8Array): Promise<string | number> {
   await writeFile(path, content)
   let rows = 0
   try {
-    for await (const _ of readRows(path, recognizeSteps)) rows++
+    for await (const _ of rowsOf(path)) rows++
     return rows
   } catch (error) {
     const { message } = error as Error

@@ -1,0 +1,24 @@
+/** @file The interface of a file format. The formats themselves are one file each, listed in formats.ts. */
+
+import type { Turns } from '../../turns.js'
+import type { DataFile } from './data-file.js'
+import type { SourceRow } from './row-source.js'
+
+/** How files of one kind are told from others, and read. */
+export interface FileFormat {
+  /** As an error says it, with an article where it needs one: `a JSON array`. */
+  readonly name: string
+  /** Endings of names, as a glob for such files has them: `.jsonl`. */
+  readonly endings: readonly string[]
+  /**
+   * Whether a file is of this format.
+   * @param start The beginning of the file, which has more than white space in it unless the whole file has not.
+   */
+  recognizes(start: Uint8Array, path: string): boolean
+  /**
+   * The rows of a file, each with `file`.
+   * @param turns Gives way to the event loop, also within a long row.
+   * @throws naming file and line (or row) of what is not of the format
+   */
+  read(file: DataFile, turns: Turns): AsyncIterable<SourceRow>
+}

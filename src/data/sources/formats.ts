@@ -1,0 +1,34 @@
+/** @file The file formats that are read. A new one is a file beside this one and an entry in the list. */
+
+import { DataError } from '../../lowrank-error.js'
+import type { FileFormat } from './file-format.js'
+import { foreignKind } from './foreign-files.js'
+import { JSON_ARRAY } from './json-array.js'
+import { JSON_LINES } from './json-lines.js'
+
+/** In the order in which they are asked whether a file is theirs. */
+const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY]
+
+/** `JSON Lines or a JSON array` */
+export const FORMAT_NAMES = new Intl.ListFormat('en', { type: 'disjunction' }).format(FORMATS.map(({ name }) => name))
+
+/** `.jsonl`, `.json` */
+export const DATA_ENDINGS: readonly string[] = FORMATS.flatMap(({ endings }) => endings)
+
+/**
+ * The format of a file.
+ *
+ * @param start Its beginning, as `DataFile.start()` gives it.
+ * @throws naming what a file is whose format is not read, and what to do with it
+ */
+export function formatOf(path: string, start: Uint8Array): FileFormat {
+  const format = FORMATS.find(({ recognizes }) => recognizes(start, path))
+  if (format) return format
+  const kind = foreignKind(path, start)
+  if (kind)
+    throw new DataError(`[data] expected ${FORMAT_NAMES} in ${path}, got ${kind.what}; ${kind.remedy}`, {
+      file: path,
+    })
+  // What is empty has no rows. Of anything else the reader of lines says best where it is not JSON.
+  return JSON_LINES
+}

@@ -1,0 +1,76 @@
+/** @file What `dataset` may be, turned into a source of rows. A new kind of address is an entry in the list of openers. */
+
+import { describeValue } from '../../errors.js'
+import { OptionError } from '../../lowrank-error.js'
+import { fileSource } from './file-source.js'
+import { iterableSource } from './iterable-source.js'
+import type { RowSource } from './row-source.js'
+
+/**
+ * Where rows come from: a path or glob, several of them, an iterable of objects, or an object that reads them. A list
+ * holds either paths or rows.
+ */
+export type DataSource = string | readonly string[] | Iterable<object> | AsyncIterable<object> | RowSource
+
+type SourceOpener = (address: string) => RowSource
+
+/** How addresses are opened, by their scheme: `uc` for `uc://main.default.rows`. */
+const OPENERS: Readonly<Record<string, SourceOpener>> = {
+  uc: unread('tables of Unity Catalog are not read yet; export the table to a .jsonl file'),
+  hf: unread('data sets of the Hub are not read yet; download its .jsonl file'),
+}
+const openUnknown = unread('such addresses are not read; download the file')
+const openWithinList = unread('a list holds paths alone; give the address by itself')
+
+/**
+ * Opens what was given for a data set. Looks at no file: `check()` of the source does.
+ *
+ * @param name What errors call it, for example `evalDataset`.
+ * @throws for what holds no rows, and for addresses that are not read
+ */
+export function openSource(source: DataSource, name = 'dataset'): RowSource {
+  if (typeof source === 'string') {
+    const scheme = schemeOf(source)
+    if (scheme === undefined) return fileSource([source])
+    const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
+    return (open ?? openUnknown)(source)
+  }
+  if (isPaths(source)) {
+    const address = source.find((path) => schemeOf(path) !== undefined)
+    return address === undefined ? fileSource(source) : openWithinList(address)
+  }
+  if (isIterable(source)) return iterableSource(source)
+  if (isRowSource(source)) return source
+  throw new OptionError(
+    `[data] expected a path, a glob or an iterable of rows for ${name}, got ${describeValue(source)}`,
+  )
+}
+
+/** Whether a value is what `dataset` may be, whatever is in it. */
+export function isDataSource(value: unknown): value is DataSource {
+  return (typeof value === 'string' && value.trim() !== '') || isIterable(value) || isRowSource(value)
+}
+
+/** Refuses addresses: the one wording for all that are not read. */
+function unread(remedy: string): SourceOpener {
+  return (address) => {
+    throw new OptionError(`[data] expected a file, a glob or rows, got ${describeValue(address)}; ${remedy}`)
+  }
+}
+
+/** `uc` of `uc://main.default.rows`; undefined for paths. */
+function schemeOf(path: string): string | undefined {
+  return /^([a-z][a-z\d+.-]*):\/\//i.exec(path)?.[1]?.toLowerCase()
+}
+
+function isPaths(source: unknown): source is readonly string[] {
+  return Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')
+}
+
+function isIterable(source: unknown): source is Iterable<object> | AsyncIterable<object> {
+  return typeof source === 'object' && source !== null && (Symbol.iterator in source || Symbol.asyncIterator in source)
+}
+
+function isRowSource(source: unknown): source is RowSource {
+  return typeof source === 'object' && source !== null && 'rows' in source && typeof source.rows === 'function'
+}

@@ -1,0 +1,53 @@
+/** @file What rows come from: the interface of every source, and what is known of a source once it was read. Reads nothing. */
+
+import type { Turns } from '../../turns.js'
+
+/** One row as its source has it; its form is not known yet. */
+export interface SourceRow {
+  /** An object of columns by name, or a `Map` of them. Anything else is refused by an error that names `origin`. */
+  readonly value: unknown
+  /** What errors call the row: `train.jsonl:17`, `train.json: row 4` or `row 4`. A `DataError` has file and row from it. */
+  readonly origin: string
+  /** Path of the file that holds the row, or the name of another part of the source. All rows of one part have one form. */
+  readonly file?: string
+}
+
+/** One file or table that rows came from, as it was when it was read. */
+export interface SourceLineage {
+  /** Path of the file as it was found, or address of the table. */
+  readonly location: string
+  /** How many rows it held. */
+  readonly rows: number
+  /** Bytes; absent where the source has no size. */
+  readonly size?: number
+  /** SHA-256 of the bytes in hexadecimal; absent where there are no bytes to hash. */
+  readonly sha256?: string
+}
+
+/** What a source gets to read its rows with. */
+export interface ReadContext {
+  /** Ends the reading with its reason once it is aborted. */
+  readonly signal: AbortSignal | undefined
+  /** Gives way to the event loop during work that takes long. */
+  readonly turns: Turns
+  /** Told the share of the rows that has been read, from 0 to 1. Sources that do not know how many there are leave it out. */
+  readonly onFraction: (fraction: number) => void
+  /** Told of each file or table once its last row has been read. */
+  readonly onLineage: (lineage: SourceLineage) => void
+}
+
+/**
+ * Where rows come from. `dataset` accepts any object of this type that is not itself iterable. Nothing is opened before
+ * `check` or `rows` is called; both may be called several times.
+ */
+export interface RowSource {
+  /** What errors and model cards call the source: `rows.jsonl`. */
+  readonly name: string
+  /**
+   * Rejects where the source cannot be read: it does not exist, or its format is not known. Reads no rows. A run calls
+   * it before it fetches a model, so it must be fast.
+   */
+  check?(signal?: AbortSignal): Promise<void>
+  /** Reads all rows, in the same order each time. */
+  rows(context: ReadContext): AsyncIterable<SourceRow>
+}

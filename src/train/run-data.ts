@@ -1,0 +1,76 @@
+/** @file The data of a run: what `dataset` and `evalDataset` become, and what events tell of it. */
+
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { type PreparedItems, prepareItems } from '../data/dataset.js'
+import type { Item } from '../data/items.js'
+import { dataOptionsOf } from '../data/options.js'
+import { dataWarnings } from '../data/report.js'
+import { type DataSource, openSource } from '../data/sources/open-source.js'
+import type { SourceLineage } from '../data/sources/row-source.js'
+import { splitItems } from '../data/split.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import type { DataSplit } from './events.js'
+import type { Objective } from './objective.js'
+import type { ResolvedTrainOptions } from './options.js'
+import type { RunStatistics } from './train-run.js'
+
+/** The files or tables that the rows of `dataset` and `evalDataset` came from. */
+export interface RunLineage {
+  readonly dataset: readonly SourceLineage[]
+  readonly evalDataset?: readonly SourceLineage[]
+}
+
+/** What a run learns from and is evaluated on. */
+interface RunData<I extends Item> {
+  readonly train: I[]
+  readonly evaluation: I[]
+  readonly statistics: RunStatistics
+  readonly lineage: RunLineage
+}
+
+/** Asks for the rows before a model is fetched, which may take long. @throws where they are not there or cannot be read */
+export async function checkSources({ dataset, evalDataset, signal }: ResolvedTrainOptions): Promise<void> {
+  await openSource(dataset).check?.(signal)
+  if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset').check?.(signal)
+}
+
+/** Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. */
+export async function prepareData<I extends Item>(
+  objective: Objective<I>,
+  { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
+  tokenizer: Tokenizer,
+  { config }: CausalLM,
+): Promise<RunData<I>> {
+  const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
+  const clipped = maxLength < training.maxLength
+  const { evalSplit, seed } = training
+  const options = { ...dataOptionsOf({ ...training, evalSplit: 0 }), maxLength, vocabSize: config.vocabSize, signal }
+  const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
+    const onProgress = (rows: number, fraction: number | undefined): void =>
+      onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
+    const prepared = await prepareItems(source, tokenizer, objective, { ...options, onProgress })
+    onEvent?.({
+      type: 'data',
+      split,
+      ...prepared.statistics,
+      lineage: prepared.lineage,
+      maxLength,
+      ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
+      warnings: dataWarnings(prepared.statistics, maxLength, {
+        wantedMaxLength: training.maxLength,
+        maxPositions: config.maxPositionEmbeddings,
+      }),
+    })
+    return prepared
+  }
+  const { items, statistics, lineage } = await prepare('train', dataset)
+  const { train, evaluation } = await splitItems(items, { evalSplit, seed, signal })
+  if (evalDataset === undefined) return { train, evaluation, statistics, lineage: { dataset: lineage } }
+  const held = await prepare('eval', evalDataset)
+  return {
+    train,
+    evaluation: held.items,
+    statistics: { ...statistics, evaluation: held.statistics },
+    lineage: { dataset: lineage, evalDataset: held.lineage },
+  }
+}

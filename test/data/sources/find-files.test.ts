@@ -1,0 +1,52 @@
+/** @file Finding data files by path or glob. */
+
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { findFiles } from '../../../src/data/sources/find-files.js'
+import { temporaryDirectory } from '../../support/tiny-model.js'
+
+const folder = temporaryDirectory()
+const FILES = ['b.jsonl', 'a.jsonl', '.hidden.jsonl', 'a.txt', 'deep/c.jsonl', 'deep/er/d.jsonl', '[x].jsonl']
+
+beforeAll(async () => {
+  await mkdir(join(folder, 'deep', 'er'), { recursive: true })
+  for (const name of FILES) await writeFile(join(folder, name), '{"text":"a"}\n')
+  await symlink(folder, join(folder, 'deep', 'loop'))
+})
+
+/** What is found, by its path in the folder. */
+async function found(...pattern: string[]): Promise<string[]> {
+  return (await findFiles(join(folder, ...pattern))).map((path) => path.slice(folder.length + 1))
+}
+
+describe('findFiles', () => {
+  it('finds the files of a glob in sorted order, in any folder where it says so', async () => {
+    expect(await found('?.jsonl')).toEqual(['a.jsonl', 'b.jsonl'])
+    expect(await found('*.jsonl')).toEqual(['[x].jsonl', 'a.jsonl', 'b.jsonl'])
+    expect(await found('*/*.jsonl')).toEqual(['deep/c.jsonl'])
+    expect(await found('**', '*.jsonl')).toEqual(['[x].jsonl', 'a.jsonl', 'b.jsonl', 'deep/c.jsonl', 'deep/er/d.jsonl'])
+    expect(await found('[x].jsonl')).toEqual(['[x].jsonl'])
+  })
+
+  it('says of what does not exist what may be meant', async () => {
+    await expect(found('*.csv')).rejects.toThrow('got no match; check the folder and the ending')
+    await expect(found('none.jsonl')).rejects.toThrow('none.jsonl, which does not exist; check the path')
+    await expect(found('b.json')).rejects.toThrow(`did you mean ${join(folder, 'b.jsonl')}?`)
+  })
+
+  it('tells of the Hub where the name may be that of a data set there', async () => {
+    const hub = 'which does not exist; check the path; data sets of the Hub are not read yet: download its .jsonl file'
+    await expect(findFiles('no-such-owner/no-such-set')).rejects.toThrow(hub)
+    await expect(findFiles('no-such-owner/rows.jsonl')).rejects.toThrow(/not exist; check the path$/)
+    await expect(findFiles('./no-such-owner/set')).rejects.toThrow(/not exist; check the path$/)
+  })
+
+  it('tells which files a directory has', async () => {
+    await expect(found('deep')).rejects.toThrow(
+      `got the directory ${join(folder, 'deep')}; try '${join(folder, 'deep', '*.jsonl')}'`,
+    )
+    await mkdir(join(folder, 'empty'))
+    await expect(found('empty')).rejects.toThrow('it has no files that end in .jsonl or .json')
+  })
+})

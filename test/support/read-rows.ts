@@ -1,0 +1,33 @@
+/** @file Reading all rows of a source as a run does. */
+
+import { type DataRow, recognizeSteps } from '../../src/data/row-forms.js'
+import { readRows } from '../../src/data/rows.js'
+import { type DataSource, openSource } from '../../src/data/sources/open-source.js'
+import type { ReadContext, SourceLineage } from '../../src/data/sources/row-source.js'
+import { Turns } from '../../src/turns.js'
+
+/** A context that keeps what it is told. */
+export function readContext(signal?: AbortSignal): ReadContext & { fractions: number[]; lineage: SourceLineage[] } {
+  const fractions: number[] = []
+  const lineage: SourceLineage[] = []
+  return {
+    signal,
+    turns: new Turns(signal),
+    fractions,
+    lineage,
+    onFraction: (fraction) => fractions.push(fraction),
+    onLineage: (entry) => lineage.push(entry),
+  }
+}
+
+/** The rows of a source, their forms known. */
+export async function* rowsOf(source: DataSource, context: ReadContext = readContext()): AsyncGenerator<DataRow> {
+  yield* readRows(openSource(source), recognizeSteps, context)
+}
+
+/** The same, as a list. */
+export async function allRows(...args: Parameters<typeof rowsOf>): Promise<DataRow[]> {
+  const rows: DataRow[] = []
+  for await (const row of rowsOf(...args)) rows.push(row)
+  return rows
+}
