@@ -8,6 +8,7 @@ import { type OptionTable, readOptions } from '../options/table.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
+import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
 import { type Example, padExample } from './examples.js'
 import { type Item, mapSequences, sequencesOf } from './items.js'
@@ -103,6 +104,7 @@ export async function prepareItems<I extends Item>(
       `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
     )
   const rowSource = openSource(source)
+  const columns = new Columns(resolved.columns)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
   const encodeOptions = { ...resolved, vocabSize, droppedContent: new DroppedContent() }
   const context = { tokenizer, renderer, options: encodeOptions }
@@ -136,7 +138,7 @@ export async function prepareItems<I extends Item>(
   }
   let reported = performance.now()
   onProgress?.(0, 0)
-  for await (const row of readRows(rowSource, coding.recognize, reading)) {
+  for await (const row of readRows(rowSource, columns, coding.recognize, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
     const { item, truncated, dropped, quotesArguments, unusual } = await turns.run(coding.encode(row, context))

@@ -1,9 +1,23 @@
 /** @file The options of data preparation, their defaults and their checks. */
 
+import { nearestName } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
-import { anything, boolean, either, exactly, integer, number, objectOf, oneOf, text } from '../options/rules.js'
+import {
+  anything,
+  boolean,
+  either,
+  exactly,
+  integer,
+  number,
+  objectOf,
+  oneOf,
+  type Rule,
+  text,
+} from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { namesOf, type OptionTable, readOptions } from '../options/table.js'
+import { isPlainObject } from '../values.js'
+import { FORM_COLUMNS } from './row-forms.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
 export interface DataOptions {
@@ -72,6 +86,12 @@ export interface DataOptions {
    */
   roles?: Readonly<Record<string, string>>
   /**
+   * Names of columns where the rows have others than lowrank knows: by the name that is known here the name in the rows,
+   * for example `{ prompt: 'question', completion: 'answer.text' }`. Dots lead into objects.
+   * @default {}
+   */
+  columns?: Readonly<Record<string, string>>
+  /**
    * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message: 'warn'
    * trains on the rest and counts it, 'error' ends the run.
    * @default 'warn'
@@ -87,6 +107,24 @@ const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
 export type ResolvedDataOptions = Required<Omit<DataOptions, 'chatTemplate'>> & Pick<DataOptions, 'chatTemplate'>
 
 const TEMPLATE = /\{[{%]/
+
+/** From names that the forms of rows know to columns of the rows. */
+const columnNames: Rule = {
+  expected: `an object from ${FORM_COLUMNS.join(', ')} to columns of the rows, as { prompt: 'question' },`,
+  accepts: (value) =>
+    isPlainObject(value) &&
+    Object.entries(value).every(([name, column]) => FORM_COLUMNS.includes(name) && text.accepts(column)),
+  hint: (value) => {
+    const unknown = isPlainObject(value) ? Object.keys(value).find((name) => !FORM_COLUMNS.includes(name)) : undefined
+    const nearest = unknown && nearestName(unknown, FORM_COLUMNS)
+    return nearest ? `; did you mean ${nearest}?` : ''
+  },
+  schema: {
+    type: 'object',
+    properties: Object.fromEntries(FORM_COLUMNS.map((name) => [name, { type: 'string', minLength: 1 }])),
+    additionalProperties: false,
+  },
+}
 
 /** The options of data preparation. */
 export const DATA_OPTIONS = {
@@ -177,6 +215,11 @@ export const DATA_OPTIONS = {
     ),
     default: {},
     help: 'roles of the rows that the chat template knows by another name: { human: user, gpt: assistant }',
+  },
+  columns: {
+    rule: columnNames,
+    default: {},
+    help: 'columns of the rows that have another name than is known here: { prompt: question, completion: answer.text }',
   },
   onDroppedContent: {
     rule: { ...oneOf(['warn', 'error']), expected: "'warn' or 'error'" },

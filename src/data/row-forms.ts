@@ -43,8 +43,8 @@ interface RowForm {
 const TEMPLATE_COLUMNS = ['tools', 'chat_template_kwargs']
 
 /**
- * The forms of rows. A row that fits several has the first of them. The list of columns in
- * messages, and what counts as an ignored column, come from here.
+ * The forms of rows. A row that fits several has the first of them. Messages, the names that the option `columns` knows, and
+ * what counts as an ignored column come from here.
  */
 const ROW_FORMS: readonly RowForm[] = [
   {
@@ -72,6 +72,11 @@ const ROW_FORMS: readonly RowForm[] = [
 const FORMS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
   new Set(ROW_FORMS.map(({ columns }) => columns.join(' and '))),
 )
+
+/** Every column that some form knows. */
+export const FORM_COLUMNS: readonly string[] = [
+  ...new Set(ROW_FORMS.flatMap(({ columns, optional }) => [...columns, ...optional])),
+]
 
 const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] as const
 
@@ -135,7 +140,7 @@ function remedyFor(row: Columns): string {
     return 'where its values are the rows, write them as a JSON array, or each on a line of its own'
   if (has(row, 'chosen') && has(row, 'rejected'))
     return 'rows of preferences are not trained on: write what was chosen as messages, or as prompt and completion'
-  return 'rename or convert the columns'
+  return "rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' }"
 }
 
 // Names under which a list of objects is a conversation that is called by another name.

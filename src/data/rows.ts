@@ -1,6 +1,7 @@
-/** @file Rows of a source with their forms. What forms there are is the objective's to say; those of supervised fine-tuning are in row-forms.ts. */
+/** @file Rows of a source with their forms: names of columns are mapped here, and nowhere else. What forms there are is the objective's to say; those of supervised fine-tuning are in row-forms.ts. */
 
 import type { Steps } from '../turns.js'
+import type { Columns } from './columns.js'
 import type { RecognizedRow } from './row-coding.js'
 import { rowError } from './row-error.js'
 import type { ReadContext, RowSource } from './sources/row-source.js'
@@ -8,12 +9,14 @@ import type { ReadContext, RowSource } from './sources/row-source.js'
 /**
  * Reads rows one after the other.
  *
+ * @param columns Gives the columns the names that the forms know.
  * @param recognize Tells the form of a row, and checks its columns.
  * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
  * the wrong type, or has another form than the rows before it in its file.
  */
 export async function* readRows<Row extends RecognizedRow>(
   source: RowSource,
+  columns: Columns,
   recognize: (value: unknown, origin: string) => Steps<Row>,
   context: ReadContext,
 ): AsyncGenerator<Row> {
@@ -22,7 +25,10 @@ export async function* readRows<Row extends RecognizedRow>(
   let part: string | undefined
   for await (const { value, origin, file } of source.rows(context)) {
     turns.throwIfAborted()
-    const row = await turns.run(recognize(value, origin))
+    const row = await turns.run(recognize(columns.rename(value), origin)).catch((error: unknown) => {
+      columns.expectSome(value, origin)
+      throw error
+    })
     if (file !== part) first = undefined
     part = file
     first ??= row
@@ -35,4 +41,5 @@ export async function* readRows<Row extends RecognizedRow>(
     }
     yield row
   }
+  if (first !== undefined) columns.expectAll()
 }

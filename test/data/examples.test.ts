@@ -152,6 +152,7 @@ describe('resolveDataOptions', () => {
       evalSplit: 0,
       chatTemplate: undefined,
       chatTemplateKwargs: {},
+      columns: {},
       roles: {},
       onDroppedContent: 'warn',
     })

@@ -44,7 +44,8 @@ describe('recognizeRow', () => {
   it('names the row and the columns found where none fit', () => {
     expect(() => recognizeRow({ question: 'q', answer: 'a' }, 'train.jsonl:17')).toThrow(
       '[data] expected the columns messages, conversations, prompt and completion, instruction and output, or text in ' +
-        'train.jsonl:17, got question, answer; rename or convert the columns',
+        "train.jsonl:17, got question, answer; rename the columns, or map them, as with columns: { prompt: 'question', " +
+        "completion: 'answer' }",
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, 'row 3')).toThrow(
       'got prompt, completion (null: completion)',

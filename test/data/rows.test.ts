@@ -99,7 +99,7 @@ describe('readRows from iterables', () => {
 
   it('stops when asked to', async () => {
     const controller = new AbortController()
-    const rows = rowsOf([{ text: 'a' }, { text: 'b' }], readContext(controller.signal))
+    const rows = rowsOf([{ text: 'a' }, { text: 'b' }], {}, readContext(controller.signal))
     await rows.next()
     controller.abort(new Error('enough'))
     await expect(rows.next()).rejects.toThrow('enough')

@@ -1,5 +1,6 @@
 /** @file Reading all rows of a source as a run does. */
 
+import { Columns } from '../../src/data/columns.js'
 import { type DataRow, recognizeSteps } from '../../src/data/row-forms.js'
 import { readRows } from '../../src/data/rows.js'
 import { type DataSource, openSource } from '../../src/data/sources/open-source.js'
@@ -21,8 +22,12 @@ export function readContext(signal?: AbortSignal): ReadContext & { fractions: nu
 }
 
 /** The rows of a source, their forms known. */
-export async function* rowsOf(source: DataSource, context: ReadContext = readContext()): AsyncGenerator<DataRow> {
-  yield* readRows(openSource(source), recognizeSteps, context)
+export async function* rowsOf(
+  source: DataSource,
+  columns: Readonly<Record<string, string>> = {},
+  context: ReadContext = readContext(),
+): AsyncGenerator<DataRow> {
+  yield* readRows(openSource(source), new Columns(columns), recognizeSteps, context)
 }
 
 /** The same, as a list. */

@@ -54,6 +54,7 @@ describe('defaults', () => {
         evalSplit: 0,
         chatTemplate: undefined,
         chatTemplateKwargs: {},
+        columns: {},
         roles: {},
         onDroppedContent: 'warn',
       },

@@ -192,7 +192,7 @@ describe('rows that are wrapped', () => {
       'rows of preferences are not trained on: write what was chosen as messages, or as prompt and completion',
     )
     expect(await said(JSON.stringify({ dialog: [{ role: 'user', content: 'a' }] }))).toContain(
-      '; rename or convert the columns',
+      "; rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' }",
     )
   })
 })
