@@ -6,11 +6,13 @@
 import { basename } from 'node:path'
 import { CARD_MARK } from '../adapters/model-card.js'
 import type { DataStatistics } from '../data/report.js'
+import type { SourceLineage } from '../data/sources/row-source.js'
 import { withoutSecrets } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { yamlText } from '../yaml-text.js'
 import type { EvaluateEvent, LogEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
+import type { RunLineage } from './run-data.js'
 
 export const CARD_FILE = 'README.md'
 
@@ -22,6 +24,7 @@ export interface RunSummary {
   readonly origin: ModelOrigin
   readonly dtype: string
   readonly statistics: DataStatistics
+  readonly lineage: RunLineage
   readonly trainRows: number
   readonly evalRows: number
   readonly step: number
@@ -32,6 +35,9 @@ export interface RunSummary {
   readonly lastEvaluation: EvaluateEvent | undefined
   readonly secrets: readonly string[]
 }
+
+/** More files are counted. */
+const MOST_SOURCES = 8
 
 /** The text of the card. */
 export function runCardText(run: RunSummary): string {
@@ -95,6 +101,7 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
     ],
     ['Computed in', run.dtype],
     ['Data', `${nameOf(options.dataset)}: ${rows} rows${lost.length > 0 ? ` (${lost.join(', ')})` : ''}`],
+    ...sourcesOf(run.lineage.dataset),
     ['Tokens', `${tokens}, ${supervisedTokens} of them learnt`],
     ['Rows', `${run.trainRows} to train on, ${run.evalRows} held out`],
     [
@@ -113,6 +120,16 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
             : [['Held-out perplexity', `${figure(evaluation.perplexity)} over ${evaluation.tokens} tokens`]]),
         ] as [string, string][])),
   ]
+}
+
+/** The content of the files by its hash, so that a reader who has them can tell whether they are the same. */
+function sourcesOf(sources: readonly SourceLineage[]): [string, string][] {
+  const hashed = sources.filter(({ sha256 }) => sha256 !== undefined)
+  const shown = hashed
+    .slice(0, MOST_SOURCES)
+    .map(({ location, sha256 }) => `${code(basename(location))} ${code(sha256 ?? '')}`)
+  const more = hashed.length - shown.length
+  return shown.length === 0 ? [] : [['SHA-256 of the data', shown.join(', ') + (more > 0 ? ` and ${more} more` : '')]]
 }
 
 /** A loss that is not finite is null in a log. */

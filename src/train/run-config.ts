@@ -5,10 +5,12 @@
 
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import type { SourceLineage } from '../data/sources/row-source.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
+import type { RunLineage } from './run-data.js'
 
 export const CONFIG_FILE = 'train.yaml'
 
@@ -20,6 +22,7 @@ export interface RunSettings {
   readonly revision: string | undefined
   readonly dtype: string
   readonly device: string
+  readonly lineage: RunLineage
   /** Access tokens and the like, which must not be in any file. */
   readonly secrets: readonly string[]
 }
@@ -28,6 +31,9 @@ export interface RunSettings {
 const LEFT_OUT = ['signal', 'onEvent', 'callbacks', 'preset', 'resumeFromCheckpoint']
 /** More rows than this many bytes of JSON are not copied into the file. */
 const MOST_ROWS = 1 << 16
+
+/** More files are counted. */
+const MOST_SOURCES = 32
 
 /** How the file begins: one without it is somebody's own. */
 const FIRST_LINE = '# The options of this run, with every default. It goes on from its last checkpoint with'
@@ -76,8 +82,29 @@ export function runConfigText(options: ResolvedTrainOptions, settings: RunSettin
     '# and begins anew, to the same bytes, with --output ANOTHER_DIRECTORY.',
     ...lacking.map((name) => `# Not here, because no file can hold it: ${name}`),
     ...(hidesSecret ? ['# A secret stood here and is left out: ***'] : []),
+    ...lineageComments(settings.lineage).map((line) => withoutSecrets(line, settings.secrets)),
     ...(comment === undefined ? [] : [comment]),
   ].join('\n')}\n${text}`
+}
+
+/** What the files of the rows held when the run read them: whoever repeats it can tell whether they are the same. */
+function lineageComments(lineage: RunLineage): string[] {
+  const all = Object.entries(lineage).flatMap(([name, sources]: [string, readonly SourceLineage[]]) =>
+    sources.map((source) => ({ name, ...source })),
+  )
+  const shown = all
+    .slice(0, MOST_SOURCES)
+    .map(({ name, location, rows, size, sha256 }) =>
+      [
+        `# ${name}: ${JSON.stringify(location)}`,
+        `${rows} rows`,
+        size === undefined ? [] : `${size} bytes`,
+        sha256 ? `SHA-256 ${sha256}` : [],
+      ]
+        .flat()
+        .join(', '),
+    )
+  return all.length > shown.length ? [...shown, `# and ${all.length - shown.length} more`] : shown
 }
 
 /** The options under the names and in the order of the documentation. */

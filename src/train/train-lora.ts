@@ -133,7 +133,7 @@ async function trainOn<I extends Item>(
 ): Promise<TrainResult> {
   const { objective, options, reporter, output, checkpoint, startedAt } = run
   const { training, signal } = options
-  const { train, evaluation, statistics } = await prepareData(objective, options, tokenizer, model)
+  const { train, evaluation, statistics, lineage } = await prepareData(objective, options, tokenizer, model)
   const trained = createTrainedPart(options, model, modelPath)
   const { weights, adapter } = trained
   const turns = new Turns(signal)
@@ -181,7 +181,7 @@ async function trainOn<I extends Item>(
   )
   const { nameOrPath, origin, dtype } = model
   const secrets = await secretsOf(options)
-  const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, secrets }
+  const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, lineage, secrets }
   if (output) {
     const { step } = trainer.progress
     const warn = (message: string): void => void report({ type: 'warning', message })
@@ -215,7 +215,7 @@ async function trainOn<I extends Item>(
   const { end, ...result } = await trainer.run()
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
-  const summary = { ...figures, ...rows, statistics, options, model: nameOrPath, origin, dtype, secrets }
+  const summary = { ...figures, ...rows, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
   if (!reporter.hasFailed) await report({ ...end, ...reporter.stopped })
   if (reporter.hasFailed) await trainer.saveUnsaved()

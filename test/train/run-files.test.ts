@@ -1,5 +1,6 @@
 /** @file What a run leaves beside its checkpoints: a log that a resumed run continues, options that run again, a card. */
 
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { appendFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -198,7 +199,14 @@ describe('log.jsonl', () => {
 })
 
 describe('train.yaml', () => {
-  const settings = { model: 'org/name', revision: 'f'.repeat(40), dtype: 'float32', device: 'cpu', secrets: [] }
+  const settings = {
+    model: 'org/name',
+    revision: 'f'.repeat(40),
+    dtype: 'float32',
+    device: 'cpu',
+    lineage: { dataset: [] },
+    secrets: [],
+  }
   const base = { model: 'org/name', dataset: '/rows.jsonl', outputDir: '/out' }
   const text = (options: Partial<TrainLoraOptions>) =>
     runConfigText(parseTrainOptions({ ...base, ...options }), settings)
@@ -272,6 +280,36 @@ describe('train.yaml', () => {
     expect(large.length).toBeLessThan(5000)
   })
 
+  it('says in comments which bytes the rows were, the paths without secrets', async () => {
+    const sha256 = 'a'.repeat(64)
+    const lineage = {
+      dataset: [{ location: 'a "b"\n.jsonl', rows: 3, size: 70, sha256 }],
+      evalDataset: [{ location: 'uc://main.default.rows', rows: 5 }],
+    }
+    const options = parseTrainOptions(base)
+    const written = runConfigText(options, { ...settings, lineage, secrets: ['default.rows'] })
+    expect(written).toContain(`\n# dataset: "a \\"b\\"\\n.jsonl", 3 rows, 70 bytes, SHA-256 ${sha256}\n`)
+    expect(written).toContain('\n# evalDataset: "uc://main.***", 5 rows\n')
+    expect(parse(written)).toEqual(parse(runConfigText(options, settings)))
+    const many = { dataset: Array.from({ length: 35 }, (_, i) => ({ location: `${i}.jsonl`, rows: 1 })) }
+    expect(runConfigText(options, { ...settings, lineage: many })).toContain('"31.jsonl", 1 rows\n# and 3 more\n')
+  })
+
+  it('names in a run the file of the rows with its hash', async () => {
+    const bytes = '{"prompt": "one", "completion": " two"}\n'.repeat(7)
+    const outputDir = at('hashed')
+    const dataset = at('hashed.jsonl')
+    await writeFile(dataset, bytes)
+    const { events } = await trainTiny({ model, outputDir, dataset, training: { maxSteps: 1 } }, at('unused'))
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const size = bytes.length
+    expect(ofType(events, 'data')[0]?.lineage).toEqual([{ location: dataset, rows: 7, size, sha256 }])
+    const written = await readFile(join(outputDir, 'train.yaml'), 'utf8')
+    expect(written).toContain(`# dataset: ${JSON.stringify(dataset)}, 7 rows, ${size} bytes, SHA-256 ${sha256}\n`)
+    const card = await readFile(join(outputDir, 'README.md'), 'utf8')
+    expect(card).toContain(`| SHA-256 of the data | \`hashed.jsonl\` \`${sha256}\` |`)
+  })
+
   it('has no secret, wherever it was put', async () => {
     const token = 'hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345'
     const options = parseTrainOptions({
@@ -343,6 +381,7 @@ describe('README.md', () => {
       supervisedTokens: 2000,
       longest: 64,
     },
+    lineage: { dataset: [] },
     trainRows: 90,
     evalRows: 7,
     step: 40,
