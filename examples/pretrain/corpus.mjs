@@ -10,7 +10,7 @@ import { execFileSync } from 'node:child_process'
 import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { hash, isProse, normalise, toRows } from './clean.mjs'
+import { echo, hash, isProse, normalise, toRows } from './clean.mjs'
 import { text as book, dict, html, rdata, sword, wordnet } from './readers.mjs'
 import { SOURCES } from './sources.mjs'
 
@@ -21,7 +21,6 @@ const { values } = parseArgs({
   },
 })
 const READERS = { dict, html, rdata, sword, text: book, wordnet }
-const QUICKSTART = new URL('../quickstart/data/', import.meta.url)
 /** Rows stay below the training length of 512 tokens at about four characters a token. */
 const ROW_CHARACTERS = 1500
 /** One document in 60 is held out. */
@@ -29,6 +28,12 @@ const HELD_OUT_EVERY = 60
 
 /** One WordNet document in 10 is written as conversations, so that the tokens of the chat template are trained too. */
 const CHAT_EVERY = 10
+
+/** One row in 8 has every sentence twice. */
+const ECHO_EVERY = 8
+
+/** @param {string} row */
+const echoed = (row) => (hash(row) % ECHO_EVERY === 0 ? echo(row, ROW_CHARACTERS) || row : row)
 
 /** @param {string[]} definitions @returns {string[]} conversations of five questions in the form of the chat template */
 function toChats(definitions) {
@@ -53,37 +58,16 @@ function unpack(source) {
   if (!deb)
     throw new Error(`[corpus] expected apt-get to download ${source.package}, got no file; run apt-get update first`)
   const root = join(values.work, 'unpacked', source.package)
-  if (!existsSync(root)) execFileSync('dpkg-deb', ['-x', join(debs, deb), root])
+  if (!existsSync(root)) {
+    mkdirSync(root, { recursive: true })
+    execFileSync('dpkg-deb', ['-x', join(debs, deb), root])
+  }
   const copyright = join(root, 'usr/share/doc', source.package, 'copyright')
   if (!source.proof.test(readFileSync(copyright, 'utf8')))
     throw new Error(`[corpus] expected ${source.proof} in ${copyright}, got another licence; do not use this package`)
   return { root, version: decodeURIComponent(deb.split('_')[1] ?? '') }
 }
 
-const START = 16
-
-/** The quickstart's words must be new to the base model: their definitions do not enter the corpus. @returns {(text: string) => boolean} */
-function quickstartFilter() {
-  /** Meanings by their first characters: one look-up for each position of a text. @type {Map<string, string[]>} */
-  const byStart = new Map()
-  for (const name of ['train.jsonl', 'heldout.jsonl']) {
-    for (const line of readFileSync(new URL(name, QUICKSTART), 'utf8').trim().split('\n')) {
-      const meaning = normalise(/Meaning: (.*)/.exec(JSON.parse(line).completion)?.[1] ?? '').toLowerCase()
-      const start = meaning.slice(0, START)
-      byStart.set(start, [...(byStart.get(start) ?? []), meaning])
-    }
-  }
-  return (text) => {
-    const lower = text.toLowerCase()
-    for (let i = 0; i + START <= lower.length; i++) {
-      const meanings = byStart.get(lower.slice(i, i + START))
-      if (meanings?.some((meaning) => lower.startsWith(meaning, i))) return true
-    }
-    return false
-  }
-}
-
-const isQuickstart = quickstartFilter()
 const train = createWriteStream(join(values.out, 'train.jsonl'))
 const heldout = createWriteStream(join(values.out, 'heldout.jsonl'))
 const seen = new Set()
@@ -101,7 +85,7 @@ for (const source of SOURCES) {
     if (source.maxBytes && entry.trainBytes >= source.maxBytes) break
     const paragraphs = document.paragraphs
       .map(normalise)
-      .filter((text) => isProse(text, source.reader === 'wordnet' ? 30 : 60) && !isQuickstart(text))
+      .filter((text) => isProse(text, source.reader === 'wordnet' ? 30 : 60))
       .filter((text) => {
         const key = text
           .toLowerCase()
@@ -111,7 +95,8 @@ for (const source of SOURCES) {
       })
     const held = hash(`${source.package}/${document.id}`) % HELD_OUT_EVERY === 0
     const chat = source.reader === 'wordnet' && hash(document.id) % CHAT_EVERY === 0
-    for (const text of chat ? toChats(paragraphs) : toRows(paragraphs, ROW_CHARACTERS)) {
+    const rows = chat ? toChats(paragraphs) : toRows(paragraphs, ROW_CHARACTERS)
+    for (const text of chat || held ? rows : rows.map(echoed)) {
       ;(held ? heldout : train).write(`${JSON.stringify({ text })}\n`)
       entry[held ? 'heldoutBytes' : 'trainBytes'] += text.length
     }

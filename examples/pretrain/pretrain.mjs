@@ -4,8 +4,10 @@
  *
  *   node examples/pretrain/pretrain.mjs [--work out/pretrain] [--minutes 30] [--steps 3000] [--out models/lowrank-base-5m]
  *
- * Reads WORK/train.jsonl and WORK/heldout.jsonl (corpus.mjs) and WORK/init (init.mjs). `--steps` fixes the learning rate
- * schedule: keep it from sitting to sitting, or raise it to take a finished run further. Writes checkpoints to WORK/run, WORK/loss.csv, and, once all steps are done, the model to OUT.
+ * Reads WORK/train.jsonl and WORK/heldout.jsonl (corpus.mjs) and the model of `--from` (WORK/init, of init.mjs). `--steps` fixes the learning rate
+ * schedule: keep it from sitting to sitting, or raise it to take a run further. Where the time is not known beforehand, begin with `--scheduler
+ * constant_with_warmup`, and then let the rate fall to 0 in a run of its own, `--run NAME --from WORK/run/checkpoint-N`. Writes checkpoints to
+ * WORK/RUN, the curve to WORK/RUN.csv, and, once all steps are done, the model to OUT.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,14 +20,19 @@ const { values } = parseArgs({
     out: { type: 'string', default: 'models/lowrank-base-5m' },
     minutes: { type: 'string', default: '30' },
     steps: { type: 'string', default: '3000' },
+    from: { type: 'string' },
+    run: { type: 'string', default: 'run' },
+    scheduler: { type: 'string', default: 'cosine' },
     'learning-rate': { type: 'string', default: '2e-3' },
+    'warmup-steps': { type: 'string', default: '100' },
     'packs-per-step': { type: 'string', default: '8' },
     threads: { type: 'string' },
   },
 })
 const { work } = values
-const runs = join(work, 'run')
-const curve = join(work, 'loss.csv')
+const from = values.from ?? join(work, 'init')
+const runs = join(work, values.run)
+const curve = join(work, `${values.run}.csv`)
 
 /** step -> line of the loss curve. A resumed run goes over the steps after its checkpoint again. @returns {Map<number, string>} */
 function readCurve() {
@@ -47,7 +54,7 @@ const progress = createProgress({ intervalSeconds: 30 })
 let started = false
 
 const run = await trainLora({
-  model: join(work, 'init'),
+  model: from,
   dataset: join(work, 'train.jsonl'),
   evalDataset: join(work, 'heldout.jsonl'),
   method: 'full',
@@ -59,8 +66,8 @@ const run = await trainLora({
     gradientAccumulationSteps: 1,
     gradientCheckpointing: false,
     learningRate: Number(values['learning-rate']),
-    lrSchedulerType: 'cosine',
-    warmupSteps: 100,
+    lrSchedulerType: /** @type {'cosine'} */ (values.scheduler),
+    warmupSteps: Number(values['warmup-steps']),
     adamBeta2: 0.95,
     weightDecay: 0.1,
     maxGradNorm: 1,
@@ -93,7 +100,7 @@ const run = await trainLora({
 clearTimeout(timer)
 progress.stop()
 if (run.reason === 'completed') {
-  await saveModel(run.model, values.out, { dtype: 'bfloat16', tokenizerFrom: join(work, 'init') })
+  await saveModel(run.model, values.out, { dtype: 'bfloat16', tokenizerFrom: from })
   console.log(`${run.step} steps done, model in ${values.out}`)
 } else console.log(`stopped after step ${run.step} of ${values.steps}; run the same command again to go on`)
 run.dispose()

@@ -8,10 +8,11 @@ interface Clean {
   isProse(text: string, minimum?: number): boolean
   sentences(text: string): string[]
   toRows(paragraphs: string[], limit: number): string[]
+  echo(row: string, limit: number): string
   hash(text: string): number
 }
 const CLEAN = new URL('../../examples/pretrain/clean.mjs', import.meta.url).href
-const { decodeEntities, normalise, isProse, sentences, toRows, hash }: Clean = await import(CLEAN)
+const { decodeEntities, normalise, isProse, sentences, toRows, echo, hash }: Clean = await import(CLEAN)
 
 describe('cleaning text for pre-training', () => {
   it('decodes named, decimal and hexadecimal entities and leaves unknown ones', () => {
@@ -59,5 +60,13 @@ describe('cleaning text for pre-training', () => {
         1219195629,
       ]
     `)
+  })
+
+  it('says every sentence of a row twice, as many as fit whole', () => {
+    expect(echo('One is here. Two is there.\nThree.', 99)).toBe(
+      'One is here.\nOne is here.\nTwo is there.\nTwo is there.\nThree.\nThree.',
+    )
+    expect(echo('One is here. Two is there.', 30)).toBe('One is here.\nOne is here.')
+    expect(echo('One is here.', 20)).toBe('')
   })
 })
