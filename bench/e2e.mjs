@@ -19,7 +19,7 @@ import { summary } from './support/report.mjs'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TOKENIZER = join(ROOT, 'models/lowrank-base-5m')
 const TEXTS = join(ROOT, 'examples/quickstart/data/train.jsonl')
-// Of lowrank-base-5m's tokenizer. A vocabulary that is larger than it has rows that no id names, which costs the same.
+// The tokenizer is that of lowrank-base-5m. A larger vocabulary has rows that no id names, which costs the same.
 const TOKEN_IDS = { bos_token_id: null, eos_token_id: 0, pad_token_id: 3 }
 const TOKENIZER_SIZE = 4096
 // Characters that hold a token, at the very most.

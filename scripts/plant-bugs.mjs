@@ -14,7 +14,7 @@ import { barriersOf, rowKey } from './barriers.mjs'
 import { root } from './phases.mjs'
 
 const REPORT = join(root, 'bench/results/planted-bugs.csv')
-/** Of all caught mistakes, the share that is asked for. */
+/** The share of planted mistakes that tests must catch. */
 const WANTED = 0.95
 /** Far longer than any suite takes; without a barrier a kernel may wait forever. */
 const HANGS_AFTER_MS = 300_000
@@ -88,7 +88,7 @@ const unexplained = results.filter((result) => !result.caught && !result.why)
 process.stdout.write(
   `${caught} of ${results.length} caught (${((100 * caught) / results.length).toFixed(1)} %), ${unexplained.length} without an explanation\n`,
 )
-/** Of the report there is: the rows by what they name. */
+/** The rows of the present report, by what they name. */
 const kept = new Map()
 if (existsSync(REPORT)) {
   for (const row of readFileSync(REPORT, 'utf8').trim().split('\n').slice(1)) {

@@ -1,4 +1,7 @@
-/** @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Knows no folder. */
+/**
+ * @file How error messages are worded: values shown short, misspelled names answered with the nearest valid one. Knows
+ * no folder.
+ */
 
 import { OptionError } from './lowrank-error.js'
 
@@ -9,7 +12,7 @@ const SHOWN_ITEMS = 8
 /** A value as an error message shows it: close to JSON, and never long, whatever a hostile file holds. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') {
-    // Of a text as large as a file only the beginning matters.
+    // A string may be as large as a file; only its beginning matters.
     const text = withoutSecrets(value.slice(0, LOOKED_AT))
     return JSON.stringify(text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text)
   }
@@ -74,7 +77,8 @@ export function nearestName(name: string, valid: readonly string[]): string | un
   let bestDistance = Number.POSITIVE_INFINITY
   for (const candidate of valid) {
     const distance = editDistance(wanted, comparable(candidate))
-    // Up to a third of the letters may differ; one more error in a long name is still a typing error, in a short one another word.
+    // Up to a third of the letters may differ; one more error in a long name is still a typing error, in a short one
+    // another word.
     if (distance < bestDistance && distance <= Math.max(1, Math.ceil(Math.max(wanted.length, candidate.length) / 3))) {
       best = candidate
       bestDistance = distance

@@ -1,9 +1,11 @@
 /**
- * @file Who made a file, as a part of its name, and whether that process can still be there. Neither a clock nor a process id alone
- * says that: file servers have clocks of their own, and in containers every process has the id 1.
+ * @file Who made a file, as a part of its name, and whether that process can still be there. Neither a clock nor a
+ * process id alone says that: file servers have clocks of their own, and in containers every process has the id 1.
  *
- * 1. A place is one start of one kernel, and in it one set of process ids. Processes of different places cannot see each other.
- * 2. In one place a process is known by its id and by when it began, which the kernel counts in ticks since its own start.
+ * 1. A place is one start of one kernel, and in it one set of process ids. Processes of different places cannot see
+ *    each other.
+ * 2. In one place a process is known by its id and by when it began, which the kernel counts in ticks since its own
+ *    start.
  * 3. A process of another place is not known to have ended by its name alone.
  *
  * Imports nothing of src/.
@@ -54,7 +56,9 @@ export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
 }
 
-/** Host names repeat among containers, and all of one machine have one kernel: only all three together are one place. */
+/**
+ * Host names repeat among containers, and all of one machine have one kernel: only all three together are one place.
+ */
 function place(): string {
   const hash = createHash('sha256').update(hostname())
   try {

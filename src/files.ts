@@ -1,11 +1,12 @@
 /**
- * @file Writing files and directories so that a reader, or the next run after a crash, sees the old content or the new, never a
- * part. Knows nothing of what is written.
+ * @file Writing files and directories so that a reader, or the next run after a crash, sees the old content or the new,
+ * never a part. Knows nothing of what is written.
  *
- * 1. Content goes to a temporary name in the same directory, is flushed to the disk, and is then renamed over the target.
+ * 1. Content goes to a temporary name in the same directory, is flushed to the disk, and is then renamed over the
+ *    target.
  * 2. A failure removes the temporary; the target still holds what it held before.
- * 3. A killed process leaves its temporary behind. The next write into that directory removes it where its maker has certainly
- *    ended; what other machines and containers left is not touched.
+ * 3. A killed process leaves its temporary behind. The next write into that directory removes it where its maker has
+ *    certainly ended; what other machines and containers left is not touched.
  * 4. Two writers of the same target at the same time are not coordinated: the last one wins.
  */
 
@@ -32,14 +33,17 @@ const LONGEST_PREFIX = 40
 // Large enough to keep a disk busy; the kernel's own limit for one write is 2 GiB.
 const LARGEST_WRITE = 64 * 1024 * 1024
 
-/** Replaces the file at `path`. Its directory is made if it is missing. @throws naming the path, the cause and the remedy */
+/**
+ * Replaces the file at `path`. Its directory is made if it is missing.
+ * @throws naming the path, the cause and the remedy
+ */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   await writeFilesAtomic([{ path, content }])
 }
 
 /**
- * Replaces several files that belong together: all are written in full before the first takes its final name, so that a full
- * disk changes none of them. They take their names in the order given.
+ * Replaces several files that belong together: all are written in full before the first takes its final name, so that a
+ * full disk changes none of them. They take their names in the order given.
  */
 export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<void> {
   const staged: { temporary: string; path: string }[] = []
@@ -60,8 +64,8 @@ export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<v
 }
 
 /**
- * Replaces the directory at `path` by one that `fill` writes into the temporary directory it is given. Everything that was in
- * `path` before is removed, so use it only for directories that one program owns, such as training checkpoints.
+ * Replaces the directory at `path` by one that `fill` writes into the temporary directory it is given. Everything that
+ * was in `path` before is removed, so use it only for directories that one program owns, such as training checkpoints.
  * @throws also where a link stands at `path`: what it leads to may be someone else's
  */
 export async function writeDirectoryAtomic(path: string, fill: (temporary: string) => Promise<void>): Promise<void> {
@@ -94,7 +98,8 @@ export async function writeDirectoryAtomic(path: string, fill: (temporary: strin
 }
 
 /**
- * Makes a directory and those above it, and lets `write` fill it. Where that fails, directories that were made and are still empty are gone again.
+ * Makes a directory and those above it, and lets `write` fill it. Where that fails, directories that were made and are
+ * still empty are gone again.
  * @throws naming the path, the cause and the remedy
  */
 export async function fillDirectory(path: string, write: () => Promise<void>): Promise<void> {
@@ -125,7 +130,8 @@ async function removeEmpty(path: string, last: string): Promise<void> {
  */
 export async function makeDirectories(path: string): Promise<string | undefined> {
   try {
-    // One level by itself: mkdir of all of them never ends where a file system answers ENOENT below a directory that is there, as /proc does.
+    // One level by itself: mkdir of all of them never ends where a file system answers ENOENT below a directory that is
+    // there, as /proc does.
     const made = await makeOne(await firstMissing(resolve(path)))
     const first = await mkdir(path, { recursive: true })
     return made ?? first
@@ -168,8 +174,8 @@ async function firstMissing(path: string): Promise<string> {
 }
 
 /**
- * Undoes a replacement of the directory at `path` that was cut short between its two renames. Call it before reading a directory
- * that `writeDirectoryAtomic` replaces; it does nothing otherwise.
+ * Undoes a replacement of the directory at `path` that was cut short between its two renames. Call it before reading a
+ * directory that `writeDirectoryAtomic` replaces; it does nothing otherwise.
  */
 export async function recoverDirectory(path: string): Promise<void> {
   const replaced = replacedName(resolve(path))
@@ -179,7 +185,10 @@ export async function recoverDirectory(path: string): Promise<void> {
   else await rm(replaced, { recursive: true, force: true })
 }
 
-/** The error to throw when writing `path` failed with `error`: says what is wrong with the disk or the rights, and what to do. */
+/**
+ * The error to throw when writing `path` failed with `error`: says what is wrong with the disk or the rights, and what
+ * to do.
+ */
 export function writeError(path: string, error: unknown): Error {
   const code = ownErrorCode(error)
   const reason = code === undefined ? undefined : writeReason(code)
@@ -235,7 +244,10 @@ function replacedName(target: string): string {
   return join(dirname(target), `.${basename(target)}.lowrank-replaced`)
 }
 
-/** Makes the parent directory, refuses targets that a rename would destroy (devices, pipes), and clears what killed runs left. */
+/**
+ * Makes the parent directory, refuses targets that a rename would destroy (devices, pipes), and clears what killed runs
+ * left.
+ */
 async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<void> {
   await onPath(path, async () => {
     // A rename replaces a link to a file and leaves what it leads to.

@@ -3,7 +3,9 @@
  * keys like "10") stays as it was written. Imports nothing.
  */
 
-/** A float whose value is an integer, as `2.0` or `1e3`: Python prints it as a float, a JavaScript number cannot tell. */
+/**
+ * A float whose value is an integer, as `2.0` or `1e3`: Python prints it as a float, a JavaScript number cannot tell.
+ */
 export class PythonFloat {
   readonly value: number
 
@@ -78,7 +80,8 @@ interface Level {
 /**
  * Parses one JSON value in linear time.
  *
- * @throws SyntaxError with line and column for what is not JSON, is nested too deep, or has a key twice where that is refused.
+ * @throws SyntaxError with line and column for what is not JSON, is nested too deep, or has a key twice where that is
+ * refused.
  */
 export function parseLosslessJson(text: string, options: LosslessJsonOptions = {}): LosslessJson {
   const steps = losslessJsonSteps(text, options)
@@ -88,7 +91,9 @@ export function parseLosslessJson(text: string, options: LosslessJsonOptions = {
   }
 }
 
-/** `parseLosslessJson` for long texts: yields wherever it may be interrupted, at least each fraction of a millisecond. */
+/**
+ * `parseLosslessJson` for long texts: yields wherever it may be interrupted, at least each fraction of a millisecond.
+ */
 export function* losslessJsonSteps(
   text: string,
   options: LosslessJsonOptions = {},
@@ -294,7 +299,10 @@ export function jsonFloat(value: number): string {
   return floatText(value)
 }
 
-/** `repr()` of a Python float: the shortest digits that read back the same, with an exponent from 1e16 on and below 1e-4. */
+/**
+ * `repr()` of a Python float: the shortest digits that read back the same, with an exponent from 1e16 on and below
+ * 1e-4.
+ */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return 'nan'
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'

@@ -1,4 +1,7 @@
-/** @file The errors that this package throws, by what a program can do about them. Imports nothing; their wording is in errors.ts. */
+/**
+ * @file The errors that this package throws, by what a program can do about them. Imports nothing; their wording is in
+ * errors.ts.
+ */
 
 /**
  * What went wrong, in a word that stays the same from version to version:
@@ -12,7 +15,8 @@
  * - `CHECKPOINT`: a run that cannot go on from a checkpoint
  * - `FILE`: a file or directory that cannot be read or written; `cause` has the system's error, where there is one
  * - `ENGINE`: the native engine does not load, has no such device, or failed at a command
- * - `INVALID_CALL`: tensors, batches or prompts that a call cannot take, or a call at a wrong time, as on a disposed model
+ * - `INVALID_CALL`: tensors, batches or prompts that a call cannot take, or a call at a wrong time, as on a disposed
+ *   model
  * - `STOPPED`: a run was stopped before its first step; from the command line, also a run that a signal stopped later
  * - `INTERNAL`: a mistake of this package; please report it
  */
@@ -92,7 +96,10 @@ export interface DataPlace {
 export class DataError extends LowrankError {
   /** Path of the file; undefined for rows that the program gave itself. */
   readonly file: string | undefined
-  /** Line of a JSON Lines file or of the damage in a JSON array, else number of the row, from 1; undefined where it is about no row in particular. */
+  /**
+   * Line of a JSON Lines file or of the damage in a JSON array, else number of the row, from 1; undefined where it is
+   * about no row in particular.
+   */
   readonly row: number | undefined
 
   constructor(message: string, details: ErrorDetails & DataPlace = {}) {

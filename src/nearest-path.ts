@@ -8,8 +8,8 @@ import { nearestName } from './errors.js'
 const MOST_NAMES = 10_000
 
 /**
- * The existing path that `path` is most likely a misspelling of, written in the same way, or undefined where none is near. Every part of it
- * may be misspelled.
+ * The existing path that `path` is most likely a misspelling of, written in the same way, or undefined where none is
+ * near. Every part of it may be misspelled.
  */
 export async function nearestPath(path: string): Promise<string | undefined> {
   let found = isAbsolute(path) ? sep : ''
@@ -36,7 +36,10 @@ export async function nearestPathHint(path: string): Promise<string> {
   return nearest === undefined ? '' : `; did you mean ${nearest}?`
 }
 
-/** Endings say little: `rows.json` is meant to be `rows.jsonl`, but `none.jsonl` not `long.jsonl`. Hardly anybody mistypes the first letter. */
+/**
+ * Endings say little: `rows.json` is meant to be `rows.jsonl`, but `none.jsonl` not `long.jsonl`. Hardly anybody
+ * mistypes the first letter.
+ */
 function nearestOf(part: string, names: readonly string[]): string | undefined {
   const stem = stemOf(part)
   const first = part.slice(0, 1).toLowerCase()

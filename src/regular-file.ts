@@ -1,6 +1,6 @@
 /**
- * @file Opening files to read. Only regular files are opened: a pipe would wait for its writer, a device never ends. Errors of the
- * system are put in words here. Imports of src/ only how values are described.
+ * @file Opening files to read. Only regular files are opened: a pipe would wait for its writer, a device never ends.
+ * Errors of the system are put in words here. Imports of src/ only how values are described.
  */
 
 import { Buffer } from 'node:buffer'
@@ -23,7 +23,8 @@ export interface ReadFileOptions {
 const DEFAULT_LIMIT = 100_000_000
 const FIRST_BUFFER = 1 << 16
 const LONGEST_PATH = 500
-// Without O_NONBLOCK a pipe that replaces the file between stat and open would wait for its writer. Windows has neither flag.
+// Without O_NONBLOCK a pipe that replaces the file between stat and open would wait for its writer. Windows has neither
+// flag.
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0)
 
 /**
@@ -64,7 +65,10 @@ export function openRegularFileSync(where: string, path: string): number {
   }
 }
 
-/** The whole file. @throws as `openRegularFile`, and on more than `limit` bytes; the reason of `signal` once it is aborted */
+/**
+ * The whole file.
+ * @throws as `openRegularFile`, and on more than `limit` bytes; the reason of `signal` once it is aborted
+ */
 export async function readRegularFile(path: string, options: ReadFileOptions): Promise<Buffer> {
   const { where, limit = DEFAULT_LIMIT, signal } = options
   const handle = await openRegularFile(where, path)
@@ -124,7 +128,10 @@ export function isMissing(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
-/** The error to throw when reading `path` failed: what happened in words, and what to do. Other errors than the system's pass. */
+/**
+ * The error to throw when reading `path` failed: what happened in words, and what to do. Other errors than the system's
+ * pass.
+ */
 export function readError(where: string, path: string, error: unknown, kind: 'file' | 'directory' = 'file'): Error {
   const code = ownErrorCode(error)
   const reason = code && (READ_FAILURES[code] ?? systemReason(code))

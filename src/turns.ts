@@ -1,7 +1,7 @@
 /**
- * @file Long work in short turns of the event loop. Work that can take long is a generator which yields wherever it may be
- * interrupted; one caller runs it at a stretch, another gives way to timers, requests and signals in between. Imports
- * nothing of src/.
+ * @file Long work in short turns of the event loop. Work that can take long is a generator which yields wherever it may
+ * be interrupted; one caller runs it at a stretch, another gives way to timers, requests and signals in between.
+ * Imports nothing of src/.
  */
 
 /** Work that yields (nothing) wherever it may be interrupted, and returns its result. */
@@ -18,7 +18,8 @@ export class Turns {
 
   /**
    * @param signal Ends the work at the next turn with its reason.
-   * @param longest Milliseconds that a turn lasts. Default 8; less where the work leaves much to the collection of garbage, which is part of a turn.
+   * @param longest Milliseconds that a turn lasts. Default 8; less where the work leaves much to the collection of
+   * garbage, which is part of a turn.
    */
   constructor(signal?: AbortSignal, longest = LONGEST_TURN_MS) {
     this.#signal = signal

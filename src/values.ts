@@ -7,7 +7,10 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Whether a value is an object whose own keys say all that it holds: no Map, Set, Date or bytes, of which they say nothing. */
+/**
+ * Whether a value is an object whose own keys say all that it holds: no Map, Set, Date or bytes, of which they say
+ * nothing.
+ */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   return Object.prototype.toString.call(value) === '[object Object]'
 }

@@ -1,6 +1,7 @@
 /**
- * @file The little of YAML that the library itself writes and reads: options in train.yaml, headers of model cards. The YAML package is for
- * what people write; it asks Node for modules in a way that no bundler puts into one ESM file. Imports of src/ only what an object is.
+ * @file The little of YAML that the library itself writes and reads: options in train.yaml, headers of model cards. The
+ * YAML package is for what people write; it asks Node for modules in a way that no bundler puts into one ESM file.
+ * Imports of src/ only what an object is.
  */
 
 import { isObject } from './values.js'
@@ -51,8 +52,8 @@ function scalar(value: unknown): string {
 }
 
 /**
- * The texts under some of the top keys of a YAML mapping that a stranger wrote: a text, or a list of texts. What is written in another way, as in
- * several lines or with an anchor, is left out.
+ * The texts under some of the top keys of a YAML mapping that a stranger wrote: a text, or a list of texts. What is
+ * written in another way, as in several lines or with an anchor, is left out.
  */
 export function readYamlTexts(yaml: string, keys: readonly string[]): Record<string, string | string[]> {
   const found: Record<string, string | string[]> = {}

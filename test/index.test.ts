@@ -1,4 +1,7 @@
-/** @file The public API as programs are written against it: the same program in strict TypeScript and in plain JavaScript on the built package. */
+/**
+ * @file The public API as programs are written against it: the same program in strict TypeScript and in plain
+ * JavaScript on the built package.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** @file Every code of an error comes out of a real failure: through the public API with its fields, and through the command line. */
+/**
+ * @file Every code of an error comes out of a real failure: through the public API with its fields, and through the
+ * command line.
+ */
 
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

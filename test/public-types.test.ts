@@ -1,4 +1,7 @@
-/** @file The types that programs are written against: every option has hover text and a default, every type that is named can be imported. */
+/**
+ * @file The types that programs are written against: every option has hover text and a default, every type that is
+ * named can be imported.
+ */
 
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** @file The YAML that the library writes itself is read by others as what it was, and the texts that it reads are those that others read. */
+/**
+ * @file The YAML that the library writes itself is read by others as what it was, and the texts that it reads are those
+ * that others read.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'

@@ -92,7 +92,7 @@ function describeRun() {
   }
 }
 
-/** Of the checkout; of an offline bundle, which has no history, the one that it was made of. */
+/** The commit of the checkout. An offline bundle has no history: it names the commit that it was made of. */
 function commitName() {
   const bundled = join(ROOT, 'COMMIT')
   if (existsSync(bundled)) return readFileSync(bundled, 'utf8').trim()

@@ -1,4 +1,7 @@
-/** @file From an adapter's file to the parameters of an adapter: names in all their spellings, shapes, and copies of the base model's weights. */
+/**
+ * @file From an adapter's file to the parameters of an adapter: names in all their spellings, shapes, and copies of the
+ * base model's weights.
+ */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -115,7 +118,10 @@ export async function readAdapterHeader(directory: string): Promise<SafetensorsH
   return await readSafetensorsHeader(path)
 }
 
-/** The name that PEFT gives a tensor today, from any of its spellings. @throws on tensors of features that are not supported. */
+/**
+ * The name that PEFT gives a tensor today, from any of its spellings.
+ * @throws on tensors of features that are not supported.
+ */
 function canonicalName(
   parsed: Exclude<PeftTensorName, { kind: 'base' }>,
   name: string,

@@ -1,4 +1,6 @@
-/** @file The adapters that a model has: by name, which of them are active, and what its modules compute with therefore. */
+/**
+ * @file The adapters that a model has: by name, which of them are active, and what its modules compute with therefore.
+ */
 
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
@@ -41,10 +43,13 @@ export interface AdapterParts {
 const sets = new WeakMap<CausalLM, AdapterSet>()
 
 /**
- * 1. An adapter that is on the model has a name of its own. It is active or not; one that is not costs nothing in forward.
- * 2. Modules show the active adapters, unless all are disabled: their slabs one after the other, their copies in place of weights. Lists of
+ * 1. An adapter that is on the model has a name of its own. It is active or not; one that is not costs nothing in
+ *    forward.
+ * 2. Modules show the active adapters, unless all are disabled: their slabs one after the other, their copies in place
+ *    of weights. Lists of
  * slabs are replaced, never changed, so that what was recorded stays as it was.
- * 3. Two active adapters cannot stand in for the same weight, and of all adapters only one may train biases, as in PEFT.
+ * 3. Two active adapters cannot stand in for the same weight, and of all adapters only one may train biases, as in
+ *    PEFT.
  */
 export class AdapterSet {
   readonly #members = new Map<string, AdapterParts>()

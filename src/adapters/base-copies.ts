@@ -1,6 +1,7 @@
 /**
- * @file Copies of the base model's weights in an adapter's file. PEFT saves them beside what was trained where an adapter changes the output head or the
- * embedding, or where it is told to; loading such a file there writes them over the model's. Here they have to be what the model has already.
+ * @file Copies of the base model's weights in an adapter's file. PEFT saves them beside what was trained where an
+ * adapter changes the output head or the embedding, or where it is told to; loading such a file there writes them over
+ * the model's. Here they have to be what the model has already.
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'

@@ -1,10 +1,14 @@
 /**
- * @file Regular expressions of strangers, matched in a bounded number of steps. RegExp takes exponential time for nested quantifiers and cannot be
- * stopped without a thread that watches it; this matcher counts its steps. It knows JavaScript's syntax with the flag u, and no more than a test
- * from the start of a text and its named groups. Whether an expression is valid, and what a single character means, is left to RegExp.
+ * @file Regular expressions of strangers, matched in a bounded number of steps. RegExp takes exponential time for
+ * nested quantifiers and cannot be stopped without a thread that watches it; this matcher counts its steps. It knows
+ * JavaScript's syntax with the flag u, and no more than a test from the start of a text and its named groups. Whether
+ * an expression is valid, and what a single character means, is left to RegExp.
  */
 
-/** Matches what follows at `at`; on the way it calls `next` with the place after itself, and tries another way where that says no. */
+/**
+ * Matches what follows at `at`; on the way it calls `next` with the place after itself, and tries another way where
+ * that says no.
+ */
 type Matcher = (at: number, next: (at: number) => boolean) => boolean
 
 /** Steps that matching may still take, shared by the expressions of one question. */

@@ -43,7 +43,7 @@ export interface AdapterPlace {
 /** How `LoraAdapter.create` begins. */
 export interface CreateAdapterOptions extends AdapterPlace {
   /**
-   * Of the random numbers that A begins with, a whole number of at least 0.
+   * Seed of the random numbers that A begins with, a whole number of at least 0.
    * @default 42
    */
   seed?: number
@@ -70,16 +70,19 @@ export const CREATE_ADAPTER_OPTIONS = {
 } as const satisfies OptionTable<CreateAdapterOptions>
 
 /**
- * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones add up.
+ * A LoRA adapter, on its model from the moment it is made until `detach()`. A model may have several: the active ones
+ * add up.
  *
- * Each target W gets `W x + scale * B A dropout(x)`, scale = loraAlpha / r, or loraAlpha / sqrt(r) with useRslora. A and B are float32 masters.
+ * Each target W gets `W x + scale * B A dropout(x)`, scale = loraAlpha / r, or loraAlpha / sqrt(r) with useRslora. A
+ * and B are float32 masters.
  */
 export class LoraAdapter {
   readonly model: CausalLM
   readonly config: LoraConfig
   /**
-   * What a saved adapter names as its base model, for whoever loads it: a Hub id where the model was loaded from a path but is on the Hub too. Default
-   * undefined: the Hub id of the model, else the absolute path that it was loaded from. One that was loaded keeps the Hub id of its file.
+   * What a saved adapter names as its base model, for whoever loads it: a Hub id where the model was loaded from a path
+   * but is on the Hub too. Default undefined: the Hub id of the model, else the absolute path that it was loaded from.
+   * One that was loaded keeps the Hub id of its file.
    */
   baseModelName: string | undefined
   readonly #parts: AdapterParts
@@ -106,8 +109,8 @@ export class LoraAdapter {
   /**
    * A new adapter. Unless `initLoraWeights` is false, B is zero, so that the model computes what it did.
    * @param options PEFT's names in camelCase; see LoraOptions.
-   * @throws on unknown options, on targets, limits and patterns that match nothing, and where other adapters do not allow it: of those on a
-   * model one may train biases, and of the active ones one may have a module in modulesToSave.
+   * @throws on unknown options, on targets, limits and patterns that match nothing, and where other adapters do not
+   * allow it: of those on a model one may train biases, and of the active ones one may have a module in modulesToSave.
    */
   static create(model: CausalLM, options: LoraOptions = {}, create: CreateAdapterOptions = {}): LoraAdapter {
     const { seed, adapterName, active } = readOptions('lora', create, CREATE_ADAPTER_OPTIONS)
@@ -120,9 +123,11 @@ export class LoraAdapter {
   }
 
   /**
-   * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in PEFT: see `warnings`.
-   * Where there is a SHA256SUMS the weights have to be what it says; settings that were changed since are a warning.
-   * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights are not those that were saved.
+   * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in
+   * PEFT: see `warnings`. Where there is a SHA256SUMS the weights have to be what it says; settings that were changed
+   * since are a warning.
+   * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights
+   * are not those that were saved.
    */
   static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
     const { adapterName, active } = readOptions('lora', place, ADAPTER_PLACE)
@@ -152,7 +157,10 @@ export class LoraAdapter {
     }
   }
 
-  /** What the settings of the adapter say that does nothing on this model, and that they were changed, a sentence each; empty for a new one. */
+  /**
+   * What the settings of the adapter say that does nothing on this model, and that they were changed, a sentence each;
+   * empty for a new one.
+   */
   get warnings(): readonly string[] {
     return this.#warnings
   }
@@ -186,9 +194,11 @@ export class LoraAdapter {
   }
 
   /**
-   * Writes adapter_config.json, adapter_model.safetensors (float32) and SHA256SUMS with the checksums of both, together or not at all; for a model
-   * of the Hub also a README.md that names the model and its licence, unless there is one that someone else wrote.
-   * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before stays.
+   * Writes adapter_config.json, adapter_model.safetensors (float32) and SHA256SUMS with the checksums of both, together
+   * or not at all; for a model of the Hub also a README.md that names the model and its licence, unless there is one
+   * that someone else wrote.
+   * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before
+   * stays.
    */
   async save(directory: string): Promise<void> {
     expectPath('lora', 'directory', directory)
@@ -256,7 +266,8 @@ export class LoraAdapter {
 
   /**
    * Puts a detached adapter back on its model, and makes it active.
-   * @throws when it was disposed, when its name was taken meanwhile, and as `create` where other adapters do not allow it.
+   * @throws when it was disposed, when its name was taken meanwhile, and as `create` where other adapters do not allow
+   * it.
    */
   attach(): void {
     this.#expectWeights()
@@ -264,9 +275,9 @@ export class LoraAdapter {
   }
 
   /**
-   * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are decoded and written dense, never
-   * quantised again. Computed on the device of the model, where it needs memory for the weights of one layer and for the largest tensor beside the
-   * model; model and adapter stay as they are.
+   * Writes the model with the adapter folded in, W + scale B A, as a model that needs no adapter. NF4 weights are
+   * decoded and written dense, never quantised again. Computed on the device of the model, where it needs memory for
+   * the weights of one layer and for the largest tensor beside the model; model and adapter stay as they are.
    * @param directory new or empty; it appears with all its files or not at all.
    * @returns what was written, and the largest difference that rounding made to a logit.
    */
@@ -276,10 +287,12 @@ export class LoraAdapter {
   }
 
   /**
-   * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same without the adapter, which
-   * is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype. It is another model then: adapters that are made afterwards
-   * name no commit of the base, and others that were loaded before no longer fit it.
-   * @throws while an answer is generated, and on NF4 weights, which would have to be quantised again; `merge(directory)` writes those dense.
+   * Folds the adapter into the weights of the loaded model, as PEFT's `merge_and_unload()`: the model computes the same
+   * without the adapter, which is disposed, and `saveModel` writes it. Weights are rounded to the model's dtype. It is
+   * another model then: adapters that are made afterwards name no commit of the base, and others that were loaded
+   * before no longer fit it.
+   * @throws while an answer is generated, and on NF4 weights, which would have to be quantised again;
+   * `merge(directory)` writes those dense.
    */
   async mergeAndUnload(): Promise<CausalLM> {
     this.#expectAttached()

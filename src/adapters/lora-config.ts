@@ -1,4 +1,7 @@
-/** @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is peft-config's. */
+/**
+ * @file The settings of a LoRA adapter: types, defaults, and the one place where their values are checked. Spelling is
+ * peft-config's.
+ */
 
 import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'

@@ -1,4 +1,7 @@
-/** @file What an adapter adds to a model, made from its settings: factors beside projections, trainable copies of weights and biases. */
+/**
+ * @file What an adapter adds to a model, made from its settings: factors beside projections, trainable copies of
+ * weights and biases.
+ */
 
 import { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
@@ -13,8 +16,8 @@ import { checkTargetLimits, matchTargetModules, patternValues, type TargetableMo
 
 /**
  * The parts of a new adapter. Factors have no values yet; copies have those of the base model.
- * @param onUnmatched given where the settings come from a file, in which names, limits and patterns that match nothing are left alone, as in PEFT. It
- * takes the setting and the names of it that match nothing.
+ * @param onUnmatched given where the settings come from a file, in which names, limits and patterns that match nothing
+ * are left alone, as in PEFT. It takes the setting and the names of it that match nothing.
  * @throws on settings that do not fit the model
  */
 export function adapterParts(
@@ -75,7 +78,10 @@ function weightModules({ modules: { linears, embeddings, norms } }: CausalLM): W
   return [...linears.values(), ...embeddings.values(), ...norms.values()]
 }
 
-/** The modules that each name in modulesToSave means: those whose path ends so, dot or not, as in PEFT, and all that is inside of such. */
+/**
+ * The modules that each name in modulesToSave means: those whose path ends so, dot or not, as in PEFT, and all that is
+ * inside of such.
+ */
 function savedModules(model: CausalLM, names: readonly string[], targets: readonly string[]): WeightModule[][] {
   const inside = new Map<string, WeightModule[]>()
   for (const module of weightModules(model)) {

@@ -1,6 +1,6 @@
 /**
- * @file Folding an adapter into the weights of its model: W + scale B A in float32, rounded once, one tensor at a time; and how far the logits of
- * the merged model lie from those of model and adapter. Writes no file.
+ * @file Folding an adapter into the weights of its model: W + scale B A in float32, rounded once, one tensor at a time;
+ * and how far the logits of the merged model lie from those of model and adapter. Writes no file.
  */
 
 import { Parameter } from '../autograd/parameter.js'
@@ -41,7 +41,9 @@ interface Entry {
   readonly transposed: boolean
 }
 
-/** All tensors of the merged model by their name in its checkpoint. Reads the adapter once; frees nothing of the model. */
+/**
+ * All tensors of the merged model by their name in its checkpoint. Reads the adapter once; frees nothing of the model.
+ */
 export class MergePlan {
   /** The head has the embedding's weight, and the adapter changes only one of the two. */
   readonly untied: boolean
@@ -65,7 +67,8 @@ export class MergePlan {
     for (const [name, parameter] of model.parameters()) add(name, parameter)
     for (const { path, slot, parameter } of replacements) add(`${path}.${slot}`, parameter)
     for (const { linear, slab } of slabs) add(weightName(linear), linear.weight, [await updateOf(linear, slab)])
-    // A tied head has no entry unless the adapter changed it; and where the adapter changed the embedding alone, the head is still what it was.
+    // A tied head has no entry unless the adapter changed it; and where the adapter changed the embedding alone, the
+    // head is still what it was.
     const { head } = model
     const tied = !model.hasOwnHead
     const embedding = tied && replacements.some(({ original }) => original === head.weight)
@@ -104,7 +107,8 @@ export class MergePlan {
   }
 
   /**
-   * Logits of the model with its adapter, and of the merged one. The merged weights are made as forward reads them, those of one layer at a time.
+   * Logits of the model with its adapter, and of the merged one. The merged weights are made as forward reads them,
+   * those of one layer at a time.
    * @throws when either has values that are no numbers.
    */
   async compareLogits(dtype: FileDType, prompts = probe(this.#model)): Promise<LogitComparison> {
@@ -175,7 +179,7 @@ export class MergePlan {
   }
 }
 
-/** Of logits before and after. */
+/** Logits before and after the merge. */
 interface LogitComparison {
   /** Largest absolute difference. */
   readonly difference: number
@@ -201,7 +205,9 @@ async function updateOf({ inOut }: Linear, { a, b, scale }: LoraSlab): Promise<U
 
 type Source = () => Tensor
 
-/** The exact values of a parameter, whatever stands in for it later: masters of what is trained, NF4 decoded in float32. */
+/**
+ * The exact values of a parameter, whatever stands in for it later: masters of what is trained, NF4 decoded in float32.
+ */
 function sourceOf(parameter: Parameter): Source {
   const { nf4 } = parameter
   if (nf4) return () => dequantizeNf4(nf4, 'float32')

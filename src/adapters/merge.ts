@@ -1,4 +1,7 @@
-/** @file Merging an adapter: into a directory that holds a whole model, or into the loaded model. The arithmetic is in merge-plan.ts. */
+/**
+ * @file Merging an adapter: into a directory that holds a whole model, or into the loaded model. The arithmetic is in
+ * merge-plan.ts.
+ */
 
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -16,8 +19,9 @@ import { type MergedParts, MergePlan } from './merge-plan.js'
 
 export interface MergeOptions {
   /**
-   * Of the files.
-   * @default that of config.json where it has 16 bits, 'bfloat16' for float32; where it names none, that of most of the base's weights in its files
+   * Dtype of the weights in the files.
+   * @default that of config.json where it has 16 bits, 'bfloat16' for float32; where it names none, that of most of the
+   * base's weights in its files
    */
   dtype?: FileDType
   /**
@@ -26,7 +30,8 @@ export interface MergeOptions {
    */
   maxShardSize?: number | string
   /**
-   * Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written; generation_config.json is the model's.
+   * Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written; generation_config.json is the
+   * model's.
    * @default the model's
    */
   tokenizerFrom?: string
@@ -50,7 +55,7 @@ export interface MergeOptions {
 /** What `LoraAdapter.merge` did. */
 export interface MergeReport {
   readonly directory: string
-  /** Of the files. */
+  /** Dtype of the weights in the files. */
   readonly dtype: FileDType
   readonly files: readonly string[]
   /** Projections that an update was added to. */
@@ -59,7 +64,10 @@ export interface MergeReport {
   readonly dequantizedModules: number
   /** The head had the embedding's weight; in the files each has its own, since the adapter changes only one. */
   readonly untied: boolean
-  /** Largest absolute difference between a logit of model and adapter and the same logit of the merged model, both computed in the model's dtype. */
+  /**
+   * Largest absolute difference between a logit of model and adapter and the same logit of the merged model, both
+   * computed in the model's dtype.
+   */
   readonly logitDifference: number
   /** Largest absolute logit of model and adapter, to compare the difference with. */
   readonly largestLogit: number

@@ -1,4 +1,7 @@
-/** @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which licence. */
+/**
+ * @file README.md of an adapter: on the Hub it is the model card, and says what the adapter belongs to and under which
+ * licence.
+ */
 
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { yamlText } from '../yaml-text.js'

@@ -8,7 +8,8 @@ import { LoraAdapter } from './lora-adapter.js'
 import type { LoraOptions } from './lora-config.js'
 
 /**
- * Loads an adapter that PEFT or lowrank saved, under a name. It becomes active if the model has no other; else `setAdapter` makes it so.
+ * Loads an adapter that PEFT or lowrank saved, under a name. It becomes active if the model has no other; else
+ * `setAdapter` makes it so.
  * @throws as `LoraAdapter.load`, and when the name is taken.
  */
 export async function loadAdapter(model: CausalLM, directory: string, adapterName = 'default'): Promise<LoraAdapter> {
@@ -30,8 +31,9 @@ export function addAdapter(
 }
 
 /**
- * Makes one adapter active, or several, which add up; the others change nothing from then on. No weight is changed or freed. A pass whose
- * layers are computed again in backward (`gradientCheckpointing`) has to be through backward() first.
+ * Makes one adapter active, or several, which add up; the others change nothing from then on. No weight is changed or
+ * freed. A pass whose layers are computed again in backward (`gradientCheckpointing`) has to be through backward()
+ * first.
  * @throws when the model has no adapter of that name, and when two of them train the same module in full.
  */
 export function setAdapter(model: CausalLM, adapterName: string | readonly string[]): void {
@@ -59,7 +61,10 @@ export function enableAdapters(model: CausalLM): void {
   AdapterSet.of(model).setEnabled(true)
 }
 
-/** Takes an adapter off the model and frees it; the others stay as they are. @throws when there is none of that name. */
+/**
+ * Takes an adapter off the model and frees it; the others stay as they are.
+ * @throws when there is none of that name.
+ */
 export function deleteAdapter(model: CausalLM, adapterName: string): void {
   AdapterSet.of(model).get(adapterName).dispose()
 }

@@ -1,4 +1,7 @@
-/** @file How LoRA settings are spelled: options, and PEFT's adapter_config.json in and out. What is not supported is an error, never ignored. */
+/**
+ * @file How LoRA settings are spelled: options, and PEFT's adapter_config.json in and out. What is not supported is an
+ * error, never ignored.
+ */
 
 import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
@@ -16,7 +19,7 @@ export interface PeftConfig {
   lora: LoraConfig
   /** The model that the adapter belongs to, as whoever saved it named it. */
   baseModel: string | undefined
-  /** Of the base model on the Hub. */
+  /** Revision of the base model on the Hub. */
   revision: string | undefined
 }
 
@@ -47,7 +50,10 @@ const OPTIONS = namesOf(LORA_OPTIONS)
 /** The settings that are supported, as PEFT spells them. */
 const SETTINGS = OPTIONS.map(snakeCase)
 
-/** PEFT's other settings that would change the result: the values with which they do not, which are all that is supported. */
+/**
+ * PEFT's other settings that would change the result: the values with which they do not, which are all that is
+ * supported.
+ */
 const UNSUPPORTED: Record<string, Check> = {
   alora_invocation_tokens: isNothing,
   arrow_config: isNothing,
@@ -86,7 +92,10 @@ const CHECKED = ['peft_type', 'task_type', 'eva_config']
 /** PEFT's other values of init_lora_weights. */
 const UNSUPPORTED_INITS = /^(eva|olora|orthogonal|pissa|pissa_niter_\d+|corda|loftq|lora_ga|mica)$/
 
-/** Those of them that change A and B only, so that a file holds all there is to know; the others change the base model too. */
+/**
+ * Those of them that change A and B only, so that a file holds all there is to know; the others change the base model
+ * too.
+ */
 const LOADABLE_INITS: readonly unknown[] = ['eva', 'orthogonal']
 
 /** What the command line and other trainers call options, and their names here. */
@@ -100,7 +109,8 @@ export const SHORT_LORA_NAMES: ReadonlyMap<string, string> = new Map([
 /**
  * Settings from options, keys in camelCase or in PEFT's snake_case, completed with the defaults.
  * @param onProblem is told of everything that is wrong, with the keys that it is about; without it the first is thrown
- * @throws on a value of the wrong kind, an option of PEFT that is not supported yet, and an unknown one, naming the nearest
+ * @throws on a value of the wrong kind, an option of PEFT that is not supported yet, and an unknown one, naming the
+ * nearest
  */
 export function parseLoraOptions(options: object = {}, onProblem: OnProblem = throwFirst): LoraConfig {
   const where = 'lora'
@@ -138,8 +148,8 @@ export async function readPeftConfig(directory: string): Promise<PeftConfig> {
 }
 
 /**
- * Settings from the content of an adapter_config.json; keys that it lacks have PEFT's defaults. Keys that are not known are
- * dropped, as PEFT does, unless they switch something on.
+ * Settings from the content of an adapter_config.json; keys that it lacks have PEFT's defaults. Keys that are not known
+ * are dropped, as PEFT does, unless they switch something on.
  * @param source where it comes from, for error messages
  * @throws on features that change the result and are not supported
  */
@@ -220,7 +230,8 @@ export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): 
     peft_version: '0.20.0',
     qalora_group_size: 16,
     r: config.r,
-    // Patterns keep their order, since the first that matches counts. PEFT sorts them, and then may not load what it saved.
+    // Patterns keep their order, since the first that matches counts. PEFT sorts them, and then may not load what it
+    // saved.
     rank_pattern: config.rankPattern,
     revision: options.revision ?? null,
     target_modules: sortedNames(config.targetModules),
@@ -247,7 +258,10 @@ function supportedValues(name: string): Check | undefined {
 /** Modules whose weight can be another's too. */
 const TIED_MODULES = ['embed_tokens', 'lm_head', 'wte']
 
-/** Whether an adapter changes no module whose weight can be tied, so that there is nothing to keep tied: names of others, and nothing saved whole. */
+/**
+ * Whether an adapter changes no module whose weight can be tied, so that there is nothing to keep tied: names of
+ * others, and nothing saved whole.
+ */
 function leavesTiedWeights({ target_modules: targets, modules_to_save: saved }: JsonObject): boolean {
   const isOther = (name: unknown): boolean =>
     typeof name === 'string' && !TIED_MODULES.some((tied) => tied.endsWith(name.split('.').at(-1) as string))

@@ -28,7 +28,10 @@ export function peftModuleTensorName(modulePath: string, parameter: string): str
   return `${PREFIX}${modulePath}.${parameter}`
 }
 
-/** `base_model.model.<modulePath>.bias`, or `.base_layer.bias` where the module has an update, which PEFT wraps round it. */
+/**
+ * `base_model.model.<modulePath>.bias`, or `.base_layer.bias` where the module has an update, which PEFT wraps round
+ * it.
+ */
 export function peftBiasName(modulePath: string, hasUpdate: boolean): string {
   return `${PREFIX}${modulePath}.${hasUpdate ? 'base_layer.' : ''}bias`
 }
@@ -44,8 +47,8 @@ export function isRepeatedBias(name: string): boolean {
 }
 
 /**
- * Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well, and factors without the
- * prefix, as transformers has them in memory.
+ * Takes a name apart; undefined where it is none of PEFT's. Names with the adapter's own name in them are read as well,
+ * and factors without the prefix, as transformers has them in memory.
  */
 export function parsePeftTensorName(name: string): PeftTensorName | undefined {
   const isFactor = /\.lora_[AB]\.(?:[^.]+\.)?weight$/.test(name)

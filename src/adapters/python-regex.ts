@@ -1,4 +1,7 @@
-/** @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are errors. */
+/**
+ * @file Python regular expressions (module re) for JavaScript: the common ones mean the same, and the others are
+ * errors.
+ */
 
 import { describeValue, listNames } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
@@ -8,7 +11,8 @@ import { BoundedRegExp, TooManySteps } from './bounded-regexp.js'
 // Characters of all expressions of a setting together. The longest that people have list the modules of a model.
 const LONGEST = 100_000
 
-// Steps of matching. Module paths are short, and a hundred steps are usual for one: what takes far more never ends (nested quantifiers).
+// Steps of matching. Module paths are short, and a hundred steps are usual for one: what takes far more never ends
+// (nested quantifiers).
 const STEPS = 10_000_000
 const STEPS_PER_PATH = 1000
 
@@ -32,7 +36,8 @@ export function fullMatches(where: string, pattern: string, texts: readonly stri
 }
 
 /**
- * For each pattern the dotted paths of which it matches all or an end: PEFT's `re.match(rf"(.*\.)?({pattern})$", path)`.
+ * For each pattern the dotted paths of which it matches all or an end: PEFT's `re.match(rf"(.*\.)?({pattern})$",
+ * path)`.
  * @throws as `fullMatches`
  */
 export function endMatches(where: string, patterns: readonly string[], paths: readonly string[]): string[][] {
@@ -40,8 +45,8 @@ export function endMatches(where: string, patterns: readonly string[], paths: re
 }
 
 /**
- * For each path the number that stands behind the first of the patterns that it has, as 3 in `model.layers.3.mlp` behind `layers`:
- * PEFT's `re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", path)`.
+ * For each path the number that stands behind the first of the patterns that it has, as 3 in `model.layers.3.mlp`
+ * behind `layers`: PEFT's `re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", path)`.
  * @throws as `fullMatches`
  */
 export function numbersBehind(
@@ -117,7 +122,9 @@ function takeFlags(pattern: string, fail: Fail): { flags: string; rest: string }
   return { flags: [...new Set(letters.replace(/[au]/g, ''))].join(''), rest: pattern.slice(all.length) }
 }
 
-/** Rewrites what the two languages spell differently. JavaScript's strict mode (u) then refuses what it does not know. */
+/**
+ * Rewrites what the two languages spell differently. JavaScript's strict mode (u) then refuses what it does not know.
+ */
 function translate(pattern: string, fail: Fail): string {
   let out = ''
   let inClass = false

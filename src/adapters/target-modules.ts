@@ -5,7 +5,9 @@ import { OptionError } from '../lowrank-error.js'
 import { MERGE_IN_PEFT } from './peft-names.js'
 import { endMatches, fullMatches, numbersBehind } from './python-regex.js'
 
-/** A module that could have an adapter. `head` is the output head, also where it shares its weight with the embedding. */
+/**
+ * A module that could have an adapter. `head` is the output head, also where it shares its weight with the embedding.
+ */
 export interface TargetableModule {
   path: string
   kind: 'linear' | 'conv1d' | 'embedding' | 'head'
@@ -95,8 +97,8 @@ export function checkTargetLimits(
 }
 
 /**
- * The values that `rankPattern` or `alphaPattern` gives to paths: of its keys, names or regular expressions for the end of a path, the first
- * that matches counts.
+ * The values that `rankPattern` or `alphaPattern` gives to paths: of its keys, names or regular expressions for the end
+ * of a path, the first that matches counts.
  * @param mustMatch a key that matches no path is an error; PEFT warns and goes on
  */
 export function patternValues(
@@ -120,8 +122,8 @@ export function patternValues(
 }
 
 /**
- * A short list of names that means exactly the modules at `matched`: what adapter_config.json holds in place of 'all-linear', since
- * not every loader knows that word.
+ * A short list of names that means exactly the modules at `matched`: what adapter_config.json holds in place of
+ * 'all-linear', since not every loader knows that word.
  */
 export function targetNames(
   matched: readonly string[],
@@ -146,7 +148,10 @@ export function targetNames(
 
 type WithPath = Pick<TargetableModule, 'path'>
 
-/** What a path can be named by: itself and its dotted ends, the shortest first. Lists of names can be long, paths are not. */
+/**
+ * What a path can be named by: itself and its dotted ends, the shortest first. Lists of names can be long, paths are
+ * not.
+ */
 function endsOf(path: string): string[] {
   const parts = path.split('.')
   return parts.map((_, i) => parts.slice(parts.length - 1 - i).join('.'))

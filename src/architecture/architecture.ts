@@ -23,7 +23,7 @@ export interface RaggedInput {
   readonly sequenceLength?: number
   /** int32 [S + 1]: where sequences begin; of the queries. */
   readonly cuSeqlensQ: Tensor
-  /** Of the keys: the same tensor unless a cache holds earlier ones. */
+  /** Bounds of the sequences' keys: the same tensor as `cuSeqlensQ` unless a cache holds earlier keys. */
   readonly cuSeqlensK: Tensor
   /**
    * int32 [S]: how many of a sequence's keys are there; without it all.

@@ -1,4 +1,7 @@
-/** @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything checked. */
+/**
+ * @file From what callers give to forward() to ragged host arrays: padding stripped, labels shifted, everything
+ * checked.
+ */
 
 import { describeValue, expectObject } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
@@ -90,7 +93,10 @@ export interface PreparedBatch extends RaggedBatch {
   readonly outputRows?: Int32Array
 }
 
-/** @throws on unknown fields, ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without tokens. */
+/**
+ * @throws on unknown fields, ragged rows without a mask, wrong sizes, ids outside the vocabulary, and a batch without
+ * tokens.
+ */
 export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBatch {
   expectObject('forward', 'batch', batch)
   expectOptions('forward', batch, FORWARD_BATCH)

@@ -1,6 +1,8 @@
-/** @file Fields of config.json that change nothing of what forward computes here: always, or with some of their values. */
+/**
+ * @file Fields of config.json that change nothing of what forward computes here: always, or with some of their values.
+ */
 
-/** Of files, of generation, of other heads, of the training of the original, of the software that wrote the file. */
+/** Fields about files, generation, other heads, the original's training and the software that wrote the file. */
 export const HARMLESS: ReadonlySet<string> = new Set([
   // What transformers writes for every model, today and in earlier versions.
   '_attn_implementation',

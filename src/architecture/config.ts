@@ -26,7 +26,7 @@ export interface ModelConfig {
 const LARGEST_SIZE = 2 ** 31 - 1
 /** Layers are made before their weights are looked for; the largest models have some hundred. */
 export const MOST_LAYERS = 4096
-/** Of a head; frequencies are made before weights are looked for. */
+/** Largest width of a head; frequencies are made before weights are looked for. */
 export const LARGEST_HEAD_DIM = 65536
 const SHOWN = 160
 
@@ -109,7 +109,10 @@ export class ConfigReader {
     return this.#raw[name] !== undefined && this.#raw[name] !== null
   }
 
-  /** Whether the field is there and null: where the default is something else, transformers tells this from a field that is absent. */
+  /**
+   * Whether the field is there and null: where the default is something else, transformers tells this from a field that
+   * is absent.
+   */
   isNull(name: string): boolean {
     return this.#raw[name] === null
   }

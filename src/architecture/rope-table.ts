@@ -1,4 +1,7 @@
-/** @file Rotary frequencies, in the float32 steps of the reference implementation, and the table of cosines and sines that the rope op reads. */
+/**
+ * @file Rotary frequencies, in the float32 steps of the reference implementation, and the table of cosines and sines
+ * that the rope op reads.
+ */
 
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
@@ -48,7 +51,10 @@ function llama3Frequency(frequency: number, scaling: Extract<RopeScaling, { type
   return ((1 - smooth) * frequency) / factor + smooth * frequency
 }
 
-/** YaRN: the same idea by the rotations that a dimension makes within the original maximum, along a ramp from `betaFast` to `betaSlow`. */
+/**
+ * YaRN: the same idea by the rotations that a dimension makes within the original maximum, along a ramp from `betaFast`
+ * to `betaSlow`.
+ */
 function yarnFrequencies(periods: Float32Array, theta: number, scaling: YarnScaling): Float32Array {
   const { factor, originalMaxPositionEmbeddings, betaFast, betaSlow, truncate } = scaling
   const headDim = 2 * periods.length
@@ -86,8 +92,8 @@ export class RopeTable {
   }
 
   /**
-   * [P, headDim] float32: cosines, then sines. P >= `positionCount`, or `sequenceLength` where that is beyond what `dynamic` leaves as it is.
-   * Both as in `RaggedInput`.
+   * [P, headDim] float32: cosines, then sines. P >= `positionCount`, or `sequenceLength` where that is beyond what
+   * `dynamic` leaves as it is. Both as in `RaggedInput`.
    */
   upTo(positionCount: number, sequenceLength?: number): Tensor {
     if (sequenceLength === undefined || sequenceLength <= this.#unscaledLength) return this.#grownTo(positionCount)

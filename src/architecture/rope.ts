@@ -1,4 +1,7 @@
-/** @file What configs say of rotary positions: theta and the scalings for contexts longer than a model was made for. rope-table.ts computes with it. */
+/**
+ * @file What configs say of rotary positions: theta and the scalings for contexts longer than a model was made for.
+ * rope-table.ts computes with it.
+ */
 
 import { ConfigReader, type RawConfig } from './config.js'
 
@@ -12,10 +15,11 @@ export interface RopeConfig {
  * `yarn` is of Peng et al. 2023 (arXiv:2309.00071).
  *
  * With `dynamic` (dynamic NTK) frequencies fall with the sequence once it is longer than the model was made for:
- * 1. In a forward pass the longest sequence of the batch counts for all its tokens. Earlier batches do not: transformers keeps the frequencies of
- *    the longest one that it saw until one below the original maximum comes, and so depends on the order of batches.
- * 2. In generation the prompts are such a batch, and every later token is rotated for the length that its own sequence has with it. Keys stay
- *    in the cache as they were rotated, as in transformers.
+ * 1. In a forward pass the longest sequence of the batch counts for all its tokens. Earlier batches do not:
+ *    transformers keeps the frequencies of the longest one that it saw until one below the original maximum comes, and
+ *    so depends on the order of batches.
+ * 2. In generation the prompts are such a batch, and every later token is rotated for the length that its own sequence
+ *    has with it. Keys stay in the cache as they were rotated, as in transformers.
  */
 export type RopeScaling =
   | { readonly type: 'default' }
@@ -39,7 +43,9 @@ export interface YarnScaling {
   readonly type: 'yarn'
   readonly factor: number
   readonly originalMaxPositionEmbeddings: number
-  /** Rotations within the original maximum above which a frequency is kept, and below which it is divided by `factor`. */
+  /**
+   * Rotations within the original maximum above which a frequency is kept, and below which it is divided by `factor`.
+   */
   readonly betaFast: number
   readonly betaSlow: number
   /** Whether the bounds between these are moved outwards to whole dimensions. */
@@ -51,7 +57,8 @@ export interface YarnScaling {
 const KNOWN = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] as const
 
 /**
- * Reads both spellings: `rope_parameters` of today, and `rope_theta` + `rope_scaling` (whose type is under `rope_type`, or `type` in old files).
+ * Reads both spellings: `rope_parameters` of today, and `rope_theta` + `rope_scaling` (whose type is under `rope_type`,
+ * or `type` in old files).
  * @throws on a scaling that is not supported, naming it, and where both spellings are there and differ.
  */
 export function readRopeConfig(config: ConfigReader, where: string, maxPositionEmbeddings: number): RopeConfig {
@@ -75,7 +82,10 @@ export function readRopeConfig(config: ConfigReader, where: string, maxPositionE
   return { theta: base, scaling }
 }
 
-/** What a scaling makes of `max_position_embeddings`, which is the length before it with `dynamic`, before or after it with `yarn`, after it else. */
+/**
+ * What a scaling makes of `max_position_embeddings`, which is the length before it with `dynamic`, before or after it
+ * with `yarn`, after it else.
+ */
 export function longestSequence({ scaling }: RopeConfig, maxPositionEmbeddings: number): number {
   if (scaling.type !== 'dynamic' && scaling.type !== 'yarn') return maxPositionEmbeddings
   return Math.max(maxPositionEmbeddings, Math.floor(scaling.factor * scaling.originalMaxPositionEmbeddings))

@@ -11,8 +11,8 @@ import { Tensor } from '../tensor/tensor.js'
  * A weight of a model or an adapter.
  *
  * 1. A frozen parameter is one tensor in the compute dtype. It never gets a gradient buffer.
- * 2. A trainable one has a float32 master; the optimizer updates it and writes the compute-dtype copy that forward reads
- *    (the same tensor in float32).
+ * 2. A trainable one has a float32 master; the optimizer updates it and writes the compute-dtype copy that forward
+ *    reads (the same tensor in float32).
  * 3. Gradients are float32 and accumulate until `zeroGrad()`.
  * 4. A quantised one has NF4 storage in place of its value, and stays frozen for ever.
  * 5. An offloaded one is in the machine's memory, where a GPU reads it over the bus, and stays frozen too.
@@ -56,8 +56,9 @@ export class Parameter {
   }
 
   /**
-   * Makes forward read what `make` gives, in the compute dtype, until it is called with undefined. The tensors belong to the scope that asks for
-   * them, so that a model can be computed with other weights without holding these all at once. Without gradients only.
+   * Makes forward read what `make` gives, in the compute dtype, until it is called with undefined. The tensors belong
+   * to the scope that asks for them, so that a model can be computed with other weights without holding these all at
+   * once. Without gradients only.
    */
   substitute(make: (() => Tensor) | undefined): void {
     this.#substitute = make

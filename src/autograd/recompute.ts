@@ -1,4 +1,6 @@
-/** @file Recomputation of cheap results, so that backward passes keep the inputs of a norm and not its output as well. */
+/**
+ * @file Recomputation of cheap results, so that backward passes keep the inputs of a norm and not its output as well.
+ */
 
 import type { Recompute, Tensor } from '../tensor/tensor.js'
 import { noGrad, Saved } from './tape.js'

@@ -1,4 +1,7 @@
-/** @file The tape: records operations, keeps what their backward rules need, and runs them in reverse. Knows no op but `add`-ing gradients. */
+/**
+ * @file The tape: records operations, keeps what their backward rules need, and runs them in reverse. Knows no op but
+ * `add`-ing gradients.
+ */
 
 import { LowrankError } from '../lowrank-error.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
@@ -10,7 +13,8 @@ export type BackwardRule = (gradOutputs: readonly (Tensor | undefined)[]) => rea
 /**
  * A recorded operation.
  *
- * 1. A node holds edges to the nodes before it, never the tensors between them: what is saved for backward is held by `saved` alone.
+ * 1. A node holds edges to the nodes before it, never the tensors between them: what is saved for backward is held by
+ *    `saved` alone.
  * 2. Its saved tensors are freed as soon as its rule has run, or when the graph is collected.
  */
 interface Node {
@@ -93,7 +97,9 @@ export class Saved {
   }
 }
 
-/** True when an operation on these inputs has to be recorded. `trainable` says that a parameter inside needs a gradient. */
+/**
+ * True when an operation on these inputs has to be recorded. `trainable` says that a parameter inside needs a gradient.
+ */
 export function needsRecording(inputs: readonly (Tensor | undefined)[], trainable = false): boolean {
   return recordingOn && (trainable || inputs.some((input) => input?.requiresGrad))
 }
@@ -144,8 +150,8 @@ export function installAddGradients(add: AddGradients): void {
 }
 
 /**
- * Runs backward rules from the given outputs to all leaves, freeing the graph as it goes. Leaf gradients are added onto `leaf.grad`.
- * Gradients are consumed: pass ones that nobody else needs, or mark them `shared`.
+ * Runs backward rules from the given outputs to all leaves, freeing the graph as it goes. Leaf gradients are added onto
+ * `leaf.grad`. Gradients are consumed: pass ones that nobody else needs, or mark them `shared`.
  */
 export function runBackward(roots: readonly { tensor: Tensor; grad: Tensor | undefined }[]): void {
   const pending = new Map<Node, (Tensor | undefined)[]>()

@@ -61,7 +61,10 @@ export const FORWARD_OPTIONS = {
 export interface ForwardResult {
   /** float32 [1]: mean cross-entropy of the labelled tokens. Asking for it without labels throws. */
   readonly loss: Tensor
-  /** float32 [B, T, V] ([N, V] for ragged input), rows of padding zero. Asking for them throws unless `logits: true` was given. */
+  /**
+   * float32 [B, T, V] ([N, V] for ragged input), rows of padding zero. Asking for them throws unless `logits: true` was
+   * given.
+   */
   readonly logits: Tensor
 }
 
@@ -99,9 +102,15 @@ export class CausalLM {
   generationDefaults: GenerationDefaults | undefined
   /** Whether `dispose()` closes the device: where `loadModel` or `createModel` opened it for this model. */
   ownsDevice = false
-  /** Recompute layers in backward instead of keeping their activations; 'full': attention as well. Changes no bit of any result. */
+  /**
+   * Recompute layers in backward instead of keeping their activations; 'full': attention as well. Changes no bit of any
+   * result.
+   */
   gradientCheckpointing: GradientCheckpointing = false
-  /** Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts microStep up. */
+  /**
+   * Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts
+   * microStep up.
+   */
   readonly dropoutState = { seed: SEED.default, microStep: 0 }
   readonly #decoder: Decoder
   readonly #parts: ModelParts
@@ -198,14 +207,17 @@ export class CausalLM {
     return this.#run(prepareBatch(batch, this.config.vocabSize), batch.numItemsInBatch, resolved)
   }
 
-  /** Runs the model on a batch that is ragged already, its labels shifted; the trainer's way in. Ids are taken as checked. */
+  /**
+   * Runs the model on a batch that is ragged already, its labels shifted; the trainer's way in. Ids are taken as
+   * checked.
+   */
   forwardRagged(batch: RaggedBatch, numItemsInBatch?: number): ForwardResult {
     return this.#run({ ...batch, outputShape: [batch.inputIds.length] }, numItemsInBatch, {})
   }
 
   /**
-   * `forwardRagged` in two parts: the decoder is queued at once, the head and the loss when what is returned is called, once. So the device has
-   * work while the scale of the loss is still being found out.
+   * `forwardRagged` in two parts: the decoder is queued at once, the head and the loss when what is returned is called,
+   * once. So the device has work while the scale of the loss is still being found out.
    */
   beginRagged(batch: RaggedBatch, numItemsInBatch?: number): (lossScale: number) => Tensor {
     const context = this.#begin()
@@ -323,12 +335,14 @@ export class CausalLM {
   }
 
   /**
-   * Continues prompts token by token with a key/value cache, greedily unless the options say otherwise. Sequences of a batch do not see each other; each
-   * gets the ids that it gets alone, but for draws, which differ from sequence to sequence, and for prompts beyond what `dynamic` rope scaling
-   * leaves as it is. Adapters must not be switched meanwhile.
+   * Continues prompts token by token with a key/value cache, greedily unless the options say otherwise. Sequences of a
+   * batch do not see each other; each gets the ids that it gets alone, but for draws, which differ from sequence to
+   * sequence, and for prompts beyond what `dynamic` rope scaling leaves as it is. Adapters must not be switched
+   * meanwhile.
    * @param input the ids of a prompt; of several; or a padded batch.
    * @returns the new ids, the ending one included; for several prompts a list of each.
-   * @throws on an empty prompt, ids outside the vocabulary, options out of range, and the signal's reason when it is aborted.
+   * @throws on an empty prompt, ids outside the vocabulary, options out of range, and the signal's reason when it is
+   * aborted.
    */
   generate(input: readonly number[], options?: GenerateOptions): Promise<number[]>
   generate(input: Exclude<GenerateInput, readonly number[]>, options?: GenerateOptions): Promise<number[][]>
@@ -371,7 +385,8 @@ export class CausalLM {
         signal?.throwIfAborted()
         while (queued.length < STEPS_AHEAD && step + queued.length < maxNewTokens) {
           const ids = decoding.next()
-          // Also of a step after the last that is waited for; what comes after starts without its fault. On a closed device nothing comes after.
+          // Also of a step after the last that is waited for; what comes after starts without its fault. On a closed
+          // device nothing comes after.
           ids.catch(() => this.device.sync()).catch(() => undefined)
           queued.push(ids)
         }
@@ -435,8 +450,9 @@ export class CausalLM {
   }
 
   /**
-   * Frees all weights. A device that `loadModel` or `createModel` opened for this model is closed, and everything of it goes: memory, addresses,
-   * thread, and what else is on it, as adapters. A device that was given to them stays open, and adapters on it free theirs. Safe to call twice.
+   * Frees all weights. A device that `loadModel` or `createModel` opened for this model is closed, and everything of it
+   * goes: memory, addresses, thread, and what else is on it, as adapters. A device that was given to them stays open,
+   * and adapters on it free theirs. Safe to call twice.
    */
   dispose(): void {
     this.#disposed = true

@@ -1,4 +1,7 @@
-/** @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for measurements. */
+/**
+ * @file Models from scratch: architecture from a config, weights drawn from a seed. For pre-training and for
+ * measurements.
+ */
 
 import type { RawConfig } from '../architecture/config.js'
 import { findArchitecture } from '../models/registry.js'
@@ -35,7 +38,7 @@ export interface CreateModelOptions {
    */
   offloadEmbedding?: boolean
   /**
-   * Of the weights, a whole number of at least 0.
+   * Seed of the initial weights, a whole number of at least 0.
    * @default 42
    */
   seed?: number
@@ -54,7 +57,8 @@ export const CREATE_MODEL_OPTIONS = {
 const CHUNK = 1 << 20
 
 /**
- * A model whose weights are fresh: normal with the standard deviation that the architecture starts from, norms one, biases zero.
+ * A model whose weights are fresh: normal with the standard deviation that the architecture starts from, norms one,
+ * biases zero.
  * @param config what config.json would hold.
  * @throws on an unknown model type or config field.
  */

@@ -1,9 +1,9 @@
 /**
- * @file NF4 weights in checkpoints as bitsandbytes and transformers write them: which tensors make up a weight, and the field of config.json
- * that goes with them. See src/ops/nf4.ts for what the numbers mean.
+ * @file NF4 weights in checkpoints as bitsandbytes and transformers write them: which tensors make up a weight, and the
+ * field of config.json that goes with them. See src/ops/nf4.ts for what the numbers mean.
  *
- * A weight `X` is the tensors `X` (packed bytes under any dtype), `X.absmax`, `X.quant_map`, with double quantisation `X.nested_absmax` and
- * `X.nested_quant_map`, and `X.quant_state.bitsandbytes__nf4`: JSON as bytes.
+ * A weight `X` is the tensors `X` (packed bytes under any dtype), `X.absmax`, `X.quant_map`, with double quantisation
+ * `X.nested_absmax` and `X.nested_quant_map`, and `X.quant_state.bitsandbytes__nf4`: JSON as bytes.
  */
 
 import type { RawConfig } from '../architecture/config.js'

@@ -1,4 +1,7 @@
-/** @file Model checkpoints as Hugging Face lays them out: one safetensors file, or several with an index. Weights only; see load-model.ts. */
+/**
+ * @file Model checkpoints as Hugging Face lays them out: one safetensors file, or several with an index. Weights only;
+ * see load-model.ts.
+ */
 
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -72,8 +75,9 @@ export async function openCheckpoint(directory: string): Promise<Checkpoint> {
 }
 
 /**
- * Writes weights into `directory`: `model.safetensors`, or shards and their index where `maxShardSize` asks for it. Nothing takes
- * its final name before everything is written; weights of an earlier save are then removed. Other files are left alone.
+ * Writes weights into `directory`: `model.safetensors`, or shards and their index where `maxShardSize` asks for it.
+ * Nothing takes its final name before everything is written; weights of an earlier save are then removed. Other files
+ * are left alone.
  * @returns the names of the files
  */
 export async function writeCheckpoint(
@@ -155,7 +159,8 @@ async function readShards(directory: string, files: readonly string[]): Promise<
     const header = await readSafetensorsHeader(join(directory, file))
     for (const [name, entry] of header.tensors) {
       const listed = Object.hasOwn(weightMap, name) ? weightMap[name] : undefined
-      // A copy in a file that the index does not mean for it. Where the index is silent, one copy is taken and two are an error.
+      // A copy in a file that the index does not mean for it. Where the index is silent, one copy is taken and two are
+      // an error.
       if (listed !== undefined && listed !== file) continue
       if (tensors.has(name)) {
         throw new ModelError(
@@ -194,7 +199,9 @@ function noWeights(directory: string, files: readonly string[]): Error {
   return new ModelError(`[checkpoint] ${directory} ${problem}`)
 }
 
-/** In the order given, so that neighbours in the model are neighbours on disk; a larger tensor has a file of its own. */
+/**
+ * In the order given, so that neighbours in the model are neighbours on disk; a larger tensor has a file of its own.
+ */
 function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): SizedTensor[][] {
   const shards: SizedTensor[][] = [[]]
   let size = 0

@@ -1,7 +1,7 @@
 /**
- * @file SHA256SUMS of a directory: what its files held when they were written, in the format of sha256sum, so that `sha256sum -c` checks
- * them too. All files of a checkpoint have to be as they were; of an adapter the weights, while others may have changed on purpose. Files are
- * read piece by piece; no turn of the event loop hashes more than one.
+ * @file SHA256SUMS of a directory: what its files held when they were written, in the format of sha256sum, so that
+ * `sha256sum -c` checks them too. All files of a checkpoint have to be as they were; of an adapter the weights, while
+ * others may have changed on purpose. Files are read piece by piece; no turn of the event loop hashes more than one.
  */
 
 import { createHash } from 'node:crypto'
@@ -28,7 +28,10 @@ export async function checksumsOf(directory: string): Promise<string> {
   return lines.join('')
 }
 
-/** The files, which are of one directory, and behind them their checksums; for `writeFilesAtomic`, which writes them in that order. */
+/**
+ * The files, which are of one directory, and behind them their checksums; for `writeFilesAtomic`, which writes them in
+ * that order.
+ */
 export function withChecksums(directory: string, files: readonly FileToWrite[]): FileToWrite[] {
   const lines: string[] = []
   const hashed = files.map(({ path, content }) => ({
@@ -63,7 +66,8 @@ export interface ChangedFile {
 }
 
 /**
- * Those of `names` that have a checksum and are not what it says. A list of another program is one too, and other files in it are not looked at.
+ * Those of `names` that have a checksum and are not what it says. A list of another program is one too, and other files
+ * in it are not looked at.
  */
 export async function changedFiles(where: string, directory: string, names: readonly string[]): Promise<ChangedFile[]> {
   const list = await readRegularFileIfThere(join(directory, CHECKSUM_FILE), { where, limit: LARGEST_FILE })
@@ -80,7 +84,8 @@ export async function changedFiles(where: string, directory: string, names: read
 
 /**
  * Compares the files of a checkpoint with their checksums.
- * @returns what is wrong with which file; `undefined` where all is as it was written; 'none' where there are no checksums
+ * @returns what is wrong with which file; `undefined` where all is as it was written; 'none' where there are no
+ * checksums
  */
 export async function verifyChecksums(directory: string): Promise<string | undefined> {
   const path = join(directory, CHECKSUM_FILE)

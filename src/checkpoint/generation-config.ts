@@ -54,7 +54,8 @@ const NOT_DONE: Readonly<Record<string, readonly unknown[]>> = {
 const LONGEST_VALUE = 60
 
 /**
- * The fields that generate() knows, and the names of those that would choose other tokens and that it does not have. Nothing when there is no such file.
+ * The fields that generate() knows, and the names of those that would choose other tokens and that it does not have.
+ * Nothing when there is no such file.
  * @throws on a file that is no JSON object, and on known fields of another type.
  */
 export async function readGenerationConfig(directory: string): Promise<GenerationDefaults | undefined> {

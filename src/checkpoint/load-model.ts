@@ -43,7 +43,8 @@ export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {
   device?: DeviceName | Device
   /**
    * What the model computes in. float16 ends at 65504.
-   * @default 'bfloat16' on a GPU, where the processor has bfloat16 products, and where weights are in NF4, else 'float32'
+   * @default 'bfloat16' on a GPU, where the processor has bfloat16 products, and where weights are in NF4, else
+   * 'float32'
    */
   dtype?: ComputeDType
   /**
@@ -75,7 +76,8 @@ const MIB = 1024 * 1024
 
 /**
  * Loads a causal language model.
- * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are dequantised, or a Hub id,
+ * @param idOrPath a directory in Hugging Face's layout (config.json and safetensors), a GGUF file, whose weights are
+ * dequantised, or a Hub id,
  *   'org/name' or 'org/name@revision', whose files are fetched into the Hub cache where it lacks them.
  * @throws ModelError on an unknown model type or config field, and on missing, superfluous or misshapen tensors.
  * @throws OutOfMemoryError if the weights do not fit the memory budget; both before weights are read.
@@ -96,8 +98,8 @@ export async function loadModel(idOrPath: string, options: LoadModelOptions = {}
 }
 
 /**
- * `loadModel` without waiting for the weights: they are read in the background, before whatever is queued next. Those of a GGUF file that are
- * packed in blocks are there already.
+ * `loadModel` without waiting for the weights: they are read in the background, before whatever is queued next. Those
+ * of a GGUF file that are packed in blocks are there already.
  * @throws what `loadModel` throws, but for files that cannot be read: the next `sync()` or `read()` rejects with those.
  */
 export async function beginLoading(from: string | ModelLocation, options: LoadModelOptions = {}): Promise<CausalLM> {
@@ -141,7 +143,10 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
   }
 }
 
-/** bfloat16 where the device multiplies it, as every GPU that serves does, and where weights are quantised, which is about memory; else float32. */
+/**
+ * bfloat16 where the device multiplies it, as every GPU that serves does, and where weights are quantised, which is
+ * about memory; else float32.
+ */
 export function defaultDType({ isGpu }: Pick<Device, 'isGpu'>, quantization: Quantization | undefined): ComputeDType {
   return isGpu || quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
 }

@@ -1,4 +1,7 @@
-/** @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no directory or config. */
+/**
+ * @file From tensors in files to parameters: which tensor fills which parameter and how, and the filling. Knows no
+ * directory or config.
+ */
 
 import { basename } from 'node:path'
 import type { Architecture } from '../architecture/architecture.js'
@@ -15,7 +18,10 @@ import { loadStoredNf4, nf4Bytes, readStoredNf4, type StoredNf4, storedNf4Names,
 
 type Entries = ReadonlyMap<string, WeightTensor>
 
-/** How a parameter is filled: as it is, quantised on the way (transposed first, for GPT-2's Conv1D), or from NF4 in the file. */
+/**
+ * How a parameter is filled: as it is, quantised on the way (transposed first, for GPT-2's Conv1D), or from NF4 in the
+ * file.
+ */
 export type WeightSource =
   | { readonly kind: 'dense'; readonly entry: WeightTensor }
   | { readonly kind: 'quantize'; readonly entry: WeightTensor; readonly transpose: boolean }
@@ -27,7 +33,7 @@ export function nameInFile(name: string, { basePrefix }: Architecture, names: { 
   return !names.has(name) && names.has(short) ? short : name
 }
 
-/** Of which weights the checkpoint holds NF4; undefined when it holds none. */
+/** Tells which weights the checkpoint holds in NF4; undefined when it holds none. */
 export function storedQuantization(
   tensors: Entries,
   architecture: Architecture,
@@ -166,7 +172,10 @@ export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weig
   return { weights, temporary }
 }
 
-/** What most of the elements are in files; those that are packed in blocks or as NF4 have no float type of their own and count as bfloat16. */
+/**
+ * What most of the elements are in files; those that are packed in blocks or as NF4 have no float type of their own and
+ * count as bfloat16.
+ */
 export function prevalentDType(tensors: Entries): ComputeDType | undefined {
   const elements = { float32: 0, float16: 0, bfloat16: 0 }
   for (const tensor of tensors.values()) {
@@ -203,7 +212,10 @@ export async function loadWeight(parameter: Parameter, source: WeightSource): Pr
   }
 }
 
-/** What is quantised is rounded to the compute dtype first, as in transformers; where that changes no value, the file's narrower dtype will do. */
+/**
+ * What is quantised is rounded to the compute dtype first, as in transformers; where that changes no value, the file's
+ * narrower dtype will do.
+ */
 function temporaryDType(entry: WeightTensor, dtype: ComputeDType): DType {
   const own = floatDType(entry) as DType
   return dtypeBytes(own) < dtypeBytes(dtype) ? own : dtype

@@ -1,4 +1,7 @@
-/** @file What a directory is that was given for a model or an adapter and is not that: the answer that helps. Reads nothing but names and adapter_config.json. */
+/**
+ * @file What a directory is that was given for a model or an adapter and is not that: the answer that helps. Reads
+ * nothing but names and adapter_config.json.
+ */
 
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -28,7 +28,8 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
 
 /**
  * Where a model lies. What the Hub cache lacks of a model of the Hub is fetched.
- * @param idOrPath a directory, a path that ends in .gguf, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M', with 'ID@REVISION' for one that is not main; a
+ * @param idOrPath a directory, a path that ends in .gguf, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M', with
+ * 'ID@REVISION' for one that is not main; a
  *   path that exists goes first
  * @throws where it is neither, or cannot be fetched, saying what to do
  */

@@ -44,7 +44,7 @@ const TEMPLATE_DIRECTORY = 'additional_chat_templates'
 
 export interface SaveModelOptions {
   /**
-   * Of the file. float32 keeps the masters of trained parameters exactly.
+   * Dtype of the weights in the file. float32 keeps the masters of trained parameters exactly.
    * @default the model's
    */
   dtype?: ComputeDType
@@ -68,9 +68,10 @@ export const SAVE_MODEL_OPTIONS = {
 } as const satisfies OptionTable<SaveModelOptions>
 
 /**
- * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights in NF4 are written as they
- * are, in the format of bitsandbytes; `dtype` is of all others.
- * @throws LowrankError with code FILE if the disk is full or not writable, OptionError on a weight that float16 cannot hold.
+ * Writes the base model's weights (adapters are not merged in) so that transformers and `loadModel` read them. Weights
+ * in NF4 are written as they are, in the format of bitsandbytes; `dtype` is of all others.
+ * @throws LowrankError with code FILE if the disk is full or not writable, OptionError on a weight that float16 cannot
+ * hold.
  */
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectModel('saveModel', model)
@@ -87,7 +88,7 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
 /** All that makes a model in a directory. */
 export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'> {
   tensors: Iterable<TensorToWrite>
-  /** Of config.json. */
+  /** The content of config.json. */
   config: JsonObject
   /** Directory or GGUF file whose tokenizer is written. */
   tokenizerFrom?: string | undefined

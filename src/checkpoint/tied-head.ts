@@ -1,4 +1,7 @@
-/** @file Whether head and embedding are one weight where the config says so: a checkpoint that holds other values for the head has the last word. */
+/**
+ * @file Whether head and embedding are one weight where the config says so: a checkpoint that holds other values for
+ * the head has the last word.
+ */
 
 import type { RawConfig } from '../architecture/config.js'
 import { CausalLM } from '../causal-lm/causal-lm.js'
@@ -15,8 +18,8 @@ export interface ConfigAsStored {
 }
 
 /**
- * The config of the model that the tensors make: `tie_word_embeddings` is false where the two tensors are there with other values, as transformers 5
- * loads such files.
+ * The config of the model that the tensors make: `tie_word_embeddings` is false where the two tensors are there with
+ * other values, as transformers 5 loads such files.
  * @param config of the model, without a `quantization_config`
  * @param path the directory that the tensors are of
  */

@@ -1,4 +1,7 @@
-/** @file `lowrank chat`: a conversation on a terminal, or through a pipe with a message per line and an answer per message. */
+/**
+ * @file `lowrank chat`: a conversation on a terminal, or through a pipe with a message per line and an answer per
+ * message.
+ */
 
 import { basename, dirname, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -87,7 +90,10 @@ export const command: Command<ChatFlags, Checked> = {
   },
 }
 
-/** Directories by the names that they are switched by: the last part of the path, or the one before an `adapter` that `lowrank train` wrote. */
+/**
+ * Directories by the names that they are switched by: the last part of the path, or the one before an `adapter` that
+ * `lowrank train` wrote.
+ */
 function adapterNames(directories: readonly string[]): Map<string, string> {
   const names = new Map<string, string>()
   for (const directory of directories) {
@@ -194,9 +200,9 @@ class Chat {
   }
 
   /**
-   * An answer is no time of raw mode: there Ctrl-C would be a key, which JavaScript reads when it comes to it. The first one ends the answer once
-   * that is on its way; before (a template is rendered), and as the second one, it ends the process whatever JavaScript is doing, also where that
-   * has not seen the first one yet.
+   * An answer is no time of raw mode: there Ctrl-C would be a key, which JavaScript reads when it comes to it. The
+   * first one ends the answer once that is on its way; before (a template is rendered), and as the second one, it ends
+   * the process whatever JavaScript is doing, also where that has not seen the first one yet.
    */
   async #answer(content: string, isTerminal: boolean): Promise<void> {
     const started = performance.now()

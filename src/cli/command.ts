@@ -1,4 +1,6 @@
-/** @file What a command of the command line is: one file that exports it, and one line in commands.ts. Knows no command. */
+/**
+ * @file What a command of the command line is: one file that exports it, and one line in commands.ts. Knows no command.
+ */
 
 import type { OptionEntry, OptionFlag, OptionTable } from '../options/table.js'
 import type { FlagValue } from './config.js'
@@ -8,7 +10,7 @@ export type FlagTable<Flags = Readonly<Record<string, unknown>>> = {
   readonly [Name in keyof Required<Flags>]: OptionEntry<Flags[Name]> & { readonly flag: OptionFlag }
 }
 
-/** Of a command that takes none. */
+/** The flags of a command that takes none. */
 export type NoFlags = Readonly<Record<never, never>>
 
 /** A word that is no flag. None is required: a command that needs one says so itself. */

@@ -1,4 +1,7 @@
-/** @file Reads the configuration of a run: a YAML file, then `--set key=value`, then flags; and knows where each option came from. */
+/**
+ * @file Reads the configuration of a run: a YAML file, then `--set key=value`, then flags; and knows where each option
+ * came from.
+ */
 
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
@@ -39,7 +42,8 @@ const LARGEST_FILE = 1 << 20
  * @param path YAML (and so JSON too); undefined: settings and flags alone.
  * @param settings `training.learningRate=1e-4`: dots lead into the nested parts, values are YAML.
  * @param flags go over settings, as these go over the file.
- * @throws UsageError when the file cannot be read, is not a mapping, or a setting has no `=`; never with a value, which may be a secret.
+ * @throws UsageError when the file cannot be read, is not a mapping, or a setting has no `=`; never with a value, which
+ * may be a secret.
  */
 export async function readConfig(
   path: string | undefined,
@@ -266,7 +270,10 @@ function assign(
   origins.set(at, origin)
 }
 
-/** The key as the file spells it, in camelCase, snake_case or an older name, so that a setting replaces what the file says. */
+/**
+ * The key as the file spells it, in camelCase, snake_case or an older name, so that a setting replaces what the file
+ * says.
+ */
 function spelling(part: Config, path: readonly string[], key: string): string {
   return Object.keys(part).find((existing) => nameOf(path, existing) === nameOf(path, key)) ?? key
 }

@@ -1,4 +1,7 @@
-/** @file `lowrank doctor`: what was built, what the machine has, what is missing and how to get it. Runs without the engine. */
+/**
+ * @file `lowrank doctor`: what was built, what the machine has, what is missing and how to get it. Runs without the
+ * engine.
+ */
 
 import { accessSync, constants, existsSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -45,7 +45,7 @@ export const ADAPTER = {
   flag: { name: '--adapter', argument: 'dir' },
 } as const
 
-/** Of a command that writes its whole result at once. */
+/** The flag of a command that writes its whole result at once. */
 export const JSON_OBJECT = {
   rule: boolean,
   help: 'write one JSON object to stdout',

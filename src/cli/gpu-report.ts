@@ -1,4 +1,7 @@
-/** @file What `lowrank doctor` says of GPUs: the engine's side, the driver's side, and what is missing between them. Asks nothing of the machine itself. */
+/**
+ * @file What `lowrank doctor` says of GPUs: the engine's side, the driver's side, and what is missing between them.
+ * Asks nothing of the machine itself.
+ */
 
 import { formatBytes } from '../bytes.js'
 import { type CudaInfo, platformName } from '../tensor/addon.js'

@@ -1,12 +1,14 @@
 /**
  * @file How a training run is stopped from outside.
  *
- * 1. While a model is fetched and while steps are made, SIGINT, SIGTERM and SIGHUP end the run in order, after its step and with a
- *    checkpoint.
- * 2. A SIGINT or SIGTERM after that ends the process, whatever JavaScript is doing, also where it has not seen the first one yet.
- * 3. At all other times (a tokenizer is read, rows are encoded) there is nothing to save, and the first one ends the process in that way.
- * 4. A closed terminal sends SIGHUP twice, from the shell and from the kernel: it never counts as the second. `nohup` refuses it, which Node
- *    undoes at its start.
+ * 1. While a model is fetched and while steps are made, SIGINT, SIGTERM and SIGHUP end the run in order, after its step
+ *    and with a checkpoint.
+ * 2. A SIGINT or SIGTERM after that ends the process, whatever JavaScript is doing, also where it has not seen the
+ *    first one yet.
+ * 3. At all other times (a tokenizer is read, rows are encoded) there is nothing to save, and the first one ends the
+ *    process in that way.
+ * 4. A closed terminal sends SIGHUP twice, from the shell and from the kernel: it never counts as the second. `nohup`
+ *    refuses it, which Node undoes at its start.
  */
 
 import { LowrankError } from '../lowrank-error.js'

@@ -1,4 +1,7 @@
-/** @file Where the model of a command lies, which is fetched with a progress bar: the one that is named, or the one that its adapter was trained on. */
+/**
+ * @file Where the model of a command lies, which is fetched with a progress bar: the one that is named, or the one that
+ * its adapter was trained on.
+ */
 
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,8 +21,8 @@ interface ModelFlags {
 }
 
 /**
- * Where the tokenizer and the chat template of answers are: in the first adapter that has a tokenizer beside it, as trainers of Python save the one they
- * trained with, else with the model. Says so on stderr where it is an adapter's.
+ * Where the tokenizer and the chat template of answers are: in the first adapter that has a tokenizer beside it, as
+ * trainers of Python save the one they trained with, else with the model. Says so on stderr where it is an adapter's.
  */
 export async function tokenizerPlace(
   { path }: ModelLocation,
@@ -35,7 +38,10 @@ export async function tokenizerPlace(
   return path
 }
 
-/** @throws UsageError where neither a model nor an adapter that knows its own is given, or adapters belong to different ones */
+/**
+ * @throws UsageError where neither a model nor an adapter that knows its own is given, or adapters belong to different
+ * ones
+ */
 export async function locateModel(
   command: string,
   { model: given, revision, adapters = [], json }: ModelFlags,

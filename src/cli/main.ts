@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /**
- * @file The command line: the commands, what was typed, and how it ends. Each command is a file of its own that is loaded when it is needed; none
- * loads the native engine before it runs, so that `--help` and `doctor` work where that does not load.
+ * @file The command line: the commands, what was typed, and how it ends. Each command is a file of its own that is
+ * loaded when it is needed; none loads the native engine before it runs, so that `--help` and `doctor` work where that
+ * does not load.
  *
- * Exit codes: 0 done, 1 failed, 2 wrong usage; of a process that a signal ended, the signal, which shells show as 128 and its number.
- * With --json an error is also a line of JSON on stdout.
+ * Exit codes: 0 done, 1 failed, 2 wrong usage; of a process that a signal ended, the signal, which shells show as 128
+ * and its number. With --json an error is also a line of JSON on stdout.
  */
 
 import { createRequire } from 'node:module'

@@ -125,7 +125,10 @@ function expectGiven(flag: string, value: string): void {
   if (value.trim() === '') throw new UsageError(`[merge] expected ${flag}, got none`)
 }
 
-/** A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep float32. */
+/**
+ * A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep
+ * float32.
+ */
 async function loadDType(
   path: string,
   dtype: FileDType | undefined,

@@ -1,6 +1,6 @@
 /**
- * @file The words of a command line as values of its flags. Everything that is wrong is collected, where parsers of libraries end at the first
- * mistake. Knows no command.
+ * @file The words of a command line as values of its flags. Everything that is wrong is collected, where parsers of
+ * libraries end at the first mistake. Knows no command.
  */
 
 import { describeValue, isSecretName, nearestName } from '../errors.js'

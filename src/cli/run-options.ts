@@ -1,4 +1,7 @@
-/** @file The options of a run from file, settings and flags, checked before anything is loaded: what is wrong is a mistake of usage, told all at once. */
+/**
+ * @file The options of a run from file, settings and flags, checked before anything is loaded: what is wrong is a
+ * mistake of usage, told all at once.
+ */
 
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
 import type { ResolvedTrainOptions } from '../train/options.js'

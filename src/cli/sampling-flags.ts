@@ -1,4 +1,7 @@
-/** @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of the engine. */
+/**
+ * @file The flags of `generate` and `chat` that say how tokens are chosen and where an answer ends. Loads nothing of
+ * the engine.
+ */
 
 import { GENERATE_OPTIONS, SAMPLING_OPTIONS, type SamplingOptions } from '../decoding/sampling-options.js'
 import type { TextGenerationOptions } from '../generation/generate-text.js'

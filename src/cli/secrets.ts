@@ -1,4 +1,7 @@
-/** @file Secrets that this process was given, so that nothing it writes for people shows them. Filled from the command line and configuration files. */
+/**
+ * @file Secrets that this process was given, so that nothing it writes for people shows them. Filled from the command
+ * line and configuration files.
+ */
 
 import { isSecretName, withoutSecrets } from '../errors.js'
 

@@ -1,4 +1,7 @@
-/** @file What files of a model or an adapter say that does nothing, or that others contradict, told on stderr, where answers are not. */
+/**
+ * @file What files of a model or an adapter say that does nothing, or that others contradict, told on stderr, where
+ * answers are not.
+ */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { paintFor } from '../progress/terminal.js'

@@ -1,10 +1,10 @@
 /**
- * @file Signals that end the process whatever JavaScript is doing. The engine's handler stands in front of Node's, counts, and ends the process
- * by the signal itself, as a shell expects; as the first process of a container, which signals do not end, with 128 and its number. A bar is
- * erased and the terminal is as it was.
+ * @file Signals that end the process whatever JavaScript is doing. The engine's handler stands in front of Node's,
+ * counts, and ends the process by the signal itself, as a shell expects; as the first process of a container, which
+ * signals do not end, with 128 and its number. A bar is erased and the terminal is as it was.
  *
- * Node installs its handlers with the first listener of a signal and removes them with the last: guard after listening, and anew after each change.
- * Only the command line does this: a library leaves the signals of its program alone.
+ * Node installs its handlers with the first listener of a signal and removes them with the last: guard after listening,
+ * and anew after each change. Only the command line does this: a library leaves the signals of its program alone.
  */
 
 import { constants } from 'node:os'
@@ -24,7 +24,8 @@ const ENDS_AT: Record<SignalEffect, number> = { counts: 0, ends: 1, 'ends as sec
 
 /**
  * Replaces what the last call set. Signals within 100 ms of the first are one request with it.
- * @param hasStatus whether the last line of the terminal is a status, which an ended process removes. Not where text stands on that line.
+ * @param hasStatus whether the last line of the terminal is a status, which an ended process removes. Not where text
+ * stands on that line.
  * @returns whether the engine does it; else the caller has only what Node does
  */
 export function guardSignals(

@@ -17,7 +17,10 @@ export async function inputText(where: string): Promise<string> {
   return text
 }
 
-/** The lines of stdin without their ends, as they come. @throws where it cannot be read, or a line has no end in sight */
+/**
+ * The lines of stdin without their ends, as they come.
+ * @throws where it cannot be read, or a line has no end in sight
+ */
 export async function* inputLines(where: string): AsyncGenerator<string, void, undefined> {
   let rest = ''
   for await (const piece of pieces(where)) {

@@ -1,6 +1,7 @@
 /**
- * @file What happens when nobody takes what is written to stdout and stderr: the reader has gone, the terminal is closed, the disk of a log
- * is full. stderr never ends a program. stdout ends it where it carries the result, and does not where the result is on the disk.
+ * @file What happens when nobody takes what is written to stdout and stderr: the reader has gone, the terminal is
+ * closed, the disk of a log is full. stderr never ends a program. stdout ends it where it carries the result, and does
+ * not where the result is on the disk.
  */
 
 const REASONS: Record<string, string | undefined> = {

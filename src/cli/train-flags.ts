@@ -1,4 +1,7 @@
-/** @file How options of `trainLora` are written on the command line: as flags, and by `--set`. Loads nothing of the engine. */
+/**
+ * @file How options of `trainLora` are written on the command line: as flags, and by `--set`. Loads nothing of the
+ * engine.
+ */
 
 import { LORA_OPTIONS } from '../adapters/lora-config.js'
 import { flagsOf, usageOf } from '../options/flags.js'

@@ -1,4 +1,6 @@
-/** @file `lowrank train`: the options of trainLora from a file and flags, progress on the terminal, the result on disk. */
+/**
+ * @file `lowrank train`: the options of trainLora from a file and flags, progress on the terminal, the result on disk.
+ */
 
 import { join } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'

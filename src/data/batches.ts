@@ -1,6 +1,6 @@
 /**
- * @file Ragged batches: sequences laid end to end without padding, in an order that seed and epoch determine, grouped into the
- * windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
+ * @file Ragged batches: sequences laid end to end without padding, in an order that seed and epoch determine, grouped
+ * into the windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
 import { positionsInSequences, type RaggedBatch, shiftLabels } from '../architecture/batch.js'
@@ -53,7 +53,10 @@ export interface BatchWindow<I extends Item = Item> {
   batches(): Iterable<MicroBatch<I>>
 }
 
-/** Where the windows of a run come from. Rows may be made meanwhile: a window is asked for when the one before is queued. */
+/**
+ * Where the windows of a run come from. Rows may be made meanwhile: a window is asked for when the one before is
+ * queued.
+ */
 export interface WindowSource<I extends Item = Item> {
   /** The windows from a cursor on, epoch after epoch. */
   windows(cursor: DataCursor): AsyncIterable<BatchWindow<I>>
@@ -110,8 +113,8 @@ const ROWS_PER_STEP = 4096
 
 /**
  * The order of training. Everything follows from the items, the options and a cursor, so a run that resumes sees the
- * batches that it would have seen. One epoch at a time is planned: `prepare` does it in turns of the event loop, all other
- * methods at a stretch where it has not been done.
+ * batches that it would have seen. One epoch at a time is planned: `prepare` does it in turns of the event loop, all
+ * other methods at a stretch where it has not been done.
  */
 export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
   readonly #items: readonly I[]
@@ -150,8 +153,8 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
   }
 
   /**
-   * Optimizer steps in so many epochs, a last part of one rounded up. Only where rows are packed in the order in which they
-   * are shuffled do epochs differ, and has each to be looked at.
+   * Optimizer steps in so many epochs, a last part of one rounded up. Only where rows are packed in the order in which
+   * they are shuffled do epochs differ, and has each to be looked at.
    */
   async countWindows(epochs: number, turns: Turns): Promise<number> {
     const whole = Math.floor(epochs)
@@ -182,7 +185,10 @@ export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
     }
   }
 
-  /** The window at a cursor. @throws LowrankError when no window begins there: the cursor is of other data or options. */
+  /**
+   * The window at a cursor.
+   * @throws LowrankError when no window begins there: the cursor is of other data or options.
+   */
   window(cursor: DataCursor): BatchWindow<I> {
     const { epoch, index } = cursor
     const { gradientAccumulationSteps: steps } = this.#options

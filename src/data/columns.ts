@@ -8,7 +8,7 @@ import { rowError } from './row-error.js'
 /** Renames the columns of the rows of one data set. */
 export class Columns {
   readonly #columns: readonly (readonly [name: string, column: string])[]
-  /** Of the option, the names whose column was in no row yet. */
+  /** The names of the option whose column was in no row yet. */
   readonly #lacking: Map<string, string>
 
   /** @param columns By the name that the forms know, the name that the rows have: `question`, or `input.question`. */
@@ -17,7 +17,10 @@ export class Columns {
     this.#lacking = new Map(this.#columns)
   }
 
-  /** The row by the names that the forms know. A column that the row lacks is absent, also where the row has one of that name. */
+  /**
+   * The row by the names that the forms know. A column that the row lacks is absent, also where the row has one of that
+   * name.
+   */
   rename(row: unknown): unknown {
     const given = this.#columns.length === 0 ? undefined : columnsOf(row)
     if (given === undefined) return row

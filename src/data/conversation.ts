@@ -1,6 +1,6 @@
 /**
- * @file What a chat template has to know of a row's messages before they are rendered: roles that it knows, contents in the
- * form that it reads, and which turns the row leaves out of the loss.
+ * @file What a chat template has to know of a row's messages before they are rendered: roles that it knows, contents in
+ * the form that it reads, and which turns the row leaves out of the loss.
  */
 
 import { describeValue } from '../errors.js'
@@ -17,17 +17,18 @@ export interface PreparedConversation {
   unlearnt: ReadonlySet<number>
 }
 
-// What ChatML and all that follow it print alike. Templates that have no place for one of them refuse or drop it, which is
-// told elsewhere.
+// What ChatML and all that follow it print alike. Templates that have no place for one of them refuse or drop it, which
+// is told elsewhere.
 const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
 
 /**
- * Maps roles, checks that the template knows them, and gives contents as text, or as parts where the template looks into
- * them.
+ * Maps roles, checks that the template knows them, and gives contents as text, or as parts where the template looks
+ * into them.
  *
  * @param roles The option: each role of the rows that has another name for the template.
  * @param learnAll Everything is learnt that the row does not leave out.
- * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or left out.
+ * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or
+ * left out.
  */
 export function* prepareConversation(
   { messages, learn, tools }: Conversation,
@@ -110,8 +111,8 @@ function isKnownTo(renderer: ChatRenderer, role: string): boolean {
 }
 
 /**
- * Whether a template compares something with the role: `== 'role'`, `in ['tool', 'role']`, `{'role': ...}`. Names that it
- * only prints or assigns, as Gemma's `set role = 'model'`, are none that it expects in messages.
+ * Whether a template compares something with the role: `== 'role'`, `in ['tool', 'role']`, `{'role': ...}`. Names that
+ * it only prints or assigns, as Gemma's `set role = 'model'`, are none that it expects in messages.
  */
 function asksForRole(source: string, role: string): boolean {
   const code = source.replace(/\{#.*?#\}/gs, '')

@@ -1,4 +1,7 @@
-/** @file From a data source to encoded examples, with an account of what became of every row and of where they came from. */
+/**
+ * @file From a data source to encoded examples, with an account of what became of every row and of where they came
+ * from.
+ */
 
 import { describeValue } from '../errors.js'
 import { DataError, OptionError } from '../lowrank-error.js'
@@ -67,8 +70,8 @@ const PROGRESS_MS = 100
 /**
  * Reads and encodes a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
  *
- * @throws DataError for a row with a defect (with file and row), for a data set without rows, and for one where nothing is left to
- * learn (saying why).
+ * @throws DataError for a row with a defect (with file and row), for a data set without rows, and for one where nothing
+ * is left to learn (saying why).
  */
 export async function prepareDataset(
   source: DataSource,
@@ -84,7 +87,10 @@ export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examp
   items: I[]
 }
 
-/** `prepareDataset` for what any objective makes of rows. A row is left out where one of its sequences has nothing to learn. */
+/**
+ * `prepareDataset` for what any objective makes of rows. A row is left out where one of its sequences has nothing to
+ * learn.
+ */
 export async function prepareItems<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
@@ -178,12 +184,17 @@ export async function prepareItems<I extends Item>(
   return { items, statistics, lineage }
 }
 
-/** Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it, as GPT-2's. */
+/**
+ * Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it,
+ * as GPT-2's.
+ */
 function paddingId({ padTokenId, eosTokenId }: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): number {
   return [padTokenId, eosTokenId].find((id) => id !== undefined && id < vocabSize) ?? 0
 }
 
-/** The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does. */
+/**
+ * The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does.
+ */
 export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatRenderer {
   const source = chatTemplate ?? tokenizer.chatTemplate
   if (source !== undefined) return new ChatTemplate(source, tokenizer.templateVariables)

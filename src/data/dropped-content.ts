@@ -1,7 +1,8 @@
 /**
- * @file Which rows lose something to the chat template. To find that out takes renderings of its own, so of rows that are
- * alike eight are looked at, and every 64th behind them. The others are looked at where a search of their parts in the text
- * tells something else than those eight; it sees no difference where a part that is lost also stands elsewhere in the text.
+ * @file Which rows lose something to the chat template. To find that out takes renderings of its own, so of rows that
+ * are alike eight are looked at, and every 64th behind them. The others are looked at where a search of their parts in
+ * the text tells something else than those eight; it sees no difference where a part that is lost also stands elsewhere
+ * in the text.
  */
 
 import type { ChatMessage, ChatRenderer, RenderOptions } from '../tokenizer/chat-template.js'

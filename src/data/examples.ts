@@ -1,6 +1,6 @@
 /**
- * @file A row becomes an example: token ids and, beside each, the label the loss compares with. The mask is made here, once;
- * nothing later decides by token id what is learnt.
+ * @file A row becomes an example: token ids and, beside each, the label the loss compares with. The mask is made here,
+ * once; nothing later decides by token id what is learnt.
  */
 
 import { IGNORE_INDEX } from '../architecture/batch.js'
@@ -77,13 +77,13 @@ export interface EncodedRow {
 }
 
 /**
- * Encodes a row and masks what is not learnt. Plain text, completions and Alpaca rows get the tokenizer's own special tokens
- * and end with EOS where the tokenizer has one; conversations get exactly what the chat template writes. Rows longer than
- * `maxLength` keep their beginning.
+ * Encodes a row and masks what is not learnt. Plain text, completions and Alpaca rows get the tokenizer's own special
+ * tokens and end with EOS where the tokenizer has one; conversations get exactly what the chat template writes. Rows
+ * longer than `maxLength` keep their beginning.
  *
  * @param renderer The chat template; only needed for conversations.
- * @throws DataError naming the row, for a missing or refusing template, a mask that cannot be built, or a token outside the
- * model's vocabulary.
+ * @throws DataError naming the row, for a missing or refusing template, a mask that cannot be built, or a token outside
+ * the model's vocabulary.
  */
 export function encodeRow(
   row: DataRow,
@@ -227,7 +227,10 @@ function* encodePlain(tokenizer: Tokenizer, prompt: string, answer: string, lear
   return { ids, learnt: [{ start: learnAll ? 0 : start, end: ids.length }], promptEnd: start }
 }
 
-/** @throws for half of a character: no tokenizer knows it, and in UTF-8 it would become another. Templates refuse it themselves. */
+/**
+ * @throws for half of a character: no tokenizer knows it, and in UTF-8 it would become another. Templates refuse it
+ * themselves.
+ */
 function expectCharacters(text: string): void {
   const half = /\p{Surrogate}/u.exec(text)
   if (half === null) return

@@ -2,7 +2,10 @@
 
 import type { Example } from './examples.js'
 
-/** Sequences that are only worth something together, as the two answers of a preference pair: one micro-batch holds them all. */
+/**
+ * Sequences that are only worth something together, as the two answers of a preference pair: one micro-batch holds them
+ * all.
+ */
 export interface ExampleGroup {
   readonly sequences: readonly Example[]
   /** What the group counts in a window's mean. */

@@ -1,6 +1,6 @@
 /**
- * @file Messages of a row: from the ways in which data sets write them to what a chat template takes. What depends on the
- * template (roles that it knows, parts or strings) is in `conversation.ts`.
+ * @file Messages of a row: from the ways in which data sets write them to what a chat template takes. What depends on
+ * the template (roles that it knows, parts or strings) is in `conversation.ts`.
  */
 
 import { describeValue } from '../errors.js'
@@ -14,7 +14,7 @@ type Fields = Record<string, unknown>
 /** Messages and what their row says about learning them. */
 export interface Messages {
   messages: readonly ChatMessage[]
-  /** Of each message whether the row asks to learn it; absent where no message says so. */
+  /** For each message, whether the row asks to learn it; absent where no message says so. */
   learn?: readonly (boolean | undefined)[]
   /** Nulls within tool calls that were taken as absent fields. */
   nullArguments?: number
@@ -22,7 +22,8 @@ export interface Messages {
 
 const PARTS_REMEDY = 'only text is trained on: leave the row out or put it into words'
 
-// What people write beside a message about learning it (OpenAI, Axolotl, ms-swift, torchtune), and whether 1 asks for it.
+// What people write beside a message about learning it (OpenAI, Axolotl, ms-swift, torchtune), and whether 1 asks for
+// it.
 const LEARN_KEYS: ReadonlyMap<string, boolean> = new Map([
   ['weight', true],
   ['train', true],
@@ -61,8 +62,9 @@ const TEXT_PARTS: readonly unknown[] = ['text', 'input_text', 'output_text', und
 const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'cache_control', 'logprobs', 'index', 'id']
 
 /**
- * Checks and normalises a list of messages: keys with null and empty lists of tool calls are absent, ShareGPT's `from` and `value` become role and
- * content, parts of content become `{ type: 'text', text }`, and what the row says about learning leaves the messages.
+ * Checks and normalises a list of messages: keys with null and empty lists of tool calls are absent, ShareGPT's `from`
+ * and `value` become role and content, parts of content become `{ type: 'text', text }`, and what the row says about
+ * learning leaves the messages.
  *
  * @param name What errors call the list, for example `messages`.
  * @param origin What errors call the row.

@@ -60,7 +60,7 @@ export interface DataOptions {
    */
   shuffle?: boolean
   /**
-   * Of shuffling, the split, and in training the weights of the adapter and dropout; a whole number of at least 0.
+   * Seed of shuffling, the split and, in training, the adapter's weights and dropout; a whole number of at least 0.
    * @default 42
    */
   seed?: number
@@ -86,14 +86,14 @@ export interface DataOptions {
    */
   roles?: Readonly<Record<string, string>>
   /**
-   * Names of columns where the rows have others than lowrank knows: by the name that is known here the name in the rows,
-   * for example `{ prompt: 'question', completion: 'answer.text' }`. Dots lead into objects.
+   * Names of columns where the rows have others than lowrank knows: by the name that is known here the name in the
+   * rows, for example `{ prompt: 'question', completion: 'answer.text' }`. Dots lead into objects.
    * @default {}
    */
   columns?: Readonly<Record<string, string>>
   /**
-   * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message: 'warn'
-   * trains on the rest and counts it, 'error' ends the run.
+   * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message:
+   * 'warn' trains on the rest and counts it, 'error' ends the run.
    * @default 'warn'
    */
   onDroppedContent?: 'warn' | 'error'

@@ -35,7 +35,10 @@ function* sequential(order: Int32Array, lengths: Int32Array, capacity: number): 
   return packs
 }
 
-/** Longest rows first, each into the fullest pack that still has room: at most 11/9 of the fewest packs possible, plus one. */
+/**
+ * Longest rows first, each into the fullest pack that still has room: at most 11/9 of the fewest packs possible, plus
+ * one.
+ */
 function* bestFitDecreasing(order: Int32Array, lengths: Int32Array, capacity: number): Steps<number[][]> {
   const packs: number[][] = []
   const withRoom = new Map<number, number[][]>()
@@ -67,7 +70,7 @@ function* longestFirst(order: Int32Array, lengths: Int32Array, capacity: number)
   const next = new Int32Array(capacity + 2)
   for (const [index, row] of order.entries()) {
     if (index % ROWS_PER_STEP === 0) yield
-    // Of the rows that are longer than a length, all stand before it.
+    // All rows that are longer than a length stand before it.
     next[capacity - (lengths[row] as number) + 1]!++
   }
   for (let at = 1; at < next.length; at++) next[at]! += next[at - 1] as number
@@ -80,8 +83,8 @@ function* longestFirst(order: Int32Array, lengths: Int32Array, capacity: number)
 }
 
 /**
- * A set of small whole numbers that finds its smallest member at or above a bound: a bit for each number, above these a bit
- * for each word that has any, and so on.
+ * A set of small whole numbers that finds its smallest member at or above a bound: a bit for each number, above these a
+ * bit for each word that has any, and so on.
  */
 class SmallestAtLeast {
   readonly #levels: Uint32Array[] = []

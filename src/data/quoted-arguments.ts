@@ -1,4 +1,7 @@
-/** @file Arguments of tool calls that are given as JSON text, as OpenAI gives them, to a template that prints JSON of objects. */
+/**
+ * @file Arguments of tool calls that are given as JSON text, as OpenAI gives them, to a template that prints JSON of
+ * objects.
+ */
 
 import { jsonString } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
@@ -8,8 +11,8 @@ import type { Steps } from '../turns.js'
 const LOOKS = 4
 
 /**
- * Whether the rendering shows such arguments as a string in quotes, `"{\"a\": 1}"` for `{"a": 1}`: a model learns to write
- * that, where whoever reads its calls expects an object.
+ * Whether the rendering shows such arguments as a string in quotes, `"{\"a\": 1}"` for `{"a": 1}`: a model learns to
+ * write that, where whoever reads its calls expects an object.
  */
 export function* quotesArguments(messages: readonly ChatMessage[], text: string): Steps<boolean> {
   let looks = 0

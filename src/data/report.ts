@@ -24,9 +24,15 @@ export interface DataStatistics {
   droppedParts?: Partial<Record<DroppedKind, number>>
   /** Rows with nulls among the arguments of tools, which were taken as absent fields. Absent where there are none. */
   nullArgumentRows?: number
-  /** Rows whose tool calls have arguments as JSON text, which the template prints as a string in quotes. Absent where there are none. */
+  /**
+   * Rows whose tool calls have arguments as JSON text, which the template prints as a string in quotes. Absent where
+   * there are none.
+   */
   quotedArgumentRows?: number
-  /** Rows with an answer, a prompt or another message without words, or one role twice in a row. Absent where there are none. */
+  /**
+   * Rows with an answer, a prompt or another message without words, or one role twice in a row. Absent where there are
+   * none.
+   */
   unusualRows?: Partial<Record<UnusualKind, number>>
   /** Columns beside those of the rows' form. Absent where there are none. */
   ignoredColumns?: string[]

@@ -1,6 +1,6 @@
 /**
- * @file Recognising what a row is by its columns, and checking these. What a row becomes in tokens is in `examples.ts`; how
- * rows are read is in `rows.ts`.
+ * @file Recognising what a row is by its columns, and checking these. What a row becomes in tokens is in `examples.ts`;
+ * how rows are read is in `rows.ts`.
  */
 
 import { describeValue, listNames } from '../errors.js'
@@ -36,15 +36,18 @@ interface RowForm {
   readonly optional: readonly string[]
   /** Whether a row that has `columns` is of this form. Default: it is. */
   readonly matches?: (row: Columns) => boolean
-  /** Checks the columns and takes what they hold. @throws naming the row for what is of the wrong type or would be lost */
+  /**
+   * Checks the columns and takes what they hold.
+   * @throws naming the row for what is of the wrong type or would be lost
+   */
   readonly read: (row: Columns, origin: string) => Steps<RowContent>
 }
 
 const TEMPLATE_COLUMNS = ['tools', 'chat_template_kwargs']
 
 /**
- * The forms of rows. A row that fits several has the first of them. Messages, the names that the option `columns` knows, and
- * what counts as an ignored column come from here.
+ * The forms of rows. A row that fits several has the first of them. Messages, the names that the option `columns`
+ * knows, and what counts as an ignored column come from here.
  */
 const ROW_FORMS: readonly RowForm[] = [
   {
@@ -84,8 +87,8 @@ const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] 
  * The form of one row: the first of the list that fits.
  *
  * @param origin What errors call the row, for example `train.jsonl:17`.
- * @throws DataError naming the row for one that is not an object, lacks the columns of every form, has one of the wrong type, or
- * has something that would be lost.
+ * @throws DataError naming the row for one that is not an object, lacks the columns of every form, has one of the wrong
+ * type, or has something that would be lost.
  */
 export function recognizeRow(value: unknown, origin: string): DataRow {
   return runAtOnce(recognizeSteps(value, origin))
@@ -160,7 +163,7 @@ function has(row: Columns, name: string): boolean {
 }
 
 function columnsOf(value: unknown, origin: string): Columns {
-  // Of a row only the columns count, not their order.
+  // Only the columns of a row count, not their order.
   if (value instanceof Map)
     return Object.assign(Object.create(null) as Columns, Object.fromEntries(value as Map<string, unknown>))
   if (isObject(value)) return value

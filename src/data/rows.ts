@@ -1,4 +1,7 @@
-/** @file Rows of a source with their forms: names of columns are mapped here, and nowhere else. What forms there are is the objective's to say; those of supervised fine-tuning are in row-forms.ts. */
+/**
+ * @file Rows of a source with their forms: names of columns are mapped here, and nowhere else. What forms there are is
+ * the objective's to say; those of supervised fine-tuning are in row-forms.ts.
+ */
 
 import type { Steps } from '../turns.js'
 import type { Columns } from './columns.js'
@@ -11,8 +14,8 @@ import type { ReadContext, RowSource } from './sources/row-source.js'
  *
  * @param columns Gives the columns the names that the forms know.
  * @param recognize Tells the form of a row, and checks its columns.
- * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has one of
- * the wrong type, or has another form than the rows before it in its file.
+ * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has
+ * one of the wrong type, or has another form than the rows before it in its file.
  */
 export async function* readRows<Row extends RecognizedRow>(
   source: RowSource,

@@ -48,9 +48,9 @@ export interface ExampleSplit {
 }
 
 /**
- * Holds out a part of the examples. Rows that share their prompt (for plain text: the whole row) stay on one side, so the
- * evaluation asks nothing that the training has answered. Where one prompt is so common that this leaves no rows for
- * evaluation, only equal rows stay together. Both sides keep the order of the data set.
+ * Holds out a part of the examples. Rows that share their prompt (for plain text: the whole row) stay on one side, so
+ * the evaluation asks nothing that the training has answered. Where one prompt is so common that this leaves no rows
+ * for evaluation, only equal rows stay together. Both sides keep the order of the data set.
  *
  * @throws OptionError when no row would be left to train on, or none could be held out.
  */

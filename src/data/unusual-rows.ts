@@ -1,4 +1,7 @@
-/** @file Rows that are whole and mean something, but seldom what somebody wants: answers without text, prompts without words. */
+/**
+ * @file Rows that are whole and mean something, but seldom what somebody wants: answers without text, prompts without
+ * words.
+ */
 
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'

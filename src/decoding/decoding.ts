@@ -1,4 +1,7 @@
-/** @file Decoding: sequences that grow token by token on top of a key/value cache, without JavaScript between one token and the next. */
+/**
+ * @file Decoding: sequences that grow token by token on top of a key/value cache, without JavaScript between one token
+ * and the next.
+ */
 
 import type { Decoder, RaggedInput } from '../architecture/architecture.js'
 import { positionsInSequences } from '../architecture/batch.js'
@@ -15,12 +18,15 @@ import { KvCache } from './kv-cache.js'
 /** Tokens that a cache is made for at first, where more may come. */
 const FIRST_CAPACITY = 256
 
-/** Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]; `positions`, int32 [S], are those that the ids will have. */
+/**
+ * Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]; `positions`, int32 [S], are those
+ * that the ids will have.
+ */
 export type Choose = (logits: Tensor, ids: Tensor, positions: Tensor) => void
 
 /**
- * Steps may be queued ahead: the ids that one chooses stay on the device for the next. All steps after the prompt are the same ops on the same tensors,
- * recorded once for a capacity of the cache, which doubles when it is full.
+ * Steps may be queued ahead: the ids that one chooses stay on the device for the next. All steps after the prompt are
+ * the same ops on the same tensors, recorded once for a capacity of the cache, which doubles when it is full.
  */
 export class Decoding {
   readonly #decoder: Decoder
@@ -48,8 +54,8 @@ export class Decoding {
 
   /**
    * @param mostTokens that a sequence may have in the end, its prompt included.
-   * @param hooks `expectUnchanged` throws where the model is not what it was when the decoding began, and is asked before steps are recorded, which then
-   * stay as they are; `onEnd` is called once, when this is disposed.
+   * @param hooks `expectUnchanged` throws where the model is not what it was when the decoding began, and is asked
+   * before steps are recorded, which then stay as they are; `onEnd` is called once, when this is disposed.
    */
   constructor(
     decoder: Decoder,
@@ -77,7 +83,10 @@ export class Decoding {
     this.#seqUsedK = integers()
   }
 
-  /** Queues one token more for every sequence; resolves to their ids, [S], rejects where the model has no more positions. */
+  /**
+   * Queues one token more for every sequence; resolves to their ids, [S], rejects where the model has no more
+   * positions.
+   */
   async next(): Promise<Int32Array> {
     noGrad(() => scope(() => (this.#isPrefilled ? this.#decodeOne() : this.#prefill())))
     try {
@@ -187,7 +196,10 @@ export class Decoding {
     return Tensor.from(this.#device, values, [values.length])
   }
 
-  /** [N] tokens -> [N, D]. Positions up to the cache's capacity are prepared, so that a recorded step holds for all of them. */
+  /**
+   * [N] tokens -> [N, D]. Positions up to the cache's capacity are prepared, so that a recorded step holds for all of
+   * them.
+   */
   #forward(cache: KvCache, input: Omit<RaggedInput, 'positionCount' | 'seqUsedK'>): Tensor {
     const all = { ...input, seqUsedK: this.#seqUsedK, positionCount: cache.capacity }
     return this.#decoder.forward(all, { gradientCheckpointing: false, trainable: false, cache })

@@ -1,4 +1,7 @@
-/** @file What generate() may be asked for: how tokens are chosen and when a sequence ends. The steps themselves are in decoding.ts. */
+/**
+ * @file What generate() may be asked for: how tokens are chosen and when a sequence ends. The steps themselves are in
+ * decoding.ts.
+ */
 
 import { FORWARD_BATCH, type ForwardBatch, prepareBatch } from '../architecture/batch.js'
 import type { ModelConfig } from '../architecture/config.js'

@@ -1,4 +1,7 @@
-/** @file The options of generate(): types, defaults, and what each may be. Loads nothing of the engine, so that help texts can show them. */
+/**
+ * @file The options of generate(): types, defaults, and what each may be. Loads nothing of the engine, so that help
+ * texts can show them.
+ */
 
 import { boolean, callback, either, integer, listOf, number, type Rule } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'

@@ -33,8 +33,8 @@ export class Conversation {
   }
 
   /**
-   * Answers a message of the user, piece by piece. The turn becomes part of the conversation when the answer is whole: not after an error, an abort
-   * or a loop that was left.
+   * Answers a message of the user, piece by piece. The turn becomes part of the conversation when the answer is whole:
+   * not after an error, an abort or a loop that was left.
    * @throws what `streamText` throws.
    */
   async *send(content: string, options: TextGenerationOptions = {}): AsyncGenerator<string, GeneratedText, undefined> {

@@ -1,4 +1,6 @@
-/** @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string. */
+/**
+ * @file Text in, text out: prompts and conversations to ids, ids to text as they come, and the end by a stop string.
+ */
 
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { endingIds } from '../decoding/generate-options.js'
@@ -48,8 +50,8 @@ export interface GeneratedText {
 /**
  * Continues a text, or answers the last message of a conversation, piece by piece. Leaving the loop ends the work.
  * @param givenTokenizer of `loadTokenizer`, or of transformers.js
- * @param prompt a text, begun as the tokenizer begins one (usually with BOS, unless the text spells it out), nothing put behind it; or messages, for
- * the tokenizer's chat template.
+ * @param prompt a text, begun as the tokenizer begins one (usually with BOS, unless the text spells it out), nothing
+ * put behind it; or messages, for the tokenizer's chat template.
  * @returns the whole answer, as the value of the generator's end.
  * @throws what `model.generate` throws, on an empty prompt, and where the chat template refuses the messages.
  */
@@ -83,7 +85,8 @@ export async function* streamText(
   const last = incremental.end()
   if (last !== '') yield last
   const finishReason = incremental.stopped || ends.includes(ids.at(-1) ?? -1) ? 'stop' : 'length'
-  // Where a decoder changes earlier text by what follows, pieces are as they were when they were told, and the answer is what all ids say.
+  // Where a decoder changes earlier text by what follows, pieces are as they were when they were told, and the answer
+  // is what all ids say.
   const whole = incremental.stopped ? text + last : tokenizer.decode(ids, { skipSpecialTokens: true })
   return { text: whole, ids, promptTokens: promptIds.length, finishReason }
 }

@@ -5,7 +5,9 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 /** What a decoder writes for bytes that are no whole character (yet). */
 const REPLACEMENT = '\ufffd'
 
-/** A piece of what stop strings are looked for in. The text of special tokens is a part of that, but not of the answer. */
+/**
+ * A piece of what stop strings are looked for in. The text of special tokens is a part of that, but not of the answer.
+ */
 interface Piece {
   readonly text: string
   readonly isTold: boolean
@@ -18,7 +20,10 @@ export class IncrementalText {
   /** Texts of special tokens by id; empty where no stop string could have a part of one. */
   readonly #specialTexts: ReadonlyMap<number, string>
   readonly #ids: number[] = []
-  /** Ids before `#told` are in the text already. Those from `#context` on are decoded with the new ones, which may look different without them. */
+  /**
+   * Ids before `#told` are in the text already. Those from `#context` on are decoded with the new ones, which may look
+   * different without them.
+   */
   #context = 0
   #told = 0
   /** What is decoded but may be the beginning of a stop string. */
@@ -37,7 +42,9 @@ export class IncrementalText {
     return this.#stopped
   }
 
-  /** Takes the next id; returns the text that is certain now. Special tokens have none, but stop strings may name them. */
+  /**
+   * Takes the next id; returns the text that is certain now. Special tokens have none, but stop strings may name them.
+   */
   push(id: number): string {
     this.#ids.push(id)
     const text = this.#newText()
@@ -64,7 +71,8 @@ export class IncrementalText {
       this.#tokenizer.decode(this.#ids.slice(this.#context, end), { skipSpecialTokens: true })
     const [all, told] = [decode(this.#ids.length), decode(this.#told)]
     if (all.startsWith(told)) return all.slice(told.length)
-    // The new ids changed what was told, as where a decoder takes a space away before a full stop: what is new comes whole.
+    // The new ids changed what was told, as where a decoder takes a space away before a full stop: what is new comes
+    // whole.
     let same = 0
     while (same < told.length && all[same] === told[same]) same++
     return all.slice(same)

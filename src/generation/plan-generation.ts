@@ -1,4 +1,7 @@
-/** @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that computes nothing. */
+/**
+ * @file planGeneration: the memory that answers take, found as `planTraining` finds that of training: on a device that
+ * computes nothing.
+ */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
@@ -47,7 +50,8 @@ export interface GenerationPlan {
 /**
  * Finds the memory of `generate()` without weights and without computing.
  * @param limits `memory`: bytes that may be taken; default: the memory budget, on the CPU and the process itself.
- * @throws on unknown options, values out of range, configs that `loadModel` refuses, and more positions than the model has.
+ * @throws on unknown options, values out of range, configs that `loadModel` refuses, and more positions than the model
+ * has.
  */
 export async function planGeneration(options: GenerationPlanOptions, limits: PlanLimits = {}): Promise<GenerationPlan> {
   const resolved = readOptions('planGeneration', options, PLAN_GENERATION_OPTIONS)

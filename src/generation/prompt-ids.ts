@@ -1,4 +1,7 @@
-/** @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing behind. */
+/**
+ * @file From a prompt to the ids that a model continues: begun as the tokenizer begins a text, once, and with nothing
+ * behind.
+ */
 
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
@@ -9,8 +12,8 @@ import { runAtOnce } from '../turns.js'
 
 /**
  * The ids of a prompt.
- * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none. Text parts are joined
- *    where the template takes strings, and strings become parts where it prints parts alone.
+ * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none. Text parts are
+ *    joined where the template takes strings, and strings become parts where it prints parts alone.
  * 2. A text gets what the tokenizer puts before it, usually BOS, unless it spells that out itself.
  * 3. What the tokenizer would put behind a text, EOS or SEP, is left out: the model is to go on, not to begin anew.
  * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.

@@ -1,4 +1,7 @@
-/** @file The keys of a GGUF file that belong to its architecture: every one is read, expected to have one value, or an error. */
+/**
+ * @file The keys of a GGUF file that belong to its architecture: every one is read, expected to have one value, or an
+ * error.
+ */
 
 import { describeValue, listNames } from '../errors.js'
 import { ModelError } from '../lowrank-error.js'

@@ -1,6 +1,7 @@
 /**
- * @file The block formats of ggml that are read, unpacked to float32 with the roundings of ggml's own reference: every product and sum is rounded
- * to float32. Blocks of 32 are here, those of 256 ("K") in `k-formats.ts`. Layouts: ggml-common.h of https://github.com/ggml-org/ggml
+ * @file The block formats of ggml that are read, unpacked to float32 with the roundings of ggml's own reference: every
+ * product and sum is rounded to float32. Blocks of 32 are here, those of 256 ("K") in `k-formats.ts`. Layouts:
+ * ggml-common.h of https://github.com/ggml-org/ggml
  *
  * In comments d and m are float16 numbers, q a packed integer, [n] a number of bytes.
  */

@@ -1,4 +1,7 @@
-/** @file From the metadata of a GGUF file to the config.json that Hugging Face has for such a model. What is not understood is an error. */
+/**
+ * @file From the metadata of a GGUF file to the config.json that Hugging Face has for such a model. What is not
+ * understood is an error.
+ */
 
 import type { RawConfig } from '../architecture/config.js'
 import { ModelError } from '../lowrank-error.js'
@@ -10,7 +13,7 @@ import { llama3Scaling, ROPE_FACTORS } from './rope-factors.js'
 export const ARCHITECTURES = ['llama', 'qwen2', 'qwen3', 'gpt2'] as const
 export type GgufArchitecture = (typeof ARCHITECTURES)[number]
 
-/** Of the format of blocks: 1 is of 2023, with other layouts. */
+/** Version of the block format. Version 1 (2023) used other layouts. */
 const QUANTIZATION_VERSION = 2
 
 /** Which architecture a file is of. @throws on one that is not supported, and on files that hold no model */
@@ -74,7 +77,7 @@ const CLASSES = {
   qwen3: 'Qwen3ForCausalLM',
 } as const
 
-/** Of the decoders that Llama's is the pattern for. */
+/** Configuration of the decoders that follow Llama's. */
 function decoderConfig(
   keys: ArchitectureKeys,
   file: GgufFile,

@@ -1,4 +1,7 @@
-/** @file Reading a file of unknown structure from front to back: what is asked for is checked against the file before memory is taken for it. */
+/**
+ * @file Reading a file of unknown structure from front to back: what is asked for is checked against the file before
+ * memory is taken for it.
+ */
 
 import { isUtf8 } from 'node:buffer'
 import { readSync } from 'node:fs'

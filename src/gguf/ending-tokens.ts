@@ -1,6 +1,6 @@
 /**
- * @file Ids that end an answer, of a vocabulary whose file does not name them all: converters often leave out the end of a turn. They are found by
- * their texts, which are those of llama.cpp.
+ * @file Ids that end an answer, of a vocabulary whose file does not name them all: converters often leave out the end
+ * of a turn. They are found by their texts, which are those of llama.cpp.
  */
 
 import type { GgufMetadata } from './metadata.js'

@@ -1,6 +1,6 @@
 /**
- * @file The "K" formats of ggml: blocks of 256 whose parts of 16 or 32 have integer scales of their own. See `block-formats.ts` for the notation and
- * the roundings.
+ * @file The "K" formats of ggml: blocks of 256 whose parts of 16 or 32 have integer scales of their own. See
+ * `block-formats.ts` for the notation and the roundings.
  */
 
 import { halfToFloat } from '../weights/half.js'
@@ -29,7 +29,10 @@ export const Q2_K: BlockFormat = {
   },
 }
 
-/** Third bits [32], 2-bit q [64], 6-bit scales of parts of 16 [12], d: (d (scale - 32)) (q - 4 where the third bit is 0). */
+/**
+ * Third bits [32], 2-bit q [64], 6-bit scales of parts of 16 [12], d: (d (scale - 32)) (q - 4 where the third bit is
+ * 0).
+ */
 export const Q3_K: BlockFormat = {
   size: SIZE,
   bytes: 110,
@@ -125,7 +128,10 @@ function twoBits(part: number, start: number): { from: number; shift: number } {
   return { from: start + 32 * (part >> 3) + 16 * (part & 1), shift: 2 * ((part >> 1) & 3) }
 }
 
-/** Of the 12 bytes: 4 scales, 4 minima, both in the lower six bits; then the lower nibbles of 4 more of each, whose upper bits are above the others. */
+/**
+ * The 12 bytes hold 4 scales and 4 minima in their lower six bits, then the lower nibbles of 4 more of each, whose
+ * upper bits are above the others.
+ */
 function scaleOf(packed: Uint8Array, at: number, part: number): number {
   if (part < 4) return (packed[at + part] as number) & 63
   return ((packed[at + 4 + part] as number) & 15) | (((packed[at + part - 4] as number) >> 2) & 48)

@@ -12,7 +12,7 @@ const LONGEST_KEY = 65_535
 /** Chat templates take 100 KB, whole tokenizer.json files 20 MB. */
 const LONGEST_TEXT = 32 * 2 ** 20
 const MOST_KEYS = 65_536
-/** Of all arrays together: a vocabulary of 250,000 tokens has about a million, its merges included. */
+/** Elements of all arrays together: a vocabulary of 250,000 tokens has about a million, its merges included. */
 const MOST_ELEMENTS = 2 * 2 ** 20
 const DEEPEST_ARRAY = 4
 const ELEMENTS_PER_STEP = 2048
@@ -40,7 +40,10 @@ const TYPES: Readonly<Record<number, ValueType>> = {
   12: { name: 'float64', leastBytes: 8, read: (cursor) => cursor.float64() },
 }
 
-/** What the file says of itself. The getters throw when a key has another type than is asked for; without a fallback also when it is absent. */
+/**
+ * What the file says of itself. The getters throw when a key has another type than is asked for; without a fallback
+ * also when it is absent.
+ */
 export class GgufMetadata {
   readonly path: string
   readonly #values: ReadonlyMap<string, GgufValue>

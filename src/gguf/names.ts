@@ -52,7 +52,10 @@ const GPT2: Names = {
   },
 }
 
-/** The tensors of a file under the names of Hugging Face, as they are to be read there. @throws on a name that the architecture does not have */
+/**
+ * The tensors of a file under the names of Hugging Face, as they are to be read there.
+ * @throws on a name that the architecture does not have
+ */
 export function huggingFaceTensors(
   tensors: ReadonlyMap<string, WeightTensor>,
   architecture: GgufArchitecture,

@@ -71,8 +71,9 @@ function readAllParts(path: string): GgufFile {
 }
 
 /**
- * GPT-2's config says nothing of the head. Converters of 2023 wrote the embedding a second time, as the head: it is dropped where it is one, and is a
- * weight of its own where it has other values, as where the two were quantised to two types. llama.cpp computes with it in any case.
+ * GPT-2's config says nothing of the head. Converters of 2023 wrote the embedding a second time, as the head: it is
+ * dropped where it is one, and is a weight of its own where it has other values, as where the two were quantised to two
+ * types. llama.cpp computes with it in any case.
  */
 async function withOwnHead(config: RawConfig, tensors: Map<string, WeightTensor>): Promise<RawConfig> {
   const head = tensors.get('lm_head.weight')

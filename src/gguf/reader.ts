@@ -1,9 +1,10 @@
 /**
- * @file The structure of GGUF files, versions 2 and 3: header, metadata and descriptions of tensors, each number checked against the file before
- * anything is made of it. Knows no model. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * @file The structure of GGUF files, versions 2 and 3: header, metadata and descriptions of tensors, each number
+ * checked against the file before anything is made of it. Knows no model. Format:
+ * https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  *
- * Layout: "GGUF", uint32 version, uint64 tensors, uint64 keys; the keys; per tensor its name, dimensions (that of the columns first), type
- * and offset; padding; the tensors, each beginning at a multiple of the alignment.
+ * Layout: "GGUF", uint32 version, uint64 tensors, uint64 keys; the keys; per tensor its name, dimensions (that of the
+ * columns first), type and offset; padding; the tensors, each beginning at a multiple of the alignment.
  */
 
 import { closeSync, fstatSync } from 'node:fs'
@@ -176,7 +177,10 @@ function readTensor(cursor: Cursor, name: string, alignment: number): WeightTens
   return { name, dtype, shape, path: cursor.path, fileOffset, byteLength, ...(blocks && { blocks }) }
 }
 
-/** Tensors must lie in the file, one after the other, with nothing but padding between them. @returns them with offsets in the file */
+/**
+ * Tensors must lie in the file, one after the other, with nothing but padding between them.
+ * @returns them with offsets in the file
+ */
 function place(
   cursor: Cursor,
   tensors: ReadonlyMap<string, WeightTensor>,

@@ -1,6 +1,7 @@
 /**
- * @file The tensor `rope_freqs.weight` of Llama 3.1 and later: what each rotary frequency is divided by. Converters compute it from the
- * `rope_scaling` of config.json, which they leave out; here that is found again, and holds only if it gives the very factors of the file.
+ * @file The tensor `rope_freqs.weight` of Llama 3.1 and later: what each rotary frequency is divided by. Converters
+ * compute it from the `rope_scaling` of config.json, which they leave out; here that is found again, and holds only if
+ * it gives the very factors of the file.
  */
 
 import { closeSync, readSync } from 'node:fs'
@@ -42,7 +43,10 @@ export function llama3Scaling(tensor: WeightTensor, theta: number, headDim: numb
   }
 }
 
-/** By how much a frequency is slowed down: those that turn slowly fully, fast ones not at all, those between in proportion. */
+/**
+ * By how much a frequency is slowed down: those that turn slowly fully, fast ones not at all, those between in
+ * proportion.
+ */
 function factorOf(frequency: number, factor: number): number {
   const turns = (ORIGINAL_POSITIONS * frequency) / (2 * Math.PI)
   if (turns < LOW_FREQUENCY_FACTOR) return factor

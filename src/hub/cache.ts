@@ -37,7 +37,10 @@ export class RepositoryCache {
     return join(this.path, 'snapshots', commit)
   }
 
-  /** The commit that a revision stood for when it was last asked for. @throws when the file of a reference holds something else */
+  /**
+   * The commit that a revision stood for when it was last asked for.
+   * @throws when the file of a reference holds something else
+   */
   async readRef(revision: string): Promise<string | undefined> {
     if (COMMIT.test(revision)) return revision
     const path = join(this.path, 'refs', revision)

@@ -1,8 +1,9 @@
 /**
  * @file Fetches one file into the blobs of the cache: goes on where it was cut off, and checks what came.
  *
- * @huggingface/hub has `downloadFileToCacheDir` for this, but it begins anew each time, renames whatever came, and lets two
- * writers share a file; so the transfer is here, over the Hub's plain `resolve` address, which serves LFS and Xet files alike.
+ * @huggingface/hub has `downloadFileToCacheDir` for this, but it begins anew each time, renames whatever came, and lets
+ * two writers share a file; so the transfer is here, over the Hub's plain `resolve` address, which serves LFS and Xet
+ * files alike.
  */
 
 import { formatBytes } from '../bytes.js'
@@ -24,7 +25,10 @@ export interface DownloadOptions extends RequestOptions {
 /** New bytes after which a transfer that was cut has its full patience again; of small files a hundredth. */
 const LEAST_PROGRESS = 2 ** 20
 
-/** @throws HubError when the file does not come, or is not what its checksum says; the signal's reason when it is aborted */
+/**
+ * @throws HubError when the file does not come, or is not what its checksum says; the signal's reason when it is
+ * aborted
+ */
 export async function downloadBlob(options: DownloadOptions): Promise<void> {
   const { file, blobs, onBytes } = options
   const partial = await PartialFile.open(blobs, file)
@@ -68,7 +72,9 @@ async function fill(partial: PartialFile, options: DownloadOptions, count: () =>
   }
 }
 
-/** @returns what cut the body off, where something did; `request` has its own patience with answers that do not begin */
+/**
+ * @returns what cut the body off, where something did; `request` has its own patience with answers that do not begin
+ */
 async function transfer(
   partial: PartialFile,
   options: DownloadOptions,

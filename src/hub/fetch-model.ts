@@ -1,4 +1,7 @@
-/** @file Brings a model of the Hub into the cache: what it needs, what of that is not there yet, and what to do without a network. */
+/**
+ * @file Brings a model of the Hub into the cache: what it needs, what of that is not there yet, and what to do without
+ * a network.
+ */
 
 import { join } from 'node:path'
 import { formatBytes } from '../bytes.js'
@@ -16,8 +19,8 @@ import { ATTEMPTS, type RequestOptions } from './request.js'
 import { type HubOptions, type HubSettings, readHubSettings } from './settings.js'
 
 /**
- * Files of a model come from the Hub. The first event tells of all of them before they begin, the last has `bytes` equal to
- * `totalBytes`; where all are in the cache there are none.
+ * Files of a model come from the Hub. The first event tells of all of them before they begin, the last has `bytes`
+ * equal to `totalBytes`; where all are in the cache there are none.
  */
 export interface DownloadEvent {
   readonly type: 'download'
@@ -68,8 +71,8 @@ const LARGEST_CARD = 2_000_000
 const EVENT_INTERVAL = 100
 
 /**
- * The directory of a model at a revision. The Hub is asked what the revision stands for, but not where the revision is a commit
- * that the cache has, and not offline; only files that are not in the cache are fetched.
+ * The directory of a model at a revision. The Hub is asked what the revision stands for, but not where the revision is
+ * a commit that the cache has, and not offline; only files that are not in the cache are fetched.
  * @param triedPath the directory that `id` would be, for the error that says it is neither
  * @throws HubError where Hub and cache do not have it; the signal's reason when it is aborted
  */
@@ -191,7 +194,9 @@ async function readShards(cache: RepositoryCache, commit: string): Promise<strin
   )
 }
 
-/** Runs `action` on all items, some at the same time; when one fails, the others stop, and the first error is thrown. */
+/**
+ * Runs `action` on all items, some at the same time; when one fails, the others stop, and the first error is thrown.
+ */
 async function eachAtOnce<T>(
   items: readonly T[],
   action: (item: T, stop: AbortSignal) => Promise<void>,

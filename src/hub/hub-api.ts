@@ -1,6 +1,6 @@
 /**
- * @file What the Hub says of a model: its commit, licence and files. The calls are those of @huggingface/hub; what a server
- * sends is checked here before anything uses it as a path or a name.
+ * @file What the Hub says of a model: its commit, licence and files. The calls are those of @huggingface/hub; what a
+ * server sends is checked here before anything uses it as a path or a name.
  */
 
 import { formatBytes } from '../bytes.js'
@@ -24,7 +24,9 @@ export interface HubModelInfo {
 export interface HubFile {
   readonly path: string
   readonly size: number
-  /** The name of its blob: SHA-256 of the content for a file in LFS, else Git's object id, as the ETag of a download is. */
+  /**
+   * The name of its blob: SHA-256 of the content for a file in LFS, else Git's object id, as the ETag of a download is.
+   */
   readonly etag: string
 }
 

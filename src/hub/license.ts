@@ -20,7 +20,10 @@ export function parseLicense(card: unknown): ModelLicense | undefined {
   return { id, ...(isShort(name) && { name }), ...(isShort(link) && { link }) }
 }
 
-/** Strangers write cards, and this is printed and written into others: a line of a sensible length, without what looks like an access token. */
+/**
+ * Strangers write cards, and this is printed and written into others: a line of a sensible length, without what looks
+ * like an access token.
+ */
 function isShort(value: unknown): value is string {
   if (typeof value !== 'string' || value === '' || value.length > LONGEST_VALUE) return false
   return !/\p{Cc}|\bhf_[A-Za-z0-9]{16}/u.test(value)

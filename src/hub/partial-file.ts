@@ -1,11 +1,12 @@
 /**
  * @file A blob while it is being fetched. Who writes one owns it alone, whatever else runs on the same cache:
  *
- * 1. A writer's file says in its name which process writes it (src/file-owner.ts). Nobody takes it before that has certainly ended.
+ * 1. A writer's file says in its name which process writes it (src/file-owner.ts). Nobody takes it before that has
+ *    certainly ended.
  * 2. A writer that gives up renames its file to `ETAG.lowrank.incomplete`, from where the next one goes on.
  * 3. A file is taken over by renaming it, which only one of several can do.
- * 4. What huggingface_hub left, and processes on other machines and in other containers, is copied and not taken: whether they still write
- *    there cannot be known.
+ * 4. What huggingface_hub left, and processes on other machines and in other containers, is copied and not taken:
+ *    whether they still write there cannot be known.
  * 5. Only `finish()` gives a blob its name, after its content was checked and is on the disk.
  */
 
@@ -21,7 +22,7 @@ import { ownErrorCode } from '../regular-file.js'
 import type { HubFile } from './hub-api.js'
 
 const OWN = new RegExp(`^\\.lowrank(?:-${OWNER_PATTERN})?\\.incomplete$`)
-/** Of huggingface_hub, and of early versions of this file. */
+/** Partial files of huggingface_hub, and of early versions of this file. */
 const FOREIGN = /^(\.[0-9a-f]{8}|\.lowrank-[0-9a-f]{8}-\d+-[0-9a-f]{12})?\.incomplete$/
 
 export class PartialFile {

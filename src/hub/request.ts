@@ -1,6 +1,6 @@
 /**
- * @file One GET to the Hub: patience with servers that are busy, none with those that do not answer, and the access token for
- * the Hub alone. Knows nothing of models.
+ * @file One GET to the Hub: patience with servers that are busy, none with those that do not answer, and the access
+ * token for the Hub alone. Knows nothing of models.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,7 +20,9 @@ export interface RequestOptions {
 /** An answer of success whose body is still to be read. */
 export interface HubAnswer {
   readonly response: Response
-  /** The body; throws a `HubError` when no piece comes in time, when all come too slowly, or when the connection is cut. */
+  /**
+   * The body; throws a `HubError` when no piece comes in time, when all come too slowly, or when the connection is cut.
+   */
   pieces(): AsyncGenerator<Uint8Array>
 }
 
@@ -92,8 +94,8 @@ export class TransportError extends HubError {
 
 async function requestOnce(url: string, { settings, subject, headers, signal }: RequestOptions): Promise<HubAnswer> {
   const { endpoint, token, answerTimeout, pieceTimeout } = settings
-  // Lists may be continued on any address that the server names, but the token is for the Hub; `fetch` itself drops it when
-  // a redirect leaves the Hub.
+  // Lists may be continued on any address that the server names, but the token is for the Hub; `fetch` itself drops it
+  // when a redirect leaves the Hub.
   const isHub = new URL(url).origin === new URL(endpoint).origin
   const silence = new AbortController()
   const within = async <T>(milliseconds: number, action: Promise<T>): Promise<T> => {

@@ -1,6 +1,6 @@
 /**
- * @file What a server sends may hold the access token that it was sent, in an error, an address or a card. It is taken out where it
- * comes in, before anything of it is cut short or shown.
+ * @file What a server sends may hold the access token that it was sent, in an error, an address or a card. It is taken
+ * out where it comes in, before anything of it is cut short or shown.
  */
 
 import { inspect } from 'node:util'

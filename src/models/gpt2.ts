@@ -1,4 +1,7 @@
-/** @file GPT-2 (Radford et al. 2019): learned positions, LayerNorm, Conv1D projections, a head that is tied unless the config says otherwise. */
+/**
+ * @file GPT-2 (Radford et al. 2019): learned positions, LayerNorm, Conv1D projections, a head that is tied unless the
+ * config says otherwise.
+ */
 
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
 import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from '../architecture/config.js'
@@ -17,7 +20,7 @@ export interface Gpt2Config extends ModelConfig {
   readonly innerSize: number
   readonly layerNormEpsilon: number
   readonly geluTanh: boolean
-  /** Of q k^T in each layer. */
+  /** Factor of q k^T in each layer. */
   readonly attentionScale: readonly number[]
   readonly tieWordEmbeddings: boolean
 }

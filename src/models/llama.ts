@@ -1,6 +1,7 @@
 /**
- * @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023, arXiv:2307.09288). The decoder also serves
- * model types that differ in what the config can say: mistral.ts, qwen2.ts, qwen3.ts.
+ * @file Llama 2, 3, 3.1, 3.2 and what shares their architecture, SmolLM2 among them (Touvron et al. 2023,
+ * arXiv:2307.09288). The decoder also serves model types that differ in what the config can say: mistral.ts, qwen2.ts,
+ * qwen3.ts.
  */
 
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
@@ -28,7 +29,7 @@ export interface LlamaConfig extends ModelConfig {
   readonly intermediateSize: number
   readonly rmsNormEps: number
   readonly rope: RopeConfig
-  /** Of q_proj, k_proj and v_proj. */
+  /** Whether q_proj, k_proj and v_proj have a bias. */
   readonly qkvBias: boolean
   readonly oBias: boolean
   readonly mlpBias: boolean
@@ -137,7 +138,10 @@ class LlamaAttention {
     return this.#oProj.forward(y, dropout)
   }
 
-  /** q, k and v of a [q | k | v] projection, q and k rotated: in place, unless norms that have to keep their input make new ones. */
+  /**
+   * q, k and v of a [q | k | v] projection, q and k rotated: in place, unless norms that have to keep their input make
+   * new ones.
+   */
   #rotate(qkv: Tensor, cosSin: Tensor, positions: Tensor): [Tensor, Tensor, Tensor] {
     const { headDim, numAttentionHeads, numKeyValueHeads } = this.#config
     const [queryWidth, keyWidth] = [numAttentionHeads * headDim, numKeyValueHeads * headDim]

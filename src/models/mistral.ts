@@ -1,4 +1,7 @@
-/** @file Mistral (Jiang et al. 2023, arXiv:2310.06825): Llama's decoder with, in some of its versions, a window on the keys that a query sees. */
+/**
+ * @file Mistral (Jiang et al. 2023, arXiv:2310.06825): Llama's decoder with, in some of its versions, a window on the
+ * keys that a query sees.
+ */
 
 import type { Architecture } from '../architecture/architecture.js'
 import { ConfigReader, type RawConfig } from '../architecture/config.js'

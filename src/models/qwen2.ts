@@ -1,6 +1,6 @@
 /**
- * @file Qwen2 and Qwen2.5 (Yang et al. 2024, arXiv:2407.10671): Llama's decoder with biases on q, k and v, and in some layers a window on the keys
- * that a query sees.
+ * @file Qwen2 and Qwen2.5 (Yang et al. 2024, arXiv:2407.10671): Llama's decoder with biases on q, k and v, and in some
+ * layers a window on the keys that a query sees.
  */
 
 import type { Architecture } from '../architecture/architecture.js'
@@ -19,7 +19,10 @@ function readConfig(raw: RawConfig, where: string): LlamaConfig {
   return { ...common, modelType: 'qwen2', qkvBias: true, oBias: false, mlpBias: false, qkNorm: false, windows }
 }
 
-/** The window of each layer, 0 for none. `layer_types` (transformers 5) says it by name; without it the layers from `max_window_layers` on have one. */
+/**
+ * The window of each layer, 0 for none. `layer_types` (transformers 5) says it by name; without it the layers from
+ * `max_window_layers` on have one.
+ */
 export function readWindows(config: ConfigReader, layers: number): number[] {
   const use = config.boolean('use_sliding_window', false)
   const size = config.integer('sliding_window', 4096)

@@ -1,4 +1,7 @@
-/** @file Qwen3, the dense models (Yang et al. 2025, arXiv:2505.09388): Llama's decoder with every head of q and k normalised, and the windows of Qwen2. */
+/**
+ * @file Qwen3, the dense models (Yang et al. 2025, arXiv:2505.09388): Llama's decoder with every head of q and k
+ * normalised, and the windows of Qwen2.
+ */
 
 import type { Architecture } from '../architecture/architecture.js'
 import { ConfigReader, type RawConfig } from '../architecture/config.js'

@@ -1,4 +1,6 @@
-/** @file How a model is held: the options that all functions share which make or plan one. Loads nothing of the engine. */
+/**
+ * @file How a model is held: the options that all functions share which make or plan one. Loads nothing of the engine.
+ */
 
 import { boolean, oneOf, type Rule } from '../options/rules.js'
 import type { OptionEntry, OptionTable } from '../options/table.js'

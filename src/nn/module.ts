@@ -1,4 +1,7 @@
-/** @file Building blocks of models: linear, embedding, norms, and the builder that names their weights as the checkpoint does. */
+/**
+ * @file Building blocks of models: linear, embedding, norms, and the builder that names their weights as the checkpoint
+ * does.
+ */
 
 import { Parameter } from '../autograd/parameter.js'
 import { OptionError } from '../lowrank-error.js'
@@ -131,7 +134,7 @@ export interface ModelParts {
 /** How weights are held. */
 export interface WeightOptions {
   /**
-   * Of which projections the weight is held in NF4, by the weight's name; default none.
+   * Tells which projections hold their weight in NF4, by the weight's name; default none.
    * @default none: no weight is quantised
    */
   readonly isQuantized?: ((weight: string) => boolean) | undefined
@@ -174,7 +177,10 @@ export class ModelBuilder {
     return this.#linear(name, 'conv1d', inFeatures, outFeatures, true)
   }
 
-  /** The output head [V, D]: `tied` shares the embedding's weight. @throws when that is offloaded: the head reads all of it. */
+  /**
+   * The output head [V, D]: `tied` shares the embedding's weight.
+   * @throws when that is offloaded: the head reads all of it.
+   */
   head(name: string, vocabSize: number, hiddenSize: number, tied?: Embedding): Linear {
     const path = this.#join(name)
     if (tied?.weight.isOffloaded) {

@@ -6,7 +6,10 @@ import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectSameDevice, expectShape } from './check.js'
 
 export interface AddOptions {
-  /** The result only leaves a checkpointed block: when the block runs again nobody reads it, and it is not made. Default false. */
+  /**
+   * The result only leaves a checkpointed block: when the block runs again nobody reads it, and it is not made. Default
+   * false.
+   */
   lastOfBlock?: boolean
 }
 

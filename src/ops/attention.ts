@@ -1,4 +1,7 @@
-/** @file attention: softmax attention within sequences (FlashAttention-2: Dao 2023, arXiv:2307.08691); no [N, N] matrix is stored. */
+/**
+ * @file attention: softmax attention within sequences (FlashAttention-2: Dao 2023, arXiv:2307.08691); no [N, N] matrix
+ * is stored.
+ */
 
 import { keep } from '../autograd/checkpoint.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
@@ -13,13 +16,17 @@ export interface AttentionOptions {
   cuSeqlensQ: Tensor
   /** int32 [S + 1]: and these keys. */
   cuSeqlensK: Tensor
-  /** int32 [S]: only the first so many of those keys are there, as in a cache with room; default all. Without gradients. */
+  /**
+   * int32 [S]: only the first so many of those keys are there, as in a cache with room; default all. Without gradients.
+   */
   seqUsedK?: Tensor | undefined
-  /** Query i of a sequence sees the keys up to i + (keys - queries): aligned at the end, as a cache needs. Default true. */
+  /**
+   * Query i of a sequence sees the keys up to i + (keys - queries): aligned at the end, as a cache needs. Default true.
+   */
   causal?: boolean
   /** Keys that a query sees, itself included; 0 (default): all. */
   window?: number
-  /** Of q k^T; default 1 / sqrt(headDim). */
+  /** Factor of q k^T; default 1 / sqrt(headDim). */
   scale?: number
   /** Scores become softcap * tanh(scores / softcap); 0 (default): not. */
   softcap?: number

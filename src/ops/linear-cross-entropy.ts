@@ -11,14 +11,17 @@ export interface LinearCrossEntropyOptions {
   numItems?: number
   /** Logits become softcap * tanh(logits / softcap); 0 (default): not. */
   softcap?: number
-  /** Gradients, not the loss, are multiplied by it before they are rounded; default 1. For float16, whose small numbers end early. */
+  /**
+   * Gradients, not the loss, are multiplied by it before they are rounded; default 1. For float16, whose small numbers
+   * end early.
+   */
   lossScale?: number
   dropout?: DropoutState
 }
 
 /**
- * `sum over labelled rows of -log softmax(h W^T)[label] / numItems`. The gradients of h and of the head's parameters are made in
- * the forward pass, while each chunk's logits exist; backward hands them on.
+ * `sum over labelled rows of -log softmax(h W^T)[label] / numItems`. The gradients of h and of the head's parameters
+ * are made in the forward pass, while each chunk's logits exist; backward hands them on.
  * @param h [N, D].
  * @param labels int32 [N], already shifted; -100 is ignored and costs nothing.
  * @param head weight [V, D], no bias.

@@ -1,4 +1,7 @@
-/** @file linearLogProbs: output head and log probability of each label, a chunk of labelled rows at a time; logits are never kept. */
+/**
+ * @file linearLogProbs: output head and log probability of each label, a chunk of labelled rows at a time; logits are
+ * never kept.
+ */
 
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -12,8 +15,8 @@ export interface LinearLogProbsOptions {
 }
 
 /**
- * `log softmax(h W^T)[label]` of each row. Unlike `linearCrossEntropy`, which makes the gradients in the forward pass, it takes any gradient of
- * its rows: backward makes the logits again, which costs one more product with the head.
+ * `log softmax(h W^T)[label]` of each row. Unlike `linearCrossEntropy`, which makes the gradients in the forward pass,
+ * it takes any gradient of its rows: backward makes the logits again, which costs one more product with the head.
  * @param h [N, D].
  * @param labels int32 [N], already shifted; rows of -100 cost nothing and give 0.
  * @param head weight [V, D], no bias.

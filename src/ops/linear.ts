@@ -1,4 +1,7 @@
-/** @file linear: x W^T + bias for a group of projections that share their input, LoRA included (Hu et al. 2021, arXiv:2106.09685). */
+/**
+ * @file linear: x W^T + bias for a group of projections that share their input, LoRA included (Hu et al. 2021,
+ * arXiv:2106.09685).
+ */
 
 import { keep } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
@@ -47,7 +50,7 @@ export interface LinearOptions {
    */
   dropout?: DropoutState
   /**
-   * Of the result.
+   * Dtype of the result.
    * @default the dtype of x
    */
   outputDType?: DType

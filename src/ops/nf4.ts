@@ -1,4 +1,7 @@
-/** @file quantizeNf4 and dequantizeNf4, and the two code tables of bitsandbytes' NF4 (Dettmers et al. 2023, arXiv:2305.14314). */
+/**
+ * @file quantizeNf4 and dequantizeNf4, and the two code tables of bitsandbytes' NF4 (Dettmers et al. 2023,
+ * arXiv:2305.14314).
+ */
 
 import { LowrankError } from '../lowrank-error.js'
 import { ConstantArguments, type OpArguments } from '../tensor/device.js'
@@ -28,7 +31,10 @@ const NF4_CODE = [
   0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 ]
 
-/** The signed 8-bit dynamic map: in decade i of seven, the 2^i midpoints of as many parts of [0.1, 1]; then 0 and 1. Float32 throughout. */
+/**
+ * The signed 8-bit dynamic map: in decade i of seven, the 2^i midpoints of as many parts of [0.1, 1]; then 0 and 1.
+ * Float32 throughout.
+ */
 function dynamicMap(): Float32Array {
   const { fround } = Math
   const values = [0, 1]

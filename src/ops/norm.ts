@@ -1,4 +1,7 @@
-/** @file What rmsNorm and layerNorm share: the fused residual addition, the backward rule, and an output that is made again, not kept. */
+/**
+ * @file What rmsNorm and layerNorm share: the fused residual addition, the backward rule, and an output that is made
+ * again, not kept.
+ */
 
 import { runsAgain } from '../autograd/checkpoint.js'
 import type { Parameter } from '../autograd/parameter.js'
@@ -52,7 +55,8 @@ export function norm(
   // Without a residual the sum is the caller's own x, whose other uses send their gradients there themselves.
   record(op, [x, residual], residual ? [y, sum] : [y], [saved], ([dy, dSum]) => {
     if (!dy) return [dSum, dSum]
-    // The gradient of heads is columns of a buffer that q, k and v share: it stays there, for splitColumns to hand on the whole.
+    // The gradient of heads is columns of a buffer that q, k and v share: it stays there, for splitColumns to hand on
+    // the whole.
     const dx = heads !== undefined && !dy.shared ? dy : Tensor.activation(device, dy.shape, dy.dtype)
     const dWeight = weight.requiresGrad ? weight.gradBuffer() : undefined
     const gradients = bias ? { dWeight, dBias: bias.requiresGrad ? bias.gradBuffer() : undefined } : { dWeight }

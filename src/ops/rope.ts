@@ -12,7 +12,8 @@ export interface RopeOptions {
 }
 
 /**
- * Rotates the heads in the first columns of `x` by their token's position, in place, and returns `x` as a result of the rotation.
+ * Rotates the heads in the first columns of `x` by their token's position, in place, and returns `x` as a result of the
+ * rotation.
  * @param x [N, >= columns] compute dtype; changed.
  * @param cosSin [P, headDim] float32: cosines, then sines, per position.
  * @param positions int32 [N], each in [0, P).

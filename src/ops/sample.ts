@@ -9,11 +9,17 @@ export interface SamplingParameters {
   readonly temperature: number
   /** How many of the most likely ids stay; 0: all. */
   readonly topK: number
-  /** Nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751): the most likely ids stay that make up this share of the probability. */
+  /**
+   * Nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751): the most likely ids stay that make up this share of the
+   * probability.
+   */
   readonly topP: number
   /** Ids stay whose probability is at least this share of the largest (Nguyen et al. 2024, arXiv:2407.01082). */
   readonly minP: number
-  /** What logits of ids that were seen are divided by, or multiplied by where negative (Keskar et al. 2019, arXiv:1909.05858). */
+  /**
+   * What logits of ids that were seen are divided by, or multiplied by where negative (Keskar et al. 2019,
+   * arXiv:1909.05858).
+   */
   readonly repetitionPenalty: number
   /** A whole number >= 0. */
   readonly seed: number
@@ -31,7 +37,8 @@ export interface SampleTensors {
 }
 
 /**
- * Writes one id per sequence to `ids`. A draw is a function of logits, parameters, sequence and step alone. Logits with a NaN, or with nothing above
+ * Writes one id per sequence to `ids`. A draw is a function of logits, parameters, sequence and step alone. Logits with
+ * a NaN, or with nothing above
  * -infinity, are a fault: the next read of the device rejects.
  */
 export function sample_({ logits, steps, seen, ids }: SampleTensors, parameters: SamplingParameters): void {

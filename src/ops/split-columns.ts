@@ -1,4 +1,7 @@
-/** @file splitColumns: views of column ranges, as q, k and v of one projection; and the gradient buffers that match them. */
+/**
+ * @file splitColumns: views of column ranges, as q, k and v of one projection; and the gradient buffers that match
+ * them.
+ */
 
 import { needsRecording, record } from '../autograd/tape.js'
 import { LowrankError } from '../lowrank-error.js'
@@ -26,7 +29,10 @@ export function splitColumns(x: Tensor, widths: readonly number[]): Tensor[] {
   return views
 }
 
-/** One new buffer, seen through neighbouring views of the shapes of `tensors`; where these differ in rows or dtype, one buffer each. */
+/**
+ * One new buffer, seen through neighbouring views of the shapes of `tensors`; where these differ in rows or dtype, one
+ * buffer each.
+ */
 export function emptyLikeColumns(tensors: readonly Tensor[]): Tensor[] {
   const first = tensors[0] as Tensor
   if (tensors.some((tensor) => tensor.rows !== first.rows || tensor.dtype !== first.dtype)) {

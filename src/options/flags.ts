@@ -5,7 +5,7 @@ import type { OptionEntry, OptionFlag, OptionTable } from './table.js'
 
 /** A flag and the option that it sets. */
 export interface TableFlag extends OptionFlag {
-  /** Of the option, from the table down: `['training', 'learningRate']`. */
+  /** Path of the option, from the table down: `['training', 'learningRate']`. */
   readonly path: readonly string[]
   readonly entry: OptionEntry
 }
@@ -33,7 +33,9 @@ export function flagHelp({ argument, help, isRepeatable, entry }: TableFlag): st
   return `${help ?? entry.help}${repeated}${shown === undefined ? '' : ` (default: ${shown})`}`
 }
 
-/** A default as one writes it: `16`, `2e-4`, `all-linear`; undefined for none and for what stands for it, null and -1. */
+/**
+ * A default as one writes it: `16`, `2e-4`, `all-linear`; undefined for none and for what stands for it, null and -1.
+ */
 export function describeDefault(value: unknown): string | undefined {
   if (value === undefined || value === null || value === -1) return undefined
   if (typeof value === 'object') return JSON.stringify(value)
@@ -41,8 +43,8 @@ export function describeDefault(value: unknown): string | undefined {
 }
 
 /**
- * The value that a text behind a flag means: a number where the option takes one and the text is one, a list where it takes one and the text is
- * names between commas. All else stays text, for the rule to refuse.
+ * The value that a text behind a flag means: a number where the option takes one and the text is one, a list where it
+ * takes one and the text is names between commas. All else stays text, for the rule to refuse.
  */
 export function flagValue({ entry: { rule, default: fallback } }: TableFlag, text: string): unknown {
   if (text.trim() === '') return text

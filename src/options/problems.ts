@@ -1,4 +1,6 @@
-/** @file Collects everything that is wrong with a set of options, so that one error tells of all of it. Knows no option. */
+/**
+ * @file Collects everything that is wrong with a set of options, so that one error tells of all of it. Knows no option.
+ */
 
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
 

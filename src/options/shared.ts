@@ -11,7 +11,7 @@ export const SIGNAL = {
   help: "ends the work; it rejects with the signal's reason",
 } as const satisfies OptionEntry<AbortSignal | undefined>
 
-/** Of everything that is drawn but the tokens of answers. */
+/** Seed of everything that is drawn, except the tokens of answers. */
 export const SEED = {
   rule: integer({ min: 0 }),
   default: 42 as number,

@@ -1,6 +1,7 @@
 /**
- * @file A table of options: for each the rule of its values, its default and a line of help. Everything that must know the options of a
- * function reads its table: checks, defaults, `--help`, configuration files, JSON Schema, documentation, and what resuming compares.
+ * @file A table of options: for each the rule of its values, its default and a line of help. Everything that must know
+ * the options of a function reads its table: checks, defaults, `--help`, configuration files, JSON Schema,
+ * documentation, and what resuming compares.
  */
 
 import { expectObject, unknownOption } from '../errors.js'
@@ -126,7 +127,8 @@ export function completeOptions<Options extends object, Table extends OptionTabl
 
 /**
  * Checks the options of a call without completing them, for a function that passes them on.
- * @throws on what is no object, an unknown option (naming the nearest), a value that its rule does not accept, and a required one that is missing
+ * @throws on what is no object, an unknown option (naming the nearest), a value that its rule does not accept, and a
+ * required one that is missing
  */
 export function expectOptions<Options extends object>(
   where: string,

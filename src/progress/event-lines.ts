@@ -1,4 +1,7 @@
-/** @file What the events of a run are called in words: the lines that stay, and the bar below them. Numbers keep their places. */
+/**
+ * @file What the events of a run are called in words: the lines that stay, and the bar below them. Numbers keep their
+ * places.
+ */
 
 import { basename } from 'node:path'
 import { formatBytes } from '../bytes.js'

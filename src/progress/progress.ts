@@ -1,5 +1,6 @@
 /**
- * @file Shows a training run while it goes on: a bar below lines on a terminal, lines in a log file, JSON lines for programs.
+ * @file Shows a training run while it goes on: a bar below lines on a terminal, lines in a log file, JSON lines for
+ * programs.
  */
 
 import { boolean, callback, instance, number } from '../options/rules.js'

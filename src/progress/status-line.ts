@@ -1,11 +1,14 @@
 /**
- * @file A last line on the terminal that is drawn again and again, below the lines that stay. Knows nothing of what it shows.
+ * @file A last line on the terminal that is drawn again and again, below the lines that stay. Knows nothing of what it
+ * shows.
  *
- * 1. The cursor rests in the first column of the status. Whatever a terminal does with a line that has become too wide when its window
- *    got narrower, break it in two or cut it off, all of it lies behind the cursor, and one erasure removes it.
+ * 1. The cursor rests in the first column of the status. Whatever a terminal does with a line that has become too wide
+ *    when its window got narrower, break it in two or cut it off, all of it lies behind the cursor, and one erasure
+ *    removes it.
  * 2. The status never fills the last column, so that no terminal breaks it.
  * 3. Only relative movement: nothing is lost when the screen scrolls.
- * 4. Erasure never begins in the first column: in that of the first row tmux takes it for a clearing of the screen, and keeps a copy.
+ * 4. Erasure never begins in the first column: in that of the first row tmux takes it for a clearing of the screen, and
+ *    keeps a copy.
  * 5. The cursor stays visible: a process that is killed leaves nothing to restore.
  */
 

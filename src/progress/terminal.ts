@@ -13,8 +13,8 @@ export interface Output {
 }
 
 /**
- * Whether to write colours to the stream: to a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb says no. FORCE_COLOR, which is
- * asked first, says so for everything: 0 and false no, 1, 2, 3, true and nothing yes.
+ * Whether to write colours to the stream: to a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb says no.
+ * FORCE_COLOR, which is asked first, says so for everything: 0 and false no, 1, 2, 3, true and nothing yes.
  */
 export function hasColors(stream: Output, env: NodeJS.ProcessEnv = process.env): boolean {
   const { FORCE_COLOR: force } = env
@@ -61,7 +61,10 @@ export function formatCount(count: number): string {
     .replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
-/** Four digits behind the point, or few digits and an exponent where that would be long or all zeros; `-` for what is no number. */
+/**
+ * Four digits behind the point, or few digits and an exponent where that would be long or all zeros; `-` for what is no
+ * number.
+ */
 export function formatFigure(value: number): string {
   if (!Number.isFinite(value)) return '-'
   const size = Math.abs(value)

@@ -25,7 +25,9 @@ function characterWidth(character: string): number {
   return WIDE.test(character) ? 2 : 1
 }
 
-/** The longest beginning of a text that fits into so many columns; where something is cut off, it ends in an ellipsis. */
+/**
+ * The longest beginning of a text that fits into so many columns; where something is cut off, it ends in an ellipsis.
+ */
 export function cutToWidth(text: string, columns: number): string {
   if (textWidth(text) <= columns) return text
   let width = 0
@@ -44,8 +46,8 @@ export function harmless(text: string): string {
 }
 
 /**
- * Breaks a line at its blanks so that no part is wider than the terminal; what follows the first part is indented. A word that is wider
- * stays whole, so that paths can be copied.
+ * Breaks a line at its blanks so that no part is wider than the terminal; what follows the first part is indented. A
+ * word that is wider stays whole, so that paths can be copied.
  */
 export function breakLine(line: string, columns = Number.POSITIVE_INFINITY, indent = '  '): string[] {
   const parts: string[] = []

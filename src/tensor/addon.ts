@@ -24,7 +24,7 @@ export interface MemoryInfo {
   reserved: number
   /** The most that `reserved` may become. */
   budget: number
-  /** Of a GPU's tensors: in use now of the machine's memory, which the rest does not count. */
+  /** Bytes of the machine's memory that a GPU's tensors use now; the other figures do not count them. */
   hostLive: number
 }
 
@@ -32,7 +32,10 @@ export interface MemoryInfo {
 export interface MemoryHolders {
   /** Tensors of this device; empty where none has a label. */
   own: string
-  /** Other devices of this process that share the budget; empty where there are none, or this device has a budget of its own. */
+  /**
+   * Other devices of this process that share the budget; empty where there are none, or this device has a budget of its
+   * own.
+   */
   others: string
   /** Bytes of the budget that those have. */
   otherBytes: number
@@ -41,7 +44,10 @@ export interface MemoryHolders {
 /** By op: how often it ran, and the seconds in it; `Device.times()` says whose. */
 export type OpTimes = Record<string, { calls: number; seconds: number }>
 
-/** A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row stride. */
+/**
+ * A command queue with its own memory. A tensor crosses as six numbers: slot, byte offset, dtype, rows, cols, row
+ * stride.
+ */
 export interface NativeStream {
   /** `onHost`: a GPU's in the machine's memory. */
   allocate(bytes: number, onHost?: boolean): number
@@ -90,7 +96,8 @@ export interface EngineInfo {
 /** What the emulated GPU of the tests is like. */
 export interface EmulatorOptions {
   /**
-   * 'sm80': what every GPU from Ampere on has. 'sm90': Hopper, with products of warpgroups and 227 KiB of shared memory.
+   * 'sm80': what every GPU from Ampere on has. 'sm90': Hopper, with products of warpgroups and 227 KiB of shared
+   * memory.
    * @default 'sm90'
    */
   generation?: 'sm80' | 'sm90'
@@ -106,7 +113,7 @@ export interface EmulatorOptions {
    */
   copies?: 'early' | 'late'
   /**
-   * Of the order 'random'.
+   * Seed of the order 'random'.
    * @default 1
    */
   seed?: number
@@ -144,7 +151,7 @@ export interface CudaInfo {
   runtimeVersion: string
   /** Why there is no GPU to use. */
   error: string | null
-  /** Of the GPUs, by their numbers. */
+  /** The GPUs, by their numbers. */
   devices: { name: string; computeCapability: string; totalMemory: number; freeMemory: number }[]
 }
 
@@ -158,9 +165,12 @@ export interface MeasureOptions {
   bytes?: number
 }
 
-/** One matrix product of cuBLASLt, with memory of its own: y = x W^T ('forward', [m, k] by [n, k]) or dx = dy W ('dx', [m, n] by [n, k]). */
+/**
+ * One matrix product of cuBLASLt, with memory of its own: y = x W^T ('forward', [m, k] by [n, k]) or dx = dy W ('dx',
+ * [m, n] by [n, k]).
+ */
 export interface CublasLtOptions {
-  /** Of the GPU. */
+  /** Number of the GPU. */
   ordinal: number
   dtype: 'float32' | 'bfloat16'
   direction: 'forward' | 'dx'
@@ -173,9 +183,12 @@ export interface CublasLtOptions {
 
 /** The fastest that the library proposes for a product. */
 export interface CublasLt {
-  /** Of the library. */
+  /** Version of the library. */
   readonly version: string
-  /** Of one product, from as many as take about `length` seconds, while JavaScript waits. @throws when the result is not that product */
+  /**
+   * Seconds that one product takes, measured on as many as fill about `length` seconds, while JavaScript waits.
+   * @throws when the result is not that product
+   */
   seconds(length: number): number
   /** Gives its memory back. */
   close(): void
@@ -188,26 +201,28 @@ export interface Addon {
   /** Null in an engine without CUDA. */
   cuda(): CudaInfo | null
   /**
-   * Stands in front of the handlers of these signals, also while JavaScript is busy; takes those of the last call away. By `endsAt` a signal
-   * ends the process at once (1), as the next request after a first one (2), or only counts as a first one (0). Absent in engines of systems
-   * without such signals.
+   * Stands in front of the handlers of these signals, also while JavaScript is busy; takes those of the last call away.
+   * By `endsAt` a signal ends the process at once (1), as the next request after a first one (2), or only counts as a
+   * first one (0). Absent in engines of systems without such signals.
    * @returns false where one of them has no handler to stand in front of
    */
   guardSignals?(signals: readonly number[], endsAt: readonly number[], farewell: string): boolean
   /**
-   * Locks an open file until it is closed or its process ends, without waiting; shared locks stand beside each other. False: another has it;
-   * null: this file system has no locks. Absent in engines of systems without them.
+   * Locks an open file until it is closed or its process ends, without waiting; shared locks stand beside each other.
+   * False: another has it; null: this file system has no locks. Absent in engines of systems without them.
    */
   lockFile?(descriptor: number, exclusive: boolean): Promise<boolean | null>
-  /** In an engine with CUDA, for benchmarks. Making one throws, saying why, where there is no library, GPU or memory. */
+  /**
+   * In an engine with CUDA, for benchmarks. Making one throws, saying why, where there is no library, GPU or memory.
+   */
   CublasLt?: new (
     options: CublasLtOptions,
   ) => CublasLt
   /** In the engine of the tests: every variant of every CUDA kernel, and how often this process launched it. */
   kernelLaunches?(): Record<string, number>
   /**
-   * What the machine can do at best, measured on the compute pool while JavaScript waits: floating-point operations ('fma' at the level's width,
-   * 'vdpbf16ps') or bytes ('read') done, and the seconds that they took.
+   * What the machine can do at best, measured on the compute pool while JavaScript waits: floating-point operations
+   * ('fma' at the level's width, 'vdpbf16ps') or bytes ('read') done, and the seconds that they took.
    */
   measure(kind: 'fma' | 'vdpbf16ps' | 'read', options?: MeasureOptions): { work: number; seconds: number }
 }
@@ -228,9 +243,9 @@ export function platformName(): string {
 }
 
 /**
- * Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform; each time the one with CUDA first. Where
- * this file is part of a bundle the addon may lie beside that, and the package is also looked for from the installed `lowrank` and from
- * the working directory.
+ * Loads the addon: `LOWRANK_ADDON` if set, else this checkout's build, else the package of the platform; each time the
+ * one with CUDA first. Where this file is part of a bundle the addon may lie beside that, and the package is also
+ * looked for from the installed `lowrank` and from the working directory.
  */
 export function tryLoadAddon(): AddonResult {
   // Undefined in a CommonJS bundle.
@@ -285,7 +300,10 @@ function* candidates(here: string, require: NodeJS.Require): Generator<[string, 
 
 let loaded: Addon | undefined
 
-/** The addon, loaded at most once per environment. @throws when it does not load, listing the paths tried and the remedy. */
+/**
+ * The addon, loaded at most once per environment.
+ * @throws when it does not load, listing the paths tried and the remedy.
+ */
 export function loadAddon(): Addon {
   if (loaded) return loaded
   const result = tryLoadAddon()

@@ -50,15 +50,18 @@ export class ConstantArguments {
   }
 }
 
-/** Where tensors are and ops run: the CPU; the first GPU, or number N; 'auto': the first GPU that serves where there is one, else the CPU. */
+/**
+ * Where tensors are and ops run: the CPU; the first GPU, or number N; 'auto': the first GPU that serves where there is
+ * one, else the CPU.
+ */
 export type DeviceName = 'cpu' | 'cuda' | `cuda:${number}` | 'auto'
 
 /** What an error message says of them. */
 export const DEVICE_NAMES = "'cpu', 'cuda', 'cuda:N' or 'auto'"
 
 /**
- * Whether it names a device, which may or may not be there. No type guard: it takes 'cuda-emulator', too, which only the engine of
- * the tests has, so that DeviceName lacks it.
+ * Whether it names a device, which may or may not be there. No type guard: it takes 'cuda-emulator', too, which only
+ * the engine of the tests has, so that DeviceName lacks it.
  */
 export function namesDevice(value: unknown): boolean {
   return typeof value === 'string' && /^(cpu|auto|cuda(:\d{1,3}|-emulator)?)$/.test(value)
@@ -155,8 +158,8 @@ const lists = new FinalizationRegistry<{ stream: NativeStream; list: number }>((
 )
 
 /**
- * Ops that were encoded once and run as often as wanted, always on the same tensors, whose values may have changed in between. What the ops write
- * keeps its memory until `dispose()`.
+ * Ops that were encoded once and run as often as wanted, always on the same tensors, whose values may have changed in
+ * between. What the ops write keeps its memory until `dispose()`.
  */
 export class CommandList {
   readonly #stream: NativeStream
@@ -195,8 +198,8 @@ interface Schema {
 const VIEW_NUMBERS = 6
 
 /**
- * One stream of commands, on the CPU or on a GPU. Commands run in order, queued by a native thread; every call returns at once.
- * Faults in a command reject the next `read()` or `sync()`.
+ * One stream of commands, on the CPU or on a GPU. Commands run in order, queued by a native thread; every call returns
+ * at once. Faults in a command reject the next `read()` or `sync()`.
  */
 export class Device {
   /** 'cpu', 'cuda:0' and so on: where the commands run. */
@@ -222,7 +225,8 @@ export class Device {
 
   /**
    * Opens a stream of its own, so that what runs on it (faults included) does not disturb others.
-   * @param type 'cpu'; 'cuda', the first GPU, or 'cuda:N'; 'auto', the first GPU that serves where there is one, else the CPU.
+   * @param type 'cpu'; 'cuda', the first GPU, or 'cuda:N'; 'auto', the first GPU that serves where there is one, else
+   * the CPU.
    * @throws when there is no such device, saying why, or the addon does not load.
    */
   static open(type: string = DEVICE.default, options: DeviceOptions = {}): Device {
@@ -238,7 +242,10 @@ export class Device {
     return new Device(stream, addon.ops, resolved.dryRun)
   }
 
-  /** The slot of a new tensor. Its memory comes with the first op that writes it. `onHost`: a GPU's in the machine's memory. */
+  /**
+   * The slot of a new tensor. Its memory comes with the first op that writes it. `onHost`: a GPU's in the machine's
+   * memory.
+   */
   allocate(bytes: number, onHost: boolean): number {
     try {
       return this.stream.allocate(bytes, onHost)
@@ -261,8 +268,8 @@ export class Device {
   }
 
   /**
-   * Keeps the ops that `fn` queues instead of running them; tensors that it makes are undefined until the list's first run. For work that is the
-   * same many times, as a decoding step: running it again costs JavaScript one call.
+   * Keeps the ops that `fn` queues instead of running them; tensors that it makes are undefined until the list's first
+   * run. For work that is the same many times, as a decoding step: running it again costs JavaScript one call.
    * @throws when `fn` does anything but queue ops: no upload, no read.
    */
   record(fn: () => void): CommandList {
@@ -279,19 +286,26 @@ export class Device {
     )
   }
 
-  /** Fills `target` from host memory; `sourceDType` says what `source` holds. The bytes are copied before the call returns. */
+  /**
+   * Fills `target` from host memory; `sourceDType` says what `source` holds. The bytes are copied before the call
+   * returns.
+   */
   upload(target: View, source: ArrayBufferView, sourceDType: DType): void {
     callEngine(() => this.stream.upload(this.#view(target), source, dtypeCode(sourceDType)))
   }
 
-  /** Fills `target` from a file, converting, when the command's turn comes; nothing of the file's size is held in memory. */
+  /**
+   * Fills `target` from a file, converting, when the command's turn comes; nothing of the file's size is held in
+   * memory.
+   */
   loadFile(target: View, path: string, fileOffset: number, sourceDType: DType): void {
     callEngine(() => this.stream.loadFile(this.#view(target), path, fileOffset, dtypeCode(sourceDType)))
   }
 
   /**
    * Values of a view once everything queued before has run: floats as Float32Array, int32 as Int32Array.
-   * @throws (the promise rejects) on the fault that left the contents undefined, a closed device, and more values than an array can hold.
+   * @throws (the promise rejects) on the fault that left the contents undefined, a closed device, and more values than
+   * an array can hold.
    */
   async read(source: View): Promise<Float32Array | Int32Array | Uint8Array> {
     return await awaitEngine(() => this.stream.read(this.#view(source), false))
@@ -303,7 +317,10 @@ export class Device {
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
-  /** Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`, and on a closed device. */
+  /**
+   * Resolves when all that was queued has run; rejects once with the first fault since the last `sync()`, and on a
+   * closed device.
+   */
   async sync(): Promise<void> {
     await awaitEngine(() => this.stream.sync())
   }
@@ -324,8 +341,9 @@ export class Device {
   }
 
   /**
-   * Counts bytes that wait for the garbage collector if nobody frees them. Those that users hold are reported to it at once. Those that a graph
-   * saved for backward normally go within the step: they are reported by `reportSavedMemory()`, if they are still there then.
+   * Counts bytes that wait for the garbage collector if nobody frees them. Those that users hold are reported to it at
+   * once. Those that a graph saved for backward normally go within the step: they are reported by
+   * `reportSavedMemory()`, if they are still there then.
    */
   countMemory(change: number, saved: boolean): void {
     if (saved) this.#savedBytes += change
@@ -350,17 +368,19 @@ export class Device {
   }
 
   /**
-   * Calls and seconds of each op that ran since the device was opened. Exact once the queue is drained. On a GPU the seconds are those in which the
-   * engine queued the op, unless the device was opened with `timeOps`: then they are the GPU's, from the op's turn to the end of its last kernel,
-   * waits for a kernel that is not queued yet included; in a dry run 0.
+   * Calls and seconds of each op that ran since the device was opened. Exact once the queue is drained. On a GPU the
+   * seconds are those in which the engine queued the op, unless the device was opened with `timeOps`: then they are the
+   * GPU's, from the op's turn to the end of its last kernel, waits for a kernel that is not queued yet included; in a
+   * dry run 0.
    */
   times(): OpTimes {
     return this.stream.times()
   }
 
   /**
-   * Lets what is queued run, then gives back all memory, addresses and the thread: before it returns where nothing is left that computes. Promises
-   * that are pending settle; tensors of the device are useless afterwards. Safe to call twice.
+   * Lets what is queued run, then gives back all memory, addresses and the thread: before it returns where nothing is
+   * left that computes. Promises that are pending settle; tensors of the device are useless afterwards. Safe to call
+   * twice.
    */
   close(): void {
     this.stream.close()

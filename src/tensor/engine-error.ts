@@ -10,7 +10,10 @@ interface EngineFailure extends Error {
   readonly budget?: number
 }
 
-/** The error to throw for one of the engine: it ran out of memory, a command failed, or it refused what it was called with. */
+/**
+ * The error to throw for one of the engine: it ran out of memory, a command failed, or it refused what it was called
+ * with.
+ */
 export function engineError(thrown: unknown): LowrankError {
   const cause = thrown as EngineFailure
   const { code, message, needed, budget } = cause

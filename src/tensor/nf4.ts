@@ -5,14 +5,18 @@ import type { Tensor } from './tensor.js'
 /** Entries of the table of elements and of that of scales. */
 export const NF4_CODES = 16
 export const NF4_NESTED_CODES = 256
-/** What quantising makes unless it is told otherwise: elements that share a scale, and scales that share one of their own. */
+/**
+ * What quantising makes unless it is told otherwise: elements that share a scale, and scales that share one of their
+ * own.
+ */
 export const NF4_BLOCK_SIZE = 64
 export const NF4_NESTED_BLOCK_SIZE = 256
 
 /**
- * bitsandbytes' NF4 (Dettmers et al. 2023, arXiv:2305.14314): element i is code[q_i] * scale of its block, elements row-major, two to a byte, the
- * earlier in the high nibble. The scale of block j is absmax[j] or, double quantised, nestedCode[absmax[j]] * nestedAbsmax[j / nestedBlockSize] +
- * offset. The tables belong to the weight: they are what its file says.
+ * bitsandbytes' NF4 (Dettmers et al. 2023, arXiv:2305.14314): element i is code[q_i] * scale of its block, elements
+ * row-major, two to a byte, the earlier in the high nibble. The scale of block j is absmax[j] or, double quantised,
+ * nestedCode[absmax[j]] * nestedAbsmax[j / nestedBlockSize] + offset. The tables belong to the weight: they are what
+ * its file says.
  */
 export interface Nf4Weight {
   /** uint8 [1, ceil(O K / 2)]. */

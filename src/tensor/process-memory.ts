@@ -4,8 +4,8 @@ import { loadAddon } from './addon.js'
 import type { Device } from './device.js'
 
 /**
- * Node with the engine's code, V8's heap, tokenizer, stacks, in bytes. Measured: 71 to 110 MiB over training steps of several
- * shapes.
+ * Node with the engine's code, V8's heap, tokenizer, stacks, in bytes. Measured: 71 to 110 MiB over training steps of
+ * several shapes.
  */
 const PROCESS_BYTES = 90 * 2 ** 20
 
@@ -23,8 +23,8 @@ function isMeasured({ isGpu }: Pick<Device, 'isGpu'>, memoryBudget: number | und
 }
 
 /**
- * The budget of a device, for a plan: of what is free now, the process itself will take what it has not taken yet. A budget that the user set is
- * taken as it is.
+ * The budget of a device, for a plan: of what is free now, the process itself will take what it has not taken yet. A
+ * budget that the user set is taken as it is.
  */
 export function plannedBudget(device: Device, memoryBudget?: number): number {
   const { budget } = device.memory()
@@ -34,8 +34,9 @@ export function plannedBudget(device: Device, memoryBudget?: number): number {
 }
 
 /**
- * Bytes that tensors may take, those that are there included, once tokenizer and rows are there. The budget was measured when the first device was
- * opened: what the process has taken since is no longer free. The device is held to it.
+ * Bytes that tensors may take, those that are there included, once tokenizer and rows are there. The budget was
+ * measured when the first device was opened: what the process has taken since is no longer free. The device is held to
+ * it.
  */
 export function remainingBudget(device: Device, memoryBudget?: number): number {
   const { budget, touched } = device.memory()

@@ -1,4 +1,6 @@
-/** @file Scopes: what is made inside and does not leave is freed at the end, without waiting for the garbage collector. */
+/**
+ * @file Scopes: what is made inside and does not leave is freed at the end, without waiting for the garbage collector.
+ */
 
 /** Something that a scope may free. */
 
@@ -19,7 +21,10 @@ export function registerInScope(item: Disposable): void {
   else item.leftScopes()
 }
 
-/** Takes an item out of the care of scopes: whoever calls this keeps it. `saved`: for a backward pass, which will free it. */
+/**
+ * Takes an item out of the care of scopes: whoever calls this keeps it. `saved`: for a backward pass, which will free
+ * it.
+ */
 export function unregisterFromScope<T extends Disposable>(item: T, saved = false): T {
   if (forget(item)) item.leftScopes(saved)
   return item
@@ -32,8 +37,8 @@ export function forget(item: Disposable): boolean {
 }
 
 /**
- * Runs `fn` and disposes every tensor made inside except those it returns: a tensor, or an array or plain object of tensors
- * (other values pass). Returned tensors move to the enclosing scope.
+ * Runs `fn` and disposes every tensor made inside except those it returns: a tensor, or an array or plain object of
+ * tensors (other values pass). Returned tensors move to the enclosing scope.
  * @throws when `fn` returns a promise: its tensors would be freed while it still runs.
  */
 export function scope<T>(fn: () => T): T {

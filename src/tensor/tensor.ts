@@ -36,8 +36,9 @@ export interface GraphEdge {
 }
 
 /**
- * A view of device memory: shape, dtype, and a stride from row to row; the last dimension is contiguous. Operations return at once, the values
- * arrive with `await read()`. Memory is freed by `dispose()`, by the end of a `scope()`, by `using`, or when the handle is collected.
+ * A view of device memory: shape, dtype, and a stride from row to row; the last dimension is contiguous. Operations
+ * return at once, the values arrive with `await read()`. Memory is freed by `dispose()`, by the end of a `scope()`, by
+ * `using`, or when the handle is collected.
  */
 export class Tensor implements View {
   readonly shape: readonly number[]
@@ -52,7 +53,9 @@ export class Tensor implements View {
   grad: Tensor | undefined
   /** Set by autograd on results of recorded operations. */
   edge: GraphEdge | undefined
-  /** Makes an equal tensor again, cheaply, so that backward passes need not keep this one (set by ops such as rmsNorm). */
+  /**
+   * Makes an equal tensor again, cheaply, so that backward passes need not keep this one (set by ops such as rmsNorm).
+   */
   recompute: Recompute | undefined
   /** True when other holders see this gradient too: it must not be changed in place. */
   shared = false
@@ -76,7 +79,8 @@ export class Tensor implements View {
 
   /**
    * A tensor whose values are whatever the first op writes.
-   * @param onHost of a GPU: in the machine's memory, pinned, which kernels read over the bus; for large tensors of which little is read.
+   * @param onHost of a GPU: in the machine's memory, pinned, which kernels read over the bus; for large tensors of
+   * which little is read.
    */
   static empty(device: Device, shape: readonly number[], dtype: DType, onHost = false): Tensor {
     let size = 1
@@ -91,8 +95,8 @@ export class Tensor implements View {
   }
 
   /**
-   * The same for what one kernel writes in rows and another reads: where rows would lie a multiple of 4 KB apart, and so in one set of the
-   * first-level cache, they get a cache line between them.
+   * The same for what one kernel writes in rows and another reads: where rows would lie a multiple of 4 KB apart, and
+   * so in one set of the first-level cache, they get a cache line between them.
    */
   static activation(device: Device, shape: readonly number[], dtype: DType): Tensor {
     const cols = shape[shape.length - 1] ?? 1
@@ -112,7 +116,8 @@ export class Tensor implements View {
   }
 
   /**
-   * A tensor from host data. Float32Array becomes float32 (or `dtype`, rounded), Int32Array and whole number[] with dtype 'int32' become int32.
+   * A tensor from host data. Float32Array becomes float32 (or `dtype`, rounded), Int32Array and whole number[] with
+   * dtype 'int32' become int32.
    * @throws when the number of values does not fit the shape.
    */
   static from(
@@ -168,7 +173,10 @@ export class Tensor implements View {
     return this.#disposed
   }
 
-  /** The host values of an int32 tensor that was made from host data and not changed since; undefined for views with gaps between rows. */
+  /**
+   * The host values of an int32 tensor that was made from host data and not changed since; undefined for views with
+   * gaps between rows.
+   */
   get hostValues(): Int32Array | undefined {
     const { version, host } = this.#storage
     if (!host || version !== 0 || this.dtype !== 'int32' || (this.rows > 1 && this.rowStride !== this.cols))
@@ -185,7 +193,10 @@ export class Tensor implements View {
     this.recompute = undefined
   }
 
-  /** True when no other live tensor views this memory: it may be overwritten, and nobody sees it. Command lists, which read slots, do not count. */
+  /**
+   * True when no other live tensor views this memory: it may be overwritten, and nobody sees it. Command lists, which
+   * read slots, do not count.
+   */
   get isOnlyHandle(): boolean {
     return this.#storage.handles === 1
   }
@@ -226,7 +237,9 @@ export class Tensor implements View {
     return this.#view(shape, this.byteOffset + start * dtypeBytes(this.dtype), this.rowStride)
   }
 
-  /** The view of `cols` columns that starts where this one does; the inverse of `columns(0, n)`. At most the row stride. */
+  /**
+   * The view of `cols` columns that starts where this one does; the inverse of `columns(0, n)`. At most the row stride.
+   */
   widen(cols: number): Tensor {
     if (cols > this.rowStride)
       throw new LowrankError('INVALID_CALL', `[widen] expected at most ${this.rowStride} columns, got ${cols}`)

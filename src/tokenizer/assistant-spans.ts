@@ -25,12 +25,13 @@ const MOST_RENDERED = 10_000_000
 /**
  * Renders a conversation and finds the span of each assistant turn: from where generation would begin to the end token
  * (inclusive), so that a model learns to stop. Templates with `{% generation %}` say it themselves; for others the
- * conversation up to each turn is rendered and compared with the whole, in long conversations for some turns of each kind.
+ * conversation up to each turn is rendered and compared with the whole, in long conversations for some turns of each
+ * kind.
  *
  * @param tokenizer Knows the special tokens; white space after the last one of a turn is not generated.
  * @param first Turns before this message are not looked for. Default 0.
- * @throws ModelError naming the message whose tokens cannot be located with certainty; for thousands of turns whose places the
- * template hides.
+ * @throws ModelError naming the message whose tokens cannot be located with certainty; for thousands of turns whose
+ * places the template hides.
  */
 export function renderAssistantSpans(
   tokenizer: Tokenizer,

@@ -1,6 +1,7 @@
 /**
  * @file Chat templates as transformers renders them: what the template is given, which of several is meant, and the
- * character spans that `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`, the language in `jinja/`.
+ * character spans that `{% generation %}` marks. Knows text only; tokens live in `token-spans.ts`, the language in
+ * `jinja/`.
  */
 
 import { ModelError } from '../lowrank-error.js'
@@ -16,7 +17,10 @@ import { type CompiledTemplate, compileTemplate } from './jinja/template.js'
 import { Dict, type Value } from './jinja/values.js'
 import { type ContentForm, contentFormatOf, contentFormOfRole } from './template-probes.js'
 
-/** One turn of a conversation. Keys beyond these reach the template as they are; those that are null do not, as in transformers. */
+/**
+ * One turn of a conversation. Keys beyond these reach the template as they are; those that are null do not, as in
+ * transformers.
+ */
 export interface ChatMessage {
   role: string
   content?: string | null | readonly Record<string, unknown>[]
@@ -121,7 +125,8 @@ export class ChatTemplate implements ChatRenderer {
   readonly #contentForms = new Map<string, ContentForm>()
 
   /**
-   * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several by name.
+   * @param source Jinja text, as in `chat_template.jinja` or the `chat_template` of `tokenizer_config.json`, or several
+   * by name.
    * @param specialTokens Variables such as `bos_token` and `eos_token`.
    * @param now What `strftime_now` tells, the same for every row. Default: the time of construction.
    * @throws ModelError when a template does not parse.
@@ -176,8 +181,8 @@ export class ChatTemplate implements ChatRenderer {
   /**
    * The text of a conversation. It holds its own special tokens: encode it with `addSpecialTokens: false`.
    *
-   * @throws ModelError when the template refuses the messages (`raise_exception`), fails, needs what is not supported, or takes
-   * too many steps.
+   * @throws ModelError when the template refuses the messages (`raise_exception`), fails, needs what is not supported,
+   * or takes too many steps.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
     return runAtOnce(this.#trace(messages, options, false)).text
@@ -281,7 +286,9 @@ function toolsOf(tools: readonly unknown[] | undefined, conversion: Conversion, 
   return copy
 }
 
-/** A message as transformers gives it to a template: without nulls, its reasoning under the names that templates read. */
+/**
+ * A message as transformers gives it to a template: without nulls, its reasoning under the names that templates read.
+ */
 function messageOfChat(message: unknown, where: string, conversion: Conversion): Dict {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) {
     throw new TypeError(

@@ -1,4 +1,7 @@
-/** @file Contents in the form that a chat template reads: a text, or a list of parts, for each role as the template has it. */
+/**
+ * @file Contents in the form that a chat template reads: a text, or a list of parts, for each role as the template has
+ * it.
+ */
 
 import type { Steps } from '../turns.js'
 import type { ChatMessage, ChatRenderer, RenderOptions } from './chat-template.js'
@@ -6,8 +9,8 @@ import type { ChatMessage, ChatRenderer, RenderOptions } from './chat-template.j
 type Content = ChatMessage['content']
 
 /**
- * The content as the template reads it in messages of this role: text parts are joined where it takes strings, and a text
- * becomes a part where it would print nothing of a string.
+ * The content as the template reads it in messages of this role: text parts are joined where it takes strings, and a
+ * text becomes a part where it would print nothing of a string.
  *
  * @param options What the messages are rendered with: a tokenizer's template for tools may read another form.
  */

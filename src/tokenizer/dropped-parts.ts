@@ -1,12 +1,13 @@
 /**
- * @file What a rendering left out: tools, tool calls, whole messages or reasoning that the template has no place for. Each part
- * gets a mark of its own, and what is marked in the text of that rendering was printed. A part whose mark is missing counts as
- * left out when the rendering stays the same, letter for letter, with another text in the part's place.
+ * @file What a rendering left out: tools, tool calls, whole messages or reasoning that the template has no place for.
+ * Each part gets a mark of its own, and what is marked in the text of that rendering was printed. A part whose mark is
+ * missing counts as left out when the rendering stays the same, letter for letter, with another text in the part's
+ * place.
  *
- * Bounds: a template that refuses the marked conversation is asked by a search of the parts in the text instead, where a part
- * of 8 letters or more that also stands elsewhere behind the part before it counts as kept. Where parts that are left out
- * mix with parts that change the text without being printed, 64 renderings are spent, and what is not told by then counts as
- * kept. Of tools and calls their names, descriptions and arguments are marked.
+ * Bounds: a template that refuses the marked conversation is asked by a search of the parts in the text instead, where
+ * a part of 8 letters or more that also stands elsewhere behind the part before it counts as kept. Where parts that are
+ * left out mix with parts that change the text without being printed, 64 renderings are spent, and what is not told by
+ * then counts as kept. Of tools and calls their names, descriptions and arguments are marked.
  */
 
 import { runAtOnce, type Steps } from '../turns.js'
@@ -41,7 +42,8 @@ interface Part extends DroppedPart {
 type Mark = (text: string, by?: string) => string
 
 /**
- * What the rendering of a conversation dropped. Costs one further rendering, and more where a part is not printed in it.
+ * What the rendering of a conversation dropped. Costs one further rendering, and more where a part is not printed in
+ * it.
  *
  * @param text The rendering of these messages with these options.
  */
@@ -110,7 +112,9 @@ function behind(number: number): Mark {
   return (text, by = ' ') => text + by + nameOf(number)
 }
 
-/** A mark that makes another text of it at both ends, so that a template which prints a piece of it prints another one. */
+/**
+ * A mark that makes another text of it at both ends, so that a template which prints a piece of it prints another one.
+ */
 function around(number: number): Mark {
   const name = nameOf(number)
   return (text, by = ' ') => name + by + text + by + name
@@ -183,8 +187,8 @@ function* standing(parts: readonly Part[], text: string): Steps<Set<number>> {
 }
 
 /**
- * Whether a search in the text tells the same as `known`, the kinds that conversations of this shape lose: no long text of
- * these kinds stands in it, and all of the others do. It costs no rendering.
+ * Whether a search in the text tells the same as `known`, the kinds that conversations of this shape lose: no long text
+ * of these kinds stands in it, and all of the others do. It costs no rendering.
  */
 export function* agreesWith(
   known: ReadonlySet<DroppedPart['kind']>,

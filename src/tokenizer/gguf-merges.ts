@@ -1,6 +1,7 @@
 /**
- * @file The merges that a SentencePiece vocabulary in a GGUF file means: it merges the neighbours that make the piece of the highest score, so that every
- * way of making a piece of two others is a merge. Found in time that grows with the letters of the vocabulary.
+ * @file The merges that a SentencePiece vocabulary in a GGUF file means: it merges the neighbours that make the piece
+ * of the highest score, so that every way of making a piece of two others is a merge. Found in time that grows with the
+ * letters of the vocabulary.
  */
 
 import type { Steps } from '../turns.js'
@@ -21,8 +22,8 @@ const LETTERS_PER_STEP = 8192
 const SORTED_AT_ONCE = 1024
 
 /**
- * All ways to make the tokens that `isMade` names, those of the highest score first. Among ways of equal score the one with the longer left part goes
- * first, as in the tokenizers that transformers makes of such vocabularies.
+ * All ways to make the tokens that `isMade` names, those of the highest score first. Among ways of equal score the one
+ * with the longer left part goes first, as in the tokenizers that transformers makes of such vocabularies.
  */
 export function* mergesOfTokens(
   tokens: readonly string[],
@@ -50,7 +51,10 @@ export function* mergesOfTokens(
   return sorted.map(({ pair }) => pair)
 }
 
-/** Ids by hash and length of the text: a polynomial, so that those of all beginnings and ends of a text come one from the other. */
+/**
+ * Ids by hash and length of the text: a polynomial, so that those of all beginnings and ends of a text come one from
+ * the other.
+ */
 function* hashTokens(tokens: readonly string[]): Steps<Map<number, number[]>> {
   const byHash = new Map<number, number[]>()
   let work = 0

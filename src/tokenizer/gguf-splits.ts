@@ -1,6 +1,7 @@
 /**
- * @file How byte-level tokenizers in GGUF files cut text before they merge: `tokenizer.ggml.pre` is a name, and these are the expressions that
- * llama.cpp has for it (llama-vocab.cpp), applied one after the other to what the one before left.
+ * @file How byte-level tokenizers in GGUF files cut text before they merge: `tokenizer.ggml.pre` is a name, and these
+ * are the expressions that llama.cpp has for it (llama-vocab.cpp), applied one after the other to what the one before
+ * left.
  */
 
 /** What a name stands for. */

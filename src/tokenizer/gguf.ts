@@ -1,6 +1,6 @@
 /**
- * @file The tokenizer of a GGUF file as the tokenizer.json and tokenizer_config.json that would say the same: byte-level BPE, and BPE of SentencePiece.
- * Follows llama.cpp in what the file leaves open.
+ * @file The tokenizer of a GGUF file as the tokenizer.json and tokenizer_config.json that would say the same:
+ * byte-level BPE, and BPE of SentencePiece. Follows llama.cpp in what the file leaves open.
  */
 
 import { describeValue, listNames } from '../errors.js'
@@ -50,7 +50,10 @@ interface Vocabulary {
   readonly ids: ReadonlyMap<string, number>
 }
 
-/** In steps: vocabularies are long. @throws naming the key that is missing, damaged or means something that is not supported */
+/**
+ * In steps: vocabularies are long.
+ * @throws naming the key that is missing, damaged or means something that is not supported
+ */
 export function* ggufTokenizerFiles(metadata: GgufMetadata): Steps<TokenizerFiles> {
   checkKeys(metadata)
   const vocabulary = yield* readVocabulary(metadata)
@@ -70,7 +73,10 @@ export function* ggufTokenizerFiles(metadata: GgufMetadata): Steps<TokenizerFile
   }
 }
 
-/** Keys that change how text becomes ids are understood or an error; ids of further tokens are names for what templates write. */
+/**
+ * Keys that change how text becomes ids are understood or an error; ids of further tokens are names for what templates
+ * write.
+ */
 function checkKeys(metadata: GgufMetadata): void {
   const unknown = [...metadata.keys()].filter((key) => {
     const name = key.startsWith(KEYS) ? key.slice(KEYS.length) : undefined

@@ -1,6 +1,6 @@
 /**
- * @file Reading large JSON in steps: a tokenizer.json of 20 MB would hold the event loop up. The file is cut into parts of its large lists and
- * objects, and JavaScript's own parser reads each part.
+ * @file Reading large JSON in steps: a tokenizer.json of 20 MB would hold the event loop up. The file is cut into parts
+ * of its large lists and objects, and JavaScript's own parser reads each part.
  */
 
 import { isUtf8 } from 'node:buffer'
@@ -24,8 +24,8 @@ const CLOSE_OBJECT = 0x7d
 /**
  * The value of a file in UTF-8: as JSON.parse gives it, but that large objects are maps.
  *
- * @throws SyntaxError as JSON.parse does, and for what JSON.parse takes and the libraries of other languages refuse: bytes that are not UTF-8, and
- * escapes of half a surrogate pair
+ * @throws SyntaxError as JSON.parse does, and for what JSON.parse takes and the libraries of other languages refuse:
+ * bytes that are not UTF-8, and escapes of half a surrogate pair
  */
 export function* parseJsonInSteps(bytes: Buffer): Steps<unknown> {
   if (!isUtf8(bytes)) throw new SyntaxError('bytes that are not UTF-8')

@@ -1,6 +1,6 @@
 /**
- * @file Finding assistant turns by rendering the conversation up to each of them: exact, whatever the template does, and as
- * slow as the conversation is long. `assistant-spans.ts` decides for which turns it is asked.
+ * @file Finding assistant turns by rendering the conversation up to each of them: exact, whatever the template does,
+ * and as slow as the conversation is long. `assistant-spans.ts` decides for which turns it is asked.
  */
 
 import { ModelError } from '../lowrank-error.js'
@@ -53,8 +53,8 @@ function specialPattern(tokenizer: Tokenizer): RegExp {
 }
 
 /**
- * The span of the assistant turn in message `index`: from where generation would begin to its end token. Of a turn that the
- * template rewrites later on (dropping its reasoning, for example) what is left is located.
+ * The span of the assistant turn in message `index`: from where generation would begin to its end token. Of a turn that
+ * the template rewrites later on (dropping its reasoning, for example) what is left is located.
  *
  * @throws ModelError naming the message where it cannot be located with certainty.
  */
@@ -88,8 +88,8 @@ export function* findTurn(context: Rendering, index: number): Steps<TextSpan> {
 }
 
 /**
- * Whether a turn's part of the whole text ends with the words that the rendering up to the turn ends with, special tokens
- * behind them left out: what stands before these was rewritten, and nothing is written behind.
+ * Whether a turn's part of the whole text ends with the words that the rendering up to the turn ends with, special
+ * tokens behind them left out: what stands before these was rewritten, and nothing is written behind.
  */
 function answersAlike({ text, special }: Rendering, start: number, part: TextSpan, rendered: string): boolean {
   if (start < part.start || start >= part.end) return false
@@ -99,8 +99,9 @@ function answersAlike({ text, special }: Rendering, start: number, part: TextSpa
 }
 
 /**
- * Whether a turn's part of the whole text is what the rendering up to the turn has there, but for special tokens at the end:
- * some templates end a conversation with a token behind the last turn (Phi 3), or its last turn with another one (gpt-oss).
+ * Whether a turn's part of the whole text is what the rendering up to the turn has there, but for special tokens at the
+ * end: some templates end a conversation with a token behind the last turn (Phi 3), or its last turn with another one
+ * (gpt-oss).
  */
 function endsAlike({ text, special }: Rendering, start: number, part: TextSpan, rendered: string): boolean {
   if (start < part.start || start >= part.end) return false

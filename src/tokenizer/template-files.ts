@@ -1,4 +1,6 @@
-/** @file Where a tokenizer's chat templates are written, and which of the places counts: by the rules of transformers. */
+/**
+ * @file Where a tokenizer's chat templates are written, and which of the places counts: by the rules of transformers.
+ */
 
 import { isUtf8 } from 'node:buffer'
 import { readdir } from 'node:fs/promises'
@@ -11,7 +13,7 @@ import type { NamedTemplates } from './chat-template.js'
 
 const FILE = 'chat_template.jinja'
 const DIRECTORY = 'additional_chat_templates'
-/** Of processors, in their older form. Tokenizers do not look at it; it helps where there is no other template. */
+/** The older file of processors. Tokenizers do not look at it; it helps where there is no other template. */
 const PROCESSOR_FILE = 'chat_template.json'
 const GGUF_KEY = 'tokenizer.chat_template'
 
@@ -45,7 +47,8 @@ export function templatesOf(value: unknown, file?: string): Templates | undefine
 
 /**
  * The templates of a model directory. Files of their own take the place of what tokenizer_config.json says:
- * `chat_template.jinja` is the default, `additional_chat_templates/NAME.jinja` has names, of which `default` takes its place.
+ * `chat_template.jinja` is the default, `additional_chat_templates/NAME.jinja` has names, of which `default` takes its
+ * place.
  */
 export async function readTemplates(directory: string, configured: unknown): Promise<Templates | undefined> {
   const read = async (...path: string[]): Promise<string | undefined> => {

@@ -1,4 +1,7 @@
-/** @file What a chat template does with what it is given, found out by rendering: whether it takes parts, and what it drops. */
+/**
+ * @file What a chat template does with what it is given, found out by rendering: whether it takes parts, and what it
+ * drops.
+ */
 
 import type { ChatMessage, RenderOptions } from './chat-template.js'
 import { childrenOf, type Expression, partsOf, type Statement } from './jinja/nodes.js'
@@ -23,8 +26,8 @@ const SHAPES: readonly (readonly string[])[] = [
 ]
 
 /**
- * Whether a template looks into a list of parts (`'parts'`), or takes contents for text (`'string'`). A template that does
- * both counts as one for parts, since it says itself how they are put together.
+ * Whether a template looks into a list of parts (`'parts'`), or takes contents for text (`'string'`). A template that
+ * does both counts as one for parts, since it says itself how they are put together.
  */
 export function contentFormatOf(render: Render, statements: readonly Statement[]): 'string' | 'parts' {
   let accepted = false

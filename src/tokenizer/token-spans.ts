@@ -1,6 +1,6 @@
 /**
- * @file Encoding a text together with character spans of it: which tokens cover which characters. The tokenizers of lowrank say where their tokens
- * stand; for those of other libraries boundaries are found by encoding, and checked.
+ * @file Encoding a text together with character spans of it: which tokens cover which characters. The tokenizers of
+ * lowrank say where their tokens stand; for those of other libraries boundaries are found by encoding, and checked.
  */
 
 import { ModelError } from '../lowrank-error.js'

@@ -1,6 +1,7 @@
 /**
- * @file What tokenizer_config.json and special_tokens_map.json add to a tokenizer.json, as AutoTokenizer of transformers 5 applies them: further
- * added tokens, and tidying of decoded text. Fields of Python classes that rebuild a tokenizer are left out: tokenizer.json counts.
+ * @file What tokenizer_config.json and special_tokens_map.json add to a tokenizer.json, as AutoTokenizer of
+ * transformers 5 applies them: further added tokens, and tidying of decoded text. Fields of Python classes that rebuild
+ * a tokenizer are left out: tokenizer.json counts.
  */
 
 import { describeValue } from '../errors.js'
@@ -27,8 +28,8 @@ const EXTRA_TOKENS = ['extra_special_tokens', 'model_specific_special_tokens'] a
 const WHERE = 'tokenizer_config.json'
 
 /**
- * One configuration of both files. A map of special tokens is of older files: it counts where the configuration does not list the added tokens
- * itself.
+ * One configuration of both files. A map of special tokens is of older files: it counts where the configuration does
+ * not list the added tokens itself.
  */
 export function mergeConfigs(config: JsonObject | undefined, specialTokensMap: JsonObject | undefined): JsonObject {
   if (config?.added_tokens_decoder !== undefined || specialTokensMap === undefined) return { ...config }
@@ -134,8 +135,8 @@ export function configuredFile(file: JsonObject, config: JsonObject): JsonObject
 }
 
 /**
- * What decoded text goes through last: `clean_up_tokenization_spaces` takes the spaces before punctuation away, but not after BPE, whose spaces are
- * those of the text.
+ * What decoded text goes through last: `clean_up_tokenization_spaces` takes the spaces before punctuation away, but not
+ * after BPE, whose spaces are those of the text.
  */
 export function cleanUpOf(file: JsonObject, config: JsonObject): (text: string) => string {
   const isBpe = isObject(file.model) && (file.model.type ?? ('merges' in file.model ? 'BPE' : '')) === 'BPE'

@@ -71,14 +71,17 @@ export interface Tokenizer {
   readonly specialTokens: ReadonlyMap<string, number>
   /** The variables that templates know special tokens by: `bos_token`, `eos_token`... */
   readonly templateVariables: Readonly<Record<string, unknown>>
-  /** Jinja source, where the tokenizer has a chat template; or several by name, of which `tool_use` is for rows with tools. */
+  /**
+   * Jinja source, where the tokenizer has a chat template; or several by name, of which `tool_use` is for rows with
+   * tools.
+   */
   readonly chatTemplate?: Templates
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids and where each token stands in the text; tokenizers of other libraries do not have it. */
   encodeWithOffsets?(text: string, options?: EncodeOptions): EncodedText
   /**
-   * The same for long texts, interrupted about every millisecond so that the event loop can turn: for `Turns.run` of `turns.ts`.
-   * Tokenizers of other libraries do not have it.
+   * The same for long texts, interrupted about every millisecond so that the event loop can turn: for `Turns.run` of
+   * `turns.ts`. Tokenizers of other libraries do not have it.
    */
   encodeInSteps?(text: string, options?: EncodeOptions): Steps<EncodedText>
   /** Ids that no token has are left out, as models may have more rows than their tokenizer tokens. */
@@ -148,7 +151,8 @@ async function buildFrom(
 /**
  * A tokenizer from the parsed contents of `tokenizer.json` and `tokenizer_config.json`.
  *
- * @throws ModelError naming the part that is unknown, damaged or not supported, or when the chat template does not parse.
+ * @throws ModelError naming the part that is unknown, damaged or not supported, or when the chat template does not
+ * parse.
  */
 export function createTokenizer(tokenizer: JsonObject, config: JsonObject = {}): Tokenizer {
   return runAtOnce(buildTokenizer(tokenizer, config, configuredTokens))

@@ -1,6 +1,7 @@
 /**
- * @file Finding assistant turns in long conversations, in linear time: by what the template's loop wrote for each message.
- * Where a turn begins and ends within that is learnt from a few turns, which are located exactly (`prefix-spans.ts`).
+ * @file Finding assistant turns in long conversations, in linear time: by what the template's loop wrote for each
+ * message. Where a turn begins and ends within that is learnt from a few turns, which are located exactly
+ * (`prefix-spans.ts`).
  */
 
 import type { Steps } from '../turns.js'
@@ -23,8 +24,8 @@ interface Pattern {
 }
 
 /**
- * The spans of the given turns, or undefined where these cannot be told with certainty: the template writes messages outside
- * of a loop, or turns that should be alike are not.
+ * The spans of the given turns, or undefined where these cannot be told with certainty: the template writes messages
+ * outside of a loop, or turns that should be alike are not.
  *
  * @param turns Numbers of the assistant's messages, ascending.
  * @param parts What the template wrote for each message.

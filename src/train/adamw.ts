@@ -1,4 +1,7 @@
-/** @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native call. */
+/**
+ * @file AdamW with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), all parameters in one native
+ * call.
+ */
 
 import type { Parameter } from '../autograd/parameter.js'
 import { LowrankError } from '../lowrank-error.js'
@@ -177,7 +180,9 @@ export class AdamW {
     for (const parameter of this.#parameters.values()) parameter.zeroGrad()
   }
 
-  /** L2 norms of the gradients of the last step, unscaled and before clipping: of each parameter, and of all together. */
+  /**
+   * L2 norms of the gradients of the last step, unscaled and before clipping: of each parameter, and of all together.
+   */
   async gradNorms(): Promise<{ total: number; byName: Map<string, number> }> {
     if (!this.#norms) throw new LowrankError('INVALID_CALL', '[AdamW] expected a step before gradNorms()')
     const { names, tensor } = this.#norms

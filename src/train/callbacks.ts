@@ -1,6 +1,6 @@
 /**
- * @file Who is told of the events of a run: the callbacks, for which the run waits at its boundaries, and `onEvent`, for which it does not.
- * What they throw never reaches the middle of a step.
+ * @file Who is told of the events of a run: the callbacks, for which the run waits at its boundaries, and `onEvent`,
+ * for which it does not. What they throw never reaches the middle of a step.
  */
 
 import { withoutSecrets } from '../errors.js'
@@ -11,8 +11,8 @@ import type { TrainEvent } from './events.js'
 /** What a callback may do to the run that it is told of. */
 export interface RunControl {
   /**
-   * Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; the event `end` then carries the callback's name.
-   * Before the first step the run rejects.
+   * Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; the event `end` then
+   * carries the callback's name. Before the first step the run rejects.
    */
   stop(): void
 }
@@ -22,15 +22,16 @@ export interface TrainCallback {
   /** What warnings and errors call it. */
   readonly name: string
   /**
-   * Is told every event of the run, in order. Where it gives a promise, its next event waits until that has settled. The run itself waits
-   * for all callbacks at `start`, `log`, `evaluate`, `save`, `end` and `fail`, and wherever more than 1,000 events wait for one of them:
-   * what a callback has begun is complete when the run ends. A promise that never settles holds the run for ever, so give requests a time
-   * limit.
+   * Is told every event of the run, in order. Where it gives a promise, its next event waits until that has settled.
+   * The run itself waits for all callbacks at `start`, `log`, `evaluate`, `save`, `end` and `fail`, and wherever more
+   * than 1,000 events wait for one of them: what a callback has begun is complete when the run ends. A promise that
+   * never settles holds the run for ever, so give requests a time limit.
    */
   onEvent(event: TrainEvent, run: RunControl): unknown
   /**
-   * What follows when `onEvent` throws or rejects. False: an event `warning` tells of it, each message once, and the run goes on. True: the
-   * run ends after the step in progress, with a checkpoint, and rejects with what was thrown. The callback is told of later events either way.
+   * What follows when `onEvent` throws or rejects. False: an event `warning` tells of it, each message once, and the
+   * run goes on. True: the run ends after the step in progress, with a checkpoint, and rejects with what was thrown.
+   * The callback is told of later events either way.
    * @default false
    */
   readonly endsRunOnError?: boolean
@@ -64,7 +65,8 @@ export interface ReporterOptions {
 }
 
 /**
- * Tells everybody of an event, before it returns. What it gives resolves when the run may go on, at once but for boundaries, and never rejects.
+ * Tells everybody of an event, before it returns. What it gives resolves when the run may go on, at once but for
+ * boundaries, and never rejects.
  */
 export type Report = (event: TrainEvent) => Promise<void>
 
@@ -73,7 +75,10 @@ export class Reporter {
   readonly #options: ReporterOptions
   readonly #queues: CallbackQueue[]
   readonly #controller = new AbortController()
-  /** Aborted by the caller's signal, when somebody stops the run, or when something that was told of an event has failed and ends the run. */
+  /**
+   * Aborted by the caller's signal, when somebody stops the run, or when something that was told of an event has failed
+   * and ends the run.
+   */
   readonly signal: AbortSignal
   /** Events that came up while another one was being told. */
   readonly #told: TrainEvent[] = []

@@ -12,7 +12,10 @@ import { TRAIN_LORA_OPTIONS } from './options.js'
 /** Flags of TrainingArguments that say what `device` and `dtype` say here. */
 const MACHINE_FLAGS = ['bf16', 'fp16', 'useCpu', 'noCuda'] as const
 
-/** Every option by every name under which a file may have it. Nothing is required, since flags may give what the file leaves out. */
+/**
+ * Every option by every name under which a file may have it. Nothing is required, since flags may give what the file
+ * leaves out.
+ */
 export function configSchema(): JsonSchema {
   const schema = schemaOf(TRAIN_LORA_OPTIONS, spellings)
   const properties = schema.properties as Record<string, JsonSchema>
@@ -29,7 +32,8 @@ export function configSchema(): JsonSchema {
 }
 
 /**
- * The comment by which the YAML extension of editors finds the schema; undefined where the package does not lie beside this code, as in a bundle.
+ * The comment by which the YAML extension of editors finds the schema; undefined where the package does not lie beside
+ * this code, as in a bundle.
  * @param directory of the file that the comment is for
  */
 export function schemaComment(directory: string): string | undefined {

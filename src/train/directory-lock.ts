@@ -1,12 +1,15 @@
 /**
- * @file The lock of an output directory: one run works there at a time, whatever the file system, the machine and the container.
+ * @file The lock of an output directory: one run works there at a time, whatever the file system, the machine and the
+ * container.
  *
- * 1. A run makes a file of its own, with a name that no other process makes, and then looks for those of others. Of two that begin
- *    at once the later sees the file of the earlier; both may see each other, and then both withdraw and try again.
- * 2. The name says which process made it (src/file-owner.ts), so that nothing has to be read to decide. What is inside is for people.
- * 3. A lock whose process has certainly ended is removed, in this place by its name, in another container and after a restart by a lock of the
- *    kernel (lock-proof.ts). Where the kernel cannot tell, as of another machine on a network volume, only people know whether that run still
- *    goes on, and the error says which file to remove.
+ * 1. A run makes a file of its own, with a name that no other process makes, and then looks for those of others. Of two
+ *    that begin at once the later sees the file of the earlier; both may see each other, and then both withdraw and try
+ *    again.
+ * 2. The name says which process made it (src/file-owner.ts), so that nothing has to be read to decide. What is inside
+ *    is for people.
+ * 3. A lock whose process has certainly ended is removed, in this place by its name, in another container and after a
+ *    restart by a lock of the kernel (lock-proof.ts). Where the kernel cannot tell, as of another machine on a network
+ *    volume, only people know whether that run still goes on, and the error says which file to remove.
  * 4. A lock file that went away while its run goes on is made again, unless another run has come meanwhile.
  */
 
@@ -23,7 +26,7 @@ import { lockOwnFile, lockState } from './lock-proof.js'
 
 const PREFIX = '.lowrank-lock-'
 const LOCK = new RegExp(`^\\${PREFIX}${OWNER_PATTERN}$`)
-/** Of two that met; each waits for another time. */
+/** Attempts of two runs that met; each waits for another time. */
 const ATTEMPTS = 4
 const LONGEST_WAIT = 100
 

@@ -1,4 +1,7 @@
-/** @file The objective's means over held-out rows; of SFT loss and perplexity, token-weighted, unlabelled tokens excluded. */
+/**
+ * @file The objective's means over held-out rows; of SFT loss and perplexity, token-weighted, unlabelled tokens
+ * excluded.
+ */
 
 import { noGrad } from '../autograd/tape.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
@@ -61,7 +64,10 @@ export const EVALUATE_OPTIONS = {
   onProgress: { rule: callback, otherwise: 'none', help: 'called after each batch with the rows done' },
 } as const satisfies OptionTable<EvaluateOptions>
 
-/** Scores examples with dropout off. @throws on options out of range, when no token is supervised, and naming the rows whose loss is not finite. */
+/**
+ * Scores examples with dropout off.
+ * @throws on options out of range, when no token is supervised, and naming the rows whose loss is not finite.
+ */
 export async function evaluateLoss(
   model: CausalLM,
   examples: readonly Example[],

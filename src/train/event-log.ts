@@ -1,11 +1,13 @@
 /**
  * @file The events of a run for those who iterate over it, whenever they begin and however slow they are.
  *
- * 1. Kept are all events, but of those that only tell how far something is (`download`, `prepare`, `evaluating`) the last one in a row, and of
- *    `step` the last 10,000: a long run keeps a bounded part of its steps, whose means are in its `log` events.
- * 2. A reader that keeps up gets every event. One that begins late or is slow gets what is kept when it comes to it, so that a reader that
- *    stands still does not make the run take more memory.
- * 3. A reader rests on the last event that it got. Where that is not kept any more, the reader goes back to the one before it.
+ * 1. Kept are all events, but of those that only tell how far something is (`download`, `prepare`, `evaluating`) the
+ *    last one in a row, and of `step` the last 10,000: a long run keeps a bounded part of its steps, whose means are in
+ *    its `log` events.
+ * 2. A reader that keeps up gets every event. One that begins late or is slow gets what is kept when it comes to it, so
+ *    that a reader that stands still does not make the run take more memory.
+ * 3. A reader rests on the last event that it got. Where that is not kept any more, the reader goes back to the one
+ *    before it.
  */
 
 import type { TrainEvent } from './events.js'

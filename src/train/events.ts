@@ -19,7 +19,10 @@ export interface Progress {
 /** Which data set an event speaks of: `dataset` (which also holds the rows of `evalSplit`), or `evalDataset`. */
 export type DataSplit = 'train' | 'eval'
 
-/** Rows are being read and encoded. The first of a data set has 0 rows, the last all; between them come at most ten a second. */
+/**
+ * Rows are being read and encoded. The first of a data set has 0 rows, the last all; between them come at most ten a
+ * second.
+ */
 export interface PrepareEvent {
   readonly type: 'prepare'
   readonly split: DataSplit
@@ -73,11 +76,14 @@ export interface StartEvent extends Progress {
   /** The checkpoint that the run goes on from; absent where it begins at its first step. */
   readonly resumedFrom?: string
   /**
-   * The options of `trainLora` with every default, as train.yaml has them: a preset is spelled out, 'auto' is settled, paths are absolute,
-   * secrets are left out. What JSON cannot hold, such as rows that a program gave, is not there.
+   * The options of `trainLora` with every default, as train.yaml has them: a preset is spelled out, 'auto' is settled,
+   * paths are absolute, secrets are left out. What JSON cannot hold, such as rows that a program gave, is not there.
    */
   readonly options: Readonly<Record<string, unknown>>
-  /** Of this package, null where a bundler has taken it out of its package, and of the runtime as it gives itself out to Node's programs. */
+  /**
+   * Versions of this package, null where a bundler has taken it out of its package, and of the runtime as Node's
+   * programs see it.
+   */
   readonly versions: { readonly lowrank: string | null; readonly node: string }
   readonly trainableParameters: number
   readonly totalParameters: number
@@ -97,10 +103,15 @@ export interface StartEvent extends Progress {
 export interface StepFigures extends Progress {
   /** Mean of the window; of supervised fine-tuning the cross-entropy per supervised token. */
   readonly loss: number
-  /** Means of what else the objective tells, by name; absent where it tells nothing else, as in supervised fine-tuning. */
+  /**
+   * Means of what else the objective tells, by name; absent where it tells nothing else, as in supervised fine-tuning.
+   */
   readonly figures?: Readonly<Record<string, number>>
   readonly learningRate: number
-  /** Norm of the gradient of all trainable parameters, unscaled and before clipping. Not finite (in JSON null) where a step was skipped. */
+  /**
+   * Norm of the gradient of all trainable parameters, unscaled and before clipping. Not finite (in JSON null) where a
+   * step was skipped.
+   */
   readonly gradNorm: number
   /** In float16: what gradients were multiplied by; see `LossScaler`. */
   readonly lossScale?: number
@@ -119,7 +130,10 @@ export interface StepEvent extends StepFigures {
   readonly skipped?: boolean
 }
 
-/** `loggingSteps` steps are done: the same figures, averaged over them; `lossScale` is the last one's, and `gradNorm` leaves out skipped steps. */
+/**
+ * `loggingSteps` steps are done: the same figures, averaged over them; `lossScale` is the last one's, and `gradNorm`
+ * leaves out skipped steps.
+ */
 export interface LogEvent extends StepFigures {
   readonly type: 'log'
   /** In float16: how many of the steps were skipped. */
@@ -139,7 +153,10 @@ export interface EvaluateEvent extends Progress {
   readonly seconds: number
 }
 
-/** Held-out rows are being scored. Comes at most twice a second, and not at all where that takes less than half a second. */
+/**
+ * Held-out rows are being scored. Comes at most twice a second, and not at all where that takes less than half a
+ * second.
+ */
 export interface EvaluatingEvent extends Progress {
   readonly type: 'evaluating'
   /** Rows scored so far. */
@@ -148,8 +165,8 @@ export interface EvaluatingEvent extends Progress {
 }
 
 /**
- * Something that was trained is complete on disk: a checkpoint while the run goes on; behind `end`, and to callbacks and `onEvent` alone, the
- * adapter or the model that the program saves with `save()` of the result.
+ * Something that was trained is complete on disk: a checkpoint while the run goes on; behind `end`, and to callbacks
+ * and `onEvent` alone, the adapter or the model that the program saves with `save()` of the result.
  */
 export interface SaveEvent extends Progress {
   readonly type: 'save'
@@ -171,18 +188,24 @@ export interface EndEvent extends Progress {
   readonly reason: 'completed' | 'aborted'
   /** The name of the callback that asked for it, if one did. */
   readonly stoppedBy?: string
-  /** Mean loss of the run's own steps (not of those before a resume); absent where it made none, as a run that was complete before. */
+  /**
+   * Mean loss of the run's own steps (not of those before a resume); absent where it made none, as a run that was
+   * complete before.
+   */
   readonly loss?: number
   readonly seconds: number
 }
 
 /**
- * The run has failed, and rejects with the error that this event tells of. It is the last event, in place of `end`; behind `end` it comes only
- * where a callback that ends the run, or `onEvent`, failed at that.
+ * The run has failed, and rejects with the error that this event tells of. It is the last event, in place of `end`;
+ * behind `end` it comes only where a callback that ends the run, or `onEvent`, failed at that.
  */
 export interface FailEvent {
   readonly type: 'fail'
-  /** What kind of error it is: its `code`, or 'STOPPED' where the run was stopped before its first step; null where it has none. */
+  /**
+   * What kind of error it is: its `code`, or 'STOPPED' where the run was stopped before its first step; null where it
+   * has none.
+   */
   readonly code: string | null
   readonly message: string
   /** The name of the callback whose error it is, if it is one's. */

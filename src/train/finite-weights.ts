@@ -1,4 +1,6 @@
-/** @file Whether weights hold numbers. A step whose loss and gradient are finite can still leave weights that are not. */
+/**
+ * @file Whether weights hold numbers. A step whose loss and gradient are finite can still leave weights that are not.
+ */
 
 import type { Parameter } from '../autograd/parameter.js'
 import { Turns } from '../turns.js'
@@ -13,7 +15,10 @@ export interface BadWeight {
   readonly index: number
 }
 
-/** The first NaN or infinity in the parameters that can be read; undefined where there is none. Codes of NF4 are always numbers. */
+/**
+ * The first NaN or infinity in the parameters that can be read; undefined where there is none. Codes of NF4 are always
+ * numbers.
+ */
 export async function firstBadWeight(
   parameters: Iterable<readonly [string, Parameter]>,
 ): Promise<BadWeight | undefined> {

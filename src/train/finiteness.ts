@@ -48,7 +48,8 @@ function whereItStood({ byName, checkpoint }: BadStep): string {
 }
 
 /**
- * Before an update makes more weights like it. Where the run has made steps, only weights that it does not train are looked at.
+ * Before an update makes more weights like it. Where the run has made steps, only weights that it does not train are
+ * looked at.
  * @throws naming a weight that is no finite number and was not made so by this run
  */
 export async function expectSoundModel(
@@ -67,7 +68,10 @@ export async function expectSoundModel(
   )
 }
 
-/** The loss of a step tells nothing of what the step made of the weights. @throws naming one that is no finite number */
+/**
+ * The loss of a step tells nothing of what the step made of the weights.
+ * @throws naming one that is no finite number
+ */
 export async function expectFiniteWeights(
   weights: TrainedWeights,
   step: number,

@@ -3,7 +3,10 @@
  * point is a better answer than "unknown option". PEFT's options are in src/adapters.
  */
 
-/** What the command line and other trainers call options of `training`: named in the error, as they are no spellings of ours. */
+/**
+ * What the command line and other trainers call options of `training`: named in the error, as they are no spellings of
+ * ours.
+ */
 export const SHORT_TRAINING_NAMES: ReadonlyMap<string, string> = new Map([
   ['epochs', 'numTrainEpochs'],
   ['lr', 'learningRate'],

@@ -1,12 +1,15 @@
 /**
- * @file Whether the run of a lock file has certainly ended, also where its process cannot be seen: in another container, before a restart.
+ * @file Whether the run of a lock file has certainly ended, also where its process cannot be seen: in another
+ * container, before a restart.
  *
- * 1. A run locks its file in the kernel for as long as its process lives, however that ends, and then writes into it how others can judge that.
- * 2. Who can lock such a file too knows that its run has ended, if the kernel would have shown the other lock. It does where both have the file on
- *    a file system of one kernel at a time, so that the kernel of the other is this one or is gone; and on any other, network volumes too, where
- *    both see the same mount of it since the same start of the kernel.
- * 3. Otherwise nothing is known. No time without a sign of life is a proof: a process that is stopped, or cut off from its file server, gives none
- *    and goes on later.
+ * 1. A run locks its file in the kernel for as long as its process lives, however that ends, and then writes into it
+ *    how others can judge that.
+ * 2. Who can lock such a file too knows that its run has ended, if the kernel would have shown the other lock. It does
+ *    where both have the file on a file system of one kernel at a time, so that the kernel of the other is this one or
+ *    is gone; and on any other, network volumes too, where both see the same mount of it since the same start of the
+ *    kernel.
+ * 3. Otherwise nothing is known. No time without a sign of life is a proof: a process that is stopped, or cut off from
+ *    its file server, gives none and goes on later.
  */
 
 import { type FileHandle, statfs } from 'node:fs/promises'
@@ -26,7 +29,9 @@ export interface LockProof {
 /** What the kernel says of the run of a lock file. */
 export type LockState = 'running' | 'ended' | 'unknown'
 
-/** ext2 to 4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, overlayfs (a container's own layer): never mounted by two kernels. */
+/**
+ * ext2 to 4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs, overlayfs (a container's own layer): never mounted by two kernels.
+ */
 const LOCAL = [0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x2fc12fc1, 0xca451a4e, 0x01021994, 0x794c7630]
 
 /** Locks a file of one's own until it is closed. @returns what others need; undefined where there are no such locks */

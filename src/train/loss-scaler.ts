@@ -14,12 +14,14 @@ const GROWTH_FACTOR = 2
 const BACKOFF_FACTOR = 0.5
 const GROWTH_INTERVAL = 2000
 
-/** No gradient of a sound training overflows at so small a scale, which is 30 steps skipped on end from the initial one. */
+/**
+ * No gradient of a sound training overflows at so small a scale, which is 30 steps skipped on end from the initial one.
+ */
 const LEAST_SCALE = 2 ** -14
 
 /**
- * The scale of a run's gradients. It halves when a step was skipped because they overflowed, and doubles after 2000 steps without that.
- * Powers of two: where nothing over- or underflows, scaling changes no bit.
+ * The scale of a run's gradients. It halves when a step was skipped because they overflowed, and doubles after 2000
+ * steps without that. Powers of two: where nothing over- or underflows, scaling changes no bit.
  */
 export class LossScaler {
   #scale: number

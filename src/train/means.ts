@@ -2,7 +2,9 @@
 
 export interface Means {
   readonly loss: number
-  /** Means of what else an objective tells, by the names that logs have for them. Absent where it tells nothing else. */
+  /**
+   * Means of what else an objective tells, by the names that logs have for them. Absent where it tells nothing else.
+   */
   readonly figures?: Readonly<Record<string, number>>
 }
 

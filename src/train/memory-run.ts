@@ -1,6 +1,6 @@
 /**
- * @file What a training run takes, found by running it on a device that reserves memory and computes nothing. No formula: model, adapter, ops
- * and allocator are those of the real run.
+ * @file What a training run takes, found by running it on a device that reserves memory and computes nothing. No
+ * formula: model, adapter, ops and allocator are those of the real run.
  */
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
@@ -44,7 +44,7 @@ export interface MemoryRun<I extends Item = Item> {
 
 /** Bytes of tensors by what they are for; together the most that is in use at one time. */
 export interface TensorBytes {
-  /** Of the base model. */
+  /** Bytes of the base model's weights. */
   readonly weights: number
   /** What is trained beside them: float32 masters, and copies in the compute dtype. */
   readonly trained: number
@@ -70,7 +70,10 @@ export interface MemoryNeed {
   readonly totalParameters: number
 }
 
-/** What a run takes, and what the allocator reserves for it where nothing holds it back: with so much the run cannot fail. */
+/**
+ * What a run takes, and what the allocator reserves for it where nothing holds it back: with so much the run cannot
+ * fail.
+ */
 export interface MeasuredRun {
   readonly need: MemoryNeed
   readonly reserved: number
@@ -88,8 +91,8 @@ export async function runForMemory<I extends Item>(run: MemoryRun<I>): Promise<M
 }
 
 /**
- * Whether a run ends within a budget. Between the tensors' peak and what is reserved without a limit that depends on where blocks lie: the same
- * commands go to a device that is held to the budget.
+ * Whether a run ends within a budget. Between the tensors' peak and what is reserved without a limit that depends on
+ * where blocks lie: the same commands go to a device that is held to the budget.
  */
 export async function runsWithin<I extends Item>(run: MemoryRun<I>, budget: number): Promise<boolean> {
   const device = Device.open(run.device, {

@@ -1,4 +1,7 @@
-/** @file A configuration file with every option at its default, from the tables. What has no default stands behind a #, as an example. */
+/**
+ * @file A configuration file with every option at its default, from the tables. What has no default stands behind a #,
+ * as an example.
+ */
 
 import type { OptionEntry, OptionTable } from '../options/table.js'
 import { yamlText } from '../yaml-text.js'

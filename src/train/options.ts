@@ -1,4 +1,7 @@
-/** @file The options of `trainLora`: types, every default, and what each may be. How they go together is in parse-options.ts. */
+/**
+ * @file The options of `trainLora`: types, every default, and what each may be. How they go together is in
+ * parse-options.ts.
+ */
 
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
 import type { GradientCheckpointing } from '../autograd/checkpoint.js'
@@ -37,7 +40,10 @@ import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 /** When something happens during a run. */
 export type IntervalStrategy = 'no' | 'steps' | 'epoch'
 
-/** What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Defaults are in {@link TRAINING_DEFAULTS}. */
+/**
+ * What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Defaults are in {@link
+ * TRAINING_DEFAULTS}.
+ */
 export interface TrainingOptions extends DataOptions {
   /**
    * Passes over the training rows; may be a fraction.
@@ -157,7 +163,10 @@ export interface TrainLoraOptions extends HubOptions {
    * @default none
    */
   preset?: PresetName
-  /** Directory of a model, a GGUF file, or a Hub id, `org/name` or `org/name@revision`, which is fetched into the Hub cache where it is not there yet. */
+  /**
+   * Directory of a model, a GGUF file, or a Hub id, `org/name` or `org/name@revision`, which is fetched into the Hub
+   * cache where it is not there yet.
+   */
   model: string
   /**
    * Used instead of the model's own tokenizer; those of transformers.js fit.
@@ -182,7 +191,8 @@ export interface TrainLoraOptions extends HubOptions {
    */
   lora?: Partial<LoraConfig>
   /**
-   * What the adapter names as its base model: the Hub id of a `model` that is given as a path or a GGUF file. Not with method 'full'.
+   * What the adapter names as its base model: the Hub id of a `model` that is given as a path or a GGUF file. Not with
+   * method 'full'.
    * @default the Hub id of the model, else its absolute path
    */
   baseModelName?: string
@@ -213,7 +223,7 @@ export interface TrainLoraOptions extends HubOptions {
    */
   device?: DeviceName
   /**
-   * Of weights and activations. 'auto': bfloat16 on a GPU, where the processor computes in it, and with
+   * Dtype of weights and activations. 'auto': bfloat16 on a GPU, where the processor computes in it, and with
    * `quantization`, else float32. With 'float16' the loss is scaled as torch.amp.GradScaler does it.
    * @default 'auto'
    */
@@ -229,7 +239,8 @@ export interface TrainLoraOptions extends HubOptions {
    */
   memoryBudget?: number
   /**
-   * True: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. Its files are compared with their checksums first.
+   * True: go on from the last checkpoint in `outputDir`; a path: from that checkpoint. Its files are compared with
+   * their checksums first.
    * @default false
    */
   resumeFromCheckpoint?: boolean | string

@@ -1,4 +1,7 @@
-/** @file The directory of a run: its lock, and which checkpoints lie in it. Links are never followed to write or to delete. */
+/**
+ * @file The directory of a run: its lock, and which checkpoints lie in it. Links are never followed to write or to
+ * delete.
+ */
 
 import { access, constants, lstat, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -30,7 +33,8 @@ export class OutputDirectory {
 
   /**
    * Makes the directory, takes its lock, and clears what a killed run left.
-   * @throws when it cannot be written to, better before the training than after its first hours, or when another run has it
+   * @throws when it cannot be written to, better before the training than after its first hours, or when another run
+   * has it
    */
   static async open(outputDir: string): Promise<OutputDirectory> {
     let made: string | undefined

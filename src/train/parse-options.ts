@@ -1,4 +1,7 @@
-/** @file Checks and completes the options of `trainLora`. What each may be is in options.ts; here is how they go together. */
+/**
+ * @file Checks and completes the options of `trainLora`. What each may be is in options.ts; here is how they go
+ * together.
+ */
 
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
 import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
@@ -34,8 +37,9 @@ const OLD_TOP_LEVEL_NAMES = aliasesOf(TRAIN_LORA_OPTIONS)
 /**
  * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
  *
- * @throws OptionError that tells of everything that is wrong: unknown options (naming the nearest), those that transformers or TRL have and
- * this library does not yet, values outside their range, and options that contradict each other.
+ * @throws OptionError that tells of everything that is wrong: unknown options (naming the nearest), those that
+ * transformers or TRL have and this library does not yet, values outside their range, and options that contradict each
+ * other.
  */
 export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
   if (!isPlainObject(raw)) throw new OptionError(`[train] expected an object of options, got ${describeValue(raw)}`)

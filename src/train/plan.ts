@@ -26,7 +26,9 @@ import { parseTrainOptions } from './parse-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
-  /** What config.json holds, or a directory or Hub id whose config.json is read, or a GGUF file; weights are not needed. */
+  /**
+   * What config.json holds, or a directory or Hub id whose config.json is read, or a GGUF file; weights are not needed.
+   */
   model: string | RawConfig
   /**
    * Ignored: a plan is of rows of `maxLength` tokens.
@@ -63,7 +65,10 @@ export interface PlanSettings {
 export interface PlannedMemory extends MemoryNeed {
   /** The process without tensors: Node, code, heap. 0 on a GPU, where it is elsewhere. */
   readonly process: number
-  /** What is taken of the device's memory at its highest: of the CPU's the process with its tensors, of a GPU's the tensors. */
+  /**
+   * What is taken of the device's memory at its highest: of the CPU's the process with its tensors, of a GPU's the
+   * tensors.
+   */
   readonly peakResident: number
   /** The same while the model is loaded. */
   readonly peakLoading: number
@@ -83,14 +88,17 @@ export interface TrainingPlan extends PlannedMemory {
   /** What the run may take of it. */
   readonly memory: number
   readonly alternatives: readonly PlanAlternative[]
-  /** The least change that fits; several settings where one alone does not do. Undefined when the run fits as it is, or nothing helps. */
+  /**
+   * The least change that fits; several settings where one alone does not do. Undefined when the run fits as it is, or
+   * nothing helps.
+   */
   readonly remedy: PlanAlternative | undefined
 }
 
 /**
- * Finds the memory of a training run without weights and without training: the run's own commands go to a device that computes nothing. Every
- * row is taken as `maxLength` tokens long. A plan for device 'cuda' needs the engine with CUDA, and no GPU: without one, the budget is what the
- * host's memory makes.
+ * Finds the memory of a training run without weights and without training: the run's own commands go to a device that
+ * computes nothing. Every row is taken as `maxLength` tokens long. A plan for device 'cuda' needs the engine with CUDA,
+ * and no GPU: without one, the budget is what the host's memory makes.
  * @param options those of `trainLora`.
  * @param limits `memory`: bytes that the run may take; default: the memory budget, on the CPU and the process itself.
  * @throws on options and configs that `trainLora` and `loadModel` refuse.
@@ -139,9 +147,9 @@ export async function planResolved(
 interface RunRows {
   /** Tokens of the longest sequence or pack. */
   readonly longest: number
-  /** Of the sequences of the largest micro-batch. */
+  /** Lengths of the sequences of the largest micro-batch. */
   readonly rows: readonly number[]
-  /** Of those of the largest evaluation batch. */
+  /** Lengths of the sequences of the largest evaluation batch. */
   readonly evalRows: readonly number[]
 }
 
@@ -239,7 +247,10 @@ class Planner<I extends Item> {
     return settled
   }
 
-  /** Other settings; and of these, where the present ones do not fit, one that is enough, or as many as it takes, the cheapest first. */
+  /**
+   * Other settings; and of these, where the present ones do not fit, one that is enough, or as many as it takes, the
+   * cheapest first.
+   */
   async alternatives(settings: PlanSettings, fits: boolean): Promise<Pick<TrainingPlan, 'alternatives' | 'remedy'>> {
     const attempt = async (change: Partial<PlanSettings>): Promise<PlanAlternative> => ({
       change,
@@ -260,7 +271,10 @@ class Planner<I extends Item> {
     return { alternatives, remedy }
   }
 
-  /** Whether a run whose memory was planned ends within a budget of tensors: where blocks lie may make it need more than its peak. */
+  /**
+   * Whether a run whose memory was planned ends within a budget of tensors: where blocks lie may make it need more than
+   * its peak.
+   */
   async runsWithin(settings: PlanSettings, { peakTensors }: PlannedMemory, budget: number): Promise<boolean> {
     const reserved = this.#reserved.get(settings) ?? Number.POSITIVE_INFINITY
     if (reserved <= budget) return true

@@ -1,4 +1,7 @@
-/** @file Named recipes for `trainLora`: option values that count where the user gives none. Knows names of options, not what they do. */
+/**
+ * @file Named recipes for `trainLora`: option values that count where the user gives none. Knows names of options, not
+ * what they do.
+ */
 
 import { describeValue, nearestName } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'

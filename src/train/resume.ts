@@ -1,4 +1,7 @@
-/** @file Where a run goes on: which checkpoint, and whether it is one of this run. What lies in a checkpoint is in training-state.ts. */
+/**
+ * @file Where a run goes on: which checkpoint, and whether it is one of this run. What lies in a checkpoint is in
+ * training-state.ts.
+ */
 
 import { createHash } from 'node:crypto'
 import { basename, dirname, resolve } from 'node:path'
@@ -50,7 +53,10 @@ async function expectOneRun(output: OutputDirectory): Promise<void> {
   }
 }
 
-/** What a run that goes on must share with the one that was interrupted. The rest, the learning rate first, may be changed on purpose. */
+/**
+ * What a run that goes on must share with the one that was interrupted. The rest, the learning rate first, may be
+ * changed on purpose.
+ */
 export function runIdentity(
   objective: Pick<Objective, 'identity'>,
   { method, training }: ResolvedTrainOptions,

@@ -1,6 +1,7 @@
 /**
- * @file README.md of a run and of what it trained: a model card for the Hub (https://huggingface.co/docs/hub/model-cards) that says which
- * model was trained, on which data, with which options, and what came of it. Of paths it shows the last name alone: the rest is nobody's business.
+ * @file README.md of a run and of what it trained: a model card for the Hub
+ * (https://huggingface.co/docs/hub/model-cards) that says which model was trained, on which data, with which options,
+ * and what came of it. Of paths it shows the last name alone: the rest is nobody's business.
  */
 
 import { basename } from 'node:path'

@@ -77,7 +77,10 @@ export class RunCheckpoints {
     for (const message of warnings) await report({ type: 'warning', message })
   }
 
-  /** Writes a checkpoint of where the run stands if there is none yet, whatever `saveStrategy` says: the run is about to be left. */
+  /**
+   * Writes a checkpoint of where the run stands if there is none yet, whatever `saveStrategy` says: the run is about to
+   * be left.
+   */
   async saveUnsaved(): Promise<void> {
     const { output } = this.#options
     if (output === undefined || this.#record.ownSteps === 0) return

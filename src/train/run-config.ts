@@ -1,6 +1,6 @@
 /**
- * @file train.yaml of a run: its options with every default filled in, from which `lowrank train` repeats it. Paths are absolute, secrets
- * are left out, and what only a program can give is named in a comment.
+ * @file train.yaml of a run: its options with every default filled in, from which `lowrank train` repeats it. Paths are
+ * absolute, secrets are left out, and what only a program can give is named in a comment.
  */
 
 import { resolve } from 'node:path'

@@ -28,7 +28,10 @@ interface RunData<I extends Item> {
   readonly lineage: RunLineage
 }
 
-/** Asks for the rows before a model is fetched, which may take long. @throws where they are not there or cannot be read */
+/**
+ * Asks for the rows before a model is fetched, which may take long.
+ * @throws where they are not there or cannot be read
+ */
 export async function checkSources({ dataset, evalDataset, signal }: ResolvedTrainOptions): Promise<void> {
   await openSource(dataset).check?.(signal)
   if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset').check?.(signal)

@@ -1,4 +1,7 @@
-/** @file What a run leaves in its output directory beside checkpoints: log.jsonl, train.yaml and README.md. None of them can end a run. */
+/**
+ * @file What a run leaves in its output directory beside checkpoints: log.jsonl, train.yaml and README.md. None of them
+ * can end a run.
+ */
 
 import { dirname, join } from 'node:path'
 import { isOwnCard } from '../adapters/model-card.js'

@@ -1,6 +1,7 @@
 /**
- * @file log.jsonl of a run: a line for every log event and every evaluation, written as they come. A run that goes on from a checkpoint
- * continues the log after the lines up to it; what cannot be written stays in memory for the next try.
+ * @file log.jsonl of a run: a line for every log event and every evaluation, written as they come. A run that goes on
+ * from a checkpoint continues the log after the lines up to it; what cannot be written stays in memory for the next
+ * try.
  */
 
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
@@ -114,7 +115,9 @@ async function linesUpTo(path: string, step: number): Promise<Lines> {
   return lines
 }
 
-/** What a line says; undefined for half a line, as a process leaves that was killed, and for what is no line of a log. */
+/**
+ * What a line says; undefined for half a line, as a process leaves that was killed, and for what is no line of a log.
+ */
 function parsed(line: string): LoggedEvent | undefined {
   try {
     const value = JSON.parse(line) as LoggedEvent | null

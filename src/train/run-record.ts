@@ -1,4 +1,6 @@
-/** @file What a run knows of itself: where it stands, the figures of its steps, and the entries of trainer_state.json. */
+/**
+ * @file What a run knows of itself: where it stands, the figures of its steps, and the entries of trainer_state.json.
+ */
 
 import { randomUUID } from 'node:crypto'
 import type { BatchWindow, WindowSource } from '../data/batches.js'

@@ -31,7 +31,7 @@ export interface TrainerState {
   /** Counter of dropout masks: micro-batches done. */
   microStep: number
   numInputTokensSeen: number
-  /** Of a run in float16. */
+  /** State of the loss scale of a run in float16. */
   lossScaler?: LossScalerState
   log: LogFigures
 }

@@ -1,4 +1,7 @@
-/** @file trainLora: from a model, rows and options to a trained adapter. Puts the pieces together; the loop is in trainer.ts. */
+/**
+ * @file trainLora: from a model, rows and options to a trained adapter. Puts the pieces together; the loop is in
+ * trainer.ts.
+ */
 
 import { dirname, resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora-adapter.js'
@@ -38,12 +41,12 @@ import { loadCheckpoint } from './training-state.js'
 /**
  * Fine-tunes a model with LoRA (or in full, with `method: 'full'`).
  *
- * Rows are encoded once, batches are ragged (no padding is computed), the loss of a step is the mean over all supervised tokens of its
- * accumulation window. With `outputDir`, checkpoints are written there from which `resumeFromCheckpoint` goes on to the same bytes.
- * The run begins at once. What is returned is awaited for the result, iterated for events, and stopped; see {@link TrainRun}. Wrong options reject it
- * too, before any callback is told of anything.
- * When `onEvent` throws or rejects, the run ends after the step in progress, with a checkpoint where there is an `outputDir`, and rejects with
- * that error.
+ * Rows are encoded once, batches are ragged (no padding is computed), the loss of a step is the mean over all
+ * supervised tokens of its accumulation window. With `outputDir`, checkpoints are written there from which
+ * `resumeFromCheckpoint` goes on to the same bytes. The run begins at once. What is returned is awaited for the result,
+ * iterated for events, and stopped; see {@link TrainRun}. Wrong options reject it too, before any callback is told of
+ * anything. When `onEvent` throws or rejects, the run ends after the step in progress, with a checkpoint where there is
+ * an `outputDir`, and rejects with that error.
  * @throws OptionError on unknown or contradictory options, all told at once.
  * @throws DataError on a row that cannot be trained on, with file and row.
  * @throws ModelError on a model, tokenizer or adapter that is damaged or not supported.

@@ -1,4 +1,7 @@
-/** @file A run while it goes on: awaited for its result, iterated for its events, stopped. What the run does is in train-lora.ts. */
+/**
+ * @file A run while it goes on: awaited for its result, iterated for its events, stopped. What the run does is in
+ * train-lora.ts.
+ */
 
 import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
@@ -43,19 +46,20 @@ export interface TrainResult {
  * A run that goes on, whether or not anybody follows it.
  *
  * - `await run` gives its result, or throws its failure.
- * - `for await (const event of run)` gives its events. An iteration that begins late gets the earlier ones too, but of those that only tell how far
- *   something is (`download`, `prepare`, `evaluating`) the last one in a row, and of `step` the last 10,000. The run does not wait for it;
- *   what has to be waited for is a callback. Any number of iterations may go on. Each throws the failure of the run behind the last event.
- * - `await using run = trainLora(...)` stops the run where the block is left before its end, waits for it, and frees model and adapter. It throws
- *   the failure of a run that was neither awaited nor iterated.
+ * - `for await (const event of run)` gives its events. An iteration that begins late gets the earlier ones too, but of
+ *   those that only tell how far something is (`download`, `prepare`, `evaluating`) the last one in a row, and of
+ *   `step` the last 10,000. The run does not wait for it; what has to be waited for is a callback. Any number of
+ *   iterations may go on. Each throws the failure of the run behind the last event.
+ * - `await using run = trainLora(...)` stops the run where the block is left before its end, waits for it, and frees
+ *   model and adapter. It throws the failure of a run that was neither awaited nor iterated.
  *
- * A failure that nobody asks for is no unhandled rejection. Where no callback and no `onEvent` was told of it either, a warning of the
- * process says what it was.
+ * A failure that nobody asks for is no unhandled rejection. Where no callback and no `onEvent` was told of it either, a
+ * warning of the process says what it was.
  */
 export interface TrainRun extends Promise<TrainResult>, AsyncIterable<TrainEvent>, AsyncDisposable {
   /**
-   * Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; its result then has the reason 'aborted'.
-   * Before the first step the run rejects. After its end this does nothing.
+   * Ends the run after the step in progress, with a checkpoint where there is an `outputDir`; its result then has the
+   * reason 'aborted'. Before the first step the run rejects. After its end this does nothing.
    */
   stop(): void
 }

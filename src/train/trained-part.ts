@@ -1,4 +1,7 @@
-/** @file What a run trains: an adapter or every weight of the model, as the optimizer, checkpoints and the program's own `save()` take it. */
+/**
+ * @file What a run trains: an adapter or every weight of the model, as the optimizer, checkpoints and the program's own
+ * `save()` take it.
+ */
 
 import { join } from 'node:path'
 import { LoraAdapter } from '../adapters/lora-adapter.js'

@@ -1,6 +1,7 @@
 /**
- * @file trainer_state.json as transformers' Trainer writes it (https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState),
- * for tools that plot a run. Nothing but `log_history` is read back from it.
+ * @file trainer_state.json as transformers' Trainer writes it
+ * (https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState), for tools that plot a
+ * run. Nothing but `log_history` is read back from it.
  */
 
 import { describeValue } from '../errors.js'

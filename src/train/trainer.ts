@@ -1,6 +1,6 @@
 /**
- * @file The training loop. What happens in a step stands in `run` and `#accumulate`. What is optimised is the objective's, and what is
- * kept, told and written of a run is in files of its own.
+ * @file The training loop. What happens in a step stands in `run` and `#accumulate`. What is optimised is the
+ * objective's, and what is kept, told and written of a run is in files of its own.
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
@@ -98,8 +98,10 @@ export class Trainer<I extends Item> {
 
   /**
    * Runs to the end, or to the step after which `signal` was seen.
-   * @throws when a loss or gradient is not finite, naming the step and the largest gradient; the last checkpoint is left as it is. In float16 a
-   *   step whose gradient is not finite is skipped instead, until scales so small were tried that there is another reason for it.
+   * @throws when a loss or gradient is not finite, naming the step and the largest gradient; the last checkpoint is
+   * left as it is. In float16 a
+   *   step whose gradient is not finite is skipped instead, until scales so small were tried that there is another
+   *   reason for it.
    */
   async run(): Promise<TrainerResult> {
     const { model, optimizer, training } = this.#options
@@ -117,7 +119,8 @@ export class Trainer<I extends Item> {
         const means = await this.#accumulate(window, settled)
         await settled
         if (!Number.isFinite(means.loss)) await this.#expectSoundModel(means.loss)
-        // As in transformers' Trainer a skipped step counts, but neither the schedule nor the bias correction goes on with it.
+        // As in transformers' Trainer a skipped step counts, but neither the schedule nor the bias correction goes on
+        // with it.
         const learningRate = this.#learningRateAt(optimizer.stepCount)
         const lossScale = this.#scaler?.scale
         optimizer.lr = learningRate
@@ -188,7 +191,10 @@ export class Trainer<I extends Item> {
     return sum
   }
 
-  /** All micro-batches of a step have one scale: that which the step before left, whose outcome is waited for while the forward pass runs. */
+  /**
+   * All micro-batches of a step have one scale: that which the step before left, whose outcome is waited for while the
+   * forward pass runs.
+   */
   async #scaled(finish: (lossScale: number) => BatchLoss, settled: Promise<void> | undefined): Promise<BatchLoss> {
     if (!this.#scaler) return finish(1)
     await settled

@@ -1,6 +1,6 @@
 /**
- * @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or not there, and
- * read back only as they were written.
+ * @file Checkpoints of a run: what is trained, the optimizer, and where the data and the random numbers stand. Whole or
+ * not there, and read back only as they were written.
  */
 
 import { basename, dirname, join } from 'node:path'
@@ -101,7 +101,8 @@ export interface LoadedCheckpoint {
 
 /**
  * Restores weights and optimizer.
- * @throws naming the file that is not as it was written, with the last checkpoint before that is whole; naming what differs when the
+ * @throws naming the file that is not as it was written, with the last checkpoint before that is whole; naming what
+ * differs when the
  *   checkpoint is of a run with other data or options, and what cannot be.
  */
 export async function loadCheckpoint(path: string, options: ResumeOptions): Promise<LoadedCheckpoint> {
@@ -257,7 +258,9 @@ function checkIdentity(stored: RunIdentity, present: RunIdentity, file: string):
   )
 }
 
-/** What differs under `name`, with both values: options that are kept as one JSON text, as those of LoRA, one by one. */
+/**
+ * What differs under `name`, with both values: options that are kept as one JSON text, as those of LoRA, one by one.
+ */
 function differencesOf(name: string, then: unknown, now: unknown): [string, unknown, unknown][] {
   const [before, after] = [optionsIn(then), optionsIn(now)]
   const inner =

@@ -1,5 +1,6 @@
 /**
- * @file Safetensors files: reading and checking their headers, and writing them. Tensor values are moved as bytes and never looked at.
+ * @file Safetensors files: reading and checking their headers, and writing them. Tensor values are moved as bytes and
+ * never looked at.
  *
  * Layout: 8 bytes little-endian header length, the header (JSON, padded with spaces), then the tensors without gaps.
  * Format: https://huggingface.co/docs/safetensors
@@ -102,7 +103,9 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   }
 }
 
-/** The bytes of a tensor, for small ones and for tests: large ones are read by the engine, straight into its own memory. */
+/**
+ * The bytes of a tensor, for small ones and for tests: large ones are read by the engine, straight into its own memory.
+ */
 export async function readTensorBytes(
   entry: Readonly<Pick<TensorEntry, 'name' | 'path' | 'fileOffset' | 'byteLength'>>,
 ): Promise<Uint8Array> {
@@ -121,8 +124,8 @@ export async function readTensorBytes(
 }
 
 /**
- * Writes the file at `path` atomically, one tensor in memory at a time. The same tensors give the same bytes in any order, and the
- * bytes that the reference library writes.
+ * Writes the file at `path` atomically, one tensor in memory at a time. The same tensors give the same bytes in any
+ * order, and the bytes that the reference library writes.
  * @throws naming the tensor whose description or bytes are wrong, or the path when writing fails
  */
 export async function writeSafetensors(
@@ -133,7 +136,9 @@ export async function writeSafetensors(
   await writeFileAtomic(path, safetensorsContent(path, tensors, metadata))
 }
 
-/** The content of a file for `writeFilesAtomic`. Descriptions are checked at once; bytes are asked for while writing. */
+/**
+ * The content of a file for `writeFilesAtomic`. Descriptions are checked at once; bytes are asked for while writing.
+ */
 export function safetensorsContent(
   path: string,
   tensors: Iterable<TensorToWrite>,
@@ -192,7 +197,10 @@ export function safetensorsContent(
 /** PyTorch has no more. */
 const MOST_DIMENSIONS = 64
 
-/** Bytes of a tensor. Throws what `fail` makes of the problem if dtype or shape are not possible, or the product is not exact. */
+/**
+ * Bytes of a tensor. Throws what `fail` makes of the problem if dtype or shape are not possible, or the product is not
+ * exact.
+ */
 export function tensorByteLength(dtype: unknown, shape: unknown, fail: (problem: string) => Error): number {
   if (!isDType(dtype)) throw fail(`has the dtype ${describeValue(dtype)}, which is none of ${listNames(DTYPES, 99)}`)
   if (!Array.isArray(shape) || !shape.every(isSize)) throw fail(`has the impossible shape ${describeValue(shape)}`)

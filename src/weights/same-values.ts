@@ -1,4 +1,7 @@
-/** @file Whether two tensors of files hold the same values, as those that share a weight must. Read a piece at a time, no further than the first difference. */
+/**
+ * @file Whether two tensors of files hold the same values, as those that share a weight must. Read a piece at a time,
+ * no further than the first difference.
+ */
 
 import type { FileHandle } from 'node:fs/promises'
 import { openRegularFile } from '../regular-file.js'

@@ -15,7 +15,10 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return isPlainObject(value)
 }
 
-/** Parses one JSON object from the file at `path`. @throws if it is missing, no file, above 100 MB, not UTF-8, malformed or not an object */
+/**
+ * Parses one JSON object from the file at `path`.
+ * @throws if it is missing, no file, above 100 MB, not UTF-8, malformed or not an object
+ */
 export async function readJsonObject(where: string, path: string): Promise<JsonObject> {
   return parseJsonObject(where, path, await readRegularFile(path, { where }))
 }

@@ -1,6 +1,7 @@
 /**
- * @file A tensor of weights in a file of whatever format, and filling a tensor of a device from it. What lies there as rows of floats the engine
- * reads itself; what is packed in blocks, or in another order than Hugging Face's, comes through here in pieces of a few MiB.
+ * @file A tensor of weights in a file of whatever format, and filling a tensor of a device from it. What lies there as
+ * rows of floats the engine reads itself; what is packed in blocks, or in another order than Hugging Face's, comes
+ * through here in pieces of a few MiB.
  */
 
 import type { FileHandle } from 'node:fs/promises'
@@ -19,7 +20,9 @@ export interface BlockFormat {
   unpack(packed: Uint8Array, count: number, values: Float32Array): void
 }
 
-/** Where a tensor lies and how: enough to check and to load it. Its shape is the one that Hugging Face's files give it. */
+/**
+ * Where a tensor lies and how: enough to check and to load it. Its shape is the one that Hugging Face's files give it.
+ */
 export interface WeightTensor {
   readonly name: string
   /** The element type by the name that the format gives it. */
@@ -30,7 +33,10 @@ export interface WeightTensor {
   readonly byteLength: number
   /** Absent: elements lie one by one. */
   readonly blocks?: BlockFormat
-  /** Rows of the two halves of every so many rows alternate in the file: 0, n/2, 1, n/2 + 1...; absent: rows are in order. */
+  /**
+   * Rows of the two halves of every so many rows alternate in the file: 0, n/2, 1, n/2 + 1...; absent: rows are in
+   * order.
+   */
   readonly interleaved?: number
   /** The file holds the transpose of `shape`. */
   readonly transposed?: boolean
@@ -45,8 +51,8 @@ export function floatDType(tensor: WeightTensor): DType | undefined {
 }
 
 /**
- * Fills `target`, which has the tensor's shape, or with `isTransposed` the transposed one. Plain floats are only queued to be read; otherwise
- * the values are on the device when the promise resolves.
+ * Fills `target`, which has the tensor's shape, or with `isTransposed` the transposed one. Plain floats are only queued
+ * to be read; otherwise the values are on the device when the promise resolves.
  */
 export async function fillFrom(target: Tensor, tensor: WeightTensor, isTransposed = false): Promise<void> {
   const { device } = target
@@ -81,7 +87,9 @@ function fileRows({ shape, transposed, interleaved }: WeightTensor): [number, nu
 
 type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>
 
-/** The rows of the file, as many at a time as make a piece, unpacked and put in order. 16-bit floats stay as they are. */
+/**
+ * The rows of the file, as many at a time as make a piece, unpacked and put in order. 16-bit floats stay as they are.
+ */
 async function* pieces(
   tensor: WeightTensor,
   rows: number,

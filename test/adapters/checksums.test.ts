@@ -1,4 +1,7 @@
-/** @file SHA256SUMS beside an adapter: damaged weights are refused, changed settings are said, and what others write loads as ever. */
+/**
+ * @file SHA256SUMS beside an adapter: damaged weights are refused, changed settings are said, and what others write
+ * loads as ever.
+ */
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -237,7 +237,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
           continue
         }
         const std = 1 / (parameter.shape[0] as number)
-        // Six deviations of the estimates: mean std / sqrt(n), variance std^2 sqrt(2 / n), fourth moment std^4 sqrt(96 / n).
+        // Six deviations of the estimates: mean std / sqrt(n), variance std^2 sqrt(2 / n), fourth moment std^4 sqrt(96
+        // / n).
         const moment = (power: number) => values.reduce((sum, value) => sum + (value / std) ** power, 0) / values.length
         expect(Math.abs(moment(1))).toBeLessThan(6 / Math.sqrt(values.length))
         expect(Math.abs(moment(2) - 1)).toBeLessThan(6 * Math.sqrt(2 / values.length))

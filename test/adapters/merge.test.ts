@@ -1,4 +1,7 @@
-/** @file Merging adapters: the weights of PEFT's merge_and_unload(), the logits before and after, NF4, tied heads, and what is refused. */
+/**
+ * @file Merging adapters: the weights of PEFT's merge_and_unload(), the logits before and after, NF4, tied heads, and
+ * what is refused.
+ */
 
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -109,7 +112,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
         const expected = tensors.get(tensor) as NonNullable<ReturnType<typeof tensors.get>>
         const values = Tensor.empty(device, expected.shape, 'float32')
         device.loadFile(values, expected.path, expected.fileOffset, dtype)
-        // float32: a sum in another order. bfloat16: PEFT rounds the update before it adds it, one rounding of 2^-9 more.
+        // float32: a sum in another order. bfloat16: PEFT rounds the update before it adds it, one rounding of 2^-9
+        // more.
         const tolerance = dtype === 'float32' ? 5e-7 : 2 ** -8
         expect(relativeDifference(await floatsOf(out(), tensor), await values.read()), tensor).toBeLessThan(tolerance)
       }
@@ -141,7 +145,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
     let all = 0
     for (const tensor of names) {
       const [got, wanted] = [await floatsOf(out(device.type), tensor), await floatsOf(out('cpu'), tensor)]
-      // float32 sums of r products in another order; where bfloat16 rounds them, one may fall to the other side: a step of up to 2^-7.
+      // float32 sums of r products in another order; where bfloat16 rounds them, one may fall to the other side: a step
+      // of up to 2^-7.
       const tolerance = { relative: dtype === 'float32' ? 0 : 2 ** -7, ofLargest: 5e-7 }
       const row = (values: Float32Array) => ({ rows: 1, cols: values.length, values: Float64Array.from(values) })
       expectClose(row(got), row(wanted), tolerance)
@@ -183,7 +188,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
         const difference = before.reduce((most, value, i) => Math.max(most, Math.abs(value - (after[i] as number))), 0)
         expect(report).toMatchObject({ dtype, logitDifference: difference, comparedTokens: 11, untied: false })
         expect(report.largestLogit).toBe(before.reduce((most, value) => Math.max(most, Math.abs(value)), 0))
-        // A few roundings of the narrowest dtype on the way, against logits in which the adapter is half of what there is.
+        // A few roundings of the narrowest dtype on the way, against logits in which the adapter is half of what there
+        // is.
         const narrow = [computeDType, dtype].includes('bfloat16')
           ? 0.06
           : [computeDType, dtype].includes('float16')
@@ -433,7 +439,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       const { peak, live: after } = device.memory()
       // Less where the collector found tensors of earlier tests.
       expect(after).toBeLessThanOrEqual(live)
-      // Three projections of 2 Mi elements in a layer: 4 MiB each in bfloat16, one decoded to 8 MiB, two chunks of 4 MiB; 7 MiB of factors. All layers: 72 MiB.
+      // Three projections of 2 Mi elements in a layer: 4 MiB each in bfloat16, one decoded to 8 MiB, two chunks of 4
+      // MiB; 7 MiB of factors. All layers: 72 MiB.
       expect(peak - live).toBeGreaterThan(12 * 2 ** 20)
       expect(peak - live).toBeLessThan(42 * 2 ** 20)
       model.dispose()

@@ -1,4 +1,7 @@
-/** @file LoRA settings: options in both spellings, PEFT's configuration in and out, and an error for whatever would change the result. */
+/**
+ * @file LoRA settings: options in both spellings, PEFT's configuration in and out, and an error for whatever would
+ * change the result.
+ */
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

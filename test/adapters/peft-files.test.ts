@@ -1,4 +1,7 @@
-/** @file Adapters as PEFT saves them in ways that are not the plain one: what it loads gives its logits here, or is refused by name. */
+/**
+ * @file Adapters as PEFT saves them in ways that are not the plain one: what it loads gives its logits here, or is
+ * refused by name.
+ */
 
 import { readFileSync } from 'node:fs'
 import { cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -20,7 +23,7 @@ import { rejection } from '../support/tiny-model.js'
 const ROOT = join(import.meta.dirname, '../golden/peft-files')
 interface Expected {
   base: 'tied' | 'untied'
-  /** Of PEFT, all tokens. */
+  /** PEFT's logits of all tokens. */
   logits?: number[]
   /** A weight in the file that is not the base's. */
   differs?: string

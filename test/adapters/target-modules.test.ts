@@ -1,4 +1,7 @@
-/** @file Target modules by PEFT's rules: names, Python's regular expressions, all-linear, and errors that list what there is. */
+/**
+ * @file Target modules by PEFT's rules: names, Python's regular expressions, all-linear, and errors that list what
+ * there is.
+ */
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** @file Rope scalings: what configs say, and the tables that follow. What models compute with them is compared in golden.test.ts. */
+/**
+ * @file Rope scalings: what configs say, and the tables that follow. What models compute with them is compared in
+ * golden.test.ts.
+ */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ConfigReader, type RawConfig } from '../../src/architecture/config.js'

@@ -20,7 +20,8 @@ describe('bench ops', () => {
       }
       const bytes = new Map(lines.map((line) => [line.op, line.bytes]))
       const size = dtype === 'float32' ? 4 : 2
-      // 34 tokens of 64: two in, one out; and 7 projections of two layers with r 16, each value read, moments and master written too.
+      // 34 tokens of 64: two in, one out; and 7 projections of two layers with r 16, each value read, moments and
+      // master written too.
       expect(bytes.get('add')).toBe(3 * 34 * 64 * size)
       const values = 2 * 16 * (2 * 128 + 2 * 96 + 3 * 192)
       expect(bytes.get('adamw')).toBe(values * (4 + 3 * 8 + 2 * size) + 4 * 29)

@@ -32,7 +32,8 @@ describe('bench step', () => {
     })
     for (const name of ['tokens_per_s', 'forward_s', 'backward_s', 'optimizer_s'])
       expect(isSummary(line[name]), name).toBe(true)
-    // Fresh weights know nothing: the loss of the first step is that of guessing among 512 ids, give or take the noise of small logits.
+    // Fresh weights know nothing: the loss of the first step is that of guessing among 512 ids, give or take the noise
+    // of small logits.
     const losses = line.losses as unknown as number[]
     expect(losses).toHaveLength(4)
     expect(Math.abs((losses[0] as number) - Math.log(512))).toBeLessThan(0.2)

@@ -1,4 +1,7 @@
-/** @file The model that users hold: forward with every kind of batch, and greedy generation. Values are PyTorch's in golden.test.ts. */
+/**
+ * @file The model that users hold: forward with every kind of batch, and greedy generation. Values are PyTorch's in
+ * golden.test.ts.
+ */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RawConfig } from '../../src/architecture/config.js'

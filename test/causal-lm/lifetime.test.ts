@@ -1,4 +1,6 @@
-/** @file The end of models and devices: what dispose() and close() give back, and who hears of what was still under way. */
+/**
+ * @file The end of models and devices: what dispose() and close() give back, and who hears of what was still under way.
+ */
 
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** @file What suites on checkpoints share: a small model's config and batch, and safetensors files built byte by byte, sound and hostile. */
+/**
+ * @file What suites on checkpoints share: a small model's config and batch, and safetensors files built byte by byte,
+ * sound and hostile.
+ */
 
 export const CONFIG = {
   model_type: 'llama',

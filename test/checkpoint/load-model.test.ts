@@ -1,4 +1,6 @@
-/** @file loadModel: dtypes, shards, names, the Hub cache, memory while loading, and files that do not fit their config. */
+/**
+ * @file loadModel: dtypes, shards, names, the Hub cache, memory while loading, and files that do not fit their config.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, open as openFile, readFile, rm, symlink, writeFile } from 'node:fs/promises'
@@ -388,7 +390,8 @@ test('loading takes the weights in the requested dtype and at most 256 MiB besid
     expect(growth).toBeLessThan(2 * parameters + 256 * MIB)
     // In fact a few buffers of the reader: a float32 copy of the weights, or of the largest tensor, would show.
     expect(growth).toBeLessThan(2 * parameters + 32 * MIB + shadowOf(2 * parameters))
-    // In NF4 embedding and head stay dense, the rest takes half a byte and some. No larger copy shows, nor one of all that is quantised.
+    // In NF4 embedding and head stay dense, the rest takes half a byte and some. No larger copy shows, nor one of all
+    // that is quantised.
     const dense = 2 * 8192 * 1024
     const quantized = await measure({ quantization: 'nf4' })
     expect(quantized.live).toBeLessThan(2 * dense + 0.52 * (parameters - dense) + MIB)
@@ -398,7 +401,10 @@ test('loading takes the weights in the requested dtype and at most 256 MiB besid
   }
 })
 
-/** What a build with AddressSanitizer has resident beside so many bytes: their shadow, and memory that it keeps from being used again. */
+/**
+ * What a build with AddressSanitizer has resident beside so many bytes: their shadow, and memory that it keeps from
+ * being used again.
+ */
 function shadowOf(bytes: number): number {
   return GAP_BYTES > 0 ? bytes / 8 + 24 * MIB : 0
 }

@@ -1,4 +1,7 @@
-/** @file Models in NF4: quantised while they load, read from bitsandbytes' checkpoints, written as such, and all that is wrong with such files. */
+/**
+ * @file Models in NF4: quantised while they load, read from bitsandbytes' checkpoints, written as such, and all that is
+ * wrong with such files.
+ */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

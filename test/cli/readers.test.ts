@@ -1,4 +1,7 @@
-/** @file Runs of the command line whose readers, terminals and disks fail, and those that are stopped from outside, as processes. */
+/**
+ * @file Runs of the command line whose readers, terminals and disks fail, and those that are stopped from outside, as
+ * processes.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -239,7 +242,8 @@ describe('a run that is stopped from outside', () => {
       `exec ${command('twice', long, '--json')}`,
       (text, pid) => {
         if (!isSent && text.includes('"type":"step"')) isSent = process.kill(pid, 'SIGINT')
-        // JavaScript hangs in the end of the run. What comes within 100 ms of the first is the same request, so again and again.
+        // JavaScript hangs in the end of the run. What comes within 100 ms of the first is the same request, so again
+        // and again.
         if (text.includes('"type":"end"')) timer ??= setInterval(() => void interrupt(pid), 50)
       },
       { NODE_OPTIONS: busyAt('"type":"end"') },

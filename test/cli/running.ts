@@ -14,8 +14,8 @@ afterEach(() => {
 })
 
 /**
- * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past Node's streams.
- * Without `until` it is busy for ever.
+ * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past
+ * Node's streams. Without `until` it is busy for ever.
  */
 export function busyAt(stream: 'stdout' | 'stderr', text: string, until?: string): Record<string, string> {
   const source = `
@@ -85,7 +85,10 @@ export async function press(running: Running, send: () => void): Promise<number>
 /** What \`stty -g\` prints. */
 export const settings = /^[0-9a-f]+(:[0-9a-f]+)+\r?$/gm
 
-/** The command line under a terminal of 80 columns, with the settings of that before and after, and the code that a shell sees. */
+/**
+ * The command line under a terminal of 80 columns, with the settings of that before and after, and the code that a
+ * shell sees.
+ */
 export function onTerminal(args: readonly string[], env: Record<string, string>): Running {
   const line = [process.execPath, mainScript, ...args].map((word) => `'${word}'`).join(' ')
   const inside = `stty cols 80 rows 24; stty -g; ${line}; echo "code $?"; stty -g`

@@ -1,4 +1,7 @@
-/** @file Signals while JavaScript is busy, as processes: the engine ends them by the second request, and the first one is not lost. */
+/**
+ * @file Signals while JavaScript is busy, as processes: the engine ends them by the second request, and the first one
+ * is not lost.
+ */
 
 import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'

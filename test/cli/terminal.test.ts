@@ -29,7 +29,10 @@ training: { maxSteps: 40, gradientAccumulationSteps: 1, loggingSteps: 10, evalSp
   )
 })
 
-/** What a command writes to a terminal of so many columns. `script` of util-linux makes one; a machine without it fails here. */
+/**
+ * What a command writes to a terminal of so many columns. `script` of util-linux makes one; a machine without it fails
+ * here.
+ */
 function onTerminal(line: string, columns: number, env: Record<string, string> = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const inside = `stty cols ${columns} rows 24; exec ${line}`

@@ -1,6 +1,7 @@
 /**
- * @file The loss curve of a small model on a fixed data set against a stored one: every number of a training that a user sees. After a change
- * that is meant to alter it, write it anew with `LOWRANK_WRITE_CURVES=1 npx vitest run test/convergence` and say why in the commit.
+ * @file The loss curve of a small model on a fixed data set against a stored one: every number of a training that a
+ * user sees. After a change that is meant to alter it, write it anew with `LOWRANK_WRITE_CURVES=1 npx vitest run
+ * test/convergence` and say why in the commit.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -13,7 +14,7 @@ import { trainLora } from '../../src/train/train-lora.js'
 import { ofType, TINY_CONFIG, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 interface Curve {
-  /** Of each optimizer step. */
+  /** The loss of each optimizer step. */
   losses: number[]
   gradNorms: number[]
   /** Held-out loss after each epoch. */

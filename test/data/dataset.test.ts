@@ -1,4 +1,7 @@
-/** @file From a source to examples: what is counted, where the rows came from, what is refused, and how the work is told of and ended. */
+/**
+ * @file From a source to examples: what is counted, where the rows came from, what is refused, and how the work is told
+ * of and ended.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { prepareDataset } from '../../src/data/dataset.js'

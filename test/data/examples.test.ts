@@ -1,4 +1,6 @@
-/** @file Rows to tokens and labels: what is learnt of each form, truncation, and what becomes of rows without a target. */
+/**
+ * @file Rows to tokens and labels: what is learnt of each form, truncation, and what becomes of rows without a target.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { IGNORE_INDEX } from '../../src/architecture/batch.js'

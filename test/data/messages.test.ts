@@ -1,4 +1,7 @@
-/** @file What data sets write in and beside messages: parts, nulls, tools as text, ShareGPT, weights, and what is refused. */
+/**
+ * @file What data sets write in and beside messages: parts, nulls, tools as text, ShareGPT, weights, and what is
+ * refused.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { type DataRow, recognizeRow } from '../../src/data/row-forms.js'
@@ -125,7 +128,7 @@ describe('nulls', () => {
       ],
       tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { city: { type: 'string' } } } } }],
       variables: { enable_thinking: true },
-      // Of the arguments: this one may have been meant.
+      // The null among the arguments: it may have been meant.
       nullArguments: 1,
     })
     expect(row.messages[0]).toHaveProperty('name', null)

@@ -1,4 +1,7 @@
-/** @file generate() with all its options: draws, penalties, batches, streaming. Greedy decoding itself is in model.test.ts. */
+/**
+ * @file generate() with all its options: draws, penalties, batches, streaming. Greedy decoding itself is in
+ * model.test.ts.
+ */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'

@@ -1,4 +1,7 @@
-/** @file Short trainings on the emulated GPU beside the same on the CPU: every kernel of a step, forward, backward and update, over several steps. */
+/**
+ * @file Short trainings on the emulated GPU beside the same on the CPU: every kernel of a step, forward, backward and
+ * update, over several steps.
+ */
 
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -15,8 +18,8 @@ beforeAll(async () => {
 })
 
 /**
- * How far losses may lie apart: float32 sums in another order, which Adam feeds back, and with 16 bits results that fall to the other side of a
- * rounding, 2^-9 of bfloat16's values and 2^-12 of float16's.
+ * How far losses may lie apart: float32 sums in another order, which Adam feeds back, and with 16 bits results that
+ * fall to the other side of a rounding, 2^-9 of bfloat16's values and 2^-12 of float16's.
  */
 const CASES: readonly [string, Partial<TrainLoraOptions>, number][] = [
   ['LoRA in float32 with dropout', { lora: { r: 8, loraAlpha: 16, loraDropout: 0.05 }, dtype: 'float32' }, 1e-4],

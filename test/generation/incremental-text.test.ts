@@ -1,4 +1,7 @@
-/** @file Stop strings on random ids: what is told is the text before the first of them, character by character, whatever the tokens are. */
+/**
+ * @file Stop strings on random ids: what is told is the text before the first of them, character by character, whatever
+ * the tokens are.
+ */
 
 import { describe, expect, test } from 'vitest'
 import { generateText } from '../../src/generation/generate-text.js'
@@ -34,7 +37,10 @@ const CASES = cases(1500, 40_000)
 const files = tinyByteLevelTokenizer()
 const byteLevel = createTokenizer(files.tokenizer, files.config)
 
-/** The text of ids, special tokens in it, up to the last character that no further id can change; and which units are of special tokens. */
+/**
+ * The text of ids, special tokens in it, up to the last character that no further id can change; and which units are of
+ * special tokens.
+ */
 function certainText(tokenizer: Tokenizer, ids: readonly number[]): { text: string; isSpecial: boolean[] } {
   const names = new Map([...tokenizer.specialTokens].map(([name, id]) => [id, name]))
   let text = ''

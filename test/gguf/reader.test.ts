@@ -61,7 +61,7 @@ async function messageOf(bytes: Uint8Array): Promise<string> {
   }
 }
 
-/** Of the processor: other programs take none of it. */
+/** Processor time in seconds: other programs take none of it. */
 function secondsSince(start: NodeJS.CpuUsage): number {
   const { user, system } = process.cpuUsage(start)
   return (user + system) / 1e6

@@ -1,4 +1,7 @@
-/** @file Files on their way into the cache: cut, killed, aborted, written by several, on a full disk; whole or not there. */
+/**
+ * @file Files on their way into the cache: cut, killed, aborted, written by several, on a full disk; whole or not
+ * there.
+ */
 
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'

@@ -1,4 +1,6 @@
-/** @file Models from the Hub: which files come, where they lie, what is asked again, and what happens without a network. */
+/**
+ * @file Models from the Hub: which files come, where they lie, what is asked again, and what happens without a network.
+ */
 
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** @file A Hub that means ill, or a cache that someone prepared: no secret is shown, nothing is endless, no pipe is opened. */
+/**
+ * @file A Hub that means ill, or a cache that someone prepared: no secret is shown, nothing is endless, no pipe is
+ * opened.
+ */
 
 import { execFileSync } from 'node:child_process'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'

@@ -1,4 +1,6 @@
-/** @file What the Hub tests share: a server, an empty cache, an environment that points at both, and a small repository. */
+/**
+ * @file What the Hub tests share: a server, an empty cache, an environment that points at both, and a small repository.
+ */
 
 import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** @file What the Hub may refuse, get wrong or make up: each is an error that says what to do, and leaves nothing that looks whole. */
+/**
+ * @file What the Hub may refuse, get wrong or make up: each is an error that says what to do, and leaves nothing that
+ * looks whole.
+ */
 
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** @file Signals while a model comes from the Hub, as processes: nothing cut is taken for whole, and the next run goes on from it. */
+/**
+ * @file Signals while a model comes from the Hub, as processes: nothing cut is taken for whole, and the next run goes
+ * on from it.
+ */
 
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'

@@ -1,4 +1,7 @@
-/** @file A Hub id as a model: loaded, trained on, planned and generated with, from the library and from the command line. */
+/**
+ * @file A Hub id as a model: loaded, trained on, planned and generated with, from the library and from the command
+ * line.
+ */
 
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'

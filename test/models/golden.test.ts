@@ -1,4 +1,6 @@
-/** @file Whole models against PyTorch + transformers + PEFT: logits, loss, gradients, five optimizer steps, generation. */
+/**
+ * @file Whole models against PyTorch + transformers + PEFT: logits, loss, gradients, five optimizer steps, generation.
+ */
 
 import { copyFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -46,7 +48,8 @@ for (const { name: deviceName, open } of testDevices()) {
         for (const parameter of parameters.values()) count += parameter.size
         expect(count).toBe(info.trainable_parameters)
 
-        // 2e-5 of the largest logit and 1e-6 of the loss: twenty and ten times what float32 in another order of summation gives.
+        // 2e-5 of the largest logit and 1e-6 of the loss: twenty and ten times what float32 in another order of
+        // summation gives.
         let loss = 0
         for (const { batch, logits } of batches) {
           const result = model.forward(batch, { logits: true })
@@ -97,8 +100,8 @@ for (const { name: deviceName, open } of testDevices()) {
       test(`${info.name}: in bfloat16`, async () => {
         const { model } = await load(golden, 'bfloat16')
         const expected = await readGolden(golden)
-        // bfloat16 keeps 8 bits: one rounding is 0.4 %, a few layers of them a few per cent of the largest logit, differently placed in PEFT,
-        // which runs its LoRA branch in float32. The loss averages them out.
+        // bfloat16 keeps 8 bits: one rounding is 0.4 %, a few layers of them a few per cent of the largest logit,
+        // differently placed in PEFT, which runs its LoRA branch in float32. The loss averages them out.
         let loss = 0
         for (const { batch, prefix } of microBatches(info.micro_batches, expected)) {
           const result = model.forward(batch, { logits: true })
@@ -113,8 +116,8 @@ for (const { name: deviceName, open } of testDevices()) {
       test(`${info.name}: in float16, its loss scaled`, async () => {
         const { model, parameters } = await load(golden, 'float16')
         const expected = await readGolden(golden)
-        // float16 keeps 11 bits, an eighth of bfloat16's error. What is quantised while it loads is rounded before it: weights next to a
-        // threshold get other codes than in float32, each an eighth of the largest of its block away.
+        // float16 keeps 11 bits, an eighth of bfloat16's error. What is quantised while it loads is rounded before it:
+        // weights next to a threshold get other codes than in float32, each an eighth of the largest of its block away.
         const tolerance =
           info.quantization === 'nf4'
             ? { logits: 0.1, loss: 3e-3, gradients: 0.1 }
@@ -178,7 +181,8 @@ for (const { name: deviceName, open } of testDevices()) {
           for (const [name, { nf4 }] of weights) {
             const { packed, absmax, nestedAbsmax, offset, code, nestedCode } = nf4 as Nf4Weight
             const of = (part: string): GoldenTensor['values'] | undefined => expected.get(`nf4.${name}.${part}`)?.values
-            // The sum behind the mean has another order: the last bits of the offset, and what follows from them, may differ.
+            // The sum behind the mean has another order: the last bits of the offset, and what follows from them, may
+            // differ.
             const mean = (await offset?.read())?.[0] as number
             expect(Math.abs(mean / (of('offset')?.[0] as number) - 1), name).toBeLessThan(1e-6)
             expect(relativeDifference((await nestedAbsmax?.read()) ?? [], of('nested_absmax') ?? [])).toBeLessThan(1e-6)

@@ -1,6 +1,6 @@
 /**
- * @file LoRA on SmolLM2-135M-Instruct from GGUF, step by step beside PEFT: the same rows of real text, the same first adapter. Runs where the file
- * is; see CONTRIBUTING.md.
+ * @file LoRA on SmolLM2-135M-Instruct from GGUF, step by step beside PEFT: the same rows of real text, the same first
+ * adapter. Runs where the file is; see CONTRIBUTING.md.
  */
 
 import { readFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** @file SmolLM2-135M-Instruct from GGUF in Q4_1: ids, answers and loss that transformers has for the same file. Runs where the file is; see CONTRIBUTING.md. */
+/**
+ * @file SmolLM2-135M-Instruct from GGUF in Q4_1: ids, answers and loss that transformers has for the same file. Runs
+ * where the file is; see CONTRIBUTING.md.
+ */
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'

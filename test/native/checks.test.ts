@@ -1,4 +1,6 @@
-/** @file Commands that are refused when they are queued: whatever the numbers say, nothing outside a buffer is touched. */
+/**
+ * @file Commands that are refused when they are queued: whatever the numbers say, nothing outside a buffer is touched.
+ */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Field, NativeStream } from '../../src/tensor/addon.js'
@@ -607,7 +609,8 @@ describe('shapes and dtypes', () => {
 })
 
 describe('hostile numbers', () => {
-  // Tables of sizes that meet each other now and then, so that some commands pass the checks and run on whatever is in their tensors.
+  // Tables of sizes that meet each other now and then, so that some commands pass the checks and run on whatever is in
+  // their tensors.
   test('never do more than throw, or leave a fault', async () => {
     const random = generator(20251)
     const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!

@@ -1,4 +1,7 @@
-/** @file addon.CublasLt: what it says where the library, a driver or an argument is missing. Its products are checked by itself, on a GPU. */
+/**
+ * @file addon.CublasLt: what it says where the library, a driver or an argument is missing. Its products are checked by
+ * itself, on a GPU.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { type CublasLtOptions, loadAddon } from '../../src/tensor/addon.js'

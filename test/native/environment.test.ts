@@ -1,4 +1,7 @@
-/** @file The addon in whole environments: processes that end, worker threads that are ended. Each case is a process of its own. */
+/**
+ * @file The addon in whole environments: processes that end, worker threads that are ended. Each case is a process of
+ * its own.
+ */
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'

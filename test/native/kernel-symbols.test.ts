@@ -12,7 +12,8 @@ const SOURCES = fileURLToPath(new URL('../../native/cpu', import.meta.url))
 describe.each(['generic', 'avx2', 'avx512', 'avx512bf16'])('the %s kernels', (isa) => {
   it('define no symbol outside their namespace, and none that the linker could merge with another level', () => {
     const folder = join(OBJECTS, `kernels_${isa}.dir`, 'cpu')
-    // From the sources, because a build folder keeps the objects of files that are gone. dispatch.cpp belongs to no level.
+    // From the sources, because a build folder keeps the objects of files that are gone. dispatch.cpp belongs to no
+    // level.
     const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.cpp') && name !== 'dispatch.cpp')
     const files = sources.map((name) => `${name}.o`)
     expect(files).toContain('attention.cpp.o')

@@ -1,4 +1,7 @@
-/** @file What the choice of a level says in a build that has not all of them. dispatch.cpp is compiled alone, with kernels that are names only. */
+/**
+ * @file What the choice of a level says in a build that has not all of them. dispatch.cpp is compiled alone, with
+ * kernels that are names only.
+ */
 
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'

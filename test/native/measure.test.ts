@@ -1,4 +1,7 @@
-/** @file addon.measure(): the ceilings that benchmarks compare with. Rates depend on the machine; what they count does not. */
+/**
+ * @file addon.measure(): the ceilings that benchmarks compare with. Rates depend on the machine; what they count does
+ * not.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { loadAddon } from '../../src/tensor/addon.js'

@@ -1,4 +1,7 @@
-/** @file The addon without the layers above it: commands as plain numbers, so that tests can send what TypeScript never would. */
+/**
+ * @file The addon without the layers above it: commands as plain numbers, so that tests can send what TypeScript never
+ * would.
+ */
 
 import { type Addon, type Field, loadAddon, type NativeStream, type StreamOptions } from '../../src/tensor/addon.js'
 

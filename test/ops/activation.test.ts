@@ -19,7 +19,10 @@ import {
   readMatrix,
 } from '../support/values.js'
 
-/** Rows, columns, and what gaps are multiplied by: 8 lets rows begin at multiples of 16 bytes, which GPU kernels read whole. */
+/**
+ * Rows, columns, and what gaps are multiplied by: 8 lets rows begin at multiples of 16 bytes, which GPU kernels read
+ * whole.
+ */
 const SIZES = [
   [1, 1, 1],
   [5, 31, 1],
@@ -58,7 +61,7 @@ describe.each(testDevices())('on $name', ({ open }) => {
   })
 
   it('the gradient takes the place of an input that nobody else holds, and of no other', async () => {
-    // Of its own: the collector may find tensors of other tests at any time.
+    // The test opens its own device: the collector may find tensors of other tests at any time.
     const device = open()
     const [rows, width] = [64, 500]
     const values = Float32Array.from({ length: rows * 2 * width }, (_, i) => Math.sin(i))

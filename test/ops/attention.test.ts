@@ -27,7 +27,10 @@ interface Shape extends Omit<AttentionCase, 'scale'> {
   kvHeads: number
   /** Key rows after the last sequence. */
   spare: number
-  /** Gaps between rows are multiplied by it: 8 lets heads begin at multiples of 16 bytes in 16-bit dtypes, which GPU kernels copy whole. */
+  /**
+   * Gaps between rows are multiplied by it: 8 lets heads begin at multiples of 16 bytes in 16-bit dtypes, which GPU
+   * kernels copy whole.
+   */
   gapStep: number
 }
 
@@ -183,8 +186,9 @@ const SHAPES: Shape[] = [
 const CASES = SHAPES.flatMap((shape) => COMPUTE_DTYPES.map((dtype) => ({ shape, dtype, name: shape.name })))
 
 /**
- * Scores of magnitude 4 are exponents: their float32 error of 4e-7 is a relative error of p. In bfloat16 backward reads y rounded: D = dy.y is off
- * by up to 2^-9 of its size, in float16 by 2^-12, and so is every ds. Where a query sees one key, ds is a difference of equal numbers of size 3.
+ * Scores of magnitude 4 are exponents: their float32 error of 4e-7 is a relative error of p. In bfloat16 backward reads
+ * y rounded: D = dy.y is off by up to 2^-9 of its size, in float16 by 2^-12, and so is every ds. Where a query sees one
+ * key, ds is a difference of equal numbers of size 3.
  */
 const FORWARD: Record<Compute, Tolerance> = {
   float32: { relative: 2e-6, ofLargest: 2e-6 },
@@ -196,7 +200,10 @@ const BACKWARD: Record<Compute, Tolerance> = {
   bfloat16: { relative: ONE_ROUNDING.bfloat16.relative, ofLargest: 2 ** -8, absolute: 1e-6 },
   float16: { relative: ONE_ROUNDING.float16.relative, ofLargest: 2 ** -11, absolute: 1e-6 },
 }
-/** Where there are bfloat16 dot products, p and ds are rounded to bfloat16, up to 2^-9 each, before they enter a product. */
+/**
+ * Where there are bfloat16 dot products, p and ds are rounded to bfloat16, up to 2^-9 each, before they enter a
+ * product.
+ */
 const FORWARD_DOT: Tolerance = { relative: ONE_ROUNDING.bfloat16.relative, ofLargest: 2 ** -8 }
 const BACKWARD_DOT: Tolerance = { ...BACKWARD.bfloat16, ofLargest: 2 ** -7 }
 

@@ -1,4 +1,7 @@
-/** @file The ops as models call them: the backward rule that each records, and the errors of its checks. The kernels have tests of their own. */
+/**
+ * @file The ops as models call them: the backward rule that each records, and the errors of its checks. The kernels
+ * have tests of their own.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'

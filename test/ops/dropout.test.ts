@@ -78,7 +78,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect(first.every((value) => value === 0 || value === scale)).toBe(true)
     const droppedBy = (count: (i: number) => boolean) => first.reduce((total, _value, i) => total + Number(count(i)), 0)
     const dropped = droppedBy((i) => first[i] === 0)
-    // Five standard deviations of a binomial; a right generator fails this for fewer than one seed in a million, and the seed is fixed.
+    // Five standard deviations of a binomial; a right generator fails this for fewer than one seed in a million, and
+    // the seed is fixed.
     const within = (count: number, chance: number) => {
       expect(Math.abs(count - n * chance)).toBeLessThan(5 * Math.sqrt(n * chance * (1 - chance)))
     }

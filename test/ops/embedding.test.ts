@@ -65,7 +65,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
       for (let col = 0; col < width; col++) accumulate(expected, id, col, at(dy, i, col))
     })
     device.enqueue('embeddingBackward', { ids: Tensor.from(device, list, [count], 'int32'), dy: dy.tensor, dWeight })
-    // Up to 120 float32 additions of values around 1: their errors are random and add up to a few units of the last place.
+    // Up to 120 float32 additions of values around 1: their errors are random and add up to a few units of the last
+    // place.
     expectClose(await readMatrix(dWeight), expected, { relative: 0, ofLargest: 2e-6 })
   })
 

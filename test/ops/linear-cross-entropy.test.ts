@@ -23,9 +23,9 @@ import {
 } from '../support/values.js'
 
 /**
- * Logits are float32 sums whose error, some ulps of the largest, becomes a relative error of the probabilities. In bfloat16 dlogits, s and
- * ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in sums of up to a thousand. In float16 that
- * is 2^-12, and dlogits, which a divisor makes small, have steps of 2^-24.
+ * Logits are float32 sums whose error, some ulps of the largest, becomes a relative error of the probabilities. In
+ * bfloat16 dlogits, s and ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in
+ * sums of up to a thousand. In float16 that is 2^-12, and dlogits, which a divisor makes small, have steps of 2^-24.
  */
 const TOLERANCE: Record<Compute, Tolerance> = {
   float32: { relative: 2e-6, ofLargest: 1e-5 },
@@ -249,7 +249,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
       divisor: 1,
       lossScale: 1,
     })
-    // Logits -3000, 0, 3000, 6000 and their negatives: probabilities of 0 and 1, and a loss of 6000 + 3000 for the second row.
+    // Logits -3000, 0, 3000, 6000 and their negatives: probabilities of 0 and 1, and a loss of 6000 + 3000 for the
+    // second row.
     expect([...(await loss.read())]).toEqual([9000])
     expect([...(await dh.read())]).toEqual([0, -3])
   })

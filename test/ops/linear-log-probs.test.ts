@@ -1,4 +1,7 @@
-/** @file linearLogProbs on every device: values, gradients, chunks, labels that are ignored or wrong, and what it records. */
+/**
+ * @file linearLogProbs on every device: values, gradients, chunks, labels that are ignored or wrong, and what it
+ * records.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
@@ -31,7 +34,10 @@ const TOLERANCE: Record<Compute, Tolerance> = {
   bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
   float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
 }
-/** A log probability is a difference of float32 logits; in the others the rounding of s shifts these by some of its ulps. */
+/**
+ * A log probability is a difference of float32 logits; in the others the rounding of s shifts these by some of its
+ * ulps.
+ */
 const VALUE_TOLERANCE: Record<Compute, Tolerance> = {
   float32: { relative: 2e-6, ofLargest: 2e-6 },
   bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -8 },
@@ -57,7 +63,7 @@ const CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, 
 const labelsFor = (tokens: number, vocabulary: number): number[] =>
   Array.from({ length: tokens }, (_, i) => (i % 3 === 1 ? -100 : (i * 7 + vocabulary - 1) % vocabulary))
 
-/** Of both signs, one of them 0, and of every third row, which is ignored, what must not count. */
+/** Gradients of both signs, one of them 0; every third row, which is ignored, gets one that must not count. */
 const gradientsFor = (tokens: number): number[] =>
   Array.from({ length: tokens }, (_, i) => (i % 3 === 1 ? 1e6 : ((i % 5) - 2) / 4))
 

@@ -1,4 +1,7 @@
-/** @file linear and linearCrossEntropy as models call them: what each records, which gradients arrive where, and the errors of their checks. */
+/**
+ * @file linear and linearCrossEntropy as models call them: what each records, which gradients arrive where, and the
+ * errors of their checks.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'

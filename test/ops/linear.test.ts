@@ -30,9 +30,9 @@ import {
 } from '../support/values.js'
 
 /**
- * Sums of up to some thousand float32 products lose about sqrt(K) ulps of the largest. In bfloat16 the result is rounded once
- * (2^-9 of itself, doubled), and an s or ds that falls to the other side of a tie than in float64 moves sums by 2^-9 of a term. In
- * float16 both are 2^-12, and a result below 2^-14 has steps of 2^-24.
+ * Sums of up to some thousand float32 products lose about sqrt(K) ulps of the largest. In bfloat16 the result is
+ * rounded once (2^-9 of itself, doubled), and an s or ds that falls to the other side of a tie than in float64 moves
+ * sums by 2^-9 of a term. In float16 both are 2^-12, and a result below 2^-14 has steps of 2^-24.
  */
 const TOLERANCE: Record<Compute, Tolerance> = {
   float32: { relative: 1e-6, ofLargest: 1e-5 },
@@ -40,7 +40,10 @@ const TOLERANCE: Record<Compute, Tolerance> = {
   float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
 }
 
-/** [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where slabs share a product. */
+/**
+ * [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where slabs
+ * share a product.
+ */
 const SIZES = [
   [1, 1],
   [1, 33],
@@ -133,7 +136,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it.each(COMPUTE_DTYPES)('is right beyond one block of rows, of depth and of masked rows in %s', async (dtype) => {
     await checkForward(dtype, 541, 21, MASKED)
     await checkBackward(dtype, 541, 21, MASKED)
-    // Of the two ways to multiply a few rows, one takes 1024 elements of k at a time, the other 16384.
+    // One of the two ways to multiply a few rows takes 1024 elements of k at a time, the other 16384.
     await checkForward(dtype, 2, 16451, [{ outputs: 5 }])
     for (const inputs of [1024, 2051]) {
       await checkForward(dtype, 3, inputs, [{ outputs: 33, ranks: [2] }])

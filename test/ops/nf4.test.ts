@@ -1,4 +1,7 @@
-/** @file quantizeNf4, dequantizeNf4, and linear on NF4 weights: exact against the reference, against bitsandbytes, and against dense weights. */
+/**
+ * @file quantizeNf4, dequantizeNf4, and linear on NF4 weights: exact against the reference, against bitsandbytes, and
+ * against dense weights.
+ */
 
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -124,7 +127,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
       dense: '',
     },
   ] as const)('quantises $dtype as bitsandbytes 0.50 does on a CPU', async (golden) => {
-    // F.quantize_4bit(x, blocksize=64, quant_type='nf4', compress_statistics=True) of the same numbers; digests of its bytes.
+    // F.quantize_4bit(x, blocksize=64, quant_type='nf4', compress_statistics=True) of the same numbers; digests of its
+    // bytes.
     const values = Float32Array.from({ length: 67 * 66 }, (_, i) => {
       const uniform = ((i * 2654435761) % 2 ** 32) / 2 ** 31 - 1
       return uniform * uniform * uniform * (1 + Math.floor(i / 997))
@@ -255,7 +259,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
     for (const tensor of [...want, ...got]) tensor.dispose()
   }
 
-  // Rows of whole blocks (the usual models), of half blocks, odd ones; beyond one chunk of depth, and more rows than a task has.
+  // Rows of whole blocks (the usual models), of half blocks, odd ones; beyond one chunk of depth, and more rows than a
+  // task has.
   it.each(COMPUTE_DTYPES)('linear on NF4 has the bits of linear on the dequantised weight in %s', async (dtype) => {
     for (const tokens of [1, 2, 3, 4, 5, 12, 13, 37]) {
       for (const inputs of [64, 61, 192, 96]) await expectTwins(dtype, tokens, inputs)

@@ -18,7 +18,10 @@ import {
 } from '../support/values.js'
 
 const EPS = 1e-5
-/** Rows, columns, and what gaps are multiplied by: 8 lets rows begin at multiples of 16 bytes, which GPU kernels read whole. */
+/**
+ * Rows, columns, and what gaps are multiplied by: 8 lets rows begin at multiples of 16 bytes, which GPU kernels read
+ * whole.
+ */
 const SIZES = [
   [1, 33, 1],
   [5, 31, 1],

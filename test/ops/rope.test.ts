@@ -60,7 +60,8 @@ describe.each(testDevices())('on $name', ({ open }) => {
         device.enqueue('rope', { x: dy.tensor, cosSin, positions, y: dy.tensor, headDim, inverse: true })
         const dx = rope(dy, angles, POSITIONS, true)
         expectClose(await readMatrix(dy.tensor), dx, ONE_ROUNDING[dtype])
-        // The reference's own backward: dy.y = dx.x for a linear map. The table is float32: angles have no exact unit length.
+        // The reference's own backward: dy.y = dx.x for a linear map. The table is float32: angles have no exact unit
+        // length.
         expect(product(dy, expected)).toBeCloseTo(product(dx, x), 4)
       }
     },

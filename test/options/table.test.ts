@@ -1,4 +1,7 @@
-/** @file Reading the options of a call by a table: defaults, unknown names, wrong values; and that a table has to be complete. */
+/**
+ * @file Reading the options of a call by a table: defaults, unknown names, wrong values; and that a table has to be
+ * complete.
+ */
 
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { OptionError } from '../../src/lowrank-error.js'

@@ -1,6 +1,6 @@
 /**
- * @file What a checkout builds and when. The scripts run in a small checkout of their own, with compilers on the path that do nothing but
- * leave the files that the real ones would.
+ * @file What a checkout builds and when. The scripts run in a small checkout of their own, with compilers on the path
+ * that do nothing but leave the files that the real ones would.
  */
 
 import { spawnSync } from 'node:child_process'

@@ -1,4 +1,7 @@
-/** @file A program and lowrank in one ESM file, as bundlers make it: nothing is left outside but Node's own modules, and it trains. */
+/**
+ * @file A program and lowrank in one ESM file, as bundlers make it: nothing is left outside but Node's own modules, and
+ * it trains.
+ */
 
 import { execFile } from 'node:child_process'
 import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'

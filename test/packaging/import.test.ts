@@ -1,4 +1,7 @@
-/** @file Importing the library asks nothing of the machine, so that runtimes where that is a permission, as Deno, need to give none. */
+/**
+ * @file Importing the library asks nothing of the machine, so that runtimes where that is a permission, as Deno, need
+ * to give none.
+ */
 
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

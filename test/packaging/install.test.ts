@@ -1,4 +1,7 @@
-/** @file What npm pack makes, installed as a user installs it: no checkout, no compiler, no Python, no scripts. It trains. */
+/**
+ * @file What npm pack makes, installed as a user installs it: no checkout, no compiler, no Python, no scripts. It
+ * trains.
+ */
 
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** @file THIRD_PARTY_NOTICES: made from what is shipped, checked for drift, and refused where a licence is missing or unknown. */
+/**
+ * @file THIRD_PARTY_NOTICES: made from what is shipped, checked for drift, and refused where a licence is missing or
+ * unknown.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** @file npm and Node as a stranger's machine has them: no compiler, no Python, nothing of this checkout in the environment. */
+/**
+ * @file npm and Node as a stranger's machine has them: no compiler, no Python, nothing of this checkout in the
+ * environment.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, realpathSync, symlinkSync } from 'node:fs'
@@ -20,7 +23,10 @@ function npmScript(): string {
   throw new Error('expected npm on the PATH, found none')
 }
 
-/** The environment without what `npm test` adds for its children, which would send a nested npm to this checkout; with what that is built of. */
+/**
+ * The environment without what `npm test` adds for its children, which would send a nested npm to this checkout; with
+ * what that is built of.
+ */
 function strangersEnvironment(path: string | undefined): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|lowrank_(?!cuda$)|node_(env|options|path)$|vitest)/i.test(name),

@@ -1,4 +1,7 @@
-/** @file What package.json tells bundlers: which files do something when they are loaded, so that none of them is left out. */
+/**
+ * @file What package.json tells bundlers: which files do something when they are loaded, so that none of them is left
+ * out.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, sep } from 'node:path'

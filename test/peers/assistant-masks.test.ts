@@ -1,6 +1,6 @@
 /**
- * @file Conversations beside transformers, with the chat templates that TRL ships: the same ids, and where a template marks what the
- * assistant wrote the same tokens to learn as `return_assistant_tokens_mask` gives.
+ * @file Conversations beside transformers, with the chat templates that TRL ships: the same ids, and where a template
+ * marks what the assistant wrote the same tokens to learn as `return_assistant_tokens_mask` gives.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -62,8 +62,8 @@ const CONVERSATIONS: { messages: object[]; tools: object[] | null }[] = [
 ]
 
 /**
- * Where transformers learns a token more: an empty span marks the token that it lies in, which the model does not write. The texts are
- * those of that token.
+ * Where transformers learns a token more: an empty span marks the token that it lies in, which the model does not
+ * write. The texts are those of that token.
  */
 const MARKED_BY_AN_EMPTY_SPAN: ReadonlyMap<string, string> = new Map([
   ['diffusion_gemma_training, conversation 7', '><'],

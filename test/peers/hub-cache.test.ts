@@ -1,4 +1,6 @@
-/** @file One Hub cache for lowrank and huggingface_hub: each finds what the other fetched, and neither fetches it again. */
+/**
+ * @file One Hub cache for lowrank and huggingface_hub: each finds what the other fetched, and neither fetches it again.
+ */
 
 import { expect, it } from 'vitest'
 import { fetchModel } from '../../src/hub/fetch-model.js'

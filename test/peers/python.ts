@@ -1,6 +1,7 @@
 /**
  * @file Runs the Python libraries that lowrank's files have to open in. LOWRANK_TEST_PYTHON names a Python with
- * test/peers/requirements.txt; without it the suites of this folder are skipped, which LOWRANK_TEST_PEERS=required forbids.
+ * test/peers/requirements.txt; without it the suites of this folder are skipped, which LOWRANK_TEST_PEERS=required
+ * forbids.
  */
 
 import { spawn } from 'node:child_process'

@@ -1,6 +1,6 @@
 /**
- * @file The same program in Deno and Bun as in Node. LOWRANK_TEST_RUNTIMES names a node_modules folder with the packages of
- * test/peers/runtimes.txt; without it the suite is skipped, which LOWRANK_TEST_PEERS=required forbids.
+ * @file The same program in Deno and Bun as in Node. LOWRANK_TEST_RUNTIMES names a node_modules folder with the
+ * packages of test/peers/runtimes.txt; without it the suite is skipped, which LOWRANK_TEST_PEERS=required forbids.
  */
 
 import { execFile } from 'node:child_process'

@@ -1,5 +1,8 @@
 // @ts-check
-/** @file A program of a user: trains three steps and saves the adapter. Arguments: the model and the folder of the adapter. */
+/**
+ * @file A program of a user: trains three steps and saves the adapter. Arguments: the model and the folder of the
+ * adapter.
+ */
 
 import { trainLora } from '../../dist/index.js'
 

@@ -1,4 +1,7 @@
-/** @file What the shipped base model promises: its files and size, that it prefers English to shuffled words, and the weights it started from. */
+/**
+ * @file What the shipped base model promises: its files and size, that it prefers English to shuffled words, and the
+ * weights it started from.
+ */
 
 import { readdirSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

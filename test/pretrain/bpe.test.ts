@@ -1,4 +1,6 @@
-/** @file The tokenizer trainer of examples/pretrain/bpe.mjs and the tokenizer that it made for the shipped base model. */
+/**
+ * @file The tokenizer trainer of examples/pretrain/bpe.mjs and the tokenizer that it made for the shipped base model.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'

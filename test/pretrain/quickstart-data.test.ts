@@ -1,4 +1,7 @@
-/** @file The promises that the rows beside the quickstart make: size, form, and nothing shared between training and held-out rows. */
+/**
+ * @file The promises that the rows beside the quickstart make: size, form, and nothing shared between training and
+ * held-out rows.
+ */
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

@@ -251,7 +251,8 @@ describe('a window that is resized during a run', () => {
   const random = seededRandom(11)
   const below = (limit: number) => Math.floor(((random() + 1) / 2) * limit)
 
-  // Terminals differ in what becomes of the row with the cursor: xterm.js cuts it off, VTE, kitty and tmux break it in two.
+  // Terminals differ in what becomes of the row with the cursor: xterm.js cuts it off, VTE, kitty and tmux break it in
+  // two.
   it('has one bar in its last row and no rest of another one', async () => {
     for (const widths of [
       [200, 80, 40],

@@ -1,4 +1,7 @@
-/** @file linearCrossEntropy in float64, loss and gradients. `round` is applied where the engine casts: dropout(h), s, dlogits, ds. */
+/**
+ * @file linearCrossEntropy in float64, loss and gradients. `round` is applied where the engine casts: dropout(h), s,
+ * dlogits, ds.
+ */
 
 import { type Casts, linear, linearBackward, type PartCase, type PartGradients } from './linear.js'
 import { at, type Matrix, map, matrix } from './matrix.js'
@@ -9,7 +12,7 @@ export interface CrossEntropyCase {
   readonly softcap?: number
   /** 0: the number of labelled rows. */
   readonly divisor?: number
-  /** Of the gradients, not of the loss. Default 1. */
+  /** Factor of the gradients, not of the loss. Default 1. */
   readonly lossScale?: number
 }
 

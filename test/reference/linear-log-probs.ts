@@ -1,4 +1,7 @@
-/** @file linearLogProbs in float64, values and gradients. `round` is applied where the engine casts: dropout(h), s, dlogits, ds. */
+/**
+ * @file linearLogProbs in float64, values and gradients. `round` is applied where the engine casts: dropout(h), s,
+ * dlogits, ds.
+ */
 
 import { type Casts, linear, linearBackward, type PartCase, type PartGradients } from './linear.js'
 import { at, type Matrix, map, matrix } from './matrix.js'
@@ -7,7 +10,7 @@ export interface LogProbsCase {
   readonly labels: readonly number[]
   /** 0: none. */
   readonly softcap?: number
-  /** Of each row; those of rows without a label count for nothing. */
+  /** Gradient of each row; those of rows without a label count for nothing. */
   readonly dLogProbs: readonly number[]
 }
 

@@ -1,4 +1,6 @@
-/** @file The references of linear, linearCrossEntropy and linearLogProbs against central differences. Needs no device. */
+/**
+ * @file The references of linear, linearCrossEntropy and linearLogProbs against central differences. Needs no device.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../support/values.js'

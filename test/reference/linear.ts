@@ -1,4 +1,7 @@
-/** @file linear with LoRA in float64, forward and backward. `round` is applied where the engine casts to its compute dtype: s, ds, dropout(x). */
+/**
+ * @file linear with LoRA in float64, forward and backward. `round` is applied where the engine casts to its compute
+ * dtype: s, ds, dropout(x).
+ */
 
 import { accumulate, at, type Matrix, map, matrix } from './matrix.js'
 import { type DropoutKey, dropoutFactor } from './philox.js'

@@ -1,4 +1,7 @@
-/** @file Float64 matrices, the currency of the references: row-major, no views. Also numeric gradients, to check the references. */
+/**
+ * @file Float64 matrices, the currency of the references: row-major, no views. Also numeric gradients, to check the
+ * references.
+ */
 
 export interface Matrix {
   readonly rows: number

@@ -1,4 +1,7 @@
-/** @file NF4 as formats say it, one rounding to float32 at a time: results are exact, not within a tolerance. Ties take the lower code. */
+/**
+ * @file NF4 as formats say it, one rounding to float32 at a time: results are exact, not within a tolerance. Ties take
+ * the lower code.
+ */
 
 import { type Matrix, matrix } from './matrix.js'
 

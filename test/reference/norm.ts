@@ -1,4 +1,7 @@
-/** @file rmsNorm and layerNorm in float64, forward and backward. `s` is what is normalised: x + residual, as the engine rounded it. */
+/**
+ * @file rmsNorm and layerNorm in float64, forward and backward. `s` is what is normalised: x + residual, as the engine
+ * rounded it.
+ */
 
 import { at, type Matrix, map, matrix } from './matrix.js'
 

@@ -1,4 +1,7 @@
-/** @file Philox 4x32-10 (Salmon et al. 2011) in BigInt arithmetic, and the dropout factors that the engine makes from it. */
+/**
+ * @file Philox 4x32-10 (Salmon et al. 2011) in BigInt arithmetic, and the dropout factors that the engine makes from
+ * it.
+ */
 
 const MASK = 0xffffffffn
 
@@ -26,7 +29,9 @@ export interface DropoutKey {
   site: number
 }
 
-/** What element e = row * cols + col is multiplied by: 1 / (1 - p), or 0. p counts as the float32 that the engine gets. */
+/**
+ * What element e = row * cols + col is multiplied by: 1 / (1 - p), or 0. p counts as the float32 that the engine gets.
+ */
 export function dropoutFactor({ p, seed, microStep, site }: DropoutKey, element: number): number {
   const rounded = Math.fround(p)
   const block = Math.floor(element / 4)

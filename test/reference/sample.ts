@@ -1,4 +1,6 @@
-/** @file The choice of a token in float64, by sorting everything: transformers' logits processors one after the other. */
+/**
+ * @file The choice of a token in float64, by sorting everything: transformers' logits processors one after the other.
+ */
 
 import { philox } from './philox.js'
 

@@ -1,7 +1,8 @@
 /**
- * @file Calls the public API in random orders: closed devices, disposed models, full budgets, answers that nobody waits for. Arguments: JSON of
- * `seed`, `sequences`, and the directories of a `model` and an `adapter`. Prints as JSON what was called, how it ended, and all that is wrong:
- * rejections without an owner, promises that never settle, errors without a proper text.
+ * @file Calls the public API in random orders: closed devices, disposed models, full budgets, answers that nobody waits
+ * for. Arguments: JSON of `seed`, `sequences`, and the directories of a `model` and an `adapter`. Prints as JSON what
+ * was called, how it ended, and all that is wrong: rejections without an owner, promises that never settle, errors
+ * without a proper text.
  */
 
 import {

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * @file Prepares data of awkward sizes and prints, as JSON, the longest turn of the event loop of each case in milliseconds of
- * this thread's processor time, which does not depend on what else the machine does. A process of its own: a test runner has
- * work to do on its event loop.
+ * @file Prepares data of awkward sizes and prints, as JSON, the longest turn of the event loop of each case in
+ * milliseconds of this thread's processor time, which does not depend on what else the machine does. A process of its
+ * own: a test runner has work to do on its event loop.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -36,7 +36,10 @@ const BATCHES = { ...defaultsOf(DATA_OPTIONS), perDeviceTrainBatchSize: 1, gradi
 const scale = Number(process.argv[2] ?? 1)
 const directory = mkdtempSync(join(tmpdir(), 'lowrank-turns-'))
 const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/lowrank-base-5m', import.meta.url)))
-/** @type {Record<string, { longest: number, collected: number, turns: number, examples: number, aborts: (number | undefined)[] }>} */
+/**
+ * @type {Record<string, { longest: number, collected: number, turns: number, examples: number, aborts: (number |
+ * undefined)[] }>}
+ */
 const results = {}
 
 /** Milliseconds of processor time of this thread. */
@@ -83,7 +86,8 @@ async function measure(name, work) {
 }
 
 /**
- * Processor time from an abort after so many turns of the event loop to the end of the work; undefined where that ended before.
+ * Processor time from an abort after so many turns of the event loop to the end of the work; undefined where that ended
+ * before.
  *
  * @param {(signal: AbortSignal) => Promise<number>} work
  * @param {number} turns

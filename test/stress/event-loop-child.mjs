@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * @file Trains 20 steps of the SmolLM2-135M shape (random weights) in one's own loop and prints, as JSON, how late timers fired meanwhile. A
- * process of its own: a test runner has work to do on its event loop.
+ * @file Trains 20 steps of the SmolLM2-135M shape (random weights) in one's own loop and prints, as JSON, how late
+ * timers fired meanwhile. A process of its own: a test runner has work to do on its event loop.
  *
- * A timer is also late because the machine runs something else. Linux counts, per thread, the time that it waited for a processor; that
- * time is left out, so that what remains is what this process did to its own event loop.
+ * A timer is also late because the machine runs something else. Linux counts, per thread, the time that it waited for a
+ * processor; that time is left out, so that what remains is what this process did to its own event loop.
  */
 
 import { readFileSync } from 'node:fs'

@@ -1,7 +1,9 @@
 /**
- * @file Damaged and hostile files: every one either loads or is refused by an error that names it. No crash, no hang, no memory beyond a bound.
+ * @file Damaged and hostile files: every one either loads or is refused by an error that names it. No crash, no hang,
+ * no memory beyond a bound.
  *
- * LOWRANK_FUZZ_CASES: files per kind, by default 250. LOWRANK_FUZZ_SEED: another series; a failure says which case of which it was.
+ * LOWRANK_FUZZ_CASES: files per kind, by default 250. LOWRANK_FUZZ_SEED: another series; a failure says which case of
+ * which it was.
  */
 
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'

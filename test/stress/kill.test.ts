@@ -1,4 +1,7 @@
-/** @file kill -9 at any moment, inside checkpoint writes too: the run that goes on ends with the bytes of one that was never killed. */
+/**
+ * @file kill -9 at any moment, inside checkpoint writes too: the run that goes on ends with the bytes of one that was
+ * never killed.
+ */
 
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, watch } from 'node:fs'

@@ -1,4 +1,7 @@
-/** @file Loads and disposes a model many times. Arguments: its directory, how often. Prints as JSON what the process has before and after. */
+/**
+ * @file Loads and disposes a model many times. Arguments: its directory, how often. Prints as JSON what the process has
+ * before and after.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { loadModel } from '../../dist/index.js'

@@ -1,4 +1,7 @@
-/** @file Models that are loaded and disposed again and again: what they took is back at once, not when the collector comes. */
+/**
+ * @file Models that are loaded and disposed again and again: what they took is back at once, not when the collector
+ * comes.
+ */
 
 import { execFile } from 'node:child_process'
 import { stat } from 'node:fs/promises'

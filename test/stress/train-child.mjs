@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * @file Trains in a process of its own, for tests that kill it: `node train-child.mjs '{"save": DIRECTORY, ...options of trainLora}'`. Writes its
- * events to standard output, one JSON line each.
+ * @file Trains in a process of its own, for tests that kill it: `node train-child.mjs '{"save": DIRECTORY, ...options
+ * of trainLora}'`. Writes its events to standard output, one JSON line each.
  */
 
 import { writeSync } from 'node:fs'

@@ -1,4 +1,7 @@
-/** @file Arguments of the public API that no type allows, and calls in an order that nobody should choose: errors by name, nothing half done. */
+/**
+ * @file Arguments of the public API that no type allows, and calls in an order that nobody should choose: errors by
+ * name, nothing half done.
+ */
 
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -13,14 +13,15 @@ export interface TestDevice {
 const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
 
 /**
- * Emulated GPUs, as generation/order/copies: both generations with late copies, every order. The first is the one for suites that take one device
- * only.
+ * Emulated GPUs, as generation/order/copies: both generations with late copies, every order. The first is the one for
+ * suites that take one device only.
  */
 const EMULATORS = ['sm90/forward/early', 'sm80/reverse/late', 'sm90/random/late']
 
 /**
- * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU once for each
- * of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). With LOWRANK_ISA_UNCHECKED=1 the levels that the machine does not report are tried too.
+ * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU
+ * once for each of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). With LOWRANK_ISA_UNCHECKED=1 the
+ * levels that the machine does not report are tried too.
  * @param everyLevel false: the best CPU level and one emulated GPU only, for suites whose subject is not the kernels.
  * @throws on a device that does not exist.
  */

@@ -1,4 +1,7 @@
-/** @file GGUF files for tests: written from keys and tensors, sound or not, and made of a model directory as llama.cpp's converter makes them. */
+/**
+ * @file GGUF files for tests: written from keys and tensors, sound or not, and made of a model directory as llama.cpp's
+ * converter makes them.
+ */
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -54,7 +57,10 @@ export interface GgufParts {
   keyCount?: bigint
 }
 
-/** The file as bytes: texts, truth values, uint32, float32, and arrays of texts, int32 or float32 by what JavaScript has. */
+/**
+ * The file as bytes: texts, truth values, uint32, float32, and arrays of texts, int32 or float32 by what JavaScript
+ * has.
+ */
 export function ggufBytes({ keys = {}, tensors = [], version = 3, alignment = 32, ...counts }: GgufParts): Buffer {
   const pairs = Array.isArray(keys) ? keys : Object.entries(keys)
   const header = [

@@ -1,6 +1,6 @@
 /**
- * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model, and a second host for what lies
- * in LFS. Faults come from `intercept`, which sees each request first.
+ * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model, and a second host
+ * for what lies in LFS. Faults come from `intercept`, which sees each request first.
  */
 
 import { createHash, randomBytes } from 'node:crypto'

@@ -13,7 +13,7 @@ export interface PartShape {
   bias?: boolean
   /** The rank of each slab. */
   ranks?: readonly number[]
-  /** Of all slabs; each gets a site of its own. */
+  /** Dropout of all slabs; each gets a site of its own. */
   dropout?: Omit<DropoutKey, 'site'>
 }
 

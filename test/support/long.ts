@@ -1,5 +1,6 @@
 /**
- * @file How much of a proof to run. `npm test` runs a reduced series of every proof; `npm run test:long` sets LOWRANK_TEST_LONG and runs all of it.
+ * @file How much of a proof to run. `npm test` runs a reduced series of every proof; `npm run test:long` sets
+ * LOWRANK_TEST_LONG and runs all of it.
  */
 
 /** Whether the full series of the proofs runs. */

@@ -1,9 +1,15 @@
-/** @file Processes that see others as those of another container do: their own process ids and host name, on the same kernel. */
+/**
+ * @file Processes that see others as those of another container do: their own process ids and host name, on the same
+ * kernel.
+ */
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** The command that starts a program so, as root and, where users may, as anyone; undefined where the system does not allow it. */
+/**
+ * The command that starts a program so, as root and, where users may, as anyone; undefined where the system does not
+ * allow it.
+ */
 export const containerCommand: readonly string[] | undefined = [
   ['unshare', '--pid', '--uts', '--fork', '--mount-proc', '--kill-child'],
   ['unshare', '--user', '--map-root-user', '--pid', '--uts', '--fork', '--mount-proc', '--kill-child'],

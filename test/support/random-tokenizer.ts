@@ -1,5 +1,6 @@
 /**
- * @file Random tokenizers from a seed: every normalizer, pre-tokenizer, model, post-processor and decoder with random options.
+ * @file Random tokenizers from a seed: every normalizer, pre-tokenizer, model, post-processor and decoder with random
+ * options.
  */
 
 import { wellFormed } from '../../src/tokenizer/pipeline/unicode.js'
@@ -52,7 +53,10 @@ function pattern(random: Dice, noEmpty = false): Json {
   return random.chance(0.6) ? { Regex: random.pick(regexes) } : { String: random.pick(STRINGS) }
 }
 
-/** A character map of SentencePiece with a few entries, as a double array made by hand: byte by byte, each node at a place of its own. */
+/**
+ * A character map of SentencePiece with a few entries, as a double array made by hand: byte by byte, each node at a
+ * place of its own.
+ */
 /** A character map of SentencePiece, in base64. */
 export function characterMap(random: Dice): string {
   const entries = random.some(
@@ -87,7 +91,8 @@ function doubleArray(entries: ReadonlyMap<string, string>): string {
   const prefixes = [
     ...new Set([...keys.keys()].flatMap((key) => Array.from({ length: key.length }, (_, at) => key.slice(0, at)))),
   ].sort()
-  // The children of each prefix lie in a block of 512 of their own: bytes in its first half, the value at its beginning.
+  // The children of each prefix lie in a block of 512 of their own: bytes in its first half, the value at its
+  // beginning.
   const block = new Map(prefixes.map((prefix, at) => [prefix, 512 * (at + 1)]))
   const leaves = [...keys.keys()].filter((key) => !block.has(key))
   for (const leaf of leaves) block.set(leaf, 512 * (block.size + 1))
@@ -210,7 +215,9 @@ function byteLetters(text: string): string {
   return Array.from(Buffer.from(text), (byte) => letters[byte]).join('')
 }
 
-/** Parts of texts as they may look before a model: as they are, as letters of bytes, lower case, with a mark for spaces. */
+/**
+ * Parts of texts as they may look before a model: as they are, as letters of bytes, lower case, with a mark for spaces.
+ */
 function vocabulary(random: Dice): string[] {
   const views: ((text: string) => string)[] = [
     (text) => text,

@@ -1,4 +1,7 @@
-/** @file The real model that some suites run on, where LOWRANK_TEST_MODELS names the folder that holds it; without it they are skipped. */
+/**
+ * @file The real model that some suites run on, where LOWRANK_TEST_MODELS names the folder that holds it; without it
+ * they are skipped.
+ */
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** @file The Rust library `tokenizers` as the judge of ours: what it gives for a text, with its offsets in UTF-16 units as ours are. */
+/**
+ * @file The Rust library `tokenizers` as the judge of ours: what it gives for a text, with its offsets in UTF-16 units
+ * as ours are.
+ */
 
 import { createRequire } from 'node:module'
 import { Tokenizer } from 'tokenizers'

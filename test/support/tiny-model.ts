@@ -65,7 +65,9 @@ export interface TinyModelOptions {
   device?: Device
 }
 
-/** A random model, livelier than a fresh one, so that no gradient is lost in rounding. The same for the same arguments. */
+/**
+ * A random model, livelier than a fresh one, so that no gradient is lost in rounding. The same for the same arguments.
+ */
 export async function tinyModel({ config = TINY_CONFIG, seed = 5, device }: TinyModelOptions = {}): Promise<CausalLM> {
   const model = createModel(config, { seed, device: device ?? testDevices({ everyLevel: false })[0]?.open() })
   for (const parameter of model.parameters().values()) {

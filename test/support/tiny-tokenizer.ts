@@ -1,6 +1,6 @@
 /**
- * @file Small real tokenizers for tests, trained on a few sentences when asked for: byte-level BPE as in GPT-2 and Llama 3, and
- * a SentencePiece-like BPE with byte fallback as in Llama 2.
+ * @file Small real tokenizers for tests, trained on a few sentences when asked for: byte-level BPE as in GPT-2 and
+ * Llama 3, and a SentencePiece-like BPE with byte fallback as in Llama 2.
  */
 
 import { mkdir, writeFile } from 'node:fs/promises'

@@ -1,4 +1,6 @@
-/** @file Numbers for op tests: seeded random operands on a device beside their exact float64 values, and one comparison. */
+/**
+ * @file Numbers for op tests: seeded random operands on a device beside their exact float64 values, and one comparison.
+ */
 
 import { expect } from 'vitest'
 import type { Device } from '../../src/tensor/device.js'
@@ -93,17 +95,18 @@ export async function readMatrix(tensor: Tensor): Promise<Matrix> {
 }
 
 export interface Tolerance {
-  /** Of each element: rounding on the way out. */
+  /** Share of each element: rounding on the way out. */
   relative: number
-  /** Of the largest element: what float32 accumulation and cancellation may leave anywhere. */
+  /** Share of the largest element: what float32 accumulation and cancellation may leave anywhere. */
   ofLargest: number
   /** For results whose terms cancel to nothing: in units of the terms. Default 0. */
   absolute?: number
 }
 
 /**
- * What one rounding to the dtype allows: bfloat16 has a half ulp of 2^-9, doubled because the value before rounding differs too; float16
- * likewise 2^-12, and steps of 2^-24 below 2^-14; float32 kernels use polynomials and sums of up to a few thousand terms.
+ * What one rounding to the dtype allows: bfloat16 has a half ulp of 2^-9, doubled because the value before rounding
+ * differs too; float16 likewise 2^-12, and steps of 2^-24 below 2^-14; float32 kernels use polynomials and sums of up
+ * to a few thousand terms.
  */
 export const ONE_ROUNDING: Record<ComputeDType, Tolerance> = {
   float32: { relative: 1e-6, ofLargest: 2e-6 },

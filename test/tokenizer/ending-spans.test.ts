@@ -1,4 +1,6 @@
-/** @file Turns of templates that end a conversation in another way than the turns within it: Phi 3, Phi 3.5 and gpt-oss. */
+/**
+ * @file Turns of templates that end a conversation in another way than the turns within it: Phi 3, Phi 3.5 and gpt-oss.
+ */
 
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'

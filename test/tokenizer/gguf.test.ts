@@ -1,4 +1,6 @@
-/** @file Tokenizers of GGUF files: the ids that transformers and tokenizers give, special tokens, and what is refused. */
+/**
+ * @file Tokenizers of GGUF files: the ids that transformers and tokenizers give, special tokens, and what is refused.
+ */
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'

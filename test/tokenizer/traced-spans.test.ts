@@ -1,6 +1,6 @@
 /**
- * @file The assistant mask of long conversations: linear in their length, and equal to what rendering the conversation up to
- * each turn gives.
+ * @file The assistant mask of long conversations: linear in their length, and equal to what rendering the conversation
+ * up to each turn gives.
  */
 
 import { describe, expect, it } from 'vitest'
@@ -24,7 +24,10 @@ function build(chatTemplate: string): Tokenizer {
 }
 
 const REASONING = 4
-/** A conversation with the features that the bits of `kind` ask for: a system turn, tool calls, reasoning, its own field. */
+/**
+ * A conversation with the features that the bits of `kind` ask for: a system turn, tool calls, reasoning, its own
+ * field.
+ */
 function conversation(kind: number, exchanges: number): ChatMessage[] {
   const random = new Random(kind)
   const messages: ChatMessage[] = kind & 1 ? [{ role: 'system', content: 'Be brief.' }] : []

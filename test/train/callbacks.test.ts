@@ -1,4 +1,7 @@
-/** @file Callbacks of a run: in which order they are told of events, when the run waits for them, and what becomes of what they throw. */
+/**
+ * @file Callbacks of a run: in which order they are told of events, when the run waits for them, and what becomes of
+ * what they throw.
+ */
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'

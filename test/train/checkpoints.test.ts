@@ -1,4 +1,7 @@
-/** @file Checkpoints are gone on from as they were written or not at all; and the log that transformers' tools read beside them. */
+/**
+ * @file Checkpoints are gone on from as they were written or not at all; and the log that transformers' tools read
+ * beside them.
+ */
 
 import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** @file Training, plans and answers on a device chosen by name: on the CPU, and in the emulator's project on the emulated GPU. */
+/**
+ * @file Training, plans and answers on a device chosen by name: on the CPU, and in the emulator's project on the
+ * emulated GPU.
+ */
 
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -50,7 +53,8 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     run.dispose()
     const plan = await planTraining(options(changes))
     expect(plan).toMatchObject({ peakTensors: peak, hostTensors: hostLive })
-    // Gaps between blocks also come from what loading read in between, which a plan does not: 5 % of a model this small.
+    // Gaps between blocks also come from what loading read in between, which a plan does not: 5 % of a model this
+    // small.
     expect(Math.abs(plan.residentTensors / touched - 1)).toBeLessThan(0.1)
     expect(plan).toMatchObject({ device: type, fits: true })
     // The process lies beside the tensors of the CPU only.

@@ -1,4 +1,7 @@
-/** @file A loss that is not finite ends the run, naming step and gradient, and leaves the last good checkpoint as it was. */
+/**
+ * @file A loss that is not finite ends the run, naming step and gradient, and leaves the last good checkpoint as it
+ * was.
+ */
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -60,7 +60,8 @@ describe('training in float16', () => {
     const steps = stepsOf(whole)
     expect(steps).toHaveLength(run.step)
     for (const [i, step] of ofType(events, 'step').entries()) {
-      // Activations are rounded to 2^-12 of themselves: of a loss of 6 that leaves less than a thousandth, though steps add it up.
+      // Activations are rounded to 2^-12 of themselves: of a loss of 6 that leaves less than a thousandth, though steps
+      // add it up.
       expect(Math.abs((steps[i]?.loss as number) - step.loss)).toBeLessThan(1e-3)
       expect(Math.abs((steps[i]?.gradNorm as number) / step.gradNorm - 1)).toBeLessThan(0.01)
       expect(steps[i]).toMatchObject({ lossScale: 65_536, skipped: false })

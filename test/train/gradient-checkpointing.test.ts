@@ -87,7 +87,7 @@ it.each([true, 'full'] as const)(
       ['attention', 2],
       ['swiglu', 2],
     ])
-    // Of the second run: q/k/v, o and gate/up; swiglu once, kept until the block's own backward is done.
+    // The second run repeats q/k/v, o and gate/up; swiglu once, kept until the block's own backward is done.
     expect(calls.get('attention')).toBe(how === 'full' ? 2 : undefined)
     expect(calls.get('linear')).toBe(2 * 3)
     expect(calls.get('swiglu')).toBe(2)
@@ -111,11 +111,12 @@ it('lowers the peak of memory at batch 4 x 512 by at least 30 %', async () => {
   const kept = await train(config, batch, 1, false)
   const again = await train(config, batch, 1, true)
   expect(again.losses).toEqual(kept.losses)
-  // Of everything that is live, weights and optimizer included.
+  // The peak counts everything that is live, weights and optimizer included.
   expect(again.peak / kept.peak).toBeLessThan(0.7)
   const full = await train(config, batch, 1, 'full')
   expect(full.losses).toEqual(kept.losses)
-  // At the peak attention's results of all layers but the one that runs are no longer there: 2048 tokens of 256 floats and 4 sums each.
+  // At the peak attention's results of all layers but the one that runs are no longer there: 2048 tokens of 256 floats
+  // and 4 sums each.
   const attended = 2048 * (256 + 4) * 4
   expect(again.peak - full.peak).toBeGreaterThan(4.9 * attended)
   expect(again.peak - full.peak).toBeLessThan(6.1 * attended)

@@ -1,4 +1,7 @@
-/** @file LoRA dropout as a user sees it: on while training, off in evaluation and generation, a function of seed and step. */
+/**
+ * @file LoRA dropout as a user sees it: on while training, off in evaluation and generation, a function of seed and
+ * step.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'

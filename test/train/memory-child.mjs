@@ -1,4 +1,6 @@
-/** @file Loads a model, makes training steps and prints the most memory that the process had resident, in bytes (VmHWM). */
+/**
+ * @file Loads a model, makes training steps and prints the most memory that the process had resident, in bytes (VmHWM).
+ */
 
 import { readFileSync } from 'node:fs'
 import { AdamW, LoraAdapter, loadModel } from '../../dist/index.js'

@@ -1,4 +1,6 @@
-/** @file An output directory belongs to one run: its lock, and links and checkpoints that must not or cannot be removed. */
+/**
+ * @file An output directory belongs to one run: its lock, and links and checkpoints that must not or cannot be removed.
+ */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,4 +1,6 @@
-/** @file What a run leaves beside its checkpoints: a log that a resumed run continues, options that run again, a card. */
+/**
+ * @file What a run leaves beside its checkpoints: a log that a resumed run continues, options that run again, a card.
+ */
 
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'

@@ -1,4 +1,7 @@
-/** @file A tracker that is written against the public types alone loses nothing, however slow its server is and however the run ends. */
+/**
+ * @file A tracker that is written against the public types alone loses nothing, however slow its server is and however
+ * the run ends.
+ */
 
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'

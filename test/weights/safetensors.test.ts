@@ -1,4 +1,7 @@
-/** @file Safetensors files: bytes equal to the reference library's, and every kind of damage an error that names file and tensor. */
+/**
+ * @file Safetensors files: bytes equal to the reference library's, and every kind of damage an error that names file
+ * and tensor.
+ */
 
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -46,7 +46,10 @@ export async function findFiles(pattern: string): Promise<string[]> {
 const HUB_ID = /^[\w-][\w.-]*\/[\w-]+$/
 const FROM_HUB = '; check the path; data sets of the Hub are not read yet: download its .jsonl file'
 
-/** What to write for a directory: a glob of the files that it has, in quotes, or a shell would put their names in its place. */
+/**
+ * What to write for a directory: a glob of the files that it has, in quotes, or a shell would put their names in its
+ * place.
+ */
 async function globFor(directory: string): Promise<string> {
   for (const ending of DATA_ENDINGS) {
     const glob = join(directory, `*${ending}`)

@@ -1,4 +1,7 @@
-/** @file What a file is that was given for rows and has another format, told by its first bytes, and what to do with it. Opens nothing. */
+/**
+ * @file What a file is that was given for rows and has another format, told by its first bytes, and what to do with it.
+ * Opens nothing.
+ */
 
 /** What a file is instead of JSON. */
 interface FileKind {

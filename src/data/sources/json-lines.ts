@@ -1,4 +1,6 @@
-/** @file JSON Lines: one JSON object per line (https://jsonlines.org). Blank lines, CRLF and a byte order mark are fine. */
+/**
+ * @file JSON Lines: one JSON object per line (https://jsonlines.org). Blank lines, CRLF and a byte order mark are fine.
+ */
 
 import { DataError } from '../../lowrank-error.js'
 import type { Steps } from '../../turns.js'

@@ -48,7 +48,10 @@ export function openingBracket(start: Uint8Array): string | undefined {
 
 const MARK = [0xef, 0xbb, 0xbf]
 
-/** One JSON value. @throws SyntaxError, also for a key that an object has twice: which of the two was meant, nobody can tell */
+/**
+ * One JSON value.
+ * @throws SyntaxError, also for a key that an object has twice: which of the two was meant, nobody can tell
+ */
 export function parseRecord(text: string): Steps<LosslessJson> {
   return losslessJsonSteps(text, { duplicateKeys: 'refuse' })
 }

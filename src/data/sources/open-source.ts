@@ -1,4 +1,6 @@
-/** @file What `dataset` may be, turned into a source of rows. A new kind of address is an entry in the list of openers. */
+/**
+ * @file What `dataset` may be, turned into a source of rows. A new kind of address is an entry in the list of openers.
+ */
 
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'

@@ -1,4 +1,7 @@
-/** @file What rows come from: the interface of every source, and what is known of a source once it was read. Reads nothing. */
+/**
+ * @file What rows come from: the interface of every source, and what is known of a source once it was read. Reads
+ * nothing.
+ */
 
 import type { Turns } from '../../turns.js'
 
@@ -6,9 +9,13 @@ import type { Turns } from '../../turns.js'
 export interface SourceRow {
   /** An object of columns by name, or a `Map` of them. Anything else is refused by an error that names `origin`. */
   readonly value: unknown
-  /** What errors call the row: `train.jsonl:17`, `train.json: row 4` or `row 4`. A `DataError` has file and row from it. */
+  /**
+   * What errors call the row: `train.jsonl:17`, `train.json: row 4` or `row 4`. A `DataError` has file and row from it.
+   */
   readonly origin: string
-  /** Path of the file that holds the row, or the name of another part of the source. All rows of one part have one form. */
+  /**
+   * Path of the file that holds the row, or the name of another part of the source. All rows of one part have one form.
+   */
   readonly file?: string
 }
 
@@ -30,7 +37,10 @@ export interface ReadContext {
   readonly signal: AbortSignal | undefined
   /** Gives way to the event loop during work that takes long. */
   readonly turns: Turns
-  /** Told the share of the rows that has been read, from 0 to 1. Sources that do not know how many there are leave it out. */
+  /**
+   * Told the share of the rows that has been read, from 0 to 1. Sources that do not know how many there are leave it
+   * out.
+   */
   readonly onFraction: (fraction: number) => void
   /** Told of each file or table once its last row has been read. */
   readonly onLineage: (lineage: SourceLineage) => void

@@ -94,7 +94,8 @@ function attributeOf(rt: Runtime, value: Value, name: string): Value | undefined
   if (name.startsWith('__')) {
     // Every object has these, and the sandbox hides them all.
     if (DUNDERS.test(name)) return null
-    // What else there is depends on the type and on Python's version. It is hidden too, so that only a key shows through.
+    // What else there is depends on the type and on Python's version. It is hidden too, so that only a key shows
+    // through.
     return value instanceof Dict && value.has(name) ? unsupported(`the key ${name} read as an attribute`) : undefined
   }
   if (typeof value === 'string') return stringAttribute(value, name, LOOK_UP)

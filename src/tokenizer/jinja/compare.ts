@@ -69,7 +69,10 @@ function sameItems(rt: Runtime, a: readonly Value[], b: readonly Value[]): boole
   return a.length === b.length && a.every((item, index) => same(rt, item, b[index] as Value))
 }
 
-/** Less than, equal or greater: a negative number, 0 or a positive one; NaN where neither. @throws TypeError without an order */
+/**
+ * Less than, equal or greater: a negative number, 0 or a positive one; NaN where neither.
+ * @throws TypeError without an order
+ */
 export function order(rt: Runtime, a: Value, b: Value, operator = '<'): number {
   rt.step()
   const left = textOf(a)

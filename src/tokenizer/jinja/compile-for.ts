@@ -29,7 +29,7 @@ import { GAP, Generator_, isTrue, iterate, MISSING, type Value } from './values.
 interface LoopRun {
   readonly loop: Loop | undefined
   readonly iterator: Iterator<Value> | undefined
-  /** Of the present item: what it is where its place is asked for, and where its text begins. */
+  /** The present item: what it is where its place is asked for, and where its text begins. */
   watched: Value | undefined
   start: number
   /** Whether an item ended without `break` or `continue`. */

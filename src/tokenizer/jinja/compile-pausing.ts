@@ -1,6 +1,7 @@
 /**
- * @file Expressions that may pause, since they call a macro or write JSON. All operands of such a node are evaluated beforehand, in their
- * order, into places of their own; then the node is what it is elsewhere (`compile-expression.ts`) and reads them there.
+ * @file Expressions that may pause, since they call a macro or write JSON. All operands of such a node are evaluated
+ * beforehand, in their order, into places of their own; then the node is what it is elsewhere (`compile-expression.ts`)
+ * and reads them there.
  */
 
 import {
@@ -47,7 +48,7 @@ export function compilePausing(node: Expression, frame: Frame): EvaluatePausing 
       return (rt, activation) => after(first(rt, activation), next, rt, activation, undefined)
     }
     case 'compare':
-      // Of a chain, operands behind one that does not hold are never evaluated.
+      // A chain never evaluates the operands behind one that does not hold.
       if (node.links.length > 1) return compileExpression(node, frame)
       break
     case 'call':

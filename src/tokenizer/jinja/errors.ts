@@ -1,4 +1,6 @@
-/** @file What goes wrong in a template: Python's kinds of errors, refusals of what is not implemented, and spent bounds. */
+/**
+ * @file What goes wrong in a template: Python's kinds of errors, refusals of what is not implemented, and spent bounds.
+ */
 
 /** Python's exceptions, as far as a template can tell them apart, and two kinds that no template can catch. */
 export type ErrorKind =

@@ -1,4 +1,7 @@
-/** @file The table of all filters, those that call filters and tests, and how filters and tests are called by their names. */
+/**
+ * @file The table of all filters, those that call filters and tests, and how filters and tests are called by their
+ * names.
+ */
 
 import { getAttribute, hasAttribute } from './access.js'
 import { bind } from './arguments.js'

@@ -1,6 +1,6 @@
 /**
- * @file Constant expressions, evaluated beforehand where jinja2's compiler does so. It shows: what it folds is printed even
- * where a rendering would fail, and a folded `inf` or `nan` becomes a name that Python does not know.
+ * @file Constant expressions, evaluated beforehand where jinja2's compiler does so. It shows: what it folds is printed
+ * even where a rendering would fail, and a folded `inf` or `nan` becomes a name that Python does not know.
  */
 
 import { PythonFloat } from '../../lossless-json.js'
@@ -38,7 +38,10 @@ export class ConstantFolder {
     }
   }
 
-  /** The value of an expression without variables and calls, or undefined. @throws what jinja2 lets pass while it compiles */
+  /**
+   * The value of an expression without variables and calls, or undefined.
+   * @throws what jinja2 lets pass while it compiles
+   */
   constant(node: Expression): Value | undefined {
     if (this.#known.has(node)) return this.#known.get(node)
     const value = this.#evaluate(node)

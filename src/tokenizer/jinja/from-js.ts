@@ -1,4 +1,6 @@
-/** @file Plain JavaScript data as values of a template, copied once: nothing that a template does reaches the caller. */
+/**
+ * @file Plain JavaScript data as values of a template, copied once: nothing that a template does reaches the caller.
+ */
 
 import { PythonFloat } from '../../lossless-json.js'
 import type { Steps } from '../../turns.js'
@@ -21,8 +23,8 @@ interface Unfilled {
 }
 
 /**
- * Copies plain data to the values that Python has for them: integral numbers are integers, others floats; Maps and objects are
- * dicts. Lists and dicts are empty at first: `fill` copies what is in them.
+ * Copies plain data to the values that Python has for them: integral numbers are integers, others floats; Maps and
+ * objects are dicts. Lists and dicts are empty at first: `fill` copies what is in them.
  */
 export class Conversion {
   #unfilled: Unfilled[] | undefined

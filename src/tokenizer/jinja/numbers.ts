@@ -114,7 +114,8 @@ function divide(a: Int, b: Int): number {
 /**
  * The float nearest to a fraction, ties to even.
  *
- * @param isPower Refuses a fraction that is nearly between two floats: C's `pow`, which Python asks, is no more exact than that.
+ * @param isPower Refuses a fraction that is nearly between two floats: C's `pow`, which Python asks, is no more exact
+ * than that.
  * @throws OverflowError beyond the largest float
  */
 function ratio(numerator: bigint, denominator: bigint, isPower = false): number {
@@ -178,7 +179,8 @@ function floatPower(left: Int | boolean | PythonFloat, right: Int | boolean | Py
   if (y === 0 || x === 1) return float(1)
   if (x === 0) return float(y % 2 === 1 ? x : 0)
   if (!Number.isFinite(x) || !Number.isFinite(y)) return x === -1 ? float(1) : float(x ** y)
-  // Libraries of C and JavaScript differ in the last bit of other powers; those of whole and half exponents can be exact.
+  // Libraries of C and JavaScript differ in the last bit of other powers; those of whole and half exponents can be
+  // exact.
   const isRoot = !Number.isInteger(y)
   if (!Number.isInteger(2 * y) || (isRoot && x < 0) || Math.abs(y) > 1100) {
     return unsupported(`a float raised to the power ${y}`)

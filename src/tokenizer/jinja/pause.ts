@@ -1,6 +1,6 @@
 /**
- * @file Work of a rendering that may be interrupted. Most of it ends at once and is plain functions, which give their result;
- * where one has taken long enough it gives a `Pause`, in which the rest of its work waits.
+ * @file Work of a rendering that may be interrupted. Most of it ends at once and is plain functions, which give their
+ * result; where one has taken long enough it gives a `Pause`, in which the rest of its work waits.
  */
 
 import { runAtOnce, type Steps } from '../../turns.js'
@@ -18,8 +18,8 @@ export class Pause<T> {
 export type Pausing<T> = T | Pause<T>
 
 /**
- * Goes on with a result, now or after the pause. What `work` needs beside it is handed through, so that nothing has to be made
- * for work that does not pause.
+ * Goes on with a result, now or after the pause. What `work` needs beside it is handed through, so that nothing has to
+ * be made for work that does not pause.
  */
 export function after<T, U, A, B, C>(
   result: Pausing<T>,

@@ -1,4 +1,7 @@
-/** @file The filter pprint, as Python's pprint breaks values of more than a line: width 80, one blank a level, sorted keys. */
+/**
+ * @file The filter pprint, as Python's pprint breaks values of more than a line: width 80, one blank a level, sorted
+ * keys.
+ */
 
 import { bind } from './arguments.js'
 import { order } from './compare.js'
@@ -21,7 +24,9 @@ export const prettyPrint: Filter = (rt, value, given) => {
   return parts.join('')
 }
 
-/** Writes a value of which the first line begins in column `indent` and the last is followed by `allowance` characters. */
+/**
+ * Writes a value of which the first line begins in column `indent` and the last is followed by `allowance` characters.
+ */
 function format(rt: Runtime, value: Value, out: string[], indent: number, allowance: number, level: number): void {
   const line = onLine(rt, value)
   if (codePointLength(line) <= WIDTH - indent - allowance) out.push(line)

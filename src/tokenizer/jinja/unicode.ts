@@ -1,4 +1,7 @@
-/** @file Facts about characters that JavaScript's regular expressions do not know: title case, and what Python calls a digit. */
+/**
+ * @file Facts about characters that JavaScript's regular expressions do not know: title case, and what Python calls a
+ * digit.
+ */
 
 const TITLES =
   '\u00dfSs \u01c4\u01c5 \u01c5\u01c5 \u01c6\u01c5 \u01c7\u01c8 \u01c8\u01c8 \u01c9\u01c8 \u01ca\u01cb ' +

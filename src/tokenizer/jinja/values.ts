@@ -233,7 +233,7 @@ function tupleKey(value: Value): string {
 
 export class Dict {
   readonly #values = new Map<HashKey, Value>()
-  // Of keys that are no keys of a Map as they are, such as True and tuples, which are few.
+  // The few keys that a Map cannot hold as they are, such as True and tuples.
   #keys: Map<HashKey, Value> | undefined
 
   static of(entries: Iterable<readonly [Value, Value]>): Dict {
@@ -254,7 +254,7 @@ export class Dict {
     return this.#values.has(hashKey(key))
   }
 
-  /** Of equal keys the first stays. */
+  /** Sets a value; the first of equal keys stays. */
   set(key: Value, value: Value): void {
     const hashed = hashKey(key)
     if (hashed !== key && !this.#values.has(hashed)) {

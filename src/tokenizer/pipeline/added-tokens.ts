@@ -67,7 +67,10 @@ export function readAddedToken(entry: Fields): AddedToken {
   }
 }
 
-/** Ids are those of the vocabulary, and for the others the next ones, as the Rust library counts: the ids in the file only say what is expected. */
+/**
+ * Ids are those of the vocabulary, and for the others the next ones, as the Rust library counts: the ids in the file
+ * only say what is expected.
+ */
 export function addTokens(
   tokens: readonly AddedToken[],
   vocabulary: Vocabulary,
@@ -117,7 +120,8 @@ function checkPatterns(patterns: readonly (readonly [string, number])[], byId: R
   const seen = new Map<string, number>()
   for (const [text, id] of patterns) {
     const other = seen.get(text)
-    // Which of two the library finds is left to the order of its hash table, and where it finds nothing to its automaton.
+    // Which of two the library finds is left to the order of its hash table, and where it finds nothing to its
+    // automaton.
     if (text === '' || other !== undefined) {
       const what = text === '' ? 'nothing' : `the same as ${describeValue(byId.get(other!)?.content)}`
       throw new ModelError(

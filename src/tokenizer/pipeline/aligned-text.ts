@@ -1,6 +1,7 @@
 /**
- * @file A text on its way through normalizers and pre-tokenizers, which knows for each of its characters where it comes from. The rules are
- * those of `NormalizedString` in the Rust library, the surprising ones included: offsets have to be equal.
+ * @file A text on its way through normalizers and pre-tokenizers, which knows for each of its characters where it comes
+ * from. The rules are those of `NormalizedString` in the Rust library, the surprising ones included: offsets have to be
+ * equal.
  */
 
 import { ModelError } from '../../lowrank-error.js'
@@ -25,8 +26,8 @@ interface Origins {
 }
 
 /**
- * Positions are UTF-16 units; both units of a pair are aligned with the whole character that they come from. Units come one from each other
- * mostly, so that origins are written down up to the last that does not; `slice` shares them.
+ * Positions are UTF-16 units; both units of a pair are aligned with the whole character that they come from. Units come
+ * one from each other mostly, so that origins are written down up to the last that does not; `slice` shares them.
  */
 export interface AlignedText {
   readonly text: string
@@ -99,7 +100,8 @@ export function* transform(aligned: AlignedText, change: Changing): Steps<Aligne
   let end = text.length
   if (aligned.from === aligned.to) end = 0
   else if (text.length === 0) return aligned
-  // The library looks for the part of the text that comes from the whole original: inserted characters at the beginning are none.
+  // The library looks for the part of the text that comes from the whole original: inserted characters at the beginning
+  // are none.
   else while (start < text.length && originStart(aligned, start) === originEnd(aligned, start)) start++
   const output = new AlignedOutput(aligned, start, end)
   if (!(yield* change(text, output))) return aligned
@@ -208,7 +210,8 @@ export function* replaceUnit(aligned: AlignedText, unit: string, content: string
 
 /** A text in the place of one unit, in a text of any length. */
 export function* replaceUnitIn(text: string, unit: string, content: string): Steps<string> {
-  // Joining makes one flat string, where `replaceAll` makes a tree of pieces that has to be flattened later, at a stretch.
+  // Joining makes one flat string, where `replaceAll` makes a tree of pieces that has to be flattened later, at a
+  // stretch.
   if (text.length <= UNITS_PER_STEP) return text.split(unit).join(content)
   const parts: string[] = []
   for (let at = 0; at < text.length; at += UNITS_PER_STEP) {

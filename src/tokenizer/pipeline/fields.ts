@@ -1,6 +1,6 @@
 /**
- * @file Reading a part of tokenizer.json strictly: every field is read, known to be harmless, or an error that names it with its path. Objects
- * come from JSON.parse, or with large ones as maps from `json-slices.ts`.
+ * @file Reading a part of tokenizer.json strictly: every field is read, known to be harmless, or an error that names it
+ * with its path. Objects come from JSON.parse, or with large ones as maps from `json-slices.ts`.
  */
 
 import { describeValue, listNames } from '../../errors.js'

@@ -1,6 +1,6 @@
 /**
- * @file Where what a reader sees as one character ends (extended grapheme clusters of UAX #29), as far as SentencePiece's character maps ask:
- * they look a short one up as a whole.
+ * @file Where what a reader sees as one character ends (extended grapheme clusters of UAX #29), as far as
+ * SentencePiece's character maps ask: they look a short one up as a whole.
  */
 
 import { categoryRanges, codeSet, graphemeAttach, graphemePrepend, lazy, mergeRanges, pairsOf } from './unicode.js'

@@ -1,6 +1,6 @@
 /**
- * @file NFC, NFD, NFKC and NFKD with the changes that each makes, as the Rust library's crate computes them: characters that are newer than its
- * tables are left as they are.
+ * @file NFC, NFD, NFKC and NFKD with the changes that each makes, as the Rust library's crate computes them: characters
+ * that are newer than its tables are left as they are.
  */
 
 import type { Steps } from '../../turns.js'

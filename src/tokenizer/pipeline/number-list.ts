@@ -1,6 +1,7 @@
 /**
- * @file A growing list of whole numbers that never copies what it holds: the last in a plain array, more in typed arrays of one size before it. Lists
- * of millions take half the memory of plain arrays, and none of their pushes takes long.
+ * @file A growing list of whole numbers that never copies what it holds: the last in a plain array, more in typed
+ * arrays of one size before it. Lists of millions take half the memory of plain arrays, and none of their pushes takes
+ * long.
  */
 
 import type { Steps } from '../../turns.js'

@@ -1,6 +1,6 @@
 /**
- * @file The tokenizer of a tokenizer.json: its parts, read strictly, put together as in the Rust library `tokenizers`. Ids, offsets and decoded
- * text are that library's.
+ * @file The tokenizer of a tokenizer.json: its parts, read strictly, put together as in the Rust library `tokenizers`.
+ * Ids, offsets and decoded text are that library's.
  */
 
 import { runAtOnce, type Steps } from '../../turns.js'
@@ -22,7 +22,10 @@ import { wellFormed } from './unicode.js'
 /** Ids with the place of each in the text. */
 export interface Encoded {
   readonly ids: number[]
-  /** Start and end of each token in UTF-16 units: `[start0, end0, start1, ...]`; undefined where they were not asked for. */
+  /**
+   * Start and end of each token in UTF-16 units: `[start0, end0, start1, ...]`; undefined where they were not asked
+   * for.
+   */
   readonly offsets: ArrayLike<number> | undefined
 }
 
@@ -272,7 +275,10 @@ function* readModelOf(type: (typeof MODEL_TYPES)[number], model: Fields): Steps<
   }
 }
 
-/** Finds the unit of a text that each byte of its UTF-8 lies in. Bytes are asked for in order, but for a step back now and then. */
+/**
+ * Finds the unit of a text that each byte of its UTF-8 lies in. Bytes are asked for in order, but for a step back now
+ * and then.
+ */
 interface Places {
   readonly word: AlignedText
   unit: number

@@ -33,7 +33,8 @@ import { codesOf, crateSpace, crateWord, lazy, numeric, punctuation, scriptToCut
 export interface PreTokenizer {
   apply(pieces: Pausable<AlignedText>): Pausable<AlignedText>
   /**
-   * The same for the texts alone; undefined where the alignment is needed. `first` says whether the first piece begins where the original does.
+   * The same for the texts alone; undefined where the alignment is needed. `first` says whether the first piece begins
+   * where the original does.
    */
   readonly plain: ((pieces: Pausable<string>, first: boolean) => Pausable<string>) | undefined
   /** Whether `first` makes a difference. */
@@ -266,7 +267,10 @@ function* wordMatches(text: string): Pausable<Match> {
   if (start < text.length) yield { start, end: text.length, matched: kind === 0 }
 }
 
-/** The first character that has a script begins no new piece, nor does one that has none; what stands before the first cut is lost. */
+/**
+ * The first character that has a script begins no new piece, nor does one that has none; what stands before the first
+ * cut is lost.
+ */
 function* scriptRanges(text: string): Pausable<Range> {
   const scriptOf = scriptToCut()
   let start = -1

@@ -1,6 +1,7 @@
 /**
- * @file SentencePiece's character maps (`precompiled_charsmap`): a double array that leads from the bytes of a character to its replacement.
- * As in the Rust library the shortest entry counts, and a group of less than 6 bytes that is seen as one character is looked up as one.
+ * @file SentencePiece's character maps (`precompiled_charsmap`): a double array that leads from the bytes of a
+ * character to its replacement. As in the Rust library the shortest entry counts, and a group of less than 6 bytes that
+ * is seen as one character is looked up as one.
  */
 
 import type { Steps } from '../../turns.js'

@@ -82,7 +82,10 @@ export function* cutAt(matches: Pausable<Match>, behavior: Behavior): Pausable<R
   if (open !== undefined) yield open
 }
 
-/** Whether a part goes on what stands before it. Seen from the end, a match joins what comes behind unless that is a match as well. */
+/**
+ * Whether a part goes on what stands before it. Seen from the end, a match joins what comes behind unless that is a
+ * match as well.
+ */
 function joins(behavior: Exclude<Behavior, 'Removed' | 'Isolated'>, matched: boolean, previous: boolean): boolean {
   switch (behavior) {
     case 'Contiguous':

@@ -1,6 +1,6 @@
 /**
- * @file Finding many texts in one: the leftmost, and of those that begin there the longest, as the Rust library's automaton does. The time grows
- * with the text even where the texts are long and nearly match everywhere.
+ * @file Finding many texts in one: the leftmost, and of those that begin there the longest, as the Rust library's
+ * automaton does. The time grows with the text even where the texts are long and nearly match everywhere.
  */
 
 import type { Steps } from '../../turns.js'
@@ -57,7 +57,8 @@ export function textFinder(texts: readonly (readonly [string, number])[]): TextF
         }
         let found = longestAt(text, at, spend)
         if (left <= 0) {
-          // Too many near misses: an automaton that reads from the end knows the longest match at every place after one pass.
+          // Too many near misses: an automaton that reads from the end knows the longest match at every place after one
+          // pass.
           backward ??= yield* backwardFinder(texts)
           const matchAt = yield* backward(text)
           for (let next = at; next < text.length; ) {
@@ -110,7 +111,10 @@ function trieOf(texts: readonly (readonly [string, number])[]): Trie {
   return trie
 }
 
-/** Aho and Corasick's automaton of the texts read backwards: its longest match that ends where it is begins there when read forwards. */
+/**
+ * Aho and Corasick's automaton of the texts read backwards: its longest match that ends where it is begins there when
+ * read forwards.
+ */
 function* backwardFinder(texts: readonly (readonly [string, number])[]): Steps<BackwardFinder> {
   const reverse = (text: string): string => text.split('').reverse().join('')
   const { children, ids } = trieOf(texts.map(([text, id]) => [reverse(text), id]))

@@ -7,7 +7,10 @@ export const UNITS_PER_STEP = 8192
 
 /** Where a normalizer puts its characters. */
 export interface Output {
-  /** A new character with what it does to the old ones: 0 replaces one, 1 is inserted, -n replaces one and removes the n behind it. */
+  /**
+   * A new character with what it does to the old ones: 0 replaces one, 1 is inserted, -n replaces one and removes the n
+   * behind it.
+   */
   put(code: number, change: number): void
   /** Old characters that nothing takes the place of. */
   remove(count: number): void

@@ -1,6 +1,7 @@
 /**
- * @file What a character is: the sets and mappings that the parts of a tokenizer ask, as the Rust library `tokenizers` has them. JavaScript's
- * own follow the version of Node, so that they would change a model's input from one Node to the next.
+ * @file What a character is: the sets and mappings that the parts of a tokenizer ask, as the Rust library `tokenizers`
+ * has them. JavaScript's own follow the version of Node, so that they would change a model's input from one Node to the
+ * next.
  */
 
 import * as data from './unicode-data.js'

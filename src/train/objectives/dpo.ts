@@ -1,6 +1,7 @@
 /**
- * @file Direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290): of two answers the chosen one is to gain probability on the
- * rejected one, measured against the model without its adapter. Figures are named as TRL's DPOTrainer names them.
+ * @file Direct preference optimization (Rafailov et al. 2023, arXiv:2305.18290): of two answers the chosen one is to
+ * gain probability on the rejected one, measured against the model without its adapter. Figures are named as TRL's
+ * DPOTrainer names them.
  */
 
 import { activeAdapters, disableAdapters, enableAdapters } from '../../adapters/named-adapters.js'
@@ -136,7 +137,10 @@ function preferenceLoss(policy: Tensor, reference: Tensor, shares: Promise<Share
   }
 }
 
-/** -log sigmoid(beta * delta), delta = log ratio of the chosen answer less that of the rejected one; its mean over `weight` pairs. */
+/**
+ * -log sigmoid(beta * delta), delta = log ratio of the chosen answer less that of the rejected one; its mean over
+ * `weight` pairs.
+ */
 function preferences(
   { cuSeqlens, items, labels }: MicroBatch<PreferencePair>,
   policy: Float32Array,

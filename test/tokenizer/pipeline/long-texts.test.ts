@@ -1,4 +1,6 @@
-/** @file Every part of a tokenizer works on long texts in short turns of the event loop, and ends when it is told to. */
+/**
+ * @file Every part of a tokenizer works on long texts in short turns of the event loop, and ends when it is told to.
+ */
 
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

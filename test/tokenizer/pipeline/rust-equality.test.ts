@@ -1,4 +1,7 @@
-/** @file Ids, offsets and decoded text equal to those of the Rust library: random tokenizers with awkward texts, and real tokenizers. */
+/**
+ * @file Ids, offsets and decoded text equal to those of the Rust library: random tokenizers with awkward texts, and
+ * real tokenizers.
+ */
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** @file What a tokenizer.json or its configuration says is done or refused by name, and none of it ends or hangs the process. */
+/**
+ * @file What a tokenizer.json or its configuration says is done or refused by name, and none of it ends or hangs the
+ * process.
+ */
 
 import { describe, expect, test } from 'vitest'
 import { mergesOfTokens } from '../../../src/tokenizer/gguf-merges.js'

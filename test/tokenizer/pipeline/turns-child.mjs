@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * @file Encodes long texts with every kind of normalizer, pre-tokenizer, model and post-processor, and prints as JSON the longest turns of the event
- * loop of each: this thread's processor time in milliseconds, what of it the collector of garbage may have had, and how soon an abort ended it.
+ * @file Encodes long texts with every kind of normalizer, pre-tokenizer, model and post-processor, and prints as JSON
+ * the longest turns of the event loop of each: this thread's processor time in milliseconds, what of it the collector
+ * of garbage may have had, and how soon an abort ended it.
  */
 
 import { readFileSync } from 'node:fs'
@@ -150,7 +151,11 @@ cases['marks behind one letter'] = { parts: { normalizer: NORMALIZERS.NFC }, of:
 cases['a run without end for an expression'] = { parts: { pre_tokenizer: PRE_TOKENIZERS.ByteLevel }, of: run('a') }
 cases['blanks without end for an expression'] = { parts: { pre_tokenizer: PRE_TOKENIZERS.ByteLevel }, of: run(' ') }
 
-/** @param {Turns} turns @param {import('../../../dist/tokenizer/tokenizer.js').Tokenizer} tokenizer @param {string} given */
+/**
+ * @param {Turns} turns
+ * @param {import('../../../dist/tokenizer/tokenizer.js').Tokenizer} tokenizer
+ * @param {string} given
+ */
 const encode = (turns, tokenizer, given) => turns.run(/** @type {any} */ (tokenizer).encodeInSteps(given))
 
 /** @type {Record<string, object>} */

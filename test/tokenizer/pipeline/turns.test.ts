@@ -1,4 +1,7 @@
-/** @file No turn of the event loop is long while tokenizers load and encode: processor time of the main thread between turns, in a child process. */
+/**
+ * @file No turn of the event loop is long while tokenizers load and encode: processor time of the main thread between
+ * turns, in a child process.
+ */
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -23,7 +26,8 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }))
 
 /**
- * The longest turns in milliseconds of processor time while `work` goes on: of the main thread where Linux says, else of the process.
+ * The longest turns in milliseconds of processor time while `work` goes on: of the main thread where Linux says, else
+ * of the process.
  */
 async function longestTurns(work: string, prepare = ''): Promise<{ longest: number[]; all: number }> {
   const script = `

@@ -1,6 +1,6 @@
 /**
- * @file Merging the symbols of one piece, the lowest rank first and of equal ones the leftmost: a heap, so that a piece of a million characters
- * takes time that grows with its length.
+ * @file Merging the symbols of one piece, the lowest rank first and of equal ones the leftmost: a heap, so that a piece
+ * of a million characters takes time that grows with its length.
  */
 
 import { ModelError } from '../../../lowrank-error.js'

@@ -245,7 +245,10 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
   }
 }
 
-/** Unknown symbols may stand for several texts, and then an entry that has gone stale can still hold: only the heap tells. */
+/**
+ * Unknown symbols may stand for several texts, and then an entry that has gone stale can still hold: only the heap
+ * tells.
+ */
 function pendingFree({ unknown, byteFallback }: Options): boolean {
   return unknown === undefined && !byteFallback
 }

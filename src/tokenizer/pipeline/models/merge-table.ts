@@ -1,4 +1,7 @@
-/** @file The merges of a BPE model, found by the ids of their two parts: a hash table in typed arrays, since there may be hundreds of thousands. */
+/**
+ * @file The merges of a BPE model, found by the ids of their two parts: a hash table in typed arrays, since there may
+ * be hundreds of thousands.
+ */
 
 export interface MergeTable {
   /** Rank of the merge of two tokens, or -1. A later merge of the same two takes the place of an earlier one. */

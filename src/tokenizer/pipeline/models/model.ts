@@ -36,7 +36,10 @@ export class Spans {
 
 export interface Model {
   readonly vocabulary: Vocabulary
-  /** Appends the ids of a piece, and where they stand if that is asked for. @throws where a piece has no id and there is no unknown token */
+  /**
+   * Appends the ids of a piece, and where they stand if that is asked for.
+   * @throws where a piece has no id and there is no unknown token
+   */
   tokenize(piece: string, ids: NumberList, spans?: Spans): void
   /** The same for a long piece, in steps. */
   tokenizeInSteps(piece: string, ids: NumberList, spans?: Spans): Steps<void>

@@ -27,7 +27,7 @@ export function* readVocabulary(fields: Fields, name: string): Steps<Vocabulary>
   const list: (string | undefined)[] = sparse ? [] : new Array<string | undefined>(largest + 1).fill(undefined)
   const map = new Map<number, string>()
   for (const [token, id] of ids) {
-    // Of two tokens with one id the library keeps whichever its table gives last, so what the id means is not known.
+    // The library keeps whichever of two tokens with one id its table gives last, so what the id means is not known.
     const other = sparse ? map.get(id) : list[id]
     if (other !== undefined) {
       throw wrong(

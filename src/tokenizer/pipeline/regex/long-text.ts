@@ -1,6 +1,7 @@
 /**
- * @file JavaScript's matcher on texts of megabytes: it looks at a window at a time, so that no call takes long or runs out of the engine's stack,
- * which a run of 10 million letters does. Runs that are longer than a window are matched here, in steps.
+ * @file JavaScript's matcher on texts of megabytes: it looks at a window at a time, so that no call takes long or runs
+ * out of the engine's stack, which a run of 10 million letters does. Runs that are longer than a window are matched
+ * here, in steps.
  */
 
 import type { Steps } from '../../../turns.js'

@@ -1,6 +1,6 @@
 /**
- * @file Expressions that JavaScript's own matcher may run: those of which it is known that they find their matches in linear time. The sets of
- * characters are written out, since those of Node are not those of the Rust library.
+ * @file Expressions that JavaScript's own matcher may run: those of which it is known that they find their matches in
+ * linear time. The sets of characters are written out, since those of Node are not those of the Rust library.
  */
 
 import type { CodeSet } from '../unicode.js'
@@ -73,7 +73,10 @@ function failsEarly(branch: Node): boolean {
   return items.slice(firstRun + 1).every((item) => isRun(item) && item.min === 0)
 }
 
-/** `later` takes all of the run on which `branch` can fail: \s+ behind \s+(?!\S), and capitals that no small letter follows. */
+/**
+ * `later` takes all of the run on which `branch` can fail: \s+ behind \s+(?!\S), and capitals that no small letter
+ * follows.
+ */
 function takesRun(later: Node, branch: Node): boolean {
   const items = itemsOf(branch)
   const at = items.findIndex(isRun)

@@ -1,6 +1,7 @@
 /**
- * @file Reading a regular expression as Oniguruma does, which the Rust library uses: `^` and `$` at every line, `\h` for hexadecimal digits,
- * possessive repeats, sets within sets. What is not translated exactly is an error that names it.
+ * @file Reading a regular expression as Oniguruma does, which the Rust library uses: `^` and `$` at every line, `\h`
+ * for hexadecimal digits, possessive repeats, sets within sets. What is not translated exactly is an error that names
+ * it.
  */
 
 import { describeValue } from '../../../errors.js'

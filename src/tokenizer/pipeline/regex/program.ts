@@ -1,6 +1,6 @@
 /**
- * @file Matching a regular expression in time that grows with the text, whatever the expression: a backtracking machine that never goes through
- * one state twice. There are no references to groups, so a state that failed once fails again.
+ * @file Matching a regular expression in time that grows with the text, whatever the expression: a backtracking machine
+ * that never goes through one state twice. There are no references to groups, so a state that failed once fails again.
  */
 
 import { describeValue } from '../../../errors.js'

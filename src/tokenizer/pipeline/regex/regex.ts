@@ -1,4 +1,7 @@
-/** @file Regular expressions of tokenizers: read once, matched in bounded time, with the matches that the Rust library finds. */
+/**
+ * @file Regular expressions of tokenizers: read once, matched in bounded time, with the matches that the Rust library
+ * finds.
+ */
 
 import type { Match, Pausable } from '../aligned-text.js'
 import { UNITS_PER_STEP } from '../text-output.js'

@@ -1,4 +1,7 @@
-/** @file What a regular expression of a tokenizer means: the tree that `parse.ts` reads and `program.ts` and `native.ts` translate. */
+/**
+ * @file What a regular expression of a tokenizer means: the tree that `parse.ts` reads and `program.ts` and `native.ts`
+ * translate.
+ */
 
 import type { CodeSet } from '../unicode.js'
 
