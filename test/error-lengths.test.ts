@@ -112,7 +112,7 @@ describe('what is too long is quoted in part', () => {
     expect(message.length).toBeLessThan(2500)
   })
 
-  test('of many wrong options the first thirty are told, and how many there are', async () => {
+  test('the error of many wrong options tells the first thirty, and how many there are', async () => {
     const message = await rejection(trainLora(Object.fromEntries(LIST.map((name) => [name, 1])) as never))
     expect(message).toMatch(/^\[train\] 50002 options are wrong:\n {2}- \[train\] unknown option "name0"; /)
     expect(message.split('\n')).toHaveLength(32)

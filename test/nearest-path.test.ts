@@ -31,7 +31,7 @@ describe('the nearest path', () => {
     ['out', undefined],
     ['data/cows.jsonl', undefined],
     ['', undefined],
-  ])('of %j is %j', async (path, nearest) => {
+  ])('the nearest path of %j is %j', async (path, nearest) => {
     const absolute = (name: string): string => `${folder}/${name}`
     expect(await nearestPath(absolute(path))).toBe(nearest && absolute(nearest))
   })

@@ -108,14 +108,14 @@ describe('the checksums of an adapter', () => {
     ['in another format', 'SHA256 (adapter_model.safetensors) = 00\n'],
     ['empty', ''],
     ['of a file in a folder of that name', `${'0'.repeat(64)}  old/adapter_model.safetensors\n`],
-  ])('of another program are no hindrance: %s', async (name, text) => {
+  ])('the checksums of an adapter of another program are no hindrance: %s', async (name, text) => {
     const directory = await saved(`foreign-${name.replaceAll(' ', '-')}`)
     if (text === undefined) await rm(join(directory, SUMS))
     else await writeFile(join(directory, SUMS), text)
     expect(await load(directory)).toEqual([])
   })
 
-  it('of another program in the usual format count, as those of Windows do', async () => {
+  it('the checksums of an adapter of another program in the usual format count, as those of Windows do', async () => {
     const directory = await saved('windows')
     const right = createHash('sha256').update(whole).digest('hex').toUpperCase()
     await writeFile(join(directory, SUMS), `${right} *${WEIGHTS}\r\n`)

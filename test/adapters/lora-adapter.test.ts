@@ -433,7 +433,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       of.dispose()
     })
 
-    test('that PEFT repeats beside a module saved in full are passed over', async () => {
+    test('biases that PEFT repeats beside a module saved in full are passed over', async () => {
       const of = createModel(BIASED, { device })
       const options: LoraOptions = { r: 2, targetModules: ['q_proj'], modulesToSave: ['0.mlp.up_proj'], bias: 'all' }
       const adapter = fill(LoraAdapter.create(of, options))
@@ -454,7 +454,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       of.dispose()
     })
 
-    test('of a quantised model are trained all the same', async () => {
+    test('biases of a quantised model are trained all the same', async () => {
       const of = createModel(BIASED, { device, quantization: 'nf4' })
       const adapter = LoraAdapter.create(of, { r: 2, targetModules: ['q_proj'], bias: 'all' })
       of.forward({ ...BATCH, labels: BATCH.inputIds }).loss.backward()

@@ -349,7 +349,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       merged.dispose()
     })
 
-    test('may be an empty one behind a link, which stays a link', async () => {
+    test('the directory may be an empty one behind a link, which stays a link', async () => {
       const real = out('on-another-disk')
       await mkdir(real)
       await symlink(real, out('link'))
@@ -453,22 +453,25 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       ['float32', { useRslora: true, modulesToSave: ['lm_head', 'embed_tokens'] }, 2e-5],
       ['bfloat16', { targetModules: ['q_proj', 'up_proj'] }, 0.06],
       ['float16', { targetModules: ['q_proj', 'up_proj'] }, 0.01],
-    ])('in %s with %j: the model computes the same without the adapter', async (dtype, options, tolerance) => {
-      const model = createModel(CONFIG, { device, dtype })
-      const adapter = filled(model, options)
-      const before = await logitsOfAll(model)
-      const { live } = device.memory()
-      expect(await adapter.mergeAndUnload()).toBe(model)
-      expect(relativeDifference(await logitsOfAll(model), before)).toBeLessThan(tolerance)
-      await device.sync()
-      expect(device.memory().live).toBeLessThan(live)
-      expect([...model.modules.linears.values()].every(({ slabs }) => slabs.length === 0)).toBe(true)
-      await saveModel(model, out(), { dtype })
-      const again = await loadModel(out(), { device, dtype })
-      expect(await logitsOfAll(again)).toEqual(await logitsOfAll(model))
-      model.dispose()
-      again.dispose()
-    })
+    ])(
+      'mergeAndUnload() in %s with %j leaves a model that computes the same without the adapter',
+      async (dtype, options, tolerance) => {
+        const model = createModel(CONFIG, { device, dtype })
+        const adapter = filled(model, options)
+        const before = await logitsOfAll(model)
+        const { live } = device.memory()
+        expect(await adapter.mergeAndUnload()).toBe(model)
+        expect(relativeDifference(await logitsOfAll(model), before)).toBeLessThan(tolerance)
+        await device.sync()
+        expect(device.memory().live).toBeLessThan(live)
+        expect([...model.modules.linears.values()].every(({ slabs }) => slabs.length === 0)).toBe(true)
+        await saveModel(model, out(), { dtype })
+        const again = await loadModel(out(), { device, dtype })
+        expect(await logitsOfAll(again)).toEqual(await logitsOfAll(model))
+        model.dispose()
+        again.dispose()
+      },
+    )
 
     test('gives the weights that merge() writes', async () => {
       const model = createModel(GPT2, { device, dtype: 'bfloat16' })
@@ -503,27 +506,27 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
       return message
     }
 
-    test('for an adapter that is detached', async () => {
+    test('merging is refused for an adapter that is detached', async () => {
       expect(await refusal((adapter) => adapter.detach())).toBe(
         '[merge] expected an adapter that is active on its model, got one that is not; attach() or setAdapter() it',
       )
     })
 
-    test('for one of several active adapters', async () => {
+    test('merging is refused for one of several active adapters', async () => {
       const add = (adapter: LoraAdapter) => LoraAdapter.create(adapter.model, {}, { adapterName: 'other' })
       expect(await refusal(add)).toBe(
         '[merge] expected one active adapter, got other beside default; setAdapter() one of them',
       )
     })
 
-    test('for weights that are no numbers', async () => {
+    test('merging is refused for weights that are no numbers', async () => {
       const damage = (adapter: LoraAdapter) => [...adapter.parameters().values()][0]?.fill(Number.NaN)
       expect(await refusal(damage)).toContain(
         '[merge] expected model and adapter to give numbers before they are merged, got infinite or undefined logits',
       )
     })
 
-    test('for options and dtypes that do not exist', async () => {
+    test('merging is refused for options and dtypes that do not exist', async () => {
       expect(await refusal(() => {}, { dtyp: 'float32' } as object)).toContain(
         'unknown option "dtyp"; did you mean "dtype"?',
       )

@@ -199,7 +199,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(activeAdapters(model)).toEqual(['default', 'default_3', 'default_2', 'default_4'])
     })
 
-    test('cannot be taken twice', async () => {
+    test('names cannot be taken twice', async () => {
       const one = add('one')
       await one.save(directory)
       const before = await live()
@@ -214,7 +214,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await live()).toBe(before)
     })
 
-    test('that the model does not have are errors that list those that it has', () => {
+    test('names that the model does not have are errors that list those that it has', () => {
       expect(() => setAdapter(model, 'one')).toThrow(
         '[lora] expected the name of an adapter of the model, got "one"; it has none; loadAdapter() first',
       )
@@ -233,7 +233,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   })
 
   describe('dispose and detach', () => {
-    test('of one adapter leave the other as it is, active or not', async () => {
+    test('dispose and detach of one adapter leave the other as it is, active or not', async () => {
       const base = await logitsOf()
       const empty = await live()
       const [one, two] = [add('one'), add('two', { r: 6 })]

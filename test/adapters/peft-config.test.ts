@@ -202,7 +202,7 @@ describe('parseLoraOptions', () => {
 describe('reading adapter_config.json', () => {
   const peft = { peft_type: 'LORA', task_type: 'CAUSAL_LM', r: 4, lora_alpha: 8, target_modules: ['q_proj'] }
 
-  test('of every golden adapter, which PEFT wrote', async () => {
+  test('the adapter_config.json of every golden adapter, which PEFT wrote, is read', async () => {
     const cases = (await readdir(goldenCases, { recursive: true })).filter((file) =>
       file.endsWith('adapter_config.json'),
     )

@@ -234,7 +234,7 @@ describe('targetNames', () => {
     }
   })
 
-  test('may cover what is excluded', () => {
+  test('targetNames may cover what is excluded', () => {
     const limits = { excludeModules: ['layers.1.mlp.up_proj', 'k_proj'] }
     const matched = matchTargetModules('all-linear', llama, limits)
     const names = targetNames(matched, llama, limits)
@@ -292,7 +292,7 @@ describe('Python expressions', () => {
     expect(() => matches(pattern, 'a')).toThrow(problem)
   })
 
-  test('as an end of a path, alternatives and anchors keep their places', () => {
+  test('alternatives and anchors of a Python expression keep their places at the end of a path', () => {
     const paths = ['a.b', 'b', 'ab', 'a.c']
     expect(endMatches('test', ['b', 'b|c', '^b', 'a.b', '.*'], paths)).toEqual([
       ['a.b', 'b'],

@@ -207,7 +207,7 @@ describe.each(testDevices({ everyLevel: false }))('tables on $name', ({ open }) 
     }
   })
 
-  test('after a prompt the table of the steps that follow is there, so that these can be recorded', () => {
+  test('the table of the steps that follow is there after a prompt, so that these can be recorded', () => {
     const table = new RopeTable(DYNAMIC, HEAD_DIM, device)
     const prompt = table.upTo(64, 30)
     const uploads: unknown[] = []

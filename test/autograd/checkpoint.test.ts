@@ -86,7 +86,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expect(checkpoint(block, [x], true)[0]?.requiresGrad).toBe(true)
   })
 
-  test('with several inputs and outputs, one of them unused', async () => {
+  test('a checkpointed function may have several inputs and outputs, one of them unused', async () => {
     const [a, b] = [Tensor.from(device, [1, 2], [1, 2]), Tensor.from(device, [3, 4], [1, 2])]
     a.requiresGrad = true
     b.requiresGrad = true

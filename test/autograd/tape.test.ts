@@ -122,7 +122,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   }
 
   describe('gradients', () => {
-    test('of a block, input and every weight, agree with float64 differences', async () => {
+    test('gradients of a block, input and every weight, agree with float64 differences', async () => {
       const { weights, x, parameters, forward } = network()
       const loss = forward()
       expect(Math.abs(((await loss.read())[0] as number) - exactLoss(weights))).toBeLessThan(1e-6)
@@ -135,7 +135,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       }
     })
 
-    test('of a tensor used several times are summed, in whatever order its users come', async () => {
+    test('gradients of a tensor used several times are summed, in whatever order its users come', async () => {
       const x = leaf([1, 2], [1, 2])
       const twice = add(x, x)
       const y = add(add(twice, x), add(x, twice)) // 6 x
@@ -143,7 +143,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await gradOf(x)).toEqual([6, 60])
     })
 
-    test('of an output that nobody uses count as zero', async () => {
+    test('gradients of an output that nobody uses count as zero', async () => {
       const x = leaf([1, 2, 3, 4, 5, 6], [2, 3])
       const [, middle] = splitColumns(x, [1, 1, 1]) as [Tensor, Tensor, Tensor]
       runBackward([{ tensor: middle, grad: Tensor.from(device, [7, 8], [2, 1]) }])
@@ -161,7 +161,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect([constant.grad, side.grad]).toEqual([undefined, undefined])
     })
 
-    test('of several roots meet', async () => {
+    test('gradients of several roots meet', async () => {
       const x = leaf([1, 2], [1, 2])
       const shared = add(x, x)
       const roots = [add(shared, x), add(shared, shared)]

@@ -27,7 +27,7 @@ describe('bench gemm', () => {
     expect(stderr).toMatch(/tiny qkv forward +33 +nf4 /)
   })
 
-  test('in the CPU time of one thread', async () => {
+  test('bench gemm measures in the CPU time of one thread', async () => {
     const { lines } = await runBench(
       ...QUICK,
       '--product',

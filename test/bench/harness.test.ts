@@ -88,7 +88,7 @@ console.log(JSON.stringify({ bench: 'gemm', model_shape: 'tiny', product: 'o', d
     expect(stderr).toMatch(/tiny o dx 3 bfloat16: gflops \d+\.\d\dx \(.+\) of the peer's, 2 pairs/)
   })
 
-  test('that fails ends the comparison with its status', async () => {
+  test('a peer that fails ends the comparison with its status', async () => {
     const { code, stderr } = await runBench(
       'step',
       '--model-shape',

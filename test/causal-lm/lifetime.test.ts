@@ -39,7 +39,7 @@ describe('a device that is closed behind an answer', () => {
     await expectAllOwned()
   })
 
-  test('that failed for want of memory leaves no rejection without an owner', async () => {
+  test('a device that is closed behind an answer that failed for want of memory leaves no rejection without an owner', async () => {
     for (let turns = 0; turns < 6; turns++) {
       const device = Device.open('cpu', { memoryBudget: 800_000 })
       const model = createModel(TINY_CONFIG, { device })
@@ -121,7 +121,7 @@ describe('dispose', () => {
     device.close()
   })
 
-  test('of what failed to load leaves no device behind', async () => {
+  test('dispose of what failed to load leaves no device behind', async () => {
     const device = Device.open('cpu', { memoryBudget: 100_000 })
     expect(await rejection(loadModel(directory, { device }))).toMatch('the weights of')
     expect(() => createModel({ ...TINY_CONFIG, vocab_size: -1 })).toThrow('vocab_size')

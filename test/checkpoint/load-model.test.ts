@@ -92,7 +92,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     ]
     const error = () => loadModel(directory, { device }).then(String, ({ message }: Error) => message)
 
-    test('may be in the file a second time, or alone', async () => {
+    test('a head that config.json ties to the embedding may be in the file a second time, or alone', async () => {
       await rewrite((tensors) => asHead(tensors).filter(({ name }) => name !== 'lm_head.weight'))
       await tie()
       const logits = await logitsOf()
@@ -104,7 +104,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await logitsOf()).toEqual(logits)
     })
 
-    test('may be of another width where the values are the same', async () => {
+    test('a head that config.json ties to the embedding may be of another width where the values are the same', async () => {
       const ones = (bytes: number[], count: number) => () =>
         new Uint8Array(count).map((_, i) => bytes[i % bytes.length]!)
       const size = CONFIG.vocab_size * CONFIG.hidden_size
@@ -125,7 +125,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       other.dispose()
     })
 
-    test('with other values, be it the last one, is loaded as a weight of its own, with a warning', async () => {
+    test('a head that config.json ties to the embedding with other values, be it the last one, is loaded as a weight of its own, with a warning', async () => {
       await rewrite((tensors) => asHead(tensors))
       await tie()
       const bytes = await named(await listTensors(), 'lm_head.weight').bytes()
@@ -154,7 +154,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       expect(await error()).toContain('expected shape [53, 30] for lm_head.weight, as config.json says, got [1, 30]')
     })
 
-    test('with other values is saved, merged and planned as what it is', async () => {
+    test('a head that config.json ties to the embedding with other values is saved, merged and planned as what it is', async () => {
       await rewrite((tensors) =>
         asHead(tensors, { bytes: async () => (await named(tensors, EMBEDDING).bytes()).slice().fill(63) }),
       )

@@ -75,7 +75,7 @@ describe('a model that is none', () => {
     expect((error as Error).message).toContain(message)
   })
 
-  it('that looks like a Hub id is said to be neither, with the nearest path', async () => {
+  it('a path that looks like a Hub id is said to be neither, with the nearest path', async () => {
     const options = { localFilesOnly: true, cacheDir: at('empty') }
     await expect(resolveModel('modles/lowrank-base-5m', options)).rejects.toThrow(
       /"modles\/lowrank-base-5m" is neither a directory \(.*\) nor in the Hub cache .*; did you mean models\/lowrank-base-5m\?$/,

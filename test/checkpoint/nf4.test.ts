@@ -297,7 +297,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
 
     test.each(['.absmax', '.quant_map', '.nested_absmax', '.nested_quant_map'])(
-      'without %s is refused',
+      'a checkpoint of bitsandbytes without %s is refused',
       async (part) => {
         await write(tensors.filter(({ name }) => name !== UP + part))
         await refusal(
@@ -306,7 +306,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       },
     )
 
-    test('without the weight, or without its state, is refused', async () => {
+    test('a checkpoint of bitsandbytes without the weight, or without its state, is refused', async () => {
       await write(tensors.filter(({ name }) => name !== UP))
       await refusal(`but 1 are missing in model.safetensors: ${UP}`)
       await write(tensors.filter(({ name }) => name !== UP + STATE))
@@ -315,7 +315,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       )
     })
 
-    test('with parts of another size is refused', async () => {
+    test('a checkpoint of bitsandbytes with parts of another size is refused', async () => {
       const shorter = (count: number, width: number): Partial<TensorToWrite> => ({
         shape: [count],
         bytes: () => new Uint8Array(count * width),
@@ -333,7 +333,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       }
     })
 
-    test('with a damaged state is refused', async () => {
+    test('a checkpoint of bitsandbytes with a damaged state is refused', async () => {
       const state = await stateOf(UP)
       const at = `${UP}${STATE} in ${weights()}`
       const messages: [string, string][] = [
@@ -365,13 +365,13 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       }
     })
 
-    test('with tensors that nothing takes is refused', async () => {
+    test('a checkpoint of bitsandbytes with tensors that nothing takes is refused', async () => {
       const extra = { dtype: 'U8' as const, shape: [1], bytes: () => new Uint8Array(1) }
       await write([...tensors, { name: `${UP}.SCB`, ...extra }])
       await refusal(`holds 1 tensors that a llama model of this config.json does not have: ${UP}.SCB`)
     })
 
-    test('with a quantised head is refused', async () => {
+    test('a checkpoint of bitsandbytes with a quantised head is refused', async () => {
       const head = tensors.filter(({ name }) => name.startsWith(Q))
       await write([
         ...tensors.filter(({ name }) => name !== 'lm_head.weight'),
@@ -382,7 +382,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       )
     })
 
-    test('of another kind of quantisation is refused by its name, with the remedy', async () => {
+    test('a checkpoint of bitsandbytes of another kind of quantisation is refused by its name, with the remedy', async () => {
       const fp4 = tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace('__nf4', '__fp4') }))
       await write(fp4)
       const remedy = "use the 16-bit version of the model, with quantization: 'nf4' to have it quantised while it loads"

@@ -45,7 +45,7 @@ describe('completion in bash', () => {
 })
 
 describe('the script', () => {
-  it.each(SHELLS)('for %s knows every command and every flag', async (shell) => {
+  it.each(SHELLS)('the script for %s knows every command and every flag', async (shell) => {
     const script = await completionScript(shell, program)
     for (const [name, load] of COMMANDS) {
       const { command } = await load()

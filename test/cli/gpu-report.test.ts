@@ -44,7 +44,7 @@ describe('an engine with CUDA', () => {
 
   const broken = (changes: Partial<CudaInfo>) => examineGpus({ ...working, devices: [], ...changes }, null)
 
-  it('without a driver says which to install', () => {
+  it('an engine with CUDA without a driver says which to install', () => {
     const { gpu, problems } = broken({ driverVersion: null, error: 'no NVIDIA driver was found' })
     expect(gpuLines(gpu)[1]).toEqual(['driver', 'none'])
     expect(problems).toEqual([
@@ -55,7 +55,7 @@ describe('an engine with CUDA', () => {
     ])
   })
 
-  it('with an old driver says which is needed', () => {
+  it('an engine with CUDA with an old driver says which is needed', () => {
     // As a text 9.2 would be the newer one.
     const error = 'the NVIDIA driver runs CUDA 9.2 at most, and CUDA 13.0 is needed'
     expect(broken({ driverVersion: '9.2', error }).problems).toEqual([
@@ -63,7 +63,7 @@ describe('an engine with CUDA', () => {
     ])
   })
 
-  it('whose driver shows no GPU says where to look', () => {
+  it('an engine with CUDA whose driver shows no GPU says where to look', () => {
     const error = 'the NVIDIA driver shows no GPU to this process'
     const [problem] = broken({ error }).problems
     expect(problem?.what).toBe(error)
@@ -78,7 +78,7 @@ describe('an engine without CUDA', () => {
     expect(gpuLines(gpu)).toEqual([['engine', 'without CUDA']])
   })
 
-  it('on a machine with a driver names the package, in text and in JSON', async () => {
+  it('an engine without CUDA on a machine with a driver names the package, in text and in JSON', async () => {
     const folder = temporaryDirectory()
     const program = join(folder, 'nvidia-smi')
     await writeFile(program, '')

@@ -47,7 +47,7 @@ describe('the words of a command line', () => {
     expect(Object.keys(copy().flags)).toEqual(['count', 'tags'])
   })
 
-  it('may begin with a dash where they are values, and are arguments behind --', () => {
+  it('the words of a command line may begin with a dash where they are values, and are arguments behind --', () => {
     expect(copy('--to', '-x', '--tag', '--', '--tag=-h', '--', '--loud')).toMatchObject({
       flags: { toText: '-x', tags: ['--', '-h'] },
       words: ['--loud'],

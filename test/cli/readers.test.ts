@@ -146,7 +146,7 @@ describe('a run that is stopped from outside', () => {
   const long = { 'training.maxSteps': 100_000, 'training.saveSteps': 1_000_000, 'training.evalSteps': 1_000_000 }
 
   it.each(isLong ? (['SIGHUP', 'SIGINT', 'SIGTERM'] as const) : (['SIGHUP'] as const))(
-    'by %s ends after its step, with a checkpoint',
+    'a run that is stopped from outside by %s ends after its step, with a checkpoint',
     async (name) => {
       const out = `stopped-${name}`
       let isSent = false
@@ -170,7 +170,7 @@ describe('a run that is stopped from outside', () => {
     },
   )
 
-  it('by a terminal that is closed has a checkpoint', async () => {
+  it('a run that is stopped from outside by a terminal that is closed has a checkpoint', async () => {
     const out = 'closed-terminal'
     const pidFile = at('closed.pid')
     const inside = `echo $$ > '${pidFile}'; stty cols 80 rows 24; exec ${command(out, long)}`
@@ -199,7 +199,7 @@ describe('a run that is stopped from outside', () => {
     expect(names).not.toContain('adapter')
   }, 120_000)
 
-  it('under nohup goes on when the terminal is closed', async () => {
+  it('a run that is stopped from outside under nohup goes on when the terminal is closed', async () => {
     const out = 'nohup'
     let isSent = false
     const run = command(out, { 'training.maxSteps': 40, 'training.evalSteps': 100 }, '--json')
@@ -223,7 +223,7 @@ describe('a run that is stopped from outside', () => {
     return `--import=data:text/javascript,${encodeURIComponent(source)}`
   }
 
-  it('by Ctrl-C while JavaScript is busy with the rows ends at once, by the operating system', async () => {
+  it('a run that is stopped from outside by Ctrl-C while JavaScript is busy with the rows ends at once, by the operating system', async () => {
     let isSent = false
     const { signal } = await shell(
       `exec ${command('busy', {}, '--json')}`,
@@ -235,7 +235,7 @@ describe('a run that is stopped from outside', () => {
     expect(signal).toBe('SIGINT')
   })
 
-  it('by a second Ctrl-C ends at once, by the operating system, and leaves no bar behind', async () => {
+  it('a run that is stopped from outside by a second Ctrl-C ends at once, by the operating system, and leaves no bar behind', async () => {
     let timer: NodeJS.Timeout | undefined
     let isSent = false
     const { signal, stderr } = await shell(

@@ -59,7 +59,7 @@ describe('a secret', () => {
     expect([1, 2]).toContain(code)
   })
 
-  it('in a file is not shown by any mistake in it, nor in what programs read', async () => {
+  it('a secret in a file is not shown by any mistake in it, nor in what programs read', async () => {
     const file = join(folder, 'run.yaml')
     const rows = join(folder, 'rows.jsonl')
     await writeFile(rows, '{"text":"one"}\n')

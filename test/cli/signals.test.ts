@@ -86,7 +86,7 @@ describe('while JavaScript does not come back from a step', () => {
     expect(await running.ended).toEqual({ code: null, signal: 'SIGTERM' })
   })
 
-  it('after a first signal that was seen, the second ends the process', async () => {
+  it('the second signal ends the process after a first that was seen, while JavaScript does not come back from a step', async () => {
     const running = train('seen', busyAt('stdout', '"type":"end"'))
     await running.shows('"type":"step"')
     process.kill(running.pid, 'SIGINT')

@@ -83,7 +83,7 @@ describe.each(CASES)('%s', (name, options, fall) => {
   })
 })
 
-it('on the shipped model in NF4 the loss falls as on the dense one', async () => {
+it('the loss of the shipped model in NF4 falls as that of the dense one', async () => {
   const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
   const train = async (quantization?: 'nf4'): Promise<number[]> => {
     const events: TrainEvent[] = []

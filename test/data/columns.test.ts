@@ -45,7 +45,7 @@ describe('columns', () => {
     expect(row).toEqual({ origin: 'row 1', form: 'text', text: 'long' })
   })
 
-  it('may be missing in some rows where the form does without them', async () => {
+  it('columns may be missing in some rows where the form does without them', async () => {
     const rows = [
       { task: 'a', result: 'b' },
       { task: 'a', result: 'b', given: 'c' },

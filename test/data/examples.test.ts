@@ -175,7 +175,7 @@ describe('roles', () => {
   const asked = { role: 'user', content: 'one' }
   const TOOLS = `${CHATML}{% if messages[0].role == 'developer' or messages[0]['role'] in ['ipython', "critic"] %}!{% endif %}`
 
-  it('that the template does not know are refused, with the option that maps them', () => {
+  it('roles that the template does not know are refused, with the option that maps them', () => {
     const messages = [
       { role: 'human', content: 'one' },
       { role: 'gpt', content: 'two' },
@@ -198,7 +198,7 @@ describe('roles', () => {
     }
   })
 
-  it('that the option maps to one which the template does not know are refused too, unless that is mapped to itself', () => {
+  it('roles that the option maps to one which the template does not know are refused too, unless that is mapped to itself', () => {
     const tokenizer = build({ chatTemplate: CHATML })
     const messages = [
       { role: 'human', content: 'x' },
@@ -211,7 +211,7 @@ describe('roles', () => {
     expect(texts(tokenizer, { messages }, { roles: { human: 'usr', usr: 'usr' } })[0]).toContain('<|im_start|>usr\nx')
   })
 
-  it('that the template asks for by name are known, those that it only prints are not', () => {
+  it('roles that the template asks for by name are known, those that it only prints are not', () => {
     const tokenizer = build({ chatTemplate: TOOLS })
     for (const role of ['developer', 'ipython', 'critic', 'tool', 'system']) {
       expect(texts(tokenizer, { messages: [{ role, content: 'x' }, asked] })[0]).toContain(`<|im_start|>${role}\nx`)
@@ -250,7 +250,7 @@ describe('weight: 0', () => {
     expect(encode(tokenizer, row).example.numSupervised).toBe(0)
   })
 
-  it("of another message than the assistant's is refused where it would change something", () => {
+  it("weight: 0 of another message than the assistant's is refused where it would change something", () => {
     const tokenizer = build({ chatTemplate: CHATML })
     const row = (weight: number) => ({ messages: [{ role: 'user', content: 'one', weight }, turns[1]] })
     expect(texts(tokenizer, row(0))[1]).toBe('Paris<|im_end|>')

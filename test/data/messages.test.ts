@@ -14,7 +14,7 @@ const fail = (row: object, text: string): void => expect(() => recognizeRow(row,
 const message = (fields: object) => recognized({ messages: [{ ...user, ...fields }] }).messages[0]
 
 describe('content', () => {
-  it('in parts of text is taken in the forms of chat templates, of OpenAI and of Arrow', () => {
+  it('content in parts of text is taken in the forms of chat templates, of OpenAI and of Arrow', () => {
     const content = [
       { type: 'text', text: 'a' },
       { type: 'input_text', text: 'b' },
@@ -35,7 +35,7 @@ describe('content', () => {
     [{ type: 'video', video: 'a.mp4' }, '"video"'],
     [{ type: 'file', file: {} }, '"file"'],
     [{ type: 'refusal', refusal: 'No.' }, '"refusal"'],
-  ])('with a part of another kind is refused: %o', (part, type) => {
+  ])('content with a part of another kind is refused: %o', (part, type) => {
     fail(
       { messages: [user, { role: 'user', content: [{ type: 'text', text: 'What is this?' }, part] }] },
       `[data] expected parts of text for messages[1].content[1] in train.jsonl:7, got one of type ${type}; only text is ` +
@@ -43,7 +43,7 @@ describe('content', () => {
     )
   })
 
-  it('with a part that has no text, or something beside it, is refused', () => {
+  it('content with a part that has no text, or something beside it, is refused', () => {
     fail(
       { messages: [{ ...user, content: [{ type: 'text' }] }] },
       "expected { type: 'text', text } for messages[0].content[0]",
@@ -55,7 +55,7 @@ describe('content', () => {
     )
   })
 
-  it('beside images in columns or keys of their own is refused', () => {
+  it('content beside images in columns or keys of their own is refused', () => {
     fail(
       { messages: [user], images: ['a.png'] },
       '[data] expected rows of text, got images in train.jsonl:7: ["a.png"]',
@@ -94,7 +94,7 @@ describe('a message without content', () => {
 })
 
 describe('nulls', () => {
-  it('for absent fields, as Arrow and Parquet give them, are absent', () => {
+  it('nulls for absent fields, as Arrow and Parquet give them, are absent', () => {
     const row = {
       messages: [
         { role: 'user', content: 'Hi', name: null, tool_calls: null },
@@ -134,7 +134,7 @@ describe('nulls', () => {
     expect(row.messages[0]).toHaveProperty('name', null)
   })
 
-  it('in lists stay, and so do all within JSON text', () => {
+  it('nulls in lists stay, and so do all within JSON text', () => {
     const schema = { enum: ['a', null], default: null }
     const given = recognized({ messages: [user], tools: JSON.stringify([{ name: 'f', parameters: schema }]) })
     expect(given.tools).toEqual([{ name: 'f', parameters: schema }])
@@ -153,7 +153,7 @@ describe('nulls', () => {
 })
 
 describe('tools', () => {
-  it('may be JSON text, whole or tool by tool, and keep their numbers and the order of their keys', () => {
+  it('tools may be JSON text, whole or tool by tool, and keep their numbers and the order of their keys', () => {
     const text = '[{"name": "f", "parameters": {"b": 2.0, "10": 12345678901234567890, "9": null}}]'
     for (const tools of [text, parseLosslessJson(text), [text.slice(1, -1)]]) {
       const [tool] = recognized({ messages: [user], tools }).tools as [
@@ -168,12 +168,12 @@ describe('tools', () => {
     }
   })
 
-  it('that are none are absent', () => {
+  it('tools that are none are absent', () => {
     for (const tools of ['[]', '', 'null', null, []])
       expect(recognized({ messages: [user], tools })).not.toHaveProperty('tools')
   })
 
-  it('that cannot be read are refused, shortly', () => {
+  it('tools that cannot be read are refused, shortly', () => {
     fail({ messages: [user], tools: '[{' }, '[data] expected JSON for tools in train.jsonl:7, got "[{": expected a key')
     fail(
       { messages: [user], tools: '{"name": "f"}' },
@@ -189,7 +189,7 @@ describe('tools', () => {
     }
   })
 
-  it('called in JSON text are read, and the older function_call is refused', () => {
+  it('tools called in JSON text are read, and the older function_call is refused', () => {
     const calls = [{ type: 'function', function: { name: 'f', arguments: { unit: null } } }]
     expect(message({ tool_calls: JSON.stringify(calls) })?.tool_calls).toEqual(calls)
     fail(
@@ -230,7 +230,7 @@ describe('ShareGPT', () => {
     expect(recognized({ conversations: [user] }).messages).toEqual([user])
   })
 
-  it('with a call that is none, or two system messages that differ, is refused', () => {
+  it('ShareGPT with a call that is none, or two system messages that differ, is refused', () => {
     fail(
       { conversations: [{ from: 'function_call', value: '{"city": "Paris"}' }] },
       'expected { name, arguments } for the value of a function_call for conversations[0] in train.jsonl:7',
@@ -242,7 +242,7 @@ describe('ShareGPT', () => {
 })
 
 describe('weights', () => {
-  it('of 0 and 1 are known by the names that data sets use, and leave the message', () => {
+  it('weights of 0 and 1 are known by the names that data sets use, and leave the message', () => {
     const answer = (fields: object) => recognized({ messages: [user, { role: 'assistant', content: 'a', ...fields }] })
     for (const fields of [{ weight: 0 }, { train: false }, { loss: 0 }, { masked: true }]) {
       expect(answer(fields)).toMatchObject({ learn: [undefined, false] })
@@ -255,7 +255,7 @@ describe('weights', () => {
     for (const fields of [{}, { weight: null, train: null }]) expect(answer(fields)).not.toHaveProperty('learn')
   })
 
-  it('of other values, that contradict each other, or for parts of a message are refused', () => {
+  it('weights of other values, that contradict each other, or for parts of a message are refused', () => {
     const answer = { role: 'assistant', content: 'a' }
     fail({ messages: [{ ...answer, weight: 0.5 }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got 0.5')
     fail({ messages: [{ ...answer, weight: '0' }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got "0"')
@@ -296,14 +296,14 @@ describe('what would be lost', () => {
 })
 
 describe('a message', () => {
-  it('with an empty list of tool calls has none', () => {
+  it('a message with an empty list of tool calls has none', () => {
     for (const none of [[], '', 'null', null]) {
       expect(message({ tool_calls: none })).toEqual(user)
     }
   })
 
   it.each(['text', 'value'])(
-    'with its text under %s beside a role is refused, since no template would print it',
+    'a message with its text under %s beside a role is refused, since no template would print it',
     (key) => {
       fail(
         { messages: [{ role: 'user', [key]: 'Hi' }] },

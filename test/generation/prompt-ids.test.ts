@@ -80,7 +80,7 @@ describe.each([
     expect(tokenizer.decode(ids)).toBe('<s>hello</s><|assistant|>')
   })
 
-  test('of an empty text BOS alone begins a text', () => {
+  test('an empty text becomes BOS where BOS begins a text', () => {
     const empty = (before: readonly string[], after: readonly string[]) =>
       encodePrompt(adapt(framing(before, after)), '')
     expect(() => empty([], ['</s>'])).toThrow('[generate] expected a prompt of at least one token, got an empty one')

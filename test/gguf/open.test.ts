@@ -247,7 +247,7 @@ describe('the config', () => {
     }
     const id = (name: string) => `tokenizer.ggml.${name}_token_id`
 
-    test('at the end of a turn that only its text tells, whatever id ends texts', async () => {
+    test('an answer ends at the end of a turn that only its text tells, whatever id ends texts', async () => {
       for (const text of ['<|im_end|>', '<|eot_id|>', '<end_of_turn>', '<|end|>', '<EOT>', '[EOT]'])
         expect(await endsOf(['<s>', text, '<eos-of-texts>'])).toEqual(['<eos-of-texts>', text].sort())
       expect(await endsOf(['<|endoftext|>', '<|im_start|>', 'x', '<|im_end|>'])).toEqual(
@@ -261,7 +261,7 @@ describe('the config', () => {
       )
     })
 
-    test('at what llama.cpp knows of messages, calls and files', async () => {
+    test('an answer ends at what llama.cpp knows of messages, calls and files', async () => {
       const texts = [
         '<|eom_id|>',
         '<|fim_pad|>',
@@ -276,14 +276,14 @@ describe('the config', () => {
       expect(await endsOf(['</s>', 'a', 'x', '<|tool_response>'])).toEqual(['<|tool_response>', 'x'])
     })
 
-    test('at SentencePiece`s third token where the file names none', async () => {
+    test('an answer ends at SentencePiece`s third token where the file names none', async () => {
       const keys = { 'tokenizer.ggml.model': 'llama', [id('eos')]: undefined }
       expect(await endsOf(['<unk>', '<s>', 'end', 'word'], keys)).toEqual(['end'])
       expect(await endsOf(['<unk>', '<s>', 'end', 'word'], { [id('eos')]: undefined })).toEqual([])
     })
   })
 
-  test('of qwen3 has the width of heads and names their norms', async () => {
+  test('the config of qwen3 has the width of heads and names their norms', async () => {
     await write({ ...LLAMA, model_type: 'qwen2' }, ({ keys, tensors }) => ({
       keys: {
         ...Object.fromEntries(Object.entries(keys).map(([key, value]) => [key.replace('qwen2', 'qwen3'), value])),
@@ -404,7 +404,7 @@ describe("GPT-2's head", () => {
       return { keys, tensors: [...tensors, { ...change(embedding), name: 'output.weight' }] }
     })
 
-  test('may be a second copy of the embedding, as converters of 2023 wrote it', async () => {
+  test("GPT-2's head may be a second copy of the embedding, as converters of 2023 wrote it", async () => {
     await withHead((embedding) => embedding)
     expect(await logitsOf(path)).toEqual(await logitsOf(directory))
   })

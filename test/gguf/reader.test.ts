@@ -68,7 +68,7 @@ function secondsSince(start: NodeJS.CpuUsage): number {
 }
 
 describe('a sound file', () => {
-  test.each([2, 3])('of version %d gives its keys by type and its tensors by place', async (version) => {
+  test.each([2, 3])('a sound file of version %d gives its keys by type and its tensors by place', async (version) => {
     await writeFile(path, ggufBytes({ ...SOUND, version }))
     const { metadata, tensors } = readGguf(path)
     expect(metadata.text('general.architecture')).toBe('llama')
@@ -92,7 +92,7 @@ describe('a sound file', () => {
     expect((offsets[0] as number) % 32).toBe(0)
   })
 
-  test('may have another alignment, and no tensors', async () => {
+  test('a sound file may have another alignment, and no tensors', async () => {
     const keys = { 'general.alignment': 64 }
     await writeFile(path, ggufBytes({ ...SOUND, keys, alignment: 64 }))
     const offsets = [...readGguf(path).tensors.values()].map(({ fileOffset }) => fileOffset)

@@ -84,7 +84,7 @@ describe('a connection that is cut', () => {
     expect(await partials()).toEqual([])
   })
 
-  test('again and again without a new byte is an error, from which the next run goes on', async () => {
+  test('a connection that is cut again and again without a new byte is an error, from which the next run goes on', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = (request, response) => {
       if (!isWeights(request)) return false
@@ -103,7 +103,7 @@ describe('a connection that is cut', () => {
     expect(await partials()).toEqual([])
   })
 
-  test('before a byte came is tried four times in all', async () => {
+  test('a connection that is cut before a byte came is tried four times in all', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = (request, response) => isWeights(request) && Boolean(response.destroy())
     expect(await rejection(fetch())).toContain('[hub] cannot get model.safetensors of "org/name" from')
@@ -112,7 +112,7 @@ describe('a connection that is cut', () => {
     expect(await partials()).toEqual([])
   })
 
-  test('and a server that falls silent are the same', async () => {
+  test('a connection that is cut and a server that falls silent are the same', async () => {
     place.hub.put(ID, { files: FILES })
     vi.stubEnv('HF_HUB_DOWNLOAD_TIMEOUT', '0.1')
     let isSilent = true
@@ -127,7 +127,7 @@ describe('a connection that is cut', () => {
     expect(ranges()).toEqual([undefined, `bytes=${HALF}-`])
   })
 
-  test('after one byte each time ends, though there is always something new', async () => {
+  test('a connection that is cut after one byte each time ends, though there is always something new', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = (request, response) => {
       if (!isWeights(request)) return false
@@ -139,7 +139,7 @@ describe('a connection that is cut', () => {
     expect(waits).toEqual([500, 1000, 2000])
   })
 
-  test('and a server that sends a byte now and then for ever ends, and the next run goes on', async () => {
+  test('a connection that is cut and a server that sends a byte now and then for ever ends, and the next run goes on', async () => {
     place.hub.put(ID, { files: FILES })
     // A clock that runs ahead, so that nobody waits: each piece seems to take seconds.
     const now = performance.now.bind(performance)
@@ -182,7 +182,7 @@ describe('a connection that is cut', () => {
 
 describe('what an earlier attempt left', () => {
   test.each([`${ETAG}.incomplete`, `${ETAG}.0123abcd.incomplete`])(
-    'by huggingface_hub, %s, is used and left alone',
+    'what an earlier attempt left by huggingface_hub, %s, is used and left alone',
     async (name) => {
       place.hub.put(ID, { files: FILES })
       const path = await leave(name, WEIGHTS.subarray(0, HALF))
@@ -192,7 +192,7 @@ describe('what an earlier attempt left', () => {
     },
   )
 
-  test('with other content is thrown away', async () => {
+  test('what an earlier attempt left with other content is thrown away', async () => {
     place.hub.put(ID, { files: FILES })
     await leave(`${ETAG}.lowrank.incomplete`, Buffer.alloc(HALF))
     expect(await checksum((await fetch()).directory)).toBe(ETAG)
@@ -200,14 +200,14 @@ describe('what an earlier attempt left', () => {
     expect(await partials()).toEqual([])
   })
 
-  test('in whole needs no request', async () => {
+  test('what an earlier attempt left in whole needs no request', async () => {
     place.hub.put(ID, { files: FILES })
     await leave(`${ETAG}.lowrank.incomplete`, WEIGHTS)
     expect(await checksum((await fetch()).directory)).toBe(ETAG)
     expect(ranges()).toEqual([])
   })
 
-  test('with more bytes than there are is thrown away', async () => {
+  test('what an earlier attempt left with more bytes than there are is thrown away', async () => {
     place.hub.put(ID, { files: FILES })
     await leave(`${ETAG}.lowrank.incomplete`, Buffer.concat([WEIGHTS, WEIGHTS]))
     expect(await checksum((await fetch()).directory)).toBe(ETAG)
@@ -218,7 +218,7 @@ describe('what an earlier attempt left', () => {
   const [, here, pid, ticks] = new RegExp(OWNER_PATTERN).exec(ownedName('')) ?? []
   const nameOf = (...writer: unknown[]) => `${ETAG}.lowrank-${writer.join('-')}-0123456789ab.incomplete`
 
-  test('by a process that lives on this machine is not touched, however old it is', async () => {
+  test('what an earlier attempt left by a process that lives on this machine is not touched, however old it is', async () => {
     place.hub.put(ID, { files: FILES })
     const path = await leave(nameOf(here, pid, ticks), WEIGHTS.subarray(0, HALF))
     await utimes(path, new Date(0), new Date(0))
@@ -227,7 +227,7 @@ describe('what an earlier attempt left', () => {
     expect((await stat(path)).size).toBe(HALF)
   })
 
-  test('by a process that has ended is taken over, however young it is', async () => {
+  test('what an earlier attempt left by a process that has ended is taken over, however young it is', async () => {
     place.hub.put(ID, { files: FILES })
     const path = await leave(nameOf(here, pid, 1), WEIGHTS.subarray(0, HALF))
     await utimes(path, new Date(4e12), new Date(4e12))
@@ -237,7 +237,7 @@ describe('what an earlier attempt left', () => {
   })
 
   test.each([nameOf('0123456789ab', 1, 1), nameOf('0123456789ab', pid, ticks), nameOf('0123abcd', 1)])(
-    'in another container or on another machine, %s, is used and left alone',
+    'what an earlier attempt left in another container or on another machine, %s, is used and left alone',
     async (name) => {
       place.hub.put(ID, { files: FILES })
       const path = await leave(name, WEIGHTS.subarray(0, HALF))
@@ -248,7 +248,7 @@ describe('what an earlier attempt left', () => {
     },
   )
 
-  test('that is a link or a pipe is neither followed nor opened', async () => {
+  test('what an earlier attempt left that is a link or a pipe is neither followed nor opened', async () => {
     place.hub.put(ID, { files: FILES })
     const precious = join(place.cache, 'precious')
     await mkdir(repository('blobs'), { recursive: true })
@@ -285,14 +285,14 @@ describe('an AbortSignal', () => {
     expect(ranges()).toEqual([`bytes=${HALF}-`])
   })
 
-  test('that is aborted already sends no request', async () => {
+  test('an AbortSignal that is aborted already sends no request', async () => {
     expect(await rejection(fetch({ signal: AbortSignal.abort(new Error('before')) }))).toBe('before')
     expect(place.hub.requests).toEqual([])
   })
 })
 
 describe('a disk', () => {
-  test('that is full is an error with the remedy, and the next run goes on', async () => {
+  test('a disk that is full is an error with the remedy, and the next run goes on', async () => {
     place.hub.put(ID, { files: { 'config.json': '{}', 'model.safetensors': WEIGHTS } })
     disk.left = HALF
     expect(await rejection(fetch())).toMatch(
@@ -308,7 +308,7 @@ describe('a disk', () => {
     expect(ranges()[0]).toMatch(/^bytes=\d{4,}-$/)
   })
 
-  test('without links has the content itself in the snapshot', async () => {
+  test('a disk without links has the content itself in the snapshot', async () => {
     const commit = place.hub.put(ID, { files: FILES })
     disk.hasLinks = false
     await fetch()
@@ -318,7 +318,7 @@ describe('a disk', () => {
 })
 
 describe('several at the same time', () => {
-  test('in one process, with something left to go on from, all have it whole', async () => {
+  test('several downloads at the same time in one process, with something left to go on from, all have it whole', async () => {
     const commit = place.hub.put(ID, { files: FILES })
     await utimes(await leave(`${ETAG}.lowrank.incomplete`, WEIGHTS.subarray(0, HALF)), new Date(0), new Date(0))
     for (const { directory } of await Promise.all([fetch(), fetch(), fetch()])) {
@@ -344,7 +344,7 @@ describe('several processes', () => {
     return { process: process_, output: new Promise<string>((resolve) => process_.on('close', () => resolve(output))) }
   }
 
-  test('that fetch the same at the same time all have it whole', async () => {
+  test('several processes that fetch the same at the same time all have it whole', async () => {
     const commit = place.hub.put(ID, { files: FILES })
     const children = [child(), child(), child()]
     for (const { output } of children) expect(await output).toBe(repository('snapshots', commit))

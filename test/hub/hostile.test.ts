@@ -82,7 +82,7 @@ describe('the access token', () => {
     ],
   ]
   test.each(echoes)(
-    'that a Hub echoes %s is not shown by the error, its cause or its stack',
+    'the access token that a Hub echoes %s is not shown by the error, its cause or its stack',
     async (_, part, respond) => {
       place.hub.put(ID, { files: FILES })
       answer(part, respond)
@@ -93,7 +93,7 @@ describe('the access token', () => {
     },
   )
 
-  test('that a Hub puts into a card or a configuration is told of, and nothing of the file is kept', async () => {
+  test('the access token that a Hub puts into a card or a configuration is told of, and nothing of the file is kept', async () => {
     for (const path of ['README.md', 'config.json', 'model.safetensors']) {
       const content = Buffer.concat([Buffer.alloc(70_000, 'x'), Buffer.from(TOKEN), Buffer.alloc(9)])
       place.hub.put(ID, { files: { ...FILES, [path]: content } })
@@ -123,7 +123,7 @@ describe('the access token', () => {
     expect(withoutToken('plain', { value: 'plain', source: 'short' })).toBe('plain')
   })
 
-  test('in what a warning tells, where the cache stands in, is not shown', async () => {
+  test('the access token in what a warning tells, where the cache stands in, is not shown', async () => {
     place.hub.put(ID, { files: FILES })
     await fetchModel(ID, '/tried', { token: TOKEN })
     answer('/revision/', (response) => refuse(response, 500, 'Other', `failed for ${TOKEN}`))
@@ -181,7 +181,7 @@ describe('the access token', () => {
 
 describe('answers in JSON', () => {
   test.each(['/revision/', '/tree/'] as const)(
-    'to %s that are small and swell when they are decompressed are refused',
+    'answers in JSON to %s that are small and swell when they are decompressed are refused',
     async (part) => {
       place.hub.put(ID, { files: FILES })
       const bomb = gzipSync(Buffer.alloc(64 * 2 ** 20, ' '))
@@ -193,7 +193,7 @@ describe('answers in JSON', () => {
     },
   )
 
-  test('that come too slowly end', async () => {
+  test('answers in JSON that come too slowly end', async () => {
     // A clock that runs ahead, so that nobody waits: each piece seems to take seconds.
     const now = performance.now.bind(performance)
     let ahead = 0
@@ -246,7 +246,7 @@ describe('sizes', () => {
     }
   }
 
-  test('of files that are read whole are bounded before they are fetched', async () => {
+  test('sizes of files that are read whole are bounded before they are fetched', async () => {
     listed('tokenizer.json', 10 ** 12)
     expect((await failure()).message).toBe(
       `[hub] expected at most 95.4 MiB for tokenizer.json of "org/name" from ${place.hub.endpoint}, got 931.3 GiB; get the model from a source that you trust`,
@@ -254,7 +254,7 @@ describe('sizes', () => {
     expect(place.hub.requests.filter(({ path }) => path.includes('/resolve/'))).toEqual([])
   })
 
-  test('of a card that is huge leave it where it is', async () => {
+  test('sizes of a card that is huge leave it where it is', async () => {
     const files = { ...FILES, 'README.md': Buffer.alloc(3_000_000, '-') }
     const commit = place.hub.put(ID, { files })
     await fetchModel(ID, '/tried')
@@ -263,7 +263,7 @@ describe('sizes', () => {
 })
 
 describe('a licence', () => {
-  test('of another length or with other letters than a licence has is none', () => {
+  test('a licence of another length or with other letters than a licence has is none', () => {
     expect(parseLicense({ license: 'apache-2.0' })).toEqual({ id: 'apache-2.0' })
     expect(parseLicense({ license: 'x'.repeat(501) })).toBeUndefined()
     expect(parseLicense({ license: new Array(1000).fill('mit') })).toBeUndefined()
@@ -273,7 +273,7 @@ describe('a licence', () => {
     })
   })
 
-  test('in a header of megabytes, and in one whose aliases would fill the memory, is not looked for', async () => {
+  test('a licence in a header of megabytes, and in one whose aliases would fill the memory, is not looked for', async () => {
     await mkdir(place.home, { recursive: true })
     const lists = Array.from({ length: 12 }, (_, n) => `a${n}: &a${n} [${new Array(9).fill(n ? `*a${n - 1}` : 'x')}]`)
     for (const header of ['license: mit\n'.padEnd(1_000_000, '#'), `${lists.join('\n')}\nlicense: *a11`]) {
@@ -287,7 +287,7 @@ describe('pipes and devices in the cache', () => {
   test.each([
     ['refs/main', (commit: string) => `refs/main${commit.slice(40)}`],
     ['the index of a snapshot', (commit: string) => `snapshots/${commit}/model.safetensors.index.json`],
-  ])('in place of %s are refused by name', async (name, pathOf) => {
+  ])('pipes and devices in the cache in place of %s are refused by name', async (name, pathOf) => {
     const commit = place.hub.put(ID, { files: FILES })
     const path = repository(pathOf(commit))
     await mkdir(join(path, '..'), { recursive: true })
@@ -302,7 +302,7 @@ describe('pipes and devices in the cache', () => {
     )
   })
 
-  test('in place of a card and of the file of the token are passed over', async () => {
+  test('pipes and devices in the cache in place of a card and of the file of the token are passed over', async () => {
     await mkdir(place.home, { recursive: true })
     await symlink('/dev/zero', join(place.home, 'README.md'))
     execFileSync('mkfifo', [join(place.home, 'token')])

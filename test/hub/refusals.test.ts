@@ -163,17 +163,20 @@ describe('servers that are busy', () => {
     expect(waits).toEqual([])
   })
 
-  test.each([500, 502, 503, 504])('and fail with HTTP %d are asked four times in all', async (status) => {
-    place.hub.put(ID, { files: FILES })
-    answer('/revision/', (response) => response.writeHead(status, { 'x-error-message': 'down' }).end())
-    expect(await failure()).toBe(
-      `[hub] ${place.hub.endpoint} failed at "org/name" (HTTP ${status}, "down"); try again later`,
-    )
-    expect(waits).toEqual([500, 1000, 2000])
-    expect(place.hub.requests).toHaveLength(4)
-  })
+  test.each([500, 502, 503, 504])(
+    'servers that are busy and fail with HTTP %d are asked four times in all',
+    async (status) => {
+      place.hub.put(ID, { files: FILES })
+      answer('/revision/', (response) => response.writeHead(status, { 'x-error-message': 'down' }).end())
+      expect(await failure()).toBe(
+        `[hub] ${place.hub.endpoint} failed at "org/name" (HTTP ${status}, "down"); try again later`,
+      )
+      expect(waits).toEqual([500, 1000, 2000])
+      expect(place.hub.requests).toHaveLength(4)
+    },
+  )
 
-  test('at a file are asked again as well', async () => {
+  test('servers that are busy at a file are asked again as well', async () => {
     place.hub.put(ID, { files: FILES })
     let failures = 2
     place.hub.intercept = ({ host }, response) =>
@@ -270,7 +273,7 @@ describe('servers that are none of the Hub', () => {
 })
 
 describe('content that is not what it should be', () => {
-  test('of a file in LFS', async () => {
+  test('content of a file in LFS that is not what it should be is refused', async () => {
     place.hub.put(ID, { files: FILES })
     const other = Buffer.from(WEIGHTS)
     other[5] = (other[5] as number) ^ 1
@@ -282,7 +285,7 @@ describe('content that is not what it should be', () => {
     expect((await left()).filter((path) => path.includes('safetensors') || path.includes(sha256(WEIGHTS)))).toEqual([])
   })
 
-  test('of a file in Git', async () => {
+  test('content of a file in Git that is not what it should be is refused', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = ({ path }, response) =>
       path.endsWith('/config.json') && Boolean(response.end('{"model_type":"lxama"}'))
@@ -291,7 +294,7 @@ describe('content that is not what it should be', () => {
     )
   })
 
-  test('and too long', async () => {
+  test('content that is too long is refused', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = ({ host }, response) =>
       host === 'lfs' && Boolean(response.end(Buffer.concat([WEIGHTS, WEIGHTS])))
@@ -302,7 +305,7 @@ describe('content that is not what it should be', () => {
     expect((await left()).filter((path) => path.includes('safetensors'))).toEqual([])
   })
 
-  test('and too short, whatever is asked for', async () => {
+  test('content that is too short is refused, whatever is asked for', async () => {
     place.hub.put(ID, { files: FILES })
     place.hub.intercept = ({ host }, response) => host === 'lfs' && Boolean(response.end(WEIGHTS.subarray(0, 7)))
     expect(await failure()).toContain('expected 100003 bytes of model.safetensors of "org/name" from')

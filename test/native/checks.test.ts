@@ -69,13 +69,13 @@ describe('a view', () => {
       { 3: 2 ** 32 + 1, 5: 2 ** 31 },
       'expected a view inside its buffer of 240 bytes',
     ],
-  ])('with %s is refused', (_, changes, message) => {
+  ])('a view with %s is refused', (_, changes, message) => {
     const words: number[] = tensor(5, 12)
     for (const [index, value] of Object.entries(changes)) words[Number(index)] = value
     expect(() => enqueue(stream, 'fill', words, 0)).toThrow(`[fill] ${message}`)
   })
 
-  test('may be empty, with nothing to do', async () => {
+  test('a view may be empty, with nothing to do', async () => {
     const none = view(stream.allocate(4), 0, 7)
     enqueue(stream, 'fill', none, 1)
     expect(await stream.read(Float64Array.from(none), false)).toEqual(new Float32Array(0))

@@ -36,7 +36,7 @@ describe.skipIf(addon.CublasLt === undefined)('CublasLt', () => {
     expect(refusal({ library: 'libm.so.6' })).toContain('Tried:\n  - libm.so.6: has no cublasLtCreate')
   })
 
-  it('without a GPU says that, or every name that it tried', () => {
+  it('CublasLt without a GPU says that, or every name that it tried', () => {
     const reason = refusal({})
     if (addon.cuda()?.error) {
       const tried = reason.split('\n  - ').slice(1)

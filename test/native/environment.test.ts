@@ -75,7 +75,7 @@ describe('the end of a process', () => {
     expect(printed).toBe('leaving\n')
   })
 
-  test('by an uncaught error keeps its exit code', async () => {
+  test('the end of a process by an uncaught error keeps its exit code', async () => {
     await expect(script(`const s = open(); s.read(busy(s), false); throw new Error('mine')`)).rejects.toMatchObject({
       code: 1,
     })

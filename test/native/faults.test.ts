@@ -69,7 +69,7 @@ describe('a fault', () => {
     expect(await readValues(stream, broken)).toEqual([5, 5, 5])
   })
 
-  test('of a kernel names the op and what it met', async () => {
+  test('a fault of a kernel names the op and what it met', async () => {
     const weight = upload(stream, [1, 2, 3, 4], 2)
     const rows = view(stream.allocate(24), 3, 2)
     enqueue(stream, 'embedding', uploadInt32(stream, [0, 2, 1]), weight, rows)
@@ -104,7 +104,7 @@ describe('a fault', () => {
     for (const [i, value] of [0.5, 1.5, 2.5].entries()) expect(updated[i]).toBeCloseTo(value, 5)
   })
 
-  test('of a read alone rejects that read and nothing else', async () => {
+  test('a fault of a read alone rejects that read and nothing else', async () => {
     const nothing = view(stream.allocate(12), 1, 3)
     await expect(readValues(stream, nothing)).rejects.toThrow(
       '[read] expected a tensor with contents, got one that nothing has written',
@@ -112,7 +112,7 @@ describe('a fault', () => {
     await stream.sync()
   })
 
-  test('of one stream does not reach another', async () => {
+  test('a fault of one stream does not reach another', async () => {
     const other = openStream()
     const good = upload(other, [4, 5])
     breakStream()
@@ -203,7 +203,7 @@ describe('a memory budget', () => {
     small.close()
   })
 
-  test('of a dry run holds where it is asked to, in the same place as that of a real run', async () => {
+  test('a memory budget of a dry run holds where it is asked to, in the same place as that of a real run', async () => {
     const outcome = async (dryRun: boolean): Promise<string> => {
       const stream = openStream({ memoryBudget: 32 * MIB, dryRun, holdBudget: true })
       const kept = Array.from({ length: 5 }, () => allocated(stream, 5))

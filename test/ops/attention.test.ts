@@ -315,7 +315,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
   })
 
   it.each(COMPUTE_DTYPES.flatMap((dtype) => [1, 8].map((gapStep) => ({ dtype, gapStep }))))(
-    'with room after the keys of each sequence gives what it gives without, in $dtype, gaps of $gapStep',
+    'attention with room after the keys of each sequence gives what it gives without, in $dtype, gaps of $gapStep',
     async ({ dtype, gapStep }) => {
       const sequences = { queries: [1, 70, 2, 1], keys: [150, 70, 5, 0] }
       const shape = { ...BASE, heads: 4, headDim: 40, window: 90, gapStep, ...sequences }
@@ -353,7 +353,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it.each([
     [5, 2],
     [2, 1],
-  ])('of %i queries on %i keys, those that see none give zeros and pass no gradient', async (queries, keys) => {
+  ])('queries that see no key give zeros and pass no gradient: %i queries on %i keys', async (queries, keys) => {
     const shape = { ...BASE, queries: [queries], keys: [keys] }
     const setup = setUp(device, shape, 'float32')
     const results = forward(device, setup, 'float32')

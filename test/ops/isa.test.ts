@@ -28,7 +28,7 @@ describe('the instruction-set level', () => {
     Device.open('cpu', { isa: 'generic' }).close()
   })
 
-  it('above the machine is refused, with the best one and the way round named', () => {
+  it('the instruction-set level above the machine is refused, with the best one and the way round named', () => {
     delete process.env.LOWRANK_ISA_UNCHECKED
     const { detectedIsa } = loadAddon().info()
     if (detectedIsa === 'avx512bf16') {

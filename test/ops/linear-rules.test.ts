@@ -67,7 +67,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     expect(part.weight.hasGrad).toBe(false)
   })
 
-  it('without a dropout state the slabs see all of x', async () => {
+  it('the slabs see all of x without a dropout state', async () => {
     const x = make(5, 33)
     const { part, values } = adapted(19, 33, { dropout: 0.9 })
     const whole = { ...values, slabs: values.slabs.map(({ a, b, scale }) => ({ a, b, scale })) }

@@ -273,40 +273,46 @@ describe.each(testDevices())('on $name', (testDevice) => {
     await expectTwins(dtype, 131, 1104, { shapes: [{ outputs: 603, bias: true, ranks: [2] }] })
   })
 
-  it.each(COMPUTE_DTYPES)('with any block size, plain or double quantised, in %s', async (dtype) => {
-    for (const blockSize of BLOCK_SIZES) {
-      for (const nested of [true, false]) {
-        for (const tokens of [1, 4, 14]) {
-          await expectTwins(dtype, tokens, 320, { blockSize, nested })
-          await expectTwins(dtype, tokens, 33, { blockSize, nested })
+  it.each(COMPUTE_DTYPES)(
+    'NF4 agrees with the reference with any block size, plain or double quantised, in %s',
+    async (dtype) => {
+      for (const blockSize of BLOCK_SIZES) {
+        for (const nested of [true, false]) {
+          for (const tokens of [1, 4, 14]) {
+            await expectTwins(dtype, tokens, 320, { blockSize, nested })
+            await expectTwins(dtype, tokens, 33, { blockSize, nested })
+          }
         }
       }
-    }
-  })
+    },
+  )
 
   it.each([
     ['bfloat16', [0, 1e-44, 1.2e-38, 1e-25, 1, 1e25, 1e36]],
     ['float16', [0, 1e-44, 1e-9, 1e-7, 5e-5, 1, 65_000]],
-  ] as const)('with scales from 0 and subnormal to near the largest in %s', async (dtype, scales) => {
-    const make = operandMaker(device, dtype, 21)
-    const [w, x] = [make(67, 320), make(4, 320)]
-    const weight = quantizeNf4(w.tensor, { doubleQuantization: false })
-    for (const scale of scales) {
-      // One such scale per row of five blocks.
-      const absmax = Float32Array.from({ length: weight.absmax.cols }, (_, i) => (i % 5 === 3 ? scale : 0.1))
-      const nf4 = { ...weight, absmax: Tensor.from(device, absmax, [absmax.length]) }
-      const outputs = [true, false].map((quantized) => {
-        const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, dtype) }
-        const y = output(device, 4, 67, 'float32')
-        device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, slabs: [] }] })
-        return y
-      })
-      const [got, want] = await Promise.all(outputs.map(bytesOf))
-      expect(got === want, `a scale of ${scale}`).toBe(true)
-    }
-  })
+  ] as const)(
+    'NF4 agrees with the reference with scales from 0 and subnormal to near the largest in %s',
+    async (dtype, scales) => {
+      const make = operandMaker(device, dtype, 21)
+      const [w, x] = [make(67, 320), make(4, 320)]
+      const weight = quantizeNf4(w.tensor, { doubleQuantization: false })
+      for (const scale of scales) {
+        // One such scale per row of five blocks.
+        const absmax = Float32Array.from({ length: weight.absmax.cols }, (_, i) => (i % 5 === 3 ? scale : 0.1))
+        const nf4 = { ...weight, absmax: Tensor.from(device, absmax, [absmax.length]) }
+        const outputs = [true, false].map((quantized) => {
+          const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, dtype) }
+          const y = output(device, 4, 67, 'float32')
+          device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, slabs: [] }] })
+          return y
+        })
+        const [got, want] = await Promise.all(outputs.map(bytesOf))
+        expect(got === want, `a scale of ${scale}`).toBe(true)
+      }
+    },
+  )
 
-  it('with more nested blocks than one', async () => {
+  it('NF4 agrees with the reference with more nested blocks than one', async () => {
     for (const tokens of [2, 17]) {
       await expectTwins('bfloat16', tokens, 640, { blockSize: 32, shapes: [{ outputs: 67 }] })
       await expectTwins('bfloat16', tokens, 640, { shapes: [{ outputs: 67 }] })
@@ -332,7 +338,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     })
   })
 
-  it('through the tape: gradients reach x and the slabs, none the weight', async () => {
+  it('gradients reach x and the slabs through the tape, none the weight', async () => {
     const make = operandMaker(device, 'float32', 5)
     const [w, a, b, x, dy] = [make(19, 64), make(3, 64), make(19, 3), make(7, 64), make(7, 19)]
     const nf4 = quantizeNf4(w.tensor)
@@ -394,7 +400,7 @@ describe('a quantised parameter', () => {
     )
   })
 
-  it('cannot be made with blocks that bitsandbytes does not have, nor from a vector', () => {
+  it('a quantised parameter cannot be made with blocks that bitsandbytes does not have, nor from a vector', () => {
     expect(() => quantizeNf4(ones, { blockSize: 48 })).toThrow(
       '[quantizeNf4] expected a power of two from 32 to 4096 for blockSize, got 48',
     )

@@ -70,7 +70,7 @@ describe.each(testDevices())('on $name', ({ open }) => {
     return { ids: [...(await ids.readInt32())], seen: mask && (await device.readBytes(mask)) }
   }
 
-  it.each(CASES)('with %s every draw is the reference’s', async (_, parameters) => {
+  it.each(CASES)('every draw is the reference’s with %s', async (_, parameters) => {
     for (const V of [1, 2, 33, 501]) {
       const random = seededRandom(V)
       const logits = Array.from({ length: V }, () => Math.fround(3 * random()))

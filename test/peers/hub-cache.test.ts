@@ -16,7 +16,7 @@ for name in [name for name, value in os.environ.items() if value == '']: del os.
 describeWithPython('a Hub cache', () => {
   const place = hubCase()
 
-  it('of lowrank is read by huggingface_hub, every file at every revision', async () => {
+  it('a cache of lowrank is read by huggingface_hub, every file at every revision', async () => {
     const commit = place.hub.put(ID, { files: FILES, revisions: REVISIONS })
     for (const revision of REVISIONS) await fetchModel(ID, 'nowhere', { revision })
     const { code, stdout, stderr } = await runPython([
@@ -37,7 +37,7 @@ print(json.dumps([[str(warning) for warning in cache.warnings], [[r.commit_hash,
     expect(JSON.parse(stdout)).toEqual([[], [[commit, [...REVISIONS].sort()]]])
   })
 
-  it('of huggingface_hub is read by lowrank without a file of it being fetched again', async () => {
+  it('a cache of huggingface_hub is read by lowrank without a file of it being fetched again', async () => {
     const commit = place.hub.put(ID, { files: FILES, revisions: REVISIONS })
     const { code, stderr } = await runPython([
       '-c',

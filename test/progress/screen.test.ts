@@ -324,7 +324,7 @@ describe('what names and paths hold', () => {
     }
   })
 
-  it('cannot move the cursor or change colours', async () => {
+  it('what names and paths hold cannot move the cursor or change colours', async () => {
     const hostile = 'a\u001b[2J\u001b[31mb\rc\u009bm\u202ed\u0007'
     expect(harmless(hostile)).toBe('a\ufffd[2J\ufffd[31mb\ufffdc\ufffdm\ufffdd\ufffd')
     const screen = new Screen(80)

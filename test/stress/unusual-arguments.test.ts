@@ -76,7 +76,7 @@ test('what is no tokenizer is refused by name, and one of transformers.js is tak
 describe('a signal', () => {
   const reason = new Error('enough')
 
-  test('that is aborted before the call ends it at once, with its reason', async () => {
+  test('a signal that is aborted before the call ends it at once, with its reason', async () => {
     const signal = AbortSignal.abort(reason)
     await expect(loadModel(path, { signal })).rejects.toBe(reason)
     await expect(model.generate([1], { signal })).rejects.toBe(reason)
@@ -84,7 +84,7 @@ describe('a signal', () => {
     await expect(generateText(model, tokenizer, 'a', { signal })).rejects.toBe(reason)
   })
 
-  test('that is none is refused', async () => {
+  test('a signal that is none is refused', async () => {
     expect(await rejection(loadModel(path, { signal: 5 } as object))).toBe(
       '[loadModel] expected an AbortSignal for signal, got 5',
     )

@@ -53,7 +53,7 @@ describe.each([
     ['bfloat16', false],
     ['bfloat16', true],
   ] as const)(
-    'in %s with gradient checkpointing %s takes the same bytes at every stage',
+    'a dry run in %s with gradient checkpointing %s takes the same bytes at every stage',
     async (dtype, checkpointing) => {
       const real = await trainTwoSteps(config, dtype, checkpointing, false)
       expect(await trainTwoSteps(config, dtype, checkpointing, true)).toEqual(real)

@@ -248,7 +248,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       }
     })
 
-    test('with timeOps the seconds are those of the device, not of queuing', async () => {
+    test('lifetime with timeOps the seconds are those of the device, not of queuing', async () => {
       const seconds = async (timeOps: boolean): Promise<number | undefined> => {
         const stream = open({ timeOps, dryRun: true })
         try {

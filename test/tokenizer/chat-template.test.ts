@@ -131,7 +131,7 @@ describe('what a template is given', () => {
     expect(() => echo.render([{ role: 'user', deep }])).toThrow('expected at most 500 levels in messages[0].deep')
   })
 
-  it('cannot be changed by the template', () => {
+  it('what a template is given cannot be changed by the template', () => {
     const turns = [{ role: 'user', content: 'Hi', list: [1] }]
     for (const source of ['{{ messages.append(1) }}', '{{ messages[0].update({}) }}', '{% set messages[0] = 1 %}']) {
       expect(() => new ChatTemplate(source).render(turns)).toThrow('[chat template] ')
@@ -283,7 +283,7 @@ describe("a stranger's template", () => {
     ['conditions', `{{ 1${' if 1 else 1'.repeat(100_000)} }}`],
     ['blocks', `${'{% if 1 %}'.repeat(100_000)}${'{% endif %}'.repeat(100_000)}`],
     ['filters', `{{ 1${'|abs'.repeat(100_000)} }}`],
-  ])('may not nest %s without end', (_, source) => {
+  ])("a stranger's template may not nest %s without end", (_, source) => {
     expect(() => new ChatTemplate(source)).toThrow('[chat template] expected at most')
   })
 

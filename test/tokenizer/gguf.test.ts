@@ -208,7 +208,7 @@ describe('keys', () => {
     await expect(tokenizerOf(given)).rejects.toThrow(path)
   })
 
-  test('of scores may be whole numbers', async () => {
+  test('keys of scores may be whole numbers', async () => {
     const tokens = ['<unk>', '<s>', '</s>', '\u2581', 'a', 'b', 'ab', '\u2581a']
     const scores = new Typed(
       'arr',

@@ -102,11 +102,11 @@ function tryCompile(source: string, variables: Record<string, unknown>): () => C
 describe.each(PAUSES)('public chat templates, rendered %s,', (_, pauses) => {
   pausing(pauses)
 
-  it('of TRL render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
+  it('templates of TRL render 20 conversations with and without tools and prompt as Python does, or are refused by both', () => {
     expect(compared(stored<Suite>('trl.json.gz'))).toEqual({ equal: 4800, refused: 960, marked: 2014 })
   })
 
-  it("of transformers' tests and tokenizers, vLLM and Unsloth render as Python does, or are refused by both", () => {
+  it("templates of transformers' tests and tokenizers, vLLM and Unsloth render as Python does, or are refused by both", () => {
     const suite = stored<Suite>('public.json.gz')
     const names = Object.keys(suite.sources)
     const of = (prefix: string): number => names.filter((name) => name.startsWith(prefix)).length

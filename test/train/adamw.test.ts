@@ -112,13 +112,13 @@ describe('step', () => {
     expect((await optimizer.gradNorms()).byName.get('a.weight')).toBe(Number.POSITIVE_INFINITY)
   })
 
-  it('without a backward() before it, or after gradients were dropped, says so', () => {
+  it('step without a backward() before it, or after gradients were dropped, says so', () => {
     const optimizer = new AdamW(makeParameters())
     expect(() => optimizer.step()).toThrow('[AdamW] expected gradients, got none; call loss.backward() before step()')
     expect(optimizer.stepCount).toBe(0)
   })
 
-  it('between forward() and backward() makes backward() throw: the weights of the graph have changed', async () => {
+  it('step between forward() and backward() makes backward() throw: the weights of the graph have changed', async () => {
     const model = await tinyModel({ device })
     const adapter = tinyAdapter(model)
     const optimizer = new AdamW(adapter.parameters())

@@ -90,7 +90,7 @@ describe('packing', () => {
 })
 
 describe('accumulation', () => {
-  it('of 4 batches gives the loss and the gradients of one that is 4 times the size', async () => {
+  it('accumulation of 4 batches gives the loss and the gradients of one that is 4 times the size', async () => {
     const rows = examples(20, 17)
     expectSame(
       await firstWindow(rows, { perDeviceTrainBatchSize: 5, gradientAccumulationSteps: 4 }),

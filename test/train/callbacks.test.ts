@@ -197,7 +197,7 @@ describe('the callbacks of a run', () => {
     ])
   })
 
-  it('may stop the run, which then goes on to the same bytes as one that was not', async () => {
+  it('the callbacks of a run may stop the run, which then goes on to the same bytes as one that was not', async () => {
     const outputDir = join(directory, 'stopped')
     const seen: TrainEvent[] = []
     const early: TrainCallback = {
@@ -218,7 +218,7 @@ describe('the callbacks of a run', () => {
     expect(resumed.bytes === whole.bytes).toBe(true)
   })
 
-  it('that fail do not end the run, which ends as without them', async () => {
+  it('the callbacks of a run that fail do not end the run, which ends as without them', async () => {
     const broken: TrainCallback = {
       name: 'broken',
       onEvent: async () => {
@@ -235,7 +235,7 @@ describe('the callbacks of a run', () => {
     ])
   })
 
-  it('that fail and say that this ends the run end it after its step, with a checkpoint, with their own error', async () => {
+  it('the callbacks of a run that fail and say that this ends the run end it after its step, with a checkpoint, with their own error', async () => {
     const outputDir = join(directory, 'ended')
     const failure = new Error('the budget of the project is spent')
     const strict: TrainCallback = {
@@ -268,7 +268,7 @@ describe('the callbacks of a run', () => {
     expect(order).toEqual([`INVALID_MODEL: ${message}`, 'rejected'])
   })
 
-  it('must have a name and a function', async () => {
+  it('the callbacks of a run must have a name and a function', async () => {
     for (const callbacks of [{}, [null], [{ name: 'a' }], [{ name: '', onEvent: () => {} }]])
       expect(await rejection(trainLora({ model, dataset: [], callbacks: callbacks as never }))).toContain(
         '[train] expected a list of objects with a name and a function onEvent for callbacks, got ',

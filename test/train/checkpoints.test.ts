@@ -69,7 +69,7 @@ describe('a checkpoint that is not as it was written', () => {
     ['an empty file', 'lowrank_state.json', () => Buffer.alloc(0)],
   ]
   it.each(damage)(
-    'by %s is refused with the name of the file, and the checkpoint before is offered',
+    'a checkpoint that is not as it was written by %s is refused with the name of the file, and the checkpoint before is offered',
     async (_, file, change) => {
       const message = await refusedAfter(async (checkpoint) => {
         await writeFile(join(checkpoint, file), change(await readFile(join(checkpoint, file))))
@@ -90,7 +90,7 @@ describe('a checkpoint that is not as it was written', () => {
   )
 
   it.each(['adapter_model.safetensors', 'optimizer.safetensors', 'lowrank_state.json', 'SHA256SUMS'])(
-    'with %s of another step is refused',
+    'a checkpoint that is not as it was written with %s of another step is refused',
     async (file) => {
       const message = await refusedAfter((checkpoint) => cp(at('whole', 'checkpoint-4', file), join(checkpoint, file)))
       expect(message).toMatch(/^\[resume\] the checkpoint .*checkpoint-6 is damaged: .* is not what was saved /)
@@ -120,13 +120,13 @@ describe('a checkpoint that is not as it was written', () => {
       (path: string) => writeFile(join(path, 'SHA256SUMS'), `${'0'.repeat(64)}  ../x\n`),
       'SHA256SUMS is damaged',
     ],
-  ])('by %s is refused', async (_, change, problem) => {
+  ])('a checkpoint that is not as it was written by %s is refused', async (_, change, problem) => {
     const message = await refusedAfter(change)
     expect(message).toContain('checkpoint-6 is damaged: ')
     expect(message).toContain(`${problem}; go on from ${at('copy', 'checkpoint-4')}, which is whole`)
   })
 
-  it('with a device in place of a file is refused before it is read', async () => {
+  it('a checkpoint that is not as it was written with a device in place of a file is refused before it is read', async () => {
     const message = await refusedAfter(async (checkpoint) => {
       await rm(join(checkpoint, 'optimizer.safetensors'))
       await symlink('/dev/zero', join(checkpoint, 'optimizer.safetensors'))
@@ -146,13 +146,13 @@ describe('a checkpoint that is not as it was written', () => {
     )
   })
 
-  it('may have other files beside its own', async () => {
+  it('a checkpoint that is not as it was written may have other files beside its own', async () => {
     const outputDir = await copyRun(4)
     await writeFile(join(outputDir, 'checkpoint-4', 'notes.txt'), 'mine')
     expect((await resume(outputDir)).bytes === whole.bytes).toBe(true)
   })
 
-  it('of another run among those of this one is refused', async () => {
+  it('a checkpoint that is not as it was written of another run among those of this one is refused', async () => {
     const outputDir = await copyRun(4)
     await trainTiny({ model, outputDir: at('other'), training: { maxSteps: 6 } }, at('other-final'))
     await cp(at('other', 'checkpoint-6'), join(outputDir, 'checkpoint-6'), { recursive: true })
@@ -210,7 +210,7 @@ describe('a state that cannot be', () => {
     expect(text.length).toBeLessThan(600)
   })
 
-  it('of a run with fewer steps now is refused, and not taken for finished', async () => {
+  it('a state of a run with fewer steps now is refused, and not taken for finished', async () => {
     const outputDir = await copyRun(6)
     expect(await rejection(resume(outputDir, { training: { maxSteps: 5 } }))).toMatch(
       /expected a step of at most 5, which the run takes in all, got 6 in .*; raise numTrainEpochs or maxSteps, or go on from an earlier checkpoint$/,
@@ -222,20 +222,23 @@ describe('a state that cannot be', () => {
     ['adapter_model.safetensors', Number.NEGATIVE_INFINITY, 'finite numbers', 2],
     ['optimizer.safetensors', Number.POSITIVE_INFINITY, 'finite numbers', 0],
     ['optimizer.safetensors', -1, 'finite numbers of at least 0', 3],
-  ])('with a number in %s that is %d is refused naming tensor and place', async (file, value, expected, index) => {
-    const outputDir = await copyRun(4)
-    const path = join(outputDir, 'checkpoint-4', file)
-    const { tensors } = await readSafetensorsHeader(path)
-    // Second moments are squares.
-    const entry = [...tensors.values()].find(({ name }) => expected === 'finite numbers' || name.endsWith('.v'))
-    const bytes = await readFile(path)
-    bytes.writeFloatLE(value, (entry?.fileOffset ?? 0) + 4 * index)
-    await writeFile(path, bytes)
-    await sealCheckpoint(join(outputDir, 'checkpoint-4'))
-    expect(await rejection(resume(outputDir))).toBe(
-      `[resume] expected ${expected} in "${entry?.name}", got ${value} at ${index} in ${path}; go on from an earlier checkpoint`,
-    )
-  })
+  ])(
+    'a state with a number in %s that is %d is refused naming tensor and place',
+    async (file, value, expected, index) => {
+      const outputDir = await copyRun(4)
+      const path = join(outputDir, 'checkpoint-4', file)
+      const { tensors } = await readSafetensorsHeader(path)
+      // Second moments are squares.
+      const entry = [...tensors.values()].find(({ name }) => expected === 'finite numbers' || name.endsWith('.v'))
+      const bytes = await readFile(path)
+      bytes.writeFloatLE(value, (entry?.fileOffset ?? 0) + 4 * index)
+      await writeFile(path, bytes)
+      await sealCheckpoint(join(outputDir, 'checkpoint-4'))
+      expect(await rejection(resume(outputDir))).toBe(
+        `[resume] expected ${expected} in "${entry?.name}", got ${value} at ${index} in ${path}; go on from an earlier checkpoint`,
+      )
+    },
+  )
 })
 
 describe('a checkpoint of an early version, without checksums and with its state in trainer_state.json', () => {
@@ -307,13 +310,13 @@ describe('trainer_state.json', () => {
     ])
   })
 
-  it('in a checkpoint tells of the steps before it', async () => {
+  it('trainer_state.json in a checkpoint tells of the steps before it', async () => {
     const state = await stateIn('whole', 'checkpoint-4')
     expect(state).toMatchObject({ global_step: 4, max_steps: whole.run.step, train_batch_size: 1 })
     expect(state.log_history.map(({ step }: { step: number }) => step)).toEqual([2, 3, 4])
   })
 
-  it('of a resumed run goes on with the log, averages that a stop had cut through and the evaluation after the checkpoint included', async () => {
+  it('trainer_state.json of a resumed run goes on with the log, averages that a stop had cut through and the evaluation after the checkpoint included', async () => {
     const expected = timeless((await stateIn('whole')).log_history).slice(0, -1)
     for (const stop of [3, 5, 6]) {
       const outputDir = at(`stop-${stop}`)
@@ -335,7 +338,7 @@ describe('trainer_state.json', () => {
     }
   })
 
-  it('that cannot be written at the end is a warning, and the run has its result', async () => {
+  it('trainer_state.json that cannot be written at the end is a warning, and the run has its result', async () => {
     const outputDir = at('blocked')
     await mkdir(join(outputDir, 'trainer_state.json'), { recursive: true })
     const { run, events, bytes } = await trainTiny({ model, outputDir, ...evaluated }, at('blocked-final'))
@@ -346,7 +349,7 @@ describe('trainer_state.json', () => {
     ])
   })
 
-  it('with a log that is none is refused by a run that would go on with it', async () => {
+  it('trainer_state.json with a log that is none is refused by a run that would go on with it', async () => {
     for (const history of ['null', '[1]', '[{"loss":"low"}]', '{}']) {
       const outputDir = await copyRun(4)
       await writeFile(join(outputDir, 'checkpoint-4', 'trainer_state.json'), `{"log_history":${history}}`)

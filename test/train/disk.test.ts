@@ -49,7 +49,7 @@ afterEach(() => {
 })
 
 describe('a disk that is full', () => {
-  it('at any write of the second checkpoint leaves the first, from which the run goes on to the same bytes', async () => {
+  it('a disk that is full at any write of the second checkpoint leaves the first, from which the run goes on to the same bytes', async () => {
     let writes = 0
     const whole = await trainTiny(
       {
@@ -85,7 +85,7 @@ describe('a disk that is full', () => {
     }
   })
 
-  it('as the operating system reports it: a limit on the size of files', async () => {
+  it('a disk that is full is told as the operating system reports it: a limit on the size of files', async () => {
     const child = fileURLToPath(new URL('../stress/train-child.mjs', import.meta.url))
     const options = {
       model,

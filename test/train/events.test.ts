@@ -150,7 +150,7 @@ describe('events', () => {
     expect(event).toMatchObject({ truncatedRows: 0, clippedMaxLength: { wanted: 100_000, used }, warnings: [] })
   })
 
-  it('of a step come while the next one is computed, not after it', async () => {
+  it('events of a step come while the next one is computed, not after it', async () => {
     const forward = vi.spyOn(CausalLM.prototype, 'forwardRagged')
     try {
       const forwards: number[] = []
@@ -280,7 +280,7 @@ describe('events', () => {
     expect(steps.at(-1)?.etaSeconds).toBe(0)
   })
 
-  it('of type log average the steps since the last one', () => {
+  it('events of type log average the steps since the last one', () => {
     const steps = ofType(events, 'step')
     const mean = (from: number, to: number, name: 'loss' | 'gradNorm') =>
       steps.slice(from, to).reduce((sum, step) => sum + step[name], 0) / (to - from)
@@ -298,7 +298,7 @@ describe('events', () => {
     expect(ofType(events, 'end')[0]?.loss).toBeCloseTo(mean(0, 7, 'loss'), 12)
   })
 
-  it('of type evaluate give what scoring the checkpoint anew gives', async () => {
+  it('events of type evaluate give what scoring the checkpoint anew gives', async () => {
     const tokenizer = await loadTokenizer(model)
     const { examples: rows } = await prepareDataset(evalDataset, tokenizer)
     const evaluations = ofType(events, 'evaluate')
@@ -315,7 +315,7 @@ describe('events', () => {
     expect(tiny.run.history).toEqual(events.filter(({ type }) => type === 'log' || type === 'evaluate'))
   })
 
-  it('of type save name a checkpoint that is complete when they come', async () => {
+  it('events of type save name a checkpoint that is complete when they come', async () => {
     const found: string[] = []
     await trainTiny(
       {
@@ -381,19 +381,22 @@ describe('a listener that fails', () => {
   it.each([
     ['throws', thrown],
     ['returns a promise that rejects', () => Promise.reject(failure)],
-  ])('and %s ends the run after its step, with a checkpoint, with its own error', async (_, how) => {
-    const outputDir = join(directory, `failing-${_.length}`)
-    expect(await run(outputDir, failAt('step', 2, how))).toBe(failure)
-    const [name] = readdirSync(outputDir).filter((entry) => entry.startsWith('checkpoint-'))
-    // The next step may be under way.
-    expect(['checkpoint-2', 'checkpoint-3']).toContain(name)
-    const whole = await trainTiny({ model, lora: { r: 4, loraAlpha: 8 }, training }, join(directory, 'whole'))
-    const resumed = await trainTiny(
-      { model, lora: { r: 4, loraAlpha: 8 }, training, outputDir, resumeFromCheckpoint: true },
-      join(directory, 'resumed'),
-    )
-    expect(resumed.bytes === whole.bytes).toBe(true)
-  })
+  ])(
+    'a listener that fails and %s ends the run after its step, with a checkpoint, with its own error',
+    async (_, how) => {
+      const outputDir = join(directory, `failing-${_.length}`)
+      expect(await run(outputDir, failAt('step', 2, how))).toBe(failure)
+      const [name] = readdirSync(outputDir).filter((entry) => entry.startsWith('checkpoint-'))
+      // The next step may be under way.
+      expect(['checkpoint-2', 'checkpoint-3']).toContain(name)
+      const whole = await trainTiny({ model, lora: { r: 4, loraAlpha: 8 }, training }, join(directory, 'whole'))
+      const resumed = await trainTiny(
+        { model, lora: { r: 4, loraAlpha: 8 }, training, outputDir, resumeFromCheckpoint: true },
+        join(directory, 'resumed'),
+      )
+      expect(resumed.bytes === whole.bytes).toBe(true)
+    },
+  )
 
   it('is not called again', async () => {
     const seen: string[] = []
@@ -401,13 +404,13 @@ describe('a listener that fails', () => {
     expect(seen.filter((type) => type === 'step' || type === 'save' || type === 'end')).toEqual(['step'])
   })
 
-  it('at the end of a run that kept no checkpoint still has its weights saved', async () => {
+  it('a listener that fails at the end of a run that kept no checkpoint still has its weights saved', async () => {
     const outputDir = join(directory, 'failing-end')
     expect(await run(outputDir, failAt('end', 6, thrown))).toBe(failure)
     expect(readdirSync(outputDir)).toContain('checkpoint-6')
   })
 
-  it('before the first step ends the run with nothing trained', async () => {
+  it('a listener that fails before the first step ends the run with nothing trained', async () => {
     const outputDir = join(directory, 'failing-start')
     const seen: string[] = []
     expect(await run(outputDir, failAt('start', 0, thrown, seen))).toBe(failure)
@@ -419,7 +422,7 @@ describe('a listener that fails', () => {
     expect(await run(undefined, atOnce)).toBe(failure)
   })
 
-  it('may throw what is no error', async () => {
+  it('a listener that fails may throw what is no error', async () => {
     const nothing = () => {
       throw undefined
     }

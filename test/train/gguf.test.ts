@@ -42,7 +42,7 @@ it('gives the adapter that the directory gives, which names the file as its base
   expect(JSON.parse(await readFile(at('adapter', 'adapter_config.json'), 'utf8')).base_model_name_or_path).toBe(gguf)
 })
 
-it('in full saves a directory whose config, weights and tokenizer load, and goes on from its checkpoints', async () => {
+it('training in full saves a directory whose config, weights and tokenizer load, and goes on from its checkpoints', async () => {
   const options = { model: gguf, method: 'full', outputDir: at('full'), training: { maxSteps: 4 } } as const
   const whole = await trainTiny(options, at('saved'))
   await rm(at('full', 'checkpoint-4'), { recursive: true })

@@ -121,7 +121,7 @@ describe('values that would be taken for something else', () => {
 })
 
 describe('spellings', () => {
-  it('may be those of Python', () => {
+  it('spellings may be those of Python', () => {
     const { training, lora, outputDir } = parseTrainOptions({
       ...minimal,
       output_dir: 'out',
@@ -134,7 +134,7 @@ describe('spellings', () => {
     expect(training).toMatchObject({ numTrainEpochs: 1.5, adamBeta1: 0.8, perDeviceTrainBatchSize: 2, maxLength: 77 })
   })
 
-  it('may be those of earlier versions', () => {
+  it('spellings may be those of earlier versions', () => {
     expect(parse({ evaluation_strategy: 'steps', max_seq_length: 99, eval_split: 5 }).training).toMatchObject({
       evalStrategy: 'steps',
       maxLength: 99,
@@ -149,13 +149,13 @@ describe('spellings', () => {
     expect(parse({ no_cuda: true }).device).toBe('cpu')
   })
 
-  it('may not come twice', () => {
+  it('spellings may not come twice', () => {
     expect(() => parse({ maxLength: 64, max_seq_length: 128 })).toThrow(
       '[training] expected maxLength once, got it as maxLength and as max_seq_length; remove one',
     )
   })
 
-  it('by a name that every object has is unknown like any other', () => {
+  it('spellings by a name that every object has is unknown like any other', () => {
     for (const name of ['constructor', 'toString', '__proto__', 'hasOwnProperty']) {
       // As a file has it: written in a program, the third would be no key at all.
       const given = JSON.parse(`{"${name}":1}`) as object
@@ -168,7 +168,7 @@ describe('spellings', () => {
     }
   })
 
-  it('that are wrong are answered with the nearest right one', () => {
+  it('spellings that are wrong are answered with the nearest right one', () => {
     expect(() => parse({ learningrate: 1 })).toThrow(
       '[training] unknown option "learningrate"; did you mean "learningRate"?',
     )
@@ -193,7 +193,7 @@ describe('spellings', () => {
     expect(() => parse(JSON.parse('{"__proto__": 1}'))).toThrow('[training] unknown option "__proto__"')
   })
 
-  it('in the wrong place are sent to the right one', () => {
+  it('spellings in the wrong place are sent to the right one', () => {
     expect(() => parseTrainOptions({ ...minimal, learning_rate: 1e-4 })).toThrow(
       '[train] learningRate is an option of training; write training: { learningRate: ... }',
     )
@@ -213,15 +213,18 @@ describe('spellings', () => {
 })
 
 describe('the device', () => {
-  it.each(['cpu', 'cuda', 'cuda:0', 'cuda:17', 'auto', 'cuda-emulator'])('may be %s', (device) => {
+  it.each(['cpu', 'cuda', 'cuda:0', 'cuda:17', 'auto', 'cuda-emulator'])('the device may be %s', (device) => {
     expect(parseTrainOptions({ ...minimal, device }).device).toBe(device)
   })
 
-  it.each(['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'cuda:1.5', 'CUDA', ' cpu', '', 0])('may not be %j', (device) => {
-    expect(() => parseTrainOptions({ ...minimal, device })).toThrow(
-      `[train] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got ${JSON.stringify(device)}`,
-    )
-  })
+  it.each(['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'cuda:1.5', 'CUDA', ' cpu', '', 0])(
+    'the device may not be %j',
+    (device) => {
+      expect(() => parseTrainOptions({ ...minimal, device })).toThrow(
+        `[train] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got ${JSON.stringify(device)}`,
+      )
+    },
+  )
 
   it('is the CPU where the flags of transformers say so, and they have to agree', () => {
     expect(parse({ use_cpu: true }).device).toBe('cpu')
@@ -236,7 +239,7 @@ describe('the device', () => {
 })
 
 describe('values', () => {
-  it('outside their range are named with the range', () => {
+  it('values outside their range are named with the range', () => {
     const wrong: [object, string][] = [
       [{ numTrainEpochs: 0 }, 'expected a number above 0 for numTrainEpochs, got 0'],
       [{ numTrainEpochs: Number.NaN }, 'expected a number above 0 for numTrainEpochs, got NaN'],
@@ -283,7 +286,7 @@ describe('values', () => {
     for (const [training, message] of wrong) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
   })
 
-  it('at the edge of their range are taken', () => {
+  it('values at the edge of their range are taken', () => {
     const { training } = parse({
       numTrainEpochs: 1e-300,
       learningRate: 1e-45,
@@ -302,7 +305,7 @@ describe('values', () => {
       expect(messageOf(() => parseTrainOptions({ ...minimal, lora: given }))).toBe(`[lora] ${message}`)
   })
 
-  it('of the top level are checked too', () => {
+  it('values of the top level are checked too', () => {
     expect(() => parseTrainOptions(undefined)).toThrow('[train] expected an object of options, got undefined')
     expect(() => parseTrainOptions({ dataset: 'x' })).toThrow(
       '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing',
@@ -321,14 +324,14 @@ describe('values', () => {
     expect(() => parseTrainOptions({ ...minimal, lora: { r: 0 } })).toThrow(/\[lora\].*r\b/)
   })
 
-  it('may be rows in place of a path', () => {
+  it('values may be rows in place of a path', () => {
     const dataset = [{ prompt: 'a', completion: 'b' }]
     expect(parseTrainOptions({ model: 'm', dataset }).dataset).toBe(dataset)
   })
 })
 
 describe('options of transformers and TRL', () => {
-  it('that are not supported yet say so, and what to do', () => {
+  it('options of transformers and TRL that are not supported yet say so, and what to do', () => {
     const messages: [object, string][] = [
       [
         { optim: 'adafactor' },
@@ -364,7 +367,7 @@ describe('options of transformers and TRL', () => {
 })
 
 describe('conflicts', () => {
-  it('between precision flags are named', () => {
+  it('conflicts between precision flags are named', () => {
     expect(parse({ bf16: true }).dtype).toBe('bfloat16')
     expect(parse({ fp16: true }).dtype).toBe('float16')
     expect(parse({ fp16: true }, { dtype: 'float16' }).dtype).toBe('float16')
@@ -379,7 +382,7 @@ describe('conflicts', () => {
     expect(() => parse({ bf16: 1 })).toThrow('[training] expected true or false for bf16, got 1')
   })
 
-  it('between options of the schedule are named', () => {
+  it('conflicts between options of the schedule are named', () => {
     expect(() => parse({ warmupRatio: 0.1, warmupSteps: 5 })).toThrow(
       'expected warmupRatio or warmupSteps, got both; remove one',
     )
@@ -388,7 +391,7 @@ describe('conflicts', () => {
     )
   })
 
-  it('about evaluation are named', () => {
+  it('conflicts about evaluation are named', () => {
     expect(() => parse({ evalStrategy: 'epoch' })).toThrow(
       "expected evalDataset or evalSplit with evalStrategy 'epoch'",
     )
@@ -397,7 +400,7 @@ describe('conflicts', () => {
     )
   })
 
-  it('between method, resuming and what they need are named', () => {
+  it('conflicts between method, resuming and what they need are named', () => {
     expect(() => parseTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
       "expected no lora options with method 'full'",
     )

@@ -106,7 +106,7 @@ describe('the lock of an output directory', () => {
     expect(await withoutDocuments(outputDir)).toEqual([`checkpoint-${run.step}`])
   })
 
-  it('of another process refuses naming it, and is taken over once that process was killed', async () => {
+  it('the lock of an output directory of another process refuses naming it, and is taken over once that process was killed', async () => {
     const outputDir = at('killed')
     await mkdir(outputDir)
     const child = holdElsewhere(outputDir)
@@ -122,7 +122,7 @@ describe('the lock of an output directory', () => {
     expect(locks(outputDir)).toEqual([])
   })
 
-  it('of another container or machine is refused with the file to remove, though its process id means nothing here', async () => {
+  it('the lock of an output directory of another container or machine is refused with the file to remove, though its process id means nothing here', async () => {
     for (const pid of [1, process.pid, DEAD]) {
       const outputDir = at(`foreign-${pid}`)
       await mkdir(outputDir)
@@ -138,7 +138,7 @@ describe('the lock of an output directory', () => {
     }
   })
 
-  it('whose process has ended is taken over, also where another process has its id now', async () => {
+  it('the lock of an output directory whose process has ended is taken over, also where another process has its id now', async () => {
     const outputDir = at('ended')
     await mkdir(outputDir)
     for (const owner of [{ pid: DEAD }, { pid: process.pid, ticks: 1 }, { pid: process.ppid, ticks: 1 }])
@@ -148,7 +148,7 @@ describe('the lock of an output directory', () => {
     expect(locks(outputDir)).toEqual([])
   })
 
-  it('that holds nonsense is told of in few words', async () => {
+  it('the lock of an output directory that holds nonsense is told of in few words', async () => {
     const outputDir = at('nonsense')
     await mkdir(outputDir)
     const path = join(outputDir, lockName({ place: '0123456789ab', pid: 1 }))
@@ -201,7 +201,7 @@ describe('the lock of an output directory', () => {
     for (const child of children) child.kill('SIGKILL')
   })
 
-  it('that was removed ends its run before another write where a second run has come, and else is made again', async () => {
+  it('the lock of an output directory that was removed ends its run before another write where a second run has come, and else is made again', async () => {
     const outputDir = at('removed')
     const message = rejection(
       train(outputDir, {
@@ -228,7 +228,7 @@ describe('a lock that the kernel has too', () => {
   const inContainer = containerCommand ?? []
 
   it.skipIf(containerCommand === undefined)(
-    'of another container is refused while that runs, stopped or not, and taken over once it was killed',
+    'a lock that the kernel has too of another container is refused while that runs, stopped or not, and taken over once it was killed',
     async () => {
       const outputDir = at('container')
       await mkdir(outputDir)
@@ -274,7 +274,7 @@ describe('a lock that the kernel has too', () => {
     }
   })
 
-  it('of a worker thread that was ended is taken over by the process that goes on', async () => {
+  it('a lock that the kernel has too of a worker thread that was ended is taken over by the process that goes on', async () => {
     const outputDir = at('worker')
     await mkdir(outputDir)
     const program = `
@@ -317,7 +317,7 @@ describe('a lock that the kernel has too', () => {
   it.each<[string, Partial<LockProof>]>([
     ['after a restart of the machine, on its own disk', { boot: 'before', device: '7', fileSystem: EXT4 }],
     ['on a network volume that both see through one mount', { fileSystem: NFS }],
-  ])('and that has ended is taken over %s', async (name, change) => {
+  ])('a lock that the kernel has too and that has ended is taken over %s', async (name, change) => {
     const outputDir = at(`proved-${name}`)
     const path = await foreign(outputDir, change)
     const lock = await DirectoryLock.take(outputDir)
@@ -341,7 +341,7 @@ describe('a lock that the kernel has too', () => {
 })
 
 describe('old checkpoints', () => {
-  it('that are links are left with a warning, and nothing they lead to is touched', async () => {
+  it('old checkpoints that are links are left with a warning, and nothing they lead to is touched', async () => {
     const outputDir = at('linked')
     const precious = at('precious')
     await mkdir(precious)
@@ -385,7 +385,7 @@ describe('old checkpoints', () => {
   it.each([
     ['renamed', { rename: /\/checkpoint-1$/ }, ['checkpoint-1', 'checkpoint-4']],
     ['removed', { rm: /\.checkpoint-1\.lowrank-[0-9a-f]{12}-[^/]*$/ }, ['checkpoint-4']],
-  ])('that cannot be %s are warned of once, and the run goes on', async (what, settings, left) => {
+  ])('old checkpoints that cannot be %s are warned of once, and the run goes on', async (what, settings, left) => {
     const outputDir = at(`stuck-${what}`)
     Object.assign(stuck, settings)
     const { events, run } = await train(outputDir, { training: { saveTotalLimit: 1 } })
@@ -402,7 +402,7 @@ describe('old checkpoints', () => {
     expect(await withoutDocuments(outputDir)).toEqual(left)
   })
 
-  it('behind a directory that is a link itself are written and removed as elsewhere', async () => {
+  it('old checkpoints behind a directory that is a link itself are written and removed as elsewhere', async () => {
     await mkdir(at('real'))
     await symlink(at('real'), at('link'))
     await train(at('link'), { training: { saveTotalLimit: 2 } })

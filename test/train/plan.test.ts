@@ -158,7 +158,7 @@ describe('a plan', () => {
     for (const { peakTensors } of plan.alternatives) expect(peakTensors).toBeLessThan(plan.peakTensors)
   })
 
-  it('of a checkpoint in NF4 counts 4 bits, computes in bfloat16, and has no use for the switch', async () => {
+  it('a plan of a checkpoint in NF4 counts 4 bits, computes in bfloat16, and has no use for the switch', async () => {
     const quantization_config = { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' }
     const stored = await planTraining({ model: { ...TINY_CONFIG, quantization_config } })
     expect(stored.settings).toMatchObject({ quantization: 'nf4', dtype: 'bfloat16' })
@@ -236,7 +236,7 @@ describe('training', async () => {
     run.dispose()
   })
 
-  it('that does not fit says so before the first step, and what would fit', async () => {
+  it('training that does not fit says so before the first step, and what would fit', async () => {
     const { peakTensors } = await planTraining(large({ training: { gradientCheckpointing: true } }))
     expect(await rejection(trainLora(large({ memoryBudget: peakTensors / 2 })))).toMatch(
       /^\[train\] expected a run that fits the memory budget of \d+\.\d MiB, but its tensors take \d+\.\d MiB; it would fit with perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 12 \(\d+\.\d MiB for the whole process\)\. `lowrank plan` shows what takes how much$/,

@@ -72,7 +72,7 @@ describe('a preset', () => {
     expect(parse({ preset: 'gpt2-full' })).toMatchObject({ method: 'full', lora: undefined })
   })
 
-  it('for adapters is no recipe for training every weight, nor the other way round', async () => {
+  it('a preset for adapters is no recipe for training every weight, nor the other way round', async () => {
     expect(await messageOf({ preset: 'gpt2-full', method: 'lora' })).toContain(
       "expected method 'full' with this preset",
     )
@@ -91,7 +91,7 @@ describe('a preset', () => {
       '[train] unknown preset "fast"; there are: qlora-all-linear, qlora-all-linear-small, qlora-attention, gpt2-full',
     ],
     [7, '[train] unknown preset 7; there are: '],
-  ])('called %j does not exist', async (preset, message) => {
+  ])('a preset called %j does not exist', async (preset, message) => {
     expect(await messageOf({ preset })).toContain(message)
   })
 
@@ -128,7 +128,7 @@ describe('planTraining with a preset', () => {
 describe('--preset', () => {
   const folder = temporaryDirectory()
 
-  it('of lowrank plan says which recipe it is and what is different here', async () => {
+  it('--preset of lowrank plan says which recipe it is and what is different here', async () => {
     await writeFile(join(folder, 'config.json'), JSON.stringify(TINY_CONFIG))
     const args = ['plan', '--model', folder, '--preset', 'qlora-attention']
     const { code, stdout, stderr } = await lowrank(args)
@@ -147,7 +147,7 @@ describe('--preset', () => {
     })
   })
 
-  it('of lowrank train counts over the file, and the file over the recipe', async () => {
+  it('--preset of lowrank train counts over the file, and the file over the recipe', async () => {
     const model = join(folder, 'model')
     await mkdir(model)
     await writeTinyModel(model)

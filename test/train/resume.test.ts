@@ -57,7 +57,7 @@ describe('a run that was stopped', () => {
     expect(Number.isInteger(stepsPerEpoch)).toBe(true)
   })
 
-  it('without a checkpoint begins at the first step, and says so once', async () => {
+  it('a run that was stopped without a checkpoint begins at the first step, and says so once', async () => {
     const outputDir = at('nothing-to-resume')
     const { events, run } = await trainTiny({ model, outputDir, resumeFromCheckpoint: true }, at('nothing-final'))
     expect(ofType(events, 'warning')).toEqual([
@@ -95,7 +95,7 @@ describe('a run that was stopped', () => {
     }
   })
 
-  it('on a model in NF4 goes on to the same bytes too, and not on a dense one', async () => {
+  it('a run that was stopped on a model in NF4 goes on to the same bytes too, and not on a dense one', async () => {
     const quantized = { model, quantization: 'nf4', dtype: 'auto' } as const
     const reference = await trainTiny({ ...quantized, outputDir: at('nf4') }, at('nf4-final'))
     expect(reference.bytes).not.toBe(whole.bytes)
@@ -108,7 +108,7 @@ describe('a run that was stopped', () => {
     expect(resumed.bytes === reference.bytes).toBe(true)
   })
 
-  it('that trains biases and a rank of its own per layer goes on to the same bytes too', async () => {
+  it('a run that was stopped that trains biases and a rank of its own per layer goes on to the same bytes too', async () => {
     const biased = await writeTinyModel(at('biased'), { config: TINY_GPT2_CONFIG })
     const lora = {
       r: 4,
@@ -167,7 +167,7 @@ describe('a run that was stopped', () => {
     expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
   })
 
-  it('was complete already: nothing is trained again', async () => {
+  it('a run that was complete already trains nothing again', async () => {
     const { run, bytes, events } = await trainTiny(
       { model, outputDir: at('whole'), resumeFromCheckpoint: true },
       at('again'),
@@ -191,7 +191,7 @@ describe('a run that was stopped', () => {
     expect(bytes).toBe(whole.bytes)
   })
 
-  it('before its first step rejects with the reason of the signal', async () => {
+  it('a run that was stopped before its first step rejects with the reason of the signal', async () => {
     const signal = AbortSignal.abort(new Error('no longer wanted'))
     expect(await rejection(trainTiny({ model, outputDir: at('never'), signal }, at('never-final')))).toBe(
       'no longer wanted',
@@ -242,7 +242,7 @@ describe('checkpoints', () => {
     expect(saved.map(({ step }) => step)).toEqual(expected())
   })
 
-  it('of a killed run that were not complete are passed over and removed', async () => {
+  it('checkpoints of a killed run that were not complete are passed over and removed', async () => {
     const outputDir = at('leftover')
     await trainUntil(4, outputDir)
     // No process has this number: the largest is 2^22.
@@ -261,7 +261,7 @@ describe('going on is refused', () => {
       trainTiny({ model, outputDir: at('whole'), resumeFromCheckpoint: true, ...options, training }, at('unused')),
     )
 
-  it('with other rows', async () => {
+  it('going on is refused with other rows', async () => {
     const dataset = tinyRows(40)
     dataset[17] = { prompt: 'one', completion: ' two' }
     expect(await resumeWith({ dataset })).toMatch(
@@ -269,31 +269,31 @@ describe('going on is refused', () => {
     )
   })
 
-  it('with other options that change the batches, naming all of them', async () => {
+  it('going on is refused with other options that change the batches, naming all of them', async () => {
     expect(await resumeWith({}, { packing: false, gradientAccumulationSteps: 2, seed: 7 })).toContain(
       'these differ: gradientAccumulationSteps (3 then, 2 now), packing (true then, false now), seed (42 then, 7 now);',
     )
   })
 
-  it('with another adapter or in another dtype', async () => {
+  it('going on is refused with another adapter or in another dtype', async () => {
     expect(await resumeWith({ lora: { r: 8, loraAlpha: 8, loraDropout: 0.05, targetModules: ['q_proj'] } })).toContain(
       'these differ: lora.r (4 then, 8 now), lora.targetModules ("all-linear" then, ["q_proj"] now);',
     )
     expect(await resumeWith({ dtype: 'bfloat16' })).toContain('these differ: dtype ("float32" then, "bfloat16" now);')
   })
 
-  it('with another model', async () => {
+  it('going on is refused with another model', async () => {
     const other = await writeTinyModel(at('other-model'), { config: { ...TINY_CONFIG, rope_theta: 5000 } })
     expect(await resumeWith({ model: other })).toContain('these differ: model (another config.json); ')
   })
 
-  it('from a directory that is no checkpoint', async () => {
+  it('going on is refused from a directory that is no checkpoint', async () => {
     expect(await resumeWith({ outputDir: at('fresh'), resumeFromCheckpoint: model })).toMatch(
       /^\[resume\] expected a checkpoint of a training run in .*model, but it has no lowrank_state.json; give the path of a checkpoint-N$/,
     )
   })
 
-  it('from a damaged checkpoint, naming the file', async () => {
+  it('going on is refused from a damaged checkpoint, naming the file', async () => {
     const copy = async (name: string) => {
       await rm(at('damaged'), { recursive: true, force: true })
       await cp(at('whole', 'checkpoint-2'), at('damaged'), { recursive: true })
@@ -327,14 +327,14 @@ describe('going on is refused', () => {
 })
 
 describe('checkpoints of two runs are not mixed', () => {
-  it('by a fresh run into the directory of another', async () => {
+  it('checkpoints of two runs are not mixed by a fresh run into the directory of another', async () => {
     expect(await rejection(trainTiny({ model, outputDir: at('whole') }, at('unused')))).toBe(
       `[train] expected an outputDir without checkpoints of another run, but ${at('whole', `checkpoint-${totalSteps}`)} exists; ` +
         'set resumeFromCheckpoint: true (--resume) to go on from it, or choose another outputDir (--output), or remove it',
     )
   })
 
-  it('by going back to an earlier checkpoint while later ones are there', async () => {
+  it('checkpoints of two runs are not mixed by going back to an earlier checkpoint while later ones are there', async () => {
     const resumeFromCheckpoint = at('whole', 'checkpoint-2')
     expect(await rejection(trainTiny({ model, outputDir: at('whole'), resumeFromCheckpoint }, at('unused')))).toMatch(
       /checkpoint-\d+ exists; remove the checkpoints after checkpoint-2, or choose another outputDir$/,

@@ -108,7 +108,7 @@ describe('log.jsonl', () => {
     expect(seen).toEqual([1, 2])
   })
 
-  it('of a run that was stopped anywhere and resumed has every step once, as that of a run that was not', async () => {
+  it('log.jsonl of a run that was stopped anywhere and resumed has every step once, as that of a run that was not', async () => {
     for (const step of [1, 2, 5, 6]) {
       const outputDir = at(`stop-${step}`)
       await trainUntil(step, outputDir)
@@ -138,7 +138,7 @@ describe('log.jsonl', () => {
     expect(figures(await logOf(outputDir))).toEqual(figures(whole.events))
   })
 
-  it('of a run from a checkpoint elsewhere begins with the log of that run', async () => {
+  it('log.jsonl of a run from a checkpoint elsewhere begins with the log of that run', async () => {
     const outputDir = at('elsewhere')
     const resumeFromCheckpoint = at('whole', 'checkpoint-4')
     await trainTiny({ model, outputDir, evalDataset, training, resumeFromCheckpoint }, at('unused'))
@@ -146,14 +146,14 @@ describe('log.jsonl', () => {
     expect((await logOf(outputDir))[0]).toEqual((await logOf(at('whole')))[0])
   })
 
-  it('of a new run in a directory without checkpoints begins anew', async () => {
+  it('log.jsonl of a new run in a directory without checkpoints begins anew', async () => {
     const outputDir = at('anew')
     for (const maxSteps of [6, 2])
       await trainTiny({ model, outputDir, training: { maxSteps, saveStrategy: 'no' } }, at('unused'))
     expect(figures(await logOf(outputDir))).toEqual([['log', 2]])
   })
 
-  it('that does not fit on the disk warns once, never holds half a line, and is whole when there is space again', async () => {
+  it('log.jsonl that does not fit on the disk warns once, never holds half a line, and is whole when there is space again', async () => {
     const outputDir = at('full')
     let logs = 0
     const { events, bytes } = await trainTiny(
@@ -190,7 +190,7 @@ describe('log.jsonl', () => {
         await symlink(at('precious'), path)
       },
     ],
-  ])('in whose place is %s does not end the run, and changes nothing there', async (what, place) => {
+  ])('log.jsonl in whose place is %s does not end the run, and changes nothing there', async (what, place) => {
     const outputDir = at(`place-${what.length}`)
     await place(join(outputDir, 'log.jsonl'))
     const { run, events } = await trainTiny({ model, outputDir, training: { maxSteps: 2 } }, at('unused'))
@@ -344,7 +344,7 @@ describe('train.yaml', () => {
 })
 
 describe('a train.yaml of one’s own', () => {
-  it('in the output directory stays as it is, with a warning', async () => {
+  it('a train.yaml of one’s own in the output directory stays as it is, with a warning', async () => {
     const outputDir = at('own-config')
     await mkdir(outputDir)
     await writeFile(join(outputDir, 'train.yaml'), '# mine\nmodel: m\n')
@@ -449,7 +449,7 @@ describe('README.md', () => {
     ).not.toHaveProperty('base_model')
   })
 
-  it('of a whole model and of a stopped run says so', async () => {
+  it('README.md of a whole model and of a stopped run says so', async () => {
     const options = parseTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
     const card = runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
     expect(header(card)).toMatchObject({
@@ -463,7 +463,7 @@ describe('README.md', () => {
     expect(card).not.toContain('Held-out loss')
   })
 
-  it('cannot be broken by names or templates, and has no secret', async () => {
+  it('README.md cannot be broken by names or templates, and has no secret', async () => {
     const options = parseTrainOptions({
       model: 'x',
       dataset: '/data/a`|b\n<script>.jsonl',
@@ -483,7 +483,7 @@ describe('README.md', () => {
     expect(card).not.toContain('swordfish')
   })
 
-  it('of one’s own stays as it is', async () => {
+  it('README.md of one’s own stays as it is', async () => {
     const outputDir = at('own')
     await mkdir(outputDir)
     await writeFile(join(outputDir, 'README.md'), 'mine')
@@ -491,7 +491,7 @@ describe('README.md', () => {
     expect(await readFile(join(outputDir, 'README.md'), 'utf8')).toBe('mine')
   })
 
-  it('that cannot be written is a warning', async () => {
+  it('README.md that cannot be written is a warning', async () => {
     const outputDir = at('card')
     await mkdir(join(outputDir, 'README.md'), { recursive: true })
     const { run, events } = await trainTiny(

@@ -14,7 +14,7 @@ const MIB = 2 ** 20
 const CONFIG = { ...TINY_CONFIG, hidden_size: 192, intermediate_size: 700, num_hidden_layers: 3 }
 const folder = temporaryDirectory()
 
-test('at every budget a run is refused before it begins, or makes its steps', async () => {
+test('a run is refused before it begins, or makes its steps, at every budget', async () => {
   const directory = join(folder, 'model')
   const source = createModel(CONFIG)
   await saveModel(source, directory)

@@ -75,7 +75,7 @@ describe('a run', () => {
     expect((await stuck.next()).value).toMatchObject({ type: 'prepare', rows: 40 })
   })
 
-  it('may be iterated by several at a time, each of which gets its failure behind the event that tells of it', async () => {
+  it('a run may be iterated by several at a time, each of which gets its failure behind the event that tells of it', async () => {
     const run = start({ model: NOWHERE })
     const both = await Promise.all([follow(run), follow(run)])
     for (const { events, failure } of both) {
@@ -116,7 +116,7 @@ describe('stop()', () => {
     expect(readdirSync(outputDir)).toContain(`checkpoint-${step}`)
   })
 
-  it('before the first step rejects and tells so', async () => {
+  it('stop() before the first step rejects and tells so', async () => {
     const run = start()
     run.stop()
     const { events, failure } = await follow(run)
@@ -126,7 +126,7 @@ describe('stop()', () => {
     expect(steps(events)).toBe(0)
   })
 
-  it('after the end does nothing, however often it is called', async () => {
+  it('stop() after the end does nothing, however often it is called', async () => {
     const run = start()
     const result = await run
     run.stop()
@@ -197,7 +197,7 @@ describe('a failure', () => {
 
   const dataset = [{ prompt: 1 }]
 
-  it('that nobody asks for and nobody was told of is a warning of the process', async () => {
+  it('a failure that nobody asks for and nobody was told of is a warning of the process', async () => {
     const warned = new Promise<string>((resolve) => {
       vi.spyOn(process, 'emitWarning').mockImplementation((warning) => resolve(String(warning)))
     })
@@ -206,7 +206,7 @@ describe('a failure', () => {
     expect(await warned).toContain('got prompt')
   })
 
-  it('of which a callback or onEvent was told is none', async () => {
+  it('a failure of which a callback or onEvent was told is none', async () => {
     const warnings = vi.spyOn(process, 'emitWarning')
     for (const how of ['onEvent', 'callbacks']) {
       await new Promise<void>((resolve) => {
@@ -219,7 +219,7 @@ describe('a failure', () => {
     expect(warnings).not.toHaveBeenCalled()
   })
 
-  it('of a program that does nothing but begin a run is told on stderr and is no unhandled rejection', async () => {
+  it('a failure of a program that does nothing but begin a run is told on stderr and is no unhandled rejection', async () => {
     const index = new URL('../../dist/index.js', import.meta.url).href
     const program = `import { trainLora } from ${JSON.stringify(index)}\ntrainLora({ model: ${JSON.stringify(NOWHERE)}, dataset: [] })`
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], {

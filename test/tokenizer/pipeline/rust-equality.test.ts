@@ -93,7 +93,7 @@ describe('random tokenizers', () => {
   const BLOCKS = cases(8, 80)
   const SEEDS = 40
   test.each(Array.from({ length: BLOCKS }, (_, block) => block * SEEDS))(
-    `from seed %i on give the library's ids, offsets and texts`,
+    "random tokenizers from seed %i on give the library's ids, offsets and texts",
     async (first) => {
       let pairs = 0
       for (let seed = first; seed < first + SEEDS; seed++) pairs += (await compareSeed(seed, cases(8, 20))).pairs

@@ -93,7 +93,7 @@ describe('an expression of a stranger', () => {
     120_000,
   )
 
-  test('that is safe in one part of a choice and not in another is matched right', () => {
+  test('an expression of a stranger that is safe in one part of a choice and not in another is matched right', () => {
     const pieces = build({
       pre_tokenizer: split('(?:ab|a)+?c|a'),
       decoder: null,
@@ -174,7 +174,7 @@ describe('the configuration', () => {
     expect(build({}, tidy).decode(plain.encode('a , a'))).toBe('a , a')
   })
 
-  test('that asks for what is not supported is refused', () => {
+  test('the configuration that asks for what is not supported is refused', () => {
     for (const name of ['split_special_tokens', 'fix_mistral_regex']) {
       expect(() => build({}, { [name]: true })).toThrow(`tokenizer_config.json.${name}, got true`)
     }
