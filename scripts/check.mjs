@@ -21,6 +21,7 @@ await check('Format and lint', tool('@biomejs/biome/bin/biome', 'check', '--erro
 await check('C++ format', [process.execPath, 'scripts/format-native.mjs', '--check'])
 await check('Types', tool('typescript/bin/tsc', '--noEmit'))
 await check('Unused code (knip)', tool('knip/bin/knip.js'))
+await check('API reference', tool('typedoc/bin/typedoc', '--emit', 'none'))
 await check('Third-party notices', [process.execPath, 'scripts/notices.mjs', '--check'])
 
 // publint looks at the tarballs themselves: what it sees is what a user installs.

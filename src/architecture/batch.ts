@@ -27,7 +27,7 @@ export interface ForwardBatch {
    */
   labels?: readonly (readonly number[])[] | Tensor | Int32Array
   /**
-   * [S + 1]: sequence s owns the tokens [cuSeqlens[s], cuSeqlens[s + 1]) of a ragged batch.
+   * `[S + 1]`: sequence s owns the tokens from `cuSeqlens[s]` to `cuSeqlens[s + 1] - 1` of a ragged batch.
    * @default none: the batch is not ragged
    */
   cuSeqlens?: Int32Array | readonly number[]

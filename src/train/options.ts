@@ -40,10 +40,7 @@ import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 /** When something happens during a run. */
 export type IntervalStrategy = 'no' | 'steps' | 'epoch'
 
-/**
- * What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Defaults are in {@link
- * TRAINING_DEFAULTS}.
- */
+/** What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Each field says its default. */
 export interface TrainingOptions extends DataOptions {
   /**
    * Passes over the training rows; may be a fraction.

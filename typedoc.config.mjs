@@ -1,0 +1,18 @@
+/** @file `npm run docs`: the API reference in docs/api/, from the comments of the public API. A missing export or a dead link is an error. */
+
+import { OptionDefaults } from 'typedoc'
+
+/** @type {Partial<import('typedoc').TypeDocOptions>} */
+export default {
+  name: 'lowrank',
+  entryPoints: ['src/index.ts'],
+  tsconfig: 'tsconfig.build.json',
+  out: 'docs/api',
+  readme: 'none',
+  disableSources: true,
+  excludePrivate: true,
+  blockTags: [...OptionDefaults.blockTags, '@file'],
+  // Lists of values whose types are shown instead.
+  intentionallyNotExported: ['COMPUTE_DTYPES', 'FILE_DTYPES', 'LR_SCHEDULER_TYPES', 'PACKING_STRATEGIES', 'BITS'],
+  treatWarningsAsErrors: true,
+}
