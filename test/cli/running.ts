@@ -46,6 +46,8 @@ export interface Running {
 export function start(program: string, args: readonly string[], env: Record<string, string>): Running {
   const child = spawn(program, args, { env: { ...environment(), ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
   children.add(child)
+  // A process that is ended does not read what is pressed meanwhile.
+  child.stdin.on('error', () => {})
   let output = ''
   const waiting = new Map<string, () => void>()
   for (const stream of [child.stdout, child.stderr])
