@@ -53,7 +53,7 @@ const UNITS: Record<string, number | undefined> = {
 /** An option of everything that writes a model. */
 export const MAX_SHARD_SIZE = {
   rule: {
-    expected: 'a number of bytes or a text like "5GB"',
+    expected: 'a number of bytes or a string like "5GB"',
     accepts: (value) => shardBytes(value) !== undefined,
     schema: { type: ['number', 'string'] },
   },

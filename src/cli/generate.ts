@@ -26,7 +26,7 @@ interface Checked extends GenerateFlags {
 }
 
 export const command: Command<GenerateFlags, Checked> = {
-  summary: 'continue a text, or answer it',
+  summary: 'continue a prompt, or answer it',
   flags: {
     ...MODEL_FLAGS,
     adapter: ADAPTER,

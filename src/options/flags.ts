@@ -43,15 +43,15 @@ export function describeDefault(value: unknown): string | undefined {
 }
 
 /**
- * The value that a text behind a flag means: a number where the option takes one and the text is one, a list where it
- * takes one and the text is names between commas. All else stays text, for the rule to refuse.
+ * The value that the text behind a flag means: a number where the option takes one, a list where the flag takes names
+ * between commas. Everything else stays text: a path, or what the rule refuses.
  */
-export function flagValue({ entry: { rule, default: fallback } }: TableFlag, text: string): unknown {
+export function flagValue({ argument, entry: { rule, default: fallback } }: TableFlag, text: string): unknown {
   if (text.trim() === '') return text
   const number = Number(text)
   if (Number.isFinite(number) && takes(rule.schema, 'number', 'integer')) return number
   const isNames = /^[\w.-]+(?:,\s*[\w.-]+)*$/.test(text) && text.toLowerCase() !== fallback
-  return isNames && takes(rule.schema, 'array') ? text.split(',').map((name) => name.trim()) : text
+  return isNames && argument === 'names' ? text.split(',').map((name) => name.trim()) : text
 }
 
 /** Whether a schema, or one of those that it offers, is of one of these types. */

@@ -202,7 +202,7 @@ describe('writeCheckpoint', () => {
     expect((await writeCheckpoint(directory, two, { maxShardSize: '1KiB' })).length).toBe(1)
     for (const maxShardSize of ['5', 'GB', '-1GB', 'big', 0, Number.NaN]) {
       await expect(writeCheckpoint(directory, [bytesOf('a', 3)], { maxShardSize })).rejects.toThrow(
-        'expected a number of bytes or a text like "5GB" for maxShardSize, got',
+        'expected a number of bytes or a string like "5GB" for maxShardSize, got',
       )
     }
   })

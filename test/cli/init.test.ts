@@ -20,6 +20,11 @@ describe('lowrank init', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Wrote .*given\.yaml\. Then:\n/) })
     const { options } = await readConfig(path)
     expect(parseTrainOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
+    const plain = join(folder, 'plain.yaml')
+    await lowrank(['init', plain, '--model', 'm', '--dataset', 'rows,and more.jsonl'])
+    expect((await readConfig(plain)).options).toMatchObject({ model: 'm', dataset: 'rows,and more.jsonl' })
+    await lowrank(['init', plain, '--force', '--dataset', 'rows.jsonl'])
+    expect((await readConfig(plain)).options).toMatchObject({ dataset: 'rows.jsonl' })
   })
 
   it('says in the file what else there is, every line of which is accepted where its # is taken away', async () => {
