@@ -62,7 +62,7 @@ export async function commandPage({ COMMANDS, flagGroups, commandUsage, argument
         ),
       )
     const lines = examples.map((/** @type {any} */ { text, line }) => `# ${text}\nlowrank ${line}`)
-    return [...parts, `\`\`\`sh\n${lines.join('\n')}\n\`\`\``].join('\n\n')
+    return [...parts, `\`\`\`sh network\n${lines.join('\n')}\n\`\`\``].join('\n\n')
   })
   const common = flagGroups({ flags: {} })[0]
   const every = table(

@@ -72,7 +72,7 @@ export const command: Command<MergeFlags, Checked> = {
       rule: listOf(text, 'texts that are not empty'),
       default: [],
       otherwise: 'a draw of ids',
-      help: 'a text on which the logits of both models are compared',
+      help: 'a prompt on which the logits of both models are compared',
       flag: { name: '--prompt', argument: 'text', isRepeatable: true },
     },
     json: JSON_OBJECT,

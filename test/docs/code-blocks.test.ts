@@ -82,8 +82,8 @@ describe.each(pages().filter((page) => runnable.some((block) => block.page === p
       const tokenizer = await loadTokenizer(join(sandbox.directory, 'model'))
       const lines = block.text.split('\n')
       for (const line of lines) {
-        const { train } = await prepareDataset([JSON.parse(line)], tokenizer, { maxLength: 512 })
-        expect(train, line).toHaveLength(1)
+        const { examples } = await prepareDataset([JSON.parse(line)], tokenizer, { maxLength: 512 })
+        expect(examples, line).toHaveLength(1)
       }
     } else if (block.language === 'yaml') {
       expect(parseTrainOptions(parse(block.text))).toHaveProperty('model')

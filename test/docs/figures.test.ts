@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { planTraining } from '../../src/train/plan.js'
+import { isLong } from '../support/long.js'
 import { ROOT, readPage } from './pages.js'
 
 const GIB = 2 ** 30

@@ -34,12 +34,15 @@ describe.each(pages())('%s', (page) => {
       for (const [pattern, better] of HARD)
         if (pattern.test(line)) expect.fail(`${page}:${index + 1} write ${better}: ${line}`)
   })
+})
 
-  test('keeps its cells short, so that tables fit a window', () => {
-    for (const [index, line] of lines.entries()) {
-      if (!line.startsWith('|')) continue
-      for (const cell of line.split('|'))
-        expect(cell.replace(/\]\([^)]*\)/g, ']').trim().length, `${page}:${index + 1} ${cell}`).toBeLessThanOrEqual(160)
-    }
-  })
+// What a script writes says what the tables of options say, at any length.
+const byHand = pages().filter((page) => !readPage(page).includes('<!-- Written by '))
+
+test.each(byHand)('%s keeps its cells short, so that tables fit a window', (page) => {
+  for (const [index, line] of proseOf(page).entries()) {
+    if (!line.startsWith('|')) continue
+    for (const cell of line.split('|'))
+      expect(cell.replace(/\]\([^)]*\)/g, ']').trim().length, `${page}:${index + 1} ${cell}`).toBeLessThanOrEqual(160)
+  }
 })
