@@ -38,7 +38,7 @@ export function lossChart(losses, { columns = 60, rows = 8 } = {}) {
     draw(to, column, from < to ? '╰' : '╭')
   })
   const label = (/** @type {number} */ row) =>
-    row === 0 || row === rows - 1 ? (row === 0 ? highest : lowest).toFixed(2) : ''
+    row === 0 || row === rows - 1 ? (row === 0 ? highest : lowest).toPrecision(2) : ''
   const labels = field.map((_, row) => label(row))
   const labelWidth = Math.max(...labels.map((text) => text.length))
   const lines = field.map((line, row) => `${(labels[row] ?? '').padStart(labelWidth)} ┤${line.join('')}`.trimEnd())

@@ -75,9 +75,9 @@ async function main() {
   run.dispose()
   const right = countRight(after, heldOut)
   say(
-    `\nHeld-out prompts, none of whose tasks was trained on: ${countRight(before, heldOut)} of ${heldOut.length} right`,
+    `\nRight answers to held-out prompts: ${countRight(before, heldOut)} of ${heldOut.length} before, ${right} after training.`,
   )
-  say(`before, ${right} of ${heldOut.length} after. The first ${SHOWN}:\n`)
+  say(`No training row has their tasks. The first ${SHOWN}:\n`)
   heldOut.slice(0, SHOWN).forEach(({ prompt, completion }, i) => {
     say(`  ${prompt.trim()}`)
     say(`    before  ${oneLine(before[i])}`)
