@@ -253,9 +253,12 @@ describe('the command line', () => {
     expect(asking.sort()).toEqual([
       'exit.ts: instanceof LowrankError',
       'exit.ts: instanceof LowrankError',
-      'main.ts: instanceof CommanderError',
+      // What is wrong with the words, the file and the options is told at once.
+      'main.ts: instanceof UsageError',
+      'parse.ts: instanceof OptionError',
       'run-options.ts: instanceof OptionError',
-      'usage-error.ts: instanceof UsageError',
+      'run-program.ts: instanceof OptionError',
+      'usage-error.ts: instanceof OptionError',
     ])
   })
 })

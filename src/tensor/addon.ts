@@ -117,7 +117,10 @@ export interface EmulatorOptions {
    * @default 1
    */
   seed?: number
-  /** @default 4 */
+  /**
+   * How many blocks run side by side.
+   * @default 4
+   */
   multiprocessors?: number
   /**
    * Bytes of the second-level cache.
