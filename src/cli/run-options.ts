@@ -5,7 +5,7 @@
 
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
-import { parseTrainOptions } from '../train/parse-options.js'
+import { resolveTrainOptions } from '../train/resolve-options.js'
 import type { Given } from './command.js'
 import { type Configuration, readConfig, withOrigins } from './config.js'
 import { type NamedPreset, presetOf } from './preset.js'
@@ -52,7 +52,7 @@ function checkOptions(configuration: Configuration, { outputDir, withoutRows }: 
   const problems: OptionProblem[] = []
   let resolved: ResolvedTrainOptions | undefined
   try {
-    resolved = parseTrainOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })
+    resolved = resolveTrainOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })
   } catch (error) {
     if (!(error instanceof OptionError)) throw error
     problems.push(...error.problems)

@@ -1,6 +1,6 @@
 /**
  * @file The options of `trainLora`: types, every default, and what each may be. How they go together is in
- * parse-options.ts.
+ * resolve-options.ts.
  */
 
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'

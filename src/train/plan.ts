@@ -22,7 +22,7 @@ import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './mem
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
-import { parseTrainOptions } from './parse-options.js'
+import { resolveTrainOptions } from './resolve-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
 export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
@@ -110,7 +110,7 @@ export async function planTraining(options: PlanOptions, limits: PlanLimits = {}
   const { memory } = readOptions('plan', limits, PLAN_LIMITS)
   const given = typeof model === 'string' ? undefined : model
   const name = typeof model === 'string' ? model : 'config'
-  return await planResolved(parseTrainOptions({ dataset: [], ...rest, model: name }), memory, given)
+  return await planResolved(resolveTrainOptions({ dataset: [], ...rest, model: name }), memory, given)
 }
 
 /**

@@ -25,9 +25,9 @@ import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
-import { parseTrainOptions } from './parse-options.js'
 import { planRun } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
+import { resolveTrainOptions } from './resolve-options.js'
 import { findCheckpoint, runIdentity } from './resume.js'
 import { plainOptions } from './run-config.js'
 import { checkSources, prepareData } from './run-data.js'
@@ -55,7 +55,7 @@ import { loadCheckpoint } from './training-state.js'
  * @throws LowrankError on files, checkpoints and devices; see ErrorCode.
  */
 export function trainLora(options: TrainLoraOptions): TrainRun {
-  return startRun((run) => train(SFT, () => parseTrainOptions(options), run))
+  return startRun((run) => train(SFT, () => resolveTrainOptions(options), run))
 }
 
 /** `trainLora` with options that are checked and completed, as the command line has them before it begins. */

@@ -8,7 +8,7 @@ import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { readPeftConfig } from '../../src/adapters/peft-config.js'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { rejection, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 let directory: string
@@ -88,8 +88,8 @@ test('trainLora takes the name, for its checkpoints too', async () => {
   for (const place of [target, join(outputDir, 'checkpoint-2')])
     expect((await readPeftConfig(place)).baseModel).toBe('org/tiny-model')
   const options = { model: base, dataset: 'x.jsonl', method: 'full', baseModelName: 'org/tiny-model' }
-  expect(() => parseTrainOptions(options)).toThrow("expected no baseModelName with method 'full'")
-  expect(() => parseTrainOptions({ ...options, method: 'lora', baseModelName: '' })).toThrow(
+  expect(() => resolveTrainOptions(options)).toThrow("expected no baseModelName with method 'full'")
+  expect(() => resolveTrainOptions({ ...options, method: 'lora', baseModelName: '' })).toThrow(
     'expected the Hub id or path of a model for baseModelName, got ""',
   )
 })

@@ -9,14 +9,14 @@ import { readConfig } from '../../src/cli/config.js'
 import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
 import { TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../../src/train/options.js'
 import { everyOption } from '../../src/train/options-file.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.yaml'))
 
 describe('examples', () => {
   it.each(configs)('%s is a configuration that lowrank train accepts', async (path) => {
-    const parsed = parseTrainOptions((await readConfig(examples + path)).options)
+    const parsed = resolveTrainOptions((await readConfig(examples + path)).options)
     expect(parsed.outputDir).toMatch(/^out\//)
   })
 
@@ -39,7 +39,7 @@ describe('examples', () => {
       // An option that takes the place of another stands alone.
       const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))
       const text = others.map((line) => (line === lines[index] ? line.replace('# ', '') : line)).join('\n')
-      expect(() => parseTrainOptions(parse(text)), lines[index]).not.toThrow()
+      expect(() => resolveTrainOptions(parse(text)), lines[index]).not.toThrow()
     }
   })
 })

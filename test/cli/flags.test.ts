@@ -4,7 +4,7 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { flagFor } from '../../src/cli/train-flags.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { lowrank, program } from './run-cli.js'
 
@@ -34,7 +34,7 @@ describe('help', () => {
   it('shows the defaults that options have', async () => {
     const { stdout } = await lowrank(['train', '--help'])
     const help = stdout.replace(/\s+/g, ' ')
-    const { lora, training, dtype, device, method } = parseTrainOptions({ model: 'a/b', dataset: [] })
+    const { lora, training, dtype, device, method } = resolveTrainOptions({ model: 'a/b', dataset: [] })
     /** What help says of one flag. */
     const helpOf = (flag: string): string => help.slice(help.indexOf(` ${flag} `)).split(/ --\w/)[1] as string
     for (const [flag, value] of [

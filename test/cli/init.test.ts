@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig } from '../../src/cli/config.js'
 import { everyOption } from '../../src/train/options-file.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { lowrank } from './run-cli.js'
 
@@ -19,7 +19,7 @@ describe('lowrank init', () => {
     const { code, stdout } = await lowrank(['init', path, '--model', model, '--dataset', '*.jsonl', '--output', 'o/1'])
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Wrote .*given\.yaml\. Then:\n/) })
     const { options } = await readConfig(path)
-    expect(parseTrainOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
+    expect(resolveTrainOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
     const plain = join(folder, 'plain.yaml')
     await lowrank(['init', plain, '--model', 'm', '--dataset', 'rows,and more.jsonl'])
     expect((await readConfig(plain)).options).toMatchObject({ model: 'm', dataset: 'rows,and more.jsonl' })
@@ -36,8 +36,8 @@ describe('lowrank init', () => {
     expect(commented.length).toBeGreaterThanOrEqual(10)
     for (const index of commented) {
       const text = lines.map((line, i) => (i === index ? line.replace('# ', '') : line)).join('\n')
-      const before = parseTrainOptions(parse(lines.join('\n')))
-      expect(parseTrainOptions(parse(text)), lines[index]).not.toEqual(before)
+      const before = resolveTrainOptions(parse(lines.join('\n')))
+      expect(resolveTrainOptions(parse(text)), lines[index]).not.toEqual(before)
     }
   })
 

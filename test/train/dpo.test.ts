@@ -17,7 +17,7 @@ import { addMeans, type Means } from '../../src/train/means.js'
 import { runForMemory } from '../../src/train/memory-run.js'
 import { dpo, type PreferencePair, preferencePair } from '../../src/train/objectives/dpo.js'
 import type { TrainingOptions, TrainLoraOptions } from '../../src/train/options.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { trainObjective } from '../../src/train/train-lora.js'
 import { testDevices } from '../support/devices.js'
 import { readTensors, relativeDifference } from '../support/golden.js'
@@ -150,7 +150,7 @@ describe('a run of DPO', () => {
     rejected: ` a ${'bad '.repeat(1 + (row % 3))}one ${row}`,
   }))
   const options = (changes: Partial<TrainLoraOptions> & { training?: TrainingOptions } = {}) =>
-    parseTrainOptions({
+    resolveTrainOptions({
       model,
       dataset,
       device: 'cpu',

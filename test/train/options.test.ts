@@ -3,10 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../src/lowrank-error.js'
 import { TRAINING_DEFAULTS } from '../../src/train/options.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 
 const minimal = { model: 'a/model', dataset: 'rows.jsonl' }
-const parse = (training: object, rest: object = {}) => parseTrainOptions({ ...minimal, ...rest, training })
+const parse = (training: object, rest: object = {}) => resolveTrainOptions({ ...minimal, ...rest, training })
 const messageOf = (run: () => unknown): string => {
   try {
     run()
@@ -18,7 +18,7 @@ const messageOf = (run: () => unknown): string => {
 
 describe('defaults', () => {
   it('are those of the design when only a model and a data set are given', () => {
-    expect(parseTrainOptions(minimal)).toEqual({
+    expect(resolveTrainOptions(minimal)).toEqual({
       ...minimal,
       method: 'lora',
       lora: {
@@ -77,7 +77,7 @@ describe('defaults', () => {
   })
 
   it('have no lora options when every weight is trained', () => {
-    expect(parseTrainOptions({ ...minimal, method: 'full' }).lora).toBeUndefined()
+    expect(resolveTrainOptions({ ...minimal, method: 'full' }).lora).toBeUndefined()
   })
 })
 
@@ -85,15 +85,15 @@ describe('values that would be taken for something else', () => {
   it('are refused: objects whose keys say nothing of what they hold', () => {
     const boxes = [new Map([['maxSteps', 3]]), new Set(['maxSteps']), new Date(0), new Uint8Array(2), /maxSteps/]
     for (const box of boxes) {
-      expect(() => parseTrainOptions(box)).toThrow('[train] expected an object of options, got ')
-      expect(() => parseTrainOptions({ ...minimal, training: box })).toThrow(
+      expect(() => resolveTrainOptions(box)).toThrow('[train] expected an object of options, got ')
+      expect(() => resolveTrainOptions({ ...minimal, training: box })).toThrow(
         'expected an object of training options for training, got ',
       )
-      expect(() => parseTrainOptions({ ...minimal, lora: box })).toThrow(
+      expect(() => resolveTrainOptions({ ...minimal, lora: box })).toThrow(
         'expected an object of LoRA options for lora, ',
       )
       for (const name of ['rankPattern', 'alphaPattern'])
-        expect(() => parseTrainOptions({ ...minimal, lora: { [name]: box } })).toThrow(
+        expect(() => resolveTrainOptions({ ...minimal, lora: { [name]: box } })).toThrow(
           new RegExp(`^\\[lora\\] expected an object with .* for ${name}, got `),
         )
       for (const name of ['roles', 'chatTemplateKwargs'])
@@ -113,16 +113,16 @@ describe('values that would be taken for something else', () => {
 
   it('are refused: an outputDir that would be a directory called ~', () => {
     for (const outputDir of ['~', '~/runs/a'])
-      expect(() => parseTrainOptions({ ...minimal, outputDir })).toThrow(
+      expect(() => resolveTrainOptions({ ...minimal, outputDir })).toThrow(
         `got "${outputDir}"; only a shell knows ~, and only without quotes: write the whole path`,
       )
-    expect(parseTrainOptions({ ...minimal, outputDir: 'a~/~b' }).outputDir).toBe('a~/~b')
+    expect(resolveTrainOptions({ ...minimal, outputDir: 'a~/~b' }).outputDir).toBe('a~/~b')
   })
 })
 
 describe('spellings', () => {
   it('spellings may be those of Python', () => {
-    const { training, lora, outputDir } = parseTrainOptions({
+    const { training, lora, outputDir } = resolveTrainOptions({
       ...minimal,
       output_dir: 'out',
       lora: { r: 8, lora_alpha: 16, target_modules: ['q_proj'], layers_to_transform: 1, rank_pattern: { q_proj: 4 } },
@@ -140,7 +140,7 @@ describe('spellings', () => {
       maxLength: 99,
     })
     expect(
-      parseTrainOptions({ model_name_or_path: 'a/model', train_dataset: 'x.jsonl', torch_dtype: 'float32' }),
+      resolveTrainOptions({ model_name_or_path: 'a/model', train_dataset: 'x.jsonl', torch_dtype: 'float32' }),
     ).toMatchObject({
       model: 'a/model',
       dataset: 'x.jsonl',
@@ -164,7 +164,7 @@ describe('spellings', () => {
         { ...minimal, training: given },
         { ...minimal, lora: given },
       ])
-        expect(() => parseTrainOptions(options), name).toThrow(`unknown option "${name}"`)
+        expect(() => resolveTrainOptions(options), name).toThrow(`unknown option "${name}"`)
     }
   })
 
@@ -173,40 +173,40 @@ describe('spellings', () => {
       '[training] unknown option "learningrate"; did you mean "learningRate"?',
     )
     expect(() => parse({ num_epochs: 1 })).toThrow('did you mean "numTrainEpochs"?')
-    expect(() => parseTrainOptions({ ...minimal, datset: 'x' })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, datset: 'x' })).toThrow(
       '[train] unknown option "datset"; did you mean "dataset"?',
     )
     expect(() => parse({ epochs: 2 })).toThrow('unknown option "epochs"; did you mean "numTrainEpochs"?')
     expect(() => parse({ lr: 1e-3 })).toThrow('unknown option "lr"; did you mean "learningRate"?')
     expect(() => parse({ batch_size: 2 })).toThrow('"batch_size"; did you mean "perDeviceTrainBatchSize"?')
-    expect(() => parseTrainOptions({ ...minimal, lora: { rank: 8 } })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, lora: { rank: 8 } })).toThrow(
       'unknown option "rank"; did you mean "r"?',
     )
-    expect(() => parseTrainOptions({ ...minimal, epochs: 2 })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, epochs: 2 })).toThrow(
       '[train] epochs is an option of training; write training: { numTrainEpochs: ... }',
     )
     expect(() => parse({ rank: 8 })).toThrow('[training] rank is an option of lora; write lora: { r: ... }')
     expect(() => parse({ constructor: 1 })).toThrow('[training] unknown option "constructor"')
-    expect(() => parseTrainOptions({ ...minimal, lora: { exclude_module: ['q_proj'] } })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, lora: { exclude_module: ['q_proj'] } })).toThrow(
       '[lora] unknown option "exclude_module"; did you mean "excludeModules"?',
     )
     expect(() => parse(JSON.parse('{"__proto__": 1}'))).toThrow('[training] unknown option "__proto__"')
   })
 
   it('spellings in the wrong place are sent to the right one', () => {
-    expect(() => parseTrainOptions({ ...minimal, learning_rate: 1e-4 })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, learning_rate: 1e-4 })).toThrow(
       '[train] learningRate is an option of training; write training: { learningRate: ... }',
     )
     expect(() => parse({ output_dir: 'out' })).toThrow(
       '[training] outputDir stands beside training, not in it; move it one level up',
     )
-    expect(() => parseTrainOptions({ ...minimal, lora_r: 8 })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, lora_r: 8 })).toThrow(
       '[train] loraR is an option of lora; write lora: { r: ... }',
     )
     expect(() => parse({ lora_alpha: 8 })).toThrow(
       '[training] loraAlpha is an option of lora; write lora: { loraAlpha: ... }',
     )
-    expect(() => parseTrainOptions({ ...minimal, rank_pattern: { q_proj: 8 } })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, rank_pattern: { q_proj: 8 } })).toThrow(
       '[train] rankPattern is an option of lora; write lora: { rankPattern: ... }',
     )
   })
@@ -214,13 +214,13 @@ describe('spellings', () => {
 
 describe('the device', () => {
   it.each(['cpu', 'cuda', 'cuda:0', 'cuda:17', 'auto', 'cuda-emulator'])('the device may be %s', (device) => {
-    expect(parseTrainOptions({ ...minimal, device }).device).toBe(device)
+    expect(resolveTrainOptions({ ...minimal, device }).device).toBe(device)
   })
 
   it.each(['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'cuda:1.5', 'CUDA', ' cpu', '', 0])(
     'the device may not be %j',
     (device) => {
-      expect(() => parseTrainOptions({ ...minimal, device })).toThrow(
+      expect(() => resolveTrainOptions({ ...minimal, device })).toThrow(
         `[train] expected 'cpu', 'cuda', 'cuda:N' or 'auto' for device, got ${JSON.stringify(device)}`,
       )
     },
@@ -295,38 +295,38 @@ describe('values', () => {
       adamBeta1: 0,
     })
     expect(training).toMatchObject({ numTrainEpochs: 1e-300, learningRate: 1e-45, maxGradNorm: 0, adamBeta1: 0 })
-    const { lora } = parseTrainOptions({ ...minimal, lora: { loraAlpha: 1e30, loraDropout: 0.999999 } })
+    const { lora } = resolveTrainOptions({ ...minimal, lora: { loraAlpha: 1e30, loraDropout: 0.999999 } })
     expect(lora).toMatchObject({ loraAlpha: 1e30, loraDropout: 0.999999 })
     for (const [given, message] of [
       [{ loraAlpha: 1e308 }, 'expected a number from 1e-30 to 1e30 for loraAlpha, got 1e+308'],
       [{ loraAlpha: 1e-60 }, 'expected a number from 1e-30 to 1e30 for loraAlpha, got 1e-60'],
       [{ loraDropout: 0.99999999999 }, 'expected a number in [0, 1) for loraDropout, got 0.99999999999'],
     ] as const)
-      expect(messageOf(() => parseTrainOptions({ ...minimal, lora: given }))).toBe(`[lora] ${message}`)
+      expect(messageOf(() => resolveTrainOptions({ ...minimal, lora: given }))).toBe(`[lora] ${message}`)
   })
 
   it('values of the top level are checked too', () => {
-    expect(() => parseTrainOptions(undefined)).toThrow('[train] expected an object of options, got undefined')
-    expect(() => parseTrainOptions({ dataset: 'x' })).toThrow(
+    expect(() => resolveTrainOptions(undefined)).toThrow('[train] expected an object of options, got undefined')
+    expect(() => resolveTrainOptions({ dataset: 'x' })).toThrow(
       '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing',
     )
-    expect(() => parseTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of rows for dataset, got 7')
-    expect(() => parseTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of rows for dataset, got 7')
+    expect(() => resolveTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
       "[train] expected 'lora', 'full' for method, got \"qlora\"",
     )
-    expect(() => parseTrainOptions({ ...minimal, quantization: 'nf5' })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, quantization: 'nf5' })).toThrow(
       '[train] expected \'nf4\' for quantization, got "nf5"',
     )
-    expect(() => parseTrainOptions({ ...minimal, training: 3 })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, training: 3 })).toThrow(
       'expected an object of training options for training, got 3',
     )
-    expect(() => parseTrainOptions({ ...minimal, signal: {} })).toThrow('expected an AbortSignal for signal')
-    expect(() => parseTrainOptions({ ...minimal, lora: { r: 0 } })).toThrow(/\[lora\].*r\b/)
+    expect(() => resolveTrainOptions({ ...minimal, signal: {} })).toThrow('expected an AbortSignal for signal')
+    expect(() => resolveTrainOptions({ ...minimal, lora: { r: 0 } })).toThrow(/\[lora\].*r\b/)
   })
 
   it('values may be rows in place of a path', () => {
     const dataset = [{ prompt: 'a', completion: 'b' }]
-    expect(parseTrainOptions({ model: 'm', dataset }).dataset).toBe(dataset)
+    expect(resolveTrainOptions({ model: 'm', dataset }).dataset).toBe(dataset)
   })
 })
 
@@ -349,7 +349,7 @@ describe('options of transformers and TRL', () => {
       ],
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
-    expect(() => parseTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
       'got "uc://a.b.c"; tables of Unity Catalog are not read yet; export the table to a .jsonl file',
     )
   })
@@ -401,16 +401,16 @@ describe('conflicts', () => {
   })
 
   it('conflicts between method, resuming and what they need are named', () => {
-    expect(() => parseTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, method: 'full', lora: {} })).toThrow(
       "expected no lora options with method 'full'",
     )
-    expect(() => parseTrainOptions({ ...minimal, method: 'full', offloadEmbedding: true })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, method: 'full', offloadEmbedding: true })).toThrow(
       "[train] expected no offloadEmbedding with method 'full', which trains the embeddings",
     )
-    expect(() => parseTrainOptions({ ...minimal, method: 'full', quantization: 'nf4' })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, method: 'full', quantization: 'nf4' })).toThrow(
       "[train] expected no quantization with method 'full': weights in NF4 have no gradient; train an adapter on them, or remove it",
     )
-    expect(() => parseTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
+    expect(() => resolveTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
       'expected outputDir with resumeFromCheckpoint: true',
     )
   })
@@ -419,7 +419,7 @@ describe('conflicts', () => {
 describe('everything that is wrong', () => {
   const problemsOf = (options: object): OptionError['problems'] => {
     try {
-      parseTrainOptions(options)
+      resolveTrainOptions(options)
     } catch (error) {
       if (error instanceof OptionError) return error.problems
       throw error
@@ -460,7 +460,7 @@ describe('everything that is wrong', () => {
       'peft_config.target_modules',
       'peft_config.rankPattern',
     ])
-    const message = messageOf(() => parseTrainOptions(options))
+    const message = messageOf(() => resolveTrainOptions(options))
     expect(message).toMatch(/^\[train\] 15 options are wrong:\n {2}- \[train\] unknown preset "qlora"/)
     expect(message).toContain('\n  - [training] expected a whole number of at least 2 for maxLength, got 1\n')
     expect(message).toContain('\n  - [lora] unknown option "rank"')
@@ -502,7 +502,7 @@ describe('an access token', () => {
     ['beside other options of training', { training: { token } }],
     ['under a name that does not exist', { hfToken: token, lora: { token } }],
   ])('is never shown: %s', (_, options) => {
-    const message = messageOf(() => parseTrainOptions({ ...minimal, ...options }))
+    const message = messageOf(() => resolveTrainOptions({ ...minimal, ...options }))
     expect(message).toMatch(/^\[train/)
     expect(message).not.toContain(token)
   })
@@ -510,7 +510,7 @@ describe('an access token', () => {
   it('is not shown in place of another option either, where its form tells', () => {
     for (const wrong of ['hf_abcdefghijKLMNOP0123', 'https://user:pass@host/x', 'https://host/x?access_token=pass']) {
       const message = messageOf(() =>
-        parseTrainOptions({ ...minimal, device: wrong, [wrong]: 1, training: { saveStrategy: [wrong] } }),
+        resolveTrainOptions({ ...minimal, device: wrong, [wrong]: 1, training: { saveStrategy: [wrong] } }),
       )
       expect(message).toMatch(/3 options are wrong/)
       expect(message).toContain('***')

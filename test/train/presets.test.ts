@@ -3,14 +3,14 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
 import { type PlanOptions, planTraining, type TrainingPlan } from '../../src/train/plan.js'
 import { PRESETS, type PresetName } from '../../src/train/presets.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { lowrank } from '../cli/run-cli.js'
 import { rejection, TINY_CONFIG, temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 
 const minimal = { model: 'a/model', dataset: 'rows.jsonl' }
-const parse = (options: object) => parseTrainOptions({ ...minimal, ...options })
+const parse = (options: object) => resolveTrainOptions({ ...minimal, ...options })
 const messageOf = (options: object): Promise<string> => rejection((async () => parse(options))())
 
 /** The shapes of Mistral-7B-v0.1. */

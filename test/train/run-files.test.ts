@@ -10,8 +10,8 @@ import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
 import type { TrainEvent } from '../../src/train/events.js'
 import type { TrainLoraOptions } from '../../src/train/options.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
 import { PRESETS } from '../../src/train/presets.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { type RunSummary, runCardText } from '../../src/train/run-card.js'
 import { runConfigText } from '../../src/train/run-config.js'
 import { trainLora } from '../../src/train/train-lora.js'
@@ -211,7 +211,7 @@ describe('train.yaml', () => {
   }
   const base = { model: 'org/name', dataset: '/rows.jsonl', outputDir: '/out' }
   const text = (options: Partial<TrainLoraOptions>) =>
-    runConfigText(parseTrainOptions({ ...base, ...options }), settings)
+    runConfigText(resolveTrainOptions({ ...base, ...options }), settings)
 
   const CASES: Partial<TrainLoraOptions>[] = [
     {},
@@ -248,8 +248,8 @@ describe('train.yaml', () => {
   ]
 
   it.each(CASES)('gives the same options when it is read: %j', async (options) => {
-    const { preset: _, ...resolved } = parseTrainOptions({ ...base, ...options })
-    expect(parseTrainOptions(parse(await text(options)))).toEqual({
+    const { preset: _, ...resolved } = resolveTrainOptions({ ...base, ...options })
+    expect(resolveTrainOptions(parse(await text(options)))).toEqual({
       ...resolved,
       revision: settings.revision,
       dtype: 'float32',
@@ -260,7 +260,7 @@ describe('train.yaml', () => {
 
   it('makes paths absolute', async () => {
     const local = runConfigText(
-      parseTrainOptions({ ...base, model: 'models/x', dataset: 'data/*.jsonl', outputDir: 'out', cacheDir: 'cache' }),
+      resolveTrainOptions({ ...base, model: 'models/x', dataset: 'data/*.jsonl', outputDir: 'out', cacheDir: 'cache' }),
       { ...settings, model: 'models/x', revision: undefined },
     )
     expect(parse(local)).toMatchObject({
@@ -277,7 +277,7 @@ describe('train.yaml', () => {
     }
     const written = await text({ dataset: rows(), training: { chatTemplateKwargs: { now: () => 'x' } } })
     expect(written).toContain('# Not here, because no file can hold it: dataset: rows that a program gave\n')
-    expect(() => parseTrainOptions(parse(written))).toThrow('for dataset, got nothing')
+    expect(() => resolveTrainOptions(parse(written))).toThrow('for dataset, got nothing')
     const large = await text({ dataset: Array.from({ length: 5000 }, () => ({ text: 'many rows' })) })
     expect(large.length).toBeLessThan(5000)
   })
@@ -288,7 +288,7 @@ describe('train.yaml', () => {
       dataset: [{ location: 'a "b"\n.jsonl', rows: 3, size: 70, sha256 }],
       evalDataset: [{ location: 'uc://main.default.rows', rows: 5 }],
     }
-    const options = parseTrainOptions(base)
+    const options = resolveTrainOptions(base)
     const written = runConfigText(options, { ...settings, lineage, secrets: ['default.rows'] })
     expect(written).toContain(`\n# dataset: "a \\"b\\"\\n.jsonl", 3 rows, 70 bytes, SHA-256 ${sha256}\n`)
     expect(written).toContain('\n# evalDataset: "uc://main.***", 5 rows\n')
@@ -314,7 +314,7 @@ describe('train.yaml', () => {
 
   it('has no secret, wherever it was put', async () => {
     const token = 'hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345'
-    const options = parseTrainOptions({
+    const options = resolveTrainOptions({
       ...base,
       token,
       cacheDir: `/cache/${token}`,
@@ -369,7 +369,7 @@ describe('README.md', () => {
     etaSeconds: 0,
   })
   const summary: RunSummary = {
-    options: parseTrainOptions({ model: 'org/name', dataset: '/home/me/private/rows.jsonl', outputDir: '/out' }),
+    options: resolveTrainOptions({ model: 'org/name', dataset: '/home/me/private/rows.jsonl', outputDir: '/out' }),
     model: 'org/name',
     origin: { revision: 'f'.repeat(40), license: { id: 'apache-2.0' } },
     dtype: 'bfloat16',
@@ -439,18 +439,18 @@ describe('README.md', () => {
   })
 
   it('names the Hub id that a model given as a path belongs to, where that was said', async () => {
-    const options = parseTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: 'org/base' })
+    const options = resolveTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: 'org/base' })
     const card = await runCardText({ ...summary, options, model: '/models/x', origin: {} })
     expect(header(card)).toMatchObject({ base_model: 'org/base', base_model_relation: 'adapter' })
     expect(card).toContain('# LoRA adapter for org/base\n')
-    const local = parseTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: '/models/x' })
+    const local = resolveTrainOptions({ model: '/models/x', dataset: [{ text: 'x' }], baseModelName: '/models/x' })
     expect(
       header(await runCardText({ ...summary, options: local, model: '/models/x', origin: {} })),
     ).not.toHaveProperty('base_model')
   })
 
   it('README.md of a whole model and of a stopped run says so', async () => {
-    const options = parseTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
+    const options = resolveTrainOptions({ model: 'org/name', dataset: [{ text: 'x' }], method: 'full' })
     const card = runCardText({ ...summary, options, step: 3, lastLog: undefined, lastEvaluation: undefined })
     expect(header(card)).toMatchObject({
       base_model_relation: 'finetune',
@@ -464,7 +464,7 @@ describe('README.md', () => {
   })
 
   it('README.md cannot be broken by names or templates, and has no secret', async () => {
-    const options = parseTrainOptions({
+    const options = resolveTrainOptions({
       model: 'x',
       dataset: '/data/a`|b\n<script>.jsonl',
       training: { chatTemplate: '{{ 1 }}\n```\n# not a heading\n````' },

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { runWarnings } from '../../src/train/run-warnings.js'
 import { ofType, temporaryDirectory, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 
 const warnings = (training: object, steps: number): string[] =>
-  runWarnings(parseTrainOptions({ model: 'a/b', dataset: 'x', training }).training, steps)
+  runWarnings(resolveTrainOptions({ model: 'a/b', dataset: 'x', training }).training, steps)
 
 describe('runWarnings', () => {
   it('tell of a single step that is the first of a warm-up, which learns nothing', () => {

@@ -41,7 +41,7 @@ const OLD_TOP_LEVEL_NAMES = aliasesOf(TRAIN_LORA_OPTIONS)
  * transformers or TRL have and this library does not yet, values outside their range, and options that contradict each
  * other.
  */
-export function parseTrainOptions(raw: unknown): ResolvedTrainOptions {
+export function resolveTrainOptions(raw: unknown): ResolvedTrainOptions {
   if (!isPlainObject(raw)) throw new OptionError(`[train] expected an object of options, got ${describeValue(raw)}`)
   return new Parser(raw).parse()
 }
