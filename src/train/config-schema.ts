@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { anything, boolean, type JsonSchema } from '../options/rules.js'
 import { snakeCase } from '../options/spelling.js'
 import { type OptionTable, schemaOf } from '../options/table.js'
-import { UNSUPPORTED_TRAINING } from './known-options.js'
+import { UNSUPPORTED_OPTIONS } from './known-options.js'
 import { TRAIN_LORA_OPTIONS } from './options.js'
 
 /** Flags of TrainingArguments that say what `device` and `dtype` say here. */
@@ -55,7 +55,7 @@ function foreign(): Record<string, JsonSchema> {
     ]),
   )
   const others: OptionTable = Object.fromEntries(
-    Object.entries(UNSUPPORTED_TRAINING).map(([name, { same, remedy }]) => [
+    Object.entries(UNSUPPORTED_OPTIONS).map(([name, { same, remedy }]) => [
       name,
       {
         rule: { ...anything, schema: { enum: [null, ...same] } },

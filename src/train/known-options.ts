@@ -30,7 +30,7 @@ const instead = (remedy: string, ...same: unknown[]): KnownOption => ({ same, re
 const ADAMW = ['adamw', 'adamw_torch', 'adamw_torch_fused', 'adamw_hf']
 
 /** Options of transformers' TrainingArguments and TRL's SFTConfig that are not supported yet. */
-export const UNSUPPORTED_TRAINING: Readonly<Record<string, KnownOption>> = {
+export const UNSUPPORTED_OPTIONS: Readonly<Record<string, KnownOption>> = {
   adafactor: leaveOut(false),
   activationOffloading: instead('use gradientCheckpointing', false),
   autoFindBatchSize: instead('lower perDeviceTrainBatchSize', false),

@@ -14,7 +14,7 @@ import { boolean, check } from '../options/rules.js'
 import { camelCaseKeys, type Spelling } from '../options/spelling.js'
 import { aliasesOf, entryOf, namesOf } from '../options/table.js'
 import { isPlainObject } from '../values.js'
-import { SHORT_TRAINING_NAMES, UNSUPPORTED_SCHEDULERS, UNSUPPORTED_TRAINING } from './known-options.js'
+import { SHORT_TRAINING_NAMES, UNSUPPORTED_OPTIONS, UNSUPPORTED_SCHEDULERS } from './known-options.js'
 import {
   EFFECTIVE_BATCH_SIZE,
   type IntervalStrategy,
@@ -32,7 +32,7 @@ import { findPreset, withPreset } from './presets.js'
 const TRAINING_NAMES: readonly string[] = namesOf(TRAINING_OPTIONS)
 const TOP_LEVEL_NAMES: readonly string[] = namesOf(TRAIN_LORA_OPTIONS)
 const OLD_TRAINING_NAMES = aliasesOf(TRAINING_OPTIONS)
-const OLD_TOP_LEVEL_NAMES = aliasesOf(TRAIN_LORA_OPTIONS)
+const RENAMED_OPTIONS = aliasesOf(TRAIN_LORA_OPTIONS)
 
 /**
  * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
@@ -56,7 +56,7 @@ class Parser {
   #flags: Record<string, unknown>
 
   constructor(raw: Record<string, unknown>) {
-    const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, OLD_TOP_LEVEL_NAMES)
+    const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, RENAMED_OPTIONS)
     this.#given = top
     this.#topSpelling = topSpelling
     const nested = isPlainObject(top.training) ? top.training : {}
@@ -257,7 +257,7 @@ class Parser {
   #checkForeign(name: string, value: unknown): void {
     if (TOP_LEVEL_NAMES.includes(name))
       throw new OptionError(`[training] ${name} stands beside training, not in it; move it one level up`)
-    const known = Object.hasOwn(UNSUPPORTED_TRAINING, name) ? UNSUPPORTED_TRAINING[name] : undefined
+    const known = Object.hasOwn(UNSUPPORTED_OPTIONS, name) ? UNSUPPORTED_OPTIONS[name] : undefined
     if (known === undefined) {
       const misplaced = misplacedLoraOption('training', name)
       if (misplaced !== undefined) throw new OptionError(misplaced)
@@ -311,7 +311,7 @@ function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): Interva
 
 /** Whether an option belongs into `training`, by whatever name. */
 function isTrainingName(name: string): boolean {
-  return TRAINING_NAMES.includes(name) || Object.hasOwn(UNSUPPORTED_TRAINING, name) || OLD_TRAINING_NAMES.has(name)
+  return TRAINING_NAMES.includes(name) || Object.hasOwn(UNSUPPORTED_OPTIONS, name) || OLD_TRAINING_NAMES.has(name)
 }
 
 function misplacedLoraOption(where: string, name: string): string | undefined {
