@@ -116,7 +116,7 @@ const ROWS_PER_STEP = 4096
  * batches that it would have seen. One epoch at a time is planned: `prepare` does it in turns of the event loop, all
  * other methods at a stretch where it has not been done.
  */
-export class BatchPlan<I extends Item = Item> implements WindowSource<I> {
+export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
   readonly #items: readonly I[]
   readonly #lengths: Int32Array
   readonly #options: BatchOptions

@@ -1,6 +1,6 @@
 /** @file lowrank_state.json: where a run stands between two steps, parsed strictly, and whether that can be at all. */
 
-import type { BatchPlan, DataCursor } from '../data/batches.js'
+import type { BatchSchedule, DataCursor } from '../data/batches.js'
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
@@ -107,7 +107,7 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
 export async function expectPossible(
   file: string,
   state: Omit<StoredState, 'identity'>,
-  { plan, totalSteps, turns }: { plan: BatchPlan; totalSteps: number; turns: Turns },
+  { plan, totalSteps, turns }: { plan: BatchSchedule; totalSteps: number; turns: Turns },
 ): Promise<void> {
   const { step, cursor, microStep, numInputTokensSeen, optimizerSteps, lossScaler, log } = state
   // First: an epoch of 10^15 must not be counted up to.

@@ -8,7 +8,7 @@ import type { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
-import { BatchPlan, largestSequentialBatch } from '../data/batches.js'
+import { BatchSchedule, largestSequentialBatch } from '../data/batches.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
 import { type Item, sequencesOf } from '../data/items.js'
 import { withoutSecrets } from '../errors.js'
@@ -140,7 +140,7 @@ async function trainOn<I extends Item>(
   const trained = createTrainedPart(options, model, modelPath)
   const { weights, adapter } = trained
   const turns = new Turns(signal)
-  const plan = new BatchPlan(train, training)
+  const plan = new BatchSchedule(train, training)
   await plan.prepare(0, turns)
   const optimizer = createOptimizer(trained, training)
   const memory = await planRun(objective, model, options, rowsOf(plan, training, train, evaluation))
@@ -271,7 +271,7 @@ function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[
 
 /** Lengths of the rows that decide how much memory the run takes. */
 function rowsOf(
-  plan: BatchPlan,
+  plan: BatchSchedule,
   { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
   train: readonly Item[],
   evaluation: readonly Item[],

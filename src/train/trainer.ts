@@ -4,7 +4,7 @@
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
-import type { BatchPlan, BatchWindow, WindowSource } from '../data/batches.js'
+import type { BatchSchedule, BatchWindow, WindowSource } from '../data/batches.js'
 import type { Item } from '../data/items.js'
 import { OptionError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
@@ -261,7 +261,7 @@ export class Trainer<I extends Item> {
 
 /** Optimizer steps of a run: `maxSteps`, or those of `numTrainEpochs`, a last part of an epoch rounded up. */
 export async function countSteps(
-  plan: BatchPlan,
+  plan: BatchSchedule,
   { maxSteps, numTrainEpochs }: Pick<ResolvedTrainingOptions, 'maxSteps' | 'numTrainEpochs'>,
   turns: Turns,
 ): Promise<number> {

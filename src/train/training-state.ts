@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { loadParameter } from '../adapters/adapter-file.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../checkpoint/checksums.js'
-import type { BatchPlan } from '../data/batches.js'
+import type { BatchSchedule } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
 import { LowrankError } from '../lowrank-error.js'
@@ -86,7 +86,7 @@ export interface ResumeOptions {
   readonly weights: TrainedWeights
   readonly optimizer: AdamW
   readonly identity: RunIdentity
-  readonly plan: BatchPlan
+  readonly plan: BatchSchedule
   readonly totalSteps: number
   readonly turns: Turns
 }

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { IGNORE_INDEX } from '../../src/architecture/batch.js'
 import {
   type BatchOptions,
-  type BatchPlan,
+  type BatchSchedule,
   type BatchWindow,
   collate,
   sequentialBatches,
@@ -38,7 +38,7 @@ function rowsOf(window: BatchWindow): number[] {
   )
 }
 
-function epochRows(plan: BatchPlan, epoch: number): number[] {
+function epochRows(plan: BatchSchedule, epoch: number): number[] {
   return [...windowsOf(plan, { epoch, index: 0 }, epoch + 1)].flatMap(rowsOf)
 }
 
@@ -62,7 +62,7 @@ describe('collate', () => {
   })
 })
 
-describe('BatchPlan', () => {
+describe('BatchSchedule', () => {
   const options: Partial<BatchOptions> = {
     perDeviceTrainBatchSize: 3,
     gradientAccumulationSteps: 4,

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
-import { BatchPlan } from '../../dist/data/batches.js'
+import { BatchSchedule } from '../../dist/data/batches.js'
 import { prepareDataset } from '../../dist/data/dataset.js'
 import { datasetFingerprint } from '../../dist/data/fingerprint.js'
 import { DATA_OPTIONS } from '../../dist/data/options.js'
@@ -230,7 +230,7 @@ await measure('many rows, split, planned, packed and hashed', async (signal) => 
   const { train, evaluation } = await splitExamples(examples, { evalSplit: 0.1, signal })
   for (const packing of [false, true]) {
     for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
-      const plan = new BatchPlan(train, { ...BATCHES, packing, packingStrategy })
+      const plan = new BatchSchedule(train, { ...BATCHES, packing, packingStrategy })
       await plan.countWindows(3.5, turns)
       for (const epoch of [0, 1]) await plan.prepare(epoch, turns)
       plan.largestBatch()
