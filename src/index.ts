@@ -127,7 +127,7 @@ export type {
   TrainEvent,
   WarningEvent,
 } from './train/events.js'
-export type { MemoryNeed, TensorBytes } from './train/memory-run.js'
+export type { MemoryNeed, TensorBytes } from './train/memory-estimate.js'
 export type { IntervalStrategy, TrainingOptions, TrainLoraOptions } from './train/options.js'
 export {
   type PlanAlternative,

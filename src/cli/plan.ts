@@ -95,7 +95,7 @@ export const command: Command<PlanFlags, Checked> = {
   },
   async run({ json, generate, ...checked }) {
     const paint = paintFor(process.stdout)
-    const { result, text } = generate ? await planAnswers(checked, paint) : await planRun(checked, paint)
+    const { result, text } = generate ? await planAnswers(checked, paint) : await estimateMemory(checked, paint)
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : text)
   },
 }
@@ -106,7 +106,7 @@ interface Shown {
   readonly text: string
 }
 
-async function planRun({ run, memory }: Omit<Checked, 'json'>, paint: Paint): Promise<Shown> {
+async function estimateMemory({ run, memory }: Omit<Checked, 'json'>, paint: Paint): Promise<Shown> {
   const { options, preset } = run
   const planned = await planResolved(options, memory)
   const wantedMaxLength = run.has(['training', 'maxLength']) ? options.training.maxLength : undefined

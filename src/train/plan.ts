@@ -18,7 +18,7 @@ import { type OptionTable, readOptions } from '../options/table.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { plannedBudget, processBytes, remainingBudget } from '../tensor/process-memory.js'
-import { type MemoryNeed, type MemoryRun, runForMemory, runsWithin } from './memory-run.js'
+import { type MemoryEstimateInput, type MemoryNeed, measureOnDryDevice, runsWithin } from './memory-estimate.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
@@ -157,12 +157,12 @@ interface RunRows {
  * The same for a run whose rows and device are there: what it will take, with 'auto' settled.
  * @throws when its tensors need more than the memory budget, saying what would fit.
  */
-export async function planRun<I extends Item>(
+export async function estimateMemory<I extends Item>(
   objective: Objective<I>,
   model: CausalLM,
   options: ResolvedTrainOptions,
   rows: RunRows,
-): Promise<RunPlan> {
+): Promise<MemoryEstimate> {
   const budget = remainingBudget(model.device, options.memoryBudget)
   const planner = new Planner(
     objective,
@@ -185,7 +185,7 @@ export async function planRun<I extends Item>(
 }
 
 /** What a run is told of its plan. */
-export interface RunPlan {
+export interface MemoryEstimate {
   readonly gradientCheckpointing: GradientCheckpointing
   /** As a plan has it. */
   readonly peakResident: number
@@ -282,7 +282,7 @@ class Planner<I extends Item> {
   }
 
   async #planned(settings: PlanSettings): Promise<PlannedMemory> {
-    const { need, reserved } = await runForMemory(this.#runOf(settings))
+    const { need, reserved } = await measureOnDryDevice(this.#runOf(settings))
     this.#reserved.set(settings, reserved)
     const own = processBytes(this.#place)
     const peakResident = need.residentTensors + own
@@ -297,7 +297,7 @@ class Planner<I extends Item> {
     return { ...planned, fits: await this.runsWithin(settings, planned, this.memory - own) }
   }
 
-  #runOf(settings: PlanSettings): MemoryRun<I> {
+  #runOf(settings: PlanSettings): MemoryEstimateInput<I> {
     const { lora, training, threads } = this.#options
     const { longest, rows, evalRows } = this.#rows
     const { perDeviceTrainBatchSize: size, maxLength } = settings

@@ -25,7 +25,7 @@ import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
-import { planRun } from './plan.js'
+import { estimateMemory } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
 import { resolveTrainOptions } from './resolve-options.js'
 import { findCheckpoint, runIdentity } from './resume.js'
@@ -143,7 +143,7 @@ async function trainOn<I extends Item>(
   const plan = new BatchSchedule(train, training)
   await plan.prepare(0, turns)
   const optimizer = createOptimizer(trained, training)
-  const memory = await planRun(objective, model, options, rowsOf(plan, training, train, evaluation))
+  const memory = await estimateMemory(objective, model, options, rowsOf(plan, training, train, evaluation))
   model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()

@@ -14,7 +14,7 @@ import { AdamW } from '../../src/train/adamw.js'
 import { evaluate } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { addMeans, type Means } from '../../src/train/means.js'
-import { runForMemory } from '../../src/train/memory-run.js'
+import { measureOnDryDevice } from '../../src/train/memory-estimate.js'
 import { dpo, type PreferencePair, preferencePair } from '../../src/train/objectives/dpo.js'
 import type { TrainingOptions, TrainLoraOptions } from '../../src/train/options.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
@@ -229,7 +229,7 @@ describe('a run of DPO', () => {
     const { peak } = run.model.device.memory()
     const { dtype, rawConfig } = run.model
     run.dispose()
-    const { need } = await runForMemory({
+    const { need } = await measureOnDryDevice({
       objective: dpo(),
       device: 'cpu',
       config: rawConfig,

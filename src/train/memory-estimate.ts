@@ -21,7 +21,7 @@ import { AdamW } from './adamw.js'
 import type { Objective } from './objective.js'
 
 /** What the memory of a run depends on. */
-export interface MemoryRun<I extends Item = Item> {
+export interface MemoryEstimateInput<I extends Item = Item> {
   readonly objective: Objective<I>
   /** The device that it would run on, which need not be there. */
   readonly device: string
@@ -80,7 +80,7 @@ export interface MeasuredRun {
 }
 
 /** @throws what the real run would throw on the model's config or the adapter's targets. */
-export async function runForMemory<I extends Item>(run: MemoryRun<I>): Promise<MeasuredRun> {
+export async function measureOnDryDevice<I extends Item>(run: MemoryEstimateInput<I>): Promise<MeasuredRun> {
   const device = Device.open(run.device, { dryRun: true, threads: run.threads })
   try {
     const need = await measure(run, device)
@@ -94,7 +94,7 @@ export async function runForMemory<I extends Item>(run: MemoryRun<I>): Promise<M
  * Whether a run ends within a budget. Between the tensors' peak and what is reserved without a limit that depends on
  * where blocks lie: the same commands go to a device that is held to the budget.
  */
-export async function runsWithin<I extends Item>(run: MemoryRun<I>, budget: number): Promise<boolean> {
+export async function runsWithin<I extends Item>(run: MemoryEstimateInput<I>, budget: number): Promise<boolean> {
   const device = Device.open(run.device, {
     dryRun: true,
     holdBudget: true,
@@ -112,7 +112,7 @@ export async function runsWithin<I extends Item>(run: MemoryRun<I>, budget: numb
   }
 }
 
-async function measure<I extends Item>(run: MemoryRun<I>, device: Device): Promise<MemoryNeed> {
+async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Device): Promise<MemoryNeed> {
   const model = createModel(run.config, {
     device,
     dtype: run.dtype,
@@ -169,7 +169,7 @@ async function measure<I extends Item>(run: MemoryRun<I>, device: Device): Promi
   }
 }
 
-function batchOf<I extends Item>({ objective }: MemoryRun<I>, lengths: readonly number[]): MicroBatch<I> {
+function batchOf<I extends Item>({ objective }: MemoryEstimateInput<I>, lengths: readonly number[]): MicroBatch<I> {
   const items: I[] = []
   for (let at = 0; at < lengths.length; at += objective.sequencesPerItem)
     items.push(objective.placeholder(lengths.slice(at, at + objective.sequencesPerItem).map(exampleOf)))
