@@ -1,6 +1,6 @@
 /**
  * @file Merging an adapter: into a directory that holds a whole model, or into the loaded model. The arithmetic is in
- * merge-plan.ts.
+ * merge-updates.ts.
  */
 
 import { readdir, realpath } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { DTYPES } from '../nn/model-options.js'
 import { callback, integer, listOf, path } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { type MergedParts, MergePlan } from './merge-plan.js'
+import { type MergedParts, MergeUpdates } from './merge-updates.js'
 
 export interface MergeOptions {
   /**
@@ -127,7 +127,7 @@ export async function mergeIntoDirectory(
   expectPath('merge', 'directory', directory)
   if (prompts) expectIds(prompts, model.config.vocabSize)
   await expectEmptyDirectory(directory)
-  const plan = await MergePlan.create(model, parts)
+  const plan = await MergeUpdates.create(model, parts)
   try {
     const { torch_dtype: _, ...rest } = model.rawConfig
     const config = { ...rest, dtype, ...(plan.untied && { tie_word_embeddings: false }) }
@@ -177,7 +177,7 @@ export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise
         'would change it; merge(directory) writes a dense model',
     )
   }
-  const plan = await MergePlan.create(model, parts)
+  const plan = await MergeUpdates.create(model, parts)
   try {
     if (plan.untied) {
       throw new LowrankError(

@@ -44,7 +44,7 @@ interface Entry {
 /**
  * All tensors of the merged model by their name in its checkpoint. Reads the adapter once; frees nothing of the model.
  */
-export class MergePlan {
+export class MergeUpdates {
   /** The head has the embedding's weight, and the adapter changes only one of the two. */
   readonly untied: boolean
   readonly #model: CausalLM
@@ -58,7 +58,7 @@ export class MergePlan {
     this.untied = untied
   }
 
-  static async create(model: CausalLM, { slabs, replacements }: MergedParts): Promise<MergePlan> {
+  static async create(model: CausalLM, { slabs, replacements }: MergedParts): Promise<MergeUpdates> {
     const quantized = model.quantizedWeights()
     const entries = new Map<string, Entry>()
     const add = (name: string, parameter: Parameter, updates: readonly Update[] = []): void => {
@@ -74,7 +74,7 @@ export class MergePlan {
     const embedding = tied && replacements.some(({ original }) => original === head.weight)
     const untied = tied && (embedding || entries.has(weightName(head)))
     if (untied && !entries.has(weightName(head))) add(weightName(head), head.weight)
-    return new MergePlan(model, slabs, entries, untied)
+    return new MergeUpdates(model, slabs, entries, untied)
   }
 
   /** The tensors to write. */
