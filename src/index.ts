@@ -69,7 +69,7 @@ export type {
   Linear,
   LinearKind,
   ModelBuilder,
-  ModelParts,
+  ModelModules,
   Quantization,
   RmsNorm,
   WeightOptions,

@@ -32,7 +32,7 @@ export interface Replacement {
 }
 
 /** What an adapter changes in its model. */
-export interface AdapterParts {
+export interface AdapterTensors {
   readonly slabs: readonly AttachedSlab[]
   readonly replacements: readonly Replacement[]
   readonly bias: LoraBias
@@ -52,11 +52,11 @@ const sets = new WeakMap<CausalLM, AdapterSet>()
  *    PEFT.
  */
 export class AdapterSet {
-  readonly #members = new Map<string, AdapterParts>()
-  #active: readonly AdapterParts[] = []
+  readonly #members = new Map<string, AdapterTensors>()
+  #active: readonly AdapterTensors[] = []
   #isEnabled = true
   /** What modules show at present. */
-  #shown: readonly AdapterParts[] = []
+  #shown: readonly AdapterTensors[] = []
 
   /** The set of a model. */
   static of(model: CausalLM): AdapterSet {
@@ -96,7 +96,7 @@ export class AdapterSet {
    * @returns its name
    * @throws when the name is taken, and when it does not go together with the others
    */
-  add(givenName: string | undefined, parts: AdapterParts, active: boolean): string {
+  add(givenName: string | undefined, parts: AdapterTensors, active: boolean): string {
     if (active) checkTogether([...this.#active.filter((other) => other !== parts), parts])
     let name = this.#nameOf(parts)
     if (name === undefined) {
@@ -119,7 +119,7 @@ export class AdapterSet {
   }
 
   /** Takes an adapter out, if it is in. */
-  remove(parts: AdapterParts): void {
+  remove(parts: AdapterTensors): void {
     const name = this.#nameOf(parts)
     if (name === undefined) return
     this.#members.delete(name)
@@ -127,7 +127,7 @@ export class AdapterSet {
   }
 
   /** @throws when there is no adapter of that name. */
-  get(name: string): AdapterParts {
+  get(name: string): AdapterTensors {
     const parts = this.#members.get(name)
     if (parts) return parts
     const names = this.names
@@ -148,12 +148,12 @@ export class AdapterSet {
     this.#show(this.#active)
   }
 
-  #nameOf(parts: AdapterParts): string | undefined {
+  #nameOf(parts: AdapterTensors): string | undefined {
     for (const [name, other] of this.#members) if (other === parts) return name
     return undefined
   }
 
-  #checkBias(name: string, { bias }: AdapterParts): void {
+  #checkBias(name: string, { bias }: AdapterTensors): void {
     if (bias === 'none') return
     for (const [other, parts] of this.#members) {
       if (parts.bias === 'none') continue
@@ -165,7 +165,7 @@ export class AdapterSet {
     }
   }
 
-  #show(active: readonly AdapterParts[]): void {
+  #show(active: readonly AdapterTensors[]): void {
     for (const { slabs, replacements } of this.#shown) {
       for (const { linear, slab } of slabs) linear.slabs = linear.slabs.filter((other) => other !== slab)
       for (const { module, slot, original } of replacements) module[slot] = original
@@ -180,7 +180,7 @@ export class AdapterSet {
 }
 
 /** @throws when two adapters stand in for the same weight or bias. */
-function checkTogether(adapters: readonly AdapterParts[]): void {
+function checkTogether(adapters: readonly AdapterTensors[]): void {
   const seen: Replacement[] = []
   for (const { replacements } of adapters) {
     for (const { path, module, slot } of replacements) {

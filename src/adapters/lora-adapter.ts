@@ -17,9 +17,9 @@ import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { safetensorsContent, type TensorToWrite } from '../weights/safetensors.js'
 import { fillFromFile, readAdapterHeader } from './adapter-file.js'
-import { type AdapterParts, AdapterSet, type AttachedSlab } from './adapter-set.js'
+import { AdapterSet, type AdapterTensors, type AttachedSlab } from './adapter-set.js'
+import { adapterTensors, targetableModules } from './adapter-tensors.js'
 import { type LoraConfig, type LoraOptions, NAME } from './lora-config.js'
-import { adapterParts, targetableModules } from './lora-parts.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import { isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
@@ -85,7 +85,7 @@ export class LoraAdapter {
    * One that was loaded keeps the Hub id of its file.
    */
   baseModelName: string | undefined
-  readonly #parts: AdapterParts
+  readonly #parts: AdapterTensors
   readonly #givenName: string | undefined
   #name: string
   #isDisposed = false
@@ -103,7 +103,7 @@ export class LoraAdapter {
     this.config = config
     this.#givenName = givenName
     this.#name = givenName ?? set.freeName
-    this.#parts = { ...adapterParts(model, config, onUnmatched), bias: config.bias, dispose: () => this.dispose() }
+    this.#parts = { ...adapterTensors(model, config, onUnmatched), bias: config.bias, dispose: () => this.dispose() }
   }
 
   /**

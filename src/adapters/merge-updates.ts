@@ -16,10 +16,10 @@ import { scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { transpose } from '../transpose.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
-import type { AdapterParts, AttachedSlab } from './adapter-set.js'
+import type { AdapterTensors, AttachedSlab } from './adapter-set.js'
 
 /** What of an adapter is merged. */
-export type MergedParts = Pick<AdapterParts, 'slabs' | 'replacements'>
+export type MergedTensors = Pick<AdapterTensors, 'slabs' | 'replacements'>
 
 /** Elements that are summed in float32 at a time. */
 const CHUNK = 1 << 20
@@ -58,7 +58,7 @@ export class MergeUpdates {
     this.untied = untied
   }
 
-  static async create(model: CausalLM, { slabs, replacements }: MergedParts): Promise<MergeUpdates> {
+  static async create(model: CausalLM, { slabs, replacements }: MergedTensors): Promise<MergeUpdates> {
     const quantized = model.quantizedWeights()
     const entries = new Map<string, Entry>()
     const add = (name: string, parameter: Parameter, updates: readonly Update[] = []): void => {

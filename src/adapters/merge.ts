@@ -15,7 +15,7 @@ import { DTYPES } from '../nn/model-options.js'
 import { callback, integer, listOf, path } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { type MergedParts, MergeUpdates } from './merge-updates.js'
+import { type MergedTensors, MergeUpdates } from './merge-updates.js'
 
 export interface MergeOptions {
   /**
@@ -111,7 +111,7 @@ export const MERGE_OPTIONS = {
 /** See `LoraAdapter.merge`. */
 export async function mergeIntoDirectory(
   model: CausalLM,
-  parts: MergedParts,
+  parts: MergedTensors,
   directory: string,
   options: MergeOptions,
 ): Promise<MergeReport> {
@@ -167,7 +167,7 @@ export async function mergeIntoDirectory(
 }
 
 /** See `LoraAdapter.mergeAndUnload`; the adapter has still to be disposed. */
-export async function mergeInPlace(model: CausalLM, parts: MergedParts): Promise<void> {
+export async function mergeInPlace(model: CausalLM, parts: MergedTensors): Promise<void> {
   const { slabs } = parts
   const quantized = slabs.filter(({ linear }) => linear.isQuantized).length
   if (quantized > 0) {

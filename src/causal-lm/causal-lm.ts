@@ -19,7 +19,7 @@ import type { GenerateOptions } from '../decoding/sampling-options.js'
 import { describeValue } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
-import { type Linear, ModelBuilder, type ModelParts, type Quantization, type WeightOptions } from '../nn/module.js'
+import { type Linear, ModelBuilder, type ModelModules, type Quantization, type WeightOptions } from '../nn/module.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
 import { linearLogProbs } from '../ops/linear-log-probs.js'
@@ -113,7 +113,7 @@ export class CausalLM {
    */
   readonly dropoutState = { seed: SEED.default, microStep: 0 }
   readonly #decoder: Decoder
-  readonly #parts: ModelParts
+  readonly #parts: ModelModules
   #disposed = false
   #training = false
   #nextSite = 0
@@ -154,7 +154,7 @@ export class CausalLM {
   }
 
   /** All modules by path: projections, the head, embeddings. */
-  get modules(): ModelParts {
+  get modules(): ModelModules {
     return this.#parts
   }
 

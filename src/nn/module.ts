@@ -124,7 +124,7 @@ export class LayerNorm {
 }
 
 /** Everything that a model registered, by name and path. */
-export interface ModelParts {
+export interface ModelModules {
   readonly parameters: Map<string, Parameter>
   readonly linears: Map<string, Linear>
   readonly embeddings: Map<string, Embedding>
@@ -150,11 +150,11 @@ export interface WeightOptions {
 export class ModelBuilder {
   readonly device: Device
   readonly dtype: ComputeDType
-  readonly parts: ModelParts
+  readonly parts: ModelModules
   readonly #weights: WeightOptions
   readonly #path: string
 
-  constructor(device: Device, dtype: ComputeDType, weights: WeightOptions = {}, path = '', parts?: ModelParts) {
+  constructor(device: Device, dtype: ComputeDType, weights: WeightOptions = {}, path = '', parts?: ModelModules) {
     this.device = device
     this.dtype = dtype
     this.#weights = weights

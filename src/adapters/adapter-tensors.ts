@@ -9,7 +9,7 @@ import { describeValue, listNames } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { type Embedding, LayerNorm, type Linear, type RmsNorm } from '../nn/module.js'
 import type { LoraSlab } from '../ops/linear.js'
-import { type AdapterParts, AdapterSet, type AttachedSlab, type Replacement } from './adapter-set.js'
+import { AdapterSet, type AdapterTensors, type AttachedSlab, type Replacement } from './adapter-set.js'
 import type { LoraConfig } from './lora-config.js'
 import { peftBiasName, peftModuleTensorName, peftTensorName } from './peft-names.js'
 import { checkTargetLimits, matchTargetModules, patternValues, type TargetableModule } from './target-modules.js'
@@ -20,11 +20,11 @@ import { checkTargetLimits, matchTargetModules, patternValues, type TargetableMo
  * are left alone, as in PEFT. It takes the setting and the names of it that match nothing.
  * @throws on settings that do not fit the model
  */
-export function adapterParts(
+export function adapterTensors(
   model: CausalLM,
   config: LoraConfig,
   onUnmatched?: (setting: string, names: readonly string[]) => void,
-): Pick<AdapterParts, 'slabs' | 'replacements'> {
+): Pick<AdapterTensors, 'slabs' | 'replacements'> {
   const { targetModules, modulesToSave, rankPattern, alphaPattern } = config
   const modules = targetableModules(model)
   const isFile = onUnmatched !== undefined
