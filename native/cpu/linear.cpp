@@ -27,7 +27,7 @@ namespace {
 constexpr int64_t kMaskedRows = 512;
 constexpr int64_t kJoinedRows = 64;  // fewer rows of x would not pay for stacking the A's
 
-LOWRANK_INLINE int64_t outFeatures(const LinearPart& part) {
+LOWRANK_INLINE int64_t outFeatures(const Projection& part) {
   return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
 LOWRANK_INLINE bool masked(const LoraSlab& slab) {
@@ -39,7 +39,7 @@ LOWRANK_INLINE GemmOperand operand(const Tensor& tensor, bool transposed) {
 }
 
 // W^T (forward) or W, dense or read as `compute`.
-LOWRANK_INLINE GemmOperand weightOperand(const LinearPart& part, DType compute, bool forward) {
+LOWRANK_INLINE GemmOperand weightOperand(const Projection& part, DType compute, bool forward) {
   if (part.nf4Count > 0) return GemmOperand{nullptr, compute, 0, forward, part.nf4};
   return operand(part.weight, forward != (part.inOut != 0));
 }
@@ -56,7 +56,7 @@ LOWRANK_INLINE Tensor matrix(void* data, DType dtype, int64_t rows, int64_t cols
   return Tensor{data, rows, cols, cols, 0, kNoBuffer, dtype};
 }
 
-int64_t slabCount(const LinearPart* parts, int64_t partCount) {
+int64_t slabCount(const Projection* parts, int64_t partCount) {
   int64_t count = 0;
   for (int64_t p = 0; p < partCount; ++p) count += parts[p].slabCount;
   return count;
@@ -174,7 +174,7 @@ template <class Body>
 LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, const Body& body) {
   int64_t column = 0, dsColumn = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    const LinearPart& part = args.parts[p];
+    const Projection& part = args.parts[p];
     const int64_t width = outFeatures(part);
     body(part, view(args.dy, 0, args.dy.rows, column, width), dsColumn);
     column += width;
@@ -185,7 +185,7 @@ LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, const Body& body) {
 // The same slab by slab: its part's columns of dy, and its ds.
 template <class Body>
 LOWRANK_INLINE void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t column) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t column) {
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const int64_t rank = part.slabs[i].a.rows;
       body(part.slabs[i], dy, view(ds, 0, ds.rows, column, rank));
@@ -196,7 +196,7 @@ LOWRANK_INLINE void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, c
 
 // The terms of dx that need no mask, for the rows [row, row + rows).
 void addInputTerms(const LinearBackwardArgs& args, const Tensor& ds, int64_t row, int64_t rows, ProductList& list) {
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t dsColumn) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t dsColumn) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, dy.dtype, false), dy.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const LoraSlab& slab = part.slabs[i];
@@ -330,7 +330,7 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
   }
   int64_t column = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    const LinearPart& part = args.parts[p];
+    const Projection& part = args.parts[p];
     Gemm& product = list.add(view(args.y, 0, x.rows, column, outFeatures(part)), false);
     product.bias = part.bias.data;
     product.biasDType = part.bias.dtype;
@@ -383,7 +383,7 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
   });
   if (!list.run()) return false;
 
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
     if (!present(part.dWeight)) return;
     list.add(part.dWeight, true);
     if (part.inOut) {
@@ -415,7 +415,7 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
       from += slab.a.rows * cols;
     });
   }
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
     if (!present(part.dBias)) return;
     withStorage(dy.dtype, [&]<class T>(T) { addColumnSums<T>(dy, part.dBias, context); });
   });

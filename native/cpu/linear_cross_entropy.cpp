@@ -156,7 +156,7 @@ struct HeadPass {
   Tensor h;
   Tensor labels;
   Tensor dh;  // absent: no gradients
-  const LinearPart& head;
+  const Projection& head;
   float softcap;
 };
 
@@ -189,7 +189,7 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
         scratch<char>(context, chunkRows * rank * elementSize(compute)), chunkRows, rank, rank, 0, kNoBuffer, compute};
     if (slabs[i].s.data == nullptr) return nullptr;
   }
-  LinearPart part = pass.head;
+  Projection part = pass.head;
   part.slabs = slabs;
   part.bias = part.dBias = absent(compute);
   part.inOut = 0;

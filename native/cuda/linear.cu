@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) addColumnSumsKernel(Matrix<const T> 
   sums[col] += total;
 }
 
-int64_t outFeatures(const LinearPart& part) {
+int64_t outFeatures(const Projection& part) {
   return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
 bool masked(const LoraSlab& slab) {
@@ -118,7 +118,7 @@ GemmOperand operand(const Tensor& tensor, bool transposed) {
 }
 
 // W^T (forward) or W.
-GemmOperand weightOperand(const LinearPart& part, bool forward) {
+GemmOperand weightOperand(const Projection& part, bool forward) {
   if (part.nf4Count > 0) return GemmOperand{nullptr, 0, forward, part.nf4};
   return operand(part.weight, forward != (part.inOut != 0));
 }
@@ -211,7 +211,7 @@ template <class Body>
 void forParts(const LinearBackwardArgs& args, const Body& body) {
   int64_t column = 0, dsColumn = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    const LinearPart& part = args.parts[p];
+    const Projection& part = args.parts[p];
     const int64_t width = outFeatures(part);
     body(part, view(args.dy, 0, args.dy.rows, column, width), dsColumn);
     column += width;
@@ -223,7 +223,7 @@ void forParts(const LinearBackwardArgs& args, const Body& body) {
 // columns.
 template <class Body>
 void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t column) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t column) {
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const int64_t rank = part.slabs[i].a.rows;
       body(part.slabs[i], dy, view(ds, 0, ds.rows, column, rank));
@@ -234,7 +234,7 @@ void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body
 
 // The terms of dx that need no mask, for the rows [row, row + rows).
 void addInputTerms(const LinearBackwardArgs& args, const Tensor& ds, int64_t row, int64_t rows, ProductList& list) {
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t dsColumn) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t dsColumn) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, false), dy.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
       const LoraSlab& slab = part.slabs[i];
@@ -314,7 +314,7 @@ bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t*
   if (!done) return false;
   int64_t column = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    const LinearPart& part = args.parts[p];
+    const Projection& part = args.parts[p];
     list.add(view(args.y, 0, x.rows, column, outFeatures(part))).bias = part.bias.data;
     list.term(operand(x, false), weightOperand(part, true), x.cols);
     for (int64_t i = 0; i < part.slabCount; ++i) {
@@ -360,7 +360,7 @@ bool linearGradients(const LinearBackwardArgs& args, const RowLimit& limit, cons
     list.addGradient(slab.da);
     list.term(operand(slabDs, true), operand(x, false), rows);
   });
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
     if (!present(part.dWeight)) return;
     list.addGradient(part.dWeight);
     if (part.inOut) {
@@ -375,7 +375,7 @@ bool linearGradients(const LinearBackwardArgs& args, const RowLimit& limit, cons
   }
   if (!list.run()) return false;
 
-  forParts(args, [&](const LinearPart& part, const Tensor& dy, int64_t) {
+  forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
     if (!present(part.dBias)) return;
     withComputeType(compute, [&](auto type) {
       using T = decltype(type);

@@ -229,7 +229,7 @@ struct HeadPass {
   Tensor h;
   Tensor labels;
   Tensor dh;  // absent: no gradients
-  const LinearPart& head;
+  const Projection& head;
   float softcap;
   double divisor;  // 0: the number of labelled rows
   double lossScale;
@@ -247,7 +247,7 @@ struct RowLosses {
 // of memory.
 bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
   Queue& queue = queueOf(context);
-  const LinearPart& head = pass.head;
+  const Projection& head = pass.head;
   const int64_t total = pass.h.rows, width = pass.h.cols, vocabulary = head.weight.rows;
   const DType compute = pass.h.dtype;
   const bool gradients = present(pass.dh);
@@ -269,7 +269,7 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
         chunkOf(scratch<char>(context, chunkRows * slabPitch * sizeOf(compute)), compute, chunkRows, rank, slabPitch);
     if (slab.s.data == nullptr) return false;
   }
-  LinearPart part = head;
+  Projection part = head;
   part.slabs = slabs.data();
   part.bias = part.dBias = absent(compute);
   part.inOut = 0;

@@ -7,7 +7,7 @@ import { Parameter } from '../autograd/parameter.js'
 import { OptionError } from '../lowrank-error.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
-import { type DropoutState, type LinearOptions, type LinearPart, type LoraSlab, linear } from '../ops/linear.js'
+import { type DropoutState, type LinearOptions, type LoraSlab, linear, type Projection } from '../ops/linear.js'
 import type { NormResult } from '../ops/norm.js'
 import { rmsNorm } from '../ops/rms-norm.js'
 import type { Device } from '../tensor/device.js'
@@ -21,7 +21,7 @@ export type LinearKind = 'linear' | 'conv1d' | 'head'
 export type Quantization = 'nf4'
 
 /** A projection: weight, optional bias, and the LoRA adapters attached to it. */
-export class Linear implements LinearPart {
+export class Linear implements Projection {
   /** Dotted module path, as in the checkpoint: `model.layers.0.self_attn.q_proj`. */
   readonly path: string
   readonly kind: LinearKind

@@ -4,7 +4,7 @@ import { isUnitGradient, needsRecording, record, Saved } from '../autograd/tape.
 import { LowrankError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectShape } from './check.js'
-import { type DropoutState, factors, gradientOf, isTrainable, type LinearPart } from './linear.js'
+import { type DropoutState, factors, gradientOf, isTrainable, type Projection } from './linear.js'
 
 export interface LinearCrossEntropyOptions {
   /** The sum of losses is divided by it; default: the number of labelled rows. */
@@ -30,7 +30,7 @@ export interface LinearCrossEntropyOptions {
 export function linearCrossEntropy(
   h: Tensor,
   labels: Tensor,
-  head: LinearPart,
+  head: Projection,
   { numItems = 0, softcap = 0, lossScale = 1, dropout }: LinearCrossEntropyOptions = {},
 ): Tensor {
   const { device } = h
@@ -88,7 +88,7 @@ export function linearCrossEntropy(
 }
 
 /** @throws where the operands of an op that ends in the output head do not fit each other */
-export function expectHeadOperands(op: string, h: Tensor, labels: Tensor, head: LinearPart): void {
+export function expectHeadOperands(op: string, h: Tensor, labels: Tensor, head: Projection): void {
   expectShape(op, 'h', h, [undefined, head.weight.shape[1]], 'N, D')
   expectShape(op, 'labels', labels, [h.rows], 'N')
   expectDType(op, 'labels', labels, 'int32')

@@ -5,7 +5,7 @@
 
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
-import { type DropoutState, factors, gradientOf, guardWeights, isTrainable, type LinearPart } from './linear.js'
+import { type DropoutState, factors, gradientOf, guardWeights, isTrainable, type Projection } from './linear.js'
 import { expectHeadOperands } from './linear-cross-entropy.js'
 
 export interface LinearLogProbsOptions {
@@ -25,7 +25,7 @@ export interface LinearLogProbsOptions {
 export function linearLogProbs(
   h: Tensor,
   labels: Tensor,
-  head: LinearPart,
+  head: Projection,
   { softcap = 0, dropout }: LinearLogProbsOptions = {},
 ): Tensor {
   const { device, dtype, requiresGrad, shape } = h

@@ -34,7 +34,7 @@ export interface LoraSlab {
 }
 
 /** One projection of a group. */
-export interface LinearPart {
+export interface Projection {
   /** [O, K], dense or NF4; [K, O] when `inOut` (GPT-2's Conv1D). */
   readonly weight: Parameter
   readonly inOut: boolean
@@ -63,7 +63,7 @@ export interface LinearOptions {
 }
 
 /** Output features of a part. */
-function outFeatures(part: LinearPart): number {
+function outFeatures(part: Projection): number {
   return part.weight.shape[part.inOut ? 1 : 0] as number
 }
 
@@ -74,7 +74,7 @@ function outFeatures(part: LinearPart): number {
  */
 export function linear(
   x: Tensor,
-  modules: readonly LinearPart[],
+  modules: readonly Projection[],
   { dropout, outputDType = x.dtype, lastOfBlock = false }: LinearOptions = {},
 ): Tensor {
   const { device } = x
@@ -141,7 +141,7 @@ export function linear(
 }
 
 /** The weight of a part, dense or NF4, as the native ops take it. */
-function weightOf({ weight }: LinearPart): OpArguments {
+function weightOf({ weight }: Projection): OpArguments {
   return weight.nf4 ? { nf4: [nf4Constant(weight.nf4)] } : { weight: weight.value, nf4: [] }
 }
 
@@ -162,7 +162,7 @@ export function gradientOf(parameter: Parameter): Tensor | undefined {
 }
 
 /** True when a parameter of the part needs a gradient. */
-export function isTrainable(part: LinearPart): boolean {
+export function isTrainable(part: Projection): boolean {
   return (
     part.weight.requiresGrad ||
     part.bias?.requiresGrad ||
@@ -170,12 +170,12 @@ export function isTrainable(part: LinearPart): boolean {
   )
 }
 
-function needsInput(part: LinearPart): boolean {
+function needsInput(part: Projection): boolean {
   return part.weight.requiresGrad || part.slabs.some((slab) => slab.a.requiresGrad)
 }
 
 /** Remembers the versions of the weights; the returned function throws when one was changed since. */
-export function guardWeights(parts: readonly LinearPart[]): () => void {
+export function guardWeights(parts: readonly Projection[]): () => void {
   const slabs = parts.flatMap((part) => part.slabs.flatMap((slab) => [slab.a, slab.b]))
   // NF4 storage is never changed in place.
   const weights = [...parts.map((part) => part.weight).filter((weight) => !weight.nf4), ...slabs]

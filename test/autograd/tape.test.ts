@@ -5,7 +5,7 @@ import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, record, runBackward } from '../../src/autograd/tape.js'
 import { add } from '../../src/ops/add.js'
 import { copy_ } from '../../src/ops/cast.js'
-import { type LinearPart, linear } from '../../src/ops/linear.js'
+import { linear, type Projection } from '../../src/ops/linear.js'
 import { linearCrossEntropy } from '../../src/ops/linear-cross-entropy.js'
 import { rmsNorm } from '../../src/ops/rms-norm.js'
 import { rope_ } from '../../src/ops/rope.js'
@@ -89,7 +89,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     parameter.set(Float32Array.from(data))
     return parameter
   }
-  const part = (weight: Parameter): LinearPart => ({ weight, inOut: false, slabs: [] })
+  const part = (weight: Parameter): Projection => ({ weight, inOut: false, slabs: [] })
   const dropGrad = (tensor: Tensor): void => {
     tensor.grad?.dispose()
     tensor.grad = undefined

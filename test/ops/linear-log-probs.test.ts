@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, runBackward } from '../../src/autograd/tape.js'
-import type { LinearPart } from '../../src/ops/linear.js'
+import type { Projection } from '../../src/ops/linear.js'
 import { linearLogProbs } from '../../src/ops/linear-log-probs.js'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
@@ -218,7 +218,7 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
     const [h, weight, a, b] = [make(9, 33), make(21, 33), make(3, 33), make(21, 3)]
     h.tensor.requiresGrad = true
     const slab = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0.25, site: 6 }
-    const part: LinearPart = { weight: parameter('weight', weight), inOut: false, slabs: [slab] }
+    const part: Projection = { weight: parameter('weight', weight), inOut: false, slabs: [slab] }
     const state = { seed: 11, microStep: 2 }
     const labels = [0, 20, -100, 3, 3, -100, 7, 8, 9]
     const dLogProbs = gradientsFor(9)
@@ -238,7 +238,7 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
   })
 
   it('linearLogProbs refuses operands that do not fit and weights that changed before backward', () => {
-    const part: LinearPart = { weight: parameter('head', make(19, 33)), inOut: false, slabs: [] }
+    const part: Projection = { weight: parameter('head', make(19, 33)), inOut: false, slabs: [] }
     const labels = Tensor.from(device, [1, 2], [2], 'int32')
     expect(() => linearLogProbs(make(5, 33).tensor, labels, part)).toThrow(
       '[linearLogProbs] expected shape [5] ([N]) for labels, got [2]',

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, runBackward } from '../../src/autograd/tape.js'
 import { add } from '../../src/ops/add.js'
-import { type DropoutState, type LinearPart, linear } from '../../src/ops/linear.js'
+import { type DropoutState, linear, type Projection } from '../../src/ops/linear.js'
 import { linearCrossEntropy } from '../../src/ops/linear-cross-entropy.js'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
@@ -46,7 +46,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   function adapted(outputs: number, inputs: number, { dropout = 0, trainable = false } = {}) {
     const [weight, a, b] = [make(outputs, inputs), make(3, inputs), make(outputs, 3)]
     const slab = { a: parameter('a', a, true), b: parameter('b', b, true), scale: 0.5, dropout, site: 6 }
-    const part: LinearPart = { weight: parameter('weight', weight, trainable), inOut: false, slabs: [slab] }
+    const part: Projection = { weight: parameter('weight', weight, trainable), inOut: false, slabs: [slab] }
     const mask = dropout > 0 ? { dropout: { p: dropout, ...STATE, site: 6 } } : {}
     const values = { weight, slabs: [{ a, b, scale: 0.5, ...mask }] }
     return { part, slab, values }
@@ -76,7 +76,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
 
   it('gradients of a weight and a bias accumulate over two calls', async () => {
     const [x, dy, weight, bias] = [make(7, 33), make(7, 19), make(19, 33), make(1, 19)]
-    const part: LinearPart = {
+    const part: Projection = {
       weight: parameter('weight', weight, true),
       bias: parameter('bias', bias, true, [19]),
       inOut: false,

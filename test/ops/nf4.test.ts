@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { runBackward } from '../../src/autograd/tape.js'
-import { type LinearPart, linear } from '../../src/ops/linear.js'
+import { linear, type Projection } from '../../src/ops/linear.js'
 import { dequantizeNf4, NF4_TABLES, nf4Arguments, quantizeNf4 } from '../../src/ops/nf4.js'
 import { Device } from '../../src/tensor/device.js'
 import type { Nf4Weight } from '../../src/tensor/nf4.js'
@@ -199,7 +199,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect(await part(other).read()).toEqual((await part(weight).read()).map((value) => value / 2))
   })
 
-  function quantizedPart(nf4: Nf4Weight, dtype: Compute = 'float32'): LinearPart {
+  function quantizedPart(nf4: Nf4Weight, dtype: Compute = 'float32'): Projection {
     const weight = new Parameter('weight', nf4.shape, device, dtype)
     weight.quantize(nf4)
     return { weight, inOut: false, slabs: [] }
@@ -350,7 +350,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       parameter.set(Float32Array.from(values.values))
       return parameter
     }
-    const run = async (part: LinearPart): Promise<Matrix[]> => {
+    const run = async (part: Projection): Promise<Matrix[]> => {
       const slab = { a: trainable(a), b: trainable(b), scale: 0.5, dropout: 0, site: 1 }
       const input = x.tensor.alias()
       input.requiresGrad = true

@@ -36,7 +36,7 @@ struct LoraSlab {
 };
 
 // One projection of a linear group. Its outputs are the columns [sum of earlier O, + O) of y.
-struct LinearPart {
+struct Projection {
   Tensor weight;  // [O, K] compute; [K, O] when inOut; left out when the weight is nf4
   Nf4* nf4;       // at most one, in place of weight: no inOut, no dWeight
   int32_t nf4Count;
@@ -94,7 +94,7 @@ struct ForwardSlabVisitor {
 
 struct ForwardPartVisitor {
   template <class V>
-  static void visit(V& v, LinearPart& part) {
+  static void visit(V& v, Projection& part) {
     v.optionalIn("weight", part.weight);
     v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
     v.optionalIn("bias", part.bias);
@@ -118,7 +118,7 @@ struct BackwardSlabVisitor {
 
 struct BackwardPartVisitor {
   template <class V>
-  static void visit(V& v, LinearPart& part) {
+  static void visit(V& v, Projection& part) {
     v.optionalIn("weight", part.weight);
     v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
     v.optionalInout("dWeight", part.dWeight);
@@ -133,7 +133,7 @@ struct BackwardPartVisitor {
 struct LinearArgs {
   Tensor x;  // [N, K] compute
   Tensor y;  // [N, sum of O] compute, or float32
-  LinearPart* parts;
+  Projection* parts;
   int32_t partCount;
   template <class V>
   void visit(V& v) {
@@ -163,7 +163,7 @@ struct LinearBackwardArgs {
   Tensor dy;  // [N, sum of O] compute
   Tensor x;   // [N, K] compute; optional: needed for da and dWeight
   Tensor dx;  // [N, K] compute; optional: left out when x needs no gradient
-  LinearPart* parts;
+  Projection* parts;
   int32_t partCount;
   template <class V>
   void visit(V& v) {
@@ -177,14 +177,14 @@ struct LinearBackwardArgs {
     c.compute("dy", dy);
     c.require(partCount >= 1, "parts", "at least one part", partCount);
     if (!c.ok()) return;
-    const LinearPart& first = parts[0];
+    const Projection& first = parts[0];
     const bool quantized = first.nf4Count > 0;
     const int64_t inner = quantized ? first.nf4[0].cols : first.inOut ? first.weight.rows : first.weight.cols;
     int64_t outputs = 0;
     bool needsInput = false;
     for (int32_t i = 0; i < partCount && c.ok(); ++i) {
       const typename C::Item item(c, "parts", i);
-      const LinearPart& part = parts[i];
+      const Projection& part = parts[i];
       outputs += part.check(c, dy.rows, inner, "dy", dy);
       needsInput |= C::present(part.dWeight);
       for (int32_t j = 0; j < part.slabCount; ++j) needsInput |= C::present(part.slabs[j].da);

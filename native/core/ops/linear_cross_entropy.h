@@ -19,7 +19,7 @@ struct HeadSlabVisitor {
 
 struct HeadVisitor {
   template <class V>
-  static void visit(V& v, LinearPart& part) {
+  static void visit(V& v, Projection& part) {
     v.in("weight", part.weight);
     v.optionalInout("dWeight", part.dWeight);
     v.template list<HeadSlabVisitor>("slabs", part.slabs, part.slabCount);
@@ -37,7 +37,7 @@ struct LinearCrossEntropyArgs {
   Tensor labels;     // int32 [N], already shifted
   Tensor loss;       // [1] float32
   Tensor dh;         // [N, D] compute, optional
-  LinearPart* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
+  Projection* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
   int32_t headCount;
   float softcap;
   double divisor;

@@ -18,7 +18,7 @@ struct LogProbsSlabVisitor {
 
 struct LogProbsHeadVisitor {
   template <class V>
-  static void visit(V& v, LinearPart& part) {
+  static void visit(V& v, Projection& part) {
     v.in("weight", part.weight);
     v.template list<LogProbsSlabVisitor>("slabs", part.slabs, part.slabCount);
   }
@@ -30,7 +30,7 @@ struct LinearLogProbsArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
   Tensor logProbs;   // [N] float32
-  LinearPart* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
+  Projection* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
   int32_t headCount;
   float softcap;
   template <class V>
@@ -63,7 +63,7 @@ struct LinearLogProbsBackwardArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N]
   Tensor dh;         // [N, D] compute
-  LinearPart* head;  // as in forward
+  Projection* head;  // as in forward
   int32_t headCount;
   float softcap;
   template <class V>
