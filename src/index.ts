@@ -17,7 +17,7 @@ export {
 export type { Architecture, Decoder, ForwardContext, KeyValueCache, RaggedInput } from './architecture/architecture.js'
 export type { ForwardBatch, RaggedBatch } from './architecture/batch.js'
 export type { ModelConfig, RawConfig } from './architecture/config.js'
-export type { GradientCheckpointing } from './autograd/checkpoint.js'
+export type { GradientCheckpointing } from './autograd/gradient-checkpointing.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'
 export type { CausalLM, ForwardOptions, ForwardResult } from './causal-lm/causal-lm.js'

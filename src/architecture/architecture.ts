@@ -1,6 +1,6 @@
 /** @file The contract between a model file and everything above it. */
 
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import type { Linear, ModelBuilder } from '../nn/module.js'
 import type { DropoutState } from '../ops/linear.js'

@@ -3,7 +3,7 @@
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
 import { type ForwardBatch, type PreparedBatch, prepareBatch, type RaggedBatch } from '../architecture/batch.js'
 import type { ModelConfig, RawConfig } from '../architecture/config.js'
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import { type Choose, Decoding } from '../decoding/decoding.js'

@@ -5,7 +5,7 @@
 
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
 import { ConfigReader, MOST_LAYERS, type ModelConfig, type RawConfig } from '../architecture/config.js'
-import { checkpoint } from '../autograd/checkpoint.js'
+import { checkpoint } from '../autograd/gradient-checkpointing.js'
 import { LowrankError } from '../lowrank-error.js'
 import type { Embedding, LayerNorm, Linear, ModelBuilder } from '../nn/module.js'
 import { add } from '../ops/add.js'

@@ -14,7 +14,7 @@ import {
 } from '../architecture/config.js'
 import { longestSequence, type RopeConfig, readRopeConfig } from '../architecture/rope.js'
 import { RopeTable } from '../architecture/rope-table.js'
-import { checkpoint } from '../autograd/checkpoint.js'
+import { checkpoint } from '../autograd/gradient-checkpointing.js'
 import { type Embedding, type Linear, linearGroup, type ModelBuilder, type RmsNorm } from '../nn/module.js'
 import { add } from '../ops/add.js'
 import { attention } from '../ops/attention.js'

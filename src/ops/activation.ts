@@ -1,6 +1,6 @@
 /** @file What swiglu and gelu share: an elementwise op whose cheap output is made again in backward, not kept. */
 
-import { runsAgain } from '../autograd/checkpoint.js'
+import { runsAgain } from '../autograd/gradient-checkpointing.js'
 import { recomputeFrom } from '../autograd/recompute.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'

@@ -1,6 +1,6 @@
 /** @file add: elementwise sum, also of gradients. */
 
-import { runsAgain } from '../autograd/checkpoint.js'
+import { runsAgain } from '../autograd/gradient-checkpointing.js'
 import { installAddGradients, needsRecording, record } from '../autograd/tape.js'
 import { Tensor } from '../tensor/tensor.js'
 import { expectDType, expectSameDevice, expectShape } from './check.js'

@@ -3,7 +3,7 @@
  * is stored.
  */
 
-import { keep } from '../autograd/checkpoint.js'
+import { keep } from '../autograd/gradient-checkpointing.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { LowrankError } from '../lowrank-error.js'
 import { Tensor } from '../tensor/tensor.js'

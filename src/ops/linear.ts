@@ -3,7 +3,7 @@
  * arXiv:2106.09685).
  */
 
-import { keep } from '../autograd/checkpoint.js'
+import { keep } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'
 import { LowrankError } from '../lowrank-error.js'

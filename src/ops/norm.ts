@@ -3,7 +3,7 @@
  * again, not kept.
  */
 
-import { runsAgain } from '../autograd/checkpoint.js'
+import { runsAgain } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { recomputeFrom } from '../autograd/recompute.js'
 import { needsRecording, record, Saved } from '../autograd/tape.js'

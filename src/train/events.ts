@@ -1,6 +1,6 @@
 /** @file What a training run reports while it goes on. Plain objects, safe to write as JSON lines. */
 
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { DataStatistics, DataWarning } from '../data/report.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import type { DownloadEvent } from '../hub/fetch-model.js'

@@ -6,7 +6,7 @@
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import type { LoraConfig } from '../adapters/lora-config.js'
 import type { RawConfig } from '../architecture/config.js'
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'

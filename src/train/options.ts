@@ -4,7 +4,7 @@
  */
 
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions } from '../data/options.js'
 import { FORMAT_NAMES } from '../data/sources/formats.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'

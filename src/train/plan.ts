@@ -1,7 +1,7 @@
 /** @file planTraining: the memory of a run before it starts, whether it fits, and which switch would make it fit. */
 
 import type { RawConfig } from '../architecture/config.js'
-import type { GradientCheckpointing } from '../autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import { formatBytes } from '../bytes.js'
 import { CausalLM } from '../causal-lm/causal-lm.js'
 import { withoutQuantizationConfig } from '../checkpoint/bnb-4bit.js'

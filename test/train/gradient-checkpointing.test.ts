@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import type { RawConfig } from '../../src/architecture/config.js'
-import type { GradientCheckpointing } from '../../src/autograd/checkpoint.js'
+import type { GradientCheckpointing } from '../../src/autograd/gradient-checkpointing.js'
 import type { TrainingBatch } from '../../src/data/batches.js'
 import { collate } from '../../src/data/batches.js'
 import { AdamW } from '../../src/train/adamw.js'

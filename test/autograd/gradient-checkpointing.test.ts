@@ -1,7 +1,7 @@
 /** @file Gradient checkpointing: the same bits, less memory, and recorded for the sake of parameters inside. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { checkpoint, keep, runsAgain } from '../../src/autograd/checkpoint.js'
+import { checkpoint, keep, runsAgain } from '../../src/autograd/gradient-checkpointing.js'
 import { Parameter } from '../../src/autograd/parameter.js'
 import { noGrad, runBackward } from '../../src/autograd/tape.js'
 import { add } from '../../src/ops/add.js'
