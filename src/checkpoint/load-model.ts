@@ -21,7 +21,6 @@ import { Device, type DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { readJsonObject } from '../weights/strict-json.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
-import { openCheckpoint } from './checkpoint.js'
 import { readGenerationConfig } from './generation-config.js'
 import {
   loadWeight,
@@ -33,6 +32,7 @@ import {
 } from './load-weights.js'
 import { type ModelLocation, type ResolveModelOptions, resolveModel } from './resolve-model.js'
 import { withHeadAsStored } from './tied-head.js'
+import { openCheckpoint } from './weights-on-disk.js'
 
 /** For a Hub id also the options of the Hub: `revision`, `token`, `cacheDir`, `localFilesOnly`, `signal`, `onEvent`. */
 export interface LoadModelOptions extends Omit<ResolveModelOptions, 'part'> {

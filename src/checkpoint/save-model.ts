@@ -20,8 +20,8 @@ import { runAtOnce } from '../turns.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
 import type { JsonObject } from '../weights/strict-json.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
-import { type WriteCheckpointOptions, writeCheckpoint } from './checkpoint.js'
 import { GENERATION_CONFIG_FILE } from './generation-config.js'
+import { type WriteCheckpointOptions, writeCheckpoint } from './weights-on-disk.js'
 
 /** What weights can be in a file, and safetensors' names of these. */
 export const FILE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const

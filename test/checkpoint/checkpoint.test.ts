@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/checkpoint.js'
+import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/weights-on-disk.js'
 import { readTensorBytes, type TensorToWrite } from '../../src/weights/safetensors.js'
 import { headerOf, safetensorsBytes } from './build.js'
 

@@ -5,7 +5,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js'
+import { openCheckpoint } from '../../src/checkpoint/weights-on-disk.js'
 import { readTensorBytes } from '../../src/weights/safetensors.js'
 
 /** Numbers of the types of values. */
