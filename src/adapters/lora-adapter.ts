@@ -2,11 +2,11 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { CHECKSUM_FILE, changedFiles, withChecksums } from '../checkpoint/checksums.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
-import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../files.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { LowrankError, ModelError, OptionError } from '../lowrank-error.js'

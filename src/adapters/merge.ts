@@ -5,11 +5,11 @@
 
 import { readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { writeDirectoryAtomic } from '../atomic-write.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
 import { MAX_SHARD_SIZE } from '../checkpoint/weights-on-disk.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
-import { writeDirectoryAtomic } from '../files.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import { DTYPES } from '../nn/model-options.js'
 import { callback, integer, listOf, path } from '../options/rules.js'

@@ -7,8 +7,8 @@
 import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { FileContent, FileToWrite } from '../atomic-write.js'
 import { listNames } from '../errors.js'
-import type { FileContent, FileToWrite } from '../files.js'
 import { openRegularFile, readError, readRegularFileIfThere } from '../regular-file.js'
 
 export const CHECKSUM_FILE = 'SHA256SUMS'

@@ -2,10 +2,10 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fillDirectory, writeFileAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { expectPath } from '../errors.js'
-import { fillDirectory, writeFileAtomic } from '../files.js'
 import { endingTokenIds } from '../gguf/ending-tokens.js'
 import { isGgufPath, readGguf } from '../gguf/reader.js'
 import { OptionError } from '../lowrank-error.js'

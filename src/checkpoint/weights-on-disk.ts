@@ -5,8 +5,8 @@
 
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { type FileToWrite, writeError, writeFilesAtomic } from '../atomic-write.js'
 import { describeValue, listNames } from '../errors.js'
-import { type FileToWrite, writeError, writeFilesAtomic } from '../files.js'
 import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
 import { ModelError } from '../lowrank-error.js'
 import { check } from '../options/rules.js'

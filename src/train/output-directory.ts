@@ -5,8 +5,8 @@
 
 import { access, constants, lstat, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { makeDirectories, recoverDirectory, writeError, writeReason } from '../atomic-write.js'
 import { ownedName } from '../file-owner.js'
-import { makeDirectories, recoverDirectory, writeError, writeReason } from '../files.js'
 import { describeKind, ownErrorCode } from '../regular-file.js'
 import { toError } from '../values.js'
 import { DirectoryLock } from './directory-lock.js'

@@ -1,8 +1,8 @@
 /** @file The checkpoints of a run, and the trainer_state.json beside them. */
 
 import { join } from 'node:path'
+import { writeFileAtomic } from '../atomic-write.js'
 import type { BatchWindow } from '../data/batches.js'
-import { writeFileAtomic } from '../files.js'
 import type { AdamW } from './adamw.js'
 import type { Report } from './callbacks.js'
 import { expectFiniteWeights } from './finiteness.js'

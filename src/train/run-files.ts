@@ -5,7 +5,7 @@
 
 import { dirname, join } from 'node:path'
 import { isOwnCard } from '../adapters/model-card.js'
-import { writeFileAtomic } from '../files.js'
+import { writeFileAtomic } from '../atomic-write.js'
 import { readHubSettings } from '../hub/settings.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'

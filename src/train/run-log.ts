@@ -5,7 +5,7 @@
  */
 
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
-import { writeFileAtomic } from '../files.js'
+import { writeFileAtomic } from '../atomic-write.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import type { EvaluateEvent, LogEvent } from './events.js'

@@ -5,11 +5,11 @@
 
 import { basename, dirname, join } from 'node:path'
 import { loadParameter } from '../adapters/adapter-file.js'
+import { writeDirectoryAtomic, writeFileAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../checkpoint/checksums.js'
 import type { BatchSchedule } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
-import { writeDirectoryAtomic, writeFileAtomic } from '../files.js'
 import { LowrankError } from '../lowrank-error.js'
 import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
 import type { Turns } from '../turns.js'

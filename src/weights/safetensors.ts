@@ -7,8 +7,8 @@
  */
 
 import type { FileHandle } from 'node:fs/promises'
+import { type FileContent, writeFileAtomic } from '../atomic-write.js'
 import { describeValue, listNames } from '../errors.js'
-import { type FileContent, writeFileAtomic } from '../files.js'
 import { ModelError } from '../lowrank-error.js'
 import { openRegularFile, readError } from '../regular-file.js'
 import type { DType } from '../tensor/dtype.js'

@@ -7,7 +7,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { OWNER_PATTERN, ownedName } from '../src/file-owner.js'
 import {
   fillDirectory,
   recoverDirectory,
@@ -15,7 +14,8 @@ import {
   writeError,
   writeFileAtomic,
   writeFilesAtomic,
-} from '../src/files.js'
+} from '../src/atomic-write.js'
+import { OWNER_PATTERN, ownedName } from '../src/file-owner.js'
 
 /** A disk that takes `left` more bytes, then reports `code`. */
 const disk = vi.hoisted(() => ({
@@ -297,7 +297,7 @@ describe('after a killed run', () => {
         process.stdout.write('begun')
         await new Promise((resolve) => setTimeout(resolve, 1e6))
       })())`
-    const module = new URL('../dist/files.js', import.meta.url).href
+    const module = new URL('../dist/atomic-write.js', import.meta.url).href
     const child = spawn(process.execPath, ['--input-type=module', '-e', program, module, at('theirs')])
     await once(child.stdout, 'data')
     await writeFileAtomic(at('ours'), 'x')
