@@ -138,10 +138,10 @@ async function makeWeights(device, dtypes, inner, outs) {
         const weight = quantizeNf4(dense)
         dense.dispose()
         held.push(...Object.values(weight).filter((value) => value instanceof Tensor))
-        parts.push({ nf4: [nf4Arguments(weight)], inOut: 0, slabs: [] })
+        parts.push({ nf4: [nf4Arguments(weight)], inOut: 0, pairs: [] })
       } else {
         held.push(dense)
-        parts.push({ weight: dense, nf4: [], inOut: 0, slabs: [] })
+        parts.push({ weight: dense, nf4: [], inOut: 0, pairs: [] })
       }
     }
     made.push({ dtype, compute, parts, dispose: () => held.forEach((tensor) => void tensor.dispose()) })

@@ -122,7 +122,7 @@ export const OP_CASES = {
     args: {
       x: t.given(N, D),
       y: t.empty(N, 2 * F),
-      parts: [0, 1].map(() => part(t, D, F, slab(t, N, D, F, r, t.empty))),
+      parts: [0, 1].map(() => part(t, D, F, pair(t, N, D, F, r, t.empty))),
     },
     flops: 2 * (2 * N * D * F + 2 * N * r * (D + F)),
   }),
@@ -131,7 +131,7 @@ export const OP_CASES = {
       dy: t.given(N, 2 * F),
       x: t.given(N, D),
       dx: t.empty(N, D),
-      parts: [0, 1].map(() => part(t, D, F, { ...slab(t, N, D, F, r, t.given), da: t.float(r, D), db: t.float(F, r) })),
+      parts: [0, 1].map(() => part(t, D, F, { ...pair(t, N, D, F, r, t.given), da: t.float(r, D), db: t.float(F, r) })),
     },
     flops: 2 * (2 * N * D * F + 4 * N * r * (D + F)),
   }),
@@ -174,7 +174,7 @@ export const OP_CASES = {
       labels: t.ids(N, V),
       loss: t.emptyFloat(1),
       dh: t.empty(N, D),
-      head: [{ weight: t.given(V, D), slabs: [] }],
+      head: [{ weight: t.given(V, D), pairs: [] }],
       softcap: 0,
       divisor: 0,
       lossScale: 1,
@@ -186,7 +186,7 @@ export const OP_CASES = {
       h: t.given(N, D),
       labels: t.ids(N, V),
       logProbs: t.emptyFloat(N),
-      head: [{ weight: t.given(V, D), slabs: [] }],
+      head: [{ weight: t.given(V, D), pairs: [] }],
       softcap: 0,
     },
     flops: 2 * N * D * V,
@@ -198,7 +198,7 @@ export const OP_CASES = {
       h: t.given(N, D),
       labels: t.ids(N, V),
       dh: t.empty(N, D),
-      head: [{ weight: t.given(V, D), slabs: [] }],
+      head: [{ weight: t.given(V, D), pairs: [] }],
       softcap: 0,
     },
     flops: 4 * N * D * V,
@@ -259,11 +259,11 @@ export const OP_CASES = {
 
 /** @param {Make} t @param {number} inner @param {number} outer @param {any} adapter */
 function part(t, inner, outer, adapter) {
-  return { weight: t.given(outer, inner), nf4: [], inOut: 0, slabs: [adapter] }
+  return { weight: t.given(outer, inner), nf4: [], inOut: 0, pairs: [adapter] }
 }
 
 /** @param {Make} t @param {number} tokens @param {number} inner @param {number} outer @param {number} r @param {(...shape: number[]) => Tensor} s */
-function slab(t, tokens, inner, outer, r, s) {
+function pair(t, tokens, inner, outer, r, s) {
   return { a: t.given(r, inner), b: t.given(outer, r), s: s(tokens, r), scale: 2, dropout: NO_DROPOUT }
 }
 

@@ -74,7 +74,7 @@ export type {
   RmsNorm,
   WeightOptions,
 } from './nn/module.js'
-export type { DropoutState, LinearOptions, LoraSlab, Projection } from './ops/linear.js'
+export type { DropoutState, LinearOptions, LoraPair, Projection } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
 export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'

@@ -23,7 +23,7 @@ struct Field {
   std::vector<Field> fields;
 };
 
-// Where a tensor sits among an op's arguments: "parts[0].slabs[1].a". Built while walking, spelled out only for
+// Where a tensor sits among an op's arguments: "parts[0].pairs[1].a". Built while walking, spelled out only for
 // messages.
 struct ArgumentPath {
   const ArgumentPath* parent = nullptr;

@@ -1,5 +1,5 @@
-// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its
-// slabs i:
+// linear: a group of projections of one input, each with a bias and LoRA pairs where it has them. For part p and its
+// LoRA pairs i:
 //   forward   s_i = scale_i * dropout_i(x) A_i^T;  y_p = x W_p^T + sum_i s_i B_i^T + bias_p
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
@@ -9,8 +9,8 @@
 // float32 and rounded to compute; y and dx once, since the low-rank product is one more term of the dense product's
 // sum; dropout(x) to compute.
 //
-// The slabs of a group share one thin product: x with their A's one under the other, and ds of all of them, side by
-// side, with x. ds and dB run together, so that dy is read for both at once; then dA, dW and dx.
+// The LoRA pairs of a group share one thin product: x with their A's one under the other, and ds of all of them, side
+// by side, with x. ds and dB run together, so that dy is read for both at once; then dA, dW and dx.
 //
 // With dropout the masked input is made for kMaskedRows rows at a time, and dx, whose low-rank terms are masked one by
 // one, sums in float32 scratch of as many rows. Nothing else is stored.
@@ -30,8 +30,8 @@ constexpr int64_t kJoinedRows = 64;  // fewer rows of x would not pay for stacki
 LOWRANK_INLINE int64_t outFeatures(const Projection& part) {
   return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
-LOWRANK_INLINE bool masked(const LoraSlab& slab) {
-  return slab.dropout.p > 0.0f;
+LOWRANK_INLINE bool masked(const LoraPair& pair) {
+  return pair.dropout.p > 0.0f;
 }
 
 LOWRANK_INLINE GemmOperand operand(const Tensor& tensor, bool transposed) {
@@ -56,9 +56,9 @@ LOWRANK_INLINE Tensor matrix(void* data, DType dtype, int64_t rows, int64_t cols
   return Tensor{data, rows, cols, cols, 0, kNoBuffer, dtype};
 }
 
-int64_t slabCount(const Projection* parts, int64_t partCount) {
+int64_t pairCount(const Projection* parts, int64_t partCount) {
   int64_t count = 0;
-  for (int64_t p = 0; p < partCount; ++p) count += parts[p].slabCount;
+  for (int64_t p = 0; p < partCount; ++p) count += parts[p].pairCount;
   return count;
 }
 
@@ -108,11 +108,11 @@ struct ProductList {
   }
 };
 
-// to = (kAdd: to +) mask(from), whose row i is row firstRow + i of the slab's input.
+// to = (kAdd: to +) mask(from), whose row i is row firstRow + i of the LoRA pair's input.
 template <bool kAdd, class T>
-void maskRows(const Tensor& from, const LoraSlab& slab, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
+void maskRows(const Tensor& from, const LoraPair& pair, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
               Context& context) {
-  const DropoutMask mask = makeDropoutMask(slab.dropout);
+  const DropoutMask mask = makeDropoutMask(pair.dropout);
   forRowBlocks(context, to.rows, to.cols, [&](int64_t begin, int64_t end) {
     constexpr int64_t kRun = 512;
     float factors[kRun];
@@ -135,10 +135,10 @@ void maskRows(const Tensor& from, const LoraSlab& slab, int64_t firstRow, const 
   });
 }
 
-void maskedInput(const Tensor& x, const LoraSlab& slab, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
+void maskedInput(const Tensor& x, const LoraPair& pair, int64_t firstRow, const int32_t* rowIds, const Tensor& to,
                  Context& context) {
   const Tensor from = view(x, firstRow, to.rows, 0, x.cols);
-  withStorage(x.dtype, [&]<class T>(T) { maskRows<false, T>(from, slab, firstRow, rowIds, to, context); });
+  withStorage(x.dtype, [&]<class T>(T) { maskRows<false, T>(from, pair, firstRow, rowIds, to, context); });
 }
 
 // dBias += column sums of dy, row by row.
@@ -169,7 +169,7 @@ void scaleRows(const Tensor& from, float scale, const Tensor& to, Context& conte
   });
 }
 
-// A part's share of the backward: its columns of dy, and of the ds of all slabs, which lie side by side.
+// A part's share of the backward: its columns of dy, and of the ds of all LoRA pairs, which lie side by side.
 template <class Body>
 LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, const Body& body) {
   int64_t column = 0, dsColumn = 0;
@@ -178,17 +178,17 @@ LOWRANK_INLINE void forParts(const LinearBackwardArgs& args, const Body& body) {
     const int64_t width = outFeatures(part);
     body(part, view(args.dy, 0, args.dy.rows, column, width), dsColumn);
     column += width;
-    for (int64_t i = 0; i < part.slabCount; ++i) dsColumn += part.slabs[i].a.rows;
+    for (int64_t i = 0; i < part.pairCount; ++i) dsColumn += part.pairs[i].a.rows;
   }
 }
 
-// The same slab by slab: its part's columns of dy, and its ds.
+// The same LoRA pair by LoRA pair: its part's columns of dy, and its ds.
 template <class Body>
-LOWRANK_INLINE void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
+LOWRANK_INLINE void forPairs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t column) {
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const int64_t rank = part.slabs[i].a.rows;
-      body(part.slabs[i], dy, view(ds, 0, ds.rows, column, rank));
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      const int64_t rank = part.pairs[i].a.rows;
+      body(part.pairs[i], dy, view(ds, 0, ds.rows, column, rank));
       column += rank;
     }
   });
@@ -198,18 +198,18 @@ LOWRANK_INLINE void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, c
 void addInputTerms(const LinearBackwardArgs& args, const Tensor& ds, int64_t row, int64_t rows, ProductList& list) {
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t dsColumn) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, dy.dtype, false), dy.cols);
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const LoraSlab& slab = part.slabs[i];
-      const int64_t rank = slab.a.rows;
-      if (!masked(slab)) {
-        list.term(operand(view(ds, row, rows, dsColumn, rank), false), operand(slab.a, false), rank);
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      const LoraPair& pair = part.pairs[i];
+      const int64_t rank = pair.a.rows;
+      if (!masked(pair)) {
+        list.term(operand(view(ds, row, rows, dsColumn, rank), false), operand(pair.a, false), rank);
       }
       dsColumn += rank;
     }
   });
 }
 
-// dx where some slab has dropout: its gradient is made apart, masked and added in float32.
+// dx where some LoRA pair has dropout: its gradient is made apart, masked and added in float32.
 bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, float* values, const int32_t* rowIds,
                          ProductList& list, Context& context) {
   const int64_t cols = args.dx.cols;
@@ -222,12 +222,12 @@ bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, float
     addInputTerms(args, ds, row, rows, list);
     if (!list.run()) return false;
     bool done = true;
-    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-      if (!masked(slab) || !done) return;
+    forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+      if (!masked(pair) || !done) return;
       list.add(gradient, false);
-      list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+      list.term(operand(view(pairDs, row, rows, 0, pairDs.cols), false), operand(pair.a, false), pair.a.rows);
       done = list.run();
-      if (done) maskRows<true, float>(gradient, slab, row, rowIds, sum, context);
+      if (done) maskRows<true, float>(gradient, pair, row, rowIds, sum, context);
     });
     if (!done) return false;
     if (dx.dtype != DType::kFloat32) scaleRows(sum, 1.0f, dx, context);
@@ -247,7 +247,7 @@ void addRows(const Tensor& from, const Tensor& to, Context& context) {
   });
 }
 
-// s of the slabs without dropout: one product of x with all their A's.
+// s of the LoRA pairs without dropout: one product of x with all their A's.
 bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, LinearScratch& scratch, Context& context) {
   const Tensor& x = args.x;
   const int64_t size = elementSize(x.dtype), aBytes = roundUp(ranks * x.cols * size, 64);
@@ -258,19 +258,19 @@ bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, Lin
   const auto forUnmasked = [&](const auto& body) {
     int64_t first = 0;
     for (int64_t p = 0; p < args.partCount; ++p) {
-      for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-        const LoraSlab& slab = args.parts[p].slabs[i];
-        if (masked(slab)) continue;
-        body(slab, first);
-        first += slab.a.rows;
+      for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+        const LoraPair& pair = args.parts[p].pairs[i];
+        if (masked(pair)) continue;
+        body(pair, first);
+        first += pair.a.rows;
       }
     }
   };
-  forUnmasked([&](const LoraSlab& slab, int64_t first) {
-    forRowBlocks(context, slab.a.rows, x.cols, [&](int64_t begin, int64_t end) {
+  forUnmasked([&](const LoraPair& pair, int64_t first) {
+    forRowBlocks(context, pair.a.rows, x.cols, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         __builtin_memcpy(static_cast<char*>(a.data) + (first + i) * x.cols * size,
-                         static_cast<const char*>(slab.a.data) + i * slab.a.stride * size,
+                         static_cast<const char*>(pair.a.data) + i * pair.a.stride * size,
                          static_cast<size_t>(x.cols * size));
       }
     });
@@ -278,8 +278,8 @@ bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, Lin
   list.add(s, false);
   list.term(operand(x, false), operand(a, true), x.cols);
   if (!list.run()) return false;
-  forUnmasked([&](const LoraSlab& slab, int64_t first) {
-    scaleRows(view(s, 0, x.rows, first, slab.a.rows), slab.scale, slab.s, context);
+  forUnmasked([&](const LoraPair& pair, int64_t first) {
+    scaleRows(view(s, 0, x.rows, first, pair.a.rows), pair.scale, pair.s, context);
   });
   return true;
 }
@@ -288,42 +288,42 @@ bool joinedForward(const LinearArgs& args, int64_t ranks, ProductList& list, Lin
 
 bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch& scratch, Context& context) {
   const Tensor& x = args.x;
-  const int64_t slabs = slabCount(args.parts, args.partCount);
-  ProductList list(args.partCount + slabs, args.partCount + slabs, scratch, context);
+  const int64_t pairs = pairCount(args.parts, args.partCount);
+  ProductList list(args.partCount + pairs, args.partCount + pairs, scratch, context);
   if (list.products == nullptr) return false;
   int64_t unmasked = 0, ranks = 0;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      if (masked(args.parts[p].slabs[i])) continue;
+    for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+      if (masked(args.parts[p].pairs[i])) continue;
       ++unmasked;
-      ranks += args.parts[p].slabs[i].a.rows;
+      ranks += args.parts[p].pairs[i].a.rows;
     }
   }
   if (unmasked > 1 && x.rows >= kJoinedRows) {
     if (!joinedForward(args, ranks, list, scratch, context)) return false;
   } else {
     for (int64_t p = 0; p < args.partCount; ++p) {
-      for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-        const LoraSlab& slab = args.parts[p].slabs[i];
-        if (masked(slab)) continue;
-        list.add(slab.s, false).alpha = slab.scale;
-        list.term(operand(x, false), operand(slab.a, true), x.cols);
+      for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+        const LoraPair& pair = args.parts[p].pairs[i];
+        if (masked(pair)) continue;
+        list.add(pair.s, false).alpha = pair.scale;
+        list.term(operand(x, false), operand(pair.a, true), x.cols);
       }
     }
     if (!list.run()) return false;
   }
   for (int64_t p = 0; p < args.partCount; ++p) {
-    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      const LoraSlab& slab = args.parts[p].slabs[i];
-      if (!masked(slab)) continue;
+    for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+      const LoraPair& pair = args.parts[p].pairs[i];
+      if (!masked(pair)) continue;
       const int64_t height = minOf(kMaskedRows, x.rows);
       void* values = reserve(scratch.values, static_cast<size_t>(height * x.cols * elementSize(x.dtype)), context);
       if (values == nullptr) return false;
       for (int64_t row = 0; row < x.rows; row += height) {
         const Tensor kept = matrix(values, x.dtype, minOf(height, x.rows - row), x.cols);
-        maskedInput(x, slab, row, rowIds, kept, context);
-        list.add(view(slab.s, row, kept.rows, 0, slab.s.cols), false).alpha = slab.scale;
-        list.term(operand(kept, false), operand(slab.a, true), x.cols);
+        maskedInput(x, pair, row, rowIds, kept, context);
+        list.add(view(pair.s, row, kept.rows, 0, pair.s.cols), false).alpha = pair.scale;
+        list.term(operand(kept, false), operand(pair.a, true), x.cols);
         if (!list.run()) return false;
       }
     }
@@ -335,8 +335,8 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
     product.bias = part.bias.data;
     product.biasDType = part.bias.dtype;
     list.term(operand(x, false), weightOperand(part, x.dtype, true), x.cols);
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      list.term(operand(part.slabs[i].s, false), operand(part.slabs[i].b, true), part.slabs[i].s.cols);
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      list.term(operand(part.pairs[i].s, false), operand(part.pairs[i].b, true), part.pairs[i].s.cols);
     }
     column += outFeatures(part);
   }
@@ -346,25 +346,25 @@ bool linearForward(const LinearArgs& args, const int32_t* rowIds, LinearScratch&
 bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_t* rowIds, LinearScratch& scratch,
                      Context& context) {
   const Tensor &x = args.x, &dx = args.dx;
-  const int64_t rows = args.dy.rows, slabs = slabCount(args.parts, args.partCount), size = elementSize(compute);
+  const int64_t rows = args.dy.rows, pairs = pairCount(args.parts, args.partCount), size = elementSize(compute);
   int64_t ranks = 0, joined = 0, joinedRanks = 0;  // joined: those whose dA is part of one product
   bool anyMasked = false;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      const LoraSlab& slab = args.parts[p].slabs[i];
-      ranks += slab.a.rows;
-      anyMasked = anyMasked || masked(slab);
-      if (!present(slab.da) || masked(slab)) continue;
+    for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+      const LoraPair& pair = args.parts[p].pairs[i];
+      ranks += pair.a.rows;
+      anyMasked = anyMasked || masked(pair);
+      if (!present(pair.da) || masked(pair)) continue;
       ++joined;
-      joinedRanks += slab.a.rows;
+      joinedRanks += pair.a.rows;
     }
   }
   // The product takes all columns of ds or none.
-  const bool joins = joined > 1 && joined == slabs && rows >= kJoinedRows;
+  const bool joins = joined > 1 && joined == pairs && rows >= kJoinedRows;
   const int64_t cols = present(x) ? x.cols : present(dx) ? dx.cols : 0;
   const int64_t dsBytes = roundUp(rows * ranks * size, 64);
   const int64_t maskedElements = anyMasked ? minOf(kMaskedRows, rows) * cols : 0;
-  ProductList list(args.partCount + 2 * slabs + 1, 2 * args.partCount + 3 * slabs + 1, scratch, context);
+  ProductList list(args.partCount + 2 * pairs + 1, 2 * args.partCount + 3 * pairs + 1, scratch, context);
   char* memory =
       static_cast<char*>(reserve(scratch.values, static_cast<size_t>(dsBytes + 8 * maskedElements + 64), context));
   float* da = static_cast<float*>(
@@ -373,13 +373,13 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
   const Tensor ds = matrix(memory, compute, rows, ranks);
   float* values = reinterpret_cast<float*>(memory + dsBytes);
 
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor& dy, const Tensor& slabDs) {
-    list.add(slabDs, false).alpha = slab.scale;
-    list.term(operand(dy, false), operand(slab.b, false), dy.cols);
-    if (!present(slab.db)) return;
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor& dy, const Tensor& pairDs) {
+    list.add(pairDs, false).alpha = pair.scale;
+    list.term(operand(dy, false), operand(pair.b, false), dy.cols);
+    if (!present(pair.db)) return;
     // As its transpose [r, O]: the few rows of s^T are the left operand, and dy is read along its rows.
-    list.addTransposed(slab.db);
-    list.term(operand(slab.s, true), operand(dy, false), rows);
+    list.addTransposed(pair.db);
+    list.term(operand(pair.s, true), operand(dy, false), rows);
   });
   if (!list.run()) return false;
 
@@ -396,10 +396,10 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
     list.add(matrix(da, DType::kFloat32, joinedRanks, cols), false);
     list.term(operand(ds, true), operand(x, false), rows);
   } else {
-    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-      if (!present(slab.da) || masked(slab)) return;
-      list.add(slab.da, true);
-      list.term(operand(slabDs, true), operand(x, false), rows);
+    forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+      if (!present(pair.da) || masked(pair)) return;
+      list.add(pair.da, true);
+      list.term(operand(pairDs, true), operand(x, false), rows);
     });
   }
   if (present(dx) && !anyMasked) {
@@ -410,9 +410,9 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
 
   if (joins) {
     const float* from = da;
-    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor&) {
-      addRows(matrix(const_cast<float*>(from), DType::kFloat32, slab.a.rows, cols), slab.da, context);
-      from += slab.a.rows * cols;
+    forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor&) {
+      addRows(matrix(const_cast<float*>(from), DType::kFloat32, pair.a.rows, cols), pair.da, context);
+      from += pair.a.rows * cols;
     });
   }
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
@@ -420,13 +420,13 @@ bool linearGradients(const LinearBackwardArgs& args, DType compute, const int32_
     withStorage(dy.dtype, [&]<class T>(T) { addColumnSums<T>(dy, part.dBias, context); });
   });
   bool done = true;
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-    if (!present(slab.da) || !masked(slab)) return;
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+    if (!present(pair.da) || !masked(pair)) return;
     for (int64_t row = 0; row < rows && done; row += kMaskedRows) {
       const Tensor kept = matrix(values, x.dtype, minOf(kMaskedRows, rows - row), x.cols);
-      maskedInput(x, slab, row, rowIds, kept, context);
-      list.add(slab.da, true);
-      list.term(operand(view(slabDs, row, kept.rows, 0, slabDs.cols), true), operand(kept, false), kept.rows);
+      maskedInput(x, pair, row, rowIds, kept, context);
+      list.add(pair.da, true);
+      list.term(operand(view(pairDs, row, kept.rows, 0, pairDs.cols), true), operand(kept, false), kept.rows);
       done = list.run();
     }
   });

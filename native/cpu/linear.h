@@ -9,7 +9,7 @@ namespace lowrank::cpu::LOWRANK_ISA {
 struct LinearScratch {
   Workspace products;  // the list of products and their terms
   Workspace values;    // ds, masked inputs, masked gradients
-  Workspace joined;    // what the slabs of a group share: their A's, their s or dA
+  Workspace joined;    // what the LoRA pairs of a group share: their A's, their s or dA
   Workspace panels;    // gemm's own
 };
 

@@ -2,7 +2,7 @@
 // B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
 //   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
-//             slabs as linear
+//             LoRA pairs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
 // same gradients with a row's -dLogProbs in the place of L / D.
 //
@@ -180,17 +180,17 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
   char* h = scratch<char>(context, chunkRows * width * elementSize(compute));
   char* dh = scratch<char>(context, gradients ? chunkRows * width * elementSize(compute) : 0);
   double* losses = scratch<double>(context, labelled);
-  LoraSlab* slabs = scratch<LoraSlab>(context, pass.head.slabCount);
-  if (logits == nullptr || h == nullptr || dh == nullptr || losses == nullptr || slabs == nullptr) return nullptr;
-  for (int64_t i = 0; i < pass.head.slabCount; ++i) {
-    slabs[i] = pass.head.slabs[i];
-    const int64_t rank = slabs[i].a.rows;
-    slabs[i].s = Tensor{
+  LoraPair* pairs = scratch<LoraPair>(context, pass.head.pairCount);
+  if (logits == nullptr || h == nullptr || dh == nullptr || losses == nullptr || pairs == nullptr) return nullptr;
+  for (int64_t i = 0; i < pass.head.pairCount; ++i) {
+    pairs[i] = pass.head.pairs[i];
+    const int64_t rank = pairs[i].a.rows;
+    pairs[i].s = Tensor{
         scratch<char>(context, chunkRows * rank * elementSize(compute)), chunkRows, rank, rank, 0, kNoBuffer, compute};
-    if (slabs[i].s.data == nullptr) return nullptr;
+    if (pairs[i].s.data == nullptr) return nullptr;
   }
   Projection part = pass.head;
-  part.slabs = slabs;
+  part.pairs = pairs;
   part.bias = part.dBias = absent(compute);
   part.inOut = 0;
 
@@ -207,7 +207,7 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
                          0,
                          kNoBuffer,
                          narrow ? DType::kBFloat16 : DType::kFloat32};
-    for (int64_t i = 0; i < part.slabCount; ++i) slabs[i].s.rows = rows;
+    for (int64_t i = 0; i < part.pairCount; ++i) pairs[i].s.rows = rows;
     gatherRows(pass.h, ids, hChunk, context);
     if (!linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, ids, linearScratch, context)) return nullptr;
     parallelFor(context, rows, [&](int64_t i, int) {

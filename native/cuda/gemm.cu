@@ -7,14 +7,13 @@
 //   16-bit                                            16x64 tiles for M <= 16, 128x128 where they fill the device, else
 //                                                     64x64 (gemm_tensor.cu)
 //
-// Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a slab of an odd
-// rank or the other layout, is copied into scratch with its rows filled up by zeros; where the copy would be large or
-// hardly used, elements are loaded one by one instead.
-// A product of few tiles and a long K is split along K: float32 partial sums, added in order by reduceKernel.
-// NF4 weights are decoded by the kernels for few rows and, in 16 bits, for one row of tiles; else they are dequantised
-// for so many columns of C at a time that they stay in the second-level cache.
-// Products that follow each other and are of one kind share a launch of at most kMaxProducts products and kMaxTerms
-// terms.
+// Tensor cores want one layout for all terms, and pieces of 16 bytes. An operand that does not fit, as a LoRA pair of
+// an odd rank or the other layout, is copied into scratch with its rows filled up by zeros; where the copy would be
+// large or hardly used, elements are loaded one by one instead. A product of few tiles and a long K is split along K:
+// float32 partial sums, added in order by reduceKernel. NF4 weights are decoded by the kernels for few rows and, in 16
+// bits, for one row of tiles; else they are dequantised for so many columns of C at a time that they stay in the
+// second-level cache. Products that follow each other and are of one kind share a launch of at most kMaxProducts
+// products and kMaxTerms terms.
 #include "gemm.h"
 #include "gemm_kernels.h"
 

@@ -1,5 +1,5 @@
-// linear: a group of projections of one input, each with a bias and LoRA slabs where it has them. For part p and its
-// slabs i:
+// linear: a group of projections of one input, each with a bias and LoRA pairs where it has them. For part p and its
+// LoRA pairs i:
 //   forward   s_i = scale_i * dropout_i(x) A_i^T;  y_p = x W_p^T + sum_i s_i B_i^T + bias_p
 //   backward  ds_i = scale_i * dy_p B_i;  dx = sum_p (dy_p W_p + sum_i mask_i(ds_i A_i))
 //             dB_i += dy_p^T s_i;  dA_i += ds_i^T dropout_i(x);  dW_p += dy_p^T x;  dbias_p += column sums of dy_p
@@ -29,7 +29,7 @@ constexpr int64_t kMaskedRows = 1024;
 constexpr int kThreads = 256;
 constexpr int kRun = 4;  // columns that one draw of Philox serves
 
-// What the kernels that make masks read of a slab's input: row i of `from` is row firstRow + i of it.
+// What the kernels that make masks read of a LoRA pair's input: row i of `from` is row firstRow + i of it.
 struct MaskedRows {
   DropoutMask mask;
   RowLimit limit;
@@ -109,8 +109,8 @@ __global__ void __launch_bounds__(kThreads) addColumnSumsKernel(Matrix<const T> 
 int64_t outFeatures(const Projection& part) {
   return part.nf4Count > 0 ? part.nf4[0].rows : part.inOut ? part.weight.cols : part.weight.rows;
 }
-bool masked(const LoraSlab& slab) {
-  return slab.dropout.p > 0.0f;
+bool masked(const LoraPair& pair) {
+  return pair.dropout.p > 0.0f;
 }
 
 GemmOperand operand(const Tensor& tensor, bool transposed) {
@@ -194,10 +194,10 @@ dim3 gridForRuns(const Queue& queue, int64_t rows, int64_t cols) {
   return dim3(static_cast<unsigned>(maxOf(1, minOf(blocks, int64_t{8} * queue.multiprocessors()))));
 }
 
-// to = the slab's dropout of the rows of x from firstRow on.
-void maskInput(const Tensor& x, const LoraSlab& slab, int64_t firstRow, const RowLimit& limit, const int32_t* rowIds,
+// to = the LoRA pair's dropout of the rows of x from firstRow on.
+void maskInput(const Tensor& x, const LoraPair& pair, int64_t firstRow, const RowLimit& limit, const int32_t* rowIds,
                const Tensor& to, Queue& queue) {
-  const MaskedRows of{makeDropoutMask(slab.dropout), limit, rowIds, static_cast<int32_t>(firstRow)};
+  const MaskedRows of{makeDropoutMask(pair.dropout), limit, rowIds, static_cast<int32_t>(firstRow)};
   const Tensor from = view(x, firstRow, to.rows, 0, x.cols);
   withComputeType(x.dtype, [&](auto type) {
     using T = decltype(type);
@@ -215,18 +215,18 @@ void forParts(const LinearBackwardArgs& args, const Body& body) {
     const int64_t width = outFeatures(part);
     body(part, view(args.dy, 0, args.dy.rows, column, width), dsColumn);
     column += width;
-    for (int64_t i = 0; i < part.slabCount; ++i) dsColumn += roundUp(part.slabs[i].a.rows, 8);
+    for (int64_t i = 0; i < part.pairCount; ++i) dsColumn += roundUp(part.pairs[i].a.rows, 8);
   }
 }
 
-// body(slab, its part's columns of dy, its ds) for every slab. The ds lie side by side, each at a multiple of 8
-// columns.
+// body(LoRA pair, its part's columns of dy, its ds) for every LoRA pair. The ds lie side by side, each at a multiple of
+// 8 columns.
 template <class Body>
-void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
+void forPairs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body) {
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t column) {
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const int64_t rank = part.slabs[i].a.rows;
-      body(part.slabs[i], dy, view(ds, 0, ds.rows, column, rank));
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      const int64_t rank = part.pairs[i].a.rows;
+      body(part.pairs[i], dy, view(ds, 0, ds.rows, column, rank));
       column += roundUp(rank, 8);
     }
   });
@@ -236,18 +236,18 @@ void forSlabs(const LinearBackwardArgs& args, const Tensor& ds, const Body& body
 void addInputTerms(const LinearBackwardArgs& args, const Tensor& ds, int64_t row, int64_t rows, ProductList& list) {
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t dsColumn) {
     list.term(operand(view(dy, row, rows, 0, dy.cols), false), weightOperand(part, false), dy.cols);
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      const LoraSlab& slab = part.slabs[i];
-      const int64_t rank = slab.a.rows;
-      if (!masked(slab)) {
-        list.term(operand(view(ds, row, rows, dsColumn, rank), false), operand(slab.a, false), rank);
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      const LoraPair& pair = part.pairs[i];
+      const int64_t rank = pair.a.rows;
+      if (!masked(pair)) {
+        list.term(operand(view(ds, row, rows, dsColumn, rank), false), operand(pair.a, false), rank);
       }
       dsColumn += roundUp(rank, 8);
     }
   });
 }
 
-// dx where some slab has dropout.
+// dx where some LoRA pair has dropout.
 bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, const RowLimit& limit, const int32_t* rowIds,
                          ProductList& list, LinearScratch& scratch, Context& context) {
   Queue& queue = queueOf(context);
@@ -260,12 +260,12 @@ bool maskedInputGradient(const LinearBackwardArgs& args, const Tensor& ds, const
     const Tensor gradient = matrix(values, DType::kFloat32, rows, cols, cols);
     const Tensor sum = matrix(values + height * cols, DType::kFloat32, rows, cols, cols);
     bool done = true, first = true;
-    forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-      if (!masked(slab) || !done) return;
+    forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+      if (!masked(pair) || !done) return;
       list.add(gradient, row);
-      list.term(operand(view(slabDs, row, rows, 0, slabDs.cols), false), operand(slab.a, false), slab.a.rows);
+      list.term(operand(view(pairDs, row, rows, 0, pairDs.cols), false), operand(pair.a, false), pair.a.rows);
       done = list.run();
-      const MaskedRows of{makeDropoutMask(slab.dropout), limit, rowIds, static_cast<int32_t>(row)};
+      const MaskedRows of{makeDropoutMask(pair.dropout), limit, rowIds, static_cast<int32_t>(row)};
       launch<addMaskedKernel>(queue, gridForRuns(queue, rows, cols), kThreads, 0, matrixOf<const float>(gradient), of,
                               !first, matrixOf<float>(sum));
       first = false;
@@ -286,28 +286,28 @@ bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t*
                    Context& context) {
   const Tensor& x = args.x;
   ProductList list(x.dtype, limit, scratch, context);
-  const auto forSlabs = [&](const auto& body) {
+  const auto forPairs = [&](const auto& body) {
     for (int64_t p = 0; p < args.partCount; ++p) {
-      for (int64_t i = 0; i < args.parts[p].slabCount; ++i) body(args.parts[p].slabs[i]);
+      for (int64_t i = 0; i < args.parts[p].pairCount; ++i) body(args.parts[p].pairs[i]);
     }
   };
   bool done = true;
-  forSlabs([&](const LoraSlab& slab) {
-    if (masked(slab)) return;
-    list.add(slab.s).alpha = slab.scale;
-    list.term(operand(x, false), operand(slab.a, true), x.cols);
+  forPairs([&](const LoraPair& pair) {
+    if (masked(pair)) return;
+    list.add(pair.s).alpha = pair.scale;
+    list.term(operand(x, false), operand(pair.a, true), x.cols);
   });
   if (!list.run()) return false;
-  forSlabs([&](const LoraSlab& slab) {
-    if (!masked(slab) || !done) return;
+  forPairs([&](const LoraPair& pair) {
+    if (!masked(pair) || !done) return;
     const int64_t height = minOf(kMaskedRows, x.rows), stride = roundUp(x.cols, 8);
     void* const values = reserve(scratch.masked, height * stride * sizeOf(x.dtype), context);
     done = values != nullptr;
     for (int64_t row = 0; row < x.rows && done; row += height) {
       const Tensor kept = matrix(values, x.dtype, minOf(height, x.rows - row), x.cols, stride);
-      maskInput(x, slab, row, limit, rowIds, kept, queueOf(context));
-      list.add(view(slab.s, row, kept.rows, 0, slab.s.cols), row).alpha = slab.scale;
-      list.term(operand(kept, false), operand(slab.a, true), x.cols);
+      maskInput(x, pair, row, limit, rowIds, kept, queueOf(context));
+      list.add(view(pair.s, row, kept.rows, 0, pair.s.cols), row).alpha = pair.scale;
+      list.term(operand(kept, false), operand(pair.a, true), x.cols);
       done = list.run();
     }
   });
@@ -317,8 +317,8 @@ bool linearForward(const LinearArgs& args, const RowLimit& limit, const int32_t*
     const Projection& part = args.parts[p];
     list.add(view(args.y, 0, x.rows, column, outFeatures(part))).bias = part.bias.data;
     list.term(operand(x, false), weightOperand(part, true), x.cols);
-    for (int64_t i = 0; i < part.slabCount; ++i) {
-      list.term(operand(part.slabs[i].s, false), operand(part.slabs[i].b, true), part.slabs[i].s.cols);
+    for (int64_t i = 0; i < part.pairCount; ++i) {
+      list.term(operand(part.pairs[i].s, false), operand(part.pairs[i].b, true), part.pairs[i].s.cols);
     }
     column += outFeatures(part);
   }
@@ -334,9 +334,9 @@ bool linearGradients(const LinearBackwardArgs& args, const RowLimit& limit, cons
   int64_t ranks = 0;
   bool anyMasked = false;
   for (int64_t p = 0; p < args.partCount; ++p) {
-    for (int64_t i = 0; i < args.parts[p].slabCount; ++i) {
-      ranks += roundUp(args.parts[p].slabs[i].a.rows, 8);
-      anyMasked = anyMasked || masked(args.parts[p].slabs[i]);
+    for (int64_t i = 0; i < args.parts[p].pairCount; ++i) {
+      ranks += roundUp(args.parts[p].pairs[i].a.rows, 8);
+      anyMasked = anyMasked || masked(args.parts[p].pairs[i]);
     }
   }
   void* const memory = reserve(scratch.ds, rows * ranks * sizeOf(compute), context);
@@ -344,21 +344,21 @@ bool linearGradients(const LinearBackwardArgs& args, const RowLimit& limit, cons
   const Tensor ds = matrix(memory, compute, rows, ranks, ranks);
 
   ProductList list(compute, limit, scratch, context);
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor& dy, const Tensor& slabDs) {
-    list.add(slabDs).alpha = slab.scale;
-    list.term(operand(dy, false), operand(slab.b, false), dy.cols);
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor& dy, const Tensor& pairDs) {
+    list.add(pairDs).alpha = pair.scale;
+    list.term(operand(dy, false), operand(pair.b, false), dy.cols);
   });
   if (!list.run()) return false;
 
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor& dy, const Tensor&) {
-    if (!present(slab.db)) return;
-    list.addGradient(slab.db);
-    list.term(operand(dy, true), operand(slab.s, false), rows);
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor& dy, const Tensor&) {
+    if (!present(pair.db)) return;
+    list.addGradient(pair.db);
+    list.term(operand(dy, true), operand(pair.s, false), rows);
   });
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-    if (!present(slab.da) || masked(slab)) return;
-    list.addGradient(slab.da);
-    list.term(operand(slabDs, true), operand(x, false), rows);
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+    if (!present(pair.da) || masked(pair)) return;
+    list.addGradient(pair.da);
+    list.term(operand(pairDs, true), operand(x, false), rows);
   });
   forParts(args, [&](const Projection& part, const Tensor& dy, int64_t) {
     if (!present(part.dWeight)) return;
@@ -385,16 +385,16 @@ bool linearGradients(const LinearBackwardArgs& args, const RowLimit& limit, cons
     });
   });
   bool done = true;
-  forSlabs(args, ds, [&](const LoraSlab& slab, const Tensor&, const Tensor& slabDs) {
-    if (!present(slab.da) || !masked(slab) || !done) return;
+  forPairs(args, ds, [&](const LoraPair& pair, const Tensor&, const Tensor& pairDs) {
+    if (!present(pair.da) || !masked(pair) || !done) return;
     const int64_t height = minOf(kMaskedRows, rows), stride = roundUp(x.cols, 8);
     void* const values = reserve(scratch.masked, height * stride * sizeOf(compute), context);
     done = values != nullptr;
     for (int64_t row = 0; row < rows && done; row += height) {
       const Tensor kept = matrix(values, compute, minOf(height, rows - row), x.cols, stride);
-      maskInput(x, slab, row, limit, rowIds, kept, queue);
-      list.addGradient(slab.da, row);
-      list.term(operand(view(slabDs, row, kept.rows, 0, slabDs.cols), true), operand(kept, false), kept.rows);
+      maskInput(x, pair, row, limit, rowIds, kept, queue);
+      list.addGradient(pair.da, row);
+      list.term(operand(view(pairDs, row, kept.rows, 0, pairDs.cols), true), operand(kept, false), kept.rows);
       done = list.run();
     }
   });

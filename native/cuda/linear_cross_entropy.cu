@@ -2,7 +2,7 @@
 // B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
 //   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
 //   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
-//             slabs as linear
+//             LoRA pairs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
 // same gradients with a row's -dLogProbs in the place of L / D.
 //
@@ -262,15 +262,15 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
   if (rowIds == nullptr || losses == nullptr || logits == nullptr || h == nullptr || dh == nullptr) return false;
   int32_t* const count = rowIds + total;
   found = RowLosses{losses, rowIds, count};
-  std::vector<LoraSlab> slabs(head.slabs, head.slabs + head.slabCount);
-  for (LoraSlab& slab : slabs) {
-    const int64_t rank = slab.a.rows, slabPitch = roundUp(rank, 8);
-    slab.s =
-        chunkOf(scratch<char>(context, chunkRows * slabPitch * sizeOf(compute)), compute, chunkRows, rank, slabPitch);
-    if (slab.s.data == nullptr) return false;
+  std::vector<LoraPair> pairs(head.pairs, head.pairs + head.pairCount);
+  for (LoraPair& pair : pairs) {
+    const int64_t rank = pair.a.rows, pairPitch = roundUp(rank, 8);
+    pair.s =
+        chunkOf(scratch<char>(context, chunkRows * pairPitch * sizeOf(compute)), compute, chunkRows, rank, pairPitch);
+    if (pair.s.data == nullptr) return false;
   }
   Projection part = head;
-  part.slabs = slabs.data();
+  part.pairs = pairs.data();
   part.bias = part.dBias = absent(compute);
   part.inOut = 0;
 
@@ -292,7 +292,7 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
       const RowLimit limit{count, static_cast<int32_t>(first)};
       const Tensor hChunk = chunkOf(h, compute, rows, width, pitch), dhChunk = chunkOf(dh, compute, rows, width, pitch);
       const Tensor logitChunk = chunkOf(logits, DType::kFloat32, rows, vocabulary, stride);
-      for (LoraSlab& slab : slabs) slab.s.rows = rows;
+      for (LoraPair& pair : pairs) pair.s.rows = rows;
       launch<gatherKernel<T>>(queue, chunkGrid, kThreads, 0, matrixOf<const T>(pass.h), ids, limit,
                               matrixOf<T>(hChunk));
       enough = linearForward(LinearArgs{hChunk, logitChunk, &part, 1}, limit, ids, linearScratch, context);

@@ -7,13 +7,13 @@ import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import type { Linear } from '../nn/module.js'
-import type { LoraSlab } from '../ops/linear.js'
+import type { LoraPair } from '../ops/linear.js'
 import type { LoraBias } from './lora-config.js'
 
 /** A low-rank update of one projection. */
-export interface AttachedSlab {
+export interface AttachedPair {
   readonly linear: Linear
-  readonly slab: LoraSlab
+  readonly pair: LoraPair
 }
 
 /** A module whose weight or bias can be another's. */
@@ -33,7 +33,7 @@ export interface Replacement {
 
 /** What an adapter changes in its model. */
 export interface AdapterTensors {
-  readonly slabs: readonly AttachedSlab[]
+  readonly pairs: readonly AttachedPair[]
   readonly replacements: readonly Replacement[]
   readonly bias: LoraBias
   /** Frees the adapter. */
@@ -45,9 +45,9 @@ const sets = new WeakMap<CausalLM, AdapterSet>()
 /**
  * 1. An adapter that is on the model has a name of its own. It is active or not; one that is not costs nothing in
  *    forward.
- * 2. Modules show the active adapters, unless all are disabled: their slabs one after the other, their copies in place
- *    of weights. Lists of
- * slabs are replaced, never changed, so that what was recorded stays as it was.
+ * 2. Modules show the active adapters, unless all are disabled: their LoRA pairs one after the other, their copies in
+ *    place of weights. Lists of
+ * LoRA pairs are replaced, never changed, so that what was recorded stays as it was.
  * 3. Two active adapters cannot stand in for the same weight, and of all adapters only one may train biases, as in
  *    PEFT.
  */
@@ -166,14 +166,14 @@ export class AdapterSet {
   }
 
   #show(active: readonly AdapterTensors[]): void {
-    for (const { slabs, replacements } of this.#shown) {
-      for (const { linear, slab } of slabs) linear.slabs = linear.slabs.filter((other) => other !== slab)
+    for (const { pairs, replacements } of this.#shown) {
+      for (const { linear, pair } of pairs) linear.pairs = linear.pairs.filter((other) => other !== pair)
       for (const { module, slot, original } of replacements) module[slot] = original
     }
     this.#active = active
     this.#shown = this.#isEnabled ? active : []
-    for (const { slabs, replacements } of this.#shown) {
-      for (const { linear, slab } of slabs) linear.slabs = [...linear.slabs, slab]
+    for (const { pairs, replacements } of this.#shown) {
+      for (const { linear, pair } of pairs) linear.pairs = [...linear.pairs, pair]
       for (const { module, slot, parameter } of replacements) module[slot] = parameter
     }
   }

@@ -8,8 +8,8 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { describeValue, listNames } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { type Embedding, LayerNorm, type Linear, type RmsNorm } from '../nn/module.js'
-import type { LoraSlab } from '../ops/linear.js'
-import { AdapterSet, type AdapterTensors, type AttachedSlab, type Replacement } from './adapter-set.js'
+import type { LoraPair } from '../ops/linear.js'
+import { AdapterSet, type AdapterTensors, type AttachedPair, type Replacement } from './adapter-set.js'
 import type { LoraConfig } from './lora-config.js'
 import { peftBiasName, peftModuleTensorName, peftTensorName } from './peft-names.js'
 import { checkTargetLimits, matchTargetModules, patternValues, type TargetableModule } from './target-modules.js'
@@ -24,7 +24,7 @@ export function adapterTensors(
   model: CausalLM,
   config: LoraConfig,
   onUnmatched?: (setting: string, names: readonly string[]) => void,
-): Pick<AdapterTensors, 'slabs' | 'replacements'> {
+): Pick<AdapterTensors, 'pairs' | 'replacements'> {
   const { targetModules, modulesToSave, rankPattern, alphaPattern } = config
   const modules = targetableModules(model)
   const isFile = onUnmatched !== undefined
@@ -45,10 +45,10 @@ export function adapterTensors(
     onUnmatched('modules_to_save', unsaved)
   }
   const biased = biasedModules(model, config, paths).filter((module) => !saved.has(module))
-  const slabs = paths.map((path): AttachedSlab => {
+  const pairs = paths.map((path): AttachedPair => {
     const linear = model.modules.linears.get(path) as Linear
     const r = ranks.get(path) ?? config.r
-    return { linear, slab: newSlab(model, linear, { ...config, r, loraAlpha: alphas.get(path) ?? config.loraAlpha }) }
+    return { linear, pair: newPair(model, linear, { ...config, r, loraAlpha: alphas.get(path) ?? config.loraAlpha }) }
   })
   const targets = new Set(paths)
   const replacements = [
@@ -61,7 +61,7 @@ export function adapterTensors(
     }),
     ...biased.map((module) => replacement(model, module, 'bias', peftBiasName(module.path, targets.has(module.path)))),
   ]
-  return { slabs, replacements }
+  return { pairs, replacements }
 }
 
 /** The modules that settings may name. */
@@ -131,7 +131,7 @@ function biasedModules(model: CausalLM, { bias }: LoraConfig, targets: readonly 
   return bias === 'none' ? [] : projections.filter(({ path }) => targets.includes(path))
 }
 
-function newSlab(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, useRslora }: LoraConfig): LoraSlab {
+function newPair(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, useRslora }: LoraConfig): LoraPair {
   const factor = (which: 'lora_A' | 'lora_B', shape: number[]): Parameter => {
     const parameter = new Parameter(peftTensorName(linear.path, which), shape, model.device, model.dtype)
     parameter.holder = 'adapters'

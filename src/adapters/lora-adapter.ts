@@ -17,7 +17,7 @@ import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { safetensorsContent, type TensorToWrite } from '../weights/safetensors.js'
 import { fillFromFile, readAdapterHeader } from './adapter-file.js'
-import { AdapterSet, type AdapterTensors, type AttachedSlab } from './adapter-set.js'
+import { AdapterSet, type AdapterTensors, type AttachedPair } from './adapter-set.js'
 import { adapterTensors, targetableModules } from './adapter-tensors.js'
 import { type LoraConfig, type LoraOptions, NAME } from './lora-config.js'
 import { type MergeOptions, type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
@@ -172,14 +172,14 @@ export class LoraAdapter {
 
   /** Trainable parameters by the name of their tensor in adapter_model.safetensors. */
   parameters(): ReadonlyMap<string, Parameter> {
-    const { slabs, replacements } = this.#parts
-    const all = [...slabs.flatMap(({ slab }) => [slab.a, slab.b]), ...replacements.map(({ parameter }) => parameter)]
+    const { pairs, replacements } = this.#parts
+    const all = [...pairs.flatMap(({ pair }) => [pair.a, pair.b]), ...replacements.map(({ parameter }) => parameter)]
     return new Map(all.map((parameter) => [parameter.name, parameter]))
   }
 
   /** Paths of the modules that carry a low-rank update. */
   get targetPaths(): string[] {
-    return this.#parts.slabs.map(({ linear }) => linear.path)
+    return this.#parts.pairs.map(({ linear }) => linear.path)
   }
 
   /** Number of trainable elements. */
@@ -246,7 +246,7 @@ export class LoraAdapter {
 
   /** The text of adapter_config.json. */
   configText(): string {
-    const fanInFanOut = this.#parts.slabs.some(({ linear }) => linear.kind === 'conv1d')
+    const fanInFanOut = this.#parts.pairs.some(({ linear }) => linear.kind === 'conv1d')
     const { targetModules } = this.config
     const names =
       targetModules === ALL_LINEAR
@@ -311,9 +311,9 @@ export class LoraAdapter {
 
   #expectAttached(): void {
     this.#expectWeights()
-    const { slab, linear } = this.#parts.slabs[0] as AttachedSlab
+    const { pair, linear } = this.#parts.pairs[0] as AttachedPair
     const set = AdapterSet.of(this.model)
-    if (!linear.slabs.includes(slab)) {
+    if (!linear.pairs.includes(pair)) {
       const remedy = set.activeNames.includes(this.#name) ? 'enableAdapters()' : 'attach() or setAdapter() it'
       throw new LowrankError(
         'INVALID_CALL',
@@ -352,7 +352,7 @@ export class LoraAdapter {
   #initialize(seed: number): void {
     const { initLoraWeights } = this.config
     const { dryRun } = this.model.device
-    this.#parts.slabs.forEach(({ slab: { a, b } }, index) => {
+    this.#parts.pairs.forEach(({ pair: { a, b } }, index) => {
       const [r, inputs] = a.shape as [number, number]
       const random = new Random(seed, index)
       if (dryRun) a.fill(0)

@@ -9,17 +9,17 @@ import { FILE_DTYPES, type FileDType, isFiniteFloat16 } from '../checkpoint/save
 import { ModelError, OptionError } from '../lowrank-error.js'
 import type { Linear } from '../nn/module.js'
 import { cast, copy_ } from '../ops/cast.js'
-import type { LoraSlab } from '../ops/linear.js'
+import type { LoraPair } from '../ops/linear.js'
 import { dequantizeNf4 } from '../ops/nf4.js'
 import { Random } from '../random.js'
 import { scope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 import { transpose } from '../transpose.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
-import type { AdapterTensors, AttachedSlab } from './adapter-set.js'
+import type { AdapterTensors, AttachedPair } from './adapter-set.js'
 
 /** What of an adapter is merged. */
-export type MergedTensors = Pick<AdapterTensors, 'slabs' | 'replacements'>
+export type MergedTensors = Pick<AdapterTensors, 'pairs' | 'replacements'>
 
 /** Elements that are summed in float32 at a time. */
 const CHUNK = 1 << 20
@@ -48,17 +48,17 @@ export class MergeUpdates {
   /** The head has the embedding's weight, and the adapter changes only one of the two. */
   readonly untied: boolean
   readonly #model: CausalLM
-  readonly #slabs: readonly AttachedSlab[]
+  readonly #pairs: readonly AttachedPair[]
   readonly #entries: Map<string, Entry>
 
-  private constructor(model: CausalLM, slabs: readonly AttachedSlab[], entries: Map<string, Entry>, untied: boolean) {
+  private constructor(model: CausalLM, pairs: readonly AttachedPair[], entries: Map<string, Entry>, untied: boolean) {
     this.#model = model
-    this.#slabs = slabs
+    this.#pairs = pairs
     this.#entries = entries
     this.untied = untied
   }
 
-  static async create(model: CausalLM, { slabs, replacements }: MergedTensors): Promise<MergeUpdates> {
+  static async create(model: CausalLM, { pairs, replacements }: MergedTensors): Promise<MergeUpdates> {
     const quantized = model.quantizedWeights()
     const entries = new Map<string, Entry>()
     const add = (name: string, parameter: Parameter, updates: readonly Update[] = []): void => {
@@ -66,7 +66,7 @@ export class MergeUpdates {
     }
     for (const [name, parameter] of model.parameters()) add(name, parameter)
     for (const { path, slot, parameter } of replacements) add(`${path}.${slot}`, parameter)
-    for (const { linear, slab } of slabs) add(weightName(linear), linear.weight, [await updateOf(linear, slab)])
+    for (const { linear, pair } of pairs) add(weightName(linear), linear.weight, [await updateOf(linear, pair)])
     // A tied head has no entry unless the adapter changed it; and where the adapter changed the embedding alone, the
     // head is still what it was.
     const { head } = model
@@ -74,7 +74,7 @@ export class MergeUpdates {
     const embedding = tied && replacements.some(({ original }) => original === head.weight)
     const untied = tied && (embedding || entries.has(weightName(head)))
     if (untied && !entries.has(weightName(head))) add(weightName(head), head.weight)
-    return new MergeUpdates(model, slabs, entries, untied)
+    return new MergeUpdates(model, pairs, entries, untied)
   }
 
   /** The tensors to write. */
@@ -157,13 +157,13 @@ export class MergeUpdates {
       )
       substituted.push(place)
     }
-    const weights = this.#slabs.map(({ linear }) => linear.weight)
+    const weights = this.#pairs.map(({ linear }) => linear.weight)
     try {
-      for (const { linear, slab } of this.#slabs) {
+      for (const { linear, pair } of this.#pairs) {
         const { parameter, updates } = this.#entries.get(weightName(linear)) as Entry
         // A parameter of its own: a tied head changes, the embedding does not.
         linear.weight = new Parameter(parameter.name, parameter.shape, parameter.device, parameter.dtype)
-        linear.slabs = linear.slabs.filter((other) => other !== slab)
+        linear.pairs = linear.pairs.filter((other) => other !== pair)
         substitute(parameter, updates, linear.weight)
       }
       for (const { parameter, updates } of this.#entries.values())
@@ -171,9 +171,9 @@ export class MergeUpdates {
       return await run()
     } finally {
       for (const parameter of substituted) parameter.substitute(undefined)
-      this.#slabs.forEach(({ linear, slab }, i) => {
+      this.#pairs.forEach(({ linear, pair }, i) => {
         linear.weight = weights[i] as Parameter
-        if (!linear.slabs.includes(slab)) linear.slabs = [...linear.slabs, slab]
+        if (!linear.pairs.includes(pair)) linear.pairs = [...linear.pairs, pair]
       })
     }
   }
@@ -194,7 +194,7 @@ function weightName({ path }: Linear): string {
 }
 
 /** scale B A as [out, in], or its transpose where the weight is stored [in, out]. */
-async function updateOf({ inOut }: Linear, { a, b, scale }: LoraSlab): Promise<Update> {
+async function updateOf({ inOut }: Linear, { a, b, scale }: LoraPair): Promise<Update> {
   const [left, right] = inOut ? [a, b] : [b, a]
   const [rows, cols] = left.shape as [number, number]
   const values = await left.read()
@@ -229,7 +229,7 @@ function mergedWeight(source: Source, updates: readonly Update[], dtype: FileDTy
         const sum = cast(weight.slice(start, end), 'float32')
         for (const { x, w, inOut } of updates) {
           const update = Tensor.empty(device, sum.shape, 'float32')
-          const part = { weight: w, nf4: [], bias: undefined, inOut, slabs: [] }
+          const part = { weight: w, nf4: [], bias: undefined, inOut, pairs: [] }
           device.enqueue('linear', { x: x.slice(start, end), y: update, parts: [part] })
           device.enqueue('add', { a: sum, b: update, y: sum })
         }

@@ -154,7 +154,7 @@ export async function mergeIntoDirectory(
       directory: resolve(directory),
       dtype,
       files,
-      mergedModules: parts.slabs.length,
+      mergedModules: parts.pairs.length,
       dequantizedModules: model.quantizedWeights().size,
       untied: plan.untied,
       logitDifference: compared.difference,
@@ -168,12 +168,12 @@ export async function mergeIntoDirectory(
 
 /** See `LoraAdapter.mergeAndUnload`; the adapter has still to be disposed. */
 export async function mergeInPlace(model: CausalLM, parts: MergedTensors): Promise<void> {
-  const { slabs } = parts
-  const quantized = slabs.filter(({ linear }) => linear.isQuantized).length
+  const { pairs } = parts
+  const quantized = pairs.filter(({ linear }) => linear.isQuantized).length
   if (quantized > 0) {
     throw new LowrankError(
       'INVALID_CALL',
-      `[merge] expected dense weights for mergeAndUnload(), but ${quantized} of ${slabs.length} projections are in NF4, and quantising the sum again ` +
+      `[merge] expected dense weights for mergeAndUnload(), but ${quantized} of ${pairs.length} projections are in NF4, and quantising the sum again ` +
         'would change it; merge(directory) writes a dense model',
     )
   }

@@ -193,7 +193,7 @@ export class CausalLM {
     return this.train(false)
   }
 
-  /** A number for a new adapter slab, which gives it dropout masks of its own. */
+  /** A number for a new LoRA pair, which gives it dropout masks of its own. */
   takeDropoutSite(): number {
     return this.#nextSite++
   }
@@ -415,11 +415,11 @@ export class CausalLM {
         'INVALID_CALL',
         '[generate] expected weights that stay, but an adapter is being merged into them; await that first',
       )
-    // Lists of slabs are replaced when adapters come, go or are switched.
-    const before = [...this.#parts.linears.values()].map((linear) => ({ linear, slabs: linear.slabs }))
+    // Lists of LoRA pairs are replaced when adapters come, go or are switched.
+    const before = [...this.#parts.linears.values()].map((linear) => ({ linear, pairs: linear.pairs }))
     const expectUnchanged = (): void => {
       this.expectLive('generate')
-      if (before.every(({ linear, slabs }) => linear.slabs === slabs)) return
+      if (before.every(({ linear, pairs }) => linear.pairs === pairs)) return
       throw new LowrankError(
         'INVALID_CALL',
         '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
@@ -468,7 +468,7 @@ export class CausalLM {
     const { parameters, linears } = this.#parts
     for (const parameter of parameters.values()) if (parameter.requiresGrad) return true
     for (const module of linears.values()) {
-      if (module.weight.requiresGrad || module.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad))
+      if (module.weight.requiresGrad || module.pairs.some((pair) => pair.a.requiresGrad || pair.b.requiresGrad))
         return true
     }
     const { embeddings, norms } = this.#parts

@@ -7,7 +7,7 @@ import { Parameter } from '../autograd/parameter.js'
 import { OptionError } from '../lowrank-error.js'
 import { embedding } from '../ops/embedding.js'
 import { layerNorm } from '../ops/layer-norm.js'
-import { type DropoutState, type LinearOptions, type LoraSlab, linear, type Projection } from '../ops/linear.js'
+import { type DropoutState, type LinearOptions, type LoraPair, linear, type Projection } from '../ops/linear.js'
 import type { NormResult } from '../ops/norm.js'
 import { rmsNorm } from '../ops/rms-norm.js'
 import type { Device } from '../tensor/device.js'
@@ -35,7 +35,7 @@ export class Linear implements Projection {
   weight: Parameter
   /** The same, and where an adapter trains biases. */
   bias: Parameter | undefined
-  slabs: LoraSlab[] = []
+  pairs: LoraPair[] = []
 
   constructor(path: string, kind: LinearKind, weight: Parameter, bias?: Parameter, isQuantized = false) {
     this.path = path

@@ -39,7 +39,7 @@ export function linearCrossEntropy(
   const recording = needsRecording([h], isTrainable(head))
   const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
   // Gradients of parameters count only if backward() is called: they wait in buffers of their own until then.
-  const parameters = [head.weight, ...head.slabs.flatMap((slab) => [slab.a, slab.b])].filter((p) => p.requiresGrad)
+  const parameters = [head.weight, ...head.pairs.flatMap((pair) => [pair.a, pair.b])].filter((p) => p.requiresGrad)
   const waiting = new Map(
     parameters.map((p) => [p, recording ? Tensor.full(device, p.shape, 'float32', 0) : undefined]),
   )
@@ -52,10 +52,10 @@ export function linearCrossEntropy(
       {
         weight: head.weight.value,
         dWeight: waiting.get(head.weight),
-        slabs: head.slabs.map((slab) => ({
-          ...factors(slab, dropout),
-          da: waiting.get(slab.a),
-          db: waiting.get(slab.b),
+        pairs: head.pairs.map((pair) => ({
+          ...factors(pair, dropout),
+          da: waiting.get(pair.a),
+          db: waiting.get(pair.b),
         })),
       },
     ],

@@ -31,13 +31,13 @@ export function linearLogProbs(
   const { device, dtype, requiresGrad, shape } = h
   expectHeadOperands('linearLogProbs', h, labels, head)
   // The module may get other adapters before backward() comes.
-  const { weight, slabs } = head
+  const { weight, pairs } = head
   const logProbs = Tensor.empty(device, [h.rows], 'float32')
   device.enqueue('linearLogProbs', {
     h,
     labels,
     logProbs,
-    head: [{ weight: weight.value, slabs: slabs.map((slab) => factors(slab, dropout)) }],
+    head: [{ weight: weight.value, pairs: pairs.map((pair) => factors(pair, dropout)) }],
     softcap,
   })
   if (needsRecording([h], isTrainable(head))) {
@@ -57,10 +57,10 @@ export function linearLogProbs(
           {
             weight: weight.value,
             dWeight: gradientOf(weight),
-            slabs: slabs.map((slab) => ({
-              ...factors(slab, dropout),
-              da: gradientOf(slab.a),
-              db: gradientOf(slab.b),
+            pairs: pairs.map((pair) => ({
+              ...factors(pair, dropout),
+              da: gradientOf(pair.a),
+              db: gradientOf(pair.b),
             })),
           },
         ],

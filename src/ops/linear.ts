@@ -21,7 +21,7 @@ export interface DropoutState {
 }
 
 /** One LoRA adapter on one projection: y += scale * dropout(x) A^T B^T. */
-export interface LoraSlab {
+export interface LoraPair {
   /** [r, K]. */
   readonly a: Parameter
   /** [O, r]. */
@@ -29,7 +29,7 @@ export interface LoraSlab {
   readonly scale: number
   /** Probability that an input element is dropped while training. */
   readonly dropout: number
-  /** Number of the slab in its model: gives each its own mask. */
+  /** Number of the LoRA pair in its model: gives each its own mask. */
   readonly site: number
 }
 
@@ -40,7 +40,7 @@ export interface Projection {
   readonly inOut: boolean
   /** [O]. */
   readonly bias?: Parameter | undefined
-  readonly slabs: readonly LoraSlab[]
+  readonly pairs: readonly LoraPair[]
 }
 
 export interface LinearOptions {
@@ -79,7 +79,7 @@ export function linear(
 ): Tensor {
   const { device } = x
   // Modules may get other adapters before backward() comes.
-  const parts = modules.map(({ weight, inOut, bias, slabs }) => ({ weight, inOut, bias, slabs }))
+  const parts = modules.map(({ weight, inOut, bias, pairs }) => ({ weight, inOut, bias, pairs }))
   for (const part of parts) {
     expectShape('linear', 'x', x, [undefined, part.weight.shape[part.inOut ? 0 : 1]], 'N, K')
     expectDType('linear', 'x', x, part.weight.dtype)
@@ -88,7 +88,7 @@ export function linear(
   const y = Tensor.activation(device, [x.rows, total], outputDType)
   const make = (): Tensor[] => {
     const made = parts.map((part) =>
-      part.slabs.map((slab) => Tensor.empty(device, [x.rows, slab.a.shape[0] as number], x.dtype)),
+      part.pairs.map((pair) => Tensor.empty(device, [x.rows, pair.a.shape[0] as number], x.dtype)),
     )
     device.enqueue('linear', {
       x,
@@ -97,16 +97,16 @@ export function linear(
         ...weightOf(part),
         bias: part.bias?.value,
         inOut: part.inOut,
-        slabs: part.slabs.map((slab, i) => ({ ...factors(slab, dropout), s: made[p]?.[i] })),
+        pairs: part.pairs.map((pair, i) => ({ ...factors(pair, dropout), s: made[p]?.[i] })),
       })),
     })
     return made.flat()
   }
   const all = lastOfBlock ? keep(make) : make()
-  const s = parts.map((part) => all.splice(0, part.slabs.length))
+  const s = parts.map((part) => all.splice(0, part.pairs.length))
   const trainable = parts.some(isTrainable)
   if (needsRecording([x], trainable)) {
-    const savedS = s.map((slabs) => slabs.map((tensor) => new Saved(tensor, 'linear')))
+    const savedS = s.map((pairs) => pairs.map((tensor) => new Saved(tensor, 'linear')))
     const savedX = parts.some(needsInput) ? new Saved(x, 'linear') : undefined
     const unchanged = guardWeights(parts)
     const { requiresGrad, dtype, shape } = x
@@ -125,11 +125,11 @@ export function linear(
           dWeight: gradientOf(part.weight),
           dBias: part.bias && gradientOf(part.bias),
           inOut: part.inOut,
-          slabs: part.slabs.map((slab, i) => ({
-            ...factors(slab, dropout),
+          pairs: part.pairs.map((pair, i) => ({
+            ...factors(pair, dropout),
             s: savedS[p]?.[i]?.get(),
-            da: gradientOf(slab.a),
-            db: gradientOf(slab.b),
+            da: gradientOf(pair.a),
+            db: gradientOf(pair.b),
           })),
         })),
       })
@@ -145,14 +145,14 @@ function weightOf({ weight }: Projection): OpArguments {
   return weight.nf4 ? { nf4: [nf4Constant(weight.nf4)] } : { weight: weight.value, nf4: [] }
 }
 
-/** The numbers and factors of a slab, as the native ops take them. */
-export function factors(slab: LoraSlab, dropout: DropoutState | undefined): OpArguments {
+/** The numbers and factors of a LoRA pair, as the native ops take them. */
+export function factors(pair: LoraPair, dropout: DropoutState | undefined): OpArguments {
   const { seed, microStep } = dropout ?? { seed: 0, microStep: 0 }
   return {
-    a: slab.a.value,
-    b: slab.b.value,
-    scale: slab.scale,
-    dropout: { p: dropout ? slab.dropout : 0, seed, microStep, site: slab.site },
+    a: pair.a.value,
+    b: pair.b.value,
+    scale: pair.scale,
+    dropout: { p: dropout ? pair.dropout : 0, seed, microStep, site: pair.site },
   }
 }
 
@@ -166,19 +166,19 @@ export function isTrainable(part: Projection): boolean {
   return (
     part.weight.requiresGrad ||
     part.bias?.requiresGrad ||
-    part.slabs.some((slab) => slab.a.requiresGrad || slab.b.requiresGrad)
+    part.pairs.some((pair) => pair.a.requiresGrad || pair.b.requiresGrad)
   )
 }
 
 function needsInput(part: Projection): boolean {
-  return part.weight.requiresGrad || part.slabs.some((slab) => slab.a.requiresGrad)
+  return part.weight.requiresGrad || part.pairs.some((pair) => pair.a.requiresGrad)
 }
 
 /** Remembers the versions of the weights; the returned function throws when one was changed since. */
 export function guardWeights(parts: readonly Projection[]): () => void {
-  const slabs = parts.flatMap((part) => part.slabs.flatMap((slab) => [slab.a, slab.b]))
+  const pairs = parts.flatMap((part) => part.pairs.flatMap((pair) => [pair.a, pair.b]))
   // NF4 storage is never changed in place.
-  const weights = [...parts.map((part) => part.weight).filter((weight) => !weight.nf4), ...slabs]
+  const weights = [...parts.map((part) => part.weight).filter((weight) => !weight.nf4), ...pairs]
   const versions = weights.map((weight) => weight.value.version)
   return () => {
     weights.forEach((weight, i) => {

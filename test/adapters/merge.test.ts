@@ -464,7 +464,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ name: deviceNam
         expect(relativeDifference(await logitsOfAll(model), before)).toBeLessThan(tolerance)
         await device.sync()
         expect(device.memory().live).toBeLessThan(live)
-        expect([...model.modules.linears.values()].every(({ slabs }) => slabs.length === 0)).toBe(true)
+        expect([...model.modules.linears.values()].every(({ pairs }) => pairs.length === 0)).toBe(true)
         await saveModel(model, out(), { dtype })
         const again = await loadModel(out(), { device, dtype })
         expect(await logitsOfAll(again)).toEqual(await logitsOfAll(model))

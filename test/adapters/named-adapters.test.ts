@@ -100,17 +100,17 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     })
 
     test('an adapter that is not active adds no op to forward', () => {
-      const slabs = (): number => [...model.modules.linears.values()].reduce((sum, { slabs }) => sum + slabs.length, 0)
+      const pairs = (): number => [...model.modules.linears.values()].reduce((sum, { pairs }) => sum + pairs.length, 0)
       add('one')
-      expect(slabs()).toBe(4)
+      expect(pairs()).toBe(4)
       add('two', { targetModules: 'all-linear' })
-      expect(slabs()).toBe(4)
+      expect(pairs()).toBe(4)
       setAdapter(model, 'two')
-      expect(slabs()).toBe(14)
+      expect(pairs()).toBe(14)
       setAdapter(model, ['two', 'one'])
-      expect(slabs()).toBe(18)
+      expect(pairs()).toBe(18)
       disableAdapters(model)
-      expect(slabs()).toBe(0)
+      expect(pairs()).toBe(0)
     })
 
     test('several active adapters add up as stacked ones do', async () => {

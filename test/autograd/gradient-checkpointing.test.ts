@@ -45,7 +45,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     let hidden = x
     for (const parameter of parameters) {
       const block = (input: Tensor): Tensor[] => [
-        add(swiglu(linear(input, [{ weight: parameter, inOut: false, slabs: [] }])), input),
+        add(swiglu(linear(input, [{ weight: parameter, inOut: false, pairs: [] }])), input),
       ]
       const [next] = checkpointed ? checkpoint(block, [hidden], true) : scope(() => block(hidden))
       if (hidden !== x) hidden.dispose()

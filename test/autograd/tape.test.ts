@@ -89,7 +89,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     parameter.set(Float32Array.from(data))
     return parameter
   }
-  const part = (weight: Parameter): Projection => ({ weight, inOut: false, slabs: [] })
+  const part = (weight: Parameter): Projection => ({ weight, inOut: false, pairs: [] })
   const dropGrad = (tensor: Tensor): void => {
     tensor.grad?.dispose()
     tensor.grad = undefined

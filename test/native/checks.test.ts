@@ -117,10 +117,10 @@ describe('a command', () => {
   test('names an argument inside lists by its whole path', () => {
     const x = tensor(3, 5)
     const weight = tensor(4, 5)
-    const slab = (b: ViewWords) => [...tensor(2, 5), ...b, ...tensor(3, 2), 1, ...NO_DROPOUT]
-    const parts = [1, ...weight, 0, ...OMITTED, 0, 2, ...slab(tensor(4, 2)), ...slab(tensor(4, 3))]
+    const pair = (b: ViewWords) => [...tensor(2, 5), ...b, ...tensor(3, 2), 1, ...NO_DROPOUT]
+    const parts = [1, ...weight, 0, ...OMITTED, 0, 2, ...pair(tensor(4, 2)), ...pair(tensor(4, 3))]
     expect(() => enqueue(stream, 'linear', x, tensor(3, 4), parts)).toThrow(
-      '[linear] expected parts[0].slabs[1].b [4, 2] for a [2, 5], got [4, 3]',
+      '[linear] expected parts[0].pairs[1].b [4, 2] for a [2, 5], got [4, 3]',
     )
   })
 

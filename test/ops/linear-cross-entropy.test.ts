@@ -46,8 +46,8 @@ const SIZES = [
 
 const HEADS: { name: string; head: Omit<PartShape, 'outputs'> }[] = [
   { name: 'a dense head', head: {} },
-  { name: 'two slabs', head: { ranks: [3, 8] } },
-  { name: 'a slab with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
+  { name: 'two LoRA pairs', head: { ranks: [3, 8] } },
+  { name: 'a LoRA pair with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
 ]
 const CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, dtype })))
 
@@ -100,9 +100,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
     // The gradients start from 0.25, whose ulp is the least that the sums can resolve.
     const started = { ...TOLERANCE[dtype], absolute: 2 ** -24 }
     expectClose(await readGradient(head.dWeight), expected.head.dWeight, started)
-    for (const [i, slab] of head.slabs.entries()) {
-      expectClose(await readGradient(slab.da), expected.head.slabs[i]?.da ?? matrix(0, 0), started)
-      expectClose(await readGradient(slab.db), expected.head.slabs[i]?.db ?? matrix(0, 0), started)
+    for (const [i, pair] of head.pairs.entries()) {
+      expectClose(await readGradient(pair.da), expected.head.pairs[i]?.da ?? matrix(0, 0), started)
+      expectClose(await readGradient(pair.db), expected.head.pairs[i]?.db ?? matrix(0, 0), started)
     }
     device.enqueue('linearCrossEntropy', { ...common, head: headArguments(head, false) })
     expect((await loss.read())[0]).toBe(value)
@@ -127,7 +127,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const labels = Tensor.from(device, labelsFor(7, 19), [7], 'int32')
     const run = async (lossScale: number) => {
       const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 7, 33, 'float16')]
-      const head = [{ weight: weight.tensor, slabs: [] }]
+      const head = [{ weight: weight.tensor, pairs: [] }]
       device.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 1e9, lossScale })
       return { loss: (await loss.read())[0], dh: await readMatrix(dh) }
     }
@@ -137,7 +137,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect(lost.dh.values.every((value) => value === 0)).toBe(true)
     const expected = linearCrossEntropy(
       h,
-      { weight, slabs: [] },
+      { weight, pairs: [] },
       { labels: labelsFor(7, 19), divisor: 1e9, lossScale: 1e8 },
       { round: (value) => roundTo('float16', value) },
     )
@@ -150,14 +150,14 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const h = make(13, 31)
       const parts = makeParts(make, 'float32', 13, 31, [{ ranks: [3], outputs: 21 }])
       const [part] = parts as [(typeof parts)[number]]
-      for (const tensor of [part.dWeight, ...part.slabs.flatMap(({ da, db }) => [da, db])]) {
+      for (const tensor of [part.dWeight, ...part.pairs.flatMap(({ da, db }) => [da, db])]) {
         device.enqueue('fill', { y: tensor, value: 0 })
       }
       const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 13, 31, 'float32')]
       const labels = Tensor.from(device, labelsFor(13, 21), [13], 'int32')
       const args = { h: h.tensor, labels, loss, dh, head: headArguments(part, true), softcap: 3, divisor: 0, lossScale }
       device.enqueue('linearCrossEntropy', args)
-      const gradients = [dh, part.dWeight, ...part.slabs.flatMap(({ da, db }) => [da, db])]
+      const gradients = [dh, part.dWeight, ...part.pairs.flatMap(({ da, db }) => [da, db])]
       return { loss: (await loss.read())[0], gradients: await Promise.all(gradients.map(readMatrix)) }
     }
     const [plain, scaled] = [await run(1), await run(1024)]
@@ -186,7 +186,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       labels: Tensor.from(device, labels, [tokens]),
       loss,
       dh,
-      head: [{ weight, slabs: [] }],
+      head: [{ weight, pairs: [] }],
       softcap: 0,
       divisor: 1,
       lossScale: 1,
@@ -205,9 +205,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const labels = [2, -100, 16]
     const tensors = { h: upload(device, h, 'float32'), labels: Tensor.from(device, labels, [3], 'int32') }
     const [loss, dh] = [Tensor.empty(device, [1], 'float32'), output(device, 3, 33, 'float32')]
-    const head = [{ weight: weight.tensor, slabs: [] }]
+    const head = [{ weight: weight.tensor, pairs: [] }]
     device.enqueue('linearCrossEntropy', { ...tensors, loss, dh, head, softcap: 0, divisor: 0, lossScale: 1 })
-    const expected = linearCrossEntropy(h, { weight, slabs: [] }, { labels })
+    const expected = linearCrossEntropy(h, { weight, pairs: [] }, { labels })
     expect((await loss.read())[0]).toBeCloseTo(expected.loss, 5)
     const gradient = await readMatrix(dh)
     expect(at(gradient, 1, 5)).toBe(0)
@@ -219,7 +219,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const [h, weight] = [make(5, 33), make(17, 33)]
     const labels = Tensor.from(device, [-100, -100, -100, -100, -100], [5], 'int32')
     const [loss, dh] = [Tensor.full(device, [1], 'float32', 9), output(device, 5, 33, 'bfloat16', 1)]
-    const head = [{ weight: weight.tensor, slabs: [] }]
+    const head = [{ weight: weight.tensor, pairs: [] }]
     device.enqueue('linearCrossEntropy', { h: h.tensor, labels, loss, dh, head, softcap: 0, divisor: 0, lossScale: 1 })
     expect((await loss.read())[0]).toBe(0)
     expect((await dh.read()).every((value) => value === 0)).toBe(true)
@@ -244,7 +244,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       labels,
       loss,
       dh,
-      head: [{ weight, slabs: [] }],
+      head: [{ weight, pairs: [] }],
       softcap: 0,
       divisor: 1,
       lossScale: 1,
@@ -269,7 +269,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       h: h.tensor,
       labels: Tensor.from(stream, labels, [3], 'int32'),
       loss: Tensor.empty(stream, [1], 'float32'),
-      head: [{ weight: weight.tensor, slabs: [] }],
+      head: [{ weight: weight.tensor, pairs: [] }],
       softcap: 0,
       divisor: 0,
       lossScale: 1,
@@ -286,7 +286,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const [h, weight] = [make(tokens, width), make(vocabulary, width)]
     const [loss, dh] = [Tensor.empty(stream, [1], 'float32'), Tensor.empty(stream, [tokens, width], 'float32')]
     const labels = Tensor.from(stream, new Int32Array(tokens).fill(7), [tokens])
-    const head = [{ weight: weight.tensor, slabs: [] }]
+    const head = [{ weight: weight.tensor, pairs: [] }]
     await stream.sync()
     stream.resetPeak()
     const before = stream.memory().peak
@@ -317,7 +317,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
         lossScale: 1,
       }
       stream.enqueue('linearCrossEntropy', args)
-      return [loss, dh, part.dWeight, ...part.slabs.flatMap((slab) => [slab.da, slab.db])]
+      return [loss, dh, part.dWeight, ...part.pairs.flatMap((pair) => [pair.da, pair.db])]
     })
   })
 })

@@ -54,8 +54,8 @@ const SIZES = [
 
 const HEADS: { name: string; head: Omit<PartShape, 'outputs'> }[] = [
   { name: 'a dense head', head: {} },
-  { name: 'two slabs', head: { ranks: [3, 8] } },
-  { name: 'a slab with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
+  { name: 'two LoRA pairs', head: { ranks: [3, 8] } },
+  { name: 'a LoRA pair with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
 ]
 const CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, dtype })))
 
@@ -89,8 +89,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const logProbs = Tensor.full(device, [tokens], 'float32', 9)
     const dh = output(device, tokens, width, dtype, 2)
     const common = { h: h.tensor, labels: ids, softcap }
-    const slabs = headArguments(head, false)
-    device.enqueue('linearLogProbs', { ...common, logProbs, head: withoutGradients(slabs) })
+    const pairs = headArguments(head, false)
+    device.enqueue('linearLogProbs', { ...common, logProbs, head: withoutGradients(pairs) })
     device.enqueue('linearLogProbsBackward', {
       ...common,
       dLogProbs: Tensor.from(device, dLogProbs, [tokens]),
@@ -108,9 +108,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
     // The gradients start from 0.25, whose ulp is the least that the sums can resolve.
     const started = { ...TOLERANCE[dtype], absolute: 2 ** -24 }
     expectClose(await readGradient(head.dWeight), expected.head.dWeight, started)
-    for (const [i, slab] of head.slabs.entries()) {
-      expectClose(await readGradient(slab.da), expected.head.slabs[i]?.da ?? matrix(0, 0), started)
-      expectClose(await readGradient(slab.db), expected.head.slabs[i]?.db ?? matrix(0, 0), started)
+    for (const [i, pair] of head.pairs.entries()) {
+      expectClose(await readGradient(pair.da), expected.head.pairs[i]?.da ?? matrix(0, 0), started)
+      expectClose(await readGradient(pair.db), expected.head.pairs[i]?.db ?? matrix(0, 0), started)
     }
   }
 
@@ -137,10 +137,10 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const common = { h: upload(device, h, 'float32'), labels: Tensor.from(device, labels, [3], 'int32'), softcap: 0 }
     const [logProbs, dh] = [Tensor.empty(device, [3], 'float32'), output(device, 3, 33, 'float32')]
     const dLogProbs = Tensor.from(device, [1, Number.NaN, -1], [3])
-    const head = [{ weight: weight.tensor, slabs: [] }]
+    const head = [{ weight: weight.tensor, pairs: [] }]
     device.enqueue('linearLogProbs', { ...common, logProbs, head })
     device.enqueue('linearLogProbsBackward', { ...common, dLogProbs, dh, head })
-    const expected = reference(h, { weight, slabs: [] }, { labels, dLogProbs: [1, 0, -1] })
+    const expected = reference(h, { weight, pairs: [] }, { labels, dLogProbs: [1, 0, -1] })
     expectClose(await readMatrix(logProbs.reshape([1, 3])), row(expected.logProbs), VALUE_TOLERANCE.float32)
     const gradient = await readMatrix(dh)
     expect(at(gradient, 1, 5)).toBe(0)
@@ -152,7 +152,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const [h, weight] = [make(5, 33), make(17, 33)]
     const labels = Tensor.from(device, [-100, -100, -100, -100, -100], [5], 'int32')
     const [logProbs, dh] = [Tensor.full(device, [5], 'float32', 9), output(device, 5, 33, 'bfloat16', 1)]
-    const common = { h: h.tensor, labels, head: [{ weight: weight.tensor, slabs: [] }], softcap: 0 }
+    const common = { h: h.tensor, labels, head: [{ weight: weight.tensor, pairs: [] }], softcap: 0 }
     device.enqueue('linearLogProbs', { ...common, logProbs })
     device.enqueue('linearLogProbsBackward', { ...common, dLogProbs: Tensor.full(device, [5], 'float32', 1), dh })
     expect([...(await logProbs.read())]).toEqual([0, 0, 0, 0, 0])
@@ -167,7 +167,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const common = {
       h: h.tensor,
       labels: Tensor.from(stream, [0, -100, 17], [3], 'int32'),
-      head: [{ weight: weight.tensor, slabs: [] }],
+      head: [{ weight: weight.tensor, pairs: [] }],
       softcap: 0,
     }
     const message = 'expected labels in [0, 17) or -100, got 17 at row 2'
@@ -193,7 +193,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const dLogProbs = Tensor.from(stream, gradientsFor(tokens), [tokens])
       stream.enqueue('linearLogProbs', { ...common, logProbs, head: withoutGradients(headArguments(part, false)) })
       stream.enqueue('linearLogProbsBackward', { ...common, dLogProbs, dh, head: headArguments(part, true) })
-      return [logProbs, dh, part.dWeight, ...part.slabs.flatMap((slab) => [slab.da, slab.db])]
+      return [logProbs, dh, part.dWeight, ...part.pairs.flatMap((pair) => [pair.da, pair.db])]
     })
   })
 })
@@ -214,16 +214,16 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
     return result
   }
 
-  it('linearLogProbs hands any gradient of its rows on to h, the head and its slabs, and records nothing under noGrad', async () => {
+  it('linearLogProbs hands any gradient of its rows on to h, the head and its LoRA pairs, and records nothing under noGrad', async () => {
     const [h, weight, a, b] = [make(9, 33), make(21, 33), make(3, 33), make(21, 3)]
     h.tensor.requiresGrad = true
-    const slab = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0.25, site: 6 }
-    const part: Projection = { weight: parameter('weight', weight), inOut: false, slabs: [slab] }
+    const pair = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0.25, site: 6 }
+    const part: Projection = { weight: parameter('weight', weight), inOut: false, pairs: [pair] }
     const state = { seed: 11, microStep: 2 }
     const labels = [0, 20, -100, 3, 3, -100, 7, 8, 9]
     const dLogProbs = gradientsFor(9)
     const ids = Tensor.from(device, labels, [9], 'int32')
-    const values = { weight, slabs: [{ a, b, scale: 0.5, dropout: { p: 0.25, ...state, site: 6 } }] }
+    const values = { weight, pairs: [{ a, b, scale: 0.5, dropout: { p: 0.25, ...state, site: 6 } }] }
     const expected = reference(h, values, { labels, softcap: 3, dLogProbs })
     const run = () => linearLogProbs(h.tensor, ids, part, { softcap: 3, dropout: state })
     const unrecorded = noGrad(run)
@@ -233,12 +233,12 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
     runBackward([{ tensor: logProbs, grad: Tensor.from(device, dLogProbs, [9]) }])
     expectClose(await readMatrix(h.tensor.grad as Tensor), expected.dh, TOLERANCE.float32)
     expectClose(await readMatrix(part.weight.grad), expected.head.dWeight, TOLERANCE.float32)
-    expectClose(await readMatrix(slab.a.grad), expected.head.slabs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
-    expectClose(await readMatrix(slab.b.grad), expected.head.slabs[0]?.db ?? matrix(0, 0), TOLERANCE.float32)
+    expectClose(await readMatrix(pair.a.grad), expected.head.pairs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
+    expectClose(await readMatrix(pair.b.grad), expected.head.pairs[0]?.db ?? matrix(0, 0), TOLERANCE.float32)
   })
 
   it('linearLogProbs refuses operands that do not fit and weights that changed before backward', () => {
-    const part: Projection = { weight: parameter('head', make(19, 33)), inOut: false, slabs: [] }
+    const part: Projection = { weight: parameter('head', make(19, 33)), inOut: false, pairs: [] }
     const labels = Tensor.from(device, [1, 2], [2], 'int32')
     expect(() => linearLogProbs(make(5, 33).tensor, labels, part)).toThrow(
       '[linearLogProbs] expected shape [5] ([N]) for labels, got [2]',
@@ -260,8 +260,8 @@ function row(values: readonly number[]): Matrix {
 
 /** The forward op knows no gradients. */
 function withoutGradients(head: ReturnType<typeof headArguments>): ReturnType<typeof headArguments> {
-  return head.map(({ weight, slabs }) => ({
+  return head.map(({ weight, pairs }) => ({
     weight,
-    slabs: (slabs as Record<string, unknown>[]).map(({ da: _, db: __, ...slab }) => slab),
+    pairs: (pairs as Record<string, unknown>[]).map(({ da: _, db: __, ...pair }) => pair),
   })) as ReturnType<typeof headArguments>
 }

@@ -42,35 +42,35 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     return result
   }
 
-  /** A frozen weight with one trainable slab, for the op and for the reference. */
+  /** A frozen weight with one trainable LoRA pair, for the op and for the reference. */
   function adapted(outputs: number, inputs: number, { dropout = 0, trainable = false } = {}) {
     const [weight, a, b] = [make(outputs, inputs), make(3, inputs), make(outputs, 3)]
-    const slab = { a: parameter('a', a, true), b: parameter('b', b, true), scale: 0.5, dropout, site: 6 }
-    const part: Projection = { weight: parameter('weight', weight, trainable), inOut: false, slabs: [slab] }
+    const pair = { a: parameter('a', a, true), b: parameter('b', b, true), scale: 0.5, dropout, site: 6 }
+    const part: Projection = { weight: parameter('weight', weight, trainable), inOut: false, pairs: [pair] }
     const mask = dropout > 0 ? { dropout: { p: dropout, ...STATE, site: 6 } } : {}
-    const values = { weight, slabs: [{ a, b, scale: 0.5, ...mask }] }
-    return { part, slab, values }
+    const values = { weight, pairs: [{ a, b, scale: 0.5, ...mask }] }
+    return { part, pair, values }
   }
 
-  it('linear sends gradients to x and the slabs, none to a frozen weight', async () => {
+  it('linear sends gradients to x and the LoRA pairs, none to a frozen weight', async () => {
     const [x, dy] = [make(7, 33), make(7, 19)]
     x.tensor.requiresGrad = true
-    const { part, slab, values } = adapted(19, 33, { dropout: 0.25 })
+    const { part, pair, values } = adapted(19, 33, { dropout: 0.25 })
     const y = linear(x.tensor, [part], { dropout: STATE })
     const forward = reference.linear(x, [values])
     expectClose(await readMatrix(y), forward.y, TOLERANCE)
     runBackward([{ tensor: y, grad: upload(device, dy, 'float32') }])
     const { dx, parts } = reference.linearBackward(dy, x, [values], forward.s)
     expectClose(await readMatrix(x.tensor.grad as Tensor), dx, TOLERANCE)
-    expectClose(await readMatrix(slab.a.grad), parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE)
-    expectClose(await readMatrix(slab.b.grad), parts[0]?.slabs[0]?.db ?? matrix(0, 0), TOLERANCE)
+    expectClose(await readMatrix(pair.a.grad), parts[0]?.pairs[0]?.da ?? matrix(0, 0), TOLERANCE)
+    expectClose(await readMatrix(pair.b.grad), parts[0]?.pairs[0]?.db ?? matrix(0, 0), TOLERANCE)
     expect(part.weight.hasGrad).toBe(false)
   })
 
-  it('the slabs see all of x without a dropout state', async () => {
+  it('the LoRA pairs see all of x without a dropout state', async () => {
     const x = make(5, 33)
     const { part, values } = adapted(19, 33, { dropout: 0.9 })
-    const whole = { ...values, slabs: values.slabs.map(({ a, b, scale }) => ({ a, b, scale })) }
+    const whole = { ...values, pairs: values.pairs.map(({ a, b, scale }) => ({ a, b, scale })) }
     expectClose(await readMatrix(linear(x.tensor, [part])), reference.linear(x, [whole]).y, TOLERANCE)
   })
 
@@ -80,12 +80,12 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
       weight: parameter('weight', weight, true),
       bias: parameter('bias', bias, true, [19]),
       inOut: false,
-      slabs: [],
+      pairs: [],
     }
     for (let call = 0; call < 2; call++) {
       runBackward([{ tensor: linear(x.tensor, [part]), grad: upload(device, dy, 'float32') }])
     }
-    const [want] = reference.linearBackward(dy, x, [{ weight, bias, slabs: [] }], [[]]).parts
+    const [want] = reference.linearBackward(dy, x, [{ weight, bias, pairs: [] }], [[]]).parts
     const twice = (m: Matrix | undefined): Matrix => map(m ?? matrix(0, 0), (value) => 2 * value)
     expectClose(await readMatrix(part.weight.grad), twice(want?.dWeight), TOLERANCE)
     expectClose(await readMatrix((part.bias as Parameter).grad), twice(want?.dBias), TOLERANCE)
@@ -95,20 +95,20 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   it('linearCrossEntropy hands on gradients only when backward() is called', async () => {
     const h = make(9, 33)
     h.tensor.requiresGrad = true
-    const { part, slab, values } = adapted(21, 33, { dropout: 0.25, trainable: true })
+    const { part, pair, values } = adapted(21, 33, { dropout: 0.25, trainable: true })
     const labels = [0, 20, -100, 3, 3, -100, 7, 8, 9]
     const ids = Tensor.from(device, labels, [9], 'int32')
     const expected = referenceLoss(h, values, { labels, softcap: 3, divisor: 5 })
     const run = () => linearCrossEntropy(h.tensor, ids, part, { softcap: 3, numItems: 5, dropout: STATE })
     expect((await noGrad(run).read())[0]).toBeCloseTo(expected.loss, 5)
     const loss = run()
-    expect([part.weight.hasGrad, slab.a.hasGrad]).toEqual([false, false])
+    expect([part.weight.hasGrad, pair.a.hasGrad]).toEqual([false, false])
     loss.backward()
     expect((await loss.read())[0]).toBeCloseTo(expected.loss, 5)
     expectClose(await readMatrix(h.tensor.grad as Tensor), expected.dh, TOLERANCE)
     expectClose(await readMatrix(part.weight.grad), expected.head.dWeight, TOLERANCE)
-    expectClose(await readMatrix(slab.a.grad), expected.head.slabs[0]?.da ?? matrix(0, 0), TOLERANCE)
-    expectClose(await readMatrix(slab.b.grad), expected.head.slabs[0]?.db ?? matrix(0, 0), TOLERANCE)
+    expectClose(await readMatrix(pair.a.grad), expected.head.pairs[0]?.da ?? matrix(0, 0), TOLERANCE)
+    expectClose(await readMatrix(pair.b.grad), expected.head.pairs[0]?.db ?? matrix(0, 0), TOLERANCE)
   })
 
   it('linearCrossEntropy takes part in a sum of losses, and refuses a factor that its gradients were not made for', async () => {
@@ -142,9 +142,9 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   })
 
   it('backward after a weight was changed in place is refused, with the remedy', () => {
-    const { part, slab } = adapted(19, 33)
+    const { part, pair } = adapted(19, 33)
     const y = linear(make(5, 33).tensor, [part])
-    slab.b.set(new Float32Array(19 * 3))
+    pair.b.set(new Float32Array(19 * 3))
     expect(() => runBackward([{ tensor: y, grad: Tensor.full(device, [5, 19], 'float32', 1) }])).toThrow(
       '[linear] expected b unchanged until backward(), but it was changed in place; call backward() before step()',
     )

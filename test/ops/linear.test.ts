@@ -1,4 +1,4 @@
-/** @file linear and its backward on every device: groups, biases, stacked LoRA slabs, dropout, strides, odd sizes. */
+/** @file linear and its backward on every device: groups, biases, stacked LoRA pairs, dropout, strides, odd sizes. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device, OpArguments } from '../../src/tensor/device.js'
@@ -41,8 +41,8 @@ const TOLERANCE: Record<Compute, Tolerance> = {
 }
 
 /**
- * [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where slabs
- * share a product.
+ * [tokens, inputs]: on both sides of tile, vector and pair boundaries, of the path for a few rows, and of where LoRA
+ * pairs share a product.
  */
 const SIZES = [
   [1, 1],
@@ -70,8 +70,8 @@ const MASKED: PartShape[] = [
   { outputs: 21, ranks: [4] },
 ]
 const GROUPS = [
-  { name: 'parts with biases, stacked slabs and both layouts', shapes: GROUP },
-  { name: 'slabs with dropout beside slabs without', shapes: MASKED },
+  { name: 'parts with biases, stacked LoRA pairs and both layouts', shapes: GROUP },
+  { name: 'LoRA pairs with dropout beside LoRA pairs without', shapes: MASKED },
 ]
 const CASES = GROUPS.flatMap((group) => COMPUTE_DTYPES.map((dtype) => ({ ...group, dtype })))
 const widthOf = (shapes: readonly PartShape[]): number => shapes.reduce((total, { outputs }) => total + outputs, 0)
@@ -93,9 +93,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expectClose(await readMatrix(y), expected.y, TOLERANCE[dtype])
     await expectGapsUntouched(y)
     for (const [p, part] of parts.entries()) {
-      for (const [i, slab] of part.slabs.entries()) {
-        expectClose(await readMatrix(slab.s), expected.s[p]?.[i] ?? matrix(0, 0), TOLERANCE[dtype])
-        await expectGapsUntouched(slab.s)
+      for (const [i, pair] of part.pairs.entries()) {
+        expectClose(await readMatrix(pair.s), expected.s[p]?.[i] ?? matrix(0, 0), TOLERANCE[dtype])
+        await expectGapsUntouched(pair.s)
       }
     }
   }
@@ -108,7 +108,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
     const dx = output(device, tokens, inputs, dtype, 2)
     device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: backwardArguments(parts) })
-    const s = await Promise.all(parts.map((part) => Promise.all(part.slabs.map((slab) => readMatrix(slab.s)))))
+    const s = await Promise.all(parts.map((part) => Promise.all(part.pairs.map((pair) => readMatrix(pair.s)))))
     const expected = linearBackward(dy, x, parts, s, { round: (value) => roundTo(dtype, value) })
     expectClose(await readMatrix(dx), expected.dx, TOLERANCE[dtype])
     await expectGapsUntouched(dx)
@@ -118,9 +118,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
       // Gradients of parameters are float32 sums of products of compute values: nothing is rounded to bfloat16.
       expectClose(await readGradient(part.dWeight), want.dWeight, TOLERANCE.float32)
       expectClose(await readGradient(part.dBias), want.dBias, TOLERANCE.float32)
-      for (const [i, slab] of part.slabs.entries()) {
-        expectClose(await readGradient(slab.da), want.slabs[i]?.da ?? matrix(0, 0), TOLERANCE[dtype])
-        expectClose(await readGradient(slab.db), want.slabs[i]?.db ?? matrix(0, 0), TOLERANCE.float32)
+      for (const [i, pair] of part.pairs.entries()) {
+        expectClose(await readGradient(pair.da), want.pairs[i]?.da ?? matrix(0, 0), TOLERANCE[dtype])
+        expectClose(await readGradient(pair.db), want.pairs[i]?.db ?? matrix(0, 0), TOLERANCE.float32)
       }
     }
   }
@@ -152,7 +152,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     await checkBackward(dtype, 24, 264, [{ outputs: 205 }])
   })
 
-  it.each(COMPUTE_DTYPES)('takes more slabs than a launch has terms in %s', async (dtype) => {
+  it.each(COMPUTE_DTYPES)('takes more LoRA pairs than a launch has terms in %s', async (dtype) => {
     const shapes = [{ outputs: 19, bias: true, ranks: new Array(55).fill(1) as number[] }]
     await checkForward(dtype, 11, 21, shapes)
     await checkBackward(dtype, 11, 21, shapes)
@@ -173,9 +173,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const y = output(device, tokens, 41, 'bfloat16')
       const s = output(device, tokens, 2, 'bfloat16')
       const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
-      const slabs = [{ a: a.tensor, b: b.tensor, s, scale: 1, dropout }]
-      device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, nf4: [], inOut: false, slabs }] })
-      const exact = linear(x, [{ weight, slabs: [{ a, b, scale: 1 }] }]).y
+      const pairs = [{ a: a.tensor, b: b.tensor, s, scale: 1, dropout }]
+      device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, nf4: [], inOut: false, pairs }] })
+      const exact = linear(x, [{ weight, pairs: [{ a, b, scale: 1 }] }]).y
       expect(exact.values.some((value) => roundTo('bfloat16', value) !== value)).toBe(true)
       expectExact(
         await readMatrix(y),
@@ -189,9 +189,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
     for (const tokens of [3, 17]) {
       const [x, weight, bias] = [make(tokens, 65), make(35, 65), make(1, 35)]
       const y = output(device, tokens, 35, 'float32', 1)
-      const parts = [{ weight: weight.tensor, nf4: [], bias: bias.tensor, inOut: false, slabs: [] }]
+      const parts = [{ weight: weight.tensor, nf4: [], bias: bias.tensor, inOut: false, pairs: [] }]
       device.enqueue('linear', { x: x.tensor, y, parts })
-      expectClose(await readMatrix(y), linear(x, [{ weight, bias, slabs: [] }]).y, TOLERANCE.float32)
+      expectClose(await readMatrix(y), linear(x, [{ weight, bias, pairs: [] }]).y, TOLERANCE.float32)
     }
   })
 
@@ -200,22 +200,22 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const make = operandMaker(device, dtype, 35)
       const [x, weight, a, b] = [make(tokens, 33), make(19, 33), make(3, 33), make(19, 3)]
       const [y, s] = [output(device, tokens, 19, dtype), output(device, tokens, 3, dtype)]
-      const slab = { a: amongNaNs(a, dtype), b: amongNaNs(b, dtype), s, scale: 0.5 }
+      const pair = { a: amongNaNs(a, dtype), b: amongNaNs(b, dtype), s, scale: 0.5 }
       const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
       const xView = amongNaNs(x, dtype)
       const part = { weight: amongNaNs(weight, dtype), nf4: [], inOut: false }
-      device.enqueue('linear', { x: xView, y, parts: [{ ...part, slabs: [{ ...slab, dropout }] }] })
-      const cases = [{ weight, slabs: [{ a, b, scale: 0.5 }] }]
+      device.enqueue('linear', { x: xView, y, parts: [{ ...part, pairs: [{ ...pair, dropout }] }] })
+      const cases = [{ weight, pairs: [{ a, b, scale: 0.5 }] }]
       const round = (value: number) => roundTo(dtype, value)
       expectClose(await readMatrix(y), linear(x, cases, { round }).y, TOLERANCE[dtype])
       const dy = make(tokens, 19)
       const dx = output(device, tokens, 33, dtype)
       const [da, db] = [Tensor.full(device, [3, 33], 'float32', 0), Tensor.full(device, [19, 3], 'float32', 0)]
-      const slabs = [{ ...slab, da, db, dropout }]
-      device.enqueue('linearBackward', { dy: amongNaNs(dy, dtype), x: xView, dx, parts: [{ ...part, slabs }] })
+      const pairs = [{ ...pair, da, db, dropout }]
+      device.enqueue('linearBackward', { dy: amongNaNs(dy, dtype), x: xView, dx, parts: [{ ...part, pairs }] })
       const expected = linearBackward(dy, x, cases, [[await readMatrix(s)]], { round })
       expectClose(await readMatrix(dx), expected.dx, TOLERANCE[dtype])
-      expectClose(await readMatrix(da), expected.parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE[dtype])
+      expectClose(await readMatrix(da), expected.parts[0]?.pairs[0]?.da ?? matrix(0, 0), TOLERANCE[dtype])
     }
   })
 
@@ -231,19 +231,19 @@ describe.each(testDevices())('on $name', (testDevice) => {
       ...part,
       dWeight: undefined,
       dBias: undefined,
-      slabs: (part.slabs as object[]).map((slab) => ({ ...slab, da: undefined, db: undefined })),
+      pairs: (part.pairs as object[]).map((pair) => ({ ...pair, da: undefined, db: undefined })),
     }))
     const dx = output(device, 9, 33, 'float32')
     device.enqueue('linearBackward', { dy: dy.tensor, dx, parts: frozen })
-    const s = [[await readMatrix(parts[0]?.slabs[0]?.s as Tensor)]]
+    const s = [[await readMatrix(parts[0]?.pairs[0]?.s as Tensor)]]
     const expected = linearBackward(dy, x, parts, s)
     expectClose(await readMatrix(dx), expected.dx, TOLERANCE.float32)
     device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, parts: backwardArguments(parts) })
-    const da = parts[0]?.slabs[0]?.da as Tensor
-    expectClose(await readGradient(da), expected.parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
+    const da = parts[0]?.pairs[0]?.da as Tensor
+    expectClose(await readGradient(da), expected.parts[0]?.pairs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
   })
 
-  it('leaves a frozen slab alone beside one that is trained', async () => {
+  it('leaves a frozen LoRA pair alone beside one that is trained', async () => {
     const make = operandMaker(device, 'float32', 37)
     const parts = makeParts(make, 'float32', 67, 33, [
       { outputs: 35, ranks: [3] },
@@ -253,15 +253,15 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const y = output(device, 67, 52, 'float32')
     device.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
     const [trained, frozen] = backwardArguments(parts) as [OpArguments, OpArguments]
-    const slabs = (frozen.slabs as object[]).map((slab) => ({ ...slab, da: undefined, db: undefined }))
+    const pairs = (frozen.pairs as object[]).map((pair) => ({ ...pair, da: undefined, db: undefined }))
     const dx = output(device, 67, 33, 'float32')
-    device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: [trained, { ...frozen, slabs }] })
-    const s = await Promise.all(parts.map((part) => Promise.all(part.slabs.map((slab) => readMatrix(slab.s)))))
+    device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: [trained, { ...frozen, pairs }] })
+    const s = await Promise.all(parts.map((part) => Promise.all(part.pairs.map((pair) => readMatrix(pair.s)))))
     const expected = linearBackward(dy, x, parts, s)
     expectClose(await readMatrix(dx), expected.dx, TOLERANCE.float32)
-    const [first, second] = parts.map((part) => part.slabs[0])
-    if (!first || !second) throw new Error('a part without a slab')
-    expectClose(await readGradient(first.da), expected.parts[0]?.slabs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
+    const [first, second] = parts.map((part) => part.pairs[0])
+    if (!first || !second) throw new Error('a part without a LoRA pair')
+    expectClose(await readGradient(first.da), expected.parts[0]?.pairs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
     expectExact(await readGradient(second.da), matrix(5, 33))
     expectExact(await readGradient(second.db), matrix(17, 5))
   })
@@ -275,7 +275,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const dx = output(stream, 601, 131, dtype)
       stream.enqueue('linear', { x: x.tensor, y, parts: forwardArguments(parts) })
       stream.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: backwardArguments(parts) })
-      const gradients = parts.flatMap((part) => [part.dWeight, part.dBias, ...part.slabs.flatMap((s) => [s.da, s.db])])
+      const gradients = parts.flatMap((part) => [part.dWeight, part.dBias, ...part.pairs.flatMap((s) => [s.da, s.db])])
       return [y, dx, ...gradients]
     })
   })

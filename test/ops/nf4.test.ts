@@ -202,7 +202,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
   function quantizedPart(nf4: Nf4Weight, dtype: Compute = 'float32'): Projection {
     const weight = new Parameter('weight', nf4.shape, device, dtype)
     weight.quantize(nf4)
-    return { weight, inOut: false, slabs: [] }
+    return { weight, inOut: false, pairs: [] }
   }
 
   /** Parts whose weights are NF4, and the same parts on the dequantised matrices. */
@@ -248,7 +248,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const [y, dx] = [output(device, tokens, width, dtype, 2), output(device, tokens, inputs, dtype, 1)]
       device.enqueue('linear', { x: x.tensor, y, parts: swap(forwardArguments(parts), nf4) })
       device.enqueue('linearBackward', { dy: dy.tensor, x: x.tensor, dx, parts: swap(backwardArguments(parts), nf4) })
-      return [y, dx, ...parts.flatMap((part) => [part.dBias, ...part.slabs.flatMap(({ s, da, db }) => [s, da, db])])]
+      return [y, dx, ...parts.flatMap((part) => [part.dBias, ...part.pairs.flatMap(({ s, da, db }) => [s, da, db])])]
     }
     const [want, got] = [run(dense, false), run(quantized, true)]
     const label = `${tokens} x ${inputs}, blocks of ${blockSize}`
@@ -303,7 +303,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
         const outputs = [true, false].map((quantized) => {
           const part = quantized ? { nf4: [nf4Arguments(nf4)] } : { nf4: [], weight: dequantizeNf4(nf4, dtype) }
           const y = output(device, 4, 67, 'float32')
-          device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, slabs: [] }] })
+          device.enqueue('linear', { x: x.tensor, y, parts: [{ ...part, inOut: false, pairs: [] }] })
           return y
         })
         const [got, want] = await Promise.all(outputs.map(bytesOf))
@@ -324,7 +324,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const make = operandMaker(stream, dtype, 38)
       const [w, x, few, dy] = [make(133, 192), make(601, 192), make(3, 192), make(601, 133)]
       const weight = quantizeNf4(w.tensor)
-      const part = { nf4: [nf4Arguments(weight)], inOut: false, slabs: [] }
+      const part = { nf4: [nf4Arguments(weight)], inOut: false, pairs: [] }
       const [y, yFew, dx] = [
         output(stream, 601, 133, dtype),
         output(stream, 3, 133, dtype),
@@ -338,28 +338,28 @@ describe.each(testDevices())('on $name', (testDevice) => {
     })
   })
 
-  it('gradients reach x and the slabs through the tape, none the weight', async () => {
+  it('gradients reach x and the LoRA pairs through the tape, none the weight', async () => {
     const make = operandMaker(device, 'float32', 5)
     const [w, a, b, x, dy] = [make(19, 64), make(3, 64), make(19, 3), make(7, 64), make(7, 19)]
     const nf4 = quantizeNf4(w.tensor)
     const dense = new Parameter('dense', [19, 64], device, 'float32')
     dense.set(await dequantizeNf4(nf4, 'float32').read())
     const trainable = (values: Matrix): Parameter => {
-      const parameter = new Parameter('slab', [values.rows, values.cols], device, 'float32')
+      const parameter = new Parameter('pair', [values.rows, values.cols], device, 'float32')
       parameter.unfreeze()
       parameter.set(Float32Array.from(values.values))
       return parameter
     }
     const run = async (part: Projection): Promise<Matrix[]> => {
-      const slab = { a: trainable(a), b: trainable(b), scale: 0.5, dropout: 0, site: 1 }
+      const pair = { a: trainable(a), b: trainable(b), scale: 0.5, dropout: 0, site: 1 }
       const input = x.tensor.alias()
       input.requiresGrad = true
-      const y = linear(input, [{ ...part, slabs: [slab] }])
+      const y = linear(input, [{ ...part, pairs: [pair] }])
       runBackward([{ tensor: y, grad: dy.tensor.alias() }])
       expect(part.weight.hasGrad).toBe(false)
-      return Promise.all([y, input.grad as Tensor, slab.a.grad, slab.b.grad].map(readMatrix))
+      return Promise.all([y, input.grad as Tensor, pair.a.grad, pair.b.grad].map(readMatrix))
     }
-    const want = await run({ weight: dense, inOut: false, slabs: [] })
+    const want = await run({ weight: dense, inOut: false, pairs: [] })
     const got = await run(quantizedPart(nf4))
     expect(got.length).toBe(4)
     got.forEach((result, i) => {

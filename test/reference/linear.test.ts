@@ -21,7 +21,7 @@ function expectEqual(actual: Matrix | undefined, expected: Matrix): void {
 }
 
 describe('the float64 references', () => {
-  it('have the gradients of linear, with both layouts, stacked slabs and dropout', () => {
+  it('have the gradients of linear, with both layouts, stacked LoRA pairs and dropout', () => {
     const [tokens, inputs] = [3, 4]
     const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
     const x = randomMatrix(tokens, inputs)
@@ -29,12 +29,12 @@ describe('the float64 references', () => {
       {
         weight: randomMatrix(5, inputs),
         bias: randomMatrix(1, 5),
-        slabs: [
+        pairs: [
           { a: randomMatrix(2, inputs), b: randomMatrix(5, 2), scale: 0.5, dropout },
           { a: randomMatrix(1, inputs), b: randomMatrix(5, 1), scale: 2 },
         ],
       },
-      { weight: randomMatrix(inputs, 2), inOut: true, bias: randomMatrix(1, 2), slabs: [] },
+      { weight: randomMatrix(inputs, 2), inOut: true, bias: randomMatrix(1, 2), pairs: [] },
     ] satisfies PartCase[]
     const dy = randomMatrix(tokens, 7)
     const objective = () => product(linear(x, parts).y, dy)
@@ -44,9 +44,9 @@ describe('the float64 references', () => {
       const of = gradients.parts[p]
       expectEqual(of?.dWeight, numericGradient(part.weight, objective))
       expectEqual(of?.dBias, numericGradient(part.bias, objective))
-      part.slabs.forEach((slab, i) => {
-        expectEqual(of?.slabs[i]?.da, numericGradient(slab.a, objective))
-        expectEqual(of?.slabs[i]?.db, numericGradient(slab.b, objective))
+      part.pairs.forEach((pair, i) => {
+        expectEqual(of?.pairs[i]?.da, numericGradient(pair.a, objective))
+        expectEqual(of?.pairs[i]?.db, numericGradient(pair.b, objective))
       })
     })
   })
@@ -57,34 +57,34 @@ describe('the float64 references', () => {
   ])('have the gradients of linearCrossEntropy %o', (shape) => {
     const h = randomMatrix(4, 3)
     const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
-    const slab = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
-    const head = { weight: randomMatrix(5, 3), slabs: [slab] }
+    const pair = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
+    const head = { weight: randomMatrix(5, 3), pairs: [pair] }
     const options = { ...shape, labels: [4, -100, 0, 3] }
     const objective = () => linearCrossEntropy(h, head, options).loss
     const { dh, head: gradients } = linearCrossEntropy(h, head, options)
     expectEqual(dh, numericGradient(h, objective))
     expectEqual(gradients.dWeight, numericGradient(head.weight, objective))
-    expectEqual(gradients.slabs[0]?.da, numericGradient(slab.a, objective))
-    expectEqual(gradients.slabs[0]?.db, numericGradient(slab.b, objective))
+    expectEqual(gradients.pairs[0]?.da, numericGradient(pair.a, objective))
+    expectEqual(gradients.pairs[0]?.db, numericGradient(pair.b, objective))
   })
 
   it.each([0, 1.5])('have the gradients of linearLogProbs with a softcap of %f', (softcap) => {
     const h = randomMatrix(4, 3)
     const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
-    const slab = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
-    const head = { weight: randomMatrix(5, 3), slabs: [slab] }
+    const pair = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
+    const head = { weight: randomMatrix(5, 3), pairs: [pair] }
     const options = { softcap, labels: [4, -100, 0, 3], dLogProbs: [0.5, 9, -2, 0.25] }
     const objective = () =>
       linearLogProbs(h, head, options).logProbs.reduce((sum, value, i) => sum + value * (options.dLogProbs[i] ?? 0), 0)
     const { dh, head: gradients } = linearLogProbs(h, head, options)
     expectEqual(dh, numericGradient(h, objective))
     expectEqual(gradients.dWeight, numericGradient(head.weight, objective))
-    expectEqual(gradients.slabs[0]?.da, numericGradient(slab.a, objective))
-    expectEqual(gradients.slabs[0]?.db, numericGradient(slab.b, objective))
+    expectEqual(gradients.pairs[0]?.da, numericGradient(pair.a, objective))
+    expectEqual(gradients.pairs[0]?.db, numericGradient(pair.b, objective))
   })
 
   it('know the loss of even odds', () => {
-    const head = { weight: matrix(8, 3), slabs: [] }
+    const head = { weight: matrix(8, 3), pairs: [] }
     expect(linearCrossEntropy(randomMatrix(2, 3), head, { labels: [1, 7] }).loss).toBeCloseTo(Math.log(8), 12)
   })
 })

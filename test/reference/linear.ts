@@ -6,7 +6,7 @@
 import { accumulate, at, type Matrix, map, matrix } from './matrix.js'
 import { type DropoutKey, dropoutFactor } from './philox.js'
 
-export interface SlabCase {
+export interface PairCase {
   /** [r, K]. */
   readonly a: Matrix
   /** [O, r]. */
@@ -21,7 +21,7 @@ export interface PartCase {
   readonly inOut?: boolean
   /** [1, O]. */
   readonly bias?: Matrix
-  readonly slabs: readonly SlabCase[]
+  readonly pairs: readonly PairCase[]
 }
 
 export interface Casts {
@@ -57,8 +57,8 @@ const scaled = (m: Matrix, factor: number, round: (value: number) => number): Ma
 /** The weight as [K, O], whichever way it is stored. */
 const inward = (part: PartCase): Matrix => (part.inOut ? part.weight : transpose(part.weight))
 
-function maskOf(slab: SlabCase, rows: number, cols: number, rowIds: readonly number[] | undefined): Matrix {
-  const { dropout } = slab
+function maskOf(pair: PairCase, rows: number, cols: number, rowIds: readonly number[] | undefined): Matrix {
+  const { dropout } = pair
   return matrix(rows, cols, (row, col) =>
     dropout ? dropoutFactor(dropout, (rowIds ? (rowIds[row] as number) : row) * cols + col) : 1,
   )
@@ -66,22 +66,22 @@ function maskOf(slab: SlabCase, rows: number, cols: number, rowIds: readonly num
 
 const times = (a: Matrix, b: Matrix): Matrix => map(a, (value, row, col) => value * at(b, row, col))
 
-/** y, the outputs of all parts side by side, and the s of each slab. */
+/** y, the outputs of all parts side by side, and the s of each LoRA pair. */
 export function linear(
   x: Matrix,
   parts: readonly PartCase[],
   { round = (value) => value, rowIds }: Casts = {},
 ): { y: Matrix; s: Matrix[][] } {
   const s = parts.map((part) =>
-    part.slabs.map((slab) => {
-      const kept = map(times(x, maskOf(slab, x.rows, x.cols, rowIds)), round)
-      return scaled(multiply(kept, transpose(slab.a)), slab.scale, round)
+    part.pairs.map((pair) => {
+      const kept = map(times(x, maskOf(pair, x.rows, x.cols, rowIds)), round)
+      return scaled(multiply(kept, transpose(pair.a)), pair.scale, round)
     }),
   )
   const outputs = parts.map((part, p) => {
     let y = multiply(x, inward(part))
-    part.slabs.forEach((slab, i) => {
-      y = plus(y, multiply((s[p] as Matrix[])[i] as Matrix, transpose(slab.b)))
+    part.pairs.forEach((pair, i) => {
+      y = plus(y, multiply((s[p] as Matrix[])[i] as Matrix, transpose(pair.b)))
     })
     const { bias } = part
     return bias ? map(y, (value, _row, col) => value + at(bias, 0, col)) : y
@@ -104,7 +104,7 @@ export interface PartGradients {
   readonly dWeight: Matrix
   /** [1, O]. */
   readonly dBias: Matrix
-  readonly slabs: readonly { da: Matrix; db: Matrix }[]
+  readonly pairs: readonly { da: Matrix; db: Matrix }[]
 }
 
 /** Gradients of `linear`; `s` is what its forward gave. */
@@ -123,10 +123,10 @@ export function linearBackward(
     start += weight.cols
     const dyPart = matrix(dy.rows, weight.cols, (row, col) => at(dy, row, first + col))
     dx = plus(dx, multiply(dyPart, transpose(weight)))
-    const slabs = part.slabs.map((slab, i) => {
-      const mask = maskOf(slab, x.rows, x.cols, rowIds)
-      const ds = scaled(multiply(dyPart, slab.b), slab.scale, round)
-      dx = plus(dx, times(multiply(ds, slab.a), mask))
+    const pairs = part.pairs.map((pair, i) => {
+      const mask = maskOf(pair, x.rows, x.cols, rowIds)
+      const ds = scaled(multiply(dyPart, pair.b), pair.scale, round)
+      dx = plus(dx, times(multiply(ds, pair.a), mask))
       return {
         da: multiply(transpose(ds), map(times(x, mask), round)),
         db: multiply(transpose(dyPart), (s[p] as Matrix[])[i] as Matrix),
@@ -139,7 +139,7 @@ export function linearBackward(
         matrix(1, dy.rows, () => 1),
         dyPart,
       ),
-      slabs,
+      pairs,
     }
   })
   return { dx, parts: gradients }

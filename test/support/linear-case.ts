@@ -2,7 +2,7 @@
 
 import type { OpArguments } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
-import type { PartCase, SlabCase } from '../reference/linear.js'
+import type { PairCase, PartCase } from '../reference/linear.js'
 import { type Matrix, map, matrix } from '../reference/matrix.js'
 import type { DropoutKey } from '../reference/philox.js'
 import { type Compute, type Operand, type operandMaker, output, readMatrix } from './values.js'
@@ -11,15 +11,15 @@ export interface PartShape {
   outputs: number
   inOut?: boolean
   bias?: boolean
-  /** The rank of each slab. */
+  /** The rank of each LoRA pair. */
   ranks?: readonly number[]
-  /** Dropout of all slabs; each gets a site of its own. */
+  /** Dropout of all LoRA pairs; each gets a site of its own. */
   dropout?: Omit<DropoutKey, 'site'>
 }
 
 type Make = ReturnType<typeof operandMaker>
 
-interface Slab extends SlabCase {
+interface Pair extends PairCase {
   readonly a: Operand
   readonly b: Operand
   readonly s: Tensor
@@ -30,7 +30,7 @@ interface Slab extends SlabCase {
 interface Part extends PartCase {
   readonly weight: Operand
   readonly bias?: Operand
-  readonly slabs: readonly Slab[]
+  readonly pairs: readonly Pair[]
   readonly dWeight: Tensor
   readonly dBias: Tensor
 }
@@ -52,7 +52,7 @@ export function makeParts(
     const { device } = weight.tensor
     const gradient = (rows: number, cols: number): Tensor =>
       Tensor.full(device, [rows, cols], 'float32', GRADIENT_START)
-    const slabs = ranks.map((rank): Slab => {
+    const pairs = ranks.map((rank): Pair => {
       site += 7
       return {
         a: make(rank, inputs),
@@ -67,7 +67,7 @@ export function makeParts(
     return {
       weight,
       inOut,
-      slabs,
+      pairs,
       dWeight: gradient(weight.rows, weight.cols),
       dBias: gradient(1, outputs),
       ...(bias ? { bias: make(1, outputs) } : {}),
@@ -75,11 +75,11 @@ export function makeParts(
   })
 }
 
-const slabArguments = (slab: Slab): OpArguments => ({
-  a: slab.a.tensor,
-  b: slab.b.tensor,
-  scale: slab.scale,
-  dropout: { ...(slab.dropout ?? { p: 0, seed: 0, microStep: 0, site: 0 }) },
+const pairArguments = (pair: Pair): OpArguments => ({
+  a: pair.a.tensor,
+  b: pair.b.tensor,
+  scale: pair.scale,
+  dropout: { ...(pair.dropout ?? { p: 0, seed: 0, microStep: 0, site: 0 }) },
 })
 
 export function forwardArguments(parts: readonly Part[]): OpArguments[] {
@@ -88,7 +88,7 @@ export function forwardArguments(parts: readonly Part[]): OpArguments[] {
     nf4: [],
     bias: part.bias?.tensor,
     inOut: part.inOut ?? false,
-    slabs: part.slabs.map((slab) => ({ ...slabArguments(slab), s: slab.s })),
+    pairs: part.pairs.map((pair) => ({ ...pairArguments(pair), s: pair.s })),
   }))
 }
 
@@ -99,7 +99,7 @@ export function backwardArguments(parts: readonly Part[]): OpArguments[] {
     dWeight: part.dWeight,
     dBias: part.dBias,
     inOut: part.inOut ?? false,
-    slabs: part.slabs.map((slab) => ({ ...slabArguments(slab), s: slab.s, da: slab.da, db: slab.db })),
+    pairs: part.pairs.map((pair) => ({ ...pairArguments(pair), s: pair.s, da: pair.da, db: pair.db })),
   }))
 }
 
@@ -109,10 +109,10 @@ export function headArguments(part: Part, gradients: boolean): OpArguments[] {
     {
       weight: part.weight.tensor,
       dWeight: gradients ? part.dWeight : undefined,
-      slabs: part.slabs.map((slab) => ({
-        ...slabArguments(slab),
-        da: gradients ? slab.da : undefined,
-        db: gradients ? slab.db : undefined,
+      pairs: part.pairs.map((pair) => ({
+        ...pairArguments(pair),
+        da: gradients ? pair.da : undefined,
+        db: gradients ? pair.db : undefined,
       })),
     },
   ]

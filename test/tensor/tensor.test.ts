@@ -269,7 +269,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     test('a constant list item is encoded once and stands for the same tensors in every command', async () => {
       const [x, y] = [Tensor.from(device, [1, 2, 3, 4], [2, 2]), Tensor.empty(device, [2, 2], 'float32')]
       const weight = quantizeNf4(Tensor.from(device, [1, -1, -1, 1], [2, 2]))
-      const part = { nf4: [nf4Constant(weight)], inOut: false, slabs: [] }
+      const part = { nf4: [nf4Constant(weight)], inOut: false, pairs: [] }
       for (let i = 0; i < 2; i++) {
         device.enqueue('linear', { x, y, parts: [part] })
         expect(await values(y)).toEqual([-1, 1, -1, 1])

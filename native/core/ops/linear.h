@@ -8,7 +8,7 @@ namespace lowrank {
 
 // One LoRA adapter on one part of a linear: y += s B^T with s = scale * dropout(x) A^T, scaled in float32, then rounded
 // to compute.
-struct LoraSlab {
+struct LoraPair {
   Tensor a;   // [r, K] compute
   Tensor b;   // [O, r] compute
   Tensor s;   // [N, r] compute: written by forward, read by backward
@@ -44,10 +44,10 @@ struct Projection {
   Tensor dWeight;  // like weight, float32, accumulated; backward only, optional
   Tensor dBias;    // [O] float32, accumulated; backward only, optional
   int32_t inOut;   // 1: GPT-2's Conv1D layout
-  LoraSlab* slabs;
-  int32_t slabCount;
+  LoraPair* pairs;
+  int32_t pairCount;
 
-  // Weight, gradients and slabs, for an input (or an output's gradient) of `rows` rows and K = inner. Returns O.
+  // Weight, gradients and LoRA pairs, for an input (or an output's gradient) of `rows` rows and K = inner. Returns O.
   template <class C>
   int64_t check(C& c, int64_t rows, int64_t inner, const char* inputName, const Tensor& input) const {
     const bool quantized = nf4Count > 0;
@@ -73,22 +73,22 @@ struct Projection {
     c.vector("bias", bias, outputs, name, w);
     c.matrix("dWeight", dWeight, DType::kFloat32, w.rows, w.cols, name, w);
     c.matrix("dBias", dBias, DType::kFloat32, 1, outputs, name, w);
-    for (int32_t i = 0; i < slabCount && c.ok(); ++i) {
-      const typename C::Item item(c, "slabs", i);
-      slabs[i].check(c, rows, inner, outputs, inputName, input);
+    for (int32_t i = 0; i < pairCount && c.ok(); ++i) {
+      const typename C::Item item(c, "pairs", i);
+      pairs[i].check(c, rows, inner, outputs, inputName, input);
     }
     return outputs;
   }
 };
 
-struct ForwardSlabVisitor {
+struct ForwardPairVisitor {
   template <class V>
-  static void visit(V& v, LoraSlab& slab) {
-    v.in("a", slab.a);
-    v.in("b", slab.b);
-    v.out("s", slab.s);
-    v.number("scale", slab.scale);
-    v.group("dropout", slab.dropout);
+  static void visit(V& v, LoraPair& pair) {
+    v.in("a", pair.a);
+    v.in("b", pair.b);
+    v.out("s", pair.s);
+    v.number("scale", pair.scale);
+    v.group("dropout", pair.dropout);
   }
 };
 
@@ -99,20 +99,20 @@ struct ForwardPartVisitor {
     v.template list<Nf4Visitor>("nf4", part.nf4, part.nf4Count);
     v.optionalIn("bias", part.bias);
     v.number("inOut", part.inOut);
-    v.template list<ForwardSlabVisitor>("slabs", part.slabs, part.slabCount);
+    v.template list<ForwardPairVisitor>("pairs", part.pairs, part.pairCount);
   }
 };
 
-struct BackwardSlabVisitor {
+struct BackwardPairVisitor {
   template <class V>
-  static void visit(V& v, LoraSlab& slab) {
-    v.in("a", slab.a);
-    v.in("b", slab.b);
-    v.in("s", slab.s);
-    v.optionalInout("da", slab.da);
-    v.optionalInout("db", slab.db);
-    v.number("scale", slab.scale);
-    v.group("dropout", slab.dropout);
+  static void visit(V& v, LoraPair& pair) {
+    v.in("a", pair.a);
+    v.in("b", pair.b);
+    v.in("s", pair.s);
+    v.optionalInout("da", pair.da);
+    v.optionalInout("db", pair.db);
+    v.number("scale", pair.scale);
+    v.group("dropout", pair.dropout);
   }
 };
 
@@ -124,11 +124,11 @@ struct BackwardPartVisitor {
     v.optionalInout("dWeight", part.dWeight);
     v.optionalInout("dBias", part.dBias);
     v.number("inOut", part.inOut);
-    v.template list<BackwardSlabVisitor>("slabs", part.slabs, part.slabCount);
+    v.template list<BackwardPairVisitor>("pairs", part.pairs, part.pairCount);
   }
 };
 
-// y[:, part] = x W^T + bias + sum over slabs of s B^T. The dense and the low-rank products share one float32
+// y[:, part] = x W^T + bias + sum over LoRA pairs of s B^T. The dense and the low-rank products share one float32
 // accumulator and one rounding.
 struct LinearArgs {
   Tensor x;  // [N, K] compute
@@ -156,9 +156,9 @@ struct LinearArgs {
   }
 };
 
-// With ds = scale * dy_p B (rounded to compute): dx = sum over parts of dy_p W + sum over slabs of mask(ds A), with one
-// accumulator and one rounding; dB += dy_p^T s; dA += ds^T dropout(x); dWeight += dy_p^T x; dBias += column sums of
-// dy_p.
+// With ds = scale * dy_p B (rounded to compute): dx = sum over parts of dy_p W + sum over LoRA pairs of mask(ds A),
+// with one accumulator and one rounding; dB += dy_p^T s; dA += ds^T dropout(x); dWeight += dy_p^T x; dBias += column
+// sums of dy_p.
 struct LinearBackwardArgs {
   Tensor dy;  // [N, sum of O] compute
   Tensor x;   // [N, K] compute; optional: needed for da and dWeight
@@ -187,7 +187,7 @@ struct LinearBackwardArgs {
       const Projection& part = parts[i];
       outputs += part.check(c, dy.rows, inner, "dy", dy);
       needsInput |= C::present(part.dWeight);
-      for (int32_t j = 0; j < part.slabCount; ++j) needsInput |= C::present(part.slabs[j].da);
+      for (int32_t j = 0; j < part.pairCount; ++j) needsInput |= C::present(part.pairs[j].da);
     }
     if (quantized) {
       c.require(dy.cols == outputs, "dy", "the columns of all parts", double(dy.cols));

@@ -5,15 +5,15 @@
 
 namespace lowrank {
 
-struct HeadSlabVisitor {
+struct HeadPairVisitor {
   template <class V>
-  static void visit(V& v, LoraSlab& slab) {
-    v.in("a", slab.a);
-    v.in("b", slab.b);
-    v.optionalInout("da", slab.da);
-    v.optionalInout("db", slab.db);
-    v.number("scale", slab.scale);
-    v.group("dropout", slab.dropout);
+  static void visit(V& v, LoraPair& pair) {
+    v.in("a", pair.a);
+    v.in("b", pair.b);
+    v.optionalInout("da", pair.da);
+    v.optionalInout("db", pair.db);
+    v.number("scale", pair.scale);
+    v.group("dropout", pair.dropout);
   }
 };
 
@@ -22,22 +22,22 @@ struct HeadVisitor {
   static void visit(V& v, Projection& part) {
     v.in("weight", part.weight);
     v.optionalInout("dWeight", part.dWeight);
-    v.template list<HeadSlabVisitor>("slabs", part.slabs, part.slabCount);
+    v.template list<HeadPairVisitor>("pairs", part.pairs, part.pairCount);
   }
 };
 
 // loss = sum over labelled rows of -log softmax(softcap(logits))[label], divided by divisor (or by the number of
 // labelled rows when divisor is 0). Rows whose label is -100 never reach the head; logits exist for one chunk of rows
 // at a time. While recording, dh is present and the same pass makes the gradients for an upstream gradient of
-// lossScale: dh (zero in rows without a label) and, where present, the head's dWeight and its slabs' da and db. They
-// are scaled in float32, before anything is rounded to compute; the loss is not scaled. An id outside [0, V) that is
-// not -100 is a fault that names it. Without any labelled row the loss is 0.
+// lossScale: dh (zero in rows without a label) and, where present, the head's dWeight and its LoRA pairs' da and db.
+// They are scaled in float32, before anything is rounded to compute; the loss is not scaled. An id outside [0, V) that
+// is not -100 is a fault that names it. Without any labelled row the loss is 0.
 struct LinearCrossEntropyArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
   Tensor loss;       // [1] float32
   Tensor dh;         // [N, D] compute, optional
-  Projection* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
+  Projection* head;  // one part [V, D], no bias; LoRA pairs' s is not given here (null): chunks keep their own
   int32_t headCount;
   float softcap;
   double divisor;

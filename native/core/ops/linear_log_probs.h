@@ -6,13 +6,13 @@
 
 namespace lowrank {
 
-struct LogProbsSlabVisitor {
+struct LogProbsPairVisitor {
   template <class V>
-  static void visit(V& v, LoraSlab& slab) {
-    v.in("a", slab.a);
-    v.in("b", slab.b);
-    v.number("scale", slab.scale);
-    v.group("dropout", slab.dropout);
+  static void visit(V& v, LoraPair& pair) {
+    v.in("a", pair.a);
+    v.in("b", pair.b);
+    v.number("scale", pair.scale);
+    v.group("dropout", pair.dropout);
   }
 };
 
@@ -20,7 +20,7 @@ struct LogProbsHeadVisitor {
   template <class V>
   static void visit(V& v, Projection& part) {
     v.in("weight", part.weight);
-    v.template list<LogProbsSlabVisitor>("slabs", part.slabs, part.slabCount);
+    v.template list<LogProbsPairVisitor>("pairs", part.pairs, part.pairCount);
   }
 };
 
@@ -30,7 +30,7 @@ struct LinearLogProbsArgs {
   Tensor h;          // [N, D] compute
   Tensor labels;     // int32 [N], already shifted
   Tensor logProbs;   // [N] float32
-  Projection* head;  // one part [V, D], no bias; slabs' s is not given here (null): chunks keep their own
+  Projection* head;  // one part [V, D], no bias; LoRA pairs' s is not given here (null): chunks keep their own
   int32_t headCount;
   float softcap;
   template <class V>
@@ -57,7 +57,7 @@ struct LinearLogProbsArgs {
 };
 
 // Makes the logits again, and from dLogProbs dh (zero in rows without a label) and, where present, the head's dWeight
-// and its slabs' da and db.
+// and its LoRA pairs' da and db.
 struct LinearLogProbsBackwardArgs {
   Tensor dLogProbs;  // [N] float32
   Tensor h;          // [N, D] compute
