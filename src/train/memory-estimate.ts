@@ -35,9 +35,9 @@ export interface MemoryEstimateInput<I extends Item = Item> {
   /** Above one, a forward pass runs beside the gradients of those before it. */
   readonly gradientAccumulationSteps: number
   /** Tokens of each sequence of the largest micro-batch, those of an item side by side; all count as labelled. */
-  readonly rows: readonly number[]
+  readonly sequenceLengths: readonly number[]
   /** The same of an evaluation batch; empty: nothing is evaluated. */
-  readonly evalRows: readonly number[]
+  readonly evalSequenceLengths: readonly number[]
   /** Default: as `Device.open` has it. */
   readonly threads?: number | undefined
 }
@@ -131,7 +131,7 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
   let forwardPeak = 0
   for (let step = 0; step < 2; step++) {
     for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
-      const batch = batchOf(run, run.rows)
+      const batch = batchOf(run, run.sequenceLengths)
       model.train()
       const loss = run.objective.begin(model, batch, 1)(1)
       await device.sync()
@@ -144,9 +144,9 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
     await device.sync()
   }
   const stepPeak = device.memory().peak
-  if (run.evalRows.length > 0) {
+  if (run.evalSequenceLengths.length > 0) {
     model.eval()
-    const scored = noGrad(() => run.objective.begin(model, batchOf(run, run.evalRows), 1)(1))
+    const scored = noGrad(() => run.objective.begin(model, batchOf(run, run.evalSequenceLengths), 1)(1))
     await scored.read()
     scored.dispose()
     await device.sync()

@@ -126,17 +126,19 @@ export async function planResolved(
   const raw = given ?? (await readModelConfig((await resolveModel(name, { ...options, part: 'config' })).path))
   const config = withoutQuantizationConfig(raw, name)
   const resolved: ResolvedTrainOptions = config === raw ? options : { ...options, quantization: 'nf4' }
-  const { place, budget, positions } = readLimits(config, name, resolved)
+  const { target, budget, positions } = readLimits(config, name, resolved)
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(SFT, config, resolved, place, memory ?? budget + processBytes(place), {
+  const planner = new Planner(SFT, config, resolved, target, memory ?? budget + processBytes(target), {
     longest,
-    rows: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
-    evalRows: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(longest),
+    sequenceLengths: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
+    evalSequenceLengths: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(
+      longest,
+    ),
   })
   const { settings, planned } = await planner.settle()
   return {
     settings,
-    device: place.type,
+    device: target.type,
     memory: planner.memory,
     ...planned,
     ...(await planner.alternatives(settings, planned.fits)),
@@ -148,9 +150,9 @@ interface RunRows {
   /** Tokens of the longest sequence or pack. */
   readonly longest: number
   /** Lengths of the sequences of the largest micro-batch. */
-  readonly rows: readonly number[]
+  readonly sequenceLengths: readonly number[]
   /** Lengths of the sequences of the largest evaluation batch. */
-  readonly evalRows: readonly number[]
+  readonly evalSequenceLengths: readonly number[]
 }
 
 /**
@@ -168,7 +170,7 @@ export async function estimateMemory<I extends Item>(
     objective,
     model.rawConfig,
     { ...options, dtype: model.dtype, quantization: model.quantization, offloadEmbedding: model.offloadEmbedding },
-    placeOf(model),
+    targetOf(model),
     budget + processBytes(model.device),
     rows,
   )
@@ -192,9 +194,9 @@ export interface MemoryEstimate {
 }
 
 /** What a plan needs of a model and its device, which may be closed by then. */
-type Place = Pick<Device, 'type' | 'isGpu'> & Pick<CausalLM, 'hasOwnHead'>
+type MemoryTarget = Pick<Device, 'type' | 'isGpu'> & Pick<CausalLM, 'hasOwnHead'>
 
-function placeOf({ device, hasOwnHead }: CausalLM): Place {
+function targetOf({ device, hasOwnHead }: CausalLM): MemoryTarget {
   return { type: device.type, isGpu: device.isGpu, hasOwnHead }
 }
 
@@ -203,7 +205,7 @@ class Planner<I extends Item> {
   readonly #objective: Objective<I>
   readonly #config: RawConfig
   readonly #options: ResolvedTrainOptions
-  readonly #place: Place
+  readonly #target: MemoryTarget
   readonly #rows: RunRows
   /** What the allocator reserved for planned settings. */
   readonly #reserved = new WeakMap<PlanSettings, number>()
@@ -212,7 +214,7 @@ class Planner<I extends Item> {
     objective: Objective<I>,
     config: RawConfig,
     options: ResolvedTrainOptions,
-    place: Place,
+    target: MemoryTarget,
     memory: number,
     rows: RunRows,
   ) {
@@ -220,7 +222,7 @@ class Planner<I extends Item> {
     this.#objective = objective
     this.#config = config
     this.#options = options
-    this.#place = place
+    this.#target = target
     this.#rows = rows
   }
 
@@ -229,9 +231,9 @@ class Planner<I extends Item> {
     const { method, dtype, quantization, offloadEmbedding, training } = this.#options
     const settings: PlanSettings = {
       method,
-      dtype: dtype === 'auto' ? defaultDType(this.#place, quantization) : dtype,
+      dtype: dtype === 'auto' ? defaultDType(this.#target, quantization) : dtype,
       quantization,
-      offloadEmbedding: this.#place.isGpu && offloadEmbedding === true,
+      offloadEmbedding: this.#target.isGpu && offloadEmbedding === true,
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxLength: this.#rows.longest,
@@ -257,7 +259,7 @@ class Planner<I extends Item> {
       ...(await this.#planned({ ...settings, ...change })),
     })
     const alternatives: PlanAlternative[] = []
-    for (const change of changesOf(settings, this.#place)) alternatives.push(await attempt(change))
+    for (const change of changesOf(settings, this.#target)) alternatives.push(await attempt(change))
     let remedy = fits ? undefined : alternatives.find((alternative) => alternative.fits)
     let change: Partial<PlanSettings> = {}
     for (const next of fits || remedy ? [] : alternatives) {
@@ -284,7 +286,7 @@ class Planner<I extends Item> {
   async #planned(settings: PlanSettings): Promise<PlannedMemory> {
     const { need, reserved } = await measureOnDryDevice(this.#runOf(settings))
     this.#reserved.set(settings, reserved)
-    const own = processBytes(this.#place)
+    const own = processBytes(this.#target)
     const peakResident = need.residentTensors + own
     const planned = {
       ...need,
@@ -299,12 +301,12 @@ class Planner<I extends Item> {
 
   #runOf(settings: PlanSettings): MemoryEstimateInput<I> {
     const { lora, training, threads } = this.#options
-    const { longest, rows, evalRows } = this.#rows
+    const { longest, sequenceLengths, evalSequenceLengths } = this.#rows
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
     return {
       objective: this.#objective,
-      device: this.#place.type,
+      device: this.#target.type,
       config: this.#config,
       dtype: settings.dtype,
       quantization: settings.quantization,
@@ -312,15 +314,17 @@ class Planner<I extends Item> {
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
       gradientAccumulationSteps: settings.gradientAccumulationSteps,
-      rows: asGiven ? rows : new Array<number>(size * this.#objective.sequencesPerItem).fill(maxLength),
-      evalRows: evalRows.map((length) => Math.min(length, maxLength)),
+      sequenceLengths: asGiven
+        ? sequenceLengths
+        : new Array<number>(size * this.#objective.sequencesPerItem).fill(maxLength),
+      evalSequenceLengths: evalSequenceLengths.map((length) => Math.min(length, maxLength)),
       threads,
     }
   }
 }
 
 /** Changes that save memory, those that cost least first: nothing, time, precision, data. */
-function changesOf(settings: PlanSettings, { isGpu, hasOwnHead }: Place): Partial<PlanSettings>[] {
+function changesOf(settings: PlanSettings, { isGpu, hasOwnHead }: MemoryTarget): Partial<PlanSettings>[] {
   const {
     perDeviceTrainBatchSize: rows,
     gradientAccumulationSteps,
@@ -362,12 +366,12 @@ function readLimits(
   config: RawConfig,
   where: string,
   { device: name, memoryBudget }: ResolvedTrainOptions,
-): { place: Place; budget: number; positions: number } {
+): { target: MemoryTarget; budget: number; positions: number } {
   const device = Device.open(name, { dryRun: true, memoryBudget })
   try {
     const model = new CausalLM(findArchitecture(config, where), config, device, 'float32', where)
     return {
-      place: placeOf(model),
+      target: targetOf(model),
       budget: plannedBudget(device, memoryBudget),
       positions: model.config.maxPositionEmbeddings,
     }

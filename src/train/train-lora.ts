@@ -281,7 +281,7 @@ function rowsOf(
   const tokens = rows.reduce((sum, length) => sum + length, 0)
   return {
     longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
-    rows,
-    evalRows: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
+    sequenceLengths: rows,
+    evalSequenceLengths: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
   }
 }

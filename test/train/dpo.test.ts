@@ -238,8 +238,8 @@ describe('a run of DPO', () => {
       lora: resolved.lora,
       gradientCheckpointing,
       gradientAccumulationSteps: resolved.training.gradientAccumulationSteps,
-      rows: new Array<number>(2 * pairs).fill(37),
-      evalRows: new Array<number>(2 * given.evalSplit).fill(37),
+      sequenceLengths: new Array<number>(2 * pairs).fill(37),
+      evalSequenceLengths: new Array<number>(2 * given.evalSplit).fill(37),
     })
     expect(need.peakTensors).toBe(peak)
   })
