@@ -127,14 +127,14 @@ export async function mergeIntoDirectory(
   expectPath('merge', 'directory', directory)
   if (prompts) expectIds(prompts, model.config.vocabSize)
   await expectEmptyDirectory(directory)
-  const plan = await MergeUpdates.create(model, parts)
+  const updates = await MergeUpdates.create(model, parts)
   try {
     const { torch_dtype: _, ...rest } = model.rawConfig
-    const config = { ...rest, dtype, ...(plan.untied && { tie_word_embeddings: false }) }
+    const config = { ...rest, dtype, ...(updates.untied && { tie_word_embeddings: false }) }
     // Before anything is written: it also finds weights that are no numbers.
-    const compared = await plan.compareLogits(dtype, prompts)
+    const compared = await updates.compareLogits(dtype, prompts)
     let done = 0
-    const tensors = plan.tensors(dtype).map((tensor, _, { length }) => ({
+    const tensors = updates.tensors(dtype).map((tensor, _, { length }) => ({
       ...tensor,
       bytes: async () => {
         signal?.throwIfAborted()
@@ -156,13 +156,13 @@ export async function mergeIntoDirectory(
       files,
       mergedModules: parts.pairs.length,
       dequantizedModules: model.quantizedWeights().size,
-      untied: plan.untied,
+      untied: updates.untied,
       logitDifference: compared.difference,
       largestLogit: compared.largest,
       comparedTokens: compared.tokens,
     }
   } finally {
-    plan.dispose()
+    updates.dispose()
   }
 }
 
@@ -177,19 +177,19 @@ export async function mergeInPlace(model: CausalLM, parts: MergedTensors): Promi
         'would change it; merge(directory) writes a dense model',
     )
   }
-  const plan = await MergeUpdates.create(model, parts)
+  const updates = await MergeUpdates.create(model, parts)
   try {
-    if (plan.untied) {
+    if (updates.untied) {
       throw new LowrankError(
         'INVALID_CALL',
         `[merge] expected an adapter that leaves the tied weight of ${model.head.path} and the embedding alone for mergeAndUnload(), but it changes one of ` +
           'them; merge(directory) writes a model in which each has its own',
       )
     }
-    await plan.apply()
+    await updates.apply()
     model.origin = {}
   } finally {
-    plan.dispose()
+    updates.dispose()
   }
 }
 

@@ -23,9 +23,9 @@ import { readJsonObject } from '../weights/strict-json.js'
 import { withoutQuantizationConfig } from './bnb-4bit.js'
 import { readGenerationConfig } from './generation-config.js'
 import {
+  bytesOf,
   loadWeight,
   matchTensors,
-  plannedBytes,
   prevalentDType,
   storedQuantization,
   type WeightSource,
@@ -129,9 +129,9 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
     model.warnings = warnings
     model.generationDefaults = generationDefaults
     model.storedDType = prevalentDType(tensors)
-    const plan = await matchTensors(model, tensors, path)
-    checkBudget(device, model, plan)
-    for (const [parameter, source] of plan) {
+    const sources = await matchTensors(model, tensors, path)
+    checkBudget(device, model, sources)
+    for (const [parameter, source] of sources) {
       hub.signal?.throwIfAborted()
       await loadWeight(parameter, source)
     }
@@ -179,8 +179,8 @@ async function readConfigFile(directory: string): Promise<RawConfig> {
   }
 }
 
-function checkBudget(device: Device, model: CausalLM, plan: ReadonlyMap<Parameter, WeightSource>): void {
-  const { weights, temporary } = plannedBytes(plan)
+function checkBudget(device: Device, model: CausalLM, sources: ReadonlyMap<Parameter, WeightSource>): void {
+  const { weights, temporary } = bytesOf(sources)
   const bytes = weights + temporary
   const { budget, live } = device.memory()
   const { own, others, otherBytes } = device.holders()

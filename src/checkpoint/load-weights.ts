@@ -55,7 +55,7 @@ export async function matchTensors(
   const { architecture } = model
   const stored = storedNf4Names(tensors)
   const quantized = model.quantizedWeights()
-  const plan = new Map<Parameter, WeightSource>()
+  const sources = new Map<Parameter, WeightSource>()
   const used = new Set<string>()
   const missing: string[] = []
   const tiedHead = model.hasOwnHead ? undefined : `${model.head.path}.weight`
@@ -74,7 +74,7 @@ export async function matchTensors(
     const linear = quantized.get(parameter)
     if (linear && stored.has(file)) {
       for (const part of storedNf4Parts(file)) used.add(part)
-      plan.set(parameter, { kind: 'nf4', stored: await readStoredNf4(file, tensors, parameter.shape) })
+      sources.set(parameter, { kind: 'nf4', stored: await readStoredNf4(file, tensors, parameter.shape) })
       continue
     }
     if (stored.has(file)) {
@@ -85,7 +85,7 @@ export async function matchTensors(
     }
     const transpose = linear?.kind === 'conv1d'
     checkDense(name, entry, transpose ? [...parameter.shape].reverse() : parameter.shape, isGgufPath(path))
-    plan.set(parameter, linear ? { kind: 'quantize', entry, transpose } : { kind: 'dense', entry })
+    sources.set(parameter, linear ? { kind: 'quantize', entry, transpose } : { kind: 'dense', entry })
   }
   if (missing.length > 0) {
     throw new ModelError(
@@ -102,7 +102,7 @@ export async function matchTensors(
         `the model would compute something else without them; ${superfluousRemedy(superfluous)}`,
     )
   }
-  return plan
+  return sources
 }
 
 /** What to do where tensors are missing: those of a wrapped model are there under longer names. */
@@ -150,10 +150,10 @@ function checkDense(name: string, entry: WeightTensor, shape: readonly number[],
 }
 
 /** Bytes that the weights will take, and those that loading takes beside them for a moment. */
-export function plannedBytes(plan: ReadonlyMap<Parameter, WeightSource>): { weights: number; temporary: number } {
+export function bytesOf(sources: ReadonlyMap<Parameter, WeightSource>): { weights: number; temporary: number } {
   let weights = 0
   let temporary = 0
-  for (const [parameter, source] of plan) {
+  for (const [parameter, source] of sources) {
     switch (source.kind) {
       case 'dense':
         if (!parameter.isOffloaded) weights += parameter.size * dtypeBytes(parameter.dtype)
