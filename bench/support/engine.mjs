@@ -6,7 +6,7 @@ import { createModel, Device, LoraAdapter, Tensor } from '../../dist/index.js'
 import { findArchitecture } from '../../dist/models/registry.js'
 import { quantizeNf4 } from '../../dist/ops/nf4.js'
 import { loadAddon } from '../../dist/tensor/addon.js'
-import { DEVICE_NAMES, isDeviceName } from '../../dist/tensor/device.js'
+import { DEVICE_NAMES, namesDevice } from '../../dist/tensor/device.js'
 import { MODEL_SHAPES } from '../model-shapes.mjs'
 import { UsageError } from './options.mjs'
 import { uniform, values } from './random.mjs'
@@ -27,7 +27,7 @@ export const DEVICE_OPTION = {
  * @param {import('./options.mjs').Values} options
  */
 export function openDevice({ threads, device: name = 'cpu', profile = false }) {
-  if (!isDeviceName(name)) throw new UsageError(`expected ${DEVICE_NAMES} for --device, got ${name}`)
+  if (!namesDevice(name)) throw new UsageError(`expected ${DEVICE_NAMES} for --device, got ${name}`)
   const addon = loadAddon()
   const info = addon.info()
   const device = Device.open(name, { threads, timeOps: profile })

@@ -1,9 +1,10 @@
 /**
- * @file Every fenced block of README and docs/: programs compile and run, commands run, rows and configurations are read.
+ * @file Every fenced block of README and docs/: programs compile and run, commands run, rows and configurations are
+ * read.
  *
- * A word behind the language, which pages do not show, says why a block is not run: it needs a `network`, a `gpu` or `python`, or it is a
- * command of a `checkout` that builds. A program that goes on with the one before is `continued`. `npm test` runs README; CI and
- * `npm run test:long` run all pages.
+ * A word behind the language, which pages do not show, says why a block is not run: it needs a `network`, a `gpu` or
+ * `python`, or it is a command of a `checkout` that builds. A program that goes on with the one before is `continued`.
+ * `npm test` runs README; CI and `npm run test:long` run all pages.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -15,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { prepareDataset } from '../../src/data/dataset.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
-import { parseTrainOptions } from '../../src/train/parse-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { isLong } from '../support/long.js'
 import { type Block, blocksOf, createSandbox, pages, ROOT, type Sandbox } from './pages.js'
 
@@ -86,7 +87,7 @@ describe.each(pages().filter((page) => runnable.some((block) => block.page === p
         expect(examples, line).toHaveLength(1)
       }
     } else if (block.language === 'yaml') {
-      expect(parseTrainOptions(parse(block.text))).toHaveProperty('model')
+      expect(resolveTrainOptions(parse(block.text))).toHaveProperty('model')
     } else {
       expect(JSON.parse(block.text)).toBeTypeOf('object')
     }

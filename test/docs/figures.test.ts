@@ -1,6 +1,6 @@
 /**
- * @file Figures that README and docs/memory.md give: what fits in which memory. `npm test` plans the two small shapes, CI and
- * `npm run test:long` all four.
+ * @file Figures that README and docs/memory.md give: what fits in which memory. `npm test` plans the two small shapes,
+ * CI and `npm run test:long` all four.
  */
 
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'

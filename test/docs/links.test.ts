@@ -1,4 +1,7 @@
-/** @file Links of README and docs/: every file and every heading that one names exists, and no page is left without a way to it. */
+/**
+ * @file Links of README and docs/: every file and every heading that one names exists, and no page is left without a
+ * way to it.
+ */
 
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
