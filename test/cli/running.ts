@@ -104,7 +104,9 @@ export async function shownAtEnd(running: Running): Promise<string | undefined> 
     running
       .output()
       .replace(settings, '')
-      .replace(/\{"type":"BUSY"\}\r?\n/, ''),
+      .replace(/\{"type":"BUSY"\}\r?\n/, '')
+      // Keys that were pressed once more behind the end of the program.
+      .replace(/\^C(?=code \d)|(?<=code \d+\s*)\^C\s*$/g, ''),
   )
   const rows = (await screen.rows()).filter((row) => row !== '')
   const bar = rows.find((row) => /[\u2591\u2588]/.test(row))
