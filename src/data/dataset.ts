@@ -15,7 +15,7 @@ import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
 import { type Example, padExample } from './examples.js'
 import { type Item, mapSequences, sequencesOf } from './items.js'
-import { DATA_OPTIONS, type DataOptions, expectConsistent } from './options.js'
+import { DATA_OPTIONS, type DataOptions, expectConsistent, type ResolvedDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
 import { readRows } from './rows.js'
@@ -78,9 +78,25 @@ export async function prepareDataset(
   tokenizer: Tokenizer,
   options: PrepareOptions = {},
 ): Promise<PreparedData> {
-  const { items, ...rest } = await prepareItems(source, tokenizer, ONE_SEQUENCE, options)
+  expectTokenizer(tokenizer)
+  const resolved = readOptions('data', options as PrepareOptions & DataOptions, PREPARE_OPTIONS)
+  expectConsistent('data', resolved)
+  if (resolved.evalSplit !== 0)
+    throw new OptionError(
+      `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
+    )
+  const { items, ...rest } = await prepareItems(source, tokenizer, ONE_SEQUENCE, resolved)
   return { examples: items, ...rest }
 }
+
+function expectTokenizer(tokenizer: Tokenizer): void {
+  if (typeof tokenizer?.encode === 'function') return
+  throw new OptionError(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
+}
+
+/** What `prepareItems` works with. */
+type ResolvedPrepareOptions = Omit<ResolvedDataOptions, 'evalSplit'> &
+  Pick<PrepareOptions, 'vocabSize' | 'signal' | 'onProgress'>
 
 /** `PreparedData` of any objective. */
 export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examples'> {
@@ -88,27 +104,15 @@ export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examp
 }
 
 /**
- * `prepareDataset` for what any objective makes of rows. A row is left out where one of its sequences has nothing to
+ * `prepareDataset` for what any objective makes of rows, with options that are checked and complete. A row is left out where one of its sequences has nothing to
  * learn.
  */
 export async function prepareItems<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
-  options: PrepareOptions,
+  { vocabSize, signal, onProgress, ...resolved }: ResolvedPrepareOptions,
 ): Promise<PreparedItems<I>> {
-  if (typeof tokenizer?.encode !== 'function')
-    throw new OptionError(`[data] expected what loadTokenizer() gives for tokenizer, got ${describeValue(tokenizer)}`)
-  const { vocabSize, signal, onProgress, ...resolved } = readOptions(
-    'data',
-    options as PrepareOptions & DataOptions,
-    PREPARE_OPTIONS,
-  )
-  expectConsistent('data', resolved)
-  if (resolved.evalSplit !== 0)
-    throw new OptionError(
-      `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
-    )
   const rowSource = openSource(source)
   const columns = new Columns(resolved.columns)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)

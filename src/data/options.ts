@@ -15,7 +15,7 @@ import {
   text,
 } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
-import { namesOf, type OptionTable, readOptions } from '../options/table.js'
+import { type OptionTable, readOptions } from '../options/table.js'
 import { isPlainObject } from '../values.js'
 import { FORM_COLUMNS } from './row-forms.js'
 
@@ -227,11 +227,6 @@ export const DATA_OPTIONS = {
     help: 'where the chat template leaves out something of a row: warn and train on the rest, or error',
   },
 } as const satisfies OptionTable<DataOptions>
-
-/** The data options of a larger object. */
-export function dataOptionsOf(options: ResolvedDataOptions): DataOptions {
-  return Object.fromEntries(namesOf(DATA_OPTIONS).map((name) => [name, options[name]]))
-}
 
 /**
  * Fills in defaults and checks every value.

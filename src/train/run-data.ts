@@ -3,7 +3,6 @@
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import type { Item } from '../data/items.js'
-import { dataOptionsOf } from '../data/options.js'
 import { dataWarnings } from '../data/report.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
@@ -47,7 +46,7 @@ export async function prepareData<I extends Item>(
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
   const { evalSplit, seed } = training
-  const options = { ...dataOptionsOf({ ...training, evalSplit: 0 }), maxLength, vocabSize: config.vocabSize, signal }
+  const options = { ...training, maxLength, vocabSize: config.vocabSize, signal }
   const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
     const onProgress = (rows: number, fraction: number | undefined): void =>
       onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
