@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 
 export interface TrackingServer {
   readonly url: string
-  /** What was posted and accepted, in order. */
+  /** The events that were posted in lists and accepted, in order. */
   readonly received: unknown[]
   close(): Promise<void>
 }
@@ -30,7 +30,7 @@ export async function startTrackingServer({
     request.on('end', () => {
       setTimeout(() => {
         const status = answer()
-        if (status < 300) received.push(JSON.parse(body))
+        if (status < 300) received.push(...JSON.parse(body))
         response.writeHead(status).end()
       }, delayMs)
     })
