@@ -35,7 +35,7 @@ describe('of this checkout', () => {
     }
     for (const name of ['node-addon-api', 'node-api-headers', 'libstdc++', 'string-width', 'wordnet-base'])
       expect(text).toContain(`\n${name} `)
-    expect(text).toContain('Copyright (c) 2011 TJ Holowaychuk')
+    expect(text).toContain('Copyright Eemeli Aro <eemeli@gmail.com>')
     expect(text).not.toContain('vitest')
   })
 
