@@ -238,12 +238,12 @@ describe.each(testDevices())('on $name', (testDevice) => {
     dtype: Compute,
     tokens: number,
     inputs: number,
-    { blockSize = 64, nested = true, shapes = GROUP } = {},
+    { blockSize = 64, nested = true, shapes = GROUP, gap = 1 } = {},
   ): Promise<void> {
     const { dense, quantized, swap } = twins(dtype, tokens, inputs, shapes, blockSize, nested)
     const width = shapes.reduce((sum, { outputs }) => sum + outputs, 0)
     const make = operandMaker(device, dtype, 12)
-    const [x, dy] = [make(tokens, inputs, { gap: 1 }), make(tokens, width, { gap: 3 })]
+    const [x, dy] = [make(tokens, inputs, { gap }), make(tokens, width, { gap: 3 })]
     const run = (parts: typeof dense, nf4: boolean): Tensor[] => {
       const [y, dx] = [output(device, tokens, width, dtype, 2), output(device, tokens, inputs, dtype, 1)]
       device.enqueue('linear', { x: x.tensor, y, parts: swap(forwardArguments(parts), nf4) })
@@ -266,6 +266,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
       for (const inputs of [64, 61, 192, 96]) await expectTwins(dtype, tokens, inputs)
     }
     for (const tokens of [3, 15]) for (const inputs of [1088, 2051]) await expectTwins(dtype, tokens, inputs)
+    // Rows that lie in pieces, of which a GPU multiplies up to 16 in tiles of their height.
+    await expectTwins(dtype, 12, 192, { gap: 0 })
     await expectTwins(dtype, 541, 128, { shapes: [{ outputs: 97, ranks: [2] }] })
     // On a GPU a few large tiles, which decode the weights themselves.
     await expectTwins(dtype, 203, 208, { shapes: [{ outputs: 267, bias: true, ranks: [2] }] })
