@@ -104,8 +104,8 @@ export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examp
 }
 
 /**
- * `prepareDataset` for what any objective makes of rows, with options that are checked and complete. A row is left out where one of its sequences has nothing to
- * learn.
+ * `prepareDataset` for what any objective makes of rows, with options that are checked and complete. A row is left out
+ * where one of its sequences has nothing to learn.
  */
 export async function prepareItems<I extends Item>(
   source: DataSource,

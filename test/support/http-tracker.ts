@@ -1,6 +1,6 @@
 /**
- * @file A tracker as a user would write it, against the public types alone: posts every event of a run to a server, those
- * between two boundaries in one request.
+ * @file A tracker as a user would write it, against the public types alone: posts every event of a run to a server,
+ * those between two boundaries in one request.
  */
 
 import { Agent, request } from 'node:http'
