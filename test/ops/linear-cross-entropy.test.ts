@@ -6,7 +6,15 @@ import { Tensor } from '../../src/tensor/tensor.js'
 import { linearCrossEntropy } from '../reference/linear-cross-entropy.js'
 import { at, type Matrix, map, matrix } from '../reference/matrix.js'
 import { testDevices } from '../support/devices.js'
-import { headArguments, makeParts, type PartShape, readGradient } from '../support/linear-case.js'
+import {
+  HEAD_CASES,
+  HEAD_TOLERANCE,
+  headArguments,
+  labelsFor,
+  makeParts,
+  type PartShape,
+  readGradient,
+} from '../support/linear-case.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
 import {
   COMPUTE_DTYPES,
@@ -18,20 +26,9 @@ import {
   output,
   readMatrix,
   roundTo,
-  type Tolerance,
   upload,
 } from '../support/values.js'
 
-/**
- * Logits are float32 sums whose error, some ulps of the largest, becomes a relative error of the probabilities. In
- * bfloat16 dlogits, s and ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in
- * sums of up to a thousand. In float16 that is 2^-12, and dlogits, which a divisor makes small, have steps of 2^-24.
- */
-const TOLERANCE: Record<Compute, Tolerance> = {
-  float32: { relative: 2e-6, ofLargest: 1e-5 },
-  bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
-  float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
-}
 /** The loss is float32 from float64 sums; in the others the rounding of s shifts logits. */
 const LOSS_TOLERANCE: Record<Compute, number> = { float32: 2e-6, bfloat16: 1e-4, float16: 1e-5 }
 
@@ -43,17 +40,6 @@ const SIZES = [
   [13, 64, 33],
   [37, 65, 131],
 ] as const
-
-const HEADS: { name: string; head: Omit<PartShape, 'outputs'> }[] = [
-  { name: 'a dense head', head: {} },
-  { name: 'two LoRA pairs', head: { ranks: [3, 8] } },
-  { name: 'a LoRA pair with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
-]
-const CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, dtype })))
-
-/** Every third row is ignored; the others have the labels 0, last and some between. */
-const labelsFor = (tokens: number, vocabulary: number): number[] =>
-  Array.from({ length: tokens }, (_, i) => (i % 3 === 1 ? -100 : (i * 7 + vocabulary - 1) % vocabulary))
 
 interface Options {
   softcap?: number
@@ -95,10 +81,10 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect(Math.abs((value as number) - expected.loss)).toBeLessThanOrEqual(
       LOSS_TOLERANCE[dtype] * Math.max(1, Math.abs(expected.loss)),
     )
-    expectClose(await readMatrix(dh), expected.dh, TOLERANCE[dtype])
+    expectClose(await readMatrix(dh), expected.dh, HEAD_TOLERANCE[dtype])
     await expectGapsUntouched(dh)
     // The gradients start from 0.25, whose ulp is the least that the sums can resolve.
-    const started = { ...TOLERANCE[dtype], absolute: 2 ** -24 }
+    const started = { ...HEAD_TOLERANCE[dtype], absolute: 2 ** -24 }
     expectClose(await readGradient(head.dWeight), expected.head.dWeight, started)
     for (const [i, pair] of head.pairs.entries()) {
       expectClose(await readGradient(pair.da), expected.head.pairs[i]?.da ?? matrix(0, 0), started)
@@ -108,7 +94,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect((await loss.read())[0]).toBe(value)
   }
 
-  it.each(CASES)('gives the loss, dh and the gradients of $name in $dtype', async ({ head, dtype }) => {
+  it.each(HEAD_CASES)('gives the loss, dh and the gradients of $name in $dtype', async ({ head, dtype }) => {
     for (const size of SIZES) {
       await check(dtype, size, head)
       await check(dtype, size, head, { softcap: 2.5, divisor: 64, lossScale: 48 })
@@ -141,7 +127,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       { labels: labelsFor(7, 19), divisor: 1e9, lossScale: 1e8 },
       { round: (value) => roundTo('float16', value) },
     )
-    expectClose(kept.dh, expected.dh, TOLERANCE.float16)
+    expectClose(kept.dh, expected.dh, HEAD_TOLERANCE.float16)
   })
 
   it('a loss scale that is a power of two multiplies float32 gradients exactly', async () => {
@@ -211,7 +197,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect((await loss.read())[0]).toBeCloseTo(expected.loss, 5)
     const gradient = await readMatrix(dh)
     expect(at(gradient, 1, 5)).toBe(0)
-    expectClose(gradient, expected.dh, TOLERANCE.float32)
+    expectClose(gradient, expected.dh, HEAD_TOLERANCE.float32)
   })
 
   it('is 0 with gradients of 0 when no row has a label', async () => {
@@ -297,7 +283,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     stream.close()
   })
 
-  it.each(CASES)('the result does not depend on the threads: $name in $dtype', async ({ head, dtype }) => {
+  it.each(HEAD_CASES)('the result does not depend on the threads: $name in $dtype', async ({ head, dtype }) => {
     await expectSameBitsOnAnyThreads(testDevice, (stream) => {
       const [tokens, width, vocabulary] = [411, 65, 301]
       const make = operandMaker(stream, dtype, 47)

@@ -13,7 +13,15 @@ import { Tensor } from '../../src/tensor/tensor.js'
 import { linearLogProbs as reference } from '../reference/linear-log-probs.js'
 import { at, type Matrix, matrix } from '../reference/matrix.js'
 import { testDevices } from '../support/devices.js'
-import { headArguments, makeParts, type PartShape, readGradient } from '../support/linear-case.js'
+import {
+  HEAD_CASES,
+  HEAD_TOLERANCE,
+  headArguments,
+  labelsFor,
+  makeParts,
+  type PartShape,
+  readGradient,
+} from '../support/linear-case.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
 import {
   COMPUTE_DTYPES,
@@ -28,12 +36,6 @@ import {
   upload,
 } from '../support/values.js'
 
-/** Those of linearCrossEntropy, whose kernels these are. */
-const TOLERANCE: Record<Compute, Tolerance> = {
-  float32: { relative: 2e-6, ofLargest: 1e-5 },
-  bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
-  float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
-}
 /**
  * A log probability is a difference of float32 logits; in the others the rounding of s shifts these by some of its
  * ulps.
@@ -51,17 +53,6 @@ const SIZES = [
   [13, 64, 33],
   [37, 65, 131],
 ] as const
-
-const HEADS: { name: string; head: Omit<PartShape, 'outputs'> }[] = [
-  { name: 'a dense head', head: {} },
-  { name: 'two LoRA pairs', head: { ranks: [3, 8] } },
-  { name: 'a LoRA pair with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
-]
-const CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, dtype })))
-
-/** Every third row is ignored; the others have the labels 0, last and some between. */
-const labelsFor = (tokens: number, vocabulary: number): number[] =>
-  Array.from({ length: tokens }, (_, i) => (i % 3 === 1 ? -100 : (i * 7 + vocabulary - 1) % vocabulary))
 
 /** Gradients of both signs, one of them 0; every third row, which is ignored, gets one that must not count. */
 const gradientsFor = (tokens: number): number[] =>
@@ -103,10 +94,10 @@ describe.each(testDevices())('on $name', (testDevice) => {
     labels.forEach((label, i) => {
       if (label === -100) expect(values.values[i]).toBe(0)
     })
-    expectClose(await readMatrix(dh), expected.dh, TOLERANCE[dtype])
+    expectClose(await readMatrix(dh), expected.dh, HEAD_TOLERANCE[dtype])
     await expectGapsUntouched(dh)
     // The gradients start from 0.25, whose ulp is the least that the sums can resolve.
-    const started = { ...TOLERANCE[dtype], absolute: 2 ** -24 }
+    const started = { ...HEAD_TOLERANCE[dtype], absolute: 2 ** -24 }
     expectClose(await readGradient(head.dWeight), expected.head.dWeight, started)
     for (const [i, pair] of head.pairs.entries()) {
       expectClose(await readGradient(pair.da), expected.head.pairs[i]?.da ?? matrix(0, 0), started)
@@ -114,7 +105,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     }
   }
 
-  it.each(CASES)(
+  it.each(HEAD_CASES)(
     'linearLogProbs gives the values, dh and the gradients of $name in $dtype',
     async ({ head, dtype }) => {
       for (const size of SIZES) {
@@ -144,7 +135,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expectClose(await readMatrix(logProbs.reshape([1, 3])), row(expected.logProbs), VALUE_TOLERANCE.float32)
     const gradient = await readMatrix(dh)
     expect(at(gradient, 1, 5)).toBe(0)
-    expectClose(gradient, expected.dh, TOLERANCE.float32)
+    expectClose(gradient, expected.dh, HEAD_TOLERANCE.float32)
   })
 
   it('linearLogProbs of rows that all have no label is 0, with gradients of 0', async () => {
@@ -231,10 +222,10 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
     const logProbs = run()
     expect(await logProbs.read()).toEqual(await unrecorded.read())
     runBackward([{ tensor: logProbs, grad: Tensor.from(device, dLogProbs, [9]) }])
-    expectClose(await readMatrix(h.tensor.grad as Tensor), expected.dh, TOLERANCE.float32)
-    expectClose(await readMatrix(part.weight.grad), expected.head.dWeight, TOLERANCE.float32)
-    expectClose(await readMatrix(pair.a.grad), expected.head.pairs[0]?.da ?? matrix(0, 0), TOLERANCE.float32)
-    expectClose(await readMatrix(pair.b.grad), expected.head.pairs[0]?.db ?? matrix(0, 0), TOLERANCE.float32)
+    expectClose(await readMatrix(h.tensor.grad as Tensor), expected.dh, HEAD_TOLERANCE.float32)
+    expectClose(await readMatrix(part.weight.grad), expected.head.dWeight, HEAD_TOLERANCE.float32)
+    expectClose(await readMatrix(pair.a.grad), expected.head.pairs[0]?.da ?? matrix(0, 0), HEAD_TOLERANCE.float32)
+    expectClose(await readMatrix(pair.b.grad), expected.head.pairs[0]?.db ?? matrix(0, 0), HEAD_TOLERANCE.float32)
   })
 
   it('linearLogProbs refuses operands that do not fit and weights that changed before backward', () => {

@@ -5,7 +5,15 @@ import { Tensor } from '../../src/tensor/tensor.js'
 import type { PairCase, PartCase } from '../reference/linear.js'
 import { type Matrix, map, matrix } from '../reference/matrix.js'
 import type { DropoutKey } from '../reference/philox.js'
-import { type Compute, type Operand, type operandMaker, output, readMatrix } from './values.js'
+import {
+  COMPUTE_DTYPES,
+  type Compute,
+  type Operand,
+  type operandMaker,
+  output,
+  readMatrix,
+  type Tolerance,
+} from './values.js'
 
 export interface PartShape {
   outputs: number
@@ -133,3 +141,27 @@ export function amongNaNs(like: Operand, dtype: Compute): Tensor {
   }
   return Tensor.from(like.tensor.device, values, [rows, cols + 5], dtype).columns(2, cols + 2)
 }
+
+/**
+ * Logits are float32 sums whose error, some ulps of the largest, becomes a relative error of the probabilities. In
+ * bfloat16 dlogits, s and ds are rounded, now and then to the other side of a tie than in float64: 2^-9 of a term, in
+ * sums of up to a thousand. In float16 that is 2^-12, and dlogits, which a divisor makes small, have steps of 2^-24.
+ */
+export const HEAD_TOLERANCE: Record<Compute, Tolerance> = {
+  float32: { relative: 2e-6, ofLargest: 1e-5 },
+  bfloat16: { relative: 2 ** -8, ofLargest: 2 ** -9 },
+  float16: { relative: 2 ** -11, ofLargest: 2 ** -12, absolute: 2 ** -24 },
+}
+
+/** Output heads of the ops that end in logits. */
+const HEADS: { name: string; head: Omit<PartShape, 'outputs'> }[] = [
+  { name: 'a dense head', head: {} },
+  { name: 'two LoRA pairs', head: { ranks: [3, 8] } },
+  { name: 'a LoRA pair with dropout', head: { ranks: [5], dropout: { p: 0.3, seed: 4, microStep: 2 } } },
+]
+/** Each head in each dtype. */
+export const HEAD_CASES = HEADS.flatMap((head) => COMPUTE_DTYPES.map((dtype) => ({ ...head, dtype })))
+
+/** Every third row is ignored; the others have the labels 0, last and some between. */
+export const labelsFor = (tokens: number, vocabulary: number): number[] =>
+  Array.from({ length: tokens }, (_, i) => (i % 3 === 1 ? -100 : (i * 7 + vocabulary - 1) % vocabulary))
