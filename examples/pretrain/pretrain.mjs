@@ -7,7 +7,8 @@
  * Reads WORK/train.jsonl and WORK/heldout.jsonl (corpus.mjs) and the model of `--from` (WORK/init, of init.mjs). `--steps` fixes the learning rate
  * schedule: keep it from sitting to sitting, or raise it to take a run further. Where the time is not known beforehand, begin with `--scheduler
  * constant_with_warmup`, and then let the rate fall to 0 in a run of its own, `--run NAME --from WORK/run/checkpoint-N`. Writes checkpoints to
- * WORK/RUN, the curve to WORK/RUN.csv, and, once all steps are done, the model to OUT.
+ * WORK/RUN, the curve to WORK/RUN.csv, and, once all steps are done, the model to OUT. A later run takes another `--seed`, so that it meets the rows in
+ * another order.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     'learning-rate': { type: 'string', default: '2e-3' },
     'warmup-steps': { type: 'string', default: '100' },
     'packs-per-step': { type: 'string', default: '8' },
+    seed: { type: 'string', default: '42' },
     threads: { type: 'string' },
   },
 })
@@ -77,6 +79,7 @@ const run = await trainLora({
     saveStrategy: 'steps',
     saveSteps: 250,
     saveTotalLimit: 2,
+    seed: Number(values.seed),
   },
   ...(values.threads ? { threads: Number(values.threads) } : {}),
   outputDir: runs,
