@@ -29,6 +29,7 @@ export { type PreparedData, type PrepareOptions, prepareDataset } from './data/d
 export type { Example } from './data/examples.js'
 export type { DataOptions, PackingStrategy } from './data/options.js'
 export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from './data/report.js'
+export type { RowOrigin } from './data/row-origin.js'
 export type { DataSource } from './data/sources/open-source.js'
 export type { ReadContext, RowSource, SourceLineage, SourceRow } from './data/sources/row-source.js'
 export { type ExampleSplit, type SplitOptions, splitExamples } from './data/split.js'

@@ -3,7 +3,7 @@
 import { describeValue, listNames } from '../errors.js'
 import { DataError } from '../lowrank-error.js'
 import { isObject } from '../values.js'
-import { rowError } from './row-error.js'
+import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 
 /** Renames the columns of the rows of one data set. */
 export class Columns {
@@ -39,11 +39,14 @@ export class Columns {
   }
 
   /** Says of a row that was refused which column is missing. @throws naming a column that no row had so far */
-  expectSome(row: unknown, origin: string): void {
+  expectSome(row: unknown, origin: RowOrigin): void {
     const [lacking] = this.#lacking
     const given = columnsOf(row)
     if (!lacking || given === undefined) return
-    throw rowError(origin, missing(lacking, `in ${origin}, got ${listNames([...given.keys()]) || 'no columns'}`))
+    throw rowError(
+      origin,
+      missing(lacking, `in ${describeOrigin(origin)}, got ${listNames([...given.keys()]) || 'no columns'}`),
+    )
   }
 
   /** @throws where a column was in none of the rows: its name is misspelled */

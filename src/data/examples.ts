@@ -24,8 +24,8 @@ import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
 import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
-import { rowError } from './row-error.js'
 import type { Conversation, DataRow } from './row-forms.js'
+import { describeOrigin, rowError } from './row-origin.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
 export interface Example {
@@ -105,7 +105,7 @@ export function* encodeRowSteps(
     const content = yield* encodeContent(row, tokenizer, renderer, options)
     return yield* finish(content, tokenizer, options)
   } catch (error) {
-    throw rowError(row.origin, `${toError(error).message} (in ${row.origin})`, { cause: error })
+    throw rowError(row.origin, `${toError(error).message} (in ${describeOrigin(row.origin)})`, { cause: error })
   }
 }
 

@@ -7,7 +7,7 @@ import { describeValue } from '../errors.js'
 import { losslessJsonSteps, PythonFloat } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
-import { rowError } from './row-error.js'
+import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 
 type Fields = Record<string, unknown>
 
@@ -70,7 +70,7 @@ const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'ca
  * @param origin What errors call the row.
  * @throws DataError naming row and message for what is no message, and for parts that are no text.
  */
-export function* messagesOf(list: unknown, name: string, origin: string): Steps<Messages> {
+export function* messagesOf(list: unknown, name: string, origin: RowOrigin): Steps<Messages> {
   if (!Array.isArray(list) || list.length === 0) throw wrongType('a list of messages', name, origin, list)
   const messages: ChatMessage[] = []
   const learn: (boolean | undefined)[] = []
@@ -91,7 +91,7 @@ export function* messagesOf(list: unknown, name: string, origin: string): Steps<
 function* messageOf(
   entry: unknown,
   where: string,
-  origin: string,
+  origin: RowOrigin,
   nulls: { count: number },
 ): Steps<{ message: ChatMessage; learnt: boolean | undefined }> {
   if (entry instanceof Map) {
@@ -107,7 +107,7 @@ function* messageOf(
   if (misnamed !== undefined) {
     throw rowError(
       origin,
-      `[data] expected role and content for ${where} in ${origin}, got ${misnamed} in place of content; rename it`,
+      `[data] expected role and content for ${where} in ${describeOrigin(origin)}, got ${misnamed} in place of content; rename it`,
     )
   }
   if (typeof given.role !== 'string') throw wrongType('{ role, content } with a text for role', where, origin, entry)
@@ -119,7 +119,7 @@ function* messageOf(
       if (isEmpty(value)) continue
       throw rowError(
         origin,
-        `[data] expected no ${key} in ${where} of ${origin}, got ${describeValue(value)}; ${remedy}`,
+        `[data] expected no ${key} in ${where} of ${describeOrigin(origin)}, got ${describeValue(value)}; ${remedy}`,
       )
     }
     if (key === 'tool_calls' && (isEmpty(value) || value === 'null')) continue
@@ -132,7 +132,7 @@ function* messageOf(
   if (Object.keys(message).every((key) => NAMING_KEYS.includes(key))) {
     throw rowError(
       origin,
-      `[data] expected content for ${where} in ${origin}, got ${describeValue(entry)}; write the text of the message, '' where it says ` +
+      `[data] expected content for ${where} in ${describeOrigin(origin)}, got ${describeValue(entry)}; write the text of the message, '' where it says ` +
         'nothing, or leave it out',
     )
   }
@@ -140,7 +140,7 @@ function* messageOf(
 }
 
 /** `from` and `value` of ShareGPT as role and content; a message that has a role is left as it is. */
-function* shareGpt(entry: Fields, where: string, origin: string): Steps<Fields> {
+function* shareGpt(entry: Fields, where: string, origin: RowOrigin): Steps<Fields> {
   const { from, value, ...rest } = entry
   if (isPresent(entry.role) || typeof from !== 'string') return entry
   const role = SHAREGPT_ROLES.get(from) ?? from
@@ -157,7 +157,7 @@ function* shareGpt(entry: Fields, where: string, origin: string): Steps<Fields> 
   return { role: 'assistant', content: '', tool_calls: toolCalls, ...rest }
 }
 
-function* contentOf(content: unknown, where: string, origin: string): Steps<string | Fields[]> {
+function* contentOf(content: unknown, where: string, origin: RowOrigin): Steps<string | Fields[]> {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) throw wrongType('a text or a list of parts', `${where}.content`, origin, content)
   const parts: Fields[] = []
@@ -168,7 +168,7 @@ function* contentOf(content: unknown, where: string, origin: string): Steps<stri
   return parts
 }
 
-function textPart(part: unknown, where: string, origin: string): Fields {
+function textPart(part: unknown, where: string, origin: RowOrigin): Fields {
   if (typeof part === 'string') return { type: 'text', text: part }
   if (typeof part !== 'object' || part === null || Array.isArray(part) || part instanceof Map) {
     throw wrongType("{ type: 'text', text }", where, origin, part)
@@ -177,7 +177,7 @@ function textPart(part: unknown, where: string, origin: string): Fields {
   if (!TEXT_PARTS.includes(fields.type)) {
     throw rowError(
       origin,
-      `[data] expected parts of text for ${where} in ${origin}, got one of type ${describeValue(fields.type)}; ${PARTS_REMEDY}`,
+      `[data] expected parts of text for ${where} in ${describeOrigin(origin)}, got one of type ${describeValue(fields.type)}; ${PARTS_REMEDY}`,
     )
   }
   if (typeof fields.text !== 'string') throw wrongType("{ type: 'text', text }", where, origin, part)
@@ -185,14 +185,14 @@ function textPart(part: unknown, where: string, origin: string): Fields {
   if (other !== undefined) {
     throw rowError(
       origin,
-      `[data] expected type and text alone for ${where} in ${origin}, got ${describeValue(other)} too; remove it`,
+      `[data] expected type and text alone for ${where} in ${describeOrigin(origin)}, got ${describeValue(other)} too; remove it`,
     )
   }
   return { type: 'text', text: fields.text }
 }
 
 /** What a message says about learning it, by whatever name; undefined where it says nothing. */
-function learnOf(given: Fields, where: string, origin: string): boolean | undefined {
+function learnOf(given: Fields, where: string, origin: RowOrigin): boolean | undefined {
   let learnt: boolean | undefined
   for (const [key, ofOne] of LEARN_KEYS) {
     const value = given[key] instanceof PythonFloat ? (given[key] as PythonFloat).value : given[key]
@@ -205,7 +205,7 @@ function learnOf(given: Fields, where: string, origin: string): boolean | undefi
     if (learnt !== undefined && learnt !== asked) {
       throw rowError(
         origin,
-        `[data] expected one answer to whether ${where} in ${origin} is learnt, got ${key}: ${value} beside another; remove one`,
+        `[data] expected one answer to whether ${where} in ${describeOrigin(origin)} is learnt, got ${key}: ${value} beside another; remove one`,
       )
     }
     learnt = asked
@@ -224,7 +224,12 @@ const MEANT_NULLS: readonly string[] = ['default', 'const']
  *
  * @param nulls Counts those that may have been meant.
  */
-export function* withoutNulls(root: unknown, where: string, origin: string, nulls: { count: number }): Steps<unknown> {
+export function* withoutNulls(
+  root: unknown,
+  where: string,
+  origin: RowOrigin,
+  nulls: { count: number },
+): Steps<unknown> {
   if (!isContainer(root)) return root
   const copyOf = (value: object): object => (Array.isArray(value) ? [] : value instanceof Map ? new Map() : {})
   const whole = copyOf(root)
@@ -234,7 +239,7 @@ export function* withoutNulls(root: unknown, where: string, origin: string, null
     if (depth > MAX_DEPTH) {
       throw rowError(
         origin,
-        `[data] expected at most ${MAX_DEPTH} levels for ${where} in ${origin}, got more; flatten it`,
+        `[data] expected at most ${MAX_DEPTH} levels for ${where} in ${describeOrigin(origin)}, got more; flatten it`,
       )
     }
     const isList = Array.isArray(value)
@@ -274,14 +279,14 @@ function isContainer(value: unknown): value is object {
 }
 
 /** A list given as JSON text, as Arrow columns hold it. */
-export function* parseList(text: string, where: string, origin: string): Steps<unknown[]> {
+export function* parseList(text: string, where: string, origin: RowOrigin): Steps<unknown[]> {
   const value = yield* parseJson(text, where, origin)
   if (!Array.isArray(value)) throw wrongType('a list', where, origin, text)
   return value
 }
 
 /** An object given as JSON text. */
-export function* parseObject(text: string, where: string, origin: string): Steps<object> {
+export function* parseObject(text: string, where: string, origin: RowOrigin): Steps<object> {
   const value = yield* parseJson(text, where, origin)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw wrongType('an object', where, origin, text)
@@ -289,13 +294,13 @@ export function* parseObject(text: string, where: string, origin: string): Steps
   return value
 }
 
-function* parseJson(text: string, where: string, origin: string): Steps<unknown> {
+function* parseJson(text: string, where: string, origin: RowOrigin): Steps<unknown> {
   try {
     return yield* losslessJsonSteps(text)
   } catch (error) {
     throw rowError(
       origin,
-      `[data] expected JSON for ${where} in ${origin}, got ${describeValue(text)}: ${(error as Error).message}`,
+      `[data] expected JSON for ${where} in ${describeOrigin(origin)}, got ${describeValue(text)}: ${(error as Error).message}`,
       { cause: error },
     )
   }
@@ -309,6 +314,9 @@ function isEmpty(value: unknown): boolean {
   return value === '' || value === false || (Array.isArray(value) && value.length === 0)
 }
 
-export function wrongType(expected: string, name: string, origin: string, got: unknown): Error {
-  return rowError(origin, `[data] expected ${expected} for ${name} in ${origin}, got ${describeValue(got)}`)
+export function wrongType(expected: string, name: string, origin: RowOrigin, got: unknown): Error {
+  return rowError(
+    origin,
+    `[data] expected ${expected} for ${name} in ${describeOrigin(origin)}, got ${describeValue(got)}`,
+  )
 }

@@ -6,11 +6,12 @@ import type { Steps } from '../turns.js'
 import { type EncodedRow, type EncodeRowOptions, type Example, encodeRowSteps } from './examples.js'
 import type { Item } from './items.js'
 import { type DataRow, recognizeSteps } from './row-forms.js'
+import type { RowOrigin } from './row-origin.js'
 import { type UnusualKind, unusualSteps } from './unusual-rows.js'
 
 /** A row whose form is known and whose columns have been checked. */
 export interface RecognizedRow {
-  readonly origin: string
+  readonly origin: RowOrigin
   readonly form: string
   readonly ignoredColumns?: readonly string[]
 }
@@ -31,7 +32,7 @@ export interface EncodedItem<I extends Item> extends Omit<EncodedRow, 'example'>
 
 export interface RowCoding<I extends Item> {
   /** @throws naming the row where it is none that the objective takes */
-  recognize(value: unknown, origin: string): Steps<RecognizedRow>
+  recognize(value: unknown, origin: RowOrigin): Steps<RecognizedRow>
   /** @param row one that `recognize` gave. @throws naming the row, as `encodeRow` */
   encode(row: RecognizedRow, context: CodingContext): Steps<EncodedItem<I>>
 }

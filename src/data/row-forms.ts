@@ -7,10 +7,10 @@ import { describeValue, listNames } from '../errors.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { isObject } from '../values.js'
 import { isPresent, type Messages, messagesOf, parseList, parseObject, withoutNulls, wrongType } from './messages.js'
-import { rowError } from './row-error.js'
+import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 
 /** A row whose form is known and whose columns have been checked. */
-export type DataRow = { origin: string; ignoredColumns?: readonly string[] } & RowContent
+export type DataRow = { origin: RowOrigin; ignoredColumns?: readonly string[] } & RowContent
 
 /** A conversation, and what reaches the chat template beside it. */
 export interface Conversation extends Messages {
@@ -40,7 +40,7 @@ interface RowForm {
    * Checks the columns and takes what they hold.
    * @throws naming the row for what is of the wrong type or would be lost
    */
-  readonly read: (row: Columns, origin: string) => Steps<RowContent>
+  readonly read: (row: Columns, origin: RowOrigin) => Steps<RowContent>
 }
 
 const TEMPLATE_COLUMNS = ['tools', 'chat_template_kwargs']
@@ -90,18 +90,18 @@ const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] 
  * @throws DataError naming the row for one that is not an object, lacks the columns of every form, has one of the wrong
  * type, or has something that would be lost.
  */
-export function recognizeRow(value: unknown, origin: string): DataRow {
+export function recognizeRow(value: unknown, origin: RowOrigin): DataRow {
   return runAtOnce(recognizeSteps(value, origin))
 }
 
 /** `recognizeRow` for rows of any size. */
-export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> {
+export function* recognizeSteps(value: unknown, origin: RowOrigin): Steps<DataRow> {
   const row = columnsOf(value, origin)
   for (const name of MEDIA_COLUMNS) {
     if (!isFilled(row[name])) continue
     throw rowError(
       origin,
-      `[data] expected rows of text, got ${name} in ${origin}: ${describeValue(row[name])}; leave the row out, or the column`,
+      `[data] expected rows of text, got ${name} in ${describeOrigin(origin)}: ${describeValue(row[name])}; leave the row out, or the column`,
     )
   }
   const lists = Object.values(row).filter(
@@ -110,7 +110,7 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
   if (lists.length > 1 && lists.length === Object.keys(row).length) {
     throw rowError(
       origin,
-      `[data] expected a row in ${origin}, got lists of texts under ${listNames(Object.keys(row))}, as tables by columns have ` +
+      `[data] expected a row in ${describeOrigin(origin)}, got lists of texts under ${listNames(Object.keys(row))}, as tables by columns have ` +
         'them; write one object per row',
     )
   }
@@ -123,7 +123,7 @@ export function* recognizeSteps(value: unknown, origin: string): Steps<DataRow> 
   const empty = Object.keys(row).filter((name) => row[name] === null)
   throw rowError(
     origin,
-    `[data] expected the columns ${FORMS} in ${origin}, got ${listNames(Object.keys(row)) || 'no columns'}` +
+    `[data] expected the columns ${FORMS} in ${describeOrigin(origin)}, got ${listNames(Object.keys(row)) || 'no columns'}` +
       `${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${remedyFor(row)}`,
   )
 }
@@ -162,15 +162,18 @@ function has(row: Columns, name: string): boolean {
   return isPresent(row[name])
 }
 
-function columnsOf(value: unknown, origin: string): Columns {
+function columnsOf(value: unknown, origin: RowOrigin): Columns {
   // Only the columns of a row count, not their order.
   if (value instanceof Map)
     return Object.assign(Object.create(null) as Columns, Object.fromEntries(value as Map<string, unknown>))
   if (isObject(value)) return value
-  throw rowError(origin, `[data] expected an object for each row, got ${describeValue(value)} in ${origin}`)
+  throw rowError(
+    origin,
+    `[data] expected an object for each row, got ${describeValue(value)} in ${describeOrigin(origin)}`,
+  )
 }
 
-function* readMessages(row: Columns, name: 'messages' | 'conversations', origin: string): Steps<RowContent> {
+function* readMessages(row: Columns, name: 'messages' | 'conversations', origin: RowOrigin): Steps<RowContent> {
   refuse(
     row,
     'functions',
@@ -181,7 +184,7 @@ function* readMessages(row: Columns, name: 'messages' | 'conversations', origin:
   if (typeof row.kto_tag === 'boolean') {
     throw rowError(
       origin,
-      `[data] expected ${name} without a label in ${origin}, got kto_tag: ${row.kto_tag}, as for KTO; keep the rows whose tag is ` +
+      `[data] expected ${name} without a label in ${describeOrigin(origin)}, got kto_tag: ${row.kto_tag}, as for KTO; keep the rows whose tag is ` +
         'true and remove the column',
     )
   }
@@ -189,7 +192,7 @@ function* readMessages(row: Columns, name: 'messages' | 'conversations', origin:
   return { form: 'messages', ...messages, ...(yield* besides(row, origin, messages)) }
 }
 
-function* readPromptedConversation(row: Columns, origin: string): Steps<RowContent> {
+function* readPromptedConversation(row: Columns, origin: RowOrigin): Steps<RowContent> {
   refuseLabel(row, origin)
   const prompt = yield* messagesOf(row.prompt, 'prompt', origin)
   const completion = yield* messagesOf(row.completion, 'completion', origin)
@@ -198,28 +201,28 @@ function* readPromptedConversation(row: Columns, origin: string): Steps<RowConte
   return { form: 'conversation', promptMessages, ...both, ...(yield* besides(row, origin, both)) }
 }
 
-function readCompletion(row: Columns, origin: string): RowContent {
+function readCompletion(row: Columns, origin: RowOrigin): RowContent {
   refuseLabel(row, origin)
   const { prompt, completion } = row
   if (typeof prompt === 'string' && typeof completion === 'string') return { form: 'completion', prompt, completion }
   throw rowError(
     origin,
-    `[data] expected two texts or two lists of messages for prompt and completion in ${origin}, got ` +
+    `[data] expected two texts or two lists of messages for prompt and completion in ${describeOrigin(origin)}, got ` +
       `${describeValue(prompt)} and ${describeValue(completion)}`,
   )
 }
 
 /** Rows of preferences: a completion that is labelled as bad is not one to learn. */
-function refuseLabel(row: Columns, origin: string): void {
+function refuseLabel(row: Columns, origin: RowOrigin): void {
   if (typeof row.label !== 'boolean') return
   throw rowError(
     origin,
-    `[data] expected prompt and completion without a label in ${origin}, got label: ${row.label}, as for KTO; keep the ` +
+    `[data] expected prompt and completion without a label in ${describeOrigin(origin)}, got label: ${row.label}, as for KTO; keep the ` +
       'rows whose label is true and remove the column',
   )
 }
 
-function readAlpaca(row: Columns, origin: string): RowContent {
+function readAlpaca(row: Columns, origin: RowOrigin): RowContent {
   refuse(row, 'system', origin, 'the Alpaca prompt has no place for it: use messages')
   refuse(row, 'history', origin, 'the Alpaca prompt has no place for it: use messages')
   const input = has(row, 'input') ? textOf(row, 'input', origin) : ''
@@ -231,7 +234,7 @@ function readAlpaca(row: Columns, origin: string): RowContent {
   }
 }
 
-function readText(row: Columns, origin: string): RowContent {
+function readText(row: Columns, origin: RowOrigin): RowContent {
   return { form: 'text', text: textOf(row, 'text', origin) }
 }
 
@@ -251,7 +254,7 @@ function joined(a: Messages, b: Messages): Messages {
 }
 
 /** The column `system` of ShareGPT sets is the first message. */
-function withSystem(given: Messages, row: Columns, origin: string): Messages {
+function withSystem(given: Messages, row: Columns, origin: RowOrigin): Messages {
   if (!isPresent(row.system) || row.system === '') return given
   const content = textOf(row, 'system', origin)
   const [first] = given.messages
@@ -259,7 +262,7 @@ function withSystem(given: Messages, row: Columns, origin: string): Messages {
   if (first.content === content) return given
   throw rowError(
     origin,
-    `[data] expected one system message in ${origin}, got ${describeValue(content)} in the column system and another in ` +
+    `[data] expected one system message in ${describeOrigin(origin)}, got ${describeValue(content)} in the column system and another in ` +
       'the messages; remove one',
   )
 }
@@ -275,7 +278,7 @@ const RESERVED_VARIABLES = [
 ]
 
 /** Columns that reach the chat template beside the messages. */
-function* besides(row: Columns, origin: string, { nullArguments = 0 }: Messages): Steps<Partial<Conversation>> {
+function* besides(row: Columns, origin: RowOrigin, { nullArguments = 0 }: Messages): Steps<Partial<Conversation>> {
   const nulls = { count: nullArguments }
   const found: Partial<Conversation> = {}
   const tools = yield* toolsOf(row.tools, origin, nulls)
@@ -293,7 +296,7 @@ function* besides(row: Columns, origin: string, { nullArguments = 0 }: Messages)
     if (reserved !== undefined) {
       throw rowError(
         origin,
-        `[data] expected variables of the template for chat_template_kwargs in ${origin}, got ${reserved}; give it as a ` +
+        `[data] expected variables of the template for chat_template_kwargs in ${describeOrigin(origin)}, got ${reserved}; give it as a ` +
           'column or option of its own',
       )
     }
@@ -304,7 +307,7 @@ function* besides(row: Columns, origin: string, { nullArguments = 0 }: Messages)
 }
 
 /** Tools as a list, or as the JSON text of one, as the Hub's sets have them; undefined for none. */
-function* toolsOf(given: unknown, origin: string, nulls: { count: number }): Steps<unknown[] | undefined> {
+function* toolsOf(given: unknown, origin: RowOrigin, nulls: { count: number }): Steps<unknown[] | undefined> {
   if (!isPresent(given)) return undefined
   if (typeof given === 'string' && ['', 'null'].includes(given.trim())) return undefined
   const isText = typeof given === 'string'
@@ -327,15 +330,18 @@ function* toolsOf(given: unknown, origin: string, nulls: { count: number }): Ste
   return tools.length > 0 ? tools : undefined
 }
 
-function textOf(row: Columns, name: string, origin: string): string {
+function textOf(row: Columns, name: string, origin: RowOrigin): string {
   const value = row[name]
   if (typeof value !== 'string') throw wrongType('a text', name, origin, value)
   return value
 }
 
-function refuse(row: Columns, name: string, origin: string, remedy: string): void {
+function refuse(row: Columns, name: string, origin: RowOrigin, remedy: string): void {
   if (!isFilled(row[name])) return
-  throw rowError(origin, `[data] expected no column ${name} in ${origin}, got ${describeValue(row[name])}; ${remedy}`)
+  throw rowError(
+    origin,
+    `[data] expected no column ${name} in ${describeOrigin(origin)}, got ${describeValue(row[name])}; ${remedy}`,
+  )
 }
 
 function isFilled(value: unknown): boolean {

@@ -6,7 +6,7 @@
 import type { Steps } from '../turns.js'
 import type { Columns } from './columns.js'
 import type { RecognizedRow } from './row-coding.js'
-import { rowError } from './row-error.js'
+import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 import type { ReadContext, RowSource } from './sources/row-source.js'
 
 /**
@@ -20,26 +20,26 @@ import type { ReadContext, RowSource } from './sources/row-source.js'
 export async function* readRows<Row extends RecognizedRow>(
   source: RowSource,
   columns: Columns,
-  recognize: (value: unknown, origin: string) => Steps<Row>,
+  recognize: (value: unknown, origin: RowOrigin) => Steps<Row>,
   context: ReadContext,
 ): AsyncGenerator<Row> {
   const { turns } = context
   let first: Row | undefined
   let part: string | undefined
-  for await (const { value, origin, file } of source.rows(context)) {
+  for await (const { value, origin } of source.rows(context)) {
     turns.throwIfAborted()
     const row = await turns.run(recognize(columns.rename(value), origin)).catch((error: unknown) => {
       columns.expectSome(value, origin)
       throw error
     })
-    if (file !== part) first = undefined
-    part = file
+    if (origin.file !== part) first = undefined
+    part = origin.file
     first ??= row
     if (row.form !== first.form) {
       throw rowError(
         origin,
-        `[data] expected one form of rows in a file, got ${row.form} in ${origin} after ${first.form} in ` +
-          `${first.origin}; put each form into a file of its own`,
+        `[data] expected one form of rows in a file, got ${row.form} in ${describeOrigin(origin)} after ${first.form} in ` +
+          `${describeOrigin(first.origin)}; put each form into a file of its own`,
       )
     }
     yield row

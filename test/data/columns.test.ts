@@ -42,7 +42,7 @@ describe('columns', () => {
     const swapped = { prompt: 'completion', completion: 'prompt' }
     expect(await allRows([{ prompt: 'a', completion: 'b' }], swapped)).toMatchObject([{ prompt: 'b', completion: 'a' }])
     const [row] = await allRows([{ text: 'short', body: 'long' }], { text: 'body' })
-    expect(row).toEqual({ origin: 'row 1', form: 'text', text: 'long' })
+    expect(row).toEqual({ origin: { row: 1 }, form: 'text', text: 'long' })
   })
 
   it('columns may be missing in some rows where the form does without them', async () => {

@@ -21,7 +21,7 @@ function build(options: TinyTokenizerOptions = {}): Tokenizer {
 
 function encode(tokenizer: Tokenizer, row: object, options: Partial<EncodeRowOptions> = {}) {
   const all = { maxLength: 512, completionOnlyLoss: true, assistantOnlyLoss: true, ...options }
-  return encodeRow(recognizeRow(row, 'row 7'), tokenizer, chatRenderer(tokenizer), all)
+  return encodeRow(recognizeRow(row, { row: 7 }), tokenizer, chatRenderer(tokenizer), all)
 }
 
 /** The text of an example and of the tokens that are learnt. */
@@ -305,7 +305,7 @@ describe('content in parts', () => {
       { type: 'text', text: 'a' },
       { type: 'input_text', text: 'b' },
     ]
-    encodeRow(recognizeRow({ messages: [{ role: 'user', content }] }, 'row 1'), tokenizer, renderer, {
+    encodeRow(recognizeRow({ messages: [{ role: 'user', content }] }, { row: 1 }), tokenizer, renderer, {
       maxLength: 9,
       completionOnlyLoss: true,
       assistantOnlyLoss: true,

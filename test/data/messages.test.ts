@@ -9,8 +9,9 @@ import { parseLosslessJson } from '../../src/lossless-json.js'
 
 const user = { role: 'user', content: 'Hi' }
 const recognized = (row: object): Extract<DataRow, { form: 'messages' }> =>
-  recognizeRow(row, 'train.jsonl:7') as Extract<DataRow, { form: 'messages' }>
-const fail = (row: object, text: string): void => expect(() => recognizeRow(row, 'train.jsonl:7')).toThrow(text)
+  recognizeRow(row, { file: 'train.jsonl', line: 7 }) as Extract<DataRow, { form: 'messages' }>
+const fail = (row: object, text: string): void =>
+  expect(() => recognizeRow(row, { file: 'train.jsonl', line: 7 })).toThrow(text)
 const message = (fields: object) => recognized({ messages: [{ ...user, ...fields }] }).messages[0]
 
 describe('content', () => {
@@ -117,7 +118,7 @@ describe('nulls', () => {
       source: null,
     }
     expect(recognized(row)).toEqual({
-      origin: 'train.jsonl:7',
+      origin: { file: 'train.jsonl', line: 7 },
       form: 'messages',
       messages: [
         { role: 'user', content: 'Hi' },
@@ -290,8 +291,8 @@ describe('what would be lost', () => {
       'id',
       'source',
     ])
-    expect(recognizeRow({ text: 't', label: 1 }, 'row 1')).toMatchObject({ ignoredColumns: ['label'] })
-    expect(recognizeRow({ instruction: 'i', output: 'o', system: '', history: [] }, 'row 1').form).toBe('alpaca')
+    expect(recognizeRow({ text: 't', label: 1 }, { row: 1 })).toMatchObject({ ignoredColumns: ['label'] })
+    expect(recognizeRow({ instruction: 'i', output: 'o', system: '', history: [] }, { row: 1 }).form).toBe('alpaca')
   })
 })
 

@@ -7,7 +7,7 @@ describe('recognizeRow', () => {
   const messages = [{ role: 'user', content: 'Hi' }]
 
   it('knows each form by its columns and ignores others', () => {
-    const form = (row: object) => recognizeRow(row, 'row 1').form
+    const form = (row: object) => recognizeRow(row, { row: 1 }).form
     expect(form({ messages, source: 'x' })).toBe('messages')
     expect(form({ prompt: 'p', completion: 'c' })).toBe('completion')
     expect(form({ prompt: messages, completion: [{ role: 'assistant', content: 'c' }] })).toBe('conversation')
@@ -20,8 +20,8 @@ describe('recognizeRow', () => {
       { instruction: 'i', output: 'o' },
       { instruction: 'i', input: null, output: 'o' },
     ]) {
-      expect(recognizeRow(row, 'row 1')).toEqual({
-        origin: 'row 1',
+      expect(recognizeRow(row, { row: 1 })).toEqual({
+        origin: { row: 1 },
         form: 'alpaca',
         instruction: 'i',
         input: '',
@@ -32,29 +32,29 @@ describe('recognizeRow', () => {
 
   it('keeps tools and template variables', () => {
     const row = { messages, tools: [{ name: 'add' }], chat_template_kwargs: { enable_thinking: false } }
-    expect(recognizeRow(row, 'row 1')).toMatchObject({
+    expect(recognizeRow(row, { row: 1 })).toMatchObject({
       tools: [{ name: 'add' }],
       variables: { enable_thinking: false },
     })
-    expect(() => recognizeRow({ messages, tools: { name: 'add' } }, 'row 1')).toThrow(
+    expect(() => recognizeRow({ messages, tools: { name: 'add' } }, { row: 1 })).toThrow(
       '[data] expected a list for tools in row 1, got {name}',
     )
   })
 
   it('names the row and the columns found where none fit', () => {
-    expect(() => recognizeRow({ question: 'q', answer: 'a' }, 'train.jsonl:17')).toThrow(
+    expect(() => recognizeRow({ question: 'q', answer: 'a' }, { file: 'train.jsonl', line: 17 })).toThrow(
       '[data] expected the columns messages, conversations, prompt and completion, instruction and output, or text in ' +
         "train.jsonl:17, got question, answer; rename the columns, or map them, as with columns: { prompt: 'question', " +
         "completion: 'answer' }",
     )
-    expect(() => recognizeRow({ prompt: 'p', completion: null }, 'row 3')).toThrow(
+    expect(() => recognizeRow({ prompt: 'p', completion: null }, { row: 3 })).toThrow(
       'got prompt, completion (null: completion)',
     )
-    expect(() => recognizeRow({}, 'row 3')).toThrow('in row 3, got no columns')
+    expect(() => recognizeRow({}, { row: 3 })).toThrow('in row 3, got no columns')
   })
 
   it('names the row and the column of a wrong type', () => {
-    const fail = (row: object, text: string) => expect(() => recognizeRow(row, 'row 9')).toThrow(text)
+    const fail = (row: object, text: string) => expect(() => recognizeRow(row, { row: 9 })).toThrow(text)
     fail({ text: 5 }, '[data] expected a text for text in row 9, got 5')
     fail({ messages: [] }, '[data] expected a list of messages for messages in row 9, got []')
     fail({ messages: [{ content: 'x' }] }, 'expected { role, content } with a text for role for messages[0] in row 9')

@@ -33,7 +33,7 @@ describe('readRows from files', () => {
     )
     const rows = await all(path)
     expect(texts(rows)).toEqual(['a', 'b\u2028c', '\u{1f680}'])
-    expect(rows.map((row) => row.origin)).toEqual([`${path}:2`, `${path}:4`, `${path}:6`])
+    expect(rows.map((row) => row.origin)).toEqual([2, 4, 6].map((line) => ({ file: path, line })))
   })
 
   it('reads lines and characters that cross the chunks of reading', async () => {
@@ -46,7 +46,7 @@ describe('readRows from files', () => {
     const path = await file('array.json', '\uFEFF\n [\n{"text":"a"},\n{"text":"b"}\n]\n')
     const rows = await all(path)
     expect(texts(rows)).toEqual(['a', 'b'])
-    expect(rows[1]?.origin).toBe(`${path}: row 2`)
+    expect(rows[1]?.origin).toEqual({ file: path, row: 2 })
   })
 
   it('names file and line of what is not JSON or not UTF-8', async () => {
@@ -91,7 +91,7 @@ describe('readRows from iterables', () => {
     }
     expect(texts(await all([{ text: 'a' }]))).toEqual(['a'])
     expect(texts(await all(new Set([{ text: 'a' }, { text: 'b' }])))).toEqual(['a', 'b'])
-    expect((await all(later())).map((row) => row.origin)).toEqual(['row 1', 'row 2'])
+    expect((await all(later())).map((row) => row.origin)).toEqual([{ row: 1 }, { row: 2 }])
     await expect(all([{ text: 'a' }, 7 as unknown as object])).rejects.toThrow(
       '[data] expected an object for each row, got 7 in row 2',
     )

@@ -36,7 +36,7 @@ describe('a template named tool_use', () => {
     ]
     const options = { maxLength: 512, completionOnlyLoss: true, assistantOnlyLoss: true }
     const text = (row: object) =>
-      tokenizer.decode(encodeRow(recognizeRow(row, 'row 1'), tokenizer, renderer, options).example.inputIds)
+      tokenizer.decode(encodeRow(recognizeRow(row, { row: 1 }), tokenizer, renderer, options).example.inputIds)
     const wanted = (content: string) =>
       `<|im_start|>user\n${content}<|im_end|>\n<|im_start|>assistant\n${content}<|im_end|>\n`
     // In both orders: what was found out of one template is not taken for the other.

@@ -10,7 +10,7 @@ import { runAtOnce } from '../../src/turns.js'
 import { CHATML } from '../support/chat-templates.js'
 import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
-const unusual = (row: object): readonly string[] => runAtOnce(unusualSteps(recognizeRow(row, 'row 1')))
+const unusual = (row: object): readonly string[] => runAtOnce(unusualSteps(recognizeRow(row, { row: 1 })))
 const user = (content?: unknown) => ({ role: 'user', content })
 const assistant = (content?: unknown, more = {}) => ({ role: 'assistant', content, ...more })
 const call = [{ type: 'function', function: { name: 'f', arguments: {} } }]

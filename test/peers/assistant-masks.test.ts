@@ -93,7 +93,7 @@ describeWithPython("a conversation through TRL's chat templates", () => {
   function compare(name: string, at: number, expected: PythonRow): string | undefined {
     const { source } = templates[name] as { source: string }
     const { messages, tools } = CONVERSATIONS[at] as (typeof CONVERSATIONS)[number]
-    const row = recognizeRow(tools === null ? { messages } : { messages, tools }, 'row 1')
+    const row = recognizeRow(tools === null ? { messages } : { messages, tools }, { row: 1 })
     const where = `${name}, conversation ${at}`
     let example: ReturnType<typeof encodeRow>['example']
     try {

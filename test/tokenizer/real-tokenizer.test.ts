@@ -56,7 +56,7 @@ describe('the GPT-2 tokenizer', () => {
   })
 
   it('learns a completion whose first letters share a token with the prompt', () => {
-    const row = recognizeRow({ prompt: 'Say hel', completion: 'lo world' }, 'row 1')
+    const row = recognizeRow({ prompt: 'Say hel', completion: 'lo world' }, { row: 1 })
     const options = { maxLength: 64, completionOnlyLoss: true, assistantOnlyLoss: true }
     const { example } = encodeRow(row, tokenizer, undefined, options)
     expect(tokenizer.decode(example.inputIds.filter((_, at) => (example.labels[at] as number) >= 0))).toBe(

@@ -16,6 +16,6 @@ async function* numbered(
   for await (const value of values) {
     row++
     if (total !== undefined) onFraction(Math.min(1, row / total))
-    yield { value, origin: `row ${row}` }
+    yield { value, origin: { row } }
   }
 }

@@ -1,7 +1,7 @@
 /** @file A JSON file that holds one array of rows. It is read in pieces, however large it is. */
 
-import { DataError } from '../../lowrank-error.js'
 import type { Steps } from '../../turns.js'
+import { describeOrigin, rowError } from '../row-origin.js'
 import { isSpace } from './data-file.js'
 import type { FileFormat } from './file-format.js'
 import {
@@ -118,7 +118,7 @@ function* elementSteps(path: string, record: RawRecord): Steps<SourceRow> {
   const { line, row } = record
   const text = yield* decodeRecord(path, record)
   try {
-    return { value: yield* parseRecord(text), origin: `${path}: row ${row}`, file: path }
+    return { value: yield* parseRecord(text), origin: { file: path, row } }
   } catch (error) {
     const { message } = error as Error
     const [, lines = '1', place] = / at (?:line (\d+) )?(column \d+)$/.exec(message) ?? []
@@ -127,10 +127,10 @@ function* elementSteps(path: string, record: RawRecord): Steps<SourceRow> {
   }
 }
 
+/** Damage is found by its line, also where rows are named by their number. */
 function notAnArray(path: string, line: number, message: string, cause?: unknown): Error {
-  return new DataError(`[data] expected a JSON array of rows, got in ${path}:${line}: ${message}`, {
-    file: path,
-    row: line,
+  const origin = { file: path, line }
+  return rowError(origin, `[data] expected a JSON array of rows, got in ${describeOrigin(origin)}: ${message}`, {
     cause,
   })
 }

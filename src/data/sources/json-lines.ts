@@ -2,8 +2,8 @@
  * @file JSON Lines: one JSON object per line (https://jsonlines.org). Blank lines, CRLF and a byte order mark are fine.
  */
 
-import { DataError } from '../../lowrank-error.js'
 import type { Steps } from '../../turns.js'
+import { describeOrigin, rowError } from '../row-origin.js'
 import { isSpace } from './data-file.js'
 import type { FileFormat } from './file-format.js'
 import {
@@ -60,19 +60,16 @@ class LineSplitter implements RecordSplitter {
 }
 
 function* lineSteps(path: string, record: RawRecord): Steps<SourceRow> {
-  const { line } = record
+  const origin = { file: path, line: record.line }
   const text = yield* decodeRecord(path, record)
   try {
-    return { value: yield* parseRecord(text), origin: `${path}:${line}`, file: path }
+    return { value: yield* parseRecord(text), origin }
   } catch (error) {
     const { message } = error as Error
-    throw new DataError(
-      `[data] expected one JSON object per line, got in ${path}:${line}: ${message}${slipHint(message, text)}`,
-      {
-        file: path,
-        row: line,
-        cause: error,
-      },
+    throw rowError(
+      origin,
+      `[data] expected one JSON object per line, got in ${describeOrigin(origin)}: ${message}${slipHint(message, text)}`,
+      { cause: error },
     )
   }
 }

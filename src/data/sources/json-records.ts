@@ -1,8 +1,8 @@
 /** @file What JSON Lines and JSON arrays share: cutting the bytes of a file into records, and parsing each. */
 
 import { type LosslessJson, losslessJsonSteps } from '../../lossless-json.js'
-import { DataError } from '../../lowrank-error.js'
 import type { Steps, Turns } from '../../turns.js'
+import { describeOrigin, rowError } from '../row-origin.js'
 import { type DataFile, isSpace } from './data-file.js'
 import type { SourceRow } from './row-source.js'
 
@@ -71,10 +71,11 @@ export function* decodeRecord(path: string, { line, pieces }: RawRecord): Steps<
     }
     return text + decoder.decode()
   } catch (error) {
-    throw new DataError(`[data] expected UTF-8 text, got other bytes in ${path}:${line}; convert the file to UTF-8`, {
-      file: path,
-      row: line,
-      cause: error,
-    })
+    const origin = { file: path, line }
+    throw rowError(
+      origin,
+      `[data] expected UTF-8 text, got other bytes in ${describeOrigin(origin)}; convert the file to UTF-8`,
+      { cause: error },
+    )
   }
 }

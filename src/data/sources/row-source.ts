@@ -4,19 +4,14 @@
  */
 
 import type { Turns } from '../../turns.js'
+import type { RowOrigin } from '../row-origin.js'
 
 /** One row as its source has it; its form is not known yet. */
 export interface SourceRow {
   /** An object of columns by name, or a `Map` of them. Anything else is refused by an error that names `origin`. */
   readonly value: unknown
-  /**
-   * What errors call the row: `train.jsonl:17`, `train.json: row 4` or `row 4`. A `DataError` has file and row from it.
-   */
-  readonly origin: string
-  /**
-   * Path of the file that holds the row, or the name of another part of the source. All rows of one part have one form.
-   */
-  readonly file?: string
+  /** Where the row is. Errors name it, and a `DataError` has its file and row. */
+  readonly origin: RowOrigin
 }
 
 /** One file or table that rows came from, as it was when it was read. */

@@ -12,9 +12,10 @@ import { type Example, encodeRowSteps } from '../../data/examples.js'
 import type { ExampleGroup } from '../../data/items.js'
 import type { CodingContext, EncodedItem, RecognizedRow } from '../../data/row-coding.js'
 import { type DataRow, recognizeSteps } from '../../data/row-forms.js'
+import { describeOrigin, type RowOrigin, rowError } from '../../data/row-origin.js'
 import { unusualSteps } from '../../data/unusual-rows.js'
 import { describeValue } from '../../errors.js'
-import { DataError, LowrankError } from '../../lowrank-error.js'
+import { LowrankError } from '../../lowrank-error.js'
 import { Tensor } from '../../tensor/tensor.js'
 import type { Steps } from '../../turns.js'
 import { isObject } from '../../values.js'
@@ -55,15 +56,19 @@ interface PreferenceRow extends RecognizedRow {
   readonly rejected: DataRow
 }
 
-function* recognizePreference(value: unknown, origin: string): Steps<PreferenceRow> {
+function* recognizePreference(value: unknown, origin: RowOrigin): Steps<PreferenceRow> {
   const row = value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value
   if (!isObject(row))
-    throw new DataError(`[dpo] expected an object for each row, got ${describeValue(row)} in ${origin}`)
+    throw rowError(
+      origin,
+      `[dpo] expected an object for each row, got ${describeValue(row)} in ${describeOrigin(origin)}`,
+    )
   const { chosen, rejected, ...both } = row
   for (const [name, content] of Object.entries({ prompt: row.prompt, chosen, rejected })) {
     if (content === undefined || content === null)
-      throw new DataError(
-        `[dpo] expected the columns prompt, chosen and rejected in ${origin}, got no ${name}; rename or convert the columns`,
+      throw rowError(
+        origin,
+        `[dpo] expected the columns prompt, chosen and rejected in ${describeOrigin(origin)}, got no ${name}; rename or convert the columns`,
       )
   }
   const answers = {

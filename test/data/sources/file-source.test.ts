@@ -31,10 +31,10 @@ describe('the source of files', () => {
     const array = await file('a.json', '[{"text":"c"},\n{"text":"d"}]')
     const rows = await read(openSource([lines, array]))
     expect(rows).toEqual([
-      { value: { text: 'a' }, origin: `${lines}:1`, file: lines },
-      { value: { text: 'b' }, origin: `${lines}:3`, file: lines },
-      { value: { text: 'c' }, origin: `${array}: row 1`, file: array },
-      { value: { text: 'd' }, origin: `${array}: row 2`, file: array },
+      { value: { text: 'a' }, origin: { file: lines, line: 1 } },
+      { value: { text: 'b' }, origin: { file: lines, line: 3 } },
+      { value: { text: 'c' }, origin: { file: array, row: 1 } },
+      { value: { text: 'd' }, origin: { file: array, row: 2 } },
     ])
   })
 

@@ -60,7 +60,7 @@ describe('readRecords', () => {
       const jsonl = await file('lines.jsonl', `{"pad": "${'x'.repeat(padding)}"}\n${lines}`)
       const records = await all(jsonl)
       expect(records.slice(1).map(({ value }) => value)).toEqual((wanted as unknown[]).map((value) => [value]))
-      expect(records.at(-1)?.origin).toBe(`${jsonl}:41`)
+      expect(records.at(-1)?.origin).toEqual({ file: jsonl, line: 41 })
     }
   })
 

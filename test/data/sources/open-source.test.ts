@@ -24,7 +24,7 @@ class Table implements RowSource {
     this.seen.push(context)
     for (let row = 1; row <= 6; row++) {
       await context.turns.next()
-      yield { value: new Map([['text', `row ${row}`]]), origin: `${this.name}: row ${row}` }
+      yield { value: new Map([['text', `row ${row}`]]), origin: { file: this.name, row } }
       context.onFraction(row / 6)
     }
     context.onLineage({ location: 'warehouse://rows@7', rows: 6 })
@@ -35,7 +35,10 @@ describe('openSource', () => {
   it('takes an object that reads rows, and keeps what it tells of them', async () => {
     const table = new Table()
     expect(openSource(table)).toBe(table)
-    expect((await allRows(table)).map((row) => [row.origin, row.form])[5]).toEqual(['warehouse.rows: row 6', 'text'])
+    expect((await allRows(table)).map((row) => [row.origin, row.form])[5]).toEqual([
+      { file: 'warehouse.rows', row: 6 },
+      'text',
+    ])
     const fractions: (number | undefined)[] = []
     const onProgress = (_rows: number, fraction?: number) => fractions.push(fraction)
     const { examples, lineage } = await prepareDataset(table, tokenizer, { onProgress })
