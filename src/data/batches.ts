@@ -8,7 +8,7 @@ import { LowrankError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
-import { type Item, sequencesOf, tokensOf, weightOf } from './items.js'
+import { type Item, type ItemList, sequencesOf } from './items.js'
 import type { ResolvedDataOptions } from './options.js'
 import { packRows } from './packing.js'
 
@@ -95,9 +95,11 @@ export function collateItems<I extends Item>(items: readonly I[]): MicroBatch<I>
 }
 
 /** Batches in the order of the items, for evaluation. */
-export function* sequentialBatches<I extends Item>(items: readonly I[], batchSize: number): Generator<MicroBatch<I>> {
-  for (let start = 0; start < items.length; start += batchSize)
-    yield collateItems(items.slice(start, start + batchSize))
+export function* sequentialBatches<I extends Item>(items: ItemList<I>, batchSize: number): Generator<MicroBatch<I>> {
+  for (let start = 0; start < items.length; start += batchSize) {
+    const size = Math.min(batchSize, items.length - start)
+    yield collateItems(Array.from({ length: size }, (_, index) => items.at(start + index)))
+  }
 }
 
 /** The micro-batches of one epoch: rows one after the other, and where each micro-batch begins among them. */
@@ -117,15 +119,15 @@ const ROWS_PER_STEP = 4096
  * other methods at a stretch where it has not been done.
  */
 export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
-  readonly #items: readonly I[]
+  readonly #items: ItemList<I>
   readonly #lengths: Int32Array
   readonly #options: BatchOptions
   #planned: EpochPlan | undefined
 
   /** @throws LowrankError without items and for rows longer than a pack. */
-  constructor(items: readonly I[], options: BatchOptions) {
+  constructor(items: ItemList<I>, options: BatchOptions) {
     this.#items = items
-    this.#lengths = Int32Array.from(items, tokensOf)
+    this.#lengths = Int32Array.from({ length: items.length }, (_, row) => items.tokensAt(row))
     this.#options = options
     if (items.length === 0) throw new LowrankError('INVALID_CALL', '[batches] expected at least one example, got none')
     const longest = this.#lengths.reduce((most, length) => Math.max(most, length), 0)
@@ -172,7 +174,7 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
   /** Lengths of the sequences of the first epoch's largest micro-batch. */
   largestBatch(): number[] {
     const { rows, starts } = this.#plan(0)
-    return largest(starts, (at) => this.#items[rows[at] as number] as I)
+    return largest(this.#items, starts, (at) => rows[at] as number)
   }
 
   /** The windows from a cursor on, epoch after epoch; each epoch is planned in turns of the event loop. */
@@ -204,13 +206,12 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
     }
     const items = this.#items
     const end = Math.min(index + steps, total)
-    const itemsOf = (from: number, to: number): I[] =>
-      Array.from(rows.subarray(starts[from], starts[to]), (row) => items[row] as I)
+    const rowsOf = (from: number, to: number): Int32Array => rows.subarray(starts[from], starts[to])
     let numTokens = 0
     let weight = 0
-    for (const item of itemsOf(index, end)) {
-      numTokens += tokensOf(item)
-      weight += weightOf(item)
+    for (const row of rowsOf(index, end)) {
+      numTokens += items.tokensAt(row)
+      weight += items.weightAt(row)
     }
     return {
       cursor: { epoch, index },
@@ -220,7 +221,8 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
       numTokens,
       weight,
       *batches() {
-        for (let batch = index; batch < end; batch++) yield collateItems(itemsOf(batch, batch + 1))
+        for (let batch = index; batch < end; batch++)
+          yield collateItems(Array.from(rowsOf(batch, batch + 1), (row) => items.at(row)))
       },
     }
   }
@@ -304,26 +306,26 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
 const NO_PLAN: EpochPlan = { epoch: -1, rows: new Int32Array(), starts: new Int32Array(1) }
 
 /** Lengths of the sequences of the largest batch that `sequentialBatches` gives. */
-export function largestSequentialBatch(items: readonly Item[], batchSize: number): number[] {
+export function largestSequentialBatch(items: ItemList, batchSize: number): number[] {
   const starts = Int32Array.from({ length: Math.ceil(items.length / batchSize) + 1 }, (_, batch) =>
     Math.min(batch * batchSize, items.length),
   )
-  return largest(starts, (row) => items[row] as Item)
+  return largest(items, starts, (at) => at)
 }
 
-function largest(starts: Int32Array, itemAt: (at: number) => Item): number[] {
+function largest(items: ItemList, starts: Int32Array, rowAt: (at: number) => number): number[] {
   let most = 0
   let best: [from: number, to: number] = [0, 0]
   for (let batch = 0; batch + 1 < starts.length; batch++) {
     const [from, to] = [starts[batch] as number, starts[batch + 1] as number]
     let tokens = 0
-    for (let at = from; at < to; at++) tokens += tokensOf(itemAt(at))
+    for (let at = from; at < to; at++) tokens += items.tokensAt(rowAt(at))
     if (tokens > most) {
       most = tokens
       best = [from, to]
     }
   }
-  return Array.from({ length: best[1] - best[0] }, (_, at) => itemAt(best[0] + at))
+  return Array.from({ length: best[1] - best[0] }, (_, at) => items.at(rowAt(best[0] + at)))
     .flatMap(sequencesOf)
     .map(({ inputIds }) => inputIds.length)
 }

@@ -18,6 +18,7 @@ import { type Item, mapSequences, sequencesOf } from './items.js'
 import { DATA_OPTIONS, type DataOptions, expectConsistent, type ResolvedDataOptions } from './options.js'
 import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
+import { RowStore, type RowStoreOptions } from './row-store.js'
 import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
 import type { ReadContext, SourceLineage } from './sources/row-source.js'
@@ -85,8 +86,9 @@ export async function prepareDataset(
     throw new OptionError(
       `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
     )
-  const { items, ...rest } = await prepareItems(source, tokenizer, ONE_SEQUENCE, resolved)
-  return { examples: items, ...rest }
+  const examples: Example[] = []
+  const prepared = await encodeRows(source, tokenizer, ONE_SEQUENCE, resolved, (example) => examples.push(example))
+  return { examples, ...prepared }
 }
 
 function expectTokenizer(tokenizer: Tokenizer): void {
@@ -100,19 +102,41 @@ type ResolvedPrepareOptions = Omit<ResolvedDataOptions, 'evalSplit'> &
 
 /** `PreparedData` of any objective. */
 export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examples'> {
-  items: I[]
+  /** Whoever has them closes them. */
+  items: RowStore<I>
 }
 
-/**
- * `prepareDataset` for what any objective makes of rows, with options that are checked and complete. A row is left out
- * where one of its sequences has nothing to learn.
- */
+/** `prepareDataset` for what any objective makes of rows, in bounded memory, with options that are complete. */
 export async function prepareItems<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
-  { vocabSize, signal, onProgress, ...resolved }: ResolvedPrepareOptions,
+  options: ResolvedPrepareOptions,
+  storage: RowStoreOptions,
 ): Promise<PreparedItems<I>> {
+  const items = new RowStore<I>(storage)
+  try {
+    const prepared = await encodeRows(source, tokenizer, coding, options, (item) => items.add(item))
+    items.finish()
+    return { items, ...prepared }
+  } catch (error) {
+    items.close()
+    throw error
+  }
+}
+
+/**
+ * Reads rows and encodes them. A row is left out where one of its sequences has nothing to learn.
+ *
+ * @param add Takes the items, in the order of the rows.
+ */
+async function encodeRows<I extends Item>(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  coding: RowCoding<I>,
+  { vocabSize, signal, onProgress, ...resolved }: ResolvedPrepareOptions,
+  add: (item: I) => void,
+): Promise<Omit<PreparedData, 'examples'>> {
   const rowSource = openSource(source)
   const columns = new Columns(resolved.columns)
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
@@ -133,7 +157,6 @@ export async function prepareItems<I extends Item>(
   const ignored = new Set<string>()
   let nullArgumentRows = 0
   let quotedArgumentRows = 0
-  const items: I[] = []
   const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
   const turns = new Turns(signal)
   const lineage: SourceLineage[] = []
@@ -160,7 +183,7 @@ export async function prepareItems<I extends Item>(
     if (quotesArguments) quotedArgumentRows++
     const sequences = sequencesOf(item)
     if (sequences.every(({ numSupervised }) => numSupervised > 0)) {
-      items.push(
+      add(
         padId === undefined ? item : mapSequences(item, (sequence) => padExample(sequence, resolved.maxLength, padId)),
       )
       for (const { inputIds, numSupervised } of sequences) {
@@ -184,8 +207,8 @@ export async function prepareItems<I extends Item>(
   if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
   if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
   if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
-  if (items.length === 0) throw nothingToLearn(rowSource.name, lineage, statistics, resolved.maxLength)
-  return { items, statistics, lineage }
+  if (statistics.tokens === 0) throw nothingToLearn(rowSource.name, lineage, statistics, resolved.maxLength)
+  return { statistics, lineage }
 }
 
 /**

@@ -9,7 +9,7 @@ import { type Item, sequencesOf } from './items.js'
 const BYTES_PER_STEP = 1 << 20
 
 /** Identifies encoded rows, so that a resumed run can tell whether its data changed. */
-export function* datasetFingerprint(items: readonly Item[]): Steps<string> {
+export function* datasetFingerprint(items: Iterable<Item>): Steps<string> {
   const hash = createHash('sha256')
   for (const { inputIds, labels } of sequencesIn(items)) {
     yield
@@ -20,15 +20,18 @@ export function* datasetFingerprint(items: readonly Item[]): Steps<string> {
   return hash.digest('hex')
 }
 
-function* sequencesIn(items: readonly Item[]): Generator<Example> {
+function* sequencesIn(items: Iterable<Item>): Generator<Example> {
   for (const item of items) yield* sequencesOf(item)
 }
 
-/** Tells lists of ids apart. */
-export function* digestOf(ids: Int32Array): Steps<string> {
+/** Tells lists of lists of ids apart. */
+export function* digestOf(...lists: readonly Int32Array[]): Steps<Buffer> {
   const hash = createHash('sha256')
-  yield* update(hash, ids)
-  return hash.digest('base64')
+  for (const ids of lists) {
+    hash.update(`${ids.length},`)
+    yield* update(hash, ids)
+  }
+  return hash.digest()
 }
 
 function* update(hash: Hash, ids: Int32Array): Steps<void> {

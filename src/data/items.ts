@@ -1,4 +1,4 @@
-/** @file What a row becomes for training: an example, or several that stay together. */
+/** @file What a row becomes for training: an example, or several that stay together; and lists of them. */
 
 import type { Example } from './examples.js'
 
@@ -15,6 +15,19 @@ export interface ExampleGroup {
 /** One example counts its supervised tokens. */
 export type Item = Example | ExampleGroup
 
+/**
+ * Items by their number, wherever they lie. What batches are planned from is known without reading an item.
+ */
+export interface ItemList<I extends Item = Item> extends Iterable<I> {
+  readonly length: number
+  at(row: number): I
+  /** Tokens of all sequences of an item. */
+  tokensAt(row: number): number
+  /** Tokens of its longest sequence. */
+  longestAt(row: number): number
+  weightAt(row: number): number
+}
+
 /** The item with other sequences in the place of its own. */
 export function mapSequences<I extends Item>(item: I, change: (sequence: Example) => Example): I {
   return 'sequences' in item ? { ...item, sequences: item.sequences.map(change) } : (change(item) as I)
@@ -30,4 +43,36 @@ export function weightOf(item: Item): number {
 
 export function tokensOf(item: Item): number {
   return sequencesOf(item).reduce((sum, { inputIds }) => sum + inputIds.length, 0)
+}
+
+export function longestOf(item: Item): number {
+  return sequencesOf(item).reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
+}
+
+/** Items that are in memory. */
+export function listOf<I extends Item>(items: readonly I[]): ItemList<I> {
+  const at = (row: number): I => items[row] as I
+  return {
+    length: items.length,
+    at,
+    tokensAt: (row) => tokensOf(at(row)),
+    longestAt: (row) => longestOf(at(row)),
+    weightAt: (row) => weightOf(at(row)),
+    [Symbol.iterator]: () => items[Symbol.iterator](),
+  }
+}
+
+/** Some items of a list, in the order of their numbers. */
+export function someOf<I extends Item>(items: ItemList<I>, rows: Int32Array): ItemList<I> {
+  const numberOf = (row: number): number => rows[row] as number
+  return {
+    length: rows.length,
+    at: (row) => items.at(numberOf(row)),
+    tokensAt: (row) => items.tokensAt(numberOf(row)),
+    longestAt: (row) => items.longestAt(numberOf(row)),
+    weightAt: (row) => items.weightAt(numberOf(row)),
+    *[Symbol.iterator]() {
+      for (const row of rows) yield items.at(row)
+    },
+  }
 }

@@ -6,9 +6,10 @@ import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import { Random } from '../random.js'
 import { type Steps, Turns } from '../turns.js'
+import { DigestGroups } from './digest-groups.js'
 import type { Example } from './examples.js'
 import { digestOf } from './fingerprint.js'
-import { type Item, sequencesOf } from './items.js'
+import { type Item, type ItemList, listOf, sequencesOf } from './items.js'
 import { DATA_OPTIONS } from './options.js'
 
 // Tells the split's random numbers from those of the epochs, which are 0, 1, 2...
@@ -59,84 +60,89 @@ export async function splitExamples(examples: readonly Example[], options: Split
     throw new OptionError(
       `[data] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
     )
-  return await splitItems(examples, readOptions('data', options, SPLIT_OPTIONS))
+  const sides = await splitItems(listOf(examples), readOptions('data', options, SPLIT_OPTIONS))
+  const side = (rows: Int32Array): Example[] => Array.from(rows, (row) => examples[row] as Example)
+  return { train: side(sides.train), evaluation: side(sides.evaluation) }
+}
+
+/** Numbers of rows, ascending. */
+interface RowSplit {
+  readonly train: Int32Array
+  readonly evaluation: Int32Array
 }
 
 /** `splitExamples` for what any objective makes of rows. */
-export async function splitItems<I extends Item>(
-  items: readonly I[],
+export async function splitItems(
+  items: ItemList,
   { evalSplit, seed, signal }: Pick<Required<SplitOptions>, 'evalSplit' | 'seed'> & Pick<SplitOptions, 'signal'>,
-): Promise<{ train: I[]; evaluation: I[] }> {
+): Promise<RowSplit> {
   const turns = new Turns(signal)
   turns.throwIfAborted()
   return await turns.run(splitSteps(items, evalSplit, seed))
 }
 
-function* splitSteps<I extends Item>(
-  examples: readonly I[],
-  evalSplit: number,
-  seed: number,
-): Steps<{ train: I[]; evaluation: I[] }> {
-  if (evalSplit === 0) return { train: [...examples], evaluation: [] }
-  const wanted = evalSplit < 1 ? Math.max(1, Math.round(examples.length * evalSplit)) : evalSplit
-  if (wanted >= examples.length) {
+function* splitSteps(items: ItemList, evalSplit: number, seed: number): Steps<RowSplit> {
+  const { length } = items
+  if (evalSplit === 0) return { train: Int32Array.from({ length }, (_, row) => row), evaluation: new Int32Array() }
+  const wanted = evalSplit < 1 ? Math.max(1, Math.round(length * evalSplit)) : evalSplit
+  if (wanted >= length) {
     throw new OptionError(
-      `[data] expected evalSplit to leave rows to train on, got ${evalSplit} for ${examples.length} usable rows; lower it`,
+      `[data] expected evalSplit to leave rows to train on, got ${evalSplit} for ${length} usable rows; lower it`,
     )
   }
-  const held = (yield* holdOut(examples, wanted, seed, promptKey)) ?? (yield* holdOut(examples, wanted, seed, rowKey))
+  const held = (yield* holdOut(items, wanted, seed, promptKey)) ?? (yield* holdOut(items, wanted, seed, rowKey))
   if (held === undefined) {
-    throw new OptionError(
-      `[data] expected rows that differ for evalSplit, got ${examples.length} equal ones; set evalSplit: 0`,
-    )
+    throw new OptionError(`[data] expected rows that differ for evalSplit, got ${length} equal ones; set evalSplit: 0`)
   }
-  const train: I[] = []
-  const evaluation: I[] = []
-  for (const [index, example] of examples.entries()) {
-    if (index % ROWS_PER_STEP === 0) yield
-    if (held.has(index)) evaluation.push(example)
-    else train.push(example)
+  const evaluation = new Int32Array(held.count)
+  const train = new Int32Array(length - held.count)
+  let out = 0
+  for (let row = 0; row < length; row++) {
+    if (row % ROWS_PER_STEP === 0) yield
+    if (held.isOut[row] === 1) evaluation[out++] = row
+    else train[row - out] = row
   }
   return { train, evaluation }
 }
 
 /** Takes whole groups in random order while they fit; undefined where none does. */
 function* holdOut(
-  examples: readonly Item[],
+  items: ItemList,
   wanted: number,
   seed: number,
-  key: (example: Item) => Steps<string>,
-): Steps<Set<number> | undefined> {
-  const groups = new Map<string, number[]>()
-  for (const [index, example] of examples.entries()) {
+  key: (item: Item) => Steps<Buffer>,
+): Steps<{ readonly count: number; readonly isOut: Uint8Array } | undefined> {
+  const groups = new DigestGroups()
+  const groupOf = new Int32Array(items.length)
+  for (let row = 0; row < items.length; row++) {
     yield
-    const name = yield* key(example)
-    const group = groups.get(name)
-    if (group === undefined) groups.set(name, [index])
-    else group.push(index)
+    groupOf[row] = groups.numberOf(yield* key(items.at(row)))
   }
-  const held = new Set<number>()
-  for (const group of yield* new Random(seed, SPLIT_STREAM).shuffleSteps_([...groups.values()])) {
-    if (held.size + group.length <= wanted) {
-      for (const index of group) {
-        yield
-        held.add(index)
-      }
+  const sizes = new Int32Array(groups.count)
+  for (const group of groupOf) sizes[group]!++
+  const order = Int32Array.from({ length: groups.count }, (_, group) => group)
+  const isHeld = new Uint8Array(groups.count)
+  let count = 0
+  for (const group of yield* new Random(seed, SPLIT_STREAM).shuffleSteps_(order)) {
+    const size = sizes[group] as number
+    if (count + size <= wanted) {
+      isHeld[group] = 1
+      count += size
     }
-    if (held.size === wanted) break
+    if (count === wanted) break
   }
-  return held.size === 0 ? undefined : held
+  yield
+  return count === 0 ? undefined : { count, isOut: Uint8Array.from(groupOf, (group) => isHeld[group] as number) }
 }
 
 /** The sequences of an item have one prompt. */
-function* promptKey(item: Item): Steps<string> {
-  for (const { inputIds, promptLength } of sequencesOf(item))
-    return yield* digestOf(promptLength === 0 ? inputIds : inputIds.subarray(0, promptLength))
-  return ''
+function* promptKey(item: Item): Steps<Buffer> {
+  const [first] = sequencesOf(item)
+  if (first === undefined) return yield* digestOf()
+  const { inputIds, promptLength } = first
+  return yield* digestOf(promptLength === 0 ? inputIds : inputIds.subarray(0, promptLength))
 }
 
-function* rowKey(item: Item): Steps<string> {
-  let key = ''
-  for (const { inputIds } of sequencesOf(item)) key += yield* digestOf(inputIds)
-  return key
+function* rowKey(item: Item): Steps<Buffer> {
+  return yield* digestOf(...sequencesOf(item).map(({ inputIds }) => inputIds))
 }

@@ -7,7 +7,7 @@ import { noGrad } from '../autograd/tape.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { sequentialBatches } from '../data/batches.js'
 import type { Example } from '../data/examples.js'
-import { type Item, weightOf } from '../data/items.js'
+import { type Item, type ItemList, listOf, weightOf } from '../data/items.js'
 import { describeValue } from '../errors.js'
 import { DataError, ModelError, OptionError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
@@ -79,7 +79,7 @@ export async function evaluateLoss(
       `[evaluate] expected a list of what prepareDataset() gives for examples, got ${describeValue(examples)}`,
     )
   const resolved = readOptions('evaluate', options, EVALUATE_OPTIONS)
-  const { loss, tokens } = await evaluate(SFT, model, examples, resolved)
+  const { loss, tokens } = await evaluate(SFT, model, listOf(examples), resolved)
   return { loss, perplexity: Math.exp(loss), tokens }
 }
 
@@ -87,7 +87,7 @@ export async function evaluateLoss(
 export async function evaluate<I extends Item>(
   objective: Objective<I>,
   model: CausalLM,
-  items: readonly I[],
+  items: ItemList<I>,
   { batchSize, signal, onProgress }: Resolved<EvaluateOptions, typeof EVALUATE_OPTIONS>,
 ): Promise<Scores> {
   const wasTraining = model.training

@@ -2,7 +2,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchWindow } from '../data/batches.js'
-import type { Item } from '../data/items.js'
+import type { Item, ItemList } from '../data/items.js'
 import type { Report } from './callbacks.js'
 import { evaluate, type Scores } from './evaluate-loss.js'
 import type { Objective } from './objective.js'
@@ -16,7 +16,7 @@ const REPORT_INTERVAL = 500
 export interface HeldOutOptions<I extends Item> {
   readonly model: CausalLM
   readonly objective: Objective<I>
-  readonly evaluation: readonly I[]
+  readonly evaluation: ItemList<I>
   readonly training: ResolvedTrainingOptions
   readonly signal: AbortSignal | undefined
   readonly report: Report

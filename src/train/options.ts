@@ -43,6 +43,13 @@ export type IntervalStrategy = 'no' | 'steps' | 'epoch'
 /** What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Each field says its default. */
 export interface TrainingOptions extends DataOptions {
   /**
+   * Bytes of encoded rows (4 per token and a few per row) that stay in memory. Those beyond lie in a file without a
+   * name in `outputDir`, or in the cache folder where there is none; its space is free when the run ends. Changes no
+   * batch.
+   * @default 134217728, as for 33 million tokens
+   */
+  dataMemory?: number
+  /**
    * Passes over the training rows; may be a fraction.
    * @default 3
    */
@@ -295,6 +302,11 @@ export const OWN_TRAINING_OPTIONS = {
     default: 8,
     help: 'rows that are evaluated together',
     aliases: ['perGpuEvalBatchSize'],
+  },
+  dataMemory: {
+    rule: integer({ min: 0 }),
+    default: 2 ** 27,
+    help: 'bytes of encoded rows that stay in memory; the others lie in a file, which changes no batch',
   },
   gradientAccumulationSteps: {
     rule: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),

@@ -2,7 +2,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
-import type { Item } from '../data/items.js'
+import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
 import { dataWarnings } from '../data/report.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
@@ -20,11 +20,13 @@ export interface RunLineage {
 }
 
 /** What a run learns from and is evaluated on. */
-interface RunData<I extends Item> {
-  readonly train: I[]
-  readonly evaluation: I[]
+export interface RunData<I extends Item> {
+  readonly train: ItemList<I>
+  readonly evaluation: ItemList<I>
   readonly statistics: RunStatistics
   readonly lineage: RunLineage
+  /** Frees the rows. */
+  close(): void
 }
 
 /**
@@ -36,12 +38,16 @@ export async function checkSources({ dataset, evalDataset, signal }: ResolvedTra
   if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset').check?.(signal)
 }
 
-/** Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. */
+/**
+ * Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it.
+ * @param directory where rows go that memory has no place for
+ */
 export async function prepareData<I extends Item>(
   objective: Objective<I>,
   { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
   tokenizer: Tokenizer,
   { config }: CausalLM,
+  directory: string,
 ): Promise<RunData<I>> {
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
@@ -50,7 +56,13 @@ export async function prepareData<I extends Item>(
   const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
     const onProgress = (rows: number, fraction: number | undefined): void =>
       onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
-    const prepared = await prepareItems(source, tokenizer, objective, { ...options, onProgress })
+    const prepared = await prepareItems(
+      source,
+      tokenizer,
+      objective,
+      { ...options, onProgress },
+      { memory: training.dataMemory, directory },
+    )
     onEvent?.({
       type: 'data',
       split,
@@ -66,13 +78,28 @@ export async function prepareData<I extends Item>(
     return prepared
   }
   const { items, statistics, lineage } = await prepare('train', dataset)
-  const { train, evaluation } = await splitItems(items, { evalSplit, seed, signal })
-  if (evalDataset === undefined) return { train, evaluation, statistics, lineage: { dataset: lineage } }
-  const held = await prepare('eval', evalDataset)
-  return {
-    train,
-    evaluation: held.items,
-    statistics: { ...statistics, evaluation: held.statistics },
-    lineage: { dataset: lineage, evalDataset: held.lineage },
+  const stores = [items]
+  const close = (): void => {
+    for (const store of stores) store.close()
+  }
+  try {
+    const split = evalSplit > 0 ? await splitItems(items, { evalSplit, seed, signal }) : undefined
+    const train = split ? someOf(items, split.train) : items
+    if (evalDataset === undefined) {
+      const evaluation = split ? someOf(items, split.evaluation) : listOf<I>([])
+      return { train, evaluation, statistics, lineage: { dataset: lineage }, close }
+    }
+    const held = await prepare('eval', evalDataset)
+    stores.push(held.items)
+    return {
+      train,
+      evaluation: held.items,
+      statistics: { ...statistics, evaluation: held.statistics },
+      lineage: { dataset: lineage, evalDataset: held.lineage },
+      close,
+    }
+  } catch (error) {
+    close()
+    throw error
   }
 }

@@ -9,8 +9,9 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { BatchSchedule, largestSequentialBatch } from '../data/batches.js'
+import { cacheDirectory } from '../data/cache-directory.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
-import { type Item, sequencesOf } from '../data/items.js'
+import type { Item, ItemList } from '../data/items.js'
 import { withoutSecrets } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { Device } from '../tensor/device.js'
@@ -30,7 +31,7 @@ import { findPreset, type PresetName } from './presets.js'
 import { resolveTrainOptions } from './resolve-options.js'
 import { findCheckpoint, runIdentity } from './resume.js'
 import { plainOptions } from './run-config.js'
-import { checkSources, prepareData } from './run-data.js'
+import { checkSources, prepareData, type RunData } from './run-data.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { runWarnings } from './run-warnings.js'
 import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
@@ -134,9 +135,24 @@ async function trainOn<I extends Item>(
   modelPath: string,
   run: OpenRun<I>,
 ): Promise<TrainResult> {
+  const { objective, options, output } = run
+  const data = await prepareData(objective, options, tokenizer, model, output?.path ?? cacheDirectory())
+  try {
+    return await trainOnData(model, tokenizer, modelPath, { ...run, data })
+  } finally {
+    data.close()
+  }
+}
+
+async function trainOnData<I extends Item>(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  modelPath: string,
+  run: OpenRun<I> & { readonly data: RunData<I> },
+): Promise<TrainResult> {
   const { objective, options, reporter, output, checkpoint, startedAt } = run
   const { training, signal } = options
-  const { train, evaluation, statistics, lineage } = await prepareData(objective, options, tokenizer, model)
+  const { train, evaluation, statistics, lineage } = run.data
   const trained = createTrainedPart(options, model, modelPath)
   const { weights, adapter } = trained
   const turns = new Turns(signal)
@@ -273,10 +289,11 @@ function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[
 function rowsOf(
   plan: BatchSchedule,
   { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
-  train: readonly Item[],
-  evaluation: readonly Item[],
+  train: ItemList,
+  evaluation: ItemList,
 ) {
-  const longest = train.flatMap(sequencesOf).reduce((most, { inputIds }) => Math.max(most, inputIds.length), 0)
+  let longest = 0
+  for (let row = 0; row < train.length; row++) longest = Math.max(longest, train.longestAt(row))
   const rows = plan.largestBatch()
   const tokens = rows.reduce((sum, length) => sum + length, 0)
   return {

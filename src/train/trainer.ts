@@ -5,7 +5,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchSchedule, BatchWindow, WindowSource } from '../data/batches.js'
-import type { Item } from '../data/items.js'
+import type { Item, ItemList } from '../data/items.js'
 import { OptionError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
@@ -33,7 +33,7 @@ export interface TrainerOptions<I extends Item> {
   readonly source: WindowSource<I>
   /** Optimizer steps of the whole run; see `countSteps`. */
   readonly totalSteps: number
-  readonly evaluation: readonly I[]
+  readonly evaluation: ItemList<I>
   readonly training: ResolvedTrainingOptions
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined

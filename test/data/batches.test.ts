@@ -11,6 +11,7 @@ import {
 } from '../../src/data/batches.js'
 import type { Example } from '../../src/data/examples.js'
 import { datasetFingerprint } from '../../src/data/fingerprint.js'
+import { listOf } from '../../src/data/items.js'
 import { Random } from '../../src/random.js'
 import { runAtOnce, Turns } from '../../src/turns.js'
 import { batchPlan } from '../support/batch-plan.js'
@@ -56,7 +57,7 @@ describe('collate', () => {
   })
 
   it('counts the labels that it writes', () => {
-    for (const batch of sequentialBatches(examples(53), 7)) {
+    for (const batch of sequentialBatches(listOf(examples(53)), 7)) {
       expect(batch.labels.filter((label) => label !== IGNORE_INDEX)).toHaveLength(batch.numSupervised)
     }
   })

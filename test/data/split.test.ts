@@ -50,6 +50,14 @@ describe('splitExamples', () => {
     }
   })
 
+  it('holds out the same rows of thousands in every version', async () => {
+    const rows = ascending(3000).map((row) => asked((row * row) % 1709, row))
+    const { evaluation } = await split(rows, 0.1, 42)
+    const held = evaluation.map(({ inputIds }) => inputIds[3] as number)
+    expect([held.length, held.slice(0, 12)]).toEqual([299, [17, 19, 22, 34, 40, 49, 53, 58, 70, 82, 84, 116]])
+    expect(held.reduce((sum, row) => (sum * 31 + row) % 1_000_003, 7)).toBe(945_423)
+  })
+
   it('keeps equal rows together where all rows share one prompt', async () => {
     const rows = ascending(20).map((row) => asked(7, 100 + (row % 10)))
     const { train, evaluation } = await split(rows, 4, 1)

@@ -14,6 +14,7 @@ import { gunzipSync } from 'node:zlib'
 import { BatchSchedule } from '../../dist/data/batches.js'
 import { prepareDataset } from '../../dist/data/dataset.js'
 import { datasetFingerprint } from '../../dist/data/fingerprint.js'
+import { listOf } from '../../dist/data/items.js'
 import { DATA_OPTIONS } from '../../dist/data/options.js'
 import { splitExamples } from '../../dist/data/split.js'
 import { defaultsOf } from '../../dist/options/table.js'
@@ -230,7 +231,7 @@ await measure('many rows, split, planned, packed and hashed', async (signal) => 
   const { train, evaluation } = await splitExamples(examples, { evalSplit: 0.1, signal })
   for (const packing of [false, true]) {
     for (const packingStrategy of /** @type {const} */ (['bfd', 'sequential'])) {
-      const plan = new BatchSchedule(train, { ...BATCHES, packing, packingStrategy })
+      const plan = new BatchSchedule(listOf(train), { ...BATCHES, packing, packingStrategy })
       await plan.countWindows(3.5, turns)
       for (const epoch of [0, 1]) await plan.prepare(epoch, turns)
       plan.largestBatch()

@@ -1,5 +1,6 @@
 /** @file What must not change a trained adapter: threads, other trainings beside it, checkpointing of gradients. */
 
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { COMPUTE_DTYPES } from '../../src/tensor/dtype.js'
@@ -40,6 +41,13 @@ it('evaluation and checkpoints between steps change no byte', async () => {
     training: { evalSteps: 1, saveSteps: 1 },
   })
   expect(busy === quiet).toBe(true)
+})
+
+it('rows in a file train the same bytes as rows in memory, and leave no file', async () => {
+  const outputDir = join(directory, 'rows')
+  const training = { evalSplit: 5, dataMemory: 0 }
+  expect((await train({ outputDir, training })) === (await train({ training: { evalSplit: 5 } }))).toBe(true)
+  expect(readdirSync(outputDir, { recursive: true }).filter((name) => String(name).includes('.rows'))).toEqual([])
 })
 
 it('another seed trains another adapter', async () => {

@@ -10,6 +10,7 @@ import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { collateItems } from '../../src/data/batches.js'
 import type { Example } from '../../src/data/examples.js'
+import { listOf } from '../../src/data/items.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { evaluate } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
@@ -115,8 +116,8 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     const { model } = await load(open)
     const pairs = batches.flatMap(pairsOf)
     const before = await logProbsOf(model, pairs)
-    const all = await evaluate(dpo({ beta }), model.train(), pairs, { ...EVALUATION, batchSize: 20 })
-    const some = await evaluate(dpo({ beta }), model, pairs, { ...EVALUATION, batchSize: 3 })
+    const all = await evaluate(dpo({ beta }), model.train(), listOf(pairs), { ...EVALUATION, batchSize: 20 })
+    const some = await evaluate(dpo({ beta }), model, listOf(pairs), { ...EVALUATION, batchSize: 3 })
     expect(model.training).toBe(true)
     expect(await logProbsOf(model.eval(), pairs)).toEqual(before)
     expect(all).not.toHaveProperty('perplexity')
@@ -130,7 +131,7 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
     const model = await loadModel(`${GOLDEN}/cases/llama-all-linear`, { device: open(), dtype: 'float32' })
     opened.push(model)
     LoraAdapter.create(model, { r: 2 })
-    const { loss, figures } = await evaluate(dpo({ beta }), model, batches.flatMap(pairsOf), EVALUATION)
+    const { loss, figures } = await evaluate(dpo({ beta }), model, listOf(batches.flatMap(pairsOf)), EVALUATION)
     expect(loss).toBeCloseTo(Math.LN2, 12)
     expect(Object.values(figures ?? {})).toEqual([0, 0, 0, 0])
   })
