@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url'
 
 /**
  * What the page is made of: the list of commands, and what help says of them.
- * @typedef {{ COMMANDS: ReadonlyMap<string, () => Promise<{ command: any }>> }} Commands
- * @typedef {{ flagGroups(command: any): any[], commandUsage(name: string, command: any): string, argumentHelp(argument: any): string, sentence(text: string): string }} Help
+ * @typedef {{ COMMANDS: ReadonlyMap<string, () => Promise<{ command: any }>>, GROUPS: ReadonlyMap<string, string> }} Commands
+ * @typedef {{ summaries(program: any): Promise<(readonly [string, string])[]>, summariesOf(group: string, program: any): Promise<(readonly [string, string])[]>, flagGroups(command: any): any[], commandUsage(name: string, command: any): string, argumentHelp(argument: any): string, sentence(text: string): string }} Help
  * @typedef {{ usageOf(flag: any): string, flagHelp(flag: any): string }} Flags
  */
 
@@ -33,47 +33,65 @@ const table = (heading, rows) =>
   [`| ${heading} | |`, '| --- | --- |', ...rows.map(([name, what]) => `| \`${name}\` | ${cell(what)} |`)].join('\n')
 
 /**
+ * The section of one command.
+ * @param {'##' | '###'} level
+ * @param {string} name
+ * @param {any} command
+ * @param {Help & Flags} parts
+ */
+function section(level, name, command, { flagGroups, commandUsage, argumentHelp, sentence, usageOf, flagHelp }) {
+  const { summary, details, arguments: words = [], examples } = command
+  const parts = [
+    `${level} lowrank ${name}`,
+    `${sentence(summary)}${details === undefined ? '' : ` ${details}`}`,
+    `\`${commandUsage(name, command)}\``,
+  ]
+  if (words.length > 0)
+    parts.push(
+      table(
+        'Arguments',
+        words.map((/** @type {any} */ word) => /** @type {const} */ ([word.name.toUpperCase(), argumentHelp(word)])),
+      ),
+    )
+  for (const { heading, flags } of flagGroups(command).slice(0, -1))
+    parts.push(
+      table(
+        heading,
+        flags.map((/** @type {any} */ flag) => /** @type {const} */ ([usageOf(flag), flagHelp(flag)])),
+      ),
+    )
+  const lines = examples.map((/** @type {any} */ { text, line }) => `# ${text}\nlowrank ${line}`)
+  return [...parts, `\`\`\`sh network\n${lines.join('\n')}\n\`\`\``].join('\n\n')
+}
+
+/**
  * The text of docs/command-line.md.
  * @param {Commands & Help & Flags} parts
  */
-export async function commandPage({ COMMANDS, flagGroups, commandUsage, argumentHelp, sentence, usageOf, flagHelp }) {
-  const commands = await Promise.all(
-    [...COMMANDS].map(async ([name, load]) => /** @type {const} */ ([name, (await load()).command])),
+export async function commandPage(parts) {
+  const { COMMANDS: commands, GROUPS: groups, summaries, summariesOf, flagGroups, sentence, usageOf, flagHelp } = parts
+  const program = { commands, groups }
+  const rows = await summaries(program)
+  const sections = await Promise.all(
+    rows.map(async ([shown]) => {
+      const [word = ''] = shown.split(' ')
+      const load = commands.get(word)
+      if (load) return section('##', word, (await load()).command, parts)
+      const nested = await summariesOf(word, program)
+      const within = nested.map(async ([name]) => {
+        const { command } = await /** @type {any} */ (commands.get(name))()
+        return section('###', name, command, parts)
+      })
+      const head = [`## lowrank ${word}`, sentence(groups.get(word) ?? ''), table('Command', nested)]
+      return [...head, ...(await Promise.all(within))].join('\n\n')
+    }),
   )
-  const sections = commands.map(([name, command]) => {
-    const { summary, details, arguments: words = [], examples } = command
-    const parts = [
-      `## lowrank ${name}`,
-      `${sentence(summary)}${details === undefined ? '' : ` ${details}`}`,
-      `\`${commandUsage(name, command)}\``,
-    ]
-    if (words.length > 0)
-      parts.push(
-        table(
-          'Arguments',
-          words.map((/** @type {any} */ word) => /** @type {const} */ ([word.name.toUpperCase(), argumentHelp(word)])),
-        ),
-      )
-    for (const { heading, flags } of flagGroups(command).slice(0, -1))
-      parts.push(
-        table(
-          heading,
-          flags.map((/** @type {any} */ flag) => /** @type {const} */ ([usageOf(flag), flagHelp(flag)])),
-        ),
-      )
-    const lines = examples.map((/** @type {any} */ { text, line }) => `# ${text}\nlowrank ${line}`)
-    return [...parts, `\`\`\`sh network\n${lines.join('\n')}\n\`\`\``].join('\n\n')
-  })
   const common = flagGroups({ flags: {} })[0]
   const every = table(
     'Every command',
     common.flags.map((/** @type {any} */ flag) => /** @type {const} */ ([usageOf(flag), flagHelp(flag)])),
   )
-  const list = table(
-    'Command',
-    commands.map(([name, { summary }]) => /** @type {const} */ ([name, summary])),
-  )
-  return `${[HEAD, list, every, ...sections].join('\n\n').replace(/\n{3,}/g, '\n\n')}\n`
+  return `${[HEAD, table('Command', rows), every, ...sections].join('\n\n').replace(/\n{3,}/g, '\n\n')}\n`
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -21,8 +21,8 @@ export interface Argument {
   readonly default?: string
   /** What happens without it where `default` cannot say it. */
   readonly otherwise?: string
-  /** Words that a shell offers; absent: files. */
-  readonly choices?: readonly string[] | 'commands'
+  /** Words that a shell offers: `subcommands` are those of the group before it; absent: files. */
+  readonly choices?: readonly string[] | 'commands' | 'subcommands'
 }
 
 /** A command line that works once its names fit. */
@@ -73,11 +73,13 @@ export interface AnyCommand extends CommandDescription {
   run(checked: never, program: Program): void | Promise<void>
 }
 
-/** The commands by name, each loaded when it is needed. */
+/** The commands by name, each loaded when it is needed. `data show` is the command `show` of the group `data`. */
 export type CommandList = ReadonlyMap<string, () => Promise<{ readonly command: AnyCommand }>>
 
 /** What a command is part of. */
 export interface Program {
   readonly version: string
   readonly commands: CommandList
+  /** What the commands of a group do together, by its name: one line that begins with a verb. */
+  readonly groups: ReadonlyMap<string, string>
 }

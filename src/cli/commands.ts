@@ -1,4 +1,7 @@
-/** @file The commands by name, in the order of help. A new one is its file and a line here. */
+/**
+ * @file The commands by name, in the order of help. A new one is its file and a line here. A name of two words, such as
+ * `data show`, is a command of a group, which has its line in GROUPS.
+ */
 
 import type { CommandList } from './command.js'
 
@@ -14,3 +17,5 @@ export const COMMANDS: CommandList = new Map([
   ['completion', () => import('./completion.js')],
   ['help', () => import('./help.js')],
 ])
+
+export const GROUPS: ReadonlyMap<string, string> = new Map([['data', 'look at, check, convert and change data sets']])

@@ -2,6 +2,7 @@
 
 import { flagsOf, type TableFlag } from '../options/flags.js'
 import type { Argument, CommandDescription, Program } from './command.js'
+import { commandsOf, firstWords } from './find-command.js'
 import { COMMON_FLAGS } from './parse.js'
 
 export type Shell = 'bash' | 'zsh' | 'fish'
@@ -10,34 +11,60 @@ export const SHELLS: readonly Shell[] = ['bash', 'zsh', 'fish']
 
 /** What a shell has to know of a command. */
 interface Completed {
+  /** In full: `data show`. */
   readonly name: string
   readonly summary: string
   readonly flags: readonly TableFlag[]
-  /** Words of its argument; 'files', or nothing where it takes none. */
+  /** Words of its first argument; 'files', or nothing where it takes none. */
   readonly words: readonly string[] | 'files' | undefined
+  /** Whether a word that is a group has one of its commands behind it. */
+  readonly takesSubcommand: boolean
+}
+
+/** A group, and the last words of its commands. */
+interface CompletedGroup {
+  readonly name: string
+  readonly summary: string
+  readonly words: readonly string[]
+}
+
+/** What a shell has to know of the program. */
+interface CompletedProgram {
+  /** What may stand first. */
+  readonly words: readonly string[]
+  readonly commands: readonly Completed[]
+  readonly groups: readonly CompletedGroup[]
 }
 
 /** The script for a shell, to be read by it at its start. */
-export async function completionScript(shell: Shell, { commands }: Program): Promise<string> {
-  const names = [...commands.keys()]
+export async function completionScript(shell: Shell, program: Omit<Program, 'version'>): Promise<string> {
+  const { commands, groups } = program
+  const words = firstWords(program)
   const completed = await Promise.all(
-    [...commands].map(async ([name, load]) => describe(name, (await load()).command, names)),
+    [...commands].map(async ([name, load]) => describe(name, (await load()).command, words)),
   )
-  return { bash, zsh, fish }[shell](completed)
+  const described = words.flatMap((name): CompletedGroup[] => {
+    const within = commandsOf(name, program).map((command) => command.slice(name.length + 1))
+    return within.length === 0 ? [] : [{ name, summary: groups.get(name) ?? '', words: within }]
+  })
+  return { bash, zsh, fish }[shell]({ words, commands: completed, groups: described })
 }
 
-function describe(name: string, command: CommandDescription, names: readonly string[]): Completed {
-  const { summary, settings = {}, flags, arguments: [argument] = [] } = command
+function describe(name: string, command: CommandDescription, firstWords: readonly string[]): Completed {
+  const { summary, settings = {}, flags, arguments: words = [] } = command
+  const [argument] = words
   return {
     name,
     summary,
     flags: [settings, flags, COMMON_FLAGS].flatMap((table) => flagsOf(table)),
-    words: argument && wordsOf(argument, names),
+    words: argument && wordsOf(argument, firstWords),
+    takesSubcommand: words.some(({ choices }) => choices === 'subcommands'),
   }
 }
 
-function wordsOf({ choices }: Argument, names: readonly string[]): readonly string[] | 'files' {
-  return choices === 'commands' ? names : (choices ?? 'files')
+function wordsOf({ choices }: Argument, firstWords: readonly string[]): readonly string[] | 'files' {
+  if (choices === 'commands') return firstWords
+  return choices === undefined || choices === 'subcommands' ? 'files' : choices
 }
 
 /** What may stand behind a flag: words, files, or anything else; undefined where it takes nothing. */
@@ -48,9 +75,10 @@ function valuesOf({ argument, choices, entry }: TableFlag): readonly string[] | 
   return argument === 'dir' || argument === 'path' ? 'files' : 'text'
 }
 
-function bash(commands: readonly Completed[]): string {
-  const cases = commands.flatMap(({ name, flags, words }) => [
-    `    ${name})`,
+function bash({ words: firstWords, commands, groups }: CompletedProgram): string {
+  const offers = groups.map(({ name, words }) => `${name}) words='${words.join(' ')}' ;;`)
+  const cases = commands.flatMap(({ name, flags, words, takesSubcommand }) => [
+    `    '${name}')`,
     '      case $previous in',
     ...flags.flatMap((flag) => {
       const values = valuesOf(flag)
@@ -58,6 +86,7 @@ function bash(commands: readonly Completed[]): string {
       const offer = values === 'files' ? 'files=1' : values === 'text' ? ':' : `words='${values.join(' ')}'`
       return [`        ${flag.name}) ${offer} ;;`]
     }),
+    ...(takesSubcommand ? offers.map((offer) => `        ${offer}`) : []),
     `        *) if [[ $current == -* ]]; then words='${flags.map((flag) => flag.name).join(' ')}'; else ${
       words === undefined ? ':' : words === 'files' ? 'files=1' : `words='${words.join(' ')}'`
     }; fi ;;`,
@@ -66,14 +95,17 @@ function bash(commands: readonly Completed[]): string {
   return `# Completion of lowrank for bash. In ~/.bashrc: source <(lowrank completion bash)
 _lowrank() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} words='' files=''
+  local command=\${COMP_WORDS[1]}
   # bash takes --flag=value for three words.
   if [[ $current == = ]]; then current=''
   elif [[ $previous == = ]]; then previous=\${COMP_WORDS[COMP_CWORD-2]}
   fi
-  if (( COMP_CWORD == 1 )); then words='${commands.map(({ name }) => name).join(' ')} --help --version'
+  if (( COMP_CWORD == 1 )); then words='${firstWords.join(' ')} --help --version'
   else
-    case \${COMP_WORDS[1]} in
-${cases.map((line) => `  ${line}`).join('\n')}
+    case $command in${groups.map(({ name }) => `\n      ${name}) (( COMP_CWORD > 2 )) && command+=" \${COMP_WORDS[2]}" ;;`).join('')}
+    esac
+    case $command in
+${offers.map((offer) => `      ${offer}\n`).join('')}${cases.map((line) => `  ${line}`).join('\n')}
     esac
   fi
   if [[ $files ]]; then
@@ -87,9 +119,9 @@ complete -F _lowrank lowrank
 `
 }
 
-function zsh(commands: readonly Completed[]): string {
-  const cases = commands.flatMap(({ name, flags, words }) => [
-    `    ${name})`,
+function zsh({ words: firstWords, commands, groups }: CompletedProgram): string {
+  const cases = commands.flatMap(({ name, flags, words, takesSubcommand }) => [
+    `    '${name}')`,
     '      _arguments \\',
     ...flags.map((flag) => {
       const values = valuesOf(flag)
@@ -100,11 +132,25 @@ function zsh(commands: readonly Completed[]): string {
       const name = `${flag.isRepeatable ? '*' : ''}${flag.name}${values === undefined ? '' : '='}`
       return `        ${singleQuoted(`${name}[${(flag.help ?? flag.entry.help).replace(/[[\]\\:]/g, '\\$&')}]${value}`)} \\`
     }),
-    `        ${words === undefined ? "'*:: :'" : words === 'files' ? "'1:file:_files'" : `'1:word:(${words.join(' ')})'`} ;;`,
+    `        ${words === undefined ? "'*:: :'" : words === 'files' ? "'*:file:_files'" : `'1:word:(${words.join(' ')})'`}${takesSubcommand ? " '2:command: _lowrank_within $words[2]'" : ''} ;;`,
   ])
-  const names = commands.map(({ name, summary }) => `    ${singleQuoted(`${name}:${summary.replaceAll(':', '\\:')}`)}`)
+  const summaries = new Map([...commands, ...groups].map(({ name, summary }) => [name, summary]))
+  const described = (name: string, shown: string): string =>
+    singleQuoted(`${shown}:${(summaries.get(name) ?? '').replaceAll(':', '\\:')}`)
+  const names = firstWords.map((name) => `    ${described(name, name)}`)
+  const within = groups.map(
+    ({ name, words }) =>
+      `    ${name}) commands=(${words.map((word) => described(`${name} ${word}`, word)).join(' ')}) ;;`,
+  )
   return `#compdef lowrank
 # Completion of lowrank for zsh. In ~/.zshrc, behind compinit: source <(lowrank completion zsh)
+_lowrank_within() {
+  local -a commands
+  case $1 in
+${within.map((line) => `${line}\n`).join('')}    *) return 1 ;;
+  esac
+  _describe command commands
+}
 _lowrank() {
   local -a commands
   commands=(
@@ -116,7 +162,18 @@ ${names.join('\n')}
   fi
   shift words
   (( CURRENT-- ))
-  case $words[1] in
+  local command=$words[1]
+  case $command in
+    ${groups.length === 0 ? "''" : groups.map(({ name }) => name).join(' | ')})
+      if (( CURRENT == 2 )); then
+        _lowrank_within $command
+        return
+      fi
+      command+=" $words[2]"
+      shift words
+      (( CURRENT-- )) ;;
+  esac
+  case $command in
 ${cases.join('\n')}
   esac
 }
@@ -124,13 +181,22 @@ if [[ $funcstack[1] == _lowrank ]]; then _lowrank "$@"; else compdef _lowrank lo
 `
 }
 
-function fish(commands: readonly Completed[]): string {
-  const lines = commands.flatMap(({ name, summary, flags, words }) => {
-    const inCommand = `complete -c lowrank -n '__fish_seen_subcommand_from ${name}'`
+function fish({ words: firstWords, commands, groups }: CompletedProgram): string {
+  const first = (name: string, summary: string): string =>
+    `complete -c lowrank -n __fish_use_subcommand -a ${name} -d ${quotedForFish(summary)}`
+  const summaries = new Map([...commands, ...groups].map(({ name, summary }) => [name, summary]))
+  const lines = commands.flatMap(({ name, flags, words, takesSubcommand }) => {
+    const inCommand = `complete -c lowrank -n '__lowrank_in ${name}'`
+    const offers = Array.isArray(words)
+      ? [`complete -c lowrank -n '__lowrank_behind ${name}' -a '${words.join(' ')}'`]
+      : []
     return [
-      `complete -c lowrank -n __fish_use_subcommand -a ${name} -d ${quotedForFish(summary)}`,
-      ...(words === 'files' ? [`${inCommand} -F`] : []),
-      ...(Array.isArray(words) ? [`${inCommand} -a '${words.join(' ')}'`] : []),
+      ...(words === 'files' ? [`${inCommand} -F`] : offers),
+      ...(takesSubcommand
+        ? groups.map(
+            (group) => `complete -c lowrank -n '__lowrank_behind ${name} ${group.name}' -a '${group.words.join(' ')}'`,
+          )
+        : []),
       ...flags.map((flag) => {
         const values = valuesOf(flag)
         const takes =
@@ -145,9 +211,25 @@ function fish(commands: readonly Completed[]): string {
       }),
     ]
   })
+  const nested = groups.flatMap(({ name, words }) =>
+    words.map(
+      (word) =>
+        `complete -c lowrank -n '__lowrank_behind ${name}' -a ${word} -d ${quotedForFish(summaries.get(`${name} ${word}`) ?? '')}`,
+    ),
+  )
   return `# Completion of lowrank for fish. In ~/.config/fish/config.fish: lowrank completion fish | source
+# Whether the words before the cursor begin with those of a command.
+function __lowrank_in
+  set -l words (commandline -opc)
+  test "$words[2..$(math (count $argv) + 1)]" = "$argv"
+end
+# Whether they are those of a command and nothing more.
+function __lowrank_behind
+  set -l words (commandline -opc)
+  test "$words[2..]" = "$argv"
+end
 complete -c lowrank -f
-${lines.join('\n')}
+${[...firstWords.map((name) => first(name, summaries.get(name) ?? '')), ...nested, ...lines].join('\n')}
 `
 }
 

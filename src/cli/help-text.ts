@@ -4,6 +4,7 @@ import { flagHelp, flagsOf, type TableFlag, usageOf } from '../options/flags.js'
 import { type Output, type Paint, paintFor } from '../progress/terminal.js'
 import { breakLine } from '../progress/text-width.js'
 import type { Argument, CommandDescription, Program } from './command.js'
+import { commandsOf, firstWords } from './find-command.js'
 import { COMMON_FLAGS } from './parse.js'
 
 /** How a page is laid out. */
@@ -89,15 +90,49 @@ const EXIT_CODES =
   '{"type":"error","code":"...","message":"...","exitCode":1}, with file, row, needed, budget, step or checkpoint where the ' +
   'error has them.'
 
-export async function programHelp({ version, commands }: Program, page: Page): Promise<string> {
-  const { columns, paint } = page
-  const rows = await Promise.all(
-    [...commands].map(async ([name, load]): Promise<Row> => [name, (await load()).command.summary]),
+/** What the first word of a command line may be: a command, or a group in a line of its own. */
+export async function summaries({ commands, groups }: Pick<Program, 'commands' | 'groups'>): Promise<Row[]> {
+  return await Promise.all(
+    firstWords({ commands }).map(async (word): Promise<Row> => {
+      const load = commands.get(word)
+      return load ? [word, (await load()).command.summary] : [`${word} COMMAND`, groups.get(word) ?? '']
+    }),
   )
+}
+
+/** The commands of a group by their full names. */
+export async function summariesOf(group: string, { commands }: Pick<Program, 'commands'>): Promise<Row[]> {
+  return await Promise.all(
+    commandsOf(group, { commands }).map(async (name): Promise<Row> => {
+      const load = commands.get(name) as NonNullable<ReturnType<typeof commands.get>>
+      return [name, (await load()).command.summary]
+    }),
+  )
+}
+
+export async function groupHelp(group: string, program: Program, page: Page): Promise<string> {
+  const { columns, paint } = page
+  const rows = await summariesOf(group, program)
+  const lines = [
+    `${paint('bold', 'Usage')}: lowrank ${group} COMMAND [flags]`,
+    '',
+    ...breakLine(sentence(program.groups.get(group) ?? ''), columns, ''),
+    '',
+    paint('bold', 'Commands'),
+    ...inColumns(rows, leftWidth(rows), page),
+    '',
+    ...breakLine(`lowrank help ${group} COMMAND shows the flags of a command, with examples.`, columns, ''),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+export async function programHelp(program: Program, page: Page): Promise<string> {
+  const { columns, paint } = page
+  const rows = await summaries(program)
   const lines = [
     `${paint('bold', 'Usage')}: lowrank COMMAND [flags]`,
     '',
-    ...breakLine(`lowrank ${version} fine-tunes language models with LoRA.`, columns, ''),
+    ...breakLine(`lowrank ${program.version} fine-tunes language models with LoRA.`, columns, ''),
     '',
     paint('bold', 'Commands'),
     ...inColumns(rows, leftWidth(rows), page),

@@ -11,7 +11,7 @@
 import { createRequire } from 'node:module'
 import { paintFor } from '../progress/terminal.js'
 import { toError } from '../values.js'
-import { COMMANDS } from './commands.js'
+import { COMMANDS, GROUPS } from './commands.js'
 import { describeFailure, exitCodeOf } from './exit.js'
 import { runProgram } from './run-program.js'
 import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   keepSecretsOfEnvironment(process.env)
   guardStandardStreams()
   try {
-    await runProgram({ version, commands: COMMANDS }, words, async () => {
+    await runProgram({ version, commands: COMMANDS, groups: GROUPS }, words, async () => {
       // The first process of a container is ended by no signal that it does not handle.
       if (process.pid === 1) (await import('./signal-guard.js')).releaseSignals()
     })

@@ -159,10 +159,11 @@ class Parser {
 
   /** Refuses words that belong to no flag, as of a path with blanks or a flag that was left out. */
   #expectFewWords(): void {
-    const { length: expected } = this.#description.arguments ?? []
-    if (this.#words.length <= expected) return
+    const { arguments: expected = [] } = this.#description
+    if (this.#words.length <= expected.length) return
     this.#isUnderstood = false
-    const wanted = expected === 0 ? 'flags alone' : 'one file and flags'
+    const names = expected.map(({ name }) => name.toUpperCase())
+    const wanted = names.length === 0 ? 'flags alone' : `${new Intl.ListFormat('en').format([...names, 'flags'])} alone`
     this.#refuse(
       `expected ${wanted}, got ${this.#words.map((word) => describeValue(word)).join(', ')}; put quotes around a value with ` +
         `blanks or * in it, and its flag before each value: lowrank ${this.#command} --help lists them`,

@@ -1,9 +1,10 @@
 /** @file From the words of a command line to the command that runs. Knows no command. */
 
-import { describeValue, listNames, nearestName } from '../errors.js'
+import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import type { AnyCommand, Program } from './command.js'
-import { commandHelp, pageFor, programHelp } from './help-text.js'
+import { findCommand } from './find-command.js'
+import { commandHelp, groupHelp, pageFor, programHelp } from './help-text.js'
 import { parseWords } from './parse.js'
 import { UsageError } from './usage-error.js'
 
@@ -27,35 +28,45 @@ export async function runProgram(
   if (name === '--help' || name === '-h') stdout.write(await programHelp(program, pageFor(stdout)))
   else if (name === '--version' || name === '-V') stdout.write(`${program.version}\n`)
   else {
-    const command = await findCommand('lowrank', name, program)
-    const parsed = parseWords(name, command, rest)
-    if (parsed.wantsHelp) {
-      stdout.write(commandHelp(name, command, pageFor(stdout)))
-      return
-    }
-    const problems = [...parsed.problems]
-    let checked: unknown
-    try {
-      if (parsed.isUnderstood) checked = await command.check(parsed as never, program)
-    } catch (error) {
-      if (!(error instanceof OptionError) || problems.length === 0) throw error
-      problems.push(...error.problems)
-    }
-    if (problems.length > 0) throw new UsageError(problems, { command: name, help: `lowrank ${name} --help` })
-    await onStart()
-    await command.run(checked as never, program)
+    const found = await findCommand('lowrank', [name, ...rest], program)
+    if (found.command === undefined) await showGroup(found.name, found.rest[0], program)
+    else await runCommand(found.name, found.command, found.rest, program, onStart)
   }
 }
 
-/**
- * @param where names the asker in errors
- * @throws UsageError naming the nearest command
- */
-export async function findCommand(where: string, name: string, { commands }: Program): Promise<AnyCommand> {
-  const load = commands.get(name)
-  if (load) return (await load()).command
-  const names = [...commands.keys()]
-  const nearest = nearestName(name.replace(/^-+/, ''), names)
-  const remedy = nearest === undefined ? `there are ${listNames(names, names.length)}` : `did you mean ${nearest}?`
-  throw new UsageError(`[${where}] unknown command ${describeValue(name)}; ${remedy}`)
+/** @throws UsageError where the words ask for anything but help */
+async function showGroup(group: string, word: string | undefined, program: Program): Promise<void> {
+  const { stdout, stderr } = process
+  if (word === '--help' || word === '-h') {
+    stdout.write(await groupHelp(group, program, pageFor(stdout)))
+    return
+  }
+  stderr.write(await groupHelp(group, program, pageFor(stderr)))
+  const got = word === undefined ? 'nothing' : describeValue(word)
+  throw new UsageError(`[${group}] expected the name of a command, got ${got}`)
+}
+
+async function runCommand(
+  name: string,
+  command: AnyCommand,
+  words: readonly string[],
+  program: Program,
+  onStart: () => Promise<void>,
+): Promise<void> {
+  const parsed = parseWords(name, command, words)
+  if (parsed.wantsHelp) {
+    process.stdout.write(commandHelp(name, command, pageFor(process.stdout)))
+    return
+  }
+  const problems = [...parsed.problems]
+  let checked: unknown
+  try {
+    if (parsed.isUnderstood) checked = await command.check(parsed as never, program)
+  } catch (error) {
+    if (!(error instanceof OptionError) || problems.length === 0) throw error
+    problems.push(...error.problems)
+  }
+  if (problems.length > 0) throw new UsageError(problems, { command: name, help: `lowrank ${name} --help` })
+  await onStart()
+  await command.run(checked as never, program)
 }

@@ -2,8 +2,16 @@
 
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands.js'
-import { argumentHelp, commandHelp, commandUsage, flagGroups, sentence } from '../../src/cli/help-text.js'
+import { COMMANDS, GROUPS } from '../../src/cli/commands.js'
+import {
+  argumentHelp,
+  commandHelp,
+  commandUsage,
+  flagGroups,
+  sentence,
+  summaries,
+  summariesOf,
+} from '../../src/cli/help-text.js'
 import { parseWords } from '../../src/cli/parse.js'
 import { flagHelp, usageOf } from '../../src/options/flags.js'
 
@@ -14,8 +22,10 @@ const { commandPage } = (await import(new URL('scripts/command-page.mjs', root).
 
 describe('docs/command-line.md', () => {
   it('is what scripts/command-page.mjs makes of the commands', async () => {
-    const parts = { COMMANDS, flagGroups, commandUsage, argumentHelp, sentence, usageOf, flagHelp }
-    expect(readFileSync(new URL('docs/command-line.md', root), 'utf8')).toBe(await commandPage(parts))
+    const words = { argumentHelp, commandUsage, flagGroups, sentence, summaries, summariesOf, flagHelp, usageOf }
+    expect(readFileSync(new URL('docs/command-line.md', root), 'utf8')).toBe(
+      await commandPage({ ...words, COMMANDS, GROUPS }),
+    )
   })
 })
 
@@ -25,8 +35,9 @@ describe('the help of a command', () => {
     const help = commandHelp(name, command, { columns: 80, paint: (_, text) => text })
     expect(help.split('\n').filter((line) => line.length > 80)).toEqual([])
     for (const { line } of command.examples) {
-      const [first, ...words] = line.split(/ (?:[<>|]|&&) /)[0]?.match(/"[^"]*"|\S+/g) ?? []
-      expect(first).toBe(name)
+      const words = line.split(/ (?:[<>|]|&&) /)[0]?.match(/"[^"]*"|\S+/g) ?? []
+      const ownName = name.split(' ')
+      expect(words.splice(0, ownName.length)).toEqual(ownName)
       expect(parseWords(name, command, words).problems, line).toEqual([])
     }
   })

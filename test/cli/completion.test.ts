@@ -2,12 +2,12 @@
 
 import { spawnSync } from 'node:child_process'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { COMMANDS } from '../../src/cli/commands.js'
+import { COMMANDS, GROUPS } from '../../src/cli/commands.js'
 import { completionScript, SHELLS } from '../../src/cli/completion-scripts.js'
 import { flagsOf } from '../../src/options/flags.js'
 import { lowrank } from './run-cli.js'
 
-const program = { version: '0', commands: COMMANDS }
+const program = { version: '0', commands: COMMANDS, groups: GROUPS }
 let bash: string
 
 beforeAll(async () => {

@@ -87,7 +87,7 @@ describe('exit codes', () => {
       ],
       [
         ['train', 'my', 'run'],
-        /\[train\] expected one file and flags, got "my", "run"; put quotes around a value with blanks or \* in it/,
+        /\[train\] expected CONFIG and flags alone, got "my", "run"; put quotes around a value with blanks or \* in it/,
       ],
       [['generate', '--model', 'x', 'Define: cat'], /\[generate\] expected flags alone, got "Define: cat"; put quotes/],
       [['train', '--set', 'lora.r', '8'], /expected key=value for --set, got "lora\.r"; for example --set lora\.r=8/],

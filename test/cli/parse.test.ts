@@ -118,7 +118,7 @@ describe('a wrong command line', () => {
     [
       'more arguments than there are',
       ['a', 'b'],
-      'expected one file and flags, got "a", "b"; put quotes around a value with blanks or * in it, and its flag before each value: lowrank copy --help lists them',
+      'expected FROM and flags alone, got "a", "b"; put quotes around a value with blanks or * in it, and its flag before each value: lowrank copy --help lists them',
     ],
   ])('is not understood with %s, so that nothing is told to be missing', (_, words, problem) => {
     expect(copy(...words)).toMatchObject({ problems: [`[copy] ${problem}`], isUnderstood: false })
