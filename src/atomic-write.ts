@@ -11,7 +11,7 @@
  */
 
 import type { Stats } from 'node:fs'
-import { lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { OWNER_PATTERN, ownedName, ownerState } from './file-owner.js'
 import { LowrankError } from './lowrank-error.js'
@@ -61,6 +61,44 @@ export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<v
     throw error
   }
   for (const directory of new Set(staged.map(({ path }) => dirname(path)))) await flushDirectory(directory)
+}
+
+/** A file that is written piece by piece under a temporary name. */
+export interface StagedFile {
+  write(piece: Uint8Array): Promise<void>
+}
+
+/**
+ * `writeFilesAtomic` for content of which nobody knows beforehand into which file it goes: `fill` writes to all of them
+ * in any order.
+ */
+export async function fillFilesAtomic<T>(
+  paths: readonly string[],
+  fill: (files: readonly StagedFile[]) => Promise<T>,
+): Promise<T> {
+  const staged: { temporary: string; path: string; handle: FileHandle }[] = []
+  try {
+    for (const path of paths.map((given) => resolve(given))) {
+      const temporary = temporaryName(path)
+      await prepareTarget(path, 'file')
+      staged.push({ temporary, path, handle: await onPath(path, () => open(temporary, 'wx')) })
+    }
+    const result = await fill(staged.map(({ handle, path }) => ({ write: (piece) => writePiece(handle, path, piece) })))
+    for (const { handle, path } of staged) {
+      await onPath(path, () => handle.sync())
+      // Some file systems report a full disk only here.
+      await onPath(path, () => handle.close())
+    }
+    for (const { temporary, path } of staged) await onPath(path, () => rename(temporary, path))
+    for (const directory of new Set(staged.map(({ path }) => dirname(path)))) await flushDirectory(directory)
+    return result
+  } catch (error) {
+    for (const { temporary, handle } of staged) {
+      await handle.close().catch(() => {})
+      await rm(temporary, { force: true })
+    }
+    throw error
+  }
 }
 
 /**
@@ -268,17 +306,19 @@ async function writeAndFlush(temporary: string, path: string, content: FileConte
     typeof content === 'string' ? [Buffer.from(content)] : content instanceof Uint8Array ? [content] : content
   const handle = await onPath(path, () => open(temporary, 'wx'))
   try {
-    for await (const piece of pieces) {
-      for (let at = 0; at < piece.byteLength; ) {
-        const length = Math.min(piece.byteLength - at, LARGEST_WRITE)
-        const { bytesWritten } = await onPath(path, () => handle.write(piece, at, length))
-        at += bytesWritten
-      }
-    }
+    for await (const piece of pieces) await writePiece(handle, path, piece)
     await onPath(path, () => handle.sync())
   } finally {
     // Some file systems report a full disk only here.
     await onPath(path, () => handle.close())
+  }
+}
+
+async function writePiece(handle: FileHandle, path: string, piece: Uint8Array): Promise<void> {
+  for (let at = 0; at < piece.byteLength; ) {
+    const length = Math.min(piece.byteLength - at, LARGEST_WRITE)
+    const { bytesWritten } = await onPath(path, () => handle.write(piece, at, length))
+    at += bytesWritten
   }
 }
 

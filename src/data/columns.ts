@@ -66,7 +66,7 @@ function columnsOf(row: unknown): ReadonlyMap<string, unknown> | undefined {
 }
 
 /** A column by its name, or by a path of names with dots within objects; undefined where there is none. */
-function valueAt(row: ReadonlyMap<string, unknown>, column: string): unknown {
+export function valueAt(row: ReadonlyMap<string, unknown>, column: string): unknown {
   if (row.has(column)) return row.get(column)
   let value: unknown = row
   for (const key of column.split('.')) {

@@ -1,0 +1,108 @@
+/** @file Rows of any data set as a transformation reads them: columns by name, one row at a time. Writes nothing. */
+
+import { valueAt } from '../data/columns.js'
+import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
+import { type DataSource, openSource } from '../data/sources/open-source.js'
+import { describeValue } from '../errors.js'
+import { jsonText, PythonFloat } from '../lossless-json.js'
+import { Turns } from '../turns.js'
+import { isObject } from '../values.js'
+
+/** Columns of a row by name, in the order of the row. */
+export type Columns = ReadonlyMap<string, unknown>
+
+/** A row with what errors call it. */
+export interface InputRow {
+  readonly columns: Columns
+  readonly origin: RowOrigin
+  /** Number of the row in its data set, from 1. */
+  readonly row: number
+}
+
+/** What every transformation takes beside its own options. */
+export interface ReadingOptions {
+  /** Ends the work with its reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Told the rows read so far and their share, at most ten times a second and at the end. */
+  readonly onProgress?: ((rows: number, fraction: number | undefined) => void) | undefined
+}
+
+// A bar that moves ten times a second looks smooth.
+const PROGRESS_MS = 100
+
+/**
+ * The rows of a data set, one after the other.
+ *
+ * @throws DataError naming the row that is no object
+ */
+export async function* readInput(
+  source: DataSource,
+  { signal, onProgress }: ReadingOptions,
+  name?: string,
+): AsyncGenerator<InputRow> {
+  let fraction: number | undefined
+  let told = performance.now()
+  let row = 0
+  const turns = new Turns(signal)
+  const onFraction = (read: number): void => {
+    fraction = read
+  }
+  const context = { signal, turns, onFraction, onLineage: () => {} }
+  for await (const { value, origin } of openSource(source, name).rows(context)) {
+    turns.throwIfAborted()
+    row++
+    if (onProgress && performance.now() - told > PROGRESS_MS) {
+      told = performance.now()
+      onProgress(row, fraction)
+    }
+    yield { columns: columnsOf(value, origin), origin, row }
+    if (turns.isOver) await turns.next()
+  }
+  onProgress?.(row, 1)
+}
+
+function columnsOf(value: unknown, origin: RowOrigin): Columns {
+  if (value instanceof Map) return value as Columns
+  if (isObject(value)) return new Map(Object.entries(value))
+  throw rowError(
+    origin,
+    `[data] expected an object of columns in ${describeOrigin(origin)}, got ${describeValue(value)}`,
+  )
+}
+
+/** A column by its name, or by a path with dots into objects; undefined where the row has none or it is missing. */
+export function presentValue(columns: Columns, name: string): unknown {
+  const value = valueAt(columns, name)
+  return isMissingValue(value) ? undefined : value
+}
+
+/** Whether a cell says nothing: absent, null, a number that is none, or blank text, as CSV has it for all of these. */
+function isMissingValue(value: unknown): boolean {
+  return (
+    value === undefined || value === null || Number.isNaN(value) || (typeof value === 'string' && trimmed(value) === '')
+  )
+}
+
+/** A value as text: numbers as their file wrote them, lists and objects as JSON. */
+export function textOfValue(value: unknown): string {
+  if (typeof value === 'string') return value
+  return value instanceof PythonFloat ? value.toString() : jsonText(value)
+}
+
+// What SQL engines read as a number too, without their names for infinity.
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
+
+/** The number that a value is or that its text says, also as a percentage, `13.5%`; undefined where it says none. */
+export function numberOfValue(value: unknown): number | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) ? value : undefined
+  if (typeof value === 'bigint') return Number(value)
+  if (value instanceof PythonFloat) return value.value
+  if (typeof value !== 'string') return undefined
+  const text = trimmed(value).replace(/%+$/, '')
+  return NUMBER.test(text) ? Number(text) : undefined
+}
+
+/** Without blanks at both ends. SQL's TRIM takes no other white space. */
+function trimmed(text: string): string {
+  return text.replace(/^ +| +$/g, '')
+}
