@@ -8,7 +8,7 @@ import { DataError, OptionError } from '../lowrank-error.js'
 import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
 import { fittingContent } from '../tokenizer/content-forms.js'
 import type { Steps } from '../turns.js'
-import type { Conversation } from './row-forms.js'
+import type { Conversation } from './forms/row-form.js'
 
 /** A conversation as it is rendered. */
 export interface PreparedConversation {
@@ -25,7 +25,7 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  * Maps roles, checks that the template knows them, and gives contents as text, or as parts where the template looks
  * into them.
  *
- * @param roles The option: each role of the rows that has another name for the template.
+ * @param roleMapping The option: each role of the rows that has another name for the template.
  * @param learnAll Everything is learnt that the row does not leave out.
  * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or
  * left out.
@@ -33,14 +33,14 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
 export function* prepareConversation(
   { messages, learn, tools }: Conversation,
   renderer: ChatRenderer,
-  roles: Readonly<Record<string, string>>,
+  roleMapping: Readonly<Record<string, string>>,
   learnAll: boolean,
 ): Steps<PreparedConversation> {
   const unlearnt = new Set<number>()
   const prepared: ChatMessage[] = []
   for (const [index, message] of messages.entries()) {
     yield
-    const role = mappedRole(message.role, renderer, roles, index)
+    const role = mappedRole(message.role, renderer, roleMapping, index)
     const learnt = learn?.[index]
     if (learnt !== undefined && role !== 'assistant' && (learnt || learnAll)) {
       throw new DataError(
@@ -68,14 +68,14 @@ function mappedRole(
   if (isMeant || COMMON_ROLES.includes(mapped) || isKnownTo(renderer, mapped)) return mapped
   if (mapped !== role) {
     throw new OptionError(
-      `[data] expected roles to map ${describeValue(role)} to a role that the chat template knows, got ${describeValue(mapped)}; write ` +
+      `[data] expected roleMapping to map ${describeValue(role)} to a role that the chat template knows, got ${describeValue(mapped)}; write ` +
         `one of ${COMMON_ROLES.join(', ')}, or add ${keyText(mapped)}: ${describeValue(mapped)} where the template is to print it`,
     )
   }
   const likely = LIKELY_ROLES.get(role.toLowerCase()) ?? 'user'
   throw new DataError(
     `[data] expected a role that the chat template knows, got ${describeValue(role)} in message ${index + 1}; rename it, or ` +
-      `set roles: { ${keyText(role)}: '${likely}' }`,
+      `set roleMapping: { ${keyText(role)}: '${likely}' }`,
   )
 }
 

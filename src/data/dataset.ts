@@ -15,9 +15,16 @@ import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
 import { type Example, padExample } from './examples.js'
 import { type Item, mapSequences, sequencesOf } from './items.js'
-import { DATA_OPTIONS, type DataOptions, expectConsistent, type ResolvedDataOptions } from './options.js'
+import {
+  DATA_OPTIONS,
+  type DataOptions,
+  expectConsistent,
+  type ResolvedDataOptions,
+  withPresentNames,
+} from './options.js'
 import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
+import type { RowOrigin } from './row-origin.js'
 import { RowStore, type RowStoreOptions } from './row-store.js'
 import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
@@ -80,7 +87,11 @@ export async function prepareDataset(
   options: PrepareOptions = {},
 ): Promise<PreparedData> {
   expectTokenizer(tokenizer)
-  const resolved = readOptions('data', options as PrepareOptions & DataOptions, PREPARE_OPTIONS)
+  const resolved = readOptions(
+    'data',
+    withPresentNames('data', options as PrepareOptions & DataOptions),
+    PREPARE_OPTIONS,
+  )
   expectConsistent('data', resolved)
   if (resolved.evalSplit !== 0)
     throw new OptionError(
@@ -171,7 +182,8 @@ async function encodeRows<I extends Item>(
   }
   let reported = performance.now()
   onProgress?.(0, 0)
-  for await (const row of readRows(rowSource, columns, coding.recognize, reading)) {
+  const recognize = (value: unknown, origin: RowOrigin) => coding.recognize(value, origin, resolved.rowForm)
+  for await (const row of readRows(rowSource, columns, recognize, reading)) {
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
     const { item, truncated, dropped, quotesArguments, unusual } = await turns.run(coding.encode(row, context))

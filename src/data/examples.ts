@@ -22,9 +22,10 @@ import { toError } from '../values.js'
 import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
+import type { Conversation, PreparedTokens, Segment } from './forms/row-form.js'
 import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
-import type { Conversation, DataRow } from './row-forms.js'
+import type { SequenceRow } from './row-forms.js'
 import { describeOrigin, rowError } from './row-origin.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
@@ -47,7 +48,7 @@ export interface EncodeRowOptions {
   /** Further variables for the chat template; a row's own chat_template_kwargs win. */
   chatTemplateKwargs?: Readonly<Record<string, unknown>>
   /** Roles of the rows that the template knows by another name. Default none. */
-  roles?: Readonly<Record<string, string>>
+  roleMapping?: Readonly<Record<string, string>>
   /** Looks for what the chat template leaves out. Default: nobody looks. */
   droppedContent?: DroppedContent
   /** 'error': a row of which something is left out is refused. Default 'warn'. */
@@ -86,7 +87,7 @@ export interface EncodedRow {
  * the model's vocabulary.
  */
 export function encodeRow(
-  row: DataRow,
+  row: SequenceRow,
   tokenizer: Tokenizer,
   renderer: ChatRenderer | undefined,
   options: EncodeRowOptions,
@@ -96,7 +97,7 @@ export function encodeRow(
 
 /** `encodeRow` for rows of any size. */
 export function* encodeRowSteps(
-  row: DataRow,
+  row: SequenceRow,
   tokenizer: Tokenizer,
   renderer: ChatRenderer | undefined,
   options: EncodeRowOptions,
@@ -110,7 +111,7 @@ export function* encodeRowSteps(
 }
 
 interface EncodedContent {
-  ids: number[]
+  ids: ArrayLike<number>
   learnt: readonly TokenRange[]
   /** Where the first answer begins, whether or not it is learnt. */
   promptEnd: number
@@ -119,7 +120,7 @@ interface EncodedContent {
 }
 
 function* encodeContent(
-  row: DataRow,
+  row: SequenceRow,
   tokenizer: Tokenizer,
   renderer: ChatRenderer | undefined,
   options: EncodeRowOptions,
@@ -147,9 +148,52 @@ function* encodeContent(
         !options.completionOnlyLoss,
         options,
       )
+    case 'segments':
+      return yield* encodeSegments(tokenizer, row.segments)
+    case 'tokens':
+      return yield* preparedTokens(row, options)
     default:
       return row satisfies never
   }
+}
+
+/** The text as it is: a row of segments spells out its special tokens. */
+function* encodeSegments(tokenizer: Tokenizer, segments: readonly Segment[]): Steps<EncodedContent> {
+  const spans: { start: number; end: number }[] = []
+  let text = ''
+  for (const segment of segments) {
+    yield
+    const start = text.length
+    text += segment.text
+    const last = spans.at(-1)
+    if (!segment.isLearnt || segment.text === '') continue
+    if (last?.end === start) last.end = text.length
+    else spans.push({ start, end: text.length })
+  }
+  expectCharacters(text)
+  const { ids, ranges } = yield* encodeWithSpanSteps(tokenizer, text, spans)
+  return { ids, learnt: ranges, promptEnd: ranges[0]?.start ?? ids.length }
+}
+
+/** Masks that the options leave out count for nothing, as in TRL. */
+function* preparedTokens(
+  { inputIds, labelled, completionMask, assistantMask }: PreparedTokens,
+  { completionOnlyLoss, assistantOnlyLoss }: EncodeRowOptions,
+): Steps<EncodedContent> {
+  const masks = [labelled, completionOnlyLoss && completionMask, assistantOnlyLoss && assistantMask]
+  const given = masks.filter((mask) => mask instanceof Uint8Array)
+  const learnt: TokenRange[] = []
+  for (let at = 0; at < inputIds.length; at++) {
+    if (at % IDS_PER_STEP === 0) yield
+    if (given.some((mask) => mask[at] === 0)) continue
+    const last = learnt.at(-1)
+    if (last?.end === at) last.end++
+    else learnt.push({ start: at, end: at + 1 })
+  }
+  const isAnswer = (_: unknown, at: number): boolean =>
+    [labelled, completionMask, assistantMask].every((mask) => mask?.[at] !== 0)
+  const first = inputIds.findIndex(isAnswer)
+  return { ids: inputIds, learnt, promptEnd: first < 0 ? inputIds.length : first }
 }
 
 /** @param first The first message that is learnt. */
@@ -159,9 +203,9 @@ function* encodeConversation(
   renderer: ChatRenderer,
   first: number,
   learnAll: boolean,
-  { roles = {}, chatTemplateKwargs, droppedContent, onDroppedContent }: EncodeRowOptions,
+  { roleMapping = {}, chatTemplateKwargs, droppedContent, onDroppedContent }: EncodeRowOptions,
 ): Steps<EncodedContent> {
-  const { messages, unlearnt } = yield* prepareConversation(row, renderer, roles, learnAll)
+  const { messages, unlearnt } = yield* prepareConversation(row, renderer, roleMapping, learnAll)
   const variables = { ...chatTemplateKwargs, ...row.variables }
   const render: SharedRenderOptions = { tools: row.tools, variables, copies: new Map() }
   // With every token learnt, a template whose turns cannot be located still serves.

@@ -33,7 +33,6 @@ const LEARN_KEYS: ReadonlyMap<string, boolean> = new Map([
 
 // What is part of a conversation and printed by no template, or asks for something else than text and whole turns.
 const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
-  ['function_call', "write it as tool_calls: [{ type: 'function', function: { name, arguments } }]"],
   ['refusal', 'write the refusal as content'],
   ...['audio', 'audios', 'image', 'images', 'video', 'videos', 'file', 'files'].map(
     (key) => [key, PARTS_REMEDY] as const,
@@ -49,12 +48,11 @@ const NAMING_KEYS: readonly string[] = ['role', 'name', 'id', 'tool_call_id']
 
 const FUNCTION_CALL = 'function_call'
 
-/** ShareGPT's names of roles; those of tool use are LLaMA-Factory's. */
+/** Names of roles in sets with ShareGPT's keys; those of tool use are LLaMA-Factory's. */
 const SHAREGPT_ROLES: ReadonlyMap<string, string> = new Map([
   ['human', 'user'],
-  ['gpt', 'assistant'],
-  ['chatgpt', 'assistant'],
-  ['observation', 'tool'],
+  ...['gpt', 'chatgpt', 'bing', 'bard', 'claude', 'model', 'bot'].map((role) => [role, 'assistant'] as const),
+  ...['observation', 'function', 'function_response', 'tool_response'].map((role) => [role, 'tool'] as const),
 ])
 
 const TEXT_PARTS: readonly unknown[] = ['text', 'input_text', 'output_text', undefined]
@@ -122,11 +120,13 @@ function* messageOf(
         `[data] expected no ${key} in ${where} of ${describeOrigin(origin)}, got ${describeValue(value)}; ${remedy}`,
       )
     }
-    if (key === 'tool_calls' && (isEmpty(value) || value === 'null')) continue
+    if ((key === 'tool_calls' || key === FUNCTION_CALL) && (isEmpty(value) || value === 'null')) continue
     // The order stays, for templates that print whole messages.
     if (key === 'content') message.content = yield* contentOf(value, where, origin)
     else if (key === 'tool_calls' && typeof value === 'string')
       message[key] = yield* parseList(value, `${where}.${key}`, origin)
+    else if (key === FUNCTION_CALL && !isPresent(given.tool_calls))
+      message.tool_calls = callsOf(yield* withoutNulls(value, `${where}.${key}`, origin, nulls), where, origin)
     else setEntry(message, key, yield* withoutNulls(value, `${where}.${key}`, origin, nulls))
   }
   if (Object.keys(message).every((key) => NAMING_KEYS.includes(key))) {
@@ -146,15 +146,18 @@ function* shareGpt(entry: Fields, where: string, origin: RowOrigin): Steps<Field
   const role = SHAREGPT_ROLES.get(from) ?? from
   if (role !== FUNCTION_CALL) return { role, ...(isPresent(value) && { content: value }), ...rest }
   const calls = typeof value === 'string' ? yield* parseJson(value, where, origin) : value
-  const list = Array.isArray(calls) ? calls : [calls]
-  const toolCalls = list.map((call) => {
+  return { role: 'assistant', content: '', tool_calls: callsOf(calls, where, origin), ...rest }
+}
+
+/** What one call, or a list of them, by name and arguments is among `tool_calls`. */
+function callsOf(calls: unknown, where: string, origin: RowOrigin): Fields[] {
+  return (Array.isArray(calls) ? calls : [calls]).map((call: unknown) => {
     const { name, arguments: given } = (typeof call === 'object' ? (call ?? {}) : {}) as Fields
     if (typeof name !== 'string' || given === undefined) {
-      throw wrongType('{ name, arguments } for the value of a function_call', where, origin, value)
+      throw wrongType('{ name, arguments } for the value of a function_call', where, origin, calls)
     }
     return { type: 'function', function: { name, arguments: given } }
   })
-  return { role: 'assistant', content: '', tool_calls: toolCalls, ...rest }
 }
 
 function* contentOf(content: unknown, where: string, origin: RowOrigin): Steps<string | Fields[]> {

@@ -15,8 +15,9 @@ import {
   text,
 } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
-import { type OptionTable, readOptions } from '../options/table.js'
+import { aliasesOf, type OptionTable, readOptions } from '../options/table.js'
 import { isPlainObject } from '../values.js'
+import { ROW_FORM_NAMES, type RowFormName } from './forms/row-form.js'
 import { FORM_COLUMNS } from './row-forms.js'
 
 /** How rows become batches. Names are those of TRL and transformers where these have the option. */
@@ -84,7 +85,12 @@ export interface DataOptions {
    * A role that the template does not know is an error; the roles of ShareGPT's `from` are known.
    * @default {}
    */
-  roles?: Readonly<Record<string, string>>
+  roleMapping?: Readonly<Record<string, string>>
+  /**
+   * The form that all rows have, where their columns do not tell the one that is meant.
+   * @default whichever the columns of a row tell
+   */
+  rowForm?: RowFormName
   /**
    * Names of columns where the rows have others than lowrank knows: by the name that is known here the name in the
    * rows, for example `{ prompt: 'question', completion: 'answer.text' }`. Dots lead into objects.
@@ -104,13 +110,16 @@ export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
 const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
 
 /** `DataOptions` with every default filled in. */
-export type ResolvedDataOptions = Required<Omit<DataOptions, 'chatTemplate'>> & Pick<DataOptions, 'chatTemplate'>
+export type ResolvedDataOptions = Required<Omit<DataOptions, OptionsWithoutDefault>> &
+  Pick<DataOptions, OptionsWithoutDefault>
+
+type OptionsWithoutDefault = 'chatTemplate' | 'rowForm'
 
 const TEMPLATE = /\{[{%]/
 
 /** From names that the forms of rows know to columns of the rows. */
 const columnNames: Rule = {
-  expected: `an object from ${FORM_COLUMNS.join(', ')} to columns of the rows, as { prompt: 'question' },`,
+  expected: "an object from columns that lowrank knows to columns of the rows, as { prompt: 'question' },",
   accepts: (value) =>
     isPlainObject(value) &&
     Object.entries(value).every(([name, column]) => FORM_COLUMNS.includes(name) && text.accepts(column)),
@@ -208,13 +217,20 @@ export const DATA_OPTIONS = {
     default: {},
     help: 'further variables of the chat template: { enable_thinking: false }',
   },
-  roles: {
+  roleMapping: {
     rule: objectOf(
       { ...text, accepts: (value) => typeof value === 'string' && value !== '' },
       "an object from roles of the rows to roles of the template, as { human: 'user' },",
     ),
     default: {},
     help: 'roles of the rows that the chat template knows by another name: { human: user, gpt: assistant }',
+    aliases: ['roles'],
+  },
+  rowForm: {
+    rule: oneOf(ROW_FORM_NAMES),
+    example: 'questionAnswer',
+    otherwise: 'what the columns of a row tell',
+    help: 'form that all rows have, where their columns do not tell the one that is meant',
   },
   columns: {
     rule: columnNames,
@@ -235,9 +251,24 @@ export const DATA_OPTIONS = {
  * @throws OptionError for an unknown option (naming the nearest) or a value outside its range.
  */
 export function resolveDataOptions(options: DataOptions = {}, where = 'data'): ResolvedDataOptions {
-  const resolved: ResolvedDataOptions = readOptions(where, options, DATA_OPTIONS)
+  const resolved: ResolvedDataOptions = readOptions(where, withPresentNames(where, options), DATA_OPTIONS)
   expectConsistent(where, resolved)
   return resolved
+}
+
+const OLD_NAMES = aliasesOf(DATA_OPTIONS)
+
+/** The options by the names that they have now. @throws where one is given by both its names */
+export function withPresentNames<Options extends object>(where: string, options: Options): Options {
+  if (!isPlainObject(options)) return options
+  const named: Record<string, unknown> = {}
+  for (const [given, value] of Object.entries(options)) {
+    const name = OLD_NAMES.get(given) ?? given
+    if (named[name] !== undefined && value !== undefined)
+      throw new OptionError(`[${where}] expected ${name} once, got ${given} too; remove one`)
+    named[name] ??= value
+  }
+  return named as Options
 }
 
 /** @throws on options that exclude each other */

@@ -4,9 +4,10 @@ import type { ChatRenderer } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { Steps } from '../turns.js'
 import { type EncodedRow, type EncodeRowOptions, type Example, encodeRowSteps } from './examples.js'
+import type { OtherContent, RowFormName } from './forms/row-form.js'
 import type { Item } from './items.js'
-import { type DataRow, recognizeSteps } from './row-forms.js'
-import type { RowOrigin } from './row-origin.js'
+import { type DataRow, recognizeSteps, type SequenceRow } from './row-forms.js'
+import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 import { type UnusualKind, unusualSteps } from './unusual-rows.js'
 
 /** A row whose form is known and whose columns have been checked. */
@@ -32,16 +33,44 @@ export interface EncodedItem<I extends Item> extends Omit<EncodedRow, 'example'>
 
 export interface RowCoding<I extends Item> {
   /** @throws naming the row where it is none that the objective takes */
-  recognize(value: unknown, origin: RowOrigin): Steps<RecognizedRow>
+  recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName): Steps<RecognizedRow>
   /** @param row one that `recognize` gave. @throws naming the row, as `encodeRow` */
   encode(row: RecognizedRow, context: CodingContext): Steps<EncodedItem<I>>
 }
 
 /** Each row is one sequence. */
 export const ONE_SEQUENCE: RowCoding<Example> = {
-  recognize: recognizeSteps,
-  *encode(row: DataRow, { tokenizer, renderer, options }) {
+  *recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName) {
+    const row = yield* recognizeSteps(value, origin, rowForm)
+    expectSequence(row)
+    return row
+  },
+  *encode(row: SequenceRow, { tokenizer, renderer, options }) {
     const { example, ...became } = yield* encodeRowSteps(row, tokenizer, renderer, options)
     return { item: example, ...became, unusual: yield* unusualSteps(row) }
   },
+}
+
+/** What rows of other objectives are, whose they are, and what makes rows to learn of them. */
+const OTHER_FORMS: Readonly<Record<OtherContent['form'], readonly [what: string, objective: string, remedy: string]>> =
+  {
+    preference: ['preferences', 'DPO', 'write what was chosen as messages, or as prompt and completion'],
+    labelled: [
+      'answers that are labelled as good or bad',
+      'KTO',
+      'keep the rows whose label is true, and remove the column',
+    ],
+    stepwise: ['steps that are labelled', 'a process reward model', 'join the steps that are right to a completion'],
+    prompt: ['prompts without an answer', 'GRPO', 'give each an answer, as prompt and completion'],
+    classification: ['texts with a class', 'sequence classification', 'write the class as the completion of a prompt'],
+  }
+
+/** @throws naming the objective that a row is for where it is none of supervised fine-tuning */
+function expectSequence(row: DataRow): asserts row is SequenceRow {
+  if (!Object.hasOwn(OTHER_FORMS, row.form)) return
+  const [what, objective, remedy] = OTHER_FORMS[row.form as OtherContent['form']]
+  throw rowError(
+    row.origin,
+    `[sft] expected rows of texts or conversations to learn, got ${what} in ${describeOrigin(row.origin)}, which are for ${objective}; ${remedy}`,
+  )
 }

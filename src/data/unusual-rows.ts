@@ -5,7 +5,7 @@
 
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
-import type { DataRow } from './row-forms.js'
+import type { SequenceContent } from './forms/row-form.js'
 
 /** What is unusual about a row. */
 export type UnusualKind = 'emptyAnswer' | 'emptyPrompt' | 'emptyMessage' | 'repeatedRole'
@@ -14,9 +14,11 @@ export type UnusualKind = 'emptyAnswer' | 'emptyPrompt' | 'emptyMessage' | 'repe
 const REPEATING_ROLES: readonly string[] = ['tool', 'function', 'observation', 'ipython']
 
 /** What is unusual about a row, each kind once. */
-export function* unusualSteps(row: DataRow): Steps<readonly UnusualKind[]> {
+export function* unusualSteps(row: SequenceContent): Steps<readonly UnusualKind[]> {
   switch (row.form) {
     case 'text':
+    case 'segments':
+    case 'tokens':
       return []
     case 'completion':
       return kinds(isBlank(row.completion) && 'emptyAnswer', isBlank(row.prompt) && 'emptyPrompt')

@@ -9,9 +9,9 @@ import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { resolveDataOptions } from '../../src/data/options.js'
 import { dataWarnings } from '../../src/data/report.js'
-import { recognizeRow } from '../../src/data/row-forms.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { CHATML, CHATML_GENERATION, LLAMA3 } from '../support/chat-templates.js'
+import { sequenceRow } from '../support/read-rows.js'
 import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
 function build(options: TinyTokenizerOptions = {}): Tokenizer {
@@ -21,7 +21,7 @@ function build(options: TinyTokenizerOptions = {}): Tokenizer {
 
 function encode(tokenizer: Tokenizer, row: object, options: Partial<EncodeRowOptions> = {}) {
   const all = { maxLength: 512, completionOnlyLoss: true, assistantOnlyLoss: true, ...options }
-  return encodeRow(recognizeRow(row, { row: 7 }), tokenizer, chatRenderer(tokenizer), all)
+  return encodeRow(sequenceRow(row, { row: 7 }), tokenizer, chatRenderer(tokenizer), all)
 }
 
 /** The text of an example and of the tokens that are learnt. */
@@ -102,6 +102,40 @@ describe('encodeRow', () => {
     expect(texts(tokenizer, row, { completionOnlyLoss: false })[1]).toBe(whole)
   })
 
+  it('learns the segments that say so, of a text as it is', () => {
+    const tokenizer = build({ bosToken: '<s>' })
+    const segments = [
+      { label: true, text: '' },
+      { label: false, text: '<s>one' },
+      { label: true, text: ' two' },
+      { label: true, text: ' three</s>' },
+      { label: false, text: ' four' },
+    ]
+    expect(texts(tokenizer, { segments })).toEqual(['<s>one two three</s> four', ' two three</s>'])
+    expect(encode(tokenizer, { segments }).example.promptLength).toBe(
+      tokenizer.encode('<s>one', { addSpecialTokens: false }).length,
+    )
+  })
+
+  it('learns what labels and masks of token ids say, and no more', () => {
+    const tokenizer = build({ bosToken: '<s>' })
+    const row = { input_ids: [5, 6, 7, 8, 9] }
+    const labels = (masks: object, options = {}) => [...encode(tokenizer, { ...row, ...masks }, options).example.labels]
+    expect(labels({})).toEqual([5, 6, 7, 8, 9])
+    expect(labels({ labels: [-100, -100, 7, 8, -100] })).toEqual([-100, -100, 7, 8, -100])
+    const completion = { completion_mask: [0, 0, 1, 1, 1] }
+    const both = { ...completion, assistant_masks: [0, 1, 1, 0, 1] }
+    expect(labels(completion)).toEqual([-100, -100, 7, 8, 9])
+    expect(labels(both)).toEqual([-100, -100, 7, -100, 9])
+    expect(labels(both, { completionOnlyLoss: false })).toEqual([-100, 6, 7, -100, 9])
+    expect(labels(both, { completionOnlyLoss: false, assistantOnlyLoss: false })).toEqual([5, 6, 7, 8, 9])
+    expect(encode(tokenizer, { ...row, ...both }).example).toMatchObject({ promptLength: 2, numSupervised: 2 })
+    expect(labels({ labels: [-100, -100, -100, -100, -100] })).toEqual([-100, -100, -100, -100, -100])
+    expect(() => encode(tokenizer, row, { vocabSize: 9 })).toThrow(
+      "expected token ids below the model's vocabulary of 9",
+    )
+  })
+
   it('keeps the beginning of a row that is too long', () => {
     const tokenizer = build()
     const row = { prompt: 'one two three', completion: ' four five six' }
@@ -155,7 +189,7 @@ describe('resolveDataOptions', () => {
       chatTemplate: undefined,
       chatTemplateKwargs: {},
       columns: {},
-      roles: {},
+      roleMapping: {},
       onDroppedContent: 'warn',
     })
   })
@@ -182,12 +216,12 @@ describe('roles', () => {
     ]
     const tokenizer = build({ chatTemplate: CHATML })
     expect(() => encode(tokenizer, { messages })).toThrow(
-      '[data] expected a role that the chat template knows, got "human" in message 1; rename it, or set roles: { human: \'user\' } ' +
+      '[data] expected a role that the chat template knows, got "human" in message 1; rename it, or set roleMapping: { human: \'user\' } ' +
         '(in row 7)',
     )
-    expect(() => encode(tokenizer, { messages: [asked, messages[1]] })).toThrow("set roles: { gpt: 'assistant' }")
-    const roles = { human: 'user', gpt: 'assistant' }
-    expect(texts(tokenizer, { messages }, { roles })).toEqual([
+    expect(() => encode(tokenizer, { messages: [asked, messages[1]] })).toThrow("set roleMapping: { gpt: 'assistant' }")
+    const roleMapping = { human: 'user', gpt: 'assistant' }
+    expect(texts(tokenizer, { messages }, { roleMapping })).toEqual([
       '<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\ntwo<|im_end|>\n',
       'two<|im_end|>',
     ])
@@ -204,11 +238,13 @@ describe('roles', () => {
       { role: 'human', content: 'x' },
       { role: 'assistant', content: 'y' },
     ]
-    expect(() => encode(tokenizer, { messages }, { roles: { human: 'usr' } })).toThrow(
-      '[data] expected roles to map "human" to a role that the chat template knows, got "usr"; write one of system, user, assistant, tool, ' +
+    expect(() => encode(tokenizer, { messages }, { roleMapping: { human: 'usr' } })).toThrow(
+      '[data] expected roleMapping to map "human" to a role that the chat template knows, got "usr"; write one of system, user, assistant, tool, ' +
         'or add usr: "usr" where the template is to print it',
     )
-    expect(texts(tokenizer, { messages }, { roles: { human: 'usr', usr: 'usr' } })[0]).toContain('<|im_start|>usr\nx')
+    expect(texts(tokenizer, { messages }, { roleMapping: { human: 'usr', usr: 'usr' } })[0]).toContain(
+      '<|im_start|>usr\nx',
+    )
   })
 
   it('roles that the template asks for by name are known, those that it only prints are not', () => {
@@ -220,9 +256,9 @@ describe('roles', () => {
     for (const role of ['model', 'commented']) {
       expect(() => encode(gemma, { messages: [{ role, content: 'x' }] })).toThrow(`got "${role}" in message 1`)
     }
-    expect(texts(gemma, { messages: [{ role: 'model', content: 'x' }] }, { roles: { model: 'model' } })[0]).toContain(
-      'model',
-    )
+    expect(
+      texts(gemma, { messages: [{ role: 'model', content: 'x' }] }, { roleMapping: { model: 'model' } })[0],
+    ).toContain('model')
   })
 })
 
@@ -305,7 +341,7 @@ describe('content in parts', () => {
       { type: 'text', text: 'a' },
       { type: 'input_text', text: 'b' },
     ]
-    encodeRow(recognizeRow({ messages: [{ role: 'user', content }] }, { row: 1 }), tokenizer, renderer, {
+    encodeRow(sequenceRow({ messages: [{ role: 'user', content }] }, { row: 1 }), tokenizer, renderer, {
       maxLength: 9,
       completionOnlyLoss: true,
       assistantOnlyLoss: true,

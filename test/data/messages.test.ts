@@ -181,7 +181,6 @@ describe('tools', () => {
       'expected a list for tools in train.jsonl:7, got "{\\"name\\": \\"f\\"}"',
     )
     fail({ messages: [user], tools: [7] }, 'expected an object for tools[0] in train.jsonl:7, got 7')
-    fail({ messages: [user], functions: [{ name: 'f' }] }, 'expected no column functions in train.jsonl:7')
     try {
       recognized({ messages: [user], tools: `[${'"x",'.repeat(100_000)}` })
       expect.unreachable()
@@ -190,13 +189,9 @@ describe('tools', () => {
     }
   })
 
-  it('tools called in JSON text are read, and the older function_call is refused', () => {
+  it('tools called in JSON text are read', () => {
     const calls = [{ type: 'function', function: { name: 'f', arguments: { unit: null } } }]
     expect(message({ tool_calls: JSON.stringify(calls) })?.tool_calls).toEqual(calls)
-    fail(
-      { messages: [{ role: 'assistant', function_call: { name: 'f', arguments: '{}' } }] },
-      'expected no function_call in messages[0] of train.jsonl:7, got {name, arguments}; write it as tool_calls',
-    )
     fail({ messages: [{ role: 'assistant', refusal: 'No.' }] }, 'expected no refusal in messages[0] of train.jsonl:7')
   })
 })
@@ -232,6 +227,21 @@ describe('ShareGPT', () => {
   })
 
   it('ShareGPT with a call that is none, or two system messages that differ, is refused', () => {
+    const roles = ['human', 'gpt', 'chatgpt', 'bing', 'bard', 'system', 'function', 'tool', 'user', 'assistant']
+    expect(
+      recognized({ conversations: roles.map((from) => ({ from, value: 'x' })) }).messages.map(({ role }) => role),
+    ).toEqual([
+      'user',
+      'assistant',
+      'assistant',
+      'assistant',
+      'assistant',
+      'system',
+      'tool',
+      'tool',
+      'user',
+      'assistant',
+    ])
     fail(
       { conversations: [{ from: 'function_call', value: '{"city": "Paris"}' }] },
       'expected { name, arguments } for the value of a function_call for conversations[0] in train.jsonl:7',
@@ -270,15 +280,9 @@ describe('weights', () => {
 
 describe('what would be lost', () => {
   it('is refused where it matters', () => {
-    fail(
-      { instruction: 'i', output: 'o', system: 's' },
-      'expected no column system in train.jsonl:7, got "s"; the Alpaca prompt',
-    )
-    fail({ instruction: 'i', output: 'o', history: [['q', 'a']] }, 'expected no column history in train.jsonl:7')
-    fail(
-      { prompt: 'p', completion: 'c', label: false },
-      'expected prompt and completion without a label in train.jsonl:7',
-    )
+    expect(() =>
+      recognizeRow({ instruction: 'i', output: 'o', system: 's' }, { file: 'train.jsonl', line: 7 }, 'alpaca'),
+    ).toThrow('expected no column system in train.jsonl:7, got "s"; the Alpaca prompt')
     fail(
       { messages: [user], chat_template_kwargs: { messages: [] } },
       'expected variables of the template for chat_template_kwargs',
@@ -314,9 +318,26 @@ describe('a message', () => {
   )
 })
 
-it('refuses answers that are labelled for KTO', () => {
-  fail(
-    { conversations: [{ from: 'gpt', value: 'no' }], kto_tag: false },
-    '[data] expected conversations without a label in train.jsonl:7, got kto_tag: false, as for KTO',
-  )
+describe("OpenAI's older functions", () => {
+  it('are tools, and calls of them tool calls', () => {
+    const row = {
+      messages: [user, { role: 'assistant', content: null, function_call: { name: 'f', arguments: '{"a": 1}' } }],
+      functions: [{ name: 'f', parameters: {} }],
+      parallel_tool_calls: false,
+    }
+    expect(recognized(row)).toEqual({
+      origin: 'train.jsonl:7',
+      form: 'messages',
+      messages: [
+        user,
+        { role: 'assistant', tool_calls: [{ type: 'function', function: { name: 'f', arguments: '{"a": 1}' } }] },
+      ],
+      tools: [{ type: 'function', function: { name: 'f', parameters: {} } }],
+    })
+    fail(
+      { messages: [{ role: 'assistant', function_call: { arguments: '{}' } }] },
+      'expected { name, arguments } for the value of a function_call for messages[0] in train.jsonl:7',
+    )
+    fail({ messages: [user], parallel_tool_calls: 'no' }, 'expected true or false for parallel_tool_calls')
+  })
 })

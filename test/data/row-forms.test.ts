@@ -42,9 +42,9 @@ describe('recognizeRow', () => {
   })
 
   it('names the row and the columns found where none fit', () => {
-    expect(() => recognizeRow({ question: 'q', answer: 'a' }, { file: 'train.jsonl', line: 17 })).toThrow(
+    expect(() => recognizeRow({ ask: 'q', reply: 'a' }, { file: 'train.jsonl', line: 17 })).toThrow(
       '[data] expected the columns messages, conversations, prompt and completion, instruction and output, or text in ' +
-        "train.jsonl:17, got question, answer; rename the columns, or map them, as with columns: { prompt: 'question', " +
+        "train.jsonl:17, got ask, reply; rename the columns, or map them, as with columns: { prompt: 'question', " +
         "completion: 'answer' }",
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, { row: 3 })).toThrow(

@@ -3,10 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { chatRenderer } from '../../src/data/dataset.js'
 import { encodeRow } from '../../src/data/examples.js'
-import { recognizeRow } from '../../src/data/row-forms.js'
 import { ChatTemplate } from '../../src/tokenizer/chat-template.js'
 import { createTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { CHATML } from '../support/chat-templates.js'
+import { sequenceRow } from '../support/read-rows.js'
 import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
 const STRINGS = CHATML
@@ -36,7 +36,7 @@ describe('a template named tool_use', () => {
     ]
     const options = { maxLength: 512, completionOnlyLoss: true, assistantOnlyLoss: true }
     const text = (row: object) =>
-      tokenizer.decode(encodeRow(recognizeRow(row, { row: 1 }), tokenizer, renderer, options).example.inputIds)
+      tokenizer.decode(encodeRow(sequenceRow(row, { row: 1 }), tokenizer, renderer, options).example.inputIds)
     const wanted = (content: string) =>
       `<|im_start|>user\n${content}<|im_end|>\n<|im_start|>assistant\n${content}<|im_end|>\n`
     // In both orders: what was found out of one template is not taken for the other.

@@ -3,14 +3,14 @@
 import { describe, expect, it } from 'vitest'
 import { prepareDataset } from '../../src/data/dataset.js'
 import { dataWarnings } from '../../src/data/report.js'
-import { recognizeRow } from '../../src/data/row-forms.js'
 import { unusualSteps } from '../../src/data/unusual-rows.js'
 import { createTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { runAtOnce } from '../../src/turns.js'
 import { CHATML } from '../support/chat-templates.js'
+import { sequenceRow } from '../support/read-rows.js'
 import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
-const unusual = (row: object): readonly string[] => runAtOnce(unusualSteps(recognizeRow(row, { row: 1 })))
+const unusual = (row: object): readonly string[] => runAtOnce(unusualSteps(sequenceRow(row, { row: 1 })))
 const user = (content?: unknown) => ({ role: 'user', content })
 const assistant = (content?: unknown, more = {}) => ({ role: 'assistant', content, ...more })
 const call = [{ type: 'function', function: { name: 'f', arguments: {} } }]

@@ -10,8 +10,8 @@ import { beforeAll, expect, it } from 'vitest'
 import { IGNORE_INDEX } from '../../src/architecture/batch.js'
 import { chatRenderer } from '../../src/data/dataset.js'
 import { encodeRow } from '../../src/data/examples.js'
-import { recognizeRow } from '../../src/data/row-forms.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
+import { sequenceRow } from '../support/read-rows.js'
 import { describeWithPython, runPython } from './python.js'
 
 const SCRIPT = fileURLToPath(new URL('assistant_masks.py', import.meta.url))
@@ -93,7 +93,7 @@ describeWithPython("a conversation through TRL's chat templates", () => {
   function compare(name: string, at: number, expected: PythonRow): string | undefined {
     const { source } = templates[name] as { source: string }
     const { messages, tools } = CONVERSATIONS[at] as (typeof CONVERSATIONS)[number]
-    const row = recognizeRow(tools === null ? { messages } : { messages, tools }, { row: 1 })
+    const row = sequenceRow(tools === null ? { messages } : { messages, tools }, { row: 1 })
     const where = `${name}, conversation ${at}`
     let example: ReturnType<typeof encodeRow>['example']
     try {

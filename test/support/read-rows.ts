@@ -1,11 +1,14 @@
 /** @file Reading all rows of a source as a run does. */
 
 import { Columns } from '../../src/data/columns.js'
-import { type DataRow, recognizeSteps } from '../../src/data/row-forms.js'
+import type { RowFormName } from '../../src/data/forms/row-form.js'
+import { ONE_SEQUENCE } from '../../src/data/row-coding.js'
+import { type DataRow, recognizeSteps, type SequenceRow } from '../../src/data/row-forms.js'
+import type { RowOrigin } from '../../src/data/row-origin.js'
 import { readRows } from '../../src/data/rows.js'
 import { type DataSource, openSource } from '../../src/data/sources/open-source.js'
 import type { ReadContext, SourceLineage } from '../../src/data/sources/row-source.js'
-import { Turns } from '../../src/turns.js'
+import { runAtOnce, Turns } from '../../src/turns.js'
 
 /** A context that keeps what it is told. */
 export function readContext(signal?: AbortSignal): ReadContext & { fractions: number[]; lineage: SourceLineage[] } {
@@ -35,4 +38,9 @@ export async function allRows(...args: Parameters<typeof rowsOf>): Promise<DataR
   const rows: DataRow[] = []
   for await (const row of rowsOf(...args)) rows.push(row)
   return rows
+}
+
+/** A row that supervised fine-tuning takes. */
+export function sequenceRow(value: unknown, origin: RowOrigin, rowForm?: RowFormName): SequenceRow {
+  return runAtOnce(ONE_SEQUENCE.recognize(value, origin, rowForm)) as SequenceRow
 }

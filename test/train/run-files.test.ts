@@ -229,7 +229,7 @@ describe('train.yaml', () => {
     {
       training: {
         chatTemplateKwargs: { enable_thinking: false, name: 'null', list: [1, 'yes', null] },
-        roles: { human: 'user' },
+        roleMapping: { human: 'user' },
       },
     },
     { training: { packing: true, padding: false } },

@@ -9,16 +9,15 @@ import { noGrad, runBackward } from '../../autograd/tape.js'
 import type { CausalLM } from '../../causal-lm/causal-lm.js'
 import type { MicroBatch } from '../../data/batches.js'
 import { type Example, encodeRowSteps } from '../../data/examples.js'
+import type { RowFormName } from '../../data/forms/row-form.js'
 import type { ExampleGroup } from '../../data/items.js'
 import type { CodingContext, EncodedItem, RecognizedRow } from '../../data/row-coding.js'
-import { type DataRow, recognizeSteps } from '../../data/row-forms.js'
+import { recognizeSteps, type SequenceRow } from '../../data/row-forms.js'
 import { describeOrigin, type RowOrigin, rowError } from '../../data/row-origin.js'
 import { unusualSteps } from '../../data/unusual-rows.js'
-import { describeValue } from '../../errors.js'
 import { LowrankError } from '../../lowrank-error.js'
 import { Tensor } from '../../tensor/tensor.js'
 import type { Steps } from '../../turns.js'
-import { isObject } from '../../values.js'
 import type { Means } from '../means.js'
 import type { BatchLoss, Objective } from '../objective.js'
 
@@ -52,31 +51,20 @@ export function dpo({ beta = 0.1 }: { beta?: number } = {}): Objective<Preferenc
 
 /** A row of prompt, chosen and rejected: two rows of prompt and completion, of texts or of messages. */
 interface PreferenceRow extends RecognizedRow {
-  readonly chosen: DataRow
-  readonly rejected: DataRow
+  readonly chosen: SequenceRow
+  readonly rejected: SequenceRow
 }
 
-function* recognizePreference(value: unknown, origin: RowOrigin): Steps<PreferenceRow> {
-  const row = value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value
-  if (!isObject(row))
+function* recognizePreference(value: unknown, origin: RowOrigin, rowForm?: RowFormName): Steps<PreferenceRow> {
+  const row = yield* recognizeSteps(value, origin, rowForm)
+  if (row.form !== 'preference')
     throw rowError(
       origin,
-      `[dpo] expected an object for each row, got ${describeValue(row)} in ${describeOrigin(origin)}`,
+      `[dpo] expected rows with what was chosen and what was rejected, as { prompt, chosen, rejected }, got one of the form ` +
+        `${row.form} in ${describeOrigin(origin)}; rename or convert the columns`,
     )
-  const { chosen, rejected, ...both } = row
-  for (const [name, content] of Object.entries({ prompt: row.prompt, chosen, rejected })) {
-    if (content === undefined || content === null)
-      throw rowError(
-        origin,
-        `[dpo] expected the columns prompt, chosen and rejected in ${describeOrigin(origin)}, got no ${name}; rename or convert the columns`,
-      )
-  }
-  const answers = {
-    chosen: yield* recognizeSteps({ ...both, completion: chosen }, origin),
-    rejected: yield* recognizeSteps({ ...both, completion: rejected }, origin),
-  }
-  const { ignoredColumns } = answers.chosen
-  return { origin, form: 'preference', ...answers, ...(ignoredColumns && { ignoredColumns }) }
+  const { chosen, rejected, ...rest } = row
+  return { ...rest, chosen: { origin, ...chosen }, rejected: { origin, ...rejected } }
 }
 
 /** Both answers are learnt from alone, whatever the options say of prompts. */

@@ -188,9 +188,6 @@ describe('rows that are wrapped', () => {
     expect(await said(JSON.stringify({ prompt: ['a', 'b'], completion: ['c', 'd'] }))).toContain(
       ':1, got lists of texts under prompt, completion, as tables by columns have them; write one object per row',
     )
-    expect(await said(JSON.stringify({ prompt: 'a', chosen: 'b', rejected: 'c' }))).toContain(
-      'rows of preferences are not trained on: write what was chosen as messages, or as prompt and completion',
-    )
     expect(await said(JSON.stringify({ dialog: [{ role: 'user', content: 'a' }] }))).toContain(
       "; rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' }",
     )
