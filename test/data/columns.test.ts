@@ -80,12 +80,11 @@ describe('columns', () => {
       return 'fine'
     }
     expect(refused({ promt: 'question' })).toBe(
-      '[data] expected an object from messages, system, tools, chat_template_kwargs, conversations, prompt, completion, ' +
-        "instruction, output, input, text to columns of the rows, as { prompt: 'question' }, for columns, got {promt}; " +
-        'did you mean prompt?',
+      "[data] expected an object from columns that lowrank knows to columns of the rows, as { prompt: 'question' }, for " +
+        'columns, got {promt}; did you mean prompt?',
     )
     for (const wrong of [{ prompt: 5 }, { prompt: '' }, [], 'question', { constructor: 'x' }])
-      expect(refused(wrong)).toContain('expected an object from messages')
+      expect(refused(wrong)).toContain('expected an object from columns')
     expect(refused({})).toBe('fine')
     expect(resolveDataOptions({ columns: { text: 'body' } }).columns).toEqual({ text: 'body' })
   })

@@ -326,7 +326,7 @@ describe("OpenAI's older functions", () => {
       parallel_tool_calls: false,
     }
     expect(recognized(row)).toEqual({
-      origin: 'train.jsonl:7',
+      origin: { file: 'train.jsonl', line: 7 },
       form: 'messages',
       messages: [
         user,

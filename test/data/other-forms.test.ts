@@ -121,7 +121,7 @@ describe('rows of texts', () => {
     expect(read(row)).toEqual(content)
   })
 
-  it('with further columns keep the form that they had before others were known', () => {
+  it('rows with further columns keep the form that they had before others were known', () => {
     const more = { question: 'q', answer: 'a', response: 'r', context: 'c', input_ids: [1], label: 'x', segments: [] }
     expect(read({ text: 't', ...more })).toMatchObject({ form: 'text' })
     expect(read({ prompt: 'p', completion: 'c', ...more })).toMatchObject({ form: 'completion' })
@@ -129,7 +129,7 @@ describe('rows of texts', () => {
     expect(read({ messages: [user('a')], ...more })).toMatchObject({ form: 'messages' })
   })
 
-  it('that cannot be read are refused by row and place', () => {
+  it('rows of texts that cannot be read are refused by row and place', () => {
     fail(
       { instruction: 'i', output: 'o', history: ['q', 'a'] },
       'expected [question, answer], two texts, for history[0]',
@@ -337,7 +337,7 @@ describe('rows of other objectives', () => {
     expect(() => sequenceRow({ text: 't', label: 1 }, { row: 1 }, 'classification')).toThrow('sequence classification')
   })
 
-  it('that are not whole are refused by row and column', () => {
+  it('rows of other objectives that are not whole are refused by row and column', () => {
     fail({ prompt: 'p', completions: ['a'], labels: [] }, 'expected a label for each of 1 completions in train.jsonl:7')
     fail({ prompt: 'p', completions: 'a', labels: [] }, 'expected a list of texts for completions in train.jsonl:7')
     fail({ prompt: 'p', chosen: 'c', rejected: 5 }, 'for prompt and rejected in train.jsonl:7, got "p" and 5')
