@@ -24,6 +24,8 @@ const MAX_LENGTH = 128
 const LONGEST_ANSWER = 48
 const PROMPTS_AT_ONCE = 50
 const SHOWN = 4
+// Characters of an answer that are shown, so that the line fits a terminal of 80 columns.
+const SHOWN_WIDTH = 66
 // The share of held-out answers that have to be right for the run to count as a success.
 const REQUIRED = 0.5
 
@@ -41,7 +43,7 @@ async function main() {
   const begin = performance.now()
   rmSync(OUTPUT, { recursive: true, force: true })
   const { model, tokenizer, heldOut } = await open()
-  say(`\nThe model ${show(MODEL)} answers ${heldOut.length} held-out prompts before training ...`)
+  say(`\nBefore training, ${show(MODEL)} answers ${heldOut.length} held-out prompts ...`)
   const before = await answer(model, tokenizer, heldOut)
   model.dispose()
   say(`  ${countRight(before, heldOut)} of ${heldOut.length} right\n`)
@@ -67,7 +69,7 @@ async function main() {
       progress.onEvent(event)
     },
   }).finally(progress.stop)
-  say('\nTraining loss, on a logarithmic scale')
+  say('\nTraining loss (lower is better), on a logarithmic scale')
   for (const line of lossChart(losses)) say(`  ${line}`)
 
   const after = await answer(run.model, run.tokenizer, heldOut)
@@ -87,7 +89,7 @@ async function main() {
   const again = answersInFreshProcess()
   const same = again.filter((text, i) => text === after[i]).length
   say(
-    `Adapter saved in ${show(ADAPTER)}; a fresh process that loads it gives ${same} of ${after.length} answers alike.`,
+    `Adapter saved in ${show(ADAPTER)}.\nA fresh process that loads it answers ${same} of ${after.length} prompts the same.`,
   )
   say(`All of it took ${((performance.now() - begin) / 1000).toFixed(0)} s.`)
   if (right < REQUIRED * heldOut.length)
@@ -97,10 +99,14 @@ async function main() {
   const [example] = heldOut
   say(`
 Next:
-  npx lowrank generate --model ${show(MODEL)} --adapter ${show(ADAPTER)} --prompt $'${example?.prompt.replaceAll('\n', '\\n')}'
-  npx lowrank train examples/quickstart/train.yaml      the same run from a configuration file: point it at your own rows
-  npx lowrank doctor                                    what the engine found on this machine
-  README.md                                             your own model and data from TypeScript`)
+  Ask it yourself
+    npx lowrank generate --model ${show(MODEL)} --adapter ${show(ADAPTER)} \\
+      --prompt $'${example?.prompt.replaceAll('\n', '\\n')}'
+  Repeat the run from a configuration file; then put your own rows into it
+    npx lowrank train examples/quickstart/train.yaml
+  See what the engine found on this machine
+    npx lowrank doctor
+  Read README.md: your own model and rows, from TypeScript`)
   return 0
 }
 
@@ -149,7 +155,7 @@ function answersInFreshProcess() {
 /** @param {string | undefined} text */
 function oneLine(text) {
   const line = (text ?? '').trim().replace(/\s+/g, ' ')
-  return line.length > 100 ? `${line.slice(0, 97)}...` : line
+  return line.length > SHOWN_WIDTH ? `${line.slice(0, SHOWN_WIDTH - 3)}...` : line
 }
 
 /** @param {string} path */
