@@ -177,7 +177,7 @@ export interface TrainLoraOptions extends HubOptions {
    * @default the model's
    */
   tokenizer?: Tokenizer | ForeignTokenizer
-  /** Path or glob of JSON Lines or a JSON array, several of them, rows, or an object that reads rows. */
+  /** Path or glob of JSON Lines, a JSON array, or Parquet, several of them, rows, or an object that reads rows. */
   dataset: DataSource
   /**
    * Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`.

@@ -6,7 +6,7 @@
  * which it was.
  */
 
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -16,6 +16,7 @@ import { createModel } from '../../src/causal-lm/create-model.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/weights-on-disk.js'
+import { openSource } from '../../src/data/sources/open-source.js'
 import { Random } from '../../src/random.js'
 import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
@@ -27,9 +28,11 @@ import { readSafetensorsHeader, readTensorBytes } from '../../src/weights/safete
 import { CONFIG } from '../checkpoint/build.js'
 import { batchPlan } from '../support/batch-plan.js'
 import { convertModel, ggufBytes, tokenizerKeys } from '../support/gguf.js'
+import { goldenData } from '../support/golden-rows.js'
 import { cases } from '../support/long.js'
 import { mutate } from '../support/mutate.js'
 import { processorTime } from '../support/processor-time.js'
+import { readContext } from '../support/read-rows.js'
 import { sealCheckpoint } from '../support/run-checkpoint.js'
 import { randomExamples, TINY_GPT2_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
@@ -74,6 +77,7 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['run/optimizer.safetensors', resumeSealed],
   ['run/SHA256SUMS', resume],
   ['gguf/tiny.gguf', loadGguf],
+  ['data/rows.parquet', readRowsOf],
 ]
 
 async function loadAndDispose(directory: string): Promise<void> {
@@ -84,6 +88,10 @@ async function loadAndDispose(directory: string): Promise<void> {
 async function loadGguf(_: string, path: string): Promise<void> {
   await loadAndDispose(path)
   await loadTokenizer(path)
+}
+
+async function readRowsOf(_: string, path: string): Promise<void> {
+  for await (const row of openSource(path).rows(readContext())) expect(row.origin.file).toBe(path)
 }
 
 async function readEverything(directory: string, path: string): Promise<void> {
@@ -140,6 +148,9 @@ beforeAll(async () => {
   const { tensors } = await openCheckpoint(at('llama'))
   const copies = [...tensors.values()].map((entry) => ({ ...entry, bytes: () => readTensorBytes(entry) }))
   await writeCheckpoint(at('sharded'), copies, { maxShardSize: '10KB' })
+
+  await mkdir(at('data'))
+  for (const name of ['rows.parquet']) await copyFile(goldenData('snappy.parquet'), at(`data/${name}`))
 
   const trained = LoraAdapter.create(base, { r: 2, targetModules: ['q_proj', 'v_proj'], modulesToSave: ['lm_head'] })
   await trained.save(at('adapter'))

@@ -27,15 +27,15 @@ afterAll(async () => {
 
 describe('data that cannot be read', () => {
   it('end a run before it asks the Hub for the model', async () => {
-    const parquet = at('rows.parquet')
+    const orc = at('rows.orc')
     const good = at('good.jsonl')
-    await writeFile(parquet, 'PAR1')
+    await writeFile(orc, 'ORC')
     await writeFile(good, '{"text": "one"}\n')
     const cases: [Pick<TrainLoraOptions, 'dataset' | 'evalDataset'>, string][] = [
       [{ dataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
       [{ dataset: [good, at('*.json')] }, 'got no match; check the folder and the ending'],
       [{ dataset: directory }, 'expected a file or glob, got the directory'],
-      [{ dataset: parquet }, `expected JSON Lines or a JSON array in ${parquet}, got a Parquet file`],
+      [{ dataset: orc }, `expected JSON Lines, a JSON array, or Parquet in ${orc}, got an ORC file`],
       [{ dataset: good, evalDataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
       [{ dataset: 'uc://main.default.rows' }, 'tables of Unity Catalog are not read yet'],
       [{ dataset: good, evalDataset: 'hf://org/name' }, 'data sets of the Hub are not read yet'],

@@ -1,4 +1,4 @@
-/** @file A data file that is open: its bytes in pieces, its size and its hash. Knows no format. */
+/** @file A data file that is open: its bytes in pieces or at any place, its size and its hash. Knows no format. */
 
 import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
@@ -37,7 +37,7 @@ export class DataFile {
     return new DataFile(path, await openRegularFile('data', path), onBytes)
   }
 
-  /** Size and hash of the file; undefined before `pieces()` has come to its end. */
+  /** Size and hash of the file; undefined before `pieces()` or `measured()` has come to its end. */
   get content(): FileContent | undefined {
     return this.#content
   }
@@ -70,6 +70,50 @@ export class DataFile {
       const isMarked = size === piece.length && BYTE_ORDER_MARK.every((byte, index) => piece[index] === byte)
       yield isMarked ? piece.subarray(BYTE_ORDER_MARK.length) : piece
     }
+    this.#content = { size, sha256: hash.digest('hex') }
+  }
+
+  /** Bytes that the file has now. */
+  async size(): Promise<number> {
+    return (await this.#file.stat()).size
+  }
+
+  /** The bytes from `start` to `end`, for formats whose parts are found by their place; fewer where the file ends. */
+  async slice(start: number, end: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafeSlow(end - start)
+    for (let at = 0; at < buffer.length; ) {
+      const { bytesRead } = await this.#file
+        .read(buffer, at, buffer.length - at, start + at)
+        .catch((error: unknown) => {
+          throw readError('data', this.path, error)
+        })
+      if (bytesRead === 0) return buffer.subarray(0, at)
+      at += bytesRead
+    }
+    return buffer
+  }
+
+  /** Says how far the file has been read, for formats that read it by `slice()`. */
+  reached(bytes: number): void {
+    this.#onBytes(bytes)
+  }
+
+  /**
+   * Reads rows by `slice()`, and then the whole file once more for its `content`: its SHA-256 is that of all bytes in
+   * their order, which is not the order in which such formats read.
+   * @throws when the file changes meanwhile
+   */
+  async *measured<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
+    const before = await this.#file.stat()
+    yield* rows
+    const hash = createHash('sha256')
+    let size = 0
+    for (let piece = await this.#read(0); piece.length > 0; piece = await this.#read(size)) {
+      hash.update(piece)
+      size += piece.length
+      if (size > before.size) throw this.#changed()
+    }
+    if (!isSame(before, await this.#file.stat())) throw this.#changed()
     this.#content = { size, sha256: hash.digest('hex') }
   }
 

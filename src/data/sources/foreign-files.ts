@@ -26,7 +26,6 @@ const inUtf = (name: string): FileKind => ({
   remedy: `save it as UTF-8 (iconv -f ${name} -t UTF-8 FILE > NEW)`,
 })
 
-const PARQUET: FileKind = { what: 'a Parquet file', remedy: TABLE }
 const ARROW: FileKind = { what: 'an Arrow or Feather file', remedy: TABLE }
 const CSV: FileKind = { what: 'CSV', remedy: TABLE }
 const TSV: FileKind = { what: 'a table with tabs (TSV)', remedy: TABLE }
@@ -40,7 +39,6 @@ const TAR = unpack('a tar archive', 'tar -xf FILE')
 
 /** Bytes that begin a file, in Latin-1. */
 const SIGNATURES: readonly (readonly [string, FileKind])[] = [
-  ['PAR1', PARQUET],
   ['PARE', { what: 'an encrypted Parquet file', remedy: TABLE }],
   ['ARROW1', ARROW],
   ['FEA1', ARROW],

@@ -5,14 +5,15 @@ import type { FileFormat } from './file-format.js'
 import { foreignKind } from './foreign-files.js'
 import { JSON_ARRAY } from './json-array.js'
 import { JSON_LINES } from './json-lines.js'
+import { PARQUET } from './parquet.js'
 
 /** In the order in which they are asked whether a file is theirs. */
-const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY]
+const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY, PARQUET]
 
-/** `JSON Lines or a JSON array` */
+/** `JSON Lines, a JSON array, or Parquet` */
 export const FORMAT_NAMES = new Intl.ListFormat('en', { type: 'disjunction' }).format(FORMATS.map(({ name }) => name))
 
-/** `.jsonl`, `.json` */
+/** `.jsonl`, `.json`, `.parquet` */
 export const DATA_ENDINGS: readonly string[] = FORMATS.flatMap(({ endings }) => endings)
 
 /**

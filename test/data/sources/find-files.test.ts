@@ -47,6 +47,6 @@ describe('findFiles', () => {
       `got the directory ${join(folder, 'deep')}; try '${join(folder, 'deep', '*.jsonl')}'`,
     )
     await mkdir(join(folder, 'empty'))
-    await expect(found('empty')).rejects.toThrow('it has no files that end in .jsonl or .json')
+    await expect(found('empty')).rejects.toThrow('it has no files that end in .jsonl, .json, or .parquet')
   })
 })

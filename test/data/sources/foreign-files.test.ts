@@ -38,7 +38,8 @@ async function said(content: string | Uint8Array): Promise<string | number> {
 
 describe('a file that is no JSON', () => {
   it.each<[string, string | Uint8Array, string]>([
-    ['Parquet', latin('PAR1\x15\x04\x15\xff'), ', got a Parquet file; write its rows to a .jsonl file'],
+    ['ORC', latin('ORC\x15\x04\x15\xff'), ', got an ORC file; write its rows to a .jsonl file'],
+    ['encrypted Parquet', latin('PARE\x15\x04\x15\xff'), ', got an encrypted Parquet file; write its rows'],
     ['Arrow', latin('ARROW1\0\0\xff\xff\xff\xff'), ', got an Arrow or Feather file; write its rows'],
     ['an Arrow stream', latin('\xff\xff\xff\xff\x10\x01\0\0'), ', got an Arrow stream; write its rows'],
     ['gzip', gzipSync(ROW), ', got a gzip archive; unpack it (gunzip -k FILE) and give the file that comes out'],
