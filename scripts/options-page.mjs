@@ -126,7 +126,7 @@ export const SECTIONS = [
   {
     title: 'adapter.merge(directory, options)',
     about: 'Writes the model with the adapter folded in.',
-    file: 'adapters/merge',
+    file: 'adapters/merge-options',
     table: 'MERGE_OPTIONS',
     type: 'MergeOptions',
   },

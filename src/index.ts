@@ -4,7 +4,8 @@
 
 export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraBias, LoraConfig, LoraOptions } from './adapters/lora-config.js'
-export type { MergeOptions, MergeReport } from './adapters/merge.js'
+export type { MergeReport } from './adapters/merge.js'
+export type { MergeOptions } from './adapters/merge-options.js'
 export {
   activeAdapters,
   addAdapter,

@@ -9,8 +9,6 @@ import { type FileToWrite, writeError, writeFilesAtomic } from '../atomic-write.
 import { describeValue, listNames } from '../errors.js'
 import { INDEX_FILE, isShardName, SINGLE_FILE } from '../hub/model-files.js'
 import { ModelError } from '../lowrank-error.js'
-import { check } from '../options/rules.js'
-import type { OptionEntry } from '../options/table.js'
 import { readDirectory } from '../regular-file.js'
 import {
   readSafetensorsHeader,
@@ -20,6 +18,7 @@ import {
   tensorByteLength,
 } from '../weights/safetensors.js'
 import { isJsonObject, readJsonObject } from '../weights/strict-json.js'
+import { MAX_SHARD_SIZE, parseShardSize } from './shard-size.js'
 
 /** A checkpoint whose headers are read and checked; no weight is read yet. */
 export interface Checkpoint {
@@ -41,27 +40,6 @@ interface SizedTensor {
 }
 
 const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/
-const UNITS: Record<string, number | undefined> = {
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-}
-
-/** An option of everything that writes a model. */
-export const MAX_SHARD_SIZE = {
-  rule: {
-    expected: 'a number of bytes or a string like "5GB"',
-    accepts: (value) => shardBytes(value) !== undefined,
-    schema: { type: ['number', 'string'] },
-  },
-  default: '5GB',
-  help: 'largest size of one file of weights, in bytes or as in 5GB (10^9 bytes) or 500MiB (2^20 bytes)',
-  flag: { name: '--max-shard-size', argument: 'size', help: 'largest file of weights, as in 2GB' },
-} as const satisfies OptionEntry<number | string>
-
 /** Reads what tensors the checkpoint in `directory` holds. @throws naming what is missing or damaged, and the remedy */
 export async function openCheckpoint(directory: string): Promise<Checkpoint> {
   const path = resolve(directory)
@@ -219,18 +197,4 @@ function splitIntoShards(tensors: Iterable<TensorToWrite>, limit: number): Sized
     }
   }
   return shards
-}
-
-/** The bytes of `maxShardSize`. @throws on what is no size */
-function parseShardSize(size: number | string): number {
-  check('checkpoint', 'maxShardSize', size, MAX_SHARD_SIZE.rule)
-  return shardBytes(size) as number
-}
-
-/** Undefined for what is no size. */
-function shardBytes(size: unknown): number | undefined {
-  const [, digits = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([KMG]i?B)$/i.exec(String(size)) ?? []
-  const bytes =
-    typeof size === 'number' ? size : Number(digits || Number.NaN) * (UNITS[unit.toUpperCase()] ?? Number.NaN)
-  return bytes >= 1 ? bytes : undefined
 }

@@ -12,8 +12,6 @@ import { hubCacheDirectory } from '../hub/settings.js'
 import { OutOfMemoryError } from '../lowrank-error.js'
 import { type Paint, paintFor } from '../progress/terminal.js'
 import { type EngineInfo, platformName, tryLoadAddon } from '../tensor/addon.js'
-import { Device } from '../tensor/device.js'
-import { Tensor } from '../tensor/tensor.js'
 import type { Command } from './command.js'
 import { JSON_OBJECT } from './flags.js'
 import { examineGpus, type GpuReport, gpuLines, type Problem } from './gpu-report.js'
@@ -107,6 +105,7 @@ async function examine(version: string): Promise<DoctorReport> {
 
 /** Whether something can be computed: threads and memory are those that training would have. @throws where it cannot */
 async function tryDevice(): Promise<void> {
+  const [{ Device }, { Tensor }] = await Promise.all([import('../tensor/device.js'), import('../tensor/tensor.js')])
   const device = Device.open('cpu')
   try {
     const { budget } = device.memory()

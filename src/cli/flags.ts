@@ -7,6 +7,7 @@ import { boolean, text } from '../options/rules.js'
 import type { DeviceName } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import type { FlagTable } from './command.js'
+import { UsageError } from './usage-error.js'
 
 /** Which model of the Hub or the disk. */
 export interface ModelFlags {
@@ -51,3 +52,9 @@ export const JSON_OBJECT = {
   help: 'write one JSON object to stdout',
   flag: { name: '--json', group: 'Output' },
 } as const
+
+/** @throws UsageError where neither a model is given, nor an adapter that may name one */
+export function expectModel(command: string, model: string | undefined, adapters: readonly string[]): void {
+  if (model !== undefined || adapters.length > 0) return
+  throw new UsageError(`[${command}] expected --model DIR, or --adapter DIR, which names it; got neither`)
+}

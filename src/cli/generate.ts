@@ -1,17 +1,21 @@
-/** @file `lowrank generate`: a model, with an adapter if one is given, continues a text. */
+/**
+ * @file `lowrank generate`: a model, with an adapter if one is given, continues a text. What it does is in
+ * generate-answer.ts.
+ */
 
-import { LoraAdapter } from '../adapters/lora-adapter.js'
-import { beginLoading } from '../checkpoint/load-model.js'
-import { streamText, type TextGenerationOptions } from '../generation/generate-text.js'
+import type { TextGenerationOptions } from '../generation/generate-text.js'
 import { anything, boolean } from '../options/rules.js'
-import { loadTokenizer } from '../tokenizer/tokenizer.js'
-import { showAnswer } from './answer.js'
 import type { Command } from './command.js'
-import { ADAPTER, HOLDING_FLAGS, type HoldingFlags, JSON_OBJECT, MODEL_FLAGS, type ModelFlags } from './flags.js'
-import { expectModel, locateModel, tokenizerPlace } from './locate-model.js'
+import {
+  ADAPTER,
+  expectModel,
+  HOLDING_FLAGS,
+  type HoldingFlags,
+  JSON_OBJECT,
+  MODEL_FLAGS,
+  type ModelFlags,
+} from './flags.js'
 import { expectDrawing, SAMPLING_FLAGS, type SamplingFlags, samplingOf } from './sampling-flags.js'
-import { showModelWarnings, showWarnings } from './show-warnings.js'
-import { inputText } from './standard-input.js'
 import { checkAll, UsageError } from './usage-error.js'
 
 interface GenerateFlags extends ModelFlags, HoldingFlags, SamplingFlags {
@@ -21,11 +25,12 @@ interface GenerateFlags extends ModelFlags, HoldingFlags, SamplingFlags {
   readonly json?: boolean
 }
 
-interface Checked extends GenerateFlags {
+/** What is asked, and how it is answered. */
+export interface Generate extends GenerateFlags {
   readonly sampling: TextGenerationOptions
 }
 
-export const command: Command<GenerateFlags, Checked> = {
+export const command: Command<GenerateFlags, Generate> = {
   summary: 'continue a prompt, or answer it',
   flags: {
     ...MODEL_FLAGS,
@@ -70,29 +75,8 @@ export const command: Command<GenerateFlags, Checked> = {
     ])
     return { ...flags, sampling: samplingOf(flags) }
   },
-  async run({ adapter, chat, json, sampling, prompt: given, quantization, dtype, device, ...place }) {
-    const prompt = given ?? (await promptFromStdin())
-    const adapters = adapter === undefined ? [] : [adapter]
-    const location = await locateModel('generate', { ...place, json, adapters })
-    const tokenizer = await loadTokenizer(await tokenizerPlace(location, adapter))
-    if (!chat && tokenizer.encode(prompt).length === 0)
-      throw new UsageError(
-        '[generate] expected a prompt of at least one token, got an empty one; add --prompt TEXT, or pipe a text in',
-      )
-    const model = await beginLoading(location, { quantization, dtype, device })
-    showModelWarnings(model)
-    if (adapter !== undefined) showWarnings(await LoraAdapter.load(model, adapter))
-    const started = performance.now()
-    const pieces = streamText(model, tokenizer, chat ? [{ role: 'user', content: prompt }] : prompt, sampling)
-    const { text, ids, promptTokens, finishReason } = await showAnswer(pieces, json === true)
-    if (!json) return
-    const seconds = (performance.now() - started) / 1000
-    const figures = { promptTokens, newTokens: ids.length, finishReason, tokensPerSecond: ids.length / seconds }
-    process.stdout.write(`${JSON.stringify({ prompt, text, ...figures })}\n`)
+  async run(checked) {
+    const { generate } = await import('./generate-answer.js')
+    await generate(checked)
   },
-}
-
-/** Piped text without its last line break, which is the shell's and not the user's. */
-async function promptFromStdin(): Promise<string> {
-  return (await inputText('generate')).replace(/\r?\n$/, '')
 }

@@ -3,12 +3,10 @@
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { stringify } from 'yaml'
 import { writeFileAtomic } from '../atomic-write.js'
 import { boolean } from '../options/rules.js'
 import { schemaComment } from '../train/config-schema.js'
 import { EFFECTIVE_BATCH_SIZE, TRAIN_LORA_OPTIONS } from '../train/options.js'
-import { everyOption } from '../train/options-file.js'
 import type { Command } from './command.js'
 import { defaultOf } from './defaults.js'
 import { commandLine, quoted } from './try-it.js'
@@ -60,7 +58,7 @@ export const command: Command<InitFlags, Checked> = {
     return { ...flags, path }
   },
   async run({ path, ...flags }) {
-    await writeFileAtomic(path, flags.all ? everyOption() : content(path, flags))
+    await writeFileAtomic(path, flags.all ? await everyOption() : await content(path, flags))
     const open = [flags.model === undefined ? 'model' : '', flags.dataset === undefined ? 'dataset' : ''].filter(
       Boolean,
     )
@@ -71,6 +69,10 @@ export const command: Command<InitFlags, Checked> = {
   },
 }
 
+async function everyOption(): Promise<string> {
+  return (await import('../train/options-file.js')).everyOption()
+}
+
 function exists(path: string): Promise<boolean> {
   return access(path, constants.F_OK).then(
     () => true,
@@ -79,7 +81,8 @@ function exists(path: string): Promise<boolean> {
 }
 
 /** The file. What is not given is left for the user to fill in, as an example. */
-function content(path: string, options: InitFlags): string {
+async function content(path: string, options: InitFlags): Promise<string> {
+  const { stringify } = await import('yaml')
   // YAML 1.1, as Python reads it, takes 2e-4 for a text.
   const learningRate = defaultOf(['training', 'learningRate'])?.replace(/^(\d+)e/, '$1.0e')
   const value = (given: string | undefined, example: string): string => stringify(given ?? example).trimEnd()

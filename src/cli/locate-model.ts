@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../adapters/peft-config.js'
 import { type ModelLocation, resolveModel } from '../checkpoint/resolve-model.js'
 import { createProgress } from '../progress/progress.js'
+import { expectModel } from './flags.js'
 import { endAtOnce, releaseSignals } from './signal-guard.js'
 import { UsageError } from './usage-error.js'
 
@@ -75,10 +76,4 @@ export async function locateModel(
     progress.stop()
     releaseSignals()
   }
-}
-
-/** @throws UsageError where neither a model is given, nor an adapter that may name one */
-export function expectModel(command: string, model: string | undefined, adapters: readonly string[]): void {
-  if (model !== undefined || adapters.length > 0) return
-  throw new UsageError(`[${command}] expected --model DIR, or --adapter DIR, which names it; got neither`)
 }

@@ -1,16 +1,15 @@
-/** @file `lowrank plan`: the memory that training or answering would take, before anything is loaded. */
+/**
+ * @file `lowrank plan`: the memory that training or answering would take, before anything is loaded. What it does is in
+ * plan-report.ts.
+ */
 
-import { formatBytes, parseBytes } from '../bytes.js'
-import { type GenerationPlan, planGeneration } from '../generation/plan-generation.js'
+import { parseBytes } from '../bytes.js'
 import { PLAN_GENERATION_OPTIONS } from '../generation/plan-options.js'
 import { boolean, textOf } from '../options/rules.js'
-import { describeSwitch, formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { TRAIN_LORA_OPTIONS } from '../train/options.js'
-import { describeChange, describeRemedy, planResolved, type TrainingPlan } from '../train/plan.js'
 import type { Command, Given } from './command.js'
 import { JSON_OBJECT } from './flags.js'
-import { presetLines } from './preset.js'
-import { type RunOptions, readRunOptions } from './run-options.js'
+import type { RunOptions } from './run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from './train-flags.js'
 import { checkAll, UsageError } from './usage-error.js'
 
@@ -22,7 +21,8 @@ interface PlanFlags extends SetFlags {
   readonly json?: boolean
 }
 
-interface Checked extends Omit<PlanFlags, 'memory'> {
+/** What is planned, and in how much memory it is to fit. */
+export interface Plan extends Omit<PlanFlags, 'memory'> {
   readonly run: RunOptions
   /** Bytes. */
   readonly memory: number | undefined
@@ -35,7 +35,7 @@ const OF_ANSWERS = ['model', 'revision', 'preset', 'quantization', 'dtype', 'dev
 
 const { promptTokens, maxNewTokens } = PLAN_GENERATION_OPTIONS
 
-export const command: Command<PlanFlags, Checked> = {
+export const command: Command<PlanFlags, Plan> = {
   summary: 'say how much memory a run takes, and what would make it fit',
   details: 'It reads the configuration of a model, or a .gguf file, and no weights and no rows.',
   arguments: [{ name: 'config', help: 'YAML file as for train' }],
@@ -82,7 +82,7 @@ export const command: Command<PlanFlags, Checked> = {
   async check(given) {
     const { flags, settings } = given
     const [run] = await checkAll('plan', [
-      () => readRunOptions(given, { withoutRows: true }),
+      async () => (await import('./run-options.js')).readRunOptions(given, { withoutRows: true }),
       () => (flags.generate ? refuseTrainingFlags(given) : refuseAnswerFlags(flags)),
     ])
     const hasBatchSize = settings.some(({ flag }) => flag === '--batch-size')
@@ -93,36 +93,10 @@ export const command: Command<PlanFlags, Checked> = {
       batchSize: hasBatchSize ? run.options.training.perDeviceTrainBatchSize : undefined,
     }
   },
-  async run({ json, generate, ...checked }) {
-    const paint = paintFor(process.stdout)
-    const { result, text } = generate ? await planAnswers(checked, paint) : await estimateMemory(checked, paint)
-    process.stdout.write(json ? `${JSON.stringify(result)}\n` : text)
+  async run(checked) {
+    const { plan } = await import('./plan-report.js')
+    await plan(checked)
   },
-}
-
-/** A plan for programs and for people. */
-interface Shown {
-  readonly result: object
-  readonly text: string
-}
-
-async function estimateMemory({ run, memory }: Omit<Checked, 'json'>, paint: Paint): Promise<Shown> {
-  const { options, preset } = run
-  const planned = await planResolved(options, memory)
-  const wantedMaxLength = run.has(['training', 'maxLength']) ? options.training.maxLength : undefined
-  return {
-    result: { ...planned, ...(preset && { preset }) },
-    text: presetLines(preset) + describeTraining(planned, wantedMaxLength, paint),
-  }
-}
-
-async function planAnswers({ run, memory, ...lengths }: Omit<Checked, 'json'>, paint: Paint): Promise<Shown> {
-  const { model, device, dtype, quantization, revision, token, cacheDir, localFilesOnly } = run.options
-  const { batchSize, promptTokens, maxNewTokens } = lengths
-  const held = { device, quantization, dtype: dtype === 'auto' ? undefined : dtype }
-  const place = { model, revision, token, cacheDir, localFilesOnly }
-  const result = await planGeneration({ ...place, ...held, batchSize, promptTokens, maxNewTokens }, { memory })
-  return { result, text: describeAnswers(result, paint) }
 }
 
 function bytesOf(size: unknown): number | undefined {
@@ -150,63 +124,4 @@ function refuseAnswerFlags({ promptTokens, maxNewTokens }: PlanFlags): void {
     .map(([flag]) => flag)
   if (typed.length === 0) return
   throw new UsageError(`[plan] expected ${typed.join(' and ')} with --generate, got it without`)
-}
-
-/** Widths of the names of rows. */
-const TRAINING_WIDTH = 60
-const ANSWERS_WIDTH = 40
-
-function rows(width: number): (name: string, bytes: number) => string {
-  return (name, bytes) => `  ${name.padEnd(width)}${formatBytes(bytes).padStart(10)}`
-}
-
-/** @param wantedMaxLength Undefined where it was not asked for. */
-function describeTraining(plan: TrainingPlan, wantedMaxLength: number | undefined, paint: Paint): string {
-  const { settings, tensors, trainableParameters, totalParameters } = plan
-  const row = rows(TRAINING_WIDTH)
-  const isClipped = wantedMaxLength !== undefined && wantedMaxLength > settings.maxLength
-  const positions = isClipped ? ' (all positions of the model)' : ''
-  const lines = [
-    `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}${settings.quantization ? ` on ${settings.quantization}` : ''}, ` +
-      `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens${positions}, gradient checkpointing ${describeSwitch(settings.gradientCheckpointing)}`,
-    row('weights', tensors.weights),
-    row(settings.method === 'lora' ? 'adapter' : 'float32 masters', tensors.trained),
-    row('gradients', tensors.gradients),
-    row('optimizer', tensors.optimizer),
-    row('activations and workspace', tensors.activations),
-    row('gaps between them', plan.residentTensors - plan.peakTensors),
-    ...(plan.process > 0 ? [row('the process without tensors', plan.process)] : []),
-    paint('bold', row(plan.device === 'cpu' ? 'peak' : `peak on ${plan.device}`, plan.peakResident)),
-    row('while loading', plan.peakLoading),
-    ...(plan.hostTensors > 0 ? [row("embeddings, in the machine's memory", plan.hostTensors)] : []),
-    row('available', plan.memory),
-    '',
-    'Instead',
-    ...plan.alternatives.map(({ change, peakResident }) => row(describeChange(change), peakResident)),
-    '',
-    plan.fits
-      ? paint('green', 'It fits')
-      : `${paint('yellow', 'It does not fit')}; ${describeRemedy(plan.remedy, { isGpu: plan.device !== 'cpu' })}`,
-  ]
-  return `${lines.join('\n')}\n`
-}
-
-function describeAnswers(plan: GenerationPlan, paint: Paint): string {
-  const { dtype, quantization, batchSize, promptTokens, maxNewTokens, tensors } = plan
-  const row = rows(ANSWERS_WIDTH)
-  const lines = [
-    `Answering ${batchSize} x ${promptTokens} tokens with up to ${maxNewTokens} in ${dtype}${quantization ? ` on ${quantization}` : ''}`,
-    row('weights', tensors.weights),
-    row('keys and values', tensors.kvCache),
-    row('activations and workspace', tensors.activations),
-    row('gaps between them', plan.peakResident - plan.process - plan.peakTensors),
-    ...(plan.process > 0 ? [row('the process without tensors', plan.process)] : []),
-    paint('bold', row(plan.device === 'cpu' ? 'peak' : `peak on ${plan.device}`, plan.peakResident)),
-    row('available', plan.memory),
-    '',
-    plan.fits
-      ? paint('green', 'It fits')
-      : `${paint('yellow', 'It does not fit')}: fewer or shorter prompts, fewer new tokens${quantization ? '' : ', --quantization nf4'}, or a smaller model`,
-  ]
-  return `${lines.join('\n')}\n`
 }

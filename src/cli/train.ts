@@ -4,16 +4,14 @@
 
 import { join } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'
-import { createProgress } from '../progress/progress.js'
 import { paintFor } from '../progress/terminal.js'
 import type { TrainCallback } from '../train/callbacks.js'
 import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS } from '../train/options.js'
-import { trainResolved } from '../train/train-lora.js'
 import type { TrainResult } from '../train/train-run.js'
 import type { Command } from './command.js'
 import { JSON_OBJECT } from './flags.js'
 import { watchInterrupts } from './interrupt.js'
-import { type RunOptions, readRunOptions } from './run-options.js'
+import type { RunOptions } from './run-options.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { flagFor, SET_FLAGS, type SetFlags } from './train-flags.js'
 import { commandLine } from './try-it.js'
@@ -46,6 +44,7 @@ export const command: Command<TrainFlags, Checked> = {
   ],
   instead: flagFor,
   async check(given) {
+    const { readRunOptions } = await import('./run-options.js')
     return { run: await readRunOptions(given, { outputDir: true }), json: given.flags.json === true }
   },
   run: ({ run, json }) => train(run, json),
@@ -53,6 +52,10 @@ export const command: Command<TrainFlags, Checked> = {
 
 async function train({ options }: RunOptions, json: boolean): Promise<void> {
   expectResultOnDisk()
+  const [{ createProgress }, { trainResolved }] = await Promise.all([
+    import('../progress/progress.js'),
+    import('../train/train-lora.js'),
+  ])
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
   const progress = createProgress({ json })

@@ -1,7 +1,7 @@
 /** @file The tables of options that docs/options.md shows, by name. */
 
 import { ADAPTER_PLACE, CREATE_ADAPTER_OPTIONS } from '../../src/adapters/lora-adapter.js'
-import { MERGE_OPTIONS } from '../../src/adapters/merge.js'
+import { MERGE_OPTIONS } from '../../src/adapters/merge-options.js'
 import { FORWARD_BATCH } from '../../src/architecture/batch.js'
 import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
 import { CREATE_MODEL_OPTIONS } from '../../src/causal-lm/create-model.js'
