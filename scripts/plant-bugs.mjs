@@ -22,7 +22,7 @@ const HANGS_AFTER_MS = 300_000
 /** The suites that launch the kernels of a source. */
 const SUITES = [
   [/^(gemm|linear\.)/, ['linear', 'linear-cross-entropy', 'nf4']],
-  [/^linear_cross_entropy/, ['linear-cross-entropy', 'linear-log-probs']],
+  [/^linear_cross_entropy/, ['linear-cross-entropy', 'linear-cross-entropy-weights', 'linear-log-probs']],
   [/^nf4/, ['nf4', 'linear']],
   [/^(attention|sequence_tasks)/, ['attention']],
   [/^(rms|layer)_norm/, ['norm']],

@@ -101,6 +101,10 @@ class Checker {
   void indices(const char* name, const Tensor& tensor, int64_t count, const char* otherName, const Tensor& other,
                const Tensor& written) {
     matrix(name, tensor, DType::kInt32, 1, count, otherName, other);
+    unwritten(name, tensor, written);
+  }
+
+  void unwritten(const char* name, const Tensor& tensor, const Tensor& written) {
     if (ok() && tensor.buffer == written.buffer)
       error_ = "expected a buffer of its own for " + path(name) + ", got one that the op writes";
   }

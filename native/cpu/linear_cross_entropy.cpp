@@ -1,14 +1,15 @@
 // Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s
-// B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
-//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
-//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
+// B^T), softcap(l) = c tanh(l / c), w the row's weight (1 without weights), D the divisor (or the sum of w) and L the
+// loss scale:
+//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -w log p_label / D
+//   backward  dl_v = (p_v - [v = label]) w L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
 //             LoRA pairs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
-// same gradients with a row's -dLogProbs in the place of L / D.
+// same gradients with a row's -dLogProbs in the place of w L / D.
 //
-// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima
-// and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by rows. dl is
-// rounded to compute once. Rows without a label are left out before the head and get dh = 0.
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; w float32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated.
+// Logits, maxima and exponentials are float32, sums of a row float32 in runs and float64 over runs, the loss float64 by
+// rows. dl is rounded to compute once. Rows without a label, or of weight 0, are left out before the head: dh = 0.
 //
 // Chunks are equal parts of the labelled rows, of 128 to 256 rows: as many as take about kLogitBytes. Memory: one chunk
 // of logits, of h and of dh.
@@ -124,14 +125,15 @@ void zeroRows(const Tensor& tensor, Context& context) {
   });
 }
 
-// Rows that have a label, in their order.
+// Rows that have a label and no weight of 0, in their order.
 struct LabelledRows {
   int32_t* ids;
   int64_t count;
 };
 
-// False: out of memory, or a label that is none.
-bool findLabelled(const Tensor& labels, int64_t vocabulary, LabelledRows& found, Context& context) {
+// False: out of memory, a label that is none, or a weight that is none.
+bool findLabelled(const Tensor& labels, const float* weights, int64_t vocabulary, LabelledRows& found,
+                  Context& context) {
   const int32_t* const values = static_cast<const int32_t*>(labels.data);
   found = LabelledRows{scratch<int32_t>(context, labels.cols), 0};
   if (found.ids == nullptr) return false;
@@ -142,9 +144,24 @@ bool findLabelled(const Tensor& labels, int64_t vocabulary, LabelledRows& found,
                    values[i], static_cast<long long>(i));
       return false;
     }
+    if (weights != nullptr) {
+      if (!(weights[i] >= 0.0f && weights[i] < kInfinity)) {
+        context.fail("expected finite weights that are not below 0, got %g at row %lld",
+                     static_cast<double>(weights[i]), static_cast<long long>(i));
+        return false;
+      }
+      if (weights[i] == 0.0f) continue;
+    }
     found.ids[found.count++] = static_cast<int32_t>(i);
   }
   return true;
+}
+
+double sumOfWeights(const LabelledRows& rows, const float* weights) {
+  if (weights == nullptr) return static_cast<double>(rows.count);
+  double sum = 0.0;
+  for (int64_t i = 0; i < rows.count; ++i) sum += static_cast<double>(weights[rows.ids[i]]);
+  return sum;
 }
 
 Tensor absent(DType dtype) {
@@ -158,12 +175,13 @@ struct HeadPass {
   Tensor dh;  // absent: no gradients
   const Projection& head;
   float softcap;
+  float factor;             // of the gradients
+  const float* rowFactors;  // [N], further ones; null: none
 };
 
-// The losses of the labelled rows, of which there is at least one; nullptr: out of memory. With dh also the gradients,
-// those of a row times factorOf(row). Rows of dh without a label are left as they are.
-template <class FactorOf>
-const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, FactorOf factorOf, Context& context) {
+// The losses of the labelled rows, of which there is at least one; nullptr: out of memory. With dh also the gradients
+// times their factors. Rows of dh without a label are left as they are.
+const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, Context& context) {
   const int64_t width = pass.h.cols, vocabulary = pass.head.weight.rows, labelled = labelledRows.count;
   const int32_t* const labels = static_cast<const int32_t*>(pass.labels.data);
   const DType compute = pass.h.dtype;
@@ -216,7 +234,7 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
       RowSoftmax softmax;
       losses[first + i] = rowLoss(row, vocabulary, label, pass.softcap, softmax);
       if (!gradients) return;
-      const float factor = factorOf(ids[i]);
+      const float factor = pass.rowFactors == nullptr ? pass.factor : pass.factor * pass.rowFactors[ids[i]];
       if (narrow) {
         rowGradient(row, vocabulary, label, pass.softcap, softmax, factor, compute, rowOf<BFloat16>(dLogits, i));
       } else {
@@ -235,42 +253,44 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, F
 }  // namespace
 
 void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
+  const float* const weights = static_cast<const float*>(args.weights.data);
   LabelledRows rows;
-  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, weights, args.head[0].weight.rows, rows, context)) return;
   if (present(args.dh)) zeroRows(args.dh, context);
   float* loss = static_cast<float*>(args.loss.data);
   *loss = 0.0f;
   if (rows.count == 0) return;
-  const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(rows.count);
+  const double divisor = args.divisor > 0.0 ? args.divisor : sumOfWeights(rows, weights);
   const float factor = static_cast<float>(args.lossScale / divisor);
-  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap};
-  const double* losses = passHead(pass, rows, [factor](int32_t) { return factor; }, context);
+  const double* losses =
+      passHead(HeadPass{args.h, args.labels, args.dh, args.head[0], args.softcap, factor, weights}, rows, context);
   if (losses == nullptr) return;
   double sum = 0.0;
-  for (int64_t i = 0; i < rows.count; ++i) sum += losses[i];
+  for (int64_t i = 0; i < rows.count; ++i)
+    sum += weights == nullptr ? losses[i] : static_cast<double>(weights[rows.ids[i]]) * losses[i];
   *loss = static_cast<float>(sum / divisor);
 }
 
 void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
   LabelledRows rows;
-  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, nullptr, args.head[0].weight.rows, rows, context)) return;
   float* logProbs = static_cast<float*>(args.logProbs.data);
   for (int64_t i = 0; i < args.logProbs.cols; ++i) logProbs[i] = 0.0f;
   if (rows.count == 0) return;
-  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap};
-  const double* losses = passHead(pass, rows, [](int32_t) { return 0.0f; }, context);
+  const Tensor noDh = absent(args.h.dtype);
+  const double* losses =
+      passHead(HeadPass{args.h, args.labels, noDh, args.head[0], args.softcap, 0.0f, nullptr}, rows, context);
   if (losses == nullptr) return;
   for (int64_t i = 0; i < rows.count; ++i) logProbs[rows.ids[i]] = static_cast<float>(0.0 - losses[i]);
 }
 
 void linearLogProbsBackward(const LinearLogProbsBackwardArgs& args, Context& context) {
   LabelledRows rows;
-  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, nullptr, args.head[0].weight.rows, rows, context)) return;
   zeroRows(args.dh, context);
   if (rows.count == 0) return;
   const float* gradients = static_cast<const float*>(args.dLogProbs.data);
-  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap};
-  passHead(pass, rows, [gradients](int32_t row) { return -gradients[row]; }, context);
+  passHead(HeadPass{args.h, args.labels, args.dh, args.head[0], args.softcap, -1.0f, gradients}, rows, context);
 }
 
 }  // namespace lowrank::cpu::LOWRANK_ISA

@@ -1,21 +1,23 @@
 // Output head and loss in one pass; logits live for one chunk of labelled rows at a time. With z = softcap(h W^T + s
-// B^T), softcap(l) = c tanh(l / c), D the divisor (or the number of labelled rows) and L the loss scale:
-//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -log p_label / D
-//   backward  dl_v = (p_v - [v = label]) L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
+// B^T), softcap(l) = c tanh(l / c), w the row's weight (1 without weights), D the divisor (or the sum of w) and L the
+// loss scale:
+//   forward   p_v = e^(z_v - max) / sum_u e^(z_u - max);  loss = sum over labelled rows of -w log p_label / D
+//   backward  dl_v = (p_v - [v = label]) w L / D * (1 - (z_v / c)^2);  dh = dl W + mask(ds A);  dW += dl^T h;
 //             LoRA pairs as linear
 // linearLogProbs stops at log p_label of each row; linearLogProbsBackward makes the logits again, and with them the
-// same gradients with a row's -dLogProbs in the place of L / D.
+// same gradients with a row's -dLogProbs in the place of w L / D.
 //
-// h, dh [N, D], W [V, D], compute; labels int32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated. Logits, maxima
-// and exponentials are float32, sums of a row float32 in runs of eight and float64 over runs, the loss float64 by rows.
-// dl is rounded to compute once, over the logits it is made from. Rows without a label are left out before the head and
-// get dh = 0.
+// h, dh [N, D], W [V, D], compute; labels int32 [N]; w float32 [N]; loss float32 [1]; dW, dA, dB float32, accumulated.
+// Logits, maxima and exponentials are float32, sums of a row float32 in runs of eight and float64 over runs, the loss
+// float64 by rows. dl is rounded to compute once, over the logits it is made from. Rows without a label, or of weight
+// 0, are left out before the head and get dh = 0.
 //
 //   collectKernel    one block of 1024: labelled rows in their order, and how many there are; 128 bytes of shared
 //                    memory
 //   gatherKernel     rows of h into a chunk; scatterKernel: rows of dh out of one
 //   softmaxKernel    a block of kRowThreads per row: twice over its logits; 4 KiB + 64 bytes of shared memory
-//   lossKernel       one warp; logProbsKernel: -loss of each labelled row to its place
+//   lossKernel       one warp; weightsKernel: the sum of w likewise, where it is D; logProbsKernel: -loss of each
+//                    labelled row to its place
 //
 // How many rows are labelled only the device knows: the host launches the chunks of kChunkRows rows that all N rows
 // would need, and what lies beyond the labelled ones ends at once. Memory: one chunk of logits, of h and of dh.
@@ -37,10 +39,10 @@ constexpr int kRowThreads = 512;
 constexpr int kRun = 8;
 constexpr float kInfinity = __builtin_huge_valf();
 
-// rowIds = the rows with a label, *count = how many. A wrong label is reported and left out.
+// rowIds = the rows with a label and no weight of 0, *count = how many. What is wrong is reported and left out.
 __global__ void __launch_bounds__(kCollectThreads)
-    collectKernel(const int32_t* labels, int32_t rows, int32_t vocabulary, int32_t* rowIds, int32_t* count,
-                  FaultSink faults) {
+    collectKernel(const int32_t* labels, const float* weights, int32_t rows, int32_t vocabulary, int32_t* rowIds,
+                  int32_t* count, FaultSink faults) {
   constexpr int kWarps = kCollectThreads / kWarp;
   int32_t* const starts = sharedMemory<int32_t>();  // of the warps, then of the next round
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -50,7 +52,13 @@ __global__ void __launch_bounds__(kCollectThreads)
     const int32_t label = row < rows ? labels[row] : kIgnored;
     const bool wrong = label != kIgnored && (label < 0 || label >= vocabulary);
     if (wrong) reportFault(faults, FaultCode::kLabels, row, label, vocabulary);
-    const uint32_t labelled = ballot(label != kIgnored && !wrong);
+    bool isLabelled = label != kIgnored && !wrong;
+    if (weights != nullptr && isLabelled) {
+      const float weight = weights[row];
+      if (!(weight >= 0.0f && weight < kInfinity)) reportFault(faults, FaultCode::kWeights, row, static_cast<int32_t>(floatToBits(weight)), 0);
+      isLabelled = weight > 0.0f && weight < kInfinity;
+    }
+    const uint32_t labelled = ballot(isLabelled);
     if (lane == 0) starts[warp] = bitCount(labelled);
     syncThreads();
     int32_t before = 0, all = 0;
@@ -104,6 +112,17 @@ __global__ void __launch_bounds__(kThreads) zeroKernel(Matrix<T> y) {
   }
 }
 
+// What a sum over the labelled rows is divided by.
+struct Divisor {
+  double given;             // 0: what follows
+  const double* weightSum;  // of these rows; null: their number
+};
+
+__device__ __forceinline__ double valueOf(const Divisor& divisor, int32_t count) {
+  if (divisor.given > 0.0) return divisor.given;
+  return divisor.weightSum != nullptr ? *divisor.weightSum : static_cast<double>(count);
+}
+
 struct SoftmaxArguments {
   float* logits;  // [rows, stride]; a row's dl, of the compute dtype, lies over its begin
   int64_t stride;
@@ -113,10 +132,10 @@ struct SoftmaxArguments {
   RowLimit limit;
   double* losses;
   float softcap;
-  double divisor;  // 0: the number of labelled rows
-  double lossScale;
-  const float* dLogProbs;  // [N]; null: the gradients are those of the loss
   bool gradients;
+  double scale;  // of the gradients
+  Divisor divisor;
+  const float* rowFactors;  // [N], further ones; null: none
 };
 
 __device__ __forceinline__ float capped(float logit, float softcap) {
@@ -171,9 +190,8 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   }
   if (!args.gradients) return;
 
-  const double divisor = args.divisor > 0.0 ? args.divisor : static_cast<double>(*args.limit.count);
-  const float factor =
-      args.dLogProbs != nullptr ? -args.dLogProbs[args.rowIds[row]] : static_cast<float>(args.lossScale / divisor);
+  const float shared = static_cast<float>(args.scale / valueOf(args.divisor, *args.limit.count));
+  const float factor = args.rowFactors != nullptr ? shared * args.rowFactors[args.rowIds[row]] : shared;
   const float inverse = static_cast<float>(1.0 / total), share = static_cast<float>(others / total);
   const float inverseCap = args.softcap > 0.0f ? 1.0f / args.softcap : 0.0f;
   T* const to = reinterpret_cast<T*>(logits);
@@ -194,18 +212,34 @@ __global__ void __launch_bounds__(kRowThreads) softmaxKernel(SoftmaxArguments ar
   }
 }
 
-// The loss of all rows, in their order but for 32 partial sums.
-__global__ void __launch_bounds__(kWarp)
-    lossKernel(const double* losses, const int32_t* count, double divisor, float* loss) {
+// The sum of valueOfRow(i) over rows, in their order but for 32 partial sums; of the first thread alone.
+template <class ValueOfRow>
+__device__ __forceinline__ double sumOverRows(int32_t rows, ValueOfRow valueOfRow) {
   double* const sums = sharedMemory<double>();
-  const int32_t rows = *count;
   double sum = 0.0;
-  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < rows; i += kWarp) sum += losses[i];
+  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < rows; i += kWarp) sum += valueOfRow(i);
   sums[threadIdx.x] = sum;
   syncThreads();
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) return 0.0;
   for (int i = 1; i < kWarp; ++i) sum += sums[i];
-  *loss = rows > 0 ? static_cast<float>(sum / (divisor > 0.0 ? divisor : static_cast<double>(rows))) : 0.0f;
+  return sum;
+}
+
+// The sum of the labelled rows' weights.
+__global__ void __launch_bounds__(kWarp)
+    weightsKernel(const float* weights, const int32_t* rowIds, const int32_t* count, double* weightSum) {
+  const double sum = sumOverRows(*count, [&](int32_t i) { return static_cast<double>(weights[rowIds[i]]); });
+  if (threadIdx.x == 0) *weightSum = sum;
+}
+
+// The loss of all rows.
+__global__ void __launch_bounds__(kWarp) lossKernel(const double* losses, const float* weights, const int32_t* rowIds,
+                                                    const int32_t* count, Divisor divisor, float* loss) {
+  const int32_t rows = *count;
+  const double sum = sumOverRows(rows, [&](int32_t i) {
+    return weights != nullptr ? static_cast<double>(weights[rowIds[i]]) * losses[i] : losses[i];
+  });
+  if (threadIdx.x == 0) *loss = rows > 0 ? static_cast<float>(sum / valueOf(divisor, rows)) : 0.0f;
 }
 
 // logProbs[rowIds[i]] = -losses[i]
@@ -231,16 +265,18 @@ struct HeadPass {
   Tensor dh;  // absent: no gradients
   const Projection& head;
   float softcap;
-  double divisor;  // 0: the number of labelled rows
-  double lossScale;
-  const float* dLogProbs;  // [N]; null: the gradients are those of the loss
+  double scale;             // of the gradients
+  double divisor;           // of the gradients; 0: the sum of the labelled rows' weights
+  const float* weights;     // [N]; null: 1 each
+  const float* rowFactors;  // [N], further ones of the gradients; null: none
 };
 
 // On the device.
 struct RowLosses {
-  double* losses;   // of the labelled rows, in their order
+  double* losses;   // of the labelled rows, in their order, without their weights
   int32_t* rowIds;  // which these are
   int32_t* count;   // how many
+  Divisor divisor;
 };
 
 // Launches the losses of the labelled rows and, with dh, the gradients; rows of dh without a label become 0. False: out
@@ -261,7 +297,10 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
   char* const dh = scratch<char>(context, gradients ? chunkRows * pitch * sizeOf(compute) : 0);
   if (rowIds == nullptr || losses == nullptr || logits == nullptr || h == nullptr || dh == nullptr) return false;
   int32_t* const count = rowIds + total;
-  found = RowLosses{losses, rowIds, count};
+  const bool sumsWeights = pass.weights != nullptr && pass.divisor == 0.0;
+  double* const weightSum = sumsWeights ? scratch<double>(context, 1) : nullptr;
+  if (sumsWeights && weightSum == nullptr) return false;
+  found = RowLosses{losses, rowIds, count, Divisor{pass.divisor, weightSum}};
   std::vector<LoraPair> pairs(head.pairs, head.pairs + head.pairCount);
   for (LoraPair& pair : pairs) {
     const int64_t rank = pair.a.rows, pairPitch = roundUp(rank, 8);
@@ -275,7 +314,10 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
   part.inOut = 0;
 
   launch<collectKernel>(queue, dim3(1), kCollectThreads, kCollectThreads / kWarp * sizeof(int32_t), labels,
-                        static_cast<int32_t>(total), static_cast<int32_t>(vocabulary), rowIds, count, queue.faults());
+                        pass.weights, static_cast<int32_t>(total), static_cast<int32_t>(vocabulary), rowIds, count,
+                        queue.faults());
+  if (sumsWeights)
+    launch<weightsKernel>(queue, dim3(1), kWarp, kWarp * sizeof(double), pass.weights, rowIds, count, weightSum);
   LinearScratch linearScratch{};
   bool enough = true;
   withComputeType(compute, [&](auto type) {
@@ -301,7 +343,7 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
           queue, dim3(static_cast<unsigned>(rows)), kRowThreads,
           kRowThreads * sizeof(double) + kRowThreads / kWarp * sizeof(float),
           SoftmaxArguments{logits, stride, static_cast<int32_t>(vocabulary), labels, ids, limit, losses, pass.softcap,
-                           pass.divisor, pass.lossScale, pass.dLogProbs, gradients});
+                           gradients, pass.scale, found.divisor, pass.rowFactors});
       if (!gradients) continue;
       const Tensor dLogits = chunkOf(logits, compute, rows, vocabulary, stride * 4 / sizeOf(compute));
       enough =
@@ -318,10 +360,12 @@ bool passHead(const HeadPass& pass, RowLosses& found, Context& context) {
 
 void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   RowLosses rows;
-  const HeadPass pass{args.h, args.labels, args.dh, args.head[0], args.softcap, args.divisor, args.lossScale, nullptr};
+  const float* const weights = static_cast<const float*>(args.weights.data);
+  const HeadPass pass{args.h,         args.labels,  args.dh, args.head[0], args.softcap,
+                      args.lossScale, args.divisor, weights, weights};
   if (!passHead(pass, rows, context)) return;
-  launch<lossKernel>(queueOf(context), dim3(1), kWarp, kWarp * sizeof(double), rows.losses, rows.count, args.divisor,
-                     static_cast<float*>(args.loss.data));
+  launch<lossKernel>(queueOf(context), dim3(1), kWarp, kWarp * sizeof(double), rows.losses, weights, rows.rowIds,
+                     rows.count, rows.divisor, static_cast<float*>(args.loss.data));
 }
 
 void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
@@ -329,7 +373,8 @@ void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
   float* const logProbs = static_cast<float*>(args.logProbs.data);
   queue.fillBytes(logProbs, 0, static_cast<size_t>(args.logProbs.cols) * sizeof(float));
   RowLosses rows;
-  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap, 1.0, 1.0, nullptr};
+  const HeadPass pass{args.h, args.labels, absent(args.h.dtype), args.head[0], args.softcap, 1.0, 1.0, nullptr,
+                      nullptr};
   if (!passHead(pass, rows, context)) return;
   launch<logProbsKernel>(queue, gridForElements(queue, args.logProbs.cols), kThreads, 0, rows.losses, rows.rowIds,
                          rows.count, logProbs);
@@ -338,7 +383,8 @@ void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
 void linearLogProbsBackward(const LinearLogProbsBackwardArgs& args, Context& context) {
   RowLosses rows;
   const float* const dLogProbs = static_cast<const float*>(args.dLogProbs.data);
-  passHead(HeadPass{args.h, args.labels, args.dh, args.head[0], args.softcap, 1.0, 1.0, dLogProbs}, rows, context);
+  passHead(HeadPass{args.h, args.labels, args.dh, args.head[0], args.softcap, -1.0, 1.0, nullptr, dLogProbs}, rows,
+           context);
 }
 
 }  // namespace lowrank::LOWRANK_BACKEND

@@ -71,6 +71,13 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
       std::snprintf(text, sizeof text, "expected seqUsedK in [0, %lld], the keys of sequence %lld, got %d", limit,
                     position, value);
       break;
+    case FaultCode::kWeights: {
+      float weight;
+      std::memcpy(&weight, &value, sizeof weight);
+      std::snprintf(text, sizeof text, "expected finite weights that are not below 0, got %g at row %lld",
+                    double(weight), position);
+      break;
+    }
     case FaultCode::kLogits:
       std::snprintf(text, sizeof text,
                     value == 0 ? "expected a logit above -infinity for sequence %lld, got none"

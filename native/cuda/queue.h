@@ -32,6 +32,7 @@ enum class FaultCode : uint32_t {
   kSequencesK,
   kUsedKeys,
   kLogits,
+  kWeights,
 };
 
 // A kernel's argument.

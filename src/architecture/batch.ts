@@ -83,6 +83,11 @@ export interface RaggedBatch {
    * @default none
    */
   readonly labels?: Int32Array
+  /**
+   * [N], shifted as the labels: what the loss of each token counts, finite and 0 or more.
+   * @default 1 each
+   */
+  readonly weights?: Float32Array
 }
 
 /** A ragged batch and where its rows stood. */
@@ -210,6 +215,17 @@ export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Arr
   for (let s = 1; s < cuSeqlens.length; s++) {
     const end = cuSeqlens[s] as number
     if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = IGNORE_INDEX
+  }
+  return shifted
+}
+
+/** `shiftLabels` for the weights of labels. */
+export function shiftWeights(weights: Float32Array, cuSeqlens: Int32Array): Float32Array {
+  const shifted = new Float32Array(weights.length)
+  shifted.set(weights.subarray(1))
+  for (let s = 1; s < cuSeqlens.length; s++) {
+    const end = cuSeqlens[s] as number
+    if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = 0
   }
   return shifted
 }

@@ -234,8 +234,14 @@ export class CausalLM {
   /**
    * The log probability of each label of a ragged batch, whose ids are taken as checked: float32 [N], 0 where there is
    * none. For losses that are made of these: backward takes any gradient of them.
+   * @throws on a batch with weights, which log probabilities have no place for
    */
   logProbsRagged(batch: RaggedBatch & { readonly labels: Int32Array }): Tensor {
+    if (batch.weights)
+      throw new LowrankError(
+        'INVALID_CALL',
+        '[logProbs] expected a batch without weights, got weights of its tokens; weigh what is made of the log probabilities',
+      )
     const context = this.#begin()
     return scope(() => {
       const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
@@ -302,13 +308,14 @@ export class CausalLM {
 
   #loss(
     hidden: Tensor,
-    { labels }: RaggedBatch,
+    { labels, weights: ofTokens }: RaggedBatch,
     { dropout }: ForwardContext,
     options: { numItems: number | undefined; lossScale: number | undefined },
   ): Tensor | undefined {
     if (!labels) return undefined
     const ids = Tensor.from(this.device, labels, [labels.length])
-    return linearCrossEntropy(hidden, ids, this.#decoder.head, { ...options, dropout })
+    const weights = ofTokens && Tensor.from(this.device, ofTokens, [ofTokens.length])
+    return linearCrossEntropy(hidden, ids, this.#decoder.head, { ...options, weights, dropout })
   }
 
   #raggedInput({ inputIds, positions, cuSeqlens }: RaggedBatch): RaggedInput {

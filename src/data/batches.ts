@@ -3,12 +3,18 @@
  * into the windows of gradient accumulation, and resumable at any window from a cursor of two numbers.
  */
 
-import { positionsInSequences, type RaggedBatch, shiftLabels } from '../architecture/batch.js'
+import {
+  IGNORE_INDEX,
+  positionsInSequences,
+  type RaggedBatch,
+  shiftLabels,
+  shiftWeights,
+} from '../architecture/batch.js'
 import { LowrankError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
-import { type Item, type ItemList, sequencesOf } from './items.js'
+import { hasWeights, type Item, type ItemList, sequencesOf } from './items.js'
 import type { ResolvedDataOptions } from './options.js'
 import { packRows } from './packing.js'
 
@@ -66,8 +72,11 @@ export interface WindowSource<I extends Item = Item> {
   numWindows(epoch: number): number
 }
 
-/** Lays examples end to end and shifts their labels. */
-export function collate(examples: readonly Example[]): TrainingBatch {
+/**
+ * Lays examples end to end and shifts their labels.
+ * @param weighted whether the batch has weights, 1 for each label of an example without
+ */
+export function collate(examples: readonly Example[], weighted = hasWeights(examples)): TrainingBatch {
   const cuSeqlens = new Int32Array(examples.length + 1)
   examples.forEach(({ inputIds }, sequence) => {
     cuSeqlens[sequence + 1] = (cuSeqlens[sequence] as number) + inputIds.length
@@ -75,10 +84,12 @@ export function collate(examples: readonly Example[]): TrainingBatch {
   const numTokens = cuSeqlens[examples.length] as number
   const inputIds = new Int32Array(numTokens)
   const labels = new Int32Array(numTokens)
+  const weights = weighted ? new Float32Array(numTokens) : undefined
   let numSupervised = 0
   examples.forEach((example, sequence) => {
     inputIds.set(example.inputIds, cuSeqlens[sequence])
     labels.set(example.labels, cuSeqlens[sequence])
+    weights?.set(example.weights ?? weightsOfOne(example.labels), cuSeqlens[sequence])
     numSupervised += example.numSupervised
   })
   return {
@@ -86,19 +97,25 @@ export function collate(examples: readonly Example[]): TrainingBatch {
     positions: positionsInSequences(cuSeqlens),
     cuSeqlens,
     labels: shiftLabels(labels, cuSeqlens),
+    ...(weights && { weights: shiftWeights(weights, cuSeqlens) }),
     numSupervised,
   }
 }
 
-export function collateItems<I extends Item>(items: readonly I[]): MicroBatch<I> {
-  return { ...collate(items.flatMap(sequencesOf)), items }
+function weightsOfOne(labels: Int32Array): Float32Array {
+  return Float32Array.from(labels, (label) => Number(label !== IGNORE_INDEX))
 }
 
-/** Batches in the order of the items, for evaluation. */
+export function collateItems<I extends Item>(items: readonly I[], weighted = hasWeights(items)): MicroBatch<I> {
+  return { ...collate(items.flatMap(sequencesOf), weighted), items }
+}
+
+/** Batches in the order of the items, for evaluation. All of them have weights where one item may have. */
 export function* sequentialBatches<I extends Item>(items: ItemList<I>, batchSize: number): Generator<MicroBatch<I>> {
   for (let start = 0; start < items.length; start += batchSize) {
     const size = Math.min(batchSize, items.length - start)
-    yield collateItems(Array.from({ length: size }, (_, index) => items.at(start + index)))
+    const rows = Array.from({ length: size }, (_, index) => items.at(start + index))
+    yield collateItems(rows, items.isWeighted)
   }
 }
 
@@ -221,8 +238,10 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
       numTokens,
       weight,
       *batches() {
-        for (let batch = index; batch < end; batch++)
-          yield collateItems(Array.from(rowsOf(batch, batch + 1), (row) => items.at(row)))
+        for (let batch = index; batch < end; batch++) {
+          const found = Array.from(rowsOf(batch, batch + 1), (row) => items.at(row))
+          yield collateItems(found, items.isWeighted)
+        }
       },
     }
   }

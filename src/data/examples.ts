@@ -27,11 +27,17 @@ import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
 import type { SequenceRow } from './row-forms.js'
 import { describeOrigin, rowError } from './row-origin.js'
+import { type LearntRange, withWeights } from './token-weights.js'
 
 /** One encoded row. `labels[i]` is `inputIds[i]` or -100, not shifted. */
 export interface Example {
   inputIds: Int32Array
   labels: Int32Array
+  /**
+   * What the loss of each label counts: above 0 where there is a label, and 0 elsewhere.
+   * @default 1 for each label
+   */
+  weights?: Float32Array
   /** Tokens that the loss counts: labelled ones except the first token, which nothing predicts. */
   numSupervised: number
   /** Tokens before the first answer, whatever is learnt; 0 for plain text. */
@@ -57,12 +63,18 @@ export interface EncodeRowOptions {
 
 /** The example with `padId` behind it up to `length` tokens: nothing before sees it, and nothing of it is learnt. */
 export function padExample(example: Example, length: number, padId: number): Example {
-  const padded = (values: Int32Array, filler: number): Int32Array => {
-    const all = new Int32Array(Math.max(length, values.length)).fill(filler)
-    all.set(values)
-    return all
+  const { inputIds, labels, weights } = example
+  const size = Math.max(length, inputIds.length)
+  const padded = <T extends Int32Array | Float32Array>(to: T, values: T): T => {
+    to.set(values)
+    return to
   }
-  return { ...example, inputIds: padded(example.inputIds, padId), labels: padded(example.labels, IGNORE_INDEX) }
+  return {
+    ...example,
+    inputIds: padded(new Int32Array(size).fill(padId), inputIds),
+    labels: padded(new Int32Array(size).fill(IGNORE_INDEX), labels),
+    ...(weights && { weights: padded(new Float32Array(size), weights) }),
+  }
 }
 
 /** An example and what became of its row. */
@@ -104,7 +116,7 @@ export function* encodeRowSteps(
 ): Steps<EncodedRow> {
   try {
     const content = yield* encodeContent(row, tokenizer, renderer, options)
-    return yield* finish(content, tokenizer, options)
+    return yield* finish(content, tokenizer, options, row.weight)
   } catch (error) {
     throw rowError(row.origin, `${toError(error).message} (in ${describeOrigin(row.origin)})`, { cause: error })
   }
@@ -112,7 +124,9 @@ export function* encodeRowSteps(
 
 interface EncodedContent {
   ids: ArrayLike<number>
-  learnt: readonly TokenRange[]
+  learnt: readonly LearntRange[]
+  /** What each token counts, where the row says so. */
+  weights?: ArrayLike<number>
   /** Where the first answer begins, whether or not it is learnt. */
   promptEnd: number
   dropped?: readonly DroppedPart[]
@@ -308,9 +322,10 @@ function startsWith(ids: readonly number[], beginning: readonly number[]): boole
 const IDS_PER_STEP = 1 << 16
 
 function* finish(
-  { ids, learnt, promptEnd, dropped = [], quotesArguments = false }: EncodedContent,
+  { ids, learnt, weights, promptEnd, dropped = [], quotesArguments = false }: EncodedContent,
   tokenizer: Tokenizer,
   { maxLength, vocabSize = Number.POSITIVE_INFINITY }: EncodeRowOptions,
+  rowWeight: number | undefined,
 ): Steps<EncodedRow> {
   const length = Math.min(ids.length, maxLength)
   const inputIds = new Int32Array(length)
@@ -333,6 +348,7 @@ function* finish(
     labels.set(inputIds.subarray(start, stop), start)
     numSupervised += stop - Math.max(start, 1)
   }
-  const example = { inputIds, labels, numSupervised, promptLength: Math.min(promptEnd, length) }
+  const unweighted = { inputIds, labels, numSupervised, promptLength: Math.min(promptEnd, length) }
+  const example = withWeights(unweighted, { row: rowWeight, ranges: learnt, tokens: weights })
   return { example, fullLength: ids.length, truncated: ids.length > length, dropped, quotesArguments }
 }

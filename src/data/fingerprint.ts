@@ -11,11 +11,14 @@ const BYTES_PER_STEP = 1 << 20
 /** Identifies encoded rows, so that a resumed run can tell whether its data changed. */
 export function* datasetFingerprint(items: Iterable<Item>): Steps<string> {
   const hash = createHash('sha256')
-  for (const { inputIds, labels } of sequencesIn(items)) {
+  for (const { inputIds, labels, weights } of sequencesIn(items)) {
     yield
     hash.update(`${inputIds.length},`)
     yield* update(hash, inputIds)
     yield* update(hash, labels)
+    if (weights === undefined) continue
+    hash.update('weights,')
+    yield* update(hash, weights)
   }
   return hash.digest('hex')
 }
@@ -34,8 +37,8 @@ export function* digestOf(...lists: readonly Int32Array[]): Steps<Buffer> {
   return hash.digest()
 }
 
-function* update(hash: Hash, ids: Int32Array): Steps<void> {
-  const bytes = new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength)
+function* update(hash: Hash, values: Int32Array | Float32Array): Steps<void> {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   for (let start = 0; start < bytes.length; start += BYTES_PER_STEP) {
     if (start > 0) yield
     hash.update(bytes.subarray(start, start + BYTES_PER_STEP))

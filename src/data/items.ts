@@ -12,7 +12,7 @@ export interface ExampleGroup {
   readonly weight: number
 }
 
-/** One example counts its supervised tokens. */
+/** One example counts its supervised tokens, each by its weight. */
 export type Item = Example | ExampleGroup
 
 /**
@@ -26,6 +26,11 @@ export interface ItemList<I extends Item = Item> extends Iterable<I> {
   /** Tokens of its longest sequence. */
   longestAt(row: number): number
   weightAt(row: number): number
+  /**
+   * Whether tokens of some item may count another weight than 1. Batches then have weights, all of them: so they take
+   * the memory that was planned.
+   */
+  readonly isWeighted: boolean
 }
 
 /** The item with other sequences in the place of its own. */
@@ -38,7 +43,19 @@ export function sequencesOf(item: Item): readonly Example[] {
 }
 
 export function weightOf(item: Item): number {
-  return 'sequences' in item ? item.weight : item.numSupervised
+  if ('sequences' in item) return item.weight
+  const { weights, numSupervised } = item
+  if (weights === undefined) return numSupervised
+  // Nothing predicts the first token.
+  let sum = 0
+  for (let at = 1; at < weights.length; at++) sum += weights[at] as number
+  return sum
+}
+
+/** Whether some token counts another weight than 1. */
+export function hasWeights(items: Iterable<Item>): boolean {
+  for (const item of items) if (sequencesOf(item).some(({ weights }) => weights !== undefined)) return true
+  return false
 }
 
 export function tokensOf(item: Item): number {
@@ -52,12 +69,17 @@ export function longestOf(item: Item): number {
 /** Items that are in memory. */
 export function listOf<I extends Item>(items: readonly I[]): ItemList<I> {
   const at = (row: number): I => items[row] as I
+  let isWeighted: boolean | undefined
   return {
     length: items.length,
     at,
     tokensAt: (row) => tokensOf(at(row)),
     longestAt: (row) => longestOf(at(row)),
     weightAt: (row) => weightOf(at(row)),
+    get isWeighted() {
+      isWeighted ??= hasWeights(items)
+      return isWeighted
+    },
     [Symbol.iterator]: () => items[Symbol.iterator](),
   }
 }
@@ -71,6 +93,7 @@ export function someOf<I extends Item>(items: ItemList<I>, rows: Int32Array): It
     tokensAt: (row) => items.tokensAt(numberOf(row)),
     longestAt: (row) => items.longestAt(numberOf(row)),
     weightAt: (row) => items.weightAt(numberOf(row)),
+    isWeighted: items.isWeighted,
     *[Symbol.iterator]() {
       for (const row of rows) yield items.at(row)
     },

@@ -31,6 +31,8 @@ export type SequenceRow = RowPlace & SequenceContent
 interface RowPlace {
   origin: RowOrigin
   ignoredColumns?: readonly string[]
+  /** What each of its tokens counts; default 1. */
+  weight?: number
 }
 
 /**

@@ -3,8 +3,8 @@
  * word; labels are kept as the runs of tokens that are learnt, where they are those tokens themselves.
  *
  * A record: sequences, or -sequences - 1 for a group; of a group its weight (2 words), the bytes of its other fields as
- * JSON, and these; then of each sequence: tokens, supervised tokens, prompt length, runs (or -1: labels follow as they
- * are), the ids, and the runs as (start, end) or the labels.
+ * JSON, and these; then of each sequence: tokens (with weights -tokens - 1), supervised tokens, prompt length, runs (or
+ * -1: labels follow as they are), the ids, the runs as (start, end) or the labels, and the weights as float32.
  */
 
 import { IGNORE_INDEX } from '../architecture/batch.js'
@@ -17,6 +17,7 @@ const OWN_LABELS = -1
 const FIELDS = {
   inputIds: true,
   labels: true,
+  weights: true,
   numSupervised: true,
   promptLength: true,
 } as const satisfies Record<keyof Example, true>
@@ -28,8 +29,8 @@ export function recordOf(item: Item): Int32Array {
   const rest = isGroup ? restOf(item) : undefined
   const runs = sequences.map(runsOf)
   let size = 1 + (rest ? 3 + Math.ceil(rest.length / 4) : 0)
-  sequences.forEach(({ inputIds }, index) => {
-    size += SEQUENCE_HEADER + inputIds.length + (runs[index]?.length ?? inputIds.length)
+  sequences.forEach(({ inputIds, weights = [] }, index) => {
+    size += SEQUENCE_HEADER + inputIds.length + (runs[index]?.length ?? inputIds.length) + weights.length
   })
   const words = new Int32Array(size)
   let at = 0
@@ -40,14 +41,25 @@ export function recordOf(item: Item): Int32Array {
     new Uint8Array(words.buffer).set(rest, 4 * (at + 3))
     at += 3 + Math.ceil(rest.length / 4)
   }
-  sequences.forEach(({ inputIds, labels, numSupervised, promptLength }, index) => {
+  sequences.forEach(({ inputIds, labels, weights, numSupervised, promptLength }, index) => {
     const own = runs[index]
-    words.set([inputIds.length, numSupervised, promptLength, own ? own.length / 2 : OWN_LABELS], at)
+    words.set(
+      [
+        weights ? -inputIds.length - 1 : inputIds.length,
+        numSupervised,
+        promptLength,
+        own ? own.length / 2 : OWN_LABELS,
+      ],
+      at,
+    )
     at += SEQUENCE_HEADER
     words.set(inputIds, at)
     at += inputIds.length
     words.set(own ?? labels, at)
     at += own?.length ?? labels.length
+    if (!weights) return
+    words.set(new Int32Array(weights.buffer, weights.byteOffset, weights.length), at)
+    at += weights.length
   })
   return words
 }
@@ -66,7 +78,8 @@ export function itemOf<I extends Item>(words: Int32Array): I {
   }
   const sequences: Example[] = []
   for (let left = count < 0 ? -count - 1 : count; left > 0; left--) {
-    const [length = 0, numSupervised = 0, promptLength = 0, runs = 0] = words.subarray(at, at + SEQUENCE_HEADER)
+    const [tokens = 0, numSupervised = 0, promptLength = 0, runs = 0] = words.subarray(at, at + SEQUENCE_HEADER)
+    const length = tokens < 0 ? -tokens - 1 : tokens
     at += SEQUENCE_HEADER
     const inputIds = words.slice(at, at + length)
     at += length
@@ -81,7 +94,13 @@ export function itemOf<I extends Item>(words: Int32Array): I {
         labels.set(inputIds.subarray(start, words[at + 1]), start)
       }
     }
-    sequences.push({ inputIds, labels, numSupervised, promptLength } satisfies Record<keyof typeof FIELDS, unknown>)
+    const weights = tokens < 0 ? new Float32Array(words.slice(at, at + length).buffer) : undefined
+    if (weights) at += length
+    const example = { inputIds, labels, weights, numSupervised, promptLength } satisfies Record<
+      keyof typeof FIELDS,
+      unknown
+    >
+    sequences.push(example)
   }
   return (group ? { ...group, sequences } : sequences[0]) as I
 }

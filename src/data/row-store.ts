@@ -15,7 +15,7 @@ import { writeError } from '../atomic-write.js'
 import { ownedName } from '../file-owner.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readError } from '../regular-file.js'
-import { type Item, type ItemList, longestOf, tokensOf, weightOf } from './items.js'
+import { hasWeights, type Item, type ItemList, longestOf, tokensOf, weightOf } from './items.js'
 import { itemOf, recordOf } from './row-record.js'
 
 /** Where the rows of a store go. */
@@ -32,6 +32,8 @@ export interface StoredRecord {
   readonly tokens: number
   readonly longest: number
   readonly weight: number
+  /** Some of its tokens counts another weight than 1. */
+  readonly isWeighted: boolean
 }
 
 // Words of a piece of memory, or of one write.
@@ -54,6 +56,7 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
   readonly #tokens = new Column(Int32Array)
   readonly #longest = new Column(Int32Array)
   readonly #weights = new Column(Float64Array)
+  #isWeighted = false
   #tail = new Int32Array(BLOCK)
   #tailStart = 0
   #filled = 0
@@ -82,11 +85,17 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
   /** @throws LowrankError where the file cannot be written, as on a full disk */
   add(item: I): void {
     const words = recordOf(item)
-    this.addRecord({ words, tokens: tokensOf(item), longest: longestOf(item), weight: weightOf(item) })
+    this.addRecord({
+      words,
+      tokens: tokensOf(item),
+      longest: longestOf(item),
+      weight: weightOf(item),
+      isWeighted: hasWeights([item]),
+    })
   }
 
   /** @throws as `add` */
-  addRecord({ words, tokens, longest, weight }: StoredRecord): void {
+  addRecord({ words, tokens, longest, weight, isWeighted }: StoredRecord): void {
     if (this.#filled + words.length > this.#tail.length) this.#seal(Math.max(BLOCK, words.length))
     this.#tail.set(words, this.#filled)
     this.#filled += words.length
@@ -94,6 +103,7 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
     this.#tokens.push(tokens)
     this.#longest.push(longest)
     this.#weights.push(weight)
+    this.#isWeighted ||= isWeighted
   }
 
   /** No item is added any more. @throws as `add` */
@@ -117,6 +127,10 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
 
   weightAt(row: number): number {
     return this.#weights.at(row)
+  }
+
+  get isWeighted(): boolean {
+    return this.#isWeighted
   }
 
   *[Symbol.iterator](): Generator<I> {

@@ -7,7 +7,12 @@ import { expectDType, expectShape } from './check.js'
 import { type DropoutState, factors, gradientOf, isTrainable, type Projection } from './linear.js'
 
 export interface LinearCrossEntropyOptions {
-  /** The sum of losses is divided by it; default: the number of labelled rows. */
+  /**
+   * float32 [N]: what the loss of each row is multiplied by, finite and 0 or more; default 1. Rows of weight 0 cost
+   * nothing, as those without a label.
+   */
+  weights?: Tensor
+  /** The sum of weighted losses is divided by it; default: the sum of the labelled rows' weights. */
   numItems?: number
   /** Logits become softcap * tanh(logits / softcap); 0 (default): not. */
   softcap?: number
@@ -20,8 +25,8 @@ export interface LinearCrossEntropyOptions {
 }
 
 /**
- * `sum over labelled rows of -log softmax(h W^T)[label] / numItems`. The gradients of h and of the head's parameters
- * are made in the forward pass, while each chunk's logits exist; backward hands them on.
+ * `sum over labelled rows of -weight log softmax(h W^T)[label] / numItems`. The gradients of h and of the head's
+ * parameters are made in the forward pass, while each chunk's logits exist; backward hands them on.
  * @param h [N, D].
  * @param labels int32 [N], already shifted; -100 is ignored and costs nothing.
  * @param head weight [V, D], no bias.
@@ -31,10 +36,11 @@ export function linearCrossEntropy(
   h: Tensor,
   labels: Tensor,
   head: Projection,
-  { numItems = 0, softcap = 0, lossScale = 1, dropout }: LinearCrossEntropyOptions = {},
+  { weights, numItems = 0, softcap = 0, lossScale = 1, dropout }: LinearCrossEntropyOptions = {},
 ): Tensor {
   const { device } = h
   expectHeadOperands('linearCrossEntropy', h, labels, head)
+  if (weights) expectWeights(weights, h)
   const loss = Tensor.empty(device, [1], 'float32')
   const recording = needsRecording([h], isTrainable(head))
   const dh = recording ? Tensor.empty(device, h.shape, h.dtype) : undefined
@@ -46,6 +52,7 @@ export function linearCrossEntropy(
   device.enqueue('linearCrossEntropy', {
     h,
     labels,
+    weights,
     loss,
     dh,
     head: [
@@ -72,7 +79,7 @@ export function linearCrossEntropy(
         throw new LowrankError(
           'INVALID_CALL',
           '[linearCrossEntropy] expected backward() on the loss or on a sum of different losses: its gradients were made for a factor of 1. ' +
-            'To weigh losses, change numItemsInBatch',
+            'To weigh losses, give weights or change numItemsInBatch',
         )
       }
       parameters.forEach((parameter, i) => {
@@ -85,6 +92,16 @@ export function linearCrossEntropy(
   dh?.dispose()
   for (const tensor of waiting.values()) tensor?.dispose()
   return loss
+}
+
+function expectWeights(weights: Tensor, h: Tensor): void {
+  expectShape('linearCrossEntropy', 'weights', weights, [h.rows], 'N')
+  expectDType('linearCrossEntropy', 'weights', weights, 'float32')
+  if (weights.requiresGrad)
+    throw new LowrankError(
+      'INVALID_CALL',
+      '[linearCrossEntropy] expected weights without gradients, got a tensor with requiresGrad; they are constants of the loss',
+    )
 }
 
 /** @throws where the operands of an op that ends in the output head do not fit each other */

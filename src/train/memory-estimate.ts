@@ -36,8 +36,14 @@ export interface MemoryEstimateInput<I extends Item = Item> {
   readonly gradientAccumulationSteps: number
   /** Tokens of each sequence of the largest micro-batch, those of an item side by side; all count as labelled. */
   readonly sequenceLengths: readonly number[]
+  /**
+   * Batches have weights of their tokens.
+   * @default false
+   */
+  readonly weighted?: boolean
   /** The same of an evaluation batch; empty: nothing is evaluated. */
   readonly evalSequenceLengths: readonly number[]
+  readonly evalWeighted?: boolean
   /** Default: as `Device.open` has it. */
   readonly threads?: number | undefined
 }
@@ -131,7 +137,7 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
   let forwardPeak = 0
   for (let step = 0; step < 2; step++) {
     for (let micro = Math.min(2, run.gradientAccumulationSteps); micro > 0; micro--) {
-      const batch = batchOf(run, run.sequenceLengths)
+      const batch = batchOf(run, run.sequenceLengths, run.weighted)
       model.train()
       const loss = run.objective.begin(model, batch, 1)(1)
       await device.sync()
@@ -146,7 +152,9 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
   const stepPeak = device.memory().peak
   if (run.evalSequenceLengths.length > 0) {
     model.eval()
-    const scored = noGrad(() => run.objective.begin(model, batchOf(run, run.evalSequenceLengths), 1)(1))
+    const scored = noGrad(() =>
+      run.objective.begin(model, batchOf(run, run.evalSequenceLengths, run.evalWeighted), 1)(1),
+    )
     await scored.read()
     scored.dispose()
     await device.sync()
@@ -169,11 +177,15 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
   }
 }
 
-function batchOf<I extends Item>({ objective }: MemoryEstimateInput<I>, lengths: readonly number[]): MicroBatch<I> {
+function batchOf<I extends Item>(
+  { objective }: MemoryEstimateInput<I>,
+  lengths: readonly number[],
+  weighted = false,
+): MicroBatch<I> {
   const items: I[] = []
   for (let at = 0; at < lengths.length; at += objective.sequencesPerItem)
     items.push(objective.placeholder(lengths.slice(at, at + objective.sequencesPerItem).map(exampleOf)))
-  return collateItems(items)
+  return collateItems(items, weighted)
 }
 
 function exampleOf(length: number) {

@@ -25,7 +25,8 @@ export interface BatchLoss {
 
 /**
  * 1. Rows become items, whose sequences stay together in one micro-batch; `weight` of an item is what it counts in the
- *    mean of a window.
+ *    mean of a window. Weights of tokens, where rows have them, are for the objective to use, or to refuse when it
+ *    encodes the row.
  * 2. `begin` divides by the weight of the whole window, so that the parts of its micro-batches add up.
  * 3. The same calls make the memory plan, on a device that computes nothing: what is read there are zeros.
  */

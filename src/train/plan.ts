@@ -153,6 +153,10 @@ interface RunRows {
   readonly sequenceLengths: readonly number[]
   /** Lengths of the sequences of the largest evaluation batch. */
   readonly evalSequenceLengths: readonly number[]
+  /** Batches of the run have weights of their tokens; default: not. */
+  readonly weighted?: boolean
+  /** Those of its evaluation have; default: not. */
+  readonly evalWeighted?: boolean
 }
 
 /**
@@ -301,7 +305,7 @@ class Planner<I extends Item> {
 
   #runOf(settings: PlanSettings): MemoryEstimateInput<I> {
     const { lora, training, threads } = this.#options
-    const { longest, sequenceLengths, evalSequenceLengths } = this.#rows
+    const { longest, sequenceLengths, evalSequenceLengths, weighted = false, evalWeighted = false } = this.#rows
     const { perDeviceTrainBatchSize: size, maxLength } = settings
     const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
     return {
@@ -318,6 +322,8 @@ class Planner<I extends Item> {
         ? sequenceLengths
         : new Array<number>(size * this.#objective.sequencesPerItem).fill(maxLength),
       evalSequenceLengths: evalSequenceLengths.map((length) => Math.min(length, maxLength)),
+      weighted,
+      evalWeighted,
       threads,
     }
   }

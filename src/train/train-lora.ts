@@ -300,5 +300,7 @@ function rowsOf(
     longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
     sequenceLengths: rows,
     evalSequenceLengths: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
+    weighted: train.isWeighted,
+    evalWeighted: evaluation.isWeighted,
   }
 }

@@ -12,17 +12,18 @@ import { temporaryDirectory } from '../support/tiny-model.js'
 
 const directory = temporaryDirectory()
 
-/** A row whose answers lie anywhere; `foreign`: with labels that are other tokens. */
-function randomExample(random: Random, length: number, foreign = false): Example {
+/** A row whose answers lie anywhere; `foreign`: with labels that are other tokens; `weighted`: with weights. */
+function randomExample(random: Random, length: number, foreign = false, weighted = false): Example {
   const inputIds = Int32Array.from({ length }, () => random.below(2 ** 31))
   const labels = inputIds.map((id) => (random.below(3) === 0 ? -100 : id))
   if (foreign && length > 1) labels[1] = ((inputIds[1] as number) + 1) % 1000
   const numSupervised = labels.subarray(1).filter((label) => label !== -100).length
-  return { inputIds, labels, numSupervised, promptLength: random.below(length + 1) }
+  const weights = Float32Array.from(labels, (label) => (label === -100 ? 0 : (1 + random.below(9)) / 8))
+  return { inputIds, labels, numSupervised, promptLength: random.below(length + 1), ...(weighted && { weights }) }
 }
 
 function randomItem(random: Random): Item {
-  const one = (): Example => randomExample(random, random.below(40), random.below(5) === 0)
+  const one = (): Example => randomExample(random, random.below(40), random.below(5) === 0, random.below(3) === 0)
   if (random.below(4) > 0) return one()
   const group: ExampleGroup = { sequences: [one(), one()], weight: random.below(7) / 3 }
   return random.below(2) === 0 ? group : Object.assign(group, { label: random.below(2) === 0, note: 'Grüße 🚀' })
@@ -40,6 +41,7 @@ describe('a record', () => {
   it('a record takes a word for each token and a few for each row', () => {
     const { length } = recordOf({ ...randomExample(new Random(1), 300), labels: new Int32Array(300).fill(-100) })
     expect(length).toBe(305)
+    expect(recordOf(randomExample(new Random(1), 300, true, true))).toHaveLength(5 + 3 * 300)
   })
 })
 
@@ -66,11 +68,24 @@ describe('a store', () => {
       expect(known).toEqual([list.tokensAt(row), list.longestAt(row), list.weightAt(row)])
     }
     expect([...store]).toEqual(items)
+    expect([store.isWeighted, list.isWeighted]).toEqual([true, true])
     const some = someOf(store, order.subarray(0, 7))
     expect([...some]).toEqual(Array.from(order.subarray(0, 7), (row) => items[row]))
     if (file > 0) expect(readdirSync(folder)).toEqual([])
     store.close()
     store.close()
+  })
+
+  it('a store without an item that has weights says so', () => {
+    const store = new RowStore()
+    for (const item of [long, { sequences: [long, long], weight: 1 }]) store.add(item)
+    store.finish()
+    const list = listOf([long])
+    expect([store.isWeighted, someOf(store, Int32Array.of(0)).isWeighted, list.isWeighted]).toEqual([
+      false,
+      false,
+      false,
+    ])
   })
 
   it('a store that is closed says so', () => {

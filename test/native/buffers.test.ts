@@ -137,6 +137,7 @@ describe('memory counters', () => {
       'linearCrossEntropy',
       h,
       labels,
+      [-1, 0, 0, 0, 0, 0],
       loss,
       [-1, 0, 0, 0, 0, 0],
       1,

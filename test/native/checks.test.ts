@@ -381,12 +381,66 @@ describe('shapes and dtypes', () => {
     ],
     [
       'linearCrossEntropy',
-      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 4), OMITTED, 0, 0, 0, 1],
+      () => [tensor(3, 5), tensor(1, 3, I32), OMITTED, tensor(1, 1), OMITTED, 1, tensor(7, 4), OMITTED, 0, 0, 0, 1],
       'expected head[0].weight [7, 5] for h [3, 5], got [7, 4]',
     ],
     [
       'linearCrossEntropy',
-      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 0, 0, 0, 1],
+      () => [
+        tensor(3, 5),
+        tensor(1, 3, I32),
+        tensor(1, 2),
+        tensor(1, 1),
+        OMITTED,
+        1,
+        tensor(7, 5),
+        OMITTED,
+        0,
+        0,
+        0,
+        1,
+      ],
+      'expected weights [1, 3] for h [3, 5], got [1, 2]',
+    ],
+    [
+      'linearCrossEntropy',
+      () => [
+        tensor(3, 5),
+        tensor(1, 3, I32),
+        tensor(1, 3, I32),
+        tensor(1, 1),
+        OMITTED,
+        1,
+        tensor(7, 5),
+        OMITTED,
+        0,
+        0,
+        0,
+        1,
+      ],
+      'expected float32 for weights, got int32',
+    ],
+    [
+      'linearCrossEntropy',
+      () => {
+        const shared = stream.allocate(4 * 16)
+        const [weights, loss] = [view(shared, 1, 3), view(shared, 1, 1, F32, 32)]
+        return [tensor(3, 5), tensor(1, 3, I32), weights, loss, OMITTED, 1, tensor(7, 5), OMITTED, 0, 0, 0, 1]
+      },
+      'expected a buffer of its own for weights, got one that the op writes',
+    ],
+    [
+      'linearCrossEntropy',
+      () => {
+        const shared = stream.allocate(4 * 32)
+        const [weights, dh] = [view(shared, 1, 3), view(shared, 3, 5, F32, 16)]
+        return [tensor(3, 5), tensor(1, 3, I32), weights, tensor(1, 1), dh, 1, tensor(7, 5), OMITTED, 0, 0, 0, 1]
+      },
+      'expected a buffer of its own for weights, got one that the op writes',
+    ],
+    [
+      'linearCrossEntropy',
+      () => [tensor(3, 5), tensor(1, 3, I32), OMITTED, tensor(1, 1), OMITTED, 0, 0, 0, 1],
       'expected exactly one part for head, got 0',
     ],
     [
@@ -431,7 +485,7 @@ describe('shapes and dtypes', () => {
     ],
     [
       'linearCrossEntropy',
-      () => [tensor(3, 5), tensor(1, 3, I32), tensor(1, 1), OMITTED, 1, tensor(7, 5), OMITTED, 0, 0, 0, -1],
+      () => [tensor(3, 5), tensor(1, 3, I32), OMITTED, tensor(1, 1), OMITTED, 1, tensor(7, 5), OMITTED, 0, 0, 0, -1],
       'expected a finite number > 0 for lossScale, got -1',
     ],
     [

@@ -229,7 +229,22 @@ describe('a memory budget', () => {
     const weight = view(small.allocate(600_000 * 4 * 4), 600_000, 4)
     const loss = view(small.allocate(4), 1, 1)
     for (const x of [h, weight]) enqueue(small, 'fill', x, 1)
-    enqueue(small, 'linearCrossEntropy', h, uploadInt32(small, [0]), loss, OMITTED, 1, weight, OMITTED, 0, 0, 0, 1)
+    enqueue(
+      small,
+      'linearCrossEntropy',
+      h,
+      uploadInt32(small, [0]),
+      OMITTED,
+      loss,
+      OMITTED,
+      1,
+      weight,
+      OMITTED,
+      0,
+      0,
+      0,
+      1,
+    )
     await expect(small.sync()).rejects.toThrow(
       /^\[linearCrossEntropy\] expected .* for its working memory, but .* are live; use a smaller batch/,
     )

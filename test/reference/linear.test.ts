@@ -54,6 +54,7 @@ describe('the float64 references', () => {
   it.each([
     { softcap: 0, divisor: 0 },
     { softcap: 1.5, divisor: 7 },
+    { softcap: 0, divisor: 0, weights: [0.5, 1, 3, 0] },
   ])('have the gradients of linearCrossEntropy %o', (shape) => {
     const h = randomMatrix(4, 3)
     const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import type { BatchOptions } from '../../src/data/batches.js'
+import { withWeights } from '../../src/data/token-weights.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { batchPlan } from '../support/batch-plan.js'
 import { relativeDifference } from '../support/golden.js'
@@ -27,6 +28,17 @@ const examples = (count: number, longest: number) =>
   randomExamples(
     Array.from({ length: count }, (_, row) => 2 + ((row * 7) % (longest - 1))),
     Number(TINY_CONFIG.vocab_size),
+  )
+
+/** The same, every token of two rows in three with a weight of its own. */
+const weightedExamples = (count: number, longest: number) =>
+  examples(count, longest).map((example, row) =>
+    row % 3 === 0
+      ? example
+      : withWeights(example, {
+          ranges: [{ start: 0, end: longest }],
+          tokens: Array.from(example.inputIds, (_, at) => ((3 * row + at) % 7) / 4),
+        }),
   )
 
 /** Loss and gradients of the first window of a plan. */
@@ -87,6 +99,33 @@ describe('packing', () => {
     const computed = batches.reduce((sum, batch) => sum + batch.inputIds.length, 0)
     expect(computed).toBe(rows.reduce((sum, { inputIds }) => sum + inputIds.length, 0))
   })
+})
+
+it.each(['bfd', 'sequential'] as const)('%s packing of weighted rows gives their loss and gradients', async (name) => {
+  const rows = weightedExamples(23, 31)
+  const size = { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 23 }
+  const separate = await firstWindow(rows, size)
+  const packed = await firstWindow(rows, { ...size, packing: true, packingStrategy: name, maxLength: 64 })
+  expect(separate.window.weight).not.toBe(rows.reduce((sum, { numSupervised }) => sum + numSupervised, 0))
+  expect(packed.window.weight).toBeCloseTo(separate.window.weight, 9)
+  expectSame(packed, separate)
+})
+
+it('4 batches of 4 weighted rows give the loss and the gradients of one of 16', async () => {
+  const rows = weightedExamples(16, 17)
+  expectSame(
+    await firstWindow(rows, { perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 4 }),
+    await firstWindow(rows, { perDeviceTrainBatchSize: 16, gradientAccumulationSteps: 1 }),
+  )
+})
+
+it('rows of which each token weighs 2 give the loss and the gradients of rows without weights', async () => {
+  const rows = examples(7, 17)
+  const twice = rows.map((row) => withWeights(row, { row: 2, ranges: [{ start: 0, end: 17 }] }))
+  const size = { perDeviceTrainBatchSize: 7 }
+  const [plain, doubled] = [await firstWindow(rows, size), await firstWindow(twice, size)]
+  expect(doubled.window.weight).toBe(2 * plain.window.weight)
+  expectSame(doubled, plain)
 })
 
 describe('accumulation', () => {

@@ -64,7 +64,8 @@ function* recognizePreference(value: unknown, origin: RowOrigin, rowForm?: RowFo
         `${row.form} in ${describeOrigin(origin)}; rename or convert the columns`,
     )
   const { chosen, rejected, ...rest } = row
-  return { ...rest, chosen: { origin, ...chosen }, rejected: { origin, ...rejected } }
+  const place = { origin, ...(row.weight !== undefined && { weight: row.weight }) }
+  return { ...rest, chosen: { ...place, ...chosen }, rejected: { ...place, ...rejected } }
 }
 
 /** Both answers are learnt from alone, whatever the options say of prompts. */
@@ -75,6 +76,12 @@ function* encodePreference(
   const answersOnly = { ...options, completionOnlyLoss: true }
   const chosen = yield* encodeRowSteps(row.chosen, tokenizer, renderer, answersOnly)
   const rejected = yield* encodeRowSteps(row.rejected, tokenizer, renderer, answersOnly)
+  if (chosen.example.weights || rejected.example.weights)
+    throw rowError(
+      row.origin,
+      `[dpo] expected answers without weights in ${describeOrigin(row.origin)}, got a weight other than 0 and 1; a pair is ` +
+        'compared by whole log probabilities: remove the weights',
+    )
   return {
     item: preferencePair(chosen.example, rejected.example),
     fullLength: Math.max(chosen.fullLength, rejected.fullLength),

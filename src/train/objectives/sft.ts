@@ -1,4 +1,7 @@
-/** @file Supervised fine-tuning: the mean cross-entropy of the supervised tokens of a window. */
+/**
+ * @file Supervised fine-tuning: the mean cross-entropy of the supervised tokens of a window, each counted by its
+ * weight.
+ */
 
 import type { CausalLM } from '../../causal-lm/causal-lm.js'
 import type { MicroBatch } from '../../data/batches.js'
