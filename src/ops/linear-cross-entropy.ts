@@ -52,7 +52,7 @@ export function linearCrossEntropy(
   device.enqueue('linearCrossEntropy', {
     h,
     labels,
-    weights,
+    ...(weights && { weights }),
     loss,
     dh,
     head: [
