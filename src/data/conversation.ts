@@ -9,12 +9,15 @@ import type { ChatMessage, ChatRenderer } from '../tokenizer/chat-template.js'
 import { fittingContent } from '../tokenizer/content-forms.js'
 import type { Steps } from '../turns.js'
 import type { Conversation } from './forms/row-form.js'
+import type { WeightedPart } from './message-weights.js'
 
 /** A conversation as it is rendered. */
 export interface PreparedConversation {
   messages: readonly ChatMessage[]
-  /** Numbers of the messages that are not learnt, because the row says so. */
-  unlearnt: ReadonlySet<number>
+  /** What messages count in the loss that do not count 1, by their numbers: 0 leaves a message out. */
+  weights: ReadonlyMap<number, number>
+  /** Parts of contents that count by themselves, by the numbers of their messages. */
+  parts: ReadonlyMap<number, readonly WeightedPart[]>
 }
 
 // What ChatML and all that follow it print alike. Templates that have no place for one of them refuse or drop it, which
@@ -27,33 +30,45 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  *
  * @param roleMapping The option: each role of the rows that has another name for the template.
  * @param learnAll Everything is learnt that the row does not leave out.
+ * @param trainOnTurns Which of the assistant's turns are learnt.
  * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or
  * left out.
  */
 export function* prepareConversation(
-  { messages, learn, tools }: Conversation,
+  { messages, weights: given, parts: givenParts, tools }: Conversation,
   renderer: ChatRenderer,
   roleMapping: Readonly<Record<string, string>>,
   learnAll: boolean,
+  trainOnTurns: 'all' | 'last',
 ): Steps<PreparedConversation> {
-  const unlearnt = new Set<number>()
+  const isAnswer = ({ role }: ChatMessage): boolean =>
+    (Object.hasOwn(roleMapping, role) ? roleMapping[role] : role) === 'assistant'
+  const last = trainOnTurns === 'last' ? messages.findLastIndex(isAnswer) : -1
+  const weights = new Map<number, number>()
+  const parts = new Map<number, readonly WeightedPart[]>()
   const prepared: ChatMessage[] = []
   for (const [index, message] of messages.entries()) {
     yield
     const role = mappedRole(message.role, renderer, roleMapping, index)
-    const learnt = learn?.[index]
-    if (learnt !== undefined && role !== 'assistant' && (learnt || learnAll)) {
+    const weight = given?.[index]
+    const ofParts = givenParts?.[index]
+    const isAsked = (weight !== undefined && weight > 0) || ofParts?.some((part) => part.weight > 0) === true
+    if (role !== 'assistant' && (weight !== undefined || ofParts) && (isAsked || learnAll)) {
       throw new DataError(
-        `[data] expected only assistant messages to be learnt or left out by themselves, got ${learnt ? 1 : 0} for a ` +
+        `[data] expected only assistant messages to be learnt or left out by themselves, got ${weight ?? 'parts'} for a ` +
           `${role} message (message ${index + 1}); remove its weight`,
       )
     }
-    if (learnt === false) unlearnt.add(index)
+    if (role === 'assistant') {
+      if (trainOnTurns === 'last' && index !== last) weights.set(index, 0)
+      else if (weight !== undefined && weight !== 1) weights.set(index, weight)
+      if (ofParts !== undefined) parts.set(index, ofParts)
+    }
     const content = yield* fittingContent(renderer, role, message.content, { tools })
     if (content !== message.content) prepared.push({ ...message, role, content })
     else prepared.push(role === message.role ? message : { ...message, role })
   }
-  return { messages: prepared, unlearnt }
+  return { messages: prepared, weights, parts }
 }
 
 function mappedRole(

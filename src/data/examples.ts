@@ -23,6 +23,7 @@ import { alpacaPrompt } from './alpaca.js'
 import { prepareConversation } from './conversation.js'
 import type { DroppedContent } from './dropped-content.js'
 import type { Conversation, PreparedTokens, Segment } from './forms/row-form.js'
+import { learntParts } from './learnt-parts.js'
 import { quotesArguments } from './quoted-arguments.js'
 import { leavesOut } from './report.js'
 import type { SequenceRow } from './row-forms.js'
@@ -55,6 +56,10 @@ export interface EncodeRowOptions {
   chatTemplateKwargs?: Readonly<Record<string, unknown>>
   /** Roles of the rows that the template knows by another name. Default none. */
   roleMapping?: Readonly<Record<string, string>>
+  /** Which of the assistant's turns are learnt. Default 'all'. */
+  trainOnTurns?: 'all' | 'last'
+  /** Whether reasoning is learnt as the rest of a turn. Default true. */
+  trainOnReasoning?: boolean
   /** Looks for what the chat template leaves out. Default: nobody looks. */
   droppedContent?: DroppedContent
   /** 'error': a row of which something is left out is refused. Default 'warn'. */
@@ -217,37 +222,43 @@ function* encodeConversation(
   renderer: ChatRenderer,
   first: number,
   learnAll: boolean,
-  { roleMapping = {}, chatTemplateKwargs, droppedContent, onDroppedContent }: EncodeRowOptions,
+  {
+    roleMapping = {},
+    chatTemplateKwargs,
+    droppedContent,
+    onDroppedContent,
+    trainOnTurns = 'all',
+    trainOnReasoning = true,
+  }: EncodeRowOptions,
 ): Steps<EncodedContent> {
-  const { messages, unlearnt } = yield* prepareConversation(row, renderer, roleMapping, learnAll)
+  const conversation = yield* prepareConversation(row, renderer, roleMapping, learnAll, trainOnTurns)
+  const { messages, weights, parts } = conversation
   const variables = { ...chatTemplateKwargs, ...row.variables }
   const render: SharedRenderOptions = { tools: row.tools, variables, copies: new Map() }
   // With every token learnt, a template whose turns cannot be located still serves.
-  const { text, spans } =
-    learnAll && unlearnt.size === 0
+  const isPlain = weights.size === 0 && parts.size === 0 && trainOnReasoning
+  const answers =
+    learnAll && isPlain
       ? yield* renderAllLearnt(tokenizer, renderer, messages, render, first)
       : yield* assistantSpanSteps(tokenizer, renderer, messages, render, first)
+  const { text } = answers
+  const pieces = yield* learntParts(renderer, conversation, render, answers, trainOnReasoning)
   const dropped = droppedContent ? yield* droppedContent.find(renderer, messages, render, text) : []
   if (onDroppedContent === 'error' && dropped[0]) throw leavesOut(dropped[0])
   yield
-  const { ids, ranges } = yield* encodeWithSpanSteps(tokenizer, text, spans)
+  const { ids, ranges } = yield* encodeWithSpanSteps(tokenizer, text, pieces)
   const promptEnd = ranges[0]?.start ?? ids.length
-  const isOut = spans.map(({ message }) => {
-    if (unlearnt.size > 0 && message === undefined) {
-      throw new DataError(
-        '[data] expected to know which message each {% generation %} block of the template belongs to, since a message ' +
-          'has weight: 0, got another number of blocks than of answers; mark each answer once',
-      )
-    }
-    return message !== undefined && unlearnt.has(message)
-  })
   const found = { ids, promptEnd, dropped, quotesArguments: yield* quotesArguments(messages, text) }
-  if (!learnAll) return { ...found, learnt: ranges.filter((_, index) => !isOut[index]) }
-  const left = ranges.filter((_, index) => isOut[index])
-  const learnt = [...left, { start: ids.length, end: ids.length }].map(({ start }, index) => ({
-    start: left[index - 1]?.end ?? 0,
+  const weighted = ranges.map((range, index) => ({ ...range, weight: pieces[index]?.weight ?? 1 }))
+  const answered = weighted.filter(({ weight }) => weight > 0)
+  if (!learnAll) return { ...found, learnt: answered }
+  // Between the answers all is learnt, and of them what counts as much.
+  const special = weighted.filter(({ weight }) => weight !== 1)
+  const between = [...special, { start: ids.length }].map(({ start }, index) => ({
+    start: special[index - 1]?.end ?? 0,
     end: start,
   }))
+  const learnt = [...between, ...special.filter(({ weight }) => weight > 0)]
   return { ...found, learnt }
 }
 

@@ -4,32 +4,27 @@
  */
 
 import { describeValue } from '../errors.js'
-import { losslessJsonSteps, PythonFloat } from '../lossless-json.js'
+import { losslessJsonSteps } from '../lossless-json.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Steps } from '../turns.js'
+import { isWeightKey, type WeightedPart, weightedParts, weightOf } from './message-weights.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
+import { isPresent, wrongType } from './row-values.js'
 
 type Fields = Record<string, unknown>
 
 /** Messages and what their row says about learning them. */
 export interface Messages {
   messages: readonly ChatMessage[]
-  /** For each message, whether the row asks to learn it; absent where no message says so. */
-  learn?: readonly (boolean | undefined)[]
+  /** For each message, what the row says that it counts in the loss; absent where no message says so. */
+  weights?: readonly (number | undefined)[]
+  /** For each message, parts of its content that count by themselves; absent where there are none. */
+  parts?: readonly (readonly WeightedPart[] | undefined)[]
   /** Nulls within tool calls that were taken as absent fields. */
   nullArguments?: number
 }
 
 const PARTS_REMEDY = 'only text is trained on: leave the row out or put it into words'
-
-// What people write beside a message about learning it (OpenAI, Axolotl, ms-swift, torchtune), and whether 1 asks for
-// it.
-const LEARN_KEYS: ReadonlyMap<string, boolean> = new Map([
-  ['weight', true],
-  ['train', true],
-  ['loss', true],
-  ['masked', false],
-])
 
 // What is part of a conversation and printed by no template, or asks for something else than text and whole turns.
 const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
@@ -37,10 +32,6 @@ const REFUSED_KEYS: ReadonlyMap<string, string> = new Map([
   ...['audio', 'audios', 'image', 'images', 'video', 'videos', 'file', 'files'].map(
     (key) => [key, PARTS_REMEDY] as const,
   ),
-  ...['train_detail', 'training_detail'].map(
-    (key) => [key, 'weight: 0 leaves a whole message out of the loss'] as const,
-  ),
-  ['loss_scale', 'weight: 0 leaves a message out of the loss, other weights are not known'],
 ])
 
 // What says who speaks or answers, and nothing of what is said.
@@ -71,17 +62,20 @@ const IGNORED_PART_KEYS: readonly string[] = ['type', 'text', 'annotations', 'ca
 export function* messagesOf(list: unknown, name: string, origin: RowOrigin): Steps<Messages> {
   if (!Array.isArray(list) || list.length === 0) throw wrongType('a list of messages', name, origin, list)
   const messages: ChatMessage[] = []
-  const learn: (boolean | undefined)[] = []
+  const weights: (number | undefined)[] = []
+  const parts: (readonly WeightedPart[] | undefined)[] = []
   const nulls = { count: 0 }
   for (const [index, entry] of list.entries()) {
     yield
-    const { message, learnt } = yield* messageOf(entry, `${name}[${index}]`, origin, nulls)
-    messages.push(message)
-    learn.push(learnt)
+    const read = yield* messageOf(entry, `${name}[${index}]`, origin, nulls)
+    messages.push(read.message)
+    weights.push(read.weight)
+    parts.push(read.parts)
   }
   return {
     messages,
-    ...(learn.some((value) => value !== undefined) && { learn }),
+    ...(weights.some((value) => value !== undefined) && { weights }),
+    ...(parts.some((value) => value !== undefined) && { parts }),
     ...(nulls.count > 0 && { nullArguments: nulls.count }),
   }
 }
@@ -91,7 +85,7 @@ function* messageOf(
   where: string,
   origin: RowOrigin,
   nulls: { count: number },
-): Steps<{ message: ChatMessage; learnt: boolean | undefined }> {
+): Steps<{ message: ChatMessage; weight: number | undefined; parts: readonly WeightedPart[] | undefined }> {
   if (entry instanceof Map) {
     throw wrongType('names as keys', where, origin, [...entry.keys()])
   }
@@ -111,7 +105,7 @@ function* messageOf(
   if (typeof given.role !== 'string') throw wrongType('{ role, content } with a text for role', where, origin, entry)
   const message: Fields = {}
   for (const [key, value] of Object.entries(given)) {
-    if (!isPresent(value) || LEARN_KEYS.has(key)) continue
+    if (!isPresent(value) || isWeightKey(key)) continue
     const remedy = REFUSED_KEYS.get(key)
     if (remedy !== undefined) {
       if (isEmpty(value)) continue
@@ -136,7 +130,8 @@ function* messageOf(
         'nothing, or leave it out',
     )
   }
-  return { message: message as ChatMessage, learnt: learnOf(given, where, origin) }
+  const weight = weightOf(given, where, origin)
+  return { message: message as ChatMessage, weight, parts: weightedParts(given, message.content, where, origin) }
 }
 
 /** `from` and `value` of ShareGPT as role and content; a message that has a role is left as it is. */
@@ -184,7 +179,7 @@ function textPart(part: unknown, where: string, origin: RowOrigin): Fields {
     )
   }
   if (typeof fields.text !== 'string') throw wrongType("{ type: 'text', text }", where, origin, part)
-  const other = Object.keys(fields).find((key) => !IGNORED_PART_KEYS.includes(key))
+  const other = Object.keys(fields).find((key) => !IGNORED_PART_KEYS.includes(key) && !isWeightKey(key))
   if (other !== undefined) {
     throw rowError(
       origin,
@@ -192,28 +187,6 @@ function textPart(part: unknown, where: string, origin: RowOrigin): Fields {
     )
   }
   return { type: 'text', text: fields.text }
-}
-
-/** What a message says about learning it, by whatever name; undefined where it says nothing. */
-function learnOf(given: Fields, where: string, origin: RowOrigin): boolean | undefined {
-  let learnt: boolean | undefined
-  for (const [key, ofOne] of LEARN_KEYS) {
-    const value = given[key] instanceof PythonFloat ? (given[key] as PythonFloat).value : given[key]
-    if (!isPresent(value)) continue
-    // OpenAI knows weights of 0 and 1 alone.
-    if (value !== true && value !== false && value !== 0 && value !== 1) {
-      throw wrongType('0 or 1', `${where}.${key}`, origin, value)
-    }
-    const asked = Boolean(value) === ofOne
-    if (learnt !== undefined && learnt !== asked) {
-      throw rowError(
-        origin,
-        `[data] expected one answer to whether ${where} in ${describeOrigin(origin)} is learnt, got ${key}: ${value} beside another; remove one`,
-      )
-    }
-    learnt = asked
-  }
-  return learnt
 }
 
 const MAX_DEPTH = 500
@@ -309,17 +282,6 @@ function* parseJson(text: string, where: string, origin: RowOrigin): Steps<unkno
   }
 }
 
-export function isPresent(value: unknown): boolean {
-  return value !== undefined && value !== null
-}
-
 function isEmpty(value: unknown): boolean {
   return value === '' || value === false || (Array.isArray(value) && value.length === 0)
-}
-
-export function wrongType(expected: string, name: string, origin: RowOrigin, got: unknown): Error {
-  return rowError(
-    origin,
-    `[data] expected ${expected} for ${name} in ${describeOrigin(origin)}, got ${describeValue(got)}`,
-  )
 }

@@ -56,6 +56,18 @@ export interface DataOptions {
    */
   assistantOnlyLoss?: boolean
   /**
+   * Which turns of the assistant are learnt: 'last' learns the last one of each conversation, as mlx-lm does with
+   * `mask_prompt`.
+   * @default 'all'
+   */
+  trainOnTurns?: 'all' | 'last'
+  /**
+   * Learn the reasoning within the assistant's turns too. False leaves out what stands before the answer: the reasoning
+   * and the marks round it, also where the template prints them empty.
+   * @default true
+   */
+  trainOnReasoning?: boolean
+  /**
    * A new order in each epoch, from seed and epoch.
    * @default true
    */
@@ -176,6 +188,16 @@ export const DATA_OPTIONS = {
     rule: boolean,
     default: true,
     help: "rows of messages: learn the assistant's turns only",
+  },
+  trainOnTurns: {
+    rule: oneOf(['all', 'last']),
+    default: 'all',
+    help: "which of the assistant's turns are learnt: all, or the last of each conversation",
+  },
+  trainOnReasoning: {
+    rule: boolean,
+    default: true,
+    help: "learn the reasoning within the assistant's turns; false leaves it out, with the marks round it",
   },
   shuffle: { rule: boolean, default: true, help: 'a new order in each epoch, from seed and epoch', changesRun: true },
   seed: {

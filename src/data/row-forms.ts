@@ -19,8 +19,8 @@ import {
 } from './forms/row-form.js'
 import { FURTHER_TEXTS, TEXTS } from './forms/texts.js'
 import { TOKENS } from './forms/tokens.js'
-import { isPresent } from './messages.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
+import { isPresent } from './row-values.js'
 
 /** A row whose form is known and whose columns have been checked. */
 export type DataRow = RowPlace & RowContent

@@ -183,6 +183,8 @@ describe('resolveDataOptions', () => {
       padding: false,
       completionOnlyLoss: true,
       assistantOnlyLoss: true,
+      trainOnTurns: 'all',
+      trainOnReasoning: true,
       shuffle: true,
       seed: 42,
       evalSplit: 0,

@@ -51,8 +51,8 @@ describe('content', () => {
     )
     fail({ messages: [{ ...user, content: [7] }] }, 'for messages[0].content[0] in train.jsonl:7, got 7')
     fail(
-      { messages: [{ ...user, content: [{ type: 'text', text: 'a', weight: 0 }] }] },
-      'expected type and text alone for messages[0].content[0] in train.jsonl:7, got "weight" too; remove it',
+      { messages: [{ ...user, content: [{ type: 'text', text: 'a', colour: 0 }] }] },
+      'expected type and text alone for messages[0].content[0] in train.jsonl:7, got "colour" too; remove it',
     )
   })
 
@@ -218,7 +218,7 @@ describe('ShareGPT', () => {
       ['weather', '2.0'],
     ])
     expect(row.tools).toEqual([{ name: 'weather' }])
-    expect(row.learn).toEqual([undefined, undefined, undefined, undefined, true])
+    expect(row.weights).toEqual([undefined, undefined, undefined, undefined, 1])
   })
 
   it('is taken under the name messages too, and messages under the name conversations', () => {
@@ -256,25 +256,66 @@ describe('weights', () => {
   it('weights of 0 and 1 are known by the names that data sets use, and leave the message', () => {
     const answer = (fields: object) => recognized({ messages: [user, { role: 'assistant', content: 'a', ...fields }] })
     for (const fields of [{ weight: 0 }, { train: false }, { loss: 0 }, { masked: true }]) {
-      expect(answer(fields)).toMatchObject({ learn: [undefined, false] })
+      expect(answer(fields)).toMatchObject({ weights: [undefined, 0] })
       expect(answer(fields).messages[1]).toEqual({ role: 'assistant', content: 'a' })
     }
-    expect(answer({ weight: 1, masked: false }).learn).toEqual([undefined, true])
+    expect(answer({ weight: 1, masked: false }).weights).toEqual([undefined, 1])
+    expect(answer({ weight: 0.5, loss_scale: 0.5 }).weights).toEqual([undefined, 0.5])
     expect(
-      recognized(parseLosslessJson('{"messages":[{"role":"assistant","content":"a","weight":0.0}]}') as object).learn,
-    ).toEqual([false])
-    for (const fields of [{}, { weight: null, train: null }]) expect(answer(fields)).not.toHaveProperty('learn')
+      recognized(parseLosslessJson('{"messages":[{"role":"assistant","content":"a","weight":0.0}]}') as object).weights,
+    ).toEqual([0])
+    for (const fields of [{}, { weight: null, train: null }]) expect(answer(fields)).not.toHaveProperty('weights')
   })
 
-  it('weights of other values, that contradict each other, or for parts of a message are refused', () => {
+  it('weights of other values, or that contradict each other, are refused', () => {
     const answer = { role: 'assistant', content: 'a' }
-    fail({ messages: [{ ...answer, weight: 0.5 }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got 0.5')
-    fail({ messages: [{ ...answer, weight: '0' }] }, 'expected 0 or 1 for messages[0].weight in train.jsonl:7, got "0"')
+    const number = 'expected a number of at least 0, or true or false, for messages[0]'
+    fail({ messages: [{ ...answer, weight: -0.5 }] }, `${number}.weight in train.jsonl:7, got -0.5`)
+    fail({ messages: [{ ...answer, masked: 2 }] }, `${number}.masked in train.jsonl:7, got 2`)
+    fail({ messages: [{ ...answer, weight: '0' }] }, `${number}.weight in train.jsonl:7, got "0"`)
     fail(
       { messages: [{ ...answer, weight: 1, train: false }] },
       'expected one answer to whether messages[0] in train.jsonl:7 is learnt',
     )
-    fail({ messages: [{ ...answer, train_detail: [{ begin_offset: 0 }] }] }, 'expected no train_detail in messages[0]')
+    const range =
+      '{ begin_offset, end_offset, train } behind the one before and within the content for messages[0].train_detail[0]'
+    for (const wrong of [
+      { begin_offset: 0 },
+      { begin_offset: 0, end_offset: 1 },
+      { begin_offset: 0, end_offset: 0, train: 1 },
+      7,
+    ])
+      fail({ messages: [{ ...answer, train_detail: [wrong] }] }, range)
+  })
+
+  it('weights of parts, and of ranges of characters, are counted from the beginning of the content', () => {
+    const parts = (fields: object) =>
+      recognized({ messages: [{ role: 'assistant', ...fields }] }).parts?.[0]?.map(({ start, end, weight }) => [
+        start,
+        end,
+        weight,
+      ])
+    const content = [
+      { type: 'text', text: 'abc', weight: 0 },
+      { type: 'text', text: 'de' },
+      { type: 'text', text: 'f', train: true },
+    ]
+    expect(parts({ content })).toEqual([
+      [0, 3, 0],
+      [5, 6, 1],
+    ])
+    expect(message({ content })?.content).toEqual(['abc', 'de', 'f'].map((text) => ({ type: 'text', text })))
+    const detail = [
+      { begin_offset: 1, end_offset: 2, train: true },
+      { begin_offset: 3, end_offset: 3, train: false },
+    ]
+    // Offsets are characters, as Python has them, and the last belongs to the range.
+    expect(parts({ content: 'a\u{1f600}bcd', train_detail: detail })).toEqual([
+      [0, 1, 0],
+      [1, 4, 1],
+      [4, 5, 0],
+      [5, 6, 0],
+    ])
   })
 })
 

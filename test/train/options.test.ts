@@ -56,6 +56,8 @@ describe('defaults', () => {
         chatTemplateKwargs: {},
         columns: {},
         roleMapping: {},
+        trainOnTurns: 'all',
+        trainOnReasoning: true,
         rowForm: undefined,
         onDroppedContent: 'warn',
       },

@@ -3,8 +3,9 @@
 import { describeValue } from '../../errors.js'
 import type { Steps } from '../../turns.js'
 import { isObject } from '../../values.js'
-import { isPresent, type Messages, messagesOf, parseList, parseObject, withoutNulls, wrongType } from '../messages.js'
+import { type Messages, messagesOf, parseList, parseObject, withoutNulls } from '../messages.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
+import { isPresent, wrongType } from '../row-values.js'
 import {
   type Columns,
   type Conversation,
@@ -119,11 +120,14 @@ function partsOf(parts: unknown, where: string, origin: RowOrigin): object[] {
 
 /** One list of messages behind another. */
 export function joined(a: Messages, b: Messages): Messages {
-  const learnOf = ({ messages, learn }: Messages) => learn ?? messages.map(() => undefined)
+  const none = (messages: readonly unknown[]): undefined[] => messages.map(() => undefined)
   const nullArguments = (a.nullArguments ?? 0) + (b.nullArguments ?? 0)
   return {
     messages: [...a.messages, ...b.messages],
-    ...((a.learn ?? b.learn) && { learn: [...learnOf(a), ...learnOf(b)] }),
+    ...((a.weights ?? b.weights) && {
+      weights: [...(a.weights ?? none(a.messages)), ...(b.weights ?? none(b.messages))],
+    }),
+    ...((a.parts ?? b.parts) && { parts: [...(a.parts ?? none(a.messages)), ...(b.parts ?? none(b.messages))] }),
     ...(nullArguments > 0 && { nullArguments }),
   }
 }

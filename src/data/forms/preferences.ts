@@ -6,8 +6,9 @@
 import { describeValue } from '../../errors.js'
 import type { Steps } from '../../turns.js'
 import { isObject } from '../../values.js'
-import { messagesOf, wrongType } from '../messages.js'
+import { messagesOf } from '../messages.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
+import { wrongType } from '../row-values.js'
 import {
   BESIDE_MESSAGES,
   besides,

@@ -5,8 +5,9 @@
 
 import { describeValue } from '../../errors.js'
 import type { Steps } from '../../turns.js'
-import { isPresent, type Messages, wrongType } from '../messages.js'
+import type { Messages } from '../messages.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
+import { isPresent, wrongType } from '../row-values.js'
 
 /** A conversation, and what reaches the chat template beside it. */
 export interface Conversation extends Messages {

@@ -6,8 +6,8 @@
 import { describeValue } from '../../errors.js'
 import type { Steps } from '../../turns.js'
 import { isObject } from '../../values.js'
-import { wrongType } from '../messages.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
+import { wrongType } from '../row-values.js'
 import { spelledConversation } from './conversations.js'
 import {
   atOnce,

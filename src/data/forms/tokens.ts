@@ -2,8 +2,8 @@
 
 import { IGNORE_INDEX } from '../../architecture/batch.js'
 import type { Steps } from '../../turns.js'
-import { isPresent, wrongType } from '../messages.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
+import { isPresent, wrongType } from '../row-values.js'
 import type { Columns, RowForm, SequenceContent } from './row-form.js'
 
 // What else a tokenizer writes beside ids; training makes positions itself.
