@@ -196,7 +196,7 @@ function* encodeSegments(tokenizer: Tokenizer, segments: readonly Segment[]): St
 
 /** Masks that the options leave out count for nothing, as in TRL. */
 function* preparedTokens(
-  { inputIds, labelled, completionMask, assistantMask }: PreparedTokens,
+  { inputIds, labelled, completionMask, assistantMask, weights }: PreparedTokens,
   { completionOnlyLoss, assistantOnlyLoss }: EncodeRowOptions,
 ): Steps<EncodedContent> {
   const masks = [labelled, completionOnlyLoss && completionMask, assistantOnlyLoss && assistantMask]
@@ -212,7 +212,7 @@ function* preparedTokens(
   const isAnswer = (_: unknown, at: number): boolean =>
     [labelled, completionMask, assistantMask].every((mask) => mask?.[at] !== 0)
   const first = inputIds.findIndex(isAnswer)
-  return { ids: inputIds, learnt, promptEnd: first < 0 ? inputIds.length : first }
+  return { ids: inputIds, learnt, ...(weights && { weights }), promptEnd: first < 0 ? inputIds.length : first }
 }
 
 /** @param first The first message that is learnt. */

@@ -20,7 +20,7 @@ import {
 import { FURTHER_TEXTS, TEXTS } from './forms/texts.js'
 import { TOKENS } from './forms/tokens.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
-import { isPresent } from './row-values.js'
+import { isPresent, weightValue } from './row-values.js'
 
 /** A row whose form is known and whose columns have been checked. */
 export type DataRow = RowPlace & RowContent
@@ -60,9 +60,12 @@ function alternatives(forms: readonly RowForm[]): string {
   return new Intl.ListFormat('en', { type: 'disjunction' }).format(columns)
 }
 
+/** What a row of any form counts in the loss. Many sets have a column `weight` that means something else. */
+const ROW_WEIGHT = 'row_weight'
+
 /** Every column that some form knows. */
 export const FORM_COLUMNS: readonly string[] = [
-  ...new Set(ROW_FORMS.flatMap(({ columns, optional }) => [...columns, ...optional])),
+  ...new Set([...ROW_FORMS.flatMap(({ columns, optional }) => [...columns, ...optional]), ROW_WEIGHT]),
 ]
 
 const MEDIA_COLUMNS = ['image', 'images', 'audio', 'audios', 'video', 'videos'] as const
@@ -101,9 +104,16 @@ export function* recognizeSteps(value: unknown, origin: RowOrigin, rowForm?: Row
   }
   const form = formOf(row, rowForm)
   if (form !== undefined) {
-    const isUsed = (name: string): boolean => form.columns.includes(name) || form.optional.includes(name)
+    const isUsed = (name: string): boolean =>
+      name === ROW_WEIGHT || form.columns.includes(name) || form.optional.includes(name)
     const ignored = Object.keys(row).filter((name) => !isUsed(name) && isPresent(row[name]))
-    return { origin, ...(yield* form.read(row, origin)), ...(ignored.length > 0 && { ignoredColumns: ignored }) }
+    const weight = isPresent(row[ROW_WEIGHT]) ? weightValue(row[ROW_WEIGHT], ROW_WEIGHT, origin) : undefined
+    return {
+      origin,
+      ...(yield* form.read(row, origin)),
+      ...(weight !== undefined && { weight }),
+      ...(ignored.length > 0 && { ignoredColumns: ignored }),
+    }
   }
   const empty = Object.keys(row).filter((name) => row[name] === null)
   throw rowError(

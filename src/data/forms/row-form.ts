@@ -28,6 +28,8 @@ export interface PreparedTokens {
   readonly labelled?: Uint8Array
   readonly completionMask?: Uint8Array
   readonly assistantMask?: Uint8Array
+  /** What each counts in the loss; default 1. */
+  readonly weights?: Float64Array
 }
 
 /** What becomes one sequence. */

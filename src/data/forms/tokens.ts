@@ -3,7 +3,7 @@
 import { IGNORE_INDEX } from '../../architecture/batch.js'
 import type { Steps } from '../../turns.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
-import { isPresent, wrongType } from '../row-values.js'
+import { isPresent, weightValue, wrongType } from '../row-values.js'
 import type { Columns, RowForm, SequenceContent } from './row-form.js'
 
 // What else a tokenizer writes beside ids; training makes positions itself.
@@ -12,7 +12,15 @@ const UNUSED = ['token_type_ids', 'position_ids', 'special_tokens_mask', 'length
 export const TOKENS: RowForm = {
   name: 'tokens',
   columns: ['input_ids'],
-  optional: ['labels', 'completion_mask', 'assistant_masks', 'attention_mask', 'seq_lengths', ...UNUSED],
+  optional: [
+    'labels',
+    'completion_mask',
+    'assistant_masks',
+    'token_weights',
+    'attention_mask',
+    'seq_lengths',
+    ...UNUSED,
+  ],
   read: readTokens,
 }
 
@@ -51,15 +59,15 @@ function* readTokens(row: Columns, origin: RowOrigin): Steps<SequenceContent> {
     completionMask: within(completion, 'completion_mask'),
     assistantMask: within(assistant, 'assistant_masks'),
   }
-  const given = Object.fromEntries(Object.entries(masks).filter(([, mask]) => mask !== undefined))
+  const weights = (yield* weightsOf(row.token_weights, ids.length, origin))?.slice(start, end)
+  const given = Object.fromEntries(Object.entries({ ...masks, weights }).filter(([, mask]) => mask !== undefined))
   return { form: 'tokens', inputIds: ids.slice(start, end), ...given }
 }
 
-/** Whole numbers from a list, or from one of JavaScript's typed arrays, as Arrow gives them. */
+/** The whole numbers of a list. */
 function* integers(given: unknown, name: string, origin: RowOrigin, expected: string): Steps<Int32Array> {
-  const isList = Array.isArray(given) || (ArrayBuffer.isView(given) && !(given instanceof DataView))
-  if (!isList) throw wrongType(expected, name, origin, given)
-  const list = given as ArrayLike<unknown>
+  if (!isNumberList(given)) throw wrongType(expected, name, origin, given)
+  const list = given
   const values = new Int32Array(list.length)
   for (let at = 0; at < list.length; at++) {
     if (at % VALUES_PER_STEP === 0) yield
@@ -68,6 +76,23 @@ function* integers(given: unknown, name: string, origin: RowOrigin, expected: st
     if (values[at] !== value) throw wrongType('a whole number', `${name}[${at}]`, origin, list[at])
   }
   return values
+}
+
+function* weightsOf(given: unknown, length: number, origin: RowOrigin): Steps<Float64Array | undefined> {
+  if (!isPresent(given)) return undefined
+  if (!isNumberList(given) || given.length !== length)
+    throw wrongType(`a list of ${length} numbers, as input_ids has,`, 'token_weights', origin, given)
+  const weights = new Float64Array(length)
+  for (let at = 0; at < length; at++) {
+    if (at % VALUES_PER_STEP === 0) yield
+    weights[at] = weightValue(given[at], `token_weights[${at}]`, origin)
+  }
+  return weights
+}
+
+/** A list, or one of JavaScript's typed arrays, as Arrow gives them. */
+function isNumberList(given: unknown): given is ArrayLike<unknown> {
+  return Array.isArray(given) || (ArrayBuffer.isView(given) && !(given instanceof DataView))
 }
 
 /** Where the tokens begin and end that are no padding. */
