@@ -30,7 +30,7 @@ const COMMON_ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool']
  *
  * @param roleMapping The option: each role of the rows that has another name for the template.
  * @param learnAll Everything is learnt that the row does not leave out.
- * @param trainOnTurns Which of the assistant's turns are learnt.
+ * @param lastTurnOnly The assistant's turns before the last one are not learnt.
  * @throws DataError naming the message for a role that the template does not know, and for what cannot be learnt or
  * left out.
  */
@@ -38,12 +38,11 @@ export function* prepareConversation(
   { messages, weights: given, parts: givenParts, tools }: Conversation,
   renderer: ChatRenderer,
   roleMapping: Readonly<Record<string, string>>,
-  learnAll: boolean,
-  trainOnTurns: 'all' | 'last',
+  { learnAll, lastTurnOnly }: { learnAll: boolean; lastTurnOnly: boolean },
 ): Steps<PreparedConversation> {
   const isAnswer = ({ role }: ChatMessage): boolean =>
     (Object.hasOwn(roleMapping, role) ? roleMapping[role] : role) === 'assistant'
-  const last = trainOnTurns === 'last' ? messages.findLastIndex(isAnswer) : -1
+  const last = lastTurnOnly ? messages.findLastIndex(isAnswer) : -1
   const weights = new Map<number, number>()
   const parts = new Map<number, readonly WeightedPart[]>()
   const prepared: ChatMessage[] = []
@@ -60,7 +59,7 @@ export function* prepareConversation(
       )
     }
     if (role === 'assistant') {
-      if (trainOnTurns === 'last' && index !== last) weights.set(index, 0)
+      if (lastTurnOnly && index !== last) weights.set(index, 0)
       else if (weight !== undefined && weight !== 1) weights.set(index, weight)
       if (ofParts !== undefined) parts.set(index, ofParts)
     }

@@ -227,22 +227,26 @@ function* encodeConversation(
     chatTemplateKwargs,
     droppedContent,
     onDroppedContent,
-    trainOnTurns = 'all',
-    trainOnReasoning = true,
+    trainOnTurns,
+    trainOnReasoning,
   }: EncodeRowOptions,
 ): Steps<EncodedContent> {
-  const conversation = yield* prepareConversation(row, renderer, roleMapping, learnAll, trainOnTurns)
+  const conversation = yield* prepareConversation(row, renderer, roleMapping, {
+    learnAll,
+    lastTurnOnly: trainOnTurns === 'last',
+  })
   const { messages, weights, parts } = conversation
   const variables = { ...chatTemplateKwargs, ...row.variables }
   const render: SharedRenderOptions = { tools: row.tools, variables, copies: new Map() }
   // With every token learnt, a template whose turns cannot be located still serves.
-  const isPlain = weights.size === 0 && parts.size === 0 && trainOnReasoning
+  const withReasoning = trainOnReasoning !== false
+  const isPlain = weights.size === 0 && parts.size === 0 && withReasoning
   const answers =
     learnAll && isPlain
       ? yield* renderAllLearnt(tokenizer, renderer, messages, render, first)
       : yield* assistantSpanSteps(tokenizer, renderer, messages, render, first)
   const { text } = answers
-  const pieces = yield* learntParts(renderer, conversation, render, answers, trainOnReasoning)
+  const pieces = yield* learntParts(renderer, conversation, render, answers, withReasoning)
   const dropped = droppedContent ? yield* droppedContent.find(renderer, messages, render, text) : []
   if (onDroppedContent === 'error' && dropped[0]) throw leavesOut(dropped[0])
   yield
