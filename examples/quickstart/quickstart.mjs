@@ -100,7 +100,8 @@ async function main() {
   say(`
 Next:
   Ask it yourself
-    npx lowrank generate --model ${show(MODEL)} --adapter ${show(ADAPTER)} \\
+    npx lowrank generate --model ${show(MODEL)} \\
+      --adapter ${show(ADAPTER)} \\
       --prompt $'${example?.prompt.replaceAll('\n', '\\n')}'
   Repeat the run from a configuration file; then put your own rows into it
     npx lowrank train examples/quickstart/train.yaml

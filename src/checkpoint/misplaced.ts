@@ -25,13 +25,12 @@ export async function refuseMisplacedModel(directory: string): Promise<void> {
   }
   if (names.includes(ADAPTER_FILE)) {
     const base = await baseOf(directory)
-    const model = base === undefined ? 'its base model as the model' : `${base} as the model`
-    refuse(`is a LoRA adapter; give ${model}, and this directory as the adapter (--adapter)`)
+    refuse(`is a LoRA adapter; give ${base ?? 'its base model'} as the model. ${withAdapter(directory)}`)
   }
   if (names.includes('adapter') && (await namesIn(join(directory, 'adapter'))).includes(ADAPTER_FILE)) {
     const base = await baseOf(join(directory, 'adapter'))
     refuse(
-      `holds the adapter of a run; give ${base ?? 'its base model'} as the model, and ${join(directory, 'adapter')} as the adapter (--adapter)`,
+      `holds the adapter of a run; give ${base ?? 'its base model'} as the model. ${withAdapter(join(directory, 'adapter'))}`,
     )
   }
   if (names.includes('model') && (await namesIn(join(directory, 'model'))).includes(CONFIG_FILE))
@@ -39,6 +38,11 @@ export async function refuseMisplacedModel(directory: string): Promise<void> {
   const gguf = names.filter((name) => name.toLowerCase().endsWith('.gguf')).sort()
   if (gguf[0] !== undefined && !names.some((name) => name.endsWith('.safetensors')))
     refuse(`has no ${CONFIG_FILE} but GGUF files; give one of them, as ${join(directory, gguf[0])}`)
+}
+
+/** Training takes no adapter but that of the run that it continues. */
+function withAdapter(directory: string): string {
+  return `The commands generate, chat and merge take --adapter ${directory}; train goes on with a run by --resume`
 }
 
 /** The error for a directory without adapter_config.json, saying what it is instead. */
@@ -49,7 +53,7 @@ export async function misplacedAdapter(directory: string, cause: unknown): Promi
   if (found === undefined) {
     const hint = await nearestPathHint(directory)
     const isId = /^[\w.-]+\/[\w.-]+$/.test(directory)
-    const fetching = `; adapters of the Hub are not fetched here: hf download ${directory} does`
+    const fetching = `; check the path. lowrank fetches no adapters from the Hub: use "hf download ${directory}"`
     return refuse(`which does not exist${hint || (isId ? fetching : '; check the path')}`)
   }
   if (!found.isDirectory()) return refuse(`which is a file; give its directory, ${dirname(directory)}`)

@@ -62,7 +62,7 @@ export const command: Command<InitFlags, Checked> = {
     const open = [flags.model === undefined ? 'model' : '', flags.dataset === undefined ? 'dataset' : ''].filter(
       Boolean,
     )
-    const first = open.length === 0 ? '' : `Say in it which ${open.join(' and ')}. `
+    const first = open.length === 0 ? '' : `Fill in ${open.join(' and ')}. `
     process.stdout.write(
       `Wrote ${path}. ${first}Then:\n  ${commandLine(['plan', path])}\n  ${commandLine(['train', path])}\n`,
     )
@@ -103,11 +103,11 @@ outputDir: ${value(options.output, 'out/mine')}
 
 # quantization: nf4 # QLoRA: the frozen weights in 4 bits, for large models
 # device: auto # a GPU where one is, else the CPU, which is the default
-# dtype: bfloat16 # default: what the machine is good at
+# dtype: bfloat16 # default: bfloat16 where the processor has instructions for it, else float32
 
 lora:
   r: ${defaultOf(['lora', 'r'])} # rank: how much the adapter can learn
-  loraAlpha: ${defaultOf(['lora', 'loraAlpha'])} # its scale times r
+  loraAlpha: ${defaultOf(['lora', 'loraAlpha'])} # scale of the adapter times r
   # loraDropout: 0.05 # default ${defaultOf(['lora', 'loraDropout'])}
   # targetModules: [q_proj, v_proj] # default: ${defaultOf(['lora', 'targetModules'])}
 
@@ -115,7 +115,7 @@ training:
   numTrainEpochs: ${defaultOf(['training', 'numTrainEpochs'])}
   learningRate: ${learningRate}
   maxLength: 1024 # tokens; longer rows lose their end
-  # perDeviceTrainBatchSize: 1 # rows that are computed together, default ${defaultOf(['training', 'perDeviceTrainBatchSize'])}; ${EFFECTIVE_BATCH_SIZE} make a step in any case
+  # perDeviceTrainBatchSize: 1 # rows that are computed together, default ${defaultOf(['training', 'perDeviceTrainBatchSize'])}; ${EFFECTIVE_BATCH_SIZE} rows make a step all the same
   # packing: true # put several short rows into one of maxLength
   # evalSplit: 0.05 # hold out this share of the rows, and evaluate after each epoch
   # saveSteps: 100 # steps between two checkpoints, default ${defaultOf(['training', 'saveSteps'])}

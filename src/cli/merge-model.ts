@@ -84,7 +84,7 @@ function describe(report: MergeReport, paint: Paint): string {
   const from = dequantizedModules > 0 ? `, ${formatCount(dequantizedModules)} of them decoded from NF4` : ''
   const lines = [
     `${paint('green', 'Merged')} ${formatCount(mergedModules)} projections into ${shown(directory)} (${dtype}${from})`,
-    `Largest difference to the unmerged model: ${logitDifference.toPrecision(3)}, where logits reach ${largestLogit.toPrecision(3)}, ` +
+    `Logits differ from those of the unmerged model by at most ${logitDifference.toPrecision(3)} and reach ${largestLogit.toPrecision(3)}, ` +
       `over ${formatCount(report.comparedTokens)} tokens`,
     ...(report.untied ? ['The head and the embedding, which shared one weight, have one each'] : []),
     `Try it: ${commandLine(['generate', '--model', shown(directory)])} --prompt "..."`,

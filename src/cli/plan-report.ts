@@ -51,7 +51,7 @@ function describeTraining(plan: TrainingPlan, wantedMaxLength: number | undefine
   const { settings, tensors, trainableParameters, totalParameters } = plan
   const row = rows(TRAINING_WIDTH)
   const isClipped = wantedMaxLength !== undefined && wantedMaxLength > settings.maxLength
-  const positions = isClipped ? ' (all positions of the model)' : ''
+  const positions = isClipped ? ' (the longest that the model takes)' : ''
   const lines = [
     `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters in ${settings.dtype}${settings.quantization ? ` on ${settings.quantization}` : ''}, ` +
       `${settings.perDeviceTrainBatchSize} x ${settings.maxLength} tokens${positions}, gradient checkpointing ${describeSwitch(settings.gradientCheckpointing)}`,

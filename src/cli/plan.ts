@@ -99,9 +99,12 @@ export const command: Command<PlanFlags, Plan> = {
   },
 }
 
+/** Less is a number whose unit was forgotten, as in --memory 8. */
+const LEAST_MEMORY = 2 ** 20
+
 function bytesOf(size: unknown): number | undefined {
   const bytes = typeof size === 'string' ? parseBytes(size) : undefined
-  return bytes !== undefined && bytes >= 1 ? bytes : undefined
+  return bytes !== undefined && bytes >= LEAST_MEMORY ? bytes : undefined
 }
 
 /** @throws UsageError naming what was typed and belongs to training alone */

@@ -61,7 +61,7 @@ async function train({ options }: RunOptions, json: boolean): Promise<void> {
   const progress = createProgress({ json })
   const interrupt = watchInterrupts(() => {
     progress.stop()
-    progress.print('Stopping after this step; once more stops at once')
+    progress.print('Stopping after this step; a second Ctrl-C stops at once')
   })
   const signals: TrainCallback = {
     name: 'signals',

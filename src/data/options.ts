@@ -219,7 +219,7 @@ export const DATA_OPTIONS = {
       },
     },
     default: 0,
-    help: 'share or number of the rows to evaluate on instead; rows with one prompt stay on one side',
+    help: 'share or number of the rows that are held out and evaluated on; rows with one prompt stay on one side',
     flag: { name: '--eval-split', argument: 'share' },
   },
   chatTemplate: {

@@ -181,12 +181,14 @@ function startLine(event: StartEvent): string {
 }
 
 function dataLines(event: DataEvent): EventLine[] {
-  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens, maxLength, clippedMaxLength, warnings } = event
+  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens, maxLength, clippedMaxLength, ignoredColumns, warnings } =
+    event
   const kept = rows - rowsCutToNothing - rowsWithoutTarget
   const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
   const isWarned = warnings.some(({ code }) => code === 'maxLengthClipped')
-  const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (all positions of the model)` : ''
-  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}`
+  const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (the longest that the model takes)` : ''
+  const ignored = ignoredColumns ? `; columns not used: ${ignoredColumns.join(', ')}` : ''
+  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}${ignored}`
   return [
     { text: account },
     ...warnings.map(({ message }) => ({

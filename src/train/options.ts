@@ -435,7 +435,7 @@ export const TRAIN_LORA_OPTIONS = {
   preset: {
     rule: { ...textOf('the name of a preset'), schema: { enum: Object.keys(PRESETS) } },
     example: 'qlora-all-linear',
-    help: `a recipe for what is left open: ${Object.keys(PRESETS).join(', ')}`,
+    help: `a recipe that fills in what you leave open: ${Object.keys(PRESETS).join(', ')}`,
     flag: { name: '--preset', argument: 'name' },
   },
   tokenizer: {
@@ -506,11 +506,11 @@ export const TRAIN_LORA_OPTIONS = {
   },
   onEvent: {
     rule: callback,
-    help: 'is told what happens, in order',
+    help: 'is called with each event of the run, in order',
   },
   callbacks: {
     rule: instance('a list of objects with a name and a function onEvent', isCallbacks),
-    help: 'are told what happens, in order, and waited for',
+    help: 'their onEvent is called with each event, in order, and waited for',
   },
   lora: {
     rule: { expected: 'an object of LoRA options', accepts: isPlainObject },

@@ -362,7 +362,7 @@ export function describeChange(change: Partial<PlanSettings>): string {
 
 /** What to do about a plan that does not fit, in words. */
 export function describeRemedy(remedy: PlanAlternative | undefined, { isGpu }: Pick<Device, 'isGpu'>): string {
-  if (!remedy) return `no switch makes it fit: use a smaller model or a ${isGpu ? 'GPU' : 'machine'} with more memory`
+  if (!remedy) return `no setting makes it fit: use a smaller model or a ${isGpu ? 'GPU' : 'machine'} with more memory`
   const whose = isGpu ? 'on the GPU' : 'for the whole process'
   return `it would fit with ${describeChange(remedy.change)} (${formatBytes(remedy.peakResident)} ${whose})`
 }

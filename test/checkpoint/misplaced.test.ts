@@ -40,12 +40,12 @@ describe('a model that is none', () => {
     [
       'an adapter',
       () => at('run/adapter'),
-      'which is a LoRA adapter; give "org/base" as the model, and this directory as the adapter (--adapter)',
+      `which is a LoRA adapter; give "org/base" as the model. The commands generate, chat and merge take --adapter ${at('run/adapter')}`,
     ],
     [
       'the directory of a run',
       () => at('run'),
-      `give "org/base" as the model, and ${at('run/adapter')} as the adapter (--adapter)`,
+      `give "org/base" as the model. The commands generate, chat and merge take --adapter ${at('run/adapter')}; train goes on with a run by --resume`,
     ],
     [
       'the directory of a full run',
@@ -103,7 +103,7 @@ describe('an adapter that is none', () => {
     [
       'a Hub id',
       () => 'org/name-of-adapter',
-      'adapters of the Hub are not fetched here: hf download org/name-of-adapter does',
+      'check the path. lowrank fetches no adapters from the Hub: use "hf download org/name-of-adapter"',
     ],
     ['an empty directory', () => at('empty'), 'which has no adapter_config.json; check the path'],
   ])('%s', async (_, path, message) => {

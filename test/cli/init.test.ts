@@ -29,7 +29,7 @@ describe('lowrank init', () => {
 
   it('says in the file what else there is, every line of which is accepted where its # is taken away', async () => {
     const { stdout } = await lowrank(['init'], { cwd: folder })
-    expect(stdout).toContain('Wrote run.yaml. Say in it which model and dataset. Then:\n  node ')
+    expect(stdout).toContain('Wrote run.yaml. Fill in model and dataset. Then:\n  node ')
     expect(stdout).toContain('main.js train run.yaml\n')
     const lines = (await readFile(join(folder, 'run.yaml'), 'utf8')).split('\n')
     const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))

@@ -40,7 +40,7 @@ describe('lowrank merge', () => {
     const lines = stdout.split('\n')
     expect(lines[0]).toBe(`Merged 14 projections into ${output} (bfloat16)`)
     expect(lines[1]).toMatch(
-      /^Largest difference to the unmerged model: [\d.e-]+, where logits reach [\d.]+, over 64 tokens$/,
+      /^Logits differ from those of the unmerged model by at most [\d.e-]+ and reach [\d.]+, over 64 tokens$/,
     )
     expect(lines[2]).toBe(`Try it: ${program} generate --model ${output} --prompt "..."`)
     expect((await readdir(output)).sort()).toEqual([

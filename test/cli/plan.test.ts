@@ -58,7 +58,7 @@ describe('lowrank plan', () => {
       (await lowrank(['plan', '--model', folder, '--dtype', 'float32', ...more])).stdout.split('\n')[0]
     const positions = TINY_CONFIG.max_position_embeddings
     expect(await firstLine('--max-length', '100000')).toContain(
-      `, 4 x ${positions} tokens (all positions of the model), gradient`,
+      `, 4 x ${positions} tokens (the longest that the model takes), gradient`,
     )
     expect(await firstLine()).toContain(`, 4 x ${positions} tokens, gradient`)
   })
@@ -92,6 +92,11 @@ describe('lowrank plan', () => {
       'an amount without a unit that exists',
       ['plan', '--memory', '8 cups'],
       'expected an amount of memory such as 8GiB for --memory, got "8 cups"',
+    ],
+    [
+      'an amount whose unit was forgotten',
+      ['plan', '--memory', '8'],
+      'expected an amount of memory such as 8GiB for --memory, got "8"',
     ],
   ])('%s is a mistake of usage', async (_, args, message) => {
     const { code, stderr } = await lowrank(args)

@@ -154,7 +154,7 @@ describe('a run that is stopped from outside', () => {
         if (!isSent && text.includes('"type":"step"')) isSent = process.kill(pid, name)
       })
       expect(stderr).toMatch(
-        /^Stopping after this step; once more stops at once\nerror: stopped at step \d+; go on with --resume\n$/,
+        /^Stopping after this step; a second Ctrl-C stops at once\nerror: stopped at step \d+; go on with --resume\n$/,
       )
       expect(code).toBe(1)
       const events = stdout
@@ -249,7 +249,7 @@ describe('a run that is stopped from outside', () => {
       { NODE_OPTIONS: busyAt('"type":"end"') },
     )
     clearInterval(timer)
-    expect(stderr).toBe('Stopping after this step; once more stops at once\n')
+    expect(stderr).toBe('Stopping after this step; a second Ctrl-C stops at once\n')
     expect(signal).toBe('SIGINT')
   })
 })

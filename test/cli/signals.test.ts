@@ -91,7 +91,7 @@ describe('while JavaScript does not come back from a step', () => {
     await running.shows('"type":"step"')
     process.kill(running.pid, 'SIGINT')
     await running.shows('BUSY')
-    expect(running.output()).toContain('Stopping after this step; once more stops at once')
+    expect(running.output()).toContain('Stopping after this step; a second Ctrl-C stops at once')
     await press(running, () => process.kill(running.pid, 'SIGTERM'))
     expect(await running.ended).toEqual({ code: null, signal: 'SIGTERM' })
   })

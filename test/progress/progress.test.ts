@@ -123,16 +123,16 @@ describe('in a log file', () => {
     ])
   })
 
-  it('says without a warning that the model has fewer positions than maxLength, where no row was cut', () => {
+  it('says without a warning which columns are not used, and that maxLength is too long for the model', () => {
     const stream = sink()
     const { onEvent } = createProgress({ stream })
     const clippedMaxLength = { wanted: 2048, used: 512 }
     const one = { ...data, rows: 1, rowsCutToNothing: 0, rowsWithoutTarget: 0, maxLength: 512, clippedMaxLength }
-    onEvent({ ...one, warnings: [] })
+    onEvent({ ...one, ignoredColumns: ['id', 'source'], warnings: [] })
     onEvent({ ...one, warnings: [{ code: 'maxLengthClipped', rows: 1, message: 'rows are cut' }] })
     onEvent({ ...start, trainRows: 1, totalSteps: 1 })
     expect(stream.text().split('\n').slice(0, 4)).toEqual([
-      'Data (train): 1 row, 1,234 tokens, maxLength 512 (all positions of the model)',
+      'Data (train): 1 row, 1,234 tokens, maxLength 512 (the longest that the model takes); columns not used: id, source',
       'Data (train): 1 row, 1,234 tokens',
       'warning: data (train): rows are cut',
       'Training 12,345 of 1,234,567 parameters (1.00 %) on 1 row, 9 to evaluate on: 1 step',

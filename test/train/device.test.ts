@@ -143,7 +143,7 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     expect(await rejection(trainLora(refused))).toMatch(
       isGpu
         ? /^\[train\] expected a run that fits the memory budget of .*; it would fit with .* \([\d.]+ [KM]iB on the GPU\)\./
-        : /^\[train\] expected a run that fits the memory budget of .*; (it would fit with .* \([\d.]+ [KM]iB for the whole process\)|no switch makes it fit: .*)\./,
+        : /^\[train\] expected a run that fits the memory budget of .*; (it would fit with .* \([\d.]+ [KM]iB for the whole process\)|no setting makes it fit: .*)\./,
     )
     const tiny = options({ memoryBudget: 1000 })
     expect(await rejection(trainLora(tiny))).toMatch(/^\[loadModel\] the weights of .* but the memory budget is 0 MiB/)
