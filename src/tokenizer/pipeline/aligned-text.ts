@@ -57,6 +57,11 @@ export function originEnd({ text, origins, offset, shift }: AlignedText, at: num
   return shift + (isHigh(text, at) ? at + 2 : at + 1)
 }
 
+/** Whether each character of the text comes from the one that is as far behind `shift`. */
+export function isUnmoved({ origins, offset }: AlignedText): boolean {
+  return origins === undefined || offset >= origins.starts.length
+}
+
 function isLow(text: string, at: number): boolean {
   return (text.charCodeAt(at) & 0xfc00) === 0xdc00
 }

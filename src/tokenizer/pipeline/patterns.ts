@@ -3,7 +3,7 @@
 import type { Steps } from '../../turns.js'
 import type { Match, Pausable } from './aligned-text.js'
 import { entriesOf, type Fields } from './fields.js'
-import { regexOf } from './regex/regex.js'
+import { type Regex, regexOf } from './regex/regex.js'
 import { textMatches } from './split.js'
 import { TextParts } from './text-output.js'
 
@@ -12,6 +12,8 @@ export interface Pattern {
   readonly text: string | undefined
   readonly canBeEmpty: boolean
   matches(text: string): Pausable<Match>
+  /** The same for a short text, at a stretch; undefined where that could take long. */
+  readonly visit: Regex['visit']
 }
 
 /** @throws naming the pattern that is damaged or not translated */
@@ -23,10 +25,15 @@ export function readPattern(fields: Fields, name: string): Pattern {
   }
   // An empty text matches between all characters, as an expression does.
   if (kind === 'String' && value !== '') {
-    return { text: value, canBeEmpty: false, matches: (text) => textMatches(text, value) }
+    return { text: value, canBeEmpty: false, matches: (text) => textMatches(text, value), visit: undefined }
   }
   const regex = regexOf(value)
-  return { text: undefined, canBeEmpty: regex.canBeEmpty, matches: (text) => regex.matches(text) }
+  return {
+    text: undefined,
+    canBeEmpty: regex.canBeEmpty,
+    matches: (text) => regex.matches(text),
+    visit: regex.visit,
+  }
 }
 
 /** The text with `content` in the place of each match. */

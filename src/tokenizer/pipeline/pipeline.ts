@@ -5,7 +5,15 @@
 
 import { runAtOnce, type Steps } from '../../turns.js'
 import { type AddedToken, type AddedTokens, addTokens, readAddedTokens } from './added-tokens.js'
-import { type AlignedText, alignedText, originEnd, originStart, type Pausable, slice } from './aligned-text.js'
+import {
+  type AlignedText,
+  alignedText,
+  isUnmoved,
+  originEnd,
+  originStart,
+  type Pausable,
+  slice,
+} from './aligned-text.js'
 import { utf8Length } from './bytes.js'
 import { readDecoder } from './decoders.js'
 import { type Fields, fieldsOf, isObject, wrong } from './fields.js'
@@ -16,8 +24,10 @@ import { readWordLevel, readWordPiece } from './models/word-models.js'
 import { readNormalizer } from './normalizers.js'
 import { NumberList } from './number-list.js'
 import { join, pushEdges, readPostProcessor, type Segment } from './post-processors.js'
-import { readPreTokenizer } from './pre-tokenizers.js'
+import { inLetters, readPreTokenizer } from './pre-tokenizers.js'
+import { UNITS_PER_STEP } from './text-output.js'
 import { wellFormed } from './unicode.js'
+import { type KnownWord, WordCache } from './word-cache.js'
 
 /** Ids with the place of each in the text. */
 export interface Encoded {
@@ -88,6 +98,39 @@ export function* readPipeline(
     (normalizer === undefined || normalizer.plain !== undefined) &&
     (preTokenizer === undefined || preTokenizer.plain !== undefined)
 
+  // What a word becomes does not depend on where it stands, so words are remembered with their tokens and places.
+  const words = new WordCache()
+  const tokensOf = (word: string): KnownWord => {
+    const ids = new NumberList()
+    const offsets = new NumberList()
+    const spans = new Spans(undefined)
+    const whole = [alignedText(word)]
+    for (const piece of cuts?.inByteLetters ? inLetters(whole) : whole) {
+      if (piece === undefined) continue
+      model.tokenize(piece.text, ids, spans)
+      pushOffsets(placesOf(piece), spans, offsets, 0, spans.starts.length)
+      spans.clear()
+    }
+    return { ids: runAtOnce(ids.drain()), offsets: runAtOnce(offsets.drain()) }
+  }
+  const cuts = preTokenizer?.cuts
+
+  /** The tokens of a short piece whose characters come one from each other. */
+  const encodeDirectly = (text: string, shift: number, ids: NumberList, offsets: NumberList | undefined): void => {
+    cuts!.visit(text, (start, end) => {
+      const word = text.slice(start, end)
+      let known = words.get(word)
+      if (known === undefined) {
+        known = tokensOf(word)
+        words.set(word, known)
+      }
+      for (let at = 0; at < known.ids.length; at++) ids.push(known.ids[at]!)
+      if (offsets === undefined) return
+      const place = shift + start
+      for (let at = 0; at < known.offsets.length; at++) offsets.push(place + known.offsets[at]!)
+    })
+  }
+
   const encodePlain = function* (text: string): Steps<Segment> {
     const ids = new NumberList()
     let work = 0
@@ -114,6 +157,11 @@ export function* readPipeline(
         }
         if (inner.start === inner.end) continue
         const piece = normalized.slice(inner.start, inner.end)
+        if (cuts !== undefined && piece.length <= UNITS_PER_STEP) {
+          encodeDirectly(piece, 0, ids, undefined)
+          yield
+          continue
+        }
         const first = part.start === 0 && inner.start === 0
         for (const word of preTokenizer === undefined ? [piece] : preTokenizer.plain!([piece], first)) {
           if (word === undefined) {
@@ -151,6 +199,11 @@ export function* readPipeline(
         offsets?.push(originStart(piece, 0))
         offsets?.push(originEnd(piece, piece.text.length - 1))
         if (edges !== undefined) pushEdges(piece.text, edges)
+        continue
+      }
+      if (cuts !== undefined && edges === undefined && piece.text.length <= UNITS_PER_STEP && isUnmoved(piece)) {
+        encodeDirectly(piece.text, piece.shift, ids, offsets)
+        yield
         continue
       }
       for (const word of preTokenizer === undefined ? [piece] : preTokenizer.apply([piece])) {

@@ -15,7 +15,7 @@ import { inByteLetters, shortInByteLetters } from './byte-level.js'
 import { toByteLetters, toByteLettersInSteps } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
 import { readPattern } from './patterns.js'
-import { regexOf } from './regex/regex.js'
+import { type Regex, regexOf } from './regex/regex.js'
 import {
   BEHAVIORS,
   type Behavior,
@@ -39,6 +39,16 @@ export interface PreTokenizer {
   readonly plain: ((pieces: Pausable<string>, first: boolean) => Pausable<string>) | undefined
   /** Whether `first` makes a difference. */
   readonly usesFirst: boolean
+  /**
+   * Where all that happens to a piece is that it is cut, and perhaps that its bytes become letters: the parts of a
+   * short one.
+   */
+  readonly cuts?: Cuts | undefined
+}
+
+interface Cuts {
+  readonly inByteLetters: boolean
+  visit(text: string, visit: (start: number, end: number) => void): void
 }
 
 /** A step that cuts each piece and leaves its characters as they are. */
@@ -71,9 +81,38 @@ function cutting(rangesOf: (text: string) => Pausable<Range>): PreTokenizer & { 
 const splitting = (matchesOf: (text: string) => Pausable<Match>, behavior: Behavior): PreTokenizer =>
   cutting((text) => cutAt(matchesOf(text), behavior))
 
+/** The matches of an expression and what lies between, each by itself. */
+function isolating(visit: Regex['visit'], inByteLetters: boolean): Cuts | undefined {
+  if (visit === undefined) return undefined
+  return {
+    inByteLetters,
+    visit: (text, each) =>
+      visit(text, (start, end) => {
+        if (end > start) each(start, end)
+      }),
+  }
+}
+
+/** One after the other; letters for bytes come last, since no other step would see the text. */
+function cutsInOrder(steps: readonly PreTokenizer[]): Cuts | undefined {
+  return steps
+    .map((step) => step.cuts)
+    .reduce((before, next) => {
+      if (before === undefined || next === undefined || before.inByteLetters) return undefined
+      return {
+        inByteLetters: next.inByteLetters,
+        visit: (text, each) =>
+          before.visit(text, (start, end) =>
+            next.visit(text.slice(start, end), (from, to) => each(start + from, start + to)),
+          ),
+      }
+    })
+}
+
 function inOrder(steps: readonly PreTokenizer[]): PreTokenizer {
   const plain = steps.map((step) => step.plain)
   return {
+    cuts: steps.length === 0 ? undefined : cutsInOrder(steps),
     apply: (pieces) => steps.reduce((last, step) => step.apply(last), pieces),
     plain: plain.includes(undefined)
       ? undefined
@@ -114,7 +153,10 @@ function readOne(fields: Fields, isFirst: boolean): PreTokenizer {
       const pattern = readPattern(fields, 'pattern')
       const behavior = fields.oneOf('behavior', BEHAVIORS)
       const invert = fields.boolean('invert')
-      return splitting((text) => (invert ? inverted(pattern.matches(text)) : pattern.matches(text)), behavior)
+      return {
+        ...splitting((text) => (invert ? inverted(pattern.matches(text)) : pattern.matches(text)), behavior),
+        cuts: behavior === 'Isolated' ? isolating(pattern.visit, false) : undefined,
+      }
     }
     case 'Whitespace':
       return splitting(wordMatches, 'Removed')
@@ -156,14 +198,14 @@ function byteLevel(fields: Fields): PreTokenizer {
   const useRegex = fields.boolean('use_regex', true)
   fields.boolean('trim_offsets')
   const cut = useRegex ? cutting((text) => GPT2().matches(text)) : undefined
+  const whole: Cuts = { inByteLetters: true, visit: (text, each) => each(0, text.length) }
   return {
+    cuts: addPrefixSpace ? undefined : useRegex ? isolating(GPT2().visit, true) : whole,
     *apply(pieces) {
       const spaced = addPrefixSpace
         ? mapped(pieces, (piece) => (piece.text.startsWith(' ') ? piece : prepend(piece, [0x20])))
         : pieces
-      for (const piece of cut === undefined ? spaced : cut.apply(spaced)) {
-        yield piece && (shortInByteLetters(piece) ?? (yield* inByteLetters(piece)))
-      }
+      yield* inLetters(cut === undefined ? spaced : cut.apply(spaced))
     },
     *plain(pieces, first) {
       const spaced = addPrefixSpace ? mapped(pieces, (piece) => (piece.startsWith(' ') ? piece : ` ${piece}`)) : pieces
@@ -174,6 +216,11 @@ function byteLevel(fields: Fields): PreTokenizer {
     },
     usesFirst: false,
   }
+}
+
+/** The bytes of pieces as letters, and nothing else. */
+export function* inLetters(pieces: Pausable<AlignedText>): Pausable<AlignedText> {
+  for (const piece of pieces) yield piece && (shortInByteLetters(piece) ?? (yield* inByteLetters(piece)))
 }
 
 /** Each value as `map` makes it, in steps where that takes long. */

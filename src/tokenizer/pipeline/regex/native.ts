@@ -17,6 +17,7 @@ export function nativeFinder(node: Node): Finder | undefined {
   const source = sourceOf(node)
   if (source === undefined) return undefined
   const expression = new RegExp(source, 'gu')
+  const sticky = new RegExp(source, 'yu')
   const branches = node.type === 'choice' ? node.nodes : [node]
   const runs = branches.flatMap((branch) => (failsEarly(branch) ? [] : itemsOf(branch).find(isRun)!.node.set))
   return {
@@ -25,6 +26,10 @@ export function nativeFinder(node: Node): Finder | undefined {
       expression.lastIndex = from
       const match = expression.exec(text)
       return match === null ? undefined : { start: match.index, end: match.index + match[0].length }
+    },
+    endAt(text, from) {
+      sticky.lastIndex = from
+      return sticky.test(text) ? sticky.lastIndex : -1
     },
   }
 }

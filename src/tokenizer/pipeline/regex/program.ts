@@ -45,6 +45,8 @@ export interface Found {
 /** What finds the first match at or behind a position. */
 export interface Finder {
   find(text: string, from: number): Found | undefined
+  /** The end of the match that begins here, or -1; only where no text makes that take long. */
+  readonly endAt?: (text: string, from: number) => number
   /** The same for a long text. */
   scan(text: string): Scanner
 }

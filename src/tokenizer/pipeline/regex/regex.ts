@@ -16,7 +16,12 @@ export interface Regex {
   readonly canBeEmpty: boolean
   /** All of the text in order: what matched and what lies between. */
   matches(text: string): Pausable<Match>
+  /** The same for a short text, at a stretch; undefined where that could take long. */
+  readonly visit: ((text: string, visit: MatchVisitor) => void) | undefined
 }
+
+/** Is told where parts of a text begin and end. */
+export type MatchVisitor = (start: number, end: number, matched: boolean) => void
 
 // Tokenizers of one family have the same few expressions, and their sets take a while to write out.
 const known = new Map<string, Regex>()
@@ -31,6 +36,7 @@ export function regexOf(pattern: string): Regex {
   const regex: Regex = {
     canBeEmpty: lengthOf(node).min === 0,
     matches: (text) => (text.length > LONG_TEXT ? matchesInLong(finder.scan(text), text) : matchesOf(finder, text)),
+    visit: finder.endAt && ((text, visit) => visitMatches(finder, finder.endAt!, text, visit)),
   }
   if (known.size >= KNOWN) known.clear()
   known.set(pattern, regex)
@@ -62,6 +68,37 @@ function* matchesOf(finder: Finder, text: string): Pausable<Match> {
     }
   }
   if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
+}
+
+/** The same without pauses. Most matches begin where the last one ended, and are found without an object for each. */
+function visitMatches(
+  finder: Finder,
+  endAt: (text: string, from: number) => number,
+  text: string,
+  visit: MatchVisitor,
+): void {
+  let done = 0
+  let from = 0
+  let lastEnd = -1
+  while (from <= text.length) {
+    let start = from
+    let end = endAt(text, from)
+    if (end < 0) {
+      const found = finder.find(text, from)
+      if (found === undefined) break
+      ;({ start, end } = found)
+    }
+    if (start === end && end === lastEnd) {
+      from += text.codePointAt(from)! > 0xffff ? 2 : 1
+      continue
+    }
+    if (start > done) visit(done, start, false)
+    visit(start, end, true)
+    done = end
+    from = end
+    lastEnd = end
+  }
+  if (done < text.length || text.length === 0) visit(done, text.length, false)
 }
 
 /** The same for long texts; apart, since it would slow the other down. */
