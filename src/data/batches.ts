@@ -10,10 +10,11 @@ import {
   shiftLabels,
   shiftWeights,
 } from '../architecture/batch.js'
-import { LowrankError } from '../lowrank-error.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'
 import type { Example } from './examples.js'
+import { filledBatches, groupedByLength } from './grouping.js'
 import { hasWeights, type Item, type ItemList, sequencesOf } from './items.js'
 import type { ResolvedDataOptions } from './options.js'
 import { packRows } from './packing.js'
@@ -38,6 +39,12 @@ export interface BatchOptions
   readonly perDeviceTrainBatchSize: number
   /** Micro-batches per optimizer step. */
   readonly gradientAccumulationSteps: number
+  /** Tokens of a micro-batch, in place of its items. Default: `perDeviceTrainBatchSize` counts. */
+  readonly maxTokensPerBatch?: number | undefined
+  /** Items of similar length come together. Default false. */
+  readonly groupByLength?: boolean
+  /** Leaves out the last micro-batch of an epoch where it is not whole. Default false. */
+  readonly dataloaderDropLast?: boolean
 }
 
 /** Where training stands: `index` micro-batches of `epoch` (from 0) are done. */
@@ -147,11 +154,23 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
     this.#lengths = Int32Array.from({ length: items.length }, (_, row) => items.tokensAt(row))
     this.#options = options
     if (items.length === 0) throw new LowrankError('INVALID_CALL', '[batches] expected at least one example, got none')
+    const { packing, maxLength, maxTokensPerBatch, dataloaderDropLast } = options
     const longest = this.#lengths.reduce((most, length) => Math.max(most, length), 0)
-    if (this.#options.packing && longest > this.#options.maxLength) {
+    if (packing && longest > maxLength) {
       throw new LowrankError(
         'INVALID_CALL',
-        `[batches] expected rows of at most maxLength ${this.#options.maxLength} tokens, got ${longest}`,
+        `[batches] expected rows of at most maxLength ${maxLength} tokens, got ${longest}`,
+      )
+    }
+    if (longest > (maxTokensPerBatch ?? longest)) {
+      throw new OptionError(
+        `[batches] expected maxTokensPerBatch to hold the longest row of ${longest} tokens, got ${maxTokensPerBatch}; raise it, or ` +
+          'lower maxLength',
+      )
+    }
+    if (dataloaderDropLast && this.numBatches() === 0) {
+      throw new OptionError(
+        `[batches] expected rows for a whole micro-batch with dataloaderDropLast, got ${items.length}; lower perDeviceTrainBatchSize`,
       )
     }
   }
@@ -172,8 +191,8 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
   }
 
   /**
-   * Optimizer steps in so many epochs, a last part of one rounded up. Only where rows are packed in the order in which
-   * they are shuffled do epochs differ, and has each to be looked at.
+   * Optimizer steps in so many epochs, a last part of one rounded up. Only where rows are filled into packs or batches
+   * in the order in which they are shuffled do epochs differ, and has each to be looked at.
    */
   async countWindows(epochs: number, turns: Turns): Promise<number> {
     const whole = Math.floor(epochs)
@@ -184,8 +203,8 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
       return whole * windows + ofPart(windows)
     }
     let sum = 0
-    for (let epoch = 0; epoch < whole; epoch++) sum += this.#windowsOf(await this.#countPacked(epoch, turns))
-    return whole < epochs ? sum + ofPart(this.#windowsOf(await this.#countPacked(whole, turns))) : sum
+    for (let epoch = 0; epoch < whole; epoch++) sum += this.#windowsOf(await this.#count(epoch, turns))
+    return whole < epochs ? sum + ofPart(this.#windowsOf(await this.#count(whole, turns))) : sum
   }
 
   /** Lengths of the sequences of the first epoch's largest micro-batch. */
@@ -252,7 +271,7 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
     let batches = index
     if (this.#epochsDiffer) {
       for (let past = 0; past < epoch; past++) {
-        const packed = await this.#countPacked(past, turns)
+        const packed = await this.#count(past, turns)
         windows += this.#windowsOf(packed)
         batches += packed
       }
@@ -270,16 +289,13 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
   }
 
   get #epochsDiffer(): boolean {
-    const { packing, packingStrategy, shuffle } = this.#options
-    return packing && packingStrategy === 'sequential' && shuffle
+    const { packing, packingStrategy, shuffle, maxTokensPerBatch } = this.#options
+    return shuffle && ((packing && packingStrategy === 'sequential') || maxTokensPerBatch !== undefined)
   }
 
   /** Micro-batches in an epoch. */
-  async #countPacked(epoch: number, turns: Turns): Promise<number> {
-    const { maxLength, perDeviceTrainBatchSize } = this.#options
-    const order = await turns.run(this.#order(new Random(this.#options.seed, epoch)))
-    const packs = await turns.run(packRows(order, this.#lengths, maxLength, 'sequential'))
-    return Math.ceil(packs.length / perDeviceTrainBatchSize)
+  async #count(epoch: number, turns: Turns): Promise<number> {
+    return (await turns.run(this.#planSteps(epoch))).starts.length - 1
   }
 
   #plan(epoch: number): EpochPlan {
@@ -290,12 +306,20 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
   *#planSteps(epoch: number): Steps<EpochPlan> {
     const { perDeviceTrainBatchSize: size, packing, packingStrategy, maxLength, shuffle, seed } = this.#options
     const random = new Random(seed, epoch)
-    const order = yield* this.#order(random)
+    const { groupByLength, maxTokensPerBatch, gradientAccumulationSteps, dataloaderDropLast } = this.#options
+    const shuffled = yield* this.#order(random)
+    const order = groupByLength
+      ? yield* groupedByLength(shuffled, this.#lengths, size * gradientAccumulationSteps)
+      : shuffled
+    const whole = (starts: Int32Array, slots: number): Int32Array =>
+      dataloaderDropLast && slots % size > 0 ? starts.subarray(0, -1) : starts
+    if (maxTokensPerBatch !== undefined)
+      return { epoch, rows: order, starts: yield* filledBatches(order, this.#lengths, maxTokensPerBatch) }
     if (!packing) {
       const starts = Int32Array.from({ length: Math.ceil(order.length / size) + 1 }, (_, batch) =>
         Math.min(batch * size, order.length),
       )
-      return { epoch, rows: order, starts }
+      return { epoch, rows: order, starts: whole(starts, order.length) }
     }
     const packs = yield* packRows(order, this.#lengths, maxLength, packingStrategy)
     // Packing sorts by length; training must not.
@@ -309,7 +333,7 @@ export class BatchSchedule<I extends Item = Item> implements WindowSource<I> {
       filled += pack.length
       starts[Math.floor(index / size) + 1] = filled
     }
-    return { epoch, rows, starts }
+    return { epoch, rows, starts: whole(starts, packs.length) }
   }
 
   *#order(random: Random): Steps<Int32Array> {

@@ -38,8 +38,11 @@ export interface OptionEntry<Value = unknown> {
   readonly heading?: string
   /** Whether there must be a value. */
   readonly isRequired?: true
-  /** Whether a run that is resumed must have the value that it began with. */
-  readonly changesRun?: true
+  /**
+   * Whether a run that is resumed must have the value that it began with. 'fromDefault': its default is not written
+   * down, so that checkpoints which are older than the option go on.
+   */
+  readonly changesRun?: true | 'fromDefault'
   /** Earlier and other libraries' names of it, in camelCase. */
   readonly aliases?: readonly string[]
   /** Absent: the command line sets it by `--set` or not at all. */
@@ -79,8 +82,12 @@ export function defaultsOf<Table extends OptionTable>(table: Table): Defaults<Ta
 
 /** The part of `values` that a resumed run must share. */
 export function changingRun<Values extends object>(table: OptionTable, values: Values): Partial<Values> {
-  const names = Object.keys(table).filter((name) => table[name]?.changesRun)
-  return Object.fromEntries(names.map((name) => [name, values[name as keyof Values]])) as Partial<Values>
+  const given = (name: string): unknown => values[name as keyof Values]
+  const names = Object.keys(table).filter((name) => {
+    const { changesRun, default: otherwise } = table[name] ?? {}
+    return changesRun === true || (changesRun === 'fromDefault' && given(name) !== otherwise)
+  })
+  return Object.fromEntries(names.map((name) => [name, given(name)])) as Partial<Values>
 }
 
 /** What a table says of a name; undefined for names that it does not have, `constructor` among them. */

@@ -65,12 +65,30 @@ export interface TrainingOptions extends DataOptions {
    */
   perDeviceTrainBatchSize?: number
   /**
+   * Tokens per micro-batch: as many rows as fit, in place of `perDeviceTrainBatchSize`. At least the length of the
+   * longest row; not with `packing` or `dataloaderDropLast`.
+   * @default none: `perDeviceTrainBatchSize` counts
+   */
+  maxTokensPerBatch?: number
+  /**
+   * Rows of similar length come together: of each 50 batches those of a step, sorted by length. The longest row comes
+   * first, so that what does not fit fails at once. Not with `packing`.
+   * @default false
+   */
+  groupByLength?: boolean
+  /**
+   * Leave out the last micro-batch of an epoch where it has fewer rows (with packing packs) than the others.
+   * @default false
+   */
+  dataloaderDropLast?: boolean
+  /**
    * Rows that are evaluated together; does not change the result beyond rounding.
    * @default 8
    */
   perDeviceEvalBatchSize?: number
   /**
-   * Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is.
+   * Micro-batches per optimizer step; 'auto' makes 16 rows per step of whatever `perDeviceTrainBatchSize` is, and with
+   * `maxTokensPerBatch` it is 1.
    * @default 'auto'
    */
   gradientAccumulationSteps?: number | 'auto'
@@ -297,6 +315,25 @@ export const OWN_TRAINING_OPTIONS = {
     aliases: ['perGpuTrainBatchSize'],
     flag: { name: '--batch-size', argument: 'count' },
   },
+  maxTokensPerBatch: {
+    rule: integer({ min: 2 }),
+    example: 8192,
+    otherwise: 'none, perDeviceTrainBatchSize counts',
+    help: 'tokens per micro-batch: as many rows as fit, in place of perDeviceTrainBatchSize',
+    changesRun: 'fromDefault',
+  },
+  groupByLength: {
+    rule: boolean,
+    default: false,
+    help: 'put rows of similar length together; the longest comes first',
+    changesRun: 'fromDefault',
+  },
+  dataloaderDropLast: {
+    rule: boolean,
+    default: false,
+    help: 'leave out the last micro-batch of an epoch where it is smaller than the others',
+    changesRun: 'fromDefault',
+  },
   perDeviceEvalBatchSize: {
     rule: integer({ min: 1 }),
     default: 8,
@@ -311,7 +348,7 @@ export const OWN_TRAINING_OPTIONS = {
   gradientAccumulationSteps: {
     rule: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),
     default: 'auto',
-    help: `micro-batches per optimizer step; auto makes ${EFFECTIVE_BATCH_SIZE} rows per step`,
+    help: `micro-batches per optimizer step; auto makes ${EFFECTIVE_BATCH_SIZE} rows per step, with maxTokensPerBatch it is 1`,
     changesRun: true,
   },
   gradientCheckpointing: {
@@ -386,7 +423,14 @@ export const TRAINING_DEFAULTS = defaultsOf(OWN_TRAINING_OPTIONS)
 /** `training` with everything filled in and no 'auto' that could be settled without the model. */
 export interface ResolvedTrainingOptions
   extends ResolvedDataOptions,
-    Required<Omit<TrainingOptions, keyof DataOptions | 'gradientAccumulationSteps' | 'evalStrategy' | 'warmupSteps'>> {
+    Required<
+      Omit<
+        TrainingOptions,
+        keyof DataOptions | 'gradientAccumulationSteps' | 'evalStrategy' | 'warmupSteps' | 'maxTokensPerBatch'
+      >
+    > {
+  /** Undefined: `perDeviceTrainBatchSize` counts. */
+  maxTokensPerBatch: number | undefined
   gradientAccumulationSteps: number
   evalStrategy: IntervalStrategy
   /** Undefined: `warmupRatio` counts. */

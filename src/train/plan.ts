@@ -56,6 +56,8 @@ export interface PlanSettings {
   readonly quantization: Quantization | undefined
   readonly offloadEmbedding: boolean
   readonly perDeviceTrainBatchSize: number
+  /** Undefined: `perDeviceTrainBatchSize` counts. */
+  readonly maxTokensPerBatch?: number | undefined
   readonly gradientAccumulationSteps: number
   readonly maxLength: number
   readonly gradientCheckpointing: GradientCheckpointing
@@ -130,7 +132,7 @@ export async function planResolved(
   const longest = Math.min(training.maxLength, positions)
   const planner = new Planner(SFT, config, resolved, target, memory ?? budget + processBytes(target), {
     longest,
-    sequenceLengths: new Array<number>(training.perDeviceTrainBatchSize).fill(longest),
+    sequenceLengths: fullBatch({ ...training, maxLength: longest }),
     evalSequenceLengths: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(
       longest,
     ),
@@ -239,6 +241,7 @@ class Planner<I extends Item> {
       quantization,
       offloadEmbedding: this.#target.isGpu && offloadEmbedding === true,
       perDeviceTrainBatchSize: training.perDeviceTrainBatchSize,
+      ...(training.maxTokensPerBatch !== undefined && { maxTokensPerBatch: training.maxTokensPerBatch }),
       gradientAccumulationSteps: training.gradientAccumulationSteps,
       maxLength: this.#rows.longest,
       gradientCheckpointing: training.gradientCheckpointing === 'auto' ? false : training.gradientCheckpointing,
@@ -306,8 +309,11 @@ class Planner<I extends Item> {
   #runOf(settings: PlanSettings): MemoryEstimateInput<I> {
     const { lora, training, threads } = this.#options
     const { longest, sequenceLengths, evalSequenceLengths, weighted = false, evalWeighted = false } = this.#rows
-    const { perDeviceTrainBatchSize: size, maxLength } = settings
-    const asGiven = size === training.perDeviceTrainBatchSize && maxLength === longest
+    const { perDeviceTrainBatchSize, maxTokensPerBatch, maxLength } = settings
+    const asGiven =
+      perDeviceTrainBatchSize === training.perDeviceTrainBatchSize &&
+      maxTokensPerBatch === training.maxTokensPerBatch &&
+      maxLength === longest
     return {
       objective: this.#objective,
       device: this.#target.type,
@@ -318,15 +324,29 @@ class Planner<I extends Item> {
       lora,
       gradientCheckpointing: settings.gradientCheckpointing,
       gradientAccumulationSteps: settings.gradientAccumulationSteps,
-      sequenceLengths: asGiven
-        ? sequenceLengths
-        : new Array<number>(size * this.#objective.sequencesPerItem).fill(maxLength),
+      sequenceLengths: asGiven ? sequenceLengths : fullBatch(settings, this.#objective.sequencesPerItem),
       evalSequenceLengths: evalSequenceLengths.map((length) => Math.min(length, maxLength)),
       weighted,
       evalWeighted,
       threads,
     }
   }
+}
+
+/** Lengths of the sequences of a micro-batch whose items are as long as they may be. */
+function fullBatch(
+  {
+    perDeviceTrainBatchSize,
+    maxTokensPerBatch,
+    maxLength,
+  }: Pick<PlanSettings, 'perDeviceTrainBatchSize' | 'maxTokensPerBatch' | 'maxLength'>,
+  sequencesPerItem = 1,
+): number[] {
+  const sequences = (items: number): number[] => new Array<number>(items * sequencesPerItem).fill(maxLength)
+  if (maxTokensPerBatch === undefined) return sequences(perDeviceTrainBatchSize)
+  const whole = Math.floor(maxTokensPerBatch / (maxLength * sequencesPerItem))
+  const rest = maxTokensPerBatch - whole * maxLength * sequencesPerItem
+  return sequencesPerItem > 1 || rest < 2 ? sequences(whole) : [...sequences(whole), rest]
 }
 
 /** Changes that save memory, those that cost least first: nothing, time, precision, data. */
@@ -336,13 +356,20 @@ function changesOf(settings: PlanSettings, { isGpu, hasOwnHead }: MemoryTarget):
     gradientAccumulationSteps,
     gradientCheckpointing,
     dtype,
+    maxTokensPerBatch,
     maxLength,
     quantization,
     offloadEmbedding,
     method,
   } = settings
   const changes: Partial<PlanSettings>[] = []
-  if (rows > 1)
+  if (maxTokensPerBatch !== undefined) {
+    if (maxTokensPerBatch > maxLength)
+      changes.push({
+        maxTokensPerBatch: maxLength,
+        gradientAccumulationSteps: gradientAccumulationSteps * Math.ceil(maxTokensPerBatch / maxLength),
+      })
+  } else if (rows > 1)
     changes.push({ perDeviceTrainBatchSize: 1, gradientAccumulationSteps: gradientAccumulationSteps * rows })
   if (isGpu && hasOwnHead && method === 'lora' && !offloadEmbedding) changes.push({ offloadEmbedding: true })
   if (!gradientCheckpointing) changes.push({ gradientCheckpointing: true })

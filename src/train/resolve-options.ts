@@ -5,7 +5,7 @@
 
 import { DEFAULT_LORA_CONFIG, type LoraConfig } from '../adapters/lora-config.js'
 import { parseLoraOptions, SHORT_LORA_NAMES } from '../adapters/peft-config.js'
-import { DATA_OPTIONS, type DataOptions, resolveDataOptions } from '../data/options.js'
+import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions, resolveDataOptions } from '../data/options.js'
 import { isDataSource, openSource } from '../data/sources/open-source.js'
 import { describeKind, describeValue, unknownOption } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
@@ -240,6 +240,7 @@ class Parser {
     const resolvedData =
       this.#problems.attempt(together, () => resolveDataOptions(data, 'training')) ?? resolveDataOptions()
     this.#checkConflicts(own, resolvedData.evalSplit > 0, hasEvalDataset)
+    this.#checkBatches(own, resolvedData)
     const all = { ...TRAINING_DEFAULTS, ...own }
     const hasEvaluation = hasEvalDataset || resolvedData.evalSplit > 0
     return {
@@ -247,7 +248,7 @@ class Parser {
       ...resolvedData,
       gradientAccumulationSteps:
         all.gradientAccumulationSteps === 'auto'
-          ? Math.ceil(EFFECTIVE_BATCH_SIZE / all.perDeviceTrainBatchSize)
+          ? Math.ceil(all.maxTokensPerBatch === undefined ? EFFECTIVE_BATCH_SIZE / all.perDeviceTrainBatchSize : 1)
           : all.gradientAccumulationSteps,
       evalStrategy: all.evalStrategy === 'auto' ? autoEvalStrategy(hasEvaluation, own) : all.evalStrategy,
     }
@@ -267,6 +268,21 @@ class Parser {
     if (value === null || known.same.includes(value)) return
     const shown = known.isSecret ? describeKind(value) : describeValue(value)
     throw new OptionError(`[training] ${name}: ${shown} is real but not supported yet; ${known.remedy}`)
+  }
+
+  /** Ways to make batches that exclude each other. */
+  #checkBatches(own: TrainingOptions, { packing }: ResolvedDataOptions): void {
+    const { maxTokensPerBatch, groupByLength, dataloaderDropLast } = own
+    const refuse = (isBoth: unknown, ...names: [string, string]): void => {
+      if (isBoth)
+        this.#problems.add(
+          names.map((name) => this.#training(name)),
+          `[training] expected ${names.join(' or ')}, got both; remove one`,
+        )
+    }
+    refuse(maxTokensPerBatch && dataloaderDropLast, 'maxTokensPerBatch', 'dataloaderDropLast')
+    refuse(maxTokensPerBatch && packing, 'maxTokensPerBatch', 'packing')
+    refuse(groupByLength && packing, 'groupByLength', 'packing')
   }
 
   #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {

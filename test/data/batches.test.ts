@@ -11,6 +11,7 @@ import {
 } from '../../src/data/batches.js'
 import type { Example } from '../../src/data/examples.js'
 import { datasetFingerprint } from '../../src/data/fingerprint.js'
+import { groupedByLength } from '../../src/data/grouping.js'
 import { listOf } from '../../src/data/items.js'
 import { Random } from '../../src/random.js'
 import { runAtOnce, Turns } from '../../src/turns.js'
@@ -149,7 +150,7 @@ describe('BatchSchedule', () => {
 
 describe('the order of a plan', () => {
   /** The same by plain means: rows are sorted, and each pack with room is looked at. */
-  function plainly(rows: readonly Example[], options: Required<BatchOptions>, epoch: number): number[][] {
+  function plainly(rows: readonly Example[], options: BatchOptions, epoch: number): number[][] {
     const random = new Random(options.seed, epoch)
     const order = random.shuffle_(ascending(rows.length))
     const lengthOf = (row: number) => (rows[row] as Example).inputIds.length
@@ -243,6 +244,96 @@ describe('countWindows', () => {
     const counted = plan.countWindows(1e9, new Turns(controller.signal))
     setImmediate(() => controller.abort(new Error('enough')))
     await expect(counted).rejects.toThrow('enough')
+  })
+})
+
+describe('batches by length', () => {
+  const options = { perDeviceTrainBatchSize: 4, gradientAccumulationSteps: 2, maxLength: 64 }
+  const kinds: [string, Partial<BatchOptions>][] = [
+    ['rows grouped by length', { groupByLength: true }],
+    ['batches of at most 100 tokens', { maxTokensPerBatch: 100 }],
+    ['batches of at most 100 tokens by length', { maxTokensPerBatch: 100, groupByLength: true }],
+  ]
+  const lengthsOf = (batch: { cuSeqlens: Int32Array }) =>
+    Array.from(batch.cuSeqlens.subarray(1), (end, sequence) => end - (batch.cuSeqlens[sequence] as number))
+  /** Slots that would stay empty if the rows of a batch were padded to the longest. */
+  const emptySlots = (plan: BatchSchedule) =>
+    [...windowsOf(plan, undefined, 1)]
+      .flatMap((window) => [...window.batches()].map(lengthsOf))
+      .reduce((sum, lengths) => sum + lengths.reduce((empty, length) => empty + Math.max(...lengths) - length, 0), 0)
+
+  it.each(kinds)('%s: every row comes once per epoch, and a run resumes within one', (_, kind) => {
+    const rows = examples(283)
+    const plan = batchPlan(rows, { ...options, ...kind })
+    const windows = [...windowsOf(plan, undefined, 2)]
+    for (const epoch of [0, 1]) expect(epochRows(plan, epoch).sort((a, b) => a - b)).toEqual(ascending(283))
+    expect(windows).toHaveLength(plan.numWindows(0) + plan.numWindows(1))
+    const middle = windows[Math.floor(windows.length / 3)] as BatchWindow
+    const [resumed] = windowsOf(batchPlan(rows, { ...options, ...kind }), middle.cursor)
+    expect(middle.cursor.index).toBeGreaterThan(0)
+    expect([...(resumed as BatchWindow).batches()]).toEqual([...middle.batches()])
+  })
+
+  it.each(kinds)('%s: the steps of all epochs are counted, and those before a cursor', async (_, kind) => {
+    const plan = batchPlan(examples(283), { ...options, ...kind })
+    const windows = [...windowsOf(plan, undefined, 3)]
+    expect(await plan.countWindows(3, new Turns())).toBe(windows.length)
+    const { cursor } = windows.at(-2) as BatchWindow
+    expect((await plan.before(cursor, new Turns())).windows).toBe(windows.length - 2)
+  })
+
+  it('rows grouped by length leave a third of the slots empty that rows in any order do, and bring the longest first', () => {
+    const rows = examples(500)
+    const grouped = batchPlan(rows, { ...options, groupByLength: true })
+    expect(emptySlots(grouped) * 3).toBeLessThan(emptySlots(batchPlan(rows, options)))
+    const longest = Math.max(...rows.map(({ inputIds }) => inputIds.length))
+    const [first] = [...grouped.window({ epoch: 3, index: 0 }).batches()]
+    expect(lengthsOf(first as never)[0]).toBe(longest)
+  })
+
+  it('batches of tokens hold as many rows as fit, in the order of the epoch', () => {
+    const rows = examples(283)
+    const plan = batchPlan(rows, { ...options, maxTokensPerBatch: 100 })
+    expect(epochRows(plan, 2)).toEqual(epochRows(batchPlan(rows, options), 2))
+    const batches = [...windowsOf(plan, { epoch: 2, index: 0 }, 3)].flatMap((window) => [...window.batches()])
+    batches.forEach(({ inputIds }, at) => {
+      expect(inputIds.length).toBeLessThanOrEqual(100)
+      const next = batches[at + 1]
+      if (next) expect(inputIds.length + (lengthsOf(next)[0] as number)).toBeGreaterThan(100)
+    })
+    expect(() => batchPlan(rows, { ...options, maxTokensPerBatch: 20 })).toThrow(
+      /^\[batches\] expected maxTokensPerBatch to hold the longest row of \d+ tokens, got 20; raise it, or lower maxLength$/,
+    )
+  })
+
+  it.each([false, true])('dataloaderDropLast leaves out what is no whole batch, with packing %s', (packing) => {
+    const plan = batchPlan(examples(50), { ...options, packing })
+    const whole = batchPlan(examples(50), { ...options, packing, dataloaderDropLast: true })
+    const sizes = [...windowsOf(plan, undefined, 1)].map((window) => window.numBatches)
+    const all = sizes.reduce((sum, size) => sum + size, 0)
+    expect(whole.numBatches()).toBe(all - 1)
+    const kept = epochRows(whole, 1)
+    expect(kept).toEqual(epochRows(plan, 1).slice(0, kept.length))
+  })
+
+  it('dataloaderDropLast that leaves nothing is an error', () => {
+    expect(() => batchPlan(examples(3), { ...options, dataloaderDropLast: true })).toThrow(
+      '[batches] expected rows for a whole micro-batch with dataloaderDropLast, got 3; lower perDeviceTrainBatchSize',
+    )
+  })
+})
+
+describe('groupedByLength', () => {
+  it.each([
+    [6, [67, 127, 30, 119, 129, 65, 32, 117], 155_746],
+    [2, [67, 127, 30, 119, 22, 129, 65, 32], 846_742],
+    [50, [67, 127, 30, 119, 22, 129, 65, 32], 467_487],
+  ])('groups %i rows as get_length_grouped_indices of transformers does', (batchSize, first, hash) => {
+    const lengths = Int32Array.from(ascending(157), (row) => ((row * row * 7) % 97) + 3)
+    const order = Int32Array.from(ascending(157), (row) => (row * 31 + 5) % 157)
+    const grouped = runAtOnce(groupedByLength(order, lengths, batchSize))
+    expect([...grouped.subarray(0, 8)]).toEqual(first)
+    expect(grouped.reduce((sum, row) => (sum * 31 + row) % 1_000_003, 7)).toBe(hash)
   })
 })
 

@@ -6,7 +6,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { OptionError } from '../../src/lowrank-error.js'
 import { boolean, integer, oneOf, text } from '../../src/options/rules.js'
-import { expectOptions, type OptionTable, type Resolved, readOptions } from '../../src/options/table.js'
+import { changingRun, expectOptions, type OptionTable, type Resolved, readOptions } from '../../src/options/table.js'
 
 interface Options {
   path: string
@@ -77,6 +77,18 @@ describe('readOptions', () => {
   it('changes nothing of what it is given', () => {
     const given: Options = Object.freeze({ path: 'x' })
     expect(readOptions('copy', given, TABLE)).not.toBe(given)
+  })
+})
+
+describe('changingRun', () => {
+  it('leaves out the default of an option that is younger than checkpoints', () => {
+    const table = {
+      old: { rule: boolean, default: false, help: 'a', changesRun: true },
+      young: { rule: boolean, default: false, help: 'b', changesRun: 'fromDefault' },
+      free: { rule: boolean, default: false, help: 'c' },
+    } as const
+    expect(changingRun(table, { old: false, young: false, free: true })).toEqual({ old: false })
+    expect(changingRun(table, { old: true, young: true, free: true })).toEqual({ old: true, young: true })
   })
 })
 

@@ -128,6 +128,20 @@ it('rows of which each token weighs 2 give the loss and the gradients of rows wi
   expectSame(doubled, plain)
 })
 
+describe('batches by length', () => {
+  it.each<[string, Partial<BatchOptions>]>([
+    ['rows grouped by length', { groupByLength: true, perDeviceTrainBatchSize: 4 }],
+    ['batches of 64 tokens', { maxTokensPerBatch: 64 }],
+  ])('%s give the loss and the gradients of separate rows', async (_, options) => {
+    const rows = examples(23, 31)
+    const separate = await firstWindow(rows, { perDeviceTrainBatchSize: 1, gradientAccumulationSteps: 23 })
+    const together = await firstWindow(rows, { ...options, gradientAccumulationSteps: 23 })
+    expect(together.window.numBatches).toBeLessThan(9)
+    expect(together.window.numItems).toBe(23)
+    expectSame(together, separate)
+  })
+})
+
 describe('accumulation', () => {
   it('accumulation of 4 batches gives the loss and the gradients of one that is 4 times the size', async () => {
     const rows = examples(20, 17)

@@ -340,7 +340,7 @@ describe('options of transformers and TRL', () => {
         { optim: 'adafactor' },
         'optim: "adafactor" is real but not supported yet; AdamW is the only optimizer: leave it out or set \'adamw_torch\'',
       ],
-      [{ group_by_length: true }, 'groupByLength: true is real but not supported yet; use packing'],
+      [{ torch_compile: true }, 'torchCompile: true is real but not supported yet; leave it out'],
       [
         { load_best_model_at_end: true },
         'loadBestModelAtEnd: true is real but not supported yet; choose a checkpoint by the evaluate events',
@@ -361,7 +361,7 @@ describe('options of transformers and TRL', () => {
     const { training } = parse({
       optim: 'adamw_torch',
       report_to: 'none',
-      group_by_length: false,
+      torch_compile: false,
       neftune_noise_alpha: null,
     })
     expect(training).not.toHaveProperty('optim')
@@ -392,6 +392,22 @@ describe('conflicts', () => {
     expect(() => parse({ lrSchedulerType: 'constant', warmupSteps: 5 })).toThrow(
       "expected no warmupSteps with lrSchedulerType 'constant'; use 'constant_with_warmup'",
     )
+  })
+
+  it('conflicts between ways to make batches are named', () => {
+    const pairs = [
+      [{ maxTokensPerBatch: 9000, dataloaderDropLast: true }, 'maxTokensPerBatch or dataloaderDropLast'],
+      [{ maxTokensPerBatch: 9000, packing: true }, 'maxTokensPerBatch or packing'],
+      [{ groupByLength: true, packing: true }, 'groupByLength or packing'],
+    ] as const
+    for (const [training, names] of pairs)
+      expect(() => parse(training)).toThrow(`[training] expected ${names}, got both; remove one`)
+    expect(parse({ maxTokensPerBatch: 9000 }).training.gradientAccumulationSteps).toBe(1)
+    expect(parse({ group_by_length: true, dataloader_drop_last: true }).training).toMatchObject({
+      groupByLength: true,
+      dataloaderDropLast: true,
+      gradientAccumulationSteps: 4,
+    })
   })
 
   it('conflicts about evaluation are named', () => {

@@ -62,6 +62,8 @@ describe('the planned peak is that of the run', () => {
       'full training without accumulation',
       { method: 'full', lora: undefined, training: { gradientAccumulationSteps: 1 } },
     ],
+    ['batches of 111 tokens', { training: { maxTokensPerBatch: 111 } }],
+    ['rows grouped by length', { training: { groupByLength: true, dataloaderDropLast: true } }],
     ['one long row', { training: { perDeviceTrainBatchSize: 1, maxLength: 201 } }],
     [
       'evaluation on more rows than training',
