@@ -144,6 +144,8 @@ export { PRESETS, type Preset, type PresetName, type PresetOptions } from './tra
 export type { LrSchedulerType } from './train/schedule.js'
 export { trainLora } from './train/train-lora.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
+export { type DedupeReport, type DedupeRowsOptions, dedupeRows } from './transform/dedupe.js'
+export { type DedupeSqlOptions, dedupeSql } from './transform/dedupe-sql.js'
 export type { MappingFile } from './transform/mapping-file.js'
 export type { TransformOptions } from './transform/options.js'
 export type { RuleFile } from './transform/rule-file.js'

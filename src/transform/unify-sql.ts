@@ -1,4 +1,4 @@
-/** @file A mapping file as one SQL query, whose rows are those of `unifySources`. The same text is for DuckDB and Spark. */
+/** @file A mapping file as one SQL query, with the rows of `unifySources`. DuckDB and Spark read the same text. */
 
 import { OptionError } from '../lowrank-error.js'
 import { conditionSql } from './condition.js'
