@@ -137,7 +137,11 @@ export async function programHelp(program: Program, page: Page): Promise<string>
     paint('bold', 'Commands'),
     ...inColumns(rows, leftWidth(rows), page),
     '',
-    ...breakLine('lowrank help COMMAND shows the flags of a command, with examples.', columns, ''),
+    ...breakLine(
+      'lowrank help COMMAND shows the flags of a command, with examples, and lowrank --version the version.',
+      columns,
+      '',
+    ),
     ...breakLine(EXIT_CODES, columns, ''),
   ]
   return `${lines.join('\n')}\n`

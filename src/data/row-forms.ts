@@ -3,7 +3,7 @@
  * becomes in tokens is in `examples.ts`, how rows are read in `rows.ts`.
  */
 
-import { describeValue, listNames } from '../errors.js'
+import { describeValue, listNames, nearestName } from '../errors.js'
 import { runAtOnce, type Steps } from '../turns.js'
 import { isObject } from '../values.js'
 import { CONVERSATIONS, VERTEX } from './forms/conversations.js'
@@ -146,7 +146,15 @@ function remedyFor(row: Columns): string {
     return `where ${describeValue(list[0])} holds the rows, write that list alone into the file`
   if (entries.length > 1 && entries.every(([, value]) => isObject(value)))
     return 'where its values are the rows, write them as a JSON array, or each on a line of its own'
-  return "rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' }"
+  const known = ROW_FORMS.filter(({ isNamed }) => isNamed !== true).flatMap(({ columns }) => columns)
+  for (const [name] of entries) {
+    const nearest = known.includes(name) ? undefined : nearestName(name, known)
+    if (nearest !== undefined && !has(row, nearest)) return `did you mean ${nearest} for ${describeValue(name)}?`
+  }
+  return (
+    "rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' } " +
+    '(--set training.columns.prompt=question)'
+  )
 }
 
 // Names under which a list of objects is a conversation that is called by another name.

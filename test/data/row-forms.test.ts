@@ -45,7 +45,10 @@ describe('recognizeRow', () => {
     expect(() => recognizeRow({ ask: 'q', reply: 'a' }, { file: 'train.jsonl', line: 17 })).toThrow(
       '[data] expected the columns messages, conversations, prompt and completion, instruction and output, or text in ' +
         "train.jsonl:17, got ask, reply; rename the columns, or map them, as with columns: { prompt: 'question', " +
-        "completion: 'answer' }",
+        "completion: 'answer' } (--set training.columns.prompt=question)",
+    )
+    expect(() => recognizeRow({ promt: 'q', completion: 'a' }, { row: 2 })).toThrow(
+      'got promt, completion; did you mean prompt for "promt"?',
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, { row: 3 })).toThrow(
       'got prompt, completion (null: completion)',

@@ -190,7 +190,7 @@ describe('rows that are wrapped', () => {
       ':1, got lists of texts under prompt, completion, as tables by columns have them; write one object per row',
     )
     expect(await said(JSON.stringify({ dialog: [{ role: 'user', content: 'a' }] }))).toContain(
-      "; rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' }",
+      "; rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' } (--set training.columns.prompt=question)",
     )
   })
 })
