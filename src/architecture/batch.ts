@@ -27,13 +27,19 @@ export interface ForwardBatch {
    */
   labels?: readonly (readonly number[])[] | Tensor | Int32Array
   /**
+   * Like labels: what the loss of each counts, finite and 0 or more. The loss is the sum of weighted losses by
+   * `numItemsInBatch`.
+   * @default none: 1 each
+   */
+  weights?: readonly (readonly number[])[] | Float32Array | readonly number[]
+  /**
    * `[S + 1]`: sequence s owns the tokens from `cuSeqlens[s]` to `cuSeqlens[s + 1] - 1` of a ragged batch.
    * @default none: the batch is not ragged
    */
   cuSeqlens?: Int32Array | readonly number[]
   /**
    * What the sum of losses is divided by.
-   * @default the number of labelled tokens
+   * @default the number of labelled tokens, with weights the sum of their weights
    */
   numItemsInBatch?: number
 }
@@ -58,6 +64,14 @@ export const FORWARD_BATCH = {
     otherwise: 'none, there is no loss',
     help: `like inputIds, not shifted; ${IGNORE_INDEX} is ignored`,
   },
+  weights: {
+    rule: instance(
+      'number[][], or with cuSeqlens number[] or a Float32Array',
+      (value) => Array.isArray(value) || value instanceof Float32Array,
+    ),
+    otherwise: 'none, 1 each',
+    help: 'like labels: what the loss of each counts, 0 or more',
+  },
   cuSeqlens: {
     rule: instance('an Int32Array or number[]', (value) => Array.isArray(value) || value instanceof Int32Array),
     otherwise: 'none, the batch is not ragged',
@@ -65,7 +79,7 @@ export const FORWARD_BATCH = {
   },
   numItemsInBatch: {
     rule: float32({ above: 0 }),
-    otherwise: 'the number of labelled tokens',
+    otherwise: 'the number of labelled tokens, with weights the sum of theirs',
     help: 'what the sum of losses is divided by',
   },
 } as const satisfies OptionTable<ForwardBatch>
@@ -113,11 +127,13 @@ export function prepareBatch(batch: ForwardBatch, vocabSize: number): PreparedBa
     )
   checkIds(prepared.inputIds, vocabSize, 'inputIds')
   if (prepared.labels) checkIds(prepared.labels, vocabSize, 'labels')
+  else if (prepared.weights)
+    throw new LowrankError('INVALID_CALL', '[forward] expected labels beside weights, got none: there is no loss')
   return prepared
 }
 
 function fromRagged(
-  { inputIds, labels, attentionMask }: ForwardBatch,
+  { inputIds, labels, weights, attentionMask }: ForwardBatch,
   cuSeqlens: Int32Array | readonly number[],
 ): PreparedBatch {
   const ids = flatValues('inputIds', inputIds)
@@ -144,22 +160,31 @@ function fromRagged(
       'INVALID_CALL',
       `[forward] expected ${ids.length} labels, one per token, got ${given.length}`,
     )
+  const ofLabels = weights === undefined ? undefined : weightsOf(weights as Float32Array | readonly number[])
+  if (ofLabels && ofLabels.length !== ids.length)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[forward] expected ${ids.length} weights, one per token, got ${ofLabels.length}`,
+    )
   return {
     inputIds: ids,
     positions: positionsInSequences(bounds),
     cuSeqlens: bounds,
     labels: given && shiftLabels(given, bounds),
+    ...(ofLabels && { weights: shiftWeights(ofLabels, bounds) }),
     outputShape: [ids.length],
   }
 }
 
-function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): PreparedBatch {
+function fromMatrix({ inputIds, attentionMask, labels, weights }: ForwardBatch): PreparedBatch {
   const ids = matrixValues('inputIds', inputIds)
   const mask = attentionMask === undefined ? undefined : matrixValues('attentionMask', attentionMask)
   const given = labels === undefined ? undefined : matrixValues('labels', labels)
+  const ofLabels = weights === undefined ? undefined : weightMatrix(weights)
   for (const [name, other] of [
     ['attentionMask', mask],
     ['labels', given],
+    ['weights', ofLabels],
   ] as const) {
     if (other && (other.rows !== ids.rows || other.cols !== ids.cols)) {
       throw new LowrankError(
@@ -193,6 +218,9 @@ function fromMatrix({ inputIds, attentionMask, labels }: ForwardBatch): Prepared
     positions: Int32Array.from(kept, (at) => at % cols),
     cuSeqlens: bounds,
     labels: given && shiftLabels(pick(given.values), bounds),
+    ...(ofLabels && {
+      weights: shiftWeights(weightsOf(Array.from(kept, (at) => ofLabels.values[at])), bounds),
+    }),
     outputShape: [rows, cols],
     outputRows: kept.length === rows * cols ? undefined : Int32Array.from(kept),
   }
@@ -228,6 +256,35 @@ export function shiftWeights(weights: Float32Array, cuSeqlens: Int32Array): Floa
     if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = 0
   }
   return shifted
+}
+
+interface WeightMatrix {
+  readonly values: readonly unknown[]
+  readonly rows: number
+  readonly cols: number
+}
+
+function weightMatrix(value: NonNullable<ForwardBatch['weights']>): WeightMatrix {
+  const rows = value as readonly (readonly unknown[])[]
+  const cols = (Array.isArray(value) && Array.isArray(rows[0]) ? rows[0] : []).length
+  if (!Array.isArray(value) || !rows.every((row) => Array.isArray(row) && row.length === cols))
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[forward] expected number[][], rows of one length, for weights, got ${describe(value)}; a ragged batch needs cuSeqlens`,
+    )
+  return { values: rows.flat(), rows: rows.length, cols }
+}
+
+/** @throws on what is no weight in float32 */
+function weightsOf(values: ArrayLike<unknown>): Float32Array {
+  return Float32Array.from(values, (value, i) => {
+    const weight = typeof value === 'number' ? Math.fround(value) : Number.NaN
+    if (weight >= 0 && Number.isFinite(weight)) return weight
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[forward] expected finite numbers of 0 or more in weights, got ${describeValue(value)} at token ${i}`,
+    )
+  })
 }
 
 function flatValues(name: string, value: ForwardBatch['inputIds']): Int32Array {

@@ -25,6 +25,32 @@ describe('rows of one length', () => {
     })
   })
 
+  test('weights move with their labels, and those of padding are never looked at', () => {
+    const batch = {
+      inputIds: [
+        [0, 7, 8],
+        [9, 10, 0],
+      ],
+      attentionMask: [
+        [0, 1, 1],
+        [1, 1, 0],
+      ],
+      labels: [
+        [0, 7, 8],
+        [9, 10, 0],
+      ],
+      weights: [
+        [Number.NaN, 0.5, 2],
+        [3, 0.25, -1],
+      ],
+    }
+    expect(prepare(batch)).toMatchObject({ labels: ints(8, -100, 10, -100), weights: Float32Array.of(2, 0, 0.25, 0) })
+    const ragged = { inputIds: ints(7, 8, 9, 10), labels: ints(7, 8, 9, 10), cuSeqlens: [0, 2, 4] }
+    for (const weights of [[0.5, 2, 3, 0.25], Float32Array.of(0.5, 2, 3, 0.25)])
+      expect(prepare({ ...ragged, weights }).weights).toEqual(Float32Array.of(2, 0, 0.25, 0))
+    expect(prepare(ragged).weights).toBeUndefined()
+  })
+
   test('padding on either side is stripped, positions are columns, and rows of padding alone are no sequence', () => {
     const batch = prepare({
       inputIds: [
@@ -162,6 +188,41 @@ describe('rows of one length', () => {
       'a misspelled field',
       { inputIds: [[1]], attention_mask: [[1]] },
       'unknown option "attention_mask"; did you mean "attentionMask"?',
+    ],
+    [
+      'weights of another shape',
+      { inputIds: [[1, 2]], labels: [[1, 2]], weights: [[1]] },
+      'expected shape [1, 2] (like inputIds) for weights, got [1, 1]',
+    ],
+    [
+      'a list of weights for rows',
+      { inputIds: [[1, 2]], labels: [[1, 2]], weights: [1, 2] },
+      'expected number[][], rows of one length, for weights, got an array of other things; a ragged batch needs cuSeqlens',
+    ],
+    [
+      'a negative weight',
+      { inputIds: [[1, 2]], labels: [[1, 2]], weights: [[1, -2]] },
+      'expected finite numbers of 0 or more in weights, got -2 at token 1',
+    ],
+    [
+      'a weight beyond float32',
+      { inputIds: [[1, 2]], labels: [[1, 2]], weights: [[1, 1e39]] },
+      'expected finite numbers of 0 or more in weights, got 1e+39 at token 1',
+    ],
+    [
+      'weights without labels',
+      { inputIds: [[1, 2]], weights: [[1, 1]] },
+      'expected labels beside weights, got none: there is no loss',
+    ],
+    [
+      'weights of another length',
+      { inputIds: [1, 2], labels: [1, 2], weights: [1], cuSeqlens: [0, 2] },
+      'expected 2 weights, one per token, got 1',
+    ],
+    [
+      'weights that are a text',
+      { inputIds: [[1, 2]], labels: [[1, 2]], weights: '1' },
+      'expected number[][], or with cuSeqlens number[] or a Float32Array for weights, got "1"',
     ],
     [
       'no items',

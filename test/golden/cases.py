@@ -20,6 +20,7 @@ class Batch:
     lengths: tuple[int, ...]
     padding: str = "right"
     prompts: tuple[int, ...] | None = None
+    weighted: bool = False  # a weight for each label, multiples of 1/8 from 0 to 2
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,14 @@ CASES = [
         small_llama(tie_word_embeddings=True),
         lora(target_modules=["q_proj", "k_proj"]),
         published_names=True,
+    ),
+    Case(
+        "llama-weights",
+        "a weight for each label, over a window of two micro batches, with a head that is trained as a whole",
+        small_llama(),
+        lora(modules_to_save=["lm_head"]),
+        batches=(Batch((17, 5, 11), prompts=(3, 1, 6), weighted=True), Batch((9, 13), weighted=True)),
+        optimizer=adamw(eps=1e-5),
     ),
     Case(
         "llama-accumulation",

@@ -198,25 +198,40 @@ def make_batch(batch: Batch, vocab_size: int) -> dict[str, torch.Tensor]:
         ids[row, start : start + length] = tokens
         mask[row, start : start + length] = 1
         labels[row, start + prompt : start + length] = tokens[prompt:]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    made = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    if batch.weighted:
+        made["weights"] = torch.where(labels == -100, 0.0, torch.randint(0, 17, shape) / 8)
+    return made
 
 
 def supervised(batch: dict[str, torch.Tensor]) -> int:
     return int((batch["labels"][:, 1:] != -100).sum())
 
 
+def counted(batch: dict[str, torch.Tensor]) -> float:
+    """What the window's sum of losses is divided by: the supervised tokens, or the sum of their weights."""
+    return batch["weights"][:, 1:].double().sum().item() if "weights" in batch else supervised(batch)
+
+
 # ---- what is measured ----
 
 
-def forward(model, batch, items: int):
+def forward(model, batch, items: float):
     """Logits, zero where the attention mask is zero, and the summed loss over `items`."""
+    if "weights" in batch:
+        given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        out = model(**given, use_cache=False)
+        wide = out.logits[:, :-1].to(torch.promote_types(out.logits.dtype, torch.float32))
+        losses = torch.nn.functional.cross_entropy(wide.transpose(1, 2), batch["labels"][:, 1:], reduction="none")
+        loss = (batch["weights"][:, 1:] * losses).sum() / items
+        return out.logits.detach().masked_fill(batch["attention_mask"].unsqueeze(-1) == 0, 0.0), loss
     out = model(**batch, num_items_in_batch=torch.tensor(items), use_cache=False)
     return out.logits.detach().masked_fill(batch["attention_mask"].unsqueeze(-1) == 0, 0.0), out.loss
 
 
 def window(model, batches) -> tuple[list[torch.Tensor], float]:
     """Forward and backward over an accumulation window; gradients are left in the parameters."""
-    items = sum(supervised(batch) for batch in batches)
+    items = sum(counted(batch) for batch in batches)
     logits, loss = [], 0.0
     for batch in batches:
         part_logits, part_loss = forward(model, batch, items)
@@ -332,7 +347,7 @@ def batch_tensors(batches, logits, bf16_logits) -> dict[str, torch.Tensor]:
     tensors = {}
     for index, batch in enumerate(batches):
         prefix = f"micro{index}." if len(batches) > 1 else ""
-        tensors |= {prefix + name: value.int() for name, value in batch.items()}
+        tensors |= {prefix + name: value if value.is_floating_point() else value.int() for name, value in batch.items()}
         tensors[f"{prefix}logits"] = logits[index]
         tensors[f"{prefix}bf16.logits"] = bf16_logits[index].float()
     return tensors
@@ -361,9 +376,9 @@ def write_case(case: Case):
     far = noise(case, folder, batches, run)
     with torch.no_grad():
         if case.legacy:
-            legacy_logits, _ = forward(load(case, folder, torch.float32, "config.legacy.json"), batches[0], items)
+            legacy_logits, _ = forward(load(case, folder, torch.float32, "config.legacy.json"), batches[0], sum(map(counted, batches)))
             assert torch.equal(legacy_logits, run["logits"][0]), f"{case.name}: config.legacy.json gives another model"
-        bf16 = [forward(load(case, folder, torch.bfloat16), batch, items) for batch in batches]
+        bf16 = [forward(load(case, folder, torch.bfloat16), batch, sum(map(counted, batches))) for batch in batches]
     bf16_loss = sum(loss.item() for _, loss in bf16)
 
     tensors = batch_tensors(batches, run["logits"], [logits for logits, _ in bf16])

@@ -243,11 +243,12 @@ function microBatches(count: number, tensors: ReadonlyMap<string, GoldenTensor>)
     inputIds: rowsOf(get(`${prefix}input_ids`)),
     attentionMask: rowsOf(get(`${prefix}attention_mask`)),
     labels: rowsOf(get(`${prefix}labels`)),
+    ...(tensors.has(`${prefix}weights`) && { weights: rowsOf(get(`${prefix}weights`)) }),
   }))
   // The first label of a row has nothing before it that could predict it.
-  const numItemsInBatch = parts.reduce(
-    (sum, { labels }) => sum + labels.flatMap((row) => row.slice(1)).filter((label) => label !== -100).length,
-    0,
-  )
+  const numItemsInBatch = parts.reduce((sum, { labels, weights }) => {
+    const counts = weights ?? labels.map((row) => row.map((label) => Number(label !== -100)))
+    return counts.flatMap((row) => row.slice(1)).reduce((all, count) => all + count, sum)
+  }, 0)
   return parts.map(({ prefix, logits, ...batch }) => ({ prefix, logits, batch: { ...batch, numItemsInBatch } }))
 }
