@@ -131,7 +131,7 @@ export type {
   WarningEvent,
 } from './train/events.js'
 export type { MemoryNeed, TensorBytes } from './train/memory-estimate.js'
-export type { IntervalStrategy, TrainingOptions, TrainLoraOptions } from './train/options.js'
+export type { TrainLoraOptions } from './train/options.js'
 export {
   type PlanAlternative,
   type PlannedMemory,
@@ -144,6 +144,7 @@ export { PRESETS, type Preset, type PresetName, type PresetOptions } from './tra
 export type { LrSchedulerType } from './train/schedule.js'
 export { trainLora } from './train/train-lora.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
+export type { IntervalStrategy, TrainingOptions } from './train/training-options.js'
 export { type DedupeReport, type DedupeRowsOptions, dedupeRows } from './transform/dedupe.js'
 export { type DedupeSqlOptions, dedupeSql } from './transform/dedupe-sql.js'
 export type { MappingFile } from './transform/mapping-file.js'

@@ -11,7 +11,7 @@ import ts from 'typescript'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { LORA_OPTIONS } from '../src/adapters/lora-config.js'
 import type { OptionTable } from '../src/options/table.js'
-import { TRAINING_OPTIONS } from '../src/train/options.js'
+import { TRAINING_OPTIONS } from '../src/train/training-options.js'
 import { isLong } from './support/long.js'
 import { temporaryDirectory } from './support/tiny-model.js'
 

@@ -8,7 +8,8 @@ import { flagsOf, usageOf } from '../options/flags.js'
 import { listOf, text } from '../options/rules.js'
 import { camelCase } from '../options/spelling.js'
 import { namesOf } from '../options/table.js'
-import { currentName, TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../train/options.js'
+import { currentName, TRAIN_LORA_OPTIONS } from '../train/options.js'
+import { TRAINING_OPTIONS } from '../train/training-options.js'
 import type { FlagTable } from './command.js'
 
 /** Every option that has no flag of its own. */

@@ -10,7 +10,7 @@ import { type OptionTable, type Resolved, readOptions } from '../options/table.j
 import type { Device } from '../tensor/device.js'
 import { unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
-import { MOST_STEPS } from './options.js'
+import { MOST_STEPS } from './training-options.js'
 
 export interface AdamWOptions {
   /**

@@ -16,7 +16,7 @@ import { type OptionTable, type Resolved, readOptions } from '../options/table.j
 import { addMeans, divideMeans, type Means } from './means.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
-import { TRAINING_OPTIONS } from './options.js'
+import { TRAINING_OPTIONS } from './training-options.js'
 
 /** What an objective makes of held-out rows. */
 export interface Scores {

@@ -69,6 +69,8 @@ export interface StartEvent extends Progress {
   readonly type: 'start'
   /** Identifies the run; a run that goes on in its own `outputDir` keeps it. */
   readonly runId: string
+  /** `runName` of the options; absent where none was given. */
+  readonly runName?: string
   /** When `trainLora` was called, as in `2026-01-31T12:00:00.000Z`. */
   readonly startedAt: string
   /** Absolute path of `outputDir`; absent where there is none. */

@@ -6,9 +6,9 @@ import type { Item, ItemList } from '../data/items.js'
 import type { Report } from './callbacks.js'
 import { evaluate, type Scores } from './evaluate-loss.js'
 import type { Objective } from './objective.js'
-import type { ResolvedTrainingOptions } from './options.js'
 import type { RunRecord } from './run-record.js'
 import { evaluationEntry } from './trainer-state.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 
 /** Milliseconds between two reports of how far an evaluation is. */
 const REPORT_INTERVAL = 500

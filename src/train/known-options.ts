@@ -78,7 +78,6 @@ export const UNSUPPORTED_OPTIONS: Readonly<Record<string, KnownOption>> = {
   pushToHub: instead('push the adapter directory with a Hub client', false),
   removeUnusedColumns: leaveOut(true),
   reportTo: instead('give a tracker in callbacks', 'none'),
-  runName: leaveOut(),
   saveOnlyModel: instead('checkpoints always hold what resuming needs', false),
   saveSafetensors: instead('files are always safetensors', true),
   skipMemoryMetrics: leaveOut(true),

@@ -15,19 +15,17 @@ import { camelCaseKeys, type Spelling } from '../options/spelling.js'
 import { aliasesOf, entryOf, namesOf } from '../options/table.js'
 import { isPlainObject } from '../values.js'
 import { SHORT_TRAINING_NAMES, UNSUPPORTED_OPTIONS, UNSUPPORTED_SCHEDULERS } from './known-options.js'
+import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
+import { findPreset, withPreset } from './presets.js'
 import {
   EFFECTIVE_BATCH_SIZE,
   type IntervalStrategy,
   OWN_TRAINING_OPTIONS,
   type ResolvedTrainingOptions,
-  type ResolvedTrainOptions,
-  TRAIN_LORA_OPTIONS,
   TRAINING_DEFAULTS,
   TRAINING_OPTIONS,
   type TrainingOptions,
-  type TrainLoraOptions,
-} from './options.js'
-import { findPreset, withPreset } from './presets.js'
+} from './training-options.js'
 
 const TRAINING_NAMES: readonly string[] = namesOf(TRAINING_OPTIONS)
 const TOP_LEVEL_NAMES: readonly string[] = namesOf(TRAIN_LORA_OPTIONS)

@@ -10,8 +10,9 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { LowrankError } from '../lowrank-error.js'
 import { changingRun } from '../options/table.js'
 import type { Objective } from './objective.js'
-import { type ResolvedTrainOptions, TRAINING_OPTIONS } from './options.js'
+import type { ResolvedTrainOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
+import { TRAINING_OPTIONS } from './training-options.js'
 import { type RunIdentity, runIdOf } from './training-state.js'
 
 /** The checkpoint to go on from, if any. @throws when the run would mix its checkpoints with those of another. */

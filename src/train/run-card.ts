@@ -94,6 +94,7 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
     [rowsWithoutTarget, 'with nothing to learn'],
   ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]))
   return [
+    ...(options.training.runName === undefined ? [] : [['Run', plain(options.training.runName)] as [string, string]]),
     ['Base model', origin.revision === undefined ? code(base) : `${code(base)} at commit ${code(origin.revision)}`],
     ['Licence', licenceOf(origin)],
     [

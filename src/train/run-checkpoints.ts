@@ -7,10 +7,10 @@ import type { AdamW } from './adamw.js'
 import type { Report } from './callbacks.js'
 import { expectFiniteWeights } from './finiteness.js'
 import type { LossScaler } from './loss-scaler.js'
-import type { ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
 import type { RunRecord } from './run-record.js'
 import { TRAINER_STATE_FILE } from './trainer-state.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 import { type RunIdentity, saveCheckpoint, type TrainedWeights } from './training-state.js'
 
 export interface RunCheckpointsOptions {

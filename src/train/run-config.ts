@@ -9,8 +9,9 @@ import type { SourceLineage } from '../data/sources/row-source.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
-import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
+import type { ResolvedTrainOptions } from './options.js'
 import type { RunLineage } from './run-data.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 
 export const CONFIG_FILE = 'train.yaml'
 

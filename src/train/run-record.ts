@@ -6,9 +6,9 @@ import { randomUUID } from 'node:crypto'
 import type { BatchWindow, WindowSource } from '../data/batches.js'
 import type { LogEvent, Progress, StepEvent } from './events.js'
 import { addMeans, divideMeans, type Means } from './means.js'
-import type { IntervalStrategy, ResolvedTrainingOptions } from './options.js'
 import { NO_FIGURES, type TrainerState } from './run-state.js'
 import { type LogEntry, logEntry, trainerStateText } from './trainer-state.js'
+import type { IntervalStrategy, ResolvedTrainingOptions } from './training-options.js'
 import type { LoadedCheckpoint } from './training-state.js'
 
 /** The checkpoint that a run goes on from. */

@@ -1,7 +1,7 @@
 /** @file What of a run's options can hardly be meant, told before its first step. */
 
-import type { ResolvedTrainingOptions } from './options.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 
 /** AdamW moves each weight by about the learning rate in a step. */
 const HIGHEST_RATE = 1

@@ -24,7 +24,7 @@ import { type Report, Reporter } from './callbacks.js'
 import { type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
-import type { ResolvedTrainingOptions, ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { estimateMemory } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
@@ -37,6 +37,7 @@ import { runWarnings } from './run-warnings.js'
 import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { createOptimizer, createTrainedPart } from './trained-part.js'
 import { countSteps, Trainer } from './trainer.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 import { loadCheckpoint } from './training-state.js'
 
 /**
@@ -218,6 +219,7 @@ async function trainOnData<I extends Item>(
   await report({
     type: 'start',
     runId: trainer.runId,
+    ...(training.runName !== undefined && { runName: training.runName }),
     startedAt,
     ...(output && { outputDir: resolve(output.path) }),
     ...(checkpoint !== undefined && { resumedFrom: checkpoint }),

@@ -12,7 +12,8 @@ import { saveModel } from '../checkpoint/save-model.js'
 import { openCheckpoint } from '../checkpoint/weights-on-disk.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { AdamW } from './adamw.js'
-import type { ResolvedTrainingOptions, ResolvedTrainOptions } from './options.js'
+import type { ResolvedTrainOptions } from './options.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 import type { TrainedWeights } from './training-state.js'
 
 export interface TrainedPart {

@@ -8,7 +8,7 @@ import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { isJsonObject, parseJsonObject } from '../weights/strict-json.js'
 import type { EndEvent, EvaluateEvent, LogEvent } from './events.js'
-import type { ResolvedTrainingOptions } from './options.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 
 export const TRAINER_STATE_FILE = 'trainer_state.json'
 
@@ -87,7 +87,7 @@ export function trainerStateText(source: TrainerStateSource): string {
     stateful_callbacks: {},
     total_flos: 0,
     train_batch_size: training.perDeviceTrainBatchSize,
-    trial_name: null,
+    trial_name: training.runName ?? null,
     trial_params: null,
   }
   return `${JSON.stringify(state, null, 2)}\n`

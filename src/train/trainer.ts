@@ -17,12 +17,12 @@ import { HeldOut } from './held-out.js'
 import { LossScaler } from './loss-scaler.js'
 import { addMeans, type Means } from './means.js'
 import type { BatchLoss, Objective } from './objective.js'
-import { MOST_STEPS, type ResolvedTrainingOptions } from './options.js'
 import type { OutputDirectory } from './output-directory.js'
 import { RunCheckpoints } from './run-checkpoints.js'
 import { type ResumedFrom, RunRecord } from './run-record.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
 import { summaryEntry } from './trainer-state.js'
+import { MOST_STEPS, type ResolvedTrainingOptions } from './training-options.js'
 import type { RunIdentity, TrainedWeights } from './training-state.js'
 
 export interface TrainerOptions<I extends Item> {

@@ -7,9 +7,10 @@ import { parse } from 'yaml'
 import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
 import { readConfig } from '../../src/cli/config.js'
 import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
-import { TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../../src/train/options.js'
+import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
 import { everyOption } from '../../src/train/options-file.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
+import { TRAINING_OPTIONS } from '../../src/train/training-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 // Files under recipes/ say what a transformation of data does.

@@ -10,11 +10,14 @@ import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
 import { snakeCase } from '../../src/options/spelling.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { configSchema } from '../../src/train/config-schema.js'
-import { TRAIN_LORA_OPTIONS, TRAINING_OPTIONS } from '../../src/train/options.js'
+import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
+import { TRAINING_OPTIONS } from '../../src/train/training-options.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const examples = join(root, 'examples')
-const files = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.yaml'))
+const files = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter(
+  (path) => path.endsWith('.yaml') && !path.startsWith('recipes'),
+)
 
 const accepts = new Ajv2020({ strict: false }).compile(configSchema())
 

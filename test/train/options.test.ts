@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../src/lowrank-error.js'
-import { TRAINING_DEFAULTS } from '../../src/train/options.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
+import { TRAINING_DEFAULTS } from '../../src/train/training-options.js'
 
 const minimal = { model: 'a/model', dataset: 'rows.jsonl' }
 const parse = (training: object, rest: object = {}) => resolveTrainOptions({ ...minimal, ...rest, training })

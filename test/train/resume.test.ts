@@ -3,7 +3,7 @@
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { TrainingOptions } from '../../src/train/options.js'
+import type { TrainingOptions } from '../../src/train/training-options.js'
 import { sealCheckpoint } from '../support/run-checkpoint.js'
 import {
   ofType,
