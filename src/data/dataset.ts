@@ -9,6 +9,7 @@ import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
+import { templateText } from '../tokenizer/named-templates.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { Columns } from './columns.js'
@@ -235,7 +236,7 @@ function paddingId({ padTokenId, eosTokenId }: Tokenizer, vocabSize = Number.POS
  * The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does.
  */
 export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatRenderer {
-  const source = chatTemplate ?? tokenizer.chatTemplate
+  const source = chatTemplate === undefined ? tokenizer.chatTemplate : templateText(chatTemplate)
   if (source !== undefined) return new ChatTemplate(source, tokenizer.templateVariables)
   return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
 }

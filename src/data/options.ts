@@ -16,6 +16,7 @@ import {
 } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { aliasesOf, type OptionTable, readOptions } from '../options/table.js'
+import { NAMED_TEMPLATES } from '../tokenizer/named-templates.js'
 import { isPlainObject } from '../values.js'
 import { ROW_FORM_NAMES, type RowFormName } from './forms/row-form.js'
 import { FORM_COLUMNS } from './row-forms.js'
@@ -83,7 +84,8 @@ export interface DataOptions {
    */
   evalSplit?: number
   /**
-   * Jinja text used instead of the tokenizer's own chat template.
+   * Jinja text used instead of the tokenizer's own chat template, or the name of a format: chatml, llama2, llama3,
+   * llama4, mistral, mistral-v7, gemma, phi3, phi4, qwen2.5, qwen3, alpaca, vicuna, zephyr or role-tags.
    * @default the tokenizer's
    */
   chatTemplate?: string
@@ -128,6 +130,7 @@ export type ResolvedDataOptions = Required<Omit<DataOptions, OptionsWithoutDefau
 type OptionsWithoutDefault = 'chatTemplate' | 'rowForm'
 
 const TEMPLATE = /\{[{%]/
+const NAMES: readonly string[] = Object.keys(NAMED_TEMPLATES)
 
 /** From names that the forms of rows know to columns of the rows. */
 const columnNames: Rule = {
@@ -225,14 +228,18 @@ export const DATA_OPTIONS = {
   chatTemplate: {
     rule: {
       ...text,
-      expected: 'Jinja text with {{ or {% in it (the text of the file, where it is in one)',
+      expected: `Jinja text with {{ or {% in it (the text of the file, where it is in one), or one of ${NAMES.join(', ')},`,
       // As text, the path of a file would be what each conversation becomes.
-      accepts: (value) => typeof value === 'string' && TEMPLATE.test(value),
-      schema: { type: 'string', pattern: TEMPLATE.source },
+      accepts: (value) => typeof value === 'string' && (TEMPLATE.test(value) || NAMES.includes(value)),
+      hint: (value) => {
+        const nearest = typeof value === 'string' ? nearestName(value, NAMES) : undefined
+        return nearest ? `; did you mean ${nearest}?` : ''
+      },
+      schema: { anyOf: [{ enum: NAMES }, { type: 'string', pattern: TEMPLATE.source }] },
     },
     example: '{% for message in messages %}{{ message.content }}{% endfor %}',
     otherwise: "the tokenizer's",
-    help: 'Jinja text in place of the chat template of the tokenizer',
+    help: 'Jinja text in place of the chat template of the tokenizer, or the name of a format, as chatml',
   },
   chatTemplateKwargs: {
     rule: objectOf(anything, 'an object'),

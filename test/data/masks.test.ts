@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest'
 import { IGNORE_INDEX } from '../../src/architecture/batch.js'
 import { chatRenderer } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
+import { NAMED_TEMPLATES } from '../../src/tokenizer/named-templates.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { CHATML, LLAMA3 } from '../support/chat-templates.js'
 import { sequenceRow } from '../support/read-rows.js'
@@ -57,6 +58,30 @@ describe('the tokens that are learnt', () => {
     )
     expect(learnt(template, { messages: turns }, { trainOnTurns: 'last' })).toEqual(runs.slice(-1))
   })
+
+  const ENDS: Partial<Record<keyof typeof NAMED_TEMPLATES, string>> = {
+    chatml: '<|im_end|>',
+    llama3: '<|eot_id|>',
+    llama4: '<|eot|>',
+    gemma: '<end_of_turn>',
+    phi3: '<|end|>',
+    phi4: '<|im_end|>',
+    'qwen2.5': '<|im_end|>',
+    qwen3: '<|im_end|>',
+  }
+
+  it.each(Object.keys(NAMED_TEMPLATES) as (keyof typeof NAMED_TEMPLATES)[])(
+    'are exactly the answers with what ends each in a template by name: %s',
+    (name) => {
+      const end = ENDS[name] ?? '</s>'
+      const options = { trainOnReasoning: false }
+      const runs = learnt(NAMED_TEMPLATES[name], { messages: turns }, options).map((run) => run.trim())
+      // Blanks round a text stay where a template keeps them, and Phi 3 ends a conversation with another token.
+      const expected = answers.map((answer) => `${answer.trim()}${name === 'llama2' ? ' ' : ''}${end}`)
+      if (name === 'phi3') expected[2] += '\n</s>'
+      expect(runs).toEqual(expected)
+    },
+  )
 
   it("trainOnTurns: 'last' learns the last turn of the assistant, whatever weights say of others", () => {
     const last = { trainOnTurns: 'last' } as const

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parseLosslessJson } from '../../src/lossless-json.js'
 import { type ChatMessage, ChatTemplate, type TracedText } from '../../src/tokenizer/chat-template.js'
 import { Runtime } from '../../src/tokenizer/jinja/runtime.js'
+import { NAMED_TEMPLATES } from '../../src/tokenizer/named-templates.js'
 
 /** What strftime_now told Python. */
 const NOW = new Date(2024, 2, 5, 9, 7, 4)
@@ -113,6 +114,83 @@ describe.each(PAUSES)('public chat templates, rendered %s,', (_, pauses) => {
     expect([of('transformers'), of('unsloth'), of('vllm')]).toEqual([31, 34, 58])
     expect(compared(suite)).toEqual({ equal: 6902, refused: 2938, marked: 72 })
   })
+
+  it('templates that lowrank has by name render as Python does, or are refused by both', () => {
+    const suite = stored<Suite>('named.json.gz')
+    expect(suite.sources).toEqual(NAMED_TEMPLATES)
+    expect(compared(suite)).toEqual({ equal: 852, refused: 348, marked: 0 })
+  })
+})
+
+describe('a named template', () => {
+  const trl = stored<Suite>('trl.json.gz')
+  const others = stored<Suite>('public.json.gz').sources
+  const unsloth = (line: number) => others[`unsloth-2026.3.4/unsloth/chat_templates.py:${line}`]
+  const transformers = (file: string) => others[`transformers-${file}`]
+  const TEXTS = [
+    'plain',
+    'system',
+    'open',
+    'multi',
+    'code',
+    'blanks',
+    'unicode',
+    'crlf',
+    'empty',
+    'two-users',
+    'no-user',
+  ]
+  const WITH_SYSTEM = ['system', 'open', 'empty']
+  const ALL = Object.keys(trl.conversations)
+
+  it.each<[keyof typeof NAMED_TEMPLATES, string | undefined, readonly string[], boolean?]>([
+    ['chatml', unsloth(105), TEXTS],
+    ['llama2', transformers('4.41.2/src/transformers/models/code_llama/tokenization_code_llama.py:460'), ALL],
+    ['llama3', trl.sources['llama3.jinja'], ALL],
+    ['llama4', transformers('4.51.3/src/transformers/models/llama4/processing_llama4.py:48'), TEXTS],
+    ['mistral', others['vllm-0.33.0/examples/tool_chat_template_mistral.jinja'], TEXTS],
+    // Without a system message that template writes one of its own, and so do those of Alpaca and Vicuna.
+    ['mistral-v7', others['vllm-0.33.0/examples/tool_chat_template_mistral3.jinja'], WITH_SYSTEM],
+    ['gemma', trl.sources['gemma3.jinja'], TEXTS],
+    ['phi3', trl.sources['phi3.jinja'], TEXTS],
+    ['phi4', unsloth(615), TEXTS],
+    ['qwen2.5', trl.sources['qwen2_5.jinja'], ALL, true],
+    ['qwen3', trl.sources['qwen3.jinja'], ALL, true],
+    ['alpaca', unsloth(254), WITH_SYSTEM],
+    ['vicuna', unsloth(190), WITH_SYSTEM],
+    ['zephyr', unsloth(83), TEXTS],
+  ])(
+    "prints what the model's own template prints, or refuses what that refuses: %s",
+    (name, own, conversations, knowsTools) => {
+      const [ours, theirs] = [NAMED_TEMPLATES[name], own as string].map(
+        (text) => new ChatTemplate(text, trl.variables, NOW),
+      )
+      const said = (
+        template: ChatTemplate | undefined,
+        ...given: Parameters<ChatTemplate['render']>
+      ): string | undefined => {
+        try {
+          return template?.render(...given)
+        } catch {
+          return undefined
+        }
+      }
+      let printed = 0
+      for (const conversation of conversations) {
+        const messages = parseLosslessJson(trl.conversations[conversation] as string) as unknown as ChatMessage[]
+        for (const tools of knowsTools ? [undefined, parseLosslessJson(trl.tools) as unknown[]] : [undefined]) {
+          for (const addGenerationPrompt of [false, true]) {
+            const text = said(ours, messages, { tools, addGenerationPrompt })
+            expect(text, `${conversation} ${tools !== undefined}`).toBe(
+              said(theirs, messages, { tools, addGenerationPrompt }),
+            )
+            if (text !== undefined) printed++
+          }
+        }
+      }
+      expect(printed).toBeGreaterThanOrEqual(2 * WITH_SYSTEM.length)
+    },
+  )
 })
 
 /** What the small templates use that Python has and the interpreter refuses by name. */

@@ -1,9 +1,9 @@
-"""Writes what Python renders: `trl.json.gz` and `public.json.gz` (templates x 20 conversations) and `snippets.json.gz`.
+"""Writes what Python renders: `trl.json.gz`, `public.json.gz` and `named.json.gz` (templates x 20 conversations) and `snippets.json.gz`.
 
     python test/golden/templates/generate.py
 
 Needs transformers, trl and jinja2 as in requirements.txt. Texts are stored once, and named by their number. The templates of
-`public.json.gz` are those that collect.py put there.
+`public.json.gz` are those that collect.py put there, those of `named.json.gz` are written by named.mjs.
 """
 
 import glob
@@ -103,4 +103,5 @@ if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     write("trl.json.gz", suite(trl_sources()))
     write("public.json.gz", suite(stored_sources("public.json.gz")))
+    write("named.json.gz", suite(stored_sources("named.json.gz")))
     write("snippets.json.gz", snippet_suite())
