@@ -4,7 +4,6 @@
  */
 
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
-import { FORMAT_NAMES } from '../data/sources/formats.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
 import { MODEL_OPTIONS } from '../nn/model-options.js'
@@ -39,7 +38,7 @@ export interface TrainLoraOptions extends HubOptions {
    * @default the model's
    */
   tokenizer?: Tokenizer | ForeignTokenizer
-  /** Path or glob of JSON Lines, a JSON array, or Parquet, several of them, rows, or an object that reads rows. */
+  /** Path, glob or folder of rows, several of them, rows themselves, or an object that reads rows. */
   dataset: DataSource
   /**
    * Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`.
@@ -145,7 +144,7 @@ const HOME = /^~(?:[/\\]|$)/
 
 /** Rows; a file can hold them or their path. */
 const source: Rule = {
-  expected: `the path or glob of ${FORMAT_NAMES}, or an iterable of rows`,
+  expected: 'the path, glob or folder of rows, or an iterable of them',
   accepts: isDataSource,
   schema: {
     anyOf: [
@@ -181,7 +180,7 @@ export const TRAIN_LORA_OPTIONS = {
   dataset: {
     rule: source,
     example: 'rows.jsonl',
-    help: `path or glob of the rows, ${FORMAT_NAMES}`,
+    help: 'path, glob or folder of the rows',
     isRequired: true,
     aliases: ['trainDataset'],
     flag: { name: '--dataset', argument: 'path' },
@@ -189,7 +188,7 @@ export const TRAIN_LORA_OPTIONS = {
   evalDataset: {
     rule: source,
     example: 'held-out.jsonl',
-    help: 'path or glob of rows to evaluate on',
+    help: 'path, glob or folder of rows to evaluate on',
     flag: { name: '--eval-dataset', argument: 'path' },
   },
   outputDir: {

@@ -157,7 +157,7 @@ describe('exit codes', () => {
     const { code, stderr, stdout } = await lowrank(['train', config, ...args], { env: withoutEngine })
     expect(stderr.split('\n')).toEqual([
       'error: [train] 8 options are wrong:',
-      `  - [train] expected the path or glob of JSON Lines, a JSON array, or Parquet, or an iterable of rows for dataset, got nothing; add --dataset PATH, or dataset: ... to ${config}`,
+      `  - [train] expected the path, glob or folder of rows, or an iterable of them for dataset, got nothing; add --dataset PATH, or dataset: ... to ${config}`,
       `  - [training] expected a whole number of at least 2 for maxLength, got 1 (line 4 of ${config})`,
       `  - [training] expected true or false for packing, got 1 (line 6 of ${config})`,
       '  - [training] expected a number above 0 for learningRate, got "fast" (--lr)',

@@ -1,7 +1,7 @@
 /** @file The data of a run: asked for before the model is fetched, and told of with where they came from. */
 
 import { createHash } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ofType, type TrainEvent } from '../../src/train/events.js'
@@ -30,12 +30,13 @@ describe('data that cannot be read', () => {
     const orc = at('rows.orc')
     const good = at('good.jsonl')
     await writeFile(orc, 'ORC')
+    await mkdir(at('nothing'))
     await writeFile(good, '{"text": "one"}\n')
     const cases: [Pick<TrainLoraOptions, 'dataset' | 'evalDataset'>, string][] = [
       [{ dataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
       [{ dataset: [good, at('*.json')] }, 'got no match; check the folder and the ending'],
-      [{ dataset: directory }, 'expected a file or glob, got the directory'],
-      [{ dataset: orc }, `expected JSON Lines, a JSON array, or Parquet in ${orc}, got an ORC file`],
+      [{ dataset: at('nothing') }, 'nothing; it has no files that end in .jsonl'],
+      [{ dataset: orc }, `in ${orc}, got an ORC file`],
       [{ dataset: good, evalDataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
       [{ dataset: 'uc://main.default.rows' }, 'tables of Unity Catalog are not read yet'],
       [{ dataset: good, evalDataset: 'hf://org/name' }, 'data sets of the Hub are not read yet'],

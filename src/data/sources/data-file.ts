@@ -1,32 +1,51 @@
-/** @file A data file that is open: its bytes in pieces or at any place, its size and its hash. Knows no format. */
+/**
+ * @file A data file that is open: its bytes in pieces, unpacked where they are packed, or at any place, its size and its
+ * hash. Knows no format.
+ */
 
 import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { DataError } from '../../lowrank-error.js'
 import { openRegularFile, readError } from '../../regular-file.js'
+import { packingOf, unpack, unpackedPath } from './unpack.js'
 
 const PIECE_BYTES = 1 << 18
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
 
-/** What identifies the content of a file. */
+/** What identifies the content of a file: as it lies on the disk, also where it is packed. */
 interface FileContent {
   readonly size: number
   /** In hexadecimal. */
   readonly sha256: string
 }
 
-/** One file that is being read. The caller closes it. */
+/** One file that is being read, once. The caller closes it. */
 export class DataFile {
   readonly path: string
-  readonly #file: FileHandle
+  /** The path without the ending of a packing, which tells the format. */
+  readonly name: string
+  /** Absent where a program gave the bytes. */
+  readonly #file: FileHandle | undefined
   readonly #onBytes: (bytes: number) => void
+  readonly #pieces: AsyncIterator<Uint8Array>
+  /** Pieces that `start()` has read, in their order, until `pieces()` gives them. */
+  #begun: Uint8Array[] = []
   #content: FileContent | undefined
 
-  private constructor(path: string, file: FileHandle, onBytes: (bytes: number) => void) {
+  #isPacked = false
+
+  private constructor(
+    path: string,
+    bytes: AsyncIterable<Uint8Array>,
+    file?: FileHandle,
+    onBytes: (bytes: number) => void = () => {},
+  ) {
     this.path = path
+    this.name = unpackedPath(path)
     this.#file = file
     this.#onBytes = onBytes
+    this.#pieces = withoutMark(this.#unpacked(this.#hashed(bytes)))
   }
 
   /**
@@ -34,7 +53,13 @@ export class DataFile {
    * @throws for what cannot be opened or is no regular file
    */
   static async open(path: string, onBytes: (bytes: number) => void = () => {}): Promise<DataFile> {
-    return new DataFile(path, await openRegularFile('data', path), onBytes)
+    const file = await openRegularFile('data', path)
+    return new DataFile(path, bytesOf(file, path, onBytes), file, onBytes)
+  }
+
+  /** Bytes that a program has, as a file of this name. */
+  static ofBytes(name: string, bytes: AsyncIterable<Uint8Array>): DataFile {
+    return new DataFile(name, inLargePieces(bytes))
   }
 
   /** Size and hash of the file; undefined before `pieces()` or `measured()` has come to its end. */
@@ -44,9 +69,12 @@ export class DataFile {
 
   /** The beginning of the file up to its first piece that has more than white space in it; empty where none has. */
   async start(): Promise<Uint8Array> {
-    for (let at = 0; ; at += PIECE_BYTES) {
-      const piece = await this.#read(at)
-      if (piece.length === 0 || piece.some((byte) => !isSpace(byte))) return piece
+    for (;;) {
+      const last = this.#begun.at(-1)
+      if (last?.some((byte) => !isSpace(byte))) return last
+      const { done, value } = await this.#pieces.next()
+      if (done) return new Uint8Array()
+      this.#begun.push(value)
     }
   }
 
@@ -55,38 +83,28 @@ export class DataFile {
    * @throws when the file changes meanwhile: rows of two states of a file belong to neither
    */
   async *pieces(): AsyncGenerator<Uint8Array> {
-    const before = await this.#file.stat()
-    const hash = createHash('sha256')
-    let size = 0
-    for (;;) {
-      const piece = await this.#read(size)
-      size += piece.length
-      this.#onBytes(size)
-      // A file that is written to as fast as it is read would have no end. Files of /proc have no size.
-      const isLonger = before.size > 0 && size > before.size
-      if (isLonger || (piece.length === 0 && !isSame(before, await this.#file.stat()))) throw this.#changed()
-      if (piece.length === 0) break
-      hash.update(piece)
-      const isMarked = size === piece.length && BYTE_ORDER_MARK.every((byte, index) => piece[index] === byte)
-      yield isMarked ? piece.subarray(BYTE_ORDER_MARK.length) : piece
-    }
-    this.#content = { size, sha256: hash.digest('hex') }
+    const begun = this.#begun
+    this.#begun = []
+    yield* begun
+    for (let next = await this.#pieces.next(); !next.done; next = await this.#pieces.next()) yield next.value
   }
 
-  /** Bytes that the file has now. */
+  /** Bytes that the file has now. @throws where it can only be read from its beginning */
   async size(): Promise<number> {
-    return (await this.#file.stat()).size
+    return (await this.#handle().stat()).size
   }
 
-  /** The bytes from `start` to `end`, for formats whose parts are found by their place; fewer where the file ends. */
+  /**
+   * The bytes from `start` to `end`, for formats whose parts are found by their place; fewer where the file ends.
+   * @throws where it can only be read from its beginning
+   */
   async slice(start: number, end: number): Promise<Uint8Array> {
+    const file = this.#handle()
     const buffer = Buffer.allocUnsafeSlow(end - start)
     for (let at = 0; at < buffer.length; ) {
-      const { bytesRead } = await this.#file
-        .read(buffer, at, buffer.length - at, start + at)
-        .catch((error: unknown) => {
-          throw readError('data', this.path, error)
-        })
+      const { bytesRead } = await file.read(buffer, at, buffer.length - at, start + at).catch((error: unknown) => {
+        throw readError('data', this.path, error)
+      })
       if (bytesRead === 0) return buffer.subarray(0, at)
       at += bytesRead
     }
@@ -104,36 +122,47 @@ export class DataFile {
    * @throws when the file changes meanwhile
    */
   async *measured<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
-    const before = await this.#file.stat()
+    const file = this.#handle()
+    const before = await file.stat()
     yield* rows
-    const hash = createHash('sha256')
-    let size = 0
-    for (let piece = await this.#read(0); piece.length > 0; piece = await this.#read(size)) {
-      hash.update(piece)
-      size += piece.length
-      if (size > before.size) throw this.#changed()
-    }
-    if (!isSame(before, await this.#file.stat())) throw this.#changed()
-    this.#content = { size, sha256: hash.digest('hex') }
+    const whole = this.#hashed(bytesOf(file, this.path, () => {}))
+    while (!(await whole.next()).done);
+    if (!isSame(before, await file.stat())) throw changed(this.path)
   }
 
   async close(): Promise<void> {
-    await this.#file.close()
+    await this.#pieces.return?.()
+    await this.#file?.close()
   }
 
-  async #read(position: number): Promise<Uint8Array> {
-    const buffer = Buffer.allocUnsafe(PIECE_BYTES)
-    const { bytesRead } = await this.#file.read(buffer, 0, PIECE_BYTES, position).catch((error: unknown) => {
-      throw readError('data', this.path, error)
-    })
-    return buffer.subarray(0, bytesRead)
-  }
-
-  #changed(): Error {
-    return new DataError(
-      `[data] expected ${this.path} to stay as it is while it is read, but it was written to; wait for its writer`,
+  #handle(): FileHandle {
+    if (this.#file !== undefined && !this.#isPacked) return this.#file
+    throw new DataError(
+      `[data] expected a file of this format on the disk, not packed, got ${this.path}; it is read at several places: unpack it, or write ` +
+        'it to a file',
       { file: this.path },
     )
+  }
+
+  /** The bytes themselves, whether they were packed or not. */
+  async *#unpacked(bytes: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const first = await bytes.next()
+    if (first.done) return
+    const all = startingWith(first.value, bytes)
+    const packing = packingOf(first.value)
+    this.#isPacked = packing !== undefined
+    yield* packing === undefined ? all : unpack(packing, all, this.path)
+  }
+
+  async *#hashed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const hash = createHash('sha256')
+    let size = 0
+    for await (const piece of bytes) {
+      size += piece.length
+      hash.update(piece)
+      yield piece
+    }
+    this.#content = { size, sha256: hash.digest('hex') }
   }
 }
 
@@ -142,6 +171,60 @@ export function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
+async function* bytesOf(file: FileHandle, path: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  const before = await file.stat()
+  for (let size = 0; ; ) {
+    const buffer = Buffer.allocUnsafe(PIECE_BYTES)
+    const { bytesRead } = await file.read(buffer, 0, PIECE_BYTES, size).catch((error: unknown) => {
+      throw readError('data', path, error)
+    })
+    size += bytesRead
+    onBytes(size)
+    // A file that is written to as fast as it is read would have no end. Files of /proc have no size.
+    const isLonger = before.size > 0 && size > before.size
+    if (isLonger || (bytesRead === 0 && !isSame(before, await file.stat()))) throw changed(path)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+
+async function* startingWith(first: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield first
+  yield* rest
+}
+
+async function* withoutMark(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let isFirst = true
+  for await (const piece of inLargePieces(bytes)) {
+    const isMarked = isFirst && BYTE_ORDER_MARK.every((byte, index) => piece[index] === byte)
+    isFirst = false
+    const text = isMarked ? piece.subarray(BYTE_ORDER_MARK.length) : piece
+    if (text.length > 0) yield text
+  }
+}
+
+/** Small pieces are joined, as streams and archives give them: a reader cuts few rows, and a head is whole. */
+async function* inLargePieces(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let small: Uint8Array[] = []
+  let length = 0
+  for await (const piece of bytes) {
+    small.push(piece)
+    length += piece.length
+    if (length < PIECE_BYTES / 4) continue
+    yield small.length === 1 ? piece : Buffer.concat(small, length)
+    small = []
+    length = 0
+  }
+  if (length > 0) yield Buffer.concat(small, length)
+}
+
 function isSame(before: Stats, after: Stats): boolean {
   return before.size === after.size && before.mtimeMs === after.mtimeMs
+}
+
+function changed(path: string): Error {
+  return new DataError(
+    `[data] expected ${path} to stay as it is while it is read, but it was written to; wait for its writer`,
+    { file: path },
+  )
 }

@@ -1,8 +1,15 @@
 /** @file The interface of a file format. The formats themselves are one file each, listed in formats.ts. */
 
+import type { DataError } from '../../lowrank-error.js'
 import type { Turns } from '../../turns.js'
 import type { DataFile } from './data-file.js'
 import type { SourceRow } from './row-source.js'
+
+/**
+ * Told of a row that cannot be read, in a file that is sound otherwise. Throws the error, or returns to have the row
+ * left out.
+ */
+export type OnBadRow = (error: DataError) => void
 
 /** How files of one kind are told from others, and read. */
 export interface FileFormat {
@@ -13,12 +20,14 @@ export interface FileFormat {
   /**
    * Whether a file is of this format.
    * @param start The beginning of the file, which has more than white space in it unless the whole file has not.
+   * @param name Its path without the ending of a packing.
    */
-  recognizes(start: Uint8Array, path: string): boolean
+  recognizes(start: Uint8Array, name: string): boolean
   /**
    * The rows of a file, each with `file`.
    * @param turns Gives way to the event loop, also within a long row.
+   * @param onBadRow Decides of rows that cannot be read.
    * @throws naming file and line (or row) of what is not of the format
    */
-  read(file: DataFile, turns: Turns): AsyncIterable<SourceRow>
+  read(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncIterable<SourceRow>
 }

@@ -2,32 +2,38 @@
 
 import { stat } from 'node:fs/promises'
 import { listNames } from '../../errors.js'
+import type { DataError } from '../../lowrank-error.js'
 import { DataFile } from './data-file.js'
 import { findFiles } from './find-files.js'
 import { formatOf } from './formats.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 
-/** The rows of all files that the paths and globs name, one file after the other. */
-export function fileSource(patterns: readonly string[]): RowSource {
+type Split = string | readonly string[] | undefined
+
+/**
+ * The rows of all files that the paths and globs name, one file after the other.
+ * @param split As `findFiles` takes it.
+ */
+export function fileSource(patterns: readonly string[], split?: Split): RowSource {
   return {
     name: listNames(patterns),
     async check(signal) {
-      for (const path of await findAll(patterns)) {
+      for (const path of await findAll(patterns, split)) {
         signal?.throwIfAborted()
         const file = await DataFile.open(path)
         try {
-          formatOf(path, await file.start())
+          await formatOf(file)
         } finally {
           await file.close()
         }
       }
     },
-    rows: (context) => readFiles(patterns, context),
+    rows: (context) => readFiles(patterns, split, context),
   }
 }
 
-async function* readFiles(patterns: readonly string[], context: ReadContext): AsyncGenerator<SourceRow> {
-  const paths = await findAll(patterns)
+async function* readFiles(patterns: readonly string[], split: Split, context: ReadContext): AsyncGenerator<SourceRow> {
+  const paths = await findAll(patterns, split)
   const sizes: number[] = []
   // A file that cannot be read says so when it is opened.
   for (const path of paths) sizes.push((await stat(path).catch(() => undefined))?.size ?? 0)
@@ -39,7 +45,8 @@ async function* readFiles(patterns: readonly string[], context: ReadContext): As
     )
     try {
       let rows = 0
-      for await (const row of formatOf(path, await file.start()).read(file, context.turns)) {
+      const format = await formatOf(file)
+      for await (const row of format.read(file, context.turns, context.onBadRow ?? refuse)) {
         rows++
         yield row
       }
@@ -51,8 +58,12 @@ async function* readFiles(patterns: readonly string[], context: ReadContext): As
   }
 }
 
-async function findAll(patterns: readonly string[]): Promise<string[]> {
+function refuse(error: DataError): never {
+  throw error
+}
+
+async function findAll(patterns: readonly string[], split: Split): Promise<string[]> {
   const paths: string[] = []
-  for (const pattern of patterns) paths.push(...(await findFiles(pattern)))
+  for (const pattern of patterns) paths.push(...(await findFiles(pattern, split)))
   return paths
 }

@@ -1,9 +1,9 @@
 /**
- * @file What a file is that was given for rows and has another format, told by its first bytes, and what to do with it.
- * Opens nothing.
+ * @file What a file is that was given for rows and has another format, told by its first bytes, and what to do with it;
+ * and whether it is a table of text, which has no mark of its own. Opens nothing.
  */
 
-/** What a file is instead of JSON. */
+/** What a file is instead of rows. */
 interface FileKind {
   /** As an error says it, with an article. */
   readonly what: string
@@ -27,10 +27,6 @@ const inUtf = (name: string): FileKind => ({
 })
 
 const ARROW: FileKind = { what: 'an Arrow or Feather file', remedy: TABLE }
-const CSV: FileKind = { what: 'CSV', remedy: TABLE }
-const TSV: FileKind = { what: 'a table with tabs (TSV)', remedy: TABLE }
-const GZIP = unpack('a gzip archive', 'gunzip -k FILE')
-const ZSTD = unpack('a Zstandard archive', 'zstd -d FILE')
 const ZIP: FileKind = {
   what: 'a zip archive or an office document',
   remedy: 'unpack it, or export its rows, and give the .jsonl file that comes out',
@@ -45,8 +41,8 @@ const SIGNATURES: readonly (readonly [string, FileKind])[] = [
   ['\xff\xff\xff\xff', { what: 'an Arrow stream', remedy: TABLE }],
   ['ORC', { what: 'an ORC file', remedy: TABLE }],
   ['Obj\x01', { what: 'an Avro file', remedy: TABLE }],
-  ['\x1f\x8b', GZIP],
-  ['\x28\xb5\x2f\xfd', ZSTD],
+  ['\x1f\x8b', unpack('gzip within gzip', 'gunzip -k FILE')],
+  ['\x28\xb5\x2f\xfd', unpack('Zstandard within an archive', 'zstd -d FILE')],
   ['BZh', unpack('a bzip2 archive', 'bunzip2 -k FILE')],
   ['\xfd7zXZ\x00', unpack('an xz archive', 'unxz -k FILE')],
   ['\x04\x22\x4d\x18', unpack('an LZ4 archive', 'lz4 -d FILE')],
@@ -73,8 +69,10 @@ const SIGNATURES: readonly (readonly [string, FileKind])[] = [
 // What JSON begins with.
 const BEGINNINGS = ' \r\n\t{["'
 
-/** Tables by the ending of their name, where the first line does not show it. */
-const ENDINGS: Readonly<Record<string, FileKind>> = { csv: CSV, tsv: TSV }
+/** Names of tables, where the first line does not show it. */
+const TABLE_NAME = /\.(?:csv|tsv|tab)$/i
+/** A header: names between commas or semicolons, each perhaps in quotes. */
+const TABLE_HEADER = /^"?[\p{L}_][\w \p{L}.-]*"?(?:[,;]"?[\p{L}_][\w \p{L}.-]*"?)+$/u
 
 /** Texts by how their first line that is not blank begins. */
 const TEXTS: readonly (readonly [RegExp, FileKind])[] = [
@@ -108,13 +106,35 @@ const TEXTS: readonly (readonly [RegExp, FileKind])[] = [
   ],
 ]
 
+/** Whether a file is CSV or TSV, by its name or its header, and nothing shows that it is something else. */
+export function isTable(head: Uint8Array, name: string): boolean {
+  const bytes = headOf(head)
+  const line = firstLine(bytes)
+  if (binaryKind(bytes) !== undefined || isRows(line) || line.startsWith('[') || textKind(line) !== undefined)
+    return false
+  return TABLE_NAME.test(name) || TABLE_HEADER.test(line) || (line.includes('\t') && !line.includes('\ufffd'))
+}
+
 /**
- * What a file is whose beginning shows that it is not JSON; undefined where it may be.
+ * What a file is whose beginning shows that it has no rows that are read; undefined where it may be JSON.
  *
  * @param head Its first bytes; some thousand are enough.
  */
-export function foreignKind(path: string, head: Uint8Array): FileKind | undefined {
-  const bytes = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, HEAD_BYTES))
+export function foreignKind(head: Uint8Array): FileKind | undefined {
+  const bytes = headOf(head)
+  return binaryKind(bytes) ?? foreignText(firstLine(bytes))
+}
+
+function headOf(head: Uint8Array): Buffer {
+  return Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, HEAD_BYTES))
+}
+
+/** The first line that is not blank. */
+function firstLine(bytes: Buffer): string {
+  return /^[\s\ufeff]*([^\r\n]*)/.exec(bytes.toString('utf8'))?.[1] ?? ''
+}
+
+function binaryKind(bytes: Buffer): FileKind | undefined {
   const latin = bytes.toString('latin1')
   const signed = SIGNATURES.find(([signature]) => latin.startsWith(signature))
   if (signed) return signed[1]
@@ -128,21 +148,23 @@ export function foreignKind(path: string, head: Uint8Array): FileKind | undefine
   if (bytes.length > 0 && bytes.every((byte) => byte === 0)) {
     return { what: 'null bytes', remedy: 'the file was damaged, as by a full disk or a copy that was cut: get it anew' }
   }
-  return foreignText(path, bytes)
+  return undefined
 }
 
-function foreignText(path: string, bytes: Buffer): FileKind | undefined {
-  const line = /^[\s\ufeff]*([^\r\n]*)/.exec(bytes.toString('utf8'))?.[1] ?? ''
-  // What begins as JSON is read; the place where it is not is then told exactly.
-  if (line === '' || line.startsWith('{') || line.startsWith('[{') || isJson(line)) return undefined
-  const text = TEXTS.find(([pattern]) => pattern.test(line))
-  if (text) return text[1]
+/** Whether a file that begins so is read as JSON; the place where it is not is then told exactly. */
+function isRows(line: string): boolean {
+  return line === '' || line.startsWith('{') || line.startsWith('[{') || isJson(line)
+}
+
+function textKind(line: string): FileKind | undefined {
+  return TEXTS.find(([pattern]) => pattern.test(line))?.[1]
+}
+
+function foreignText(line: string): FileKind | undefined {
+  if (isRows(line)) return undefined
+  const kind = textKind(line)
+  if (kind) return kind
   if (line.startsWith('[')) return undefined
-  const ending = ENDINGS[path.slice(path.lastIndexOf('.') + 1).toLowerCase()]
-  if (ending) return ending
-  if (line.includes('\t')) return TSV
-  // A header: names between commas or semicolons, each perhaps in quotes.
-  if (/^"?[\p{L}_][\w \p{L}.-]*"?(?:[,;]"?[\p{L}_][\w \p{L}.-]*"?)+$/u.test(line)) return CSV
   if (/^[{["\d-]/.test(line) || line.includes('\0') || line.includes('\ufffd')) return undefined
   return {
     what: 'text that is no JSON',

@@ -1,6 +1,8 @@
 /** @file The file formats that are read. A new one is a file beside this one and an entry in the list. */
 
 import { DataError } from '../../lowrank-error.js'
+import { CSV } from './csv.js'
+import type { DataFile } from './data-file.js'
 import type { FileFormat } from './file-format.js'
 import { foreignKind } from './foreign-files.js'
 import { JSON_ARRAY } from './json-array.js'
@@ -8,24 +10,25 @@ import { JSON_LINES } from './json-lines.js'
 import { PARQUET } from './parquet.js'
 
 /** In the order in which they are asked whether a file is theirs. */
-const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY, PARQUET]
+const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY, PARQUET, CSV]
 
-/** `JSON Lines, a JSON array, or Parquet` */
-export const FORMAT_NAMES = new Intl.ListFormat('en', { type: 'disjunction' }).format(FORMATS.map(({ name }) => name))
+/** `JSON Lines, a JSON array, Parquet, or CSV` */
+const FORMAT_NAMES = new Intl.ListFormat('en', { type: 'disjunction' }).format(FORMATS.map(({ name }) => name))
 
-/** `.jsonl`, `.json`, `.parquet` */
+/** `.jsonl`, `.json`, `.parquet`, `.csv`, `.tsv` */
 export const DATA_ENDINGS: readonly string[] = FORMATS.flatMap(({ endings }) => endings)
 
 /**
  * The format of a file.
  *
- * @param start Its beginning, as `DataFile.start()` gives it.
  * @throws naming what a file is whose format is not read, and what to do with it
  */
-export function formatOf(path: string, start: Uint8Array): FileFormat {
-  const format = FORMATS.find(({ recognizes }) => recognizes(start, path))
+export async function formatOf(file: DataFile): Promise<FileFormat> {
+  const { path, name } = file
+  const start = await file.start()
+  const format = FORMATS.find(({ recognizes }) => recognizes(start, name))
   if (format) return format
-  const kind = foreignKind(path, start)
+  const kind = foreignKind(start)
   if (kind)
     throw new DataError(`[data] expected ${FORMAT_NAMES} in ${path}, got ${kind.what}; ${kind.remedy}`, {
       file: path,

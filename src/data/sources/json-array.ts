@@ -19,8 +19,8 @@ export const JSON_ARRAY: FileFormat = {
   name: 'a JSON array',
   endings: ['.json'],
   recognizes: (start) => openingBracket(start) === '[' && !isInstruction(start),
-  read: (file, turns) =>
-    readRecords(file, turns, new ElementSplitter(file.path), (record) => elementSteps(file.path, record)),
+  read: (file, turns, onBadRow) =>
+    readRecords(file, turns, new ElementSplitter(file.path), (record) => elementSteps(file.path, record), onBadRow),
 }
 
 /** Whether a file begins with the mark of Llama 2's chat template, which is no array. */

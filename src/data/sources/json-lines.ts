@@ -2,68 +2,93 @@
  * @file JSON Lines: one JSON object per line (https://jsonlines.org). Blank lines, CRLF and a byte order mark are fine.
  */
 
-import type { Steps } from '../../turns.js'
+import { isAscii, isUtf8 } from 'node:buffer'
+import { quickJson } from '../../quick-json.js'
+import type { Steps, Turns } from '../../turns.js'
 import { describeOrigin, rowError } from '../row-origin.js'
-import { isSpace } from './data-file.js'
-import type { FileFormat } from './file-format.js'
-import {
-  decodeRecord,
-  openingBracket,
-  parseRecord,
-  type RawRecord,
-  type RecordSplitter,
-  readRecords,
-} from './json-records.js'
+import { type DataFile, isSpace } from './data-file.js'
+import type { FileFormat, OnBadRow } from './file-format.js'
+import { decodeRecord, openingBracket, orBad, parseRecord, type RawRecord } from './json-records.js'
 import { slipHint } from './json-slips.js'
+import { eachRow } from './row-batches.js'
 import type { SourceRow } from './row-source.js'
+import { asBuffer, expectRecordSize } from './text-pieces.js'
 
 export const JSON_LINES: FileFormat = {
   name: 'JSON Lines',
   endings: ['.jsonl'],
   recognizes: (start) => openingBracket(start) === '{',
-  read: (file, turns) => readRecords(file, turns, new LineSplitter(), (record) => lineSteps(file.path, record)),
+  read: (file, turns, onBadRow) => eachRow(readLines(file, turns, onBadRow)),
 }
 
 const LINE_FEED = 0x0a
+/** Bytes of a line that is read without a pause. */
+const LONGEST_QUICK = 1 << 16
 
-/** Cuts by the byte 0x0A alone: readline also breaks at U+2028, which JSON strings may hold. */
-class LineSplitter implements RecordSplitter {
-  #line = 1
-  #row = 0
-  #pieces: Uint8Array[] = [];
-
-  *split(bytes: Uint8Array): Generator<RawRecord | undefined> {
+/**
+ * The rows of a file, all those together that end in one of its pieces. Cuts by the byte 0x0A alone: readline also
+ * breaks at U+2028, which JSON strings may hold.
+ */
+async function* readLines(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncGenerator<SourceRow[]> {
+  const { path } = file
+  // Of the line that the pieces so far have not ended.
+  let begun: Uint8Array[] = []
+  let length = 0
+  let line = 1
+  let row = 0
+  const read = async (pieces: readonly Uint8Array[], rows: SourceRow[], isTried = false): Promise<void> => {
+    if (pieces.every((piece) => piece.every(isSpace))) return
+    const record = { pieces, line, row: ++row }
+    const found = await turns.run(orBad(lineSteps(path, record, isTried), onBadRow))
+    if (found !== undefined) rows.push(found)
+  }
+  for await (const bytes of file.pieces()) {
+    const piece = asBuffer(bytes)
+    const encoding = encodingOf(piece, length > 0)
+    const rows: SourceRow[] = []
     let start = 0
-    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
-      this.#add(bytes.subarray(start, end))
-      yield this.#pieces.length > 0 ? this.#take() : undefined
-      this.#line++
+    for (let end = piece.indexOf(LINE_FEED); end >= 0; end = piece.indexOf(LINE_FEED, start)) {
+      // Most lines are whole, short and plain; all others take their time.
+      const isQuick = encoding !== undefined && length === 0 && end > start && end - start <= LONGEST_QUICK
+      const value = isQuick ? quickJson(piece.toString(encoding, start, end)) : undefined
+      if (value !== undefined) {
+        row++
+        rows.push({ value, origin: { file: path, line } })
+      } else {
+        await read([...begun, piece.subarray(start, end)], rows, isQuick)
+        begun = []
+        length = 0
+        if (turns.isOver) await turns.next()
+      }
+      line++
       start = end + 1
     }
-    this.#add(bytes.subarray(start))
+    if (start < piece.length) {
+      begun.push(piece.subarray(start))
+      length += piece.length - start
+      expectRecordSize(path, line, length)
+    }
+    yield rows
+    if (turns.isOver) await turns.next()
   }
-
-  *end(): Generator<RawRecord> {
-    if (this.#pieces.length > 0) yield this.#take()
-  }
-
-  /** Adds to the present line; what is blank begins none. */
-  #add(bytes: Uint8Array): void {
-    if (this.#pieces.length > 0 ? bytes.length > 0 : !bytes.every(isSpace)) this.#pieces.push(bytes)
-  }
-
-  #take(): RawRecord {
-    const record = { pieces: this.#pieces, line: this.#line, row: ++this.#row }
-    this.#pieces = []
-    return record
-  }
+  const rows: SourceRow[] = []
+  await read(begun, rows)
+  yield rows
 }
 
-function* lineSteps(path: string, record: RawRecord): Steps<SourceRow> {
+/** How the lines of a piece are decoded that are whole; undefined where one of them has other bytes than UTF-8. */
+function encodingOf(piece: Buffer, hasBegun: boolean): 'latin1' | 'utf8' | undefined {
+  // Latin-1 says the same of ASCII, and is decoded faster.
+  if (isAscii(piece)) return 'latin1'
+  const start = hasBegun ? piece.indexOf(LINE_FEED) + 1 : 0
+  return isUtf8(piece.subarray(start, piece.lastIndexOf(LINE_FEED) + 1)) ? 'utf8' : undefined
+}
+
+function* lineSteps(path: string, record: RawRecord, isTried: boolean): Steps<SourceRow> {
   const origin = { file: path, line: record.line }
   const text = yield* decodeRecord(path, record)
   try {
-    return { value: yield* parseRecord(text), origin }
+    return { value: yield* parseRecord(text, isTried), origin }
   } catch (error) {
     const { message } = error as Error
     throw rowError(

@@ -1,9 +1,12 @@
 /** @file What JSON Lines and JSON arrays share: cutting the bytes of a file into records, and parsing each. */
 
 import { type LosslessJson, losslessJsonSteps } from '../../lossless-json.js'
+import { DataError } from '../../lowrank-error.js'
+import { quickJson } from '../../quick-json.js'
 import type { Steps, Turns } from '../../turns.js'
 import { describeOrigin, rowError } from '../row-origin.js'
 import { type DataFile, isSpace } from './data-file.js'
+import type { OnBadRow } from './file-format.js'
 import type { SourceRow } from './row-source.js'
 
 /** The bytes of one record, in pieces. */
@@ -29,32 +32,51 @@ export async function* readRecords(
   turns: Turns,
   splitter: RecordSplitter,
   parse: (record: RawRecord) => Steps<SourceRow>,
+  onBadRow: OnBadRow,
 ): AsyncGenerator<SourceRow> {
   for await (const piece of file.pieces()) {
     for (const record of splitter.split(piece)) {
-      if (record !== undefined) yield await turns.run(parse(record))
+      const row = record && (await turns.run(orBad(parse(record), onBadRow)))
+      if (row !== undefined) yield row
       if (turns.isOver) await turns.next()
     }
   }
-  for (const record of splitter.end()) if (record !== undefined) yield await turns.run(parse(record))
+  for (const record of splitter.end()) {
+    const row = record && (await turns.run(orBad(parse(record), onBadRow)))
+    if (row !== undefined) yield row
+  }
+}
+
+/** The row that `steps` make; undefined where it cannot be read and `onBadRow` lets it pass. */
+export function* orBad(steps: Steps<SourceRow>, onBadRow: OnBadRow): Steps<SourceRow | undefined> {
+  try {
+    return yield* steps
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error
+    onBadRow(error)
+    return undefined
+  }
 }
 
 /** The first character of a JSON file: `{` or `[`; undefined where a file begins with another one, or is UTF-16. */
 export function openingBracket(start: Uint8Array): string | undefined {
-  const at = start.findIndex((byte, index) => !isSpace(byte) && !(index < MARK.length && byte === MARK[index]))
+  const at = start.findIndex((byte) => !isSpace(byte))
   const character = String.fromCharCode(start[at] ?? 0)
   return (character === '{' || character === '[') && start[at + 1] !== 0 ? character : undefined
 }
 
-const MARK = [0xef, 0xbb, 0xbf]
-
 /**
  * One JSON value.
+ * @param isTried Whether `quickJson` has refused it.
  * @throws SyntaxError, also for a key that an object has twice: which of the two was meant, nobody can tell
  */
-export function parseRecord(text: string): Steps<LosslessJson> {
-  return losslessJsonSteps(text, { duplicateKeys: 'refuse' })
+export function* parseRecord(text: string, isTried = false): Steps<LosslessJson> {
+  const quick = !isTried && text.length <= LONGEST_QUICK ? quickJson(text) : undefined
+  return quick ?? (yield* losslessJsonSteps(text, { duplicateKeys: 'refuse' }))
 }
+
+/** Characters that are parsed without a pause. */
+const LONGEST_QUICK = 1 << 18
 
 // To make one for each row would take longer than decoding the row.
 const wholeDecoder = new TextDecoder('utf-8', { fatal: true })

@@ -33,19 +33,24 @@ const openWithinList = unread('a list holds paths alone; give the address by its
 export function openSource(source: DataSource, name = 'dataset'): RowSource {
   if (typeof source === 'string') {
     const scheme = schemeOf(source)
-    if (scheme === undefined) return fileSource([source])
+    if (scheme === undefined) return fileSource([source], defaultSplit(name))
     const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
     return (open ?? openUnknown)(source)
   }
   if (isPaths(source)) {
     const address = source.find((path) => schemeOf(path) !== undefined)
-    return address === undefined ? fileSource(source) : openWithinList(address)
+    return address === undefined ? fileSource(source, defaultSplit(name)) : openWithinList(address)
   }
   if (isIterable(source)) return iterableSource(source)
   if (isRowSource(source)) return source
   throw new OptionError(
     `[data] expected a path, a glob or an iterable of rows for ${name}, got ${describeValue(source)}`,
   )
+}
+
+/** The split of a folder that names none: what one evaluates on must not be what was trained on. */
+function defaultSplit(name: string): string | readonly string[] {
+  return name === 'evalDataset' ? ['validation', 'test', 'train'] : 'train'
 }
 
 /** Whether a value is what `dataset` may be, whatever is in it. */

@@ -3,6 +3,7 @@
  * nothing.
  */
 
+import type { DataError } from '../../lowrank-error.js'
 import type { Turns } from '../../turns.js'
 import type { RowOrigin } from '../row-origin.js'
 
@@ -39,6 +40,11 @@ export interface ReadContext {
   readonly onFraction: (fraction: number) => void
   /** Told of each file or table once its last row has been read. */
   readonly onLineage: (lineage: SourceLineage) => void
+  /**
+   * Told of a row that cannot be read where those after it can: the row is left out.
+   * @default none: the error is thrown
+   */
+  readonly onBadRow?: (error: DataError) => void
 }
 
 /**

@@ -42,11 +42,40 @@ describe('findFiles', () => {
     await expect(findFiles('./no-such-owner/set')).rejects.toThrow(/not exist; check the path$/)
   })
 
-  it('tells which files a directory has', async () => {
-    await expect(found('deep')).rejects.toThrow(
-      `got the directory ${join(folder, 'deep')}; try '${join(folder, 'deep', '*.jsonl')}'`,
-    )
+  it('takes the data files of a directory and of its folders, and says where it has none', async () => {
+    expect(await found('deep')).toEqual(['deep/c.jsonl', 'deep/er/d.jsonl'])
     await mkdir(join(folder, 'empty'))
-    await expect(found('empty')).rejects.toThrow('it has no files that end in .jsonl, .json, or .parquet')
+    await writeFile(join(folder, 'empty', 'dataset_info.json'), '{}')
+    await expect(found('empty')).rejects.toThrow('it has no files that end in .jsonl, .json')
+  })
+
+  it('takes the split of a directory that is asked for, by the names of folders before those of files', async () => {
+    const root = join(folder, 'splits')
+    const put = async (path: string): Promise<void> => {
+      await mkdir(join(root, path, '..'), { recursive: true })
+      await writeFile(join(root, path), '')
+    }
+    const split = async (name: string | string[]): Promise<string[]> =>
+      (await findFiles(root, name)).map((path) => path.slice(root.length + 1))
+    await put('rows-train.jsonl.gz')
+    await put('my_dev.csv')
+    await put('.hidden/test.jsonl')
+    await put('notes.txt')
+    expect(await split('train')).toEqual(['rows-train.jsonl.gz'])
+    expect(await split(['validation', 'test'])).toEqual(['my_dev.csv'])
+    await expect(split('test')).rejects.toThrow(
+      `expected the split "test" in ${root}, got a folder that has validation, train; give a split that it has`,
+    )
+    await put('training/a.jsonl')
+    await put('eval/test_train.jsonl')
+    expect(await split('train')).toEqual(['training/a.jsonl'])
+    expect(await split('test')).toEqual(['eval/test_train.jsonl'])
+    await put('data/train_sft-00000-of-00002.jsonl')
+    await put('data/train_sft-00001-of-00002.jsonl')
+    expect(await split('train_sft')).toEqual([
+      'data/train_sft-00000-of-00002.jsonl',
+      'data/train_sft-00001-of-00002.jsonl',
+    ])
+    await expect(split('train')).rejects.toThrow('got a folder that has train_sft;')
   })
 })
