@@ -15,7 +15,7 @@ const LINE_FEED = 10
 const RETURN = 13
 const QUOTE = 34
 
-/** Where the text stands: before a field, in one, in one with quotes, behind a quote, behind a record that has a fault. */
+/** Where the text stands; 'damaged' is within a record that has a fault. */
 type Place = 'start' | 'bare' | 'quoted' | 'behind quote' | 'behind return' | 'damaged'
 
 /** Quotes begin a field or have no meaning: `5" pipe` is what it says. */

@@ -31,7 +31,7 @@ const LONGEST_QUICK = 1 << 16
  */
 async function* readLines(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncGenerator<SourceRow[]> {
   const { path } = file
-  // Of the line that the pieces so far have not ended.
+  // The line that the pieces so far have not ended.
   let begun: Uint8Array[] = []
   let length = 0
   let line = 1

@@ -35,7 +35,7 @@ export class TextDecoding {
 }
 
 /** The text of whole characters. @param line On which it begins. @throws naming file and line of what is not UTF-8 */
-export function decodeText(bytes: Buffer, path: string, line: number): string {
+function decodeText(bytes: Buffer, path: string, line: number): string {
   // Latin-1 says the same of ASCII, and is decoded several times faster.
   if (isAscii(bytes)) return bytes.toString('latin1')
   if (isUtf8(bytes)) return bytes.toString('utf8')
