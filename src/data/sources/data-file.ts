@@ -1,5 +1,5 @@
 /**
- * @file A data file that is open: its bytes in pieces, unpacked where they are packed, or at any place, its size and its
+ * @file A data file that is open: its bytes in pieces or at any place, unpacked where they are packed, its size, its
  * hash. Knows no format.
  */
 
@@ -34,6 +34,9 @@ export class DataFile {
   #content: FileContent | undefined
 
   #isPacked = false
+  /** Bytes that have been read, and whether that is told: what `start()` reads has given no rows yet. */
+  #size = 0
+  #isRead = false
 
   private constructor(
     path: string,
@@ -54,7 +57,7 @@ export class DataFile {
    */
   static async open(path: string, onBytes: (bytes: number) => void = () => {}): Promise<DataFile> {
     const file = await openRegularFile('data', path)
-    return new DataFile(path, bytesOf(file, path, onBytes), file, onBytes)
+    return new DataFile(path, bytesOf(file, path), file, onBytes)
   }
 
   /** Bytes that a program has, as a file of this name. */
@@ -85,6 +88,8 @@ export class DataFile {
   async *pieces(): AsyncGenerator<Uint8Array> {
     const begun = this.#begun
     this.#begun = []
+    this.#isRead = true
+    this.#onBytes(this.#size)
     yield* begun
     for (let next = await this.#pieces.next(); !next.done; next = await this.#pieces.next()) yield next.value
   }
@@ -125,7 +130,7 @@ export class DataFile {
     const file = this.#handle()
     const before = await file.stat()
     yield* rows
-    const whole = this.#hashed(bytesOf(file, this.path, () => {}))
+    const whole = this.#hashed(bytesOf(file, this.path))
     while (!(await whole.next()).done);
     if (!isSame(before, await file.stat())) throw changed(this.path)
   }
@@ -160,6 +165,8 @@ export class DataFile {
     for await (const piece of bytes) {
       size += piece.length
       hash.update(piece)
+      this.#size = size
+      if (this.#isRead) this.#onBytes(size)
       yield piece
     }
     this.#content = { size, sha256: hash.digest('hex') }
@@ -171,7 +178,7 @@ export function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-async function* bytesOf(file: FileHandle, path: string, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* bytesOf(file: FileHandle, path: string): AsyncGenerator<Uint8Array> {
   const before = await file.stat()
   for (let size = 0; ; ) {
     const buffer = Buffer.allocUnsafe(PIECE_BYTES)
@@ -179,7 +186,6 @@ async function* bytesOf(file: FileHandle, path: string, onBytes: (bytes: number)
       throw readError('data', path, error)
     })
     size += bytesRead
-    onBytes(size)
     // A file that is written to as fast as it is read would have no end. Files of /proc have no size.
     const isLonger = before.size > 0 && size > before.size
     if (isLonger || (bytesRead === 0 && !isSame(before, await file.stat()))) throw changed(path)

@@ -103,7 +103,7 @@ describe('a file that is no JSON', () => {
     for (const text of tables) expect(isTable(Buffer.from(text), 'rows.txt')).toBe(true)
     expect(isTable(Buffer.from('12;13\n'), 'numbers.csv')).toBe(true)
     expect(isTable(Buffer.from('text\n'), 'rows.csv')).toBe(true)
-    for (const text of ['PAR1', '<html>', 'version https://git-lfs.github.com/spec/v1', 'prose, and more', '']) {
+    for (const text of ['ORC', '<html>', 'version https://git-lfs.github.com/spec/v1', 'prose, and more', '']) {
       expect(isTable(Buffer.from(text), 'rows.txt')).toBe(false)
       if (!text.startsWith('prose')) expect(isTable(Buffer.from(text), 'rows.csv')).toBe(false)
     }
