@@ -18,7 +18,10 @@ const NUMBERS =
   '0 -0 1 7 10 99 100 1e2 1E2 1e+2 123 -5 2.0 -2.0 -0.0 0.5 0.50 -0.25 0.01 1e-2 0.001 1e-3 0.009 1.5e1 15e-1 12345678901234567890 9007199254740993 9007199254740991 0.1234567890123456789 123456789012345 1234567890123456 1e400 1e5 100000 3.10 1234.5678 4.35 2147483648.5'.split(
     ' ',
   )
-const STRINGS = '"" "a" "1" "10" "__proto__" "\\u005f_proto__" "\\n" "\\\\" "\\"" "\\u00e9" "é" "🚀" "a:b" "k" "K" "{\\"k\\":1,\\"k\\":2}" " : "'.split(' ').concat('" , "', '": "')
+const STRINGS =
+  '"" "a" "1" "10" "__proto__" "\\u005f_proto__" "\\n" "\\\\" "\\"" "\\u00e9" "é" "🚀" "a:b" "k" "K" "{\\"k\\":1,\\"k\\":2}" " : "'
+    .split(' ')
+    .concat('" , "', '": "')
 
 /** A text of JSON in the manner of any writer, with what a quick look misses. */
 function randomText(random: Random, depth = 0): string {
