@@ -104,7 +104,7 @@ export class NearIndex {
     return jaccard(shingles, this.#spool.read(id))
   }
 
-  /** Takes the smallest hash of each bin; an empty bin takes that of another, the same one for all texts that have it. */
+  /** Takes the smallest hash of each bin; an empty bin takes that of another, by a rule that is the same for all. */
   #sign(shingles: Uint32Array): void {
     const signature = this.#signature
     const empty = 0xffffffff

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { COMMANDS, GROUPS } from '../../src/cli/commands.js'
 import { completionScript, SHELLS } from '../../src/cli/completion-scripts.js'
+import { firstWords } from '../../src/cli/find-command.js'
 import { flagsOf } from '../../src/options/flags.js'
 import { lowrank } from './run-cli.js'
 
@@ -25,7 +26,7 @@ function offered(...words: string[]): string[] {
 
 describe('completion in bash', () => {
   it('offers commands, flags, and values that an option lists', () => {
-    expect(offered('')).toEqual([...COMMANDS.keys(), '--help', '--version'])
+    expect(offered('')).toEqual([...firstWords({ commands: COMMANDS }), '--help', '--version'])
     expect(offered('ge')).toEqual(['generate'])
     expect(offered('train', '--le')).toEqual([])
     expect(offered('train', '--ma')).toEqual(['--max-steps', '--max-length'])
