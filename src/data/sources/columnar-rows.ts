@@ -22,9 +22,15 @@ function rowOf({ names, columns }: ColumnBatch, index: number): object {
 }
 
 /** The rows of a file, numbered from 1. */
-export async function* sourceRows(path: string, batches: AsyncIterable<ColumnBatch>): AsyncGenerator<SourceRow> {
+export async function* sourceRows(
+  path: string | undefined,
+  batches: AsyncIterable<ColumnBatch> | Iterable<ColumnBatch>,
+): AsyncGenerator<SourceRow> {
   for await (const batch of batches) {
     for (let index = 0; index < batch.length; index++)
-      yield { value: rowOf(batch, index), origin: { file: path, row: batch.start + index + 1 } }
+      yield {
+        value: rowOf(batch, index),
+        origin: { ...(path !== undefined && { file: path }), row: batch.start + index + 1 },
+      }
   }
 }

@@ -26,7 +26,7 @@ const inUtf = (name: string): FileKind => ({
   remedy: `save it as UTF-8 (iconv -f ${name} -t UTF-8 FILE > NEW)`,
 })
 
-const ARROW: FileKind = { what: 'an Arrow or Feather file', remedy: TABLE }
+const FEATHER: FileKind = { what: 'a Feather file of version 1', remedy: TABLE }
 const ZIP: FileKind = {
   what: 'a zip archive or an office document',
   remedy: 'unpack it, or export its rows, and give the .jsonl file that comes out',
@@ -36,9 +36,7 @@ const TAR = unpack('a tar archive', 'tar -xf FILE')
 /** Bytes that begin a file, in Latin-1. */
 const SIGNATURES: readonly (readonly [string, FileKind])[] = [
   ['PARE', { what: 'an encrypted Parquet file', remedy: TABLE }],
-  ['ARROW1', ARROW],
-  ['FEA1', ARROW],
-  ['\xff\xff\xff\xff', { what: 'an Arrow stream', remedy: TABLE }],
+  ['FEA1', FEATHER],
   ['ORC', { what: 'an ORC file', remedy: TABLE }],
   ['Obj\x01', { what: 'an Avro file', remedy: TABLE }],
   ['\x1f\x8b', unpack('gzip within gzip', 'gunzip -k FILE')],

@@ -1,6 +1,7 @@
 /** @file The file formats that are read. A new one is a file beside this one and an entry in the list. */
 
 import { DataError } from '../../lowrank-error.js'
+import { ARROW } from './arrow.js'
 import { CSV } from './csv.js'
 import type { DataFile } from './data-file.js'
 import type { FileFormat } from './file-format.js'
@@ -10,12 +11,12 @@ import { JSON_LINES } from './json-lines.js'
 import { PARQUET } from './parquet.js'
 
 /** In the order in which they are asked whether a file is theirs. */
-const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY, PARQUET, CSV]
+const FORMATS: readonly FileFormat[] = [JSON_LINES, JSON_ARRAY, PARQUET, ARROW, CSV]
 
-/** `JSON Lines, a JSON array, Parquet, or CSV` */
+/** `JSON Lines, a JSON array, Parquet, Arrow, or CSV` */
 const FORMAT_NAMES = new Intl.ListFormat('en', { type: 'disjunction' }).format(FORMATS.map(({ name }) => name))
 
-/** `.jsonl`, `.json`, `.parquet`, `.csv`, `.tsv` */
+/** `.jsonl`, `.json`, `.parquet`, ... */
 export const DATA_ENDINGS: readonly string[] = FORMATS.flatMap(({ endings }) => endings)
 
 /**

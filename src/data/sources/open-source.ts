@@ -4,6 +4,7 @@
 
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
+import { isArrowTable } from './arrow-values.js'
 import { fileSource } from './file-source.js'
 import { iterableSource } from './iterable-source.js'
 import type { RowSource } from './row-source.js'
@@ -41,6 +42,8 @@ export function openSource(source: DataSource, name = 'dataset'): RowSource {
     const address = source.find((path) => schemeOf(path) !== undefined)
     return address === undefined ? fileSource(source, defaultSplit(name)) : openWithinList(address)
   }
+  // A table could be iterated too, but its rows are views that read as objects without keys.
+  if (isArrowTable(source)) return iterableSource(source.batches)
   if (isIterable(source)) return iterableSource(source)
   if (isRowSource(source)) return source
   throw new OptionError(

@@ -40,8 +40,7 @@ describe('a file that is no JSON', () => {
   it.each<[string, string | Uint8Array, string]>([
     ['ORC', latin('ORC\x15\x04\x15\xff'), ', got an ORC file; write its rows to a .jsonl file'],
     ['encrypted Parquet', latin('PARE\x15\x04\x15\xff'), ', got an encrypted Parquet file; write its rows'],
-    ['Arrow', latin('ARROW1\0\0\xff\xff\xff\xff'), ', got an Arrow or Feather file; write its rows'],
-    ['an Arrow stream', latin('\xff\xff\xff\xff\x10\x01\0\0'), ', got an Arrow stream; write its rows'],
+    ['Feather of version 1', latin('FEA1\0\0\0\0'), ', got a Feather file of version 1; write its rows'],
     ['gzip within gzip', gzipSync(gzipSync(ROW)), ', got gzip within gzip; unpack it (gunzip -k FILE)'],
     ['an archive within gzip', gzipSync('BZh91AY&SY'), ', got a bzip2 archive; unpack it'],
     ['bzip2', latin('BZh91AY&SY'), ', got a bzip2 archive; unpack it'],

@@ -1,0 +1,35 @@
+/**
+ * @file Rows as CSV (RFC 4180): a header, then a line for each row. Lists and objects are JSON in their cell, null is
+ * an empty cell. Cells that begin like a formula are written as they are.
+ */
+
+import { describeValue } from '../../errors.js'
+import { DataError } from '../../lowrank-error.js'
+import type { RowEncoder } from './format-writer.js'
+import { jsonLine } from './json-value.js'
+import { entriesOf, type RowSchema } from './row-schema.js'
+import { textEncoder } from './text-encoder.js'
+
+/** Encodes rows as CSV. */
+export function csvEncoder(schema: RowSchema): RowEncoder {
+  const names = [...schema.keys()]
+  return textEncoder(`${names.map(quoted).join(',')}\r\n`, (row) => {
+    const values = new Map(entriesOf(row))
+    for (const name of values.keys())
+      if (!schema.has(name)) throw new DataError(`the columns of the schema, got also ${describeValue(name)}`)
+    const line = names.map((name) => cell(values.get(name))).join(',')
+    // A line without anything would be no row.
+    return `${line === '' ? '""' : line}\r\n`
+  })
+}
+
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  if (typeof value === 'string') return value === '' ? '""' : quoted(value)
+  const json = jsonLine(value)
+  return value instanceof Date ? (JSON.parse(json) as string) : quoted(json)
+}
+
+function quoted(text: string): string {
+  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+}

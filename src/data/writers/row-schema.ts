@@ -1,0 +1,106 @@
+/** @file The types of the columns of rows, found by looking at all of them. Reads and writes nothing. */
+
+import { describeValue } from '../../errors.js'
+import { PythonFloat } from '../../lossless-json.js'
+import { DataError } from '../../lowrank-error.js'
+
+/**
+ * What a column, the elements of a list or a field of an object hold; any of them may also be null. `json` is what no
+ * other type holds, as values of several types: its JSON text.
+ */
+export type ColumnType =
+  | 'boolean'
+  | 'integer'
+  | 'float'
+  | 'string'
+  | 'bytes'
+  | 'timestamp'
+  | 'json'
+  | { readonly list: ColumnType }
+  | { readonly struct: RowSchema }
+
+/** Columns or fields by name, in their order. */
+export type RowSchema = ReadonlyMap<string, ColumnType>
+
+/** A type while rows are looked at: `null` where nothing but null was seen. */
+type Seen = 'null' | Exclude<ColumnType, object> | { list: Seen } | { struct: Map<string, Seen> }
+
+const MOST_INTEGER = 2n ** 63n - 1n
+const LEAST_INTEGER = -(2n ** 63n)
+// Deeper values stay JSON: readers of such schemas end earlier.
+const MOST_LEVELS = 32
+
+/** Finds the schema of rows that it is shown one after the other. */
+export class SchemaFinder {
+  readonly #columns = new Map<string, Seen>()
+
+  /** @throws DataError for what no file can hold, such as a function */
+  add(row: unknown): void {
+    for (const [name, value] of entriesOf(row))
+      this.#columns.set(name, widen(this.#columns.get(name) ?? 'null', value, 0))
+  }
+
+  /** The schema of the rows so far. */
+  get schema(): RowSchema {
+    return new Map([...this.#columns].map(([name, seen]) => [name, settled(seen)]))
+  }
+}
+
+/** The entries of a row or object, in whichever way it holds them, but for those that are undefined. */
+export function entriesOf(value: unknown): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new DataError(`an object for each row, got ${describeValue(value)}`)
+  const entries = value instanceof Map ? [...(value as Map<unknown, unknown>)] : Object.entries(value)
+  return entries.filter(([, entry]) => entry !== undefined).map(([name, entry]) => [String(name), entry])
+}
+
+function widen(seen: Seen, value: unknown, level: number): Seen {
+  if (value === null || value === undefined || seen === 'json') return seen
+  if (Array.isArray(value)) {
+    if (level >= MOST_LEVELS || (seen !== 'null' && !(typeof seen === 'object' && 'list' in seen))) return 'json'
+    const list = seen === 'null' ? { list: 'null' as Seen } : seen
+    for (const item of value) list.list = widen(list.list, item, level + 1)
+    return list
+  }
+  const scalar = scalarOf(value)
+  if (scalar === undefined) {
+    if (level >= MOST_LEVELS || (seen !== 'null' && !(typeof seen === 'object' && 'struct' in seen))) return 'json'
+    const struct = seen === 'null' ? { struct: new Map<string, Seen>() } : seen
+    for (const [name, entry] of entriesOf(value))
+      struct.struct.set(name, widen(struct.struct.get(name) ?? 'null', entry, level + 1))
+    return struct
+  }
+  if (seen === 'null' || seen === scalar) return scalar
+  const isNumber = (type: Seen): boolean => type === 'integer' || type === 'float'
+  return isNumber(seen) && isNumber(scalar) ? 'float' : 'json'
+}
+
+/** The type of a value that holds no others; undefined for objects. */
+function scalarOf(value: unknown): Exclude<ColumnType, object> | undefined {
+  switch (typeof value) {
+    case 'string':
+      return 'string'
+    case 'boolean':
+      return 'boolean'
+    case 'number':
+      return Number.isSafeInteger(value) && !Object.is(value, -0) ? 'integer' : 'float'
+    case 'bigint':
+      return value >= LEAST_INTEGER && value <= MOST_INTEGER ? 'integer' : 'json'
+    case 'object':
+      if (value instanceof PythonFloat) return 'float'
+      if (value instanceof Date) return 'timestamp'
+      return ArrayBuffer.isView(value) ? 'bytes' : undefined
+    default:
+      throw new DataError(`a value that a file can hold, got ${describeValue(value)}`)
+  }
+}
+
+function settled(seen: Seen): ColumnType {
+  // Nothing is known of a column of nulls; readers of another file of the same rows mostly find text there.
+  if (seen === 'null') return 'string'
+  if (typeof seen === 'string') return seen
+  if ('list' in seen) return { list: settled(seen.list) }
+  // No format has objects without fields.
+  if (seen.struct.size === 0) return 'json'
+  return { struct: new Map([...seen.struct].map(([name, type]) => [name, settled(type)])) }
+}
