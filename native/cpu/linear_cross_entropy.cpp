@@ -131,9 +131,8 @@ struct LabelledRows {
   int64_t count;
 };
 
-// False: out of memory, a label that is none, or a weight that is none.
-bool findLabelled(const Tensor& labels, const float* weights, int64_t vocabulary, LabelledRows& found,
-                  Context& context) {
+// False: out of memory, or a label that is none.
+bool findLabelled(const Tensor& labels, int64_t vocabulary, LabelledRows& found, Context& context) {
   const int32_t* const values = static_cast<const int32_t*>(labels.data);
   found = LabelledRows{scratch<int32_t>(context, labels.cols), 0};
   if (found.ids == nullptr) return false;
@@ -144,17 +143,29 @@ bool findLabelled(const Tensor& labels, const float* weights, int64_t vocabulary
                    values[i], static_cast<long long>(i));
       return false;
     }
-    if (weights != nullptr) {
-      if (!(weights[i] >= 0.0f && weights[i] < kInfinity)) {
-        context.fail("expected finite weights that are not below 0, got %g at row %lld",
-                     static_cast<double>(weights[i]), static_cast<long long>(i));
-        return false;
-      }
-      if (weights[i] == 0.0f) continue;
-    }
     found.ids[found.count++] = static_cast<int32_t>(i);
   }
   return true;
+}
+
+// Leaves out rows of weight 0. False: a weight that is none. A dry run has the labels but not the weights, which only
+// bodies of parallel() may look at: it keeps all rows.
+bool keepWeighted(const float* weights, LabelledRows& rows, Context& context) {
+  bool sound = true;
+  parallelFor(context, 1, [&](int64_t, int) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < rows.count && sound; ++i) {
+      const int32_t row = rows.ids[i];
+      sound = weights[row] >= 0.0f && weights[row] < kInfinity;
+      if (!sound) {
+        context.fail("expected finite weights that are not below 0, got %g at row %lld",
+                     static_cast<double>(weights[row]), static_cast<long long>(row));
+      }
+      if (weights[row] != 0.0f) rows.ids[kept++] = row;
+    }
+    rows.count = kept;
+  });
+  return sound;
 }
 
 double sumOfWeights(const LabelledRows& rows, const float* weights) {
@@ -255,7 +266,8 @@ const double* passHead(const HeadPass& pass, const LabelledRows& labelledRows, C
 void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
   const float* const weights = static_cast<const float*>(args.weights.data);
   LabelledRows rows;
-  if (!findLabelled(args.labels, weights, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
+  if (weights != nullptr && !keepWeighted(weights, rows, context)) return;
   if (present(args.dh)) zeroRows(args.dh, context);
   float* loss = static_cast<float*>(args.loss.data);
   *loss = 0.0f;
@@ -273,7 +285,7 @@ void linearCrossEntropy(const LinearCrossEntropyArgs& args, Context& context) {
 
 void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
   LabelledRows rows;
-  if (!findLabelled(args.labels, nullptr, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
   float* logProbs = static_cast<float*>(args.logProbs.data);
   for (int64_t i = 0; i < args.logProbs.cols; ++i) logProbs[i] = 0.0f;
   if (rows.count == 0) return;
@@ -286,7 +298,7 @@ void linearLogProbs(const LinearLogProbsArgs& args, Context& context) {
 
 void linearLogProbsBackward(const LinearLogProbsBackwardArgs& args, Context& context) {
   LabelledRows rows;
-  if (!findLabelled(args.labels, nullptr, args.head[0].weight.rows, rows, context)) return;
+  if (!findLabelled(args.labels, args.head[0].weight.rows, rows, context)) return;
   zeroRows(args.dh, context);
   if (rows.count == 0) return;
   const float* gradients = static_cast<const float*>(args.dLogProbs.data);
