@@ -1,5 +1,6 @@
 /** @file Forms of rows beside messages, completions, Alpaca and text: what each is read into, and who refuses it. */
 
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { RowFormName } from '../../src/data/forms/row-form.js'
 import { recognizeRow } from '../../src/data/row-forms.js'
@@ -323,6 +324,19 @@ describe('rows of other objectives', () => {
       )
     },
   )
+
+  it('rows that the page of forms shows for other objectives are read, and refused by supervised fine-tuning', () => {
+    const page = readFileSync(new URL('../../docs/row-forms.md', import.meta.url), 'utf8')
+    const shown = [...page.matchAll(/```json\n(.*)\n```/g)].map(([, row = '']) => JSON.parse(row) as object)
+    expect(shown.map((row) => recognizeRow(row, { row: 1 }).form)).toEqual([
+      'preference',
+      'preference',
+      'labelled',
+      'stepwise',
+      'prompt',
+    ])
+    for (const row of shown) expect(() => sequenceRow(row, { row: 1 })).toThrow('[sft] ')
+  })
 
   it("OpenAI's prompts for reinforcement, and classes, are named by rowForm", () => {
     const row = { messages: [user('p')], reference_answer: '4' }
