@@ -17,11 +17,18 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const TOKENIZERS = ['gpt2', 'llama3', 'qwen3']
 const TEXTS = ['docs', 'src/data', 'src/train', 'src/models', 'native/core']
 const DEFINITIONS = 'examples/quickstart/data/train.jsonl'
-// GPT-2's has no template of its own.
-const CHATML =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' %}" +
-  "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}{% else %}" +
-  "{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+/** @param {string} before @param {string} head @param {string} end what stands before all, before a message's content and behind it */
+const marked = (before, head, end) =>
+  `${before}{% for message in messages %}{{ ${head} }}{% if message['role'] == 'assistant' %}` +
+  `{% generation %}{{ message['content'] + '${end}' }}{% endgeneration %}{% else %}` +
+  `{{ message['content'] + '${end}' }}{% endif %}{% endfor %}`
+// GPT-2's tokenizer has no template of its own, and TRL refuses those of the others, which do not mark answers.
+const CHATML = marked('', "'<|im_start|>' + message['role'] + '\n'", '<|im_end|>\n')
+const TEMPLATES = /** @type {Record<string, string>} */ ({
+  gpt2: CHATML,
+  qwen3: CHATML,
+  llama3: marked('{{ bos_token }}', "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'", '<|eot_id|>'),
+})
 
 /** @type {import('./main.mjs').Bench} */
 export const bench = {
@@ -81,7 +88,7 @@ async function withFiles(options, body) {
       mkdirSync(join(work, name), { recursive: true })
       writeFileSync(join(work, name, 'tokenizer.json'), readFileSync(join(from, 'tokenizer.json')))
       const config = JSON.parse(readFileSync(join(from, 'tokenizer_config.json'), 'utf8'))
-      config.chat_template ??= CHATML
+      config.chat_template = TEMPLATES[name]
       writeFileSync(join(work, name, 'tokenizer_config.json'), JSON.stringify(config))
     }
     writeFileSync(join(work, 'rows.jsonl'), rowsOf(options.rows))

@@ -196,6 +196,11 @@ export interface EndEvent extends Progress {
    */
   readonly loss?: number
   readonly seconds: number
+  /**
+   * Seconds of these in which the run read rows and made batches of them, an upper bound of how long it waited for
+   * data: the device works on meanwhile. Absent where it made no step.
+   */
+  readonly dataSeconds?: number
 }
 
 /**

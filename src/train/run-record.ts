@@ -46,6 +46,7 @@ export class RunRecord {
   #started = 0
   #stepEnd = 0
   #secondsPerStep = 0
+  #dataTime = 0
   #loss = 0
   #steps = 0
   #rows = 0
@@ -78,6 +79,39 @@ export class RunRecord {
   /** The clocks of the run and of its first step begin. */
   start(): void {
     this.#started = this.#stepEnd = performance.now()
+  }
+
+  /** Windows or batches, while a clock counts how long they are waited for. */
+  async *timed<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+    const values = source[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const start = performance.now()
+        const { done, value } = await values.next()
+        this.#dataTime += performance.now() - start
+        if (done) return
+        yield value
+      }
+    } finally {
+      await values.return?.()
+    }
+  }
+
+  /** The same for what is there at once. */
+  *timedAtOnce<T>(source: Iterable<T>): Generator<T> {
+    const values = source[Symbol.iterator]()
+    for (;;) {
+      const start = performance.now()
+      const { done, value } = values.next()
+      this.#dataTime += performance.now() - start
+      if (done) return
+      yield value
+    }
+  }
+
+  /** Seconds in which steps of this run waited for data. */
+  get dataSeconds(): number {
+    return this.#dataTime / 1000
   }
 
   /** What was done since the last step, as an evaluation, does not count as time of the next. */

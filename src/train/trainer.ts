@@ -156,7 +156,7 @@ export class Trainer<I extends Item> {
   async *#windowsToGo(): AsyncGenerator<BatchWindow<I>> {
     const { source, signal } = this.#options
     const { state, totalSteps } = this.#record
-    const windows = source.windows(state.cursor)[Symbol.asyncIterator]()
+    const windows = this.#record.timed(source.windows(state.cursor))
     try {
       while (state.step < totalSteps && !signal?.aborted) {
         const next = await windows.next()
@@ -164,7 +164,7 @@ export class Trainer<I extends Item> {
         yield next.value
       }
     } finally {
-      await windows.return?.()
+      await windows.return(undefined)
     }
   }
 
@@ -176,7 +176,7 @@ export class Trainer<I extends Item> {
     const { model, objective } = this.#options
     let sum: Means = { loss: 0 }
     let previous: Promise<Means> | undefined
-    for (const batch of window.batches()) {
+    for (const batch of this.#record.timedAtOnce(window.batches())) {
       const loss = await this.#scaled(objective.begin(model, batch, window.weight), settled)
       // A turn of the event loop between the two halves keeps each turn short.
       await nextTurn()
@@ -239,8 +239,9 @@ export class Trainer<I extends Item> {
     const record = this.#record
     if (record.ownSteps > 0) await this.#checkpoints.expectFinite()
     if (reason === 'aborted') await this.saveUnsaved()
-    const { meanLoss: loss, seconds } = record
-    const event = { type: 'end', reason, ...this.progress, ...(loss !== undefined && { loss }), seconds } as const
+    const { meanLoss: loss, seconds, dataSeconds } = record
+    const figures = loss === undefined ? { seconds } : { loss, seconds, dataSeconds }
+    const event = { type: 'end', reason, ...this.progress, ...figures } as const
     if (reason === 'completed') {
       record.history.push(summaryEntry(event, { rows: record.ownRows, steps: record.ownSteps }))
     }

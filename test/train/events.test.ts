@@ -102,6 +102,12 @@ describe('events', () => {
     expect(evaluation).toMatchObject({ ...ofEvaluation, rows: 7, split: 'eval' })
   })
 
+  it('end with how long the run read rows, which is a part of its time', () => {
+    const [end] = ofType(tiny.events, 'end')
+    expect(end?.dataSeconds).toBeGreaterThan(0)
+    expect(end?.dataSeconds).toBeLessThan(end?.seconds as number)
+  })
+
   it('say which rows were lost, and that the model has fewer positions than maxLength', async () => {
     const rows = [
       { prompt: 'a', completion: 'b' },

@@ -7,7 +7,7 @@ export interface KnownWord {
 }
 
 const LONGEST = 64
-const WORDS = 50_000
+const WORDS = 30_000
 
 /** Words that are asked for again stay; the others go once so many new ones have come. */
 export class WordCache {
