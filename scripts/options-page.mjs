@@ -47,6 +47,13 @@ export const SECTIONS = [
     type: 'DataOptions',
   },
   {
+    title: 'inspectDataset(source, tokenizer, options)',
+    about: 'Reads rows one by one and shows each as training sees it.',
+    file: 'data/inspect',
+    table: 'INSPECT_OPTIONS',
+    type: 'InspectOptions',
+  },
+  {
     title: 'evaluateLoss(model, examples, options)',
     about: 'Scores held-out examples.',
     file: 'train/evaluate-loss',

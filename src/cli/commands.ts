@@ -12,6 +12,7 @@ export const COMMANDS: CommandList = new Map([
   ['generate', () => import('./generate.js')],
   ['chat', () => import('./chat.js')],
   ['merge', () => import('./merge.js')],
+  ['data show', () => import('./data/show.js')],
   ['data rules', () => import('./data/rules.js')],
   ['data unify', () => import('./data/unify.js')],
   ['data split', () => import('./data/split.js')],

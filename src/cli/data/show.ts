@@ -1,0 +1,78 @@
+/**
+ * @file `lowrank data show`: rows as training sees them, with each token coloured by what is learnt. What it does is in
+ * show-rows.ts.
+ */
+
+import { DATA_OPTIONS } from '../../data/options.js'
+import { integer, text } from '../../options/rules.js'
+import type { OptionTable } from '../../options/table.js'
+import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
+import type { Command } from '../command.js'
+import { JSON_OBJECT } from '../flags.js'
+import type { RunOptions } from '../run-options.js'
+import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
+
+interface ShowFlags extends SetFlags {
+  readonly rows: number
+  readonly html?: string
+  readonly json?: boolean
+}
+
+/** Which rows are shown, and where. */
+export interface Show extends ShowFlags {
+  readonly run: RunOptions
+}
+
+const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
+
+/** The options of a run that decide what a row becomes. */
+const SETTINGS = {
+  model: TRAIN_LORA_OPTIONS.model,
+  revision: TRAIN_LORA_OPTIONS.revision,
+  training: { ...TRAIN_LORA_OPTIONS.training, table: OF_ROWS },
+} as const satisfies OptionTable
+
+export const command: Command<ShowFlags, Show> = {
+  summary: 'show rows as training sees them: tokens, what is learnt, lengths',
+  details:
+    'A token in green is learnt, one in grey is only read, one in red lies beyond --max-length. Where there are no ' +
+    'colours, what is learnt stands between « and ». The figures at the end count all rows.',
+  arguments: [{ name: 'file', help: 'data file or glob; or the YAML file of a run, whose dataset is shown' }],
+  settings: SETTINGS,
+  flags: {
+    rows: {
+      rule: integer({ min: 0 }),
+      default: 3,
+      help: 'how many rows are shown, from the first',
+      flag: { name: '--rows', argument: 'count', group: 'Output' },
+    },
+    html: {
+      rule: text,
+      otherwise: 'none',
+      help: 'write rows and figures into one HTML file, which needs no network',
+      flag: { name: '--html', argument: 'file' },
+    },
+    json: { ...JSON_OBJECT, help: 'write each row, and then the figures, as a line of JSON to stdout' },
+    ...SET_FLAGS,
+  },
+  examples: [
+    { text: 'See what a model learns of your rows', line: 'data show rows.jsonl --model Qwen/Qwen3-0.6B' },
+    { text: 'See 20 rows of a run in a browser', line: 'data show run.yaml --rows 20 --html rows.html' },
+  ],
+  instead: flagFor,
+  async check(given) {
+    const { readRunOptions } = await import('../run-options.js')
+    const [path] = given.words
+    const isRun = path !== undefined && /\.ya?ml$/i.test(path)
+    const rows = path === undefined || isRun ? [] : [{ flag: path, path: ['dataset'], value: path }]
+    const run = await readRunOptions(
+      { ...given, words: isRun ? [path] : [], settings: [...given.settings, ...rows] },
+      {},
+    )
+    return { ...given.flags, run }
+  },
+  async run(checked) {
+    const { show } = await import('./show-rows.js')
+    await show(checked)
+  },
+}

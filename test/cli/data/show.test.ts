@@ -1,0 +1,89 @@
+/** @file `lowrank data show`: what it prints, the page that it writes, and how it answers mistakes. */
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, expect, it } from 'vitest'
+import { temporaryDirectory } from '../../support/tiny-model.js'
+import { lowrank } from '../run-cli.js'
+
+const MODEL = fileURLToPath(new URL('../../../models/lowrank-base-5m', import.meta.url))
+const folder = temporaryDirectory()
+const rows = join(folder, 'rows.jsonl')
+const chat = (answer: string) => ({
+  messages: [
+    { role: 'user', content: 'Say <b>.' },
+    { role: 'assistant', content: answer },
+  ],
+})
+
+beforeAll(async () => {
+  await writeFile(rows, ['one', 'two', 'three', 'four'].map((word) => `${JSON.stringify(chat(word))}\n`).join(''))
+})
+
+it('marks what is learnt, shows three rows, and counts all', async () => {
+  const { code, stdout, stderr } = await lowrank(['data', 'show', rows, '--model', MODEL])
+  expect(stderr).toBe('')
+  expect(code).toBe(0)
+  expect(stdout).toContain('rows.jsonl:1  messages, 2 messages, ')
+  expect(stdout).toContain('<|im_start|>assistant\n«one<|im_end|>»\n')
+  expect(stdout).toContain('rows.jsonl:3  ')
+  expect(stdout).not.toContain('rows.jsonl:4  ')
+  expect(stdout).toMatch(/^4 rows \(messages 4\), \d+ tokens, \d+ learnt \(\d+\.\d %\)$/m)
+  expect(stdout).toMatch(/^ *<\|im_end\|> {2}8, 4 of them learnt$/m)
+})
+
+it('colours tokens where colours are asked for, and every line for itself', async () => {
+  const { stdout } = await lowrank(['data', 'show', rows, '--model', MODEL, '--rows', '1'], {
+    env: { FORCE_COLOR: '1' },
+  })
+  expect(stdout).toContain('\u001b[32mone\u001b[0m\u001b[36m<|im_end|>\u001b[0m')
+  expect(stdout).not.toContain('«')
+})
+
+it('writes rows and figures as lines of JSON', async () => {
+  const { stdout } = await lowrank(['data', 'show', rows, '--model', MODEL, '--rows', '2', '--json'])
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(lines.map(({ type }) => type)).toEqual(['row', 'row', 'summary'])
+  const { inputIds, weights, tokens } = lines[0].sequences[0]
+  expect([weights.length, tokens.length]).toEqual([inputIds.length, inputIds.length])
+  expect(tokens.filter((_: string, at: number) => weights[at] > 0).join('')).toBe('one<|im_end|>')
+  expect(lines[2]).toMatchObject({ rows: 4, forms: { messages: 4 }, maxLength: 512 })
+})
+
+it('writes a page that needs no network and shows text as text', async () => {
+  const page = join(folder, 'rows.html')
+  const { code } = await lowrank(['data', 'show', rows, '--model', MODEL, '--html', page])
+  expect(code).toBe(0)
+  const html = await readFile(page, 'utf8')
+  expect(html).toContain('<span class="learnt">one</span>')
+  expect(html).toContain('Say &#60;b&#62;.')
+  expect(html).not.toMatch(/<b>|https?:|src=|@import|<script/)
+})
+
+it('shows the data set of a run file with its options', async () => {
+  const run = join(folder, 'run.yaml')
+  await writeFile(run, `model: ${MODEL}\ndataset: ${rows}\ntraining: { maxLength: 8 }\n`)
+  const { code, stdout } = await lowrank(['data', 'show', run])
+  expect(code).toBe(0)
+  expect(stdout).toContain('beyond maxLength 8: 4 rows')
+})
+
+it('names the row of a defect, and shows the rows before', async () => {
+  const broken = join(folder, 'broken.jsonl')
+  await writeFile(broken, `${JSON.stringify(chat('one'))}\n{"messages": 1}\n`)
+  const { code, stdout, stderr } = await lowrank(['data', 'show', broken, '--model', MODEL])
+  expect(code).toBe(1)
+  expect(stdout).toContain('«one<|im_end|>»')
+  expect(stderr).toContain('broken.jsonl:2')
+})
+
+it('says what is missing without a file or a model', async () => {
+  const { code, stderr } = await lowrank(['data', 'show'])
+  expect(code).toBe(2)
+  expect(stderr).toContain('--model')
+  expect((await lowrank(['data', 'show', join(folder, 'none.jsonl'), '--model', MODEL])).stderr).toContain('none.jsonl')
+})
