@@ -38,7 +38,7 @@ export interface InspectedSequence {
 export interface InspectedRow {
   /** As errors call it: `train.jsonl:17`. */
   readonly origin: string
-  readonly form: DataRow['form']
+  readonly form: string
   /** What the row is for where that is not supervised fine-tuning: `DPO`. */
   readonly objective?: string
   readonly sequences: readonly InspectedSequence[]
