@@ -7,6 +7,7 @@ import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
 import { CREATE_MODEL_OPTIONS } from '../../src/causal-lm/create-model.js'
 import { LOAD_MODEL_OPTIONS } from '../../src/checkpoint/load-model.js'
 import { SAVE_MODEL_OPTIONS } from '../../src/checkpoint/save-model.js'
+import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
 import { DATA_OPTIONS } from '../../src/data/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
@@ -25,6 +26,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   PLAN_TRAINING_OPTIONS,
   PLAN_LIMITS,
   DATA_OPTIONS,
+  INSPECT_OPTIONS,
   EVALUATE_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
