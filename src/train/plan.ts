@@ -124,18 +124,27 @@ export async function planResolved(
   memory: number | undefined,
   given?: RawConfig,
 ): Promise<TrainingPlan> {
+  return await planObjective(SFT, options, memory, given)
+}
+
+/** The same for any objective. */
+export async function planObjective<I extends Item>(
+  objective: Objective<I>,
+  options: ResolvedTrainOptions,
+  memory: number | undefined,
+  given?: RawConfig,
+): Promise<TrainingPlan> {
   const { model: name, training } = options
   const raw = given ?? (await readModelConfig((await resolveModel(name, { ...options, part: 'config' })).path))
   const config = withoutQuantizationConfig(raw, name)
   const resolved: ResolvedTrainOptions = config === raw ? options : { ...options, quantization: 'nf4' }
   const { target, budget, positions } = readLimits(config, name, resolved)
   const longest = Math.min(training.maxLength, positions)
-  const planner = new Planner(SFT, config, resolved, target, memory ?? budget + processBytes(target), {
+  const evalItems = training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize
+  const planner = new Planner(objective, config, resolved, target, memory ?? budget + processBytes(target), {
     longest,
-    sequenceLengths: fullBatch({ ...training, maxLength: longest }),
-    evalSequenceLengths: new Array<number>(training.evalStrategy === 'no' ? 0 : training.perDeviceEvalBatchSize).fill(
-      longest,
-    ),
+    sequenceLengths: fullBatch({ ...training, maxLength: longest }, objective.sequencesPerItem),
+    evalSequenceLengths: new Array<number>(evalItems * objective.sequencesPerItem).fill(longest),
   })
   const { settings, planned } = await planner.settle()
   return {
@@ -340,7 +349,7 @@ function fullBatch(
     maxTokensPerBatch,
     maxLength,
   }: Pick<PlanSettings, 'perDeviceTrainBatchSize' | 'maxTokensPerBatch' | 'maxLength'>,
-  sequencesPerItem = 1,
+  sequencesPerItem: number,
 ): number[] {
   const sequences = (items: number): number[] => new Array<number>(items * sequencesPerItem).fill(maxLength)
   if (maxTokensPerBatch === undefined) return sequences(perDeviceTrainBatchSize)

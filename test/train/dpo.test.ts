@@ -15,9 +15,9 @@ import { AdamW } from '../../src/train/adamw.js'
 import { evaluate } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { addMeans, type Means } from '../../src/train/means.js'
-import { measureOnDryDevice } from '../../src/train/memory-estimate.js'
 import { dpo, type PreferencePair, preferencePair } from '../../src/train/objectives/dpo.js'
 import type { TrainLoraOptions } from '../../src/train/options.js'
+import { planObjective } from '../../src/train/plan.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { trainObjective } from '../../src/train/train-lora.js'
 import type { TrainingOptions } from '../../src/train/training-options.js'
@@ -229,21 +229,10 @@ describe('a run of DPO', () => {
     const resolved = options({ lora: { r: 3, loraDropout: 0.1 }, ...changes, dataset: rows, training })
     const run = await trainObjective(dpo(), resolved)
     const { peak } = run.model.device.memory()
-    const { dtype, rawConfig } = run.model
+    const { rawConfig } = run.model
     run.dispose()
-    const { need } = await measureOnDryDevice({
-      objective: dpo(),
-      device: 'cpu',
-      config: rawConfig,
-      dtype,
-      quantization: undefined,
-      lora: resolved.lora,
-      gradientCheckpointing,
-      gradientAccumulationSteps: resolved.training.gradientAccumulationSteps,
-      sequenceLengths: new Array<number>(2 * pairs).fill(37),
-      evalSequenceLengths: new Array<number>(2 * given.evalSplit).fill(37),
-    })
-    expect(need.peakTensors).toBe(peak)
+    const plan = await planObjective(dpo(), resolved, undefined, rawConfig)
+    expect(plan.peakTensors).toBe(peak)
   })
 
   it('goes on to the same bytes, and only with its own objective', async () => {
