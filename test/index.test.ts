@@ -163,7 +163,7 @@ test('what is no model, tokenizer, text or path is refused by name wherever one 
     for (const name of ['evaluateLoss', 'generateText', 'saveModel'])
       calls.push([name, noModel, () => anything[name]?.(wrong, 'a', 'a')])
     calls.push(['loadAdapter', noModel, () => anything.loadAdapter?.(wrong, ADAPTER)])
-    if (wrong !== '') calls.push(['encode', /^\[tokenizer\] expected a text/, () => tokenizer.encode(wrong as never)])
+    if (wrong !== '') calls.push(['encode', /^\[tokenizer\] expected a string/, () => tokenizer.encode(wrong as never)])
     calls.push(['loadTokenizer', /^\[loadTokenizer\] expected a path/, () => anything.loadTokenizer?.(wrong)])
     calls.push(['loadModel', /^\[model\] expected a directory or a Hub id/, () => anything.loadModel?.(wrong)])
     calls.push(['prepareDataset', /expected what loadTokenizer\(\) gives/, () => anything.prepareDataset?.([], wrong)])

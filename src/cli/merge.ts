@@ -57,7 +57,7 @@ export const command: Command<MergeFlags, Merge> = {
       },
     },
     prompt: {
-      rule: listOf(text, 'texts that are not empty'),
+      rule: listOf(text, 'strings that are not empty'),
       default: [],
       otherwise: 'a draw of ids',
       help: 'a prompt on which the logits of both models are compared',

@@ -31,7 +31,7 @@ export const SAMPLING_FLAGS = {
     flag: { name: '--max-new-tokens', argument: 'count', group: 'Answer' },
   },
   stop: {
-    rule: listOf(textOf(''), 'texts that are not empty'),
+    rule: listOf(textOf(''), 'strings that are not empty'),
     default: [],
     otherwise: 'none',
     help: 'end the answer before this text',

@@ -90,7 +90,7 @@ function* messageOf(
     throw wrongType('names as keys', where, origin, [...entry.keys()])
   }
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
-    throw wrongType('{ role, content } with a text for role', where, origin, entry)
+    throw wrongType('{ role, content } with a string for role', where, origin, entry)
   }
   const given = yield* shareGpt(entry as Fields, where, origin)
   const misnamed = isPresent(given.content)
@@ -102,7 +102,7 @@ function* messageOf(
       `[data] expected role and content for ${where} in ${describeOrigin(origin)}, got ${misnamed} in place of content; rename it`,
     )
   }
-  if (typeof given.role !== 'string') throw wrongType('{ role, content } with a text for role', where, origin, entry)
+  if (typeof given.role !== 'string') throw wrongType('{ role, content } with a string for role', where, origin, entry)
   const message: Fields = {}
   for (const [key, value] of Object.entries(given)) {
     if (!isPresent(value) || isWeightKey(key)) continue
@@ -157,7 +157,7 @@ function callsOf(calls: unknown, where: string, origin: RowOrigin): Fields[] {
 
 function* contentOf(content: unknown, where: string, origin: RowOrigin): Steps<string | Fields[]> {
   if (typeof content === 'string') return content
-  if (!Array.isArray(content)) throw wrongType('a text or a list of parts', `${where}.content`, origin, content)
+  if (!Array.isArray(content)) throw wrongType('a string or a list of parts', `${where}.content`, origin, content)
   const parts: Fields[] = []
   for (const part of content as unknown[]) {
     yield

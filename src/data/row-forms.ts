@@ -98,7 +98,7 @@ export function* recognizeSteps(value: unknown, origin: RowOrigin, rowForm?: Row
   if (lists.length > 1 && lists.length === Object.keys(row).length) {
     throw rowError(
       origin,
-      `[data] expected a row in ${describeOrigin(origin)}, got lists of texts under ${listNames(Object.keys(row))}, as tables by columns have ` +
+      `[data] expected a row in ${describeOrigin(origin)}, got lists of strings under ${listNames(Object.keys(row))}, as tables by columns have ` +
         'them; write one object per row',
     )
   }

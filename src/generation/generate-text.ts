@@ -31,7 +31,7 @@ export const TEXT_GENERATION_OPTIONS = {
   ...PASSED_ON,
   eosTokenId: { ...GENERATE_OPTIONS.eosTokenId, otherwise: 'what the model or the tokenizer names' },
   stopStrings: {
-    rule: { ...either(TEXT, listOf(TEXT, '')), expected: 'texts that are not empty' },
+    rule: { ...either(TEXT, listOf(TEXT, '')), expected: 'strings that are not empty' },
     otherwise: "the stop_strings of the model's generation_config.json, mostly none",
     help: 'texts that end the answer, and are not part of it',
   },

@@ -22,7 +22,7 @@ export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly Cha
   if (typeof prompt !== 'string' && !Array.isArray(prompt))
     throw new LowrankError(
       'INVALID_CALL',
-      `[generate] expected a text or messages for the prompt, got ${describeValue(prompt)}`,
+      `[generate] expected a string or messages for the prompt, got ${describeValue(prompt)}`,
     )
   const ids = typeof prompt === 'string' ? textIds(tokenizer, prompt) : conversationIds(tokenizer, prompt)
   if (ids.length === 0)
@@ -63,7 +63,7 @@ function checkMessage(message: ChatMessage, index: number): void {
   if (!Array.isArray(content)) {
     throw new LowrankError(
       'INVALID_CALL',
-      `[generate] expected a text or a list of parts for the content of message ${index + 1}, got ${describeValue(content)}`,
+      `[generate] expected a string or a list of parts for the content of message ${index + 1}, got ${describeValue(content)}`,
     )
   }
   const other: unknown = content.find((part) => !isTextPart(part))

@@ -93,7 +93,7 @@ export class GgufMetadata {
   texts(key: string): readonly string[] {
     const value = this.get(key)
     if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value
-    throw this.error(key, 'a list of texts', value)
+    throw this.error(key, 'a list of strings', value)
   }
 
   numbers(key: string): readonly number[] {

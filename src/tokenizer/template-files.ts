@@ -35,7 +35,7 @@ export function templatesOf(value: unknown, file?: string): Templates | undefine
   for (const [name, template] of entries) {
     if (typeof name !== 'string' || typeof template !== 'string') {
       throw new ModelError(
-        '[chat template] expected a text, a list of { name, template } or texts by name for chat_template, got ' +
+        '[chat template] expected a string, a list of { name, template } or strings by name for chat_template, got ' +
           describeValue(value) +
           (file === undefined ? '' : ` in ${file}`),
       )

@@ -270,5 +270,5 @@ async function missingTokenizer(directory: string): Promise<Error> {
 
 function expectText(text: unknown): string {
   if (typeof text === 'string') return text
-  throw new LowrankError('INVALID_CALL', `[tokenizer] expected a text to encode, got ${describeValue(text)}`)
+  throw new LowrankError('INVALID_CALL', `[tokenizer] expected a string to encode, got ${describeValue(text)}`)
 }

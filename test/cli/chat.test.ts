@@ -140,7 +140,7 @@ describe('lowrank chat', () => {
     expect((await chat('hello\n', '--temperature', '1.5', '--seed', '4')).answers).not.toEqual(drawn.answers)
     for (const [flag, value, message] of [
       ['--top-p', '2', '[chat] expected a number above 0 and at most 1 (1 draws from all) for --top-p, got 2'],
-      ['--stop', '', '[chat] expected texts that are not empty for --stop, got [""]'],
+      ['--stop', '', '[chat] expected strings that are not empty for --stop, got [""]'],
     ]) {
       const { code, stderr } = await lowrank(['chat', '--model', '/nowhere', flag as string, value as string])
       expect({ code, stderr }).toEqual({ code: 2, stderr: `error: ${message}\nlowrank chat --help says more\n` })

@@ -16,7 +16,7 @@ const COPY: CommandDescription = {
     share: { rule: number({ min: 0 }), help: 'how much', flag: { name: '--share', argument: 'share' } },
     toText: { rule: text, help: 'where to', flag: { name: '--to', argument: 'path' } },
     tags: {
-      rule: listOf(text, 'texts that are not empty'),
+      rule: listOf(text, 'strings that are not empty'),
       default: [],
       help: 'names',
       flag: { name: '--tag', argument: 'text', isRepeatable: true },
@@ -96,7 +96,7 @@ describe('a wrong command line', () => {
       '[copy] expected --loud without a value, got "no"; leave it out',
       '[copy] expected a whole number of at least 1 for --count, got 0',
       '[copy] expected a number of at least 0 for --share, got "much"',
-      '[copy] expected texts that are not empty for --tag, got [""]',
+      '[copy] expected strings that are not empty for --tag, got [""]',
     ])
     expect(isUnderstood).toBe(true)
   })

@@ -133,9 +133,12 @@ describe('rows of texts', () => {
   it('rows of texts that cannot be read are refused by row and place', () => {
     fail(
       { instruction: 'i', output: 'o', history: ['q', 'a'] },
-      'expected [question, answer], two texts, for history[0]',
+      'expected [question, answer], two strings, for history[0]',
     )
-    fail({ segments: [{ label: 1, text: 'a' }] }, 'expected { label, text }, true or false and a text, for segments[0]')
+    fail(
+      { segments: [{ label: 1, text: 'a' }] },
+      'expected { label, text }, true or false and a string, for segments[0]',
+    )
     fail({ segments: [] }, 'expected a list of { label, text } for segments in train.jsonl:7, got []')
     fail({ contents: [{ role: 'assistant', parts: [] }] }, "expected 'user' or 'model' for contents[0].role")
     const parts = [{ text: 'a' }, { functionCall: { name: 'f' } }]
@@ -353,7 +356,7 @@ describe('rows of other objectives', () => {
 
   it('rows of other objectives that are not whole are refused by row and column', () => {
     fail({ prompt: 'p', completions: ['a'], labels: [] }, 'expected a label for each of 1 completions in train.jsonl:7')
-    fail({ prompt: 'p', completions: 'a', labels: [] }, 'expected a list of texts for completions in train.jsonl:7')
+    fail({ prompt: 'p', completions: 'a', labels: [] }, 'expected a list of strings for completions in train.jsonl:7')
     fail({ prompt: 'p', chosen: 'c', rejected: 5 }, 'for prompt and rejected in train.jsonl:7, got "p" and 5')
     fail({ prompt: 'p', chosen: [assistant('c')], rejected: 'r' }, 'for prompt and chosen in train.jsonl:7')
     fail(

@@ -58,18 +58,18 @@ describe('recognizeRow', () => {
 
   it('names the row and the column of a wrong type', () => {
     const fail = (row: object, text: string) => expect(() => recognizeRow(row, { row: 9 })).toThrow(text)
-    fail({ text: 5 }, '[data] expected a text for text in row 9, got 5')
+    fail({ text: 5 }, '[data] expected a string for text in row 9, got 5')
     fail({ messages: [] }, '[data] expected a list of messages for messages in row 9, got []')
-    fail({ messages: [{ content: 'x' }] }, 'expected { role, content } with a text for role for messages[0] in row 9')
+    fail({ messages: [{ content: 'x' }] }, 'expected { role, content } with a string for role for messages[0] in row 9')
     fail({ messages: [null] }, 'for messages[0] in row 9, got null')
     fail(
       { messages: [{ role: 'user', content: 5 }] },
-      'expected a text or a list of parts for messages[0].content in row 9, got 5',
+      'expected a string or a list of parts for messages[0].content in row 9, got 5',
     )
     fail(
       { prompt: 'p', completion: messages },
-      'expected two texts or two lists of messages for prompt and completion in row 9',
+      'expected two strings or two lists of messages for prompt and completion in row 9',
     )
-    fail({ instruction: 'i', output: 'o', input: 3 }, 'expected a text for input in row 9, got 3')
+    fail({ instruction: 'i', output: 'o', input: 3 }, 'expected a string for input in row 9, got 3')
   })
 })

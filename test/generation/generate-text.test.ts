@@ -160,7 +160,7 @@ describe('streamText', () => {
       '[generate] expected a prompt of at least one token, got an empty one',
     )
     expect(await rejection(generateText(model, tokenizer, 'a', { stopStrings: ['b', ''] }))).toContain(
-      '[generate] expected texts that are not empty for stopStrings, got',
+      '[generate] expected strings that are not empty for stopStrings, got',
     )
     expect(await rejection(generateText(model, tokenizer, 'a', { stopString: 'b' } as object))).toContain(
       '[generate] unknown option "stopString"',

@@ -110,7 +110,7 @@ describe('a sound file', () => {
     expect(() => metadata.number('flag')).toThrow(`${at} a number for flag, got true`)
     expect(() => metadata.integer('signed')).toThrow(`${at} a whole number for signed, got -7`)
     expect(() => metadata.boolean('count', true)).toThrow(`${at} true or false for count, got 7`)
-    expect(() => metadata.texts('nested')).toThrow(`${at} a list of texts for nested, got [[...], [...]]`)
+    expect(() => metadata.texts('nested')).toThrow(`${at} a list of strings for nested, got [[...], [...]]`)
     expect(() => metadata.numbers('texts')).toThrow(`${at} a list of numbers for texts, got ["a", "", `)
   })
 })

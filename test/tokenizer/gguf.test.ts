@@ -139,7 +139,7 @@ describe('keys', () => {
 
   const refused: [what: string, keys: Record<string, unknown>, message: string][] = [
     ['another model', { ...base, model: 't5' }, "expected 'gpt2' or 'llama' for tokenizer.ggml.model, got \"t5\""],
-    ['no tokens', { model: 'gpt2', pre: 'gpt-2' }, 'expected a list of texts for tokenizer.ggml.tokens, got nothing'],
+    ['no tokens', { model: 'gpt2', pre: 'gpt-2' }, 'expected a list of strings for tokenizer.ggml.tokens, got nothing'],
     [
       'an unknown way to cut text',
       { ...base, pre: 'brand-new' },

@@ -131,7 +131,7 @@ describe('loadTokenizer', () => {
     expect((await loadTokenizer(directory)).applyChatTemplate([{ role: 'user', content: 'Hi' }])).toBe('old Hi')
     for (const chat_template of [[{ name: 'default' }], [null], { default: 1 }, [['default', 'x']]]) {
       expect(() => createTokenizer(files.tokenizer, { ...files.config, chat_template })).toThrow(
-        '[chat template] expected a text, a list of { name, template } or texts by name for chat_template',
+        '[chat template] expected a string, a list of { name, template } or strings by name for chat_template',
       )
     }
   })

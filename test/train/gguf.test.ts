@@ -70,7 +70,7 @@ it('takes a tokenizer of its own where that of the file cannot be used', async (
   const { keys, tensors } = await convertModel(at('model'))
   await writeFile(at('plain.gguf'), ggufBytes({ keys, tensors }))
   await expect(trainTiny({ model: at('plain.gguf') }, at('none'))).rejects.toThrow(
-    `[gguf] ${at('plain.gguf')}: expected a list of texts for tokenizer.ggml.tokens, got nothing`,
+    `[gguf] ${at('plain.gguf')}: expected a list of strings for tokenizer.ggml.tokens, got nothing`,
   )
   await writeTinyTokenizer(at('tokenizer'), tinyByteLevelTokenizer())
   const tokenizer = await loadTokenizer(at('tokenizer'))

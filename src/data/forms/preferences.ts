@@ -236,9 +236,9 @@ function* readOpenAiPair(row: Columns, origin: RowOrigin): Steps<OtherContent> {
 }
 
 function readSteps({ prompt, completions, labels }: Columns, origin: RowOrigin): OtherContent {
-  if (typeof prompt !== 'string') throw wrongType('a text', 'prompt', origin, prompt)
+  if (typeof prompt !== 'string') throw wrongType('a string', 'prompt', origin, prompt)
   if (!Array.isArray(completions) || completions.some((step) => typeof step !== 'string'))
-    throw wrongType('a list of texts', 'completions', origin, completions)
+    throw wrongType('a list of strings', 'completions', origin, completions)
   if (!Array.isArray(labels) || labels.some((label) => typeof label !== 'boolean'))
     throw wrongType('a list of true and false', 'labels', origin, labels)
   if (labels.length === completions.length)

@@ -113,7 +113,7 @@ export function isFilled(value: unknown): boolean {
 
 export function textOf(row: Columns, name: string, origin: RowOrigin): string {
   const value = row[name]
-  if (typeof value !== 'string') throw wrongType('a text', name, origin, value)
+  if (typeof value !== 'string') throw wrongType('a string', name, origin, value)
   return value
 }
 

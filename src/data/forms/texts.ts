@@ -137,7 +137,7 @@ export function readCompletion(row: Columns, answer: string, origin: RowOrigin):
   if (typeof prompt === 'string' && typeof completion === 'string') return { form: 'completion', prompt, completion }
   throw rowError(
     origin,
-    `[data] expected two texts or two lists of messages for prompt and ${answer} in ${describeOrigin(origin)}, got ` +
+    `[data] expected two strings or two lists of messages for prompt and ${answer} in ${describeOrigin(origin)}, got ` +
       `${describeValue(prompt)} and ${describeValue(completion)}`,
   )
 }
@@ -184,7 +184,7 @@ export function alpacaPromptTurns(
     ...(system === '' ? [] : [['system', system] as const]),
     ...history.flatMap((pair: unknown, index) => {
       if (!Array.isArray(pair) || pair.length !== 2 || pair.some((text) => typeof text !== 'string'))
-        throw wrongType('[question, answer], two texts,', `history[${index}]`, origin, pair)
+        throw wrongType('[question, answer], two strings,', `history[${index}]`, origin, pair)
       const [question, answer] = pair as [string, string]
       return [['user', question] as const, ['assistant', answer] as const]
     }),
@@ -200,7 +200,7 @@ function* readSegments({ segments }: Columns, origin: RowOrigin): Steps<Sequence
     yield
     const { label, text } = (isObject(segment) ? segment : {}) as Columns
     if (typeof label !== 'boolean' || typeof text !== 'string')
-      throw wrongType('{ label, text }, true or false and a text,', `segments[${index}]`, origin, segment)
+      throw wrongType('{ label, text }, true or false and a string,', `segments[${index}]`, origin, segment)
     read.push({ text, isLearnt: label })
   }
   return { form: 'segments', segments: read }

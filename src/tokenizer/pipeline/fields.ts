@@ -62,7 +62,7 @@ export function fieldsOf(value: unknown, path: string): Fields {
     error,
     has: (name) => take(name) !== undefined,
     raw: take,
-    text: (name, fallback) => value_(name, 'a text', isText, fallback),
+    text: (name, fallback) => value_(name, 'a string', isText, fallback),
     boolean: (name, fallback) => value_(name, 'true or false', isBoolean, fallback),
     integer: (name, fallback) => value_(name, 'a whole number from 0 to 2^32 - 1', isIndex, fallback),
     character: (name) => value_(name, 'one character', isCharacter, undefined),

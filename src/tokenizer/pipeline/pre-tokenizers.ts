@@ -249,7 +249,7 @@ function metaspace(fields: Fields, isFirst: boolean): PreTokenizer {
   if (addPrefixSpace !== undefined && addPrefixSpace !== null && typeof addPrefixSpace !== 'boolean') {
     throw fields.error('add_prefix_space', 'true, false or null')
   }
-  if (text !== undefined && text !== null && typeof text !== 'string') throw fields.error('str_rep', 'a text')
+  if (text !== undefined && text !== null && typeof text !== 'string') throw fields.error('str_rep', 'a string')
   if (addPrefixSpace === false) {
     if (scheme !== 'never') throw fields.error('add_prefix_space', 'a value that agrees with prepend_scheme')
     scheme = 'never'

@@ -192,7 +192,7 @@ describe('rows that are wrapped', () => {
       'where its values are the rows, write them as a JSON array',
     )
     expect(await said(JSON.stringify({ prompt: ['a', 'b'], completion: ['c', 'd'] }))).toContain(
-      ':1, got lists of texts under prompt, completion, as tables by columns have them; write one object per row',
+      ':1, got lists of strings under prompt, completion, as tables by columns have them; write one object per row',
     )
     expect(await said(JSON.stringify({ dialog: [{ role: 'user', content: 'a' }] }))).toContain(
       "; rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' } (--set training.columns.prompt=question)",

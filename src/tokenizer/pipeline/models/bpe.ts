@@ -38,7 +38,7 @@ function readOptions(fields: Fields): Options {
   const optional = (name: string): string | undefined => {
     const value = fields.raw(name)
     if (value === null || value === undefined) return undefined
-    if (typeof value !== 'string') throw fields.error(name, 'a text or null')
+    if (typeof value !== 'string') throw fields.error(name, 'a string or null')
     return value
   }
   const flag = (name: string): boolean => {
