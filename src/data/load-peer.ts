@@ -4,7 +4,7 @@ import { LowrankError } from '../lowrank-error.js'
 import { errorCode } from '../regular-file.js'
 
 /** What is known to work. */
-const VERSIONS = { 'apache-arrow': '21' } as const
+const VERSIONS = { 'apache-arrow': '21', '@duckdb/node-api': '1.5.5-r.5' } as const
 
 /**
  * Loads an optional peer dependency.

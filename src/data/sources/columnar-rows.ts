@@ -13,7 +13,7 @@ export interface ColumnBatch {
 }
 
 /** One row of a batch, by name. */
-function rowOf({ names, columns }: ColumnBatch, index: number): object {
+export function rowOf({ names, columns }: ColumnBatch, index: number): object {
   // Assigned to an object, a column of this name would be its prototype.
   if (names.includes('__proto__')) return new Map(names.map((name, at) => [name, columns[at]?.[index]]))
   const row: Record<string, unknown> = {}

@@ -2,18 +2,29 @@
  * @file What `dataset` may be, turned into a source of rows. A new kind of address is an entry in the list of openers.
  */
 
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
+import type { DeltaTable } from '../delta/delta-source.js'
 import { isArrowTable } from './arrow-values.js'
 import { fileSource } from './file-source.js'
 import { iterableSource } from './iterable-source.js'
 import type { RowSource } from './row-source.js'
+import type { SqlQuery } from './sql-source.js'
 
 /**
- * Where rows come from: a path or glob, several of them, an iterable of objects, or an object that reads them. A list
- * holds either paths or rows.
+ * Where rows come from: a path or glob, several of them, an iterable of objects, an object that reads them, a version
+ * of a Delta table, or a query. A list holds either paths or rows.
  */
-export type DataSource = string | readonly string[] | Iterable<object> | AsyncIterable<object> | RowSource
+export type DataSource =
+  | string
+  | readonly string[]
+  | Iterable<object>
+  | AsyncIterable<object>
+  | RowSource
+  | DeltaTable
+  | SqlQuery
 
 type SourceOpener = (address: string) => RowSource
 
@@ -34,7 +45,7 @@ const openWithinList = unread('a list holds paths alone; give the address by its
 export function openSource(source: DataSource, name = 'dataset'): RowSource {
   if (typeof source === 'string') {
     const scheme = schemeOf(source)
-    if (scheme === undefined) return fileSource([source], defaultSplit(name))
+    if (scheme === undefined) return pathSource(source, name)
     const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
     return (open ?? openUnknown)(source)
   }
@@ -46,9 +57,38 @@ export function openSource(source: DataSource, name = 'dataset'): RowSource {
   if (isArrowTable(source)) return iterableSource(source.batches)
   if (isIterable(source)) return iterableSource(source)
   if (isRowSource(source)) return source
+  if (isDelta(source)) return deltaTable(source)
+  if (isQuery(source)) return lazySource(source.sql, async () => (await import('./sql-source.js')).sqlSource(source))
   throw new OptionError(
     `[data] expected a path, a glob or an iterable of rows for ${name}, got ${describeValue(source)}`,
   )
+}
+
+/** A folder may be a Delta table, whose log says which of its files count. */
+function pathSource(path: string, name: string): RowSource {
+  const files = fileSource([path], defaultSplit(name))
+  const load = async (): Promise<RowSource> => {
+    const log = await stat(join(path, '_delta_log')).catch(() => undefined)
+    return log?.isDirectory() ? deltaTable({ delta: path }) : files
+  }
+  return lazySource(files.name, load)
+}
+
+function deltaTable(table: DeltaTable): RowSource {
+  const { delta, version } = table
+  const name = version === undefined ? delta : `${delta}@v${version}`
+  return lazySource(name, async () => (await import('../delta/delta-source.js')).deltaSource(table))
+}
+
+/** A source whose code is loaded when it is read. */
+function lazySource(name: string, load: () => Promise<RowSource>): RowSource {
+  return {
+    name,
+    check: async (signal) => await (await load()).check?.(signal),
+    async *rows(context) {
+      yield* (await load()).rows(context)
+    },
+  }
 }
 
 /** The split of a folder that names none: what one evaluates on must not be what was trained on. */
@@ -58,7 +98,13 @@ function defaultSplit(name: string): string | readonly string[] {
 
 /** Whether a value is what `dataset` may be, whatever is in it. */
 export function isDataSource(value: unknown): value is DataSource {
-  return (typeof value === 'string' && value.trim() !== '') || isIterable(value) || isRowSource(value)
+  return (
+    (typeof value === 'string' && value.trim() !== '') ||
+    isIterable(value) ||
+    isRowSource(value) ||
+    isDelta(value) ||
+    isQuery(value)
+  )
 }
 
 /** Refuses addresses: the one wording for all that are not read. */
@@ -79,6 +125,14 @@ function isPaths(source: unknown): source is readonly string[] {
 
 function isIterable(source: unknown): source is Iterable<object> | AsyncIterable<object> {
   return typeof source === 'object' && source !== null && (Symbol.iterator in source || Symbol.asyncIterator in source)
+}
+
+function isDelta(source: unknown): source is DeltaTable {
+  return typeof source === 'object' && source !== null && 'delta' in source && typeof source.delta === 'string'
+}
+
+function isQuery(source: unknown): source is SqlQuery {
+  return typeof source === 'object' && source !== null && 'sql' in source && typeof source.sql === 'string'
 }
 
 function isRowSource(source: unknown): source is RowSource {

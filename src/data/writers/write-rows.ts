@@ -51,7 +51,7 @@ interface Progress {
  *
  * @param beside Rows that can be read only once wait in a file beside this path.
  */
-async function withSchema<T>(
+export async function withSchema<T>(
   rows: DataSource,
   beside: string,
   { signal, onFraction }: Progress,
@@ -61,7 +61,7 @@ async function withSchema<T>(
   const first = contextOf(signal, (fraction) => onFraction(fraction / 2))
   const second = contextOf(signal, (fraction) => onFraction((1 + fraction) / 2))
   const finder = new SchemaFinder()
-  if (typeof rows === 'string' || Array.isArray(rows) || isRowSource(rows)) {
+  if (typeof rows === 'string' || Array.isArray(rows) || isReadAgain(rows)) {
     for await (const row of source.rows(first)) look(finder, row)
     return await use(source, finder.schema, second)
   }
@@ -79,8 +79,9 @@ function contextOf(signal: AbortSignal | undefined, onFraction: (fraction: numbe
   return { signal, turns: new Turns(signal), onFraction, onLineage: () => {} }
 }
 
-function isRowSource(rows: unknown): rows is RowSource {
-  return typeof rows === 'object' && rows !== null && 'rows' in rows
+/** Whether rows are those of a source, which reads them as often as one asks. */
+function isReadAgain(rows: unknown): boolean {
+  return typeof rows === 'object' && rows !== null && ('rows' in rows || 'delta' in rows || 'sql' in rows)
 }
 
 async function* looked(source: RowSource, finder: SchemaFinder, context: ReadContext): AsyncGenerator<SourceRow> {
@@ -126,7 +127,7 @@ async function write(
 }
 
 /** Runs `work`, whose errors name the row. */
-function inRow<T>(origin: SourceRow['origin'], work: () => T): T {
+export function inRow<T>(origin: SourceRow['origin'], work: () => T): T {
   try {
     return work()
   } catch (error) {
