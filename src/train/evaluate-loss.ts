@@ -20,17 +20,17 @@ import { TRAINING_OPTIONS } from './training-options.js'
 
 /** What an objective makes of held-out rows. */
 export interface Scores {
-  /** Their mean; of supervised fine-tuning the cross-entropy per supervised token. */
+  /** Their mean; of supervised fine-tuning the cross-entropy per supervised token, each counted by its weight. */
   readonly loss: number
   /** Means of what else the objective tells, by name; absent where it tells nothing else. */
   readonly figures?: Readonly<Record<string, number>>
   /** exp(loss), where the loss is a cross-entropy. */
   readonly perplexity?: number
-  /** Supervised tokens. */
+  /** Supervised tokens: those of a weight above 0, each counted once. */
   readonly tokens: number
 }
 
-/** Mean cross-entropy per supervised token, and what follows from it. */
+/** Mean cross-entropy per supervised token, each counted by its weight, and what follows from it. */
 export interface Evaluation extends Scores {
   readonly perplexity: number
 }

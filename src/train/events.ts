@@ -103,7 +103,7 @@ export interface StartEvent extends Progress {
 
 /** Figures of the steps since the last event of this type. */
 export interface StepFigures extends Progress {
-  /** Mean of the window; of supervised fine-tuning the cross-entropy per supervised token. */
+  /** Mean of the window; of supervised fine-tuning the cross-entropy per supervised token, counted by its weight. */
   readonly loss: number
   /**
    * Means of what else the objective tells, by name; absent where it tells nothing else, as in supervised fine-tuning.
@@ -144,13 +144,13 @@ export interface LogEvent extends StepFigures {
 
 export interface EvaluateEvent extends Progress {
   readonly type: 'evaluate'
-  /** Mean of the held-out rows; of supervised fine-tuning the cross-entropy per supervised token. */
+  /** Mean of the held-out rows; of supervised fine-tuning as that of a step. */
   readonly loss: number
   /** As those of a step. */
   readonly figures?: Readonly<Record<string, number>>
   /** exp(loss), where the loss is a cross-entropy. */
   readonly perplexity?: number
-  /** Supervised tokens that were scored. */
+  /** Supervised tokens that were scored, each counted once whatever its weight. */
   readonly tokens: number
   readonly seconds: number
 }

@@ -1,4 +1,4 @@
-/** @file Runs whose tokens have weights: the mean of a window, evaluation, memory plan, resuming, and who refuses them. */
+/** @file Runs whose tokens have weights: windows, evaluation, memory plans, resuming, and who refuses them. */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
