@@ -294,7 +294,7 @@ export function withPresentNames<Options extends object>(where: string, options:
   for (const [given, value] of Object.entries(options)) {
     const name = OLD_NAMES.get(given) ?? given
     if (named[name] !== undefined && value !== undefined)
-      throw new OptionError(`[${where}] expected ${name} once, got ${given} too; remove one`)
+      throw new OptionError(`[${where}] expected ${name} once, got it by two names; remove one`)
     named[name] ??= value
   }
   return named as Options

@@ -196,6 +196,25 @@ describe('resolveDataOptions', () => {
     })
   })
 
+  it('takes options by their earlier names, and refuses both names of one', async () => {
+    const old = { roles: { human: 'user' }, maxSeqLength: 9 } as object
+    expect(resolveDataOptions(old)).toMatchObject({ roleMapping: { human: 'user' }, maxLength: 9 })
+    const rows = [
+      {
+        messages: [
+          { role: 'human', content: 'a' },
+          { role: 'assistant', content: 'b' },
+        ],
+      },
+    ]
+    const tokenizer = build({ chatTemplate: CHATML })
+    const { examples } = await prepareDataset(rows, tokenizer, { roles: { human: 'user' } } as object)
+    expect(examples).toEqual((await prepareDataset(rows, tokenizer, { roleMapping: { human: 'user' } })).examples)
+    expect(() => resolveDataOptions({ ...old, roleMapping: {} } as object)).toThrow(
+      '[data] expected roleMapping once, got it by two names; remove one',
+    )
+  })
+
   it('names the nearest option for an unknown one and the range for a bad value', () => {
     const fail = (options: object, text: string) => expect(() => resolveDataOptions(options, 'training')).toThrow(text)
     fail({ maxLenght: 5 }, '[training] unknown option "maxLenght"; did you mean "maxLength"?')

@@ -119,7 +119,7 @@ function partsOf(parts: unknown, where: string, origin: RowOrigin): object[] {
 }
 
 /** One list of messages behind another. */
-export function joined(a: Messages, b: Messages): Messages {
+function joined(a: Messages, b: Messages): Messages {
   const none = (messages: readonly unknown[]): undefined[] => messages.map(() => undefined)
   const nullArguments = (a.nullArguments ?? 0) + (b.nullArguments ?? 0)
   return {
