@@ -22,7 +22,7 @@ const FRAME_MAGIC = 0x184d2204
 /**
  * Decodes an LZ4 frame (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md) without checking its checksums.
  */
-export function decompressLz4Frame(frame: Uint8Array): Uint8Array {
+function decompressLz4Frame(frame: Uint8Array): Uint8Array {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
   if (frame.length < 7 || view.getUint32(0, true) !== FRAME_MAGIC) throw new DataError('a buffer that is no LZ4 frame')
   const flags = view.getUint8(4)
