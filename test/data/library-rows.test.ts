@@ -1,6 +1,6 @@
 /**
- * @file Rows as TRL, OpenAI, mlx-lm, LLaMA-Factory, Axolotl, Vertex and Databricks document them: each becomes the token
- * ids and labels that Python computes (`test/golden/row_forms.py` says how).
+ * @file Rows as TRL, OpenAI, mlx-lm, LLaMA-Factory, Axolotl, Vertex and Databricks document them: each becomes the
+ * token ids and labels that Python computes (`test/golden/row_forms.py` says how).
  */
 
 import { readFileSync } from 'node:fs'
