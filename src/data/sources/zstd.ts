@@ -4,7 +4,7 @@
  * not compared.
  */
 
-import { Decompress } from 'fzstd'
+import type { Decompress } from 'fzstd'
 
 const MAGIC = 0xfd2fb528
 const SKIPPABLE_MAGIC = 0x184d2a50
@@ -21,6 +21,7 @@ export function isZstd(start: Uint8Array): boolean {
 
 /** @throws on damage, a cut end, a window above 128 MiB, and frames that need a dictionary */
 export async function* unzstd(packed: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const fzstd = await import('fzstd')
   let unpacked: Uint8Array[] = []
   // fzstd uses its buffers again.
   const keep = (piece: Uint8Array): void => {
@@ -34,7 +35,7 @@ export async function* unzstd(packed: AsyncIterator<Uint8Array>): AsyncGenerator
       begun.push(bytes)
       if (ends === undefined) continue
       // fzstd takes whole blocks: cut ones it loses.
-      decompress ??= new Decompress(keep)
+      decompress ??= new fzstd.Decompress(keep)
       decompress.push(Buffer.concat(begun), ends === 'frame')
       begun = []
       yield* unpacked
