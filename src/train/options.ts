@@ -150,6 +150,7 @@ const source: Rule = {
     anyOf: [
       { type: 'string', minLength: 1 },
       { type: 'array', items: { type: ['string', 'object'] } },
+      { type: 'object', anyOf: [{ required: ['path'] }, { required: ['mix'] }] },
     ],
   },
 }

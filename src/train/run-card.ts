@@ -7,6 +7,7 @@
 import { basename } from 'node:path'
 import { CARD_MARK } from '../adapters/model-card.js'
 import type { DataStatistics } from '../data/report.js'
+import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { withoutSecrets } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
@@ -148,7 +149,10 @@ function licenceOf({ license }: ModelOrigin): string {
 function nameOf(source: unknown): string {
   if (typeof source === 'string') return code(basename(source))
   const isPaths = Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string')
-  return isPaths ? source.map((entry) => code(basename(entry))).join(', ') : 'rows of a program'
+  if (isPaths) return source.map((entry) => code(basename(entry))).join(', ')
+  if (isEntryList(source)) return source.map(nameOf).join(', ')
+  if (!isEntry(source)) return 'rows of a program'
+  return 'mix' in source ? source.mix.map(nameOf).join(', ') : nameOf(source.path)
 }
 
 function table(rows: readonly [string, string][]): string {

@@ -5,6 +5,7 @@
 
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { yamlText } from '../yaml-text.js'
@@ -146,7 +147,11 @@ function absoluteSource(source: unknown): unknown {
   if (typeof source === 'string') return resolve(source)
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string'))
     return source.map((entry) => resolve(entry))
-  return source
+  if (isEntryList(source)) return source.map(absoluteSource)
+  if (!isEntry(source)) return source
+  return 'mix' in source
+    ? { ...source, mix: source.mix.map(absoluteSource) }
+    : { ...source, path: absoluteSource(source.path) }
 }
 
 function isSource(name: string): boolean {

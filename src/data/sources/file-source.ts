@@ -43,15 +43,19 @@ async function* readFiles(patterns: readonly string[], split: Split, context: Re
     const file = await DataFile.open(path, (bytes) =>
       context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total)),
     )
+    let rows = 0
+    let isWhole = false
     try {
-      let rows = 0
       const format = await formatOf(file)
       for await (const row of format.read(file, context.turns, context.onBadRow ?? refuse)) {
         rows++
         yield row
       }
+      isWhole = true
       context.onLineage({ location: path, rows, ...file.content })
     } finally {
+      // Whoever takes a part of the rows still says where they came from; the hash of a part says nothing.
+      if (!isWhole && rows > 0) context.onLineage({ location: path, rows, size: sizes[index] as number })
       await file.close()
     }
     before += sizes[index] as number

@@ -8,23 +8,26 @@ import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
 import type { DeltaTable } from '../delta/delta-source.js'
 import { isArrowTable } from './arrow-values.js'
+import {
+  type DatasetEntry,
+  type DatasetMix,
+  isEntry,
+  isEntryList,
+  openEntry,
+  openEntryList,
+  type PlainSource,
+} from './dataset-entry.js'
 import { fileSource } from './file-source.js'
 import { iterableSource } from './iterable-source.js'
 import type { RowSource } from './row-source.js'
 import type { SqlQuery } from './sql-source.js'
 
 /**
- * Where rows come from: a path or glob, several of them, an iterable of objects, an object that reads them, a version
- * of a Delta table, or a query. A list holds either paths or rows.
+ * Where rows come from: a path, glob or folder, several of them, an iterable of objects, an object that reads them, a
+ * version of a Delta table, a query, or data sets as objects that say which of their rows. A list holds data sets or
+ * rows.
  */
-export type DataSource =
-  | string
-  | readonly string[]
-  | Iterable<object>
-  | AsyncIterable<object>
-  | RowSource
-  | DeltaTable
-  | SqlQuery
+export type DataSource = PlainSource | DatasetEntry | DatasetMix | readonly (string | DatasetEntry)[]
 
 type SourceOpener = (address: string) => RowSource
 
@@ -43,16 +46,24 @@ const openWithinList = unread('a list holds paths alone; give the address by its
  * @throws for what holds no rows, and for addresses that are not read
  */
 export function openSource(source: DataSource, name = 'dataset'): RowSource {
+  const open = (path: PlainSource, split: string | undefined): RowSource => openPlain(path, split, name)
+  if (isEntryList(source)) return openEntryList(source, open)
+  if (isIterable(source) || isRowSource(source) || !isEntry(source)) return open(source as PlainSource, undefined)
+  return openEntry(source, open)
+}
+
+function openPlain(source: PlainSource, split: string | undefined, name: string): RowSource {
   if (typeof source === 'string') {
     const scheme = schemeOf(source)
-    if (scheme === undefined) return pathSource(source, name)
+    if (scheme === undefined) return pathSource(source, split, name)
     const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
     return (open ?? openUnknown)(source)
   }
   if (isPaths(source)) {
     const address = source.find((path) => schemeOf(path) !== undefined)
-    return address === undefined ? fileSource(source, defaultSplit(name)) : openWithinList(address)
+    return address === undefined ? fileSource(source, split ?? defaultSplit(name)) : openWithinList(address)
   }
+  expectWhole(split)
   // A table could be iterated too, but its rows are views that read as objects without keys.
   if (isArrowTable(source)) return iterableSource(source.batches)
   if (isIterable(source)) return iterableSource(source)
@@ -65,13 +76,23 @@ export function openSource(source: DataSource, name = 'dataset'): RowSource {
 }
 
 /** A folder may be a Delta table, whose log says which of its files count. */
-function pathSource(path: string, name: string): RowSource {
-  const files = fileSource([path], defaultSplit(name))
+function pathSource(path: string, split: string | undefined, name: string): RowSource {
+  const files = fileSource([path], split ?? defaultSplit(name))
   const load = async (): Promise<RowSource> => {
     const log = await stat(join(path, '_delta_log')).catch(() => undefined)
-    return log?.isDirectory() ? deltaTable({ delta: path }) : files
+    if (!log?.isDirectory()) return files
+    expectWhole(split)
+    return deltaTable({ delta: path })
   }
   return lazySource(files.name, load)
+}
+
+/** @throws for a split of what has none */
+function expectWhole(split: string | undefined): void {
+  if (split === undefined || split === 'train') return
+  throw new OptionError(
+    `[data] expected the split 'train' of rows that are in no folder of files, got ${describeValue(split)}; they are all of that split`,
+  )
 }
 
 function deltaTable(table: DeltaTable): RowSource {
@@ -103,7 +124,8 @@ export function isDataSource(value: unknown): value is DataSource {
     isIterable(value) ||
     isRowSource(value) ||
     isDelta(value) ||
-    isQuery(value)
+    isQuery(value) ||
+    isEntry(value)
   )
 }
 
