@@ -60,7 +60,7 @@ export interface PrepareOptions extends Omit<DataOptions, 'evalSplit'> {
 }
 
 /** The options of `prepareDataset`. */
-const PREPARE_OPTIONS = {
+export const PREPARE_OPTIONS = {
   ...DATA_OPTIONS,
   vocabSize: {
     rule: integer({ min: 1 }),

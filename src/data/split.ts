@@ -36,7 +36,7 @@ export interface SplitOptions {
 }
 
 /** The options of `splitExamples`. */
-const SPLIT_OPTIONS = {
+export const SPLIT_OPTIONS = {
   evalSplit: DATA_OPTIONS.evalSplit,
   seed: DATA_OPTIONS.seed,
   signal: SIGNAL,

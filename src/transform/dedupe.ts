@@ -79,7 +79,7 @@ function bytesOf(value: unknown): number | undefined {
 }
 
 /** The options of `dedupeRows`. */
-const DEDUPE_ROWS_OPTIONS = {
+export const DEDUPE_ROWS_OPTIONS = {
   dataset: DATASET,
   output: OUTPUT,
   columns: {
@@ -110,7 +110,8 @@ const DEDUPE_ROWS_OPTIONS = {
   },
   removed: { rule: path, otherwise: 'they are counted alone', help: 'file for the rows that are left out, with why' },
   memory: { rule: SIZE, default: '2GiB' as number | string, help: 'memory that the indexes may take' },
-} as const satisfies OptionTable<Omit<DedupeRowsOptions, keyof TransformOptions>>
+  ...TRANSFORM_OPTIONS,
+} as const satisfies OptionTable<DedupeRowsOptions>
 
 /** What became of the rows: `read` is `written`, `equal`, `near` and `contaminated` together. */
 export interface DedupeReport {
@@ -136,10 +137,7 @@ export interface DedupeReport {
  * @throws DataError naming the row that cannot be read
  */
 export async function dedupeRows(options: DedupeRowsOptions): Promise<DedupeReport> {
-  const { dataset, output, removed, evaluation, ...rest } = readOptions('dedupe', options, {
-    ...DEDUPE_ROWS_OPTIONS,
-    ...TRANSFORM_OPTIONS,
-  } satisfies OptionTable<DedupeRowsOptions>)
+  const { dataset, output, removed, evaluation, ...rest } = readOptions('dedupe', options, DEDUPE_ROWS_OPTIONS)
   const { signal, onProgress, threshold } = rest
   const runs = new EvaluationRuns(rest.ngramSize)
   if (evaluation !== undefined)

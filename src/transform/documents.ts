@@ -36,7 +36,7 @@ export interface SplitDocumentsOptions extends TransformOptions {
 }
 
 /** The options of `splitDocuments`. */
-const SPLIT_DOCUMENTS_OPTIONS = {
+export const SPLIT_DOCUMENTS_OPTIONS = {
   documents: {
     rule: either(text, listOf(text, 'a list of paths and globs', { minItems: 1 })),
     isRequired: true,

@@ -26,7 +26,7 @@ export interface ApplyRulesOptions extends TransformOptions {
 }
 
 /** The options of `applyRules`. */
-const APPLY_RULES_OPTIONS = {
+export const APPLY_RULES_OPTIONS = {
   dataset: DATASET,
   rules: {
     rule: instance('the path of a rule file', (value) => typeof value === 'string' || isPlainObject(value)),

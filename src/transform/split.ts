@@ -79,7 +79,7 @@ export const SPLIT_BY = {
 } as const satisfies OptionTable<SplitBy>
 
 /** The options of `splitRows`. */
-const SPLIT_ROWS_OPTIONS = {
+export const SPLIT_ROWS_OPTIONS = {
   dataset: DATASET,
   outputDir: { rule: path, isRequired: true, help: 'directory of the files, one for each split' },
   ...SPLIT_BY,

@@ -45,7 +45,7 @@ export interface UnifySourcesOptions extends TransformOptions, Pick<SplitBy, 'se
 }
 
 /** The options of `unifySources`. */
-const UNIFY_SOURCES_OPTIONS = {
+export const UNIFY_SOURCES_OPTIONS = {
   mapping: {
     rule: instance('the path of a mapping file', (value) => typeof value === 'string' || isPlainObject(value)),
     isRequired: true,

@@ -3,7 +3,7 @@
  * line and field. Nothing in such a file is run. Knows no transformation.
  */
 
-import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
+import type { Document, isNode } from 'yaml'
 import { describeValue, nearestName } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
@@ -43,6 +43,8 @@ export class YamlNode {
     if (typeof given !== 'string')
       return new YamlNode({ where, name: `the ${where}`, placeOf: () => undefined }, [], given)
     const bytes = await readRegularFile(given, { where, limit: LARGEST_FILE })
+    // Loaded for a file alone: who imports the library may never read one.
+    const { LineCounter, parseDocument, isNode } = await import('yaml')
     const lines = new LineCounter()
     const refuse = (what: string, offset: number): never => {
       throw new OptionError(`[${where}] expected YAML in ${given}, got at line ${lines.linePos(offset).line}: ${what}`)
@@ -51,7 +53,7 @@ export class YamlNode {
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
     const [problem] = [...document.errors, ...document.warnings]
     if (problem) refuse(problem.message, problem.pos[0])
-    const placeOf = (path: Path): string => `${given}:${lines.linePos(offsetOf(document, path)).line}`
+    const placeOf = (path: Path): string => `${given}:${lines.linePos(offsetOf(document, path, isNode)).line}`
     let value: unknown
     try {
       value = document.toJS({ maxAliasCount: 100 })
@@ -150,10 +152,10 @@ function ownValue(object: Record<string, unknown>, name: string): unknown {
 }
 
 /** Where the value of a path begins; of one that is not there, what should hold it. */
-function offsetOf(document: Document, path: Path): number {
+function offsetOf(document: Document, path: Path, isParsed: typeof isNode): number {
   for (let length = path.length; length >= 0; length--) {
     const node = document.getIn(path.slice(0, length), true)
-    if (isNode(node) && node.range) return node.range[0]
+    if (isParsed(node) && node.range) return node.range[0]
   }
   return 0
 }

@@ -96,7 +96,9 @@ export async function createSandbox(): Promise<Sandbox> {
   const directory = mkdtempSync(join(tmpdir(), 'lowrank-docs-'))
   mkdirSync(join(directory, 'node_modules'))
   symlinkSync(ROOT, join(directory, 'node_modules/lowrank'))
-  symlinkSync(join(ROOT, 'node_modules/@types'), join(directory, 'node_modules/@types'))
+  // Types, and packages that pages tell a reader to install.
+  for (const name of ['@types', '@duckdb', 'apache-arrow'])
+    symlinkSync(join(ROOT, 'node_modules', name), join(directory, 'node_modules', name))
   writeFileSync(join(directory, 'package.json'), '{ "type": "module" }')
   cpSync(MODEL, join(directory, 'model'), { recursive: true })
   const toLines = (rows: readonly object[]): string => `${rows.map((row) => JSON.stringify(row)).join('\n')}\n`

@@ -7,8 +7,12 @@ import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
 import { CREATE_MODEL_OPTIONS } from '../../src/causal-lm/create-model.js'
 import { LOAD_MODEL_OPTIONS } from '../../src/checkpoint/load-model.js'
 import { SAVE_MODEL_OPTIONS } from '../../src/checkpoint/save-model.js'
+import { PREPARE_OPTIONS } from '../../src/data/dataset.js'
+import { WRITE_DELTA_OPTIONS } from '../../src/data/delta/write-delta.js'
 import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
-import { DATA_OPTIONS } from '../../src/data/options.js'
+import { DATASET_ENTRY, DATASET_MIX } from '../../src/data/sources/dataset-entry.js'
+import { SPLIT_OPTIONS } from '../../src/data/split.js'
+import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
@@ -20,13 +24,28 @@ import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
 import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
 import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
 import { PLAN_TRAINING_OPTIONS } from '../../src/train/plan.js'
+import { DEDUPE_ROWS_OPTIONS } from '../../src/transform/dedupe.js'
+import { SPLIT_DOCUMENTS_OPTIONS } from '../../src/transform/documents.js'
+import { APPLY_RULES_OPTIONS } from '../../src/transform/rules.js'
+import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
+import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
 
 export const TABLES: Readonly<Record<string, OptionTable>> = {
   TRAIN_LORA_OPTIONS,
   PLAN_TRAINING_OPTIONS,
   PLAN_LIMITS,
-  DATA_OPTIONS,
+  PREPARE_OPTIONS,
+  DATASET_ENTRY,
+  DATASET_MIX,
+  SPLIT_OPTIONS,
   INSPECT_OPTIONS,
+  WRITE_OPTIONS,
+  WRITE_DELTA_OPTIONS,
+  APPLY_RULES_OPTIONS,
+  UNIFY_SOURCES_OPTIONS,
+  SPLIT_ROWS_OPTIONS,
+  DEDUPE_ROWS_OPTIONS,
+  SPLIT_DOCUMENTS_OPTIONS,
   EVALUATE_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,

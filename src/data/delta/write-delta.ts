@@ -45,7 +45,7 @@ export interface WriteDeltaOptions {
   signal?: AbortSignal
 }
 
-const WRITE_DELTA_OPTIONS = {
+export const WRITE_DELTA_OPTIONS = {
   mode: {
     rule: oneOf(['append', 'overwrite', 'error']),
     default: 'error' as const,

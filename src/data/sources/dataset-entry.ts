@@ -79,25 +79,27 @@ export interface DatasetMix extends RowSelection {
   readonly stoppingStrategy?: StoppingStrategy
 }
 
-const SELECTION = {
+const ROW_SELECTION = {
   shuffle: { rule: boolean, default: false, help: 'another order, from the seed' },
   seed: { rule: integer({ min: 0 }), default: 42, help: 'seed of shuffle and of the draws of a mix' },
   select: { rule: listOf(integer({ min: 0 }), 'a list of row numbers from 0'), help: 'rows by their number' },
   limit: { rule: integer({ min: 1 }), help: 'rows that are taken at most' },
 } as const satisfies OptionTable<RowSelection>
 
-const ENTRY = {
+/** What an entry of `dataset` may say. */
+export const DATASET_ENTRY = {
   path: { rule: anything, help: 'path, glob or folder of rows, or rows', isRequired: true },
   split: { rule: text, help: 'split of a folder, or a slice of one' },
   columns: { rule: objectOf(text, 'an object from names to columns of the rows'), help: 'names of columns' },
   weight: { rule: number({ above: 0 }), help: 'share of the rows in a mix' },
-  ...SELECTION,
+  ...ROW_SELECTION,
 } as const satisfies OptionTable<DatasetEntry>
 
-const MIX = {
+/** What a mix of data sets may say. */
+export const DATASET_MIX = {
   mix: { rule: listOf(anything, 'a list of data sets', { minItems: 1 }), help: 'data sets', isRequired: true },
   stoppingStrategy: { rule: oneOf(STOPPING_STRATEGIES), default: 'first_exhausted', help: 'when the mix ends' },
-  ...SELECTION,
+  ...ROW_SELECTION,
 } as const satisfies OptionTable<DatasetMix>
 
 /** Opens what an entry has as its path. */
@@ -120,7 +122,7 @@ export function isEntryList(value: unknown): value is readonly (string | Dataset
     value.every(
       (item) =>
         typeof item === 'string' ||
-        (isEntry(item) && Object.keys(item).every((key) => Object.hasOwn(ENTRY, camelCase(key)))),
+        (isEntry(item) && Object.keys(item).every((key) => Object.hasOwn(DATASET_ENTRY, camelCase(key)))),
     )
   )
 }
@@ -129,11 +131,11 @@ export function isEntryList(value: unknown): value is readonly (string | Dataset
 export function openEntry(given: DatasetEntry | DatasetMix, open: OpenPath): RowSource {
   const entry = Object.fromEntries(Object.entries(given).map(([key, value]) => [camelCase(key), value]))
   if ('mix' in entry) {
-    const options = readOptions('data', entry as unknown as DatasetMix, MIX)
+    const options = readOptions('data', entry as unknown as DatasetMix, DATASET_MIX)
     const parts = options.mix.map((part) => weighted(part, open))
     return choose(mixed(parts, options.stoppingStrategy, options.seed), options)
   }
-  const options = readOptions('data', entry as unknown as DatasetEntry, ENTRY)
+  const options = readOptions('data', entry as unknown as DatasetEntry, DATASET_ENTRY)
   const { path, split, columns } = options
   const source =
     split === undefined
@@ -162,7 +164,7 @@ function weighted(item: string | DatasetEntry, open: OpenPath): WeightedSource {
 }
 
 function choose(source: RowSource, { shuffle, seed, select, limit }: RowSelection): RowSource {
-  const ordered = shuffle ? shuffled(source, seed ?? SELECTION.seed.default, select ? undefined : limit) : source
+  const ordered = shuffle ? shuffled(source, seed ?? ROW_SELECTION.seed.default, select ? undefined : limit) : source
   const chosen = select === undefined ? ordered : selected(ordered, select)
   return limit === undefined ? chosen : limited(chosen, limit)
 }
