@@ -13,6 +13,7 @@ export const COMMANDS: CommandList = new Map([
   ['chat', () => import('./chat.js')],
   ['merge', () => import('./merge.js')],
   ['data show', () => import('./data/show.js')],
+  ['data check', () => import('./data/check.js')],
   ['data rules', () => import('./data/rules.js')],
   ['data unify', () => import('./data/unify.js')],
   ['data split', () => import('./data/split.js')],

@@ -97,6 +97,24 @@ export async function* inspectDataset(
   options: InspectOptions = {},
   onFraction: (fraction: number) => void = () => {},
 ): AsyncGenerator<InspectedRow> {
+  for await (const { inspected } of inspectRows(source, tokenizer, options, onFraction)) yield inspected
+}
+
+/** A row, what it says, and what becomes of it. */
+export interface RowWithContent {
+  readonly row: DataRow
+  /** What each of the sequences is made of. */
+  readonly contents: readonly SequenceContent[]
+  readonly inspected: InspectedRow
+}
+
+/** `inspectDataset` with the content of the rows. */
+export async function* inspectRows(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  options: InspectOptions,
+  onFraction: (fraction: number) => void,
+): AsyncGenerator<RowWithContent> {
   const { vocabSize, signal, ...resolved } = readOptions('data', withPresentNames('data', options), INSPECT_OPTIONS)
   expectConsistent('data', resolved)
   const { maxLength, rowForm } = resolved
@@ -110,7 +128,8 @@ export async function* inspectDataset(
     const sequences: InspectedSequence[] = []
     const dropped: DroppedPart[] = []
     const unusual: UnusualKind[] = []
-    for (const [name, sequence] of sequencesOf(row)) {
+    const named = sequencesOf(row)
+    for (const [name, sequence] of named) {
       const encoded = await turns.run(encodeRowSteps(sequence, tokenizer, renderer, encoding))
       const { inputIds, labels, weights } = encoded.example
       dropped.push(...encoded.dropped)
@@ -126,7 +145,7 @@ export async function* inspectDataset(
       })
     }
     const objective = Object.hasOwn(OBJECTIVES, row.form) ? OBJECTIVES[row.form as OtherContent['form']] : undefined
-    yield {
+    const inspected = {
       origin: describeOrigin(row.origin),
       form: row.form,
       ...(objective !== undefined && { objective }),
@@ -136,6 +155,7 @@ export async function* inspectDataset(
       unusual,
       ignoredColumns: row.ignoredColumns ?? [],
     }
+    yield { row, contents: named.map(([, sequence]) => sequence), inspected }
     if (turns.isOver) await turns.next()
   }
 }

@@ -8,8 +8,9 @@
  */
 
 import { makeDirectories } from '../atomic-write.js'
+import { mix } from '../data/word-hashes.js'
 import { Spool } from './spool.js'
-import { jaccard, mix } from './texts.js'
+import { jaccard } from './texts.js'
 
 const BINS = 128
 /** Texts of one band; beyond that it says too little. */

@@ -1,5 +1,6 @@
 /** @file The text of a row that duplicates are found by: normalised, in words, and as hashed runs of words. */
 
+import { mix, wordHashes } from '../data/word-hashes.js'
 import { isObject } from '../values.js'
 import { type Columns, presentValue } from './input.js'
 
@@ -41,23 +42,6 @@ export function normalizedText(text: string, ignoreCase: boolean): string {
   return ignoreCase ? spaced.toLowerCase() : spaced
 }
 
-// Scripts without blanks between words: each character is one.
-const WORDS =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]|[\p{L}\p{M}\p{N}]+/gu
-
-/** Hashes of the words of a text, whatever their case. */
-export function wordHashes(text: string): number[] {
-  const lower = text.toLowerCase()
-  const hashes: number[] = []
-  for (const { 0: word, index } of lower.matchAll(WORDS)) {
-    // FNV-1a over UTF-16 units.
-    let hash = 0x811c9dc5
-    for (let at = index; at < index + word.length; at++) hash = Math.imul(hash ^ lower.charCodeAt(at), 0x01000193)
-    hashes.push(hash)
-  }
-  return hashes
-}
-
 /**
  * The set of runs of `size` words, hashed to 32 bits and sorted. A shorter text is one run; a text without words has
  * none.
@@ -77,14 +61,6 @@ export function shinglesOf(text: string, size: number): Uint32Array {
   let kept = 1
   for (let at = 1; at < count; at++) if (hashes[at] !== hashes[at - 1]) hashes[kept++] = hashes[at] as number
   return hashes.subarray(0, kept)
-}
-
-/** Spreads the bits of a number over all of it (the last steps of MurmurHash3). */
-export function mix(value: number): number {
-  let mixed = value ^ (value >>> 16)
-  mixed = Math.imul(mixed, 0x85ebca6b)
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
-  return (mixed ^ (mixed >>> 16)) >>> 0
 }
 
 /** The share of runs that two sorted sets have in common, of all runs of both. */

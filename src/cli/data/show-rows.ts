@@ -1,34 +1,24 @@
 /** @file What `lowrank data show` does once its flags are right: read, encode, and show rows and figures. */
 
 import { writeFileAtomic } from '../../atomic-write.js'
-import { readModelConfig } from '../../checkpoint/load-model.js'
 import { DataSummarizer, type DataSummary, type HistogramBin } from '../../data/data-summary.js'
-import { INSPECT_OPTIONS, type InspectedRow, type InspectOptions, inspectDataset } from '../../data/inspect.js'
-import type { ResolvedDataOptions } from '../../data/options.js'
-import { openSource } from '../../data/sources/open-source.js'
+import { type InspectedRow, inspectDataset } from '../../data/inspect.js'
 import { tokenTexts } from '../../data/token-texts.js'
 import { barChart } from '../../progress/bar-chart.js'
 import { renderBar } from '../../progress/progress-bar.js'
 import { createStatusLine } from '../../progress/status-line.js'
 import { formatCount, isScreen, type Paint, paintFor } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
-import { loadTokenizer, type Tokenizer } from '../../tokenizer/tokenizer.js'
-import { locateModel } from '../locate-model.js'
+import type { Tokenizer } from '../../tokenizer/tokenizer.js'
+import { prepareRows } from './prepare-rows.js'
 import type { Show } from './show.js'
 import { showPage } from './show-page.js'
 import { describeRow, factsOf, type Piece, piecesOf, rangeOf } from './shown-row.js'
 
 export async function show({ run, rows: shown, html, json }: Show): Promise<void> {
   const { options } = run
-  await openSource(options.dataset).check?.()
-  const location = await locateModel('data show', { model: options.model, revision: options.revision, json })
-  const tokenizer = await loadTokenizer(location.path)
-  const raw = await readModelConfig(location.path)
-  // GPT-2 has its own name for it.
-  const positions = raw.max_position_embeddings ?? raw.n_positions
-  const data = rowOptionsOf(options.training)
-  const { maxLength: wanted } = options.training
-  const maxLength = Math.min(wanted, typeof positions === 'number' ? positions : wanted)
+  const { tokenizer, data } = await prepareRows('data show', run, json)
+  const { maxLength } = data
   const paint = paintFor(process.stdout)
   const status = isScreen(process.stderr) && !json ? createStatusLine(process.stderr, 0.1) : undefined
   const summarizer = new DataSummarizer(tokenizer.specialTokens)
@@ -36,7 +26,7 @@ export async function show({ run, rows: shown, html, json }: Show): Promise<void
   let fraction: number | undefined
   let count = 0
   try {
-    const rows = inspectDataset(options.dataset, tokenizer, { ...data, maxLength }, (share) => {
+    const rows = inspectDataset(options.dataset, tokenizer, data, (share) => {
       fraction = share
     })
     for await (const row of rows) {
@@ -70,12 +60,6 @@ export async function show({ run, rows: shown, html, json }: Show): Promise<void
   }
   if (!json)
     process.stdout.write(`${summaryLines(summary, maxLength, process.stdout.columns ?? 80, paint).join('\n')}\n`)
-}
-
-/** What a run says of its rows, without what `inspectDataset` does not take. */
-function rowOptionsOf(training: ResolvedDataOptions): InspectOptions {
-  const given = Object.entries(training).filter(([name, value]) => name in INSPECT_OPTIONS && value !== undefined)
-  return Object.fromEntries(given)
 }
 
 function jsonOf(row: InspectedRow, tokenizer: Tokenizer): object {

@@ -11,6 +11,7 @@ import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { readRowsRun } from './rows-run.js'
 
 interface ShowFlags extends SetFlags {
   readonly rows: number
@@ -61,15 +62,7 @@ export const command: Command<ShowFlags, Show> = {
   ],
   instead: flagFor,
   async check(given) {
-    const { readRunOptions } = await import('../run-options.js')
-    const [path] = given.words
-    const isRun = path !== undefined && /\.ya?ml$/i.test(path)
-    const rows = path === undefined || isRun ? [] : [{ flag: path, path: ['dataset'], value: path }]
-    const run = await readRunOptions(
-      { ...given, words: isRun ? [path] : [], settings: [...given.settings, ...rows] },
-      {},
-    )
-    return { ...given.flags, run }
+    return { ...given.flags, run: await readRowsRun(given) }
   },
   async run(checked) {
     const { show } = await import('./show-rows.js')

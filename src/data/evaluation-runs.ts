@@ -4,7 +4,7 @@
  */
 
 import { HashSet } from './hash-set.js'
-import { mix, wordHashes } from './texts.js'
+import { mix, wordHashes } from './word-hashes.js'
 
 /** Words of a short value that people do not write by chance. */
 const LEAST_WORDS = 6

@@ -1,0 +1,57 @@
+/** @file `lowrank data check`: what is wrong with rows, before training. What it does is in check-rows.ts. */
+
+import { DATA_OPTIONS } from '../../data/options.js'
+import type { OptionTable } from '../../options/table.js'
+import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
+import type { Command } from '../command.js'
+import { JSON_OBJECT } from '../flags.js'
+import type { RunOptions } from '../run-options.js'
+import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { readRowsRun } from './rows-run.js'
+
+interface CheckFlags extends SetFlags {
+  readonly json?: boolean
+}
+
+/** Which rows are checked. */
+export interface Check extends CheckFlags {
+  readonly run: RunOptions
+}
+
+const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
+
+/** The options of a run that decide what a row becomes, and the rows that must not be learnt. */
+const SETTINGS = {
+  model: TRAIN_LORA_OPTIONS.model,
+  revision: TRAIN_LORA_OPTIONS.revision,
+  evalDataset: TRAIN_LORA_OPTIONS.evalDataset,
+  training: { ...TRAIN_LORA_OPTIONS.training, table: OF_ROWS },
+} as const satisfies OptionTable
+
+export const command: Command<CheckFlags, Check> = {
+  summary: 'find what is wrong with rows before training',
+  details:
+    'Each rule has an entry in docs/data-check.md. The exit code is 1 where a rule of severity error found something, ' +
+    'and 0 where only warnings did. With --eval-dataset, rows that it shares with the data are found too.',
+  arguments: [{ name: 'file', help: 'data file or glob; or the YAML file of a run, whose dataset is checked' }],
+  settings: SETTINGS,
+  flags: {
+    json: { ...JSON_OBJECT, help: 'write all findings as one JSON object to stdout' },
+    ...SET_FLAGS,
+  },
+  examples: [
+    {
+      text: 'Check rows, also against those of the evaluation',
+      line: 'data check rows.jsonl --model model --eval-dataset dev.jsonl',
+    },
+    { text: 'Check the rows of a run', line: 'data check run.yaml' },
+  ],
+  instead: flagFor,
+  async check(given) {
+    return { ...given.flags, run: await readRowsRun(given) }
+  },
+  async run(checked) {
+    const { check } = await import('./check-rows.js')
+    await check(checked)
+  },
+}

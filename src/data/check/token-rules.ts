@@ -1,0 +1,103 @@
+/** @file Rules about tokens: what begins and ends a sequence, and what of it is learnt. */
+
+import type { InspectedSequence } from '../inspect.js'
+import type { CheckContext, CheckedRow, Look } from './rule.js'
+
+/** A template may write white space between the last word of an answer and its end. */
+const NEAR = 3
+
+/** Rows that have no answer, or one that nothing ends. */
+const WITHOUT_ANSWER: readonly string[] = ['prompt', 'classification', 'stepwise']
+
+/** Looks at each sequence by itself, until one has the defect. */
+function eachSequence(find: (sequence: InspectedSequence) => string | undefined): Look {
+  return {
+    row({ inspected }) {
+      for (const sequence of inspected.sequences) {
+        const found = find(sequence)
+        if (found !== undefined) return sequence.name === undefined ? found : `${sequence.name}: ${found}`
+      }
+      return undefined
+    },
+  }
+}
+
+function eachAnswer(find: (sequence: InspectedSequence, row: CheckedRow) => string | undefined): Look {
+  return {
+    row: (row) =>
+      WITHOUT_ANSWER.includes(row.inspected.form)
+        ? undefined
+        : eachSequence((sequence) => find(sequence, row)).row(row),
+  }
+}
+
+/** Where the stop token of the last answer stands; undefined where nothing is learnt. */
+function stopOf(
+  { inputIds, weights }: InspectedSequence,
+  stops: ReadonlySet<number>,
+): 'learnt' | 'read' | 'none' | undefined {
+  let end = weights.length
+  while (end > 0 && weights[end - 1] === 0) end--
+  if (end === 0) return undefined
+  for (let at = end - 1; at >= Math.max(0, end - 1 - NEAR); at--)
+    if (weights[at] !== 0 && stops.has(inputIds[at] as number)) return 'learnt'
+  return inputIds.subarray(end, end + NEAR).some((id) => stops.has(id)) ? 'read' : 'none'
+}
+
+export function missingStop({ stopTokenIds, tokenizer }: CheckContext): Look {
+  const names = [...stopTokenIds].map((id) => tokenizer.idToToken(id) ?? id).join(', ')
+  return eachAnswer((sequence) =>
+    stopOf(sequence, stopTokenIds) === 'none'
+      ? names === ''
+        ? 'the model has no stop token'
+        : `no ${names}`
+      : undefined,
+  )
+}
+
+export function unsupervisedStop({ stopTokenIds }: CheckContext): Look {
+  return eachAnswer((sequence) =>
+    stopOf(sequence, stopTokenIds) === 'read' ? 'the stop token is only read' : undefined,
+  )
+}
+
+export function doubledBos({ tokenizer: { bosTokenId } }: CheckContext): Look {
+  return eachSequence(({ inputIds }) =>
+    bosTokenId !== undefined && inputIds[0] === bosTokenId && inputIds[1] === bosTokenId ? 'begins twice' : undefined,
+  )
+}
+
+export function missingBos({ tokenizer }: CheckContext): Look {
+  const { bosTokenId } = tokenizer
+  const isUsual = bosTokenId !== undefined && tokenizer.encode('a')[0] === bosTokenId
+  return eachSequence(({ inputIds }) =>
+    isUsual && inputIds.length > 0 && inputIds[0] !== bosTokenId
+      ? `begins with ${tokenizer.idToToken(inputIds[0] as number) ?? inputIds[0]}`
+      : undefined,
+  )
+}
+
+export function nothingToLearn(): Look {
+  return eachAnswer(({ weights, keptTokens }) => {
+    if (weights.subarray(0, keptTokens).some((weight) => weight > 0)) return undefined
+    return weights.some((weight) => weight > 0) ? 'all of it lies beyond maxLength' : 'no token is learnt'
+  })
+}
+
+export function cutAnswer(): Look {
+  return eachAnswer(({ weights, keptTokens }, { inspected }) => {
+    // Plain text teaches as much without its end.
+    if (inspected.form === 'text') return undefined
+    const cut = weights.subarray(keptTokens).filter((weight) => weight > 0).length
+    return cut === 0 ? undefined : `${cut} tokens of the answer are cut`
+  })
+}
+
+export function padIsLearnt({ tokenizer }: CheckContext): Look {
+  const { padTokenId } = tokenizer
+  return eachSequence(({ inputIds, weights }) =>
+    padTokenId !== undefined && inputIds.some((id, at) => id === padTokenId && weights[at] !== 0)
+      ? `${tokenizer.idToToken(padTokenId) ?? padTokenId} is learnt`
+      : undefined,
+  )
+}

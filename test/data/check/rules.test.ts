@@ -1,0 +1,177 @@
+/** @file Each rule of `lowrank data check` finds its planted defect, is silent on clean rows, and stands on its page. */
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, it } from 'vitest'
+import { type CheckOptions, type CheckReport, checkDataset } from '../../../src/data/check/check-dataset.js'
+import { RULES } from '../../../src/data/check/rules.js'
+import type { DataSource } from '../../../src/data/sources/open-source.js'
+import { createTokenizer } from '../../../src/tokenizer/tokenizer.js'
+import { CHATML } from '../../support/chat-templates.js'
+import { temporaryDirectory } from '../../support/tiny-model.js'
+import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../../support/tiny-tokenizer.js'
+
+const user = (content: string) => ({ role: 'user', content })
+const assistant = (content: string) => ({ role: 'assistant', content })
+const chat = (question: string, answer: string) => ({ messages: [user(question), assistant(answer)] })
+
+interface Setting extends CheckOptions, TinyTokenizerOptions {
+  readonly padToken?: string
+}
+
+function check(source: DataSource, setting: Setting = {}): Promise<CheckReport> {
+  const { chatTemplate = CHATML, eosToken = '<|im_end|>', bosToken, padToken, ...options } = setting
+  const files = tinyByteLevelTokenizer({ chatTemplate, eosToken, ...(bosToken !== undefined && { bosToken }) })
+  const config = padToken === undefined ? files.config : { ...files.config, pad_token: padToken }
+  return checkDataset(source, createTokenizer(files.tokenizer, config), { maxLength: 4096, ...options })
+}
+
+const WORDS = 'The capital of France is Paris and the user asks for one two three four five six'
+const CLEAN = Array.from({ length: 60 }, (_, row) =>
+  chat(`What is ${row}? Write to a@example.com.`, `It is ${row + 1}.`),
+)
+/** The clean rows with a defect behind them. */
+const planted = (...rows: object[]): object[] => [...CLEAN, ...rows]
+
+const TEMPLATE_WITHOUT_SYSTEM = CHATML.replace(
+  '{% for message in messages %}',
+  "{% for message in messages if message['role'] != 'system' %}",
+)
+/** Marks the words of an answer alone, so that what ends it is not learnt. */
+const TEMPLATE_WITHOUT_END =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}" +
+  "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}{% endgeneration %}" +
+  "{% else %}{{ message['content'] }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}"
+
+const DEFECTS: Readonly<Record<string, { rows: DataSource; setting?: Setting; isEveryRow?: true; detail?: string }>> = {
+  'missing-stop': { rows: planted(chat('Hi', 'Hello.')), setting: { eosToken: '</s>' }, isEveryRow: true },
+  'unsupervised-stop': { rows: CLEAN, setting: { chatTemplate: TEMPLATE_WITHOUT_END }, isEveryRow: true },
+  'doubled-bos': {
+    rows: [
+      { prompt: 'Say one.', completion: 'one' },
+      { prompt: '<s><s>Say two.', completion: 'two' },
+    ],
+    setting: { bosToken: '<s>' },
+  },
+  'missing-bos': { rows: CLEAN, setting: { bosToken: '<s>' }, isEveryRow: true, detail: 'begins with <|im_start|>' },
+  'nothing-to-learn': { rows: planted({ messages: [user('Say one.'), user('Say two.')] }) },
+  'cut-answer': { rows: planted(chat('Say more.', 'one two '.repeat(60))), setting: { maxLength: 100 } },
+  'empty-answer': { rows: planted(chat('Say nothing.', ' \n')) },
+  'dropped-content': {
+    rows: planted({ messages: [{ role: 'system', content: 'Answer in rhymes.' }, user('Say one.'), assistant('one')] }),
+    setting: { chatTemplate: TEMPLATE_WITHOUT_SYSTEM },
+    detail: 'left out: system',
+  },
+  'pad-is-learnt': { rows: CLEAN, setting: { padToken: '<|im_end|>' }, isEveryRow: true },
+  'prompt-in-evaluation': {
+    rows: planted(chat('Who asks?', 'The user.')),
+    setting: { evaluation: [chat('Who asks?', 'Another one.')] },
+  },
+  'duplicate-row': { rows: planted(CLEAN[7] as object) },
+  'role-order': {
+    rows: planted({ messages: [assistant('Hello.'), user('Say one.'), assistant('one')] }),
+    detail: 'begins with the assistant',
+  },
+  'replacement-character': { rows: planted(chat('Say caf\ufffd.', 'one')) },
+  secret: { rows: planted(chat('Which key?', `It is AKIA${'ABCD'.repeat(4)}.`)), detail: 'an AWS access key' },
+  'email-address': { rows: planted(chat('Whom do I ask?', 'Ask jo.doe@mail.acme.org for it.')) },
+  'leaked-answer': { rows: planted(chat(`Mind: ${WORDS}. What is it?`, WORDS)) },
+  'length-outlier': { rows: planted(chat('Say more.', 'Hello again and again. '.repeat(200))) },
+  'overlap-with-evaluation': {
+    rows: planted(chat('Say it.', `Well: ${WORDS}.`)),
+    setting: { evaluation: [chat('Repeat.', WORDS)] },
+  },
+}
+
+it.each(Object.entries(DEFECTS))('the rule %s finds its defect, by row', async (id, { rows, setting, ...expected }) => {
+  const { findings } = await check(rows, setting)
+  const found = findings.find((finding) => finding.id === id)
+  const all = rows as readonly object[]
+  expect(found?.count).toBe(expected.isEveryRow ? all.length : 1)
+  expect(found?.rows.length).toBe(expected.isEveryRow ? 5 : 1)
+  expect(found?.rows[0]?.row).toBe(expected.isEveryRow ? 1 : all.length)
+  if (expected.detail !== undefined) expect(found?.rows[0]?.detail).toBe(expected.detail)
+})
+
+it('has a planted defect for each rule', () => {
+  const tested = [...Object.keys(DEFECTS), 'unreadable-row']
+  expect(tested.sort()).toEqual(RULES.map(({ id }) => id).sort())
+})
+
+it('finds nothing in clean rows, whatever their form', async () => {
+  const clean = { findings: [] }
+  const evaluation = [chat('Who is it?', 'Nobody.')]
+  expect(await check(CLEAN, { evaluation })).toEqual({ rows: 60, ...clean })
+  const system = { role: 'system', content: 'You answer.' }
+  const turns = { messages: [system, user('Say one.'), assistant('one'), user('Say two.'), assistant('two')] }
+  expect(await check([turns])).toEqual({ rows: 1, ...clean })
+  const setting = { bosToken: '<s>' }
+  expect(await check([{ prompt: 'Say one.', completion: 'one' }], setting)).toEqual({ rows: 1, ...clean })
+  expect(await check([{ text: 'The user asks.' }], setting)).toEqual({ rows: 1, ...clean })
+  expect(await check([{ instruction: 'Say one.', output: 'one' }], setting)).toEqual({ rows: 1, ...clean })
+  const pair = { prompt: [user('Say one.')], chosen: [assistant('one')], rejected: [assistant('two')] }
+  expect(await check([pair])).toEqual({ rows: 1, ...clean })
+  expect(await check([{ prompt: [user('Say one.')] }])).toEqual({ rows: 1, ...clean })
+})
+
+it('names the row that cannot be read, with what was found before it', async () => {
+  const file = join(temporaryDirectory(), 'rows.jsonl')
+  await writeFile(file, `${JSON.stringify(chat('Say nothing.', ''))}\n{"messages": 1}\n`)
+  const { rows, findings } = await check(file)
+  expect(rows).toBe(1)
+  expect(findings.map(({ id, severity }) => [id, severity])).toEqual([
+    ['unreadable-row', 'error'],
+    ['empty-answer', 'error'],
+  ])
+  expect(findings[0]?.rows[0]).toMatchObject({ file, row: 2, detail: expect.stringContaining('messages') })
+})
+
+it('finds invalid UTF-8, by row', async () => {
+  const file = join(temporaryDirectory(), 'latin.jsonl')
+  const first = `${JSON.stringify(chat('Say one.', 'one'))}\n`
+  await writeFile(file, Buffer.concat([Buffer.from(first), Buffer.from('{"text": "caf\xe9"}\n', 'latin1')]))
+  const { findings } = await check(file)
+  expect(findings.map(({ id }) => id)).toEqual(['unreadable-row'])
+  expect(findings[0]?.rows[0]).toMatchObject({ file, row: 2, detail: expect.stringContaining('UTF-8') })
+})
+
+it('finds an end of an answer that is named beside the tokenizer', async () => {
+  const { findings } = await check(CLEAN, { eosToken: '</s>', stopTokenIds: [] })
+  expect(findings.map(({ id }) => id)).toEqual(['missing-stop'])
+  const { tokenizer, config } = tinyByteLevelTokenizer({ chatTemplate: CHATML })
+  const id = createTokenizer(tokenizer, config).tokenToId('<|im_end|>') as number
+  expect((await check(CLEAN, { eosToken: '</s>', stopTokenIds: [id] })).findings).toEqual([])
+})
+
+it('never shows a secret', async () => {
+  const key = `ghp_${'a1B2'.repeat(9)}`
+  const report = await check([chat('Which key?', key)])
+  expect(report.findings.map(({ id }) => id)).toEqual(['secret'])
+  expect(JSON.stringify(report)).not.toContain(key)
+})
+
+it('finds 20 defects in ten thousand rows, and nothing else', async () => {
+  const rows = Array.from({ length: 10_000 }, (_, row): object => chat(`What is ${row}?`, `It is ${row + 1}.`))
+  const defects = ['secret', 'duplicate-row', 'replacement-character', 'leaked-answer', 'role-order']
+  for (let at = 0; at < 20; at++) {
+    const id = defects[at % defects.length] as string
+    const planting = DEFECTS[id]?.rows as readonly object[]
+    const row = JSON.parse(JSON.stringify(id === 'duplicate-row' ? rows[at] : planting.at(-1)))
+    // Rows of one defect are not equal to each other.
+    if (id !== 'duplicate-row') row.messages[0].content += ` Question ${at}.`
+    rows[487 * (at + 1)] = row
+  }
+  const { findings } = await check(rows)
+  expect(Object.fromEntries(findings.map(({ id, count }) => [id, count]))).toEqual(
+    Object.fromEntries(defects.map((id) => [id, 4])),
+  )
+})
+
+it('has an entry on the page for each rule, in the same order, with its severity', async () => {
+  const page = await readFile(fileURLToPath(new URL('../../../docs/data-check.md', import.meta.url)), 'utf8')
+  const entries = [...page.matchAll(/^### ([a-z-]+)\n\n(Error|Warning): /gm)]
+  expect(entries.map(([, id, severity]) => [id, severity?.toLowerCase()])).toEqual(
+    RULES.map(({ id, severity }) => [id, severity]),
+  )
+})
