@@ -38,6 +38,94 @@ describe('written rows', () => {
     expect(await valuesOf(at('rows.arrow'))).toEqual(ROWS.map((row) => ({ ...row, mixed: mixed(row.mixed) })))
   })
 
+  it.each(['once.parquet', 'once.arrow'])(
+    'keep dates, bytes, NaN and -0 of rows that can be read only once (%s)',
+    async (name) => {
+      const rows = [
+        { a: new Date(0), b: new Uint8Array([1, 2]), c: Number.NaN, d: [{ e: 2n ** 60n }] },
+        { a: new Date(1e12), b: new Uint8Array(), c: -0, d: [] },
+        { a: null, b: null, c: new PythonFloat(2), d: null },
+      ]
+      async function* once(): AsyncGenerator<object> {
+        yield* rows
+      }
+      await writeRows(once(), at(name))
+      const found = await valuesOf(at(name))
+      expect(found).toEqual([
+        { ...rows[0], a: '1970-01-01T00:00:00Z' },
+        { ...rows[1], a: '2001-09-09T01:46:40Z', c: new PythonFloat(-0) },
+        rows[2],
+      ])
+      expect((await readdir(folder)).filter((entry) => entry.includes('.rows'))).toEqual([])
+    },
+  )
+
+  it('name the row of a program that is wrong, and not the file in which it waits', async () => {
+    async function* once(): AsyncGenerator<object> {
+      yield { a: 1 }
+      yield { a: new Date(Number.NaN) }
+      yield { a: new Date(0) }
+    }
+    await expect(writeRows(once(), at('wrong.parquet'))).rejects.toThrow(
+      '[data] expected a value that JSON has for the column "a" in row 2, got NaN',
+    )
+  })
+
+  it.each(['inherited.parquet', 'inherited.arrow'])(
+    'take no field from what every object inherits (%s)',
+    async (name) => {
+      await writeRows([{ a: { constructor: 2, toString: 't' } }, { a: { x: true } }], at(name))
+      const found = (await valuesOf(at(name))) as { a: Map<string, unknown> | object }[]
+      expect(found.map(({ a }) => (a instanceof Map ? [...a] : Object.entries(a)))).toEqual([
+        [
+          ['constructor', 2],
+          ['toString', 't'],
+          ['x', null],
+        ],
+        [
+          ['constructor', null],
+          ['toString', null],
+          ['x', true],
+        ],
+      ])
+    },
+  )
+
+  it('keep a field that is called __proto__, as JSON', async () => {
+    const row = { a: JSON.parse('{"__proto__": {"x": 1}}') as unknown }
+    await writeRows([row, { a: { b: 1 } }], at('proto.parquet'))
+    await writeRows(at('proto.parquet'), at('proto.jsonl'))
+    expect(await readFile(at('proto.jsonl'), 'utf8')).toBe('{"a":{"__proto__":{"x":1}}}\n{"a":{"b":1}}\n')
+  })
+
+  it('hold half a pair of surrogates as JSON escapes it, and refuse it where a format has no form of it', async () => {
+    await writeRows([{ a: '\ud83d!' }], at('half.jsonl'))
+    expect(await readFile(at('half.jsonl'), 'utf8')).toBe('{"a":"\\ud83d!"}\n')
+    expect(await valuesOf(at('half.jsonl'))).toEqual([{ a: '\ud83d!' }])
+    for (const name of ['half.csv', 'half.parquet', 'half.arrow']) {
+      await expect(writeRows([{ a: 'x' }, { a: '\ud83d!' }], at(name))).rejects.toThrow(
+        /expected text that UTF-8 has a form of .*in row 2, got half a pair of surrogates/,
+      )
+    }
+  })
+
+  it.each(['jsonl', 'csv', 'parquet', 'arrow'])('refuse what would be lost, with its row (%s)', async (ending) => {
+    const circle: { a?: object } = {}
+    circle.a = circle
+    for (const [value, message] of [
+      [new Set([1]), /an object whose fields hold its values .*in row 2, got a Set; make a plain object/],
+      [Promise.resolve(1), /in row 2, got a Promise/],
+      [circle, /a value of at most 500 levels .*in row 2, got more, as where an object holds itself/],
+    ] as const) {
+      await expect(writeRows([{ a: null }, { a: value }], at(`lost.${ending}`))).rejects.toThrow(message)
+    }
+  })
+
+  it('are refused as CSV and Parquet where no row has a column', async () => {
+    await expect(writeRows([{}], at('none.csv'))).rejects.toThrow('expected a row with columns in row 1, got an object')
+    await expect(writeRows([{}], at('none.parquet'))).rejects.toThrow('[data] expected rows with columns, got none')
+  })
+
   it('are CSV with a header, where null is an empty cell and formulas stay as they are', async () => {
     const rows = [
       { a: '=1+1', b: 'x,"y"\n', c: 2.5, d: null },

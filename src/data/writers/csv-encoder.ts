@@ -7,7 +7,7 @@ import { describeValue } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import type { RowEncoder } from './format-writer.js'
 import { jsonLine } from './json-value.js'
-import { entriesOf, type RowSchema } from './row-schema.js'
+import { entriesOf, expectText, type RowSchema } from './row-schema.js'
 import { textEncoder } from './text-encoder.js'
 
 /** Encodes rows as CSV. */
@@ -15,6 +15,8 @@ export function csvEncoder(schema: RowSchema): RowEncoder {
   const names = [...schema.keys()]
   return textEncoder(`${names.map(quoted).join(',')}\r\n`, (row) => {
     const values = new Map(entriesOf(row))
+    // Its line would be read as no row, and below a header without names.
+    if (names.length === 0) throw new DataError('a row with columns, got an object without any')
     for (const name of values.keys())
       if (!schema.has(name)) throw new DataError(`the columns of the schema, got also ${describeValue(name)}`)
     const line = names.map((name) => cell(values.get(name))).join(',')
@@ -25,7 +27,7 @@ export function csvEncoder(schema: RowSchema): RowEncoder {
 
 function cell(value: unknown): string {
   if (value === null || value === undefined) return ''
-  if (typeof value === 'string') return value === '' ? '""' : quoted(value)
+  if (typeof value === 'string') return value === '' ? '""' : quoted(expectText(value))
   const json = jsonLine(value)
   return value instanceof Date ? (JSON.parse(json) as string) : quoted(json)
 }

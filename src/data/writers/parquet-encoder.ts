@@ -25,7 +25,10 @@ const FORMS: ValueForms = {
  * @throws DataError for rows without columns
  */
 export function parquetEncoder(schema: RowSchema): RowEncoder & { readonly size: number } {
-  if (schema.size === 0) throw new DataError('rows with columns, got none: a Parquet file has at least one column')
+  if (schema.size === 0)
+    throw new DataError(
+      '[data] expected rows with columns, got none: a Parquet file has at least one column; write JSON Lines, or give rows',
+    )
   const names = [...schema.keys()]
   const places = new Map(names.map((name, index) => [name, index]))
   const encoders = [...schema.values()].map((type) => encoderOf(type, FORMS))

@@ -29,6 +29,9 @@ const MOST_INTEGER = 2n ** 63n - 1n
 const LEAST_INTEGER = -(2n ** 63n)
 // Deeper values stay JSON: readers of such schemas end earlier.
 const MOST_LEVELS = 32
+// What is deeper is not read either.
+const MOST_LEVELS_READ = 500
+const HALF_PAIR = /\p{Surrogate}/u
 
 /** Finds the schema of rows that it is shown one after the other. */
 export class SchemaFinder {
@@ -51,7 +54,35 @@ export function entriesOf(value: unknown): [string, unknown][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new DataError(`an object for each row, got ${describeValue(value)}`)
   const entries = value instanceof Map ? [...(value as Map<unknown, unknown>)] : Object.entries(value)
+  if (entries.length === 0 && !(value instanceof Map) && !isPlain(value))
+    throw new DataError(`an object whose fields hold its values, got ${describeKind(value)}; make a plain object of it`)
   return entries.filter(([, entry]) => entry !== undefined).map(([name, entry]) => [String(name), entry])
+}
+
+/** What a promise, a Set or a regular expression holds is in no field: as fields, it would be lost. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function describeKind(value: object): string {
+  const { name } = value.constructor
+  return name === '' ? 'an object of a class' : `a ${name}`
+}
+
+/** @throws DataError for a value that holds itself, or nearly so */
+export function expectLevels(level: number): void {
+  if (level > MOST_LEVELS_READ)
+    throw new DataError(`a value of at most ${MOST_LEVELS_READ} levels, got more, as where an object holds itself`)
+}
+
+/** The text. @throws DataError for half a pair of surrogates, which UTF-8 has no form of */
+export function expectText(text: string): string {
+  if (HALF_PAIR.test(text))
+    throw new DataError(
+      `text that UTF-8 has a form of, got half a pair of surrogates in ${describeValue(text)}, as where a text is cut within an emoji`,
+    )
+  return text
 }
 
 function widen(seen: Seen, value: unknown, level: number): Seen {
@@ -100,7 +131,7 @@ function settled(seen: Seen): ColumnType {
   if (seen === 'null') return 'string'
   if (typeof seen === 'string') return seen
   if ('list' in seen) return { list: settled(seen.list) }
-  // No format has objects without fields.
-  if (seen.struct.size === 0) return 'json'
+  // No format has objects without fields, and readers stumble over a field with the name of an object's prototype.
+  if (seen.struct.size === 0 || seen.struct.has('__proto__')) return 'json'
   return { struct: new Map([...seen.struct].map(([name, type]) => [name, settled(type)])) }
 }

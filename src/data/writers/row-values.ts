@@ -4,7 +4,7 @@ import { describeValue, listNames } from '../../errors.js'
 import { PythonFloat } from '../../lossless-json.js'
 import { DataError } from '../../lowrank-error.js'
 import { jsonLine } from './json-value.js'
-import { type ColumnType, entriesOf } from './row-schema.js'
+import { type ColumnType, entriesOf, expectText } from './row-schema.js'
 
 /** Makes of a value what the format takes; null stays null. It also counts about how many bytes that is. */
 type Encode = (value: unknown, size: Size) => unknown
@@ -39,7 +39,7 @@ function encodeOf(type: ColumnType, forms: ValueForms): Encode {
       return (value, size) => {
         if (typeof value !== 'string') throw wrong(value)
         size.bytes += value.length
-        return value
+        return expectText(value)
       }
     case 'boolean':
       return (value, size) => {
@@ -105,7 +105,8 @@ function listOf(type: ColumnType, forms: ValueForms): Encode {
 function structOf(fields: ReadonlyMap<string, ColumnType>, forms: ValueForms): Encode {
   const encoders = new Map([...fields].map(([name, type]) => [name, encoderOf(type, forms)]))
   return (value, size) => {
-    const struct: Record<string, unknown> = {}
+    // Without what every object inherits: a field may be called constructor or __proto__.
+    const struct: Record<string, unknown> = Object.create(null)
     for (const [name, entry] of entriesOf(value)) {
       const encode = encoders.get(name)
       if (encode === undefined)

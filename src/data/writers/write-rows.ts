@@ -1,7 +1,5 @@
 /** @file Writing rows to a file in one of the formats of write-formats.ts: whole, or not at all. */
 
-import { rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../atomic-write.js'
 import { expectPath } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
@@ -12,7 +10,7 @@ import { type DataSource, openSource } from '../sources/open-source.js'
 import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
 import type { FormatWriter } from './format-writer.js'
 import { type RowSchema, SchemaFinder } from './row-schema.js'
-import { JSON_LINES_WRITER } from './write-formats.js'
+import { RowSpool } from './row-spool.js'
 import { WRITE_OPTIONS, type WriteRowsOptions, writerFor } from './write-options.js'
 
 /** What was written. */
@@ -65,13 +63,15 @@ export async function withSchema<T>(
     for await (const row of source.rows(first)) look(finder, row)
     return await use(source, finder.schema, second)
   }
-  const spool = join(dirname(beside), `.${basename(beside)}.${process.pid}.rows.jsonl`)
+  const spool = await RowSpool.create(beside)
   try {
-    const seen: RowSource = { name: source.name, rows: (given) => looked(source, finder, given) }
-    await write(spool, JSON_LINES_WRITER, seen, new Map(), first)
-    return await use(openSource(spool), finder.schema, second)
+    for await (const row of source.rows(first)) {
+      look(finder, row)
+      if (inRow(row.origin, () => spool.add(row))) await spool.flush()
+    }
+    return await use(await spool.source(source.name), finder.schema, second)
   } finally {
-    await rm(spool, { force: true })
+    await spool.close()
   }
 }
 
@@ -79,16 +79,11 @@ function contextOf(signal: AbortSignal | undefined, onFraction: (fraction: numbe
   return { signal, turns: new Turns(signal), onFraction, onLineage: () => {} }
 }
 
+const READ_AGAIN = ['rows', 'delta', 'sql']
+
 /** Whether rows are those of a source, which reads them as often as one asks. */
 function isReadAgain(rows: unknown): boolean {
-  return typeof rows === 'object' && rows !== null && ('rows' in rows || 'delta' in rows || 'sql' in rows)
-}
-
-async function* looked(source: RowSource, finder: SchemaFinder, context: ReadContext): AsyncGenerator<SourceRow> {
-  for await (const row of source.rows(context)) {
-    look(finder, row)
-    yield row
-  }
+  return typeof rows === 'object' && rows !== null && READ_AGAIN.some((key) => key in rows)
 }
 
 function look(finder: SchemaFinder, { value, origin }: SourceRow): void {
