@@ -23,7 +23,7 @@ export interface RowWeights {
 
 /**
  * The example with these weights. Labels of weight 0 become -100; where all others are 1 there are no weights.
- * @throws DataError for a product that is not finite, is below 0, or is so small that float32 has no number for it.
+ * @throws DataError for a product that is not finite, is below 0, or is too small for a normal number of float32.
  */
 export function withWeights(example: Example, { row = 1, ranges, tokens }: RowWeights): Example {
   if (row === 1 && tokens === undefined && ranges.every(({ weight = 1 }) => weight === 1)) return example
@@ -46,9 +46,12 @@ export function withWeights(example: Example, { row = 1, ranges, tokens }: RowWe
   return { ...example, labels, ...(!plain && { weights }), numSupervised }
 }
 
+// What is smaller has fewer digits, and its reciprocal, with which gradients are scaled, is infinite.
+const LEAST_WEIGHT = 2 ** -126
+
 function float32Weight(product: number): number {
   const weight = Math.fround(product)
-  if (Number.isFinite(weight) && weight >= 0 && (weight > 0 || product === 0)) return weight
+  if (product === 0 || (Number.isFinite(weight) && weight >= LEAST_WEIGHT)) return weight
   throw new DataError(
     `[data] expected weights that are 0 or more and that float32 can hold, got ${product}; weights of row, message and token ` +
       'are multiplied: choose others',

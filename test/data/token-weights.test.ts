@@ -51,6 +51,8 @@ describe('withWeights', () => {
     [-1, '-1'],
     [1e39, '1e+39'],
     [1e-50, '1e-50'],
+    // Its reciprocal is infinite in float32.
+    [1e-45, '1e-45'],
   ])('refuses a weight of %f, which float32 has no number for or which would unlearn', (weight, text) => {
     expect(() => withWeights(example(3), { ranges: [{ start: 0, end: 3, weight }] })).toThrow(
       `[data] expected weights that are 0 or more and that float32 can hold, got ${text}; weights of row, message and token are ` +

@@ -1,6 +1,6 @@
 /** @file Rows of several sources, mixed by weight. */
 
-import { DataError } from '../../lowrank-error.js'
+import { DataError, OptionError } from '../../lowrank-error.js'
 import { Random } from '../../random.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 
@@ -9,6 +9,9 @@ export type StoppingStrategy = (typeof STOPPING_STRATEGIES)[number]
 
 /** As `interleave_datasets` of the package datasets names them. */
 export const STOPPING_STRATEGIES = ['first_exhausted', 'all_exhausted'] as const
+
+/** The least share of the rows: one row in a million. */
+const LEAST_SHARE = 1e-6
 
 /** A source and its share of the rows. */
 export interface WeightedSource {
@@ -38,6 +41,7 @@ async function* mix(
 ): AsyncGenerator<SourceRow> {
   const random = new Random(seed)
   const total = parts.reduce((sum, { weight }) => sum + weight, 0)
+  expectShares(parts, total)
   const shares = parts.map(() => 0)
   const readers = parts.map(({ source }, index) => {
     const onFraction = (share: number): void => {
@@ -63,6 +67,17 @@ async function* mix(
     }
   } finally {
     for (const reader of readers) await reader.close()
+  }
+}
+
+/** A source that is hardly ever drawn would keep a mix from its end, and its rows from being taken. */
+function expectShares(parts: readonly WeightedSource[], total: number): void {
+  for (const { source, weight } of parts) {
+    if (weight / total >= LEAST_SHARE) continue
+    throw new OptionError(
+      `[data] expected a share of at least ${LEAST_SHARE} of a mix for each source, got the weight ${weight} of ${total} for ${source.name}; ` +
+        'raise it, or leave the source out',
+    )
   }
 }
 

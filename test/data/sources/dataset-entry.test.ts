@@ -161,6 +161,13 @@ describe('a mix of data', () => {
     expect(await texts({ mix, stopping_strategy: 'all_exhausted', limit: 3 } as never)).toEqual(rows.slice(0, 3))
   })
 
+  it('is refused where a source would hardly ever be drawn, which would keep it from its end', async () => {
+    const rare = [{ path: numbered(1), weight: 1e-300 }, { path: numbered(1) }]
+    await expect(texts({ mix: rare, stoppingStrategy: 'all_exhausted' })).rejects.toThrow(
+      '[data] expected a share of at least 0.000001 of a mix for each source, got the weight 1e-300 of 1 for rows of a program',
+    )
+  })
+
   it('refuses a data set without rows, and one that cannot begin anew', async () => {
     await expect(texts({ mix: [{ path: [] }, { path: numbered(2) }] })).rejects.toThrow(
       'expected rows in each source of a mix',
