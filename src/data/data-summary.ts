@@ -1,7 +1,9 @@
 /** @file What many inspected rows are like: counts, and histograms of their lengths. */
 
+import type { DataError } from '../lowrank-error.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import type { InspectedRow } from './inspect.js'
+import { MOST_ERRORS } from './report.js'
 import type { UnusualKind } from './unusual-rows.js'
 
 /** One bar of a histogram: values from `from` to below `to`. */
@@ -14,6 +16,9 @@ export interface HistogramBin {
 /** What the rows of a data set are like. */
 export interface DataSummary {
   readonly rows: number
+  /** Rows that `onError: 'skip'` left out, which are not among `rows`, and what the errors of the first of them say. */
+  readonly skippedRows: number
+  readonly skippedRowErrors: readonly string[]
   /** Rows of each form. */
   readonly forms: Readonly<Record<string, number>>
   readonly tokens: number
@@ -40,6 +45,8 @@ const MOST_BINS = 12
 /** Counts rows as they come, in memory that grows with the number of different lengths alone. */
 export class DataSummarizer {
   #rows = 0
+  #skippedRows = 0
+  readonly #skippedRowErrors: string[] = []
   #tokens = 0
   #learntTokens = 0
   #truncatedRows = 0
@@ -89,9 +96,17 @@ export class DataSummarizer {
     if (!isLearnt) this.#rowsWithoutTarget++
   }
 
+  /** Counts a row that was left out because of this error. */
+  skip({ message }: DataError): void {
+    this.#skippedRows++
+    if (this.#skippedRowErrors.length < MOST_ERRORS) this.#skippedRowErrors.push(message)
+  }
+
   summary(): DataSummary {
     return {
       rows: this.#rows,
+      skippedRows: this.#skippedRows,
+      skippedRowErrors: [...this.#skippedRowErrors],
       forms: Object.fromEntries(this.#forms),
       tokens: this.#tokens,
       learntTokens: this.#learntTokens,

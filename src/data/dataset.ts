@@ -12,6 +12,7 @@ import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
 import { templateText } from '../tokenizer/named-templates.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
+import { orBad } from './bad-rows.js'
 import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
 import { type Example, padExample } from './examples.js'
@@ -23,7 +24,7 @@ import {
   type ResolvedDataOptions,
   withPresentNames,
 } from './options.js'
-import type { DataStatistics } from './report.js'
+import { countSkipped, type DataStatistics, firstErrors } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
 import type { RowOrigin } from './row-origin.js'
 import { RowStore, type RowStoreOptions } from './row-store.js'
@@ -146,7 +147,7 @@ async function encodeRows<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
-  { vocabSize, signal, onProgress, ...resolved }: ResolvedPrepareOptions,
+  { vocabSize, signal, onProgress, onError, ...resolved }: ResolvedPrepareOptions,
   add: (item: I) => void,
 ): Promise<Omit<PreparedData, 'examples'>> {
   const rowSource = openSource(source)
@@ -180,14 +181,17 @@ async function encodeRows<I extends Item>(
       fraction = share
     },
     onLineage: (entry) => lineage.push(entry),
+    ...(onError === 'skip' && { onBadRow: (error) => countSkipped(statistics, error) }),
   }
   let reported = performance.now()
   onProgress?.(0, 0)
   const recognize = (value: unknown, origin: RowOrigin) => coding.recognize(value, origin, resolved.rowForm)
   for await (const row of readRows(rowSource, columns, recognize, reading)) {
+    const encoded = await turns.run(orBad(coding.encode(row, context), reading.onBadRow))
+    if (encoded === undefined) continue
+    const { item, truncated, dropped, quotesArguments, unusual } = encoded
     statistics.rows++
     if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    const { item, truncated, dropped, quotesArguments, unusual } = await turns.run(coding.encode(row, context))
     if (truncated) statistics.truncatedRows++
     for (const kind of unusual) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
     for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
@@ -247,7 +251,7 @@ function nothingToLearn(
   statistics: DataStatistics,
   maxLength: number,
 ): Error {
-  const { rows, rowsCutToNothing, rowsWithoutTarget } = statistics
+  const { rows, rowsCutToNothing, rowsWithoutTarget, skippedRows = 0, skippedRowErrors = [] } = statistics
   if (rows === 0) {
     const where =
       lineage.length > 0
@@ -256,6 +260,7 @@ function nothingToLearn(
     return new DataError(`[data] expected at least one row${where}`)
   }
   const reasons: string[] = []
+  if (skippedRows > 0) reasons.push(`${skippedRows} were skipped, ${firstErrors(skippedRows, skippedRowErrors)}`)
   if (rowsCutToNothing > 0) {
     reasons.push(
       `in ${rowsCutToNothing} the answer begins beyond maxLength ${maxLength}: raise maxLength or shorten the prompts`,

@@ -4,12 +4,14 @@
  */
 
 import { IGNORE_INDEX } from '../architecture/batch.js'
-import { integer } from '../options/rules.js'
+import type { DataError } from '../lowrank-error.js'
+import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { Turns } from '../turns.js'
+import { type Steps, Turns } from '../turns.js'
+import { type OnBadRow, orBad } from './bad-rows.js'
 import { Columns } from './columns.js'
 import { chatRenderer } from './dataset.js'
 import { DroppedContent } from './dropped-content.js'
@@ -20,6 +22,7 @@ import { type DataRow, recognizeSteps, type SequenceRow } from './row-forms.js'
 import { describeOrigin, type RowOrigin } from './row-origin.js'
 import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
+import type { ReadContext } from './sources/row-source.js'
 import { type UnusualKind, unusualSteps } from './unusual-rows.js'
 
 /** What becomes one sequence of a batch. */
@@ -61,6 +64,11 @@ export interface InspectOptions extends Omit<DataOptions, 'evalSplit'> {
    * @default none
    */
   signal?: AbortSignal
+  /**
+   * Told of each row that `onError: 'skip'` leaves out.
+   * @default none
+   */
+  onSkippedRow?: (error: DataError) => void
 }
 
 const { evalSplit: _, ...ROW_OPTIONS } = DATA_OPTIONS
@@ -74,6 +82,7 @@ export const INSPECT_OPTIONS = {
     help: "rows of the model's embedding; a larger token id is an error",
   },
   signal: SIGNAL,
+  onSkippedRow: { rule: callback, otherwise: 'none', help: 'told of each row that is skipped' },
 } as const satisfies OptionTable<InspectOptions>
 
 /** What rows of other objectives are for. */
@@ -115,25 +124,30 @@ export async function* inspectRows(
   options: InspectOptions,
   onFraction: (fraction: number) => void,
 ): AsyncGenerator<RowWithContent> {
-  const { vocabSize, signal, ...resolved } = readOptions('data', withPresentNames('data', options), INSPECT_OPTIONS)
+  const { vocabSize, signal, onError, onSkippedRow, ...resolved } = readOptions(
+    'data',
+    withPresentNames('data', options),
+    INSPECT_OPTIONS,
+  )
   expectConsistent('data', resolved)
   const { maxLength, rowForm } = resolved
   const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
   // The whole row is shown: the mask does not depend on where it is cut.
   const encoding = { ...resolved, vocabSize, maxLength: Number.POSITIVE_INFINITY, droppedContent: new DroppedContent() }
   const turns = new Turns(signal)
-  const reading = { signal, turns, onFraction, onLineage: () => {} }
+  const onBadRow: OnBadRow | undefined = onError === 'skip' ? (error) => onSkippedRow?.(error) : undefined
+  const reading: ReadContext = { signal, turns, onFraction, onLineage: () => {}, ...(onBadRow && { onBadRow }) }
   const recognize = (value: unknown, origin: RowOrigin) => recognizeSteps(value, origin, rowForm)
-  for await (const row of readRows(openSource(source), new Columns(resolved.columns), recognize, reading)) {
+  function* inspectSteps(row: DataRow): Steps<RowWithContent> {
     const sequences: InspectedSequence[] = []
     const dropped: DroppedPart[] = []
     const unusual: UnusualKind[] = []
     const named = sequencesOf(row)
     for (const [name, sequence] of named) {
-      const encoded = await turns.run(encodeRowSteps(sequence, tokenizer, renderer, encoding))
+      const encoded = yield* encodeRowSteps(sequence, tokenizer, renderer, encoding)
       const { inputIds, labels, weights } = encoded.example
       dropped.push(...encoded.dropped)
-      unusual.push(...(await turns.run(unusualSteps(sequence))))
+      unusual.push(...(yield* unusualSteps(sequence)))
       sequences.push({
         ...(name !== undefined && { name }),
         inputIds,
@@ -155,7 +169,11 @@ export async function* inspectRows(
       unusual,
       ignoredColumns: row.ignoredColumns ?? [],
     }
-    yield { row, contents: named.map(([, sequence]) => sequence), inspected }
+    return { row, contents: named.map(([, sequence]) => sequence), inspected }
+  }
+  for await (const row of readRows(openSource(source), new Columns(resolved.columns), recognize, reading)) {
+    const found = await turns.run(orBad(inspectSteps(row), onBadRow))
+    if (found !== undefined) yield found
     if (turns.isOver) await turns.next()
   }
 }

@@ -117,6 +117,13 @@ export interface DataOptions {
    * @default 'warn'
    */
   onDroppedContent?: 'warn' | 'error'
+  /**
+   * What a row does that has a defect, in its file, its columns or its messages: 'error' ends the run and names the row,
+   * 'skip' leaves it out, counts it, and names the first ones in a warning. A file that is damaged as a whole is an
+   * error in any case.
+   * @default 'error'
+   */
+  onError?: 'error' | 'skip'
 }
 
 export type PackingStrategy = (typeof PACKING_STRATEGIES)[number]
@@ -270,6 +277,11 @@ export const DATA_OPTIONS = {
     rule: { ...oneOf(['warn', 'error']), expected: "'warn' or 'error'" },
     default: 'warn',
     help: 'where the chat template leaves out something of a row: warn and train on the rest, or error',
+  },
+  onError: {
+    rule: { ...oneOf(['error', 'skip']), expected: "'error' or 'skip'" },
+    default: 'error',
+    help: 'what a row with a defect does: end the run with an error, or be skipped and counted',
   },
 } as const satisfies OptionTable<DataOptions>
 

@@ -36,6 +36,10 @@ export interface DataStatistics {
   unusualRows?: Partial<Record<UnusualKind, number>>
   /** Columns beside those of the rows' form. Absent where there are none. */
   ignoredColumns?: string[]
+  /** Rows of `rows` that `onError: 'skip'` left out. Absent where there are none. */
+  skippedRows?: number
+  /** What the errors of the first of these say, each with file and row. Absent where there are none. */
+  skippedRowErrors?: string[]
 }
 
 export type DroppedKind = DroppedPart['kind']
@@ -50,6 +54,7 @@ export interface DataWarning {
 }
 
 export type DataWarningCode =
+  | 'skipped'
   | 'maxLengthClipped'
   | 'truncated'
   | 'cutToNothing'
@@ -86,6 +91,23 @@ export function leavesOut({ kind, message }: DroppedPart): Error {
   )
 }
 
+/** Errors of rows that are told: enough to see what is wrong with all of them. */
+export const MOST_ERRORS = 3
+
+/** Counts a row that is left out. */
+export function countSkipped(statistics: DataStatistics, { message }: DataError): void {
+  statistics.rows++
+  statistics.skippedRows = (statistics.skippedRows ?? 0) + 1
+  statistics.skippedRowErrors ??= []
+  if (statistics.skippedRowErrors.length < MOST_ERRORS) statistics.skippedRowErrors.push(message)
+}
+
+/** `the error: ...`, or `the first 3 errors: ... | ... | ...` */
+export function firstErrors(count: number, errors: readonly string[]): string {
+  const what = count === 1 ? 'the error' : count === errors.length ? 'the errors' : `the first ${errors.length} errors`
+  return `${what}: ${errors.join(' | ')}`
+}
+
 interface LengthLimits {
   readonly wantedMaxLength?: number
   readonly maxPositions?: number
@@ -115,6 +137,8 @@ export function dataWarnings(
       message: `rows are cut at ${maxLength} tokens, not at maxLength ${wantedMaxLength}: the model has no more positions`,
     })
   }
+  const { skippedRows = 0, skippedRowErrors = [] } = statistics
+  add('skipped', skippedRows, `skipped: they have a defect, ${firstErrors(skippedRows, skippedRowErrors)}`)
   const canBeLonger = maxLength < maxPositions
   add(
     'cutToNothing',

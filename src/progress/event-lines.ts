@@ -181,9 +181,9 @@ function startLine(event: StartEvent): string {
 }
 
 function dataLines(event: DataEvent): EventLine[] {
-  const { rows, rowsCutToNothing, rowsWithoutTarget, tokens, maxLength, clippedMaxLength, ignoredColumns, warnings } =
-    event
-  const kept = rows - rowsCutToNothing - rowsWithoutTarget
+  const { rows, rowsCutToNothing, rowsWithoutTarget, skippedRows = 0, tokens, maxLength, clippedMaxLength } = event
+  const { ignoredColumns, warnings } = event
+  const kept = rows - rowsCutToNothing - rowsWithoutTarget - skippedRows
   const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
   const isWarned = warnings.some(({ code }) => code === 'maxLengthClipped')
   const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (the longest that the model takes)` : ''

@@ -88,11 +88,20 @@ function hubIdOf({ options, origin, model }: RunSummary): string | undefined {
 
 function rowsOf(run: RunSummary, base: string): [string, string][] {
   const { options, origin, statistics, lastLog, lastEvaluation: evaluation, step, totalSteps } = run
-  const { rows, truncatedRows, rowsCutToNothing, rowsWithoutTarget, tokens, supervisedTokens } = statistics
+  const {
+    rows,
+    truncatedRows,
+    rowsCutToNothing,
+    rowsWithoutTarget,
+    skippedRows = 0,
+    tokens,
+    supervisedTokens,
+  } = statistics
   const lost = [
     [truncatedRows - rowsCutToNothing, 'lost their end'],
     [rowsCutToNothing, 'cut to nothing'],
     [rowsWithoutTarget, 'with nothing to learn'],
+    [skippedRows, 'skipped'],
   ].flatMap(([count, what]) => (count === 0 ? [] : [`${count} ${what}`]))
   return [
     ...(options.training.runName === undefined ? [] : [['Run', plain(options.training.runName)] as [string, string]]),

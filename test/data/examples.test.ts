@@ -193,6 +193,7 @@ describe('resolveDataOptions', () => {
       columns: {},
       roleMapping: {},
       onDroppedContent: 'warn',
+      onError: 'error',
     })
   })
 

@@ -130,11 +130,13 @@ describe('in a log file', () => {
     const one = { ...data, rows: 1, rowsCutToNothing: 0, rowsWithoutTarget: 0, maxLength: 512, clippedMaxLength }
     onEvent({ ...one, ignoredColumns: ['id', 'source'], warnings: [] })
     onEvent({ ...one, warnings: [{ code: 'maxLengthClipped', rows: 1, message: 'rows are cut' }] })
+    onEvent({ ...one, rows: 3, skippedRows: 2, warnings: [] })
     onEvent({ ...start, trainRows: 1, totalSteps: 1 })
-    expect(stream.text().split('\n').slice(0, 4)).toEqual([
+    expect(stream.text().split('\n').slice(0, 5)).toEqual([
       'Data (train): 1 row, 1,234 tokens, maxLength 512 (the longest that the model takes); columns not used: id, source',
       'Data (train): 1 row, 1,234 tokens',
       'warning: data (train): rows are cut',
+      'Data (train): 3 rows, 1 of them used, 1,234 tokens, maxLength 512 (the longest that the model takes)',
       'Training 12,345 of 1,234,567 parameters (1.00 %) on 1 row, 9 to evaluate on: 1 step',
     ])
   })

@@ -60,6 +60,7 @@ describe('defaults', () => {
         trainOnReasoning: true,
         rowForm: undefined,
         onDroppedContent: 'warn',
+        onError: 'error',
       },
     })
   })
@@ -313,7 +314,7 @@ describe('values', () => {
     expect(() => resolveTrainOptions({ dataset: 'x' })).toThrow(
       '[train] expected the directory, .gguf file or Hub id of a model for model, got nothing',
     )
-    expect(() => resolveTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of rows for dataset, got 7')
+    expect(() => resolveTrainOptions({ ...minimal, dataset: 7 })).toThrow('or an iterable of them for dataset, got 7')
     expect(() => resolveTrainOptions({ ...minimal, method: 'qlora' })).toThrow(
       "[train] expected 'lora', 'full' for method, got \"qlora\"",
     )

@@ -4,6 +4,7 @@ import { writeFileAtomic } from '../../atomic-write.js'
 import { DataSummarizer, type DataSummary, type HistogramBin } from '../../data/data-summary.js'
 import { type InspectedRow, inspectDataset } from '../../data/inspect.js'
 import { tokenTexts } from '../../data/token-texts.js'
+import type { DataError } from '../../lowrank-error.js'
 import { barChart } from '../../progress/bar-chart.js'
 import { renderBar } from '../../progress/progress-bar.js'
 import { createStatusLine } from '../../progress/status-line.js'
@@ -26,7 +27,8 @@ export async function show({ run, rows: shown, html, json }: Show): Promise<void
   let fraction: number | undefined
   let count = 0
   try {
-    const rows = inspectDataset(options.dataset, tokenizer, data, (share) => {
+    const skipping = { ...data, onSkippedRow: (error: DataError) => summarizer.skip(error) }
+    const rows = inspectDataset(options.dataset, tokenizer, skipping, (share) => {
       fraction = share
     })
     for await (const row of rows) {

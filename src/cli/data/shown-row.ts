@@ -2,6 +2,7 @@
 
 import type { DataSummary, HistogramBin } from '../../data/data-summary.js'
 import type { InspectedRow, InspectedSequence } from '../../data/inspect.js'
+import { firstErrors } from '../../data/report.js'
 import { tokenTexts } from '../../data/token-texts.js'
 import { formatCount } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
@@ -53,12 +54,16 @@ export function describeRow({ form, objective, messages, sequences, unusual }: I
 /** What the figures say, in sentences. */
 export function factsOf(summary: DataSummary, maxLength: number): string[] {
   const { rows, tokens, learntTokens, truncatedRows, rowsWithoutTarget, longest, ignoredColumns } = summary
+  const { skippedRows, skippedRowErrors } = summary
   const forms = Object.entries(summary.forms).map(([form, count]) => `${form} ${formatCount(count)}`)
   const dropped = Object.entries(summary.dropped).map(([kind, count]) => `${kind} ${formatCount(count)}`)
   const unusual = Object.entries(summary.unusual).map(([kind, count]) => `${kind} ${formatCount(count)}`)
   const share = tokens === 0 ? 0 : (100 * learntTokens) / tokens
   return [
     `${formatCount(rows)} rows${rows === 0 ? '' : ` (${forms.join(', ')})`}, ${formatCount(tokens)} tokens, ${formatCount(learntTokens)} learnt (${share.toFixed(1)} %)`,
+    ...(skippedRows === 0
+      ? []
+      : [`skipped: ${formatCount(skippedRows)} rows, ${harmless(firstErrors(skippedRows, skippedRowErrors))}`]),
     ...(longest === undefined ? [] : [`longest: ${formatCount(longest.tokens)} tokens in ${harmless(longest.origin)}`]),
     `beyond maxLength ${formatCount(maxLength)}: ${formatCount(truncatedRows)} rows; nothing to learn: ${formatCount(rowsWithoutTarget)} rows`,
     ...(dropped.length === 0 ? [] : [`left out by the chat template: ${dropped.join(', ')}`]),

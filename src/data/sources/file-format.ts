@@ -1,15 +1,9 @@
 /** @file The interface of a file format. The formats themselves are one file each, listed in formats.ts. */
 
-import type { DataError } from '../../lowrank-error.js'
 import type { Turns } from '../../turns.js'
+import type { OnBadRow } from '../bad-rows.js'
 import type { DataFile } from './data-file.js'
 import type { SourceRow } from './row-source.js'
-
-/**
- * Told of a row that cannot be read, in a file that is sound otherwise. Throws the error, or returns to have the row
- * left out.
- */
-export type OnBadRow = (error: DataError) => void
 
 /** How files of one kind are told from others, and read. */
 export interface FileFormat {

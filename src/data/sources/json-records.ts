@@ -1,12 +1,11 @@
 /** @file What JSON Lines and JSON arrays share: cutting the bytes of a file into records, and parsing each. */
 
 import { type LosslessJson, losslessJsonSteps } from '../../lossless-json.js'
-import { DataError } from '../../lowrank-error.js'
 import { quickJson } from '../../quick-json.js'
 import type { Steps, Turns } from '../../turns.js'
+import { type OnBadRow, orBad } from '../bad-rows.js'
 import { describeOrigin, rowError } from '../row-origin.js'
 import { type DataFile, isSpace } from './data-file.js'
-import type { OnBadRow } from './file-format.js'
 import type { SourceRow } from './row-source.js'
 
 /** The bytes of one record, in pieces. */
@@ -44,17 +43,6 @@ export async function* readRecords(
   for (const record of splitter.end()) {
     const row = record && (await turns.run(orBad(parse(record), onBadRow)))
     if (row !== undefined) yield row
-  }
-}
-
-/** The row that `steps` make; undefined where it cannot be read and `onBadRow` lets it pass. */
-export function* orBad(steps: Steps<SourceRow>, onBadRow: OnBadRow): Steps<SourceRow | undefined> {
-  try {
-    return yield* steps
-  } catch (error) {
-    if (!(error instanceof DataError)) throw error
-    onBadRow(error)
-    return undefined
   }
 }
 

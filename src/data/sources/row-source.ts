@@ -3,8 +3,8 @@
  * nothing.
  */
 
-import type { DataError } from '../../lowrank-error.js'
 import type { Turns } from '../../turns.js'
+import type { OnBadRow } from '../bad-rows.js'
 import type { RowOrigin } from '../row-origin.js'
 
 /** One row as its source has it; its form is not known yet. */
@@ -44,7 +44,7 @@ export interface ReadContext {
    * Told of a row that cannot be read where those after it can: the row is left out.
    * @default none: the error is thrown
    */
-  readonly onBadRow?: (error: DataError) => void
+  readonly onBadRow?: OnBadRow
 }
 
 /**

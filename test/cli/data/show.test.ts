@@ -72,6 +72,19 @@ it('shows the data set of a run file with its options', async () => {
   expect(stdout).toContain('beyond maxLength 8: 4 rows')
 })
 
+it('leaves out rows with a defect where onError says so, and says how many and which', async () => {
+  const broken = join(folder, 'some-broken.jsonl')
+  await writeFile(broken, `${JSON.stringify(chat('one'))}\n{"messages": 1}\n${JSON.stringify(chat('two'))}\n`)
+  const flags = ['data', 'show', broken, '--model', MODEL, '--set', 'training.onError=skip']
+  const { code, stdout } = await lowrank(flags)
+  expect(code).toBe(0)
+  expect(stdout).toContain('some-broken.jsonl:3  messages')
+  expect(stdout).toMatch(/^2 rows \(messages 2\), /m)
+  expect(stdout).toMatch(/^skipped: 1 rows, the error: \[data\] .*some-broken\.jsonl:2/m)
+  const { stdout: json } = await lowrank([...flags, '--json'])
+  expect(JSON.parse(json.trim().split('\n').at(-1) ?? '')).toMatchObject({ rows: 2, skippedRows: 1 })
+})
+
 it('names the row of a defect, and shows the rows before', async () => {
   const broken = join(folder, 'broken.jsonl')
   await writeFile(broken, `${JSON.stringify(chat('one'))}\n{"messages": 1}\n`)
