@@ -38,15 +38,20 @@ interface Told extends CheckReport {
 function describe({ rows, errors, warnings, findings }: Told, paint: Paint): readonly string[] {
   const checked = `Checked ${formatCount(rows)} rows: `
   if (findings.length === 0) return [`${checked}${paint('green', 'nothing found')}`]
-  const last = `${checked}rules that found something: ${errors} errors, ${warnings} warnings`
+  const last = `${checked}${counted(errors, 'error')} and ${counted(warnings, 'warning')}`
   return [...findings.flatMap((finding) => [...linesOf(finding, paint), '']), last]
+}
+
+/** `2 kinds of error` */
+function counted(count: number, severity: string): string {
+  return `${count} ${count === 1 ? 'kind' : 'kinds'} of ${severity}`
 }
 
 function linesOf({ id, severity, finds, remedy, count, rows }: Finding, paint: Paint): readonly string[] {
   const named = rows.map(({ detail, ...origin }) => `  ${harmless(describeOrigin(origin))}  ${harmless(detail)}`)
   const others = count - rows.length
   return [
-    `${paint(severity === 'error' ? 'red' : 'yellow', severity)} ${paint('bold', id)}: ${formatCount(count)} rows ${finds}`,
+    `${paint(severity === 'error' ? 'red' : 'yellow', severity)} ${paint('bold', id)}: rows ${finds} (${formatCount(count)})`,
     ...named,
     ...(others > 0 ? [`  and ${formatCount(others)} more`] : []),
     `  To do: ${remedy}`,

@@ -138,7 +138,7 @@ export const RULES: readonly Rule[] = [
   {
     id: 'leaked-answer',
     severity: 'warning',
-    finds: 'whose answer stands in their prompt',
+    finds: 'whose answer stands in its prompt',
     remedy: 'take the answer out of the prompt, unless the task is to copy it',
     begin: leakedAnswer,
   },

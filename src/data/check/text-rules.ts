@@ -19,7 +19,7 @@ const SECRETS: readonly (readonly [name: string, pattern: RegExp])[] = [
 
 /** Names that RFC 2606 keeps for examples are nobody's. */
 const EMAIL =
-  /[A-Za-z0-9._%+-]{1,64}@(?!(?:[A-Za-z0-9-]{1,63}\.)*(?:example|test|invalid)\b)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,5}\.[A-Za-z]{2,24}\b/
+  /[A-Za-z0-9._%+-]{1,64}@(?!(?:[A-Za-z0-9-]{1,63}\.){0,5}(?:example\.(?:com|net|org)|example|test|invalid)(?![.-]*[A-Za-z0-9]))[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,5}\.[A-Za-z]{2,24}\b/
 
 /** The first text of a row of which something is found. */
 function eachText(find: (text: string) => string | undefined): Look {

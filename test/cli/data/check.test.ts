@@ -33,10 +33,10 @@ it('names rule, rows and remedy of each finding, and exits with 1 for an error',
   await writeFile(file, [chat('Say one.', 'one'), ...empty].join(''))
   const { code, stdout } = await lowrank(['data', 'check', file, '--model', MODEL])
   expect(code).toBe(1)
-  expect(stdout).toContain('error empty-answer: 7 rows with an answer of no words\n')
+  expect(stdout).toContain('error empty-answer: rows with an answer of no words (7)\n')
   expect(stdout).toContain('empty.jsonl:2  the answer has no words\n')
   expect(stdout).toContain('empty.jsonl:6  the answer has no words\n  and 2 more\n  To do: ')
-  expect(stdout).toMatch(/\nChecked 8 rows: rules that found something: 1 errors, 0 warnings\n$/)
+  expect(stdout).toMatch(/\nChecked 8 rows: 1 kind of error and 0 kinds of warning\n$/)
 })
 
 it('exits with 0 where there are warnings alone, and writes them as JSON', async () => {

@@ -9,6 +9,7 @@ import { RULES } from '../../../src/data/check/rules.js'
 import type { DataSource } from '../../../src/data/sources/open-source.js'
 import { createTokenizer } from '../../../src/tokenizer/tokenizer.js'
 import { CHATML } from '../../support/chat-templates.js'
+import { isLong } from '../../support/long.js'
 import { temporaryDirectory } from '../../support/tiny-model.js'
 import { type TinyTokenizerOptions, tinyByteLevelTokenizer } from '../../support/tiny-tokenizer.js'
 
@@ -144,6 +145,19 @@ it('finds an end of an answer that is named beside the tokenizer', async () => {
   expect((await check(CLEAN, { eosToken: '</s>', stopTokenIds: [id] })).findings).toEqual([])
 })
 
+it.each([
+  ['jo@acme.org', true],
+  ['Jo Doe <jo.doe+x@mail.acme-test.co.uk>.', true],
+  ['jo@test-acme.com', true],
+  ['jo@example.acme.com', true],
+  ['jo@example.com.', false],
+  ['jo@mail.example.org, jo@host.test', false],
+  ['@jo on acme.org, 3 @ 5.00', false],
+])('tells addresses of people from others: %s', async (text, isAddress) => {
+  const { findings } = await check([chat('Who?', text)])
+  expect(findings.map(({ id }) => id)).toEqual(isAddress ? ['email-address'] : [])
+})
+
 it('never shows a secret', async () => {
   const key = `ghp_${'a1B2'.repeat(9)}`
   const report = await check([chat('Which key?', key)])
@@ -151,8 +165,9 @@ it('never shows a secret', async () => {
   expect(JSON.stringify(report)).not.toContain(key)
 })
 
-it('finds 20 defects in ten thousand rows, and nothing else', async () => {
-  const rows = Array.from({ length: 10_000 }, (_, row): object => chat(`What is ${row}?`, `It is ${row + 1}.`))
+it('finds 20 defects among thousands of rows, and nothing else', async () => {
+  const count = isLong ? 10_000 : 2000
+  const rows = Array.from({ length: count }, (_, row): object => chat(`What is ${row}?`, `It is ${row + 1}.`))
   const defects = ['secret', 'duplicate-row', 'replacement-character', 'leaked-answer', 'role-order']
   for (let at = 0; at < 20; at++) {
     const id = defects[at % defects.length] as string
@@ -160,7 +175,7 @@ it('finds 20 defects in ten thousand rows, and nothing else', async () => {
     const row = JSON.parse(JSON.stringify(id === 'duplicate-row' ? rows[at] : planting.at(-1)))
     // Rows of one defect are not equal to each other.
     if (id !== 'duplicate-row') row.messages[0].content += ` Question ${at}.`
-    rows[487 * (at + 1)] = row
+    rows[Math.floor(count / 21) * (at + 1)] = row
   }
   const { findings } = await check(rows)
   expect(Object.fromEntries(findings.map(({ id, count }) => [id, count]))).toEqual(
