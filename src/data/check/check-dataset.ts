@@ -55,8 +55,16 @@ export async function checkDataset(
   const onFraction = (share: number): void => {
     fraction = share
   }
+  const unreadable = (error: DataError): void => {
+    const entry = looks.find(({ rule }) => rule.id === UNREADABLE_ROW)
+    if (error.row === undefined || entry === undefined) throw error
+    entry.count++
+    if (entry.rows.length >= MOST_ROWS) return
+    entry.rows.push({ ...(error.file !== undefined && { file: error.file }), row: error.row, detail: error.message })
+  }
+  const reading = { ...options, onSkippedRow: unreadable }
   try {
-    for await (const seen of inspectRows(source, tokenizer, options, onFraction)) {
+    for await (const seen of inspectRows(source, tokenizer, reading, onFraction)) {
       rows++
       const row = { ...seen, texts: rowTexts(seen.contents) }
       for (const entry of looks) {
@@ -68,10 +76,8 @@ export async function checkDataset(
       onProgress(rows, fraction)
     }
   } catch (error) {
-    const entry = looks.find(({ rule }) => rule.id === UNREADABLE_ROW)
-    if (!(error instanceof DataError) || error.row === undefined || entry === undefined) throw error
-    entry.count++
-    entry.rows.push({ ...(error.file !== undefined && { file: error.file }), row: error.row, detail: error.message })
+    if (!(error instanceof DataError)) throw error
+    unreadable(error)
   }
   for (const entry of looks) {
     const last = entry.look?.end?.()

@@ -128,6 +128,15 @@ it('names the row that cannot be read, with what was found before it', async () 
   expect(findings[0]?.rows[0]).toMatchObject({ file, row: 2, detail: expect.stringContaining('messages') })
 })
 
+it('goes on behind rows that cannot be read where onError says so', async () => {
+  const file = join(temporaryDirectory(), 'bad.jsonl')
+  const good = JSON.stringify(chat('Say one.', 'one'))
+  await writeFile(file, `{"messages": 1}\n${good}\n{"messages": 2}\n`)
+  const { rows, findings } = await check(file, { onError: 'skip' })
+  expect([rows, findings.map(({ id, count }) => [id, count])]).toEqual([1, [['unreadable-row', 2]]])
+  expect(findings[0]?.rows.map(({ row }) => row)).toEqual([1, 3])
+})
+
 it('finds invalid UTF-8, by row', async () => {
   const file = join(temporaryDirectory(), 'latin.jsonl')
   const first = `${JSON.stringify(chat('Say one.', 'one'))}\n`
