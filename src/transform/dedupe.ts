@@ -13,7 +13,7 @@ import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { OutOfMemoryError } from '../lowrank-error.js'
 import { boolean, either, exactly, instance, integer, listOf, number, path, type Rule, text } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { type InputRow, type ReadingOptions, readInput } from './input.js'
+import { type InputRow, NamedColumns, type ReadingOptions, readInput } from './input.js'
 import { NearIndex } from './near-index.js'
 import { DATASET, OUTPUT, TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
 import { writeRowsAtomic } from './output.js'
@@ -134,7 +134,7 @@ export interface DedupeReport {
  * Leaves out duplicates.
  *
  * @throws OutOfMemoryError where the indexes would take more than `memory`
- * @throws DataError naming the row that cannot be read
+ * @throws DataError naming the row that cannot be read, or one of `columns` that no row has
  */
 export async function dedupeRows(options: DedupeRowsOptions): Promise<DedupeReport> {
   const { dataset, output, removed, evaluation, ...rest } = readOptions('dedupe', options, DEDUPE_ROWS_OPTIONS)
@@ -147,12 +147,15 @@ export async function dedupeRows(options: DedupeRowsOptions): Promise<DedupeRepo
   try {
     const judge = new Judge(rest, runs, near)
     const paths = removed === undefined ? [output] : [output, removed]
+    const named = new NamedColumns('dedupe', rest.columns?.map((column) => ['columns', column] as const) ?? [])
     return await writeRowsAtomic(paths, async (write) => {
       for await (const row of readInput(dataset, { signal, onProgress } satisfies ReadingOptions)) {
+        named.see(row.columns)
         const reason = judge.judge(row)
         if (reason === undefined) await write(0, row.columns)
         else if (removed !== undefined) await write(1, new Map([...row.columns, ...removalOf(reason, row)]))
       }
+      named.expectAll()
       return { output, ...judge.counts }
     })
   } finally {

@@ -3,8 +3,9 @@
 import { valueAt } from '../data/columns.js'
 import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
-import { describeValue } from '../errors.js'
+import { describeValue, listNames } from '../errors.js'
 import { jsonText, PythonFloat } from '../lossless-json.js'
+import { DataError } from '../lowrank-error.js'
 import { Turns } from '../turns.js'
 import { isObject } from '../values.js'
 
@@ -74,6 +75,36 @@ function columnsOf(value: unknown, origin: RowOrigin): Columns {
 export function presentValue(columns: Columns, name: string): unknown {
   const value = valueAt(columns, name)
   return isMissingValue(value) ? undefined : value
+}
+
+/** Columns that an option names: one that no row has is misspelled, and what it was to say would not hold. */
+export class NamedColumns {
+  readonly #where: string
+  /** Options by the columns that no row had so far. */
+  readonly #lacking: Map<string, string>
+  #first: Columns | undefined
+
+  /** @param columns Pairs of an option and the column that it names, if it was given. */
+  constructor(where: string, columns: readonly (readonly [option: string, column: string | undefined])[]) {
+    this.#where = where
+    this.#lacking = new Map(columns.flatMap(([option, column]) => (column === undefined ? [] : [[column, option]])))
+  }
+
+  see(columns: Columns): void {
+    this.#first ??= columns
+    for (const column of this.#lacking.keys()) if (valueAt(columns, column) !== undefined) this.#lacking.delete(column)
+  }
+
+  /** @throws DataError where there were rows, but none with some column */
+  expectAll(): void {
+    const [lacking] = this.#lacking
+    if (lacking === undefined || this.#first === undefined) return
+    const [column, option] = lacking
+    throw new DataError(
+      `[${this.#where}] expected the column ${describeValue(column)}, which ${option} names, in a row, got it in none; the first row has ` +
+        `${listNames([...this.#first.keys()]) || 'no columns'}: correct ${option}`,
+    )
+  }
 }
 
 /** Whether a cell says nothing: absent, null, a number that is none, or blank text, as CSV has it for all of these. */

@@ -3,6 +3,7 @@
  * A killed process leaves what was there before.
  */
 
+import { resolve } from 'node:path'
 import { fillFilesAtomic, type StagedFile } from '../atomic-write.js'
 import { describeValue } from '../errors.js'
 import { jsonText } from '../lossless-json.js'
@@ -19,10 +20,11 @@ const PIECE_CHARACTERS = 1 << 16
 
 /**
  * Writes rows to the files at `paths`; none of them is changed unless all are whole.
- * @throws where a file has another ending than `.jsonl`
+ * @throws where a file has another ending than `.jsonl`, or stands there twice
  */
 export async function writeRowsAtomic<T>(paths: readonly string[], fill: (write: WriteRow) => Promise<T>): Promise<T> {
   for (const path of paths) expectJsonLines(path)
+  expectDifferent(paths)
   return await fillFilesAtomic(paths, async (files) => {
     const pending = paths.map(() => '')
     const flush = async (index: number): Promise<void> => {
@@ -42,6 +44,12 @@ export async function writeRowsAtomic<T>(paths: readonly string[], fill: (write:
 function expectJsonLines(path: string): void {
   if (/\.jsonl$/i.test(path)) return
   throw new OptionError(`[output] expected a path that ends in .jsonl for output, got ${describeValue(path)}`)
+}
+
+function expectDifferent(paths: readonly string[]): void {
+  const twice = paths.find((path, index) => paths.some((other, at) => at < index && resolve(other) === resolve(path)))
+  if (twice === undefined) return
+  throw new OptionError(`[output] expected a file of its own for each output, got ${describeValue(twice)} twice`)
 }
 
 function lineOf(row: OutputRow): string {

@@ -11,7 +11,7 @@ import { path, type Rule, text } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import { isPlainObject } from '../values.js'
-import { type Columns, presentValue, type ReadingOptions, readInput, textOfValue } from './input.js'
+import { type Columns, NamedColumns, presentValue, type ReadingOptions, readInput, textOfValue } from './input.js'
 import { DATASET, TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
 import { writeRowsAtomic } from './output.js'
 import { groupOf, limitsOf, positionOf, type Shares, Strata, splitAt } from './splits.js'
@@ -104,6 +104,7 @@ const MOST_STRATA = 100
  * Splits a data set into files.
  *
  * @throws OptionError where rows are to be stratified that can be read once only
+ * @throws DataError where no row has the column of `groupBy` or `stratifyBy`
  */
 export async function splitRows(options: SplitRowsOptions): Promise<SplitReport> {
   const { dataset, outputDir, ...rest } = readOptions('split', options, SPLIT_ROWS_OPTIONS)
@@ -135,6 +136,10 @@ export async function divide(
     }
   }
   const limits = limitsOf(splits)
+  const named = new NamedColumns('split', [
+    ['groupBy', groupBy],
+    ['stratifyBy', stratifyBy],
+  ])
   const assigned = strata?.assign(splits)
   const rows = names.map(() => 0)
   const byStratum = new Map<string, number[]>()
@@ -143,6 +148,7 @@ export async function divide(
   return await writeRowsAtomic(paths, async (write) => {
     for await (const { columns } of readInput(dataset, reading)) {
       read++
+      named.see(columns)
       const group = groupOf(columns, groupBy)
       if (groupBy !== undefined && presentValue(columns, groupBy) === undefined) withoutGroup++
       const split = assigned === undefined ? splitAt(positionOf(group, seed), limits) : assigned(group)
@@ -152,6 +158,7 @@ export async function divide(
       await write(split, columns)
     }
     if (expected !== undefined && read !== expected) throw readOnce(read)
+    named.expectAll()
     return {
       outputDir,
       read,

@@ -1,6 +1,7 @@
 /** @file The text of a row that duplicates are found by: normalised, in words, and as hashed runs of words. */
 
 import { mix, wordHashes } from '../data/word-hashes.js'
+import { PythonFloat } from '../lossless-json.js'
 import { isObject } from '../values.js'
 import { type Columns, presentValue } from './input.js'
 
@@ -30,9 +31,13 @@ function collect(value: unknown, texts: string[]): void {
   if (typeof value === 'string') texts.push(value)
   else if (Array.isArray(value)) for (const item of value) collect(item, texts)
   else if (value instanceof Map) for (const item of value.values()) collect(item, texts)
-  else if (isObject(value) && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) collect(item, texts)
+  else if (isObject(value) && !isText(value)) for (const item of Object.values(value)) collect(item, texts)
   else if (value !== null && value !== undefined) texts.push(String(value))
+}
+
+/** Whether an object is one value, whose text says all of it. */
+function isText(value: object): boolean {
+  return value instanceof PythonFloat || value instanceof Date || ArrayBuffer.isView(value)
 }
 
 /** White space as one blank, none at the ends of a value; in small letters where case does not count. */

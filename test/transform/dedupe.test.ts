@@ -87,6 +87,35 @@ describe('equal rows', () => {
     expect(kept).toEqual(rows.slice(0, 6))
   })
 
+  it('a misspelled column ends the work, since rows without it would all be equal', async () => {
+    const output = join(directory, 'misspelled.jsonl')
+    const dataset = [{ prompt: 'a' }, { prompt: 'b' }]
+    await expect(dedupeRows({ dataset, output, columns: ['promt'] })).rejects.toThrow(
+      '[dedupe] expected the column "promt", which columns names, in a row, got it in none; the first row has prompt: correct columns',
+    )
+    expect(await readdir(directory)).not.toContain('misspelled.jsonl')
+  })
+
+  it('objects of a class and without a prototype count with their values', async () => {
+    class Turn {
+      content: string
+      constructor(content: string) {
+        this.content = content
+      }
+    }
+    const bare = (content: string): object => Object.assign(Object.create(null) as object, { content })
+    const { rows } = await dedupe([{ a: new Turn('x') }, { a: new Turn('y') }, { a: bare('x') }, { a: bare('z') }])
+    expect(rows).toEqual([{ a: { content: 'x' } }, { a: { content: 'y' } }, { a: { content: 'z' } }])
+  })
+
+  it('the rows that stay and those that are left out need files of their own', async () => {
+    const output = join(directory, 'both.jsonl')
+    const removed = join(directory, 'x', '..', 'both.jsonl')
+    await expect(dedupeRows({ dataset: [{ a: 1 }], output, removed })).rejects.toThrow(
+      '[output] expected a file of its own for each output, got ',
+    )
+  })
+
   it('no row is lost among as many as fill the table several times', async () => {
     const rows = Array.from({ length: 6000 }, (_, id) => ({ text: `row ${id % 5000}` }))
     const { report } = await dedupe(rows, { threshold: false })

@@ -67,6 +67,12 @@ describe('a split', () => {
     expect(Object.values(report.splits).reduce((sum, part) => sum + part.rows, 0)).toBe(1005)
   })
 
+  it.each(['groupBy', 'stratifyBy'] as const)('refuses a column of %s that no row has', async (option) => {
+    await expect(split({ [option]: 'grup' })).rejects.toThrow(
+      `[split] expected the column "grup", which ${option} names, in a row, got it in none; the first row has id, group, level: correct ${option}`,
+    )
+  })
+
   it('keeps equal rows together without a group', async () => {
     const dataset = [...ROWS, ...ROWS].map(({ level, id }) => ({ level, text: `t${Number(id) % 50}` }))
     const { rows } = await split({ dataset, splits: { train: 0.5, evaluation: 0.5 } })
