@@ -25,3 +25,8 @@ export function* orBad<T>(steps: Steps<T>, onBadRow: OnBadRow | undefined): Step
     return undefined
   }
 }
+
+/** What a reader does with a row that has a defect where nobody wants to be told of it. */
+export function refuse(error: DataError): never {
+  throw error
+}

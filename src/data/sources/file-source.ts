@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { listNames } from '../../errors.js'
-import type { DataError } from '../../lowrank-error.js'
+import { refuse } from '../bad-rows.js'
 import { DataFile } from './data-file.js'
 import { findFiles } from './find-files.js'
 import { formatOf } from './formats.js'
@@ -60,10 +60,6 @@ async function* readFiles(patterns: readonly string[], split: Split, context: Re
     }
     before += sizes[index] as number
   }
-}
-
-function refuse(error: DataError): never {
-  throw error
 }
 
 async function findAll(patterns: readonly string[], split: Split): Promise<string[]> {
