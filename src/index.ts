@@ -26,6 +26,7 @@ export { type CreateModelOptions, createModel } from './causal-lm/create-model.j
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
 export type { ResolveModelOptions } from './checkpoint/resolve-model.js'
 export { type FileDType, type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
+export type { OnBadRow } from './data/bad-rows.js'
 export { DataSummarizer, type DataSummary, type HistogramBin } from './data/data-summary.js'
 export { type PreparedData, type PrepareOptions, prepareDataset } from './data/dataset.js'
 export type { DeltaTable } from './data/delta/delta-source.js'

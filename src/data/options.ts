@@ -118,9 +118,9 @@ export interface DataOptions {
    */
   onDroppedContent?: 'warn' | 'error'
   /**
-   * What a row does that has a defect, in its file, its columns or its messages: 'error' ends the run and names the row,
-   * 'skip' leaves it out, counts it, and names the first ones in a warning. A file that is damaged as a whole is an
-   * error in any case.
+   * What a row does that has a defect, in its file, its columns or its messages: 'error' ends the run and names the
+   * row, 'skip' leaves it out, counts it, and names the first ones in a warning. A file that is damaged as a whole is
+   * an error in any case.
    * @default 'error'
    */
   onError?: 'error' | 'skip'

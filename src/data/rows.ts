@@ -16,8 +16,8 @@ import type { ReadContext, RowSource } from './sources/row-source.js'
  * @param columns Gives the columns the names that the forms know.
  * @param recognize Tells the form of a row, and checks its columns.
  * @throws DataError naming file and line (or row) for a row that is not an object, lacks the columns of every form, has
- * one of the wrong type, or has another form than the rows before it in its file; `context.onBadRow` may leave such rows
- * out.
+ * one of the wrong type, or has another form than the rows before it in its file; `context.onBadRow` may leave such
+ * rows out.
  */
 export async function* readRows<Row extends RecognizedRow>(
   source: RowSource,

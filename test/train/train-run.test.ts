@@ -203,7 +203,7 @@ describe('a failure', () => {
     })
     void start({ dataset })
     expect(await warned).toMatch(message)
-    expect(await warned).toContain('got prompt')
+    expect(await warned).toContain('expected a list of messages for prompt in row 1, got 1')
   })
 
   it('a failure of which a callback or onEvent was told is none', async () => {

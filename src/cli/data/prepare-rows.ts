@@ -1,4 +1,4 @@
-/** @file What commands that look at rows need before the first: the tokenizer of the run, and the options of its rows. */
+/** @file What commands that look at rows need before the first: tokenizer and options of the run. */
 
 import { readModelConfig } from '../../checkpoint/load-model.js'
 import { INSPECT_OPTIONS, type InspectOptions } from '../../data/inspect.js'

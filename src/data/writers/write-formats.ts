@@ -5,7 +5,7 @@
 
 import type { FormatWriter } from './format-writer.js'
 
-export const JSON_LINES_WRITER: FormatWriter = {
+const JSON_LINES_WRITER: FormatWriter = {
   name: 'jsonl',
   endings: ['.jsonl'],
   needsSchema: false,

@@ -1,4 +1,4 @@
-/** @file Each rule of `lowrank data check` finds its planted defect, is silent on clean rows, and stands on its page. */
+/** @file Each rule of `lowrank data check` finds its planted defect, is silent on clean rows, and has its page. */
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
