@@ -17,8 +17,17 @@ export async function check({ run, json }: Check): Promise<void> {
     .flat()
     .filter((id): id is number => typeof id === 'number')
   const { dataset, evalDataset } = run.options
-  const work = async (onProgress: (rows: number, fraction: number | undefined) => void): Promise<object & Told> => {
-    const options = { ...data, stopTokenIds, onProgress, ...(evalDataset !== undefined && { evaluation: evalDataset }) }
+  const work = async (
+    onProgress: (rows: number, fraction: number | undefined) => void,
+    signal: AbortSignal,
+  ): Promise<object & Told> => {
+    const options = {
+      ...data,
+      stopTokenIds,
+      onProgress,
+      signal,
+      ...(evalDataset !== undefined && { evaluation: evalDataset }),
+    }
     const report = await checkDataset(dataset, tokenizer, options)
     const numberOf = (severity: Finding['severity']): number =>
       report.findings.filter((finding) => finding.severity === severity).length

@@ -5,7 +5,7 @@ import { createBar } from '../../progress/progress.js'
 import { formatCount } from '../../progress/terminal.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
-import { endAtOnce, releaseSignals } from '../signal-guard.js'
+import { untilSignal } from '../until-signal.js'
 import { UsageError } from '../usage-error.js'
 
 interface ConvertFlags {
@@ -39,12 +39,10 @@ export const command: Command<ConvertFlags, Checked> = {
     const bar = createBar()
     const onFraction = (fraction: number): void =>
       bar.show({ label: { text: 'Converting', importance: 1 }, fraction, parts: [] })
-    endAtOnce({ hasStatus: true })
-    const written = await writeRows(input, output, { ...(format && { format }), onFraction }).finally(() => {
-      bar.close()
-      releaseSignals()
-    })
-    const text = `Wrote ${formatCount(written.rows)} rows to ${written.path}.`
+    const written = await untilSignal((signal) =>
+      writeRows(input, output, { ...(format && { format }), onFraction, signal }).finally(() => bar.close()),
+    )
+    const text = `Wrote ${formatCount(written.rows)} ${written.rows === 1 ? 'row' : 'rows'} to ${written.path}.`
     process.stdout.write(`${json ? JSON.stringify(written) : text}\n`)
   },
 }

@@ -117,8 +117,10 @@ export const command: Command<DedupeFlags, Checked> = {
     }
     const { dedupeRows } = await import('../../transform/dedupe.js')
     const options = { dataset, output, ...flags, ...(exact && { threshold: false as const }) }
-    const work = (onProgress: (rows: number, fraction: number | undefined) => void): Promise<DedupeReport> =>
-      dedupeRows({ ...options, onProgress })
+    const work = (
+      onProgress: (rows: number, fraction: number | undefined) => void,
+      signal: AbortSignal,
+    ): Promise<DedupeReport> => dedupeRows({ ...options, onProgress, signal })
     await transform('Looking for duplicates', json, work, (report, paint) => [
       `${paint('green', 'Kept')} ${ofRows(report.written, report.read)} in ${report.output}`,
       ...countLines({

@@ -56,8 +56,10 @@ export const command: Command<RulesFlags, Checked> = {
       return
     }
     const { applyRules } = await import('../../transform/rules.js')
-    const work = (onProgress: (rows: number, fraction: number | undefined) => void): Promise<RulesReport> =>
-      applyRules({ dataset, rules, output, onProgress })
+    const work = (
+      onProgress: (rows: number, fraction: number | undefined) => void,
+      signal: AbortSignal,
+    ): Promise<RulesReport> => applyRules({ dataset, rules, output, onProgress, signal })
     await transform('Applying rules', json, work, (report, paint) => [
       `${paint('green', 'Made')} instructions of ${ofRows(report.written, report.read)} in ${report.output}`,
       ...countLines(report.skipped, 'left out: '),

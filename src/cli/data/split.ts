@@ -73,8 +73,10 @@ export const command: Command<SplitFlags, Checked> = {
       return
     }
     const { splitRows } = await import('../../transform/split.js')
-    const work = (onProgress: (rows: number, fraction: number | undefined) => void): Promise<SplitReport> =>
-      splitRows({ dataset, outputDir: output, ...by, onProgress })
+    const work = (
+      onProgress: (rows: number, fraction: number | undefined) => void,
+      signal: AbortSignal,
+    ): Promise<SplitReport> => splitRows({ dataset, outputDir: output, ...by, onProgress, signal })
     await transform('Splitting', json, work, (report, paint) => [
       `${paint('green', 'Split')} ${formatCount(report.read)} rows`,
       ...Object.values(report.splits).map(({ path, rows }) => `  ${formatCount(rows)} rows in ${path}`),

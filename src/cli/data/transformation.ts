@@ -2,8 +2,8 @@
 
 import { createBar } from '../../progress/progress.js'
 import { formatCount, type Paint, paintFor } from '../../progress/terminal.js'
-import { endAtOnce, releaseSignals } from '../signal-guard.js'
 import { expectResultOnDisk } from '../standard-streams.js'
+import { untilSignal } from '../until-signal.js'
 import { UsageError } from '../usage-error.js'
 
 /** @throws UsageError where a word or the value of a flag is missing */
@@ -35,21 +35,18 @@ const QUIET_MS = 1000
 export async function transform<Report extends object>(
   label: string,
   json: boolean | undefined,
-  work: (onProgress: (rows: number, fraction: number | undefined) => void) => Promise<Report>,
+  work: (onProgress: (rows: number, fraction: number | undefined) => void, signal: AbortSignal) => Promise<Report>,
   describe: (report: Report, paint: Paint) => readonly string[],
 ): Promise<void> {
   const bar = createBar()
   const began = performance.now()
   expectResultOnDisk()
-  endAtOnce({ hasStatus: true })
-  const report = await work((rows, fraction) => {
+  const onProgress = (rows: number, fraction: number | undefined): void => {
     if (performance.now() - began < QUIET_MS) return
     const parts = [{ text: `${formatCount(rows)} rows`, importance: 2 }]
     bar.show({ label: { text: label, importance: 1 }, fraction, parts })
-  }).finally(() => {
-    bar.close()
-    releaseSignals()
-  })
+  }
+  const report = await untilSignal((signal) => work(onProgress, signal).finally(() => bar.close()))
   const lines = json ? [JSON.stringify(report)] : describe(report, paintFor(process.stdout))
   process.stdout.write(`${lines.join('\n')}\n`)
 }

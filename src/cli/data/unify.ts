@@ -80,8 +80,10 @@ export const command: Command<UnifyFlags, Checked> = {
       ...(seed !== undefined && { seed }),
       ...(groupBy && { groupBy }),
     }
-    const work = (onProgress: (rows: number, fraction: number | undefined) => void): Promise<UnifyReport> =>
-      unifySources({ ...options, onProgress })
+    const work = (
+      onProgress: (rows: number, fraction: number | undefined) => void,
+      signal: AbortSignal,
+    ): Promise<UnifyReport> => unifySources({ ...options, onProgress, signal })
     await transform('Unifying', json, work, (report, paint) => [
       `${paint('green', 'Unified')} ${ofRows(report.written, report.read)} in ${report.output}`,
       ...Object.entries(report.sources).flatMap(([name, { read, written, skipped }]) => [
