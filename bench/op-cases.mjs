@@ -17,7 +17,7 @@ import { uniform, values } from './support/random.mjs'
  */
 
 const ATTENTION = { causal: true, window: 0, softcap: 0 }
-const NO_DROPOUT = { p: 0, seed: 0, microStep: 0, site: 0 }
+const NO_DROPOUT = { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }
 
 /** @param {import('../dist/index.js').Device} device @param {'float32' | 'bfloat16'} dtype */
 export function tensorMaker(device, dtype) {

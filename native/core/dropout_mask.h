@@ -10,7 +10,7 @@ namespace lowrank {
 struct DropoutMask {
   uint32_t key[2];
   uint32_t microStep;
-  uint32_t site;
+  uint32_t dropoutStream;
   uint32_t threshold;  // kept when word >= threshold
   float scale;         // 1 / (1 - p); 0 for p = 1, which keeps nothing
 };
@@ -22,7 +22,7 @@ LOWRANK_INLINE DropoutMask makeDropoutMask(const Dropout& dropout) {
   const float scale = dropout.p < 1.0f ? static_cast<float>(1.0 / (1.0 - static_cast<double>(dropout.p))) : 0.0f;
   return DropoutMask{{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
                      static_cast<uint32_t>(static_cast<int64_t>(dropout.microStep)),
-                     static_cast<uint32_t>(static_cast<int64_t>(dropout.site)),
+                     static_cast<uint32_t>(static_cast<int64_t>(dropout.dropoutStream)),
                      static_cast<uint32_t>(ceiling < 0xffffffffu ? ceiling : 0xffffffffu),
                      scale};
 }

@@ -1,7 +1,8 @@
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), the source of dropout masks.
 //
 // key     = the seed's low and high 32 bits
-// counter = (element / 4: low and high 32 bits, microStep, site); output word element % 4 belongs to the element.
+// counter = (element / 4: low and high 32 bits, microStep, dropoutStream); output word element % 4 belongs to the
+// element.
 // An element is kept when its word >= p * 2^32. No state: any run of elements can be made anywhere, in any order.
 #pragma once
 
@@ -40,7 +41,7 @@ LOWRANK_INLINE void philox(const DropoutMask& mask, uint64_t counter, UintVec wo
   UintVec c0 = (lane & 3u) * (kLanes / 4u) + (lane >> 2) + low;
   UintVec c1 =
       UintVec{} + high - reinterpret_cast<UintVec>(c0 < UintVec{} + low);  // a true comparison is -1: the carry
-  UintVec c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.site;
+  UintVec c2 = UintVec{} + mask.microStep, c3 = UintVec{} + mask.dropoutStream;
   uint32_t k0 = mask.key[0], k1 = mask.key[1];
   for (int round = 0; round < 10; ++round) {
     UintVec high0{}, low0{}, high1{}, low1{};

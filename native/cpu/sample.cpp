@@ -10,7 +10,7 @@
 namespace lowrank::cpu::LOWRANK_ISA {
 namespace {
 
-constexpr uint32_t kSite = 0xffffffffu;  // of the counter: no dropout mask has it
+constexpr uint32_t kStream = 0xffffffffu;  // of the counter: no dropout mask has it
 
 struct Candidate {
   float score;
@@ -68,7 +68,7 @@ LOWRANK_INLINE const Candidate& taken(const Ranking& ranking, int64_t n) {
 double uniform(double seed, int64_t sequence, int32_t step) {
   const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(seed));
   const DropoutMask key{
-      {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)}, static_cast<uint32_t>(step), kSite, 0, 0.0f};
+      {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)}, static_cast<uint32_t>(step), kStream, 0, 0.0f};
   UintVec words[4];
   philox(key, static_cast<uint64_t>(sequence), words);
   return (static_cast<double>(words[0][0]) + static_cast<double>(words[0][1]) * 0x1p-32) * 0x1p-32;

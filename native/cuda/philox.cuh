@@ -2,7 +2,8 @@
 // the same bits as cpu/philox.h.
 //
 // key     = the seed's low and high 32 bits
-// counter = (element / 4: low and high 32 bits, microStep, site); output word element % 4 belongs to the element.
+// counter = (element / 4: low and high 32 bits, microStep, dropoutStream); output word element % 4 belongs to the
+// element.
 // An element is kept when its word >= p * 2^32. No state: any element can be made anywhere, in any order; four in a row
 // cost as much as one.
 #pragma once
@@ -14,7 +15,7 @@ namespace lowrank::LOWRANK_BACKEND {
 
 // The four words of a counter.
 __device__ __forceinline__ uint4 philox(const DropoutMask& mask, uint64_t counter) {
-  uint4 c{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), mask.microStep, mask.site};
+  uint4 c{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), mask.microStep, mask.dropoutStream};
   uint32_t k0 = mask.key[0], k1 = mask.key[1];
   LOWRANK_UNROLL for (int round = 0; round < 10; ++round) {
     const uint32_t high0 = multiplyHigh(c.x, 0xd2511f53u), low0 = c.x * 0xd2511f53u;

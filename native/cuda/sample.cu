@@ -24,7 +24,7 @@ constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kDigitBits = 4;
 constexpr int kDigits = 1 << kDigitBits;
-constexpr uint32_t kSite = 0xffffffffu;      // of the counter: no dropout mask has it
+constexpr uint32_t kStream = 0xffffffffu;    // of the counter: no dropout mask has it
 constexpr uint32_t kLowestKey = 0x00800000;  // of the lowest finite score
 constexpr uint32_t kInfinityBits = 0x7f800000;
 
@@ -282,7 +282,7 @@ __global__ void __launch_bounds__(kThreads) sampleKernel(Matrix<const float> log
   if (options.temperature == 0.0f || largest == bitsToFloat(kInfinityBits)) {
     id = ranked(scores, keyOf(largest), 0.0);
   } else {
-    const DropoutMask stream{{options.seed[0], options.seed[1]}, static_cast<uint32_t>(steps[row]), kSite, 0, 0.0f};
+    const DropoutMask stream{{options.seed[0], options.seed[1]}, static_cast<uint32_t>(steps[row]), kStream, 0, 0.0f};
     const uint4 words = philox(stream, static_cast<uint64_t>(row));
     const double u = (static_cast<double>(words.x) + static_cast<double>(words.y) * 0x1p-32) * 0x1p-32;
     const uint32_t leastKey = options.minP > 0.0f ? keyOf(largest + options.logMinP) : kLowestKey;

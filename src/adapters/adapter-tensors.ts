@@ -143,7 +143,7 @@ function newPair(model: CausalLM, linear: Linear, { r, loraAlpha, loraDropout, u
     b: factor('lora_B', [linear.outFeatures, r]),
     scale: loraAlpha / (useRslora ? Math.sqrt(r) : r),
     dropout: loraDropout,
-    site: model.takeDropoutSite(),
+    dropoutStream: model.nextDropoutStream(),
   }
 }
 

@@ -108,15 +108,15 @@ export class CausalLM {
    */
   gradientCheckpointing: GradientCheckpointing = false
   /**
-   * Masks of LoRA dropout are a function of (seed, microStep, adapter site, element); a training forward counts
-   * microStep up.
+   * Masks of LoRA dropout are a function of (seed, microStep, dropoutStream of the LoRA pair, element); a training
+   * forward counts microStep up.
    */
   readonly dropoutState = { seed: SEED.default, microStep: 0 }
   readonly #decoder: Decoder
   readonly #parts: ModelModules
   #disposed = false
   #training = false
-  #nextSite = 0
+  #dropoutStreams = 0
   /** Answers that are being generated. */
   #decodings = 0
   #isChanging = false
@@ -194,8 +194,8 @@ export class CausalLM {
   }
 
   /** A number for a new LoRA pair, which gives it dropout masks of its own. */
-  takeDropoutSite(): number {
-    return this.#nextSite++
+  nextDropoutStream(): number {
+    return this.#dropoutStreams++
   }
 
   /**

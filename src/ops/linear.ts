@@ -30,7 +30,7 @@ export interface LoraPair {
   /** Probability that an input element is dropped while training. */
   readonly dropout: number
   /** Number of the LoRA pair in its model: gives each its own mask. */
-  readonly site: number
+  readonly dropoutStream: number
 }
 
 /** One projection of a group. */
@@ -152,7 +152,7 @@ export function factors(pair: LoraPair, dropout: DropoutState | undefined): OpAr
     a: pair.a.value,
     b: pair.b.value,
     scale: pair.scale,
-    dropout: { p: dropout ? pair.dropout : 0, seed, microStep, site: pair.site },
+    dropout: { p: dropout ? pair.dropout : 0, seed, microStep, dropoutStream: pair.dropoutStream },
   }
 }
 

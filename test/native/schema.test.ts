@@ -51,7 +51,7 @@ describe('the op list', () => {
       'parts.pairs.dropout.p:number',
       'parts.pairs.dropout.seed:number',
       'parts.pairs.dropout.microStep:number',
-      'parts.pairs.dropout.site:number',
+      'parts.pairs.dropout.dropoutStream:number',
     ])
   })
 

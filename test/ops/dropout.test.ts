@@ -19,9 +19,9 @@ import {
 } from '../support/values.js'
 
 const KEYS: DropoutKey[] = [
-  { p: 0.05, seed: 42, microStep: 0, site: 0 },
-  { p: 0.5, seed: 2 ** 40 + 12_345, microStep: 7, site: 209 },
-  { p: 0.9, seed: 0, microStep: 2 ** 31, site: 1 },
+  { p: 0.05, seed: 42, microStep: 0, dropoutStream: 0 },
+  { p: 0.5, seed: 2 ** 40 + 12_345, microStep: 7, dropoutStream: 209 },
+  { p: 0.9, seed: 0, microStep: 2 ** 31, dropoutStream: 1 },
 ]
 
 describe.each(testDevices())('on $name', (testDevice) => {
@@ -67,9 +67,9 @@ describe.each(testDevices())('on $name', (testDevice) => {
   it('the mask has the statistics of independent draws', async () => {
     const [rows, cols, p] = [401, 1000, 0.05]
     const masks: Float32Array[] = []
-    for (const site of [0, 1]) {
+    for (const dropoutStream of [0, 1]) {
       const ones = Tensor.full(device, [rows, cols], 'float32', 1)
-      device.enqueue('dropout', { x: ones, y: ones, dropout: { p, seed: 42, microStep: 3, site } })
+      device.enqueue('dropout', { x: ones, y: ones, dropout: { p, seed: 42, microStep: 3, dropoutStream } })
       masks.push(await ones.read())
     }
     const [first, second] = masks as [Float32Array, Float32Array]
@@ -98,8 +98,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
     )
   })
 
-  it('another micro-step, site or seed gives another mask; the same ones give the same', async () => {
-    const base = { p: 0.5, seed: 1, microStep: 2, site: 3 }
+  it('another micro-step, dropout stream or seed gives another mask; the same ones give the same', async () => {
+    const base = { p: 0.5, seed: 1, microStep: 2, dropoutStream: 3 }
     const mask = async (key: DropoutKey) => {
       const ones = Tensor.full(device, [1, 256], 'float32', 1)
       device.enqueue('dropout', { x: ones, y: ones, dropout: { ...key } })
@@ -110,16 +110,20 @@ describe.each(testDevices())('on $name', (testDevice) => {
     expect(await mask({ ...base, seed: 2 })).not.toBe(first)
     expect(await mask({ ...base, seed: 1 + 2 ** 32 })).not.toBe(first)
     expect(await mask({ ...base, microStep: 3 })).not.toBe(first)
-    expect(await mask({ ...base, site: 2 })).not.toBe(first)
+    expect(await mask({ ...base, dropoutStream: 2 })).not.toBe(first)
   })
 
   it('p = 0 copies, and dropped values stay dropped even where they were infinite', async () => {
     const x = operandMaker(device, 'bfloat16', 23)(3, 33)
     const y = output(device, 3, 33, 'bfloat16')
-    device.enqueue('dropout', { x: x.tensor, y, dropout: { p: 0, seed: 1, microStep: 0, site: 0 } })
+    device.enqueue('dropout', { x: x.tensor, y, dropout: { p: 0, seed: 1, microStep: 0, dropoutStream: 0 } })
     expectExact(await readMatrix(y), x)
     const infinite = Tensor.full(device, [1, 500], 'float32', Infinity)
-    device.enqueue('dropout', { x: infinite, y: infinite, dropout: { p: 0.5, seed: 1, microStep: 0, site: 0 } })
+    device.enqueue('dropout', {
+      x: infinite,
+      y: infinite,
+      dropout: { p: 0.5, seed: 1, microStep: 0, dropoutStream: 0 },
+    })
     const values = await infinite.read()
     expect(values.every((value) => value === 0 || value === Infinity)).toBe(true)
     expect(values.includes(0)).toBe(true)
@@ -129,7 +133,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     await expectSameBitsOnAnyThreads(testDevice, (stream) => {
       const x = operandMaker(stream, 'float32', 24)(77, 999)
       const y = output(stream, 77, 999, 'float32')
-      stream.enqueue('dropout', { x: x.tensor, y, dropout: { p: 0.3, seed: 9, microStep: 1, site: 4 } })
+      stream.enqueue('dropout', { x: x.tensor, y, dropout: { p: 0.3, seed: 9, microStep: 1, dropoutStream: 4 } })
       return [y]
     })
   })

@@ -247,7 +247,7 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
   it('linearCrossEntropy with weights hands on the gradients of sum(w l) / sum(w)', async () => {
     const [h, weight, a, b] = [make(9, 33), make(21, 33), make(3, 33), make(21, 3)]
     h.tensor.requiresGrad = true
-    const pair = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0, site: 6 }
+    const pair = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0, dropoutStream: 6 }
     const part: Projection = { weight: parameter('weight', weight), inOut: false, pairs: [pair] }
     const labels = [0, 20, -100, 3, 3, -100, 7, 8, 9]
     const weights = [1, 0.5, 3, 0, 2, 0, 0.25, 1, 4]

@@ -208,13 +208,13 @@ describe.each(testDevices({ everyLevel: false }))('as models call it on $name', 
   it('linearLogProbs hands any gradient of its rows on to h, the head and its LoRA pairs, and records nothing under noGrad', async () => {
     const [h, weight, a, b] = [make(9, 33), make(21, 33), make(3, 33), make(21, 3)]
     h.tensor.requiresGrad = true
-    const pair = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0.25, site: 6 }
+    const pair = { a: parameter('a', a), b: parameter('b', b), scale: 0.5, dropout: 0.25, dropoutStream: 6 }
     const part: Projection = { weight: parameter('weight', weight), inOut: false, pairs: [pair] }
     const state = { seed: 11, microStep: 2 }
     const labels = [0, 20, -100, 3, 3, -100, 7, 8, 9]
     const dLogProbs = gradientsFor(9)
     const ids = Tensor.from(device, labels, [9], 'int32')
-    const values = { weight, pairs: [{ a, b, scale: 0.5, dropout: { p: 0.25, ...state, site: 6 } }] }
+    const values = { weight, pairs: [{ a, b, scale: 0.5, dropout: { p: 0.25, ...state, dropoutStream: 6 } }] }
     const expected = reference(h, values, { labels, softcap: 3, dLogProbs })
     const run = () => linearLogProbs(h.tensor, ids, part, { softcap: 3, dropout: state })
     const unrecorded = noGrad(run)

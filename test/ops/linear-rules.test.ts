@@ -45,9 +45,9 @@ describe.each(testDevices({ everyLevel: false }))('on $name', ({ open }) => {
   /** A frozen weight with one trainable LoRA pair, for the op and for the reference. */
   function adapted(outputs: number, inputs: number, { dropout = 0, trainable = false } = {}) {
     const [weight, a, b] = [make(outputs, inputs), make(3, inputs), make(outputs, 3)]
-    const pair = { a: parameter('a', a, true), b: parameter('b', b, true), scale: 0.5, dropout, site: 6 }
+    const pair = { a: parameter('a', a, true), b: parameter('b', b, true), scale: 0.5, dropout, dropoutStream: 6 }
     const part: Projection = { weight: parameter('weight', weight, trainable), inOut: false, pairs: [pair] }
-    const mask = dropout > 0 ? { dropout: { p: dropout, ...STATE, site: 6 } } : {}
+    const mask = dropout > 0 ? { dropout: { p: dropout, ...STATE, dropoutStream: 6 } } : {}
     const values = { weight, pairs: [{ a, b, scale: 0.5, ...mask }] }
     return { part, pair, values }
   }

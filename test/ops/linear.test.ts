@@ -172,7 +172,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const a = { ...picks, tensor: upload(device, picks, 'bfloat16') }
       const y = output(device, tokens, 41, 'bfloat16')
       const s = output(device, tokens, 2, 'bfloat16')
-      const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
+      const dropout = { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }
       const pairs = [{ a: a.tensor, b: b.tensor, s, scale: 1, dropout }]
       device.enqueue('linear', { x: x.tensor, y, parts: [{ weight: weight.tensor, nf4: [], inOut: false, pairs }] })
       const exact = linear(x, [{ weight, pairs: [{ a, b, scale: 1 }] }]).y
@@ -201,7 +201,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const [x, weight, a, b] = [make(tokens, 33), make(19, 33), make(3, 33), make(19, 3)]
       const [y, s] = [output(device, tokens, 19, dtype), output(device, tokens, 3, dtype)]
       const pair = { a: amongNaNs(a, dtype), b: amongNaNs(b, dtype), s, scale: 0.5 }
-      const dropout = { p: 0, seed: 0, microStep: 0, site: 0 }
+      const dropout = { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }
       const xView = amongNaNs(x, dtype)
       const part = { weight: amongNaNs(weight, dtype), nf4: [], inOut: false }
       device.enqueue('linear', { x: xView, y, parts: [{ ...part, pairs: [{ ...pair, dropout }] }] })

@@ -353,7 +353,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       return parameter
     }
     const run = async (part: Projection): Promise<Matrix[]> => {
-      const pair = { a: trainable(a), b: trainable(b), scale: 0.5, dropout: 0, site: 1 }
+      const pair = { a: trainable(a), b: trainable(b), scale: 0.5, dropout: 0, dropoutStream: 1 }
       const input = x.tensor.alias()
       input.requiresGrad = true
       const y = linear(input, [{ ...part, pairs: [pair] }])

@@ -23,7 +23,7 @@ function expectEqual(actual: Matrix | undefined, expected: Matrix): void {
 describe('the float64 references', () => {
   it('have the gradients of linear, with both layouts, stacked LoRA pairs and dropout', () => {
     const [tokens, inputs] = [3, 4]
-    const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
+    const dropout = { p: 0.4, seed: 9, microStep: 1, dropoutStream: 2 }
     const x = randomMatrix(tokens, inputs)
     const parts = [
       {
@@ -57,7 +57,7 @@ describe('the float64 references', () => {
     { softcap: 0, divisor: 0, weights: [0.5, 1, 3, 0] },
   ])('have the gradients of linearCrossEntropy %o', (shape) => {
     const h = randomMatrix(4, 3)
-    const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
+    const dropout = { p: 0.4, seed: 9, microStep: 1, dropoutStream: 2 }
     const pair = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
     const head = { weight: randomMatrix(5, 3), pairs: [pair] }
     const options = { ...shape, labels: [4, -100, 0, 3] }
@@ -71,7 +71,7 @@ describe('the float64 references', () => {
 
   it.each([0, 1.5])('have the gradients of linearLogProbs with a softcap of %f', (softcap) => {
     const h = randomMatrix(4, 3)
-    const dropout = { p: 0.4, seed: 9, microStep: 1, site: 2 }
+    const dropout = { p: 0.4, seed: 9, microStep: 1, dropoutStream: 2 }
     const pair = { a: randomMatrix(2, 3), b: randomMatrix(5, 2), scale: 0.5, dropout }
     const head = { weight: randomMatrix(5, 3), pairs: [pair] }
     const options = { softcap, labels: [4, -100, 0, 3], dLogProbs: [0.5, 9, -2, 0.25] }

@@ -26,16 +26,16 @@ export interface DropoutKey {
   p: number
   seed: number
   microStep: number
-  site: number
+  dropoutStream: number
 }
 
 /**
  * What element e = row * cols + col is multiplied by: 1 / (1 - p), or 0. p counts as the float32 that the engine gets.
  */
-export function dropoutFactor({ p, seed, microStep, site }: DropoutKey, element: number): number {
+export function dropoutFactor({ p, seed, microStep, dropoutStream }: DropoutKey, element: number): number {
   const rounded = Math.fround(p)
   const block = Math.floor(element / 4)
-  const counter = [block % 2 ** 32, Math.floor(block / 2 ** 32), microStep, site]
+  const counter = [block % 2 ** 32, Math.floor(block / 2 ** 32), microStep, dropoutStream]
   const word = philox(counter, [seed % 2 ** 32, Math.floor(seed / 2 ** 32)])[element % 4] as number
   return word >= rounded * 2 ** 32 ? 1 / (1 - rounded) : 0
 }

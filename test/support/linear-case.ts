@@ -21,8 +21,8 @@ export interface PartShape {
   bias?: boolean
   /** The rank of each LoRA pair. */
   ranks?: readonly number[]
-  /** Dropout of all LoRA pairs; each gets a site of its own. */
-  dropout?: Omit<DropoutKey, 'site'>
+  /** Dropout of all LoRA pairs; each gets a dropout stream of its own. */
+  dropout?: Omit<DropoutKey, 'dropoutStream'>
 }
 
 type Make = ReturnType<typeof operandMaker>
@@ -54,22 +54,22 @@ export function makeParts(
   inputs: number,
   shapes: readonly PartShape[],
 ): Part[] {
-  let site = 3
+  let dropoutStream = 3
   return shapes.map(({ outputs, inOut = false, bias = false, ranks = [], dropout }) => {
     const weight = inOut ? make(inputs, outputs, { gap: 1 }) : make(outputs, inputs, { gap: 2 })
     const { device } = weight.tensor
     const gradient = (rows: number, cols: number): Tensor =>
       Tensor.full(device, [rows, cols], 'float32', GRADIENT_START)
     const pairs = ranks.map((rank): Pair => {
-      site += 7
+      dropoutStream += 7
       return {
         a: make(rank, inputs),
         b: make(outputs, rank, { gap: 1 }),
-        scale: ((site % 5) + 1) / 8,
+        scale: ((dropoutStream % 5) + 1) / 8,
         s: output(device, tokens, rank, dtype, 1),
         da: gradient(rank, inputs),
         db: gradient(outputs, rank),
-        ...(dropout ? { dropout: { ...dropout, site } } : {}),
+        ...(dropout ? { dropout: { ...dropout, dropoutStream } } : {}),
       }
     })
     return {
@@ -87,7 +87,7 @@ const pairArguments = (pair: Pair): OpArguments => ({
   a: pair.a.tensor,
   b: pair.b.tensor,
   scale: pair.scale,
-  dropout: { ...(pair.dropout ?? { p: 0, seed: 0, microStep: 0, site: 0 }) },
+  dropout: { ...(pair.dropout ?? { p: 0, seed: 0, microStep: 0, dropoutStream: 0 }) },
 })
 
 export function forwardArguments(parts: readonly Part[]): OpArguments[] {

@@ -4,27 +4,27 @@
 
 namespace lowrank {
 
-// Dropout is counter-based (Philox 4x32-10): the mask of element e = row * cols + col of a site is a function of (seed,
-// microStep, site, e) alone, so that a recomputation and any thread count see the same mask. Kept values are scaled by
-// 1 / (1 - p).
+// Dropout is counter-based (Philox 4x32-10): the mask of element e = row * cols + col is a function of (seed,
+// microStep, dropoutStream, e) alone, so that a recomputation and any thread count see the same mask. Kept values are
+// scaled by 1 / (1 - p).
 struct Dropout {
   float p;  // 0 switches dropout off
   double seed;
   double microStep;
-  double site;
+  double dropoutStream;
   template <class V>
   void visit(V& v) {
     v.number("p", p);
     v.number("seed", seed);
     v.number("microStep", microStep);
-    v.number("site", site);
+    v.number("dropoutStream", dropoutStream);
   }
   template <class C>
   void check(C& c) const {
     c.require(p >= 0 && p < 1, "dropout.p", "a probability in [0, 1)", p);
     c.counter("dropout.seed", seed);
     c.counter("dropout.microStep", microStep);
-    c.counter("dropout.site", site);
+    c.counter("dropout.dropoutStream", dropoutStream);
   }
 };
 
