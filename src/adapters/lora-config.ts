@@ -12,6 +12,7 @@ import {
   float32,
   integer,
   listOf,
+  mismatch,
   number,
   objectOf,
   oneOf,
@@ -244,10 +245,10 @@ export function parseSettings(
   onProblem: OnProblem = throwFirst,
 ): LoraConfig {
   const wrong = new Set<string>()
-  const expect = (name: string, shown: string, value: unknown, { accepts, expected }: Rule): boolean => {
-    if (accepts(value)) return true
+  const expect = (name: string, shown: string, value: unknown, rule: Rule): boolean => {
+    if (rule.accepts(value)) return true
     wrong.add(name)
-    onProblem([name], `[${where}] expected ${expected} for ${shown}, got ${describeValue(value)}`)
+    onProblem([name], mismatch(where, shown, value, rule))
     return false
   }
   const read = <Name extends keyof LoraConfig>(option: Name): LoraConfig[Name] => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { misplacedAdapter } from '../checkpoint/misplaced.js'
 import { describeValue, expectObject, unknownOption } from '../errors.js'
 import { ModelError } from '../lowrank-error.js'
+import { anything, mismatch, type Rule } from '../options/rules.js'
 import { camelCase, snakeCase } from '../options/spelling.js'
 import { namesOf } from '../options/table.js'
 import { isMissing } from '../regular-file.js'
@@ -36,43 +37,48 @@ export interface ToPeftConfigOptions {
 /** The name of PEFT's configuration file in an adapter's directory. */
 export const PEFT_CONFIG_FILE = 'adapter_config.json'
 
-type Check = (value: unknown) => boolean
-
-const isNothing: Check = (value) =>
-  value === null ||
-  value === undefined ||
-  value === false ||
-  (Array.isArray(value) && value.length === 0) ||
-  (isJsonObject(value) && Object.keys(value).length === 0)
-const anything: Check = () => true
+/** A feature of PEFT that is off. */
+const OFF: Rule = {
+  expected: 'null, false or something empty',
+  accepts: (value) =>
+    value === null ||
+    value === undefined ||
+    value === false ||
+    (Array.isArray(value) && value.length === 0) ||
+    (isJsonObject(value) && Object.keys(value).length === 0),
+}
+const PEFT_TYPE: Rule = { expected: '"LORA"', accepts: (value) => value === 'LORA' }
+const TASK_TYPE: Rule = { expected: '"CAUSAL_LM"', accepts: (value) => value === null || value === 'CAUSAL_LM' }
+/** The other values of PEFT change what is trained; those of lowrank have a rule of their own. */
+const INIT: Rule = {
+  expected: "true, false or 'gaussian'",
+  accepts: (value) => typeof value !== 'string' || !UNSUPPORTED_INITS.test(value),
+}
 
 const OPTIONS = namesOf(LORA_OPTIONS)
 /** The settings that are supported, as PEFT spells them. */
 const SETTINGS = OPTIONS.map(snakeCase)
 
-/**
- * PEFT's other settings that would change the result: the values with which they do not, which are all that is
- * supported.
- */
-const UNSUPPORTED: Record<string, Check> = {
-  alora_invocation_tokens: isNothing,
-  arrow_config: isNothing,
-  corda_config: isNothing,
-  ensure_weight_tying: isNothing,
-  kasa_config: isNothing,
-  layer_replication: isNothing,
-  loftq_config: isNothing,
-  lora_bias: isNothing,
-  lora_ga_config: isNothing,
-  megatron_config: isNothing,
-  monteclora_config: isNothing,
-  target_parameters: isNothing,
-  trainable_token_indices: isNothing,
-  use_bdlora: isNothing,
-  use_dora: isNothing,
-  use_qalora: isNothing,
-  velora_config: isNothing,
-}
+/** PEFT's other settings that would change the result: lowrank supports none of them, so they must be off. */
+const UNSUPPORTED: readonly string[] = [
+  'alora_invocation_tokens',
+  'arrow_config',
+  'corda_config',
+  'ensure_weight_tying',
+  'kasa_config',
+  'layer_replication',
+  'loftq_config',
+  'lora_bias',
+  'lora_ga_config',
+  'megatron_config',
+  'monteclora_config',
+  'target_parameters',
+  'trainable_token_indices',
+  'use_bdlora',
+  'use_dora',
+  'use_qalora',
+  'velora_config',
+]
 
 /** Settings that say nothing about the result of this library: labels, and settings of features that are off. */
 const HARMLESS = [
@@ -86,8 +92,12 @@ const HARMLESS = [
   'revision',
 ]
 
-/** Looked at before the others; eva_config says only how A began. */
-const CHECKED = ['peft_type', 'task_type', 'eva_config']
+/** Settings with rules of their own; eva_config says only how A began. */
+const CHECKED: ReadonlyMap<string, Rule> = new Map([
+  ['peft_type', PEFT_TYPE],
+  ['task_type', TASK_TYPE],
+  ['eva_config', OFF],
+])
 
 /** PEFT's other values of init_lora_weights. */
 const UNSUPPORTED_INITS = /^(eva|olora|orthogonal|pissa|pissa_niter_\d+|corda|loftq|lora_ga|mica)$/
@@ -126,10 +136,10 @@ export function parseLoraOptions(options: object = {}, onProblem: OnProblem = th
     given[name] = value
   }
   for (const [name, value] of Object.entries(given)) {
-    const isSupported = supportedValues(name)
-    if (isSupported === undefined)
+    const rule = ruleOf(name)
+    if (rule === undefined)
       onProblem([spelled(name)], unknownOption(where, spelled(name), OPTIONS, SHORT_LORA_NAMES).message)
-    else if (!isSupported(value)) {
+    else if (!rule.accepts(value)) {
       const message = `[${where}] the PEFT option ${camelCase(name)} is not supported yet, got ${describeValue(value)}; leave it out`
       onProblem([spelled(name)], message)
       delete given[name]
@@ -155,40 +165,32 @@ export async function readPeftConfig(directory: string): Promise<PeftConfig> {
  */
 export function fromPeftConfig(json: JsonObject, source: string = PEFT_CONFIG_FILE): PeftConfig {
   const where = `adapter ${source}`
-  if (json.peft_type !== 'LORA') {
-    throw new ModelError(
-      `[${where}] expected "LORA" for peft_type, got ${describeValue(json.peft_type)}; only LoRA is supported`,
-    )
-  }
-  if (!isNothing(json.task_type) && json.task_type !== 'CAUSAL_LM') {
-    throw new ModelError(
-      `[${where}] expected "CAUSAL_LM" for task_type, got ${describeValue(json.task_type)}; only it is supported`,
-    )
-  }
-  if (isNothing(json.target_modules)) {
-    throw new ModelError(
-      `[${where}] expected module names, a regular expression or "all-linear" for target_modules, got ${describeValue(json.target_modules)}`,
-    )
-  }
+  const { peft_type: peftType, task_type: taskType, target_modules: targets } = json
+  if (!PEFT_TYPE.accepts(peftType))
+    throw new ModelError(`${mismatch(where, 'peft_type', peftType, PEFT_TYPE)}; only LoRA is supported`)
+  if (!OFF.accepts(taskType) && !TASK_TYPE.accepts(taskType))
+    throw new ModelError(`${mismatch(where, 'task_type', taskType, TASK_TYPE)}; only it is supported`)
+  if (OFF.accepts(targets))
+    throw new ModelError(mismatch(where, 'target_modules', targets, LORA_OPTIONS.targetModules.rule))
   const init = json.init_lora_weights
   const isLoadable = LOADABLE_INITS.includes(init)
-  if (typeof init === 'string' && UNSUPPORTED_INITS.test(init) && !isLoadable) {
+  if (!INIT.accepts(init) && !isLoadable) {
     throw new ModelError(
       `[${where}] init_lora_weights ${describeValue(init)} changes the base model, which is not supported yet; convert the ` +
         'adapter with save_pretrained(..., path_initial_model_for_weight_conversion=...) of PEFT',
     )
   }
   for (const [name, value] of Object.entries(json)) {
-    if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.includes(name)) continue
+    if (SETTINGS.includes(name) || HARMLESS.includes(name) || CHECKED.has(name)) continue
     if (name === 'ensure_weight_tying' && value === true && leavesTiedWeights(json)) continue
-    const isDefault = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
-    if (isDefault !== undefined && !isDefault(value)) {
+    const isFeature = UNSUPPORTED.includes(name)
+    if (isFeature && !OFF.accepts(value)) {
       throw new ModelError(
         `[${where}] the PEFT feature ${name} is not supported yet, got ${describeValue(value)}; ${MERGE_IN_PEFT}`,
       )
     }
-    const switchesOn = value === true || (!isNothing(value) && typeof value === 'object')
-    if (isDefault === undefined && switchesOn) {
+    const switchesOn = value === true || (!OFF.accepts(value) && typeof value === 'object')
+    if (!isFeature && switchesOn) {
       throw new ModelError(
         `[${where}] the setting ${describeValue(name)} is not known here, got ${describeValue(value)}; remove it from the file ` +
           'if it does not change what the adapter computes',
@@ -245,14 +247,11 @@ export function toPeftConfig(config: LoraConfig, options: ToPeftConfigOptions): 
   return JSON.stringify(json, null, 2)
 }
 
-/** For an option of PEFT: which of its values are supported, where those are for `parseSettings` to judge all. */
-function supportedValues(name: string): Check | undefined {
-  if (name === 'init_lora_weights') return (value) => typeof value !== 'string' || !UNSUPPORTED_INITS.test(value)
-  if (name === 'peft_type') return (value) => value === 'LORA'
-  if (name === 'task_type') return (value) => value === null || value === 'CAUSAL_LM'
-  if (name === 'eva_config') return isNothing
+/** What the value of an option of PEFT must be before `parseSettings` judges all; undefined where PEFT has none. */
+function ruleOf(name: string): Rule | undefined {
+  if (name === 'init_lora_weights') return INIT
   if (SETTINGS.includes(name) || HARMLESS.includes(name)) return anything
-  return Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined
+  return UNSUPPORTED.includes(name) ? OFF : CHECKED.get(name)
 }
 
 /** Modules whose weight can be another's too. */
@@ -265,7 +264,7 @@ const TIED_MODULES = ['embed_tokens', 'lm_head', 'wte']
 function leavesTiedWeights({ target_modules: targets, modules_to_save: saved }: JsonObject): boolean {
   const isOther = (name: unknown): boolean =>
     typeof name === 'string' && !TIED_MODULES.some((tied) => tied.endsWith(name.split('.').at(-1) as string))
-  return isNothing(saved) && Array.isArray(targets) && targets.every(isOther)
+  return OFF.accepts(saved) && Array.isArray(targets) && targets.every(isOther)
 }
 
 function textOf(value: unknown): string | undefined {

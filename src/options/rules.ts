@@ -145,9 +145,12 @@ export function exactly(value: unknown, meaning: string): Rule {
 /** @throws saying what was expected for `name`. */
 export function check(where: string, name: string, value: unknown, rule: Rule): void {
   if (rule.accepts(value)) return
-  const hint = hintFor(value, rule)
-  const got = rule.isSecret ? describeKind(value) : describeValue(value)
-  throw wrongOption(name, `[${where}] expected ${rule.expected} for ${name}, got ${got}${hint}`)
+  throw wrongOption(name, `${mismatch(where, name, value, rule)}${hintFor(value, rule)}`)
+}
+
+/** The message for a value that a rule does not accept, without the rule's hint. */
+export function mismatch(where: string, name: string, value: unknown, { expected, isSecret }: Rule): string {
+  return `[${where}] expected ${expected} for ${name}, got ${isSecret ? describeKind(value) : describeValue(value)}`
 }
 
 /** The error for one option that is wrong. */
