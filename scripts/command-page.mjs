@@ -20,7 +20,9 @@ const HEAD = `# Command line
 <!-- Written by scripts/command-page.mjs from the commands, as their --help. Change the commands. -->
 
 \`lowrank COMMAND [flags]\` trains models, talks with them and says what a machine can do. \`lowrank help COMMAND\` shows what stands here on a
-terminal. A value follows its flag, as in \`--rank 8\` or \`--rank=8\`. Everything that is wrong with a command line is told at once.
+terminal. A value follows its flag, as in \`--rank 8\` or \`--rank=8\`. If a flag comes twice, its last value
+counts, so a script can add to a command line; flags that collect their values say that they may be repeated. Everything that is wrong with a
+command line is told at once.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage. With \`--json\` an error is also a line of JSON on standard output, with \`code\`, \`message\` and \`exitCode\`.
 `

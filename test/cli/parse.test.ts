@@ -56,6 +56,16 @@ describe('the words of a command line', () => {
     })
   })
 
+  it('a flag that comes twice and does not collect its values has the last one', () => {
+    expect(copy('--count', '7', '--loud', '--count=8', '--loud')).toMatchObject({
+      flags: { count: 8, loud: true },
+      problems: [],
+    })
+    expect(parsed('train', TRAIN, ['--rank', '8', '--rank', '4']).settings).toEqual([
+      { flag: '--rank', path: ['lora', 'r'], value: 4 },
+    ])
+  })
+
   it('stay texts where texts are wanted, and collect where a flag may be repeated', () => {
     expect(copy('--to', '7', '--tag', '1,2', '--tag', '3').flags).toMatchObject({ toText: '7', tags: ['1,2', '3'] })
   })
