@@ -16,8 +16,9 @@ export {
   setAdapter,
 } from './adapters/named-adapters.js'
 export type { Architecture, Decoder, ForwardContext, KeyValueCache, RaggedInput } from './architecture/architecture.js'
-export type { ForwardBatch, RaggedBatch } from './architecture/batch.js'
+export type { ForwardBatch } from './architecture/batch.js'
 export type { ModelConfig, RawConfig } from './architecture/config.js'
+export type { RaggedBatch } from './architecture/ragged-batch.js'
 export type { GradientCheckpointing } from './autograd/gradient-checkpointing.js'
 export type { Parameter } from './autograd/parameter.js'
 export { noGrad } from './autograd/tape.js'

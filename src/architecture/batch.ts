@@ -8,9 +8,7 @@ import { LowrankError } from '../lowrank-error.js'
 import { float32, instance } from '../options/rules.js'
 import { expectOptions, type OptionTable } from '../options/table.js'
 import { Tensor } from '../tensor/tensor.js'
-
-/** Label of tokens that have no loss. */
-export const IGNORE_INDEX = -100
+import { IGNORE_INDEX, positionsInSequences, type RaggedBatch, shiftLabels, shiftWeights } from './ragged-batch.js'
 
 /** What forward() takes. */
 export interface ForwardBatch {
@@ -83,26 +81,6 @@ export const FORWARD_BATCH = {
     help: 'what the sum of losses is divided by',
   },
 } as const satisfies OptionTable<ForwardBatch>
-
-/** Tokens of all sequences in one axis, on the host. */
-export interface RaggedBatch {
-  /** [N]. */
-  readonly inputIds: Int32Array
-  /** [N]. */
-  readonly positions: Int32Array
-  /** [S + 1]. */
-  readonly cuSeqlens: Int32Array
-  /**
-   * [N], shifted: the id that each token has to predict, or -100.
-   * @default none
-   */
-  readonly labels?: Int32Array
-  /**
-   * [N], shifted as the labels: what the loss of each token counts, finite and 0 or more.
-   * @default 1 each
-   */
-  readonly weights?: Float32Array
-}
 
 /** A ragged batch and where its rows stood. */
 export interface PreparedBatch extends RaggedBatch {
@@ -224,38 +202,6 @@ function fromMatrix({ inputIds, attentionMask, labels, weights }: ForwardBatch):
     outputShape: [rows, cols],
     outputRows: kept.length === rows * cols ? undefined : Int32Array.from(kept),
   }
-}
-
-/** The position of each token in its sequence, [N]. */
-export function positionsInSequences(cuSeqlens: Int32Array): Int32Array {
-  const positions = new Int32Array(cuSeqlens[cuSeqlens.length - 1] as number)
-  for (let s = 0; s + 1 < cuSeqlens.length; s++) {
-    const start = cuSeqlens[s] as number
-    for (let i = start; i < (cuSeqlens[s + 1] as number); i++) positions[i] = i - start
-  }
-  return positions
-}
-
-/** Moves each label to the token before it; the last token of a sequence predicts nothing. */
-export function shiftLabels(labels: Int32Array, cuSeqlens: Int32Array): Int32Array {
-  const shifted = new Int32Array(labels.length)
-  shifted.set(labels.subarray(1))
-  for (let s = 1; s < cuSeqlens.length; s++) {
-    const end = cuSeqlens[s] as number
-    if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = IGNORE_INDEX
-  }
-  return shifted
-}
-
-/** `shiftLabels` for the weights of labels. */
-export function shiftWeights(weights: Float32Array, cuSeqlens: Int32Array): Float32Array {
-  const shifted = new Float32Array(weights.length)
-  shifted.set(weights.subarray(1))
-  for (let s = 1; s < cuSeqlens.length; s++) {
-    const end = cuSeqlens[s] as number
-    if (end > (cuSeqlens[s - 1] as number)) shifted[end - 1] = 0
-  }
-  return shifted
 }
 
 interface WeightMatrix {

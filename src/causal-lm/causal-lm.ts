@@ -1,8 +1,9 @@
 /** @file The model that users hold: weights by name, forward with loss and logits, and generation. */
 
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
-import { type ForwardBatch, type PreparedBatch, prepareBatch, type RaggedBatch } from '../architecture/batch.js'
+import { type ForwardBatch, type PreparedBatch, prepareBatch } from '../architecture/batch.js'
 import type { ModelConfig, RawConfig } from '../architecture/config.js'
+import type { RaggedBatch } from '../architecture/ragged-batch.js'
 import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'

@@ -9,7 +9,7 @@ import {
   type RaggedBatch,
   shiftLabels,
   shiftWeights,
-} from '../architecture/batch.js'
+} from '../architecture/ragged-batch.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import { Random } from '../random.js'
 import { runAtOnce, type Steps, Turns } from '../turns.js'

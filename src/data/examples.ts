@@ -3,7 +3,7 @@
  * once; nothing later decides by token id what is learnt.
  */
 
-import { IGNORE_INDEX } from '../architecture/batch.js'
+import { IGNORE_INDEX } from '../architecture/ragged-batch.js'
 import { describeValue } from '../errors.js'
 import { DataError } from '../lowrank-error.js'
 import { type AssistantSpans, assistantSpanSteps } from '../tokenizer/assistant-spans.js'

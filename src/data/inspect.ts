@@ -3,7 +3,7 @@
  * than supervised fine-tuning are shown too.
  */
 
-import { IGNORE_INDEX } from '../architecture/batch.js'
+import { IGNORE_INDEX } from '../architecture/ragged-batch.js'
 import type { DataError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'

@@ -7,7 +7,7 @@
  * -1: labels follow as they are), the ids, the runs as (start, end) or the labels, and the weights as float32.
  */
 
-import { IGNORE_INDEX } from '../architecture/batch.js'
+import { IGNORE_INDEX } from '../architecture/ragged-batch.js'
 import type { Example } from './examples.js'
 import type { ExampleGroup, Item } from './items.js'
 

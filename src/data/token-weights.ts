@@ -2,7 +2,7 @@
  * @file What the tokens of an example count in the loss: weights of rows, messages and tokens become those of labels.
  */
 
-import { IGNORE_INDEX } from '../architecture/batch.js'
+import { IGNORE_INDEX } from '../architecture/ragged-batch.js'
 import { DataError } from '../lowrank-error.js'
 import type { TokenRange } from '../tokenizer/token-spans.js'
 import type { Example } from './examples.js'

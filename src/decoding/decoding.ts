@@ -4,7 +4,7 @@
  */
 
 import type { Decoder, RaggedInput } from '../architecture/architecture.js'
-import { positionsInSequences } from '../architecture/batch.js'
+import { positionsInSequences } from '../architecture/ragged-batch.js'
 import { noGrad } from '../autograd/tape.js'
 import { ModelError } from '../lowrank-error.js'
 import { linear } from '../ops/linear.js'

@@ -1,7 +1,7 @@
 /** @file Ragged batches, shuffling and resuming. */
 
 import { describe, expect, it, vi } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import {
   type BatchOptions,
   type BatchSchedule,

@@ -3,7 +3,7 @@
  */
 
 import { describe, expect, it } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import { alpacaPrompt } from '../../src/data/alpaca.js'
 import { chatRenderer, prepareDataset } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'

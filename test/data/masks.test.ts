@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import { chatRenderer } from '../../src/data/dataset.js'
 import { type EncodeRowOptions, encodeRow } from '../../src/data/examples.js'
 import { NAMED_TEMPLATES } from '../../src/tokenizer/named-templates.js'

@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { collate } from '../../src/data/batches.js'

@@ -1,7 +1,7 @@
 /** @file Holding out examples: how many, which, and that nothing leaks from one side to the other. */
 
 import { describe, expect, it } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import type { Example } from '../../src/data/examples.js'
 import { type SplitOptions, splitExamples } from '../../src/data/split.js'
 import { Random } from '../../src/random.js'

@@ -1,7 +1,7 @@
 /** @file Weights of labels: from rows, ranges and tokens to an example, and from examples to batches. */
 
 import { describe, expect, it } from 'vitest'
-import { IGNORE_INDEX } from '../../src/architecture/batch.js'
+import { IGNORE_INDEX } from '../../src/architecture/ragged-batch.js'
 import { collate, collateItems, sequentialBatches } from '../../src/data/batches.js'
 import { type Example, padExample } from '../../src/data/examples.js'
 import { datasetFingerprint } from '../../src/data/fingerprint.js'

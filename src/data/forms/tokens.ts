@@ -1,6 +1,6 @@
 /** @file Rows that bring their token ids: with labels, or masks of what is learnt. */
 
-import { IGNORE_INDEX } from '../../architecture/batch.js'
+import { IGNORE_INDEX } from '../../architecture/ragged-batch.js'
 import type { Steps } from '../../turns.js'
 import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
 import { isPresent, weightValue, wrongType } from '../row-values.js'
