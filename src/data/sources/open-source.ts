@@ -19,7 +19,7 @@ import {
 } from './dataset-entry.js'
 import { fileSource } from './file-source.js'
 import { iterableSource } from './iterable-source.js'
-import type { RowSource } from './row-source.js'
+import type { RowSource, SourceRow } from './row-source.js'
 import type { SqlQuery } from './sql-source.js'
 
 /**
@@ -106,8 +106,34 @@ function lazySource(name: string, load: () => Promise<RowSource>): RowSource {
   return {
     name,
     check: async (signal) => await (await load()).check?.(signal),
-    async *rows(context) {
-      yield* (await load()).rows(context)
+    rows: (context) => delegated(async () => (await load()).rows(context)),
+  }
+}
+
+/** The rows of what `open` gives. A generator in between would take as long for a row as reading a short one. */
+function delegated(open: () => Promise<AsyncIterable<SourceRow>>): AsyncIterableIterator<SourceRow> {
+  let rows: AsyncIterator<SourceRow> | undefined
+  let opening: Promise<void> | undefined
+  let isClosed = false
+  const begin = async (): Promise<void> => {
+    rows = (await open())[Symbol.asyncIterator]()
+  }
+  const over = { done: true, value: undefined } as const
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    next() {
+      if (isClosed) return Promise.resolve(over)
+      if (rows !== undefined) return rows.next()
+      opening ??= begin()
+      return opening.then(() => this.next())
+    },
+    async return() {
+      isClosed = true
+      await opening?.catch(() => {})
+      await rows?.return?.()
+      return over
     },
   }
 }
