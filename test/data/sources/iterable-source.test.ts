@@ -33,13 +33,13 @@ function webStream<T>(values: Iterable<T>, onCancel = () => {}): ReadableStream<
 }
 
 describe('a stream', () => {
-  it('of objects gives its rows, of Node or of the web', async () => {
+  it('a stream of objects gives its rows, of Node or of the web', async () => {
     const expected = ROWS.map((value, index) => ({ value, origin: { row: index + 1 } }))
     expect(await read(Readable.from(ROWS))).toEqual(expected)
     expect(await read(webStream<object>(ROWS))).toEqual(expected)
   })
 
-  it('of bytes is read as a file is: by its format, its lines, and unpacked', async () => {
+  it('a stream of bytes is read as a file is: by its format, its lines, and unpacked', async () => {
     const expected = ROWS.map((value, index) => ({ value, origin: { file: 'stream', line: index + 1 } }))
     const numbered = ROWS.map((value, index) => ({ value, origin: { file: 'stream', row: index + 1 } }))
     expect(await read(Readable.from(pieces(LINES)))).toEqual(expected)
@@ -53,7 +53,7 @@ describe('a stream', () => {
     expect(await read(webStream([new Uint8Array()]))).toEqual([])
   })
 
-  it('of bytes that is damaged is refused by its line, or goes on where rows may be skipped', async () => {
+  it('a damaged stream of bytes is refused by its line, or goes on where rows may be skipped', async () => {
     const damaged = Buffer.concat([LINES, Buffer.from('{"text"\n'), LINES.subarray(3)])
     await expect(read(webStream(pieces(damaged)))).rejects.toMatchObject({ file: 'stream', row: 4 })
     const places: (number | undefined)[] = []
@@ -64,13 +64,13 @@ describe('a stream', () => {
     expect([rows.length, places]).toEqual([6, [4]])
   })
 
-  it('of a format that is read at several places is refused with what to do', async () => {
+  it('a stream of a format that is read at several places is refused with what to do', async () => {
     await expect(read(webStream([Buffer.from('PAR1 and more')]))).rejects.toThrow(
       'expected a file of this format on the disk, not packed, got stream',
     )
   })
 
-  it('that fails fails the reading with its own error', async () => {
+  it('a stream that fails ends the reading with its own error', async () => {
     async function* failing(): AsyncGenerator<Uint8Array> {
       yield LINES
       throw new Error('connection lost')
