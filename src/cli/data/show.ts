@@ -3,6 +3,7 @@
  * show-rows.ts.
  */
 
+import { resolve } from 'node:path'
 import { DATA_OPTIONS } from '../../data/options.js'
 import { integer, text } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
@@ -11,6 +12,7 @@ import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { UsageError } from '../usage-error.js'
 import { readRowsRun } from './rows-run.js'
 
 interface ShowFlags extends SetFlags {
@@ -62,7 +64,14 @@ export const command: Command<ShowFlags, Show> = {
   ],
   instead: flagFor,
   async check(given) {
-    return { ...given.flags, run: await readRowsRun(given) }
+    const run = await readRowsRun(given)
+    const { html } = given.flags
+    const read = [...given.words, run.options.dataset].filter((path) => typeof path === 'string')
+    if (html !== undefined && read.some((path) => resolve(path) === resolve(html)))
+      throw new UsageError(
+        `[data show] expected a file of its own for --html, got ${html}, which is read; name another`,
+      )
+    return { ...given.flags, run }
   },
   async run(checked) {
     const { show } = await import('./show-rows.js')

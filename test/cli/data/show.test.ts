@@ -64,6 +64,16 @@ it('writes a page that needs no network and shows text as text', async () => {
   expect(html).not.toMatch(/<b>|https?:|src=|@import|<script/)
 })
 
+it('does not write its page over the rows', async () => {
+  const rows = join(folder, 'kept.jsonl')
+  const line = `${JSON.stringify(chat('one'))}\n`
+  await writeFile(rows, line)
+  const { code, stderr } = await lowrank(['data', 'show', rows, '--model', MODEL, '--html', rows])
+  expect(code).toBe(2)
+  expect(stderr).toContain(`expected a file of its own for --html, got ${rows}, which is read`)
+  expect(await readFile(rows, 'utf8')).toBe(line)
+})
+
 it('shows the data set of a run file with its options', async () => {
   const run = join(folder, 'run.yaml')
   await writeFile(run, `model: ${MODEL}\ndataset: ${rows}\ntraining: { maxLength: 8 }\n`)
