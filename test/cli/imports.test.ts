@@ -7,8 +7,8 @@ import { expect, it } from 'vitest'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
- * Folders of modules that compute, but for a list of names, the arrays of a batch and the options of a device, which tables
- * of options need; and modules beside such tables that compute.
+ * Folders of modules that compute, but for a list of names, the arrays of a batch and the options of a device, which
+ * tables of options need; and modules beside such tables that compute.
  */
 const COMPUTING =
   /^dist\/(?:architecture\/(?!ragged-batch)|autograd|causal-lm|gguf|models|ops|tensor\/(?!(?:addon|device|dtype|engine-error)\.js$)|tokenizer\/(?!named-templates)|weights|(?:checkpoint\/load-model|adapters\/lora-adapter|data\/dataset|generation\/generate-text|train\/(?:train-lora|trainer|plan|resolve-options))\.js$)/
