@@ -13,6 +13,14 @@ export default {
   excludePrivate: true,
   blockTags: [...OptionDefaults.blockTags, '@file'],
   // Lists of values whose types are shown instead.
-  intentionallyNotExported: ['COMPUTE_DTYPES', 'FILE_DTYPES', 'LR_SCHEDULER_TYPES', 'PACKING_STRATEGIES', 'BITS'],
+  intentionallyNotExported: [
+    'COMPUTE_DTYPES',
+    'FILE_DTYPES',
+    'LR_SCHEDULER_TYPES',
+    'PACKING_STRATEGIES',
+    'ROW_FORM_NAMES',
+    'STOPPING_STRATEGIES',
+    'BITS',
+  ],
   treatWarningsAsErrors: true,
 }

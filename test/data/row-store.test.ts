@@ -8,6 +8,7 @@ import { type ExampleGroup, type Item, listOf, someOf } from '../../src/data/ite
 import { itemOf, recordOf } from '../../src/data/row-record.js'
 import { RowStore } from '../../src/data/row-store.js'
 import { Random } from '../../src/random.js'
+import { cases } from '../support/long.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -46,9 +47,9 @@ describe('a record', () => {
 })
 
 describe('a store', () => {
-  const items = ((random) => Array.from({ length: 3000 }, () => randomItem(random)))(new Random(9))
-  const long = randomExample(new Random(2), 700_001)
-  items.splice(1500, 0, long)
+  const items = ((random) => Array.from({ length: cases(300, 3000) }, () => randomItem(random)))(new Random(9))
+  const long = randomExample(new Random(2), cases(300_001, 700_001))
+  items.splice(150, 0, long)
   // Nothing in memory; a part; all.
   const budgets = [0, 1 << 20, Number.POSITIVE_INFINITY]
 

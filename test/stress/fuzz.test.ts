@@ -78,8 +78,6 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['run/SHA256SUMS', resume],
   ['gguf/tiny.gguf', loadGguf],
   ['data/rows.parquet', readRowsOf],
-  ['data/rows.arrow', readRowsOf],
-  ['data/rows.arrows', readRowsOf],
 ]
 
 async function loadAndDispose(directory: string): Promise<void> {
@@ -152,12 +150,7 @@ beforeAll(async () => {
   await writeCheckpoint(at('sharded'), copies, { maxShardSize: '10KB' })
 
   await mkdir(at('data'))
-  for (const [name, golden] of [
-    ['rows.parquet', 'snappy.parquet'],
-    ['rows.arrow', 'zstd.arrow'],
-    ['rows.arrows', 'lz4.arrows'],
-  ] as const)
-    await copyFile(goldenData(golden), at(`data/${name}`))
+  await copyFile(goldenData('snappy.parquet'), at('data/rows.parquet'))
 
   const trained = LoraAdapter.create(base, { r: 2, targetModules: ['q_proj', 'v_proj'], modulesToSave: ['lm_head'] })
   await trained.save(at('adapter'))

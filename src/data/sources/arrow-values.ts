@@ -74,9 +74,14 @@ function hasFields(value: unknown): value is { schema: ArrowBatch['schema'] } {
 
 /** A batch by columns. @param start how many rows come before it */
 export function columnBatch({ schema: { fields }, numRows, data }: ArrowBatch, start: number): ColumnBatch {
+  if (numRows > MOST_ROWS_WITHOUT_VALUES && data.children.every(({ type }) => type.typeId === NULL))
+    throw new DataError(`rows with values, got a batch of ${numRows} rows without any`)
   const columns = fields.map(({ name }, index) => {
     try {
-      const valueAt = reader(data.children[index] as ArrowData)
+      const column = data.children[index]
+      if (column === undefined) throw new DataError('a column of values, got none')
+      if (column.length < numRows) throw new DataError(`${numRows} values, got ${column.length}`)
+      const valueAt = reader(column)
       return Array.from({ length: numRows }, (_, row) => valueAt(row))
     } catch (error) {
       if (!(error instanceof DataError)) throw error
@@ -86,9 +91,32 @@ export function columnBatch({ schema: { fields }, numRows, data }: ArrowBatch, s
   return { names: fields.map(({ name }) => name), columns, length: numRows, start }
 }
 
+// Numbers of types in the format.
+const NULL = 1
+const BOOL = 6
+const STRUCT = 13
+const UNION = 14
+const FIXED_SIZE_LIST = 16
+/** Types whose values lie between offsets. */
+const BY_OFFSETS: ReadonlySet<number> = new Set([4, 5, 12, 17, 19, 20, 21])
+// Values of the type null take no memory, so nothing else says how many there can be.
+const MOST_ROWS_WITHOUT_VALUES = 1 << 24
+
+/** How many values the buffers of a column have room for. */
+function placesOf({ type, values, valueOffsets, children }: ArrowData): number {
+  if (type.typeId === NULL || type.typeId === UNION) return Number.POSITIVE_INFINITY
+  if (type.typeId === STRUCT) return Math.min(...children.map(({ length }) => length), Number.POSITIVE_INFINITY)
+  if (BY_OFFSETS.has(type.typeId)) return valueOffsets.length - 1
+  if (type.typeId === FIXED_SIZE_LIST) return (children[0]?.length ?? 0) / (type.listSize || 1)
+  return type.typeId === BOOL ? 8 * values.length : values.length
+}
+
 type ValueAt = (index: number) => unknown
 
+/** @throws where data has fewer values than it says: a loop over those of a damaged file might never end */
 function reader(data: ArrowData): ValueAt {
+  const places = placesOf(data)
+  if (places < data.length) throw new DataError(`${data.length} values, got ${places}`)
   const valueAt = valuesOf(data)
   return (index) => (data.getValid(index) ? valueAt(index) : null)
 }
@@ -155,14 +183,24 @@ function valuesOf(data: ArrowData): ValueAt {
   }
 }
 
-function bytesOf({ values, valueOffsets }: ArrowData): (index: number) => Uint8Array {
-  const bytes = values as unknown as Uint8Array
-  return (index) => bytes.subarray(Number(valueOffsets[index]), Number(valueOffsets[index + 1]))
+function bytesOf(data: ArrowData): (index: number) => Uint8Array {
+  const bytes = data.values as unknown as Uint8Array
+  return (index) => bytes.subarray(...offsetsAt(data, index, bytes.length))
 }
 
-function between({ valueOffsets }: ArrowData, index: number, valueAt: ValueAt): unknown[] {
+function between(data: ArrowData, index: number, valueAt: ValueAt): unknown[] {
+  const [child] = data.children
+  const most = child?.type.typeId === NULL ? MOST_ROWS_WITHOUT_VALUES : (child?.length ?? 0)
+  const [first, end] = offsetsAt(data, index, most)
+  return Array.from({ length: end - first }, (_, item) => valueAt(first + item))
+}
+
+/** @throws where a value does not lie within the `most` that there are */
+function offsetsAt({ valueOffsets }: ArrowData, index: number, most: number): readonly [first: number, end: number] {
   const first = Number(valueOffsets[index])
-  return Array.from({ length: Number(valueOffsets[index + 1]) - first }, (_, item) => valueAt(first + item))
+  const end = Number(valueOffsets[index + 1])
+  if (first >= 0 && first <= end && end <= most) return [first, end]
+  throw new DataError(`a value within the ${most} that there are, got one from ${first} to ${end}`)
 }
 
 function booleanOf(data: ArrowData): ValueAt {
