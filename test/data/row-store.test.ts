@@ -47,8 +47,8 @@ describe('a record', () => {
 })
 
 describe('a store', () => {
-  const items = ((random) => Array.from({ length: cases(300, 3000) }, () => randomItem(random)))(new Random(9))
-  const long = randomExample(new Random(2), cases(300_001, 700_001))
+  const items = ((random) => Array.from({ length: cases(200, 3000) }, () => randomItem(random)))(new Random(9))
+  const long = randomExample(new Random(2), cases(200_001, 700_001))
   items.splice(150, 0, long)
   // Nothing in memory; a part; all.
   const budgets = [0, 1 << 20, Number.POSITIVE_INFINITY]
