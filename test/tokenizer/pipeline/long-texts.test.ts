@@ -28,10 +28,7 @@ test('every part works on long texts in turns of less than 20 ms, and an abort e
   for (const [name, { tokens, turns, longest, abortTime }] of results) {
     expect(tokens, name).toBeGreaterThan(0)
     all += turns
-    // The host of a virtual machine may take its processor within a turn, which counts as time of the thread.
-    const own = longest.map(({ time, collected }) => time - collected).sort((a, b) => b - a)
-    expect(own[0] ?? 0, name).toBeLessThan(40)
-    expect(own[1] ?? 0, name).toBeLessThan(20)
+    for (const { time, collected } of longest) expect(time - collected, name).toBeLessThan(20)
     // Pauses of the collector of garbage fall into a turn or two, and are not the work's.
     expect(longest[2]?.time ?? 0, name).toBeLessThan(20)
     expect(abortTime ?? 0, name).toBeLessThan(20)
