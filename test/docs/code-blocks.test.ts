@@ -3,7 +3,8 @@
  * read.
  *
  * A word behind the language, which pages do not show, says why a block is not run: it needs a `network`, a `gpu` or
- * `python`, or it is a command of a `checkout` that builds. A program that goes on with the one before is `continued`.
+ * `python`, or it is a command of a `checkout` that builds. A program that goes on with the one before is `continued`;
+ * YAML that is no configuration of training says that it holds `rules` or a `mapping`.
  * `npm test` runs README; CI and `npm run test:long` run all pages.
  */
 
@@ -17,10 +18,14 @@ import { parse } from 'yaml'
 import { prepareDataset } from '../../src/data/dataset.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
+import { readMapping } from '../../src/transform/mapping-file.js'
+import { readRules } from '../../src/transform/rule-file.js'
 import { isLong } from '../support/long.js'
 import { type Block, blocksOf, createSandbox, pages, ROOT, type Sandbox } from './pages.js'
 
 const NOT_RUN = ['network', 'gpu', 'python', 'checkout']
+/** What a YAML block is, where it is no configuration of training. */
+const YAML_FILES = { rules: readRules, mapping: readMapping }
 const LANGUAGES = ['ts', 'sh', 'jsonl', 'json', 'yaml', 'text', 'mermaid']
 const TSC = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 const runsAll = isLong || process.env.CI === 'true'
@@ -39,7 +44,8 @@ describe('the blocks of the pages', () => {
   test('have a language that a test knows, and marks that say why one is not run', () => {
     for (const { page, line, language, marks } of all) {
       expect(LANGUAGES, `${page}:${line}`).toContain(language)
-      for (const mark of marks) expect([...NOT_RUN, 'continued'], `${page}:${line}`).toContain(mark)
+      for (const mark of marks)
+        expect([...NOT_RUN, ...Object.keys(YAML_FILES), 'continued'], `${page}:${line}`).toContain(mark)
     }
   })
 
@@ -87,7 +93,9 @@ describe.each(pages().filter((page) => runnable.some((block) => block.page === p
         expect(examples, line).toHaveLength(1)
       }
     } else if (block.language === 'yaml') {
-      expect(resolveTrainOptions(parse(block.text))).toHaveProperty('model')
+      const kind = Object.entries(YAML_FILES).find(([mark]) => block.marks.includes(mark))
+      if (kind) await kind[1](parse(block.text))
+      else expect(resolveTrainOptions(parse(block.text))).toHaveProperty('model')
     } else {
       expect(JSON.parse(block.text)).toBeTypeOf('object')
     }
