@@ -20,7 +20,7 @@ import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { readMapping } from '../../src/transform/mapping-file.js'
 import { readRules } from '../../src/transform/rule-file.js'
-import { isLong } from '../support/long.js'
+import { isThorough } from '../support/long.js'
 import { type Block, blocksOf, createSandbox, pages, ROOT, type Sandbox } from './pages.js'
 
 const NOT_RUN = ['network', 'gpu', 'python', 'checkout']
@@ -28,11 +28,10 @@ const NOT_RUN = ['network', 'gpu', 'python', 'checkout']
 const YAML_FILES = { rules: readRules, mapping: readMapping }
 const LANGUAGES = ['ts', 'sh', 'jsonl', 'json', 'yaml', 'text', 'mermaid']
 const TSC = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
-const runsAll = isLong || process.env.CI === 'true'
 
 const all = pages().flatMap(blocksOf)
 const programs = all.filter((block) => block.language === 'ts')
-const runnable = all.filter((block) => runsAll || block.page === 'README.md')
+const runnable = all.filter((block) => isThorough || block.page === 'README.md')
 
 let sandbox: Sandbox
 beforeAll(async () => {

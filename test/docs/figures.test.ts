@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { planTraining } from '../../src/train/plan.js'
-import { isLong } from '../support/long.js'
+import { isThorough } from '../support/long.js'
 import { ROOT, readPage } from './pages.js'
 
 const GIB = 2 ** 30
@@ -34,7 +34,7 @@ test('README and docs/memory.md say what fits in which memory as the plans do', 
   )
   expect(page).toEqual(readme)
   expect(readme?.map(([, shape]) => shape)).toEqual(['SmolLM2-135M', 'Qwen2.5-0.5B', 'Llama-3.2-1B', 'Llama-3-8B'])
-  const planned = isLong || process.env.CI === 'true' ? readme : readme?.slice(0, 2)
+  const planned = isThorough ? readme : readme?.slice(0, 2)
   for (const [, shape = '', ...cells] of planned ?? []) {
     const lora = await peak(shape, { dtype: 'bfloat16' }, 512)
     const qlora = await peak(shape, { quantization: 'nf4' }, 512)

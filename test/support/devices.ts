@@ -2,6 +2,7 @@
 
 import { type EmulatorOptions, loadAddon } from '../../src/tensor/addon.js'
 import { Device, type DeviceOptions } from '../../src/tensor/device.js'
+import { isThorough } from './long.js'
 
 export interface TestDevice {
   /** As it stands in test names. */
@@ -20,8 +21,9 @@ const EMULATORS = ['sm90/forward/early', 'sm80/reverse/late', 'sm90/random/late'
 
 /**
  * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU
- * once for each of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). With LOWRANK_ISA_UNCHECKED=1 the
- * levels that the machine does not report are tried too.
+ * once for each of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). `npm test` takes the lowest and the
+ * highest level, CI and `npm run test:long` all; with LOWRANK_ISA_UNCHECKED=1 those that the machine does not report are
+ * tried too.
  * @param everyLevel false: the best CPU level and one emulated GPU only, for suites whose subject is not the kernels.
  * @throws on a device that does not exist.
  */
@@ -69,5 +71,6 @@ export function testDeviceNames(): string[] {
 
 function cpuLevels(): string[] {
   if (process.env.LOWRANK_ISA_UNCHECKED === '1') return ISA_LEVELS
-  return ISA_LEVELS.slice(0, ISA_LEVELS.indexOf(loadAddon().info().detectedIsa) + 1)
+  const levels = ISA_LEVELS.slice(0, ISA_LEVELS.indexOf(loadAddon().info().detectedIsa) + 1)
+  return isThorough ? levels : [...new Set([levels[0], levels.at(-1)])].filter((level) => level !== undefined)
 }
