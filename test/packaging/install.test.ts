@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DoctorReport } from '../../src/cli/doctor.js'
+import { isThorough } from '../support/long.js'
 import { tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { installNode, npm, readJson, runAlone } from './npm.js'
 
@@ -88,7 +89,7 @@ it('the engine with CUDA, installed beside, is loaded in place of the other and 
   expect(JSON.parse(plan.stdout)).toMatchObject({ fits: true })
 }, 600_000)
 
-describe.each(['20', 'newest'])('installed on Node %s', (version) => {
+describe.each(isThorough ? ['20', 'newest'] : ['20'])('installed on Node %s', (version) => {
   const project = join(folder, `project-${version}`)
 
   it('trains and saves without compiler, Python and install scripts', async () => {
