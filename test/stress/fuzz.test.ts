@@ -78,6 +78,9 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['run/SHA256SUMS', resume],
   ['gguf/tiny.gguf', loadGguf],
   ['data/rows.parquet', readRowsOf],
+  ['data/rows.arrow', readRowsOf],
+  ['data/rows.arrows', readRowsOf],
+  ['data/typed.arrow', readRowsOf],
 ]
 
 async function loadAndDispose(directory: string): Promise<void> {
@@ -150,7 +153,13 @@ beforeAll(async () => {
   await writeCheckpoint(at('sharded'), copies, { maxShardSize: '10KB' })
 
   await mkdir(at('data'))
-  await copyFile(goldenData('snappy.parquet'), at('data/rows.parquet'))
+  for (const [name, golden] of [
+    ['rows.parquet', 'snappy.parquet'],
+    ['rows.arrow', 'zstd.arrow'],
+    ['rows.arrows', 'lz4.arrows'],
+    ['typed.arrow', 'typed.arrow'],
+  ] as const)
+    await copyFile(goldenData(golden), at(`data/${name}`))
 
   const trained = LoraAdapter.create(base, { r: 2, targetModules: ['q_proj', 'v_proj'], modulesToSave: ['lm_head'] })
   await trained.save(at('adapter'))

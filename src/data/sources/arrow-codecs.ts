@@ -1,34 +1,57 @@
-/** @file What decompresses Arrow buffers, which apache-arrow leaves to the program: Zstandard, and LZ4 in frames. */
+/** @file What unpacks Arrow buffers, whose size the metadata says: Zstandard, and LZ4 in frames. */
 
-import type * as Arrow from 'apache-arrow'
-import { decompressZstd } from 'hyparquet-compressors'
+import { Decompress, decompress as decompressAll } from 'fzstd'
 import { DataError } from '../../lowrank-error.js'
+import { toError } from '../../values.js'
+import { expectFrame } from './zstd.js'
 
-/** Registers both codecs, unless the program has its own. */
-export function registerCodecs({ compressionRegistry, CompressionType }: typeof Arrow): void {
-  const own = [
-    [CompressionType.ZSTD, (bytes: Uint8Array) => decompressZstd(bytes)],
-    [CompressionType.LZ4_FRAME, decompressLz4Frame],
-  ] as const
-  for (const [type, decode] of own) {
-    // Values are read in place, so memory has to be aligned: that of a new array is.
-    if (compressionRegistry.get(type) === null)
-      compressionRegistry.set(type, { decode: (bytes) => Uint8Array.from(decode(bytes)) })
+/**
+ * Unpacks a buffer.
+ * @param size what the metadata says of it
+ * @throws DataError for damage, and where it has another size
+ */
+export function decompress(codec: 'LZ4' | 'Zstandard', packed: Uint8Array, size: number): Uint8Array {
+  let bytes: Uint8Array
+  try {
+    bytes = codec === 'LZ4' ? decompressLz4Frame(packed, size) : decompressZstd(packed, size)
+  } catch (error) {
+    if (error instanceof DataError) throw error
+    throw new DataError(`a damaged ${codec} buffer (${toError(error).message})`, { cause: error })
   }
+  if (bytes.length === size) return bytes
+  throw new DataError(`a ${codec} buffer of ${bytes.length} bytes where the metadata says ${size}`)
+}
+
+function decompressZstd(packed: Uint8Array, size: number): Uint8Array {
+  if (expectFrame(packed, size)) return decompressAll(packed, new Uint8Array(size))
+  const pieces: Uint8Array[] = []
+  let count = 0
+  const keep = (piece: Uint8Array): void => {
+    count += piece.length
+    if (count > size) throw new DataError(`a Zstandard buffer of more than the ${size} bytes that the metadata says`)
+    // fzstd uses its buffers again.
+    pieces.push(piece.slice())
+  }
+  new Decompress(keep).push(packed, true)
+  const output = new BoundedBytes(count)
+  for (const piece of pieces) output.append(piece)
+  return output.bytes
 }
 
 const FRAME_MAGIC = 0x184d2204
+// A byte says at most that 255 more are copied.
+const MOST_LZ4_RATIO = 255
 
 /**
  * Decodes an LZ4 frame (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md) without checking its checksums.
  */
-function decompressLz4Frame(frame: Uint8Array): Uint8Array {
+function decompressLz4Frame(frame: Uint8Array, size: number): Uint8Array {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
   if (frame.length < 7 || view.getUint32(0, true) !== FRAME_MAGIC) throw new DataError('a buffer that is no LZ4 frame')
   const flags = view.getUint8(4)
   const hasBlockChecksum = (flags & 0x10) !== 0
   let at = 6 + ((flags & 0x08) !== 0 ? 8 : 0) + ((flags & 0x01) !== 0 ? 4 : 0) + 1
-  const output = new GrowingBytes()
+  const output = new BoundedBytes(Math.min(size, MOST_LZ4_RATIO * frame.length))
   for (;;) {
     const head = view.getUint32(at, true)
     at += 4
@@ -43,7 +66,7 @@ function decompressLz4Frame(frame: Uint8Array): Uint8Array {
 }
 
 /** One block: literals, then a copy of what came before, again and again. Copies reach into earlier blocks. */
-function decompressBlock(block: Uint8Array, output: GrowingBytes): void {
+function decompressBlock(block: Uint8Array, output: BoundedBytes): void {
   let at = 0
   const lengthOf = (nibble: number): number => {
     let length = nibble
@@ -67,24 +90,28 @@ function decompressBlock(block: Uint8Array, output: GrowingBytes): void {
   }
 }
 
-/** Bytes whose number is not known before. */
-class GrowingBytes {
-  #buffer = new Uint8Array(1 << 16)
+/** Bytes of which there are not more than was said. */
+class BoundedBytes {
+  readonly #buffer: Uint8Array
   #length = 0
+
+  constructor(size: number) {
+    this.#buffer = new Uint8Array(size)
+  }
 
   get bytes(): Uint8Array {
     return this.#buffer.subarray(0, this.#length)
   }
 
   append(bytes: Uint8Array): void {
-    this.#reserve(bytes.length)
+    this.#expectRoom(bytes.length)
     this.#buffer.set(bytes, this.#length)
     this.#length += bytes.length
   }
 
   repeat(distance: number, length: number): void {
     if (distance === 0 || distance > this.#length) throw new DataError('an LZ4 block that copies from before its frame')
-    this.#reserve(length)
+    this.#expectRoom(length)
     const from = this.#length - distance
     // A copy may overlap what it writes, so it goes byte by byte.
     for (let index = 0; index < length; index++) {
@@ -93,10 +120,8 @@ class GrowingBytes {
     this.#length += length
   }
 
-  #reserve(more: number): void {
-    if (this.#length + more <= this.#buffer.length) return
-    const larger = new Uint8Array(Math.max(2 * this.#buffer.length, this.#length + more))
-    larger.set(this.bytes)
-    this.#buffer = larger
+  #expectRoom(more: number): void {
+    if (this.#length + more > this.#buffer.length)
+      throw new DataError(`an LZ4 buffer of more than the ${this.#buffer.length} bytes that the metadata says`)
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { DataError } from '../../lowrank-error.js'
+import { type ArrowField, type ArrowType, DAY, TYPE } from './arrow-types.js'
 import type { ColumnBatch } from './columnar-rows.js'
 import {
   bigintOf,
@@ -16,30 +17,16 @@ import {
   timeText,
 } from './columnar-values.js'
 
-interface ArrowType {
-  readonly typeId: number
-  readonly children?: readonly ArrowField[] | null
-  readonly unit?: number
-  readonly timezone?: string | null
-  readonly scale?: number
-  readonly precision?: number
-  readonly listSize?: number
-  readonly byteWidth?: number
-}
-
-interface ArrowField {
-  readonly name: string
-  readonly type: ArrowType
-}
-
 /** A run of values of one type in memory, as apache-arrow has it. */
-interface ArrowData {
+export interface ArrowData {
   readonly type: ArrowType
   readonly length: number
   readonly values: ArrayLike<number> | BigInt64Array
   readonly valueOffsets: ArrayLike<number | bigint>
   readonly children: readonly ArrowData[]
   readonly dictionary?: { readonly data: readonly ArrowData[] }
+  /** What the values of views lie in. */
+  readonly variadicBuffers?: readonly Uint8Array[]
   getValid(index: number): boolean
 }
 
@@ -74,7 +61,7 @@ function hasFields(value: unknown): value is { schema: ArrowBatch['schema'] } {
 
 /** A batch by columns. @param start how many rows come before it */
 export function columnBatch({ schema: { fields }, numRows, data }: ArrowBatch, start: number): ColumnBatch {
-  if (numRows > MOST_ROWS_WITHOUT_VALUES && data.children.every(({ type }) => type.typeId === NULL))
+  if (numRows > MOST_ROWS_WITHOUT_VALUES && data.children.every(({ type }) => type.typeId === TYPE.null))
     throw new DataError(`rows with values, got a batch of ${numRows} rows without any`)
   const columns = fields.map(({ name }, index) => {
     try {
@@ -91,24 +78,33 @@ export function columnBatch({ schema: { fields }, numRows, data }: ArrowBatch, s
   return { names: fields.map(({ name }) => name), columns, length: numRows, start }
 }
 
-// Numbers of types in the format.
-const NULL = 1
-const BOOL = 6
-const STRUCT = 13
+/** The type of a union as apache-arrow has it. */
 const UNION = 14
-const FIXED_SIZE_LIST = 16
-/** Types whose values lie between offsets. */
-const BY_OFFSETS: ReadonlySet<number> = new Set([4, 5, 12, 17, 19, 20, 21])
+const VIEW_BYTES = 16
 // Values of the type null take no memory, so nothing else says how many there can be.
-const MOST_ROWS_WITHOUT_VALUES = 1 << 24
+export const MOST_ROWS_WITHOUT_VALUES = 1 << 24
+/** Types whose values lie between offsets. */
+const BY_OFFSETS: ReadonlySet<number> = new Set<number>([
+  TYPE.binary,
+  TYPE.utf8,
+  TYPE.list,
+  TYPE.map,
+  TYPE.largeBinary,
+  TYPE.largeUtf8,
+  TYPE.largeList,
+])
 
 /** How many values the buffers of a column have room for. */
 function placesOf({ type, values, valueOffsets, children }: ArrowData): number {
-  if (type.typeId === NULL || type.typeId === UNION) return Number.POSITIVE_INFINITY
-  if (type.typeId === STRUCT) return Math.min(...children.map(({ length }) => length), Number.POSITIVE_INFINITY)
-  if (BY_OFFSETS.has(type.typeId)) return valueOffsets.length - 1
-  if (type.typeId === FIXED_SIZE_LIST) return (children[0]?.length ?? 0) / (type.listSize || 1)
-  return type.typeId === BOOL ? 8 * values.length : values.length
+  if (type.typeId === TYPE.null || type.typeId === UNION) return Number.POSITIVE_INFINITY
+  if (type.typeId === TYPE.struct) return Math.min(...children.map(({ length }) => length), Number.POSITIVE_INFINITY)
+  if (BY_OFFSETS.has(type.typeId)) return Math.max(0, valueOffsets.length - 1)
+  if (type.typeId === TYPE.fixedSizeList)
+    return type.listSize ? (children[0]?.length ?? 0) / type.listSize : Number.POSITIVE_INFINITY
+  if (type.typeId === TYPE.fixedSizeBinary)
+    return type.byteWidth ? values.length / type.byteWidth : Number.POSITIVE_INFINITY
+  if (type.typeId === TYPE.utf8View || type.typeId === TYPE.binaryView) return values.length / VIEW_BYTES
+  return type.typeId === TYPE.bool ? 8 * values.length : values.length
 }
 
 type ValueAt = (index: number) => unknown
@@ -121,8 +117,6 @@ function reader(data: ArrowData): ValueAt {
   return (index) => (data.getValid(index) ? valueAt(index) : null)
 }
 
-// Numbers of types and units in the format.
-const DATE_DAY = 0
 const DIGITS_OF_UNIT = [0, 3, 6, 9]
 
 function valuesOf(data: ArrowData): ValueAt {
@@ -130,53 +124,57 @@ function valuesOf(data: ArrowData): ValueAt {
   const numbers = data.values as ArrayLike<number | bigint>
   const { unit = 0 } = type
   switch (type.typeId) {
-    case 1:
+    case TYPE.null:
       return () => null
-    case 2:
+    case TYPE.int:
       return (index) => integerOf(numbers[index] as number | bigint)
-    case 3:
+    case TYPE.float:
       if (data.values instanceof Uint16Array) return (index) => floatOf(halfFloat(numbers[index] as number))
       return (index) => floatOf(numbers[index] as number)
-    case 4:
-    case 19:
+    case TYPE.binary:
+    case TYPE.largeBinary:
       return bytesOf(data)
-    case 5:
-    case 20: {
+    case TYPE.utf8:
+    case TYPE.largeUtf8: {
       const bytes = bytesOf(data)
       return (index) => textOf(bytes(index))
     }
-    case 6:
+    case TYPE.bool:
       return booleanOf(data)
-    case 7:
+    case TYPE.decimal:
       return decimalOf(data)
-    case 8:
-      if (unit === DATE_DAY) return (index) => dateText(numbers[index] as number)
+    case TYPE.date:
+      if (unit === DAY) return (index) => dateText(numbers[index] as number)
       return (index) => dateText(Math.floor(Number(numbers[index]) / 86_400_000))
-    case 9:
+    case TYPE.time:
       return (index) => timeText(BigInt(numbers[index] as number), DIGITS_OF_UNIT[unit] as number)
-    case 10:
+    case TYPE.timestamp:
       return (index) =>
         timestampText(BigInt(numbers[index] as bigint), DIGITS_OF_UNIT[unit] as number, Boolean(type.timezone))
-    case 12:
-    case 21: {
-      const valueAt = reader(children[0] as ArrowData)
-      return (index) => between(data, index, valueAt)
-    }
-    case 13:
+    case TYPE.list:
+    case TYPE.largeList:
+      return between(data, reader(children[0] as ArrowData))
+    case TYPE.struct:
       return structOf(data)
-    case 15: {
+    case TYPE.fixedSizeBinary: {
       const { byteWidth = 0 } = type
       const bytes = data.values as unknown as Uint8Array
       return (index) => bytes.subarray(index * byteWidth, (index + 1) * byteWidth)
     }
-    case 16: {
+    case TYPE.fixedSizeList: {
       const { listSize = 0 } = type
       const valueAt = reader(children[0] as ArrowData)
       return (index) => Array.from({ length: listSize }, (_, item) => valueAt(index * listSize + item))
     }
-    case 17:
+    case TYPE.map:
       return mapOf(data)
-    case -1:
+    case TYPE.binaryView:
+      return viewsOf(data)
+    case TYPE.utf8View: {
+      const bytes = viewsOf(data)
+      return (index) => textOf(bytes(index))
+    }
+    case TYPE.dictionary:
       return dictionaryOf(data)
     default:
       throw new DataError(`values of an Arrow type that is not read (number ${type.typeId})`)
@@ -185,22 +183,47 @@ function valuesOf(data: ArrowData): ValueAt {
 
 function bytesOf(data: ArrowData): (index: number) => Uint8Array {
   const bytes = data.values as unknown as Uint8Array
-  return (index) => bytes.subarray(...offsetsAt(data, index, bytes.length))
+  const { valueOffsets } = data
+  expectOffsets(data, bytes.length)
+  return (index) => bytes.subarray(Number(valueOffsets[index]), Number(valueOffsets[index + 1]))
 }
 
-function between(data: ArrowData, index: number, valueAt: ValueAt): unknown[] {
+/** Bytes of views: short ones lie in the view itself, long ones in one of the buffers. */
+function viewsOf({ values, variadicBuffers = [] }: ArrowData): (index: number) => Uint8Array {
+  const bytes = values as unknown as Uint8Array
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return (index) => {
+    const at = VIEW_BYTES * index
+    const length = view.getInt32(at, true)
+    if (length >= 0 && length <= 12) return bytes.subarray(at + 4, at + 4 + length)
+    const buffer = variadicBuffers[view.getInt32(at + 8, true)]
+    const start = view.getInt32(at + 12, true)
+    if (buffer !== undefined && length >= 0 && start >= 0 && start + length <= buffer.length)
+      return buffer.subarray(start, start + length)
+    throw new DataError(`a value within its buffer, got ${length} bytes from ${start} on`)
+  }
+}
+
+/** Lists of the values of a child. */
+function between(data: ArrowData, valueAt: ValueAt): (index: number) => unknown[] {
   const [child] = data.children
-  const most = child?.type.typeId === NULL ? MOST_ROWS_WITHOUT_VALUES : (child?.length ?? 0)
-  const [first, end] = offsetsAt(data, index, most)
-  return Array.from({ length: end - first }, (_, item) => valueAt(first + item))
+  const { valueOffsets } = data
+  expectOffsets(data, child?.length ?? 0)
+  return (index) => {
+    const first = Number(valueOffsets[index])
+    return Array.from({ length: Number(valueOffsets[index + 1]) - first }, (_, item) => valueAt(first + item))
+  }
 }
 
-/** @throws where a value does not lie within the `most` that there are */
-function offsetsAt({ valueOffsets }: ArrowData, index: number, most: number): readonly [first: number, end: number] {
-  const first = Number(valueOffsets[index])
-  const end = Number(valueOffsets[index + 1])
-  if (first >= 0 && first <= end && end <= most) return [first, end]
-  throw new DataError(`a value within the ${most} that there are, got one from ${first} to ${end}`)
+/** @throws where a value does not lie behind the one before it and within the `most` that there are */
+function expectOffsets({ valueOffsets, length }: ArrowData, most: number): void {
+  let before = 0
+  for (let index = 0; index <= length; index++) {
+    const offset = Number(valueOffsets[index] ?? 0)
+    if (!(offset >= before && offset <= most))
+      throw new DataError(`a value within the ${most} that there are, got one from ${before} to ${offset}`)
+    before = offset
+  }
 }
 
 function booleanOf(data: ArrowData): ValueAt {
@@ -234,22 +257,35 @@ function structOf({ type, children }: ArrowData): ValueAt {
 function mapOf(data: ArrowData): ValueAt {
   const [entries] = data.children as readonly [ArrowData]
   const [keyAt, valueAt] = entries.children.map(reader) as [ValueAt, ValueAt]
+  const pairsAt = between(data, (entry) => [String(keyAt(entry)), valueAt(entry)])
   return (index) => {
-    const pairs = between(data, index, (entry) => [String(keyAt(entry)), valueAt(entry)]) as [string, unknown][]
+    const pairs = pairsAt(index) as [string, unknown][]
     return pairs.some(([name]) => name === '__proto__') ? new Map(pairs) : Object.fromEntries(pairs)
   }
 }
 
 /** The values of a dictionary, which may have grown piece by piece. */
 function dictionaryOf({ values, dictionary }: ArrowData): ValueAt {
-  const pieces = (dictionary?.data ?? []).map((data) => ({ valueAt: reader(data), length: data.length }))
+  const pieces = (dictionary?.data ?? []).map((data) => ({ valueAt: remembered(reader(data)), length: data.length }))
   return (index) => {
     let entry = Number((values as ArrayLike<number>)[index])
-    for (const { valueAt, length } of pieces) {
+    for (const { valueAt, length } of entry < 0 ? [] : pieces) {
       if (entry < length) return valueAt(entry)
       entry -= length
     }
     throw new DataError('a value that its dictionary does not have')
+  }
+}
+
+/** Texts are made once, however many rows have them. */
+function remembered(valueAt: ValueAt): ValueAt {
+  const texts = new Map<number, string>()
+  return (index) => {
+    const known = texts.get(index)
+    if (known !== undefined) return known
+    const value = valueAt(index)
+    if (typeof value === 'string') texts.set(index, value)
+    return value
   }
 }
 

@@ -80,6 +80,7 @@ function isoText(milliseconds: number): string {
 
 /** Thousandths, millionths or billionths: as few as say it. */
 function fraction(rest: bigint, digits: number): string {
+  if (digits === 0) return ''
   const text = String(rest)
     .padStart(digits, '0')
     .replace(/(?:000)+$/, '')

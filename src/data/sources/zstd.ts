@@ -11,6 +11,9 @@ const SKIPPABLE_MAGIC = 0x184d2a50
 /** What `zstd -d` takes without being asked to. */
 const LARGEST_WINDOW = 128 * 2 ** 20
 const LARGEST_BLOCK = 1 << 17
+/** What writers that do not know the size of their content ask for. */
+const USUAL_WINDOW = 8 * 2 ** 20
+const LONGEST_HEADER = 18
 
 /** Whether a file begins as a frame, or with one that readers skip. */
 export function isZstd(start: Uint8Array): boolean {
@@ -44,6 +47,23 @@ export async function* unzstd(packed: AsyncIterator<Uint8Array>): AsyncGenerator
     }
   }
   frames.end()
+}
+
+/**
+ * Checks the header of a frame whose content has a known size.
+ * @returns whether the header says that size too
+ * @throws where it says another, or asks for a window that such a frame does not need
+ */
+export function expectFrame(packed: Uint8Array, size: number): boolean {
+  const header = [...packed.subarray(0, LONGEST_HEADER)]
+  if (readUint(header, 0, 4) !== MAGIC) throw new Error('it is no frame')
+  expectHeader(header, Math.max(USUAL_WINDOW, 2 * size))
+  const { isSingle, dictionary, size: sizeBytes } = headerParts(header[4] as number)
+  if (sizeBytes === 0) return false
+  // Sizes of two bytes begin where those of one end.
+  const said = readUint(header, (isSingle ? 5 : 6) + dictionary, sizeBytes) + (sizeBytes === 2 ? 256 : 0)
+  if (said !== size) throw new Error(`it says ${said} bytes in place of ${size}`)
+  return true
 }
 
 /** Bytes of one frame. */
@@ -186,14 +206,14 @@ function headerBytes(descriptor: number): number {
   return 5 + (isSingle ? 0 : 1) + dictionary + size
 }
 
-function expectHeader(bytes: readonly number[]): void {
+function expectHeader(bytes: readonly number[], most = LARGEST_WINDOW): void {
   const descriptor = bytes[4] as number
   if ((descriptor & 8) !== 0) throw new Error('a frame has no valid header')
   const { isSingle, dictionary, size } = headerParts(descriptor)
   const at = isSingle ? 5 : 6
   if (dictionary > 0 && readUint(bytes, at, dictionary) !== 0) throw new Error('it needs a dictionary')
   const window = isSingle ? readUint(bytes, at + dictionary, size) : windowSize(bytes[5] as number)
-  if (window > LARGEST_WINDOW) throw new Error(`it asks for a window of ${window} bytes, above ${LARGEST_WINDOW}`)
+  if (window > most) throw new Error(`it asks for a window of ${window} bytes, above ${most}`)
 }
 
 function windowSize(descriptor: number): number {

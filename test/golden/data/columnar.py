@@ -127,3 +127,54 @@ for codec in (None, "zstd", "lz4"):
     with ipc.new_stream(HERE / f"{codec or 'none'}.arrows", SCHEMA, options=options) as writer:
         writer.write_table(table, max_chunksize=25)
 
+
+# Types that Parquet has no form of, and dictionaries that grow.
+typed = pa.schema(
+    [
+        ("view", pa.string_view()),
+        ("bytes view", pa.binary_view()),
+        ("large", pa.large_string()),
+        ("large list", pa.large_list(pa.int16())),
+        ("pair", pa.list_(pa.uint8(), 2)),
+        ("fixed", pa.binary(3)),
+        ("half", pa.float16()),
+        ("word", pa.dictionary(pa.uint16(), pa.string())),
+        ("words", pa.list_(pa.dictionary(pa.int8(), pa.large_string()))),
+        ("decimal", pa.decimal256(50, 4)),
+        ("seconds", pa.time32("s")),
+        ("nanoseconds", pa.timestamp("ns")),
+        ("milliseconds", pa.date64()),
+        ("nothing", pa.null()),
+        ("empty", pa.struct([])),
+    ]
+)
+
+
+def typed_row(i: int) -> dict:
+    row = {
+        "view": "short" if i % 2 else f"a text of more than twelve bytes {i}",
+        "bytes view": bytes([i]) * (3 if i % 3 else 20),
+        "large": f"l{i}",
+        "large list": [i, None],
+        "pair": [i, 255 - i],
+        "fixed": bytes([i, 0, 255]),
+        "half": i / 4,
+        "word": f"word {i // 2}",
+        "words": [f"w{i}", None, f"w{i - 1}"],
+        "decimal": decimal.Decimal(i) * 10**40 / 8,
+        "seconds": datetime.time(0, 0, i),
+        "nanoseconds": datetime.datetime(2024, 1, 1) + datetime.timedelta(microseconds=i),
+        "milliseconds": datetime.date(2024, 1, 1) + datetime.timedelta(days=i),
+        "nothing": None,
+        "empty": {},
+    }
+    return {name: None if i % 5 == index % 5 and i % 2 else value for index, (name, value) in enumerate(row.items())}
+
+
+for name, new, options in (
+    ("typed.arrow", ipc.new_file, ipc.IpcWriteOptions(emit_dictionary_deltas=True, unify_dictionaries=True)),
+    ("typed.arrows", ipc.new_stream, ipc.IpcWriteOptions(emit_dictionary_deltas=True, compression="zstd")),
+):
+    with new(HERE / name, typed, options=options) as writer:
+        batches = [pa.RecordBatch.from_pylist([typed_row(i) for i in range(at, at + 4)], schema=typed) for at in (0, 4)]
+        writer.write_table(pa.Table.from_batches(batches))
