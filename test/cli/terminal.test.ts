@@ -99,26 +99,29 @@ Done after ## steps in # s, mean loss #`,
 EXPECTED[200] = (EXPECTED[80] as string).replace('on: ##\n  steps', 'on: ## steps').replaceAll('out##', 'out###')
 
 describe('a real run on a terminal', () => {
-  it.each(isThorough ? [40, 80, 200] : [40])('shows every line, its results, and no rest of a bar: %i columns', async (columns) => {
-    const bytes = await onTerminal(train(`out${columns}`), columns)
-    // The bar was there: it is in the bytes, and gone from the screen.
-    expect(bytes).toContain('\u2591')
-    expect(bytes).toContain('\u001b[32m')
-    const screen = new Screen(columns)
-    screen.write(bytes)
-    const rows = await screen.rows()
-    const saved = rows.findIndex((row) => row.startsWith('Saved'))
-    expect(masked(rows.slice(0, saved).join('\n'))).toBe(EXPECTED[columns])
-    // Lines of stdout are as wide as they are, for those who copy from them.
-    expect(
-      rows
-        .slice(saved)
-        .join('')
-        .replace(/node \S+main\.js/, 'lowrank'),
-    ).toBe(
-      `Saved out${columns}/adapterTry it: lowrank generate --model model --adapter out${columns}/adapter --prompt "..."`,
-    )
-  })
+  it.each(isThorough ? [40, 80, 200] : [40])(
+    'shows every line, its results, and no rest of a bar: %i columns',
+    async (columns) => {
+      const bytes = await onTerminal(train(`out${columns}`), columns)
+      // The bar was there: it is in the bytes, and gone from the screen.
+      expect(bytes).toContain('\u2591')
+      expect(bytes).toContain('\u001b[32m')
+      const screen = new Screen(columns)
+      screen.write(bytes)
+      const rows = await screen.rows()
+      const saved = rows.findIndex((row) => row.startsWith('Saved'))
+      expect(masked(rows.slice(0, saved).join('\n'))).toBe(EXPECTED[columns])
+      // Lines of stdout are as wide as they are, for those who copy from them.
+      expect(
+        rows
+          .slice(saved)
+          .join('')
+          .replace(/node \S+main\.js/, 'lowrank'),
+      ).toBe(
+        `Saved out${columns}/adapterTry it: lowrank generate --model model --adapter out${columns}/adapter --prompt "..."`,
+      )
+    },
+  )
 
   it('has no colours where NO_COLOR or TERM=dumb refuses them, and no bar where nothing can be erased', async () => {
     const plain = await onTerminal(train('plain'), 80, { NO_COLOR: '1' })
