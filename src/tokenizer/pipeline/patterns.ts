@@ -13,7 +13,7 @@ export interface Pattern {
   readonly canBeEmpty: boolean
   matches(text: string): Pausable<Match>
   /** The same for a short text, at a stretch; undefined where that could take long. */
-  readonly visit: Regex['visit']
+  readonly cut: Regex['cut']
 }
 
 /** @throws naming the pattern that is damaged or not translated */
@@ -25,14 +25,14 @@ export function readPattern(fields: Fields, name: string): Pattern {
   }
   // An empty text matches between all characters, as an expression does.
   if (kind === 'String' && value !== '') {
-    return { text: value, canBeEmpty: false, matches: (text) => textMatches(text, value), visit: undefined }
+    return { text: value, canBeEmpty: false, matches: (text) => textMatches(text, value), cut: undefined }
   }
   const regex = regexOf(value)
   return {
     text: undefined,
     canBeEmpty: regex.canBeEmpty,
     matches: (text) => regex.matches(text),
-    visit: regex.visit,
+    cut: regex.cut,
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type Pausable,
   slice,
 } from './aligned-text.js'
-import { utf8Length } from './bytes.js'
+import { toByteLetters, utf8Length } from './bytes.js'
 import { readDecoder } from './decoders.js'
 import { type Fields, fieldsOf, isObject, wrong } from './fields.js'
 import { readBpe } from './models/bpe.js'
@@ -27,7 +27,7 @@ import { join, pushEdges, readPostProcessor, type Segment } from './post-process
 import { inLetters, readPreTokenizer } from './pre-tokenizers.js'
 import { UNITS_PER_STEP } from './text-output.js'
 import { wellFormed } from './unicode.js'
-import { type KnownWord, WordCache } from './word-cache.js'
+import { type KnownWord, WordTable } from './word-table.js'
 
 /** Ids with the place of each in the text. */
 export interface Encoded {
@@ -99,8 +99,15 @@ export function* readPipeline(
     (preTokenizer === undefined || preTokenizer.plain !== undefined)
 
   // What a word becomes does not depend on where it stands, so words are remembered with their tokens and places.
-  const words = new WordCache()
+  const words = new WordTable()
+  const cuts = preTokenizer?.cuts
+  let ends: Int32Array | undefined
+  let units: Uint16Array | undefined
   const tokensOf = (word: string): KnownWord => {
+    // Each character of ASCII is one letter, so that tokens cover as many of the one as of the other.
+    const letters = cuts?.inByteLetters ? toByteLetters(word) : word
+    const known = isAscii(word) ? model.wordOfLetters?.(letters) : undefined
+    if (known !== undefined) return { ids: known.ids, offsets: offsetsOf(known.lengths) }
     const ids = new NumberList()
     const offsets = new NumberList()
     const spans = new Spans(undefined)
@@ -113,22 +120,25 @@ export function* readPipeline(
     }
     return { ids: runAtOnce(ids.drain()), offsets: runAtOnce(offsets.drain()) }
   }
-  const cuts = preTokenizer?.cuts
 
   /** The tokens of a short piece whose characters come one from each other. */
   const encodeDirectly = (text: string, shift: number, ids: NumberList, offsets: NumberList | undefined): void => {
-    cuts!.visit(text, (start, end) => {
-      const word = text.slice(start, end)
-      let known = words.get(word)
-      if (known === undefined) {
-        known = tokensOf(word)
-        words.set(word, known)
+    ends ??= new Int32Array(UNITS_PER_STEP)
+    units ??= new Uint16Array(UNITS_PER_STEP)
+    writeUnits(text, units)
+    const count = cuts!.cut({ text, units }, 0, text.length, ends, 0)
+    let start = 0
+    for (let part = 0; part < count; part++) {
+      const end = ends[part]!
+      if (!words.put(units, start, end, ids, offsets, shift + start)) {
+        const known = tokensOf(text.slice(start, end))
+        const { ids: own, offsets: places } = known
+        words.add(units, start, end, known)
+        for (let at = 0; at < own.length; at++) ids.push(own[at]!)
+        if (offsets !== undefined) for (let at = 0; at < places.length; at++) offsets.push(shift + start + places[at]!)
       }
-      for (let at = 0; at < known.ids.length; at++) ids.push(known.ids[at]!)
-      if (offsets === undefined) return
-      const place = shift + start
-      for (let at = 0; at < known.offsets.length; at++) offsets.push(place + known.offsets[at]!)
-    })
+      start = end
+    }
   }
 
   const encodePlain = function* (text: string): Steps<Segment> {
@@ -287,6 +297,27 @@ export function* readPipeline(
       return decoder === undefined ? tokens.join(' ') : decoder(tokens).join('')
     },
   }
+}
+
+function writeUnits(text: string, units: Uint16Array): void {
+  Buffer.from(units.buffer, units.byteOffset, units.byteLength).write(text, 'utf16le')
+}
+
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return false
+  return true
+}
+
+/** Of tokens that stand one behind the other. */
+function offsetsOf(lengths: readonly number[]): number[] {
+  const offsets: number[] = []
+  let place = 0
+  for (const length of lengths) {
+    offsets.push(place)
+    place += length
+    offsets.push(place)
+  }
+  return offsets
 }
 
 const STEP = 16_384

@@ -15,7 +15,7 @@ import { inByteLetters, shortInByteLetters } from './byte-level.js'
 import { toByteLetters, toByteLettersInSteps } from './bytes.js'
 import { type Fields, fieldsOf, isObject } from './fields.js'
 import { readPattern } from './patterns.js'
-import { type Regex, regexOf } from './regex/regex.js'
+import { type CutText, regexOf } from './regex/regex.js'
 import {
   BEHAVIORS,
   type Behavior,
@@ -39,16 +39,14 @@ export interface PreTokenizer {
   readonly plain: ((pieces: Pausable<string>, first: boolean) => Pausable<string>) | undefined
   /** Whether `first` makes a difference. */
   readonly usesFirst: boolean
-  /**
-   * Where all that happens to a piece is that it is cut, and perhaps that its bytes become letters: the parts of a
-   * short one.
-   */
+  /** Where all that happens to a piece is that it is cut, and perhaps that its bytes become letters. */
   readonly cuts?: Cuts | undefined
 }
 
 interface Cuts {
   readonly inByteLetters: boolean
-  visit(text: string, visit: (start: number, end: number) => void): void
+  /** For texts of at most UNITS_PER_STEP. */
+  readonly cut: CutText
 }
 
 /** A step that cuts each piece and leaves its characters as they are. */
@@ -82,15 +80,8 @@ const splitting = (matchesOf: (text: string) => Pausable<Match>, behavior: Behav
   cutting((text) => cutAt(matchesOf(text), behavior))
 
 /** The matches of an expression and what lies between, each by itself. */
-function isolating(visit: Regex['visit'], inByteLetters: boolean): Cuts | undefined {
-  if (visit === undefined) return undefined
-  return {
-    inByteLetters,
-    visit: (text, each) =>
-      visit(text, (start, end) => {
-        if (end > start) each(start, end)
-      }),
-  }
+function isolating(cut: CutText | undefined, inByteLetters: boolean): Cuts | undefined {
+  return cut && { inByteLetters, cut }
 }
 
 /** One after the other; letters for bytes come last, since no other step would see the text. */
@@ -99,14 +90,30 @@ function cutsInOrder(steps: readonly PreTokenizer[]): Cuts | undefined {
     .map((step) => step.cuts)
     .reduce((before, next) => {
       if (before === undefined || next === undefined || before.inByteLetters) return undefined
-      return {
-        inByteLetters: next.inByteLetters,
-        visit: (text, each) =>
-          before.visit(text, (start, end) =>
-            next.visit(text.slice(start, end), (from, to) => each(start + from, start + to)),
-          ),
-      }
+      return { inByteLetters: next.inByteLetters, cut: next.cut === leaveWhole ? before.cut : cutTwice(before, next) }
     })
+}
+
+const leaveWhole: CutText = (_, from, to, ends, count) => {
+  if (from === to) return count
+  ends[count] = to
+  return count + 1
+}
+
+function cutTwice(before: Cuts, next: Cuts): CutText {
+  let outer: Int32Array | undefined
+  return (text, from, to, ends, done) => {
+    outer ??= new Int32Array(UNITS_PER_STEP)
+    const parts = before.cut(text, from, to, outer, 0)
+    let count = done
+    let start = from
+    for (let part = 0; part < parts; part++) {
+      const end = outer[part]!
+      count = next.cut(text, start, end, ends, count)
+      start = end
+    }
+    return count
+  }
 }
 
 function inOrder(steps: readonly PreTokenizer[]): PreTokenizer {
@@ -155,7 +162,7 @@ function readOne(fields: Fields, isFirst: boolean): PreTokenizer {
       const invert = fields.boolean('invert')
       return {
         ...splitting((text) => (invert ? inverted(pattern.matches(text)) : pattern.matches(text)), behavior),
-        cuts: behavior === 'Isolated' ? isolating(pattern.visit, false) : undefined,
+        cuts: behavior === 'Isolated' ? isolating(pattern.cut, false) : undefined,
       }
     }
     case 'Whitespace':
@@ -198,9 +205,9 @@ function byteLevel(fields: Fields): PreTokenizer {
   const useRegex = fields.boolean('use_regex', true)
   fields.boolean('trim_offsets')
   const cut = useRegex ? cutting((text) => GPT2().matches(text)) : undefined
-  const whole: Cuts = { inByteLetters: true, visit: (text, each) => each(0, text.length) }
+  const whole: Cuts = { inByteLetters: true, cut: leaveWhole }
   return {
-    cuts: addPrefixSpace ? undefined : useRegex ? isolating(GPT2().visit, true) : whole,
+    cuts: addPrefixSpace ? undefined : useRegex ? isolating(GPT2().cut, true) : whole,
     *apply(pieces) {
       const spaced = addPrefixSpace
         ? mapped(pieces, (piece) => (piece.text.startsWith(' ') ? piece : prepend(piece, [0x20])))

@@ -117,13 +117,15 @@ export function mergeWord({ ids, lengths }: Word<NumberList>, table: MergeTable)
   }
 }
 
-/** The same for a few symbols, without the heap. */
+/** The same for a few symbols, without the heap; in the word itself. */
 export function mergeShortWord({ ids, lengths }: Word, table: MergeTable): void {
+  const ranks: number[] = []
+  for (let at = 0; at + 1 < ids.length; at++) ranks.push(table.rank(ids[at]!, ids[at + 1]!))
   for (;;) {
     let best = -1
     let bestAt = -1
-    for (let at = 0; at + 1 < ids.length; at++) {
-      const rank = table.rank(ids[at]!, ids[at + 1]!)
+    for (let at = 0; at < ranks.length; at++) {
+      const rank = ranks[at]!
       if (rank >= 0 && (best < 0 || rank < best)) {
         best = rank
         bestAt = at
@@ -132,7 +134,15 @@ export function mergeShortWord({ ids, lengths }: Word, table: MergeTable): void 
     if (bestAt < 0) return
     ids[bestAt] = table.made(best)
     lengths[bestAt]! += lengths[bestAt + 1]!
-    ids.splice(bestAt + 1, 1)
-    lengths.splice(bestAt + 1, 1)
+    for (let at = bestAt + 1; at + 1 < ids.length; at++) {
+      ids[at] = ids[at + 1]!
+      lengths[at] = lengths[at + 1]!
+    }
+    for (let at = bestAt; at + 1 < ranks.length; at++) ranks[at] = ranks[at + 1]!
+    ids.pop()
+    lengths.pop()
+    ranks.pop()
+    if (bestAt > 0) ranks[bestAt - 1] = table.rank(ids[bestAt - 1]!, ids[bestAt]!)
+    if (bestAt < ranks.length) ranks[bestAt] = table.rank(ids[bestAt]!, ids[bestAt + 1]!)
   }
 }

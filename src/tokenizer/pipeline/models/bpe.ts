@@ -21,7 +21,8 @@ interface Options {
 }
 
 const STEP = 2048
-const SHORT = 24
+const SHORT = 48
+const LETTERS = 512
 /** Pieces that are remembered: short ones, and so many. */
 const CACHED_LENGTH = 64
 const CACHED_PIECES = 30_000
@@ -164,6 +165,11 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
     if (pending >= 0) push(pending, pendingLength)
   }
 
+  // Letters that stand for bytes have codes below 512: their ids without a string for each.
+  const letterIds = new Int32Array(LETTERS).fill(-1)
+  if (plain) {
+    for (let code = 0; code < LETTERS; code++) letterIds[code] = known.get(String.fromCharCode(code)) ?? -1
+  }
   const wholeId = (piece: string): number | undefined => (options.ignoreMerges ? known.get(piece) : undefined)
   const canMergeShort = plain && pendingFree(options)
 
@@ -183,6 +189,23 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
       }
       runAtOnce(longTokens(piece, push))
     }
+    return word
+  }
+
+  /** The same for a short piece of letters that all have an id, with lengths in letters. */
+  const wordOfLetters = (piece: string): Word | undefined => {
+    const whole = wholeId(piece)
+    if (whole !== undefined) return { ids: [whole], lengths: [piece.length] }
+    if (piece.length > SHORT) return undefined
+    const word: Word = { ids: [], lengths: [] }
+    for (let at = 0; at < piece.length; at++) {
+      const code = piece.charCodeAt(at)
+      const id = code < LETTERS ? letterIds[code]! : -1
+      if (id < 0) return undefined
+      word.ids.push(id)
+      word.lengths.push(1)
+    }
+    mergeShortWord(word, table)
     return word
   }
 
@@ -223,6 +246,7 @@ function bpeModel(vocabulary: Vocabulary, table: MergeTable, options: Options): 
 
   return {
     vocabulary,
+    ...(canMergeShort && { wordOfLetters }),
     tokenize(piece, ids, spans) {
       let word = cached(piece)
       if (word === undefined) {

@@ -41,6 +41,11 @@ export interface Model {
    * @throws where a piece has no id and there is no unknown token
    */
   tokenize(piece: string, ids: NumberList, spans?: Spans): void
+  /**
+   * The ids of a short piece and how many of its units each covers, not remembered; undefined for pieces that are not
+   * only letters, of ASCII or for bytes.
+   */
+  wordOfLetters?(piece: string): { readonly ids: readonly number[]; readonly lengths: readonly number[] } | undefined
   /** The same for a long piece, in steps. */
   tokenizeInSteps(piece: string, ids: NumberList, spans?: Spans): Steps<void>
 }

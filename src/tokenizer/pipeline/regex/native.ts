@@ -4,6 +4,7 @@
  */
 
 import type { CodeSet } from '../unicode.js'
+import { automaton } from './automaton.js'
 import { windowScanner } from './long-text.js'
 import type { Finder } from './program.js'
 import { lengthOf, type Node } from './syntax.js'
@@ -17,7 +18,6 @@ export function nativeFinder(node: Node): Finder | undefined {
   const source = sourceOf(node)
   if (source === undefined) return undefined
   const expression = new RegExp(source, 'gu')
-  const sticky = new RegExp(source, 'yu')
   const branches = node.type === 'choice' ? node.nodes : [node]
   const runs = branches.flatMap((branch) => (failsEarly(branch) ? [] : itemsOf(branch).find(isRun)!.node.set))
   return {
@@ -27,10 +27,7 @@ export function nativeFinder(node: Node): Finder | undefined {
       const match = expression.exec(text)
       return match === null ? undefined : { start: match.index, end: match.index + match[0].length }
     },
-    endAt(text, from) {
-      sticky.lastIndex = from
-      return sticky.test(text) ? sticky.lastIndex : -1
-    },
+    endAt: automaton(node),
   }
 }
 

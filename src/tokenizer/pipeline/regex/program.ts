@@ -8,6 +8,7 @@ import { ModelError } from '../../../lowrank-error.js'
 import { runAtOnce, type Steps } from '../../../turns.js'
 import { NumberList } from '../number-list.js'
 import { type CodeSet, namedSet } from '../unicode.js'
+import type { MatchEnd } from './automaton.js'
 import { lengthOf, type Node, type Place } from './syntax.js'
 
 type Instruction =
@@ -45,8 +46,8 @@ export interface Found {
 /** What finds the first match at or behind a position. */
 export interface Finder {
   find(text: string, from: number): Found | undefined
-  /** The end of the match that begins here, or -1; only where no text makes that take long. */
-  readonly endAt?: (text: string, from: number) => number
+  /** Only where no text makes that take long. */
+  readonly endAt?: MatchEnd | undefined
   /** The same for a long text. */
   scan(text: string): Scanner
 }

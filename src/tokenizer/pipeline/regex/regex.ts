@@ -5,6 +5,7 @@
 
 import type { Match, Pausable } from '../aligned-text.js'
 import { UNITS_PER_STEP } from '../text-output.js'
+import type { MatchEnd } from './automaton.js'
 import { LONG_TEXT } from './long-text.js'
 import { nativeFinder } from './native.js'
 import { parseRegex } from './parse.js'
@@ -16,12 +17,21 @@ export interface Regex {
   readonly canBeEmpty: boolean
   /** All of the text in order: what matched and what lies between. */
   matches(text: string): Pausable<Match>
-  /** The same for a short text, at a stretch; undefined where that could take long. */
-  readonly visit: ((text: string, visit: MatchVisitor) => void) | undefined
+  /** The same for a short text, at a stretch. Undefined where that could take long. */
+  readonly cut: CutText | undefined
 }
 
-/** Is told where parts of a text begin and end. */
-export type MatchVisitor = (start: number, end: number, matched: boolean) => void
+/** A text and its units, which are read faster than those of a string. */
+export interface UnitText {
+  readonly text: string
+  readonly units: Uint16Array
+}
+
+/**
+ * Writes where each part of `[from, to)` of a text ends, empty ones left out, from `count` on, and gives how many ends
+ * there are then. What stands before `from` and behind `to` is not looked at.
+ */
+export type CutText = (text: UnitText, from: number, to: number, ends: Int32Array, count: number) => number
 
 // Tokenizers of one family have the same few expressions, and their sets take a while to write out.
 const known = new Map<string, Regex>()
@@ -36,7 +46,7 @@ export function regexOf(pattern: string): Regex {
   const regex: Regex = {
     canBeEmpty: lengthOf(node).min === 0,
     matches: (text) => (text.length > LONG_TEXT ? matchesInLong(finder.scan(text), text) : matchesOf(finder, text)),
-    visit: finder.endAt && ((text, visit) => visitMatches(finder, finder.endAt!, text, visit)),
+    cut: finder.endAt && cutAtMatches(finder, finder.endAt),
   }
   if (known.size >= KNOWN) known.clear()
   known.set(pattern, regex)
@@ -70,35 +80,35 @@ function* matchesOf(finder: Finder, text: string): Pausable<Match> {
   if (done < text.length || text.length === 0) yield { start: done, end: text.length, matched: false }
 }
 
-/** The same without pauses. Most matches begin where the last one ended, and are found without an object for each. */
-function visitMatches(
-  finder: Finder,
-  endAt: (text: string, from: number) => number,
-  text: string,
-  visit: MatchVisitor,
-): void {
-  let done = 0
-  let from = 0
-  let lastEnd = -1
-  while (from <= text.length) {
-    let start = from
-    let end = endAt(text, from)
-    if (end < 0) {
-      const found = finder.find(text, from)
-      if (found === undefined) break
-      ;({ start, end } = found)
+/** The same without pauses. Most matches begin where the last one ended. */
+function cutAtMatches(finder: Finder, endAt: MatchEnd): CutText {
+  return ({ text, units }, first, to, ends, before) => {
+    let count = before
+    let done = first
+    let from = first
+    let lastEnd = -1
+    while (from <= to) {
+      let start = from
+      let end = endAt(units, from, to)
+      if (end < 0) {
+        const found = finder.find(text.slice(first, to), from - first)
+        if (found === undefined) break
+        start = first + found.start
+        end = first + found.end
+      }
+      if (start === end && end === lastEnd) {
+        from += text.codePointAt(from)! > 0xffff ? 2 : 1
+        continue
+      }
+      if (start > done) ends[count++] = start
+      if (end > start) ends[count++] = end
+      done = end
+      from = end
+      lastEnd = end
     }
-    if (start === end && end === lastEnd) {
-      from += text.codePointAt(from)! > 0xffff ? 2 : 1
-      continue
-    }
-    if (start > done) visit(done, start, false)
-    visit(start, end, true)
-    done = end
-    from = end
-    lastEnd = end
+    if (done < to) ends[count++] = to
+    return count
   }
-  if (done < text.length || text.length === 0) visit(done, text.length, false)
 }
 
 /** The same for long texts; apart, since it would slow the other down. */
