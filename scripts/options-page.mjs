@@ -119,7 +119,7 @@ export const SECTIONS = [
   {
     title: 'splitDocuments(options)',
     about: 'Makes rows of documents: chunks of text that overlap.',
-    file: 'transform/documents',
+    file: 'transform/document-options',
     table: 'SPLIT_DOCUMENTS_OPTIONS',
     type: 'SplitDocumentsOptions',
   },

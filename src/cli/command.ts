@@ -23,6 +23,8 @@ export interface Argument {
   readonly otherwise?: string
   /** Words that a shell offers: `subcommands` are those of the group before it; absent: files. */
   readonly choices?: readonly string[] | 'commands' | 'subcommands'
+  /** Whether any number of words may stand here, as a shell makes of a glob. Only of the last argument. */
+  readonly isRepeatable?: true
 }
 
 /** A command line that works once its names fit. */

@@ -18,6 +18,7 @@ export const COMMANDS: CommandList = new Map([
   ['data unify', () => import('./data/unify.js')],
   ['data split', () => import('./data/split.js')],
   ['data dedupe', () => import('./data/dedupe.js')],
+  ['data documents', () => import('./data/documents.js')],
   ['data convert', () => import('./data/convert.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],

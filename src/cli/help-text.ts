@@ -47,7 +47,8 @@ export function argumentHelp({ help, default: value, otherwise = value }: Argume
 
 /** `lowrank train [CONFIG] [flags]` */
 export function commandUsage(name: string, { arguments: words = [] }: CommandDescription): string {
-  return ['lowrank', name, ...words.map((word) => `[${word.name.toUpperCase()}]`), '[flags]'].join(' ')
+  const shown = words.map(({ name: word, isRepeatable }) => `[${word.toUpperCase()}${isRepeatable ? '...' : ''}]`)
+  return ['lowrank', name, ...shown, '[flags]'].join(' ')
 }
 
 /** `Continue a text.` of `continue a text`. */

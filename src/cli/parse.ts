@@ -160,7 +160,7 @@ class Parser {
   /** Refuses words that belong to no flag, as of a path with blanks or a flag that was left out. */
   #expectFewWords(): void {
     const { arguments: expected = [] } = this.#description
-    if (this.#words.length <= expected.length) return
+    if (this.#words.length <= expected.length || expected.at(-1)?.isRepeatable) return
     this.#isUnderstood = false
     const names = expected.map(({ name }) => name.toUpperCase())
     const wanted = names.length === 0 ? 'flags alone' : `${new Intl.ListFormat('en').format([...names, 'flags'])} alone`

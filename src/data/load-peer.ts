@@ -4,15 +4,30 @@ import { LowrankError } from '../lowrank-error.js'
 import { errorCode } from '../regular-file.js'
 
 /** What is known to work. */
-const VERSIONS = { 'apache-arrow': '21', '@duckdb/node-api': '1.5.5-r.5' } as const
+const VERSIONS = {
+  'apache-arrow': '21',
+  '@duckdb/node-api': '1.5.5-r.5',
+  '@mozilla/readability': '0.6.0',
+  linkedom: '0.18.15',
+  mammoth: '1.13.0',
+  unpdf: '1.7.0',
+} as const
+
+/** The name of a package that is loaded on demand. */
+type PeerName = keyof typeof VERSIONS
 
 /**
  * Loads an optional peer dependency.
  *
  * @param purpose `to read Arrow`
+ * @param together What the purpose needs in all, so that one command installs it.
  * @throws where it is not installed, saying what to install
  */
-export async function loadPeer<Package>(name: keyof typeof VERSIONS, purpose: string): Promise<Package> {
+export async function loadPeer<Package>(
+  name: PeerName,
+  purpose: string,
+  together: readonly PeerName[] = [name],
+): Promise<Package> {
   try {
     return (await import(name)) as Package
   } catch (error) {
@@ -20,7 +35,7 @@ export async function loadPeer<Package>(name: keyof typeof VERSIONS, purpose: st
     throw new LowrankError(
       'INVALID_CALL',
       `[data] expected the package ${name} ${purpose}, got ${isMissing ? 'none' : 'one that does not load'}; ` +
-        `npm install ${name}@${VERSIONS[name]}`,
+        `npm install ${together.map((each) => `${each}@${VERSIONS[each]}`).join(' ')}`,
       { cause: error },
     )
   }

@@ -4,27 +4,21 @@
  */
 
 import { extname } from 'node:path'
+import { loadPeer } from '../data/load-peer.js'
 import { listNames } from '../errors.js'
-import { DataError, OptionError } from '../lowrank-error.js'
+import { DataError } from '../lowrank-error.js'
+import type { Turns } from '../turns.js'
+import { cleanText, decodeText, encodingOfPage } from './document-bytes.js'
+import { readPdf } from './pdf-text.js'
+import { type DocumentText, type Heading, TextBuilder } from './text-builder.js'
 import { expectSafeZip } from './zip-check.js'
 
-/** The text of a document. */
-export interface DocumentText {
-  readonly text: string
-  /** Where each page begins, from page 1; empty where a document has none. */
-  readonly pages: readonly number[]
-  readonly headings: readonly Heading[]
-}
-
-/** A heading, and where it begins. */
-export interface Heading {
-  readonly start: number
-  /** 1 is the highest. */
-  readonly level: number
-  readonly text: string
-}
-
-type Reader = (bytes: Buffer, file: string) => DocumentText | Promise<DocumentText>
+type Reader = (
+  bytes: Buffer,
+  file: string,
+  turns: Turns,
+  onShare: (share: number) => void,
+) => DocumentText | Promise<DocumentText>
 
 const READERS: Readonly<Record<string, Reader>> = {
   '.pdf': readPdf,
@@ -33,146 +27,43 @@ const READERS: Readonly<Record<string, Reader>> = {
   '.htm': readHtml,
   '.md': readMarkdown,
   '.markdown': readMarkdown,
-  '.txt': (bytes, file) => ({ text: decode(bytes, file), pages: [], headings: [] }),
+  '.txt': (bytes, file) => withoutPages(decodeText(bytes, file), []),
 }
 
 /** Endings of names that are read. */
-const DOCUMENT_ENDINGS: readonly string[] = Object.keys(READERS)
+export const DOCUMENT_ENDINGS: readonly string[] = Object.keys(READERS)
 
-/** @throws DataError for what is no document of its ending */
-export async function readDocument(bytes: Buffer, file: string): Promise<DocumentText> {
+/**
+ * @param onShare Told the share of a long document that has been read.
+ * @throws DataError for what is no document of its ending
+ */
+export async function readDocument(
+  bytes: Buffer,
+  file: string,
+  turns: Turns,
+  onShare: (share: number) => void,
+): Promise<DocumentText> {
   const ending = extname(file).toLowerCase()
   const read = Object.hasOwn(READERS, ending) ? READERS[ending] : undefined
   if (read === undefined)
     throw new DataError(`[documents] expected a name that ends in ${listNames(DOCUMENT_ENDINGS)}, got ${file}`, {
       file,
     })
-  return await read(bytes, file)
+  return await read(bytes, file, turns, onShare)
 }
 
-/** Loads a library that is installed for documents alone. */
-async function load<T>(name: string, importIt: () => Promise<T>): Promise<T> {
-  try {
-    return await importIt()
-  } catch (error) {
-    throw new OptionError(`[documents] expected the package ${name}, which is not installed; npm install ${name}`, {
-      cause: error,
-    })
-  }
+function withoutPages(text: string, headings: readonly Heading[]): DocumentText {
+  return { text, pages: [], emptyPages: 0, headings }
 }
 
-function decode(bytes: Buffer, file: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r\n?/g, '\n')
-  } catch (error) {
-    throw new DataError(`[documents] expected UTF-8 in ${file}, got other bytes; save it as UTF-8`, {
-      file,
-      cause: error,
-    })
-  }
-}
-
-/** Text that grows, with its headings. */
-class TextBuilder {
-  text = ''
-  readonly headings: Heading[] = []
-
-  add(text: string): void {
-    this.text += text
-  }
-
-  /** Ends a line, or leaves one blank: never more. */
-  breakLine(lines: 1 | 2 = 1): void {
-    if (this.text === '') return
-    this.text = this.text.replace(/[ \t]+$/, '')
-    const ended = /\n*$/.exec(this.text)?.[0].length ?? 0
-    this.text += '\n'.repeat(Math.max(0, lines - ended))
-  }
-
-  addHeading(level: number, text: string): void {
-    this.breakLine(2)
-    this.headings.push({ start: this.text.length, level, text })
-    this.add(text)
-    this.breakLine(2)
-  }
-}
-
-/** A line is a heading where its letters are so much larger than those of most of the text. */
-const HEADING_SIZE = 1.2
-const LONGEST_HEADING = 200
-
-interface PdfLine {
-  readonly text: string
-  readonly size: number
-}
-
-async function readPdf(bytes: Buffer, file: string): Promise<DocumentText> {
-  const { getDocumentProxy } = await load('unpdf', () => import('unpdf'))
-  const pages: PdfLine[][] = []
-  try {
-    const pdf = await getDocumentProxy(new Uint8Array(bytes))
-    for (let number = 1; number <= pdf.numPages; number++) {
-      const { items } = await (await pdf.getPage(number)).getTextContent()
-      pages.push(linesOf(items as readonly Partial<PdfItem>[]))
-    }
-  } catch (error) {
-    throw new DataError(
-      `[documents] expected a PDF document in ${file}, got one that cannot be read: ${(error as Error).message}; open and save it anew`,
-      { file, cause: error },
-    )
-  }
-  const body = commonSize(pages.flat())
-  const sizes = [...new Set(pages.flat().map(({ size }) => size))].filter((size) => size >= HEADING_SIZE * body)
-  sizes.sort((a, b) => b - a)
-  const builder = new TextBuilder()
-  const starts: number[] = []
-  for (const lines of pages) {
-    if (starts.length > 0) builder.breakLine(2)
-    starts.push(builder.text.length)
-    for (const { text, size } of lines) {
-      const level = sizes.indexOf(size) + 1
-      if (level > 0 && text.length <= LONGEST_HEADING && text.trim() !== '')
-        builder.headings.push({ start: builder.text.length, level, text: text.trim() })
-      builder.add(`${text}\n`)
-    }
-  }
-  return { text: builder.text, pages: starts, headings: builder.headings }
-}
-
-interface PdfItem {
-  readonly str: string
-  readonly height: number
-  readonly hasEOL: boolean
-}
-
-function linesOf(items: readonly Partial<PdfItem>[]): PdfLine[] {
-  const lines: PdfLine[] = []
-  let text = ''
-  let size = 0
-  const end = (): void => {
-    if (text !== '') lines.push({ text, size: Math.round(size * 10) / 10 })
-    text = ''
-    size = 0
-  }
-  for (const { str = '', height = 0, hasEOL } of items) {
-    text += str
-    size = Math.max(size, height)
-    if (hasEOL) end()
-  }
-  end()
-  return lines
-}
-
-/** The size in which most characters stand. */
-function commonSize(lines: readonly PdfLine[]): number {
-  const characters = new Map<number, number>()
-  for (const { text, size } of lines) characters.set(size, (characters.get(size) ?? 0) + text.length)
-  return [...characters].reduce((most, entry) => (entry[1] > most[1] ? entry : most), [0, 0])[0]
-}
+const TO_READ_DOCX = 'to read DOCX'
+const TO_READ_HTML = 'to read HTML'
 
 async function readDocx(bytes: Buffer, file: string): Promise<DocumentText> {
   expectSafeZip(bytes, file)
-  const { default: mammoth } = await load('mammoth', () => import('mammoth'))
+  const needed = ['mammoth', 'linkedom'] as const
+  const { default: mammoth } = await loadPeer<{ default: typeof import('mammoth') }>('mammoth', TO_READ_DOCX, needed)
+  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ_DOCX, needed)
   let html: string
   try {
     html = (await mammoth.convertToHtml({ buffer: bytes })).value
@@ -182,15 +73,52 @@ async function readDocx(bytes: Buffer, file: string): Promise<DocumentText> {
       { file, cause: error },
     )
   }
-  const { parseHTML } = await load('linkedom', () => import('linkedom'))
+  expectShallow(html, file)
   const { document } = parseHTML(`<html><body>${html}</body></html>`)
   return textOfDom(document.body as unknown as DomNode)
 }
 
 async function readHtml(bytes: Buffer, file: string): Promise<DocumentText> {
-  const { parseHTML } = await load('linkedom', () => import('linkedom'))
-  const { Readability } = await load('@mozilla/readability', () => import('@mozilla/readability'))
-  const source = decode(bytes, file)
+  const needed = ['linkedom', '@mozilla/readability'] as const
+  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ_HTML, needed)
+  const { Readability } = await loadPeer<typeof import('@mozilla/readability')>(
+    '@mozilla/readability',
+    TO_READ_HTML,
+    needed,
+  )
+  const source = decodeText(bytes, file, encodingOfPage(bytes))
+  expectShallow(source, file)
+  return textOfPage(source, parseHTML, Readability)
+}
+
+/** Browsers hold no more, and what finds the article of a page takes the square of it. */
+const DEEPEST = 512
+/** Elements that have no end, or need none. */
+const WITHOUT_END = new Set(
+  'area base br col embed hr img input link meta source track wbr p li dt dd td th tr thead tbody tfoot option'.split(
+    ' ',
+  ),
+)
+
+/** @throws DataError where elements lie in each other deeper than those of a page that people read */
+function expectShallow(html: string, file: string): void {
+  let depth = 0
+  for (const [, slash, name = '', end] of html.matchAll(/<(\/?)([a-z][\w:-]*)[^<>]*?(\/?)>/gi)) {
+    if (end !== '' || WITHOUT_END.has(name.toLowerCase())) continue
+    depth = Math.max(0, depth + (slash === '' ? 1 : -1))
+    if (depth > DEEPEST)
+      throw new DataError(
+        `[documents] expected at most ${DEEPEST} elements in each other in ${file}, got more; leave the page out`,
+        { file },
+      )
+  }
+}
+
+function textOfPage(
+  source: string,
+  parseHTML: typeof import('linkedom').parseHTML,
+  Readability: typeof import('@mozilla/readability').Readability,
+): DocumentText {
   const { document } = parseHTML(source)
   // It makes second headings of first ones, and takes the page apart: what it finds no article in is parsed anew.
   for (const heading of document.querySelectorAll('h1')) heading.setAttribute('class', FIRST_HEADING)
@@ -239,10 +167,9 @@ function textOfDom(root: DomNode): DocumentText {
   const builder = new TextBuilder()
   const visit = (node: DomNode, isVerbatim: boolean): void => {
     if (node.nodeType === TEXT_NODE) {
-      const text = node.textContent ?? ''
+      const text = cleanText(node.textContent ?? '')
       if (isVerbatim) builder.add(text)
-      else
-        builder.add(/(?:^|\s)$/.test(builder.text) ? text.replace(/\s+/g, ' ').trimStart() : text.replace(/\s+/g, ' '))
+      else builder.add(builder.isAfterSpace ? text.replace(/\s+/g, ' ').trimStart() : text.replace(/\s+/g, ' '))
       return
     }
     const name = node.nodeName.toUpperCase()
@@ -261,12 +188,12 @@ function textOfDom(root: DomNode): DocumentText {
     if (lines !== undefined) builder.breakLine(lines)
   }
   visit(root, false)
-  return { text: builder.text.trimEnd(), pages: [], headings: builder.headings }
+  return withoutPages(String(builder).trimEnd(), builder.headings)
 }
 
 /** Markdown stays as it is written; a # within fenced code is no heading. */
 function readMarkdown(bytes: Buffer, file: string): DocumentText {
-  const text = decode(bytes, file)
+  const text = decodeText(bytes, file)
   const headings: Heading[] = []
   let fence: string | undefined
   let start = 0
@@ -279,5 +206,5 @@ function readMarkdown(bytes: Buffer, file: string): DocumentText {
       headings.push({ start, level: marks.length, text: heading })
     start += line.length + 1
   }
-  return { text, pages: [], headings }
+  return withoutPages(text, headings)
 }

@@ -2,83 +2,62 @@
  * @file Documents become rows of text: chunks of tokens that overlap, each with its document, page and headings.
  */
 
-import { findFiles } from '../data/sources/find-files.js'
+import { createHash } from 'node:crypto'
 import { describeValue } from '../errors.js'
-import { OptionError } from '../lowrank-error.js'
-import { either, instance, integer, listOf, text } from '../options/rules.js'
-import { type OptionTable, readOptions } from '../options/table.js'
+import { DataError, LowrankError, OptionError } from '../lowrank-error.js'
+import { readOptions } from '../options/table.js'
 import { readRegularFile } from '../regular-file.js'
-import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
-import { chunksOf } from './chunks.js'
-import { type Heading, readDocument } from './document-text.js'
-import { OUTPUT, TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
+import { type Chunk, chunksOf } from './chunks.js'
+import { SPLIT_DOCUMENTS_OPTIONS, type SplitDocumentsOptions } from './document-options.js'
+import { readDocument } from './document-text.js'
+import { findDocuments } from './find-documents.js'
 import { writeRowsAtomic } from './output.js'
+import type { DocumentText, Heading } from './text-builder.js'
 
-/** What `splitDocuments` takes. */
-export interface SplitDocumentsOptions extends TransformOptions {
-  /** Paths and globs of PDF, DOCX, HTML, Markdown and text files. */
-  documents: string | readonly string[]
-  /** Counts the tokens: what `loadTokenizer()` gives. */
-  tokenizer: Tokenizer
-  /** Path of the file of chunks, which ends in `.jsonl`. */
-  output: string
-  /**
-   * Tokens that a chunk has at most.
-   * @default 500
-   */
-  maxTokens?: number
-  /**
-   * Tokens that a chunk has in common with the one before it.
-   * @default 50
-   */
-  overlap?: number
+/** A document that was left out. */
+export interface SkippedDocument {
+  readonly document: string
+  /** What is wrong with it. */
+  readonly message: string
 }
 
-/** The options of `splitDocuments`. */
-export const SPLIT_DOCUMENTS_OPTIONS = {
-  documents: {
-    rule: either(text, listOf(text, 'a list of paths and globs', { minItems: 1 })),
-    isRequired: true,
-    help: 'paths and globs of documents',
-  },
-  tokenizer: {
-    rule: instance(
-      'what loadTokenizer() gives',
-      (value) => typeof (value as Tokenizer | undefined)?.encode === 'function',
-    ),
-    isRequired: true,
-    help: 'counts the tokens',
-  },
-  output: OUTPUT,
-  maxTokens: { rule: integer({ min: 2 }), default: 500 as number, help: 'tokens that a chunk has at most' },
-  overlap: { rule: integer({ min: 0 }), default: 50 as number, help: 'tokens that a chunk shares with the one before' },
-  ...TRANSFORM_OPTIONS,
-} as const satisfies OptionTable<SplitDocumentsOptions>
-
-/** What became of the documents. */
+/** What became of the documents: those that were found are those with text, those without and those left out. */
 export interface DocumentsReport {
   readonly output: string
-  /** Documents that were read. */
+  /** Documents that were found. */
   readonly documents: number
-  /** Rows that were written. */
-  readonly chunks: number
+  /** Documents that became chunks. */
+  readonly withText: number
   /** Paths of documents without any text, such as scans. */
   readonly empty: readonly string[]
+  /** Documents that cannot be read, where `onError` is 'skip'. */
+  readonly skipped: readonly SkippedDocument[]
+  /** Files of folders and globs whose endings are not those of documents. */
+  readonly otherFiles: number
+  /** Pages of the PDF documents that became chunks. */
+  readonly pages: number
+  /** Those of them without text, such as scanned ones. */
+  readonly emptyPages: number
+  /** Rows that were written. */
+  readonly chunks: number
+  /** Tokens of all chunks: what two of them have in common counts twice. */
+  readonly tokens: number
 }
 
 /** Larger than documents are. */
 const LARGEST_DOCUMENT = 512 * 2 ** 20
 
 /**
- * Splits documents into chunks. A row has `document` (its path), `chunk` (from 1), `page` and `last_page` (null where a
- * document has none), `headings` (those that its first word stands under, the highest first), `tokens` and `text`.
+ * Splits documents into chunks. A row has `document` (its path), `sha256` (of its bytes), `chunk` (from 1), `page` and
+ * `last_page` (null where a document has none), `headings` (those that its first word stands under, the highest first),
+ * `tokens` and `text`.
  *
- * @throws DataError for a document that cannot be read
- * @throws OptionError for a package that a format needs and that is not installed
+ * @throws DataError for a document that cannot be read, and where no document has text
+ * @throws LowrankError for a package that a format needs and that is not installed
  */
 export async function splitDocuments(options: SplitDocumentsOptions): Promise<DocumentsReport> {
-  const { documents, tokenizer, output, maxTokens, overlap, signal, onProgress } = readOptions(
+  const { documents, tokenizer, output, maxTokens, overlap, onError, signal, onProgress } = readOptions(
     'documents',
     options,
     SPLIT_DOCUMENTS_OPTIONS,
@@ -87,37 +66,91 @@ export async function splitDocuments(options: SplitDocumentsOptions): Promise<Do
     throw new OptionError(
       `[documents] expected an overlap below maxTokens (${maxTokens}), got ${describeValue(overlap)}; lower it`,
     )
-  const files: string[] = []
-  for (const pattern of typeof documents === 'string' ? [documents] : documents)
-    files.push(...(await findFiles(pattern)))
+  const found = await findDocuments(typeof documents === 'string' ? [documents] : documents)
   const turns = new Turns(signal)
   const empty: string[] = []
-  let chunks = 0
+  const skipped: SkippedDocument[] = []
+  const sums = { withText: 0, pages: 0, emptyPages: 0, chunks: 0, tokens: 0 }
   return await writeRowsAtomic([output], async (write) => {
-    for (const [index, file] of files.entries()) {
+    for (const [index, file] of found.documents.entries()) {
       turns.throwIfAborted()
-      const bytes = await readRegularFile(file, { where: 'documents', limit: LARGEST_DOCUMENT })
-      const { text: whole, pages, headings } = await readDocument(Buffer.from(bytes), file)
-      if (whole.trim() === '') empty.push(file)
-      else {
-        const found = await chunksOf(whole, tokenizer, { maxTokens, overlap }, turns, file)
-        for (const [number, { start, end, tokens }] of found.entries()) {
-          await write(0, {
-            document: file,
-            chunk: number + 1,
-            page: pageAt(pages, firstWord(whole, start)),
-            last_page: pageAt(pages, start + whole.slice(start, end).trimEnd().length - 1),
-            headings: headingsAt(headings, firstWord(whole, start)),
-            tokens,
-            text: whole.slice(start, end),
-          })
-        }
-        chunks += found.length
-      }
-      onProgress?.(chunks, (index + 1) / files.length)
+      const onShare = (share: number): void => onProgress?.(sums.chunks, (index + share) / found.documents.length)
+      const content = await readOrSkip(file, onError, skipped, async () => {
+        const bytes = await readRegularFile(file, { where: 'documents', limit: LARGEST_DOCUMENT, signal })
+        const read = await readDocument(bytes, file, turns, onShare)
+        const chunks =
+          read.text.trim() === '' ? [] : await chunksOf(read.text, tokenizer, { maxTokens, overlap }, turns, file)
+        return { ...read, chunks, sha256: createHash('sha256').update(bytes).digest('hex') }
+      })
+      if (content?.chunks.length === 0) empty.push(file)
+      if (content === undefined || content.chunks.length === 0) continue
+      for (const row of rowsOf(file, content)) await write(0, row)
+      sums.withText++
+      sums.pages += content.pages.length
+      sums.emptyPages += content.emptyPages
+      sums.chunks += content.chunks.length
+      sums.tokens += content.chunks.reduce((sum, { tokens }) => sum + tokens, 0)
     }
-    return { output, documents: files.length, chunks, empty }
+    if (sums.withText === 0) throw withoutText(empty, skipped)
+    onProgress?.(sums.chunks, 1)
+    const { documents: all, otherFiles } = found
+    return { output, documents: all.length, empty, skipped, otherFiles, ...sums }
   })
+}
+
+/** What `read` gives; undefined where the file is the fault and is left out. */
+async function readOrSkip<T>(
+  document: string,
+  onError: 'error' | 'skip',
+  skipped: SkippedDocument[],
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    const isOfFile = error instanceof DataError || (error instanceof LowrankError && error.code === 'FILE')
+    if (onError === 'error' || !isOfFile) throw error
+    skipped.push({ document, message: error.message })
+    return undefined
+  }
+}
+
+function withoutText(empty: readonly string[], [first]: readonly SkippedDocument[]): DataError {
+  const file = empty[0] ?? first?.document ?? ''
+  const got =
+    first === undefined
+      ? 'documents without any; a scan holds pictures of text: recognise it first (OCR)'
+      : `${empty.length === 0 ? 'none' : 'some without any, and others'} that can be read; the first one: ${first.message}`
+  return new DataError(`[documents] expected text in ${file}${empty.length > 1 ? ' and others' : ''}, got ${got}`, {
+    file,
+  })
+}
+
+/** A document with its chunks. */
+interface ChunkedDocument extends DocumentText {
+  readonly chunks: readonly Chunk[]
+  readonly sha256: string
+}
+
+function* rowsOf(
+  document: string,
+  { text: whole, pages, headings, chunks, sha256 }: ChunkedDocument,
+): Generator<Readonly<Record<string, unknown>>> {
+  for (const [index, { start, end, tokens }] of chunks.entries()) {
+    const words = whole.slice(start, end)
+    const first = start + Math.max(0, words.search(/\S/))
+    const last = Math.max(first, start + words.trimEnd().length - 1)
+    yield {
+      document,
+      sha256,
+      chunk: index + 1,
+      page: pageAt(pages, first),
+      last_page: pageAt(pages, last),
+      headings: headingsAt(headings, first),
+      tokens,
+      text: words,
+    }
+  }
 }
 
 function pageAt(pages: readonly number[], at: number): number | null {
@@ -134,9 +167,4 @@ function headingsAt(headings: readonly Heading[], at: number): readonly string[]
     open.push(heading)
   }
   return open.map(({ text: words }) => words)
-}
-
-function firstWord(whole: string, start: number): number {
-  const offset = whole.slice(start).search(/\S/)
-  return offset === -1 ? start : start + offset
 }

@@ -1,6 +1,7 @@
 /** @file Documents in chunks: sizes, overlap, no text lost, pages, headings, and files that would do harm. */
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -8,10 +9,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Random } from '../../src/random.js'
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { chunksOf } from '../../src/transform/chunks.js'
-import { type DocumentsReport, type SplitDocumentsOptions, splitDocuments } from '../../src/transform/documents.js'
+import type { SplitDocumentsOptions } from '../../src/transform/document-options.js'
+import { type DocumentsReport, splitDocuments } from '../../src/transform/documents.js'
+import { TextBuilder } from '../../src/transform/text-builder.js'
 import { Turns } from '../../src/turns.js'
 import { isLong } from '../support/long.js'
-import { docxOf, pdfOf, zipOf } from './make-documents.js'
+import { docxOf, encryptedPdf, pdfOf, zipOf } from './make-documents.js'
 
 let directory: string
 let tokenizer: Tokenizer
@@ -23,6 +26,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }))
 
 interface Row {
   readonly document: string
+  readonly sha256: string
   readonly chunk: number
   readonly page: number | null
   readonly last_page: number | null
@@ -58,56 +62,174 @@ function joined(rows: readonly Row[], overlap: number): string {
   return tokenizer.decode(ids)
 }
 
-describe('a PDF of 60 pages', () => {
-  it('becomes chunks of at most 500 tokens with an overlap of exactly 50, no text lost, pages and headings right', async () => {
-    const random = new Random(60)
-    const words = [
-      'river',
-      'stone',
-      'the',
-      'of',
-      'light',
-      'under',
-      'report',
-      'law',
-      'and',
-      'ledger',
-      '(a)',
-      'cost',
-      '12.5',
-      'over',
-    ]
-    const pages = Array.from({ length: 60 }, (_, page) => [
-      ...(page % 6 === 0 ? [{ text: `Part ${page / 6 + 1}`, size: 18 }] : []),
-      ...Array.from({ length: 30 }, (__, line) => ({
-        text: `p${page + 1}l${line} ${Array.from({ length: 9 }, () => `${words[random.below(words.length)]}-${page + 1}`).join(' ')}.`,
-        size: 10,
-      })),
-    ])
-    const { report, rows } = await split('long.pdf', pdfOf(pages))
-    expect(report).toMatchObject({ documents: 1, chunks: rows.length, empty: [] })
+type Page = readonly { readonly text: string; readonly size: number }[]
+
+/** Pages whose every word says which page it is on, with a heading on each sixth. */
+function markedPages(count: number): Page[] {
+  const random = new Random(60)
+  const words = [
+    'river',
+    'stone',
+    'the',
+    'of',
+    'light',
+    'under',
+    'report',
+    'law',
+    'and',
+    'ledger',
+    '(a)',
+    '12.5',
+    'over',
+  ]
+  return Array.from({ length: count }, (_, page) => [
+    ...(page % 6 === 0 ? [{ text: `Part ${page / 6 + 1}`, size: 18 }] : []),
+    ...Array.from({ length: 30 }, (__, line) => ({
+      text: `p${page + 1}l${line} ${Array.from({ length: 9 }, () => `${words[random.below(words.length)]}-${page + 1}`).join(' ')}.`,
+      size: 10,
+    })),
+  ])
+}
+
+/** Chunks of marked pages have at most 500 tokens, and one has them; 50 in common; no word is lost; pages are right. */
+function expectRightChunks(rows: readonly Row[], pages: readonly Page[]): void {
+  for (const { text } of rows) expect(idsOf(text).length).toBeLessThanOrEqual(500)
+  expect(Math.max(...rows.map(({ tokens }) => tokens))).toBe(500)
+  expect(rows.map(({ chunk }) => chunk)).toEqual(rows.map((_, index) => index + 1))
+  const whole = joined(rows, 50)
+  expect(whole.split(/\s+/).filter(Boolean)).toEqual(pages.flat().flatMap(({ text }) => text.split(' ')))
+  for (const { page, last_page, text, headings } of rows) {
+    const marks = [...text.matchAll(/(?:\bp|-)(\d+)\b/g)].map(([, number]) => Number(number))
+    expect([page, last_page]).toEqual([Math.min(...marks), Math.max(...marks)])
+    expect(headings).toEqual([`Part ${Math.floor(((page as number) - 1) / 6) + 1}`])
+  }
+}
+
+describe('a PDF', () => {
+  it('a PDF of 60 pages becomes chunks of at most 500 tokens with an overlap of exactly 50, no text lost, pages and headings right', async () => {
+    const pages = markedPages(60)
+    const pdf = pdfOf(pages)
+    const { report, rows } = await split('long.pdf', pdf)
     expect(rows.length).toBeGreaterThan(20)
-    for (const { tokens, text } of rows) {
-      expect(tokens).toBeLessThanOrEqual(500)
-      expect(idsOf(text).length).toBeLessThanOrEqual(500)
-    }
-    const whole = joined(rows, 50)
-    expect(whole.split(/\s+/).filter(Boolean)).toEqual(pages.flat().flatMap(({ text }) => text.split(' ')))
-    for (const { page, last_page, text, headings } of rows) {
-      const marks = [...text.matchAll(/(?:\bp|-)(\d+)\b/g)].map(([, number]) => Number(number))
-      expect([page, last_page]).toEqual([Math.min(...marks), Math.max(...marks)])
-      expect(headings).toEqual([`Part ${Math.floor(((page as number) - 1) / 6) + 1}`])
-    }
+    expectRightChunks(rows, pages)
+    expect(report).toEqual({
+      output: join(directory, 'chunks.jsonl'),
+      documents: 1,
+      withText: 1,
+      empty: [],
+      skipped: [],
+      otherFiles: 0,
+      pages: 60,
+      emptyPages: 0,
+      chunks: rows.length,
+      tokens: rows.reduce((sum, { tokens }) => sum + tokens, 0),
+    })
+    const sha256 = createHash('sha256').update(pdf).digest('hex')
+    expect(new Set(rows.map((row) => `${row.document} ${row.sha256}`))).toEqual(
+      new Set([`${join(directory, 'long.pdf')} ${sha256}`]),
+    )
   })
 
-  it('a PDF that is cut off, or none, is refused by name', async () => {
-    const pdf = pdfOf([[{ text: 'x', size: 10 }]])
+  it('the proof of its chunks refuses other sizes, another overlap, a wrong page, a lost word and a lost chunk', async () => {
+    const pages = markedPages(12)
+    const pdf = pdfOf(pages)
+    const { rows } = await split('marked.pdf', pdf)
+    expectRightChunks(rows, pages)
+    for (const options of [{ maxTokens: 499 }, { maxTokens: 501 }, { overlap: 49 }, { overlap: 51 }]) {
+      const { rows: others } = await split('marked.pdf', pdf, options)
+      expect(() => expectRightChunks(others, pages), JSON.stringify(options)).toThrow()
+    }
+    const middle = Math.floor(rows.length / 2)
+    const { page, last_page, text } = rows[middle] as Row
+    for (const wrong of [
+      { page: (page as number) + 1 },
+      { last_page: (last_page as number) + 1 },
+      { text: text.replace(/ \w+-\d+/, '') },
+      { headings: [] },
+    ])
+      expect(
+        () => expectRightChunks(rows.with(middle, { ...(rows[middle] as Row), ...wrong }), pages),
+        JSON.stringify(wrong),
+      ).toThrow()
+    expect(() => expectRightChunks(rows.toSpliced(middle, 1), pages)).toThrow()
+  })
+
+  it('a PDF that is none, or has a password, is refused by name', async () => {
     await expect(split('no.pdf', 'not a PDF')).rejects.toThrow(
       /expected a PDF document in .*no\.pdf, got one that cannot be read/,
     )
-    const { report } = await split('blank.pdf', pdfOf([[]]))
-    expect(report).toMatchObject({ chunks: 0, empty: [join(directory, 'blank.pdf')] })
-    expect(pdf.length).toBeGreaterThan(0)
+    await expect(split('secret.pdf', encryptedPdf())).rejects.toThrow(
+      /expected a PDF document in .*secret\.pdf, got one with a password; save it without one/,
+    )
+  })
+
+  it('a PDF without text is named, and is an error where there is no other document', async () => {
+    const text = { text: 'words', size: 10 }
+    await expect(split('blank.pdf', pdfOf([[]]))).rejects.toThrow(
+      /expected text in .*blank\.pdf, got documents without any; a scan holds pictures of text: recognise it first \(OCR\)/,
+    )
+    await writeFile(join(directory, 'part.pdf'), pdfOf([[text], [], [text]]))
+    const { report, rows } = await split('blank.pdf', pdfOf([[]]), {
+      documents: ['blank.pdf', 'part.pdf'].map((name) => join(directory, name)),
+    })
+    expect(report).toMatchObject({
+      documents: 2,
+      withText: 1,
+      empty: [join(directory, 'blank.pdf')],
+      pages: 3,
+      emptyPages: 1,
+    })
+    expect(rows).toMatchObject([{ page: 1, last_page: 3, text: 'words\n\nwords\n' }])
+  })
+
+  it('a PDF gives letters in place of ligatures, and lines without gaps', async () => {
+    const page = [{ text: 'the   of\xaece  ', size: 10 }]
+    expect((await split('gaps.pdf', pdfOf([page]))).rows[0]?.text).toBe('the office\n')
+  })
+})
+
+describe('several documents', () => {
+  it('documents of a folder are split in order, each once, and what is no document is counted', async () => {
+    const folder = join(directory, 'manuals')
+    await mkdir(join(folder, 'deep'), { recursive: true })
+    for (const [name, content] of [
+      ['b.txt', 'Second.'],
+      ['a.md', '# One\n\nFirst.'],
+      ['deep/c.HTML', '<html><body><p>Third.</p></body></html>'],
+      ['picture.png', 'x'],
+      ['.hidden.txt', 'x'],
+    ] as const)
+      await writeFile(join(folder, name), content)
+    const { report, rows } = await split('extra.txt', 'Fourth.', {
+      documents: [folder, join(folder, '*.txt'), join(directory, 'extra.txt')],
+    })
+    expect(rows.map(({ document }) => document)).toEqual(
+      ['manuals/a.md', 'manuals/b.txt', 'manuals/deep/c.HTML', 'extra.txt'].map((name) => join(directory, name)),
+    )
+    expect(report).toMatchObject({ documents: 4, withText: 4, otherFiles: 1, chunks: 4 })
+    const none = join(directory, 'none')
+    await mkdir(none)
+    await expect(split('extra.txt', 'x', { documents: none })).rejects.toThrow(
+      /expected files that end in \.pdf, .* in .*none, got none/,
+    )
+    await expect(split('extra.txt', 'x', { documents: join(directory, 'extar.txt') })).rejects.toThrow(
+      /expected a document, got .*extar\.txt, which does not exist; .*extra\.txt/,
+    )
+  })
+
+  it("documents that cannot be read are left out, named, and counted with onError: 'skip'", async () => {
+    const documents = ['cut.docx', 'sound.txt', 'secret.pdf'].map((name) => join(directory, name))
+    await writeFile(documents[0] as string, docxOf([{ text: 'x' }]).subarray(0, 400))
+    await writeFile(documents[2] as string, encryptedPdf())
+    await expect(split('sound.txt', 'Sound.', { documents })).rejects.toThrow(/cut\.docx/)
+    const { report, rows } = await split('sound.txt', 'Sound.', { documents, onError: 'skip' })
+    expect(rows).toMatchObject([{ text: 'Sound.' }])
+    expect(report).toMatchObject({ documents: 3, withText: 1, empty: [] })
+    expect(report.skipped.map(({ document }) => document)).toEqual([documents[0], documents[2]])
+    expect(report.skipped[1]?.message).toContain('got one with a password')
+    await expect(split('sound.txt', 'Sound.', { documents: documents[2] as string, onError: 'skip' })).rejects.toThrow(
+      /expected text in .*secret\.pdf, got none that can be read; the first one: \[documents\] expected a PDF/,
+    )
   })
 })
 
@@ -140,7 +262,39 @@ describe('text', () => {
       /expected an overlap below maxTokens \(500\), got 500/,
     )
     await expect(split('x.rtf', 'x')).rejects.toThrow(/expected a name that ends in \.pdf, \.docx, .*, got .*x\.rtf/)
-    await expect(split('latin.txt', Buffer.from([0x41, 0xe9, 0x42]))).rejects.toThrow(/expected UTF-8 in .*latin\.txt/)
+    await expect(split('latin.txt', Buffer.from([0x41, 0xe9, 0x42]))).rejects.toThrow(
+      /expected UTF-8 in .*latin\.txt, got other bytes; save it as UTF-8/,
+    )
+    await expect(split('wide.txt', Buffer.from('wide', 'utf16le'))).rejects.toThrow(
+      /expected text in .*wide\.txt, got null characters/,
+    )
+  })
+
+  it.each([
+    ['UTF-8 with a mark of byte order', 'bom.txt', Buffer.from('\ufeffcaf\xe9')],
+    ['UTF-16 with a mark of byte order', 'wide.txt', Buffer.from('\ufeffcaf\xe9', 'utf16le')],
+    [
+      'a page that names its encoding',
+      'page.html',
+      Buffer.from('<html><head><meta charset="windows-1252"></head><body><p>caf\xe9</p></body></html>', 'latin1'),
+    ],
+    ['text with control characters', 'odd.txt', Buffer.from('c\x07a\xadf\xe9')],
+  ])('%s becomes its characters', async (_, name, content) => {
+    expect((await split(name, content)).rows[0]?.text).toBe('caf\xe9')
+  })
+
+  it('a page of elements that lie in each other without end is refused, and one of many lines keeps each', async () => {
+    const depth = 200_000
+    await expect(
+      split('deep.html', `<html><body>${'<div>'.repeat(depth)}x${'</div>'.repeat(depth)}</body></html>`),
+    ).rejects.toThrow(/expected at most 512 elements in each other in .*deep\.html, got more; leave the page out/)
+    const builder = new TextBuilder()
+    for (let line = 0; line < 20_000; line++) {
+      builder.add('some words of a line \t ')
+      builder.breakLine(line % 2 === 0 ? 1 : 2)
+    }
+    expect(builder.isAfterSpace).toBe(true)
+    expect(String(builder)).toBe('some words of a line\nsome words of a line\n\n'.repeat(10_000))
   })
 })
 

@@ -37,6 +37,13 @@ export function pdfOf(pages: readonly PdfPage[]): Buffer {
   )
 }
 
+/** A PDF document whose password is not the empty one. */
+export function encryptedPdf(): Buffer {
+  const key = (byte: string): string => `<${byte.repeat(32)}>`
+  const encryption = `/Encrypt << /Filter /Standard /V 1 /R 2 /O ${key('11')} /U ${key('22')} /P -4 >> /ID [<00> <00>]`
+  return Buffer.from(pdfOf([[]]).toString('latin1').replace('/Root 1 0 R', `/Root 1 0 R ${encryption}`), 'latin1')
+}
+
 /** An entry of an archive; `size` is what the archive says of it, where that is not the truth. */
 export interface ZipEntry {
   readonly name: string

@@ -31,19 +31,21 @@ const QUIET_MS = 1000
  * Works with a bar, and shows the report.
  * @param label Stands before the bar: `Splitting`.
  * @param describe Lines of a report for people.
+ * @param what What is counted beside the bar.
  */
 export async function transform<Report extends object>(
   label: string,
   json: boolean | undefined,
   work: (onProgress: (rows: number, fraction: number | undefined) => void, signal: AbortSignal) => Promise<Report>,
   describe: (report: Report, paint: Paint) => readonly string[],
+  what = 'rows',
 ): Promise<void> {
   const bar = createBar()
   const began = performance.now()
   expectResultOnDisk()
   const onProgress = (rows: number, fraction: number | undefined): void => {
     if (performance.now() - began < QUIET_MS) return
-    const parts = [{ text: `${formatCount(rows)} rows`, importance: 2 }]
+    const parts = [{ text: `${formatCount(rows)} ${what}`, importance: 2 }]
     bar.show({ label: { text: label, importance: 1 }, fraction, parts })
   }
   const report = await untilSignal((signal) => work(onProgress, signal).finally(() => bar.close()))
