@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NearIndex } from '../../src/data/near-index.js'
+import { jaccard, shinglesOf } from '../../src/data/shingles.js'
 import { Random } from '../../src/random.js'
 import { type DedupeReport, type DedupeRowsOptions, dedupeRows } from '../../src/transform/dedupe.js'
-import { NearIndex } from '../../src/transform/near-index.js'
-import { jaccard, shinglesOf } from '../../src/transform/texts.js'
 import { isLong } from '../support/long.js'
 
 let directory: string

@@ -8,9 +8,9 @@
  */
 
 import { makeDirectories } from '../atomic-write.js'
-import { mix } from '../data/word-hashes.js'
+import { jaccard } from './shingles.js'
 import { Spool } from './spool.js'
-import { jaccard } from './texts.js'
+import { mix } from './word-hashes.js'
 
 const BINS = 128
 /** Texts of one band; beyond that it says too little. */

@@ -71,7 +71,7 @@ export class Spool {
     const bytes = new Uint8Array(numbers.buffer)
     for (let at = 0; at < bytes.length; ) {
       const read = this.#try(() => readSync(this.#file, bytes, at, bytes.length - at, start * BYTES + at))
-      if (read === 0) throw new LowrankError('FILE', `[dedupe] expected ${this.#path} to stay as it is, but it was cut`)
+      if (read === 0) throw new LowrankError('FILE', `[data] expected ${this.#path} to stay as it is, but it was cut`)
       at += read
     }
     return numbers
