@@ -75,6 +75,14 @@ export const SECTIONS = [
     type: 'InspectOptions',
   },
   {
+    title: 'checkDataset(source, tokenizer, options), mendRows(source, tokenizer, output, options)',
+    about:
+      'Tell what is wrong with rows before training, and write a copy without what can be mended without guessing.',
+    file: 'data/check/check-dataset',
+    table: 'CHECK_OPTIONS',
+    type: 'CheckOptions',
+  },
+  {
     title: 'writeRows(rows, path, options)',
     about: 'Writes rows as JSON Lines, CSV, Parquet or Arrow.',
     file: 'data/writers/write-options',

@@ -22,7 +22,7 @@ import { type DataRow, recognizeSteps, type SequenceRow } from './row-forms.js'
 import { describeOrigin, type RowOrigin } from './row-origin.js'
 import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
-import type { ReadContext } from './sources/row-source.js'
+import type { ReadContext, RowSource } from './sources/row-source.js'
 import { type UnusualKind, unusualSteps } from './unusual-rows.js'
 
 /** What becomes one sequence of a batch. */
@@ -111,6 +111,8 @@ export async function* inspectDataset(
 
 /** A row, what it says, and what becomes of it. */
 export interface RowWithContent {
+  /** The row as its source has it, by its own names of columns. */
+  readonly value: unknown
   readonly row: DataRow
   /** What each of the sequences is made of. */
   readonly contents: readonly SequenceContent[]
@@ -138,6 +140,18 @@ export async function* inspectRows(
   const onBadRow: OnBadRow | undefined = onError === 'skip' ? (error) => onSkippedRow?.(error) : undefined
   const reading: ReadContext = { signal, turns, onFraction, onLineage: () => {}, ...(onBadRow && { onBadRow }) }
   const recognize = (value: unknown, origin: RowOrigin) => recognizeSteps(value, origin, rowForm)
+  const given = openSource(source)
+  let value: unknown
+  // A row is used before the next one is read.
+  const remembering: RowSource = {
+    name: given.name,
+    async *rows(context) {
+      for await (const row of given.rows(context)) {
+        value = row.value
+        yield row
+      }
+    },
+  }
   function* inspectSteps(row: DataRow): Steps<RowWithContent> {
     const sequences: InspectedSequence[] = []
     const dropped: DroppedPart[] = []
@@ -169,9 +183,9 @@ export async function* inspectRows(
       unusual,
       ignoredColumns: row.ignoredColumns ?? [],
     }
-    return { row, contents: named.map(([, sequence]) => sequence), inspected }
+    return { value, row, contents: named.map(([, sequence]) => sequence), inspected }
   }
-  for await (const row of readRows(openSource(source), new Columns(resolved.columns), recognize, reading)) {
+  for await (const row of readRows(remembering, new Columns(resolved.columns), recognize, reading)) {
     const found = await turns.run(orBad(inspectSteps(row), onBadRow))
     if (found !== undefined) yield found
     if (turns.isOver) await turns.next()

@@ -1,6 +1,6 @@
 /**
- * @file Lists of numbers in a file of their own, read back one by one. The file is gone when it is closed; what a
- * killed process leaves is removed by the next file that is written into its directory.
+ * @file Lists of numbers in a file of their own, read back one by one. The file loses its name as soon as it is open,
+ * where the system allows that: its space is free once the process has ended, in whatever way. Else `close` removes it.
  */
 
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
@@ -27,7 +27,12 @@ export class Spool {
 
   constructor(directory: string) {
     this.#path = join(directory, ownedName('.runs.lowrank-'))
-    this.#file = this.#try(() => openSync(this.#path, 'wx+'))
+    this.#file = this.#try(() => openSync(this.#path, 'wx+', 0o600))
+    try {
+      rmSync(this.#path)
+    } catch {
+      // Some systems keep the name of a file that is open.
+    }
   }
 
   get count(): number {

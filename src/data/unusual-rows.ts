@@ -50,7 +50,7 @@ function* ofMessages(messages: readonly ChatMessage[]): Steps<readonly UnusualKi
 }
 
 /** Whether a message has words, or something beside its content, such as tool calls or reasoning. */
-function saysSomething({ role: _, name: __, content, ...rest }: ChatMessage): boolean {
+export function saysSomething({ role: _, name: __, content, ...rest }: ChatMessage): boolean {
   if (Object.values(rest).some((value) => typeof value === 'object' || (typeof value === 'string' && !isBlank(value))))
     return true
   if (typeof content === 'string') return !isBlank(content)

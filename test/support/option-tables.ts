@@ -7,6 +7,7 @@ import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
 import { CREATE_MODEL_OPTIONS } from '../../src/causal-lm/create-model.js'
 import { LOAD_MODEL_OPTIONS } from '../../src/checkpoint/load-model.js'
 import { SAVE_MODEL_OPTIONS } from '../../src/checkpoint/save-model.js'
+import { CHECK_OPTIONS } from '../../src/data/check/check-dataset.js'
 import { PREPARE_OPTIONS } from '../../src/data/dataset.js'
 import { WRITE_DELTA_OPTIONS } from '../../src/data/delta/write-delta.js'
 import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
@@ -39,6 +40,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   DATASET_MIX,
   SPLIT_OPTIONS,
   INSPECT_OPTIONS,
+  CHECK_OPTIONS,
   WRITE_OPTIONS,
   WRITE_DELTA_OPTIONS,
   APPLY_RULES_OPTIONS,

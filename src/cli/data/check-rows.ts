@@ -6,11 +6,12 @@ import { describeOrigin } from '../../data/row-origin.js'
 import { isGgufPath } from '../../gguf/reader.js'
 import { formatCount, type Paint } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
+import { type MendReport, mendRows } from '../../transform/mend.js'
 import type { Check } from './check.js'
 import { prepareRows } from './prepare-rows.js'
-import { transform } from './transformation.js'
+import { countLines, ofRows, transform } from './transformation.js'
 
-export async function check({ run, json }: Check): Promise<void> {
+export async function check({ run, json, fix }: Check): Promise<void> {
   const { tokenizer, data, path, config } = await prepareRows('data check', run, json)
   const defaults = isGgufPath(path) ? undefined : await readGenerationConfig(path)
   const stopTokenIds = [config.eos_token_id, ...(defaults?.eosTokenIds ?? [])]
@@ -28,12 +29,23 @@ export async function check({ run, json }: Check): Promise<void> {
       signal,
       ...(evalDataset !== undefined && { evaluation: evalDataset }),
     }
-    const report = await checkDataset(dataset, tokenizer, options)
+    const report: CheckReport & Partial<MendReport> =
+      fix === undefined
+        ? await checkDataset(dataset, tokenizer, options)
+        : await mendRows(dataset, tokenizer, fix, options)
+    const { rows, findings, notMended, ...mended } = report
     const numberOf = (severity: Finding['severity']): number =>
-      report.findings.filter((finding) => finding.severity === severity).length
-    const told = { rows: report.rows, errors: numberOf('error'), warnings: numberOf('warning') }
-    if (told.errors > 0) process.exitCode = 1
-    return { ...told, findings: report.findings }
+      findings.filter((finding) => finding.severity === severity).length
+    const isWrong = ({ id, severity }: Finding): boolean =>
+      severity === 'error' && (notMended === undefined || Object.hasOwn(notMended, id))
+    if (findings.some(isWrong)) process.exitCode = 1
+    return {
+      rows,
+      errors: numberOf('error'),
+      warnings: numberOf('warning'),
+      findings,
+      ...(notMended !== undefined && { fix: { ...(mended as Omit<MendReport, keyof CheckReport>), notMended } }),
+    }
   }
   await transform('Checking', json, work, describe)
 }
@@ -42,13 +54,28 @@ export async function check({ run, json }: Check): Promise<void> {
 interface Told extends CheckReport {
   readonly errors: number
   readonly warnings: number
+  /** What became of the rows of the mended copy. */
+  readonly fix?: Omit<MendReport, keyof CheckReport>
 }
 
-function describe({ rows, errors, warnings, findings }: Told, paint: Paint): readonly string[] {
+function describe({ rows, errors, warnings, findings, fix }: Told, paint: Paint): readonly string[] {
   const checked = `Checked ${formatCount(rows)} rows: `
-  if (findings.length === 0) return [`${checked}${paint('green', 'nothing found')}`]
+  const mended = fix === undefined ? [] : mendLines(fix, paint)
+  if (findings.length === 0) return [`${checked}${paint('green', 'nothing found')}`, ...mended]
   const last = `${checked}${counted(errors, 'error')} and ${counted(warnings, 'warning')}`
-  return [...findings.flatMap((finding) => [...linesOf(finding, paint), '']), last]
+  return [...findings.flatMap((finding) => [...linesOf(finding, paint), '']), last, ...mended]
+}
+
+function mendLines(
+  { output, read, written, leftOut, mended, notMended }: NonNullable<Told['fix']>,
+  paint: Paint,
+): readonly string[] {
+  return [
+    `${paint('green', 'Wrote')} ${ofRows(written, read)} to ${output}`,
+    ...countLines(leftOut, 'left out: '),
+    ...countLines(mended, 'mended: '),
+    ...countLines(notMended, 'not mended: '),
+  ]
 }
 
 /** `2 kinds of error` */

@@ -1,6 +1,7 @@
 /** @file `lowrank data check`: what is wrong with rows, before training. What it does is in check-rows.ts. */
 
 import { DATA_OPTIONS } from '../../data/options.js'
+import { path } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Command } from '../command.js'
@@ -11,6 +12,7 @@ import { readRowsRun } from './rows-run.js'
 
 interface CheckFlags extends SetFlags {
   readonly json?: boolean
+  readonly fix?: string
 }
 
 /** Which rows are checked. */
@@ -36,6 +38,12 @@ export const command: Command<CheckFlags, Check> = {
   arguments: [{ name: 'file', help: 'data file or glob; or the YAML file of a run, whose dataset is checked' }],
   settings: SETTINGS,
   flags: {
+    fix: {
+      rule: path,
+      otherwise: 'nothing is written',
+      help: 'write the rows into this file, which ends in .jsonl, without what can be mended without guessing',
+      flag: { name: '--fix', argument: 'file', group: 'Output' },
+    },
     json: { ...JSON_OBJECT, help: 'write all findings as one JSON object to stdout' },
     ...SET_FLAGS,
   },
@@ -43,6 +51,10 @@ export const command: Command<CheckFlags, Check> = {
     {
       text: 'Check rows, also against those of the evaluation',
       line: 'data check rows.jsonl --model model --eval-dataset dev.jsonl',
+    },
+    {
+      text: 'Write a copy without what can be mended without guessing',
+      line: 'data check rows.jsonl --model model --fix mended.jsonl',
     },
     { text: 'Check the rows of a run', line: 'data check run.yaml' },
   ],

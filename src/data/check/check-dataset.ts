@@ -1,13 +1,19 @@
 /** @file Looks at every row of a data set once, as training sees it, and collects what the rules find. */
 
+import { tmpdir } from 'node:os'
 import { DataError } from '../../lowrank-error.js'
+import { callback, instance, integer, listOf } from '../../options/rules.js'
+import { type OptionTable, readOptions } from '../../options/table.js'
 import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import { EvaluationRuns } from '../evaluation-runs.js'
 import { HashSet } from '../hash-set.js'
-import { type InspectOptions, inspectRows } from '../inspect.js'
-import type { DataSource } from '../sources/open-source.js'
+import { INSPECT_OPTIONS, type InspectOptions, inspectRows } from '../inspect.js'
+import { NearIndex } from '../near-index.js'
+import { withPresentNames } from '../options.js'
+import { type DataSource, isDataSource } from '../sources/open-source.js'
+import { NEAR, runsOf } from './near-rules.js'
 import { rowTexts } from './row-texts.js'
-import { type CheckContext, type FoundRow, MOST_ROWS, type Rule } from './rule.js'
+import { type CheckContext, type CheckedRow, type FoundRow, MOST_ROWS, type RowRuns, type Rule } from './rule.js'
 import { RULES, UNREADABLE_ROW } from './rules.js'
 import { digestOf } from './set-rules.js'
 
@@ -30,25 +36,81 @@ export interface CheckReport {
 }
 
 export interface CheckOptions extends InspectOptions {
-  /** Rows that must not be learnt. Default: none. */
+  /**
+   * An evaluation set, whose rows must not be learnt.
+   * @default none
+   */
   evaluation?: DataSource
-  /** Further ids at which generation stops, beside those of the tokenizer. Default: none. */
+  /**
+   * Further ids at which generation stops, beside those of the tokenizer, as those of `generation_config.json`.
+   * @default []
+   */
   stopTokenIds?: readonly number[]
-  /** Told after each row how many there were, and the share of the data that was read where its size is known. */
+  /**
+   * Called after each row with their number, and the share of the data that was read where its size is known.
+   * @default none
+   */
   onProgress?: (rows: number, fraction: number | undefined) => void
 }
 
-/** @throws DataError for a source that cannot be read, and for a defect in the evaluation set */
+/** The options of `checkDataset` and `mendRows`. */
+export const CHECK_OPTIONS = {
+  ...INSPECT_OPTIONS,
+  evaluation: {
+    rule: instance('a path, a glob or an iterable of rows', isDataSource),
+    otherwise: 'none',
+    help: 'evaluation set, whose rows must not be learnt',
+  },
+  stopTokenIds: {
+    rule: listOf(integer({ min: 0 }), 'token ids'),
+    default: [] as readonly number[],
+    help: 'further ids at which generation stops, beside those of the tokenizer',
+  },
+  onProgress: { rule: callback, otherwise: 'none', help: 'told the rows checked so far, and their share' },
+} as const satisfies OptionTable<CheckOptions>
+
+/** Takes each row with the rules that found something in it alone. */
+export type OnCheckedRow = (row: CheckedRow, found: ReadonlySet<string>) => Promise<void>
+
+/**
+ * Looks at every row once, as training sees it, and tells what would waste a run: docs/data-check.md has the rules.
+ *
+ * @throws DataError for a source that cannot be read, and for a defect in the evaluation set
+ */
 export async function checkDataset(
   source: DataSource,
   tokenizer: Tokenizer,
-  { evaluation, stopTokenIds = [], onProgress = () => {}, ...options }: CheckOptions = {},
+  given: CheckOptions = {},
+  onRow?: OnCheckedRow,
 ): Promise<CheckReport> {
-  const context: CheckContext = {
-    tokenizer,
-    stopTokenIds: new Set([...tokenizer.eosTokenIds, ...stopTokenIds]),
-    ...(evaluation !== undefined && { evaluation: await readEvaluation(evaluation, tokenizer, options) }),
+  const {
+    evaluation,
+    stopTokenIds,
+    onProgress = () => {},
+    ...options
+  } = readOptions('data', withPresentNames('data', given), CHECK_OPTIONS)
+  const near = { rows: await NearIndex.open(NEAR, tmpdir()), prompts: await NearIndex.open(NEAR, tmpdir()) }
+  try {
+    const context: CheckContext = {
+      tokenizer,
+      stopTokenIds: new Set([...tokenizer.eosTokenIds, ...stopTokenIds]),
+      near,
+      ...(evaluation !== undefined && { evaluation: await readEvaluation(evaluation, tokenizer, options) }),
+    }
+    return await checkRows(source, options, context, onProgress, onRow)
+  } finally {
+    near.rows.close()
+    near.prompts.close()
   }
+}
+
+async function checkRows(
+  source: DataSource,
+  options: InspectOptions,
+  context: CheckContext,
+  onProgress: NonNullable<CheckOptions['onProgress']>,
+  onRow: OnCheckedRow | undefined,
+): Promise<CheckReport> {
   const looks = RULES.map((rule) => ({ rule, look: rule.begin?.(context), count: 0, rows: [] as FoundRow[] }))
   let rows = 0
   let fraction: number | undefined
@@ -64,15 +126,18 @@ export async function checkDataset(
   }
   const reading = { ...options, onSkippedRow: unreadable }
   try {
-    for await (const seen of inspectRows(source, tokenizer, reading, onFraction)) {
+    for await (const seen of inspectRows(source, context.tokenizer, reading, onFraction)) {
       rows++
       const row = { ...seen, texts: rowTexts(seen.contents) }
+      const found = new Set<string>()
       for (const entry of looks) {
         const detail = entry.look?.row(row)
         if (detail === undefined) continue
+        found.add(entry.rule.id)
         entry.count++
         if (entry.rows.length < MOST_ROWS) entry.rows.push({ ...seen.row.origin, detail })
       }
+      await onRow?.(row, found)
       onProgress(rows, fraction)
     }
   } catch (error) {
@@ -104,11 +169,13 @@ async function readEvaluation(
   options: InspectOptions,
 ): Promise<NonNullable<CheckContext['evaluation']>> {
   const prompts = new HashSet()
+  const questions: RowRuns[] = []
   const runs = new EvaluationRuns(RUN_WORDS)
-  for await (const { contents } of inspectRows(source, tokenizer, options, () => {})) {
-    const { prompt, own } = rowTexts(contents)
+  for await (const { row, contents } of inspectRows(source, tokenizer, options, () => {})) {
+    const { prompt, question, own } = rowTexts(contents)
     if (prompt !== undefined) prompts.add(digestOf([prompt.trim()]))
+    if (question !== undefined) questions.push({ origin: row.origin, runs: runsOf(question) })
     runs.add(own)
   }
-  return { prompts, runs }
+  return { prompts, runs, questions }
 }

@@ -6,6 +6,8 @@ import type { SequenceContent } from '../forms/row-form.js'
 export interface RowTexts {
   /** What comes before the first answer, or a text that is learnt as a whole; undefined for a row of token ids. */
   readonly prompt: string | undefined
+  /** The prompt without the words of the system. */
+  readonly question: string | undefined
   readonly turns: readonly Turn[]
   /** Every text but those of the system, which many rows share. */
   readonly own: readonly string[]
@@ -26,6 +28,7 @@ export function rowTexts(contents: readonly SequenceContent[]): RowTexts {
   const [first, ...others] = parts
   return {
     prompt: first?.prompt,
+    question: first?.question,
     turns: parts.flatMap(({ turns }) => turns),
     own: [...new Set([...(first?.own ?? []), ...others.flatMap(({ own }) => own)])],
     system: first?.system ?? [],
@@ -42,7 +45,7 @@ function textsOf(content: SequenceContent): RowTexts {
     case 'alpaca':
       return ofPair([content.instruction, content.input], content.output)
     case 'text':
-      return { prompt: content.text, turns: [], own: [content.text], system: [] }
+      return { prompt: content.text, question: content.text, turns: [], own: [content.text], system: [] }
     case 'segments': {
       const at = content.segments.findIndex(({ isLearnt }) => isLearnt)
       const asked = (at < 0 ? content.segments : content.segments.slice(0, at)).map(({ text }) => text)
@@ -50,14 +53,15 @@ function textsOf(content: SequenceContent): RowTexts {
       return ofPair(asked, answer.join(''))
     }
     case 'tokens':
-      return { prompt: undefined, turns: [], own: [], system: [] }
+      return { prompt: undefined, question: undefined, turns: [], own: [], system: [] }
     default:
       return content satisfies never
   }
 }
 
 function ofPair(asked: readonly string[], answer: string): RowTexts {
-  return { prompt: asked.join('\n'), turns: [{ asked, answer }], own: [...asked, answer], system: [] }
+  const prompt = asked.join('\n')
+  return { prompt, question: prompt, turns: [{ asked, answer }], own: [...asked, answer], system: [] }
 }
 
 function ofMessages(messages: readonly ChatMessage[]): RowTexts {
@@ -65,6 +69,7 @@ function ofMessages(messages: readonly ChatMessage[]): RowTexts {
   const own: string[] = []
   const system: string[] = []
   const prompt: string[] = []
+  const question: string[] = []
   let asked: string[] = []
   for (const message of messages) {
     const text = messageText(message)
@@ -76,10 +81,11 @@ function ofMessages(messages: readonly ChatMessage[]): RowTexts {
       asked = []
     } else {
       if (turns.length === 0) prompt.push(text)
+      if (turns.length === 0 && !isSystem) question.push(text)
       if (isSystem || message.role === 'user') asked.push(text)
     }
   }
-  return { prompt: prompt.join('\n'), turns, own, system }
+  return { prompt: prompt.join('\n'), question: question.join('\n'), turns, own, system }
 }
 
 function messageText({ content }: ChatMessage): string {

@@ -4,15 +4,24 @@ import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import type { EvaluationRuns } from '../evaluation-runs.js'
 import type { HashSet } from '../hash-set.js'
 import type { RowWithContent } from '../inspect.js'
+import type { NearIndex } from '../near-index.js'
 import type { RowOrigin } from '../row-origin.js'
 import type { RowTexts } from './row-texts.js'
 
 /** Rows of a finding that are named; all are counted. */
 export const MOST_ROWS = 5
+/** Fewer rows do not tell what is usual. */
+export const LEAST_ROWS = 50
 
 /** A row as rules see it. */
 export interface CheckedRow extends RowWithContent {
   readonly texts: RowTexts
+}
+
+/** A row as runs of words. */
+export interface RowRuns {
+  readonly origin: RowOrigin
+  readonly runs: Uint32Array
 }
 
 /** What is known before the first row. */
@@ -24,7 +33,11 @@ export interface CheckContext {
   readonly evaluation?: {
     readonly prompts: HashSet
     readonly runs: EvaluationRuns
+    /** What its rows ask, without the words of the system. */
+    readonly questions: readonly RowRuns[]
   }
+  /** Indexes of texts that are nearly the same, empty at the beginning. */
+  readonly near: { readonly rows: NearIndex; readonly prompts: NearIndex }
 }
 
 /** Looks at the rows of one data set, in their order. */

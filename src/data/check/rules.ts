@@ -1,8 +1,12 @@
 /** @file The rules of `lowrank data check`, in the order in which it tells what they found. */
 
+import { mixedLanguages } from './language-rule.js'
+import { nearDuplicateRow, nearPromptInEvaluation } from './near-rules.js'
 import type { Rule } from './rule.js'
-import { duplicateRow, lengthOutlier, overlapWithEvaluation, promptInEvaluation } from './set-rules.js'
+import { duplicateRow, equalPair, lengthOutlier, overlapWithEvaluation, promptInEvaluation } from './set-rules.js'
 import {
+  byteOrderMark,
+  carriageReturn,
   droppedContent,
   emailAddress,
   emptyAnswer,
@@ -14,6 +18,7 @@ import {
 import {
   cutAnswer,
   doubledBos,
+  doubledStop,
   missingBos,
   missingStop,
   nothingToLearn,
@@ -43,6 +48,13 @@ export const RULES: readonly Rule[] = [
     finds: 'whose stop token is not learnt',
     remedy: 'put the stop token into the generation block of the chat template, or into the mask of the row',
     begin: unsupervisedStop,
+  },
+  {
+    id: 'doubled-stop',
+    severity: 'warning',
+    finds: 'whose answer ends in two stop tokens',
+    remedy: 'take the stop token out of the text of the row: the chat template adds it',
+    begin: doubledStop,
   },
   {
     id: 'doubled-bos',
@@ -101,11 +113,32 @@ export const RULES: readonly Rule[] = [
     begin: promptInEvaluation,
   },
   {
+    id: 'near-prompt-in-evaluation',
+    severity: 'warning',
+    finds: 'whose prompt is nearly one of the evaluation set',
+    remedy: 'compare the two rows; where they ask the same, leave one out',
+    begin: nearPromptInEvaluation,
+  },
+  {
     id: 'duplicate-row',
     severity: 'warning',
     finds: 'equal to an earlier one',
     remedy: 'leave them out with lowrank data dedupe',
     begin: duplicateRow,
+  },
+  {
+    id: 'near-duplicate-row',
+    severity: 'warning',
+    finds: 'nearly the same as an earlier one',
+    remedy: 'leave them out with lowrank data dedupe, unless the difference is the point',
+    begin: nearDuplicateRow,
+  },
+  {
+    id: 'equal-pair',
+    severity: 'error',
+    finds: 'whose preferred and rejected answers are equal',
+    remedy: 'leave the row out, or write what was rejected: the pair teaches nothing',
+    begin: equalPair,
   },
   {
     id: 'role-order',
@@ -120,6 +153,20 @@ export const RULES: readonly Rule[] = [
     finds: 'with U+FFFD, which stands where a text was decoded wrongly',
     remedy: 'read the source of the row again in its true encoding',
     begin: replacementCharacter,
+  },
+  {
+    id: 'byte-order-mark',
+    severity: 'warning',
+    finds: 'with U+FEFF, the mark of a file, at the beginning of a text',
+    remedy: 'leave the mark out, as --fix does',
+    begin: byteOrderMark,
+  },
+  {
+    id: 'carriage-return',
+    severity: 'warning',
+    finds: 'whose lines end with CR LF',
+    remedy: 'let lines end with LF, as --fix does, or the model learns to write both',
+    begin: carriageReturn,
   },
   {
     id: 'secret',
@@ -141,6 +188,13 @@ export const RULES: readonly Rule[] = [
     finds: 'whose answer stands in its prompt',
     remedy: 'take the answer out of the prompt, unless the task is to copy it',
     begin: leakedAnswer,
+  },
+  {
+    id: 'mixed-languages',
+    severity: 'warning',
+    finds: 'in another language than most',
+    remedy: 'look whether they belong to the set, and whether the answer is in the language of its question',
+    begin: mixedLanguages,
   },
   {
     id: 'length-outlier',

@@ -1,13 +1,12 @@
 /** @file Rules about a row among others. They keep hashes and counts of rows, never texts. */
 
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { HashSet } from '../hash-set.js'
+import type { RowWithContent } from '../inspect.js'
 import type { RowOrigin } from '../row-origin.js'
-import type { CheckContext, FoundRow, Look } from './rule.js'
-import { MOST_ROWS } from './rule.js'
+import { type CheckContext, type FoundRow, LEAST_ROWS, type Look, MOST_ROWS } from './rule.js'
 
-/** Fewer rows do not tell what is usual. */
-const LEAST_ROWS = 50
 /** So many times the median is an outlier. */
 const OUTLIER = 16
 /** Lengths are counted in steps of this many to a doubling. */
@@ -36,15 +35,25 @@ export function overlapWithEvaluation({ evaluation }: CheckContext): Look {
 
 export function duplicateRow(): Look {
   const seen = new HashSet()
+  return { row: (row) => (seen.add(digestOfRow(row)) ? undefined : 'equal to a row before it') }
+}
+
+/** Rows of one digest have the same tokens, of which the same are learnt. */
+export function digestOfRow({ row, inspected: { sequences } }: RowWithContent): Uint32Array {
+  const labels = row.form === 'stepwise' ? String(row.labels) : ''
+  const parts = sequences.flatMap(({ name, inputIds, weights }) => [
+    `${name ?? ''} ${inputIds.length}:`,
+    inputIds,
+    weights,
+  ])
+  return digestOf([labels, ...parts])
+}
+
+export function equalPair(): Look {
   return {
-    row({ row, inspected: { sequences } }) {
-      const labels = row.form === 'stepwise' ? String(row.labels) : ''
-      const parts = sequences.flatMap(({ name, inputIds, weights }) => [
-        `${name ?? ''} ${inputIds.length}:`,
-        inputIds,
-        weights,
-      ])
-      return seen.add(digestOf([labels, ...parts])) ? undefined : 'equal to a row before it'
+    row({ row }) {
+      if (row.form !== 'preference') return undefined
+      return isDeepStrictEqual(row.chosen, row.rejected) ? 'chosen and rejected say the same' : undefined
     },
   }
 }

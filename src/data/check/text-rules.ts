@@ -79,6 +79,17 @@ export function replacementCharacter(): Look {
   })
 }
 
+/** The mark of a file that became part of a text. */
+export const BYTE_ORDER_MARK = '\ufeff'
+
+export function byteOrderMark(): Look {
+  return eachText((text) => (text.startsWith(BYTE_ORDER_MARK) ? 'a text begins with U+FEFF' : undefined))
+}
+
+export function carriageReturn(): Look {
+  return eachText((text) => (text.includes('\r\n') ? 'lines end with CR LF' : undefined))
+}
+
 /** Says what it is, and never shows it. */
 export function secret(): Look {
   return eachText((text) => SECRETS.find(([, pattern]) => pattern.test(text))?.[0])

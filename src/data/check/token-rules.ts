@@ -1,5 +1,6 @@
 /** @file Rules about tokens: what begins and ends a sequence, and what of it is learnt. */
 
+import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import type { InspectedSequence } from '../inspect.js'
 import type { CheckContext, CheckedRow, Look } from './rule.js'
 
@@ -61,7 +62,23 @@ export function unsupervisedStop({ stopTokenIds }: CheckContext): Look {
   )
 }
 
-export function doubledBos({ tokenizer: { bosTokenId } }: CheckContext): Look {
+/** Two stop tokens at the end of the last answer, with white space between them at most. */
+export function doubledStop({ stopTokenIds, tokenizer }: Pick<CheckContext, 'stopTokenIds' | 'tokenizer'>): Look {
+  return eachAnswer(({ inputIds, weights }) => {
+    let last = inputIds.length - 1
+    while (last >= 0 && !(weights[last] !== 0 && stopTokenIds.has(inputIds[last] as number))) last--
+    let before = last - 1
+    while (before >= 0 && last - before < NEAR && isBlank(tokenizer, inputIds[before] as number)) before--
+    if (before < 0 || weights[before] === 0 || !stopTokenIds.has(inputIds[before] as number)) return undefined
+    return `${tokenizer.idToToken(inputIds[before] as number) ?? inputIds[before]} stands before the end`
+  })
+}
+
+function isBlank(tokenizer: Tokenizer, id: number): boolean {
+  return tokenizer.decode([id]).trim() === ''
+}
+
+export function doubledBos({ tokenizer: { bosTokenId } }: Pick<CheckContext, 'tokenizer'>): Look {
   return eachSequence(({ inputIds }) =>
     bosTokenId !== undefined && inputIds[0] === bosTokenId && inputIds[1] === bosTokenId ? 'begins twice' : undefined,
   )

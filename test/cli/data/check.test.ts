@@ -1,6 +1,6 @@
 /** @file `lowrank data check`: what it prints, its exit codes, and the run file that it takes. */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
@@ -57,6 +57,23 @@ it('compares the rows of a run file with those of its evaluation', async () => {
   const { code, stdout } = await lowrank(['data', 'check', run])
   expect(code).toBe(1)
   expect(stdout).toContain('rows.jsonl:2  the evaluation set has this prompt')
+})
+
+it('writes a mended copy with --fix, says what it changed, and exits with 1 where an error stays', async () => {
+  const file = join(folder, 'broken.jsonl')
+  const mended = join(folder, 'mended.jsonl')
+  const clean = chat('Say one.', 'one')
+  await writeFile(file, [clean, clean, chat('Say nothing.', '')].join(''))
+  const { code, stdout } = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', mended])
+  expect(code).toBe(0)
+  expect(stdout).toContain(`Wrote 1 of 3 rows to ${mended}\n  1 left out: `)
+  expect(JSON.parse(await readFile(mended, 'utf8'))).toEqual(JSON.parse(clean))
+  await writeFile(file, [clean, chat('Which key?', `AKIA${'ABCD'.repeat(4)}`)].join(''))
+  const again = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', mended, '--json'])
+  expect(again.code).toBe(1)
+  expect(JSON.parse(again.stdout)).toMatchObject({ errors: 1, fix: { read: 2, written: 2, notMended: { secret: 1 } } })
+  const refused = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', file.replace('jsonl', 'csv')])
+  expect([refused.code, refused.stderr.includes('.jsonl')]).toEqual([2, true])
 })
 
 it('says what is missing without a model or a file', async () => {

@@ -29,6 +29,9 @@ function check(source: DataSource, setting: Setting = {}): Promise<CheckReport> 
 }
 
 const WORDS = 'The capital of France is Paris and the user asks for one two three four five six'
+const STORY =
+  'Once upon a time there was a small lighthouse on an island far from the coast and a keeper who lit its lamp each ' +
+  'evening before the ships came home.'
 const CLEAN = Array.from({ length: 60 }, (_, row) =>
   chat(`What is ${row}? Write to a@example.com.`, `It is ${row + 1}.`),
 )
@@ -68,6 +71,33 @@ const DEFECTS: Readonly<Record<string, { rows: DataSource; setting?: Setting; is
   'prompt-in-evaluation': {
     rows: planted(chat('Who asks?', 'The user.')),
     setting: { evaluation: [chat('Who asks?', 'Another one.')] },
+  },
+  'doubled-stop': { rows: planted(chat('Say one.', 'one<|im_end|>')), detail: '<|im_end|> stands before the end' },
+  'near-prompt-in-evaluation': {
+    rows: planted(chat(`${STORY} How far does it shine?`, 'Far.')),
+    setting: { evaluation: [chat('Who asks?', 'The user.'), chat(`${STORY} How far does it flash?`, 'A mile.')] },
+    detail: '93 % of its runs of words are in row 2',
+  },
+  'near-duplicate-row': {
+    rows: planted(chat('What is told?', `${STORY} It shines.`), chat('What is told?', `${STORY} It flashes.`)),
+    detail: '93 % of its runs of words are in row 61',
+  },
+  'equal-pair': {
+    rows: [
+      { prompt: [user('Say one.')], chosen: [assistant('one')], rejected: [assistant('two')] },
+      { prompt: [user('Say two.')], chosen: [assistant('two')], rejected: [assistant('two')] },
+    ],
+  },
+  'byte-order-mark': { rows: planted(chat('\ufeffSay one.', 'one')) },
+  'carriage-return': { rows: planted(chat('Say one.\r\nSay two.', 'one')) },
+  'mixed-languages': {
+    rows: [
+      ...Array.from({ length: 59 }, (_, row) =>
+        chat(`What is ${row}?`, `${row} is one of the numbers that you can write.`),
+      ),
+      chat('And 60?', 'Das ist nicht der Weg, den sie für ihre Reise durch das Land genommen haben.'),
+    ],
+    detail: 'in German, where most rows are in English',
   },
   'duplicate-row': { rows: planted(CLEAN[7] as object) },
   'role-order': {
@@ -114,6 +144,15 @@ it('finds nothing in clean rows, whatever their form', async () => {
   const pair = { prompt: [user('Say one.')], chosen: [assistant('one')], rejected: [assistant('two')] }
   expect(await check([pair])).toEqual({ rows: 1, ...clean })
   expect(await check([{ prompt: [user('Say one.')] }])).toEqual({ rows: 1, ...clean })
+})
+
+it('takes rows of one long instruction round different values for different, also prompts of an evaluation', async () => {
+  const asked = (row: number) =>
+    chat(`${STORY} Its lamp has number ${row} of ${row * 7}. Which is it?`, `It is ${row}.`)
+  const rows = Array.from({ length: 300 }, (_, row) => asked(row))
+  const { findings } = await check(rows, { evaluation: [asked(301), asked(302)] })
+  // Runs of 13 words are counted whatever others have.
+  expect(findings.map(({ id }) => id)).toEqual(['overlap-with-evaluation'])
 })
 
 it('names the row that cannot be read, with what was found before it', async () => {
@@ -174,22 +213,59 @@ it('never shows a secret', async () => {
   expect(JSON.stringify(report)).not.toContain(key)
 })
 
-it('finds 20 defects among thousands of rows, and nothing else', async () => {
+it('finds 20 kinds of defects in one file, each once, in less than 10 s of processor time', async () => {
   const count = isLong ? 10_000 : 2000
-  const rows = Array.from({ length: count }, (_, row): object => chat(`What is ${row}?`, `It is ${row + 1}.`))
-  const defects = ['secret', 'duplicate-row', 'replacement-character', 'leaked-answer', 'role-order']
-  for (let at = 0; at < 20; at++) {
-    const id = defects[at % defects.length] as string
-    const planting = DEFECTS[id]?.rows as readonly object[]
-    const row = JSON.parse(JSON.stringify(id === 'duplicate-row' ? rows[at] : planting.at(-1)))
-    // Rows of one defect are not equal to each other.
-    if (id !== 'duplicate-row') row.messages[0].content += ` Question ${at}.`
-    rows[Math.floor(count / 21) * (at + 1)] = row
+  const word = (at: number): string =>
+    [...String(at)].map((digit) => 'bdfgklmnrs'.charAt(Number(digit)) + 'aeiou'.charAt(at % 5)).join('')
+  const words = (row: number): string =>
+    Array.from({ length: 9 }, (_, at) => word((row * 7919 + at * 104_729) % 100_003)).join(' ')
+  const clean = (row: number) =>
+    chat(`What is ${words(row)}?`, `It is ${words(row + count)}, and that is all there is.`)
+  const rows = Array.from({ length: count }, (_, row): object => clean(row))
+  const lasts = (id: string): object => (DEFECTS[id]?.rows as readonly object[] | undefined)?.at(-1) ?? {}
+  const defects: Readonly<Record<string, object>> = {
+    'unreadable-row': { messages: 1 },
+    'doubled-stop': lasts('doubled-stop'),
+    'nothing-to-learn': { messages: [user('Say one to me.'), { ...assistant('one'), weight: 0 }] },
+    'empty-answer': chat('Say nothing at all.', ''),
+    'prompt-in-evaluation': chat('Who is asked?', 'Nobody of them.'),
+    'near-prompt-in-evaluation': chat(`${STORY} How far does it shine?`, 'Far.'),
+    'duplicate-row': clean(3),
+    'dropped-content': { messages: [{ role: 'system', content: 'Rhyme.' }, user('Say nine.'), assistant('nine')] },
+    'near-duplicate-row': chat(`What is ${words(5)}?`, `It is ${words(5 + count)}, and that is all there was.`),
+    'role-order': { messages: [assistant('I begin.'), user('Ask.'), assistant('I ask.')] },
+    'replacement-character': chat('Say caf\ufffd.', 'one'),
+    'byte-order-mark': chat('\ufeffSay six.', 'six'),
+    'carriage-return': chat('Say seven.\r\nThen eight.', 'seven'),
+    secret: lasts('secret'),
+    'email-address': lasts('email-address'),
+    'leaked-answer': lasts('leaked-answer'),
+    'mixed-languages': chat('Tell it.', 'Das ist nicht der Weg, den sie für ihre Reise durch das Land genommen haben.'),
+    'length-outlier': { messages: [user(words(9).repeat(99)), assistant('It is long.')] },
+    'overlap-with-evaluation': chat('Say that again.', `Well: ${STORY} And so on.`),
+    'pad-is-learnt': chat('Say the pad.', 'It is <pad> here.'),
   }
-  const { findings } = await check(rows)
-  expect(Object.fromEntries(findings.map(({ id, count }) => [id, count]))).toEqual(
-    Object.fromEntries(defects.map((id) => [id, 4])),
+  const file = join(temporaryDirectory(), 'planted.jsonl')
+  Object.values(defects).forEach((row, at) => {
+    rows[Math.floor(count / 21) * (at + 1)] = row
+  })
+  await writeFile(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const evaluation = [chat('Who is asked?', 'Me.'), chat(`${STORY} How far does it flash?`, 'A mile.')]
+  const began = process.cpuUsage()
+  const report = await check(file, {
+    evaluation,
+    onError: 'skip',
+    padToken: '<pad>',
+    maxLength: 100_000,
+    chatTemplate: TEMPLATE_WITHOUT_SYSTEM,
+  })
+  const { user: spent, system: spentBySystem } = process.cpuUsage(began)
+  expect(Object.fromEntries(report.findings.map(({ id, count }) => [id, count]))).toEqual(
+    // A prompt of so many words that is near to another has a run of them too.
+    Object.fromEntries(Object.keys(defects).map((id) => [id, id === 'overlap-with-evaluation' ? 2 : 1])),
   )
+  expect(Object.keys(defects).length).toBe(20)
+  expect((spent + spentBySystem) / 1e6).toBeLessThan(10)
 })
 
 it('has an entry on the page for each rule, in the same order, with its severity', async () => {
