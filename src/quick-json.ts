@@ -5,6 +5,8 @@
 
 import type { LosslessJson } from './lossless-json.js'
 
+const LINE_FEED = 10
+const RETURN = 13
 const SPACE = 32
 const QUOTE = 34
 const MINUS = 45
@@ -22,6 +24,8 @@ const MAX_DEPTH = 500
 const EXACT_DIGITS = 15
 /** Makes every sum negative: no text is so long. */
 const UNKNOWN = -(2 ** 30)
+/** Lines that are parsed anew before it counts how many they are. */
+const MOST_UNPROVEN = 8
 
 /**
  * The value of a JSON text, or undefined where `JSON.parse` may lose something of it or refuses it: the careful reader
@@ -36,9 +40,79 @@ export function quickJson(text: string): LosslessJson | undefined {
   }
   // A text with a space behind its first key has them everywhere.
   const isCompact = text.charCodeAt(text.indexOf(':') + 1) !== SPACE
-  if (isCompact && compactLength(value, 1) + escapedLength(text) === text.length) return value
+  if (isCompact && lengthOf(value) + escapedLength(text) === text.length && !mayHaveExponent(text)) return value
   const keys = countKeys(value, 1)
   return keys >= 0 && keys === safeKeys(text) ? value : undefined
+}
+
+/**
+ * The values of lines that are each one JSON text, parsed all together. A value that `JSON.parse` may lose something of
+ * is undefined: its line is one JSON text all the same. The result is undefined where a line is none, or where it would
+ * be faster to read the lines one by one.
+ *
+ * Lines that are no JSON by themselves may be some together, as `{"a":[1` and `2]}` are with a comma for the break.
+ * That is found out: the values are as many as the lines. Were one of them not in the line of its number alone, then
+ * there is a first line that is longer or shorter than its value, or a later one in which more than its value stands.
+ * The shorter text of a value is never longer than the value was, so in one of these lines it has another length.
+ *
+ * @param text Without a break behind its last line.
+ * @param lines How many there are.
+ */
+export function quickJsonLines(text: string, lines: number): (LosslessJson | undefined)[] | undefined {
+  let values: (LosslessJson | undefined)[]
+  try {
+    values = JSON.parse(`[${text.replaceAll('\n', ',')}]`)
+  } catch {
+    return undefined
+  }
+  if (values.length !== lines) return undefined
+  let backslash = text.indexOf('\\')
+  let start = 0
+  let unproven = 0
+  for (let index = 0; index < lines; index++) {
+    const length = lengthOf(values[index] as LosslessJson)
+    let end = start + length
+    for (; backslash >= 0 && backslash < end; backslash = text.indexOf('\\', backslash)) {
+      const isUnicode = text.charCodeAt(backslash + 1) === LOWER_U
+      end += isUnicode ? 5 : 1
+      backslash += isUnicode ? 6 : 2
+    }
+    if (text.charCodeAt(end) === RETURN) end++
+    const isWhole = length >= 0 && (end === text.length || text.charCodeAt(end) === LINE_FEED)
+    if (!isWhole || mayHaveExponent(text, start, end)) {
+      if (++unproven > MOST_UNPROVEN && unproven > lines / 4) return undefined
+      end = text.indexOf('\n', start)
+      if (end < 0) end = text.length
+      const line = text.slice(start, end)
+      values[index] = quickJson(line)
+      if (values[index] === undefined && !isJson(line)) return undefined
+      backslash = text.indexOf('\\', end)
+    }
+    start = end + 1
+  }
+  return values
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether the last value that was measured has a number that is as short, or shorter, with an exponent. */
+let hasRound = false
+
+/** What `compactLength` says of a value; it holds for `hasRound` only where the text has no exponents. */
+function lengthOf(value: LosslessJson): number {
+  hasRound = false
+  return compactLength(value, 1)
+}
+
+function mayHaveExponent(text: string, start = 0, end = text.length): boolean {
+  return hasRound && /\d[eE]/.test(text.slice(start, end))
 }
 
 /** Characters of the shortest text that a value can have been, without its escapes; negative where that is unknown. */
@@ -91,20 +165,25 @@ function keepsKey(key: string): boolean {
   return !(code >= ZERO && code <= NINE) && key !== '__proto__'
 }
 
-/** Characters of the shortest text of a number; negative where an exponent may be as short as its digits. */
+/** Characters of the shortest text of a number, in which an exponent counts only where there is no other text. */
 function shortestLength(value: number): number {
   if (Number.isInteger(value)) {
     if (value >= 0 && value < 100) return value < 10 ? 1 : 2
-    return Number.isSafeInteger(value) && value % 100 !== 0 ? digitsOf(Math.abs(value)) + (value < 0 ? 1 : 0) : UNKNOWN
+    if (!Number.isSafeInteger(value)) return UNKNOWN
+    if (value % 100 === 0) hasRound = true
+    return digitsOf(Math.abs(value)) + (value < 0 ? 1 : 0)
   }
   const size = Math.abs(value)
-  if (!(size >= 0.01 && size < 2 ** 31)) return UNKNOWN
-  // To write a number takes long; most have few decimals, and a quotient is rounded as its text is.
-  for (let decimals = 1, power = 10; decimals <= 6; decimals++, power *= 10) {
-    if (Math.round(size * power) / power === size)
-      return digitsOf(Math.floor(size)) + 1 + decimals + (value < 0 ? 1 : 0)
+  if (!(size >= 0.01 && size < 2 ** 31)) {
+    if (!(size >= 1e-6)) return UNKNOWN
+    hasRound = true
+    return String(value).length
   }
-  return String(value).length
+  // To write a number takes long; most have few decimals, and a quotient is rounded as its text is.
+  if (Math.round(size * 1e6) / 1e6 !== size) return String(value).length
+  let decimals = 1
+  for (let power = 10; Math.round(size * power) / power !== size; power *= 10) decimals++
+  return digitsOf(Math.floor(size)) + 1 + decimals + (value < 0 ? 1 : 0)
 }
 
 function digitsOf(whole: number): number {
@@ -169,5 +248,7 @@ function endOfExactNumber(text: string, start: number): number {
     } else if (code === LOWER_E || code === UPPER_E) return -1
     else break
   }
-  return isExact && end - start <= EXACT_DIGITS ? end : -1
+  if (end - start <= EXACT_DIGITS) return isExact ? end : -1
+  const value = Number(text.slice(start, end))
+  return (isWhole ? Number.isSafeInteger(value) : !Number.isInteger(value)) ? end : -1
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseLosslessJson } from '../src/lossless-json.js'
-import { quickJson } from '../src/quick-json.js'
+import { quickJson, quickJsonLines } from '../src/quick-json.js'
 import { Random } from '../src/random.js'
 import { cases } from './support/long.js'
 
@@ -74,5 +74,59 @@ describe('quickJson', () => {
     const text = JSON.stringify(row)
     expect(quickJson(text)).toEqual(row)
     expect(quickJson(text.replaceAll(',"', ', "').replaceAll('":', '": '))).toEqual(row)
+  })
+})
+
+describe('quickJsonLines', () => {
+  const lines = (...texts: string[]) => quickJsonLines(texts.join('\n'), texts.length)
+
+  it('gives for every line what the careful reader gives, or nothing, also where lines are no JSON by themselves', () => {
+    const random = new Random(18)
+    // A line break in place of a comma may make of one text what is no JSON, but is some beside another.
+    const torn = (text: string): string[] => {
+      const places = [...text.matchAll(/,/g)].map(({ index }) => index)
+      const at = places[random.below(Math.max(1, places.length))]
+      return at === undefined || random.below(40) > 0 ? [text] : [text.slice(0, at), text.slice(at + 1)]
+    }
+    let values = 0
+    let refused = 0
+    for (let round = 0; round < cases(4_000, 200_000); round++) {
+      const whole = Array.from({ length: 1 + random.below(5) }, () => randomText(random))
+      if (random.below(40) === 0) whole.splice(0, 2, whole.slice(0, 2).join(','))
+      const texts = whole.flatMap(torn).map((text) => (random.below(20) === 0 ? `${text}\r` : text))
+      const found = lines(...texts)
+      if (found === undefined) refused++
+      else expect(found.length).toBe(texts.length)
+      for (const [index, value] of (found ?? []).entries()) {
+        const text = texts[index] as string
+        if (value === undefined) expect(() => JSON.parse(text), texts.join('\n')).not.toThrow()
+        else expect(value, texts.join('\n')).toStrictEqual(careful(text))
+        if (value !== undefined) values++
+      }
+    }
+    expect(values).toBeGreaterThan(2_000)
+    expect(refused).toBeGreaterThan(100)
+  })
+
+  it.each([
+    ['a value that goes on in the next line', ['{"p":1},{"q":2}', '{"b":[1', '2]}']],
+    ['two lines that make as many values in other places', ['{"a":1},{"b":[1', '2]}']],
+    ['a value that a key in two places makes as short as its line', ['{"x":1},{"y":5}', '{"b":[1', '2],"b":[]}']],
+    ['a blank line', ['{"a":1}', '', '{"b":2}']],
+    ['what is no JSON', ['{"a":1}', '{a:1}']],
+  ])('refuses lines of which one is not one JSON text: %s', (_, texts) => {
+    expect(lines(...texts)).toBeUndefined()
+  })
+
+  it('leaves out the value of a line that JSON.parse would lose something of, and of no other', () => {
+    const row = { id: 300, text: 'a "b"\n\\ é 🚀', score: 0.01234567890123, tiny: 0.00001234 }
+    const text = JSON.stringify(row)
+    expect(lines(text, '{"a":2.0}', `${text}\r`, '{"a":1,"a":2}', '{ "a": 1 }')).toEqual([
+      row,
+      undefined,
+      row,
+      undefined,
+      { a: 1 },
+    ])
   })
 })

@@ -138,7 +138,14 @@ export async function* inspectRows(
   const encoding = { ...resolved, vocabSize, maxLength: Number.POSITIVE_INFINITY, droppedContent: new DroppedContent() }
   const turns = new Turns(signal)
   const onBadRow: OnBadRow | undefined = onError === 'skip' ? (error) => onSkippedRow?.(error) : undefined
-  const reading: ReadContext = { signal, turns, onFraction, onLineage: () => {}, ...(onBadRow && { onBadRow }) }
+  const reading: ReadContext = {
+    signal,
+    turns,
+    onFraction,
+    onLineage: () => {},
+    needsHash: false,
+    ...(onBadRow && { onBadRow }),
+  }
   const recognize = (value: unknown, origin: RowOrigin) => recognizeSteps(value, origin, rowForm)
   const given = openSource(source)
   let value: unknown

@@ -8,6 +8,7 @@ import { orBad } from './bad-rows.js'
 import type { Columns } from './columns.js'
 import type { RecognizedRow } from './row-coding.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
+import { batchesOf } from './sources/row-batches.js'
 import type { ReadContext, RowSource } from './sources/row-source.js'
 
 /**
@@ -43,14 +44,17 @@ export async function* readRows<Row extends RecognizedRow>(
         `${describeOrigin(first.origin)}; put each form into a file of its own`,
     )
   }
-  for await (const { value, origin } of source.rows(context)) {
-    turns.throwIfAborted()
-    if (origin.file !== part) first = undefined
-    part = origin.file
-    const row = await turns.run(orBad(sound(value, origin), onBadRow))
-    if (row === undefined) continue
-    first ??= row
-    yield row
+  for await (const batch of batchesOf(source, context)) {
+    for (const [index, value] of batch.values.entries()) {
+      turns.throwIfAborted()
+      const origin = batch.origin(index)
+      if (origin.file !== part) first = undefined
+      part = origin.file
+      const row = await turns.run(orBad(sound(value, origin), onBadRow))
+      if (row === undefined) continue
+      first ??= row
+      yield row
+    }
   }
   if (first !== undefined) columns.expectAll()
 }

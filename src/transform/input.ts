@@ -3,6 +3,7 @@
 import { valueAt } from '../data/columns.js'
 import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
+import { batchesOf } from '../data/sources/row-batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { jsonText, PythonFloat } from '../lossless-json.js'
 import { DataError } from '../lowrank-error.js'
@@ -48,16 +49,19 @@ export async function* readInput(
   const onFraction = (read: number): void => {
     fraction = read
   }
-  const context = { signal, turns, onFraction, onLineage: () => {} }
-  for await (const { value, origin } of openSource(source, name).rows(context)) {
-    turns.throwIfAborted()
-    row++
-    if (onProgress && performance.now() - told > PROGRESS_MS) {
-      told = performance.now()
-      onProgress(row, fraction)
+  const context = { signal, turns, onFraction, onLineage: () => {}, needsHash: false }
+  for await (const batch of batchesOf(openSource(source, name), context)) {
+    for (const [index, value] of batch.values.entries()) {
+      turns.throwIfAborted()
+      row++
+      if (onProgress && performance.now() - told > PROGRESS_MS) {
+        told = performance.now()
+        onProgress(row, fraction)
+      }
+      const origin = batch.origin(index)
+      yield { columns: columnsOf(value, origin), origin, row }
+      if (turns.isOver) await turns.next()
     }
-    yield { columns: columnsOf(value, origin), origin, row }
-    if (turns.isOver) await turns.next()
   }
   onProgress?.(row, 1)
 }

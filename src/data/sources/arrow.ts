@@ -3,7 +3,7 @@
  * What reads them is loaded when there is one.
  */
 
-import { sourceRows } from './columnar-rows.js'
+import { rowBatches } from './columnar-rows.js'
 import type { FileFormat } from './file-format.js'
 
 export const ARROW: FileFormat = {
@@ -14,9 +14,9 @@ export const ARROW: FileFormat = {
     const { readFileBatches, readStreamBatches } = await import('./arrow-reader.js')
     // The beginning is what `start()` read, also of a packed stream.
     const isWhole = isFile(await file.start())
-    const rows = sourceRows(file.path, isWhole ? readFileBatches(file) : readStreamBatches(file))
-    for await (const row of isWhole ? file.measured(rows) : rows) {
-      yield row
+    const batches = rowBatches(file.path, isWhole ? readFileBatches(file) : readStreamBatches(file))
+    for await (const batch of isWhole ? file.measured(batches) : batches) {
+      yield batch
       if (turns.isOver) await turns.next()
     }
   },

@@ -1,6 +1,7 @@
 /** @file Rows made of columns, as Parquet, Arrow and Delta have them. Knows no format. */
 
-import type { SourceRow } from './row-source.js'
+import type { RowOrigin } from '../row-origin.js'
+import type { RowBatch } from './row-source.js'
 
 /** Some rows by columns. */
 export interface ColumnBatch {
@@ -12,6 +13,9 @@ export interface ColumnBatch {
   readonly start: number
 }
 
+/** Rows that are put together at once: enough to cost nothing, few enough to hold. */
+const MOST_ROWS = 1024
+
 /** One row of a batch, by name. */
 export function rowOf({ names, columns }: ColumnBatch, index: number): object {
   // Assigned to an object, a column of this name would be its prototype.
@@ -22,15 +26,21 @@ export function rowOf({ names, columns }: ColumnBatch, index: number): object {
 }
 
 /** The rows of a file, numbered from 1. */
-export async function* sourceRows(
+export async function* rowBatches(
   path: string | undefined,
   batches: AsyncIterable<ColumnBatch> | Iterable<ColumnBatch>,
-): AsyncGenerator<SourceRow> {
+): AsyncGenerator<RowBatch> {
   for await (const batch of batches) {
-    for (let index = 0; index < batch.length; index++)
-      yield {
-        value: rowOf(batch, index),
-        origin: { ...(path !== undefined && { file: path }), row: batch.start + index + 1 },
-      }
+    for (let first = 0; first < batch.length; first += MOST_ROWS) {
+      const values: object[] = []
+      for (let index = first; index < Math.min(batch.length, first + MOST_ROWS); index++)
+        values.push(rowOf(batch, index))
+      const before = batch.start + first
+      yield { values, origin: (index) => originOf(path, before + index + 1) }
+    }
   }
+}
+
+function originOf(file: string | undefined, row: number): RowOrigin {
+  return file === undefined ? { row } : { file, row }
 }

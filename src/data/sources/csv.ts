@@ -12,15 +12,15 @@ import { type CsvRecord, CsvSplitter, OpenQuoteError } from './csv-records.js'
 import type { DataFile } from './data-file.js'
 import type { FileFormat } from './file-format.js'
 import { isTable } from './foreign-files.js'
-import { eachRow } from './row-batches.js'
-import type { SourceRow } from './row-source.js'
+import { LineBatch } from './row-batches.js'
+import type { RowBatch } from './row-source.js'
 import { expectRecordSize, TextDecoding } from './text-pieces.js'
 
 export const CSV: FileFormat = {
   name: 'CSV',
   endings: ['.csv', '.tsv'],
   recognizes: isTable,
-  read: (file, turns, onBadRow) => eachRow(readTable(file, turns, onBadRow)),
+  read: readTable,
 }
 
 /** What may stand between two fields; where a header has none, it has one column. */
@@ -28,21 +28,21 @@ const DELIMITERS = [',', ';', '\t']
 /** An object would order these keys by number, or take one for its prototype. */
 const UNUSUAL_NAME = /^(?:__proto__|\d+)$/
 
-async function* readTable(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncGenerator<SourceRow[]> {
+async function* readTable(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncGenerator<RowBatch> {
   const { path } = file
   const splitter = new CsvSplitter(delimiterOf(file.name, await file.start()))
   const decoding = new TextDecoding(path)
   let table: Table | undefined
-  const rowsOf = (records: readonly CsvRecord[], isWhole: boolean): SourceRow[] => {
-    const rows: SourceRow[] = []
+  const rowsOf = (records: readonly CsvRecord[], isWhole: boolean): RowBatch => {
+    const batch = new LineBatch(path)
     for (const record of records) {
       if (table === undefined) table = new Table(path, record)
       else {
         const row = table.row(record, isWhole, onBadRow)
-        if (row !== undefined) rows.push(row)
+        if (row !== undefined) batch.add(row, record.line)
       }
     }
-    return rows
+    return batch
   }
   for await (const piece of file.pieces()) {
     const text = decoding.decode(piece, splitter.line)
@@ -88,7 +88,7 @@ class Table {
   }
 
   /** The row of a record; undefined where it has a fault and `onBadRow` lets it pass. */
-  row({ fields, line, damage }: CsvRecord, isWhole: boolean, onBadRow: OnBadRow): SourceRow | undefined {
+  row({ fields, line, damage }: CsvRecord, isWhole: boolean, onBadRow: OnBadRow): object | undefined {
     const names = this.#names
     const origin = { file: this.#path, line }
     let fault = damage
@@ -102,10 +102,10 @@ class Table {
       onBadRow(damaged(origin, fault))
       return undefined
     }
-    if (this.#isUnusual) return { value: new Map(names.map((name, index) => [name, fields[index]])), origin }
+    if (this.#isUnusual) return new Map(names.map((name, index) => [name, fields[index]]))
     const value: Record<string, string> = {}
     for (let index = 0; index < names.length; index++) value[names[index] as string] = fields[index] as string
-    return { value, origin }
+    return value
   }
 }
 

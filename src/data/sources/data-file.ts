@@ -16,8 +16,8 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
 /** What identifies the content of a file: as it lies on the disk, also where it is packed. */
 interface FileContent {
   readonly size: number
-  /** In hexadecimal. */
-  readonly sha256: string
+  /** In hexadecimal; absent where nobody needs it. */
+  readonly sha256?: string
 }
 
 /** One file that is being read, once. The caller closes it. */
@@ -28,6 +28,7 @@ export class DataFile {
   /** Absent where a program gave the bytes. */
   readonly #file: FileHandle | undefined
   readonly #onBytes: (bytes: number) => void
+  readonly #needsHash: boolean
   readonly #pieces: AsyncIterator<Uint8Array>
   /** Pieces that `start()` has read, in their order, until `pieces()` gives them. */
   #begun: Uint8Array[] = []
@@ -43,21 +44,24 @@ export class DataFile {
     bytes: AsyncIterable<Uint8Array>,
     file?: FileHandle,
     onBytes: (bytes: number) => void = () => {},
+    needsHash = true,
   ) {
     this.path = path
     this.name = unpackedPath(path)
     this.#file = file
     this.#onBytes = onBytes
+    this.#needsHash = needsHash
     this.#pieces = withoutMark(this.#unpacked(this.#hashed(bytes)))
   }
 
   /**
    * @param onBytes Told how many bytes have been read.
+   * @param needsHash Whether `content` is to have a hash.
    * @throws for what cannot be opened or is no regular file
    */
-  static async open(path: string, onBytes: (bytes: number) => void = () => {}): Promise<DataFile> {
+  static async open(path: string, onBytes: (bytes: number) => void = () => {}, needsHash = true): Promise<DataFile> {
     const file = await openRegularFile('data', path)
-    return new DataFile(path, bytesOf(file, path), file, onBytes)
+    return new DataFile(path, bytesOf(file, path), file, onBytes, needsHash)
   }
 
   /** Bytes that a program has, as a file of this name. */
@@ -122,16 +126,18 @@ export class DataFile {
   }
 
   /**
-   * Reads rows by `slice()`, and then the whole file once more for its `content`: its SHA-256 is that of all bytes in
-   * their order, which is not the order in which such formats read.
+   * Reads rows by `slice()`, and then the whole file once more for its hash: that is one of all bytes in their order,
+   * which is not the order in which such formats read.
    * @throws when the file changes meanwhile
    */
   async *measured<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
     const file = this.#handle()
     const before = await file.stat()
     yield* rows
-    const whole = this.#hashed(bytesOf(file, this.path))
-    while (!(await whole.next()).done);
+    if (this.#needsHash) {
+      const whole = this.#hashed(bytesOf(file, this.path))
+      while (!(await whole.next()).done);
+    } else this.#content = { size: before.size }
     if (!isSame(before, await file.stat())) throw changed(this.path)
   }
 
@@ -160,16 +166,16 @@ export class DataFile {
   }
 
   async *#hashed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    const hash = createHash('sha256')
+    const hash = this.#needsHash ? createHash('sha256') : undefined
     let size = 0
     for await (const piece of bytes) {
       size += piece.length
-      hash.update(piece)
+      hash?.update(piece)
       this.#size = size
       if (this.#isRead) this.#onBytes(size)
       yield piece
     }
-    this.#content = { size, sha256: hash.digest('hex') }
+    this.#content = { size, ...(hash && { sha256: hash.digest('hex') }) }
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Turns } from '../../turns.js'
 import type { OnBadRow } from '../bad-rows.js'
 import type { DataFile } from './data-file.js'
-import type { SourceRow } from './row-source.js'
+import type { RowBatch } from './row-source.js'
 
 /** How files of one kind are told from others, and read. */
 export interface FileFormat {
@@ -18,10 +18,10 @@ export interface FileFormat {
    */
   recognizes(start: Uint8Array, name: string): boolean
   /**
-   * The rows of a file, each with `file`.
+   * The rows of a file, as many together as are in memory at once. Origins have `file`.
    * @param turns Gives way to the event loop, also within a long row.
    * @param onBadRow Decides of rows that cannot be read.
    * @throws naming file and line (or row) of what is not of the format
    */
-  read(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncIterable<SourceRow>
+  read(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncIterable<RowBatch>
 }

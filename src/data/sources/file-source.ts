@@ -6,7 +6,8 @@ import { refuse } from '../bad-rows.js'
 import { DataFile } from './data-file.js'
 import { findFiles } from './find-files.js'
 import { formatOf } from './formats.js'
-import type { ReadContext, RowSource, SourceRow } from './row-source.js'
+import { eachRow } from './row-batches.js'
+import type { ReadContext, RowBatch, RowSource } from './row-source.js'
 
 type Split = string | readonly string[] | undefined
 
@@ -28,11 +29,23 @@ export function fileSource(patterns: readonly string[], split?: Split): RowSourc
         }
       }
     },
-    rows: (context) => readFiles(patterns, split, context),
+    rows(context) {
+      const unread = { rows: 0 }
+      return eachRow(readFiles(patterns, split, context, unread), (rows) => {
+        unread.rows = rows
+      })
+    },
+    batches: (context) => readFiles(patterns, split, context, { rows: 0 }),
   }
 }
 
-async function* readFiles(patterns: readonly string[], split: Split, context: ReadContext): AsyncGenerator<SourceRow> {
+/** @param unread How many rows of the last batch nobody took, once that is known. */
+async function* readFiles(
+  patterns: readonly string[],
+  split: Split,
+  context: ReadContext,
+  unread: { readonly rows: number },
+): AsyncGenerator<RowBatch> {
   const paths = await findAll(patterns, split)
   const sizes: number[] = []
   // A file that cannot be read says so when it is opened.
@@ -40,22 +53,22 @@ async function* readFiles(patterns: readonly string[], split: Split, context: Re
   const total = sizes.reduce((sum, size) => sum + size, 0)
   let before = 0
   for (const [index, path] of paths.entries()) {
-    const file = await DataFile.open(path, (bytes) =>
-      context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total)),
-    )
+    const onBytes = (bytes: number): void => context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total))
+    const file = await DataFile.open(path, onBytes, context.needsHash)
     let rows = 0
     let isWhole = false
     try {
       const format = await formatOf(file)
-      for await (const row of format.read(file, context.turns, context.onBadRow ?? refuse)) {
-        rows++
-        yield row
+      for await (const batch of format.read(file, context.turns, context.onBadRow ?? refuse)) {
+        rows += batch.values.length
+        if (batch.values.length > 0) yield batch
       }
       isWhole = true
       context.onLineage({ location: path, rows, ...file.content })
     } finally {
       // Whoever takes a part of the rows still says where they came from; the hash of a part says nothing.
-      if (!isWhole && rows > 0) context.onLineage({ location: path, rows, size: sizes[index] as number })
+      if (!isWhole && rows > 0)
+        context.onLineage({ location: path, rows: rows - unread.rows, size: sizes[index] as number })
       await file.close()
     }
     before += sizes[index] as number

@@ -2,9 +2,10 @@
 
 import { refuse } from '../bad-rows.js'
 import { columnBatch, isArrowBatch } from './arrow-values.js'
-import { sourceRows } from './columnar-rows.js'
+import { rowBatches } from './columnar-rows.js'
 import { DataFile } from './data-file.js'
 import { formatOf } from './formats.js'
+import { eachRow } from './row-batches.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 
 type AnyIterator = Iterator<object> | AsyncIterator<object>
@@ -34,7 +35,7 @@ async function* readValues(
         break
       }
       if (isArrowBatch(value)) {
-        yield* sourceRows(undefined, [columnBatch(value, row)])
+        yield* eachRow(rowBatches(undefined, [columnBatch(value, row)]))
         row += value.numRows
         continue
       }
@@ -53,7 +54,8 @@ async function* readBytes(first: Uint8Array, rest: AnyIterator, context: ReadCon
   const file = DataFile.ofBytes(STREAM, bytesOf(first, rest))
   try {
     const format = await formatOf(file)
-    yield* format.read(file, context.turns, context.onBadRow ?? refuse)
+    for await (const batch of format.read(file, context.turns, context.onBadRow ?? refuse))
+      for (const [index, value] of batch.values.entries()) yield { value, origin: batch.origin(index) }
   } finally {
     await file.close()
   }

@@ -6,7 +6,8 @@ import type { Steps, Turns } from '../../turns.js'
 import { type OnBadRow, orBad } from '../bad-rows.js'
 import { describeOrigin, rowError } from '../row-origin.js'
 import { type DataFile, isSpace } from './data-file.js'
-import type { SourceRow } from './row-source.js'
+import { batchOf } from './row-batches.js'
+import type { RowBatch, SourceRow } from './row-source.js'
 
 /** The bytes of one record, in pieces. */
 export interface RawRecord {
@@ -32,18 +33,18 @@ export async function* readRecords(
   splitter: RecordSplitter,
   parse: (record: RawRecord) => Steps<SourceRow>,
   onBadRow: OnBadRow,
-): AsyncGenerator<SourceRow> {
-  for await (const piece of file.pieces()) {
-    for (const record of splitter.split(piece)) {
+): AsyncGenerator<RowBatch> {
+  const read = async (records: Iterable<RawRecord | undefined>): Promise<RowBatch> => {
+    const rows: SourceRow[] = []
+    for (const record of records) {
       const row = record && (await turns.run(orBad(parse(record), onBadRow)))
-      if (row !== undefined) yield row
+      if (row !== undefined) rows.push(row)
       if (turns.isOver) await turns.next()
     }
+    return batchOf(rows)
   }
-  for (const record of splitter.end()) {
-    const row = record && (await turns.run(orBad(parse(record), onBadRow)))
-    if (row !== undefined) yield row
-  }
+  for await (const piece of file.pieces()) yield await read(splitter.split(piece))
+  yield await read(splitter.end())
 }
 
 /** The first character of a JSON file: `{` or `[`; undefined where a file begins with another one, or is UTF-16. */

@@ -113,7 +113,12 @@ class Reader {
     if (this.#next === undefined) {
       this.isExhausted = true
       // What a source has is told once.
-      this.#context = { ...this.#context, onLineage: () => {}, ...(this.#context.onBadRow && { onBadRow: () => {} }) }
+      this.#context = {
+        ...this.#context,
+        onLineage: () => {},
+        needsHash: false,
+        ...(this.#context.onBadRow && { onBadRow: () => {} }),
+      }
     }
     return row
   }

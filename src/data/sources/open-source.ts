@@ -19,7 +19,8 @@ import {
 } from './dataset-entry.js'
 import { fileSource } from './file-source.js'
 import { iterableSource } from './iterable-source.js'
-import type { RowSource, SourceRow } from './row-source.js'
+import { batchesOf } from './row-batches.js'
+import type { RowSource } from './row-source.js'
 import type { SqlQuery } from './sql-source.js'
 
 /**
@@ -107,12 +108,13 @@ function lazySource(name: string, load: () => Promise<RowSource>): RowSource {
     name,
     check: async (signal) => await (await load()).check?.(signal),
     rows: (context) => delegated(async () => (await load()).rows(context)),
+    batches: (context) => delegated(async () => batchesOf(await load(), context)),
   }
 }
 
 /** The rows of what `open` gives. A generator in between would take as long for a row as reading a short one. */
-function delegated(open: () => Promise<AsyncIterable<SourceRow>>): AsyncIterableIterator<SourceRow> {
-  let rows: AsyncIterator<SourceRow> | undefined
+function delegated<T>(open: () => Promise<AsyncIterable<T>>): AsyncIterableIterator<T> {
+  let rows: AsyncIterator<T> | undefined
   let opening: Promise<void> | undefined
   let isClosed = false
   const begin = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /** @file Parquet files (https://parquet.apache.org/docs/file-format). What reads them is loaded when there is one. */
 
-import { sourceRows } from './columnar-rows.js'
+import { rowBatches } from './columnar-rows.js'
 import type { FileFormat } from './file-format.js'
 
 export const PARQUET: FileFormat = {
@@ -9,6 +9,6 @@ export const PARQUET: FileFormat = {
   recognizes: (start) => Buffer.from(start.buffer, start.byteOffset, Math.min(4, start.length)).toString() === 'PAR1',
   async *read(file, turns) {
     const { openParquet } = await import('./parquet-file.js')
-    yield* file.measured(sourceRows(file.path, (await openParquet(file)).batches(turns)))
+    yield* file.measured(rowBatches(file.path, (await openParquet(file)).batches(turns)))
   },
 }

@@ -129,6 +129,7 @@ async function countRows(source: RowSource, context: ReadContext): Promise<numbe
     ...context,
     onFraction: () => {},
     onLineage: () => {},
+    needsHash: false,
     ...(context.onBadRow && { onBadRow: () => {} }),
   }
   let count = 0

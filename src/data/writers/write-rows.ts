@@ -76,7 +76,7 @@ export async function withSchema<T>(
 }
 
 function contextOf(signal: AbortSignal | undefined, onFraction: (fraction: number) => void): ReadContext {
-  return { signal, turns: new Turns(signal), onFraction, onLineage: () => {} }
+  return { signal, turns: new Turns(signal), onFraction, onLineage: () => {}, needsHash: false }
 }
 
 const READ_AGAIN = ['rows', 'delta', 'sql']

@@ -48,6 +48,32 @@ function randomValue(random: Random, depth = 0): unknown {
 }
 
 describe('readRecords', () => {
+  it('names the line of every row of a long file, whatever the lines around it are', async () => {
+    const random = new Random(6)
+    const lines: string[] = []
+    const wanted: SourceRow[] = []
+    for (let line = 1; line <= 3000; line++) {
+      const kind = random.below(300)
+      const value = { id: line, text: 'é\n'.repeat(random.below(60)), tail: kind === 0 ? 'y'.repeat(70_000) : null }
+      const text = JSON.stringify(value)
+      lines.push(kind === 1 ? '' : kind === 2 ? '{"a": 1, "b": [2.5]}' : kind < 5 ? `${text}\r` : text)
+      if (kind === 2) wanted.push({ value: { a: 1, b: [2.5] }, origin: { file: '', line } })
+      else if (kind !== 1) wanted.push({ value, origin: { file: '', line } })
+    }
+    const path = await file('long.jsonl', lines.join('\n'))
+    expect(await all(path)).toEqual(wanted.map((row) => ({ ...row, origin: { ...row.origin, file: path } })))
+    // Two lines that are one array of rows together, and what a number would lose in the last one.
+    lines[1700] = '{"a":[1'
+    lines[1701] = '2]},{"b":1}'
+    lines[2999] = '{"n":12345678901234567890}'
+    const skipped: unknown[] = []
+    const onBadRow = (error: Error): void => void skipped.push(error.message.split(',', 1)[0])
+    const rows = await all(await file('long.jsonl', lines.join('\n')), { ...readContext(), onBadRow })
+    expect(skipped).toEqual([1701, 1702].map(() => expect.stringContaining('expected one JSON object per line')))
+    expect(rows.find(({ origin }) => origin.line === 1701 || origin.line === 1702)).toBeUndefined()
+    expect(rows.at(-1)).toEqual({ value: { n: 12345678901234567890n }, origin: { file: path, line: 3000 } })
+  })
+
   it('reads what JSON.parse reads of arrays and lines, wherever the pieces of reading end', async () => {
     const random = new Random(5)
     for (const padding of [0, 262_140, 262_143, 262_144, 262_147, 524_285]) {
