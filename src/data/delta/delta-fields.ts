@@ -66,9 +66,18 @@ export function partitionValue(type: DeltaType, text: string | null | undefined)
   if (type === 'boolean') return text === 'true'
   if (type === 'long' || type === 'integer' || type === 'short' || type === 'byte') return integerOf(BigInt(text))
   if (type === 'double' || type === 'float') return floatOf(Number(text))
-  if (type === 'timestamp') return `${text.replace(' ', 'T').replace(/(?:Z|\.0+)*$/, '')}Z`
-  if (type === 'timestamp_ntz') return text.replace(' ', 'T').replace(/\.0+$/, '')
+  if (type === 'timestamp') return `${timeOf(text)}Z`
+  if (type === 'timestamp_ntz') return timeOf(text)
   return text
+}
+
+/** A time with as few digits of its second as columns have. */
+function timeOf(text: string): string {
+  return text
+    .replace(' ', 'T')
+    .replace(/Z$/, '')
+    .replace(/(?<=\.\d*)(?:000)+$|\.0+$/, '')
+    .replace(/\.$/, '')
 }
 
 /** Values of a column whose files say less of it than the table. */
@@ -80,6 +89,11 @@ export function completed(type: DeltaType, value: unknown): unknown {
 /** The schema of rows as Delta writes it down. */
 export function schemaText(schema: RowSchema): string {
   return JSON.stringify(structText(schema))
+}
+
+/** The type of a column as Delta calls it. */
+export function deltaTypeOf(type: ColumnType): DeltaType {
+  return typeOf(typeText(type))
 }
 
 function structText(schema: RowSchema): object {

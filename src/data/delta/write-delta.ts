@@ -1,23 +1,21 @@
 /** @file Writing rows to Delta tables on disk: new ones, appends, and tables whose rows are replaced. */
 
 import { randomUUID } from 'node:crypto'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { writeFileAtomic } from '../../atomic-write.js'
 import { describeValue, expectPath, listNames } from '../../errors.js'
 import { DataError, LowrankError } from '../../lowrank-error.js'
-import { callback, instance, oneOf } from '../../options/rules.js'
+import { callback, instance, listOf, oneOf, text } from '../../options/rules.js'
 import { SIGNAL } from '../../options/shared.js'
 import { type OptionTable, readOptions } from '../../options/table.js'
 import { isPlainObject } from '../../values.js'
 import type { DataSource } from '../sources/open-source.js'
-import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
 import type { RowSchema } from '../writers/row-schema.js'
-import { inRow, withSchema } from '../writers/write-rows.js'
-import { ColumnStatistics } from './column-statistics.js'
+import { inColumn } from '../writers/row-values.js'
+import { withSchema } from '../writers/write-rows.js'
 import { commit } from './commit.js'
-import { fieldsOf, rowSchemaOf, schemaText } from './delta-fields.js'
+import { type DeltaType, deltaTypeOf, fieldsOf, rowSchemaOf, schemaText } from './delta-fields.js'
 import { type DeltaSnapshot, deltaError, isDeltaTable, readSnapshot } from './delta-log.js'
+import { expectPartitionType } from './partitions.js'
+import { type FileColumns, removeFiles, writeFiles } from './write-files.js'
 
 /** How rows are written to a Delta table. */
 export interface WriteDeltaOptions {
@@ -27,6 +25,12 @@ export interface WriteDeltaOptions {
    * @default 'error'
    */
   mode?: 'append' | 'overwrite' | 'error'
+  /**
+   * Columns by whose values the rows lie in files of their own, so that readers open only those that they ask for. None
+   * may hold lists, objects or bytes. A table that is there keeps its own, unless its rows are replaced.
+   * @default none
+   */
+  partitionBy?: readonly string[]
   /**
    * Makes writing again harmless: where the table has a transaction of this application with this version or a later
    * one, nothing is written.
@@ -51,6 +55,11 @@ export const WRITE_DELTA_OPTIONS = {
     default: 'error' as const,
     help: 'what becomes of a table that is there: append, overwrite or error',
   },
+  partitionBy: {
+    rule: listOf(text, 'names of columns', { minItems: 1 }),
+    otherwise: 'those of the table, none where it is new',
+    help: 'columns by whose values the rows lie in files of their own',
+  },
   transaction: {
     rule: instance(
       'an object with appId and version',
@@ -72,7 +81,6 @@ export interface WrittenTable {
   readonly rows: number
 }
 
-const MOST_FILE_BYTES = 128 << 20
 const MOST_TRIES = 20
 // Features of tables that rows can be added to without doing anything for them.
 const WRITER_FEATURES = [
@@ -89,7 +97,7 @@ const WRITER_FEATURES = [
  * is there whole or not at all. Appends of several writers at once all succeed, one after the other.
  *
  * @throws DataError where the table is there and `mode` is 'error', for rows that do not fit its columns, and for
- * tables with partitions, column mapping or features that are not written
+ * tables with column mapping or features that are not written
  */
 export async function writeDelta(
   rows: DataSource,
@@ -97,7 +105,13 @@ export async function writeDelta(
   options: WriteDeltaOptions = {},
 ): Promise<WrittenTable> {
   expectPath('data', 'path', path)
-  const { mode, transaction, signal, onFraction = () => {} } = readOptions('data', options, WRITE_DELTA_OPTIONS)
+  const {
+    mode,
+    transaction,
+    signal,
+    onFraction = () => {},
+    ...given
+  } = readOptions('data', options, WRITE_DELTA_OPTIONS)
   const before = (await isDeltaTable(path)) ? await readSnapshot(path) : undefined
   if (before !== undefined) {
     if (mode === 'error')
@@ -106,12 +120,21 @@ export async function writeDelta(
     const done = transaction && isDone(before, transaction)
     if (done) return { path, version: before.version, rows: 0 }
   }
+  const partitionBy = partitionsOf(path, before, mode, given.partitionBy)
   return await withSchema(rows, path, { signal, onFraction }, async (source, found, context) => {
-    const schema = before !== undefined && mode === 'append' ? tableSchema(path, before, found) : found
-    const files = await writeFiles(path, source, schema, context)
-    const count = files.reduce((sum, { add }) => sum + add.rows, 0)
-    const adds = files.map(({ add: { rows: _, ...add } }) => ({ add }))
-    const version = await commitFiles(path, before, { mode, transaction, adds, schema })
+    const columns =
+      before !== undefined && mode === 'append'
+        ? tableColumns(path, before, found)
+        : newColumns(path, found, partitionBy)
+    const files = await writeFiles(path, source, columns, context)
+    const count = files.reduce((sum, file) => sum + file.rows, 0)
+    const adds = files.map(({ add }) => ({ add }))
+    const change = { mode, transaction, adds, schema: found, partitionBy }
+    const version = await commitFiles(path, before, change).catch(async (error: unknown) => {
+      await removeFiles(path, files)
+      throw error
+    })
+    if (version === undefined) await removeFiles(path, files)
     return { path, version: version ?? (await readSnapshot(path)).version, rows: version === undefined ? 0 : count }
   })
 }
@@ -121,7 +144,7 @@ function isDone({ transactions }: DeltaSnapshot, { appId, version }: { appId: st
 }
 
 function expectWritable(path: string, { protocol, metadata }: DeltaSnapshot, mode: 'append' | 'overwrite'): void {
-  const { configuration, partitionColumns } = metadata
+  const { configuration } = metadata
   const unknown = protocol.writerFeatures.filter((name) => !WRITER_FEATURES.includes(name))
   const refuse = (expected: string, got: string): never => {
     throw deltaError(path, expected, `${got}; write to a new table`)
@@ -129,7 +152,6 @@ function expectWritable(path: string, { protocol, metadata }: DeltaSnapshot, mod
   if (unknown.length > 0) refuse(`writer features among ${listNames(WRITER_FEATURES)}`, listNames(unknown))
   const isOld = protocol.minWriterVersion > 2 && protocol.minWriterVersion !== 7
   if (isOld) refuse('a writer version of 1, 2 or 7', String(protocol.minWriterVersion))
-  if (partitionColumns.length > 0) refuse('a table without partitions', listNames(partitionColumns))
   if ((configuration['delta.columnMapping.mode'] ?? 'none') !== 'none') refuse('a table without column mapping', 'one')
   const constraint = Object.keys(configuration).find((name) => name.startsWith('delta.constraints.'))
   if (constraint !== undefined) refuse('a table without constraints', constraint)
@@ -139,9 +161,71 @@ function expectWritable(path: string, { protocol, metadata }: DeltaSnapshot, mod
     refuse('a table whose rows may be removed', 'delta.appendOnly')
 }
 
-function tableSchema(path: string, { metadata }: DeltaSnapshot, found: RowSchema): RowSchema {
+/** @throws where a table that is appended to has other partitions */
+function partitionsOf(
+  path: string,
+  before: DeltaSnapshot | undefined,
+  mode: Change['mode'],
+  given: readonly string[] | undefined,
+): readonly string[] {
+  const there = before?.metadata.partitionColumns ?? []
+  if (mode === 'append' && before !== undefined && given !== undefined && given.join('\0') !== there.join('\0'))
+    throw deltaError(
+      path,
+      `the partitions of the table (${listNames(there) || 'none'}) for partitionBy`,
+      `${listNames(given)}; leave it out, or write to a new table`,
+    )
+  const names = given ?? there
+  const twice = names.find((name, index) => names.indexOf(name) < index)
+  if (twice !== undefined) throw deltaError(path, 'different columns for partitionBy', `${describeValue(twice)} twice`)
+  return names
+}
+
+/** The columns of a new table, or of one whose rows are replaced. */
+function newColumns(path: string, found: RowSchema, partitionBy: readonly string[]): FileColumns {
+  const partitions = new Map<string, DeltaType>()
+  for (const name of partitionBy) {
+    const type = found.get(name)
+    if (type === undefined)
+      throw deltaError(
+        path,
+        `a column of the rows (${listNames([...found.keys()])}) for partitionBy`,
+        describeValue(name),
+      )
+    partitions.set(name, partitionType(path, name, type === 'json' ? 'several types' : deltaTypeOf(type)))
+  }
+  const schema = new Map([...found].filter(([name]) => !partitions.has(name)))
+  if (partitions.size > 0 && schema.size === 0)
+    throw deltaError(path, 'a column that is none of partitionBy', `only ${listNames(partitionBy)}`)
+  return { schema, partitions }
+}
+
+function partitionType(path: string, name: string, type: DeltaType): DeltaType {
+  inTable(path, () => inColumn(name, () => expectPartitionType(type)))
+  return type
+}
+
+/** The columns of a table that is appended to. */
+function tableColumns(path: string, { metadata }: DeltaSnapshot, found: RowSchema): FileColumns {
+  const fields = fieldsOf(path, metadata)
+  const isPartition = (name: string): boolean => metadata.partitionColumns.includes(name)
+  const types = new Map(fields.map(({ name, type }) => [name, type]))
+  const partitions = metadata.partitionColumns.map(
+    (name) => [name, partitionType(path, name, types.get(name) ?? 'unknown')] as const,
+  )
+  const schema = inTable(path, () =>
+    rowSchemaOf(
+      fields.filter(({ name }) => !isPartition(name)),
+      found,
+    ),
+  )
+  return { schema, partitions: new Map(partitions) }
+}
+
+/** Runs `work`, whose errors name the table. */
+function inTable<T>(path: string, work: () => T): T {
   try {
-    return rowSchemaOf(fieldsOf(path, metadata), found)
+    return work()
   } catch (error) {
     if (!(error instanceof DataError) || error.message.startsWith('[')) throw error
     const [expected = '', ...got] = error.message.split(', got ')
@@ -149,75 +233,12 @@ function tableSchema(path: string, { metadata }: DeltaSnapshot, found: RowSchema
   }
 }
 
-interface AddedFile {
-  readonly add: {
-    readonly path: string
-    readonly partitionValues: Readonly<Record<string, string>>
-    readonly size: number
-    readonly modificationTime: number
-    readonly dataChange: boolean
-    readonly stats: string
-    readonly rows: number
-  }
-}
-
-/** Writes the rows to files of the table, of which the log does not know yet. */
-async function writeFiles(
-  table: string,
-  source: RowSource,
-  schema: RowSchema,
-  context: ReadContext,
-): Promise<AddedFile[]> {
-  const { parquetEncoder } = await import('../writers/parquet-encoder.js')
-  const files: AddedFile[] = []
-  const rows = source.rows(context)[Symbol.asyncIterator]()
-  try {
-    for (let next = await rows.next(); !next.done; ) {
-      const path = `part-${String(files.length).padStart(5, '0')}-${randomUUID()}-c000.snappy.parquet`
-      const statistics = new ColumnStatistics(schema)
-      const encoder = parquetEncoder(schema)
-      let row: IteratorResult<SourceRow> = next
-      async function* content(): AsyncGenerator<Uint8Array> {
-        const { turns } = context
-        while (!row.done && encoder.size < MOST_FILE_BYTES) {
-          turns.throwIfAborted()
-          const { value, origin } = row.value
-          const isEnough = inRow(origin, () => encoder.add(value))
-          statistics.add(value)
-          if (isEnough) yield await encoder.take()
-          if (turns.isOver) await turns.next()
-          row = await rows.next()
-        }
-        yield await encoder.take()
-        yield await encoder.end()
-      }
-      await writeFileAtomic(join(table, path), content())
-      const { size, mtimeMs } = await stat(join(table, path))
-      const stats = statistics.text
-      files.push({
-        add: {
-          path,
-          partitionValues: {},
-          size,
-          modificationTime: Math.floor(mtimeMs),
-          dataChange: true,
-          stats,
-          rows: statistics.rows,
-        },
-      })
-      next = row
-    }
-  } finally {
-    await rows.return?.()
-  }
-  return files
-}
-
 interface Change {
   readonly mode: 'append' | 'overwrite' | 'error'
   readonly transaction: { readonly appId: string; readonly version: number } | undefined
   readonly adds: readonly object[]
   readonly schema: RowSchema
+  readonly partitionBy: readonly string[]
 }
 
 /**
@@ -228,15 +249,16 @@ interface Change {
 async function commitFiles(
   table: string,
   before: DeltaSnapshot | undefined,
-  { mode, transaction, adds, schema }: Change,
+  change: Change,
 ): Promise<number | undefined> {
+  const { mode, transaction, adds } = change
   let state = before
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const version = (state?.version ?? -1) + 1
     const actions = [
-      { commitInfo: infoOf(state === undefined ? 'CREATE TABLE AS SELECT' : 'WRITE', mode) },
+      { commitInfo: infoOf(state === undefined ? 'CREATE TABLE AS SELECT' : 'WRITE', change) },
       ...(transaction ? [{ txn: { ...transaction, lastUpdated: Date.now() } }] : []),
-      ...(state === undefined ? newTable(schema) : mode === 'overwrite' ? replaced(state, schema) : []),
+      ...(state === undefined ? newTable(change) : mode === 'overwrite' ? replaced(state, change) : []),
       ...adds,
     ]
     if (await commit(table, version, actions)) return version
@@ -259,25 +281,34 @@ async function commitFiles(
 }
 
 function isSameTable(a: DeltaSnapshot, b: DeltaSnapshot): boolean {
-  return a.metadata.id === b.metadata.id && a.metadata.schemaString === b.metadata.schemaString
+  const { id, schemaString, partitionColumns } = a.metadata
+  const { metadata: other } = b
+  return (
+    id === other.id && schemaString === other.schemaString && partitionColumns.join() === other.partitionColumns.join()
+  )
 }
 
-function infoOf(operation: string, mode: Change['mode']): object {
-  const operationParameters = { mode: mode === 'overwrite' ? 'Overwrite' : 'Append', partitionBy: '[]' }
+function infoOf(operation: string, { mode, partitionBy }: Change): object {
+  const written = mode === 'overwrite' ? 'Overwrite' : 'Append'
+  const operationParameters = { mode: written, partitionBy: JSON.stringify(partitionBy) }
   return { timestamp: Date.now(), operation, operationParameters, engineInfo: 'lowrank' }
 }
 
-function newTable(schema: RowSchema): object[] {
-  return [{ protocol: { minReaderVersion: 1, minWriterVersion: 2 } }, metadataOf(randomUUID(), schema, {})]
+function newTable(change: Change): object[] {
+  return [{ protocol: { minReaderVersion: 1, minWriterVersion: 2 } }, metadataOf(randomUUID(), change, {})]
 }
 
-function metadataOf(id: string, schema: RowSchema, configuration: Readonly<Record<string, string>>): object {
+function metadataOf(
+  id: string,
+  { schema, partitionBy }: Change,
+  configuration: Readonly<Record<string, string>>,
+): object {
   return {
     metaData: {
       id,
       format: { provider: 'parquet', options: {} },
       schemaString: schemaText(schema),
-      partitionColumns: [],
+      partitionColumns: partitionBy,
       configuration,
       createdTime: Date.now(),
     },
@@ -285,7 +316,7 @@ function metadataOf(id: string, schema: RowSchema, configuration: Readonly<Recor
 }
 
 /** The removal of all rows, and the schema of those that come. */
-function replaced({ files, metadata: { id, configuration } }: DeltaSnapshot, schema: RowSchema): object[] {
+function replaced({ files, metadata: { id, configuration } }: DeltaSnapshot, change: Change): object[] {
   const removes = files.map(({ path, partitionValues, size, deletionVector }) => ({
     remove: {
       path,
@@ -297,5 +328,5 @@ function replaced({ files, metadata: { id, configuration } }: DeltaSnapshot, sch
       ...(deletionVector && { deletionVector }),
     },
   }))
-  return [metadataOf(id, schema, configuration), ...removes]
+  return [metadataOf(id, change, configuration), ...removes]
 }
