@@ -27,6 +27,7 @@ export { type CreateModelOptions, createModel } from './causal-lm/create-model.j
 export { type LoadModelOptions, loadModel } from './checkpoint/load-model.js'
 export type { ResolveModelOptions } from './checkpoint/resolve-model.js'
 export { type FileDType, type SaveModelOptions, saveModel } from './checkpoint/save-model.js'
+export type { SavedTokenizer } from './checkpoint/save-tokenizer.js'
 export type { OnBadRow } from './data/bad-rows.js'
 export { type CheckOptions, type CheckReport, checkDataset, type Finding } from './data/check/check-dataset.js'
 export type { FoundRow } from './data/check/rule.js'

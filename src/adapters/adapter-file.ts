@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { CHECKSUM_FILE, changedFiles } from '../checkpoint/checksums.js'
 import { listNames, shorten } from '../errors.js'
 import { ModelError } from '../lowrank-error.js'
 import {
@@ -19,6 +20,7 @@ import {
 import { haveSameValues } from '../weights/same-values.js'
 import { expectBaseCopy } from './base-copies.js'
 import type { LoraConfig } from './lora-config.js'
+import { PEFT_CONFIG_FILE } from './peft-config.js'
 import {
   baseWeightOf,
   isRepeatedBias,
@@ -157,4 +159,20 @@ export async function loadParameter(parameter: Parameter, entry: TensorEntry, hi
       `[load] expected F32, F16 or BF16 for ${shorten(entry.name)}, got ${entry.dtype} in ${entry.path}`,
     )
   parameter.set(await readTensorBytes(entry), dtype)
+}
+
+/** @returns warnings. @throws when the weights are not those that were saved */
+export async function checkFiles(directory: string): Promise<string[]> {
+  const changed = await changedFiles('lora', directory, [PEFT_WEIGHTS_FILE, PEFT_CONFIG_FILE])
+  const sums = join(directory, CHECKSUM_FILE)
+  const weights = changed.find(({ path }) => path.endsWith(PEFT_WEIGHTS_FILE))
+  if (weights)
+    throw new ModelError(
+      `[lora] expected in ${weights.path} what was saved, got SHA-256 ${weights.found}, in ${CHECKSUM_FILE} ${weights.expected}; the file is damaged: ` +
+        `get it again, or, where another program wrote it on purpose, remove ${sums}`,
+    )
+  return changed.map(
+    ({ path }) =>
+      `${path} was changed after it was saved with its weights; where that was on purpose, remove its line from ${sums}`,
+  )
 }

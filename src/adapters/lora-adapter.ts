@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
-import { CHECKSUM_FILE, changedFiles, withChecksums } from '../checkpoint/checksums.js'
+import { withChecksums } from '../checkpoint/checksums.js'
+import { type SavedTokenizer, tokenizerFiles } from '../checkpoint/save-tokenizer.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
@@ -16,7 +17,7 @@ import { type OptionTable, readOptions } from '../options/table.js'
 import { Random } from '../random.js'
 import { readRegularFile } from '../regular-file.js'
 import { safetensorsContent, type TensorToWrite } from '../weights/safetensors.js'
-import { fillFromFile, readAdapterHeader } from './adapter-file.js'
+import { checkFiles, fillFromFile, readAdapterHeader } from './adapter-file.js'
 import { AdapterSet, type AdapterTensors, type AttachedPair } from './adapter-set.js'
 import { adapterTensors, targetableModules } from './adapter-tensors.js'
 import { type LoraConfig, type LoraOptions, NAME } from './lora-config.js'
@@ -86,6 +87,11 @@ export class LoraAdapter {
    * One that was loaded keeps the Hub id of its file.
    */
   baseModelName: string | undefined
+  /**
+   * The tokenizer and chat template that `save` and `merge` write, for answers to be asked for as in training. Default
+   * undefined: `save` writes none. One that was loaded has those beside it; training with `chatTemplate` sets it.
+   */
+  tokenizer: SavedTokenizer | undefined
   readonly #parts: AdapterTensors
   readonly #givenName: string | undefined
   #name: string
@@ -148,6 +154,7 @@ export class LoraAdapter {
     try {
       adapter = new LoraAdapter(model, config, adapterName, onUnmatched)
       adapter.#warnings = warnings
+      if (await isThere(join(directory, 'tokenizer.json'))) adapter.tokenizer = { tokenizerFrom: directory }
       if (model.origin.revision === undefined && (await isHubName(baseModel))) adapter.baseModelName = baseModel
       await fillFromFile(model, config, adapter.parameters(), tensors, path, warnings)
       adapter.#place(active)
@@ -196,8 +203,8 @@ export class LoraAdapter {
 
   /**
    * Writes adapter_config.json, adapter_model.safetensors (float32) and SHA256SUMS with the checksums of both, together
-   * or not at all; for a model of the Hub also a README.md that names the model and its licence, unless there is one
-   * that someone else wrote.
+   * or not at all, beside the files of `tokenizer`; for a model of the Hub also a README.md that names the model and its
+   * licence, unless there is one that someone else wrote.
    * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before
    * stays.
    */
@@ -210,6 +217,7 @@ export class LoraAdapter {
       { path, content: safetensorsContent(path, this.tensors(), { format: 'pt' }) },
       { path: join(directory, PEFT_CONFIG_FILE), content: this.configText() },
     ])
+    files.push(...(await tokenizerFiles(directory, this.tokenizer ?? {})))
     const card = join(directory, CARD_FILE)
     const present = (await readRegularFile(card, { where: 'adapter' }).catch(() => undefined))?.toString()
     const isOurs = present === undefined || isOwnCard(present)
@@ -284,7 +292,7 @@ export class LoraAdapter {
    */
   async merge(directory: string, options: MergeOptions = {}): Promise<MergeReport> {
     this.#expectAttached()
-    return await mergeIntoDirectory(this.model, this.#parts, directory, options)
+    return await mergeIntoDirectory(this.model, this.#parts, directory, options, this.tokenizer)
   }
 
   /**
@@ -365,28 +373,16 @@ export class LoraAdapter {
   }
 }
 
-/** @returns warnings. @throws when the weights are not those that were saved */
-async function checkFiles(directory: string): Promise<string[]> {
-  const changed = await changedFiles('lora', directory, [PEFT_WEIGHTS_FILE, PEFT_CONFIG_FILE])
-  const sums = join(directory, CHECKSUM_FILE)
-  const weights = changed.find(({ path }) => path.endsWith(PEFT_WEIGHTS_FILE))
-  if (weights)
-    throw new ModelError(
-      `[lora] expected in ${weights.path} what was saved, got SHA-256 ${weights.found}, in ${CHECKSUM_FILE} ${weights.expected}; the file is damaged: ` +
-        `get it again, or, where another program wrote it on purpose, remove ${sums}`,
-    )
-  return changed.map(
-    ({ path }) =>
-      `${path} was changed after it was saved with its weights; where that was on purpose, remove its line from ${sums}`,
-  )
-}
-
 /** Whether it is what a model of the Hub is called, and no path: 'org/name', and nothing of that name here. */
 async function isHubName(name: string | undefined): Promise<boolean> {
   if (name === undefined || !/^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name)) return false
-  return await stat(name).then(
-    () => false,
+  return !(await isThere(name))
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(
     () => true,
+    () => false,
   )
 }
 

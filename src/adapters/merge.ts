@@ -8,6 +8,7 @@ import { resolve } from 'node:path'
 import { writeDirectoryAtomic } from '../atomic-write.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { type FileDType, writeModelFiles } from '../checkpoint/save-model.js'
+import type { SavedTokenizer } from '../checkpoint/save-tokenizer.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import { readOptions } from '../options/table.js'
@@ -43,11 +44,12 @@ export async function mergeIntoDirectory(
   parts: MergedTensors,
   directory: string,
   options: MergeOptions,
+  saved: SavedTokenizer | undefined,
 ): Promise<MergeReport> {
   const resolved = readOptions('merge', options, MERGE_OPTIONS)
   const {
     dtype = defaultDType(model),
-    tokenizerFrom = model.path,
+    tokenizerFrom = saved?.tokenizerFrom ?? model.path,
     maxShardSize,
     prompts,
     signal,
@@ -76,7 +78,10 @@ export async function mergeIntoDirectory(
     // An empty directory behind a link, as on a larger disk, is as good.
     const target = await realpath(directory).catch(() => directory)
     await writeDirectoryAtomic(target, async (temporary) => {
-      await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom, generationFrom: model.path })
+      // Another tokenizer has templates of its own.
+      const chatTemplate = resolved.tokenizerFrom === undefined ? saved?.chatTemplate : undefined
+      const generationFrom = model.path
+      await writeModelFiles(temporary, { tensors, config, maxShardSize, tokenizerFrom, chatTemplate, generationFrom })
       files = (await readdir(temporary)).sort()
     })
     return {

@@ -1,6 +1,5 @@
 /** @file Writing a model as Hugging Face has it: config.json, safetensors, and the tokenizer files beside them. */
 
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fillDirectory, writeFileAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
@@ -10,49 +9,30 @@ import { endingTokenIds } from '../gguf/ending-tokens.js'
 import { isGgufPath, readGguf } from '../gguf/reader.js'
 import { OptionError } from '../lowrank-error.js'
 import { DTYPES } from '../nn/model-options.js'
-import { path } from '../options/rules.js'
+import { path, text } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { readDirectory, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
+import { readRegularFileIfThere } from '../regular-file.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { Tensor } from '../tensor/tensor.js'
-import { ggufTokenizerFiles } from '../tokenizer/gguf.js'
-import { runAtOnce } from '../turns.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
 import type { JsonObject } from '../weights/strict-json.js'
 import { bnb4bitConfig, nf4Tensors } from './bnb-4bit.js'
 import { GENERATION_CONFIG_FILE } from './generation-config.js'
+import { type SavedTokenizer, tokenizerFiles } from './save-tokenizer.js'
 import { type WriteCheckpointOptions, writeCheckpoint } from './weights-on-disk.js'
 
 /** What weights can be in a file, and safetensors' names of these. */
 export const FILE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const
 export type FileDType = keyof typeof FILE_DTYPES
 
-const TOKENIZER_FILES = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'chat_template.json',
-  'tokenizer.model',
-  'vocab.json',
-  'merges.txt',
-]
-
-/** Chat templates beside the default one, `tool_use` for example. */
-const TEMPLATE_DIRECTORY = 'additional_chat_templates'
-
-export interface SaveModelOptions {
+export interface SaveModelOptions extends SavedTokenizer {
   /**
    * Dtype of the weights in the file. float32 keeps the masters of trained parameters exactly.
    * @default the model's
    */
   dtype?: ComputeDType
-  /**
-   * Directory whose tokenizer files are copied, or GGUF file whose tokenizer is written.
-   * @default none: no tokenizer is written
-   */
   tokenizerFrom?: string
+  chatTemplate?: string
 }
 
 const TOKENIZER_FROM = 'directory whose tokenizer files are copied, or GGUF file whose tokenizer is written'
@@ -65,6 +45,11 @@ export const SAVE_MODEL_OPTIONS = {
     help: 'dtype of the file; float32 keeps the masters of trained parameters exactly',
   },
   tokenizerFrom: { rule: path, otherwise: 'none, no tokenizer is written', help: TOKENIZER_FROM },
+  chatTemplate: {
+    rule: text,
+    otherwise: 'that of tokenizerFrom',
+    help: 'Jinja text, or name of a format, that is written as chat_template.jinja',
+  },
 } as const satisfies OptionTable<SaveModelOptions>
 
 /**
@@ -76,22 +61,20 @@ export const SAVE_MODEL_OPTIONS = {
 export async function saveModel(model: CausalLM, directory: string, options: SaveModelOptions = {}): Promise<void> {
   expectModel('saveModel', model)
   model.expectLive('saveModel')
-  const { dtype = model.dtype, tokenizerFrom } = readOptions('saveModel', options, SAVE_MODEL_OPTIONS)
+  const { dtype = model.dtype, tokenizerFrom, chatTemplate } = readOptions('saveModel', options, SAVE_MODEL_OPTIONS)
   expectPath('saveModel', 'directory', directory)
   const { torch_dtype: _, ...rest } = model.rawConfig
   const config = { ...rest, dtype, ...quantizationConfig(model, dtype) }
   await fillDirectory(directory, async () =>
-    writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom }),
+    writeModelFiles(directory, { tensors: await modelTensors(model, dtype), config, tokenizerFrom, chatTemplate }),
   )
 }
 
 /** All that makes a model in a directory. */
-export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'> {
+export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'>, SavedTokenizer {
   tensors: Iterable<TensorToWrite>
   /** The content of config.json. */
   config: JsonObject
-  /** Directory or GGUF file whose tokenizer is written. */
-  tokenizerFrom?: string | undefined
   /** The same for generation_config.json, which is the model's; default `tokenizerFrom`. */
   generationFrom?: string | undefined
 }
@@ -99,31 +82,13 @@ export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'>
 /** Writes weights, config.json and tokenizer files into `directory`, which exists. */
 export async function writeModelFiles(
   directory: string,
-  { tensors, config, tokenizerFrom, generationFrom = tokenizerFrom, maxShardSize }: ModelFiles,
+  { tensors, config, tokenizerFrom, chatTemplate, generationFrom = tokenizerFrom, maxShardSize }: ModelFiles,
 ): Promise<void> {
   await writeCheckpoint(directory, tensors, { maxShardSize })
   await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
-  if (tokenizerFrom) await saveTokenizer(tokenizerFrom, directory)
+  for (const { path, content } of await tokenizerFiles(directory, { tokenizerFrom, chatTemplate }))
+    await writeFileAtomic(path, content)
   if (generationFrom) await saveGenerationConfig(generationFrom, directory)
-}
-
-async function saveTokenizer(from: string, directory: string): Promise<void> {
-  if (isGgufPath(from)) {
-    const { metadata } = readGguf(from)
-    const { tokenizer, config } = runAtOnce(ggufTokenizerFiles(metadata))
-    await writeFileAtomic(join(directory, 'tokenizer.json'), JSON.stringify(tokenizer, mapsAsObjects))
-    await writeFileAtomic(join(directory, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
-    return
-  }
-  for (const name of await readDirectory('saveModel', from)) {
-    if (!TOKENIZER_FILES.includes(name)) continue
-    await writeFileAtomic(join(directory, name), await readRegularFile(join(from, name), { where: 'saveModel' }))
-  }
-  const templates = await readdir(join(from, TEMPLATE_DIRECTORY)).catch(() => [])
-  for (const name of templates.filter((file) => file.endsWith('.jinja'))) {
-    const path = join(TEMPLATE_DIRECTORY, name)
-    await writeFileAtomic(join(directory, path), await readRegularFile(join(from, path), { where: 'saveModel' }))
-  }
 }
 
 async function saveGenerationConfig(from: string, directory: string): Promise<void> {
@@ -135,10 +100,6 @@ async function saveGenerationConfig(from: string, directory: string): Promise<vo
   }
   const bytes = await readRegularFileIfThere(join(from, GENERATION_CONFIG_FILE), { where: 'saveModel' })
   if (bytes) await writeFileAtomic(path, bytes)
-}
-
-function mapsAsObjects(_key: string, value: unknown): unknown {
-  return value instanceof Map ? Object.fromEntries(value) : value
 }
 
 /** All weights of the base model as tensors to write, one at a time in host memory. */

@@ -84,7 +84,9 @@ function withTemplate(files: readonly TokenizerFile[], template: string): Tokeni
   const isTemplate = ({ name }: TokenizerFile): boolean =>
     name === TEMPLATE_FILE || name === PROCESSOR_TEMPLATE_FILE || name.startsWith(TEMPLATE_DIRECTORY)
   return [
-    ...files.filter((file) => !isTemplate(file)).map((file) => (file.name === CONFIG_FILE ? withoutTemplate(file) : file)),
+    ...files
+      .filter((file) => !isTemplate(file))
+      .map((file) => (file.name === CONFIG_FILE ? withoutTemplate(file) : file)),
     { name: TEMPLATE_FILE, content: template },
   ]
 }

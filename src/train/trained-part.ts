@@ -9,6 +9,7 @@ import { PEFT_WEIGHTS_FILE } from '../adapters/peft-names.js'
 import type { Parameter } from '../autograd/parameter.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { saveModel } from '../checkpoint/save-model.js'
+import type { SavedTokenizer } from '../checkpoint/save-tokenizer.js'
 import { openCheckpoint } from '../checkpoint/weights-on-disk.js'
 import { readSafetensorsHeader } from '../weights/safetensors.js'
 import { AdamW } from './adamw.js'
@@ -31,17 +32,22 @@ export interface TrainedPart {
  * @param modelPath Where the tokenizer lies.
  */
 export function createTrainedPart(options: ResolvedTrainOptions, model: CausalLM, modelPath: string): TrainedPart {
+  const { chatTemplate } = options.training
   const adapter = options.lora && LoraAdapter.create(model, options.lora, { seed: options.training.seed })
-  if (adapter) adapter.baseModelName = options.baseModelName
-  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, modelPath)
+  const tokenizer = { tokenizerFrom: modelPath, chatTemplate }
+  if (adapter) {
+    adapter.baseModelName = options.baseModelName
+    // The files of a tokenizer that a program gave are not known.
+    if (chatTemplate !== undefined) adapter.tokenizer = options.tokenizer ? { chatTemplate } : tokenizer
+  }
+  const weights = adapter ? adapterWeights(adapter) : modelWeights(model, tokenizer)
   const totalParameters = count(model.parameters().values()) + (adapter?.numAddedParameters ?? 0)
   return {
     kind: adapter ? 'adapter' : 'model',
     adapter,
     weights,
     counts: { trainableParameters: count(weights.parameters.values()), totalParameters },
-    save: async (directory) =>
-      await (adapter ? adapter.save(directory) : saveModel(model, directory, { tokenizerFrom: modelPath })),
+    save: async (directory) => await (adapter ? adapter.save(directory) : saveModel(model, directory, tokenizer)),
   }
 }
 
@@ -65,11 +71,11 @@ function adapterWeights(adapter: LoraAdapter): TrainedWeights {
   }
 }
 
-function modelWeights(model: CausalLM, tokenizerFrom: string): TrainedWeights {
+function modelWeights(model: CausalLM, tokenizer: SavedTokenizer): TrainedWeights {
   for (const parameter of model.parameters().values()) parameter.unfreeze()
   return {
     parameters: model.parameters(),
-    save: (directory) => saveModel(model, directory, { dtype: 'float32', tokenizerFrom }),
+    save: (directory) => saveModel(model, directory, { dtype: 'float32', ...tokenizer }),
     tensors: async (directory) => (await openCheckpoint(directory)).tensors,
   }
 }
