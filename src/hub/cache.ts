@@ -1,5 +1,6 @@
 /**
- * @file The Hub cache on disk, laid out as huggingface_hub does, so that both use what either fetched:
+ * @file The Hub cache on disk, laid out as huggingface_hub does, so that both use what either fetched; data
+ * sets lie in datasets--ORG--NAME:
  *
  *   models--ORG--NAME/refs/REVISION            the commit that a branch or tag stood for when it was last asked for
  *   models--ORG--NAME/blobs/ETAG               content, complete and checked
@@ -24,9 +25,9 @@ export class RepositoryCache {
   readonly id: string
   readonly path: string
 
-  constructor(cacheDir: string, id: string) {
+  constructor(cacheDir: string, id: string, type: 'model' | 'dataset' = 'model') {
     this.id = id
-    this.path = join(cacheDir, `models--${id.replace('/', '--')}`)
+    this.path = join(cacheDir, `${type}s--${id.replace('/', '--')}`)
   }
 
   get blobs(): string {
@@ -48,7 +49,7 @@ export class RepositoryCache {
     if (commit !== undefined && !COMMIT.test(commit)) {
       throw new LowrankError(
         'FILE',
-        `[model] expected a commit in ${path}, got ${describeValue(commit)}; remove that file`,
+        `[hub] expected a commit in ${path}, got ${describeValue(commit)}; remove that file`,
       )
     }
     return commit

@@ -7,11 +7,13 @@
  */
 
 import { formatBytes } from '../bytes.js'
+import { backoff, pause, TransportError } from './http.js'
 import type { HubFile } from './hub-api.js'
-import { HubError, what } from './hub-error.js'
+import { HubError, type HubSubject, what } from './hub-error.js'
 import { PartialFile } from './partial-file.js'
-import { backoff, pause, type RequestOptions, request, TransportError } from './request.js'
+import { type RequestOptions, request } from './request.js'
 import { tokenSearch } from './secret.js'
+import type { HubSettings } from './settings.js'
 
 /** Options of `downloadBlob`. `subject.file` is the path of the file. */
 export interface DownloadOptions extends RequestOptions {
@@ -72,6 +74,12 @@ async function fill(partial: PartialFile, options: DownloadOptions, count: () =>
   }
 }
 
+/** Where a file of a commit is. */
+export function fileUrl({ endpoint }: HubSettings, { type, id, revision }: HubSubject, path: string): string {
+  const place = path.split('/').map(encodeURIComponent).join('/')
+  return `${endpoint}/${type === 'dataset' ? 'datasets/' : ''}${id}/resolve/${encodeURIComponent(revision)}/${place}`
+}
+
 /**
  * @returns what cut the body off, where something did; `request` has its own patience with answers that do not begin
  */
@@ -81,8 +89,7 @@ async function transfer(
   count: () => void,
 ): Promise<TransportError | undefined> {
   const { file, settings, subject } = options
-  const path = file.path.split('/').map(encodeURIComponent).join('/')
-  const url = `${settings.endpoint}/${subject.id}/resolve/${subject.revision}/${path}`
+  const url = fileUrl(settings, subject, file.path)
   // Compressed on the way, a range would be one of other bytes.
   const headers: Record<string, string> = { 'accept-encoding': 'identity' }
   if (partial.size > 0) headers.range = `bytes=${partial.size}-`

@@ -9,31 +9,16 @@ import { describeValue, listNames } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import { RepositoryCache } from './cache.js'
-import { downloadBlob } from './download.js'
+import { type DownloadEvent, downloadReport } from './download-event.js'
+import { fetchFiles, fileOf } from './fetch-files.js'
+import { ATTEMPTS } from './http.js'
 import { fetchFileList, fetchModelInfo, type HubFile, type HubModelInfo } from './hub-api.js'
 import { HubError } from './hub-error.js'
 import { readLicense } from './license.js'
 import { CARD_FILE, INDEX_FILE, type ModelPart, neededFiles, shardsOf } from './model-files.js'
 import type { ModelLicense } from './model-origin.js'
-import { ATTEMPTS, type RequestOptions } from './request.js'
+import type { RequestOptions } from './request.js'
 import { type HubOptions, type HubSettings, readHubSettings } from './settings.js'
-
-/**
- * Files of a model come from the Hub. The first event tells of all of them before they begin, the last has `bytes`
- * equal to `totalBytes`; where all are in the cache there are none.
- */
-export interface DownloadEvent {
-  readonly type: 'download'
-  /** The id on the Hub. */
-  readonly model: string
-  /** The commit. */
-  readonly revision: string
-  /** Files that come. */
-  readonly files: number
-  /** Bytes of them that are there, those of an earlier attempt included. */
-  readonly bytes: number
-  readonly totalBytes: number
-}
 
 /** Options of `fetchModel`. */
 export interface FetchModelOptions extends HubOptions {
@@ -61,14 +46,10 @@ export interface HubModel {
   readonly license: ModelLicense | undefined
 }
 
-/** Files that come at the same time. */
-const CONCURRENCY = 4
 /** As readers of these files have it. */
 const LARGEST_SMALL_FILE = 100_000_000
 /** A card is nice to have. */
 const LARGEST_CARD = 2_000_000
-/** Milliseconds between two events. */
-const EVENT_INTERVAL = 100
 
 /**
  * The directory of a model at a revision. The Hub is asked what the revision stands for, but not where the revision is
@@ -126,32 +107,9 @@ async function complete(cache: RepositoryCache, info: HubModelInfo, options: Com
   if (lacking.length === 0) return
 
   const list = await fetchFileList(request)
-  const entry = (path: string): HubFile => {
-    const file = list.get(path)
-    if (file) return file
-    throw new HubError(
-      `[hub] expected ${path} in the list of files of "${id}" at ${commit}, but it has ${listNames([...list.keys()]) || 'nothing'}; the repository is ` +
-        'damaged: use another revision',
-    )
-  }
-  const fetchAll = async (paths: readonly string[], onBytes: (count: number) => void): Promise<void> => {
-    // Files of the same content are one blob.
-    const byBlob = new Map<string, { file: HubFile; paths: string[] }>()
-    for (const path of paths) {
-      const file = entry(path)
-      const same = byBlob.get(file.etag)
-      if (same) same.paths.push(path)
-      else byBlob.set(file.etag, { file, paths: [path] })
-    }
-    const fetchBlob = async ({ file, paths }: { file: HubFile; paths: string[] }, stop: AbortSignal): Promise<void> => {
-      const subject = { ...request.subject, file: file.path }
-      if (await cache.hasBlob(file)) onBytes(file.size)
-      else await downloadBlob({ ...request, signal: stop, subject, file, blobs: cache.blobs, onBytes })
-      for (const path of paths) await cache.link(commit, path, file.etag)
-      onBytes((paths.length - 1) * file.size)
-    }
-    await eachAtOnce([...byBlob.values()], fetchBlob, signal)
-  }
+  const entry = (path: string): HubFile => fileOf(cache, commit, list, path)
+  const fetchAll = (paths: readonly string[], onBytes: (count: number) => void): Promise<void> =>
+    fetchFiles(cache, paths.map(entry), request, onBytes)
 
   // The index says which shards there are, and only then how much there is to fetch.
   if (lacking.includes(INDEX_FILE)) {
@@ -163,18 +121,10 @@ async function complete(cache: RepositoryCache, info: HubModelInfo, options: Com
   if (part === 'model' && hasCard && !(await cache.has(commit, CARD_FILE))) lacking.unshift(CARD_FILE)
   for (const path of lacking) expectSensibleSize(id, settings, entry(path))
   const totalBytes = lacking.reduce((sum, path) => sum + entry(path).size, 0)
-  let bytes = 0
-  let reported = Number.NEGATIVE_INFINITY
-  const report = (): void => {
-    reported = performance.now()
-    onEvent?.({ type: 'download', model: id, revision: commit, files: lacking.length, bytes, totalBytes })
-  }
-  report()
-  await fetchAll(lacking, (count) => {
-    bytes += count
-    if (count !== 0 && bytes < totalBytes && performance.now() - reported >= EVENT_INTERVAL) report()
-  })
-  report()
+  const begun = { type: 'download', model: id, revision: commit, files: lacking.length, totalBytes } as const
+  const report = downloadReport(begun, onEvent)
+  await fetchAll(lacking, report.add)
+  report.end()
 }
 
 /** Weights may be of any size; what is read whole may not. */
@@ -192,32 +142,6 @@ async function readShards(cache: RepositoryCache, commit: string): Promise<strin
     cache.id,
     (await readRegularFile(join(cache.snapshot(commit), INDEX_FILE), { where: 'hub' })).toString(),
   )
-}
-
-/**
- * Runs `action` on all items, some at the same time; when one fails, the others stop, and the first error is thrown.
- */
-async function eachAtOnce<T>(
-  items: readonly T[],
-  action: (item: T, stop: AbortSignal) => Promise<void>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const failure = new AbortController()
-  const stop = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal
-  const rest = items.values()
-  const work = async (): Promise<void> => {
-    for (const item of rest) {
-      stop.throwIfAborted()
-      await action(item, stop)
-    }
-  }
-  const workers = Array.from({ length: CONCURRENCY }, () =>
-    work().catch((error) => {
-      if (!stop.aborted) failure.abort(error)
-    }),
-  )
-  await Promise.all(workers)
-  stop.throwIfAborted()
 }
 
 /** What the cache has of a revision. */
@@ -255,7 +179,7 @@ async function notCached(
 }
 
 /** A revision becomes a path in the cache: what Git would not take as a name is refused. */
-function checkRevision(revision: unknown): string {
+export function checkRevision(revision: unknown): string {
   const isName =
     typeof revision === 'string' &&
     revision.split('/').every((part) => part !== '' && !part.startsWith('.')) &&

@@ -1,6 +1,6 @@
 /**
- * @file What the Hub says of a model: its commit, licence and files. The calls are those of @huggingface/hub; what a
- * server sends is checked here before anything uses it as a path or a name.
+ * @file What the Hub says of a model or a data set: its commit, licence and files. The calls are those of
+ * @huggingface/hub; what a server sends is checked here before anything uses it as a path or a name.
  */
 
 import { formatBytes } from '../bytes.js'
@@ -61,6 +61,24 @@ export async function fetchModelInfo(options: RequestOptions): Promise<HubModelI
   return { commit, license: parseLicense(info.cardData), files: files.map((path) => checkPath(options, path)) }
 }
 
+/** The commit that the revision of a data set stands for now. */
+export async function fetchDatasetCommit(options: RequestOptions): Promise<string> {
+  const { settings, subject } = options
+  const { datasetInfo } = await import('@huggingface/hub')
+  const info = await readable(options, () =>
+    datasetInfo({
+      name: subject.id,
+      revision: subject.revision,
+      hubUrl: settings.endpoint,
+      additionalFields: ['sha'],
+      fetch: jsonFetch(options),
+    }),
+  )
+  const commit: unknown = info.sha
+  if (typeof commit === 'string' && COMMIT.test(commit)) return commit
+  throw malformed(options, `a commit as sha, got ${describeValue(commit)}`)
+}
+
 /** Sizes and checksums of the files of a commit, by path. */
 export async function fetchFileList(options: RequestOptions): Promise<Map<string, HubFile>> {
   const { settings, subject } = options
@@ -68,7 +86,7 @@ export async function fetchFileList(options: RequestOptions): Promise<Map<string
   const files = new Map<string, HubFile>()
   await readable(options, async () => {
     const entries = listFiles({
-      repo: { type: 'model', name: subject.id },
+      repo: { type: subject.type ?? 'model', name: subject.id },
       revision: subject.revision,
       recursive: true,
       hubUrl: settings.endpoint,
@@ -128,10 +146,14 @@ async function readable<T>(options: RequestOptions, action: () => Promise<T>): P
     if (error instanceof HubError) throw error
     throw malformed(
       options,
-      `what the Hub says of a model, got what cannot be read (${(error as Error).message})`,
+      `what the Hub says of a ${kindOf(options)}, got what cannot be read (${(error as Error).message})`,
       error,
     )
   }
+}
+
+function kindOf({ subject }: RequestOptions): string {
+  return subject.type === 'dataset' ? 'data set' : 'model'
 }
 
 /** A path that leads out of the directory of the model is no mistake of a careful server. */
@@ -139,8 +161,8 @@ function checkPath(options: RequestOptions, path: unknown): string {
   const parts = typeof path === 'string' ? path.split('/') : ['']
   if (parts.some((part) => part === '' || part === '.' || part === '..' || /[\\\0]/.test(part))) {
     throw new HubError(
-      `[hub] expected paths inside of the model in the list of files of "${options.subject.id}", got ${describeValue(path)}; nothing of it is ` +
-        'fetched: get the model from a source that you trust',
+      `[hub] expected paths inside of the ${kindOf(options)} in the list of files of "${options.subject.id}", got ${describeValue(path)}; nothing of it is ` +
+        `fetched: get the ${kindOf(options)} from a source that you trust`,
       { cacheMayServe: false },
     )
   }

@@ -19,6 +19,8 @@ export class HubError extends LowrankError {
 
 /** What a request is about. */
 export interface HubSubject {
+  /** @default 'model' */
+  readonly type?: 'model' | 'dataset'
   readonly id: string
   readonly revision: string
   /** Undefined: the model itself, or its list of files. */
@@ -31,7 +33,7 @@ export function refusal(response: Response, subject: HubSubject, { endpoint, tok
   const { status, headers } = response
   const code = headers.get('x-error-code')
   const said = withoutToken(headers.get('x-error-message') ?? '', token)
-  const page = `${endpoint}/${id}`
+  const page = pageOf(endpoint, subject)
   const got = `HTTP ${status}${said ? `, ${describeValue(said)}` : ''}`
   const access = token
     ? `use a token that may read it (HF_TOKEN; this one is from ${token.source})`
@@ -61,7 +63,7 @@ export function refusal(response: Response, subject: HubSubject, { endpoint, tok
   }
   if (code === 'RepoNotFound' || status === 404 || status === 401) {
     return new HubError(
-      `[hub] expected a directory, or a model that ${endpoint} shows, got "${id}" (${got}); check the spelling at ${page}; if it ` +
+      `[hub] expected ${subject.type === 'dataset' ? 'a path, or a data set' : 'a directory, or a model'} that ${endpoint} shows, got "${id}" (${got}); check the spelling at ${page}; if it ` +
         `is private or gated, ${access}`,
     )
   }
@@ -76,6 +78,11 @@ export function refusal(response: Response, subject: HubSubject, { endpoint, tok
   }
   if (status >= 500) return new HubError(`[hub] ${endpoint} failed at ${what(subject)} (${got}); try again later`)
   return new HubError(`[hub] expected ${what(subject)} from ${endpoint}, got ${got}`)
+}
+
+/** Where people see a repository. */
+function pageOf(endpoint: string, { id, type }: HubSubject): string {
+  return `${endpoint}/${type === 'dataset' ? 'datasets/' : ''}${id}`
 }
 
 /** `model.safetensors of "org/name"`, or the model alone. */

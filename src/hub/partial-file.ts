@@ -30,28 +30,34 @@ export class PartialFile {
   readonly #directory: string
   readonly #path: string
   readonly #handle: FileHandle
+  readonly #home: string
   #hash: Hash
   #size = 0
 
-  private constructor(file: HubFile, path: string, handle: FileHandle) {
+  private constructor(file: HubFile, path: string, handle: FileHandle, home: string) {
     this.#file = file
+    this.#home = home
     this.#directory = dirname(path)
     this.#path = path
     this.#handle = handle
     this.#hash = newHash(file)
   }
 
-  /** Goes on from what an earlier writer left, where there is some. */
-  static async open(blobs: string, file: HubFile): Promise<PartialFile> {
+  /**
+   * Goes on from what an earlier writer left, where there is some.
+   * @param home The variable that moves the cache to another disk.
+   */
+  static async open(blobs: string, file: HubFile, home = 'HF_HOME'): Promise<PartialFile> {
     const name = `${ownedName(`${file.etag}.lowrank-`)}.incomplete`
     const path = join(blobs, name)
-    return await onDisk(path, file, async () => {
+    return await onDisk(path, file, home, async () => {
       await makeDirectories(blobs)
       await takeOver(blobs, file, path)
       const partial = new PartialFile(
         file,
         path,
         await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW),
+        home,
       )
       await partial.#readBack()
       return partial
@@ -64,7 +70,7 @@ export class PartialFile {
   }
 
   async append(piece: Uint8Array): Promise<void> {
-    await onDisk(this.#path, this.#file, async () => {
+    await onDisk(this.#path, this.#file, this.#home, async () => {
       for (let at = 0; at < piece.byteLength; ) {
         const { bytesWritten } = await this.#handle.write(piece, at, piece.byteLength - at, this.#size)
         // Counted write by write, so that a disk that fills up in between loses nothing of what is there.
@@ -89,7 +95,7 @@ export class PartialFile {
 
   /** Makes it the blob. */
   async finish(): Promise<void> {
-    await onDisk(this.#path, this.#file, async () => {
+    await onDisk(this.#path, this.#file, this.#home, async () => {
       await this.#handle.sync()
       await this.#handle.close()
       await rename(this.#path, join(this.#directory, this.#file.etag))
@@ -147,7 +153,12 @@ async function takeOver(blobs: string, { etag, size }: HubFile, path: string): P
   }
 }
 
-async function onDisk<T>(path: string, { path: name, size }: HubFile, action: () => Promise<T>): Promise<T> {
+async function onDisk<T>(
+  path: string,
+  { path: name, size }: HubFile,
+  home: string,
+  action: () => Promise<T>,
+): Promise<T> {
   try {
     return await action()
   } catch (error) {
@@ -155,7 +166,7 @@ async function onDisk<T>(path: string, { path: name, size }: HubFile, action: ()
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw writeError(path, error)
     throw new LowrankError(
       'FILE',
-      `[hub] no space is left for ${name} (${formatBytes(size)}) in ${dirname(path)} (${code}); free some, or set HF_HOME to another ` +
+      `[hub] no space is left for ${name} (${formatBytes(size)}) in ${dirname(path)} (${code}); free some, or set ${home} to another ` +
         'disk. What came so far is kept, and the next attempt goes on from it',
       { cause: error },
     )

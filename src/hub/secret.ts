@@ -40,5 +40,6 @@ export function tokenSearch(token: HubToken | undefined): (piece: Uint8Array) =>
 
 function spellings(token: HubToken | undefined): string[] {
   if (token === undefined || token.value.length < SHORTEST_TOKEN) return []
-  return [...new Set([token.value, encodeURIComponent(token.value)])]
+  const sent = token.authorization?.split(' ').slice(1) ?? []
+  return [...new Set([token.value, encodeURIComponent(token.value), ...sent])]
 }

@@ -65,6 +65,11 @@ export const HUB_OPTIONS = {
 export interface HubToken {
   readonly value: string
   readonly source: string
+  /**
+   * What the header `authorization` says.
+   * @default the value as a bearer token
+   */
+  readonly authorization?: string
 }
 
 /** `HubOptions` and environment, settled. */

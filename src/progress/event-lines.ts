@@ -5,7 +5,7 @@
 
 import { basename } from 'node:path'
 import { formatBytes } from '../bytes.js'
-import type { DownloadEvent } from '../hub/fetch-model.js'
+import type { DownloadEvent } from '../hub/download-event.js'
 import type {
   DataEvent,
   EndEvent,

@@ -3,7 +3,7 @@
 import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { DataStatistics, DataWarning } from '../data/report.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
-import type { DownloadEvent } from '../hub/fetch-model.js'
+import type { DownloadEvent } from '../hub/download-event.js'
 import type { Quantization } from '../nn/module.js'
 import type { PresetName } from './presets.js'
 

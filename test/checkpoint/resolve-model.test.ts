@@ -89,7 +89,7 @@ describe('resolveModel', () => {
     const ref = join(snapshots, '..', 'refs', 'main')
     await writeFile(ref, '../../../elsewhere')
     await expect(resolveModel('org/name')).rejects.toThrow(
-      `[model] expected a commit in ${ref}, got "../../../elsewhere"; remove that file`,
+      `[hub] expected a commit in ${ref}, got "../../../elsewhere"; remove that file`,
     )
   })
 
