@@ -41,7 +41,7 @@ export { type InspectedRow, type InspectedSequence, type InspectOptions, inspect
 export type { DataOptions, PackingStrategy } from './data/options.js'
 export type { DataStatistics, DataWarning, DataWarningCode, DroppedKind } from './data/report.js'
 export type { RowOrigin } from './data/row-origin.js'
-export type { DatasetEntry, DatasetMix, PlainSource, RowSelection } from './data/sources/dataset-entry.js'
+export type { DatasetEntry, DatasetMix, PathOptions, PlainSource, RowSelection } from './data/sources/dataset-entry.js'
 export type { StoppingStrategy } from './data/sources/mix-rows.js'
 export type { DataSource } from './data/sources/open-source.js'
 export type { ReadContext, RowSource, SourceLineage, SourceRow } from './data/sources/row-source.js'

@@ -6,6 +6,7 @@
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
+import { isPath } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { yamlText } from '../yaml-text.js'
@@ -144,14 +145,14 @@ function without(object: object, names: readonly string[]): Record<string, unkno
 }
 
 function absoluteSource(source: unknown): unknown {
-  if (typeof source === 'string') return resolve(source)
+  if (typeof source === 'string') return isPath(source) ? resolve(source) : source
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string'))
-    return source.map((entry) => resolve(entry))
+    return source.map(absoluteSource)
   if (isEntryList(source)) return source.map(absoluteSource)
   if (!isEntry(source)) return source
   return 'mix' in source
     ? { ...source, mix: source.mix.map(absoluteSource) }
-    : { ...source, path: absoluteSource(source.path) }
+    : { ...without(source, ['token']), path: absoluteSource(source.path) }
 }
 
 function isSource(name: string): boolean {

@@ -4,6 +4,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
 import { dataWarnings } from '../data/report.js'
+import type { FetchOptions } from '../data/sources/fetch-options.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { splitItems } from '../data/split.js'
@@ -33,9 +34,20 @@ export interface RunData<I extends Item> {
  * Asks for the rows before a model is fetched, which may take long.
  * @throws where they are not there or cannot be read
  */
-export async function checkSources({ dataset, evalDataset, signal }: ResolvedTrainOptions): Promise<void> {
-  await openSource(dataset).check?.(signal)
-  if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset').check?.(signal)
+export async function checkSources(options: ResolvedTrainOptions): Promise<void> {
+  const { dataset, evalDataset, signal } = options
+  await openSource(dataset, 'dataset', fetchingOf(options)).check?.(signal)
+  if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset', fetchingOf(options)).check?.(signal)
+}
+
+/** The options of the Hub that count for data sets too: the revision is that of the model. */
+function fetchingOf({ token, cacheDir, localFilesOnly, onEvent }: ResolvedTrainOptions): FetchOptions {
+  return {
+    ...(token !== undefined && { token }),
+    ...(cacheDir !== undefined && { cacheDir }),
+    ...(localFilesOnly !== undefined && { localFilesOnly }),
+    onEvent,
+  }
 }
 
 /**
@@ -44,23 +56,24 @@ export async function checkSources({ dataset, evalDataset, signal }: ResolvedTra
  */
 export async function prepareData<I extends Item>(
   objective: Objective<I>,
-  { dataset, evalDataset, training, signal, onEvent }: ResolvedTrainOptions,
+  options: ResolvedTrainOptions,
   tokenizer: Tokenizer,
   { config }: CausalLM,
   directory: string,
 ): Promise<RunData<I>> {
+  const { dataset, evalDataset, training, signal, onEvent } = options
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
   const { evalSplit, seed } = training
-  const options = { ...training, maxLength, vocabSize: config.vocabSize, signal }
+  const preparing = { ...training, maxLength, vocabSize: config.vocabSize, signal }
   const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
     const onProgress = (rows: number, fraction: number | undefined): void =>
       onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
     const prepared = await prepareItems(
-      source,
+      openSource(source, split === 'eval' ? 'evalDataset' : 'dataset', fetchingOf(options)),
       tokenizer,
       objective,
-      { ...options, onProgress },
+      { ...preparing, onProgress },
       { memory: training.dataMemory, directory },
     )
     onEvent?.({

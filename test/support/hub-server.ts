@@ -1,6 +1,6 @@
 /**
- * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model, and a second host
- * for what lies in LFS. Faults come from `intercept`, which sees each request first.
+ * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model or a data set, and a
+ * second host for what lies in LFS. Faults come from `intercept`, which sees each request first.
  */
 
 import { createHash, randomBytes } from 'node:crypto'
@@ -37,12 +37,12 @@ export interface FakeHub {
   /** Entries per page of a list. */
   pageSize: number
   intercept: Intercept | undefined
-  /** Makes or replaces a repository. @returns its commit */
+  /** Makes or replaces a repository; `datasets/org/name` is a data set. @returns its commit */
   put(id: string, repository: FakeRepository): string
   close(): Promise<void>
 }
 
-const LFS = /\.safetensors$|\.bin$|\.gguf$|\.onnx$|\.h5$/
+const LFS = /\.safetensors$|\.parquet$|\.bin$|\.gguf$|\.onnx$|\.h5$/
 
 export async function startHub(): Promise<FakeHub> {
   const repositories = new Map<string, Required<Pick<FakeRepository, 'commit' | 'revisions'>> & FakeRepository>()
@@ -72,7 +72,9 @@ export async function startHub(): Promise<FakeHub> {
 
   const answerHub = (request: SeenRequest, response: ServerResponse, url: string): void => {
     const { pathname, searchParams } = new URL(url, hub.endpoint)
-    const [, apiId, kind, apiRevision] = /^\/api\/models\/(.+?)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
+    const [, type, name, kind, apiRevision] =
+      /^\/api\/(models|datasets)\/(.+?)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
+    const apiId = type === 'datasets' ? `datasets/${name}` : name
     const [, fileId, fileRevision, path = ''] = /^\/(.+?)\/resolve\/([^/]+)\/(.+)$/.exec(pathname) ?? []
     const id = apiId ?? fileId ?? ''
     const revision = decodeURIComponent(apiRevision ?? fileRevision ?? '')
@@ -186,14 +188,16 @@ function sendContent(
   headers: Record<string, string>,
 ): void {
   const start = rangeStart(request)
-  const partial = start > 0 && { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` }
+  const [, last] = /-(\d+)$/.exec(request.range ?? '') ?? []
+  const end = Math.min(last === undefined ? Number.POSITIVE_INFINITY : Number(last) + 1, content.length)
+  const partial = request.range !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${content.length}` }
   response.writeHead(partial ? 206 : 200, {
     ...headers,
     'accept-ranges': 'bytes',
-    'content-length': content.length - start,
+    'content-length': end - start,
     ...partial,
   })
-  response.end(request.method === 'HEAD' ? undefined : content.subarray(start))
+  response.end(request.method === 'HEAD' ? undefined : content.subarray(start, end))
 }
 
 function rangeStart({ range }: SeenRequest): number {

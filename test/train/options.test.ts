@@ -354,7 +354,7 @@ describe('options of transformers and TRL', () => {
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
     expect(() => resolveTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
-      'got "uc://a.b.c"; tables of Unity Catalog are not read yet; export the table to a .jsonl file',
+      'got "uc://a.b.c"; tables of Unity Catalog are read once lowrank has a client of Databricks; export the table to a .jsonl file',
     )
   })
 

@@ -38,8 +38,11 @@ describe('data that cannot be read', () => {
       [{ dataset: at('nothing') }, 'nothing; it has no files that end in .jsonl'],
       [{ dataset: orc }, `in ${orc}, got an ORC file`],
       [{ dataset: good, evalDataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
-      [{ dataset: 'uc://main.default.rows' }, 'tables of Unity Catalog are not read yet'],
-      [{ dataset: good, evalDataset: 'hf://org/name' }, 'data sets of the Hub are not read yet'],
+      [
+        { dataset: 'uc://main.default.rows' },
+        'tables of Unity Catalog are read once lowrank has a client of Databricks',
+      ],
+      [{ dataset: good, evalDataset: 'hf://org/name' }, 'expected hf://datasets/OWNER/NAME'],
     ]
     for (const [data, message] of cases) {
       const events: TrainEvent[] = []

@@ -16,8 +16,17 @@ const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
 /** What identifies the content of a file: as it lies on the disk, also where it is packed. */
 interface FileContent {
   readonly size: number
-  /** In hexadecimal; absent where nobody needs it. */
+  /** In hexadecimal; absent where nobody needs it, or parts of a file on a server were read. */
   readonly sha256?: string
+}
+
+/** A file whose bytes are fetched as they are read. */
+export interface RemoteFile {
+  size(): Promise<number>
+  /** The bytes from `start` to `end`; fewer where the file ends. */
+  read(start: number, end: number): Promise<Uint8Array>
+  /** All bytes in their order. */
+  pieces(): AsyncIterable<Uint8Array>
 }
 
 /** One file that is being read, once. The caller closes it. */
@@ -26,7 +35,7 @@ export class DataFile {
   /** The path without the ending of a packing, which tells the format. */
   readonly name: string
   /** Absent where a program gave the bytes. */
-  readonly #file: FileHandle | undefined
+  readonly #file: FileHandle | RemoteFile | undefined
   readonly #onBytes: (bytes: number) => void
   readonly #needsHash: boolean
   readonly #pieces: AsyncIterator<Uint8Array>
@@ -42,7 +51,7 @@ export class DataFile {
   private constructor(
     path: string,
     bytes: AsyncIterable<Uint8Array>,
-    file?: FileHandle,
+    file?: FileHandle | RemoteFile,
     onBytes: (bytes: number) => void = () => {},
     needsHash = true,
   ) {
@@ -57,11 +66,27 @@ export class DataFile {
   /**
    * @param onBytes Told how many bytes have been read.
    * @param needsHash Whether `content` is to have a hash.
+   * @param name What errors call the file, and whose ending tells its format. Default: its path
    * @throws for what cannot be opened or is no regular file
    */
-  static async open(path: string, onBytes: (bytes: number) => void = () => {}, needsHash = true): Promise<DataFile> {
+  static async open(
+    path: string,
+    onBytes: (bytes: number) => void = () => {},
+    needsHash = true,
+    name = path,
+  ): Promise<DataFile> {
     const file = await openRegularFile('data', path)
-    return new DataFile(path, bytesOf(file, path), file, onBytes, needsHash)
+    return new DataFile(name, bytesOf(file, name), file, onBytes, needsHash)
+  }
+
+  /** A file that is on a server and stays there. */
+  static ofRemote(
+    name: string,
+    file: RemoteFile,
+    onBytes: (bytes: number) => void = () => {},
+    needsHash = true,
+  ): DataFile {
+    return new DataFile(name, file.pieces(), file, onBytes, needsHash)
   }
 
   /** Bytes that a program has, as a file of this name. */
@@ -100,7 +125,8 @@ export class DataFile {
 
   /** Bytes that the file has now. @throws where it can only be read from its beginning */
   async size(): Promise<number> {
-    return (await this.#handle().stat()).size
+    const file = this.#handle()
+    return isRemote(file) ? await file.size() : (await file.stat()).size
   }
 
   /**
@@ -109,6 +135,11 @@ export class DataFile {
    */
   async slice(start: number, end: number): Promise<Uint8Array> {
     const file = this.#handle()
+    if (isRemote(file)) {
+      // What `start()` began to fetch as a whole would wait for a reader.
+      await this.#pieces.return?.()
+      return await file.read(start, end)
+    }
     const buffer = Buffer.allocUnsafeSlow(end - start)
     for (let at = 0; at < buffer.length; ) {
       const { bytesRead } = await file.read(buffer, at, buffer.length - at, start + at).catch((error: unknown) => {
@@ -127,11 +158,16 @@ export class DataFile {
 
   /**
    * Reads rows by `slice()`, and then the whole file once more for its hash: that is one of all bytes in their order,
-   * which is not the order in which such formats read.
+   * which is not the order in which such formats read. A file on a server is not fetched for it.
    * @throws when the file changes meanwhile
    */
   async *measured<T>(rows: AsyncIterable<T>): AsyncGenerator<T> {
     const file = this.#handle()
+    if (isRemote(file)) {
+      yield* rows
+      this.#content = { size: await file.size() }
+      return
+    }
     const before = await file.stat()
     yield* rows
     if (this.#needsHash) {
@@ -143,10 +179,10 @@ export class DataFile {
 
   async close(): Promise<void> {
     await this.#pieces.return?.()
-    await this.#file?.close()
+    if (this.#file !== undefined && !isRemote(this.#file)) await this.#file.close()
   }
 
-  #handle(): FileHandle {
+  #handle(): FileHandle | RemoteFile {
     if (this.#file !== undefined && !this.#isPacked) return this.#file
     throw new DataError(
       `[data] expected a file of this format on the disk, not packed, got ${this.path}; it is read at several places: unpack it, or write ` +
@@ -177,6 +213,10 @@ export class DataFile {
     }
     this.#content = { size, ...(hash && { sha256: hash.digest('hex') }) }
   }
+}
+
+function isRemote(file: FileHandle | RemoteFile): file is RemoteFile {
+  return 'pieces' in file
 }
 
 /** Whether a byte is white space between values of JSON, and blank in any other text. */

@@ -2,7 +2,7 @@
 
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
-import { anything, boolean, integer, listOf, number, objectOf, oneOf, text } from '../../options/rules.js'
+import { anything, boolean, integer, listOf, number, objectOf, oneOf, text, textOf } from '../../options/rules.js'
 import { type OptionTable, readOptions } from '../../options/table.js'
 import { isPlainObject } from '../../values.js'
 import type { DeltaTable } from '../delta/delta-source.js'
@@ -46,9 +46,47 @@ export interface RowSelection {
   readonly limit?: number
 }
 
+/** Which part of a data set is read, and how; names are those of `datasets.load_dataset`. */
+export interface PathOptions {
+  /**
+   * Configuration of a data set of several: of the Hub, of a folder whose README.md names them, or of a
+   * dataset_info.json as LLaMA-Factory has it. `config` says the same.
+   * @default the only one, or the one that is called default
+   */
+  readonly name?: string
+  /**
+   * Folder of a data set that counts alone.
+   * @default all of it
+   */
+  readonly dataDir?: string
+  /**
+   * Paths or globs within a data set, a list of them, or an object from splits to them.
+   * @default what its README.md says, or the names of its files
+   */
+  readonly dataFiles?: string | readonly string[] | Readonly<Record<string, string | readonly string[]>>
+  /**
+   * Branch, tag or commit of a data set of the Hub.
+   * @default 'main'
+   */
+  readonly revision?: string
+  /**
+   * Access token of the Hub; never part of an error.
+   * @default that of the run, then HF_TOKEN, then the file that `hf auth login` writes
+   */
+  readonly token?: string
+  /**
+   * Read a file of a server as it comes, and store nothing of it; else it goes into the cache.
+   * @default false
+   */
+  readonly streaming?: boolean
+}
+
 /** A data set, and which of its rows. */
-export interface DatasetEntry extends RowSelection {
-  /** Path, glob or folder, several of them, an iterable of rows, or an object that reads rows. */
+export interface DatasetEntry extends RowSelection, PathOptions {
+  /**
+   * Path, glob or folder, an address, the id of a data set of the Hub, several of them, an iterable of rows, or an
+   * object that reads rows.
+   */
   readonly path: PlainSource
   /**
    * Split of a folder, or a slice of one, as the package datasets writes it: `train[:10%]`, `train[100:200]`,
@@ -92,6 +130,12 @@ export const DATASET_ENTRY = {
   split: { rule: text, help: 'split of a folder, or a slice of one' },
   columns: { rule: objectOf(text, 'an object from names to columns of the rows'), help: 'names of columns' },
   weight: { rule: number({ above: 0 }), help: 'share of the rows in a mix' },
+  name: { rule: text, help: 'configuration of a data set of several' },
+  dataDir: { rule: text, help: 'folder of a data set that counts alone' },
+  dataFiles: { rule: anything, help: 'paths or globs within a data set' },
+  revision: { rule: textOf('a branch, tag or commit'), help: 'branch, tag or commit of a data set of the Hub' },
+  token: { rule: { ...textOf('an access token as text'), isSecret: true }, help: 'access token of the Hub' },
+  streaming: { rule: boolean, default: false, help: 'read a file of a server as it comes, and store nothing of it' },
   ...ROW_SELECTION,
 } as const satisfies OptionTable<DatasetEntry>
 
@@ -103,7 +147,7 @@ export const DATASET_MIX = {
 } as const satisfies OptionTable<DatasetMix>
 
 /** Opens what an entry has as its path. */
-type OpenPath = (path: PlainSource, split: string | undefined) => RowSource
+type OpenPath = (path: PlainSource, options: PathOptions & { readonly split?: string }) => RowSource
 
 /** Whether a value is a data set given as an object, whatever is in it. */
 export function isEntry(value: unknown): value is DatasetEntry | DatasetMix {
@@ -122,25 +166,29 @@ export function isEntryList(value: unknown): value is readonly (string | Dataset
     value.every(
       (item) =>
         typeof item === 'string' ||
-        (isEntry(item) && Object.keys(item).every((key) => Object.hasOwn(DATASET_ENTRY, camelCase(key)))),
+        (isEntry(item) && Object.keys(item).every((key) => Object.hasOwn(DATASET_ENTRY, entryKey(key)))),
     )
   )
 }
 
 /** @throws OptionError for options that an entry does not take */
 export function openEntry(given: DatasetEntry | DatasetMix, open: OpenPath): RowSource {
-  const entry = Object.fromEntries(Object.entries(given).map(([key, value]) => [camelCase(key), value]))
+  const keys = Object.keys(given)
+  if (keys.includes('name') && keys.includes('config'))
+    throw new OptionError('[data] expected name of a data set once, got it as config too; remove one')
+  const entry = Object.fromEntries(Object.entries(given).map(([key, value]) => [entryKey(key), value]))
   if ('mix' in entry) {
     const options = readOptions('data', entry as unknown as DatasetMix, DATASET_MIX)
     const parts = options.mix.map((part) => weighted(part, open))
     return choose(mixed(parts, options.stoppingStrategy, options.seed), options)
   }
   const options = readOptions('data', entry as unknown as DatasetEntry, DATASET_ENTRY)
-  const { path, split, columns } = options
+  const { path, split, columns, name, dataDir, dataFiles, revision, token, streaming } = options
+  const part = { name, dataDir, dataFiles, revision, token, streaming } as PathOptions
   const source =
     split === undefined
-      ? open(path, undefined)
-      : concatenated(parseSplit(split).map((slice) => sliced(open(path, slice.split), slice)))
+      ? open(path, part)
+      : concatenated(parseSplit(split).map((slice) => sliced(open(path, { ...part, split: slice.split }), slice)))
   return choose(columns === undefined ? source : renamed(source, columns), options)
 }
 
@@ -157,7 +205,7 @@ export function openEntryList(list: readonly (string | DatasetEntry)[], open: Op
 }
 
 function weighted(item: string | DatasetEntry, open: OpenPath): WeightedSource {
-  if (typeof item === 'string') return { source: open(item, undefined), weight: 1 }
+  if (typeof item === 'string') return { source: open(item, {}), weight: 1 }
   if (!isEntry(item) || 'mix' in item)
     throw new OptionError(`[data] expected paths or objects with a path in a mix, got ${describeValue(item)}`)
   return { source: openEntry(item, open), weight: item.weight ?? 1 }
@@ -169,6 +217,6 @@ function choose(source: RowSource, { shuffle, seed, select, limit }: RowSelectio
   return limit === undefined ? chosen : limited(chosen, limit)
 }
 
-function camelCase(key: string): string {
-  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+function entryKey(key: string): string {
+  return key === 'config' ? 'name' : key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }

@@ -1,60 +1,72 @@
-/** @file Rows from files, given by paths and globs. */
+/** @file Rows from files, given by paths and globs, or found in some other way. */
 
-import { stat } from 'node:fs/promises'
 import { listNames } from '../../errors.js'
 import { refuse } from '../bad-rows.js'
-import { DataFile } from './data-file.js'
+import type { DatasetChoice } from './dataset-files.js'
 import { findFiles } from './find-files.js'
 import { formatOf } from './formats.js'
+import { type LocatedFile, localFile } from './located-file.js'
 import { eachRow } from './row-batches.js'
 import type { ReadContext, RowBatch, RowSource } from './row-source.js'
 
 type Split = string | readonly string[] | undefined
+type Choice = Omit<DatasetChoice, 'split'>
 
 /**
  * The rows of all files that the paths and globs name, one file after the other.
- * @param split As `findFiles` takes it.
+ * @param split As `findFiles` takes it, and so `choice`.
  */
-export function fileSource(patterns: readonly string[], split?: Split): RowSource {
+export function fileSource(patterns: readonly string[], split?: Split, choice: Choice = {}): RowSource {
+  return locatedSource(listNames(patterns), async () => {
+    const paths: string[] = []
+    for (const pattern of patterns) paths.push(...(await findFiles(pattern, split, choice)))
+    return paths.map((path) => localFile(path))
+  })
+}
+
+/** The rows of files, one file after the other. @param locate Finds them, each time that they are read */
+export function locatedSource(
+  name: string,
+  locate: (signal: AbortSignal | undefined) => Promise<readonly LocatedFile[]>,
+): RowSource {
   return {
-    name: listNames(patterns),
+    name,
     async check(signal) {
-      for (const path of await findAll(patterns, split)) {
+      for (const located of await locate(signal)) {
         signal?.throwIfAborted()
-        const file = await DataFile.open(path)
+        const file = await located.peek?.()
         try {
-          await formatOf(file)
+          if (file !== undefined) await formatOf(file)
         } finally {
-          await file.close()
+          await file?.close()
         }
       }
     },
     rows(context) {
       const unread = { rows: 0 }
-      return eachRow(readFiles(patterns, split, context, unread), (rows) => {
+      return eachRow(readFiles(locate, context, unread), (rows) => {
         unread.rows = rows
       })
     },
-    batches: (context) => readFiles(patterns, split, context, { rows: 0 }),
+    batches: (context) => readFiles(locate, context, { rows: 0 }),
   }
 }
 
 /** @param unread How many rows of the last batch nobody took, once that is known. */
 async function* readFiles(
-  patterns: readonly string[],
-  split: Split,
+  locate: (signal: AbortSignal | undefined) => Promise<readonly LocatedFile[]>,
   context: ReadContext,
   unread: { readonly rows: number },
 ): AsyncGenerator<RowBatch> {
-  const paths = await findAll(patterns, split)
+  const files = await locate(context.signal)
   const sizes: number[] = []
-  // A file that cannot be read says so when it is opened.
-  for (const path of paths) sizes.push((await stat(path).catch(() => undefined))?.size ?? 0)
+  for (const file of files) sizes.push((await file.size()) ?? 0)
   const total = sizes.reduce((sum, size) => sum + size, 0)
   let before = 0
-  for (const [index, path] of paths.entries()) {
+  for (const [index, located] of files.entries()) {
+    const { location } = located
     const onBytes = (bytes: number): void => context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total))
-    const file = await DataFile.open(path, onBytes, context.needsHash)
+    const file = await located.open(onBytes, context.needsHash)
     let rows = 0
     let isWhole = false
     try {
@@ -64,19 +76,13 @@ async function* readFiles(
         if (batch.values.length > 0) yield batch
       }
       isWhole = true
-      context.onLineage({ location: path, rows, ...file.content })
+      context.onLineage({ location, rows, ...file.content })
     } finally {
       // Whoever takes a part of the rows still says where they came from; the hash of a part says nothing.
-      if (!isWhole && rows > 0)
-        context.onLineage({ location: path, rows: rows - unread.rows, size: sizes[index] as number })
+      const size = sizes[index] as number
+      if (!isWhole && rows > 0) context.onLineage({ location, rows: rows - unread.rows, ...(size > 0 && { size }) })
       await file.close()
     }
     before += sizes[index] as number
   }
-}
-
-async function findAll(patterns: readonly string[], split: Split): Promise<string[]> {
-  const paths: string[] = []
-  for (const pattern of patterns) paths.push(...(await findFiles(pattern, split)))
-  return paths
 }

@@ -2,6 +2,7 @@
  * @file What `dataset` may be, turned into a source of rows. A new kind of address is an entry in the list of openers.
  */
 
+import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeValue } from '../../errors.js'
@@ -15,13 +16,18 @@ import {
   isEntryList,
   openEntry,
   openEntryList,
+  type PathOptions,
   type PlainSource,
 } from './dataset-entry.js'
+import type { FetchOptions } from './fetch-options.js'
 import { fileSource } from './file-source.js'
+import { isDatasetId, parseHubAddress } from './hub-address.js'
 import { iterableSource } from './iterable-source.js'
 import { batchesOf } from './row-batches.js'
 import type { RowSource } from './row-source.js'
+import { concatenated } from './select-rows.js'
 import type { SqlQuery } from './sql-source.js'
+import { webSource } from './web-source.js'
 
 /**
  * Where rows come from: a path, glob or folder, several of them, an iterable of objects, an object that reads them, a
@@ -30,41 +36,55 @@ import type { SqlQuery } from './sql-source.js'
  */
 export type DataSource = PlainSource | DatasetEntry | DatasetMix | readonly (string | DatasetEntry)[]
 
-type SourceOpener = (address: string) => RowSource
+/** What is read of a path or an address, and how it is fetched. */
+interface Opening {
+  readonly options: PathOptions & { readonly split?: string }
+  readonly fetching: FetchOptions
+  /** What errors call the data set. */
+  readonly name: string
+}
+
+type SourceOpener = (address: string, opening: Opening) => RowSource
 
 /** How addresses are opened, by their scheme: `uc` for `uc://main.default.rows`. */
 const OPENERS: Readonly<Record<string, SourceOpener>> = {
-  uc: unread('tables of Unity Catalog are not read yet; export the table to a .jsonl file'),
-  hf: unread('data sets of the Hub are not read yet; download its .jsonl file'),
+  uc: unread(
+    'tables of Unity Catalog are read once lowrank has a client of Databricks; export the table to a .jsonl file',
+  ),
+  hf: hubAddress,
+  https: webAddress,
+  http: webAddress,
+  kaggle: (address) => unread(`data sets of Kaggle are fetched first: lowrank pull ${address}`)(address),
 }
 const openUnknown = unread('such addresses are not read; download the file')
-const openWithinList = unread('a list holds paths alone; give the address by itself')
 
 /**
  * Opens what was given for a data set. Looks at no file: `check()` of the source does.
  *
  * @param name What errors call it, for example `evalDataset`.
+ * @param fetching How it is fetched where it is not on this machine.
  * @throws for what holds no rows, and for addresses that are not read
  */
-export function openSource(source: DataSource, name = 'dataset'): RowSource {
-  const open = (path: PlainSource, split: string | undefined): RowSource => openPlain(path, split, name)
+export function openSource(source: DataSource, name = 'dataset', fetching: FetchOptions = {}): RowSource {
+  const open = (path: PlainSource, options: Opening['options']): RowSource =>
+    openPlain(path, { options, fetching, name })
   if (isEntryList(source)) return openEntryList(source, open)
-  if (isIterable(source) || isRowSource(source) || !isEntry(source)) return open(source as PlainSource, undefined)
+  if (isIterable(source) || isRowSource(source) || !isEntry(source)) return open(source as PlainSource, {})
   return openEntry(source, open)
 }
 
-function openPlain(source: PlainSource, split: string | undefined, name: string): RowSource {
-  if (typeof source === 'string') {
-    const scheme = schemeOf(source)
-    if (scheme === undefined) return pathSource(source, split, name)
-    const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
-    return (open ?? openUnknown)(source)
-  }
+function openPlain(source: PlainSource, opening: Opening): RowSource {
+  const { name, options } = opening
+  const { split } = options
+  if (typeof source === 'string') return openText(source, opening)
   if (isPaths(source)) {
-    const address = source.find((path) => schemeOf(path) !== undefined)
-    return address === undefined ? fileSource(source, split ?? defaultSplit(name)) : openWithinList(address)
+    const isFetched = source.some((path) => schemeOf(path) !== undefined || isDatasetId(path))
+    if (isFetched) return concatenated(source.map((path) => openText(path, opening)))
+    expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision', 'token'], 'a list of paths')
+    return fileSource(source, split ?? defaultSplit(name))
   }
   expectWhole(split)
+  expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision', 'token', 'streaming'], 'rows of a program')
   // A table could be iterated too, but its rows are views that read as objects without keys.
   if (isArrowTable(source)) return iterableSource(source.batches)
   if (isIterable(source)) return iterableSource(source)
@@ -76,16 +96,76 @@ function openPlain(source: PlainSource, split: string | undefined, name: string)
   )
 }
 
-/** A folder may be a Delta table, whose log says which of its files count. */
-function pathSource(path: string, split: string | undefined, name: string): RowSource {
-  const files = fileSource([path], split ?? defaultSplit(name))
+function openText(source: string, opening: Opening): RowSource {
+  const scheme = schemeOf(source)
+  if (scheme === undefined) return pathSource(source, opening)
+  const open = Object.hasOwn(OPENERS, scheme) ? OPENERS[scheme] : undefined
+  return (open ?? openUnknown)(source, opening)
+}
+
+/**
+ * What a text without a scheme is: what is there under this path goes first, then the id of a data set of the Hub. A
+ * folder may be a Delta table, whose log says which of its files count.
+ */
+function pathSource(path: string, { options, fetching, name }: Opening): RowSource {
+  const split = options.split ?? defaultSplit(name)
+  const files = fileSource([path], split, options)
+  let fromHub: RowSource | undefined
   const load = async (): Promise<RowSource> => {
+    const found = await stat(path).catch(() => undefined)
+    if (found === undefined) {
+      if (!isDatasetId(path)) return files
+      fromHub ??= (await import('./hub-source.js')).hubSource(path, { ...options, split }, fetching)
+      return fromHub
+    }
+    expectNone(options, ['revision', 'token'], `${path}, which is on this machine`, hubHint(path))
+    if (found.isFile()) {
+      expectNone(options, ['name', 'dataDir', 'dataFiles'], `the file ${path}`)
+    }
     const log = await stat(join(path, '_delta_log')).catch(() => undefined)
     if (!log?.isDirectory()) return files
-    expectWhole(split)
+    expectWhole(options.split)
     return deltaTable({ delta: path })
   }
   return lazySource(files.name, load)
+}
+
+/** What a path that exists may have been meant for. */
+function hubHint(path: string): string {
+  return isDatasetId(path) ? `; for the data set of the Hub of that name write hf://datasets/${path}` : ''
+}
+
+function hubAddress(address: string, { options, fetching, name }: Opening): RowSource {
+  const { id, part } = parseHubAddress(address)
+  const twice = Object.keys(part).find((key) => options[key as keyof PathOptions] !== undefined)
+  if (twice !== undefined) {
+    throw new OptionError(
+      `[data] expected ${twice} once, got it beside ${describeValue(address)}, which says it; remove one`,
+    )
+  }
+  const split = options.split ?? defaultSplit(name)
+  return lazySource(id, async () =>
+    (await import('./hub-source.js')).hubSource(id, { ...options, ...part, split }, fetching),
+  )
+}
+
+function webAddress(address: string, { options, fetching }: Opening): RowSource {
+  expectWhole(options.split)
+  expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision'], 'the address of a file')
+  const { token = fetching.token, streaming } = options
+  return webSource(address, { ...fetching, ...(token !== undefined && { token }) }, streaming)
+}
+
+/** @throws for options of a data set that what it is does not have */
+function expectNone(
+  options: PathOptions,
+  names: readonly (keyof PathOptions)[],
+  what: string,
+  hint = '; remove it',
+): void {
+  const given = names.find((name) => options[name] !== undefined && options[name] !== false)
+  if (given === undefined) return
+  throw new OptionError(`[data] expected no ${given} for ${what}, got one${hint}`)
 }
 
 /** @throws for a split of what has none */
@@ -145,6 +225,11 @@ function defaultSplit(name: string): string | readonly string[] {
   return name === 'evalDataset' ? ['validation', 'test', 'train'] : 'train'
 }
 
+/** Whether a text is a path on this machine, and not an address or the id of a data set of the Hub. */
+export function isPath(text: string): boolean {
+  return schemeOf(text) === undefined && (!isDatasetId(text) || existsSync(text))
+}
+
 /** Whether a value is what `dataset` may be, whatever is in it. */
 export function isDataSource(value: unknown): value is DataSource {
   return (
@@ -158,7 +243,7 @@ export function isDataSource(value: unknown): value is DataSource {
 }
 
 /** Refuses addresses: the one wording for all that are not read. */
-function unread(remedy: string): SourceOpener {
+function unread(remedy: string): (address: string) => never {
   return (address) => {
     throw new OptionError(`[data] expected a file, a glob or rows, got ${describeValue(address)}; ${remedy}`)
   }
@@ -166,7 +251,7 @@ function unread(remedy: string): SourceOpener {
 
 /** `uc` of `uc://main.default.rows`; undefined for paths. */
 function schemeOf(path: string): string | undefined {
-  return /^([a-z][a-z\d+.-]*):\/\//i.exec(path)?.[1]?.toLowerCase()
+  return /^(?:([a-z][a-z\d+.-]*):\/\/|(kaggle):)/i.exec(path)?.slice(1).find(Boolean)?.toLowerCase()
 }
 
 function isPaths(source: unknown): source is readonly string[] {

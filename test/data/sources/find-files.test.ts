@@ -35,13 +35,6 @@ describe('findFiles', () => {
     await expect(found('b.json')).rejects.toThrow(`did you mean ${join(folder, 'b.jsonl')}?`)
   })
 
-  it('tells of the Hub where the name may be that of a data set there', async () => {
-    const hub = 'which does not exist; check the path; data sets of the Hub are not read yet: download its .jsonl file'
-    await expect(findFiles('no-such-owner/no-such-set')).rejects.toThrow(hub)
-    await expect(findFiles('no-such-owner/rows.jsonl')).rejects.toThrow(/not exist; check the path$/)
-    await expect(findFiles('./no-such-owner/set')).rejects.toThrow(/not exist; check the path$/)
-  })
-
   it('takes the data files of a directory and of its folders, and says where it has none', async () => {
     expect(await found('deep')).toEqual(['deep/c.jsonl', 'deep/er/d.jsonl'])
     await mkdir(join(folder, 'empty'))
