@@ -58,7 +58,7 @@ async function prepare({ work, rows, rounds }, report) {
       report.progress(`${name}, ${round} of ${rounds}`)
       const tokenizer = await loadTokenizer(join(work, name))
       const before = process.cpuUsage()
-      const { statistics } = await prepareDataset(join(work, 'rows.jsonl'), tokenizer)
+      const { statistics } = await prepareDataset(join(work, 'rows.jsonl'), tokenizer, { datasetNumProc: 0 })
       const { user, system } = process.cpuUsage(before)
       seconds.push((user + system) / 1e6)
       tokens = statistics.tokens

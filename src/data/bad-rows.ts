@@ -18,12 +18,17 @@ export function* orBad<T>(steps: Steps<T>, onBadRow: OnBadRow | undefined): Step
   try {
     return yield* steps
   } catch (error) {
-    // An option that does not fit is no defect of a row.
-    const isOfRow = error instanceof DataError && !(error.cause instanceof OptionError)
-    if (!isOfRow || onBadRow === undefined) throw error
-    onBadRow(error)
+    passBadRow(error, onBadRow)
     return undefined
   }
+}
+
+/** Lets an error of a row pass where `onBadRow` does. @throws the error else */
+export function passBadRow(error: unknown, onBadRow: OnBadRow | undefined): void {
+  // An option that does not fit is no defect of a row.
+  const isOfRow = error instanceof DataError && !(error.cause instanceof OptionError)
+  if (!isOfRow || onBadRow === undefined) throw error
+  onBadRow(error)
 }
 
 /** What a reader does with a row that has a defect where nobody wants to be told of it. */

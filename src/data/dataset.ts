@@ -8,15 +8,13 @@ import { DataError, OptionError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { type ChatRenderer, ChatTemplate } from '../tokenizer/chat-template.js'
-import { templateText } from '../tokenizer/named-templates.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
-import { orBad } from './bad-rows.js'
+import { chatRenderer } from './chat-renderer.js'
 import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
-import { type Example, padExample } from './examples.js'
-import { type Item, mapSequences, sequencesOf } from './items.js'
+import type { EncodeRowOptions, Example } from './examples.js'
+import type { Item } from './items.js'
 import {
   DATA_OPTIONS,
   type DataOptions,
@@ -25,8 +23,11 @@ import {
   withPresentNames,
 } from './options.js'
 import { countSkipped, type DataStatistics, firstErrors } from './report.js'
+import { RowAccount } from './row-account.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
+import { RowEncoder, type RowSink } from './row-encoder.js'
 import type { RowOrigin } from './row-origin.js'
+import { itemOf } from './row-record.js'
 import { RowStore, type RowStoreOptions } from './row-store.js'
 import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
@@ -72,8 +73,6 @@ export const PREPARE_OPTIONS = {
   onProgress: { rule: callback, otherwise: 'none', help: 'told the rows encoded so far, and their share' },
 } as const satisfies OptionTable<PrepareOptions & DataOptions>
 
-// A set whose columns are data would fill the log with names.
-const MOST_COLUMNS = 32
 // A bar that moves ten times a second looks smooth.
 const PROGRESS_MS = 100
 
@@ -100,7 +99,10 @@ export async function prepareDataset(
       `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
     )
   const examples: Example[] = []
-  const prepared = await encodeRows(source, tokenizer, ONE_SEQUENCE, resolved, (example) => examples.push(example))
+  const prepared = await encodeRows(source, tokenizer, ONE_SEQUENCE, resolved, {
+    add: (example) => examples.push(example),
+    addRecord: ({ words }) => examples.push(itemOf(words)),
+  })
   return { examples, ...prepared }
 }
 
@@ -129,7 +131,10 @@ export async function prepareItems<I extends Item>(
 ): Promise<PreparedItems<I>> {
   const items = new RowStore<I>(storage)
   try {
-    const prepared = await encodeRows(source, tokenizer, coding, options, (item) => items.add(item))
+    const prepared = await encodeRows(source, tokenizer, coding, options, {
+      add: (item) => items.add(item),
+      addRecord: (record) => items.addRecord(record),
+    })
     items.finish()
     return { items, ...prepared }
   } catch (error) {
@@ -141,37 +146,35 @@ export async function prepareItems<I extends Item>(
 /**
  * Reads rows and encodes them. A row is left out where one of its sequences has nothing to learn.
  *
- * @param add Takes the items, in the order of the rows.
+ * @param to Takes the items, in the order of the rows.
  */
 async function encodeRows<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
-  { vocabSize, signal, onProgress, onError, ...resolved }: ResolvedPrepareOptions,
-  add: (item: I) => void,
+  { vocabSize, signal, onProgress, onError, datasetNumProc, ...resolved }: ResolvedPrepareOptions,
+  to: Pick<RowSink<I>, 'add' | 'addRecord'>,
 ): Promise<Omit<PreparedData, 'examples'>> {
   const rowSource = openSource(source)
   const columns = new Columns(resolved.columns)
-  const renderer = chatRenderer(tokenizer, resolved.chatTemplate)
-  const encodeOptions = { ...resolved, vocabSize, droppedContent: new DroppedContent() }
-  const context = { tokenizer, renderer, options: encodeOptions }
-  const statistics: DataStatistics = {
-    rows: 0,
-    conversations: 0,
-    truncatedRows: 0,
-    rowsCutToNothing: 0,
-    rowsWithoutTarget: 0,
-    tokens: 0,
-    supervisedTokens: 0,
-    longest: 0,
-  }
-  const droppedParts: NonNullable<DataStatistics['droppedParts']> = {}
-  const unusualRows: NonNullable<DataStatistics['unusualRows']> = {}
-  const ignored = new Set<string>()
-  let nullArgumentRows = 0
-  let quotedArgumentRows = 0
-  const padId = resolved.padding ? paddingId(tokenizer, vocabSize) : undefined
+  const now = new Date()
+  const renderer = chatRenderer(tokenizer, resolved.chatTemplate, now)
+  const encodeOptions = { ...encodeOptionsOf(resolved), vocabSize, droppedContent: new DroppedContent() }
+  const account = new RowAccount()
   const turns = new Turns(signal)
+  const onBadRow = onError === 'skip' ? (error: DataError): void => countSkipped(account.statistics, error) : undefined
+  const encoder = new RowEncoder(
+    {
+      coding,
+      context: { tokenizer, renderer, options: encodeOptions },
+      padding: resolved.padding ? { length: resolved.maxLength, id: paddingId(tokenizer, vocabSize) } : undefined,
+      chatTemplate: resolved.chatTemplate,
+      now,
+      threads: datasetNumProc,
+      turns,
+    },
+    { ...to, count: (facts) => account.add(facts), onBadRow },
+  )
   const lineage: SourceLineage[] = []
   let fraction: number | undefined
   const reading: ReadContext = {
@@ -181,51 +184,49 @@ async function encodeRows<I extends Item>(
       fraction = share
     },
     onLineage: (entry) => lineage.push(entry),
-    ...(onError === 'skip' && { onBadRow: (error) => countSkipped(statistics, error) }),
+    ...(onBadRow && { onBadRow: (error) => encoder.skip(error, onBadRow) }),
   }
   let reported = performance.now()
   onProgress?.(0, 0)
   const recognize = (value: unknown, origin: RowOrigin) => coding.recognize(value, origin, resolved.rowForm)
-  for await (const row of readRows(rowSource, columns, recognize, reading)) {
-    const encoded = await turns.run(orBad(coding.encode(row, context), reading.onBadRow))
-    if (encoded === undefined) continue
-    const { item, truncated, dropped, quotesArguments, unusual } = encoded
-    statistics.rows++
-    if (row.form === 'messages' || row.form === 'conversation') statistics.conversations++
-    if (truncated) statistics.truncatedRows++
-    for (const kind of unusual) unusualRows[kind] = (unusualRows[kind] ?? 0) + 1
-    for (const { kind } of dropped) droppedParts[kind] = (droppedParts[kind] ?? 0) + 1
-    for (const name of row.ignoredColumns ?? []) ignored.add(name)
-    if ('nullArguments' in row) nullArgumentRows++
-    if (quotesArguments) quotedArgumentRows++
-    const sequences = sequencesOf(item)
-    if (sequences.every(({ numSupervised }) => numSupervised > 0)) {
-      add(
-        padId === undefined ? item : mapSequences(item, (sequence) => padExample(sequence, resolved.maxLength, padId)),
-      )
-      for (const { inputIds, numSupervised } of sequences) {
-        statistics.tokens += inputIds.length
-        statistics.supervisedTokens += numSupervised
-        statistics.longest = Math.max(statistics.longest, inputIds.length)
+  try {
+    try {
+      for await (const row of readRows(rowSource, columns, recognize, reading)) {
+        await encoder.push(row)
+        if (!turns.isOver) continue
+        if (performance.now() - reported > PROGRESS_MS) {
+          reported = performance.now()
+          onProgress?.(account.statistics.rows, fraction)
+        }
+        await turns.next()
       }
-    } else if (truncated) statistics.rowsCutToNothing++
-    else statistics.rowsWithoutTarget++
-    if (turns.isOver) {
-      if (performance.now() - reported > PROGRESS_MS) {
-        reported = performance.now()
-        onProgress?.(statistics.rows, fraction)
-      }
-      await turns.next()
+    } finally {
+      // What an earlier row has wrong is told before what a later one has.
+      await encoder.finish()
     }
+  } finally {
+    await encoder.close()
   }
+  const statistics = account.finish()
   onProgress?.(statistics.rows, 1)
-  if (Object.keys(droppedParts).length > 0) statistics.droppedParts = droppedParts
-  if (Object.keys(unusualRows).length > 0) statistics.unusualRows = unusualRows
-  if (ignored.size > 0) statistics.ignoredColumns = [...ignored].slice(0, MOST_COLUMNS)
-  if (nullArgumentRows > 0) statistics.nullArgumentRows = nullArgumentRows
-  if (quotedArgumentRows > 0) statistics.quotedArgumentRows = quotedArgumentRows
   if (statistics.tokens === 0) throw nothingToLearn(rowSource.name, lineage, statistics, resolved.maxLength)
   return { statistics, lineage }
+}
+
+/** What of the options a row is encoded by; all of it plain data. */
+function encodeOptionsOf(options: Omit<EncodeRowOptions, 'vocabSize' | 'droppedContent'>): EncodeRowOptions {
+  const { maxLength, completionOnlyLoss, assistantOnlyLoss, chatTemplateKwargs, roleMapping } = options
+  const { trainOnTurns, trainOnReasoning, onDroppedContent } = options
+  return {
+    maxLength,
+    completionOnlyLoss,
+    assistantOnlyLoss,
+    chatTemplateKwargs,
+    roleMapping,
+    trainOnTurns,
+    trainOnReasoning,
+    onDroppedContent,
+  }
 }
 
 /**
@@ -234,15 +235,6 @@ async function encodeRows<I extends Item>(
  */
 function paddingId({ padTokenId, eosTokenId }: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): number {
   return [padTokenId, eosTokenId].find((id) => id !== undefined && id < vocabSize) ?? 0
-}
-
-/**
- * The template that conversations are rendered with: the given one, the tokenizer's, or whatever the tokenizer does.
- */
-export function chatRenderer(tokenizer: Tokenizer, chatTemplate?: string): ChatRenderer {
-  const source = chatTemplate === undefined ? tokenizer.chatTemplate : templateText(chatTemplate)
-  if (source !== undefined) return new ChatTemplate(source, tokenizer.templateVariables)
-  return { render: (messages, options) => tokenizer.applyChatTemplate(messages, options) }
 }
 
 function nothingToLearn(

@@ -112,6 +112,13 @@ export interface DataOptions {
    */
   columns?: Readonly<Record<string, string>>
   /**
+   * Threads that encode rows beside the main one, each with a tokenizer of its own in memory; 0: none. They start with
+   * row 2,048, change no token, and take only tokenizers that `loadTokenizer` read: others, those of other libraries
+   * and the rows of other objectives than supervised fine-tuning stay with the main thread.
+   * @default one less than the machine has cores, at most 4; 0 where it has fewer than 3
+   */
+  datasetNumProc?: number
+  /**
    * What a row does of which the chat template leaves something out, such as tools, tool calls or a system message:
    * 'warn' trains on the rest and counts it, 'error' ends the run.
    * @default 'warn'
@@ -134,7 +141,7 @@ const PACKING_STRATEGIES = ['bfd', 'sequential'] as const
 export type ResolvedDataOptions = Required<Omit<DataOptions, OptionsWithoutDefault>> &
   Pick<DataOptions, OptionsWithoutDefault>
 
-type OptionsWithoutDefault = 'chatTemplate' | 'rowForm'
+type OptionsWithoutDefault = 'chatTemplate' | 'rowForm' | 'datasetNumProc'
 
 const TEMPLATE = /\{[{%]/
 const NAMES: readonly string[] = Object.keys(NAMED_TEMPLATES)
@@ -272,6 +279,12 @@ export const DATA_OPTIONS = {
     rule: columnNames,
     default: {},
     help: 'columns of the rows that have another name than is known here: { prompt: question, completion: answer.text }',
+  },
+  datasetNumProc: {
+    rule: integer({ min: 0, max: 256 }),
+    example: 2,
+    otherwise: 'one less than the machine has cores, at most 4; 0 where it has fewer than 3',
+    help: 'threads that encode rows beside the main one, from row 2,048 on; 0: none',
   },
   onDroppedContent: {
     rule: { ...oneOf(['warn', 'error']), expected: "'warn' or 'error'" },

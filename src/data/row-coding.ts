@@ -32,6 +32,11 @@ export interface EncodedItem<I extends Item> extends Omit<EncodedRow, 'example'>
 }
 
 export interface RowCoding<I extends Item> {
+  /**
+   * The module that exports this coding, and under which name: how other threads find it.
+   * @default none: no other thread encodes
+   */
+  readonly exported?: { readonly module: string; readonly name: string }
   /** @throws naming the row where it is none that the objective takes */
   recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName): Steps<RecognizedRow>
   /** @param row one that `recognize` gave. @throws naming the row, as `encodeRow` */
@@ -40,6 +45,7 @@ export interface RowCoding<I extends Item> {
 
 /** Each row is one sequence. */
 export const ONE_SEQUENCE: RowCoding<Example> = {
+  exported: { module: import.meta.url, name: 'ONE_SEQUENCE' },
   *recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName) {
     const row = yield* recognizeSteps(value, origin, rowForm)
     expectSequence(row)

@@ -36,6 +36,16 @@ export interface StoredRecord {
   readonly isWeighted: boolean
 }
 
+export function storedRecordOf(item: Item): StoredRecord {
+  return {
+    words: recordOf(item),
+    tokens: tokensOf(item),
+    longest: longestOf(item),
+    weight: weightOf(item),
+    isWeighted: hasWeights([item]),
+  }
+}
+
 // Words of a piece of memory, or of one write.
 const BLOCK = 1 << 18
 const WORD_BYTES = 4
@@ -84,14 +94,7 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
 
   /** @throws LowrankError where the file cannot be written, as on a full disk */
   add(item: I): void {
-    const words = recordOf(item)
-    this.addRecord({
-      words,
-      tokens: tokensOf(item),
-      longest: longestOf(item),
-      weight: weightOf(item),
-      isWeighted: hasWeights([item]),
-    })
+    this.addRecord(storedRecordOf(item))
   }
 
   /** @throws as `add` */

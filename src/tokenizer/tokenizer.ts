@@ -3,8 +3,9 @@
  * Chat templates are in `chat-template.ts`; other libraries' tokenizers enter through `adapt.ts`.
  */
 
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { createHash, type Hash } from 'node:crypto'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { describeValue, expectPath } from '../errors.js'
 import { isGgufPath, readGgufInSteps } from '../gguf/reader.js'
 import { LowrankError, ModelError } from '../lowrank-error.js'
@@ -98,6 +99,22 @@ export interface Tokenizer {
 
 type JsonObject = Record<string, unknown>
 
+/** What a tokenizer was loaded from. */
+export interface TokenizerFiles {
+  readonly path: string
+  /** Tells whether the files are still those that were loaded. */
+  readonly digest: string
+}
+
+const loaded = new WeakMap<Tokenizer, { readonly files: TokenizerFiles; readonly own: Tokenizer }>()
+
+/** The files of a tokenizer that `loadTokenizer` gave and nobody has changed since; undefined for others. */
+export function filesOfTokenizer(tokenizer: Tokenizer): TokenizerFiles | undefined {
+  const found = loaded.get(tokenizer)
+  const names = Object.keys(tokenizer) as (keyof Tokenizer)[]
+  return names.every((name) => tokenizer[name] === found?.own[name]) ? found?.files : undefined
+}
+
 // Vocabularies are many small objects, which the collector of garbage moves about.
 const LOADING_TURN_MS = 3
 
@@ -110,24 +127,34 @@ const LOADING_TURN_MS = 3
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   expectPath('loadTokenizer', 'path', path)
   const turns = new Turns(undefined, LOADING_TURN_MS)
-  return isGgufPath(path) ? await loadFromGguf(path, turns) : await loadFromDirectory(path, turns)
+  const digest = createHash('sha256')
+  const tokenizer = isGgufPath(path)
+    ? await loadFromGguf(path, turns, digest)
+    : await loadFromDirectory(path, turns, digest)
+  loaded.set(tokenizer, { files: { path: resolve(path), digest: digest.digest('hex') }, own: { ...tokenizer } })
+  return tokenizer
 }
 
-async function loadFromGguf(path: string, turns: Turns): Promise<Tokenizer> {
+async function loadFromGguf(path: string, turns: Turns, digest: Hash): Promise<Tokenizer> {
+  // Most of the file is weights: it counts as the same as long as nobody writes to it.
+  const { size, mtimeNs, ino } = await stat(path, { bigint: true })
+  digest.update(`gguf ${size} ${mtimeNs} ${ino}`)
   const { metadata } = await turns.run(readGgufInSteps(path))
   const { tokenizer, config } = await turns.run(ggufTokenizerFiles(metadata))
   // The file says of every token whether it is special, so that names add none.
   return await buildFrom(path, tokenizer, config, () => [], turns)
 }
 
-async function loadFromDirectory(directory: string, turns: Turns): Promise<Tokenizer> {
+async function loadFromDirectory(directory: string, turns: Turns, digest: Hash): Promise<Tokenizer> {
+  const digests = new Map<string, string>()
   const [tokenizer, config, specialTokensMap] = await Promise.all([
-    readJson(join(directory, 'tokenizer.json'), turns),
-    readJson(join(directory, 'tokenizer_config.json'), turns),
-    readJson(join(directory, 'special_tokens_map.json'), turns),
+    readJson(join(directory, 'tokenizer.json'), turns, digests),
+    readJson(join(directory, 'tokenizer_config.json'), turns, digests),
+    readJson(join(directory, 'special_tokens_map.json'), turns, digests),
   ])
   if (tokenizer === undefined) throw await missingTokenizer(directory)
   const chatTemplate = await readTemplates(directory, config?.chat_template)
+  digest.update(JSON.stringify([[...digests].sort(), chatTemplate]))
   const where = `tokenizer.json and tokenizer_config.json of ${directory}`
   const merged = { ...mergeConfigs(config, specialTokensMap), chat_template: chatTemplate }
   return await buildFrom(where, tokenizer, merged, configuredTokens, turns)
@@ -235,9 +262,11 @@ async function readOptional(path: string): Promise<Buffer | undefined> {
   return await readRegularFileIfThere(path, { where: 'loadTokenizer' })
 }
 
-async function readJson(path: string, turns: Turns): Promise<JsonObject | undefined> {
+/** @param digests gets the hash of the file under its name */
+async function readJson(path: string, turns: Turns, digests: Map<string, string>): Promise<JsonObject | undefined> {
   const bytes = await readOptional(path)
   if (bytes === undefined) return undefined
+  digests.set(basename(path), await turns.run(digestOf(bytes)))
   let value: unknown
   try {
     value = await turns.run(parseJsonInSteps(bytes))
@@ -250,6 +279,18 @@ async function readJson(path: string, turns: Turns): Promise<JsonObject | undefi
   }
   if (!isObject(value)) throw new ModelError(`[loadTokenizer] expected a JSON object in ${path}, got ${typeof value}`)
   return value
+}
+
+// Hashed within a few milliseconds.
+const HASHED_IN_STEP = 1 << 20
+
+function* digestOf(bytes: Uint8Array): Steps<string> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < bytes.length; at += HASHED_IN_STEP) {
+    hash.update(bytes.subarray(at, at + HASHED_IN_STEP))
+    yield
+  }
+  return hash.digest('hex')
 }
 
 async function missingTokenizer(directory: string): Promise<Error> {

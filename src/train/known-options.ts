@@ -36,7 +36,6 @@ export const UNSUPPORTED_OPTIONS: Readonly<Record<string, KnownOption>> = {
   autoFindBatchSize: instead('lower perDeviceTrainBatchSize', false),
   averageTokensAcrossDevices: leaveOut(true, false),
   dataSeed: instead('set seed, which also seeds the order of the data'),
-  datasetNumProc: leaveOut(1),
   datasetTextField: instead("name the column 'text'", 'text'),
   dataloaderNumWorkers: leaveOut(0),
   dataloaderPinMemory: leaveOut(true, false),

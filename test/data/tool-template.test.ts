@@ -1,7 +1,7 @@
 /** @file Contents of rows with tools reach the template that is meant for tools in the form that it reads. */
 
 import { describe, expect, it } from 'vitest'
-import { chatRenderer } from '../../src/data/dataset.js'
+import { chatRenderer } from '../../src/data/chat-renderer.js'
 import { encodeRow } from '../../src/data/examples.js'
 import { ChatTemplate } from '../../src/tokenizer/chat-template.js'
 import { createTokenizer } from '../../src/tokenizer/tokenizer.js'
