@@ -78,6 +78,8 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['run/SHA256SUMS', resume],
   ['gguf/tiny.gguf', loadGguf],
   ['data/rows.parquet', readRowsOf],
+  ['data/pages.parquet', readRowsOf],
+  ['data/deltas.parquet', readRowsOf],
   ['data/rows.arrow', readRowsOf],
   ['data/rows.arrows', readRowsOf],
   ['data/typed.arrow', readRowsOf],
@@ -155,6 +157,8 @@ beforeAll(async () => {
   await mkdir(at('data'))
   for (const [name, golden] of [
     ['rows.parquet', 'snappy.parquet'],
+    ['pages.parquet', 'zstd-v2.parquet'],
+    ['deltas.parquet', 'deltas.parquet'],
     ['rows.arrow', 'zstd.arrow'],
     ['rows.arrows', 'lz4.arrows'],
     ['typed.arrow', 'typed.arrow'],

@@ -13,6 +13,7 @@ import { decompressLz4, decompressLz4Raw, decompressZstd, compressors as others 
 import { DataError } from '../../lowrank-error.js'
 import { textOf } from './columnar-values.js'
 import type { DataFile } from './data-file.js'
+import { checkPage, type PlainPage, unpackPage } from './parquet-pages.js'
 
 /** What the decoder makes of values that have a form of their own; the others are left as they are. */
 export const PARSERS: ParquetParsers = {
@@ -41,6 +42,7 @@ export class LeafColumn {
   readonly name: string
   readonly #file: DataFile
   readonly #decoder: ColumnDecoder
+  readonly #codec: ColumnDecoder['codec']
   readonly #isRepeated: boolean
   readonly #chunkBytes: number
   readonly #end: number
@@ -62,14 +64,15 @@ export class LeafColumn {
     this.name = path.join('.')
     this.#file = file
     this.#isRepeated = getMaxRepetitionLevel(schemaPath) > 0
+    this.#codec = meta.codec
     this.#decoder = {
       pathInSchema: path,
       type: meta.type,
       element: (schemaPath.at(-1) as SchemaTree).element,
       schemaPath,
-      codec: meta.codec,
+      // Pages are unpacked before they get to the decoder.
+      codec: 'UNCOMPRESSED',
       parsers: PARSERS,
-      compressors: COMPRESSORS,
       utf8: false,
     }
     this.#at = Number(dictionary && dictionary < first ? dictionary : first)
@@ -114,12 +117,11 @@ export class LeafColumn {
     const { header, headerBytes } = await this.#header()
     this.#check(header)
     await this.#ensure(headerBytes + header.compressed_page_size)
-    const page = this.#bytes.subarray(headerBytes, headerBytes + header.compressed_page_size)
-    if (page.length < header.compressed_page_size) throw new DataError(`a page of ${this.name} that ends too early`)
+    const packed = this.#bytes.subarray(headerBytes, headerBytes + header.compressed_page_size)
+    if (packed.length < header.compressed_page_size) throw new DataError(`a page of ${this.name} that ends too early`)
     this.#skip(headerBytes + header.compressed_page_size)
-    const reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 }
     if (header.type === 'DICTIONARY_PAGE') {
-      const { data } = readPage(reader, header, this.#decoder, undefined, undefined, 0)
+      const { data } = this.#readPage(unpackPage(packed, header, this.#codec, COMPRESSORS))
       this.#dictionary = convertPlain(data as DecodedArray, this.#decoder)
       return
     }
@@ -127,10 +129,16 @@ export class LeafColumn {
     const values = (header.data_page_header ?? header.data_page_header_v2)?.num_values ?? 0
     // The decoder would lose the row before an empty page.
     if (values === 0) return
-    const last = this.#isRepeated ? this.#takeLast() : undefined
-    const { data = [] } = readPage(reader, header, this.#decoder, this.#dictionary, last, 0)
+    const page = unpackPage(packed, header, this.#codec, COMPRESSORS)
+    checkPage(page, this.#decoder.schemaPath, this.#decoder.type)
+    const { data = [] } = this.#readPage(page, this.#isRepeated ? this.#takeLast() : undefined)
     this.#valuesLeft -= values
     this.#add(data)
+  }
+
+  #readPage({ bytes, header }: PlainPage, last?: unknown[]): ReturnType<typeof readPage> {
+    const reader = { view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset: 0 }
+    return readPage(reader, header, this.#decoder, this.#dictionary, last, 0)
   }
 
   /** The row that the next page may go on with, by itself. */

@@ -25,7 +25,7 @@ async function written(
 }
 
 describe('a Parquet file', () => {
-  it.each(['snappy', 'zstd-v2', 'gzip', 'brotli-plain', 'lz4', 'none-indexed', 'old'])(
+  it.each(['snappy', 'zstd-v2', 'gzip', 'brotli-plain', 'lz4', 'none-indexed', 'deltas', 'old'])(
     'gives the rows that pyarrow wrote (%s)',
     async (name) => expect(await valuesOf(goldenData(`${name}.parquet`))).toEqual(await goldenRows()),
   )

@@ -109,6 +109,21 @@ for name, options in {
     "brotli-plain": {"compression": "brotli", "use_dictionary": False, "data_page_size": 100, "write_batch_size": 1},
     "lz4": {"compression": "lz4", "row_group_size": 17},
     "none-indexed": {"compression": "none", "write_page_index": True, "data_page_size": 50, "write_batch_size": 3},
+    "deltas": {
+        "compression": "snappy",
+        "use_dictionary": False,
+        "data_page_size": 400,
+        "write_batch_size": 10,
+        "column_encoding": {
+            "id": "DELTA_BINARY_PACKED",
+            "text": "DELTA_BYTE_ARRAY",
+            "bytes": "DELTA_LENGTH_BYTE_ARRAY",
+            "single": "BYTE_STREAM_SPLIT",
+            "flag": "RLE",
+            "messages.list.element.content": "DELTA_BYTE_ARRAY",
+            "numbers.list.element": "DELTA_BINARY_PACKED",
+        },
+    },
     "old": {"compression": "snappy", "version": "1.0", "use_compliant_nested_type": False, "use_dictionary": False},
 }.items():
     pq.write_table(table, HERE / f"{name}.parquet", **options)
