@@ -24,7 +24,7 @@ import { normalizedText, textOfRow, valuesOf } from './texts.js'
 export interface DedupeRowsOptions extends TransformOptions {
   /** Rows: a path, a glob, or anything that training takes as `dataset`. */
   dataset: DataSource
-  /** Path of the file of the rows that stay, which ends in `.jsonl`. */
+  /** Path of the file of the rows that stay, whose ending names its format; with a `/` at its end, a Delta table. */
   output: string
   /**
    * Columns whose texts count.
@@ -140,25 +140,29 @@ export interface DedupeReport {
 export async function dedupeRows(options: DedupeRowsOptions): Promise<DedupeReport> {
   const { dataset, output, removed, evaluation, ...rest } = readOptions('dedupe', options, DEDUPE_ROWS_OPTIONS)
   const { signal, onProgress, threshold } = rest
+  const paths = removed === undefined ? [output] : [output, removed]
   const runs = new EvaluationRuns(rest.ngramSize)
   if (evaluation !== undefined)
-    for await (const { columns } of readInput(evaluation, { signal }, 'evaluation'))
+    for await (const { columns } of readInput(evaluation, { signal, outputs: paths }, 'evaluation'))
       runs.add(valuesOf(textOfRow(columns, undefined)))
   const near = threshold === false ? undefined : await NearIndex.open(threshold, dirname(resolve(output)))
   try {
     const judge = new Judge(rest, runs, near)
-    const paths = removed === undefined ? [output] : [output, removed]
     const named = new NamedColumns('dedupe', rest.columns?.map((column) => ['columns', column] as const) ?? [])
-    return await writeRowsAtomic(paths, async (write) => {
-      for await (const row of readInput(dataset, { signal, onProgress } satisfies ReadingOptions)) {
-        named.see(row.columns)
-        const reason = judge.judge(row)
-        if (reason === undefined) await write(0, row.columns)
-        else if (removed !== undefined) await write(1, new Map([...row.columns, ...removalOf(reason, row)]))
-      }
-      named.expectAll()
-      return { output, ...judge.counts }
-    })
+    return await writeRowsAtomic(
+      paths,
+      async (write) => {
+        for await (const row of readInput(dataset, { signal, onProgress, outputs: paths } satisfies ReadingOptions)) {
+          named.see(row.columns)
+          const reason = judge.judge(row)
+          if (reason === undefined) await write(0, row.columns)
+          else if (removed !== undefined) await write(1, new Map([...row.columns, ...removalOf(reason, row)]))
+        }
+        named.expectAll()
+        return { output, ...judge.counts }
+      },
+      { signal },
+    )
   } finally {
     near?.close()
   }

@@ -4,6 +4,7 @@ import { valueAt } from '../data/columns.js'
 import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import { batchesOf } from '../data/sources/row-batches.js'
+import { refuseInputs } from '../data/writers/refuse-inputs.js'
 import { describeValue, listNames } from '../errors.js'
 import { jsonText, PythonFloat } from '../lossless-json.js'
 import { DataError } from '../lowrank-error.js'
@@ -25,6 +26,8 @@ export interface InputRow {
 export interface ReadingOptions {
   /** Ends the work with its reason. */
   readonly signal?: AbortSignal | undefined
+  /** Files that are written: no rows are read from them. */
+  readonly outputs?: readonly string[] | undefined
   /** Told the rows read so far and their share, at most ten times a second and at the end. */
   readonly onProgress?: ((rows: number, fraction: number | undefined) => void) | undefined
 }
@@ -36,16 +39,19 @@ const PROGRESS_MS = 100
  * The rows of a data set, one after the other.
  *
  * @throws DataError naming the row that is no object
+ * @throws OptionError where a row lies in one of `outputs`
  */
 export async function* readInput(
   source: DataSource,
-  { signal, onProgress }: ReadingOptions,
+  { signal, onProgress, outputs = [] }: ReadingOptions,
   name?: string,
 ): AsyncGenerator<InputRow> {
   let fraction: number | undefined
   let told = performance.now()
   let row = 0
   const turns = new Turns(signal)
+  const expectOther = refuseInputs(outputs)
+  let file: string | undefined
   const onFraction = (read: number): void => {
     fraction = read
   }
@@ -54,11 +60,15 @@ export async function* readInput(
     for (const [index, value] of batch.values.entries()) {
       turns.throwIfAborted()
       row++
+      const origin = batch.origin(index)
+      if (origin.file !== file) {
+        file = origin.file
+        await expectOther(file)
+      }
       if (onProgress && performance.now() - told > PROGRESS_MS) {
         told = performance.now()
         onProgress(row, fraction)
       }
-      const origin = batch.origin(index)
       yield { columns: columnsOf(value, origin), origin, row }
       if (turns.isOver) await turns.next()
     }

@@ -36,5 +36,5 @@ export const DATASET = {
 export const OUTPUT = {
   rule: path,
   isRequired: true,
-  help: 'file of the rows that are made, which ends in .jsonl; one that is there is replaced',
+  help: 'file of the rows that are made, whose ending names the format, or / a Delta table; one that is there is replaced',
 } as const satisfies OptionEntry

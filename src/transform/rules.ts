@@ -21,7 +21,7 @@ export interface ApplyRulesOptions extends TransformOptions {
   dataset: DataSource
   /** Path of the rule file, or what it holds. */
   rules: string | RuleFile
-  /** Path of the file of instructions, which ends in `.jsonl`. */
+  /** Path of the file of instructions, whose ending names its format; with a `/` at its end, a Delta table. */
   output: string
 }
 
@@ -62,13 +62,17 @@ export async function applyRules(options: ApplyRulesOptions): Promise<RulesRepor
   const { dataset, rules: given, output, ...reading } = readOptions('rules', options, APPLY_RULES_OPTIONS)
   const rules = await readRules(given)
   const maker = new InstructionMaker(rules)
-  return await writeRowsAtomic([output], async (write) => {
-    for await (const { columns } of readInput(dataset, reading)) {
-      const row = maker.make(columns)
-      if (row !== undefined) await write(0, row)
-    }
-    return { output, ...maker.counts }
-  })
+  return await writeRowsAtomic(
+    [output],
+    async (write) => {
+      for await (const { columns } of readInput(dataset, { ...reading, outputs: [output] })) {
+        const row = maker.make(columns)
+        if (row !== undefined) await write(0, row)
+      }
+      return { output, ...maker.counts }
+    },
+    reading,
+  )
 }
 
 /** Makes the rows and counts them. */

@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import type { DataSource } from '../data/sources/open-source.js'
+import { nameInFormat, WRITE_OPTIONS, type WriteFormat } from '../data/writers/write-options.js'
 import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { path, type Rule, text } from '../options/rules.js'
@@ -46,6 +47,11 @@ export interface SplitRowsOptions extends TransformOptions, SplitBy {
   dataset: DataSource
   /** Directory of the files, `train.jsonl` and so on by the names of the splits. */
   outputDir: string
+  /**
+   * The format of the files.
+   * @default 'jsonl'
+   */
+  format?: WriteFormat
 }
 
 const NAME = /^[a-z\d][\w-]*$/i
@@ -78,10 +84,18 @@ export const SPLIT_BY = {
   },
 } as const satisfies OptionTable<SplitBy>
 
+/** The format of the files of splits. */
+export const FORMAT_OF_SPLITS = {
+  rule: WRITE_OPTIONS.format.rule,
+  default: 'jsonl' as WriteFormat,
+  help: 'format of the files: jsonl, csv, parquet or arrow',
+} as const
+
 /** The options of `splitRows`. */
 export const SPLIT_ROWS_OPTIONS = {
   dataset: DATASET,
   outputDir: { rule: path, isRequired: true, help: 'directory of the files, one for each split' },
+  format: FORMAT_OF_SPLITS,
   ...SPLIT_BY,
   ...TRANSFORM_OPTIONS,
 } as const satisfies OptionTable<SplitRowsOptions>
@@ -116,21 +130,22 @@ export async function divide(
   dataset: DataSource,
   outputDir: string,
   {
+    format,
     splits,
     seed,
     groupBy,
     stratifyBy,
     ...reading
-  }: Required<Pick<SplitBy, 'splits' | 'seed'>> & SplitBy & ReadingOptions,
+  }: Required<Pick<SplitBy, 'splits' | 'seed'>> & SplitBy & ReadingOptions & { readonly format: WriteFormat },
 ): Promise<SplitReport> {
   const names = Object.keys(splits)
-  const paths = names.map((name) => join(outputDir, `${name}.jsonl`))
+  const paths = names.map((name) => join(outputDir, nameInFormat(name, format)))
   const strata = stratifyBy === undefined ? undefined : new Strata(seed)
   let expected: number | undefined
   if (strata !== undefined) {
     expected = 0
     const { signal } = reading
-    for await (const { columns } of readInput(dataset, { signal })) {
+    for await (const { columns } of readInput(dataset, { signal, outputs: paths })) {
       expected++
       strata.add(groupOf(columns, groupBy), stratumOf(columns, stratifyBy))
     }
@@ -145,35 +160,39 @@ export async function divide(
   const byStratum = new Map<string, number[]>()
   let withoutGroup = 0
   let read = 0
-  return await writeRowsAtomic(paths, async (write) => {
-    for await (const { columns } of readInput(dataset, reading)) {
-      read++
-      named.see(columns)
-      const group = groupOf(columns, groupBy)
-      if (groupBy !== undefined && presentValue(columns, groupBy) === undefined) withoutGroup++
-      const split = assigned === undefined ? splitAt(positionOf(group, seed), limits) : assigned(group)
-      if (split === undefined) throw readOnce(read)
-      if (assigned !== undefined) countStratum(byStratum, stratumOf(columns, stratifyBy), split, names.length)
-      rows[split] = (rows[split] as number) + 1
-      await write(split, columns)
-    }
-    if (expected !== undefined && read !== expected) throw readOnce(read)
-    named.expectAll()
-    return {
-      outputDir,
-      read,
-      splits: Object.fromEntries(
-        names.map((name, index) => [name, { path: paths[index] as string, rows: rows[index] as number }]),
-      ),
-      strata: Object.fromEntries(
-        [...byStratum].map(([stratum, counts]) => [
-          stratum,
-          Object.fromEntries(names.map((name, index) => [name, counts[index] as number])),
-        ]),
-      ),
-      withoutGroup,
-    }
-  })
+  return await writeRowsAtomic(
+    paths,
+    async (write) => {
+      for await (const { columns } of readInput(dataset, { ...reading, outputs: paths })) {
+        read++
+        named.see(columns)
+        const group = groupOf(columns, groupBy)
+        if (groupBy !== undefined && presentValue(columns, groupBy) === undefined) withoutGroup++
+        const split = assigned === undefined ? splitAt(positionOf(group, seed), limits) : assigned(group)
+        if (split === undefined) throw readOnce(read)
+        if (assigned !== undefined) countStratum(byStratum, stratumOf(columns, stratifyBy), split, names.length)
+        rows[split] = (rows[split] as number) + 1
+        await write(split, columns)
+      }
+      if (expected !== undefined && read !== expected) throw readOnce(read)
+      named.expectAll()
+      return {
+        outputDir,
+        read,
+        splits: Object.fromEntries(
+          names.map((name, index) => [name, { path: paths[index] as string, rows: rows[index] as number }]),
+        ),
+        strata: Object.fromEntries(
+          [...byStratum].map(([stratum, counts]) => [
+            stratum,
+            Object.fromEntries(names.map((name, index) => [name, counts[index] as number])),
+          ]),
+        ),
+        withoutGroup,
+      }
+    },
+    { signal: reading.signal, sameColumns: true },
+  )
 }
 
 function stratumOf(columns: Columns, stratifyBy: string | undefined): string {

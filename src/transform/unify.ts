@@ -7,6 +7,7 @@ import { dirname, relative, resolve } from 'node:path'
 import { describeOrigin, type RowOrigin } from '../data/row-origin.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import type { RowSource, SourceRow } from '../data/sources/row-source.js'
+import type { WriteFormat } from '../data/writers/write-options.js'
 import { OptionError } from '../lowrank-error.js'
 import { either, exactly, instance, objectOf, path } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -23,14 +24,14 @@ import {
 } from './mapping-file.js'
 import { TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
 import { writeRowsAtomic } from './output.js'
-import { divide, SPLIT_BY, type SplitBy, type SplitReport } from './split.js'
+import { divide, FORMAT_OF_SPLITS, SPLIT_BY, type SplitBy, type SplitReport } from './split.js'
 import { fillTemplate, namesIn } from './text-template.js'
 
 /** What `unifySources` takes. */
 export interface UnifySourcesOptions extends TransformOptions, Pick<SplitBy, 'seed' | 'groupBy'> {
   /** Path of the mapping file, or what it holds. */
   mapping: string | MappingFile
-  /** Path of the file of all rows, which ends in `.jsonl`; with `splits`, the directory of a file for each. */
+  /** Path of the file of all rows, whose ending names its format; with `splits`, the directory of a file for each. */
   output: string
   /**
    * Rows by the name of their source, in place of the paths of the mapping file.
@@ -42,6 +43,11 @@ export interface UnifySourcesOptions extends TransformOptions, Pick<SplitBy, 'se
    * @default undefined: all rows go into one file
    */
   splits?: SplitBy['splits']
+  /**
+   * The format of the files of `splits`; the ending of `output` names that of one file.
+   * @default 'jsonl'
+   */
+  format?: WriteFormat
 }
 
 /** The options of `unifySources`. */
@@ -65,6 +71,7 @@ export const UNIFY_SOURCES_OPTIONS = {
     otherwise: 'all rows go into one file',
     help: 'divide the rows, each source by these shares; the sources are read twice',
   },
+  format: FORMAT_OF_SPLITS,
   seed: SPLIT_BY.seed,
   groupBy: SPLIT_BY.groupBy,
   ...TRANSFORM_OPTIONS,
@@ -98,6 +105,7 @@ export async function unifySources(options: UnifySourcesOptions): Promise<UnifyR
     output,
     datasets,
     splits,
+    format,
     seed,
     groupBy,
     ...reading
@@ -107,6 +115,7 @@ export async function unifySources(options: UnifySourcesOptions): Promise<UnifyR
   if (splits !== undefined) {
     const divided = await divide(unified, output, {
       splits,
+      format,
       seed,
       groupBy,
       ...reading,
@@ -114,10 +123,14 @@ export async function unifySources(options: UnifySourcesOptions): Promise<UnifyR
     })
     return { output, ...unified.counts, splits: divided.splits }
   }
-  return await writeRowsAtomic([output], async (write) => {
-    for await (const { columns } of readInput(unified, reading)) await write(0, columns)
-    return { output, ...unified.counts, splits: undefined }
-  })
+  return await writeRowsAtomic(
+    [output],
+    async (write) => {
+      for await (const { columns } of readInput(unified, { ...reading, outputs: [output] })) await write(0, columns)
+      return { output, ...unified.counts, splits: undefined }
+    },
+    reading,
+  )
 }
 
 /** The rows of all sources in one schema; counted anew each time that they are read. */

@@ -1,6 +1,6 @@
 /** @file The commands that make data sets of others: what they write, what they say, and what they refuse. */
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -57,6 +57,17 @@ describe('lowrank data', () => {
     expect(JSON.parse(unify.stdout)).toMatchObject({ read: 84, sources: { notes: { read: 4, written: 3 } } })
   })
 
+  it('convert, split and dedupe write Delta tables and Parquet, and one row is no rows', async () => {
+    const convert = await inDirectory('data convert rows.jsonl table/ --partition-by group')
+    expect(convert).toMatchObject({ code: 0, stdout: 'Wrote 40 rows to table/.\n' })
+    expect(await readdir(join(directory, 'table'))).toContain('group=7')
+    await writeFile(join(directory, 'one.jsonl'), '{"text": "a"}\n')
+    const split = await inDirectory('data split one.jsonl --output one --split all=1 --format parquet')
+    expect(split.stdout).toBe(`Split 1 row\n  1 row in ${join('one', 'all.parquet')}\n`)
+    const dedupe = await inDirectory('data dedupe table --columns text --exact --output clean.arrow')
+    expect(dedupe.stdout).toContain('Kept 30 of 40 rows in clean.arrow')
+  })
+
   it('--sql writes a query, and no row is read', async () => {
     const rules = await lowrank([
       'data',
@@ -80,7 +91,22 @@ describe('lowrank data', () => {
       ['expected a name and a share such as train=0.9 for --split, got train'],
     ],
     ['data split rows.jsonl --output p --split a=0.5', ['expected names and shares that make 1 together']],
-    ['data dedupe rows.jsonl --output x.csv', ['expected a path that ends in .jsonl for output, got "x.csv"']],
+    ['data dedupe rows.jsonl --output x.txt', ['or .feather for output, or in / for a Delta table, got "x.txt"']],
+    [
+      'data dedupe rows.jsonl --output x.csv --removed ./x.csv',
+      ['expected a file of its own for each output, got "./x.csv"'],
+    ],
+    [
+      'data dedupe rows.jsonl --output ./rows.jsonl',
+      ['expected a file that no rows are read from for output, got "./rows.jsonl"'],
+    ],
+    ['data convert rows.jsonl rows.jsonl', ['expected a file that no rows are read from for output']],
+    [
+      'data convert rows.jsonl x.parquet --partition-by group',
+      ['expected the folder of a Delta table for --partition-by, got x.parquet'],
+    ],
+    ['data convert rows.jsonl x/ --format csv', ['expected no --format for the Delta table x/']],
+    ['data unify unify.yaml --output x --format csv', ['expected --split with --format']],
     ['data dedupe --sql rows', ['expected --key COLUMN with --sql', 'expected --columns NAMES with --sql']],
     ['data unify none.yaml --output a.jsonl', ['cannot read none.yaml: there is no such file']],
     ['data unify', ['expected a mapping file', 'expected --output FILE']],

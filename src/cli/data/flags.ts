@@ -1,11 +1,12 @@
 /** @file Flags that the commands of data sets share. */
 
+import { WRITE_OPTIONS } from '../../data/writers/write-options.js'
 import { listOf, path, text } from '../../options/rules.js'
 import { SEED } from '../../options/shared.js'
 
 export const OUTPUT_FILE = {
   rule: path,
-  help: 'file of the rows that are made, which ends in .jsonl; one that is there is replaced',
+  help: 'file of the rows that are made, whose ending names the format, or / a Delta table; one that is there is replaced',
   flag: { name: '--output', argument: 'file', group: 'Output' },
 } as const
 
@@ -13,6 +14,13 @@ export const OUTPUT_DIR = {
   rule: path,
   help: 'directory of the files, one for each split',
   flag: { name: '--output', argument: 'dir', group: 'Output' },
+} as const
+
+export const FORMAT = {
+  rule: WRITE_OPTIONS.format.rule,
+  otherwise: 'jsonl',
+  help: 'format of the files of splits: jsonl, csv, parquet or arrow',
+  flag: WRITE_OPTIONS.format.flag,
 } as const
 
 export const SQL_TABLE = {

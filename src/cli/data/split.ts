@@ -1,13 +1,13 @@
 /** @file `lowrank data split`: a data set in files by shares, groups and strata. */
 
+import type { WriteFormat } from '../../data/writers/write-options.js'
 import { text } from '../../options/rules.js'
-import { formatCount } from '../../progress/terminal.js'
 import type { SplitReport } from '../../transform/split.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { checkAll } from '../usage-error.js'
-import { OUTPUT_DIR, ROWS_ARGUMENT, SPLIT_FLAGS, SQL_TABLE } from './flags.js'
-import { countLines, expectGiven, readShares, transform } from './transformation.js'
+import { FORMAT, OUTPUT_DIR, ROWS_ARGUMENT, SPLIT_FLAGS, SQL_TABLE } from './flags.js'
+import { countLines, countOfRows, expectGiven, readShares, transform } from './transformation.js'
 
 interface SplitFlags {
   readonly output?: string
@@ -17,6 +17,7 @@ interface SplitFlags {
   readonly stratifyBy?: string
   readonly sql?: string
   readonly json?: boolean
+  readonly format?: WriteFormat
 }
 
 interface Checked extends Omit<SplitFlags, 'split'> {
@@ -31,6 +32,7 @@ export const command: Command<SplitFlags, Checked> = {
     output: OUTPUT_DIR,
     sql: SQL_TABLE,
     json: JSON_OBJECT,
+    format: FORMAT,
     split: {
       ...SPLIT_FLAGS.split,
       otherwise: 'train=0.9 and evaluation=0.1',
@@ -60,7 +62,7 @@ export const command: Command<SplitFlags, Checked> = {
     ])
     return { ...flags, splits, dataset: dataset ?? '' }
   },
-  async run({ dataset, output = '', sql, json, splits, seed, groupBy, stratifyBy }) {
+  async run({ dataset, output = '', sql, json, format, splits, seed, groupBy, stratifyBy }) {
     const by = {
       ...(splits && { splits }),
       ...(seed !== undefined && { seed }),
@@ -76,10 +78,11 @@ export const command: Command<SplitFlags, Checked> = {
     const work = (
       onProgress: (rows: number, fraction: number | undefined) => void,
       signal: AbortSignal,
-    ): Promise<SplitReport> => splitRows({ dataset, outputDir: output, ...by, onProgress, signal })
+    ): Promise<SplitReport> =>
+      splitRows({ dataset, outputDir: output, ...by, ...(format && { format }), onProgress, signal })
     await transform('Splitting', json, work, (report, paint) => [
-      `${paint('green', 'Split')} ${formatCount(report.read)} rows`,
-      ...Object.values(report.splits).map(({ path, rows }) => `  ${formatCount(rows)} rows in ${path}`),
+      `${paint('green', 'Split')} ${countOfRows(report.read)}`,
+      ...Object.values(report.splits).map(({ path, rows }) => `  ${countOfRows(rows)} in ${path}`),
       ...countLines({ 'without a group, each by itself': report.withoutGroup }, 'rows '),
     ])
   },

@@ -53,9 +53,14 @@ export async function transform<Report extends object>(
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 
+/** `1 row`, `38 rows`. */
+export function countOfRows(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? 'row' : 'rows'}`
+}
+
 /** `38 of 40 rows`. */
 export function ofRows(written: number, read: number): string {
-  return `${formatCount(written)} of ${formatCount(read)} rows`
+  return `${formatCount(written)} of ${countOfRows(read)}`
 }
 
 /** A line for each count that is not 0. */

@@ -1,13 +1,13 @@
 /** @file `lowrank data unify`: several data sets in one schema, by a mapping file. */
 
+import type { WriteFormat } from '../../data/writers/write-options.js'
 import { listOf, path, text } from '../../options/rules.js'
-import { formatCount } from '../../progress/terminal.js'
 import type { UnifyReport } from '../../transform/unify.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { checkAll, UsageError } from '../usage-error.js'
-import { OUTPUT_FILE, SPLIT_FLAGS } from './flags.js'
-import { countLines, expectGiven, ofRows, readShares, transform } from './transformation.js'
+import { FORMAT, OUTPUT_FILE, SPLIT_FLAGS } from './flags.js'
+import { countLines, countOfRows, expectGiven, ofRows, readShares, transform } from './transformation.js'
 
 interface UnifyFlags {
   readonly output?: string
@@ -16,6 +16,7 @@ interface UnifyFlags {
   readonly groupBy?: string
   readonly sql: readonly string[]
   readonly json?: boolean
+  readonly format?: WriteFormat
 }
 
 interface Checked extends Omit<UnifyFlags, 'split' | 'sql'> {
@@ -31,10 +32,11 @@ export const command: Command<UnifyFlags, Checked> = {
   flags: {
     output: {
       rule: path,
-      help: 'file of all rows, which ends in .jsonl; with --split the directory of a file for each split',
+      help: 'file of all rows, whose ending names the format; with --split the directory of a file for each split',
       flag: OUTPUT_FILE.flag,
     },
     json: JSON_OBJECT,
+    format: FORMAT,
     sql: {
       rule: listOf(text, 'names and tables such as loans=main.default.loans'),
       default: [],
@@ -64,9 +66,13 @@ export const command: Command<UnifyFlags, Checked> = {
       () => Object.fromEntries(sql.map(readTable)),
       () => (sql.length > 0 ? '' : expectGiven('unify', '--output FILE', flags.output)),
     ])
+    if (flags.format !== undefined && splits === undefined)
+      throw new UsageError(
+        `[data unify] expected --split with --format, got ${flags.format} alone; the ending of --output names the format of one file`,
+      )
     return { ...flags, mapping: checkedMapping, splits, tables }
   },
-  async run({ mapping, output = '', tables, splits, seed, groupBy, json }) {
+  async run({ mapping, output = '', tables, splits, seed, groupBy, format, json }) {
     if (Object.keys(tables).length > 0) {
       const { unifySql } = await import('../../transform/unify-sql.js')
       process.stdout.write(await unifySql(mapping, tables))
@@ -79,6 +85,7 @@ export const command: Command<UnifyFlags, Checked> = {
       ...(splits && { splits }),
       ...(seed !== undefined && { seed }),
       ...(groupBy && { groupBy }),
+      ...(format && { format }),
     }
     const work = (
       onProgress: (rows: number, fraction: number | undefined) => void,
@@ -90,7 +97,7 @@ export const command: Command<UnifyFlags, Checked> = {
         `  ${name}: ${ofRows(written, read)}`,
         ...countLines(skipped, 'left out: ').map((line) => `  ${line}`),
       ]),
-      ...Object.values(report.splits ?? {}).map(({ path: file, rows }) => `  ${formatCount(rows)} rows in ${file}`),
+      ...Object.values(report.splits ?? {}).map(({ path: file, rows }) => `  ${countOfRows(rows)} in ${file}`),
     ])
   },
 }

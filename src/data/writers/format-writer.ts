@@ -24,5 +24,7 @@ export interface FormatWriter {
   readonly endings: readonly string[]
   /** Whether the columns have to be known before the first row. */
   readonly needsSchema: boolean
+  /** @throws where what writes it is not installed */
+  check?(): Promise<void>
   open(schema: RowSchema): RowEncoder | Promise<RowEncoder>
 }

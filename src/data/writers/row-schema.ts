@@ -43,6 +43,11 @@ export class SchemaFinder {
       this.#columns.set(name, widen(this.#columns.get(name) ?? 'null', value, 0))
   }
 
+  /** Adds the rows that another finder was shown. */
+  include(other: SchemaFinder): void {
+    for (const [name, seen] of other.#columns) this.#columns.set(name, joined(this.#columns.get(name) ?? 'null', seen))
+  }
+
   /** The schema of the rows so far. */
   get schema(): RowSchema {
     return new Map([...this.#columns].map(([name, seen]) => [name, settled(seen)]))
@@ -102,8 +107,23 @@ function widen(seen: Seen, value: unknown, level: number): Seen {
     return struct
   }
   if (seen === 'null' || seen === scalar) return scalar
-  const isNumber = (type: Seen): boolean => type === 'integer' || type === 'float'
   return isNumber(seen) && isNumber(scalar) ? 'float' : 'json'
+}
+
+/** The type of what two types were seen of. */
+function joined(a: Seen, b: Seen): Seen {
+  if (a === 'null') return b
+  if (b === 'null' || a === b) return a
+  if (typeof a === 'string' || typeof b === 'string') return isNumber(a) && isNumber(b) ? 'float' : 'json'
+  if ('list' in a && 'list' in b) return { list: joined(a.list, b.list) }
+  if ('list' in a || 'list' in b) return 'json'
+  const struct = new Map(a.struct)
+  for (const [name, seen] of b.struct) struct.set(name, joined(struct.get(name) ?? 'null', seen))
+  return { struct }
+}
+
+function isNumber(type: Seen): boolean {
+  return type === 'integer' || type === 'float'
 }
 
 /** The type of a value that holds no others; undefined for objects. */

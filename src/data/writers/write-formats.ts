@@ -3,6 +3,7 @@
  * that writes one is loaded when one is written.
  */
 
+import { loadPeer } from '../load-peer.js'
 import type { FormatWriter } from './format-writer.js'
 
 const JSON_LINES_WRITER: FormatWriter = {
@@ -30,6 +31,7 @@ export const WRITE_FORMATS: readonly FormatWriter[] = [
     name: 'arrow',
     endings: ['.arrow', '.feather'],
     needsSchema: true,
+    check: async () => void (await loadPeer('apache-arrow', 'to write Arrow')),
     open: async (schema) => (await import('./arrow-encoder.js')).arrowEncoder(schema),
   },
 ]

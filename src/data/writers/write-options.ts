@@ -46,14 +46,31 @@ export const WRITE_OPTIONS = {
   signal: SIGNAL,
 } as const satisfies OptionTable<WriteRowsOptions>
 
+/** Endings of files that are written, as an error lists them. */
+export const WRITE_ENDINGS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
+  WRITE_FORMATS.flatMap(({ endings }) => endings),
+)
+
 /** The writer of a format, or of what the ending of the path says. */
 export function writerFor(path: string, format: string | undefined): FormatWriter {
-  const found = WRITE_FORMATS.find(({ name, endings }) =>
-    format === undefined ? endings.some((ending) => path.toLowerCase().endsWith(ending)) : name === format,
-  )
+  const found = format === undefined ? writerOf(path) : WRITE_FORMATS.find(({ name }) => name === format)
   if (found !== undefined) return found
-  const endings = new Intl.ListFormat('en', { type: 'disjunction' }).format(
-    WRITE_FORMATS.flatMap(({ endings }) => endings),
+  throw new OptionError(
+    `[data] expected a path that ends in ${WRITE_ENDINGS}, got ${describeValue(path)}; or say the format`,
   )
-  throw new OptionError(`[data] expected a path that ends in ${endings}, got ${describeValue(path)}; or say the format`)
+}
+
+/** The writer of what the ending of a path says; undefined where it says none. */
+export function writerOf(path: string): FormatWriter | undefined {
+  return WRITE_FORMATS.find(({ endings }) => endings.some((ending) => path.toLowerCase().endsWith(ending)))
+}
+
+/** Whether a path names a Delta table to write: a folder. */
+export function isTablePath(path: string): boolean {
+  return /[\\/]$|\.delta$/i.test(path)
+}
+
+/** The file of rows in a directory: `train.jsonl`. */
+export function nameInFormat(name: string, format: WriteFormat): string {
+  return `${name}${writerFor('', format).endings[0]}`
 }

@@ -9,6 +9,7 @@ import { describeOrigin, rowError } from '../row-origin.js'
 import { type DataSource, openSource } from '../sources/open-source.js'
 import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
 import type { FormatWriter } from './format-writer.js'
+import { refuseInputs } from './refuse-inputs.js'
 import { type RowSchema, SchemaFinder } from './row-schema.js'
 import { RowSpool } from './row-spool.js'
 import { WRITE_OPTIONS, type WriteRowsOptions, writerFor } from './write-options.js'
@@ -47,11 +48,12 @@ interface Progress {
 /**
  * Looks at all rows, and calls `use` with their schema and with what reads them again.
  *
- * @param beside Rows that can be read only once wait in a file beside this path.
+ * @param path Where the rows go. Rows that can be read only once wait in a file beside it.
+ * @throws OptionError where rows are read from there
  */
 export async function withSchema<T>(
   rows: DataSource,
-  beside: string,
+  path: string,
   { signal, onFraction }: Progress,
   use: (source: RowSource, schema: RowSchema, context: ReadContext) => Promise<T>,
 ): Promise<T> {
@@ -59,11 +61,19 @@ export async function withSchema<T>(
   const first = contextOf(signal, (fraction) => onFraction(fraction / 2))
   const second = contextOf(signal, (fraction) => onFraction((1 + fraction) / 2))
   const finder = new SchemaFinder()
+  const expectOther = refuseInputs([path])
   if (typeof rows === 'string' || Array.isArray(rows) || isReadAgain(rows)) {
-    for await (const row of source.rows(first)) look(finder, row)
+    let file: string | undefined
+    for await (const row of source.rows(first)) {
+      if (row.origin.file !== file) {
+        file = row.origin.file
+        await expectOther(file)
+      }
+      look(finder, row)
+    }
     return await use(source, finder.schema, second)
   }
-  const spool = await RowSpool.create(beside)
+  const spool = await RowSpool.create(path)
   try {
     for await (const row of source.rows(first)) {
       look(finder, row)
@@ -101,9 +111,15 @@ async function write(
   const { turns } = context
   let count = 0
   let bytes = 0
+  let file: string | undefined
+  const expectOther = refuseInputs([path])
   async function* content(): AsyncGenerator<Uint8Array> {
     for await (const { value, origin } of source.rows(context)) {
       turns.throwIfAborted()
+      if (origin.file !== file) {
+        file = origin.file
+        await expectOther(file)
+      }
       count++
       if (inRow(origin, () => encoder.add(value))) yield await encoder.take()
       if (turns.isOver) await turns.next()
