@@ -12,6 +12,7 @@
  * - `OUT_OF_MEMORY`: tensors that do not fit the memory budget ({@link OutOfMemoryError})
  * - `DIVERGED`: a loss, a gradient or weights that are no finite numbers ({@link DivergedError})
  * - `HUB`: the Hugging Face Hub did not give a model ({@link HubError})
+ * - `ENDPOINT`: an endpoint with OpenAI's interface did not serve a request ({@link EndpointError})
  * - `CHECKPOINT`: a run that cannot go on from a checkpoint
  * - `FILE`: a file or directory that cannot be read or written; `cause` has the system's error, where there is one
  * - `ENGINE`: the native engine does not load, has no such device, or failed at a command
@@ -27,6 +28,7 @@ export type ErrorCode =
   | 'OUT_OF_MEMORY'
   | 'DIVERGED'
   | 'HUB'
+  | 'ENDPOINT'
   | 'CHECKPOINT'
   | 'FILE'
   | 'ENGINE'

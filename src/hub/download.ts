@@ -7,12 +7,13 @@
  */
 
 import { formatBytes } from '../bytes.js'
-import { backoff, pause, TransportError } from './http.js'
+import { pause } from '../http/patience.js'
+import { tokenSearch } from '../http/secret.js'
+import { backoff, TransportError } from './http.js'
 import type { HubFile } from './hub-api.js'
 import { HubError, type HubSubject, what } from './hub-error.js'
 import { PartialFile } from './partial-file.js'
 import { type RequestOptions, request } from './request.js'
-import { tokenSearch } from './secret.js'
 import type { HubSettings } from './settings.js'
 
 /** Options of `downloadBlob`. `subject.file` is the path of the file. */

@@ -4,9 +4,9 @@
  * target.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import { HubError, retryAfter } from './hub-error.js'
-import { causeWithoutToken, withoutToken } from './secret.js'
+import { pause, proxyHint, reasonOf, retryAfter } from '../http/patience.js'
+import { causeWithoutToken } from '../http/secret.js'
+import { HubError } from './hub-error.js'
 import type { HubToken } from './settings.js'
 
 /** What is asked for, of whom, and how errors speak of it. */
@@ -58,7 +58,6 @@ export const ATTEMPTS = 4
 /** A server that asks for more patience gets an error in place of a wait. */
 const LONGEST_WAIT = 30_000
 const FIRST_WAIT = 500
-const LONGEST_REASON = 300
 const MOST_REDIRECTS = 20
 /** Bytes per second, over six times the patience with one piece. A server that sends less would keep a run for ever. */
 const SLOWEST_RATE = 1024
@@ -97,11 +96,6 @@ export async function get(url: string, target: HttpTarget, options: HttpOptions)
 /** Milliseconds before the attempt after this one. */
 export function backoff(attempt: number): number {
   return FIRST_WAIT * 2 ** (attempt - 1)
-}
-
-export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(milliseconds, undefined, { signal }).catch(() => {})
-  signal?.throwIfAborted()
 }
 
 /** No answer, or a part of one. */
@@ -220,22 +214,10 @@ function endless(url: string, { where, server, checkUrl, what }: HttpTarget, cau
   return new TransportError(message, { isTransient: false, cause })
 }
 
-/** `fetch` of Node goes past a proxy that the environment names, unless it is told otherwise. */
-function proxyHint(otherwise: string): string {
-  const { HTTPS_PROXY, https_proxy, ALL_PROXY, all_proxy, NODE_USE_ENV_PROXY } = process.env
-  if (NODE_USE_ENV_PROXY === '1' || !(HTTPS_PROXY || https_proxy || ALL_PROXY || all_proxy)) return ''
-  return `. The proxy that the environment names is not used: set NODE_USE_ENV_PROXY=1 (Node 24 or newer), or ${otherwise}`
-}
-
 function transportError(url: string, target: HttpTarget, thrown: unknown): TransportError {
   const { where, what, server, token, setting, otherwise } = target
-  // fetch says "fetch failed", and what happened is the cause of that.
-  const { message, cause: inner } = thrown as Error
   const cause = causeWithoutToken(thrown, token)
-  const reason = withoutToken(
-    inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message,
-    token,
-  ).slice(0, LONGEST_REASON)
+  const reason = reasonOf(thrown, token)
   if (reason.includes('redirect count exceeded')) return endless(url, target, cause)
   return new TransportError(
     `[${where}] cannot get ${what} from ${server}: ${reason}; check the connection${setting}${proxyHint(otherwise)}`,

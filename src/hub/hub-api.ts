@@ -5,12 +5,12 @@
 
 import { formatBytes } from '../bytes.js'
 import { describeValue } from '../errors.js'
+import { withoutToken } from '../http/secret.js'
 import { COMMIT } from './cache.js'
 import { HubError, what } from './hub-error.js'
 import { parseLicense } from './license.js'
 import type { ModelLicense } from './model-origin.js'
 import { type RequestOptions, request } from './request.js'
-import { withoutToken } from './secret.js'
 
 /** A model at a commit. */
 export interface HubModelInfo {

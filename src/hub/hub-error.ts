@@ -1,8 +1,9 @@
 /** @file What the Hub refuses and why, in words that say what to do. */
 
 import { describeValue } from '../errors.js'
+import { retryAfter } from '../http/patience.js'
+import { withoutToken } from '../http/secret.js'
 import { type ErrorDetails, LowrankError } from '../lowrank-error.js'
-import { withoutToken } from './secret.js'
 import type { HubSettings } from './settings.js'
 
 /** A model that the Hub did not give. */
@@ -88,14 +89,4 @@ function pageOf(endpoint: string, { id, type }: HubSubject): string {
 /** `model.safetensors of "org/name"`, or the model alone. */
 export function what({ id, file }: HubSubject): string {
   return file === undefined ? `"${id}"` : `${file} of "${id}"`
-}
-
-/** Milliseconds that the server asks to wait: Retry-After in seconds or as a date, or the reset of RateLimit. */
-export function retryAfter(headers: Headers): number | undefined {
-  const value = headers.get('retry-after')?.trim()
-  if (value !== undefined && /^\d+$/.test(value)) return 1000 * Number(value)
-  const date = Date.parse(value ?? '')
-  if (!Number.isNaN(date)) return Math.max(0, date - Date.now())
-  const [, reset] = /\bt=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
-  return reset === undefined ? undefined : 1000 * Number(reset)
 }

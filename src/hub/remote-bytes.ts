@@ -3,7 +3,8 @@
  * where it was; what is replaced meanwhile is an error.
  */
 
-import { ATTEMPTS, backoff, get, type HttpAnswer, type HttpTarget, pause, TransportError } from './http.js'
+import { pause } from '../http/patience.js'
+import { ATTEMPTS, backoff, get, type HttpAnswer, type HttpTarget, TransportError } from './http.js'
 import { HubError } from './hub-error.js'
 
 /** Bytes that are asked for at once: readers of columns go forward in many places, a few bytes at a time. */

@@ -1,9 +1,10 @@
 /** @file Files by their address, on any server: which addresses are asked, and what refusals mean. */
 
 import { describeValue } from '../errors.js'
+import { retryAfter } from '../http/patience.js'
 import { OptionError } from '../lowrank-error.js'
 import type { HttpTarget } from './http.js'
-import { HubError, retryAfter } from './hub-error.js'
+import { HubError } from './hub-error.js'
 import type { HubSettings } from './settings.js'
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/

@@ -10,9 +10,9 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { tokenSearch, withoutToken } from '../../src/http/secret.js'
 import { type FetchModelOptions, fetchModel } from '../../src/hub/fetch-model.js'
 import { parseLicense, readLicense } from '../../src/hub/license.js'
-import { tokenSearch, withoutToken } from '../../src/hub/secret.js'
 import { readHubSettings } from '../../src/hub/settings.js'
 import { refuse } from '../support/hub-server.js'
 import { FILES, hubCase, ID } from './hub-case.js'
@@ -110,17 +110,15 @@ describe('the access token', () => {
   test('is found across the edges of pieces, however small they are', () => {
     const text = Buffer.from(`before ${TOKEN} after`)
     for (const size of [1, 2, 7, 36, 37, 38, 500]) {
-      const isThere = tokenSearch({ value: TOKEN, source: 'test' })
+      const isThere = tokenSearch({ value: TOKEN })
       let found = false
       for (let at = 0; at < text.length; at += size) found = isThere(text.subarray(at, at + size)) || found
       expect(found, `pieces of ${size}`).toBe(true)
     }
-    expect(tokenSearch({ value: TOKEN, source: 'test' })(Buffer.from(TOKEN.slice(1)))).toBe(false)
+    expect(tokenSearch({ value: TOKEN })(Buffer.from(TOKEN.slice(1)))).toBe(false)
     expect(tokenSearch(undefined)(text)).toBe(false)
-    expect(withoutToken(`a ${TOKEN} b ${encodeURIComponent(TOKEN)}`, { value: TOKEN, source: 'test' })).toBe(
-      'a *** b ***',
-    )
-    expect(withoutToken('plain', { value: 'plain', source: 'short' })).toBe('plain')
+    expect(withoutToken(`a ${TOKEN} b ${encodeURIComponent(TOKEN)}`, { value: TOKEN })).toBe('a *** b ***')
+    expect(withoutToken('plain', { value: 'plain' })).toBe('plain')
   })
 
   test('the access token in what a warning tells, where the cache stands in, is not shown', async () => {

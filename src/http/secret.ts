@@ -1,30 +1,34 @@
 /**
- * @file What a server sends may hold the access token that it was sent, in an error, an address or a card. It is taken
- * out where it comes in, before anything of it is cut short or shown.
+ * @file What a server sends may hold the access token or key that it was sent, in an error, an address or a card. It is
+ * taken out where it comes in, before anything of it is cut short or shown. Knows no server.
  */
 
 import { inspect } from 'node:util'
-import type { HubToken } from './settings.js'
+
+/** What a server was sent and nobody else may see. */
+export interface Secret {
+  readonly value: string
+}
 
 /** Shorter ones would be found in ordinary text. */
 const SHORTEST_TOKEN = 8
 const HIDDEN = '***'
 
 /** Text of a server without the token, as it is and as it stands in an address. */
-export function withoutToken(text: string, token: HubToken | undefined): string {
+export function withoutToken(text: string, token: Secret | undefined): string {
   let rest = text
   for (const secret of spellings(token)) rest = rest.replaceAll(secret, HIDDEN)
   return rest
 }
 
 /** The cause of an error, unless printing it would show the token. */
-export function causeWithoutToken(cause: unknown, token: HubToken | undefined): unknown {
+export function causeWithoutToken(cause: unknown, token: Secret | undefined): unknown {
   const shown = inspect(cause, { depth: 6 })
   return spellings(token).some((secret) => shown.includes(secret)) ? undefined : cause
 }
 
 /** Says of the pieces of a body, one after the other, whether the token is in them or across their edges. */
-export function tokenSearch(token: HubToken | undefined): (piece: Uint8Array) => boolean {
+export function tokenSearch(token: Secret | undefined): (piece: Uint8Array) => boolean {
   const secrets = spellings(token).map((secret) => Buffer.from(secret))
   const longest = secrets.reduce((most, { length }) => Math.max(most, length), 1)
   let end = Buffer.alloc(0)
@@ -38,7 +42,7 @@ export function tokenSearch(token: HubToken | undefined): (piece: Uint8Array) =>
   }
 }
 
-function spellings(token: HubToken | undefined): string[] {
+function spellings(token: Secret | undefined): string[] {
   if (token === undefined || token.value.length < SHORTEST_TOKEN) return []
   const sent = token.authorization?.split(' ').slice(1) ?? []
   return [...new Set([token.value, encodeURIComponent(token.value), ...sent])]

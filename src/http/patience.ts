@@ -1,0 +1,40 @@
+/** @file How long to wait for servers, and what to say of one that did not answer. Knows no server. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Secret, withoutToken } from './secret.js'
+
+const LONGEST_REASON = 300
+
+/** Waits. @throws the signal's reason once it is aborted */
+export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {})
+  signal?.throwIfAborted()
+}
+
+/** Milliseconds that the server asks to wait: Retry-After in seconds or as a date, or the reset of RateLimit. */
+export function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get('retry-after')?.trim()
+  if (value !== undefined && /^\d+$/.test(value)) return 1000 * Number(value)
+  const date = Date.parse(value ?? '')
+  if (!Number.isNaN(date)) return Math.max(0, date - Date.now())
+  const [, reset] = /\bt=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
+  return reset === undefined ? undefined : 1000 * Number(reset)
+}
+
+/** Why `fetch` gave no answer, without the secret. */
+export function reasonOf(thrown: unknown, secret: Secret | undefined): string {
+  // fetch says "fetch failed", and what happened is the cause of that.
+  const { message, cause: inner } = thrown as Error
+  const reason = inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message
+  return withoutToken(reason, secret).slice(0, LONGEST_REASON)
+}
+
+/**
+ * `fetch` of Node goes past a proxy that the environment names, unless it is told otherwise.
+ * @param otherwise What else helps, for the end of the sentence.
+ */
+export function proxyHint(otherwise: string): string {
+  const { HTTPS_PROXY, https_proxy, ALL_PROXY, all_proxy, NODE_USE_ENV_PROXY } = process.env
+  if (NODE_USE_ENV_PROXY === '1' || !(HTTPS_PROXY || https_proxy || ALL_PROXY || all_proxy)) return ''
+  return `. The proxy that the environment names is not used: set NODE_USE_ENV_PROXY=1 (Node 24 or newer), or ${otherwise}`
+}
