@@ -132,6 +132,14 @@ export const SECTIONS = [
     type: 'SplitDocumentsOptions',
   },
   {
+    title: 'generateDataset(options)',
+    about:
+      'Writes questions and answers about the texts of rows, by a model behind an endpoint. `planGenerateDataset` takes the same, but for `output`. Flags are those of `lowrank data generate`.',
+    file: 'transform/generate-options',
+    table: 'GENERATE_DATASET_OPTIONS',
+    type: 'GenerateDatasetOptions',
+  },
+  {
     title: 'evaluateLoss(model, examples, options)',
     about: 'Scores held-out examples.',
     file: 'train/evaluate-loss',

@@ -92,6 +92,9 @@ export type {
   RmsNorm,
   WeightOptions,
 } from './nn/module.js'
+export type { EndpointUsage, TokenCounts } from './openai/allowance.js'
+export { EndpointError, type EndpointFailure } from './openai/endpoint-error.js'
+export type { EndpointOptions } from './openai/endpoint-options.js'
 export type { DropoutState, LinearOptions, LoraPair, Projection } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
 export type { PlanLimits } from './options/shared.js'
@@ -164,6 +167,11 @@ export { type DedupeReport, type DedupeRowsOptions, dedupeRows } from './transfo
 export { type DedupeSqlOptions, dedupeSql } from './transform/dedupe-sql.js'
 export type { SplitDocumentsOptions } from './transform/document-options.js'
 export { type DocumentsReport, type SkippedDocument, splitDocuments } from './transform/documents.js'
+export { type GenerateReport, generateDataset } from './transform/generate.js'
+export type { ReplyCounts } from './transform/generate-asker.js'
+export type { GenerateDatasetOptions, GenerateProgress } from './transform/generate-options.js'
+export { type GenerateDatasetPlan, planGenerateDataset } from './transform/generate-plan.js'
+export type { PromptFile } from './transform/generate-prompts.js'
 export type { MappingFile } from './transform/mapping-file.js'
 export { type MendReport, mendRows } from './transform/mend.js'
 export type { TransformOptions } from './transform/options.js'

@@ -19,6 +19,7 @@ export const COMMANDS: CommandList = new Map([
   ['data split', () => import('./data/split.js')],
   ['data dedupe', () => import('./data/dedupe.js')],
   ['data documents', () => import('./data/documents.js')],
+  ['data generate', () => import('./data/generate.js')],
   ['data convert', () => import('./data/convert.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],

@@ -38,10 +38,12 @@ export function keepSecretsOfArguments(args: readonly string[]): void {
   }
 }
 
-/** Remembers what the environment holds for the Hub. */
-export function keepSecretsOfEnvironment({ HF_TOKEN, HUGGING_FACE_HUB_TOKEN }: NodeJS.ProcessEnv): void {
+/** Remembers what the environment holds for the Hub and for endpoints. */
+export function keepSecretsOfEnvironment(environment: NodeJS.ProcessEnv): void {
+  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, OPENAI_API_KEY } = environment
   keepSecret(HF_TOKEN)
   keepSecret(HUGGING_FACE_HUB_TOKEN)
+  keepSecret(OPENAI_API_KEY)
 }
 
 /** A text without the secrets that are known, and without what has the form of one. */

@@ -8,6 +8,8 @@ import { inspect } from 'node:util'
 /** What a server was sent and nobody else may see. */
 export interface Secret {
   readonly value: string
+  /** What the header `authorization` says, where that is not the value as a bearer token. */
+  readonly authorization?: string
 }
 
 /** Shorter ones would be found in ordinary text. */

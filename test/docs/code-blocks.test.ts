@@ -18,6 +18,7 @@ import { parse } from 'yaml'
 import { prepareDataset } from '../../src/data/dataset.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
+import { Prompts } from '../../src/transform/generate-prompts.js'
 import { readMapping } from '../../src/transform/mapping-file.js'
 import { readRules } from '../../src/transform/rule-file.js'
 import { isThorough } from '../support/long.js'
@@ -25,7 +26,7 @@ import { type Block, blocksOf, createSandbox, pages, ROOT, type Sandbox } from '
 
 const NOT_RUN = ['network', 'gpu', 'python', 'checkout']
 /** What a YAML block is, where it is no configuration of training. */
-const YAML_FILES = { rules: readRules, mapping: readMapping }
+const YAML_FILES = { rules: readRules, mapping: readMapping, prompts: Prompts.read }
 const LANGUAGES = ['ts', 'sh', 'jsonl', 'json', 'yaml', 'text', 'mermaid']
 const TSC = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 

@@ -20,6 +20,7 @@ const sources = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
 /** Tables that are part of others. */
 const PARTS = [
   'DATA_OPTIONS',
+  'ENDPOINT_OPTIONS',
   'HUB_OPTIONS',
   'LORA_OPTIONS',
   'MODEL_OPTIONS',

@@ -27,6 +27,7 @@ import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
 import { PLAN_TRAINING_OPTIONS } from '../../src/train/plan.js'
 import { DEDUPE_ROWS_OPTIONS } from '../../src/transform/dedupe.js'
 import { SPLIT_DOCUMENTS_OPTIONS } from '../../src/transform/document-options.js'
+import { GENERATE_DATASET_OPTIONS } from '../../src/transform/generate-options.js'
 import { APPLY_RULES_OPTIONS } from '../../src/transform/rules.js'
 import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
 import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
@@ -48,6 +49,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SPLIT_ROWS_OPTIONS,
   DEDUPE_ROWS_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
+  GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
