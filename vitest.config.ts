@@ -8,6 +8,8 @@
  * `peers` opens what lowrank writes in Python's libraries, where LOWRANK_TEST_PYTHON names one that has them.
  */
 
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -15,8 +17,8 @@ const report = process.env.LOWRANK_TEST_REPORT
 const all = process.env.LOWRANK_EMULATOR_TESTS === 'all'
 const long = process.env.LOWRANK_TEST_LONG === '1'
 
-// No test asks the real Hub; those of test/hub have one of their own.
-const env = { HF_HUB_OFFLINE: '1' }
+// No test asks the real Hub; those of test/hub have one of their own. What other runs have cached is nothing to a test.
+const env = { HF_HUB_OFFLINE: '1', LOWRANK_CACHE: join(tmpdir(), `lowrank-cache-${process.pid}`) }
 const common = {
   // A crash in native code ends the process of its own file only, and the report names that file.
   pool: 'forks' as const,

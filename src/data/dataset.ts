@@ -8,11 +8,14 @@ import { DataError, OptionError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { filesOfTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
+import { sourceParts } from './cached-source.js'
 import { chatRenderer } from './chat-renderer.js'
 import { Columns } from './columns.js'
 import { DroppedContent } from './dropped-content.js'
+import { sizeOfPlain } from './encode-messages.js'
+import { EncodedCache } from './encoded-cache.js'
 import type { EncodeRowOptions, Example } from './examples.js'
 import type { Item } from './items.js'
 import {
@@ -119,10 +122,63 @@ type ResolvedPrepareOptions = Omit<ResolvedDataOptions, 'evalSplit'> &
 export interface PreparedItems<I extends Item> extends Omit<PreparedData, 'examples'> {
   /** Whoever has them closes them. */
   items: RowStore<I>
+  /** They were encoded by an earlier run. */
+  isCached: boolean
 }
 
-/** `prepareDataset` for what any objective makes of rows, in bounded memory, with options that are complete. */
+/**
+ * `prepareDataset` for what any objective makes of rows, in bounded memory, with options that are complete.
+ *
+ * @param cache Folder of rows that were encoded before, and the data set as it was asked for. Default: none.
+ */
 export async function prepareItems<I extends Item>(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  coding: RowCoding<I>,
+  options: ResolvedPrepareOptions,
+  storage: RowStoreOptions,
+  cache?: { readonly directory: string; readonly dataset: unknown },
+): Promise<PreparedItems<I>> {
+  const { signal, onProgress } = options
+  const parts = cache && (await cacheParts(cache.dataset, tokenizer, coding, options))
+  const entry = cache && parts !== undefined ? new EncodedCache(cache.directory, parts) : undefined
+  if (entry !== undefined) {
+    onProgress?.(0, 0)
+    const found = await entry.read<I>(storage, new Turns(signal))
+    if (found !== undefined) {
+      onProgress?.(found.facts.statistics.rows, 1)
+      return { items: found.items, ...found.facts, isCached: true }
+    }
+  }
+  const made = await makeItems(source, tokenizer, coding, options, storage)
+  try {
+    await entry?.write(made.items, { statistics: made.statistics, lineage: made.lineage }, new Turns(signal))
+    return made
+  } catch (error) {
+    made.items.close()
+    throw error
+  }
+}
+
+/** All that decides what rows become but the bytes of their files; undefined where that cannot be told. */
+async function cacheParts<I extends Item>(
+  dataset: unknown,
+  tokenizer: Tokenizer,
+  coding: RowCoding<I>,
+  { vocabSize, columns, rowForm, onError, padding, ...options }: ResolvedPrepareOptions,
+): Promise<unknown> {
+  const digest = filesOfTokenizer(tokenizer)?.digest
+  const template = chatRenderer(tokenizer, options.chatTemplate).source
+  // What prints the time changes with it.
+  if (digest === undefined || coding.exported === undefined || template?.includes('strftime_now')) return undefined
+  const encoding = encodeOptionsOf(options)
+  const plain = { ...encoding, vocabSize, columns, rowForm, onError, padding }
+  if (sizeOfPlain(plain, Number.POSITIVE_INFINITY) === undefined) return undefined
+  const files = await sourceParts(dataset)
+  return files && [coding.exported.name, digest, template ?? null, plain, files]
+}
+
+async function makeItems<I extends Item>(
   source: DataSource,
   tokenizer: Tokenizer,
   coding: RowCoding<I>,
@@ -136,7 +192,7 @@ export async function prepareItems<I extends Item>(
       addRecord: (record) => items.addRecord(record),
     })
     items.finish()
-    return { items, ...prepared }
+    return { items, ...prepared, isCached: false }
   } catch (error) {
     items.close()
     throw error

@@ -1,6 +1,6 @@
 /**
  * @file Encoded rows in bounded memory: up to a budget they lie in memory, the rest in one file. Knows what an item
- * takes and where it lies, 20 bytes for each; nothing of how it was made.
+ * takes and where it lies, 20 bytes for each, 24 where items have several sequences; nothing of how it was made.
  *
  * 1. Items are added, then `finish` is called, then they are read in any order.
  * 2. The file loses its name as soon as it is open, where the system allows that: its space is free once the process
@@ -64,7 +64,8 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
   /** Where records begin, and where the last one ends. */
   readonly #offsets = new Column(Float64Array)
   readonly #tokens = new Column(Int32Array)
-  readonly #longest = new Column(Int32Array)
+  /** Only where some item has another longest sequence than all of it. */
+  #longest: Column | undefined
   readonly #weights = new Column(Float64Array)
   #isWeighted = false
   #tail = new Int32Array(BLOCK)
@@ -104,7 +105,11 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
     this.#filled += words.length
     this.#offsets.push(this.#tailStart + this.#filled)
     this.#tokens.push(tokens)
-    this.#longest.push(longest)
+    if (longest !== tokens && this.#longest === undefined) {
+      this.#longest = new Column(Int32Array)
+      for (let row = 0; row < this.length - 1; row++) this.#longest.push(this.tokensAt(row))
+    }
+    this.#longest?.push(longest)
     this.#weights.push(weight)
     this.#isWeighted ||= isWeighted
   }
@@ -120,12 +125,21 @@ export class RowStore<I extends Item = Item> implements ItemList<I> {
     return itemOf(this.#wordsAt(start, size))
   }
 
+  /** The record of an item, as long as no other is asked for. */
+  recordAt(row: number): StoredRecord {
+    const start = this.#offsets.at(row)
+    const words = this.#wordsAt(start, this.#offsets.at(row + 1) - start)
+    const [tokens, longest, weight] = [this.tokensAt(row), this.longestAt(row), this.weightAt(row)]
+    // Which of the items have weights is asked of nobody.
+    return { words, tokens, longest, weight, isWeighted: this.#isWeighted }
+  }
+
   tokensAt(row: number): number {
     return this.#tokens.at(row)
   }
 
   longestAt(row: number): number {
-    return this.#longest.at(row)
+    return (this.#longest ?? this.#tokens).at(row)
   }
 
   weightAt(row: number): number {
@@ -258,27 +272,35 @@ class StoreFile {
   }
 }
 
-/** Numbers that become more. */
+// Values of a piece of a column.
+const PIECE_BITS = 16
+
+/** Numbers that become more, in pieces: none is copied. */
 class Column {
-  #values: Int32Array | Float64Array
+  readonly #pieces: (Int32Array | Float64Array)[] = []
   readonly #type: Int32ArrayConstructor | Float64ArrayConstructor
   length = 0
 
   constructor(type: Int32ArrayConstructor | Float64ArrayConstructor) {
     this.#type = type
-    this.#values = new type(1024)
   }
 
   push(value: number): void {
-    if (this.length === this.#values.length) {
-      const more = new this.#type(Math.ceil(this.length * 1.5))
-      more.set(this.#values)
-      this.#values = more
+    const at = this.length & (2 ** PIECE_BITS - 1)
+    const index = this.length >>> PIECE_BITS
+    let piece = this.#pieces[index]
+    if (piece === undefined || at === piece.length) {
+      // The first one grows, since most data sets are small.
+      const larger = new this.#type(index > 0 ? 2 ** PIECE_BITS : Math.max(1024, 4 * at))
+      if (piece !== undefined) larger.set(piece)
+      this.#pieces[index] = larger
+      piece = larger
     }
-    this.#values[this.length++] = value
+    piece[at] = value
+    this.length++
   }
 
   at(index: number): number {
-    return this.#values[index] as number
+    return (this.#pieces[index >>> PIECE_BITS] as Int32Array)[index & (2 ** PIECE_BITS - 1)] as number
   }
 }

@@ -182,13 +182,13 @@ function startLine(event: StartEvent): string {
 
 function dataLines(event: DataEvent): EventLine[] {
   const { rows, rowsCutToNothing, rowsWithoutTarget, skippedRows = 0, tokens, maxLength, clippedMaxLength } = event
-  const { ignoredColumns, warnings } = event
+  const { ignoredColumns, warnings, isCached } = event
   const kept = rows - rowsCutToNothing - rowsWithoutTarget - skippedRows
   const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
   const isWarned = warnings.some(({ code }) => code === 'maxLengthClipped')
   const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (the longest that the model takes)` : ''
   const ignored = ignoredColumns ? `; columns not used: ${ignoredColumns.join(', ')}` : ''
-  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}${ignored}`
+  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}${isCached ? ', encoded by an earlier run' : ''}${ignored}`
   return [
     { text: account },
     ...warnings.map(({ message }) => ({

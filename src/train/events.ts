@@ -38,6 +38,8 @@ export interface DataEvent extends DataStatistics {
   readonly split: DataSplit
   /** The files or tables that the rows came from, with their hashes; empty where a program gave the rows. */
   readonly lineage: readonly SourceLineage[]
+  /** The rows were encoded by an earlier run and kept since. Absent where this run encoded them. */
+  readonly isCached?: true
   /** Longest row in tokens, as used. */
   readonly maxLength: number
   /** Present where the model has fewer positions than `maxLength` asked for. */

@@ -1,6 +1,7 @@
 /** @file The data of a run: what `dataset` and `evalDataset` become, and what events tell of it. */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { cacheDirectory } from '../data/cache-directory.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
 import { dataWarnings } from '../data/report.js'
@@ -75,12 +76,14 @@ export async function prepareData<I extends Item>(
       objective,
       { ...preparing, onProgress },
       { memory: training.dataMemory, directory },
+      training.loadFromCacheFile ? { directory: cacheDirectory(), dataset: source } : undefined,
     )
     onEvent?.({
       type: 'data',
       split,
       ...prepared.statistics,
       lineage: prepared.lineage,
+      ...(prepared.isCached && { isCached: true }),
       maxLength,
       ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
       warnings: dataWarnings(prepared.statistics, maxLength, {

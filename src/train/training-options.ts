@@ -19,6 +19,13 @@ export interface TrainingOptions extends DataOptions {
    */
   dataMemory?: number
   /**
+   * Take rows that an earlier run has encoded, and keep those of this run: of files, from 2,048 rows on, in
+   * `encoded-rows` of the cache folder (LOWRANK_CACHE, else ~/.cache/lowrank), 20 GiB at most. The same files,
+   * tokenizer and options give the same rows; whatever differs is encoded anew.
+   * @default true
+   */
+  loadFromCacheFile?: boolean
+  /**
    * Passes over the training rows; may be a fraction.
    * @default 3
    */
@@ -214,6 +221,11 @@ export const OWN_TRAINING_OPTIONS = {
     rule: integer({ min: 0 }),
     default: 2 ** 27,
     help: 'bytes of encoded rows that stay in memory; the others lie in a file, which changes no batch',
+  },
+  loadFromCacheFile: {
+    rule: boolean,
+    default: true,
+    help: 'take rows of the same files, tokenizer and options that an earlier run encoded, and keep those of this run',
   },
   gradientAccumulationSteps: {
     rule: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),

@@ -38,7 +38,9 @@ it(`${large / 1e6} MB of rows train five steps in at most ${bound} MiB more than
   const train = async (name: string, bytes: number) => {
     const dataset = writeRows(name, bytes)
     const work = JSON.stringify({ model, dataset, dataMemory, outputDir: join(folder, `out-${name}`) })
-    const { stdout } = await promisify(execFile)(process.execPath, [child, work])
+    const { stdout } = await promisify(execFile)(process.execPath, [child, work], {
+      env: { ...process.env, LOWRANK_CACHE: join(folder, 'cache') },
+    })
     const size = statSync(dataset).size
     rmSync(dataset)
     return { size, ...(JSON.parse(stdout) as { resident: number; rows: number; tokens: number }) }
