@@ -73,8 +73,10 @@ export function checkPage({ bytes, header }: PlainPage, path: SchemaTree[], type
   for (const [most, length] of levels) {
     if (length === undefined && most === 0) continue
     const bytesOfLevels = length ?? lengthBefore(reader)
-    if (most > 0) checkRuns({ ...reader }, 32 - Math.clz32(most), values, reader.offset + bytesOfLevels)
-    reader.offset += bytesOfLevels
+    const end = reader.offset + bytesOfLevels
+    if (most > 0 && checkRuns(reader, 32 - Math.clz32(most), values, end) < values)
+      throw new DataError(`levels of fewer than the ${values} values of a page`)
+    reader.offset = end
   }
   if (DICTIONARY_ENCODINGS.includes(encoding)) {
     const width = reader.view.getUint8(reader.offset++)
@@ -82,8 +84,8 @@ export function checkPage({ bytes, header }: PlainPage, path: SchemaTree[], type
     if (width > 0 || second) checkRuns(reader, width, values, bytes.length)
   } else if (encoding === 'RLE') {
     if (type !== 'BOOLEAN') throw new DataError(`runs of ${type}`)
-    const end = lengthBefore(reader) + reader.offset
-    checkRuns(reader, 1, values, Math.min(end, bytes.length))
+    reader.offset += 4
+    checkRuns(reader, 1, values, bytes.length)
   } else if (DELTA_ENCODINGS.includes(encoding) && reader.offset < bytes.length) {
     checkDeltas(reader, encoding, type, values - (second?.num_nulls ?? 0))
   }
@@ -95,16 +97,19 @@ function lengthBefore(reader: DataReader): number {
   return length
 }
 
-/** Runs of one value, and groups of eight that are packed, until there are `values` or at `end`. */
-function checkRuns(reader: DataReader, width: number, values: number, end: number): void {
-  for (let seen = 0; seen < values && reader.offset < end; ) {
+/** Counts the values of runs, and of groups of eight that are packed, until there are as many or at `end`. */
+function checkRuns(reader: DataReader, width: number, values: number, end: number): number {
+  let seen = 0
+  while (seen < values && reader.offset < end) {
     const header = readVarInt(reader)
     const isPacked = (header & 1) === 1
     const count = isPacked ? (header >>> 1) * 8 : header >>> 1
     if (count > values + MOST_PADDING) throw new DataError(`a run of ${count} in a page of ${values} values`)
-    reader.offset += isPacked ? (count / 8) * width : (width + 7) >> 3
+    // The decoder takes a byte of groups that have none, too: both have to see the same runs.
+    reader.offset += isPacked ? Math.max(1, (count / 8) * width) : (width + 7) >> 3
     seen += count
   }
+  return seen
 }
 
 /** Differences come in blocks, whose sizes stand before them. */
