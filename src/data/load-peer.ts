@@ -14,7 +14,7 @@ const VERSIONS = {
 } as const
 
 /** The name of a package that is loaded on demand. */
-type PeerName = keyof typeof VERSIONS
+export type PeerName = keyof typeof VERSIONS
 
 /**
  * Loads an optional peer dependency.

@@ -4,7 +4,7 @@
  */
 
 import { extname } from 'node:path'
-import { loadPeer } from '../data/load-peer.js'
+import { loadPeer, type PeerName } from '../data/load-peer.js'
 import { listNames } from '../errors.js'
 import { DataError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
@@ -30,8 +30,26 @@ const READERS: Readonly<Record<string, Reader>> = {
   '.txt': (bytes, file) => withoutPages(decodeText(bytes, file), []),
 }
 
+/** Packages that readers load, by endings. */
+const PACKAGES: Readonly<Record<string, readonly PeerName[]>> = {
+  '.pdf': ['unpdf'],
+  '.docx': ['mammoth', 'linkedom'],
+  '.html': ['linkedom', '@mozilla/readability'],
+  '.htm': ['linkedom', '@mozilla/readability'],
+}
+
 /** Endings of names that are read. */
 export const DOCUMENT_ENDINGS: readonly string[] = Object.keys(READERS)
+
+/**
+ * Finds out before the first document is read whether the packages for all are there.
+ * @throws LowrankError naming all that the documents need
+ */
+export async function expectPackages(files: readonly string[]): Promise<void> {
+  const endings = new Set(files.map((file) => extname(file).toLowerCase()))
+  const needed = [...new Set([...endings].flatMap((ending) => PACKAGES[ending] ?? []))]
+  for (const name of needed) await loadPeer(name, TO_READ, needed)
+}
 
 /**
  * @param onShare Told the share of a long document that has been read.
@@ -56,14 +74,12 @@ function withoutPages(text: string, headings: readonly Heading[]): DocumentText 
   return { text, pages: [], emptyPages: 0, headings }
 }
 
-const TO_READ_DOCX = 'to read DOCX'
-const TO_READ_HTML = 'to read HTML'
+const TO_READ = 'to read documents'
 
 async function readDocx(bytes: Buffer, file: string): Promise<DocumentText> {
   expectSafeZip(bytes, file)
-  const needed = ['mammoth', 'linkedom'] as const
-  const { default: mammoth } = await loadPeer<{ default: typeof import('mammoth') }>('mammoth', TO_READ_DOCX, needed)
-  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ_DOCX, needed)
+  const { default: mammoth } = await loadPeer<{ default: typeof import('mammoth') }>('mammoth', TO_READ)
+  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ)
   let html: string
   try {
     html = (await mammoth.convertToHtml({ buffer: bytes })).value
@@ -79,13 +95,8 @@ async function readDocx(bytes: Buffer, file: string): Promise<DocumentText> {
 }
 
 async function readHtml(bytes: Buffer, file: string): Promise<DocumentText> {
-  const needed = ['linkedom', '@mozilla/readability'] as const
-  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ_HTML, needed)
-  const { Readability } = await loadPeer<typeof import('@mozilla/readability')>(
-    '@mozilla/readability',
-    TO_READ_HTML,
-    needed,
-  )
+  const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ)
+  const { Readability } = await loadPeer<typeof import('@mozilla/readability')>('@mozilla/readability', TO_READ)
   const source = decodeText(bytes, file, encodingOfPage(bytes))
   expectShallow(source, file)
   return textOfPage(source, parseHTML, Readability)

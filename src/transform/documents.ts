@@ -10,7 +10,7 @@ import { readRegularFile } from '../regular-file.js'
 import { Turns } from '../turns.js'
 import { type Chunk, chunksOf } from './chunks.js'
 import { SPLIT_DOCUMENTS_OPTIONS, type SplitDocumentsOptions } from './document-options.js'
-import { readDocument } from './document-text.js'
+import { expectPackages, readDocument } from './document-text.js'
 import { findDocuments } from './find-documents.js'
 import { writeRowsAtomic } from './output.js'
 import type { DocumentText, Heading } from './text-builder.js'
@@ -67,6 +67,7 @@ export async function splitDocuments(options: SplitDocumentsOptions): Promise<Do
       `[documents] expected an overlap below maxTokens (${maxTokens}), got ${describeValue(overlap)}; lower it`,
     )
   const found = await findDocuments(typeof documents === 'string' ? [documents] : documents)
+  await expectPackages(found.documents)
   const turns = new Turns(signal)
   const empty: string[] = []
   const skipped: SkippedDocument[] = []

@@ -37,7 +37,7 @@ export async function readPdf(
   turns: Turns,
   onShare: (share: number) => void,
 ): Promise<DocumentText> {
-  const { getDocumentProxy } = await loadPeer<typeof import('unpdf')>('unpdf', 'to read PDF')
+  const { getDocumentProxy } = await loadPeer<typeof import('unpdf')>('unpdf', 'to read documents')
   const pages: PdfLine[][] = []
   try {
     // Its warnings would go to stdout.

@@ -95,14 +95,19 @@ describe('lowrank data documents', () => {
     for (const message of messages) expect(stderr).toContain(message)
   })
   it.each([
-    ['guide.pdf', ['unpdf'], 'the package unpdf to read PDF, got none; npm install unpdf@1.7.0'],
+    ['guide.pdf', ['unpdf'], 'the package unpdf to read documents, got none; npm install unpdf@1.7.0'],
     [
       'letter.docx',
       ['mammoth', 'linkedom'],
-      'the package mammoth to read DOCX, got none; npm install mammoth@1.13.0 linkedom@0.18.15',
+      'the package mammoth to read documents, got none; npm install mammoth@1.13.0 linkedom@0.18.15',
+    ],
+    [
+      '',
+      ['mammoth'],
+      'the package mammoth to read documents, got none; npm install unpdf@1.7.0 mammoth@1.13.0 linkedom@0.18.15',
     ],
   ])(
-    '%s without the packages %s is refused even where bad files are skipped, saying what to install',
+    'manuals/%s without the packages %s is refused even where bad files are skipped, saying what to install',
     async (name, missing, message) => {
       const { code, stderr } = await lowrank(
         ['data', 'documents', `manuals/${name}`, '--tokenizer', MODEL, '--on-error', 'skip', '--output', 'none.jsonl'],
