@@ -11,7 +11,7 @@ export interface SplitDocumentsOptions extends TransformOptions {
   documents: string | readonly string[]
   /** Counts the tokens: what `loadTokenizer()` gives. */
   tokenizer: Tokenizer
-  /** Path of the file of chunks, which ends in `.jsonl`. */
+  /** Path of the file of chunks, whose ending names its format, or of a Delta table, which ends in `/`. */
   output: string
   /**
    * Tokens that a chunk has at most.

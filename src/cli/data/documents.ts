@@ -111,9 +111,7 @@ function describe(report: DocumentsReport, paint: Paint): readonly string[] {
   return [
     `${paint('green', 'Made')} ${count(chunks, 'chunk')} of ${formatCount(withText)} of ${count(documents, 'document')} in ${output}`,
     `  ${count(tokens, 'token')}${pages > 0 ? `, ${count(pages, 'page')} of PDF` : ''}`,
-    ...(emptyPages > 0
-      ? [`  ${count(emptyPages, 'page')} without text: a scan has to be recognised first (OCR)`]
-      : []),
+    ...(emptyPages > 0 ? [`  ${count(emptyPages, 'page')} without text: a scan has to be recognised first (OCR)`] : []),
     ...(empty.length > 0
       ? [
           `  ${count(empty.length, 'document')} without text, as scans are: ${empty.slice(0, SHOWN).join(', ')}${more(empty)}`,
