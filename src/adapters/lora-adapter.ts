@@ -202,8 +202,8 @@ export class LoraAdapter {
   }
 
   /**
-   * Writes adapter_config.json, adapter_model.safetensors (float32) and SHA256SUMS with the checksums of both, together
-   * or not at all, beside the files of `tokenizer`; for a model of the Hub also a README.md that names the model and its
+   * Writes adapter_config.json, adapter_model.safetensors (float32), SHA256SUMS with the checksums of both, and the
+   * files of `tokenizer`, together or not at all; for a model of the Hub also a README.md that names the model and its
    * licence, unless there is one that someone else wrote.
    * @throws when the disk is full or not writable, and on a `baseModelName` that is no name; what was there before
    * stays.

@@ -2,6 +2,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { cacheDirectory } from '../data/cache-directory.js'
+import { checkPrepared } from '../data/check/prepared-rows.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
 import { dataWarnings } from '../data/report.js'
@@ -9,7 +10,10 @@ import type { FetchOptions } from '../data/sources/fetch-options.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { splitItems } from '../data/split.js'
+import { endingIds } from '../decoding/generate-options.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { Turns } from '../turns.js'
+import { isObject } from '../values.js'
 import type { DataSplit } from './events.js'
 import type { Objective } from './objective.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -59,10 +63,11 @@ export async function prepareData<I extends Item>(
   objective: Objective<I>,
   options: ResolvedTrainOptions,
   tokenizer: Tokenizer,
-  { config }: CausalLM,
+  model: CausalLM,
   directory: string,
 ): Promise<RunData<I>> {
   const { dataset, evalDataset, training, signal, onEvent } = options
+  const { config } = model
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
   const { evalSplit, seed } = training
@@ -93,6 +98,14 @@ export async function prepareData<I extends Item>(
     })
     return prepared
   }
+  const check = async (train: ItemList<I>, evaluation?: ItemList<I>): Promise<void> => {
+    if (!training.checkData) return
+    const stopTokenIds = new Set([...endingIds(config, model.generationDefaults), ...tokenizer.eosTokenIds])
+    // A mix draws rows again until its end.
+    const mayRepeat = isObject(dataset) && 'mix' in dataset
+    const wanted = { tokenizer, stopTokenIds, maxLength, evaluation, mayRepeat }
+    for (const message of await checkPrepared(train, wanted, new Turns(signal))) onEvent?.({ type: 'warning', message })
+  }
   const { items, statistics, lineage } = await prepare('train', dataset)
   const stores = [items]
   const close = (): void => {
@@ -102,11 +115,13 @@ export async function prepareData<I extends Item>(
     const split = evalSplit > 0 ? await splitItems(items, { evalSplit, seed, signal }) : undefined
     const train = split ? someOf(items, split.train) : items
     if (evalDataset === undefined) {
+      await check(train)
       const evaluation = split ? someOf(items, split.evaluation) : listOf<I>([])
       return { train, evaluation, statistics, lineage: { dataset: lineage }, close }
     }
     const held = await prepare('eval', evalDataset)
     stores.push(held.items)
+    await check(train, held.items)
     return {
       train,
       evaluation: held.items,

@@ -26,6 +26,13 @@ export interface TrainingOptions extends DataOptions {
    */
   loadFromCacheFile?: boolean
   /**
+   * Look at the encoded rows before the first step and warn of what wastes a run: stop and BOS tokens that are missing,
+   * doubled or not learnt, equal rows, and prompts of `evalDataset`. `lowrank data check` looks for more. Changes no
+   * batch.
+   * @default true
+   */
+  checkData?: boolean
+  /**
    * Passes over the training rows; may be a fraction.
    * @default 3
    */
@@ -226,6 +233,11 @@ export const OWN_TRAINING_OPTIONS = {
     rule: boolean,
     default: true,
     help: 'take rows of the same files, tokenizer and options that an earlier run encoded, and keep those of this run',
+  },
+  checkData: {
+    rule: boolean,
+    default: true,
+    help: 'warn before the first step of rows that waste a run: stop and BOS tokens, equal rows, prompts of evalDataset',
   },
   gradientAccumulationSteps: {
     rule: either(integer({ min: 1 }), exactly('auto', `${EFFECTIVE_BATCH_SIZE} rows per step`)),

@@ -1,6 +1,5 @@
 /** @file Rules about tokens: what begins and ends a sequence, and what of it is learnt. */
 
-import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import type { InspectedSequence } from '../inspect.js'
 import type { CheckContext, CheckedRow, Look } from './rule.js'
 
@@ -34,7 +33,7 @@ function eachAnswer(find: (sequence: InspectedSequence, row: CheckedRow) => stri
 
 /** Where the stop token of the last answer stands; undefined where nothing is learnt. */
 function stopOf(
-  { inputIds, weights }: InspectedSequence,
+  { inputIds, weights }: TokenSequence,
   stops: ReadonlySet<number>,
 ): 'learnt' | 'read' | 'none' | undefined {
   let end = weights.length
@@ -45,54 +44,63 @@ function stopOf(
   return inputIds.subarray(end, end + NEAR).some((id) => stops.has(id)) ? 'read' : 'none'
 }
 
-export function missingStop({ stopTokenIds, tokenizer }: CheckContext): Look {
-  const names = [...stopTokenIds].map((id) => tokenizer.idToToken(id) ?? id).join(', ')
-  return eachAnswer((sequence) =>
-    stopOf(sequence, stopTokenIds) === 'none'
-      ? names === ''
-        ? 'the model has no stop token'
-        : `no ${names}`
-      : undefined,
-  )
-}
+/** What a rule about tokens looks at. */
+export type TokenContext = Pick<CheckContext, 'stopTokenIds' | 'tokenizer'>
+export type TokenSequence = Pick<InspectedSequence, 'inputIds' | 'weights'>
+type Find = (sequence: TokenSequence) => string | undefined
 
-export function unsupervisedStop({ stopTokenIds }: CheckContext): Look {
-  return eachAnswer((sequence) =>
-    stopOf(sequence, stopTokenIds) === 'read' ? 'the stop token is only read' : undefined,
-  )
-}
+/** The rules that look at the end of the last answer and what stands round it. */
+export const ENDING_RULES = {
+  'missing-stop': ({ stopTokenIds, tokenizer }: TokenContext): Find => {
+    const names = [...stopTokenIds].map((id) => tokenizer.idToToken(id) ?? id).join(', ')
+    const detail = names === '' ? 'the model has no stop token' : `no ${names}`
+    return (sequence) => (stopOf(sequence, stopTokenIds) === 'none' ? detail : undefined)
+  },
+  'unsupervised-stop':
+    ({ stopTokenIds }: TokenContext): Find =>
+    (sequence) =>
+      stopOf(sequence, stopTokenIds) === 'read' ? 'the stop token is only read' : undefined,
+  /** Two stop tokens, with white space between them at most. */
+  'doubled-stop': ({ stopTokenIds, tokenizer }: TokenContext): Find => {
+    // Most answers end in one of few tokens, as the point.
+    const blank = new Map<number, boolean>()
+    const isBlank = (id: number): boolean => {
+      const known = blank.get(id) ?? tokenizer.decode([id]).trim() === ''
+      blank.set(id, known)
+      return known
+    }
+    return ({ inputIds, weights }) => {
+      let last = inputIds.length - 1
+      while (last >= 0 && !(weights[last] !== 0 && stopTokenIds.has(inputIds[last] as number))) last--
+      let before = last - 1
+      while (before >= 0 && last - before < NEAR && isBlank(inputIds[before] as number)) before--
+      if (before < 0 || weights[before] === 0 || !stopTokenIds.has(inputIds[before] as number)) return undefined
+      return `${tokenizer.idToToken(inputIds[before] as number) ?? inputIds[before]} stands before the end`
+    }
+  },
+} as const
 
-/** Two stop tokens at the end of the last answer, with white space between them at most. */
-export function doubledStop({ stopTokenIds, tokenizer }: Pick<CheckContext, 'stopTokenIds' | 'tokenizer'>): Look {
-  return eachAnswer(({ inputIds, weights }) => {
-    let last = inputIds.length - 1
-    while (last >= 0 && !(weights[last] !== 0 && stopTokenIds.has(inputIds[last] as number))) last--
-    let before = last - 1
-    while (before >= 0 && last - before < NEAR && isBlank(tokenizer, inputIds[before] as number)) before--
-    if (before < 0 || weights[before] === 0 || !stopTokenIds.has(inputIds[before] as number)) return undefined
-    return `${tokenizer.idToToken(inputIds[before] as number) ?? inputIds[before]} stands before the end`
-  })
-}
+/** The rules that look at the first two tokens. */
+export const BEGINNING_RULES = {
+  'doubled-bos':
+    ({ tokenizer: { bosTokenId } }: TokenContext): Find =>
+    ({ inputIds }) =>
+      bosTokenId !== undefined && inputIds[0] === bosTokenId && inputIds[1] === bosTokenId ? 'begins twice' : undefined,
+  'missing-bos': ({ tokenizer }: TokenContext): Find => {
+    const { bosTokenId } = tokenizer
+    const isUsual = bosTokenId !== undefined && tokenizer.encode('a')[0] === bosTokenId
+    return ({ inputIds }) =>
+      isUsual && inputIds.length > 0 && inputIds[0] !== bosTokenId
+        ? `begins with ${tokenizer.idToToken(inputIds[0] as number) ?? inputIds[0]}`
+        : undefined
+  },
+} as const
 
-function isBlank(tokenizer: Tokenizer, id: number): boolean {
-  return tokenizer.decode([id]).trim() === ''
-}
-
-export function doubledBos({ tokenizer: { bosTokenId } }: Pick<CheckContext, 'tokenizer'>): Look {
-  return eachSequence(({ inputIds }) =>
-    bosTokenId !== undefined && inputIds[0] === bosTokenId && inputIds[1] === bosTokenId ? 'begins twice' : undefined,
-  )
-}
-
-export function missingBos({ tokenizer }: CheckContext): Look {
-  const { bosTokenId } = tokenizer
-  const isUsual = bosTokenId !== undefined && tokenizer.encode('a')[0] === bosTokenId
-  return eachSequence(({ inputIds }) =>
-    isUsual && inputIds.length > 0 && inputIds[0] !== bosTokenId
-      ? `begins with ${tokenizer.idToToken(inputIds[0] as number) ?? inputIds[0]}`
-      : undefined,
-  )
-}
+export const missingStop = (context: TokenContext): Look => eachAnswer(ENDING_RULES['missing-stop'](context))
+export const unsupervisedStop = (context: TokenContext): Look => eachAnswer(ENDING_RULES['unsupervised-stop'](context))
+export const doubledStop = (context: TokenContext): Look => eachAnswer(ENDING_RULES['doubled-stop'](context))
+export const doubledBos = (context: TokenContext): Look => eachSequence(BEGINNING_RULES['doubled-bos'](context))
+export const missingBos = (context: TokenContext): Look => eachSequence(BEGINNING_RULES['missing-bos'](context))
 
 export function nothingToLearn(): Look {
   return eachAnswer(({ weights, keptTokens }) => {
