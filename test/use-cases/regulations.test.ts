@@ -1,19 +1,21 @@
 /**
- * @file From a folder of PDF documents to a Delta table of chunks, to questions with answers that are split without a
- * document on both sides, to the conversations that a model learns.
+ * @file From a folder of PDF documents to a Delta table of chunks, to questions with answers that a model writes, split
+ * without a document on both sides, to the conversations that a model learns.
  */
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, vi } from 'vitest'
 import { prepareDataset } from '../../src/data/dataset.js'
 import { writeDelta } from '../../src/data/delta/write-delta.js'
 import { loadTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'
 import { splitDocuments } from '../../src/transform/documents.js'
+import { generateDataset } from '../../src/transform/generate.js'
 import { splitRows } from '../../src/transform/split.js'
 import { unifySources } from '../../src/transform/unify.js'
+import { type ChatServer, startChatServer } from '../support/chat-server.js'
 import { valuesOf } from '../support/golden-rows.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { pdfOf } from '../transform/make-documents.js'
@@ -80,17 +82,42 @@ it('chunks of PDF documents are a Delta table that another reader opens with the
   expect(byKey(await rowsInDuckDb('splitted_documents'))).toEqual(byKey(chunks))
 })
 
-it('questions with answers are split 0.9 to 0.1 without a document on both sides, and become two Delta tables', async () => {
-  const pairs = chunks.flatMap(({ document, chunk, text }) =>
-    [1, 2].map((number) => ({
-      question: `Question ${number} of ${chunk}?`,
-      answer: text.slice(0, 40),
-      document,
-      chunk,
-    })),
-  )
+/** A model that answers each step about the rule that it is shown, and whose third reply is no JSON. */
+async function answeringServer(): Promise<ChatServer> {
+  let replies = 0
+  return await startChatServer(({ prompt, body }) => {
+    replies++
+    if (replies === 3) return { content: 'I would rather write a poem.' }
+    const [rule = 'none'] = /Rule \d+\.\d+\.\d+/.exec(prompt) ?? []
+    const answers: Record<string, object> = {
+      question: { questions: [`What does ${rule} say?`] },
+      judgeQuestion: { feedback: 'fine', score: 9 },
+      answer: { reasoning: `The passage has ${rule}.`, answer: `${rule} says what a bank reports.` },
+      judgeAnswer: { feedback: 'fine', score: 9 },
+    }
+    return { content: answers[body.response_format?.json_schema?.name ?? ''] }
+  })
+}
+
+it('a model writes questions with answers of chunks, which are split 0.9 to 0.1 without a document on both sides, and become two Delta tables', async () => {
+  vi.stubEnv('OPENAI_API_KEY', '')
+  const server = await answeringServer()
+  try {
+    const dataset = chunks
+      .filter(({ chunk }) => chunk === 1)
+      .map(({ document, ...row }) => ({ ...row, document: basename(document) }))
+    const { baseUrl } = server
+    const report = await generateDataset({ dataset, model: 'm', baseUrl, output: at('qa.jsonl') })
+    expect(report).toMatchObject({ read: 20, written: 20, skipped: {}, dropped: {} })
+    expect(Object.values(report.received.malformed).reduce((sum, count) => sum + count, 0)).toBe(1)
+  } finally {
+    await server.close()
+    vi.unstubAllEnvs()
+  }
+  const pairs = (await valuesOf(at('qa.jsonl'))) as { document: string; answer: string; question: string }[]
+  for (const { answer } of pairs) expect(answer).toMatch(/^Rule \d+\.1\.\d+ says what a bank reports\.$/)
   const report = await splitRows({
-    dataset: pairs,
+    dataset: at('qa.jsonl'),
     outputDir: at('qa'),
     splits: { train: 0.9, val: 0.1 },
     seed: 42,
@@ -107,9 +134,8 @@ it('questions with answers are split 0.9 to 0.1 without a document on both sides
   expect(val.length).toBeGreaterThan(0)
   const learnt = new Set(train.map(({ document }) => document))
   expect(val.filter(({ document }) => learnt.has(document))).toEqual([])
-  expect(new Set([...train, ...val].map((row) => JSON.stringify(row)))).toEqual(
-    new Set(pairs.map((row) => JSON.stringify(row))),
-  )
+  const questions = (rows: typeof pairs): string[] => rows.map(({ question }) => question).sort()
+  expect(questions([...train, ...val])).toEqual(questions(pairs))
 })
 
 it('questions with answers and a system prompt are learnt as the messages of system, user and assistant', async () => {
@@ -117,7 +143,7 @@ it('questions with answers and a system prompt are learnt as the messages of sys
   const system = 'Answer by the rules alone.'
   const columns = { system_prompt: { constant: system }, question: 'question', response: 'answer' }
   const mapping = { columns: Object.keys(columns), sources: [{ name: 'qa', columns }] }
-  await unifySources({ mapping, datasets: { qa: pairs }, output: at('qa.jsonl') })
+  await unifySources({ mapping, datasets: { qa: pairs }, output: at('system.jsonl') })
   const messages = pairs.map(({ question, answer }) => ({
     messages: [
       { role: 'system', content: system },
@@ -126,7 +152,7 @@ it('questions with answers and a system prompt are learnt as the messages of sys
     ],
   }))
   const options = { chatTemplate: 'chatml' }
-  const ofColumns = await prepareDataset(at('qa.jsonl'), tokenizer, options)
+  const ofColumns = await prepareDataset(at('system.jsonl'), tokenizer, options)
   const ofMessages = await prepareDataset(messages, tokenizer, options)
   const plain = ({ examples }: typeof ofColumns): unknown =>
     examples.map(({ inputIds, labels }) => ({ ids: [...inputIds], labels: [...labels] }))
