@@ -29,7 +29,7 @@ function renameFields(
   for (const node of nodes) {
     const { element } = node
     const field = fields.find(({ id, name, physicalName }) =>
-      mode === 'id' ? id === element.field_id : element.name === (mode === 'name' ? physicalName : name),
+      mode === 'id' ? id === element.field_id : element.name === inFile(mode === 'name' ? physicalName : name),
     )
     const before = [...from, element.name]
     // A column that was dropped may be called as another is now.
@@ -37,6 +37,11 @@ function renameFields(
     else if (mode !== 'none') element.name = `\0${element.name}`
     renameWithin(node, field?.type, mode, before, [...to, element.name], paths)
   }
+}
+
+/** A name as hyparquet has it, which takes a byte order mark at its beginning away. */
+function inFile(name: string): string {
+  return name.replace(/^\ufeff/, '')
 }
 
 function renameWithin(

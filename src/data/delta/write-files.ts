@@ -1,8 +1,8 @@
 /** @file The files of rows of a Delta table: written whole, before its log knows of them. */
 
 import { randomUUID } from 'node:crypto'
-import { rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm, rmdir, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { writeFileAtomic } from '../../atomic-write.js'
 import { PythonFloat } from '../../lossless-json.js'
 import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
@@ -59,9 +59,26 @@ export async function writeFiles(
   }
 }
 
-/** Removes files that no commit names. */
+/** Removes files that no commit names, and folders that are empty without them. */
 export async function removeFiles(table: string, files: readonly AddedFile[]): Promise<void> {
-  for (const { add } of files) await rm(join(table, decodeURIComponent(add.path)), { force: true })
+  for (const { add } of files) {
+    const path = join(table, decodeURIComponent(add.path))
+    await rm(path, { force: true })
+    await removeEmpty(dirname(path), table)
+  }
+  await removeEmpty(table, table)
+}
+
+/** Removes folders from `folder` up to that of the table, as far as nothing is in them. */
+async function removeEmpty(folder: string, table: string): Promise<void> {
+  try {
+    for (let each = resolve(folder); ; each = dirname(each)) {
+      await rmdir(each)
+      if (each === resolve(table)) return
+    }
+  } catch {
+    // Others write there.
+  }
 }
 
 async function writeWhole(

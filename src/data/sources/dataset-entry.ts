@@ -1,6 +1,6 @@
 /** @file Data sets given as objects: which rows of which split, under which names, and mixes of several. */
 
-import { describeValue } from '../../errors.js'
+import { describeValue, editDistance } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
 import { anything, boolean, integer, listOf, number, objectOf, oneOf, text, textOf } from '../../options/rules.js'
 import { type OptionTable, readOptions } from '../../options/table.js'
@@ -155,19 +155,20 @@ export function isEntry(value: unknown): value is DatasetEntry | DatasetMix {
   return ('path' in value || 'mix' in value) && typeof value.rows !== 'function'
 }
 
+/** Whether a key is one of an entry but for a letter. */
+function isNearEntryKey(key: string): boolean {
+  return Object.keys(DATASET_ENTRY).some((name) => editDistance(entryKey(key), name) <= 1)
+}
+
 /**
- * Whether a list is one of data sets: of paths and objects that have nothing but what an entry may have. Rows with a
- * column `path` have others beside it.
+ * Whether a list is one of data sets: of paths and objects that have nothing but what an entry may have, or what is
+ * spelled nearly so, which is then refused by name. Rows with a column `path` have others beside it.
  */
 export function isEntryList(value: unknown): value is readonly (string | DatasetEntry)[] {
   return (
     Array.isArray(value) &&
     value.some((item) => typeof item !== 'string') &&
-    value.every(
-      (item) =>
-        typeof item === 'string' ||
-        (isEntry(item) && Object.keys(item).every((key) => Object.hasOwn(DATASET_ENTRY, entryKey(key)))),
-    )
+    value.every((item) => typeof item === 'string' || (isEntry(item) && Object.keys(item).every(isNearEntryKey)))
   )
 }
 

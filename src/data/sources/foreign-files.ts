@@ -108,9 +108,11 @@ const TEXTS: readonly (readonly [RegExp, FileKind])[] = [
 export function isTable(head: Uint8Array, name: string): boolean {
   const bytes = headOf(head)
   const line = firstLine(bytes)
-  if (binaryKind(bytes) !== undefined || isRows(line) || line.startsWith('[') || textKind(line) !== undefined)
-    return false
-  return TABLE_NAME.test(name) || TABLE_HEADER.test(line) || (line.includes('\t') && !line.includes('\ufffd'))
+  const isNamed = TABLE_NAME.test(name)
+  // A header of one column in quotes is a JSON text too.
+  const isOther = isNamed ? line === '' || /^[{[]/.test(line) : isRows(line) || line.startsWith('[')
+  if (binaryKind(bytes) !== undefined || isOther || textKind(line) !== undefined) return false
+  return isNamed || TABLE_HEADER.test(line) || (line.includes('\t') && !line.includes('\ufffd'))
 }
 
 /**

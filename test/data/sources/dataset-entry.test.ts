@@ -29,6 +29,20 @@ beforeAll(async () => {
 })
 
 describe('an entry of data', () => {
+  it('is refused by the name of what it does not take, alone, in a list and in a mix', async () => {
+    const path = at('set/dev.jsonl')
+    const message = 'unknown option "lmit"; did you mean "limit"?'
+    for (const source of [
+      { path, lmit: 2 },
+      [{ path, lmit: 2 }],
+      [path, { path, lmit: 2 }],
+      { mix: [{ path, lmit: 2 }] },
+    ] as unknown as DataSource[])
+      await expect((async () => await texts(source))()).rejects.toThrow(message)
+    // Rows that have a column of that name.
+    expect(await texts([{ path, text: 'x', limits: 3 }] as DataSource)).toEqual(['x'])
+  })
+
   it('takes slices of splits as the package datasets does', async () => {
     const path = at('set')
     const all = numbered(15).map(({ text }) => text)
