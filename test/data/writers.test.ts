@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { writeRows } from '../../src/data/writers/write-rows.js'
 import { PythonFloat } from '../../src/lossless-json.js'
 import { valuesOf } from '../support/golden-rows.js'
+import { isLong } from '../support/long.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 
 const folder = temporaryDirectory()
@@ -170,10 +171,60 @@ describe('written rows', () => {
     expect(await valuesOf(at('named.txt'))).toEqual([{ a: 'x' }])
   })
 
+  it.each(isLong ? ['wider.parquet', 'wider.csv', 'wider.arrow'] : ['wider.parquet'])(
+    'have the columns of all rows, also of those behind the first thousand (%s)',
+    async (name) => {
+      const first = Array.from({ length: 1001 }, (_, id) => ({ id, note: null, tags: [{ a: 'x' }], list: [] }))
+      const late = { id: 0.5, note: 3, tags: [{ a: null, b: 1.5 }], list: ['y'], more: 'z' }
+      for (const changed of [
+        { id: late.id },
+        { note: late.note },
+        { tags: late.tags },
+        { list: late.list },
+        { more: late.more },
+      ]) {
+        const rows = [...first, { ...first[0], ...changed }, { id: 7 }]
+        let times = 0
+        async function* values(): AsyncGenerator<{ value: object; origin: { row: number } }> {
+          times++
+          for (const [index, value] of rows.entries()) yield { value, origin: { row: index + 1 } }
+        }
+        await writeRows({ name: 'rows', rows: values }, at(name))
+        expect(times).toBe(4)
+        const found = await valuesOf(at(name))
+        // Rows that are read only once are looked at as a whole before.
+        await writeRows(
+          (async function* () {
+            yield* rows
+          })(),
+          at(`once-${name}`),
+        )
+        expect(await readFile(at(name))).toEqual(await readFile(at(`once-${name}`)))
+        expect(found).toHaveLength(rows.length)
+      }
+    },
+  )
+
+  it('are read once behind the first thousand where their columns stay the same', async () => {
+    let taken = 0
+    async function* values(): AsyncGenerator<{ value: object; origin: { row: number } }> {
+      for (let id = 1; id <= 3000; id++) {
+        taken++
+        // Integers in a column of floats, and fields that are missing, change no column.
+        const value = id % 2 === 0 ? { score: id, part: {} } : { score: id + 0.5, part: { a: `${id}` }, text: 'x' }
+        yield { value, origin: { row: id } }
+      }
+    }
+    await writeRows({ name: 'rows', rows: values }, at('same.parquet'))
+    expect(taken).toBe(4000)
+    expect(await valuesOf(at('same.parquet'))).toHaveLength(3000)
+  })
+
   it('are converted from one file to another', async () => {
     const fractions: number[] = []
     await writeRows(at('rows.jsonl'), at('copy.parquet'), { onFraction: (fraction) => fractions.push(fraction) })
     expect(await valuesOf(at('copy.parquet'))).toEqual(ROWS)
     expect(fractions.at(-1)).toBe(1)
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
   })
 })

@@ -15,7 +15,7 @@ export interface SourceRow {
   readonly origin: RowOrigin
 }
 
-/** Rows that were made together, which takes less time than one after the other. */
+/** Rows of one file, or of none, that were made together: that takes less time than one after the other. */
 export interface RowBatch {
   /** What each row is, as `value` of a `SourceRow`. */
   readonly values: readonly unknown[]

@@ -4,8 +4,9 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
 import { describeValue } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import type { RowEncoder } from './format-writer.js'
-import { type ColumnType, entriesOf, type RowSchema } from './row-schema.js'
-import { encoderOf, inColumn, type Size, type ValueForms } from './row-values.js'
+import { type ColumnType, eachEntry, type RowSchema } from './row-schema.js'
+import { encoderOf, ofColumn, type Size, type ValueForms } from './row-values.js'
+import { snappy } from './snappy.js'
 
 // The writer brings a version of hyparquet of its own.
 type SchemaElement = ConstructorParameters<typeof ParquetWriter>[0]['schema'][number]
@@ -33,7 +34,12 @@ export function parquetEncoder(schema: RowSchema): RowEncoder & { readonly size:
   const places = new Map(names.map((name, index) => [name, index]))
   const encoders = [...schema.values()].map((type) => encoderOf(type, FORMS))
   const bytes = new ByteWriter()
-  const parquet = new ParquetWriter({ writer: bytes, schema: elementsOf(schema), createdBy: 'lowrank' })
+  const parquet = new ParquetWriter({
+    writer: bytes,
+    schema: elementsOf(schema),
+    compressors: { SNAPPY: snappy },
+    createdBy: 'lowrank',
+  })
   let columns: unknown[][] = names.map(() => [])
   let rows = 0
   let size: Size = { bytes: 0 }
@@ -48,15 +54,22 @@ export function parquetEncoder(schema: RowSchema): RowEncoder & { readonly size:
     },
     add(row) {
       for (const column of columns) column.push(null)
+      let column: string | undefined
+      let next = 0
       try {
-        for (const [name, value] of entriesOf(row)) {
-          const index = places.get(name)
+        eachEntry(row, (name, value) => {
+          column = undefined
+          // Most rows have their columns in the order of the schema.
+          const index = names[next] === name ? next : places.get(name)
+          next++
           if (index === undefined) throw new DataError(`the columns of the schema, got also ${describeValue(name)}`)
-          ;(columns[index] as unknown[])[rows] = inColumn(name, () => encoders[index]?.(value, size))
-        }
+          column = name
+          const values = columns[index] as unknown[]
+          values[rows] = encoders[index]?.(value, size)
+        })
       } catch (error) {
-        for (const column of columns) column.pop()
-        throw error
+        for (const values of columns) values.pop()
+        throw column === undefined ? error : ofColumn(column, error)
       }
       rows++
       return rows >= GROUP_ROWS || size.bytes >= GROUP_BYTES

@@ -31,16 +31,24 @@ const LEAST_INTEGER = -(2n ** 63n)
 const MOST_LEVELS = 32
 // What is deeper is not read either.
 const MOST_LEVELS_READ = 500
-const HALF_PAIR = /\p{Surrogate}/u
+
+interface Changes {
+  count: number
+}
 
 /** Finds the schema of rows that it is shown one after the other. */
 export class SchemaFinder {
   readonly #columns = new Map<string, Seen>()
+  readonly #changes: Changes = { count: 0 }
 
-  /** @throws DataError for what no file can hold, such as a function */
-  add(row: unknown): void {
-    for (const [name, value] of entriesOf(row))
-      this.#columns.set(name, widen(this.#columns.get(name) ?? 'null', value, 0))
+  /**
+   * @returns whether the row fits the schema of the rows before it as it is
+   * @throws DataError for what no file can hold, such as a function
+   */
+  add(row: unknown): boolean {
+    const before = this.#changes.count
+    widenFields(this.#columns, row, 0, this.#changes)
+    return this.#changes.count === before
   }
 
   /** Adds the rows that another finder was shown. */
@@ -81,29 +89,62 @@ export function expectLevels(level: number): void {
     throw new DataError(`a value of at most ${MOST_LEVELS_READ} levels, got more, as where an object holds itself`)
 }
 
+/**
+ * Calls `visit` with what `entriesOf` has.
+ * @throws DataError as `entriesOf` does, and what `visit` throws
+ */
+export function eachEntry(value: unknown, visit: (name: string, entry: unknown) => void): void {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
+    for (const [name, entry] of entriesOf(value)) visit(name, entry)
+    return
+  }
+  const fields = value as Readonly<Record<string, unknown>>
+  for (const name in fields) {
+    const entry = fields[name]
+    if (entry !== undefined) visit(name, entry)
+  }
+}
+
 /** The text. @throws DataError for half a pair of surrogates, which UTF-8 has no form of */
 export function expectText(text: string): string {
-  if (HALF_PAIR.test(text))
+  // All versions of Node here have the method; its type is newer.
+  if (!(text as unknown as { isWellFormed(): boolean }).isWellFormed())
     throw new DataError(
       `text that UTF-8 has a form of, got half a pair of surrogates in ${describeValue(text)}, as where a text is cut within an emoji`,
     )
   return text
 }
 
-function widen(seen: Seen, value: unknown, level: number): Seen {
+/** Widens the types of the fields of an object, and counts in `changes` how often one became wider. */
+function widenFields(fields: Map<string, Seen>, value: unknown, level: number, changes: Changes): void {
+  eachEntry(value, (name, entry) => {
+    const seen = fields.get(name)
+    const wider = widen(seen ?? 'null', entry, level, changes)
+    if (wider === seen) return
+    fields.set(name, wider)
+    changes.count++
+  })
+}
+
+function widen(seen: Seen, value: unknown, level: number, changes: Changes): Seen {
   if (value === null || value === undefined || seen === 'json') return seen
+  if (seen === 'string' && typeof value === 'string') return seen
   if (Array.isArray(value)) {
     if (level >= MOST_LEVELS || (seen !== 'null' && !(typeof seen === 'object' && 'list' in seen))) return 'json'
     const list = seen === 'null' ? { list: 'null' as Seen } : seen
-    for (const item of value) list.list = widen(list.list, item, level + 1)
+    for (const item of value) {
+      const wider = widen(list.list, item, level + 1, changes)
+      if (wider === list.list) continue
+      list.list = wider
+      changes.count++
+    }
     return list
   }
   const scalar = scalarOf(value)
   if (scalar === undefined) {
     if (level >= MOST_LEVELS || (seen !== 'null' && !(typeof seen === 'object' && 'struct' in seen))) return 'json'
     const struct = seen === 'null' ? { struct: new Map<string, Seen>() } : seen
-    for (const [name, entry] of entriesOf(value))
-      struct.struct.set(name, widen(struct.struct.get(name) ?? 'null', entry, level + 1))
+    widenFields(struct.struct, value, level + 1, changes)
     return struct
   }
   if (seen === 'null' || seen === scalar) return scalar

@@ -4,7 +4,7 @@ import { describeValue, listNames } from '../../errors.js'
 import { PythonFloat } from '../../lossless-json.js'
 import { DataError } from '../../lowrank-error.js'
 import { jsonLine } from './json-value.js'
-import { type ColumnType, entriesOf, expectText } from './row-schema.js'
+import { type ColumnType, eachEntry, expectText } from './row-schema.js'
 
 /** Makes of a value what the format takes; null stays null. It also counts about how many bytes that is. */
 type Encode = (value: unknown, size: Size) => unknown
@@ -104,15 +104,18 @@ function listOf(type: ColumnType, forms: ValueForms): Encode {
 
 function structOf(fields: ReadonlyMap<string, ColumnType>, forms: ValueForms): Encode {
   const encoders = new Map([...fields].map(([name, type]) => [name, encoderOf(type, forms)]))
+  const names = [...fields.keys()]
   return (value, size) => {
-    // Without what every object inherits: a field may be called constructor or __proto__.
-    const struct: Record<string, unknown> = Object.create(null)
-    for (const [name, entry] of entriesOf(value)) {
+    const struct: Record<string, unknown> = fields.has('__proto__') ? Object.create(null) : {}
+    let missing = names.length
+    eachEntry(value, (name, entry) => {
       const encode = encoders.get(name)
-      if (encode === undefined)
-        throw new DataError(`the fields ${listNames([...fields.keys()])}, got also ${describeValue(name)}`)
+      if (encode === undefined) throw new DataError(`the fields ${listNames(names)}, got also ${describeValue(name)}`)
       struct[name] = encode(entry, size)
-    }
+      missing--
+    })
+    // A field may have the name of what every object inherits.
+    if (missing > 0) for (const name of names) if (!Object.hasOwn(struct, name)) struct[name] = null
     return struct
   }
 }
@@ -122,10 +125,13 @@ export function inColumn<T>(name: string, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (!(error instanceof DataError) || / for the column /.test(error.message)) throw error
-    const [expected, ...got] = error.message.split(', got ')
-    throw new DataError(`${expected} for the column ${describeValue(name)}, got ${got.join(', got ')}`, {
-      cause: error,
-    })
+    throw ofColumn(name, error)
   }
+}
+
+/** An error of a value, with the name of its column. */
+export function ofColumn(name: string, error: unknown): unknown {
+  if (!(error instanceof DataError) || / for the column /.test(error.message)) return error
+  const [expected, ...got] = error.message.split(', got ')
+  return new DataError(`${expected} for the column ${describeValue(name)}, got ${got.join(', got ')}`, { cause: error })
 }

@@ -5,9 +5,10 @@ import { expectPath } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import { readOptions } from '../../options/table.js'
 import { Turns } from '../../turns.js'
-import { describeOrigin, rowError } from '../row-origin.js'
+import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
 import { type DataSource, openSource } from '../sources/open-source.js'
-import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
+import { batchesOf } from '../sources/row-batches.js'
+import type { ReadContext, RowBatch, RowSource } from '../sources/row-source.js'
 import type { FormatWriter } from './format-writer.js'
 import { refuseInputs } from './refuse-inputs.js'
 import { type RowSchema, SchemaFinder } from './row-schema.js'
@@ -25,8 +26,9 @@ export interface WrittenRows {
  * Writes rows to a file: JSON Lines, CSV, Parquet or Arrow. The file is there when all of it is; until then, and where
  * something fails, its path holds what it held before.
  *
- * Columns are found by looking at all rows first: rows of a program that can be read only once wait in a file of their
- * own meanwhile. A column whose values have several types holds JSON texts.
+ * The columns are those of all rows. Rows whose first thousand have other ones than all are read twice more; rows of a
+ * program that can be read only once wait in a file of their own meanwhile. A column whose values have several types
+ * holds JSON texts.
  *
  * @throws DataError naming the row whose value the format cannot hold, and as the source does
  */
@@ -34,10 +36,52 @@ export async function writeRows(rows: DataSource, path: string, options: WriteRo
   expectPath('data', 'path', path)
   const { format, signal, onFraction = () => {} } = readOptions('data', options, WRITE_OPTIONS)
   const writer = writerFor(path, format)
-  if (writer.needsSchema)
-    return await withSchema(rows, path, { signal, onFraction }, (...found) => write(path, writer, ...found))
-  return await write(path, writer, openSource(rows, 'rows'), new Map(), contextOf(signal, onFraction))
+  let told = 0
+  const progress = {
+    signal,
+    onFraction(fraction: number) {
+      told = Math.max(told, fraction)
+      onFraction(told)
+    },
+  }
+  if (!writer.needsSchema) return await write(path, writer, openSource(rows, 'rows'), new Map(), contextOf(progress))
+  const written = isReadAgain(rows) ? await writeAsGuessed(rows, path, writer, progress) : undefined
+  return written ?? (await withSchema(rows, path, progress, (...found) => write(path, writer, ...found)))
 }
+
+/**
+ * Writes rows with the columns of the first ones, and finds the columns of all rows meanwhile: mostly they are the
+ * same, and rows are read once.
+ *
+ * @returns nothing where a later row has other columns; nothing is written then
+ */
+async function writeAsGuessed(
+  rows: DataSource,
+  path: string,
+  writer: FormatWriter,
+  progress: Progress,
+): Promise<WrittenRows | undefined> {
+  const source = openSource(rows, 'rows')
+  const finder = new SchemaFinder()
+  let looked = 0
+  for await (const batch of batchesOf(source, contextOf({ ...progress, onFraction: () => {} }))) {
+    look(finder, batch)
+    looked += batch.values.length
+    if (looked >= GUESS_ROWS) break
+  }
+  try {
+    return await write(path, writer, source, finder.schema, contextOf(progress), finder)
+  } catch (error) {
+    if (error instanceof OtherColumns) return undefined
+    throw error
+  }
+}
+
+/** Rows whose columns are taken for those of all. */
+const GUESS_ROWS = 1000
+
+/** Ends the writing of rows whose columns are not those of the first ones. */
+class OtherColumns extends Error {}
 
 /** Where the work stands, and what ends it. */
 interface Progress {
@@ -58,25 +102,21 @@ export async function withSchema<T>(
   use: (source: RowSource, schema: RowSchema, context: ReadContext) => Promise<T>,
 ): Promise<T> {
   const source = openSource(rows, 'rows')
-  const first = contextOf(signal, (fraction) => onFraction(fraction / 2))
-  const second = contextOf(signal, (fraction) => onFraction((1 + fraction) / 2))
+  const first = contextOf({ signal, onFraction: (fraction) => onFraction(fraction / 2) })
+  const second = contextOf({ signal, onFraction: (fraction) => onFraction((1 + fraction) / 2) })
   const finder = new SchemaFinder()
   const expectOther = refuseInputs([path])
-  if (typeof rows === 'string' || Array.isArray(rows) || isReadAgain(rows)) {
-    let file: string | undefined
-    for await (const row of source.rows(first)) {
-      if (row.origin.file !== file) {
-        file = row.origin.file
-        await expectOther(file)
-      }
-      look(finder, row)
+  if (isReadAgain(rows)) {
+    for await (const batch of batchesOf(source, first)) {
+      if (batch.values.length > 0) await expectOther(batch.origin(0).file)
+      look(finder, batch)
     }
     return await use(source, finder.schema, second)
   }
   const spool = await RowSpool.create(path)
   try {
     for await (const row of source.rows(first)) {
-      look(finder, row)
+      inRow(row.origin, () => finder.add(row.value))
       if (inRow(row.origin, () => spool.add(row))) await spool.flush()
     }
     return await use(await spool.source(source.name), finder.schema, second)
@@ -85,7 +125,7 @@ export async function withSchema<T>(
   }
 }
 
-function contextOf(signal: AbortSignal | undefined, onFraction: (fraction: number) => void): ReadContext {
+function contextOf({ signal, onFraction }: Progress): ReadContext {
   return { signal, turns: new Turns(signal), onFraction, onLineage: () => {}, needsHash: false }
 }
 
@@ -93,11 +133,18 @@ const READ_AGAIN = ['rows', 'delta', 'sql']
 
 /** Whether rows are those of a source, which reads them as often as one asks. */
 function isReadAgain(rows: unknown): boolean {
+  if (typeof rows === 'string' || Array.isArray(rows)) return true
   return typeof rows === 'object' && rows !== null && READ_AGAIN.some((key) => key in rows)
 }
 
-function look(finder: SchemaFinder, { value, origin }: SourceRow): void {
-  inRow(origin, () => finder.add(value))
+function look(finder: SchemaFinder, batch: RowBatch): void {
+  for (let index = 0; index < batch.values.length; index++) {
+    try {
+      finder.add(batch.values[index])
+    } catch (error) {
+      throw ofRow(batch.origin(index), error)
+    }
+  }
 }
 
 async function write(
@@ -106,24 +153,38 @@ async function write(
   source: RowSource,
   schema: RowSchema,
   context: ReadContext,
+  finder?: SchemaFinder,
 ): Promise<WrittenRows> {
   const encoder = await writer.open(schema)
   const { turns } = context
   let count = 0
   let bytes = 0
-  let file: string | undefined
   const expectOther = refuseInputs([path])
-  async function* content(): AsyncGenerator<Uint8Array> {
-    for await (const { value, origin } of source.rows(context)) {
-      turns.throwIfAborted()
-      if (origin.file !== file) {
-        file = origin.file
-        await expectOther(file)
-      }
-      count++
-      if (inRow(origin, () => encoder.add(value))) yield await encoder.take()
-      if (turns.isOver) await turns.next()
+  const take = (value: unknown, originOf: () => RowOrigin): boolean => {
+    turns.throwIfAborted()
+    count++
+    try {
+      if (finder?.add(value) === false) throw new OtherColumns()
+      return encoder.add(value)
+    } catch (error) {
+      throw ofRow(originOf(), error)
     }
+  }
+  async function* content(): AsyncGenerator<Uint8Array> {
+    if (source.batches === undefined) {
+      for await (const { value, origin } of source.rows(context)) {
+        if (origin.file !== undefined) await expectOther(origin.file)
+        if (take(value, () => origin)) yield await encoder.take()
+        if (turns.isOver) await turns.next()
+      }
+    } else
+      for await (const batch of source.batches(context)) {
+        if (batch.values.length > 0) await expectOther(batch.origin(0).file)
+        for (const [index, value] of batch.values.entries()) {
+          if (take(value, () => batch.origin(index))) yield await encoder.take()
+          if (turns.isOver) await turns.next()
+        }
+      }
     yield await encoder.take()
     yield await encoder.end()
   }
@@ -138,14 +199,17 @@ async function write(
 }
 
 /** Runs `work`, whose errors name the row. */
-export function inRow<T>(origin: SourceRow['origin'], work: () => T): T {
+export function inRow<T>(origin: RowOrigin, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (!(error instanceof DataError) || error.message.startsWith('[')) throw error
-    const [expected, ...got] = error.message.split(', got ')
-    throw rowError(origin, `[data] expected ${expected} in ${describeOrigin(origin)}, got ${got.join(', got ')}`, {
-      cause: error,
-    })
+    throw ofRow(origin, error)
   }
+}
+
+function ofRow(origin: RowOrigin, error: unknown): unknown {
+  if (!(error instanceof DataError) || error.message.startsWith('[')) return error
+  const [expected, ...got] = error.message.split(', got ')
+  const message = `[data] expected ${expected} in ${describeOrigin(origin)}, got ${got.join(', got ')}`
+  return rowError(origin, message, { cause: error })
 }
