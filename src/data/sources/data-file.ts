@@ -100,8 +100,9 @@ export class DataFile {
   }
 
   /** The beginning of the file up to its first piece that has more than white space in it; empty where none has. */
-  async start(): Promise<Uint8Array> {
+  async start(signal?: AbortSignal): Promise<Uint8Array> {
     for (;;) {
+      signal?.throwIfAborted()
       const last = this.#begun.at(-1)
       if (last?.some((byte) => !isSpace(byte))) return last
       const { done, value } = await this.#pieces.next()

@@ -36,7 +36,7 @@ export function locatedSource(
         signal?.throwIfAborted()
         const file = await located.peek?.()
         try {
-          if (file !== undefined) await formatOf(file)
+          if (file !== undefined) await formatOf(file, signal)
         } finally {
           await file?.close()
         }
@@ -70,7 +70,7 @@ async function* readFiles(
     let rows = 0
     let isWhole = false
     try {
-      const format = await formatOf(file)
+      const format = await formatOf(file, context.signal)
       for await (const batch of format.read(file, context.turns, context.onBadRow ?? refuse)) {
         rows += batch.values.length
         if (batch.values.length > 0) yield batch

@@ -24,9 +24,9 @@ export const DATA_ENDINGS: readonly string[] = FORMATS.flatMap(({ endings }) => 
  *
  * @throws naming what a file is whose format is not read, and what to do with it
  */
-export async function formatOf(file: DataFile): Promise<FileFormat> {
+export async function formatOf(file: DataFile, signal?: AbortSignal): Promise<FileFormat> {
   const { path, name } = file
-  const start = await file.start()
+  const start = await file.start(signal)
   const format = FORMATS.find(({ recognizes }) => recognizes(start, name))
   if (format) return format
   const kind = foreignKind(start)
