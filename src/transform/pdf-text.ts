@@ -66,7 +66,7 @@ function unreadable(file: string, error: Error): DataError {
   const [got, remedy] =
     error.name === 'PasswordException'
       ? ['one with a password', 'save it without one']
-      : [`one that cannot be read: ${error.message}`, 'open and save it anew']
+      : [`one that cannot be read: ${error.message.replace(/\.$/, '')}`, 'open and save it anew']
   return new DataError(`[documents] expected a PDF document in ${file}, got ${got}; ${remedy}`, { file, cause: error })
 }
 
