@@ -229,16 +229,23 @@ function fields(texts: readonly string[]): string {
   return texts.map((text) => text.replaceAll(' ', FIXED_BLANK)).join('  ')
 }
 
-function endLine({ reason, step, totalSteps, loss, seconds }: EndEvent): EventLine {
+function endLine({ reason, step, totalSteps, loss, seconds, dataSeconds }: EndEvent): EventLine {
   if (loss === undefined) {
     if (reason === 'aborted') return { text: `Stopped at step ${step} of ${totalSteps}`, style: 'yellow' }
     const more = step > totalSteps ? `, more than the ${totalSteps} that were asked for` : ` of ${totalSteps} steps`
     return { text: `Already complete: ${step}${more}; nothing was left to train`, style: 'green' }
   }
-  const mean = `in ${formatDuration(seconds)}, mean loss ${formatFigure(loss)}`
+  // How long the run may have waited for rows.
+  const ofRows =
+    dataSeconds === undefined ? '' : `, rows took ${formatShare(dataSeconds / Math.max(seconds, dataSeconds))}`
+  const mean = `in ${formatDuration(seconds)}, mean loss ${formatFigure(loss)}${ofRows}`
   return reason === 'aborted'
     ? { text: `Stopped after ${step} of ${totalSteps} steps ${mean}`, style: 'yellow' }
     : { text: `Done after ${counted(step, 'step')} ${mean}`, style: 'green' }
+}
+
+function formatShare(share: number): string {
+  return `${(100 * (share || 0)).toFixed(2)} %`
 }
 
 /** `step  5/40`: as wide at the first step as at the last. */

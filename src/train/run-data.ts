@@ -14,6 +14,7 @@ import { endingIds } from '../decoding/generate-options.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { isObject } from '../values.js'
+import { usualDataMemory } from './data-memory.js'
 import type { DataSplit } from './events.js'
 import type { Objective } from './objective.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -71,6 +72,7 @@ export async function prepareData<I extends Item>(
   const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
   const clipped = maxLength < training.maxLength
   const { evalSplit, seed } = training
+  const memory = training.dataMemory ?? usualDataMemory(model.device.isGpu ? undefined : options.memoryBudget)
   const preparing = { ...training, maxLength, vocabSize: config.vocabSize, signal }
   const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
     const onProgress = (rows: number, fraction: number | undefined): void =>
@@ -80,7 +82,7 @@ export async function prepareData<I extends Item>(
       tokenizer,
       objective,
       { ...preparing, onProgress },
-      { memory: training.dataMemory, directory },
+      { memory, directory },
       training.loadFromCacheFile ? { directory: cacheDirectory(), dataset: source } : undefined,
     )
     onEvent?.({

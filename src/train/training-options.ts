@@ -15,7 +15,8 @@ export interface TrainingOptions extends DataOptions {
    * Bytes of encoded rows (4 per token and a few per row) that stay in memory. Those beyond lie in a file without a
    * name in `outputDir`, or in the cache folder where there is none; its space is free when the run ends. Changes no
    * batch.
-   * @default 134217728, as for 33 million tokens
+   * @default a sixteenth of the memory that is available (and of `memoryBudget` on a CPU), from 8 MiB to 128 MiB, as for 33
+   * million tokens
    */
   dataMemory?: number
   /**
@@ -226,7 +227,8 @@ export const OWN_TRAINING_OPTIONS = {
   },
   dataMemory: {
     rule: integer({ min: 0 }),
-    default: 2 ** 27,
+    example: 2 ** 27,
+    otherwise: 'a sixteenth of the memory that is available, from 8 MiB to 128 MiB',
     help: 'bytes of encoded rows that stay in memory; the others lie in a file, which changes no batch',
   },
   loadFromCacheFile: {
@@ -332,9 +334,12 @@ export interface ResolvedTrainingOptions
         | 'evalStrategy'
         | 'warmupSteps'
         | 'maxTokensPerBatch'
+        | 'dataMemory'
         | 'runName'
       >
     > {
+  /** Undefined: what `usualDataMemory` gives. */
+  dataMemory: number | undefined
   /** Undefined: `perDeviceTrainBatchSize` counts. */
   maxTokensPerBatch: number | undefined
   gradientAccumulationSteps: number

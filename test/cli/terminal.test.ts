@@ -57,7 +57,7 @@ const train = (out: string): string => `'${process.execPath}' '${mainScript}' tr
 const masked = (text: string): string =>
   text
     .replace(/Takes about [\d.]+ MiB of memory,\s+gradient\s+checkpointing off/, 'Takes about # MiB')
-    .replace(/in (\d+ min )?\d+ s,\s+mean\s+loss\s+\d\.\d{4}$/, 'in # s, mean loss #')
+    .replace(/in (\d+ min )?\d+ s,\s+mean\s+loss\s+\d\.\d{4},\s+rows\s+took\s+[\d.]+\s+%$/, 'in # s, mean loss #')
     .replace(/ +[\d,]+ tokens\/s/g, ' # tokens/s')
     .replace(/\d/g, '#')
 

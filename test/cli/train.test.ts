@@ -89,7 +89,7 @@ describe('lowrank train', () => {
     expect(stderr).toMatch(
       /^Data \(train\): 40 rows, \d+ tokens\n.*Training [\d,]+ of [\d,]+ parameters \([\d.]+ %\) on 32 rows, 8 to evaluate on: 2 steps\nTakes about \d+\.\d MiB of memory, gradient checkpointing off\nstep 2\/2 {2}loss +[\d.]+ {2}lr \S+ {2}grad +[\d.]+ +[\d,]+ tokens\/s\nstep 2\/2 {2}held-out loss/s,
     )
-    expect(stderr).toMatch(/\nDone after 2 steps in \d+ s, mean loss [\d.]+\n$/)
+    expect(stderr).toMatch(/\nDone after 2 steps in \d+ s, mean loss [\d.]+, rows took [\d.]+ %\n$/)
     expect(stdout).toBe(
       `Saved ${out}/adapter\nTry it: ${program} generate --model ${model} --adapter ${out}/adapter --prompt "..."\n`,
     )

@@ -141,6 +141,17 @@ describe('in a log file', () => {
     ])
   })
 
+  it('the last line says which share of the time the rows took', () => {
+    const stream = sink()
+    const { onEvent } = createProgress({ stream })
+    onEvent({ ...end, dataSeconds: 0.0305 } as TrainEvent)
+    onEvent({ ...end, seconds: 0, dataSeconds: 0 } as TrainEvent)
+    expect(stream.text().split('\n').slice(0, 2)).toEqual([
+      'Done after 5 steps in 1 min 01 s, mean loss 1.5000, rows took 0.05 %',
+      'Done after 5 steps in 0 s, mean loss 1.5000, rows took 0.00 %',
+    ])
+  })
+
   it('says of a run without steps of its own what there is to say, and shows no NaN', () => {
     const stream = sink()
     const { onEvent } = createProgress({ stream })
