@@ -46,7 +46,7 @@ const MOST_CHANGES = 8
  * Checks a data set as `checkDataset` does, and writes a copy without byte order marks and CR LF in texts, doubled BOS
  * and stop tokens, equal rows, and rows that have no answer or nothing to learn. The data set itself is not changed.
  *
- * @param output Path of the copy, which ends in `.jsonl`.
+ * @param output Path of the copy, whose ending names its format; with a `/` at its end, a Delta table.
  * @throws DataError for a row that cannot be read, unless `onError: 'skip'` leaves such rows out
  */
 export async function mendRows(

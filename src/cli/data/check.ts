@@ -41,7 +41,7 @@ export const command: Command<CheckFlags, Check> = {
     fix: {
       rule: path,
       otherwise: 'nothing is written',
-      help: 'write the rows into this file, which ends in .jsonl, without what can be mended without guessing',
+      help: 'write the rows into this file, whose ending names the format, without what can be mended without guessing',
       flag: { name: '--fix', argument: 'file', group: 'Output' },
     },
     json: { ...JSON_OBJECT, help: 'write all findings as one JSON object to stdout' },
