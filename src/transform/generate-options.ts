@@ -28,7 +28,10 @@ export interface GenerateDatasetOptions extends EndpointOptions, Omit<TransformO
   dataset: DataSource
   /** Name of the model, as the endpoint has it. */
   model: string
-  /** Path of the file of pairs, which ends in `.jsonl`. The replies are kept beside it, in `OUTPUT.replies`. */
+  /**
+   * Path of the file of pairs, whose ending names its format; with a `/` at its end, a Delta table. The replies are kept
+   * beside it, in `OUTPUT.replies`.
+   */
   output: string
   /**
    * Model that judges.

@@ -35,18 +35,17 @@ const FIELDS: Readonly<Record<Step, readonly Field[]>> = {
 
 const TEXT = { type: 'string' }
 
+/** What scores may be: a list, since not every endpoint knows bounds of numbers. */
+const SCORES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+
 const SCHEMAS: Readonly<Record<Field, object>> = {
   questions: { type: 'array', items: TEXT },
   question: TEXT,
   answer: TEXT,
   reasoning: TEXT,
   feedback: TEXT,
-  score: { type: 'integer' },
+  score: { type: 'integer', enum: SCORES },
 }
-
-/** What scores may be. */
-export const LOWEST_SCORE = 1
-export const HIGHEST_SCORE = 10
 
 /** The JSON Schema of the replies to a step, for endpoints that hold a model to it. */
 export function schemaOfStep(step: Step): { readonly name: string; readonly schema: object } {
@@ -97,8 +96,7 @@ export function readReply(step: Step, reply: ChatReply): Partial<StepValues> | M
 
 function fieldValue(name: Field, value: unknown): unknown {
   if (name === 'score') {
-    const isScore = Number.isInteger(value) && (value as number) >= LOWEST_SCORE && (value as number) <= HIGHEST_SCORE
-    return isScore ? value : undefined
+    return SCORES.includes(value as number) ? value : undefined
   }
   if (name === 'questions') {
     const texts = Array.isArray(value) ? value.map(filledText) : []

@@ -69,16 +69,21 @@ const PROGRESS_MS = 100
  */
 export async function generateDataset(options: GenerateDatasetOptions): Promise<GenerateReport> {
   const settled = readGenerateOptions(options)
-  const { output } = settled
+  const { output, signal, fresh } = settled
   const prompts = await Prompts.read(settled.prompts)
-  return await writeRowsAtomic([output], async (write) => {
-    const journal = await ReplyJournal.open(`${output}.replies`, settled.fresh)
-    try {
-      return await fill(settled, prompts, journal, (row) => write(0, row))
-    } finally {
-      await journal.close()
-    }
-  })
+  return await writeRowsAtomic(
+    [output],
+    async (write) => {
+      // Beside a Delta table, not in it.
+      const journal = await ReplyJournal.open(`${output.replace(/[/\\]+$/, '')}.replies`, fresh)
+      try {
+        return await fill(settled, prompts, journal, (row) => write(0, row))
+      } finally {
+        await journal.close()
+      }
+    },
+    { signal },
+  )
 }
 
 async function fill(
@@ -178,7 +183,7 @@ class GenerateWork {
   }
 
   async run(write: (row: ReadonlyMap<string, unknown>) => Promise<void>): Promise<void> {
-    const { dataset, signal, concurrency } = this.#options
+    const { dataset, output, signal, concurrency } = this.#options
     const needed = this.#prompts.columns
     const named = new NamedColumns('generate', [
       ...this.#options.columns.map((column) => ['columns', column] as const),
@@ -194,7 +199,7 @@ class GenerateWork {
       if (first === undefined) return
       await this.#finish(first.row, await first.pairs, write)
     }
-    for await (const row of readInput(dataset, { signal, onProgress })) {
+    for await (const row of readInput(dataset, { signal, onProgress, outputs: [output] })) {
       named.see(row.columns)
       this.#read++
       const pairs = this.#pairsOf(row)

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { prepareDataset } from '../../src/data/dataset.js'
+import { openSource } from '../../src/data/sources/open-source.js'
 import { EndpointError } from '../../src/openai/endpoint-error.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { generateDataset } from '../../src/transform/generate.js'
 import type { GenerateDatasetOptions, GenerateProgress } from '../../src/transform/generate-options.js'
 import { planGenerateDataset } from '../../src/transform/generate-plan.js'
+import { Turns } from '../../src/turns.js'
 import { type Answer, type ChatServer, type SeenChat, startChatServer } from '../support/chat-server.js'
 
 let directory: string
@@ -206,6 +208,30 @@ describe('generateDataset', () => {
       expect.stringContaining('Passage:\nname: Elm\n'),
     ])
     expect(report).toMatchObject({ read: 3, rows: 2, skipped: { 'no text': 1 } })
+  })
+})
+
+describe('the format of the output', () => {
+  it.each(['pairs.parquet', 'pairs.csv', 'table/'])(
+    '%s is what its ending says, and the replies lie beside it',
+    async (name) => {
+      const report = await generate({ output: join(directory, name) + (name.endsWith('/') ? '/' : '') })
+      expect(report.replies).toBe(`${join(directory, name).replace(/\/$/, '')}.replies`)
+      const rows: unknown[] = []
+      const context = { signal: undefined, turns: new Turns(), onFraction: () => {}, onLineage: () => {} }
+      for await (const { value } of openSource(join(directory, name)).rows(context)) rows.push(value)
+      expect(rows).toHaveLength(5)
+      expect(rows[1]).toMatchObject({ question: 'What is basalt?', answer: 'It is basalt.', document: 'stones.pdf' })
+    },
+  )
+
+  it('rows that are read are not written over', async () => {
+    const file = join(directory, 'pairs.jsonl')
+    await writeFile(file, `${JSON.stringify(ROWS[0])}\n`)
+    const error = await failureOf(generate({ dataset: file, output: file }))
+    expect(error.message).toContain('pairs.jsonl')
+    expect(await readFile(file, 'utf8')).toBe(`${JSON.stringify(ROWS[0])}\n`)
+    expect(server.requests).toEqual([])
   })
 })
 
@@ -519,7 +545,7 @@ describe('options of generateDataset', () => {
       'expected the column "txt", which columns names, in a row, got it in none; the first row has text, page',
     ],
     [{ threshold: 11 }, 'expected a whole number of at least 0 and at most 10 for threshold, got 11'],
-    [{ output: 'x.csv' }, 'expected a path that ends in .jsonl for output'],
+    [{ output: 'x.txt' }, 'expected a path that ends in'],
   ])('options such as %j are refused before a request is sent', async (options, expected) => {
     expect((await failureOf(generate(options))).message).toContain(expected)
     expect(server.requests).toEqual([])
