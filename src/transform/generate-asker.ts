@@ -18,6 +18,8 @@ export interface AskingOptions {
   readonly temperature: number
   readonly seed: number | undefined
   readonly extraBody: Readonly<Record<string, unknown>> | undefined
+  /** Questions that a row is asked for. */
+  readonly pairsPerRow: number
   /** Replies that are asked for before a step is given up. */
   readonly maxAttempts: number
   readonly onError: 'error' | 'skip'
@@ -86,7 +88,16 @@ export class Asker {
    * @throws EndpointError where the endpoint does not reply
    */
   async ask(step: Step, messages: ChatRequest['messages'], row: string): Promise<Outcome> {
-    const { model, judgeModel = model, maxTokens, temperature, seed, extraBody, maxAttempts } = this.#options
+    const {
+      model,
+      judgeModel = model,
+      maxTokens,
+      temperature,
+      seed,
+      extraBody,
+      maxAttempts,
+      pairsPerRow,
+    } = this.#options
     const isJudging = step === 'judgeQuestion' || step === 'judgeAnswer'
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const request: ChatRequest = {
@@ -96,7 +107,7 @@ export class Asker {
         // A judge is to say the same twice, unless that is no JSON.
         temperature: isJudging && attempt === 0 ? 0 : temperature,
         ...(seed !== undefined && { seed: seed + attempt }),
-        schema: schemaOfStep(step),
+        schema: schemaOfStep(step, pairsPerRow),
         ...(extraBody && { extraBody }),
       }
       let reply: ChatReply

@@ -66,7 +66,7 @@ const OURS: Readonly<Record<PromptName, string>> = {
   question: `Passage:
 {text}
 
-Write {count} of the questions that this passage answers, each about another point.
+Write questions that this passage answers, each about another point. How many: {count}.
 - A question must be clear to someone who does not see the passage: name what it is about, and do not mention a passage or text.
 - The passage alone must be enough to answer it.
 - Ask what a person who needs this document would want to know.

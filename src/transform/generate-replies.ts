@@ -47,14 +47,19 @@ const SCHEMAS: Readonly<Record<Field, object>> = {
   score: { type: 'integer', enum: SCORES },
 }
 
-/** The JSON Schema of the replies to a step, for endpoints that hold a model to it. */
-export function schemaOfStep(step: Step): { readonly name: string; readonly schema: object } {
+/**
+ * The JSON Schema of the replies to a step, for endpoints that hold a model to it.
+ * @param most Questions that are asked for: small models would go on.
+ */
+export function schemaOfStep(step: Step, most: number): { readonly name: string; readonly schema: object } {
   const names = FIELDS[step]
   return {
     name: step,
     schema: {
       type: 'object',
-      properties: Object.fromEntries(names.map((name) => [name, SCHEMAS[name]])),
+      properties: Object.fromEntries(
+        names.map((name) => [name, { ...SCHEMAS[name], ...(name === 'questions' && { maxItems: most }) }]),
+      ),
       required: names,
       additionalProperties: false,
     },

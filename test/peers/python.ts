@@ -4,7 +4,7 @@
  * forbids.
  */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { describe } from 'vitest'
 
 const python = process.env.LOWRANK_TEST_PYTHON || undefined
@@ -20,6 +20,12 @@ export interface PythonResult {
   code: number | null
   stdout: string
   stderr: string
+}
+
+/** Starts a script that serves until its stdin ends. */
+export function startPython(args: readonly string[]): ChildProcessWithoutNullStreams {
+  if (python === undefined) throw new Error('[test] expected LOWRANK_TEST_PYTHON')
+  return spawn(python, args)
 }
 
 /** Runs a script to its end. `input` goes to its stdin. */
