@@ -69,6 +69,8 @@ export { HubError } from './hub/hub-error.js'
 export type { ModelPart } from './hub/model-files.js'
 export type { ModelLicense, ModelOrigin } from './hub/model-origin.js'
 export type { HubOptions } from './hub/settings.js'
+export type { PullKaggleOptions } from './kaggle/options.js'
+export { type PulledFiles, pullKaggle } from './kaggle/pull.js'
 export {
   DataError,
   type DataPlace,

@@ -21,6 +21,7 @@ export const COMMANDS: CommandList = new Map([
   ['data documents', () => import('./data/documents.js')],
   ['data generate', () => import('./data/generate.js')],
   ['data convert', () => import('./data/convert.js')],
+  ['pull', () => import('./pull.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],
   ['completion', () => import('./completion.js')],

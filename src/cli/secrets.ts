@@ -38,12 +38,12 @@ export function keepSecretsOfArguments(args: readonly string[]): void {
   }
 }
 
-/** Remembers what the environment holds for the Hub and for endpoints. */
+/** Variables that hold a secret of the Hub, of Kaggle or of an endpoint. */
+const SECRET_VARIABLES = ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'KAGGLE_API_TOKEN', 'KAGGLE_KEY', 'OPENAI_API_KEY']
+
+/** Remembers what the environment holds for servers. */
 export function keepSecretsOfEnvironment(environment: NodeJS.ProcessEnv): void {
-  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, OPENAI_API_KEY } = environment
-  keepSecret(HF_TOKEN)
-  keepSecret(HUGGING_FACE_HUB_TOKEN)
-  keepSecret(OPENAI_API_KEY)
+  for (const name of SECRET_VARIABLES) keepSecret(environment[name])
 }
 
 /** A text without the secrets that are known, and without what has the form of one. */

@@ -6,6 +6,7 @@
 
 import { pause, proxyHint, reasonOf, retryAfter } from '../http/patience.js'
 import { causeWithoutToken } from '../http/secret.js'
+import { toError } from '../values.js'
 import { HubError } from './hub-error.js'
 import type { HubToken } from './settings.js'
 
@@ -118,10 +119,11 @@ export class TransportError extends HubError {
 async function getOnce(url: string, target: HttpTarget, { headers, signal }: HttpOptions): Promise<HttpAnswer> {
   const { pieceTimeout, answerTimeout } = target
   const silence = new AbortController()
+  const stop = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal
   const within = async <T>(milliseconds: number, action: Promise<T>): Promise<T> => {
     const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${milliseconds / 1000} s`)), milliseconds)
     try {
-      return await action
+      return await unlessStopped(action, stop)
     } catch (cause) {
       signal?.throwIfAborted()
       throw transportError(url, target, silence.signal.aborted ? silence.signal.reason : cause)
@@ -129,8 +131,7 @@ async function getOnce(url: string, target: HttpTarget, { headers, signal }: Htt
       clearTimeout(timer)
     }
   }
-  const init = { headers, signal: signal ? AbortSignal.any([signal, silence.signal]) : silence.signal }
-  const response = await follow(url, target, init, (action) => within(answerTimeout, action))
+  const response = await follow(url, target, { headers, signal: stop }, (action) => within(answerTimeout, action))
   return {
     response,
     async *pieces() {
@@ -154,9 +155,24 @@ async function getOnce(url: string, target: HttpTarget, { headers, signal }: Htt
           yield value
         }
       } finally {
-        await reader?.cancel().catch(() => {})
+        const cancelled = reader?.cancel().catch(() => {})
+        if (!stop.aborted) await cancelled
       }
     },
+  }
+}
+
+/** `fetch` of Node 20 leaves a reader waiting that is stopped behind the last piece of a body. */
+async function unlessStopped<T>(action: Promise<T>, stop: AbortSignal): Promise<T> {
+  const listening = new AbortController()
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      stop.addEventListener('abort', () => reject(toError(stop.reason)), { signal: listening.signal })
+      action.then(resolve, reject)
+      if (stop.aborted) reject(toError(stop.reason))
+    })
+  } finally {
+    listening.abort()
   }
 }
 

@@ -6,7 +6,7 @@ import { withoutToken } from '../http/secret.js'
 import { type ErrorDetails, LowrankError } from '../lowrank-error.js'
 import type { HubSettings } from './settings.js'
 
-/** A model that the Hub did not give. */
+/** A model, a data set or a file that the Hub, or another server, did not give. */
 export class HubError extends LowrankError {
   /** Whether a model that the cache has may stand in, as where the Hub cannot be reached. */
   readonly cacheMayServe: boolean

@@ -21,13 +21,18 @@ import { PartialFile } from './partial-file.js'
 import type { HubSettings } from './settings.js'
 import { shownAddress, webTarget } from './web-target.js'
 
-export interface WebFileOptions {
-  readonly settings: HubSettings
+interface FetchFromOptions {
+  /** What forbids requests, as one writes it; undefined: nothing does. */
+  readonly offline: string | undefined
   /** The folder of all addresses. */
   readonly directory: string
   readonly signal?: AbortSignal | undefined
   /** Told the bytes that are there, and of how many where the server says it. */
   readonly onBytes?: ((bytes: number, total: number | undefined) => void) | undefined
+}
+
+export interface WebFileOptions extends Omit<FetchFromOptions, 'offline'> {
+  readonly settings: HubSettings
 }
 
 /** What is known of the content in the cache. */
@@ -59,17 +64,22 @@ const LARGEST_RATIO = 400
  * @throws HubError where the server does not give it, and the cache has none that may stand in; OptionError for an
  * address that is not asked; the signal's reason
  */
-export async function fetchWebFile(address: string, options: WebFileOptions): Promise<string> {
-  const { settings, signal } = options
-  const location = shownAddress(address)
-  const target = webTarget(address, settings)
+export async function fetchWebFile(address: string, { settings, ...options }: WebFileOptions): Promise<string> {
+  shownAddress(address)
+  return await fetchFrom(address, webTarget(address, settings), { ...options, offline: settings.offline })
+}
+
+/** `fetchWebFile` of a server that is told in another way. */
+export async function fetchFrom(address: string, target: HttpTarget, options: FetchFromOptions): Promise<string> {
+  const { signal, offline } = options
+  const { what: location, where } = target
   const directory = join(options.directory, sha256(address).slice(0, 32))
   const state = await readState(directory)
   const cached = state && join(directory, state.content)
-  if (settings.offline !== undefined) {
+  if (offline !== undefined) {
     if (cached !== undefined) return cached
     throw new HubError(
-      `[data] ${location} is not in the cache (${directory}), and ${settings.offline} forbids to fetch it; fetch it without ${settings.offline}`,
+      `[${where}] ${location} is not in the cache (${directory}), and ${offline} forbids to fetch it; fetch it without ${offline}`,
     )
   }
   let answer: HttpAnswer
@@ -88,7 +98,9 @@ export async function fetchWebFile(address: string, options: WebFileOptions): Pr
   if (answer.response.status === 304) {
     await answer.response.body?.cancel().catch(() => {})
     if (cached !== undefined) return cached
-    throw new HubError(`[data] expected a file at ${location}, got HTTP 304 for what was not asked; check the proxy`)
+    throw new HubError(
+      `[${where}] expected a file at ${location}, got HTTP 304 for what was not asked; check the proxy`,
+    )
   }
   const described = describe(answer.response)
   const content = sha256(`${address}\n${described.etag ?? described.lastModified ?? ''}`)
@@ -103,7 +115,7 @@ export async function fetchWebFile(address: string, options: WebFileOptions): Pr
   return join(directory, content)
 }
 
-interface Download extends WebFileOptions {
+interface Download extends FetchFromOptions {
   readonly content: string
   readonly described: Described
   readonly first: HttpAnswer

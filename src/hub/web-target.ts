@@ -50,7 +50,8 @@ function shown({ origin, pathname }: URL): string {
   return `${origin}${pathname}`
 }
 
-function expectSafe(url: URL, got: string): void {
+/** @throws OptionError for an address where anybody in between could change what comes */
+export function expectSafe(url: URL, got: string): void {
   if (url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname))) return
   throw new OptionError(
     `[data] expected an https address, ${got} ${describeValue(shown(url))}; without https anybody in between can change the rows: use ` +
