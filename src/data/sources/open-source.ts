@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
 import type { DeltaTable } from '../delta/delta-source.js'
@@ -19,6 +19,7 @@ import {
   type PathOptions,
   type PlainSource,
 } from './dataset-entry.js'
+import type { DescribedDataset } from './dataset-info.js'
 import type { FetchOptions } from './fetch-options.js'
 import { fileSource } from './file-source.js'
 import { isDatasetId, parseHubAddress } from './hub-address.js'
@@ -104,8 +105,8 @@ function openText(source: string, opening: Opening): RowSource {
 }
 
 /**
- * What a text without a scheme is: what is there under this path goes first, then the id of a data set of the Hub. A
- * folder may be a Delta table, whose log says which of its files count.
+ * What a text without a scheme is: what is there under this path goes first, then the name of a dataset_info.json beside
+ * it, then the id of a data set of the Hub. A folder may be a Delta table, whose log says which of its files count.
  */
 function pathSource(path: string, { options, fetching, name }: Opening): RowSource {
   const split = options.split ?? defaultSplit(name)
@@ -114,12 +115,20 @@ function pathSource(path: string, { options, fetching, name }: Opening): RowSour
   const load = async (): Promise<RowSource> => {
     const found = await stat(path).catch(() => undefined)
     if (found === undefined) {
+      const { findDescribed } = await import('./dataset-info.js')
+      const described = await findDescribed(path)
+      if (described !== undefined) return await openDescribed(described, { options, fetching, name })
       if (!isDatasetId(path)) return files
       fromHub ??= (await import('./hub-source.js')).hubSource(path, { ...options, split }, fetching)
       return fromHub
     }
     expectNone(options, ['revision', 'token'], `${path}, which is on this machine`, hubHint(path))
     if (found.isFile()) {
+      const { DATASET_INFO, describedIn } = await import('./dataset-info.js')
+      if (basename(path) === DATASET_INFO && options.name !== undefined) {
+        const { name: described, ...others } = options
+        return await openDescribed(await describedIn(path, described), { options: others, fetching, name })
+      }
       expectNone(options, ['name', 'dataDir', 'dataFiles'], `the file ${path}`)
     }
     const log = await stat(join(path, '_delta_log')).catch(() => undefined)
@@ -128,6 +137,16 @@ function pathSource(path: string, { options, fetching, name }: Opening): RowSour
     return deltaTable({ delta: path })
   }
   return lazySource(files.name, load)
+}
+
+/** What a dataset_info.json says goes first; the split may be another one than it names. */
+async function openDescribed(described: DescribedDataset, { options, fetching, name }: Opening): Promise<RowSource> {
+  const { convertedRows } = await import('./dataset-info.js')
+  const { revision, token, streaming, split } = options
+  expectNone(options, ['name', 'dataDir', 'dataFiles'], `a data set of dataset_info.json`)
+  const over = { revision, token, streaming, split: described.entry.split ?? split }
+  const given = Object.fromEntries(Object.entries(over).filter(([, value]) => value !== undefined && value !== false))
+  return convertedRows(openSource({ ...described.entry, ...given }, name, fetching), described)
 }
 
 /** What a path that exists may have been meant for. */
