@@ -125,6 +125,13 @@ export const SECTIONS = [
     type: 'DedupeRowsOptions',
   },
   {
+    title: 'pullKaggle(name, options)',
+    about: 'Fetches a data set of Kaggle and unpacks it.',
+    file: 'kaggle/options',
+    table: 'PULL_KAGGLE_OPTIONS',
+    type: 'PullKaggleOptions',
+  },
+  {
     title: 'splitDocuments(options)',
     about: 'Makes rows of documents: chunks of text that overlap.',
     file: 'transform/document-options',

@@ -8,6 +8,7 @@ import type { ResolvedTrainOptions } from '../train/options.js'
 import { resolveTrainOptions } from '../train/resolve-options.js'
 import type { Given } from './command.js'
 import { type Configuration, readConfig, withOrigins } from './config.js'
+import { type PartFlags, partOf } from './part-flags.js'
 import { type NamedPreset, presetOf } from './preset.js'
 import { flagOf, type SetFlags } from './train-flags.js'
 import { UsageError } from './usage-error.js'
@@ -36,10 +37,12 @@ const TRAIN_EPOCHS = ['training', 'numTrainEpochs']
  * @throws UsageError that lists everything that is wrong, each with where it came from
  */
 export async function readRunOptions(
-  { words: [path], flags: { set }, settings }: Given<SetFlags>,
+  { words: [path], flags: { set, ...flags }, settings }: Given<SetFlags & PartFlags>,
   needs: Needs,
 ): Promise<RunOptions> {
   const configuration = await readConfig(path, set, settings)
+  const { options } = configuration
+  if (options.dataset !== undefined) options.dataset = partOf(options.dataset, flags)
   return {
     options: checkOptions(configuration, needs),
     preset: presetOf(configuration.options),

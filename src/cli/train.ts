@@ -11,12 +11,13 @@ import type { TrainResult } from '../train/train-run.js'
 import type { Command } from './command.js'
 import { JSON_OBJECT } from './flags.js'
 import { watchInterrupts } from './interrupt.js'
+import { PART_FLAGS, type PartFlags } from './part-flags.js'
 import type { RunOptions } from './run-options.js'
 import { expectResultOnDisk } from './standard-streams.js'
 import { flagFor, SET_FLAGS, type SetFlags } from './train-flags.js'
 import { commandLine } from './try-it.js'
 
-interface TrainFlags extends SetFlags {
+interface TrainFlags extends SetFlags, PartFlags {
   readonly json?: boolean
 }
 
@@ -30,6 +31,7 @@ export const command: Command<TrainFlags, Checked> = {
   arguments: [{ name: 'config', help: 'YAML file with the options of trainLora; lowrank init writes one' }],
   settings: TRAIN_LORA_OPTIONS,
   flags: {
+    ...PART_FLAGS,
     ...SET_FLAGS,
     json: { ...JSON_OBJECT, help: 'write events as JSON lines to stdout instead of a progress bar' },
   },

@@ -6,11 +6,12 @@ import type { OptionTable } from '../../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
+import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
 import { readRowsRun } from './rows-run.js'
 
-interface CheckFlags extends SetFlags {
+interface CheckFlags extends SetFlags, PartFlags {
   readonly json?: boolean
   readonly fix?: string
 }
@@ -45,6 +46,7 @@ export const command: Command<CheckFlags, Check> = {
       flag: { name: '--fix', argument: 'file', group: 'Output' },
     },
     json: { ...JSON_OBJECT, help: 'write all findings as one JSON object to stdout' },
+    ...PART_FLAGS,
     ...SET_FLAGS,
   },
   examples: [

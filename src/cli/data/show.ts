@@ -10,12 +10,13 @@ import type { OptionTable } from '../../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
+import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
 import { UsageError } from '../usage-error.js'
 import { readRowsRun } from './rows-run.js'
 
-interface ShowFlags extends SetFlags {
+interface ShowFlags extends SetFlags, PartFlags {
   readonly rows: number
   readonly html?: string
   readonly json?: boolean
@@ -56,6 +57,7 @@ export const command: Command<ShowFlags, Show> = {
       flag: { name: '--html', argument: 'file' },
     },
     json: { ...JSON_OBJECT, help: 'write each row, and then the figures, as a line of JSON to stdout' },
+    ...PART_FLAGS,
     ...SET_FLAGS,
   },
   examples: [

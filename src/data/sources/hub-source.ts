@@ -19,7 +19,7 @@ export interface HubPart extends PathOptions {
 
 /** The rows of one split. The commit that is read first is that of all readings of the source. */
 export function hubSource(id: string, part: HubPart, { onEvent, ...fetching }: FetchOptions): RowSource {
-  const { revision, token = fetching.token, streaming = false } = part
+  const { revision, token = fetching.token, streaming } = part
   const options = { ...fetching, ...(revision !== undefined && { revision }), ...(token !== undefined && { token }) }
   let opened: Promise<{ dataset: HubDataset; paths: readonly string[] }> | undefined
   const open = async (signal: AbortSignal | undefined): Promise<{ dataset: HubDataset; paths: readonly string[] }> => {

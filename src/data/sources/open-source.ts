@@ -105,8 +105,8 @@ function openText(source: string, opening: Opening): RowSource {
 }
 
 /**
- * What a text without a scheme is: what is there under this path goes first, then the name of a dataset_info.json beside
- * it, then the id of a data set of the Hub. A folder may be a Delta table, whose log says which of its files count.
+ * What a text without a scheme is: what is there under this path goes first, then the name of a dataset_info.json
+ * beside it, then the id of a data set of the Hub. A folder may be a Delta table, whose log says which of its files count.
  */
 function pathSource(path: string, { options, fetching, name }: Opening): RowSource {
   const split = options.split ?? defaultSplit(name)
@@ -172,7 +172,7 @@ function webAddress(address: string, { options, fetching }: Opening): RowSource 
   expectWhole(options.split)
   expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision'], 'the address of a file')
   const { token = fetching.token, streaming } = options
-  return webSource(address, { ...fetching, ...(token !== undefined && { token }) }, streaming)
+  return webSource(address, { ...fetching, ...(token !== undefined && { token }) }, streaming === true)
 }
 
 /** @throws for options of a data set that what it is does not have */

@@ -18,10 +18,10 @@ const EVENT_INTERVAL = 100
 
 /**
  * The rows of a file by its address.
- * @param streaming Whether nothing is stored. Default: the file goes into the cache, from where it is read
+ * @param streaming Whether nothing is stored; else the file goes into the cache, from where it is read
  * @throws OptionError for an address that is not asked
  */
-export function webSource(address: string, options: FetchOptions, streaming = false): RowSource {
+export function webSource(address: string, options: FetchOptions, streaming: boolean): RowSource {
   const location = shownAddress(address)
   // The content that was fetched is that of all readings of a source.
   let path: Promise<string> | undefined
