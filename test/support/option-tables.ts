@@ -17,6 +17,7 @@ import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
+import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
 import { PLAN_LIMITS } from '../../src/options/shared.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
@@ -48,6 +49,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   UNIFY_SOURCES_OPTIONS,
   SPLIT_ROWS_OPTIONS,
   DEDUPE_ROWS_OPTIONS,
+  PULL_KAGGLE_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,
