@@ -4,16 +4,17 @@
  * Each case runs in a process of its own, all of them in turn.
  */
 
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { createReadStream, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { open, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { ByteWriter, parquetWriteRows } from 'hyparquet-writer'
 import { openSource } from '../dist/data/sources/open-source.js'
+import { batchesOf } from '../dist/data/sources/row-batches.js'
 import { writeRows } from '../dist/index.js'
 import { Turns } from '../dist/turns.js'
 import { peakRssMib, runLines } from './support/process.mjs'
@@ -29,29 +30,44 @@ const words = (seed, count) =>
     (_, index) => WORDS[(seed * 7919 + index * 104729 + ((seed * index) % 613)) % 4000],
   ).join(' ')
 
+/** Rows that are made once, so that to make them is no part of what is measured. */
+const DIFFERENT_ROWS = 20_000
+
 /** @param {number} count */
 function* rows(count) {
-  for (let id = 0; id < count; id++) {
+  const made = Array.from({ length: Math.min(count, DIFFERENT_ROWS) }, (_, id) => {
     const prompt = words(id, 8)
     const messages = [
       { role: 'user', content: prompt },
       { role: 'assistant', content: words(id + 7, 10) },
     ]
-    yield { id, source: `s${id % 3}`, prompt, messages, score: (id % 1000) / 999.5 }
-  }
+    return { source: `s${id % 3}`, prompt, messages, score: (id % 1000) / 999.5 }
+  })
+  for (let id = 0; id < count; id++) yield { id, .../** @type {typeof made[0]} */ (made[id % DIFFERENT_ROWS]) }
 }
 
-/** @param {import('../dist/index.js').DataSource} source */
-async function read(source) {
+/** Rows without lists, as CSV has them. @param {number} count */
+async function* flatRows(count) {
+  let row = 0
+  for (const { messages, ...value } of rows(count))
+    yield { value: { ...value, answer: messages[1]?.content }, origin: { row: ++row } }
+}
+
+/**
+ * Reads as writing and transformations do; training also makes the hash of the file.
+ * @param {import('../dist/index.js').DataSource} source @param {boolean} [needsHash]
+ */
+async function read(source, needsHash = false) {
   let count = 0
-  const context = { signal: undefined, turns: new Turns(), onFraction() {}, onLineage() {} }
-  for await (const _ of openSource(source).rows(context)) count++
+  const context = { signal: undefined, turns: new Turns(), onFraction() {}, onLineage() {}, needsHash }
+  for await (const { values } of batchesOf(openSource(source), context)) count += values.length
   return count
 }
 
-/** The cases by name: what is measured with what, on a file of so many rows. @type {Record<string, (folder: string, count: number) => Promise<number>>} */
+/** The cases by name: what is measured with what, on a file of so many rows. @type {Record<string, (folder: string, count: number, papaparse: string) => Promise<number>>} */
 const CASES = {
   'read parquet lowrank': (folder) => read(join(folder, 'rows.parquet')),
+  'read parquet lowrank with hash': (folder) => read(join(folder, 'rows.parquet'), true),
   'read parquet hyparquet': async (folder) => {
     const path = join(folder, 'rows.parquet')
     const handle = await open(path)
@@ -74,6 +90,7 @@ const CASES = {
   },
   'read parquet duckdb': (folder) => read({ sql: `select * from '${join(folder, 'rows.parquet')}'` }),
   'read jsonl lowrank': (folder) => read(join(folder, 'rows.jsonl')),
+  'read jsonl lowrank with hash': (folder) => read(join(folder, 'rows.jsonl'), true),
   'read jsonl JSON.parse': async (folder) => {
     const bytes = await readFile(join(folder, 'rows.jsonl'))
     let count = 0
@@ -81,7 +98,25 @@ const CASES = {
       JSON.parse(bytes.toString('utf8', start, end))
     return count
   },
-  // Both look at rows that are made as they go; ours twice, to find their schema.
+  'read jsonl duckdb': (folder) => read({ sql: `select * from '${join(folder, 'rows.jsonl')}'` }),
+  'read csv lowrank': (folder) => read(join(folder, 'rows.csv')),
+  'read csv papaparse': async (folder, _, papaparse) => {
+    const { default: Papa } = await import(pathToFileURL(join(papaparse, 'node_modules/papaparse/papaparse.js')).href)
+    let count = 0
+    await new Promise((resolve, reject) =>
+      Papa.parse(createReadStream(join(folder, 'rows.csv'), { encoding: 'utf8', highWaterMark: 1 << 18 }), {
+        header: true,
+        skipEmptyLines: true,
+        chunk: (/** @type {{ data: unknown[] }} */ { data }) => {
+          count += data.length
+        },
+        complete: resolve,
+        error: reject,
+      }),
+    )
+    return count
+  },
+  'read csv duckdb': (folder) => read({ sql: `select * from '${join(folder, 'rows.csv')}'` }),
   'write parquet lowrank': async (folder, count) =>
     (await writeRows({ name: 'rows', rows: () => sourceRows(count) }, join(folder, 'ours.parquet'))).rows,
   'write parquet hyparquet-writer': async (folder, count) => {
@@ -132,23 +167,32 @@ async function* wideRows(count) {
 
 /** @type {import('./main.mjs').Bench} */
 export const bench = {
-  summary: 'Rows per second of processor time in files: Parquet and JSON Lines, beside bare libraries and DuckDB.',
+  summary: 'Rows per second of processor time in files: Parquet, JSON Lines and CSV, beside bare libraries and DuckDB.',
   options: {
     rows: { type: 'count', default: 1_000_000, help: 'rows of the files' },
     rounds: { type: 'count', default: 3, help: 'how often each case runs, all in turn' },
+    only: { help: 'measures the cases whose name has this text; default: all' },
+    papaparse: {
+      help: 'folder of the peer of CSV, made by npm install --prefix FOLDER papaparse@5.7.1; default: none',
+    },
   },
-  async run({ rows: count, rounds }, report) {
+  async run({ rows: count, rounds, only = '', papaparse = '' }, report) {
     const folder = mkdtempSync(join(tmpdir(), 'lowrank-bench-data-'))
     try {
       const made = { name: 'rows', rows: () => sourceRows(count) }
       await writeRows(made, join(folder, 'rows.parquet'))
       await writeRows(made, join(folder, 'rows.jsonl'))
+      await writeRows({ name: 'rows', rows: () => flatRows(count) }, join(folder, 'rows.csv'))
       /** @type {Map<string, { rate: number[], memory: number[] }>} */
-      const found = new Map(Object.keys(CASES).map((name) => [name, { rate: [], memory: [] }]))
+      const found = new Map(
+        Object.keys(CASES)
+          .filter((name) => name.includes(only) && (papaparse !== '' || !name.endsWith('papaparse')))
+          .map((name) => [name, { rate: [], memory: [] }]),
+      )
       for (let round = 0; round < rounds; round++) {
         for (const [name, { rate, memory }] of found) {
           report.progress(`round ${round + 1} of ${rounds}: ${name}`)
-          const args = [fileURLToPath(import.meta.url), name, folder, String(count)]
+          const args = [fileURLToPath(import.meta.url), name, folder, String(count), papaparse]
           await runLines(process.execPath, args, (line) => {
             const { perSecond, mib } = JSON.parse(line)
             rate.push(perSecond)
@@ -157,10 +201,10 @@ export const bench = {
         }
       }
       for (const [name, { rate, memory }] of found) {
-        const [verb = '', format = '', library = ''] = name.split(' ')
+        const [verb = '', format = '', ...library] = name.split(' ')
         report.add({
           case: `${verb} ${format}`,
-          library,
+          library: library.join(' '),
           rows: count,
           rows_per_cpu_s: summary(rate),
           peak_rss_mib: summary(memory),
@@ -179,9 +223,9 @@ export const bench = {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [name = '', folder = '', count = '0'] = process.argv.slice(2)
+  const [name = '', folder = '', count = '0', papaparse = ''] = process.argv.slice(2)
   const before = process.cpuUsage()
-  const done = await CASES[name]?.(folder, Number(count))
+  const done = await CASES[name]?.(folder, Number(count), papaparse)
   const { user, system } = process.cpuUsage(before)
   if (done !== Number(count)) throw new Error(`expected ${count} rows of ${name}, got ${done}`)
   console.log(JSON.stringify({ perSecond: round(Number(count) / ((user + system) / 1e6)), mib: peakRssMib() }))
