@@ -128,7 +128,8 @@ export class Asker {
         return { failure: `refused: ${step}` }
       }
       const values = readReply(step, reply)
-      if (typeof values !== 'string') return { values, model: reply.model || request.model }
+      if (typeof values !== 'string')
+        return { values, model: isPath(reply.model) ? request.model : reply.model || request.model }
       this.#malformed.set(values, (this.#malformed.get(values) ?? 0) + 1)
     }
     return { failure: `malformed: ${step}` }
@@ -159,6 +160,11 @@ export class Asker {
     this.#received++
     return reply
   }
+}
+
+/** Some servers name the file of a model: where that lies on their machine is no one's business. */
+function isPath(name: string): boolean {
+  return name.startsWith('/') || name.includes('\\')
 }
 
 /** What a request asks, whatever address it goes to, and which of its replies this is. */

@@ -161,6 +161,19 @@ describe('generateDataset', () => {
     ])
   })
 
+  it('generateDataset writes the name that was asked for where the endpoint names a path', async () => {
+    for (const [name, expected] of [
+      ['/srv/m.gguf', 'asked'],
+      ['C:\\m.gguf', 'asked'],
+      ['m-2026', 'm-2026'],
+    ]) {
+      const message = { role: 'assistant', content: '{"questions": ["Why?"], "answer": "So."}' }
+      server.answer = () => ({ status: 200, body: { model: name, choices: [{ message }] } })
+      await generate({ model: 'asked', threshold: 0, fresh: true, dataset: ROWS.slice(0, 1) })
+      expect(await rowsOf()).toMatchObject([{ model: expected }])
+    }
+  })
+
   it('generateDataset judges nothing with the threshold 0', async () => {
     await generate({ threshold: 0 })
     expect(new Set(stepsAsked())).toEqual(new Set(['question', 'answer']))
