@@ -1,4 +1,7 @@
-/** @file What decides the rows of a data set beside the bytes of its files: what was asked for, and which files are there. */
+/**
+ * @file What decides the rows of a data set beside the bytes of its files: what was asked for, and which files are
+ * there.
+ */
 
 import { readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

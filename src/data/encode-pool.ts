@@ -1,6 +1,6 @@
 /**
- * @file Threads that encode rows. The main thread gives each some rows at a time and takes what they became in the order
- * of the rows.
+ * @file Threads that encode rows. The main thread gives each some rows at a time and takes what they became in the
+ * order of the rows.
  *
  * 1. Every request is answered, or rejects: with the error of a thread that ended, or the reason of `close`.
  * 2. The threads end with `close`, whatever they are at. They do not keep a process alive.
@@ -35,7 +35,7 @@ export class EncodePool {
       worker.unref()
       worker.on('message', (reply: EncodeReply | undefined) => this.#take(worker, reply))
       worker.on('error', (error) => this.#fail(error))
-      worker.on('exit', (code) => this.#fail(new Error(`it ended with code ${code}`)))
+      worker.on('exit', (code) => this.#fail(`it ended with code ${code}`))
       return worker
     })
   }
@@ -46,12 +46,7 @@ export class EncodePool {
     return this.#idle.length
   }
 
-  /** Rows that are sent and not answered yet are so many requests. */
-  get waiting(): number {
-    return this.#waiting.size
-  }
-
-  /** Encodes rows on the thread that has fewest to do. @throws as `ready` */
+  /** Encodes rows on one of the threads, which take turns. @throws as `ready` */
   send(rows: readonly RecognizedRow[]): Promise<EncodeReply> {
     this.#throwIfEnded()
     const number = this.#requests++

@@ -1,6 +1,6 @@
 /**
- * @file Encoded rows of files kept from one run to the next, in the cache folder: made once for the same bytes, tokenizer
- * and options.
+ * @file Encoded rows of files kept from one run to the next, in the cache folder: made once for the same bytes,
+ * tokenizer and options.
  *
  * 1. The name of an entry is a hash of all that decides the rows but the bytes of the files: these have their hashes in
  *    the entry, and are hashed again before it is taken.
@@ -8,8 +8,8 @@
  * 3. What is damaged, or cannot be read or written, is as if it were not there. Nothing here ends a run.
  * 4. Together entries take a bounded number of bytes: those that were not used for the longest time go first.
  *
- * An entry: 8 bytes that tell the format, the records of a store (6 words of what is known of each, and its words), what
- * became of the rows as JSON, its length in 4 bytes, and the SHA-256 of all before it.
+ * An entry: 8 bytes that tell the format, the records of a store (6 words of what is known of each, and its words),
+ * what became of the rows as JSON, its length in 4 bytes, and the SHA-256 of all before it.
  */
 
 import { createHash, type Hash } from 'node:crypto'

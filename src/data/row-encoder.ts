@@ -1,6 +1,6 @@
 /**
- * @file Encoding the rows of a data set in their order: by this thread at first, and by others once there are many rows.
- * What comes out is the same.
+ * @file Encoding the rows of a data set in their order: by this thread at first, and by others once there are many
+ * rows. What comes out is the same.
  */
 
 import { availableParallelism } from 'node:os'
@@ -111,7 +111,7 @@ export class RowEncoder<I extends Item> {
   /** Ends the threads; may be called at any time. */
   async close(): Promise<void> {
     this.#removeListener?.()
-    await this.#pool?.close(new Error('closed'))
+    await this.#pool?.close(new DOMException('The rows are not asked for any more', 'AbortError'))
   }
 
   #start(task: EncodeTask): void {

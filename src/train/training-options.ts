@@ -15,8 +15,8 @@ export interface TrainingOptions extends DataOptions {
    * Bytes of encoded rows (4 per token and a few per row) that stay in memory. Those beyond lie in a file without a
    * name in `outputDir`, or in the cache folder where there is none; its space is free when the run ends. Changes no
    * batch.
-   * @default a sixteenth of the memory that is available (and of `memoryBudget` on a CPU), from 8 MiB to 128 MiB, as for 33
-   * million tokens
+   * @default a sixteenth of the memory that is available (and of `memoryBudget` on a CPU), from 8 MiB to 128 MiB, as
+   * for 33 million tokens
    */
   dataMemory?: number
   /**

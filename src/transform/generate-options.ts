@@ -29,8 +29,8 @@ export interface GenerateDatasetOptions extends EndpointOptions, Omit<TransformO
   /** Name of the model, as the endpoint has it. */
   model: string
   /**
-   * Path of the file of pairs, whose ending names its format; with a `/` at its end, a Delta table. The replies are kept
-   * beside it, in `OUTPUT.replies`.
+   * Path of the file of pairs, whose ending names its format; with a `/` at its end, a Delta table. The replies are
+   * kept beside it, in `OUTPUT.replies`.
    */
   output: string
   /**

@@ -1,4 +1,6 @@
-/** @file Rows encoded by other threads: the same as by this one, in order, with the same errors; and how threads end. */
+/**
+ * @file Rows encoded by other threads: the same as by this one, in order, with the same errors; and how threads end.
+ */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -180,7 +182,7 @@ test('a thread that ends by itself rejects what was asked of it, and says what t
       `[data] expected a thread that encodes rows to go on, got its end: ${reason}; give the process more memory, or set datasetNumProc: 0`,
     )
     expect(() => pool.ready).toThrow(reason)
-    await pool.close(new Error('closed'))
+    await pool.close('closed')
   }
 })
 

@@ -1,6 +1,6 @@
 /**
- * @file Which files of a folder are which split: lowrank and the package datasets say the same, by names, by patterns and
- * by the configurations of a README.md.
+ * @file Which files of a folder are which split: lowrank and the package datasets say the same, by names, by patterns
+ * and by the configurations of a README.md.
  */
 
 import { mkdir, writeFile } from 'node:fs/promises'

@@ -22,8 +22,8 @@ const EMULATORS = ['sm90/forward/early', 'sm80/reverse/late', 'sm90/random/late'
 /**
  * The devices under test; the CPU counts once per instruction-set level of the machine, lowest first, the emulated GPU
  * once for each of EMULATORS (LOWRANK_TEST_EMULATORS: a comma list in their place). `npm test` takes the lowest and the
- * highest level, CI and `npm run test:long` all; with LOWRANK_ISA_UNCHECKED=1 those that the machine does not report are
- * tried too.
+ * highest level, CI and `npm run test:long` all; with LOWRANK_ISA_UNCHECKED=1 those that the machine does not report
+ * are tried too.
  * @param everyLevel false: the best CPU level and one emulated GPU only, for suites whose subject is not the kernels.
  * @throws on a device that does not exist.
  */

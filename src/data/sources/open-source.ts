@@ -106,7 +106,8 @@ function openText(source: string, opening: Opening): RowSource {
 
 /**
  * What a text without a scheme is: what is there under this path goes first, then the name of a dataset_info.json
- * beside it, then the id of a data set of the Hub. A folder may be a Delta table, whose log says which of its files count.
+ * beside it, then the id of a data set of the Hub. A folder may be a Delta table, whose log says which of its files
+ * count.
  */
 function pathSource(path: string, { options, fetching, name }: Opening): RowSource {
   const split = options.split ?? defaultSplit(name)

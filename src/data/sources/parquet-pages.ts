@@ -1,6 +1,6 @@
 /**
- * @file The bytes of a Parquet page, unpacked and looked over before the decoder gets them: a damaged length of a run or
- * of a text would have it fill memory until the process ends, which no program can catch.
+ * @file The bytes of a Parquet page, unpacked and looked over before the decoder gets them: a damaged length of a run
+ * or of a text would have it fill memory until the process ends, which no program can catch.
  */
 
 import type { Compressors, DataReader, PageHeader, SchemaTree } from 'hyparquet'

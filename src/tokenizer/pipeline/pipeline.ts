@@ -308,7 +308,7 @@ function isAscii(text: string): boolean {
   return true
 }
 
-/** Of tokens that stand one behind the other. */
+/** Where tokens of these lengths begin that stand one behind the other. */
 function offsetsOf(lengths: readonly number[]): number[] {
   const offsets: number[] = []
   let place = 0

@@ -21,8 +21,8 @@ export class WordTable {
   #older: Generation | undefined
 
   /**
-   * Puts the tokens of the word `[start, end)` of a text's units behind those in `ids`, and their places, moved by `shift`,
-   * behind those in `offsets`. False where the word is not known.
+   * Puts the tokens of the word `[start, end)` of a text's units behind those in `ids`, and their places, moved by
+   * `shift`, behind those in `offsets`. False where the word is not known.
    */
   put(
     text: Uint16Array,
