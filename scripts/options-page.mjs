@@ -220,8 +220,8 @@ export const SECTIONS = [
     title: 'LoraAdapter.load(model, directory, options)',
     about: 'Loads an adapter that lowrank or PEFT saved.',
     file: 'adapters/lora-adapter',
-    table: 'ADAPTER_PLACE',
-    type: 'AdapterPlace',
+    table: 'LOAD_ADAPTER_OPTIONS',
+    type: 'LoadAdapterOptions',
   },
   {
     title: 'adapter.merge(directory, options)',

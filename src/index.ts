@@ -2,7 +2,7 @@
 // Since TypeScript 6 a program has only the types that it names; the declarations need those of Node.
 /// <reference types="node" preserve="true" />
 
-export { type AdapterPlace, type CreateAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
+export { type CreateAdapterOptions, type LoadAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraBias, LoraConfig, LoraOptions } from './adapters/lora-config.js'
 export type { MergeReport } from './adapters/merge.js'
 export type { MergeOptions } from './adapters/merge-options.js'

@@ -29,7 +29,7 @@ import { PEFT_WEIGHTS_FILE } from './peft-names.js'
 import { ALL_LINEAR, targetNames } from './target-modules.js'
 
 /** Where an adapter stands among those of its model. */
-export interface AdapterPlace {
+export interface LoadAdapterOptions {
   /**
    * Name by which `setAdapter` and others know the adapter.
    * @default 'default', or 'default_2'... where that is taken
@@ -43,7 +43,7 @@ export interface AdapterPlace {
 }
 
 /** How `LoraAdapter.create` begins. */
-export interface CreateAdapterOptions extends AdapterPlace {
+export interface CreateAdapterOptions extends LoadAdapterOptions {
   /**
    * Seed of the random numbers that A begins with, a whole number of at least 0.
    * @default 42
@@ -52,7 +52,7 @@ export interface CreateAdapterOptions extends AdapterPlace {
 }
 
 /** The options of `LoraAdapter.load`. */
-export const ADAPTER_PLACE = {
+export const LOAD_ADAPTER_OPTIONS = {
   adapterName: {
     rule: NAME,
     otherwise: "'default', or 'default_2'... where that is taken",
@@ -63,11 +63,11 @@ export const ADAPTER_PLACE = {
     default: true,
     help: 'false: the adapter is on the model but changes nothing until setAdapter names it',
   },
-} as const satisfies OptionTable<AdapterPlace>
+} as const satisfies OptionTable<LoadAdapterOptions>
 
 /** The options of `LoraAdapter.create` beside those of the adapter. */
 export const CREATE_ADAPTER_OPTIONS = {
-  ...ADAPTER_PLACE,
+  ...LOAD_ADAPTER_OPTIONS,
   seed: { ...SEED, help: 'seed of the random numbers that A begins with' },
 } as const satisfies OptionTable<CreateAdapterOptions>
 
@@ -136,8 +136,8 @@ export class LoraAdapter {
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights
    * are not those that were saved.
    */
-  static async load(model: CausalLM, directory: string, place: AdapterPlace = {}): Promise<LoraAdapter> {
-    const { adapterName, active } = readOptions('lora', place, ADAPTER_PLACE)
+  static async load(model: CausalLM, directory: string, options: LoadAdapterOptions = {}): Promise<LoraAdapter> {
+    const { adapterName, active } = readOptions('lora', options, LOAD_ADAPTER_OPTIONS)
     expectPath('lora', 'directory', directory)
     expectModel('lora', model)
     model.expectLive('lora')

@@ -1,6 +1,6 @@
 /** @file The tables of options that docs/options.md shows, by name. */
 
-import { ADAPTER_PLACE, CREATE_ADAPTER_OPTIONS } from '../../src/adapters/lora-adapter.js'
+import { CREATE_ADAPTER_OPTIONS, LOAD_ADAPTER_OPTIONS } from '../../src/adapters/lora-adapter.js'
 import { MERGE_OPTIONS } from '../../src/adapters/merge-options.js'
 import { FORWARD_BATCH } from '../../src/architecture/batch.js'
 import { FORWARD_OPTIONS } from '../../src/causal-lm/causal-lm.js'
@@ -62,7 +62,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   TEXT_GENERATION_OPTIONS,
   PLAN_GENERATION_OPTIONS,
   CREATE_ADAPTER_OPTIONS,
-  ADAPTER_PLACE,
+  LOAD_ADAPTER_OPTIONS,
   MERGE_OPTIONS,
   ADAMW_OPTIONS,
   STEP_OPTIONS,
