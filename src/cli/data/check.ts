@@ -1,6 +1,5 @@
 /** @file `lowrank data check`: what is wrong with rows, before training. What it does is in check-rows.ts. */
 
-import { DATA_OPTIONS } from '../../data/options.js'
 import { path } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
@@ -9,7 +8,7 @@ import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
-import { readRowsRun } from './rows-run.js'
+import { ROW_SETTINGS, readRowsRun } from './rows-run.js'
 
 interface CheckFlags extends SetFlags, PartFlags {
   readonly json?: boolean
@@ -21,14 +20,12 @@ export interface Check extends CheckFlags {
   readonly run: RunOptions
 }
 
-const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
-
 /** The options of a run that decide what a row becomes, and the rows that must not be learnt. */
 const SETTINGS = {
-  model: TRAIN_LORA_OPTIONS.model,
-  revision: TRAIN_LORA_OPTIONS.revision,
+  model: ROW_SETTINGS.model,
+  revision: ROW_SETTINGS.revision,
   evalDataset: TRAIN_LORA_OPTIONS.evalDataset,
-  training: { ...TRAIN_LORA_OPTIONS.training, table: OF_ROWS },
+  training: ROW_SETTINGS.training,
 } as const satisfies OptionTable
 
 export const command: Command<CheckFlags, Check> = {

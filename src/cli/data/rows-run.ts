@@ -1,9 +1,21 @@
 /** @file What a command that looks at rows is given: a file of rows, or the YAML file of a run. */
 
+import { DATA_OPTIONS } from '../../data/options.js'
+import type { OptionTable } from '../../options/table.js'
+import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Given } from '../command.js'
 import type { PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import type { SetFlags } from '../train-flags.js'
+
+const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
+
+/** The options of a run that decide what a row becomes. */
+export const ROW_SETTINGS = {
+  model: TRAIN_LORA_OPTIONS.model,
+  revision: TRAIN_LORA_OPTIONS.revision,
+  training: { ...TRAIN_LORA_OPTIONS.training, table: OF_ROWS },
+} as const satisfies OptionTable
 
 /** The run that a YAML file and flags describe, or that of a file of rows. @throws UsageError for what is missing */
 export async function readRowsRun(given: Given<SetFlags & PartFlags>): Promise<RunOptions> {

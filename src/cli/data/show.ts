@@ -4,17 +4,14 @@
  */
 
 import { resolve } from 'node:path'
-import { DATA_OPTIONS } from '../../data/options.js'
 import { integer, text } from '../../options/rules.js'
-import type { OptionTable } from '../../options/table.js'
-import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
 import { UsageError } from '../usage-error.js'
-import { readRowsRun } from './rows-run.js'
+import { ROW_SETTINGS, readRowsRun } from './rows-run.js'
 
 interface ShowFlags extends SetFlags, PartFlags {
   readonly rows: number
@@ -27,22 +24,13 @@ export interface Show extends ShowFlags {
   readonly run: RunOptions
 }
 
-const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
-
-/** The options of a run that decide what a row becomes. */
-const SETTINGS = {
-  model: TRAIN_LORA_OPTIONS.model,
-  revision: TRAIN_LORA_OPTIONS.revision,
-  training: { ...TRAIN_LORA_OPTIONS.training, table: OF_ROWS },
-} as const satisfies OptionTable
-
 export const command: Command<ShowFlags, Show> = {
   summary: 'show rows as training sees them: tokens, what is learnt, lengths',
   details:
     'A token in green is learnt, one in grey is only read, one in red lies beyond --max-length. Where there are no ' +
     'colours, what is learnt stands between « and ». The figures at the end count all rows.',
   arguments: [{ name: 'file', help: 'data file or glob; or the YAML file of a run, whose dataset is shown' }],
-  settings: SETTINGS,
+  settings: ROW_SETTINGS,
   flags: {
     rows: {
       rule: integer({ min: 0 }),
