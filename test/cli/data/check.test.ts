@@ -72,7 +72,7 @@ it('writes a mended copy with --fix, says what it changed, and exits with 1 wher
   const again = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', mended, '--json'])
   expect(again.code).toBe(1)
   expect(JSON.parse(again.stdout)).toMatchObject({ errors: 1, fix: { read: 2, written: 2, notMended: { secret: 1 } } })
-  const refused = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', file.replace('jsonl', 'csv')])
+  const refused = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', file.replace('jsonl', 'txt')])
   expect([refused.code, refused.stderr.includes('.jsonl')]).toEqual([2, true])
 })
 
