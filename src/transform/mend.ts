@@ -5,7 +5,7 @@
 
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type CheckOptions, type CheckReport, checkDataset } from '../data/check/check-dataset.js'
+import { type CheckOptions, type CheckReport, checkEachRow } from '../data/check/check-dataset.js'
 import { rowTexts } from '../data/check/row-texts.js'
 import type { CheckedRow, Look } from '../data/check/rule.js'
 import { UNREADABLE_ROW } from '../data/check/rules.js'
@@ -23,20 +23,17 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { textMends } from './mend-texts.js'
 import { type WriteRow, writeRowsAtomic } from './output.js'
 
-/** Rows by the id of a rule. */
-type Counts = Readonly<Record<string, number>>
-
 /** What became of the rows: `read` is `written` and all of `leftOut` together. */
 export interface MendReport extends CheckReport {
   readonly output: string
   readonly read: number
   readonly written: number
-  /** Rows that are not written. */
-  readonly leftOut: Counts
-  /** Rows of which the text was changed. */
-  readonly mended: Counts
-  /** Rows of `output` whose defect stays, and rows that only all together make a finding. */
-  readonly notMended: Counts
+  /** Rows that are not written, by the id of a rule. */
+  readonly leftOut: Readonly<Record<string, number>>
+  /** Rows of which the text was changed, by the id of a rule. */
+  readonly mended: Readonly<Record<string, number>>
+  /** Rows of `output` whose defect stays, and rows that only all together make a finding, by the id of a rule. */
+  readonly notMended: Readonly<Record<string, number>>
 }
 
 // A text may begin or end with a special token more often than twice.
@@ -57,7 +54,7 @@ export async function mendRows(
 ): Promise<MendReport> {
   return await writeRowsAtomic([output], async (write) => {
     const mender = new Mender(tokenizer, output, options, write)
-    const report = await checkDataset(dataset, tokenizer, options, (row, found) => mender.take(row, found))
+    const report = await checkEachRow(dataset, tokenizer, options, (row, found) => mender.take(row, found))
     const unreadable = report.findings.find(({ id }) => id === UNREADABLE_ROW)
     if (unreadable !== undefined && options.onError !== 'skip')
       throw new DataError(`${unreadable.rows[0]?.detail}. Nothing is written; onError: 'skip' leaves such rows out`)

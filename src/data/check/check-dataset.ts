@@ -13,7 +13,7 @@ import { withPresentNames } from '../options.js'
 import { type DataSource, isDataSource } from '../sources/open-source.js'
 import { NEAR, runsOf } from './near-rules.js'
 import { rowTexts } from './row-texts.js'
-import { type CheckContext, type CheckedRow, type FoundRow, MOST_ROWS, type RowRuns, type Rule } from './rule.js'
+import { type CheckContext, type CheckedRow, type FoundRow, MOST_ROWS, type RowRuns } from './rule.js'
 import { RULES, UNREADABLE_ROW } from './rules.js'
 import { digestOf } from './set-rules.js'
 
@@ -21,7 +21,14 @@ import { digestOf } from './set-rules.js'
 const RUN_WORDS = 13
 
 /** What one rule found. */
-export interface Finding extends Pick<Rule, 'id' | 'severity' | 'finds' | 'remedy'> {
+export interface Finding {
+  /** The name of its section in docs/data-check.md. */
+  readonly id: string
+  /** 'error': training learns something wrong. 'warning': worth a look, and right in some sets. */
+  readonly severity: 'error' | 'warning'
+  /** What it finds, as the rest of "rows ...". */
+  readonly finds: string
+  readonly remedy: string
   /** How many rows. */
   readonly count: number
   /** The first of them. */
@@ -70,7 +77,7 @@ export const CHECK_OPTIONS = {
 } as const satisfies OptionTable<CheckOptions>
 
 /** Takes each row with the rules that found something in it alone. */
-export type OnCheckedRow = (row: CheckedRow, found: ReadonlySet<string>) => Promise<void>
+type OnCheckedRow = (row: CheckedRow, found: ReadonlySet<string>) => Promise<void>
 
 /**
  * Looks at every row once, as training sees it, and tells what would waste a run: docs/data-check.md has the rules.
@@ -80,7 +87,16 @@ export type OnCheckedRow = (row: CheckedRow, found: ReadonlySet<string>) => Prom
 export async function checkDataset(
   source: DataSource,
   tokenizer: Tokenizer,
-  given: CheckOptions = {},
+  options: CheckOptions = {},
+): Promise<CheckReport> {
+  return await checkEachRow(source, tokenizer, options)
+}
+
+/** As `checkDataset`, for those who also need the rows. */
+export async function checkEachRow(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  given: CheckOptions,
   onRow?: OnCheckedRow,
 ): Promise<CheckReport> {
   const {
