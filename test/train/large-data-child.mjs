@@ -13,7 +13,14 @@ const run = await trainLora({
   threads: 1,
   dtype: 'float32',
   lora: { r: 2 },
-  training: { maxSteps: 5, maxLength: 256, perDeviceTrainBatchSize: 2, gradientAccumulationSteps: 1, dataMemory },
+  training: {
+    maxSteps: 5,
+    maxLength: 256,
+    chatTemplate: 'chatml',
+    perDeviceTrainBatchSize: 2,
+    gradientAccumulationSteps: 1,
+    dataMemory,
+  },
 })
 const { rows, tokens } = run.statistics
 run.dispose()
