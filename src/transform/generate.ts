@@ -110,7 +110,7 @@ async function fill(
 /** @throws OptionError for options that do not fit together */
 export function readGenerateOptions(options: GenerateDatasetOptions): ResolvedGenerate {
   const settled = readOptions('generate', options, GENERATE_DATASET_OPTIONS)
-  const { reasoningColumn, keep, form, systemPrompt } = settled
+  const { reasoningColumn, keep, form, systemPrompt, maxCost, inputPrice, outputPrice } = settled
   const taken = [...OWN_COLUMNS, ...PROVENANCE]
   for (const [name, column] of [
     ...keep.map((kept) => ['keep', kept] as const),
@@ -123,6 +123,12 @@ export function readGenerateOptions(options: GenerateDatasetOptions): ResolvedGe
   }
   if (systemPrompt !== undefined && form !== 'messages')
     throw new OptionError("[generate] expected form 'messages' where systemPrompt is given, got 'question-answer'")
+  // Without a price every request is free, and no cap is ever reached.
+  if (maxCost !== undefined && inputPrice === 0 && outputPrice === 0)
+    throw new OptionError(
+      `[generate] expected inputPrice or outputPrice above 0 where maxCost is given, got maxCost ${maxCost} and no price; give the prices ` +
+        'of a million tokens, or leave maxCost out',
+    )
   return settled
 }
 

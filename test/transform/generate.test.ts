@@ -417,6 +417,14 @@ describe('an endpoint that fails', () => {
 describe('cost', () => {
   const PRICES = { inputPrice: 1000, outputPrice: 0, maxTokens: 10 }
 
+  it('a cap without any price is refused before anything is sent, since nothing would ever reach it', async () => {
+    const error = await failureOf(generate({ maxCost: 1 }))
+    expect(error).toMatchObject({ name: 'OptionError' })
+    expect(error.message).toContain('[generate] expected inputPrice or outputPrice above 0 where maxCost is given')
+    expect(server.requests).toEqual([])
+    expect(await readdir(directory)).toEqual([])
+  })
+
   it('a cap ends the work before it is passed, and a higher one goes on without paying twice', async () => {
     const error = await failureOf(generate({ ...PRICES, maxCost: 3 }))
     expect(error).toMatchObject({ code: 'ENDPOINT', failure: 'cost' })
