@@ -3,7 +3,7 @@
  * is in it. A file takes its name once all of the archive was found sound.
  */
 
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { describeValue, listNames } from '../errors.js'
 import { retryAfter } from '../http/patience.js'
@@ -13,7 +13,7 @@ import { HubError } from '../hub/hub-error.js'
 import { type HubToken, readHubSettings } from '../hub/settings.js'
 import { fetchFrom } from '../hub/web-file.js'
 import { expectSafe } from '../hub/web-target.js'
-import { OptionError } from '../lowrank-error.js'
+import { LowrankError, OptionError } from '../lowrank-error.js'
 import { readOptions } from '../options/table.js'
 import { isObject } from '../values.js'
 import { kaggleCredentials } from './credentials.js'
@@ -53,8 +53,12 @@ export async function pullKaggle(name: string, options: PullKaggleOptions = {}):
   const dataset = `${owner}/${slug}`
   const outputDir = resolve(given ?? slug)
   const server = (process.env.KAGGLE_API_ENDPOINT || ENDPOINT).replace(/\/+$/, '')
-  if (!URL.canParse(server) || server.includes('@'))
+  if (server.includes('@'))
     throw new OptionError('[kaggle] expected an address without name and password for KAGGLE_API_ENDPOINT')
+  if (!URL.canParse(server))
+    throw new OptionError(
+      `[kaggle] expected an https address for KAGGLE_API_ENDPOINT, got ${describeValue(server)}; write it as ${ENDPOINT}`,
+    )
   expectSafe(new URL(server), 'got')
   const { offline, answerTimeout, pieceTimeout } = await readHubSettings({})
   if (offline !== undefined)
@@ -74,6 +78,7 @@ export async function pullKaggle(name: string, options: PullKaggleOptions = {}):
   }
   const query = version === undefined ? '' : `?datasetVersionNumber=${version}`
   const listed = await listFiles(`${server}/api/v1/datasets/list/${dataset}${query}`, target, signal)
+  await expectNoFolders(outputDir, listed)
   const staging = join(outputDir, `.kaggle-${slug}`)
   const archive = await fetchFrom(`${server}/api/v1/datasets/download/${dataset}${query}`, target, {
     offline,
@@ -104,6 +109,19 @@ export async function pullKaggle(name: string, options: PullKaggleOptions = {}):
   }
   await rm(staging, { recursive: true, force: true })
   return { dataset, outputDir, files }
+}
+
+/** No file can take the place of a folder: that is said before anything large is fetched. */
+async function expectNoFolders(outputDir: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const path = join(outputDir, name)
+    const there = await stat(path).catch(() => undefined)
+    if (there?.isDirectory())
+      throw new LowrankError(
+        'FILE',
+        `[kaggle] expected ${path} to be a file or not to exist, got a folder; remove it, or choose another outputDir (--output)`,
+      )
+  }
 }
 
 /** The names of all files, as Kaggle lists them page by page. */

@@ -63,6 +63,22 @@ const failure = (options?: PullKaggleOptions, name?: string) => rejection(pull(o
 const left = async () => Object.keys(await tree(root)).filter((name) => !name.startsWith('config/'))
 
 describe('a data set of Kaggle', () => {
+  it('is not fetched where a folder stands in the place of one of its files, and the folder stays', async () => {
+    serve(makeZip(FILES))
+    await mkdir(join(root, 'out', 'loans.csv'), { recursive: true })
+    await writeFile(join(root, 'out', 'loans.csv', 'mine.txt'), 'mine')
+    expect(await failure()).toBe(
+      `[kaggle] expected ${join(root, 'out', 'loans.csv')} to be a file or not to exist, got a folder; remove it, or choose another ` +
+        'outputDir (--output)',
+    )
+    expect(await left()).toEqual(['out/loans.csv/mine.txt'])
+  })
+
+  it('is not asked for at an address that is none, and the error names the variable', async () => {
+    vi.stubEnv('KAGGLE_API_ENDPOINT', 'nonsense')
+    expect(await failure()).toContain('expected an https address for KAGGLE_API_ENDPOINT, got "nonsense"')
+  })
+
   it.each([false, true])('is listed, fetched and unpacked, and nothing else is left (Zip64: %s)', async (isWide) => {
     serve(makeZip(FILES, isWide))
     const steps = new Set<string>()
