@@ -82,7 +82,7 @@ type OnCheckedRow = (row: CheckedRow, found: ReadonlySet<string>) => Promise<voi
 /**
  * Looks at every row once, as training sees it, and tells what would waste a run: docs/data-check.md has the rules.
  *
- * @throws DataError for a source that cannot be read, and for a defect in the evaluation set
+ * @throws DataError for a source that cannot be read or has no rows, and for a defect in the evaluation set
  */
 export async function checkDataset(
   source: DataSource,
@@ -160,6 +160,11 @@ async function checkRows(
     if (!(error instanceof DataError)) throw error
     unreadable(error)
   }
+  // Training refuses such a file: an export that broke off must not look clean.
+  if (rows === 0 && looks.every(({ count }) => count === 0))
+    throw new DataError(
+      `[data] expected at least one row${typeof source === 'string' ? ` in ${source}` : ''}, got none; check that the file is whole`,
+    )
   for (const entry of looks) {
     const last = entry.look?.end?.()
     entry.count += last?.count ?? 0

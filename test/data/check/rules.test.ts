@@ -275,3 +275,11 @@ it('has an entry on the page for each rule, in the same order, with its severity
     RULES.map(({ id, severity }) => [id, severity]),
   )
 })
+
+it('a data set without rows is refused as training refuses it, and the error names the file', async () => {
+  const file = join(temporaryDirectory(), 'cut.jsonl')
+  await writeFile(file, '')
+  const refused = `[data] expected at least one row in ${file}, got none; check that the file is whole`
+  await expect(check(file)).rejects.toThrow(refused)
+  await expect(check([])).rejects.toThrow('[data] expected at least one row, got none')
+})
