@@ -50,7 +50,9 @@ export function flagValue({ argument, entry: { rule, default: fallback } }: Tabl
   if (text.trim() === '') return text
   const number = Number(text)
   if (Number.isFinite(number) && takes(rule.schema, 'number', 'integer')) return number
-  const isNames = /^[\w.-]+(?:,\s*[\w.-]+)*$/.test(text) && text.toLowerCase() !== fallback
+  // Names of columns have blanks and any letters. Where an option also takes text, such text is no list.
+  const isList = (rule.schema as { type?: unknown } | undefined)?.type === 'array'
+  const isNames = isList || (/^[\w.-]+(?:,\s*[\w.-]+)*$/.test(text) && text.toLowerCase() !== fallback)
   return isNames && argument === 'names' ? text.split(',').map((name) => name.trim()) : text
 }
 

@@ -26,6 +26,11 @@ const TABLE: OptionTable = {
         help: 'which',
         flag: { name: '--names', argument: 'names', help: 'which ones' },
       },
+      columns: {
+        rule: listOf(text, 'names of columns'),
+        help: 'those of a table',
+        flag: { name: '--columns', argument: 'names' },
+      },
     },
   },
 }
@@ -39,6 +44,7 @@ describe('flags of a table', () => {
       ['--loud', 'loud'],
       ['--rate', 'inner.rate'],
       ['--names', 'inner.names'],
+      ['--columns', 'inner.columns'],
     ])
   })
 
@@ -68,6 +74,8 @@ describe('flags of a table', () => {
     ['--names', 'All', 'All'],
     ['--names', '.*(q|v)_proj', '.*(q|v)_proj'],
     ['--names', '12', ['12']],
+    ['--columns', 'Loan Status', ['Loan Status']],
+    ['--columns', 'Größe (m²), Ort', ['Größe (m²)', 'Ort']],
   ])('reads %s %j as %j', (name, text, value) => {
     expect(flagValue(flag(name), text)).toEqual(value)
   })
