@@ -6,6 +6,7 @@
  * 2. The threads end with `close`, whatever they are at. They do not keep a process alive.
  */
 
+import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { LowrankError } from '../lowrank-error.js'
 import { toError } from '../values.js'
@@ -20,6 +21,11 @@ interface Waiting {
 }
 
 const PROGRAM = new URL('./encode-worker.js', builtModule(import.meta.url))
+
+/** Whether there is a program for threads: a bundle of a program and lowrank has none. */
+export function hasThreadProgram(): boolean {
+  return existsSync(PROGRAM)
+}
 
 export class EncodePool {
   readonly #idle: Worker[] = []

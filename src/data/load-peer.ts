@@ -1,4 +1,7 @@
-/** @file Packages that are not installed with lowrank, since few programs need them: loaded where one does. */
+/**
+ * @file Packages that few programs need, loaded where one does: most are not installed with lowrank, and bundles leave
+ * all of them out.
+ */
 
 import { LowrankError } from '../lowrank-error.js'
 import { errorCode } from '../regular-file.js'
@@ -11,13 +14,14 @@ const VERSIONS = {
   linkedom: '0.18.15',
   mammoth: '1.13.0',
   unpdf: '1.7.0',
+  yaml: '2.9.1',
 } as const
 
 /** The name of a package that is loaded on demand. */
 export type PeerName = keyof typeof VERSIONS
 
 /**
- * Loads an optional peer dependency.
+ * Loads a package.
  *
  * @param purpose `to read Arrow`
  * @param together What the purpose needs in all, so that one command installs it.

@@ -10,7 +10,7 @@ import type { Turns } from '../turns.js'
 import { type OnBadRow, orBad, passBadRow } from './bad-rows.js'
 import { builtModule } from './built-module.js'
 import { type EncodeReply, type EncodeTask, receivedError, sizeOfPlain } from './encode-messages.js'
-import { EncodePool } from './encode-pool.js'
+import { EncodePool, hasThreadProgram } from './encode-pool.js'
 import type { Item } from './items.js'
 import type { CodingContext, RecognizedRow, RowCoding } from './row-coding.js'
 import { outcomeSteps, type Padding, type RowFacts } from './row-outcome.js'
@@ -172,7 +172,7 @@ function taskOf<I extends Item>({
 }: RowEncoding<I>): EncodeTask | undefined {
   const tokenizer = filesOfTokenizer(context.tokenizer)
   const { droppedContent: _, ...options } = context.options
-  if (tokenizer === undefined || coding.exported === undefined) return undefined
+  if (tokenizer === undefined || coding.exported === undefined || !hasThreadProgram()) return undefined
   if (sizeOfPlain(options, LONGEST_ROW) === undefined) return undefined
   const { module, name } = coding.exported
   return { tokenizer, coding: { module: builtModule(module), name }, options, chatTemplate, now, padding }

@@ -4,6 +4,7 @@
  */
 
 import type { Document, isNode } from 'yaml'
+import { loadPeer } from '../data/load-peer.js'
 import { describeValue, nearestName } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
@@ -43,8 +44,7 @@ export class YamlNode {
     if (typeof given !== 'string')
       return new YamlNode({ where, name: `the ${where}`, placeOf: () => undefined }, [], given)
     const bytes = await readRegularFile(given, { where, limit: LARGEST_FILE })
-    // Loaded for a file alone: who imports the library may never read one.
-    const { LineCounter, parseDocument, isNode } = await import('yaml')
+    const { LineCounter, parseDocument, isNode } = await loadPeer<typeof import('yaml')>('yaml', `to read ${given}`)
     const lines = new LineCounter()
     const refuse = (what: string, offset: number): never => {
       throw new OptionError(`[${where}] expected YAML in ${given}, got at line ${lines.linePos(offset).line}: ${what}`)

@@ -69,6 +69,8 @@ function sourceOf(threads: number, change: (index: number) => unknown = rowAt) {
       const before = watched.length
       for (let index = 0; index < ROWS; index++) {
         if (index === BEFORE) {
+          // Node tells of new threads once promises rest.
+          await new Promise((resolve) => setImmediate(resolve))
           const started = watched.slice(before)
           expect(started).toHaveLength(threads)
           await Promise.all(started.map(({ ready }) => ready))

@@ -19,14 +19,17 @@ const folder = temporaryDirectory()
 const model = join(folder, 'model')
 const bundle = join(folder, 'bundle')
 
-/** Trains, saves with a card, and reads a header, so that what is loaded late runs too. */
+/**
+ * Trains, saves with a card, and reads a header, so that what is loaded late runs too; on more rows than this thread
+ * encodes alone where there is a program for others.
+ */
 const PROGRAM = `
 import { trainLora } from 'lowrank'
 const run = await trainLora({
   model: process.argv[2],
-  dataset: [{ prompt: 'one', completion: ' two' }, { prompt: 'three', completion: ' four' }],
+  dataset: Array.from({ length: 2100 }, () => ({ prompt: 'one', completion: ' two' })),
   lora: { r: 2 },
-  training: { maxSteps: 1, maxLength: 64 },
+  training: { maxSteps: 1, maxLength: 64, datasetNumProc: 2 },
   outputDir: process.argv[3],
 })
 await run.save(process.argv[3] + '/adapter')

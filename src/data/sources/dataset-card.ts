@@ -6,6 +6,7 @@
 import { describeValue, listNames } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import { isObject } from '../../values.js'
+import { loadPeer } from '../load-peer.js'
 
 /** Paths with wildcards, by split. */
 export type SplitPatterns = ReadonlyMap<string, readonly string[]>
@@ -39,8 +40,7 @@ export async function configsOf(card: string, place: string): Promise<readonly D
     new DataError(
       `[data] expected a readable list configs in the README.md of ${place}, got ${what}; correct it, or name the files with dataFiles`,
     )
-  // Loaded for a card alone: who imports the library may never read one.
-  const { parse } = await import('yaml')
+  const { parse } = await loadPeer<typeof import('yaml')>('yaml', 'to read the list configs of a README.md')
   let configs: unknown
   try {
     configs = (parse(header, { maxAliasCount: 100 }) as { configs?: unknown }).configs
