@@ -178,10 +178,10 @@ const longToolRow = toolRow(2000, 2000)
 /** Rows and their template, in place of a file. */
 /** @type {Record<string, [rows: object[], chatTemplate: string]>} */
 const conversations = {
-  '5,000 messages': [[{ messages: turnsOf(5000, words) }], CHATML],
+  '10,000 messages': [[{ messages: turnsOf(10_000, words) }], CHATML],
   '20,000 messages': [[{ messages: turnsOf(20_000, 'Ja.') }], CHATML],
   "20,000 messages with Gemma's template": [[{ messages: turnsOf(20_000, 'Ja.') }], sources['gemma3.jinja']],
-  '5,000 messages with generation tags': [[{ messages: turnsOf(5000, words) }], sources['qwen2_5_training.jinja']],
+  '10,000 messages with generation tags': [[{ messages: turnsOf(10_000, words) }], sources['qwen2_5_training.jinja']],
   '20,000 messages in one macro': [[{ messages: turnsOf(20_000, words.slice(0, 20)) }], ONE_MACRO],
   '5,000 messages of eight parts, joined': [
     [{ messages: turnsOf(5000, '').map((message) => ({ ...message, content: parts(8) })) }],
@@ -208,7 +208,7 @@ const conversations = {
   ],
   // JSON changes each content, so that all are looked for in vain.
   'contents that the template rewrites': [
-    [{ messages: turnsOf(5000, words) }],
+    [{ messages: turnsOf(15_000, words) }],
     '{% for m in messages %}{% generation %}{{ m.content | tojson }}{% endgeneration %}<|im_end|>{% endfor %}',
   ],
 }
