@@ -7,8 +7,8 @@ import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
-import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
-import { ROW_SETTINGS, readRowsRun } from './rows-run.js'
+import { SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { ROW_SETTINGS, readRowsRun, rowsFlagFor } from './rows-run.js'
 
 interface CheckFlags extends SetFlags, PartFlags {
   readonly json?: boolean
@@ -57,7 +57,7 @@ export const command: Command<CheckFlags, Check> = {
     },
     { text: 'Check the rows of a run', line: 'data check run.yaml' },
   ],
-  instead: flagFor,
+  instead: rowsFlagFor,
   async check(given) {
     return { ...given.flags, run: await readRowsRun(given) }
   },

@@ -6,7 +6,8 @@ import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
 import type { Given } from '../command.js'
 import type { PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
-import type { SetFlags } from '../train-flags.js'
+import { flagFor, type SetFlags } from '../train-flags.js'
+import { UsageError } from '../usage-error.js'
 
 const { evalSplit: _, ...OF_ROWS } = DATA_OPTIONS
 
@@ -21,7 +22,18 @@ export const ROW_SETTINGS = {
 export async function readRowsRun(given: Given<SetFlags & PartFlags>): Promise<RunOptions> {
   const { readRunOptions } = await import('../run-options.js')
   const [path] = given.words
+  if (path === undefined && !given.flags.set.some((setting) => /^dataset\b/.test(setting))) {
+    const isComplete = given.settings.some(({ path: [option] }) => option === 'model')
+    throw new UsageError(
+      `[data] expected a data file, or the YAML file of a run, got neither; write it behind the command${isComplete ? '' : ', and add --model DIR to a data file'}`,
+    )
+  }
   const isRun = path !== undefined && /\.ya?ml$/i.test(path)
   const rows = path === undefined || isRun ? [] : [{ flag: path, path: ['dataset'], value: path }]
   return await readRunOptions({ ...given, words: isRun ? [path] : [], settings: [...given.settings, ...rows] }, {})
+}
+
+/** As `flagFor`, for commands that take the data set as an argument. */
+export function rowsFlagFor(name: string): string | undefined {
+  return name === 'dataset' ? 'the data file behind the command, without a flag' : flagFor(name)
 }

@@ -9,9 +9,9 @@ import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
-import { flagFor, SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { SET_FLAGS, type SetFlags } from '../train-flags.js'
 import { UsageError } from '../usage-error.js'
-import { ROW_SETTINGS, readRowsRun } from './rows-run.js'
+import { ROW_SETTINGS, readRowsRun, rowsFlagFor } from './rows-run.js'
 
 interface ShowFlags extends SetFlags, PartFlags {
   readonly rows: number
@@ -52,7 +52,7 @@ export const command: Command<ShowFlags, Show> = {
     { text: 'See what a model learns of your rows', line: 'data show rows.jsonl --model Qwen/Qwen3-0.6B' },
     { text: 'See 20 rows of a run in a browser', line: 'data show run.yaml --rows 20 --html rows.html' },
   ],
-  instead: flagFor,
+  instead: rowsFlagFor,
   async check(given) {
     const run = await readRowsRun(given)
     const { html } = given.flags

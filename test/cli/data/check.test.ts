@@ -83,3 +83,16 @@ it('says what is missing without a model or a file', async () => {
   const { stderr: missing } = await lowrank(['data', 'check', join(folder, 'none.jsonl'), '--model', MODEL])
   expect(missing).toContain('none.jsonl')
 })
+
+it('says that the data file has no flag, where none is given and where one is tried', async () => {
+  const without = await lowrank(['data', 'check', '--model', MODEL])
+  expect([without.code, without.stderr]).toEqual([
+    2,
+    'error: [data] expected a data file, or the YAML file of a run, got neither; write it behind the command\n',
+  ])
+  const { code, stderr } = await lowrank(['data', 'check', '--dataset', rows, '--model', MODEL])
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('unknown flag "--dataset"; write the data file behind the command, without a flag\n'),
+  ])
+})
