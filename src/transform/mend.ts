@@ -57,7 +57,9 @@ export async function mendRows(
     const report = await checkEachRow(dataset, tokenizer, options, (row, found) => mender.take(row, found))
     const unreadable = report.findings.find(({ id }) => id === UNREADABLE_ROW)
     if (unreadable !== undefined && options.onError !== 'skip')
-      throw new DataError(`${unreadable.rows[0]?.detail}. Nothing is written; onError: 'skip' leaves such rows out`)
+      throw new DataError(
+        `${unreadable.rows[0]?.detail}. Nothing is written; onError: 'skip' leaves such rows out (--set training.onError=skip)`,
+      )
     return { ...report, output, ...mender.counts(report) }
   })
 }

@@ -33,7 +33,8 @@ export const RULES: readonly Rule[] = [
     id: UNREADABLE_ROW,
     severity: 'error',
     finds: 'that cannot be read, or that the chat template refuses',
-    remedy: 'mend the row as its text says, and check again: reading ended there',
+    remedy:
+      'mend the row as its text says, and check again; --set training.onError=skip finds all such rows, else reading ends at the first',
   },
   {
     id: 'missing-stop',

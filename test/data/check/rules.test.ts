@@ -173,6 +173,10 @@ it('goes on behind rows that cannot be read where onError says so', async () => 
   await writeFile(file, `{"messages": 1}\n${good}\n{"messages": 2}\n`)
   const { rows, findings } = await check(file, { onError: 'skip' })
   expect([rows, findings.map(({ id, count }) => [id, count])]).toEqual([1, [['unreadable-row', 2]]])
+  // It is the same where reading ended at the first: it has to be true of both.
+  expect(findings[0]?.remedy).toContain(
+    '--set training.onError=skip finds all such rows, else reading ends at the first',
+  )
   expect(findings[0]?.rows.map(({ row }) => row)).toEqual([1, 3])
 })
 
