@@ -108,6 +108,8 @@ export class ReplyJournal {
 
   async close(): Promise<void> {
     await this.#file.close()
+    // A run that got no reply leaves nothing behind.
+    if (this.#size === 0 && this.#failure === undefined) await rm(this.path, { force: true })
     await rm(this.#mark, { force: true })
   }
 

@@ -397,9 +397,10 @@ describe('an endpoint that fails', () => {
     })
   })
 
-  it('one that never answers ends the work after the timeout', async () => {
+  it('one that never answers ends the work after the timeout, and no file is left', async () => {
     server.answer = () => 'never'
     expect((await failureOf(generate({ timeout: 0.1 }))).message).toContain('within 0.1 s, got none')
+    expect(await readdir(directory)).toEqual([])
   })
 
   it('a signal ends the work with its reason', async () => {
