@@ -15,6 +15,7 @@ import {
   type PartShape,
   readGradient,
 } from '../support/linear-case.js'
+import { isThorough } from '../support/long.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
 import {
   COMPUTE_DTYPES,
@@ -33,13 +34,14 @@ import {
 const LOSS_TOLERANCE: Record<Compute, number> = { float32: 2e-6, bfloat16: 1e-4, float16: 1e-5 }
 
 /** [tokens, width, vocabulary] */
-const SIZES = [
-  [1, 1, 1],
+const ALL_SIZES = [
   [2, 33, 2],
+  [37, 65, 131],
+  [1, 1, 1],
   [5, 31, 17],
   [13, 64, 33],
-  [37, 65, 131],
 ] as const
+const SIZES = ALL_SIZES.slice(0, isThorough ? undefined : 2)
 
 interface Options {
   softcap?: number
