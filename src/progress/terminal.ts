@@ -61,6 +61,11 @@ export function formatCount(count: number): string {
     .replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/** `1 row`, `1,638 rows`. */
+export function countOfRows(count: number): string {
+  return `${formatCount(count)} ${count === 1 ? 'row' : 'rows'}`
+}
+
 /**
  * Four digits behind the point, or few digits and an exponent where that would be long or all zeros; `-` for what is no
  * number.

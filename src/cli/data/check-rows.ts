@@ -4,7 +4,7 @@ import { readGenerationConfig } from '../../checkpoint/generation-config.js'
 import { type CheckReport, checkDataset, type Finding } from '../../data/check/check-dataset.js'
 import { describeOrigin } from '../../data/row-origin.js'
 import { isGgufPath } from '../../gguf/reader.js'
-import { formatCount, type Paint } from '../../progress/terminal.js'
+import { countOfRows, formatCount, type Paint } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
 import { type MendReport, mendRows } from '../../transform/mend.js'
 import type { Check } from './check.js'
@@ -59,7 +59,7 @@ interface Told extends CheckReport {
 }
 
 function describe({ rows, errors, warnings, findings, fix }: Told, paint: Paint): readonly string[] {
-  const checked = `Checked ${formatCount(rows)} rows: `
+  const checked = `Checked ${countOfRows(rows)}: `
   const mended = fix === undefined ? [] : mendLines(fix, paint)
   if (findings.length === 0) return [`${checked}${paint('green', 'nothing found')}`, ...mended]
   const last = `${checked}${counted(errors, 'error')} and ${counted(warnings, 'warning')}`

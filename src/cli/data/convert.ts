@@ -4,12 +4,12 @@ import type { DataSource } from '../../data/sources/open-source.js'
 import { isTablePath, WRITE_OPTIONS, type WriteFormat, writerFor } from '../../data/writers/write-options.js'
 import { listOf, text } from '../../options/rules.js'
 import { createBar } from '../../progress/progress.js'
+import { countOfRows } from '../../progress/terminal.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags, partOf } from '../part-flags.js'
 import { untilSignal } from '../until-signal.js'
 import { UsageError } from '../usage-error.js'
-import { countOfRows } from './transformation.js'
 
 interface ConvertFlags extends PartFlags {
   readonly format?: WriteFormat

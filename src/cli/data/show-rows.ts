@@ -8,7 +8,7 @@ import type { DataError } from '../../lowrank-error.js'
 import { barChart } from '../../progress/bar-chart.js'
 import { renderBar } from '../../progress/progress-bar.js'
 import { createStatusLine } from '../../progress/status-line.js'
-import { formatCount, isScreen, type Paint, paintFor } from '../../progress/terminal.js'
+import { countOfRows, formatCount, isScreen, type Paint, paintFor } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
 import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import { prepareRows } from './prepare-rows.js'
@@ -58,7 +58,7 @@ export async function show({ run, rows: shown, html, json }: Show): Promise<void
   if (json) process.stdout.write(`${JSON.stringify({ type: 'summary', maxLength, ...summary })}\n`)
   if (html !== undefined) {
     await writeFileAtomic(html, showPage(kept, summary, maxLength))
-    if (!json) process.stdout.write(`Wrote ${html}: ${formatCount(kept.length)} rows and the figures of all\n\n`)
+    if (!json) process.stdout.write(`Wrote ${html}: ${countOfRows(kept.length)} and the figures of all\n\n`)
   }
   if (!json)
     process.stdout.write(`${summaryLines(summary, maxLength, process.stdout.columns ?? 80, paint).join('\n')}\n`)

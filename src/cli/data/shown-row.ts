@@ -4,7 +4,7 @@ import type { DataSummary, HistogramBin } from '../../data/data-summary.js'
 import type { InspectedRow, InspectedSequence } from '../../data/inspect.js'
 import { firstErrors } from '../../data/report.js'
 import { tokenTexts } from '../../data/token-texts.js'
-import { formatCount } from '../../progress/terminal.js'
+import { countOfRows, formatCount } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
 import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 
@@ -60,12 +60,12 @@ export function factsOf(summary: DataSummary, maxLength: number): string[] {
   const unusual = Object.entries(summary.unusual).map(([kind, count]) => `${kind} ${formatCount(count)}`)
   const share = tokens === 0 ? 0 : (100 * learntTokens) / tokens
   return [
-    `${formatCount(rows)} rows${rows === 0 ? '' : ` (${forms.join(', ')})`}, ${formatCount(tokens)} tokens, ${formatCount(learntTokens)} learnt (${share.toFixed(1)} %)`,
+    `${countOfRows(rows)}${rows === 0 ? '' : ` (${forms.join(', ')})`}, ${formatCount(tokens)} tokens, ${formatCount(learntTokens)} learnt (${share.toFixed(1)} %)`,
     ...(skippedRows === 0
       ? []
-      : [`skipped: ${formatCount(skippedRows)} rows, ${harmless(firstErrors(skippedRows, skippedRowErrors))}`]),
+      : [`skipped: ${countOfRows(skippedRows)}, ${harmless(firstErrors(skippedRows, skippedRowErrors))}`]),
     ...(longest === undefined ? [] : [`longest: ${formatCount(longest.tokens)} tokens in ${harmless(longest.origin)}`]),
-    `beyond maxLength ${formatCount(maxLength)}: ${formatCount(truncatedRows)} rows; nothing to learn: ${formatCount(rowsWithoutTarget)} rows`,
+    `beyond maxLength ${formatCount(maxLength)}: ${countOfRows(truncatedRows)}; nothing to learn: ${countOfRows(rowsWithoutTarget)}`,
     ...(dropped.length === 0 ? [] : [`left out by the chat template: ${dropped.join(', ')}`]),
     ...(unusual.length === 0 ? [] : [`unusual: ${unusual.join(', ')}`]),
     ...(ignoredColumns.length === 0 ? [] : [`columns that are not used: ${ignoredColumns.map(harmless).join(', ')}`]),

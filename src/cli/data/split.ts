@@ -2,12 +2,13 @@
 
 import type { WriteFormat } from '../../data/writers/write-options.js'
 import { text } from '../../options/rules.js'
+import { countOfRows } from '../../progress/terminal.js'
 import type { SplitReport } from '../../transform/split.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { checkAll } from '../usage-error.js'
 import { FORMAT, OUTPUT_DIR, ROWS_ARGUMENT, SPLIT_FLAGS, SQL_TABLE } from './flags.js'
-import { countLines, countOfRows, expectGiven, readShares, transform } from './transformation.js'
+import { countLines, expectGiven, readShares, transform } from './transformation.js'
 
 interface SplitFlags {
   readonly output?: string

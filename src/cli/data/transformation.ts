@@ -1,7 +1,7 @@
 /** @file What the commands that change data sets share: required words and flags, a bar, and the report at the end. */
 
 import { createBar } from '../../progress/progress.js'
-import { formatCount, type Paint, paintFor } from '../../progress/terminal.js'
+import { countOfRows, formatCount, type Paint, paintFor } from '../../progress/terminal.js'
 import { expectResultOnDisk } from '../standard-streams.js'
 import { untilSignal } from '../until-signal.js'
 import { UsageError } from '../usage-error.js'
@@ -51,11 +51,6 @@ export async function transform<Report extends object>(
   const report = await untilSignal((signal) => work(onProgress, signal).finally(() => bar.close()))
   const lines = json ? [JSON.stringify(report)] : describe(report, paintFor(process.stdout))
   process.stdout.write(`${lines.join('\n')}\n`)
-}
-
-/** `1 row`, `38 rows`. */
-export function countOfRows(count: number): string {
-  return `${formatCount(count)} ${count === 1 ? 'row' : 'rows'}`
 }
 
 /** `38 of 40 rows`. */

@@ -2,12 +2,13 @@
 
 import type { WriteFormat } from '../../data/writers/write-options.js'
 import { listOf, path, text } from '../../options/rules.js'
+import { countOfRows } from '../../progress/terminal.js'
 import type { UnifyReport } from '../../transform/unify.js'
 import type { Command } from '../command.js'
 import { JSON_OBJECT } from '../flags.js'
 import { checkAll, UsageError } from '../usage-error.js'
 import { FORMAT, OUTPUT_FILE, SPLIT_FLAGS } from './flags.js'
-import { countLines, countOfRows, expectGiven, ofRows, readShares, transform } from './transformation.js'
+import { countLines, expectGiven, ofRows, readShares, transform } from './transformation.js'
 
 interface UnifyFlags {
   readonly output?: string

@@ -90,7 +90,7 @@ it('leaves out rows with a defect where onError says so, and says how many and w
   expect(code).toBe(0)
   expect(stdout).toContain('some-broken.jsonl:3  messages')
   expect(stdout).toMatch(/^2 rows \(messages 2\), /m)
-  expect(stdout).toMatch(/^skipped: 1 rows, the error: \[data\] .*some-broken\.jsonl:2/m)
+  expect(stdout).toMatch(/^skipped: 1 row, the error: \[data\] .*some-broken\.jsonl:2/m)
   const { stdout: json } = await lowrank([...flags, '--json'])
   expect(JSON.parse(json.trim().split('\n').at(-1) ?? '')).toMatchObject({ rows: 2, skippedRows: 1 })
 })
