@@ -3,6 +3,7 @@ deltalake and DuckDB have them."""
 
 import datetime
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -33,7 +34,8 @@ if step == "make":
         {"id": 1, "text": None, "day": None, "count": None, "small": None, "flag": None, "price": None},
     ]
     deltalake.write_deltalake(folder / "theirs", pa.Table.from_pylist(rows, schema=SCHEMA), partition_by=PARTITIONS)
-    sys.exit()
+    # Threads of the libraries may abort the process while the interpreter ends.
+    os._exit(0)
 
 duck = duckdb.connect()
 duck.execute("set timezone = 'UTC'")
@@ -55,4 +57,5 @@ for name in ("ours", "theirs", "plain"):
     found[f"deltalake {name}"] = ordered(table.to_pyarrow_table().to_pylist())
     found[f"duckdb {name}"] = ordered(duck.sql(f"select * from delta_scan('{folder / name}')").to_arrow_table().to_pylist())
     found[f"partitions {name}"] = table.metadata().partition_columns
-print(json.dumps(found))
+print(json.dumps(found), flush=True)
+os._exit(0)

@@ -13,9 +13,11 @@ import { pdfOf } from '../transform/make-documents.js'
 import { describeWithPython, runPython } from './python.js'
 
 const SCRIPT = `
-import json, sys
+import json, os, sys
 from deltalake import DeltaTable
-print(json.dumps(DeltaTable(sys.argv[1]).to_pyarrow_table().to_pylist()))
+print(json.dumps(DeltaTable(sys.argv[1]).to_pyarrow_table().to_pylist()), flush=True)
+# Threads of the libraries may abort the process while the interpreter ends.
+os._exit(0)
 `
 
 describeWithPython('chunks of documents elsewhere', () => {
