@@ -11,12 +11,8 @@
  * - `INVALID_MODEL`: a model, tokenizer or adapter that is damaged, incomplete or not supported ({@link ModelError})
  * - `OUT_OF_MEMORY`: tensors that do not fit the memory budget ({@link OutOfMemoryError})
  * - `DIVERGED`: a loss, a gradient or weights that are no finite numbers ({@link DivergedError})
-<<<<<<< HEAD
- * - `HUB`: the Hugging Face Hub did not give a model ({@link HubError})
- * - `ENDPOINT`: an endpoint with OpenAI's interface did not serve a request ({@link EndpointError})
-=======
  * - `HUB`: the Hugging Face Hub, Kaggle or another server did not give what was asked for ({@link HubError})
->>>>>>> 3baffa0 (Pull data sets of Kaggle)
+ * - `ENDPOINT`: an endpoint with OpenAI's interface did not serve a request ({@link EndpointError})
  * - `CHECKPOINT`: a run that cannot go on from a checkpoint
  * - `FILE`: a file or directory that cannot be read or written; `cause` has the system's error, where there is one
  * - `ENGINE`: the native engine does not load, has no such device, or failed at a command

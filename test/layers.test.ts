@@ -14,9 +14,13 @@ type Floors = readonly Readonly<Record<string, string>>[]
 
 const FLOORS = JSON.parse(readFileSync(join(ROOT, 'layers.json'), 'utf8')) as Floors
 
-/** Folder of a file of src/; '.' for the files of src/ itself. */
+/** Folders that lie in others and have a floor of their own: `databricks/client`. */
+const NESTED = FLOORS.flatMap((floor) => Object.keys(floor)).filter((folder) => folder.includes('/'))
+
+/** Folder of a file of src/, as layers.json names it; '.' for the files of src/ itself. */
 function folderOf(file: string): string {
-  return file.includes('/') ? (file.split('/')[0] as string) : '.'
+  const nested = NESTED.find((folder) => file.startsWith(`${folder}/`))
+  return nested ?? (file.includes('/') ? (file.split('/')[0] as string) : '.')
 }
 
 /** The files, by their path below src/, which `file` imports. Types count too. */
