@@ -1,7 +1,7 @@
 /** @file The data of a run: what `dataset` and `evalDataset` become, and what events tell of it. */
 
+import { cacheDirectory } from '../cache-directory.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
-import { cacheDirectory } from '../data/cache-directory.js'
 import { checkPrepared } from '../data/check/prepared-rows.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import { type Item, type ItemList, listOf, someOf } from '../data/items.js'

@@ -5,11 +5,11 @@
 
 import { dirname, resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora-adapter.js'
+import { cacheDirectory } from '../cache-directory.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
 import { BatchSchedule, largestSequentialBatch } from '../data/batches.js'
-import { cacheDirectory } from '../data/cache-directory.js'
 import { datasetFingerprint } from '../data/fingerprint.js'
 import type { Item, ItemList } from '../data/items.js'
 import { withoutSecrets } from '../errors.js'

@@ -1,12 +1,12 @@
 /** @file Rows of a file on any server, by its address. */
 
 import { join } from 'node:path'
+import { cacheDirectory } from '../../cache-directory.js'
 import { RemoteBytes } from '../../hub/remote-bytes.js'
 import { type HubSettings, readHubSettings } from '../../hub/settings.js'
 import { fetchWebFile } from '../../hub/web-file.js'
 import { shownAddress, webTarget } from '../../hub/web-target.js'
 import { OptionError } from '../../lowrank-error.js'
-import { cacheDirectory } from '../cache-directory.js'
 import { DataFile } from './data-file.js'
 import type { FetchOptions } from './fetch-options.js'
 import { locatedSource } from './file-source.js'
