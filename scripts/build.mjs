@@ -199,7 +199,8 @@ async function buildTypeScript({ quick }, count) {
     const { ok, output: errors } = await runToEnd([process.execPath, ...tsc])
     if (!ok) throw new BuildError(`${errors}\n[build] the TypeScript sources have errors, see above`)
     const { configSchema } = await import(new URL('../dist/train/config-schema.js', import.meta.url))
-    writeFileSync(join(output, SCHEMA), `${JSON.stringify(configSchema(), null, 2)}\n`)
+    const { TRAIN_OPTIONS } = await import(new URL('../dist/integrations/options.js', import.meta.url))
+    writeFileSync(join(output, SCHEMA), `${JSON.stringify(configSchema(TRAIN_OPTIONS), null, 2)}\n`)
     finish()
     count.set('dist', 1, 1)
   }

@@ -21,15 +21,15 @@ export const SECTIONS = [
     title: 'trainLora(options)',
     about:
       'Trains an adapter or a whole model. The same options stand in the YAML file of `lowrank train`; those with a flag are in brackets.',
-    file: 'train/options',
-    table: 'TRAIN_LORA_OPTIONS',
+    file: 'integrations/options',
+    table: 'TRAIN_OPTIONS',
     type: 'TrainLoraOptions',
   },
   {
     title: 'planTraining(options, limits)',
     about: 'Finds the memory of a run before it starts. The options are those of `trainLora`; two differ.',
-    file: 'train/plan',
-    table: 'PLAN_TRAINING_OPTIONS',
+    file: 'integrations/plan-training',
+    table: 'PLAN_OPTIONS',
     type: 'PlanOptions',
   },
   {
@@ -281,9 +281,7 @@ export async function optionsPage(load) {
     const table = (await load(file))[name]
     parts.push(`## ${title}\n\n${about}\n`)
     parts.push(
-      ...(name === 'PLAN_TRAINING_OPTIONS'
-        ? [rowsOf({ model: table.model, dataset: table.dataset })]
-        : tablesOf(table)),
+      ...(name === 'PLAN_OPTIONS' ? [rowsOf({ model: table.model, dataset: table.dataset })] : tablesOf(table)),
     )
   }
   return parts.join('\n')

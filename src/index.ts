@@ -69,6 +69,10 @@ export { HubError } from './hub/hub-error.js'
 export type { ModelPart } from './hub/model-files.js'
 export type { ModelLicense, ModelOrigin } from './hub/model-origin.js'
 export type { HubOptions } from './hub/settings.js'
+export type { TrainLoraOptions } from './integrations/options.js'
+export { type PlanOptions, planTraining } from './integrations/plan-training.js'
+export type { ReportOptions } from './integrations/report-to.js'
+export { trainLora } from './integrations/train-lora.js'
 export type { PullKaggleOptions } from './kaggle/options.js'
 export { type PulledFiles, pullKaggle } from './kaggle/pull.js'
 export {
@@ -151,18 +155,10 @@ export type {
   WarningEvent,
 } from './train/events.js'
 export type { MemoryNeed, TensorBytes } from './train/memory-estimate.js'
-export type { TrainLoraOptions } from './train/options.js'
-export {
-  type PlanAlternative,
-  type PlannedMemory,
-  type PlanOptions,
-  type PlanSettings,
-  planTraining,
-  type TrainingPlan,
-} from './train/plan.js'
+export type { TrainRunOptions } from './train/options.js'
+export type { PlanAlternative, PlannedMemory, PlanRunOptions, PlanSettings, TrainingPlan } from './train/plan.js'
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
 export type { LrSchedulerType } from './train/schedule.js'
-export { trainLora } from './train/train-lora.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
 export type { IntervalStrategy, TrainingOptions } from './train/training-options.js'
 export { type DedupeReport, type DedupeRowsOptions, dedupeRows } from './transform/dedupe.js'

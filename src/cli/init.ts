@@ -4,9 +4,9 @@ import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { writeFileAtomic } from '../atomic-write.js'
+import { TRAIN_OPTIONS } from '../integrations/options.js'
 import { boolean } from '../options/rules.js'
 import { schemaComment } from '../train/config-schema.js'
-import { TRAIN_LORA_OPTIONS } from '../train/options.js'
 import { EFFECTIVE_BATCH_SIZE } from '../train/training-options.js'
 import type { Command } from './command.js'
 import { defaultOf } from './defaults.js'
@@ -26,7 +26,7 @@ interface Checked extends InitFlags {
   readonly path: string
 }
 
-const { model, dataset, outputDir } = TRAIN_LORA_OPTIONS
+const { model, dataset, outputDir } = TRAIN_OPTIONS
 
 export const command: Command<InitFlags, Checked> = {
   summary: 'write a YAML file for train, with comments',
@@ -71,7 +71,7 @@ export const command: Command<InitFlags, Checked> = {
 }
 
 async function everyOption(): Promise<string> {
-  return (await import('../train/options-file.js')).everyOption()
+  return (await import('../train/options-file.js')).everyOption(TRAIN_OPTIONS)
 }
 
 function exists(path: string): Promise<boolean> {

@@ -5,8 +5,8 @@
 
 import { parseBytes } from '../bytes.js'
 import { PLAN_GENERATION_OPTIONS } from '../generation/plan-options.js'
+import { TRAIN_OPTIONS } from '../integrations/options.js'
 import { boolean, textOf } from '../options/rules.js'
-import { TRAIN_LORA_OPTIONS } from '../train/options.js'
 import type { Command, Given } from './command.js'
 import { JSON_OBJECT } from './flags.js'
 import type { RunOptions } from './run-options.js'
@@ -39,7 +39,7 @@ export const command: Command<PlanFlags, Plan> = {
   summary: 'say how much memory a run takes, and what would make it fit',
   details: 'It reads the configuration of a model, or a .gguf file, and no weights and no rows.',
   arguments: [{ name: 'config', help: 'YAML file as for train' }],
-  settings: TRAIN_LORA_OPTIONS,
+  settings: TRAIN_OPTIONS,
   flags: {
     ...SET_FLAGS,
     memory: {

@@ -3,9 +3,9 @@
  * mistake of usage, told all at once.
  */
 
+import { resolveAllOptions } from '../integrations/resolve-options.js'
 import { OptionError, type OptionProblem } from '../lowrank-error.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
-import { resolveTrainOptions } from '../train/resolve-options.js'
 import type { Given } from './command.js'
 import { type Configuration, readConfig, withOrigins } from './config.js'
 import { type PartFlags, partOf } from './part-flags.js'
@@ -55,7 +55,7 @@ function checkOptions(configuration: Configuration, { outputDir, withoutRows }: 
   const problems: OptionProblem[] = []
   let resolved: ResolvedTrainOptions | undefined
   try {
-    resolved = resolveTrainOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })
+    resolved = resolveAllOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })
   } catch (error) {
     if (!(error instanceof OptionError)) throw error
     problems.push(...error.problems)

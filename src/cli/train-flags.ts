@@ -4,11 +4,12 @@
  */
 
 import { LORA_OPTIONS } from '../adapters/lora-config.js'
+import { TRAIN_OPTIONS } from '../integrations/options.js'
 import { flagsOf, usageOf } from '../options/flags.js'
 import { listOf, text } from '../options/rules.js'
 import { camelCase } from '../options/spelling.js'
 import { namesOf } from '../options/table.js'
-import { currentName, TRAIN_LORA_OPTIONS } from '../train/options.js'
+import { currentName } from '../train/options.js'
 import { TRAINING_OPTIONS } from '../train/training-options.js'
 import type { FlagTable } from './command.js'
 
@@ -29,7 +30,7 @@ export const SET_FLAGS = {
 
 /** How the flag is written that sets an option: `--model DIR`; undefined where none does. */
 export function flagOf(path: readonly string[]): string | undefined {
-  const found = flagsOf(TRAIN_LORA_OPTIONS).find((flag) => flag.path.join('.') === path.join('.'))
+  const found = flagsOf(TRAIN_OPTIONS).find((flag) => flag.path.join('.') === path.join('.'))
   return found && usageOf(found)
 }
 
@@ -37,7 +38,7 @@ export function flagOf(path: readonly string[]): string | undefined {
 export function flagFor(name: string): string | undefined {
   const option = camelCase(name.replaceAll('-', '_'))
   const sections: [string[], readonly string[]][] = [
-    [[], namesOf(TRAIN_LORA_OPTIONS)],
+    [[], namesOf(TRAIN_OPTIONS)],
     [['training'], namesOf(TRAINING_OPTIONS)],
     [['lora'], namesOf(LORA_OPTIONS)],
   ]

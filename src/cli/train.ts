@@ -3,10 +3,11 @@
  */
 
 import { join } from 'node:path'
+import { TRAIN_OPTIONS } from '../integrations/options.js'
 import { LowrankError } from '../lowrank-error.js'
 import { paintFor } from '../progress/terminal.js'
 import type { TrainCallback } from '../train/callbacks.js'
-import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS } from '../train/options.js'
+import type { ResolvedTrainOptions } from '../train/options.js'
 import type { TrainResult } from '../train/train-run.js'
 import type { Command } from './command.js'
 import { JSON_OBJECT } from './flags.js'
@@ -29,7 +30,7 @@ interface Checked {
 export const command: Command<TrainFlags, Checked> = {
   summary: 'train a LoRA adapter, or a whole model, as flags or a YAML file say',
   arguments: [{ name: 'config', help: 'YAML file with the options of trainLora; lowrank init writes one' }],
-  settings: TRAIN_LORA_OPTIONS,
+  settings: TRAIN_OPTIONS,
   flags: {
     ...PART_FLAGS,
     ...SET_FLAGS,
@@ -56,7 +57,7 @@ async function train({ options }: RunOptions, json: boolean): Promise<void> {
   expectResultOnDisk()
   const [{ createProgress }, { trainResolved }] = await Promise.all([
     import('../progress/progress.js'),
-    import('../train/train-lora.js'),
+    import('../integrations/train-lora.js'),
   ])
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')

@@ -7,7 +7,6 @@ import { anything, boolean, type JsonSchema } from '../options/rules.js'
 import { snakeCase } from '../options/spelling.js'
 import { type OptionTable, schemaOf } from '../options/table.js'
 import { UNSUPPORTED_OPTIONS } from './known-options.js'
-import { TRAIN_LORA_OPTIONS } from './options.js'
 
 /** Flags of TrainingArguments that say what `device` and `dtype` say here. */
 const MACHINE_FLAGS = ['bf16', 'fp16', 'useCpu', 'noCuda'] as const
@@ -15,9 +14,10 @@ const MACHINE_FLAGS = ['bf16', 'fp16', 'useCpu', 'noCuda'] as const
 /**
  * Every option by every name under which a file may have it. Nothing is required, since flags may give what the file
  * leaves out.
+ * @param options of a run
  */
-export function configSchema(): JsonSchema {
-  const schema = schemaOf(TRAIN_LORA_OPTIONS, spellings)
+export function configSchema(options: OptionTable): JsonSchema {
+  const schema = schemaOf(options, spellings)
   const properties = schema.properties as Record<string, JsonSchema>
   const training = properties.training as JsonSchema
   return {

@@ -76,7 +76,7 @@ export const UNSUPPORTED_OPTIONS: Readonly<Record<string, KnownOption>> = {
   predictionLossOnly: leaveOut(true),
   pushToHub: instead('push the adapter directory with a Hub client', false),
   removeUnusedColumns: leaveOut(true),
-  reportTo: instead('give a tracker in callbacks', 'none'),
+  reportTo: instead('set reportTo beside training', 'none'),
   saveOnlyModel: instead('checkpoints always hold what resuming needs', false),
   saveSafetensors: instead('files are always safetensors', true),
   skipMemoryMetrics: leaveOut(true),

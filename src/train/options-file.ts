@@ -5,7 +5,6 @@
 
 import type { OptionEntry, OptionTable } from '../options/table.js'
 import { yamlText } from '../yaml-text.js'
-import { TRAIN_LORA_OPTIONS } from './options.js'
 
 const HEAD = `# Every option of lowrank train, at its default; those without one stand behind a # as examples.
 # Keys may also be written as in Python: num_train_epochs, lora_alpha.
@@ -13,9 +12,9 @@ const HEAD = `# Every option of lowrank train, at its default; those without one
 /** Needed by the command line, not by a program. */
 const WRITTEN = 'outputDir'
 
-/** The text of such a file. */
-export function everyOption(): string {
-  return `${HEAD}\n${linesOf(TRAIN_LORA_OPTIONS, '').join('\n')}\n`
+/** The text of such a file. @param options of a run */
+export function everyOption(options: OptionTable): string {
+  return `${HEAD}\n${linesOf(options, '').join('\n')}\n`
 }
 
 function linesOf(table: OptionTable, indent: string): string[] {

@@ -6,6 +6,7 @@
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
+import type { OptionProblem } from '../lowrank-error.js'
 import { MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
 import { boolean, callback, either, instance, oneOf, type Rule, text, textOf } from '../options/rules.js'
@@ -22,7 +23,7 @@ import { PRESETS, type PresetName } from './presets.js'
 import { type ResolvedTrainingOptions, TRAINING_OPTIONS, type TrainingOptions } from './training-options.js'
 
 /** Options of `trainLora`. Those of `HubOptions` count where the model is one of the Hub. */
-export interface TrainLoraOptions extends HubOptions {
+export interface TrainRunOptions extends HubOptions {
   /**
    * A recipe for what the other options leave open; see `PRESETS`.
    * @default none
@@ -128,7 +129,7 @@ export interface TrainLoraOptions extends HubOptions {
 
 /** What `trainLora` works with. */
 export interface ResolvedTrainOptions
-  extends Omit<TrainLoraOptions, 'method' | 'lora' | 'training' | 'device' | 'dtype' | 'resumeFromCheckpoint'> {
+  extends Omit<TrainRunOptions, 'method' | 'lora' | 'training' | 'device' | 'dtype' | 'resumeFromCheckpoint'> {
   method: 'lora' | 'full'
   /** Undefined when `method` is 'full'. */
   lora: LoraConfig | undefined
@@ -136,6 +137,13 @@ export interface ResolvedTrainOptions
   device: DeviceName
   dtype: ComputeDType | 'auto'
   resumeFromCheckpoint: boolean | string
+}
+
+/** Options of `trainLora` that training knows nothing of: what they become is among its callbacks. */
+export interface MoreOptions {
+  readonly table: OptionTable
+  /** What is wrong with them together, once each has passed its rule. */
+  check(options: Readonly<Record<string, unknown>>): readonly OptionProblem[]
 }
 
 /** A path that would be a directory called `~`. */
@@ -257,7 +265,7 @@ export const TRAIN_LORA_OPTIONS = {
     help: 'how long, how fast and on what of the rows it trains',
     table: TRAINING_OPTIONS,
   },
-} as const satisfies OptionTable<TrainLoraOptions>
+} as const satisfies OptionTable<TrainRunOptions>
 
 /** The name here of an option beside `training` (no section) or in it, by that or an older name in camelCase. */
 export function currentName(section: string | undefined, name: string): string {

@@ -21,11 +21,11 @@ import { plannedBudget, processBytes, remainingBudget } from '../tensor/process-
 import { type MemoryEstimateInput, type MemoryNeed, measureOnDryDevice, runsWithin } from './memory-estimate.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
-import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
+import { type MoreOptions, type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainRunOptions } from './options.js'
 import { resolveTrainOptions } from './resolve-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
-export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
+export interface PlanRunOptions extends Omit<TrainRunOptions, 'model' | 'dataset'> {
   /**
    * What config.json holds, or a directory or Hub id whose config.json is read, or a GGUF file; weights are not needed.
    */
@@ -34,7 +34,7 @@ export interface PlanOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'>
    * Ignored: a plan is of rows of `maxLength` tokens.
    * @default none
    */
-  dataset?: TrainLoraOptions['dataset']
+  dataset?: TrainRunOptions['dataset']
 }
 
 /** The options of `planTraining`. */
@@ -46,7 +46,7 @@ export const PLAN_TRAINING_OPTIONS = {
     otherwise: 'none',
     help: 'ignored: a plan is of rows of maxLength tokens',
   },
-} as const satisfies OptionTable<PlanOptions>
+} as const satisfies OptionTable<PlanRunOptions>
 
 /** The settings that memory depends on most. */
 export interface PlanSettings {
@@ -105,14 +105,18 @@ export interface TrainingPlan extends PlannedMemory {
  * @param limits `memory`: bytes that the run may take; default: the memory budget, on the CPU and the process itself.
  * @throws on options and configs that `trainLora` and `loadModel` refuse.
  */
-export async function planTraining(options: PlanOptions, limits: PlanLimits = {}): Promise<TrainingPlan> {
+export async function planTraining(
+  options: PlanRunOptions,
+  limits: PlanLimits = {},
+  more?: MoreOptions,
+): Promise<TrainingPlan> {
   expectObject('plan', 'options', options)
   const { model, ...rest } = options
   check('plan', 'model', model, PLAN_TRAINING_OPTIONS.model.rule)
   const { memory } = readOptions('plan', limits, PLAN_LIMITS)
   const given = typeof model === 'string' ? undefined : model
   const name = typeof model === 'string' ? model : 'config'
-  return await planResolved(resolveTrainOptions({ dataset: [], ...rest, model: name }), memory, given)
+  return await planResolved(resolveTrainOptions({ dataset: [], ...rest, model: name }, more), memory, given)
 }
 
 /**

@@ -12,10 +12,10 @@ import { OptionError } from '../lowrank-error.js'
 import { OptionProblems } from '../options/problems.js'
 import { boolean, check } from '../options/rules.js'
 import { camelCaseKeys, type Spelling } from '../options/spelling.js'
-import { aliasesOf, entryOf, namesOf } from '../options/table.js'
+import { aliasesOf, entryOf, namesOf, type OptionTable } from '../options/table.js'
 import { isPlainObject } from '../values.js'
 import { SHORT_TRAINING_NAMES, UNSUPPORTED_OPTIONS, UNSUPPORTED_SCHEDULERS } from './known-options.js'
-import { type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainLoraOptions } from './options.js'
+import { type MoreOptions, type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainRunOptions } from './options.js'
 import { findPreset, withPreset } from './presets.js'
 import {
   EFFECTIVE_BATCH_SIZE,
@@ -28,20 +28,20 @@ import {
 } from './training-options.js'
 
 const TRAINING_NAMES: readonly string[] = namesOf(TRAINING_OPTIONS)
-const TOP_LEVEL_NAMES: readonly string[] = namesOf(TRAIN_LORA_OPTIONS)
 const OLD_TRAINING_NAMES = aliasesOf(TRAINING_OPTIONS)
-const RENAMED_OPTIONS = aliasesOf(TRAIN_LORA_OPTIONS)
+const NO_MORE: MoreOptions = { table: {}, check: () => [] }
 
 /**
  * Checks and completes the options of `trainLora`. Keys may be camelCase, or snake_case as in Python.
  *
+ * @param more options beside those of training, which are checked and handed on as they are
  * @throws OptionError that tells of everything that is wrong: unknown options (naming the nearest), those that
  * transformers or TRL have and this library does not yet, values outside their range, and options that contradict each
  * other.
  */
-export function resolveTrainOptions(raw: unknown): ResolvedTrainOptions {
+export function resolveTrainOptions(raw: unknown, more: MoreOptions = NO_MORE): ResolvedTrainOptions {
   if (!isPlainObject(raw)) throw new OptionError(`[train] expected an object of options, got ${describeValue(raw)}`)
-  return new Parser(raw).parse()
+  return new Parser(raw, more).parse()
 }
 
 /** The options on their way, with how they were spelled and what is wrong with them so far. */
@@ -52,9 +52,14 @@ class Parser {
   /** Options beside `training`, and those in it, by the names that they have here. */
   #given: Record<string, unknown>
   #flags: Record<string, unknown>
+  readonly #more: MoreOptions
+  /** Every option that may stand beside `training`. */
+  readonly #table: OptionTable
 
-  constructor(raw: Record<string, unknown>) {
-    const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, RENAMED_OPTIONS)
+  constructor(raw: Record<string, unknown>, more: MoreOptions) {
+    this.#more = more
+    this.#table = { ...TRAIN_LORA_OPTIONS, ...more.table }
+    const [top, topSpelling] = camelCaseKeys(this.#problems, [], raw, aliasesOf(this.#table))
     this.#given = top
     this.#topSpelling = topSpelling
     const nested = isPlainObject(top.training) ? top.training : {}
@@ -68,7 +73,8 @@ class Parser {
     this.#applyPreset()
     this.#applyMachineFlags()
     this.#checkTopLevel()
-    const options = this.#given as unknown as TrainLoraOptions
+    const more = this.#parseMore()
+    const options = this.#given as unknown as TrainRunOptions
     const method = options.method ?? TRAIN_LORA_OPTIONS.method.default
     this.#checkMethod(options)
     const training = this.#parseTraining(options.evalDataset !== undefined)
@@ -83,6 +89,7 @@ class Parser {
     this.#problems.throwIfAny()
     return {
       ...options,
+      ...more,
       method,
       lora,
       training,
@@ -163,13 +170,13 @@ class Parser {
     for (const [name, value] of Object.entries(given)) {
       const path = [this.#top(name)]
       const trainingName = SHORT_TRAINING_NAMES.get(name) ?? name
-      const entry = entryOf(TRAIN_LORA_OPTIONS, name)
+      const entry = entryOf(this.#table, name)
       if (entry) {
         this.#problems.attempt(path, () => check('train', name, value, entry.rule))
       } else if (isTrainingName(trainingName)) {
         this.#problems.add(path, `[train] ${name} is an option of training; write training: { ${trainingName}: ... }`)
       } else {
-        const unknown = () => unknownOption('train', this.#topSpelling.get(name) ?? name, TOP_LEVEL_NAMES).message
+        const unknown = () => unknownOption('train', this.#topSpelling.get(name) ?? name, namesOf(this.#table)).message
         this.#problems.add(path, misplacedLoraOption('train', name) ?? unknown())
       }
     }
@@ -186,8 +193,43 @@ class Parser {
     }
   }
 
+  /** The options beside those of training, as they are spelled here. */
+  #parseMore(): Record<string, unknown> {
+    const given = Object.entries(this.#given).filter(([name]) => Object.hasOwn(this.#more.table, name))
+    const values = Object.fromEntries(
+      given.map(([name, value]) => {
+        const { table } = entryOf(this.#more.table, name) ?? {}
+        return [name, table && isPlainObject(value) ? this.#parseSection(name, value, table) : value]
+      }),
+    )
+    // How they go together is no question where one of them is wrong by itself.
+    if (!given.some(([name]) => this.#problems.concern(this.#top(name)))) {
+      for (const { options, message } of this.#more.check(values)) {
+        this.#problems.add(
+          options.map(([name = '', ...rest]) => [...this.#top(name), ...rest]),
+          message,
+        )
+      }
+    }
+    return values
+  }
+
+  #parseSection(section: string, given: object, table: OptionTable): Record<string, unknown> {
+    const path = this.#top(section)
+    const [values, spelling] = camelCaseKeys(this.#problems, path, given, aliasesOf(table))
+    for (const [name, value] of Object.entries(values)) {
+      const spelled = spelling.get(name) ?? name
+      this.#problems.attempt([[...path, spelled]], () => {
+        const entry = entryOf(table, name)
+        if (!entry) throw unknownOption(section, spelled, namesOf(table))
+        check(section, name, value, entry.rule)
+      })
+    }
+    return values
+  }
+
   /** What training every weight excludes. */
-  #checkMethod({ method, lora, quantization, offloadEmbedding, baseModelName }: TrainLoraOptions): void {
+  #checkMethod({ method, lora, quantization, offloadEmbedding, baseModelName }: TrainRunOptions): void {
     if (method !== 'full') return
     const refuse = (name: string, message: string): void =>
       this.#problems.add([this.#top(name), this.#top('method')], `[train] expected no ${message}`)
@@ -254,16 +296,17 @@ class Parser {
 
   /** An option that is not ours: fine when it asks for what happens anyway, else an error that knows it or does not. */
   #checkForeign(name: string, value: unknown): void {
-    if (TOP_LEVEL_NAMES.includes(name))
-      throw new OptionError(`[training] ${name} stands beside training, not in it; move it one level up`)
     const known = Object.hasOwn(UNSUPPORTED_OPTIONS, name) ? UNSUPPORTED_OPTIONS[name] : undefined
+    if (known?.same.includes(value)) return
+    if (Object.hasOwn(this.#table, name))
+      throw new OptionError(`[training] ${name} stands beside training, not in it; move it one level up`)
     if (known === undefined) {
       const misplaced = misplacedLoraOption('training', name)
       if (misplaced !== undefined) throw new OptionError(misplaced)
       const spelled = this.#trainingSpelling.get(name) ?? name
       throw unknownOption('training', spelled, TRAINING_NAMES, SHORT_TRAINING_NAMES)
     }
-    if (value === null || known.same.includes(value)) return
+    if (value === null) return
     const shown = known.isSecret ? describeKind(value) : describeValue(value)
     throw new OptionError(`[training] ${name}: ${shown} is real but not supported yet; ${known.remedy}`)
   }

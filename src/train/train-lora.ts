@@ -24,7 +24,7 @@ import { type Report, Reporter } from './callbacks.js'
 import { type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
-import type { ResolvedTrainOptions, TrainLoraOptions } from './options.js'
+import type { ResolvedTrainOptions, TrainRunOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { estimateMemory } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
@@ -56,13 +56,13 @@ import { loadCheckpoint } from './training-state.js'
  * @throws DivergedError on a loss, gradient or weight that is no finite number, with the last good checkpoint.
  * @throws LowrankError on files, checkpoints and devices; see ErrorCode.
  */
-export function trainLora(options: TrainLoraOptions): TrainRun {
+export function trainLora(options: TrainRunOptions): TrainRun {
   return startRun((run) => train(SFT, () => resolveTrainOptions(options), run))
 }
 
-/** `trainLora` with options that are checked and completed, as the command line has them before it begins. */
-export function trainResolved(options: ResolvedTrainOptions): TrainRun {
-  return trainObjective(SFT, options)
+/** `trainLora` with options that somebody else checks and completes; what `open` throws, the run rejects with. */
+export function trainOpened(open: () => Promise<ResolvedTrainOptions>): TrainRun {
+  return startRun((run) => train(SFT, open, run))
 }
 
 /** A run of any objective. */
@@ -72,7 +72,7 @@ export function trainObjective<I extends Item>(objective: Objective<I>, options:
 
 async function train<I extends Item>(
   objective: Objective<I>,
-  read: () => ResolvedTrainOptions,
+  read: () => ResolvedTrainOptions | Promise<ResolvedTrainOptions>,
   { log, stopped, follow }: RunInProgress,
 ): Promise<TrainResult> {
   const startedAt = new Date().toISOString()
@@ -81,7 +81,7 @@ async function train<I extends Item>(
   let output: OutputDirectory | undefined
   let resolved: ResolvedTrainOptions | undefined
   try {
-    resolved = read()
+    resolved = await read()
     reporter = new Reporter({ ...resolved, record, stopped })
     const { preset } = resolved
     if (preset !== undefined) await reporter.report(presetEvent(preset))

@@ -6,10 +6,10 @@ import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
 import { readConfig } from '../../src/cli/config.js'
+import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
+import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
 import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
-import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
 import { everyOption } from '../../src/train/options-file.js'
-import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { TRAINING_OPTIONS } from '../../src/train/training-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
@@ -20,16 +20,16 @@ const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).fil
 
 describe('examples', () => {
   it.each(configs)('%s is a configuration that lowrank train accepts', async (path) => {
-    const parsed = resolveTrainOptions((await readConfig(examples + path)).options)
+    const parsed = resolveAllOptions((await readConfig(examples + path)).options)
     expect(parsed.outputDir).toMatch(/^out\//)
   })
 
   it('options.yaml is what lowrank init --all writes', () => {
-    expect(readFileSync(`${examples}options.yaml`, 'utf8')).toBe(everyOption())
+    expect(readFileSync(`${examples}options.yaml`, 'utf8')).toBe(everyOption(TRAIN_OPTIONS))
   })
 
   it('options.yaml shows every option at its default, or an example of it that is accepted', () => {
-    const lines = everyOption().split('\n')
+    const lines = everyOption(TRAIN_OPTIONS).split('\n')
     const shown = parse(lines.join('\n')) as Record<string, Record<string, unknown>>
     expect(shown.lora).toEqual(defaultsOf(LORA_OPTIONS))
     const { warmupSteps: _, chatTemplate: __, ...defaults } = defaultsOf(TRAINING_OPTIONS)
@@ -37,13 +37,13 @@ describe('examples', () => {
     const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
     const names = [...lines.join('\n').matchAll(/^ *(?:# )?(\w+): /gm)].map(([, name]) => name)
     const inFiles = (table: OptionTable): string[] => namesOf(table).filter((name) => table[name]?.rule.schema)
-    const all = [TRAIN_LORA_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS].flatMap(inFiles)
+    const all = [TRAIN_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS].flatMap(inFiles)
     expect(names.filter((name) => name !== 'lora' && name !== 'training').sort()).toEqual(all.sort())
     for (const index of commented) {
       // An option that takes the place of another stands alone.
       const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))
       const text = others.map((line) => (line === lines[index] ? line.replace('# ', '') : line)).join('\n')
-      expect(() => resolveTrainOptions(parse(text)), lines[index]).not.toThrow()
+      expect(() => resolveAllOptions(parse(text)), lines[index]).not.toThrow()
     }
   })
 })

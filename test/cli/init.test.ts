@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { readConfig } from '../../src/cli/config.js'
+import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
+import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
 import { everyOption } from '../../src/train/options-file.js'
-import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { lowrank } from './run-cli.js'
 
@@ -19,7 +20,7 @@ describe('lowrank init', () => {
     const { code, stdout } = await lowrank(['init', path, '--model', model, '--dataset', '*.jsonl', '--output', 'o/1'])
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^Wrote .*given\.yaml\. Then:\n/) })
     const { options } = await readConfig(path)
-    expect(resolveTrainOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
+    expect(resolveAllOptions(options)).toMatchObject({ model, dataset: '*.jsonl', outputDir: 'o/1' })
     const plain = join(folder, 'plain.yaml')
     await lowrank(['init', plain, '--model', 'm', '--dataset', 'rows,and more.jsonl'])
     expect((await readConfig(plain)).options).toMatchObject({ model: 'm', dataset: 'rows,and more.jsonl' })
@@ -36,15 +37,15 @@ describe('lowrank init', () => {
     expect(commented.length).toBeGreaterThanOrEqual(10)
     for (const index of commented) {
       const text = lines.map((line, i) => (i === index ? line.replace('# ', '') : line)).join('\n')
-      const before = resolveTrainOptions(parse(lines.join('\n')))
-      expect(resolveTrainOptions(parse(text)), lines[index]).not.toEqual(before)
+      const before = resolveAllOptions(parse(lines.join('\n')))
+      expect(resolveAllOptions(parse(text)), lines[index]).not.toEqual(before)
     }
   })
 
   it('writes every option with --all, which takes no other names', async () => {
     const path = join(folder, 'all.yaml')
     expect((await lowrank(['init', path, '--all'])).code).toBe(0)
-    expect(await readFile(path, 'utf8')).toBe(everyOption())
+    expect(await readFile(path, 'utf8')).toBe(everyOption(TRAIN_OPTIONS))
     const both = await lowrank(['init', join(folder, 'both.yaml'), '--all', '--model', 'm'])
     expect(both.stderr).toContain('[init] expected --all, or --model, --dataset and --output, got both')
   })

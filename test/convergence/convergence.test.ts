@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { ofType, TINY_CONFIG, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 
 /** What is trained, and how far the losses have to fall: the first stored one to the last. */
-const CASES: readonly [string, Partial<TrainLoraOptions>, number][] = [
+const CASES: readonly [string, Partial<TrainRunOptions>, number][] = [
   ['lora', { lora: { r: 8, loraAlpha: 16, loraDropout: 0.05 }, training: { learningRate: 1e-2 } }, 0.6],
   ['full', { method: 'full', training: { learningRate: 3e-3 } }, 0.3],
 ]

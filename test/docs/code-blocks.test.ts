@@ -16,8 +16,8 @@ import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { prepareDataset } from '../../src/data/dataset.js'
+import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
-import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { Prompts } from '../../src/transform/generate-prompts.js'
 import { readMapping } from '../../src/transform/mapping-file.js'
 import { readRules } from '../../src/transform/rule-file.js'
@@ -95,7 +95,7 @@ describe.each(pages().filter((page) => runnable.some((block) => block.page === p
     } else if (block.language === 'yaml') {
       const kind = Object.entries(YAML_FILES).find(([mark]) => block.marks.includes(mark))
       if (kind) await kind[1](parse(block.text))
-      else expect(resolveTrainOptions(parse(block.text))).toHaveProperty('model')
+      else expect(resolveAllOptions(parse(block.text))).toHaveProperty('model')
     } else {
       expect(JSON.parse(block.text)).toBeTypeOf('object')
     }

@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { DeviceName } from '../../src/tensor/device.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { ofType, TINY_CONFIG, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -21,7 +21,7 @@ beforeAll(async () => {
  * How far losses may lie apart: float32 sums in another order, which Adam feeds back, and with 16 bits results that
  * fall to the other side of a rounding, 2^-9 of bfloat16's values and 2^-12 of float16's.
  */
-const CASES: readonly [string, Partial<TrainLoraOptions>, number][] = [
+const CASES: readonly [string, Partial<TrainRunOptions>, number][] = [
   ['LoRA in float32 with dropout', { lora: { r: 8, loraAlpha: 16, loraDropout: 0.05 }, dtype: 'float32' }, 1e-4],
   ['QLoRA in bfloat16', { lora: { r: 8, loraAlpha: 16 }, quantization: 'nf4', dtype: 'bfloat16' }, 1e-2],
   ['LoRA in float16 with loss scaling', { lora: { r: 8, loraAlpha: 16 }, dtype: 'float16' }, 2e-3],

@@ -49,9 +49,10 @@ const FILES = {
   'node_modules/typescript/bin/tsc': `
 const { appendFileSync, mkdirSync, writeFileSync } = require('node:fs')
 appendFileSync(${JSON.stringify(log)}, 'tsc' + (process.argv.includes('--noCheck') ? ' --noCheck' : '') + '\\n')
-for (const path of ['cli', 'train']) mkdirSync('dist/' + path, { recursive: true })
+for (const path of ['cli', 'train', 'integrations']) mkdirSync('dist/' + path, { recursive: true })
 for (const path of ['index.js', 'cli/main.js']) writeFileSync('dist/' + path, '')
-writeFileSync('dist/train/config-schema.js', 'exports.configSchema = () => ({})')`,
+writeFileSync('dist/train/config-schema.js', 'exports.configSchema = () => ({})')
+writeFileSync('dist/integrations/options.js', 'exports.TRAIN_OPTIONS = {}')`,
 }
 
 /** Programs on the path. Each writes what it was asked for. */

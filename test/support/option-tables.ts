@@ -17,6 +17,8 @@ import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
+import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
+import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
 import { PLAN_LIMITS } from '../../src/options/shared.js'
 import type { OptionTable } from '../../src/options/table.js'
@@ -24,8 +26,6 @@ import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
 import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
 import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
-import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
-import { PLAN_TRAINING_OPTIONS } from '../../src/train/plan.js'
 import { DEDUPE_ROWS_OPTIONS } from '../../src/transform/dedupe.js'
 import { SPLIT_DOCUMENTS_OPTIONS } from '../../src/transform/document-options.js'
 import { GENERATE_DATASET_OPTIONS } from '../../src/transform/generate-options.js'
@@ -34,8 +34,8 @@ import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
 import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
 
 export const TABLES: Readonly<Record<string, OptionTable>> = {
-  TRAIN_LORA_OPTIONS,
-  PLAN_TRAINING_OPTIONS,
+  TRAIN_OPTIONS,
+  PLAN_OPTIONS,
   PLAN_LIMITS,
   PREPARE_OPTIONS,
   DATASET_ENTRY,

@@ -15,7 +15,7 @@ import { saveModel } from '../../src/checkpoint/save-model.js'
 import type { Example } from '../../src/data/examples.js'
 import type { Device } from '../../src/tensor/device.js'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import type { TrainResult } from '../../src/train/train-run.js'
 import type { TrainingOptions } from '../../src/train/training-options.js'
@@ -132,9 +132,9 @@ export function randomExamples(lengths: readonly number[], vocabSize: number, se
 }
 
 /** What distinguishes one training test from another. */
-export interface TinyRunOptions extends Omit<TrainLoraOptions, 'model' | 'dataset'> {
+export interface TinyRunOptions extends Omit<TrainRunOptions, 'model' | 'dataset'> {
   model: string
-  dataset?: TrainLoraOptions['dataset']
+  dataset?: TrainRunOptions['dataset']
   training?: TrainingOptions
 }
 

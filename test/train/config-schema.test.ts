@@ -7,10 +7,10 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
+import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { snakeCase } from '../../src/options/spelling.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { configSchema } from '../../src/train/config-schema.js'
-import { TRAIN_LORA_OPTIONS } from '../../src/train/options.js'
 import { TRAINING_OPTIONS } from '../../src/train/training-options.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -19,7 +19,7 @@ const files = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filte
   (path) => path.endsWith('.yaml') && !path.startsWith('recipes'),
 )
 
-const accepts = new Ajv2020({ strict: false }).compile(configSchema())
+const accepts = new Ajv2020({ strict: false }).compile(configSchema(TRAIN_OPTIONS))
 
 /** Values that some option takes and others do not. */
 const VALUES: readonly unknown[] = [
@@ -31,7 +31,7 @@ const VALUES: readonly unknown[] = [
 /** Names, values and the file that has the one as the other, of every option that a file can hold. */
 function* settings(): Generator<[table: OptionTable, name: string, file: (name: string, value: unknown) => object]> {
   const sections = [
-    [TRAIN_LORA_OPTIONS, (name: string, value: unknown) => ({ [name]: value })],
+    [TRAIN_OPTIONS, (name: string, value: unknown) => ({ [name]: value })],
     [TRAINING_OPTIONS, (name: string, value: unknown) => ({ training: { [name]: value } })],
     [LORA_OPTIONS, (name: string, value: unknown) => ({ lora: { [name]: value } })],
   ] as const
@@ -82,7 +82,7 @@ describe('the schema of configuration files', () => {
 
   test('is in the package, as files of lowrank init and of runs say', () => {
     expect(JSON.parse(readFileSync(join(root, 'dist/train.schema.json'), 'utf8'))).toEqual(
-      JSON.parse(JSON.stringify(configSchema())),
+      JSON.parse(JSON.stringify(configSchema(TRAIN_OPTIONS))),
     )
   })
 })

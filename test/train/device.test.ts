@@ -9,7 +9,7 @@ import { loadModel } from '../../src/checkpoint/load-model.js'
 import { planGeneration } from '../../src/generation/plan-generation.js'
 import { Device, type DeviceName } from '../../src/tensor/device.js'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { planTraining } from '../../src/train/plan.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { testDeviceNames } from '../support/devices.js'
@@ -23,7 +23,7 @@ const dataset = Array.from({ length: 5 }, (_, i) => ({ text: `${i} one two three
 
 describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
   const isGpu = device !== 'cpu'
-  const options = (changes: Partial<TrainLoraOptions> = {}): TrainLoraOptions => ({
+  const options = (changes: Partial<TrainRunOptions> = {}): TrainRunOptions => ({
     model,
     dataset,
     device,
@@ -38,7 +38,7 @@ describe.each(testDeviceNames() as DeviceName[])('device %s', (device) => {
     },
   })
 
-  it.each<[string, Partial<TrainLoraOptions>]>([
+  it.each<[string, Partial<TrainRunOptions>]>([
     ['LoRA', { dtype: 'float32', lora: { r: 3, loraDropout: 0.1 } }],
     ['QLoRA with checkpointing', { quantization: 'nf4', training: { gradientCheckpointing: true } }],
     [

@@ -16,7 +16,7 @@ import { evaluate } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { addMeans, type Means } from '../../src/train/means.js'
 import { dpo, type PreferencePair, preferencePair } from '../../src/train/objectives/dpo.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { planObjective } from '../../src/train/plan.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { trainObjective } from '../../src/train/train-lora.js'
@@ -151,7 +151,7 @@ describe('a run of DPO', () => {
     chosen: ` a ${'good '.repeat(1 + (row % 4))}answer`,
     rejected: ` a ${'bad '.repeat(1 + (row % 3))}one ${row}`,
   }))
-  const options = (changes: Partial<TrainLoraOptions> & { training?: TrainingOptions } = {}) =>
+  const options = (changes: Partial<TrainRunOptions> & { training?: TrainingOptions } = {}) =>
     resolveTrainOptions({
       model,
       dataset,
@@ -195,7 +195,7 @@ describe('a run of DPO', () => {
     expect(state.log_history[2]).toHaveProperty(['eval_rewards/margins'])
   })
 
-  it.each<[string, Partial<TrainLoraOptions>]>([
+  it.each<[string, Partial<TrainRunOptions>]>([
     ['float32', {}],
     ['bfloat16', { dtype: 'bfloat16' }],
     ['float16', { dtype: 'float16' }],

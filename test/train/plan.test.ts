@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { createModel } from '../../src/causal-lm/create-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { planTraining } from '../../src/train/plan.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { GAP_BYTES } from '../native/raw.js'
@@ -28,7 +28,7 @@ const biased = await writeTinyModel(join(folder, 'biased'), { config: TINY_GPT2_
 /** Every row is longer than any maxLength here, so that all rows are equally long. */
 const dataset = Array.from({ length: 13 }, (_, i) => ({ text: `${i} one two three `.repeat(200) }))
 
-const options = (changes: Partial<TrainLoraOptions>): TrainLoraOptions => ({
+const options = (changes: Partial<TrainRunOptions>): TrainRunOptions => ({
   model,
   dataset,
   dtype: 'float32',
@@ -44,7 +44,7 @@ const options = (changes: Partial<TrainLoraOptions>): TrainLoraOptions => ({
 })
 
 describe('the planned peak is that of the run', () => {
-  it.each<[string, Partial<TrainLoraOptions>]>([
+  it.each<[string, Partial<TrainRunOptions>]>([
     ['LoRA with dropout', {}],
     ['bfloat16', { dtype: 'bfloat16' }],
     ['float16', { dtype: 'float16' }],
@@ -213,7 +213,7 @@ describe('a plan', () => {
 describe('training', async () => {
   // Large enough for the pages that the engine asks for not to matter.
   const deep = await writeTinyModel(join(folder, 'deep'), { config: { ...TINY_CONFIG, num_hidden_layers: 8 } })
-  const large = (changes: Partial<TrainLoraOptions>): TrainLoraOptions =>
+  const large = (changes: Partial<TrainRunOptions>): TrainRunOptions =>
     options({
       model: deep,
       ...changes,

@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type PlanOptions, planTraining, type TrainingPlan } from '../../src/train/plan.js'
+import { type PlanRunOptions, planTraining, type TrainingPlan } from '../../src/train/plan.js'
 import { PRESETS, type PresetName } from '../../src/train/presets.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { lowrank } from '../cli/run-cli.js'
@@ -118,7 +118,7 @@ describe('planTraining with a preset', () => {
     ['qlora-all-linear', 16],
     ['qlora-all-linear-small', 8],
   ])('%s has rank %i on all seven projections', async (preset, r) => {
-    const options: PlanOptions = { model: TINY_CONFIG, preset }
+    const options: PlanRunOptions = { model: TINY_CONFIG, preset }
     const { trainableParameters } = await planTraining(options)
     const [d, f, kv] = [48, 88, 24]
     expect(trainableParameters).toBe(2 * r * (2 * 2 * d + 2 * (d + kv) + 3 * (d + f)))

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { ofType, type TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { type FakeHub, startHub } from '../support/hub-server.js'
 import { temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
@@ -32,7 +32,7 @@ describe('data that cannot be read', () => {
     await writeFile(orc, 'ORC')
     await mkdir(at('nothing'))
     await writeFile(good, '{"text": "one"}\n')
-    const cases: [Pick<TrainLoraOptions, 'dataset' | 'evalDataset'>, string][] = [
+    const cases: [Pick<TrainRunOptions, 'dataset' | 'evalDataset'>, string][] = [
       [{ dataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
       [{ dataset: [good, at('*.json')] }, 'got no match; check the folder and the ending'],
       [{ dataset: at('nothing') }, 'nothing; it has no files that end in .jsonl'],

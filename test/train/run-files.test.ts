@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { PRESETS } from '../../src/train/presets.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { type RunSummary, runCardText } from '../../src/train/run-card.js'
@@ -210,10 +210,10 @@ describe('train.yaml', () => {
     secrets: [],
   }
   const base = { model: 'org/name', dataset: '/rows.jsonl', outputDir: '/out' }
-  const text = (options: Partial<TrainLoraOptions>) =>
+  const text = (options: Partial<TrainRunOptions>) =>
     runConfigText(resolveTrainOptions({ ...base, ...options }), settings)
 
-  const CASES: Partial<TrainLoraOptions>[] = [
+  const CASES: Partial<TrainRunOptions>[] = [
     {},
     { evalDataset: ['/a.jsonl', '/b/*.jsonl'] },
     { training: { lrSchedulerType: 'constant' } },
@@ -244,7 +244,7 @@ describe('train.yaml', () => {
         { prompt: '1e3', completion: '~' },
       ],
     },
-    ...Object.keys(PRESETS).map((preset) => ({ preset }) as Partial<TrainLoraOptions>),
+    ...Object.keys(PRESETS).map((preset) => ({ preset }) as Partial<TrainRunOptions>),
   ]
 
   it.each(CASES)('gives the same options when it is read: %j', async (options) => {
@@ -327,8 +327,8 @@ describe('train.yaml', () => {
   })
 
   it('repeats the run: in its directory nothing is left to do, and in another one the bytes are the same', async () => {
-    const options = parse(await readFile(at('whole', 'train.yaml'), 'utf8')) as TrainLoraOptions
-    const again = async (changed: Partial<TrainLoraOptions>, saveTo: string) => {
+    const options = parse(await readFile(at('whole', 'train.yaml'), 'utf8')) as TrainRunOptions
+    const again = async (changed: Partial<TrainRunOptions>, saveTo: string) => {
       const events: TrainEvent[] = []
       const run = await trainLora({ ...options, ...changed, onEvent: (event) => void events.push(event) })
       await run.save(saveTo)

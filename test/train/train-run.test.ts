@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { TrainEvent } from '../../src/train/events.js'
-import type { TrainLoraOptions } from '../../src/train/options.js'
+import type { TrainRunOptions } from '../../src/train/options.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import type { TrainRun } from '../../src/train/train-run.js'
 import { rejection, TINY_TRAINING, temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
@@ -23,7 +23,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const start = (options: Partial<TrainLoraOptions> = {}): TrainRun =>
+const start = (options: Partial<TrainRunOptions> = {}): TrainRun =>
   trainLora({
     model,
     dataset: tinyRows(40),

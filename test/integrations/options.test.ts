@@ -1,0 +1,60 @@
+/** @file Options of integrations stand beside those of training, and are checked with them. */
+
+import { expect, it } from 'vitest'
+import { OptionError, planTraining, type TrainLoraOptions, trainLora } from '../../src/index.js'
+import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
+import { resolveTrainOptions } from '../../src/train/resolve-options.js'
+
+const minimal = { model: 'org/name', dataset: [{ text: 'x' }] }
+
+function problemsOf(options: object): string[] {
+  try {
+    resolveAllOptions({ ...minimal, ...options })
+    return []
+  } catch (error) {
+    return (error as OptionError).problems.map(({ message }) => message)
+  }
+}
+
+it("trainLora takes reportTo: 'none' and an empty list, in camelCase or as Python spells it", () => {
+  expect(resolveAllOptions({ ...minimal, reportTo: 'none' })).toMatchObject({ reportTo: 'none' })
+  expect(resolveAllOptions({ ...minimal, report_to: [] })).toMatchObject({ reportTo: [] })
+  expect(resolveAllOptions({ ...minimal, training: { report_to: 'none' } })).not.toHaveProperty('training.reportTo')
+})
+
+it('trackers of transformers that are not supported are refused by name', () => {
+  for (const name of ['tensorboard', 'wandb', 'comet_ml'])
+    for (const reportTo of [name, [name]])
+      expect(problemsOf({ reportTo })).toEqual([
+        expect.stringMatching(
+          /^\[train\] expected 'none'.* a list of trackers for reportTo, got .*, which is real but not supported yet; give a tracker in callbacks$/,
+        ),
+      ])
+  expect(problemsOf({ reportTo: 'all' })).toEqual([expect.stringContaining('whatever happens to be installed')])
+})
+
+it('reportTo within training is told to move, together with all else that is wrong', () => {
+  expect(problemsOf({ training: { report_to: 'tensorboard', learningRate: -1 }, reporTo: 'none' })).toEqual([
+    expect.stringContaining('[train] unknown option "reporTo"; did you mean "reportTo"?'),
+    '[training] reportTo stands beside training, not in it; move it one level up',
+    expect.stringContaining('for learningRate, got -1'),
+  ])
+})
+
+it('a run rejects with what is wrong with its integrations before anybody is told of anything', async () => {
+  const told: string[] = []
+  const options = { ...minimal, reportTo: 'wandb', onEvent: ({ type }: { type: string }) => void told.push(type) }
+  await expect(trainLora(options as TrainLoraOptions)).rejects.toThrow('wandb')
+  await expect(trainLora(options as TrainLoraOptions)).rejects.toBeInstanceOf(OptionError)
+  expect(told).toEqual([])
+})
+
+it('a plan takes the options of integrations and checks them', async () => {
+  const model = { model_type: 'nothing' }
+  await expect(planTraining({ model, reportTo: 'none' })).rejects.toThrow('nothing')
+  await expect(planTraining({ model, reportTo: 'wandb' })).rejects.toThrow('for reportTo')
+})
+
+it('training by itself knows no option of an integration', () => {
+  expect(() => resolveTrainOptions({ ...minimal, reportTo: 'none' })).toThrow('[train] reportTo')
+})
