@@ -1,9 +1,9 @@
 /** @file The columns of a Delta table: their types, and the values that the log has of them. Opens no file. */
 
+import { floatOf, integerOf } from '../../arrow/columnar-values.js'
 import { describeValue } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import { isObject, toError } from '../../values.js'
-import { floatOf, integerOf } from '../sources/columnar-values.js'
 import type { ColumnType, RowSchema } from '../writers/row-schema.js'
 import { type DeltaMetadata, deltaError } from './delta-log.js'
 

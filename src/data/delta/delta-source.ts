@@ -1,7 +1,6 @@
 /** @file Rows of Delta tables on disk, of their last version or of an earlier one. */
 
-import type { ColumnBatch } from '../sources/columnar-rows.js'
-import { rowOf } from '../sources/columnar-rows.js'
+import { type ColumnBatch, rowOf } from '../../arrow/column-batch.js'
 import { DataFile } from '../sources/data-file.js'
 import type { ReadContext, RowSource, SourceRow } from '../sources/row-source.js'
 import { type MappingMode, renameColumns } from './column-mapping.js'

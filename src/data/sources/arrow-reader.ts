@@ -3,13 +3,11 @@
  * checked against the bytes that there are before anything of that size is made.
  */
 
+import { type ColumnBatch, columnBatch } from '../../arrow/column-batch.js'
+import { type ArrowBlock, type ArrowMessage, decodeFooter, decodeMessage } from '../../arrow/messages.js'
+import { ArrowState, CONTINUATION, readArrowStream } from '../../arrow/stream.js'
 import { DataError, LowrankError } from '../../lowrank-error.js'
 import { toError } from '../../values.js'
-import { type Dictionaries, dictionaryValues, rowsOf } from './arrow-buffers.js'
-import { type ArrowBlock, type ArrowMessage, decodeFooter, decodeMessage } from './arrow-messages.js'
-import { type ArrowField, type ArrowType, dictionaryTypes } from './arrow-types.js'
-import { type ArrowData, columnBatch } from './arrow-values.js'
-import type { ColumnBatch } from './columnar-rows.js'
 import type { DataFile } from './data-file.js'
 
 const MAGIC = 'ARROW1'
@@ -17,8 +15,6 @@ const MAGIC = 'ARROW1'
 const HEAD_BYTES = 8
 /** The size of the footer and the magic number. */
 const TAIL_BYTES = 4 + MAGIC.length
-/** What messages begin with since 2019, before the size of their metadata. */
-const CONTINUATION = 0xffffffff
 
 /** The batches of a file, which its footer finds. */
 export async function* readFileBatches(file: DataFile): AsyncGenerator<ColumnBatch> {
@@ -32,9 +28,11 @@ export async function* readFileBatches(file: DataFile): AsyncGenerator<ColumnBat
     expectBlocks([...dictionaries, ...batches], end)
     const state = new ArrowState(fields)
     for (const block of dictionaries) state.take(...(await readBlock(file, block)))
+    let rows = 0
     for (const block of batches) {
       const batch = state.take(...(await readBlock(file, block)))
-      if (batch !== undefined) yield batch
+      if (batch !== undefined) yield columnBatch(batch, rows)
+      rows += batch?.numRows ?? 0
       file.reached(block.offset + block.metadataLength + block.bodyLength)
     }
   })
@@ -42,25 +40,12 @@ export async function* readFileBatches(file: DataFile): AsyncGenerator<ColumnBat
 
 /** The batches of a stream. */
 export async function* readStreamBatches(file: DataFile): AsyncGenerator<ColumnBatch> {
-  const bytes = new ByteQueue(file.pieces())
   yield* inFile(file, async function* () {
-    let state: ArrowState | undefined
-    for (;;) {
-      const metadata = await nextMetadata(bytes)
-      if (metadata === undefined) break
-      const message = decodeMessage(metadata)
-      const body = await bytes.take(message.bodyLength)
-      if (message.kind === 'schema') {
-        if (state !== undefined) throw new DataError('a second schema, as where streams were joined')
-        state = new ArrowState(message.fields)
-      } else {
-        if (state === undefined) throw new DataError('rows before a schema')
-        const batch = state.take(message, body)
-        if (batch !== undefined) yield batch
-      }
+    let rows = 0
+    for await (const batch of readArrowStream(file.pieces())) {
+      yield columnBatch(batch, rows)
+      rows += batch.numRows
     }
-    if (state === undefined) throw new DataError('no schema')
-    await bytes.expectEnd()
   })
 }
 
@@ -82,36 +67,6 @@ async function* inFile<T>({ path }: DataFile, read: () => AsyncGenerator<T>): As
       file: path,
       cause: error,
     })
-  }
-}
-
-/** The schema, and the dictionaries so far. */
-class ArrowState {
-  readonly #fields: readonly ArrowField[]
-  readonly #types: ReadonlyMap<bigint, ArrowType>
-  readonly #dictionaries = new Map<bigint, readonly ArrowData[]>()
-  #rows = 0
-
-  constructor(fields: readonly ArrowField[]) {
-    this.#fields = fields
-    this.#types = dictionaryTypes(fields)
-  }
-
-  /** @returns the rows of the message; undefined where it has part of a dictionary */
-  take(message: ArrowMessage, body: Uint8Array): ColumnBatch | undefined {
-    const dictionaries: Dictionaries = this.#dictionaries
-    if (message.kind === 'schema') throw new DataError('a second schema')
-    if (message.kind === 'rows') {
-      const batch = columnBatch(rowsOf(message.batch, body, this.#fields, dictionaries), this.#rows)
-      this.#rows += batch.length
-      return batch
-    }
-    const { id, isDelta } = message
-    const type = this.#types.get(id)
-    if (type === undefined) throw new DataError(`a dictionary that no column has (number ${id})`)
-    const before = isDelta ? (dictionaries.get(id) ?? []) : []
-    this.#dictionaries.set(id, [...before, dictionaryValues(message.batch, body, type, dictionaries)])
-    return undefined
   }
 }
 
@@ -144,63 +99,4 @@ async function readBlock(file: DataFile, block: ArrowBlock): Promise<[ArrowMessa
   const body = await file.slice(offset + metadataLength, offset + metadataLength + bodyLength)
   if (body.length < bodyLength) throw new DataError('a message that was cut')
   return [message, body]
-}
-
-/** The metadata of the next message of a stream; undefined at its end. */
-async function nextMetadata(bytes: ByteQueue): Promise<Uint8Array | undefined> {
-  if (await bytes.isAtEnd()) return undefined
-  let length = Buffer.from(await bytes.take(4)).readInt32LE(0)
-  if (length === -1) length = Buffer.from(await bytes.take(4)).readInt32LE(0)
-  if (length === 0) return undefined
-  if (length < 0) throw new DataError(`metadata of ${length} bytes`)
-  return await bytes.take(length)
-}
-
-/** Bytes of a stream, taken in parts of any size. */
-class ByteQueue {
-  readonly #pieces: AsyncIterator<Uint8Array>
-  #rest: Uint8Array = new Uint8Array()
-
-  constructor(pieces: AsyncIterator<Uint8Array>) {
-    this.#pieces = pieces
-  }
-
-  /** In memory of its own, so that numbers in it are aligned. @throws where there are fewer */
-  async take(count: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = []
-    let length = 0
-    while (length < count) {
-      if (await this.isAtEnd()) throw new DataError(`a stream that was cut: ${length} bytes in place of ${count}`)
-      const part = this.#rest.subarray(0, count - length)
-      this.#rest = this.#rest.subarray(part.length)
-      parts.push(part)
-      length += part.length
-    }
-    // Made only now: a damaged count may be any number.
-    const bytes = new Uint8Array(count)
-    let at = 0
-    for (const part of parts) {
-      bytes.set(part, at)
-      at += part.length
-    }
-    return bytes
-  }
-
-  async isAtEnd(): Promise<boolean> {
-    while (this.#rest.length === 0) {
-      const { done, value } = await this.#pieces.next()
-      if (done) return true
-      this.#rest = value
-    }
-    return false
-  }
-
-  /** Takes the rest. @throws where it is not zeros: rows of a second stream would be lost */
-  async expectEnd(): Promise<void> {
-    while (!(await this.isAtEnd())) {
-      if (this.#rest.some((byte) => byte !== 0))
-        throw new DataError('bytes behind its end, as where streams were joined')
-      this.#rest = new Uint8Array()
-    }
-  }
 }

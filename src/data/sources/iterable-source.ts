@@ -1,7 +1,8 @@
 /** @file Rows that a program gives itself: any iterable of objects, or of the bytes of a file, as streams are. */
 
+import { columnBatch } from '../../arrow/column-batch.js'
+import { isArrowBatch } from '../../arrow/values.js'
 import { refuse } from '../bad-rows.js'
-import { columnBatch, isArrowBatch } from './arrow-values.js'
 import { rowBatches } from './columnar-rows.js'
 import { DataFile } from './data-file.js'
 import { formatOf } from './formats.js'

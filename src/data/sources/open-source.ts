@@ -5,10 +5,10 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { isArrowTable } from '../../arrow/values.js'
 import { describeValue } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
 import type { DeltaTable } from '../delta/delta-source.js'
-import { isArrowTable } from './arrow-values.js'
 import {
   type DatasetEntry,
   type DatasetMix,

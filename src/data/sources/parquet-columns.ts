@@ -10,8 +10,8 @@ import { convert as convertPlain, DEFAULT_PARSERS } from 'hyparquet/src/convert.
 import { getMaxRepetitionLevel, getTreePath } from 'hyparquet/src/schema.js'
 import type { ColumnDecoder, ParquetParsers } from 'hyparquet/src/types.js'
 import { decompressLz4, decompressLz4Raw, decompressZstd, compressors as others } from 'hyparquet-compressors'
+import { textOf } from '../../arrow/columnar-values.js'
 import { DataError } from '../../lowrank-error.js'
-import { textOf } from './columnar-values.js'
 import type { DataFile } from './data-file.js'
 import { checkPage, type PlainPage, unpackPage } from './parquet-pages.js'
 

@@ -2,11 +2,11 @@
 
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet'
 import { assembleNested } from 'hyparquet/src/assemble.js'
+import type { ColumnBatch } from '../../arrow/column-batch.js'
 import { describeValue, listNames } from '../../errors.js'
 import { DataError, LowrankError } from '../../lowrank-error.js'
 import type { Turns } from '../../turns.js'
 import { toError } from '../../values.js'
-import type { ColumnBatch } from './columnar-rows.js'
 import type { DataFile } from './data-file.js'
 import { type LeafColumn, leavesOf, PARSERS } from './parquet-columns.js'
 import { type Convert, prepareColumn } from './parquet-values.js'

@@ -4,8 +4,6 @@
  */
 
 import type { SchemaElement, SchemaTree } from 'hyparquet'
-import { parseLosslessJson } from '../../lossless-json.js'
-import { DataError } from '../../lowrank-error.js'
 import {
   bigintOf,
   dateText,
@@ -15,7 +13,9 @@ import {
   textOf,
   timestampText,
   timeText,
-} from './columnar-values.js'
+} from '../../arrow/columnar-values.js'
+import { parseLosslessJson } from '../../lossless-json.js'
+import { DataError } from '../../lowrank-error.js'
 
 /** Changes a decoded value into that of the row. It may change lists and objects in place. */
 export type Convert = (value: unknown) => unknown

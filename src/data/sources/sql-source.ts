@@ -1,11 +1,11 @@
 /** @file Rows of a query, by DuckDB where the program has it: on files of any format that DuckDB reads. */
 
 import type * as DuckDB from '@duckdb/node-api'
+import { dateText, floatOf, integerOf, timestampText, timeText } from '../../arrow/columnar-values.js'
 import { describeValue } from '../../errors.js'
 import { DataError, LowrankError } from '../../lowrank-error.js'
 import { toError } from '../../values.js'
 import { loadPeer } from '../load-peer.js'
-import { dateText, floatOf, integerOf, timestampText, timeText } from './columnar-values.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 
 /** A query, as `dataset` takes it. */

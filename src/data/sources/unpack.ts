@@ -5,8 +5,8 @@
 
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
+import { isZstd, unzstd } from '../../arrow/zstd.js'
 import { DataError } from '../../lowrank-error.js'
-import { isZstd, unzstd } from './zstd.js'
 
 /** How a file is packed. */
 interface Packing {

@@ -3,9 +3,9 @@
  * (https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc).
  */
 
-import { DataError } from '../../lowrank-error.js'
-import { type ArrowField, decodeSchema } from './arrow-types.js'
+import { DataError } from '../lowrank-error.js'
 import { FlatTable } from './flat-buffers.js'
+import { type ArrowField, decodeSchema } from './types.js'
 
 /** Where the values of a batch of rows, or of a dictionary, lie in the body of its message. */
 export interface BatchLayout {

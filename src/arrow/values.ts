@@ -3,9 +3,7 @@
  * same way. Imports none of it.
  */
 
-import { DataError } from '../../lowrank-error.js'
-import { type ArrowField, type ArrowType, DAY, TYPE } from './arrow-types.js'
-import type { ColumnBatch } from './columnar-rows.js'
+import { DataError } from '../lowrank-error.js'
 import {
   bigintOf,
   dateText,
@@ -16,6 +14,7 @@ import {
   timestampText,
   timeText,
 } from './columnar-values.js'
+import { type ArrowField, type ArrowType, DAY, TYPE } from './types.js'
 
 /** A run of values of one type in memory, as apache-arrow has it. */
 export interface ArrowData {
@@ -59,25 +58,6 @@ function hasFields(value: unknown): value is { schema: ArrowBatch['schema'] } {
   return typeof schema === 'object' && schema !== null && 'fields' in schema && Array.isArray(schema.fields)
 }
 
-/** A batch by columns. @param start how many rows come before it */
-export function columnBatch({ schema: { fields }, numRows, data }: ArrowBatch, start: number): ColumnBatch {
-  if (numRows > MOST_ROWS_WITHOUT_VALUES && data.children.every(({ type }) => type.typeId === TYPE.null))
-    throw new DataError(`rows with values, got a batch of ${numRows} rows without any`)
-  const columns = fields.map(({ name }, index) => {
-    try {
-      const column = data.children[index]
-      if (column === undefined) throw new DataError('a column of values, got none')
-      if (column.length < numRows) throw new DataError(`${numRows} values, got ${column.length}`)
-      const valueAt = reader(column)
-      return Array.from({ length: numRows }, (_, row) => valueAt(row))
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error
-      throw new DataError(`${error.message} in the column ${JSON.stringify(name)}`, { cause: error })
-    }
-  })
-  return { names: fields.map(({ name }) => name), columns, length: numRows, start }
-}
-
 /** The type of a union as apache-arrow has it. */
 const UNION = 14
 const VIEW_BYTES = 16
@@ -107,10 +87,11 @@ function placesOf({ type, values, valueOffsets, children }: ArrowData): number {
   return type.typeId === TYPE.bool ? 8 * values.length : values.length
 }
 
+/** The value at a place, as rows have it. */
 type ValueAt = (index: number) => unknown
 
 /** @throws where data has fewer values than it says: a loop over those of a damaged file might never end */
-function reader(data: ArrowData): ValueAt {
+export function reader(data: ArrowData): ValueAt {
   const places = placesOf(data)
   if (places < data.length) throw new DataError(`${data.length} values, got ${places}`)
   const valueAt = valuesOf(data)

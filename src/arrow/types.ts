@@ -1,6 +1,6 @@
 /** @file The types of Arrow columns, as the metadata of a file or stream has them. Knows no values. */
 
-import { DataError } from '../../lowrank-error.js'
+import { DataError } from '../lowrank-error.js'
 import type { FlatTable } from './flat-buffers.js'
 
 /** A type of Arrow, as apache-arrow has it too. */

@@ -1,8 +1,8 @@
 /** @file What unpacks Arrow buffers, whose size the metadata says: Zstandard, and LZ4 in frames. */
 
 import { Decompress, decompress as decompressAll } from 'fzstd'
-import { DataError } from '../../lowrank-error.js'
-import { toError } from '../../values.js'
+import { DataError } from '../lowrank-error.js'
+import { toError } from '../values.js'
 import { expectFrame } from './zstd.js'
 
 /**

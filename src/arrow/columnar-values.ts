@@ -4,8 +4,8 @@
  * is wrong alone: whoever knows the file puts it in words.
  */
 
-import { PythonFloat } from '../../lossless-json.js'
-import { DataError } from '../../lowrank-error.js'
+import { PythonFloat } from '../lossless-json.js'
+import { DataError } from '../lowrank-error.js'
 
 const MOST_SAFE = BigInt(Number.MAX_SAFE_INTEGER)
 

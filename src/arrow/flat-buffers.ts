@@ -3,7 +3,7 @@
  * length and text is checked where it is read. Errors say what is wrong alone: whoever knows the file puts it in words.
  */
 
-import { DataError } from '../../lowrank-error.js'
+import { DataError } from '../lowrank-error.js'
 import { textOf } from './columnar-values.js'
 
 const MOST_LEVELS = 128

@@ -3,11 +3,11 @@
  * metadata says. Offsets of single values are checked by arrow-values.ts.
  */
 
-import { DataError } from '../../lowrank-error.js'
-import { decompress } from './arrow-codecs.js'
-import type { BatchLayout } from './arrow-messages.js'
-import { type ArrowField, type ArrowType, DAY, isDictionary, TYPE } from './arrow-types.js'
-import { type ArrowBatch, type ArrowData, MOST_ROWS_WITHOUT_VALUES } from './arrow-values.js'
+import { DataError } from '../lowrank-error.js'
+import { decompress } from './codecs.js'
+import type { BatchLayout } from './messages.js'
+import { type ArrowField, type ArrowType, DAY, isDictionary, TYPE } from './types.js'
+import { type ArrowBatch, type ArrowData, MOST_ROWS_WITHOUT_VALUES } from './values.js'
 
 /** The values of each dictionary that have come so far. */
 export type Dictionaries = ReadonlyMap<bigint, readonly ArrowData[]>
