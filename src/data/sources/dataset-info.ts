@@ -6,11 +6,15 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { describeValue, listNames, nearestName } from '../../errors.js'
-import { DataError } from '../../lowrank-error.js'
+import { describeValue, listNames, nearestName, withoutSecrets } from '../../errors.js'
+import { DataError, OptionError } from '../../lowrank-error.js'
 import { readRegularFile, readRegularFileIfThere } from '../../regular-file.js'
-import { isObject } from '../../values.js'
+import { isObject, toError } from '../../values.js'
+import { passBadRow } from '../bad-rows.js'
+import { describeOrigin, type RowOrigin, rowError } from '../row-origin.js'
 import type { DatasetEntry } from './dataset-entry.js'
+import { isDataFile } from './dataset-files.js'
+import { isDatasetId } from './hub-address.js'
 import type { RowSource } from './row-source.js'
 
 export const DATASET_INFO = 'dataset_info.json'
@@ -21,6 +25,10 @@ export interface DescribedDataset {
   readonly entry: DatasetEntry & { readonly path: string }
   /** Gives a row the columns that lowrank knows. */
   readonly convert: (row: Columns) => Columns
+  /** The columns that the file names, by what they are to LLaMA-Factory. */
+  readonly mapping: ReadonlyMap<string, string>
+  /** What errors call that mapping: `columns of "mine" in data/dataset_info.json`. */
+  readonly place: string
 }
 
 type Columns = Record<string, unknown>
@@ -37,6 +45,10 @@ const KEYS = [
 /** Columns by what they are to LLaMA-Factory, with the names that they have where the file says nothing. */
 const ALPACA_COLUMNS = { prompt: 'instruction', query: 'input', response: 'output' }
 const CHAT_COLUMNS = { messages: 'conversations' }
+/** What every row has: the others may be in some rows alone. */
+const REQUIRED = ['prompt', 'response', 'messages', 'chosen', 'rejected', 'kto_tag']
+/** What says where rows are: other files of this name, as those of the package datasets, have none. */
+const LOCATIONS = ['file_name', 'hf_hub_url', ...ELSEWHERE]
 const COLUMN_KEYS = [
   ...['prompt', 'query', 'response', 'history', 'messages', 'system', 'tools'],
   ...['chosen', 'rejected', 'kto_tag', 'images', 'videos', 'audios'],
@@ -54,51 +66,117 @@ type Tags = Record<keyof typeof TAGS, string>
 
 /**
  * The data set of this name in the dataset_info.json beside it: `data/mine` is `mine` of `data/dataset_info.json`.
- * Undefined where there is no such file, or no such name in it.
+ * Undefined where there is no such file, or where the text may well be something else that it does not name.
+ *
+ * @throws DataError where the file cannot be read, or where what it has shows that the name is misspelled
  */
 export async function findDescribed(path: string): Promise<DescribedDataset | undefined> {
   const file = join(dirname(path), DATASET_INFO)
-  const bytes = await readRegularFileIfThere(file, { where: 'data', limit: LARGEST_FILE })
   const name = basename(path)
-  if (bytes === undefined || !bytes.includes(JSON.stringify(name))) return undefined
+  const bytes = await readRegularFileIfThere(file, { where: 'data', limit: LARGEST_FILE })
+  if (bytes === undefined || (isDataFile(path) && !bytes.includes(JSON.stringify(name)))) return undefined
   const all = parse(bytes, file)
-  return Object.hasOwn(all, name) ? await read(all, name, file) : undefined
+  if (Object.hasOwn(all, name)) return await read(all, name, file)
+  const names = namesOf(all)
+  const nearest = nearestName(name, names)
+  // What is far from all names may be a data set of the Hub, or a misspelled file.
+  if (names.length === 0 || isDataFile(path) || /[*?]/.test(path) || (nearest === undefined && isDatasetId(path)))
+    return undefined
+  const remedy = nearest === undefined ? 'check the path' : `did you mean ${join(dirname(path), nearest)}?`
+  const hub = isDatasetId(path) ? `; for the data set of the Hub of that name write hf://datasets/${path}` : ''
+  throw new DataError(
+    `[data] expected a data file, or one of ${listNames(names)} of ${file}, got ${describeValue(path)}, which does not exist; ${remedy}${hub}`,
+    { file },
+  )
 }
 
 /** @throws DataError where the file has no data set of this name, or says of it what is not read */
 export async function describedIn(file: string, name: string): Promise<DescribedDataset> {
-  return await read(parse(await readRegularFile(file, { where: 'data', limit: LARGEST_FILE }), file), name, file)
+  return await read(await parsed(file), name, file)
+}
+
+/** @throws OptionError for a file that describes data sets, given as if it were one */
+export async function expectNoDescriptions(file: string): Promise<void> {
+  const names = namesOf(await parsed(file).catch(() => ({})))
+  const [first] = names
+  if (first === undefined) return
+  throw new OptionError(
+    `[data] expected the name of a data set of ${file}, which describes ${listNames(names)}, got none; give ` +
+      `${describeValue(join(dirname(file), first))}, or name beside the path`,
+  )
 }
 
 /** The rows of `source`, which reads the entry, with the columns that lowrank knows. */
-export function convertedRows(source: RowSource, { convert }: DescribedDataset): RowSource {
+export function convertedRows(source: RowSource, described: DescribedDataset): RowSource {
   return {
     name: source.name,
     check: async (signal) => await source.check?.(signal),
     async *rows(context) {
+      const lacking = new Map(described.mapping)
+      let isEmpty = true
       for await (const { value, origin } of source.rows(context)) {
         const row: unknown = value instanceof Map ? Object.fromEntries(value) : value
-        yield { value: isObject(row) ? convert(row) : value, origin }
+        isEmpty = false
+        if (lacking.size > 0 && isObject(row)) {
+          for (const [key, column] of lacking) if (Object.hasOwn(row, column)) lacking.delete(key)
+          // Once a row had the column, its form says what is wrong with a row that has it not.
+          const key = REQUIRED.find((each) => lacking.has(each))
+          if (key !== undefined) {
+            const columns = listNames(Object.keys(row)) || 'no columns'
+            const what = `in ${describeOrigin(origin)}, got ${columns}`
+            passBadRow(misnamed(described, key, what, origin), context.onBadRow)
+            continue
+          }
+        }
+        yield { value: isObject(row) ? described.convert(row) : value, origin }
       }
+      const [key] = lacking.keys()
+      // A sample may lack what the rows have.
+      if (key !== undefined && !isEmpty && described.entry.limit === undefined)
+        throw misnamed(described, key, 'in a row, got it in none')
     },
   }
 }
 
+function misnamed({ mapping, place }: DescribedDataset, key: string, what: string, origin: RowOrigin = {}): DataError {
+  const column = describeValue(mapping.get(key))
+  return rowError(origin, `[data] expected the column ${column}, which ${place} gives for ${key}, ${what}; correct it`)
+}
+
+/** The data sets that a file describes. */
+function namesOf(all: Columns): readonly string[] {
+  return Object.keys(all).filter((name) => {
+    const each = all[name]
+    return isObject(each) && LOCATIONS.some((key) => Object.hasOwn(each, key))
+  })
+}
+
+async function parsed(file: string): Promise<Columns> {
+  return parse(await readRegularFile(file, { where: 'data', limit: LARGEST_FILE }), file)
+}
+
 function parse(bytes: Uint8Array, file: string): Columns {
+  const fault = (what: string): DataError =>
+    new DataError(`[data] expected a JSON object of data sets in ${file}, got ${what}; correct the file`, { file })
   let all: unknown
   try {
     all = JSON.parse(Buffer.from(bytes).toString())
-  } catch {
-    // Said below.
+  } catch (error) {
+    throw fault(`no JSON (${withoutSecrets(toError(error).message)})`)
   }
   if (isObject(all)) return all
-  throw new DataError(`[data] expected a JSON object of data sets in ${file}, got something else`, { file })
+  throw fault(describeValue(all))
 }
 
 async function read(all: Columns, name: string, file: string): Promise<DescribedDataset> {
   const given = Object.hasOwn(all, name) ? all[name] : undefined
   const fault: Fault = (what) => new DataError(`[data] expected ${what} in ${file}`, { file })
-  if (given === undefined) throw fault(`one of ${listNames(Object.keys(all))}, got the name ${describeValue(name)}`)
+  if (given === undefined) {
+    const names = namesOf(all)
+    const nearest = nearestName(name, names)
+    const hint = nearest === undefined ? '' : `, where ${describeValue(nearest)} may be meant`
+    throw fault(`one of ${listNames(names) || 'its data sets'}, got the name ${describeValue(name)}${hint}`)
+  }
   if (!isObject(given)) throw fault(`an object for ${describeValue(name)}, got ${describeValue(given)}`)
   const text = (key: string): string | undefined => {
     const value = given[key]
@@ -122,7 +200,9 @@ async function read(all: Columns, name: string, file: string): Promise<Described
     ...(split !== undefined && (isFolder || split !== 'train') && { split }),
     ...(typeof count === 'number' && { shuffle: true, limit: count }),
   }
-  return { entry, convert: converter(given, text('formatting') ?? 'alpaca', ranking === true, name, fault) }
+  const convert = converter(given, text('formatting') ?? 'alpaca', ranking === true, name, fault)
+  const mapping = new Map(Object.entries((given.columns ?? {}) as Record<string, string>))
+  return { entry, convert, mapping, place: `columns of ${describeValue(name)} in ${file}` }
 }
 
 function converter(

@@ -125,10 +125,12 @@ function pathSource(path: string, { options, fetching, name }: Opening): RowSour
     }
     expectNone(options, ['revision', 'token'], `${path}, which is on this machine`, hubHint(path))
     if (found.isFile()) {
-      const { DATASET_INFO, describedIn } = await import('./dataset-info.js')
-      if (basename(path) === DATASET_INFO && options.name !== undefined) {
+      const { DATASET_INFO, describedIn, expectNoDescriptions } = await import('./dataset-info.js')
+      if (basename(path) === DATASET_INFO) {
         const { name: described, ...others } = options
-        return await openDescribed(await describedIn(path, described), { options: others, fetching, name })
+        if (described !== undefined)
+          return await openDescribed(await describedIn(path, described), { options: others, fetching, name })
+        await expectNoDescriptions(path)
       }
       expectNone(options, ['name', 'dataDir', 'dataFiles'], `the file ${path}`)
     }

@@ -63,7 +63,59 @@ describe('a data set of dataset_info.json', () => {
     expect(await rejection(allRows({ path: join(folder, 'dataset_info.json'), name: 'nothing' }))).toContain(
       '[data] expected one of mine, other, got the name "nothing" in ',
     )
-    expect(await rejection(read('nothing'))).toContain('which does not exist')
+    expect(await rejection(allRows({ path: join(folder, 'dataset_info.json'), name: 'othr' }))).toContain(
+      'got the name "othr", where "other" may be meant in ',
+    )
+  })
+
+  it('is named where its name is misspelled, and all names where none is near', async () => {
+    await describeSets({ mine: { file_name: 'own.json' }, other: { file_name: 'x' } })
+    const file = join(folder, 'dataset_info.json')
+    expect(await rejection(read('nothing'))).toBe(
+      `[data] expected a data file, or one of mine, other of ${file}, got ${JSON.stringify(join(folder, 'nothing'))}, which does not exist; check the path`,
+    )
+    expect(await rejection(read('mien'))).toContain(`did you mean ${join(folder, 'mine')}?`)
+    expect(await rejection(read('nothing.jsonl'))).toContain('which does not exist; check the path')
+  })
+
+  it('is asked for where the file itself is given, which has no rows', async () => {
+    await describeSets({ mine: { file_name: 'own.json' }, other: { file_name: 'x' } })
+    const file = join(folder, 'dataset_info.json')
+    expect(await rejection(allRows(file))).toBe(
+      `[data] expected the name of a data set of ${file}, which describes mine, other, got none; give ` +
+        `${JSON.stringify(join(folder, 'mine'))}, or name beside the path`,
+    )
+  })
+
+  it('is refused where its file is no JSON, with the place in it', async () => {
+    const file = join(folder, 'dataset_info.json')
+    await writeFile(file, '{ "mine": { "file_name": "own.json", } }')
+    for (const name of ['mine', 'other'])
+      expect(await rejection(read(name))).toContain(
+        `[data] expected a JSON object of data sets in ${file}, got no JSON (Expected double-quoted property name in JSON at position 37`,
+      )
+    await writeFile(file, '[]')
+    expect(await rejection(read('mine'))).toContain('got []; correct the file')
+  })
+
+  it('is refused where it names a column that no row has', async () => {
+    const file = join(folder, 'dataset_info.json')
+    await put('some.json', [{ q: 'Add', a: '3' }, { q: 'Add' }])
+    await describeSets({
+      mine: { file_name: 'own.json', columns: { prompt: 'question', response: 'a' } },
+      spare: { file_name: 'own.json', columns: { prompt: 'q', response: 'a', system: 'sys' } },
+      chat: { file_name: 'chat.json', formatting: 'sharegpt', columns: { messages: 'dialogue' } },
+      some: { file_name: 'some.json', columns: { prompt: 'q', response: 'a' } },
+    })
+    expect(await rejection(read('mine'))).toBe(
+      `[data] expected the column "question", which columns of "mine" in ${file} gives for prompt, in ${join(folder, 'own.json')}: row 1, got q, a; correct it`,
+    )
+    expect(await rejection(read('spare'))).toBe(
+      `[data] expected the column "sys", which columns of "spare" in ${file} gives for system, in a row, got it in none; correct it`,
+    )
+    expect(await rejection(read('chat'))).toContain('which columns of "chat" in')
+    // A row that lacks what others have is a defect of that row.
+    expect(await rejection(read('some'))).toContain('some.json: row 2')
   })
 
   it('has the turns that LLaMA-Factory makes of Alpaca, the question in two lines', async () => {
