@@ -63,6 +63,7 @@ export {
 } from './generation/generate-text.js'
 export { type GenerationPlan, planGeneration } from './generation/plan-generation.js'
 export type { GenerationPlanOptions } from './generation/plan-options.js'
+export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
 export type { DownloadEvent } from './hub/download-event.js'
 export type { FetchModelOptions } from './hub/fetch-model.js'
 export { HubError } from './hub/hub-error.js'

@@ -13,6 +13,8 @@
  * - `DIVERGED`: a loss, a gradient or weights that are no finite numbers ({@link DivergedError})
  * - `HUB`: the Hugging Face Hub, Kaggle or another server did not give what was asked for ({@link HubError})
  * - `ENDPOINT`: an endpoint with OpenAI's interface did not serve a request ({@link EndpointError})
+ * - `SERVICE`: Databricks, an MLflow server or the storage behind them did not do what was asked for
+ *   ({@link ServiceError})
  * - `CHECKPOINT`: a run that cannot go on from a checkpoint
  * - `FILE`: a file or directory that cannot be read or written; `cause` has the system's error, where there is one
  * - `ENGINE`: the native engine does not load, has no such device, or failed at a command
@@ -29,6 +31,7 @@ export type ErrorCode =
   | 'DIVERGED'
   | 'HUB'
   | 'ENDPOINT'
+  | 'SERVICE'
   | 'CHECKPOINT'
   | 'FILE'
   | 'ENGINE'

@@ -12,6 +12,7 @@ const SOURCE = fileURLToPath(new URL('../src', import.meta.url))
 const WITHOUT_CODE: Readonly<Record<string, string>> = {
   'cli/config.ts: 1 Error': 'caught beside it, for a UsageError',
   'arrow/zstd.ts: 8 Error': 'unpack.ts says which file is damaged',
+  'http/exchange.ts: 1 Error': 'the cause of a ServiceError',
   'hub/http.ts: 1 Error': 'the cause of a TransportError',
   'lossless-json.ts: 1 SyntaxError': 'as of JSON.parse: its callers say which file it is',
   'lossless-json.ts: 1 TypeError': 'as of JSON.stringify',

@@ -28,7 +28,7 @@ function codeOf(error: unknown): ErrorCode {
   return ownErrorCode(error) === undefined ? 'INTERNAL' : 'FILE'
 }
 
-const FIELDS = ['file', 'row', 'needed', 'budget', 'step', 'checkpoint']
+const FIELDS = ['file', 'row', 'needed', 'budget', 'step', 'checkpoint', 'status', 'errorCode', 'requestId']
 
 function fieldsOf(error: unknown): object {
   if (!(error instanceof LowrankError)) return {}

@@ -1,7 +1,7 @@
 /** @file How long to wait for servers, and what to say of one that did not answer. Knows no server. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Secret, withoutToken } from './secret.js'
+import { type Secrets, withoutToken } from './secret.js'
 
 const LONGEST_REASON = 300
 
@@ -22,7 +22,7 @@ export function retryAfter(headers: Headers): number | undefined {
 }
 
 /** Why `fetch` gave no answer, without the secret. */
-export function reasonOf(thrown: unknown, secret: Secret | undefined): string {
+export function reasonOf(thrown: unknown, secret: Secrets): string {
   // fetch says "fetch failed", and what happened is the cause of that.
   const { message, cause: inner } = thrown as Error
   const reason = inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message

@@ -12,25 +12,28 @@ export interface Secret {
   readonly authorization?: string
 }
 
+/** One secret, several, or none. */
+export type Secrets = Secret | readonly Secret[] | undefined
+
 /** Shorter ones would be found in ordinary text. */
 const SHORTEST_TOKEN = 8
 const HIDDEN = '***'
 
 /** Text of a server without the token, as it is and as it stands in an address. */
-export function withoutToken(text: string, token: Secret | undefined): string {
+export function withoutToken(text: string, token: Secrets): string {
   let rest = text
   for (const secret of spellings(token)) rest = rest.replaceAll(secret, HIDDEN)
   return rest
 }
 
 /** The cause of an error, unless printing it would show the token. */
-export function causeWithoutToken(cause: unknown, token: Secret | undefined): unknown {
+export function causeWithoutToken(cause: unknown, token: Secrets): unknown {
   const shown = inspect(cause, { depth: 6 })
   return spellings(token).some((secret) => shown.includes(secret)) ? undefined : cause
 }
 
 /** Says of the pieces of a body, one after the other, whether the token is in them or across their edges. */
-export function tokenSearch(token: Secret | undefined): (piece: Uint8Array) => boolean {
+export function tokenSearch(token: Secrets): (piece: Uint8Array) => boolean {
   const secrets = spellings(token).map((secret) => Buffer.from(secret))
   const longest = secrets.reduce((most, { length }) => Math.max(most, length), 1)
   let end = Buffer.alloc(0)
@@ -44,8 +47,12 @@ export function tokenSearch(token: Secret | undefined): (piece: Uint8Array) => b
   }
 }
 
-function spellings(token: Secret | undefined): string[] {
-  if (token === undefined || token.value.length < SHORTEST_TOKEN) return []
-  const sent = token.authorization?.split(' ').slice(1) ?? []
-  return [...new Set([token.value, encodeURIComponent(token.value), ...sent])]
+function spellings(token: Secrets): string[] {
+  const secrets = token === undefined ? [] : 'value' in token ? [token] : token
+  const all = secrets.flatMap(({ value, authorization }) => {
+    if (value.length < SHORTEST_TOKEN) return []
+    return [value, encodeURIComponent(value), ...(authorization?.split(' ').slice(1) ?? [])]
+  })
+  // A secret that is part of another must not leave the rest of that one behind.
+  return [...new Set(all)].sort((a, b) => b.length - a.length)
 }
