@@ -8,6 +8,8 @@ export interface StatementToExecute {
   readonly catalog: string | undefined
   readonly schema: string | undefined
   readonly parameters: readonly { readonly name: string; readonly value?: string | null; readonly type?: string }[]
+  /** What the result is asked for in; Arrow costs time to make. */
+  readonly format: 'JSON_ARRAY' | 'ARROW_STREAM' | 'CSV'
   /** Where `/Volumes/...` lies: its key is the path without the first slash. */
   readonly storage: ObjectStorage
 }
@@ -42,9 +44,27 @@ export class FailedStatement extends Error {
   }
 }
 
+/** A table that statements have made. */
+export interface ExecutedTable {
+  readonly catalog: string
+  readonly schema: string
+  readonly name: string
+  readonly columns: readonly (ResultColumn & { readonly comment: string | undefined })[]
+  readonly comment: string | undefined
+  /** What TBLPROPERTIES set. */
+  readonly properties: Readonly<Record<string, string>>
+  readonly tags: Readonly<Record<string, string>>
+  /** Of the last change; the first is 0. */
+  readonly version: number
+}
+
 /** Runs statements, one after the other or at once. */
 export interface StatementExecutor {
   /** @throws FailedStatement */
   execute(statement: StatementToExecute): Promise<StatementResult>
+  /** Tables that there are, for routes that list and show them. */
+  tables?(): Promise<readonly ExecutedTable[]>
+  /** Drops a table, for the route that deletes one. @returns whether it was there */
+  dropTable?(catalog: string, schema: string, name: string): Promise<boolean>
   close?(): Promise<void>
 }

@@ -6,13 +6,14 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { answerRequest, type Exchange, meetFault } from './answer.js'
+import { duckdbExecutor } from './duckdb-executor.js'
 import type { StatementExecutor } from './executor.js'
 import { createFaults, type FaultRule } from './faults.js'
 import { closeServer, listen } from './listen.js'
 import { startLoopbackStorage } from './loopback-storage.js'
 import type { ObjectStorage } from './object-storage.js'
 import { type RecordedRequest, recordOf } from './record.js'
-import { REFUSING_EXECUTOR } from './refusing-executor.js'
+
 import type { Route } from './route.js'
 import { routerOf } from './router.js'
 import { ROUTES } from './routes.js'
@@ -47,7 +48,7 @@ export interface WorkspaceOptions {
   readonly storage?: ObjectStorage
   /**
    * Runs the SQL statements. It is closed with the workspace.
-   * @default an own one, for simple statements
+   * @default one on DuckDB, see duckdbExecutor
    */
   readonly execute?: StatementExecutor
   /**
@@ -117,7 +118,7 @@ export async function startWorkspace(options: WorkspaceOptions = {}): Promise<Lo
       intercept: (request, response) => meetFault(exchangeOf('storage', request, response)),
     })
   const storage = options.storage ?? (await own())
-  const executor = options.execute ?? REFUSING_EXECUTOR
+  const executor = options.execute ?? duckdbExecutor()
   const ids = { workspaceId: '1234567890123456', accountId: '11111111-2222-3333-4444-555555555555' }
   const state = createState({ url, ...ids, user, clients, storage, executor, clockOffset })
   state.tokens.set(token, { user, expires: undefined })
