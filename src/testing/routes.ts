@@ -2,5 +2,8 @@
 
 import type { Route } from './route.js'
 import { AUTH_ROUTES } from './routes/auth.js'
+import { DBFS_ROUTES } from './routes/dbfs.js'
+import { FILES_ROUTES } from './routes/files.js'
+import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
-export const ROUTES: readonly Route[] = [...AUTH_ROUTES]
+export const ROUTES: readonly Route[] = [...AUTH_ROUTES, ...FILES_ROUTES, ...DBFS_ROUTES, ...WORKSPACE_FILES_ROUTES]
