@@ -21,6 +21,16 @@ import { toError } from './values.js'
 /** What a file is to hold: all at once, or piece by piece so that it never has to be in memory as a whole. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
+/** How files are written. */
+export interface WriteOptions {
+  /**
+   * Whether the caller writes many files and calls `settleDirectory` for their directories at the end: for each file
+   * alone it would read the whole directory.
+   * @default false
+   */
+  readonly isOneOfMany?: boolean
+}
+
 /** One file of `writeFilesAtomic`. */
 export interface FileToWrite {
   path: string
@@ -37,21 +47,24 @@ const LARGEST_WRITE = 64 * 1024 * 1024
  * Replaces the file at `path`. Its directory is made if it is missing.
  * @throws naming the path, the cause and the remedy
  */
-export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
-  await writeFilesAtomic([{ path, content }])
+export async function writeFileAtomic(path: string, content: FileContent, options: WriteOptions = {}): Promise<void> {
+  await writeFilesAtomic([{ path, content }], options)
 }
 
 /**
  * Replaces several files that belong together: all are written in full before the first takes its final name, so that a
  * full disk changes none of them. They take their names in the order given.
  */
-export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<void> {
+export async function writeFilesAtomic(
+  files: readonly FileToWrite[],
+  { isOneOfMany = false }: WriteOptions = {},
+): Promise<void> {
   const staged: { temporary: string; path: string }[] = []
   try {
     for (const file of files) {
       const path = resolve(file.path)
       const temporary = temporaryName(path)
-      await prepareTarget(path, 'file')
+      await prepareTarget(path, 'file', !isOneOfMany)
       staged.push({ temporary, path })
       await writeAndFlush(temporary, path, file.content)
     }
@@ -60,7 +73,14 @@ export async function writeFilesAtomic(files: readonly FileToWrite[]): Promise<v
     for (const { temporary } of staged) await rm(temporary, { force: true })
     throw error
   }
+  if (isOneOfMany) return
   for (const directory of new Set(staged.map(({ path }) => dirname(path)))) await flushDirectory(directory)
+}
+
+/** Removes what killed runs left in a directory, and puts its names on the disk. */
+export async function settleDirectory(directory: string): Promise<void> {
+  await removeLeftovers(directory)
+  await flushDirectory(directory)
 }
 
 /** A file that is written piece by piece under a temporary name. */
@@ -286,7 +306,7 @@ function replacedName(target: string): string {
  * Makes the parent directory, refuses targets that a rename would destroy (devices, pipes), and clears what killed runs
  * left.
  */
-async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<void> {
+async function prepareTarget(path: string, kind: 'file' | 'directory', isClearing = true): Promise<void> {
   await onPath(path, async () => {
     // A rename replaces a link to a file and leaves what it leads to.
     const there = await statOrUndefined(path, kind === 'file' ? stat : lstat)
@@ -298,7 +318,7 @@ async function prepareTarget(path: string, kind: 'file' | 'directory'): Promise<
     }
     await makeDirectories(dirname(path))
   })
-  await removeLeftovers(dirname(path))
+  if (isClearing) await removeLeftovers(dirname(path))
 }
 
 async function writeAndFlush(temporary: string, path: string, content: FileContent): Promise<void> {
