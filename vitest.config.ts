@@ -1,15 +1,18 @@
 /**
- * @file How the tests run: one process per file, two at a time. CI adds a JSON report through LOWRANK_TEST_REPORT.
+ * @file How the tests run: two processes at a time. CI adds a JSON report through LOWRANK_TEST_REPORT.
  *
  * LOWRANK_TEST_LONG=1 (`npm run test:long`) runs the full series of the proofs that `npm test` reduces.
  *
- * Three projects: `cpu` is everything on the CPU; `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
+ * Four projects: `cpu` is everything on the CPU whose files share a process and its modules, which loads them once and not 280 times;
+ * `alone` is what needs a process per file: tests that put others in place of modules, and those that a fault of native code may end;
+ * `emulator` is the suites of devices on the emulated GPU, where the CUDA kernels run on the CPU: the ops
  * alone on one emulated GPU, or all of them on every one with LOWRANK_EMULATOR_TESTS=all (`npm run test:emulator`);
  * `peers` opens what lowrank writes in Python's libraries, where LOWRANK_TEST_PYTHON names one that has them.
  */
 
+import { readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -29,6 +32,14 @@ const common = {
   allowOnly: false,
 }
 
+/** Test files that load other modules in place of some: the next file of the process would have them too. */
+const replacing = readdirSync(fileURLToPath(new URL('test', import.meta.url)), { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.ts'))
+  .map((file) => `test/${file.split(sep).join('/')}`)
+  .filter((file) => /\bvi\.(?:mock|doMock|resetModules)\(/.test(readFileSync(new URL(file, import.meta.url), 'utf8')))
+const alone = ['test/{native,stress}/**/*.test.ts', ...replacing]
+const elsewhere = ['test/emulator/**', 'test/peers/**']
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
@@ -42,11 +53,13 @@ export default defineConfig({
         test: {
           ...common,
           name: 'cpu',
+          isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/emulator/**', 'test/peers/**'],
+          exclude: [...elsewhere, ...alone],
           env,
         },
       },
+      { test: { ...common, name: 'alone', include: alone, exclude: elsewhere, env } },
       { test: { ...common, name: 'peers', include: ['test/peers/**/*.test.ts'], env } },
       {
         test: {

@@ -71,8 +71,8 @@ function live(options: object, outputDir: string, moment?: Moment): Promise<Life
 const unfinished = (outputDir: string) => readdirSync(outputDir).filter((name) => name.startsWith('.checkpoint-'))
 
 it.each([
-  { name: 'LoRA', kills: cases(4, 40), given: { dtype: 'float32' } },
-  { name: 'QLoRA', kills: cases(2, 20), given: { quantization: 'nf4' } },
+  { name: 'LoRA', kills: cases(2, 40), given: { dtype: 'float32' } },
+  { name: 'QLoRA', kills: cases(1, 20), given: { quantization: 'nf4' } },
 ])(
   '$kills kills of $name, at least a quarter of them inside the write of a checkpoint, change no byte',
   async ({ name, kills, given }) => {

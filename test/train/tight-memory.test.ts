@@ -43,7 +43,7 @@ test('a run is refused before it begins, or makes its steps, at every budget', a
   const from = least.peakTensors / 2
   const to = free.residentTensors + 3 * MIB
   const outcomes = { refused: 0, trained: 0 }
-  const budgets = cases(14, 120)
+  const budgets = cases(8, 120)
   for (let i = 0; i < budgets; i++) {
     const memoryBudget = Math.round(from + ((to - from) * i) / (budgets - 1))
     let begun = false

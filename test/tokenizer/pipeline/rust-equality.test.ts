@@ -90,7 +90,7 @@ async function compareSeed(
 }
 
 describe('random tokenizers', () => {
-  const BLOCKS = cases(8, 80)
+  const BLOCKS = cases(4, 80)
   const SEEDS = 40
   test.each(Array.from({ length: BLOCKS }, (_, block) => block * SEEDS))(
     "random tokenizers from seed %i on give the library's ids, offsets and texts",
