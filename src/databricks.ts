@@ -24,8 +24,12 @@ export type {
   DirectoryOptions,
   DownloadFileOptions,
   FileOptions,
+  SyncComparison,
+  SyncDirectoryOptions,
   UploadFileOptions,
 } from './databricks/client/files/options.js'
+export { syncDirectory } from './databricks/client/files/sync.js'
+export type { SyncEvent, SyncResult } from './databricks/client/files/sync-events.js'
 export type { UploadSource } from './databricks/client/files/upload-source.js'
 export type { WorkspaceFormat } from './databricks/client/files/workspace-files.js'
 export type { RestBody } from './http/exchange.js'

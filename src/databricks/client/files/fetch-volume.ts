@@ -28,9 +28,9 @@ export interface FetchResult {
 }
 
 const MIB = 2 ** 20
-const RANGE = 16 * MIB
+const RANGE = 8 * MIB
 /** What is smaller comes in one request, through the workspace. */
-export const RANGES_FROM = 2 * RANGE
+const RANGES_FROM = 2 * RANGE
 const PARALLELISM = 6
 
 /** @throws ServiceError, and as writing files does; the target has its old content then */

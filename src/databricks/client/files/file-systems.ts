@@ -2,6 +2,7 @@
 
 import { utimes } from 'node:fs/promises'
 import { writeFileAtomic } from '../../../atomic-write.js'
+import type { RestCall } from '../../../http/rest.js'
 import type { DatabricksClient } from '../connect.js'
 import { deleteFromDbfs, listDbfs, makeDbfsDirectory, readFromDbfs, statDbfs, uploadToDbfs } from './dbfs.js'
 import { RemoteBytes } from './download-volume.js'
@@ -10,6 +11,7 @@ import { type FetchJob, type FetchResult, fetchFromVolume } from './fetch-volume
 import {
   deleteVolumeDirectory,
   deleteVolumeFile,
+  directoryCall,
   ifThere,
   listVolume,
   makeVolumeDirectory,
@@ -43,6 +45,8 @@ export interface RemoteFileSystem {
   stat(path: string, signal: AbortSignal | undefined): Promise<DirectoryEntry | undefined>
   /** What a directory holds, without what its directories hold. */
   list(path: string, signal: AbortSignal | undefined): AsyncIterable<DirectoryEntry>
+  /** By how many milliseconds the service's clock is ahead of this machine's; undefined where nothing is at the path. */
+  clock(path: string, signal: AbortSignal | undefined): Promise<number | undefined>
   makeDirectory(path: string, signal: AbortSignal | undefined): Promise<void>
   /** @returns whether it was there */
   deleteFile(path: string, signal: AbortSignal | undefined): Promise<boolean>
@@ -73,6 +77,7 @@ function volumes(client: DatabricksClient): RemoteFileSystem {
   return {
     stat: (path, signal) => statVolume(client, path, signal),
     list: (path, signal) => listVolume(client, path, signal),
+    clock: (path, signal) => aheadOf(client, directoryCall('HEAD', path, signal)),
     makeDirectory: (path, signal) => makeVolumeDirectory(client, path, signal),
     deleteFile: (path, signal) => deleteVolumeFile(client, path, signal),
     deleteDirectory: (path, recursive, signal) => deleteTree(client, path, { recursive, signal }),
@@ -104,6 +109,7 @@ function dbfs(client: DatabricksClient): RemoteFileSystem {
   return {
     stat: (path, signal) => statDbfs({ client, path, signal }),
     list: (path, signal) => listDbfs({ client, path, signal }),
+    clock: (path, signal) => aheadOf(client, statusCall('dbfs', path, signal)),
     makeDirectory: (path, signal) => makeDbfsDirectory({ client, path, signal }),
     deleteFile: (path, signal) => deleteFromDbfs({ client, path, signal }, false),
     deleteDirectory: (path, recursive, signal) => deleteFromDbfs({ client, path, signal }, recursive),
@@ -124,6 +130,7 @@ function workspace(client: DatabricksClient): RemoteFileSystem {
   return {
     stat: (path, signal) => statWorkspace({ client, path, signal }),
     list: (path, signal) => listWorkspace({ client, path, signal }),
+    clock: (path, signal) => aheadOf(client, statusCall('workspace', path, signal)),
     makeDirectory: (path, signal) => makeWorkspaceDirectory({ client, path, signal }),
     deleteFile: (path, signal) => deleteFromWorkspace({ client, path, signal }, false),
     deleteDirectory: (path, recursive, signal) => deleteFromWorkspace({ client, path, signal }, recursive),
@@ -139,6 +146,19 @@ function workspace(client: DatabricksClient): RemoteFileSystem {
     fetch: (job, format) => writeFetched(job, read(job.path, job.signal, format)),
     read,
   }
+}
+
+function statusCall(system: 'dbfs' | 'workspace', path: string, signal: AbortSignal | undefined): RestCall {
+  return { path: `/api/2.0/${system}/get-status`, query: { path }, what: `the directory ${system}:${path}`, signal }
+}
+
+async function aheadOf(client: DatabricksClient, call: RestCall): Promise<number | undefined> {
+  const answer = await ifThere(() => client.send(call))
+  if (answer === undefined) return undefined
+  await answer.body?.cancel()
+  const time = Date.parse(answer.headers.get('date') ?? '')
+  // The header has whole seconds: half of one is the best guess of the rest.
+  return Number.isNaN(time) ? 0 : time + 500 - Date.now()
 }
 
 async function writeFetched(job: FetchJob, pieces: AsyncIterable<Uint8Array>): Promise<FetchResult> {
