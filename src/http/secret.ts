@@ -26,6 +26,28 @@ export function withoutToken(text: string, token: Secrets): string {
   return rest
 }
 
+/** The fewest letters of a token by which somebody could tell it. */
+const SHORTEST_PART = 4
+
+/**
+ * Text in which a server shows what is left of a token when most of it is masked, as in `sk-ab***wxyz`, without such
+ * parts: their beginning and end would still tell one token from another.
+ */
+export function withoutTokenParts(text: string, token: Secret | undefined): string {
+  if (token === undefined || token.value.length < SHORTEST_TOKEN) return withoutToken(text, token)
+  const { value } = token
+  const begins = (word: string): boolean => word.length >= SHORTEST_PART && value.startsWith(word)
+  const ends = (word: string): boolean => word.length >= SHORTEST_PART && value.endsWith(word)
+  return withoutToken(text, token)
+    .replace(/[\w-]*(?:\*{2,}|\.{2,}|\u2022{2,}|\u2026)[\w-]*/g, (word) => {
+      const parts = word.split(/[*.\u2022\u2026]+/)
+      const [first = '', last = ''] = [parts[0], parts.at(-1)]
+      const isPart = (first !== '' && value.startsWith(first)) || (last !== '' && value.endsWith(last))
+      return isPart ? HIDDEN : word
+    })
+    .replace(/[\w-]+/g, (word) => (begins(word) || ends(word) ? HIDDEN : word))
+}
+
 /** The cause of an error, unless printing it would show the token. */
 export function causeWithoutToken(cause: unknown, token: Secrets): unknown {
   const shown = inspect(cause, { depth: 6 })

@@ -5,7 +5,7 @@
 
 import { describeValue, shorten, withoutSecrets } from '../errors.js'
 import { proxyHint, reasonOf, retryAfter } from '../http/patience.js'
-import { causeWithoutToken, withoutToken } from '../http/secret.js'
+import { causeWithoutToken, withoutToken, withoutTokenParts } from '../http/secret.js'
 import { isObject } from '../values.js'
 import type { Allowance, TokenCounts } from './allowance.js'
 import { EndpointError } from './endpoint-error.js'
@@ -173,7 +173,7 @@ function noConnection({ baseUrl, key }: Address, thrown: unknown): Failure {
 
 function refusal({ baseUrl, key }: Address, { status, headers }: Response, text: string): Failure {
   const { message, code } = saidIn(text)
-  const got = `HTTP ${status}${message === '' ? '' : `, ${JSON.stringify(shorten(withoutSecrets(message)))}`}`
+  const got = `HTTP ${status}${message === '' ? '' : `, ${JSON.stringify(shorten(withoutSecrets(withoutTokenParts(message, key))))}`}`
   // An account without money is no busy server.
   const isOutOfMoney = code === 'insufficient_quota'
   const isTransient = !isOutOfMoney && (RETRIED_STATUS.includes(status) || status >= 500)

@@ -5,6 +5,7 @@ import { readGenerateOptions } from './generate.js'
 import type { GenerateDatasetOptions } from './generate-options.js'
 import { type Filling, Prompts, type Step, textOfRow } from './generate-prompts.js'
 import { presentValue, readInput } from './input.js'
+import { expectOutputs } from './output.js'
 
 /** Requests and tokens of a data set that is to be made. */
 export interface GenerateDatasetPlan extends TokenCounts {
@@ -29,7 +30,7 @@ const SENTENCES = 'word '.repeat(60)
 
 /**
  * Counts the requests of `generateDataset` and estimates the most that they can cost. Reads all rows and sends nothing.
- * `output` is not needed.
+ * `output` is not needed; one that is given must end as `generateDataset` asks.
  *
  * @throws as `generateDataset` does for options, prompts and rows
  */
@@ -48,6 +49,7 @@ export async function planGenerateDataset(
     outputPrice,
     signal,
   } = settled
+  if (options.output !== undefined) await expectOutputs([options.output])
   const prompts = await Prompts.read(settled.prompts)
   const rounds = threshold === 0 ? 0 : maxRounds
   const judgements = threshold === 0 ? 0 : rounds + 1

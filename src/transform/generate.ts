@@ -63,7 +63,8 @@ const PROGRESS_MS = 100
  * A run that was killed, or ended with an error, is continued by the same call: replies that it got are not asked for
  * again. The file takes its name once it is whole.
  *
- * @throws EndpointError where the endpoint does not reply, or `maxCost` is reached
+ * @throws EndpointError where the endpoint does not reply, `maxCost` is reached, or no reply made a pair: their counts,
+ * and the file that keeps them, are named, and nothing is written
  * @throws OptionError naming field, file and line of a file of prompts that is wrong
  * @throws DataError naming the row that cannot be read
  */
@@ -104,7 +105,36 @@ async function fill(
     throw withProgress(error, journal, work.counts.rows)
   }
   const { output } = settled
-  return { output, replies: journal.path, ...work.counts, received: asker.counts, usage: client.usage }
+  const report = { output, replies: journal.path, ...work.counts, received: asker.counts, usage: client.usage }
+  expectPairs(report)
+  return report
+}
+
+/** @throws EndpointError where all that the model replied made no pair: a file without rows looks like success */
+function expectPairs({ written, output, replies, rows, read, skipped, dropped, received }: GenerateReport): void {
+  const { received: came, reused, malformed, refused } = received
+  if (written > 0 || came + reused === 0) return
+  const told = (counts: Readonly<Record<string, number>>, what: string): readonly string[] =>
+    Object.entries(counts).map(([name, number]) => `${number} ${what}${name}`)
+  const why = [
+    ...told(malformed, 'replies that were '),
+    ...(refused > 0 ? [`${refused} replies that refused`] : []),
+    ...told(skipped, 'rows left out: '),
+    ...told(dropped, 'questions dropped: '),
+  ]
+  const isCut = (malformed['cut at maxTokens'] ?? 0) > 0
+  const remedy = isCut
+    ? 'raise maxTokens'
+    : Object.keys(malformed).length > 0
+      ? 'try another model or other prompts, since this one does not write the JSON that it is asked for'
+      : refused > 0
+        ? 'try another model or other prompts'
+        : 'lower threshold, raise maxRounds, or try another model'
+  throw new EndpointError(
+    `[generate] expected pairs for ${output}, got none of ${came + reused} replies about ${rows} of ${read} rows (${why.join(', ')}); look at ` +
+      `them in ${replies}, and ${remedy}`,
+    { failure: 'reply' },
+  )
 }
 
 /** @throws OptionError for options that do not fit together */

@@ -47,9 +47,7 @@ export async function writeRowsAtomic<T>(
   fill: (write: WriteRow) => Promise<T>,
   { signal, sameColumns = false }: OutputOptions = {},
 ): Promise<T> {
-  const writers = paths.map(writerOfOutput)
-  await expectDifferent(paths)
-  for (const writer of writers) await writer?.check?.()
+  const writers = await writersOf(paths)
   const files = paths.filter((_, index) => writers[index] !== undefined)
   return await fillFilesAtomic(files, async (staged) => {
     const sinks: Sink[] = []
@@ -74,6 +72,18 @@ export async function writeRowsAtomic<T>(
       for (const sink of sinks) await sink.close()
     }
   })
+}
+
+/** @throws as `writeRowsAtomic` does for paths, before anything is made for them */
+export async function expectOutputs(paths: readonly string[]): Promise<void> {
+  await writersOf(paths)
+}
+
+async function writersOf(paths: readonly string[]): Promise<readonly (FormatWriter | undefined)[]> {
+  const writers = paths.map(writerOfOutput)
+  await expectDifferent(paths)
+  for (const writer of writers) await writer?.check?.()
+  return writers
 }
 
 /** Where the rows of one path go. */

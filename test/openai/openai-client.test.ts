@@ -247,6 +247,18 @@ describe('an endpoint that fails', () => {
     }
   })
 
+  it.each([
+    `Incorrect API key provided: ${KEY.slice(0, 8)}*****${KEY.slice(-4)}.`,
+    `Incorrect API key provided: ${KEY.slice(0, 3)}...${KEY.slice(-2)}.`,
+    `Incorrect API key provided: ${KEY.slice(0, 5)}\u2026${KEY.slice(-3)}.`,
+    `Incorrect API key provided: it begins with ${KEY.slice(0, 10)}`,
+    `Incorrect API key provided: it ends in "${KEY.slice(-4)}"`,
+  ])('no error shows what is left of a key that is masked: %s', async (message) => {
+    server.answer = () => ({ status: 401, body: { error: { message } } })
+    const error = await failureOf(client({ apiKey: KEY, maxRetries: 0 }).chat(REQUEST))
+    expect(error.message).toMatch(/"Incorrect API key provided:( it (begins with|ends in \\"))? ?\*\*\*(\.|\\"|)"/)
+  })
+
   it('a request ends at once by a signal, with its reason', async () => {
     const controller = new AbortController()
     server.answer = () => {

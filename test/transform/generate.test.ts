@@ -274,16 +274,55 @@ describe('replies that are not as asked', () => {
     server.answer = model((step, { number }) =>
       step === 'judgeQuestion' ? { content: { feedback: '', score: scores[number % 5] } } : undefined,
     )
-    const report = await generate({ maxAttempts: 5, seed: 100 })
-    expect(report).toMatchObject({ drafted: 5, written: 0, dropped: { 'malformed: judgeQuestion': 5 } })
-    expect(report.received.malformed).toEqual({ 'other fields': 25 })
+    expect((await failureOf(generate({ maxAttempts: 5, seed: 100 }))).message).toContain(
+      'got none of 30 replies about 5 of 5 rows (25 replies that were other fields, 5 questions dropped: malformed: judgeQuestion)',
+    )
     const judging = server.requests.filter(
       ({ prompt, ...seen }) => stepOf({ prompt, ...seen }) === 'judgeQuestion' && prompt.includes('amber'),
     )
     // The same request would mostly get the same reply.
     expect(judging.map(({ body }) => body.seed)).toEqual([100, 101, 102, 103, 104])
     expect(judging.map(({ body }) => body.temperature)).toEqual([0, 0.7, 0.7, 0.7, 0.7])
-    expect(await rowsOf()).toEqual([])
+  })
+
+  it.each<[string, ChatServer['answer'], string, string]>([
+    [
+      'malformed',
+      () => ({ content: 'Sure!' }),
+      '15 replies that were no JSON, 5 rows left out: malformed: question',
+      'try another model or other prompts, since this one does not write the JSON that it is asked for',
+    ],
+    [
+      'cut',
+      () => ({ content: '{"questions": ["W', finish: 'length' }),
+      '15 replies that were cut at maxTokens, 5 rows left out: malformed: question',
+      'raise maxTokens',
+    ],
+    [
+      'refusals',
+      () => ({ content: null, message: { refusal: 'No.' } }),
+      '5 replies that refused, 5 rows left out: refused: question',
+      'try another model or other prompts',
+    ],
+    [
+      'below the threshold',
+      model((step) => (step === 'judgeQuestion' ? { content: { feedback: '', score: 1 } } : undefined)),
+      '5 questions dropped: question below the threshold',
+      'lower threshold, raise maxRounds, or try another model',
+    ],
+  ])('replies that are all %s are an error that counts and keeps them, and no file', async (_, answer, why, remedy) => {
+    server.answer = answer
+    await writeFile(output, 'what was there')
+    const { message, ...error } = await failureOf(generate())
+    expect(error).toMatchObject({ code: 'ENDPOINT', failure: 'reply' })
+    expect(message).toContain(`[generate] expected pairs for ${output}, got none of `)
+    expect(message).toContain(` (${why}); look at them in ${output}.replies, and ${remedy}`)
+    expect(await readFile(output, 'utf8')).toBe('what was there')
+    const kept = (await readFile(`${output}.replies`, 'utf8')).trim().split('\n')
+    expect(kept).toHaveLength(server.requests.length)
+    // The same call says the same of the same replies, and pays for none.
+    expect((await failureOf(generate())).message).toBe(message)
+    expect(server.requests).toHaveLength(kept.length)
   })
 
   it('a row without a question is left out by its reason, and the counts reconcile', async () => {
@@ -466,6 +505,14 @@ describe('cost', () => {
 })
 
 describe('kept replies', () => {
+  it('a plan refuses an output that could not be written', async () => {
+    const plan = (path: string) => planGenerateDataset({ dataset: ROWS, model: 'm', output: path })
+    expect((await failureOf(plan(join(directory, 'pairs.docx')))).message).toContain(
+      'for output, or in / for a Delta table, got ',
+    )
+    expect(await plan(join(directory, 'pairs.parquet'))).toMatchObject({ rows: 5 })
+  })
+
   it('kept replies make the same rows again without a request, whatever the address, and are paid for again when told to', async () => {
     await generate({ seed: 1 })
     const bytes = await readFile(output)

@@ -1,6 +1,6 @@
 /** @file `lowrank data generate`: what it writes and says, and what it refuses. */
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -83,6 +83,15 @@ it('data generate refuses what is missing or wrong all at once, and shows no key
     'expected a JSON object such as {"top_k":1} for --extra-body, got [1]',
   ])
     expect(stderr).toContain(expected)
+  const plan = await generate('--model', 'm', '--dry-run', '--output', 'pairs.docx')
+  expect(plan).toMatchObject({ code: 2, stdout: '' })
+  expect(plan.stderr).toContain('expected a path that ends in .jsonl')
+  server.answer = () => ({ content: 'Sure!' })
+  const nothing = await generate('--model', 'talker', '--output', 'nothing.jsonl')
+  expect(nothing).toMatchObject({ code: 1, stdout: '' })
+  expect(nothing.stderr).toContain('got none of 6 replies about 0 of 3 rows (6 replies that were no JSON, ')
+  expect(await readdir(directory)).toContain('nothing.jsonl.replies')
+  expect(await readdir(directory)).not.toContain('nothing.jsonl')
   server.answer = () => ({ status: 401, body: { error: { message: `no such key ${KEY}` } } })
   const refused = await generate('--model', 'other', '--output', 'other.jsonl')
   expect(refused.code).toBe(1)
