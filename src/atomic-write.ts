@@ -90,17 +90,19 @@ export interface StagedFile {
 
 /**
  * `writeFilesAtomic` for content of which nobody knows beforehand into which file it goes: `fill` writes to all of them
- * in any order.
+ * in any order. Where that fails, directories that were made for them and are still empty are gone again.
  */
 export async function fillFilesAtomic<T>(
   paths: readonly string[],
   fill: (files: readonly StagedFile[]) => Promise<T>,
 ): Promise<T> {
   const staged: { temporary: string; path: string; handle: FileHandle }[] = []
+  const made: { directory: string; first: string }[] = []
   try {
     for (const path of paths.map((given) => resolve(given))) {
       const temporary = temporaryName(path)
-      await prepareTarget(path, 'file')
+      const first = await prepareTarget(path, 'file')
+      if (first !== undefined) made.push({ directory: dirname(path), first: resolve(first) })
       staged.push({ temporary, path, handle: await onPath(path, () => open(temporary, 'wx')) })
     }
     const result = await fill(staged.map(({ handle, path }) => ({ write: (piece) => writePiece(handle, path, piece) })))
@@ -117,6 +119,7 @@ export async function fillFilesAtomic<T>(
       await handle.close().catch(() => {})
       await rm(temporary, { force: true })
     }
+    for (const { directory, first } of made.reverse()) await removeEmpty(directory, first)
     throw error
   }
 }
@@ -306,8 +309,9 @@ function replacedName(target: string): string {
  * Makes the parent directory, refuses targets that a rename would destroy (devices, pipes), and clears what killed runs
  * left.
  */
-async function prepareTarget(path: string, kind: 'file' | 'directory', isClearing = true): Promise<void> {
-  await onPath(path, async () => {
+/** @returns the first directory that was made for it */
+async function prepareTarget(path: string, kind: 'file' | 'directory', isClearing = true): Promise<string | undefined> {
+  const made = await onPath(path, async () => {
     // A rename replaces a link to a file and leaves what it leads to.
     const there = await statOrUndefined(path, kind === 'file' ? stat : lstat)
     if (there !== undefined && !(kind === 'file' ? there.isFile() : there.isDirectory())) {
@@ -316,9 +320,10 @@ async function prepareTarget(path: string, kind: 'file' | 'directory', isClearin
         `[save] expected ${path} to be a ${kind} or not to exist, got ${describeKind(there)}; remove it, or save under another name`,
       )
     }
-    await makeDirectories(dirname(path))
+    return await makeDirectories(dirname(path))
   })
   if (isClearing) await removeLeftovers(dirname(path))
+  return made
 }
 
 async function writeAndFlush(temporary: string, path: string, content: FileContent): Promise<void> {

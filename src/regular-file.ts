@@ -134,7 +134,8 @@ export function isMissing(error: unknown): boolean {
  */
 export function readError(where: string, path: string, error: unknown, kind: 'file' | 'directory' = 'file'): Error {
   const code = ownErrorCode(error)
-  const reason = code && (READ_FAILURES[code] ?? systemReason(code))
+  const isOfKernel = code === 'EIO' && /^\/(?:proc|sys)\//.test(path)
+  const reason = isOfKernel ? NO_DISK : code && (READ_FAILURES[code] ?? systemReason(code))
   if (!reason) return toError(error)
   const what = kind === 'file' ? shownPath(path) : `the directory ${shownPath(path)}`
   const words = kind === 'file' ? reason : reason.replace('there is no such file', 'there is none')
@@ -174,6 +175,8 @@ export function shownPath(path: string): string {
   return path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}... (${path.length} characters)` : path
 }
 
+const NO_DISK =
+  'the system shows what is no file of a disk there, and gives none of it; give the path of a regular file'
 const READ_FAILURES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file; check the path',
   ENOTDIR: 'a part of the path is a file, not a directory; check the path',

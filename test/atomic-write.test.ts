@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   fillDirectory,
+  fillFilesAtomic,
   recoverDirectory,
   writeDirectoryAtomic,
   writeError,
@@ -192,6 +193,17 @@ describe('fillDirectory', () => {
       `[save] cannot write ${at('file', 'below')}: a part of the path is a file, not a directory; save under another name (ENOTDIR)`,
     )
     await expect(makeDirectory(at('circle', 'below'))).rejects.toThrow(/: its links lead round in a circle.* \(ELOOP\)/)
+  })
+})
+
+describe('fillFilesAtomic', () => {
+  test('files that could not be filled leave no directory that was made for them', async () => {
+    const fails = () => Promise.reject(new Error('stopped'))
+    await expect(fillFilesAtomic([at('a', 'b', 'x'), at('a', 'y')], fails)).rejects.toThrow('stopped')
+    expect(await readdir(directory)).toEqual([])
+    await makeDirectory(at('a'))
+    await expect(fillFilesAtomic([at('a', 'b', 'x')], fails)).rejects.toThrow('stopped')
+    expect([await readdir(directory), await readdir(at('a'))]).toEqual([['a'], []])
   })
 })
 

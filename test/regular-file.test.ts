@@ -108,7 +108,7 @@ describe('readRegularFile', () => {
     }
     // A regular file by its kind, whose first page is not there.
     expect(await message(() => readRegularFile('/proc/self/mem', { where: 'test' }))).toBe(
-      '[test] cannot read /proc/self/mem: the disk reported an error; check it, or copy the file from elsewhere (EIO)',
+      '[test] cannot read /proc/self/mem: the system shows what is no file of a disk there, and gives none of it; give the path of a regular file (EIO)',
     )
     const denied = Object.assign(new Error('EAGAIN: resource temporarily unavailable, read'), { code: 'EAGAIN' })
     expect(readError('test', 'path', denied).message).toMatch(/^\[test\] cannot read path: another program holds it/)

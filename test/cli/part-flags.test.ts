@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest'
 import { partOf } from '../../src/cli/part-flags.js'
+import { type DataSource, openSource } from '../../src/data/sources/open-source.js'
 
 test('the flags of a part go over what the file says of the data set', () => {
   expect(partOf('org/name', {})).toBe('org/name')
@@ -24,5 +25,12 @@ test('the flags of a part are refused for several data sets', () => {
   )
   expect(() => partOf({ mix: ['a', 'b'] }, { datasetConfig: 'x' })).toThrow(
     'expected one data set for --dataset-config',
+  )
+})
+
+test('a configuration of a file, which has none, is refused by the name of the flag', async () => {
+  const file = openSource(partOf(import.meta.filename, { datasetConfig: 'main' }) as DataSource)
+  await expect(file.check?.()).rejects.toThrow(
+    `expected no name (--dataset-config) for the file ${import.meta.filename}`,
   )
 })

@@ -38,6 +38,20 @@ async function split(
 const idsOf = (rows: readonly Row[] | undefined): unknown[] => (rows ?? []).map(({ id }) => id)
 
 describe('a split', () => {
+  it('a split that is ended by its signal leaves no folder behind', async () => {
+    const stop = new AbortController()
+    async function* rows() {
+      for (const row of ROWS) {
+        if (row.id === 500) stop.abort(new Error('stopped'))
+        yield row
+      }
+    }
+    const outputDir = join(directory, 'stopped', 'parts')
+    const dataset = rows()
+    await expect(splitRows({ dataset, outputDir, signal: stop.signal })).rejects.toThrow('stopped')
+    expect(await readdir(directory)).not.toContain('stopped')
+  })
+
   it('puts each row into one file, in its order, near the shares', async () => {
     const { report, rows } = await split({})
     expect(report).toMatchObject({ read: 1003, strata: {}, withoutGroup: 0 })
@@ -106,7 +120,7 @@ describe('a split that cannot be made', () => {
     const outputDir = join(directory, 'once')
     const once = splitRows({ dataset: [{ a: 1 }].values(), outputDir, stratifyBy: 'a' })
     await expect(once).rejects.toThrow(/expected the same rows when they are read a second time for stratifyBy/)
-    expect(await readdir(outputDir)).toEqual([])
+    expect(await readdir(directory)).not.toContain('once')
   })
 
   it.each([

@@ -1,5 +1,7 @@
 /** @file `lowrank data check`: what is wrong with rows, before training. What it does is in check-rows.ts. */
 
+import { stat } from 'node:fs/promises'
+import { describeValue } from '../../errors.js'
 import { path } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
 import { TRAIN_LORA_OPTIONS } from '../../train/options.js'
@@ -8,6 +10,7 @@ import { JSON_OBJECT } from '../flags.js'
 import { PART_FLAGS, type PartFlags } from '../part-flags.js'
 import type { RunOptions } from '../run-options.js'
 import { SET_FLAGS, type SetFlags } from '../train-flags.js'
+import { UsageError } from '../usage-error.js'
 import { ROW_SETTINGS, readRowsRun, rowsFlagFor } from './rows-run.js'
 
 interface CheckFlags extends SetFlags, PartFlags {
@@ -39,7 +42,7 @@ export const command: Command<CheckFlags, Check> = {
     fix: {
       rule: path,
       otherwise: 'nothing is written',
-      help: 'write the rows into this file, whose ending names the format, without what can be mended without guessing',
+      help: 'write the rows into this new file, whose ending names the format, without what can be mended without guessing',
       flag: { name: '--fix', argument: 'file', group: 'Output' },
     },
     json: { ...JSON_OBJECT, help: 'write all findings as one JSON object to stdout' },
@@ -59,6 +62,12 @@ export const command: Command<CheckFlags, Check> = {
   ],
   instead: rowsFlagFor,
   async check(given) {
+    const { fix } = given.flags
+    // A path typed wrong must not cost somebody's rows; a folder is a table, or refused when it is opened.
+    if (fix !== undefined && (await stat(fix).catch(() => undefined))?.isFile())
+      throw new UsageError(
+        `[data check] expected a new file for --fix, got ${describeValue(fix)}, which exists; give another path, or remove it`,
+      )
     return { ...given.flags, run: await readRowsRun(given) }
   },
   async run(checked) {

@@ -187,7 +187,8 @@ function expectNone(
 ): void {
   const given = names.find((name) => options[name] !== undefined && options[name] !== false)
   if (given === undefined) return
-  throw new OptionError(`[data] expected no ${given} for ${what}, got one${hint}`)
+  const shown = given === 'name' ? 'name (--dataset-config)' : given
+  throw new OptionError(`[data] expected no ${shown} for ${what}, got one${hint}`)
 }
 
 /** @throws for a split of what has none */

@@ -1,6 +1,6 @@
 /** @file `lowrank data check`: what it prints, its exit codes, and the run file that it takes. */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
@@ -69,6 +69,12 @@ it('writes a mended copy with --fix, says what it changed, and exits with 1 wher
   expect(stdout).toContain(`Wrote 1 of 3 rows to ${mended}\n  1 left out: `)
   expect(JSON.parse(await readFile(mended, 'utf8'))).toEqual(JSON.parse(clean))
   await writeFile(file, [clean, chat('Which key?', `AKIA${'ABCD'.repeat(4)}`)].join(''))
+  const there = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', mended])
+  expect(there).toMatchObject({ code: 2, stdout: '' })
+  expect(there.stderr).toContain(
+    `expected a new file for --fix, got ${JSON.stringify(mended)}, which exists; give another path, or remove it`,
+  )
+  await rm(mended)
   const again = await lowrank(['data', 'check', file, '--model', MODEL, '--fix', mended, '--json'])
   expect(again.code).toBe(1)
   expect(JSON.parse(again.stdout)).toMatchObject({ errors: 1, fix: { read: 2, written: 2, notMended: { secret: 1 } } })
