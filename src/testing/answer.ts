@@ -66,8 +66,10 @@ async function answerOf(exchange: Exchange, router: Router): Promise<RouteAnswer
   const { route, params } = found
   record.user = route.isOpen ? '' : userOf(request.headers.authorization, state)
   const kind = route.body ?? (NO_BODY.includes(method) ? 'none' : 'json')
-  const text = kind === 'json' || kind === 'form' ? await textOf(request) : ''
-  const json = kind === 'json' ? parsedBody(text) : {}
+  const bytes = kind === 'json' || kind === 'form' ? await bytesOf(request) : Buffer.alloc(0)
+  const type = request.headers['content-type'] ?? ''
+  const text = type.startsWith('multipart/') ? '' : bytes.toString()
+  const json = kind === 'json' ? (text === '' ? await fieldsOf(bytes, type) : parsedBody(text)) : {}
   const form = new URLSearchParams(kind === 'form' ? text : '')
   if (kind === 'json') record.json = masked(json)
   if (kind === 'form') record.json = masked(Object.fromEntries(form))
@@ -123,7 +125,7 @@ function userOf(authorization: string | undefined, state: WorkspaceState): strin
   return holder.user
 }
 
-async function textOf(request: IncomingMessage): Promise<string> {
+async function bytesOf(request: IncomingMessage): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   let size = 0
   for await (const piece of request as AsyncIterable<Uint8Array>) {
@@ -131,7 +133,18 @@ async function textOf(request: IncomingMessage): Promise<string> {
     size += piece.length
     if (size > LARGEST_JSON) throw new RefusedRequest(413, 'MAX_REQUEST_SIZE_EXCEEDED', 'The request is too large.')
   }
-  return Buffer.concat(pieces).toString()
+  return Buffer.concat(pieces)
+}
+
+/** What services that take JSON also take as multipart/form-data: a file stands for its content in base64. */
+async function fieldsOf(bytes: Buffer, type: string): Promise<Record<string, unknown>> {
+  if (bytes.length === 0) return {}
+  const form = await new Response(new Uint8Array(bytes), { headers: { 'content-type': type } }).formData()
+  const fields: Record<string, unknown> = {}
+  for (const [name, value] of form)
+    if (typeof value !== 'string') fields[name] = Buffer.from(await value.arrayBuffer()).toString('base64')
+    else fields[name] = value === 'true' || value === 'false' ? value === 'true' : value
+  return fields
 }
 
 function parsedBody(text: string): Record<string, unknown> {

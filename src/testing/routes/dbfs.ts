@@ -1,4 +1,4 @@
-/** @file DBFS of the loopback workspace: files in memory, at most 1 MB a call. */
+/** @file DBFS of the loopback workspace: files in memory, at most 1 MiB a call, as databricks-sdk sends it. */
 
 import { expectFields, expectQuery, invalid, missing, RefusedRequest, type Route, type RouteRequest } from '../route.js'
 import type { StateKey, WorkspaceState } from '../state.js'
@@ -19,7 +19,7 @@ const DBFS: StateKey<DbfsState> = {
   make: () => ({ files: new Map(), directories: new Set(['/']), handles: new Map() }),
 }
 
-const LARGEST_BLOCK = 1_000_000
+const LARGEST_BLOCK = 2 ** 20
 
 export const DBFS_ROUTES: readonly Route[] = [
   post('put', ({ json }, state) => {
@@ -56,7 +56,7 @@ export const DBFS_ROUTES: readonly Route[] = [
     expectQuery(query, ['path'], ['offset', 'length'])
     const { bytes } = fileOf(state, pathOf(query.get('path')))
     const [offset, length] = [Number(query.get('offset') ?? 0), Number(query.get('length') ?? LARGEST_BLOCK)]
-    if (length > LARGEST_BLOCK) throw new RefusedRequest(400, 'MAX_READ_SIZE_EXCEEDED', 'length is more than 1 MB.')
+    if (length > LARGEST_BLOCK) throw new RefusedRequest(400, 'MAX_READ_SIZE_EXCEEDED', 'length is more than 1 MiB.')
     if (!(offset >= 0) || offset > bytes.length) throw invalid('offset is outside of the file.')
     const piece = bytes.subarray(offset, offset + length)
     return { bytes_read: piece.length, data: piece.toString('base64') }
@@ -154,7 +154,7 @@ function blockOf(value: unknown): Buffer {
   const bytes = Buffer.from(String(value), 'base64')
   if (typeof value !== 'string' || bytes.toString('base64') !== value) throw invalid('The content is not base64.')
   if (bytes.length <= LARGEST_BLOCK) return bytes
-  throw new RefusedRequest(400, 'MAX_BLOCK_SIZE_EXCEEDED', 'A block has at most 1 MB.')
+  throw new RefusedRequest(400, 'MAX_BLOCK_SIZE_EXCEEDED', 'A block has at most 1 MiB.')
 }
 
 function write(state: WorkspaceState, path: string, bytes: Buffer): void {
