@@ -22,10 +22,17 @@ export const COMMANDS: CommandList = new Map([
   ['data generate', () => import('./data/generate.js')],
   ['data convert', () => import('./data/convert.js')],
   ['pull', () => import('./pull.js')],
+  ['databricks ls', () => import('./databricks/ls.js')],
+  ['databricks cp', () => import('./databricks/cp.js')],
+  ['databricks sync', () => import('./databricks/sync.js')],
+  ['databricks rm', () => import('./databricks/rm.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],
   ['completion', () => import('./completion.js')],
   ['help', () => import('./help.js')],
 ])
 
-export const GROUPS: ReadonlyMap<string, string> = new Map([['data', 'look at, check, convert and change data sets']])
+export const GROUPS: ReadonlyMap<string, string> = new Map([
+  ['data', 'look at, check, convert and change data sets'],
+  ['databricks', 'move files to and from a Databricks workspace'],
+])

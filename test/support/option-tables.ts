@@ -14,6 +14,13 @@ import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
 import { DATASET_ENTRY, DATASET_MIX } from '../../src/data/sources/dataset-entry.js'
 import { SPLIT_OPTIONS } from '../../src/data/split.js'
 import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
+import {
+  DIRECTORY_OPTIONS,
+  DOWNLOAD_FILE_OPTIONS,
+  FILE_OPTIONS,
+  SYNC_DIRECTORY_OPTIONS,
+  UPLOAD_FILE_OPTIONS,
+} from '../../src/databricks/client/files/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
@@ -50,6 +57,11 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SPLIT_ROWS_OPTIONS,
   DEDUPE_ROWS_OPTIONS,
   PULL_KAGGLE_OPTIONS,
+  FILE_OPTIONS,
+  UPLOAD_FILE_OPTIONS,
+  DOWNLOAD_FILE_OPTIONS,
+  DIRECTORY_OPTIONS,
+  SYNC_DIRECTORY_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,

@@ -12,9 +12,8 @@ import { ifThere } from './files-api.js'
 import { baseNameOf, joinRemote, parentOf } from './remote-path.js'
 import type { FixedSource } from './upload-source.js'
 
-const MB = 1_000_000
 /** Bytes of one call: `contents` and `data` are at most 1 MB before base64. */
-export const DBFS_BLOCK = MB
+const DBFS_BLOCK = 1_000_000
 /** Times that a file is begun anew because nobody knows whether a block was added. */
 const ATTEMPTS = 3
 

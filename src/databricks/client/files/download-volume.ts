@@ -82,7 +82,7 @@ export class RemoteBytes {
         }
         // Without a length in the answer its end is the end of the file.
         if (end === undefined) return
-        if (at < end) throw new Error(`the connection ended after ${at - start} of ${end - start} bytes`)
+        if (at < end) throw this.#wrong(`only ${at - start} of ${end - start} before the connection ended`)
       } catch (error) {
         signal?.throwIfAborted()
         if (wrong) throw wrong
@@ -111,7 +111,7 @@ export class RemoteBytes {
     const isWhole = answer.status === 200 && sizeOf(answer) === range.end
     if (isWhole && (mayBeWhole || range.start === 0)) return answer
     await answer.body?.cancel()
-    if (answer.status === 200) throw new RangesIgnored()
+    if (answer.status === 200 && !mayBeWhole) throw new RangesIgnored()
     throw this.#wrong(
       `HTTP ${answer.status} with the range "${answer.headers.get('content-range') ?? ''}" for ${path} of ${client.server}`,
     )

@@ -1,4 +1,6 @@
-/** @file The three systems of files behind one interface: volumes, DBFS, the workspace. What only one has stays in it. */
+/**
+ * @file The three systems of files behind one interface: volumes, DBFS, the workspace. What only one has stays in it.
+ */
 
 import { utimes } from 'node:fs/promises'
 import { writeFileAtomic } from '../../../atomic-write.js'
@@ -19,6 +21,7 @@ import {
 } from './files-api.js'
 import { inParallel } from './in-parallel.js'
 import type { MultipartResult, UploadJob } from './multipart.js'
+import { DOWNLOAD_FILE_OPTIONS, UPLOAD_FILE_OPTIONS } from './options.js'
 import type { FileSystemKind } from './remote-path.js'
 import { bytesSource, type FixedSource, type FlowingSource } from './upload-source.js'
 import { uploadToVolume } from './upload-volume.js'
@@ -45,7 +48,9 @@ export interface RemoteFileSystem {
   stat(path: string, signal: AbortSignal | undefined): Promise<DirectoryEntry | undefined>
   /** What a directory holds, without what its directories hold. */
   list(path: string, signal: AbortSignal | undefined): AsyncIterable<DirectoryEntry>
-  /** By how many milliseconds the service's clock is ahead of this machine's; undefined where nothing is at the path. */
+  /**
+   * By how many milliseconds the service's clock is ahead of this machine's; undefined where nothing is at the path.
+   */
   clock(path: string, signal: AbortSignal | undefined): Promise<number | undefined>
   makeDirectory(path: string, signal: AbortSignal | undefined): Promise<void>
   /** @returns whether it was there */
@@ -124,7 +129,11 @@ function dbfs(client: DatabricksClient): RemoteFileSystem {
 }
 
 function workspace(client: DatabricksClient): RemoteFileSystem {
-  const read = async function* (path: string, signal: AbortSignal | undefined, format: WorkspaceFormat = 'AUTO') {
+  const read = async function* (
+    path: string,
+    signal: AbortSignal | undefined,
+    format: WorkspaceFormat = DOWNLOAD_FILE_OPTIONS.format.default,
+  ) {
     yield await exportFromWorkspace({ client, path, signal }, format)
   }
   return {
@@ -137,7 +146,7 @@ function workspace(client: DatabricksClient): RemoteFileSystem {
     async put(job, source) {
       if (source.kind === 'fixed') expectImportable(job.path, source.size)
       const bytes = await allOf(source, (size) => expectImportable(job.path, size))
-      const { overwrite, format = 'AUTO', language } = job
+      const { overwrite, format = UPLOAD_FILE_OPTIONS.format.default, language } = job
       await importToWorkspace(job, bytes, { overwrite, format, language })
       if (source.kind === 'fixed') await source.expectUnchanged()
       job.onBytes(bytes.byteLength)

@@ -1,4 +1,6 @@
-/** @file The calls of the Files API that are one request: what is there, lists, directories, removal. Knows no content. */
+/**
+ * @file The calls of the Files API that are one request: what is there, lists, directories, removal. Knows no content.
+ */
 
 import type { RestCall } from '../../../http/rest.js'
 import { ServiceError } from '../../../http/service-error.js'
@@ -132,7 +134,9 @@ export async function ifThere<T>(action: () => Promise<T>): Promise<T | undefine
   }
 }
 
-/** Does what needs the directory of a path; where the service says that nothing is there, makes it and does it again. */
+/**
+ * Does what needs the directory of a path; where the service says that nothing is there, makes it and does it again.
+ */
 export async function withParent<T>(
   client: DatabricksClient,
   path: string,

@@ -1,6 +1,6 @@
 /**
- * @file A file that goes up in parts, straight to the storage behind a volume. A failure takes away what was sent; after
- * a kill the next call goes on from the parts that are there, or takes them away.
+ * @file A file that goes up in parts, straight to the storage behind a volume. A failure takes away what was sent;
+ * after a kill the next call goes on from the parts that are there, or takes them away.
  */
 
 import { createHash, type Hash } from 'node:crypto'

@@ -163,7 +163,6 @@ const OVERWRITE = {
   default: true,
   help: 'whether a file that is there is replaced; else it is an error',
 }
-const FORMAT = { rule: oneOf(WORKSPACE_FORMATS), default: 'AUTO' as const }
 
 /** The options of `uploadFile`. */
 export const UPLOAD_FILE_OPTIONS = {
@@ -180,7 +179,11 @@ export const UPLOAD_FILE_OPTIONS = {
     help: 'parts that are under way at the same time',
   },
   resume: { rule: boolean, default: true, help: 'whether an upload of the same file that was killed is gone on with' },
-  format: { ...FORMAT, help: 'what a file becomes in workspace:; AUTO decides by name and content' },
+  format: {
+    rule: oneOf(WORKSPACE_FORMATS),
+    default: 'AUTO',
+    help: 'what a file becomes in workspace:; AUTO decides by name and content',
+  },
   language: {
     rule: oneOf(['PYTHON', 'SQL', 'SCALA', 'R']),
     otherwise: 'none',
@@ -203,7 +206,7 @@ export const DOWNLOAD_FILE_OPTIONS = {
     default: true,
     help: 'whether a download of the same file that was cut short is gone on with',
   },
-  format: { ...FORMAT, help: 'how a notebook of workspace: is given' },
+  format: { rule: oneOf(WORKSPACE_FORMATS), default: 'AUTO', help: 'how a notebook of workspace: is given' },
   onProgress: { rule: callback, otherwise: 'none', help: 'told how far the download is' },
 } as const satisfies OptionTable<DownloadFileOptions>
 

@@ -14,7 +14,7 @@ export const SMALLEST_PART = 5 * MIB
 export const LARGEST_PART = 4 * 2 ** 30
 const PART_SIZES = [10, 20, 50, 100, 200, 500, 1024, 2048, 4096].map((size) => size * MIB)
 const WANTED_PARTS = 100
-/** Of streams whose length nobody knows: parts are in memory while they are sent. */
+/** Parts of streams whose length nobody knows are in memory while they are sent. */
 export const STREAM_PART = 10 * MIB
 const STREAM_ADDRESSES = 10
 

@@ -7,8 +7,8 @@ import { OptionError } from '../../../lowrank-error.js'
 export type PathTest = (path: string) => boolean
 
 /**
- * A pattern without a slash is for names at any depth, one with a slash for paths from the root; `*` and `?` stay within
- * a name, `**` takes any folders, and a slash at the end means directories alone.
+ * A pattern without a slash is for names at any depth, one with a slash for paths from the root; `*` and `?` stay
+ * within a name, `**` takes any folders, and a slash at the end means directories alone.
  * @throws OptionError for an empty pattern, and for one that begins with `!`
  */
 export function pathTest(patterns: readonly string[]): PathTest {

@@ -20,7 +20,7 @@ export function expireTime(now = Date.now()): string {
 }
 
 /** Whether storage said that the time of an address is over, as AWS, Azure and Google Cloud word it. */
-export function isExpired(error: unknown): boolean {
+function isExpired(error: unknown): boolean {
   if (!(error instanceof ServiceError) || (error.status !== 400 && error.status !== 403)) return false
   const { errorCode, message } = error
   if (errorCode === 'ExpiredToken') return true

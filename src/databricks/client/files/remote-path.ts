@@ -83,11 +83,6 @@ export function escapePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/')
 }
 
-/** As people write it: `dbfs:` before paths of DBFS, `workspace:` before those of the workspace. */
-export function shownRemotePath({ kind, path }: RemotePath): string {
-  return kind === 'volume' ? path : `${kind}:${path}`
-}
-
 /** The directory above; the root's is the root. */
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(1, path.lastIndexOf('/'))) || '/'

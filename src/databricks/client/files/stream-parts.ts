@@ -13,7 +13,9 @@ export interface StreamPart {
 }
 
 export interface StreamParts {
-  /** Reads until there is more than so many bytes, or the end. @returns bytes that were read, and whether it was the end */
+  /**
+   * Reads until there is more than so many bytes, or the end. @returns bytes that were read, and whether it was the end
+   */
   readAhead(bytes: number): Promise<{ readonly bytes: number; readonly isEnd: boolean }>
   /** The parts, those that were read ahead first. */
   parts(): AsyncGenerator<StreamPart>

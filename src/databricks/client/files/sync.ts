@@ -34,8 +34,8 @@ interface Side {
 }
 
 /**
- * Makes the files of a directory those of another: one is of this machine, the other of a workspace. Only what differs is
- * copied; each file is there as a whole or as it was.
+ * Makes the files of a directory those of another: one is of this machine, the other of a workspace. Only what differs
+ * is copied; each file is there as a whole or as it was.
  *
  * - A file of another size is copied. With `compare: 'mtime'` so is one that was written after the target's, with the
  *   difference of the clocks taken off; a file that was written within 2 s before its copy is copied once more.

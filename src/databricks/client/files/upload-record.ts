@@ -1,6 +1,6 @@
 /**
- * @file What is known of a multipart upload under way, in a file of the cache, so that after a kill the next call goes on
- * with it or takes its parts away. The session's token is in it: it permits nothing without access to the workspace,
+ * @file What is known of a multipart upload under way, in a file of the cache, so that after a kill the next call goes
+ * on with it or takes its parts away. The session's token is in it: it permits nothing without access to the workspace,
  * but nobody else needs it, so that folder and file are the user's alone and lie in the cache, not beside the data.
  * Presigned addresses and access tokens are never in it.
  *

@@ -21,7 +21,9 @@ export interface FixedSource {
   readonly file: string | undefined
   /** Milliseconds since 1970; undefined for what is no file. */
   readonly modified: number | undefined
-  /** The bytes from `start` to before `end`. @param onPiece Sees them in order at each opening; `onOpen` comes first. */
+  /**
+   * The bytes from `start` to before `end`. @param onPiece Sees them in order at each opening; `onOpen` comes first.
+   */
   body(start: number, end: number, watch?: PieceWatch): RestBody
   /** What failed at reading, which a request shows as a connection that ended. */
   failure(): Error | undefined

@@ -12,7 +12,7 @@ import { baseNameOf } from './remote-path.js'
 export type WorkspaceFormat = 'AUTO' | 'SOURCE' | 'HTML' | 'JUPYTER' | 'DBC' | 'R_MARKDOWN' | 'RAW'
 
 /** Bytes that one import or export carries. */
-export const LARGEST_IMPORT = 10 * 2 ** 20
+const LARGEST_IMPORT = 10 * 2 ** 20
 
 interface WorkspaceCall {
   readonly client: DatabricksClient
@@ -25,7 +25,7 @@ const whatOf = (path: string): string => `the workspace file ${path}`
 export interface ImportOptions {
   readonly overwrite: boolean
   readonly format: WorkspaceFormat
-  /** Of a notebook in the format SOURCE: `PYTHON`, `SQL`, `SCALA`, `R`. */
+  /** Language of a notebook in the format SOURCE: `PYTHON`, `SQL`, `SCALA`, `R`. */
   readonly language?: string | undefined
 }
 

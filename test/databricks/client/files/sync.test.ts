@@ -1,4 +1,6 @@
-/** @file Directories made like another: what is copied, removed and passed over, and how many requests are under way. */
+/**
+ * @file Directories made like another: what is copied, removed and passed over, and how many requests are under way.
+ */
 
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
