@@ -18,7 +18,7 @@ export async function* rowBatches(
       for (let index = first; index < Math.min(batch.length, first + MOST_ROWS); index++)
         values.push(rowOf(batch, index))
       const before = batch.start + first
-      yield { values, origin: (index) => originOf(path, before + index + 1) }
+      yield { values, origin: (index) => originOf(path, before + index + 1), start: before }
     }
   }
 }

@@ -3,7 +3,7 @@
 import type { Turns } from '../../turns.js'
 import type { OnBadRow } from '../bad-rows.js'
 import type { DataFile } from './data-file.js'
-import type { RowBatch } from './row-source.js'
+import type { IsWanted, RowBatch } from './row-source.js'
 
 /** How files of one kind are told from others, and read. */
 export interface FileFormat {
@@ -21,7 +21,9 @@ export interface FileFormat {
    * The rows of a file, as many together as are in memory at once. Origins have `file`.
    * @param turns Gives way to the event loop, also within a long row.
    * @param onBadRow Decides of rows that cannot be read.
+   * @param isWanted Which rows of the file are needed; a format may pass over the others, and then says where a batch
+   * starts, and, with an empty one, where the file ends. The file then has no hash.
    * @throws naming file and line (or row) of what is not of the format
    */
-  read(file: DataFile, turns: Turns, onBadRow: OnBadRow): AsyncIterable<RowBatch>
+  read(file: DataFile, turns: Turns, onBadRow: OnBadRow, isWanted?: IsWanted): AsyncIterable<RowBatch>
 }

@@ -7,7 +7,7 @@ import { findFiles } from './find-files.js'
 import { formatOf } from './formats.js'
 import { type LocatedFile, localFile } from './located-file.js'
 import { eachRow } from './row-batches.js'
-import type { ReadContext, RowBatch, RowSource } from './row-source.js'
+import type { IsWanted, ReadContext, RowBatch, RowSource, SourceRow } from './row-source.js'
 
 type Split = string | readonly string[] | undefined
 type Choice = Omit<DatasetChoice, 'split'>
@@ -42,14 +42,22 @@ export function locatedSource(
         }
       }
     },
-    rows(context) {
-      const unread = { rows: 0 }
-      return eachRow(readFiles(locate, context, unread), (rows) => {
-        unread.rows = rows
-      })
-    },
+    rows: (context) => rowsOf(locate, context),
+    someRows: (context, isWanted) => rowsOf(locate, context, isWanted),
     batches: (context) => readFiles(locate, context, { rows: 0 }),
   }
+}
+
+function rowsOf(
+  locate: (signal: AbortSignal | undefined) => Promise<readonly LocatedFile[]>,
+  context: ReadContext,
+  isWanted?: IsWanted,
+): AsyncIterable<SourceRow & { readonly index: number }> {
+  const unread = { rows: 0 }
+  const onUnread = (rows: number): void => {
+    unread.rows = rows
+  }
+  return eachRow(readFiles(locate, context, unread, isWanted), onUnread, isWanted !== undefined)
 }
 
 /** @param unread How many rows of the last batch nobody took, once that is known. */
@@ -57,26 +65,33 @@ async function* readFiles(
   locate: (signal: AbortSignal | undefined) => Promise<readonly LocatedFile[]>,
   context: ReadContext,
   unread: { readonly rows: number },
+  isWanted?: IsWanted,
 ): AsyncGenerator<RowBatch> {
   const files = await locate(context.signal)
   const sizes: number[] = []
   for (const file of files) sizes.push((await file.size()) ?? 0)
   const total = sizes.reduce((sum, size) => sum + size, 0)
   let before = 0
+  // Rows of the files before this one.
+  let first = 0
   for (const [index, located] of files.entries()) {
     const { location } = located
     const onBytes = (bytes: number): void => context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total))
     const file = await located.open(onBytes, context.needsHash)
     let rows = 0
+    let end = 0
     let isWhole = false
     try {
       const format = await formatOf(file, context.signal)
-      for await (const batch of format.read(file, context.turns, context.onBadRow ?? refuse)) {
-        rows += batch.values.length
-        if (batch.values.length > 0) yield batch
+      const isWantedHere = isWanted && ((from: number, to: number) => isWanted(first + from, first + to))
+      for await (const batch of format.read(file, context.turns, context.onBadRow ?? refuse, isWantedHere)) {
+        const { values, start = end } = batch
+        rows += values.length
+        end = start + values.length
+        if (values.length > 0) yield first + start === 0 ? batch : startingAt(batch, first + start)
       }
-      isWhole = true
-      context.onLineage({ location, rows, ...file.content })
+      isWhole = rows === end
+      if (isWhole) context.onLineage({ location, rows, ...file.content })
     } finally {
       // Whoever takes a part of the rows still says where they came from; the hash of a part says nothing.
       const size = sizes[index] as number
@@ -84,5 +99,10 @@ async function* readFiles(
       await file.close()
     }
     before += sizes[index] as number
+    first += end
   }
+}
+
+function startingAt(batch: RowBatch, start: number): RowBatch {
+  return { values: batch.values, origin: (index) => batch.origin(index), start }
 }

@@ -24,7 +24,7 @@ import type { FetchOptions } from './fetch-options.js'
 import { fileSource } from './file-source.js'
 import { isDatasetId, parseHubAddress } from './hub-address.js'
 import { iterableSource } from './iterable-source.js'
-import { batchesOf } from './row-batches.js'
+import { batchesOf, someRowsOf } from './row-batches.js'
 import type { RowSource } from './row-source.js'
 import { concatenated } from './select-rows.js'
 import type { SqlQuery } from './sql-source.js'
@@ -212,6 +212,7 @@ function lazySource(name: string, load: () => Promise<RowSource>): RowSource {
     check: async (signal) => await (await load()).check?.(signal),
     rows: (context) => delegated(async () => (await load()).rows(context)),
     batches: (context) => delegated(async () => batchesOf(await load(), context)),
+    someRows: (context, isWanted) => delegated(async () => someRowsOf(await load(), context, isWanted)),
   }
 }
 

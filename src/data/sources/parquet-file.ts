@@ -10,6 +10,7 @@ import { toError } from '../../values.js'
 import type { DataFile } from './data-file.js'
 import { type LeafColumn, leavesOf, PARSERS } from './parquet-columns.js'
 import { type Convert, prepareColumn } from './parquet-values.js'
+import type { IsWanted } from './row-source.js'
 
 /** Magic number, length of the footer, magic number. */
 const TAIL_BYTES = 8
@@ -31,9 +32,10 @@ export interface ParquetFile {
   /**
    * All rows.
    * @param names of the columns to read. Default: all
+   * @param isWanted Row groups without a row that is needed are not read. Default: all are
    * @throws naming the file and where in it the damage is
    */
-  batches(turns: Turns, names?: readonly string[]): AsyncGenerator<ColumnBatch>
+  batches(turns: Turns, names?: readonly string[], isWanted?: IsWanted): AsyncGenerator<ColumnBatch>
 }
 
 /**
@@ -56,7 +58,8 @@ export async function openParquet(file: DataFile, rename?: (metadata: FileMetaDa
     return {
       schema,
       rows: Number(metadata.num_rows),
-      batches: (turns, names = [...columns.keys()]) => readBatches(file, metadata, schema, columns, names, turns),
+      batches: (turns, names = [...columns.keys()], isWanted = () => true) =>
+        readBatches(file, metadata, schema, columns, names, turns, isWanted),
     }
   })
 }
@@ -104,6 +107,7 @@ async function* readBatches(
   columns: ReadonlyMap<string, Column>,
   names: readonly string[],
   turns: Turns,
+  isWanted: IsWanted,
 ): AsyncGenerator<ColumnBatch> {
   const missing = names.filter((name) => !columns.has(name))
   if (missing.length > 0)
@@ -111,9 +115,13 @@ async function* readBatches(
   const size = await file.size()
   let start = 0
   for (const [index, group] of groups.entries()) {
+    const end = start + Number(group.num_rows)
+    if (!isWanted(start, end)) {
+      start = end
+      continue
+    }
     const where = `in row group ${index + 1} of ${groups.length}`
     const leaves = refusing(file.path, where, () => leavesOf(file, schema, group, new Set(names)))
-    const end = start + Number(group.num_rows)
     while (start < end) {
       for (const leaf of leaves) {
         while (leaf.ready <= 0 && !leaf.isOver) {

@@ -7,8 +7,11 @@ export const PARQUET: FileFormat = {
   name: 'Parquet',
   endings: ['.parquet'],
   recognizes: (start) => Buffer.from(start.buffer, start.byteOffset, Math.min(4, start.length)).toString() === 'PAR1',
-  async *read(file, turns) {
+  async *read(file, turns, _, isWanted) {
     const { openParquet } = await import('./parquet-file.js')
-    yield* file.measured(rowBatches(file.path, (await openParquet(file)).batches(turns)))
+    const parquet = await openParquet(file)
+    if (isWanted === undefined) return yield* file.measured(rowBatches(file.path, parquet.batches(turns)))
+    yield* rowBatches(file.path, parquet.batches(turns, undefined, isWanted))
+    yield { values: [], origin: () => ({ file: file.path }), start: parquet.rows }
   },
 }

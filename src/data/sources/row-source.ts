@@ -21,7 +21,15 @@ export interface RowBatch {
   readonly values: readonly unknown[]
   /** Where a row of the batch is. It is made when one asks: few rows are ever named. */
   origin(index: number): RowOrigin
+  /**
+   * How many rows of the source come before these; those in between may have been left out.
+   * @default as many as the batches before gave
+   */
+  readonly start?: number
 }
+
+/** Whether any row of these numbers is needed: from `from`, beginning at 0, to before `to`. */
+export type IsWanted = (from: number, to: number) => boolean
 
 /** One file or table that rows came from, as it was when it was read. */
 export interface SourceLineage {
@@ -76,4 +84,9 @@ export interface RowSource {
   rows(context: ReadContext): AsyncIterable<SourceRow>
   /** The rows of `rows()`, many at a time. A source of few rows, or of slow ones, leaves it out. */
   batches?(context: ReadContext): AsyncIterable<RowBatch>
+  /**
+   * The rows of `rows()` by their number, where parts of which no row is needed can be passed over without being read.
+   * Other rows than those may be given too. A source that must read all of them leaves it out.
+   */
+  someRows?(context: ReadContext, isWanted: IsWanted): AsyncIterable<SourceRow & { readonly index: number }>
 }

@@ -3,6 +3,7 @@
 import { DataError } from '../../lowrank-error.js'
 import { Random } from '../../random.js'
 import { Columns } from '../columns.js'
+import { someRowsOf } from './row-batches.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 import { needsCount, rangeOf, type SplitSlice } from './split-slices.js'
 
@@ -40,20 +41,37 @@ export function sliced(source: RowSource, slice: SplitSlice): RowSource {
 export function selected(source: RowSource, indices: readonly number[]): RowSource {
   return made(source, async function* (context) {
     const wanted = new Set(indices)
+    const sorted = [...wanted].sort((a, b) => a - b)
     const held = new Map<number, SourceRow>()
-    let index = 0
-    for await (const row of source.rows(context)) {
-      if (wanted.has(index)) held.set(index, row)
-      index++
+    let count = 0
+    for await (const { index, value, origin } of someRowsOf(source, context, (from, to) => has(sorted, from, to))) {
+      if (wanted.has(index)) held.set(index, { value, origin })
+      count = index + 1
       if (held.size === wanted.size) break
     }
     for (const each of indices) {
       const row = held.get(each)
-      if (row !== undefined) yield row
-      else
-        throw new DataError(`[data] expected the row ${each} for select in ${source.name}, got ${index} rows from 0 on`)
+      if (row !== undefined) {
+        yield row
+        continue
+      }
+      // The last rows may have been passed over.
+      if (source.someRows !== undefined) count = await countRows(source, context)
+      throw new DataError(`[data] expected the row ${each} for select in ${source.name}, got ${count} rows from 0 on`)
     }
   })
+}
+
+/** Whether sorted numbers have one from `from` to before `to`. */
+function has(sorted: readonly number[], from: number, to: number): boolean {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] as number) < from) low = middle + 1
+    else high = middle
+  }
+  const first = sorted[low]
+  return first !== undefined && first < to
 }
 
 /**
@@ -85,15 +103,19 @@ export function shuffled(source: RowSource, seed: number, limit = Number.POSITIV
 
 /** The rows by the names that `columns` gives them; see `Columns`. */
 export function renamed(source: RowSource, columns: Readonly<Record<string, string>>): RowSource {
-  return made(source, async function* (context) {
+  async function* rename<Row extends SourceRow>(rows: AsyncIterable<Row>): AsyncGenerator<Row> {
     const names = new Columns(columns)
     let isEmpty = true
-    for await (const { value, origin } of source.rows(context)) {
+    for await (const row of rows) {
       isEmpty = false
-      yield { value: names.rename(value), origin }
+      yield { ...row, value: names.rename(row.value) }
     }
     if (!isEmpty) names.expectAll()
-  })
+  }
+  return {
+    ...made(source, (context) => rename(source.rows(context))),
+    someRows: (context, isWanted) => rename(someRowsOf(source, context, isWanted)),
+  }
 }
 
 /** The rows of one source after those of another. */
@@ -116,6 +138,15 @@ export function concatenated(sources: readonly RowSource[]): RowSource {
 
 async function* between(source: RowSource, from: number, to: number, context: ReadContext): AsyncGenerator<SourceRow> {
   if (to <= from) return
+  // Rows from the first on are read as they are, and to the end with the hash of the file.
+  if (from > 0 && Number.isFinite(to)) {
+    for await (const { index, value, origin } of someRowsOf(source, context, (a, b) => a < to && b > from)) {
+      if (index >= to) return
+      if (index >= from) yield { value, origin }
+      if (index + 1 >= to) return
+    }
+    return
+  }
   let index = 0
   for await (const row of source.rows(context)) {
     if (index >= from) yield row

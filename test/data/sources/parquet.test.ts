@@ -6,7 +6,10 @@ import { join } from 'node:path'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import { describe, expect, it } from 'vitest'
 import { DataFile } from '../../../src/data/sources/data-file.js'
-import { openSource } from '../../../src/data/sources/open-source.js'
+import type { DatasetEntry } from '../../../src/data/sources/dataset-entry.js'
+import { locatedSource } from '../../../src/data/sources/file-source.js'
+import type { LocatedFile } from '../../../src/data/sources/located-file.js'
+import { type DataSource, openSource } from '../../../src/data/sources/open-source.js'
 import { openParquet } from '../../../src/data/sources/parquet-file.js'
 import { Turns } from '../../../src/turns.js'
 import { goldenData, goldenRows, valuesOf } from '../../support/golden-rows.js'
@@ -52,6 +55,55 @@ describe('a Parquet file', () => {
         ],
       }),
     ])
+  })
+
+  it.each<[string, Omit<DatasetEntry, 'path'>, readonly number[], number]>([
+    ['numbers of rows', { select: [41_999, 5, 42_000] }, [41_999, 5, 42_000], 3],
+    ['a slice', { split: 'train[20100:20103]' }, [20_100, 20_101, 20_102], 1],
+    ['a share at the end', { split: 'train[20001:20002]', columns: { text: 'words' } }, [20_001], 1],
+    ['numbers of rows beyond the first file', { select: [50_001, 3] }, [50_001, 3], 2],
+  ])('is read in the row groups that %s need', async (_, part, expected, groups) => {
+    const words = (first: number) => Array.from({ length: 50_000 }, (_, index) => `row ${first + index} of many`)
+    const bytes = [0, 50_000].map((first) => {
+      const columnData = [{ name: 'words', data: words(first) }]
+      return Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: 5000, codec: 'UNCOMPRESSED' }))
+    })
+    let read = 0
+    const files = bytes.map((content, index): LocatedFile => {
+      const remote = {
+        size: async () => content.length,
+        read: async (start: number, end: number) => {
+          read += Math.min(end, content.length) - start
+          return content.subarray(start, end)
+        },
+        async *pieces() {
+          yield content.subarray(0, 1024)
+        },
+      }
+      const name = `file-${index}.parquet`
+      return { location: name, size: remote.size, open: async (...how) => DataFile.ofRemote(name, remote, ...how) }
+    })
+    const all = openSource({ path: locatedSource('rows', async () => files), ...part } as DataSource)
+    const numbers: number[] = []
+    for await (const { value } of all.rows(readContext())) {
+      const { words, text = words } =
+        value instanceof Map ? Object.fromEntries(value) : (value as Record<string, string>)
+      numbers.push(Number(/\d+/.exec(text as string)?.[0]))
+    }
+    expect(numbers).toEqual(expected)
+    // A group has 5,000 rows of 20 bytes and lengths of 4; the footers come on top.
+    expect(read).toBeLessThan(groups * 5000 * 25 + 2 * 12_000)
+    const whole = bytes.reduce((sum, { length }) => sum + length, 0)
+    expect(read).toBeLessThan(whole / 6)
+  })
+
+  it('says how many rows it has where one is asked for that it has not', async () => {
+    const columnData = [{ name: 'id', data: Array.from({ length: 100 }, (_, index) => index) }]
+    await writeFile(at('groups.parquet'), Buffer.from(parquetWriteBuffer({ columnData, rowGroupSize: 10 })))
+    await expect(valuesOf({ path: at('groups.parquet'), select: [3, 100] })).rejects.toThrow(
+      'expected the row 100 for select in',
+    )
+    await expect(valuesOf({ path: at('groups.parquet'), select: [3, 100] })).rejects.toThrow('got 100 rows from 0 on')
   })
 
   it('is read by pages of its columns: a small one of a large file needs few bytes', async () => {
