@@ -40,6 +40,27 @@ export const SECTIONS = [
     type: 'PlanLimits',
   },
   {
+    title: 'mlflowCallback(options)',
+    about: 'Records a run in MLflow. In `trainLora` the same options stand in `mlflow`.',
+    file: 'mlflow/options',
+    table: 'MLFLOW_OPTIONS',
+    type: 'MlflowOptions',
+  },
+  {
+    title: 'connectMlflow(options)',
+    about: 'Asks an MLflow server, or Databricks, from a program.',
+    file: 'mlflow/open',
+    table: 'CONNECT_MLFLOW_OPTIONS',
+    type: 'ConnectMlflowOptions',
+  },
+  {
+    title: 'syncMlflow(directory, options)',
+    about: 'Sends what a run has written down for MLflow. Flags are those of `lowrank mlflow sync`.',
+    file: 'mlflow/sync',
+    table: 'SYNC_MLFLOW_OPTIONS',
+    type: 'SyncMlflowOptions',
+  },
+  {
     title: 'prepareDataset(source, tokenizer, options)',
     about: 'Reads rows and makes examples of them, as `trainLora` does.',
     file: 'data/dataset',

@@ -88,6 +88,7 @@ export {
   type OptionProblem,
   OutOfMemoryError,
 } from './lowrank-error.js'
+export type { MlflowOptions } from './mlflow/options.js'
 export type {
   Embedding,
   LayerNorm,

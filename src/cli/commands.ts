@@ -12,6 +12,7 @@ export const COMMANDS: CommandList = new Map([
   ['generate', () => import('./generate.js')],
   ['chat', () => import('./chat.js')],
   ['merge', () => import('./merge.js')],
+  ['mlflow sync', () => import('./mlflow/sync.js')],
   ['data show', () => import('./data/show.js')],
   ['data check', () => import('./data/check.js')],
   ['data rules', () => import('./data/rules.js')],
@@ -35,4 +36,5 @@ export const COMMANDS: CommandList = new Map([
 export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['data', 'look at, check, convert and change data sets'],
   ['databricks', 'move files to and from a Databricks workspace'],
+  ['mlflow', 'runs recorded by MLflow'],
 ])

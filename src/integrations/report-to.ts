@@ -1,12 +1,14 @@
 /** @file `reportTo`: which trackers a run reports to, as transformers names them. */
 
-import type { OptionProblem } from '../lowrank-error.js'
+import { MLFLOW_OPTIONS, type MlflowOptions } from '../mlflow/options.js'
+import { readMlflowSettings } from '../mlflow/settings.js'
 import type { Rule } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
+import { isPlainObject } from '../values.js'
 import type { Integration } from './integration.js'
 
 /** Trackers that a run can report to. */
-const TRACKERS = [] as const satisfies readonly string[]
+const TRACKERS: readonly string[] = ['mlflow']
 
 /** Trackers that transformers knows, and what does the same here. */
 const OTHERS: Readonly<Record<string, string>> = {
@@ -20,7 +22,6 @@ const OTHERS: Readonly<Record<string, string>> = {
       'dagshub',
       'dvclive',
       'flyte',
-      'mlflow',
       'neptune',
       'swanlab',
       'tensorboard',
@@ -35,10 +36,15 @@ const NONE = 'none'
 /** Which trackers a run reports to. */
 export interface ReportOptions {
   /**
-   * Trackers that record the run, as in transformers: 'none', or a list.
+   * Trackers that record the run, as in transformers: 'none', 'mlflow', or a list.
    * @default 'none'
    */
   reportTo?: string | readonly string[]
+  /**
+   * Where and what `reportTo: 'mlflow'` records; see `MlflowOptions`.
+   * @default what the environment says
+   */
+  mlflow?: MlflowOptions
 }
 
 const isTracker = (name: unknown): boolean => (TRACKERS as readonly unknown[]).includes(name)
@@ -60,8 +66,40 @@ export const REPORT_TO: Integration<ReportOptions> = {
       default: NONE,
       help: 'trackers that record the run',
       heading: 'Who is told of the run',
+      flag: {
+        name: '--report-to',
+        argument: 'tracker',
+        group: 'Who is told of the run',
+        choices: ['none', ...TRACKERS],
+      },
+    },
+    mlflow: {
+      rule: { expected: 'an object of options of MLflow', accepts: isPlainObject },
+      help: 'where and what MLflow records',
+      table: MLFLOW_OPTIONS,
     },
   } as const satisfies OptionTable<ReportOptions>,
-  check: (): readonly OptionProblem[] => [],
-  open: async () => [],
+  check({ reportTo, mlflow }) {
+    if (!reportsToMlflow(reportTo)) return []
+    try {
+      readMlflowSettings(mlflow)
+      return []
+    } catch (error) {
+      return [{ options: [['reportTo'], ['mlflow']], message: (error as Error).message }]
+    }
+  },
+  async open({ reportTo, mlflow = {} }, links) {
+    if (!reportsToMlflow(reportTo)) return []
+    const { recordingCallback } = await import('../mlflow/callback.js')
+    const tell = links.expectTracked()
+    return [
+      recordingCallback(mlflow, (run) =>
+        tell(run && { ...run, isDatabricks: run.trackingUri.startsWith('databricks') }),
+      ),
+    ]
+  },
+}
+
+function reportsToMlflow(reportTo: ReportOptions['reportTo']): boolean {
+  return [reportTo].flat().includes('mlflow')
 }

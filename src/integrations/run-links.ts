@@ -5,8 +5,8 @@
 
 /** The run as a tracker has recorded it. */
 export interface TrackedRun {
-  /** The address of the server: `https://host` for Databricks, where `isDatabricks` says so. */
-  readonly trackingServer: string
+  /** The address without credentials, `databricks` or `databricks://PROFILE`. */
+  readonly trackingUri: string
   readonly isDatabricks: boolean
   readonly experimentId: string
   readonly runId: string

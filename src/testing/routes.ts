@@ -4,6 +4,13 @@ import type { Route } from './route.js'
 import { AUTH_ROUTES } from './routes/auth.js'
 import { DBFS_ROUTES } from './routes/dbfs.js'
 import { FILES_ROUTES } from './routes/files.js'
+import { MLFLOW_ROUTES } from './routes/mlflow.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
-export const ROUTES: readonly Route[] = [...AUTH_ROUTES, ...FILES_ROUTES, ...DBFS_ROUTES, ...WORKSPACE_FILES_ROUTES]
+export const ROUTES: readonly Route[] = [
+  ...AUTH_ROUTES,
+  ...MLFLOW_ROUTES,
+  ...FILES_ROUTES,
+  ...DBFS_ROUTES,
+  ...WORKSPACE_FILES_ROUTES,
+]

@@ -35,6 +35,12 @@ export interface TrainCallback {
    * @default false
    */
   readonly endsRunOnError?: boolean
+  /**
+   * Whether it wants what was trained on disk at `end`: a run with an `outputDir` that is complete then writes it there
+   * first, as `adapter` or `model`, and the event says where.
+   * @default false
+   */
+  readonly needsResult?: boolean
 }
 
 /** Whether a value is what `callbacks` may be. */
@@ -124,6 +130,11 @@ export class Reporter {
   /** Whether anybody but iterations is told of events, a failure among them. */
   get hasAudience(): boolean {
     return this.#queues.length > 0 || (this.#options.onEvent !== undefined && !this.#listenerHasFailed)
+  }
+
+  /** Whether somebody wants what was trained on disk at the end. */
+  get needsResult(): boolean {
+    return this.#options.callbacks?.some(({ needsResult }) => needsResult) ?? false
   }
 
   /** Which callback asked to stop, if one did, as the event `end` has it. */

@@ -203,6 +203,15 @@ export interface EndEvent extends Progress {
    * data: the device works on meanwhile. Absent where it made no step.
    */
   readonly dataSeconds?: number
+  /**
+   * What was trained, on disk; present where a callback asked for it by `needsResult`, the run is complete, and there
+   * is an `outputDir`.
+   */
+  readonly result?: {
+    readonly kind: 'adapter' | 'model'
+    /** Absolute path of its directory. */
+    readonly path: string
+  }
 }
 
 /**

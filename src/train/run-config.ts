@@ -9,6 +9,7 @@ import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import { isPath } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
+import { isPlainObject } from '../values.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -62,7 +63,8 @@ export function plainOptions(options: ResolvedTrainOptions, settings: RunSetting
   const written: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(collect(options, settings))) {
     if (value === undefined || LEFT_OUT.includes(name) || isSecretName(name)) continue
-    if (isPlain(value) && !(isSource(name) && isLarge(value))) written[name] = value
+    if (isPlain(value) && !(isSource(name) && isLarge(value)))
+      written[name] = isPlainObject(value) && !isSource(name) ? withoutSecretNames(value) : value
     else lacking.push(isSource(name) ? `${name}: rows that a program gave` : name)
   }
   const hide = (text: string): string => withoutSecrets(text, settings.secrets)
@@ -142,6 +144,11 @@ function without(object: object, names: readonly string[]): Record<string, unkno
   return Object.fromEntries(
     Object.entries(object).filter(([name, value]) => value !== undefined && !names.includes(name)),
   )
+}
+
+/** Options in a part of their own, such as `mlflow`, without those that are secrets. */
+function withoutSecretNames(part: object): object {
+  return Object.fromEntries(Object.entries(part).filter(([name]) => !isSecretName(name)))
 }
 
 function absoluteSource(source: unknown): unknown {

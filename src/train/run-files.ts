@@ -6,9 +6,11 @@
 import { dirname, join } from 'node:path'
 import { isOwnCard } from '../adapters/model-card.js'
 import { writeFileAtomic } from '../atomic-write.js'
+import { isSecretName } from '../errors.js'
 import { readHubSettings } from '../hub/settings.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
+import { isPlainObject } from '../values.js'
 import type { TrainEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
 import { CARD_FILE, type RunSummary, runCardText } from './run-card.js'
@@ -80,6 +82,13 @@ export async function writeCard(directory: string, run: RunSummary): Promise<voi
 /** Secrets that the run was given, or finds where the Hub client looks for them. */
 export async function secretsOf(options: ResolvedTrainOptions): Promise<string[]> {
   const found = await readHubSettings(options).catch(() => undefined)
-  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN } = process.env
-  return [options.token, found?.token?.value, HF_TOKEN, HUGGING_FACE_HUB_TOKEN].flatMap((token) => token?.trim() || [])
+  const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_PASSWORD } = process.env
+  const others = [HF_TOKEN, HUGGING_FACE_HUB_TOKEN, MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_PASSWORD]
+  // Parts with options of their own, such as `mlflow`, may hold some too.
+  const nested = Object.values(options).flatMap((part) =>
+    isPlainObject(part)
+      ? Object.entries(part).flatMap(([name, value]) => (isSecretName(name) ? [String(value)] : []))
+      : [],
+  )
+  return [options.token, found?.token?.value, ...others, ...nested].flatMap((token) => token?.trim() || [])
 }

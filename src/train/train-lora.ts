@@ -21,7 +21,7 @@ import { Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'
 import { packageVersion } from '../version.js'
 import { type Report, Reporter } from './callbacks.js'
-import { type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
+import { type EndEvent, type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainOptions, TrainRunOptions } from './options.js'
@@ -238,7 +238,16 @@ async function trainOnData<I extends Item>(
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
   const summary = { ...figures, ...rows, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
-  if (!reporter.hasFailed) await report({ ...end, ...reporter.stopped })
+  if (!reporter.hasFailed) {
+    let saved: Pick<EndEvent, 'result'> = {}
+    if (output && reporter.needsResult && end.reason === 'completed') {
+      const path = resolve(output.path, trained.kind)
+      await trained.save(path)
+      await writeCard(path, summary)
+      saved = { result: { kind: trained.kind, path } }
+    }
+    await report({ ...end, ...saved, ...reporter.stopped })
+  }
   if (reporter.hasFailed) await trainer.saveUnsaved()
   reporter.throwIfFailed()
   optimizer.dispose()

@@ -58,3 +58,27 @@ it('a plan takes the options of integrations and checks them', async () => {
 it('training by itself knows no option of an integration', () => {
   expect(() => resolveTrainOptions({ ...minimal, reportTo: 'none' })).toThrow('[train] reportTo')
 })
+
+it('what MLflow needs is asked for before a run begins, and its options are checked as all others', () => {
+  const { MLFLOW_TRACKING_URI: before } = process.env
+  delete process.env.MLFLOW_TRACKING_URI
+  try {
+    expect(problemsOf({ reportTo: 'mlflow' })).toEqual([expect.stringContaining('set MLFLOW_TRACKING_URI')])
+    expect(problemsOf({ reportTo: ['mlflow'], mlflow: { tracking_uri: 'http://x', experimentNam: 'y' } })).toEqual([
+      expect.stringContaining('[mlflow] unknown option "experimentNam"; did you mean "experimentName"?'),
+    ])
+    for (const trackingUri of ['sqlite:///m.db', './mlruns', 'file:///tmp/x'])
+      expect(problemsOf({ reportTo: 'mlflow', mlflow: { trackingUri } })).toEqual([
+        expect.stringContaining('start one with "mlflow server", or set offline: true'),
+      ])
+    expect(problemsOf({ reportTo: 'mlflow', mlflow: { trackingUri: 'databricks', experimentName: 'risk' } })).toEqual([
+      expect.stringContaining('expected the path of an experiment in the workspace for experimentName, got "risk"'),
+    ])
+    expect(problemsOf({ reportTo: 'mlflow', mlflow: { trackingUri: 'http://x', token: 7 } })[0]).toContain(
+      'got a number',
+    )
+    expect(problemsOf({ reportTo: 'mlflow', mlflow: { offline: true } })).toEqual([])
+  } finally {
+    if (before !== undefined) process.env.MLFLOW_TRACKING_URI = before
+  }
+})

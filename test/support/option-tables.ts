@@ -27,6 +27,9 @@ import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
+import { CONNECT_MLFLOW_OPTIONS } from '../../src/mlflow/open.js'
+import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
+import { SYNC_MLFLOW_OPTIONS } from '../../src/mlflow/sync.js'
 import { PLAN_LIMITS } from '../../src/options/shared.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
@@ -44,6 +47,9 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   TRAIN_OPTIONS,
   PLAN_OPTIONS,
   PLAN_LIMITS,
+  MLFLOW_OPTIONS,
+  CONNECT_MLFLOW_OPTIONS,
+  SYNC_MLFLOW_OPTIONS,
   PREPARE_OPTIONS,
   DATASET_ENTRY,
   DATASET_MIX,

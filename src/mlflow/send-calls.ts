@@ -1,0 +1,232 @@
+/**
+ * @file The calls of a run on their way to a server, each once.
+ *
+ * 1. Calls are sent in their order, one request at a time. Points that stand one behind the other go together.
+ * 2. Where nobody knows whether a request was served (a connection that broke, an answer of 5xx, a process that was
+ *    killed between a request and its line in the journal), the next one asks first what the server has. A run is found
+ *    by its tag, a logged model by its call, and points by their step: those of a metric come with rising steps, so
+ *    that a server that has a step has all before it. A resumed run that makes steps again logs none of them twice by
+ *    the same rule.
+ */
+
+import { readdir } from 'node:fs/promises'
+import { isAbsolute, join } from 'node:path'
+import { withoutSecrets } from '../errors.js'
+import { ServiceError } from '../http/service-error.js'
+import { putArtifact } from './artifacts.js'
+import {
+  CALL_TAG,
+  type CreateRunCall,
+  type LogMetricsCall,
+  type LogModelCall,
+  type MlflowCall,
+  RUN_TAG,
+  type RunState,
+} from './calls.js'
+import type { Metric, MlflowClient, MlflowRun } from './client.js'
+import { LONGEST_TAG, MOST_METRICS } from './limits.js'
+
+/** MLflow's experiment for those who name none. */
+const DEFAULT_EXPERIMENT = '0'
+
+/** Sends the calls of one run. */
+export class CallSender {
+  readonly #client: MlflowClient
+  /** Where relative paths of the calls begin. */
+  readonly #directory: string
+  readonly #warn: (message: string) => void
+  /** Whether the server may have more than this sender knows of. */
+  #isUnclear: boolean
+  /** Highest step of each metric; undefined: the server has to be asked. */
+  #steps: Map<string, number> | undefined
+  run: RunState | undefined
+
+  constructor(
+    client: MlflowClient,
+    { directory, run, warn }: { directory: string; run: RunState | undefined; warn: (message: string) => void },
+    isUnclear: boolean,
+  ) {
+    this.#client = client
+    this.#directory = directory
+    this.#warn = warn
+    this.#isUnclear = isUnclear
+    this.#steps = isUnclear ? undefined : new Map()
+    this.run = run
+  }
+
+  /**
+   * Sends the first call, and the points behind it that one request has place for.
+   * @param most calls to send together
+   * @returns how many were sent
+   * @throws what the server or the file system said; the same calls may be given again
+   */
+  async send(calls: readonly MlflowCall[], most = MOST_METRICS): Promise<number> {
+    const [first] = calls
+    if (first === undefined) return 0
+    try {
+      if (first.call === 'log-metrics') return await this.#logMetrics(calls, most)
+      await this.#perform(first)
+      this.#isUnclear = false
+      return 1
+    } catch (error) {
+      this.#isUnclear = true
+      this.#steps = undefined
+      // Points that go together are left out only where they are refused by themselves.
+      if (first.call === 'log-metrics' && most > 1 && remedyFor(error, first) === 'leave out')
+        return await this.send(calls, 1)
+      throw error
+    }
+  }
+
+  async #perform(call: Exclude<MlflowCall, LogMetricsCall>): Promise<void> {
+    if (call.call === 'create-run') return await this.#createRun(call)
+    const { runId, experimentId, artifactUri } = this.#expectRun()
+    const owner = { runId, artifactUri }
+    const { connection, signal } = this.#client
+    switch (call.call) {
+      case 'continue-run':
+        await this.#client.updateRun(runId, { status: 'RUNNING' })
+        return await this.#client.logBatch(runId, { tags: call.tags })
+      case 'log-params':
+        return await this.#logParams(runId, call.params)
+      case 'set-tags':
+        return await this.#client.logBatch(runId, { tags: call.tags })
+      case 'log-inputs':
+        return await this.#client.logInputs(runId, call.datasets)
+      case 'log-artifact':
+        return await putArtifact(connection, owner, call.path, { file: this.#pathOf(call.file) }, signal)
+      case 'log-text':
+        return await putArtifact(connection, owner, call.path, { text: call.text }, signal)
+      case 'log-model':
+        return await this.#logModel(call, experimentId, runId)
+      case 'end-run':
+        return await this.#client.updateRun(runId, { status: call.status, endTime: call.endTime })
+      default:
+        call satisfies never
+    }
+  }
+
+  async #createRun(call: CreateRunCall): Promise<void> {
+    const client = this.#client
+    const { runName, startTime, tags } = call
+    let run: MlflowRun | undefined
+    if (call.runId !== undefined) {
+      run = await client.getRun(call.runId)
+      await client.updateRun(run.runId, { status: 'RUNNING', ...(runName !== undefined && { runName }) })
+      await client.logBatch(run.runId, { tags })
+      // It has points that this sender has not seen.
+      this.#steps = undefined
+    } else {
+      const name = call.experimentName
+      const experimentId =
+        call.experimentId ?? (name === undefined ? DEFAULT_EXPERIMENT : await client.experimentId(name))
+      if (this.#isUnclear) run = await client.findRun(experimentId, RUN_TAG, tags[RUN_TAG] ?? '')
+      run ??= await client.createRun({ experimentId, runName, startTime, tags })
+    }
+    this.run = { experimentId: run.experimentId, runId: run.runId, artifactUri: run.artifactUri }
+  }
+
+  async #logMetrics(calls: readonly MlflowCall[], most: number): Promise<number> {
+    const { runId } = this.#expectRun()
+    this.#steps ??= new Map((await this.#client.getRun(runId)).metrics.map(({ key, step }) => [key, step]))
+    const steps = new Map(this.#steps)
+    const metrics: Metric[] = []
+    let count = 0
+    for (const call of calls) {
+      if (call.call !== 'log-metrics' || count === most) break
+      const entries = Object.entries(call.metrics)
+      if (count > 0 && metrics.length + entries.length > MOST_METRICS) break
+      for (const [key, value] of entries) {
+        if (call.step <= (steps.get(key) ?? Number.NEGATIVE_INFINITY)) continue
+        steps.set(key, call.step)
+        metrics.push({ key, value: Number(value), timestamp: call.timestamp, step: call.step })
+      }
+      count++
+    }
+    if (metrics.length > 0) await this.#client.logBatch(runId, { metrics })
+    this.#steps = steps
+    this.#isUnclear = false
+    return count
+  }
+
+  /** A param never changes: what a resumed run has otherwise is told of. */
+  async #logParams(runId: string, params: Readonly<Record<string, string>>): Promise<void> {
+    const there = (await this.#client.getRun(runId)).params
+    const changed = Object.keys(params).filter((key) => there[key] !== undefined && there[key] !== params[key])
+    const lacking = Object.entries(params).filter(([key]) => there[key] === undefined)
+    await this.#client.logBatch(runId, { params: Object.fromEntries(lacking) })
+    if (changed.length === 0) return
+    this.#warn(
+      `[mlflow] params of a run never change: ${changed.join(', ')} ${changed.length === 1 ? 'is' : 'are'} another in this part of the run; see the tag lowrank.changedParams`,
+    )
+    const text = JSON.stringify(Object.fromEntries(changed.map((key) => [key, params[key]])))
+    await this.#client.logBatch(runId, { tags: { 'lowrank.changedParams': text.slice(0, LONGEST_TAG) } })
+  }
+
+  async #logModel(call: LogModelCall, experimentId: string, runId: string): Promise<void> {
+    const client = this.#client
+    const directory = this.#pathOf(call.directory)
+    const files = await filesIn(directory)
+    const { name, modelType, params, step } = call
+    const mark = `${runId}-${step}`
+    try {
+      const found = this.#isUnclear ? await client.findLoggedModel(experimentId, CALL_TAG, mark) : undefined
+      const tags = { [CALL_TAG]: mark }
+      const model = found ?? (await client.createLoggedModel({ experimentId, runId, name, modelType, params, tags }))
+      for (const file of files)
+        await putArtifact(client.connection, model, file, { file: join(directory, file) }, client.signal)
+      await client.finishLoggedModel(model.modelId, 'LOGGED_MODEL_READY')
+      const outputs = this.#isUnclear || found ? (await client.getRun(runId)).modelIds : []
+      if (!outputs.includes(model.modelId)) await client.logOutputs(runId, model.modelId, step)
+      this.run = { ...this.#expectRun(), modelId: model.modelId }
+    } catch (error) {
+      if (!(error instanceof ServiceError) || error.errorCode !== 'ENDPOINT_NOT_FOUND') throw error
+      // Servers before MLflow 3 have no logged models.
+      for (const file of files)
+        await putArtifact(
+          client.connection,
+          this.#expectRun(),
+          `${name}/${file}`,
+          { file: join(directory, file) },
+          client.signal,
+        )
+    }
+  }
+
+  #expectRun(): RunState {
+    if (this.run !== undefined) return this.run
+    throw new ServiceError(
+      '[mlflow] expected a journal that begins with its run, got other calls; look at its first line',
+    )
+  }
+
+  #pathOf(path: string): string {
+    return isAbsolute(path) ? path : join(this.#directory, path)
+  }
+}
+
+/** Files below a directory, with slashes, in their order. */
+async function filesIn(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
+  const paths = entries.flatMap((entry) =>
+    entry.isFile() ? [join(entry.parentPath, entry.name).slice(directory.length).replaceAll('\\', '/')] : [],
+  )
+  return paths.map((path) => path.replace(/^\/+/, '')).sort()
+}
+
+/** What may be done about a failure: try again, leave this call out, or nothing until somebody looks. */
+export type Remedy = 'again' | 'leave out' | 'stop'
+
+/** What a failure of `send` asks for. */
+export function remedyFor(error: unknown, call: MlflowCall | undefined): Remedy {
+  if (!(error instanceof ServiceError)) return call?.call === 'create-run' ? 'stop' : 'leave out'
+  const { status } = error
+  if (status === undefined || status === 408 || status === 429 || status >= 500) return 'again'
+  if (status < 400 || status === 401 || status === 403 || call?.call === 'create-run') return 'stop'
+  return 'leave out'
+}
+
+/** A message without secrets, as journals and warnings may have it. */
+export function messageOf(error: unknown): string {
+  return withoutSecrets(error instanceof Error ? error.message : String(error))
+}
