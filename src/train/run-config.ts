@@ -13,6 +13,7 @@ import { isPlainObject } from '../values.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
 import type { ResolvedTrainOptions } from './options.js'
+import { pinnedSource } from './pinned-source.js'
 import type { RunLineage } from './run-data.js'
 import type { ResolvedTrainingOptions } from './training-options.js'
 
@@ -115,12 +116,12 @@ function lineageComments(lineage: RunLineage): string[] {
 /** The options under the names and in the order of the documentation. */
 function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<string, unknown> {
   const { lora, training, outputDir, cacheDir, dataset, evalDataset, ...others } = options
-  const { model, revision, dtype, device } = settings
+  const { model, revision, dtype, device, lineage } = settings
   return {
     model: revision === undefined ? resolve(model) : model,
     revision,
-    dataset: absoluteSource(dataset),
-    evalDataset: absoluteSource(evalDataset),
+    dataset: pinnedSource(absoluteSource(dataset), lineage.dataset),
+    evalDataset: pinnedSource(absoluteSource(evalDataset), lineage.evalDataset ?? []),
     outputDir: outputDir && resolve(outputDir),
     ...without(others, ['model', 'revision', 'dtype', 'device']),
     dtype,

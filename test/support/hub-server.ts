@@ -46,6 +46,8 @@ const LFS = /\.safetensors$|\.parquet$|\.bin$|\.gguf$|\.onnx$|\.h5$/
 
 export async function startHub(): Promise<FakeHub> {
   const repositories = new Map<string, Required<Pick<FakeRepository, 'commit' | 'revisions'>> & FakeRepository>()
+  // A commit is there after others came.
+  const earlier: typeof repositories = new Map()
   const lfsContent = new Map<string, Buffer>()
   const requests: SeenRequest[] = []
   const seen = (host: SeenRequest['host'], request: IncomingMessage): SeenRequest => {
@@ -78,7 +80,7 @@ export async function startHub(): Promise<FakeHub> {
     const [, fileId, fileRevision, path = ''] = /^\/(.+?)\/resolve\/([^/]+)\/(.+)$/.exec(pathname) ?? []
     const id = apiId ?? fileId ?? ''
     const revision = decodeURIComponent(apiRevision ?? fileRevision ?? '')
-    const repository = repositories.get(id)
+    const repository = earlier.get(`${id}@${revision}`) ?? repositories.get(id)
     if (repository === undefined) refuse(response, 401, 'RepoNotFound', 'Repository not found')
     else if (revision !== repository.commit && !repository.revisions.includes(revision)) {
       refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
@@ -139,7 +141,9 @@ export async function startHub(): Promise<FakeHub> {
     intercept: undefined,
     put(id, repository) {
       const commit = repository.commit ?? randomBytes(20).toString('hex')
-      repositories.set(id, { revisions: ['main'], ...repository, commit })
+      const kept = { revisions: ['main'], ...repository, commit }
+      repositories.set(id, kept)
+      earlier.set(`${id}@${commit}`, kept)
       for (const [path, content] of Object.entries(repository.files)) {
         const bytes = Buffer.from(content)
         if (LFS.test(path)) lfsContent.set(sha256(bytes), bytes)

@@ -1,0 +1,54 @@
+/**
+ * @file Data sets of the Hub with the commit that was read: who repeats a run reads the same rows, whatever a branch
+ * holds by then. Reads nothing.
+ */
+
+import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
+import { CONVERTED, isDatasetId, parseHubAddress } from '../data/sources/hub-address.js'
+import { isPath } from '../data/sources/open-source.js'
+import type { SourceLineage } from '../data/sources/row-source.js'
+
+const LOCATION = /^hf:\/\/datasets\/([^/@]+(?:\/[^/@]+)?)@([0-9a-f]{40})\//
+const ADDRESS = /^(hf:\/\/datasets\/[^/@]+(?:\/[^/@]+)?)(?:@(?:refs\/pr\/[^/]+|[^/]+))?(?=\/|$)/
+
+/** `source` with the commits that `lineage` names. Where one data set was read at two commits, it stays as it is. */
+export function pinnedSource(source: unknown, lineage: readonly SourceLineage[]): unknown {
+  const commits = new Map<string, string | undefined>()
+  for (const { location } of lineage) {
+    const [, id, commit] = LOCATION.exec(location) ?? []
+    if (id !== undefined) commits.set(id, commits.has(id) && commits.get(id) !== commit ? undefined : commit)
+  }
+  return commits.size === 0 ? source : pinned(source, commits)
+}
+
+type Commits = ReadonlyMap<string, string | undefined>
+
+function pinned(source: unknown, commits: Commits): unknown {
+  if (typeof source === 'string') {
+    if (source.startsWith('hf://')) return pinnedAddress(source, commits)
+    const commit = commitOf(source, commits)
+    return commit === undefined ? source : `hf://datasets/${source}@${commit}`
+  }
+  const list: readonly unknown[] = Array.isArray(source) ? source : []
+  if (list.length > 0 && (isEntryList(list) || list.every((each) => typeof each === 'string')))
+    return list.map((each: unknown) => pinned(each, commits))
+  if (!isEntry(source)) return source
+  if ('mix' in source) return { ...source, mix: source.mix.map((each) => pinned(each, commits)) }
+  const { path, revision } = source
+  if (typeof path !== 'string' || path.startsWith('hf://') || revision === CONVERTED)
+    return { ...source, ...(revision !== CONVERTED && { path: pinned(path, commits) }) }
+  const commit = commitOf(path, commits)
+  return commit === undefined ? source : { ...source, revision: commit }
+}
+
+/** What the Hub converted is known by its revision: a commit of it would be read as any other. */
+function pinnedAddress(address: string, commits: Commits): string {
+  const { id, part } = parseHubAddress(address)
+  const commit = commits.get(id)
+  if (commit === undefined || part.revision === CONVERTED) return address
+  return address.replace(ADDRESS, (_, start: string) => `${start}@${commit}`)
+}
+
+function commitOf(id: string, commits: Commits): string | undefined {
+  return isDatasetId(id) && !isPath(id) ? commits.get(id) : undefined
+}
