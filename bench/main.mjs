@@ -25,7 +25,7 @@ import { Report } from './support/report.mjs'
  * @typedef {import('./support/options.mjs').Values} Values
  */
 
-const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate', 'e2e', 'data-prepare', 'data'])
+const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate', 'e2e', 'data-prepare', 'data', 'transfer'])
 
 const [command, ...args] = process.argv.slice(2)
 try {

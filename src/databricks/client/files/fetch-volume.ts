@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { utimes } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import { writeFileAtomic } from '../../../atomic-write.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { type FileRange, RangesIgnored, RemoteBytes, type RemoteFile } from './download-volume.js'
@@ -31,7 +32,10 @@ const MIB = 2 ** 20
 const RANGE = 8 * MIB
 /** What is smaller comes in one request, through the workspace. */
 const RANGES_FROM = 2 * RANGE
-const PARALLELISM = 6
+/** More take longer where the network is fast: their writes wait for each other. */
+const PARALLELISM = 3
+/** Bytes of one write: pieces of the network are small, and each write has a price. */
+const WRITE = MIB
 
 /** @throws ServiceError, and as writing files does; the target has its old content then */
 export async function fetchFromVolume(job: FetchJob): Promise<FetchResult> {
@@ -89,24 +93,38 @@ async function fetchRanges(job: FetchJob, head: FileHead): Promise<FetchResult> 
   const partial = await PartialDownload.open(job.target, content, { ranges, resume: job.resume, signal })
   const remote = new RemoteBytes(wanted(job, head), { isDirect: true })
   let counted = 0
-  const count1 = (change: number): void => {
+  const progress = (change: number): void => {
     counted += change
     job.onBytes(change)
   }
   try {
     const isDone = ({ start }: FileRange): boolean => partial.done.has(start)
     const resumedBytes = ranges.filter(isDone).reduce((sum, { start, end }) => sum + end - start, 0)
-    count1(resumedBytes)
+    progress(resumedBytes)
     const fetchRange = async (range: FileRange, stop: AbortSignal): Promise<void> => {
-      const hash = createHash('sha256')
+      let sum = 0
       let at = range.start
-      for await (const piece of remote.pieces(range, stop)) {
-        hash.update(piece)
-        await partial.write(piece, at)
-        at += piece.byteLength
-        count1(piece.byteLength)
+      // Used over and over: garbage collection does not keep up with pieces that wait for the disk.
+      const held = Buffer.allocUnsafeSlow(Math.min(WRITE, range.end - range.start))
+      let heldBytes = 0
+      const flush = async (): Promise<void> => {
+        await partial.write(held.subarray(0, heldBytes), at)
+        at += heldBytes
+        progress(heldBytes)
+        heldBytes = 0
       }
-      await partial.markDone(range, hash.digest('hex'))
+      for await (const piece of remote.pieces(range, stop)) {
+        sum = crc32(piece, sum)
+        for (let taken = 0; taken < piece.byteLength; ) {
+          const part = piece.subarray(taken, taken + held.length - heldBytes)
+          held.set(part, heldBytes)
+          heldBytes += part.byteLength
+          taken += part.byteLength
+          if (heldBytes === held.length) await flush()
+        }
+      }
+      if (heldBytes > 0) await flush()
+      await partial.markDone(range, sum)
     }
     const missing = ranges.filter((range) => !isDone(range))
     await inParallel(missing, job.parallelism ?? PARALLELISM, fetchRange, signal)

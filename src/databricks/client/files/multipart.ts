@@ -4,6 +4,7 @@
  */
 
 import { createHash, type Hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { withoutToken } from '../../../http/secret.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { OptionError } from '../../../lowrank-error.js'
@@ -14,7 +15,7 @@ import { MOST_PARTS, type PartPlan, planParts } from './part-plan.js'
 import { PartAddresses, withAddress } from './presigned.js'
 import type { StreamPart, StreamParts } from './stream-parts.js'
 import { type FileBefore, UploadRecord } from './upload-record.js'
-import { bytesSource, type FixedSource, type FlowingSource, hashPart } from './upload-source.js'
+import { bytesSource, type FixedSource, type FlowingSource, sumPart } from './upload-source.js'
 
 /** An upload to a volume. */
 export interface UploadJob {
@@ -185,10 +186,10 @@ async function dropChangedParts(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { partSize } = record.header
-  for (const { part, sha256 } of [...record.parts.values()]) {
+  for (const { part, crc32: sum } of [...record.parts.values()]) {
     const start = (part - 1) * partSize
     const end = Math.min(part * partSize, source.size)
-    if (start >= end || (await hashPart(source, start, end, signal)) !== sha256) record.parts.delete(part)
+    if (start >= end || (await sumPart(source, start, end, signal)) !== sum) record.parts.delete(part)
   }
 }
 
@@ -285,18 +286,18 @@ function sessionOf(
   return {
     async send(part, body, signal) {
       let sent = 0
-      let sha256: Hash = createHash('sha256')
+      let sum = 0
       let md5: Hash | undefined
       const watch = {
         onOpen() {
           job.onBytes(-sent)
           sent = 0
-          sha256 = createHash('sha256')
+          sum = 0
           md5 = hasSums === false ? undefined : createHash('md5')
         },
         onPiece(piece: Uint8Array) {
           sent += piece.byteLength
-          sha256.update(piece)
+          sum = crc32(piece, sum)
           md5?.update(piece)
           job.onBytes(piece.byteLength)
         },
@@ -324,7 +325,7 @@ function sessionOf(
         etag = await put()
         if (!isSum()) throw damaged(path, part)
       }
-      await record.addPart({ part, etag, sha256: sha256.digest('hex') })
+      await record.addPart({ part, etag, crc32: sum })
     },
     async first(send) {
       try {

@@ -71,7 +71,7 @@ export interface DownloadFileOptions extends FileOptions {
   overwrite?: boolean
   /**
    * Ranges of a large file that are under way at the same time.
-   * @default 6
+   * @default 3
    */
   parallelism?: number
   /**
@@ -198,7 +198,7 @@ export const DOWNLOAD_FILE_OPTIONS = {
   overwrite: OVERWRITE,
   parallelism: {
     rule: integer({ min: 1 }),
-    otherwise: '6',
+    otherwise: '3',
     help: 'ranges of a large file that are under way at the same time',
   },
   resume: {

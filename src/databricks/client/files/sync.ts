@@ -16,7 +16,7 @@ import { pathTest } from './patterns.js'
 import { isRemotePath, joinRemote, parseRemotePath } from './remote-path.js'
 import type { SyncEvent, SyncResult } from './sync-events.js'
 import { EMPTY_TREE, localTree, planSync, remoteTree, type SyncTree } from './sync-plan.js'
-import { type FixedSource, hashPart, openUploadSource } from './upload-source.js'
+import { type FixedSource, hashSource, openUploadSource } from './upload-source.js'
 
 /** Parts of one large file at the same time, beside other files. */
 const PARALLELISM = 4
@@ -236,7 +236,7 @@ async function hasSameContent(
   try {
     const hash = createHash('sha256')
     for await (const piece of system.read(paths.remote, signal)) hash.update(piece)
-    return hash.digest('hex') === (await hashPart(source, 0, source.size, signal))
+    return hash.digest('hex') === (await hashSource(source, signal))
   } finally {
     await source.close()
   }

@@ -38,7 +38,8 @@ export interface UploadHeader {
 export interface UploadedPart {
   readonly part: number
   readonly etag: string
-  readonly sha256: string
+  /** CRC-32 of what was sent: it proves that the source still has it. */
+  readonly crc32: number
 }
 
 const NAME = new RegExp(`^([0-9a-f]{32})-(?:left-[0-9a-f]{12}|${OWNER_PATTERN})\\.jsonl$`)
@@ -137,9 +138,9 @@ async function takeOverFile(from: string, server: string): Promise<UploadRecord 
   )
   if (!isOurs) return undefined
   const parts = new Map<number, UploadedPart>()
-  for (const { part, etag, sha256 } of lines?.records ?? [])
-    if (typeof part === 'number' && typeof etag === 'string' && typeof sha256 === 'string')
-      parts.set(part, { part, etag, sha256 })
+  for (const { part, etag, crc32 } of lines?.records ?? [])
+    if (typeof part === 'number' && typeof etag === 'string' && typeof crc32 === 'number')
+      parts.set(part, { part, etag, crc32 })
   return UploadRecord.of(header, file, parts, lines?.records.some(({ isCompleting }) => isCompleting === true) ?? false)
 }
 

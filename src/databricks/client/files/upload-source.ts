@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { crc32 } from 'node:zlib'
 import { describeValue } from '../../../errors.js'
 import type { RestBody } from '../../../http/exchange.js'
 import { LowrankError, OptionError } from '../../../lowrank-error.js'
@@ -170,15 +171,27 @@ function blobSource(blob: Blob): FixedSource {
   }
 }
 
-/** SHA-256 of a part of a source, in hexadecimal. */
-export async function hashPart(
+/** CRC-32 of a part of a source. */
+export async function sumPart(
   source: FixedSource,
   start: number,
   end: number,
   signal: AbortSignal | undefined,
-): Promise<string> {
-  const hash = createHash('sha256')
+): Promise<number> {
+  let sum = 0
   const opened = source.body(start, end).open()
+  if (opened instanceof Uint8Array) return crc32(opened)
+  for await (const piece of opened) {
+    signal?.throwIfAborted()
+    sum = crc32(piece, sum)
+  }
+  return sum
+}
+
+/** SHA-256 of a source, in hexadecimal. */
+export async function hashSource(source: FixedSource, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256')
+  const opened = source.body(0, source.size).open()
   if (opened instanceof Uint8Array) return hash.update(opened).digest('hex')
   for await (const piece of opened) {
     signal?.throwIfAborted()
