@@ -144,7 +144,13 @@ export async function prepareItems<I extends Item>(
   const entry = cache && parts !== undefined ? new EncodedCache(cache.directory, parts) : undefined
   if (entry !== undefined) {
     onProgress?.(0, 0)
-    const found = await entry.read<I>(storage, new Turns(signal))
+    let told = performance.now()
+    const onFraction = (fraction: number): void => {
+      if (performance.now() - told < PROGRESS_MS) return
+      told = performance.now()
+      onProgress?.(0, fraction)
+    }
+    const found = await entry.read<I>(storage, new Turns(signal), onFraction)
     if (found !== undefined) {
       onProgress?.(found.facts.statistics.rows, 1)
       return { items: found.items, ...found.facts, isCached: true }

@@ -57,18 +57,21 @@ export class EncodedCache {
 
   /**
    * What the entry has, where it is whole and the files are still those that it was made of.
+   *
+   * @param onFraction Told the share of the bytes, of the files and then of the entry, that has been gone through.
    * @throws the signal's reason
    */
   async read<I extends Item>(
     storage: RowStoreOptions,
     turns: Turns,
+    onFraction: (fraction: number) => void = () => {},
   ): Promise<{ items: RowStore<I>; facts: PreparedFacts } | undefined> {
     const file = await open(this.#path).catch(() => undefined)
     if (file === undefined) return undefined
     const items = new RowStore<I>(storage)
     let found: PreparedFacts | undefined
     try {
-      found = await readEntry(file, items, turns)
+      found = await readEntry(file, items, turns, onFraction)
     } catch {
       // Whoever encodes the rows then hears of a disk that is full.
       turns.throwIfAborted()
@@ -153,7 +156,12 @@ function bytesOf(words: Int32Array): Uint8Array {
 }
 
 /** Fills the store; undefined where the entry is damaged or the files have changed. */
-async function readEntry(file: FileHandle, items: RowStore, turns: Turns): Promise<PreparedFacts | undefined> {
+async function readEntry(
+  file: FileHandle,
+  items: RowStore,
+  turns: Turns,
+  onFraction: (fraction: number) => void,
+): Promise<PreparedFacts | undefined> {
   const reader = new EntryReader(file, turns)
   const { size } = await file.stat()
   const tail = size - HASH_BYTES - 4
@@ -162,8 +170,11 @@ async function readEntry(file: FileHandle, items: RowStore, turns: Turns): Promi
   const start = tail - length
   if (length > LARGEST_FACTS || start < FORMAT.length) return undefined
   const facts = parseFacts(await reader.at(start, length))
+  if (facts === undefined) return undefined
+  const hashed = facts.lineage.reduce((sum, source) => sum + (source.size ?? 0), 0)
+  const onBytes = (bytes: number): void => onFraction(Math.min(1, bytes / (hashed + size)))
   // Before a file of gigabytes is gone through, the files that it is of.
-  if (facts === undefined || !(await areUnchanged(facts.lineage, turns))) return undefined
+  if (!(await areUnchanged(facts.lineage, turns, onBytes))) return undefined
   const format = await reader.next(FORMAT.length)
   if (format?.toString('latin1') !== FORMAT) return undefined
   while (reader.position < start) {
@@ -175,7 +186,9 @@ async function readEntry(file: FileHandle, items: RowStore, turns: Turns): Promi
     if (words === undefined) return undefined
     const weight = new Float64Array(known.slice(4).buffer)[0] as number
     items.addRecord({ words, tokens, longest, weight, isWeighted: isWeighted === 1 })
-    if (turns.isOver) await turns.next()
+    if (!turns.isOver) continue
+    onBytes(hashed + reader.position)
+    await turns.next()
   }
   await reader.next(length + 4)
   if (!reader.hash.digest().equals(await reader.at(size - HASH_BYTES, HASH_BYTES))) return undefined
@@ -196,19 +209,29 @@ function parseFacts(bytes: Buffer): PreparedFacts | undefined {
   }
 }
 
-async function areUnchanged(lineage: readonly SourceLineage[], turns: Turns): Promise<boolean> {
+async function areUnchanged(
+  lineage: readonly SourceLineage[],
+  turns: Turns,
+  onBytes: (bytes: number) => void,
+): Promise<boolean> {
+  let bytes = 0
+  const onPiece = (length: number): void => {
+    bytes += length
+    onBytes(bytes)
+  }
   for (const { location, size, sha256 } of lineage) {
     const found = await stat(location).catch(() => undefined)
     if (!found?.isFile() || found.size !== size) return false
-    if ((await hashOfFile(location, turns).catch(() => turns.throwIfAborted())) !== sha256) return false
+    if ((await hashOfFile(location, turns, onPiece).catch(() => turns.throwIfAborted())) !== sha256) return false
   }
   return true
 }
 
-async function hashOfFile(path: string, turns: Turns): Promise<string> {
+async function hashOfFile(path: string, turns: Turns, onPiece: (length: number) => void): Promise<string> {
   const hash = createHash('sha256')
   for await (const piece of createReadStream(path, { highWaterMark: PIECE })) {
     hash.update(piece as Buffer)
+    onPiece((piece as Buffer).length)
     if (turns.isOver) await turns.next()
   }
   return hash.digest('hex')

@@ -2,7 +2,7 @@
 
 import { mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { prepareItems } from '../../src/data/dataset.js'
 import { EncodedCache } from '../../src/data/encoded-cache.js'
 import type { Example } from '../../src/data/examples.js'
@@ -168,4 +168,40 @@ test('entries that were not used for the longest time make room for others', asy
   expect(await reads('first')).toBe(true)
   await entry('third').write(store, facts, new Turns())
   expect([await reads('first'), await reads('second'), await reads('third')]).toEqual([true, false, true])
+})
+
+test('progress moves while the files of an entry are hashed and the entry is read', async () => {
+  const cache = join(folder, 'progress')
+  const rows = join(folder, 'large.jsonl')
+  const long = 'x'.repeat(2048)
+  const lines = Array.from({ length: ROWS }, (_, row) =>
+    JSON.stringify({ prompt: `Row ${row}`, completion: 'two', long }),
+  )
+  writeFileSync(rows, `${lines.join('\n')}\n`)
+  const { columns, ...given } = resolveDataOptions({ datasetNumProc: 0 })
+  const prepared = async (onProgress?: (rows: number, fraction: number | undefined) => void) => {
+    const { evalSplit: _, ...resolved } = { ...given, columns }
+    const storage = { memory: 1e9, directory: folder }
+    const options = { ...resolved, ...(onProgress && { onProgress }) }
+    const { items, ...rest } = await prepareItems(rows, tokenizer, ONE_SEQUENCE, options, storage, {
+      directory: cache,
+      dataset: rows,
+    })
+    items.close()
+    return rest
+  }
+  await prepared()
+  // Each look at the clock is a second later, so that all that could be told is told.
+  let now = 0
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 1000))
+  const told: [number, number | undefined][] = []
+  const { isCached } = await prepared((...progress) => told.push(progress))
+  clock.mockRestore()
+  expect(isCached).toBe(true)
+  expect(told.at(0)).toEqual([0, 0])
+  expect(told.at(-1)).toEqual([ROWS, 1])
+  const shares = told.map(([, fraction]) => fraction as number)
+  expect(shares).toEqual([...shares].sort((a, b) => a - b))
+  // A piece is a mebibyte, and the file has more than four of them.
+  expect(shares.filter((share) => share > 0 && share < 1).length).toBeGreaterThanOrEqual(4)
 })
