@@ -64,13 +64,18 @@ export const bench = {
   options: {
     mib: { type: 'count', default: 1024, help: 'MiB of the file' },
     rounds: { type: 'count', default: 5, help: 'how often each case runs, all in turn' },
+    only: { help: 'measures one direction, up or down; default: both' },
   },
-  async run({ mib, rounds }, report) {
+  async run({ mib, rounds, only = '' }, report) {
     const folder = mkdtempSync(join(tmpdir(), 'lowrank-bench-transfer-'))
     const file = openSync(join(folder, 'large.bin'), 'w')
     for (let index = 0; index < mib; index++) writeSync(file, PIECE)
     /** @type {Record<string, { rate: number[], cpu: number[], memory: number[] }>} */
-    const found = Object.fromEntries(Object.keys(CASES).map((name) => [name, { rate: [], cpu: [], memory: [] }]))
+    const found = Object.fromEntries(
+      Object.keys(CASES)
+        .filter((name) => name.startsWith(only))
+        .map((name) => [name, { rate: [], cpu: [], memory: [] }]),
+    )
     const self = fileURLToPath(import.meta.url)
     try {
       for (let turn = 0; turn < rounds; turn++) {
