@@ -5,11 +5,13 @@ import { AUTH_ROUTES } from './routes/auth.js'
 import { DBFS_ROUTES } from './routes/dbfs.js'
 import { FILES_ROUTES } from './routes/files.js'
 import { MLFLOW_ROUTES } from './routes/mlflow.js'
+import { MLFLOW_SINGLE_ROUTES } from './routes/mlflow-single.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
 export const ROUTES: readonly Route[] = [
   ...AUTH_ROUTES,
   ...MLFLOW_ROUTES,
+  ...MLFLOW_SINGLE_ROUTES,
   ...FILES_ROUTES,
   ...DBFS_ROUTES,
   ...WORKSPACE_FILES_ROUTES,

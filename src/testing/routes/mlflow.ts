@@ -143,7 +143,7 @@ export const MLFLOW_ROUTES: readonly Route[] = [
     method: 'GET',
     path: `${MLFLOW}/runs/get`,
     handle({ query }, state) {
-      expectQuery(query, ['run_id'])
+      expectQuery(query, ['run_id'], ['run_uuid'])
       return { json: { run: runJson(runOf(state, query.get('run_id'))) } }
     },
   },
@@ -166,7 +166,8 @@ export const MLFLOW_ROUTES: readonly Route[] = [
     method: 'POST',
     path: `${MLFLOW}/runs/update`,
     handle({ json }, state) {
-      expectFields(json, { run_id: 'string', status: 'string?', end_time: 'number?', run_name: 'string?' })
+      const texts = { run_id: 'string', run_uuid: 'string?', status: 'string?', run_name: 'string?' } as const
+      expectFields(json, { ...texts, end_time: 'number?' })
       const run = runOf(state, json.run_id)
       const status = String(json.status ?? run.status)
       if (!['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'].includes(status))
@@ -223,7 +224,7 @@ export const MLFLOW_ROUTES: readonly Route[] = [
     method: 'GET',
     path: `${MLFLOW}/metrics/get-history`,
     handle({ query }, state) {
-      expectQuery(query, ['run_id', 'metric_key'], ['max_results', 'page_token'])
+      expectQuery(query, ['run_id', 'metric_key'], ['run_uuid', 'max_results', 'page_token'])
       const run = runOf(state, query.get('run_id'))
       const metrics = run.metrics.filter(({ key }) => key === query.get('metric_key'))
       const { items, next_page_token } = pageOf(metrics, query, 25_000)
@@ -321,7 +322,8 @@ async function credentials(state: WorkspaceState, root: string, paths: readonly 
   return { json: { credential_infos: infos } }
 }
 
-function logBatch(run: TrackedRun, json: RouteRequest['json']): void {
+/** Takes a batch into a run, within the limits. @throws RefusedRequest */
+export function logBatch(run: TrackedRun, json: RouteRequest['json']): void {
   const metrics = (json.metrics ?? []) as Record<string, unknown>[]
   const params = keyValues(json.params, 'params')
   const tags = keyValues(json.tags, 'tags')
@@ -339,7 +341,7 @@ function logBatch(run: TrackedRun, json: RouteRequest['json']): void {
     const kinds = { key: 'string', value: 'any', timestamp: 'number', step: 'number?' } as const
     expectFields(
       metric,
-      { ...kinds, model_id: 'string?', dataset_name: 'string?', dataset_digest: 'string?' },
+      { ...kinds, run_id: 'string?', model_id: 'string?', dataset_name: 'string?', dataset_digest: 'string?' },
       `metrics[${index}]`,
     )
     expectKey(String(metric.key))
@@ -377,7 +379,8 @@ function keyValues(list: unknown, name: string): KeyValue[] {
   })
 }
 
-function runOf(state: WorkspaceState, id: unknown): TrackedRun {
+/** @throws RefusedRequest where there is none */
+export function runOf(state: WorkspaceState, id: unknown): TrackedRun {
   const run = state.of(TRACKING).runs.get(String(id))
   if (run === undefined) throw missing(`Run '${id}' not found.`)
   return run
@@ -402,7 +405,8 @@ function queryOf(json: RouteRequest['json']): URLSearchParams {
   return new URLSearchParams({ max_results: String(max_results), page_token: String(page_token) })
 }
 
-function experimentJson(id: string, name: string): object {
+/** An experiment as answers have it. */
+export function experimentJson(id: string, name: string): object {
   const artifact_location = `dbfs:/databricks/mlflow-tracking/${id}`
   return { experiment_id: id, name, artifact_location, lifecycle_stage: 'active', tags: [] }
 }
