@@ -1,0 +1,155 @@
+/**
+ * @file A run of trainLora in a real MLflow server with sqlite: read back through MLflow's own client, and seen on its
+ * page in a browser.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { trainLora } from '../../src/index.js'
+import { syncMlflow } from '../../src/mlflow.js'
+import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { describeWithPython, runPython } from './python.js'
+
+const BROWSER = process.env.LOWRANK_TEST_BROWSER ?? 'chromium'
+/** What mlflow_read.py tells, but for what is compared as a whole. */
+interface Read {
+  readonly experiment: string
+  readonly run: string
+  readonly folder: string
+  readonly model: { readonly id: string }
+  readonly outputs: readonly string[]
+}
+
+/** Milliseconds until a server that starts on a busy machine answers. */
+const PATIENCE = 120_000
+
+describeWithPython('an MLflow server', () => {
+  const directory = temporaryDirectory()
+  let server: ChildProcess | undefined
+  let uri = ''
+
+  beforeAll(async () => {
+    const port = await freePort()
+    uri = `http://127.0.0.1:${port}`
+    const program = join(dirname(process.env.LOWRANK_TEST_PYTHON ?? ''), 'mlflow')
+    const store = ['--backend-store-uri', 'sqlite:///runs.db', '--artifacts-destination', './files']
+    server = spawn(program, ['server', ...store, '--host', '127.0.0.1', '--port', `${port}`, '--workers', '1'], {
+      cwd: directory,
+      env: { ...process.env, MLFLOW_DISABLE_TELEMETRY: 'true' },
+      stdio: 'ignore',
+      detached: true,
+    })
+    const end = Date.now() + PATIENCE
+    while (
+      !(await fetch(`${uri}/health`).then(
+        (answer) => answer.ok,
+        () => false,
+      ))
+    ) {
+      if (Date.now() > end || server.exitCode !== null) throw new Error('[test] the MLflow server does not answer')
+      await sleep(200)
+    }
+  }, PATIENCE + 10_000)
+
+  afterAll(async () => {
+    if (server?.pid === undefined || server.exitCode !== null) return
+    const ended = once(server, 'exit')
+    // The server has processes of its own.
+    process.kill(-server.pid, 'SIGTERM')
+    await ended
+  })
+
+  async function train(name: string, mlflow: object): Promise<string> {
+    const outputDir = join(directory, name)
+    const rows = join(directory, 'rows.jsonl')
+    writeFileSync(
+      rows,
+      tinyRows(12)
+        .map((row) => JSON.stringify(row))
+        .join('\n'),
+    )
+    const run = await trainLora({
+      model: await writeTinyModel(join(directory, 'model')),
+      dataset: rows,
+      outputDir,
+      reportTo: ['mlflow'],
+      mlflow: { experimentName: name, ...mlflow },
+      training: { maxSteps: 3, loggingSteps: 1, evalSplit: 0.2, evalSteps: 3, runName: 'a first try' },
+    })
+    run.dispose()
+    return outputDir
+  }
+
+  async function readBack(name: string): Promise<Read> {
+    const script = fileURLToPath(new URL('mlflow_read.py', import.meta.url))
+    const { code, stdout, stderr } = await runPython([script, uri, name, join(directory, `${name}-files`)])
+    expect(code, stderr).toBe(0)
+    return JSON.parse(stdout.trim().split('\n').at(-1) as string)
+  }
+
+  const complete = {
+    status: 'FINISHED',
+    name: 'a first try',
+    params: { 'lora.r': '16', 'training.maxSteps': '3' },
+    tags: { 'mlflow.source.type': 'LOCAL', 'mlflow.runName': 'a first try' },
+    history: { loss: [1, 2, 3], learning_rate: [1, 2, 3], grad_norm: [1, 2, 3], eval_loss: [3], train_loss: [3] },
+    inputs: [['rows.jsonl', expect.stringMatching(/^[0-9a-f]{36}$/), 'train']],
+    artifacts: ['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json'],
+    model: { status: 'READY', files: expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']) },
+  }
+
+  it('a run is read back through its own Python client, with the bytes of the adapter', async () => {
+    const outputDir = await train('online', { trackingUri: uri })
+    const read = await readBack('online')
+    expect(read).toMatchObject(complete)
+    expect(read.outputs).toEqual([read.model.id])
+    for (const file of ['adapter_config.json', 'adapter_model.safetensors'])
+      expect(readFileSync(join(read.folder, file))).toEqual(readFileSync(join(outputDir, 'adapter', file)))
+  })
+
+  it('a run that was trained offline is the same once it is synced, and a second sync sends nothing', async () => {
+    const outputDir = await train('offline', { offline: true })
+    const [first] = await syncMlflow(outputDir, { trackingUri: uri })
+    expect(first).toMatchObject({ failed: [] })
+    expect(await readBack('offline')).toMatchObject(complete)
+    expect(await syncMlflow(outputDir, { trackingUri: uri })).toMatchObject([{ sent: 0, failed: [] }])
+  })
+
+  it('its page shows the run and a metric in a browser', async () => {
+    await train('seen', { trackingUri: uri })
+    const { experiment, run } = await readBack('seen')
+    const page = `${uri}/#/experiments/${experiment}/runs/${run}`
+    const flags = [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-dev-shm-usage',
+      '--virtual-time-budget=30000',
+    ]
+    const browser = spawn(BROWSER, [...flags, `--user-data-dir=${join(directory, 'browser')}`, '--dump-dom', page], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let dom = ''
+    browser.stdout.setEncoding('utf8').on('data', (text: string) => {
+      dom += text
+    })
+    const [code] = await once(browser, 'close')
+    expect(code).toBe(0)
+    for (const text of ['a first try', 'Finished', 'grad_norm', 'eval_loss']) expect(dom).toContain(text)
+  })
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
