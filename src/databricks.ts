@@ -6,6 +6,11 @@ export {
   type DatabricksClient,
   type DatabricksOptions,
 } from './databricks/client/connect.js'
+export {
+  type CurrentUser,
+  type CurrentUserOptions,
+  currentUser,
+} from './databricks/client/current-user.js'
 export type { DirectoryEntry, TransferEvent } from './databricks/client/files/entries.js'
 export {
   abortUploads,
