@@ -83,7 +83,7 @@ export async function findDescribed(path: string): Promise<DescribedDataset | un
   if (names.length === 0 || isDataFile(path) || /[*?]/.test(path) || (nearest === undefined && isDatasetId(path)))
     return undefined
   const remedy = nearest === undefined ? 'check the path' : `did you mean ${join(dirname(path), nearest)}?`
-  const hub = isDatasetId(path) ? `; for the data set of the Hub of that name write hf://datasets/${path}` : ''
+  const hub = isDatasetId(path) ? ` For the data set of the Hub of that name write hf://datasets/${path}` : ''
   throw new DataError(
     `[data] expected a data file, or one of ${listNames(names)} of ${file}, got ${describeValue(path)}, which does not exist; ${remedy}${hub}`,
     { file },
