@@ -1,5 +1,5 @@
 /**
- * @file Runs the statements that a loopback workspace gets: tables are kept in DuckDB, in memory, with all their versions.
+ * @file Runs the statements that a loopback workspace gets: DuckDB keeps the tables in memory, with all their versions.
  * It knows the statements that lowrank sends and queries; it refuses others by name.
  */
 
@@ -439,7 +439,7 @@ class Execution {
 
 interface ColumnDefinition {
   readonly name: string
-  /** Of DuckDB. */
+  /** The type, as DuckDB calls it. */
   readonly type: string
   readonly comment: string | undefined
 }

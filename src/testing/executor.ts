@@ -54,7 +54,7 @@ export interface ExecutedTable {
   /** What TBLPROPERTIES set. */
   readonly properties: Readonly<Record<string, string>>
   readonly tags: Readonly<Record<string, string>>
-  /** Of the last change; the first is 0. */
+  /** Number of the last change; the first is 0. */
   readonly version: number
 }
 

@@ -1,5 +1,5 @@
 /**
- * @file A Databricks workspace on the loopback interface, for tests: it remembers what it is sent, checks authorization,
+ * @file A Databricks workspace on the loopback interface, for tests: it remembers what it is sent, checks who asks,
  * records requests, and meets them with faults by rule.
  */
 

@@ -1,4 +1,4 @@
-/** @file The loopback workspace, driven by Databricks' own client for Python: it is not only ours that agrees with it. */
+/** @file The loopback workspace, driven by Databricks' own client for Python: not only ours agrees with it. */
 
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'

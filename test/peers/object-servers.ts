@@ -1,6 +1,6 @@
 /**
- * @file SeaweedFS and Azurite behind the presigned addresses of a loopback workspace: what S3 and Azure's storage check of a
- * signature, its end, a part, a range and a header is theirs. Addresses are signed here by the published rules.
+ * @file SeaweedFS and Azurite behind the presigned addresses of a loopback workspace: what S3 and Azure's storage check
+ * of a signature, its end, a part, a range and a header is theirs. Addresses are signed here by the published rules.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process'
