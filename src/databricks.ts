@@ -37,6 +37,46 @@ export { syncDirectory } from './databricks/client/files/sync.js'
 export type { SyncEvent, SyncResult } from './databricks/client/files/sync-events.js'
 export type { UploadSource } from './databricks/client/files/upload-source.js'
 export type { WorkspaceFormat } from './databricks/client/files/workspace-files.js'
+export { type ReadTableOptions, readTable, type TableRows } from './databricks/client/read-table.js'
+export {
+  identifier,
+  literal,
+  type QuotedSql,
+  type SqlParameter,
+  type SqlStatement,
+  type SqlValue,
+  sql,
+  statementOf,
+  type TypedValue,
+  typed,
+} from './databricks/client/sql.js'
+export type { StatementEvent, StatementOptions, WarehouseOptions } from './databricks/client/statement-options.js'
+export type { ResultColumn, StatementResult } from './databricks/client/statement-result.js'
+export { executeStatement } from './databricks/client/statements.js'
+export {
+  type CatalogInfo,
+  type CatalogOptions,
+  type CreateOptions,
+  createCatalog,
+  createSchema,
+  createVolume,
+  deleteCatalog,
+  deleteSchema,
+  deleteTable,
+  deleteVolume,
+  getCatalog,
+  getSchema,
+  getTable,
+  getVolume,
+  listCatalogs,
+  listSchemas,
+  listTables,
+  listVolumes,
+  type SchemaInfo,
+  type TableColumn,
+  type TableInfo,
+  type VolumeInfo,
+} from './databricks/client/unity-catalog.js'
 export type { RestBody } from './http/exchange.js'
 export type { RestAnswer, RestCall, RestClient } from './http/rest.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'

@@ -192,7 +192,7 @@ class Execution {
       throw new FailedStatement('BAD_REQUEST', `[UNSUPPORTED_STATEMENT] FILEFORMAT = ${format}`)
     const isMerging = [formatOptions, copyOptions].every((options) => optionOf(options ?? {}, 'mergeSchema') === 'true')
     const files = (await this.#filesAt(from, names)).filter(
-      ({ key, etag }) => optionOf(copyOptions ?? {}, 'force') === 'true' || !entry.loaded.has(`${key} ${etag}`),
+      ({ key }) => optionOf(copyOptions ?? {}, 'force') === 'true' || !entry.loaded.has(key),
     )
     const counts = (rows: number): StatementResult => ({
       columns: ['num_affected_rows', 'num_inserted_rows', 'num_skipped_corrupt_files'].map(bigint),
@@ -219,7 +219,8 @@ class Execution {
     }
     const { rows: before } = versionOf(entry, undefined)
     const rows = before === undefined ? added : await this.#keep(union(before, `SELECT * FROM "${added}"`))
-    for (const { key, etag } of files) entry.loaded.add(`${key} ${etag}`)
+    // By their paths alone: a file that is written again is not loaded again.
+    for (const { key } of files) entry.loaded.add(key)
     await this.#commit(entry, 'COPY INTO', rows)
     return counts(await this.#count(added))
   }
@@ -374,7 +375,7 @@ class Execution {
   }
 
   /** Objects at a path of a volume: a file, what is in a folder, or what a star stands for. */
-  async #filesAt(path: string, names: readonly string[] | undefined): Promise<{ key: string; etag: string }[]> {
+  async #filesAt(path: string, names: readonly string[] | undefined): Promise<{ key: string }[]> {
     if (!/^(?:dbfs:)?\/Volumes\/[^/]+\/[^/]+\/[^/]+\//.test(path))
       throw new FailedStatement('BAD_REQUEST', `[PATH_NOT_FOUND] Path is not in a volume: ${path}. SQLSTATE: 42K03`)
     const prefix = path.replace(/^(?:dbfs:)?\//, '').replace(/\/$/, '')

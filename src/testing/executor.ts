@@ -56,6 +56,11 @@ export interface ExecutedTable {
   readonly tags: Readonly<Record<string, string>>
   /** Number of the last change; the first is 0. */
   readonly version: number
+  /**
+   * Address of its Delta files, where it has any.
+   * @default none
+   */
+  readonly location?: string
 }
 
 /** Runs statements, one after the other or at once. */

@@ -6,6 +6,8 @@ import { DBFS_ROUTES } from './routes/dbfs.js'
 import { FILES_ROUTES } from './routes/files.js'
 import { MLFLOW_ROUTES } from './routes/mlflow.js'
 import { MLFLOW_SINGLE_ROUTES } from './routes/mlflow-single.js'
+import { STATEMENT_ROUTES } from './routes/statements.js'
+import { UNITY_CATALOG_ROUTES } from './routes/unity-catalog.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
 export const ROUTES: readonly Route[] = [
@@ -15,4 +17,6 @@ export const ROUTES: readonly Route[] = [
   ...FILES_ROUTES,
   ...DBFS_ROUTES,
   ...WORKSPACE_FILES_ROUTES,
+  ...STATEMENT_ROUTES,
+  ...UNITY_CATALOG_ROUTES,
 ]
