@@ -188,6 +188,35 @@ export const SECTIONS = [
     type: 'SyncDirectoryOptions',
   },
   {
+    title: 'executeStatement(statement, options)',
+    about: 'Runs a SQL statement on a warehouse of Databricks.',
+    file: 'databricks/client/statement-options',
+    table: 'STATEMENT_OPTIONS',
+    type: 'StatementOptions',
+  },
+  {
+    title: 'readTable(address, options)',
+    about: 'Reads a table of Unity Catalog as Arrow.',
+    file: 'databricks/client/read-table',
+    table: 'READ_TABLE_OPTIONS',
+    type: 'ReadTableOptions',
+  },
+  {
+    title: 'listTables, getTable, deleteTable(name, options)',
+    about:
+      'List, show and delete what is in Unity Catalog; catalogs, schemas and volumes by functions of the same kind.',
+    file: 'databricks/client/unity-catalog',
+    table: 'CATALOG_OPTIONS',
+    type: 'CatalogOptions',
+  },
+  {
+    title: 'createCatalog, createSchema, createVolume(name, options)',
+    about: 'Make catalogs, schemas and volumes in Unity Catalog.',
+    file: 'databricks/client/unity-catalog',
+    table: 'CREATE_OPTIONS',
+    type: 'CreateOptions',
+  },
+  {
     title: 'splitDocuments(options)',
     about: 'Makes rows of documents: chunks of text that overlap.',
     file: 'transform/document-options',

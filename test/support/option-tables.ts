@@ -21,6 +21,9 @@ import {
   SYNC_DIRECTORY_OPTIONS,
   UPLOAD_FILE_OPTIONS,
 } from '../../src/databricks/client/files/options.js'
+import { READ_TABLE_OPTIONS } from '../../src/databricks/client/read-table.js'
+import { STATEMENT_OPTIONS } from '../../src/databricks/client/statement-options.js'
+import { CATALOG_OPTIONS, CREATE_OPTIONS } from '../../src/databricks/client/unity-catalog.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
@@ -68,6 +71,10 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   DOWNLOAD_FILE_OPTIONS,
   DIRECTORY_OPTIONS,
   SYNC_DIRECTORY_OPTIONS,
+  STATEMENT_OPTIONS,
+  READ_TABLE_OPTIONS,
+  CATALOG_OPTIONS,
+  CREATE_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,

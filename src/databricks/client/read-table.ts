@@ -80,7 +80,8 @@ export interface TableRows extends StatementResult, AsyncIterable<unknown> {
  * Reads a table.
  *
  * ```ts
- * const table = await readTable('uc://main.default.rows', { columns: ['prompt', 'completion'], where: sql`score > ${0.5}` })
+ * const options = { columns: ['prompt', 'completion'], where: sql`score > ${0.5}` }
+ * const table = await readTable('uc://main.default.rows', options)
  * for await (const batch of table) console.log(batch.numRows)
  * ```
  *
@@ -105,7 +106,7 @@ export async function readTable(address: string, options: ReadTableOptions = {})
 }
 
 /** The address with the version that options say. @throws OptionError where both say one */
-export function addressOf(address: string, version: number | undefined): TableAddress {
+function addressOf(address: string, version: number | undefined): TableAddress {
   const parsed = parseTableAddress(address)
   if (version === undefined || parsed.version === undefined || version === parsed.version)
     return { ...parsed, version: version ?? parsed.version }
@@ -115,7 +116,7 @@ export function addressOf(address: string, version: number | undefined): TableAd
 }
 
 /** What the catalog knows of a table. @throws ServiceError where it is not there, OptionError for unknown columns */
-export async function expectTable(
+async function expectTable(
   client: DatabricksClient,
   name: TableAddress,
   columns: readonly string[] | undefined,
@@ -152,7 +153,7 @@ async function versionOf(
 }
 
 /** The last commit of a Delta table, as DESCRIBE HISTORY has it. */
-export async function lastCommit(
+async function lastCommit(
   client: DatabricksClient,
   name: TableAddress,
   settings: {
@@ -180,7 +181,7 @@ export async function lastCommit(
 }
 
 /** The name of a table as part of a statement. */
-export function tableOf({ catalog, schema, table }: TableAddress): ReturnType<typeof identifier> {
+function tableOf({ catalog, schema, table }: TableAddress): ReturnType<typeof identifier> {
   return identifier(catalog, schema, table)
 }
 

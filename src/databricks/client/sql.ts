@@ -54,8 +54,8 @@ const LEAST_BIGINT = -(2n ** 63n)
 const MOST_DIGITS = 38
 
 /**
- * A statement whose values are parameters of the types that Databricks gives them: text is STRING, a whole number INT or
- * BIGINT, another number DOUBLE, a `Date` TIMESTAMP, null NULL. Other statements may stand in it too, with their
+ * A statement whose values are parameters of the types that Databricks gives them: text is STRING, a whole number INT
+ * or BIGINT, another number DOUBLE, a `Date` TIMESTAMP, null NULL. Other statements may stand in it too, with their
  * parameters.
  *
  * ```ts
@@ -152,7 +152,7 @@ export function quotedName(parts: readonly string[]): string {
 }
 
 /** A literal of the text, in Databricks' spelling: within quotes the backslash escapes. */
-export function quotedText(text: string): string {
+function quotedText(text: string): string {
   if (typeof text !== 'string') throw new OptionError(`[sql] expected text for a literal, got ${describeValue(text)}`)
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`
 }

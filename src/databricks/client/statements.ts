@@ -19,7 +19,7 @@ import { type StatementResult, statementResult } from './statement-result.js'
 import { chooseWarehouse } from './warehouses.js'
 
 /** `errorCode` of an error after which nobody knows whether a statement ran. */
-export const OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN'
+const OUTCOME_UNKNOWN = 'OUTCOME_UNKNOWN'
 
 const STATEMENTS = '/api/2.0/sql/statements'
 const LARGEST_STATEMENT = 16 * 2 ** 20
@@ -164,7 +164,7 @@ async function submit(client: DatabricksClient, statement: SqlStatement, setting
 }
 
 /** Whether a failed request may have done its work all the same. */
-export function isUnclear(error: unknown): error is ServiceError {
+function isUnclear(error: unknown): error is ServiceError {
   if (!(error instanceof ServiceError)) return false
   const { status } = error
   return (
@@ -208,7 +208,10 @@ async function statusOf(
   return await client.json({ path: `${STATEMENTS}/${encodeURIComponent(id)}`, what: `the statement ${id}`, signal })
 }
 
-/** Cancels a statement and waits until it has ended. @returns the state that it ended in; undefined: it may still run */
+/**
+ * Cancels a statement and waits until it has ended.
+ * @returns the state that it ended in; undefined: it may still run
+ */
 async function cancel(client: DatabricksClient, id: string): Promise<State | undefined> {
   const signal = AbortSignal.timeout(CANCEL_LIMIT)
   const what = `the end of the statement ${id}`

@@ -86,11 +86,11 @@ export interface TableInfo {
   readonly table_id?: string
 }
 
-const CATALOG_OPTIONS = {
+export const CATALOG_OPTIONS = {
   databricks: WAREHOUSE_OPTIONS.databricks,
   signal: SIGNAL,
 } as const satisfies OptionTable<CatalogOptions>
-const CREATE_OPTIONS = {
+export const CREATE_OPTIONS = {
   comment: {
     rule: { expected: 'text', accepts: (value: unknown) => typeof value === 'string' },
     otherwise: 'none',

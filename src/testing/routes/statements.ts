@@ -1,4 +1,4 @@
-/** @file Routes of SQL statements: sent, asked after, cancelled, their results in chunks, and the history of queries. */
+/** @file Routes of SQL statements: sent, asked after, cancelled, their results in chunks, the history of queries. */
 
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -30,7 +30,7 @@ interface Catalog {
 }
 
 /** What there is besides tables. A workspace begins with the catalog `main` and its schema `default`. */
-export const CATALOG: StateKey<Catalog> = {
+const CATALOG: StateKey<Catalog> = {
   name: 'unity-catalog',
   make: () => ({
     catalogs: new Map([['main', { name: 'main', full_name: 'main' }]]),

@@ -1,4 +1,4 @@
-/** @file Statements on the loopback workspace: results inline and in chunks behind links, faults, and what is never repeated. */
+/** @file Statements on the loopback workspace: results inline and behind links, faults, what is never repeated. */
 
 import { tableFromIPC } from 'apache-arrow'
 import { afterEach, beforeEach, expect, test } from 'vitest'
