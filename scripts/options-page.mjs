@@ -153,6 +153,13 @@ export const SECTIONS = [
     type: 'PullKaggleOptions',
   },
   {
+    title: 'connectDatabricks(options)',
+    about: 'Says which Databricks workspace is asked, and by whom. Every option `databricks` takes the same.',
+    file: 'databricks/client/connect-options',
+    table: 'DATABRICKS_OPTIONS',
+    type: 'DatabricksOptions',
+  },
+  {
     title: 'getMetadata, createDirectory, deleteFile, streamFile, abortUploads(path, options)',
     about: 'Ask for, make, remove and read files of a Databricks workspace.',
     file: 'databricks/client/files/options',

@@ -23,6 +23,8 @@ export const COMMANDS: CommandList = new Map([
   ['data generate', () => import('./data/generate.js')],
   ['data convert', () => import('./data/convert.js')],
   ['pull', () => import('./pull.js')],
+  ['databricks whoami', () => import('./databricks/whoami.js')],
+  ['databricks login-check', () => import('./databricks/login-check.js')],
   ['databricks ls', () => import('./databricks/ls.js')],
   ['databricks cp', () => import('./databricks/cp.js')],
   ['databricks sync', () => import('./databricks/sync.js')],
@@ -35,6 +37,6 @@ export const COMMANDS: CommandList = new Map([
 
 export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['data', 'look at, check, convert and change data sets'],
-  ['databricks', 'move files to and from a Databricks workspace'],
+  ['databricks', 'ask a Databricks workspace, and move files to and from it'],
   ['mlflow', 'runs recorded by MLflow'],
 ])

@@ -14,6 +14,7 @@ import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
 import { DATASET_ENTRY, DATASET_MIX } from '../../src/data/sources/dataset-entry.js'
 import { SPLIT_OPTIONS } from '../../src/data/split.js'
 import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
+import { DATABRICKS_OPTIONS } from '../../src/databricks/client/connect-options.js'
 import {
   DIRECTORY_OPTIONS,
   DOWNLOAD_FILE_OPTIONS,
@@ -67,6 +68,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   DEDUPE_ROWS_OPTIONS,
   PULL_KAGGLE_OPTIONS,
   FILE_OPTIONS,
+  DATABRICKS_OPTIONS,
   UPLOAD_FILE_OPTIONS,
   DOWNLOAD_FILE_OPTIONS,
   DIRECTORY_OPTIONS,

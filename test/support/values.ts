@@ -11,7 +11,10 @@ import { isThorough } from './long.js'
 
 export type { ComputeDType as Compute }
 
-/** Kernels of float16 differ from those of bfloat16 by their conversions: on the one emulated GPU of `npm test` they are left to CI. */
+/**
+ * Kernels of float16 differ from those of bfloat16 by their conversions: on the one emulated GPU of `npm test` they are
+ * left to CI.
+ */
 export const COMPUTE_DTYPES: readonly ComputeDType[] =
   isThorough || process.env.LOWRANK_TEST_EMULATORS === undefined ? EVERY_DTYPE : ['float32', 'bfloat16']
 

@@ -65,7 +65,7 @@ async function readProfiles(file: string, name: string | undefined): Promise<str
   )
 }
 
-/** Sections of an INI file as Python's configparser reads them: `key = value` or `key: value`, # and ; begin comments. */
+/** Sections of an INI file, as configparser of Python reads them; comments begin with # or ;. */
 function parseSections(text: string, file: string): Map<string, Record<string, string>> {
   const sections = new Map<string, Record<string, string>>()
   let section: Record<string, string> | undefined

@@ -1,10 +1,10 @@
 /** @file The options of a connection to a workspace: rules and help. */
 
-import { integer, path, text } from '../../options/rules.js'
+import { integer, path, type Rule, text } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
 import type { DatabricksOptions } from './connect.js'
 
-const secret = { ...text, isSecret: true } as const
+const SECRET: Rule = { ...text, isSecret: true }
 
 /** The options of `connectDatabricks`. */
 export const DATABRICKS_OPTIONS = {
@@ -12,11 +12,11 @@ export const DATABRICKS_OPTIONS = {
   profile: { rule: text, otherwise: 'DATABRICKS_CONFIG_PROFILE', help: 'profile of ~/.databrickscfg' },
   configFile: { rule: path, otherwise: '~/.databrickscfg', help: 'file of profiles' },
   authType: { rule: text, otherwise: 'the first whose settings are there', help: 'kind of credentials' },
-  token: { rule: secret, otherwise: 'DATABRICKS_TOKEN', help: 'personal access token' },
+  token: { rule: SECRET, otherwise: 'DATABRICKS_TOKEN', help: 'personal access token' },
   username: { rule: text, otherwise: 'DATABRICKS_USERNAME', help: 'name for basic authentication' },
-  password: { rule: secret, otherwise: 'DATABRICKS_PASSWORD', help: 'password for basic authentication' },
+  password: { rule: SECRET, otherwise: 'DATABRICKS_PASSWORD', help: 'password for basic authentication' },
   clientId: { rule: text, otherwise: 'DATABRICKS_CLIENT_ID', help: 'application id of a service principal' },
-  clientSecret: { rule: secret, otherwise: 'DATABRICKS_CLIENT_SECRET', help: 'secret of the service principal' },
+  clientSecret: { rule: SECRET, otherwise: 'DATABRICKS_CLIENT_SECRET', help: 'secret of the service principal' },
   accountId: { rule: text, otherwise: 'what the host says', help: 'account of the workspace' },
   oidcTokenEnv: {
     rule: text,
@@ -35,7 +35,7 @@ export const DATABRICKS_OPTIONS = {
     help: 'resource id of the workspace in Azure',
   },
   azureClientId: { rule: text, otherwise: 'ARM_CLIENT_ID', help: 'service principal of Azure' },
-  azureClientSecret: { rule: secret, otherwise: 'ARM_CLIENT_SECRET', help: 'its secret' },
+  azureClientSecret: { rule: SECRET, otherwise: 'ARM_CLIENT_SECRET', help: 'its secret' },
   azureTenantId: { rule: text, otherwise: 'that of the login page', help: 'its tenant' },
   azureEnvironment: { rule: text, otherwise: 'PUBLIC', help: 'cloud of Azure: PUBLIC, USGOVERNMENT or CHINA' },
   metadataServiceUrl: {

@@ -39,9 +39,15 @@ export interface DatabricksOptions {
    * @default DATABRICKS_TOKEN
    */
   token?: string
-  /** @default DATABRICKS_USERNAME */
+  /**
+   * Name for basic authentication.
+   * @default DATABRICKS_USERNAME
+   */
   username?: string
-  /** @default DATABRICKS_PASSWORD */
+  /**
+   * Password for basic authentication.
+   * @default DATABRICKS_PASSWORD
+   */
   password?: string
   /**
    * Application id of a service principal.
@@ -53,7 +59,10 @@ export interface DatabricksOptions {
    * @default DATABRICKS_CLIENT_SECRET
    */
   clientSecret?: string
-  /** @default DATABRICKS_ACCOUNT_ID, else what the host says */
+  /**
+   * Account that the workspace belongs to.
+   * @default DATABRICKS_ACCOUNT_ID, else what the host says
+   */
   accountId?: string
   /**
    * Environment variable that holds the token of an identity provider.
@@ -70,22 +79,40 @@ export interface DatabricksOptions {
    * @default DATABRICKS_TOKEN_AUDIENCE, else the token endpoint of the host
    */
   tokenAudience?: string
-  /** @default DATABRICKS_AZURE_RESOURCE_ID */
+  /**
+   * Resource id of the workspace in Azure.
+   * @default DATABRICKS_AZURE_RESOURCE_ID
+   */
   azureWorkspaceResourceId?: string
-  /** @default ARM_CLIENT_ID */
+  /**
+   * Application id of a service principal of Azure.
+   * @default ARM_CLIENT_ID
+   */
   azureClientId?: string
-  /** @default ARM_CLIENT_SECRET */
+  /**
+   * Its secret, sent to the login of Azure alone.
+   * @default ARM_CLIENT_SECRET
+   */
   azureClientSecret?: string
-  /** @default ARM_TENANT_ID, else the tenant that the login page of the host leads to */
+  /**
+   * Tenant of the service principal.
+   * @default ARM_TENANT_ID, else the tenant that the login page of the host leads to
+   */
   azureTenantId?: string
   /**
    * Cloud of Azure: PUBLIC, USGOVERNMENT or CHINA.
    * @default ARM_ENVIRONMENT, else 'PUBLIC'
    */
   azureEnvironment?: string
-  /** @default DATABRICKS_METADATA_SERVICE_URL */
+  /**
+   * Address of a metadata service.
+   * @default DATABRICKS_METADATA_SERVICE_URL
+   */
   metadataServiceUrl?: string
-  /** @default DATABRICKS_CLI_PATH, else `databricks` on the path */
+  /**
+   * Path of the Databricks command line.
+   * @default DATABRICKS_CLI_PATH, else `databricks` on the path
+   */
   databricksCliPath?: string
   /**
    * SQL warehouse that statements run on.

@@ -121,7 +121,7 @@ describe('settings', () => {
   test.each([
     ['[DEFAULT]\nhost = HOST\ntoken = c\n', 'DEFAULT'],
     ['[__settings__]\ndefault_profile = work\n[DEFAULT]\ntoken = x\n[work]\nhost: HOST\ntoken: c\n', 'work'],
-  ])('without host and credentials the default profile counts', async (profiles, profile) => {
+  ])('the default profile counts where there is neither a host nor credentials', async (profiles, profile) => {
     writeProfiles(profiles.replace('HOST', `${workspace.url}/?o=1`))
     const client = await connectDatabricks()
     expect([client.server, client.profile, client.source]).toEqual([workspace.url, profile, `profile "${profile}"`])

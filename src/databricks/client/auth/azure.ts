@@ -1,4 +1,7 @@
-/** @file Tokens of Microsoft Entra ID, which Azure Databricks takes: for a service principal, and for whoever ran `az login`. */
+/**
+ * @file Tokens of Microsoft Entra ID, which Azure Databricks takes: for a service principal, and for whoever ran
+ * `az login`.
+ */
 
 import { OptionError } from '../../../lowrank-error.js'
 import type { Settings } from '../settings.js'
