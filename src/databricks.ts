@@ -51,7 +51,7 @@ export {
   typed,
 } from './databricks/client/sql.js'
 export type { StatementEvent, StatementOptions, WarehouseOptions } from './databricks/client/statement-options.js'
-export type { ResultColumn, StatementResult } from './databricks/client/statement-result.js'
+export type { RecordBatch, ResultColumn, StatementResult } from './databricks/client/statement-result.js'
 export { executeStatement } from './databricks/client/statements.js'
 export {
   type CatalogInfo,

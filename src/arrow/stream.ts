@@ -38,7 +38,7 @@ export interface StreamMessage {
 }
 
 /** The messages of a stream. @throws DataError for what is damaged or cut */
-async function* readArrowMessages(pieces: AsyncIterator<Uint8Array>): AsyncGenerator<StreamMessage> {
+export async function* readArrowMessages(pieces: AsyncIterator<Uint8Array>): AsyncGenerator<StreamMessage> {
   const bytes = new ByteQueue(pieces)
   for (;;) {
     const metadata = await nextMetadata(bytes)

@@ -31,7 +31,7 @@ export interface SqlStatement {
 }
 
 /** Text that goes into a statement as it is. Only the helpers of this file make it. */
-class SqlText {
+class QuotedSql {
   readonly text: string
 
   constructor(text: string) {
@@ -40,7 +40,7 @@ class SqlText {
 }
 
 /** A name or a literal that {@link identifier} or {@link literal} has quoted. */
-export type QuotedSql = SqlText
+export type { QuotedSql }
 
 const PARAMETER = 'p'
 const OWN_PARAMETER = /(?<![:\w`.)\]]):p\d+\b/
@@ -78,7 +78,7 @@ export function sql(
     text += part
     if (index >= values.length) continue
     const value = values[index]
-    if (value instanceof SqlText) text += value.text
+    if (value instanceof QuotedSql) text += value.text
     else if (isStatement(value)) {
       // Its parameters get the next names: every statement counts from one.
       const first = parameters.length
@@ -104,7 +104,7 @@ export function sql(
  * @throws OptionError for empty parts
  */
 export function identifier(...parts: readonly [string, ...string[]]): QuotedSql {
-  return new SqlText(quotedName(parts.length === 1 ? partsOf(parts[0]) : parts))
+  return new QuotedSql(quotedName(parts.length === 1 ? partsOf(parts[0]) : parts))
 }
 
 /**
@@ -112,7 +112,7 @@ export function identifier(...parts: readonly [string, ...string[]]): QuotedSql 
  * @throws OptionError for what is no text
  */
 export function literal(text: string): QuotedSql {
-  return new SqlText(quotedText(text))
+  return new QuotedSql(quotedText(text))
 }
 
 /** A value with a type that SQL writes: `typed('2026-01-31', 'DATE')`, `typed('12.30', 'DECIMAL(10,2)')`. */

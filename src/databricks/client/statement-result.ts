@@ -29,6 +29,12 @@ export interface ResultColumn {
   readonly typeText: string
 }
 
+/** Rows by columns, as `RecordBatch` of apache-arrow has them: `dataset` takes an iterable of such. */
+export interface RecordBatch {
+  /** How many rows it holds. */
+  readonly numRows: number
+}
+
 /** What came of a statement. Its rows may be read several times, up to an hour after it ended. */
 export interface StatementResult {
   readonly statementId: string
@@ -47,7 +53,7 @@ export interface StatementResult {
    * The rows as record batches of Arrow, of a statement with `disposition: 'EXTERNAL_LINKS'`. `dataset` takes them as
    * they are.
    */
-  batches(): AsyncGenerator<ArrowBatch>
+  batches(): AsyncGenerator<RecordBatch>
   /** The same as bytes: one Arrow IPC stream, as `tableFromIPC` of apache-arrow takes it. Empty without a row. */
   stream(): AsyncGenerator<Uint8Array>
 }
