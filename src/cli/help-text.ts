@@ -35,7 +35,8 @@ export function flagGroups({ settings = {}, flags }: CommandDescription): FlagGr
   const groups: { heading: string; flags: TableFlag[] }[] = []
   for (const flag of [settings, flags, COMMON_FLAGS].flatMap((table) => flagsOf(table))) {
     const { group } = flag
-    if (groups.length === 0 || group !== undefined) groups.push({ heading: group ?? 'Flags', flags: [] })
+    const isNew = group !== undefined && group !== groups.at(-1)?.heading
+    if (groups.length === 0 || isNew) groups.push({ heading: group ?? 'Flags', flags: [] })
     groups.at(-1)?.flags.push(flag)
   }
   return groups

@@ -223,3 +223,10 @@ it('the scripts for zsh and fish tell a nested command from one that has its las
   ])
     expect(fish.split('\n')).toContain(line)
 })
+
+it('the help of every command has each heading once', async () => {
+  for (const [name, load] of COMMANDS) {
+    const headings = flagGroups((await load()).command).map(({ heading }) => heading)
+    expect(headings, name).toEqual([...new Set(headings)])
+  }
+})
