@@ -31,4 +31,16 @@ describe('lowrank data convert', () => {
     expect(code).toBe(2)
     expect(stderr).toContain('expected IN and OUT, got one path or none')
   })
+
+  it('says where the path goes that other commands take as --output', async () => {
+    const { code, stderr } = await lowrank(['data', 'convert', 'rows.jsonl', '--output', 'rows.csv'], { cwd: folder })
+    expect(code).toBe(2)
+    expect(stderr).toContain('unknown flag "--output"; write the path of OUT behind IN, without a flag\n')
+  })
+
+  it('names the flag for a path of another ending', async () => {
+    const { code, stderr } = await lowrank(['data', 'convert', 'rows.jsonl', 'rows.json'], { cwd: folder })
+    expect(code).toBe(2)
+    expect(stderr).toContain('got "rows.json"; for another ending give the format too: format, or --format\n')
+  })
 })

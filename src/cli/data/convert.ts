@@ -43,6 +43,7 @@ export const command: Command<ConvertFlags, Checked> = {
     ...PART_FLAGS,
     json: { ...JSON_OBJECT, flag: { ...JSON_OBJECT.flag, group: 'Output' } },
   },
+  instead: (flag) => (flag === 'output' ? 'the path of OUT behind IN, without a flag' : undefined),
   examples: [
     { text: 'Make a Parquet file of JSON Lines', line: 'data convert rows.jsonl rows.parquet' },
     { text: 'Make JSON Lines of all Parquet files of a folder', line: "data convert 'shards/*.parquet' rows.jsonl" },

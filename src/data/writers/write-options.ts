@@ -56,7 +56,7 @@ export function writerFor(path: string, format: string | undefined): FormatWrite
   const found = format === undefined ? writerOf(path) : WRITE_FORMATS.find(({ name }) => name === format)
   if (found !== undefined) return found
   throw new OptionError(
-    `[data] expected a path that ends in ${WRITE_ENDINGS}, got ${describeValue(path)}; or say the format`,
+    `[data] expected a path that ends in ${WRITE_ENDINGS}, got ${describeValue(path)}; for another ending give the format too: format, or --format`,
   )
 }
 
