@@ -1,6 +1,6 @@
 /** @file `lowrank data show`: what it prints, the page that it writes, and how it answers mistakes. */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
@@ -109,4 +109,17 @@ it('says what is missing without a file or a model', async () => {
   expect(code).toBe(2)
   expect(stderr).toContain('--model')
   expect((await lowrank(['data', 'show', join(folder, 'none.jsonl'), '--model', MODEL])).stderr).toContain('none.jsonl')
+})
+
+it('shows rows with the folder of a tokenizer, before any weights are there', async () => {
+  const tokenizer = join(folder, 'tokenizer-alone')
+  await mkdir(tokenizer, { recursive: true })
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    await copyFile(join(MODEL, name), join(tokenizer, name))
+  const shown = await lowrank(['data', 'show', rows, '--model', tokenizer])
+  expect(shown.stderr).toBe('')
+  expect(shown.stdout).toContain('«one<|im_end|>»')
+  const checked = await lowrank(['data', 'check', rows, '--model', tokenizer])
+  expect(checked.code).toBe(1)
+  expect(checked.stderr).toContain('holds no model.safetensors')
 })
