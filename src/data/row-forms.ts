@@ -116,10 +116,12 @@ export function* recognizeSteps(value: unknown, origin: RowOrigin, rowForm?: Row
     }
   }
   const empty = Object.keys(row).filter((name) => row[name] === null)
+  // A row of a table has all columns: what it lacks is a value, not a name.
+  const lacksValues = formOf({ ...row, ...Object.fromEntries(empty.map((name) => [name, ''])) }, rowForm) !== undefined
   throw rowError(
     origin,
     `[data] expected the columns ${rowForm === undefined ? USUAL_COLUMNS : columnsOfForm(rowForm)} in ${describeOrigin(origin)}, got ` +
-      `${listNames(Object.keys(row)) || 'no columns'}${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${remedyFor(row)}`,
+      `${listNames(Object.keys(row)) || 'no columns'}${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${lacksValues ? VALUES_REMEDY : remedyFor(row)}`,
   )
 }
 
@@ -137,6 +139,9 @@ function columnsOfForm(rowForm: RowFormName): string {
   const forms = ROW_FORMS.filter(({ name }) => name === rowForm)
   return `${alternatives(forms)} of rowForm ${describeValue(rowForm)}`
 }
+
+const VALUES_REMEDY =
+  "write values in place of null, or leave out such rows with onError: 'skip' (--set training.onError=skip)"
 
 /** What to do with a row of no form: some files hold their rows within one object. */
 function remedyFor(row: Columns): string {

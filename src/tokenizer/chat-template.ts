@@ -262,7 +262,8 @@ export class ChatTemplate implements ChatRenderer {
       const run = compiled.run(variables, this.#now, given)
       runtime = run instanceof Pause ? yield* run.rest as Steps<Runtime> : run
     } catch (error) {
-      throw new ModelError(`[chat template] ${toError(error).message}`, { cause: error })
+      const { message } = toError(error)
+      throw new ModelError(`[chat template] ${message}${contentHint(message, messages)}`, { cause: error })
     }
     const text = runtime.root.text()
     if (!places) return { text, spans: undefined, messageOffsets: [] }
@@ -370,4 +371,11 @@ class MessagePlaces {
     }
     return ++this.#count
   }
+}
+
+/** Some templates read the content of a message that only calls tools, which OpenAI's interface writes as null. */
+function contentHint(error: string, messages: readonly ChatMessage[]): string {
+  if (!error.includes("has no attribute 'content'")) return ''
+  const index = messages.findIndex(({ content }) => content === undefined || content === null)
+  return index < 0 ? '' : `; messages[${index}] has no content, which this template reads: write "" there`
 }

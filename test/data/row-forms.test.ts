@@ -51,8 +51,9 @@ describe('recognizeRow', () => {
       'got promt, completion; did you mean prompt for "promt"?',
     )
     expect(() => recognizeRow({ prompt: 'p', completion: null }, { row: 3 })).toThrow(
-      'got prompt, completion (null: completion)',
+      "got prompt, completion (null: completion); write values in place of null, or leave out such rows with onError: 'skip'",
     )
+    expect(() => recognizeRow({ ask: 'q', reply: null }, { row: 3 })).toThrow('(null: reply); rename the columns')
     expect(() => recognizeRow({}, { row: 3 })).toThrow('in row 3, got no columns')
   })
 

@@ -96,6 +96,8 @@ describe('what a template is given', () => {
     expect(echo.render(turns)).toBe(
       '[{"thinking": "so", "role": "assistant", "reasoning": "so", "tool_calls": [{"id": null}], "reasoning_content": "so"}]',
     )
+    const reads = new ChatTemplate('{% for m in messages %}{{ m.content.strip() }}{% endfor %}')
+    expect(() => reads.render(turns)).toThrow('messages[0] has no content, which this template reads: write "" there')
     expect(new ChatTemplate('{{ documents is none }}{{ tools is none }}').render(messages)).toBe('TrueTrue')
   })
 
