@@ -40,9 +40,16 @@ export function cutToWidth(text: string, columns: number): string {
   return columns > 0 ? `${kept}\u2026` : ''
 }
 
-/** Escape sequences and other control characters of names and paths change nothing on the screen; line breaks stay. */
+/**
+ * Escape sequences and other control characters of names, paths and rows change nothing on the screen; line breaks
+ * stay. Those of ASCII get their picture, as a tab or the CR of a line from Windows is no damage to a row.
+ */
 export function harmless(text: string): string {
-  return text.replace(CONTROL, '\ufffd')
+  return text.replace(CONTROL, (character) => {
+    const code = character.charCodeAt(0)
+    if (code < 0x20) return String.fromCharCode(0x2400 + code)
+    return code === 0x7f ? '\u2421' : '\ufffd'
+  })
 }
 
 /**

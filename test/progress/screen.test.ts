@@ -326,7 +326,8 @@ describe('what names and paths hold', () => {
 
   it('what names and paths hold cannot move the cursor or change colours', async () => {
     const hostile = 'a\u001b[2J\u001b[31mb\rc\u009bm\u202ed\u0007'
-    expect(harmless(hostile)).toBe('a\ufffd[2J\ufffd[31mb\ufffdc\ufffdm\ufffdd\ufffd')
+    expect(harmless(hostile)).toBe('a\u241b[2J\u241b[31mb\u240dc\ufffdm\ufffdd\u2407')
+    expect(harmless('a\tb\u007f\n')).toBe('a\u2409b\u2421\n')
     const screen = new Screen(80)
     const display = createProgress({ stream: screen, ...shown })
     display.onEvent({ type: 'save', kind: 'checkpoint', ...at(3), path: `out/${hostile}` })
