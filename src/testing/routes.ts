@@ -2,16 +2,22 @@
 
 import type { Route } from './route.js'
 import { AUTH_ROUTES } from './routes/auth.js'
+import { COMPUTE_ROUTES } from './routes/compute.js'
 import { DBFS_ROUTES } from './routes/dbfs.js'
 import { FILES_ROUTES } from './routes/files.js'
+import { JOBS_ROUTES } from './routes/jobs.js'
 import { MLFLOW_ROUTES } from './routes/mlflow.js'
 import { MLFLOW_SINGLE_ROUTES } from './routes/mlflow-single.js'
 import { STATEMENT_ROUTES } from './routes/statements.js'
 import { UNITY_CATALOG_ROUTES } from './routes/unity-catalog.js'
+import { SERVING_ROUTES } from './routes/serving.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
 export const ROUTES: readonly Route[] = [
   ...AUTH_ROUTES,
+  ...COMPUTE_ROUTES,
+  ...JOBS_ROUTES,
+  ...SERVING_ROUTES,
   ...MLFLOW_ROUTES,
   ...MLFLOW_SINGLE_ROUTES,
   ...FILES_ROUTES,
