@@ -1,6 +1,7 @@
 /** @file The public API of `lowrank/databricks`; re-exports alone. */
 /// <reference types="node" preserve="true" />
 
+export { type CleanedResource, type CleanOptions, clean } from './databricks/clean.js'
 export {
   connectDatabricks,
   type DatabricksClient,
@@ -77,6 +78,48 @@ export {
   type TableInfo,
   type VolumeInfo,
 } from './databricks/client/unity-catalog.js'
+export type { ClusterSpec } from './databricks/cluster-spec.js'
+export {
+  type Cluster,
+  createCluster,
+  deleteCluster,
+  getCluster,
+  installLibraries,
+  type Library,
+  listClusters,
+  startCluster,
+  terminateCluster,
+  waitForCluster,
+} from './databricks/clusters.js'
+export {
+  cancelRun,
+  getRun,
+  getRunOutput,
+  type JobRun,
+  type RunSubmission,
+  submitRun,
+  waitForRun,
+} from './databricks/jobs.js'
+export type { ResourceOptions, StartOptions, WaitOptions } from './databricks/options.js'
+export { listResources, type Resource, type ResourceKind } from './databricks/resources.js'
+export type { ServedEntity } from './databricks/served-entity.js'
+export {
+  createEndpoint,
+  deleteEndpoint,
+  getEndpoint,
+  queryEndpoint,
+  type ServingEndpoint,
+  updateEndpoint,
+  waitForEndpoint,
+} from './databricks/serving.js'
+export {
+  getWarehouse,
+  listWarehouses,
+  startWarehouse,
+  stopWarehouse,
+  type Warehouse,
+  waitForWarehouse,
+} from './databricks/warehouses.js'
 export type { RestBody } from './http/exchange.js'
 export type { RestAnswer, RestCall, RestClient } from './http/rest.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'

@@ -29,6 +29,7 @@ export const COMMANDS: CommandList = new Map([
   ['databricks cp', () => import('./databricks/cp.js')],
   ['databricks sync', () => import('./databricks/sync.js')],
   ['databricks rm', () => import('./databricks/rm.js')],
+  ['clean', () => import('./clean.js')],
   ['doctor', () => import('./doctor.js')],
   ['schema', () => import('./schema.js')],
   ['completion', () => import('./completion.js')],

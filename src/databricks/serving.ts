@@ -173,7 +173,7 @@ async function read(client: DatabricksClient, name: string, signal: AbortSignal 
 
 function entityJson(fields: ServedEntity): Record<string, unknown> {
   const isProvisioned = fields.minProvisionedThroughput !== undefined || fields.maxProvisionedThroughput !== undefined
-  return snakeCase({ ...(!isProvisioned && { workloadSize: 'Small' }), ...fields })
+  return snakeCase({ ...fields, workloadSize: fields.workloadSize ?? (isProvisioned ? undefined : 'Small') })
 }
 
 function endpointOf({ name, state = {}, config, pending_config }: EndpointJson): ServingEndpoint {

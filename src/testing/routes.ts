@@ -8,9 +8,9 @@ import { FILES_ROUTES } from './routes/files.js'
 import { JOBS_ROUTES } from './routes/jobs.js'
 import { MLFLOW_ROUTES } from './routes/mlflow.js'
 import { MLFLOW_SINGLE_ROUTES } from './routes/mlflow-single.js'
+import { SERVING_ROUTES } from './routes/serving.js'
 import { STATEMENT_ROUTES } from './routes/statements.js'
 import { UNITY_CATALOG_ROUTES } from './routes/unity-catalog.js'
-import { SERVING_ROUTES } from './routes/serving.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
 export const ROUTES: readonly Route[] = [
