@@ -14,6 +14,7 @@ import { INSPECT_OPTIONS } from '../../src/data/inspect.js'
 import { DATASET_ENTRY, DATASET_MIX } from '../../src/data/sources/dataset-entry.js'
 import { SPLIT_OPTIONS } from '../../src/data/split.js'
 import { WRITE_OPTIONS } from '../../src/data/writers/write-options.js'
+import { CLEAN_OPTIONS } from '../../src/databricks/clean.js'
 import { DATABRICKS_OPTIONS } from '../../src/databricks/client/connect-options.js'
 import {
   DIRECTORY_OPTIONS,
@@ -25,6 +26,9 @@ import {
 import { READ_TABLE_OPTIONS } from '../../src/databricks/client/read-table.js'
 import { STATEMENT_OPTIONS } from '../../src/databricks/client/statement-options.js'
 import { CATALOG_OPTIONS, CREATE_OPTIONS } from '../../src/databricks/client/unity-catalog.js'
+import { CLUSTER_OPTIONS } from '../../src/databricks/cluster-spec.js'
+import { START_OPTIONS, WAIT_OPTIONS } from '../../src/databricks/options.js'
+import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
@@ -67,6 +71,11 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SPLIT_ROWS_OPTIONS,
   DEDUPE_ROWS_OPTIONS,
   PULL_KAGGLE_OPTIONS,
+  CLUSTER_OPTIONS,
+  SERVED_ENTITY_OPTIONS,
+  START_OPTIONS,
+  WAIT_OPTIONS,
+  CLEAN_OPTIONS,
   FILE_OPTIONS,
   DATABRICKS_OPTIONS,
   UPLOAD_FILE_OPTIONS,
