@@ -11,8 +11,9 @@ import { listResources, RESOURCE_KINDS, type Resource, recordRemoved } from './r
 /** Options of {@link clean}. */
 export interface CleanOptions extends ResourceOptions {
   /**
-   * Whether results are removed too: registered versions and models, tables, files of volumes.
-   * @default false: only what costs money while it is there
+   * Whether results are removed too: registered versions and models, tables, files of volumes. Without it only what
+   * costs money while it is there is removed.
+   * @default false
    */
   all?: boolean
   /**

@@ -20,7 +20,7 @@ export interface ServedEntity {
    */
   workloadSize?: string
   /**
-   * Whether nothing runs, and nothing costs, while nobody asks.
+   * Whether nothing runs, and nothing costs, while no request comes.
    * @default true
    */
   scaleToZeroEnabled?: boolean
@@ -55,7 +55,7 @@ export const SERVED_ENTITY_OPTIONS = {
   scaleToZeroEnabled: {
     rule: boolean,
     default: true as boolean,
-    help: 'whether nothing runs, and nothing costs, while nobody asks',
+    help: 'whether nothing runs, and nothing costs, while no request comes',
   },
   minProvisionedThroughput: { rule: integer({ min: 0 }), otherwise: 'none', help: 'tokens a second at least' },
   maxProvisionedThroughput: { rule: integer({ min: 0 }), otherwise: 'none', help: 'tokens a second at most' },
