@@ -353,8 +353,8 @@ describe('options of transformers and TRL', () => {
       ],
     ]
     for (const [training, message] of messages) expect(messageOf(() => parse(training))).toBe(`[training] ${message}`)
-    expect(() => resolveTrainOptions({ ...minimal, dataset: 'uc://a.b.c' })).toThrow(
-      'got "uc://a.b.c"; tables of Unity Catalog are read once lowrank has a client of Databricks; export the table to a .jsonl file',
+    expect(() => resolveTrainOptions({ ...minimal, dataset: 's3://a.b.c' })).toThrow(
+      'got "s3://a.b.c"; such addresses are not read; download the file',
     )
   })
 

@@ -38,10 +38,7 @@ describe('data that cannot be read', () => {
       [{ dataset: at('nothing') }, 'nothing; it has no files that end in .jsonl'],
       [{ dataset: orc }, `in ${orc}, got an ORC file`],
       [{ dataset: good, evalDataset: at('none.jsonl') }, 'none.jsonl, which does not exist'],
-      [
-        { dataset: 'uc://main.default.rows' },
-        'tables of Unity Catalog are read once lowrank has a client of Databricks',
-      ],
+      [{ dataset: 's3://main/rows' }, 'such addresses are not read'],
       [{ dataset: good, evalDataset: 'hf://org/name' }, 'expected hf://datasets/OWNER/NAME'],
     ]
     for (const [data, message] of cases) {

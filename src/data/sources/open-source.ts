@@ -49,9 +49,7 @@ type SourceOpener = (address: string, opening: Opening) => RowSource
 
 /** How addresses are opened, by their scheme: `uc` for `uc://main.default.rows`. */
 const OPENERS: Readonly<Record<string, SourceOpener>> = {
-  uc: unread(
-    'tables of Unity Catalog are read once lowrank has a client of Databricks; export the table to a .jsonl file',
-  ),
+  uc: tableAddress,
   hf: hubAddress,
   https: webAddress,
   http: webAddress,
@@ -176,6 +174,23 @@ function webAddress(address: string, { options, fetching }: Opening): RowSource 
   expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision'], 'the address of a file')
   const { token = fetching.token, streaming } = options
   return webSource(address, { ...fetching, ...(token !== undefined && { token }) }, streaming === true)
+}
+
+function tableAddress(address: string, { options }: Opening): RowSource {
+  expectWhole(options.split)
+  expectNone(
+    options,
+    ['name', 'dataDir', 'dataFiles', 'revision', 'token'],
+    'a table of Unity Catalog',
+    '; remove it, and write @v3 behind the table for its version 3',
+  )
+  // One source for all readings: it remembers the version of the first.
+  let source: RowSource | undefined
+  return lazySource(address, async () => {
+    const { unityCatalogSource } = await import('./unity-catalog.js')
+    source ??= unityCatalogSource(address)
+    return source
+  })
 }
 
 /** @throws for options of a data set that what it is does not have */

@@ -71,10 +71,6 @@ describe('openSource', () => {
     const words = (address: string, remedy: string) =>
       `[data] expected a file, a glob or rows, got "${address}"; ${remedy}`
     for (const [address, remedy] of [
-      [
-        'uc://main.default.rows',
-        'tables of Unity Catalog are read once lowrank has a client of Databricks; export the table to a .jsonl file',
-      ],
       ['kaggle:org/name', 'data sets of Kaggle are fetched first: lowrank pull kaggle:org/name'],
       ['S3://bucket/rows.jsonl', 'such addresses are not read; download the file'],
       ['constructor://x', 'such addresses are not read; download the file'],

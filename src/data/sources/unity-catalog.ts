@@ -1,0 +1,57 @@
+/**
+ * @file Tables of Unity Catalog as data sets: `uc://catalog.schema.table`, with `@v3` for a version. They are read by a
+ * SQL warehouse, at one version however often.
+ */
+
+import { columnBatch } from '../../arrow/column-batch.js'
+import type { ArrowBatch } from '../../arrow/values.js'
+import { connectDatabricks } from '../../databricks/client/connect.js'
+import { readTable, type TableRows } from '../../databricks/client/read-table.js'
+import { fullName, parseTableAddress } from '../../databricks/client/table-address.js'
+import { findTable } from '../../databricks/client/unity-catalog.js'
+import { DataError } from '../../lowrank-error.js'
+import { rowBatches } from './columnar-rows.js'
+import { eachRow } from './row-batches.js'
+import type { ReadContext, RowBatch, RowSource } from './row-source.js'
+
+/** The rows of a table. The environment or a profile says which workspace has it. */
+export function unityCatalogSource(address: string): RowSource {
+  const table = parseTableAddress(address)
+  const name = `uc://${fullName(table)}`
+  // A table that changes between two readings would give rows that were never counted.
+  let { version } = table
+  const batches = async function* (context: ReadContext): AsyncGenerator<RowBatch> {
+    const rows = await readTable(name, { ...(version !== undefined && { version }), signal: context.signal })
+    version ??= rows.version
+    const location = version === undefined ? name : `${name}@v${version}`
+    let read = 0
+    for await (const batch of rowBatches(location, columnBatches(rows))) {
+      yield batch
+      read += batch.values.length
+      context.onFraction(Math.min(1, read / rows.rowCount))
+      if (context.turns.isOver) await context.turns.next()
+    }
+    context.onLineage({ location, rows: rows.rowCount })
+  }
+  return {
+    name,
+    async check(signal) {
+      const client = await connectDatabricks({}, signal)
+      if ((await findTable(client, name, signal)) !== undefined) return
+      throw new DataError(
+        `[data] expected the table ${fullName(table)} in ${client.server}, got none that the credentials may see; check its ` +
+          'name, and that they have SELECT on it',
+      )
+    },
+    batches,
+    rows: (context) => eachRow(batches(context)),
+  }
+}
+
+async function* columnBatches(rows: TableRows): AsyncGenerator<ReturnType<typeof columnBatch>> {
+  let start = 0
+  for await (const batch of rows) {
+    yield columnBatch(batch as ArrowBatch, start)
+    start += batch.numRows
+  }
+}
