@@ -77,7 +77,7 @@ function withoutPages(text: string, headings: readonly Heading[]): DocumentText 
 const TO_READ = 'to read documents'
 
 async function readDocx(bytes: Buffer, file: string): Promise<DocumentText> {
-  expectSafeZip(bytes, file)
+  await expectSafeZip(bytes, file)
   const { default: mammoth } = await loadPeer<{ default: typeof import('mammoth') }>('mammoth', TO_READ)
   const { parseHTML } = await loadPeer<typeof import('linkedom')>('linkedom', TO_READ)
   let html: string

@@ -17,12 +17,14 @@ import { loadModel } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
 import { openCheckpoint, writeCheckpoint } from '../../src/checkpoint/weights-on-disk.js'
 import { openSource } from '../../src/data/sources/open-source.js'
+import { unzip } from '../../src/kaggle/unzip.js'
 import { Random } from '../../src/random.js'
 import { Device } from '../../src/tensor/device.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { AdamW } from '../../src/train/adamw.js'
 import { NO_FIGURES } from '../../src/train/run-state.js'
 import { loadCheckpoint, saveCheckpoint, type TrainedWeights } from '../../src/train/training-state.js'
+import { expectSafeZip } from '../../src/transform/zip-check.js'
 import { Turns } from '../../src/turns.js'
 import { readSafetensorsHeader, readTensorBytes } from '../../src/weights/safetensors.js'
 import { CONFIG } from '../checkpoint/build.js'
@@ -36,6 +38,7 @@ import { readContext } from '../support/read-rows.js'
 import { sealCheckpoint } from '../support/run-checkpoint.js'
 import { randomExamples, TINY_GPT2_CONFIG, temporaryDirectory } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
+import { makeZip } from '../support/zip.js'
 
 const CASES = Number(process.env.LOWRANK_FUZZ_CASES ?? cases(120, 5_000))
 const SEED = Number(process.env.LOWRANK_FUZZ_SEED ?? 1)
@@ -83,7 +86,16 @@ const TARGETS: readonly (readonly [file: string, open: Open])[] = [
   ['data/rows.arrow', readRowsOf],
   ['data/rows.arrows', readRowsOf],
   ['data/typed.arrow', readRowsOf],
+  ['data/files.zip', readZip],
+  ['data/wide.zip', readZip],
 ]
+
+/** From a file, as archives of Kaggle are read, and from memory, as documents are. */
+async function readZip(directory: string, path: string): Promise<void> {
+  const unpacked = join(directory, 'unpacked')
+  await rm(unpacked, { recursive: true, force: true })
+  await Promise.all([unzip(path, unpacked, path, {}), expectSafeZip(await readFile(path), path)])
+}
 
 async function loadAndDispose(directory: string): Promise<void> {
   const model = await loadModel(directory, { device, dtype: 'float32' })
@@ -164,6 +176,13 @@ beforeAll(async () => {
     ['typed.arrow', 'typed.arrow'],
   ] as const)
     await copyFile(goldenData(golden), at(`data/${name}`))
+
+  const files = [
+    { name: 'a/rows.csv', content: 'id,text\n1,one\n2,two\n'.repeat(40) },
+    { name: 'b.txt', content: 'stored', isStored: true },
+  ]
+  await writeFile(at('data/files.zip'), makeZip(files))
+  await writeFile(at('data/wide.zip'), makeZip(files, true))
 
   const trained = LoraAdapter.create(base, { r: 2, targetModules: ['q_proj', 'v_proj'], modulesToSave: ['lm_head'] })
   await trained.save(at('adapter'))

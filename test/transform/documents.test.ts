@@ -14,7 +14,8 @@ import { type DocumentsReport, splitDocuments } from '../../src/transform/docume
 import { TextBuilder } from '../../src/transform/text-builder.js'
 import { Turns } from '../../src/turns.js'
 import { isLong } from '../support/long.js'
-import { docxOf, encryptedPdf, pdfOf, zipOf } from './make-documents.js'
+import { makeZip } from '../support/zip.js'
+import { docxOf, encryptedPdf, pdfOf } from './make-documents.js'
 
 let directory: string
 let tokenizer: Tokenizer
@@ -338,26 +339,34 @@ describe('archives that would do harm', () => {
   it.each([
     [
       'a bomb that says its size',
-      zipOf([{ name: 'word/document.xml', content: Buffer.alloc(2 ** 20), size: 2 ** 29 }]),
+      makeZip([{ name: 'word/document.xml', content: Buffer.alloc(2 ** 20), says: { size: 2 ** 29 } }]),
       /more than 256\.0 MiB of content; do not open it/,
     ],
     [
       'a bomb that hides its size',
-      zipOf([{ name: 'word/document.xml', content: Buffer.alloc(2 ** 24), size: 1000 }]),
-      /the entry "word\/document\.xml", which is larger than it says; do not open it/,
+      makeZip([{ name: 'word/document.xml', content: Buffer.alloc(2 ** 24), says: { size: 1000 } }]),
+      /got "word\/document\.xml", which is larger than it says; do not open it/,
     ],
     [
       'a path that leads up',
-      zipOf([{ name: '../../etc/passwd', content: 'x' }]),
-      /the entry "\.\.\/\.\.\/etc\/passwd", which leads outside/,
+      makeZip([{ name: '../../etc/passwd', content: 'x' }]),
+      /the file "\.\.\/\.\.\/etc\/passwd", which leads outside/,
     ],
-    ['a path from the root', zipOf([{ name: '/etc/passwd', content: 'x' }]), /which leads outside/],
-    ['a path of Windows', zipOf([{ name: 'C:\\x', content: 'x' }]), /which leads outside/],
-    ['an archive that is cut off', sound().subarray(0, 400), /one without its directory/],
-    ['no archive', Buffer.from('hello, this is no archive at all'), /one without its directory/],
+    ['a path from the root', makeZip([{ name: '/etc/passwd', content: 'x' }]), /which leads outside/],
+    ['a path of Windows', makeZip([{ name: 'C:\\x', content: 'x' }]), /which leads outside/],
+    [
+      'an archive that is cut off',
+      sound().subarray(0, 400),
+      /no directory of files: it was cut, or is no zip archive; get the file anew/,
+    ],
+    [
+      'no archive',
+      Buffer.from('hello, this is no archive at all'),
+      /no directory of files: it was cut, or is no zip archive; get the file anew/,
+    ],
     [
       'an archive of something else',
-      zipOf([{ name: 'a.txt', content: 'x' }]),
+      makeZip([{ name: 'a.txt', content: 'x' }]),
       /expected a Word document in .*bad\.docx/,
     ],
   ])('%s is refused', async (_, content, message) => {

@@ -1,6 +1,6 @@
 /** @file Makes documents of known text for tests: PDF pages, and zip archives as Word documents are. */
 
-import { crc32, deflateRawSync } from 'node:zlib'
+import { makeZip } from '../support/zip.js'
 
 /** A page: its lines, each at a size in points. */
 export type PdfPage = readonly { readonly text: string; readonly size: number }[]
@@ -44,44 +44,6 @@ export function encryptedPdf(): Buffer {
   return Buffer.from(pdfOf([[]]).toString('latin1').replace('/Root 1 0 R', `/Root 1 0 R ${encryption}`), 'latin1')
 }
 
-/** An entry of an archive; `size` is what the archive says of it, where that is not the truth. */
-export interface ZipEntry {
-  readonly name: string
-  readonly content: string | Buffer
-  readonly size?: number
-}
-
-/** A zip archive. */
-export function zipOf(entries: readonly ZipEntry[]): Buffer {
-  const parts: Buffer[] = []
-  const directory: Buffer[] = []
-  let at = 0
-  for (const { name, content, size } of entries) {
-    const bytes = Buffer.from(content)
-    const packed = deflateRawSync(bytes)
-    const fields = Buffer.alloc(26)
-    fields.writeUInt16LE(20, 0)
-    fields.writeUInt16LE(8, 4)
-    fields.writeUInt32LE(crc32(bytes), 10)
-    fields.writeUInt32LE(packed.length, 14)
-    fields.writeUInt32LE(size ?? bytes.length, 18)
-    fields.writeUInt16LE(Buffer.byteLength(name), 22)
-    const local = Buffer.concat([Buffer.from('PK\x03\x04'), fields, Buffer.from(name), packed])
-    const tail = Buffer.alloc(14)
-    tail.writeUInt32LE(at, 10)
-    directory.push(Buffer.concat([Buffer.from('PK\x01\x02\x14\x00'), fields, tail, Buffer.from(name)]))
-    parts.push(local)
-    at += local.length
-  }
-  const names = Buffer.concat(directory)
-  const end = Buffer.alloc(18)
-  end.writeUInt16LE(entries.length, 4)
-  end.writeUInt16LE(entries.length, 6)
-  end.writeUInt32LE(names.length, 8)
-  end.writeUInt32LE(at, 12)
-  return Buffer.concat([...parts, names, Buffer.from('PK\x05\x06'), end])
-}
-
 /** A Word document of paragraphs, each with the name of its style. */
 export function docxOf(paragraphs: readonly { readonly text: string; readonly style?: string }[]): Buffer {
   const body = paragraphs
@@ -92,7 +54,7 @@ export function docxOf(paragraphs: readonly { readonly text: string; readonly st
     .join('')
   const space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
   const relations = 'http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument'
-  return zipOf([
+  return makeZip([
     {
       name: '[Content_Types].xml',
       content:
