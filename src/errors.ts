@@ -49,8 +49,10 @@ export function isSecretName(name: string): boolean {
 /** Access tokens by the forms that their makers gave them. */
 const TOKENS =
   /\b(?:(?:hf|api_org)_(?:[a-z]{16,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,})|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|sk-[\w-]{16,}|dapi[0-9a-f]{16,})/g
-/** Name and password in an address, and what its query calls a secret. */
-const IN_ADDRESS = /(?<=:\/\/)[^\s/@]+(?=@)|(?<=[?&][\w-]*(?:token|key|secret|signature|password)=)[^&\s"']+/gi
+/**
+ * Name and password in an address, and what its query calls a secret. In `uc://c.s.t@v3` a table stands before the @.
+ */
+const IN_ADDRESS = /(?<=(?<!\buc):\/\/)[^\s/@]+(?=@)|(?<=[?&][\w-]*(?:token|key|secret|signature|password)=)[^&\s"']+/gi
 const HIDDEN = '***'
 
 /**

@@ -67,7 +67,15 @@ test('secrets are told by their form, by the place in an address, or because the
     ['https://h/x?a=1&X-Amz-Signature=abc&b=2', 'https://h/x?a=1&X-Amz-Signature=***&b=2'],
   ]
   for (const [text, shown] of hidden) expect(withoutSecrets(text)).toBe(shown)
-  for (const text of ['hf_models/hf_transfer', 'my-hf_model', 'user@host', 'a://b', 'tokens=5', 'sk-learn'])
+  for (const text of [
+    'hf_models/hf_transfer',
+    'my-hf_model',
+    'user@host',
+    'a://b',
+    'uc://a.b.c@v3',
+    'tokens=5',
+    'sk-learn',
+  ])
     expect(withoutSecrets(text)).toBe(text)
   expect(withoutSecrets('Bearer plain-word', ['plain-word', 'a', ''])).toBe('Bearer ***')
   expect(describeValue('hf_abcdefghijKLMNOP')).toBe('"***"')

@@ -1,6 +1,6 @@
 /**
- * @file Data sets of the Hub with the commit that was read: who repeats a run reads the same rows, whatever a branch
- * holds by then. Reads nothing.
+ * @file Data sets of the Hub with the commit that was read, tables of Unity Catalog with the version: who repeats a run
+ * reads the same rows, whatever a branch or a table holds by then. Reads nothing.
  */
 
 import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
@@ -9,13 +9,14 @@ import { isPath } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 
 const LOCATION = /^hf:\/\/datasets\/([^/@]+(?:\/[^/@]+)?)@([0-9a-f]{40})\//
+const TABLE = /^(uc:\/\/[^@]+)@v(\d+)$/
 const ADDRESS = /^(hf:\/\/datasets\/[^/@]+(?:\/[^/@]+)?)(?:@(?:refs\/pr\/[^/]+|[^/]+))?(?=\/|$)/
 
-/** `source` with the commits that `lineage` names. Where one data set was read at two commits, it stays as it is. */
+/** `source` with the commits and versions that `lineage` names. Where one data set was read at two commits, it stays as it is. */
 export function pinnedSource(source: unknown, lineage: readonly SourceLineage[]): unknown {
   const commits = new Map<string, string | undefined>()
   for (const { location } of lineage) {
-    const [, id, commit] = LOCATION.exec(location) ?? []
+    const [, id, commit] = LOCATION.exec(location) ?? TABLE.exec(location) ?? []
     if (id !== undefined) commits.set(id, commits.has(id) && commits.get(id) !== commit ? undefined : commit)
   }
   return commits.size === 0 ? source : pinned(source, commits)
@@ -26,6 +27,8 @@ type Commits = ReadonlyMap<string, string | undefined>
 function pinned(source: unknown, commits: Commits): unknown {
   if (typeof source === 'string') {
     if (source.startsWith('hf://')) return pinnedAddress(source, commits)
+    const version = source.startsWith('uc://') ? commits.get(source) : undefined
+    if (version !== undefined) return `${source}@v${version}`
     const commit = commitOf(source, commits)
     return commit === undefined ? source : `hf://datasets/${source}@${commit}`
   }
@@ -35,7 +38,7 @@ function pinned(source: unknown, commits: Commits): unknown {
   if (!isEntry(source)) return source
   if ('mix' in source) return { ...source, mix: source.mix.map((each) => pinned(each, commits)) }
   const { path, revision } = source
-  if (typeof path !== 'string' || path.startsWith('hf://') || revision === CONVERTED)
+  if (typeof path !== 'string' || /^(?:hf|uc):\/\//.test(path) || revision === CONVERTED)
     return { ...source, ...(revision !== CONVERTED && { path: pinned(path, commits) }) }
   const commit = commitOf(path, commits)
   return commit === undefined ? source : { ...source, revision: commit }

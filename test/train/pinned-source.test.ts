@@ -42,6 +42,18 @@ it.each<[unknown, unknown]>([
   expect(pinnedSource(source, LINEAGE)).toEqual(expected)
 })
 
+it.each<[unknown, unknown]>([
+  ['uc://main.default.rows', 'uc://main.default.rows@v7'],
+  ['uc://main.default.rows@v7', 'uc://main.default.rows@v7'],
+  ['uc://main.default.others', 'uc://main.default.others'],
+  [
+    { path: 'uc://main.default.rows', limit: 2 },
+    { path: 'uc://main.default.rows@v7', limit: 2 },
+  ],
+])('a table is written with the version that was read: %j', (source, expected) => {
+  expect(pinnedSource(source, [{ location: 'uc://main.default.rows@v7', rows: 1 }])).toEqual(expected)
+})
+
 it('a data set of the Hub that was read at two commits stays as it was given', () => {
   const other = { location: `hf://datasets/org/rows@${'b'.repeat(40)}/train.jsonl`, rows: 1 }
   expect(pinnedSource('org/rows', [...LINEAGE, other])).toBe('org/rows')
