@@ -1,6 +1,6 @@
 /**
- * @file Reads zip archives that strangers made: no names that lead outside, no links, no more than an archive says. Zip64
- * is read, as archives beyond 4 GiB have it. Writes nothing.
+ * @file Reads zip archives that strangers made: no names that lead outside, no links, no more than an archive says.
+ * Zip64 is read, as archives beyond 4 GiB have it. Writes nothing.
  * https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
 

@@ -149,7 +149,10 @@ export async function deleteCluster(clusterId: string, options: ResourceOptions 
   await recordGone(client, 'cluster', clusterId)
 }
 
-/** Installs libraries on a running cluster and waits until they are there. @throws ServiceError with the reason of each that fails */
+/**
+ * Installs libraries on a running cluster and waits until they are there.
+ * @throws ServiceError with the reason of each that fails
+ */
 export async function installLibraries(
   clusterId: string,
   libraries: readonly Library[],

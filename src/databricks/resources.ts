@@ -9,7 +9,8 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { writeError } from '../atomic-write.js'
 import { ServiceError } from '../http/service-error.js'
-import { isObject, toError } from '../values.js'
+import { readError } from '../regular-file.js'
+import { isObject } from '../values.js'
 import type { DatabricksClient } from './client/connect.js'
 
 /** Kinds of things in a workspace, in the order in which they are removed. */
@@ -41,7 +42,9 @@ export interface Resource {
   readonly created: string
 }
 
-/** The record's file: `databricks.jsonl` in LOWRANK_STATE, else in `lowrank` in XDG_STATE_HOME, else in ~/.local/state. */
+/**
+ * The record's file: `databricks.jsonl` in LOWRANK_STATE, else in `lowrank` in XDG_STATE_HOME, else in ~/.local/state.
+ */
 export function resourcesPath(): string {
   const { LOWRANK_STATE, XDG_STATE_HOME } = process.env
   const folder = LOWRANK_STATE || join(XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'lowrank')
@@ -138,7 +141,7 @@ async function readLines(): Promise<Record<string, unknown>[]> {
     text = await readFile(resourcesPath(), 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw new Error(`[resources] cannot read ${resourcesPath()}: ${toError(error).message}`, { cause: error })
+    throw readError('resources', resourcesPath(), error)
   }
   return text.split('\n').flatMap((line) => {
     try {

@@ -12,7 +12,10 @@ const LOCATION = /^hf:\/\/datasets\/([^/@]+(?:\/[^/@]+)?)@([0-9a-f]{40})\//
 const TABLE = /^(uc:\/\/[^@]+)@v(\d+)$/
 const ADDRESS = /^(hf:\/\/datasets\/[^/@]+(?:\/[^/@]+)?)(?:@(?:refs\/pr\/[^/]+|[^/]+))?(?=\/|$)/
 
-/** `source` with the commits and versions that `lineage` names. Where one data set was read at two commits, it stays as it is. */
+/**
+ * `source` with the commits and versions that `lineage` names. Where one data set was read at two commits, it stays as
+ * it is.
+ */
 export function pinnedSource(source: unknown, lineage: readonly SourceLineage[]): unknown {
   const commits = new Map<string, string | undefined>()
   for (const { location } of lineage) {

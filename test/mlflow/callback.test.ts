@@ -2,7 +2,7 @@
 
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { trainLora } from '../../src/index.js'
 import { mlflowCallback, syncMlflow } from '../../src/mlflow.js'
 import { TRACKING, type TrackedModel, type TrackedRun } from '../../src/testing/routes/mlflow.js'
@@ -47,8 +47,7 @@ describe('a run of trainLora in MLflow', () => {
         .join('\n'),
     )
     const environment = { DATABRICKS_HOST: workspace.url, DATABRICKS_TOKEN: workspace.token }
-    const before = { ...process.env }
-    Object.assign(process.env, environment)
+    for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value)
     try {
       const outputDir = join(directory, 'out')
       const run = await trainLora({
@@ -62,7 +61,7 @@ describe('a run of trainLora in MLflow', () => {
       })
       run.dispose()
     } finally {
-      process.env = before
+      vi.unstubAllEnvs()
     }
     const run = onlyRun()
     expect(run).toMatchObject({ name: 'first', status: 'FINISHED', endTime: expect.any(Number) })

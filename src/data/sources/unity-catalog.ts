@@ -28,7 +28,7 @@ export function unityCatalogSource(address: string): RowSource {
     for await (const batch of rowBatches(location, columnBatches(rows))) {
       yield batch
       read += batch.values.length
-      context.onFraction(Math.min(1, read / rows.rowCount))
+      if (rows.rowCount > 0) context.onFraction(Math.min(1, read / rows.rowCount))
       if (context.turns.isOver) await context.turns.next()
     }
     context.onLineage({ location, rows: rows.rowCount })

@@ -1,4 +1,6 @@
-/** @file Serving endpoints. Nothing is served: an endpoint is ready at the second look, and answers with its question. */
+/**
+ * @file Serving endpoints. Nothing is served: an endpoint is ready at the second look, and answers with its question.
+ */
 
 import { isObject } from '../../values.js'
 import { expectFields, expectQuery, invalid, missing, RefusedRequest, type Route } from '../route.js'
