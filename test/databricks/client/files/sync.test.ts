@@ -199,9 +199,11 @@ describe('syncDirectory', () => {
     await expect(syncDirectory(from, VOLUME, options)).rejects.toMatchObject({ code: 'SERVICE', status: 500 })
     const puts = files.workspace.requests.filter(({ method, path }) => method === 'PUT' && path.includes('/fs/files/'))
     expect(puts.length).toBeLessThanOrEqual(9)
-    expect(await syncDirectory(from, VOLUME, options)).toMatchObject({
-      skipped: puts.filter(({ status }) => status === 204).length,
-    })
+    // What was under way when the first one failed may have arrived, though nobody heard the answer.
+    const { skipped, copied } = await syncDirectory(from, VOLUME, options)
+    expect(skipped).toBeGreaterThanOrEqual(puts.filter(({ status }) => status === 204).length)
+    expect(skipped).toBeLessThanOrEqual(puts.length)
+    expect(skipped + copied).toBe(40)
   })
 
   it('refuses two directories of one side, a missing source, and a file where a directory is', async () => {
