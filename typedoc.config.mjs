@@ -14,6 +14,7 @@ export default {
   blockTags: [...OptionDefaults.blockTags, '@file'],
   // Lists of values whose types are shown instead.
   intentionallyNotExported: [
+    'RESOURCE_KINDS',
     'COMPUTE_DTYPES',
     'FILE_DTYPES',
     'LR_SCHEDULER_TYPES',
