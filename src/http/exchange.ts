@@ -3,7 +3,7 @@
  * and between two pieces of what comes. Knows no retries and no meaning of an answer.
  */
 
-import { toError } from '../values.js'
+import { unlessStopped } from './patience.js'
 
 /** The silence of a server that is too long. */
 export interface Silence {
@@ -175,19 +175,4 @@ function watched(
     },
     { highWaterMark: 0 },
   )
-}
-
-/** `fetch` of Node 20 leaves a reader waiting that is stopped behind the last piece of a body. */
-async function unlessStopped<T>(action: Promise<T>, stop: AbortSignal): Promise<T> {
-  let onAbort: () => void = () => {}
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      onAbort = () => reject(toError(stop.reason))
-      stop.addEventListener('abort', onAbort)
-      action.then(resolve, reject)
-      if (stop.aborted) onAbort()
-    })
-  } finally {
-    stop.removeEventListener('abort', onAbort)
-  }
 }

@@ -1,6 +1,7 @@
 /** @file How long to wait for servers, and what to say of one that did not answer. Knows no server. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { toError } from '../values.js'
 import { type Secrets, withoutToken } from './secret.js'
 
 const LONGEST_REASON = 300
@@ -9,6 +10,25 @@ const LONGEST_REASON = 300
 export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   await sleep(milliseconds, undefined, { signal }).catch(() => {})
   signal?.throwIfAborted()
+}
+
+/**
+ * Waits for an action until it is told to stop. The action itself goes on: `fetch` of Node 20 leaves a reader waiting
+ * that is stopped behind the last piece of a body.
+ * @throws what the action throws; the signal's reason once it is aborted
+ */
+export async function unlessStopped<T>(action: Promise<T>, stop: AbortSignal): Promise<T> {
+  let onAbort: () => void = () => {}
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      onAbort = () => reject(toError(stop.reason))
+      stop.addEventListener('abort', onAbort)
+      action.then(resolve, reject)
+      if (stop.aborted) onAbort()
+    })
+  } finally {
+    stop.removeEventListener('abort', onAbort)
+  }
 }
 
 /** Milliseconds that the server asks to wait: Retry-After in seconds or as a date, or the reset of RateLimit. */

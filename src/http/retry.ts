@@ -18,7 +18,8 @@ export interface Clock {
   pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void>
 }
 
-const CLOCK: Clock = { now: () => performance.now(), pause }
+/** The time of this machine. */
+export const CLOCK: Clock = { now: () => performance.now(), pause }
 
 export interface Patience {
   /**

@@ -4,9 +4,9 @@
  * target.
  */
 
-import { pause, proxyHint, reasonOf, retryAfter } from '../http/patience.js'
+import { proxyHint, reasonOf, retryAfter, unlessStopped } from '../http/patience.js'
+import { type Failure, retry } from '../http/retry.js'
 import { causeWithoutToken } from '../http/secret.js'
-import { toError } from '../values.js'
 import { HubError } from './hub-error.js'
 import type { HubToken } from './settings.js'
 
@@ -72,26 +72,21 @@ const REDIRECTS = [301, 302, 303, 307, 308]
  */
 export async function get(url: string, target: HttpTarget, options: HttpOptions): Promise<HttpAnswer> {
   const { signal, attempts, alsoGood = [] } = options
-  for (let attempt = 1; ; attempt++) {
-    let error: HubError
-    let wait = backoff(attempt)
+  const tryOnce = async (): Promise<{ readonly value: HttpAnswer } | Failure> => {
     try {
       const answer = await getOnce(url, target, options)
-      const { response } = answer
-      if (response.ok || alsoGood.includes(response.status)) return answer
-      await response.body?.cancel().catch(() => {})
-      error = target.refusal(response)
-      if (!RETRIED_STATUS.includes(response.status)) throw error
-      wait = Math.max(wait, retryAfter(response.headers) ?? 0)
+      const { status, ok, headers, body } = answer.response
+      if (ok || alsoGood.includes(status)) return { value: answer }
+      await body?.cancel().catch(() => {})
+      const error = target.refusal(answer.response)
+      return { error, isTransient: RETRIED_STATUS.includes(status), wait: retryAfter(headers) }
     } catch (thrown) {
       signal?.throwIfAborted()
       if (!(thrown instanceof TransportError)) throw thrown
-      error = thrown
-      if (!thrown.isTransient) throw error
+      return { error: thrown, isTransient: thrown.isTransient }
     }
-    if (attempt >= attempts || wait > LONGEST_WAIT) throw error
-    await pause(wait, signal)
   }
+  return await retry(tryOnce, { attempts, longestWait: LONGEST_WAIT, backoff }, signal)
 }
 
 /** Milliseconds before the attempt after this one. */
@@ -159,20 +154,6 @@ async function getOnce(url: string, target: HttpTarget, { headers, signal }: Htt
         if (!stop.aborted) await cancelled
       }
     },
-  }
-}
-
-/** `fetch` of Node 20 leaves a reader waiting that is stopped behind the last piece of a body. */
-async function unlessStopped<T>(action: Promise<T>, stop: AbortSignal): Promise<T> {
-  const listening = new AbortController()
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      stop.addEventListener('abort', () => reject(toError(stop.reason)), { signal: listening.signal })
-      action.then(resolve, reject)
-      if (stop.aborted) reject(toError(stop.reason))
-    })
-  } finally {
-    listening.abort()
   }
 }
 

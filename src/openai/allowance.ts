@@ -7,7 +7,7 @@
  * whether it was served, as one without a reply in time, counts as the most that it can cost.
  */
 
-import { pause } from '../http/patience.js'
+import { CLOCK, type Clock } from '../http/retry.js'
 import { EndpointError } from './endpoint-error.js'
 import type { ResolvedEndpoint } from './endpoint-options.js'
 
@@ -29,14 +29,6 @@ export interface EndpointUsage extends TokenCounts {
   readonly cost: number
 }
 
-/** Time as requests see it; tests have one of their own. */
-export interface Clock {
-  /** Milliseconds. */
-  now(): number
-  pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void>
-}
-
-const CLOCK: Clock = { now: () => performance.now(), pause }
 const MINUTE = 60_000
 const MILLION = 1e6
 

@@ -4,8 +4,9 @@
  */
 
 import { describeValue } from '../errors.js'
+import type { Clock } from '../http/retry.js'
 import { isObject } from '../values.js'
-import { Allowance, type Clock, type EndpointUsage, type TokenCounts } from './allowance.js'
+import { Allowance, type EndpointUsage, type TokenCounts } from './allowance.js'
 import { EndpointError } from './endpoint-error.js'
 import { type ResolvedEndpoint, readAddress } from './endpoint-options.js'
 import { noSuchReply, type Sender, sendJson } from './send.js'

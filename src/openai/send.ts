@@ -5,6 +5,7 @@
 
 import { describeValue, shorten, withoutSecrets } from '../errors.js'
 import { proxyHint, reasonOf, retryAfter } from '../http/patience.js'
+import { type Failure, retry } from '../http/retry.js'
 import { causeWithoutToken, withoutToken, withoutTokenParts } from '../http/secret.js'
 import { isObject } from '../values.js'
 import type { Allowance, TokenCounts } from './allowance.js'
@@ -46,11 +47,8 @@ const LARGEST_REPLY = 16 * 2 ** 20
 const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
 
 /** Why a try failed, and what may be done about it. */
-interface Failure {
+interface Refused extends Failure {
   readonly error: EndpointError
-  readonly isTransient: boolean
-  /** Milliseconds that the endpoint asked to wait. */
-  readonly wait?: number | undefined
   readonly took?: 'nothing'
 }
 
@@ -65,37 +63,38 @@ export async function sendJson<Reply>(
   signal: AbortSignal | undefined,
 ): Promise<Reply> {
   const { allowance, maxRetries } = sender
-  for (let attempt = 0; ; attempt++) {
-    const permit = await allowance.admit(request.most, request.likely, attempt > 0, signal)
-    let failure: Failure
+  const permitted = async (attempt: number): Promise<{ readonly value: Reply } | Refused> => {
+    const permit = await allowance.admit(request.most, request.likely, attempt > 1, signal)
     try {
       const outcome = await tryOnce(sender, request, signal)
-      if ('reply' in outcome) {
-        await request.keep?.(outcome.reply)
-        permit.settle(outcome.took)
-        return outcome.reply
-      }
-      failure = outcome
+      if ('reply' in outcome) await request.keep?.(outcome.reply)
+      permit.settle(outcome.took)
+      return 'reply' in outcome ? { value: outcome.reply } : outcome
     } catch (error) {
       permit.settle(undefined)
       throw error
     }
-    permit.settle(failure.took)
-    const { error, isTransient, wait = 0 } = failure
-    if (!isTransient || attempt >= maxRetries || wait > LONGEST_WAIT) throw error
-    // All requests wait: what one was refused for the others would be refused for too.
-    if (wait > 0) allowance.holdBack(wait)
-    const backoff = Math.min(FIRST_WAIT * 2 ** attempt, LONGEST_BACKOFF)
-    // Requests that failed together do not come back together.
-    await allowance.clock.pause(Math.max(wait, backoff * (0.5 + Math.random() / 2)), signal)
   }
+  return await retry(
+    permitted,
+    {
+      attempts: maxRetries + 1,
+      longestWait: LONGEST_WAIT,
+      // Requests that failed together do not come back together.
+      backoff: (attempt) => Math.min(FIRST_WAIT * 2 ** (attempt - 1), LONGEST_BACKOFF) * (0.5 + Math.random() / 2),
+      clock: allowance.clock,
+      // All requests wait: what one was refused for the others would be refused for too.
+      onAskedWait: (milliseconds) => allowance.holdBack(milliseconds),
+    },
+    signal,
+  )
 }
 
 async function tryOnce<Reply>(
   { address, timeout }: Sender,
   { path, body, read }: JsonRequest<Reply>,
   signal: AbortSignal | undefined,
-): Promise<ReturnType<JsonRequest<Reply>['read']> | Failure> {
+): Promise<ReturnType<JsonRequest<Reply>['read']> | Refused> {
   const { baseUrl, key } = address
   const silence = new AbortController()
   const timer = setTimeout(() => silence.abort(), timeout * 1000)
@@ -157,12 +156,12 @@ export function noSuchReply(expected: string, got: string, cause?: unknown): End
   )
 }
 
-function noReply({ baseUrl }: Address, timeout: number): Failure {
+function noReply({ baseUrl }: Address, timeout: number): Refused {
   const message = `[endpoint] expected a reply from ${baseUrl} within ${timeout} s, got none; raise timeout, or lower concurrency`
   return { error: new EndpointError(message, { failure: 'connection' }), isTransient: true }
 }
 
-function noConnection({ baseUrl, key }: Address, thrown: unknown): Failure {
+function noConnection({ baseUrl, key }: Address, thrown: unknown): Refused {
   const error = new EndpointError(
     `[endpoint] cannot reach ${baseUrl}: ${reasonOf(thrown, key)}; check the address, and that the server runs${proxyHint('name a server without one')}`,
     { failure: 'connection', cause: causeWithoutToken(thrown, key) },
@@ -171,7 +170,7 @@ function noConnection({ baseUrl, key }: Address, thrown: unknown): Failure {
   return { error, isTransient: true, ...(NEVER_SENT.includes(code ?? '') && { took: 'nothing' }) }
 }
 
-function refusal({ baseUrl, key }: Address, { status, headers }: Response, text: string): Failure {
+function refusal({ baseUrl, key }: Address, { status, headers }: Response, text: string): Refused {
   const { message, code } = saidIn(text)
   const got = `HTTP ${status}${message === '' ? '' : `, ${JSON.stringify(shorten(withoutSecrets(withoutTokenParts(message, key))))}`}`
   // An account without money is no busy server.

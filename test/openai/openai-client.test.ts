@@ -2,7 +2,8 @@
 
 import { inspect } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Allowance, type Clock } from '../../src/openai/allowance.js'
+import type { Clock } from '../../src/http/retry.js'
+import { Allowance } from '../../src/openai/allowance.js'
 import { EndpointError } from '../../src/openai/endpoint-error.js'
 import { ENDPOINT_OPTIONS, type EndpointOptions } from '../../src/openai/endpoint-options.js'
 import { type ChatRequest, OpenAIClient } from '../../src/openai/openai-client.js'

@@ -1,5 +1,7 @@
 /** @file An access token that is used until shortly before it ends, and then made again, once for all who wait. */
 
+import { unlessStopped } from '../../../http/patience.js'
+
 /** What asks. Times are milliseconds since 1970 by the clock of this machine. */
 export interface AccessToken {
   readonly value: string
@@ -46,25 +48,10 @@ export function keepToken(
       making ??= renew().finally(() => {
         making = undefined
       })
-      return await unlessAborted(making, signal)
+      return signal === undefined ? await making : await unlessStopped(making, signal)
     },
     reject(value) {
       if (kept?.value === value) kept = undefined
     },
-  }
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work
-  let stop = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop)
-    work.catch(() => {})
   }
 }
