@@ -61,6 +61,13 @@ export const SECTIONS = [
     type: 'SyncMlflowOptions',
   },
   {
+    title: 'packAdapter(directory, options), packModel(directory, options)',
+    about: 'Makes the model directory of MLflow of an adapter or a whole model.',
+    file: 'mlflow/model/pack-options',
+    table: 'PACK_OPTIONS',
+    type: 'PackOptions',
+  },
+  {
     title: 'prepareDataset(source, tokenizer, options)',
     about: 'Reads rows and makes examples of them, as `trainLora` does.',
     file: 'data/dataset',

@@ -113,18 +113,20 @@ export async function verifyChecksums(directory: string): Promise<string | undef
 /** What `verifyChecksums` says of checkpoints of before version 0.2. */
 export const NO_CHECKSUMS = 'none'
 
-async function sha256Of(where: string, path: string): Promise<string> {
+/** SHA-256 of a file, in hexadecimal. @throws what cannot be read, and the reason of `signal` */
+export async function sha256Of(where: string, path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
   const handle = await openRegularFile(where, path)
   try {
     const piece = Buffer.allocUnsafe(PIECE_BYTES)
     for (;;) {
+      signal?.throwIfAborted()
       const { bytesRead } = await handle.read(piece, 0, piece.length)
       if (bytesRead === 0) return hash.digest('hex')
       hash.update(piece.subarray(0, bytesRead))
     }
   } catch (error) {
-    throw readError(where, path, error)
+    throw signal?.aborted ? error : readError(where, path, error)
   } finally {
     await handle.close()
   }

@@ -68,15 +68,20 @@ async function filesOf(from: string): Promise<TokenizerFile[]> {
       { name: CONFIG_FILE, content: `${JSON.stringify(config, null, 2)}\n` },
     ]
   }
-  const present = (await readDirectory('saveModel', from)).filter((name) => TOKENIZER_FILES.includes(name))
-  const templates = await readdir(join(from, TEMPLATE_DIRECTORY)).catch(() => [])
-  const named = templates.filter((file) => file.endsWith('.jinja')).map((file) => join(TEMPLATE_DIRECTORY, file))
   return await Promise.all(
-    [...present, ...named].map(async (name) => ({
+    (await tokenizerFileNames('saveModel', from)).map(async (name) => ({
       name,
       content: await readRegularFile(join(from, name), { where: 'saveModel' }),
     })),
   )
+}
+
+/** Those files of a directory that are of its tokenizer, relative to it. */
+export async function tokenizerFileNames(where: string, from: string): Promise<string[]> {
+  const present = (await readDirectory(where, from)).filter((name) => TOKENIZER_FILES.includes(name))
+  const templates = await readdir(join(from, TEMPLATE_DIRECTORY)).catch(() => [])
+  const named = templates.filter((file) => file.endsWith('.jinja')).map((file) => join(TEMPLATE_DIRECTORY, file))
+  return [...present, ...named]
 }
 
 /** With one template in the place of all that there are. */

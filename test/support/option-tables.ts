@@ -35,6 +35,7 @@ import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
+import { PACK_OPTIONS } from '../../src/mlflow/model/pack-options.js'
 import { CONNECT_MLFLOW_OPTIONS } from '../../src/mlflow/open.js'
 import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
 import { SYNC_MLFLOW_OPTIONS } from '../../src/mlflow/sync.js'
@@ -58,6 +59,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   MLFLOW_OPTIONS,
   CONNECT_MLFLOW_OPTIONS,
   SYNC_MLFLOW_OPTIONS,
+  PACK_OPTIONS,
   PREPARE_OPTIONS,
   DATASET_ENTRY,
   DATASET_MIX,

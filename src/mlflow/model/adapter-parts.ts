@@ -1,0 +1,114 @@
+/** @file What a model directory takes of a LoRA adapter: its files, and where MLflow's client finds its base model. */
+
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { checkFiles, readAdapterHeader } from '../../adapters/adapter-file.js'
+import { PEFT_CONFIG_FILE, readPeftConfig } from '../../adapters/peft-config.js'
+import { MERGE_IN_PEFT, PEFT_WEIGHTS_FILE, parsePeftTensorName } from '../../adapters/peft-names.js'
+import { CHECKSUM_FILE } from '../../checkpoint/checksums.js'
+import { shorten } from '../../errors.js'
+import { isGgufPath } from '../../gguf/reader.js'
+import { ModelError } from '../../lowrank-error.js'
+import type { PackOptions } from './pack-options.js'
+import { CARD_FILE, cardSources, type PackedParts, tokenizerSources } from './parts.js'
+
+/** MLflow's name of the folder of an adapter. */
+const PEFT_FOLDER = 'peft'
+
+/** @throws ModelError for what is no adapter, is damaged, or cannot be loaded by MLflow's client with PEFT */
+export async function adapterParts(directory: string, options: PackOptions): Promise<PackedParts> {
+  const config = await readPeftConfig(directory)
+  await expectTensors(directory)
+  const warnings = await checkFiles(directory)
+  const { baseModel = config.baseModel } = options
+  const { baseRevision = baseModel === config.baseModel ? config.revision : undefined } = options
+  if (baseModel === undefined)
+    throw new ModelError(
+      `[pack] expected a base model in ${join(directory, PEFT_CONFIG_FILE)}, got none; name it with baseModel`,
+    )
+  const own = await tokenizerSources(directory)
+  const base =
+    baseRevision === undefined
+      ? await localBase(baseModel, own.length > 0)
+      : { flavor: hubFlavor(baseModel, baseRevision), tokenizer: [] }
+  const { r, loraAlpha } = config.lora
+  return {
+    flavor: { peft_adaptor: PEFT_FOLDER, pipeline_model_type: 'AutoModelForCausalLM', ...base.flavor },
+    facts: {
+      kind: 'adapter',
+      base_model: baseModel,
+      base_model_revision: baseRevision ?? null,
+      r,
+      lora_alpha: loraAlpha,
+    },
+    sources: [
+      ...(await adapterSources(directory)),
+      ...(own.length > 0 ? own : base.tokenizer),
+      ...(await cardSources(directory, baseModel)),
+    ],
+    needsPeft: true,
+    warnings,
+  }
+}
+
+/** @throws unless there are tensors, all of a kind that is supported */
+async function expectTensors(directory: string): Promise<void> {
+  const { tensors } = await readAdapterHeader(directory)
+  const path = join(directory, PEFT_WEIGHTS_FILE)
+  if (tensors.size === 0) throw new ModelError(`[pack] expected tensors in ${path}, got none; save the adapter again`)
+  for (const name of tensors.keys()) {
+    const parsed = parsePeftTensorName(name)
+    if (parsed?.kind === 'unsupported')
+      throw new ModelError(
+        `[pack] ${path} holds ${shorten(name)}, which belongs to ${shorten(parsed.feature)}; that is not supported yet; ${MERGE_IN_PEFT}`,
+      )
+  }
+}
+
+/** The adapter as PEFT reads it; checksums and card go along where they are. */
+async function adapterSources(directory: string): Promise<PackedParts['sources']> {
+  const names = [PEFT_CONFIG_FILE, PEFT_WEIGHTS_FILE]
+  for (const name of [CHECKSUM_FILE, CARD_FILE]) if (await kindOf(join(directory, name))) names.push(name)
+  return names.map((name) => ({ path: `${PEFT_FOLDER}/${name}`, source: join(directory, name) }))
+}
+
+/** MLflow's client asks the Hub for both with this commit; it looks at no tokenizer of the directory then. */
+function hubFlavor(baseModel: string, revision: string): PackedParts['flavor'] {
+  return {
+    source_model_name: baseModel,
+    source_model_revision: revision,
+    tokenizer_name: baseModel,
+    tokenizer_revision: revision,
+  }
+}
+
+async function localBase(
+  baseModel: string,
+  hasTokenizer: boolean,
+): Promise<{ flavor: PackedParts['flavor']; tokenizer: PackedParts['sources'] }> {
+  if (isGgufPath(baseModel))
+    throw new ModelError(
+      `[pack] expected a base model of safetensors for an adapter, got the GGUF file ${baseModel}, which PEFT does not put adapters on; merge the ` +
+        'adapter into it, or name the model that the GGUF was made of with baseModel',
+    )
+  const kind = await kindOf(baseModel)
+  if (kind === undefined && /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)?$/.test(baseModel))
+    throw new ModelError(
+      `[pack] expected the commit of the base model ${baseModel} on the Hub, got none in ${PEFT_CONFIG_FILE}; give the one that the adapter was trained ` +
+        'on as baseRevision',
+    )
+  const tokenizer = kind === 'directory' ? await tokenizerSources(baseModel) : []
+  if (!hasTokenizer && tokenizer.length === 0)
+    throw new ModelError(
+      `[pack] expected a tokenizer beside the adapter or in its base model ${baseModel}, got none; name the directory of the base model with baseModel`,
+    )
+  const path = resolve(baseModel)
+  return { flavor: { local_base_model_path: path, source_model_name: path }, tokenizer }
+}
+
+async function kindOf(path: string): Promise<'directory' | 'file' | undefined> {
+  return await stat(path).then(
+    (found) => (found.isDirectory() ? 'directory' : 'file'),
+    () => undefined,
+  )
+}

@@ -1,0 +1,58 @@
+/** @file The files of a model directory and what they are together: sizes, checksums, one hash of all. */
+
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { sha256Of } from '../../checkpoint/checksums.js'
+
+/** A file of a model directory. */
+export interface ModelFile {
+  /** Its place inside of the model, with slashes. */
+  readonly path: string
+  /** In bytes. */
+  readonly size: number
+  /** In hexadecimal. */
+  readonly sha256: string
+  /** The path of a file on this machine, or the bytes themselves. */
+  readonly source: string | Uint8Array
+}
+
+/** Where the content of a file is, before anyone has looked at it. */
+export interface NamedSource {
+  readonly path: string
+  readonly source: string | Uint8Array
+}
+
+/** Sizes and checksums of files, in the order of their paths. Files are read piece by piece, one after the other. */
+export async function readModelFiles(
+  sources: readonly NamedSource[],
+  signal: AbortSignal | undefined,
+): Promise<ModelFile[]> {
+  const files: ModelFile[] = []
+  for (const { path, source } of [...sources].sort(byPath)) {
+    signal?.throwIfAborted()
+    if (typeof source !== 'string') {
+      files.push(bytesFile(path, source))
+      continue
+    }
+    const sha256 = await sha256Of('pack', source, signal)
+    files.push({ path, size: (await stat(source)).size, sha256, source })
+  }
+  return files
+}
+
+/** A file whose content is in memory. */
+export function bytesFile(path: string, content: string | Uint8Array): ModelFile {
+  const source = typeof content === 'string' ? Buffer.from(content) : content
+  return { path, size: source.length, sha256: createHash('sha256').update(source).digest('hex'), source }
+}
+
+/** SHA-256 over path, size and checksum of files, whatever their order. */
+export function hashOf(files: readonly ModelFile[]): string {
+  const hash = createHash('sha256')
+  for (const { path, size, sha256 } of [...files].sort(byPath)) hash.update(`${path}\0${size}\0${sha256}\n`)
+  return hash.digest('hex')
+}
+
+export function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
+  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0
+}

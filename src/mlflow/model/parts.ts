@@ -1,0 +1,55 @@
+/** @file What a model directory takes of an adapter or a whole model: files, facts, and the card with its licence. */
+
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { tokenizerFileNames } from '../../checkpoint/save-tokenizer.js'
+import { readRegularFileIfThere } from '../../regular-file.js'
+import { readYamlTexts } from '../../yaml-text.js'
+import type { NamedSource } from './files.js'
+
+/** What adapters and whole models bring along. */
+export interface PackedParts {
+  /** Where weights and components are, for MLflow's flavor `transformers`. */
+  readonly flavor: Readonly<Record<string, unknown>>
+  /** What stands under `metadata.lowrank` of MLmodel. */
+  readonly facts: Readonly<Record<string, unknown>>
+  readonly sources: readonly NamedSource[]
+  readonly needsPeft: boolean
+  readonly warnings: readonly string[]
+}
+
+/** The name of the model card in a directory. */
+export const CARD_FILE = 'README.md'
+/** Cards are read whole. */
+const LARGEST_CARD = 2 ** 20
+const LICENSE_FILE = /^(?:licen[cs]e|notice)(?:\.\w+)?$/i
+
+/** The files of the tokenizer in a directory, as they go into a model directory; empty where it has none. */
+export async function tokenizerSources(directory: string): Promise<NamedSource[]> {
+  const names = await tokenizerFileNames('pack', directory)
+  if (!names.some((name) => name === 'tokenizer.json' || name === 'tokenizer.model')) return []
+  return names.map((name) => ({
+    path: `components/tokenizer/${name.replaceAll('\\', '/')}`,
+    source: join(directory, name),
+  }))
+}
+
+/** The card of a directory and its licence, as MLflow lays them down. */
+export async function cardSources(directory: string, baseModel: string | undefined): Promise<NamedSource[]> {
+  const files = (await readdir(directory)).filter((name) => LICENSE_FILE.test(name)).sort()
+  const sources: NamedSource[] = files.map((name) => ({ path: name, source: join(directory, name) }))
+  const bytes = await readRegularFileIfThere(join(directory, CARD_FILE), { where: 'pack', limit: LARGEST_CARD })
+  const [, header = '', body = bytes?.toString()] =
+    /^---\r?\n([\s\S]*?\n)---\r?\n([\s\S]*)$/.exec(bytes?.toString() ?? '') ?? []
+  if (body !== undefined) sources.push({ path: 'model_card.md', source: Buffer.from(body) })
+  if (header !== '') sources.push({ path: 'model_card_data.yaml', source: Buffer.from(header) })
+  if (files.length === 0 && baseModel !== undefined) {
+    const found = readYamlTexts(header, ['license', 'license_name', 'license_link'])
+    const named = [found.license, found.license_name, found.license_link].flat().filter((part) => part !== undefined)
+    const terms =
+      named.length > 0 ? `It is ${named.join(', ')}.` : 'It was not known when this was packed; see where the model is.'
+    const text = `The licence of the base model ${baseModel} applies to what is made from it. ${terms}\n`
+    sources.push({ path: 'LICENSE.txt', source: Buffer.from(text) })
+  }
+  return sources
+}
