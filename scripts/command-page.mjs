@@ -74,20 +74,17 @@ export async function commandPage(parts) {
   const { COMMANDS: commands, GROUPS: groups, summaries, summariesOf, flagGroups, sentence, usageOf, flagHelp } = parts
   const program = { commands, groups }
   const rows = await summaries(program)
-  const sections = await Promise.all(
-    rows.map(async ([shown]) => {
-      const [word = ''] = shown.split(' ')
-      const load = commands.get(word)
-      if (load) return section('##', word, (await load()).command, parts)
-      const nested = await summariesOf(word, program)
-      const within = nested.map(async ([name]) => {
-        const { command } = await /** @type {any} */ (commands.get(name))()
-        return section('###', name, command, parts)
-      })
-      const head = [`## lowrank ${word}`, sentence(groups.get(word) ?? ''), table('Command', nested)]
-      return [...head, ...(await Promise.all(within))].join('\n\n')
-    }),
-  )
+  /** @type {(shown: string) => Promise<string>} */
+  const part = async (shown) => {
+    const name = shown.replace(/ COMMAND$/, '')
+    const load = commands.get(name)
+    const level = name.includes(' ') ? '###' : '##'
+    if (load) return section(level, name, (await load()).command, parts)
+    const nested = await summariesOf(name, program)
+    const head = [`${level} lowrank ${name}`, sentence(groups.get(name) ?? ''), table('Command', nested)]
+    return [...head, ...(await Promise.all(nested.map(([row]) => part(row))))].join('\n\n')
+  }
+  const sections = await Promise.all(rows.map(([shown]) => part(shown)))
   const common = flagGroups({ flags: {} })[0]
   const every = table(
     'Every command',

@@ -1,6 +1,6 @@
 /**
- * @file The commands by name, in the order of help. A new one is its file and a line here. A name of two words, such as
- * `data show`, is a command of a group, which has its line in GROUPS.
+ * @file The commands by name, in the order of help. A new one is its file and a line here. A name of several words, such
+ * as `data show`, is a command of a group, which has its line in GROUPS.
  */
 
 import type { CommandList } from './command.js'

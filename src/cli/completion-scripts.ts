@@ -2,7 +2,7 @@
 
 import { flagsOf, type TableFlag } from '../options/flags.js'
 import type { Argument, CommandDescription, Program } from './command.js'
-import { commandsOf, firstWords } from './find-command.js'
+import { firstWords, groupsOf, nextWords } from './find-command.js'
 import { COMMON_FLAGS } from './parse.js'
 
 export type Shell = 'bash' | 'zsh' | 'fish'
@@ -17,11 +17,11 @@ interface Completed {
   readonly flags: readonly TableFlag[]
   /** Words of its first argument; 'files', or nothing where it takes none. */
   readonly words: readonly string[] | 'files' | undefined
-  /** Whether a word that is a group has one of its commands behind it. */
+  /** Whether words that are a group have one of its commands behind them. */
   readonly takesSubcommand: boolean
 }
 
-/** A group, and the last words of its commands. */
+/** A group, and the words that may stand behind it. */
 interface CompletedGroup {
   readonly name: string
   readonly summary: string
@@ -43,10 +43,9 @@ export async function completionScript(shell: Shell, program: Omit<Program, 'ver
   const completed = await Promise.all(
     [...commands].map(async ([name, load]) => describe(name, (await load()).command, words)),
   )
-  const described = words.flatMap((name): CompletedGroup[] => {
-    const within = commandsOf(name, program).map((command) => command.slice(name.length + 1))
-    return within.length === 0 ? [] : [{ name, summary: groups.get(name) ?? '', words: within }]
-  })
+  const described = groupsOf(program).map(
+    (name): CompletedGroup => ({ name, summary: groups.get(name) ?? '', words: nextWords(name, program) }),
+  )
   return { bash, zsh, fish }[shell]({ words, commands: completed, groups: described })
 }
 
@@ -76,7 +75,7 @@ function valuesOf({ argument, choices, entry }: TableFlag): readonly string[] | 
 }
 
 function bash({ words: firstWords, commands, groups }: CompletedProgram): string {
-  const offers = groups.map(({ name, words }) => `${name}) words='${words.join(' ')}' ;;`)
+  const offers = groups.map(({ name, words }) => `${pattern(name)}) words='${words.join(' ')}' ;;`)
   const cases = commands.flatMap(({ name, flags, words, takesSubcommand }) => [
     `    '${name}')`,
     '      case $previous in',
@@ -86,10 +85,16 @@ function bash({ words: firstWords, commands, groups }: CompletedProgram): string
       const offer = values === 'files' ? 'files=1' : values === 'text' ? ':' : `words='${values.join(' ')}'`
       return [`        ${flag.name}) ${offer} ;;`]
     }),
-    ...(takesSubcommand ? offers.map((offer) => `        ${offer}`) : []),
     `        *) if [[ $current == -* ]]; then words='${flags.map((flag) => flag.name).join(' ')}'; else ${
       words === undefined ? ':' : words === 'files' ? 'files=1' : `words='${words.join(' ')}'`
-    }; fi ;;`,
+    }; fi${takesSubcommand ? '' : ' ;;'}`,
+    ...(takesSubcommand
+      ? [
+          `        case "\${COMP_WORDS[*]:2:COMP_CWORD-2}" in`,
+          ...offers.map((offer) => `          ${offer}`),
+          '        esac ;;',
+        ]
+      : []),
     '      esac ;;',
   ])
   return `# Completion of lowrank for bash. In ~/.bashrc: source <(lowrank completion bash)
@@ -102,9 +107,12 @@ _lowrank() {
   fi
   if (( COMP_CWORD == 1 )); then words='${firstWords.join(' ')} --help --version'
   else
-    case $command in${groups.map(({ name }) => `\n      ${name}) (( COMP_CWORD > 2 )) && command+=" \${COMP_WORDS[2]}" ;;`).join('')}
-    esac
-    case $command in
+${groups
+  .map(({ name }) => {
+    const length = name.split(' ').length
+    return `    [[ $command == '${name}' ]] && (( COMP_CWORD > ${length + 1} )) && command+=" \${COMP_WORDS[${length + 1}]}"\n`
+  })
+  .join('')}    case $command in
 ${offers.map((offer) => `      ${offer}\n`).join('')}${cases.map((line) => `  ${line}`).join('\n')}
     esac
   fi
@@ -132,7 +140,7 @@ function zsh({ words: firstWords, commands, groups }: CompletedProgram): string 
       const name = `${flag.isRepeatable ? '*' : ''}${flag.name}${values === undefined ? '' : '='}`
       return `        ${singleQuoted(`${name}[${(flag.help ?? flag.entry.help).replace(/[[\]\\:]/g, '\\$&')}]${value}`)} \\`
     }),
-    `        ${words === undefined ? "'*:: :'" : words === 'files' ? "'*:file:_files'" : `'1:word:(${words.join(' ')})'`}${takesSubcommand ? " '2:command: _lowrank_within $words[2]'" : ''} ;;`,
+    `        ${words === undefined ? "'*:: :'" : words === 'files' ? "'*:file:_files'" : `'1:word:(${words.join(' ')})'`}${takesSubcommand ? ` '2:command: _lowrank_within $words[2]' '3:command: _lowrank_within "$words[2] $words[3]"'` : ''} ;;`,
   ])
   const summaries = new Map([...commands, ...groups].map(({ name, summary }) => [name, summary]))
   const described = (name: string, shown: string): string =>
@@ -140,7 +148,7 @@ function zsh({ words: firstWords, commands, groups }: CompletedProgram): string 
   const names = firstWords.map((name) => `    ${described(name, name)}`)
   const within = groups.map(
     ({ name, words }) =>
-      `    ${name}) commands=(${words.map((word) => described(`${name} ${word}`, word)).join(' ')}) ;;`,
+      `    ${pattern(name)}) commands=(${words.map((word) => described(`${name} ${word}`, word)).join(' ')}) ;;`,
   )
   return `#compdef lowrank
 # Completion of lowrank for zsh. In ~/.zshrc, behind compinit: source <(lowrank completion zsh)
@@ -163,16 +171,19 @@ ${names.join('\n')}
   shift words
   (( CURRENT-- ))
   local command=$words[1]
-  case $command in
-    ${groups.length === 0 ? "''" : groups.map(({ name }) => name).join(' | ')})
-      if (( CURRENT == 2 )); then
-        _lowrank_within $command
-        return
-      fi
-      command+=" $words[2]"
-      shift words
-      (( CURRENT-- )) ;;
-  esac
+  while true; do
+    case $command in
+      ${groups.length === 0 ? "''" : groups.map(({ name }) => pattern(name)).join(' | ')})
+        if (( CURRENT == 2 )); then
+          _lowrank_within "$command"
+          return
+        fi
+        command+=" $words[2]"
+        shift words
+        (( CURRENT-- )) ;;
+      *) break ;;
+    esac
+  done
   case $command in
 ${cases.join('\n')}
   esac
@@ -231,6 +242,11 @@ end
 complete -c lowrank -f
 ${[...firstWords.map((name) => first(name, summaries.get(name) ?? '')), ...nested, ...lines].join('\n')}
 `
+}
+
+/** A name as a pattern of `case`. */
+function pattern(name: string): string {
+  return name.includes(' ') ? `'${name}'` : name
 }
 
 function singleQuoted(text: string): string {

@@ -9,14 +9,30 @@ export type Found =
   | { readonly command: AnyCommand; readonly name: string; readonly rest: readonly string[] }
   | { readonly command?: undefined; readonly name: string; readonly rest: readonly string[] }
 
-/** The names that may stand first, in order: of commands, and of groups where their first command stands. */
-export function firstWords({ commands }: Pick<Program, 'commands'>): string[] {
-  return [...new Set([...commands.keys()].map((name) => name.split(' ', 1)[0] as string))]
+/** The words that may stand behind those of a group, or first: commands, and groups where their first command stands. */
+export function nextWords(group: string, { commands }: Pick<Program, 'commands'>): string[] {
+  const before = group === '' ? '' : `${group} `
+  const within = [...commands.keys()].filter((name) => name.startsWith(before))
+  return [...new Set(within.map((name) => name.slice(before.length).split(' ', 1)[0] as string))]
 }
 
-/** Full names of the commands of a group; none where a command has that name, or nothing. */
-export function commandsOf(group: string, { commands }: Pick<Program, 'commands'>): string[] {
-  return [...commands.keys()].filter((name) => name.startsWith(`${group} `))
+/** The names that may stand first. */
+export function firstWords(program: Pick<Program, 'commands'>): string[] {
+  return nextWords('', program)
+}
+
+/** The groups, outer ones first: `databricks`, `databricks clusters`. */
+export function groupsOf({ commands }: Pick<Program, 'commands'>): string[] {
+  const groups = [...commands.keys()].flatMap((name) => {
+    const words = name.split(' ').slice(0, -1)
+    return words.map((_, index) => words.slice(0, index + 1).join(' '))
+  })
+  return [...new Set(groups)].filter((group) => !commands.has(group))
+}
+
+/** Full names of the commands and groups right within a group; none where a command has that name, or nothing. */
+export function commandsOf(group: string, program: Pick<Program, 'commands'>): string[] {
+  return nextWords(group, program).map((word) => `${group} ${word}`)
 }
 
 /**
@@ -24,22 +40,20 @@ export function commandsOf(group: string, { commands }: Pick<Program, 'commands'
  * @returns a command, or a group with no `command`, and the words behind its name
  * @throws UsageError naming the nearest command
  */
-export async function findCommand(
-  where: string,
-  [first = '', second, ...rest]: readonly string[],
-  program: Program,
-): Promise<Found> {
+export async function findCommand(where: string, words: readonly string[], program: Program): Promise<Found> {
   const { commands } = program
-  const behind = second === undefined ? [] : [second, ...rest]
-  const load = commands.get(first)
-  if (load) return { command: (await load()).command, name: first, rest: behind }
-  const within = commandsOf(first, program)
-  if (within.length === 0) throw unknownCommand(where, first, firstWords(program), program)
-  if (second === undefined || second.startsWith('-')) return { name: first, rest: behind }
-  const name = `${first} ${second}`
-  const loadNested = commands.get(name)
-  if (loadNested === undefined) throw unknownCommand(where === 'lowrank' ? first : where, second, within, program)
-  return { command: (await loadNested()).command, name, rest }
+  let name = ''
+  for (const [index, word] of words.entries()) {
+    const within = name === '' ? firstWords(program) : commandsOf(name, program)
+    if (name !== '' && word.startsWith('-')) return { name, rest: words.slice(index) }
+    const longer = name === '' ? word : `${name} ${word}`
+    const load = commands.get(longer)
+    if (load) return { command: (await load()).command, name: longer, rest: words.slice(index + 1) }
+    if (!within.includes(longer))
+      throw unknownCommand(where === 'lowrank' ? name || where : where, word, within, program)
+    name = longer
+  }
+  return { name, rest: [] }
 }
 
 /** @param valid the names that could stand there */

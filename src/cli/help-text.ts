@@ -93,21 +93,23 @@ const EXIT_CODES =
   'error has them.'
 
 /** What the first word of a command line may be: a command, or a group in a line of its own. */
-export async function summaries({ commands, groups }: Pick<Program, 'commands' | 'groups'>): Promise<Row[]> {
-  return await Promise.all(
-    firstWords({ commands }).map(async (word): Promise<Row> => {
-      const load = commands.get(word)
-      return load ? [word, (await load()).command.summary] : [`${word} COMMAND`, groups.get(word) ?? '']
-    }),
-  )
+export async function summaries(program: Pick<Program, 'commands' | 'groups'>): Promise<Row[]> {
+  return await rowsOf(firstWords(program), program)
 }
 
-/** The commands of a group by their full names. */
-export async function summariesOf(group: string, { commands }: Pick<Program, 'commands'>): Promise<Row[]> {
+/** The commands and groups within a group by their full names. */
+export async function summariesOf(group: string, program: Pick<Program, 'commands' | 'groups'>): Promise<Row[]> {
+  return await rowsOf(commandsOf(group, program), program)
+}
+
+async function rowsOf(
+  names: readonly string[],
+  { commands, groups }: Pick<Program, 'commands' | 'groups'>,
+): Promise<Row[]> {
   return await Promise.all(
-    commandsOf(group, { commands }).map(async (name): Promise<Row> => {
-      const load = commands.get(name) as NonNullable<ReturnType<typeof commands.get>>
-      return [name, (await load()).command.summary]
+    names.map(async (name): Promise<Row> => {
+      const load = commands.get(name)
+      return load ? [name, (await load()).command.summary] : [`${name} COMMAND`, groups.get(name) ?? '']
     }),
   )
 }

@@ -20,7 +20,7 @@ export const command: Command<NoFlags, Checked> = {
       otherwise: 'all of them, a line for each',
       choices: 'commands',
     },
-    { name: 'subcommand', help: 'the command of the group', choices: 'subcommands' },
+    { name: 'subcommand', help: 'the command of the group', choices: 'subcommands', isRepeatable: true },
   ],
   flags: {},
   examples: [

@@ -1,11 +1,11 @@
-/** @file Commands of two words, as `data show`: how they are found, and that help, completion and docs know groups. */
+/** @file Commands of several words, as `data show`: how they are found, and that help, completion and docs know groups. */
 
 import { spawnSync } from 'node:child_process'
 import { afterEach, expect, it, vi } from 'vitest'
 import type { AnyCommand, CommandList, Given, Program } from '../../src/cli/command.js'
 import { COMMANDS, GROUPS } from '../../src/cli/commands.js'
 import { completionScript } from '../../src/cli/completion-scripts.js'
-import { commandsOf, firstWords } from '../../src/cli/find-command.js'
+import { groupsOf } from '../../src/cli/find-command.js'
 import { command as help } from '../../src/cli/help.js'
 import { argumentHelp, commandUsage, flagGroups, sentence, summaries, summariesOf } from '../../src/cli/help-text.js'
 import { runProgram } from '../../src/cli/run-program.js'
@@ -40,6 +40,8 @@ const LIST: Record<string, AnyCommand> = {
     flags: { to: { rule: oneOf(['csv', 'parquet']), help: 'what', flag: { name: '--to', argument: 'format' } } },
   }),
   'hub pull': made('hub pull'),
+  'hub cache list': made('hub cache list'),
+  'hub cache clear': made('hub cache clear', { arguments: FILE }),
 }
 const commands: CommandList = new Map([
   ...Object.entries(LIST).map(([name, command]) => [name, async () => ({ command })] as const),
@@ -48,6 +50,7 @@ const commands: CommandList = new Map([
 const groups = new Map([
   ['data', 'look at data sets'],
   ['hub', 'fetch models'],
+  ['hub cache', 'look at what was fetched'],
 ])
 const program: Program = { version: '0', commands, groups }
 
@@ -73,8 +76,8 @@ async function typed(...words: string[]): Promise<{ stdout: string; stderr: stri
 }
 
 it('every group of the list has its line of summary', () => {
-  for (const word of firstWords({ commands: COMMANDS }))
-    if (commandsOf(word, { commands: COMMANDS }).length > 0) expect(GROUPS.get(word), word).toMatch(/^[a-z].*[^.]$/)
+  for (const group of groupsOf({ commands: COMMANDS })) expect(GROUPS.get(group), group).toMatch(/^[a-z].*[^.]$/)
+  expect([...GROUPS.keys()].filter((group) => !groupsOf({ commands: COMMANDS }).includes(group))).toEqual([])
 })
 
 it('two words name a command of a group, beside a command whose name is its second word', async () => {
@@ -86,6 +89,22 @@ it('two words name a command of a group, beside a command whose name is its seco
     ['data generate', { flags: { to: 'csv' }, words: [] }],
     ['generate', { flags: {}, words: [] }],
   ])
+})
+
+it('a group may stand within a group, and is shown, misspelled and asked for help as one', async () => {
+  await typed('hub', 'cache', 'clear', 'x')
+  expect(ran).toEqual([['hub cache clear', { flags: {}, words: ['x'] }]])
+  expect((await typed('hub', 'cahce', 'list')).message).toBe('[hub] unknown command "cahce"; did you mean hub cache?')
+  expect((await typed('hub', 'cache', 'lst')).message).toBe(
+    '[hub cache] unknown command "lst"; did you mean hub cache list?',
+  )
+  const { stdout } = await typed('help', 'hub')
+  expect(stdout).toContain('  hub pull           hub pull something\n  hub cache COMMAND  look at what was fetched\n')
+  const page = await typed('hub', 'cache', '--help')
+  expect(page.stdout).toContain('Usage: lowrank hub cache COMMAND [flags]\n\nLook at what was fetched.\n')
+  expect(await typed('help', 'hub', 'cache')).toEqual(page)
+  expect((await typed('help', 'hub', 'cache', 'clear')).stdout).toContain('Usage: lowrank hub cache clear [FILE]')
+  expect((await typed('help', 'hub', 'cache', 'clear', 'x')).message).toMatch(/hub cache clear has none within it/)
 })
 
 it('mistakes in a nested command are told with its full name', async () => {
@@ -166,6 +185,9 @@ it('the page of commands has a section for a group, with its commands below it',
     '## lowrank generate',
     '## lowrank hub',
     '### lowrank hub pull',
+    '### lowrank hub cache',
+    '### lowrank hub cache list',
+    '### lowrank hub cache clear',
     '## lowrank help',
   ])
 })
@@ -194,7 +216,21 @@ const OFFERED: readonly (readonly [words: readonly string[], offered: readonly s
     ['help', 'data', ''],
     ['show', 'generate'],
   ],
-  [['help', 'hub', ''], ['pull']],
+  [
+    ['help', 'hub', ''],
+    ['pull', 'cache'],
+  ],
+  [['help', 'hub', 'cache', 'c'], ['clear']],
+  [['hub', 'c'], ['cache']],
+  [
+    ['hub', 'cache', ''],
+    ['list', 'clear'],
+  ],
+  [
+    ['hub', 'cache', 'list', '--'],
+    ['--loud', '--verbose', '--help'],
+  ],
+  [['hub', 'cache', 'clear', 'package-l'], ['package-lock.json']],
 ]
 
 it('bash completes groups, their commands, and the flags of these', async () => {
@@ -220,6 +256,9 @@ it('the scripts for zsh and fish tell a nested command from one that has its las
     "complete -c lowrank -n '__lowrank_in data generate' -l to -xa 'csv parquet' -d 'what'",
     "complete -c lowrank -n '__lowrank_in generate' -l loud -d 'say more'",
     "complete -c lowrank -n '__lowrank_behind help data' -a 'show generate'",
+    "complete -c lowrank -n '__lowrank_behind hub' -a cache -d 'look at what was fetched'",
+    "complete -c lowrank -n '__lowrank_behind hub cache' -a list -d 'hub cache list something'",
+    "complete -c lowrank -n '__lowrank_in hub cache list' -l loud -d 'say more'",
   ])
     expect(fish.split('\n')).toContain(line)
 })
