@@ -8,9 +8,11 @@ import { FILES_ROUTES } from './routes/files.js'
 import { JOBS_ROUTES } from './routes/jobs.js'
 import { MLFLOW_ROUTES } from './routes/mlflow.js'
 import { MLFLOW_SINGLE_ROUTES } from './routes/mlflow-single.js'
+import { REGISTRY_ROUTES } from './routes/registry.js'
 import { SERVING_ROUTES } from './routes/serving.js'
 import { STATEMENT_ROUTES } from './routes/statements.js'
 import { UNITY_CATALOG_ROUTES } from './routes/unity-catalog.js'
+import { UNITY_CATALOG_MODEL_ROUTES } from './routes/unity-catalog-models.js'
 import { WORKSPACE_FILES_ROUTES } from './routes/workspace-files.js'
 
 export const ROUTES: readonly Route[] = [
@@ -25,4 +27,6 @@ export const ROUTES: readonly Route[] = [
   ...WORKSPACE_FILES_ROUTES,
   ...STATEMENT_ROUTES,
   ...UNITY_CATALOG_ROUTES,
+  ...REGISTRY_ROUTES,
+  ...UNITY_CATALOG_MODEL_ROUTES,
 ]

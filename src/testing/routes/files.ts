@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { rangeOf } from '../loopback-storage.js'
+import { expectModelFile } from '../model-registry.js'
 import type { StoredObject, UploadedPart } from '../object-storage.js'
 import {
   expectFields,
@@ -91,11 +92,15 @@ export const FILES_ROUTES: readonly Route[] = [
     method: 'POST',
     path: '/api/2.0/fs/create-download-url',
     async handle({ query, json }, state) {
-      expectQuery(query, ['path', 'expire_time'])
-      expectFields(json, {})
-      const key = keyOfPath(query.get('path') ?? '')
+      // MLflow's client gives the path in the body.
+      expectQuery(query, [], ['path', 'expire_time'])
+      expectFields(json, { path: query.has('path') ? 'string?' : 'string' })
+      const key = keyOfPath(query.get('path') ?? String(json.path))
+      expectModelFile(state, key, 'read')
       if ((await state.storage.stat(key)) === undefined) throw notFound(key)
-      const expires = expiryOf(query.get('expire_time') ?? '', state)
+      const expires = query.has('path')
+        ? expiryOf(query.get('expire_time') ?? '', state)
+        : state.now() + LONGEST_LOAN_MS
       return { json: await state.storage.presign({ method: 'GET', key, expires }) }
     },
   },
@@ -107,6 +112,7 @@ export const FILES_ROUTES: readonly Route[] = [
       const { path, expire_time } = json
       const expires = expire_time === undefined ? state.now() + LONGEST_LOAN_MS : expiryOf(String(expire_time), state)
       const key = keyOfPath(String(path))
+      expectModelFile(state, key, 'write')
       addDirectories(state, key)
       return { json: await state.storage.presign({ method: 'PUT', key, expires }) }
     },
@@ -131,8 +137,10 @@ async function putFile(request: RouteRequest, state: WorkspaceState): Promise<Ro
   return { status: 204 }
 }
 
-async function getFile(request: RouteRequest, { storage }: WorkspaceState, hasBody: boolean): Promise<RouteAnswer> {
+async function getFile(request: RouteRequest, state: WorkspaceState, hasBody: boolean): Promise<RouteAnswer> {
   const key = keyOf(request)
+  const { storage } = state
+  expectModelFile(state, key, 'read')
   expectQuery(request.query, [])
   const found = await storage.stat(key)
   if (found === undefined) throw notFound(key)
@@ -215,7 +223,7 @@ async function lendPartAddresses({ json }: RouteRequest, state: WorkspaceState):
 
 async function listDirectory(request: RouteRequest, state: WorkspaceState): Promise<RouteAnswer> {
   const { query } = request
-  const key = keyOf(request)
+  const key = keyOf(request, true)
   expectQuery(query, [], ['page_size', 'page_token'])
   if (!(await isDirectory(state, key))) throw notFound(key)
   const { items, next_page_token } = pageOf(await contentsOf(state, key), query)
@@ -247,6 +255,7 @@ async function isDirectory(state: WorkspaceState, key: string): Promise<boolean>
 
 async function expectWritable(state: WorkspaceState, key: string, overwrite: boolean): Promise<void> {
   if (/^Volumes(?:\/[^/]+){0,3}$/.test(key)) throw invalid(`The path /${key} names no file in a volume.`)
+  expectModelFile(state, key, 'write')
   for (const each of ancestorsOf(key)) await expectNoFile(state, each)
   if (state.of(FILES).directories.has(key))
     throw new RefusedRequest(409, 'ALREADY_EXISTS', `The path /${key} is a directory.`)
@@ -301,9 +310,9 @@ function flagOf(query: URLSearchParams, name: string): boolean {
 }
 
 /** The path of a request: segments have to be escaped, and name no other place. */
-function keyOf({ path, params }: RouteRequest): string {
+function keyOf({ path, params }: RouteRequest, mayEndInSlash = false): string {
   if (/[^\w.~!$&'()*+,;=:@%/-]/.test(path)) throw invalid('The path is not escaped.')
-  return keyOfPath(`/${params.path ?? ''}`)
+  return keyOfPath(`/${mayEndInSlash ? params.path?.replace(/\/$/, '') : params.path}`)
 }
 
 function keyOfPath(path: string): string {

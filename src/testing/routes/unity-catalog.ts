@@ -165,6 +165,11 @@ function itemOf(kind: Kind, name: string | undefined, state: WorkspaceState): It
   throw missing(`${WORDS[kind]} '${name}' does not exist.`, `${kind.slice(0, -1).toUpperCase()}_DOES_NOT_EXIST`)
 }
 
+/** @throws RefusedRequest where there is no such schema */
+export function expectSchema(name: string, state: WorkspaceState): void {
+  itemOf('schemas', name, state)
+}
+
 function expectParent(kind: Kind, parent: string, state: WorkspaceState): void {
   const above = PARENTS[kind]
   if (above !== undefined) itemOf(above, parent, state)
