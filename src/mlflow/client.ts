@@ -251,8 +251,9 @@ function texts(list: readonly KeyValue[] = []): Record<string, string> {
   return Object.fromEntries(list.map(({ key, value }) => [key, value]))
 }
 
-function wireMetric({ value, ...metric }: Metric): object {
-  return { ...metric, value: jsonNumber(value) }
+/** A point as JSON has it. */
+function wireMetric(metric: Metric): object {
+  return Number.isFinite(metric.value) ? metric : { ...metric, value: jsonNumber(metric.value) }
 }
 
 function metricOf({

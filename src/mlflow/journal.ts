@@ -2,10 +2,12 @@
  * @file The journal of a run: a line for every call before it is sent, and a line for what a server has taken. Knows no
  * server.
  *
- * 1. `mlflow.jsonl` is only ever appended to. A call is written when it is made, and before anything is sent, so that a
- *    process that is killed loses none. `done` lines say how many calls a server has taken, from the first on.
+ * 1. `mlflow.jsonl` is only ever appended to. A call is written when it is made, and before anything is sent. Points
+ *    alone may wait: those that follow another write within 50 ms are written together. A process that a signal or a
+ *    crash ends loses what it logged in that time, and one that ends by itself loses nothing. `done` lines say
+ *    how many calls a server has taken, from the first on.
  * 2. Lines are flushed to the disk (fsync) where a run saves, ends or fails: until then a power failure may take them,
- *    the end of a process may not.
+ *    the end of a process may not. A run that goes on from a checkpoint logs what came behind it again.
  * 3. Half a line, as a killed process leaves it, is no call.
  * 4. Once a server has all calls of a run that has ended, the journal shrinks to its first call and the id of the run.
  * 5. Nothing in it is a secret: addresses stand there without credentials.
@@ -47,6 +49,8 @@ type Line =
   | { readonly failed: number; readonly message: string }
 
 const PIECE = 1 << 20
+/** Milliseconds between two writes of points: one for each would cost more than all else that is done with them. */
+const WRITE_PACE = 50
 
 /** The lines of a file, each with whether it ends in a line break; undefined for what is no line of a journal. */
 async function* linesOf(path: string): AsyncGenerator<{ readonly line: Line | undefined; readonly isWhole: boolean }> {
@@ -125,6 +129,19 @@ export class Journal {
   #file: number | undefined
   #first: string | undefined
   #run: RunState | undefined
+  /** Lines that wait for their write. */
+  #waiting = ''
+  #writtenAt = Number.NEGATIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+  /** What a write said for which nobody waited; the next one throws it. */
+  #problem: unknown
+  readonly #writeQuietly = (): void => {
+    try {
+      this.write()
+    } catch (error) {
+      this.#problem = error
+    }
+  }
 
   private constructor(path: string, summary: JournalSummary | undefined) {
     this.path = path
@@ -140,30 +157,63 @@ export class Journal {
     return journal
   }
 
-  /** @throws LowrankError where it cannot be written */
-  append(call: MlflowCall): void {
-    const text = JSON.stringify(call)
-    this.#first ??= text
-    this.#write(`${text}\n`)
+  /**
+   * @param line a call as JSON
+   * @param mayWait whether it holds points, which are written together
+   * @throws LowrankError where a line cannot be written: this one, or one that waited
+   */
+  append(line: string, mayWait = false): void {
+    this.#first ??= line
+    this.#waiting += `${line}\n`
+    const wait = mayWait ? this.#writtenAt + WRITE_PACE - performance.now() : 0
+    if (wait <= 0 || this.#problem !== undefined) this.write()
+    else if (this.#timer === undefined) this.#writeLater(wait)
+  }
+
+  /** Writes the lines that wait. @throws LowrankError where one cannot be written */
+  write(): void {
+    this.#endWait()
+    const text = this.#waiting
+    this.#waiting = ''
+    const problem = this.#problem
+    this.#problem = undefined
+    if (text !== '') this.#write(text)
+    if (problem !== undefined) throw problem
+  }
+
+  #writeLater(wait: number): void {
+    // The process need not wait for it: what is left is written as it ends.
+    this.#timer = setTimeout(this.#writeQuietly, wait).unref()
+    process.once('exit', this.#writeQuietly)
+  }
+
+  #endWait(): void {
+    clearTimeout(this.#timer)
+    if (this.#timer !== undefined) process.off('exit', this.#writeQuietly)
+    this.#timer = undefined
   }
 
   /** A server has so many calls, from the first on. */
   done(count: number, run: RunState | undefined): void {
     const isNews = run !== undefined && run !== this.#run
     this.#run = run ?? this.#run
-    this.#write(`${JSON.stringify({ done: count, ...(isNews && { run }) })}\n`)
+    this.#waiting += `${JSON.stringify({ done: count, ...(isNews && { run }) })}\n`
+    this.write()
   }
 
   failed(index: number, message: string): void {
-    this.#write(`${JSON.stringify({ failed: index, message })}\n`)
+    this.#waiting += `${JSON.stringify({ failed: index, message })}\n`
+    this.write()
   }
 
   /** Waits until the disk has all lines. */
   flush(): void {
+    this.write()
     if (this.#file !== undefined) fsyncSync(this.#file)
   }
 
   close(): void {
+    this.write()
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined
   }
@@ -180,6 +230,7 @@ export class Journal {
       this.#file ??= openForAppending(this.path)
       const bytes = Buffer.from(text)
       for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
+      this.#writtenAt = performance.now()
     } catch (error) {
       throw new LowrankError('FILE', `[mlflow] cannot write ${this.path}: ${(error as Error).message}`, {
         cause: error,

@@ -33,7 +33,20 @@ export function evaluationFigures({ loss, perplexity, seconds, tokens, figures }
   }
 }
 
+/** Names that came before, by what they are in MLflow: the same come with every step. */
+const keys = new Map<string, string>()
+const MOST_KEYS = 10_000
+
 function named(figures: Readonly<Record<string, number>> = {}, prefix: string): Figures {
-  const entries = Object.entries(figures).map(([name, value]) => [keyOf(prefix + snakeCase(name)), jsonNumber(value)])
-  return Object.fromEntries(entries) as Figures
+  const found: Figures = {}
+  for (const [name, value] of Object.entries(figures)) found[metricKey(prefix + name)] = jsonNumber(value)
+  return found
+}
+
+function metricKey(name: string): string {
+  const known = keys.get(name)
+  if (known !== undefined) return known
+  const key = keyOf(snakeCase(name))
+  if (keys.size < MOST_KEYS) keys.set(name, key)
+  return key
 }

@@ -26,6 +26,17 @@ export interface PumpOptions {
   readonly warn: (message: string) => void
 }
 
+/**
+ * A call on its way, as its line. Figures live as text until they are sent: the collector of garbage looks at one string
+ * where it would copy dozens of values.
+ */
+interface Waiting {
+  readonly line: string
+  /** Whether it is points, which may wait for more. */
+  readonly isPoints: boolean
+  readonly points: number
+}
+
 /** Calls kept in memory; more are read from the journal again when their turn has come. */
 const MOST_KEPT = 20_000
 /** Milliseconds between two requests of points, unless there are enough of them for a whole one. */
@@ -37,7 +48,7 @@ export class Pump {
   readonly #options: PumpOptions
   readonly #journal: Journal
   readonly #controller = new AbortController()
-  #queue: MlflowCall[] = []
+  #queue: Waiting[] = []
   /** Number of the first call of the queue. */
   #sent: number
   #total: number
@@ -73,19 +84,24 @@ export class Pump {
   }
 
   push(call: MlflowCall): void {
+    const waiting = waitingCall(call)
+    this.#keep(() => this.#journal.append(waiting.line, waiting.isPoints))
+    // A gap in the queue is closed from the journal, in order.
+    if (this.#isJournalLost || (this.#queue.length < MOST_KEPT && this.#sent + this.#queue.length === this.#total))
+      this.#queue.push(waiting)
+    this.#total++
+    this.#points += waiting.points
+    this.#wake()
+  }
+
+  /** Writes into the journal. Where that fails, memory has to do. */
+  #keep(write: () => void): void {
     try {
-      this.#journal.append(call)
+      write()
     } catch (error) {
-      // Without a journal memory has to do.
       this.#isJournalLost = true
       this.#warn(`${messageOf(error)}; calls that are not sent before the end are lost`)
     }
-    // A gap in the queue is closed from the journal, in order.
-    if (this.#isJournalLost || (this.#queue.length < MOST_KEPT && this.#sent + this.#queue.length === this.#total))
-      this.#queue.push(call)
-    this.#total++
-    this.#points += pointsOf(call)
-    this.#wake()
   }
 
   /** Waits until the disk has what was pushed. */
@@ -173,12 +189,13 @@ export class Pump {
       const sender = await this.#open(target)
       await this.#refill()
       while (this.#queue.length > 0 && !this.#controller.signal.aborted) {
+        this.#keep(() => this.#journal.write())
         const before = sender.run
-        const count = await sender.send(this.#queue)
+        const count = await sender.send(this.#nextCalls())
         this.#took(count, sender.run === before ? undefined : sender.run)
         this.#failures = 0
         // What comes meanwhile waits for its turn.
-        if (this.#points < MOST_METRICS && !this.#isFinishing && this.#queue[0]?.call === 'log-metrics') break
+        if (this.#points < MOST_METRICS && !this.#isFinishing && this.#queue[0]?.isPoints) break
         await this.#refill()
       }
       this.#nextAt = performance.now() + PACE
@@ -199,19 +216,32 @@ export class Pump {
     return this.#sender
   }
 
+  /** The calls that may go together next, and the first of them in any case. */
+  #nextCalls(): MlflowCall[] {
+    const calls: MlflowCall[] = []
+    let points = 0
+    for (const waiting of this.#queue) {
+      points += waiting.points
+      if (calls.length > 0 && points > MOST_METRICS) break
+      calls.push(JSON.parse(waiting.line) as MlflowCall)
+    }
+    return calls
+  }
+
   /** Reads from the journal what memory did not keep. */
   async #refill(): Promise<void> {
     if (this.#queue.length > 0 || this.unsent === 0 || this.#isJournalLost) return
-    const calls: MlflowCall[] = []
+    this.#keep(() => this.#journal.write())
+    const calls: Waiting[] = []
     for await (const call of callsFrom(this.#journal.path, this.#sent)) {
-      calls.push(call)
+      calls.push(waitingCall(call))
       if (calls.length === MOST_KEPT) break
     }
     this.#queue = calls
   }
 
   #took(count: number, run: RunState | undefined): void {
-    for (const call of this.#queue.splice(0, count)) this.#points -= pointsOf(call)
+    for (const { points } of this.#queue.splice(0, count)) this.#points -= points
     this.#points = Math.max(0, this.#points)
     this.#sent += count
     try {
@@ -222,7 +252,7 @@ export class Pump {
   }
 
   #failed(error: unknown): void {
-    const [call] = this.#queue
+    const [call] = this.#nextCalls()
     const remedy = remedyFor(error, call)
     const message = messageOf(error)
     if (this.#controller.signal.aborted) return
@@ -257,7 +287,8 @@ export class Pump {
   }
 }
 
-/** Figures of a call; what is no point is sent at once. */
-function pointsOf(call: MlflowCall): number {
-  return call.call === 'log-metrics' ? Object.keys(call.metrics).length : MOST_METRICS
+function waitingCall(call: MlflowCall): Waiting {
+  const isPoints = call.call === 'log-metrics'
+  // What is no point is sent at once.
+  return { line: JSON.stringify(call), isPoints, points: isPoints ? Object.keys(call.metrics).length : MOST_METRICS }
 }

@@ -241,8 +241,28 @@ describe('calls', () => {
     }
   })
 
+  it('points that come together are written together, and all of them before a checkpoint is told of', async () => {
+    const callback = mlflowCallback({ offline: true, experimentName: EXPERIMENT })
+    const lines = () => readFileSync(join(directory, 'mlflow.jsonl'), 'utf8').split('\n').filter(isPoints).length
+    const isPoints = (line: string) => line.includes('"log-metrics"')
+    await tell(callback, [startEvent(directory)])
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+    await tell(
+      callback,
+      STEPS.map((step) => logEvent(step)),
+    )
+    clock.mockRestore()
+    expect(lines()).toBe(0)
+    await vi.waitFor(() => expect(lines()).toBe(STEPS.length))
+    const save = { type: 'save', kind: 'checkpoint', path: directory, step: 9, totalSteps: 9, epoch: 0 } as const
+    await tell(callback, [logEvent(8), logEvent(9), save])
+    expect(lines()).toBe(STEPS.length + 2)
+  })
+
   it('half a line that a killed process has left is no call', async () => {
-    await tell(mlflowCallback({ offline: true, experimentName: EXPERIMENT }), [startEvent(directory), logEvent(1)])
+    const save = { type: 'save', kind: 'checkpoint', path: directory, step: 1, totalSteps: 7, epoch: 0 } as const
+    const events = [startEvent(directory), logEvent(1), save]
+    await tell(mlflowCallback({ offline: true, experimentName: EXPERIMENT }), events)
     appendFileSync(join(directory, 'mlflow.jsonl'), '{"call":"log-metrics","timest')
     await tell(mlflowCallback(server()), [startEvent(directory, { step: 1 }), logEvent(2), END])
     expect(stepsOf('loss')).toEqual([1, 2])
