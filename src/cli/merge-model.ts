@@ -2,15 +2,10 @@
 
 import { LoraAdapter } from '../adapters/lora-adapter.js'
 import { expectEmptyDirectory, type MergeReport } from '../adapters/merge.js'
-import { storedNf4Names } from '../checkpoint/bnb-4bit.js'
+import { mergeDType } from '../adapters/merge-dtype.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import type { FileDType } from '../checkpoint/save-model.js'
-import { openCheckpoint } from '../checkpoint/weights-on-disk.js'
-import { isGgufPath } from '../gguf/reader.js'
-import type { Quantization } from '../nn/module.js'
 import { createBar } from '../progress/progress.js'
 import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
-import type { ComputeDType } from '../tensor/dtype.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { Merge } from './merge.js'
@@ -27,7 +22,7 @@ export async function merge(asked: Merge): Promise<void> {
   const tokenizerFrom = await tokenizerPlace(location, from)
   const prompts = await encoded(others.prompt, tokenizerFrom)
   const model = await beginLoading(location, {
-    dtype: await loadDType(location.path, dtype, quantization),
+    dtype: await mergeDType(location.path, dtype, quantization),
     quantization,
     device,
   })
@@ -50,22 +45,6 @@ export async function merge(asked: Merge): Promise<void> {
     releaseSignals()
   })
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report, paintFor(process.stdout)))
-}
-
-/**
- * A dtype that holds every weight of the file exactly; of NF4 what adapters are trained in, unless the sum is to keep
- * float32.
- */
-async function loadDType(
-  path: string,
-  dtype: FileDType | undefined,
-  quantization: Quantization | undefined,
-): Promise<ComputeDType> {
-  if (dtype === 'float32') return 'float32'
-  if (isGgufPath(path)) return quantization ? 'bfloat16' : 'float32'
-  const { tensors } = await openCheckpoint(path)
-  if (quantization || storedNf4Names(tensors).size > 0) return 'bfloat16'
-  return [...tensors.values()].every((entry) => entry.dtype === 'BF16') ? 'bfloat16' : 'float32'
 }
 
 /** Token ids of the prompts, or undefined where none are given. */

@@ -20,12 +20,8 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
   const config = await readPeftConfig(directory)
   await expectTensors(directory)
   const warnings = await checkFiles(directory)
-  const { baseModel = config.baseModel } = options
+  const baseModel = expectBaseModel(directory, options.baseModel ?? config.baseModel)
   const { baseRevision = baseModel === config.baseModel ? config.revision : undefined } = options
-  if (baseModel === undefined)
-    throw new ModelError(
-      `[pack] expected a base model in ${join(directory, PEFT_CONFIG_FILE)}, got none; name it with baseModel`,
-    )
   const own = await tokenizerSources(directory)
   const base =
     baseRevision === undefined
@@ -49,6 +45,14 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
     needsPeft: true,
     warnings,
   }
+}
+
+/** @throws ModelError where nothing says which model an adapter is of */
+export function expectBaseModel(directory: string, baseModel: string | undefined): string {
+  if (baseModel !== undefined) return baseModel
+  throw new ModelError(
+    `[pack] expected a base model in ${join(directory, PEFT_CONFIG_FILE)}, got none; name it with baseModel`,
+  )
 }
 
 /** @throws unless there are tensors, all of a kind that is supported */

@@ -22,7 +22,8 @@ export interface PackedParts {
 export const CARD_FILE = 'README.md'
 /** Cards are read whole. */
 const LARGEST_CARD = 2 ** 20
-const LICENSE_FILE = /^(?:licen[cs]e|notice)(?:\.\w+)?$/i
+/** The terms of a model, and notices that go with them. */
+export const LICENSE_FILE = /^(?:licen[cs]e|notice)(?:\.\w+)?$/i
 
 /** The files of the tokenizer in a directory, as they go into a model directory; empty where it has none. */
 export async function tokenizerSources(directory: string): Promise<NamedSource[]> {
@@ -45,11 +46,16 @@ export async function cardSources(directory: string, baseModel: string | undefin
   if (header !== '') sources.push({ path: 'model_card_data.yaml', source: Buffer.from(header) })
   if (files.length === 0 && baseModel !== undefined) {
     const found = readYamlTexts(header, ['license', 'license_name', 'license_link'])
-    const named = [found.license, found.license_name, found.license_link].flat().filter((part) => part !== undefined)
-    const terms =
-      named.length > 0 ? `It is ${named.join(', ')}.` : 'It was not known when this was packed; see where the model is.'
-    const text = `The licence of the base model ${baseModel} applies to what is made from it. ${terms}\n`
+    const text = licenseText(baseModel, [found.license, found.license_name, found.license_link].flat())
     sources.push({ path: 'LICENSE.txt', source: Buffer.from(text) })
   }
   return sources
+}
+
+/** What stands in LICENSE.txt where nobody has brought the licence itself. */
+export function licenseText(baseModel: string, names: readonly (string | undefined)[]): string {
+  const known = names.filter((name) => name !== undefined)
+  const terms =
+    known.length > 0 ? `It is ${known.join(', ')}.` : 'It was not known when this was packed; see where the model is.'
+  return `The licence of the base model ${baseModel} applies to what is made from it. ${terms}\n`
 }
