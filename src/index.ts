@@ -153,6 +153,7 @@ export type {
   StartEvent,
   StepEvent,
   StepFigures,
+  StreamedRows,
   TrainEvent,
   WarningEvent,
 } from './train/events.js'

@@ -53,6 +53,14 @@ export interface DataCursor {
   index: number
 }
 
+/** How far the rows of a pass were taken from a source that gives them one after the other. */
+export interface StreamPosition {
+  /** Rows with something to learn. */
+  readonly rows: number
+  /** SHA-256 of what they became, in the order of the source. */
+  readonly fingerprint: string
+}
+
 /** The micro-batches of one optimizer step. Its counts are known before the first batch is built. */
 export interface BatchWindow<I extends Item = Item> {
   /** The cursor that gives this window, and the one that gives the next. */
@@ -63,6 +71,10 @@ export interface BatchWindow<I extends Item = Item> {
   numTokens: number
   /** The items' weights: what the summed loss of the whole window is divided by. */
   weight: number
+  /** The rows that were taken until the window was complete, where a source gives them one after the other. */
+  position?: StreamPosition
+  /** No window comes behind it. Default: nobody knows. */
+  isLast?: boolean
   batches(): Iterable<MicroBatch<I>>
 }
 

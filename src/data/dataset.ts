@@ -4,7 +4,7 @@
  */
 
 import { describeValue } from '../errors.js'
-import { DataError, OptionError } from '../lowrank-error.js'
+import { OptionError } from '../lowrank-error.js'
 import { callback, integer } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -12,11 +12,10 @@ import { filesOfTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { sourceParts } from './cached-source.js'
 import { chatRenderer } from './chat-renderer.js'
-import { Columns } from './columns.js'
-import { DroppedContent } from './dropped-content.js'
 import { sizeOfPlain } from './encode-messages.js'
+import { encodeOptionsOf, encodeRows, PROGRESS_MS } from './encode-rows.js'
 import { EncodedCache } from './encoded-cache.js'
-import type { EncodeRowOptions, Example } from './examples.js'
+import type { Example } from './examples.js'
 import type { Item } from './items.js'
 import {
   DATA_OPTIONS,
@@ -25,16 +24,12 @@ import {
   type ResolvedDataOptions,
   withPresentNames,
 } from './options.js'
-import { countSkipped, type DataStatistics, firstErrors } from './report.js'
-import { RowAccount } from './row-account.js'
+import type { DataStatistics } from './report.js'
 import { ONE_SEQUENCE, type RowCoding } from './row-coding.js'
-import { RowEncoder, type RowSink } from './row-encoder.js'
-import type { RowOrigin } from './row-origin.js'
 import { itemOf } from './row-record.js'
 import { RowStore, type RowStoreOptions } from './row-store.js'
-import { readRows } from './rows.js'
 import { type DataSource, openSource } from './sources/open-source.js'
-import type { ReadContext, SourceLineage } from './sources/row-source.js'
+import type { SourceLineage } from './sources/row-source.js'
 
 /** The rows of a source, encoded. `splitExamples` holds some of them out. */
 export interface PreparedData {
@@ -76,9 +71,6 @@ export const PREPARE_OPTIONS = {
   onProgress: { rule: callback, otherwise: 'none', help: 'told the rows encoded so far, and their share' },
 } as const satisfies OptionTable<PrepareOptions & DataOptions>
 
-// A bar that moves ten times a second looks smooth.
-const PROGRESS_MS = 100
-
 /**
  * Reads and encodes a data set. Encoded rows stay in memory as 8 bytes per token. The event loop stays free.
  *
@@ -102,7 +94,7 @@ export async function prepareDataset(
       `[data] expected no evalSplit to prepare data, got ${resolved.evalSplit}; give the examples to splitExamples()`,
     )
   const examples: Example[] = []
-  const prepared = await encodeRows(source, tokenizer, ONE_SEQUENCE, resolved, {
+  const prepared = await encodeRows(openSource(source), tokenizer, ONE_SEQUENCE, resolved, resolved, {
     add: (example) => examples.push(example),
     addRecord: ({ words }) => examples.push(itemOf(words)),
   })
@@ -193,7 +185,7 @@ async function makeItems<I extends Item>(
 ): Promise<PreparedItems<I>> {
   const items = new RowStore<I>(storage)
   try {
-    const prepared = await encodeRows(source, tokenizer, coding, options, {
+    const prepared = await encodeRows(openSource(source), tokenizer, coding, options, options, {
       add: (item) => items.add(item),
       addRecord: (record) => items.addRecord(record),
     })
@@ -203,128 +195,4 @@ async function makeItems<I extends Item>(
     items.close()
     throw error
   }
-}
-
-/**
- * Reads rows and encodes them. A row is left out where one of its sequences has nothing to learn.
- *
- * @param to Takes the items, in the order of the rows.
- */
-async function encodeRows<I extends Item>(
-  source: DataSource,
-  tokenizer: Tokenizer,
-  coding: RowCoding<I>,
-  { vocabSize, signal, onProgress, onError, datasetNumProc, ...resolved }: ResolvedPrepareOptions,
-  to: Pick<RowSink<I>, 'add' | 'addRecord'>,
-): Promise<Omit<PreparedData, 'examples'>> {
-  const rowSource = openSource(source)
-  const columns = new Columns(resolved.columns)
-  const now = new Date()
-  const renderer = chatRenderer(tokenizer, resolved.chatTemplate, now)
-  const encodeOptions = { ...encodeOptionsOf(resolved), vocabSize, droppedContent: new DroppedContent() }
-  const account = new RowAccount()
-  const turns = new Turns(signal)
-  const onBadRow = onError === 'skip' ? (error: DataError): void => countSkipped(account.statistics, error) : undefined
-  const encoder = new RowEncoder(
-    {
-      coding,
-      context: { tokenizer, renderer, options: encodeOptions },
-      padding: resolved.padding ? { length: resolved.maxLength, id: paddingId(tokenizer, vocabSize) } : undefined,
-      chatTemplate: resolved.chatTemplate,
-      now,
-      threads: datasetNumProc,
-      turns,
-    },
-    { ...to, count: (facts) => account.add(facts), onBadRow },
-  )
-  const lineage: SourceLineage[] = []
-  let fraction: number | undefined
-  const reading: ReadContext = {
-    signal,
-    turns,
-    onFraction: (share) => {
-      fraction = share
-    },
-    onLineage: (entry) => lineage.push(entry),
-    ...(onBadRow && { onBadRow: (error) => encoder.skip(error, onBadRow) }),
-  }
-  let reported = performance.now()
-  onProgress?.(0, 0)
-  const recognize = (value: unknown, origin: RowOrigin) => coding.recognize(value, origin, resolved.rowForm)
-  try {
-    try {
-      for await (const row of readRows(rowSource, columns, recognize, reading)) {
-        await encoder.push(row)
-        if (!turns.isOver) continue
-        if (performance.now() - reported > PROGRESS_MS) {
-          reported = performance.now()
-          onProgress?.(account.statistics.rows, fraction)
-        }
-        await turns.next()
-      }
-    } finally {
-      // What an earlier row has wrong is told before what a later one has.
-      await encoder.finish()
-    }
-  } finally {
-    await encoder.close()
-  }
-  const statistics = account.finish()
-  onProgress?.(statistics.rows, 1)
-  if (statistics.tokens === 0) throw nothingToLearn(rowSource.name, lineage, statistics, resolved.maxLength)
-  return { statistics, lineage }
-}
-
-/** What of the options a row is encoded by; all of it plain data. */
-function encodeOptionsOf(options: Omit<EncodeRowOptions, 'vocabSize' | 'droppedContent'>): EncodeRowOptions {
-  const { maxLength, completionOnlyLoss, assistantOnlyLoss, chatTemplateKwargs, roleMapping } = options
-  const { trainOnTurns, trainOnReasoning, onDroppedContent } = options
-  return {
-    maxLength,
-    completionOnlyLoss,
-    assistantOnlyLoss,
-    chatTemplateKwargs,
-    roleMapping,
-    trainOnTurns,
-    trainOnReasoning,
-    onDroppedContent,
-  }
-}
-
-/**
- * Padding is told by its place, never by its id: any id that the model has will do where the tokenizer has none for it,
- * as GPT-2's.
- */
-function paddingId({ padTokenId, eosTokenId }: Tokenizer, vocabSize = Number.POSITIVE_INFINITY): number {
-  return [padTokenId, eosTokenId].find((id) => id !== undefined && id < vocabSize) ?? 0
-}
-
-function nothingToLearn(
-  name: string,
-  lineage: readonly SourceLineage[],
-  statistics: DataStatistics,
-  maxLength: number,
-): Error {
-  const { rows, rowsCutToNothing, rowsWithoutTarget, skippedRows = 0, skippedRowErrors = [] } = statistics
-  if (rows === 0) {
-    const where =
-      lineage.length > 0
-        ? ` in ${name}, got none; check that the file is whole`
-        : ', got none; check that the rows are given'
-    return new DataError(`[data] expected at least one row${where}`)
-  }
-  const reasons: string[] = []
-  if (skippedRows > 0) reasons.push(`${skippedRows} were skipped, ${firstErrors(skippedRows, skippedRowErrors)}`)
-  if (rowsCutToNothing > 0) {
-    reasons.push(
-      `in ${rowsCutToNothing} the answer begins beyond maxLength ${maxLength}: raise maxLength or shorten the prompts`,
-    )
-  }
-  if (rowsWithoutTarget > 0) {
-    reasons.push(
-      `${rowsWithoutTarget} have no assistant turn, only ones of weight 0, no {% generation %} span or an empty text: check ` +
-        'roles and weights, or set assistantOnlyLoss: false',
-    )
-  }
-  return new DataError(`[data] expected tokens to learn from, got none in ${rows} rows; ${reasons.join('; ')}`)
 }

@@ -102,7 +102,12 @@ export class RowEncoder<I extends Item> {
     else this.#pending.push(() => onBadRow(error))
   }
 
-  /** No row comes any more. @throws as `push` */
+  /** Whether rows that were taken are not given yet. */
+  get isWaiting(): boolean {
+    return this.#request.length > 0 || this.#pending.length > 0
+  }
+
+  /** Gives all rows that were taken. @throws as `push` */
   async finish(): Promise<void> {
     this.#flush()
     await this.#settle(0)

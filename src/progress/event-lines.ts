@@ -175,20 +175,27 @@ function startLine(event: StartEvent): string {
   const held = event.evalRows > 0 ? `, ${formatCount(event.evalRows)} to evaluate on` : ''
   return (
     `Training ${formatCount(trainableParameters)} of ${formatCount(totalParameters)} parameters (${share} %)${base} ` +
-    `on ${counted(event.trainRows, 'row')}${held}: ${counted(event.totalSteps, 'step')}${resumed}\n` +
+    `on ${rowsLine(event)}${held}: ${counted(event.totalSteps, 'step')}${resumed}\n` +
     `Takes about ${formatBytes(event.plannedMemory)} of ${device === 'cpu' ? 'memory' : `memory on ${device}`}, gradient checkpointing ${describeSwitch(event.gradientCheckpointing)}`
   )
 }
 
+function rowsLine({ trainRows, streaming }: StartEvent): string {
+  const rows = trainRows === null ? 'rows' : counted(trainRows, 'row')
+  if (streaming === undefined) return rows
+  const { shuffleBufferSize, plannedLength } = streaming
+  return `${rows} as they come (a buffer of ${formatCount(shuffleBufferSize)}, memory for rows of ${formatCount(plannedLength)} tokens)`
+}
+
 function dataLines(event: DataEvent): EventLine[] {
   const { rows, rowsCutToNothing, rowsWithoutTarget, skippedRows = 0, tokens, maxLength, clippedMaxLength } = event
-  const { ignoredColumns, warnings, isCached } = event
+  const { ignoredColumns, warnings, isCached, isPartial } = event
   const kept = rows - rowsCutToNothing - rowsWithoutTarget - skippedRows
   const used = kept === rows ? '' : `, ${formatCount(kept)} of them used`
   const isWarned = warnings.some(({ code }) => code === 'maxLengthClipped')
   const limit = clippedMaxLength && !isWarned ? `, maxLength ${maxLength} (the longest that the model takes)` : ''
   const ignored = ignoredColumns ? `; columns not used: ${ignoredColumns.join(', ')}` : ''
-  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}${isCached ? ', encoded by an earlier run' : ''}${ignored}`
+  const account = `Data (${event.split}): ${counted(rows, 'row')}${used}, ${formatCount(tokens)} tokens${limit}${isCached ? ', encoded by an earlier run' : ''}${isPartial ? '; not all were taken' : ''}${ignored}`
   return [
     { text: account },
     ...warnings.map(({ message }) => ({

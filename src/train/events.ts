@@ -32,7 +32,10 @@ export interface PrepareEvent {
   readonly fraction?: number
 }
 
-/** What became of the rows of a data set; comes once for each, before the run starts. */
+/**
+ * What became of the rows of a data set; comes once for each, before the run starts. With `streaming` that of `dataset`
+ * comes when its first pass has ended, or the run before that.
+ */
 export interface DataEvent extends DataStatistics {
   readonly type: 'data'
   readonly split: DataSplit
@@ -40,6 +43,8 @@ export interface DataEvent extends DataStatistics {
   readonly lineage: readonly SourceLineage[]
   /** The rows were encoded by an earlier run and kept since. Absent where this run encoded them. */
   readonly isCached?: true
+  /** The run ended before it had taken all rows: what is told is of those that it took. Else absent. */
+  readonly isPartial?: true
   /** Longest row in tokens, as used. */
   readonly maxLength: number
   /** Present where the model has fewer positions than `maxLength` asked for. */
@@ -64,6 +69,14 @@ export interface PresetEvent {
   readonly description: string
   /** What of the recipe is done in another way here, a sentence each. */
   readonly differences: readonly string[]
+}
+
+/** How rows are taken as they come. */
+export interface StreamedRows {
+  /** Rows that the order is drawn from. */
+  readonly shuffleBufferSize: number
+  /** Memory is planned for rows of so many tokens, as the longest one is not known. */
+  readonly plannedLength: number
 }
 
 /** The run begins; with a resumed run `step` is where it goes on. */
@@ -93,7 +106,10 @@ export interface StartEvent extends Progress {
   readonly totalParameters: number
   /** How the frozen projections are held; null: in the compute dtype. */
   readonly quantization: Quantization | null
-  readonly trainRows: number
+  /** With `streaming` the number that the source tells; null where it does not know. */
+  readonly trainRows: number | null
+  /** Present where rows are taken as they come. */
+  readonly streaming?: StreamedRows
   readonly evalRows: number
   /** Layers are computed again in backward instead of kept. */
   readonly gradientCheckpointing: GradientCheckpointing

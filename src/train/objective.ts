@@ -38,6 +38,11 @@ export interface Objective<I extends Item = Item> extends RowCoding<I> {
   readonly isCrossEntropy: boolean
   /** Sequences of an item. */
   readonly sequencesPerItem: number
+  /**
+   * Whether rows may have weights of their tokens; else it refuses such rows when it encodes them.
+   * @default true
+   */
+  readonly takesWeights?: boolean
   /** An item of so many sequences of which nothing but the length is known, for memory plans. */
   placeholder(sequences: readonly Example[]): I
   /**

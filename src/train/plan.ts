@@ -161,7 +161,7 @@ export async function planObjective<I extends Item>(
 }
 
 /** Lengths of the rows that a run has. */
-interface RunRows {
+export interface RowLengths {
   /** Tokens of the longest sequence or pack. */
   readonly longest: number
   /** Lengths of the sequences of the largest micro-batch. */
@@ -182,7 +182,7 @@ export async function estimateMemory<I extends Item>(
   objective: Objective<I>,
   model: CausalLM,
   options: ResolvedTrainOptions,
-  rows: RunRows,
+  rows: RowLengths,
 ): Promise<MemoryEstimate> {
   const budget = remainingBudget(model.device, options.memoryBudget)
   const planner = new Planner(
@@ -198,7 +198,7 @@ export async function estimateMemory<I extends Item>(
     const { remedy } = await planner.alternatives(settings, false)
     throw new OutOfMemoryError(
       `[train] expected a run that fits the memory budget of ${formatBytes(budget)}, but its tensors take ${formatBytes(planned.peakTensors)}${planned.peakTensors <= budget ? ' and gaps between them' : ''}; ` +
-        `${describeRemedy(remedy, model.device)}. \`lowrank plan\` shows what takes how much`,
+        `${describeRemedy(remedy, model.device)}. \`lowrank plan\` shows what takes how much${options.training.streaming ? '. With streaming it is planned for rows of maxLength tokens: lower that, where rows are shorter' : ''}`,
       { needed: planned.peakTensors, budget },
     )
   }
@@ -225,7 +225,7 @@ class Planner<I extends Item> {
   readonly #config: RawConfig
   readonly #options: ResolvedTrainOptions
   readonly #target: MemoryTarget
-  readonly #rows: RunRows
+  readonly #rows: RowLengths
   /** What the allocator reserved for planned settings. */
   readonly #reserved = new WeakMap<PlanSettings, number>()
 
@@ -235,7 +235,7 @@ class Planner<I extends Item> {
     options: ResolvedTrainOptions,
     target: MemoryTarget,
     memory: number,
-    rows: RunRows,
+    rows: RowLengths,
   ) {
     this.memory = memory
     this.#objective = objective
@@ -347,7 +347,7 @@ class Planner<I extends Item> {
 }
 
 /** Lengths of the sequences of a micro-batch whose items are as long as they may be. */
-function fullBatch(
+export function fullBatch(
   {
     perDeviceTrainBatchSize,
     maxTokensPerBatch,

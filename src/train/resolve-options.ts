@@ -17,6 +17,7 @@ import { isPlainObject } from '../values.js'
 import { SHORT_TRAINING_NAMES, UNSUPPORTED_OPTIONS, UNSUPPORTED_SCHEDULERS } from './known-options.js'
 import { type MoreOptions, type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainRunOptions } from './options.js'
 import { findPreset, withPreset } from './presets.js'
+import { asksForStreaming, isTable, streamingProblems } from './streaming-options.js'
 import {
   EFFECTIVE_BATCH_SIZE,
   type IntervalStrategy,
@@ -281,11 +282,13 @@ class Parser {
       this.#problems.attempt(together, () => resolveDataOptions(data, 'training')) ?? resolveDataOptions()
     this.#checkConflicts(own, resolvedData.evalSplit > 0, hasEvalDataset)
     this.#checkBatches(own, resolvedData)
+    const streaming = this.#checkStreaming(own, resolvedData)
     const all = { ...TRAINING_DEFAULTS, ...own }
     const hasEvaluation = hasEvalDataset || resolvedData.evalSplit > 0
     return {
       ...all,
       ...resolvedData,
+      streaming,
       gradientAccumulationSteps:
         all.gradientAccumulationSteps === 'auto'
           ? Math.ceil(all.maxTokensPerBatch === undefined ? EFFECTIVE_BATCH_SIZE / all.perDeviceTrainBatchSize : 1)
@@ -324,6 +327,21 @@ class Parser {
     refuse(maxTokensPerBatch && dataloaderDropLast, 'maxTokensPerBatch', 'dataloaderDropLast')
     refuse(maxTokensPerBatch && packing, 'maxTokensPerBatch', 'packing')
     refuse(groupByLength && packing, 'groupByLength', 'packing')
+  }
+
+  /** Whether rows are taken as they come; what needs all of them first goes not with it. */
+  #checkStreaming(own: TrainingOptions, data: ResolvedDataOptions): boolean | undefined {
+    const { dataset } = this.#given
+    if (!isDataSource(dataset)) return own.streaming
+    const problems = streamingProblems(dataset, own, data)
+    const streaming = own.streaming ?? (asksForStreaming(dataset) || (isTable(dataset) && problems.length === 0))
+    if (!streaming) return own.streaming
+    for (const { names, message } of problems)
+      this.#problems.add(
+        names.map((name) => (name === 'dataset' ? this.#top(name) : this.#training(name))),
+        `[training] ${message}`,
+      )
+    return true
   }
 
   #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {

@@ -62,7 +62,7 @@ export function runIdentity(
   objective: Pick<Objective, 'identity'>,
   { method, training }: ResolvedTrainOptions,
   model: CausalLM,
-  dataset: string,
+  rows: Readonly<Record<string, unknown>>,
   adapter: LoraAdapter | undefined,
 ): RunIdentity {
   const { dtype: _, torch_dtype: __, ...architecture } = model.rawConfig
@@ -72,7 +72,7 @@ export function runIdentity(
     ...(model.origin.revision && { revision: model.origin.revision }),
     dtype: model.dtype,
     ...(model.quantization && { quantization: model.quantization }),
-    dataset,
+    ...rows,
     lora: adapter ? JSON.stringify(adapter.config) : null,
     ...changingRun(TRAINING_OPTIONS, training),
     ...objective.identity,

@@ -2,22 +2,28 @@
 
 import { cacheDirectory } from '../cache-directory.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
+import type { StreamPosition } from '../data/batches.js'
 import { checkPrepared } from '../data/check/prepared-rows.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
+import { type EncodedRows, type EncodeOptions, expectTokens, PROGRESS_MS, streamRows } from '../data/encode-rows.js'
 import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
-import { dataWarnings } from '../data/report.js'
+import { type DataStatistics, dataWarnings } from '../data/report.js'
+import { RowStream } from '../data/row-stream.js'
 import type { FetchOptions } from '../data/sources/fetch-options.js'
 import { type DataSource, openSource } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { splitItems } from '../data/split.js'
 import { endingIds } from '../decoding/generate-options.js'
+import { DataError } from '../lowrank-error.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { isObject } from '../values.js'
 import { usualDataMemory } from './data-memory.js'
-import type { DataSplit } from './events.js'
+import type { DataEvent, DataSplit } from './events.js'
 import type { Objective } from './objective.js'
 import type { ResolvedTrainOptions } from './options.js'
+import { type RunRows, streamedRows, uncounted, wholeRows } from './run-rows.js'
+import { isTable } from './streaming-options.js'
 import type { RunStatistics } from './train-run.js'
 
 /** The files or tables that the rows of `dataset` and `evalDataset` came from. */
@@ -28,12 +34,22 @@ export interface RunLineage {
 
 /** What a run learns from and is evaluated on. */
 export interface RunData<I extends Item> {
-  readonly train: ItemList<I>
+  readonly rows: RunRows<I>
   readonly evaluation: ItemList<I>
+  /** What is known of it when the run starts. */
+  readonly lineage: RunLineage
+  /** What is known when the run ends; told of by then. */
+  finish(): RunFacts
+  /** Frees the rows. */
+  close(): Promise<void>
+}
+
+/** What became of the rows of a run. */
+export interface RunFacts {
   readonly statistics: RunStatistics
   readonly lineage: RunLineage
-  /** Frees the rows. */
-  close(): void
+  /** Rows that were trained on. */
+  readonly trainRows: number
 }
 
 /**
@@ -42,7 +58,12 @@ export interface RunData<I extends Item> {
  */
 export async function checkSources(options: ResolvedTrainOptions): Promise<void> {
   const { dataset, evalDataset, signal } = options
-  await openSource(dataset, 'dataset', fetchingOf(options)).check?.(signal)
+  const { streaming, maxSteps } = options.training
+  const source = openSource(dataset, 'dataset', fetchingOf(options))
+  await source.check?.(signal)
+  // A table knows, and to ask it is to begin reading it.
+  const mustCount = streaming === true && maxSteps <= 0 && !isTable(dataset)
+  if (mustCount && (await source.count?.(signal)) === undefined) throw uncounted(source.name)
   if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset', fetchingOf(options)).check?.(signal)
 }
 
@@ -56,8 +77,19 @@ function fetchingOf({ token, cacheDir, localFilesOnly, onEvent }: ResolvedTrainO
   }
 }
 
+/** What rows are prepared with. */
+interface Preparation<I extends Item> {
+  readonly objective: Objective<I>
+  readonly options: ResolvedTrainOptions
+  readonly tokenizer: Tokenizer
+  readonly model: CausalLM
+  /** Where rows go that memory has no place for. */
+  readonly directory: string
+}
+
 /**
- * Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it.
+ * Encodes the rows of `dataset` and `evalDataset`, telling of each how far it is and what became of it. With
+ * `streaming` those of `dataset` are encoded as they come.
  * @param directory where rows go that memory has no place for
  */
 export async function prepareData<I extends Item>(
@@ -67,72 +99,236 @@ export async function prepareData<I extends Item>(
   model: CausalLM,
   directory: string,
 ): Promise<RunData<I>> {
-  const { dataset, evalDataset, training, signal, onEvent } = options
-  const { config } = model
-  const maxLength = Math.min(training.maxLength, config.maxPositionEmbeddings)
-  const clipped = maxLength < training.maxLength
+  const given = { objective, options, tokenizer, model, directory }
+  return options.training.streaming ? await streamData(given) : await wholeData(given)
+}
+
+async function wholeData<I extends Item>(given: Preparation<I>): Promise<RunData<I>> {
+  const { dataset, evalDataset, training, signal } = given.options
   const { evalSplit, seed } = training
-  const memory = training.dataMemory ?? usualDataMemory(model.device.isGpu ? undefined : options.memoryBudget)
-  const preparing = { ...training, maxLength, vocabSize: config.vocabSize, signal }
-  const prepare = async (split: DataSplit, source: DataSource): Promise<PreparedItems<I>> => {
-    const onProgress = (rows: number, fraction: number | undefined): void =>
-      onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
-    const prepared = await prepareItems(
-      openSource(source, split === 'eval' ? 'evalDataset' : 'dataset', fetchingOf(options)),
-      tokenizer,
-      objective,
-      { ...preparing, onProgress },
-      { memory, directory },
-      training.loadFromCacheFile ? { directory: cacheDirectory(), dataset: source } : undefined,
-    )
-    onEvent?.({
-      type: 'data',
-      split,
-      ...prepared.statistics,
-      lineage: prepared.lineage,
-      ...(prepared.isCached && { isCached: true }),
-      maxLength,
-      ...(clipped && { clippedMaxLength: { wanted: training.maxLength, used: maxLength } }),
-      warnings: dataWarnings(prepared.statistics, maxLength, {
-        wantedMaxLength: training.maxLength,
-        maxPositions: config.maxPositionEmbeddings,
-      }),
-    })
-    return prepared
-  }
-  const check = async (train: ItemList<I>, evaluation?: ItemList<I>): Promise<void> => {
-    if (!training.checkData) return
-    const stopTokenIds = new Set([...endingIds(config, model.generationDefaults), ...tokenizer.eosTokenIds])
-    // A mix draws rows again until its end.
-    const mayRepeat = isObject(dataset) && 'mix' in dataset
-    const wanted = { tokenizer, stopTokenIds, maxLength, evaluation, mayRepeat }
-    for (const message of await checkPrepared(train, wanted, new Turns(signal))) onEvent?.({ type: 'warning', message })
-  }
-  const { items, statistics, lineage } = await prepare('train', dataset)
+  const { items, statistics, lineage } = await prepareWhole(given, 'train', dataset)
   const stores = [items]
-  const close = (): void => {
+  const close = async (): Promise<void> => {
     for (const store of stores) store.close()
   }
+  const data = async (train: ItemList<I>, evaluation: ItemList<I>, facts: Omit<RunFacts, 'trainRows'>) => ({
+    rows: await wholeRows(train, training, new Turns(signal)),
+    evaluation,
+    lineage: facts.lineage,
+    finish: () => ({ ...facts, trainRows: train.length }),
+    close,
+  })
   try {
     const split = evalSplit > 0 ? await splitItems(items, { evalSplit, seed, signal }) : undefined
     const train = split ? someOf(items, split.train) : items
     if (evalDataset === undefined) {
-      await check(train)
+      await checkRows(given, train)
       const evaluation = split ? someOf(items, split.evaluation) : listOf<I>([])
-      return { train, evaluation, statistics, lineage: { dataset: lineage }, close }
+      return await data(train, evaluation, { statistics, lineage: { dataset: lineage } })
     }
-    const held = await prepare('eval', evalDataset)
+    const held = await prepareWhole(given, 'eval', evalDataset)
     stores.push(held.items)
-    await check(train, held.items)
-    return {
-      train,
-      evaluation: held.items,
+    await checkRows(given, train, held.items)
+    return await data(train, held.items, {
       statistics: { ...statistics, evaluation: held.statistics },
       lineage: { dataset: lineage, evalDataset: held.lineage },
-      close,
-    }
+    })
   } catch (error) {
-    close()
+    await close()
     throw error
   }
+}
+
+async function streamData<I extends Item>(given: Preparation<I>): Promise<RunData<I>> {
+  const { objective, options, tokenizer } = given
+  const { dataset, evalDataset, training, signal, onEvent } = options
+  const { numTrainEpochs, maxSteps } = training
+  const held = evalDataset === undefined ? undefined : await prepareWhole(given, 'eval', evalDataset)
+  const source = openSource(dataset, 'dataset', fetchingOf(options))
+  const lineage: SourceLineage[] = []
+  let isTold = false
+  const tell = (statistics: DataStatistics, isPartial: boolean): void => {
+    if (isTold) return
+    isTold = true
+    onEvent?.(dataEvent(given, 'train', { statistics, lineage }, isPartial ? { isPartial: true } : {}))
+  }
+  const warn = (message: string): void => onEvent?.({ type: 'warning', message })
+  const onRow = progressOf((rows) => onEvent?.({ type: 'prepare', split: 'train', rows }))
+  let stream: RowStream<I> | undefined
+  try {
+    const count = await source.count?.(signal)
+    let first: number | undefined
+    let whole: StreamPosition | undefined
+    stream = new RowStream<I>(
+      { ...training, maxLength: lengthOf(given) },
+      {
+        open(pass, turns) {
+          first ??= pass
+          const isFirst = pass === first
+          return streamRows(source, tokenizer, objective, encodeOptionsOf(given), turns, {
+            onFraction: () => {},
+            onLineage: (entry) => {
+              if (isFirst) lineage.push(entry)
+            },
+            needsHash: isFirst,
+          })
+        },
+        passes: source.readsOnce ? 1 : maxSteps > 0 ? Number.POSITIVE_INFINITY : Math.ceil(numTrainEpochs),
+        expectedRows: count,
+        signal,
+        onRow: (rows) => {
+          if (!isStarted) onRow(rows)
+        },
+        expectRows(pass, statistics) {
+          if (pass > 0 && statistics.rows === 0) throw readOnce(source.name, pass)
+          expectTokens(source.name, lineage, statistics, lengthOf(given))
+        },
+        onPass(pass, statistics, end) {
+          if (pass === first) {
+            tell(statistics, false)
+            if (count !== undefined && statistics.rows !== count) warn(miscounted(source.name, count, statistics.rows))
+          }
+          if (whole !== undefined && whole.fingerprint !== end.fingerprint) warn(changedRows(source.name, pass))
+          whole = end
+        },
+      },
+    )
+    let isStarted = false
+    const opened = stream
+    const rows = streamedRows({
+      stream,
+      training: { ...training, maxLength: lengthOf(given) },
+      objective,
+      name: source.name,
+      count,
+      check: async (items) => {
+        isStarted = true
+        await checkRows(given, listOf(items), held?.items)
+      },
+    })
+    return {
+      rows,
+      evaluation: held?.items ?? listOf<I>([]),
+      lineage: { dataset: [], ...(held && { evalDataset: held.lineage }) },
+      finish() {
+        const { statistics } = opened
+        tell(statistics, true)
+        const { rowsCutToNothing, rowsWithoutTarget, skippedRows = 0 } = statistics
+        return {
+          statistics: { ...statistics, ...(held && { evaluation: held.statistics }) },
+          lineage: { dataset: lineage, ...(held && { evalDataset: held.lineage }) },
+          trainRows: statistics.rows - rowsCutToNothing - rowsWithoutTarget - skippedRows,
+        }
+      },
+      async close() {
+        held?.items.close()
+        await opened.close()
+      },
+    }
+  } catch (error) {
+    held?.items.close()
+    await stream?.close()
+    throw error
+  }
+}
+
+/** Longest row that is made. */
+function lengthOf<I extends Item>({ options: { training }, model: { config } }: Preparation<I>): number {
+  return Math.min(training.maxLength, config.maxPositionEmbeddings)
+}
+
+function encodeOptionsOf<I extends Item>(given: Preparation<I>): EncodeOptions {
+  const { options, model } = given
+  return { ...options.training, maxLength: lengthOf(given), vocabSize: model.config.vocabSize }
+}
+
+async function prepareWhole<I extends Item>(
+  given: Preparation<I>,
+  split: DataSplit,
+  source: DataSource,
+): Promise<PreparedItems<I>> {
+  const { objective, options, tokenizer, model, directory } = given
+  const { training, signal, onEvent } = options
+  const memory = training.dataMemory ?? usualDataMemory(model.device.isGpu ? undefined : options.memoryBudget)
+  const onProgress = (rows: number, fraction: number | undefined): void =>
+    onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
+  const prepared = await prepareItems(
+    openSource(source, split === 'eval' ? 'evalDataset' : 'dataset', fetchingOf(options)),
+    tokenizer,
+    objective,
+    { ...encodeOptionsOf(given), signal, onProgress },
+    { memory, directory },
+    training.loadFromCacheFile ? { directory: cacheDirectory(), dataset: source } : undefined,
+  )
+  onEvent?.(dataEvent(given, split, prepared, prepared.isCached ? { isCached: true } : {}))
+  return prepared
+}
+
+function dataEvent<I extends Item>(
+  given: Preparation<I>,
+  split: DataSplit,
+  { statistics, lineage }: EncodedRows,
+  how: Pick<DataEvent, 'isCached' | 'isPartial'>,
+): DataEvent {
+  const { training } = given.options
+  const maxLength = lengthOf(given)
+  const wantedMaxLength = training.maxLength
+  return {
+    type: 'data',
+    split,
+    ...statistics,
+    lineage: [...lineage],
+    ...how,
+    maxLength,
+    ...(maxLength < wantedMaxLength && { clippedMaxLength: { wanted: wantedMaxLength, used: maxLength } }),
+    warnings: dataWarnings(statistics, maxLength, {
+      wantedMaxLength,
+      maxPositions: given.model.config.maxPositionEmbeddings,
+    }),
+  }
+}
+
+async function checkRows<I extends Item>(
+  { options, tokenizer, model, ...given }: Preparation<I>,
+  train: ItemList<I>,
+  evaluation?: ItemList<I>,
+): Promise<void> {
+  const { dataset, training, signal, onEvent } = options
+  if (!training.checkData) return
+  const stopTokenIds = new Set([...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds])
+  // A mix draws rows again until its end.
+  const mayRepeat = isObject(dataset) && 'mix' in dataset
+  const maxLength = lengthOf({ options, tokenizer, model, ...given })
+  const wanted = { tokenizer, stopTokenIds, maxLength, evaluation, mayRepeat }
+  for (const message of await checkPrepared(train, wanted, new Turns(signal))) onEvent?.({ type: 'warning', message })
+}
+
+/** Tells of progress at most ten times a second. */
+function progressOf(tell: (rows: number) => void): (rows: number) => void {
+  let told = Number.NEGATIVE_INFINITY
+  return (rows) => {
+    if (performance.now() - told < PROGRESS_MS) return
+    told = performance.now()
+    tell(rows)
+  }
+}
+
+function readOnce(name: string, pass: number): Error {
+  return new DataError(
+    `[data] expected rows that can be read again for epoch ${pass + 1}, got none from ${name}; set numTrainEpochs: 1, or fewer maxSteps, or ` +
+      'give an object whose [Symbol.asyncIterator]() begins anew',
+  )
+}
+
+function miscounted(name: string, count: number, rows: number): string {
+  return (
+    `[data] ${name} gave ${rows} rows and not ${count}, as it had told: ` +
+    (rows < count
+      ? 'its epochs end earlier than was planned'
+      : 'steps and learning rate are those of the rows that it had told')
+  )
+}
+
+function changedRows(name: string, pass: number): string {
+  return `[data] ${name} gave other rows in epoch ${pass + 1} than in the one before; where they change meanwhile, a run cannot be repeated`
 }

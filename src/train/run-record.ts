@@ -36,7 +36,8 @@ export interface SettledStep {
 
 export class RunRecord {
   readonly state: TrainerState
-  readonly totalSteps: number
+  /** Fewer than were planned once the rows have ended before. */
+  totalSteps: number
   /** Figures of all log events and evaluations since the run began, before it was resumed too. */
   readonly history: LogEntry[]
   readonly #source: WindowSource
@@ -73,7 +74,8 @@ export class RunRecord {
     this.state.runId ||= randomUUID()
     const { maxSteps, numTrainEpochs } = training
     const stepsPerEpoch = source.numWindows(this.state.cursor.epoch)
-    this.#numTrainEpochs = Math.ceil(maxSteps > 0 ? maxSteps / stepsPerEpoch : numTrainEpochs)
+    // How many steps make a pass may not be known of rows that are not all there.
+    this.#numTrainEpochs = Math.max(1, Math.ceil(maxSteps > 0 ? maxSteps / stepsPerEpoch : numTrainEpochs))
   }
 
   /** The clocks of the run and of its first step begin. */
@@ -119,6 +121,11 @@ export class RunRecord {
     this.#stepEnd = performance.now()
   }
 
+  /** No step comes behind the present one. */
+  endNow(): void {
+    this.totalSteps = this.state.step
+  }
+
   /** Steps of this run alone, not of those before a resume. */
   get ownSteps(): number {
     return this.#steps
@@ -143,7 +150,7 @@ export class RunRecord {
   progress(window?: BatchWindow, step = this.state.step): Progress {
     const { epoch, index } = window?.next ?? this.state.cursor
     // At its beginning, an epoch need not be planned yet.
-    const part = index === 0 ? 0 : index / this.#source.numBatches(epoch)
+    const part = index === 0 ? 0 : Math.min(1, index / this.#source.numBatches(epoch))
     return { step, totalSteps: this.totalSteps, epoch: epoch + part }
   }
 

@@ -1,6 +1,7 @@
 /** @file lowrank_state.json: where a run stands between two steps, parsed strictly, and whether that can be at all. */
 
-import type { BatchSchedule, DataCursor } from '../data/batches.js'
+import { BatchSchedule, type DataCursor, type StreamPosition } from '../data/batches.js'
+import type { RowStream } from '../data/row-stream.js'
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
@@ -28,6 +29,8 @@ export interface TrainerState {
   /** Optimizer steps done. */
   step: number
   cursor: DataCursor
+  /** With rows that are taken as they come: which were taken of the pass, at its end of the whole pass. */
+  position?: StreamPosition
   /** Counter of dropout masks: micro-batches done. */
   microStep: number
   numInputTokensSeen: number
@@ -36,6 +39,9 @@ export interface TrainerState {
   log: LogFigures
 }
 
+/** What the windows of a run come from: rows that are all there, or that are taken as they come. */
+export type RunPlan = BatchSchedule | RowStream
+
 /** What a state file holds. */
 export interface StoredState extends TrainerState {
   optimizerSteps: number
@@ -43,6 +49,7 @@ export interface StoredState extends TrainerState {
 }
 
 export const NO_FIGURES: Readonly<LogFigures> = { steps: 0, skipped: 0, loss: 0, gradNorm: 0, tokens: 0, seconds: 0 }
+const SHA_256 = /^[0-9a-f]{64}$/
 const RUN_ID = /^[0-9a-f-]{36}$/
 
 /** @throws naming the field that is not what it must be: everything after would silently be another run. */
@@ -84,12 +91,18 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
     ...(log.figures !== undefined && { figures: furtherFigures(log.figures) }),
   })
   const { epoch, index } = object('cursor')
+  const positionOf = ({ rows, fingerprint }: Readonly<Record<string, unknown>>): StreamPosition => {
+    if (typeof fingerprint === 'string' && SHA_256.test(fingerprint))
+      return { rows: count('position.rows', rows), fingerprint }
+    throw damaged(file, 'position.fingerprint', 'a SHA-256', fingerprint)
+  }
   const { runId = '' } = raw
   if (typeof runId !== 'string' || !(runId === '' || RUN_ID.test(runId))) throw damaged(file, 'runId', 'an id', runId)
   return {
     runId,
     step: count('step', raw.step),
     cursor: { epoch: count('cursor.epoch', epoch), index: count('cursor.index', index) },
+    ...(raw.position !== undefined && { position: positionOf(object('position')) }),
     microStep: count('microStep', raw.microStep),
     numInputTokensSeen: count('numInputTokensSeen', raw.numInputTokensSeen),
     ...(raw.lossScaler !== undefined && { lossScaler: scalerState(object('lossScaler')) }),
@@ -107,7 +120,7 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
 export async function expectPossible(
   file: string,
   state: Omit<StoredState, 'identity'>,
-  { plan, totalSteps, turns }: { plan: BatchSchedule; totalSteps: number; turns: Turns },
+  { plan, totalSteps, turns }: { plan: RunPlan; totalSteps: number; turns: Turns },
 ): Promise<void> {
   const { step, cursor, microStep, numInputTokensSeen, optimizerSteps, lossScaler, log } = state
   // First: an epoch of 10^15 must not be counted up to.
@@ -119,19 +132,27 @@ export async function expectPossible(
     )
   }
   if (cursor.epoch > step) throw damaged(file, 'cursor.epoch', `at most ${step}, the steps done,`, cursor.epoch)
-  await plan.prepare(cursor.epoch, turns)
-  if (cursor.index >= plan.numBatches(cursor.epoch)) {
-    const expected = `a number below ${plan.numBatches(cursor.epoch)}, the micro-batches of an epoch,`
-    throw damaged(file, 'cursor.index', expected, cursor.index)
-  }
+  if (plan instanceof BatchSchedule) {
+    await plan.prepare(cursor.epoch, turns)
+    if (cursor.index >= plan.numBatches(cursor.epoch)) {
+      const expected = `a number below ${plan.numBatches(cursor.epoch)}, the micro-batches of an epoch,`
+      throw damaged(file, 'cursor.index', expected, cursor.index)
+    }
+  } else if (step > 0 && state.position === undefined)
+    throw damaged(file, 'position', 'the rows that were taken', undefined)
+  let done: { windows: number; batches: number } | undefined
   try {
-    plan.window(cursor)
+    if (plan instanceof BatchSchedule) plan.window(cursor)
+    done = await plan.before(cursor, turns)
   } catch {
     throw damaged(file, 'cursor.index', 'the first micro-batch of a step', cursor.index)
   }
-  const done = await plan.before(cursor, turns)
-  if (step !== done.windows) throw damaged(file, 'step', `${done.windows}, as the cursor says,`, step)
-  if (microStep !== done.batches) throw damaged(file, 'microStep', `${done.batches}, as the cursor says,`, microStep)
+  // Passes of rows that are taken as they come may differ in length.
+  if (done !== undefined) {
+    const { windows, batches } = done
+    if (step !== windows) throw damaged(file, 'step', `${windows}, as the cursor says,`, step)
+    if (microStep !== batches) throw damaged(file, 'microStep', `${batches}, as the cursor says,`, microStep)
+  } else if (microStep < step) throw damaged(file, 'microStep', `at least ${step}, one for each step,`, microStep)
   const isScaled = lossScaler !== undefined
   if (isScaled ? optimizerSteps > step : optimizerSteps !== step)
     throw damaged(file, 'optimizerSteps', isScaled ? `at most ${step}` : `${step}, the steps done,`, optimizerSteps)

@@ -9,9 +9,8 @@ import { cacheDirectory } from '../cache-directory.js'
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { beginLoading } from '../checkpoint/load-model.js'
 import { resolveModel } from '../checkpoint/resolve-model.js'
-import { BatchSchedule, largestSequentialBatch } from '../data/batches.js'
-import { datasetFingerprint } from '../data/fingerprint.js'
-import type { Item, ItemList } from '../data/items.js'
+import type { DataCursor } from '../data/batches.js'
+import type { Item } from '../data/items.js'
 import { withoutSecrets } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { Device } from '../tensor/device.js'
@@ -36,8 +35,7 @@ import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.j
 import { runWarnings } from './run-warnings.js'
 import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { createOptimizer, createTrainedPart } from './trained-part.js'
-import { countSteps, Trainer } from './trainer.js'
-import type { ResolvedTrainingOptions } from './training-options.js'
+import { Trainer } from './trainer.js'
 import { loadCheckpoint } from './training-state.js'
 
 /**
@@ -141,7 +139,7 @@ async function trainOn<I extends Item>(
   try {
     return await trainOnData(model, tokenizer, modelPath, { ...run, data })
   } finally {
-    data.close()
+    await data.close()
   }
 }
 
@@ -153,19 +151,18 @@ async function trainOnData<I extends Item>(
 ): Promise<TrainResult> {
   const { objective, options, reporter, output, checkpoint, startedAt } = run
   const { training, signal } = options
-  const { train, evaluation, statistics, lineage } = run.data
+  const { rows, evaluation } = run.data
+  const { plan } = rows
   const trained = createTrainedPart(options, model, modelPath)
   const { weights, adapter } = trained
   const turns = new Turns(signal)
-  const plan = new BatchSchedule(train, training)
-  await plan.prepare(0, turns)
   const optimizer = createOptimizer(trained, training)
-  const memory = await estimateMemory(objective, model, options, rowsOf(plan, training, train, evaluation))
+  const memory = await estimateMemory(objective, model, options, rows.lengths(evaluation))
   model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
-  const identity = runIdentity(objective, options, model, await turns.run(datasetFingerprint(train)), adapter)
-  const totalSteps = await countSteps(plan, training, turns)
+  const identity = runIdentity(objective, options, model, await rows.identity(turns), adapter)
+  const totalSteps = await rows.countSteps(turns)
   const resumed =
     checkpoint === undefined
       ? undefined
@@ -174,7 +171,8 @@ async function trainOnData<I extends Item>(
           checkpoint: await loadCheckpoint(checkpoint, { weights, optimizer, identity, plan, totalSteps, turns }),
           isContinued: output !== undefined && dirname(checkpoint) === resolve(output.path),
         }
-  await plan.prepare(resumed?.checkpoint.state.cursor.epoch ?? 0, turns)
+  const { cursor = FIRST_WINDOW, position } = resumed?.checkpoint.state ?? {}
+  await rows.prepare(cursor, position, turns)
   const history: TrainEvent[] = []
   let files: RunFiles | undefined
   const report: Report = (event) => {
@@ -201,7 +199,14 @@ async function trainOnData<I extends Item>(
   )
   const { nameOrPath, origin, dtype } = model
   const secrets = await secretsOf(options)
-  const settings = { model: nameOrPath, revision: origin.revision, dtype, device: model.device.type, lineage, secrets }
+  const settings = {
+    model: nameOrPath,
+    revision: origin.revision,
+    dtype,
+    device: model.device.type,
+    lineage: run.data.lineage,
+    secrets,
+  }
   if (output) {
     const { step } = trainer.progress
     const warn = (message: string): void => void report({ type: 'warning', message })
@@ -215,7 +220,6 @@ async function trainOnData<I extends Item>(
     ...(noCheckpoint ? [`[resume] ${output.path} holds no checkpoint: the run begins at its first step`] : []),
   ])
     await report({ type: 'warning', message })
-  const rows = { trainRows: train.length, evalRows: evaluation.length }
   await report({
     type: 'start',
     runId: trainer.runId,
@@ -226,7 +230,8 @@ async function trainOnData<I extends Item>(
     ...trainer.progress,
     ...trained.counts,
     quantization: model.quantization ?? null,
-    ...rows,
+    ...rows.facts,
+    evalRows: evaluation.length,
     gradientCheckpointing: memory.gradientCheckpointing,
     plannedMemory: memory.peakResident,
     device: model.device.type,
@@ -234,9 +239,13 @@ async function trainOnData<I extends Item>(
     versions: { lowrank: packageVersion() ?? null, node: process.versions.node },
   })
   const { end, ...result } = await trainer.run()
+  if (end.reason === 'completed' && end.step < totalSteps)
+    await report({ type: 'warning', message: endedEarly(end.step, totalSteps) })
+  const { statistics, lineage, trainRows } = run.data.finish()
+  const counts = { trainRows, evalRows: evaluation.length }
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
-  const summary = { ...figures, ...rows, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
+  const summary = { ...figures, ...counts, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
   if (!reporter.hasFailed) {
     let saved: Pick<EndEvent, 'result'> = {}
@@ -279,6 +288,15 @@ async function trainOnData<I extends Item>(
   }
 }
 
+const FIRST_WINDOW: DataCursor = { epoch: 0, index: 0 }
+
+function endedEarly(step: number, totalSteps: number): string {
+  return (
+    `[train] the rows ended with step ${step} of ${totalSteps}, and so does the run: the learning rate did not come to the end of its ` +
+    'schedule; give as many rows as the source tells, or rows that can be read again'
+  )
+}
+
 function presetEvent(name: PresetName): PresetEvent {
   const { description, differences } = findPreset(name)
   return { type: 'preset', name, description, differences }
@@ -293,25 +311,5 @@ function failEvent(error: unknown, reporter: Reporter, secrets: readonly string[
     code: isStopped ? 'STOPPED' : typeof code === 'string' ? code : null,
     message: withoutSecrets(toError(error).message, secrets),
     ...(failedCallback !== undefined && { callback: failedCallback }),
-  }
-}
-
-/** Lengths of the rows that decide how much memory the run takes. */
-function rowsOf(
-  plan: BatchSchedule,
-  { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
-  train: ItemList,
-  evaluation: ItemList,
-) {
-  let longest = 0
-  for (let row = 0; row < train.length; row++) longest = Math.max(longest, train.longestAt(row))
-  const rows = plan.largestBatch()
-  const tokens = rows.reduce((sum, length) => sum + length, 0)
-  return {
-    longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
-    sequenceLengths: rows,
-    evalSequenceLengths: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
-    weighted: train.isWeighted,
-    evalWeighted: evaluation.isWeighted,
   }
 }

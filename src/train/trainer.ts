@@ -4,7 +4,7 @@
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
-import type { BatchSchedule, BatchWindow, WindowSource } from '../data/batches.js'
+import type { BatchWindow, WindowSource } from '../data/batches.js'
 import type { Item, ItemList } from '../data/items.js'
 import { OptionError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
@@ -72,6 +72,8 @@ export class Trainer<I extends Item> {
   readonly #checkpoints: RunCheckpoints
   readonly #heldOut: HeldOut<I>
   readonly #warmupSteps: number
+  /** What the source of the windows has thrown. */
+  #failure: { readonly error: unknown } | undefined
   /** In float16. */
   readonly #scaler: LossScaler | undefined
 
@@ -110,12 +112,10 @@ export class Trainer<I extends Item> {
     model.dropoutState.seed = training.seed
     model.dropoutState.microStep = state.microStep
     this.#record.start()
-    let queued: QueuedStep | undefined
+    let settled: Promise<void> | undefined
     try {
       await this.#heldOut.evaluateAgain()
       for await (const window of this.#windowsToGo()) {
-        // The step before is told of as soon as the device has made it, while this one is queued behind it.
-        const settled = queued && handled(this.#settle(queued))
         const means = await this.#accumulate(window, settled)
         await settled
         if (!Number.isFinite(means.loss)) await this.#expectSoundModel(means.loss)
@@ -129,19 +129,23 @@ export class Trainer<I extends Item> {
         optimizer.zeroGrad()
         state.step++
         state.cursor = window.next
+        if (window.position) state.position = window.position
+        if (window.isLast) this.#record.endNow()
         state.microStep = model.dropoutState.microStep
         state.numInputTokensSeen += window.numTokens
-        queued = { step: state.step, window, means, learningRate, lossScale, done }
+        // It is told of as soon as the device has made it, while the next one is waited for and queued behind it.
+        settled = handled(this.#settle({ step: state.step, window, means, learningRate, lossScale, done }))
         if (this.#isBoundary(window)) {
-          await this.#settle(queued)
-          queued = undefined
+          await settled
+          settled = undefined
           await this.#saveAndEvaluate(window)
         }
       }
-      if (queued) await this.#settle(queued)
+      await settled
     } finally {
       model.eval()
     }
+    if (this.#failure !== undefined) await this.#leave(this.#failure.error)
     const reason = state.step >= this.#record.totalSteps ? 'completed' : 'aborted'
     const end = await this.#finish(reason)
     return { reason, step: state.step, loss: this.#record.meanLoss, evaluation: this.#heldOut.last, end }
@@ -159,8 +163,17 @@ export class Trainer<I extends Item> {
     const windows = this.#record.timed(source.windows(state.cursor))
     try {
       while (state.step < totalSteps && !signal?.aborted) {
-        const next = await windows.next()
-        if (next.done) return
+        const next = await windows.next().catch((error: unknown) => {
+          if (signal?.aborted) return undefined
+          this.#failure = { error }
+          return undefined
+        })
+        if (next === undefined) return
+        if (next.done) {
+          // A run that goes on from the end of its rows has none left.
+          if (!signal?.aborted) this.#record.endNow()
+          return
+        }
         yield next.value
       }
     } finally {
@@ -228,6 +241,13 @@ export class Trainer<I extends Item> {
     return isLast || this.#heldOut.isDue(endsEpoch(window)) || this.#checkpoints.isDue(endsEpoch(window))
   }
 
+  /** Rows that cannot be had lose nothing of the training before them. */
+  async #leave(error: unknown): Promise<never> {
+    const { report } = this.#options
+    await this.saveUnsaved().catch((cause: Error) => report({ type: 'warning', message: cause.message }))
+    throw error
+  }
+
   /** In this order: an evaluation that fails loses nothing of the training. */
   async #saveAndEvaluate(window: BatchWindow): Promise<void> {
     if (this.#checkpoints.isDue(endsEpoch(window))) await this.#checkpoints.save(window)
@@ -255,14 +275,15 @@ export class Trainer<I extends Item> {
       type: lrSchedulerType,
       learningRate,
       warmupSteps: this.#warmupSteps,
-      totalSteps: this.#record.totalSteps,
+      // That of the schedule, also where the rows end before it.
+      totalSteps: this.#options.totalSteps,
     })
   }
 }
 
 /** Optimizer steps of a run: `maxSteps`, or those of `numTrainEpochs`, a last part of an epoch rounded up. */
 export async function countSteps(
-  plan: BatchSchedule,
+  plan: { countWindows(epochs: number, turns: Turns): Promise<number> },
   { maxSteps, numTrainEpochs }: Pick<ResolvedTrainingOptions, 'maxSteps' | 'numTrainEpochs'>,
   turns: Turns,
 ): Promise<number> {

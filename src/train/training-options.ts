@@ -34,6 +34,22 @@ export interface TrainingOptions extends DataOptions {
    */
   checkData?: boolean
   /**
+   * Train on the rows as they come: the first step is made before all have arrived, the order of rows is drawn in a
+   * buffer of `shuffleBufferSize` rows, each pass reads them anew, and memory does not grow with their number. Steps
+   * are counted by `maxSteps`, or by `numTrainEpochs` where the source knows how many rows it has. False encodes all
+   * rows first.
+   * @default true where `dataset` says `streaming: true`, and for a table of Unity Catalog where nothing that is asked
+   * for needs all rows first; else false
+   */
+  streaming?: boolean
+  /**
+   * With `streaming`: rows that are held in memory to draw the order from, as `buffer_size` of `shuffle` of the package
+   * datasets. The first step waits for as many. A buffer that holds all rows gives any order. Without `shuffle` only
+   * packs and groups of similar length are made of so many.
+   * @default 1000
+   */
+  shuffleBufferSize?: number
+  /**
    * Passes over the training rows; may be a fraction.
    * @default 3
    */
@@ -178,6 +194,21 @@ const INTERVALS = ['no', 'steps', 'epoch'] as const
 
 /** The options of `training` but those of the data. */
 export const OWN_TRAINING_OPTIONS = {
+  streaming: {
+    heading: 'Rows as they come',
+    rule: boolean,
+    example: true,
+    otherwise: 'what the data set says; true for a table of Unity Catalog where nothing needs all rows first',
+    help: 'train on the rows as they come, before all have arrived',
+    flag: { name: '--streaming' },
+  },
+  shuffleBufferSize: {
+    rule: integer({ min: 1, max: 2 ** 31 - 1 }),
+    default: 1000,
+    help: 'with streaming: rows that are held to draw the order from',
+    changesRun: 'fromDefault',
+    flag: { name: '--shuffle-buffer-size', argument: 'rows' },
+  },
   numTrainEpochs: {
     heading: 'How long',
     rule: number({ above: 0 }),
@@ -336,8 +367,11 @@ export interface ResolvedTrainingOptions
         | 'maxTokensPerBatch'
         | 'dataMemory'
         | 'runName'
+        | 'streaming'
       >
     > {
+  /** Undefined: not, as nobody asked for it. */
+  streaming: boolean | undefined
   /** Undefined: what `usualDataMemory` gives. */
   dataMemory: number | undefined
   /** Undefined: `perDeviceTrainBatchSize` counts. */

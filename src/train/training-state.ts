@@ -8,7 +8,6 @@ import { loadParameter } from '../adapters/adapter-file.js'
 import { writeDirectoryAtomic, writeFileAtomic } from '../atomic-write.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { CHECKSUM_FILE, checksumsOf, NO_CHECKSUMS, verifyChecksums } from '../checkpoint/checksums.js'
-import type { BatchSchedule } from '../data/batches.js'
 import { describeValue, listNames } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { isMissing, readRegularFile, readRegularFileIfThere } from '../regular-file.js'
@@ -22,7 +21,7 @@ import {
 } from '../weights/safetensors.js'
 import type { AdamW } from './adamw.js'
 import { checkpointStep, listCheckpoints } from './output-directory.js'
-import { expectPossible, parseState, STATE_FILE, type TrainerState } from './run-state.js'
+import { expectPossible, parseState, type RunPlan, STATE_FILE, type TrainerState } from './run-state.js'
 import { type LogEntry, parseLogHistory, TRAINER_STATE_FILE } from './trainer-state.js'
 
 /** What must agree between the run that wrote a checkpoint and the one that goes on from it. */
@@ -86,7 +85,7 @@ export interface ResumeOptions {
   readonly weights: TrainedWeights
   readonly optimizer: AdamW
   readonly identity: RunIdentity
-  readonly plan: BatchSchedule
+  readonly plan: RunPlan
   readonly totalSteps: number
   readonly turns: Turns
 }

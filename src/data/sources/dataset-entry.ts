@@ -75,7 +75,8 @@ export interface PathOptions {
    */
   readonly token?: string
   /**
-   * Read a file of a server as it comes, and store nothing of it; else it goes into the cache.
+   * Train on the rows as they come, before all have arrived; see `streaming` of the training options. A file of a
+   * server is read as it comes, and nothing of it is stored; else it goes into the cache.
    * @default false
    */
   readonly streaming?: boolean
@@ -135,7 +136,11 @@ export const DATASET_ENTRY = {
   dataFiles: { rule: anything, help: 'paths or globs within a data set' },
   revision: { rule: textOf('a branch, tag or commit'), help: 'branch, tag or commit of a data set of the Hub' },
   token: { rule: { ...textOf('an access token as text'), isSecret: true }, help: 'access token of the Hub' },
-  streaming: { rule: boolean, default: false, help: 'read a file of a server as it comes, and store nothing of it' },
+  streaming: {
+    rule: boolean,
+    default: false,
+    help: 'train on the rows as they come; a file of a server is not stored',
+  },
   ...ROW_SELECTION,
 } as const satisfies OptionTable<DatasetEntry>
 

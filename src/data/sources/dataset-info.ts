@@ -111,6 +111,8 @@ export function convertedRows(source: RowSource, described: DescribedDataset): R
   return {
     name: source.name,
     check: async (signal) => await source.check?.(signal),
+    count: async (signal) => await source.count?.(signal),
+    readsOnce: source.readsOnce === true,
     async *rows(context) {
       const lacking = new Map(described.mapping)
       let isEmpty = true

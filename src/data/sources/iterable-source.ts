@@ -16,7 +16,22 @@ const STREAM = 'stream'
 
 /** The rows of an iterable. It can be read once more only where the iterable can. */
 export function iterableSource(values: Iterable<object> | AsyncIterable<object>): RowSource {
-  return { name: 'rows of a program', rows: (context) => readValues(values, context) }
+  // What is in a list, bytes or batches of many rows, would have to be looked at.
+  const [first]: readonly unknown[] = Array.isArray(values) ? values : []
+  const isOfRows = first !== undefined && !(first instanceof Uint8Array) && !isArrowBatch(first)
+  return {
+    name: 'rows of a program',
+    ...(isOfRows && { count: async () => (values as unknown as { length: number }).length }),
+    readsOnce: isReadOnce(values),
+    rows: (context) => readValues(values, context),
+  }
+}
+
+/** Iterators, as those of generators, and streams give what they have once. */
+function isReadOnce(values: object): boolean {
+  if (values instanceof ReadableStream) return true
+  const { next, read, pipe } = values as { next?: unknown; read?: unknown; pipe?: unknown }
+  return typeof next === 'function' || (typeof read === 'function' && typeof pipe === 'function')
 }
 
 async function* readValues(

@@ -29,6 +29,7 @@ export function mixed(parts: readonly WeightedSource[], strategy: StoppingStrate
     async check(signal) {
       for (const { source } of parts) await source.check?.(signal)
     },
+    readsOnce: parts.some(({ source }) => source.readsOnce),
     rows: (context) => mix(parts, strategy, seed, context),
   }
 }

@@ -83,9 +83,13 @@ function openPlain(source: PlainSource, opening: Opening): RowSource {
     return fileSource(source, split ?? defaultSplit(name))
   }
   expectWhole(split)
-  expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision', 'token', 'streaming'], 'rows of a program')
+  expectNone(options, ['name', 'dataDir', 'dataFiles', 'revision', 'token'], 'rows of a program')
   // A table could be iterated too, but its rows are views that read as objects without keys.
-  if (isArrowTable(source)) return iterableSource(source.batches)
+  if (isArrowTable(source)) {
+    const { batches } = source
+    const count = batches.reduce((sum, { numRows }) => sum + numRows, 0)
+    return { ...iterableSource(batches), count: async () => count }
+  }
   if (isIterable(source)) return iterableSource(source)
   if (isRowSource(source)) return source
   if (isDelta(source)) return deltaTable(source)
@@ -225,6 +229,7 @@ function lazySource(name: string, load: () => Promise<RowSource>): RowSource {
   return {
     name,
     check: async (signal) => await (await load()).check?.(signal),
+    count: async (signal) => await (await load()).count?.(signal),
     rows: (context) => delegated(async () => (await load()).rows(context)),
     batches: (context) => delegated(async () => batchesOf(await load(), context)),
     someRows: (context, isWanted) => delegated(async () => someRowsOf(await load(), context, isWanted)),

@@ -80,6 +80,16 @@ export interface RowSource {
    * it before it fetches a model, so it must be fast.
    */
   check?(signal?: AbortSignal): Promise<void>
+  /**
+   * How many rows `rows()` gives, where that is known without reading them. What is begun for it, as a statement, may
+   * be kept for the reading that follows.
+   */
+  count?(signal?: AbortSignal): Promise<number | undefined>
+  /**
+   * Whether the rows can be read once only, as those of a stream.
+   * @default false
+   */
+  readonly readsOnce?: boolean
   /** Reads all rows, in the same order each time. */
   rows(context: ReadContext): AsyncIterable<SourceRow>
   /** The rows of `rows()`, many at a time. A source of few rows, or of slow ones, leaves it out. */

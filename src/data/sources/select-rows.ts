@@ -7,20 +7,41 @@ import { someRowsOf } from './row-batches.js'
 import type { ReadContext, RowSource, SourceRow } from './row-source.js'
 import { needsCount, rangeOf, type SplitSlice } from './split-slices.js'
 
-/** A source with other rows than `source`, which is checked in its place. */
-function made(source: RowSource, rows: (context: ReadContext) => AsyncIterable<SourceRow>): RowSource {
-  return { name: source.name, check: async (signal) => await source.check?.(signal), rows }
+/**
+ * A source with other rows than `source`, which is checked in its place.
+ *
+ * @param countOf How many there are where `source` has so many. Default: that is not known.
+ */
+function made(
+  source: RowSource,
+  rows: (context: ReadContext) => AsyncIterable<SourceRow>,
+  countOf: (count: number) => number | undefined = () => undefined,
+): RowSource {
+  return {
+    name: source.name,
+    check: async (signal) => await source.check?.(signal),
+    async count(signal) {
+      const count = await source.count?.(signal)
+      return count === undefined ? undefined : countOf(count)
+    },
+    readsOnce: source.readsOnce === true,
+    rows,
+  }
 }
 
 /** The first `limit` rows. */
 export function limited(source: RowSource, limit: number): RowSource {
-  return made(source, (context) => between(source, 0, limit, context))
+  return made(
+    source,
+    (context) => between(source, 0, limit, context),
+    (count) => Math.min(count, limit),
+  )
 }
 
 /** The rows of a slice. Where it has shares or counts from the end, the rows are read once more, to count them. */
 export function sliced(source: RowSource, slice: SplitSlice): RowSource {
   if (slice.from === undefined && slice.to === undefined) return source
-  return made(source, async function* (context) {
+  const rows = async function* (context: ReadContext): AsyncGenerator<SourceRow> {
     const count = needsCount(slice) ? await countRows(source, context) : undefined
     const [from, to] = rangeOf(slice, count)
     let row = 0
@@ -34,12 +55,16 @@ export function sliced(source: RowSource, slice: SplitSlice): RowSource {
       `[data] expected ${wanted} rows in a slice of ${source.name}, got ${row}; give a smaller slice, and rows that can be read twice where it ` +
         'has shares',
     )
+  }
+  return made(source, rows, (count) => {
+    const [from, to] = rangeOf(slice, count)
+    return Math.max(0, Math.min(to, count) - from)
   })
 }
 
 /** The rows of these numbers, from 0, in this order. They are held in memory. */
 export function selected(source: RowSource, indices: readonly number[]): RowSource {
-  return made(source, async function* (context) {
+  const rows = async function* (context: ReadContext): AsyncGenerator<SourceRow> {
     const wanted = new Set(indices)
     const sorted = [...wanted].sort((a, b) => a - b)
     const held = new Map<number, SourceRow>()
@@ -59,7 +84,8 @@ export function selected(source: RowSource, indices: readonly number[]): RowSour
       if (source.someRows !== undefined) count = await countRows(source, context)
       throw new DataError(`[data] expected the row ${each} for select in ${source.name}, got ${count} rows from 0 on`)
     }
-  })
+  }
+  return { ...made(source, rows), count: async () => indices.length }
 }
 
 /** Whether sorted numbers have one from `from` to before `to`. */
@@ -79,7 +105,7 @@ function has(sorted: readonly number[], from: number, to: number): boolean {
  * as many rows are held in memory as are given.
  */
 export function shuffled(source: RowSource, seed: number, limit = Number.POSITIVE_INFINITY): RowSource {
-  return made(source, async function* (context) {
+  const rows = async function* (context: ReadContext): AsyncGenerator<SourceRow> {
     const random = new Random(seed)
     let held: { key: number; row: SourceRow }[] = []
     let bound = Number.POSITIVE_INFINITY
@@ -98,7 +124,8 @@ export function shuffled(source: RowSource, seed: number, limit = Number.POSITIV
     }
     sort()
     for (const { row } of held) yield row
-  })
+  }
+  return made(source, rows, (count) => Math.min(count, limit))
 }
 
 /** The rows by the names that `columns` gives them; see `Columns`. */
@@ -113,7 +140,11 @@ export function renamed(source: RowSource, columns: Readonly<Record<string, stri
     if (!isEmpty) names.expectAll()
   }
   return {
-    ...made(source, (context) => rename(source.rows(context))),
+    ...made(
+      source,
+      (context) => rename(source.rows(context)),
+      (count) => count,
+    ),
     someRows: (context, isWanted) => rename(someRowsOf(source, context, isWanted)),
   }
 }
@@ -127,6 +158,16 @@ export function concatenated(sources: readonly RowSource[]): RowSource {
     async check(signal) {
       for (const source of sources) await source.check?.(signal)
     },
+    async count(signal) {
+      let sum = 0
+      for (const source of sources) {
+        const count = await source.count?.(signal)
+        if (count === undefined) return undefined
+        sum += count
+      }
+      return sum
+    },
+    readsOnce: sources.some(({ readsOnce }) => readsOnce),
     async *rows(context) {
       for (const [index, source] of sources.entries()) {
         const onFraction = (share: number): void => context.onFraction((index + share) / sources.length)

@@ -20,9 +20,16 @@ export function unityCatalogSource(address: string): RowSource {
   const name = `uc://${fullName(table)}`
   // A table that changes between two readings would give rows that were never counted.
   let { version } = table
-  const batches = async function* (context: ReadContext): AsyncGenerator<RowBatch> {
-    const rows = await readTable(name, { ...(version !== undefined && { version }), signal: context.signal })
+  // A statement that was run to count the rows is that of the reading behind it.
+  let counted: TableRows | undefined
+  const open = async (signal: AbortSignal | undefined): Promise<TableRows> => {
+    const rows = await readTable(name, { ...(version !== undefined && { version }), signal })
     version ??= rows.version
+    return rows
+  }
+  const batches = async function* (context: ReadContext): AsyncGenerator<RowBatch> {
+    const rows = counted ?? (await open(context.signal))
+    counted = undefined
     const location = version === undefined ? name : `${name}@v${version}`
     let read = 0
     for await (const batch of rowBatches(location, columnBatches(rows))) {
@@ -42,6 +49,10 @@ export function unityCatalogSource(address: string): RowSource {
         `[data] expected the table ${fullName(table)} in ${client.server}, got none that the credentials may see; check its ` +
           'name, and that they have SELECT on it',
       )
+    },
+    async count(signal) {
+      counted ??= await open(signal)
+      return counted.rowCount
     },
     batches,
     rows: (context) => eachRow(batches(context)),

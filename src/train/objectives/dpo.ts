@@ -33,6 +33,7 @@ export function dpo({ beta = 0.1 }: { beta?: number } = {}): Objective<Preferenc
     identity: { objective: 'dpo', beta },
     isCrossEntropy: false,
     sequencesPerItem: 2,
+    takesWeights: false,
     recognize: recognizePreference,
     encode: encodePreference,
     placeholder: ([chosen, rejected]) => preferencePair(chosen as Example, rejected as Example),
