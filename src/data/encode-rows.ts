@@ -40,7 +40,7 @@ interface Pass<I extends Item> {
 interface PassHooks<I extends Item> extends Omit<RowSink<I>, 'onBadRow'> {
   /** A row with a defect, where such rows are left out. */
   onSkipped(error: DataError): void
-  readonly reading: Pick<ReadContext, 'onFraction' | 'onLineage' | 'needsHash'>
+  readonly reading: Pick<ReadContext, 'onFraction' | 'onLocation' | 'onLineage' | 'needsHash'>
 }
 
 function beginPass<I extends Item>(

@@ -79,7 +79,8 @@ export class RowStream<I extends Item = Item> implements WindowSource<I> {
   #made: AsyncGenerator<MadeWindow<I>, void, undefined> | undefined
   #ahead: Promise<IteratorResult<MadeWindow<I>, void>> | undefined
   #isMaking = false
-  #first: StoredRecord[] = []
+  #firstPass = 0
+  #first: StoredRecord[] | undefined = []
   #account = new RowAccount()
   /** Micro-batches of the last pass that has ended. */
   #batches: number | undefined
@@ -102,11 +103,11 @@ export class RowStream<I extends Item = Item> implements WindowSource<I> {
     this.#input.signal?.throwIfAborted()
   }
 
-  /** Some of the rows that were taken by `prepare`. They are let go of. */
+  /** The first of the rows that were taken by `prepare`. They are let go of. */
   takeFirst(): I[] {
-    const first = this.#first.map(({ words }): I => itemOf(words))
-    this.#first = []
-    return first
+    const first = this.#first ?? []
+    this.#first = undefined
+    return first.map(({ words }): I => itemOf(words))
   }
 
   /** The windows from the cursor on that was prepared. They end with the last pass, and when the signal is seen. */
@@ -206,8 +207,6 @@ export class RowStream<I extends Item = Item> implements WindowSource<I> {
     this.#input.onPass(cursor.epoch, this.statistics, window.position as StreamPosition)
   }
 
-  #firstPass = 0
-
   async *#windowsFrom(
     { epoch, index }: DataCursor,
     position: StreamPosition | undefined,
@@ -224,8 +223,8 @@ export class RowStream<I extends Item = Item> implements WindowSource<I> {
         for (const count of counts) count(this.#account)
         skip = Math.max(0, skip - window.numBatches)
         if (skip > 0 && window.next.epoch === pass) continue
-        const isSame = skip === 0 && window.next.epoch === pass && isDeepEqual(window.position, position)
-        if (!isSame) throw otherRows(position)
+        const isReached = skip === 0 && window.next.epoch === pass && isSame(window.position, position)
+        if (!isReached) throw otherRows(position)
       }
     }
   }
@@ -278,7 +277,7 @@ export class RowStream<I extends Item = Item> implements WindowSource<I> {
       taken.rows++
       const { words } = record
       taken.hash.update(`${words.length},`).update(new Uint8Array(words.buffer, words.byteOffset, words.byteLength))
-      if (pass === this.#firstPass && taken.rows <= FIRST_ROWS) this.#first.push(record)
+      if (this.#first !== undefined && this.#first.length < FIRST_ROWS) this.#first.push(record)
       this.#input.onRow(taken.rows)
       yield record
     }
@@ -343,7 +342,7 @@ function windowOf<I extends Item>(
   }
 }
 
-function isDeepEqual(one: StreamPosition | undefined, other: StreamPosition | undefined): boolean {
+function isSame(one: StreamPosition | undefined, other: StreamPosition | undefined): boolean {
   return one?.rows === other?.rows && one?.fingerprint === other?.fingerprint
 }
 
@@ -351,6 +350,6 @@ function otherRows(position: StreamPosition | undefined): Error {
   return new LowrankError(
     'CHECKPOINT',
     `[resume] expected the first ${position?.rows ?? 0} rows of the pass to be those that the run has taken, got other rows, or other tokens ` +
-      'of them; give the rows from their beginning and in their order, or start anew in another outputDir',
+      'of them; give the rows from their beginning and in their order (a table has none that lasts: write it to a file), or start anew in another outputDir',
   )
 }

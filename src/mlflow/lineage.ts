@@ -33,10 +33,13 @@ export function datasetInputs(split: DataSplit, lineage: readonly SourceLineage[
       ],
       dataset: {
         name: name.slice(-LONGEST_NAME) || 'rows',
-        digest: (sha256 ?? `${rows}-rows`).slice(0, LONGEST_DIGEST),
+        digest: (sha256 ?? (rows === undefined ? 'not-all-read' : `${rows}-rows`)).slice(0, LONGEST_DIGEST),
         source_type: type,
         source: JSON.stringify(source),
-        profile: JSON.stringify({ num_rows: rows, ...(size !== undefined && { num_bytes: size }) }),
+        profile: JSON.stringify({
+          ...(rows !== undefined && { num_rows: rows }),
+          ...(size !== undefined && { num_bytes: size }),
+        }),
       },
     }
   })

@@ -6,19 +6,18 @@
 import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import { CONVERTED, isDatasetId, parseHubAddress } from '../data/sources/hub-address.js'
 import { isPath } from '../data/sources/open-source.js'
-import type { SourceLineage } from '../data/sources/row-source.js'
 
 const LOCATION = /^hf:\/\/datasets\/([^/@]+(?:\/[^/@]+)?)@([0-9a-f]{40})\//
 const TABLE = /^(uc:\/\/[^@]+)@v(\d+)$/
 const ADDRESS = /^(hf:\/\/datasets\/[^/@]+(?:\/[^/@]+)?)(?:@(?:refs\/pr\/[^/]+|[^/]+))?(?=\/|$)/
 
 /**
- * `source` with the commits and versions that `lineage` names. Where one data set was read at two commits, it stays as
- * it is.
+ * `source` with the commits and versions that the files and tables of its rows name. Where one data set was read at two
+ * commits, it stays as it is.
  */
-export function pinnedSource(source: unknown, lineage: readonly SourceLineage[]): unknown {
+export function pinnedSource(source: unknown, locations: Iterable<string>): unknown {
   const commits = new Map<string, string | undefined>()
-  for (const { location } of lineage) {
+  for (const location of locations) {
     const [, id, commit] = LOCATION.exec(location) ?? TABLE.exec(location) ?? []
     if (id !== undefined) commits.set(id, commits.has(id) && commits.get(id) !== commit ? undefined : commit)
   }

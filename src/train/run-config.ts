@@ -28,6 +28,8 @@ export interface RunSettings {
   readonly dtype: string
   readonly device: string
   readonly lineage: RunLineage
+  /** Files of `dataset` that are being read. Default: all were read */
+  readonly locations?: Iterable<string>
   /** Access tokens and the like, which must not be in any file. */
   readonly secrets: readonly string[]
 }
@@ -103,7 +105,7 @@ function lineageComments(lineage: RunLineage): string[] {
     .map(({ name, location, rows, size, sha256 }) =>
       [
         `# ${name}: ${JSON.stringify(location)}`,
-        `${rows} rows`,
+        rows === undefined ? 'not all of it was read' : `${rows} rows`,
         size === undefined ? [] : `${size} bytes`,
         sha256 ? `SHA-256 ${sha256}` : [],
       ]
@@ -116,12 +118,14 @@ function lineageComments(lineage: RunLineage): string[] {
 /** The options under the names and in the order of the documentation. */
 function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<string, unknown> {
   const { lora, training, outputDir, cacheDir, dataset, evalDataset, ...others } = options
-  const { model, revision, dtype, device, lineage } = settings
+  const { model, revision, dtype, device, lineage, locations = [] } = settings
+  const pinned = (source: unknown, read: readonly SourceLineage[], opened: Iterable<string>): unknown =>
+    pinnedSource(absoluteSource(source), new Set([...read.map(({ location }) => location), ...opened]))
   return {
     model: revision === undefined ? resolve(model) : model,
     revision,
-    dataset: pinnedSource(absoluteSource(dataset), lineage.dataset),
-    evalDataset: pinnedSource(absoluteSource(evalDataset), lineage.evalDataset ?? []),
+    dataset: pinned(dataset, lineage.dataset, locations),
+    evalDataset: pinned(evalDataset, lineage.evalDataset ?? [], []),
     outputDir: outputDir && resolve(outputDir),
     ...without(others, ['model', 'revision', 'dtype', 'device']),
     dtype,

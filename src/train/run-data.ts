@@ -36,8 +36,10 @@ export interface RunLineage {
 export interface RunData<I extends Item> {
   readonly rows: RunRows<I>
   readonly evaluation: ItemList<I>
-  /** What is known of it when the run starts. */
+  /** What is known of them when the run starts. */
   readonly lineage: RunLineage
+  /** Files of `dataset` that are being read. */
+  readonly locations: Iterable<string>
   /** What is known when the run ends; told of by then. */
   finish(): RunFacts
   /** Frees the rows. */
@@ -115,6 +117,7 @@ async function wholeData<I extends Item>(given: Preparation<I>): Promise<RunData
     rows: await wholeRows(train, training, new Turns(signal)),
     evaluation,
     lineage: facts.lineage,
+    locations: [],
     finish: () => ({ ...facts, trainRows: train.length }),
     close,
   })
@@ -146,11 +149,18 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
   const held = evalDataset === undefined ? undefined : await prepareWhole(given, 'eval', evalDataset)
   const source = openSource(dataset, 'dataset', fetchingOf(options))
   const lineage: SourceLineage[] = []
+  const locations = new Set<string>()
+  /** With the files that the run has left before their end. */
+  const allLineage = (): SourceLineage[] => {
+    const known = new Set(lineage.map(({ location }) => location))
+    return [...lineage, ...[...locations].flatMap((location) => (known.has(location) ? [] : { location }))]
+  }
   let isTold = false
+  let isStarted = false
   const tell = (statistics: DataStatistics, isPartial: boolean): void => {
     if (isTold) return
     isTold = true
-    onEvent?.(dataEvent(given, 'train', { statistics, lineage }, isPartial ? { isPartial: true } : {}))
+    onEvent?.(dataEvent(given, 'train', { statistics, lineage: allLineage() }, isPartial ? { isPartial: true } : {}))
   }
   const warn = (message: string): void => onEvent?.({ type: 'warning', message })
   const onRow = progressOf((rows) => onEvent?.({ type: 'prepare', split: 'train', rows }))
@@ -159,6 +169,7 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
     const count = await source.count?.(signal)
     let first: number | undefined
     let whole: StreamPosition | undefined
+    let isChanged = false
     stream = new RowStream<I>(
       { ...training, maxLength: lengthOf(given) },
       {
@@ -167,6 +178,9 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
           const isFirst = pass === first
           return streamRows(source, tokenizer, objective, encodeOptionsOf(given), turns, {
             onFraction: () => {},
+            onLocation: (location) => {
+              if (isFirst) locations.add(location)
+            },
             onLineage: (entry) => {
               if (isFirst) lineage.push(entry)
             },
@@ -188,12 +202,14 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
             tell(statistics, false)
             if (count !== undefined && statistics.rows !== count) warn(miscounted(source.name, count, statistics.rows))
           }
-          if (whole !== undefined && whole.fingerprint !== end.fingerprint) warn(changedRows(source.name, pass))
+          if (!isChanged && whole !== undefined && whole.fingerprint !== end.fingerprint) {
+            isChanged = true
+            warn(changedRows(source.name, pass))
+          }
           whole = end
         },
       },
     )
-    let isStarted = false
     const opened = stream
     const rows = streamedRows({
       stream,
@@ -209,14 +225,15 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
     return {
       rows,
       evaluation: held?.items ?? listOf<I>([]),
-      lineage: { dataset: [], ...(held && { evalDataset: held.lineage }) },
+      lineage: { dataset: lineage, ...(held && { evalDataset: held.lineage }) },
+      locations,
       finish() {
         const { statistics } = opened
         tell(statistics, true)
         const { rowsCutToNothing, rowsWithoutTarget, skippedRows = 0 } = statistics
         return {
           statistics: { ...statistics, ...(held && { evaluation: held.statistics }) },
-          lineage: { dataset: lineage, ...(held && { evalDataset: held.lineage }) },
+          lineage: { dataset: allLineage(), ...(held && { evalDataset: held.lineage }) },
           trainRows: statistics.rows - rowsCutToNothing - rowsWithoutTarget - skippedRows,
         }
       },
@@ -330,5 +347,5 @@ function miscounted(name: string, count: number, rows: number): string {
 }
 
 function changedRows(name: string, pass: number): string {
-  return `[data] ${name} gave other rows in epoch ${pass + 1} than in the one before; where they change meanwhile, a run cannot be repeated`
+  return `[data] ${name} gave other rows in epoch ${pass + 1} than in the one before, or the same ones in another order: the run cannot be repeated`
 }

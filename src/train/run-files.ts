@@ -15,6 +15,7 @@ import type { TrainEvent } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
 import { CARD_FILE, type RunSummary, runCardText } from './run-card.js'
 import { CONFIG_FILE, isOwnConfig, type RunSettings, runConfigText } from './run-config.js'
+import type { RunLineage } from './run-data.js'
 import { LOG_FILE, RunLog } from './run-log.js'
 
 export interface RunFilesOptions {
@@ -34,21 +35,23 @@ export interface RunFiles {
   record(event: TrainEvent): void
   /** The last line of the log of a type, before a resume too. */
   readonly last: RunLog['last']
-  /** Writes the card. Never throws. */
+  /** Writes the card, and train.yaml anew where more is known of the rows than was at the start. Never throws. */
   finish(run: RunSummary): Promise<void>
 }
 
 /** Writes train.yaml and begins or continues the log. */
 export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
   const { directory, options, settings, step, checkpoint, warn } = given
-  const attempt = async (name: string, action: () => Promise<void>): Promise<void> => {
+  const attempt = async (name: string, action: () => Promise<void>): Promise<boolean> => {
     try {
       await action()
+      return true
     } catch (error) {
       warn(`[train] ${join(directory, name)} was not written: ${(error as Error).message}; the run goes on`)
+      return false
     }
   }
-  await attempt(CONFIG_FILE, async () => {
+  const writeConfig = async (lineage: RunLineage): Promise<void> => {
     const path = join(directory, CONFIG_FILE)
     const present = await readRegularFileIfThere(path, { where: 'train' })
     if (present !== undefined && !isOwnConfig(present.toString()))
@@ -56,8 +59,9 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
         'FILE',
         'another file of that name is there; to have the options of the run as well, give yours another name',
       )
-    await writeFileAtomic(path, runConfigText(options, settings))
-  })
+    await writeFileAtomic(path, runConfigText(options, { ...settings, lineage }))
+  }
+  const hasConfig = await attempt(CONFIG_FILE, () => writeConfig(settings.lineage))
   const from = checkpoint && join(dirname(checkpoint), LOG_FILE)
   const log = await RunLog.open(join(directory, LOG_FILE), { from, step }, warn)
   return {
@@ -67,6 +71,7 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
     last: (type) => log.last(type),
     async finish(run) {
       log.flush()
+      if (hasConfig && run.lineage !== settings.lineage) await attempt(CONFIG_FILE, () => writeConfig(run.lineage))
       await attempt(CARD_FILE, () => writeCard(directory, run))
     },
   }

@@ -94,7 +94,7 @@ export function streamedRows<I extends Item>(run: StreamedRun<I>): RunRows<I> {
 export function uncounted(name: string): Error {
   return new OptionError(
     `[train] expected maxSteps with streaming, as ${name} cannot tell how many rows it has before they are read; set maxSteps (--max-steps), or ` +
-      'streaming: false to read all rows first',
+      'training.streaming: false (--set training.streaming=false), which reads all rows first',
   )
 }
 

@@ -35,7 +35,7 @@ export function streamingProblems(
   if (evalSplit > 0) {
     refuse(
       ['evalSplit', 'streaming'],
-      'expected no evalSplit with streaming: which rows are held out depends on all of them; give evalDataset, or set streaming: false',
+      'expected no evalSplit with streaming: which rows are held out depends on all of them; give evalDataset, or set training.streaming: false',
     )
   }
   if (isShuffled(dataset)) {
@@ -50,7 +50,7 @@ export function streamingProblems(
   if (unequal !== undefined && !isCounted) {
     refuse(
       ['maxSteps', unequal],
-      `expected maxSteps with streaming and ${unequal}: how many steps an epoch has is known at its end only; set it, or streaming: false`,
+      `expected maxSteps with streaming and ${unequal}: how many steps an epoch has is known at its end only; set it, or training.streaming: false`,
     )
   }
   if (maxTokensPerBatch !== undefined && maxTokensPerBatch < maxLength) {

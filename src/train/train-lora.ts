@@ -205,6 +205,7 @@ async function trainOnData<I extends Item>(
     dtype,
     device: model.device.type,
     lineage: run.data.lineage,
+    locations: run.data.locations,
     secrets,
   }
   if (output) {

@@ -14,7 +14,7 @@ import { temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
 const place = hubCase()
 const folder = temporaryDirectory()
 const COMMIT = 'a'.repeat(40)
-const LINEAGE = [{ location: `hf://datasets/org/rows@${COMMIT}/train.jsonl`, rows: 1 }]
+const LOCATIONS = [`hf://datasets/org/rows@${COMMIT}/train.jsonl`]
 
 it.each<[unknown, unknown]>([
   ['org/rows', `hf://datasets/org/rows@${COMMIT}`],
@@ -39,7 +39,7 @@ it.each<[unknown, unknown]>([
   ],
   [[{ text: 'org/rows' }], [{ text: 'org/rows' }]],
 ])('a data set of the Hub is written with the commit that was read: %j', (source, expected) => {
-  expect(pinnedSource(source, LINEAGE)).toEqual(expected)
+  expect(pinnedSource(source, LOCATIONS)).toEqual(expected)
 })
 
 it.each<[unknown, unknown]>([
@@ -51,12 +51,12 @@ it.each<[unknown, unknown]>([
     { path: 'uc://main.default.rows@v7', limit: 2 },
   ],
 ])('a table is written with the version that was read: %j', (source, expected) => {
-  expect(pinnedSource(source, [{ location: 'uc://main.default.rows@v7', rows: 1 }])).toEqual(expected)
+  expect(pinnedSource(source, ['uc://main.default.rows@v7'])).toEqual(expected)
 })
 
 it('a data set of the Hub that was read at two commits stays as it was given', () => {
-  const other = { location: `hf://datasets/org/rows@${'b'.repeat(40)}/train.jsonl`, rows: 1 }
-  expect(pinnedSource('org/rows', [...LINEAGE, other])).toBe('org/rows')
+  const other = `hf://datasets/org/rows@${'b'.repeat(40)}/train.jsonl`
+  expect(pinnedSource('org/rows', [...LOCATIONS, other])).toBe('org/rows')
 })
 
 it('a run that is repeated by its train.yaml reads the commit that it read, also after the branch has moved', async () => {
@@ -79,4 +79,27 @@ it('a run that is repeated by its train.yaml reads the commit that it read, also
   // Where the cache is another one too, as on another machine.
   expect(await read({ ...written, outputDir: join(folder, 'again'), cacheDir: join(folder, 'cache') })).toBe(location)
   expect(await read({ model, dataset: 'org/rows', training: { maxSteps: 1 } })).not.toBe(location)
+})
+
+it('a run on rows as they come has the commit in its train.yaml from its first step on, and what was read at its end', async () => {
+  const text = Array.from({ length: 90 }, (_, row) => `${JSON.stringify({ text: `a b c d e ${row}` })}\n`).join('')
+  const commit = place.hub.put('datasets/org/rows', { files: { 'train.jsonl': text } })
+  const model = join(folder, 'streamed-model')
+  await writeTinyModel(model)
+  const outputDir = join(folder, 'streamed')
+  const read = () => readFile(join(outputDir, 'train.yaml'), 'utf8')
+  let atFirst: Promise<string> | undefined
+  const run = await trainLora({
+    model,
+    dataset: { path: 'org/rows', streaming: true },
+    outputDir,
+    training: { maxSteps: 2, shuffleBufferSize: 4 },
+    onEvent: (event) => {
+      if (event.type === 'step') atFirst ??= read()
+    },
+  })
+  run.dispose()
+  for (const written of [await atFirst, await read()])
+    expect(parse(written ?? '')).toMatchObject({ dataset: { path: 'org/rows', revision: commit, streaming: true } })
+  expect(await read()).toContain(`# dataset: "hf://datasets/org/rows@${commit}/train.jsonl"`)
 })

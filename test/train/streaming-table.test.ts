@@ -1,29 +1,31 @@
 /** @file Training on a table of Unity Catalog while it arrives. */
 
 import { mkdtempSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { tableFromIPC, tableToIPC } from 'apache-arrow'
+import { type Table, tableFromArrays, tableFromIPC, tableToIPC, type Utf8, type Vector } from 'apache-arrow'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { parse } from 'yaml'
 import { connectDatabricks } from '../../src/databricks/client/connect.js'
 import { executeStatement } from '../../src/databricks/client/statements.js'
 import { duckdbExecutor } from '../../src/testing/duckdb-executor.js'
 import type { StatementExecutor } from '../../src/testing/executor.js'
 import { FIRST_WAREHOUSE } from '../../src/testing/warehouses.js'
 import { startWorkspace } from '../../src/testing/workspace.js'
-import { ofType, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
+import { ofType, rejection, temporaryDirectory, tinyRows, trainTiny, writeTinyModel } from '../support/tiny-model.js'
 
 const DIRECTORY = temporaryDirectory()
 const CHUNK_ROWS = 10
 
-/** The results of an executor in chunks of a few rows. */
-function inSmallChunks(executor: StatementExecutor): StatementExecutor {
+/** The results of an executor in chunks of a few rows, the rows of a chunk from its end where that is asked. */
+function inSmallChunks(executor: StatementExecutor, order: { isReversed: boolean }): StatementExecutor {
   return {
     async execute(statement) {
       const { arrow, ...result } = await executor.execute(statement)
       if (arrow === undefined) return result
       const chunks = arrow.flatMap(({ bytes }) => {
-        const table = tableFromIPC(bytes)
+        const table = order.isReversed ? reversed(tableFromIPC(bytes)) : tableFromIPC(bytes)
         return Array.from({ length: Math.ceil(table.numRows / CHUNK_ROWS) }, (_, chunk) => {
           const slice = table.slice(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS)
           return { bytes: tableToIPC(slice, 'stream'), rowCount: slice.numRows }
@@ -36,9 +38,15 @@ function inSmallChunks(executor: StatementExecutor): StatementExecutor {
   }
 }
 
-test('a run on a table makes its first step before the table has arrived, to the bytes of the same rows as a local stream', async () => {
-  const rows = tinyRows(60)
-  const workspace = await startWorkspace({ execute: inSmallChunks(duckdbExecutor()) })
+function reversed(table: Table): Table {
+  const columns = table.schema.fields.map(({ name }) => [name, [...(table.getChild(name) as Vector<Utf8>)].reverse()])
+  return tableFromArrays(Object.fromEntries(columns)) as unknown as Table
+}
+
+/** Rows in the table `main.default.rows` of a workspace that the environment names. */
+async function tableOf(rows: ReturnType<typeof tinyRows>): Promise<{ isReversed: boolean }> {
+  const order = { isReversed: false }
+  const workspace = await startWorkspace({ execute: inSmallChunks(duckdbExecutor(), order) })
   onTestFinished(() => workspace.close())
   const databricks = await connectDatabricks({
     host: workspace.url,
@@ -53,8 +61,19 @@ test('a run on a table makes its first step before the table has arrived, to the
   vi.stubEnv('DATABRICKS_TOKEN', workspace.token)
   vi.stubEnv('DATABRICKS_WAREHOUSE_ID', FIRST_WAREHOUSE)
   onTestFinished(() => void vi.unstubAllEnvs())
+  return order
+}
+
+const writtenBy = async (outputDir: string): Promise<{ dataset: unknown }> =>
+  parse(await readFile(join(outputDir, 'train.yaml'), 'utf8')) as { dataset: unknown }
+
+test('a run on a table makes its first step before the table has arrived, to the bytes of the same rows as a local stream', async () => {
+  const rows = tinyRows(60)
+  await tableOf(rows)
   const folder = DIRECTORY
   const model = await writeTinyModel(join(folder, 'model'))
+  const outputDir = join(folder, 'run')
+  let written: Promise<{ dataset: unknown }> | undefined
   let chunks = 0
   let arrivedAtFirstStep: number | undefined
   let release = (): void => {}
@@ -76,16 +95,21 @@ test('a run on a table makes its first step before the table has arrived, to the
     {
       model,
       dataset: 'uc://main.default.rows',
-      training,
+      outputDir,
+      training: { ...training, saveStrategy: 'no' },
       onEvent: (event) => {
         if (event.type !== 'step') return
         arrivedAtFirstStep ??= chunks
+        // A run that is killed from here on is repeated with the rows that it had.
+        written ??= writtenBy(outputDir)
         release()
       },
     },
     join(folder, 'table'),
   )
   expect(arrivedAtFirstStep).toBeLessThanOrEqual(3)
+  expect(await written).toMatchObject({ dataset: 'uc://main.default.rows@v1' })
+  expect(await writtenBy(outputDir)).toMatchObject({ dataset: 'uc://main.default.rows@v1' })
   expect(chunks).toBe(12)
   expect(run.step).toBe(40)
   expect(ofType(events, 'start')).toMatchObject([
@@ -105,4 +129,38 @@ test('a run on a table makes its first step before the table has arrived, to the
     join(folder, 'whole'),
   )
   expect(whole.bytes).not.toBe(bytes)
+})
+
+test('a run on a table goes on to the same bytes where the rows come as they did, and is refused where their order is another', async () => {
+  const order = await tableOf(tinyRows(60))
+  const model = await writeTinyModel(join(DIRECTORY, 'ordered-model'))
+  const train = (name: string, from?: string) =>
+    trainTiny(
+      {
+        model,
+        dataset: 'uc://main.default.rows',
+        outputDir: join(DIRECTORY, name),
+        ...(from !== undefined && { resumeFromCheckpoint: join(DIRECTORY, from, 'checkpoint-5') }),
+        training: { maxSteps: 12, shuffleBufferSize: 4, packing: false, saveSteps: 5 },
+      },
+      join(DIRECTORY, `${name}-adapter`),
+    )
+  const whole = await train('ordered')
+  expect((await train('continued', 'ordered')).bytes === whole.bytes).toBe(true)
+  order.isReversed = true
+  expect(await rejection(train('reversed', 'ordered'))).toMatch(
+    /^\[resume\] expected the first \d+ rows of the pass to be those that the run has taken, got other rows, .* \(a table has none that lasts: write it to a file\)/,
+  )
+})
+
+test('a run on a table that ends before all rows were taken still says which version it read', async () => {
+  await tableOf(tinyRows(60))
+  const model = await writeTinyModel(join(DIRECTORY, 'short-model'))
+  const { events } = await trainTiny(
+    { model, dataset: 'uc://main.default.rows', training: { maxSteps: 2, shuffleBufferSize: 4, packing: false } },
+    join(DIRECTORY, 'short'),
+  )
+  expect(ofType(events, 'data')).toMatchObject([
+    { isPartial: true, lineage: [{ location: 'uc://main.default.rows@v1', rows: 60 }] },
+  ])
 })

@@ -18,6 +18,11 @@ export interface FileFormat {
    */
   recognizes(start: Uint8Array, name: string): boolean
   /**
+   * How many rows a file says that it has.
+   * @default that is known once all are read
+   */
+  count?(file: DataFile): Promise<number>
+  /**
    * The rows of a file, as many together as are in memory at once. Origins have `file`.
    * @param turns Gives way to the event loop, also within a long row.
    * @param onBadRow Decides of rows that cannot be read.

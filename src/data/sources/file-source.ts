@@ -42,6 +42,21 @@ export function locatedSource(
         }
       }
     },
+    async count(signal) {
+      let sum = 0
+      for (const located of await locate(signal)) {
+        signal?.throwIfAborted()
+        const file = (await located.peek?.()) ?? (await located.open(() => {}, false))
+        try {
+          const count = await (await formatOf(file, signal)).count?.(file)
+          if (count === undefined) return undefined
+          sum += count
+        } finally {
+          await file.close()
+        }
+      }
+      return sum
+    },
     rows: (context) => rowsOf(locate, context),
     someRows: (context, isWanted) => rowsOf(locate, context, isWanted),
     batches: (context) => readFiles(locate, context, { rows: 0 }),
@@ -77,6 +92,7 @@ async function* readFiles(
   for (const [index, located] of files.entries()) {
     const { location } = located
     const onBytes = (bytes: number): void => context.onFraction(total === 0 ? 1 : Math.min(1, (before + bytes) / total))
+    context.onLocation?.(location)
     const file = await located.open(onBytes, context.needsHash)
     let rows = 0
     let end = 0

@@ -35,8 +35,8 @@ export type IsWanted = (from: number, to: number) => boolean
 export interface SourceLineage {
   /** Path of the file as it was found, or address of the table. */
   readonly location: string
-  /** How many rows it held. */
-  readonly rows: number
+  /** How many rows it held; absent where a run that takes rows as they come ended before it had read all. */
+  readonly rows?: number
   /** Bytes; absent where the source has no size. */
   readonly size?: number
   /** SHA-256 of the bytes in hexadecimal; absent where there are no bytes to hash, or nobody needs it. */
@@ -54,7 +54,9 @@ export interface ReadContext {
    * out.
    */
   readonly onFraction: (fraction: number) => void
-  /** Told of each file or table once its last row has been read. */
+  /** Told of each file before it is opened, as `location` of its lineage has it. */
+  readonly onLocation?: (location: string) => void
+  /** Told of each file or table once what it held is known: at the latest when its last row has been read. */
   readonly onLineage: (lineage: SourceLineage) => void
   /**
    * Whether the lineage is to have hashes. To make them takes a tenth of the time of reading.

@@ -31,6 +31,8 @@ export function unityCatalogSource(address: string): RowSource {
     const rows = counted ?? (await open(context.signal))
     counted = undefined
     const location = version === undefined ? name : `${name}@v${version}`
+    // All of it is known before a row has come, also to those that take a part of the rows.
+    context.onLineage({ location, rows: rows.rowCount })
     let read = 0
     for await (const batch of rowBatches(location, columnBatches(rows))) {
       yield batch
@@ -38,7 +40,6 @@ export function unityCatalogSource(address: string): RowSource {
       if (rows.rowCount > 0) context.onFraction(Math.min(1, read / rows.rowCount))
       if (context.turns.isOver) await context.turns.next()
     }
-    context.onLineage({ location, rows: rows.rowCount })
   }
   return {
     name,

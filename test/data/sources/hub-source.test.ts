@@ -176,6 +176,7 @@ configs:
     const rows = Array.from({ length: 3000 }, (_, row) => ({ text: `row ${row}` }))
     await writeRows(rows, path)
     const commit = put({ 'data/a.parquet': await readFile(path) })
+    expect(await openSource({ path: ID, streaming: true }).count?.()).toBe(3000)
     const { texts, lineage } = await read({ path: ID, streaming: true, limit: 2500 })
     expect(texts).toEqual(rows.slice(0, 2500).map(({ text }) => text))
     expect(lineage).toEqual([
