@@ -266,6 +266,13 @@ export const SECTIONS = [
     type: 'CreateOptions',
   },
   {
+    title: 'pullAdapter, pullModel(address, options)',
+    about: 'Bring a version of a registered model of Unity Catalog to this machine.',
+    file: 'databricks/client/models/pull-options',
+    table: 'PULL_OPTIONS',
+    type: 'PullOptions',
+  },
+  {
     title: 'splitDocuments(options)',
     about: 'Makes rows of documents: chunks of text that overlap.',
     file: 'transform/document-options',

@@ -38,6 +38,8 @@ export { syncDirectory } from './databricks/client/files/sync.js'
 export type { SyncEvent, SyncResult } from './databricks/client/files/sync-events.js'
 export type { UploadSource } from './databricks/client/files/upload-source.js'
 export type { WorkspaceFormat } from './databricks/client/files/workspace-files.js'
+export { type PulledModel, pullAdapter, pullModel } from './databricks/client/models/pull.js'
+export type { PullEvent, PullOptions } from './databricks/client/models/pull-options.js'
 export { type ReadTableOptions, readTable, type TableRows } from './databricks/client/read-table.js'
 export {
   identifier,

@@ -23,6 +23,7 @@ import {
   SYNC_DIRECTORY_OPTIONS,
   UPLOAD_FILE_OPTIONS,
 } from '../../src/databricks/client/files/options.js'
+import { PULL_OPTIONS } from '../../src/databricks/client/models/pull-options.js'
 import { READ_TABLE_OPTIONS } from '../../src/databricks/client/read-table.js'
 import { STATEMENT_OPTIONS } from '../../src/databricks/client/statement-options.js'
 import { CATALOG_OPTIONS, CREATE_OPTIONS } from '../../src/databricks/client/unity-catalog.js'
@@ -88,6 +89,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   READ_TABLE_OPTIONS,
   CATALOG_OPTIONS,
   CREATE_OPTIONS,
+  PULL_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,
