@@ -99,6 +99,7 @@ export {
   getRunOutput,
   type JobRun,
   type RunSubmission,
+  type RunTask,
   submitRun,
   waitForRun,
 } from './databricks/jobs.js'
@@ -109,6 +110,7 @@ export {
   createEndpoint,
   deleteEndpoint,
   getEndpoint,
+  listEndpoints,
   queryEndpoint,
   type ServingEndpoint,
   updateEndpoint,

@@ -75,8 +75,22 @@ export function withOrigins({ message, options }: OptionProblem, { originOf }: C
   return origins.size === 0 ? message : `${message} (${[...origins].join(', ')})`
 }
 
-async function readYaml(path: string, origins: Map<string, string>): Promise<Config> {
-  const text = await readText(path)
+/** What a configuration holds, and what to do where there is none. */
+const OF_RUN = { example: 'options such as "model: DIRECTORY"', remedy: 'lowrank init writes one' }
+
+/**
+ * The mapping of a file in YAML or JSON that describes one thing.
+ * @param example of what it holds, for the error of a file that holds something else
+ * @throws UsageError as {@link readConfig}
+ */
+export async function readSpec(path: string, example: string): Promise<Record<string, unknown>> {
+  const fields = await readYaml(path, new Map(), { example, remedy: 'write it first' })
+  keepSecretsOf(fields)
+  return fields
+}
+
+async function readYaml(path: string, origins: Map<string, string>, { example, remedy } = OF_RUN): Promise<Config> {
+  const text = await readText(path, remedy)
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
   const refuse = (what: string): never => {
@@ -98,14 +112,14 @@ async function readYaml(path: string, origins: Map<string, string>): Promise<Con
   }
   if (!isObject(value)) {
     const got = value === null ? 'an empty file' : describeKind(value)
-    throw new UsageError(`[config] expected options such as "model: DIRECTORY" in ${path}, got ${got}`)
+    throw new UsageError(`[config] expected ${example} in ${path}, got ${got}`)
   }
   recordLines(document.contents, [], origins, (offset) => `line ${lines.linePos(offset).line} of ${path}`)
   return value
 }
 
 /** The text of a file that a person wrote. @throws UsageError saying what else it is */
-async function readText(path: string): Promise<string> {
+async function readText(path: string, remedy: string): Promise<string> {
   const refuse = (got: string): never => {
     throw new UsageError(`[config] expected a readable YAML file, got ${path}${got}`)
   }
@@ -117,7 +131,7 @@ async function readText(path: string): Promise<string> {
   } catch (error) {
     if (isMissing(error)) {
       const near = await nearestFile(path)
-      return refuse(`, which does not exist; ${near ? `did you mean ${near}?` : 'lowrank init writes one'}`)
+      return refuse(`, which does not exist; ${near ? `did you mean ${near}?` : remedy}`)
     }
     if (errorCode(error) === 'EISDIR' || (await isDirectory(path)))
       return refuse(', which is a directory; a model is given with --model')

@@ -2,7 +2,9 @@
 
 import { expectObject } from '../errors.js'
 import { ServiceError } from '../http/service-error.js'
+import { check, instance, listOf, text } from '../options/rules.js'
 import { readOptions } from '../options/table.js'
+import { isPlainObject } from '../values.js'
 import { type DatabricksClient, openDatabricks } from './client/connect.js'
 import { isMissing } from './client/errors.js'
 import { RESOURCE_OPTIONS, type ResourceOptions, WAIT_OPTIONS, type WaitOptions } from './options.js'
@@ -17,6 +19,16 @@ export interface RunSubmission {
   readonly timeout_seconds?: number
 }
 
+/** A task of a run. */
+export interface RunTask {
+  readonly taskKey: string
+  /** Id of the task's own run, which {@link getRunOutput} takes. */
+  readonly runId: string
+  readonly lifeCycleState: string
+  readonly resultState: string | undefined
+  readonly stateMessage: string
+}
+
 /** A run, as the workspace tells of it. */
 export interface JobRun {
   readonly runId: string
@@ -28,17 +40,23 @@ export interface JobRun {
   readonly stateMessage: string
   /** Page of the run; undefined where the workspace gives none. */
   readonly runPageUrl: string | undefined
+  readonly tasks: readonly RunTask[]
+}
+
+interface StateJson {
+  readonly life_cycle_state?: string
+  readonly result_state?: string
+  readonly state_message?: string
 }
 
 interface RunJson {
   readonly run_id: number
   readonly run_name?: string
   readonly run_page_url?: string
-  readonly state?: {
-    readonly life_cycle_state?: string
-    readonly result_state?: string
-    readonly state_message?: string
-  }
+  readonly state?: StateJson
+  readonly tasks?: readonly { readonly task_key: string; readonly run_id: number; readonly state?: StateJson }[]
+  /** A run of many tasks has them on several pages. */
+  readonly next_page_token?: string
 }
 
 const RUNS = '/api/2.2/jobs/runs'
@@ -52,10 +70,10 @@ const SHOWN_KEY = 8
  * @throws OptionError, ServiceError; the reason of the signal
  */
 export async function submitRun(submission: RunSubmission, options: ResourceOptions = {}): Promise<string> {
-  expectObject('submitRun', 'submission', submission)
   const { databricks, signal } = readOptions('submitRun', options, RESOURCE_OPTIONS)
   const client = await openDatabricks(databricks, signal)
-  const { run_name } = submission
+  const checked = submissionOf('submitRun', submission)
+  const { run_name } = checked
   const { run_id } = await make<{ readonly run_id: number }>(client, {
     kind: 'run',
     name: run_name,
@@ -63,7 +81,7 @@ export async function submitRun(submission: RunSubmission, options: ResourceOpti
       client.json({
         method: 'POST',
         path: `${RUNS}/submit`,
-        json: { ...submission, run_name: nameOf(run_name, key), idempotency_token: key },
+        json: { ...checked, run_name: nameOf(run_name, key), idempotency_token: key },
         what: `the run ${run_name}`,
         isRepeatable: true,
         signal,
@@ -77,9 +95,16 @@ export async function submitRun(submission: RunSubmission, options: ResourceOpti
 export async function getRun(runId: string, options: ResourceOptions = {}): Promise<JobRun> {
   const { databricks, signal } = readOptions('getRun', options, RESOURCE_OPTIONS)
   const client = await openDatabricks(databricks, signal)
-  return runOf(
-    await client.json<RunJson>({ path: `${RUNS}/get`, query: { run_id: runId }, what: `the run ${runId}`, signal }),
-  )
+  const path = `${RUNS}/get`
+  const what = `the run ${runId}`
+  const run = await client.json<RunJson>({ path, query: { run_id: runId }, what, signal })
+  const tasks = [...(run.tasks ?? [])]
+  for (let token = run.next_page_token; token; ) {
+    const page = await client.json<RunJson>({ path, query: { run_id: runId, page_token: token }, what, signal })
+    tasks.push(...(page.tasks ?? []))
+    token = page.next_page_token
+  }
+  return runOf({ ...run, tasks })
 }
 
 /**
@@ -149,13 +174,35 @@ function nameOf(name: string, key: string): string {
   return `${name} [${key.slice(0, SHOWN_KEY)}]`
 }
 
-function runOf({ run_id, run_name = '', run_page_url, state = {} }: RunJson): JobRun {
+/** @throws OptionError where it is no submission; the service says what is wrong with a task */
+export function submissionOf(where: string, submission: unknown): RunSubmission {
+  expectObject(where, 'submission', submission)
+  const { run_name, tasks } = submission as Readonly<Record<string, unknown>>
+  check(where, 'run_name', run_name, text)
+  check(where, 'tasks', tasks, TASKS)
+  return submission as RunSubmission
+}
+
+const TASKS = listOf(
+  instance('an object with a task_key', (task) => isPlainObject(task) && text.accepts(task.task_key)),
+  'a list of objects with a task_key, and at least one',
+  { minItems: 1 },
+)
+
+function runOf({ run_id, run_name = '', run_page_url, state = {}, tasks = [] }: RunJson): JobRun {
   return {
     runId: String(run_id),
     runName: run_name,
+    ...stateOf(state),
+    runPageUrl: run_page_url,
+    tasks: tasks.map((task) => ({ taskKey: task.task_key, runId: String(task.run_id), ...stateOf(task.state ?? {}) })),
+  }
+}
+
+function stateOf(state: StateJson): Pick<RunTask, 'lifeCycleState' | 'resultState' | 'stateMessage'> {
+  return {
     lifeCycleState: state.life_cycle_state ?? 'PENDING',
     resultState: state.result_state,
     stateMessage: state.state_message ?? '',
-    runPageUrl: run_page_url,
   }
 }

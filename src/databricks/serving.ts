@@ -82,6 +82,15 @@ export async function getEndpoint(name: string, options: ResourceOptions = {}): 
   return endpointOf(await read(await openDatabricks(databricks, signal), name, signal))
 }
 
+/** Every endpoint that the credentials may see. @throws ServiceError; the reason of the signal */
+export async function listEndpoints(options: ResourceOptions = {}): Promise<ServingEndpoint[]> {
+  const { databricks, signal } = readOptions('listEndpoints', options, RESOURCE_OPTIONS)
+  const client = await openDatabricks(databricks, signal)
+  const call = { path: ENDPOINTS, what: 'the serving endpoints', signal }
+  const { endpoints = [] } = await client.json<{ readonly endpoints?: readonly EndpointJson[] }>(call)
+  return endpoints.map(endpointOf)
+}
+
 /** Serves another version, and waits until it does; the one before answers until then. @throws ServiceError */
 export async function updateEndpoint(
   name: string,

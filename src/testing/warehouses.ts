@@ -5,7 +5,7 @@ import type { StateKey } from './state.js'
 /** A SQL warehouse, as its routes give it. */
 export interface LoopbackWarehouse {
   readonly id: string
-  name: string
+  readonly name: string
   state: 'RUNNING' | 'STARTING' | 'STOPPED' | 'STOPPING' | 'DELETED'
 }
 

@@ -20,13 +20,13 @@ import { FAULTS, type Fault } from '../../src/testing/faults.js'
 import { COMPUTE } from '../../src/testing/routes/compute.js'
 import { JOBS } from '../../src/testing/routes/jobs.js'
 import { SERVING } from '../../src/testing/routes/serving.js'
+import { FIRST_WAREHOUSE, type LoopbackWarehouse, WAREHOUSES } from '../../src/testing/warehouses.js'
 import { type LoopbackWorkspace, startWorkspace } from '../../src/testing/workspace.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 
 const SPEC = { clusterName: 'tokens', sparkVersion: '17.3.x-scala2.13', nodeTypeId: 'i3.xlarge' }
 const ENTITY = { entityName: 'main.chat.merged', entityVersion: '3' }
 const TASKS = { run_name: 'nightly', tasks: [{ task_key: 'train', notebook_task: { notebook_path: '/train' } }] }
-const WAREHOUSE = '0123456789abcdef'
 
 let workspace: LoopbackWorkspace
 let databricks: DatabricksClient
@@ -48,6 +48,7 @@ const counts = (): readonly number[] => {
   const { state } = workspace
   return [state.of(COMPUTE).clusters.size, state.of(SERVING).endpoints.size, state.of(JOBS).runs.size]
 }
+const warehouse = (): LoopbackWarehouse => workspace.state.of(WAREHOUSES).get(FIRST_WAREHOUSE)!
 const makeAll = async (): Promise<void> => {
   await createCluster(SPEC, fast)
   await createEndpoint('chat', ENTITY, fast)
@@ -98,11 +99,12 @@ test('waiting ends with the time limit and with the signal, and what is made sta
 })
 
 test('a warehouse is started and stopped; one that ran before is not written down', async () => {
-  expect((await startWarehouse(WAREHOUSE, fast)).state).toBe('RUNNING')
-  await startWarehouse(WAREHOUSE, fast)
+  warehouse().state = 'STOPPED'
+  expect((await startWarehouse(FIRST_WAREHOUSE, fast)).state).toBe('RUNNING')
+  await startWarehouse(FIRST_WAREHOUSE, fast)
   expect(await kinds()).toEqual(['warehouse'])
-  await stopWarehouse(WAREHOUSE, { databricks })
-  expect([await kinds(), workspace.state.of(COMPUTE).warehouses.get(WAREHOUSE)?.state]).toEqual([[], 'STOPPING'])
+  await stopWarehouse(FIRST_WAREHOUSE, { databricks })
+  expect([await kinds(), warehouse().state]).toEqual([[], 'STOPPING'])
 })
 
 test('an endpoint is made, asked and updated, and a failed update says why', async () => {
@@ -157,7 +159,8 @@ test('cleaning finds what a lost answer left behind, removes compute in order, a
   await expect(createCluster(SPEC, fast)).rejects.toThrow(/Nobody knows whether it was done/)
   await expect(createEndpoint('chat', ENTITY, fast)).rejects.toThrow(/Nobody knows whether it was done/)
   await submitRun(TASKS, { databricks })
-  await startWarehouse(WAREHOUSE, fast)
+  warehouse().state = 'STOPPED'
+  await startWarehouse(FIRST_WAREHOUSE, fast)
   await recordIntent(databricks, 'cluster', 'never sent')
   const table = await recordIntent(databricks, 'table', 'main.chat.rows')
   await recordCreated(table, 'main.chat.rows')

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { expectFields, expectQuery, invalid, missing, pageOf, RefusedRequest, type Route } from '../route.js'
 import type { StateKey, WorkspaceState } from '../state.js'
+import { type LoopbackWarehouse, WAREHOUSES } from '../warehouses.js'
 
 /** A cluster of the loopback workspace. */
 export interface LoopbackCluster {
@@ -15,33 +16,26 @@ export interface LoopbackCluster {
   readonly libraries: Map<string, { readonly library: unknown; status: string }>
 }
 
-/** A SQL warehouse of the loopback workspace. */
-export interface LoopbackWarehouse {
-  readonly name: string
-  state: string
-}
-
-/** What runs, by id. Tests put warehouses and failures in. */
+/** The clusters, by id. */
 export const COMPUTE: StateKey<{
   readonly clusters: Map<string, LoopbackCluster>
-  readonly warehouses: Map<string, LoopbackWarehouse>
   /** Why the next clusters fail to start; undefined: they start. */
   clusterFailure: string | undefined
 }> = {
   name: 'compute',
   make: () => ({
     clusters: new Map(),
-    warehouses: new Map([['0123456789abcdef', { name: 'Starter', state: 'STOPPED' }]]),
     clusterFailure: undefined,
   }),
 }
 
+type State = LoopbackWarehouse['state']
+
 const NEXT: Readonly<Record<string, string>> = {
   PENDING: 'RUNNING',
   TERMINATING: 'TERMINATED',
-  STARTING: 'RUNNING',
-  STOPPING: 'STOPPED',
 }
+const NEXT_OF_WAREHOUSE: Readonly<Partial<Record<State, State>>> = { STARTING: 'RUNNING', STOPPING: 'STOPPED' }
 const CLUSTER_FIELDS = {
   cluster_name: 'string?',
   spark_version: 'string',
@@ -61,7 +55,7 @@ const CLUSTER_FIELDS = {
 } as const
 const ID = { cluster_id: 'string' } as const
 const CLUSTERS = '/api/2.1/clusters'
-const WAREHOUSES = '/api/2.0/sql/warehouses'
+const WAREHOUSES_PATH = '/api/2.0/sql/warehouses'
 
 export const COMPUTE_ROUTES: readonly Route[] = [
   {
@@ -171,22 +165,21 @@ export const COMPUTE_ROUTES: readonly Route[] = [
   },
   {
     method: 'GET',
-    path: WAREHOUSES,
+    path: WAREHOUSES_PATH,
     handle({ query }, state) {
-      expectQuery(query, [], ['page_size', 'page_token'])
-      const all = [...state.of(COMPUTE).warehouses].map(([id, warehouse]) => ({ id, ...warehouse }))
-      const { items, ...more } = pageOf(all, query, 100)
+      expectQuery(query, [], ['run_as_user_id', 'page_size', 'page_token'])
+      const { items, ...more } = pageOf([...state.of(WAREHOUSES).values()], query)
       return { json: { warehouses: items, ...more } }
     },
   },
   {
     method: 'GET',
-    path: `${WAREHOUSES}/{id}`,
+    path: `${WAREHOUSES_PATH}/{id}`,
     handle({ params: { id = '' }, query }, state) {
       expectQuery(query, [])
       const warehouse = warehouseOf(state, id)
-      const answer = { id, ...warehouse }
-      warehouse.state = NEXT[warehouse.state] ?? warehouse.state
+      const answer = { ...warehouse }
+      warehouse.state = NEXT_OF_WAREHOUSE[warehouse.state] ?? warehouse.state
       return { json: answer }
     },
   },
@@ -194,10 +187,10 @@ export const COMPUTE_ROUTES: readonly Route[] = [
   turn('stop', ['STOPPING', 'STOPPED']),
 ]
 
-function turn(verb: string, [passing, done]: readonly [string, string]): Route {
+function turn(verb: string, [passing, done]: readonly [State, State]): Route {
   return {
     method: 'POST',
-    path: `${WAREHOUSES}/{id}/${verb}`,
+    path: `${WAREHOUSES_PATH}/{id}/${verb}`,
     handle({ params: { id = '' }, json }, state) {
       expectFields(json, {})
       const warehouse = warehouseOf(state, id)
@@ -227,7 +220,7 @@ function clusterOf(state: WorkspaceState, id: string): LoopbackCluster {
 }
 
 function warehouseOf(state: WorkspaceState, id: string): LoopbackWarehouse {
-  const warehouse = state.of(COMPUTE).warehouses.get(id)
+  const warehouse = state.of(WAREHOUSES).get(id)
   if (warehouse === undefined) throw missing(`The SQL warehouse ${id} does not exist.`)
   return warehouse
 }

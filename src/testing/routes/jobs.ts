@@ -19,6 +19,8 @@ export const JOBS: StateKey<{ readonly runs: Map<string, LoopbackRun>; result: s
 const NEXT: Readonly<Record<string, string>> = { PENDING: 'RUNNING', RUNNING: 'TERMINATED', TERMINATING: 'TERMINATED' }
 const RUNS = '/api/2.2/jobs/runs'
 const FIRST_ID = 1001
+/** More than the tasks that a run can have. */
+const TASKS_OF_RUN = 10_000
 
 export const JOBS_ROUTES: readonly Route[] = [
   {
@@ -72,8 +74,12 @@ export const JOBS_ROUTES: readonly Route[] = [
     path: `${RUNS}/get-output`,
     handle({ query }, state) {
       expectQuery(query, ['run_id'])
-      const id = query.get('run_id') ?? ''
+      const asked = query.get('run_id') ?? ''
+      const id = Number(asked) > TASKS_OF_RUN ? String(Math.floor(Number(asked) / TASKS_OF_RUN)) : asked
       const run = runOf(state, id)
+      const tasks = run.submission.tasks as readonly unknown[]
+      if (id === asked && tasks.length > 1)
+        throw invalid('Retrieving the output of runs with multiple tasks is not supported. Retrieve that of each task.')
       const error = run.result === 'FAILED' ? { error: 'The command ended with 1.' } : {}
       return { json: { ...error, logs: 'trained\n', logs_truncated: false, metadata: runJson(state, id, run) } }
     },
@@ -95,13 +101,21 @@ export const JOBS_ROUTES: readonly Route[] = [
 
 function runJson(state: WorkspaceState, id: string, { submission, lifeCycle, result }: LoopbackRun): object {
   const ended = result !== undefined && lifeCycle === 'TERMINATED' ? { result_state: result } : {}
+  const stateNow = { life_cycle_state: lifeCycle, state_message: '', ...ended }
+  const tasks = submission.tasks as readonly { readonly task_key: string }[]
   return {
     run_id: Number(id),
     run_name: submission.run_name ?? 'Untitled',
     run_type: 'SUBMIT_RUN',
     run_page_url: `${state.url}/#job/1/run/${id}`,
-    state: { life_cycle_state: lifeCycle, state_message: '', ...ended },
+    state: stateNow,
+    tasks: tasks.map(({ task_key }, index) => ({ task_key, run_id: taskId(id, index), state: stateNow })),
   }
+}
+
+/** Tasks have runs of their own, behind that of the whole. */
+function taskId(id: string, index: number): number {
+  return Number(id) * TASKS_OF_RUN + index + 1
 }
 
 function runOf(state: WorkspaceState, id: string): LoopbackRun {

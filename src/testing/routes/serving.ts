@@ -51,6 +51,15 @@ export const SERVING_ROUTES: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: PATH,
+    handle({ query }, state) {
+      expectQuery(query, [])
+      const names = [...state.of(SERVING).endpoints.keys()]
+      return { json: names.length === 0 ? {} : { endpoints: names.map((name) => endpointJson(state, name)) } }
+    },
+  },
+  {
+    method: 'GET',
     path: `${PATH}/{name}`,
     handle({ params: { name = '' }, query }, state) {
       expectQuery(query, [])

@@ -14,7 +14,6 @@ import {
   type RouteRequest,
 } from '../route.js'
 import { newId, type StateKey, type WorkspaceState } from '../state.js'
-import { WAREHOUSES } from '../warehouses.js'
 import { typeNameOf } from './statements.js'
 
 const ROOT = '/api/2.1/unity-catalog'
@@ -79,15 +78,6 @@ export const UNITY_CATALOG_ROUTES: readonly Route[] = [
         throw invalid('operation must be READ or READ_WRITE.')
       const aws_temp_credentials = { access_key_id: 'loopback', secret_access_key: 'loopback', session_token: newId() }
       return { json: { aws_temp_credentials, expiration_time: state.now() + 3_600_000, url: table.location ?? '' } }
-    },
-  },
-  {
-    method: 'GET',
-    path: '/api/2.0/sql/warehouses',
-    handle: ({ query }, state) => {
-      expectQuery(query, [], ['run_as_user_id', 'page_size', 'page_token'])
-      const { items, next_page_token } = pageOf([...state.of(WAREHOUSES).values()], query)
-      return { json: { warehouses: items, ...(next_page_token !== undefined && { next_page_token }) } }
     },
   },
 ]
