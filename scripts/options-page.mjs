@@ -251,6 +251,13 @@ export const SECTIONS = [
     type: 'ReadTableOptions',
   },
   {
+    title: 'pushDataset(rows, table, options)',
+    about: 'Pushes rows to a table of Unity Catalog.',
+    file: 'databricks/push/options',
+    table: 'PUSH_DATASET_OPTIONS',
+    type: 'PushDatasetOptions',
+  },
+  {
     title: 'listTables, getTable, deleteTable(name, options)',
     about:
       'List, show and delete what is in Unity Catalog; catalogs, schemas and volumes by functions of the same kind.',

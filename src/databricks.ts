@@ -104,6 +104,8 @@ export {
   waitForRun,
 } from './databricks/jobs.js'
 export type { ResourceOptions, StartOptions, WaitOptions } from './databricks/options.js'
+export type { PushDatasetOptions, PushEvent, PushedTable } from './databricks/push/options.js'
+export { pushDataset } from './databricks/push/push-dataset.js'
 export { listResources, type Resource, type ResourceKind } from './databricks/resources.js'
 export type { ServedEntity } from './databricks/served-entity.js'
 export {

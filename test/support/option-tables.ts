@@ -29,6 +29,7 @@ import { STATEMENT_OPTIONS } from '../../src/databricks/client/statement-options
 import { CATALOG_OPTIONS, CREATE_OPTIONS } from '../../src/databricks/client/unity-catalog.js'
 import { CLUSTER_OPTIONS } from '../../src/databricks/cluster-spec.js'
 import { START_OPTIONS, WAIT_OPTIONS } from '../../src/databricks/options.js'
+import { PUSH_DATASET_OPTIONS } from '../../src/databricks/push/options.js'
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
@@ -79,6 +80,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   START_OPTIONS,
   WAIT_OPTIONS,
   CLEAN_OPTIONS,
+  PUSH_DATASET_OPTIONS,
   FILE_OPTIONS,
   DATABRICKS_OPTIONS,
   UPLOAD_FILE_OPTIONS,

@@ -153,7 +153,7 @@ async function versionOf(
 }
 
 /** The last commit of a Delta table, as DESCRIBE HISTORY has it. */
-async function lastCommit(
+export async function lastCommit(
   client: DatabricksClient,
   name: TableAddress,
   settings: {
