@@ -13,6 +13,7 @@ import type * as Arrow from 'apache-arrow'
 import { loadPeer } from '../data/load-peer.js'
 import { toError } from '../values.js'
 import { duckdbQuery, quotedText } from './duckdb-query.js'
+import { duckdbType } from './duckdb-types.js'
 import { arrowStream, typeTextOf, valueText } from './duckdb-values.js'
 import { ExecutedTables, type TableEntry, versionOf } from './executed-tables.js'
 import {
@@ -157,6 +158,7 @@ class Execution {
       : definitions.length === 0
         ? undefined
         : await this.#keepEmpty(definitions)
+    if (rows !== undefined) expectNames(await this.#columnsOf(rows), properties)
     const entry = before ?? this.#tables.create(path)
     Object.assign(entry, { comment, properties, tags: before?.tags ?? {} })
     entry.columnComments.clear()
@@ -190,6 +192,8 @@ class Execution {
     }
     if (format !== 'parquet' && format !== 'json')
       throw new FailedStatement('BAD_REQUEST', `[UNSUPPORTED_STATEMENT] FILEFORMAT = ${format}`)
+    const odd = Object.keys({ ...formatOptions, ...copyOptions }).find((name) => !/^(?:mergeSchema|force)$/i.test(name))
+    if (odd !== undefined) throw new FailedStatement('BAD_REQUEST', `[COPY_INTO_UNKNOWN_OPTION] ${odd}`)
     const isMerging = [formatOptions, copyOptions].every((options) => optionOf(options ?? {}, 'mergeSchema') === 'true')
     const files = (await this.#filesAt(from, names)).filter(
       ({ key }) => optionOf(copyOptions ?? {}, 'force') === 'true' || !entry.loaded.has(key),
@@ -212,10 +216,19 @@ class Execution {
           )
     const added = await this.#keep(wanted)
     const columns = await this.#columnsOf(added)
+    expectNames(columns, entry.properties)
     const unknown = columns.find(({ name }) => !entry.columns.some((column) => sameName(column.name, name)))
     if (unknown !== undefined && !isMerging) {
       const message = `[COPY_INTO_SCHEMA_MISMATCH_WITH_TARGET_TABLE] A schema mismatch was detected while copying into the Delta table: the column ${unknown.name} is not in the table.`
       throw new FailedStatement('BAD_REQUEST', message)
+    }
+    for (const { name, typeText } of columns) {
+      const target = entry.columns.find((column) => sameName(column.name, name))
+      if (target !== undefined && target.typeText !== typeText)
+        throw new FailedStatement(
+          'BAD_REQUEST',
+          `[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields '${target.name}' (${target.typeText}) and '${name}' (${typeText}).`,
+        )
     }
     const { rows: before } = versionOf(entry, undefined)
     const rows = before === undefined ? added : await this.#keep(union(before, `SELECT * FROM "${added}"`))
@@ -445,33 +458,27 @@ interface ColumnDefinition {
   readonly comment: string | undefined
 }
 
-const COLUMN_TYPES: Readonly<Record<string, string>> = {
-  STRING: 'VARCHAR',
-  INT: 'INTEGER',
-  BINARY: 'BLOB',
-  TIMESTAMP: 'TIMESTAMPTZ',
-  TIMESTAMP_NTZ: 'TIMESTAMP',
-}
-
-/** `name TYPE [NOT NULL] [COMMENT '...']`, with commas in between. Only types without parts are taken. */
+/** `name TYPE [NOT NULL] [COMMENT '...']`, with commas in between. */
 function columnsOf(tokens: readonly SqlToken[]): ColumnDefinition[] {
   const reader = new SqlReader(tokens)
   const columns: ColumnDefinition[] = []
   do {
     const [name = ''] = reader.name()
-    const type = reader.scalar().toUpperCase()
-    const parts = reader.take('(')
-      ? `(${reader
-          .untilClosed()
-          .map(({ value }) => value)
-          .join('')})`
-      : ''
+    const type = duckdbType(reader)
     reader.take('NOT', 'NULL')
     const comment = reader.take('COMMENT') ? reader.text() : undefined
-    columns.push({ name, type: (COLUMN_TYPES[type] ?? type) + parts, comment })
+    columns.push({ name, type, comment })
   } while (reader.take(','))
   reader.end()
   return columns
+}
+
+/** @throws FailedStatement for names that Delta has only where columns are mapped */
+function expectNames(columns: readonly ResultColumn[], properties: Readonly<Record<string, string>>): void {
+  const odd = columns.find(({ name }) => /[ ,;{}()\n\t=]/.test(name))
+  if (odd === undefined || properties['delta.columnMapping.mode'] === 'name') return
+  const message = `[DELTA_INVALID_CHARACTERS_IN_COLUMN_NAMES] Found invalid character(s) among ' ,;{}()\\n\\t=' in the column names of your schema. Invalid column names: ${odd.name}.`
+  throw new FailedStatement('BAD_REQUEST', message)
 }
 
 function union(rows: string, query: string): string {

@@ -3,9 +3,10 @@
  * Runs nothing.
  */
 
+import { duckdbType, duckdbTypeName } from './duckdb-types.js'
 import { type ExecutedTables, versionOf } from './executed-tables.js'
 import { FailedStatement, type StatementToExecute } from './executor.js'
-import { type SqlToken, syntaxError } from './sql-text.js'
+import { SqlReader, type SqlToken, syntaxError } from './sql-text.js'
 
 /** A path in a volume, as `'/Volumes/c/s/v/...'` names it, to what DuckDB reads in its place. */
 export type ReadFiles = (path: string, format: string) => Promise<string>
@@ -27,6 +28,12 @@ export async function duckdbQuery(
       /^(?:from|join)$/i.test(before.value) &&
       !/^distinct$/i.test(tokens[at - 2]?.value ?? '') &&
       (token.kind === 'name' || token.kind === 'word')
+    if (token.kind === 'word' && /^(?:array|struct|map)$/i.test(token.value) && tokens[at + 1]?.value === '<') {
+      const reader = new SqlReader(tokens.slice(at))
+      output.push(duckdbType(reader))
+      at = tokens.length - reader.rest().length - 1
+      continue
+    }
     if (!isReference) {
       output.push(textOf(token, statement))
       continue
@@ -69,16 +76,7 @@ function parameterText(name: string, { parameters }: StatementToExecute): string
     throw new FailedStatement('BAD_REQUEST', message)
   }
   const { value = null, type = 'STRING' } = parameter
-  return `CAST(${value === null ? 'NULL' : quotedText(value)} AS ${DUCKDB_TYPES[type.toUpperCase()] ?? type})`
-}
-
-const DUCKDB_TYPES: Readonly<Record<string, string>> = {
-  STRING: 'VARCHAR',
-  INT: 'INTEGER',
-  BINARY: 'BLOB',
-  TIMESTAMP: 'TIMESTAMPTZ',
-  TIMESTAMP_NTZ: 'TIMESTAMP',
-  VOID: 'VARCHAR',
+  return `CAST(${value === null ? 'NULL' : quotedText(value)} AS ${duckdbTypeName(type) ?? type})`
 }
 
 function textOf(token: SqlToken, statement: StatementToExecute): string {
@@ -86,7 +84,7 @@ function textOf(token: SqlToken, statement: StatementToExecute): string {
   if (kind === 'name') return quotedName(value)
   if (kind === 'text') return quotedText(value)
   if (kind === 'parameter') return parameterText(value, statement)
-  return kind === 'word' ? (DUCKDB_TYPES[value.toUpperCase()] ?? value) : value
+  return kind === 'word' ? (duckdbTypeName(value) ?? value) : value
 }
 
 function nameAt(tokens: readonly SqlToken[], at: number): string[] {

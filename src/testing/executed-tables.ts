@@ -19,7 +19,7 @@ export interface TableEntry {
   properties: Record<string, string>
   tags: Record<string, string>
   readonly columnComments: Map<string, string>
-  /** Files that COPY INTO has read, by path and ETag: it reads none twice. */
+  /** Files that COPY INTO has read, by path: it reads none twice. */
   readonly loaded: Set<string>
 }
 

@@ -1,8 +1,9 @@
 /** @file Rows pushed to tables of Unity Catalog, on a loopback workspace. */
 
-import { writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { tableFromArrays, vectorFromArray } from 'apache-arrow'
+import { Int32, Table, vectorFromArray } from 'apache-arrow'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { writeDelta } from '../../src/data/delta/write-delta.js'
 import { writeRows } from '../../src/data/writers/write-rows.js'
@@ -11,7 +12,7 @@ import { readTable } from '../../src/databricks/client/read-table.js'
 import { executeStatement } from '../../src/databricks/client/statements.js'
 import { getTable, listVolumes } from '../../src/databricks/client/unity-catalog.js'
 import type { PushDatasetOptions, PushEvent } from '../../src/databricks/push/options.js'
-import { pushDataset } from '../../src/databricks/push/push-dataset.js'
+import { pushDataset, pushWith } from '../../src/databricks/push/push-dataset.js'
 import { listResources } from '../../src/databricks/resources.js'
 import { FIRST_WAREHOUSE } from '../../src/testing/warehouses.js'
 import { type LoopbackWorkspace, startWorkspace } from '../../src/testing/workspace.js'
@@ -65,6 +66,7 @@ test('rows become a table with its comments, tags and lineage, and the files in 
     version: pushed.version,
     properties: {
       'lowrank.push': pushed.pushId,
+      'lowrank.state': 'complete',
       'lowrank.source_sha256': pushed.sourceSha256,
       'lowrank.version': expect.stringMatching(/^\d+\.\d+\.\d+/),
       'lowrank.source': expect.any(String),
@@ -75,7 +77,6 @@ test('rows become a table with its comments, tags and lineage, and the files in 
       { name: 'n', typeText: 'BIGINT', comment: undefined },
     ],
   })
-  expect(table?.properties).not.toHaveProperty('lowrank.unfinished')
   expect(await staged()).toEqual([])
   const volumes = []
   for await (const volume of listVolumes('main.default', { databricks })) volumes.push(volume.name)
@@ -86,4 +87,165 @@ test('rows become a table with its comments, tags and lineage, and the files in 
     bytes: pushed.bytes,
     totalBytes: pushed.bytes,
   })
+})
+
+test('the same rows are appended once, and again under another name', async () => {
+  const first = await push(ROWS, { mode: 'append' })
+  expect(first.wasThere).toBe(false)
+  // The table is new by then, so that COPY INTO would not know the file.
+  expect(await push(ROWS, { mode: 'append' })).toMatchObject({ wasThere: true, pushId: first.pushId, version: 1 })
+  const more = [{ prompt: 'more', score: 1, n: 4 }]
+  expect((await push(more, { mode: 'append' })).wasThere).toBe(false)
+  expect((await push(more, { mode: 'append' })).wasThere).toBe(true)
+  expect((await push(ROWS, { mode: 'append' })).wasThere).toBe(true)
+  expect(await rowsOf()).toEqual([...ROWS, ...more])
+  expect((await push(more, { mode: 'append', pushName: 'tuesday' })).wasThere).toBe(false)
+  expect(await rowsOf()).toEqual([...ROWS, ...more, ...more])
+  expect(await staged()).toEqual([])
+})
+
+test('mode error refuses a table that is there, and overwrite replaces its rows and columns in one commit', async () => {
+  const before = await push(ROWS, { comment: 'old' })
+  await expect(push([{ other: true }])).rejects.toThrow(
+    "[databricks] expected no table main.default.rows, got one; give mode 'append'",
+  )
+  await expect(push(ROWS)).rejects.toThrow('expected no table main.default.rows, got one')
+  const sent = statements().length
+  const replaced = await push([{ other: true }], { mode: 'overwrite', comment: 'new' })
+  expect(statements().slice(sent)).toEqual([
+    expect.stringMatching(/^CREATE OR REPLACE TABLE `main`\.`default`\.`rows` COMMENT 'new' /),
+    expect.stringMatching(/^DESCRIBE HISTORY /),
+  ])
+  expect(replaced.version).toBe(before.version + 1)
+  expect(await rowsOf()).toEqual([{ other: true }])
+  expect(await rowsOf(`${TABLE}@v${before.version}`)).toEqual(ROWS)
+  // What replaced it was pushed, but other rows are there now.
+  await executeStatement(`insert into ${TABLE} values (false)`, { databricks })
+  await push([{ other: true }], { mode: 'overwrite' })
+  expect(await rowsOf()).toEqual([{ other: true }])
+})
+
+const CHAT = [
+  {
+    messages: [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: null },
+    ],
+    meta: { Source: 'a', n: 1 },
+  },
+  { messages: [], meta: null },
+  { messages: null, meta: { Source: null, n: 2, tags: ['x', 'y'] } },
+]
+const SEEN = [
+  { messages: CHAT[0]?.messages, meta: { Source: 'a', n: 1, tags: null } },
+  CHAT[1],
+  { messages: null, meta: { Source: null, n: 2, tags: ['x', 'y'] } },
+]
+
+test('lists of structs keep their shape, also where the table has its fields in another order', async () => {
+  await push(CHAT)
+  expect(await rowsOf()).toEqual(SEEN)
+  const { columns } = await getTable(TABLE, { databricks })
+  expect(columns?.map(({ type_text }) => type_text)).toEqual([
+    'array<struct<role:string,content:string>>',
+    'struct<Source:string,n:bigint,tags:array<string>>',
+  ])
+  await executeStatement(
+    'create table main.default.turned (id int, meta struct<n: int, source: string, tags: array<string>>, messages array<struct<content: string, extra: double, role: string>>)',
+    { databricks },
+  )
+  await pushDataset(CHAT, 'main.default.turned', { databricks, mode: 'append' })
+  expect(await rowsOf('main.default.turned')).toEqual([
+    {
+      id: null,
+      meta: { n: 1, source: 'a', tags: null },
+      messages: [
+        { content: 'Hi', extra: null, role: 'user' },
+        { content: null, extra: null, role: 'assistant' },
+      ],
+    },
+    { id: null, meta: null, messages: [] },
+    { id: null, meta: { n: 2, source: null, tags: ['x', 'y'] }, messages: null },
+  ])
+})
+
+test('rows come from JSON Lines, Parquet, Delta, Arrow and iterables, and their types are those of the table', async () => {
+  const folder = temporaryDirectory()
+  const path = (name: string): string => join(folder, name)
+  writeFileSync(path('rows.jsonl'), ROWS.map((row) => JSON.stringify(row)).join('\n'))
+  await writeRows(ROWS, path('rows.parquet'))
+  await writeDelta(ROWS, path('delta'))
+  const arrow = new Table({
+    prompt: vectorFromArray(ROWS.map(({ prompt }) => prompt)),
+    score: vectorFromArray(ROWS.map(({ score }) => score)),
+    n: vectorFromArray(
+      ROWS.map(({ n }) => n),
+      new Int32(),
+    ),
+  })
+  const sources = {
+    jsonl: path('rows.jsonl'),
+    parquet: path('rows.parquet'),
+    delta: path('delta'),
+    arrow,
+    stream: (async function* () {
+      yield* ROWS
+    })(),
+  }
+  await executeStatement(`create table ${TABLE} (source string, N smallint, prompt string, score float)`, {
+    databricks,
+  })
+  for (const [name, source] of Object.entries(sources))
+    expect(await push(source, { mode: 'append', pushName: name })).toMatchObject({ rows: 3, wasThere: false })
+  const wanted = ROWS.map(({ prompt, score, n }) => ({ source: null, N: n, prompt, score }))
+  expect(await rowsOf()).toEqual([1, 2, 3, 4, 5].flatMap(() => wanted))
+  const sha256 = createHash('sha256')
+    .update(readFileSync(path('rows.jsonl')))
+    .digest('hex')
+  const pushed = await push(path('rows.jsonl'), { mode: 'overwrite' })
+  expect(pushed.sourceSha256).toBe(sha256)
+  expect((await getTable(TABLE, { databricks })).properties).toMatchObject({
+    'lowrank.source': 'rows.jsonl',
+    'lowrank.source_sha256': sha256,
+  })
+})
+
+test('what does not fit is refused by name before anything is uploaded', async () => {
+  await executeStatement(`create table ${TABLE} (prompt string, n int, list array<bigint>, m map<string, int>)`, {
+    databricks,
+  })
+  const before = workspace.requests.length
+  const cases: readonly (readonly [object[], string, PushDatasetOptions?])[] = [
+    [[{ promt: 'x' }], 'columns of main.default.rows (prompt, n, list, m), got also "promt"; did you mean prompt?'],
+    [[{ prompt: 1 }], 'expected STRING for the column "prompt" of main.default.rows, got BIGINT'],
+    [[{ n: 0.5 }], 'expected INT for the column "n" of main.default.rows, got DOUBLE'],
+    [[{ n: null }, { n: 'one' }], 'expected an integer of 64 bits for the column "n" in row 2, got "one"'],
+    [[{ list: [{ a: 1 }] }], 'expected BIGINT for the column "list" of main.default.rows, got STRUCT<`a`: BIGINT>'],
+    [[{ m: { a: 1 } }], 'got MAP<STRING, INT>; make the column a struct'],
+    [[{ N: 1, n: 2 }], 'names differ in more than case for main.default.rows, got "N" and "n"; rename one'],
+    [[{ n: 1 }], 'columns of main.default.rows for columnComments, got "m2"', { columnComments: { m2: 'x' } }],
+    [[], 'expected rows with columns for main.default.rows, got none'],
+    [[{ n: 1 }], "expected 'append', 'overwrite', 'error' for mode", { mode: 'upsert' as 'append' }],
+    [[{ n: 1 }], 'expected CATALOG.SCHEMA.VOLUME for volume, got "files"', { volume: 'files' }],
+  ]
+  for (const [rows, message, options] of cases)
+    await expect(push(rows, { mode: 'append', ...options })).rejects.toThrow(message)
+  await expect(pushDataset([{ n: 1 }], `uc://${TABLE}@v3`, { databricks })).rejects.toThrow('leave the version out')
+  await expect(push(join(temporaryDirectory(), 'none.jsonl'))).rejects.toThrow('none.jsonl')
+  expect(workspace.requests.slice(before).map(({ method }) => method)).not.toContain('PUT')
+  expect(statements().length).toBe(1)
+  expect(await listResources()).toEqual([])
+})
+
+test('many rows go in several files, and names that Delta maps are kept', async () => {
+  const rows = Array.from({ length: 30_011 }, (_, index) => ({ 'the id': index, text: `row ${index}` }))
+  const pushed = await pushWith(rows, TABLE, { databricks, mode: 'append' }, 100_000)
+  expect(pushed.files).toBeGreaterThan(2)
+  const again = await pushWith(rows, TABLE, { databricks, mode: 'append', pushName: 'again' }, 100_000)
+  expect([again.files, again.rows]).toEqual([pushed.files, 30_011])
+  const query = `select count(*) as n, count(distinct \`the id\`) as ids, sum(\`the id\`) as total from ${TABLE}`
+  const result = await executeStatement(query, { databricks })
+  for await (const row of result.rows())
+    expect(row).toEqual({ n: 60_022, ids: 30_011, total: String((2 * 30_011 * 30_010) / 2) })
+  expect((await getTable(TABLE, { databricks })).properties?.['delta.columnMapping.mode']).toBe('name')
 })

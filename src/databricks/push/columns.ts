@@ -1,4 +1,4 @@
-/** @file How columns of rows become those of a table: what files hold, and what is selected from them. Sends nothing. */
+/** @file How columns of rows become those of a table: what files hold, what is selected from them. Sends nothing. */
 
 import type { ColumnType, RowSchema } from '../../data/writers/row-schema.js'
 import { describeValue, listNames, nearestName } from '../../errors.js'

@@ -131,6 +131,9 @@ export interface PushedTable {
   readonly wasThere: boolean
   /** Names the push: SHA-256 in hexadecimal of its name, its mode and its files. */
   readonly pushId: string
-  /** SHA-256 of the file that the rows are from; of several, of their hashes; of rows without a file, of what was pushed. */
+  /**
+   * SHA-256 of the file that the rows are from; of several, of their hashes; of rows without a file, of what was
+   * pushed.
+   */
   readonly sourceSha256: string
 }

@@ -1,19 +1,19 @@
 /**
- * @file Rows to a table of Unity Catalog: as Parquet files to a volume, and from there by one statement. A push that was
- * killed, or whose answer was lost, is run again without harm.
+ * @file Rows to a table of Unity Catalog: as Parquet files to a volume, and from there by one statement. A push that
+ * was killed, or whose answer was lost, is run again without harm.
  *
  * 1. All rows are in files of this machine before anything is sent: a row that does not fit is known by then, and the
  *    push has an id, which is made of its files, its mode and its name.
  * 2. Rows become visible by one commit: CREATE TABLE or CREATE OR REPLACE TABLE ... AS SELECT, or COPY INTO.
  * 3. COPY INTO loads no file twice, by its path, and paths have the id. A table that a push made has its id as a
  *    property of the same commit.
- * 4. Comments, tags and properties come after the rows, and again does no harm. With mode 'error' a property says that
- *    they are not all there yet: it tells a push that was killed from a table that was there.
+ * 4. Comments, tags and properties come after the rows, and again does no harm. With mode 'error' a property says
+ *    whether they are all there: it tells a push that was killed from a table that was there.
  */
 
 import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type DataSource, openSource } from '../../data/sources/open-source.js'
 import type { ReadContext, RowSource, SourceLineage } from '../../data/sources/row-source.js'
 import type { RowSchema } from '../../data/writers/row-schema.js'
@@ -35,20 +35,13 @@ import { PUSH_DATASET_OPTIONS, type PushDatasetOptions, type PushedTable } from 
 import { MOST_FILE_BYTES, type ParquetFile, pushFolder, writeParquetFiles } from './parquet-files.js'
 import { type PushSession, runSettled } from './run-settled.js'
 import { ensureVolume, STAGING_VOLUME, stageFiles, tryToUnstage, unstageFiles } from './staging.js'
-import {
-  commentColumn,
-  commentTable,
-  copyInto,
-  createTable,
-  setProperties,
-  setTags,
-  unsetProperty,
-} from './statements.js'
+import { commentColumn, commentTable, copyInto, createTable, setProperties, setTags } from './statements.js'
 
 /** Property of a table that a push made: the id of the push. */
 const PUSH = 'lowrank.push'
-/** Property of a table that a push with mode 'error' has made and not described yet. */
-const UNFINISHED = 'lowrank.unfinished'
+/** Property of a table that a push with mode 'error' has made: whether it is described too. */
+const STATE = 'lowrank.state'
+const LOADED = 'loaded'
 /** COPY INTO takes no more names of files. */
 const MOST_FILES = 1000
 
@@ -68,10 +61,16 @@ type Settings = Resolved<PushDatasetOptions, typeof PUSH_DATASET_OPTIONS>
  * @throws DataError for rows that do not fit the table, before anything is uploaded; ServiceError; OptionError; the
  * reason of the signal. The table has all rows of the push then, or none
  */
-export async function pushDataset(
+export function pushDataset(rows: DataSource, table: string, options: PushDatasetOptions = {}): Promise<PushedTable> {
+  return pushWith(rows, table, options, MOST_FILE_BYTES)
+}
+
+/** The same with files of another size. */
+export async function pushWith(
   rows: DataSource,
   table: string,
-  options: PushDatasetOptions = {},
+  options: PushDatasetOptions,
+  mostFileBytes: number,
 ): Promise<PushedTable> {
   const settings = readOptions('pushDataset', options, PUSH_DATASET_OPTIONS)
   const { signal, onProgress = () => {}, timeout } = settings
@@ -88,7 +87,7 @@ export async function pushDataset(
   try {
     await mkdir(folder, { mode: 0o700 })
     return await withSchema(rows, join(folder, 'rows'), { signal, onFraction }, async (source, found, context) => {
-      const push = await prepare({ target, before, settings, folder }, source, found, context)
+      const push = await prepare({ target, before, settings, folder, mostFileBytes }, source, found, context)
       return await send(session, push, volume, settings)
     })
   } finally {
@@ -111,11 +110,12 @@ interface Preparation {
   readonly before: TableInfo | undefined
   readonly settings: Settings
   readonly folder: string
+  readonly mostFileBytes: number
 }
 
 /** Writes the files, and finds all that is wrong with the rows. Sends nothing. */
 async function prepare(
-  { target, before, settings, folder }: Preparation,
+  { target, before, settings, folder, mostFileBytes }: Preparation,
   source: RowSource,
   found: RowSchema,
   context: ReadContext,
@@ -131,7 +131,7 @@ async function prepare(
   expectColumns(name, columnComments, mode === 'append' ? before : undefined, columns)
   const lineage: SourceLineage[] = []
   const reading = { ...context, needsHash: true, onLineage: (each: SourceLineage) => void lineage.push(each) }
-  const files = await writeParquetFiles(folder, source, columns.schema, reading, MOST_FILE_BYTES)
+  const files = await writeParquetFiles(folder, source, columns.schema, reading, mostFileBytes)
   if (files.length > MOST_FILES)
     throw new DataError(
       `[databricks] expected rows that fit ${MOST_FILES} files, got ${files.length}; push them in several parts`,
@@ -145,7 +145,8 @@ async function prepare(
       : hashOf(hashes)
     : hashOf(files.map((file) => file.name))
   const properties = {
-    'lowrank.source': source.name.slice(0, 1000),
+    // Where a file lies on this machine is for nobody else.
+    'lowrank.source': (source.name.includes('://') ? source.name : basename(source.name)).slice(0, 1000),
     'lowrank.source_sha256': sourceSha256,
     'lowrank.version': packageVersion() ?? 'unknown',
   }
@@ -199,7 +200,7 @@ async function load(session: PushSession, push: Push, path: string, settings: Se
   const { client, signal } = session
   const { mode, comment } = settings
   if (before !== undefined && mode === 'append') {
-    const result = await runSettled(session, copyInto(target, columns, path, files))
+    const result = await runSettled(session, copyInto(target, columns, path, files), '0s')
     if (result === undefined) return true
     for await (const row of result.rows()) return Number(row.num_inserted_rows ?? row.num_affected_rows) > 0
     return true
@@ -207,12 +208,12 @@ async function load(session: PushSession, push: Push, path: string, settings: Se
   const properties = {
     ...push.properties,
     [PUSH]: id,
-    ...(mode === 'error' && { [UNFINISHED]: 'true' }),
+    ...(mode === 'error' && { [STATE]: LOADED }),
     ...(needsMapping(columns) && { 'delta.columnMapping.mode': 'name' }),
   }
   const statement = createTable(target, columns, path, { comment, properties }, mode === 'overwrite')
   if (before !== undefined) {
-    await runSettled(session, statement)
+    await runSettled(session, statement, '0s')
     return true
   }
   const name = fullName(target)
@@ -225,7 +226,7 @@ async function load(session: PushSession, push: Push, path: string, settings: Se
     name,
     create: async () => {
       try {
-        await runSettled(session, statement)
+        await runSettled(session, statement, '0s')
       } catch (error) {
         // A first try of this statement may have made it.
         if (!isExisting(error)) throw error
@@ -261,7 +262,7 @@ async function describe(session: PushSession, push: Push, settings: Settings): P
     if (comment !== undefined) await run(commentTable(target, comment))
     await run(setProperties(target, properties))
   }
-  if (mode === 'error') await run(unsetProperty(target, UNFINISHED))
+  if (mode === 'error') await run(setProperties(target, { [STATE]: 'complete' }))
 }
 
 function sum(values: readonly number[]): number {
@@ -297,7 +298,7 @@ function expectWritable(target: TableName, info: TableInfo | undefined, mode: Se
   if (info === undefined) return
   const name = fullName(target)
   // One that an earlier push has not finished may be of this very push: its id will say.
-  if (mode === 'error' && info.properties?.[UNFINISHED] === undefined) throw isThere(name)
+  if (mode === 'error' && info.properties?.[STATE] !== LOADED) throw isThere(name)
   const kind = info.table_type.toUpperCase()
   const format = info.data_source_format?.toUpperCase() ?? kind
   if (!['MANAGED', 'EXTERNAL'].includes(kind) || format !== 'DELTA')

@@ -34,10 +34,15 @@ const CLOCK_SKEW = 86_400_000
 
 /**
  * Runs a statement that does no harm when it runs again.
+ * @param firstWait '0s' where a lost answer costs much: the one that has the id comes at once then, and is seldom lost.
  * @returns its result; undefined where its answer was lost and the history says that it succeeded
  * @throws as `executeStatement`
  */
-export async function runSettled(session: PushSession, statement: SqlStatement): Promise<StatementResult | undefined> {
+export async function runSettled(
+  session: PushSession,
+  statement: SqlStatement,
+  firstWait: '0s' | '5s' = '5s',
+): Promise<StatementResult | undefined> {
   const { client, warehouseId, timeout, signal, onEvent } = session
   for (let tries = 1; ; tries++) {
     const mark = `lowrank ${randomUUID()}`
@@ -49,8 +54,7 @@ export async function runSettled(session: PushSession, statement: SqlStatement):
         onEvent,
         disposition: 'INLINE',
         maxBufferedBytes: STATEMENT_OPTIONS.maxBufferedBytes.default,
-        // The answer that has the id comes at once, so that it is seldom lost.
-        firstWait: '0s',
+        firstWait,
         ...(signal && { signal }),
       })
     } catch (error) {

@@ -41,8 +41,8 @@ export async function ensureVolume(
 }
 
 /**
- * Puts the files into a folder of a volume. One that is there from a push that was killed is left as it is: its name has
- * the hash of its bytes.
+ * Puts the files into a folder of a volume. One that is there from a push that was killed is left as it is: its name
+ * has the hash of its bytes.
  */
 export async function stageFiles(
   client: DatabricksClient,
@@ -90,7 +90,7 @@ export async function unstageFiles(
   await deleteVolumeDirectory(client, folder, signal)
 }
 
-/** The same after a failure, which is what is told. What stays is in the record, so that `lowrank clean --all` finds it. */
+/** The same after a failure, which is what is told. What stays is in the record, where `clean --all` finds it. */
 export async function tryToUnstage(
   client: DatabricksClient,
   folder: string,

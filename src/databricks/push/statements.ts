@@ -38,10 +38,6 @@ export function setProperties(table: TableName, properties: Readonly<Record<stri
   return sql`ALTER TABLE ${nameOf(table)} SET TBLPROPERTIES ${pairs(properties)}`
 }
 
-export function unsetProperty(table: TableName, name: string): SqlStatement {
-  return sql`ALTER TABLE ${nameOf(table)} UNSET TBLPROPERTIES IF EXISTS (${literal(name)})`
-}
-
 export function commentTable(table: TableName, comment: string): SqlStatement {
   return sql`COMMENT ON TABLE ${nameOf(table)} IS ${literal(comment)}`
 }

@@ -207,9 +207,9 @@ function infoOf(table: ExecutedTable): Readonly<Record<string, unknown>> {
     data_source_format: 'DELTA',
     columns: columns.map(({ name: column, typeText, comment: said }, position) => ({
       name: column,
-      type_text: typeText.toLowerCase(),
+      type_text: lowerType(typeText),
       type_name: typeNameOf(typeText),
-      type_json: JSON.stringify({ name: column, type: typeText.toLowerCase(), nullable: true, metadata: {} }),
+      type_json: JSON.stringify({ name: column, type: lowerType(typeText), nullable: true, metadata: {} }),
       position,
       nullable: true,
       ...(said !== undefined && { comment: said }),
@@ -219,6 +219,11 @@ function infoOf(table: ExecutedTable): Readonly<Record<string, unknown>> {
     table_id: idOf(table),
     ...(table.location !== undefined && { storage_location: table.location }),
   }
+}
+
+/** `array<struct<Role:string>>`: names of fields stay as they are. */
+function lowerType(typeText: string): string {
+  return typeText.replace(/(\w+)(?!\w*\s*:)/g, (word) => word.toLowerCase()).replaceAll(/([:,]) /g, '$1')
 }
 
 function fullNameOf({ catalog, schema, name }: ExecutedTable): string {
