@@ -1,6 +1,6 @@
 /** @file The options of `pushDataset`, and what it tells. */
 
-import { boolean, callback, objectOf, oneOf, text } from '../../options/rules.js'
+import { boolean, callback, objectOf, oneOf, type Rule, text } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
 import {
   STATEMENT_OPTIONS,
@@ -69,11 +69,12 @@ export interface PushDatasetOptions extends Omit<WarehouseOptions, 'onEvent'> {
   onProgress?: (event: PushEvent) => void
 }
 
-const TEXTS = objectOf(
-  { expected: 'text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } },
-  'an object of texts',
-)
-const ANY_TEXT = { expected: 'text', accepts: (value: unknown) => typeof value === 'string' }
+/** Text of any length. */
+function anyText(): Rule {
+  return { expected: 'text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } }
+}
+
+const TEXTS = objectOf(anyText(), 'an object of texts')
 
 /** The options of `pushDataset`. */
 export const PUSH_DATASET_OPTIONS = {
@@ -84,7 +85,7 @@ export const PUSH_DATASET_OPTIONS = {
     flag: { name: '--mode', argument: 'mode' },
   },
   comment: {
-    rule: ANY_TEXT,
+    rule: anyText(),
     otherwise: 'none; that of a table that is appended to stays',
     help: 'what people read about the table',
     flag: { name: '--comment', argument: 'text' },
