@@ -25,7 +25,17 @@ import { Report } from './support/report.mjs'
  * @typedef {import('./support/options.mjs').Values} Values
  */
 
-const NAMES = /** @type {const} */ (['gemm', 'ops', 'step', 'generate', 'e2e', 'data-prepare', 'data', 'transfer'])
+const NAMES = /** @type {const} */ ([
+  'gemm',
+  'ops',
+  'step',
+  'generate',
+  'e2e',
+  'data-prepare',
+  'data',
+  'transfer',
+  'read-table',
+])
 
 const [command, ...args] = process.argv.slice(2)
 try {
