@@ -143,6 +143,8 @@ async function serve(total) {
       tables: async () => [{ ...table, comment: undefined, properties: {}, tags: {} }],
     },
   })
+  // Its storage is on the disk until then.
+  process.stdin.resume().on('end', () => workspace.close())
   const bytes = arrow.reduce((sum, chunk) => sum + chunk.bytes.length, 0)
   console.log(JSON.stringify({ host: workspace.url, token: workspace.token, bytes }))
 }
@@ -176,8 +178,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   else {
     const { spawn } = await import('node:child_process')
     const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'serve', rows], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['pipe', 'pipe', 'inherit'],
     })
+    const ended = new Promise((resolve) => child.on('close', resolve))
     const { bytes, ...databricks } = await new Promise((resolve) =>
       child.stdout.once('data', (text) => resolve(JSON.parse(String(text)))),
     )
@@ -197,7 +200,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       const mib = Math.max(1, peakRssMib() - start)
       console.log(JSON.stringify({ rate: round(rate), perCpu: round(perCpu), mib }))
     } finally {
-      child.kill()
+      child.stdin.end()
+      await ended
     }
   }
 }
