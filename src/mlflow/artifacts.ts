@@ -16,7 +16,7 @@ export type ArtifactOwner =
   | { readonly modelId: string; readonly artifactUri: string }
 
 /** A file's content. */
-export type ArtifactContent = { readonly file: string } | { readonly text: string }
+export type ArtifactContent = { readonly file: string } | { readonly text: string } | { readonly bytes: Uint8Array }
 
 /**
  * Puts a file.
@@ -118,8 +118,8 @@ function escaped(path: string): string {
 }
 
 async function bodyOf(content: ArtifactContent): Promise<RestBody> {
-  if ('text' in content) {
-    const bytes = Buffer.from(content.text)
+  if (!('file' in content)) {
+    const bytes = 'text' in content ? Buffer.from(content.text) : content.bytes
     return { size: bytes.length, open: () => bytes }
   }
   // Looks at what it is before it is read piece by piece.

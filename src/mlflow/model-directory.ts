@@ -59,6 +59,21 @@ export async function packModel(directory: string, options: PackOptions = {}): P
   return await pack(await modelParts(directory, read), read)
 }
 
+/** The same model with other ids in MLmodel: a server names a logged model after its files are known. */
+export function withIds(
+  model: ModelDirectory,
+  { runId, modelId }: Pick<PackOptions, 'runId' | 'modelId'>,
+): ModelDirectory {
+  const mlmodel = {
+    ...model.mlmodel,
+    ...(runId !== undefined && { run_id: runId }),
+    ...(modelId !== undefined && { model_id: modelId }),
+  }
+  const others = model.files.filter(({ path }) => path !== MLMODEL_FILE)
+  const files = [...others, bytesFile(MLMODEL_FILE, mlmodelText(mlmodel))].sort(byPath)
+  return { ...model, files, mlmodel, totalBytes: bytesOf(files) }
+}
+
 async function pack(
   { flavor, facts, sources, needsPeft, warnings }: PackedParts,
   { runId, modelId, inputExample = PACK_OPTIONS.inputExample.default, signal }: PackOptions,

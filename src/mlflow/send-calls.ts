@@ -9,7 +9,6 @@
  *    the same rule.
  */
 
-import { readdir } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { withoutSecrets } from '../errors.js'
 import { ServiceError } from '../http/service-error.js'
@@ -25,6 +24,7 @@ import {
 } from './calls.js'
 import type { Metric, MlflowClient, MlflowRun } from './client.js'
 import { LONGEST_TAG, MOST_METRICS } from './limits.js'
+import { loggedModel } from './logged-files.js'
 
 /** MLflow's experiment for those who name none. */
 const DEFAULT_EXPERIMENT = '0'
@@ -165,16 +165,16 @@ export class CallSender {
 
   async #logModel(call: LogModelCall, experimentId: string, runId: string): Promise<void> {
     const client = this.#client
-    const directory = this.#pathOf(call.directory)
-    const files = await filesIn(directory)
+    const { connection, signal } = client
     const { name, modelType, params, step } = call
+    const filesOf = await loggedModel(this.#pathOf(call.directory), modelType, { runId, warn: this.#warn, signal })
     const mark = `${runId}-${step}`
     try {
       const found = this.#isUnclear ? await client.findLoggedModel(experimentId, CALL_TAG, mark) : undefined
       const tags = { [CALL_TAG]: mark }
       const model = found ?? (await client.createLoggedModel({ experimentId, runId, name, modelType, params, tags }))
-      for (const file of files)
-        await putArtifact(client.connection, model, file, { file: join(directory, file) }, client.signal)
+      for (const { path, content } of filesOf(model.modelId))
+        await putArtifact(connection, model, path, content, signal)
       await client.finishLoggedModel(model.modelId, 'LOGGED_MODEL_READY')
       const outputs = this.#isUnclear || found ? (await client.getRun(runId)).modelIds : []
       if (!outputs.includes(model.modelId)) await client.logOutputs(runId, model.modelId, step)
@@ -182,14 +182,8 @@ export class CallSender {
     } catch (error) {
       if (!(error instanceof ServiceError) || error.errorCode !== 'ENDPOINT_NOT_FOUND') throw error
       // Servers before MLflow 3 have no logged models.
-      for (const file of files)
-        await putArtifact(
-          client.connection,
-          this.#expectRun(),
-          `${name}/${file}`,
-          { file: join(directory, file) },
-          client.signal,
-        )
+      for (const { path, content } of filesOf(undefined))
+        await putArtifact(connection, this.#expectRun(), `${name}/${path}`, content, signal)
     }
   }
 
@@ -203,15 +197,6 @@ export class CallSender {
   #pathOf(path: string): string {
     return isAbsolute(path) ? path : join(this.#directory, path)
   }
-}
-
-/** Files below a directory, with slashes, in their order. */
-async function filesIn(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const paths = entries.flatMap((entry) =>
-    entry.isFile() ? [join(entry.parentPath, entry.name).slice(directory.length).replaceAll('\\', '/')] : [],
-  )
-  return paths.map((path) => path.replace(/^\/+/, '')).sort()
 }
 
 /** What may be done about a failure: try again, leave this call out, or nothing until somebody looks. */

@@ -27,7 +27,7 @@ import { type Block, blocksOf, createSandbox, pages, ROOT, type Sandbox } from '
 const NOT_RUN = ['network', 'gpu', 'python', 'checkout']
 /** What a YAML block is, where it is no configuration of training. */
 const YAML_FILES = { rules: readRules, mapping: readMapping, prompts: Prompts.read }
-const LANGUAGES = ['ts', 'sh', 'jsonl', 'json', 'yaml', 'text', 'mermaid']
+const LANGUAGES = ['ts', 'sh', 'py', 'jsonl', 'json', 'yaml', 'text', 'mermaid']
 const TSC = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 
 const all = pages().flatMap(blocksOf)

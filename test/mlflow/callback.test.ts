@@ -2,9 +2,11 @@
 
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { parse } from 'yaml'
 import { trainLora } from '../../src/index.js'
-import { mlflowCallback, syncMlflow } from '../../src/mlflow.js'
+import { mlflowCallback, packAdapter, syncMlflow } from '../../src/mlflow.js'
 import { TRACKING, type TrackedModel, type TrackedRun } from '../../src/testing/routes/mlflow.js'
 import { FAULTS, type Fault, type LoopbackWorkspace, startWorkspace } from '../../src/testing.js'
 import { END, logEvent, startEvent, tell } from '../support/run-events.js'
@@ -91,14 +93,20 @@ describe('a run of trainLora in MLflow', () => {
     expect(logged).toMatchObject({ name: 'adapter', status: 'LOGGED_MODEL_READY', runId: run.id, modelType: 'lora' })
     expect(run.models).toEqual([{ model_id: logged.id, step: 2 }])
     const files = await workspace.state.storage.list('')
-    expect(files.map(({ key }) => key.replace(/^.*?(?=Runs|LoggedModels)/, '')).sort()).toEqual(
-      [
-        ...['adapter_config.json', 'adapter_model.safetensors', 'README.md', 'SHA256SUMS'].map(
-          (name) => `LoggedModels/${logged.id}/${name}`,
-        ),
-        ...['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json'].map((name) => `Runs/${run.id}/${name}`),
-      ].sort(),
+    const paths = files.map(({ key }) => key.replace(/^.*?(?=Runs|LoggedModels)/, '')).sort()
+    const ofModel = `LoggedModels/${logged.id}/`
+    expect(paths.filter((path) => !path.startsWith(ofModel))).toEqual(
+      ['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json'].map((name) => `Runs/${run.id}/${name}`),
     )
+    const names = paths.filter((path) => path.startsWith(ofModel)).map((path) => path.slice(ofModel.length))
+    const { files: packed, hash } = await packAdapter(join(directory, 'out', 'adapter'))
+    expect(names.sort()).toEqual(packed.map(({ path }) => path).sort())
+    const [mlmodel] = files.filter(({ key }) => key.endsWith('/MLmodel'))
+    expect(parse(await text(await workspace.state.storage.get(mlmodel?.key as string)))).toMatchObject({
+      model_id: logged.id,
+      run_id: run.id,
+      metadata: { lowrank: { kind: 'adapter', base_model: model, r: 3, content_hash: hash } },
+    })
     const journal = readFileSync(join(directory, 'out', 'mlflow.jsonl'), 'utf8')
       .trim()
       .split('\n')
@@ -121,6 +129,24 @@ describe('a run of trainLora in MLflow', () => {
     const stopped = { ...END, reason: 'aborted' } as const
     await tell(mlflowCallback(server()), [startEvent(directory, { runId: 'run-2' }), stopped])
     expect([...tracking().runs.values()].map(({ status }) => status)).toEqual(['FAILED', 'KILLED'])
+  })
+
+  it('an adapter that MLflow could not load goes along as it is, and a warning says why', async () => {
+    const path = join(directory, 'adapter')
+    mkdirSync(path)
+    writeFileSync(join(path, 'adapter_config.json'), '{"peft_type":"LORA","target_modules":["q_proj"],"use_dora":true}')
+    const ending = { ...END, result: { kind: 'adapter', path } } as const
+    vi.stubEnv('DATABRICKS_HOST', workspace.url)
+    vi.stubEnv('DATABRICKS_TOKEN', workspace.token)
+    const callback = mlflowCallback({ trackingUri: 'databricks', experimentName: EXPERIMENT })
+    const warnings = await tell(callback, [startEvent(directory), ending]).finally(() => vi.unstubAllEnvs())
+    expect(warnings.join()).toMatch(/the logged model has the files of .*adapter alone, no MLmodel: .*use_dora is not/)
+    const [logged] = [...tracking().models.values()] as [TrackedModel]
+    expect(logged.status).toBe('LOGGED_MODEL_READY')
+    const files = await workspace.state.storage.list('')
+    expect(files.flatMap(({ key }) => key.split(`LoggedModels/${logged.id}/`)[1] ?? [])).toEqual([
+      'adapter_config.json',
+    ])
   })
 
   it('MLflow keeps long params whole beside their beginning, and says so', async () => {

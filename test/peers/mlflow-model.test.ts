@@ -7,47 +7,17 @@ import { cpSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
-import { type CausalLM, LoraAdapter, type LoraOptions, loadModel, trainLora } from '../../src/index.js'
+import { LoraAdapter, type LoraOptions, loadModel, trainLora } from '../../src/index.js'
 import { withMergedModel } from '../../src/mlflow/merged-model.js'
 import { packAdapter, writeModelDirectory } from '../../src/mlflow.js'
 import { hubCase } from '../hub/hub-case.js'
 import { relativeDifference } from '../support/golden.js'
 import { refuse } from '../support/hub-server.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
-import { describeWithPython, runPython } from './python.js'
+import { IDS, inPython, logitsOf, type Seen, TOLERANCE } from './mlflow-model.js'
+import { describeWithPython } from './python.js'
 
 const BASE = fileURLToPath(new URL('../../models/lowrank-base-5m', import.meta.url))
-const IDS = [[17, 300, 41, 5, 222, 9, 400]]
-/** What sums of float32 in another order may make of the largest logit; as of adapters in PEFT. */
-const TOLERANCE = 2e-5
-
-/** What mlflow_model.py tells of a case. */
-interface Seen {
-  readonly class: string
-  readonly logits: readonly number[]
-  readonly [key: string]: unknown
-}
-
-interface Case {
-  readonly uri: string
-  readonly ids: readonly (readonly number[])[]
-  readonly base?: string
-}
-
-async function inPython(cases: readonly Case[], more: object = {}): Promise<Seen[]> {
-  const script = fileURLToPath(new URL('mlflow_model.py', import.meta.url))
-  const { code, stdout, stderr } = await runPython([script], JSON.stringify({ cases, ...more }))
-  expect(code, stderr).toBe(0)
-  return JSON.parse(stdout.trim().split('\n').at(-1) as string)
-}
-
-async function logitsOf(model: CausalLM): Promise<Float32Array> {
-  const { logits } = model.forward({ inputIds: IDS }, { logits: true })
-  const values = await logits.read()
-  logits.dispose()
-  return values
-}
-
 /** Saves an adapter that changes every logit. @returns the logits of model and adapter */
 async function saveAdapter(base: string, directory: string, options: LoraOptions): Promise<Float32Array> {
   const model = await loadModel(base, { dtype: 'float32' })

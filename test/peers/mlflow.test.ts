@@ -11,9 +11,11 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { trainLora } from '../../src/index.js'
+import { LoraAdapter, loadModel, trainLora } from '../../src/index.js'
 import { syncMlflow } from '../../src/mlflow.js'
+import { relativeDifference } from '../support/golden.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { IDS, inPython, logitsOf, type Seen, TOLERANCE } from './mlflow-model.js'
 import { describeWithPython, runPython } from './python.js'
 
 const BROWSER = process.env.LOWRANK_TEST_BROWSER ?? 'chromium'
@@ -101,16 +103,24 @@ describeWithPython('an MLflow server', () => {
     history: { loss: [1, 2, 3], learning_rate: [1, 2, 3], grad_norm: [1, 2, 3], eval_loss: [3], train_loss: [3] },
     inputs: [['rows.jsonl', expect.stringMatching(/^[0-9a-f]{36}$/), 'train']],
     artifacts: ['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json'],
-    model: { status: 'READY', files: expect.arrayContaining(['adapter_config.json', 'adapter_model.safetensors']) },
+    model: { status: 'READY', files: expect.arrayContaining(['MLmodel', 'components', 'peft', 'requirements.txt']) },
   }
 
-  it('a run is read back through its own Python client, with the bytes of the adapter', async () => {
+  it('a run is read back through its own Python client, which loads the adapter as it computes here', async () => {
     const outputDir = await train('online', { trackingUri: uri })
     const read = await readBack('online')
     expect(read).toMatchObject(complete)
     expect(read.outputs).toEqual([read.model.id])
     for (const file of ['adapter_config.json', 'adapter_model.safetensors'])
-      expect(readFileSync(join(read.folder, file))).toEqual(readFileSync(join(outputDir, 'adapter', file)))
+      expect(readFileSync(join(read.folder, 'peft', file))).toEqual(readFileSync(join(outputDir, 'adapter', file)))
+    const model = await loadModel(join(directory, 'model'), { dtype: 'float32' })
+    await LoraAdapter.load(model, join(outputDir, 'adapter'))
+    const logits = await logitsOf(model)
+    model.dispose()
+    const [seen] = (await inPython([{ uri: `models:/${read.model.id}`, ids: IDS }], { trackingUri: uri })) as [Seen]
+    expect(relativeDifference(seen.logits, logits)).toBeLessThan(TOLERANCE)
+    expect(seen).toMatchObject({ class: 'PeftModelForCausalLM', model_id: read.model.id, run_id: read.run })
+    expect(seen.predicted).toEqual(seen.generated)
   })
 
   it('a run that was trained offline is the same once it is synced, and a second sync sends nothing', async () => {
