@@ -4,6 +4,7 @@
  */
 
 import { unlessStopped } from './patience.js'
+import { proxiedFetch } from './proxied-fetch.js'
 
 /** The silence of a server that is too long. */
 export interface Silence {
@@ -61,7 +62,7 @@ export async function exchange(url: string, request: Exchange, silence: Silence)
       redirect,
       signal: watch.signal,
     }
-    const response = await unlessStopped(fetch(url, init), watch.signal)
+    const response = await unlessStopped(proxiedFetch(url, init), watch.signal)
     watch.end()
     return {
       status: response.status,

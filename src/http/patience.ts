@@ -48,13 +48,3 @@ export function reasonOf(thrown: unknown, secret: Secrets): string {
   const reason = inner instanceof Error ? inner.message || String((inner as NodeJS.ErrnoException).code) : message
   return withoutToken(reason, secret).slice(0, LONGEST_REASON)
 }
-
-/**
- * `fetch` of Node goes past a proxy that the environment names, unless it is told otherwise.
- * @param otherwise What else helps, for the end of the sentence.
- */
-export function proxyHint(otherwise: string): string {
-  const { HTTPS_PROXY, https_proxy, ALL_PROXY, all_proxy, NODE_USE_ENV_PROXY } = process.env
-  if (NODE_USE_ENV_PROXY === '1' || !(HTTPS_PROXY || https_proxy || ALL_PROXY || all_proxy)) return ''
-  return `. The proxy that the environment names is not used: set NODE_USE_ENV_PROXY=1 (Node 24 or newer), or ${otherwise}`
-}

@@ -11,7 +11,8 @@ import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { toError } from '../values.js'
 import { type Answer, exchange, type RestBody } from './exchange.js'
-import { proxyHint, reasonOf, retryAfter } from './patience.js'
+import { reasonOf, retryAfter } from './patience.js'
+import { isNeverSent, isRefusedByProxy, proxyHint } from './proxied-fetch.js'
 import { type Clock, type Failure, retry } from './retry.js'
 import { causeWithoutToken, type Secret, withoutToken } from './secret.js'
 import { ServiceError } from './service-error.js'
@@ -129,8 +130,6 @@ const LONGEST_BACKOFF = 10
 const LONGEST_REFUSAL = 64 * 1024
 /** Bytes of JSON that one answer may have. */
 const LARGEST_JSON = 256 * 2 ** 20
-/** The connection was never made, so that nothing was done. */
-const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
 
 /** A client of a service. */
 export function createRest(target: RestTarget): RestClient {
@@ -331,16 +330,14 @@ function connectionFailure(
   secrets: readonly Secret[],
   isRepeatable: boolean,
 ): Failure {
-  const { cause: inner } = toError(thrown)
-  const code = (inner as NodeJS.ErrnoException | undefined)?.code ?? ''
-  const isNeverSent = NEVER_SENT.includes(code)
-  const unclear = isRepeatable || isNeverSent ? '' : '. Nobody knows whether it was done: look before you try again'
+  const isSafe = isRepeatable || isNeverSent(thrown)
+  const unclear = isSafe ? '' : '. Nobody knows whether it was done: look before you try again'
   const error = new ServiceError(
     `[${where}] cannot reach ${server} for ${what}: ${reasonOf(toError(thrown), secrets)}; check the connection${setting}${unclear}` +
-      proxyHint('allow the address in NO_PROXY'),
+      proxyHint(server, thrown),
     { cause: causeWithoutToken(thrown, secrets) },
   )
-  return { error, isTransient: isRepeatable || isNeverSent }
+  return { error, isTransient: isSafe && !isRefusedByProxy(thrown) }
 }
 
 /** What headers hold that nobody else may see. */

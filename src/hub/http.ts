@@ -4,9 +4,11 @@
  * target.
  */
 
-import { proxyHint, reasonOf, retryAfter, unlessStopped } from '../http/patience.js'
+import { reasonOf, retryAfter, unlessStopped } from '../http/patience.js'
+import { isRefusedByProxy, proxiedFetch, proxyHint } from '../http/proxied-fetch.js'
 import { type Failure, retry } from '../http/retry.js'
 import { causeWithoutToken } from '../http/secret.js'
+import { OptionError } from '../lowrank-error.js'
 import { HubError } from './hub-error.js'
 import type { HubToken } from './settings.js'
 
@@ -20,8 +22,6 @@ export interface HttpTarget {
   readonly where: string
   /** What to look at where no answer comes, behind `check the connection`: `, and HF_ENDPOINT if it is set`. */
   readonly setting: string
-  /** What to do in place of it where a proxy is not used: `fetch the model with "hf download"`. */
-  readonly otherwise: string
   /** Sent to the origin of `server` alone. */
   readonly token: HubToken | undefined
   /** Milliseconds until an answer must begin, and between two pieces of it. */
@@ -121,6 +121,7 @@ async function getOnce(url: string, target: HttpTarget, { headers, signal }: Htt
       return await unlessStopped(action, stop)
     } catch (cause) {
       signal?.throwIfAborted()
+      if (cause instanceof OptionError) throw cause
       throw transportError(url, target, silence.signal.aborted ? silence.signal.reason : cause)
     } finally {
       clearTimeout(timer)
@@ -172,7 +173,7 @@ async function follow(
     // drops it when a redirect leaves the server.
     const isServer = address.origin === new URL(server).origin
     const response = await within(
-      fetch(address.href, {
+      proxiedFetch(address.href, {
         headers: {
           'user-agent': `lowrank; node/${process.versions.node}`,
           ...(isServer && token && { authorization: token.authorization ?? `Bearer ${token.value}` }),
@@ -212,12 +213,12 @@ function endless(url: string, { where, server, checkUrl, what }: HttpTarget, cau
 }
 
 function transportError(url: string, target: HttpTarget, thrown: unknown): TransportError {
-  const { where, what, server, token, setting, otherwise } = target
+  const { where, what, server, token, setting } = target
   const cause = causeWithoutToken(thrown, token)
   const reason = reasonOf(thrown, token)
   if (reason.includes('redirect count exceeded')) return endless(url, target, cause)
   return new TransportError(
-    `[${where}] cannot get ${what} from ${server}: ${reason}; check the connection${setting}${proxyHint(otherwise)}`,
-    { cause },
+    `[${where}] cannot get ${what} from ${server}: ${reason}; check the connection${setting}${proxyHint(url, thrown)}`,
+    { isTransient: !isRefusedByProxy(thrown), cause },
   )
 }

@@ -109,7 +109,7 @@ export async function fetchFileList(options: RequestOptions): Promise<Map<string
 }
 
 /** `fetch` for the package: with our patience and errors, and with bodies that are JSON. */
-function jsonFetch(options: RequestOptions): typeof fetch {
+function jsonFetch(options: RequestOptions): typeof globalThis.fetch {
   let pages = 0
   const { answerTimeout, token } = options.settings
   const start = performance.now()

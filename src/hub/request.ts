@@ -25,7 +25,6 @@ export function hubTarget({ settings, subject }: Pick<RequestOptions, 'settings'
     server: endpoint,
     where: 'hub',
     setting: ', and HF_ENDPOINT if it is set',
-    otherwise: `fetch the ${subject.type === 'dataset' ? 'data set' : 'model'} with "hf download"`,
     token,
     answerTimeout,
     pieceTimeout,

@@ -37,7 +37,6 @@ export function webTarget(address: string, { endpoint, token, answerTimeout, pie
     server: url.origin,
     where: 'data',
     setting: ' and the address',
-    otherwise: 'download the file and give its path',
     token: isHub ? token : undefined,
     answerTimeout,
     pieceTimeout,

@@ -69,7 +69,6 @@ export async function pullKaggle(name: string, options: PullKaggleOptions = {}):
     server,
     where: 'kaggle',
     setting: '',
-    otherwise: 'download the archive with a browser',
     token,
     answerTimeout,
     pieceTimeout,

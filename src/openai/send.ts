@@ -4,9 +4,11 @@
  */
 
 import { describeValue, shorten, withoutSecrets } from '../errors.js'
-import { proxyHint, reasonOf, retryAfter } from '../http/patience.js'
+import { reasonOf, retryAfter } from '../http/patience.js'
+import { isNeverSent, isRefusedByProxy, proxiedFetch, proxyHint } from '../http/proxied-fetch.js'
 import { type Failure, retry } from '../http/retry.js'
 import { causeWithoutToken, withoutToken, withoutTokenParts } from '../http/secret.js'
+import { OptionError } from '../lowrank-error.js'
 import { isObject } from '../values.js'
 import type { Allowance, TokenCounts } from './allowance.js'
 import { EndpointError } from './endpoint-error.js'
@@ -43,8 +45,6 @@ const LONGEST_WAIT = 600_000
 const RETRIED_STATUS = [408, 409, 429]
 /** Bytes of one reply. */
 const LARGEST_REPLY = 16 * 2 ** 20
-/** The connection was never made, so that nothing was served. */
-const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
 
 /** Why a try failed, and what may be done about it. */
 interface Refused extends Failure {
@@ -101,7 +101,7 @@ async function tryOnce<Reply>(
   let response: Response
   let text: string
   try {
-    response = await fetch(baseUrl + path, {
+    response = await proxiedFetch(baseUrl + path, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
@@ -116,6 +116,7 @@ async function tryOnce<Reply>(
     text = withoutToken(await readText(response), key)
   } catch (thrown) {
     signal?.throwIfAborted()
+    if (thrown instanceof OptionError) throw thrown
     return silence.signal.aborted ? noReply(address, timeout) : noConnection(address, thrown)
   } finally {
     clearTimeout(timer)
@@ -163,11 +164,10 @@ function noReply({ baseUrl }: Address, timeout: number): Refused {
 
 function noConnection({ baseUrl, key }: Address, thrown: unknown): Refused {
   const error = new EndpointError(
-    `[endpoint] cannot reach ${baseUrl}: ${reasonOf(thrown, key)}; check the address, and that the server runs${proxyHint('name a server without one')}`,
+    `[endpoint] cannot reach ${baseUrl}: ${reasonOf(thrown, key)}; check the address, and that the server runs${proxyHint(baseUrl, thrown)}`,
     { failure: 'connection', cause: causeWithoutToken(thrown, key) },
   )
-  const { code } = ((thrown as Error).cause ?? {}) as NodeJS.ErrnoException
-  return { error, isTransient: true, ...(NEVER_SENT.includes(code ?? '') && { took: 'nothing' }) }
+  return { error, isTransient: !isRefusedByProxy(thrown), ...(isNeverSent(thrown) && { took: 'nothing' }) }
 }
 
 function refusal({ baseUrl, key }: Address, { status, headers }: Response, text: string): Refused {

@@ -29,7 +29,8 @@ export function hubCase(): HubCase {
     const empty = ['HUGGINGFACE_HUB_CACHE', 'XDG_CACHE_HOME', 'HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH']
     for (const name of [...empty, 'HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE', 'HF_HUB_DISABLE_IMPLICIT_TOKEN'])
       vi.stubEnv(name, '')
-    for (const name of ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']) vi.stubEnv(name, '')
+    for (const name of ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'])
+      vi.stubEnv(name, '')
     vi.stubEnv('HF_HUB_CACHE', place.cache)
     vi.stubEnv('HF_HOME', place.home)
     vi.stubEnv('HF_ENDPOINT', place.hub.endpoint)

@@ -3,6 +3,7 @@
  * `az login`.
  */
 
+import { proxiedFetch } from '../../../http/proxied-fetch.js'
 import { OptionError } from '../../../lowrank-error.js'
 import type { Settings } from '../settings.js'
 import { type AccessToken, keepToken, type TokenSource } from './access-token.js'
@@ -96,7 +97,7 @@ function cloudOf({ azureEnvironment }: Settings['values']): Cloud {
 /** The tenant of a workspace: its login page leads there. @throws OptionError where it does not */
 async function tenantOf(host: string, signal: AbortSignal | undefined): Promise<string> {
   const limit = AbortSignal.timeout(20_000)
-  const answer = await fetch(`${host}/aad/auth`, {
+  const answer = await proxiedFetch(`${host}/aad/auth`, {
     redirect: 'manual',
     signal: signal ? AbortSignal.any([signal, limit]) : limit,
   }).catch(() => undefined)
