@@ -1,6 +1,14 @@
 /** @file The public API of `lowrank/databricks`; re-exports alone. */
 /// <reference types="node" preserve="true" />
 
+export type { OnBadRow } from './data/bad-rows.js'
+export type { DeltaTable } from './data/delta/delta-source.js'
+export type { RowOrigin } from './data/row-origin.js'
+export type { DatasetEntry, DatasetMix, PathOptions, PlainSource, RowSelection } from './data/sources/dataset-entry.js'
+export type { StoppingStrategy } from './data/sources/mix-rows.js'
+export type { DataSource } from './data/sources/open-source.js'
+export type { IsWanted, ReadContext, RowBatch, RowSource, SourceLineage, SourceRow } from './data/sources/row-source.js'
+export type { SqlQuery } from './data/sources/sql-source.js'
 export { type CleanedResource, type CleanOptions, clean } from './databricks/clean.js'
 export {
   connectDatabricks,
@@ -130,3 +138,4 @@ export type { RestBody } from './http/exchange.js'
 export type { RestAnswer, RestCall, RestClient } from './http/rest.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
 export { type ErrorCode, type ErrorDetails, LowrankError } from './lowrank-error.js'
+export type { Turns } from './turns.js'

@@ -4,6 +4,7 @@ asks of the staged files, and deltalake writes the tables. One JSON object per l
 import glob
 import json
 import os
+import re
 import shutil
 import sys
 
@@ -70,7 +71,7 @@ def rows_of(query, request, extra=None):
     for table in list(query.find_all(exp.Table)):
         name = f"source_{count}"
         count += 1
-        if isinstance(table.this, exp.Literal):
+        if extra is not None and table.name.startswith("/Volumes/"):
             rows = extra
         elif isinstance(table.this, exp.Func):
             rows = read_files(table.this, request)
@@ -222,6 +223,10 @@ def copy(tree, request):
         strange = [each for each in rows.column_names if each.lower() not in known]
         if strange and not merge:
             raise Failed(f"[COPY_INTO_SCHEMA_MISMATCH_WITH_TARGET_TABLE] {strange} are not in the table")
+        there = {} if side["empty"] else {each.name.lower(): each.type for each in pa.schema(DeltaTable(target).schema().to_arrow())}
+        for each in rows.schema:
+            if type_text(there.get(each.name.lower(), each.type)) != type_text(each.type):
+                raise Failed(f"[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields {each.name}")
         write(target, rows, "append", merge=not side["empty"], comment=side["comment"])
         inserted = rows.num_rows
         side["loaded"] += files  # by their paths alone: a file that is written again is not loaded again
@@ -320,8 +325,11 @@ HANDLERS = {
 
 
 def execute(request):
+    # Databricks' DESCRIBE HISTORY takes LIMIT, which sqlglot does not know.
+    text = re.sub(r"^(DESCRIBE HISTORY \S+) LIMIT (\d+)$", r"\1", request["statement"])
+    limited = re.search(r"^DESCRIBE HISTORY \S+ LIMIT (\d+)$", request["statement"])
     try:
-        trees = sqlglot.parse(request["statement"], dialect="databricks")
+        trees = sqlglot.parse(text, dialect="databricks")
     except sqlglot.errors.ParseError as error:
         raise Failed(f"[PARSE_SYNTAX_ERROR] {error}") from error
     if len(trees) != 1:
@@ -332,7 +340,8 @@ def execute(request):
     handler = HANDLERS.get(type(tree))
     if handler is None:
         raise Failed(f"[UNSUPPORTED] {request['statement'][:80]}")
-    return handler(tree, request)
+    rows = handler(tree, request)
+    return rows if limited is None else rows.slice(0, int(limited[1]))
 
 
 NAMES = {
@@ -392,7 +401,7 @@ def tables():
         ]
         found.append({
             "catalog": catalog, "schema": schema, "name": name, "columns": columns,
-            "version": 0 if table is None else table.version(),
+            "location": "file://" + path, "version": 0 if table is None else table.version(),
             **{key: side[key] for key in ("comment", "tags", "properties")},
         })
     return found

@@ -66,6 +66,30 @@ export function describeStatements(title: string, start: () => Promise<Statement
       await expect(run('select * from rows version as of 7')).rejects.toThrow('[DELTA_VERSION_NOT_FOUND]')
     })
 
+    test('COPY INTO of a selection casts to the types of the table, takes the files that are named, and no others', async () => {
+      await stage('in/a.parquet', [1, 2])
+      await stage('in/b.parquet', [3])
+      await run('CREATE TABLE main.chat.rows (id INT, text STRING, nested ARRAY<STRUCT<role: STRING, n: INT>>)')
+      const from = "'/Volumes/main/chat/stage/in'"
+      const copy = (select: string, files: string): string =>
+        `COPY INTO main.chat.rows FROM (SELECT ${select} FROM ${from}) FILEFORMAT = PARQUET FILES = (${files})`
+      const select = 'CAST(`id` AS INT) AS `id`, `text`'
+      await expect(run(copy('id, text', "'a.parquet'"))).rejects.toThrow(/\[DELTA_FAILED_TO_MERGE_FIELDS\]/)
+      await expect(run(copy(select, "'a.parquet', 'c.parquet'"))).rejects.toThrow('[PATH_NOT_FOUND]')
+      await expect(run(copy('nothing', "'a.parquet'"))).rejects.toThrow('nothing')
+      await expect(run(copy(`${select}, text AS other`, "'a.parquet'"))).rejects.toThrow('[COPY_INTO_SCHEMA_MISMATCH')
+      expect(await rowsOf('SELECT count(*) FROM rows')).toEqual([['0']])
+      expect(await rowsOf(copy(select, "'b.parquet'"))).toEqual([['1', '1', '0']])
+      await stage('in/b.parquet', [4, 5])
+      expect(await rowsOf(copy(select, "'b.parquet'"))).toEqual([['0', '0', '0']])
+      expect(await rowsOf(copy(select, "'a.parquet', 'b.parquet'"))).toEqual([['2', '2', '0']])
+      expect(await rowsOf('SELECT id, nested FROM rows ORDER BY id')).toEqual([
+        ['1', null],
+        ['2', null],
+        ['3', null],
+      ])
+    })
+
     test('CREATE OR REPLACE TABLE reads files of a volume and keeps comments, properties and tags', async () => {
       await stage('x y/a.parquet', [1, 2])
       const files = "read_files('/Volumes/main/chat/stage/x y/', format => 'parquet')"
@@ -74,7 +98,7 @@ export function describeStatements(title: string, start: () => Promise<Statement
       )
       await run("ALTER TABLE main.chat.t ALTER COLUMN text COMMENT 'what was said'")
       await run("ALTER TABLE main.chat.t SET TAGS ('pii' = 'no')")
-      expect(await workspace.state.executor.tables?.()).toEqual([
+      expect(await workspace.state.executor.tables?.()).toMatchObject([
         {
           catalog: 'main',
           schema: 'chat',
