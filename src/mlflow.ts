@@ -9,6 +9,7 @@ export type { RunState } from './mlflow/calls.js'
 export type { LoggedModel, Metric, MlflowRun, RunStatus, Texts, TrackingCalls } from './mlflow/client.js'
 export type { FailedCall } from './mlflow/journal.js'
 export type { DatasetInput } from './mlflow/lineage.js'
+export type { PackTask } from './mlflow/model/signature.js'
 export { writeModelDirectory } from './mlflow/model/write-directory.js'
 export {
   type ModelDirectory,

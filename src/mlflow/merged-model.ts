@@ -19,7 +19,8 @@ import { ModelError } from '../lowrank-error.js'
 import { readOptions } from '../options/table.js'
 import { MERGED_MODEL_OPTIONS, type MergedModelOptions } from './merged-options.js'
 import { expectBaseModel } from './model/adapter-parts.js'
-import { LICENSE_FILE, licenseText, tokenizerSources } from './model/parts.js'
+import { expectChatTemplate, LICENSE_FILE, licenseText, tokenizerSources } from './model/parts.js'
+import type { PackTask } from './model/signature.js'
 import { type ModelDirectory, packModel } from './model-directory.js'
 
 /** A merged model while it is there. */
@@ -58,15 +59,15 @@ export async function withMergedModel<Result>(
     const { token, cacheDir, localFilesOnly, onEvent } = read
     const location = await resolveModel(baseModel, { revision, token, cacheDir, localFilesOnly, signal, onEvent })
     // Merging takes long: what packing needs is looked for before.
-    await expectTokenizer(directory, location.path)
+    await expectTokenizer(directory, location.path, read.task)
     const merge = await mergeInto(folder, directory, location, read)
     await addLicense(folder, baseModel, location)
-    const { runId, modelId, inputExample } = read
+    const { runId, modelId, inputExample, task } = read
     const facts = {
       baseModel,
       ...(location.origin.revision !== undefined && { baseRevision: location.origin.revision }),
     }
-    const model = await packModel(folder, { runId, modelId, inputExample, ...facts, signal })
+    const model = await packModel(folder, { runId, modelId, inputExample, task, ...facts, signal })
     return await use({ model, merge })
   } finally {
     await rm(folder, { recursive: true, force: true })
@@ -89,13 +90,17 @@ async function mergeInto(
   }
 }
 
-/** @throws unless the adapter or its base model has a tokenizer; a GGUF file has one */
-async function expectTokenizer(directory: string, basePath: string): Promise<void> {
-  if (isGgufPath(basePath)) return
-  for (const place of [directory, basePath]) if ((await tokenizerSources(place)).length > 0) return
-  throw new ModelError(
-    `[pack] expected a tokenizer in ${basePath} or beside the adapter in ${directory}, got none; save it there with the model`,
-  )
+/** @throws unless what is merged will have a tokenizer, and for conversations a chat template */
+async function expectTokenizer(directory: string, basePath: string, task: PackTask): Promise<void> {
+  const own = await tokenizerSources(directory)
+  // The tokenizer of a GGUF file is made when it is written.
+  if (own.length === 0 && isGgufPath(basePath)) return
+  const sources = own.length > 0 ? own : await tokenizerSources(basePath)
+  if (sources.length === 0)
+    throw new ModelError(
+      `[pack] expected a tokenizer in ${basePath} or beside the adapter in ${directory}, got none; save it there with the model`,
+    )
+  await expectChatTemplate(task, sources)
 }
 
 /** The terms of the base go on with what is made from it. */

@@ -5,7 +5,7 @@
  */
 
 import { expectPath } from '../errors.js'
-import { readOptions } from '../options/table.js'
+import { type Resolved, readOptions } from '../options/table.js'
 import { adapterParts } from './model/adapter-parts.js'
 import { environmentFiles } from './model/environment.js'
 import { byPath, bytesFile, hashOf, type ModelFile, readModelFiles } from './model/files.js'
@@ -76,12 +76,12 @@ export function withIds(
 
 async function pack(
   { flavor, facts, sources, needsPeft, warnings }: PackedParts,
-  { runId, modelId, inputExample = PACK_OPTIONS.inputExample.default, signal }: PackOptions,
+  { runId, modelId, task, inputExample, signal }: Resolved<PackOptions, typeof PACK_OPTIONS>,
 ): Promise<ModelDirectory> {
-  const texts = { ...environmentFiles(needsPeft), ...exampleFiles(inputExample) }
+  const texts = { ...environmentFiles(needsPeft), ...exampleFiles(task, inputExample) }
   const written = Object.entries(texts).map(([path, text]) => bytesFile(path, text))
   const others = [...(await readModelFiles(sources, signal)), ...written]
-  const parts = { flavor, facts, size: bytesOf(others) }
+  const parts = { task, flavor, facts, size: bytesOf(others) }
   const hash = hashOf([...others, bytesFile(MLMODEL_FILE, mlmodelText(mlmodelOf(parts)))])
   const mlmodel = mlmodelOf(parts, { hash, runId, modelId, createdAt: new Date() })
   const files = [...others, bytesFile(MLMODEL_FILE, mlmodelText(mlmodel))].sort(byPath)

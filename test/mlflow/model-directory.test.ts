@@ -171,6 +171,41 @@ describe('the model directory of an adapter', () => {
   })
 })
 
+describe('a model directory for conversations', () => {
+  const CHAT = { task: 'llm/v1/chat' } as const
+
+  it("has the signature and the example of OpenAI's interface, and says its task where servers look", async () => {
+    const directory = await copy(base)
+    await writeFile(join(directory, 'chat_template.jinja'), '{{ messages }}')
+    const packed = await packModel(directory, { ...CHAT, inputExample: 'Good day' })
+    const { signature, flavors, metadata } = packed.mlmodel as Record<string, Record<string, never>>
+    expect(flavors?.transformers).toMatchObject({ task: 'text-generation', inference_task: 'llm/v1/chat' })
+    expect(metadata).toMatchObject({ task: 'llm/v1/chat' })
+    const [messages] = JSON.parse(signature?.inputs ?? '')
+    expect(messages).toMatchObject({
+      name: 'messages',
+      required: true,
+      type: 'array',
+      items: { properties: { role: { type: 'string', required: true } } },
+    })
+    expect(JSON.parse(textOf(packed, 'serving_input_example.json'))).toEqual({
+      messages: [{ role: 'user', content: 'Good day' }],
+    })
+    expect(packed.hash).not.toBe((await packModel(directory, { inputExample: 'Good day' })).hash)
+  })
+
+  it('is refused without a chat template, and where MLflow would take another one than that of training', async () => {
+    expect(await rejection(packAdapter(adapter, CHAT))).toContain('expected a tokenizer with a chat template')
+    expect(await rejection(packModel(base, CHAT))).toContain('expected a tokenizer with a chat template')
+    const own = await copy(adapter)
+    for (const name of ['tokenizer.json', 'tokenizer_config.json']) await cp(join(base, name), join(own, name))
+    expect(await rejection(packAdapter(own, { ...ON_HUB, ...CHAT }))).toContain(
+      'MLflow takes the tokenizer and chat template of acme/base from the Hub',
+    )
+    expect((await packAdapter(adapter, { ...ON_HUB, ...CHAT })).hash).toMatch(/^[0-9a-f]{64}$/)
+  })
+})
+
 describe('the hash of a model directory', () => {
   it('is the same for the same adapter, whatever run it is of and when it is packed', async () => {
     const { hash } = await packAdapter(adapter)

@@ -94,6 +94,22 @@ describeWithPython("a model directory in MLflow's client", () => {
     expect(merged).toMatchObject({ class: 'LlamaForCausalLM', metadata: { kind: 'model' } })
   })
 
+  it('a merged model answers a conversation, with the signature that MLflow gives models of that task', async () => {
+    await saveAdapter(BASE, at('small'), { r: 3 })
+    const options = { task: 'llm/v1/chat', temporaryDirectory: at('temporary') } as const
+    await withMergedModel(at('small'), options, async ({ model }) => writeModelDirectory(model, at('chat')))
+    const [seen] = (await inPython([{ uri: at('chat'), ids: IDS }])) as [Seen & { prompt_tokens: number }]
+    expect(seen).toMatchObject({
+      is_of_task: true,
+      example: { messages: [{ role: 'user', content: 'Hello' }] },
+      answer: {
+        object: 'chat.completion',
+        choices: [{ index: 0, message: { role: 'assistant', content: expect.any(String) } }],
+        usage: { prompt_tokens: seen.prompt_tokens },
+      },
+    })
+  })
+
   it('an adapter of a base that has moved, with modules of its own and biases, loads on it by base_model_path', async () => {
     const base = await writeTinyModel(at('before'))
     const options = { r: 3, targetModules: ['q_proj', 'down_proj'], modulesToSave: ['lm_head', 'embed_tokens'] }

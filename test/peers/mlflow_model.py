@@ -15,6 +15,7 @@ import mlflow
 import torch
 from mlflow.models import Model
 from mlflow.models.utils import load_serving_example
+from mlflow.transformers.llm_inference_utils import infer_signature_from_llm_inference_task
 
 MAX_NEW_TOKENS = 4
 
@@ -34,14 +35,22 @@ def look_at(uri: str, ids: list[list[int]], base: str | None) -> dict:
         "template": parts["tokenizer"].chat_template,
         "inputs": model.signature.inputs.to_dict(),
         "outputs": model.signature.outputs.to_dict(),
-        "params": model.signature.params.to_dict(),
+        "params": model.signature.params and model.signature.params.to_dict(),
         "example": model.load_input_example(path),
         "served": json.loads(load_serving_example(uri)),
         "metadata": model.metadata["lowrank"],
         "model_id": model.model_id,
         "run_id": model.run_id,
     }
-    if base is None:
+    task = model.flavors["transformers"].get("inference_task")
+    if task:
+        # MLflow gives models of this task their signature.
+        found["is_of_task"] = model.signature == infer_signature_from_llm_inference_task(task)
+        messages = [{"role": "user", "content": "Hello there"}]
+        [answer] = mlflow.pyfunc.load_model(uri).predict({"messages": messages, "max_tokens": MAX_NEW_TOKENS})
+        prompt = parts["tokenizer"].apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+        found |= {"answer": answer, "prompt_tokens": len(prompt)}
+    elif base is None:
         predict = mlflow.pyfunc.load_model(uri).predict
         # transformers' pipeline draws tokens unless it is told otherwise.
         torch.manual_seed(3)

@@ -10,7 +10,7 @@ import { shorten } from '../../errors.js'
 import { isGgufPath } from '../../gguf/reader.js'
 import { ModelError } from '../../lowrank-error.js'
 import type { PackOptions } from './pack-options.js'
-import { CARD_FILE, cardSources, type PackedParts, tokenizerSources } from './parts.js'
+import { CARD_FILE, cardSources, expectChatTemplate, type PackedParts, tokenizerSources } from './parts.js'
 
 /** MLflow's name of the folder of an adapter. */
 const PEFT_FOLDER = 'peft'
@@ -27,6 +27,12 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
     baseRevision === undefined
       ? await localBase(baseModel, own.length > 0)
       : { flavor: hubFlavor(baseModel, baseRevision), tokenizer: [] }
+  if (baseRevision === undefined) await expectChatTemplate(options.task, own.length > 0 ? own : base.tokenizer)
+  else if (options.task === 'llm/v1/chat' && own.length > 0)
+    throw new ModelError(
+      `[pack] expected an adapter without a tokenizer of its own for task 'llm/v1/chat', got those of ${directory}: MLflow takes the tokenizer and chat ` +
+        `template of ${baseModel} from the Hub, not the ones of training; pack the merged model`,
+    )
   const { r, loraAlpha } = config.lora
   return {
     flavor: { peft_adaptor: PEFT_FOLDER, pipeline_model_type: 'AutoModelForCausalLM', ...base.flavor },

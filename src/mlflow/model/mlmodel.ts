@@ -3,12 +3,14 @@
 import { packageVersion } from '../../version.js'
 import { yamlText } from '../../yaml-text.js'
 import { MLFLOW_VERSION, PYTHON_VERSION, TRANSFORMERS_VERSION } from './environment.js'
+import { exampleOf, type PackTask, signatureOf } from './signature.js'
 
 /** The name of the file. */
 export const MLMODEL_FILE = 'MLmodel'
 
 /** What MLmodel is made of. */
 export interface MlmodelParts {
+  readonly task: PackTask
   /** What differs between adapters and whole models. */
   readonly flavor: Readonly<Record<string, unknown>>
   /** What stands under `metadata.lowrank`. */
@@ -29,17 +31,16 @@ export interface Passing {
 const EXAMPLE_FILE = 'input_example.json'
 const SERVING_EXAMPLE_FILE = 'serving_input_example.json'
 
-const TEXT = JSON.stringify([{ type: 'string', required: true }])
-const PARAMS = JSON.stringify([{ name: 'max_new_tokens', default: 256, shape: null, type: 'long' }])
-
 /** The files with the example of an input. */
-export function exampleFiles(example: string): Readonly<Record<string, string>> {
-  return { [EXAMPLE_FILE]: JSON.stringify([example]), [SERVING_EXAMPLE_FILE]: JSON.stringify({ inputs: [example] }) }
+export function exampleFiles(task: PackTask, text: string): Readonly<Record<string, string>> {
+  const { input, served } = exampleOf(task, text)
+  return { [EXAMPLE_FILE]: JSON.stringify(input), [SERVING_EXAMPLE_FILE]: JSON.stringify(served) }
 }
 
 /** The content of MLmodel; without `passing`, what is the same every time, of which the hash is made. */
-export function mlmodelOf({ flavor, facts, size }: MlmodelParts, passing?: Passing): Record<string, unknown> {
+export function mlmodelOf({ task, flavor, facts, size }: MlmodelParts, passing?: Passing): Record<string, unknown> {
   const { hash, runId, modelId, createdAt } = passing ?? {}
+  const isChat = task === 'llm/v1/chat'
   return {
     flavors: {
       python_function: {
@@ -52,6 +53,7 @@ export function mlmodelOf({ flavor, facts, size }: MlmodelParts, passing?: Passi
         components: ['tokenizer'],
         instance_type: 'TextGenerationPipeline',
         task: 'text-generation',
+        ...(isChat && { inference_task: task }),
         tokenizer_type: 'AutoTokenizer',
         transformers_version: TRANSFORMERS_VERSION,
         ...flavor,
@@ -59,6 +61,8 @@ export function mlmodelOf({ flavor, facts, size }: MlmodelParts, passing?: Passi
     },
     is_signature_from_type_hint: false,
     metadata: {
+      // Databricks goes by it.
+      ...(isChat && { task }),
       lowrank: { ...facts, ...(hash !== undefined && { version: packageVersion() ?? null, content_hash: hash }) },
     },
     mlflow_version: MLFLOW_VERSION,
@@ -75,7 +79,7 @@ export function mlmodelOf({ flavor, facts, size }: MlmodelParts, passing?: Passi
       serving_input_path: SERVING_EXAMPLE_FILE,
       type: 'json_object',
     },
-    signature: { inputs: TEXT, outputs: TEXT, params: PARAMS },
+    signature: signatureOf(task),
     type_hint_from_example: false,
   }
 }

@@ -8,13 +8,16 @@ import { ModelError } from '../../lowrank-error.js'
 import { readDirectory } from '../../regular-file.js'
 import { readJsonObject } from '../../weights/strict-json.js'
 import type { PackOptions } from './pack-options.js'
-import { cardSources, type PackedParts, tokenizerSources } from './parts.js'
+import { cardSources, expectChatTemplate, type PackedParts, tokenizerSources } from './parts.js'
 
 /** MLflow's name of the folder of weights. */
 const MODEL_FOLDER = 'model'
 
 /** @throws ModelError for a directory that MLflow's client cannot load as a language model */
-export async function modelParts(directory: string, { baseModel, baseRevision }: PackOptions): Promise<PackedParts> {
+export async function modelParts(
+  directory: string,
+  { baseModel, baseRevision, task }: PackOptions,
+): Promise<PackedParts> {
   const { tensors } = await openCheckpoint(directory)
   const config = await readJsonObject('pack', join(directory, 'config.json'))
   if (config.quantization_config)
@@ -28,6 +31,7 @@ export async function modelParts(directory: string, { baseModel, baseRevision }:
     throw new ModelError(
       `[pack] expected a tokenizer in ${directory}, got none; save the model again with tokenizerFrom`,
     )
+  await expectChatTemplate(task, tokenizer)
   const present = await readDirectory('pack', directory)
   const weights = [...new Set([...tensors.values()].map(({ path }) => path))]
   const others = ['config.json', GENERATION_CONFIG_FILE, ...(weights.length > 1 ? [INDEX_FILE] : [])]

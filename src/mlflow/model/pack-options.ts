@@ -1,8 +1,9 @@
 /** @file The options of packAdapter and packModel. Loads nothing of the engine. */
 
-import { text } from '../../options/rules.js'
+import { oneOf, text } from '../../options/rules.js'
 import { SIGNAL } from '../../options/shared.js'
 import type { OptionTable } from '../../options/table.js'
+import type { PackTask } from './signature.js'
 
 /** What a model directory says beside what it is made of. */
 export interface PackOptions {
@@ -16,6 +17,12 @@ export interface PackOptions {
    * @default none
    */
   modelId?: string
+  /**
+   * What the model is asked: 'text-generation' goes on with a string; 'llm/v1/chat' answers a conversation in the form
+   * of OpenAI's interface, by the chat template.
+   * @default 'text-generation'
+   */
+  task?: PackTask
   /**
    * A prompt as users have them, which is kept as the example of an input; nothing secret.
    * @default 'Hello'
@@ -42,6 +49,11 @@ export interface PackOptions {
 export const PACK_OPTIONS = {
   runId: { rule: text, otherwise: 'none', help: 'the run of MLflow that made it' },
   modelId: { rule: text, otherwise: 'none', help: 'the logged model of MLflow that it becomes' },
+  task: {
+    rule: oneOf(['text-generation', 'llm/v1/chat']),
+    default: 'text-generation',
+    help: 'what the model is asked: to go on with a string, or to answer a conversation',
+  },
   inputExample: { rule: text, default: 'Hello', help: 'a prompt, kept as the example of an input' },
   baseModel: {
     rule: text,

@@ -3,9 +3,12 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tokenizerFileNames } from '../../checkpoint/save-tokenizer.js'
+import { ModelError } from '../../lowrank-error.js'
 import { readRegularFileIfThere } from '../../regular-file.js'
+import { readJsonObject } from '../../weights/strict-json.js'
 import { readYamlTexts } from '../../yaml-text.js'
 import type { NamedSource } from './files.js'
+import type { PackTask } from './signature.js'
 
 /** What adapters and whole models bring along. */
 export interface PackedParts {
@@ -33,6 +36,18 @@ export async function tokenizerSources(directory: string): Promise<NamedSource[]
     path: `components/tokenizer/${name.replaceAll('\\', '/')}`,
     source: join(directory, name),
   }))
+}
+
+/** @throws ModelError where a model is to answer conversations and its tokenizer has no chat template */
+export async function expectChatTemplate(task: PackTask | undefined, tokenizer: readonly NamedSource[]): Promise<void> {
+  if (task !== 'llm/v1/chat') return
+  const named = (end: string): NamedSource | undefined => tokenizer.find(({ path }) => path.endsWith(end))
+  if (named('/chat_template.jinja') ?? named('/chat_template.json')) return
+  const config = named('/tokenizer_config.json')?.source
+  if (typeof config === 'string' && (await readJsonObject('pack', config)).chat_template) return
+  throw new ModelError(
+    "[pack] expected a tokenizer with a chat template for task 'llm/v1/chat', got one without; train with chatTemplate, or pack for 'text-generation'",
+  )
 }
 
 /** The card of a directory and its licence, as MLflow lays them down. */
