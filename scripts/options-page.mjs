@@ -280,6 +280,20 @@ export const SECTIONS = [
     type: 'PullOptions',
   },
   {
+    title: 'pushAdapter(directory, name, options)',
+    about: 'Registers a LoRA adapter as a version of a model: in Unity Catalog, or on an MLflow server.',
+    file: 'databricks/registry/push-options',
+    table: 'PUSH_ADAPTER_OPTIONS',
+    type: 'PushAdapterOptions',
+  },
+  {
+    title: 'pushModel(directory, name, options)',
+    about: 'Registers a whole model as a version of a model: in Unity Catalog, or on an MLflow server.',
+    file: 'databricks/registry/push-options',
+    table: 'PUSH_MODEL_OPTIONS',
+    type: 'PushModelOptions',
+  },
+  {
     title: 'splitDocuments(options)',
     about: 'Makes rows of documents: chunks of text that overlap.',
     file: 'transform/document-options',

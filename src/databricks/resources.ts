@@ -112,7 +112,7 @@ export async function make<T>(client: DatabricksClient, making: Making<T>): Prom
     made = await making.create(key)
   } catch (error) {
     if (wasRefused(error)) await recordRemoved(key)
-    const found = isUnclear(error) ? await making.find?.(key).catch(() => undefined) : undefined
+    const found = wasUnclear(error) ? await making.find?.(key).catch(() => undefined) : undefined
     if (found === undefined) throw error
     made = found
   }
@@ -125,7 +125,8 @@ function wasRefused(error: unknown): boolean {
   return error instanceof ServiceError && error.status !== undefined && (error.status < 500 || error.status === 503)
 }
 
-function isUnclear(error: unknown): boolean {
+/** Nobody knows whether it was done. */
+export function wasUnclear(error: unknown): boolean {
   return error instanceof ServiceError && !wasRefused(error)
 }
 

@@ -91,7 +91,8 @@ export interface TrackingCalls {
   logInputs(runId: string, datasets: readonly DatasetInput[]): Promise<void>
   createLoggedModel(model: {
     experimentId: string
-    runId: string
+    /** Undefined for a model of no run. */
+    runId: string | undefined
     name: string
     modelType: string
     params: Texts
@@ -203,7 +204,7 @@ export function createMlflowClient(connection: MlflowConnection, signal?: AbortS
         experiment_id: experimentId,
         name,
         model_type: modelType,
-        source_run_id: runId,
+        ...(runId !== undefined && { source_run_id: runId }),
         params: pairs(params),
         tags: pairs(tags),
       })

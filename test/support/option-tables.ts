@@ -30,6 +30,7 @@ import { CATALOG_OPTIONS, CREATE_OPTIONS } from '../../src/databricks/client/uni
 import { CLUSTER_OPTIONS } from '../../src/databricks/cluster-spec.js'
 import { START_OPTIONS, WAIT_OPTIONS } from '../../src/databricks/options.js'
 import { PUSH_DATASET_OPTIONS } from '../../src/databricks/push/options.js'
+import { PUSH_ADAPTER_OPTIONS, PUSH_MODEL_OPTIONS } from '../../src/databricks/registry/push-options.js'
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
@@ -92,6 +93,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   CATALOG_OPTIONS,
   CREATE_OPTIONS,
   PULL_OPTIONS,
+  PUSH_MODEL_OPTIONS,
+  PUSH_ADAPTER_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,

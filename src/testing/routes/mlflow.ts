@@ -144,7 +144,9 @@ export const MLFLOW_ROUTES: readonly Route[] = [
     path: `${MLFLOW}/runs/get`,
     handle({ query }, state) {
       expectQuery(query, ['run_id'], ['run_uuid'])
-      return { json: { run: runJson(runOf(state, query.get('run_id'))) } }
+      // By this header clients know which workspace a run is in.
+      const headers = { 'x-databricks-org-id': state.workspaceId }
+      return { headers, json: { run: runJson(runOf(state, query.get('run_id'))) } }
     },
   },
   {

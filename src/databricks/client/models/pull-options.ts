@@ -50,16 +50,14 @@ export interface PullOptions {
   signal?: AbortSignal
 }
 
-export const REGISTRY_OPTION = {
-  rule: text,
-  otherwise: "MLFLOW_REGISTRY_URI, else 'databricks-uc'",
-  help: 'registry as MLflow names it: databricks-uc, databricks-uc://PROFILE, uc:https://HOST',
-} as const
-
 /** The options of `pullAdapter` and `pullModel`. */
 export const PULL_OPTIONS = {
   databricks: FILE_OPTIONS.databricks,
-  registry: REGISTRY_OPTION,
+  registry: {
+    rule: text,
+    otherwise: "MLFLOW_REGISTRY_URI, else 'databricks-uc'",
+    help: 'registry as MLflow names it: databricks-uc, databricks-uc://PROFILE, uc:https://HOST',
+  },
   cacheDir: {
     rule: text,
     otherwise: 'LOWRANK_CACHE, then lowrank in XDG_CACHE_HOME, then ~/.cache/lowrank',
