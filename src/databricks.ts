@@ -140,6 +140,6 @@ export {
 export type { RestBody } from './http/exchange.js'
 export type { RestAnswer, RestCall, RestClient } from './http/rest.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
-export { type ErrorCode, type ErrorDetails, LowrankError } from './lowrank-error.js'
+export { DataError, type DataPlace, type ErrorCode, type ErrorDetails, LowrankError } from './lowrank-error.js'
 export type { PackOptions } from './mlflow/model/pack-options.js'
-export type { Turns } from './turns.js'
+export type { Steps, Turns } from './turns.js'
