@@ -195,6 +195,20 @@ export const SECTIONS = [
     type: 'WaitOptions',
   },
   {
+    title: 'submitTraining(config, options)',
+    about: 'Trains on a GPU of a Databricks workspace.',
+    file: 'databricks/training/options',
+    table: 'TRAINING_OPTIONS',
+    type: 'TrainingOptions',
+  },
+  {
+    title: 'waitForTraining(run, options)',
+    about: 'Waits for a training run, and fetches its result.',
+    file: 'databricks/training/options',
+    table: 'TRAINING_WAIT_OPTIONS',
+    type: 'TrainingWaitOptions',
+  },
+  {
     title: 'clean(options)',
     about: 'Removes what lowrank made in a Databricks workspace.',
     file: 'databricks/clean',

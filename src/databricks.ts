@@ -129,6 +129,15 @@ export {
   updateEndpoint,
   waitForEndpoint,
 } from './databricks/serving.js'
+export type { AcceleratorType, TrainingOptions, TrainingWaitOptions } from './databricks/training/options.js'
+export {
+  type EndedTraining,
+  submitTraining,
+  type TrainingParts,
+  type TrainingRun,
+  trainingSubmission,
+  waitForTraining,
+} from './databricks/training/training.js'
 export {
   getWarehouse,
   listWarehouses,

@@ -1,6 +1,6 @@
 /**
- * @file The commands by name, in the order of help. A new one is its file and a line here. A name of several words, such
- * as `data show`, is a command of a group, which has its line in GROUPS.
+ * @file The commands by name, in the order of help. A new one is its file and a line here. A name of several words,
+ * such as `data show`, is a command of a group, which has its line in GROUPS.
  */
 
 import type { CommandList } from './command.js'
@@ -29,6 +29,7 @@ export const COMMANDS: CommandList = new Map([
   ['databricks cp', () => import('./databricks/cp.js')],
   ['databricks sync', () => import('./databricks/sync.js')],
   ['databricks rm', () => import('./databricks/rm.js')],
+  ['databricks train', () => import('./databricks/train.js')],
   ['databricks clusters list', () => import('./databricks/clusters/list.js')],
   ['databricks clusters get', () => import('./databricks/clusters/get.js')],
   ['databricks clusters create', () => import('./databricks/clusters/create.js')],

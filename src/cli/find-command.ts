@@ -9,7 +9,7 @@ export type Found =
   | { readonly command: AnyCommand; readonly name: string; readonly rest: readonly string[] }
   | { readonly command?: undefined; readonly name: string; readonly rest: readonly string[] }
 
-/** The words that may stand behind those of a group, or first: commands, and groups where their first command stands. */
+/** The words that may stand behind a group, or first: commands, and groups where their first command stands. */
 export function nextWords(group: string, { commands }: Pick<Program, 'commands'>): string[] {
   const before = group === '' ? '' : `${group} `
   const within = [...commands.keys()].filter((name) => name.startsWith(before))

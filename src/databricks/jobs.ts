@@ -119,12 +119,17 @@ export async function waitForRun(runId: string, options: WaitOptions = {}): Prom
     async () => {
       const value = await getRun(runId, { databricks: client, ...(signal && { signal }) })
       const { lifeCycleState } = value
-      return { state: lifeCycleState, value, isDone: ENDED.includes(lifeCycleState) }
+      return { state: lifeCycleState, value, isDone: hasEnded(value) }
     },
     { ...waiting, what: `the run ${runId}` },
   )
   await recordGone(client, 'run', runId)
   return run
+}
+
+/** Whether nothing of a run goes on. */
+export function hasEnded({ lifeCycleState }: Pick<JobRun, 'lifeCycleState'>): boolean {
+  return ENDED.includes(lifeCycleState)
 }
 
 /**

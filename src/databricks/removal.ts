@@ -3,7 +3,7 @@
 import { isObject } from '../values.js'
 import type { DatabricksClient } from './client/connect.js'
 import { isMissing } from './client/errors.js'
-import { deleteFile } from './client/files/files.js'
+import { deleteDirectory, deleteFile } from './client/files/files.js'
 import { deleteCluster, findCluster } from './clusters.js'
 import { cancelRun, findRun } from './jobs.js'
 import type { Resource, ResourceKind } from './resources.js'
@@ -92,6 +92,15 @@ export const REMOVALS: Readonly<Record<ResourceKind, Removal>> = {
     isCompute: false,
     find: UNKNOWN,
     remove: (client, id, signal) => remove(client, `tables/${encodeURIComponent(id)}`, id, signal),
+  },
+  directory: {
+    verb: 'delete',
+    isCompute: false,
+    find: async (_, { name }) => name,
+    remove: async (client, id, signal) => {
+      await deleteDirectory(id, { ...given(client, signal), recursive: true })
+      return undefined
+    },
   },
   'volume-file': {
     verb: 'delete',

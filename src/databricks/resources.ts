@@ -23,6 +23,7 @@ export const RESOURCE_KINDS = [
   'registered-model',
   'table',
   'volume-file',
+  'directory',
 ] as const
 
 export type ResourceKind = (typeof RESOURCE_KINDS)[number]

@@ -1,7 +1,8 @@
 /** @file `lowrank databricks clusters|warehouses|serving-endpoints|runs` against a loopback workspace. */
 
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { COMPUTE } from '../../src/testing/routes/compute.js'
 import { JOBS } from '../../src/testing/routes/jobs.js'
@@ -23,6 +24,7 @@ beforeAll(async () => {
   folder = temporaryDirectory()
   writeFileSync(join(folder, 'cluster.yaml'), CLUSTER)
   writeFileSync(join(folder, 'run.json'), JSON.stringify(RUN))
+  writeFileSync(join(folder, 'rows.jsonl'), '{"text":"a"}\n')
   writeFileSync(join(folder, 'question.json'), '{"inputs":["hi"]}')
 })
 afterAll(() => workspace.close())
@@ -126,6 +128,39 @@ it('a run is followed with its states, its tasks and their logs, and the exit co
   expect((await databricks('runs', 'cancel', id)).stdout).toBe(`Cancelled ${id}\n`)
   const ended = await databricks('runs', 'logs', id, '--json', ...FAST)
   expect([ended.code, json(ended)]).toEqual([1, expect.objectContaining({ resultState: 'CANCELED' })])
+})
+
+it('a training run on a GPU writes its log while it grows, fetches its result, and ends with its code', async () => {
+  const { storage } = workspace.state
+  const put = (key: string, text: string): Promise<unknown> => storage.put(key, Readable.from([Buffer.from(text)]))
+  let result = 'SUCCESS'
+  workspace.state.of(JOBS).execute = async (submission) => {
+    const [, name] = /\.lowrank\/([^/]+)\/train\.sh/.exec(JSON.stringify(submission)) ?? []
+    const folder = `Volumes/a/b/c/${name}`
+    await put(`${folder}/log.txt`, 'step 1\n\u001b[2Jstep 2\n')
+    await put(`${folder}/output/adapter/adapter_config.json`, '{}')
+    return { result, logs: '' }
+  }
+  writeFileSync(file('train.yaml'), `model: org/name\ndataset: ${file('rows.jsonl')}\noutput_dir: ${file('out')}\n`)
+  const line = ['train', file('train.yaml'), '--volume', '/Volumes/a/b/c', '--gpu', 'GPU_1xH100', ...FAST]
+  const trained = await databricks(...line)
+  expect([trained.code, trained.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^step 1\n\u241b\[2Jstep 2\nid +\d+\nname +lowrank/),
+  ])
+  expect(existsSync(join(file('out'), 'adapter', 'adapter_config.json'))).toBe(true)
+  result = 'FAILED'
+  const failed = await databricks(...line, '--json', '--output', file('second'))
+  expect([failed.code, json(failed)]).toEqual([1, expect.objectContaining({ resultState: 'FAILED' })])
+  expect(existsSync(file('second'))).toBe(true)
+  workspace.state.of(JOBS).execute = undefined
+  const wrong = await databricks('train', file('train.yaml'), '--gpu', 'GPU_8xH100')
+  expect([wrong.code, wrong.stderr]).toEqual([
+    2,
+    expect.stringMatching(/'GPU_1xA10', 'GPU_1xH100' for --gpu, got "GPU_8xH100"/),
+  ])
+  const none = await databricks('train', file('train.yaml'))
+  expect([none.code, none.stderr]).toEqual([2, expect.stringMatching(/expected a folder in a volume.* for volume/)])
 })
 
 it('Ctrl-C ends the wait alone, says how to go on, and the cluster stays for lowrank clean', async () => {

@@ -1,4 +1,4 @@
-/** @file Commands of several words, as `data show`: how they are found, and that help, completion and docs know groups. */
+/** @file Commands of several words, as `data show`: how they are found; help, completion and docs know groups. */
 
 import { spawnSync } from 'node:child_process'
 import { afterEach, expect, it, vi } from 'vitest'

@@ -32,6 +32,7 @@ import { START_OPTIONS, WAIT_OPTIONS } from '../../src/databricks/options.js'
 import { PUSH_DATASET_OPTIONS } from '../../src/databricks/push/options.js'
 import { PUSH_ADAPTER_OPTIONS, PUSH_MODEL_OPTIONS } from '../../src/databricks/registry/push-options.js'
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
+import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/training/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
@@ -80,6 +81,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SERVED_ENTITY_OPTIONS,
   START_OPTIONS,
   WAIT_OPTIONS,
+  TRAINING_OPTIONS,
+  TRAINING_WAIT_OPTIONS,
   CLEAN_OPTIONS,
   PUSH_DATASET_OPTIONS,
   FILE_OPTIONS,

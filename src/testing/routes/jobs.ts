@@ -1,5 +1,8 @@
-/** @file Runs of jobs. Nothing runs: each look at a run takes it one state further. */
+/**
+ * @file Runs of jobs. Nothing runs, and each look at a run takes it one state further, unless a test says what runs do.
+ */
 
+import { toError } from '../../values.js'
 import { expectFields, expectQuery, invalid, type Route } from '../route.js'
 import type { StateKey, WorkspaceState } from '../state.js'
 
@@ -8,12 +11,24 @@ export interface LoopbackRun {
   readonly submission: Readonly<Record<string, unknown>>
   lifeCycle: string
   result: string | undefined
+  logs: string
 }
 
-/** The runs, by id, and with which result the next ones end. */
-export const JOBS: StateKey<{ readonly runs: Map<string, LoopbackRun>; result: string }> = {
+/** How a run has ended. */
+export interface EndedRun {
+  /** SUCCESS, FAILED, ... */
+  readonly result: string
+  readonly logs: string
+}
+
+/** The runs, by id, with which result the next ones end, and what they do; undefined: nothing. */
+export const JOBS: StateKey<{
+  readonly runs: Map<string, LoopbackRun>
+  result: string
+  execute: ((submission: Readonly<Record<string, unknown>>) => Promise<EndedRun>) | undefined
+}> = {
   name: 'jobs',
-  make: () => ({ runs: new Map(), result: 'SUCCESS' }),
+  make: () => ({ runs: new Map(), result: 'SUCCESS', execute: undefined }),
 }
 
 const NEXT: Readonly<Record<string, string>> = { PENDING: 'RUNNING', RUNNING: 'TERMINATED', TERMINATING: 'TERMINATED' }
@@ -37,11 +52,16 @@ export const JOBS_ROUTES: readonly Route[] = [
       const { runs } = state.of(JOBS)
       const { idempotency_token: token } = json
       if (String(token ?? '').length > 64) throw invalid('idempotency_token has at most 64 characters.')
-      for (const task of json.tasks as Readonly<Record<string, unknown>>[])
-        if (typeof task.task_key !== 'string') throw invalid('Missing required field: task_key')
+      const environments = (json.environments ?? []) as Readonly<Record<string, unknown>>[]
+      for (const environment of environments) expectFields(environment, ENVIRONMENT, 'environments')
+      for (const task of json.tasks as Readonly<Record<string, unknown>>[]) expectTask(task, environments)
       const [known] = [...runs].find(([, { submission }]) => token && submission.idempotency_token === token) ?? []
       const id = known ?? String(FIRST_ID + runs.size)
-      if (known === undefined) runs.set(id, { submission: json, lifeCycle: 'PENDING', result: undefined })
+      if (known === undefined) {
+        const run: LoopbackRun = { submission: json, lifeCycle: 'PENDING', result: undefined, logs: 'trained\n' }
+        runs.set(id, run)
+        begin(run, state)
+      }
       return { json: { run_id: Number(id) } }
     },
   },
@@ -53,7 +73,8 @@ export const JOBS_ROUTES: readonly Route[] = [
       const id = query.get('run_id') ?? ''
       const run = runOf(state, id)
       const answer = runJson(state, id, run)
-      run.lifeCycle = NEXT[run.lifeCycle] ?? run.lifeCycle
+      const isBusy = run.lifeCycle === 'RUNNING' && state.of(JOBS).execute !== undefined
+      if (!isBusy) run.lifeCycle = NEXT[run.lifeCycle] ?? run.lifeCycle
       if (run.lifeCycle === 'TERMINATED') run.result ??= state.of(JOBS).result
       return { json: answer }
     },
@@ -81,7 +102,7 @@ export const JOBS_ROUTES: readonly Route[] = [
       if (id === asked && tasks.length > 1)
         throw invalid('Retrieving the output of runs with multiple tasks is not supported. Retrieve that of each task.')
       const error = run.result === 'FAILED' ? { error: 'The command ended with 1.' } : {}
-      return { json: { ...error, logs: 'trained\n', logs_truncated: false, metadata: runJson(state, id, run) } }
+      return { json: { ...error, logs: run.logs, logs_truncated: false, metadata: runJson(state, id, run) } }
     },
   },
   {
@@ -98,6 +119,50 @@ export const JOBS_ROUTES: readonly Route[] = [
     },
   },
 ]
+
+/** Lets a run do what the test says; its state follows. */
+function begin(run: LoopbackRun, state: WorkspaceState): void {
+  const end = ({ result, logs }: EndedRun): void => {
+    run.result ??= result
+    run.logs = logs
+    run.lifeCycle = 'TERMINATED'
+  }
+  state
+    .of(JOBS)
+    .execute?.(run.submission)
+    .then(end, (error: unknown) => end({ result: 'FAILED', logs: `${toError(error).message}\n` }))
+}
+
+const ENVIRONMENT = { environment_key: 'string', spec: 'object' } as const
+const AI_RUNTIME_TASK = {
+  experiment: 'string',
+  deployments: 'array',
+  mlflow_run: 'string?',
+  mlflow_experiment_directory: 'string?',
+} as const
+/** GPUs of a node, by its type. */
+const ACCELERATORS: Readonly<Record<string, number>> = { GPU_1xA10: 1, GPU_1xH100: 1, GPU_8xH100: 8 }
+
+/** Looks into tasks for GPUs alone. */
+function expectTask(task: Readonly<Record<string, unknown>>, environments: readonly Record<string, unknown>[]): void {
+  if (typeof task.task_key !== 'string') throw invalid('Missing required field: task_key')
+  if (task.ai_runtime_task === undefined) return
+  const gpuTask = task.ai_runtime_task as Readonly<Record<string, unknown>>
+  expectFields(gpuTask, AI_RUNTIME_TASK, 'ai_runtime_task')
+  const [deployment, ...more] = gpuTask.deployments as Readonly<Record<string, unknown>>[]
+  if (deployment === undefined || more.length > 0) throw invalid('Exactly one deployment is supported.')
+  expectFields(deployment, { name: 'string?', command_path: 'string', compute: 'object' }, 'deployments')
+  const compute = deployment.compute as Readonly<Record<string, unknown>>
+  expectFields(compute, { accelerator_type: 'string', accelerator_count: 'number' }, 'compute')
+  const perNode = ACCELERATORS[String(compute.accelerator_type)]
+  if (perNode === undefined) throw invalid(`Unknown accelerator_type ${String(compute.accelerator_type)}.`)
+  if (!(Number(compute.accelerator_count) > 0) || Number(compute.accelerator_count) % perNode !== 0)
+    throw invalid(`accelerator_count must be a positive multiple of ${perNode}.`)
+  if (!environments.some(({ environment_key }) => environment_key === task.environment_key))
+    throw invalid(`Environment ${String(task.environment_key)} is not defined.`)
+  if (!String(deployment.command_path).startsWith('/Workspace/'))
+    throw invalid('command_path must be a path of the workspace.')
+}
 
 function runJson(state: WorkspaceState, id: string, { submission, lifeCycle, result }: LoopbackRun): object {
   const ended = result !== undefined && lifeCycle === 'TERMINATED' ? { result_state: result } : {}
