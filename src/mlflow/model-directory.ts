@@ -8,7 +8,7 @@ import { expectPath } from '../errors.js'
 import { type Resolved, readOptions } from '../options/table.js'
 import { adapterParts } from './model/adapter-parts.js'
 import { environmentFiles } from './model/environment.js'
-import { byPath, bytesFile, hashOf, type ModelFile, readModelFiles } from './model/files.js'
+import { byPath, bytesFile, expectNoSecrets, hashOf, type ModelFile, readModelFiles } from './model/files.js'
 import { exampleFiles, MLMODEL_FILE, mlmodelOf, mlmodelText } from './model/mlmodel.js'
 import { modelParts } from './model/model-parts.js'
 import { PACK_OPTIONS, type PackOptions } from './model/pack-options.js'
@@ -40,7 +40,7 @@ export interface ModelDirectory {
  * named by the path, which `mlflow.transformers.load_model(..., base_model_path=...)` replaces, and its tokenizer goes
  * along in `components/tokenizer`.
  * @throws ModelError for a directory that is no adapter, is damaged, or has features of PEFT that are not supported,
- * naming them, and where nothing says which base; OptionError
+ * naming them, where nothing says which base, and where settings, card or example hold a token; OptionError
  */
 export async function packAdapter(directory: string, options: PackOptions = {}): Promise<ModelDirectory> {
   expectPath('pack', 'directory', directory)
@@ -85,6 +85,7 @@ async function pack(
   const hash = hashOf([...others, bytesFile(MLMODEL_FILE, mlmodelText(mlmodelOf(parts)))])
   const mlmodel = mlmodelOf(parts, { hash, runId, modelId, createdAt: new Date() })
   const files = [...others, bytesFile(MLMODEL_FILE, mlmodelText(mlmodel))].sort(byPath)
+  await expectNoSecrets(files)
   return { files, hash, mlmodel, totalBytes: bytesOf(files), warnings }
 }
 

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
-import { trainLora } from '../../src/index.js'
+import { loadModel, trainLora } from '../../src/index.js'
 import { mlflowCallback, packAdapter, syncMlflow } from '../../src/mlflow.js'
 import { TRACKING, type TrackedModel, type TrackedRun } from '../../src/testing/routes/mlflow.js'
 import { FAULTS, type Fault, type LoopbackWorkspace, startWorkspace } from '../../src/testing.js'
 import { END, logEvent, startEvent, tell } from '../support/run-events.js'
-import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import { temporaryDirectory, tinyAdapter, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 
 const EXPERIMENT = '/Users/me@example.com/risk'
 const BATCH = /runs\/log-batch/
@@ -38,6 +38,14 @@ const onlyRun = (): TrackedRun => {
 }
 const stepsOf = (key: string): number[] =>
   onlyRun().metrics.flatMap((metric) => (metric.key === key ? metric.step : []))
+
+/** An adapter of a model in a directory. */
+async function savedAdapter(): Promise<string> {
+  const model = await loadModel(await writeTinyModel(join(directory, 'model')))
+  await tinyAdapter(model).save(join(directory, 'adapter'))
+  model.dispose()
+  return join(directory, 'adapter')
+}
 
 describe('a run of trainLora in MLflow', () => {
   it('a run has params, metrics, tags, data sets, files and the adapter as a logged model, on Databricks', async () => {
@@ -147,6 +155,22 @@ describe('a run of trainLora in MLflow', () => {
     expect(files.flatMap(({ key }) => key.split(`LoggedModels/${logged.id}/`)[1] ?? [])).toEqual([
       'adapter_config.json',
     ])
+  })
+
+  it('a server without logged models gets the model among the files of its run', async () => {
+    const path = await savedAdapter()
+    const missing = { status: 404, body: { error_code: 'ENDPOINT_NOT_FOUND', message: 'no such path' } }
+    workspace.fail({ path: /logged-models/, times: 9, with: missing })
+    vi.stubEnv('DATABRICKS_HOST', workspace.url)
+    vi.stubEnv('DATABRICKS_TOKEN', workspace.token)
+    const callback = mlflowCallback({ trackingUri: 'databricks', experimentName: EXPERIMENT })
+    const ending = { ...END, result: { kind: 'adapter', path } } as const
+    const warnings = await tell(callback, [startEvent(directory), ending]).finally(() => vi.unstubAllEnvs())
+    expect(warnings).toEqual([])
+    const keys = (await workspace.state.storage.list('')).map(({ key }) => key)
+    const mlmodel = keys.find((key) => key.endsWith(`Runs/${onlyRun().id}/adapter/MLmodel`)) ?? ''
+    expect(parse(await text(await workspace.state.storage.get(mlmodel)))).toMatchObject({ model_id: null })
+    expect(keys.filter((key) => key.endsWith('/adapter/peft/adapter_model.safetensors'))).toHaveLength(1)
   })
 
   it('MLflow keeps long params whole beside their beginning, and says so', async () => {

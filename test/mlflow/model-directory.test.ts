@@ -1,6 +1,7 @@
 /** @file The model directory of an adapter and of a whole model: what is in it, its hash, and what is refused. */
 
 import { createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -43,6 +44,7 @@ function textOf(model: ModelDirectory, path: string): string {
   return Buffer.from(source as Uint8Array).toString()
 }
 
+const PLANTED = 'hf_abcdefghijklmnopqrstuvwxyz012345'
 const REVISION = '0123456789abcdef0123456789abcdef01234567'
 
 /** Packed as an adapter of a model of the Hub. */
@@ -247,6 +249,31 @@ describe('an adapter that MLflow could not load', () => {
     [{ base_model_name_or_path: '/no/such/model' }, /expected a tokenizer beside the adapter or in its base model/],
   ])('is refused with what is wrong: %j', async (changes, message) => {
     expect(await rejection(packAdapter(await copy(adapter, changes)))).toMatch(message)
+  })
+
+  it.each([
+    ['the example', (_: string) => ({ inputExample: `Ask with ${PLANTED}` })],
+    [
+      'the base model',
+      (_: string) => ({ baseModel: `https://me:${PLANTED}@example.com/base`, baseRevision: REVISION }),
+    ],
+    [
+      'the card',
+      (directory: string) => {
+        writeFileSync(join(directory, 'README.md'), `# Get it with ${PLANTED}`)
+        return {}
+      },
+    ],
+  ])('is refused where %s holds a token, which no error shows', async (_, plant) => {
+    const directory = await copy(adapter)
+    const message = await rejection(packAdapter(directory, plant(directory)))
+    expect(message).toContain('expected no token or password')
+    expect(message).not.toContain(PLANTED)
+  })
+
+  it('is left where a signal stops the packing', async () => {
+    const signal = AbortSignal.abort(new Error('enough'))
+    expect(await rejection(packAdapter(adapter, { signal }))).toBe('enough')
   })
 
   it('is refused where its weights are damaged, or are none', async () => {

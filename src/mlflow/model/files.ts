@@ -1,8 +1,10 @@
 /** @file The files of a model directory and what they are together: sizes, checksums, one hash of all. */
 
 import { createHash } from 'node:crypto'
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { sha256Of } from '../../checkpoint/checksums.js'
+import { withoutSecrets } from '../../errors.js'
+import { ModelError } from '../../lowrank-error.js'
 
 /** A file of a model directory. */
 export interface ModelFile {
@@ -55,4 +57,21 @@ export function hashOf(files: readonly ModelFile[]): string {
 
 export function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
   return a.path < b.path ? -1 : a.path > b.path ? 1 : 0
+}
+
+/** Longer files are no settings or cards. */
+const LONGEST_TEXT = 2 ** 20
+
+/** @throws ModelError where a card, settings or what was written holds what looks like a token or a password */
+export async function expectNoSecrets(files: readonly ModelFile[]): Promise<void> {
+  for (const { path, size, source } of files) {
+    const isText = typeof source !== 'string' || /(?:^|\/)(?:adapter_config\.json|config\.json|README\.md)$/.test(path)
+    if (!isText || size > LONGEST_TEXT) continue
+    const text = typeof source === 'string' ? await readFile(source, 'utf8') : Buffer.from(source).toString()
+    if (withoutSecrets(text) === text) continue
+    const where = typeof source === 'string' ? source : `what becomes ${path}`
+    throw new ModelError(
+      `[pack] expected no token or password in ${where}, got one, which all who see the model would see; remove it`,
+    )
+  }
 }
