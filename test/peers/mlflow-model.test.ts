@@ -13,7 +13,13 @@ import { packAdapter, writeModelDirectory } from '../../src/mlflow.js'
 import { hubCase } from '../hub/hub-case.js'
 import { relativeDifference } from '../support/golden.js'
 import { refuse } from '../support/hub-server.js'
-import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
+import {
+  TINY_GPT2_CONFIG,
+  TINY_QWEN3_CONFIG,
+  temporaryDirectory,
+  tinyRows,
+  writeTinyModel,
+} from '../support/tiny-model.js'
 import { IDS, inPython, logitsOf, type Seen, TOLERANCE } from './mlflow-model.js'
 import { describeWithPython } from './python.js'
 
@@ -101,6 +107,7 @@ describeWithPython("a model directory in MLflow's client", () => {
     const [seen] = (await inPython([{ uri: at('chat'), ids: IDS }])) as [Seen & { prompt_tokens: number }]
     expect(seen).toMatchObject({
       is_of_task: true,
+      server: [200, [{ object: 'chat.completion' }]],
       example: { messages: [{ role: 'user', content: 'Hello' }] },
       answer: {
         object: 'chat.completion',
@@ -110,7 +117,7 @@ describeWithPython("a model directory in MLflow's client", () => {
     })
   })
 
-  it('an adapter of a base that has moved, with modules of its own and biases, loads on it by base_model_path', async () => {
+  it('adapters of Llama, GPT-2 and Qwen3 load on a base that has moved, with modules of their own and biases', async () => {
     const base = await writeTinyModel(at('before'))
     const options = { r: 3, targetModules: ['q_proj', 'down_proj'], modulesToSave: ['lm_head', 'embed_tokens'] }
     const first = await saveAdapter(base, at('modules'), options)
@@ -120,16 +127,28 @@ describeWithPython("a model directory in MLflow's client", () => {
       rankPattern: { q_proj: 2 },
       bias: 'lora_only',
     })
-    for (const name of ['modules', 'rslora'])
+    const others = { gpt2: TINY_GPT2_CONFIG, qwen3: TINY_QWEN3_CONFIG }
+    const logits = [first, second]
+    for (const [name, config] of Object.entries(others)) {
+      const path = await writeTinyModel(at(`${name}-base`), { config })
+      logits.push(await saveAdapter(path, at(name), { r: 3 }))
+    }
+    for (const name of ['modules', 'rslora', 'gpt2', 'qwen3'])
       await writeModelDirectory(await packAdapter(at(name)), at(`${name}-packed`))
+    await withMergedModel(at('gpt2'), { dtype: 'float32', temporaryDirectory: at('temporary') }, async ({ model }) =>
+      writeModelDirectory(model, at('gpt2-merged')),
+    )
     renameSync(base, at('after'))
     const moved = { ids: IDS, base: at('after') }
     const seen = await inPython([
       { uri: at('modules-packed'), ...moved },
       { uri: at('rslora-packed'), ...moved },
+      { uri: at('gpt2-packed'), ids: IDS, base: at('gpt2-base') },
+      { uri: at('qwen3-packed'), ids: IDS, base: at('qwen3-base') },
+      { uri: at('gpt2-merged'), ids: IDS },
     ])
-    for (const [index, logits] of [first, second].entries())
-      expect(relativeDifference(seen[index]?.logits ?? [], logits)).toBeLessThan(TOLERANCE)
+    for (const [index, ours] of [...logits, logits[2] as Float32Array].entries())
+      expect(relativeDifference(seen[index]?.logits ?? [], ours)).toBeLessThan(TOLERANCE)
   })
 
   it('an adapter of a base of the Hub takes base and tokenizer from there, at the commit of its training', async () => {

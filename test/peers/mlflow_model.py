@@ -13,8 +13,10 @@ if asked.get("online"):
 
 import mlflow
 import torch
+from fastapi.testclient import TestClient
 from mlflow.models import Model
 from mlflow.models.utils import load_serving_example
+from mlflow.pyfunc import scoring_server
 from mlflow.transformers.llm_inference_utils import infer_signature_from_llm_inference_task
 
 MAX_NEW_TOKENS = 4
@@ -59,6 +61,11 @@ def look_at(uri: str, ids: list[list[int]], base: str | None) -> dict:
         torch.manual_seed(3)
         generated = pipeline(["Hello there", "Good morning"], max_new_tokens=MAX_NEW_TOKENS)
         found["generated"] = [texts[0]["generated_text"] for texts in generated]
+    if base is None:
+        app = scoring_server.init(mlflow.pyfunc.load_model(uri))
+        headers = {"content-type": "application/json"}
+        answer = TestClient(app).post("/invocations", content=load_serving_example(uri), headers=headers)
+        found["server"] = [answer.status_code, answer.json()]
     return found
 
 
