@@ -28,7 +28,11 @@ export const DATABRICKS_OPTIONS = {
     otherwise: 'DATABRICKS_OIDC_TOKEN_FILEPATH',
     help: "file that holds an identity provider's token",
   },
-  tokenAudience: { rule: text, otherwise: 'the token endpoint', help: 'whom the token of a GitHub job is for' },
+  tokenAudience: {
+    rule: text,
+    otherwise: 'what the host names, else its token endpoint',
+    help: 'whom the token of a GitHub job is for',
+  },
   azureWorkspaceResourceId: {
     rule: text,
     otherwise: 'DATABRICKS_AZURE_RESOURCE_ID',

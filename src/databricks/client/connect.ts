@@ -76,7 +76,7 @@ export interface DatabricksOptions {
   oidcTokenFilepath?: string
   /**
    * Whom the token of a job of GitHub Actions is for.
-   * @default DATABRICKS_TOKEN_AUDIENCE, else the token endpoint of the host
+   * @default DATABRICKS_TOKEN_AUDIENCE, else what the host names, else its token endpoint
    */
   tokenAudience?: string
   /**

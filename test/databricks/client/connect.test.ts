@@ -291,6 +291,25 @@ describe('ways of asking', () => {
     )
   })
 
+  test.each([
+    [
+      'the one that the host names',
+      { workspace_id: '1', token_federation_default_oidc_audiences: ['named', 'x'] },
+      'named',
+    ],
+    ['the account, where the host has no workspace', { account_id: 'the-account' }, 'the-account'],
+    ['else the token endpoint', { workspace_id: '1', account_id: 'the-account' }, '/oidc/v1/token'],
+  ])('the audience of a job of GitHub Actions is %s', async (_, metadata, audience) => {
+    const github = await jsonServer(() => ({ value: JWT }))
+    vi.stubEnv('ACTIONS_ID_TOKEN_REQUEST_URL', `${github.url}/token`)
+    vi.stubEnv('ACTIONS_ID_TOKEN_REQUEST_TOKEN', SECRET)
+    const body = { oidc_endpoint: `${workspace.url}/oidc`, ...metadata }
+    workspace.fail({ path: /databricks-config/, with: { status: 200, body } })
+    const client = await connectDatabricks({ host: workspace.url, clientId: 'federated' })
+    await currentUser({ databricks: client })
+    expect(decodeURIComponent(github.seen[0] ?? '')).toContain(`${audience} `)
+  })
+
   test('a metadata service is told which workspace the token is for', async () => {
     const service = await jsonServer(() => ({
       access_token: workspace.token,

@@ -14,7 +14,7 @@ import { type AccessToken, keepToken } from './access-token.js'
 import { azureCli, azureServicePrincipal, isAzureHost } from './azure.js'
 import { isGithubJob, tokenOfEnvironment, tokenOfFile, tokenOfGithub } from './federation.js'
 import { metadataToken } from './metadata-service.js'
-import { clientCredentialsToken, exchangedToken, tokenEndpoint } from './oauth.js'
+import { clientCredentialsToken, exchangedToken, type TokenEndpoint, tokenEndpoint } from './oauth.js'
 import { databricksCliToken } from './program-token.js'
 
 /** Makes the headers of a request. @param rejected The authorization that the workspace did not take */
@@ -67,7 +67,7 @@ const METHODS: readonly Method[] = [
     open: (host, settings) => {
       const client = { clientId: settingOf(settings, 'clientId'), clientSecret: settingOf(settings, 'clientSecret') }
       const endpoint = endpointOf(host, settings)
-      return bearer(async (signal) => await clientCredentialsToken(await endpoint(signal), client, signal))
+      return bearer(async (signal) => await clientCredentialsToken((await endpoint(signal)).url, client, signal))
     },
   },
   {
@@ -87,8 +87,8 @@ const METHODS: readonly Method[] = [
     needs: ['clientId'],
     isThere: isGithubJob,
     open: (host, settings) =>
-      federated(host, settings, (endpoint, signal) =>
-        tokenOfGithub(settings.values.tokenAudience?.value ?? endpoint, signal),
+      federated(host, settings, ({ url, audience }, signal) =>
+        tokenOfGithub(settings.values.tokenAudience?.value ?? audience ?? url, signal),
       ),
   },
   {
@@ -202,19 +202,19 @@ function bearer(make: (signal: AbortSignal) => Promise<AccessToken>): Authorize 
 function federated(
   host: string,
   settings: Settings,
-  jwtOf: (endpoint: string, signal: AbortSignal) => Promise<string>,
+  jwtOf: (endpoint: TokenEndpoint, signal: AbortSignal) => Promise<string>,
 ): Authorize {
   const endpoint = endpointOf(host, settings)
   const clientId = settings.values.clientId?.value
   return bearer(async (signal) => {
-    const url = await endpoint(signal)
-    return await exchangedToken(url, { jwt: await jwtOf(url, signal), clientId }, signal)
+    const found = await endpoint(signal)
+    return await exchangedToken(found.url, { jwt: await jwtOf(found, signal), clientId }, signal)
   })
 }
 
 /** The token endpoint, which is looked for once. */
-function endpointOf(host: string, { values }: Settings): (signal: AbortSignal) => Promise<string> {
-  let found: string | undefined
+function endpointOf(host: string, { values }: Settings): (signal: AbortSignal) => Promise<TokenEndpoint> {
+  let found: TokenEndpoint | undefined
   return async (signal) => {
     found ??= await tokenEndpoint(host, values.accountId?.value, signal)
     return found

@@ -9,17 +9,28 @@ import { askForToken, oauthToken } from './token-endpoint.js'
 
 const SCOPE = 'all-apis'
 
+/** Where a workspace gives tokens. */
+export interface TokenEndpoint {
+  readonly url: string
+  /** Whom tokens of identity providers are for that are exchanged there; undefined: the endpoint itself. */
+  readonly audience: string | undefined
+}
+
 /**
  * Finds where a workspace gives tokens: its own configuration names the issuer, else it is `/oidc` of the host.
  * @throws ServiceError where it gives none, or an address that is not as safe as the host's
  */
-export async function tokenEndpoint(host: string, accountId: string | undefined, signal: AbortSignal): Promise<string> {
+export async function tokenEndpoint(
+  host: string,
+  accountId: string | undefined,
+  signal: AbortSignal,
+): Promise<TokenEndpoint> {
   const remedy = 'check that the host is a Databricks workspace'
-  const issuer = await issuerOf(host, accountId, signal)
+  const { issuer, audience } = await issuerOf(host, accountId, signal)
   const asked = { url: `${issuer}/.well-known/oauth-authorization-server`, what: 'its OAuth endpoints', remedy }
   const { token_endpoint: url } = await askForToken({ ...asked, secrets: [], signal })
   if (typeof url !== 'string' || !URL.canParse(url)) throw unusable(host, 'an address for token_endpoint', url)
-  return expectSafe(host, url)
+  return { url: expectSafe(host, url), audience }
 }
 
 /** A token of a service principal. */
@@ -62,22 +73,31 @@ export async function exchangedToken(
   })
 }
 
-async function issuerOf(host: string, accountId: string | undefined, signal: AbortSignal): Promise<string> {
+interface Issuer {
+  readonly issuer: string
+  readonly audience: string | undefined
+}
+
+async function issuerOf(host: string, accountId: string | undefined, signal: AbortSignal): Promise<Issuer> {
   const remedy = 'check the host'
   let issuer: unknown
+  let audience: string | undefined
   try {
     const url = `${host}/.well-known/databricks-config`
     const metadata = await askForToken({ url, what: 'its configuration', remedy, secrets: [], signal })
     issuer = metadata.oidc_endpoint
     accountId ??= typeof metadata.account_id === 'string' ? metadata.account_id : undefined
+    const [first]: unknown[] = [metadata.token_federation_default_oidc_audiences].flat()
+    // A host without a workspace is that of an account, which tokens of other providers are for.
+    audience = typeof first === 'string' ? first : metadata.workspace_id ? undefined : accountId
   } catch (error) {
     // Older workspaces have no such address.
     if (!(error instanceof ServiceError) || error.status !== 404) throw error
   }
-  if (typeof issuer !== 'string' || issuer === '') return `${host}/oidc`
+  if (typeof issuer !== 'string' || issuer === '') return { issuer: `${host}/oidc`, audience }
   const settled = issuer.replace('{account_id}', accountId ?? '').replace(/\/+$/, '')
   if (!URL.canParse(settled)) throw unusable(host, 'an address for oidc_endpoint', issuer)
-  return expectSafe(host, settled)
+  return { issuer: expectSafe(host, settled), audience }
 }
 
 /** Secrets that go to an `https:` host never leave for an `http:` address. */
