@@ -34,7 +34,7 @@ export interface PullOptions {
    */
   cacheDir?: string
   /**
-   * Whether only what was pulled before is taken, and nobody is asked.
+   * Whether only what was pulled before is taken, and no server is asked.
    * @default false
    */
   localFilesOnly?: boolean
@@ -66,7 +66,7 @@ export const PULL_OPTIONS = {
   localFilesOnly: {
     rule: boolean,
     default: false as boolean,
-    help: 'whether only what was pulled before is taken, and nobody is asked',
+    help: 'whether only what was pulled before is taken, and no server is asked',
   },
   onProgress: { rule: callback, otherwise: 'none', help: 'told how far the pull is' },
   signal: FILE_OPTIONS.signal,
