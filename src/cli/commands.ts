@@ -23,8 +23,10 @@ export const COMMANDS: CommandList = new Map([
   ['data generate', () => import('./data/generate.js')],
   ['data convert', () => import('./data/convert.js')],
   ['pull', () => import('./pull.js')],
+  ['push dataset', () => import('./push/dataset.js')],
   ['databricks whoami', () => import('./databricks/whoami.js')],
   ['databricks login-check', () => import('./databricks/login-check.js')],
+  ['databricks sql', () => import('./databricks/sql.js')],
   ['databricks ls', () => import('./databricks/ls.js')],
   ['databricks cp', () => import('./databricks/cp.js')],
   ['databricks sync', () => import('./databricks/sync.js')],
@@ -65,5 +67,6 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['databricks warehouses', 'start and stop SQL warehouses'],
   ['databricks serving-endpoints', 'serve registered models, and ask them'],
   ['databricks runs', 'submit, follow and cancel runs of jobs'],
+  ['push', 'bring data sets to Unity Catalog'],
   ['mlflow', 'runs recorded by MLflow'],
 ])

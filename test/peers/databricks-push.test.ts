@@ -1,6 +1,6 @@
 /**
- * @file What pushDataset sends, judged by others: sqlglot parses its statements, DuckDB reads its files, deltalake keeps
- * its tables, and DuckDB's extension reads them.
+ * @file What pushDataset sends, judged by others: sqlglot parses its statements, DuckDB reads its files, deltalake
+ * keeps its tables, and extensions of DuckDB read them.
  */
 
 import { fileURLToPath } from 'node:url'
