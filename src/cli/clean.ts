@@ -38,9 +38,11 @@ export const command: Command<CleanFlags> = {
   check: ({ flags }) => flags,
   async run({ dryRun, all, json, ...connection }) {
     const { clean } = await import('../databricks/clean.js')
+    const { connectDatabricks } = await import('../databricks/client/connect.js')
+    const client = await connectDatabricks(connectionOf(connection))
     const resources = await untilSignal((signal) =>
       clean({
-        databricks: connectionOf(connection),
+        databricks: client,
         signal,
         ...(dryRun && { dryRun }),
         ...(all && { all }),
@@ -51,8 +53,21 @@ export const command: Command<CleanFlags> = {
         },
       }),
     )
-    if (json) process.stdout.write(`${JSON.stringify({ resources })}\n`)
-    else if (resources.length === 0) process.stdout.write('Nothing of this machine is left in the workspace\n')
+    const elsewhere = await countElsewhere(client.server)
+    if (json) process.stdout.write(`${JSON.stringify({ resources, elsewhere })}\n`)
+    else {
+      if (resources.length === 0) process.stdout.write('Nothing of this machine is left in the workspace\n')
+      for (const [host, count] of Object.entries(elsewhere))
+        process.stderr.write(`The record has ${count} more of ${host}: clean them with its profile or host\n`)
+    }
     if (resources.some(({ outcome }) => outcome === 'failed')) process.exitCode = 1
   },
+}
+
+/** How many things the record has of each other workspace. */
+async function countElsewhere(server: string): Promise<Readonly<Record<string, number>>> {
+  const { listResources } = await import('../databricks/resources.js')
+  const counts: Record<string, number> = {}
+  for (const { host } of await listResources()) if (host !== server) counts[host] = (counts[host] ?? 0) + 1
+  return counts
 }

@@ -4,6 +4,7 @@ import { boolean, callback } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import { toError } from '../values.js'
 import { type DatabricksClient, openDatabricks } from './client/connect.js'
+import { currentUser } from './client/current-user.js'
 import { RESOURCE_OPTIONS, type ResourceOptions } from './options.js'
 import { REMOVALS } from './removal.js'
 import { listResources, RESOURCE_KINDS, type Resource, recordRemoved } from './resources.js'
@@ -61,8 +62,10 @@ export async function clean(options: CleanOptions = {}): Promise<CleanedResource
   const { databricks, signal, all, dryRun, onProgress } = readOptions('clean', options, CLEAN_OPTIONS)
   const client = await openDatabricks(databricks, signal)
   const cleaned: CleanedResource[] = []
-  for (const resource of inOrder(await listResources())) {
-    if (resource.host !== client.server) continue
+  const resources = inOrder((await listResources()).filter(({ host }) => host === client.server))
+  // A workspace that cannot be asked at all says so once, not for each thing after minutes of tries.
+  if (resources.length > 0 && !dryRun) await currentUser({ databricks: client, ...(signal && { signal }) })
+  for (const resource of resources) {
     const isMeant = all || REMOVALS[resource.kind].isCompute
     const done = isMeant
       ? await cleanOne(client, resource, dryRun, signal)
