@@ -6,10 +6,12 @@
 import { cpSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it, vi } from 'vitest'
+import { pushAdapter } from '../../src/databricks.js'
 import { LoraAdapter, type LoraOptions, loadModel, trainLora } from '../../src/index.js'
 import { withMergedModel } from '../../src/mlflow/merged-model.js'
 import { packAdapter, writeModelDirectory } from '../../src/mlflow.js'
+import { startWorkspace } from '../../src/testing.js'
 import { hubCase } from '../hub/hub-case.js'
 import { relativeDifference } from '../support/golden.js'
 import { refuse } from '../support/hub-server.js'
@@ -174,5 +176,30 @@ describeWithPython("a model directory in MLflow's client", () => {
     const fetched = place.hub.requests.filter(({ path }) => path.includes('/resolve/'))
     expect(fetched.length).toBeGreaterThan(0)
     for (const { path } of fetched) expect(path).toContain(commit)
+  })
+
+  it('an adapter and a merged model that are registered in Unity Catalog load by alias and version', async () => {
+    const workspace = await startWorkspace()
+    try {
+      cpSync(BASE, at('uc-base'), { recursive: true })
+      const logits = await saveAdapter(at('uc-base'), at('uc-adapter'), { r: 4 })
+      const databricks = { host: workspace.url, token: workspace.token }
+      await pushAdapter(at('uc-adapter'), 'main.default.risk', { alias: 'champion', databricks })
+      await pushAdapter(at('uc-adapter'), 'main.default.risk', { merged: true, databricks })
+      vi.stubEnv('DATABRICKS_HOST', workspace.url)
+      vi.stubEnv('DATABRICKS_TOKEN', workspace.token)
+      const uris = { trackingUri: 'databricks', registryUri: 'databricks-uc' }
+      const [adapter, merged] = (await inPython(
+        ['models:/main.default.risk@champion', 'models:/main.default.risk/2'].map((uri) => ({ uri, ids: IDS })),
+        uris,
+      )) as [Seen, Seen]
+      expect(relativeDifference(adapter.logits, logits)).toBeLessThan(TOLERANCE)
+      // The merged weights have the 16 bits of the base.
+      expect(relativeDifference(merged.logits, logits)).toBeLessThan(2e-2)
+      expect(adapter).toMatchObject({ class: 'PeftModelForCausalLM', metadata: { kind: 'adapter' } })
+      expect(merged).toMatchObject({ class: 'LlamaForCausalLM', metadata: { kind: 'model' } })
+    } finally {
+      await workspace.close()
+    }
   })
 })

@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { pushAdapter } from '../../src/databricks.js'
 import { LoraAdapter, loadModel, trainLora } from '../../src/index.js'
 import { syncMlflow } from '../../src/mlflow.js'
 import { relativeDifference } from '../support/golden.js'
@@ -106,7 +107,7 @@ describeWithPython('an MLflow server', () => {
     model: { status: 'READY', files: expect.arrayContaining(['MLmodel', 'components', 'peft', 'requirements.txt']) },
   }
 
-  it('a run is read back through its own Python client, which loads the adapter as it computes here', async () => {
+  it('a run is read back through its own Python client, which loads what it logged and what is registered', async () => {
     const outputDir = await train('online', { trackingUri: uri })
     const read = await readBack('online')
     expect(read).toMatchObject(complete)
@@ -117,10 +118,19 @@ describeWithPython('an MLflow server', () => {
     await LoraAdapter.load(model, join(outputDir, 'adapter'))
     const logits = await logitsOf(model)
     model.dispose()
-    const [seen] = (await inPython([{ uri: `models:/${read.model.id}`, ids: IDS }], { trackingUri: uri })) as [Seen]
-    expect(relativeDifference(seen.logits, logits)).toBeLessThan(TOLERANCE)
-    expect(seen).toMatchObject({ class: 'PeftModelForCausalLM', model_id: read.model.id, run_id: read.run })
-    expect(seen.predicted).toEqual(seen.generated)
+    const pushed = { registry: uri, alias: 'champion', run: read.run }
+    await pushAdapter(join(outputDir, 'adapter'), 'risk', pushed)
+    const uris = [`models:/${read.model.id}`, 'models:/risk@champion']
+    const [logged, registered] = (await inPython(
+      uris.map((each) => ({ uri: each, ids: IDS })),
+      { trackingUri: uri },
+    )) as [Seen, Seen]
+    expect(logged).toMatchObject({ model_id: read.model.id })
+    for (const seen of [logged, registered]) {
+      expect(relativeDifference(seen.logits, logits)).toBeLessThan(TOLERANCE)
+      expect(seen).toMatchObject({ class: 'PeftModelForCausalLM', run_id: read.run })
+      expect(seen.predicted).toEqual(seen.generated)
+    }
   })
 
   it('a run that was trained offline is the same once it is synced, and a second sync sends nothing', async () => {

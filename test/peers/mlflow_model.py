@@ -71,4 +71,6 @@ def look_at(uri: str, ids: list[list[int]], base: str | None) -> dict:
 
 if "trackingUri" in asked:
     mlflow.set_tracking_uri(asked["trackingUri"])
+if "registryUri" in asked:
+    mlflow.set_registry_uri(asked["registryUri"])
 print(json.dumps([look_at(case["uri"], case["ids"], case.get("base")) for case in asked["cases"]]))
