@@ -40,6 +40,13 @@ export const SECTIONS = [
     type: 'PlanLimits',
   },
   {
+    title: 'register',
+    about: 'Into which registry `registerAs` of `trainLora` registers, and what the version says.',
+    file: 'integrations/register-as',
+    table: 'REGISTER_OPTIONS',
+    type: 'RegisterSettings',
+  },
+  {
     title: 'mlflowCallback(options)',
     about: 'Records a run in MLflow. In `trainLora` the same options stand in `mlflow`.',
     file: 'mlflow/options',

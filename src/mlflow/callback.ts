@@ -82,7 +82,13 @@ export function recordingCallback(options: MlflowOptions, onRecorded: OnRecorded
     const ending = recorder
     recorder = undefined
     inputs = []
-    onRecorded(await ending?.end(event))
+    let recorded: RecordedRun | undefined
+    try {
+      recorded = await ending?.end(event)
+    } finally {
+      // Whoever links to the run waits for this.
+      onRecorded(recorded)
+    }
   }
   return {
     name: 'mlflow',

@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { LORA_OPTIONS } from '../../src/adapters/lora-config.js'
 import { readConfig } from '../../src/cli/config.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
+import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
 import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
 import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
@@ -38,8 +39,10 @@ describe('examples', () => {
     const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
     const names = [...lines.join('\n').matchAll(/^ *(?:# )?(\w+): /gm)].map(([, name]) => name)
     const inFiles = (table: OptionTable): string[] => namesOf(table).filter((name) => table[name]?.rule.schema)
-    const all = [TRAIN_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS, MLFLOW_OPTIONS].flatMap(inFiles)
-    expect(names.filter((name) => !['lora', 'training', 'mlflow'].includes(name as string)).sort()).toEqual(all.sort())
+    const all = [TRAIN_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS, MLFLOW_OPTIONS, REGISTER_OPTIONS].flatMap(inFiles)
+    expect(names.filter((name) => !['lora', 'training', 'mlflow', 'register'].includes(name as string)).sort()).toEqual(
+      all.sort(),
+    )
     for (const index of commented) {
       // An option that takes the place of another stands alone.
       const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))

@@ -38,6 +38,7 @@ import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
+import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
 import { PACK_OPTIONS } from '../../src/mlflow/model/pack-options.js'
 import { CONNECT_MLFLOW_OPTIONS } from '../../src/mlflow/open.js'
@@ -61,6 +62,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   PLAN_OPTIONS,
   PLAN_LIMITS,
   MLFLOW_OPTIONS,
+  REGISTER_OPTIONS,
   CONNECT_MLFLOW_OPTIONS,
   SYNC_MLFLOW_OPTIONS,
   PACK_OPTIONS,

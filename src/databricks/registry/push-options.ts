@@ -100,16 +100,27 @@ const ALIAS = {
 /** The options of `pushModel`. */
 export const PUSH_MODEL_OPTIONS = {
   alias: ALIAS,
-  tags: { rule: objectOf(text, 'an object of text by name'), otherwise: 'none', help: 'tags of the version' },
+  tags: {
+    rule: objectOf(text, 'an object of text by name'),
+    otherwise: 'none',
+    example: {},
+    help: 'tags of the version',
+  },
   run: { rule: text, otherwise: 'none', help: 'id of the MLflow run that made it, which the version is linked to' },
   metrics: {
     rule: objectOf(number({}), 'an object of numbers by name'),
     otherwise: 'none',
     help: 'figures of it, which become tags: eval_loss is the tag metric_eval_loss',
   },
-  description: { rule: text, otherwise: 'none', help: 'what people read about the version' },
+  description: {
+    rule: text,
+    otherwise: 'none',
+    example: 'trained nightly',
+    help: 'what people read about the version',
+  },
   registry: {
     ...PULL_OPTIONS.registry,
+    example: 'databricks-uc',
     help: 'registry as MLflow names it: databricks-uc, databricks-uc://PROFILE, uc:https://HOST, https://HOST',
   },
   databricks: PULL_OPTIONS.databricks,

@@ -10,13 +10,14 @@ import { readOptions } from '../../options/table.js'
 import type { DatabricksClient } from '../client/connect.js'
 import { parseModelName } from '../client/models/address.js'
 import { openRegistry, readRegistry } from '../client/models/open-registry.js'
+import { emitLineage, tablesOf } from './lineage.js'
 import {
   PUSH_ADAPTER_OPTIONS,
   PUSH_MODEL_OPTIONS,
   type PushAdapterOptions,
   type PushModelOptions,
 } from './push-options.js'
-import { expectServerModelName, registerOnMlflow } from './register-on-mlflow.js'
+import { expectServerModelName, probeMlflow, registerOnMlflow } from './register-on-mlflow.js'
 import { type RegisteredVersion, type Registration, registerVersion } from './register-version.js'
 
 /** Seconds for all tries of a call to an MLflow server. */
@@ -42,11 +43,23 @@ export async function pushAdapter(
   name: string,
   options: PushAdapterOptions = {},
 ): Promise<RegisteredVersion> {
+  return await pushAdapterOf(directory, name, options, {})
+}
+
+/** `pushAdapter` of a run whose tracker has logged the same adapter. */
+export async function pushAdapterOf(
+  directory: string,
+  name: string,
+  options: PushAdapterOptions,
+  { modelId }: MoreFacts,
+): Promise<RegisteredVersion> {
   expectPath('push', 'directory', directory)
   const { merged, ...read } = readOptions('push', options, PUSH_ADAPTER_OPTIONS)
-  const target = await openTarget(name, read)
+  // The merged model is none that was logged.
+  const logged = merged ? undefined : modelId
+  const target = await openTarget(name, read, { modelId: logged })
   const { baseModel, baseRevision, inputExample, run, signal } = read
-  const facts = { baseModel, baseRevision, inputExample, runId: run, signal }
+  const facts = { baseModel, baseRevision, inputExample, runId: run, modelId: logged, signal }
   if (merged) return await withMergedModel(directory, facts, ({ model }) => target.register(model, []))
   const warnings = target.isDatabricks ? [SERVING_WARNING] : []
   return await target.register(await packAdapter(directory, facts), warnings)
@@ -61,17 +74,29 @@ export async function pushModel(
   name: string,
   options: PushModelOptions = {},
 ): Promise<RegisteredVersion> {
+  return await pushModelOf(directory, name, options, {})
+}
+
+/** `pushModel` of a run whose tracker has logged the same model. */
+export async function pushModelOf(
+  directory: string,
+  name: string,
+  options: PushModelOptions,
+  { modelId }: MoreFacts,
+): Promise<RegisteredVersion> {
   expectPath('push', 'directory', directory)
   const read = readOptions('push', options, PUSH_MODEL_OPTIONS)
-  const target = await openTarget(name, read)
+  const target = await openTarget(name, read, { modelId })
   const { baseModel, baseRevision, inputExample, run, signal } = read
-  const model = await packModel(directory, { baseModel, baseRevision, inputExample, runId: run, signal })
+  const model = await packModel(directory, { baseModel, baseRevision, inputExample, runId: run, modelId, signal })
   return await target.register(model, [])
 }
 
 /** A registry that can be asked. What it cannot do was refused. */
 export interface PushTarget {
   readonly isDatabricks: boolean
+  /** Asks for the model, so that wrong credentials are known before long work. */
+  probe(): Promise<void>
   register(model: ModelDirectory, warnings: readonly string[]): Promise<RegisteredVersion>
 }
 
@@ -98,6 +123,7 @@ export async function openTarget(name: string, options: ReadOptions, { modelId }
     const linked = run === undefined ? undefined : { id: run, workspaceId: undefined }
     return {
       isDatabricks: false,
+      probe: () => probeMlflow(connection, model, signal),
       async register(directory, warnings) {
         const all = [...directory.warnings, ...warnings]
         tell(all)
@@ -113,11 +139,17 @@ export async function openTarget(name: string, options: ReadOptions, { modelId }
   const linked = run === undefined ? undefined : await linkOf(run, opened.client, signal)
   return {
     isDatabricks: opened.client !== undefined,
+    async probe() {
+      await opened.registry.findModel(full, signal)
+    },
     async register(directory, warnings) {
       const all = [...directory.warnings, ...warnings, ...(linked?.warnings ?? [])]
       tell(all)
       const registration = { ...common, name: full, model: directory, run: linked }
-      return { ...(await registerVersion(opened, registration)), warnings: all }
+      const version = await registerVersion(opened, registration)
+      if (opened.client && linked && version.isNew)
+        all.push(...(await emitLineage(opened.client, version, linked.tables, signal)))
+      return { ...version, warnings: all }
     },
   }
 }
@@ -135,20 +167,28 @@ function expectNone(options: Readonly<Record<string, unknown>>, server: string):
   )
 }
 
+interface LinkedRun {
+  readonly id: string
+  readonly workspaceId: string | undefined
+  /** Tables that it read. */
+  readonly tables: readonly string[]
+  readonly warnings: readonly string[]
+}
+
 /** The run as the version names it: it has to be there, and its workspace is told by a header of the answer. */
 async function linkOf(
   run: string,
   client: DatabricksClient | undefined,
   signal: AbortSignal | undefined,
-): Promise<{ readonly id: string; readonly workspaceId: string | undefined; readonly warnings: readonly string[] }> {
+): Promise<LinkedRun> {
   // An open-source server knows nothing of runs: it keeps the id.
-  if (client === undefined) return { id: run, workspaceId: undefined, warnings: [] }
+  if (client === undefined) return { id: run, workspaceId: undefined, tables: [], warnings: [] }
   const call = { path: '/api/2.0/mlflow/runs/get', query: { run_id: run }, what: `the run ${run}`, signal }
   const { headers, body } = await client.send(call)
-  await body?.cancel()
+  const answer: unknown = body === null ? {} : await new Response(body).json().catch(() => ({}))
   const workspaceId = headers.get('x-databricks-org-id') ?? undefined
   const warning = `The workspace did not say which it is, so that the version has the id of run ${run} but no link to it`
-  return { id: run, workspaceId, warnings: workspaceId === undefined ? [warning] : [] }
+  return { id: run, workspaceId, tables: tablesOf(answer), warnings: workspaceId === undefined ? [warning] : [] }
 }
 
 function metricTags(metrics: Readonly<Record<string, number>> = {}): Record<string, string> {

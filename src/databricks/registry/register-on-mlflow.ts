@@ -59,6 +59,15 @@ export function expectServerModelName(name: string): string {
   )
 }
 
+/** Asks whether the model is there, so that wrong credentials are known. @throws ServiceError */
+export async function probeMlflow(
+  connection: MlflowConnection,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  await registryCalls(connection, name, signal).hasModel()
+}
+
 async function createVersion(client: MlflowClient, calls: RegistryCalls, registration: Registration): Promise<number> {
   const { name, model, run, description, tags, signal } = registration
   const hint = `No version of ${name} was made: push the same directory again, which goes on with the logged model that there may be`
@@ -129,14 +138,19 @@ function registryCalls({ rest, base }: MlflowConnection, name: string, signal: A
   const post = (path: string, json: object, what: string, isRepeatable = false): Promise<Fields> =>
     rest.json<Fields>({ method: 'POST', path: `${root}/${path}`, json, what, isRepeatable, signal })
   const version = (number: number): string => `version ${number} of the model ${name}`
+  const hasModel = async (): Promise<boolean> => {
+    try {
+      await rest.json({ path: `${root}/registered-models/get`, query: { name }, what: `the model ${name}`, signal })
+      return true
+    } catch (error) {
+      if (error instanceof ServiceError && error.errorCode === 'RESOURCE_DOES_NOT_EXIST') return false
+      throw error
+    }
+  }
   return {
+    hasModel,
     async ensureModel(): Promise<void> {
-      try {
-        await rest.json({ path: `${root}/registered-models/get`, query: { name }, what: `the model ${name}`, signal })
-        return
-      } catch (error) {
-        if (!(error instanceof ServiceError) || error.errorCode !== 'RESOURCE_DOES_NOT_EXIST') throw error
-      }
+      if (await hasModel()) return
       try {
         await post('registered-models/create', { name }, `a new registered model ${name}`, true)
       } catch (error) {

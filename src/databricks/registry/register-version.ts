@@ -14,7 +14,7 @@ import { formatModelAddress } from '../client/models/address.js'
 import type { OpenedRegistry } from '../client/models/open-registry.js'
 import type { ModelVersion, Registry, VersionSpec } from '../client/models/registry.js'
 import { hashOfSource, sourceOfHash } from '../client/models/source.js'
-import { nameOf } from '../client/models/version-files.js'
+import { nameOf, placeOf } from '../client/models/version-files.js'
 import { listResources, make, recordCreated, wasUnclear } from '../resources.js'
 import { waitUntil } from '../wait.js'
 import { withHint } from './hints.js'
@@ -56,9 +56,10 @@ export interface RegisteredVersion {
 const FINALIZE_TRIES = 3
 
 export async function registerVersion(
-  { registry, client }: OpenedRegistry,
+  opened: OpenedRegistry,
   registration: Registration,
 ): Promise<Omit<RegisteredVersion, 'warnings'>> {
+  const { registry, client } = opened
   const { name, model, alias, tags, signal, onProgress } = registration
   const { hash, totalBytes, files } = model
   await ensureModel(registry, client, name, signal)
@@ -70,14 +71,14 @@ export async function registerVersion(
   if (isNew) {
     const hint = `${nameOf(version)} at ${registry.server} stays ${version.status} and cannot be loaded: push the same directory again, which goes on with it, or delete it (lowrank clean --all)`
     await withHint(hint, signal, async () => {
-      const way = await registry.filesWay(version, 'write', signal)
+      const place = await placeOf(opened, version, 'write', signal)
       let bytes = 0
       const tell = (change: number): void => {
         bytes += change
         onProgress?.({ type: 'upload', address, bytes, totalBytes })
       }
       tell(0)
-      await uploadFiles({ version, way, client }, files, tell, signal)
+      await uploadFiles(place, files, tell, signal)
       await finalize(registry, version, registration)
     })
   }

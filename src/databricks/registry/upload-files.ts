@@ -25,12 +25,13 @@ export async function uploadFiles(
 }
 
 async function uploadFile(
-  { version, way, client }: VersionPlace,
+  place: VersionPlace,
   { path, source }: ModelFile,
   onBytes: (change: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  if (way === 'folder') {
+  const { version } = place
+  if (place.way === 'folder') {
     const counted = async function* (): AsyncGenerator<Uint8Array> {
       for await (const piece of typeof source === 'string' ? createReadStream(source) : [source]) {
         signal.throwIfAborted()
@@ -41,7 +42,7 @@ async function uploadFile(
     await writeFileAtomic(join(folderOf(version), path), counted())
     return
   }
-  if (client === undefined) throw new Error('a version without a folder has a workspace')
+  const { client, way } = place
   // What has a path or bytes has a length.
   const opened = (await openUploadSource(source)) as FixedSource
   try {

@@ -16,7 +16,14 @@ import { openRegistry } from './open-registry.js'
 import { type ModelCache, modelCache, type PulledVersion } from './pull-cache.js'
 import { PULL_OPTIONS, type PullOptions } from './pull-options.js'
 import type { ModelVersion, Registry } from './registry.js'
-import { fetchVersionFile, listVersionFiles, nameOf, type VersionFile, type VersionPlace } from './version-files.js'
+import {
+  fetchVersionFile,
+  listVersionFiles,
+  nameOf,
+  placeOf,
+  type VersionFile,
+  type VersionPlace,
+} from './version-files.js'
 
 /** A version that is on this machine. */
 export interface PulledModel {
@@ -87,7 +94,8 @@ async function pullVersion(address: string, options: PullOptions): Promise<Pulle
   const wanted = parseModelAddress(address)
   const read = readOptions('pull', options, PULL_OPTIONS)
   const { databricks, registry: registryUri, cacheDir, localFilesOnly, signal, onProgress } = read
-  const { registry, client } = await openRegistry(registryUri, databricks, signal)
+  const opened = await openRegistry(registryUri, databricks, signal)
+  const { registry } = opened
   const cache = modelCache(cacheDir, registry.server, wanted.name)
   if (localFilesOnly) return { pulled: await fromCache(cache, wanted, address), cache, fetchedBytes: 0 }
   const version = await findVersion(registry, wanted, signal)
@@ -95,7 +103,7 @@ async function pullVersion(address: string, options: PullOptions): Promise<Pulle
   let fetched: { readonly pulled: PulledVersion; readonly fetchedBytes: number }
   if (known !== undefined && isSame(known.version, version)) fetched = { pulled: known, fetchedBytes: 0 }
   else {
-    const place = { version, way: await registry.filesWay(version, 'read', signal), client }
+    const place = await placeOf(opened, version, 'read', signal)
     fetched = await fetchAll(place, cache, onProgress, signal)
   }
   if (wanted.alias !== undefined) await cache.writeAlias(wanted.alias, version.version)

@@ -11,6 +11,7 @@ import type { DatabricksClient } from '../connect.js'
 import { RemoteBytes } from '../files/download-volume.js'
 import { fetchFromVolume } from '../files/fetch-volume.js'
 import { listVolume } from '../files/files-api.js'
+import type { OpenedRegistry } from './open-registry.js'
 import type { FilesWay, ModelVersion } from './registry.js'
 
 /** A file of a version. */
@@ -24,11 +25,23 @@ export interface VersionFile {
 }
 
 /** Where the files of one version are. */
-export interface VersionPlace {
-  readonly version: ModelVersion
-  readonly way: FilesWay
-  /** Undefined for files in a folder. */
-  readonly client: DatabricksClient | undefined
+export type VersionPlace =
+  | { readonly version: ModelVersion; readonly way: 'folder' }
+  | { readonly version: ModelVersion; readonly way: Exclude<FilesWay, 'folder'>; readonly client: DatabricksClient }
+
+/** Finds out how the files of a version are read or written. @throws ServiceError where it cannot be done from here */
+export async function placeOf(
+  { registry, client }: OpenedRegistry,
+  version: ModelVersion,
+  access: 'read' | 'write',
+  signal: AbortSignal | undefined,
+): Promise<VersionPlace> {
+  const way = await registry.filesWay(version, access, signal)
+  if (way === 'folder') return { version, way }
+  if (client !== undefined) return { version, way, client }
+  throw new ServiceError(
+    `[databricks] expected a folder for ${nameOf(version)} from ${registry.server}, got ${version.storageLocation}; start the server with a root for models that is a file: address`,
+  )
 }
 
 /** Folders within folders that are looked through. */
@@ -37,7 +50,8 @@ const DEEPEST = 20
 /** All files of a version, by path. @throws ServiceError for names that would lie elsewhere on this machine */
 export async function listVersionFiles(place: VersionPlace, signal: AbortSignal | undefined): Promise<VersionFile[]> {
   const files: VersionFile[] = []
-  const list = place.way === 'folder' ? listFolder(folderOf(place.version)) : listBelow(place, signal)
+  const list =
+    place.way === 'folder' ? listFolder(folderOf(place.version)) : listBelow(place.client, place.version, signal)
   for await (const file of list) {
     const parts = file.path.split('/')
     if (parts.some((part) => part === '' || part === '.' || part === '..' || /[\\\0]/.test(part)))
@@ -51,7 +65,7 @@ export async function listVersionFiles(place: VersionPlace, signal: AbortSignal 
 
 /** Brings one file to a path of this machine. @param onBytes told of bytes that are there now */
 export async function fetchVersionFile(
-  { version, way, client }: VersionPlace,
+  place: VersionPlace,
   file: VersionFile,
   { target, onBytes, signal }: { target: string; onBytes(change: number): void; signal: AbortSignal | undefined },
 ): Promise<void> {
@@ -62,11 +76,12 @@ export async function fetchVersionFile(
       yield piece
     }
   }
-  if (way === 'folder') {
+  const { version } = place
+  if (place.way === 'folder') {
     await writeFileAtomic(target, watched(createReadStream(join(folderOf(version), file.path))))
     return
   }
-  if (client === undefined) throw new Error('a version without a folder has a workspace')
+  const { client, way } = place
   const path = remotePath(version, file.path)
   if (way === 'files-api') {
     const known = { size: file.size, lastModified: file.lastModified }
@@ -127,10 +142,10 @@ async function* listFolder(folder: string): AsyncGenerator<VersionFile> {
 }
 
 async function* listBelow(
-  { version, client }: VersionPlace,
+  client: DatabricksClient,
+  version: ModelVersion,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<VersionFile> {
-  if (client === undefined) throw new Error('a version without a folder has a workspace')
   const root = remotePath(version, '')
   const folders = [{ path: root, depth: 0 }]
   for (let folder = folders.shift(); folder !== undefined; folder = folders.shift()) {
