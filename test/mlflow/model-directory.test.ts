@@ -6,6 +6,7 @@ import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { changedFiles } from '../../src/checkpoint/checksums.js'
 import { type ModelDirectory, packAdapter, packModel, writeModelDirectory } from '../../src/mlflow.js'
 import { packageVersion } from '../../src/version.js'
 import { rejection, temporaryDirectory, tinyAdapter, tinyModel, writeTinyModel } from '../support/tiny-model.js'
@@ -134,6 +135,17 @@ describe('the model directory of an adapter', () => {
     expect(textOf(packed, 'serving_input_example.json')).toBe('{"inputs":["How are you?"]}')
     // Its tokenizer would not be looked at.
     expect(packed.files.some(({ path }) => path.startsWith('components/'))).toBe(false)
+  })
+
+  it('names the base that the options name in the settings of the adapter too, with checksums that are right', async () => {
+    const directory = join(folder, 'renamed')
+    await writeModelDirectory(await packAdapter(adapter, ON_HUB), directory)
+    const before = JSON.parse(await readFile(join(adapter, 'adapter_config.json'), 'utf8'))
+    const after = JSON.parse(await readFile(join(directory, 'peft/adapter_config.json'), 'utf8'))
+    expect(after).toEqual({ ...before, base_model_name_or_path: 'acme/base', revision: REVISION })
+    const names = ['adapter_config.json', 'adapter_model.safetensors']
+    expect(await changedFiles('test', join(directory, 'peft'), names)).toEqual([])
+    expect(await readFile(join(directory, 'peft/SHA256SUMS'), 'utf8')).toMatch(/^[0-9a-f]{64} {2}adapter_config/)
   })
 
   it('names a base of this machine by its path, and takes its tokenizer along', async () => {

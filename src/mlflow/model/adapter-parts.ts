@@ -1,6 +1,6 @@
 /** @file What a model directory takes of a LoRA adapter: its files, and where MLflow's client finds its base model. */
 
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { checkFiles, readAdapterHeader } from '../../adapters/adapter-file.js'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../../adapters/peft-config.js'
@@ -8,7 +8,9 @@ import { MERGE_IN_PEFT, PEFT_WEIGHTS_FILE, parsePeftTensorName } from '../../ada
 import { CHECKSUM_FILE } from '../../checkpoint/checksums.js'
 import { shorten } from '../../errors.js'
 import { isGgufPath } from '../../gguf/reader.js'
+import { jsonText, parseLosslessJson } from '../../lossless-json.js'
 import { ModelError } from '../../lowrank-error.js'
+import { bytesFile } from './files.js'
 import type { PackOptions } from './pack-options.js'
 import { CARD_FILE, cardSources, expectChatTemplate, type PackedParts, tokenizerSources } from './parts.js'
 
@@ -34,6 +36,7 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
         `template of ${baseModel} from the Hub, not the ones of training; pack the merged model`,
     )
   const { r, loraAlpha } = config.lora
+  const isOther = baseModel !== config.baseModel || baseRevision !== config.revision
   return {
     flavor: { peft_adaptor: PEFT_FOLDER, pipeline_model_type: 'AutoModelForCausalLM', ...base.flavor },
     facts: {
@@ -44,7 +47,7 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
       lora_alpha: loraAlpha,
     },
     sources: [
-      ...(await adapterSources(directory)),
+      ...(isOther ? await renamedSources(directory, baseModel, baseRevision) : await adapterSources(directory)),
       ...(own.length > 0 ? own : base.tokenizer),
       ...(await cardSources(directory, baseModel)),
     ],
@@ -80,6 +83,29 @@ async function adapterSources(directory: string): Promise<PackedParts['sources']
   const names = [PEFT_CONFIG_FILE, PEFT_WEIGHTS_FILE]
   for (const name of [CHECKSUM_FILE, CARD_FILE]) if (await kindOf(join(directory, name))) names.push(name)
   return names.map((name) => ({ path: `${PEFT_FOLDER}/${name}`, source: join(directory, name) }))
+}
+
+/** The same with another base in its settings, for all who load the adapter without MLflow. */
+async function renamedSources(
+  directory: string,
+  baseModel: string,
+  revision: string | undefined,
+): Promise<PackedParts['sources']> {
+  const path = join(directory, PEFT_CONFIG_FILE)
+  const json = parseLosslessJson(await readFile(path, 'utf8'))
+  const settings = new Map(json instanceof Map ? json : Object.entries(json as object))
+  settings.set('base_model_name_or_path', baseModel).set('revision', revision ?? null)
+  const text = Buffer.from(`${jsonText(settings)}\n`)
+  const { sha256 } = bytesFile(PEFT_CONFIG_FILE, text)
+  const line = new RegExp(`^[0-9a-fA-F]{64}(?= [ *](?:\\./)?${PEFT_CONFIG_FILE}$)`, 'm')
+  return await Promise.all(
+    (await adapterSources(directory)).map(async ({ path: place, source }) => {
+      if (place === `${PEFT_FOLDER}/${PEFT_CONFIG_FILE}`) return { path: place, source: text }
+      if (place !== `${PEFT_FOLDER}/${CHECKSUM_FILE}`) return { path: place, source }
+      const sums = await readFile(join(directory, CHECKSUM_FILE), 'utf8')
+      return { path: place, source: Buffer.from(sums.replace(line, sha256)) }
+    }),
+  )
 }
 
 /** MLflow's client asks the Hub for both with this commit; it looks at no tokenizer of the directory then. */
