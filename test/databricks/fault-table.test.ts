@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { connectDatabricks, type DatabricksClient } from '../../src/databricks/client/connect.js'
 import {
   createDirectory,
   deleteFile,
@@ -17,29 +16,7 @@ import {
   uploadFile,
 } from '../../src/databricks/client/files/files.js'
 import { syncDirectory } from '../../src/databricks/client/files/sync.js'
-import { LowrankError } from '../../src/lowrank-error.js'
-import { FAULTS, type FaultRule } from '../../src/testing/faults.js'
-import type { RecordedRequest } from '../../src/testing/record.js'
-import { type LoopbackWorkspace, startWorkspace } from '../../src/testing/workspace.js'
-import { isLong } from '../support/long.js'
-import { temporaryDirectory } from '../support/tiny-model.js'
-
-interface Case {
-  readonly workspace: LoopbackWorkspace
-  readonly client: DatabricksClient
-  /** A folder of this case alone. */
-  readonly folder: string
-}
-
-interface Verb {
-  readonly name: string
-  prepare?(one: Case): Promise<void>
-  run(one: Case): Promise<unknown>
-  /** What is wrong after the verb came back with this; undefined: nothing. */
-  mistake(one: Case, result: unknown): Promise<string | undefined>
-  /** What is half after the verb failed. @default nothing can be */
-  half?(one: Case): Promise<string | undefined>
-}
+import { FAULT_RULES, type FaultCase, type FaultVerb, tryFaults, withCase } from '../support/fault-cells.js'
 
 const MIB = 2 ** 20
 const VOLUME = '/Volumes/main/chat/files'
@@ -47,14 +24,14 @@ const SMALL = Buffer.from('a small file\n'.repeat(17))
 const LARGE = Buffer.from(Uint8Array.from({ length: 10 * MIB + 3 }, (_, index) => (index * 13 + (index >> 11)) & 255))
 const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-const kept = async ({ workspace }: Case, path: string): Promise<Buffer | undefined> => {
+const kept = async ({ workspace }: FaultCase, path: string): Promise<Buffer | undefined> => {
   const { storage } = workspace.state
   if ((await storage.stat(path.slice(1))) === undefined) return undefined
   const pieces: Uint8Array[] = []
   for await (const piece of await storage.get(path.slice(1))) pieces.push(piece)
   return Buffer.concat(pieces)
 }
-const lay = async ({ workspace }: Case, path: string, bytes: Uint8Array): Promise<void> => {
+const lay = async ({ workspace }: FaultCase, path: string, bytes: Uint8Array): Promise<void> => {
   await workspace.state.storage.put(
     path.slice(1),
     (async function* () {
@@ -64,7 +41,7 @@ const lay = async ({ workspace }: Case, path: string, bytes: Uint8Array): Promis
 }
 
 /** Whether an object is there as it should be, or, where that is enough, not at all. */
-async function differs(one: Case, path: string, wanted: Buffer, mayLack: boolean): Promise<string | undefined> {
+async function differs(one: FaultCase, path: string, wanted: Buffer, mayLack: boolean): Promise<string | undefined> {
   const found = await kept(one, path)
   const parts = await one.workspace.state.storage.openParts()
   if (parts > 0) return `${parts} parts are left`
@@ -72,7 +49,7 @@ async function differs(one: Case, path: string, wanted: Buffer, mayLack: boolean
   return digest(found) === digest(wanted) ? undefined : `${path} has ${found.length} bytes, or others`
 }
 
-const VERBS: readonly Verb[] = [
+const VERBS: readonly FaultVerb[] = [
   {
     name: 'upload',
     run: ({ client }) => uploadFile(SMALL, `${VOLUME}/small`, { databricks: client }),
@@ -165,30 +142,12 @@ const VERBS: readonly Verb[] = [
   },
 ]
 
-const FAULT_RULES: Readonly<Record<string, Omit<FaultRule, 'path' | 'skip'> & { readonly path?: RegExp }>> = {
-  '429': { with: FAULTS.rateLimited(0) },
-  '503': { with: FAULTS.unavailable(0) },
-  'HTML 502': { with: FAULTS.html(502) },
-  'login redirect': { with: FAULTS.loginRedirect() },
-  reset: { with: 'reset' },
-  'answer lost': { with: 'lost-answer' },
-  'body cut': { with: { cutAfter: 10 } },
-  'request cut': { with: { cutRequestAfter: 10 } },
-  slow: { with: { delay: 20 } },
-  'empty pages': { method: 'GET', path: /fs\/directories/, with: { emptyPages: 2 } },
-  'expired AWS': { host: 'storage', with: FAULTS.expired('AWS') },
-  'expired Azure': { host: 'storage', with: FAULTS.expired('Azure') },
-  'expired GCP': { host: 'storage', with: FAULTS.expired('GCP') },
-  'part refused': { host: 'storage', with: FAULTS.partRefused() },
-  '308': { host: 'storage', with: FAULTS.partial(100) },
-}
-
 function fileDiffers(path: string, mayLack: boolean): string | undefined {
   if (!existsSync(path)) return mayLack ? undefined : 'the file is not there'
   return digest(readFileSync(path)) === digest(LARGE) ? undefined : 'the file has other bytes'
 }
 
-async function treeDiffers(one: Case, mayLack: boolean): Promise<string | undefined> {
+async function treeDiffers(one: FaultCase, mayLack: boolean): Promise<string | undefined> {
   for (const name of ['a', 'b', 'sub/c']) {
     const mistake = await differs(one, `${VOLUME}/tree/${name}`, SMALL, mayLack)
     if (mistake !== undefined) return mistake
@@ -197,91 +156,12 @@ async function treeDiffers(one: Case, mayLack: boolean): Promise<string | undefi
   return found.length > 3 ? `${found.length} files are there` : undefined
 }
 
-/** Requests that preparing has sent. */
-const asked = new WeakMap<LoopbackWorkspace, number>()
-
-async function withCase<T>(verb: Verb, work: (one: Case) => Promise<T>): Promise<T> {
-  const workspace = await startWorkspace()
-  try {
-    const client = await connectDatabricks({ host: workspace.url, token: workspace.token })
-    const one = { workspace, client, folder: temporaryDirectory() }
-    await verb.prepare?.(one)
-    asked.set(workspace, workspace.requests.length)
-    return await work(one)
-  } finally {
-    await workspace.close()
-  }
-}
-
-/** Requests that a verb sends where nothing fails. */
-function requestsOf(verb: Verb): Promise<readonly RecordedRequest[]> {
-  return withCase(verb, async (one) => {
-    await verb.run(one)
-    return one.workspace.requests.slice(asked.get(one.workspace))
-  })
-}
-
-/** 'right', 'error', 'not met', or what is wrong. */
-function outcomeOf(verb: Verb, rule: FaultRule): Promise<string> {
-  return withCase(verb, async (one) => {
-    one.workspace.fail(rule)
-    try {
-      const result = await verb.run(one)
-      if (one.workspace.pendingFaults().length > 0) return 'not met'
-      const mistake = await verb.mistake(one, result)
-      return mistake === undefined ? 'right' : `wrong: ${mistake}`
-    } catch (error) {
-      if (!(error instanceof LowrankError)) return `wrong: it threw ${String(error)}`
-      if (!/^\[\w+\] (?:expected .* (?:got|but) |cannot reach )/s.test(error.message))
-        return `wrong: it said ${error.message}`
-      const text = `${error.stack} ${JSON.stringify(error)} ${String((error.cause as Error | undefined)?.stack)}`
-      if (text.includes(one.workspace.token) || /X-Amz-Signature=\w/.test(text)) return 'wrong: it told a secret'
-      one.workspace.heal()
-      const half = await verb.half?.(one)
-      return half === undefined ? 'error' : `wrong: ${half}`
-    }
-  })
-}
-
-/** Runs all at once, but for so many. */
-async function inParallel<T>(items: readonly T[], most: number, work: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items]
-  await Promise.all(
-    Array.from({ length: most }, async () => {
-      for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item)
-    }),
-  )
-}
-
 test('every fault at every request of every verb leaves what is right, or a clear error and nothing half', async () => {
-  const cells: { readonly verb: Verb; readonly fault: string; readonly skip: number }[] = []
-  let turn = 0
-  for (const verb of VERBS) {
-    const requests = await requestsOf(verb)
-    for (const [fault, rule] of Object.entries(FAULT_RULES)) {
-      const count = requests.filter(
-        ({ host, method, path }) =>
-          host === (rule.host ?? host) && method === (rule.method ?? method) && (rule.path ?? /./).test(path),
-      ).length
-      const places = Array.from({ length: count }, (_, skip) => skip)
-      // In short, each pair of verb and fault has one place, another one from pair to pair, and every third pair runs.
-      const chosen = isLong ? places : ++turn % 3 === 0 && count > 0 ? [turn % count] : []
-      cells.push(...chosen.map((skip) => ({ verb, fault, skip })))
-    }
-  }
-  const counts = new Map<string, Record<string, number>>()
-  const wrong: string[] = []
-  await inParallel(cells, 24, async ({ verb, fault, skip }) => {
-    const outcome = await outcomeOf(verb, { path: /./, skip, ...FAULT_RULES[fault]! })
-    const row = counts.get(verb.name) ?? { right: 0, error: 0, 'not met': 0, wrong: 0 }
-    counts.set(verb.name, row)
-    const kind = outcome.startsWith('wrong') ? 'wrong' : outcome
-    row[kind] = (row[kind] ?? 0) + 1
-    if (kind === 'wrong') wrong.push(`${verb.name}, ${fault} at request ${skip + 1}: ${outcome}`)
-  })
-  console.table(Object.fromEntries(counts))
+  // In short, each pair of verb and fault has one place, another one from pair to pair, and every third pair runs.
+  const { counts, cells, wrong } = await tryFaults(VERBS, FAULT_RULES, 3)
+  console.table(counts)
   expect(wrong).toEqual([])
-  expect([...counts.values()].reduce((sum, { right = 0 }) => sum + right, 0)).toBeGreaterThan(cells.length / 2)
+  expect(Object.values(counts).reduce((sum, { right }) => sum + right, 0)).toBeGreaterThan(cells / 2)
 })
 
 test.each([-7_200_000, 7_200_000])('a clock that is %s ms off changes nothing for files', async (clockOffset) => {

@@ -299,7 +299,7 @@ function expectWritable(target: TableName, info: TableInfo | undefined, mode: Se
   const name = fullName(target)
   // One that an earlier push has not finished may be of this very push: its id will say.
   if (mode === 'error' && info.properties?.[STATE] !== LOADED) throw isThere(name)
-  const kind = info.table_type.toUpperCase()
+  const kind = (info.table_type ?? 'UNKNOWN').toUpperCase()
   const format = info.data_source_format?.toUpperCase() ?? kind
   if (!['MANAGED', 'EXTERNAL'].includes(kind) || format !== 'DELTA')
     throw new ServiceError(
