@@ -1,5 +1,6 @@
 /** @file Options of what registers adapters and models. Loads nothing of the engine. */
 
+import { MERGED_MODEL_OPTIONS } from '../../mlflow/merged-options.js'
 import { PACK_OPTIONS, type PackOptions } from '../../mlflow/model/pack-options.js'
 import { boolean, callback, number, objectOf, text } from '../../options/rules.js'
 import type { OptionTable } from '../../options/table.js'
@@ -19,7 +20,8 @@ export interface PushModelEvent {
 }
 
 /** Options of `pushModel`, and of `pushAdapter` with {@link PushAdapterOptions}. */
-export interface PushModelOptions extends Pick<PackOptions, 'inputExample' | 'baseModel' | 'baseRevision' | 'signal'> {
+export interface PushModelOptions
+  extends Pick<PackOptions, 'task' | 'inputExample' | 'baseModel' | 'baseRevision' | 'signal'> {
   /**
    * Alias that the version gets once it is READY, such as 'champion'; what had it loses it.
    * @default none
@@ -85,6 +87,16 @@ export interface PushAdapterOptions extends PushModelOptions {
    * @default false
    */
   merged?: boolean
+  /**
+   * Of `merged`: 'nf4' merges onto the weights that QLoRA trained on, decoded, not the original ones.
+   * @default none, the original weights
+   */
+  quantization?: 'nf4'
+  /**
+   * Of `merged`: dtype of the weights.
+   * @default that of the base, 'bfloat16' where it has 32 bits
+   */
+  dtype?: 'bfloat16' | 'float16' | 'float32'
 }
 
 const ALIAS = {
@@ -124,6 +136,7 @@ export const PUSH_MODEL_OPTIONS = {
     help: 'registry as MLflow names it: databricks-uc, databricks-uc://PROFILE, uc:https://HOST, https://HOST',
   },
   databricks: PULL_OPTIONS.databricks,
+  task: PACK_OPTIONS.task,
   inputExample: PACK_OPTIONS.inputExample,
   baseModel: PACK_OPTIONS.baseModel,
   baseRevision: PACK_OPTIONS.baseRevision,
@@ -149,5 +162,15 @@ export const PUSH_ADAPTER_OPTIONS = {
     rule: boolean,
     default: false as boolean,
     help: 'whether the adapter is merged into its base model and the sum is registered, which can be served',
+  },
+  quantization: {
+    ...MERGED_MODEL_OPTIONS.quantization,
+    otherwise: 'none, the original weights',
+    help: 'of merged: nf4 merges onto the weights that QLoRA trained on, decoded, not the original ones',
+  },
+  dtype: {
+    ...MERGED_MODEL_OPTIONS.dtype,
+    otherwise: 'that of the base, bfloat16 where it has 32 bits',
+    help: 'of merged: bfloat16, float16 or float32',
   },
 } as const satisfies OptionTable<PushAdapterOptions>

@@ -54,13 +54,17 @@ export async function pushAdapterOf(
   { modelId }: MoreFacts,
 ): Promise<RegisteredVersion> {
   expectPath('push', 'directory', directory)
-  const { merged, ...read } = readOptions('push', options, PUSH_ADAPTER_OPTIONS)
+  const { merged, quantization, dtype, ...read } = readOptions('push', options, PUSH_ADAPTER_OPTIONS)
+  if (!merged) expectNoMergeOptions({ quantization, dtype })
   // The merged model is none that was logged.
   const logged = merged ? undefined : modelId
   const target = await openTarget(name, read, { modelId: logged })
-  const { baseModel, baseRevision, inputExample, run, signal } = read
-  const facts = { baseModel, baseRevision, inputExample, runId: run, modelId: logged, signal }
-  if (merged) return await withMergedModel(directory, facts, ({ model }) => target.register(model, []))
+  const { task, baseModel, baseRevision, inputExample, run, signal } = read
+  const facts = { task, baseModel, baseRevision, inputExample, runId: run, modelId: logged, signal }
+  if (merged) {
+    const merge = { ...facts, quantization, dtype }
+    return await withMergedModel(directory, merge, ({ model }) => target.register(model, []))
+  }
   const warnings = target.isDatabricks ? [SERVING_WARNING] : []
   return await target.register(await packAdapter(directory, facts), warnings)
 }
@@ -87,8 +91,8 @@ export async function pushModelOf(
   expectPath('push', 'directory', directory)
   const read = readOptions('push', options, PUSH_MODEL_OPTIONS)
   const target = await openTarget(name, read, { modelId })
-  const { baseModel, baseRevision, inputExample, run, signal } = read
-  const model = await packModel(directory, { baseModel, baseRevision, inputExample, runId: run, modelId, signal })
+  const { task, baseModel, baseRevision, inputExample, run, signal } = read
+  const model = await packModel(directory, { task, baseModel, baseRevision, inputExample, runId: run, modelId, signal })
   return await target.register(model, [])
 }
 
@@ -152,6 +156,15 @@ export async function openTarget(name: string, options: ReadOptions, { modelId }
       return { ...version, warnings: all }
     },
   }
+}
+
+/** @throws OptionError for options of merging where nothing is merged */
+function expectNoMergeOptions(options: Readonly<Record<string, unknown>>): void {
+  const [given] = Object.entries(options).find(([, value]) => value !== undefined) ?? []
+  if (given === undefined) return
+  throw new OptionError(
+    `[push] expected merged: true with ${given}, which is of merging, got none; add it, or leave ${given} out`,
+  )
 }
 
 /** @throws OptionError for what an open-source server does not have */

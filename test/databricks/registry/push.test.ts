@@ -217,6 +217,18 @@ test('a merged adapter is a whole model, for which nobody warns of serving', asy
   expect(again).toMatchObject({ name: 'main.default.whole', version: 1, isNew: true })
 })
 
+test('a merged adapter has the dtype that is asked for, and answers conversations where its template is there', async () => {
+  const templated = join(folder, 'templated')
+  cpSync(base, templated, { recursive: true })
+  writeFileSync(join(templated, 'chat_template.jinja'), '{{ messages }}')
+  const merge = { merged: true, dtype: 'float32', task: 'llm/v1/chat', baseModel: templated } as const
+  await pushAdapter(adapter, MODEL, { ...fast, ...merge })
+  const { directory } = await pullModel(`uc://${MODEL}`, { databricks, cacheDir })
+  expect(JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8'))).toMatchObject({ dtype: 'float32' })
+  const push = pushAdapter(adapter, MODEL, { ...fast, quantization: 'nf4' })
+  await expect(push).rejects.toThrow(/expected merged: true with quantization, which is of merging/)
+})
+
 test('what cannot be is told before anything is asked: names, aliases, registries, runs', async () => {
   const push = (name: string, options: object = {}) => pushAdapter(adapter, name, { ...fast, ...options })
   await expect(push('chat')).rejects.toThrow(/expected a model as uc:\/\/CATALOG.SCHEMA.MODEL/)
