@@ -46,6 +46,11 @@ export function isSecretName(name: string): boolean {
   )
 }
 
+/** Whether an environment variable of this name may hold a secret of any program. */
+export function isSecretVariable(name: string): boolean {
+  return /(?:TOKEN|SECRET|PASSWORD|CREDENTIALS|KEY)$/i.test(name)
+}
+
 /** Access tokens by the forms that their makers gave them. */
 const TOKENS =
   /\b(?:(?:hf|api_org)_(?:[a-z]{16,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,})|gh[a-z]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|sk-[\w-]{16,}|dapi[0-9a-f]{16,})/g

@@ -14,7 +14,7 @@ import { toError } from '../values.js'
 import { COMMANDS, GROUPS } from './commands.js'
 import { describeFailure, exitCodeOf } from './exit.js'
 import { runProgram } from './run-program.js'
-import { hideSecrets, keepSecretsOfArguments, keepSecretsOfEnvironment } from './secrets.js'
+import { hideSecrets, keepSecretsOfArguments, takeSecretsOfEnvironment } from './secrets.js'
 import { expectResultOnDisk, guardStandardStreams } from './standard-streams.js'
 import { UsageError } from './usage-error.js'
 
@@ -23,7 +23,7 @@ const words = process.argv.slice(2)
 
 async function main(): Promise<void> {
   keepSecretsOfArguments(words)
-  keepSecretsOfEnvironment(process.env)
+  process.env = takeSecretsOfEnvironment(process.env)
   guardStandardStreams()
   try {
     await runProgram({ version, commands: COMMANDS, groups: GROUPS }, words, async () => {

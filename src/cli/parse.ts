@@ -71,7 +71,8 @@ class Parser {
       if (this.#settings.includes(flag)) settings.push({ flag: name, path, value })
       else {
         this.#check(flag, value)
-        flags[path.join('.')] = value
+        // What every command takes is dealt with for all of them; some hand the rest on as options.
+        if (!(flag.path.join('.') in COMMON_FLAGS)) flags[path.join('.')] = value
       }
     }
     return {

@@ -3,7 +3,7 @@
  * line and configuration files.
  */
 
-import { isSecretName, withoutSecrets } from '../errors.js'
+import { isSecretName, isSecretVariable, withoutSecrets } from '../errors.js'
 
 const secrets = new Set<string>()
 
@@ -38,12 +38,35 @@ export function keepSecretsOfArguments(args: readonly string[]): void {
   }
 }
 
-/** Variables that hold a secret of the Hub, of Kaggle or of an endpoint. */
-const SECRET_VARIABLES = ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'KAGGLE_API_TOKEN', 'KAGGLE_KEY', 'OPENAI_API_KEY']
+/** Variables that hold a secret of the Hub, of Kaggle, of an endpoint, or of Databricks, Azure and MLflow. */
+const SECRET_VARIABLES = [
+  'HF_TOKEN',
+  'HUGGING_FACE_HUB_TOKEN',
+  'KAGGLE_API_TOKEN',
+  'KAGGLE_KEY',
+  'OPENAI_API_KEY',
+  'DATABRICKS_TOKEN',
+  'DATABRICKS_PASSWORD',
+  'DATABRICKS_CLIENT_SECRET',
+  'DATABRICKS_OIDC_TOKEN',
+  'ARM_CLIENT_SECRET',
+  'ACTIONS_ID_TOKEN_REQUEST_TOKEN',
+  'MLFLOW_TRACKING_TOKEN',
+  'MLFLOW_TRACKING_PASSWORD',
+]
 
-/** Remembers what the environment holds for servers. */
-export function keepSecretsOfEnvironment(environment: NodeJS.ProcessEnv): void {
+/**
+ * Remembers what the environment holds for servers, and gives an environment of this program alone. The one that the
+ * system has of it loses its secrets: diagnostic reports of Node print all of that.
+ */
+export function takeSecretsOfEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   for (const name of SECRET_VARIABLES) keepSecret(environment[name])
+  const own = { ...environment }
+  for (const [name, value = ''] of Object.entries(own)) {
+    const isNamed = isSecretVariable(name) || name === own.DATABRICKS_OIDC_TOKEN_ENV
+    if (isNamed || withoutSecrets(value) !== value) delete environment[name]
+  }
+  return own
 }
 
 /** A text without the secrets that are known, and without what has the form of one. */

@@ -4,7 +4,7 @@
  */
 
 import { execFile } from 'node:child_process'
-import { shorten, withoutSecrets } from '../../../errors.js'
+import { isSecretVariable, shorten, withoutSecrets } from '../../../errors.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { isObject } from '../../../values.js'
 import type { AccessToken } from './access-token.js'
@@ -23,16 +23,16 @@ interface TokenProgram {
 const TIME_LIMIT = 60_000
 const LARGEST_OUTPUT = 2 ** 20
 
-/** Variables that hold what the program could not need. */
-const SECRET_VARIABLE = /(?:TOKEN|SECRET|PASSWORD|CREDENTIALS|API_KEY|PRIVATE_KEY)$/i
-
 /** The JSON that a program prints. @throws ServiceError that says what to install or to run */
 async function askProgram(
   { program, name, install, login }: TokenProgram,
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<Record<string, unknown>> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([variable]) => !SECRET_VARIABLE.test(variable)))
+  // What the program could not need, and the token of an identity provider under whatever name.
+  const isKept = ([name]: readonly [string, unknown]): boolean =>
+    !isSecretVariable(name) && name !== process.env.DATABRICKS_OIDC_TOKEN_ENV
+  const env = Object.fromEntries(Object.entries(process.env).filter(isKept))
   const { code, stdout, stderr } = await run(program, args, env, signal)
   if (code === 'ENOENT' || code === 'EACCES') {
     throw new ServiceError(`[databricks] expected ${name} for authType, but ${program} cannot be started; ${install}`)
