@@ -107,7 +107,7 @@ export const SERVING_ROUTES: readonly Route[] = [
 
 function entityOf(config: unknown): Readonly<Record<string, unknown>> {
   if (!isObject(config)) throw invalid('Missing required field: config')
-  expectFields(config, { served_entities: 'array' }, 'config')
+  expectFields(config, { served_entities: 'array', name: 'string?' }, 'config')
   const [entity, ...more] = config.served_entities as unknown[]
   if (!isObject(entity) || more.length > 0) throw invalid('Exactly one served entity is expected.')
   expectFields(entity, ENTITY, 'served_entities')

@@ -59,6 +59,14 @@ export const UNITY_CATALOG_ROUTES: readonly Route[] = [
     },
   },
   {
+    method: 'GET',
+    path: `${ROOT}/tables/{name}/exists`,
+    handle: async ({ params }, state) => {
+      const tables = await tablesOf(state)
+      return { json: { table_exists: tables.some((each) => fullNameOf(each) === params.name) } }
+    },
+  },
+  {
     method: 'DELETE',
     path: `${ROOT}/tables/{name}`,
     handle: async ({ params }, state) => {
