@@ -89,6 +89,7 @@ export {
   type OptionProblem,
   OutOfMemoryError,
 } from './lowrank-error.js'
+export type { PackTask } from './mlflow/model/signature.js'
 export type { MlflowOptions } from './mlflow/options.js'
 export type {
   Embedding,

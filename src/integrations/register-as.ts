@@ -4,6 +4,7 @@ import { type ModelAddress, parseModelAddress } from '../databricks/client/model
 import { readRegistry } from '../databricks/client/models/open-registry.js'
 import { PUSH_ADAPTER_OPTIONS } from '../databricks/registry/push-options.js'
 import { OptionError } from '../lowrank-error.js'
+import type { PackTask } from '../mlflow/model/signature.js'
 import { type Rule, text } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
 import type { TrainCallback } from '../train/callbacks.js'
@@ -37,6 +38,12 @@ export interface RegisterSettings {
    */
   merged?: boolean
   /**
+   * What the model is asked: 'text-generation' goes on with a string; 'llm/v1/chat' answers conversations by the chat
+   * template.
+   * @default 'text-generation'
+   */
+  task?: PackTask
+  /**
    * Seconds that the version may take to become READY once its files are there.
    * @default 600
    */
@@ -64,6 +71,7 @@ export const REGISTER_OPTIONS = {
   tags: PUSH_ADAPTER_OPTIONS.tags,
   description: PUSH_ADAPTER_OPTIONS.description,
   merged: PUSH_ADAPTER_OPTIONS.merged,
+  task: PUSH_ADAPTER_OPTIONS.task,
   timeout: PUSH_ADAPTER_OPTIONS.timeout,
 } as const satisfies OptionTable<RegisterSettings>
 
@@ -109,6 +117,11 @@ export const REGISTER_AS: Integration<RegisterOptions> = {
     if (register.merged && method === 'full')
       throw new OptionError(
         "[train] expected no register.merged with method 'full', which makes a whole model; remove it",
+      )
+    const { isGgufPath } = await import('../gguf/reader.js')
+    if (!register.merged && method !== 'full' && isGgufPath(options.model))
+      throw new OptionError(
+        `[train] expected register.merged for registerAs with the GGUF file ${options.model}, which PEFT puts no adapter on, got none; set it to true`,
       )
     const { name, alias } = nameOf(registerAs, register)
     const { openTarget } = await import('../databricks/registry/push.js')
@@ -179,7 +192,7 @@ async function registerResult(
     import('../databricks/registry/push.js'),
     import('../databricks/registry/hints.js'),
   ])
-  const { registry, tags, description, merged, timeout } = register
+  const { registry, tags, description, merged, task, timeout } = register
   const target = readRegistry(registry)
   const tracked = await links.tracked()
   const linked = tracked !== undefined && isLinkable(target, tracked) ? tracked : undefined
@@ -194,6 +207,7 @@ async function registerResult(
     ...(linked && { run: linked.runId }),
     ...(registry !== undefined && { registry }),
     ...(description !== undefined && { description }),
+    ...(task !== undefined && { task }),
     ...(timeout !== undefined && { timeout }),
     ...(signal && { signal }),
   }

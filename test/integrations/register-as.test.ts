@@ -110,6 +110,10 @@ test('what cannot be registered is told before the run begins', async () => {
   await expect(train({ registerAs: 'chat' })).rejects.toThrow(/expected a model as uc:\/\/CATALOG.SCHEMA.MODEL/)
   await expect(train({ registerAs: `${MODEL}@v3` })).rejects.toThrow(/no version for registerAs/)
   await expect(train({ register: { merge: true } })).rejects.toThrow(/merged/)
+  await expect(train({ register: { task: 'llm/v1/chats' } })).rejects.toThrow(/'text-generation', 'llm\/v1\/chat'/)
+  await expect(train({ model: 'base.gguf' })).rejects.toThrow(
+    /expected register.merged for registerAs with the GGUF file/,
+  )
   await expect(train({ outputDir: undefined })).rejects.toThrow(/registerAs needs outputDir/)
   await expect(train({ method: 'full', register: { merged: true } })).rejects.toThrow(/no register.merged with method/)
   vi.stubEnv('DATABRICKS_TOKEN', 'dapi-of-nobody-at-all')
