@@ -7,6 +7,7 @@ import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { withChecksums } from '../checkpoint/checksums.js'
 import { type SavedTokenizer, tokenizerFiles } from '../checkpoint/save-tokenizer.js'
+import { isCatalogAddress } from '../databricks/client/models/address.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
 import { CARD_FILE } from '../hub/model-files.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
@@ -26,6 +27,7 @@ import type { MergeOptions } from './merge-options.js'
 import { isOwnCard, modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
 import { PEFT_WEIGHTS_FILE } from './peft-names.js'
+import { resolveAdapter } from './resolve-adapter.js'
 import { ALL_LINEAR, targetNames } from './target-modules.js'
 
 /** Where an adapter stands among those of its model. */
@@ -133,14 +135,16 @@ export class LoraAdapter {
    * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in
    * PEFT: see `warnings`. Where there is a SHA256SUMS the weights have to be what it says; settings that were changed
    * since are a warning.
+   * @param from the directory of the adapter, or `uc://catalog.schema.model@alias`, which is pulled; see `pullAdapter`
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights
    * are not those that were saved.
    */
-  static async load(model: CausalLM, directory: string, options: LoadAdapterOptions = {}): Promise<LoraAdapter> {
+  static async load(model: CausalLM, from: string, options: LoadAdapterOptions = {}): Promise<LoraAdapter> {
     const { adapterName, active } = readOptions('lora', options, LOAD_ADAPTER_OPTIONS)
-    expectPath('lora', 'directory', directory)
+    expectPath('lora', 'directory', from)
     expectModel('lora', model)
     model.expectLive('lora')
+    const directory = await resolveAdapter(from)
     const { lora: config, baseModel } = await readPeftConfig(directory)
     const path = join(directory, PEFT_WEIGHTS_FILE)
     const { tensors } = await readAdapterHeader(directory)
@@ -238,7 +242,8 @@ export class LoraAdapter {
 
   #baseName(): string {
     const { nameOrPath, origin, path } = this.model
-    const { baseModelName = origin.revision === undefined ? (path ?? nameOrPath) : nameOrPath } = this
+    const isNamed = origin.revision !== undefined || isCatalogAddress(nameOrPath)
+    const { baseModelName = isNamed ? nameOrPath : (path ?? nameOrPath) } = this
     if (typeof baseModelName === 'string' && baseModelName !== '') return baseModelName
     throw new OptionError(`[lora] expected a Hub id or a path for baseModelName, got ${describeValue(baseModelName)}`)
   }

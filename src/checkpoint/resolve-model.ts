@@ -1,7 +1,12 @@
-/** @file Finds a model: a directory, a GGUF file, or a Hub id, which src/hub fetches. */
+/**
+ * @file Finds a model: a directory, a GGUF file, a Hub id, which src/hub fetches, or one of Unity Catalog, which is
+ * pulled.
+ */
 
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { isCatalogAddress } from '../databricks/client/models/address.js'
+import { pullModel } from '../databricks/client/models/pull.js'
 import { describeValue, expectPath, withoutSecrets } from '../errors.js'
 import { isGgufPath } from '../gguf/reader.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
@@ -30,7 +35,7 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
  * Where a model lies. What the Hub cache lacks of a model of the Hub is fetched.
  * @param idOrPath a directory, a path that ends in .gguf, or a Hub id such as 'HuggingFaceTB/SmolLM2-135M', with
  * 'ID@REVISION' for one that is not main; a
- *   path that exists goes first
+ *   path that exists goes first; `uc://catalog.schema.model@alias` is pulled from Unity Catalog
  * @throws where it is neither, or cannot be fetched, saying what to do
  */
 export async function resolveModel(idOrPath: string, options: ResolveModelOptions = {}): Promise<ModelLocation> {
@@ -43,6 +48,7 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
       `[model] expected a directory or a Hub id for model, got ${describeValue(idOrPath)}, which holds a secret; a token belongs in HF_TOKEN`,
     )
   }
+  if (isCatalogAddress(idOrPath)) return await catalogModel(idOrPath, options)
   const path = resolve(idOrPath)
   const found = await stat(path).catch((error: unknown) => {
     if (isMissing(error)) return undefined
@@ -79,6 +85,26 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
     throw error instanceof HubError ? orNoDirectory(error, path, hint) : error
   })
   return { path: directory, nameOrPath: id, origin: { revision: commit, license } }
+}
+
+/** A model of Unity Catalog, under the address of its version. */
+async function catalogModel(
+  address: string,
+  { revision, localFilesOnly, signal, onEvent }: ResolveModelOptions,
+): Promise<ModelLocation> {
+  if (revision !== undefined)
+    throw new OptionError(
+      `[model] expected no revision for a model of Unity Catalog, got ${describeValue(revision)} for ${address}; name a version with @v3`,
+    )
+  const pulled = await pullModel(address, {
+    ...(localFilesOnly !== undefined && { localFilesOnly }),
+    ...(signal && { signal }),
+    ...(onEvent && {
+      onProgress: ({ bytes, totalBytes }) =>
+        onEvent({ type: 'download', model: address, revision: '', files: 1, bytes, totalBytes }),
+    }),
+  })
+  return { path: pulled.directory, nameOrPath: pulled.address, origin: {} }
 }
 
 /** What looks like a Hub id may be a path with a mistake in it: the error says both. */

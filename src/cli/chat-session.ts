@@ -11,6 +11,7 @@ import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { showAnswer } from './answer.js'
 import type { ChatOptions } from './chat.js'
+import { localAdapters } from './local-adapters.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { endAtOnce, guardSignals } from './signal-guard.js'
@@ -26,33 +27,46 @@ const HELP = `/reset            forget the conversation
 
 /** Talks until the input ends. */
 export async function chat(options: ChatOptions): Promise<void> {
-  const { sampling, quantization, dtype, device, adapter, system, json, temperature, topK, topP, minP, ...place } =
-    options
+  const {
+    sampling,
+    quantization,
+    dtype,
+    device,
+    adapter: named,
+    system,
+    json,
+    temperature,
+    topK,
+    topP,
+    minP,
+    ...place
+  } = options
+  const adapter = await localAdapters(named, json)
   const location = await locateModel('chat', { ...place, json, adapters: adapter })
   const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...adapter))
   const model = await beginLoading(location, { quantization, dtype, device })
   showModelWarnings(model)
-  const adapters = adapterNames(adapter)
-  for (const [name, directory] of adapters) showWarnings(await loadAdapter(model, directory, name))
+  const names = adapterNames(named)
+  for (const [index, directory] of adapter.entries()) showWarnings(await loadAdapter(model, directory, names[index]))
   const asked = temperature ?? topK ?? topP ?? minP
   const doSample = asked !== undefined || model.generationDefaults?.doSample === true
   const conversation = new Conversation(model, tokenizer, system)
-  const switching = new AdapterSwitch(model, [...adapters.keys()])
+  const switching = new AdapterSwitch(model, names)
   await new Chat(conversation, switching, { doSample, ...sampling }, json === true).run()
 }
 
 /**
- * Directories by the names that they are switched by: the last part of the path, or the one before an `adapter` that
+ * Names of adapters, by which they are switched: the last part of the path, or the one before an `adapter` that
  * `lowrank train` wrote.
  */
-function adapterNames(directories: readonly string[]): Map<string, string> {
-  const names = new Map<string, string>()
+function adapterNames(directories: readonly string[]): string[] {
+  const names: string[] = []
   for (const directory of directories) {
     const path = resolve(directory)
     const name = basename(path) === 'adapter' ? basename(dirname(path)) : basename(path)
     let free = name
-    for (let number = 2; names.has(free) || free === NO_ADAPTER; number++) free = `${name}_${number}`
-    names.set(free, directory)
+    for (let number = 2; names.includes(free) || free === NO_ADAPTER; number++) free = `${name}_${number}`
+    names.push(free)
   }
   return names
 }

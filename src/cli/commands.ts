@@ -24,6 +24,8 @@ export const COMMANDS: CommandList = new Map([
   ['data convert', () => import('./data/convert.js')],
   ['pull', () => import('./pull.js')],
   ['push dataset', () => import('./push/dataset.js')],
+  ['push adapter', () => import('./push/adapter.js')],
+  ['push model', () => import('./push/model.js')],
   ['databricks whoami', () => import('./databricks/whoami.js')],
   ['databricks login-check', () => import('./databricks/login-check.js')],
   ['databricks sql', () => import('./databricks/sql.js')],
@@ -67,6 +69,6 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['databricks warehouses', 'start and stop SQL warehouses'],
   ['databricks serving-endpoints', 'serve registered models, and ask them'],
   ['databricks runs', 'submit, follow and cancel runs of jobs'],
-  ['push', 'bring data sets to Unity Catalog'],
+  ['push', 'bring data sets, adapters and models to Unity Catalog'],
   ['mlflow', 'runs recorded by MLflow'],
 ])

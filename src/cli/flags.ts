@@ -20,7 +20,7 @@ const OF_ADAPTER = 'the one that the adapter names'
 export const MODEL_FLAGS = {
   model: {
     rule: text,
-    help: 'directory, .gguf file or Hub id of the model; what the Hub cache lacks is fetched',
+    help: 'directory, .gguf file, Hub id or uc:// address of the model; what the cache lacks is fetched',
     otherwise: OF_ADAPTER,
     flag: { name: '--model', argument: 'dir', group: 'Model' },
   },
@@ -42,7 +42,7 @@ export const HOLDING_FLAGS = {
 
 export const ADAPTER = {
   rule: text,
-  help: 'directory of a LoRA adapter',
+  help: 'directory of a LoRA adapter, or its uc:// address',
   flag: { name: '--adapter', argument: 'dir' },
 } as const
 

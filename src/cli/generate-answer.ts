@@ -6,15 +6,17 @@ import { streamText } from '../generation/generate-text.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import { showAnswer } from './answer.js'
 import type { Generate } from './generate.js'
+import { localAdapters } from './local-adapters.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { inputText } from './standard-input.js'
 import { UsageError } from './usage-error.js'
 
 export async function generate(asked: Generate): Promise<void> {
-  const { adapter, chat, json, sampling, prompt: given, quantization, dtype, device, ...place } = asked
+  const { adapter: named, chat, json, sampling, prompt: given, quantization, dtype, device, ...place } = asked
   const prompt = given ?? (await promptFromStdin())
-  const adapters = adapter === undefined ? [] : [adapter]
+  const adapters = await localAdapters(named === undefined ? [] : [named], json)
+  const [adapter] = adapters
   const location = await locateModel('generate', { ...place, json, adapters })
   const tokenizer = await loadTokenizer(await tokenizerPlace(location, adapter))
   if (!chat && tokenizer.encode(prompt).length === 0)

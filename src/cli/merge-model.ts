@@ -7,6 +7,7 @@ import { beginLoading } from '../checkpoint/load-model.js'
 import { createBar } from '../progress/progress.js'
 import { formatCount, type Paint, paintFor } from '../progress/terminal.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { localAdapters } from './local-adapters.js'
 import { locateModel, tokenizerPlace } from './locate-model.js'
 import type { Merge } from './merge.js'
 import { showWarnings } from './show-warnings.js'
@@ -16,8 +17,9 @@ import { commandLine, shown } from './try-it.js'
 import { UsageError } from './usage-error.js'
 
 export async function merge(asked: Merge): Promise<void> {
-  const { adapter: from, output, dtype, quantization, device, json, ...others } = asked
+  const { adapter: named, output, dtype, quantization, device, json, ...others } = asked
   await expectEmptyDirectory(output)
+  const [from = named] = await localAdapters([named], json)
   const location = await locateModel('merge', { ...others, json, adapters: [from] })
   const tokenizerFrom = await tokenizerPlace(location, from)
   const prompts = await encoded(others.prompt, tokenizerFrom)

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import { isPath } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
+import { isCatalogAddress } from '../databricks/client/models/address.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
 import { isPlainObject } from '../values.js'
 import { yamlText } from '../yaml-text.js'
@@ -122,7 +123,7 @@ function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<s
   const pinned = (source: unknown, read: readonly SourceLineage[], opened: Iterable<string>): unknown =>
     pinnedSource(absoluteSource(source), new Set([...read.map(({ location }) => location), ...opened]))
   return {
-    model: revision === undefined ? resolve(model) : model,
+    model: revision === undefined && !isCatalogAddress(model) ? resolve(model) : model,
     revision,
     dataset: pinned(dataset, lineage.dataset, locations),
     evalDataset: pinned(evalDataset, lineage.evalDataset ?? [], []),

@@ -1,0 +1,107 @@
+/** @file What `lowrank push adapter` and `lowrank push model` share: flags, the bar, and what is told at the end. */
+
+import { formatBytes } from '../../bytes.js'
+import { parseModelName } from '../../databricks/client/models/address.js'
+import { readRegistry } from '../../databricks/client/models/open-registry.js'
+import {
+  PUSH_MODEL_OPTIONS,
+  type PushModelEvent,
+  type PushModelOptions,
+} from '../../databricks/registry/push-options.js'
+import type { RegisteredVersion } from '../../databricks/registry/register-version.js'
+import { number, text } from '../../options/rules.js'
+import { createBar } from '../../progress/progress.js'
+import type { Argument, FlagTable, Given } from '../command.js'
+import { CONNECTION_FLAGS, type ConnectionFlags, connectionOf } from '../databricks/connection-flags.js'
+import { JSON_OBJECT } from '../flags.js'
+import { KEY_VALUES, keyValues } from '../key-values.js'
+import { untilSignal } from '../until-signal.js'
+import { UsageError } from '../usage-error.js'
+
+/** What is typed. */
+export interface RegisteringFlags extends ConnectionFlags {
+  readonly alias?: string
+  readonly tag?: readonly string[]
+  readonly description?: string
+  readonly run?: string
+  readonly registry?: string
+  readonly baseModel?: string
+  readonly baseRevision?: string
+  readonly timeout?: number
+  readonly json?: boolean
+}
+
+/** What is meant. */
+export interface Registering {
+  readonly directory: string
+  readonly model: string
+  readonly options: PushModelOptions
+  readonly json: boolean
+}
+
+/** Two words that both commands take. @param what is in the directory */
+export function registeringArguments(what: string): readonly Argument[] {
+  return [
+    { name: 'DIR', help: `directory of the ${what}`, otherwise: 'needed' },
+    { name: 'MODEL', help: 'CATALOG.SCHEMA.MODEL; of an MLflow server any name', otherwise: 'needed' },
+  ]
+}
+
+const { alias, description, run, registry, baseModel, baseRevision, timeout } = PUSH_MODEL_OPTIONS
+
+export const REGISTERING_FLAGS = {
+  alias: { ...alias, flag: { name: '--alias', argument: 'name', group: 'Version' } },
+  tag: {
+    rule: KEY_VALUES,
+    otherwise: 'none',
+    help: 'a tag of the version',
+    flag: { name: '--tag', argument: 'key=value', isRepeatable: true },
+  },
+  description: { ...description, flag: { name: '--description', argument: 'text' } },
+  run: { ...run, flag: { name: '--run', argument: 'id' } },
+  baseModel: { ...baseModel, rule: text, flag: { name: '--base-model', argument: 'id' } },
+  baseRevision: { ...baseRevision, rule: text, flag: { name: '--base-revision', argument: 'commit' } },
+  registry: { ...registry, flag: { name: '--registry', argument: 'uri', group: 'Registry' } },
+  timeout: { ...timeout, rule: number({ above: 0 }), flag: { name: '--timeout', argument: 'seconds' } },
+  json: JSON_OBJECT,
+  ...CONNECTION_FLAGS,
+} as const satisfies FlagTable<RegisteringFlags>
+
+/** @throws UsageError, OptionError for what cannot be */
+export function checkRegistering(name: string, { flags, words }: Given<RegisteringFlags>): Registering {
+  const [directory, model] = words
+  if (directory === undefined || model === undefined)
+    throw new UsageError(
+      `[${name}] expected a directory and a model, got ${words.length} words; write: ${name} DIR CATALOG.SCHEMA.MODEL`,
+    )
+  const { tag = [], json, profile, host, ...options } = flags
+  if (readRegistry(options.registry).kind !== 'mlflow') parseModelName(model)
+  const databricks = connectionOf({ ...(profile !== undefined && { profile }), ...(host !== undefined && { host }) })
+  const tags = keyValues(name, '--tag', tag)
+  return { directory, model, json: json === true, options: { ...options, databricks, ...(tag.length > 0 && { tags }) } }
+}
+
+/** Registers with a bar, and tells what came of it. */
+export async function showRegistering(
+  { directory, model, options, json }: Registering,
+  push: (directory: string, model: string, options: PushModelOptions) => Promise<RegisteredVersion>,
+): Promise<void> {
+  const bar = createBar()
+  const onProgress = ({ bytes, totalBytes }: PushModelEvent): void => {
+    const label = { text: 'Uploading', importance: 1 }
+    const shown = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
+    bar.show({ label, fraction: totalBytes === 0 ? 1 : bytes / totalBytes, parts: [{ text: shown, importance: 2 }] })
+  }
+  const onWarning = (message: string): void => void process.stderr.write(`Warning: ${message}\n`)
+  const version = await untilSignal((signal) =>
+    push(directory, model, { ...options, onWarning, ...(!json && { onProgress }), signal }),
+  ).finally(() => bar.close())
+  if (json) {
+    process.stdout.write(`${JSON.stringify(version)}\n`)
+    return
+  }
+  const { address, isNew, uploadedBytes } = version
+  const named = options.alias === undefined ? '' : `, with the alias ${options.alias}`
+  const what = isNew ? `Registered ${address} (${formatBytes(uploadedBytes)})` : `${address} has this content already`
+  process.stdout.write(`${what}${named}\n`)
+}
