@@ -242,6 +242,7 @@ async function* allPages<T>(
   itemsOf: (page: Record<string, unknown>) => readonly T[],
 ): AsyncGenerator<T> {
   let token: string | undefined
+  const asked = new Set<string>()
   for (;;) {
     const next: object =
       token === undefined
@@ -253,10 +254,12 @@ async function* allPages<T>(
     yield* itemsOf(page)
     const following = page.next_page_token
     if (typeof following !== 'string' || following === '') return
-    if (following === token)
+    if (asked.has(following))
       throw new ServiceError(
-        `[rest] expected the next page of ${call.what} from ${client.server}, got a page that names itself as the next; report it to whoever runs the server`,
+        `[rest] expected the next page of ${call.what} from ${client.server}, got a page that names itself or an earlier one as the next; report it to ` +
+          'whoever runs the server',
       )
+    asked.add(following)
     token = following
   }
 }
@@ -312,15 +315,18 @@ async function readJson<T>(
   const text = await readText(body, LARGEST_JSON)
   if (text.trim() === '') return {} as T
   try {
-    return JSON.parse(text) as T
+    const value: unknown = JSON.parse(text)
+    // No service answers a lone word, and its readers take fields of what it answers.
+    if (typeof value === 'object' && value !== null) return value as T
   } catch {
-    const got = /^\s*</.test(text) ? 'a page of HTML' : describeValue(text)
-    throw new ServiceError(
-      `[${where}] expected JSON from ${server} for ${what}, got ${got}; check the address, and whether a proxy or a login page ` +
-        'answers in its place',
-      { status, requestId: headers.get('x-request-id') ?? undefined },
-    )
+    // It is told of below.
   }
+  const got = /^\s*</.test(text) ? 'a page of HTML' : describeValue(text)
+  throw new ServiceError(
+    `[${where}] expected JSON from ${server} for ${what}, got ${got}; check the address, and whether a proxy or a login page ` +
+      'answers in its place',
+    { status, requestId: headers.get('x-request-id') ?? undefined },
+  )
 }
 
 function connectionFailure(

@@ -205,7 +205,15 @@ it('a page that names itself as the next is an error, not an endless list', asyn
   const list = async (): Promise<void> => {
     for await (const _ of client(url).pages({ path: '/p', what: 'x' }, () => [])) expect(_).toBe('nothing')
   }
-  expect((await failure(list())).message).toContain('names itself as the next')
+  expect((await failure(list())).message).toContain('names itself or an earlier one as the next')
+})
+
+it('pages that lead in a circle are an error, not an endless list', async () => {
+  const { url } = await serve((_, response, count) => json(response, { next_page_token: count % 2 ? 'a' : 'b' }))
+  const list = async (): Promise<void> => {
+    for await (const _ of client(url).pages({ path: '/p', what: 'x' }, () => [])) expect(_).toBe('nothing')
+  }
+  expect((await failure(list())).message).toContain('names itself or an earlier one as the next')
 })
 
 it('a presigned address gets no authorization, and its refusal shows nothing of it', async () => {
@@ -239,6 +247,11 @@ it('what a server says of a token comes without it', async () => {
 it('a page of HTML in place of JSON is an error that names it', async () => {
   const { url } = await serve((_, response) => response.end('<html><title>Sign in</title></html>'))
   expect((await failure(client(url).json({ path: '/p', what: 'x' }))).message).toContain('got a page of HTML')
+})
+
+it.each(['null', '3', '"x"', 'true'])('JSON that is no object is refused by name: %s', async (text) => {
+  const { url } = await serve((_, response) => response.end(text))
+  expect((await failure(client(url).json({ path: '/p', what: 'x' }))).message).toContain('expected JSON from')
 })
 
 it('a server that says nothing for too long is given up', async () => {
