@@ -1,9 +1,10 @@
 /** @file What both dialects of registries read of answers. */
 
+import { describeValue } from '../../../errors.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { isObject } from '../../../values.js'
 import { isMissing } from '../errors.js'
-import type { FilesWay } from './registry.js'
+import type { FilesWay, ModelVersion } from './registry.js'
 
 /** Fields of a request or an answer. */
 export type Fields = Readonly<Record<string, unknown>>
@@ -28,6 +29,25 @@ export function textOf(value: unknown): string | undefined {
 export function textsOf(tags: unknown): Record<string, string> {
   const pairs = Array.isArray(tags) ? tags.filter(isObject) : []
   return Object.fromEntries(pairs.map(({ key, value }) => [String(key), String(value ?? '')]))
+}
+
+/**
+ * A version as it was asked for.
+ * @param asked number of the version; undefined: any
+ * @throws ServiceError for an answer that is about something else, whose files would be taken for those asked for
+ */
+export function expectVersion(
+  found: ModelVersion,
+  server: string,
+  { name, asked }: { readonly name: string; readonly asked?: number },
+): ModelVersion {
+  const isNamed = found.name.toLowerCase() === name.toLowerCase()
+  const isNumbered = Number.isSafeInteger(found.version) && found.version > 0
+  if (isNamed && isNumbered && found.version === (asked ?? found.version)) return found
+  throw new ServiceError(
+    `[databricks] expected ${asked === undefined ? 'a version' : `version ${asked}`} of the model ${name} from ${server}, got ` +
+      `${describeValue(found.version)} of ${describeValue(found.name)}; check the address, and whether something else answers in its place`,
+  )
 }
 
 /** @throws ServiceError where the files are in a cloud that asks for its own keys */

@@ -7,7 +7,7 @@ import type { RestCall, RestClient } from '../../../http/rest.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { isObject } from '../../../values.js'
 import { partsOfName } from './address.js'
-import { expectOwnStorage, type Fields, ifThere, textOf, textsOf } from './answers.js'
+import { expectOwnStorage, expectVersion, type Fields, ifThere, textOf, textsOf } from './answers.js'
 import type { ModelVersion, Registry } from './registry.js'
 
 const ROOT = '/api/2.1/unity-catalog'
@@ -47,14 +47,17 @@ export function catalogRegistry(
     findVersion: (name, version, signal) =>
       ifThere(async () => {
         const what = `version ${version} of the model ${name}`
-        return versionOf(await call('GET', versionPath(name, version), { query: aliases, what, signal }))
+        const answer = await call('GET', versionPath(name, version), { query: aliases, what, signal })
+        return expectVersion(versionOf(answer), rest.server, { name, asked: version })
       }),
     findByAlias: (name, alias, signal) => {
       if (workspace === undefined) throw noAliases(rest.server, name)
       return ifThere(async () => {
         const what = `the alias ${alias} of the model ${name}`
         const path = `${modelPath(name)}/aliases/${encodeURIComponent(alias)}`
-        return versionOf(await call('GET', path, { query: aliases, what, signal }))
+        return expectVersion(versionOf(await call('GET', path, { query: aliases, what, signal })), rest.server, {
+          name,
+        })
       })
     },
     async *listVersions(name, signal) {
@@ -66,7 +69,9 @@ export function catalogRegistry(
       }
       try {
         yield* rest.pages(list, ({ model_versions }) =>
-          Array.isArray(model_versions) ? model_versions.map(versionOf) : [],
+          Array.isArray(model_versions)
+            ? model_versions.map((each) => expectVersion(versionOf(each), rest.server, { name }))
+            : [],
         )
       } catch (error) {
         await ifThere(() => Promise.reject(error))
@@ -85,9 +90,10 @@ export function catalogRegistry(
           ...(modelId !== undefined && { model_id: modelId }),
         }),
       }
-      return versionOf(
-        await call('POST', 'models/versions', { json, what: `a new version of the model ${name}`, signal }),
-      )
+      const what = `a new version of the model ${name}`
+      return expectVersion(versionOf(await call('POST', 'models/versions', { json, what, signal })), rest.server, {
+        name,
+      })
     },
     async finalizeVersion(name, version, signal) {
       const json = { full_name: name, version }

@@ -7,7 +7,7 @@ import type { RestCall } from '../../../http/rest.js'
 import { isObject } from '../../../values.js'
 import type { DatabricksClient } from '../connect.js'
 import { isMissing } from '../errors.js'
-import { expectOwnStorage, type Fields, ifThere, textOf, textsOf } from './answers.js'
+import { expectOwnStorage, expectVersion, type Fields, ifThere, textOf, textsOf } from './answers.js'
 import type { FilesWay, ModelVersion, Registry } from './registry.js'
 
 const ROOT = '/api/2.0/mlflow/unity-catalog'
@@ -22,8 +22,17 @@ export function databricksRegistry(client: DatabricksClient): Registry {
       ...(method === 'GET' ? { query: fields as NonNullable<RestCall['query']> } : { json: fields }),
       ...rest,
     })
-  const versionAt = async (path: string, fields: Fields, what: string, signal: AbortSignal | undefined) =>
-    await ifThere(async () => versionOf((await call('GET', path, fields, { what, signal })).model_version))
+  const versionAt = async (
+    path: string,
+    fields: Fields,
+    what: string,
+    asked: { readonly name: string; readonly asked?: number },
+    signal: AbortSignal | undefined,
+  ) =>
+    await ifThere(async () => {
+      const { model_version } = await call('GET', path, fields, { what, signal })
+      return expectVersion(versionOf(model_version), client.server, asked)
+    })
   let takesFiles: Promise<boolean> | undefined
   return {
     rest: client,
@@ -42,10 +51,16 @@ export function databricksRegistry(client: DatabricksClient): Registry {
     },
     findVersion: (name, version, signal) => {
       const what = `version ${version} of the model ${name}`
-      return versionAt('model-versions/get', { name, version: String(version) }, what, signal)
+      return versionAt('model-versions/get', { name, version: String(version) }, what, { name, asked: version }, signal)
     },
     findByAlias: (name, alias, signal) =>
-      versionAt('registered-models/alias', { name, alias }, `the alias ${alias} of the model ${name}`, signal),
+      versionAt(
+        'registered-models/alias',
+        { name, alias },
+        `the alias ${alias} of the model ${name}`,
+        { name },
+        signal,
+      ),
     async *listVersions(name, signal) {
       const search = {
         path: `${ROOT}/model-versions/search`,
@@ -54,7 +69,9 @@ export function databricksRegistry(client: DatabricksClient): Registry {
         signal,
       }
       yield* client.pages(search, ({ model_versions }) =>
-        Array.isArray(model_versions) ? model_versions.map(versionOf) : [],
+        Array.isArray(model_versions)
+          ? model_versions.map((each) => expectVersion(versionOf(each), client.server, { name }))
+          : [],
       )
     },
     async createVersion({ name, source, description, tags, runId, runWorkspaceId, modelId }, signal) {
@@ -69,7 +86,8 @@ export function databricksRegistry(client: DatabricksClient): Registry {
         ...(modelId !== undefined && { model_id: modelId }),
       }
       const what = `a new version of the model ${name}`
-      return versionOf((await call('POST', 'model-versions/create', fields, { what, signal })).model_version)
+      const { model_version } = await call('POST', 'model-versions/create', fields, { what, signal })
+      return expectVersion(versionOf(model_version), client.server, { name })
     },
     async finalizeVersion(name, version, signal) {
       const fields = { name, version: String(version) }

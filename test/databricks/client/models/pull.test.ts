@@ -165,6 +165,24 @@ test('a version that is not READY, or not there, or holds something else is refu
   expect(readdirSync(directory).sort()).toEqual(['config.json', 'tokenizer.json'])
 })
 
+const ANSWER = { name: MODEL, version: '1', status: 'READY' }
+test.each([
+  [
+    'another version',
+    { model_version: { ...ANSWER, version: '2' } },
+    /expected version 1 of .*, got 2 of "main.default/,
+  ],
+  ['another model', { model_version: { ...ANSWER, name: '../..' } }, /expected version 1 of .*, got 1 of "..\/.."/],
+  ['no number', { model_version: { ...ANSWER, version: 'x' } }, /expected version 1 of .*, got NaN of/],
+  ['nothing', {}, /expected version 1 of .*, got NaN of "undefined"/],
+])('an answer with %s in place of what was asked for is refused, and nothing of it kept', async (_what, body, said) => {
+  await layVersion(workspace, ADAPTER)
+  await layVersion(workspace, { ...ADAPTER, MLmodel: 'other' })
+  workspace.fail({ path: /model-versions\/get/, with: { status: 200, body } })
+  await expect(pullAdapter(`uc://${MODEL}@v1`, { databricks, cacheDir })).rejects.toThrow(said)
+  expect(readdirSync(cacheDir)).toEqual([])
+})
+
 test('keys of a cloud, and registries of other kinds, are refused before anything is fetched', async () => {
   await layVersion(workspace, ADAPTER)
   Object.assign(workspace.state.of(REGISTRY), { takesFiles: false, storageMode: 'CUSTOMER_HOSTED' })
