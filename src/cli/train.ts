@@ -4,6 +4,7 @@
 
 import { join } from 'node:path'
 import { TRAIN_OPTIONS } from '../integrations/options.js'
+import type { RunLinks } from '../integrations/run-links.js'
 import { LowrankError } from '../lowrank-error.js'
 import { paintFor } from '../progress/terminal.js'
 import type { TrainCallback } from '../train/callbacks.js'
@@ -55,10 +56,12 @@ export const command: Command<TrainFlags, Checked> = {
 
 async function train({ options }: RunOptions, json: boolean): Promise<void> {
   expectResultOnDisk()
-  const [{ createProgress }, { trainResolved }] = await Promise.all([
+  const [{ createProgress }, { trainResolved }, { createRunLinks }] = await Promise.all([
     import('../progress/progress.js'),
     import('../integrations/train-lora.js'),
+    import('../integrations/run-links.js'),
   ])
+  const links = createRunLinks()
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
   const progress = createProgress({ json })
@@ -76,11 +79,7 @@ async function train({ options }: RunOptions, json: boolean): Promise<void> {
   }
   let run: TrainResult
   try {
-    run = await trainResolved({
-      ...options,
-      signal: interrupt.signal,
-      callbacks: [signals, progress],
-    })
+    run = await trainResolved({ ...options, signal: interrupt.signal, callbacks: [signals, progress] }, links)
   } catch (error) {
     if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error
     throw new LowrankError('STOPPED', 'stopped before the first step; what was fetched of the model is kept')
@@ -91,10 +90,34 @@ async function train({ options }: RunOptions, json: boolean): Promise<void> {
   if (run.reason === 'aborted') throw new LowrankError('STOPPED', `stopped at step ${run.step}; go on with --resume`)
   await run.save(target)
   run.dispose()
-  if (!json) describeResult(options, target, run)
+  if (!json) process.stdout.write(`${paintFor(process.stdout)('green', 'Saved')} ${target}\n`)
+  await describeLinks(links, json)
+  if (!json) describeUse(options, target, run)
 }
 
-function describeResult({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainResult): void {
+/** Where the run is found again: in a tracker, in a registry. Programs get an object for each. */
+async function describeLinks(links: RunLinks, json: boolean): Promise<void> {
+  const tracked = await links.tracked()
+  const registered = links.registered()
+  if (json) {
+    if (tracked) process.stdout.write(`${JSON.stringify({ type: 'tracked', ...tracked })}\n`)
+    if (registered) process.stdout.write(`${JSON.stringify({ type: 'registered', ...registered })}\n`)
+    return
+  }
+  const paint = paintFor(process.stdout)
+  if (tracked) {
+    const { runId, experimentId, trackingUri } = tracked
+    process.stdout.write(`${paint('green', 'Recorded')} run ${runId} in experiment ${experimentId} of ${trackingUri}\n`)
+  }
+  if (!registered) return
+  const { name, version, alias, isNew, warnings } = registered
+  const also = [...(alias === undefined ? [] : [`alias ${alias}`]), ...(isNew ? [] : ['which was there'])]
+  process.stdout.write(`${paint('green', 'Registered')} ${[`${name} version ${version}`, ...also].join(', ')}\n`)
+  const paintWarning = paintFor(process.stderr)
+  for (const warning of warnings) process.stderr.write(`${paintWarning('yellow', `warning: ${warning}`)}\n`)
+}
+
+function describeUse({ method, model, revision }: ResolvedTrainOptions, target: string, run: TrainResult): void {
   const { quantization } = run.model
   const base = revision === undefined || model.includes('@') ? model : `${model}@${revision}`
   // An answer is asked for as the rows were: conversations through the chat template.
@@ -106,6 +129,5 @@ function describeResult({ method, model, revision }: ResolvedTrainOptions, targe
     ...(method === 'lora' ? ['--adapter', target] : []),
     ...(isChat ? ['--chat'] : []),
   ])
-  const paint = paintFor(process.stdout)
-  process.stdout.write(`${paint('green', 'Saved')} ${target}\nTry it: ${command} --prompt "..."\n`)
+  process.stdout.write(`Try it: ${command} --prompt "..."\n`)
 }

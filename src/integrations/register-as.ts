@@ -213,11 +213,18 @@ async function registerResult(
   }
   const hint = `What was trained is in ${path}: register it with lowrank push ${kind} ${path} ${name}`
   const facts = { modelId: linked?.modelId }
-  await withHint(hint, signal, () =>
+  const version = await withHint(hint, signal, () =>
     kind === 'model'
       ? pushModelOf(path, name, options, facts)
       : pushAdapterOf(path, name, { ...options, merged: merged === true }, facts),
   )
+  links.tellRegistered({
+    name: version.name,
+    version: version.version,
+    ...(alias !== undefined && { alias }),
+    isNew: version.isNew,
+    warnings: version.warnings,
+  })
 }
 
 /** A registry links to runs that its own server tracks; an open-source one keeps any id. */

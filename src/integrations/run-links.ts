@@ -14,6 +14,18 @@ export interface TrackedRun {
   readonly modelId?: string
 }
 
+/** The version that a registry made of what was trained. */
+export interface RegisteredRun {
+  /** The model, without version. */
+  readonly name: string
+  readonly version: number
+  readonly alias?: string
+  /** False where the registry had the same content already. */
+  readonly isNew: boolean
+  /** What is worth knowing about it, a sentence each. */
+  readonly warnings: readonly string[]
+}
+
 /** What a run is linked to. Each tracker that a run has says so once, when it has recorded all of it. */
 export interface RunLinks {
   /** Says that a tracker will tell of the run. */
@@ -23,10 +35,15 @@ export interface RunLinks {
    * with the first; undefined where there is none.
    */
   tracked(): Promise<TrackedRun | undefined>
+  /** Says what the run became. */
+  tellRegistered(run: RegisteredRun): void
+  /** What it has become so far. */
+  registered(): RegisteredRun | undefined
 }
 
 export function createRunLinks(): RunLinks {
   const expected: Promise<TrackedRun | undefined>[] = []
+  let registered: RegisteredRun | undefined
   return {
     expectTracked() {
       let tell: (run: TrackedRun | undefined) => void = () => {}
@@ -41,5 +58,9 @@ export function createRunLinks(): RunLinks {
       const runs = (await Promise.all(expected)).filter((run) => run !== undefined)
       return runs.find(({ isDatabricks }) => isDatabricks) ?? runs[0]
     },
+    tellRegistered(run) {
+      registered = run
+    },
+    registered: () => registered,
   }
 }

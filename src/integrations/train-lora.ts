@@ -8,7 +8,7 @@ import { trainOpened } from '../train/train-lora.js'
 import type { TrainRun } from '../train/train-run.js'
 import { INTEGRATIONS, type TrainLoraOptions } from './options.js'
 import { resolveAllOptions } from './resolve-options.js'
-import { createRunLinks } from './run-links.js'
+import { createRunLinks, type RunLinks } from './run-links.js'
 
 /**
  * Fine-tunes a model with LoRA (or in full, with `method: 'full'`).
@@ -27,17 +27,19 @@ import { createRunLinks } from './run-links.js'
  * @throws LowrankError on files, checkpoints and devices; see ErrorCode.
  */
 export function trainLora(options: TrainLoraOptions): TrainRun {
-  return trainOpened(() => opened(resolveAllOptions(options)))
+  return trainOpened(() => opened(resolveAllOptions(options), createRunLinks()))
 }
 
-/** `trainLora` with options that are checked and completed, as the command line has them before it begins. */
-export function trainResolved(options: ResolvedTrainOptions): TrainRun {
-  return trainOpened(() => opened(options))
+/**
+ * `trainLora` with options that are checked and completed, as the command line has them before it begins. `links` has
+ * who recorded and registered the run once it is over.
+ */
+export function trainResolved(options: ResolvedTrainOptions, links: RunLinks = createRunLinks()): TrainRun {
+  return trainOpened(() => opened(options, links))
 }
 
 /** The options with the callbacks of the integrations. */
-async function opened(options: ResolvedTrainOptions): Promise<ResolvedTrainOptions> {
-  const links = createRunLinks()
+async function opened(options: ResolvedTrainOptions, links: RunLinks): Promise<ResolvedTrainOptions> {
   const callbacks = [...(options.callbacks ?? [])]
   for (const integration of INTEGRATIONS) callbacks.push(...(await integration.open(options, links)))
   return { ...options, callbacks }
