@@ -29,13 +29,19 @@ export interface FetchResult {
 }
 
 const MIB = 2 ** 20
+/** What is proven, and kept after a kill. */
 const RANGE = 8 * MIB
 /** What is smaller comes in one request, through the workspace. */
 const RANGES_FROM = 2 * RANGE
+/**
+ * Ranges that one request asks for at most. A request for each would have V8 collect all garbage with each of them: it
+ * counts the pieces of the network against a limit that few of them reach.
+ */
+const RANGES_AT_ONCE = 48
 /** More take longer where the network is fast: their writes wait for each other. */
 const PARALLELISM = 3
-/** Bytes of one write: pieces of the network are small, and each write has a price. */
-const WRITE = MIB
+/** Bytes of one write: pieces of the network are small, and Linux takes large pages for larger ones, which it lacks. */
+const WRITE = MIB / 4
 
 /** @throws ServiceError, and as writing files does; the target has its old content then */
 export async function fetchFromVolume(job: FetchJob): Promise<FetchResult> {
@@ -101,21 +107,30 @@ async function fetchRanges(job: FetchJob, head: FileHead): Promise<FetchResult> 
     const isDone = ({ start }: FileRange): boolean => partial.done.has(start)
     const resumedBytes = ranges.filter(isDone).reduce((sum, { start, end }) => sum + end - start, 0)
     progress(resumedBytes)
-    const fetchRange = async (range: FileRange, stop: AbortSignal): Promise<void> => {
+    const fetchStretch = async (stretch: readonly FileRange[], stop: AbortSignal): Promise<void> => {
+      const [{ start }, { end }] = [stretch[0] as FileRange, stretch.at(-1) as FileRange]
+      let index = 0
       let sum = 0
-      let at = range.start
+      let at = start
       // Used over and over: garbage collection does not keep up with pieces that wait for the disk.
-      const held = Buffer.allocUnsafeSlow(Math.min(WRITE, range.end - range.start))
+      const held = Buffer.allocUnsafeSlow(WRITE)
       let heldBytes = 0
       const flush = async (): Promise<void> => {
-        await partial.write(held.subarray(0, heldBytes), at)
+        const bytes = held.subarray(0, heldBytes)
+        sum = crc32(bytes, sum)
+        await partial.write(bytes, at)
         at += heldBytes
         progress(heldBytes)
         heldBytes = 0
+        const range = stretch[index] as FileRange
+        if (at < range.end) return
+        await partial.markDone(range, sum)
+        sum = 0
+        index++
       }
-      for await (const piece of remote.pieces(range, stop)) {
-        sum = crc32(piece, sum)
+      for await (const piece of remote.pieces({ start, end }, stop)) {
         for (let taken = 0; taken < piece.byteLength; ) {
+          // Each range begins with a write of its own: its size is a multiple of one.
           const part = piece.subarray(taken, taken + held.length - heldBytes)
           held.set(part, heldBytes)
           heldBytes += part.byteLength
@@ -124,10 +139,10 @@ async function fetchRanges(job: FetchJob, head: FileHead): Promise<FetchResult> 
         }
       }
       if (heldBytes > 0) await flush()
-      await partial.markDone(range, sum)
     }
+    const parallelism = job.parallelism ?? PARALLELISM
     const missing = ranges.filter((range) => !isDone(range))
-    await inParallel(missing, job.parallelism ?? PARALLELISM, fetchRange, signal)
+    await inParallel(stretchesOf(missing, parallelism), parallelism, fetchStretch, signal)
     const md5 = remote.md5 && (await partial.digest('md5'))
     expectContent(path, { bytes: head.size, size: head.size, md5, wanted: remote.md5 })
     await partial.finish(head.lastModified)
@@ -139,6 +154,19 @@ async function fetchRanges(job: FetchJob, head: FileHead): Promise<FetchResult> 
     } else await partial.release()
     throw error
   }
+}
+
+/** Ranges behind each other, a list for each request: as many as are sent at once, or several times that. */
+function stretchesOf(missing: readonly FileRange[], parallelism: number): FileRange[][] {
+  const rounds = Math.ceil(missing.length / (parallelism * RANGES_AT_ONCE))
+  const most = Math.ceil(missing.length / (parallelism * rounds))
+  const stretches: FileRange[][] = []
+  for (const range of missing) {
+    const last = stretches.at(-1)
+    if (last !== undefined && last.length < most && last.at(-1)?.end === range.start) last.push(range)
+    else stretches.push([range])
+  }
+  return stretches
 }
 
 class ContentError extends ServiceError {}

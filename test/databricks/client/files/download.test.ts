@@ -176,6 +176,9 @@ describe('downloads from a volume', () => {
     const { resumedBytes } = await downloadFile(`${VOLUME}/l`, target, options)
     expect(resumedBytes).toBe(8 * MIB)
     expect(readFileSync(target).equals(large)).toBe(true)
+    // One request for all that is missing, whose ranges are proven one by one.
+    const asked = files.workspace.requests.filter(({ host }) => host === 'storage').map(({ headers }) => headers.range)
+    expect(asked).toEqual([`bytes=0-${large.length - 1}`, `bytes=${8 * MIB}-${large.length - 1}`])
     expect(readdirSync(files.folder)).toEqual(['l'])
   })
 })
