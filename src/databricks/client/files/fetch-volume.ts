@@ -40,8 +40,11 @@ const RANGES_FROM = 2 * RANGE
 const RANGES_AT_ONCE = 48
 /** More take longer where the network is fast: their writes wait for each other. */
 const PARALLELISM = 3
-/** Bytes of one write: pieces of the network are small, and Linux takes large pages for larger ones, which it lacks. */
-const WRITE = MIB / 4
+/**
+ * Pieces of the network are written as they come, small ones together, as each write has a price. Larger writes take
+ * longer: Linux takes pages of their size for them, and has none at hand.
+ */
+const WRITE = 64 * 1024
 
 /** @throws ServiceError, and as writing files does; the target has its old content then */
 export async function fetchFromVolume(job: FetchJob): Promise<FetchResult> {
@@ -109,36 +112,40 @@ async function fetchRanges(job: FetchJob, head: FileHead): Promise<FetchResult> 
     progress(resumedBytes)
     const fetchStretch = async (stretch: readonly FileRange[], stop: AbortSignal): Promise<void> => {
       const [{ start }, { end }] = [stretch[0] as FileRange, stretch.at(-1) as FileRange]
+      let range = stretch[0] as FileRange
       let index = 0
       let sum = 0
       let at = start
-      // Used over and over: garbage collection does not keep up with pieces that wait for the disk.
       const held = Buffer.allocUnsafeSlow(WRITE)
       let heldBytes = 0
-      const flush = async (): Promise<void> => {
-        const bytes = held.subarray(0, heldBytes)
+      const put = async (bytes: Uint8Array): Promise<void> => {
         sum = crc32(bytes, sum)
         await partial.write(bytes, at)
-        at += heldBytes
-        progress(heldBytes)
-        heldBytes = 0
-        const range = stretch[index] as FileRange
+        at += bytes.byteLength
+        progress(bytes.byteLength)
         if (at < range.end) return
         await partial.markDone(range, sum)
         sum = 0
-        index++
+        range = stretch[++index] ?? range
       }
       for await (const piece of remote.pieces({ start, end }, stop)) {
         for (let taken = 0; taken < piece.byteLength; ) {
-          // Each range begins with a write of its own: its size is a multiple of one.
-          const part = piece.subarray(taken, taken + held.length - heldBytes)
-          held.set(part, heldBytes)
-          heldBytes += part.byteLength
-          taken += part.byteLength
-          if (heldBytes === held.length) await flush()
+          const part = piece.subarray(taken, taken + range.end - at - heldBytes)
+          if (heldBytes === 0 && part.byteLength >= WRITE / 2) {
+            taken += part.byteLength
+            await put(part)
+            continue
+          }
+          const copied = part.subarray(0, WRITE - heldBytes)
+          held.set(copied, heldBytes)
+          heldBytes += copied.byteLength
+          taken += copied.byteLength
+          if (heldBytes < WRITE && at + heldBytes < range.end) continue
+          const bytes = held.subarray(0, heldBytes)
+          heldBytes = 0
+          await put(bytes)
         }
       }
-      if (heldBytes > 0) await flush()
     }
     const parallelism = job.parallelism ?? PARALLELISM
     const missing = ranges.filter((range) => !isDone(range))
