@@ -210,6 +210,38 @@ test('rows come from JSON Lines, Parquet, Delta, Arrow and iterables, and their 
   })
 })
 
+test('a new table has the types that are asked for, nested ones too', async () => {
+  const rows = [{ day: '2026-01-31', price: '12.50', n: 1, at: '2026-01-31T10:00:00Z', list: [{ a: 1 }], rest: 0.5 }]
+  const list = 'array<struct<a:int>>'
+  await push(rows, { columnTypes: { day: 'DATE', price: 'decimal(10, 2)', n: 'int', at: 'TIMESTAMP', list } })
+  const { columns } = await getTable(TABLE, { databricks })
+  expect(columns?.map(({ type_text }) => type_text)).toEqual([
+    'date',
+    'decimal(10,2)',
+    'int',
+    'timestamp',
+    list,
+    'double',
+  ])
+  await push([{ day: '2026-02-01', n: 2 }], { mode: 'append' })
+  const result = await executeStatement(`select day, price, n from ${TABLE} order by n`, { databricks })
+  const found = []
+  for await (const row of result.rows()) found.push(row)
+  expect(found).toEqual([
+    { day: '2026-01-31', price: '12.50', n: 1 },
+    { day: '2026-02-01', price: null, n: 2 },
+  ])
+  const again = (columnTypes: Record<string, string>) => push(rows, { mode: 'overwrite', columnTypes })
+  await expect(again({ dya: 'DATE' })).rejects.toThrow('for columnTypes, got "dya"')
+  await expect(again({ n: 'DATE' })).rejects.toThrow(
+    'expected DATE for the column "n" of main.default.rows, got BIGINT',
+  )
+  await expect(again({ n: 'array<' })).rejects.toThrow('expected a type as SQL writes it for the column "n"')
+  // Text that is no date fails in the warehouse, and nothing changes.
+  await expect(push([{ day: 'tomorrow', n: 3 }], { mode: 'append' })).rejects.toThrow('BAD_REQUEST')
+  expect((await staged()).length).toBe(0)
+})
+
 test('what does not fit is refused by name before anything is uploaded', async () => {
   await executeStatement(`create table ${TABLE} (prompt string, n int, list array<bigint>, m map<string, int>)`, {
     databricks,

@@ -1,4 +1,4 @@
-/** @file Faults of a loopback workspace at every request of verbs, and what came of each: right, a clear error, or wrong. */
+/** @file Faults of a loopback workspace at every request of verbs: right, a clear error, or wrong. */
 
 import { connectDatabricks, type DatabricksClient } from '../../src/databricks/client/connect.js'
 import { LowrankError } from '../../src/lowrank-error.js'

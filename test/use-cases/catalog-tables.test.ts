@@ -1,6 +1,6 @@
 /**
- * @file From PDF documents in a volume to a table of chunks in Unity Catalog, to a table of conversations, to a run that
- * trains on it and records its version; and what was made is removed. A loopback workspace stands for Databricks.
+ * @file From PDF documents in a volume to a table of chunks in Unity Catalog, to a table of conversations, to a run
+ * that trains on it and records its version; and what was made is removed. A loopback workspace stands for Databricks.
  */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'

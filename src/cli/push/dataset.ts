@@ -19,6 +19,7 @@ interface PushFlags extends PartFlags, WarehouseFlags, ConnectionFlags {
   readonly mode?: PushDatasetOptions['mode']
   readonly comment?: string
   readonly columnComment?: readonly string[]
+  readonly columnType?: readonly string[]
   readonly tag?: readonly string[]
   readonly pushName?: string
   readonly volume?: string
@@ -30,6 +31,7 @@ interface Push extends PushFlags {
   readonly input: string
   readonly table: string
   readonly columnComments: Readonly<Record<string, string>>
+  readonly columnTypes: Readonly<Record<string, string>>
   readonly tags: Readonly<Record<string, string>>
 }
 
@@ -53,6 +55,12 @@ export const command: Command<PushFlags, Push> = {
       otherwise: 'none',
       help: 'what people read about a column',
       flag: { name: '--column-comment', argument: 'column=text', isRepeatable: true },
+    },
+    columnType: {
+      rule: KEY_VALUES,
+      otherwise: 'that of the values',
+      help: 'type of a column of a new table, as in day=DATE',
+      flag: { name: '--column-type', argument: 'column=type', isRepeatable: true },
     },
     tag: {
       rule: KEY_VALUES,
@@ -91,10 +99,11 @@ export const command: Command<PushFlags, Push> = {
       input,
       table,
       columnComments: keyValues(NAME, '--column-comment', flags.columnComment),
+      columnTypes: keyValues(NAME, '--column-type', flags.columnType),
       tags: keyValues(NAME, '--tag', flags.tag),
     }
   },
-  async run({ input, table, columnComments, tags, ...flags }) {
+  async run({ input, table, columnComments, columnTypes, tags, ...flags }) {
     const { pushDataset } = await import('../../databricks/push/push-dataset.js')
     const rows = partOf(input, flags) as DataSource
     const bar = createBar()
@@ -110,6 +119,7 @@ export const command: Command<PushFlags, Push> = {
       pushDataset(rows, table, {
         ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as PushDatasetOptions),
         columnComments,
+        columnTypes,
         tags,
         databricks: connectionOf(flags),
         onProgress: (event) => show(bar, event),

@@ -28,11 +28,43 @@ export function needsMapping({ schema }: PushColumns): boolean {
   return areOdd(schema)
 }
 
-/** The columns of a new table: those of the rows. @throws DataError for names that differ in case alone */
-export function newColumns(table: string, schema: RowSchema): PushColumns {
-  expectDifferent(table, schema)
-  const names = [...schema.keys()]
-  return { schema, names, select: names.map((name) => quotedName([name])).join(', ') }
+/**
+ * The columns of a new table: those of the rows.
+ * @param types Types of columns that are not to have the one that was found, by their names.
+ * @throws DataError for names that differ in case alone, and for types that do not fit
+ */
+export function newColumns(table: string, found: RowSchema, types: Readonly<Record<string, string>> = {}): PushColumns {
+  expectDifferent(table, found)
+  const names = [...found.keys()]
+  const strange = Object.keys(types).find((name) => !found.has(name))
+  if (strange !== undefined)
+    throw new DataError(
+      `[databricks] expected columns of the rows (${listNames(names)}) for columnTypes, got ${describeValue(strange)}`,
+    )
+  const schema = new Map<string, ColumnType>()
+  const select = names.map((name) => {
+    const type = found.get(name) as ColumnType
+    const wanted = types[name]
+    const column =
+      wanted === undefined ? undefined : inColumn(table, name, () => castOf(parseSqlType(wanted), type, name))
+    schema.set(name, column?.held ?? type)
+    return column === undefined || column.value === quotedName([name])
+      ? quotedName([name])
+      : `${column.value} AS ${quotedName([name])}`
+  })
+  return { schema, names, select: select.join(', ') }
+}
+
+/** What files hold for a column of a type, and the expression that makes it of that. */
+function castOf(
+  wanted: SqlType,
+  found: ColumnType,
+  name: string,
+): { readonly held: ColumnType; readonly value: string } {
+  const held = heldFor(wanted, found)
+  const quoted = quotedName([name])
+  const isNatural = sqlTypeText(naturalType(held)) === sqlTypeText(wanted)
+  return { held, value: isNatural ? quoted : `CAST(${quoted} AS ${sqlTypeText(wanted)})` }
 }
 
 /**
@@ -62,13 +94,10 @@ export function tableColumns(table: string, there: readonly TableColumn[], found
         `[databricks] expected rows with the column ${describeValue(name)}, which is NOT NULL in ${table}, got none`,
       )
     }
-    const wanted = inColumn(table, name, () => parseSqlType(text))
-    const held = inColumn(table, name, () => heldFor(wanted, column.type))
+    const { held, value } = inColumn(table, name, () => castOf(parseSqlType(text), column.type, column.name))
     schema.set(column.name, held)
     names.push(name)
     const quoted = quotedName([column.name])
-    const isNatural = sqlTypeText(naturalType(held)) === sqlTypeText(wanted)
-    const value = isNatural ? quoted : `CAST(${quoted} AS ${sqlTypeText(wanted)})`
     select.push(value === quoted && column.name === name ? quoted : `${value} AS ${quotedName([name])}`)
   }
   return { schema, names, select: select.join(', ') }

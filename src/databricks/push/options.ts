@@ -36,6 +36,12 @@ export interface PushDatasetOptions extends Omit<WarehouseOptions, 'onEvent'> {
    */
   columnComments?: Readonly<Record<string, string>>
   /**
+   * Types of columns as SQL writes them, by their names: `{ day: 'DATE', price: 'DECIMAL(10,2)' }`. Dates, times and
+   * decimals of files are text here. A table that is appended to has its own.
+   * @default those of the values: STRING, BIGINT, DOUBLE, BOOLEAN, BINARY, TIMESTAMP, ARRAY and STRUCT of them
+   */
+  columnTypes?: Readonly<Record<string, string>>
+  /**
    * Tags of the table, by their keys.
    * @default none
    */
@@ -91,6 +97,11 @@ export const PUSH_DATASET_OPTIONS = {
     flag: { name: '--comment', argument: 'text' },
   },
   columnComments: { rule: TEXTS, otherwise: 'none', help: 'what people read about its columns, by their names' },
+  columnTypes: {
+    rule: TEXTS,
+    otherwise: 'those of the values',
+    help: 'types of columns as SQL writes them, by their names; a table that is appended to has its own',
+  },
   tags: { rule: TEXTS, otherwise: 'none', help: 'tags of the table, by their keys' },
   pushName: {
     rule: text,

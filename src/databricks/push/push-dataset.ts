@@ -127,7 +127,7 @@ async function prepare(
   const columns =
     before !== undefined && mode === 'append'
       ? tableColumns(name, before.columns ?? [], found)
-      : newColumns(name, found)
+      : newColumns(name, found, settings.columnTypes)
   expectColumns(name, columnComments, mode === 'append' ? before : undefined, columns)
   const lineage: SourceLineage[] = []
   const reading = { ...context, needsHash: true, onLineage: (each: SourceLineage) => void lineage.push(each) }
