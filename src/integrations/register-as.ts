@@ -143,6 +143,11 @@ function nameOf(registerAs: string, register: RegisterSettings = {}): Pick<Model
       `[train] expected NAME or NAME@ALIAS for registerAs, got ${JSON.stringify(registerAs)}; name a model of the server`,
     )
   }
+  if (/^[^./:]+$/.test(registerAs))
+    throw new OptionError(
+      `[train] expected CATALOG.SCHEMA.MODEL for registerAs, got ${JSON.stringify(registerAs)}; write all three names. For a ` +
+        "model of an MLflow server set MLFLOW_REGISTRY_URI, or registry of register, to the server's address",
+    )
   const { name, alias, version } = parseModelAddress(registerAs)
   if (version === undefined) return { name, alias }
   throw new OptionError(
@@ -211,7 +216,7 @@ async function registerResult(
     ...(timeout !== undefined && { timeout }),
     ...(signal && { signal }),
   }
-  const hint = `What was trained is in ${path}: register it with lowrank push ${kind} ${path} ${name}`
+  const hint = `What was trained is in ${path}: register it with lowrank push ${kind} ${path} ${name}${alias === undefined ? '' : ` --alias ${alias}`}`
   const facts = { modelId: linked?.modelId }
   const version = await withHint(hint, signal, () =>
     kind === 'model'

@@ -99,7 +99,7 @@ test('a failure to register rejects the run, and says where the adapter is and h
     with: { status: 400, body: { error_code: 'QUOTA', message: 'full' } },
   })
   await expect(trainLora(options)).rejects.toThrow(
-    /QUOTA.*What was trained is in .*run\/adapter: register it with lowrank push adapter .*run\/adapter main.default.chat/,
+    /QUOTA.*What was trained is in .*run\/adapter: register it with lowrank push adapter .*run\/adapter main.default.chat --alias champion/,
   )
 })
 
@@ -107,7 +107,12 @@ test('what cannot be registered is told before the run begins', async () => {
   const told: string[] = []
   const onEvent = ({ type }: { type: string }): void => void told.push(type)
   const train = (more: object) => trainLora({ ...options, onEvent, ...more } as TrainLoraOptions)
-  await expect(train({ registerAs: 'chat' })).rejects.toThrow(/expected a model as uc:\/\/CATALOG.SCHEMA.MODEL/)
+  await expect(train({ registerAs: 'chat' })).rejects.toThrow(
+    /CATALOG.SCHEMA.MODEL for registerAs, got "chat".* MLFLOW_REGISTRY_URI/,
+  )
+  await expect(train({ registerAs: 'main.absent.chat' })).rejects.toThrow(
+    /expected the schema main.absent for the model/,
+  )
   await expect(train({ registerAs: `${MODEL}@v3` })).rejects.toThrow(/no version for registerAs/)
   await expect(train({ register: { merge: true } })).rejects.toThrow(/merged/)
   await expect(train({ register: { task: 'llm/v1/chats' } })).rejects.toThrow(/'text-generation', 'llm\/v1\/chat'/)

@@ -1,6 +1,7 @@
 /** @file pushAdapter and pushModel: what training made, as a version of a registered model that others load. */
 
 import { expectPath } from '../../errors.js'
+import { ServiceError } from '../../http/service-error.js'
 import { OptionError } from '../../lowrank-error.js'
 import { connectTo } from '../../mlflow/connect.js'
 import { withMergedModel } from '../../mlflow/merged-model.js'
@@ -10,6 +11,7 @@ import { readOptions } from '../../options/table.js'
 import type { DatabricksClient } from '../client/connect.js'
 import { parseModelName } from '../client/models/address.js'
 import { openRegistry, readRegistry } from '../client/models/open-registry.js'
+import { getSchema } from '../client/unity-catalog.js'
 import { emitLineage, tablesOf } from './lineage.js'
 import {
   PUSH_ADAPTER_OPTIONS,
@@ -144,7 +146,16 @@ export async function openTarget(name: string, options: ReadOptions, { modelId }
   return {
     isDatabricks: opened.client !== undefined,
     async probe() {
-      await opened.registry.findModel(full, signal)
+      if ((await opened.registry.findModel(full, signal)) !== undefined || opened.client === undefined) return
+      // The model will be made, but its schema will not.
+      const schema = full.slice(0, full.lastIndexOf('.'))
+      await getSchema(schema, { databricks: opened.client, signal }).catch((error: unknown) => {
+        if (!(error instanceof ServiceError) || error.status !== 404) return
+        throw new OptionError(
+          `[push] expected the schema ${schema} for the model ${full}, got none in ${opened.registry.server}; ` +
+            'correct the name, or make the schema: CREATE SCHEMA',
+        )
+      })
     },
     async register(directory, warnings) {
       const all = [...directory.warnings, ...warnings, ...(linked?.warnings ?? [])]
