@@ -31,7 +31,11 @@ export interface CurrentUserOptions {
  */
 export async function currentUser({ databricks, signal }: CurrentUserOptions = {}): Promise<CurrentUser> {
   const client = await openDatabricks(databricks, signal)
-  const me = await client.json<unknown>({ path: '/api/2.0/preview/scim/v2/Me', what: 'who asks', signal })
+  const me = await client.json<unknown>({
+    path: '/api/2.0/preview/scim/v2/Me',
+    what: 'the user of the credentials',
+    signal,
+  })
   const { userName, displayName, id } = isObject(me) ? me : {}
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
   return { userName: text(userName) ?? '', displayName: text(displayName), id: text(id) }

@@ -101,7 +101,9 @@ function remedy(status: number, errorCode: string | undefined, message: string, 
   const credentials = `the credentials (${authType}, from ${source})`
   if (/IP (?:address|access list)|blocked by/i.test(message))
     return 'an access list of the workspace lets nobody in from this address: ask an administrator'
-  if (status === 401) return `it does not take ${credentials}: they may have expired, or belong to another workspace`
+  // A personal access token that is wrong or over gets 403 from Databricks, too.
+  if (status === 401 || /invalid (?:access )?token|token (?:is|has) expired/i.test(message))
+    return `it does not take ${credentials}: they may have expired, or belong to another workspace`
   if (status === 403) return `${credentials} may not do this: ask for the permission, or use others`
   if (status === 404 || /does not exist|doesn't exist/.test(message))
     return 'check the name, and that the credentials may see it'

@@ -237,7 +237,7 @@ function expectSuccess(answer: Submitted, state: State | undefined): Submitted {
   if (state === 'FAILED') {
     const said = [errorCode, message && JSON.stringify(shorten(message))].filter(Boolean).join(', ')
     throw new ServiceError(
-      `[databricks] expected the statement ${id} to run, got ${said || 'a failure without words'}; ${remedy(errorCode)}`,
+      `[databricks] expected the statement ${id} to run, got ${said || 'a failure without words'}; ${remedy(errorCode, message)}`,
       {
         errorCode: errorCode ?? 'UNKNOWN',
       },
@@ -253,7 +253,9 @@ function expectSuccess(answer: Submitted, state: State | undefined): Submitted {
   )
 }
 
-function remedy(errorCode: string | undefined): string {
+function remedy(errorCode: string | undefined, message: string): string {
+  if (message.includes('DELTA_VERSION_NOT_FOUND')) return 'name a version that the table has, or none'
+  if (message.includes('TABLE_OR_VIEW_NOT_FOUND')) return 'check the name, and that the credentials may see it'
   if (errorCode === 'BAD_REQUEST' || errorCode === 'NOT_FOUND' || errorCode === 'ALREADY_EXISTS')
     return 'correct the statement'
   if (errorCode === 'UNAUTHENTICATED' || errorCode === 'PERMISSION_DENIED') return 'ask for the permission'

@@ -80,7 +80,7 @@ export function tableColumns(table: string, there: readonly TableColumn[], found
     const nearest = nearestName(extra, known)
     throw new DataError(
       `[databricks] expected columns of ${table} (${listNames(known)}), got also ${describeValue(extra)}; ` +
-        `${nearest === undefined ? '' : `did you mean ${nearest}? `}Leave it out of the rows, or add it first: ALTER TABLE ... ADD COLUMN`,
+        `${nearest === undefined ? '' : `did you mean ${nearest}? Else `}leave it out of the rows, or add it first: ALTER TABLE ... ADD COLUMN`,
     )
   }
   const schema = new Map<string, ColumnType>()

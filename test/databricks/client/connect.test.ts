@@ -220,6 +220,11 @@ describe('settings', () => {
 })
 
 describe('ways of asking', () => {
+  test('a token that the workspace does not know is not told as a permission that lacks', async () => {
+    const asked = currentUser({ databricks: { host: workspace.url, token: 'dapi-of-nobody-at-all' } })
+    await expect(asked).rejects.toThrow(/serve the user of the credentials, got HTTP 403.*; it does not take the cred/)
+  })
+
   test('a service principal logs in once for many requests, and again when its token is not taken', async () => {
     const client = await connectDatabricks({ host: workspace.url, clientId: 'robot', clientSecret: SECRET })
     const before = workspace.requests.length

@@ -48,6 +48,8 @@ test('a table is read at its last version, which the result names, or at the one
   }
   const both = readTable('uc://main.default.rows@v1', { databricks, version: 2 })
   await expect(both).rejects.toThrow('expected one version of main.default.rows, got 2')
+  const absent = readTable('uc://main.default.rows@v9', { databricks })
+  await expect(absent).rejects.toThrow(/DELTA_VERSION_NOT_FOUND.*; name a version that the table has, or none/)
 })
 
 test('columns, a condition with values and a limit choose what is read', async () => {
