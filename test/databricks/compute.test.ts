@@ -2,7 +2,7 @@
 
 import { appendFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { clean } from '../../src/databricks/clean.js'
 import { connectDatabricks, type DatabricksClient } from '../../src/databricks/client/connect.js'
 import {
@@ -32,13 +32,13 @@ let workspace: LoopbackWorkspace
 let databricks: DatabricksClient
 let fast: { readonly databricks: DatabricksClient; readonly pollInterval: number }
 beforeEach(async () => {
-  process.env.LOWRANK_STATE = temporaryDirectory()
+  vi.stubEnv('LOWRANK_STATE', temporaryDirectory())
   workspace = await startWorkspace()
   databricks = await connectDatabricks({ host: workspace.url, token: workspace.token })
   fast = { databricks, pollInterval: 1 }
 })
 afterEach(async () => {
-  delete process.env.LOWRANK_STATE
+  vi.unstubAllEnvs()
   await workspace.close()
 })
 

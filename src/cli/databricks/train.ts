@@ -84,8 +84,9 @@ export const command: Command<TrainFlags, Train> = {
     const { getRun } = await import('../../databricks/jobs.js')
     const databricks = connectionOf(flags)
     const log = json ? process.stderr : process.stdout
+    let rest = ''
     const what = `The run ${options.runName ?? TRAINING_OPTIONS.runName.default}`
-    const { run, folder } = await showWait(what, flags, async ({ made, ...here }) => {
+    const { run, folder } = await showWait(what, flags, async (here, { made, print }) => {
       const { signal } = here
       const begun = await submitTraining(config, { ...options, databricks, signal })
       const { runId } = begun
@@ -98,8 +99,13 @@ export const command: Command<TrainFlags, Train> = {
         databricks,
         ...here,
         ...(output !== undefined && { outputDir: output }),
-        onLog: (text) => void log.write(text.split('\n').map(harmless).join('\n')),
+        onLog: (text) => {
+          const lines = (rest + text).split('\n')
+          rest = lines.pop() ?? ''
+          print(log, lines.map((line) => `${harmless(line)}\n`).join(''))
+        },
       })
+      if (rest !== '') print(log, `${harmless(rest)}\n`)
       return { run: ended, folder: begun.folder }
     })
     if (json) writeJson({ ...run, folder })

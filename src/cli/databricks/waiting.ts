@@ -5,8 +5,9 @@
 
 import { WAIT_OPTIONS } from '../../databricks/options.js'
 import { boolean } from '../../options/rules.js'
-import { createBar } from '../../progress/progress.js'
-import { isScreen } from '../../progress/terminal.js'
+import { renderBar } from '../../progress/progress-bar.js'
+import { createStatusLine } from '../../progress/status-line.js'
+import { isScreen, paintFor } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
 import type { FlagTable } from '../command.js'
 import { untilSignal } from '../until-signal.js'
@@ -30,11 +31,18 @@ export interface WaitHere {
   readonly timeout: number
   readonly pollInterval: number
   readonly onState: (state: string) => void
+}
+
+/** What is said beside the states. */
+export interface WaitTalk {
+  /** Writes whole lines to a stream, with no bar between them. */
+  readonly print: (stream: NodeJS.WriteStream, lines: string) => void
   /** Tells what is there from now on, and what people type to go on with it. */
   readonly made: (how: string) => void
 }
 
 const SECOND = 1000
+const REDRAW_SECONDS = 0.05
 
 /**
  * Shows each state of what is waited for: on a terminal with the time since it began, elsewhere as a line of stderr.
@@ -43,25 +51,21 @@ const SECOND = 1000
 export async function showWait<T>(
   what: string,
   { timeout, pollInterval }: WaitFlags,
-  work: (here: WaitHere) => Promise<T>,
+  work: (here: WaitHere, talk: WaitTalk) => Promise<T>,
 ): Promise<T> {
   const states = showStates(what)
   let before: string | undefined
   let how: string | undefined
   return await untilSignal(async (signal) => {
     try {
-      return await work({
-        signal,
-        timeout,
-        pollInterval,
-        onState: (state) => {
-          if (state !== before) states.show(state)
-          before = state
-        },
-        made: (text) => {
-          how = text
-        },
-      })
+      const onState = (state: string): void => {
+        if (state !== before) states.show(state)
+        before = state
+      }
+      const made = (text: string): void => {
+        how = text
+      }
+      return await work({ signal, timeout, pollInterval, onState }, { made, print: states.print })
     } catch (error) {
       states.close()
       if (signal.aborted) {
@@ -75,12 +79,23 @@ export async function showWait<T>(
   })
 }
 
-function showStates(what: string): { show(state: string): void; close(): void } {
+interface ShownStates {
+  show(state: string): void
+  print(stream: NodeJS.WriteStream, lines: string): void
+  close(): void
+}
+
+function showStates(what: string): ShownStates {
   const { stderr } = process
   if (!isScreen(stderr)) {
-    return { show: (state) => void stderr.write(harmless(`${what}: ${state}\n`)), close: () => {} }
+    return {
+      show: (state) => void stderr.write(harmless(`${what}: ${state}\n`)),
+      print: (stream, lines) => void stream.write(lines),
+      close: () => {},
+    }
   }
-  const bar = createBar(stderr)
+  const status = createStatusLine(stderr, REDRAW_SECONDS)
+  const paint = paintFor(stderr)
   const begin = performance.now()
   let state = ''
   const draw = (): void => {
@@ -90,7 +105,8 @@ function showStates(what: string): { show(state: string): void; close(): void } 
       { text: state, importance: 2 },
       { text: time, importance: 1 },
     ]
-    bar.show({ label: { text: what, importance: 3 }, fraction: undefined, parts })
+    const bar = { label: { text: what, importance: 3 }, fraction: undefined, parts }
+    status.show((columns) => renderBar(bar, columns, paint))
   }
   const timer = setInterval(draw, SECOND).unref()
   return {
@@ -98,9 +114,14 @@ function showStates(what: string): { show(state: string): void; close(): void } 
       state = next
       draw()
     },
+    print: (stream, lines) => {
+      status.show(undefined)
+      stream.write(lines)
+      draw()
+    },
     close: () => {
       clearInterval(timer)
-      bar.close()
+      status.close()
     },
   }
 }

@@ -42,7 +42,7 @@ export const command: Command<CreateFlags, Create> = {
   async run({ spec, json, noWait, ...flags }) {
     const { createCluster, waitForCluster } = await import('../../../databricks/clusters.js')
     const databricks = connectionOf(flags)
-    const cluster = await showWait(`The cluster ${spec.clusterName}`, flags, async ({ made, ...here }) => {
+    const cluster = await showWait(`The cluster ${spec.clusterName}`, flags, async (here, { made }) => {
       const begun = await createCluster(spec, { databricks, ...here, wait: false })
       made(clusterGoesOn(begun.clusterId))
       here.onState(begun.state)

@@ -46,7 +46,7 @@ export const command: Command<InstallFlags, Install> = {
   },
   async run({ id, libraries, json, ...flags }) {
     const { installLibraries } = await import('../../../databricks/clusters.js')
-    await showWait(`The libraries of ${id}`, flags, ({ made, ...here }) => {
+    await showWait(`The libraries of ${id}`, flags, (here, { made }) => {
       made('they go on being installed; the same command again waits for them')
       return installLibraries(id, libraries, { databricks: connectionOf(flags), ...here })
     })

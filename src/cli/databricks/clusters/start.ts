@@ -27,7 +27,7 @@ export const command: Command<StartFlags, Start> = {
   check: ({ flags, words: [word] }) => ({ ...flags, id: expectWord(NAME, `the ${CLUSTER_ID.help}`, word) }),
   async run({ id, json, noWait, ...flags }) {
     const { startCluster } = await import('../../../databricks/clusters.js')
-    const cluster = await showWait(`The cluster ${id}`, flags, ({ made, ...here }) => {
+    const cluster = await showWait(`The cluster ${id}`, flags, (here, { made }) => {
       made(clusterGoesOn(id))
       return startCluster(id, { databricks: connectionOf(flags), ...here, wait: noWait !== true })
     })

@@ -30,8 +30,8 @@ export const command: Command<LogsFlags, Logs> = {
   check: ({ flags, words: [word] }) => ({ ...flags, id: expectWord(NAME, `the ${RUN_ID.help}`, word) }),
   async run({ id, json, ...flags }) {
     const databricks = connectionOf(flags)
-    const { run, outputs } = await showWait(`The run ${id}`, flags, async (here) => {
-      const ended = await followRun(id, databricks, here)
+    const { run, outputs } = await showWait(`The run ${id}`, flags, async (here, talk) => {
+      const ended = await followRun(id, databricks, here, talk)
       return { run: ended, outputs: await outputsOf(ended, databricks, here.signal) }
     })
     if (json) writeJson({ ...run, outputs })

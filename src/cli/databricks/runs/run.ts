@@ -4,7 +4,7 @@ import type { DatabricksOptions } from '../../../databricks/client/connect.js'
 import type { JobRun } from '../../../databricks/jobs.js'
 import { harmless } from '../../../progress/text-width.js'
 import { writeFields } from '../output.js'
-import type { WaitHere } from '../waiting.js'
+import type { WaitHere, WaitTalk } from '../waiting.js'
 
 export const RUN_ID = { argument: 'run-id', help: 'id of the run' } as const
 
@@ -32,12 +32,16 @@ export interface TaskOutput {
 }
 
 /** Waits until a run has ended. The first state that is shown has its page. */
-export async function followRun(id: string, databricks: DatabricksOptions, here: WaitHere): Promise<JobRun> {
+export async function followRun(
+  id: string,
+  databricks: DatabricksOptions,
+  here: WaitHere,
+  { made }: WaitTalk,
+): Promise<JobRun> {
   const { waitForRun } = await import('../../../databricks/jobs.js')
   const own = 'lowrank databricks runs'
-  const { made, ...waiting } = here
   made(`it goes on in the workspace; ${own} logs ${id} waits for it, runs cancel ${id} ends it`)
-  return await waitForRun(id, { databricks, ...waiting })
+  return await waitForRun(id, { databricks, ...here })
 }
 
 /** What the tasks of an ended run wrote. */

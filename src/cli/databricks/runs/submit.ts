@@ -40,11 +40,11 @@ export const command: Command<SubmitFlags, Submit> = {
   async run({ submission, json, noWait, ...flags }) {
     const { getRun, submitRun } = await import('../../../databricks/jobs.js')
     const databricks = connectionOf(flags)
-    const { run, outputs } = await showWait(`The run ${submission.run_name}`, flags, async (here) => {
+    const { run, outputs } = await showWait(`The run ${submission.run_name}`, flags, async (here, talk) => {
       const { signal } = here
       const id = await submitRun(submission, { databricks, signal })
       if (noWait) return { run: await getRun(id, { databricks, signal }), outputs: [] }
-      const ended = await followRun(id, databricks, here)
+      const ended = await followRun(id, databricks, here, talk)
       return { run: ended, outputs: await outputsOf(ended, databricks, signal) }
     })
     if (json) writeJson(noWait ? run : { ...run, outputs })

@@ -79,7 +79,7 @@ export function serveCommand(verb: 'create' | 'update', summary: string, details
       const serving = await import('../../../databricks/serving.js')
       const databricks = connectionOf(flags)
       const serve = verb === 'create' ? serving.createEndpoint : serving.updateEndpoint
-      const served = await showWait(`The serving endpoint ${endpoint}`, flags, async ({ made, ...here }) => {
+      const served = await showWait(`The serving endpoint ${endpoint}`, flags, async (here, { made }) => {
         const begun = await serve(endpoint, entity, { databricks, ...here, wait: false })
         const group = 'lowrank databricks serving-endpoints'
         made(

@@ -26,7 +26,7 @@ export const command: Command<StartFlags, Start> = {
   check: ({ flags, words: [word] }) => ({ ...flags, id: expectWord(NAME, 'the id of the SQL warehouse', word) }),
   async run({ id, json, noWait, ...flags }) {
     const { startWarehouse } = await import('../../../databricks/warehouses.js')
-    const warehouse = await showWait(`The SQL warehouse ${id}`, flags, ({ made, ...here }) => {
+    const warehouse = await showWait(`The SQL warehouse ${id}`, flags, (here, { made }) => {
       const own = 'lowrank databricks warehouses'
       made(`it goes on in the workspace; ${own} start ${id} waits for it, warehouses stop ${id} stops it`)
       return startWarehouse(id, { databricks: connectionOf(flags), ...here, wait: noWait !== true })
