@@ -78,7 +78,7 @@ const MODEL_FAULTS: FaultRules = {
 }
 
 test('every fault at every request of pushes and pulls leaves one whole version, or a clear error and nothing READY', async () => {
-  const { counts, cells, wrong } = await tryFaults(VERBS, MODEL_FAULTS, 4)
+  const { counts, cells, wrong } = await tryFaults(VERBS, MODEL_FAULTS, 7)
   console.table(counts)
   expect(wrong).toEqual([])
   expect(Object.values(counts).reduce((sum, { right }) => sum + right, 0)).toBeGreaterThan(cells / 2)

@@ -3,6 +3,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { clean } from '../../../src/databricks/clean.js'
 import { connectDatabricks, type DatabricksClient } from '../../../src/databricks/client/connect.js'
 import { pullAdapter, pullModel } from '../../../src/databricks/client/models/pull.js'
 import { pushAdapter, pushModel } from '../../../src/databricks/registry/push.js'
@@ -240,4 +241,30 @@ test('what cannot be is told before anything is asked: names, aliases, registrie
   await expect(push(MODEL, { run: 'unknown' })).rejects.toThrow(/to serve the run unknown, got HTTP 404/)
   await expect(push('main.none.chat')).rejects.toThrow(/SCHEMA_DOES_NOT_EXIST/)
   expect([await listResources(), workspace.state.of(TRACKING).models.size]).toEqual([[], 0])
+})
+
+test('clean removes versions that were pushed, and a model that nobody else has versions of', async () => {
+  await pushAdapter(adapter, MODEL, fast)
+  expect((await clean({ databricks })).map(({ outcome }) => outcome)).toEqual(['kept', 'kept'])
+  const removed = await clean({ databricks, all: true })
+  expect(removed.map(({ kind, outcome }) => `${kind} ${outcome}`)).toEqual([
+    'model-version removed',
+    'registered-model removed',
+  ])
+  expect([workspace.state.of(REGISTRY).models.size, await listResources()]).toEqual([0, []])
+})
+
+test('a token stands in no error, event, warning or record of a push', async () => {
+  const told: unknown[] = []
+  const tell = (event: unknown): void => void told.push(event)
+  for (const path of [/create/, /fs\/files/, /finalize/]) {
+    const body = { error_code: 'BAD', message: `not with ${workspace.token}` }
+    workspace.fail({ path, times: 9, with: { status: 400, body } })
+    const failed = pushAdapter(adapter, MODEL, { ...fast, onProgress: tell, onWarning: tell })
+    told.push(await failed.catch((error: Error) => [error.stack, String(error.cause), JSON.stringify(error)]))
+    workspace.heal()
+  }
+  told.push(await listResources())
+  expect(JSON.stringify(told)).toMatch(/BAD.*BAD.*BAD/s)
+  expect(JSON.stringify(told)).not.toContain(workspace.token)
 })
