@@ -11,6 +11,9 @@ if asked.get("online"):
     # The Hub is a server of the test.
     os.environ["HF_HUB_OFFLINE"] = "0"
 
+# No test depends on how fast the machine is.
+os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = "600"
+
 import mlflow
 import torch
 from fastapi.testclient import TestClient
