@@ -69,7 +69,7 @@ export async function clean(options: CleanOptions = {}): Promise<CleanedResource
     const isMeant = all || REMOVALS[resource.kind].isCompute
     const done = isMeant
       ? await cleanOne(client, resource, dryRun, signal)
-      : { ...resource, outcome: 'kept' as const, reason: 'it is a result: name all to remove it' }
+      : { ...resource, outcome: 'kept' as const, reason: 'it is a result, which --all (all: true) removes' }
     cleaned.push(done)
     onProgress?.(done)
   }

@@ -79,7 +79,11 @@ test('wrong lines are told before anything is asked', async () => {
   const before = workspace.requests.length
   const lines: readonly [readonly string[], RegExp][] = [
     [['push', 'adapter', 'adapter'], /expected a directory and a model, got 1 words/],
-    [['push', 'adapter', 'adapter', 'chat'], /expected a model as uc:\/\/CATALOG.SCHEMA.MODEL/],
+    [['push', 'adapter', 'adapter', 'chat'], /expected a model as uc:\/\/CATALOG.SCHEMA.MODEL.*--registry http/],
+    [['push', 'adapter', 'adapter', `${MODEL}@a`], /without alias and version .*, and the alias apart: --alias a/],
+    [['push', 'adapter', 'base', MODEL], /got base, the directory of a model; write: push model base main/],
+    [['push', 'model', 'adapter', MODEL], /got adapter, the directory of an adapter; write: push adapter adapter main/],
+    [['push', 'adapter', 'run', MODEL], /got run, the output of a run; write: push adapter run\/adapter main/],
     [['push', 'adapter', 'adapter', MODEL, '--alias', 'v3'], /that is no version, such as champion/],
     [['push', 'model', 'base', MODEL, '--tag', 'x'], /expected key=value for --tag/],
     [['pull', 'uc://main.default'], /expected a model as uc:\/\/CATALOG.SCHEMA.MODEL/],

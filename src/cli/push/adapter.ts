@@ -38,7 +38,7 @@ export const command: Command<AdapterFlags, PushAdapter> = {
     },
   ],
   check({ flags: { merged, ...flags }, words, settings }) {
-    return { ...checkRegistering('push adapter', { flags, words, settings }), merged: merged === true }
+    return { ...checkRegistering('adapter', { flags, words, settings }), merged: merged === true }
   },
   async run({ merged, ...registering }) {
     const { pushAdapter } = await import('../../databricks/registry/push.js')

@@ -16,7 +16,7 @@ export const command: Command<RegisteringFlags, Registering> = {
   arguments: registeringArguments('model'),
   flags: REGISTERING_FLAGS,
   examples: [{ text: 'Register a merged model', line: 'push model merged main.risk.chat --alias champion' }],
-  check: (given) => checkRegistering('push model', given),
+  check: (given) => checkRegistering('model', given),
   async run(registering) {
     const { pushModel } = await import('../../databricks/registry/push.js')
     await showRegistering(registering, pushModel)

@@ -1,5 +1,7 @@
 /** @file What `lowrank push adapter` and `lowrank push model` share: flags, the bar, and what is told at the end. */
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { formatBytes } from '../../bytes.js'
 import { parseModelName } from '../../databricks/client/models/address.js'
 import { readRegistry } from '../../databricks/client/models/open-registry.js'
@@ -67,15 +69,43 @@ export const REGISTERING_FLAGS = {
   ...CONNECTION_FLAGS,
 } as const satisfies FlagTable<RegisteringFlags>
 
+/** The file that a directory of either kind has. */
+const MARKS = { adapter: 'adapter_config.json', model: 'config.json' }
+
+/** Names the directory or the command that is meant. @throws UsageError for a directory of the other kind, or above */
+function expectKind(kind: 'adapter' | 'model', directory: string, model: string): void {
+  if (existsSync(join(directory, MARKS[kind]))) return
+  const other = kind === 'adapter' ? 'model' : 'adapter'
+  const below = join(directory, kind)
+  const [what, remedy] = existsSync(join(directory, MARKS[other]))
+    ? [`the directory of ${other === 'adapter' ? 'an adapter' : 'a model'}`, `push ${other} ${directory} ${model}`]
+    : existsSync(join(below, MARKS[kind]))
+      ? ['the output of a run', `push ${kind} ${below} ${model}`]
+      : []
+  if (what !== undefined)
+    throw new UsageError(
+      `[push ${kind}] expected the directory of the ${kind}, got ${directory}, ${what}; write: ${remedy}`,
+    )
+}
+
 /** @throws UsageError, OptionError for what cannot be */
-export function checkRegistering(name: string, { flags, words }: Given<RegisteringFlags>): Registering {
+export function checkRegistering(kind: 'adapter' | 'model', { flags, words }: Given<RegisteringFlags>): Registering {
   const [directory, model] = words
+  const name = `push ${kind}`
   if (directory === undefined || model === undefined)
     throw new UsageError(
       `[${name}] expected a directory and a model, got ${words.length} words; write: ${name} DIR CATALOG.SCHEMA.MODEL`,
     )
   const { tag = [], json, profile, host, ...options } = flags
-  if (readRegistry(options.registry).kind !== 'mlflow') parseModelName(model)
+  if (readRegistry(options.registry).kind !== 'mlflow') {
+    if (/^[^./:@]+$/.test(model))
+      throw new UsageError(
+        `[${name}] expected a model as uc://CATALOG.SCHEMA.MODEL, got ${JSON.stringify(model)}; write all three names, or ` +
+          'name the MLflow server whose model it is: --registry http://HOST:5000',
+      )
+    parseModelName(model)
+  }
+  expectKind(kind, directory, model)
   const databricks = connectionOf({ ...(profile !== undefined && { profile }), ...(host !== undefined && { host }) })
   const tags = keyValues(name, '--tag', tag)
   return { directory, model, json: json === true, options: { ...options, databricks, ...(tag.length > 0 && { tags }) } }

@@ -57,7 +57,7 @@ export function parseModelName(text: string): string {
   const { name, alias, version } = parseModelAddress(text)
   if (alias === undefined && version === undefined) return name
   throw new OptionError(
-    `[databricks] expected a model without alias and version as CATALOG.SCHEMA.MODEL, got ${describeValue(text)}; write ${name}`,
+    `[databricks] expected a model without alias and version as CATALOG.SCHEMA.MODEL, got ${describeValue(text)}; write ${name}${alias === undefined ? '' : `, and the alias apart: --alias ${alias}`}`,
   )
 }
 
