@@ -100,7 +100,11 @@ async function describeLinks(links: RunLinks, json: boolean): Promise<void> {
   const tracked = await links.tracked()
   const registered = links.registered()
   if (json) {
-    if (tracked) process.stdout.write(`${JSON.stringify({ type: 'tracked', ...tracked })}\n`)
+    if (tracked) {
+      const { trackingUri, isDatabricks, experimentId, runId, modelId } = tracked
+      const told = { type: 'tracked', trackingUri, isDatabricks, experimentId, runId, modelId }
+      process.stdout.write(`${JSON.stringify(told)}\n`)
+    }
     if (registered) process.stdout.write(`${JSON.stringify({ type: 'registered', ...registered })}\n`)
     return
   }

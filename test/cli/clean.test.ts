@@ -134,6 +134,9 @@ it('clean --dry-run lists all and changes nothing, clean --all removes all in or
 it('clean without --all keeps results and says so, and a model with the version of somebody else stays with it', async () => {
   await makeAll()
   await addVersion()
+  expect((await lowrankClean('--dry-run')).stdout).toMatch(
+    /kept {5}table .*: it is a result, which --all \(all: true\) removes/,
+  )
   expect(lines(await lowrankClean())).toEqual(ORDER.map((kind, index) => `${index < 4 ? 'removed' : 'kept'} ${kind}`))
   const rest = await lowrankClean('--all', '--json')
   expect(
