@@ -12,6 +12,7 @@ import type * as DuckDB from '@duckdb/node-api'
 import type * as Arrow from 'apache-arrow'
 import { loadPeer } from '../data/load-peer.js'
 import { toError } from '../values.js'
+import { parquetReading } from './duckdb-parquet.js'
 import { duckdbQuery, quotedText } from './duckdb-query.js'
 import { duckdbType } from './duckdb-types.js'
 import { arrowStream, typeTextOf, valueText } from './duckdb-values.js'
@@ -413,7 +414,7 @@ class Execution {
       files.push(quotedText(file))
     }
     const list = `[${files.join(', ')}]`
-    return format === 'parquet' ? `read_parquet(${list}, union_by_name = true)` : `read_json_auto(${list})`
+    return format === 'parquet' ? await parquetReading(this.#engine.connection, list) : `read_json_auto(${list})`
   }
 
   /** Keeps the rows of a query. @returns their name */
