@@ -104,6 +104,23 @@ test('the same rows are appended once, and again under another name', async () =
   expect(await staged()).toEqual([])
 })
 
+test.each<[string, object[], unknown[], object?]>([
+  ['values of several types', [{ x: 1 }, { x: 'ä' }, { x: [1] }, { x: null }], ['1', '"ä"', '[1]', null]],
+  ['the names of what objects inherit', [{ x: 1, constructor: 2 }], [1], { constructor: 2 }],
+  ['fields with odd names', [{ x: { 'b c': 1, 'd:e': [{ 'f`g': 2 }] } }], [{ 'b c': 1, 'd:e': [{ 'f`g': 2 }] }]],
+])('rows with %s are appended once, too', async (_what, rows, values, more = {}) => {
+  expect((await push(rows, { mode: 'append' })).wasThere).toBe(false)
+  expect((await push(rows, { mode: 'append' })).wasThere).toBe(true)
+  expect((await push(rows, { mode: 'append', pushName: 'again' })).wasThere).toBe(false)
+  expect(await rowsOf()).toEqual([...values, ...values].map((x) => ({ x, ...more })))
+})
+
+test('a push is the same one however the name of its table is written', async () => {
+  const pushed = await push(ROWS, { mode: 'append' })
+  const other = await pushDataset(ROWS, 'Main.default.ROWS', { databricks, mode: 'append' })
+  expect(other).toMatchObject({ pushId: pushed.pushId, wasThere: true })
+})
+
 test('mode error refuses a table that is there, and overwrite replaces its rows and columns in one commit', async () => {
   const before = await push(ROWS, { comment: 'old' })
   await expect(push([{ other: true }])).rejects.toThrow(

@@ -5,7 +5,7 @@ import { describeValue, listNames, nearestName } from '../../errors.js'
 import { DataError } from '../../lowrank-error.js'
 import { quotedName } from '../client/sql.js'
 import type { TableColumn } from '../client/unity-catalog.js'
-import { naturalType, parseSqlType, type SqlType, sqlTypeText } from './sql-type.js'
+import { catalogTypeText, naturalType, parseSqlType, type SqlType, sqlTypeText } from './sql-type.js'
 
 /** The columns of a push. */
 export interface PushColumns {
@@ -44,7 +44,7 @@ export function newColumns(table: string, found: RowSchema, types: Readonly<Reco
   const schema = new Map<string, ColumnType>()
   const select = names.map((name) => {
     const type = found.get(name) as ColumnType
-    const wanted = types[name]
+    const wanted = Object.hasOwn(types, name) ? types[name] : undefined
     const column =
       wanted === undefined ? undefined : inColumn(table, name, () => castOf(parseSqlType(wanted), type, name))
     schema.set(name, column?.held ?? type)
@@ -94,7 +94,11 @@ export function tableColumns(table: string, there: readonly TableColumn[], found
         `[databricks] expected rows with the column ${describeValue(name)}, which is NOT NULL in ${table}, got none`,
       )
     }
-    const { held, value } = inColumn(table, name, () => castOf(parseSqlType(text), column.type, column.name))
+    const natural = naturalType(column.type)
+    const isSame = catalogTypeText(natural) === text
+    const { held, value } = inColumn(table, name, () =>
+      castOf(isSame ? natural : parseSqlType(text), column.type, column.name),
+    )
     schema.set(column.name, held)
     names.push(name)
     const quoted = quotedName([column.name])

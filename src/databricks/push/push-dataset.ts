@@ -136,7 +136,8 @@ async function prepare(
     throw new DataError(
       `[databricks] expected rows that fit ${MOST_FILES} files, got ${files.length}; push them in several parts`,
     )
-  const id = hashOf([name, mode, pushName, columns.select, ...files.map((file) => file.name)])
+  // Unity Catalog knows a table by its name in any case.
+  const id = hashOf([name.toLowerCase(), mode, pushName, columns.select, ...files.map((file) => file.name)])
   const hashes = lineage.flatMap(({ sha256 }) => sha256 ?? [])
   const isHashed = hashes.length > 0 && hashes.length === lineage.length
   const sourceSha256 = isHashed

@@ -78,6 +78,14 @@ export function sqlTypeText(type: SqlType): string {
   return `STRUCT<${type.struct.map((field) => `${quoted(field.name)}: ${sqlTypeText(field.type)}`).join(', ')}>`
 }
 
+/** As the catalog writes it, which quotes no names: with odd ones in it nobody can read it. */
+export function catalogTypeText(type: SqlType): string {
+  if (typeof type === 'string') return type.toLowerCase()
+  if ('array' in type) return `array<${catalogTypeText(type.array)}>`
+  if ('map' in type) return `map<${catalogTypeText(type.map[0])},${catalogTypeText(type.map[1])}>`
+  return `struct<${type.struct.map((field) => `${field.name}:${catalogTypeText(field.type)}`).join(',')}>`
+}
+
 const NATURAL = {
   boolean: 'BOOLEAN',
   integer: 'BIGINT',
