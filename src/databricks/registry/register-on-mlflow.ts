@@ -8,6 +8,7 @@ import { OptionError } from '../../lowrank-error.js'
 import { putArtifact } from '../../mlflow/artifacts.js'
 import { createMlflowClient, type LoggedModel, type MlflowClient } from '../../mlflow/client.js'
 import type { MlflowConnection } from '../../mlflow/connect.js'
+import { expectUnchanged } from '../../mlflow/model/files.js'
 import type { ModelFile } from '../../mlflow/model-directory.js'
 import { isObject } from '../../values.js'
 import { inParallel } from '../client/files/in-parallel.js'
@@ -126,6 +127,7 @@ async function loggedModel(client: MlflowClient, registration: Registration): Pr
   }
   onProgress?.({ type: 'upload', address, bytes, totalBytes: model.totalBytes })
   await inParallel(model.files, PARALLEL, put, signal)
+  await expectUnchanged(model.files)
   await client.finishLoggedModel(logged.modelId, 'LOGGED_MODEL_READY')
   if (source && !source.modelIds.includes(logged.modelId)) await client.logOutputs(source.runId, logged.modelId, 0)
   return logged

@@ -8,6 +8,7 @@
  */
 
 import { ServiceError } from '../../http/service-error.js'
+import { expectUnchanged } from '../../mlflow/model/files.js'
 import type { ModelDirectory } from '../../mlflow/model-directory.js'
 import type { DatabricksClient } from '../client/connect.js'
 import { formatModelAddress } from '../client/models/address.js'
@@ -67,7 +68,7 @@ export async function registerVersion(
   const version = found ?? (await createVersion(registry, client, registration))
   if (found !== undefined && client) await adopt(client, name, hash, found)
   const address = formatModelAddress(name, version.version)
-  const isNew = version.status !== 'READY'
+  let isNew = version.status !== 'READY'
   if (isNew) {
     const hint = `${nameOf(version)} at ${registry.server} stays ${version.status} and cannot be loaded: push the same directory again, which goes on with it, or delete it (lowrank clean --all)`
     await withHint(hint, signal, async () => {
@@ -78,7 +79,15 @@ export async function registerVersion(
         onProgress?.({ type: 'upload', address, bytes, totalBytes })
       }
       tell(0)
-      await uploadFiles(place, files, tell, signal)
+      try {
+        await uploadFiles(place, files, tell, signal)
+      } catch (error) {
+        // Another push of the same content has completed it meanwhile: a version that is READY takes no files.
+        if (!(error instanceof ServiceError) || !(await isReady(registry, version, signal))) throw error
+        isNew = false
+        return
+      }
+      await expectUnchanged(files)
       await finalize(registry, version, registration)
     })
   }
@@ -93,6 +102,16 @@ export async function registerVersion(
     if (alias !== undefined) await registry.setAlias(name, alias, version.version, signal)
   })
   return { address, name, version: version.version, isNew, hash, uploadedBytes: isNew ? totalBytes : 0 }
+}
+
+async function isReady(
+  registry: Registry,
+  { name, version }: ModelVersion,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  signal?.throwIfAborted()
+  const now = await registry.findVersion(name, version, signal).catch(() => undefined)
+  return now?.status === 'READY'
 }
 
 async function ensureModel(

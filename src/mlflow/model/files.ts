@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { sha256Of } from '../../checkpoint/checksums.js'
 import { withoutSecrets } from '../../errors.js'
-import { ModelError } from '../../lowrank-error.js'
+import { LowrankError, ModelError } from '../../lowrank-error.js'
+import { readError } from '../../regular-file.js'
 
 /** A file of a model directory. */
 export interface ModelFile {
@@ -16,6 +17,8 @@ export interface ModelFile {
   readonly sha256: string
   /** The path of a file on this machine, or the bytes themselves. */
   readonly source: string | Uint8Array
+  /** When a file on this machine was written last, in milliseconds since 1970; undefined for bytes. */
+  readonly modified?: number
 }
 
 /** Where the content of a file is, before anyone has looked at it. */
@@ -36,10 +39,27 @@ export async function readModelFiles(
       files.push(bytesFile(path, source))
       continue
     }
+    const { size, mtimeMs: modified } = await stat(source).catch((error: unknown) => {
+      throw readError('pack', source, error)
+    })
     const sha256 = await sha256Of('pack', source, signal)
-    files.push({ path, size: (await stat(source)).size, sha256, source })
+    files.push({ path, size, sha256, source, modified })
   }
+  await expectUnchanged(files)
   return files
+}
+
+/** @throws LowrankError where a file is not the one whose checksum was made */
+export async function expectUnchanged(files: readonly ModelFile[]): Promise<void> {
+  for (const { size, modified, source } of files) {
+    if (modified === undefined || typeof source !== 'string') continue
+    const now = await stat(source).catch(() => undefined)
+    if (now?.size === size && now.mtimeMs === modified) continue
+    throw new LowrankError(
+      'FILE',
+      `[pack] expected ${source} to stay as it is while the model is packed and sent, got another content; wait until it is written`,
+    )
+  }
 }
 
 /** A file whose content is in memory. */

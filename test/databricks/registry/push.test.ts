@@ -8,6 +8,7 @@ import { connectDatabricks, type DatabricksClient } from '../../../src/databrick
 import { pullAdapter, pullModel } from '../../../src/databricks/client/models/pull.js'
 import { pushAdapter, pushModel } from '../../../src/databricks/registry/push.js'
 import type { PushModelEvent } from '../../../src/databricks/registry/push-options.js'
+import type { RegisteredVersion } from '../../../src/databricks/registry/register-version.js'
 import { listResources } from '../../../src/databricks/resources.js'
 import { packAdapter } from '../../../src/mlflow/model-directory.js'
 import { FAULTS, type Fault } from '../../../src/testing/faults.js'
@@ -171,6 +172,56 @@ test('a push that fails in the middle leaves a version that is not READY, says s
   expect(await pushAdapter(adapter, MODEL, fast)).toMatchObject({ version: 1, isNew: true })
   expect(versions()).toEqual(['1 READY'])
   await expectPulled()
+})
+
+test.each([
+  ['the Files API', true, undefined],
+  ['presigned addresses', false, undefined],
+  ['the folder of an open-source server', false, 'uc:'],
+])('weights that are written anew while they go through %s are no version', async (_way, takesFiles, prefix) => {
+  const copy = temporaryDirectory()
+  cpSync(adapter, copy, { recursive: true })
+  const file = join(copy, 'adapter_model.safetensors')
+  const weights = readFileSync(file)
+  const change = (): void =>
+    writeFileSync(
+      file,
+      weights.map((byte, at) => (at === weights.length - 1 ? byte ^ 1 : byte)),
+    )
+  workspace.state.of(REGISTRY).takesFiles = takesFiles
+  vi.stubEnv('MLFLOW_UC_OSS_TOKEN', workspace.token)
+  if (prefix === 'uc:') workspace.state.of(REGISTRY).openSourceRoot = temporaryDirectory()
+  const options = prefix === undefined ? fast : { registry: `${prefix}${workspace.url}`, pollInterval: 1 }
+  let isChanged = false
+  const onProgress = (): void => {
+    if (!isChanged) change()
+    isChanged = true
+  }
+  await expect(pushAdapter(copy, MODEL, { ...options, onProgress })).rejects.toThrow(
+    /adapter_model.safetensors to stay as it is while the model is packed and sent/,
+  )
+  expect([...stored().versions.values()].map(({ status }) => status)).not.toContain('READY')
+})
+
+test('a push whose version another one completes meanwhile has that version', async () => {
+  const failed = { method: 'PUT', path: /LICENSE/, with: { status: 500, body: { error_code: 'BROKEN' } } } as const
+  workspace.fail({ ...failed, times: 1000 })
+  await expect(pushAdapter(adapter, MODEL, fast)).rejects.toThrow(/BROKEN/)
+  workspace.heal()
+  let other: RegisteredVersion | undefined
+  const held: DatabricksClient = {
+    ...databricks,
+    async send(call) {
+      if (/LICENSE/.test(call.path)) other ??= await pushAdapter(adapter, MODEL, fast)
+      return await databricks.send(call)
+    },
+  }
+  const first = await pushAdapter(adapter, MODEL, { ...fast, databricks: held })
+  expect([first, other]).toMatchObject([
+    { version: 1, isNew: false },
+    { version: 1, isNew: true },
+  ])
+  expect(versions()).toEqual(['1 READY'])
 })
 
 test('a version whose registration failed says why, and the next push makes another', async () => {
