@@ -27,8 +27,8 @@ export interface PumpOptions {
 }
 
 /**
- * A call on its way, as its line. Figures live as text until they are sent: the collector of garbage looks at one string
- * where it would copy dozens of values.
+ * A call on its way, as its line. Figures live as text until they are sent: the collector of garbage looks at one
+ * string where it would copy dozens of values.
  */
 interface Waiting {
   readonly line: string

@@ -1,4 +1,6 @@
-/** @file `lowrank push adapter`, `push model` and `pull uc://` against a loopback workspace, and uc:// as an adapter. */
+/**
+ * @file `lowrank push adapter`, `push model` and `pull uc://` against a loopback workspace, and uc:// as an adapter.
+ */
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

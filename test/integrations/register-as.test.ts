@@ -1,6 +1,6 @@
 /**
- * @file `registerAs` from end to end on the loopback workspace: a table, a run that is tracked, a version with its alias
- * that is linked to both, and the same bytes back.
+ * @file `registerAs` from end to end on the loopback workspace: a table, a run that is tracked, a version with its
+ * alias that is linked to both, and the same bytes back.
  */
 
 import { readFileSync } from 'node:fs'
@@ -80,7 +80,7 @@ test('a table becomes a tracked run and a registered adapter with an alias, with
     expect(readFileSync(join(directory, name))).toEqual(readFileSync(join(options.outputDir, 'adapter', name)))
 })
 
-test('without a tracker the version has no run; a run that is stopped registers nothing', async () => {
+test('the version of a run without a tracker names no run, and a run that is stopped registers nothing', async () => {
   const stopped = trainLora({
     ...options,
     callbacks: [{ name: 'stopper', onEvent: ({ type }, { stop }) => void (type === 'log' && stop()) }],

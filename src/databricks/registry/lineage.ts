@@ -30,7 +30,10 @@ function tableIn(source: string): string | undefined {
   }
 }
 
-/** Tells which tables a version comes from. The version is complete without it. @returns what failed, a sentence each */
+/**
+ * Tells which tables a version comes from. The version is complete without it.
+ * @returns what failed, a sentence each
+ */
 export async function emitLineage(
   client: DatabricksClient,
   { name, version }: { readonly name: string; readonly version: number },

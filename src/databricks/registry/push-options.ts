@@ -88,12 +88,12 @@ export interface PushAdapterOptions extends PushModelOptions {
    */
   merged?: boolean
   /**
-   * Of `merged`: 'nf4' merges onto the weights that QLoRA trained on, decoded, not the original ones.
+   * With `merged`: 'nf4' merges onto the weights that QLoRA trained on, decoded, not the original ones.
    * @default none, the original weights
    */
   quantization?: 'nf4'
   /**
-   * Of `merged`: dtype of the weights.
+   * With `merged`: dtype of the weights.
    * @default that of the base, 'bfloat16' where it has 32 bits
    */
   dtype?: 'bfloat16' | 'float16' | 'float32'

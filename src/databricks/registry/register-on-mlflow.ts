@@ -1,6 +1,6 @@
 /**
- * @file A model directory as a version of a registered model of an MLflow server, exactly once: its files are those of a
- * logged model, and both are found again by a tag with the hash of the content.
+ * @file A model directory as a version of a registered model of an MLflow server, exactly once: its files are those of
+ * a logged model, and both are found again by a tag with the hash of the content.
  */
 
 import { ServiceError } from '../../http/service-error.js'

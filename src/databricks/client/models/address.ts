@@ -1,6 +1,6 @@
 /**
- * @file Addresses of registered models: `uc://catalog.schema.model`, with an alias or a version where one is meant. Asks
- * nobody.
+ * @file Addresses of registered models: `uc://catalog.schema.model`, with an alias or a version where one is meant.
+ * Asks nobody.
  */
 
 import { describeValue } from '../../../errors.js'

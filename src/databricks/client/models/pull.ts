@@ -1,6 +1,6 @@
 /**
- * @file Adapters and models of Unity Catalog on this machine: `uc://catalog.schema.model@alias` becomes a directory that
- * everything takes which takes one. What was pulled before is not fetched again.
+ * @file Adapters and models of Unity Catalog on this machine: `uc://catalog.schema.model@alias` becomes a directory
+ * that everything takes which takes one. What was pulled before is not fetched again.
  */
 
 import { createReadStream } from 'node:fs'
@@ -46,7 +46,8 @@ const PARALLEL = 8
 const TOKENIZER = 'components/tokenizer/'
 
 /**
- * Brings a LoRA adapter of Unity Catalog to this machine: `loadAdapter(model, (await pullAdapter('uc://c.s.m@a')).directory)`.
+ * Brings a LoRA adapter of Unity Catalog to this machine:
+ * `loadAdapter(model, (await pullAdapter('uc://c.s.m@a')).directory)`.
  * @param address `uc://catalog.schema.model@alias`, `@v3` for a version; without either the newest that is ready
  * @throws ModelError for a version that holds no adapter; OptionError, ServiceError, LowrankError for the cache
  */
