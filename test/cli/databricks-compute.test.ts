@@ -160,7 +160,10 @@ it('a training run on a GPU writes its log while it grows, fetches its result, a
     expect.stringMatching(/'GPU_1xA10', 'GPU_1xH100' for --gpu, got "GPU_8xH100"/),
   ])
   const none = await databricks('train', file('train.yaml'))
-  expect([none.code, none.stderr]).toEqual([2, expect.stringMatching(/expected a folder in a volume.* for volume/)])
+  expect([none.code, none.stderr]).toEqual([
+    2,
+    expect.stringMatching(/expected a folder in a volume.* for volume.*; add --volume PATH/),
+  ])
 })
 
 it('Ctrl-C ends the wait alone, says how to go on, and the cluster stays for lowrank clean', async () => {

@@ -8,6 +8,7 @@ import { harmless } from '../../progress/text-width.js'
 import type { Command, FlagTable } from '../command.js'
 import { readConfig } from '../config.js'
 import { JSON_OBJECT } from '../flags.js'
+import { UsageError } from '../usage-error.js'
 import { CONNECTION_FLAGS, type ConnectionFlags, connectionOf } from './connection-flags.js'
 import { expectWord } from './given.js'
 import { writeFields, writeJson } from './output.js'
@@ -71,6 +72,10 @@ export const command: Command<TrainFlags, Train> = {
     const options = Object.fromEntries(
       Object.keys(RUN_FLAGS).map((name) => [name, given[name as keyof RunFlags]]),
     ) as unknown as TrainingOptions
+    if (given.volume === undefined)
+      throw new UsageError(
+        `[${NAME}] expected a folder in a volume, as /Volumes/CATALOG/SCHEMA/VOLUME for volume, got nothing; add --volume PATH`,
+      )
     expectOptions(NAME, options, TRAINING_OPTIONS)
     const { resolveAllOptions } = await import('../../integrations/resolve-options.js')
     resolveAllOptions(config)
