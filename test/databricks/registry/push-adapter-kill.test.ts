@@ -1,4 +1,4 @@
-/** @file Pushes of adapters whose process is killed at one request or another: run again they make one whole version. */
+/** @file Pushes of adapters whose process is killed at one request or another: run again they make one version. */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
