@@ -14,6 +14,7 @@ export default {
   blockTags: [...OptionDefaults.blockTags, '@file'],
   // Lists of values whose types are shown instead.
   intentionallyNotExported: [
+    'ACCELERATOR_TYPES',
     'RESOURCE_KINDS',
     'COMPUTE_DTYPES',
     'FILE_DTYPES',

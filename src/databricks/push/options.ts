@@ -54,7 +54,7 @@ export interface PushDatasetOptions extends Omit<WarehouseOptions, 'onEvent'> {
   pushName?: string
   /**
    * Volume in which the files wait until the table has their rows, as `catalog.schema.volume`. It is made where it is
-   * missing, and stays.
+   * missing, and stays. Appending knows files by their path: through another volume the same rows are appended again.
    * @default 'lowrank_staging' in the schema of the table
    */
   volume?: string

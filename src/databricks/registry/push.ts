@@ -33,7 +33,7 @@ const NOT_IN_TAGS = /[.,\-=/:\s]/g
 /**
  * Registers a LoRA adapter as a version of a model, which is made where there is none: `uc://catalog.schema.model` of
  * Databricks or of an open-source Unity Catalog server, or a model of an MLflow server. The same adapter twice is one
- * version; a push that was cut short goes on where it was.
+ * version, unless both are pushed at the same moment; a push that was cut short goes on where it was.
  * @param directory as `saveAdapter`, `trainLora` and PEFT write it
  * @param name `catalog.schema.model`; of an MLflow server any name
  * @returns the version, which is READY
