@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { LoraAdapter, loadModel, trainLora } from '../../src/index.js'
+import { packAdapter } from '../../src/mlflow.js'
 import { REGISTRY } from '../../src/testing/model-registry.js'
 import { type LoopbackWorkspace, startWorkspace } from '../../src/testing/workspace.js'
 import { temporaryDirectory, tinyAdapter, tinyModel, tinyRows, writeTinyModel } from '../support/tiny-model.js'
@@ -70,6 +71,11 @@ test('a whole model is registered, and a run trains on it by its address, which 
   expect(readFileSync(join(outputDir, 'train.yaml'), 'utf8')).toContain(`model: "${address}@v1"`)
   const config = JSON.parse(readFileSync(join(outputDir, 'adapter', 'adapter_config.json'), 'utf8'))
   expect(config.base_model_name_or_path).toBe(`${address}@v1`)
+  const packed = await packAdapter(join(outputDir, 'adapter'))
+  const { flavors } = packed.mlmodel as { flavors: { transformers: { local_base_model_path: string } } }
+  const place = flavors.transformers.local_base_model_path
+  expect(packed.mlmodel).toMatchObject({ metadata: { lowrank: { base_model: `${address}@v1` } } })
+  expect(readFileSync(join(place, 'config.json'))).toEqual(readFileSync(join(base, 'config.json')))
   const model = await loadModel(address)
   const adapter = await LoraAdapter.load(model, `uc://${MODEL}@v1`)
   expect(adapter.parameters().size).toBeGreaterThan(0)

@@ -6,6 +6,8 @@ import { checkFiles, readAdapterHeader } from '../../adapters/adapter-file.js'
 import { PEFT_CONFIG_FILE, readPeftConfig } from '../../adapters/peft-config.js'
 import { MERGE_IN_PEFT, PEFT_WEIGHTS_FILE, parsePeftTensorName } from '../../adapters/peft-names.js'
 import { CHECKSUM_FILE } from '../../checkpoint/checksums.js'
+import { resolveModel } from '../../checkpoint/resolve-model.js'
+import { isCatalogAddress } from '../../databricks/client/models/address.js'
 import { shorten } from '../../errors.js'
 import { isGgufPath } from '../../gguf/reader.js'
 import { jsonText, parseLosslessJson } from '../../lossless-json.js'
@@ -27,7 +29,7 @@ export async function adapterParts(directory: string, options: PackOptions): Pro
   const own = await tokenizerSources(directory)
   const base =
     baseRevision === undefined
-      ? await localBase(baseModel, own.length > 0)
+      ? await localBase(await directoryOf(baseModel, options.signal), own.length > 0)
       : { flavor: hubFlavor(baseModel, baseRevision), tokenizer: [] }
   if (baseRevision === undefined) await expectChatTemplate(options.task, own.length > 0 ? own : base.tokenizer)
   else if (options.task === 'llm/v1/chat' && own.length > 0)
@@ -116,6 +118,11 @@ function hubFlavor(baseModel: string, revision: string): PackedParts['flavor'] {
     tokenizer_name: baseModel,
     tokenizer_revision: revision,
   }
+}
+
+/** MLflow's client knows no `uc://`: it finds such a base where it was pulled to. */
+async function directoryOf(baseModel: string, signal: AbortSignal | undefined): Promise<string> {
+  return isCatalogAddress(baseModel) ? (await resolveModel(baseModel, { signal })).path : baseModel
 }
 
 async function localBase(
