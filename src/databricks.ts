@@ -115,7 +115,13 @@ export type { ResourceOptions, StartOptions, WaitOptions } from './databricks/op
 export type { PushDatasetOptions, PushEvent, PushedTable } from './databricks/push/options.js'
 export { pushDataset } from './databricks/push/push-dataset.js'
 export { pushAdapter, pushModel } from './databricks/registry/push.js'
-export type { PushAdapterOptions, PushModelEvent, PushModelOptions } from './databricks/registry/push-options.js'
+export type {
+  MergeEvent,
+  PushAdapterOptions,
+  PushModelEvent,
+  PushModelOptions,
+  UploadEvent,
+} from './databricks/registry/push-options.js'
 export type { RegisteredVersion } from './databricks/registry/register-version.js'
 export { listResources, type Resource, type ResourceKind } from './databricks/resources.js'
 export type { ServedEntity } from './databricks/served-entity.js'

@@ -1,6 +1,7 @@
 /** @file `lowrank push adapter`: a LoRA adapter becomes a version of a registered model. */
 
-import { PUSH_ADAPTER_OPTIONS } from '../../databricks/registry/push-options.js'
+import type { FileDType } from '../../checkpoint/save-model.js'
+import { PUSH_ADAPTER_OPTIONS, type PushAdapterOptions } from '../../databricks/registry/push-options.js'
 import type { Command } from '../command.js'
 import {
   checkRegistering,
@@ -13,11 +14,15 @@ import {
 
 interface AdapterFlags extends RegisteringFlags {
   readonly merged?: boolean
+  readonly quantization?: 'nf4'
+  readonly dtype?: FileDType
 }
 
 interface PushAdapter extends Registering {
-  readonly merged: boolean
+  readonly merge: Pick<PushAdapterOptions, 'merged' | 'quantization' | 'dtype'>
 }
+
+const { merged, quantization, dtype } = PUSH_ADAPTER_OPTIONS
 
 export const command: Command<AdapterFlags, PushAdapter> = {
   summary: 'register a LoRA adapter in Unity Catalog or on an MLflow server',
@@ -27,7 +32,9 @@ export const command: Command<AdapterFlags, PushAdapter> = {
   arguments: registeringArguments('adapter'),
   flags: {
     ...REGISTERING_FLAGS,
-    merged: { ...PUSH_ADAPTER_OPTIONS.merged, flag: { name: '--merged' } },
+    merged: { ...merged, flag: { name: '--merged', group: 'The merged model' } },
+    quantization: { ...quantization, flag: { name: '--quantization', argument: 'type' } },
+    dtype: { ...dtype, flag: { name: '--dtype', argument: 'type' } },
   },
   examples: [
     { text: 'Register what was trained', line: 'push adapter out/mine/adapter main.risk.chat --alias champion' },
@@ -37,13 +44,18 @@ export const command: Command<AdapterFlags, PushAdapter> = {
       line: 'push adapter out/mine/adapter chat --registry http://localhost:5000',
     },
   ],
-  check({ flags: { merged, ...flags }, words, settings }) {
-    return { ...checkRegistering('adapter', { flags, words, settings }), merged: merged === true }
+  check({ flags: { merged, quantization, dtype, ...flags }, words, settings }) {
+    const merge = {
+      merged: merged === true,
+      ...(quantization !== undefined && { quantization }),
+      ...(dtype !== undefined && { dtype }),
+    }
+    return { ...checkRegistering('adapter', { flags, words, settings }), merge }
   },
-  async run({ merged, ...registering }) {
+  async run({ merge, ...registering }) {
     const { pushAdapter } = await import('../../databricks/registry/push.js')
     await showRegistering(registering, (directory, model, options) =>
-      pushAdapter(directory, model, { ...options, merged }),
+      pushAdapter(directory, model, { ...options, ...merge }),
     )
   },
 }

@@ -11,6 +11,7 @@ import {
   type PushModelOptions,
 } from '../../databricks/registry/push-options.js'
 import type { RegisteredVersion } from '../../databricks/registry/register-version.js'
+import type { PackTask } from '../../mlflow/model/signature.js'
 import { number, text } from '../../options/rules.js'
 import { createBar } from '../../progress/progress.js'
 import type { Argument, FlagTable, Given } from '../command.js'
@@ -27,6 +28,7 @@ export interface RegisteringFlags extends ConnectionFlags {
   readonly description?: string
   readonly run?: string
   readonly registry?: string
+  readonly task?: PackTask
   readonly baseModel?: string
   readonly baseRevision?: string
   readonly timeout?: number
@@ -49,7 +51,7 @@ export function registeringArguments(what: string): readonly Argument[] {
   ]
 }
 
-const { alias, description, run, registry, baseModel, baseRevision, timeout } = PUSH_MODEL_OPTIONS
+const { alias, description, run, registry, task, baseModel, baseRevision, timeout } = PUSH_MODEL_OPTIONS
 
 export const REGISTERING_FLAGS = {
   alias: { ...alias, flag: { name: '--alias', argument: 'name', group: 'Version' } },
@@ -61,6 +63,7 @@ export const REGISTERING_FLAGS = {
   },
   description: { ...description, flag: { name: '--description', argument: 'text' } },
   run: { ...run, flag: { name: '--run', argument: 'id' } },
+  task: { ...task, flag: { name: '--task', argument: 'task' } },
   baseModel: { ...baseModel, rule: text, flag: { name: '--base-model', argument: 'id' } },
   baseRevision: { ...baseRevision, rule: text, flag: { name: '--base-revision', argument: 'commit' } },
   registry: { ...registry, flag: { name: '--registry', argument: 'uri', group: 'Registry' } },
@@ -117,10 +120,21 @@ export async function showRegistering(
   push: (directory: string, model: string, options: PushModelOptions) => Promise<RegisteredVersion>,
 ): Promise<void> {
   const bar = createBar()
-  const onProgress = ({ bytes, totalBytes }: PushModelEvent): void => {
-    const label = { text: 'Uploading', importance: 1 }
-    const shown = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
-    bar.show({ label, fraction: totalBytes === 0 ? 1 : bytes / totalBytes, parts: [{ text: shown, importance: 2 }] })
+  const onProgress = (event: PushModelEvent): void => {
+    const [label, done, total, shown] =
+      event.type === 'merge'
+        ? ['Merging', event.tensors, event.totalTensors, `${event.tensors}/${event.totalTensors} tensors`]
+        : [
+            'Uploading',
+            event.bytes,
+            event.totalBytes,
+            `${formatBytes(event.bytes)} of ${formatBytes(event.totalBytes)}`,
+          ]
+    bar.show({
+      label: { text: label, importance: 1 },
+      fraction: total === 0 ? 1 : done / total,
+      parts: [{ text: shown, importance: 2 }],
+    })
   }
   const onWarning = (message: string): void => void process.stderr.write(`Warning: ${message}\n`)
   const version = await untilSignal((signal) =>

@@ -10,7 +10,18 @@ import { PULL_OPTIONS } from '../client/models/pull-options.js'
 import { WAIT_OPTIONS } from '../options.js'
 
 /** How far a push is. */
-export interface PushModelEvent {
+export type PushModelEvent = MergeEvent | UploadEvent
+
+/** An adapter is merged into its base model, before anything is uploaded. */
+export interface MergeEvent {
+  readonly type: 'merge'
+  /** Tensors of the merged model that are written. */
+  readonly tensors: number
+  readonly totalTensors: number
+}
+
+/** Files are on their way to the registry. */
+export interface UploadEvent {
   readonly type: 'upload'
   /** `uc://main.risk.chat@v3` */
   readonly address: string
@@ -69,7 +80,7 @@ export interface PushModelOptions
    */
   pollInterval?: number
   /**
-   * Told how far the upload is.
+   * Told how far merging and the upload are.
    * @default none
    */
   onProgress?: (event: PushModelEvent) => void
@@ -146,7 +157,7 @@ export const PUSH_MODEL_OPTIONS = {
     help: 'seconds that the version may take to become READY once its files are there',
   },
   pollInterval: { ...WAIT_OPTIONS.pollInterval, help: 'milliseconds between two questions whether it is READY' },
-  onProgress: { rule: callback, otherwise: 'none', help: 'told how far the upload is' },
+  onProgress: { rule: callback, otherwise: 'none', help: 'told how far merging and the upload are' },
   onWarning: {
     rule: callback,
     otherwise: 'none',

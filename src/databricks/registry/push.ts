@@ -64,7 +64,9 @@ export async function pushAdapterOf(
   const { task, baseModel, baseRevision, inputExample, run, signal } = read
   const facts = { task, baseModel, baseRevision, inputExample, runId: run, modelId: logged, signal }
   if (merged) {
-    const merge = { ...facts, quantization, dtype }
+    const onProgress = (tensors: number, totalTensors: number): void =>
+      read.onProgress?.({ type: 'merge', tensors, totalTensors })
+    const merge = { ...facts, quantization, dtype, onProgress }
     return await withMergedModel(directory, merge, ({ model }) => target.register(model, []))
   }
   const warnings = target.isDatabricks ? [SERVING_WARNING] : []

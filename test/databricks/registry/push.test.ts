@@ -262,8 +262,13 @@ test('an open-source server gets the files in its folder; aliases, tags and metr
 })
 
 test('a merged adapter is a whole model, for which nobody warns of serving', async () => {
-  const pushed = await pushAdapter(adapter, MODEL, { ...fast, merged: true })
+  const events: PushModelEvent[] = []
+  const onProgress = (event: PushModelEvent): void => void events.push(event)
+  const pushed = await pushAdapter(adapter, MODEL, { ...fast, merged: true, onProgress })
   expect(pushed.warnings.join(' ')).not.toContain('serving')
+  const merging = events.filter((event) => event.type === 'merge')
+  const { totalTensors } = merging[0] ?? {}
+  expect(merging.at(-1)).toEqual({ type: 'merge', tensors: totalTensors, totalTensors })
   const { directory } = await pullModel(`uc://${MODEL}`, { databricks, cacheDir })
   const again = await pushModel(directory, 'main.default.whole', { ...fast, baseModel: base })
   expect(again).toMatchObject({ name: 'main.default.whole', version: 1, isNew: true })
