@@ -9,8 +9,9 @@
  * 2. Lines are flushed to the disk (fsync) where a run saves, ends or fails: until then a power failure may take them,
  *    the end of a process may not. A run that goes on from a checkpoint logs what came behind it again.
  * 3. Half a line, as a killed process leaves it, is no call.
- * 4. Once a server has all calls of a run that has ended, the journal shrinks to its first call and the id of the run.
- * 5. Nothing in it is a secret: addresses stand there without credentials.
+ * 4. What a full disk does not take is written once it can be, in its order, so that a journal has no gaps.
+ * 5. Once a server has all calls of a run that has ended, the journal shrinks to its first call and the id of the run.
+ * 6. Nothing in it is a secret: addresses stand there without credentials.
  */
 
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
@@ -114,8 +115,7 @@ export async function summarize(path: string): Promise<JournalSummary | undefine
     if (isMissing(error)) return undefined
     throw error
   }
-  // A disk that was full for a while has calls missing that a server took: the next ones must not pass for those.
-  return { first, total, done: Math.min(done, total), failed, run, isWhole: isComplete }
+  return { first, total, done, failed, run, isWhole: isComplete }
 }
 
 /** The calls of a journal from a number on. */
@@ -132,6 +132,8 @@ export class Journal {
   #run: RunState | undefined
   /** Lines that wait for their write. */
   #waiting = ''
+  /** What the last write did not bring to the file. */
+  #unwritten: Uint8Array = new Uint8Array()
   #writtenAt = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   /** What a write said for which nobody waited; the next one throws it. */
@@ -148,6 +150,11 @@ export class Journal {
     this.path = path
     this.#first = summary?.first && JSON.stringify(summary.first)
     this.#run = summary?.run
+  }
+
+  /** Whether the file has every line but those that wait for their write. */
+  get isComplete(): boolean {
+    return this.#unwritten.length === 0
   }
 
   /** Goes on with a journal, or begins one with its first call. @param summary of the journal that is there */
@@ -167,7 +174,7 @@ export class Journal {
     this.#first ??= line
     this.#waiting += `${line}\n`
     const wait = mayWait ? this.#writtenAt + WRITE_PACE - performance.now() : 0
-    if (wait <= 0 || this.#problem !== undefined) this.write()
+    if (wait <= 0 || !this.isComplete) this.write()
     else if (this.#timer === undefined) this.#writeLater(wait)
   }
 
@@ -178,7 +185,7 @@ export class Journal {
     this.#waiting = ''
     const problem = this.#problem
     this.#problem = undefined
-    if (text !== '') this.#write(text)
+    if (text !== '' || !this.isComplete) this.#write(text)
     if (problem !== undefined) throw problem
   }
 
@@ -213,8 +220,9 @@ export class Journal {
     if (this.#file !== undefined) fsyncSync(this.#file)
   }
 
+  /** Lets go of the file. What was not written is lost: `flush` goes before. */
   close(): void {
-    this.write()
+    this.#endWait()
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined
   }
@@ -227,12 +235,15 @@ export class Journal {
   }
 
   #write(text: string): void {
+    const bytes = Buffer.concat([this.#unwritten, Buffer.from(text)])
+    let at = 0
     try {
       this.#file ??= openForAppending(this.path)
-      const bytes = Buffer.from(text)
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at)
+      while (at < bytes.length) at += writeSync(this.#file, bytes, at)
+      this.#unwritten = new Uint8Array()
       this.#writtenAt = performance.now()
     } catch (error) {
+      this.#unwritten = bytes.subarray(at)
       throw new LowrankError('FILE', `[mlflow] cannot write ${this.path}: ${(error as Error).message}`, {
         cause: error,
       })

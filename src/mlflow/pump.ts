@@ -62,7 +62,6 @@ export class Pump {
   #nextAt = 0
   #sender: CallSender | undefined
   #connection: MlflowConnection | undefined
-  #isJournalLost = false
   readonly #told = new Set<string>()
 
   constructor(options: PumpOptions) {
@@ -86,21 +85,22 @@ export class Pump {
   push(call: MlflowCall): void {
     const waiting = waitingCall(call)
     this.#keep(() => this.#journal.append(waiting.line, waiting.isPoints))
-    // A gap in the queue is closed from the journal, in order.
-    if (this.#isJournalLost || (this.#queue.length < MOST_KEPT && this.#sent + this.#queue.length === this.#total))
-      this.#queue.push(waiting)
+    // A gap in the queue is closed from the journal, in order; without one memory has to do.
+    const isNext = this.#sent + this.#queue.length === this.#total
+    if (isNext && (this.#queue.length < MOST_KEPT || !this.#journal.isComplete)) this.#queue.push(waiting)
     this.#total++
     this.#points += waiting.points
     this.#wake()
   }
 
-  /** Writes into the journal. Where that fails, memory has to do. */
+  /** Writes into the journal. What it could not write it writes with what comes next. */
   #keep(write: () => void): void {
     try {
       write()
     } catch (error) {
-      this.#isJournalLost = true
-      this.#warn(`${messageOf(error)}; calls that are not sent before the end are lost`)
+      this.#warn(
+        `${messageOf(error)}; what is not sent before the run ends is lost, unless the file can be written by then`,
+      )
     }
   }
 
@@ -139,7 +139,7 @@ export class Pump {
       this.#controller.abort()
       await this.#work
     }
-    if (this.unsent === 0 && this.run !== undefined && !this.#isJournalLost) {
+    if (this.unsent === 0 && this.run !== undefined && this.#journal.isComplete) {
       await this.#journal.shrink().catch((error: unknown) => this.#warn(messageOf(error)))
     } else {
       this.flush()
@@ -230,8 +230,9 @@ export class Pump {
 
   /** Reads from the journal what memory did not keep. */
   async #refill(): Promise<void> {
-    if (this.#queue.length > 0 || this.unsent === 0 || this.#isJournalLost) return
+    if (this.#queue.length > 0 || this.unsent === 0) return
     this.#keep(() => this.#journal.write())
+    if (!this.#journal.isComplete) return
     const calls: Waiting[] = []
     for await (const call of callsFrom(this.#journal.path, this.#sent)) {
       calls.push(waitingCall(call))

@@ -1,14 +1,27 @@
-/** @file What a journal says after a disk that was full for a while. */
+/** @file What a journal holds after a disk that did not take its lines for a while. */
 
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { summarize } from '../../src/mlflow/journal.js'
+import { Journal, summarize } from '../../src/mlflow/journal.js'
 import { temporaryDirectory } from '../support/tiny-model.js'
 
-test('a journal that lacks calls which a server has does not count the next ones as sent', async () => {
-  const path = join(temporaryDirectory(), 'mlflow.jsonl')
-  const call = (step: number): string => `{"call":"log-metrics","step":${step},"metrics":{"loss":1}}\n`
-  writeFileSync(path, `${call(1)}${call(2)}{"done":5}\n`)
-  expect(await summarize(path)).toMatchObject({ total: 2, done: 2 })
+test('lines that could not be written are written with the next one, in their order', async () => {
+  const directory = temporaryDirectory()
+  const path = join(directory, 'mlflow.jsonl')
+  // Nobody can write to a directory.
+  mkdirSync(path)
+  const journal = Journal.open(directory, undefined)
+  const call = (step: number): string => `{"call":"log-metrics","step":${step},"metrics":{"loss":1}}`
+  for (const step of [1, 2]) expect(() => journal.append(call(step), true)).toThrow(/cannot write .*mlflow.jsonl/)
+  expect(() => journal.done(2, undefined)).toThrow(/cannot write/)
+  expect(() => journal.flush()).toThrow(/cannot write/)
+  expect(journal.isComplete).toBe(false)
+  rmdirSync(path)
+  journal.append(call(3), true)
+  expect(journal.isComplete).toBe(true)
+  journal.close()
+  const lines = [call(1), call(2), '{"done":2}', call(3), '']
+  expect(readFileSync(path, 'utf8').split('\n')).toEqual(lines)
+  expect(await summarize(path)).toMatchObject({ total: 3, done: 2, isWhole: true })
 })
