@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../../../atomic-write.js'
+import { listNames } from '../../../errors.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { ModelError, OptionError } from '../../../lowrank-error.js'
 import { readOptions } from '../../../options/table.js'
@@ -168,7 +169,7 @@ async function findVersion(
   const what = alias !== undefined ? `the alias ${alias}` : version !== undefined ? `version ${version}` : 'a version'
   if (found === undefined)
     throw new ServiceError(
-      `[databricks] expected ${what} of the model ${name} at ${registry.server}, got nothing there; check the name, and that the credentials may see it`,
+      `[databricks] expected ${what} of the model ${name} at ${registry.server}, got nothing there; ${await whatIsThere(registry, name, signal)}`,
       { status: 404, errorCode: 'RESOURCE_DOES_NOT_EXIST' },
     )
   if (found.status === 'READY') return found
@@ -176,6 +177,21 @@ async function findVersion(
   throw new ServiceError(
     `[databricks] expected ${nameOf(found)} to be READY, got ${found.status}${why}; its files are not complete: wait until whoever pushes it has ended, or push it again`,
   )
+}
+
+/** What may be meant in place of a version that is not there. */
+async function whatIsThere(registry: Registry, name: string, signal: AbortSignal | undefined): Promise<string> {
+  const ready: number[] = []
+  try {
+    for await (const { version, status } of registry.listVersions(name, signal))
+      if (status === 'READY') ready.push(version)
+  } catch {
+    // The error that is told already is the one that matters.
+  }
+  signal?.throwIfAborted()
+  if (ready.length === 0) return 'check the name, and that the credentials may see it'
+  const newestFirst = ready.sort((one, other) => other - one)
+  return `versions that are ready: ${listNames(newestFirst.map((version) => `@v${version}`))}`
 }
 
 async function newest(

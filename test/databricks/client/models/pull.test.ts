@@ -155,7 +155,7 @@ test('a version that is not READY, or not there, or holds something else is refu
     /version 2 of the model main.default.chat to be READY, got PENDING_REGISTRATION/,
   )
   await expect(pull('@v7')).rejects.toThrow(
-    /expected version 7 of the model main.default.chat at http.*got nothing there/,
+    /expected version 7 of the model main.default.chat at http.*got nothing there; versions that are ready: @v1/,
   )
   await expect(pull('@none')).rejects.toThrow(/expected the alias none of the model main.default.chat/)
   await expect(pull('')).rejects.toThrow(
