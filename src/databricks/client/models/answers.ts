@@ -31,6 +31,11 @@ export function textsOf(tags: unknown): Record<string, string> {
   return Object.fromEntries(pairs.map(({ key, value }) => [String(key), String(value ?? '')]))
 }
 
+/** Tags as requests have them. */
+export function pairsOf(tags: Readonly<Record<string, string>>): object[] {
+  return Object.entries(tags).map(([key, value]) => ({ key, value }))
+}
+
 /**
  * A version as it was asked for.
  * @param asked number of the version; undefined: any

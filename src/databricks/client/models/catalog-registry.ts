@@ -7,7 +7,7 @@ import type { RestCall, RestClient } from '../../../http/rest.js'
 import { ServiceError } from '../../../http/service-error.js'
 import { isObject } from '../../../values.js'
 import { partsOfName } from './address.js'
-import { expectOwnStorage, expectVersion, type Fields, ifThere, textOf, textsOf } from './answers.js'
+import { expectOwnStorage, expectVersion, type Fields, ifThere, pairsOf, textOf, textsOf } from './answers.js'
 import type { ModelVersion, Registry } from './registry.js'
 
 const ROOT = '/api/2.1/unity-catalog'
@@ -40,7 +40,7 @@ export function catalogRegistry(
         name: model_name,
         ...place,
         ...(description !== undefined && { comment: description }),
-        ...(workspace && { tags: pairs(tags) }),
+        ...(workspace && { tags: pairsOf(tags) }),
       }
       await call('POST', 'models', { json, what: `a new registered model ${name}`, signal })
     },
@@ -85,7 +85,7 @@ export function catalogRegistry(
         ...(runId !== undefined && { run_id: runId }),
         ...(workspace && {
           feature_deps: '',
-          tags: pairs(tags),
+          tags: pairsOf(tags),
           ...(runWorkspaceId !== undefined && { run_tracking_server_id: runWorkspaceId }),
           ...(modelId !== undefined && { model_id: modelId }),
         }),
@@ -147,8 +147,4 @@ function versionOf(given: unknown): ModelVersion {
     createdAt: Number(fields.created_at ?? 0),
     storageLocation: String(fields.storage_location ?? ''),
   }
-}
-
-function pairs(tags: Readonly<Record<string, string>>): object[] {
-  return Object.entries(tags).map(([key, value]) => ({ key, value }))
 }

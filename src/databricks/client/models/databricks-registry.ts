@@ -7,7 +7,7 @@ import type { RestCall } from '../../../http/rest.js'
 import { isObject } from '../../../values.js'
 import type { DatabricksClient } from '../connect.js'
 import { isMissing } from '../errors.js'
-import { expectOwnStorage, expectVersion, type Fields, ifThere, textOf, textsOf } from './answers.js'
+import { expectOwnStorage, expectVersion, type Fields, ifThere, pairsOf, textOf, textsOf } from './answers.js'
 import type { FilesWay, ModelVersion, Registry } from './registry.js'
 
 const ROOT = '/api/2.0/mlflow/unity-catalog'
@@ -46,7 +46,7 @@ export function databricksRegistry(client: DatabricksClient): Registry {
         return { name, description: textOf(description), tags: textsOf(tags) }
       }),
     async createModel({ name, description, tags }, signal) {
-      const fields = { name, ...(description !== undefined && { description }), tags: pairs(tags) }
+      const fields = { name, ...(description !== undefined && { description }), tags: pairsOf(tags) }
       await call('POST', 'registered-models/create', fields, { what: `a new registered model ${name}`, signal })
     },
     findVersion: (name, version, signal) => {
@@ -79,7 +79,7 @@ export function databricksRegistry(client: DatabricksClient): Registry {
         name,
         source,
         feature_deps: '',
-        tags: pairs(tags),
+        tags: pairsOf(tags),
         ...(description !== undefined && { description }),
         ...(runId !== undefined && { run_id: runId }),
         ...(runWorkspaceId !== undefined && { run_tracking_server_id: runWorkspaceId }),
@@ -154,8 +154,4 @@ function versionOf(given: unknown): ModelVersion {
     createdAt: Number(fields.creation_timestamp ?? 0),
     storageLocation: String(fields.storage_location ?? ''),
   }
-}
-
-function pairs(tags: Readonly<Record<string, string>>): object[] {
-  return Object.entries(tags).map(([key, value]) => ({ key, value }))
 }
