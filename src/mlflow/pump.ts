@@ -253,7 +253,8 @@ export class Pump {
   }
 
   #failed(error: unknown): void {
-    const [call] = this.#nextCalls()
+    const [first] = this.#queue
+    const call = first && (JSON.parse(first.line) as MlflowCall)
     const remedy = remedyFor(error, call)
     const message = messageOf(error)
     if (this.#controller.signal.aborted) return
