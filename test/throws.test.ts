@@ -14,6 +14,7 @@ const WITHOUT_CODE: Readonly<Record<string, string>> = {
   'arrow/zstd.ts: 8 Error': 'unpack.ts says which file is damaged',
   'http/exchange.ts: 1 Error': 'the cause of a ServiceError',
   'http/proxied-fetch.ts: 2 Error': 'the cause of what fetch throws',
+  'http/short-exchange.ts: 3 Error': 'the cause of a ServiceError',
   'hub/http.ts: 1 Error': 'the cause of a TransportError',
   'lossless-json.ts: 1 SyntaxError': 'as of JSON.parse: its callers say which file it is',
   'lossless-json.ts: 1 TypeError': 'as of JSON.stringify',

@@ -2,7 +2,7 @@
 
 import { ServiceError } from '../http/service-error.js'
 import type { MlflowConnection } from './connect.js'
-import { jsonNumber, LONGEST_KEY, MOST_BYTES, MOST_DATASETS, MOST_METRICS, MOST_PARAMS, MOST_TAGS } from './limits.js'
+import { MOST_BYTES, MOST_DATASETS, MOST_PARAMS, MOST_TAGS } from './limits.js'
 import type { DatasetInput } from './lineage.js'
 
 /** One figure of a run. */
@@ -84,10 +84,12 @@ export interface TrackingCalls {
   findRun(experimentId: string, tag: string, value: string): Promise<MlflowRun | undefined>
   updateRun(runId: string, change: { status?: RunStatus; endTime?: number; runName?: string }): Promise<void>
   /**
-   * Logs points, params and tags, in as many requests as the limits of MLflow ask for.
+   * Logs params and tags, in as many requests as the limits of MLflow ask for.
    * @throws where a request failed: those before it were taken
    */
-  logBatch(runId: string, batch: { metrics?: readonly Metric[]; params?: Texts; tags?: Texts }): Promise<void>
+  logBatch(runId: string, batch: { params?: Texts; tags?: Texts }): Promise<void>
+  /** Logs at most `MOST_METRICS` points, whose JSON is written already: items of the list `metrics`. */
+  logPoints(runId: string, points: readonly string[]): Promise<void>
   logInputs(runId: string, datasets: readonly DatasetInput[]): Promise<void>
   createLoggedModel(model: {
     experimentId: string
@@ -111,6 +113,8 @@ export interface MlflowClient extends TrackingCalls {
   /** Ends what is asked of it. */
   readonly signal: AbortSignal | undefined
 }
+
+const TAKEN = 'that metrics are taken'
 
 /** The tracking calls of a connection. */
 export function createMlflowClient(connection: MlflowConnection, signal?: AbortSignal): MlflowClient {
@@ -141,7 +145,7 @@ export function createMlflowClient(connection: MlflowConnection, signal?: AbortS
     }
   }
   const logBatches = async (runId: string, batches: readonly object[]): Promise<void> => {
-    for (const batch of batches) await post('runs/log-batch', 'that metrics are taken', { run_id: runId, ...batch })
+    for (const batch of batches) await post('runs/log-batch', TAKEN, { run_id: runId, ...batch })
   }
   return {
     connection,
@@ -185,12 +189,15 @@ export function createMlflowClient(connection: MlflowConnection, signal?: AbortS
       }
       await post('runs/update', 'that the run is updated', { run_id: runId, ...change }, true)
     },
-    async logBatch(runId, { metrics = [], params = {}, tags = {} }) {
+    async logBatch(runId, { params = {}, tags = {} }) {
       await logBatches(runId, [
-        ...pieces(metrics.map(wireMetric), MOST_METRICS, () => LARGEST_METRIC).map((piece) => ({ metrics: piece })),
         ...pieces(pairs(params), MOST_PARAMS).map((piece) => ({ params: piece })),
         ...pieces(pairs(tags), MOST_TAGS).map((piece) => ({ tags: piece })),
       ])
+    },
+    async logPoints(runId, points) {
+      const jsonText = `{"run_id":${JSON.stringify(runId)},"metrics":[${points.join(',')}]}`
+      await rest.json({ method: 'POST', path: path('runs/log-batch'), jsonText, what: TAKEN, signal })
     },
     async logInputs(runId, datasets) {
       for (let at = 0; at < datasets.length; at += MOST_DATASETS) {
@@ -252,11 +259,6 @@ function texts(list: readonly KeyValue[] = []): Record<string, string> {
   return Object.fromEntries(list.map(({ key, value }) => [key, value]))
 }
 
-/** A point as JSON has it. */
-function wireMetric(metric: Metric): object {
-  return Number.isFinite(metric.value) ? metric : { ...metric, value: jsonNumber(metric.value) }
-}
-
 function metricOf({
   key,
   value,
@@ -283,19 +285,12 @@ function modelOf({ info }: ModelAnswer): LoggedModel {
   return { modelId: info.model_id, artifactUri: info.artifact_uri }
 }
 
-/** Bytes of a point in JSON, at most: its key is short, and the rest numbers. */
-const LARGEST_METRIC = LONGEST_KEY + 200
-
 /** Pieces of a list of at most so many items, and as many bytes of JSON as one request may have. */
-function pieces<T>(
-  items: readonly T[],
-  most: number,
-  bytesOf = (item: T) => Buffer.byteLength(JSON.stringify(item)),
-): T[][] {
+function pieces<T>(items: readonly T[], most: number): T[][] {
   const all: T[][] = []
   let bytes = Number.POSITIVE_INFINITY
   for (const item of items) {
-    const size = bytesOf(item) + 1
+    const size = Buffer.byteLength(JSON.stringify(item)) + 1
     const last = all.at(-1)
     if (last === undefined || last.length === most || bytes + size > MOST_BYTES) {
       all.push([item])

@@ -235,7 +235,8 @@ export class Journal {
   }
 
   #write(text: string): void {
-    const bytes = Buffer.concat([this.#unwritten, Buffer.from(text)])
+    const added = Buffer.from(text)
+    const bytes = this.isComplete ? added : Buffer.concat([this.#unwritten, added])
     let at = 0
     try {
       this.#file ??= openForAppending(this.path)

@@ -9,6 +9,7 @@ import { createMlflowClient } from './client.js'
 import { connectTo, type MlflowConnection } from './connect.js'
 import { callsFrom, type Journal, type JournalSummary } from './journal.js'
 import { MOST_METRICS } from './limits.js'
+import { parsedCall, type QueuedCall, queuedCall } from './queued-call.js'
 import { CallSender, messageOf, remedyFor } from './send-calls.js'
 import type { MlflowTarget } from './settings.js'
 
@@ -26,17 +27,6 @@ export interface PumpOptions {
   readonly warn: (message: string) => void
 }
 
-/**
- * A call on its way, as its line. Figures live as text until they are sent: the collector of garbage looks at one
- * string where it would copy dozens of values.
- */
-interface Waiting {
-  readonly line: string
-  /** Whether it is points, which may wait for more. */
-  readonly isPoints: boolean
-  readonly points: number
-}
-
 /** Calls kept in memory; more are read from the journal again when their turn has come. */
 const MOST_KEPT = 20_000
 /** Milliseconds between two requests of points, unless there are enough of them for a whole one. */
@@ -48,7 +38,7 @@ export class Pump {
   readonly #options: PumpOptions
   readonly #journal: Journal
   readonly #controller = new AbortController()
-  #queue: Waiting[] = []
+  #queue: QueuedCall[] = []
   /** Number of the first call of the queue. */
   #sent: number
   #total: number
@@ -83,25 +73,33 @@ export class Pump {
   }
 
   push(call: MlflowCall): void {
-    const waiting = waitingCall(call)
-    this.#keep(() => this.#journal.append(waiting.line, waiting.isPoints))
+    const queued = queuedCall(call)
+    try {
+      this.#journal.append(queued.line, queued.points !== undefined)
+    } catch (error) {
+      this.#warnOfFile(error)
+    }
     // A gap in the queue is closed from the journal, in order; without one memory has to do.
     const isNext = this.#sent + this.#queue.length === this.#total
-    if (isNext && (this.#queue.length < MOST_KEPT || !this.#journal.isComplete)) this.#queue.push(waiting)
+    if (isNext && (this.#queue.length < MOST_KEPT || !this.#journal.isComplete)) this.#queue.push(queued)
     this.#total++
-    this.#points += waiting.points
+    this.#points += weightOf(queued)
     this.#wake()
   }
 
-  /** Writes into the journal. What it could not write it writes with what comes next. */
-  #keep(write: () => void): void {
+  /** Writes what waits into the journal. What it could not write it writes with what comes next. */
+  #writeJournal(): void {
     try {
-      write()
+      this.#journal.write()
     } catch (error) {
-      this.#warn(
-        `${messageOf(error)}; what is not sent before the run ends is lost, unless the file can be written by then`,
-      )
+      this.#warnOfFile(error)
     }
+  }
+
+  #warnOfFile(error: unknown): void {
+    this.#warn(
+      `${messageOf(error)}; what is not sent before the run ends is lost, unless the file can be written by then`,
+    )
   }
 
   /** Waits until the disk has what was pushed. */
@@ -189,13 +187,13 @@ export class Pump {
       const sender = await this.#open(target)
       await this.#refill()
       while (this.#queue.length > 0 && !this.#controller.signal.aborted) {
-        this.#keep(() => this.#journal.write())
+        this.#writeJournal()
         const before = sender.run
-        const count = await sender.send(this.#nextCalls())
+        const count = await sender.send(this.#queue)
         this.#took(count, sender.run === before ? undefined : sender.run)
         this.#failures = 0
         // What comes meanwhile waits for its turn.
-        if (this.#points < MOST_METRICS && !this.#isFinishing && this.#queue[0]?.isPoints) break
+        if (this.#points < MOST_METRICS && !this.#isFinishing && this.#queue[0]?.points) break
         await this.#refill()
       }
       this.#nextAt = performance.now() + PACE
@@ -216,33 +214,21 @@ export class Pump {
     return this.#sender
   }
 
-  /** The calls that may go together next, and the first of them in any case. */
-  #nextCalls(): MlflowCall[] {
-    const calls: MlflowCall[] = []
-    let points = 0
-    for (const waiting of this.#queue) {
-      points += waiting.points
-      if (calls.length > 0 && points > MOST_METRICS) break
-      calls.push(JSON.parse(waiting.line) as MlflowCall)
-    }
-    return calls
-  }
-
   /** Reads from the journal what memory did not keep. */
   async #refill(): Promise<void> {
     if (this.#queue.length > 0 || this.unsent === 0) return
-    this.#keep(() => this.#journal.write())
+    this.#writeJournal()
     if (!this.#journal.isComplete) return
-    const calls: Waiting[] = []
+    const calls: QueuedCall[] = []
     for await (const call of callsFrom(this.#journal.path, this.#sent)) {
-      calls.push(waitingCall(call))
+      calls.push(queuedCall(call))
       if (calls.length === MOST_KEPT) break
     }
     this.#queue = calls
   }
 
   #took(count: number, run: RunState | undefined): void {
-    for (const { points } of this.#queue.splice(0, count)) this.#points -= points
+    for (const call of this.#queue.splice(0, count)) this.#points -= weightOf(call)
     this.#points = Math.max(0, this.#points)
     this.#sent += count
     try {
@@ -254,7 +240,7 @@ export class Pump {
 
   #failed(error: unknown): void {
     const [first] = this.#queue
-    const call = first && (JSON.parse(first.line) as MlflowCall)
+    const call = first && parsedCall(first)
     const remedy = remedyFor(error, call)
     const message = messageOf(error)
     if (this.#controller.signal.aborted) return
@@ -289,8 +275,7 @@ export class Pump {
   }
 }
 
-function waitingCall(call: MlflowCall): Waiting {
-  const isPoints = call.call === 'log-metrics'
-  // What is no point is sent at once.
-  return { line: JSON.stringify(call), isPoints, points: isPoints ? Object.keys(call.metrics).length : MOST_METRICS }
+/** Points of a call. What is no point is sent at once, as a whole request of them is. */
+function weightOf({ points }: QueuedCall): number {
+  return points?.keys.length ?? MOST_METRICS
 }

@@ -22,9 +22,10 @@ import {
   RUN_TAG,
   type RunState,
 } from './calls.js'
-import type { Metric, MlflowClient, MlflowRun } from './client.js'
+import type { MlflowClient, MlflowRun } from './client.js'
 import { LONGEST_TAG, MOST_METRICS } from './limits.js'
 import { loggedModel } from './logged-files.js'
+import { type Points, parsedCall, pointsOf, type QueuedCall } from './queued-call.js'
 
 /** MLflow's experiment for those who name none. */
 const DEFAULT_EXPERIMENT = '0'
@@ -60,19 +61,19 @@ export class CallSender {
    * @returns how many were sent
    * @throws what the server or the file system said; the same calls may be given again
    */
-  async send(calls: readonly MlflowCall[], most = MOST_METRICS): Promise<number> {
+  async send(calls: readonly QueuedCall[], most = MOST_METRICS): Promise<number> {
     const [first] = calls
     if (first === undefined) return 0
     try {
-      if (first.call === 'log-metrics') return await this.#logMetrics(calls, most)
-      await this.#perform(first)
+      if (first.points) return await this.#logPoints(calls, most)
+      await this.#perform(parsedCall(first) as Exclude<MlflowCall, LogMetricsCall>)
       this.#isUnclear = false
       return 1
     } catch (error) {
       this.#isUnclear = true
       this.#steps = undefined
       // Points that go together are left out only where they are refused by themselves.
-      if (first.call === 'log-metrics' && most > 1 && remedyFor(error, first) === 'leave out')
+      if (first.points && most > 1 && remedyFor(error, parsedCall(first)) === 'leave out')
         return await this.send(calls, 1)
       throw error
     }
@@ -126,24 +127,24 @@ export class CallSender {
     this.run = { experimentId: run.experimentId, runId: run.runId, artifactUri: run.artifactUri }
   }
 
-  async #logMetrics(calls: readonly MlflowCall[], most: number): Promise<number> {
+  async #logPoints(calls: readonly QueuedCall[], most: number): Promise<number> {
     const { runId } = this.#expectRun()
     this.#steps ??= new Map((await this.#client.getRun(runId)).metrics.map(({ key, step }) => [key, step]))
     const steps = new Map(this.#steps)
-    const metrics: Metric[] = []
+    const texts: string[] = []
+    let size = 0
     let count = 0
     for (const call of calls) {
-      if (call.call !== 'log-metrics' || count === most) break
-      const entries = Object.entries(call.metrics)
-      if (count > 0 && metrics.length + entries.length > MOST_METRICS) break
-      for (const [key, value] of entries) {
-        if (call.step <= (steps.get(key) ?? Number.NEGATIVE_INFINITY)) continue
-        steps.set(key, call.step)
-        metrics.push({ key, value: Number(value), timestamp: call.timestamp, step: call.step })
-      }
+      const { points } = call
+      if (points === undefined || count === most) break
+      if (count > 0 && size + points.keys.length > MOST_METRICS) break
+      const fresh = freshPoints(call, points, steps)
+      for (const key of fresh.keys) steps.set(key, fresh.step)
+      if (fresh.keys.length > 0) texts.push(fresh.text)
+      size += fresh.keys.length
       count++
     }
-    if (metrics.length > 0) await this.#client.logBatch(runId, { metrics })
+    if (size > 0) await this.#client.logPoints(runId, texts)
     this.#steps = steps
     this.#isUnclear = false
     return count
@@ -197,6 +198,15 @@ export class CallSender {
   #pathOf(path: string): string {
     return isAbsolute(path) ? path : join(this.#directory, path)
   }
+}
+
+/** The points of a call that come after the steps that the server has. */
+function freshPoints(call: QueuedCall, points: Points, steps: ReadonlyMap<string, number>): Points {
+  const isFresh = (key: string): boolean => points.step > (steps.get(key) ?? Number.NEGATIVE_INFINITY)
+  if (points.keys.every(isFresh)) return points
+  const whole = parsedCall(call) as LogMetricsCall
+  const metrics = Object.fromEntries(Object.entries(whole.metrics).filter(([key]) => isFresh(key)))
+  return pointsOf({ ...whole, metrics })
 }
 
 /** What may be done about a failure: try again, leave this call out, or nothing until somebody looks. */
