@@ -47,6 +47,13 @@ export const SECTIONS = [
     type: 'RegisterSettings',
   },
   {
+    title: 'updateModelCard(directory, report, options)',
+    about: 'Puts the results of an evaluation into the README.md of an adapter or a model.',
+    file: 'evaluate/update-card',
+    table: 'UPDATE_CARD_OPTIONS',
+    type: 'UpdateCardOptions',
+  },
+  {
     title: 'mlflowCallback(options)',
     about: 'Records a run in MLflow. In `trainLora` the same options stand in `mlflow`.',
     file: 'mlflow/options',

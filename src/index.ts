@@ -54,6 +54,18 @@ export type { Choose, Decoding } from './decoding/decoding.js'
 export type { GenerateInput, GenerationDefaults } from './decoding/generate-options.js'
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
+export type {
+  ConfusionMatrix,
+  EvaluatedModel,
+  EvaluatedRow,
+  EvaluationReport,
+  ReportedMetric,
+  RowAnswer,
+  Score,
+  ScoreDifference,
+  TaskReport,
+} from './evaluate/evaluation-report.js'
+export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,

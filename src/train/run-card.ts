@@ -1,18 +1,31 @@
 /**
  * @file README.md of a run and of what it trained: a model card for the Hub
  * (https://huggingface.co/docs/hub/model-cards) that says which model was trained, on which data, with which options,
- * and what came of it. Of paths it shows the last name alone: the rest is nobody's business.
+ * and what came of it. Of paths it shows the last name alone: the rest is the business of its owner.
  */
 
 import { basename } from 'node:path'
-import { CARD_MARK } from '../adapters/model-card.js'
 import type { DataStatistics } from '../data/report.js'
 import { isEntry, isEntryList } from '../data/sources/dataset-entry.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { withoutSecrets } from '../errors.js'
+import { hubDatasets, indexedDataset, lastName } from '../evaluate/report-card.js'
+import {
+  CARD_MARK,
+  cardHeader,
+  code,
+  fenced,
+  licenseText,
+  markdownTable,
+  plain,
+  usageSection,
+} from '../hub/card-text.js'
+import { type IndexedResult, indexedMetric, modelIndex } from '../hub/model-index.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
+import { packageVersion } from '../version.js'
 import { yamlText } from '../yaml-text.js'
 import type { EvaluateEvent, LogEvent } from './events.js'
+import { lossSection } from './loss-curve.js'
 import type { ResolvedTrainOptions } from './options.js'
 import type { RunLineage } from './run-data.js'
 
@@ -35,6 +48,8 @@ export interface RunSummary {
   /** The last of the run, before it was resumed too. */
   readonly lastLog: LogEvent | undefined
   readonly lastEvaluation: EvaluateEvent | undefined
+  /** All log events and evaluations, of before the run was resumed too. */
+  readonly curve: readonly (LogEvent | EvaluateEvent)[]
   readonly secrets: readonly string[]
 }
 
@@ -44,37 +59,91 @@ const MOST_SOURCES = 8
 /** The text of the card. */
 export function runCardText(run: RunSummary): string {
   const { options, origin, secrets } = run
-  const hubId = hubIdOf(run)
-  const { license } = origin
-  const header = yamlText({
-    ...(hubId !== undefined && { base_model: hubId }),
-    ...(hubId !== undefined && { base_model_relation: options.method === 'lora' ? 'adapter' : 'finetune' }),
-    library_name: options.method === 'lora' ? 'peft' : 'transformers',
-    pipeline_tag: 'text-generation',
-    // What is made from a model has its terms.
-    ...(license && {
-      license: license.id,
-      ...(license.name && { license_name: license.name }),
-      ...(license.link && { license_link: license.link }),
-    }),
-    tags: options.method === 'lora' ? ['lora', 'lowrank'] : ['lowrank'],
+  const baseModel = hubIdOf(run)
+  const kind = options.method === 'lora' ? 'adapter' : 'model'
+  const base = baseModel ?? basename(run.model)
+  const header = cardHeader({
+    baseModel,
+    kind,
+    license: origin.license,
+    datasets: hubDatasets(run.lineage.dataset),
+    modelIndex: modelIndex(nameOfRun(run, base), resultsOf(run)),
   })
-  const base = hubId ?? basename(run.model)
+  const usage = usageSection({
+    kind,
+    base: baseModel ?? `path/to/${base}`,
+    revision: baseModel === undefined ? undefined : origin.revision,
+    id: undefined,
+  })
+  const loss = lossSection(run.curve)
   const settings = yamlText({ ...(options.lora && { lora: options.lora }), training: options.training })
-  const text = `---
-${header}---
-
-# ${options.method === 'lora' ? 'LoRA adapter for' : 'Fine-tuned'} ${plain(base)}
+  const text = `${header}
+# ${kind === 'adapter' ? 'LoRA adapter for' : 'Fine-tuned'} ${plain(base)}
 
 ${CARD_MARK}
 
-${table(rowsOf(run, base))}
+${markdownTable(['', ''], rowsOf(run, base))}
 
-## Options
+${usage}
+${loss === undefined ? '' : `${loss}\n`}${dataSection(run)}## Options
 
-${fenced(settings)}
+${fenced('yaml', settings)}
+
+### Framework versions
+
+${versionsOf()}
 `
   return withoutSecrets(text, secrets)
+}
+
+/** What `model-index` calls the result. */
+function nameOfRun({ options: { training, outputDir } }: RunSummary, base: string): string {
+  return training.runName ?? (outputDir === undefined ? basename(base) : basename(outputDir))
+}
+
+/** The last evaluation of held-out rows. */
+function resultsOf({ lineage, lastEvaluation }: RunSummary): IndexedResult[] {
+  if (lastEvaluation === undefined) return []
+  const { loss, perplexity } = lastEvaluation
+  const held = lineage.evalDataset
+  const { type, name, ...revision } = indexedDataset(held ?? lineage.dataset, 'rows of a program')
+  return [
+    {
+      task: { type: 'text-generation', name: 'Text Generation' },
+      dataset: { type, name: held === undefined ? `${name}, held-out rows` : name, ...revision },
+      metrics: [indexedMetric('loss', loss), indexedMetric('perplexity', perplexity)].flatMap((metric) => metric ?? []),
+    },
+  ]
+}
+
+/** Where the rows came from, as far as is known. */
+function dataSection({ lineage }: RunSummary): string {
+  const rows = [
+    ...rowsOfSources('training', lineage.dataset),
+    ...rowsOfSources('evaluation', lineage.evalDataset ?? []),
+  ]
+  if (rows.length === 0) return ''
+  return `## Data\n\n${markdownTable(['For', 'File or table', 'Rows', 'Bytes', 'SHA-256'], rows)}\n\n`
+}
+
+/** The content of the files by its hash, so that a reader who has them can tell whether they are the same. */
+function rowsOfSources(use: string, sources: readonly SourceLineage[]): string[][] {
+  const shown = sources
+    .slice(0, MOST_SOURCES)
+    .map(({ location, rows, size, sha256 }) => [
+      use,
+      code(location.startsWith('hf://') ? location : lastName(location)),
+      rows === undefined ? '-' : String(rows),
+      size === undefined ? '-' : String(size),
+      sha256 === undefined ? '-' : code(sha256),
+    ])
+  const more = sources.length - shown.length
+  return more > 0 ? [...shown, [use, `and ${more} more`, '', '', '']] : shown
+}
+
+/** As PEFT lists them, which adds its own line. */
+function versionsOf(): string {
+  return [`- lowrank ${packageVersion() ?? 'of a bundle'}`, `- Node.js ${process.versions.node}`].join('\n')
 }
 
 /** What the Hub calls the model; undefined where that is not known: a path is nothing that it could find. */
@@ -106,14 +175,13 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
   return [
     ...(options.training.runName === undefined ? [] : [['Run', plain(options.training.runName)] as [string, string]]),
     ['Base model', origin.revision === undefined ? code(base) : `${code(base)} at commit ${code(origin.revision)}`],
-    ['Licence', licenceOf(origin)],
+    ['Licence', origin.license ? licenseText(origin.license) : 'that of the base model, which was not known here'],
     [
       'Method',
       options.method === 'lora' ? `LoRA${options.quantization ? ` on ${options.quantization}` : ''}` : 'every weight',
     ],
     ['Computed in', run.dtype],
     ['Data', `${nameOf(options.dataset)}: ${rows} rows${lost.length > 0 ? ` (${lost.join(', ')})` : ''}`],
-    ...sourcesOf(run.lineage.dataset),
     ['Tokens', `${tokens}, ${supervisedTokens} of them learnt`],
     ['Rows', `${run.trainRows} to train on, ${run.evalRows} held out`],
     [
@@ -134,25 +202,9 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
   ]
 }
 
-/** The content of the files by its hash, so that a reader who has them can tell whether they are the same. */
-function sourcesOf(sources: readonly SourceLineage[]): [string, string][] {
-  const hashed = sources.filter(({ sha256 }) => sha256 !== undefined)
-  const shown = hashed
-    .slice(0, MOST_SOURCES)
-    .map(({ location, sha256 }) => `${code(basename(location))} ${code(sha256 ?? '')}`)
-  const more = hashed.length - shown.length
-  return shown.length === 0 ? [] : [['SHA-256 of the data', shown.join(', ') + (more > 0 ? ` and ${more} more` : '')]]
-}
-
 /** A loss that is not finite is null in a log. */
 function figure(value: number | null): string {
   return value === null || !Number.isFinite(value) ? '-' : value.toFixed(4)
-}
-
-function licenceOf({ license }: ModelOrigin): string {
-  return license
-    ? plain([license.id, license.name, license.link].filter(Boolean).join(', '))
-    : 'that of the base model, which was not known here'
 }
 
 function nameOf(source: unknown): string {
@@ -162,25 +214,4 @@ function nameOf(source: unknown): string {
   if (isEntryList(source)) return source.map(nameOf).join(', ')
   if (!isEntry(source)) return 'rows of a program'
   return 'mix' in source ? source.mix.map(nameOf).join(', ') : nameOf(source.path)
-}
-
-function table(rows: readonly [string, string][]): string {
-  return ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n')
-}
-
-/** A name as code. What would end the code, the cell or the line is left out. */
-function code(name: string): string {
-  return `\`${name.replace(/[`|\p{C}\u2028\u2029]/gu, '')}\``
-}
-
-/** Text in which nothing is Markdown or HTML. */
-function plain(text: string): string {
-  return text.replace(/[\p{C}\u2028\u2029]/gu, '').replace(/[\\`*_{}[\]<>#|!&]/g, '\\$&')
-}
-
-/** A block of code whose fence is longer than any in the text, as in a chat template. */
-function fenced(text: string): string {
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length))
-  const fence = '`'.repeat(longest + 1)
-  return `${fence}yaml\n${text}${fence}`
 }

@@ -4,9 +4,9 @@
  */
 
 import { dirname, join } from 'node:path'
-import { isOwnCard } from '../adapters/model-card.js'
 import { writeFileAtomic } from '../atomic-write.js'
 import { isSecretName } from '../errors.js'
+import { isOwnCard } from '../hub/card-text.js'
 import { readHubSettings } from '../hub/settings.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
@@ -35,6 +35,8 @@ export interface RunFiles {
   record(event: TrainEvent): void
   /** The last line of the log of a type, before a resume too. */
   readonly last: RunLog['last']
+  /** All lines of the log, of before a resume too. */
+  readonly events: RunLog['events']
   /** Writes the card, and train.yaml anew where more is known of the rows than was at the start. Never throws. */
   finish(run: RunSummary): Promise<void>
 }
@@ -69,6 +71,7 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
       if (event.type === 'log' || event.type === 'evaluate') log.append(event)
     },
     last: (type) => log.last(type),
+    events: () => log.events(),
     async finish(run) {
       log.flush()
       if (hasConfig && run.lineage !== settings.lineage) await attempt(CONFIG_FILE, () => writeConfig(run.lineage))

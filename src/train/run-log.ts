@@ -61,6 +61,11 @@ export class RunLog {
     return last as Extract<LoggedEvent, { type: Type }> | undefined
   }
 
+  /** All lines in order, of before a resume too. */
+  events(): LoggedEvent[] {
+    return [...this.#lines.values()]
+  }
+
   /** Never throws. */
   append(event: LoggedEvent): void {
     const key = keyOf(event)

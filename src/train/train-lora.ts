@@ -245,7 +245,8 @@ async function trainOnData<I extends Item>(
   const { statistics, lineage, trainRows } = run.data.finish()
   const counts = { trainRows, evalRows: evaluation.length }
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
-  const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate') }
+  const curve = files?.events() ?? [...ofType(history, 'log'), ...ofType(history, 'evaluate')]
+  const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate'), curve }
   const summary = { ...figures, ...counts, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
   if (!reporter.hasFailed) {

@@ -34,6 +34,7 @@ import { PUSH_ADAPTER_OPTIONS, PUSH_MODEL_OPTIONS } from '../../src/databricks/r
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/training/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
+import { UPDATE_CARD_OPTIONS } from '../../src/evaluate/update-card.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
@@ -58,6 +59,7 @@ import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
 import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
 
 export const TABLES: Readonly<Record<string, OptionTable>> = {
+  UPDATE_CARD_OPTIONS,
   TRAIN_OPTIONS,
   PLAN_OPTIONS,
   PLAN_LIMITS,

@@ -309,7 +309,7 @@ describe('train.yaml', () => {
     const written = await readFile(join(outputDir, 'train.yaml'), 'utf8')
     expect(written).toContain(`# dataset: ${JSON.stringify(dataset)}, 7 rows, ${size} bytes, SHA-256 ${sha256}\n`)
     const card = await readFile(join(outputDir, 'README.md'), 'utf8')
-    expect(card).toContain(`| SHA-256 of the data | \`hashed.jsonl\` \`${sha256}\` |`)
+    expect(card).toContain(`| training | \`hashed.jsonl\` | 7 | ${size} | \`${sha256}\` |`)
   })
 
   it('has no secret, wherever it was put', async () => {
@@ -384,7 +384,9 @@ describe('README.md', () => {
       supervisedTokens: 2000,
       longest: 64,
     },
-    lineage: { dataset: [] },
+    lineage: {
+      dataset: [{ location: `hf://datasets/org/rows@${'a'.repeat(40)}/train.parquet`, rows: 100, size: 12345 }],
+    },
     trainRows: 90,
     evalRows: 7,
     step: 40,
@@ -392,6 +394,10 @@ describe('README.md', () => {
     epoch: 2,
     lastLog: { ...figuresOf(40), type: 'log', loss: 1.25 },
     lastEvaluation: { ...figuresOf(40), type: 'evaluate', loss: 1.5, perplexity: 4.4817, tokens: 321, seconds: 1 },
+    curve: [
+      { ...figuresOf(20), type: 'log', loss: 2.5 },
+      { ...figuresOf(40), type: 'log', loss: 1.25 },
+    ],
     secrets: [],
   }
   const header = (text: string) => parse(text.split('---\n')[1] as string) as Record<string, unknown>
@@ -400,7 +406,29 @@ describe('README.md', () => {
     const card = await readFile(at('whole', 'README.md'), 'utf8')
     expect(await readFile(at('whole', 'adapter', 'README.md'), 'utf8')).toBe(card)
     // A directory of this machine is nothing that the Hub could find.
-    expect(header(card)).toEqual({ library_name: 'peft', pipeline_tag: 'text-generation', tags: ['lora', 'lowrank'] })
+    const { loss, perplexity } = whole.run.evaluation ?? {}
+    expect(header(card)).toEqual({
+      library_name: 'peft',
+      pipeline_tag: 'text-generation',
+      tags: ['lora', 'lowrank'],
+      'model-index': [
+        {
+          name: 'whole',
+          results: [
+            {
+              task: { type: 'text-generation', name: 'Text Generation' },
+              dataset: { type: 'rows of a program', name: 'rows of a program' },
+              metrics: [
+                { type: 'loss', value: loss, name: 'Loss', verified: false },
+                { type: 'perplexity', value: perplexity, name: 'Perplexity', verified: false },
+              ],
+            },
+          ],
+        },
+      ],
+    })
+    const [first] = ofType(whole.events, 'evaluate')
+    expect(card).toContain(`| ${first?.step} | ${first?.epoch.toFixed(2)} |`)
     expect(card).toContain('| Base model | `model` |')
     expect(card).toContain(`| Steps | ${whole.run.step} of ${whole.run.step}, 2.00 epochs |`)
     const last = whole.run.step
@@ -419,7 +447,23 @@ describe('README.md', () => {
       library_name: 'peft',
       pipeline_tag: 'text-generation',
       license: 'apache-2.0',
-      tags: ['lora', 'lowrank'],
+      datasets: ['org/rows'],
+      tags: ['base_model:adapter:org/name', 'lora', 'lowrank'],
+      'model-index': [
+        {
+          name: 'out',
+          results: [
+            {
+              task: { type: 'text-generation', name: 'Text Generation' },
+              dataset: { type: 'org/rows', name: 'org/rows, held-out rows', revision: 'a'.repeat(40) },
+              metrics: [
+                { type: 'loss', value: 1.5, name: 'Loss', verified: false },
+                { type: 'perplexity', value: 4.4817, name: 'Perplexity', verified: false },
+              ],
+            },
+          ],
+        },
+      ],
     })
     for (const row of [
       `| Base model | \`org/name\` at commit \`${'f'.repeat(40)}\` |`,
@@ -431,6 +475,12 @@ describe('README.md', () => {
       '| Rows | 90 to train on, 7 held out |',
       '| Steps | 40 of 40, 2.00 epochs |',
       '| Held-out perplexity | 4.4817 over 321 tokens |',
+      `| training | \`hf://datasets/org/rows@${'a'.repeat(40)}/train.parquet\` | 100 | 12345 | - |`,
+      'Training loss  2.5000 █▁ 1.2500',
+      '| 20 | 2.00 | 2.5000 | 0.000100 |',
+      `- Node.js ${process.versions.node}`,
+      `base = AutoModelForCausalLM.from_pretrained("org/name", revision="${'f'.repeat(40)}")`,
+      `const model = await loadModel("org/name", { revision: "${'f'.repeat(40)}" })`,
     ])
       expect(card).toContain(`${row}\n`)
     const options = parse(/```yaml\n([\s\S]*?)```/.exec(card)?.[1] ?? '') as Record<string, object>
