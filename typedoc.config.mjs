@@ -15,6 +15,8 @@ export default {
   // Lists of values whose types are shown instead.
   intentionallyNotExported: [
     'ACCELERATOR_TYPES',
+    'AVERAGES',
+    'CLASSIFICATION_METRICS',
     'RESOURCE_KINDS',
     'COMPUTE_DTYPES',
     'FILE_DTYPES',

@@ -344,6 +344,20 @@ export const SECTIONS = [
     type: 'EvaluateOptions',
   },
   {
+    title: 'classificationMetrics(options)',
+    about: 'Scores labels: metrics as scikit-learn computes them.',
+    file: 'metrics/classification',
+    table: 'CLASSIFICATION_OPTIONS',
+    type: 'ClassificationOptions',
+  },
+  {
+    title: 'classificationReport(rows, options)',
+    about: 'Says of a classification what scikit-learn says: scores by class, averages, the confusion matrix.',
+    file: 'metrics/classification-report',
+    table: 'CLASSIFICATION_REPORT_OPTIONS',
+    type: 'ClassificationReportOptions',
+  },
+  {
     title: 'loadModel(idOrPath, options)',
     about: 'Loads a model from a directory, a GGUF file or the Hub.',
     file: 'checkpoint/load-model',

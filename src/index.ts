@@ -101,6 +101,22 @@ export {
   type OptionProblem,
   OutOfMemoryError,
 } from './lowrank-error.js'
+export { type CalibrationBin, calibrationBins } from './metrics/calibration.js'
+export {
+  type Average,
+  type ClassificationMetricName,
+  type ClassificationOptions,
+  classificationMetrics,
+  type ZeroDivision,
+} from './metrics/classification.js'
+export {
+  type ClassificationReport,
+  type ClassificationReportOptions,
+  classificationReport,
+  type ReportedClass,
+} from './metrics/classification-report.js'
+export type { ClassifiedRow } from './metrics/classified-row.js'
+export type { Metric } from './metrics/metric.js'
 export type { PackTask } from './mlflow/model/signature.js'
 export type { MlflowOptions } from './mlflow/options.js'
 export type {

@@ -41,6 +41,8 @@ import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
+import { CLASSIFICATION_OPTIONS } from '../../src/metrics/classification.js'
+import { CLASSIFICATION_REPORT_OPTIONS } from '../../src/metrics/classification-report.js'
 import { PACK_OPTIONS } from '../../src/mlflow/model/pack-options.js'
 import { CONNECT_MLFLOW_OPTIONS } from '../../src/mlflow/open.js'
 import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
@@ -105,6 +107,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,
+  CLASSIFICATION_OPTIONS,
+  CLASSIFICATION_REPORT_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
   SAVE_MODEL_OPTIONS,
