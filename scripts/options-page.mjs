@@ -407,6 +407,20 @@ export const SECTIONS = [
     type: 'TextGenerationOptions',
   },
   {
+    title: 'generateTexts(model, tokenizer, prompts, options)',
+    about: 'Answers many prompts in batches. The options are those of `generateText`; two are its own.',
+    file: 'generation/generate-texts',
+    table: 'TEXTS_GENERATION_OPTIONS',
+    type: 'TextsGenerationOptions',
+  },
+  {
+    title: 'scoreContinuations(model, items, options)',
+    about: 'Finds how likely continuations are after their contexts.',
+    file: 'generation/score-continuations',
+    table: 'SCORE_CONTINUATIONS_OPTIONS',
+    type: 'ScoreContinuationsOptions',
+  },
+  {
     title: 'planGeneration(options, limits)',
     about: 'Finds the memory that answers take.',
     file: 'generation/plan-options',

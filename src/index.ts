@@ -73,8 +73,15 @@ export {
   streamText,
   type TextGenerationOptions,
 } from './generation/generate-text.js'
+export { generateTexts, type TextsGenerationOptions } from './generation/generate-texts.js'
 export { type GenerationPlan, planGeneration } from './generation/plan-generation.js'
 export type { GenerationPlanOptions } from './generation/plan-options.js'
+export {
+  type ContinuationItem,
+  type ContinuationScore,
+  type ScoreContinuationsOptions,
+  scoreContinuations,
+} from './generation/score-continuations.js'
 export { ServiceError, type ServiceErrorDetails } from './http/service-error.js'
 export type { DownloadEvent } from './hub/download-event.js'
 export type { FetchModelOptions } from './hub/fetch-model.js'

@@ -3,7 +3,7 @@
 import type { Architecture, Decoder, ForwardContext, RaggedInput } from '../architecture/architecture.js'
 import { type ForwardBatch, type PreparedBatch, prepareBatch } from '../architecture/batch.js'
 import type { ModelConfig, RawConfig } from '../architecture/config.js'
-import type { RaggedBatch } from '../architecture/ragged-batch.js'
+import { IGNORE_INDEX, type RaggedBatch } from '../architecture/ragged-batch.js'
 import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
@@ -21,10 +21,11 @@ import { describeValue } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import { type Linear, ModelBuilder, type ModelModules, type Quantization, type WeightOptions } from '../nn/module.js'
+import { argmax } from '../ops/argmax.js'
 import { linear } from '../ops/linear.js'
 import { linearCrossEntropy } from '../ops/linear-cross-entropy.js'
 import { linearLogProbs } from '../ops/linear-log-probs.js'
-import { scatterRows_ } from '../ops/rows.js'
+import { gatherRows, scatterRows_ } from '../ops/rows.js'
 import { boolean, float32 } from '../options/rules.js'
 import { SEED } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -71,6 +72,14 @@ export interface ForwardResult {
 
 /** Decoding steps that are queued at a time, so that the device has the next one while JavaScript hears of the last. */
 const STEPS_AHEAD = 2
+
+/** Rows whose logits are there at a time where labels are scored. */
+const SCORED_ROWS = 64
+
+/** The whole numbers from `first` to `end` - 1. */
+function range(first: number, end: number): Int32Array {
+  return Int32Array.from({ length: end - first }, (_, i) => first + i)
+}
 
 /** @throws on what is no model, as where `await` is missing before `loadModel()` */
 export function expectModel(where: string, model: unknown): void {
@@ -249,6 +258,42 @@ export class CausalLM {
       const labels = Tensor.from(this.device, batch.labels, [batch.labels.length])
       return linearLogProbs(hidden, labels, this.#decoder.head, context)
     })
+  }
+
+  /**
+   * How likely the labels of a ragged batch are, and what is most likely in their places: of the labelled tokens alone,
+   * in order. Ids are taken as checked; nothing is recorded for backward.
+   */
+  async labelScores(
+    batch: RaggedBatch & { readonly labels: Int32Array },
+  ): Promise<{ logProbs: Float32Array; mostLikely: Int32Array }> {
+    const context = this.#begin()
+    const rows = Int32Array.from(batch.labels.keys()).filter((row) => batch.labels[row] !== IGNORE_INDEX)
+    const [logProbs, ...mostLikely] = noGrad(() =>
+      scope(() => {
+        const integers = (values: Int32Array): Tensor => Tensor.from(this.device, values, [values.length])
+        const hidden = this.#decoder.forward(this.#raggedInput(batch), context) // [N, D]
+        const labelled = gatherRows(hidden, integers(rows)) // [L, D]
+        hidden.dispose()
+        const labels = integers(rows.map((row) => batch.labels[row] as number))
+        const ids: Tensor[] = []
+        for (let first = 0; first < rows.length; first += SCORED_ROWS) {
+          const chunk = integers(range(first, Math.min(rows.length, first + SCORED_ROWS)))
+          ids.push(
+            scope(() => argmax(linear(gatherRows(labelled, chunk), [this.#decoder.head], { outputDType: 'float32' }))),
+          )
+        }
+        return [linearLogProbs(labelled, labels, this.#decoder.head), ...ids] as const
+      }),
+    )
+    const result = new Int32Array(rows.length)
+    for (const [chunk, ids] of mostLikely.entries()) {
+      result.set(await ids.readInt32(), chunk * SCORED_ROWS)
+      ids.dispose()
+    }
+    const scores = { logProbs: await logProbs.read(), mostLikely: result }
+    logProbs.dispose()
+    return scores
   }
 
   /** @throws when it was disposed. */

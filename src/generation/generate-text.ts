@@ -63,32 +63,79 @@ export async function* streamText(
 ): AsyncGenerator<string, GeneratedText, undefined> {
   expectModel('generate', model)
   expectOptions('generate', options, TEXT_GENERATION_OPTIONS)
-  const { stopStrings = model.generationDefaults?.stopStrings ?? [], ...rest } = options
-  const stops = typeof stopStrings === 'string' ? [stopStrings] : stopStrings
   const tokenizer = asTokenizer(givenTokenizer)
   const promptIds = encodePrompt(tokenizer, prompt)
+  const { stopStrings: _, ...rest } = options
+  const { stops, ends } = endsOfAnswers(model, tokenizer, options)
+
+  const answer = new GrowingAnswer(tokenizer, stops, ends)
+  for await (const id of model.stream(promptIds, { ...rest, eosTokenId: ends })) {
+    const piece = answer.push(id)
+    if (piece !== '') yield piece
+    if (answer.stopped) break
+  }
+  const { last, whole } = answer.end(promptIds.length)
+  if (last !== '') yield last
+  return whole
+}
+
+/** What ends the answers of a call: strings, and ids of the model. */
+export function endsOfAnswers(
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  options: TextGenerationOptions,
+): { stops: readonly string[]; ends: readonly number[] } {
+  const { stopStrings = model.generationDefaults?.stopStrings ?? [] } = options
   const ending = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
   // A tokenizer may have tokens that the model does not have.
-  const { eosTokenId = [...new Set(ending)].filter((id) => id < model.config.vocabSize) } = rest
-  const ends = typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId
-
-  const incremental = new IncrementalText(tokenizer, stops)
-  const ids: number[] = []
-  let text = ''
-  for await (const id of model.stream(promptIds, { ...rest, eosTokenId: ends })) {
-    ids.push(id)
-    const piece = incremental.push(id)
-    text += piece
-    if (piece !== '') yield piece
-    if (incremental.stopped) break
+  const { eosTokenId = [...new Set(ending)].filter((id) => id < model.config.vocabSize) } = options
+  return {
+    stops: typeof stopStrings === 'string' ? [stopStrings] : stopStrings,
+    ends: typeof eosTokenId === 'number' ? [eosTokenId] : eosTokenId,
   }
-  const last = incremental.end()
-  if (last !== '') yield last
-  const finishReason = incremental.stopped || ends.includes(ids.at(-1) ?? -1) ? 'stop' : 'length'
-  // Where a decoder changes earlier text by what follows, pieces are as they were when they were told, and the answer
-  // is what all ids say.
-  const whole = incremental.stopped ? text + last : tokenizer.decode(ids, { skipSpecialTokens: true })
-  return { text: whole, ids, promptTokens: promptIds.length, finishReason }
+}
+
+/** An answer while its ids come. */
+export class GrowingAnswer {
+  readonly #tokenizer: Tokenizer
+  readonly #incremental: IncrementalText
+  readonly #ends: readonly number[]
+  readonly #ids: number[] = []
+  #text = ''
+
+  constructor(tokenizer: Tokenizer, stops: readonly string[], ends: readonly number[]) {
+    this.#tokenizer = tokenizer
+    this.#incremental = new IncrementalText(tokenizer, stops)
+    this.#ends = ends
+  }
+
+  /** Whether a stop string came. */
+  get stopped(): boolean {
+    return this.#incremental.stopped
+  }
+
+  /** How many ids came. */
+  get length(): number {
+    return this.#ids.length
+  }
+
+  /** Takes the next id; returns the text that is certain now. */
+  push(id: number): string {
+    this.#ids.push(id)
+    const piece = this.#incremental.push(id)
+    this.#text += piece
+    return piece
+  }
+
+  /** The text that was held back, and the whole answer. */
+  end(promptTokens: number): { last: string; whole: GeneratedText } {
+    const [ids, last] = [this.#ids, this.#incremental.end()]
+    const finishReason = this.stopped || this.#ends.includes(ids.at(-1) ?? -1) ? 'stop' : 'length'
+    // Where a decoder changes earlier text by what follows, pieces are as they were when they were told, and the answer
+    // is what all ids say.
+    const text = this.stopped ? this.#text + last : this.#tokenizer.decode(ids, { skipSpecialTokens: true })
+    return { last, whole: { text, ids, promptTokens, finishReason } }
+  }
 }
 
 /** `streamText` when only the whole answer is of interest. */

@@ -36,7 +36,9 @@ import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/tr
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { UPDATE_CARD_OPTIONS } from '../../src/evaluate/update-card.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
+import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
+import { SCORE_CONTINUATIONS_OPTIONS } from '../../src/generation/score-continuations.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
@@ -116,6 +118,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   FORWARD_BATCH,
   GENERATE_OPTIONS,
   TEXT_GENERATION_OPTIONS,
+  TEXTS_GENERATION_OPTIONS,
+  SCORE_CONTINUATIONS_OPTIONS,
   PLAN_GENERATION_OPTIONS,
   CREATE_ADAPTER_OPTIONS,
   LOAD_ADAPTER_OPTIONS,
