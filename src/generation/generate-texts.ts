@@ -7,7 +7,6 @@ import { OptionError } from '../lowrank-error.js'
 import { callback, either, exactly, integer } from '../options/rules.js'
 import { expectOptions, type OptionTable } from '../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
-import type { ChatMessage } from '../tokenizer/chat-template.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { fittingBatchSize } from './batch-size.js'
@@ -18,7 +17,7 @@ import {
   TEXT_GENERATION_OPTIONS,
   type TextGenerationOptions,
 } from './generate-text.js'
-import { encodePrompt } from './prompt-ids.js'
+import { encodePrompt, type Prompt } from './prompt-ids.js'
 
 /** The options of `generateTexts`. */
 export interface TextsGenerationOptions extends TextGenerationOptions {
@@ -55,14 +54,14 @@ interface Row {
 
 /**
  * Answers many prompts: what `generateText` gives for each alone, but faster.
- * @param prompts texts or conversations, as `generateText` takes them.
+ * @param prompts texts or conversations, as `generateText` takes them, or ids.
  * @returns the answers in the order of the prompts.
  * @throws what `generateText` throws, before anything is computed where it is about the prompts.
  */
 export async function generateTexts(
   model: CausalLM,
   givenTokenizer: Tokenizer | ForeignTokenizer,
-  prompts: readonly (string | readonly ChatMessage[])[],
+  prompts: readonly Prompt[],
   options: TextsGenerationOptions = {},
 ): Promise<GeneratedText[]> {
   expectModel('generateTexts', model)

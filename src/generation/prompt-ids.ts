@@ -10,24 +10,36 @@ import { fittingContent, isTextPart } from '../tokenizer/content-forms.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { runAtOnce } from '../turns.js'
 
+/** A text, the messages of a conversation, or ids that are encoded already. */
+export type Prompt = string | readonly ChatMessage[] | readonly number[]
+
 /**
- * The ids of a prompt.
+ * The ids of a prompt. Ids stay as they are.
  * 1. A conversation is what its template writes, special tokens included; the tokenizer adds none. Text parts are
  *    joined where the template takes strings, and strings become parts where it prints parts alone.
  * 2. A text gets what the tokenizer puts before it, usually BOS, unless it spells that out itself.
  * 3. What the tokenizer would put behind a text, EOS or SEP, is left out: the model is to go on, not to begin anew.
  * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.
  */
-export function encodePrompt(tokenizer: Tokenizer, prompt: string | readonly ChatMessage[]): number[] {
+export function encodePrompt(tokenizer: Tokenizer, prompt: Prompt): number[] {
   if (typeof prompt !== 'string' && !Array.isArray(prompt))
     throw new LowrankError(
       'INVALID_CALL',
       `[generate] expected a string or messages for the prompt, got ${describeValue(prompt)}`,
     )
-  const ids = typeof prompt === 'string' ? textIds(tokenizer, prompt) : conversationIds(tokenizer, prompt)
+  const ids =
+    typeof prompt === 'string'
+      ? textIds(tokenizer, prompt)
+      : areIds(prompt)
+        ? [...prompt]
+        : conversationIds(tokenizer, prompt)
   if (ids.length === 0)
     throw new LowrankError('INVALID_CALL', '[generate] expected a prompt of at least one token, got an empty one')
   return ids
+}
+
+function areIds(prompt: readonly ChatMessage[] | readonly number[]): prompt is readonly number[] {
+  return typeof prompt[0] === 'number'
 }
 
 function conversationIds(tokenizer: Tokenizer, messages: readonly ChatMessage[]): number[] {
