@@ -74,6 +74,16 @@ export interface ConfusionMatrix {
   readonly rows: readonly (readonly number[])[]
 }
 
+/** What somebody should know of the rows of a task: some were left out, cut, or could not be scored. */
+export interface TaskWarning {
+  /** A short word for programs, such as 'withoutReference'. */
+  readonly code: string
+  /** How many rows it concerns. */
+  readonly rows: number
+  /** What happened and what to do, in one line. */
+  readonly message: string
+}
+
 /** A task, as it was done. */
 export interface TaskReport {
   /** Unique in a report. */
@@ -83,6 +93,8 @@ export interface TaskReport {
   /** Rows that were scored. */
   readonly rowCount: number
   readonly lineage: readonly SourceLineage[]
+  /** Rows that were left out, cut or could not be scored; empty where all is well. */
+  readonly warnings?: readonly TaskWarning[]
   /** The first metric is the one that sorts rows and stands for the task. */
   readonly metrics: readonly ReportedMetric[]
   /** By name of the model; absent where a task tells no classes apart. */

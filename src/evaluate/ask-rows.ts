@@ -1,0 +1,109 @@
+/**
+ * @file The rows of a task that are questions: prompts as tokens, what is right, and the columns of each row. Shared by
+ * generation, classification and multiple choice.
+ */
+
+import { chatRenderer } from '../data/chat-renderer.js'
+import { recognizeSteps } from '../data/row-forms.js'
+import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
+import { describeValue } from '../errors.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import type { Steps } from '../turns.js'
+import { type ReadRow, readTaskRows, type TaskRows } from './read-task-rows.js'
+import { namingRow, type PromptContext, promptOfRow, promptOfText, type RowPrompt } from './row-prompt.js'
+import { columnsOf, type RowColumns, type RowTemplate, readRowTemplate } from './row-template.js'
+import type { TaskRow } from './task.js'
+import type { AskingOptions, CommonTaskOptions } from './task-options.js'
+
+/** A row that asks something. */
+export interface AskedRow extends TaskRow {
+  readonly ids: readonly number[]
+  readonly delimiter: string
+  readonly columns: RowColumns
+  /** What `docToTarget` gives; undefined without it. */
+  readonly target: unknown
+}
+
+/** What a task needs of its options to read such rows. */
+export type AskRowsOptions = Required<
+  Pick<CommonTaskOptions, 'dataset' | 'columns' | 'chatTemplateKwargs' | 'roleMapping'>
+> &
+  Pick<CommonTaskOptions, 'limit' | 'onError' | 'rowForm' | 'chatTemplate'> &
+  AskingOptions
+
+/** Which rows are left out. */
+export interface AskRowsLimits {
+  /** Tokens of the longest prompt; rows with a longer one are left out. */
+  readonly mostTokens: number
+  /** Whether a row without what is right, or with an empty text for it, is left out. */
+  readonly needsReference: boolean
+}
+
+/** @throws DataError for rows that have a defect or ask nothing, unless `onError` is 'skip' */
+export async function askRows(
+  where: string,
+  tokenizer: Tokenizer,
+  options: AskRowsOptions,
+  { mostTokens, needsReference }: AskRowsLimits,
+  signal: AbortSignal | undefined,
+): Promise<TaskRows<AskedRow>> {
+  const template = (name: 'docToText' | 'docToTarget'): RowTemplate | undefined => {
+    const source = options[name]
+    return source === undefined ? undefined : readRowTemplate(where, name, source)
+  }
+  const docToText = template('docToText')
+  const docToTarget = template('docToTarget')
+  const context: PromptContext = {
+    tokenizer,
+    renderer: chatRenderer(tokenizer, options.chatTemplate),
+    roleMapping: options.roleMapping,
+    chatTemplateKwargs: options.chatTemplateKwargs,
+    applyChatTemplate: options.applyChatTemplate === true,
+    systemInstruction: options.systemInstruction,
+  }
+  function* read(value: unknown, origin: RowOrigin, index: number): Steps<ReadRow<AskedRow>> {
+    const columns = columnsOf(value)
+    const steps = docToText
+      ? promptOfText(textOf(where, docToText(columns, origin), origin), undefined, context)
+      : promptOfRow(yield* recognizeSteps(value, origin, options.rowForm), context)
+    const prompt = yield* namingRow<RowPrompt | undefined>(origin, steps)
+    if (prompt === undefined) return { leftOut: 'withoutPrompt' }
+    const target = docToTarget?.(columns, origin)
+    const references = docToTarget ? referencesOf(target) : prompt.reference === undefined ? [] : [prompt.reference]
+    if (needsReference && !references.some((reference) => reference.trim() !== ''))
+      return { leftOut: 'withoutReference' }
+    const { ids, shown, delimiter } = prompt
+    if (ids.length > mostTokens) return { leftOut: 'tooLong' }
+    const row: AskedRow = { index, origin: describeOrigin(origin), prompt: shown, ids, delimiter, columns, target }
+    return { row: references.length > 0 ? { ...row, references } : row }
+  }
+  return await readTaskRows(
+    where,
+    options,
+    read,
+    {
+      withoutPrompt: 'left out: they ask nothing, as plain text does; name the prompt with docToText',
+      withoutReference: 'left out: they do not say what is right, or say it with an empty text; see docToTarget',
+      tooLong: `left out: their prompt is longer than ${mostTokens} tokens, so that no answer fits behind it`,
+    },
+    signal,
+  )
+}
+
+/** What is right as texts: a list gives several. */
+export function referencesOf(target: unknown): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(target) ? target : [target]
+  return list.flatMap((item) => (item === null || item === undefined ? [] : [asText(item)]))
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+function textOf(where: string, value: unknown, origin: RowOrigin): string {
+  if (typeof value === 'string') return value
+  throw rowError(
+    origin,
+    `[${where}] expected text for docToText in ${describeOrigin(origin)}, got ${describeValue(value)}; name a column of text`,
+  )
+}

@@ -1,0 +1,52 @@
+/**
+ * @file Whether an adapter is worse than what it is compared with by more than is allowed: what ends a build with an
+ * error.
+ */
+
+import { OptionError } from '../lowrank-error.js'
+import type { EvaluationReport } from './evaluation-report.js'
+
+/** How much worse a metric may be, in its own units: by `metric`, by `task/metric`, or under '*' for all others. */
+export type RegressionLimits = Readonly<Record<string, number>>
+
+/** A score that got worse by more than is allowed. */
+export interface Regression {
+  readonly task: string
+  readonly metric: string
+  readonly model: string
+  /** How much worse it is, in units of the metric; positive. */
+  readonly by: number
+  readonly limit: number
+  /** Whether the interval of the difference leaves out that nothing changed: worse beyond what chance explains. */
+  readonly isSignificant: boolean
+}
+
+/**
+ * The scores that are worse than those of the first model by more than their limit. The measured difference counts, not
+ * a bound of its interval: with few rows a build may fail by chance, and never passes since there were too few rows.
+ * @throws OptionError for a limit whose metric is in no task
+ */
+export function regressionsOf(report: EvaluationReport, limits: RegressionLimits): readonly Regression[] {
+  const known = new Set<string>(['*'])
+  const found: Regression[] = []
+  for (const task of report.tasks) {
+    for (const { name: metric, higherIsBetter, differences } of task.metrics) {
+      known.add(metric).add(`${task.name}/${metric}`)
+      const limit = limits[`${task.name}/${metric}`] ?? limits[metric] ?? limits['*']
+      if (limit === undefined) continue
+      for (const [model, { value, low, high }] of Object.entries(differences)) {
+        if (value === null) continue
+        const by = higherIsBetter ? -value : value
+        if (!(by > limit)) continue
+        const isSignificant = low !== null && high !== null && (low > 0 || high < 0)
+        found.push({ task: task.name, metric, model, by, limit, isSignificant })
+      }
+    }
+  }
+  const unknown = Object.keys(limits).find((name) => !known.has(name))
+  if (unknown !== undefined)
+    throw new OptionError(
+      `[evaluate] expected a metric of the report for --max-regression, got ${unknown}; it has ${[...known].slice(1).join(', ')}`,
+    )
+  return found
+}

@@ -1,0 +1,122 @@
+/**
+ * @file From what several models made of the rows of a task to its report: scores, differences from the first model,
+ * and the rows that got worse first.
+ */
+
+import type {
+  ConfusionMatrix,
+  EvaluatedRow,
+  ReportedMetric,
+  RowAnswer,
+  TaskReport,
+  TaskWarning,
+} from './evaluation-report.js'
+import { intervalsOf, type ScoreIntervals } from './score-intervals.js'
+import type { AnsweredRow, PreparedTask, TaskAnswers, TaskMetric } from './task.js'
+
+/** What a model made of a task. */
+export interface NamedAnswers {
+  /** The name of the model. */
+  readonly name: string
+  readonly answers: TaskAnswers
+}
+
+export interface ReportTaskOptions extends ScoreIntervals {
+  readonly maxSamples: number
+}
+
+/** @param given The answers of the models, the one that the others are compared with first. */
+export function reportTask(
+  task: PreparedTask,
+  given: readonly NamedAnswers[],
+  seconds: number,
+  options: ReportTaskOptions,
+): TaskReport {
+  const metrics = metricsOf(given)
+  const confusion = given.flatMap(({ name, answers }) =>
+    answers.confusion ? [[name, answers.confusion] as const] : [],
+  )
+  return {
+    name: task.name,
+    type: task.type,
+    rowCount: task.rows.length,
+    lineage: task.lineage,
+    warnings: [...task.warnings, ...given.flatMap((one) => warningsOf(one, given.length > 1))],
+    metrics: metrics.map((metric) => reportMetric(metric, given, options)),
+    ...(confusion.length > 0 && { confusion: Object.fromEntries<ConfusionMatrix>(confusion) }),
+    samples: samplesOf(task, given, metrics, options.maxSamples),
+    seconds,
+  }
+}
+
+function warningsOf({ name, answers }: NamedAnswers, isNamed: boolean): TaskWarning[] {
+  const said = answers.warnings ?? []
+  return said.map((warning) => (isNamed ? { ...warning, message: `${name}: ${warning.message}` } : warning))
+}
+
+/** All metrics that some model has: a function of the user names its scores as it goes. */
+function metricsOf(given: readonly NamedAnswers[]): readonly TaskMetric[] {
+  const metrics = new Map<string, TaskMetric>()
+  for (const { answers } of given) for (const metric of answers.metrics) metrics.set(metric.name, metric)
+  return [...metrics.values()]
+}
+
+/** The statistics of a metric by row; undefined where a model has none of it. */
+function statisticsOf({ metrics, rows }: TaskAnswers, { name }: TaskMetric): readonly Float64Array[] | undefined {
+  const place = metrics.findIndex((metric) => metric.name === name)
+  return place < 0 ? undefined : rows.map(({ statistics }) => statistics[place] as Float64Array)
+}
+
+function reportMetric(metric: TaskMetric, given: readonly NamedAnswers[], options: ScoreIntervals): ReportedMetric {
+  const of = given.flatMap(({ name, answers }) => {
+    const statistics = statisticsOf(answers, metric)
+    return statistics ? [{ name, statistics }] : []
+  })
+  return {
+    name: metric.name,
+    higherIsBetter: metric.higherIsBetter,
+    ...intervalsOf(metric, of, given[0]?.name, options),
+  }
+}
+
+/** Rows by how much worse the worst model is than the first; with one model those of the lowest score first. */
+function samplesOf(
+  task: PreparedTask,
+  given: readonly NamedAnswers[],
+  metrics: readonly TaskMetric[],
+  maxSamples: number,
+): EvaluatedRow[] {
+  const rows = task.rows.map((row, index) => ({
+    ...row,
+    answers: Object.fromEntries(given.map(({ name, answers }) => [name, answerOf(answers, index)])),
+  }))
+  const main = metrics.find(({ scoreRow }) => scoreRow !== undefined)
+  if (main === undefined) return rows.slice(0, maxSamples)
+  const sign = main.higherIsBetter ? 1 : -1
+  const [first, ...others] = given.map(({ name }) => name) as [string, ...string[]]
+  const gains = new Map<EvaluatedRow, number>()
+  for (const row of rows) {
+    const of = (name: string): number => row.answers[name]?.scores[main.name] ?? Number.NaN
+    const compared = others.length === 0 ? [of(first)] : others.map((name) => of(name) - of(first))
+    const known = compared.filter((value) => !Number.isNaN(value)).map((value) => sign * value)
+    gains.set(row, known.length === 0 ? Number.POSITIVE_INFINITY : Math.min(...known))
+  }
+  const gainOf = (row: EvaluatedRow): number => gains.get(row) as number
+  // Infinite gains of two rows would have no difference.
+  rows.sort((a, b) => (gainOf(a) === gainOf(b) ? a.index - b.index : gainOf(a) < gainOf(b) ? -1 : 1))
+  return rows.slice(0, maxSamples)
+}
+
+function answerOf({ metrics, rows }: TaskAnswers, index: number): RowAnswer {
+  const { text, finishReason, statistics } = rows[index] as AnsweredRow
+  const scores = metrics.flatMap(({ name, scoreRow }, place) => {
+    if (scoreRow === undefined) return []
+    const score = scoreRow(statistics[place] as Float64Array)
+    return [[name, Number.isFinite(score) ? score : null] as const]
+  })
+  return {
+    ...(text !== undefined && { text }),
+    scores: Object.fromEntries(scores),
+    ...(finishReason !== undefined && { finishReason }),
+  }
+}

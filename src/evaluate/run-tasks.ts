@@ -1,0 +1,226 @@
+/** @file Tasks asked of a loaded model: as it is, or with one adapter after another. Loads no model. */
+
+import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
+import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
+import { callback, integer, number, text } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
+import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
+import { isPlainObject } from '../values.js'
+import type { TaskReport } from './evaluation-report.js'
+import { prepareGeneration } from './generation.js'
+import { preparePerplexity } from './perplexity.js'
+import { type NamedAnswers, reportTask } from './report-task.js'
+import type { PreparedTask } from './task.js'
+import {
+  type EvaluationTask,
+  type ResolvedGenerationTask,
+  type ResolvedPerplexityTask,
+  TASK_TABLES,
+  TASK_TYPES,
+} from './task-options.js'
+
+/** How far a model is with a task. */
+export interface EvaluationProgress {
+  readonly task: string
+  /** The name of the model in the report. */
+  readonly model: string
+  /** Rows that are done, of `totalRows`. */
+  readonly rows: number
+  readonly totalRows: number
+  /** The part of all tasks and models that is done, from 0 to 1. */
+  readonly fraction: number
+}
+
+export interface RunTasksOptions {
+  /**
+   * What reports call the model.
+   * @default 'model'
+   */
+  modelName?: string
+  /**
+   * Rows at a time; 'auto' takes as many as the device is fast with and its memory has room for.
+   * @default 8
+   */
+  batchSize?: number
+  /**
+   * Rows of each task that the report shows with their answers, those that got worse first.
+   * @default 50
+   */
+  maxSamples?: number
+  /**
+   * Confidence of the intervals of scores.
+   * @default 0.95
+   */
+  confidence?: number
+  /**
+   * Aborts the work; it rejects with the signal's reason.
+   * @default none
+   */
+  signal?: AbortSignal
+  /**
+   * Told how far it is, after each batch.
+   * @default none
+   */
+  onProgress?: (progress: EvaluationProgress) => void
+}
+
+/** The options of `runTasks`. */
+export const RUN_TASKS_OPTIONS = {
+  modelName: { rule: text, default: 'model', help: 'what reports call the model' },
+  batchSize: { rule: integer({ min: 1 }), default: 8, help: 'rows at a time' },
+  maxSamples: {
+    rule: integer({ min: 0 }),
+    default: 50,
+    help: 'rows of each task that the report shows with their answers, those that got worse first',
+  },
+  confidence: {
+    rule: number({ above: 0, below: 1 }),
+    default: 0.95,
+    help: 'confidence of the intervals of scores',
+  },
+  signal: SIGNAL,
+  onProgress: { rule: callback, otherwise: 'none', help: 'told how far it is, after each batch' },
+} as const satisfies OptionTable<RunTasksOptions>
+
+const { modelName: _, ...RUNNING } = RUN_TASKS_OPTIONS
+
+/** The options of `runTasks` that `evaluate` has too. */
+export const RUNNING_OPTIONS = RUNNING
+
+/** A model under a name: `use` makes the loaded model it. */
+export interface ModelVariant {
+  readonly name: string
+  use(): void
+}
+
+/**
+ * Reads the rows of tasks. What comes out can be run any number of times, on models with this tokenizer.
+ * @throws OptionError for options that a task does not take; what reading its rows throws
+ */
+export async function prepareTasks(
+  model: CausalLM,
+  givenTokenizer: ForeignTokenizer | Parameters<typeof asTokenizer>[0],
+  tasks: readonly EvaluationTask[],
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<PreparedTask[]> {
+  expectModel('evaluate', model)
+  const tokenizer = asTokenizer(givenTokenizer)
+  const prepared: PreparedTask[] = []
+  for (const { name, task } of readTasks(tasks)) {
+    signal?.throwIfAborted()
+    prepared.push(
+      task.type === 'perplexity'
+        ? await preparePerplexity(name, task, model, tokenizer, signal)
+        : await prepareGeneration(name, task, model, tokenizer, signal),
+    )
+  }
+  return prepared
+}
+
+type NamedTask = { readonly name: string; readonly task: ResolvedPerplexityTask | ResolvedGenerationTask }
+
+/** The tasks with their defaults, each under a name of its own. @throws OptionError naming the task */
+export function readTasks(tasks: readonly EvaluationTask[]): readonly NamedTask[] {
+  if (!Array.isArray(tasks) || tasks.length === 0)
+    throw new OptionError(`[evaluate] expected a list of tasks, got ${describeValue(tasks)}; give at least one`)
+  const named: NamedTask[] = []
+  for (const [index, given] of (tasks as readonly EvaluationTask[]).entries()) {
+    const place = isPlainObject(given) && typeof given.name === 'string' ? `task ${given.name}` : `tasks[${index}]`
+    if (!isPlainObject(given))
+      throw new OptionError(`[evaluate] expected an object for ${place}, got ${describeValue(given)}`)
+    const type: unknown = (given as { type?: unknown }).type
+    if (!TASK_TYPES.some((known) => known === type))
+      throw new OptionError(
+        `[${place}] expected ${TASK_TYPES.map((known) => `'${known}'`).join(', ')} for type, got ${describeValue(type)}`,
+      )
+    const table = TASK_TABLES[given.type] as OptionTable<EvaluationTask>
+    const task = readOptions(place, given, table) as NamedTask['task']
+    named.push({ name: task.name ?? freeName(task.type, named), task })
+  }
+  for (const [index, { name }] of named.entries()) {
+    if (named.findIndex((other) => other.name === name) === index) continue
+    throw new OptionError(`[evaluate] expected tasks of different names, got ${describeValue(name)} twice; rename one`)
+  }
+  return named
+}
+
+function freeName(type: string, before: readonly NamedTask[]): string {
+  const same = before.filter(({ task }) => task.type === type && task.name === undefined).length
+  return same === 0 ? type : `${type}_${same + 1}`
+}
+
+/**
+ * Scores a loaded model on tasks, as it is: with the adapters that are active. Nothing is loaded, and the model stays
+ * as it was; so a model in training may be scored.
+ * @param tasks Tasks, or what `prepareTasks` made of them: then no row is read again.
+ * @returns a report of each task.
+ * @throws OptionError for wrong options; DataError for rows that have a defect; what generating throws
+ */
+export async function runTasks(
+  model: CausalLM,
+  tokenizer: ForeignTokenizer | Parameters<typeof asTokenizer>[0],
+  tasks: readonly EvaluationTask[] | readonly PreparedTask[],
+  options: RunTasksOptions = {},
+): Promise<TaskReport[]> {
+  expectModel('evaluate', model)
+  const { modelName, ...resolved } = readOptions('evaluate', options, RUN_TASKS_OPTIONS)
+  const isPrepared = (given: readonly object[]): given is readonly PreparedTask[] =>
+    Array.isArray(given) && given.length > 0 && given.every((task) => isPlainObject(task) && 'answer' in task)
+  const prepared = isPrepared(tasks) ? tasks : await prepareTasks(model, tokenizer, tasks, resolved)
+  return await runPrepared(model, asTokenizer(tokenizer), prepared, [{ name: modelName, use: () => {} }], resolved)
+}
+
+/** Asks each variant of a model on each task. @param variants The first is what the others are compared with. */
+export async function runPrepared(
+  model: CausalLM,
+  tokenizer: ReturnType<typeof asTokenizer>,
+  tasks: readonly PreparedTask[],
+  variants: readonly ModelVariant[],
+  {
+    batchSize,
+    maxSamples,
+    confidence,
+    signal,
+    onProgress,
+  }: Omit<Resolved<RunTasksOptions, typeof RUN_TASKS_OPTIONS>, 'modelName'>,
+): Promise<TaskReport[]> {
+  const wasTraining = model.training
+  model.eval()
+  const total = tasks.reduce((sum, { rows }) => sum + rows.length, 0) * variants.length
+  let before = 0
+  try {
+    const reports: TaskReport[] = []
+    for (const task of tasks) {
+      const start = performance.now()
+      const totalRows = task.rows.length
+      const answers: NamedAnswers[] = []
+      for (const { name, use } of variants) {
+        signal?.throwIfAborted()
+        use()
+        const onRows = (rows: number): void =>
+          onProgress?.({ task: task.name, model: name, rows, totalRows, fraction: (before + rows) / total })
+        onRows(0)
+        answers.push({ name, answers: await task.answer({ model, tokenizer, batchSize, signal, onRows }) })
+        before += totalRows
+      }
+      reports.push(reportTask(task, answers, (performance.now() - start) / 1000, { maxSamples, confidence }))
+    }
+    return reports
+  } finally {
+    model.train(wasTraining)
+  }
+}
+
+/** The scores of a model by `<task>_<metric>`, as callbacks and trackers of a run call them. */
+export function flatScores(reports: readonly TaskReport[], modelName: string): Record<string, number> {
+  const scores: Record<string, number> = {}
+  for (const { name, metrics } of reports) {
+    for (const metric of metrics) {
+      const value = metric.scores[modelName]?.value
+      if (value !== null && value !== undefined) scores[`${name}_${metric.name}`] = value
+    }
+  }
+  return scores
+}

@@ -1,0 +1,276 @@
+/**
+ * @file The options of tasks: one table for what every task takes, one for each type. Names are those of
+ * lm-evaluation-harness where it has the option.
+ */
+
+import { DATA_OPTIONS, type DataOptions } from '../data/options.js'
+import { type DataSource, isDataSource } from '../data/sources/open-source.js'
+import { TEXT_GENERATION_OPTIONS, type TextGenerationOptions } from '../generation/generate-text.js'
+import {
+  anything,
+  boolean,
+  callback,
+  either,
+  instance,
+  integer,
+  listOf,
+  objectOf,
+  oneOf,
+  text,
+} from '../options/rules.js'
+import type { OptionTable, Resolved } from '../options/table.js'
+
+/** What is computed of the rows of a task. */
+export const TASK_TYPES = ['perplexity', 'generation'] as const
+export type TaskType = (typeof TASK_TYPES)[number]
+
+/** Options of the data that mean the same in a task and in training. */
+type SharedDataOptions = Pick<
+  DataOptions,
+  'rowForm' | 'onError' | 'chatTemplate' | 'chatTemplateKwargs' | 'roleMapping'
+>
+
+/** What every task takes. */
+export interface CommonTaskOptions extends SharedDataOptions {
+  /**
+   * What reports call the task; letters, digits, `_`, `-` and `.`.
+   * @default its type, and a number where several have one type
+   */
+  name?: string
+  /** The rows: all that `dataset` of `trainLora` takes. Data sets of several splits give 'validation', else 'test'. */
+  dataset: DataSource
+  /**
+   * Rows that are taken at most, the first ones. An entry of `dataset` may shuffle before.
+   * @default all rows
+   */
+  limit?: number
+  /**
+   * Names of columns where the rows have others than lowrank knows: by the name that is known here the name in the
+   * rows. Dots lead into objects.
+   * @default {}
+   */
+  columns?: Readonly<Record<string, string>>
+}
+
+/** What a task takes whose rows are questions. */
+export interface AskingOptions {
+  /**
+   * The prompt: a column, or a Jinja template over the columns of the row, as in lm-evaluation-harness.
+   * @default what the form of the row says
+   */
+  docToText?: string
+  /**
+   * What is right: a column or a Jinja template. A column that holds a list gives several references.
+   * @default what the form of the row says: the last turn of the assistant, the completion, the label
+   */
+  docToTarget?: string
+  /**
+   * Ask prompts that are plain text as a message of the user, in the chat template.
+   * @default false
+   */
+  applyChatTemplate?: boolean
+  /**
+   * A system message before every prompt that is a conversation and has none.
+   * @default none
+   */
+  systemInstruction?: string
+}
+
+/** How surely a model says what the rows say. */
+export interface PerplexityTask
+  extends CommonTaskOptions,
+    Pick<DataOptions, 'maxLength' | 'completionOnlyLoss' | 'assistantOnlyLoss' | 'trainOnTurns' | 'trainOnReasoning'> {
+  type: 'perplexity'
+  /**
+   * Tokens that a window moves on, for texts that are longer than `maxLength`: each token is scored once, with the
+   * tokens of its window before it. As https://huggingface.co/docs/transformers/perplexity.
+   * @default none: rows are encoded as in training, and lose what is beyond maxLength
+   */
+  stride?: number
+  /**
+   * With `stride`: all texts become one, with this between them.
+   * @default none: each row is a text of its own
+   */
+  joinTexts?: string
+}
+
+/** A function that scores an answer. */
+export type ScoreAnswer = (
+  row: Readonly<Record<string, unknown>>,
+  answer: string,
+) =>
+  | number
+  | boolean
+  | Readonly<Record<string, number | boolean>>
+  | Promise<number | boolean | Readonly<Record<string, number | boolean>>>
+
+/** How good answers are that a model writes. */
+export interface GenerationTask extends CommonTaskOptions, AskingOptions {
+  type: 'generation'
+  /**
+   * Metrics of texts by name; the first one sorts the rows of a report.
+   * @default ['exact_match', 'rougeL'], and none where `scoreAnswer` is given
+   */
+  metrics?: readonly string[]
+  /**
+   * Options of metrics, by their names.
+   * @default {}
+   */
+  metricOptions?: Readonly<Record<string, unknown>>
+  /**
+   * How answers are written: `maxNewTokens`, `stopStrings`, `temperature` and the others of `generateText`.
+   * @default {}: 128 tokens, greedily
+   */
+  generation?: Omit<TextGenerationOptions, 'signal'>
+  /**
+   * A function `(row, answer) => scores`: a number, true or false, or several by name; or, in a file of tasks, the
+   * path of a module whose default export, or export `scoreAnswer`, it is.
+   * @default none
+   */
+  scoreAnswer?: ScoreAnswer | string
+  /**
+   * Names of scores of `scoreAnswer` of which less is better.
+   * @default []
+   */
+  lowerIsBetter?: readonly string[]
+}
+
+export type EvaluationTask = PerplexityTask | GenerationTask
+
+const TASK_NAME = {
+  ...text,
+  expected: 'a name of letters, digits, _, - and .',
+  accepts: (value: unknown) => typeof value === 'string' && /^[\w.-]{1,100}$/.test(value),
+  schema: { type: 'string', pattern: '^[\\w.-]{1,100}$' },
+}
+
+const { rowForm, onError, chatTemplate, chatTemplateKwargs, roleMapping } = DATA_OPTIONS
+const { completionOnlyLoss, assistantOnlyLoss, trainOnTurns, trainOnReasoning } = DATA_OPTIONS
+
+/** The options that every task has. */
+export const COMMON_TASK = {
+  name: {
+    heading: 'Task',
+    rule: TASK_NAME,
+    otherwise: 'its type, and a number where several have one type',
+    help: 'what reports call the task',
+  },
+  type: { rule: oneOf(TASK_TYPES), isRequired: true, help: 'what is computed' },
+  dataset: {
+    rule: { ...instance('a path, a glob, an id, an entry or an iterable of rows', isDataSource), schema: {} },
+    isRequired: true,
+    help: 'the rows: all that dataset of trainLora takes',
+  },
+  limit: { rule: integer({ min: 1 }), otherwise: 'all rows', help: 'rows that are taken at most, the first ones' },
+  columns: {
+    rule: objectOf(
+      text,
+      "an object from columns that lowrank knows to columns of the rows, as { prompt: 'question' },",
+    ),
+    default: {},
+    help: 'columns of the rows that have another name than is known here',
+  },
+  rowForm,
+  onError,
+  chatTemplate,
+  chatTemplateKwargs,
+  roleMapping,
+} as const satisfies OptionTable<CommonTaskOptions & { type: TaskType }>
+
+/** The options of tasks whose rows are questions. */
+export const ASKING = {
+  docToText: {
+    heading: 'Prompts',
+    rule: text,
+    otherwise: 'what the form of the row says',
+    help: 'the prompt: a column, or a Jinja template over the columns',
+    example: 'Question: {{ question }}\nAnswer:',
+  },
+  docToTarget: {
+    rule: text,
+    otherwise: 'what the form of the row says',
+    help: 'what is right: a column or a Jinja template; a list gives several references',
+    example: '{{ answer }}',
+  },
+  applyChatTemplate: {
+    rule: boolean,
+    default: false,
+    help: 'ask prompts that are plain text as a message of the user, in the chat template',
+  },
+  systemInstruction: {
+    rule: text,
+    otherwise: 'none',
+    help: 'a system message before every prompt that is a conversation and has none',
+  },
+} as const satisfies OptionTable<AskingOptions>
+
+const PERPLEXITY_TASK = {
+  ...COMMON_TASK,
+  maxLength: {
+    rule: integer({ min: 2 }),
+    otherwise: "2048, or the model's positions where these are fewer; with stride the model's positions",
+    help: 'longest row, or window, in tokens',
+    heading: 'Tokens',
+  },
+  completionOnlyLoss,
+  assistantOnlyLoss,
+  trainOnTurns,
+  trainOnReasoning,
+  stride: {
+    rule: integer({ min: 1 }),
+    otherwise: 'none: rows are encoded as in training',
+    help: 'tokens that a window of maxLength moves on, for long texts',
+  },
+  joinTexts: {
+    rule: { expected: 'text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } },
+    otherwise: 'none: each row is a text of its own',
+    help: 'with stride: all texts become one, with this between them',
+  },
+} as const satisfies OptionTable<PerplexityTask>
+
+const { signal: _, ...GENERATION } = TEXT_GENERATION_OPTIONS
+
+/** The options of answers of a task. */
+export const GENERATION_TABLE = GENERATION
+
+const GENERATION_TASK = {
+  ...COMMON_TASK,
+  ...ASKING,
+  metrics: {
+    heading: 'Scores',
+    rule: listOf(text, 'a list of names of metrics'),
+    otherwise: "['exact_match', 'rougeL'], and none where scoreAnswer is given",
+    help: 'metrics of texts by name; the first one sorts the rows of a report',
+  },
+  metricOptions: {
+    rule: objectOf(anything, 'an object from metrics to their options'),
+    default: {},
+    help: 'options of metrics, by their names',
+  },
+  generation: {
+    rule: objectOf(anything, 'an object of options of generateText'),
+    default: {},
+    help: 'how answers are written: maxNewTokens, stopStrings, temperature and others',
+    table: GENERATION,
+  },
+  scoreAnswer: {
+    rule: either(callback, { ...text, expected: 'the path of a module that exports one' }),
+    otherwise: 'none',
+    help: 'a function (row, answer) => scores, or the path of a module that exports it',
+  },
+  lowerIsBetter: {
+    rule: listOf(text, 'a list of names of scores'),
+    default: [],
+    help: 'names of scores of scoreAnswer of which less is better',
+  },
+} as const satisfies OptionTable<GenerationTask>
+
+/** The options of tasks by type. */
+export const TASK_TABLES = {
+  perplexity: PERPLEXITY_TASK,
+  generation: GENERATION_TASK,
+} as const satisfies Record<TaskType, OptionTable>
+
+export type ResolvedPerplexityTask = Resolved<PerplexityTask, typeof PERPLEXITY_TASK>
+export type ResolvedGenerationTask = Resolved<GenerationTask, typeof GENERATION_TASK>
+export type ResolvedTask = ResolvedPerplexityTask | ResolvedGenerationTask

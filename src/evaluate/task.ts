@@ -1,0 +1,79 @@
+/**
+ * @file What a task is once its rows are read: it asks a model, and gives for each row what the metrics sum. Knows no
+ * type of task.
+ */
+
+import type { CausalLM } from '../causal-lm/causal-lm.js'
+import type { SourceLineage } from '../data/sources/row-source.js'
+import type { Metric } from '../metrics/metric.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import type { ConfusionMatrix, TaskWarning } from './evaluation-report.js'
+
+/** A row as a report shows it. */
+export interface TaskRow {
+  /** Counted from 0 in the order of the data. */
+  readonly index: number
+  readonly origin: string
+  readonly prompt: string
+  readonly references?: readonly string[]
+}
+
+/** A model that answers, as it is: with the adapters that are active. */
+export interface AskedModel {
+  readonly model: CausalLM
+  readonly tokenizer: Tokenizer
+  /** Rows at a time. */
+  readonly batchSize: number
+  readonly signal: AbortSignal | undefined
+  /** Told how many rows are done. */
+  readonly onRows: (rows: number) => void
+}
+
+/** A metric over what rows gave: a score of sums. */
+export interface TaskMetric extends Pick<Metric<never>, 'name' | 'higherIsBetter' | 'score'> {
+  /** The score of one row by itself; absent where that means nothing, as F1 over classes. */
+  scoreRow?(statistics: Float64Array): number
+}
+
+/** What a model made of a row. */
+export interface AnsweredRow {
+  readonly text?: string
+  readonly finishReason?: 'stop' | 'length'
+  /** What the row adds to the sums of each metric, in the order of the metrics. */
+  readonly statistics: readonly Float64Array[]
+}
+
+/** What a model made of all rows. */
+export interface TaskAnswers {
+  readonly metrics: readonly TaskMetric[]
+  /** In the order of the rows. */
+  readonly rows: readonly AnsweredRow[]
+  readonly confusion?: ConfusionMatrix
+  /** What the answers show that somebody should know. */
+  readonly warnings?: readonly TaskWarning[]
+}
+
+/** A task whose rows are read. Any number of models may be asked, one after the other. */
+export interface PreparedTask {
+  readonly name: string
+  readonly type: string
+  readonly rows: readonly TaskRow[]
+  readonly lineage: readonly SourceLineage[]
+  readonly warnings: readonly TaskWarning[]
+  answer(asked: AskedModel): Promise<TaskAnswers>
+}
+
+/** The mean of a number that each row has. */
+export function meanMetric(name: string, higherIsBetter: boolean): TaskMetric {
+  return { name, higherIsBetter, score: ratio, scoreRow: ratio }
+}
+
+/** The first sum divided by the second. */
+export function ratio(sums: Float64Array): number {
+  return (sums[0] as number) / (sums[1] as number)
+}
+
+/** What a row adds to a mean. */
+export function meanOf(value: number): Float64Array {
+  return Float64Array.of(value, 1)
+}
