@@ -9,7 +9,7 @@ import { rejection, TINY_CONFIG, TINY_GPT2_CONFIG, tinyAdapter, tinyModel } from
 import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
 const WORDS = 'one two three four five six seven eight nine'.split(' ')
-/** Of uneven lengths, in no order of length. */
+/** Prompts of uneven lengths, in no order of length. */
 const PROMPTS = Array.from({ length: 11 }, (_, i) => WORDS.slice(i % 4, 1 + ((i * 7) % 9) + (i % 4)).join(' ') || 'one')
 
 const files = tinyByteLevelTokenizer()
