@@ -470,6 +470,13 @@ export const SECTIONS = [
     type: 'DeviceOptions',
   },
   {
+    title: 'tensorboard',
+    about: "Where `trainLora` writes event files with `reportTo: 'tensorboard'`.",
+    file: 'trackers/options',
+    table: 'TENSORBOARD_OPTIONS',
+    type: 'TensorboardOptions',
+  },
+  {
     title: 'createProgress(options)',
     about: 'Shows a run on a terminal, in a log file or as JSON lines.',
     file: 'progress/progress',

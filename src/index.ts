@@ -171,6 +171,7 @@ export {
   loadTokenizer,
   type Tokenizer,
 } from './tokenizer/tokenizer.js'
+export type { TensorboardOptions } from './trackers/options.js'
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export type { RunControl, TrainCallback } from './train/callbacks.js'
 export { type EvaluateOptions, type Evaluation, evaluateLoss, type Scores } from './train/evaluate-loss.js'

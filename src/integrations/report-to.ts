@@ -1,14 +1,17 @@
 /** @file `reportTo`: which trackers a run reports to, as transformers names them. */
 
+import type { OptionProblem } from '../lowrank-error.js'
 import { MLFLOW_OPTIONS, type MlflowOptions } from '../mlflow/options.js'
 import { readMlflowSettings } from '../mlflow/settings.js'
 import type { Rule } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
-import { isPlainObject } from '../values.js'
+import { TENSORBOARD_OPTIONS, type TensorboardOptions } from '../trackers/options.js'
+import type { TrainCallback } from '../train/callbacks.js'
+import { isPlainObject, toError } from '../values.js'
 import type { Integration } from './integration.js'
 
 /** Trackers that a run can report to. */
-const TRACKERS: readonly string[] = ['mlflow']
+const TRACKERS: readonly string[] = ['tensorboard', 'mlflow']
 
 /** Trackers that transformers knows, and what does the same here. */
 const OTHERS: Readonly<Record<string, string>> = {
@@ -24,7 +27,6 @@ const OTHERS: Readonly<Record<string, string>> = {
       'flyte',
       'neptune',
       'swanlab',
-      'tensorboard',
       'trackio',
       'wandb',
     ].map((name) => [name, 'which is real but not supported yet; give a tracker in callbacks']),
@@ -36,10 +38,15 @@ const NONE = 'none'
 /** Which trackers a run reports to. */
 export interface ReportOptions {
   /**
-   * Trackers that record the run, as in transformers: 'none', 'mlflow', or a list.
+   * Trackers that record the run, as in transformers: 'none', 'tensorboard', 'mlflow', or a list.
    * @default 'none'
    */
   reportTo?: string | readonly string[]
+  /**
+   * Where `reportTo: 'tensorboard'` writes its event files; see `TensorboardOptions`.
+   * @default a folder in outputDir
+   */
+  tensorboard?: TensorboardOptions
   /**
    * Where and what `reportTo: 'mlflow'` records; see `MlflowOptions`.
    * @default what the environment says
@@ -73,6 +80,11 @@ export const REPORT_TO: Integration<ReportOptions> = {
         choices: ['none', ...TRACKERS],
       },
     },
+    tensorboard: {
+      rule: { expected: 'an object of options of TensorBoard', accepts: isPlainObject },
+      help: 'where TensorBoard finds the run',
+      table: TENSORBOARD_OPTIONS,
+    },
     mlflow: {
       rule: { expected: 'an object of options of MLflow', accepts: isPlainObject },
       help: 'where and what MLflow records',
@@ -80,26 +92,36 @@ export const REPORT_TO: Integration<ReportOptions> = {
     },
   } as const satisfies OptionTable<ReportOptions>,
   check({ reportTo, mlflow }) {
-    if (!reportsToMlflow(reportTo)) return []
-    try {
-      readMlflowSettings(mlflow)
-      return []
-    } catch (error) {
-      return [{ options: [['reportTo'], ['mlflow']], message: (error as Error).message }]
-    }
+    return reportsTo(reportTo, 'mlflow') ? problemsOf('mlflow', () => readMlflowSettings(mlflow)) : []
   },
-  async open({ reportTo, mlflow = {} }, links) {
-    if (!reportsToMlflow(reportTo)) return []
-    const { recordingCallback } = await import('../mlflow/callback.js')
-    const tell = links.expectTracked()
-    return [
-      recordingCallback(mlflow, (run) =>
-        tell(run && { ...run, isDatabricks: run.trackingUri.startsWith('databricks') }),
-      ),
-    ]
+  async open({ reportTo, outputDir, tensorboard = {}, mlflow = {} }, links) {
+    const callbacks: TrainCallback[] = []
+    if (reportsTo(reportTo, 'tensorboard')) {
+      const { tensorboardCallback } = await import('../trackers/tensorboard.js')
+      callbacks.push(tensorboardCallback(tensorboard, outputDir))
+    }
+    if (reportsTo(reportTo, 'mlflow')) {
+      const { recordingCallback } = await import('../mlflow/callback.js')
+      const tell = links.expectTracked()
+      callbacks.push(
+        recordingCallback(mlflow, (run) =>
+          tell(run && { ...run, isDatabricks: run.trackingUri.startsWith('databricks') }),
+        ),
+      )
+    }
+    return callbacks
   },
 }
 
-function reportsToMlflow(reportTo: ReportOptions['reportTo']): boolean {
-  return [reportTo].flat().includes('mlflow')
+function problemsOf(name: string, read: () => unknown): OptionProblem[] {
+  try {
+    read()
+    return []
+  } catch (error) {
+    return [{ options: [['reportTo'], [name]], message: toError(error).message }]
+  }
+}
+
+function reportsTo(reportTo: ReportOptions['reportTo'], tracker: string): boolean {
+  return [reportTo].flat().includes(tracker)
 }

@@ -61,7 +61,7 @@ export const UNSUPPORTED_OPTIONS: Readonly<Record<string, KnownOption>> = {
   includeNumInputTokensSeen: instead('events always carry it', true),
   labelSmoothingFactor: leaveOut(0),
   loadBestModelAtEnd: instead('choose a checkpoint by the evaluate events', false),
-  loggingDir: instead('write the events that a callback gets'),
+  loggingDir: instead("set loggingDir of tensorboard beside training, with reportTo 'tensorboard'"),
   loggingFirstStep: leaveOut(false),
   loggingStrategy: instead('set loggingSteps', 'steps'),
   logLevel: leaveOut(),

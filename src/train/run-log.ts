@@ -107,6 +107,11 @@ export class RunLog {
   }
 }
 
+/** The log events and evaluations of a log up to a step, in their order; none where there is no log. */
+export async function readLoggedEvents(path: string, step: number): Promise<LoggedEvent[]> {
+  return [...(await linesUpTo(path, step)).values()]
+}
+
 type Lines = Map<string, LoggedEvent>
 
 /** What the whole lines of a log say of steps up to `step`; nothing where there is no log. */

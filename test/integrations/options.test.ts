@@ -23,7 +23,7 @@ it("trainLora takes reportTo: 'none' and an empty list, in camelCase or as Pytho
 })
 
 it('trackers of transformers that are not supported are refused by name', () => {
-  for (const name of ['tensorboard', 'wandb', 'comet_ml'])
+  for (const name of ['wandb', 'comet_ml'])
     for (const reportTo of [name, [name]])
       expect(problemsOf({ reportTo })).toEqual([
         expect.stringMatching(
@@ -31,6 +31,18 @@ it('trackers of transformers that are not supported are refused by name', () => 
         ),
       ])
   expect(problemsOf({ reportTo: 'all' })).toEqual([expect.stringContaining('whatever happens to be installed')])
+})
+
+it('options of a tracker are checked, whether or not the run reports to it', () => {
+  expect(problemsOf({ tensorboard: { logging_dri: 'x' } })).toEqual([
+    expect.stringContaining('[tensorboard] unknown option "logging_dri"; did you mean "loggingDir"?'),
+  ])
+  expect(problemsOf({ reportTo: ['tensorboard'], tensorboard: { loggingDir: 7 } })).toEqual([
+    expect.stringContaining('[tensorboard] expected a path for loggingDir, got 7'),
+  ])
+  expect(problemsOf({ training: { logging_dir: 'x' } })).toEqual([
+    expect.stringContaining("set loggingDir of tensorboard beside training, with reportTo 'tensorboard'"),
+  ])
 })
 
 it('reportTo within training is told to move, together with all else that is wrong', () => {

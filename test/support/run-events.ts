@@ -1,6 +1,6 @@
 /** @file Events of a run that nobody trains, for callbacks. */
 
-import type { LogEvent, StartEvent, TrainEvent } from '../../src/index.js'
+import type { EndEvent, LogEvent, StartEvent, TrainEvent } from '../../src/index.js'
 import type { TrainCallback } from '../../src/train/callbacks.js'
 
 export function startEvent(outputDir: string, more: Partial<StartEvent> = {}): StartEvent {
@@ -42,7 +42,7 @@ export function logEvent(step: number, more: Partial<LogEvent> = {}): LogEvent {
   }
 }
 
-export const END: TrainEvent = {
+export const END: EndEvent = {
   type: 'end',
   reason: 'completed',
   step: 1000,
