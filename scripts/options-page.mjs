@@ -358,6 +358,13 @@ export const SECTIONS = [
     type: 'ClassificationReportOptions',
   },
   {
+    title: 'bootstrapInterval(rows, metric, options), pairedDifference(rows, baseRows, metric, options)',
+    about: 'Say how certain a score is, and whether two models differ on the same rows.',
+    file: 'metrics/bootstrap',
+    table: 'BOOTSTRAP_OPTIONS',
+    type: 'BootstrapOptions',
+  },
+  {
     title: 'loadModel(idOrPath, options)',
     about: 'Loads a model from a directory, a GGUF file or the Hub.',
     file: 'checkpoint/load-model',

@@ -108,6 +108,14 @@ export {
   type OptionProblem,
   OutOfMemoryError,
 } from './lowrank-error.js'
+export {
+  type BootstrapOptions,
+  bootstrapInterval,
+  type PairedDifference,
+  pairedDifference,
+  type ScoreInterval,
+  type SumScore,
+} from './metrics/bootstrap.js'
 export { type CalibrationBin, calibrationBins } from './metrics/calibration.js'
 export {
   type Average,

@@ -43,6 +43,7 @@ import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
+import { BOOTSTRAP_OPTIONS } from '../../src/metrics/bootstrap.js'
 import { CLASSIFICATION_OPTIONS } from '../../src/metrics/classification.js'
 import { CLASSIFICATION_REPORT_OPTIONS } from '../../src/metrics/classification-report.js'
 import { PACK_OPTIONS } from '../../src/mlflow/model/pack-options.js'
@@ -112,6 +113,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   EVALUATE_OPTIONS,
   CLASSIFICATION_OPTIONS,
   CLASSIFICATION_REPORT_OPTIONS,
+  BOOTSTRAP_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
   SAVE_MODEL_OPTIONS,
