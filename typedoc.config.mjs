@@ -25,6 +25,12 @@ export default {
     'ROW_FORM_NAMES',
     'STOPPING_STRATEGIES',
     'BITS',
+    'BLEU_TOKENIZERS',
+    'SMOOTH_METHODS',
+    'NORMALIZATIONS',
+    'ROUGE_TOKENIZERS',
+    'ROUGE_TYPES',
+    'SQUAD_VERSIONS',
   ],
   treatWarningsAsErrors: true,
 }

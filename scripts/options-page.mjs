@@ -365,6 +365,50 @@ export const SECTIONS = [
     type: 'BootstrapOptions',
   },
   {
+    title: 'bleu(predictions, references, options)',
+    about: 'BLEU as sacrebleu computes it; `sentenceBleu` and the metric `bleu` of tasks take the same options.',
+    file: 'metrics/bleu',
+    table: 'BLEU_OPTIONS',
+    type: 'BleuOptions',
+  },
+  {
+    title: 'chrf(predictions, references, options)',
+    about:
+      'chrF as sacrebleu computes it; `sentenceChrf` and the metrics `chrf` and `chrf_plus_plus` of tasks take the same options.',
+    file: 'metrics/chrf',
+    table: 'CHRF_OPTIONS',
+    type: 'ChrfOptions',
+  },
+  {
+    title: 'rouge(predictions, references, options)',
+    about:
+      'ROUGE as rouge_score computes it; `sentenceRouge` takes the same options, and the metrics `rouge1`, `rouge2`, `rougeL` and `rougeLsum` of tasks all but `rougeTypes`.',
+    file: 'metrics/rouge',
+    table: 'ROUGE_OPTIONS',
+    type: 'RougeOptions',
+  },
+  {
+    title: 'exactMatch(predictions, references, options)',
+    about: 'The share of answers that equal a reference.',
+    file: 'metrics/exact-match',
+    table: 'EXACT_MATCH_OPTIONS',
+    type: 'ExactMatchOptions',
+  },
+  {
+    title: 'tokenF1(predictions, references, options)',
+    about: 'F1 over words as SQuAD computes it.',
+    file: 'metrics/token-f1',
+    table: 'TOKEN_F1_OPTIONS',
+    type: 'TokenF1Options',
+  },
+  {
+    title: 'jsonValidity(predictions, options)',
+    about: 'The share of answers that are JSON.',
+    file: 'metrics/json-validity',
+    table: 'JSON_VALIDITY_OPTIONS',
+    type: 'JsonValidityOptions',
+  },
+  {
     title: 'loadModel(idOrPath, options)',
     about: 'Loads a model from a directory, a GGUF file or the Hub.',
     file: 'checkpoint/load-model',

@@ -108,6 +108,8 @@ export {
   type OptionProblem,
   OutOfMemoryError,
 } from './lowrank-error.js'
+export { type BleuOptions, type BleuScore, bleu, type SmoothMethod, sentenceBleu } from './metrics/bleu.js'
+export type { BleuTokenizer } from './metrics/bleu-tokenizers.js'
 export {
   type BootstrapOptions,
   bootstrapInterval,
@@ -117,6 +119,7 @@ export {
   type SumScore,
 } from './metrics/bootstrap.js'
 export { type CalibrationBin, calibrationBins } from './metrics/calibration.js'
+export { type ChrfOptions, type ChrfScore, chrf, sentenceChrf } from './metrics/chrf.js'
 export {
   type Average,
   type ClassificationMetricName,
@@ -131,7 +134,21 @@ export {
   type ReportedClass,
 } from './metrics/classification-report.js'
 export type { ClassifiedRow } from './metrics/classified-row.js'
+export { type AnswerNormalization, type ExactMatchOptions, exactMatch } from './metrics/exact-match.js'
+export { type JsonValidityOptions, jsonValidity } from './metrics/json-validity.js'
 export type { Metric } from './metrics/metric.js'
+export {
+  type RougeOptions,
+  type RougeScore,
+  type RougeScores,
+  type RougeType,
+  type RougeWordOptions,
+  rouge,
+  sentenceRouge,
+} from './metrics/rouge.js'
+export type { RougeTokenizer } from './metrics/rouge-tokenizers.js'
+export type { SquadVersion } from './metrics/squad.js'
+export { type TokenF1Options, tokenF1 } from './metrics/token-f1.js'
 export type { PackTask } from './mlflow/model/signature.js'
 export type { MlflowOptions } from './mlflow/options.js'
 export type {

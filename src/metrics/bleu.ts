@@ -46,7 +46,7 @@ export interface BleuOptions {
   maxNgramOrder?: number
   /**
    * Whether lengths of which the predictions have no n-gram do not count, which single sentences need.
-   * @default false; true for `sentenceBleu`
+   * @default false, true for `sentenceBleu`
    */
   effectiveOrder?: boolean
 }
@@ -102,8 +102,8 @@ export interface BleuScore {
 /**
  * BLEU of a set of predictions, as `corpus_score` of sacrebleu's BLEU. The score is NaN without predictions.
  *
- * @param references for each prediction a text, or a list of texts; lists may differ in length. An empty text counts
- * as a reference without words.
+ * @param references for each prediction one reference, or a list of several; lists may differ in length. An empty
+ * reference counts as one without words.
  * @throws OptionError on a wrong option
  * @throws LowrankError where references do not fit the predictions
  */

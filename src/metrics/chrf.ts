@@ -37,8 +37,8 @@ export interface ChrfOptions {
    */
   whitespace?: boolean
   /**
-   * Whether every length counts, with a tiny score where a text is too short for it, as in chrF++.py, NLTK and Moses.
-   * @default false: lengths that a text is too short for do not count
+   * Whether lengths for which the texts are too short count, too, with a tiny score, as in chrF++.py, NLTK and Moses.
+   * @default false
    */
   epsSmoothing?: boolean
 }
@@ -57,7 +57,7 @@ export const CHRF_OPTIONS = {
   epsSmoothing: {
     rule: boolean,
     default: false,
-    help: 'lengths that a text is too short for count, with a tiny score',
+    help: 'lengths that are too long for some texts count, with a tiny score',
   },
 } as const satisfies OptionTable<ChrfOptions>
 
@@ -75,7 +75,7 @@ export interface ChrfScore {
  * chrF of a set of predictions, as `corpus_score` of sacrebleu's CHRF; chrF++ with `wordOrder: 2`. The score is NaN
  * without predictions.
  *
- * @param references for each prediction a text, or a list of texts of which the best counts
+ * @param references for each prediction one reference, or a list of several of which the best counts
  * @throws OptionError on a wrong option
  * @throws LowrankError where references do not fit the predictions
  */

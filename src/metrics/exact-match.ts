@@ -8,7 +8,7 @@ import { expectReferences, meanMetric, readRows, scoreOf, type TextMetric } from
 /** How answers are compared before they count as equal. */
 const NORMALIZATIONS = ['none', 'squad'] as const
 /** How answers are compared before they count as equal. */
-export type Normalization = (typeof NORMALIZATIONS)[number]
+export type AnswerNormalization = (typeof NORMALIZATIONS)[number]
 
 /** What counts as equal. */
 export interface ExactMatchOptions {
@@ -17,7 +17,7 @@ export interface ExactMatchOptions {
    * not count.
    * @default 'none'
    */
-  normalize?: Normalization
+  normalize?: AnswerNormalization
   /**
    * With `normalize: 'squad'`, the edition of its evaluation. 2.0 leaves out references that have no words, unless all
    * are such.
@@ -54,7 +54,7 @@ export function exactMatchMetric(options: ExactMatchOptions = {}): TextMetric {
  * The share of predictions that equal one of their references, 0 to 1; NaN without predictions. With
  * `normalize: 'squad'` it is the exact match of https://arxiv.org/abs/1606.05250.
  *
- * @param references for each prediction a text, or a list of texts any of which is right
+ * @param references for each prediction one reference, or a list of several any of which is right
  * @throws OptionError on a wrong option
  * @throws LowrankError where references do not fit the predictions
  */

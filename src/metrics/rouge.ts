@@ -26,7 +26,7 @@ export interface RougeWordOptions {
    */
   useStemmer?: boolean
   /**
-   * How texts are cut into words. `ascii`, that of rouge_score, knows a to z and 0 to 9 alone: a text in another script
+   * How texts are cut into words. `ascii`, that of rouge_score, knows a to z and 0 to 9 alone: text in another script
    * has no words and scores 0. `unicode` knows the letters of all scripts; its scores are comparable with none of
    * rouge_score.
    * @default 'ascii'
@@ -83,7 +83,7 @@ export type RougeScores = Partial<Record<RougeType, RougeScore>>
 /**
  * ROUGE of a set of predictions: for each kind the means of the scores of `sentenceRouge`; NaN without predictions.
  *
- * @param references for each prediction a text, or a list of texts of which the best counts
+ * @param references for each prediction one reference, or a list of several of which the best counts
  * @throws OptionError on a wrong option
  * @throws LowrankError where references do not fit the predictions
  */

@@ -35,7 +35,7 @@ export function readRows(
   if (predictions.length !== references.length)
     throw new LowrankError(
       'INVALID_CALL',
-      `[${where}] expected as many references as predictions, got ${references.length} for ${predictions.length}; give for each prediction one text or a list of texts`,
+      `[${where}] expected as many references as predictions, got ${references.length} for ${predictions.length}; give for each prediction one reference or a list of them`,
     )
   return predictions.map((prediction, index) =>
     readRow(where, prediction, references[index]!, {
@@ -69,14 +69,14 @@ export function expectReferences(where: string, references: readonly string[], n
   if (references.length > 0) return
   throw new LowrankError(
     'INVALID_CALL',
-    `[${where}] expected at least one text for ${name}, got none; leave out rows that have no reference`,
+    `[${where}] expected at least one reference for ${name}, got none; leave out rows that have no reference`,
   )
 }
 
-/** @throws LowrankError unless `value` is a text. */
+/** @throws LowrankError unless `value` is text. */
 export function expectText(where: string, name: string, value: unknown): void {
   if (typeof value === 'string') return
-  throw new LowrankError('INVALID_CALL', `[${where}] expected a text for ${name}, got ${describeValue(value)}`)
+  throw new LowrankError('INVALID_CALL', `[${where}] expected text for ${name}, got ${describeValue(value)}`)
 }
 
 /** @throws LowrankError unless `value` is a list. */

@@ -39,7 +39,7 @@ export function tokenF1Metric(options: TokenF1Options = {}): TextMetric {
  * The mean F1 over the words that a prediction shares with its best reference, 0 to 1; NaN without predictions. Case,
  * ASCII punctuation and the articles a, an and the do not count: https://arxiv.org/abs/1606.05250.
  *
- * @param references for each prediction a text, or a list of texts of which the best counts
+ * @param references for each prediction one reference, or a list of several of which the best counts
  * @throws OptionError on a wrong option
  * @throws LowrankError where references do not fit the predictions
  */

@@ -58,27 +58,27 @@ it('a name that no metric has is answered with the nearest', () => {
 describe('predictions and references that do not fit', () => {
   it('are refused with what to do', () => {
     expect(() => exactMatch(['a', 'b'], ['a'])).toThrow(
-      '[exact match] expected as many references as predictions, got 1 for 2; give for each prediction one text or a list of texts',
+      '[exact match] expected as many references as predictions, got 1 for 2; give for each prediction one reference or a list of them',
     )
     expect(() => exactMatch(['a'], [[]])).toThrow(
-      '[exact match] expected at least one text for references[0], got none; leave out rows that have no reference',
+      '[exact match] expected at least one reference for references[0], got none; leave out rows that have no reference',
     )
     expect(() => exactMatch('a' as never, ['a'])).toThrow(
       '[exact match] expected a list for predictions, got "a"; put it into a list',
     )
-    expect(() => tokenF1([3 as never], ['a'])).toThrow('[token F1] expected a text for predictions[0], got 3')
+    expect(() => tokenF1([3 as never], ['a'])).toThrow('[token F1] expected text for predictions[0], got 3')
     expect(() => tokenF1(['a'], [['a', null as never]])).toThrow(
-      '[token F1] expected a text for references[0][1], got null',
+      '[token F1] expected text for references[0][1], got null',
     )
     expect(() => jsonValidity([undefined as never])).toThrow(
-      '[JSON validity] expected a text for predictions[0], got undefined',
+      '[JSON validity] expected text for predictions[0], got undefined',
     )
   })
 
   it('are refused by a metric, too, where a row has no reference', () => {
     for (const name of Object.keys(TEXT_METRICS).filter((name) => name !== 'json_validity')) {
       expect(() => textMetric('test', name).statistics({ prediction: 'a', references: [] })).toThrow(
-        /expected at least one text for references, got none/,
+        /expected at least one reference for references, got none/,
       )
     }
   })

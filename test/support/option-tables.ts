@@ -43,9 +43,15 @@ import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { PULL_KAGGLE_OPTIONS } from '../../src/kaggle/options.js'
+import { BLEU_OPTIONS } from '../../src/metrics/bleu.js'
 import { BOOTSTRAP_OPTIONS } from '../../src/metrics/bootstrap.js'
+import { CHRF_OPTIONS } from '../../src/metrics/chrf.js'
 import { CLASSIFICATION_OPTIONS } from '../../src/metrics/classification.js'
 import { CLASSIFICATION_REPORT_OPTIONS } from '../../src/metrics/classification-report.js'
+import { EXACT_MATCH_OPTIONS } from '../../src/metrics/exact-match.js'
+import { JSON_VALIDITY_OPTIONS } from '../../src/metrics/json-validity.js'
+import { ROUGE_OPTIONS } from '../../src/metrics/rouge.js'
+import { TOKEN_F1_OPTIONS } from '../../src/metrics/token-f1.js'
 import { PACK_OPTIONS } from '../../src/mlflow/model/pack-options.js'
 import { CONNECT_MLFLOW_OPTIONS } from '../../src/mlflow/open.js'
 import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
@@ -114,6 +120,12 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   CLASSIFICATION_OPTIONS,
   CLASSIFICATION_REPORT_OPTIONS,
   BOOTSTRAP_OPTIONS,
+  BLEU_OPTIONS,
+  CHRF_OPTIONS,
+  ROUGE_OPTIONS,
+  EXACT_MATCH_OPTIONS,
+  TOKEN_F1_OPTIONS,
+  JSON_VALIDITY_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
   SAVE_MODEL_OPTIONS,
