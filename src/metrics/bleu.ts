@@ -18,8 +18,8 @@ export type SmoothMethod = (typeof SMOOTH_METHODS)[number]
 /** How BLEU is computed. The names and defaults are those of sacrebleu. */
 export interface BleuOptions {
   /**
-   * How texts are cut into words: `13a` as WMT does, `intl` by punctuation of all scripts, `zh` for Chinese, `char` into
-   * characters, `none` at white space only.
+   * How texts are cut into words: `13a` as WMT does, `intl` by punctuation of all scripts, `zh` for Chinese, `char`
+   * into characters, `none` at white space only.
    * @default '13a'
    */
   tokenize?: BleuTokenizer

@@ -50,7 +50,7 @@ describe('BLEU', () => {
     ['test', 'a test', { smoothValue: 0.01 }, 36.78794411714425],
     ['a test', 'a test', { smoothValue: 0.01 }, 100],
     ['a little test', 'a test', { smoothValue: 0.01 }, 3.218297948685433],
-  ])('of "%s" is that of the tests of sacrebleu', (prediction, reference, options, expected) => {
+  ])('BLEU of "%s" is that of the tests of sacrebleu', (prediction, reference, options, expected) => {
     const score = sentenceBleu(prediction, reference, { tokenize: 'none', smoothMethod: 'floor', ...options }).score
     expect(Math.abs(score - expected)).toBeLessThan(1e-6)
   })
@@ -95,12 +95,12 @@ describe('chrF', () => {
     ['a', 'a', { epsSmoothing: false }, 100],
     ['aa', 'ab', { epsSmoothing: false }, 25],
     ['a b c', 'abc', { epsSmoothing: false }, 100],
-  ])('of "%s" and "%s" is that of the tests of sacrebleu', (prediction, reference, options, expected) => {
+  ])('chrF of "%s" and "%s" is that of the tests of sacrebleu', (prediction, reference, options, expected) => {
     const { score } = chrf([prediction], [reference], { beta: 3, epsSmoothing: true, ...options })
     expect(Math.abs(score - expected)).toBeLessThan(1e-4)
   })
 
-  it('of a sentence is that of the tests of sacrebleu', () => {
+  it('sentenceChrf gives the score of the tests of sacrebleu', () => {
     const prediction = 'Nebo prost\u011b nemaj\u00ed vybaven\u00ed, kter\u00e9 by jim pomohlo, uvedli l\u00e9ka\u0159i.'
     const reference =
       'A n\u011bkdy nem\u00e1me ani pot\u0159ebn\u00fd materi\u00e1l, abychom jim pomohli, popsali l\u00e9ka\u0159i.'
@@ -120,7 +120,7 @@ describe('ROUGE', () => {
     expect(sentenceRouge('testing two', three).rougeL).toEqual({ precision: 1, recall: 2 / 3, fmeasure: 0.8 })
   })
 
-  it('of summaries is that of Lin 2004, section 3.2', () => {
+  it('rougeLsum is that of Lin 2004, section 3.2', () => {
     const { rougeLsum } = sentenceRouge('w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5', 'w1 w2 w3 w4 w5')
     expect(rougeLsum).toMatchObject({ recall: 4 / 5, precision: 4 / 10 })
     expect(rougeLsum?.fmeasure).toBeCloseTo(0.5333, 4)
