@@ -199,8 +199,10 @@ export {
 export type { TensorboardOptions } from './trackers/options.js'
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export type { RunControl, TrainCallback } from './train/callbacks.js'
+export type { DuringRunOptions, IntervalStrategy, SaveStrategy } from './train/during-run-options.js'
 export { type EvaluateOptions, type Evaluation, evaluateLoss, type Scores } from './train/evaluate-loss.js'
 export type {
+  BestEvaluation,
   DataEvent,
   DataSplit,
   EndEvent,
@@ -209,6 +211,7 @@ export type {
   FailEvent,
   LoadEvent,
   LogEvent,
+  MemoryFigures,
   PrepareEvent,
   PresetEvent,
   Progress,
@@ -226,7 +229,7 @@ export type { PlanAlternative, PlannedMemory, PlanRunOptions, PlanSettings, Trai
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
 export type { LrSchedulerType } from './train/schedule.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
-export type { IntervalStrategy, TrainingOptions } from './train/training-options.js'
+export type { TrainingOptions } from './train/training-options.js'
 export { type DedupeReport, type DedupeRowsOptions, dedupeRows } from './transform/dedupe.js'
 export { type DedupeSqlOptions, dedupeSql } from './transform/dedupe-sql.js'
 export type { SplitDocumentsOptions } from './transform/document-options.js'

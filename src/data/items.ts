@@ -99,3 +99,33 @@ export function someOf<I extends Item>(items: ItemList<I>, rows: Int32Array): It
     },
   }
 }
+
+/** Several lists as one, in their order. */
+export function allOf<I extends Item>(lists: readonly ItemList<I>[]): ItemList<I> {
+  const [first] = lists
+  if (first !== undefined && lists.length === 1) return first
+  const find = (row: number): [ItemList<I>, number] => {
+    let at = 0
+    let left = row
+    while (at + 1 < lists.length && left >= (lists[at]?.length ?? 0)) left -= lists[at++]?.length ?? 0
+    return [lists[at] as ItemList<I>, left]
+  }
+  const of = (row: number, what: 'tokensAt' | 'longestAt' | 'weightAt'): number => {
+    const [list, index] = find(row)
+    return list[what](index)
+  }
+  return {
+    length: lists.reduce((sum, { length }) => sum + length, 0),
+    at: (row) => {
+      const [list, index] = find(row)
+      return list.at(index)
+    },
+    tokensAt: (row) => of(row, 'tokensAt'),
+    longestAt: (row) => of(row, 'longestAt'),
+    weightAt: (row) => of(row, 'weightAt'),
+    isWeighted: lists.some(({ isWeighted }) => isWeighted),
+    *[Symbol.iterator]() {
+      for (const list of lists) yield* list
+    },
+  }
+}

@@ -218,13 +218,33 @@ function logLine(event: LogEvent): string {
 }
 
 function evaluateLine(event: EvaluateEvent): string {
+  const { loss, perplexity, tokens } = event
   return fields([
     stepOf(event),
-    `held-out loss ${formatFigure(event.loss).padStart(FIGURE_WIDTH)}`,
-    ...(event.perplexity === undefined ? [] : [`perplexity ${formatFigure(event.perplexity)}`]),
+    ...(!Number.isFinite(loss) ? [] : [`held-out loss ${formatFigure(loss).padStart(FIGURE_WIDTH)}`]),
+    ...(perplexity === undefined ? [] : [`perplexity ${formatFigure(perplexity)}`]),
     ...figureTexts(event),
-    `${formatCount(event.tokens)} tokens`,
+    ...partTexts(event),
+    ...(!Number.isFinite(loss) ? [] : [`${formatCount(tokens)} tokens`]),
+    ...verdictTexts(event),
   ])
+}
+
+/** The scores of data sets of several, and of tasks: what is not told of all held-out rows. */
+function partTexts({ metrics = {}, figures = {} }: EvaluateEvent): string[] {
+  const told = new Set(['loss', 'perplexity', ...Object.keys(figures)])
+  return Object.entries(metrics).flatMap(([key, value]) => {
+    const name = key.replace(/^eval_/, '')
+    // The perplexity of a data set says what its loss says.
+    const isDoubled = name.endsWith('_perplexity') && Object.hasOwn(metrics, key.replace(/perplexity$/, 'loss'))
+    return told.has(name) || isDoubled ? [] : [`${name} ${formatFigure(value ?? Number.NaN)}`]
+  })
+}
+
+function verdictTexts({ isBest, best, earlyStopping }: EvaluateEvent): string[] {
+  if (earlyStopping && earlyStopping.counter > 0)
+    return [`no improvement ${earlyStopping.counter}/${earlyStopping.patience}`, ...(isBest ? ['best'] : [])]
+  return best === undefined || !isBest ? [] : ['best']
 }
 
 function figureTexts({ figures = {} }: LogEvent | EvaluateEvent): string[] {
@@ -236,8 +256,11 @@ function fields(texts: readonly string[]): string {
   return texts.map((text) => text.replaceAll(' ', FIXED_BLANK)).join('  ')
 }
 
-function endLine({ reason, step, totalSteps, loss, seconds, dataSeconds }: EndEvent): EventLine {
+function endLine(event: EndEvent): EventLine {
+  const { reason, step, totalSteps, loss, seconds, dataSeconds } = event
+  const early = earlyText(event)
   if (loss === undefined) {
+    if (early !== '') return { text: `Already complete${early}; nothing was left to train`, style: 'green' }
     if (reason === 'aborted') return { text: `Stopped at step ${step} of ${totalSteps}`, style: 'yellow' }
     const more = step > totalSteps ? `, more than the ${totalSteps} that were asked for` : ` of ${totalSteps} steps`
     return { text: `Already complete: ${step}${more}; nothing was left to train`, style: 'green' }
@@ -248,7 +271,19 @@ function endLine({ reason, step, totalSteps, loss, seconds, dataSeconds }: EndEv
   const mean = `in ${formatDuration(seconds)}, mean loss ${formatFigure(loss)}${ofRows}`
   return reason === 'aborted'
     ? { text: `Stopped after ${step} of ${totalSteps} steps ${mean}`, style: 'yellow' }
-    : { text: `Done after ${counted(step, 'step')} ${mean}`, style: 'green' }
+    : { text: `Done after ${counted(step, 'step')} ${mean}${early}${loadedText(event)}`, style: 'green' }
+}
+
+function earlyText({ step, totalSteps, earlyStopping, best }: EndEvent): string {
+  if (earlyStopping === undefined) return ''
+  const what = best === undefined ? 'nothing' : best.metric
+  return `\nStopped early at step ${step} of ${totalSteps}: ${what} did not improve in ${counted(earlyStopping.counter, 'evaluation')}`
+}
+
+function loadedText({ best, loadedStep, step }: EndEvent): string {
+  if (best === undefined || loadedStep === undefined) return ''
+  const whose = loadedStep === step ? 'the last step' : `step ${loadedStep}`
+  return `\nThe weights are those of ${whose}, the best by ${best.metric}${best.step === loadedStep ? `: ${formatFigure(best.value)}` : ''}`
 }
 
 function formatShare(share: number): string {

@@ -83,13 +83,38 @@ export async function evaluateLoss(
   return { loss, perplexity: Math.exp(loss), tokens }
 }
 
+/** Sums over held-out rows; those of several data sets can be added up. */
+export interface ScoreSums {
+  readonly means: Means
+  readonly weight: number
+  readonly tokens: number
+}
+
 /** `evaluateLoss` for any objective, its options read. */
 export async function evaluate<I extends Item>(
   objective: Objective<I>,
   model: CausalLM,
   items: ItemList<I>,
-  { batchSize, signal, onProgress }: Resolved<EvaluateOptions, typeof EVALUATE_OPTIONS>,
+  options: Resolved<EvaluateOptions, typeof EVALUATE_OPTIONS>,
 ): Promise<Scores> {
+  return scoresOf(objective, [await sumScores(objective, model, items, options)])
+}
+
+/** The scores of one or several data sets, every token of which counts the same. */
+export function scoresOf({ isCrossEntropy }: Pick<Objective, 'isCrossEntropy'>, all: readonly ScoreSums[]): Scores {
+  let total: Means = { loss: 0 }
+  for (const { means } of all) total = addMeans(total, means)
+  const sumOf = (what: 'weight' | 'tokens'): number => all.reduce((sum, each) => sum + each[what], 0)
+  const mean = divideMeans(total, sumOf('weight'))
+  return { ...mean, ...(isCrossEntropy && { perplexity: Math.exp(mean.loss) }), tokens: sumOf('tokens') }
+}
+
+export async function sumScores<I extends Item>(
+  objective: Objective<I>,
+  model: CausalLM,
+  items: ItemList<I>,
+  { batchSize, signal, onProgress }: Resolved<EvaluateOptions, typeof EVALUATE_OPTIONS>,
+): Promise<ScoreSums> {
   const wasTraining = model.training
   model.eval()
   try {
@@ -116,8 +141,7 @@ export async function evaluate<I extends Item>(
       onProgress?.(rows)
     }
     if (weight === 0) throw new DataError(`[evaluate] expected supervised tokens, got none in ${items.length} rows`)
-    const mean = divideMeans(total, weight)
-    return { ...mean, ...(objective.isCrossEntropy && { perplexity: Math.exp(mean.loss) }), tokens }
+    return { means: total, weight, tokens }
   } finally {
     model.train(wasTraining)
   }

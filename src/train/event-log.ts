@@ -103,6 +103,7 @@ export class EventLog {
 
 /** Whether the later of two events in a row says all that the earlier one did. */
 function isReplacedBy(earlier: TrainEvent | undefined, later: TrainEvent): boolean {
-  if (earlier?.type === 'prepare') return later.type === 'prepare' && later.split === earlier.split
+  if (earlier?.type === 'prepare')
+    return later.type === 'prepare' && later.split === earlier.split && later.name === earlier.name
   return (earlier?.type === 'download' || earlier?.type === 'evaluating') && later.type === earlier.type
 }

@@ -26,6 +26,8 @@ export type DataSplit = 'train' | 'eval'
 export interface PrepareEvent {
   readonly type: 'prepare'
   readonly split: DataSplit
+  /** Which data set of `evalDataset`, where it names several. */
+  readonly name?: string
   /** Rows encoded so far. */
   readonly rows: number
   /** Share of the data that has been read, from 0 to 1; absent where its size is not known, as of an iterable. */
@@ -39,6 +41,8 @@ export interface PrepareEvent {
 export interface DataEvent extends DataStatistics {
   readonly type: 'data'
   readonly split: DataSplit
+  /** Which data set of `evalDataset`, where it names several. */
+  readonly name?: string
   /** The files or tables that the rows came from, with their hashes; empty where a program gave the rows. */
   readonly lineage: readonly SourceLineage[]
   /** The rows were encoded by an earlier run and kept since. Absent where this run encoded them. */
@@ -150,19 +154,53 @@ export interface StepEvent extends StepFigures {
   readonly skipped?: boolean
 }
 
+/** Memory of a run, in bytes. */
+export interface MemoryFigures {
+  /** Resident memory of the process. */
+  readonly processRss: number
+  /** Tensors of the device. */
+  readonly deviceLive: number
+  /** The most that these have been since the device was opened. */
+  readonly devicePeak: number
+}
+
 /**
  * `loggingSteps` steps are done: the same figures, averaged over them; `lossScale` is the last one's, and `gradNorm`
  * leaves out skipped steps.
  */
 export interface LogEvent extends StepFigures {
   readonly type: 'log'
+  /**
+   * With `logGradNorms`: norm of the gradients of each layer, as `gradNorm` is that of all. A layer is
+   * `model.layers.3`; what is trained outside of layers has its own name.
+   */
+  readonly gradNorms?: Readonly<Record<string, number>>
+  /** With `includeMemoryMetrics`. */
+  readonly memory?: MemoryFigures
   /** In float16: how many of the steps were skipped. */
   readonly skippedSteps?: number
 }
 
+/** The best evaluation of a run so far, by `metricForBestModel`. */
+export interface BestEvaluation {
+  /** What it is judged by, as trainer_state.json has it: `eval_loss`. */
+  readonly metric: string
+  readonly value: number
+  /** Optimizer steps that were done then. */
+  readonly step: number
+  /**
+   * The directory of the last checkpoint that was the best one when it was written, as it was given; absent where there
+   * is none. It is of an earlier step where evaluations come more often than checkpoints.
+   */
+  readonly checkpoint?: string
+}
+
 export interface EvaluateEvent extends Progress {
   readonly type: 'evaluate'
-  /** Mean of the held-out rows; of supervised fine-tuning as that of a step. */
+  /**
+   * Mean of the held-out rows of all data sets; of supervised fine-tuning as that of a step. NaN (in JSON null) where
+   * there are no such rows, as where tasks alone are evaluated.
+   */
   readonly loss: number
   /** As those of a step. */
   readonly figures?: Readonly<Record<string, number>>
@@ -171,6 +209,17 @@ export interface EvaluateEvent extends Progress {
   /** Supervised tokens that were scored, each counted once whatever its weight. */
   readonly tokens: number
   readonly seconds: number
+  /**
+   * Every score by the name that transformers gives it: `eval_loss`, `eval_NAME_loss` with several data sets,
+   * `eval_TASK_METRIC`. Null: no finite number. Absent in logs of early versions.
+   */
+  readonly metrics?: Readonly<Record<string, number | null>>
+  /** Present where one is better than another: the best evaluation so far, this one among them. */
+  readonly best?: BestEvaluation
+  /** Whether it is the best one so far; present where one is better than another. */
+  readonly isBest?: boolean
+  /** With early stopping: evaluations in a row that improved nothing. With as many as its patience the run ends. */
+  readonly earlyStopping?: { readonly counter: number; readonly patience: number }
 }
 
 /**
@@ -219,6 +268,12 @@ export interface EndEvent extends Progress {
    * data: the device works on meanwhile. Absent where it made no step.
    */
   readonly dataSeconds?: number
+  /** The best evaluation; absent where none is better than another. */
+  readonly best?: BestEvaluation
+  /** With `loadBestModelAtEnd`: the run ends with the weights of the best checkpoint, and of this step. */
+  readonly loadedStep?: number
+  /** The run was complete before its last step: so many evaluations in a row had improved nothing. */
+  readonly earlyStopping?: { readonly counter: number; readonly patience: number }
   /**
    * What was trained, on disk; present where a callback asked for it by `needsResult`, the run is complete, and there
    * is an `outputDir`.

@@ -18,6 +18,7 @@ import type { ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isObject, isPlainObject } from '../values.js'
 import { isCallbacks, type TrainCallback } from './callbacks.js'
+import { evalDatasetRule, type NamedDataSources } from './eval-datasets.js'
 import type { TrainEvent } from './events.js'
 import { PRESETS, type PresetName } from './presets.js'
 import { type ResolvedTrainingOptions, TRAINING_OPTIONS, type TrainingOptions } from './training-options.js'
@@ -42,10 +43,11 @@ export interface TrainRunOptions extends HubOptions {
   /** Path, glob or folder of rows, several of them, rows themselves, or an object that reads rows. */
   dataset: DataSource
   /**
-   * Rows to evaluate on; or hold some of `dataset` out with `training.evalSplit`.
+   * Rows to evaluate on, or several data sets by name, whose scores are `eval_NAME_loss`; or hold some of `dataset` out
+   * with `training.evalSplit`.
    * @default none
    */
-  evalDataset?: DataSource
+  evalDataset?: DataSource | NamedDataSources
   /**
    * 'full' trains every weight of the model instead of an adapter.
    * @default 'lora'
@@ -151,7 +153,7 @@ const isFromHome = (value: unknown): boolean => typeof value === 'string' && HOM
 const HOME = /^~(?:[/\\]|$)/
 
 /** Rows; a file can hold them or their path. */
-const source: Rule = {
+const source = {
   expected: 'the path, glob or folder of rows, or an iterable of them',
   accepts: isDataSource,
   schema: {
@@ -161,7 +163,7 @@ const source: Rule = {
       { type: 'object', anyOf: [{ required: ['path'] }, { required: ['mix'] }] },
     ],
   },
-}
+} as const satisfies Rule
 
 /** The options of `trainLora`. */
 export const TRAIN_LORA_OPTIONS = {
@@ -195,9 +197,9 @@ export const TRAIN_LORA_OPTIONS = {
     flag: { name: '--dataset', argument: 'path' },
   },
   evalDataset: {
-    rule: source,
+    rule: evalDatasetRule(source),
     example: 'held-out.jsonl',
-    help: 'path, glob or folder of rows to evaluate on',
+    help: 'path, glob or folder of rows to evaluate on, or several of those by name',
     flag: { name: '--eval-dataset', argument: 'path' },
   },
   outputDir: {

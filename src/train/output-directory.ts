@@ -68,12 +68,28 @@ export class OutputDirectory {
     await this.#lock.confirm()
   }
 
-  /** Removes the oldest checkpoints until `keep` are left. @returns what could not be removed and why, each once */
-  async prune(keep: number): Promise<string[]> {
-    const steps = await this.checkpoints()
+  /**
+   * Removes the oldest checkpoints until `keep` are left. The last one and the best one stay.
+   * @returns what could not be removed and why, each once
+   */
+  async prune(keep: number, best?: string): Promise<string[]> {
+    const paths = (await this.checkpoints()).map((step) => this.checkpointPath(step))
+    const stays = paths.filter((path, at) => at === paths.length - 1 || isSame(path, best))
+    const old = paths.filter((path) => !stays.includes(path))
+    return await this.#remove(old.slice(0, Math.max(0, paths.length - Math.max(keep, stays.length))))
+  }
+
+  /** Removes all checkpoints but one of this directory. @returns as `prune` */
+  async keepOnly(kept: string): Promise<string[]> {
+    const paths = (await this.checkpoints()).map((step) => this.checkpointPath(step))
+    return paths.some((path) => isSame(path, kept))
+      ? await this.#remove(paths.filter((path) => !isSame(path, kept)))
+      : []
+  }
+
+  async #remove(paths: readonly string[]): Promise<string[]> {
     const warnings: string[] = []
-    for (const step of steps.slice(0, Math.max(0, steps.length - keep))) {
-      const path = this.checkpointPath(step)
+    for (const path of paths) {
       const problem = await removeCheckpoint(path)
       if (problem === undefined || this.#kept.has(path)) continue
       this.#kept.add(path)
@@ -97,6 +113,10 @@ export class OutputDirectory {
       if (!isEmpty) break
     }
   }
+}
+
+function isSame(path: string, other: string | undefined): boolean {
+  return other !== undefined && resolve(path) === resolve(other)
 }
 
 /** The step of a checkpoint's directory, by its name. */

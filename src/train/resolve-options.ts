@@ -14,13 +14,14 @@ import { boolean, check } from '../options/rules.js'
 import { camelCaseKeys, type Spelling } from '../options/spelling.js'
 import { aliasesOf, entryOf, namesOf, type OptionTable } from '../options/table.js'
 import { isPlainObject } from '../values.js'
+import { evalOption, evalSources } from './eval-datasets.js'
 import { SHORT_TRAINING_NAMES, UNSUPPORTED_OPTIONS, UNSUPPORTED_SCHEDULERS } from './known-options.js'
 import { type MoreOptions, type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainRunOptions } from './options.js'
 import { findPreset, withPreset } from './presets.js'
+import { duringRunProblems, resolveDuringRun } from './resolve-during-run.js'
 import { asksForStreaming, isTable, streamingProblems } from './streaming-options.js'
 import {
   EFFECTIVE_BATCH_SIZE,
-  type IntervalStrategy,
   OWN_TRAINING_OPTIONS,
   type ResolvedTrainingOptions,
   TRAINING_DEFAULTS,
@@ -78,7 +79,7 @@ class Parser {
     const options = this.#given as unknown as TrainRunOptions
     const method = options.method ?? TRAIN_LORA_OPTIONS.method.default
     this.#checkMethod(options)
-    const training = this.#parseTraining(options.evalDataset !== undefined)
+    const training = this.#parseTraining(options)
     const lora = method === 'lora' ? this.#parseLora(options.lora ?? {}) : undefined
     const resume = options.resumeFromCheckpoint ?? TRAIN_LORA_OPTIONS.resumeFromCheckpoint.default
     if (resume === true && options.outputDir === undefined) {
@@ -188,9 +189,11 @@ class Parser {
         `[train] expected ${TRAIN_LORA_OPTIONS[name].rule.expected} for ${name}, got nothing`,
       )
     }
-    for (const name of ['dataset', 'evalDataset'] as const) {
-      const source = given[name]
-      if (isDataSource(source)) this.#problems.attempt([this.#top(name)], () => openSource(source, name))
+    const { dataset, evalDataset } = given
+    if (isDataSource(dataset)) this.#problems.attempt([this.#top('dataset')], () => openSource(dataset))
+    for (const { name, source } of evalSources(evalDataset as TrainRunOptions['evalDataset'])) {
+      if (isDataSource(source))
+        this.#problems.attempt([this.#top('evalDataset')], () => openSource(source, evalOption(name)))
     }
   }
 
@@ -263,7 +266,8 @@ class Parser {
     )
   }
 
-  #parseTraining(hasEvalDataset: boolean): ResolvedTrainingOptions {
+  #parseTraining({ evalDataset, outputDir }: TrainRunOptions): ResolvedTrainingOptions {
+    const hasEvalDataset = evalDataset !== undefined
     const own: TrainingOptions = {}
     const data: DataOptions = {}
     for (const [name, value] of Object.entries(this.#flags)) {
@@ -284,16 +288,24 @@ class Parser {
     this.#checkBatches(own, resolvedData)
     const streaming = this.#checkStreaming(own, resolvedData)
     const all = { ...TRAINING_DEFAULTS, ...own }
-    const hasEvaluation = hasEvalDataset || resolvedData.evalSplit > 0
+    const parts = {
+      hasEvaluation: hasEvalDataset || resolvedData.evalSplit > 0,
+      hasOutput: outputDir !== undefined,
+    }
+    for (const { names, message } of duringRunProblems(own, parts))
+      this.#conflict(
+        names.map((name) => this.#training(name)),
+        message,
+      )
     return {
       ...all,
       ...resolvedData,
+      ...resolveDuringRun(own, parts),
       streaming,
       gradientAccumulationSteps:
         all.gradientAccumulationSteps === 'auto'
           ? Math.ceil(all.maxTokensPerBatch === undefined ? EFFECTIVE_BATCH_SIZE / all.perDeviceTrainBatchSize : 1)
           : all.gradientAccumulationSteps,
-      evalStrategy: all.evalStrategy === 'auto' ? autoEvalStrategy(hasEvaluation, own) : all.evalStrategy,
     }
   }
 
@@ -344,26 +356,28 @@ class Parser {
     return true
   }
 
+  /** Tells of options that go not together, unless one of them is wrong by itself. */
+  #conflict(options: readonly string[][], message: string): void {
+    if (!options.some((option) => this.#problems.concern(option))) this.#problems.add(options, `[training] ${message}`)
+  }
+
   #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {
-    const conflict = (options: readonly string[][], message: string): void => {
-      if (!options.some((option) => this.#problems.concern(option)))
-        this.#problems.add(options, `[training] ${message}`)
-    }
     const [ratio, steps] = [this.#training('warmupRatio'), this.#training('warmupSteps')]
     if (own.warmupRatio !== undefined && own.warmupSteps !== undefined)
-      conflict([ratio, steps], 'expected warmupRatio or warmupSteps, got both; remove one')
+      this.#conflict([ratio, steps], 'expected warmupRatio or warmupSteps, got both; remove one')
     const warmup = (own.warmupRatio ?? 0) > 0 ? 'warmupRatio' : (own.warmupSteps ?? 0) > 0 ? 'warmupSteps' : undefined
     if (own.lrSchedulerType === 'constant' && warmup) {
-      conflict(
+      this.#conflict(
         [this.#training('lrSchedulerType'), this.#training(warmup)],
         `expected no ${warmup} with lrSchedulerType 'constant'; use 'constant_with_warmup'`,
       )
     }
     const [dataset, split] = [this.#top('evalDataset'), this.#training('evalSplit')]
-    if (hasEvalDataset && splits) conflict([dataset, split], 'expected evalDataset or evalSplit, got both; remove one')
+    if (hasEvalDataset && splits)
+      this.#conflict([dataset, split], 'expected evalDataset or evalSplit, got both; remove one')
     const evaluates = own.evalStrategy === 'steps' || own.evalStrategy === 'epoch'
     if (evaluates && !hasEvalDataset && !splits && !this.#problems.concern(split)) {
-      conflict(
+      this.#conflict(
         [this.#training('evalStrategy')],
         `expected evalDataset or evalSplit with evalStrategy '${own.evalStrategy}'; add one, or set 'no'`,
       )
@@ -377,11 +391,6 @@ function checkTraining(name: keyof typeof OWN_TRAINING_OPTIONS, value: unknown):
     throw new OptionError(`[training] lrSchedulerType '${value}' is real but not supported yet; use ${rule.expected}`)
   }
   check('training', name, value, rule)
-}
-
-function autoEvalStrategy(hasEvaluation: boolean, own: TrainingOptions): IntervalStrategy {
-  if (!hasEvaluation) return 'no'
-  return own.evalSteps === undefined ? 'epoch' : 'steps'
 }
 
 /** Whether an option belongs into `training`, by whatever name. */

@@ -24,7 +24,7 @@ import { type IndexedResult, indexedMetric, modelIndex } from '../hub/model-inde
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { packageVersion } from '../version.js'
 import { yamlText } from '../yaml-text.js'
-import type { EvaluateEvent, LogEvent } from './events.js'
+import type { BestEvaluation, EndEvent, EvaluateEvent, LogEvent } from './events.js'
 import { lossSection } from './loss-curve.js'
 import type { ResolvedTrainOptions } from './options.js'
 import type { RunLineage } from './run-data.js'
@@ -50,6 +50,8 @@ export interface RunSummary {
   readonly lastEvaluation: EvaluateEvent | undefined
   /** All log events and evaluations, of before the run was resumed too. */
   readonly curve: readonly (LogEvent | EvaluateEvent)[]
+  /** What became of the run. */
+  readonly end: Pick<EndEvent, 'best' | 'loadedStep' | 'earlyStopping'>
   readonly secrets: readonly string[]
 }
 
@@ -156,7 +158,7 @@ function hubIdOf({ options, origin, model }: RunSummary): string | undefined {
 }
 
 function rowsOf(run: RunSummary, base: string): [string, string][] {
-  const { options, origin, statistics, lastLog, lastEvaluation: evaluation, step, totalSteps } = run
+  const { options, origin, statistics, lastLog, lastEvaluation: evaluation, step, totalSteps, end } = run
   const {
     rows,
     truncatedRows,
@@ -186,7 +188,7 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
     ['Rows', `${run.trainRows} to train on, ${run.evalRows} held out`],
     [
       'Steps',
-      `${step} of ${totalSteps}, ${run.epoch.toFixed(2)} epochs${step < totalSteps ? '; stopped before its end' : ''}`,
+      `${step} of ${totalSteps}, ${run.epoch.toFixed(2)} epochs${step < totalSteps ? `; ${end.earlyStopping ? `stopped early, after ${end.earlyStopping.counter} evaluations without an improvement` : 'stopped before its end'}` : ''}`,
     ],
     ...(lastLog === undefined
       ? []
@@ -194,12 +196,20 @@ function rowsOf(run: RunSummary, base: string): [string, string][] {
     ...(evaluation === undefined
       ? []
       : ([
-          ['Held-out loss', `${figure(evaluation.loss)} at step ${evaluation.step}`],
+          ...(!Number.isFinite(evaluation.loss)
+            ? []
+            : [['Held-out loss', `${figure(evaluation.loss)} at step ${evaluation.step}`]]),
           ...(evaluation.perplexity === undefined
             ? []
             : [['Held-out perplexity', `${figure(evaluation.perplexity)} over ${evaluation.tokens} tokens`]]),
         ] as [string, string][])),
+    ...(end.best === undefined ? [] : [['Best evaluation', bestText(end.best)] as [string, string]]),
+    ...(end.loadedStep === undefined ? [] : [['Weights', `those of step ${end.loadedStep}`] as [string, string]]),
   ]
+}
+
+function bestText({ metric, value, step }: BestEvaluation): string {
+  return `${code(metric)} ${figure(value)} at step ${step}`
 }
 
 /** A loss that is not finite is null in a log. */

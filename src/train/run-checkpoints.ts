@@ -1,22 +1,24 @@
 /** @file The checkpoints of a run, and the trainer_state.json beside them. */
 
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { writeFileAtomic } from '../atomic-write.js'
 import type { BatchWindow } from '../data/batches.js'
 import type { AdamW } from './adamw.js'
+import type { BestModel } from './best-model.js'
 import type { Report } from './callbacks.js'
 import { expectFiniteWeights } from './finiteness.js'
 import type { LossScaler } from './loss-scaler.js'
-import type { OutputDirectory } from './output-directory.js'
+import { checkpointStep, type OutputDirectory } from './output-directory.js'
 import type { RunRecord } from './run-record.js'
 import { TRAINER_STATE_FILE } from './trainer-state.js'
 import type { ResolvedTrainingOptions } from './training-options.js'
-import { type RunIdentity, saveCheckpoint, type TrainedWeights } from './training-state.js'
+import { loadCheckpointWeights, type RunIdentity, saveCheckpoint, type TrainedWeights } from './training-state.js'
 
 export interface RunCheckpointsOptions {
   readonly weights: TrainedWeights
   readonly optimizer: AdamW
   readonly training: ResolvedTrainingOptions
+  readonly bestModel: BestModel | undefined
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
   readonly report: Report
@@ -30,6 +32,8 @@ export class RunCheckpoints {
   #last: string | undefined
   /** The step whose weights were found to be finite. */
   #finiteAt: number | undefined
+  /** The weights are those of another step by now. */
+  #isOver = false
 
   /** @param resumed the checkpoint that the run goes on from. */
   constructor(
@@ -50,7 +54,13 @@ export class RunCheckpoints {
   /** Whether the step that was made is followed by a checkpoint: its window ended, or did not end, an epoch. */
   isDue(endsEpoch: boolean): boolean {
     const { training, output } = this.#options
-    return output !== undefined && this.#record.isDue(training.saveStrategy, training.saveSteps, endsEpoch)
+    const { saveStrategy, saveSteps } = training
+    return output !== undefined && saveStrategy !== 'best' && this.#record.isDue(saveStrategy, saveSteps, endsEpoch)
+  }
+
+  /** Whether the best evaluation so far is followed by a checkpoint, whatever step it is of. */
+  get areOfBest(): boolean {
+    return this.#options.training.saveStrategy === 'best'
   }
 
   /** @throws naming a weight that is no finite number: of such a step nothing is saved */
@@ -62,17 +72,20 @@ export class RunCheckpoints {
   }
 
   async save(window?: BatchWindow): Promise<void> {
-    const { weights, optimizer, identity, output, training, report } = this.#options
+    const { weights, optimizer, identity, output, training, bestModel, report } = this.#options
     if (output === undefined) return
     await this.expectFinite()
     const record = this.#record
-    const path = output.checkpointPath(record.state.step)
+    const { step } = record.state
+    const path = output.checkpointPath(step)
+    bestModel?.noteCheckpoint(step, path, (other) => output.checkpointPath(other))
     const state = this.#scaler ? { ...record.state, lossScaler: this.#scaler.state } : record.state
     await output.confirm()
     const trainerState = record.trainerState(record.progress(window).epoch)
     await saveCheckpoint(path, { weights, optimizer, state, identity, trainerState })
     this.#last = path
-    const warnings = training.saveTotalLimit === null ? [] : await output.prune(training.saveTotalLimit)
+    const { saveTotalLimit: keep } = training
+    const warnings = keep === null ? [] : await output.prune(keep, bestModel?.checkpoint)
     await report({ type: 'save', kind: 'checkpoint', ...record.progress(window), path })
     for (const message of warnings) await report({ type: 'warning', message })
   }
@@ -83,8 +96,45 @@ export class RunCheckpoints {
    */
   async saveUnsaved(): Promise<void> {
     const { output } = this.#options
-    if (output === undefined || this.#record.ownSteps === 0) return
+    if (output === undefined || this.#record.ownSteps === 0 || this.#isOver) return
     if (this.#last !== output.checkpointPath(this.#record.state.step)) await this.save()
+  }
+
+  /** The same unless there is one of this step. */
+  async saveBest(): Promise<void> {
+    const { output } = this.#options
+    if (output !== undefined && this.#last !== output.checkpointPath(this.#record.state.step)) await this.save()
+  }
+
+  /** The evaluation of the step that was made is the best one: its checkpoint was there before, if any was. */
+  noteBest(): void {
+    const { output, bestModel } = this.#options
+    const { step } = this.#record.state
+    const path = output?.checkpointPath(step)
+    if (path !== undefined && this.#last === path) bestModel?.noteCheckpoint(step, path, () => path)
+  }
+
+  /**
+   * Takes the weights of the best checkpoint. Nothing is saved behind that.
+   * @returns the step that they are of; undefined where there is no such checkpoint
+   */
+  async loadBest(): Promise<number | undefined> {
+    const { weights, bestModel } = this.#options
+    const path = bestModel?.checkpoint
+    if (path === undefined) return undefined
+    const step = checkpointStep(basename(path))
+    if (step === this.#record.state.step) return step
+    this.#isOver = true
+    await loadCheckpointWeights(path, weights)
+    return step
+  }
+
+  /** As transformers' Trainer does: of a run that is complete and keeps one checkpoint that is the best one. */
+  async pruneToBest(): Promise<void> {
+    const { output, training, bestModel, report } = this.#options
+    const path = bestModel?.checkpoint
+    if (output === undefined || path === undefined || training.saveTotalLimit !== 1) return
+    for (const message of await output.keepOnly(path)) await report({ type: 'warning', message })
   }
 
   /** For tools that plot the run: what was trained is not lost where this cannot be written. */

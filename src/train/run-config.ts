@@ -13,6 +13,7 @@ import { isSecretName, withoutSecrets } from '../errors.js'
 import { isPlainObject } from '../values.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
+import { isNamedSources } from './eval-datasets.js'
 import type { ResolvedTrainOptions } from './options.js'
 import { pinnedSource } from './pinned-source.js'
 import type { RunLineage } from './run-data.js'
@@ -126,7 +127,9 @@ function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<s
     model: revision === undefined && !isCatalogAddress(model) ? resolve(model) : model,
     revision,
     dataset: pinned(dataset, lineage.dataset, locations),
-    evalDataset: pinned(evalDataset, lineage.evalDataset ?? [], []),
+    evalDataset: isNamedSources(evalDataset)
+      ? mapValues(evalDataset, (each) => pinned(each, lineage.evalDataset ?? [], []))
+      : pinned(evalDataset, lineage.evalDataset ?? [], []),
     outputDir: outputDir && resolve(outputDir),
     ...without(others, ['model', 'revision', 'dtype', 'device']),
     dtype,
@@ -162,10 +165,15 @@ function absoluteSource(source: unknown): unknown {
   if (Array.isArray(source) && source.length > 0 && source.every((entry) => typeof entry === 'string'))
     return source.map(absoluteSource)
   if (isEntryList(source)) return source.map(absoluteSource)
+  if (isNamedSources(source)) return mapValues(source, absoluteSource)
   if (!isEntry(source)) return source
   return 'mix' in source
     ? { ...source, mix: source.mix.map(absoluteSource) }
     : { ...without(source, ['token']), path: absoluteSource(source.path) }
+}
+
+function mapValues(object: object, change: (value: unknown) => unknown): object {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]))
 }
 
 function isSource(name: string): boolean {

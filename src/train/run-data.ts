@@ -6,7 +6,7 @@ import type { StreamPosition } from '../data/batches.js'
 import { checkPrepared } from '../data/check/prepared-rows.js'
 import { type PreparedItems, prepareItems } from '../data/dataset.js'
 import { type EncodedRows, type EncodeOptions, expectTokens, PROGRESS_MS, streamRows } from '../data/encode-rows.js'
-import { type Item, type ItemList, listOf, someOf } from '../data/items.js'
+import { allOf, type Item, type ItemList, listOf, someOf } from '../data/items.js'
 import { type DataStatistics, dataWarnings } from '../data/report.js'
 import { RowStream } from '../data/row-stream.js'
 import type { FetchOptions } from '../data/sources/fetch-options.js'
@@ -19,6 +19,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { Turns } from '../turns.js'
 import { isObject } from '../values.js'
 import { usualDataMemory } from './data-memory.js'
+import { evalOption, evalSources } from './eval-datasets.js'
+import type { HeldOutRows } from './evaluations.js'
 import type { DataEvent, DataSplit } from './events.js'
 import type { Objective } from './objective.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -35,7 +37,7 @@ export interface RunLineage {
 /** What a run learns from and is evaluated on. */
 export interface RunData<I extends Item> {
   readonly rows: RunRows<I>
-  readonly evaluation: ItemList<I>
+  readonly evaluation: readonly HeldOutRows<I>[]
   /** What is known of them when the run starts. */
   readonly lineage: RunLineage
   /** Files of `dataset` that are being read. */
@@ -66,7 +68,8 @@ export async function checkSources(options: ResolvedTrainOptions): Promise<void>
   // A table knows, and to ask it is to begin reading it.
   const mustCount = streaming === true && maxSteps <= 0 && !isTable(dataset)
   if (mustCount && (await source.count?.(signal)) === undefined) throw uncounted(source.name)
-  if (evalDataset !== undefined) await openSource(evalDataset, 'evalDataset', fetchingOf(options)).check?.(signal)
+  for (const { source, name } of evalSources(evalDataset))
+    await openSource(source, evalOption(name), fetchingOf(options)).check?.(signal)
 }
 
 /** The options of the Hub that count for data sets too: the revision is that of the model. */
@@ -109,11 +112,15 @@ async function wholeData<I extends Item>(given: Preparation<I>): Promise<RunData
   const { dataset, evalDataset, training, signal } = given.options
   const { evalSplit, seed } = training
   const { items, statistics, lineage } = await prepareWhole(given, 'train', dataset)
-  const stores = [items]
+  const stores: { close(): void }[] = [items]
   const close = async (): Promise<void> => {
     for (const store of stores) store.close()
   }
-  const data = async (train: ItemList<I>, evaluation: ItemList<I>, facts: Omit<RunFacts, 'trainRows'>) => ({
+  const data = async (
+    train: ItemList<I>,
+    evaluation: readonly HeldOutRows<I>[],
+    facts: Omit<RunFacts, 'trainRows'>,
+  ) => ({
     rows: await wholeRows(train, training, new Turns(signal)),
     evaluation,
     lineage: facts.lineage,
@@ -126,14 +133,14 @@ async function wholeData<I extends Item>(given: Preparation<I>): Promise<RunData
     const train = split ? someOf(items, split.train) : items
     if (evalDataset === undefined) {
       await checkRows(given, train)
-      const evaluation = split ? someOf(items, split.evaluation) : listOf<I>([])
+      const evaluation = split ? [{ name: undefined, items: someOf(items, split.evaluation) }] : []
       return await data(train, evaluation, { statistics, lineage: { dataset: lineage } })
     }
-    const held = await prepareWhole(given, 'eval', evalDataset)
-    stores.push(held.items)
+    const held = await prepareHeldOut(given)
+    stores.push(held)
     await checkRows(given, train, held.items)
-    return await data(train, held.items, {
-      statistics: { ...statistics, evaluation: held.statistics },
+    return await data(train, held.sets, {
+      statistics: { ...statistics, ...held.statistics },
       lineage: { dataset: lineage, evalDataset: held.lineage },
     })
   } catch (error) {
@@ -146,7 +153,7 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
   const { objective, options, tokenizer } = given
   const { dataset, evalDataset, training, signal, onEvent } = options
   const { numTrainEpochs, maxSteps } = training
-  const held = evalDataset === undefined ? undefined : await prepareWhole(given, 'eval', evalDataset)
+  const held = evalDataset === undefined ? undefined : await prepareHeldOut(given)
   const source = openSource(dataset, 'dataset', fetchingOf(options))
   const lineage: SourceLineage[] = []
   const locations = new Set<string>()
@@ -224,7 +231,7 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
     })
     return {
       rows,
-      evaluation: held?.items ?? listOf<I>([]),
+      evaluation: held?.sets ?? [],
       lineage: { dataset: lineage, ...(held && { evalDataset: held.lineage }) },
       locations,
       finish() {
@@ -232,18 +239,18 @@ async function streamData<I extends Item>(given: Preparation<I>): Promise<RunDat
         tell(statistics, true)
         const { rowsCutToNothing, rowsWithoutTarget, skippedRows = 0 } = statistics
         return {
-          statistics: { ...statistics, ...(held && { evaluation: held.statistics }) },
+          statistics: { ...statistics, ...held?.statistics },
           lineage: { dataset: allLineage(), ...(held && { evalDataset: held.lineage }) },
           trainRows: statistics.rows - rowsCutToNothing - rowsWithoutTarget - skippedRows,
         }
       },
       async close() {
-        held?.items.close()
+        held?.close()
         await opened.close()
       },
     }
   } catch (error) {
-    held?.items.close()
+    held?.close()
     await stream?.close()
     throw error
   }
@@ -259,25 +266,63 @@ function encodeOptionsOf<I extends Item>(given: Preparation<I>): EncodeOptions {
   return { ...options.training, maxLength: lengthOf(given), vocabSize: model.config.vocabSize }
 }
 
+/** The rows of `evalDataset`. */
+interface HeldOutData<I extends Item> {
+  readonly sets: readonly HeldOutRows<I>[]
+  /** All of them. */
+  readonly items: ItemList<I>
+  readonly statistics: Pick<RunStatistics, 'evaluation' | 'evaluations'>
+  readonly lineage: readonly SourceLineage[]
+  close(): void
+}
+
+async function prepareHeldOut<I extends Item>(given: Preparation<I>): Promise<HeldOutData<I>> {
+  const all: { name: string | undefined; prepared: PreparedItems<I> }[] = []
+  const close = (): void => {
+    for (const { prepared } of all) prepared.items.close()
+  }
+  try {
+    for (const { name, source } of evalSources(given.options.evalDataset))
+      all.push({ name, prepared: await prepareWhole(given, 'eval', source, name) })
+  } catch (error) {
+    close()
+    throw error
+  }
+  const [first] = all
+  const isNamed = first?.name !== undefined
+  return {
+    sets: all.map(({ name, prepared }) => ({ name, items: prepared.items })),
+    items: allOf(all.map(({ prepared }) => prepared.items)),
+    statistics: isNamed
+      ? { evaluations: Object.fromEntries(all.map(({ name, prepared }) => [name, prepared.statistics])) }
+      : { ...(first && { evaluation: first.prepared.statistics }) },
+    lineage: all.flatMap(({ prepared }) => prepared.lineage),
+    close,
+  }
+}
+
 async function prepareWhole<I extends Item>(
   given: Preparation<I>,
   split: DataSplit,
   source: DataSource,
+  name?: string,
 ): Promise<PreparedItems<I>> {
   const { objective, options, tokenizer, model, directory } = given
   const { training, signal, onEvent } = options
   const memory = training.dataMemory ?? usualDataMemory(model.device.isGpu ? undefined : options.memoryBudget)
+  const named = name === undefined ? {} : { name }
   const onProgress = (rows: number, fraction: number | undefined): void =>
-    onEvent?.({ type: 'prepare', split, rows, ...(fraction !== undefined && { fraction }) })
+    onEvent?.({ type: 'prepare', split, ...named, rows, ...(fraction !== undefined && { fraction }) })
   const prepared = await prepareItems(
-    openSource(source, split === 'eval' ? 'evalDataset' : 'dataset', fetchingOf(options)),
+    openSource(source, split === 'eval' ? evalOption(name) : 'dataset', fetchingOf(options)),
     tokenizer,
     objective,
     { ...encodeOptionsOf(given), signal, onProgress },
     { memory, directory },
     training.loadFromCacheFile ? { directory: cacheDirectory(), dataset: source } : undefined,
   )
-  onEvent?.(dataEvent(given, split, prepared, prepared.isCached ? { isCached: true } : {}))
+  const how = { ...named, ...(prepared.isCached && { isCached: true as const }) }
+  onEvent?.(dataEvent(given, split, prepared, how))
   return prepared
 }
 
@@ -285,7 +330,7 @@ function dataEvent<I extends Item>(
   given: Preparation<I>,
   split: DataSplit,
   { statistics, lineage }: EncodedRows,
-  how: Pick<DataEvent, 'isCached' | 'isPartial'>,
+  how: Pick<DataEvent, 'name' | 'isCached' | 'isPartial'>,
 ): DataEvent {
   const { training } = given.options
   const maxLength = lengthOf(given)

@@ -4,11 +4,14 @@
 
 import { randomUUID } from 'node:crypto'
 import type { BatchWindow, WindowSource } from '../data/batches.js'
-import type { LogEvent, Progress, StepEvent } from './events.js'
+import type { BestModel } from './best-model.js'
+import type { IntervalStrategy } from './during-run-options.js'
+import type { LogEvent, MemoryFigures, Progress, StepEvent } from './events.js'
+import { addNorms, mapNumbers } from './log-details.js'
 import { addMeans, divideMeans, type Means } from './means.js'
 import { NO_FIGURES, type TrainerState } from './run-state.js'
 import { type LogEntry, logEntry, trainerStateText } from './trainer-state.js'
-import type { IntervalStrategy, ResolvedTrainingOptions } from './training-options.js'
+import type { ResolvedTrainingOptions } from './training-options.js'
 import type { LoadedCheckpoint } from './training-state.js'
 
 /** The checkpoint that a run goes on from. */
@@ -32,6 +35,17 @@ export interface SettledStep {
   readonly lossScale: number | undefined
   /** In float16: whether a gradient overflowed, so that it changed nothing. */
   readonly skipped: boolean
+  /** With `logGradNorms`: of the layers, by name. */
+  readonly gradNorms?: Readonly<Record<string, number>> | undefined
+  /** With `includeMemoryMetrics`: the memory by now. */
+  readonly memory?: (() => MemoryFigures) | undefined
+}
+
+export interface RunRecordOptions {
+  readonly source: WindowSource
+  readonly totalSteps: number
+  readonly training: ResolvedTrainingOptions
+  readonly bestModel: BestModel | undefined
 }
 
 export class RunRecord {
@@ -42,6 +56,7 @@ export class RunRecord {
   readonly history: LogEntry[]
   readonly #source: WindowSource
   readonly #training: ResolvedTrainingOptions
+  readonly #bestModel: BestModel | undefined
   /** Passes through the data, one that is cut short counted whole. */
   readonly #numTrainEpochs: number
   #started = 0
@@ -53,12 +68,10 @@ export class RunRecord {
   #rows = 0
 
   /** @param resumed where to go on; default the beginning. */
-  constructor(
-    { source, totalSteps, training }: { source: WindowSource; totalSteps: number; training: ResolvedTrainingOptions },
-    resumed?: ResumedFrom,
-  ) {
+  constructor({ source, totalSteps, training, bestModel }: RunRecordOptions, resumed?: ResumedFrom) {
     this.#source = source
     this.#training = training
+    this.#bestModel = bestModel
     this.totalSteps = totalSteps
     this.state = resumed?.checkpoint.state ?? {
       runId: randomUUID(),
@@ -163,7 +176,7 @@ export class RunRecord {
 
   /** Counts a step that the device has made, and says what is to be told of it. */
   settle(done: SettledStep): [StepEvent] | [StepEvent, LogEvent] {
-    const { step, window, means, learningRate, gradNorm, at, lossScale, skipped } = done
+    const { step, window, means, learningRate, gradNorm, at, lossScale, skipped, gradNorms, memory } = done
     const seconds = (at - this.#stepEnd) / 1000
     this.#stepEnd = at
     // The first step pays for memory that later ones reuse: let the estimate forget it.
@@ -176,6 +189,9 @@ export class RunRecord {
     Object.assign(log, addMeans(log, means))
     if (skipped) log.skipped++
     else log.gradNorm += gradNorm
+    // Where those of earlier steps are not known, as they were not asked for, there is no mean.
+    if (gradNorms && !skipped && (log.gradNorms || log.steps - log.skipped === 1))
+      log.gradNorms = addNorms(log.gradNorms, gradNorms)
     log.tokens += window.numTokens
     log.seconds += seconds
     const position = {
@@ -193,18 +209,27 @@ export class RunRecord {
       gradNorm,
       tokensPerSecond: window.numTokens / seconds,
     }
-    if (step % this.#training.loggingSteps !== 0 && step !== this.totalSteps) return [stepEvent]
+    if (!this.#isLogged(step)) return [stepEvent]
+    const taken = log.steps - log.skipped
+    const { gradNorms: sums } = log
     const logEvent: LogEvent = {
       type: 'log',
       ...position,
       ...(lossScale !== undefined && { skippedSteps: log.skipped }),
       ...divideMeans(log, log.steps),
-      gradNorm: log.gradNorm / (log.steps - log.skipped),
+      gradNorm: log.gradNorm / taken,
       tokensPerSecond: log.tokens / log.seconds,
+      ...(gradNorms && sums && { gradNorms: mapNumbers(sums, (sum) => sum / taken) }),
+      ...(memory && { memory: memory() }),
     }
     this.history.push(logEntry(logEvent))
     this.state.log = { ...NO_FIGURES }
     return [stepEvent, logEvent]
+  }
+
+  #isLogged(step: number): boolean {
+    const { loggingSteps, loggingFirstStep } = this.#training
+    return step % loggingSteps === 0 || step === this.totalSteps || (step === 1 && loggingFirstStep)
   }
 
   /** The content of trainer_state.json. */
@@ -218,6 +243,7 @@ export class RunRecord {
       numInputTokensSeen,
       training: this.#training,
       history: this.history,
+      bestModel: this.#bestModel,
     })
   }
 }

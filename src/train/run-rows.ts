@@ -22,7 +22,7 @@ export interface RunRows<I extends Item> {
     windows(cursor: DataCursor): ReturnType<BatchSchedule<I>['windows'] | RowStream<I>['windows']>
   }
   /** Lengths of the rows that decide how much memory the run takes. */
-  lengths(evaluation: ItemList): RowLengths
+  lengths(evaluation: readonly ItemList[]): RowLengths
   /** What a run that goes on must share of its rows with the one that was interrupted. */
   identity(turns: Turns): Promise<Readonly<Record<string, unknown>>>
   /** Optimizer steps of the run. */
@@ -66,16 +66,15 @@ export interface StreamedRun<I extends Item> {
 
 export function streamedRows<I extends Item>(run: StreamedRun<I>): RunRows<I> {
   const { stream, training, objective, name, count } = run
-  const { maxLength, perDeviceEvalBatchSize, evalStrategy, shuffleBufferSize, maxSteps } = training
+  const { maxLength, shuffleBufferSize, maxSteps } = training
   return {
     plan: stream,
     lengths: (evaluation) => ({
       // The longest row is known with the last one.
       longest: maxLength,
       sequenceLengths: fullBatch(training, objective.sequencesPerItem),
-      evalSequenceLengths: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
+      ...evalLengths(evaluation, training),
       weighted: objective.takesWeights ?? true,
-      evalWeighted: evaluation.isWeighted,
     }),
     identity: async () => ({ streaming: true }),
     async countSteps(turns) {
@@ -100,10 +99,11 @@ export function uncounted(name: string): Error {
 
 function rowsOf(
   plan: BatchSchedule,
-  { perDeviceTrainBatchSize, perDeviceEvalBatchSize, packing, maxLength, evalStrategy }: ResolvedTrainingOptions,
+  training: ResolvedTrainingOptions,
   train: ItemList,
-  evaluation: ItemList,
+  evaluation: readonly ItemList[],
 ): RowLengths {
+  const { perDeviceTrainBatchSize, packing, maxLength } = training
   let longest = 0
   for (let row = 0; row < train.length; row++) longest = Math.max(longest, train.longestAt(row))
   const rows = plan.largestBatch()
@@ -111,8 +111,22 @@ function rowsOf(
   return {
     longest: packing ? Math.min(maxLength, Math.ceil(tokens / perDeviceTrainBatchSize)) : longest,
     sequenceLengths: rows,
-    evalSequenceLengths: evalStrategy === 'no' ? [] : largestSequentialBatch(evaluation, perDeviceEvalBatchSize),
+    ...evalLengths(evaluation, training),
     weighted: train.isWeighted,
-    evalWeighted: evaluation.isWeighted,
   }
+}
+
+/** Lengths of the largest batch of any of the data sets. */
+function evalLengths(
+  evaluation: readonly ItemList[],
+  { evalStrategy, evalOnStart, perDeviceEvalBatchSize }: ResolvedTrainingOptions,
+): Pick<RowLengths, 'evalSequenceLengths' | 'evalWeighted'> {
+  const isEvaluated = evalStrategy !== 'no' || evalOnStart
+  const sumOf = (lengths: readonly number[]): number => lengths.reduce((sum, length) => sum + length, 0)
+  let most: number[] = []
+  for (const items of isEvaluated ? evaluation : []) {
+    const batch = largestSequentialBatch(items, perDeviceEvalBatchSize)
+    if (sumOf(batch) > sumOf(most)) most = batch
+  }
+  return { evalSequenceLengths: most, evalWeighted: evaluation.some(({ isWeighted }) => isWeighted) }
 }

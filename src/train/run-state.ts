@@ -20,6 +20,8 @@ export interface LogFigures extends Means {
   gradNorm: number
   tokens: number
   seconds: number
+  /** With `logGradNorms`: of the layers, by name. */
+  gradNorms?: Readonly<Record<string, number>>
 }
 
 /** Where a run stands between two steps. With the weights and the moments it determines everything that follows. */
@@ -75,10 +77,10 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
     if (LossScaler.isTracker(tracker)) return { scale, growthTracker: tracker }
     throw damaged(file, 'lossScaler.growthTracker', 'a whole number below 2000', tracker)
   }
-  const furtherFigures = (given: unknown): Record<string, number> => {
-    if (!isObject(given)) throw damaged(file, 'log.figures', 'an object', given)
+  const numbersOf = (what: string, given: unknown): Record<string, number> => {
+    if (!isObject(given)) throw damaged(file, what, 'an object', given)
     for (const [name, value] of Object.entries(given))
-      if (!Number.isFinite(value)) throw damaged(file, `log.figures.${name}`, 'a number', value)
+      if (!Number.isFinite(value)) throw damaged(file, `${what}.${name}`, 'a number', value)
     return given as Record<string, number>
   }
   const figures = (log: Readonly<Record<string, unknown>>): LogFigures => ({
@@ -88,7 +90,8 @@ export function parseState(file: string, bytes: Uint8Array): StoredState {
     gradNorm: amount('log.gradNorm', log.gradNorm),
     tokens: count('log.tokens', log.tokens),
     seconds: amount('log.seconds', log.seconds),
-    ...(log.figures !== undefined && { figures: furtherFigures(log.figures) }),
+    ...(log.figures !== undefined && { figures: numbersOf('log.figures', log.figures) }),
+    ...(log.gradNorms !== undefined && { gradNorms: numbersOf('log.gradNorms', log.gradNorms) }),
   })
   const { epoch, index } = object('cursor')
   const positionOf = ({ rows, fingerprint }: Readonly<Record<string, unknown>>): StreamPosition => {

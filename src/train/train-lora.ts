@@ -20,7 +20,9 @@ import { Turns } from '../turns.js'
 import { isObject, toError } from '../values.js'
 import { packageVersion } from '../version.js'
 import { type Report, Reporter } from './callbacks.js'
+import { rowsOf } from './evaluations.js'
 import { type EndEvent, type FailEvent, ofType, type PresetEvent, type TrainEvent } from './events.js'
+import { expectKnownMetric } from './known-metrics.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainOptions, TrainRunOptions } from './options.js'
@@ -80,6 +82,7 @@ async function train<I extends Item>(
   let resolved: ResolvedTrainOptions | undefined
   try {
     resolved = await read()
+    expectKnownMetric(objective, resolved)
     reporter = new Reporter({ ...resolved, record, stopped })
     const { preset } = resolved
     if (preset !== undefined) await reporter.report(presetEvent(preset))
@@ -157,7 +160,7 @@ async function trainOnData<I extends Item>(
   const { weights, adapter } = trained
   const turns = new Turns(signal)
   const optimizer = createOptimizer(trained, training)
-  const memory = await estimateMemory(objective, model, options, rows.lengths(evaluation))
+  const memory = await estimateMemory(objective, model, options, rows.lengths(evaluation.map(({ items }) => items)))
   model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
@@ -217,6 +220,7 @@ async function trainOnData<I extends Item>(
   for (const message of [
     ...model.warnings,
     ...(resumed?.checkpoint.warnings ?? []),
+    ...trainer.warnings,
     ...runWarnings(training, totalSteps),
     ...(noCheckpoint ? [`[resume] ${output.path} holds no checkpoint: the run begins at its first step`] : []),
   ])
@@ -232,7 +236,7 @@ async function trainOnData<I extends Item>(
     ...trained.counts,
     quantization: model.quantization ?? null,
     ...rows.facts,
-    evalRows: evaluation.length,
+    evalRows: rowsOf(evaluation),
     gradientCheckpointing: memory.gradientCheckpointing,
     plannedMemory: memory.peakResident,
     device: model.device.type,
@@ -240,13 +244,15 @@ async function trainOnData<I extends Item>(
     versions: { lowrank: packageVersion() ?? null, node: process.versions.node },
   })
   const { end, ...result } = await trainer.run()
-  if (end.reason === 'completed' && end.step < totalSteps)
+  if (end.reason === 'completed' && end.step < totalSteps && end.earlyStopping === undefined)
     await report({ type: 'warning', message: endedEarly(end.step, totalSteps) })
   const { statistics, lineage, trainRows } = run.data.finish()
-  const counts = { trainRows, evalRows: evaluation.length }
+  const counts = { trainRows, evalRows: rowsOf(evaluation) }
   const last: RunFiles['last'] = (type) => (files ? files.last(type) : ofType(history, type).at(-1))
   const curve = files?.events() ?? [...ofType(history, 'log'), ...ofType(history, 'evaluate')]
-  const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation: last('evaluate'), curve }
+  // That of the weights which the run ends with.
+  const lastEvaluation = ofType(curve, 'evaluate').find(({ step }) => step === end.loadedStep) ?? last('evaluate')
+  const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation, curve, end }
   const summary = { ...figures, ...counts, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
   if (!reporter.hasFailed) {
@@ -264,6 +270,7 @@ async function trainOnData<I extends Item>(
   optimizer.dispose()
   return {
     ...result,
+    best: end.best,
     model,
     tokenizer,
     statistics,

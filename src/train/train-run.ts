@@ -11,12 +11,14 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { toError } from '../values.js'
 import type { Scores } from './evaluate-loss.js'
 import { EventLog } from './event-log.js'
-import type { TrainEvent } from './events.js'
+import type { BestEvaluation, TrainEvent } from './events.js'
 
 /** What became of the rows of `dataset`. */
 export interface RunStatistics extends DataStatistics {
   /** The same of `evalDataset`. */
   evaluation?: DataStatistics
+  /** By name, where it names several data sets. */
+  evaluations?: Readonly<Record<string, DataStatistics>>
 }
 
 /** What a run gives when it is complete or was stopped. */
@@ -30,7 +32,12 @@ export interface TrainResult {
   readonly step: number
   /** Mean loss of the steps of this run; undefined where it made none, because it was complete before. */
   readonly loss: number | undefined
-  /** The last evaluation, if there was one. */
+  /**
+   * The best evaluation of the run by `metricForBestModel`; undefined where none is better than another. With
+   * `loadBestModelAtEnd` model and adapter have the weights of its checkpoint.
+   */
+  readonly best: BestEvaluation | undefined
+  /** The last evaluation of held-out rows, if there was one. */
   readonly evaluation: Scores | undefined
   /** What became of the rows, and of those of `evalDataset` where it was given. */
   readonly statistics: RunStatistics

@@ -1,12 +1,13 @@
 /**
  * @file trainer_state.json as transformers' Trainer writes it
  * (https://huggingface.co/docs/transformers/main_classes/callback#transformers.TrainerState), for tools that plot a
- * run. Nothing but `log_history` is read back from it.
+ * run. Nothing but `log_history` and `best_model_checkpoint` is read back from it.
  */
 
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { isJsonObject, parseJsonObject } from '../weights/strict-json.js'
+import type { BestModel } from './best-model.js'
 import type { EndEvent, EvaluateEvent, LogEvent } from './events.js'
 import type { ResolvedTrainingOptions } from './training-options.js'
 
@@ -20,18 +21,29 @@ export function logEntry({ epoch, figures, gradNorm, learningRate, loss, step }:
   return { epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, ...figures, step }
 }
 
-/** The entry of an evaluation of so many rows in so many batches. */
+/** An evaluation of one data set, or of one task. */
+export interface EvaluatedPart {
+  /** Scores by their names with `eval_` in front. */
+  readonly metrics: Readonly<Record<string, number | null>>
+  /** What times begin with: `eval`, `eval_NAME`. */
+  readonly prefix: string
+  readonly seconds: number
+  readonly rows: number
+  /** Absent for tasks. */
+  readonly batches?: number
+}
+
+/** The entry of an evaluation. */
 export function evaluationEntry(
-  { epoch, figures = {}, loss, seconds, step }: EvaluateEvent,
-  { rows, batches }: { rows: number; batches: number },
+  { epoch, step }: Pick<EvaluateEvent, 'epoch' | 'step'>,
+  { metrics, prefix, seconds, rows, batches }: EvaluatedPart,
 ): LogEntry {
   return {
     epoch,
-    eval_loss: loss,
-    ...Object.fromEntries(Object.entries(figures).map(([name, value]) => [`eval_${name}`, value])),
-    eval_runtime: rounded(seconds, 4),
-    eval_samples_per_second: rounded(rows / seconds, 3),
-    eval_steps_per_second: rounded(batches / seconds, 3),
+    ...metrics,
+    [`${prefix}_runtime`]: rounded(seconds, 4),
+    [`${prefix}_samples_per_second`]: rounded(rows / seconds, 3),
+    ...(batches !== undefined && { [`${prefix}_steps_per_second`]: rounded(batches / seconds, 3) }),
     step,
   }
 }
@@ -63,15 +75,18 @@ export interface TrainerStateSource {
   readonly numInputTokensSeen: number
   readonly training: ResolvedTrainingOptions
   readonly history: readonly LogEntry[]
+  /** Undefined: no evaluation is better than another. */
+  readonly bestModel: BestModel | undefined
 }
 
 /** The content of `trainer_state.json`, its keys in transformers' order, which is that of the alphabet. */
 export function trainerStateText(source: TrainerStateSource): string {
-  const { training } = source
+  const { training, bestModel } = source
+  const { best, checkpoint, earlyStopping } = bestModel ?? {}
   const state = {
-    best_global_step: null,
-    best_metric: null,
-    best_model_checkpoint: null,
+    best_global_step: best?.step ?? null,
+    best_metric: best?.value ?? null,
+    best_model_checkpoint: checkpoint ?? null,
     epoch: source.epoch,
     eval_steps: training.evalSteps,
     global_step: source.step,
@@ -84,7 +99,7 @@ export function trainerStateText(source: TrainerStateSource): string {
     num_input_tokens_seen: source.numInputTokensSeen,
     num_train_epochs: source.numTrainEpochs,
     save_steps: training.saveSteps,
-    stateful_callbacks: {},
+    stateful_callbacks: earlyStopping ? { EarlyStoppingCallback: earlyStopping.state() } : {},
     total_flos: 0,
     train_batch_size: training.perDeviceTrainBatchSize,
     trial_name: training.runName ?? null,
@@ -93,12 +108,20 @@ export function trainerStateText(source: TrainerStateSource): string {
   return `${JSON.stringify(state, null, 2)}\n`
 }
 
-/** The entries that a run which goes on continues. @throws naming the file when they are no log */
-export function parseLogHistory(file: string, bytes: Uint8Array): LogEntry[] {
-  const { log_history: history } = parseJsonObject('resume', file, bytes)
+/** What a run that goes on continues. */
+export interface StoredTrainerState {
+  readonly history: readonly LogEntry[]
+  /** As the run that wrote it had it. */
+  readonly bestCheckpoint: string | undefined
+}
+
+/** @throws naming the file where the entries are no log */
+export function parseTrainerState(file: string, bytes: Uint8Array): StoredTrainerState {
+  const { log_history: history, best_model_checkpoint: best } = parseJsonObject('resume', file, bytes)
   const isEntry = (value: unknown): value is LogEntry =>
     isJsonObject(value) && Object.values(value).every((item) => typeof item === 'number' || item === null)
-  if (Array.isArray(history) && history.every(isEntry)) return history
+  if (Array.isArray(history) && history.every(isEntry))
+    return { history, bestCheckpoint: typeof best === 'string' ? best : undefined }
   throw new LowrankError(
     'CHECKPOINT',
     `[resume] expected a list of figures for log_history, got ${describeValue(history)} in ${file}; go on from an earlier checkpoint`,

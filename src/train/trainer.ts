@@ -5,15 +5,17 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchWindow, WindowSource } from '../data/batches.js'
-import type { Item, ItemList } from '../data/items.js'
+import type { Item } from '../data/items.js'
 import { OptionError } from '../lowrank-error.js'
 import type { Turns } from '../turns.js'
 import type { AdamW } from './adamw.js'
+import { type BestModel, createBestModel, type Verdict } from './best-model.js'
 import type { Report } from './callbacks.js'
 import type { Scores } from './evaluate-loss.js'
+import { Evaluations, type HeldOutRows } from './evaluations.js'
 import type { EndEvent, Progress } from './events.js'
 import { type BadStep, diverged, expectSoundModel, overflowed } from './finiteness.js'
-import { HeldOut } from './held-out.js'
+import { layerGradNorms, memoryFigures } from './log-details.js'
 import { LossScaler } from './loss-scaler.js'
 import { addMeans, type Means } from './means.js'
 import type { BatchLoss, Objective } from './objective.js'
@@ -33,7 +35,7 @@ export interface TrainerOptions<I extends Item> {
   readonly source: WindowSource<I>
   /** Optimizer steps of the whole run; see `countSteps`. */
   readonly totalSteps: number
-  readonly evaluation: ItemList<I>
+  readonly evaluation: readonly HeldOutRows<I>[]
   readonly training: ResolvedTrainingOptions
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
@@ -70,7 +72,8 @@ export class Trainer<I extends Item> {
   readonly #options: TrainerOptions<I>
   readonly #record: RunRecord
   readonly #checkpoints: RunCheckpoints
-  readonly #heldOut: HeldOut<I>
+  readonly #evaluations: Evaluations<I>
+  readonly #bestModel: BestModel | undefined
   readonly #warmupSteps: number
   /** What the source of the windows has thrown. */
   #failure: { readonly error: unknown } | undefined
@@ -80,13 +83,21 @@ export class Trainer<I extends Item> {
   /** @param resumed where to go on; default the beginning. */
   constructor(options: TrainerOptions<I>, resumed?: ResumedFrom) {
     this.#options = options
-    this.#record = new RunRecord(options, resumed)
+    this.#bestModel = createBestModel(options.training)
+    const judged = { ...options, bestModel: this.#bestModel }
+    this.#record = new RunRecord(judged, resumed)
+    this.#bestModel?.replay(this.#record.history)
+    const gone = resumed && this.#bestModel?.findCheckpoint(resumed.path, resumed.checkpoint.bestCheckpoint)
+    this.warnings = gone === undefined ? [] : [gone]
     this.#scaler = options.model.dtype === 'float16' ? new LossScaler(resumed?.checkpoint.state.lossScaler) : undefined
     const started = { record: this.#record, scaler: this.#scaler, resumed: resumed?.path }
-    this.#checkpoints = new RunCheckpoints(options, started)
-    this.#heldOut = new HeldOut(options, this.#record)
+    this.#checkpoints = new RunCheckpoints(judged, started)
+    this.#evaluations = new Evaluations(judged, this.#record)
     this.#warmupSteps = resolveWarmupSteps(options.totalSteps, options.training)
   }
+
+  /** What is lacking of the run that goes on. */
+  readonly warnings: readonly string[]
 
   /** The same for all parts of a run that is resumed. */
   get runId(): string {
@@ -114,7 +125,7 @@ export class Trainer<I extends Item> {
     this.#record.start()
     let settled: Promise<void> | undefined
     try {
-      await this.#heldOut.evaluateAgain()
+      await this.#follow(await this.#evaluations.evaluateAgain())
       for await (const window of this.#windowsToGo()) {
         const means = await this.#accumulate(window, settled)
         await settled
@@ -138,7 +149,7 @@ export class Trainer<I extends Item> {
         if (this.#isBoundary(window)) {
           await settled
           settled = undefined
-          await this.#saveAndEvaluate(window)
+          await this.#evaluateAndSave(window)
         }
       }
       await settled
@@ -146,9 +157,10 @@ export class Trainer<I extends Item> {
       model.eval()
     }
     if (this.#failure !== undefined) await this.#leave(this.#failure.error)
-    const reason = state.step >= this.#record.totalSteps ? 'completed' : 'aborted'
+    const isComplete = state.step >= this.#record.totalSteps || this.#bestModel?.isOver
+    const reason = isComplete ? 'completed' : 'aborted'
     const end = await this.#finish(reason)
-    return { reason, step: state.step, loss: this.#record.meanLoss, evaluation: this.#heldOut.last, end }
+    return { reason, step: state.step, loss: this.#record.meanLoss, evaluation: this.#evaluations.last, end }
   }
 
   /** Writes a checkpoint of where the run stands if there is none yet: the run is about to be left. */
@@ -156,13 +168,13 @@ export class Trainer<I extends Item> {
     await this.#checkpoints.saveUnsaved()
   }
 
-  /** The windows that are left, until the signal is seen. */
+  /** The windows that are left, until the signal is seen or nothing improves any more. */
   async *#windowsToGo(): AsyncGenerator<BatchWindow<I>> {
     const { source, signal } = this.#options
     const { state, totalSteps } = this.#record
     const windows = this.#record.timed(source.windows(state.cursor))
     try {
-      while (state.step < totalSteps && !signal?.aborted) {
+      while (state.step < totalSteps && !signal?.aborted && !this.#bestModel?.isOver) {
         const next = await windows.next().catch((error: unknown) => {
           if (signal?.aborted) return undefined
           this.#failure = { error }
@@ -225,7 +237,10 @@ export class Trainer<I extends Item> {
     if (skipped) this.#options.optimizer.stepCount--
     this.#scaler?.update(skipped)
     if (this.#scaler?.isExhausted) throw overflowed(asBad())
-    const events = this.#record.settle({ ...queued, gradNorm: total, at, skipped })
+    const { model, training } = this.#options
+    const gradNorms = training.logGradNorms ? layerGradNorms(byName) : undefined
+    const memory = training.includeMemoryMetrics ? () => memoryFigures(model.device) : undefined
+    const events = this.#record.settle({ ...queued, gradNorm: total, at, skipped, gradNorms, memory })
     for (const event of events) await this.#options.report(event)
   }
 
@@ -238,32 +253,57 @@ export class Trainer<I extends Item> {
 
   #isBoundary(window: BatchWindow): boolean {
     const isLast = this.#record.state.step === this.#record.totalSteps
-    return isLast || this.#heldOut.isDue(endsEpoch(window)) || this.#checkpoints.isDue(endsEpoch(window))
+    return isLast || this.#evaluations.isDue(window) || this.#checkpoints.isDue(endsEpoch(window))
   }
 
-  /** Rows that cannot be had lose nothing of the training before them. */
+  /** Rows that cannot be had, and an evaluation that fails, lose nothing of the training before them. */
   async #leave(error: unknown): Promise<never> {
     const { report } = this.#options
     await this.saveUnsaved().catch((cause: Error) => report({ type: 'warning', message: cause.message }))
     throw error
   }
 
-  /** In this order: an evaluation that fails loses nothing of the training. */
-  async #saveAndEvaluate(window: BatchWindow): Promise<void> {
-    if (this.#checkpoints.isDue(endsEpoch(window))) await this.#checkpoints.save(window)
-    if (this.#heldOut.isDue(endsEpoch(window))) await this.#heldOut.evaluate(window)
+  /** In this order, so that a checkpoint knows whether it is the best one. */
+  async #evaluateAndSave(window: BatchWindow): Promise<void> {
+    const isSaved = this.#checkpoints.isDue(endsEpoch(window))
+    let verdict: Verdict | undefined
+    if (this.#evaluations.isDue(window))
+      verdict = await this.#evaluations.evaluate(window).catch(async (error: unknown) => await this.#leave(error))
+    if (isSaved) await this.#checkpoints.save(window)
+    await this.#follow(verdict)
     this.#record.skipTime()
+  }
+
+  /** Saves what an evaluation found to be the best, where that is asked for. */
+  async #follow(verdict: Verdict | undefined): Promise<void> {
+    if (!verdict?.isBest) return
+    this.#checkpoints.noteBest()
+    if (this.#checkpoints.areOfBest) await this.#checkpoints.saveBest()
   }
 
   async #finish(reason: 'completed' | 'aborted'): Promise<EndEvent> {
     const record = this.#record
+    const { training } = this.#options
     if (record.ownSteps > 0) await this.#checkpoints.expectFinite()
     if (reason === 'aborted') await this.saveUnsaved()
+    const loadedStep = training.loadBestModelAtEnd ? await this.#checkpoints.loadBest() : undefined
     const { meanLoss: loss, seconds, dataSeconds } = record
     const figures = loss === undefined ? { seconds } : { loss, seconds, dataSeconds }
-    const event = { type: 'end', reason, ...this.progress, ...figures } as const
+    const { best, earlyStopping } = this.#bestModel ?? {}
+    const event: EndEvent = {
+      type: 'end',
+      reason,
+      ...this.progress,
+      ...figures,
+      ...(best && { best }),
+      ...(loadedStep !== undefined && { loadedStep }),
+      ...(earlyStopping?.isOver && {
+        earlyStopping: { counter: earlyStopping.counter, patience: earlyStopping.patience },
+      }),
+    }
     if (reason === 'completed') {
       record.history.push(summaryEntry(event, { rows: record.ownRows, steps: record.ownSteps }))
+      if (training.loadBestModelAtEnd) await this.#checkpoints.pruneToBest()
     }
     await this.#checkpoints.writeTrainerState(event.epoch)
     return event

@@ -2,15 +2,13 @@
 
 import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import { DATA_OPTIONS, type DataOptions, type ResolvedDataOptions } from '../data/options.js'
-import { boolean, either, exactly, float32, integer, number, oneOf, textOf } from '../options/rules.js'
+import { boolean, either, exactly, float32, integer, number, oneOf } from '../options/rules.js'
 import { defaultsOf, type OptionTable } from '../options/table.js'
+import { DURING_RUN_OPTIONS, type DuringRunOptions, type IntervalStrategy } from './during-run-options.js'
 import { LR_SCHEDULER_TYPES, type LrSchedulerType } from './schedule.js'
 
-/** When something happens during a run. */
-export type IntervalStrategy = 'no' | 'steps' | 'epoch'
-
 /** What transformers' TrainingArguments and TRL's SFTConfig hold, in camelCase. Each field says its default. */
-export interface TrainingOptions extends DataOptions {
+export interface TrainingOptions extends DataOptions, DuringRunOptions {
   /**
    * Bytes of encoded rows (4 per token and a few per row) that stay in memory. Those beyond lie in a file without a
    * name in `outputDir`, or in the cache folder where there is none; its space is free when the run ends. Changes no
@@ -145,43 +143,6 @@ export interface TrainingOptions extends DataOptions {
    * @default 1
    */
   maxGradNorm?: number
-  /**
-   * When to evaluate. 'auto': when there is something to evaluate on, every `evalSteps` where those are given, else
-   * each epoch.
-   * @default 'auto'
-   */
-  evalStrategy?: IntervalStrategy | 'auto'
-  /**
-   * Optimizer steps between two evaluations with evalStrategy 'steps'.
-   * @default 100
-   */
-  evalSteps?: number
-  /**
-   * When to write a checkpoint into `outputDir`; a run that is stopped writes one in any case.
-   * @default 'steps'
-   */
-  saveStrategy?: IntervalStrategy
-  /**
-   * Optimizer steps between two checkpoints with saveStrategy 'steps'.
-   * @default 500
-   */
-  saveSteps?: number
-  /**
-   * Checkpoints kept; null keeps all.
-   * @default null
-   */
-  saveTotalLimit?: number | null
-  /**
-   * Optimizer steps that one log event averages over.
-   * @default 10
-   */
-  loggingSteps?: number
-  /**
-   * What the run is called: in the event `start`, in the model card and as `trial_name` in trainer_state.json, which
-   * has no other field for it.
-   * @default none
-   */
-  runName?: string
 }
 
 /** Optimizer steps of a run: what the engine counts to. */
@@ -189,8 +150,6 @@ export const MOST_STEPS = 2 ** 31 - 1
 
 /** Rows per optimizer step that `gradientAccumulationSteps: 'auto'` makes. */
 export const EFFECTIVE_BATCH_SIZE = 16
-
-const INTERVALS = ['no', 'steps', 'epoch'] as const
 
 /** The options of `training` but those of the data. */
 export const OWN_TRAINING_OPTIONS = {
@@ -316,33 +275,7 @@ export const OWN_TRAINING_OPTIONS = {
     default: 1,
     help: 'gradients whose norm is above this are scaled down to it; 0 never clips',
   },
-  evalStrategy: {
-    heading: 'What happens during the run',
-    rule: oneOf([...INTERVALS, 'auto']),
-    default: 'auto',
-    help: 'when to evaluate; auto: where there are rows for it, every evalSteps where given, else each epoch',
-    aliases: ['evaluationStrategy'],
-  },
-  evalSteps: { rule: integer({ min: 1 }), default: 100, help: 'optimizer steps between two evaluations' },
-  saveStrategy: {
-    rule: oneOf(INTERVALS),
-    default: 'steps',
-    help: 'when to write a checkpoint into outputDir: no, steps or epoch',
-  },
-  saveSteps: { rule: integer({ min: 1 }), default: 500, help: 'optimizer steps between two checkpoints' },
-  saveTotalLimit: {
-    rule: either(integer({ min: 1 }), exactly(null, 'keep all')),
-    default: null,
-    help: 'checkpoints that are kept; null keeps all',
-  },
-  loggingSteps: { rule: integer({ min: 1 }), default: 10, help: 'optimizer steps that one log line averages over' },
-  runName: {
-    rule: textOf('the name of a run'),
-    example: 'risk-8k',
-    otherwise: 'none',
-    help: 'what the run is called by trackers, in its model card and in trainer_state.json',
-    flag: { name: '--run-name', argument: 'name' },
-  },
+  ...DURING_RUN_OPTIONS,
 } as const satisfies OptionTable<Omit<TrainingOptions, keyof DataOptions>>
 
 /** The options of `training`. */
@@ -368,6 +301,9 @@ export interface ResolvedTrainingOptions
         | 'dataMemory'
         | 'runName'
         | 'streaming'
+        | 'metricForBestModel'
+        | 'greaterIsBetter'
+        | 'earlyStoppingPatience'
       >
     > {
   /** Undefined: not, as nobody asked for it. */
@@ -382,4 +318,10 @@ export interface ResolvedTrainingOptions
   warmupSteps: number | undefined
   /** Undefined: none was given. */
   runName: string | undefined
+  /** As it was given or is usual; undefined: no evaluation is better than another. */
+  metricForBestModel: string | undefined
+  /** Undefined: as the metric is meant. */
+  greaterIsBetter: boolean | undefined
+  /** Undefined: the run takes all of its steps. */
+  earlyStoppingPatience: number | undefined
 }

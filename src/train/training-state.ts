@@ -22,7 +22,7 @@ import {
 import type { AdamW } from './adamw.js'
 import { checkpointStep, listCheckpoints } from './output-directory.js'
 import { expectPossible, parseState, type RunPlan, STATE_FILE, type TrainerState } from './run-state.js'
-import { type LogEntry, parseLogHistory, TRAINER_STATE_FILE } from './trainer-state.js'
+import { parseTrainerState, type StoredTrainerState, TRAINER_STATE_FILE } from './trainer-state.js'
 
 /** What must agree between the run that wrote a checkpoint and the one that goes on from it. */
 export type RunIdentity = Readonly<Record<string, unknown>>
@@ -91,9 +91,8 @@ export interface ResumeOptions {
 }
 
 /** Where a run goes on. */
-export interface LoadedCheckpoint {
+export interface LoadedCheckpoint extends StoredTrainerState {
   readonly state: TrainerState
-  readonly history: readonly LogEntry[]
   /** What could not be checked. */
   readonly warnings: readonly string[]
 }
@@ -111,20 +110,8 @@ export async function loadCheckpoint(path: string, options: ResumeOptions): Prom
   const { identity: storedIdentity, optimizerSteps, ...state } = parseState(file, bytes)
   checkIdentity(storedIdentity, identity, file)
   await expectPossible(file, { ...state, optimizerSteps }, options)
-  const history = isOld ? [] : await readHistory(path)
-  const tensors = await weights.tensors(path)
-  for (const [name, parameter] of weights.parameters) {
-    const entry = tensors.get(name)
-    if (!entry) {
-      const file = [...tensors.values()][0]?.path ?? path
-      throw new LowrankError(
-        'CHECKPOINT',
-        `[resume] expected ${name} in the weights in ${file}; the checkpoint is of another run`,
-      )
-    }
-    if (entry.dtype === 'F32') await expectNumbers(entry, await readTensorBytes(entry), Number.NEGATIVE_INFINITY)
-    await loadParameter(parameter, entry, 'the checkpoint is of another run')
-  }
+  const told = isOld ? { history: [], bestCheckpoint: undefined } : await readTrainerState(path)
+  await loadWeights(path, weights)
   const moments = (await readSafetensorsHeader(join(path, OPTIMIZER_FILE))).tensors
   for (const [name, pair] of optimizer.state()) {
     for (const kind of ['m', 'v'] as const) {
@@ -141,7 +128,34 @@ export async function loadCheckpoint(path: string, options: ResumeOptions): Prom
     }
   }
   optimizer.stepCount = optimizerSteps
-  return { state, history, warnings }
+  return { state, ...told, warnings }
+}
+
+async function loadWeights(path: string, weights: TrainedWeights): Promise<void> {
+  const tensors = await weights.tensors(path)
+  for (const [name, parameter] of weights.parameters) {
+    const entry = tensors.get(name)
+    if (!entry) {
+      const file = [...tensors.values()][0]?.path ?? path
+      throw new LowrankError(
+        'CHECKPOINT',
+        `[resume] expected ${name} in the weights in ${file}; the checkpoint is of another run`,
+      )
+    }
+    if (entry.dtype === 'F32') await expectNumbers(entry, await readTensorBytes(entry), Number.NEGATIVE_INFINITY)
+    await loadParameter(parameter, entry, 'the checkpoint is of another run')
+  }
+}
+
+/** Takes the weights of a checkpoint, and nothing else of it. @throws where it is not as it was written */
+export async function loadCheckpointWeights(path: string, weights: TrainedWeights): Promise<void> {
+  const problem = await verifyChecksums(path)
+  if (problem !== undefined)
+    throw new LowrankError(
+      'CHECKPOINT',
+      `[train] expected the best checkpoint ${path} as it was written, but: ${problem}; go on with loadBestModelAtEnd: false to have the last weights`,
+    )
+  await loadWeights(path, weights)
 }
 
 /** The run that wrote a checkpoint; undefined where it does not say. */
@@ -206,9 +220,9 @@ async function lastWholeBefore(path: string): Promise<string | undefined> {
   return undefined
 }
 
-async function readHistory(path: string): Promise<LogEntry[]> {
+async function readTrainerState(path: string): Promise<StoredTrainerState> {
   const file = join(path, TRAINER_STATE_FILE)
-  return parseLogHistory(file, await readRegularFile(file, { where: 'resume' }))
+  return parseTrainerState(file, await readRegularFile(file, { where: 'resume' }))
 }
 
 /** A number that is none, or a square that is negative, would spread over all weights in the next step. */

@@ -292,7 +292,9 @@ describe('trainer_state.json', () => {
         const { epoch, gradNorm, learningRate, loss, step } = event
         return [{ epoch, grad_norm: gradNorm, learning_rate: learningRate, loss, step }]
       }
-      return event.type === 'evaluate' ? [{ epoch: event.epoch, eval_loss: event.loss, step: event.step }] : []
+      if (event.type !== 'evaluate') return []
+      const { epoch, loss, perplexity, step } = event
+      return [{ epoch, eval_loss: loss, eval_perplexity: perplexity as number, step }]
     }
     const entries = timeless(state.log_history)
     expect(entries).toEqual([...whole.events.flatMap(entryOf), { epoch: 2, step, total_flos: 0, train_loss: loss }])

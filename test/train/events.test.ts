@@ -65,12 +65,12 @@ describe('events', () => {
       'step 5',
       'step 6',
       'log 6',
-      'save 6',
       'evaluate 6',
+      'save 6',
       'step 7',
       'log 7',
-      'save 7',
       'evaluate 7',
+      'save 7',
       'end 7',
       // The adapter, which the program saves behind the run.
       'save 7',
@@ -351,7 +351,7 @@ describe('events', () => {
         join(directory, 'unused'),
       )
       const told = ofType(seen, 'evaluating')
-      expect(told.map(({ rows, totalRows, step }) => [rows, totalRows, step])).toEqual([[5, 7, 1]])
+      expect(told.map(({ rows, totalRows, step }) => [rows, totalRows, step])).toEqual([[4, 7, 1]])
     } finally {
       now.mockRestore()
     }

@@ -256,7 +256,7 @@ describe('values', () => {
       [{ warmupSteps: 0.1 }, 'expected a whole number of at least 0 for warmupSteps, got 0.1'],
       [{ adamBeta2: 1 }, 'expected a number of at least 0 and below 1 for adamBeta2, got 1'],
       [{ perDeviceTrainBatchSize: 2.5 }, 'expected a whole number of at least 1 for perDeviceTrainBatchSize, got 2.5'],
-      [{ saveStrategy: 'best' }, "expected 'no', 'steps', 'epoch' for saveStrategy, got \"best\""],
+      [{ saveStrategy: 'worst' }, "expected 'no', 'steps', 'epoch', 'best' for saveStrategy, got \"worst\""],
       [{ saveTotalLimit: 0 }, 'expected a whole number of at least 1 or null (keep all) for saveTotalLimit, got 0'],
       [{ packing: 'yes' }, 'expected true or false for packing, got "yes"'],
       [{ maxLength: null }, 'expected a whole number of at least 2 for maxLength, got null'],
@@ -343,8 +343,8 @@ describe('options of transformers and TRL', () => {
       ],
       [{ torch_compile: true }, 'torchCompile: true is real but not supported yet; leave it out'],
       [
-        { load_best_model_at_end: true },
-        'loadBestModelAtEnd: true is real but not supported yet; choose a checkpoint by the evaluate events',
+        { skip_memory_metrics: false },
+        'skipMemoryMetrics: false is real but not supported yet; set includeMemoryMetrics: true',
       ],
       [{ neftune_noise_alpha: 5 }, 'neftuneNoiseAlpha: 5 is real but not supported yet; leave it out'],
       [

@@ -2,7 +2,7 @@
 
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import type { TrainingOptions } from '../../src/train/training-options.js'
 import { sealCheckpoint } from '../support/run-checkpoint.js'
 import {
@@ -145,26 +145,37 @@ describe('a run that was stopped', () => {
     expect(figures([stopped, resumed])).toEqual(figures([whole]))
   })
 
-  it('stops while it evaluates, and leaves a checkpoint of the step', async () => {
+  it('stops while it evaluates, and leaves a checkpoint of the step, from which it evaluates again', async () => {
     const controller = new AbortController()
     const outputDir = at('stop-evaluating')
+    const options = {
+      model,
+      outputDir,
+      evalDataset: tinyRows(30, 8),
+      training: { evalSteps: 2, perDeviceEvalBatchSize: 1, saveSteps: 2 },
+    }
+    // Every look at the clock is a second later, so that the evaluation tells how far it is.
+    let clock = 0
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => {
+      clock += 1000
+      return clock
+    })
     const { run, events } = await trainTiny(
       {
-        model,
-        outputDir,
-        evalDataset: tinyRows(30, 8),
-        training: { evalSteps: 2, perDeviceEvalBatchSize: 1, saveSteps: 2 },
+        ...options,
         signal: controller.signal,
         onEvent: (event) => {
-          if (event.type === 'save') controller.abort()
+          if (event.type === 'evaluating') controller.abort()
         },
       },
       at('stop-evaluating-final'),
-    )
+    ).finally(() => now.mockRestore())
     expect(run.reason).toBe('aborted')
     expect(run.step).toBe(2)
     expect(ofType(events, 'evaluate')).toEqual([])
     expect(await withoutDocuments(outputDir)).toEqual(['checkpoint-2'])
+    const resumed = await trainTiny({ ...options, resumeFromCheckpoint: true }, at('stop-evaluating-final'))
+    expect(ofType(resumed.events, 'evaluate').map(({ step }) => step)).toEqual([2, 4, 6, 8])
   })
 
   it('a run that was complete already trains nothing again', async () => {

@@ -398,6 +398,7 @@ describe('README.md', () => {
       { ...figuresOf(20), type: 'log', loss: 2.5 },
       { ...figuresOf(40), type: 'log', loss: 1.25 },
     ],
+    end: {},
     secrets: [],
   }
   const header = (text: string) => parse(text.split('---\n')[1] as string) as Record<string, unknown>

@@ -3,9 +3,12 @@
 import { readGenerationConfig } from '../../checkpoint/generation-config.js'
 import { type CheckReport, checkDataset, type Finding } from '../../data/check/check-dataset.js'
 import { describeOrigin } from '../../data/row-origin.js'
+import { openSource } from '../../data/sources/open-source.js'
+import { concatenated } from '../../data/sources/select-rows.js'
 import { isGgufPath } from '../../gguf/reader.js'
 import { countOfRows, formatCount, type Paint } from '../../progress/terminal.js'
 import { harmless } from '../../progress/text-width.js'
+import { evalOption, evalSources, isNamedSources } from '../../train/eval-datasets.js'
 import { type MendReport, mendRows } from '../../transform/mend.js'
 import type { Check } from './check.js'
 import { prepareRows } from './prepare-rows.js'
@@ -27,7 +30,11 @@ export async function check({ run, json, fix }: Check): Promise<void> {
       stopTokenIds,
       onProgress,
       signal,
-      ...(evalDataset !== undefined && { evaluation: evalDataset }),
+      ...(evalDataset !== undefined && {
+        evaluation: isNamedSources(evalDataset)
+          ? concatenated(evalSources(evalDataset).map(({ name, source }) => openSource(source, evalOption(name))))
+          : evalDataset,
+      }),
     }
     const report: CheckReport & Partial<MendReport> =
       fix === undefined

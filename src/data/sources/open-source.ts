@@ -266,7 +266,7 @@ function delegated<T>(open: () => Promise<AsyncIterable<T>>): AsyncIterableItera
 
 /** The split of a folder that names none: what one evaluates on must not be what was trained on. */
 function defaultSplit(name: string): string | readonly string[] {
-  return name === 'evalDataset' ? ['validation', 'test', 'train'] : 'train'
+  return /^evalDataset\b/.test(name) ? ['validation', 'test', 'train'] : 'train'
 }
 
 /** Whether a text is a path on this machine, and not an address or the id of a data set of the Hub. */
