@@ -20,23 +20,36 @@ export function logFigures(event: LogEvent): Figures {
   if (lossScale !== undefined) figures.loss_scale = lossScale
   if (skippedSteps !== undefined) figures.skipped_steps = skippedSteps
   addNamed(figures, event.figures, '')
+  for (const layer in event.gradNorms) figures[`grad_norm/${layer}`] = asNumber(event.gradNorms[layer] as number)
+  addMemory(figures, event.memory)
   return figures
 }
 
 /** `eval_loss` and what else an evaluation tells. */
 export function evaluationFigures(event: EvaluateEvent): Figures {
-  const { perplexity } = event
-  const figures: Figures = { eval_loss: asNumber(event.loss) }
+  const { perplexity, metrics = {} } = event
+  const figures: Figures = {}
+  // Tasks alone have no loss.
+  if (event.metrics === undefined || Number.isFinite(event.loss)) figures.eval_loss = asNumber(event.loss)
   if (perplexity !== undefined) figures.eval_perplexity = asNumber(perplexity)
   figures.eval_runtime = event.seconds
   figures.eval_tokens = event.tokens
   addNamed(figures, event.figures, 'eval_')
+  const told = new Set(Object.keys(event.figures ?? {}).map((name) => `eval_${name}`))
+  for (const name in metrics) if (!told.has(name)) figures[name] = asNumber(metrics[name] as number | null)
   return figures
 }
 
 /** `train_loss` and `train_runtime` of the whole run; nothing where it made no step. */
 export function endFigures({ loss, seconds }: EndEvent): Figures {
   return loss === undefined ? {} : { train_loss: asNumber(loss), train_runtime: seconds }
+}
+
+function addMemory(figures: Figures, memory: LogEvent['memory']): void {
+  if (memory === undefined) return
+  figures.memory_process_rss = memory.processRss
+  figures.memory_device_live = memory.deviceLive
+  figures.memory_device_peak = memory.devicePeak
 }
 
 /** What an event was that is read from a file: JSON has null for what is no finite number. */
