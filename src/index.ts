@@ -54,6 +54,7 @@ export type { Choose, Decoding } from './decoding/decoding.js'
 export type { GenerateInput, GenerationDefaults } from './decoding/generate-options.js'
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
+export { type EvaluateModelsOptions, evaluate } from './evaluate/evaluate.js'
 export type {
   ConfusionMatrix,
   EvaluatedModel,
@@ -64,7 +65,22 @@ export type {
   Score,
   ScoreDifference,
   TaskReport,
+  TaskWarning,
 } from './evaluate/evaluation-report.js'
+export { type Regression, type RegressionLimits, regressionsOf } from './evaluate/max-regression.js'
+export { type EvaluationProgress, prepareTasks, type RunTasksOptions, runTasks } from './evaluate/run-tasks.js'
+export type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric, TaskRow } from './evaluate/task.js'
+export type {
+  AskingOptions,
+  ChoiceMetricName,
+  ClassificationTask,
+  CommonTaskOptions,
+  EvaluationTask,
+  GenerationTask,
+  MultipleChoiceTask,
+  PerplexityTask,
+  ScoreAnswer,
+} from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
 export { Conversation } from './generation/conversation.js'
 export {

@@ -11,6 +11,7 @@ export const COMMANDS: CommandList = new Map([
   ['plan', () => import('./plan.js')],
   ['generate', () => import('./generate.js')],
   ['chat', () => import('./chat.js')],
+  ['eval', () => import('./eval.js')],
   ['merge', () => import('./merge.js')],
   ['mlflow sync', () => import('./mlflow/sync.js')],
   ['data show', () => import('./data/show.js')],

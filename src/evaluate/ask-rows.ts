@@ -16,11 +16,9 @@ import type { TaskRow } from './task.js'
 import type { AskingOptions, CommonTaskOptions } from './task-options.js'
 
 /** A row that asks something. */
-export interface AskedRow extends TaskRow {
-  readonly ids: readonly number[]
-  readonly delimiter: string
+export interface AskedRow extends TaskRow, Pick<RowPrompt, 'ids' | 'delimiter' | 'continuation'> {
   readonly columns: RowColumns
-  /** What `docToTarget` gives; undefined without it. */
+  /** What is right, as `docToTarget` or a column gives it. */
   readonly target: unknown
 }
 
@@ -37,6 +35,10 @@ export interface AskRowsLimits {
   readonly mostTokens: number
   /** Whether a row without what is right, or with an empty text for it, is left out. */
   readonly needsReference: boolean
+  /** Columns that say what is asked where neither `docToText` nor the form of the row does; default none. */
+  readonly textColumns?: readonly string[]
+  /** Columns that say what is right where neither `docToTarget` nor the form of the row does; default none. */
+  readonly targetColumns?: readonly string[]
 }
 
 /** @throws DataError for rows that have a defect or ask nothing, unless `onError` is 'skip' */
@@ -44,7 +46,7 @@ export async function askRows(
   where: string,
   tokenizer: Tokenizer,
   options: AskRowsOptions,
-  { mostTokens, needsReference }: AskRowsLimits,
+  { mostTokens, needsReference, textColumns = [], targetColumns = [] }: AskRowsLimits,
   signal: AbortSignal | undefined,
 ): Promise<TaskRows<AskedRow>> {
   const template = (name: 'docToText' | 'docToTarget'): RowTemplate | undefined => {
@@ -63,18 +65,33 @@ export async function askRows(
   }
   function* read(value: unknown, origin: RowOrigin, index: number): Steps<ReadRow<AskedRow>> {
     const columns = columnsOf(value)
-    const steps = docToText
-      ? promptOfText(textOf(where, docToText(columns, origin), origin), undefined, context)
-      : promptOfRow(yield* recognizeSteps(value, origin, options.rowForm), context)
+    const column = docToText ? undefined : textColumns.find((name) => columns.has(name))
+    const text = docToText ? docToText(columns, origin) : column === undefined ? undefined : columns.get(column)
+    const steps =
+      docToText || column !== undefined
+        ? promptOfText(textOf(where, text, column ?? 'docToText', origin), undefined, context)
+        : promptOfRow(yield* recognizeSteps(value, origin, options.rowForm), context)
     const prompt = yield* namingRow<RowPrompt | undefined>(origin, steps)
     if (prompt === undefined) return { leftOut: 'withoutPrompt' }
-    const target = docToTarget?.(columns, origin)
-    const references = docToTarget ? referencesOf(target) : prompt.reference === undefined ? [] : [prompt.reference]
+    const ofColumn = targetColumns.find((name) => columns.has(name))
+    const target = docToTarget
+      ? docToTarget(columns, origin)
+      : (prompt.reference ?? (ofColumn === undefined ? undefined : columns.get(ofColumn)))
+    const references = referencesOf(target)
     if (needsReference && !references.some((reference) => reference.trim() !== ''))
       return { leftOut: 'withoutReference' }
-    const { ids, shown, delimiter } = prompt
+    const { ids, shown, delimiter, continuation } = prompt
     if (ids.length > mostTokens) return { leftOut: 'tooLong' }
-    const row: AskedRow = { index, origin: describeOrigin(origin), prompt: shown, ids, delimiter, columns, target }
+    const row: AskedRow = {
+      index,
+      origin: describeOrigin(origin),
+      prompt: shown,
+      ids,
+      delimiter,
+      continuation,
+      columns,
+      target,
+    }
     return { row: references.length > 0 ? { ...row, references } : row }
   }
   return await readTaskRows(
@@ -90,8 +107,13 @@ export async function askRows(
   )
 }
 
+/** A row as a report shows it. */
+export function shownRow({ index, origin, prompt, references }: AskedRow): TaskRow {
+  return { index, origin, prompt, ...(references && { references }) }
+}
+
 /** What is right as texts: a list gives several. */
-export function referencesOf(target: unknown): readonly string[] {
+function referencesOf(target: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(target) ? target : [target]
   return list.flatMap((item) => (item === null || item === undefined ? [] : [asText(item)]))
 }
@@ -100,10 +122,10 @@ function asText(value: unknown): string {
   return typeof value === 'string' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
-function textOf(where: string, value: unknown, origin: RowOrigin): string {
+function textOf(where: string, value: unknown, name: string, origin: RowOrigin): string {
   if (typeof value === 'string') return value
   throw rowError(
     origin,
-    `[${where}] expected text for docToText in ${describeOrigin(origin)}, got ${describeValue(value)}; name a column of text`,
+    `[${where}] expected text for ${name} in ${describeOrigin(origin)}, got ${describeValue(value)}; name a column of text with docToText`,
   )
 }

@@ -9,7 +9,7 @@ import type { TextMetric } from '../metrics/text-row.js'
 import { expectOptions } from '../options/table.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isPlainObject } from '../values.js'
-import { type AskedRow, askRows } from './ask-rows.js'
+import { type AskedRow, askRows, shownRow } from './ask-rows.js'
 import type { TaskWarning } from './evaluation-report.js'
 import { loadScoreAnswer } from './score-module.js'
 import {
@@ -63,7 +63,7 @@ export async function prepareGeneration(
   return {
     name,
     type: task.type,
-    rows: rows.map(({ ids: _, columns: __, target: ___, delimiter: ____, ...row }) => row),
+    rows: rows.map(shownRow),
     lineage,
     warnings,
     async answer(asked) {

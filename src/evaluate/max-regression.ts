@@ -17,8 +17,8 @@ export interface Regression {
   /** How much worse it is, in units of the metric; positive. */
   readonly by: number
   readonly limit: number
-  /** Whether the interval of the difference leaves out that nothing changed: worse beyond what chance explains. */
-  readonly isSignificant: boolean
+  /** How probable so large a difference is if there is none; null where it cannot be told. */
+  readonly pValue: number | null
 }
 
 /**
@@ -34,12 +34,11 @@ export function regressionsOf(report: EvaluationReport, limits: RegressionLimits
       known.add(metric).add(`${task.name}/${metric}`)
       const limit = limits[`${task.name}/${metric}`] ?? limits[metric] ?? limits['*']
       if (limit === undefined) continue
-      for (const [model, { value, low, high }] of Object.entries(differences)) {
+      for (const [model, { value, pValue }] of Object.entries(differences)) {
         if (value === null) continue
         const by = higherIsBetter ? -value : value
         if (!(by > limit)) continue
-        const isSignificant = low !== null && high !== null && (low > 0 || high < 0)
-        found.push({ task: task.name, metric, model, by, limit, isSignificant })
+        found.push({ task: task.name, metric, model, by, limit, pValue })
       }
     }
   }

@@ -13,20 +13,18 @@ import { RowAccount } from '../data/row-account.js'
 import { type CodingContext, ONE_SEQUENCE } from '../data/row-coding.js'
 import { describeOrigin, type RowOrigin } from '../data/row-origin.js'
 import { outcomeSteps } from '../data/row-outcome.js'
+import { PERPLEXITY, TOKEN_ACCURACY } from '../metrics/token-metrics.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { Steps } from '../turns.js'
 import { type ReadRow, readTaskRows } from './read-task-rows.js'
 import { type ScoredLabels, scoreLabels } from './score-tokens.js'
 import { slidingWindows } from './sliding-window.js'
-import { type AnsweredRow, meanMetric, type PreparedTask, ratio, type TaskMetric, type TaskRow } from './task.js'
+import type { AnsweredRow, PreparedTask, TaskMetric, TaskRow } from './task.js'
 import type { ResolvedPerplexityTask } from './task-options.js'
 
-const perplexity = (sums: Float64Array): number => Math.exp(ratio(sums))
-
-const METRICS: readonly TaskMetric[] = [
-  { name: 'perplexity', higherIsBetter: false, score: perplexity, scoreRow: perplexity },
-  meanMetric('token_accuracy', true),
-]
+const METRICS: readonly TaskMetric[] = [PERPLEXITY, TOKEN_ACCURACY].map(
+  ({ name, higherIsBetter, score }): TaskMetric => ({ name, higherIsBetter, score, scoreRow: score }),
+)
 
 /** Longest rows where nothing is said of them, as in training. */
 const USUAL_LENGTH = 2048
@@ -83,7 +81,12 @@ function statisticsOf({ logProbs, isGreedy, weights }: ScoredLabels, share = 1):
     weight += counted
     correct += isGreedy[at] as number
   }
-  return { statistics: [Float64Array.of(loss * share, weight * share), Float64Array.of(correct, logProbs.length)] }
+  return {
+    statistics: [
+      PERPLEXITY.statistics({ nll: loss * share, tokens: weight * share }),
+      TOKEN_ACCURACY.statistics({ correct, tokens: logProbs.length }),
+    ],
+  }
 }
 
 /** Rows as training encodes them. */

@@ -26,13 +26,15 @@ export interface ReportTaskOptions extends ScoreIntervals {
 }
 
 /** @param given The answers of the models, the one that the others are compared with first. */
-export function reportTask(
+export async function reportTask(
   task: PreparedTask,
   given: readonly NamedAnswers[],
   seconds: number,
   options: ReportTaskOptions,
-): TaskReport {
+): Promise<TaskReport> {
   const metrics = metricsOf(given)
+  const reported: ReportedMetric[] = []
+  for (const metric of metrics) reported.push(await reportMetric(metric, given, options))
   const confusion = given.flatMap(({ name, answers }) =>
     answers.confusion ? [[name, answers.confusion] as const] : [],
   )
@@ -42,7 +44,7 @@ export function reportTask(
     rowCount: task.rows.length,
     lineage: task.lineage,
     warnings: [...task.warnings, ...given.flatMap((one) => warningsOf(one, given.length > 1))],
-    metrics: metrics.map((metric) => reportMetric(metric, given, options)),
+    metrics: reported,
     ...(confusion.length > 0 && { confusion: Object.fromEntries<ConfusionMatrix>(confusion) }),
     samples: samplesOf(task, given, metrics, options.maxSamples),
     seconds,
@@ -67,7 +69,11 @@ function statisticsOf({ metrics, rows }: TaskAnswers, { name }: TaskMetric): rea
   return place < 0 ? undefined : rows.map(({ statistics }) => statistics[place] as Float64Array)
 }
 
-function reportMetric(metric: TaskMetric, given: readonly NamedAnswers[], options: ScoreIntervals): ReportedMetric {
+async function reportMetric(
+  metric: TaskMetric,
+  given: readonly NamedAnswers[],
+  options: ScoreIntervals,
+): Promise<ReportedMetric> {
   const of = given.flatMap(({ name, answers }) => {
     const statistics = statisticsOf(answers, metric)
     return statistics ? [{ name, statistics }] : []
@@ -75,7 +81,7 @@ function reportMetric(metric: TaskMetric, given: readonly NamedAnswers[], option
   return {
     name: metric.name,
     higherIsBetter: metric.higherIsBetter,
-    ...intervalsOf(metric, of, given[0]?.name, options),
+    ...(await intervalsOf(metric, of, given[0]?.name, options)),
   }
 }
 

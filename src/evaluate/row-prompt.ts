@@ -23,8 +23,10 @@ export interface RowPrompt {
   readonly shown: string
   /** What is right; absent where the row does not say. */
   readonly reference?: string
-  /** What stands between prompt and answer where labels or choices are put behind the prompt: a blank, or nothing. */
+  /** What stands between the prompt and a label or choice that is put behind it: a blank, or nothing. */
   readonly delimiter: string
+  /** The ids of a text behind the prompt, encoded together with it as training encodes them. */
+  continuation(text: string): readonly number[]
 }
 
 /** How prompts are made. */
@@ -88,7 +90,10 @@ export function* promptOfText(prompt: string, reference: string | undefined, con
   if (context.applyChatTemplate)
     return { ...(yield* promptOfConversation({ messages: [{ role: 'user', content: prompt }] }, context)), ...answer }
   const shown = prompt.replace(/ +$/, '')
-  return { ids: encodePrompt(context.tokenizer, shown), shown, ...answer, delimiter: ' ' }
+  const ids = encodePrompt(context.tokenizer, shown)
+  const continuation = (text: string): readonly number[] =>
+    encodePrompt(context.tokenizer, shown + text).slice(ids.length)
+  return { ids, shown, ...answer, delimiter: ' ', continuation }
 }
 
 /** The messages before the last turn of the assistant, which is what is right. */
@@ -112,7 +117,10 @@ function* promptOfConversation(
   yield
   const ids = tokenizer.encode(text, { addSpecialTokens: false })
   const reference = last < 0 ? undefined : contentText(messages[last] as ChatMessage)
-  return { ids, shown: shownMessages(asked), ...(reference !== undefined && { reference }), delimiter: '' }
+  const continuation = (more: string): readonly number[] =>
+    tokenizer.encode(text + more, { addSpecialTokens: false }).slice(ids.length)
+  const shown = shownMessages(asked)
+  return { ids, shown, ...(reference !== undefined && { reference }), delimiter: '', continuation }
 }
 
 /** Tokens before the first answer, and the answer in words. */
@@ -127,7 +135,9 @@ function* promptOfTokens(
   const ids = Array.from(inputIds.subarray(0, promptLength))
   const answer = Array.from(inputIds.subarray(promptLength))
   const shown = tokenizer.decode(ids, { skipSpecialTokens: true })
-  return { ids, shown, reference: tokenizer.decode(answer, { skipSpecialTokens: true }), delimiter: '' }
+  const continuation = (text: string): readonly number[] => tokenizer.encode(text, { addSpecialTokens: false })
+  const reference = tokenizer.decode(answer, { skipSpecialTokens: true })
+  return { ids, shown, reference, delimiter: '', continuation }
 }
 
 const WHOLE_ROWS: EncodeRowOptions = {

@@ -3,23 +3,21 @@
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
-import { callback, integer, number, text } from '../options/rules.js'
+import { BOOTSTRAP_OPTIONS } from '../metrics/bootstrap.js'
+import { callback, either, exactly, integer, number, text } from '../options/rules.js'
 import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isPlainObject } from '../values.js'
+import { prepareClassification } from './classification.js'
 import type { TaskReport } from './evaluation-report.js'
 import { prepareGeneration } from './generation.js'
+import { prepareMultipleChoice } from './multiple-choice.js'
 import { preparePerplexity } from './perplexity.js'
 import { type NamedAnswers, reportTask } from './report-task.js'
 import type { PreparedTask } from './task.js'
-import {
-  type EvaluationTask,
-  type ResolvedGenerationTask,
-  type ResolvedPerplexityTask,
-  TASK_TABLES,
-  TASK_TYPES,
-} from './task-options.js'
+import { type EvaluationTask, type ResolvedTask, TASK_TABLES, TASK_TYPES } from './task-options.js'
 
 /** How far a model is with a task. */
 export interface EvaluationProgress {
@@ -55,6 +53,11 @@ export interface RunTasksOptions {
    */
   confidence?: number
   /**
+   * Resamples of the rows from which intervals are made; 0 makes none, which saves time.
+   * @default 10000
+   */
+  bootstrapSamples?: number
+  /**
    * Aborts the work; it rejects with the signal's reason.
    * @default none
    */
@@ -80,6 +83,11 @@ export const RUN_TASKS_OPTIONS = {
     default: 0.95,
     help: 'confidence of the intervals of scores',
   },
+  bootstrapSamples: {
+    rule: either(exactly(0, 'no intervals'), BOOTSTRAP_OPTIONS.samples.rule),
+    default: BOOTSTRAP_OPTIONS.samples.default,
+    help: 'resamples of the rows from which intervals are made; 0: none',
+  },
   signal: SIGNAL,
   onProgress: { rule: callback, otherwise: 'none', help: 'told how far it is, after each batch' },
 } as const satisfies OptionTable<RunTasksOptions>
@@ -101,7 +109,7 @@ export interface ModelVariant {
  */
 export async function prepareTasks(
   model: CausalLM,
-  givenTokenizer: ForeignTokenizer | Parameters<typeof asTokenizer>[0],
+  givenTokenizer: Tokenizer | ForeignTokenizer,
   tasks: readonly EvaluationTask[],
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<PreparedTask[]> {
@@ -110,16 +118,33 @@ export async function prepareTasks(
   const prepared: PreparedTask[] = []
   for (const { name, task } of readTasks(tasks)) {
     signal?.throwIfAborted()
-    prepared.push(
-      task.type === 'perplexity'
-        ? await preparePerplexity(name, task, model, tokenizer, signal)
-        : await prepareGeneration(name, task, model, tokenizer, signal),
-    )
+    prepared.push(await prepareTask(name, task, model, tokenizer, signal))
   }
   return prepared
 }
 
-type NamedTask = { readonly name: string; readonly task: ResolvedPerplexityTask | ResolvedGenerationTask }
+function prepareTask(
+  name: string,
+  task: ResolvedTask,
+  model: CausalLM,
+  tokenizer: Tokenizer,
+  signal: AbortSignal | undefined,
+): Promise<PreparedTask> {
+  switch (task.type) {
+    case 'perplexity':
+      return preparePerplexity(name, task, model, tokenizer, signal)
+    case 'generation':
+      return prepareGeneration(name, task, model, tokenizer, signal)
+    case 'classification':
+      return prepareClassification(name, task, model, tokenizer, signal)
+    case 'multiple-choice':
+      return prepareMultipleChoice(name, task, model, tokenizer, signal)
+    default:
+      return task satisfies never
+  }
+}
+
+type NamedTask = { readonly name: string; readonly task: ResolvedTask }
 
 /** The tasks with their defaults, each under a name of its own. @throws OptionError naming the task */
 export function readTasks(tasks: readonly EvaluationTask[]): readonly NamedTask[] {
@@ -160,7 +185,7 @@ function freeName(type: string, before: readonly NamedTask[]): string {
  */
 export async function runTasks(
   model: CausalLM,
-  tokenizer: ForeignTokenizer | Parameters<typeof asTokenizer>[0],
+  tokenizer: Tokenizer | ForeignTokenizer,
   tasks: readonly EvaluationTask[] | readonly PreparedTask[],
   options: RunTasksOptions = {},
 ): Promise<TaskReport[]> {
@@ -175,13 +200,14 @@ export async function runTasks(
 /** Asks each variant of a model on each task. @param variants The first is what the others are compared with. */
 export async function runPrepared(
   model: CausalLM,
-  tokenizer: ReturnType<typeof asTokenizer>,
+  tokenizer: Tokenizer,
   tasks: readonly PreparedTask[],
   variants: readonly ModelVariant[],
   {
     batchSize,
     maxSamples,
     confidence,
+    bootstrapSamples,
     signal,
     onProgress,
   }: Omit<Resolved<RunTasksOptions, typeof RUN_TASKS_OPTIONS>, 'modelName'>,
@@ -205,7 +231,8 @@ export async function runPrepared(
         answers.push({ name, answers: await task.answer({ model, tokenizer, batchSize, signal, onRows }) })
         before += totalRows
       }
-      reports.push(reportTask(task, answers, (performance.now() - start) / 1000, { maxSamples, confidence }))
+      const asked = (performance.now() - start) / 1000
+      reports.push(await reportTask(task, answers, asked, { maxSamples, confidence, bootstrapSamples, signal }))
     }
     return reports
   } finally {

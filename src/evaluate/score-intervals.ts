@@ -1,11 +1,15 @@
 /** @file The scores of a metric for several models, with their intervals and their differences from the first one. */
 
+import { bootstrapInterval, pairedDifference } from '../metrics/bootstrap.js'
 import type { ReportedMetric, Score, ScoreDifference } from './evaluation-report.js'
 import type { TaskMetric } from './task.js'
 
 /** How intervals are made. */
 export interface ScoreIntervals {
   readonly confidence: number
+  /** Resamples of the rows; 0: no intervals. */
+  readonly bootstrapSamples: number
+  readonly signal: AbortSignal | undefined
 }
 
 /** What a model gave, by row. */
@@ -15,25 +19,34 @@ interface ModelStatistics {
 }
 
 /** @param base The model that the others are compared with. */
-export function intervalsOf(
+export async function intervalsOf(
   metric: TaskMetric,
   models: readonly ModelStatistics[],
   base: string | undefined,
-  _options: ScoreIntervals,
-): Pick<ReportedMetric, 'scores' | 'differences'> {
-  const values = models.map(({ name, statistics }) => [name, scoreOf(metric, statistics)] as const)
-  const first = values.find(([name]) => name === base)?.[1] ?? null
-  const scores = values.map(([name, value]): [string, Score] => [name, { value, low: null, high: null }])
-  const differences = values
-    .filter(([name]) => name !== base)
-    .map(([name, value]): [string, ScoreDifference] => {
-      const difference = value === null || first === null ? null : value - first
-      return [name, { value: difference, low: null, high: null, pValue: null }]
-    })
-  return { scores: Object.fromEntries(scores), differences: Object.fromEntries(differences) }
+  { confidence, bootstrapSamples: samples, signal }: ScoreIntervals,
+): Promise<Pick<ReportedMetric, 'scores' | 'differences'>> {
+  const options = { confidence, samples, ...(signal && { signal }) }
+  const first = models.find(({ name }) => name === base)
+  const scores: Record<string, Score> = {}
+  const differences: Record<string, ScoreDifference> = {}
+  for (const { name, statistics } of models) {
+    if (samples === 0) scores[name] = { value: valueFor(metric, statistics), low: null, high: null }
+    else scores[name] = await bootstrapInterval(statistics, metric, options)
+    if (name === base || first === undefined) continue
+    if (samples === 0) {
+      const [one, other] = [scores[name].value, scores[first.name]?.value ?? null]
+      differences[name] = { value: one === null || other === null ? null : one - other, ...NO_INTERVAL }
+      continue
+    }
+    const { value, low, high, pValue } = await pairedDifference(statistics, first.statistics, metric, options)
+    differences[name] = { value, low, high, pValue }
+  }
+  return { scores, differences }
 }
 
-function scoreOf(metric: TaskMetric, statistics: readonly Float64Array[]): number | null {
+const NO_INTERVAL = { low: null, high: null, pValue: null }
+
+function valueFor(metric: TaskMetric, statistics: readonly Float64Array[]): number | null {
   const [first] = statistics
   if (first === undefined) return null
   const sums = new Float64Array(first.length)

@@ -6,6 +6,7 @@
 import { DATA_OPTIONS, type DataOptions } from '../data/options.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { TEXT_GENERATION_OPTIONS, type TextGenerationOptions } from '../generation/generate-text.js'
+import { CLASSIFICATION_OPTIONS, type ClassificationMetricName } from '../metrics/classification.js'
 import {
   anything,
   boolean,
@@ -21,7 +22,7 @@ import {
 import type { OptionTable, Resolved } from '../options/table.js'
 
 /** What is computed of the rows of a task. */
-export const TASK_TYPES = ['perplexity', 'generation'] as const
+export const TASK_TYPES = ['perplexity', 'generation', 'classification', 'multiple-choice'] as const
 export type TaskType = (typeof TASK_TYPES)[number]
 
 /** Options of the data that mean the same in a task and in training. */
@@ -135,7 +136,54 @@ export interface GenerationTask extends CommonTaskOptions, AskingOptions {
   lowerIsBetter?: readonly string[]
 }
 
-export type EvaluationTask = PerplexityTask | GenerationTask
+/** Which class a text is of. */
+export interface ClassificationTask extends CommonTaskOptions, AskingOptions {
+  type: 'classification'
+  /**
+   * The labels: a list, whose places numbers in the rows may name, or an object from what the rows have to the words
+   * that the model is to say.
+   * @default those that the rows have
+   */
+  labels?: readonly string[] | Readonly<Record<string, string>>
+  /**
+   * 'likelihood' takes the label that the model finds likeliest behind the prompt; 'generation' has it answer, and
+   * reads the label in the answer.
+   * @default 'likelihood'
+   */
+  method?: (typeof CLASSIFICATION_METHODS)[number]
+  /**
+   * Metrics of labels by name; the first one sorts the rows of a report.
+   * @default accuracy, F1, precision and recall, and with likelihood log_loss and ece
+   */
+  metrics?: readonly ClassificationMetricName[]
+  /**
+   * With method 'generation': how answers are written.
+   * @default {}: 16 tokens, greedily
+   */
+  generation?: Omit<TextGenerationOptions, 'signal'>
+}
+
+/** Which of several texts is right. */
+export interface MultipleChoiceTask extends CommonTaskOptions, AskingOptions {
+  type: 'multiple-choice'
+  /**
+   * The choices: a column with a list, or a column or template for each.
+   * @default the column choices, options or endings
+   */
+  docToChoice?: string | readonly string[]
+  /**
+   * acc takes the likeliest choice; acc_norm divides log probabilities by characters, acc_bytes by bytes, acc_tokens by
+   * tokens of the choice.
+   * @default ['acc', 'acc_norm']
+   */
+  metrics?: readonly ChoiceMetricName[]
+}
+
+export const CLASSIFICATION_METHODS = ['likelihood', 'generation'] as const
+const CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_tokens'] as const
+export type ChoiceMetricName = (typeof CHOICE_METRICS)[number]
+
+export type EvaluationTask = PerplexityTask | GenerationTask | ClassificationTask | MultipleChoiceTask
 
 const TASK_NAME = {
   ...text,
@@ -204,7 +252,8 @@ export const ASKING = {
   },
 } as const satisfies OptionTable<AskingOptions>
 
-const PERPLEXITY_TASK = {
+/** The options of a task of type perplexity. */
+export const PERPLEXITY_TASK = {
   ...COMMON_TASK,
   maxLength: {
     rule: integer({ min: 2 }),
@@ -233,7 +282,8 @@ const { signal: _, ...GENERATION } = TEXT_GENERATION_OPTIONS
 /** The options of answers of a task. */
 export const GENERATION_TABLE = GENERATION
 
-const GENERATION_TASK = {
+/** The options of a task of type generation. */
+export const GENERATION_TASK = {
   ...COMMON_TASK,
   ...ASKING,
   metrics: {
@@ -265,12 +315,65 @@ const GENERATION_TASK = {
   },
 } as const satisfies OptionTable<GenerationTask>
 
+/** The options of a task of type classification. */
+export const CLASSIFICATION_TASK = {
+  ...COMMON_TASK,
+  ...ASKING,
+  labels: {
+    heading: 'Classes',
+    rule: either(
+      listOf(text, 'a list of at least two labels', { minItems: 2 }),
+      objectOf(text, 'an object from what the rows have to labels'),
+    ),
+    otherwise: 'those that the rows have',
+    help: 'the labels: a list, or an object from what the rows have to the words that the model is to say',
+    example: ['ham', 'spam'],
+  },
+  method: {
+    rule: oneOf(CLASSIFICATION_METHODS),
+    default: 'likelihood',
+    help: 'likelihood takes the likeliest label behind the prompt, generation the one that the answer names',
+  },
+  metrics: {
+    rule: CLASSIFICATION_OPTIONS.metrics.rule,
+    otherwise: 'accuracy, F1, precision and recall, and with likelihood log_loss and ece',
+    help: 'metrics of labels by name; the first one sorts the rows of a report',
+  },
+  generation: { ...GENERATION_TASK.generation, help: 'with method generation: how answers are written' },
+} as const satisfies OptionTable<ClassificationTask>
+
+/** The options of a task of type multiple-choice. */
+export const MULTIPLE_CHOICE_TASK = {
+  ...COMMON_TASK,
+  ...ASKING,
+  docToChoice: {
+    heading: 'Choices',
+    rule: either(text, listOf(text, 'a list of columns or templates', { minItems: 2 })),
+    otherwise: 'the column choices, options or endings',
+    help: 'the choices: a column with a list, or a column or template for each',
+    example: 'choices',
+  },
+  metrics: {
+    rule: listOf(oneOf(CHOICE_METRICS), `a list of ${oneOf(CHOICE_METRICS).expected}`, { minItems: 1 }),
+    default: ['acc', 'acc_norm'],
+    help: 'acc takes the likeliest choice, acc_norm by character, acc_bytes by byte, acc_tokens by token',
+  },
+} as const satisfies OptionTable<MultipleChoiceTask>
+
 /** The options of tasks by type. */
 export const TASK_TABLES = {
   perplexity: PERPLEXITY_TASK,
   generation: GENERATION_TASK,
+  classification: CLASSIFICATION_TASK,
+  'multiple-choice': MULTIPLE_CHOICE_TASK,
 } as const satisfies Record<TaskType, OptionTable>
 
 export type ResolvedPerplexityTask = Resolved<PerplexityTask, typeof PERPLEXITY_TASK>
 export type ResolvedGenerationTask = Resolved<GenerationTask, typeof GENERATION_TASK>
-export type ResolvedTask = ResolvedPerplexityTask | ResolvedGenerationTask
+export type ResolvedClassificationTask = Resolved<ClassificationTask, typeof CLASSIFICATION_TASK>
+export type ResolvedMultipleChoiceTask = Resolved<MultipleChoiceTask, typeof MULTIPLE_CHOICE_TASK>
+export type ResolvedTask =
+  | ResolvedPerplexityTask
+  | ResolvedGenerationTask
+  | ResolvedClassificationTask
+  | ResolvedMultipleChoiceTask

@@ -34,6 +34,14 @@ import { PUSH_ADAPTER_OPTIONS, PUSH_MODEL_OPTIONS } from '../../src/databricks/r
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/training/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
+import { EVALUATE_MODELS_OPTIONS } from '../../src/evaluate/evaluate.js'
+import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-tasks.js'
+import {
+  CLASSIFICATION_TASK,
+  GENERATION_TASK,
+  MULTIPLE_CHOICE_TASK,
+  PERPLEXITY_TASK,
+} from '../../src/evaluate/task-options.js'
 import { UPDATE_CARD_OPTIONS } from '../../src/evaluate/update-card.js'
 import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js'
@@ -117,6 +125,12 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
   EVALUATE_OPTIONS,
+  EVALUATE_MODELS_OPTIONS,
+  RUN_TASKS_OPTIONS,
+  PERPLEXITY_TASK,
+  GENERATION_TASK,
+  CLASSIFICATION_TASK,
+  MULTIPLE_CHOICE_TASK,
   CLASSIFICATION_OPTIONS,
   CLASSIFICATION_REPORT_OPTIONS,
   BOOTSTRAP_OPTIONS,

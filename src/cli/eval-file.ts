@@ -1,0 +1,172 @@
+/** @file What `lowrank eval` is asked: a file of tasks and flags, checked together before anything is loaded. */
+
+import { describeValue, listNames } from '../errors.js'
+import { EVALUATE_MODELS_OPTIONS, type EvaluateModelsOptions } from '../evaluate/evaluate.js'
+import { namedAdapters } from '../evaluate/evaluated-adapters.js'
+import type { RegressionLimits } from '../evaluate/max-regression.js'
+import { readTasks } from '../evaluate/run-tasks.js'
+import type { EvaluationTask } from '../evaluate/task-options.js'
+import { OptionError } from '../lowrank-error.js'
+import { camelCase } from '../options/spelling.js'
+import { expectOptions } from '../options/table.js'
+import { isPlainObject } from '../values.js'
+import type { Given } from './command.js'
+import { readSpec } from './config.js'
+import type { EvalFlags, Evaluation } from './eval.js'
+import { expectModel } from './flags.js'
+import { partOf } from './part-flags.js'
+import { checkAll, UsageError } from './usage-error.js'
+
+/** Options of a task that hold options by names that are not ours to spell. */
+const AS_WRITTEN: ReadonlySet<string> = new Set([
+  'columns',
+  'metricOptions',
+  'chatTemplateKwargs',
+  'roleMapping',
+  'dataset',
+])
+
+/** @throws UsageError with everything that is wrong */
+export async function readEvaluation({ flags, words: [file] }: Given<EvalFlags>): Promise<Evaluation> {
+  const [options, limits, adapters] = await checkAll('eval', [
+    () => optionsOf(flags, file),
+    () => limitsOf(flags.maxRegression),
+    () => adaptersOf(flags.adapter),
+  ])
+  const { model, adapters: ofFile, ...others } = options
+  const all = Object.keys(adapters).length > 0 ? adapters : namesToAdapters(ofFile ?? [])
+  await checkAll('eval', [() => expectModel('eval', flags.model ?? model, Object.values(all))])
+  return { flags: model === undefined ? flags : { model, ...flags }, options: others, adapters: all, limits }
+}
+
+type FileOptions = Omit<EvaluateModelsOptions, 'model'> & { readonly model?: string }
+
+async function optionsOf(flags: EvalFlags, file: string | undefined): Promise<FileOptions> {
+  const { tasks, ...others } = file === undefined ? { tasks: [taskOf(flags)] } : await readFile(file, flags)
+  readTasks(tasks)
+  const { batchSize, maxSamples, baseline, noBase } = flags
+  const given = { batchSize, maxSamples, baseline, ...(noBase && { includeBase: false }) }
+  return { ...others, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)), tasks }
+}
+
+/** Flags that make the task where no file does. */
+const OF_TASK = [
+  'dataset',
+  'task',
+  'metrics',
+  'maxLength',
+  'maxNewTokens',
+  'docToText',
+  'docToTarget',
+  'applyChatTemplate',
+] as const
+
+/** The task that flags name. */
+function taskOf(flags: EvalFlags): EvaluationTask {
+  const { dataset, task: type = flags.metrics ? 'generation' : 'perplexity', metrics, limit, maxLength } = flags
+  if (dataset === undefined)
+    throw new UsageError('[eval] expected --dataset FILE, or a file of tasks; got neither', { command: 'eval' })
+  if (flags.tasks !== undefined)
+    throw new UsageError('[eval] expected a file of tasks for --tasks, got none; leave --tasks out')
+  const { maxNewTokens, docToText, docToTarget, applyChatTemplate } = flags
+  const given = {
+    type,
+    dataset: partOf(dataset, flags),
+    metrics,
+    limit,
+    maxLength,
+    generation: maxNewTokens === undefined ? undefined : { maxNewTokens },
+    docToText,
+    docToTarget,
+    applyChatTemplate,
+  }
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as unknown as EvaluationTask
+}
+
+async function readFile(file: string, flags: EvalFlags): Promise<FileOptions> {
+  const superfluous = OF_TASK.filter((name) => flags[name] !== undefined)
+  if (superfluous.length > 0) {
+    throw new UsageError(
+      `[eval] expected a file of tasks or flags that make one, got ${file} and ${listNames(superfluous)}; write them into the file`,
+    )
+  }
+  const spelled = await readSpec(file, 'tasks such as "tasks: [{ type: perplexity, dataset: rows.jsonl }]"')
+  const options = Object.fromEntries(Object.entries(spelled).map(([key, value]) => [camelCase(key), value]))
+  const { tasks, ...others } = options
+  const { model: _, tasks: __, tokenizer: ___, ...table } = EVALUATE_MODELS_OPTIONS
+  const { model, ...rest } = others as { model?: unknown }
+  expectOptions('eval', rest, table as never)
+  if (model !== undefined && typeof model !== 'string')
+    throw new UsageError(`[eval] expected a directory or a Hub id for model, got ${describeValue(model)}`)
+  if (!Array.isArray(tasks))
+    throw new UsageError(`[eval] expected a list for tasks in ${file}, got ${describeValue(tasks)}`)
+  const all = tasks.map(taskOfFile).map((task) => (flags.limit === undefined ? task : { ...task, limit: flags.limit }))
+  return { ...(others as FileOptions), tasks: chosen(all as unknown as EvaluationTask[], flags.tasks) }
+}
+
+/** A task with its options spelled as here, or as in Python. */
+function taskOfFile(given: unknown): Record<string, unknown> {
+  if (!isPlainObject(given))
+    throw new OptionError(`[eval] expected an object for each task, got ${describeValue(given)}`)
+  const entries = Object.entries(given).map(([key, value]): [string, unknown] => {
+    const name = camelCase(key)
+    if (!isPlainObject(value) || AS_WRITTEN.has(name)) return [name, value]
+    return [name, Object.fromEntries(Object.entries(value).map(([inner, of]) => [camelCase(inner), of]))]
+  })
+  return Object.fromEntries(entries)
+}
+
+function chosen(tasks: EvaluationTask[], names: readonly string[] | undefined): EvaluationTask[] {
+  if (names === undefined) return tasks
+  const named = readTasks(tasks)
+  return names.map((name) => {
+    const place = named.findIndex((task) => task.name === name)
+    if (place >= 0) return { ...(tasks[place] as EvaluationTask), name }
+    throw new UsageError(
+      `[eval] expected names of tasks of the file for --tasks, got ${describeValue(name)}; it has ${named.map((task) => task.name).join(', ')}`,
+    )
+  })
+}
+
+/** `0.02` for every metric, `rougeL=0.02` for one. */
+function limitsOf(given: readonly string[]): RegressionLimits {
+  const limits: Record<string, number> = {}
+  for (const text of given) {
+    const at = text.lastIndexOf('=')
+    const limit = Number(text.slice(at + 1))
+    if (text.slice(at + 1).trim() === '' || !Number.isFinite(limit) || limit < 0) {
+      throw new UsageError(
+        `[eval] expected a number of at least 0, or METRIC=NUMBER, for --max-regression, got ${describeValue(text)}; for example 0.02, or rougeL=0.02`,
+      )
+    }
+    limits[at < 0 ? '*' : text.slice(0, at)] = limit
+  }
+  return limits
+}
+
+/** `DIR`, or `NAME=DIR`. */
+function adaptersOf(given: readonly string[]): Readonly<Record<string, string>> {
+  const unnamed = given.filter((text) => nameIn(text) === undefined)
+  const named: Record<string, string> = namesToAdapters(unnamed)
+  for (const text of given) {
+    const name = nameIn(text)
+    if (name === undefined) continue
+    if (Object.hasOwn(named, name))
+      throw new UsageError(`[eval] expected different names of adapters, got ${name} twice`)
+    named[name] = text.slice(name.length + 1)
+  }
+  namedAdapters(named)
+  // In the order in which they were given.
+  const places = given.map((text) => nameIn(text) ?? Object.keys(named).find((name) => named[name] === text))
+  return Object.fromEntries(places.flatMap((name) => (name === undefined ? [] : [[name, named[name] as string]])))
+}
+
+function nameIn(text: string): string | undefined {
+  return /^([\w.-]+)=/.exec(text)?.[1]
+}
+
+function namesToAdapters(given: NonNullable<EvaluateModelsOptions['adapters']>): Record<string, string> {
+  return Object.fromEntries(namedAdapters(given).map(({ name, adapter }) => [name, adapter]))
+}

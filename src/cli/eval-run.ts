@@ -1,0 +1,82 @@
+/** @file What `lowrank eval` does once its flags are right: load, ask with a bar, and say what came out. */
+
+import { writeFileAtomic } from '../atomic-write.js'
+import { beginLoading } from '../checkpoint/load-model.js'
+import { evaluate } from '../evaluate/evaluate.js'
+import { adapterDirectory } from '../evaluate/evaluated-adapters.js'
+import type { EvaluationReport } from '../evaluate/evaluation-report.js'
+import { type Regression, regressionsOf } from '../evaluate/max-regression.js'
+import type { EvaluationProgress } from '../evaluate/run-tasks.js'
+import { LowrankError } from '../lowrank-error.js'
+import { createBar } from '../progress/progress.js'
+import { formatFigure, paintFor } from '../progress/terminal.js'
+import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import type { Evaluation } from './eval.js'
+import { evaluationTable } from './eval-table.js'
+import { localAdapters } from './local-adapters.js'
+import { locateModel, tokenizerPlace } from './locate-model.js'
+import { showModelWarnings, showWarnings } from './show-warnings.js'
+import { untilSignal } from './until-signal.js'
+
+export async function runEvaluation({ flags, options, adapters: named, limits }: Evaluation): Promise<void> {
+  const { json, output, device, dtype, quantization, revision } = flags
+  const names = Object.keys(named)
+  const pulled = await localAdapters(Object.values(named), json)
+  const directories = await Promise.all(pulled.map((directory) => adapterDirectory(directory, undefined)))
+  const location = await locateModel('eval', { model: flags.model, revision, adapters: directories, json })
+  const tokenizer = await loadTokenizer(await tokenizerPlace(location, ...directories))
+  const model = await beginLoading(location, { quantization, dtype, device })
+  showModelWarnings(model)
+  const adapters = Object.fromEntries(names.map((name, index) => [name, directories[index] as string]))
+  const bar = createBar()
+  const onProgress = progressOn(bar)
+  const work = (signal: AbortSignal): Promise<EvaluationReport> =>
+    evaluate({ ...options, model, tokenizer, adapters, signal, onProgress })
+  const found = await untilSignal(work).finally(() => {
+    bar.close()
+    model.dispose()
+  })
+  // Adapters are called as they were given, not by the directory that was found.
+  const report = {
+    ...found,
+    models: found.models.map((one) => ({
+      ...one,
+      ...(named[one.name] !== undefined && { adapter: named[one.name] as string }),
+    })),
+  }
+  const regressions = regressionsOf(report, limits)
+  if (output !== undefined) await writeFileAtomic(output, `${JSON.stringify(report, null, 2)}\n`)
+  for (const { name, warnings = [] } of report.tasks)
+    showWarnings({ warnings: warnings.map(({ message }) => `${name}: ${message}`) })
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : evaluationTable(report, paintFor(process.stdout)))
+  if (regressions.length > 0) throw new LowrankError('INVALID_DATA', describeRegressions(regressions))
+}
+
+function progressOn(bar: ReturnType<typeof createBar>): (progress: EvaluationProgress) => void {
+  let began = performance.now()
+  let of: string | undefined
+  return ({ task, model, rows, totalRows, fraction }) => {
+    const now = performance.now()
+    if (of !== `${task} ${model}`) {
+      of = `${task} ${model}`
+      began = now
+    }
+    const speed = rows === 0 ? '' : `${formatFigure((rows * 1000) / Math.max(1, now - began))} rows/s`
+    bar.show({
+      label: { text: `${task}, ${model}`, importance: 3 },
+      fraction,
+      parts: [
+        { text: `${String(rows).padStart(String(totalRows).length)}/${totalRows} rows`, importance: 2 },
+        ...(speed === '' ? [] : [{ text: speed, importance: 1 }]),
+      ],
+    })
+  }
+}
+
+function describeRegressions(regressions: readonly Regression[]): string {
+  const lines = regressions.map(({ task, metric, model, by, limit, pValue }) => {
+    const sure = pValue === null ? '' : ` (p ${pValue < 0.001 ? 'below 0.001' : pValue.toFixed(3)})`
+    return `${model}: ${task}/${metric} is worse by ${formatFigure(by)}, more than ${limit}${sure}`
+  })
+  return `[eval] expected no metric to get worse by more than --max-regression, got ${lines.length}: ${lines.join('; ')}`
+}
