@@ -12,7 +12,7 @@ import { describeWithPython, runPython } from './python.js'
 
 const SCRIPT = fileURLToPath(new URL('../golden/text_metrics.py', import.meta.url))
 const seed = process.env.LOWRANK_TEXT_METRICS_SEED ?? String(Math.floor(Math.random() * 2 ** 32))
-const COUNT = cases(1000, 20_000)
+const COUNT = cases(1000, 5000)
 
 describeWithPython(`${COUNT} fresh texts of seed ${seed}`, () => {
   let fresh: Readonly<Record<string, readonly TextMetricCase[]>> & { readonly stems: Readonly<Record<string, string>> }
