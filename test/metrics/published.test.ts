@@ -126,6 +126,14 @@ describe('ROUGE', () => {
     expect(rougeLsum?.fmeasure).toBeCloseTo(0.5333, 4)
   })
 
+  it('takes the first of the references with the highest F-measure, as rouge_score does', () => {
+    // Precision 1/2 and recall 1, or the other way round: 2/3 both.
+    const shorter = 'w1 w2'
+    const longer = 'w1 w2 w3 w4 w5 w6 w7 w8'
+    const first = (references: string[]) => sentenceRouge('w1 w2 w3 w4', references).rouge1?.precision
+    expect([first([shorter, longer]), first([longer, shorter])]).toEqual([1 / 2, 1])
+  })
+
   it('tells sentences apart by the order of words, as Lin 2004 shows in section 3.1', () => {
     const reference = 'police killed the gunman'
     const scores = ['police kill the gunman', 'the gunman kill police', 'the gunman police killed'].map((prediction) =>
