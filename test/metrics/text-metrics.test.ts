@@ -95,7 +95,7 @@ describe('exact match', () => {
     const squad = { normalize: 'squad' } as const
     expect(exactMatch(['  The  "Eiffel" tower!', 'theater'], ['Eiffel Tower', 'ater'], squad)).toBe(0.5)
     // Letters of other scripts are parts of words: an article beside one is none.
-    expect(exactMatch(['aé', 'é a'], ['é', 'é'], squad)).toBe(0.5)
+    expect(exactMatch(['aé', 'éa', 'é a', 'a é'], ['é', 'é', 'é', 'é'], squad)).toBe(0.5)
     expect(exactMatch(['the'], [['a', 'cat']], squad)).toBe(0)
     expect(exactMatch(['the'], [['a', 'cat']], { ...squad, squadVersion: '1.1' })).toBe(1)
   })
