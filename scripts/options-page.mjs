@@ -571,6 +571,20 @@ export const SECTIONS = [
     type: 'TensorboardOptions',
   },
   {
+    title: 'csv',
+    about: "Where `trainLora` writes rows with `reportTo: 'csv'`.",
+    file: 'trackers/options',
+    table: 'CSV_OPTIONS',
+    type: 'CsvOptions',
+  },
+  {
+    title: 'jsonl',
+    about: "Where `trainLora` writes lines of JSON with `reportTo: 'jsonl'`.",
+    file: 'trackers/options',
+    table: 'JSONL_OPTIONS',
+    type: 'JsonlOptions',
+  },
+  {
     title: 'createProgress(options)',
     about: 'Shows a run on a terminal, in a log file or as JSON lines.',
     file: 'progress/progress',

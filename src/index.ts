@@ -212,7 +212,7 @@ export {
   loadTokenizer,
   type Tokenizer,
 } from './tokenizer/tokenizer.js'
-export type { TensorboardOptions } from './trackers/options.js'
+export type { CsvOptions, JsonlOptions, TensorboardOptions } from './trackers/options.js'
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export type { RunControl, TrainCallback } from './train/callbacks.js'
 export type { DuringRunOptions, IntervalStrategy, SaveStrategy } from './train/during-run-options.js'

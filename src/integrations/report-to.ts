@@ -5,13 +5,20 @@ import { MLFLOW_OPTIONS, type MlflowOptions } from '../mlflow/options.js'
 import { readMlflowSettings } from '../mlflow/settings.js'
 import type { Rule } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
-import { TENSORBOARD_OPTIONS, type TensorboardOptions } from '../trackers/options.js'
+import {
+  CSV_OPTIONS,
+  type CsvOptions,
+  JSONL_OPTIONS,
+  type JsonlOptions,
+  TENSORBOARD_OPTIONS,
+  type TensorboardOptions,
+} from '../trackers/options.js'
 import type { TrainCallback } from '../train/callbacks.js'
 import { isPlainObject, toError } from '../values.js'
 import type { Integration } from './integration.js'
 
 /** Trackers that a run can report to. */
-const TRACKERS: readonly string[] = ['tensorboard', 'mlflow']
+const TRACKERS: readonly string[] = ['tensorboard', 'mlflow', 'csv', 'jsonl']
 
 /** Trackers that transformers knows, and what does the same here. */
 const OTHERS: Readonly<Record<string, string>> = {
@@ -38,7 +45,7 @@ const NONE = 'none'
 /** Which trackers a run reports to. */
 export interface ReportOptions {
   /**
-   * Trackers that record the run, as in transformers: 'none', 'tensorboard', 'mlflow', or a list.
+   * Trackers that record the run, as in transformers: 'none', 'tensorboard', 'mlflow', 'csv', 'jsonl', or a list.
    * @default 'none'
    */
   reportTo?: string | readonly string[]
@@ -52,6 +59,16 @@ export interface ReportOptions {
    * @default what the environment says
    */
   mlflow?: MlflowOptions
+  /**
+   * Where `reportTo: 'csv'` writes; see `CsvOptions`.
+   * @default metrics.csv in outputDir
+   */
+  csv?: CsvOptions
+  /**
+   * Where `reportTo: 'jsonl'` writes; see `JsonlOptions`.
+   * @default metrics.jsonl in outputDir
+   */
+  jsonl?: JsonlOptions
 }
 
 const isTracker = (name: unknown): boolean => (TRACKERS as readonly unknown[]).includes(name)
@@ -90,11 +107,21 @@ export const REPORT_TO: Integration<ReportOptions> = {
       help: 'where and what MLflow records',
       table: MLFLOW_OPTIONS,
     },
+    csv: {
+      rule: { expected: 'an object of options of CSV', accepts: isPlainObject },
+      help: 'where the rows of figures go',
+      table: CSV_OPTIONS,
+    },
+    jsonl: {
+      rule: { expected: 'an object of options of JSON Lines', accepts: isPlainObject },
+      help: 'where the lines of figures go',
+      table: JSONL_OPTIONS,
+    },
   } as const satisfies OptionTable<ReportOptions>,
   check({ reportTo, mlflow }) {
     return reportsTo(reportTo, 'mlflow') ? problemsOf('mlflow', () => readMlflowSettings(mlflow)) : []
   },
-  async open({ reportTo, outputDir, tensorboard = {}, mlflow = {} }, links) {
+  async open({ reportTo, outputDir, tensorboard = {}, mlflow = {}, csv = {}, jsonl = {} }, links) {
     const callbacks: TrainCallback[] = []
     if (reportsTo(reportTo, 'tensorboard')) {
       const { tensorboardCallback } = await import('../trackers/tensorboard.js')
@@ -108,6 +135,11 @@ export const REPORT_TO: Integration<ReportOptions> = {
           tell(run && { ...run, isDatabricks: run.trackingUri.startsWith('databricks') }),
         ),
       )
+    }
+    if (reportsTo(reportTo, 'csv') || reportsTo(reportTo, 'jsonl')) {
+      const { csvCallback, jsonlCallback } = await import('../trackers/row-trackers.js')
+      if (reportsTo(reportTo, 'csv')) callbacks.push(csvCallback(csv, outputDir))
+      if (reportsTo(reportTo, 'jsonl')) callbacks.push(jsonlCallback(jsonl, outputDir))
     }
     return callbacks
   },

@@ -96,10 +96,15 @@ export class AppendFile {
     try {
       this.write()
     } finally {
-      this.#endWait()
-      if (this.#file !== undefined) closeSync(this.#file)
-      this.#file = undefined
+      this.letGo()
     }
+  }
+
+  /** Closes the file; the next write opens what is there then. */
+  letGo(): void {
+    this.#endWait()
+    if (this.#file !== undefined) closeSync(this.#file)
+    this.#file = undefined
   }
 
   #endWait(): void {

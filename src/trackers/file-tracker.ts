@@ -3,9 +3,11 @@
  * on, and gets then what came before.
  */
 
+import { LowrankError } from '../lowrank-error.js'
 import type { TrainCallback } from '../train/callbacks.js'
 import type { EndEvent, FailEvent, StartEvent, TrainEvent } from '../train/events.js'
 import type { LoggedEvent } from '../train/run-log.js'
+import { toError } from '../values.js'
 import { loggedBefore } from './logged-events.js'
 
 /** Writes the events of one run. What a disk does not take it keeps, and throws why. */
@@ -29,7 +31,7 @@ const RETRY_PACE = 1000
 export function fileTracker(name: string, open: OpenTracker): TrainCallback {
   let run: TrackedRun | undefined
   const begin = async (start: StartEvent): Promise<void> => {
-    run = new TrackedRun(open, start, [...(await loggedBefore(start))])
+    run = new TrackedRun(name, open, start, [...(await loggedBefore(start))])
     run.tryOpen()
   }
   return {
@@ -45,6 +47,7 @@ export function fileTracker(name: string, open: OpenTracker): TrainCallback {
 }
 
 class TrackedRun {
+  readonly #name: string
   readonly #open: OpenTracker
   readonly #start: StartEvent
   /** What the files get when they are begun. */
@@ -52,7 +55,8 @@ class TrackedRun {
   #file: TrackerFile | undefined
   #triedAt = Number.NEGATIVE_INFINITY
 
-  constructor(open: OpenTracker, start: StartEvent, logged: LoggedEvent[]) {
+  constructor(name: string, open: OpenTracker, start: StartEvent, logged: LoggedEvent[]) {
+    this.#name = name
     this.#open = open
     this.#start = start
     this.#logged = logged
@@ -60,7 +64,17 @@ class TrackedRun {
 
   tryOpen(): void {
     this.#triedAt = performance.now()
-    this.#file = this.#open(this.#start, this.#logged)
+    try {
+      this.#file = this.#open(this.#start, this.#logged)
+    } catch (error) {
+      if (error instanceof LowrankError) throw error
+      const { message } = toError(error)
+      throw new LowrankError(
+        'FILE',
+        `[${this.#name}] cannot begin its files: ${message}; that is tried again while the run goes on`,
+        { cause: error },
+      )
+    }
     this.#logged.length = 0
     this.#file.flush()
   }

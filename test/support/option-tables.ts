@@ -68,7 +68,7 @@ import { PLAN_LIMITS } from '../../src/options/shared.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
 import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
-import { TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
+import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
 import { EVALUATE_OPTIONS } from '../../src/train/evaluate-loss.js'
 import { DEDUPE_ROWS_OPTIONS } from '../../src/transform/dedupe.js'
@@ -157,5 +157,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   STEP_OPTIONS,
   DEVICE_OPTIONS,
   TENSORBOARD_OPTIONS,
+  CSV_OPTIONS,
+  JSONL_OPTIONS,
   PROGRESS_OPTIONS,
 }
