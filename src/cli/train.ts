@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { TRAIN_OPTIONS } from '../integrations/options.js'
 import type { RunLinks } from '../integrations/run-links.js'
 import { LowrankError } from '../lowrank-error.js'
+import { boolean } from '../options/rules.js'
 import { paintFor } from '../progress/terminal.js'
 import type { TrainCallback } from '../train/callbacks.js'
 import type { ResolvedTrainOptions } from '../train/options.js'
@@ -21,11 +22,13 @@ import { commandLine } from './try-it.js'
 
 interface TrainFlags extends SetFlags, PartFlags {
   readonly json?: boolean
+  readonly noChart?: boolean
 }
 
 interface Checked {
   readonly run: RunOptions
   readonly json: boolean
+  readonly chart: boolean
 }
 
 export const command: Command<TrainFlags, Checked> = {
@@ -36,6 +39,12 @@ export const command: Command<TrainFlags, Checked> = {
     ...PART_FLAGS,
     ...SET_FLAGS,
     json: { ...JSON_OBJECT, help: 'write events as JSON lines to stdout instead of a progress bar' },
+    noChart: {
+      rule: boolean,
+      default: false,
+      help: 'leave out the chart of the loss that stands above the progress bar on a terminal',
+      flag: { name: '--no-chart' },
+    },
   },
   examples: [
     { text: 'Train as a file says', line: 'train run.yaml' },
@@ -49,12 +58,16 @@ export const command: Command<TrainFlags, Checked> = {
   instead: flagFor,
   async check(given) {
     const { readRunOptions } = await import('./run-options.js')
-    return { run: await readRunOptions(given, { outputDir: true }), json: given.flags.json === true }
+    return {
+      run: await readRunOptions(given, { outputDir: true }),
+      json: given.flags.json === true,
+      chart: given.flags.noChart !== true,
+    }
   },
-  run: ({ run, json }) => train(run, json),
+  run: ({ run, json, chart }) => train(run, { json, chart }),
 }
 
-async function train({ options }: RunOptions, json: boolean): Promise<void> {
+async function train({ options }: RunOptions, { json, chart }: Omit<Checked, 'run'>): Promise<void> {
   expectResultOnDisk()
   const [{ createProgress }, { trainResolved }, { createRunLinks }] = await Promise.all([
     import('../progress/progress.js'),
@@ -64,7 +77,7 @@ async function train({ options }: RunOptions, json: boolean): Promise<void> {
   const links = createRunLinks()
   const { method } = options
   const target = join(options.outputDir as string, method === 'lora' ? 'adapter' : 'model')
-  const progress = createProgress({ json })
+  const progress = createProgress({ json, chart })
   const interrupt = watchInterrupts(() => {
     progress.stop()
     progress.print('Stopping after this step; a second Ctrl-C stops at once')

@@ -8,6 +8,7 @@ import { type OptionTable, readOptions } from '../options/table.js'
 import type { TrainCallback } from '../train/callbacks.js'
 import type { TrainEvent } from '../train/events.js'
 import { barOf, type EventLine, linesOf, type MovingEvent, movingLine } from './event-lines.js'
+import { LossChart } from './loss-chart.js'
 import { type Bar, renderBar } from './progress-bar.js'
 import { createStatusLine } from './status-line.js'
 import { isScreen, type Output, paintFor } from './terminal.js'
@@ -40,6 +41,11 @@ export interface ProgressOptions {
    */
   redrawSeconds?: number
   /**
+   * On a terminal of at least 50 columns and 16 rows: a chart of the loss above the bar.
+   * @default true
+   */
+  chart?: boolean
+  /**
    * A clock in milliseconds, for tests.
    * @default performance.now
    */
@@ -67,6 +73,11 @@ export const PROGRESS_OPTIONS = {
     help: 'without a terminal: seconds between two lines of a download, of rows that are encoded or of an evaluation',
   },
   redrawSeconds: { rule: SECONDS, default: 0.05, help: 'on a terminal: least seconds between two drawings of the bar' },
+  chart: {
+    rule: boolean,
+    default: true,
+    help: 'on a terminal of at least 50 columns and 16 rows: a chart of the loss above the bar',
+  },
   now: { rule: callback, otherwise: 'performance.now', help: 'a clock in milliseconds, for tests' },
 } as const satisfies OptionTable<ProgressOptions>
 
@@ -84,9 +95,9 @@ const MOST_BACKLOG = 8 * 2 ** 20
 
 export function createProgress(options: ProgressOptions = {}): ProgressDisplay {
   const resolved = readOptions('progress', options, PROGRESS_OPTIONS)
-  const { stream = process.stderr, json, jsonStream = process.stdout, intervalSeconds, redrawSeconds, now } = resolved
+  const { stream = process.stderr, json, jsonStream = process.stdout, intervalSeconds, now } = resolved
   if (json) return jsonDisplay(jsonStream, stream)
-  return isScreen(stream) ? barDisplay(stream, redrawSeconds) : lineDisplay(stream, intervalSeconds, now)
+  return isScreen(stream) ? barDisplay(stream, resolved) : lineDisplay(stream, intervalSeconds, now)
 }
 
 function jsonDisplay(jsonStream: Output, stream: Output): ProgressDisplay {
@@ -144,18 +155,31 @@ export function createBar(stream: Output = process.stderr): { show(bar: Bar): vo
   return { show: (bar) => status.show((columns) => renderBar(bar, columns, paint)), close: status.close }
 }
 
-function barDisplay(stream: Output, redrawSeconds: number): ProgressDisplay {
+function barDisplay(
+  stream: Output,
+  { redrawSeconds, chart }: { readonly redrawSeconds: number; readonly chart: boolean },
+): ProgressDisplay {
   const paint = paintFor(stream)
   const status = createStatusLine(stream, redrawSeconds)
   const print = ({ text, style }: EventLine): void =>
     status.print(harmless(text), style && ((line) => paint(style, line)))
-  const show = (bar: Bar | undefined): void => status.show(bar && ((columns) => renderBar(bar, columns, paint)))
+  const loss = chart ? new LossChart() : undefined
+  const show = (bar: Bar | undefined): void =>
+    status.show(
+      bar &&
+        ((columns) =>
+          [...(loss?.lines(columns, stream.getWindowSize?.()[1], paint) ?? []), renderBar(bar, columns, paint)].join(
+            '\n',
+          )),
+    )
   // What the status returns to when rows are encoded, or held-out rows are scored.
   let below: Bar | undefined
   return {
     name: 'progress',
     onEvent: (event) => {
       const bar = barOf(event)
+      if (event.type === 'step') loss?.add(event.step, event.loss)
+      if (event.type === 'evaluate') loss?.addEvaluation(event.step, event.loss)
       if (event.type === 'load' || event.type === 'start' || event.type === 'step') below = bar
       if (event.type === 'end' || event.type === 'fail') below = undefined
       const lines = linesOf(event)

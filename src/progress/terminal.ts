@@ -5,6 +5,8 @@ export interface Output {
   readonly isTTY?: boolean
   /** Width of the terminal. */
   readonly columns?: number
+  /** Width and height of the terminal. */
+  getWindowSize?(): readonly [columns: number, rows: number]
   /** Bytes that nobody has read yet. */
   readonly writableLength?: number
   write(text: string): unknown

@@ -8,14 +8,17 @@ import type { Output } from '../../src/progress/terminal.js'
 export class Screen extends EventEmitter implements Output {
   readonly isTTY = true
   columns: number
+  /** Absent: a terminal that does not tell its height, where there is no chart. */
+  readonly getWindowSize?: () => [columns: number, rows: number]
   /** All bytes that were written. */
   bytes = ''
   readonly #terminal: InstanceType<typeof xterm.Terminal>
   #drawn: Promise<void> = Promise.resolve()
 
-  constructor(columns: number, { rows = 24 } = {}) {
+  constructor(columns: number, { rows = 24, tellsSize = false } = {}) {
     super()
     this.columns = columns
+    if (tellsSize) this.getWindowSize = () => [this.columns, rows]
     this.#terminal = new xterm.Terminal({
       cols: columns,
       rows,
