@@ -134,7 +134,7 @@ describe('a run on a terminal', () => {
     for (let number = 1; number <= 5; number++) display.onEvent(step(number))
     const updates = screen.bytes.split('\u001b[?2026h').slice(1)
     expect(updates.length).toBeGreaterThan(3)
-    for (const update of updates) expect(update).toMatch(/[\u2801-\u28ff]X\[\?2026l$/)
+    for (const update of updates) expect(update).toMatch(/[\u2801-\u28ff].*Training.*\[\?2026l$/s)
     expect(screen.bytes).not.toContain('\u001b[?25')
   })
 
