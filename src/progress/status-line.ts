@@ -2,9 +2,9 @@
  * @file A last line on the terminal, or a few, drawn again and again below the lines that stay. Knows nothing of what
  * they show.
  *
- * 1. The cursor rests in the first column of the status, in its first line. Whatever a terminal does with a line that has become too wide
- *    when its window got narrower, break it in two or cut it off, all of it lies behind the cursor, and one erasure
- *    removes it.
+ * 1. The cursor rests in the first column of the status, in its first line. Whatever a terminal does with a line that
+ *    has become too wide when its window got narrower, break it in two or cut it off, all of it lies behind the cursor,
+ *    and one erasure removes it.
  * 2. The status never fills the last column, so that no terminal breaks it.
  * 3. Only relative movement: nothing is lost when the screen scrolls.
  * 4. Erasure never begins in the first column: in that of the first row tmux takes it for a clearing of the screen, and

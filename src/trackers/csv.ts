@@ -2,8 +2,8 @@
  * @file The CSV tracker: a row for every log event, every evaluation and the end of a run.
  *
  * 1. The first columns are `event`, `step` and `epoch`; the others are figures by transformers' names. A figure that
- *    comes later gets a column at the end: the file is replaced by one with the longer header, and rows that lack it have
- *    an empty cell.
+ *    comes later gets a column at the end: the file is replaced by one with the longer header, and rows that lack it
+ *    have an empty cell.
  * 2. NaN, Infinity and -Infinity are written so.
  * 3. A run that goes on keeps the rows up to its checkpoint, and writes those behind it again.
  */

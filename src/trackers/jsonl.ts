@@ -4,8 +4,8 @@
  *
  * 1. Every line has `event` and `time`, those of figures `step` and `epoch`; figures have transformers' names.
  * 2. JSON has no NaN and no infinite numbers: they are the texts "NaN", "Infinity" and "-Infinity".
- * 3. A run that goes on keeps the lines up to its checkpoint, and writes those behind it again. Lines that it takes from
- *    log.jsonl, as a disk did not take them, have no `time`.
+ * 3. A run that goes on keeps the lines up to its checkpoint, and writes those behind it again. Lines that it takes
+ *    from log.jsonl, as a disk did not take them, have no `time`.
  */
 
 import { readFileSync } from 'node:fs'

@@ -19,7 +19,7 @@ export interface RecordedEvents {
   readonly runId: string | undefined
   /** Names of the files, in the order in which TensorBoard reads them. */
   readonly files: readonly string[]
-  /** Steps whose values of `train/loss`, or of `eval/loss`, readers show. */
+  /** Steps whose values of log events, or of evaluations, readers show. */
   readonly log: ReadonlySet<number>
   readonly evaluate: ReadonlySet<number>
 }
@@ -52,7 +52,7 @@ export function runIdOf(directory: string): string | undefined {
       const id = readEvent(record).texts.get(RUN_ID_TAG)
       if (id !== undefined) return id
       // It stands at the beginning.
-      if (readEvent(record).tags.some((tag) => tag.endsWith('/loss'))) return undefined
+      if (readEvent(record).tags.some((tag) => /\/(?:loss|runtime)$/.test(tag))) return undefined
     }
   return undefined
 }
@@ -70,7 +70,7 @@ export function readRecorded(directory: string): RecordedEvents {
       if (isRestart)
         for (const steps of [log, evaluate]) for (const other of steps) if (other >= step) steps.delete(other)
       if (tags.includes('train/loss')) log.add(step)
-      if (tags.includes('eval/loss')) evaluate.add(step)
+      if (tags.includes('eval/runtime')) evaluate.add(step)
     }
   return { runId, files, log, evaluate }
 }

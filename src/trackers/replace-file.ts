@@ -1,4 +1,6 @@
-/** @file Files of trackers as a whole: replaced so that a reader sees the old content or the new, or put out of the way. */
+/**
+ * @file Files of trackers as a whole: replaced so that a reader sees the old content or the new, or put out of the way.
+ */
 
 import {
   closeSync,
