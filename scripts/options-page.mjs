@@ -452,6 +452,13 @@ export const SECTIONS = [
     type: 'JsonValidityOptions',
   },
   {
+    title: 'judgeAnswers(rows, options), compareAnswers(rows, options)',
+    about: 'Have a model behind an endpoint score answers, or say which of two is better.',
+    file: 'evaluate/judge-options',
+    table: 'JUDGE_OPTIONS',
+    type: 'JudgeOptions',
+  },
+  {
     title: 'loadModel(idOrPath, options)',
     about: 'Loads a model from a directory, a GGUF file or the Hub.',
     file: 'checkpoint/load-model',

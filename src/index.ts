@@ -67,6 +67,22 @@ export type {
   TaskReport,
   TaskWarning,
 } from './evaluate/evaluation-report.js'
+export {
+  type AnswersToCompare,
+  type AnswerToJudge,
+  type ComparedAnswers,
+  type CompareReport,
+  compareAnswers,
+  type JudgeCounts,
+  type JudgedAnswer,
+  type Judgements,
+  type JudgeReport,
+  judgeAnswers,
+  type PositionBias,
+  type Verdict,
+} from './evaluate/judge.js'
+export type { JudgeOptions, JudgeProgress } from './evaluate/judge-options.js'
+export type { JudgeRubric } from './evaluate/judge-rubric.js'
 export { type Regression, type RegressionLimits, regressionsOf } from './evaluate/max-regression.js'
 export { type EvaluationProgress, prepareTasks, type RunTasksOptions, runTasks } from './evaluate/run-tasks.js'
 export type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric, TaskRow } from './evaluate/task.js'

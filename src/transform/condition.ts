@@ -3,9 +3,9 @@
  * a file is run as code.
  */
 
+import type { YamlNode } from '../data/yaml-node.js'
 import { type Columns, numberOfValue, presentValue, textOfValue } from './input.js'
 import { sqlColumn, sqlIsMissing, sqlLiteral, sqlNumber, sqlText } from './sql.js'
-import type { YamlNode } from './yaml-node.js'
 
 const COMPARISONS = ['lessThan', 'atMost', 'moreThan', 'atLeast'] as const
 type Comparison = (typeof COMPARISONS)[number]

@@ -3,12 +3,13 @@
  * again where it is not what was asked for. Counts all of it.
  */
 
-import { createHash } from 'node:crypto'
 import { EndpointError } from '../openai/endpoint-error.js'
 import type { ChatReply, ChatRequest, OpenAIClient } from '../openai/openai-client.js'
-import type { ReplyJournal } from './generate-journal.js'
+import { PaidReplies } from '../openai/paid-replies.js'
+import type { ReplyJournal } from '../openai/reply-journal.js'
+import { isRefusal, type Malformed, modelOfReply, REFUSED_CONTENT } from '../openai/reply-json.js'
 import type { Step } from './generate-prompts.js'
-import { type Malformed, readReply, type StepValues, schemaOfStep } from './generate-replies.js'
+import { readReply, type StepValues, schemaOfStep } from './generate-replies.js'
 
 /** How a model is asked. */
 export interface AskingOptions {
@@ -41,32 +42,21 @@ export interface ReplyCounts {
 /** The values of a step, with the model that gave them; or why there are none. */
 export type Outcome = { readonly values: Partial<StepValues>; readonly model: string } | { readonly failure: string }
 
-/** Statuses by which an endpoint refuses what one request holds, and not all requests. */
-const REFUSED_CONTENT = [400, 413, 422]
-
 export class Asker {
-  readonly #client: OpenAIClient
-  readonly #journal: ReplyJournal
+  readonly #replies: PaidReplies
   readonly #options: AskingOptions
-  /** Requests that are open: equal ones share a reply. */
-  readonly #open = new Map<string, Promise<ChatReply>>()
   readonly #malformed = new Map<Malformed, number>()
-  #received = 0
-  #reused = 0
   #refused = 0
-  /** Why nothing more is sent. What is open already is waited for: it is paid for. */
-  #stopped: unknown
 
   constructor(client: OpenAIClient, journal: ReplyJournal, options: AskingOptions) {
-    this.#client = client
-    this.#journal = journal
+    this.#replies = new PaidReplies(client, journal, options.signal)
     this.#options = options
   }
 
   get counts(): ReplyCounts {
     return {
-      received: this.#received,
-      reused: this.#reused,
+      received: this.#replies.received,
+      reused: this.#replies.reused,
       malformed: Object.fromEntries(this.#malformed),
       refused: this.#refused,
     }
@@ -74,12 +64,12 @@ export class Asker {
 
   /** Sends nothing more: the next request fails with this error. */
   stop(error: unknown): void {
-    this.#stopped ??= error
+    this.#replies.stop(error)
   }
 
   /** Waits for what is open. */
   async drain(): Promise<void> {
-    while (this.#open.size > 0) await Promise.allSettled(this.#open.values())
+    await this.#replies.drain()
   }
 
   /**
@@ -112,9 +102,9 @@ export class Asker {
       }
       let reply: ChatReply
       try {
-        reply = await this.#reply(request, attempt)
+        reply = await this.#replies.reply(request, attempt)
       } catch (error) {
-        if (!(error instanceof EndpointError) || !REFUSED_CONTENT.includes(error.status ?? 0)) throw error
+        if (!(error instanceof EndpointError) || !REFUSED_CONTENT.includes(error.status)) throw error
         if (this.#options.onError === 'skip') return { failure: `HTTP ${error.status}` }
         const { message, failure, status, cause } = error
         throw new EndpointError(`${message}; it was asked about ${row}: onError 'skip' leaves such rows out`, {
@@ -123,53 +113,14 @@ export class Asker {
           cause,
         })
       }
-      if (reply.refusal !== undefined || reply.finishReason === 'content_filter') {
+      if (isRefusal(reply)) {
         this.#refused++
         return { failure: `refused: ${step}` }
       }
       const values = readReply(step, reply)
-      if (typeof values !== 'string')
-        return { values, model: isPath(reply.model) ? request.model : reply.model || request.model }
+      if (typeof values !== 'string') return { values, model: modelOfReply(reply, request.model) }
       this.#malformed.set(values, (this.#malformed.get(values) ?? 0) + 1)
     }
     return { failure: `malformed: ${step}` }
   }
-
-  async #reply(request: ChatRequest, attempt: number): Promise<ChatReply> {
-    const key = keyOf(request, attempt)
-    const open = this.#open.get(key)
-    if (open !== undefined) return await open
-    const reply = this.#fetch(key, request)
-    this.#open.set(key, reply)
-    try {
-      return await reply
-    } finally {
-      this.#open.delete(key)
-    }
-  }
-
-  async #fetch(key: string, request: ChatRequest): Promise<ChatReply> {
-    const known = await this.#journal.find(key)
-    if (known !== undefined) {
-      this.#reused++
-      return known
-    }
-    if (this.#stopped !== undefined) throw this.#stopped
-    const keep = (got: ChatReply): Promise<void> => this.#journal.add(key, got)
-    const reply = await this.#client.chat(request, this.#options.signal, keep)
-    this.#received++
-    return reply
-  }
-}
-
-/** Some servers name the file of a model: where that lies on their machine is no one's business. */
-function isPath(name: string): boolean {
-  return name.startsWith('/') || name.includes('\\')
-}
-
-/** What a request asks, whatever address it goes to, and which of its replies this is. */
-function keyOf({ schema, ...asked }: ChatRequest, attempt: number): string {
-  const { model, messages, maxTokens, temperature, seed, extraBody } = asked
-  const identity = [model, messages, maxTokens, temperature, seed, extraBody, schema?.name, attempt]
-  return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32)
 }

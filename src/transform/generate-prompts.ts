@@ -3,10 +3,10 @@
  * text of a row that stands in them. Sends nothing.
  */
 
+import { fillTemplate, namesIn, readTemplate, type TextTemplate } from '../data/text-template.js'
+import { YamlNode } from '../data/yaml-node.js'
 import type { ChatRequest } from '../openai/openai-client.js'
 import { type Columns, presentValue, textOfValue } from './input.js'
-import { fillTemplate, namesIn, readTemplate, type TextTemplate } from './text-template.js'
-import { YamlNode } from './yaml-node.js'
 
 /** The prompts by their steps. `system` stands before each of them. */
 const PROMPT_NAMES = [

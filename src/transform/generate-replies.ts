@@ -4,7 +4,7 @@
  */
 
 import type { ChatReply } from '../openai/openai-client.js'
-import { isObject } from '../values.js'
+import { joined, jsonOfReply, type Malformed, withoutReasoning } from '../openai/reply-json.js'
 import type { Step } from './generate-prompts.js'
 
 /** The fields of a reply. */
@@ -17,9 +17,6 @@ export interface StepValues {
   readonly feedback: string
   readonly score: number
 }
-
-/** Why a reply is not what was asked for. */
-export type Malformed = 'empty' | 'cut at maxTokens' | 'no JSON' | 'other fields'
 
 type Field = keyof StepValues
 
@@ -68,18 +65,11 @@ export function schemaOfStep(step: Step, most: number): { readonly name: string;
 
 /** The values of a reply to a step, or why it has none. */
 export function readReply(step: Step, reply: ChatReply): Partial<StepValues> | Malformed {
-  const { reasoning: before, rest } = withoutReasoning(reply.content)
-  if (reply.finishReason === 'length') return 'cut at maxTokens'
-  if (rest === '') return 'empty'
-  let json: unknown
-  try {
-    json = JSON.parse(withoutFence(rest))
-  } catch {
-    return 'no JSON'
-  }
-  if (!isObject(json)) return 'no JSON'
+  const found = jsonOfReply(reply)
+  if (typeof found === 'string') return found
+  const { json } = found
   const values = new Map<Field, unknown>()
-  let thought = joined(reply.reasoning, before)
+  let thought = found.reasoning
   for (const name of FIELDS[step]) {
     const value = Object.hasOwn(json, name) ? fieldValue(name, json[name]) : undefined
     if (name === 'reasoning') {
@@ -113,34 +103,4 @@ function fieldValue(name: Field, value: unknown): unknown {
 
 function filledText(value: unknown): string | undefined {
   return typeof value === 'string' && value.trim() !== '' ? value.trim() : undefined
-}
-
-/**
- * What a reasoning model thought, apart from what it says. Where its template opens the thought, only the end of it
- * stands in the reply; one that has no end was cut, and nothing is left.
- */
-function withoutReasoning(content: string): { reasoning: string; rest: string } {
-  const text = content.trim()
-  // JSON may speak of such marks.
-  if (text.startsWith('{')) return { reasoning: '', rest: text }
-  const end = text.lastIndexOf('</think>')
-  if (end >= 0) {
-    const reasoning = text
-      .slice(0, end)
-      .replaceAll(/<\/?think>/g, '')
-      .trim()
-    return { reasoning, rest: text.slice(end + '</think>'.length).trim() }
-  }
-  if (text.startsWith('<think>')) return { reasoning: text.slice('<think>'.length).trim(), rest: '' }
-  return { reasoning: '', rest: text }
-}
-
-/** A block of code around all of it is no part of the JSON. */
-function withoutFence(text: string): string {
-  const [, inner] = /^```(?:json)?\s*\n([\s\S]*?)\n?```$/i.exec(text) ?? []
-  return inner ?? text
-}
-
-function joined(first: string, second: string): string {
-  return [first.trim(), second.trim()].filter((text) => text !== '').join('\n\n')
 }

@@ -9,9 +9,9 @@ import { OptionError } from '../lowrank-error.js'
 import type { EndpointUsage } from '../openai/allowance.js'
 import { EndpointError } from '../openai/endpoint-error.js'
 import { OpenAIClient } from '../openai/openai-client.js'
+import { ReplyJournal } from '../openai/reply-journal.js'
 import { type Resolved, readOptions } from '../options/table.js'
 import { Asker, type ReplyCounts } from './generate-asker.js'
-import { ReplyJournal } from './generate-journal.js'
 import { GENERATE_DATASET_OPTIONS, type GenerateDatasetOptions } from './generate-options.js'
 import { type Pair, pairsOfRow, type RowPairs } from './generate-pairs.js'
 import { Prompts, textOfRow } from './generate-prompts.js'
@@ -76,7 +76,7 @@ export async function generateDataset(options: GenerateDatasetOptions): Promise<
     [output],
     async (write) => {
       // Beside a Delta table, not in it.
-      const journal = await ReplyJournal.open(`${output.replace(/[/\\]+$/, '')}.replies`, fresh)
+      const journal = await ReplyJournal.open(`${output.replace(/[/\\]+$/, '')}.replies`, fresh, 'generate')
       try {
         return await fill(settled, prompts, journal, (row) => write(0, row))
       } finally {

@@ -4,9 +4,9 @@
  */
 
 import { dirname, isAbsolute, join } from 'node:path'
+import { readTemplate, type TextTemplate } from '../data/text-template.js'
+import { YamlNode } from '../data/yaml-node.js'
 import { type Condition, readCondition } from './condition.js'
-import { readTemplate, type TextTemplate } from './text-template.js'
-import { YamlNode } from './yaml-node.js'
 
 /** A mapping file as a program may give it: the same mapping as in YAML. */
 export type MappingFile = Readonly<Record<string, unknown>>

@@ -3,9 +3,9 @@
  * checks the file; rules.ts applies it and rules-sql.ts says it in SQL.
  */
 
+import { namesIn, readTemplate, type TextTemplate } from '../data/text-template.js'
+import { YamlNode } from '../data/yaml-node.js'
 import { type Condition, readCondition } from './condition.js'
-import { namesIn, readTemplate, type TextTemplate } from './text-template.js'
-import { YamlNode } from './yaml-node.js'
 
 /** A rule file as a program may give it: the same mapping as in YAML. */
 export type RuleFile = Readonly<Record<string, unknown>>

@@ -1,5 +1,6 @@
 /** @file A rule file as one SQL query, whose rows are those of `applyRules`. The same text is for DuckDB and Spark. */
 
+import type { TextTemplate } from '../data/text-template.js'
 import { jsonText } from '../lossless-json.js'
 import { OptionError } from '../lowrank-error.js'
 import { conditionSql } from './condition.js'
@@ -13,7 +14,6 @@ import {
 } from './rule-file.js'
 import { columnsOfEffect, neededColumns } from './rules.js'
 import { sqlColumn, sqlConcat, sqlIsMissing, sqlJsonEscaped, sqlLiteral, sqlTable, sqlText } from './sql.js'
-import type { TextTemplate } from './text-template.js'
 
 /**
  * The query that makes instructions of a table: the columns `instruction`, `context`, `response` and those to keep.

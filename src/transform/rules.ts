@@ -4,6 +4,7 @@
  */
 
 import type { DataSource } from '../data/sources/open-source.js'
+import { fillTemplate, namesIn, type TextTemplate } from '../data/text-template.js'
 import { jsonText } from '../lossless-json.js'
 import { instance } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
@@ -13,7 +14,6 @@ import { type Columns, presentValue, readInput, textOfValue } from './input.js'
 import { DATASET, OUTPUT, TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
 import { writeRowsAtomic } from './output.js'
 import { type JsonTemplate, namesInJson, type RuleEffect, type RuleFile, type Rules, readRules } from './rule-file.js'
-import { fillTemplate, namesIn, type TextTemplate } from './text-template.js'
 
 /** What `applyRules` takes. */
 export interface ApplyRulesOptions extends TransformOptions {

@@ -1,5 +1,6 @@
 /** @file A mapping file as one SQL query, with the rows of `unifySources`. DuckDB and Spark read the same text. */
 
+import { namesIn } from '../data/text-template.js'
 import { OptionError } from '../lowrank-error.js'
 import { conditionSql } from './condition.js'
 import {
@@ -11,7 +12,6 @@ import {
   readMapping,
 } from './mapping-file.js'
 import { sqlColumn, sqlConcat, sqlIsMissing, sqlLiteral, sqlNumber, sqlTable, sqlText } from './sql.js'
-import { namesIn } from './text-template.js'
 
 /**
  * The query that makes one table of several.

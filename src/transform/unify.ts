@@ -7,6 +7,7 @@ import { dirname, relative, resolve } from 'node:path'
 import { describeOrigin, type RowOrigin } from '../data/row-origin.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import type { RowSource, SourceRow } from '../data/sources/row-source.js'
+import { fillTemplate, namesIn } from '../data/text-template.js'
 import type { WriteFormat } from '../data/writers/write-options.js'
 import { OptionError } from '../lowrank-error.js'
 import { either, exactly, instance, objectOf, path } from '../options/rules.js'
@@ -25,7 +26,6 @@ import {
 import { TRANSFORM_OPTIONS, type TransformOptions } from './options.js'
 import { writeRowsAtomic } from './output.js'
 import { divide, FORMAT_OF_SPLITS, SPLIT_BY, type SplitBy, type SplitReport } from './split.js'
-import { fillTemplate, namesIn } from './text-template.js'
 
 /** What `unifySources` takes. */
 export interface UnifySourcesOptions extends TransformOptions, Pick<SplitBy, 'seed' | 'groupBy'> {

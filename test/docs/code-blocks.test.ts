@@ -4,7 +4,7 @@
  *
  * A word behind the language, which pages do not show, says why a block is not run: it needs a `network`, a `gpu` or
  * `python`, or it is a command of a `checkout` that builds. A program that goes on with the one before is `continued`;
- * YAML that is no configuration of training says that it holds `rules`, a `mapping` or `tasks`.
+ * YAML that is no configuration of training says that it holds `rules`, a `mapping`, `prompts`, a `rubric` or `tasks`.
  * `npm test` runs README; CI and `npm run test:long` run all pages.
  */
 
@@ -16,6 +16,7 @@ import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { prepareDataset } from '../../src/data/dataset.js'
+import { Rubric } from '../../src/evaluate/judge-rubric.js'
 import { readTasks } from '../../src/evaluate/run-tasks.js'
 import type { EvaluationTask } from '../../src/evaluate/task-options.js'
 import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
@@ -32,6 +33,7 @@ const YAML_FILES = {
   rules: readRules,
   mapping: readMapping,
   prompts: Prompts.read,
+  rubric: Rubric.read,
   tasks: ({ tasks }: { tasks: EvaluationTask[] }) => readTasks(tasks),
 }
 const LANGUAGES = ['ts', 'sh', 'py', 'jsonl', 'json', 'yaml', 'text', 'mermaid']

@@ -35,6 +35,7 @@ import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/training/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { EVALUATE_MODELS_OPTIONS } from '../../src/evaluate/evaluate.js'
+import { JUDGE_OPTIONS } from '../../src/evaluate/judge-options.js'
 import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-tasks.js'
 import {
   CLASSIFICATION_TASK,
@@ -140,6 +141,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   EXACT_MATCH_OPTIONS,
   TOKEN_F1_OPTIONS,
   JSON_VALIDITY_OPTIONS,
+  JUDGE_OPTIONS,
   LOAD_MODEL_OPTIONS,
   CREATE_MODEL_OPTIONS,
   SAVE_MODEL_OPTIONS,

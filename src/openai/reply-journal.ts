@@ -13,9 +13,9 @@ import { makeDirectories, writeError } from '../atomic-write.js'
 import { describeValue } from '../errors.js'
 import { OWNER_PATTERN, ownedName, ownerState } from '../file-owner.js'
 import { DataError, LowrankError } from '../lowrank-error.js'
-import type { TokenCounts } from '../openai/allowance.js'
-import type { ChatReply } from '../openai/openai-client.js'
 import { isObject } from '../values.js'
+import type { TokenCounts } from './allowance.js'
+import type { ChatReply } from './openai-client.js'
 
 /** Where a line is. */
 interface Line {
@@ -36,6 +36,7 @@ const LINE_END = 10
 
 export class ReplyJournal {
   readonly path: string
+  readonly #where: string
   readonly #mark: string
   readonly #file: FileHandle
   readonly #lines = new Map<string, Line>()
@@ -46,27 +47,29 @@ export class ReplyJournal {
   #isWriting = false
   #failure: Error | undefined
 
-  private constructor(path: string, mark: string, file: FileHandle) {
+  private constructor(path: string, where: string, mark: string, file: FileHandle) {
     this.path = path
+    this.#where = where
     this.#mark = mark
     this.#file = file
   }
 
   /**
    * @param isFresh Whether what earlier runs left is removed.
+   * @param where What errors call the work.
    * @throws LowrankError where another run has it
    * @throws DataError for a file that is no journal
    */
-  static async open(path: string, isFresh: boolean): Promise<ReplyJournal> {
+  static async open(path: string, isFresh: boolean, where: string): Promise<ReplyJournal> {
     await makeDirectories(dirname(path)).catch((error) => {
       throw writeError(path, error)
     })
-    const mark = await takeMark(path)
+    const mark = await takeMark(path, where)
     let file: FileHandle | undefined
     try {
       file = await open(path, 'a+')
       if (isFresh) await file.truncate(0)
-      const journal = new ReplyJournal(path, mark, file)
+      const journal = new ReplyJournal(path, where, mark, file)
       await journal.#read()
       return journal
     } catch (error) {
@@ -94,7 +97,10 @@ export class ReplyJournal {
     const { bytesRead } = await this.#file.read(bytes, 0, line.length, line.start)
     const entry = readLine(bytes.subarray(0, bytesRead))
     if (entry?.key === key) return entry.reply
-    throw new LowrankError('FILE', `[generate] expected ${this.path} to stay as it is, but it was changed; run again`)
+    throw new LowrankError(
+      'FILE',
+      `[${this.#where}] expected ${this.path} to stay as it is, but it was changed; run again`,
+    )
   }
 
   /** Keeps a reply: it is on the disk when the promise resolves. */
@@ -156,7 +162,7 @@ export class ReplyJournal {
         const entry = readLine(bytes)
         if (entry === undefined)
           throw new DataError(
-            `[generate] expected a reply of an earlier run in ${this.path}:${number}, got ${describeValue(bytes.toString())}; remove that ` +
+            `[${this.#where}] expected a reply of an earlier run in ${this.path}:${number}, got ${describeValue(bytes.toString())}; remove that ` +
               'line, or the file, and what is gone is asked for again',
             { file: this.path, row: number },
           )
@@ -185,7 +191,7 @@ function readLine(bytes: Buffer): { key: string; reply: ChatReply } | undefined 
 }
 
 /** Makes the mark of this run. @throws where there is another */
-async function takeMark(path: string): Promise<string> {
+async function takeMark(path: string, where: string): Promise<string> {
   const directory = dirname(path)
   const prefix = `.${basename(path).slice(0, 80)}.run-`
   const mark = join(directory, ownedName(prefix))
@@ -199,7 +205,7 @@ async function takeMark(path: string): Promise<string> {
       else
         throw new LowrankError(
           'FILE',
-          `[generate] expected ${path} for this run alone, but process ${pid} works with it; wait for it, or, if it has ended, remove ${other}`,
+          `[${where}] expected ${path} for this run alone, but process ${pid} works with it; wait for it, or, if it has ended, remove ${other}`,
         )
     }
     return mark

@@ -4,11 +4,11 @@
  */
 
 import type { Document, isNode } from 'yaml'
-import { loadPeer } from '../data/load-peer.js'
 import { describeValue, nearestName } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
 import { isObject } from '../values.js'
+import { loadPeer } from './load-peer.js'
 
 type Path = readonly (string | number)[]
 
