@@ -99,8 +99,8 @@ const LEAST_SHARE = 0.5
  * The confidence interval of a metric by the bootstrap: bias-corrected and accelerated (BCa; Efron 1987,
  * https://doi.org/10.1080/01621459.1987.10478410), with the quantiles of Student's t in place of the normal ones and
  * the factor sqrt(n / (n - 1)) (the expansion of Hesterberg 2015, https://arxiv.org/abs/1411.5279, section 5.3), since
- * without it intervals of small n are too short. Quantiles of resamples with equal scores are those of the mid-
- * distribution, which makes up for the steps of shares such as accuracy.
+ * without it intervals of small n are too short. Rows of two kinds, as right and wrong, keep the normal quantiles.
+ * Quantiles of resamples with equal scores are those of the mid-distribution, which makes up for the steps of shares.
  *
  * Bounds are null for fewer than two rows, for rows that all are the same (a share of 1 has no interval from 30 right
  * answers: resamples of them are all right, too), and where less than half of the resamples have a score. Resamples
@@ -238,8 +238,13 @@ async function intervalOf(
   // All resamples on one side would put the bound at infinity.
   const edge = 1 / (scores.length + 1)
   const bias = normalQuantile(Math.min(1 - edge, Math.max(edge, below / scores.length)))
-  const { rowCount } = rows
-  const spread = Math.sqrt(rowCount / (rowCount - 1)) * studentQuantile((1 + confidence) / 2, rowCount - 1)
+  const { rowCount, kindCount } = rows
+  const upper = (1 + confidence) / 2
+  // A share fixes its own variance: Student's quantile makes up for one that is estimated.
+  const isShare = kindCount === 2
+  const spread = isShare
+    ? normalQuantile(upper)
+    : Math.sqrt(rowCount / (rowCount - 1)) * studentQuantile(upper, rowCount - 1)
   const level = (z: number): number => {
     const shifted = bias + z
     // Beyond this the formula turns over: the bound is the outermost resample.

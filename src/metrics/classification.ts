@@ -138,7 +138,7 @@ function metricsNamed(
   })
   switch (name) {
     case 'accuracy':
-      return [counted(name, (sums) => sums[1]! / sums[0]!)]
+      return [{ name, higherIsBetter: true, statistics: rightOrWrong, score: (sums) => sums[1]! / sums[0]! }]
     case 'balanced_accuracy':
       return [counted(name, (sums) => counts.balancedAccuracy(sums))]
     case 'matthews_corrcoef':
@@ -157,6 +157,11 @@ function metricsNamed(
       )
     }
   }
+}
+
+/** What a row adds to a share of right answers: two kinds of rows, of which intervals make use. */
+function rightOrWrong({ label, predicted }: ClassifiedRow): Float64Array {
+  return Float64Array.of(1, label === predicted ? 1 : 0)
 }
 
 /** Precision, recall and F1; NaN where there is none. */

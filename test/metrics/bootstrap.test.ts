@@ -101,13 +101,36 @@ describe('intervals', () => {
   // 95 % intervals of 500 sets hold the truth 465 to 485 times: two standard deviations of such a count are 2 %.
   it.each(
     POPULATIONS.flatMap((population) =>
-      (isLong ? [30, 60, 100, 200, 500] : [30]).map((size) => [population.name, size, population] as const),
+      (isLong ? [30, 100, 200, 500] : [30]).map((size) => [population.name, size, population] as const),
     ),
-  )('95 %% intervals of %s, %i rows, hold the truth in 93 to 97 %% of sets', async (_, size, population) => {
-    const share = await coverage(population, size, 500, cases(500, 2000))
-    expect(share).toBeGreaterThanOrEqual(0.93)
-    expect(share).toBeLessThanOrEqual(0.97)
-  })
+  )(
+    'intervals of 95 percent of %s, %i rows, hold the truth in 93 to 97 percent of sets',
+    async (_, size, population) => {
+      const share = await coverage(population, size, 500, cases(500, 2000))
+      expect(share).toBeGreaterThanOrEqual(0.93)
+      expect(share).toBeLessThanOrEqual(0.97)
+    },
+  )
+
+  // Exact, by the probability of each number of right answers. A share of n rows has n + 1 values, so that no method
+  // holds 95 % everywhere: Wilson's interval goes from 92.0 to 97.0 % over these sizes.
+  it.each(isLong ? [30, 35, 40, 45, 50, 60, 70, 80, 100, 150, 200, 300, 500] : [30, 50, 100])(
+    'intervals of 95 percent of a share of 0.9 of %i rows hold it in 93 to 98 percent of all cases',
+    async (size) => {
+      let held = 0
+      let probability = 0.1 ** size
+      for (let right = 0; right <= size; right++) {
+        if (probability > 1e-6) {
+          const rows = rowsOf(Array.from({ length: size }, (_, i) => (i < right ? 1 : 0)))
+          const { low, high } = await bootstrapInterval(rows, mean, { samples: 2000 })
+          if (low !== null && high !== null && low <= 0.9 + 1e-12 && 0.9 - 1e-12 <= high) held += probability
+        }
+        probability *= ((size - right) / (right + 1)) * 9
+      }
+      expect(held).toBeGreaterThan(0.93)
+      expect(held).toBeLessThan(0.98)
+    },
+  )
 
   it('the published example of Efron and Tibshirani comes out', async () => {
     // Variance of the spatial test data, An Introduction to the Bootstrap (1993), table 14.1: the BCa interval of 90 %
