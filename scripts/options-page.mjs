@@ -47,6 +47,13 @@ export const SECTIONS = [
     type: 'RegisterSettings',
   },
   {
+    title: 'pushToHub(directory, id, options)',
+    about: 'Pushes an adapter, a model or the result of a run to the Hub. Flags are those of `lowrank push hub`.',
+    file: 'hub/push/options',
+    table: 'PUSH_TO_HUB_OPTIONS',
+    type: 'PushToHubOptions',
+  },
+  {
     title: 'updateModelCard(directory, report, options)',
     about: 'Puts the results of an evaluation into the README.md of an adapter or a model.',
     file: 'evaluate/update-card',

@@ -26,6 +26,7 @@ export const COMMANDS: CommandList = new Map([
   ['pull', () => import('./pull.js')],
   ['push dataset', () => import('./push/dataset.js')],
   ['push adapter', () => import('./push/adapter.js')],
+  ['push hub', () => import('./push/hub.js')],
   ['push model', () => import('./push/model.js')],
   ['databricks whoami', () => import('./databricks/whoami.js')],
   ['databricks login-check', () => import('./databricks/login-check.js')],

@@ -112,6 +112,7 @@ async function train({ options }: RunOptions, { json, chart }: Omit<Checked, 'ru
 async function describeLinks(links: RunLinks, json: boolean): Promise<void> {
   const tracked = await links.tracked()
   const registered = links.registered()
+  const pushed = links.pushed()
   if (json) {
     if (tracked) {
       const { trackingUri, isDatabricks, experimentId, runId, modelId } = tracked
@@ -119,6 +120,7 @@ async function describeLinks(links: RunLinks, json: boolean): Promise<void> {
       process.stdout.write(`${JSON.stringify(told)}\n`)
     }
     if (registered) process.stdout.write(`${JSON.stringify({ type: 'registered', ...registered })}\n`)
+    if (pushed) process.stdout.write(`${JSON.stringify({ type: 'pushed', ...pushed })}\n`)
     return
   }
   const paint = paintFor(process.stdout)
@@ -126,6 +128,7 @@ async function describeLinks(links: RunLinks, json: boolean): Promise<void> {
     const { runId, experimentId, trackingUri } = tracked
     process.stdout.write(`${paint('green', 'Recorded')} run ${runId} in experiment ${experimentId} of ${trackingUri}\n`)
   }
+  if (pushed) process.stdout.write(`${paint('green', 'Pushed')} to ${pushed.url} as commit ${pushed.commit}\n`)
   if (!registered) return
   const { name, version, alias, isNew, warnings } = registered
   const also = [...(alias === undefined ? [] : [`alias ${alias}`]), ...(isNew ? [] : ['which was there'])]

@@ -6,15 +6,27 @@ import { withoutToken } from '../http/secret.js'
 import { type ErrorDetails, LowrankError } from '../lowrank-error.js'
 import type { HubSettings } from './settings.js'
 
+interface HubErrorDetails extends ErrorDetails {
+  readonly cacheMayServe?: boolean
+  readonly status?: number
+  readonly serverCode?: string | undefined
+}
+
 /** A model, a data set or a file that the Hub, or another server, did not give. */
 export class HubError extends LowrankError {
   /** Whether a model that the cache has may stand in, as where the Hub cannot be reached. */
   readonly cacheMayServe: boolean
+  /** HTTP status of an answer to a push; undefined where none came, and where files are fetched. */
+  readonly status: number | undefined
+  /** What the Hub calls the reason, as 'RepoNotFound', where it says so. */
+  readonly serverCode: string | undefined
 
-  constructor(message: string, details: ErrorDetails & { readonly cacheMayServe?: boolean } = {}) {
+  constructor(message: string, details: HubErrorDetails = {}) {
     super('HUB', message, details)
     this.name = 'HubError'
     this.cacheMayServe = details.cacheMayServe ?? true
+    this.status = details.status
+    this.serverCode = details.serverCode
   }
 }
 

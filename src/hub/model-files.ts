@@ -8,7 +8,7 @@ export const SINGLE_FILE = 'model.safetensors'
 /** Not needed to compute, but small, and it names the licence. */
 export const CARD_FILE = 'README.md'
 
-const SMALL_FILES: readonly string[] = [
+export const SMALL_FILES: readonly string[] = [
   'config.json',
   'generation_config.json',
   'tokenizer.json',

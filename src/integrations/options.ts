@@ -7,20 +7,22 @@ import type { OptionTable } from '../options/table.js'
 import type { MoreOptions, TrainRunOptions } from '../train/options.js'
 import { TRAIN_LORA_OPTIONS } from '../train/options.js'
 import type { Integration } from './integration.js'
+import { type HubPushOptions, PUSH_TO_HUB } from './push-to-hub.js'
 import { REGISTER_AS, type RegisterOptions } from './register-as.js'
 import { REPORT_TO, type ReportOptions } from './report-to.js'
 
 /** What becomes callbacks, in this order. */
-export const INTEGRATIONS: readonly Integration[] = [REPORT_TO, REGISTER_AS]
+export const INTEGRATIONS: readonly Integration[] = [REPORT_TO, REGISTER_AS, PUSH_TO_HUB]
 
 /** Options of `trainLora`. Those of `HubOptions` count where the model is one of the Hub. */
-export interface TrainLoraOptions extends TrainRunOptions, ReportOptions, RegisterOptions {}
+export interface TrainLoraOptions extends TrainRunOptions, ReportOptions, RegisterOptions, HubPushOptions {}
 
 /** The options of `trainLora`. */
 export const TRAIN_OPTIONS = {
   ...TRAIN_LORA_OPTIONS,
   ...REPORT_TO.table,
   ...REGISTER_AS.table,
+  ...PUSH_TO_HUB.table,
 } as const satisfies OptionTable<TrainLoraOptions>
 
 /** The options of the integrations, as the options of a run are checked with them. */

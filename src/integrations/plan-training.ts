@@ -10,17 +10,19 @@ import {
   type TrainingPlan,
 } from '../train/plan.js'
 import { INTEGRATION_OPTIONS } from './options.js'
+import { type HubPushOptions, PUSH_TO_HUB } from './push-to-hub.js'
 import { REGISTER_AS, type RegisterOptions } from './register-as.js'
 import { REPORT_TO, type ReportOptions } from './report-to.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
-export interface PlanOptions extends PlanRunOptions, ReportOptions, RegisterOptions {}
+export interface PlanOptions extends PlanRunOptions, ReportOptions, RegisterOptions, HubPushOptions {}
 
 /** The options of `planTraining`. */
 export const PLAN_OPTIONS = {
   ...PLAN_TRAINING_OPTIONS,
   ...REPORT_TO.table,
   ...REGISTER_AS.table,
+  ...PUSH_TO_HUB.table,
 } as const satisfies OptionTable<PlanOptions>
 
 /**

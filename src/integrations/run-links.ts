@@ -26,6 +26,12 @@ export interface RegisteredRun {
   readonly warnings: readonly string[]
 }
 
+/** Where the Hub has what was trained. */
+export interface PushedRun {
+  readonly url: string
+  readonly commit: string
+}
+
 /** What a run is linked to. Each tracker that a run has says so once, when it has recorded all of it. */
 export interface RunLinks {
   /** Says that a tracker will tell of the run. */
@@ -39,11 +45,15 @@ export interface RunLinks {
   tellRegistered(run: RegisteredRun): void
   /** What it has become so far. */
   registered(): RegisteredRun | undefined
+  /** Says where what was trained was pushed to. */
+  tellPushed(run: PushedRun): void
+  pushed(): PushedRun | undefined
 }
 
 export function createRunLinks(): RunLinks {
   const expected: Promise<TrackedRun | undefined>[] = []
   let registered: RegisteredRun | undefined
+  let pushed: PushedRun | undefined
   return {
     expectTracked() {
       let tell: (run: TrackedRun | undefined) => void = () => {}
@@ -62,5 +72,9 @@ export function createRunLinks(): RunLinks {
       registered = run
     },
     registered: () => registered,
+    tellPushed(run) {
+      pushed = run
+    },
+    pushed: () => pushed,
   }
 }

@@ -98,5 +98,8 @@ export async function secretsOf(options: ResolvedTrainOptions): Promise<string[]
       ? Object.entries(part).flatMap(([name, value]) => (isSecretName(name) ? [String(value)] : []))
       : [],
   )
-  return [options.token, found?.token?.value, ...others, ...nested].flatMap((token) => token?.trim() || [])
+  const own = Object.entries(options).flatMap(([name, value]) =>
+    isSecretName(name) && typeof value === 'string' ? [value] : [],
+  )
+  return [...own, found?.token?.value, ...others, ...nested].flatMap((token) => token?.trim() || [])
 }

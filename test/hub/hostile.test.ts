@@ -14,7 +14,7 @@ import { tokenSearch, withoutToken } from '../../src/http/secret.js'
 import { type FetchModelOptions, fetchModel } from '../../src/hub/fetch-model.js'
 import { parseLicense, readLicense } from '../../src/hub/license.js'
 import { readHubSettings } from '../../src/hub/settings.js'
-import { refuse } from '../support/hub-server.js'
+import { refuse } from '../support/hub-answers.js'
 import { FILES, hubCase, ID } from './hub-case.js'
 
 vi.mock('node:timers/promises', () => ({ setTimeout: async () => {} }))

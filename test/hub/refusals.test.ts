@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type FetchModelOptions, fetchModel } from '../../src/hub/fetch-model.js'
-import { refuse, sha256 } from '../support/hub-server.js'
+import { refuse, sha256 } from '../support/hub-answers.js'
 import { rejection } from '../support/tiny-model.js'
 import { FILES, hubCase, ID, tree, WEIGHTS } from './hub-case.js'
 

@@ -50,13 +50,16 @@ describe('a Hub id', () => {
     const target = join(folder, 'adapter')
     await adapter.save(target)
     expect(await adapterConfig(target)).toMatchObject({ base_model_name_or_path: ID, revision: commit })
-    expect(await readFile(join(target, 'README.md'), 'utf8')).toBe(`---
+    expect(await readFile(join(target, 'README.md'), 'utf8')).toContain(`---
 base_model: ${ID}
+base_model_relation: adapter
 library_name: peft
+pipeline_tag: text-generation
 license: other
 license_name: tiny
 license_link: "https://example.org/tiny"
 tags:
+  - ${JSON.stringify(`base_model:adapter:${ID}`)}
   - lora
   - lowrank
 ---

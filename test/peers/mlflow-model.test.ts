@@ -14,7 +14,7 @@ import { packAdapter, writeModelDirectory } from '../../src/mlflow.js'
 import { startWorkspace } from '../../src/testing.js'
 import { hubCase } from '../hub/hub-case.js'
 import { relativeDifference } from '../support/golden.js'
-import { refuse } from '../support/hub-server.js'
+import { refuse } from '../support/hub-answers.js'
 import {
   TINY_GPT2_CONFIG,
   TINY_QWEN3_CONFIG,

@@ -29,10 +29,20 @@ export function startPython(args: readonly string[]): ChildProcessWithoutNullStr
 }
 
 /** Runs a script to its end. `input` goes to its stdin. */
-export async function runPython(args: readonly string[], input = ''): Promise<PythonResult> {
+export async function runPython(
+  args: readonly string[],
+  input = '',
+  variables: NodeJS.ProcessEnv = {},
+): Promise<PythonResult> {
   if (python === undefined) throw new Error('[test] expected LOWRANK_TEST_PYTHON')
   const child = spawn(python, args, {
-    env: { ...process.env, HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error', TOKENIZERS_PARALLELISM: 'false' },
+    env: {
+      ...process.env,
+      HF_HUB_OFFLINE: '1',
+      TRANSFORMERS_VERBOSITY: 'error',
+      TOKENIZERS_PARALLELISM: 'false',
+      ...variables,
+    },
   })
   const result = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,32 +1,14 @@
 /**
- * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model or a data set, and a
- * second host for what lies in LFS. Faults come from `intercept`, which sees each request first.
+ * @file A Hub on the loopback interface: the answers of huggingface.co to those who fetch a model or a data set or push
+ * one (hub-writes.ts), and a second host for what lies in LFS. Faults come from `intercept`, which sees each request
+ * first.
  */
 
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-
-export interface FakeRepository {
-  /** Content by path; what is large, or ends in .safetensors, is in LFS. */
-  readonly files: Readonly<Record<string, string | Uint8Array>>
-  /** Default 'main'. Any of them may be asked for, and the commit. */
-  readonly revisions?: readonly string[]
-  readonly commit?: string
-  /** Metadata of the model card. */
-  readonly cardData?: object
-  /** Only tokens of this list may read files. */
-  readonly gatedFor?: readonly string[]
-}
-
-export interface SeenRequest {
-  readonly host: 'hub' | 'lfs'
-  readonly method: string
-  /** Path and query, decoded. */
-  readonly path: string
-  readonly range: string | undefined
-  readonly authorization: string | undefined
-}
+import { type FakeRepository, LFS, refuse, type SeenRequest, sendJson, sha256 } from './hub-answers.js'
+import { answerWrite, type HubStore, type WriteSettings } from './hub-writes.js'
 
 /** Answers in place of the server when it returns true. */
 export type Intercept = (request: SeenRequest, response: ServerResponse) => boolean | undefined
@@ -37,12 +19,13 @@ export interface FakeHub {
   /** Entries per page of a list. */
   pageSize: number
   intercept: Intercept | undefined
+  readonly writes: WriteSettings
+  /** The files of a repository at a branch or a commit. */
+  filesOf(id: string, revision?: string): Readonly<Record<string, string | Uint8Array>> | undefined
   /** Makes or replaces a repository; `datasets/org/name` is a data set. @returns its commit */
   put(id: string, repository: FakeRepository): string
   close(): Promise<void>
 }
-
-const LFS = /\.safetensors$|\.parquet$|\.bin$|\.gguf$|\.onnx$|\.h5$/
 
 export async function startHub(): Promise<FakeHub> {
   const repositories = new Map<string, Required<Pick<FakeRepository, 'commit' | 'revisions'>> & FakeRepository>()
@@ -60,7 +43,10 @@ export async function startHub(): Promise<FakeHub> {
     (request: IncomingMessage, response: ServerResponse): void => {
       const what = seen(host, request)
       requests.push(what)
-      if (hub.intercept?.(what, response) !== true) answer(what, response, request.url ?? '')
+      if (hub.intercept?.(what, response) === true) return
+      if (['GET', 'HEAD'].includes(what.method)) answer(what, response, request.url ?? '')
+      // A request that is cut off gets no answer.
+      else answerWrite(store, request, what, response).catch(() => response.destroy())
     }
   const lfsHost = createServer(
     withIntercept('lfs', (request, response) => {
@@ -72,6 +58,30 @@ export async function startHub(): Promise<FakeHub> {
   const lfsEndpoint = await listen(lfsHost)
   const hubHost = createServer(withIntercept('hub', (request, response, url) => answerHub(request, response, url)))
 
+  const writes: WriteSettings = { writers: undefined, partSize: 2 ** 30, commits: [], created: [] }
+  const find: HubStore['find'] = (id, revision) => {
+    const found = earlier.get(`${id}@${revision}`) ?? repositories.get(id)
+    const isThere = found !== undefined && (earlier.has(`${id}@${revision}`) || found.revisions.includes(revision))
+    return isThere ? found : undefined
+  }
+  const store: HubStore = {
+    get endpoint() {
+      return hub.endpoint
+    },
+    lfsEndpoint,
+    find,
+    put(id, repository, branch) {
+      const main = repositories.get(id)
+      const commit = hub.put(id, repository)
+      if (branch === 'main' || main === undefined) return commit
+      earlier.set(`${id}@${branch}`, earlier.get(`${id}@${commit}`) as typeof main)
+      repositories.set(id, main)
+      return commit
+    },
+    lfsContent,
+    settings: writes,
+  }
+
   const answerHub = (request: SeenRequest, response: ServerResponse, url: string): void => {
     const { pathname, searchParams } = new URL(url, hub.endpoint)
     const [, type, name, kind, apiRevision] =
@@ -81,8 +91,9 @@ export async function startHub(): Promise<FakeHub> {
     const id = apiId ?? fileId ?? ''
     const revision = decodeURIComponent(apiRevision ?? fileRevision ?? '')
     const repository = earlier.get(`${id}@${revision}`) ?? repositories.get(id)
+    const isThere = earlier.has(`${id}@${revision}`) || repository?.revisions.includes(revision)
     if (repository === undefined) refuse(response, 401, 'RepoNotFound', 'Repository not found')
-    else if (revision !== repository.commit && !repository.revisions.includes(revision)) {
+    else if (!isThere) {
       refuse(response, 404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
     } else if (kind === 'revision') sendJson(response, modelInfo(id, repository, searchParams.getAll('expand')))
     else if (kind === 'tree') sendTree(response, repository, url, searchParams)
@@ -139,6 +150,8 @@ export async function startHub(): Promise<FakeHub> {
     requests,
     pageSize: 1000,
     intercept: undefined,
+    writes,
+    filesOf: (id, revision = 'main') => find(id, revision)?.files,
     put(id, repository) {
       const commit = repository.commit ?? randomBytes(20).toString('hex')
       const kept = { revisions: ['main'], ...repository, commit }
@@ -160,19 +173,9 @@ export async function startHub(): Promise<FakeHub> {
   return hub
 }
 
-export function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
-
 /** The id that Git gives a file. */
 export function gitId(bytes: Uint8Array): string {
   return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
-}
-
-/** Answers as the Hub does when it does not give something. */
-export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
-  response.writeHead(status, { 'x-error-code': code, 'x-error-message': message, 'content-type': 'application/json' })
-  response.end(JSON.stringify({ error: message }))
 }
 
 /** Announces all of the content, sends `bytes` of it and cuts the connection. */
@@ -206,11 +209,6 @@ function sendContent(
 
 function rangeStart({ range }: SeenRequest): number {
   return Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0)
-}
-
-function sendJson(response: ServerResponse, value: unknown): void {
-  response.setHeader('content-type', 'application/json')
-  response.end(JSON.stringify(value))
 }
 
 /** With `expand` only what is asked for, as the Hub does. */

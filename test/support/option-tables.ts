@@ -48,6 +48,7 @@ import { TEXT_GENERATION_OPTIONS } from '../../src/generation/generate-text.js'
 import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js'
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { SCORE_CONTINUATIONS_OPTIONS } from '../../src/generation/score-continuations.js'
+import { PUSH_TO_HUB_OPTIONS } from '../../src/hub/push/options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
@@ -80,6 +81,7 @@ import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
 import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
 
 export const TABLES: Readonly<Record<string, OptionTable>> = {
+  PUSH_TO_HUB_OPTIONS,
   UPDATE_CARD_OPTIONS,
   TRAIN_OPTIONS,
   PLAN_OPTIONS,

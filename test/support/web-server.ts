@@ -2,7 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { sha256 } from './hub-server.js'
+import { sha256 } from './hub-answers.js'
 
 export interface SeenFileRequest {
   readonly path: string
