@@ -45,6 +45,7 @@ export interface HubPushOptions {
 }
 
 const STRATEGIES: readonly HubStrategy[] = ['end', 'every_save', 'checkpoint', 'all_checkpoints']
+const USUAL: HubStrategy = 'every_save'
 const group = 'Where the result is pushed'
 
 const strategy: Rule = {
@@ -71,7 +72,7 @@ export const PUSH_TO_HUB: Integration<HubPushOptions> = {
     },
     hubStrategy: {
       rule: strategy,
-      default: 'every_save',
+      default: USUAL,
       help: 'what goes up when: the result at the end, also the weights of each save, also the last or every checkpoint',
       flag: { name: '--hub-strategy', argument: 'when', group, choices: [...STRATEGIES] },
     },
@@ -98,10 +99,7 @@ export const PUSH_TO_HUB: Integration<HubPushOptions> = {
       )
     return []
   },
-  async open(
-    { pushToHub, hubModelId = '', hubStrategy = 'every_save', hubPrivateRepo, hubToken, outputDir, signal },
-    links,
-  ) {
+  async open({ pushToHub, hubModelId = '', hubStrategy = USUAL, hubPrivateRepo, hubToken, outputDir, signal }, links) {
     if (!pushToHub) return []
     if (outputDir === undefined)
       throw new OptionError('[train] pushToHub needs outputDir, where what it pushes is written; set it')

@@ -92,7 +92,7 @@ export const PUSH_TO_HUB_OPTIONS = {
     otherwise: 'what the owner of the repository has set, mostly public',
     help: 'whether a repository that is made for it is private; one that is there stays as it is',
   },
-  revision: { rule: textOf('a branch'), default: 'main', help: 'branch; it is made where it is not there' },
+  revision: { rule: textOf('a branch'), otherwise: 'main', help: 'branch; it is made where it is not there' },
   commitMessage: { rule: text, otherwise: "'Upload adapter' or 'Upload model'", help: 'first line of the commit' },
   pathInRepo: {
     rule: inside,

@@ -93,7 +93,7 @@ export interface CommitSettings {
 export async function pushFiles(
   target: HubTarget,
   files: readonly LocalFile[],
-  { message, dryRun = false, onProgress }: CommitSettings,
+  { message, dryRun, onProgress }: CommitSettings,
 ): Promise<PushResult> {
   const { id, revision, settings, signal } = target
   const report = createReport(id, onProgress)
