@@ -16,6 +16,7 @@ const WITHOUT_CODE: Readonly<Record<string, string>> = {
   'http/proxied-fetch.ts: 2 Error': 'the cause of what fetch throws',
   'http/short-exchange.ts: 3 Error': 'the cause of a ServiceError',
   'hub/http.ts: 1 Error': 'the cause of a TransportError',
+  'hub/push/push-fetch.ts: 1 Error': 'the cause of a HubError',
   'lossless-json.ts: 1 SyntaxError': 'as of JSON.parse: its callers say which file it is',
   'lossless-json.ts: 1 TypeError': 'as of JSON.stringify',
   'tokenizer/chat-template.ts: 2 TypeError': 'the cause of a ModelError',

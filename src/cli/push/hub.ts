@@ -1,4 +1,4 @@
-/** @file `lowrank push hub`: an adapter, a model or what a run has trained becomes a commit of a repository of the Hub. */
+/** @file `lowrank push hub`: an adapter, a model or the result of a run becomes a commit of a repository of the Hub. */
 
 import { formatBytes } from '../../bytes.js'
 import { expectId, PUSH_TO_HUB_OPTIONS, type PushEvent, type PushToHubOptions } from '../../hub/push/options.js'

@@ -13,7 +13,7 @@ export interface PushedFile {
   readonly size: number
 }
 
-/** Files go to the Hub. The first event tells of all of them before they begin; the last has `bytes` of `totalBytes`. */
+/** Files go to the Hub. The first event tells of all of them before they begin; the last has all bytes. */
 export interface PushEvent {
   readonly type: 'push'
   readonly id: string

@@ -1,4 +1,4 @@
-/** @file Pushing to the Hub: one commit with what belongs, whatever fails in between, and nothing that was not asked for. */
+/** @file Pushing to the Hub: one commit with what belongs, whatever fails in between, and nothing else. */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
