@@ -30,6 +30,7 @@ const NAMES = /** @type {const} */ ([
   'ops',
   'step',
   'generate',
+  'evaluate',
   'e2e',
   'data-prepare',
   'data',

@@ -13,12 +13,13 @@ import { root } from './phases.mjs'
 const require = createRequire(import.meta.url)
 
 /** The instruction sets that the CPU kernels are compiled for, each with everything of those before it. */
-export const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
+export const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx']
 
 const FLAGS_OF_LEVELS = {
   avx2: ['avx2', 'fma', 'f16c'],
   avx512: ['avx512f', 'avx512bw', 'avx512vl', 'avx512dq'],
   avx512bf16: ['avx512_bf16'],
+  amx: ['amx_tile', 'amx_bf16'],
 }
 
 /** The JSON Schema of configuration files, in dist/. */
@@ -36,7 +37,7 @@ export function onPath(name) {
 
 /**
  * The levels that the engine chooses from on a machine: its best, and where that is avx512bf16 also avx512, which is faster on some of
- * them. All, where the processor cannot be told.
+ * them; both also beside amx, which a system may keep to itself. All, where the processor cannot be told.
  */
 export function levelsOf(cpuinfo) {
   const flags = cpuinfo.match(/^flags\s*:(.*)$/m)?.[1]?.split(' ')
@@ -46,7 +47,7 @@ export function levelsOf(cpuinfo) {
     if (!FLAGS_OF_LEVELS[level].every((flag) => flags.includes(flag))) break
     best++
   }
-  return ISA_LEVELS.slice(ISA_LEVELS[best] === 'avx512bf16' ? best - 1 : best, best + 1)
+  return ISA_LEVELS.slice(Math.min(best, Math.max(best - 2, ISA_LEVELS.indexOf('avx512'))), best + 1)
 }
 
 /** levelsOf() this machine. */

@@ -50,10 +50,11 @@ export { type ExampleSplit, type SplitOptions, splitExamples } from './data/spli
 export type { UnusualKind } from './data/unusual-rows.js'
 export type { WriteFormat, WriteRowsOptions } from './data/writers/write-options.js'
 export { type WrittenRows, writeRows } from './data/writers/write-rows.js'
-export type { Choose, Decoding } from './decoding/decoding.js'
+export type { Choose, ChooseOne, Decoding, RefillOptions } from './decoding/decoding.js'
 export type { GenerateInput, GenerationDefaults } from './decoding/generate-options.js'
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
+export type { ContextGroup, ContinuationScore, Scoring } from './decoding/scoring.js'
 export { type EvaluateModelsOptions, evaluate } from './evaluate/evaluate.js'
 export type {
   ConfusionMatrix,
@@ -110,7 +111,6 @@ export { type GenerationPlan, planGeneration } from './generation/plan-generatio
 export type { GenerationPlanOptions } from './generation/plan-options.js'
 export {
   type ContinuationItem,
-  type ContinuationScore,
   type ScoreContinuationsOptions,
   scoreContinuations,
 } from './generation/score-continuations.js'

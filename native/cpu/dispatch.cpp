@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "../platform/platform.h"
+
 namespace lowrank::cpu {
 
 namespace {
@@ -52,13 +54,20 @@ LOWRANK_LEVEL(avx512bf16)
 #else
 LOWRANK_NO_LEVEL(avx512bf16)
 #endif
+#ifdef LOWRANK_HAS_amx
+LOWRANK_LEVEL(amx)
+#else
+LOWRANK_NO_LEVEL(amx)
+#endif
 
 namespace {
 
-// From lowest to highest: each level has everything of those before it.
-constexpr const Level* kLevels[] = {&generic::kLevel, &avx2::kLevel, &avx512::kLevel, &avx512bf16::kLevel};
-constexpr int kLevelCount = 4;
+// From lowest to highest: a machine that has a level has those before it.
+constexpr const Level* kLevels[] = {&generic::kLevel, &avx2::kLevel, &avx512::kLevel, &avx512bf16::kLevel,
+                                    &amx::kLevel};
+constexpr int kLevelCount = 5;
 constexpr int kBFloat16Level = 3;
+constexpr int kAmxLevel = 4;
 
 bool bit(unsigned word, int index) {
   return (word >> index & 1u) != 0;
@@ -76,10 +85,13 @@ int detectLevel() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
   if (!bit(b, 5)) return 0;
   const unsigned subleaves = a;
+  const bool tiles = bit(d, 22) && bit(d, 24) && (xcr0 & 0x60000u) == 0x60000u;
   const bool f = bit(b, 16), dq = bit(b, 17), bw = bit(b, 30), vl = bit(b, 31);
   if (!f || !dq || !bw || !vl || (xcr0 & 0xe6u) != 0xe6u) return 1;
   if (subleaves < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return 2;
-  return bit(a, 5) ? 3 : 2;
+  if (!bit(a, 5)) return 2;
+  // The system hands out the tile registers on request only.
+  return tiles && platform::allowTileRegisters() ? kAmxLevel : kBFloat16Level;
 }
 
 int detectedLevel() {
@@ -106,7 +118,7 @@ int fastestLevel() {
   static const int level = [] {
     int best = detectedLevel();
     while (best >= 0 && kLevels[best]->backend == nullptr) --best;
-    if (best < kBFloat16Level || kLevels[best - 1]->backend == nullptr) return best;
+    if (best != kBFloat16Level || kLevels[best - 1]->backend == nullptr) return best;
     const bool faster = rate(kLevels[best]->probes->dotBFloat16) > 1.1 * rate(kLevels[best]->probes->multiplyAdd);
     return faster ? best : best - 1;
   }();
@@ -160,7 +172,7 @@ const Backend* selectBackend(const char* isa, char* error, size_t errorSize) {
         origin, isa, detectedIsa());
     return nullptr;
   }
-  std::snprintf(error, errorSize, "expected generic, avx2, avx512 or avx512bf16 for %s, got '%.64s'", origin, isa);
+  std::snprintf(error, errorSize, "expected generic, avx2, avx512, avx512bf16 or amx for %s, got '%.64s'", origin, isa);
   return nullptr;
 }
 

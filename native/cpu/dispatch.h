@@ -8,8 +8,8 @@
 
 namespace lowrank::cpu {
 
-// The best level of this machine: "generic", "avx2", "avx512" or "avx512bf16" (CPUID, and the registers the system
-// saves).
+// The best level of this machine: "generic", "avx2", "avx512", "avx512bf16" or "amx" (CPUID, and the registers the
+// system saves).
 const char* detectedIsa();
 
 // The level that is taken by itself: the best one, unless its bfloat16 products are measured to be slower than

@@ -15,6 +15,7 @@
 // Determinism: kDepth, kBlockRows and the tile are constants of a level; a sum never meets another task.
 #include "gemm.h"
 
+#include "gemm_amx.h"
 #include "gemm_few_rows.h"
 #include "gemm_nf4.h"
 #include "gemm_tile.h"
@@ -393,14 +394,58 @@ bool runByRows(const Gemm& product, Plan plan, Workspace& workspace, Context& co
   return true;
 }
 
+#if defined(__AMX_BF16__)
+
+// Those of the products that tiles multiply.
+bool runTiles(const Gemm* products, int64_t count, Workspace& workspace, Context& context) {
+  const Gemm* batch[kAmxTerms];
+  int64_t size = 0, terms = 0, bytes = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    const Gemm& product = products[p];
+    if (product.m == 0 || product.n == 0 || !fitsTiles(product)) continue;
+    const int64_t own = packedElements(product) * 2;
+    if (size > 0 && (terms + product.termCount > kAmxTerms || bytes + own > kSharedBytes)) {
+      if (!multiplyTiles(batch, size, workspace, context)) return false;
+      size = terms = bytes = 0;
+    }
+    if (own <= kSharedBytes) {
+      batch[size++] = &product;
+      terms += product.termCount;
+      bytes += own;
+      continue;
+    }
+    // Block by block of rows.
+    const int64_t step = maxOf(1, kSharedBytes / (own / product.m) / kAmxBlockRows) * kAmxBlockRows;
+    GemmTerm parts[kAmxTerms];
+    for (int64_t row = 0; row < product.m; row += step) {
+      Gemm part = product;
+      part.m = minOf(step, product.m - row);
+      part.terms = parts;
+      for (int64_t t = 0; t < product.termCount; ++t) {
+        parts[t] = product.terms[t];
+        parts[t].a.data = static_cast<const BFloat16*>(parts[t].a.data) + row * parts[t].a.stride;
+      }
+      part.c = static_cast<char*>(product.c) + row * product.cStride * elementSize(product.cDType);
+      const Gemm* only = &part;
+      if (!multiplyTiles(&only, 1, workspace, context)) return false;
+    }
+  }
+  return size == 0 || multiplyTiles(batch, size, workspace, context);
+}
+
+#endif
+
 }  // namespace
 
 bool gemm(const Gemm* products, int64_t count, Workspace& workspace, Context& context) {
+#if defined(__AMX_BF16__)
+  if (!runTiles(products, count, workspace, context)) return false;
+#endif
   Gemm batch[kBatch];
   Plan plans[kBatch];
   int64_t size = 0, words = 0;
   for (int64_t p = 0; p < count; ++p) {
-    if (products[p].m == 0 || products[p].n == 0) continue;
+    if (products[p].m == 0 || products[p].n == 0 || fitsTiles(products[p])) continue;
     const Plan plan = makePlan(products[p]);
     const int64_t shared = sharedWords(products[p], plan);
     if (shared * 4 > kSharedBytes) {

@@ -1,8 +1,8 @@
 // One float32 vector type per instruction set, and what kernels do with it.
 //
-// 1. Every kernel file is compiled once per level with LOWRANK_ISA = generic | avx2 | avx512 | avx512bf16 and that
-//    level's flags. All code lives in namespace lowrank::cpu::LOWRANK_ISA and uses no standard-library template: a weak
-//    symbol shared between levels could otherwise be the AVX-512 one on a machine without AVX-512.
+// 1. Every kernel file is compiled once per level, with LOWRANK_ISA = generic | avx2 | avx512 | avx512bf16 | amx and
+//    that level's flags. All code lives in namespace lowrank::cpu::LOWRANK_ISA and uses no standard-library template: a
+//    weak symbol shared between levels could otherwise be the AVX-512 one on a machine without AVX-512.
 // 2. A vector has kLanes floats. `count` forms touch only the first count <= kLanes elements; loads fill the rest
 //    with 0.
 // 3. Storage types: float, BFloat16, Float16. Arithmetic is float32; a store rounds to nearest even, once. With BF16

@@ -175,6 +175,16 @@ std::string threadLimits() {
   return text;
 }
 
+bool allowTileRegisters() {
+#if defined(SYS_arch_prctl)
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, of Linux 5.16
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 int allowedCores() {
   std::set<std::string> cores;
   std::vector<unsigned long> mask(1024 / sizeof(unsigned long));  // 8192 processors

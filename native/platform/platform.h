@@ -12,6 +12,9 @@ namespace lowrank::platform {
 // control groups.
 int allowedCores();
 
+// Asks the system for the tile registers of AMX, for all threads of this process; false where it keeps them.
+bool allowTileRegisters();
+
 // Bytes of memory of the machine, or of the tightest control group around this process.
 uint64_t totalMemory();
 

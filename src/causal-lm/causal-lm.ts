@@ -7,7 +7,7 @@ import { IGNORE_INDEX, type RaggedBatch } from '../architecture/ragged-batch.js'
 import type { GradientCheckpointing } from '../autograd/gradient-checkpointing.js'
 import type { Parameter } from '../autograd/parameter.js'
 import { noGrad } from '../autograd/tape.js'
-import { type Choose, Decoding } from '../decoding/decoding.js'
+import { type Choose, Decoding, type RefillOptions } from '../decoding/decoding.js'
 import {
   createChooser,
   type GenerateInput,
@@ -17,6 +17,7 @@ import {
   readPrompts,
 } from '../decoding/generate-options.js'
 import type { GenerateOptions } from '../decoding/sampling-options.js'
+import { Scoring } from '../decoding/scoring.js'
 import { describeValue } from '../errors.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
@@ -296,6 +297,15 @@ export class CausalLM {
     return scores
   }
 
+  /**
+   * Scores continuations of contexts. Ids are taken as checked; nothing is recorded for backward.
+   * @param prefix the beginning of all contexts, in whole PREFIX_MULTIPLEs, which is computed once; may be empty.
+   */
+  scoring(prefix: Int32Array): Scoring {
+    this.expectLive('scoreContinuations')
+    return new Scoring(this.#decoder, this.device, this.dtype, prefix, this.#beginAnswers('scoreContinuations'))
+  }
+
   /** @throws when it was disposed. */
   expectLive(where: string): void {
     if (this.#disposed)
@@ -460,27 +470,33 @@ export class CausalLM {
   /**
    * Sequences to continue token by token, as generate() does. Ids are taken as checked.
    * @param mostTokens that a sequence may have in the end, its prompt included.
+   * @param refill present where prompts come by `fill()`: `prompts` then says only how many grow at a time.
    */
-  decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose): Decoding {
+  decoding(prompts: readonly Int32Array[], mostTokens: number, choose: Choose, refill?: RefillOptions): Decoding {
     this.expectLive('generate')
+    const hooks = this.#beginAnswers('generate')
+    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, hooks, refill)
+  }
+
+  /** What holds while answers or scores are being made: weights and adapters stay as they are. */
+  #beginAnswers(where: string): { expectUnchanged(): void; onEnd(): void } {
     if (this.#isChanging)
       throw new LowrankError(
         'INVALID_CALL',
-        '[generate] expected weights that stay, but an adapter is being merged into them; await that first',
+        `[${where}] expected weights that stay, but an adapter is being merged into them; await that first`,
       )
     // Lists of LoRA pairs are replaced when adapters come, go or are switched.
     const before = [...this.#parts.linears.values()].map((linear) => ({ linear, pairs: linear.pairs }))
     const expectUnchanged = (): void => {
-      this.expectLive('generate')
+      this.expectLive(where)
       if (before.every(({ linear, pairs }) => linear.pairs === pairs)) return
       throw new LowrankError(
         'INVALID_CALL',
-        '[generate] expected the adapters unchanged while an answer is generated; switch them between answers',
+        `[${where}] expected the adapters unchanged while an answer is generated; switch them between answers`,
       )
     }
     this.#decodings++
-    const onEnd = (): void => void this.#decodings--
-    return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, { expectUnchanged, onEnd })
+    return { expectUnchanged, onEnd: () => void this.#decodings-- }
   }
 
   /**

@@ -148,7 +148,9 @@ export async function beginLoading(from: string | ModelLocation, options: LoadMo
  * about memory; else float32.
  */
 export function defaultDType({ isGpu }: Pick<Device, 'isGpu'>, quantization: Quantization | undefined): ComputeDType {
-  return isGpu || quantization || loadAddon().info().detectedIsa === 'avx512bf16' ? 'bfloat16' : 'float32'
+  return isGpu || quantization || ['avx512bf16', 'amx'].includes(loadAddon().info().detectedIsa)
+    ? 'bfloat16'
+    : 'float32'
 }
 
 /** The config of a model that `resolveModel` found, as `loadModel` would have it; weights need not be there. */

@@ -4,7 +4,6 @@
  */
 
 import type { Decoder, RaggedInput } from '../architecture/architecture.js'
-import { positionsInSequences } from '../architecture/ragged-batch.js'
 import { noGrad } from '../autograd/tape.js'
 import { ModelError } from '../lowrank-error.js'
 import { linear } from '../ops/linear.js'
@@ -13,16 +12,35 @@ import type { CommandList, Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
-import { KvCache } from './kv-cache.js'
+import { KvCache, type KvCacheShape } from './kv-cache.js'
 
 /** Tokens that a cache is made for at first, where more may come. */
 const FIRST_CAPACITY = 256
+
+/** Tokens of prompts that are computed at a time: enough to keep a device busy, few enough to take little memory. */
+const PROMPT_TOKENS = 8192
+
+/**
+ * A beginning that prompts share is computed in whole blocks of attention's queries, so that all sums are those of a
+ * prompt that is computed at once.
+ */
+export const PREFIX_MULTIPLE = 64
 
 /**
  * Queues the op that chooses the next ids, int32 [S], from float32 logits [S, V]; `positions`, int32 [S], are those
  * that the ids will have.
  */
 export type Choose = (logits: Tensor, ids: Tensor, positions: Tensor) => void
+
+/** The same for one sequence: logits [1, V], ids and positions [1]. */
+export type ChooseOne = (logits: Tensor, id: Tensor, position: Tensor, sequence: number) => void
+
+/** What a decoding needs to take further prompts in the place of those that have ended. */
+export interface RefillOptions {
+  /** Beginning of all prompts, present and later, which is computed once. Its length: whole PREFIX_MULTIPLEs. */
+  readonly prefix: Int32Array
+  readonly chooseOne: ChooseOne
+}
 
 /**
  * Steps may be queued ahead: the ids that one chooses stay on the device for the next. All steps after the prompt are
@@ -51,11 +69,15 @@ export class Decoding {
   /** What steps share, as the table of rope, was made for this cache: its first pass was not recorded. */
   #isPrepared = false
   #isPrefilled = false
+  readonly #refill: RefillOptions | undefined
+  /** Keys and values of the shared beginning. */
+  #prefix: KvCache | undefined
 
   /**
    * @param mostTokens that a sequence may have in the end, its prompt included.
    * @param hooks `expectUnchanged` throws where the model is not what it was when the decoding began, and is asked
    * before steps are recorded, which then stay as they are; `onEnd` is called once, when this is disposed.
+   * @param refill present where prompts come by `fill()`: `prompts` then says only how many grow at a time.
    */
   constructor(
     decoder: Decoder,
@@ -65,8 +87,10 @@ export class Decoding {
     mostTokens: number,
     choose: Choose,
     hooks: { expectUnchanged(): void; onEnd(): void },
+    refill?: RefillOptions,
   ) {
     this.#hooks = hooks
+    this.#refill = refill
     this.#decoder = decoder
     this.#device = device
     this.#dtype = dtype
@@ -74,7 +98,7 @@ export class Decoding {
     this.#prompts = prompts
     this.#mostTokens = mostTokens
     this.#lengths = prompts.map(() => 0)
-    this.#ended = prompts.map(() => false)
+    this.#ended = prompts.map(() => refill !== undefined)
     const integers = (): Tensor =>
       unregisterFromScope(Tensor.from(device, new Int32Array(prompts.length), [prompts.length]))
     this.#ids = integers()
@@ -88,7 +112,7 @@ export class Decoding {
    * positions.
    */
   async next(): Promise<Int32Array> {
-    noGrad(() => scope(() => (this.#isPrefilled ? this.#decodeOne() : this.#prefill())))
+    noGrad(() => scope(() => (this.#isPrefilled || this.#refill ? this.#decodeOne() : this.#prefill())))
     try {
       return await this.#ids.readInt32()
     } catch (error) {
@@ -106,44 +130,135 @@ export class Decoding {
     this.#isDisposed = true
     this.#step?.dispose()
     this.#cache?.dispose()
+    this.#prefix?.dispose()
     for (const tensor of [this.#ids, this.#positions, this.#cacheRows, this.#seqUsedK]) tensor.dispose()
   }
 
+  /**
+   * Queues prompts in the place of sequences that have ended or never began, with the first token of each; resolves to
+   * the newest ids of all sequences, [S].
+   */
+  async fill(sequences: readonly number[], prompts: readonly Int32Array[]): Promise<Int32Array> {
+    const order = [...sequences.keys()].sort((a, b) => (sequences[a] as number) - (sequences[b] as number))
+    const places = order.map((i) => sequences[i] as number)
+    noGrad(() =>
+      scope(() =>
+        this.#fill(
+          places,
+          order.map((i) => prompts[i] as Int32Array),
+        ),
+      ),
+    )
+    for (const sequence of places) this.#ended[sequence] = false
+    try {
+      return await this.#ids.readInt32()
+    } catch (error) {
+      throw withCause(error)
+    }
+  }
+
   #prefill(): void {
-    const lengths = this.#prompts.map(({ length }) => length)
-    const cache = this.#reserve(Math.max(...lengths))
-    const cuSeqlens = new Int32Array(lengths.length + 1)
-    lengths.forEach((length, s) => {
-      cuSeqlens[s + 1] = (cuSeqlens[s] as number) + length
-    })
-    const positions = positionsInSequences(cuSeqlens)
-    const inputIds = new Int32Array(positions.length)
-    const rows = new Int32Array(positions.length)
-    this.#prompts.forEach((prompt, s) => {
-      const start = cuSeqlens[s] as number
-      inputIds.set(prompt, start)
-      for (let i = 0; i < prompt.length; i++) rows[start + i] = s * cache.capacity + i
-    })
-    this.#seqUsedK.write_(Int32Array.from(lengths))
-    const hidden = this.#forward(cache, {
-      inputIds: this.#integers(inputIds),
-      positions: this.#integers(positions),
-      sequenceLength: Math.max(...lengths),
-      cacheRows: this.#integers(rows),
-      cuSeqlensQ: this.#integers(cuSeqlens),
-      cuSeqlensK: this.#cuSeqlensK(cache),
-    })
-    this.#chooseFrom(gatherRows(hidden, this.#integers(cuSeqlens.slice(1).map((end) => end - 1))))
-    this.#isPrepared = true
+    this.#fill([...this.#prompts.keys()], this.#prompts)
     this.#isPrefilled = true
-    lengths.forEach((length, s) => {
-      this.#lengths[s] = length
+  }
+
+  /** Computes prompts, some at a time; `places` ascend. */
+  #fill(places: readonly number[], prompts: readonly Int32Array[]): void {
+    const longest = Math.max(...prompts.map(({ length }) => length))
+    const cache = this.#reserve(longest)
+    const prefix = this.#refill?.prefix.length ?? 0
+    const most = this.#refill ? PROMPT_TOKENS : Number.POSITIVE_INFINITY
+    for (let first = 0; first < places.length; ) {
+      let end = first
+      for (let tokens = 0; end < places.length && (end === first || tokens < most); end++)
+        tokens += (prompts[end] as Int32Array).length - prefix
+      const part = [places.slice(first, end), prompts.slice(first, end)] as const
+      scope(() => this.#fillTogether(cache, ...part, longest))
+      first = end
+    }
+    this.#isPrepared = true
+    places.forEach((place, i) => {
+      this.#lengths[place] = (prompts[i] as Int32Array).length
     })
+  }
+
+  #fillTogether(
+    cache: KvCache,
+    places: readonly number[],
+    prompts: readonly Int32Array[],
+    sequenceLength: number,
+  ): void {
+    const shared = this.#copyPrefix(cache, places)
+    // Sequences lie behind each other in the cache, from its beginning on: what lies before the first has no queries.
+    const before = places[0] === 0 ? 0 : 1
+    const all = before + places.length
+    const [cuSeqlensQ, cuSeqlensK] = [new Int32Array(all + 1), new Int32Array(all + 1)]
+    const [used, last] = [new Int32Array(all), new Int32Array(places.length)]
+    const total = prompts.reduce((sum, { length }) => sum + length - shared, 0)
+    const [inputIds, positions, rows] = [new Int32Array(total), new Int32Array(total), new Int32Array(total)]
+    let at = 0
+    prompts.forEach((prompt, i) => {
+      const start = (places[i] as number) * cache.capacity
+      cuSeqlensK[before + i] = start
+      for (let position = shared; position < prompt.length; position++, at++) {
+        inputIds[at] = prompt[position] as number
+        positions[at] = position
+        rows[at] = start + position
+      }
+      cuSeqlensQ[before + i + 1] = at
+      used[before + i] = prompt.length
+      last[i] = at - 1
+      cuSeqlensK[before + i + 1] = start + cache.capacity
+    })
+    const hidden = this.#forward(
+      cache,
+      {
+        inputIds: this.#integers(inputIds),
+        positions: this.#integers(positions),
+        sequenceLength,
+        cacheRows: this.#integers(rows),
+        cuSeqlensQ: this.#integers(cuSeqlensQ),
+        cuSeqlensK: this.#integers(cuSeqlensK),
+      },
+      this.#integers(used),
+    )
+    const chosen = gatherRows(hidden, this.#integers(last))
+    const counts = this.#integers(Int32Array.from(prompts, ({ length }) => length))
+    const logits = this.#logits(chosen)
+    if (!this.#refill) this.#choose(logits, this.#ids, counts)
+    for (const [i, place] of places.entries())
+      this.#refill?.chooseOne(logits.slice(i, i + 1), oneOf(this.#ids, place), oneOf(counts, i), place)
+  }
+
+  /** Copies the shared beginning into the cache; returns its length. */
+  #copyPrefix(cache: KvCache, places: readonly number[]): number {
+    const ids = this.#refill?.prefix
+    if (!ids || ids.length === 0) return 0
+    const count = ids.length
+    const upTo = (size: number): Int32Array => Int32Array.from({ length: size }, (_, i) => i)
+    if (!this.#prefix) {
+      this.#prefix = new KvCache(this.#device, this.#dtype, this.#cacheShape(1), count)
+      const bounds = this.#integers(Int32Array.of(0, count))
+      const positions = this.#integers(upTo(count))
+      const input = { inputIds: this.#integers(ids), positions, cacheRows: positions, sequenceLength: count }
+      const used = this.#integers(Int32Array.of(count))
+      this.#forward(this.#prefix, { ...input, cuSeqlensQ: bounds, cuSeqlensK: bounds }, used)
+    }
+    const from = new Int32Array(places.length * count)
+    const to = new Int32Array(places.length * count)
+    places.forEach((place, i) => {
+      for (let j = 0; j < count; j++) {
+        from[i * count + j] = j
+        to[i * count + j] = place * cache.capacity + j
+      }
+    })
+    cache.copyRows(this.#prefix, this.#integers(from), this.#integers(to))
+    return count
   }
 
   #decodeOne(): void {
     // Those that have ended write over their last token, for nobody.
-    const positions = Int32Array.from(this.#lengths, (length, s) => (this.#ended[s] ? length - 1 : length))
+    const positions = Int32Array.from(this.#lengths, (length, s) => (this.#ended[s] ? Math.max(0, length - 1) : length))
     const cache = this.#reserve(Math.max(...positions) + 1)
     this.#positions.write_(positions)
     this.#cacheRows.write_(positions.map((position, s) => s * cache.capacity + position))
@@ -172,12 +287,11 @@ export class Decoding {
   #reserve(tokens: number): KvCache {
     const old = this.#cache
     if (old && tokens <= old.capacity) return old
-    const { numHiddenLayers: layers, numKeyValueHeads, headDim, maxPositionEmbeddings } = this.#decoder.config
+    const { maxPositionEmbeddings } = this.#decoder.config
     let capacity = Math.min(this.#mostTokens, Math.max(FIRST_CAPACITY, 2 * tokens))
     // Models with learned positions have no more: what is beyond is refused when a sequence gets there, not before.
     if (tokens <= maxPositionEmbeddings) capacity = Math.min(capacity, maxPositionEmbeddings)
-    const shape = { layers, width: numKeyValueHeads * headDim, sequences: this.#prompts.length }
-    const cache = new KvCache(this.#device, this.#dtype, shape, capacity)
+    const cache = new KvCache(this.#device, this.#dtype, this.#cacheShape(this.#prompts.length), capacity)
     this.#step?.dispose()
     this.#step = undefined
     this.#isPrepared = false
@@ -185,6 +299,11 @@ export class Decoding {
     old?.dispose()
     this.#cache = cache
     return cache
+  }
+
+  #cacheShape(sequences: number): KvCacheShape {
+    const { numHiddenLayers: layers, numKeyValueHeads, headDim } = this.#decoder.config
+    return { layers, width: numKeyValueHeads * headDim, sequences }
   }
 
   /** int32 [S + 1]: every sequence has its part of the cache. */
@@ -200,14 +319,30 @@ export class Decoding {
    * [N] tokens -> [N, D]. Positions up to the cache's capacity are prepared, so that a recorded step holds for all of
    * them.
    */
-  #forward(cache: KvCache, input: Omit<RaggedInput, 'positionCount' | 'seqUsedK'>): Tensor {
-    const all = { ...input, seqUsedK: this.#seqUsedK, positionCount: cache.capacity }
+  #forward(
+    cache: KvCache,
+    input: Omit<RaggedInput, 'positionCount' | 'seqUsedK'>,
+    seqUsedK: Tensor = this.#seqUsedK,
+  ): Tensor {
+    const all = { ...input, seqUsedK, positionCount: cache.capacity }
     return this.#decoder.forward(all, { gradientCheckpointing: false, trainable: false, cache })
   }
 
-  #chooseFrom(hidden: Tensor): void {
-    this.#choose(linear(hidden, [this.#decoder.head], { outputDType: 'float32' }), this.#ids, this.#seqUsedK)
+  #logits(hidden: Tensor): Tensor {
+    return linear(hidden, [this.#decoder.head], { outputDType: 'float32' })
   }
+
+  #chooseFrom(hidden: Tensor): void {
+    this.#choose(this.#logits(hidden), this.#ids, this.#seqUsedK)
+  }
+}
+
+/** One element of a vector, as a vector. */
+export function oneOf(vector: Tensor, index: number): Tensor {
+  return vector
+    .reshape([vector.size, 1])
+    .slice(index, index + 1)
+    .reshape([1])
 }
 
 /** The error of logits that no token can be chosen from, with what is mostly behind it. */

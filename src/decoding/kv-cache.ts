@@ -3,10 +3,10 @@
 import type { KeyValueCache } from '../architecture/architecture.js'
 import { LowrankError } from '../lowrank-error.js'
 import { copy_ } from '../ops/cast.js'
-import { scatterRows_ } from '../ops/rows.js'
+import { gatherRows, scatterRows_ } from '../ops/rows.js'
 import type { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
-import { unregisterFromScope } from '../tensor/scope.js'
+import { scope, unregisterFromScope } from '../tensor/scope.js'
 import { Tensor } from '../tensor/tensor.js'
 
 /** What a cache is made for. */
@@ -59,6 +59,16 @@ export class KvCache implements KeyValueCache {
           copy_(to[name].slice(s * this.capacity, s * this.capacity + length), source)
         }
       }
+    })
+  }
+
+  /**
+   * Copies tokens of another cache, or of this one: those at its rows `from`, int32 [N], to the rows `to`, int32 [N].
+   */
+  copyRows(other: KvCache, from: Tensor, to: Tensor): void {
+    this.#layers.forEach((layer, l) => {
+      const source = other.#layers[l] as { k: Tensor; v: Tensor }
+      for (const name of ['k', 'v'] as const) scope(() => scatterRows_(layer[name], to, gatherRows(source[name], from)))
     })
   }
 

@@ -1,7 +1,7 @@
-/** @file generateTexts: answers to many prompts at once, in batches of like length. */
+/** @file generateTexts: answers to many prompts, many at a time. The steps themselves are in growing-batch.ts. */
 
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
-import { createChooser, type GenerateSettings, readGenerateOptions, readPrompts } from '../decoding/generate-options.js'
+import { readGenerateOptions, readPrompts } from '../decoding/generate-options.js'
 import { describeValue } from '../errors.js'
 import { OptionError } from '../lowrank-error.js'
 import { callback, either, exactly, integer } from '../options/rules.js'
@@ -17,7 +17,9 @@ import {
   TEXT_GENERATION_OPTIONS,
   type TextGenerationOptions,
 } from './generate-text.js'
+import { GrowingBatch, type GrowingRow as Row } from './growing-batch.js'
 import { encodePrompt, type Prompt } from './prompt-ids.js'
+import { sharedPrefix } from './shared-prefix.js'
 
 /** The options of `generateTexts`. */
 export interface TextsGenerationOptions extends TextGenerationOptions {
@@ -47,13 +49,9 @@ export const TEXTS_GENERATION_OPTIONS = {
   },
 } as const satisfies OptionTable<TextsGenerationOptions>
 
-interface Row {
-  readonly index: number
-  readonly ids: Int32Array
-}
-
 /**
- * Answers many prompts: what `generateText` gives for each alone, but faster.
+ * Answers many prompts: what `generateText` gives for each alone with the same seed, but faster. Prompts of like length
+ * share a batch, a beginning that all share is computed once, and an answer that ends makes place for the next prompt.
  * @param prompts texts or conversations, as `generateText` takes them, or ids.
  * @returns the answers in the order of the prompts.
  * @throws what `generateText` throws, before anything is computed where it is about the prompts.
@@ -81,63 +79,45 @@ export async function generateTexts(
   }
   // The longest first: what does not fit is known at once.
   rows.sort((a, b) => b.ids.length - a.ids.length || a.index - b.index)
-
   const answers: GeneratedText[] = []
-  for (let first = 0; first < rows.length; ) {
-    const mostTokens = (rows[first] as Row).ids.length + settings.maxNewTokens
-    const size = batchSize === 'auto' ? fittingBatchSize(model, mostTokens) : batchSize
-    const batch = rows.slice(first, first + size)
-    first += size
-    const growing = batch.map(() => new GrowingAnswer(tokenizer, stops, ends))
-    await growTogether(model, settings, batch, growing, turns, (row) => {
-      const { index, ids } = batch[row] as Row
-      const { whole } = (growing[row] as GrowingAnswer).end(ids.length)
-      answers[index] = whole
-      onText?.(index, whole)
-    })
+  const finish = ({ index, ids }: Row, answer: GrowingAnswer): void => {
+    const { whole } = answer.end(ids.length)
+    answers[index] = whole
+    onText?.(index, whole)
   }
+  const prefix = sharedPrefix(
+    model,
+    rows.map(({ ids }) => ids),
+  )
+  const start = (): GrowingAnswer => new GrowingAnswer(tokenizer, stops, ends)
+  for (const group of settings.maxNewTokens === 0 ? [] : groupsOfLikeLength(rows, settings.maxNewTokens)) {
+    const mostTokens = (group[0] as Row).ids.length + settings.maxNewTokens
+    const size = Math.min(group.length, batchSize === 'auto' ? fittingBatchSize(model, mostTokens) : batchSize)
+    const batch = new GrowingBatch(model, settings, { mostTokens, size, prefix })
+    try {
+      await batch.run(group, start, finish, turns)
+    } finally {
+      batch.dispose()
+    }
+  }
+  if (settings.maxNewTokens === 0) for (const row of rows) finish(row, start())
   return answers
 }
 
-/** Steps that are queued at a time. */
-const STEPS_AHEAD = 2
-
-async function growTogether(
-  model: CausalLM,
-  { maxNewTokens, eosTokenIds, sampling, signal }: GenerateSettings,
-  batch: readonly Row[],
-  answers: readonly GrowingAnswer[],
-  turns: Turns,
-  onEnd: (row: number) => void,
-): Promise<void> {
-  const prompts = batch.map(({ ids }) => ids)
-  const chooser = createChooser(sampling, prompts, model.config.vocabSize, model.device)
-  const decoding = model.decoding(prompts, (prompts[0] as Int32Array).length + maxNewTokens, chooser.choose)
-  const ended = prompts.map(() => false)
-  try {
-    const queued: Promise<Int32Array>[] = []
-    for (let step = 0; step < maxNewTokens && ended.includes(false); step++) {
-      signal?.throwIfAborted()
-      while (queued.length < STEPS_AHEAD && step + queued.length < maxNewTokens) {
-        const ids = decoding.next()
-        ids.catch(() => model.device.sync()).catch(() => undefined)
-        queued.push(ids)
-      }
-      const ids = (await queued.shift()) as Int32Array
-      for (const [row, answer] of answers.entries()) {
-        if (ended[row]) continue
-        const id = ids[row] as number
-        answer.push(id)
-        if (turns.isOver) await turns.next()
-        if (!eosTokenIds.has(id) && !answer.stopped && answer.length < maxNewTokens) continue
-        ended[row] = true
-        decoding.end(row)
-        onEnd(row)
-      }
+/** All sequences of a batch have room for its longest: prompts of less than half the length are in the next group. */
+function groupsOfLikeLength(rows: readonly Row[], maxNewTokens: number): Row[][] {
+  const groups: Row[][] = []
+  let most = 0
+  for (const row of rows) {
+    const tokens = row.ids.length + maxNewTokens
+    if (groups.length === 0 || (tokens < most / 2 && most > FEW_TOKENS)) {
+      groups.push([])
+      most = tokens
     }
-  } finally {
-    decoding.dispose()
-    chooser.dispose()
+    groups.at(-1)?.push(row)
   }
-  if (maxNewTokens === 0) for (const row of batch.keys()) onEnd(row)
+  return groups
 }
+
+/** Sequences of so few tokens are one group, whatever their lengths. */
+const FEW_TOKENS = 256

@@ -97,7 +97,7 @@ export interface DeviceOptions {
    */
   emulator?: EmulatorOptions
   /**
-   * CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16'.
+   * CPU instruction set level, for tests: 'generic' | 'avx2' | 'avx512' | 'avx512bf16' | 'amx'.
    * @default the fastest that the machine has
    */
   isa?: string
@@ -142,7 +142,7 @@ export const DEVICE_OPTIONS = {
     otherwise: 'that of EmulatorOptions',
     help: 'for tests: what the emulated GPU is like',
   },
-  isa: { rule: text, otherwise: FASTEST, help: 'for tests: generic, avx2, avx512 or avx512bf16' },
+  isa: { rule: text, otherwise: FASTEST, help: 'for tests: generic, avx2, avx512, avx512bf16 or amx' },
   dryRun: { rule: boolean, default: false, help: 'reserve memory as ever, but compute nothing and read no file' },
   holdBudget: {
     rule: boolean,

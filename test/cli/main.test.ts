@@ -43,7 +43,7 @@ describe('lowrank doctor --json', () => {
     expect(code).toBe(0)
     const report = JSON.parse(stdout) as DoctorReport
     expect(report).toMatchObject({ ok: true, node: process.versions.node, triedPaths: [] })
-    expect(['generic', 'avx2', 'avx512', 'avx512bf16']).toContain(report.engine?.isa)
+    expect(['generic', 'avx2', 'avx512', 'avx512bf16', 'amx']).toContain(report.engine?.isa)
     expect(report.engine?.devices).toContain('cpu')
     expect(report.engine?.availableMemory).toBeGreaterThan(0)
     expect(report.engine?.availableMemory).toBeLessThanOrEqual(report.engine?.totalMemory ?? 0)

@@ -9,7 +9,7 @@ import { rejection, TINY_CONFIG, TINY_GPT2_CONFIG, tinyAdapter, tinyModel } from
 import { tinyByteLevelTokenizer } from '../support/tiny-tokenizer.js'
 
 const WORDS = 'one two three four five six seven eight nine'.split(' ')
-/** Prompts of uneven lengths, in no order of length. */
+/** Uneven lengths, in no order. */
 const PROMPTS = Array.from({ length: 11 }, (_, i) => WORDS.slice(i % 4, 1 + ((i * 7) % 9) + (i % 4)).join(' ') || 'one')
 
 const files = tinyByteLevelTokenizer()
@@ -34,6 +34,41 @@ describe('generateTexts', () => {
     const alone = await oneByOne(model, options)
     for (const batchSize of [1, 3, 8, 'auto'] as const)
       expect(await generateTexts(model, tokenizer, PROMPTS, { ...options, batchSize })).toEqual(alone)
+  })
+
+  test.each([
+    ['draws', { temperature: 0.8, topK: 20, seed: 7 }],
+    ['penalties', { repetitionPenalty: 1.5 }],
+    ['draws with penalties', { temperature: 1.2, topP: 0.9, repetitionPenalty: 1.2, seed: 3 }],
+  ])('%s of a prompt do not depend on the batch it is in', async (_, sampling) => {
+    const options = { maxNewTokens: 9, ...sampling }
+    const alone = await oneByOne(model, options)
+    for (const batchSize of [1, 3, 'auto'] as const)
+      expect(await generateTexts(model, tokenizer, PROMPTS, { ...options, batchSize })).toEqual(alone)
+  })
+
+  test('a beginning that all prompts share changes nothing but the work', async () => {
+    const beginning = Array.from({ length: 80 }, (_, i) => WORDS[(i * 5) % 9]).join(' ')
+    const prompts = PROMPTS.map((prompt) => `${beginning} ${prompt}`)
+    expect(tokenizer.encode(beginning).length).toBeGreaterThan(64)
+    const options = { maxNewTokens: 6, eosTokenId: [] }
+    const answers = await generateTexts(model, tokenizer, prompts, { ...options, batchSize: 4 })
+    for (const [i, prompt] of prompts.entries())
+      expect(answers[i]).toEqual(await generateText(model, tokenizer, prompt, options))
+  })
+
+  test('takes no more memory for more prompts, and gives it back', async () => {
+    const peakOf = async (prompts: string[]): Promise<number> => {
+      model.device.resetPeak()
+      await generateTexts(model, tokenizer, prompts, { maxNewTokens: 4, batchSize: 4, eosTokenId: [] })
+      await model.device.sync()
+      return model.device.memory().peak
+    }
+    const few = await peakOf(PROMPTS)
+    const { live } = model.device.memory()
+    // The places are filled by other rows, whose prompts are of other lengths: some activations more or less.
+    expect(await peakOf([...PROMPTS, ...PROMPTS, ...PROMPTS])).toBeLessThan(1.2 * few)
+    expect(model.device.memory().live).toBe(live)
   })
 
   test('ends each answer at its own end: an id, a stop string, or the length', async () => {

@@ -70,6 +70,28 @@ describe('scoreContinuations', () => {
     await expectScoresOfLogits(model, someItems(), batchSize)
   })
 
+  test('a beginning that all contexts share changes nothing but the work', async () => {
+    const beginning = randomIds(seededRandom(8), 130)
+    const items = someItems().map(({ context, continuation }) => ({
+      context: [...beginning, ...context],
+      continuation,
+    }))
+    await expectScoresOfLogits(model, items.slice(5, 17), 3)
+  })
+
+  test('takes no more memory for more items', async () => {
+    const items = someItems()
+    const peakOf = async (some: ContinuationItem[]): Promise<number> => {
+      model.device.resetPeak()
+      await scoreContinuations(model, some, { batchSize: 2 })
+      await model.device.sync()
+      return model.device.memory().peak
+    }
+    const few = await peakOf(items)
+    expect(await peakOf([...items, ...items, ...items])).toBe(few)
+    expect(model.device.memory().live).toBeLessThan(few)
+  })
+
   test('knows what greedy decoding writes', async () => {
     const context = [3, 1, 4, 1, 5]
     const continuation = await model.generate(context, { maxNewTokens: 4, eosTokenId: [] })
@@ -112,7 +134,7 @@ describe('scoreContinuations', () => {
       '[scoreContinuations] expected at least one id as number[] for continuation of item 0, got []',
     )
     expect(await rejection(scoreContinuations(model, [{ context: [1], continuation: [512] }]))).toContain(
-      'expected token ids in [0, 512) for inputIds, got 512 at token 1',
+      'expected token ids in [0, 512) for inputIds, got 512 at token 0',
     )
   })
 })

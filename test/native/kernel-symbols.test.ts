@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest'
 const OBJECTS = fileURLToPath(new URL('../../build/CMakeFiles', import.meta.url))
 const SOURCES = fileURLToPath(new URL('../../native/cpu', import.meta.url))
 
-describe.each(['generic', 'avx2', 'avx512', 'avx512bf16'])('the %s kernels', (isa) => {
+describe.each(['generic', 'avx2', 'avx512', 'avx512bf16', 'amx'])('the %s kernels', (isa) => {
   it('define no symbol outside their namespace, and none that the linker could merge with another level', () => {
     const folder = join(OBJECTS, `kernels_${isa}.dir`, 'cpu')
     // From the sources, because a build folder keeps the objects of files that are gone. dispatch.cpp belongs to no

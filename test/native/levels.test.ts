@@ -61,7 +61,7 @@ it('a level that the build leaves out is refused with those that it has and what
     'chosen',
     'chosen',
     "expected a level that this build has for isa, got 'avx512': this build has kernels for generic; npm run build makes all",
-    "expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse'",
+    "expected generic, avx2, avx512, avx512bf16 or amx for isa, got 'sse'",
   ])
 })
 

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { loadAddon } from '../../src/tensor/addon.js'
 
 const addon = loadAddon()
-const LANES = { generic: 4, avx2: 8, avx512: 16, avx512bf16: 16 }
+const LANES = { generic: 4, avx2: 8, avx512: 16, avx512bf16: 16, amx: 16 }
 
 describe('measure', () => {
   it.each(['generic', addon.info().detectedIsa] as (keyof typeof LANES)[])(
@@ -29,7 +29,7 @@ describe('measure', () => {
   })
 
   it('refuses vdpbf16ps where the machine does not report it, and runs it where it does', () => {
-    if (addon.info().detectedIsa === 'avx512bf16' || process.env.LOWRANK_ISA_UNCHECKED === '1') {
+    if (['avx512bf16', 'amx'].includes(addon.info().detectedIsa) || process.env.LOWRANK_ISA_UNCHECKED === '1') {
       expect(addon.measure('vdpbf16ps', { threads: 1, seconds: 0 }).work).toBe(16 * 8192 * 12 * 4 * 16)
     } else {
       expect(() => addon.measure('vdpbf16ps')).toThrow(

@@ -71,7 +71,7 @@ describe('info()', () => {
   test('says what was built and what the machine offers', () => {
     const info = addon().info()
     expect(info.devices).toEqual(['cpu'])
-    expect(['generic', 'avx2', 'avx512', 'avx512bf16']).toContain(info.isa)
+    expect(['generic', 'avx2', 'avx512', 'avx512bf16', 'amx']).toContain(info.isa)
     expect(info.threads).toBeGreaterThanOrEqual(1)
     expect(info.totalMemory).toBeGreaterThan(2 ** 28)
     expect(info.availableMemory).toBeGreaterThan(0)

@@ -17,7 +17,7 @@ describe('options', () => {
     [{ threads: '2' }, "[device] expected a whole number from 1 to 1024 for threads, got '2'"],
     [{ dryRun: 1 }, '[device] expected true or false for dryRun, got 1'],
     [{ timeOps: 'yes' }, "[device] expected true or false for timeOps, got 'yes'"],
-    [{ isa: 'sse9' }, "[device] expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse9'"],
+    [{ isa: 'sse9' }, "[device] expected generic, avx2, avx512, avx512bf16 or amx for isa, got 'sse9'"],
     [{ emulator: {} }, "[device] expected emulator with device 'cuda-emulator' only, got 'cpu'"],
     [
       { thread: 2 },

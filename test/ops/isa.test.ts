@@ -16,10 +16,10 @@ describe('the instruction-set level', () => {
 
   it('is refused when its name is unknown, from the option and from the environment', () => {
     expect(() => Device.open('cpu', { isa: 'sse9' })).toThrow(
-      "expected generic, avx2, avx512 or avx512bf16 for isa, got 'sse9'",
+      "expected generic, avx2, avx512, avx512bf16 or amx for isa, got 'sse9'",
     )
     process.env.LOWRANK_ISA = 'AVX2'
-    expect(() => Device.open()).toThrow("expected generic, avx2, avx512 or avx512bf16 for LOWRANK_ISA, got 'AVX2'")
+    expect(() => Device.open()).toThrow("expected generic, avx2, avx512, avx512bf16 or amx for LOWRANK_ISA, got 'AVX2'")
   })
 
   it('can be forced lower by the environment, and the option wins over it', async () => {
@@ -31,12 +31,12 @@ describe('the instruction-set level', () => {
   it('the instruction-set level above the machine is refused, with the best one and the way round named', () => {
     delete process.env.LOWRANK_ISA_UNCHECKED
     const { detectedIsa } = loadAddon().info()
-    if (detectedIsa === 'avx512bf16') {
+    if (detectedIsa === 'amx') {
       // Nothing is above: the highest level opens.
-      Device.open('cpu', { isa: 'avx512bf16' }).close()
+      Device.open('cpu', { isa: 'amx' }).close()
       return
     }
-    expect(() => Device.open('cpu', { isa: 'avx512bf16' })).toThrow(
+    expect(() => Device.open('cpu', { isa: 'amx' })).toThrow(
       new RegExp(`the best here is '${detectedIsa}'.*LOWRANK_ISA_UNCHECKED=1`),
     )
   })

@@ -169,6 +169,7 @@ it('a processor gets its best level, one with bfloat16 also the level below, one
   expect(flags(...avx2, 'avx512f', 'avx512_bf16')).toEqual(['avx2'])
   expect(flags(...avx512)).toEqual(['avx512'])
   expect(flags(...avx512, 'avx512_bf16')).toEqual(['avx512', 'avx512bf16'])
+  expect(flags(...avx512, 'avx512_bf16', 'amx_tile', 'amx_bf16')).toEqual(['avx512', 'avx512bf16', 'amx'])
   expect(levelsOf('Features : asimd\n')).toEqual(ISA_LEVELS)
 })
 

@@ -11,7 +11,7 @@ export interface TestDevice {
   open(options?: DeviceOptions): Device
 }
 
-const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16']
+const ISA_LEVELS = ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx']
 
 /**
  * Emulated GPUs, as generation/order/copies: both generations with late copies, every order. The first is the one for
