@@ -3,7 +3,7 @@
  * the rest, so that no event waits for a server but the last.
  */
 
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { makeDirectories } from '../atomic-write.js'
@@ -11,10 +11,11 @@ import { cacheDirectory } from '../cache-directory.js'
 import { withoutSecrets } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { expectOptions } from '../options/table.js'
-import type { EndEvent, FailEvent, StartEvent, TrainEvent } from '../train/events.js'
+import { samplesFrame, samplesOf } from '../trackers/samples.js'
+import type { EndEvent, EvaluateEvent, FailEvent, StartEvent, TrainEvent } from '../train/events.js'
 import { type CreateRunCall, RUN_TAG, type RunState } from './calls.js'
 import type { RunStatus } from './client.js'
-import { JOURNAL_FILE, Journal, type JournalSummary, summarize } from './journal.js'
+import { callsFrom, JOURNAL_FILE, Journal, type JournalSummary, summarize } from './journal.js'
 import { cutText, jsonNumber, LONGEST_PARAM, LONGEST_TAG } from './limits.js'
 import { type DatasetInput, datasetInputs } from './lineage.js'
 import { evaluationFigures, logFigures } from './metric-names.js'
@@ -42,7 +43,11 @@ export interface MlflowCallback {
 }
 
 /** Files of an output directory that go along with the run. */
-const FILES = ['train.yaml', 'log.jsonl', 'README.md', 'trainer_state.json']
+const FILES = ['train.yaml', 'log.jsonl', 'samples.jsonl', 'README.md', 'trainer_state.json']
+/** Folder of tables of answers. */
+const SAMPLES = 'samples/'
+/** Pages and results of evaluations beside them. */
+const REPORT = /^(?:report|evaluation)[\w.-]*\.(?:html|json)$/
 
 /**
  * A callback that records a run of `trainLora` in MLflow: params, metrics, system metrics, tags, data sets, files, and
@@ -127,6 +132,8 @@ class Recorder {
   readonly #warn: (message: string) => void
   readonly #params: Readonly<Record<string, string>>
   readonly #system: SystemMetrics | undefined
+  /** Paths of tables of answers. */
+  readonly #tables: string[] = []
   #step: number
 
   private constructor(
@@ -154,7 +161,7 @@ class Recorder {
     const directory = await journalDirectory(event)
     const summary = await ownJournal(directory, event.runId)
     const tags = await runTags(event, settings.tags)
-    const { reportTo: _, mlflow: __, ...options } = event.options
+    const { reportTo: _, mlflow: __, tensorboard: ___, csv: ____, jsonl: _____, ...options } = event.options
     const { params, cut } = paramsOf(options)
     const { offline, target, requestTimeout } = settings
     const journal = Journal.open(directory, summary)
@@ -169,7 +176,11 @@ class Recorder {
       )
     if (inputs.length > 0) pump.push({ call: 'log-inputs', datasets: inputs })
     pump.flush()
-    return new Recorder(event, settings, { directory, pump, params, warn })
+    const recorder = new Recorder(event, settings, { directory, pump, params, warn })
+    if (summary !== undefined)
+      for await (const call of callsFrom(journal.path, 0))
+        if (call.call === 'log-text' && call.path.startsWith(SAMPLES)) recorder.#tables.push(call.path)
+    return recorder
   }
 
   /** Never waits. */
@@ -178,8 +189,10 @@ class Recorder {
       const { step } = event
       this.#step = step
       this.#logMetrics({ ...logFigures(event), ...this.#system?.sample() })
-    } else if (event.type === 'evaluate') this.#logMetrics(evaluationFigures(event), event.step)
-    else if (event.type === 'save') this.#pump.flush()
+    } else if (event.type === 'evaluate') {
+      this.#logMetrics(evaluationFigures(event), event.step)
+      this.#logSamples(event)
+    } else if (event.type === 'save') this.#pump.flush()
   }
 
   async end(event: EndEvent | FailEvent): Promise<RecordedRun | undefined> {
@@ -214,6 +227,19 @@ class Recorder {
     this.#pump.push({ call: 'log-metrics', timestamp: Date.now(), step, metrics })
   }
 
+  /** Answers to sample prompts as a table, as `log_table` of MLflow's client leaves one. */
+  #logSamples(event: EvaluateEvent): void {
+    const samples = samplesOf(event)
+    if (samples.length === 0) return
+    const path = `${SAMPLES}step-${String(event.step).padStart(8, '0')}.json`
+    this.#pump.push({ call: 'log-text', path, text: samplesFrame(event.step, samples) })
+    this.#tables.push(path)
+    const tables = this.#tables.map((table) => ({ path: table, type: 'table' }))
+    const tag = JSON.stringify(tables)
+    // A tag holds so much: later tables are files all the same.
+    if (tag.length <= LONGEST_TAG) this.#pump.push({ call: 'set-tags', tags: { 'mlflow.loggedArtifacts': tag } })
+  }
+
   #logModel({ kind, path }: NonNullable<EndEvent['result']>): void {
     const inside = relative(this.#directory, path)
     const directory = inside.startsWith('..') ? path : inside
@@ -227,7 +253,9 @@ class Recorder {
   /** Files of the output directory that are there, relative to it. */
   #files(): readonly string[] {
     const directory = this.#outputDir
-    return directory === undefined ? [] : FILES.filter((name) => existsSync(join(directory, name)))
+    if (directory === undefined) return []
+    const reports = readdirSync(directory).filter((name) => REPORT.test(name))
+    return [...FILES.filter((name) => existsSync(join(directory, name))), ...reports.sort()]
   }
 }
 

@@ -19,6 +19,7 @@ import { endFigures, evaluationFigures, type Figures, logFigures } from './figur
 import type { TrackerFile } from './file-tracker.js'
 import { putAside, replaceFile } from './replace-file.js'
 import { continuedRows, type WrittenRow } from './rows.js'
+import { samplesOf } from './samples.js'
 
 const WHERE = 'jsonl'
 
@@ -39,7 +40,8 @@ class JsonlFile implements TrackerFile {
   }
 
   record(event: LoggedEvent): void {
-    this.#add(lineOf(event.type, event, figuresOf(event), now()))
+    const samples = event.type === 'evaluate' ? samplesOf(event) : []
+    this.#add(lineOf(event.type, event, figuresOf(event), now(), samples.length > 0 ? { samples } : {}))
     this.#file.writeSoon()
   }
 
@@ -76,7 +78,7 @@ function lineOf(
   { step, epoch }: { readonly step: number; readonly epoch: number },
   figures: Figures,
   time?: string,
-  more: Readonly<Record<string, string>> = {},
+  more: Readonly<Record<string, unknown>> = {},
 ): string {
   const line: Record<string, unknown> = { event, step, epoch, ...more }
   for (const name in figures) {

@@ -42,6 +42,7 @@ import {
   runIdOf,
 } from './logging-directory.js'
 import type { TensorboardOptions } from './options.js'
+import { samplesOf, samplesTable } from './samples.js'
 import { tfRecord } from './tf-record.js'
 
 const WHERE = 'tensorboard'
@@ -142,6 +143,10 @@ class EventWriter implements TrackerFile {
   }
 
   #addLogged(event: LoggedEvent): void {
+    const samples = event.type === 'evaluate' ? samplesOf(event) : []
+    // They come first: where the figures are there, they are there too.
+    if (samples.length > 0)
+      this.#add(summaryEvent({ time: now(), step: event.step }, [textValue('eval/samples', samplesTable(samples))]))
     const figures = event.type === 'log' ? logFigures(event) : evaluationFigures(event)
     this.#add(this.#scalars.event({ time: now(), step: event.step }, tagged(figures)))
   }
