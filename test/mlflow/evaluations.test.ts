@@ -1,4 +1,4 @@
-/** @file Evaluations in MLflow: scores of data sets and tasks, answers and reports, each once whatever the server does. */
+/** @file Evaluations in MLflow: scores, answers and reports, each once whatever the server does. */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
