@@ -387,6 +387,20 @@ export const SECTIONS = [
     type: 'MultipleChoiceTask',
   },
   {
+    title: 'renderReport(options), writeReport(path, options)',
+    about: 'Make one HTML file of a run or of evaluations.',
+    file: 'report/report-options',
+    table: 'RENDER_REPORT_OPTIONS',
+    type: 'RenderReportOptions',
+  },
+  {
+    title: 'readRun(directory, options)',
+    about: 'Reads what the directory of a run tells of it.',
+    file: 'report/read-run',
+    table: 'READ_RUN_OPTIONS',
+    type: 'ReadRunOptions',
+  },
+  {
     title: 'evaluateLoss(model, examples, options)',
     about: 'Scores held-out examples.',
     file: 'train/evaluate-loss',

@@ -205,6 +205,19 @@ export type { NormResult } from './ops/norm.js'
 export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'
+export { type ComparedRun, findRuns } from './report/compare-runs.js'
+export {
+  type BestResult,
+  type ReadRunOptions,
+  type RunCheckpoint,
+  type RunData,
+  type RunState,
+  readRun,
+} from './report/read-run.js'
+export { renderReport } from './report/render-report.js'
+export type { RenderReportOptions } from './report/report-options.js'
+export type { LoggedStep, RunLogLines, SampleAnswer } from './report/run-log-lines.js'
+export { writeReport } from './report/write-report.js'
 export type { EmulatorOptions, Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
 export {
   type CommandList,
@@ -262,6 +275,7 @@ export type { MemoryNeed, TensorBytes } from './train/memory-estimate.js'
 export type { TrainRunOptions } from './train/options.js'
 export type { PlanAlternative, PlannedMemory, PlanRunOptions, PlanSettings, TrainingPlan } from './train/plan.js'
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
+export type { RunSession, RunStatus } from './train/run-status.js'
 export type { LrSchedulerType } from './train/schedule.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
 export type { TrainingOptions } from './train/training-options.js'

@@ -10,6 +10,7 @@ import type { EvaluationProgress } from '../evaluate/run-tasks.js'
 import { LowrankError } from '../lowrank-error.js'
 import { createBar } from '../progress/progress.js'
 import { formatFigure, paintFor } from '../progress/terminal.js'
+import { writeReport } from '../report/write-report.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
 import type { Evaluation } from './eval.js'
 import { evaluationTable } from './eval-table.js'
@@ -19,7 +20,7 @@ import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { untilSignal } from './until-signal.js'
 
 export async function runEvaluation({ flags, options, adapters: named, limits }: Evaluation): Promise<void> {
-  const { json, output, device, dtype, quantization, revision } = flags
+  const { json, output, html, device, dtype, quantization, revision } = flags
   const names = Object.keys(named)
   const pulled = await localAdapters(Object.values(named), json)
   const directories = await Promise.all(pulled.map((directory) => adapterDirectory(directory, undefined)))
@@ -46,6 +47,7 @@ export async function runEvaluation({ flags, options, adapters: named, limits }:
   }
   const regressions = regressionsOf(report, limits)
   if (output !== undefined) await writeFileAtomic(output, `${JSON.stringify(report, null, 2)}\n`)
+  if (html !== undefined) await writeReport(html, { evaluations: [report] })
   for (const { name, warnings = [] } of report.tasks)
     showWarnings({ warnings: warnings.map(({ message }) => `${name}: ${message}`) })
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : evaluationTable(report, paintFor(process.stdout)))

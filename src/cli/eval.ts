@@ -32,6 +32,7 @@ export interface EvalFlags extends ModelFlags, HoldingFlags, PartFlags {
   readonly maxSamples?: number
   readonly maxRegression: readonly string[]
   readonly output?: string
+  readonly html?: string
   readonly json?: boolean
 }
 
@@ -128,6 +129,12 @@ export const command: Command<EvalFlags, Evaluation> = {
       otherwise: 'none',
       help: 'JSON file for the report',
       flag: { name: '--output', argument: 'file' },
+    },
+    html: {
+      rule: path,
+      otherwise: 'none',
+      help: 'HTML file that shows the report: scores with intervals, answers side by side',
+      flag: { name: '--html', argument: 'file' },
     },
     json: { ...JSON_OBJECT, help: 'write the report as JSON to stdout', flag: { name: '--json' } },
   },

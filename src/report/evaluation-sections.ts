@@ -46,6 +46,7 @@ function modelFact({ name, adapter }: EvaluatedModel, index: number): Markup {
 
 function taskBody(task: TaskReport, report: EvaluationReport, limits: SampleLimits): Markup {
   return html`<p class="muted small">${inline(task.type)}, ${count(task.rowCount)} rows, ${duration(task.seconds)}</p>
+${task.warnings && task.warnings.length > 0 && html`<ul class="card notes caution">${task.warnings.map(({ message }) => html`<li>${inline(message)}</li>`)}</ul>`}
 ${task.metrics.map((metric) => metricTable(metric, report))}
 ${task.confusion && confusionTables(task, report)}
 ${task.lineage.length > 0 && html`<details class="card"><summary>Rows of this task</summary>${sourceTable(task.lineage)}</details>`}

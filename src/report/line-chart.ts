@@ -15,6 +15,8 @@ export interface Series extends Points {
   readonly color: number
   /** Whether each value gets a dot, as of the few evaluations of a run. */
   readonly hasDots?: boolean
+  /** Whether it is smoothed on request: what is measured on few rows, not what is computed. */
+  readonly isNoisy?: boolean
 }
 
 /** What a chart shows. */
@@ -42,7 +44,9 @@ export function lineChart({ id, title, note, series: given, isWide }: LineChart)
     .filter(({ y }) => y.some((value) => value !== null))
   if (series.length === 0) return undefined
   const drawn = series.map((each) => ({ ...each, ...downsample(each, MOST_POINTS) }))
-  const smoothed = series.map((each) => (canSmooth(each) ? downsample(smooth(each), MOST_POINTS) : undefined))
+  const smoothed = series.map((each) =>
+    each.isNoisy && canSmooth(each) ? downsample(smooth(each), MOST_POINTS) : undefined,
+  )
   const x = rangeOf(drawn.flatMap((each) => each.x))
   const values = drawn.flatMap(({ y }) => y.filter((value) => value !== null))
   const linear = scaleOf(values, 'linear')

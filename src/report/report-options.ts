@@ -4,9 +4,15 @@ import type { EvaluationReport } from '../evaluate/evaluation-report.js'
 import { instance, integer, text } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
 import { isPlainObject } from '../values.js'
+import type { RunData } from './read-run.js'
 
 /** What a report shows. */
 export interface RenderReportOptions {
+  /**
+   * A run as `readRun` gives it, with the evaluations that lie in its directory.
+   * @default none
+   */
+  readonly run?: RunData
   /**
    * What `evaluate` gave, once or several times.
    * @default none
@@ -14,7 +20,7 @@ export interface RenderReportOptions {
   readonly evaluations?: readonly EvaluationReport[]
   /**
    * The heading.
-   * @default made of the model's name
+   * @default made of the name of the run or of the model
    */
   readonly title?: string
   /**
@@ -35,6 +41,11 @@ export interface RenderReportOptions {
 }
 
 export const RENDER_REPORT_OPTIONS = {
+  run: {
+    rule: instance('a run as readRun gives it', (value) => isPlainObject(value) && isPlainObject(value.log)),
+    otherwise: 'none',
+    help: 'a run as readRun gives it, with the evaluations in its directory',
+  },
   evaluations: {
     rule: instance(
       'a list of evaluation reports',
@@ -43,7 +54,7 @@ export const RENDER_REPORT_OPTIONS = {
     otherwise: 'none',
     help: 'what evaluate gave, once or several times',
   },
-  title: { rule: text, otherwise: "made of the model's name", help: 'the heading' },
+  title: { rule: text, otherwise: 'made of the name of the run or of the model', help: 'the heading' },
   maxSamples: { rule: integer({ min: 0 }), default: 200, help: 'rows of a task that are shown with their answers' },
   maxTextLength: {
     rule: integer({ min: 1 }),

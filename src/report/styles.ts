@@ -48,14 +48,14 @@ nav a:hover { text-decoration: underline; }
 .charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
 .charts .card { margin: 0; }
 .charts .wide { grid-column: 1 / -1; }
-.scroll { overflow-x: auto; max-width: 100%; }
+.scroll { overflow-x: auto; max-width: 100%; } .tall { max-height: 440px; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; }
 caption { text-align: start; font-weight: 650; padding: 0 0 6px; }
 th, td { text-align: start; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--line); font-weight: 400; }
 thead th { color: var(--muted); font-size: 12.5px; white-space: nowrap; }
 tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: end; white-space: nowrap; }
-tbody th.name { color: var(--muted); width: 34%; overflow-wrap: normal; word-break: normal; }
+tbody th.name { color: var(--muted); width: 34%; }
 details > summary { cursor: pointer; color: var(--link); }
 details[open] > summary { margin-bottom: 8px; }
 .tag { display: inline-block; font-size: 12.5px; font-weight: 600; border: 1px solid currentColor; border-radius: 99px; padding: 0 8px; white-space: nowrap; }
@@ -138,9 +138,10 @@ footer { color: var(--muted); font-size: 13px; padding-top: 24px; padding-bottom
   .card { padding: 12px; }
   .plot { grid-template-columns: 46px minmax(0, 1fr); }
   .legend, .chart details { padding-left: 0; }
-  th, td { padding-right: 8px; }
-  .scores .gauge { padding-right: 10px; } .scores th:first-child { width: 24%; } .scores th:nth-child(3) { width: 25%; } .scores th:nth-child(4) { width: 29%; }
-  .scores thead th { white-space: normal; }
+  th, td { padding-right: 8px; } tbody th.name { width: 46%; }
+  .scores .gauge { padding-right: 10px; } .scores th:first-child { width: 24%; } .scores th:nth-child(3) { width: 27%; } .scores th:nth-child(4) { width: 31%; }
+  .scores thead th, .scores .number { white-space: normal; } .scores small { font-size: 11.5px; }
+  .scores .number { padding-right: 4px; }
   .controls input[type=search] { width: 100%; }
   .controls label:first-child { width: 100%; }
 }
@@ -149,6 +150,7 @@ footer { color: var(--muted); font-size: 13px; padding-top: 24px; padding-bottom
   body { font-size: 10.5pt; }
   header, main, footer { max-width: none; padding: 0; }
   nav, .controls, .scripted .controls, .switches, .chart details { display: none; }
+  .scroll, .tall { max-height: none; overflow: visible; }
   .card, .row, figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

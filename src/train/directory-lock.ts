@@ -112,6 +112,19 @@ async function remove({ path, handle }: OwnFile): Promise<void> {
   await handle.close().catch(() => {})
 }
 
+/** Whether a run works in a directory; 'unknown': its lock is of a process that cannot be asked. Changes nothing. */
+export async function lockOf(directory: string): Promise<'running' | 'unknown' | 'free'> {
+  let found: 'unknown' | 'free' = 'free'
+  for (const name of await readdir(directory).catch(() => [])) {
+    const [, place, pid, ticks] = LOCK.exec(name) ?? []
+    if (place === undefined) continue
+    const where = await whereIs(join(directory, name), ownerState(place, Number(pid), Number(ticks)))
+    if (where === 'unknown') found = 'unknown'
+    else if (where !== 'ended') return 'running'
+  }
+  return found
+}
+
 /** Removes the locks of processes that have ended. */
 async function otherHolder(directory: string, own: string): Promise<Holder | undefined> {
   let holder: Holder | undefined

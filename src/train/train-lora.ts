@@ -34,6 +34,7 @@ import { findCheckpoint, runIdentity } from './resume.js'
 import { plainOptions } from './run-config.js'
 import { checkSources, prepareData, type RunData } from './run-data.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
+import { RunStatusFile } from './run-status.js'
 import { runWarnings } from './run-warnings.js'
 import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { createOptimizer, createTrainedPart } from './trained-part.js'
@@ -76,7 +77,11 @@ async function train<I extends Item>(
   { log, stopped, follow }: RunInProgress,
 ): Promise<TrainResult> {
   const startedAt = new Date().toISOString()
-  const record = (event: TrainEvent): void => log.add(event)
+  let status: RunStatusFile | undefined
+  const record = (event: TrainEvent): void => {
+    log.add(event)
+    status?.see(event)
+  }
   let reporter = new Reporter({ record, stopped })
   let output: OutputDirectory | undefined
   let resolved: ResolvedTrainOptions | undefined
@@ -88,6 +93,7 @@ async function train<I extends Item>(
     if (preset !== undefined) await reporter.report(presetEvent(preset))
     // Before anything that takes long: another run may have the directory, or checkpoints in it.
     output = resolved.outputDir === undefined ? undefined : await OutputDirectory.open(resolved.outputDir)
+    status = output && new RunStatusFile(output.path, (message) => void reporter.report({ type: 'warning', message }))
     const checkpoint = await findCheckpoint(output, resolved.resumeFromCheckpoint)
     return await trainInto({ objective, options: resolved, reporter, output, checkpoint, startedAt })
   } catch (error) {
@@ -95,6 +101,7 @@ async function train<I extends Item>(
     if (reporter.hasAudience) follow()
     throw error
   } finally {
+    await status?.close()
     await output?.close()
   }
 }

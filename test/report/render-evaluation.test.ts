@@ -227,6 +227,8 @@ describe('options', () => {
     expect(() => renderReport({ evaluation: [] } as never)).toThrow(
       '[report] unknown option "evaluation"; did you mean "evaluations"?',
     )
-    expect(() => renderReport({})).toThrow('[report] expected evaluations, got none; give a report of evaluate')
+    expect(() => renderReport({})).toThrow(
+      '[report] expected a run or evaluations, got none; give what readRun or an evaluation gave',
+    )
   })
 })

@@ -69,6 +69,8 @@ import { SYNC_MLFLOW_OPTIONS } from '../../src/mlflow/sync.js'
 import { PLAN_LIMITS } from '../../src/options/shared.js'
 import type { OptionTable } from '../../src/options/table.js'
 import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
+import { READ_RUN_OPTIONS } from '../../src/report/read-run.js'
+import { RENDER_REPORT_OPTIONS } from '../../src/report/report-options.js'
 import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
 import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
@@ -127,6 +129,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   PUSH_ADAPTER_OPTIONS,
   SPLIT_DOCUMENTS_OPTIONS,
   GENERATE_DATASET_OPTIONS,
+  RENDER_REPORT_OPTIONS,
+  READ_RUN_OPTIONS,
   EVALUATE_OPTIONS,
   EVALUATE_MODELS_OPTIONS,
   RUN_TASKS_OPTIONS,

@@ -186,7 +186,7 @@ export async function trainedBytes(directory: string, method: 'lora' | 'full' = 
 
 /** What lies in an output directory beside the documents of the run, sorted. */
 export async function withoutDocuments(outputDir: string): Promise<string[]> {
-  const documents = ['README.md', 'log.jsonl', 'train.yaml', 'trainer_state.json']
+  const documents = ['README.md', 'log.jsonl', 'run.json', 'train.yaml', 'trainer_state.json']
   return (await readdir(outputDir)).filter((name) => !documents.includes(name)).sort()
 }
 
