@@ -1,5 +1,5 @@
 /**
- * @file A run as its directory tells of it, whether it has ended or goes on. Nothing is written, no lock is taken, and a
+ * @file A run as its directory tells of it, whether it has ended or goes on. Nothing is written and no lock is taken. A
  * file that is missing, half written or not understood is told of and not the end.
  */
 

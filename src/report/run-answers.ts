@@ -7,7 +7,7 @@ import { diffWords } from './word-diff.js'
 
 /** More prompts are counted. */
 const MOST_PROMPTS = 20
-/** Of each prompt the first answer and the last ones. */
+/** The first answer to each prompt and the last ones. */
 const MOST_ANSWERS = 12
 const LONGEST_TEXT = 4000
 

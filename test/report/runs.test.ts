@@ -1,4 +1,4 @@
-/** @file Runs as their directories tell of them: ended, going on, killed, damaged; their pages, and how they compare. */
+/** @file Runs as their directories tell of them: ended, going on, killed, damaged. Their pages, and comparisons. */
 
 import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

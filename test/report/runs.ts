@@ -7,7 +7,7 @@ import { join } from 'node:path'
 export interface GivenRun {
   readonly steps?: number
   readonly totalSteps?: number
-  /** Of the last session. */
+  /** How its last session ended. */
   readonly state?: 'running' | 'completed' | 'aborted' | 'failed'
   readonly options?: Readonly<Record<string, unknown>>
   readonly warnings?: readonly string[]
