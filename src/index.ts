@@ -84,6 +84,7 @@ export {
 } from './evaluate/judge.js'
 export type { JudgeOptions, JudgeProgress } from './evaluate/judge-options.js'
 export type { JudgeRubric } from './evaluate/judge-rubric.js'
+export type { ComparisonSummary, JudgeSummary, TaskJudgeOptions } from './evaluate/judge-task.js'
 export { type Regression, type RegressionLimits, regressionsOf } from './evaluate/max-regression.js'
 export { type EvaluationProgress, prepareTasks, type RunTasksOptions, runTasks } from './evaluate/run-tasks.js'
 export type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric, TaskRow } from './evaluate/task.js'

@@ -4,6 +4,7 @@
  */
 
 import type { SourceLineage } from '../data/sources/row-source.js'
+import type { ComparisonSummary, JudgeSummary } from './judge-task.js'
 
 /** A model, or a model with an adapter, that was evaluated. */
 export interface EvaluatedModel {
@@ -99,6 +100,13 @@ export interface TaskReport {
   readonly metrics: readonly ReportedMetric[]
   /** By name of the model; absent where a task tells no classes apart. */
   readonly confusion?: Readonly<Record<string, ConfusionMatrix>>
+  /** What the judge of a task did, by name of the model: counts, tokens, cost. Absent where a task has none. */
+  readonly judge?: Readonly<Record<string, JudgeSummary>>
+  /**
+   * Answers beside those of the first model, by a judge that saw each pair in both orders. By name of the model,
+   * without the first; absent where a task asks for none.
+   */
+  readonly comparisons?: Readonly<Record<string, ComparisonSummary>>
   /** Rows that a report shows: those that got worse first. At most as many as `maxSamples` asks for. */
   readonly samples: readonly EvaluatedRow[]
   readonly seconds: number

@@ -11,6 +11,9 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isPlainObject } from '../values.js'
 import { type AskedRow, askRows, shownRow } from './ask-rows.js'
 import type { TaskWarning } from './evaluation-report.js'
+import { JUDGE_OPTIONS, readJudgeOptions } from './judge-options.js'
+import { Rubric } from './judge-rubric.js'
+import { type JudgedScores, judgedPairs, judgedScores, type TaskJudgeOptions } from './judge-task.js'
 import { loadScoreAnswer } from './score-module.js'
 import {
   type AnsweredRow,
@@ -28,6 +31,8 @@ const USUAL_METRICS = ['exact_match', 'rougeL'] as const
 const USUAL_ANSWER = GENERATION_TABLE.maxNewTokens.default
 /** Metrics that look at no reference. */
 const WITHOUT_REFERENCE: ReadonlySet<string> = new Set(['json_validity'])
+
+const { signal: _, onProgress: __, ...TASK_JUDGE } = JUDGE_OPTIONS
 
 /** An answer, whole. */
 interface Answer {
@@ -48,12 +53,26 @@ export async function prepareGeneration(
   const { generation, metricOptions, lowerIsBetter } = task
   expectOptions(name, generation, GENERATION_TABLE)
   const scoreAnswer = task.scoreAnswer === undefined ? undefined : await loadScoreAnswer(name, task.scoreAnswer)
-  const names = task.metrics ?? (scoreAnswer === undefined ? USUAL_METRICS : [])
+  const { judge, judgePairs } = task
+  if (judge !== undefined) {
+    expectOptions(name, judge, TASK_JUDGE)
+    // Before answers are written: they take long.
+    await Rubric.read(readJudgeOptions(judge).rubric)
+  }
+  if (judgePairs && judge === undefined)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[${name}] expected judge where judgePairs is true, got nothing; say who judges`,
+    )
+  const names = task.metrics ?? (scoreAnswer === undefined && judge === undefined ? USUAL_METRICS : [])
   const metrics = names.map((metric) => textMetric(name, metric, (metricOptions[metric] ?? {}) as object))
   const unused = Object.keys(metricOptions).find((metric) => !names.includes(metric))
   if (unused !== undefined) textMetric(name, unused)
-  if (metrics.length === 0 && scoreAnswer === undefined)
-    throw new LowrankError('INVALID_CALL', `[${name}] expected metrics or scoreAnswer, got neither; name a metric`)
+  if (metrics.length === 0 && scoreAnswer === undefined && judge === undefined)
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[${name}] expected metrics, scoreAnswer or judge, got none of them; name a metric`,
+    )
   const { maxNewTokens = USUAL_ANSWER } = generation
   const limits = {
     mostTokens: config.maxPositionEmbeddings - maxNewTokens,
@@ -69,9 +88,18 @@ export async function prepareGeneration(
     async answer(asked) {
       const answers = await writeAnswers(asked, rows, generation)
       const own = scoreAnswer && (await scoresOf(name, scoreAnswer, rows, answers, lowerIsBetter, signal))
-      return scored(rows, answers, metrics, own)
+      const texts = answers.map(({ text }) => text.trim())
+      const judged = judge && (await judgedScores(rows, texts, judge, asked.signal))
+      return scored(rows, answers, metrics, own, judged)
     },
+    ...(judge && judgePairs && { compare: comparing(rows, judge) }),
   }
+}
+
+/** Has the judge compare the answers of two models. */
+function comparing(rows: readonly AskedRow[], judge: TaskJudgeOptions): NonNullable<PreparedTask['compare']> {
+  const textsOf = (answers: TaskAnswers): readonly string[] => answers.rows.map(({ text = '' }) => text.trim())
+  return (answers, base, signal) => judgedPairs(rows, textsOf(answers), textsOf(base), judge, signal)
 }
 
 async function writeAnswers(
@@ -138,14 +166,24 @@ function scored(
   answers: readonly Answer[],
   metrics: readonly TextMetric[],
   own: OwnScores | undefined,
+  judged: JudgedScores | undefined,
 ): TaskAnswers {
   const answered = rows.map(({ references = [] }, index): AnsweredRow => {
     const { text, finishReason } = answers[index] as Answer
     const row = { prediction: trimmed(text), references: references.map(trimmed) }
     const statistics = metrics.map((metric) => metric.statistics(row))
-    return { text, finishReason, statistics: [...statistics, ...(own?.rows[index] ?? [])] }
+    return {
+      text,
+      finishReason,
+      statistics: [...statistics, ...(own?.rows[index] ?? []), ...(judged?.rows[index] ?? [])],
+    }
   })
-  return { metrics: [...metrics, ...(own?.metrics ?? [])], rows: answered, warnings: cutAnswers(answers) }
+  return {
+    metrics: [...metrics, ...(own?.metrics ?? []), ...(judged?.metrics ?? [])],
+    rows: answered,
+    warnings: [...cutAnswers(answers), ...(judged?.warnings ?? [])],
+    ...(judged && { judge: judged.summary }),
+  }
 }
 
 /** Space round an answer is the template's or the tokenizer's, not what was said. */

@@ -11,6 +11,7 @@ import type {
   TaskReport,
   TaskWarning,
 } from './evaluation-report.js'
+import { type ComparisonSummary, type JudgeSummary, notJudged } from './judge-task.js'
 import { intervalsOf, type ScoreIntervals } from './score-intervals.js'
 import type { AnsweredRow, PreparedTask, TaskAnswers, TaskMetric } from './task.js'
 
@@ -38,17 +39,37 @@ export async function reportTask(
   const confusion = given.flatMap(({ name, answers }) =>
     answers.confusion ? [[name, answers.confusion] as const] : [],
   )
+  const judges = given.flatMap(({ name, answers }) => (answers.judge ? [[name, answers.judge] as const] : []))
+  const comparisons = await compared(task, given, options.signal)
   return {
     name: task.name,
     type: task.type,
     rowCount: task.rows.length,
     lineage: task.lineage,
-    warnings: [...task.warnings, ...given.flatMap((one) => warningsOf(one, given.length > 1))],
+    warnings: [
+      ...task.warnings,
+      ...given.flatMap((one) => warningsOf(one, given.length > 1)),
+      ...comparisons.flatMap(([name, { counts }]) => notJudged(counts, `pairs of ${name} have no judgement`)),
+    ],
     metrics: reported,
     ...(confusion.length > 0 && { confusion: Object.fromEntries<ConfusionMatrix>(confusion) }),
+    ...(judges.length > 0 && { judge: Object.fromEntries<JudgeSummary>(judges) }),
+    ...(comparisons.length > 0 && { comparisons: Object.fromEntries<ComparisonSummary>(comparisons) }),
     samples: samplesOf(task, given, metrics, options.maxSamples),
     seconds,
   }
+}
+
+/** What a judge of pairs says of each model beside the first. */
+async function compared(
+  task: PreparedTask,
+  [first, ...others]: readonly NamedAnswers[],
+  signal: AbortSignal | undefined,
+): Promise<readonly (readonly [string, ComparisonSummary])[]> {
+  const found: [string, ComparisonSummary][] = []
+  if (task.compare === undefined || first === undefined) return found
+  for (const { name, answers } of others) found.push([name, await task.compare(answers, first.answers, signal)])
+  return found
 }
 
 function warningsOf({ name, answers }: NamedAnswers, isNamed: boolean): TaskWarning[] {

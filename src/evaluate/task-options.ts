@@ -20,6 +20,7 @@ import {
   text,
 } from '../options/rules.js'
 import type { OptionTable, Resolved } from '../options/table.js'
+import type { TaskJudgeOptions } from './judge-task.js'
 
 /** What is computed of the rows of a task. */
 export const TASK_TYPES = ['perplexity', 'generation', 'classification', 'multiple-choice'] as const
@@ -110,7 +111,7 @@ export interface GenerationTask extends CommonTaskOptions, AskingOptions {
   type: 'generation'
   /**
    * Metrics of texts by name; the first one sorts the rows of a report.
-   * @default ['exact_match', 'rougeL'], and none where `scoreAnswer` is given
+   * @default ['exact_match', 'rougeL'], and none where `scoreAnswer` or `judge` is given
    */
   metrics?: readonly string[]
   /**
@@ -129,6 +130,17 @@ export interface GenerationTask extends CommonTaskOptions, AskingOptions {
    * @default none
    */
   scoreAnswer?: ScoreAnswer | string
+  /**
+   * A model behind an endpoint that scores answers: the options of `judgeAnswers`. Metrics are `judge`, the mean of its
+   * criteria, and `judge_<criterion>`.
+   * @default none
+   */
+  judge?: TaskJudgeOptions
+  /**
+   * Has the judge also say which answer is better, that of each model or that of the first one, in both orders.
+   * @default false
+   */
+  judgePairs?: boolean
   /**
    * Names of scores of `scoreAnswer` of which less is better.
    * @default []
@@ -289,7 +301,7 @@ export const GENERATION_TASK = {
   metrics: {
     heading: 'Scores',
     rule: listOf(text, 'a list of names of metrics'),
-    otherwise: "['exact_match', 'rougeL'], and none where scoreAnswer is given",
+    otherwise: "['exact_match', 'rougeL'], and none where scoreAnswer or judge is given",
     help: 'metrics of texts by name; the first one sorts the rows of a report',
   },
   metricOptions: {
@@ -307,6 +319,17 @@ export const GENERATION_TASK = {
     rule: either(callback, { ...text, expected: 'the path of a module that exports one' }),
     otherwise: 'none',
     help: 'a function (row, answer) => scores, or the path of a module that exports it',
+  },
+  judge: {
+    rule: objectOf(anything, 'an object of options of judgeAnswers'),
+    otherwise: 'none',
+    help: 'a model behind an endpoint that scores answers: the options of judgeAnswers',
+    example: { model: 'gpt-4.1-mini', replies: 'judge.replies' },
+  },
+  judgePairs: {
+    rule: boolean,
+    default: false,
+    help: 'has the judge also say which answer is better, that of each model or that of the first one',
   },
   lowerIsBetter: {
     rule: listOf(text, 'a list of names of scores'),

@@ -8,6 +8,7 @@ import type { SourceLineage } from '../data/sources/row-source.js'
 import type { Metric } from '../metrics/metric.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { ConfusionMatrix, TaskWarning } from './evaluation-report.js'
+import type { ComparisonSummary, JudgeSummary } from './judge-task.js'
 
 /** A row as a report shows it. */
 export interface TaskRow {
@@ -51,6 +52,8 @@ export interface TaskAnswers {
   readonly confusion?: ConfusionMatrix
   /** What the answers show that somebody should know. */
   readonly warnings?: readonly TaskWarning[]
+  /** What a judge did, where the task has one. */
+  readonly judge?: JudgeSummary
 }
 
 /** A task whose rows are read. Any number of models may be asked, one after the other. */
@@ -61,6 +64,8 @@ export interface PreparedTask {
   readonly lineage: readonly SourceLineage[]
   readonly warnings: readonly TaskWarning[]
   answer(asked: AskedModel): Promise<TaskAnswers>
+  /** Compares the answers of a model with those of another, where the task has a judge of pairs. */
+  compare?(answers: TaskAnswers, base: TaskAnswers, signal: AbortSignal | undefined): Promise<ComparisonSummary>
 }
 
 /** The mean of a number that each row has. */

@@ -115,7 +115,7 @@ describe('intervals', () => {
   // Exact, by the probability of each number of right answers. A share of n rows has n + 1 values, so that no method
   // holds 95 % everywhere: Wilson's interval goes from 92.0 to 97.0 % over these sizes.
   it.each(isLong ? [30, 35, 40, 45, 50, 60, 70, 80, 100, 150, 200, 300, 500] : [30, 50, 100])(
-    'intervals of 95 percent of a share of 0.9 of %i rows hold it in 93 to 98 percent of all cases',
+    'intervals of 95 percent of a share of 0.9 of %i rows hold it in 93 to 98.5 percent of cases',
     async (size) => {
       let held = 0
       let probability = 0.1 ** size
@@ -128,7 +128,7 @@ describe('intervals', () => {
         probability *= ((size - right) / (right + 1)) * 9
       }
       expect(held).toBeGreaterThan(0.93)
-      expect(held).toBeLessThan(0.98)
+      expect(held).toBeLessThan(0.985)
     },
   )
 
