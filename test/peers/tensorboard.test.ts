@@ -1,5 +1,7 @@
 /** @file A run in event files: read back by TensorBoard's own reader and by its servers, every value once. */
 
+import { spawn } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
@@ -103,4 +105,42 @@ describeWithPython('TensorBoard', () => {
       ])
     }
   })
+
+  it('has every value of a run that was killed, each once, and pandas and csv have the same', async () => {
+    const outputDir = join(directory, 'killed')
+    mkdirSync(outputDir)
+    const steps = 300
+    const killed = [await logSteps(outputDir, steps, 120), await logSteps(outputDir, steps, 230)]
+    expect(killed).toEqual(['SIGKILL', 'SIGKILL'])
+    expect(await logSteps(outputDir, steps)).toBe(null)
+    const every = (distance: number): number[] =>
+      Array.from({ length: steps / distance }, (_, index) => distance * (index + 1))
+    const { read, served, fast } = await readBack(join(outputDir, 'runs'))
+    const [run] = Object.keys(read)
+    for (const scalars of [read, served.scalars, fast.scalars].map((runs) => runs[run as string]))
+      expect((scalars?.scalars ?? scalars) as object).toMatchObject({
+        'train/loss': every(1).map((step) => [step, Math.fround(Math.sin(step))]),
+        'eval/loss': every(50).map((step) => [step, Math.fround(Math.cos(step))]),
+      })
+    const script = fileURLToPath(new URL('rows_read.py', import.meta.url))
+    const { code, stdout, stderr } = await runPython([script, outputDir])
+    expect(code, stderr).toBe(0)
+    const rows = every(1).flatMap((step) => [
+      ['log', step, Math.sin(step), null],
+      ...(step % 50 === 0 ? [['evaluate', step, null, Math.cos(step)]] : []),
+    ])
+    expect(JSON.parse(stdout)).toEqual({ pandas: rows, csv: rows, jsonl: rows })
+  })
 })
+
+/** Logs steps in a process, which is killed behind a step if one is given. @returns the signal that ended it */
+async function logSteps(directory: string, steps: number, killedAt?: number): Promise<string | null> {
+  const script = fileURLToPath(new URL('../trackers/log-steps.mjs', import.meta.url))
+  const child = spawn(process.execPath, [script, directory, `${steps}`, '1000'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (killedAt !== undefined && text.split('\n').some((line) => Number(line) >= killedAt)) child.kill('SIGKILL')
+  })
+  return await new Promise((resolve) => child.on('close', (_, signal) => resolve(signal)))
+}
