@@ -354,7 +354,7 @@ export const SECTIONS = [
   {
     title: 'runTasks(model, tokenizer, tasks, options)',
     about: 'Scores a loaded model on tasks, as it is.',
-    file: 'evaluate/run-tasks',
+    file: 'evaluate/run-options',
     table: 'RUN_TASKS_OPTIONS',
     type: 'RunTasksOptions',
   },
@@ -374,7 +374,7 @@ export const SECTIONS = [
   },
   {
     title: 'a task of type classification',
-    about: 'Which class a text is of.',
+    about: 'The class of each row.',
     file: 'evaluate/task-options',
     table: 'CLASSIFICATION_TASK',
     type: 'ClassificationTask',

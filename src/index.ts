@@ -86,7 +86,8 @@ export type { JudgeOptions, JudgeProgress } from './evaluate/judge-options.js'
 export type { JudgeRubric } from './evaluate/judge-rubric.js'
 export type { ComparisonSummary, JudgeSummary, TaskJudgeOptions } from './evaluate/judge-task.js'
 export { type Regression, type RegressionLimits, regressionsOf } from './evaluate/max-regression.js'
-export { type EvaluationProgress, prepareTasks, type RunTasksOptions, runTasks } from './evaluate/run-tasks.js'
+export type { EvaluationProgress, RunTasksOptions } from './evaluate/run-options.js'
+export { prepareTasks, runTasks } from './evaluate/run-tasks.js'
 export type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric, TaskRow } from './evaluate/task.js'
 export type {
   AskingOptions,
@@ -98,6 +99,7 @@ export type {
   MultipleChoiceTask,
   PerplexityTask,
   ScoreAnswer,
+  SharedTaskDataOptions,
 } from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
 export { Conversation } from './generation/conversation.js'
@@ -110,6 +112,7 @@ export {
 export { generateTexts, type TextsGenerationOptions } from './generation/generate-texts.js'
 export { type GenerationPlan, planGeneration } from './generation/plan-generation.js'
 export type { GenerationPlanOptions } from './generation/plan-options.js'
+export type { Prompt } from './generation/prompt-ids.js'
 export {
   type ContinuationItem,
   type ScoreContinuationsOptions,

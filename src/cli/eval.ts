@@ -5,11 +5,10 @@
 
 import type { EvaluateModelsOptions } from '../evaluate/evaluate.js'
 import type { RegressionLimits } from '../evaluate/max-regression.js'
-import { RUNNING_OPTIONS } from '../evaluate/run-tasks.js'
-import { ASKING, COMMON_TASK, TASK_TYPES, type TaskType } from '../evaluate/task-options.js'
+import { RUNNING_OPTIONS } from '../evaluate/run-options.js'
+import { TASK_TYPES, type TaskType } from '../evaluate/task-types.js'
 import { boolean, integer, listOf, oneOf, path, text } from '../options/rules.js'
 import type { Command } from './command.js'
-import { readEvaluation } from './eval-file.js'
 import { ADAPTER, HOLDING_FLAGS, type HoldingFlags, JSON_OBJECT, MODEL_FLAGS, type ModelFlags } from './flags.js'
 import { PART_FLAGS, type PartFlags } from './part-flags.js'
 
@@ -81,7 +80,12 @@ export const command: Command<EvalFlags, Evaluation> = {
       help: 'metrics of answers, with commas between them',
       flag: { name: '--metrics', argument: 'names' },
     },
-    limit: { ...COMMON_TASK.limit, flag: { name: '--limit', argument: 'rows' } },
+    limit: {
+      rule: integer({ min: 1 }),
+      otherwise: 'all',
+      help: 'rows that are taken at most, the first ones',
+      flag: { name: '--limit', argument: 'rows' },
+    },
     maxLength: {
       rule: integer({ min: 2 }),
       otherwise: "2048, or the model's positions",
@@ -95,14 +99,20 @@ export const command: Command<EvalFlags, Evaluation> = {
       flag: { name: '--max-new-tokens', argument: 'count' },
     },
     docToText: {
-      ...ASKING.docToText,
-      heading: undefined as never,
+      rule: text,
+      otherwise: 'what the form of the row says',
+      help: 'the prompt: a column, or a Jinja template over the columns',
       flag: { name: '--doc-to-text', argument: 'template' },
     },
-    docToTarget: { ...ASKING.docToTarget, flag: { name: '--doc-to-target', argument: 'template' } },
+    docToTarget: {
+      rule: text,
+      otherwise: 'what the form of the row says',
+      help: 'what is right: a column or a Jinja template; a list gives several references',
+      flag: { name: '--doc-to-target', argument: 'template' },
+    },
     applyChatTemplate: {
       rule: boolean,
-      help: ASKING.applyChatTemplate.help,
+      help: 'ask prompts that are plain text as a message of the user',
       flag: { name: '--apply-chat-template' },
     },
     tasks: {
@@ -140,16 +150,19 @@ export const command: Command<EvalFlags, Evaluation> = {
   },
   examples: [
     {
-      text: 'Compare an adapter with its model on held-out rows',
-      line: 'eval --adapter out/mine --dataset held-out.jsonl --metrics rouge1,rougeL,exact_match',
+      text: 'Compare an adapter with its model on rows it has not seen',
+      line: 'eval --adapter out/mine --dataset rows.jsonl --metrics rougeL',
     },
     { text: 'Perplexity of a model of the Hub', line: 'eval --model Qwen/Qwen3-0.6B --dataset held-out.jsonl' },
     {
       text: 'Tasks of a file, in a build that fails where one got worse',
-      line: 'eval tasks.yaml --adapter new=out/new --adapter old=out/old --baseline old --max-regression 0.02',
+      line: 'eval tasks.yaml --adapter out/mine --max-regression 0.02',
     },
   ],
-  check: readEvaluation,
+  async check(given) {
+    const { readEvaluation } = await import('./eval-file.js')
+    return await readEvaluation(given)
+  },
   async run(evaluation) {
     const { runEvaluation } = await import('./eval-run.js')
     await runEvaluation(evaluation)

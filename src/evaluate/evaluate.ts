@@ -18,14 +18,8 @@ import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
 import { packageVersion } from '../version.js'
 import { adapterDirectory, BASE, type NamedAdapter, namedAdapters } from './evaluated-adapters.js'
 import type { EvaluationReport } from './evaluation-report.js'
-import {
-  type ModelVariant,
-  prepareTasks,
-  RUNNING_OPTIONS,
-  type RunTasksOptions,
-  readTasks,
-  runPrepared,
-} from './run-tasks.js'
+import { RUNNING_OPTIONS, type RunTasksOptions } from './run-options.js'
+import { type ModelVariant, prepareTasks, readTasks, runPrepared } from './run-tasks.js'
 import type { EvaluationTask } from './task-options.js'
 
 export interface EvaluateModelsOptions

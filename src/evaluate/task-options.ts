@@ -22,18 +22,16 @@ import {
 import type { OptionTable, Resolved } from '../options/table.js'
 import type { TaskJudgeOptions } from './judge-task.js'
 
-/** What is computed of the rows of a task. */
-export const TASK_TYPES = ['perplexity', 'generation', 'classification', 'multiple-choice'] as const
-export type TaskType = (typeof TASK_TYPES)[number]
+import { TASK_TYPES, type TaskType } from './task-types.js'
 
 /** Options of the data that mean the same in a task and in training. */
-type SharedDataOptions = Pick<
+export type SharedTaskDataOptions = Pick<
   DataOptions,
   'rowForm' | 'onError' | 'chatTemplate' | 'chatTemplateKwargs' | 'roleMapping'
 >
 
 /** What every task takes. */
-export interface CommonTaskOptions extends SharedDataOptions {
+export interface CommonTaskOptions extends SharedTaskDataOptions {
   /**
    * What reports call the task; letters, digits, `_`, `-` and `.`.
    * @default its type, and a number where several have one type
@@ -91,7 +89,7 @@ export interface PerplexityTask
   stride?: number
   /**
    * With `stride`: all texts become one, with this between them.
-   * @default none: each row is a text of its own
+   * @default none: each row stands alone
    */
   joinTexts?: string
 }
@@ -121,7 +119,7 @@ export interface GenerationTask extends CommonTaskOptions, AskingOptions {
   metricOptions?: Readonly<Record<string, unknown>>
   /**
    * How answers are written: `maxNewTokens`, `stopStrings`, `temperature` and the others of `generateText`.
-   * @default {}: 128 tokens, greedily
+   * @default {}
    */
   generation?: Omit<TextGenerationOptions, 'signal'>
   /**
@@ -148,7 +146,7 @@ export interface GenerationTask extends CommonTaskOptions, AskingOptions {
   lowerIsBetter?: readonly string[]
 }
 
-/** Which class a text is of. */
+/** The class of each row. */
 export interface ClassificationTask extends CommonTaskOptions, AskingOptions {
   type: 'classification'
   /**
@@ -162,15 +160,15 @@ export interface ClassificationTask extends CommonTaskOptions, AskingOptions {
    * reads the label in the answer.
    * @default 'likelihood'
    */
-  method?: (typeof CLASSIFICATION_METHODS)[number]
+  method?: 'likelihood' | 'generation'
   /**
    * Metrics of labels by name; the first one sorts the rows of a report.
    * @default accuracy, F1, precision and recall, and with likelihood log_loss and ece
    */
   metrics?: readonly ClassificationMetricName[]
   /**
-   * With method 'generation': how answers are written.
-   * @default {}: 16 tokens, greedily
+   * With method 'generation': how answers are written, greedily and with 16 tokens unless it says otherwise.
+   * @default {}
    */
   generation?: Omit<TextGenerationOptions, 'signal'>
 }
@@ -191,7 +189,6 @@ export interface MultipleChoiceTask extends CommonTaskOptions, AskingOptions {
   metrics?: readonly ChoiceMetricName[]
 }
 
-export const CLASSIFICATION_METHODS = ['likelihood', 'generation'] as const
 const CHOICE_METRICS = ['acc', 'acc_norm', 'acc_bytes', 'acc_tokens'] as const
 export type ChoiceMetricName = (typeof CHOICE_METRICS)[number]
 
@@ -208,7 +205,7 @@ const { rowForm, onError, chatTemplate, chatTemplateKwargs, roleMapping } = DATA
 const { completionOnlyLoss, assistantOnlyLoss, trainOnTurns, trainOnReasoning } = DATA_OPTIONS
 
 /** The options that every task has. */
-export const COMMON_TASK = {
+const COMMON_TASK = {
   name: {
     heading: 'Task',
     rule: TASK_NAME,
@@ -238,7 +235,7 @@ export const COMMON_TASK = {
 } as const satisfies OptionTable<CommonTaskOptions & { type: TaskType }>
 
 /** The options of tasks whose rows are questions. */
-export const ASKING = {
+const ASKING = {
   docToText: {
     heading: 'Prompts',
     rule: text,
@@ -284,7 +281,7 @@ export const PERPLEXITY_TASK = {
   },
   joinTexts: {
     rule: { expected: 'text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } },
-    otherwise: 'none: each row is a text of its own',
+    otherwise: 'none: each row stands alone',
     help: 'with stride: all texts become one, with this between them',
   },
 } as const satisfies OptionTable<PerplexityTask>
@@ -353,7 +350,7 @@ export const CLASSIFICATION_TASK = {
     example: ['ham', 'spam'],
   },
   method: {
-    rule: oneOf(CLASSIFICATION_METHODS),
+    rule: oneOf(['likelihood', 'generation']),
     default: 'likelihood',
     help: 'likelihood takes the likeliest label behind the prompt, generation the one that the answer names',
   },

@@ -74,7 +74,7 @@ export function meanMetric(name: string, higherIsBetter: boolean): TaskMetric {
 }
 
 /** The first sum divided by the second. */
-export function ratio(sums: Float64Array): number {
+function ratio(sums: Float64Array): number {
   return (sums[0] as number) / (sums[1] as number)
 }
 

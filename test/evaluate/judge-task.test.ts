@@ -2,7 +2,8 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
-import { prepareTasks, RUN_TASKS_OPTIONS, runPrepared, runTasks } from '../../src/evaluate/run-tasks.js'
+import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-options.js'
+import { prepareTasks, runPrepared, runTasks } from '../../src/evaluate/run-tasks.js'
 import type { EvaluationTask } from '../../src/evaluate/task-options.js'
 import { defaultsOf } from '../../src/options/table.js'
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.js'

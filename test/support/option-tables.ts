@@ -36,7 +36,7 @@ import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/tr
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
 import { EVALUATE_MODELS_OPTIONS } from '../../src/evaluate/evaluate.js'
 import { JUDGE_OPTIONS } from '../../src/evaluate/judge-options.js'
-import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-tasks.js'
+import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-options.js'
 import {
   CLASSIFICATION_TASK,
   GENERATION_TASK,
