@@ -39,6 +39,7 @@ export type ChooseOne = (logits: Tensor, id: Tensor, position: Tensor, sequence:
 export interface RefillOptions {
   /** Beginning of all prompts, present and later, which is computed once. Its length: whole PREFIX_MULTIPLEs. */
   readonly prefix: Int32Array
+  /** Chooses the first token of a prompt that comes by `fill()`. */
   readonly chooseOne: ChooseOne
 }
 
