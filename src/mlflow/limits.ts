@@ -9,7 +9,7 @@ export const MOST_BYTES = 1_000_000 - 1000
 /** Characters; longer ones are cut by the server without a word. */
 export const LONGEST_PARAM = 6000
 export const LONGEST_TAG = 8000
-export const LONGEST_KEY = 250
+const LONGEST_KEY = 250
 /** Characters of a data set's digest and name. */
 export const LONGEST_DIGEST = 36
 export const LONGEST_NAME = 500
