@@ -54,6 +54,14 @@ export const SECTIONS = [
     type: 'PushToHubOptions',
   },
   {
+    title: 'compareBehaviour(model, tokenizer, options)',
+    about:
+      'Tells what else an adapter changed, and which rows of training it recites. The same stand in `behaviour` of `evaluate`.',
+    file: 'evaluate/behaviour/options',
+    table: 'BEHAVIOUR_OPTIONS',
+    type: 'BehaviourOptions',
+  },
+  {
     title: 'updateModelCard(directory, report, options)',
     about: 'Puts the results of an evaluation into the README.md of an adapter or a model.',
     file: 'evaluate/update-card',

@@ -55,6 +55,14 @@ export type { GenerateInput, GenerationDefaults } from './decoding/generate-opti
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
 export type { ContextGroup, ContinuationScore, Scoring } from './decoding/scoring.js'
+export { compareBehaviour } from './evaluate/behaviour/compare-behaviour.js'
+export type {
+  AnswerHabits,
+  BehaviourChange,
+  BehaviourOptions,
+  BehaviourReport,
+  RecitedRow,
+} from './evaluate/behaviour/options.js'
 export { type EvaluateModelsOptions, evaluate } from './evaluate/evaluate.js'
 export type {
   ConfusionMatrix,

@@ -2,7 +2,7 @@
 
 import { writeFileAtomic } from '../atomic-write.js'
 import { beginLoading } from '../checkpoint/load-model.js'
-import { evaluate } from '../evaluate/evaluate.js'
+import { type EvaluateModelsOptions, evaluate } from '../evaluate/evaluate.js'
 import { adapterDirectory } from '../evaluate/evaluated-adapters.js'
 import type { EvaluationReport } from '../evaluate/evaluation-report.js'
 import { type Regression, regressionsOf } from '../evaluate/max-regression.js'
@@ -12,6 +12,7 @@ import { createBar } from '../progress/progress.js'
 import { formatFigure, paintFor } from '../progress/terminal.js'
 import { writeReport } from '../report/write-report.js'
 import { loadTokenizer } from '../tokenizer/tokenizer.js'
+import { behaviourTables } from './behaviour-table.js'
 import type { Evaluation } from './eval.js'
 import { evaluationTable } from './eval-table.js'
 import { localAdapters } from './local-adapters.js'
@@ -32,7 +33,7 @@ export async function runEvaluation({ flags, options, adapters: named, limits }:
   const bar = createBar()
   const onProgress = progressOn(bar)
   const work = (signal: AbortSignal): Promise<EvaluationReport> =>
-    evaluate({ ...options, model, tokenizer, adapters, signal, onProgress })
+    evaluate({ ...options, ...behaviourOf(flags), model, tokenizer, adapters, signal, onProgress })
   const found = await untilSignal(work).finally(() => {
     bar.close()
     model.dispose()
@@ -51,7 +52,14 @@ export async function runEvaluation({ flags, options, adapters: named, limits }:
   for (const { name, warnings = [] } of report.tasks)
     showWarnings({ warnings: warnings.map(({ message }) => `${name}: ${message}`) })
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : evaluationTable(report, paintFor(process.stdout)))
+  if (!json && report.behaviour) process.stdout.write(behaviourTables(report.behaviour))
   if (regressions.length > 0) throw new LowrankError('INVALID_DATA', describeRegressions(regressions))
+}
+
+/** A file may ask for it, too. */
+function behaviourOf({ behaviour, trainingData }: Evaluation['flags']): Pick<EvaluateModelsOptions, 'behaviour'> {
+  if (!behaviour) return {}
+  return { behaviour: trainingData === undefined ? {} : { dataset: trainingData } }
 }
 
 function progressOn(bar: ReturnType<typeof createBar>): (progress: EvaluationProgress) => void {

@@ -27,6 +27,8 @@ export interface EvalFlags extends ModelFlags, HoldingFlags, PartFlags {
   readonly docToTarget?: string
   readonly applyChatTemplate?: boolean
   readonly tasks?: readonly string[]
+  readonly behaviour?: boolean
+  readonly trainingData?: string
   readonly batchSize?: number
   readonly maxSamples?: number
   readonly maxRegression: readonly string[]
@@ -120,6 +122,17 @@ export const command: Command<EvalFlags, Evaluation> = {
       otherwise: 'all',
       help: 'tasks of the file that are done, with commas between them',
       flag: { name: '--tasks', argument: 'names' },
+    },
+    behaviour: {
+      rule: boolean,
+      help: 'tell what else each adapter changed, on 120 prompts of six categories',
+      flag: { name: '--behaviour' },
+    },
+    trainingData: {
+      rule: text,
+      otherwise: 'none',
+      help: 'with --behaviour: rows that the adapter was trained on, to find those that it recites',
+      flag: { name: '--training-data', argument: 'file' },
     },
     batchSize: { ...RUNNING_OPTIONS.batchSize, flag: { name: '--batch-size', argument: 'rows', group: 'Running' } },
     maxSamples: {

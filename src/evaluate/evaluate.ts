@@ -15,7 +15,10 @@ import { anything, boolean, either, instance, listOf, objectOf, text } from '../
 import { type OptionTable, readOptions } from '../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js'
+import { isPlainObject } from '../values.js'
 import { packageVersion } from '../version.js'
+import { compareBehaviour } from './behaviour/compare-behaviour.js'
+import { BEHAVIOUR_OPTIONS, type BehaviourOptions, type BehaviourReport } from './behaviour/options.js'
 import { adapterDirectory, BASE, type NamedAdapter, namedAdapters } from './evaluated-adapters.js'
 import type { EvaluationReport } from './evaluation-report.js'
 import { RUNNING_OPTIONS, type RunTasksOptions } from './run-options.js'
@@ -41,6 +44,12 @@ export interface EvaluateModelsOptions
   /** What is computed of which rows. */
   tasks: readonly EvaluationTask[]
   /**
+   * Also compares each adapter with the base on prompts that come with this package, and finds rows of training that
+   * it recites; see `compareBehaviour`. `{}` takes the defaults.
+   * @default none: nothing else is compared
+   */
+  behaviour?: Omit<BehaviourOptions, 'onFraction' | 'signal'>
+  /**
    * Whether the model without an adapter is evaluated too, as 'base'.
    * @default true
    */
@@ -53,6 +62,7 @@ export interface EvaluateModelsOptions
 }
 
 const { revision, device, dtype, quantization, onEvent } = LOAD_MODEL_OPTIONS
+const { onFraction: _, signal: __, ...EVALUATED_BEHAVIOUR } = BEHAVIOUR_OPTIONS
 
 /** The options of `evaluate`. */
 export const EVALUATE_MODELS_OPTIONS = {
@@ -92,6 +102,12 @@ export const EVALUATE_MODELS_OPTIONS = {
     isRequired: true,
     help: 'what is computed of which rows',
   },
+  behaviour: {
+    rule: instance('an object of options of compareBehaviour', isPlainObject),
+    otherwise: 'none: nothing else is compared',
+    help: 'also compares each adapter with the base on prompts of this package, and finds rows that it recites',
+    table: EVALUATED_BEHAVIOUR,
+  },
   includeBase: { rule: boolean, default: true, help: 'evaluate the model without an adapter too' },
   baseline: {
     rule: text,
@@ -122,9 +138,16 @@ export async function evaluate(options: EvaluateModelsOptions): Promise<Evaluati
   try {
     const tokenizer = await tokenizerFor(model, resolved.tokenizer, [...directories.values()])
     const prepared = await prepareTasks(model, tokenizer, tasks, { signal })
+    const behaviour: Record<string, BehaviourReport> = {}
     const reports = await withAdapters(model, directories, async (variants) => {
       const ordered = order.map((name) => variants.find((variant) => variant.name === name) as ModelVariant)
-      return await runPrepared(model, tokenizer, prepared, ordered, resolved)
+      const tasksOf = await runPrepared(model, tokenizer, prepared, ordered, resolved)
+      for (const variant of resolved.behaviour === undefined ? [] : ordered) {
+        if (variant.name === BASE) continue
+        variant.use()
+        behaviour[variant.name] = await compareBehaviour(model, tokenizer, { ...resolved.behaviour, signal })
+      }
+      return tasksOf
     })
     return {
       version: 1,
@@ -133,6 +156,7 @@ export async function evaluate(options: EvaluateModelsOptions): Promise<Evaluati
       models: order.map((name) => evaluatedModel(name, adapters)),
       confidence: resolved.confidence,
       tasks: reports,
+      ...(resolved.behaviour !== undefined && { behaviour }),
       seconds: (performance.now() - start) / 1000,
       lowrank: packageVersion() ?? null,
     }

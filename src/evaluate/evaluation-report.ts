@@ -4,6 +4,7 @@
  */
 
 import type { SourceLineage } from '../data/sources/row-source.js'
+import type { BehaviourReport } from './behaviour/options.js'
 import type { ComparisonSummary, JudgeSummary } from './judge-task.js'
 
 /** A model, or a model with an adapter, that was evaluated. */
@@ -125,6 +126,8 @@ export interface EvaluationReport {
   /** Confidence of the intervals, such as 0.95. */
   readonly confidence: number
   readonly tasks: readonly TaskReport[]
+  /** What else each adapter changed, by name of the model; absent where it was not asked for. */
+  readonly behaviour?: Readonly<Record<string, BehaviourReport>>
   readonly seconds: number
   /** Version of this package; null where a bundler has taken it out of its package. */
   readonly lowrank: string | null

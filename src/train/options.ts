@@ -65,6 +65,12 @@ export interface TrainRunOptions extends HubOptions {
    */
   baseModelName?: string
   /**
+   * Compares the adapter with its base once the run is complete, and writes `behaviour.json` into `outputDir`; see
+   * `compareBehaviour`. Needs `outputDir` and method 'lora'.
+   * @default false
+   */
+  behaviour?: boolean
+  /**
    * 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'.
    * @default what the checkpoint has
    */
@@ -219,6 +225,12 @@ export const TRAIN_LORA_OPTIONS = {
     default: 'lora',
     help: 'lora, or full: train every weight',
     flag: { name: '--method', argument: 'name', group: 'How it is held and computed' },
+  },
+  behaviour: {
+    rule: boolean,
+    default: false,
+    help: 'compares the adapter with its base once the run is complete, and writes behaviour.json',
+    flag: { name: '--behaviour' },
   },
   baseModelName: {
     rule: textOf('the Hub id or path of a model'),

@@ -31,6 +31,7 @@ import { estimateMemory } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
 import { resolveTrainOptions } from './resolve-options.js'
 import { findCheckpoint, runIdentity } from './resume.js'
+import { writeBehaviour } from './run-behaviour.js'
 import { plainOptions } from './run-config.js'
 import { checkSources, prepareData, type RunData } from './run-data.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
@@ -262,6 +263,8 @@ async function trainOnData<I extends Item>(
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation, curve, end }
   const summary = { ...figures, ...counts, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
+  if (options.behaviour && output && adapter && end.reason === 'completed' && !reporter.hasFailed)
+    await writeBehaviour(model, tokenizer, output.path, options)
   if (!reporter.hasFailed) {
     let saved: Pick<EndEvent, 'result'> = {}
     if (output && reporter.needsResult && end.reason === 'completed') {

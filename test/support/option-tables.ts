@@ -34,6 +34,7 @@ import { PUSH_ADAPTER_OPTIONS, PUSH_MODEL_OPTIONS } from '../../src/databricks/r
 import { SERVED_ENTITY_OPTIONS } from '../../src/databricks/served-entity.js'
 import { TRAINING_OPTIONS, TRAINING_WAIT_OPTIONS } from '../../src/databricks/training/options.js'
 import { GENERATE_OPTIONS } from '../../src/decoding/sampling-options.js'
+import { BEHAVIOUR_OPTIONS } from '../../src/evaluate/behaviour/options.js'
 import { EVALUATE_MODELS_OPTIONS } from '../../src/evaluate/evaluate.js'
 import { JUDGE_OPTIONS } from '../../src/evaluate/judge-options.js'
 import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-options.js'
@@ -83,6 +84,7 @@ import { SPLIT_ROWS_OPTIONS } from '../../src/transform/split.js'
 import { UNIFY_SOURCES_OPTIONS } from '../../src/transform/unify.js'
 
 export const TABLES: Readonly<Record<string, OptionTable>> = {
+  BEHAVIOUR_OPTIONS,
   PUSH_TO_HUB_OPTIONS,
   UPDATE_CARD_OPTIONS,
   TRAIN_OPTIONS,

@@ -10,7 +10,7 @@ import type { GeneratedText } from '../../generation/generate-text.js'
 import { generateTexts } from '../../generation/generate-texts.js'
 import { encodePrompt } from '../../generation/prompt-ids.js'
 import { LowrankError } from '../../lowrank-error.js'
-import { readOptions } from '../../options/table.js'
+import { type Resolved, readOptions } from '../../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../../tokenizer/adapt.js'
 import type { Tokenizer } from '../../tokenizer/tokenizer.js'
 import { divergences, logSum } from './divergence.js'
@@ -55,14 +55,25 @@ export async function compareBehaviour(
 ): Promise<BehaviourReport> {
   expectModel('behaviour', model)
   const resolved = readOptions('behaviour', options, BEHAVIOUR_OPTIONS)
-  const { maxNewTokens, probesPerCategory, signal, onFraction } = resolved
   if (activeAdapters(model).length === 0)
     throw new LowrankError(
       'INVALID_CALL',
       '[behaviour] expected a model with an active adapter to compare with its base, got one without; load the adapter',
     )
+  const wasTraining = model.training
+  model.eval()
+  try {
+    return await compare(model, asTokenizer(givenTokenizer), resolved)
+  } finally {
+    model.train(wasTraining)
+  }
+}
+
+type Settings = Resolved<BehaviourOptions, typeof BEHAVIOUR_OPTIONS>
+
+async function compare(model: CausalLM, tokenizer: Tokenizer, resolved: Settings): Promise<BehaviourReport> {
+  const { maxNewTokens, probesPerCategory, signal, onFraction } = resolved
   const start = performance.now()
-  const tokenizer = asTokenizer(givenTokenizer)
   const isChat = tokenizer.chatTemplate !== undefined
   const probes: Probe[] = Object.entries(PROBES).flatMap(([category, prompts]) =>
     prompts.slice(0, probesPerCategory).map((content) => ({
@@ -110,11 +121,7 @@ async function withoutAdapters<T>(model: CausalLM, work: () => Promise<T>): Prom
 }
 
 /** Both models read the base's answer; the logits of one prompt are there at a time. */
-async function compareOn(
-  model: CausalLM,
-  { category, ids }: Probe,
-  answers: Probed['answers'],
-): Promise<Probed> {
+async function compareOn(model: CausalLM, { category, ids }: Probe, answers: Probed['answers']): Promise<Probed> {
   const { vocabSize } = model.config
   const answer = answers.base.ids
   const base = await withoutAdapters(model, () => answerLogits(model, ids, answer))
@@ -150,8 +157,7 @@ async function answerLogits(
 
 function summary(probed: readonly Probed[]): BehaviourChange {
   const tokens = sum(probed.map((one) => one.tokens))
-  const perplexity = (name: 'base' | 'adapter'): number =>
-    Math.exp(sum(probed.map(({ loss }) => loss[name])) / tokens)
+  const perplexity = (name: 'base' | 'adapter'): number => Math.exp(sum(probed.map(({ loss }) => loss[name])) / tokens)
   return {
     prompts: probed.length,
     klPerToken: sum(probed.map(({ kl }) => kl)) / tokens,

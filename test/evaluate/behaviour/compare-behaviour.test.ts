@@ -1,17 +1,28 @@
 /** @file What else an adapter changed: divergence against float64, answers by category, and rows that it recites. */
 
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
 import { LoraAdapter } from '../../../src/adapters/lora-adapter.js'
 import { disableAdapters, enableAdapters } from '../../../src/adapters/named-adapters.js'
-import { loadModel } from '../../../src/checkpoint/load-model.js'
 import { compareBehaviour, repetition } from '../../../src/evaluate/behaviour/compare-behaviour.js'
 import { divergences } from '../../../src/evaluate/behaviour/divergence.js'
+import type { BehaviourReport } from '../../../src/evaluate/behaviour/options.js'
 import { PROBES } from '../../../src/evaluate/behaviour/probes.js'
 import { longestCommonRun } from '../../../src/evaluate/behaviour/recitation.js'
+import type { EvaluationReport } from '../../../src/evaluate/evaluation-report.js'
 import { encodePrompt } from '../../../src/generation/prompt-ids.js'
 import { loadTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.js'
 import { trainLora } from '../../../src/train/train-lora.js'
-import { rejection, temporaryDirectory, tinyAdapter, tinyModel, tinyRows, writeTinyModel } from '../../support/tiny-model.js'
+import { inProcess } from '../../cli/in-process.js'
+import {
+  rejection,
+  temporaryDirectory,
+  tinyAdapter,
+  tinyModel,
+  tinyRows,
+  writeTinyModel,
+} from '../../support/tiny-model.js'
 
 const directory = temporaryDirectory()
 let tokenizer: Tokenizer
@@ -61,7 +72,10 @@ it('finds no difference for an adapter whose B is zero, and needs one', async ()
     '[behaviour] expected a model with an active adapter to compare with its base, got one without; load the adapter',
   )
   LoraAdapter.create(model, { r: 4 })
-  const { all, categories, recitation } = await compareBehaviour(model, tokenizer, { maxNewTokens: 5, probesPerCategory: 2 })
+  const { all, categories, recitation } = await compareBehaviour(model, tokenizer, {
+    maxNewTokens: 5,
+    probesPerCategory: 2,
+  })
   expect(Object.keys(categories)).toEqual(['chat', 'code', 'arithmetic', 'refusals', 'json', 'languages'])
   expect(all.prompts).toBe(12)
   for (const change of [all, ...Object.values(categories)]) {
@@ -78,7 +92,10 @@ it('gives the mean divergence over the tokens of the answers of the base', async
   tinyAdapter(model)
   const { categories } = await compareBehaviour(model, tokenizer, { maxNewTokens: 3, probesPerCategory: 1 })
   for (const [category, [prompt]] of Object.entries(PROBES)) {
-    const ids = encodePrompt(tokenizer, tokenizer.chatTemplate === undefined ? prompt : [{ role: 'user', content: prompt }]).slice()
+    const ids = encodePrompt(
+      tokenizer,
+      tokenizer.chatTemplate === undefined ? prompt : [{ role: 'user', content: prompt }],
+    ).slice()
     const sums = { kl: 0, base: 0, adapter: 0 }
     let tokens = 0
     for (; tokens < 3; tokens++) {
@@ -91,7 +108,8 @@ it('gives the mean divergence over the tokens of the answers of the base', async
       const base = await logitsOf()
       enableAdapters(model)
       const id = base.indexOf(Math.max(...base))
-      const loss = (all: number[]): number => Math.log(all.reduce((sum, logit) => sum + Math.exp(logit), 0)) - (all[id] as number)
+      const loss = (all: number[]): number =>
+        Math.log(all.reduce((sum, logit) => sum + Math.exp(logit), 0)) - (all[id] as number)
       sums.kl += reference(base, adapter)
       sums.base += loss(base)
       sums.adapter += loss(adapter)
@@ -112,13 +130,21 @@ it('gives the mean divergence over the tokens of the answers of the base', async
 })
 
 it('lists the rows that an overfitted adapter recites, with their origins, and none of others', async () => {
-  const rows = tinyRows(20).map(({ prompt, completion }, index) => ({ text: `row ${index}: ${prompt} ->${completion} end.` }))
+  const rows = tinyRows(20).map(({ prompt, completion }, index) => ({
+    text: `row ${index}: ${prompt} ->${completion} end.`,
+  }))
   const run = await trainLora({
     model: directory,
     dataset: rows,
     dtype: 'float32',
     lora: { r: 16, loraAlpha: 32 },
-    training: { numTrainEpochs: 60, learningRate: 1e-2, perDeviceTrainBatchSize: 10, gradientAccumulationSteps: 1, lrSchedulerType: 'constant' },
+    training: {
+      numTrainEpochs: 60,
+      learningRate: 1e-2,
+      perDeviceTrainBatchSize: 10,
+      gradientAccumulationSteps: 1,
+      lrSchedulerType: 'constant',
+    },
   })
   const fractions: number[] = []
   const { recitation, all } = await compareBehaviour(run.model, run.tokenizer, {
@@ -138,7 +164,58 @@ it('lists the rows that an overfitted adapter recites, with their origins, and n
   expect(all.klPerToken).toBeGreaterThan(0.1)
   expect(fractions.at(-1)).toBe(1)
   const others = tinyRows(5, 99).map(({ prompt }) => ({ text: `something else ${prompt} and more of it than before` }))
-  const unseen = await compareBehaviour(run.model, run.tokenizer, { dataset: others, maxNewTokens: 2, probesPerCategory: 1 })
+  const unseen = await compareBehaviour(run.model, run.tokenizer, {
+    dataset: others,
+    maxNewTokens: 2,
+    probesPerCategory: 1,
+  })
   expect(unseen.recitation?.recited).toEqual([])
   run.dispose()
+})
+
+it('is written at the end of a run, and in the report of an evaluation', async () => {
+  const outputDir = join(directory, 'run')
+  const run = await trainLora({
+    model: directory,
+    dataset: tinyRows(6),
+    dtype: 'float32',
+    lora: { r: 2, loraDropout: 0.1 },
+    outputDir,
+    behaviour: true,
+    training: { maxSteps: 2 },
+  })
+  await run.save(join(outputDir, 'adapter'))
+  run.dispose()
+  const written = JSON.parse(await readFile(join(outputDir, 'behaviour.json'), 'utf8')) as BehaviourReport
+  expect(written.all.prompts).toBe(120)
+  expect(written.recitation).toMatchObject({ byBase: 0 })
+  const held = join(directory, 'held.jsonl')
+  await writeFile(
+    held,
+    tinyRows(6)
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join(''),
+  )
+  const words = [
+    'eval',
+    '--model',
+    directory,
+    '--adapter',
+    outputDir,
+    '--dataset',
+    held,
+    '--dtype',
+    'float32',
+    '--behaviour',
+    '--training-data',
+    held,
+  ]
+  const { code, stdout, stderr } = await inProcess(words)
+  expect([code, stderr]).toEqual([0, expect.any(String)])
+  expect(stdout).toContain('What else changed with run:\ncategory    prompts  KL/token')
+  expect(stdout).toMatch(/\nall +120 +\d\.\d{4} /)
+  expect(stdout).toMatch(/It recites 0 of \d+ rows of training/)
+  const { behaviour } = JSON.parse((await inProcess([...words, '--json'])).stdout) as EvaluationReport
+  // The weights of the run, and those that were read again, are the same.
+  expect(behaviour?.run?.all.klPerToken).toBeCloseTo(written.all.klPerToken, 5)
 })
