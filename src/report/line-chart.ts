@@ -150,7 +150,9 @@ function gridLines(scale: Scale): Markup {
 }
 
 function xLabels(range: Range): Content {
-  return linearTicks(range.low, range.high).map((tick) => {
+  // There is no step between two steps.
+  const ticks = linearTicks(range.low, range.high).filter((tick) => Number.isInteger(tick))
+  return ticks.map((tick) => {
     const share = (tick - range.low) / (range.high - range.low)
     const anchor = share < 0.04 ? 'start' : share > 0.96 ? 'end' : 'middle'
     return html`<text x="${(100 * share).toFixed(2)}%" y="16" text-anchor="${anchor}">${figure(tick)}</text>`

@@ -50,6 +50,9 @@ function leadOf(evaluations: readonly EvaluationReport[]): Markup {
 /** Where it is not alone on the page, an evaluation begins with what it is of. */
 function sectionsOf(report: EvaluationReport, index: number | undefined, limits: SampleLimits): Section[] {
   if (index === undefined) return evaluationSections(report, '', limits)
-  const [first, ...others] = evaluationSections(report, `evaluation-${index + 1}-`, limits)
+  const [first, ...others] = evaluationSections(report, `evaluation-${index + 1}-`, limits).map((section) => ({
+    ...section,
+    title: `Task ${section.title}`,
+  }))
   return first === undefined ? [] : [{ ...first, body: html`${evaluationFacts(report)}${first.body}` }, ...others]
 }

@@ -111,6 +111,10 @@ describe('a chart', () => {
     expect(textsOf(chart, '.legend li')).toEqual(['step 2', 'train 1'])
   })
 
+  it('its lower axis names whole steps alone', () => {
+    expect(textsOf(chartOf([4, 2]), '.plot > svg:last-child text')).toEqual(['0', '1'])
+  })
+
   it('gaps interrupt the line, and values that are no numbers are gaps', () => {
     const path = chartOf([1, 2, Number.NaN, 3, null, 2]).querySelector('.curve')?.getAttribute('d')
     expect(path?.match(/M/g)).toHaveLength(3)
