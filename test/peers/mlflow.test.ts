@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,8 +13,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { pushAdapter } from '../../src/databricks.js'
 import { LoraAdapter, loadModel, trainLora } from '../../src/index.js'
-import { syncMlflow } from '../../src/mlflow.js'
+import { mlflowCallback, syncMlflow } from '../../src/mlflow.js'
 import { relativeDifference } from '../support/golden.js'
+import { END, startEvent } from '../support/run-events.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { IDS, inPython, logitsOf, type Seen, TOLERANCE } from './mlflow-model.js'
 import { describeWithPython, runPython } from './python.js'
@@ -139,6 +140,43 @@ describeWithPython('an MLflow server', () => {
     expect(first).toMatchObject({ failed: [] })
     expect(await readBack('offline')).toMatchObject(complete)
     expect(await syncMlflow(outputDir, { trackingUri: uri })).toMatchObject([{ sent: 0, failed: [] }])
+  })
+
+  it('evaluations are read back: scores of data sets and tasks, tables of answers and a report, each once', async () => {
+    const outputDir = join(directory, 'evaluations')
+    mkdirSync(outputDir)
+    writeFileSync(join(outputDir, 'report.html'), '<p>report</p>')
+    const evaluation = (step: number) => ({
+      type: 'evaluate',
+      step,
+      totalSteps: 1000,
+      epoch: step / 1000,
+      loss: 2 / step,
+      tokens: 7,
+      seconds: 0.5,
+      metrics: { eval_loss: 2 / step, eval_held_loss: 3 / step, eval_short_answers_rougeL: 0.25 },
+      samples: [{ prompt: 'Two\nlines', text: `"answer" ${step}`, finishReason: 'stop' }],
+    })
+    const options = { trackingUri: uri, experimentName: 'evaluations' }
+    // The first process writes down what the second one sends, as if the server had been down until then.
+    const before = mlflowCallback({ ...options, offline: true })
+    for (const event of [startEvent(outputDir), evaluation(2)]) await before.onEvent(event)
+    const callback = mlflowCallback(options)
+    for (const event of [startEvent(outputDir, { step: 2 }), evaluation(4), END]) await callback.onEvent(event)
+    const script = fileURLToPath(new URL('mlflow_evaluations.py', import.meta.url))
+    const { code, stdout, stderr } = await runPython([script, uri, 'evaluations'])
+    expect(code, stderr).toBe(0)
+    const row = (step: number) => ({ step, prompt: 'Two\nlines', answer: `"answer" ${step}`, finish_reason: 'stop' })
+    const points = (value: (step: number) => number) => [2, 4].map((step) => [step, value(step)])
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) as string)).toEqual({
+      points: {
+        eval_loss: points((step) => 2 / step),
+        eval_held_loss: points((step) => 3 / step),
+        eval_short_answers_rougeL: points(() => 0.25),
+      },
+      tables: { 'samples/step-00000002.json': [row(2)], 'samples/step-00000004.json': [row(4)] },
+      report: '<p>report</p>',
+    })
   })
 
   it('its page shows the run and a metric in a browser', async () => {
