@@ -275,6 +275,7 @@ export type {
   PrepareEvent,
   PresetEvent,
   Progress,
+  SampleAnswer,
   SaveEvent,
   StartEvent,
   StepEvent,
@@ -288,6 +289,7 @@ export type { TrainRunOptions } from './train/options.js'
 export type { PlanAlternative, PlannedMemory, PlanRunOptions, PlanSettings, TrainingPlan } from './train/plan.js'
 export { PRESETS, type Preset, type PresetName, type PresetOptions } from './train/presets.js'
 export type { RunSession, RunStatus } from './train/run-status.js'
+export type { ProbeOptions, SamplePrompt } from './train/probe-options.js'
 export type { LrSchedulerType } from './train/schedule.js'
 export type { RunStatistics, TrainResult, TrainRun } from './train/train-run.js'
 export type { TrainingOptions } from './train/training-options.js'

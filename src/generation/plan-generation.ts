@@ -72,7 +72,7 @@ export async function planGeneration(options: GenerationPlanOptions, limits: Pla
     await device.sync()
     const weights = device.memory().live
     const tokens = promptTokens + maxNewTokens
-    await run(model, batchSize, promptTokens, maxNewTokens)
+    await growAnswers(model, { batchSize, promptTokens, maxNewTokens })
     const { peak, touched } = device.memory()
     const { numHiddenLayers, numKeyValueHeads, headDim } = model.config
     const elements = 2 * numHiddenLayers * numKeyValueHeads * headDim * tokens * batchSize
@@ -94,8 +94,14 @@ export async function planGeneration(options: GenerationPlanOptions, limits: Pla
   }
 }
 
-/** Every step, as generate() has them. What is drawn goes elsewhere: here it is undefined, and no id to go on with. */
-async function run(model: CausalLM, batchSize: number, promptTokens: number, maxNewTokens: number): Promise<void> {
+/**
+ * On a device that computes nothing: every step, as generate() has them. What is drawn goes elsewhere: here it is
+ * undefined, and no id to go on with.
+ */
+export async function growAnswers(
+  model: CausalLM,
+  { batchSize, promptTokens, maxNewTokens }: Readonly<Record<'batchSize' | 'promptTokens' | 'maxNewTokens', number>>,
+): Promise<void> {
   const { device } = model
   const drawn = unregisterFromScope(Tensor.empty(device, [batchSize], 'int32'))
   const { doSample: _, ...sampling } = defaultsOf(SAMPLING_OPTIONS)

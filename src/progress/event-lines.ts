@@ -20,7 +20,7 @@ import type {
 } from '../train/events.js'
 import type { Bar } from './progress-bar.js'
 import { describeSwitch, formatCount, formatDuration, formatFigure, type Style } from './terminal.js'
-import { FIXED_BLANK } from './text-width.js'
+import { cutToWidth, FIXED_BLANK } from './text-width.js'
 
 /** A line that stays, or several. */
 export interface EventLine {
@@ -34,6 +34,8 @@ export type MovingEvent = DownloadEvent | PrepareEvent | EvaluatingEvent
 const COUNT_WIDTH = 7
 const DURATION_WIDTH = 11
 const FIGURE_WIDTH = 8
+/** Columns of a sample prompt, and of its answer. */
+const SAMPLE_WIDTH = 48
 const LOSS_WIDTH = 'loss 12.3456'.length
 
 /** The lines of an event; none for those that only move a bar. */
@@ -55,7 +57,7 @@ export function linesOf(event: TrainEvent): EventLine[] {
     case 'log':
       return [{ text: logLine(event) }]
     case 'evaluate':
-      return [{ text: evaluateLine(event), style: 'cyan' }]
+      return [{ text: evaluateLine(event), style: 'cyan' }, ...sampleLines(event)]
     // What a program saves behind the run it tells of itself.
     case 'save':
       return event.kind === 'checkpoint' ? [{ text: `${stepOf(event)}  saved ${event.path}` }] : []
@@ -95,7 +97,7 @@ export function movingLine(event: MovingEvent): string {
       return `Encoding ${dataName(event)}: ${formatCount(event.rows)} rows${share}`
     }
     case 'evaluating':
-      return `${stepOf(event)}  scored ${formatCount(event.rows)} of ${formatCount(event.totalRows)} held-out rows`
+      return `${stepOf(event)}  scored ${formatCount(event.rows)} of ${formatCount(event.totalRows)} rows`
     default:
       return event satisfies never
   }
@@ -228,6 +230,12 @@ function evaluateLine(event: EvaluateEvent): string {
     ...(!Number.isFinite(loss) ? [] : [`${formatCount(tokens)} tokens`]),
     ...verdictTexts(event),
   ])
+}
+
+/** Each answer in a line of its own; the whole ones are in samples.jsonl. */
+function sampleLines({ samples = [] }: EvaluateEvent): EventLine[] {
+  const short = (text: string): string => cutToWidth(text.trim().replace(/\s+/g, ' '), SAMPLE_WIDTH)
+  return samples.map(({ prompt, text }) => ({ text: `  ${short(prompt)} -> ${short(text)}`, style: 'dim' }))
 }
 
 /** The scores of data sets of several, and of tasks: what is not told of all held-out rows. */

@@ -132,6 +132,9 @@ export class BestModel {
   }
 }
 
+/** Losses and errors, by the names that they have. */
+const LESS_IS_BETTER = /(?:loss|perplexity|ece|brier_score)$/
+
 /** The metric with `eval_` in front. */
 export function evalName(name: string): string {
   return name.startsWith('eval_') ? name : `eval_${name}`
@@ -139,16 +142,17 @@ export function evalName(name: string): string {
 
 /**
  * The best model of a run; undefined where no evaluation is better than another.
- * @param higherIsBetter what is known of metrics, by their names with `eval_` in front
+ * @param lowerIsBetter metrics of which that is known, `eval_` in front
  */
 export function createBestModel(
   training: ResolvedTrainingOptions,
-  higherIsBetter: ReadonlyMap<string, boolean> = new Map(),
+  lowerIsBetter: readonly string[] = [],
 ): BestModel | undefined {
   const { metricForBestModel: name, earlyStoppingPatience: patience, earlyStoppingThreshold: threshold } = training
   if (name === undefined) return undefined
   const metric = evalName(name)
-  const greaterIsBetter = training.greaterIsBetter ?? higherIsBetter.get(metric) ?? !/(?:loss|perplexity)$/.test(metric)
+  const isLess = LESS_IS_BETTER.test(metric) || lowerIsBetter.includes(metric)
+  const greaterIsBetter = training.greaterIsBetter ?? !isLess
   return new BestModel({ metric, greaterIsBetter, patience, threshold })
 }
 

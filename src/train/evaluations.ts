@@ -8,9 +8,13 @@ import type { Report } from './callbacks.js'
 import { type ScoreSums, type Scores, scoresOf, sumScores } from './evaluate-loss.js'
 import type { EvaluateEvent } from './events.js'
 import type { Objective } from './objective.js'
+import type { Probes } from './probes.js'
 import type { RunRecord } from './run-record.js'
 import { type EvaluatedPart, evaluationEntry } from './trainer-state.js'
 import type { ResolvedTrainingOptions } from './training-options.js'
+
+/** Where there are no held-out rows. */
+const NO_SCORES: Scores = { loss: Number.NaN, tokens: 0 }
 
 /** Milliseconds between two reports of how far an evaluation is. */
 const REPORT_INTERVAL = 500
@@ -28,6 +32,7 @@ export interface EvaluationsOptions<I extends Item> {
   readonly evaluation: readonly HeldOutRows<I>[]
   readonly training: ResolvedTrainingOptions
   readonly bestModel: BestModel | undefined
+  readonly probes: Probes | undefined
   readonly signal: AbortSignal | undefined
   readonly report: Report
 }
@@ -41,7 +46,7 @@ export class Evaluations<I extends Item> {
   constructor(options: EvaluationsOptions<I>, record: RunRecord) {
     this.#options = options
     this.#record = record
-    this.#totalRows = rowsOf(options.evaluation)
+    this.#totalRows = rowsOf(options.evaluation) + (options.probes?.count ?? 0)
   }
 
   /** The last evaluation of held-out rows of this run, if there was one. */
@@ -74,7 +79,7 @@ export class Evaluations<I extends Item> {
   }
 
   async #evaluate(window: BatchWindow | undefined): Promise<Verdict> {
-    const { objective, evaluation, training, report } = this.#options
+    const { objective, evaluation, training, probes, report } = this.#options
     const start = performance.now()
     const parts: EvaluatedPart[] = []
     const sums: ScoreSums[] = []
@@ -93,8 +98,11 @@ export class Evaluations<I extends Item> {
         batches: Math.ceil(set.items.length / training.perDeviceEvalBatchSize),
       })
     }
-    const scores = scoresOf(objective, sums)
-    this.#last = scores
+    const scores = sums.length === 0 ? NO_SCORES : scoresOf(objective, sums)
+    if (sums.length > 0) this.#last = scores
+    const done = rowsOf(evaluation)
+    parts.push(...((await probes?.score((rows) => onProgress(done + rows))) ?? []))
+    const samples = (await probes?.sample()) ?? []
     const metrics: EvalMetrics = Object.assign({}, ...parts.map((part) => part.metrics))
     const progress = this.#record.progress(window)
     const verdict = this.#judge(metrics)
@@ -105,6 +113,7 @@ export class Evaluations<I extends Item> {
       ...scores,
       seconds: (performance.now() - start) / 1000,
       metrics,
+      ...(samples.length > 0 && { samples }),
       ...toldOf(verdict),
     }
     await report(event)

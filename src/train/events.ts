@@ -195,6 +195,15 @@ export interface BestEvaluation {
   readonly checkpoint?: string
 }
 
+/** What the model makes of a sample prompt. */
+export interface SampleAnswer {
+  /** The text, or the messages of the conversation one below the other. */
+  readonly prompt: string
+  readonly text: string
+  /** 'length': there was no end within `maxNewTokens`. */
+  readonly finishReason: 'stop' | 'length'
+}
+
 export interface EvaluateEvent extends Progress {
   readonly type: 'evaluate'
   /**
@@ -214,6 +223,8 @@ export interface EvaluateEvent extends Progress {
    * `eval_TASK_METRIC`. Null: no finite number. Absent in logs of early versions.
    */
   readonly metrics?: Readonly<Record<string, number | null>>
+  /** Answers to `samplePrompts`, in their order. The log has them in samples.jsonl. */
+  readonly samples?: readonly SampleAnswer[]
   /** Present where one is better than another: the best evaluation so far, this one among them. */
   readonly best?: BestEvaluation
   /** Whether it is the best one so far; present where one is better than another. */
@@ -223,7 +234,7 @@ export interface EvaluateEvent extends Progress {
 }
 
 /**
- * Held-out rows are being scored. Comes at most twice a second, and not at all where that takes less than half a
+ * Held-out rows and those of tasks are being scored, and sample prompts answered. Comes at most twice a second, and not at all where that takes less than half a
  * second.
  */
 export interface EvaluatingEvent extends Progress {

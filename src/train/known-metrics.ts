@@ -6,6 +6,7 @@ import { evalSources } from './eval-datasets.js'
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import type { ResolvedTrainOptions } from './options.js'
+import { readEvalTasks } from './probes.js'
 
 /**
  * @throws where `metricForBestModel` is nothing that the evaluations will tell. What objectives other than supervised
@@ -22,5 +23,9 @@ export function expectKnownMetric<I extends Item>(objective: Objective<I>, optio
         : []
       : sets.map((set) => (set.name === undefined ? 'eval' : `eval_${set.name}`))
   const known = prefixes.flatMap((prefix) => [`${prefix}_loss`, `${prefix}_perplexity`])
-  if (!known.includes(evalName(name))) throw unknownMetric(evalName(name), known)
+  const { names } = readEvalTasks(options.evalTasks)
+  // What a task computes is known with its first scores.
+  if (names.some((task) => evalName(name).startsWith(`eval_${task}_`))) return
+  if (!known.includes(evalName(name)))
+    throw unknownMetric(evalName(name), [...known, ...names.map((task) => `eval_${task}_METRIC`)])
 }

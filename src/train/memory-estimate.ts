@@ -13,12 +13,14 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { createModel } from '../causal-lm/create-model.js'
 import { collateItems, type MicroBatch } from '../data/batches.js'
 import type { Item } from '../data/items.js'
+import { growAnswers } from '../generation/plan-generation.js'
 import { OutOfMemoryError } from '../lowrank-error.js'
 import type { Quantization } from '../nn/module.js'
 import { Device } from '../tensor/device.js'
 import type { ComputeDType } from '../tensor/dtype.js'
 import { AdamW } from './adamw.js'
 import type { Objective } from './objective.js'
+import type { AnswerSizes } from './probes.js'
 
 /** What the memory of a run depends on. */
 export interface MemoryEstimateInput<I extends Item = Item> {
@@ -44,6 +46,8 @@ export interface MemoryEstimateInput<I extends Item = Item> {
   /** The same of an evaluation batch; empty: nothing is evaluated. */
   readonly evalSequenceLengths: readonly number[]
   readonly evalWeighted?: boolean
+  /** What is answered at evaluations; default: nothing. */
+  readonly answers?: AnswerSizes | undefined
   /** Default: as `Device.open` has it. */
   readonly threads?: number | undefined
 }
@@ -158,6 +162,10 @@ async function measure<I extends Item>(run: MemoryEstimateInput<I>, device: Devi
     await scored.read()
     scored.dispose()
     await device.sync()
+  }
+  if (run.answers) {
+    model.eval()
+    await growAnswers(model, run.answers)
   }
   const { peak, touched, hostLive } = device.memory()
   const trainableParameters = count(parameters.values())

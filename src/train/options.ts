@@ -21,10 +21,11 @@ import { isCallbacks, type TrainCallback } from './callbacks.js'
 import { evalDatasetRule, type NamedDataSources } from './eval-datasets.js'
 import type { TrainEvent } from './events.js'
 import { PRESETS, type PresetName } from './presets.js'
+import { PROBE_OPTIONS, type ProbeOptions } from './probe-options.js'
 import { type ResolvedTrainingOptions, TRAINING_OPTIONS, type TrainingOptions } from './training-options.js'
 
 /** Options of `trainLora`. Those of `HubOptions` count where the model is one of the Hub. */
-export interface TrainRunOptions extends HubOptions {
+export interface TrainRunOptions extends HubOptions, ProbeOptions {
   /**
    * A recipe for what the other options leave open; see `PRESETS`.
    * @default none
@@ -208,6 +209,7 @@ export const TRAIN_LORA_OPTIONS = {
     help: 'path, glob or folder of rows to evaluate on, or several of those by name',
     flag: { name: '--eval-dataset', argument: 'path' },
   },
+  ...PROBE_OPTIONS,
   outputDir: {
     rule: {
       expected: 'the path of a directory',

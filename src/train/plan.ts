@@ -22,6 +22,7 @@ import { type MemoryEstimateInput, type MemoryNeed, measureOnDryDevice, runsWith
 import type { Objective } from './objective.js'
 import { SFT } from './objectives/sft.js'
 import { type MoreOptions, type ResolvedTrainOptions, TRAIN_LORA_OPTIONS, type TrainRunOptions } from './options.js'
+import { type AnswerSizes, SAMPLE_TOKENS, TASK_TOKENS } from './probes.js'
 import { resolveTrainOptions } from './resolve-options.js'
 
 /** Options of `trainLora`, those about data and output left out or ignored. */
@@ -149,6 +150,7 @@ export async function planObjective<I extends Item>(
     longest,
     sequenceLengths: fullBatch({ ...training, maxLength: longest }, objective.sequencesPerItem),
     evalSequenceLengths: new Array<number>(evalItems * objective.sequencesPerItem).fill(longest),
+    answers: plannedAnswers(options, positions),
   })
   const { settings, planned } = await planner.settle()
   return {
@@ -172,6 +174,8 @@ export interface RowLengths {
   readonly weighted?: boolean
   /** Those of its evaluation have; default: not. */
   readonly evalWeighted?: boolean
+  /** What is answered at evaluations; default: nothing. */
+  readonly answers?: AnswerSizes | undefined
 }
 
 /**
@@ -321,7 +325,14 @@ class Planner<I extends Item> {
 
   #runOf(settings: PlanSettings): MemoryEstimateInput<I> {
     const { lora, training, threads } = this.#options
-    const { longest, sequenceLengths, evalSequenceLengths, weighted = false, evalWeighted = false } = this.#rows
+    const {
+      longest,
+      sequenceLengths,
+      evalSequenceLengths,
+      weighted = false,
+      evalWeighted = false,
+      answers,
+    } = this.#rows
     const { perDeviceTrainBatchSize, maxTokensPerBatch, maxLength } = settings
     const asGiven =
       perDeviceTrainBatchSize === training.perDeviceTrainBatchSize &&
@@ -341,9 +352,25 @@ class Planner<I extends Item> {
       evalSequenceLengths: evalSequenceLengths.map((length) => Math.min(length, maxLength)),
       weighted,
       evalWeighted,
+      answers,
       threads,
     }
   }
+}
+
+/** What tasks and sample prompts take where none of their rows is known: prompts of `maxLength` tokens. */
+function plannedAnswers(
+  { evalTasks = [], samplePrompts, sampleGeneration, training }: ResolvedTrainOptions,
+  positions: number,
+): AnswerSizes | undefined {
+  const most = [
+    ...evalTasks.map((task) => (task.type === 'generation' ? (task.generation?.maxNewTokens ?? TASK_TOKENS) : 1)),
+    ...(samplePrompts === undefined ? [] : [sampleGeneration?.maxNewTokens ?? SAMPLE_TOKENS]),
+  ]
+  if (most.length === 0) return undefined
+  const maxNewTokens = Math.min(positions - 1, Math.max(...most))
+  const promptTokens = Math.min(training.maxLength, positions - maxNewTokens)
+  return { batchSize: training.perDeviceEvalBatchSize, promptTokens, maxNewTokens }
 }
 
 /** Lengths of the sequences of a micro-batch whose items are as long as they may be. */

@@ -266,7 +266,7 @@ class Parser {
     )
   }
 
-  #parseTraining({ evalDataset, outputDir }: TrainRunOptions): ResolvedTrainingOptions {
+  #parseTraining({ evalDataset, evalTasks, samplePrompts, outputDir }: TrainRunOptions): ResolvedTrainingOptions {
     const hasEvalDataset = evalDataset !== undefined
     const own: TrainingOptions = {}
     const data: DataOptions = {}
@@ -284,12 +284,13 @@ class Parser {
     const together = ['packing', 'padding'].map((name) => this.#training(name))
     const resolvedData =
       this.#problems.attempt(together, () => resolveDataOptions(data, 'training')) ?? resolveDataOptions()
-    this.#checkConflicts(own, resolvedData.evalSplit > 0, hasEvalDataset)
+    const hasProbes = evalTasks !== undefined || samplePrompts !== undefined
+    this.#checkConflicts(own, resolvedData.evalSplit > 0, hasEvalDataset, hasProbes)
     this.#checkBatches(own, resolvedData)
     const streaming = this.#checkStreaming(own, resolvedData)
     const all = { ...TRAINING_DEFAULTS, ...own }
     const parts = {
-      hasEvaluation: hasEvalDataset || resolvedData.evalSplit > 0,
+      hasEvaluation: hasEvalDataset || resolvedData.evalSplit > 0 || hasProbes,
       hasOutput: outputDir !== undefined,
     }
     for (const { names, message } of duringRunProblems(own, parts))
@@ -361,7 +362,7 @@ class Parser {
     if (!options.some((option) => this.#problems.concern(option))) this.#problems.add(options, `[training] ${message}`)
   }
 
-  #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean): void {
+  #checkConflicts(own: TrainingOptions, splits: boolean, hasEvalDataset: boolean, hasProbes: boolean): void {
     const [ratio, steps] = [this.#training('warmupRatio'), this.#training('warmupSteps')]
     if (own.warmupRatio !== undefined && own.warmupSteps !== undefined)
       this.#conflict([ratio, steps], 'expected warmupRatio or warmupSteps, got both; remove one')
@@ -376,7 +377,7 @@ class Parser {
     if (hasEvalDataset && splits)
       this.#conflict([dataset, split], 'expected evalDataset or evalSplit, got both; remove one')
     const evaluates = own.evalStrategy === 'steps' || own.evalStrategy === 'epoch'
-    if (evaluates && !hasEvalDataset && !splits && !this.#problems.concern(split)) {
+    if (evaluates && !hasEvalDataset && !splits && !hasProbes && !this.#problems.concern(split)) {
       this.#conflict(
         [this.#training('evalStrategy')],
         `expected evalDataset or evalSplit with evalStrategy '${own.evalStrategy}'; add one, or set 'no'`,

@@ -68,7 +68,7 @@ export function plainOptions(options: ResolvedTrainOptions, settings: RunSetting
   const written: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(collect(options, settings))) {
     if (value === undefined || LEFT_OUT.includes(name) || isSecretName(name)) continue
-    if (isPlain(value) && !(isSource(name) && isLarge(value)))
+    if (isPlain(value) && !((isSource(name) || name === 'evalTasks') && isLarge(value)))
       written[name] = isPlainObject(value) && !isSource(name) ? withoutSecretNames(value) : value
     else lacking.push(isSource(name) ? `${name}: rows that a program gave` : name)
   }
@@ -119,7 +119,7 @@ function lineageComments(lineage: RunLineage): string[] {
 
 /** The options under the names and in the order of the documentation. */
 function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<string, unknown> {
-  const { lora, training, outputDir, cacheDir, dataset, evalDataset, ...others } = options
+  const { lora, training, outputDir, cacheDir, dataset, evalDataset, evalTasks, ...others } = options
   const { model, revision, dtype, device, lineage, locations = [] } = settings
   const pinned = (source: unknown, read: readonly SourceLineage[], opened: Iterable<string>): unknown =>
     pinnedSource(absoluteSource(source), new Set([...read.map(({ location }) => location), ...opened]))
@@ -130,6 +130,7 @@ function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<s
     evalDataset: isNamedSources(evalDataset)
       ? mapValues(evalDataset, (each) => pinned(each, lineage.evalDataset ?? [], []))
       : pinned(evalDataset, lineage.evalDataset ?? [], []),
+    evalTasks: evalTasks?.map((task) => ({ ...task, dataset: absoluteSource(task.dataset) })),
     outputDir: outputDir && resolve(outputDir),
     ...without(others, ['model', 'revision', 'dtype', 'device']),
     dtype,

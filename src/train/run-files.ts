@@ -16,7 +16,7 @@ import type { ResolvedTrainOptions } from './options.js'
 import { CARD_FILE, type RunSummary, runCardText } from './run-card.js'
 import { CONFIG_FILE, isOwnConfig, type RunSettings, runConfigText } from './run-config.js'
 import type { RunLineage } from './run-data.js'
-import { LOG_FILE, RunLog } from './run-log.js'
+import { LOG_FILE, RunLog, SAMPLES_FILE, type SampledLine } from './run-log.js'
 
 export interface RunFilesOptions {
   readonly directory: string
@@ -66,14 +66,27 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
   const hasConfig = await attempt(CONFIG_FILE, () => writeConfig(settings.lineage))
   const from = checkpoint && join(dirname(checkpoint), LOG_FILE)
   const log = await RunLog.open(join(directory, LOG_FILE), { from, step }, warn)
+  const sampled =
+    options.samplePrompts === undefined
+      ? undefined
+      : await RunLog.open<SampledLine>(
+          join(directory, SAMPLES_FILE),
+          { from: checkpoint && join(dirname(checkpoint), SAMPLES_FILE), step },
+          warn,
+        )
   return {
     record(event) {
-      if (event.type === 'log' || event.type === 'evaluate') log.append(event)
+      if (event.type === 'log') log.append(event)
+      if (event.type !== 'evaluate') return
+      const { samples, ...line } = event
+      if (samples) sampled?.append({ type: 'samples', step: event.step, epoch: event.epoch, samples })
+      log.append(line)
     },
     last: (type) => log.last(type),
     events: () => log.events(),
     async finish(run) {
       log.flush()
+      sampled?.flush()
       if (hasConfig && run.lineage !== settings.lineage) await attempt(CONFIG_FILE, () => writeConfig(run.lineage))
       await attempt(CARD_FILE, () => writeCard(directory, run))
     },

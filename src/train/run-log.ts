@@ -8,13 +8,24 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } f
 import { writeFileAtomic } from '../atomic-write.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
-import type { EvaluateEvent, LogEvent } from './events.js'
+import type { EvaluateEvent, LogEvent, SampleAnswer } from './events.js'
 
 export const LOG_FILE = 'log.jsonl'
 
+/** The file of the answers to sample prompts: a line for each evaluation. */
+export const SAMPLES_FILE = 'samples.jsonl'
+
+/** A line of samples.jsonl. */
+export interface SampledLine {
+  readonly type: 'samples'
+  readonly step: number
+  readonly epoch: number
+  readonly samples: readonly SampleAnswer[]
+}
+
 export type LoggedEvent = LogEvent | EvaluateEvent
 
-export class RunLog {
+export class RunLog<Line extends LoggedEvent | SampledLine = LoggedEvent> {
   readonly #path: string
   readonly #warn: (message: string) => void
   /** What is known to be complete; a write that was cut short left more. */
@@ -22,9 +33,9 @@ export class RunLog {
   #waiting = ''
   #hasWarned = false
   /** All lines by type and step: an evaluation that is made again after a resume is not logged again. */
-  readonly #lines: Lines
+  readonly #lines: Map<string, Line>
 
-  private constructor(path: string, bytes: number, lines: Lines, warn: (message: string) => void) {
+  private constructor(path: string, bytes: number, lines: Map<string, Line>, warn: (message: string) => void) {
     this.#path = path
     this.#bytes = bytes
     this.#lines = lines
@@ -36,12 +47,12 @@ export class RunLog {
    * @param from the log of the run that is continued, where one is
    * @param warn is told once when the log cannot be written; the run goes on
    */
-  static async open(
+  static async open<Line extends LoggedEvent | SampledLine = LoggedEvent>(
     path: string,
     { from, step }: { from: string | undefined; step: number },
     warn: (message: string) => void,
-  ): Promise<RunLog> {
-    const lines = from === undefined ? new Map() : await linesUpTo(from, step)
+  ): Promise<RunLog<Line>> {
+    const lines: Map<string, Line> = from === undefined ? new Map() : await linesUpTo<Line>(from, step)
     const text = [...lines.values()].map((line) => `${JSON.stringify(line)}\n`).join('')
     try {
       await writeFileAtomic(path, text)
@@ -55,19 +66,19 @@ export class RunLog {
   }
 
   /** The last line of a type, before a resume too. */
-  last<Type extends LoggedEvent['type']>(type: Type): Extract<LoggedEvent, { type: Type }> | undefined {
-    let last: LoggedEvent | undefined
+  last<Type extends Line['type']>(type: Type): Extract<Line, { type: Type }> | undefined {
+    let last: Line | undefined
     for (const line of this.#lines.values()) if (line.type === type) last = line
-    return last as Extract<LoggedEvent, { type: Type }> | undefined
+    return last as Extract<Line, { type: Type }> | undefined
   }
 
   /** All lines in order, of before a resume too. */
-  events(): LoggedEvent[] {
+  events(): Line[] {
     return [...this.#lines.values()]
   }
 
   /** Never throws. */
-  append(event: LoggedEvent): void {
+  append(event: Line): void {
     const key = keyOf(event)
     if (this.#lines.has(key)) return
     this.#lines.set(key, event)
@@ -109,17 +120,18 @@ export class RunLog {
 
 /** The log events and evaluations of a log up to a step, in their order; none where there is no log. */
 export async function readLoggedEvents(path: string, step: number): Promise<LoggedEvent[]> {
-  return [...(await linesUpTo(path, step)).values()]
+  return [...(await linesUpTo<LoggedEvent>(path, step)).values()]
 }
 
-type Lines = Map<string, LoggedEvent>
-
 /** What the whole lines of a log say of steps up to `step`; nothing where there is no log. */
-async function linesUpTo(path: string, step: number): Promise<Lines> {
-  const lines: Lines = new Map()
+async function linesUpTo<Line extends LoggedEvent | SampledLine>(
+  path: string,
+  step: number,
+): Promise<Map<string, Line>> {
+  const lines = new Map<string, Line>()
   const text = (await readRegularFile(path, { where: 'train' }).catch(() => undefined))?.toString() ?? ''
   for (const line of text.split('\n')) {
-    const event = parsed(line)
+    const event = parsed<Line>(line)
     if (event && event.step <= step && !lines.has(keyOf(event))) lines.set(keyOf(event), event)
   }
   return lines
@@ -128,16 +140,20 @@ async function linesUpTo(path: string, step: number): Promise<Lines> {
 /**
  * What a line says; undefined for half a line, as a process leaves that was killed, and for what is no line of a log.
  */
-function parsed(line: string): LoggedEvent | undefined {
+function parsed<Line extends LoggedEvent | SampledLine>(line: string): Line | undefined {
   try {
-    const value = JSON.parse(line) as LoggedEvent | null
-    if ((value?.type === 'log' || value?.type === 'evaluate') && Number.isSafeInteger(value.step)) return value
+    const value = JSON.parse(line) as Line | null
+    if (
+      (value?.type === 'log' || value?.type === 'evaluate' || value?.type === 'samples') &&
+      Number.isSafeInteger(value.step)
+    )
+      return value
   } catch {
     // Not JSON.
   }
   return undefined
 }
 
-function keyOf({ type, step }: LoggedEvent): string {
+function keyOf({ type, step }: LoggedEvent | SampledLine): string {
   return `${type} ${step}`
 }

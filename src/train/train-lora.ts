@@ -29,6 +29,7 @@ import type { ResolvedTrainOptions, TrainRunOptions } from './options.js'
 import { OutputDirectory } from './output-directory.js'
 import { estimateMemory } from './plan.js'
 import { findPreset, type PresetName } from './presets.js'
+import { Probes, readEvalTasks } from './probes.js'
 import { resolveTrainOptions } from './resolve-options.js'
 import { findCheckpoint, runIdentity } from './resume.js'
 import { writeBehaviour } from './run-behaviour.js'
@@ -88,6 +89,7 @@ async function train<I extends Item>(
   let resolved: ResolvedTrainOptions | undefined
   try {
     resolved = await read()
+    readEvalTasks(resolved.evalTasks)
     expectKnownMetric(objective, resolved)
     reporter = new Reporter({ ...resolved, record, stopped })
     const { preset } = resolved
@@ -168,7 +170,9 @@ async function trainOnData<I extends Item>(
   const { weights, adapter } = trained
   const turns = new Turns(signal)
   const optimizer = createOptimizer(trained, training)
-  const memory = await estimateMemory(objective, model, options, rows.lengths(evaluation.map(({ items }) => items)))
+  const probes = await Probes.prepare(model, tokenizer, options)
+  const lengths = rows.lengths(evaluation.map(({ items }) => items))
+  const memory = await estimateMemory(objective, model, options, { ...lengths, answers: probes.sizes })
   model.gradientCheckpointing = memory.gradientCheckpointing
   await model.device.sync()
   signal?.throwIfAborted()
@@ -200,6 +204,8 @@ async function trainOnData<I extends Item>(
       optimizer,
       totalSteps,
       evaluation,
+      probes,
+      lowerIsBetter: readEvalTasks(options.evalTasks).lowerIsBetter,
       training,
       identity,
       output,

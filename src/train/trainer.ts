@@ -20,6 +20,7 @@ import { LossScaler } from './loss-scaler.js'
 import { addMeans, type Means } from './means.js'
 import type { BatchLoss, Objective } from './objective.js'
 import type { OutputDirectory } from './output-directory.js'
+import type { Probes } from './probes.js'
 import { RunCheckpoints } from './run-checkpoints.js'
 import { type ResumedFrom, RunRecord } from './run-record.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
@@ -36,6 +37,10 @@ export interface TrainerOptions<I extends Item> {
   /** Optimizer steps of the whole run; see `countSteps`. */
   readonly totalSteps: number
   readonly evaluation: readonly HeldOutRows<I>[]
+  /** Default: none. */
+  readonly probes?: Probes | undefined
+  /** Metrics of tasks of which less is better. */
+  readonly lowerIsBetter?: readonly string[]
   readonly training: ResolvedTrainingOptions
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
@@ -83,8 +88,8 @@ export class Trainer<I extends Item> {
   /** @param resumed where to go on; default the beginning. */
   constructor(options: TrainerOptions<I>, resumed?: ResumedFrom) {
     this.#options = options
-    this.#bestModel = createBestModel(options.training)
-    const judged = { ...options, bestModel: this.#bestModel }
+    this.#bestModel = createBestModel(options.training, options.lowerIsBetter)
+    const judged = { ...options, probes: options.probes, bestModel: this.#bestModel }
     this.#record = new RunRecord(judged, resumed)
     this.#bestModel?.replay(this.#record.history)
     const gone = resumed && this.#bestModel?.findCheckpoint(resumed.path, resumed.checkpoint.bestCheckpoint)

@@ -184,7 +184,7 @@ describe('in a log file', () => {
     expect(lines.filter((line) => !/^Training|^Takes/.test(line))).toEqual([
       'Encoding rows: 2,000 rows (50 %)',
       'Encoding rows: 4,000 rows (100 %)',
-      'step 3/5  scored 6 of 9 held-out rows',
+      'step 3/5  scored 6 of 9 rows',
       '',
     ])
   })
