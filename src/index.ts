@@ -260,6 +260,7 @@ export type { CsvOptions, JsonlOptions, TensorboardOptions } from './trackers/op
 export { AdamW, type AdamWOptions, type Moments, type StepOptions } from './train/adamw.js'
 export type { RunControl, TrainCallback } from './train/callbacks.js'
 export type { DuringRunOptions, IntervalStrategy, SaveStrategy } from './train/during-run-options.js'
+export type { NamedDataSources } from './train/eval-datasets.js'
 export { type EvaluateOptions, type Evaluation, evaluateLoss, type Scores } from './train/evaluate-loss.js'
 export type {
   BestEvaluation,

@@ -29,6 +29,9 @@ function linesOf(table: OptionTable, indent: string): string[] {
 }
 
 function setting(name: string, entry: OptionEntry): string {
+  // In one line, as it stands behind a #: what JSON writes is YAML.
+  if (entry.default === undefined && typeof entry.example === 'object')
+    return `${name}: ${JSON.stringify(entry.example).replace(/([:,])(?=[^ ])/g, '$1 ')}`
   const text = yamlText({ [name]: entry.default ?? entry.example ?? null }).trimEnd()
   // YAML 1.1, as Python reads it, takes 1e-8 for a text.
   return text.replace(/: (\d+)e/, ': $1.0e')
