@@ -19,7 +19,12 @@ export function everyOption(options: OptionTable): string {
 
 function linesOf(table: OptionTable, indent: string): string[] {
   return Object.entries(table).flatMap(([name, entry], index) => {
-    if (entry.table) return ['', `${indent}${name}: # ${entry.help}`, ...linesOf(entry.table, `${indent}  `)]
+    if (entry.table) {
+      const lines = linesOf(entry.table, `${indent}  `)
+      // A section without a setting is no object.
+      const isEmpty = lines.every((line) => line === '' || line.trimStart().startsWith('#'))
+      return ['', `${indent}${isEmpty ? '# ' : ''}${name}: # ${entry.help}`, ...lines]
+    }
     // No file can hold the others.
     if (!entry.rule.schema) return []
     const isWritten = entry.default !== undefined || entry.isRequired || name === WRITTEN
