@@ -276,7 +276,7 @@ export type {
   PrepareEvent,
   PresetEvent,
   Progress,
-  SampleAnswer,
+  SampledAnswer,
   SaveEvent,
   StartEvent,
   StepEvent,

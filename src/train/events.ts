@@ -196,7 +196,7 @@ export interface BestEvaluation {
 }
 
 /** What the model makes of a sample prompt. */
-export interface SampleAnswer {
+export interface SampledAnswer {
   /** The text, or the messages of the conversation one below the other. */
   readonly prompt: string
   readonly text: string
@@ -224,7 +224,7 @@ export interface EvaluateEvent extends Progress {
    */
   readonly metrics?: Readonly<Record<string, number | null>>
   /** Answers to `samplePrompts`, in their order. The log has them in samples.jsonl. */
-  readonly samples?: readonly SampleAnswer[]
+  readonly samples?: readonly SampledAnswer[]
   /** Present where one is better than another: the best evaluation so far, this one among them. */
   readonly best?: BestEvaluation
   /** Whether it is the best one so far; present where one is better than another. */

@@ -11,7 +11,7 @@ import { generateTexts } from '../generation/generate-texts.js'
 import { encodePrompt } from '../generation/prompt-ids.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { EvalMetrics } from './best-model.js'
-import type { SampleAnswer } from './events.js'
+import type { SampledAnswer } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
 import type { SamplePrompt } from './probe-options.js'
 import type { EvaluatedPart } from './trainer-state.js'
@@ -108,7 +108,7 @@ export class Probes {
   }
 
   /** Answers the sample prompts, each time with the same random numbers. */
-  async sample(): Promise<SampleAnswer[]> {
+  async sample(): Promise<SampledAnswer[]> {
     const prompts = this.#prompts
     if (prompts.length === 0) return []
     const { sampleGeneration = {}, training, signal } = this.#options

@@ -8,7 +8,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } f
 import { writeFileAtomic } from '../atomic-write.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFile } from '../regular-file.js'
-import type { EvaluateEvent, LogEvent, SampleAnswer } from './events.js'
+import type { EvaluateEvent, LogEvent, SampledAnswer } from './events.js'
 
 export const LOG_FILE = 'log.jsonl'
 
@@ -20,7 +20,7 @@ export interface SampledLine {
   readonly type: 'samples'
   readonly step: number
   readonly epoch: number
-  readonly samples: readonly SampleAnswer[]
+  readonly samples: readonly SampledAnswer[]
 }
 
 export type LoggedEvent = LogEvent | EvaluateEvent
