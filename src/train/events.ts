@@ -234,8 +234,8 @@ export interface EvaluateEvent extends Progress {
 }
 
 /**
- * Held-out rows and those of tasks are being scored, and sample prompts answered. Comes at most twice a second, and not at all where that takes less than half a
- * second.
+ * Held-out rows and those of tasks are being scored, and sample prompts answered. Comes at most twice a second, and not
+ * at all where that takes less than half a second.
  */
 export interface EvaluatingEvent extends Progress {
   readonly type: 'evaluating'

@@ -16,7 +16,7 @@ import { seededRandom } from '../support/values.js'
 
 const CHILD = fileURLToPath(new URL('../stress/train-child.mjs', import.meta.url))
 const directory = temporaryDirectory()
-/** Of a test: kills of one run, and runs. */
+/** Kills of one run, and runs. */
 const [KILLS, RUNS] = [cases(3, 8), cases(1, 3)]
 
 interface Life {
