@@ -19,6 +19,9 @@ const sources = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
 
 /** Tables that are part of others. */
 const PARTS = [
+  'ASKING',
+  'COMMON_TASK',
+  'DURING_RUN_OPTIONS',
   'DATA_OPTIONS',
   'ENDPOINT_OPTIONS',
   'HUB_OPTIONS',
