@@ -6,12 +6,6 @@ import { withoutToken } from '../http/secret.js'
 import { type ErrorDetails, LowrankError } from '../lowrank-error.js'
 import type { HubSettings } from './settings.js'
 
-interface HubErrorDetails extends ErrorDetails {
-  readonly cacheMayServe?: boolean
-  readonly status?: number
-  readonly serverCode?: string | undefined
-}
-
 /** A model, a data set or a file that the Hub, or another server, did not give. */
 export class HubError extends LowrankError {
   /** Whether a model that the cache has may stand in, as where the Hub cannot be reached. */
@@ -21,7 +15,14 @@ export class HubError extends LowrankError {
   /** What the Hub calls the reason, as 'RepoNotFound', where it says so. */
   readonly serverCode: string | undefined
 
-  constructor(message: string, details: HubErrorDetails = {}) {
+  constructor(
+    message: string,
+    details: ErrorDetails & {
+      readonly cacheMayServe?: boolean
+      readonly status?: number
+      readonly serverCode?: string | undefined
+    } = {},
+  ) {
     super('HUB', message, details)
     this.name = 'HubError'
     this.cacheMayServe = details.cacheMayServe ?? true

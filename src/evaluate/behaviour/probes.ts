@@ -138,6 +138,3 @@ export const PROBES = {
     'ما هو عكس كلمة كبير؟',
   ],
 } as const satisfies Readonly<Record<string, readonly string[]>>
-
-/** A kind of prompt. */
-export type ProbeCategory = keyof typeof PROBES
