@@ -84,7 +84,11 @@ export class RunStatusFile {
         this.#step = event.step
         return
       case 'evaluate':
+        this.#step = event.step
+        break
       case 'save':
+        // What a program saves behind the end, when the directory may be another run's.
+        if (event.kind !== 'checkpoint') return
         this.#step = event.step
         break
       case 'end':
