@@ -66,7 +66,7 @@ export async function generateTexts(
   expectOptions('generateTexts', options, TEXTS_GENERATION_OPTIONS)
   if (!Array.isArray(prompts))
     throw new OptionError(`[generateTexts] expected a list for prompts, got ${describeValue(prompts)}`)
-  const { batchSize = 'auto', onText, stopStrings: _, ...rest } = options
+  const { batchSize = TEXTS_GENERATION_OPTIONS.batchSize.default, onText, stopStrings: _, ...rest } = options
   const tokenizer = asTokenizer(givenTokenizer)
   const { stops, ends } = endsOfAnswers(model, tokenizer, options)
   const settings = readGenerateOptions({ ...rest, eosTokenId: ends }, model.config, model.generationDefaults)

@@ -72,7 +72,7 @@ export async function scoreContinuations(
   expectOptions('scoreContinuations', options, SCORE_CONTINUATIONS_OPTIONS)
   if (!Array.isArray(items))
     throw new OptionError(`[scoreContinuations] expected a list for items, got ${describeValue(items)}`)
-  const { batchSize = 'auto', onScore, signal } = options
+  const { batchSize = SCORE_CONTINUATIONS_OPTIONS.batchSize.default, onScore, signal } = options
   const turns = new Turns(signal)
   const groups = await readGroups(items, model.config.vocabSize, turns)
   const prefix = sharedPrefix(

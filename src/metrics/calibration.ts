@@ -3,6 +3,9 @@
 import { type ClassifiedRow, distributionOf, placesOf } from './classified-row.js'
 import type { Metric } from './metric.js'
 
+/** Bins of the expected calibration error where no other number is asked for. */
+export const USUAL_BINS: number = 10
+
 /** A mean over rows of something that is better the smaller it is. */
 function meanLoss(name: string, loss: (row: ClassifiedRow) => number): Metric<ClassifiedRow> {
   return {
@@ -85,7 +88,7 @@ export interface CalibrationBin {
 export function calibrationBins(
   rows: Iterable<ClassifiedRow>,
   labels: readonly string[],
-  bins = 10,
+  bins = USUAL_BINS,
 ): readonly CalibrationBin[] {
   const places = placesOf(labels)
   const sums = Array.from({ length: bins }, () => ({ count: 0, confidence: 0, right: 0 }))

@@ -5,7 +5,7 @@
 
 import { integer, listOf, oneOf, type Rule, text } from '../options/rules.js'
 import { type OptionTable, readOptions } from '../options/table.js'
-import { brierScore, expectedCalibrationError, logLoss } from './calibration.js'
+import { brierScore, expectedCalibrationError, logLoss, USUAL_BINS } from './calibration.js'
 import { type ClassifiedRow, placesOf } from './classified-row.js'
 import type { Metric } from './metric.js'
 
@@ -100,7 +100,7 @@ export const CLASSIFICATION_OPTIONS = {
   },
   bins: {
     rule: integer({ min: 1, max: 1000 }),
-    default: 10 as number,
+    default: USUAL_BINS,
     help: 'bins of ece, the expected calibration error',
   },
 } as const satisfies OptionTable<ClassificationOptions>

@@ -28,9 +28,9 @@ export interface ResolvedDuringRun {
 
 /** @param own what was given, each by itself as it should be */
 export function resolveDuringRun(own: DuringRunOptions, { hasEvaluation }: RunParts): ResolvedDuringRun {
-  const { loadBestModelAtEnd = false, evalSteps = DURING_RUN_OPTIONS.evalSteps.default } = own
+  const { loadBestModelAtEnd, evalSteps = DURING_RUN_OPTIONS.evalSteps.default } = own
   const evalStrategy = evalStrategyOf(own, hasEvaluation)
-  const follows = loadBestModelAtEnd && own.saveStrategy === undefined
+  const follows = loadBestModelAtEnd === true && own.saveStrategy === undefined
   return {
     evalStrategy,
     saveStrategy: own.saveStrategy ?? (follows ? evalStrategy : DURING_RUN_OPTIONS.saveStrategy.default),
@@ -40,8 +40,8 @@ export function resolveDuringRun(own: DuringRunOptions, { hasEvaluation }: RunPa
 }
 
 function evalStrategyOf(own: DuringRunOptions, hasEvaluation: boolean): IntervalStrategy {
-  const { evalStrategy = 'auto', evalSteps, saveStrategy, loadBestModelAtEnd } = own
-  if (evalStrategy !== 'auto') return evalStrategy
+  const { evalStrategy, evalSteps, saveStrategy, loadBestModelAtEnd } = own
+  if (evalStrategy !== undefined && evalStrategy !== 'auto') return evalStrategy
   if (!hasEvaluation) return 'no'
   if (evalSteps !== undefined) return 'steps'
   return loadBestModelAtEnd && saveStrategy === 'steps' ? 'steps' : 'epoch'

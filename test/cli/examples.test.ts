@@ -11,13 +11,14 @@ import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
 import { resolveAllOptions } from '../../src/integrations/resolve-options.js'
 import { MLFLOW_OPTIONS } from '../../src/mlflow/options.js'
 import { defaultsOf, namesOf, type OptionTable } from '../../src/options/table.js'
+import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { everyOption } from '../../src/train/options-file.js'
 import { TRAINING_OPTIONS } from '../../src/train/training-options.js'
 
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
-// Files under recipes/ say what a transformation of data does.
+// Files under recipes/ say what a transformation of data does, and tasks are for lowrank eval.
 const configs = readdirSync(examples, { recursive: true, encoding: 'utf8' }).filter(
-  (path) => path.endsWith('.yaml') && !path.startsWith('recipes'),
+  (path) => path.endsWith('.yaml') && !path.startsWith('recipes') && !path.endsWith('tasks.yaml'),
 )
 
 describe('examples', () => {
@@ -39,15 +40,19 @@ describe('examples', () => {
     const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
     const names = [...lines.join('\n').matchAll(/^ *(?:# )?(\w+): /gm)].map(([, name]) => name)
     const inFiles = (table: OptionTable): string[] => namesOf(table).filter((name) => table[name]?.rule.schema)
-    const all = [TRAIN_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS, MLFLOW_OPTIONS, REGISTER_OPTIONS].flatMap(inFiles)
-    expect(names.filter((name) => !['lora', 'training', 'mlflow', 'register'].includes(name as string)).sort()).toEqual(
-      all.sort(),
-    )
+    const trackers = [MLFLOW_OPTIONS, TENSORBOARD_OPTIONS, CSV_OPTIONS, JSONL_OPTIONS]
+    const all = [TRAIN_OPTIONS, TRAINING_OPTIONS, LORA_OPTIONS, ...trackers, REGISTER_OPTIONS].flatMap(inFiles)
+    const sections = ['lora', 'training', 'mlflow', 'tensorboard', 'csv', 'jsonl', 'register']
+    expect(names.filter((name) => !sections.includes(name as string)).sort()).toEqual(all.sort())
     for (const index of commented) {
       // An option that takes the place of another stands alone.
       const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))
       const text = others.map((line) => (line === lines[index] ? line.replace('# ', '') : line)).join('\n')
-      expect(() => resolveAllOptions(parse(text)), lines[index]).not.toThrow()
+      // Some options need something to evaluate on, and some the option that they refine.
+      const more = /# (?:metricForBestModel|earlyStopping|greaterIsBetter)/.test(lines[index] as string)
+      const options = parse(text) as { training: object }
+      if (more) Object.assign(options.training, { evalSplit: 0.1, saveStrategy: 'steps', loadBestModelAtEnd: true })
+      expect(() => resolveAllOptions(options), lines[index]).not.toThrow()
     }
   })
 })
