@@ -37,7 +37,8 @@ describe('examples', () => {
     expect(shown.lora).toEqual(defaultsOf(LORA_OPTIONS))
     const { warmupSteps: _, chatTemplate: __, ...defaults } = defaultsOf(TRAINING_OPTIONS)
     expect(shown.training).toEqual(defaults)
-    const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) ? [index] : []))
+    const isSection = (line = ''): boolean => /^# \w+: #/.test(line)
+    const commented = lines.flatMap((line, index) => (/^ *# \w+: /.test(line) && !isSection(line) ? [index] : []))
     const names = [...lines.join('\n').matchAll(/^ *(?:# )?(\w+): /gm)].map(([, name]) => name)
     const inFiles = (table: OptionTable): string[] => namesOf(table).filter((name) => table[name]?.rule.schema)
     const trackers = [MLFLOW_OPTIONS, TENSORBOARD_OPTIONS, CSV_OPTIONS, JSONL_OPTIONS]
@@ -47,7 +48,12 @@ describe('examples', () => {
     for (const index of commented) {
       // An option that takes the place of another stands alone.
       const others = lines.filter((line) => !/warmupSteps/.test(lines[index] as string) || !/warmupRatio:/.test(line))
-      const text = others.map((line) => (line === lines[index] ? line.replace('# ', '') : line)).join('\n')
+      // A section whose lines are all examples is one itself.
+      const section = lines.slice(0, index).findLast((line) => /^\S/.test(line) && !/^# [A-Z]/.test(line))
+      const isInside = lines[index]!.startsWith(' ')
+      const isShown = (line: string): boolean =>
+        line === lines[index] || (isInside && line === section && isSection(line))
+      const text = others.map((line) => (isShown(line) ? line.replace('# ', '') : line)).join('\n')
       // Some options need something to evaluate on, and some the option that they refine.
       const more = /# (?:metricForBestModel|earlyStopping|greaterIsBetter)/.test(lines[index] as string)
       const options = parse(text) as { training: object }
