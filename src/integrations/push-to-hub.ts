@@ -79,6 +79,7 @@ export const PUSH_TO_HUB: Integration<HubPushOptions> = {
     hubPrivateRepo: {
       rule: boolean,
       otherwise: 'what its owner has set, mostly public',
+      example: true,
       help: 'whether a repository that is made is private; one that is there stays as it is',
       flag: { name: '--hub-private-repo', group },
     },
