@@ -6,25 +6,13 @@ import { namedAdapters } from '../evaluate/evaluated-adapters.js'
 import type { RegressionLimits } from '../evaluate/max-regression.js'
 import { readTasks } from '../evaluate/run-tasks.js'
 import type { EvaluationTask } from '../evaluate/task-options.js'
-import { OptionError } from '../lowrank-error.js'
-import { camelCase } from '../options/spelling.js'
 import { expectOptions } from '../options/table.js'
-import { isPlainObject } from '../values.js'
 import type { Given } from './command.js'
-import { readSpec } from './config.js'
 import type { EvalFlags, Evaluation } from './eval.js'
 import { expectModel } from './flags.js'
 import { partOf } from './part-flags.js'
+import { readTaskFile } from './task-file.js'
 import { checkAll, UsageError } from './usage-error.js'
-
-/** Options of a task that hold options by names that are not ours to spell. */
-const AS_WRITTEN: ReadonlySet<string> = new Set([
-  'columns',
-  'metricOptions',
-  'chatTemplateKwargs',
-  'roleMapping',
-  'dataset',
-])
 
 /** @throws UsageError with everything that is wrong */
 export async function readEvaluation({ flags, words: [file] }: Given<EvalFlags>): Promise<Evaluation> {
@@ -92,30 +80,14 @@ async function readFile(file: string, flags: EvalFlags): Promise<FileOptions> {
       `[eval] expected a file of tasks or flags that make one, got ${file} and ${listNames(superfluous)}; write them into the file`,
     )
   }
-  const spelled = await readSpec(file, 'tasks such as "tasks: [{ type: perplexity, dataset: rows.jsonl }]"')
-  const options = Object.fromEntries(Object.entries(spelled).map(([key, value]) => [camelCase(key), value]))
-  const { tasks, ...others } = options
+  const { tasks, others } = await readTaskFile('eval', file)
   const { model: _, tasks: __, tokenizer: ___, ...table } = EVALUATE_MODELS_OPTIONS
   const { model, ...rest } = others as { model?: unknown }
   expectOptions('eval', rest, table as never)
   if (model !== undefined && typeof model !== 'string')
     throw new UsageError(`[eval] expected a directory or a Hub id for model, got ${describeValue(model)}`)
-  if (!Array.isArray(tasks))
-    throw new UsageError(`[eval] expected a list for tasks in ${file}, got ${describeValue(tasks)}`)
-  const all = tasks.map(taskOfFile).map((task) => (flags.limit === undefined ? task : { ...task, limit: flags.limit }))
-  return { ...(others as FileOptions), tasks: chosen(all as unknown as EvaluationTask[], flags.tasks) }
-}
-
-/** A task with its options spelled as here, or as in Python. */
-function taskOfFile(given: unknown): Record<string, unknown> {
-  if (!isPlainObject(given))
-    throw new OptionError(`[eval] expected an object for each task, got ${describeValue(given)}`)
-  const entries = Object.entries(given).map(([key, value]): [string, unknown] => {
-    const name = camelCase(key)
-    if (!isPlainObject(value) || AS_WRITTEN.has(name)) return [name, value]
-    return [name, Object.fromEntries(Object.entries(value).map(([inner, of]) => [camelCase(inner), of]))]
-  })
-  return Object.fromEntries(entries)
+  const all = tasks.map((task) => (flags.limit === undefined ? task : { ...task, limit: flags.limit }))
+  return { ...(others as FileOptions), tasks: chosen(all, flags.tasks) }
 }
 
 function chosen(tasks: EvaluationTask[], names: readonly string[] | undefined): EvaluationTask[] {

@@ -10,6 +10,7 @@ import type { Given } from './command.js'
 import { type Configuration, readConfig, withOrigins } from './config.js'
 import { type PartFlags, partOf } from './part-flags.js'
 import { type NamedPreset, presetOf } from './preset.js'
+import { readRunTasks } from './run-tasks.js'
 import { flagOf, type SetFlags } from './train-flags.js'
 import { UsageError } from './usage-error.js'
 
@@ -43,16 +44,21 @@ export async function readRunOptions(
   const configuration = await readConfig(path, set, settings)
   const { options } = configuration
   if (options.dataset !== undefined) options.dataset = partOf(options.dataset, flags)
+  const problems = await readRunTasks(options)
   return {
-    options: checkOptions(configuration, needs),
+    options: checkOptions(configuration, needs, problems),
     preset: presetOf(configuration.options),
     has: (option) => configuration.originOf(option) !== undefined,
   }
 }
 
-function checkOptions(configuration: Configuration, { outputDir, withoutRows }: Needs): ResolvedTrainOptions {
+function checkOptions(
+  configuration: Configuration,
+  { outputDir, withoutRows }: Needs,
+  ofTasks: readonly OptionProblem[],
+): ResolvedTrainOptions {
   const { originOf } = configuration
-  const problems: OptionProblem[] = []
+  const problems: OptionProblem[] = [...ofTasks]
   let resolved: ResolvedTrainOptions | undefined
   try {
     resolved = resolveAllOptions({ ...(withoutRows && { dataset: [] }), ...configuration.options })

@@ -5,7 +5,7 @@
 
 import type { EvaluationTask } from '../evaluate/task-options.js'
 import type { TextGenerationOptions } from '../generation/generate-text.js'
-import { instance } from '../options/rules.js'
+import { instance, path } from '../options/rules.js'
 import type { OptionTable } from '../options/table.js'
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import { isPlainObject } from '../values.js'
@@ -44,10 +44,14 @@ export const PROBE_OPTIONS = {
       ...instance('a list of tasks, objects with type and dataset', (value) => {
         return Array.isArray(value) && value.length > 0 && value.every((task) => isPlainObject(task))
       }),
-      schema: { type: 'array', minItems: 1, items: { type: 'object', required: ['type', 'dataset'] } },
+      // The command line puts the tasks of a file in place of its path.
+      schema: {
+        anyOf: [path.schema, { type: 'array', minItems: 1, items: { type: 'object', required: ['type', 'dataset'] } }],
+      },
     },
     example: [{ name: 'answers', type: 'generation', dataset: 'held-out.jsonl' }],
-    help: 'tasks of lowrank eval that are run at each evaluation',
+    help: 'tasks of lowrank eval that are run at each evaluation; on the command line also a file of them',
+    flag: { name: '--eval-tasks', argument: 'file', help: 'file of tasks of lowrank eval, run at each evaluation' },
   },
   samplePrompts: {
     rule: {

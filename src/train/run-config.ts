@@ -10,6 +10,7 @@ import { isPath } from '../data/sources/open-source.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import { isCatalogAddress } from '../databricks/client/models/address.js'
 import { isSecretName, withoutSecrets } from '../errors.js'
+import type { EvaluationTask, GenerationTask } from '../evaluate/task-options.js'
 import { isPlainObject } from '../values.js'
 import { yamlText } from '../yaml-text.js'
 import { schemaComment } from './config-schema.js'
@@ -130,7 +131,7 @@ function collect(options: ResolvedTrainOptions, settings: RunSettings): Record<s
     evalDataset: isNamedSources(evalDataset)
       ? mapValues(evalDataset, (each) => pinned(each, lineage.evalDataset ?? [], []))
       : pinned(evalDataset, lineage.evalDataset ?? [], []),
-    evalTasks: evalTasks?.map((task) => ({ ...task, dataset: absoluteSource(task.dataset) })),
+    evalTasks: evalTasks?.map(absoluteTask),
     outputDir: outputDir && resolve(outputDir),
     ...without(others, ['model', 'revision', 'dtype', 'device']),
     dtype,
@@ -171,6 +172,23 @@ function absoluteSource(source: unknown): unknown {
   return 'mix' in source
     ? { ...source, mix: source.mix.map(absoluteSource) }
     : { ...without(source, ['token']), path: absoluteSource(source.path) }
+}
+
+/** A task whose files are found from everywhere, without the key of its judge. */
+function absoluteTask(task: EvaluationTask): object {
+  const { dataset, scoreAnswer, judge, ...others } = task as Partial<GenerationTask>
+  const absolute = (path: unknown): unknown => (typeof path === 'string' ? resolve(path) : path)
+  const { rubric, replies, ...asked } = judge ?? {}
+  return without(
+    {
+      ...others,
+      dataset: absoluteSource(dataset),
+      scoreAnswer: absolute(scoreAnswer),
+      judge:
+        judge && without({ ...withoutSecretNames(asked), rubric: absolute(rubric), replies: absolute(replies) }, []),
+    },
+    [],
+  )
 }
 
 function mapValues(object: object, change: (value: unknown) => unknown): object {

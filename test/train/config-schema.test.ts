@@ -48,8 +48,8 @@ describe('the schema of configuration files', () => {
     let compared = 0
     for (const [table, name, file] of settings()) {
       const { rule, aliases = [] } = table[name] as OptionTable[string]
-      // Presets are looked up where they are applied, rows are read later.
-      const isOpen = name === 'preset' || name === 'dataset' || name === 'evalDataset'
+      // Presets are looked up where they are applied, rows are read later, and files of tasks before.
+      const isOpen = ['preset', 'dataset', 'evalDataset', 'evalTasks'].includes(name)
       for (const value of VALUES) {
         for (const spelled of [name, snakeCase(name), ...aliases]) {
           compared++

@@ -260,14 +260,40 @@ describe('train.yaml', () => {
 
   it('makes paths absolute', async () => {
     const local = runConfigText(
-      resolveTrainOptions({ ...base, model: 'models/x', dataset: 'data/*.jsonl', outputDir: 'out', cacheDir: 'cache' }),
+      resolveTrainOptions({
+        ...base,
+        model: 'models/x',
+        dataset: 'data/*.jsonl',
+        evalTasks: [
+          {
+            type: 'generation',
+            dataset: 'held-out.jsonl',
+            scoreAnswer: 'score.mjs',
+            judge: { model: 'judge', apiKey: 'planted', rubric: 'rubric.yaml', replies: 'judge.replies' },
+          },
+          { type: 'perplexity', dataset: 'org/name' },
+        ],
+        outputDir: 'out',
+        cacheDir: 'cache',
+      }),
       { ...settings, model: 'models/x', revision: undefined },
     )
+    expect(local).not.toContain('planted')
+    const here = (name: string): string => join(process.cwd(), name)
+    expect(parse(local).evalTasks).toEqual([
+      {
+        type: 'generation',
+        dataset: here('held-out.jsonl'),
+        scoreAnswer: here('score.mjs'),
+        judge: { model: 'judge', rubric: here('rubric.yaml'), replies: here('judge.replies') },
+      },
+      { type: 'perplexity', dataset: 'org/name' },
+    ])
     expect(parse(local)).toMatchObject({
-      model: join(process.cwd(), 'models/x'),
-      dataset: join(process.cwd(), 'data/*.jsonl'),
-      outputDir: join(process.cwd(), 'out'),
-      cacheDir: join(process.cwd(), 'cache'),
+      model: here('models/x'),
+      dataset: here('data/*.jsonl'),
+      outputDir: here('out'),
+      cacheDir: here('cache'),
     })
   })
 

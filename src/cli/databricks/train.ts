@@ -8,6 +8,7 @@ import { harmless } from '../../progress/text-width.js'
 import type { Command, FlagTable } from '../command.js'
 import { readConfig } from '../config.js'
 import { JSON_OBJECT } from '../flags.js'
+import { readRunTasks } from '../run-tasks.js'
 import { UsageError } from '../usage-error.js'
 import { CONNECTION_FLAGS, type ConnectionFlags, connectionOf } from './connection-flags.js'
 import { expectWord } from './given.js'
@@ -78,6 +79,8 @@ export const command: Command<TrainFlags, Train> = {
       )
     expectOptions(NAME, options, TRAINING_OPTIONS)
     const { resolveAllOptions } = await import('../../integrations/resolve-options.js')
+    const problems = await readRunTasks(config)
+    if (problems.length > 0) throw new UsageError(problems, { command: NAME })
     resolveAllOptions(config)
     await packConfig(NAME, config)
     const ownOutput = config.outputDir ?? config.output_dir

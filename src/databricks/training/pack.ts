@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { isSecretName } from '../../errors.js'
+import { describeValue, isSecretName } from '../../errors.js'
 import { OptionError } from '../../lowrank-error.js'
 import { camelCase } from '../../options/spelling.js'
 import { isPlainObject } from '../../values.js'
@@ -25,6 +25,8 @@ export interface PackedConfig {
 
 /** Options that may name files, in camelCase. */
 const NAMING_FILES = ['dataset', 'evalDataset', 'model', 'modelNameOrPath']
+/** Options of tasks, and of the judges in them, that name a file where they are text. */
+const FILES_OF_TASKS = ['scoreAnswer', 'rubric']
 /** Options about this machine, which mean nothing on a node. */
 const OF_THIS_MACHINE = ['outputDir', 'callbacks', 'signal']
 /** Begins what lies elsewhere: `hf://`, `uc://`, `https://`, or a volume or workspace folder, which nodes have too. */
@@ -43,7 +45,8 @@ export async function packConfig(where: string, config: Readonly<Record<string, 
     const name = camelCase(key)
     expectNoSecret(where, key, value)
     if (OF_THIS_MACHINE.includes(name)) continue
-    packed[key] = NAMING_FILES.includes(name) ? await packValue(where, name, value, files) : value
+    if (name === 'evalTasks') packed[key] = await packTasks(where, value, files)
+    else packed[key] = NAMING_FILES.includes(name) ? await packValue(where, name, value, files) : value
   }
   if (!Object.keys(packed).some((key) => camelCase(key) === 'device')) packed.device = 'cuda'
   return { config: packed, files }
@@ -66,6 +69,30 @@ async function packValue(where: string, name: string, value: unknown, files: Pac
   for (const [key, inner] of Object.entries(value)) {
     const holdsPaths = !isDataset || key === 'path' || key === 'mix'
     packed[key] = holdsPaths ? await packValue(where, name, inner, files) : inner
+  }
+  return packed
+}
+
+/** Tasks with their rows, functions and rubrics. The replies of a judge are written where the run is. */
+async function packTasks(where: string, tasks: unknown, files: PackedFile[]): Promise<unknown> {
+  if (!Array.isArray(tasks))
+    throw new OptionError(
+      `[${where}] expected a list of tasks for evalTasks, got ${describeValue(tasks)}; write the tasks into the configuration`,
+    )
+  const packed: unknown[] = []
+  for (const task of tasks) packed.push(isPlainObject(task) ? await packTask(where, task, files) : task)
+  return packed
+}
+
+async function packTask(where: string, task: Record<string, unknown>, files: PackedFile[]): Promise<object> {
+  const packed: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(task)) {
+    const name = camelCase(key)
+    if (name === 'judge' && isPlainObject(value)) packed[key] = await packTask(where, value, files)
+    else if (name === 'dataset') packed[key] = await packValue(where, name, value, files)
+    else if (FILES_OF_TASKS.includes(name) && typeof value === 'string')
+      packed[key] = await packText(where, name, value, files)
+    else packed[key] = value
   }
   return packed
 }

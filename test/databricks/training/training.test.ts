@@ -76,6 +76,32 @@ test('files of this machine go along and are named by their place in the folder 
   ])
 })
 
+test('the files that tasks name go along: rows, functions that score answers, rubrics', async () => {
+  for (const name of ['score.mjs', 'rubric.yaml']) writeFileSync(join(local, name), '')
+  const rows = join(local, 'rows.jsonl')
+  const judge = { model: 'judge', rubric: join(local, 'rubric.yaml'), replies: 'judge.replies' }
+  const { config, files } = await packConfig('pack', {
+    dataset: rows,
+    eval_tasks: [
+      { type: 'generation', dataset: rows, score_answer: join(local, 'score.mjs'), judge },
+      { type: 'perplexity', dataset: 'hf://datasets/a/b' },
+    ],
+  })
+  expect(config.eval_tasks).toEqual([
+    {
+      type: 'generation',
+      dataset: 'data/0-rows.jsonl',
+      score_answer: 'data/1-score.mjs',
+      judge: { model: 'judge', rubric: 'data/2-rubric.yaml', replies: 'judge.replies' },
+    },
+    { type: 'perplexity', dataset: 'hf://datasets/a/b' },
+  ])
+  expect(files).toHaveLength(3)
+  expect(await packConfig('pack', { evalTasks: 'tasks.yaml' }).catch(({ message }) => message)).toBe(
+    '[pack] expected a list of tasks for evalTasks, got "tasks.yaml"; write the tasks into the configuration',
+  )
+})
+
 test('patterns, files that are not there and secrets are refused before anything is sent', async () => {
   const before = workspace.requests.length
   const wrong: [Record<string, unknown>, RegExp][] = [
