@@ -23,8 +23,28 @@ export async function readEvaluation({ flags, words: [file] }: Given<EvalFlags>)
   ])
   const { model, adapters: ofFile, ...others } = options
   const all = Object.keys(adapters).length > 0 ? adapters : namesToAdapters(ofFile ?? [])
-  await checkAll('eval', [() => expectModel('eval', flags.model ?? model, Object.values(all))])
+  await checkAll('eval', [
+    () => expectModel('eval', flags.model ?? model, Object.values(all)),
+    () => expectComparison(flags, options, Object.keys(all).length),
+  ])
   return { flags: model === undefined ? flags : { model, ...flags }, options: others, adapters: all, limits }
+}
+
+/** @throws UsageError for flags that ask about adapters which are not there: nothing would come of them */
+function expectComparison(
+  { behaviour, trainingData, maxRegression }: EvalFlags,
+  { includeBase = true, ...options }: FileOptions,
+  adapters: number,
+): void {
+  if (trainingData !== undefined && behaviour !== true)
+    throw new UsageError('[eval] expected --behaviour with --training-data, got none; add --behaviour')
+  if (adapters === 0 && (behaviour || options.behaviour !== undefined))
+    throw new UsageError('[eval] expected an adapter for --behaviour, got none; give --adapter DIR')
+  if (maxRegression.length > 0 && (adapters === 0 || adapters + Number(includeBase) < 2))
+    throw new UsageError(
+      `[eval] expected an adapter and a model to compare it with for --max-regression, got ${adapters === 0 ? 'no adapter' : 'one adapter and no base'}; ` +
+        `${adapters === 0 ? 'give --adapter DIR' : 'leave --no-base out, or give another adapter'}`,
+    )
 }
 
 type FileOptions = Omit<EvaluateModelsOptions, 'model'> & { readonly model?: string }
@@ -47,6 +67,8 @@ const OF_TASK = [
   'docToText',
   'docToTarget',
   'applyChatTemplate',
+  'split',
+  'datasetConfig',
 ] as const
 
 /** The task that flags name. */
@@ -108,12 +130,17 @@ function limitsOf(given: readonly string[]): RegressionLimits {
   for (const text of given) {
     const at = text.lastIndexOf('=')
     const limit = Number(text.slice(at + 1))
-    if (text.slice(at + 1).trim() === '' || !Number.isFinite(limit) || limit < 0) {
+    if (at === 0 || text.slice(at + 1).trim() === '' || !Number.isFinite(limit) || limit < 0) {
       throw new UsageError(
         `[eval] expected a number of at least 0, or METRIC=NUMBER, for --max-regression, got ${describeValue(text)}; for example 0.02, or rougeL=0.02`,
       )
     }
-    limits[at < 0 ? '*' : text.slice(0, at)] = limit
+    const metric = at < 0 ? '*' : text.slice(0, at)
+    if (Object.hasOwn(limits, metric))
+      throw new UsageError(
+        `[eval] expected one --max-regression for ${at < 0 ? 'all metrics' : metric}, got ${limits[metric]} and ${limit}; leave one out`,
+      )
+    limits[metric] = limit
   }
   return limits
 }

@@ -21,7 +21,7 @@ import { showModelWarnings, showWarnings } from './show-warnings.js'
 import { untilSignal } from './until-signal.js'
 
 export async function runEvaluation({ flags, options, adapters: named, limits }: Evaluation): Promise<void> {
-  const { json, output, html, device, dtype, quantization, revision } = flags
+  const { json, device, dtype, quantization, revision } = flags
   const names = Object.keys(named)
   const pulled = await localAdapters(Object.values(named), json)
   const directories = await Promise.all(pulled.map((directory) => adapterDirectory(directory, undefined)))
@@ -46,14 +46,23 @@ export async function runEvaluation({ flags, options, adapters: named, limits }:
       ...(named[one.name] !== undefined && { adapter: named[one.name] as string }),
     })),
   }
-  const regressions = regressionsOf(report, limits)
-  if (output !== undefined) await writeFileAtomic(output, `${JSON.stringify(report, null, 2)}\n`)
-  if (html !== undefined) await writeReport(html, { evaluations: [report] })
+  const unwritten = await writeFiles(report, flags).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   for (const { name, warnings = [] } of report.tasks)
     showWarnings({ warnings: warnings.map(({ message }) => `${name}: ${message}`) })
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : evaluationTable(report, paintFor(process.stdout)))
   if (!json && report.behaviour) process.stdout.write(behaviourTables(report.behaviour))
+  // What took long to find out is told first, also where a file could not be written or a limit names no metric.
+  if (unwritten !== undefined) throw unwritten
+  const regressions = regressionsOf(report, limits)
   if (regressions.length > 0) throw new LowrankError('INVALID_DATA', describeRegressions(regressions))
+}
+
+async function writeFiles(report: EvaluationReport, { output, html }: Evaluation['flags']): Promise<void> {
+  if (output !== undefined) await writeFileAtomic(output, `${JSON.stringify(report, null, 2)}\n`)
+  if (html !== undefined) await writeReport(html, { evaluations: [report] })
 }
 
 /** A file may ask for it, too. */
@@ -85,6 +94,7 @@ function progressOn(bar: ReturnType<typeof createBar>): (progress: EvaluationPro
 
 function describeRegressions(regressions: readonly Regression[]): string {
   const lines = regressions.map(({ task, metric, model, by, limit, pValue }) => {
+    if (by === Number.POSITIVE_INFINITY) return `${model}: ${task}/${metric} has no score`
     const sure = pValue === null ? '' : ` (p ${pValue < 0.001 ? 'below 0.001' : pValue.toFixed(3)})`
     return `${model}: ${task}/${metric} is worse by ${formatFigure(by)}, more than ${limit}${sure}`
   })

@@ -128,6 +128,8 @@ export async function evaluate(options: EvaluateModelsOptions): Promise<Evaluati
   readTasks(tasks)
   const adapters = namedAdapters(givenAdapters)
   const order = orderOf([...(includeBase ? [BASE] : []), ...adapters.map(({ name }) => name)], baseline)
+  if (resolved.behaviour !== undefined && adapters.length === 0)
+    throw new OptionError('[evaluate] expected adapters for behaviour, got none; give the adapter that is looked at')
   signal?.throwIfAborted()
   const startedAt = new Date().toISOString()
   const start = performance.now()

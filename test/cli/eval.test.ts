@@ -58,6 +58,24 @@ describe('lowrank eval', () => {
     expect(stdout + stderr).toContain('poet: perplexity/perplexity is worse by ')
   })
 
+  it('tells what it found where a limit names no metric, and where a file cannot be written', async () => {
+    const flags = ['--model', model, '--adapter', adapter, '--dataset', rows, '--limit', '3', '--dtype', 'float32']
+    const typo = await lowrank([
+      'eval',
+      ...flags,
+      '--max-regression',
+      'perplexty=0',
+      '--output',
+      join(folder, 'typo.json'),
+    ])
+    expect([typo.code, typo.stdout]).toEqual([2, expect.stringContaining('perplexity ↓')])
+    expect(typo.stderr).toContain('expected a metric of the report for --max-regression, got perplexty')
+    expect(JSON.parse(await readFile(join(folder, 'typo.json'), 'utf8')).version).toBe(1)
+    const unwritable = await lowrank(['eval', ...flags, '--output', folder])
+    expect([unwritable.code, unwritable.stdout]).toEqual([1, expect.stringContaining('perplexity ↓')])
+    expect(unwritable.stderr).toContain('to be a file or not to exist, got a directory')
+  })
+
   it('does the tasks of a file that are named, in the spelling of Python too', async () => {
     const file = join(folder, 'tasks.yaml')
     await writeFile(
@@ -93,6 +111,22 @@ describe('lowrank eval', () => {
     expect(await check({ model: 'm', dataset: 'x', maxRegression: ['f1'] })).toContain(
       'expected a number of at least 0, or METRIC=NUMBER, for --max-regression, got "f1"',
     )
+    expect(await check({ model: 'm', dataset: 'x', maxRegression: ['=1'] })).toContain('got "=1"')
+    expect(await check({ model: 'm', dataset: 'x', adapter: ['a'], maxRegression: ['1', '2'] })).toBe(
+      '[eval] expected one --max-regression for all metrics, got 1 and 2; leave one out',
+    )
+    expect(await check({ model: 'm', dataset: 'x', maxRegression: ['1'] })).toContain(
+      'expected an adapter and a model to compare it with for --max-regression, got no adapter; give --adapter DIR',
+    )
+    expect(await check({ dataset: 'x', adapter: ['a'], noBase: true, maxRegression: ['1'] })).toContain(
+      'got one adapter and no base',
+    )
+    expect(await check({ model: 'm', dataset: 'x', behaviour: true })).toBe(
+      '[eval] expected an adapter for --behaviour, got none; give --adapter DIR',
+    )
+    expect(await check({ model: 'm', dataset: 'x', adapter: ['a'], trainingData: 'x' })).toBe(
+      '[eval] expected --behaviour with --training-data, got none; add --behaviour',
+    )
     expect(await check({ model: 'm', dataset: 'x', metrics: ['rouge1'], task: 'perplexity' })).toContain(
       'unknown option "metrics"',
     )
@@ -101,6 +135,7 @@ describe('lowrank eval', () => {
     await writeFile(file, 'tasks:\n  - { type: perplexity, datset: rows.jsonl }\n')
     expect(await check({ model: 'm' }, file)).toContain('did you mean "dataset"?')
     expect(await check({ model: 'm', dataset: 'x' }, file)).toContain('got ' + file + ' and dataset')
+    expect(await check({ model: 'm', split: 'test' }, file)).toContain('got ' + file + ' and split')
   })
 
   it('marks differences that are significant, and aligns figures', () => {

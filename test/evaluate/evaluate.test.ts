@@ -115,6 +115,7 @@ describe('names of adapters', () => {
 describe('limits on what may get worse', () => {
   const changed = (value: number, higherIsBetter: boolean): EvaluationReport => ({
     ...report,
+    models: [{ name: 'base' }, { name: 'first', adapter: 'out/first' }],
     tasks: [
       {
         ...report.tasks[0]!,
@@ -149,5 +150,23 @@ describe('limits on what may get worse', () => {
     expect(() => regressionsOf(changed(0, true), { f2: 0 })).toThrow(
       '[evaluate] expected a metric of the report for --max-regression, got f2; it has f1, qa/f1',
     )
+  })
+  test('count an adapter without a score as worse than any limit, where the first model has one', () => {
+    const metric = {
+      ...changed(0, true).tasks[0]!.metrics[0]!,
+      scores: { base: { value: 0.5, low: null, high: null }, first: { value: null, low: null, high: null } },
+      differences: { first: { value: null, low: null, high: null, pValue: null } },
+    }
+    const given = { ...changed(0, true), tasks: [{ ...changed(0, true).tasks[0]!, metrics: [metric] }] }
+    expect(regressionsOf(given, { '*': 100 })).toEqual([
+      { task: 'qa', metric: 'f1', model: 'first', by: Number.POSITIVE_INFINITY, limit: 100, pValue: null },
+    ])
+    const both = { ...metric, scores: { ...metric.scores, base: metric.scores.first } }
+    expect(regressionsOf({ ...given, tasks: [{ ...given.tasks[0]!, metrics: [both] }] }, { '*': 0 })).toEqual([])
+  })
+
+  test('ask nothing of the model without an adapter, which may be worse than an adapter as the baseline', () => {
+    const models = [{ name: 'old', adapter: 'out/old' }, { name: 'first' }]
+    expect(regressionsOf({ ...changed(-0.5, true), models }, { '*': 0 })).toEqual([])
   })
 })
