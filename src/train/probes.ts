@@ -10,6 +10,7 @@ import type { EvaluationTask } from '../evaluate/task-options.js'
 import { generateTexts } from '../generation/generate-texts.js'
 import { encodePrompt } from '../generation/prompt-ids.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { withChatTemplate } from '../tokenizer/with-template.js'
 import type { EvalMetrics } from './best-model.js'
 import type { SampledAnswer } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -49,14 +50,11 @@ export class Probes {
   }
 
   /** Reads the rows of the tasks. @throws where they cannot be read, or a prompt cannot be encoded */
-  static async prepare(model: CausalLM, tokenizer: Tokenizer, options: ResolvedTrainOptions): Promise<Probes> {
+  static async prepare(model: CausalLM, ownTokenizer: Tokenizer, options: ResolvedTrainOptions): Promise<Probes> {
     const { evalTasks = [], samplePrompts = [], signal, training } = options
-    const { chatTemplate } = training
-    // Rows of training and of tasks are written by one template.
-    const asTrained = (task: EvaluationTask): EvaluationTask =>
-      chatTemplate === undefined ? task : { chatTemplate, ...task }
-    const tasks =
-      evalTasks.length === 0 ? [] : await prepareTasks(model, tokenizer, evalTasks.map(asTrained), { signal })
+    // Rows of training, rows of tasks and prompts are written by one template.
+    const tokenizer = withChatTemplate(ownTokenizer, training.chatTemplate)
+    const tasks = evalTasks.length === 0 ? [] : await prepareTasks(model, tokenizer, evalTasks, { signal })
     for (const prompt of samplePrompts) encodePrompt(tokenizer, prompt)
     return new Probes(model, tokenizer, options, tasks)
   }

@@ -6,6 +6,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { isEntry } from '../data/sources/dataset-entry.js'
 import { compareBehaviour } from '../evaluate/behaviour/compare-behaviour.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { withChatTemplate } from '../tokenizer/with-template.js'
 import type { ResolvedTrainOptions } from './options.js'
 
 const BEHAVIOUR_FILE = 'behaviour.json'
@@ -15,10 +16,10 @@ export async function writeBehaviour(
   model: CausalLM,
   tokenizer: Tokenizer,
   directory: string,
-  { dataset, signal }: ResolvedTrainOptions,
+  { dataset, signal, training }: ResolvedTrainOptions,
 ): Promise<void> {
   const canReadAgain = typeof dataset === 'string' || Array.isArray(dataset) || isEntry(dataset)
-  const report = await compareBehaviour(model, tokenizer, {
+  const report = await compareBehaviour(model, withChatTemplate(tokenizer, training.chatTemplate), {
     ...(canReadAgain && { dataset }),
     ...(signal && { signal }),
   })

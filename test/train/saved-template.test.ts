@@ -6,12 +6,14 @@ import { expect, it } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
 import { saveModel } from '../../src/checkpoint/save-model.js'
+import { runTasks } from '../../src/evaluate/run-tasks.js'
+import { generateTexts } from '../../src/generation/generate-texts.js'
 import { NAMED_TEMPLATES } from '../../src/tokenizer/named-templates.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import { lowrank } from '../cli/run-cli.js'
 import { CHATML } from '../support/chat-templates.js'
-import { temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
+import { ofType, temporaryDirectory, writeTinyModel } from '../support/tiny-model.js'
 import { tinyByteLevelTokenizer, writeTinyTokenizer } from '../support/tiny-tokenizer.js'
 
 const folder = temporaryDirectory()
@@ -72,6 +74,37 @@ it.each([
   })
   const prompt = '<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n'
   expect(JSON.parse(stdout)).toMatchObject({ promptTokens: tokenizer.encode(prompt).length })
+})
+
+it.each([
+  ['without a template', undefined],
+  ['with another template', OTHER],
+])('sample prompts and tasks are asked with the template of the run, on a model %s', async (name, own) => {
+  const model = await modelWith(`sampled ${name}`, own)
+  const messages = rows[0]?.messages.slice(0, 1) ?? []
+  const run = trainLora({
+    model,
+    dataset: rows,
+    dtype: 'float32',
+    samplePrompts: [messages],
+    sampleGeneration: { maxNewTokens: 6 },
+    evalTasks: [{ type: 'perplexity', dataset: rows, maxLength: 64 }],
+    training: { maxSteps: 1, evalSteps: 1, maxLength: 64, learningRate: 0.05, chatTemplate: 'zephyr' },
+  })
+  const { model: trained, history } = await run
+  const [evaluation] = ofType(history, 'evaluate')
+  const tokenizer = await loadTokenizer(model)
+  const text = '<|user|>\nhello</s>\n<|assistant|>\n'
+  const ids = tokenizer.encode(text, { addSpecialTokens: false })
+  const [expected] = await generateTexts(trained, tokenizer, [ids], { maxNewTokens: 6, batchSize: 1 })
+  expect(evaluation?.samples).toEqual([
+    { prompt: 'user: hello', text: expected?.text, finishReason: expected?.finishReason },
+  ])
+  const task = { type: 'perplexity' as const, dataset: rows, maxLength: 64, chatTemplate: 'zephyr' }
+  const [report] = await runTasks(trained, tokenizer, [task])
+  const perplexity = report?.metrics.find((metric) => metric.name === 'perplexity')?.scores.model?.value
+  expect(evaluation?.metrics?.eval_perplexity_perplexity).toBe(perplexity)
+  trained.dispose()
 })
 
 it("saves a user's Jinja with checkpoints too, and none where the run has the template of the model", async () => {
