@@ -7,6 +7,7 @@ import { chatRenderer } from '../data/chat-renderer.js'
 import { recognizeSteps } from '../data/row-forms.js'
 import { describeOrigin, type RowOrigin, rowError } from '../data/row-origin.js'
 import { describeValue } from '../errors.js'
+import { OptionError } from '../lowrank-error.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { Steps } from '../turns.js'
 import { type ReadRow, readTaskRows, type TaskRows } from './read-task-rows.js'
@@ -31,8 +32,10 @@ export type AskRowsOptions = Required<
 
 /** Which rows are left out. */
 export interface AskRowsLimits {
-  /** Tokens of the longest prompt; rows with a longer one are left out. */
-  readonly mostTokens: number
+  /** Positions of the model. */
+  readonly positions: number
+  /** How many of them an answer takes; rows whose prompt does not fit before it are left out. */
+  readonly answerTokens: number
   /** Whether a row without what is right, or with an empty text for it, is left out. */
   readonly needsReference: boolean
   /** Columns that say what is asked where neither `docToText` nor the form of the row does; default none. */
@@ -41,14 +44,24 @@ export interface AskRowsLimits {
   readonly targetColumns?: readonly string[]
 }
 
-/** @throws DataError for rows that have a defect or ask nothing, unless `onError` is 'skip' */
-export async function askRows(
+/**
+ * @param refine Makes of a row what the task needs. A row that it throws a DataError for has a defect, as others have.
+ * @throws DataError for rows that have a defect or ask nothing, unless `onError` is 'skip'; OptionError where an answer
+ * takes all positions of the model
+ */
+export async function askRows<Row>(
   where: string,
   tokenizer: Tokenizer,
   options: AskRowsOptions,
-  { mostTokens, needsReference, textColumns = [], targetColumns = [] }: AskRowsLimits,
+  { positions, answerTokens, needsReference, textColumns = [], targetColumns = [] }: AskRowsLimits,
   signal: AbortSignal | undefined,
-): Promise<TaskRows<AskedRow>> {
+  refine: (row: AskedRow, origin: RowOrigin) => Row,
+): Promise<TaskRows<Row>> {
+  const mostTokens = positions - answerTokens
+  if (mostTokens < 1)
+    throw new OptionError(
+      `[${where}] expected less than ${positions}, the positions of the model, for generation.maxNewTokens, got ${answerTokens}; leave room for the prompt`,
+    )
   const template = (name: 'docToText' | 'docToTarget'): RowTemplate | undefined => {
     const source = options[name]
     return source === undefined ? undefined : readRowTemplate(where, name, source)
@@ -63,7 +76,7 @@ export async function askRows(
     applyChatTemplate: options.applyChatTemplate === true,
     systemInstruction: options.systemInstruction,
   }
-  function* read(value: unknown, origin: RowOrigin, index: number): Steps<ReadRow<AskedRow>> {
+  function* read(value: unknown, origin: RowOrigin, index: number): Steps<ReadRow<Row>> {
     const columns = columnsOf(value)
     const column = docToText ? undefined : textColumns.find((name) => columns.has(name))
     const text = docToText ? docToText(columns, origin) : column === undefined ? undefined : columns.get(column)
@@ -92,7 +105,7 @@ export async function askRows(
       columns,
       target,
     }
-    return { row: references.length > 0 ? { ...row, references } : row }
+    return { row: refine(references.length > 0 ? { ...row, references } : row, origin) }
   }
   return await readTaskRows(
     where,

@@ -4,6 +4,7 @@
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { type RowOrigin, rowError } from '../data/row-origin.js'
 import { describeValue, listNames } from '../errors.js'
 import { generateTexts } from '../generation/generate-texts.js'
 import { DataError } from '../lowrank-error.js'
@@ -50,13 +51,19 @@ export async function prepareClassification(
   expectOptions(name, generation, GENERATION_TABLE)
   const answerTokens = method === 'generation' ? (generation.maxNewTokens ?? USUAL_ANSWER) : USUAL_ANSWER
   const limits = {
-    mostTokens: config.maxPositionEmbeddings - answerTokens,
+    positions: config.maxPositionEmbeddings,
+    answerTokens,
     needsReference: true,
     textColumns: ['text'],
     targetColumns: ['label'],
   }
-  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal)
-  const labelled = rows.map((row) => ({ row, label: labelOf(name, row, task.labels) }))
+  const {
+    rows: labelled,
+    lineage,
+    warnings,
+  } = await askRows(name, tokenizer, task, limits, signal, (row, origin): LabelledRow => {
+    return { row, label: labelOf(name, row, task.labels, origin) }
+  })
   const labels = labelsOfTask(name, task.labels, labelled)
   const asked = task.metrics ?? [...USUAL_METRICS, ...(method === 'likelihood' ? (['log_loss', 'ece'] as const) : [])]
   if (method === 'generation') expectNoProbabilities(name, asked)
@@ -78,7 +85,12 @@ export async function prepareClassification(
 }
 
 /** The label of a row as the report calls it: a number may stand for the label of that place. */
-function labelOf(where: string, { target, origin }: AskedRow, labels: ResolvedClassificationTask['labels']): string {
+function labelOf(
+  where: string,
+  { target, origin }: AskedRow,
+  labels: ResolvedClassificationTask['labels'],
+  place: RowOrigin,
+): string {
   const given: unknown = Array.isArray(target) ? target[0] : target
   const text = String(given).trim()
   if (labels === undefined) return text
@@ -86,10 +98,11 @@ function labelOf(where: string, { target, origin }: AskedRow, labels: ResolvedCl
     ? (labels as Readonly<Record<string, string>>)
     : Object.fromEntries((labels as readonly string[]).map((label) => [label, label]))
   if (Object.hasOwn(known, text)) return known[text] as string
-  const place = Number(text)
-  const named = Array.isArray(labels) && Number.isInteger(place) ? (labels as readonly string[])[place] : undefined
+  const number = Number(text)
+  const named = Array.isArray(labels) && Number.isInteger(number) ? (labels as readonly string[])[number] : undefined
   if (named !== undefined) return named
-  throw new DataError(
+  throw rowError(
+    place,
     `[${where}] expected one of the labels ${listNames(Object.keys(known))} in ${origin}, got ${describeValue(given)}; add it to labels`,
   )
 }

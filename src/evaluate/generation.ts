@@ -75,10 +75,11 @@ export async function prepareGeneration(
     )
   const { maxNewTokens = USUAL_ANSWER } = generation
   const limits = {
-    mostTokens: config.maxPositionEmbeddings - maxNewTokens,
+    positions: config.maxPositionEmbeddings,
+    answerTokens: maxNewTokens,
     needsReference: names.some((metric) => !WITHOUT_REFERENCE.has(metric)),
   }
-  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal)
+  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal, (row) => row)
   return {
     name,
     type: task.type,

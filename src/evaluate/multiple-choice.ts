@@ -4,8 +4,8 @@
  */
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
+import { type RowOrigin, rowError } from '../data/row-origin.js'
 import { describeValue } from '../errors.js'
-import { DataError } from '../lowrank-error.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isObject } from '../values.js'
 import { type AskedRow, askRows, shownRow } from './ask-rows.js'
@@ -46,14 +46,17 @@ export async function prepareMultipleChoice(
   const { docToChoice, metrics } = task
   const sources = typeof docToChoice === 'string' ? [docToChoice] : docToChoice
   const templates = sources?.map((source) => readRowTemplate(name, 'docToChoice', source))
+  const positions = config.maxPositionEmbeddings
   const limits = {
-    mostTokens: config.maxPositionEmbeddings - LONGEST_CHOICE,
+    positions,
+    answerTokens: Math.min(LONGEST_CHOICE, Math.floor(positions / 2)),
     needsReference: true,
     textColumns: TEXT_COLUMNS,
     targetColumns: TARGET_COLUMNS,
   }
-  const { rows: asked, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal)
-  const rows = asked.map((row): ChoiceRow => choicesOf(name, row, templates))
+  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal, (row, origin) =>
+    choicesOf(name, row, templates, origin),
+  )
   return {
     name,
     type: task.type,
@@ -64,7 +67,7 @@ export async function prepareMultipleChoice(
       const scores = await scoreChoices(
         name,
         model,
-        asked,
+        rows.map(({ row }) => row),
         rows.map(({ choices }) => choices),
       )
       return {
@@ -89,18 +92,25 @@ function chosenBy(metric: ChoiceMetricName, choices: readonly string[], scored: 
 }
 
 /** The choices of a row, and which one its target names. */
-function choicesOf(where: string, row: AskedRow, templates: readonly RowTemplate[] | undefined): ChoiceRow {
+function choicesOf(
+  where: string,
+  row: AskedRow,
+  templates: readonly RowTemplate[] | undefined,
+  place: RowOrigin,
+): ChoiceRow {
   const { columns, origin, target } = row
   const { texts, labels } = templates
-    ? listed(templates.map((template) => template(columns, { file: origin })))
+    ? listed(templates.map((template) => template(columns, place)))
     : listed([columnOf(columns)])
   if (texts === undefined || texts.length < 2)
-    throw new DataError(
+    throw rowError(
+      place,
       `[${where}] expected at least two choices in ${origin}, got ${texts === undefined ? 'none' : texts.length}; name their column with docToChoice`,
     )
   const right = placeOfTarget(target, texts, labels)
   if (right !== undefined) return { row, choices: texts, right }
-  throw new DataError(
+  throw rowError(
+    place,
     `[${where}] expected the number, from 0, the letter or the text of one of ${texts.length} choices in ${origin}, got ${describeValue(target)}; see docToTarget`,
   )
 }
@@ -132,10 +142,14 @@ function placeOfTarget(
   texts: readonly string[],
   labels: readonly string[] | undefined,
 ): number | undefined {
-  const given = String(Array.isArray(target) ? target[0] : target).trim()
-  const place = (found: number): number | undefined => (found >= 0 && found < texts.length ? found : undefined)
+  const value: unknown = Array.isArray(target) ? target[0] : target
+  const given = String(value).trim()
+  const place = (found: number): number | undefined =>
+    Number.isInteger(found) && found >= 0 && found < texts.length ? found : undefined
   const named = labels?.indexOf(given) ?? -1
   if (named >= 0) return place(named)
+  // Choices may be numbers as well; a number that is no text counts them.
+  if (typeof value === 'number' || typeof value === 'bigint') return place(Number(value))
   if (/^\d+$/.test(given) && !texts.includes(given)) return place(Number(given))
   const exact = texts.findIndex((text) => text.trim() === given)
   if (exact >= 0) return exact

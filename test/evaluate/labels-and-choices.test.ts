@@ -81,6 +81,33 @@ describe('classification', () => {
     )
   })
 
+  test('a row whose label is none of labels is skipped and counted where onError says so', async () => {
+    const dataset = [
+      { text: 'hello', label: 'one' },
+      { text: 'question', label: 'three' },
+      { text: 'seven', label: 'two' },
+    ]
+    const report = await only({ type: 'classification', dataset, labels: ['one', 'two'], onError: 'skip' })
+    expect(report.rowCount).toBe(2)
+    expect(report.samples.map(({ index }) => index).sort()).toEqual([0, 2])
+    expect(report.warnings).toEqual([
+      {
+        code: 'skipped',
+        rows: 1,
+        message:
+          '1 of 3 rows skipped: they have a defect, the error: [classification] expected one of the labels one, two in row 2, got "three"; add it to labels',
+      },
+    ])
+  })
+
+  test('an answer that takes all positions of the model is refused', async () => {
+    const task = { type: 'generation', dataset: [{ prompt: 'a', completion: 'b' }] } as const
+    const positions = model.config.maxPositionEmbeddings
+    expect(await rejection(only({ ...task, generation: { maxNewTokens: positions } }))).toBe(
+      `[generation] expected less than ${positions}, the positions of the model, for generation.maxNewTokens, got ${positions}; leave room for the prompt`,
+    )
+  })
+
   test.each([
     ['Spam', 'spam'],
     [' spam.\n', 'spam'],
@@ -143,6 +170,24 @@ describe('multiple choice', () => {
       docToChoice: ['a', 'The {{ b }}'],
     })
     expect(report.samples[0]).toMatchObject({ prompt: 'hello', references: ['one'] })
+  })
+
+  test('a number counts choices, also where a choice is that number', async () => {
+    const choices = ['2', '0', '1']
+    const dataset = [
+      { question: 'hello', choices, answer: 0 },
+      { question: 'hello', choices, answer: '0' },
+      { question: 'hello', choices, answer: 2 },
+    ]
+    const report = await only({ type: 'multiple-choice', dataset })
+    const right = [...report.samples].sort((a, b) => a.index - b.index).map(({ references }) => references?.[0])
+    expect(right).toEqual(['2', '0', '1'])
+  })
+
+  test('rows without choices or with an answer that is none are skipped and counted where onError says so', async () => {
+    const dataset = [QUESTION, { ...QUESTION, answer: 'D' }, { question: 'hello', choices: ['one'], answer: 0 }]
+    const report = await only({ type: 'multiple-choice', dataset, onError: 'skip' })
+    expect([report.rowCount, report.warnings?.map(({ code, rows }) => [code, rows])]).toEqual([1, [['skipped', 2]]])
   })
 
   test('answers that are no choice, and rows without choices, are refused with their place', async () => {
