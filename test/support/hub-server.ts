@@ -22,6 +22,8 @@ export interface FakeHub {
   readonly writes: WriteSettings
   /** The files of a repository at a branch or a commit. */
   filesOf(id: string, revision?: string): Readonly<Record<string, string | Uint8Array>> | undefined
+  /** Whether LFS has an object. */
+  hasObject(sha256: string): boolean
   /** Makes or replaces a repository; `datasets/org/name` is a data set. @returns its commit */
   put(id: string, repository: FakeRepository): string
   close(): Promise<void>
@@ -152,6 +154,7 @@ export async function startHub(): Promise<FakeHub> {
     intercept: undefined,
     writes,
     filesOf: (id, revision = 'main') => find(id, revision)?.files,
+    hasObject: (oid) => lfsContent.has(oid),
     put(id, repository) {
       const commit = repository.commit ?? randomBytes(20).toString('hex')
       const kept = { revisions: ['main'], ...repository, commit }
