@@ -8,7 +8,7 @@ import { textMetric } from '../metrics/text-metrics.js'
 import type { TextMetric } from '../metrics/text-row.js'
 import { expectOptions } from '../options/table.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { isPlainObject } from '../values.js'
+import { isPlainObject, toError } from '../values.js'
 import { type AskedRow, askRows, shownRow } from './ask-rows.js'
 import type { TaskWarning } from './evaluation-report.js'
 import { JUDGE_OPTIONS, readJudgeOptions } from './judge-options.js'
@@ -137,7 +137,7 @@ async function scoresOf(
   for (const [index, { columns, origin }] of rows.entries()) {
     signal?.throwIfAborted()
     const { text } = answers[index] as Answer
-    const given = await scoreAnswer(Object.fromEntries(columns), text)
+    const given = await called(where, origin, async () => scoreAnswer(Object.fromEntries(columns), text))
     const scores: Record<string, unknown> = isPlainObject(given) ? given : { score: given }
     found.push(
       Object.fromEntries(Object.entries(scores).map(([name, score]) => [name, numberOf(where, name, score, origin)])),
@@ -150,6 +150,19 @@ async function scoresOf(
     rows: found.map((scores) =>
       names.map((name) => (name in scores ? Float64Array.of(scores[name] as number, 1) : Float64Array.of(0, 0))),
     ),
+  }
+}
+
+/** The result of a function of the user. @throws LowrankError naming the row where it throws */
+async function called<T>(where: string, origin: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw new LowrankError(
+      'INVALID_CALL',
+      `[${where}] expected scores from scoreAnswer for the answer to ${origin}, got an error: ${toError(error).message}; correct the function`,
+      { cause: error },
+    )
   }
 }
 

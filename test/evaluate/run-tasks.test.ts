@@ -188,6 +188,16 @@ describe('generation', () => {
     expect(scoreOf(report, 'isX')).toBe(0.5)
   })
 
+  test('a function of the user that throws is named with the task and the row', async () => {
+    const scoreAnswer = (): number => {
+      throw new Error('boom')
+    }
+    const dataset = [{ prompt: 'one', completion: 'x' }]
+    expect(await rejection(only({ type: 'generation', dataset, generation: GENERATION, scoreAnswer }))).toBe(
+      '[generation] expected scores from scoreAnswer for the answer to row 1, got an error: boom; correct the function',
+    )
+  })
+
   test('rows without what is right are counted and told', async () => {
     const dataset = [
       { prompt: 'one', completion: 'x' },
