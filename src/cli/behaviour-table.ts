@@ -46,8 +46,12 @@ function tableOf({ all, categories }: BehaviourReport): string {
 
 function recitationOf({ recitation }: BehaviourReport): string {
   if (recitation === undefined) return ''
-  const { rows, recited, byBase } = recitation
+  const { rows, tooShort, recited, byBase } = recitation
   const shown = recited.slice(0, MOST_ROWS).map(({ origin, needed }) => `  ${origin}, ${needed} tokens\n`)
   const more = recited.length > MOST_ROWS ? `  and ${recited.length - MOST_ROWS} more\n` : ''
-  return `It recites ${recited.length} of ${rows} rows of training that the base does not (${byBase} that it does too).\n${shown.join('')}${more}`
+  const untried = tooShort === 0 ? '' : `; ${tooShort} more are too short to tell`
+  return (
+    `It recites ${recited.length} of ${rows} ${rows === 1 ? 'row' : 'rows'} of training that the base does not (${byBase} that it does too${untried}).\n` +
+    `${shown.join('')}${more}`
+  )
 }

@@ -84,10 +84,13 @@ function progressOn(bar: ReturnType<typeof createBar>): (progress: EvaluationPro
     bar.show({
       label: { text: `${task}, ${model}`, importance: 3 },
       fraction,
-      parts: [
-        { text: `${String(rows).padStart(String(totalRows).length)}/${totalRows} rows`, importance: 2 },
-        ...(speed === '' ? [] : [{ text: speed, importance: 1 }]),
-      ],
+      parts:
+        totalRows === 0
+          ? []
+          : [
+              { text: `${String(rows).padStart(String(totalRows).length)}/${totalRows} rows`, importance: 2 },
+              ...(speed === '' ? [] : [{ text: speed, importance: 1 }]),
+            ],
     })
   }
 }

@@ -147,7 +147,14 @@ export async function evaluate(options: EvaluateModelsOptions): Promise<Evaluati
       for (const variant of resolved.behaviour === undefined ? [] : ordered) {
         if (variant.name === BASE) continue
         variant.use()
-        behaviour[variant.name] = await compareBehaviour(model, tokenizer, { ...resolved.behaviour, signal })
+        const onFraction = (fraction: number): void =>
+          resolved.onProgress?.({ task: 'behaviour', model: variant.name, rows: 0, totalRows: 0, fraction })
+        onFraction(0)
+        behaviour[variant.name] = await compareBehaviour(model, tokenizer, {
+          ...resolved.behaviour,
+          signal,
+          onFraction,
+        })
       }
       return tasksOf
     })

@@ -7,13 +7,14 @@ import type { OptionTable } from '../options/table.js'
 
 /** How far a model is with a task. */
 export interface EvaluationProgress {
+  /** The name of the task; 'behaviour', without rows, while an adapter is compared on the prompts of this package. */
   readonly task: string
   /** The name of the model in the report. */
   readonly model: string
   /** Rows that are done, of `totalRows`. */
   readonly rows: number
   readonly totalRows: number
-  /** The part of all tasks and models that is done, from 0 to 1. */
+  /** The part of all tasks and models that is done, from 0 to 1; of 'behaviour', that of this adapter. */
   readonly fraction: number
 }
 

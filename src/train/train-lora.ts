@@ -269,8 +269,6 @@ async function trainOnData<I extends Item>(
   const figures = { ...trainer.progress, lastLog: last('log'), lastEvaluation, curve, end }
   const summary = { ...figures, ...counts, statistics, lineage, options, model: nameOrPath, origin, dtype, secrets }
   await files?.finish(summary)
-  if (options.behaviour && output && adapter && end.reason === 'completed' && !reporter.hasFailed)
-    await writeBehaviour(model, tokenizer, output.path, options)
   if (!reporter.hasFailed) {
     let saved: Pick<EndEvent, 'result'> = {}
     if (output && reporter.needsResult && end.reason === 'completed') {
@@ -279,6 +277,8 @@ async function trainOnData<I extends Item>(
       await writeCard(path, summary)
       saved = { result: { kind: trained.kind, path } }
     }
+    if (options.behaviour && output && adapter && end.reason === 'completed')
+      await writeBehaviour(model, tokenizer, output.path, options, { report, progress: trainer.progress })
     await report({ ...end, ...saved, ...reporter.stopped })
   }
   if (reporter.hasFailed) await trainer.saveUnsaved()

@@ -81,13 +81,18 @@ async function compare(model: CausalLM, tokenizer: Tokenizer, resolved: Settings
       ids: encodePrompt(tokenizer, isChat ? [{ role: 'user', content }] : content),
     })),
   )
-  const answer = async (): Promise<GeneratedText[]> => {
-    const prompts = probes.map(({ ids }) => ids)
-    return await generateTexts(model, tokenizer, prompts, { maxNewTokens, doSample: false, ...(signal && { signal }) })
-  }
+  const prompts = probes.map(({ ids }) => ids)
+  let answered = 0
+  const onText = (): void => onFraction?.((ANSWERED * ++answered) / (2 * prompts.length))
+  const answer = async (): Promise<GeneratedText[]> =>
+    await generateTexts(model, tokenizer, prompts, {
+      maxNewTokens,
+      doSample: false,
+      onText,
+      ...(signal && { signal }),
+    })
   const base = await withoutAdapters(model, answer)
   const adapter = await answer()
-  onFraction?.(ANSWERED)
   const probed: Probed[] = []
   for (const [index, probe] of probes.entries()) {
     signal?.throwIfAborted()
@@ -99,7 +104,10 @@ async function compare(model: CausalLM, tokenizer: Tokenizer, resolved: Settings
   const recitation =
     dataset === undefined
       ? undefined
-      : await findRecited(model, tokenizer, dataset, resolved, (work) => withoutAdapters(model, work))
+      : await findRecited(model, tokenizer, dataset, resolved, {
+          asBase: (work) => withoutAdapters(model, work),
+          onFraction: (fraction) => onFraction?.(PROBED + (1 - PROBED) * fraction),
+        })
   onFraction?.(1)
   const categories = Object.keys(PROBES).map((name) => [name, summary(probed.filter((one) => one.category === name))])
   return {

@@ -27,13 +27,19 @@ interface BegunRow {
 /** Fewer equal tokens are chance. */
 const FEWEST = 8
 
-/** @param asBase does work with the model without its adapters */
+/** What finding rows needs of the comparison that it is a part of. */
+interface Recitation {
+  /** Does work with the model without its adapters. */
+  readonly asBase: <T>(work: () => Promise<T>) => Promise<T>
+  readonly onFraction: (fraction: number) => void
+}
+
 export async function findRecited(
   model: CausalLM,
   tokenizer: Tokenizer,
   dataset: DataSource,
   { prefixTokens, recitedTokens, maxRows, signal }: Settings,
-  asBase: <T>(work: () => Promise<T>) => Promise<T>,
+  { asBase, onFraction }: Recitation,
 ): Promise<NonNullable<BehaviourReport['recitation']>> {
   const rows: BegunRow[] = []
   let tooShort = 0
@@ -52,12 +58,14 @@ export async function findRecited(
     if (begun === 0 || rest.length < FEWEST) tooShort++
     else rows.push({ origin, prefix: ids.slice(0, begun), rest })
   }
+  let written = 0
+  const onText = (): void => onFraction(++written / (2 * rows.length))
   const go = async (): Promise<GeneratedText[]> =>
     await generateTexts(
       model,
       tokenizer,
       rows.map(({ prefix }) => prefix),
-      { maxNewTokens: recitedTokens, doSample: false, ...(signal && { signal }) },
+      { maxNewTokens: recitedTokens, doSample: false, onText, ...(signal && { signal }) },
     )
   const base = await asBase(go)
   const adapter = await go()

@@ -1,5 +1,6 @@
 /** @file What else an adapter changed: divergence against float64, answers by category, and rows that it recites. */
 
+import { rmSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
@@ -13,6 +14,7 @@ import { longestCommonRun } from '../../../src/evaluate/behaviour/recitation.js'
 import type { EvaluationReport } from '../../../src/evaluate/evaluation-report.js'
 import { encodePrompt } from '../../../src/generation/prompt-ids.js'
 import { loadTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.js'
+import type { TrainEvent } from '../../../src/train/events.js'
 import { trainLora } from '../../../src/train/train-lora.js'
 import { inProcess } from '../../cli/in-process.js'
 import {
@@ -171,6 +173,34 @@ it('lists the rows that an overfitted adapter recites, with their origins, and n
   })
   expect(unseen.recitation?.recited).toEqual([])
   run.dispose()
+})
+
+it('takes nothing of a run where it fails: the run tells it as a warning, and is complete', async () => {
+  const outputDir = join(directory, 'without')
+  const dataset = join(directory, 'goes-away.jsonl')
+  await writeFile(dataset, `${JSON.stringify(tinyRows(1)[0])}\n`)
+  const events: TrainEvent[] = []
+  const run = await trainLora({
+    model: directory,
+    dataset,
+    dtype: 'float32',
+    outputDir,
+    behaviour: true,
+    training: { maxSteps: 1 },
+    onEvent: (event) => {
+      events.push(event)
+      if (event.type === 'start') rmSync(dataset)
+    },
+  })
+  run.dispose()
+  expect(run.reason).toBe('completed')
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))
+  expect(warnings.filter((message) => message.startsWith('[behaviour]'))).toEqual([
+    expect.stringMatching(
+      /^\[behaviour\] behaviour\.json was not written: .*goes-away\.jsonl, which does not exist.*; the adapter is complete, and lowrank eval --behaviour compares it$/,
+    ),
+  ])
+  expect(events.at(-1)?.type).toBe('end')
 })
 
 it('is written at the end of a run, and in the report of an evaluation', async () => {
