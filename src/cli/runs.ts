@@ -45,7 +45,7 @@ async function compare({ directory, sort, json }: Checked): Promise<void> {
     const { nearestName } = await import('../errors.js')
     const near = nearestName(by, names)
     throw new UsageError(
-      `[runs] expected a result for --sort, got "${by}"${near === undefined ? '' : `; did you mean "${near}"?`} results: ${names.join(', ')}`,
+      `[runs] expected a result for --sort, got "${by}"; ${near === undefined ? '' : `did you mean "${near}"? `}these runs have ${names.join(', ') || 'none'}`,
     )
   }
   const runs = sortRuns(found, sort ?? 'best')

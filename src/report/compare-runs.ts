@@ -94,10 +94,11 @@ function compared(run: RunData, path: string): ComparedRun {
 /** Options that every run has of its own. */
 const OWN: ReadonlySet<string> = new Set(['outputDir', 'training.runName', 'resumeFromCheckpoint'])
 
-/** Options that are not the same in all runs, in the order in which they come. */
+/** Options that are not the same in all runs which tell theirs, in the order in which they come. */
 export function differingOptions(runs: readonly ComparedRun[]): string[] {
-  const names = new Set(runs.flatMap(({ options }) => Object.keys(options)))
-  return [...names].filter((name) => new Set(runs.map(({ options }) => options[name])).size > 1)
+  const telling = runs.filter(({ options }) => Object.keys(options).length > 0)
+  const names = new Set(telling.flatMap(({ options }) => Object.keys(options)))
+  return [...names].filter((name) => new Set(telling.map(({ options }) => options[name])).size > 1)
 }
 
 /** Names of results that some run has. */
@@ -105,8 +106,18 @@ export function resultNames(runs: readonly ComparedRun[]): string[] {
   return [...new Set(runs.flatMap(({ results }) => Object.keys(results)))]
 }
 
-/** Metrics of which more is better, by their usual names. */
-const HIGHER = /accuracy|f1|precision|recall|bleu|chrf|rouge|exact_match|correct|valid|tokensPerSecond|score|win/i
+/** Losses and errors, by the names that they have. */
+const LESS_IS_BETTER = /(?:loss|perplexity|ece|brier_score)$/
+
+/** Of scores of evaluations that are no losses more is better, as the best model of a run is chosen. */
+function isMoreBetter(name: string, runs: readonly ComparedRun[]): boolean {
+  if (name === 'tokensPerSecond') return true
+  if (name !== 'best') return name.startsWith('eval_') && !LESS_IS_BETTER.test(name)
+  const judged = runs.find(({ bestMetric }) => bestMetric !== undefined)
+  const told = judged?.options['training.greaterIsBetter']
+  if (told === 'true' || told === 'false') return told === 'true'
+  return judged?.bestMetric !== undefined && !LESS_IS_BETTER.test(judged.bestMetric)
+}
 
 /**
  * The runs with the best first; those that do not have the result come last.
@@ -115,7 +126,7 @@ const HIGHER = /accuracy|f1|precision|recall|bleu|chrf|rouge|exact_match|correct
 export function sortRuns(runs: readonly ComparedRun[], metric: string): ComparedRun[] {
   const isTurned = metric.startsWith('-')
   const name = isTurned ? metric.slice(1) : metric
-  const direction = HIGHER.test(name) !== isTurned ? -1 : 1
+  const direction = isMoreBetter(name, runs) !== isTurned ? -1 : 1
   const rank = ({ results }: ComparedRun): number => {
     const value = Object.hasOwn(results, name) ? results[name] : undefined
     return value === undefined ? Number.POSITIVE_INFINITY : value * direction

@@ -4,7 +4,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFile
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { trainLora } from '../../src/integrations/train-lora.js'
-import { differingOptions, findRuns, sortRuns } from '../../src/report/compare-runs.js'
+import { type ComparedRun, differingOptions, findRuns, sortRuns } from '../../src/report/compare-runs.js'
 import { readRun } from '../../src/report/read-run.js'
 import { renderReport } from '../../src/report/render-report.js'
 import { writeReport } from '../../src/report/write-report.js'
@@ -234,11 +234,35 @@ describe('a comparison of runs', () => {
     const runs = await findRuns(at('all'))
     expect(differingOptions(runs)).toEqual(['lora.r'])
     expect(differingOptions(runs.slice(0, 1))).toEqual([])
+    expect(differingOptions([...runs, { ...runs[0]!, options: {} }])).toEqual(['lora.r'])
     const order = (metric: string): string[] => sortRuns(runs, metric).map(({ path }) => path.slice(-1))
     expect(order('loss')).toEqual(['b', 'c', 'a'])
     expect(order('-loss')).toEqual(['a', 'c', 'b'])
     expect(order('eval_quiz_accuracy')).toEqual(['a', 'b', 'c'])
     expect(order('eval_loss').at(-1)).toBe('c')
+  })
+
+  it.each([
+    ['eval_valid_loss', 'lower'],
+    ['eval_task_ece', 'lower'],
+    ['eval_exam_acc', 'higher'],
+    ['eval_answers_tone', 'higher'],
+    ['tokensPerSecond', 'higher'],
+    ['loss', 'lower'],
+  ])('of %s the %s comes first', async (name, which) => {
+    const [run] = await findRuns(at('all'))
+    const runs = [1, 3, 2].map((value) => ({ ...run!, results: { [name]: value } }))
+    const order = sortRuns(runs, name).map(({ results }) => results[name])
+    expect(order).toEqual(which === 'lower' ? [1, 2, 3] : [3, 2, 1])
+  })
+
+  it('the best is what the runs judged it by, and the way that they say', async () => {
+    const [run] = await findRuns(at('all'))
+    const runs = [1, 3, 2].map((best) => ({ ...run!, results: { best }, bestMetric: 'eval_answers_rougeL' }))
+    const order = (given: readonly ComparedRun[]): unknown => sortRuns(given, 'best').map(({ results }) => results.best)
+    expect(order(runs)).toEqual([3, 2, 1])
+    const options = { 'training.greaterIsBetter': 'false' }
+    expect(order(runs.map((one) => ({ ...one, options })))).toEqual([1, 2, 3])
   })
 
   it('a directory that is not there is an error', async () => {
