@@ -1,7 +1,7 @@
 /** @file What else adapters changed, as tables for a terminal. */
 
 import type { BehaviourReport } from '../evaluate/behaviour/options.js'
-import { textWidth } from '../progress/text-width.js'
+import { harmless, textWidth } from '../progress/text-width.js'
 
 const HEAD = ['category', 'prompts', 'KL/token', 'perplexity', 'tokens', 'stops', 'repeats']
 /** More are counted. */
@@ -47,7 +47,7 @@ function tableOf({ all, categories }: BehaviourReport): string {
 function recitationOf({ recitation }: BehaviourReport): string {
   if (recitation === undefined) return ''
   const { rows, tooShort, recited, byBase } = recitation
-  const shown = recited.slice(0, MOST_ROWS).map(({ origin, needed }) => `  ${origin}, ${needed} tokens\n`)
+  const shown = recited.slice(0, MOST_ROWS).map(({ origin, needed }) => `  ${harmless(origin)}, ${needed} tokens\n`)
   const more = recited.length > MOST_ROWS ? `  and ${recited.length - MOST_ROWS} more\n` : ''
   const untried = tooShort === 0 ? '' : `; ${tooShort} more are too short to tell`
   return (

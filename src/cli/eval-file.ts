@@ -1,11 +1,12 @@
 /** @file What `lowrank eval` is asked: a file of tasks and flags, checked together before anything is loaded. */
 
-import { describeValue, listNames } from '../errors.js'
+import { describeValue } from '../errors.js'
 import { EVALUATE_MODELS_OPTIONS, type EvaluateModelsOptions } from '../evaluate/evaluate.js'
 import { namedAdapters } from '../evaluate/evaluated-adapters.js'
 import type { RegressionLimits } from '../evaluate/max-regression.js'
 import { readTasks } from '../evaluate/run-tasks.js'
-import type { EvaluationTask } from '../evaluate/task-options.js'
+import { type EvaluationTask, TASK_TABLES } from '../evaluate/task-options.js'
+import { snakeCase } from '../options/spelling.js'
 import { expectOptions } from '../options/table.js'
 import type { Given } from './command.js'
 import type { EvalFlags, Evaluation } from './eval.js'
@@ -57,6 +58,13 @@ async function optionsOf(flags: EvalFlags, file: string | undefined): Promise<Fi
   return { ...others, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)), tasks }
 }
 
+/** Flags that not every type of task takes. */
+const OF_TYPE = ['metrics', 'maxLength', 'maxNewTokens', 'docToText', 'docToTarget', 'applyChatTemplate'] as const
+
+function flagOf(name: string): string {
+  return `--${snakeCase(name).replaceAll('_', '-')}`
+}
+
 /** Flags that make the task where no file does. */
 const OF_TASK = [
   'dataset',
@@ -79,6 +87,16 @@ function taskOf(flags: EvalFlags): EvaluationTask {
   if (flags.tasks !== undefined)
     throw new UsageError('[eval] expected a file of tasks for --tasks, got none; leave --tasks out')
   const { maxNewTokens, docToText, docToTarget, applyChatTemplate } = flags
+  const table: object = TASK_TABLES[type]
+  const superfluous = OF_TYPE.filter(
+    (name) => flags[name] !== undefined && !((name === 'maxNewTokens' ? 'generation' : name) in table),
+  )
+  if (superfluous.length > 0)
+    throw new UsageError(
+      `[eval] expected flags that a task of the type ${type} takes, got ${superfluous.map(flagOf).join(', ')}; ` +
+        'name the type with --task, or metrics of answers with --metrics',
+      { command: 'eval' },
+    )
   const given = {
     type,
     dataset: partOf(dataset, flags),
@@ -99,7 +117,7 @@ async function readFile(file: string, flags: EvalFlags): Promise<FileOptions> {
   const superfluous = OF_TASK.filter((name) => flags[name] !== undefined)
   if (superfluous.length > 0) {
     throw new UsageError(
-      `[eval] expected a file of tasks or flags that make one, got ${file} and ${listNames(superfluous)}; write them into the file`,
+      `[eval] expected a file of tasks or flags that make one, got ${file} and ${superfluous.map(flagOf).join(', ')}; write them into the file`,
     )
   }
   const { tasks, others } = await readTaskFile('eval', file)

@@ -2,7 +2,7 @@
 
 import type { EvaluationReport, Score, ScoreDifference } from '../evaluate/evaluation-report.js'
 import { formatDuration, type Paint, type Style } from '../progress/terminal.js'
-import { textWidth } from '../progress/text-width.js'
+import { harmless, textWidth } from '../progress/text-width.js'
 
 interface Cell {
   readonly text: string
@@ -95,8 +95,10 @@ function interval(low: number | null, high: number | null, signed = false): stri
   return `${one(low)} to ${one(high)}`
 }
 
-function aligned(lines: readonly (readonly Cell[])[], paint: Paint): string {
-  const widths = (lines[0] as readonly Cell[]).map((_, column) =>
+function aligned(given: readonly (readonly Cell[])[], paint: Paint): string {
+  // A function of the user may call its scores as it likes.
+  const lines = given.map((line) => line.map((cell) => ({ ...cell, text: harmless(cell.text) })))
+  const widths = (given[0] as readonly Cell[]).map((_, column) =>
     Math.max(...lines.map((line) => textWidth(line[column]?.text ?? ''))),
   )
   return lines

@@ -10,6 +10,7 @@
 
 import { createRequire } from 'node:module'
 import { paintFor } from '../progress/terminal.js'
+import { harmless } from '../progress/text-width.js'
 import { toError } from '../values.js'
 import { COMMANDS, GROUPS } from './commands.js'
 import { describeFailure, exitCodeOf } from './exit.js'
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
 function report(error: unknown): void {
   const { message, stack } = toError(error)
   const paint = paintFor(process.stderr)
-  process.stderr.write(`${paint('red', 'error')}: ${hideSecrets(message)}\n`)
+  process.stderr.write(`${paint('red', 'error')}: ${harmless(hideSecrets(message))}\n`)
   if (error instanceof UsageError && error.help) process.stderr.write(`${paint('dim', error.help)} says more\n`)
   if (stack && (words.includes('--verbose') || process.env.DEBUG)) process.stderr.write(`${hideSecrets(stack)}\n`)
 }

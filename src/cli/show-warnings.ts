@@ -5,6 +5,7 @@
 
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import { paintFor } from '../progress/terminal.js'
+import { harmless } from '../progress/text-width.js'
 
 /** Warnings of a model that is to generate: what its generation_config.json asks for in vain is one of them. */
 export function showModelWarnings({ warnings, generationDefaults, nameOrPath }: CausalLM): void {
@@ -21,5 +22,5 @@ export function showModelWarnings({ warnings, generationDefaults, nameOrPath }: 
 /** A line for each warning. */
 export function showWarnings({ warnings }: { readonly warnings: readonly string[] }): void {
   const paint = paintFor(process.stderr)
-  for (const warning of warnings) process.stderr.write(`${paint('yellow', 'warning')}: ${warning}\n`)
+  for (const warning of warnings) process.stderr.write(`${paint('yellow', 'warning')}: ${harmless(warning)}\n`)
 }

@@ -347,8 +347,12 @@ export function oneOf(vector: Tensor, index: number): Tensor {
 }
 
 /** The error of logits that no token can be chosen from, with what is mostly behind it. */
-function withCause(error: unknown): unknown {
-  if (!(error instanceof Error) || !/^\[(?:argmax|sample)\] expected (?:a logit|logits)/.test(error.message))
+export function withCause(error: unknown): unknown {
+  if (
+    !(error instanceof Error) ||
+    error instanceof ModelError ||
+    !/^\[(?:argmax|sample)\] expected (?:a logit|logits)/.test(error.message)
+  )
     return error
   return new ModelError(
     `${error.message}; mostly weights of the model or its adapter are no numbers, as after a download that was cut or a training run ` +

@@ -1,8 +1,9 @@
 /** @file Tasks asked of a loaded model: as it is, or with one adapter after another. Loads no model. */
 
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
+import { withCause } from '../decoding/decoding.js'
 import { describeValue } from '../errors.js'
-import { OptionError } from '../lowrank-error.js'
+import { ModelError, OptionError } from '../lowrank-error.js'
 import { type OptionTable, type Resolved, readOptions } from '../options/table.js'
 import { asTokenizer, type ForeignTokenizer } from '../tokenizer/adapt.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -149,7 +150,10 @@ export async function runPrepared(
         const onRows = (rows: number): void =>
           onProgress?.({ task: task.name, model: name, rows, totalRows, fraction: (before + rows) / total })
         onRows(0)
-        answers.push({ name, answers: await task.answer({ model, tokenizer, batchSize, signal, onRows }) })
+        const answered = await task.answer({ model, tokenizer, batchSize, signal, onRows }).catch((error: unknown) => {
+          throw namingModel(error, name, task.name)
+        })
+        answers.push({ name, answers: answered })
         before += totalRows
       }
       const asked = (performance.now() - start) / 1000
@@ -159,6 +163,13 @@ export async function runPrepared(
   } finally {
     model.train(wasTraining)
   }
+}
+
+/** Of several models one may be damaged: an error of its weights tells which. */
+function namingModel(error: unknown, model: string, task: string): unknown {
+  const cause = withCause(error)
+  if (!(cause instanceof ModelError)) return error
+  return new ModelError(`${cause.message} (the model ${model} at the task ${task})`, { cause })
 }
 
 /** The scores of a model by `<task>_<metric>`, as callbacks and trackers of a run call them. */

@@ -128,14 +128,18 @@ describe('lowrank eval', () => {
       '[eval] expected --behaviour with --training-data, got none; add --behaviour',
     )
     expect(await check({ model: 'm', dataset: 'x', metrics: ['rouge1'], task: 'perplexity' })).toContain(
-      'unknown option "metrics"',
+      'expected flags that a task of the type perplexity takes, got --metrics; ',
+    )
+    expect(await check({ model: 'm', dataset: 'x', docToText: 'q', maxNewTokens: 3 })).toBe(
+      '[eval] expected flags that a task of the type perplexity takes, got --max-new-tokens, --doc-to-text; ' +
+        'name the type with --task, or metrics of answers with --metrics',
     )
     expect(await check({ model: 'm', dataset: 'x', adapter: ['a=x', 'a=y'] })).toContain('got a twice')
     const file = join(folder, 'wrong.yaml')
     await writeFile(file, 'tasks:\n  - { type: perplexity, datset: rows.jsonl }\n')
     expect(await check({ model: 'm' }, file)).toContain('did you mean "dataset"?')
-    expect(await check({ model: 'm', dataset: 'x' }, file)).toContain('got ' + file + ' and dataset')
-    expect(await check({ model: 'm', split: 'test' }, file)).toContain('got ' + file + ' and split')
+    expect(await check({ model: 'm', dataset: 'x' }, file)).toContain('got ' + file + ' and --dataset')
+    expect(await check({ model: 'm', split: 'test' }, file)).toContain('got ' + file + ' and --split')
   })
 
   it('marks differences that are significant, and aligns figures', () => {

@@ -37,6 +37,14 @@ describe('lowrank without the engine', () => {
   })
 })
 
+describe('errors on a terminal', () => {
+  it('escape sequences in what was given change nothing on the screen', async () => {
+    const { code, stderr } = await lowrank(['runs', '/nowhere/\u001b[31mred'])
+    expect([code, stderr]).toEqual([1, expect.stringContaining('/nowhere/\u241b[31mred')])
+    expect(stderr).not.toContain('\u001b')
+  })
+})
+
 describe('lowrank doctor --json', () => {
   it('writes one object that names what was built', async () => {
     const { code, stdout } = await lowrank(['doctor', '--json'])

@@ -127,6 +127,8 @@ it('a result that no run has is refused with the nearest, and no runs are told o
   writeRun(at('some', 'one'), { steps: 60 })
   const wrong = await lowrank(['runs', at('some'), '--sort', 'eval_los'])
   expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('got "eval_los"; did you mean "eval_loss"?') })
+  const unlike = await lowrank(['runs', at('some'), '--sort', 'zzz'])
+  expect(unlike.stderr).toContain('expected a result for --sort, got "zzz"; these runs have loss, ')
   mkdirSync(at('none'), { recursive: true })
   expect(await lowrank(['runs', at('none')])).toMatchObject({ code: 0, stdout: `No runs below ${at('none')}\n` })
 })

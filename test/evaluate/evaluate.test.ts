@@ -69,6 +69,27 @@ test('rows that got worse most come first', () => {
   expect(worst[0]).not.toBe(worst.at(-1))
 })
 
+test.each(['perplexity', 'generation'] as const)(
+  'a task of %s names the adapter whose weights are no numbers',
+  async (type) => {
+    const loaded = await loadModel(path)
+    const adapter = tinyAdapter(loaded)
+    for (const [, parameter] of adapter.parameters()) parameter.fill(Number.NaN)
+    const damaged = join(folder, 'damaged')
+    await adapter.save(damaged)
+    loaded.dispose()
+    const tasks = TASKS.filter((task) => task.type === type)
+    const message = await rejection(
+      evaluate({ model: path, adapters: { ...ADAPTERS, damaged }, tasks, bootstrapSamples: 0 }),
+    )
+    expect(message).toMatch(
+      new RegExp(
+        `mostly weights of the model or its adapter are no numbers.*\\(the model damaged at the task ${type}\\)$`,
+      ),
+    )
+  },
+)
+
 test('a loaded model keeps its own adapters, which do not count', async () => {
   const own = tinyAdapter(model)
   const again = await evaluate({ model, adapters: ADAPTERS, tasks: TASKS, bootstrapSamples: 0 })
