@@ -165,7 +165,7 @@ export async function runPrepared(
   }
 }
 
-/** Of several models one may be damaged: an error of its weights tells which. */
+/** An error of damaged weights tells which of several models has them. */
 function namingModel(error: unknown, model: string, task: string): unknown {
   const cause = withCause(error)
   if (!(cause instanceof ModelError)) return error

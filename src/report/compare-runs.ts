@@ -109,7 +109,7 @@ export function resultNames(runs: readonly ComparedRun[]): string[] {
 /** Losses and errors, by the names that they have. */
 const LESS_IS_BETTER = /(?:loss|perplexity|ece|brier_score)$/
 
-/** Of scores of evaluations that are no losses more is better, as the best model of a run is chosen. */
+/** More is better for scores of evaluations that are no losses, as the best model of a run is chosen. */
 function isMoreBetter(name: string, runs: readonly ComparedRun[]): boolean {
   if (name === 'tokensPerSecond') return true
   if (name !== 'best') return name.startsWith('eval_') && !LESS_IS_BETTER.test(name)

@@ -249,7 +249,7 @@ describe('a comparison of runs', () => {
     ['eval_answers_tone', 'higher'],
     ['tokensPerSecond', 'higher'],
     ['loss', 'lower'],
-  ])('of %s the %s comes first', async (name, which) => {
+  ])('runs are sorted by %s, the %s first', async (name, which) => {
     const [run] = await findRuns(at('all'))
     const runs = [1, 3, 2].map((value) => ({ ...run!, results: { [name]: value } }))
     const order = sortRuns(runs, name).map(({ results }) => results[name])
