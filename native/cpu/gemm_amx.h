@@ -4,7 +4,8 @@
 //    weight is packed. A is packed, once for all products that share it: [tile of 16 rows][32 elements of k] become
 //    [pair of k][row], 1 KB each.
 // 2. A step multiplies 2 tiles of B (32 columns of C) by 2 of A (32 rows): 4 tiles of sums, 4 products per 4 loads.
-// 3. B is copied, with zeros behind it, where k or its rows do not fill the tiles. NF4 is the other files'.
+// 3. B is copied, with zeros behind it, where k or its rows do not fill the tiles. NF4 is dequantised in place of being
+//    copied, once for each block of rows of A: the bits are those of the product with the dequantised weight.
 // 4. A sum is that of its row and column alone, whatever M is: pairs of k in order, each as AMX adds it, which flushes
 //    denormals and rounds once per product of a pair. Terms follow each other in the same sums.
 //
@@ -13,6 +14,7 @@
 #pragma once
 
 #include "gemm_pack.h"
+#include "nf4.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
 
@@ -30,7 +32,7 @@ LOWRANK_INLINE bool fitsTiles(const Gemm& product) {
   for (int64_t t = 0; t < product.termCount; ++t) {
     const GemmTerm& term = product.terms[t];
     if (term.a.dtype != DType::kBFloat16 || term.b.dtype != DType::kBFloat16) return false;
-    if (term.a.transposed || !term.b.transposed || term.b.nf4 != nullptr || term.k == 0) return false;
+    if (term.a.transposed || !term.b.transposed || term.k == 0) return false;
   }
   return true;
 }
@@ -99,7 +101,28 @@ struct SliceOfB {
 };
 
 LOWRANK_INLINE bool copiesB(const GemmTerm& term, int64_t columns) {
-  return term.k % kTileK != 0 || columns < kSliceColumns;
+  return term.b.nf4 != nullptr || term.k % kTileK != 0 || columns < kSliceColumns;
+}
+
+// The upper halves of 32 floats.
+LOWRANK_INLINE __m512i upperHalves(Vec first, Vec second) {
+  const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(first), 16);
+  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(second), 16);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)), _mm512_cvtepi32_epi16(high), 1);
+}
+
+// A row of NF4.
+static void dequantizeRow(const Nf4& weight, const Nf4Reader& from, int64_t row, int64_t k, BFloat16* to) {
+  const int64_t start = row * weight.cols;
+  if (!looksUp(weight)) return dequantizeRun(from, start, k, to);
+  for (int64_t i = 0; i < k; i += kNf4Run) {
+    const Nf4Table table = makeTable<BFloat16>(from, scaleOf(from, (start + i) >> from.shift));
+    const uint8_t* codes = from.packed + (start + i) / 2;
+    for (int64_t j = 0; j < kNf4Run; j += 2 * kLanes) {
+      const Vec first = lookUpRow(codes + j / 2, table), second = lookUpRow(codes + (j + kLanes) / 2, table);
+      _mm512_storeu_si512(to + i + j, upperHalves(first, second));
+    }
+  }
 }
 
 static SliceOfB sliceOfB(const GemmTerm& term, int64_t column, int64_t columns, BFloat16* copy) {
@@ -109,8 +132,14 @@ static SliceOfB sliceOfB(const GemmTerm& term, int64_t column, int64_t columns, 
   const int64_t pitch = tilesOfK(term.k) * kTileK;
   for (int64_t i = 0; i < kSliceColumns; ++i) {
     BFloat16* to = copy + i * pitch;
+    int64_t j = 0;
+    if (i < columns && term.b.nf4 != nullptr) {
+      dequantizeRow(*term.b.nf4, readerOf(*term.b.nf4), column + i, term.k, to);
+      j = term.k;
+      for (; j < pitch; ++j) to[j] = BFloat16{};
+    }
     const BFloat16* from = static_cast<const BFloat16*>(term.b.data) + (column + i) * term.b.stride;
-    for (int64_t j = 0; j < pitch; j += kTileK) {
+    for (; j < pitch; j += kTileK) {
       _mm512_storeu_ps(to + j, i < columns ? loadTileRow(from + j, term.k - j) : zero());
     }
   }

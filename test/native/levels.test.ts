@@ -48,6 +48,8 @@ function choose(levels: readonly string[], ...isas: string[]): string[] {
     NATIVE,
     source,
     join(NATIVE, 'cpu/dispatch.cpp'),
+    // It asks the system for the registers of tiles.
+    join(NATIVE, 'platform/linux.cpp'),
     '-o',
     program,
   ])
