@@ -150,9 +150,13 @@ export async function runPrepared(
         const onRows = (rows: number): void =>
           onProgress?.({ task: task.name, model: name, rows, totalRows, fraction: (before + rows) / total })
         onRows(0)
-        const answered = await task.answer({ model, tokenizer, batchSize, signal, onRows }).catch((error: unknown) => {
-          throw namingModel(error, name, task.name)
-        })
+        const answered = await task
+          .answer({ model, tokenizer, batchSize, signal, onRows })
+          .catch(async (error: unknown) => {
+            // A fault of the device would come again at whatever is asked next.
+            await model.device.sync().catch(() => undefined)
+            throw namingModel(error, name, task.name)
+          })
         answers.push({ name, answers: answered })
         before += totalRows
       }

@@ -2,6 +2,7 @@
 
 import { prepareBatch } from '../architecture/batch.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
+import { withCause } from '../decoding/decoding.js'
 import type { ContextGroup, ContinuationScore } from '../decoding/scoring.js'
 import { describeValue } from '../errors.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
@@ -95,6 +96,10 @@ export async function scoreContinuations(
       }
       if (turns.isOver) await turns.next()
     }
+  } catch (error) {
+    // A fault of the device would come again at whatever is asked next.
+    await model.device.sync().catch(() => undefined)
+    throw withCause(error)
   } finally {
     scoring.dispose()
   }

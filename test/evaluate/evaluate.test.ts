@@ -90,6 +90,19 @@ test.each(['perplexity', 'generation'] as const)(
   },
 )
 
+test('a model is as good as before behind an evaluation that failed', async () => {
+  const damaged = join(folder, 'broken')
+  const adapter = tinyAdapter(model)
+  for (const [, parameter] of adapter.parameters()) parameter.fill(Number.NaN)
+  await adapter.save(damaged)
+  adapter.dispose()
+  const ask = (type: string, adapters: Record<string, string>): Promise<EvaluationReport> =>
+    evaluate({ model, adapters, tasks: TASKS.filter((task) => task.type === type), bootstrapSamples: 0 })
+  expect(await rejection(ask('perplexity', { damaged }))).toContain('the model damaged at the task perplexity')
+  const again = await ask('generation', {})
+  expect(again.tasks[0]?.metrics[0]?.scores.base?.value).toBe(report.tasks[1]?.metrics[0]?.scores.base?.value)
+})
+
 test('a loaded model keeps its own adapters, which do not count', async () => {
   const own = tinyAdapter(model)
   const again = await evaluate({ model, adapters: ADAPTERS, tasks: TASKS, bootstrapSamples: 0 })

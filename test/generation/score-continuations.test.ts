@@ -125,6 +125,19 @@ describe('scoreContinuations', () => {
     expect(await scoreContinuations(model, [])).toEqual([])
   })
 
+  test('says so of weights that are no numbers, and the model is as good as before without them', async () => {
+    const items = someItems().slice(0, 3)
+    const before = await scoreContinuations(model, items)
+    const adapter = tinyAdapter(model)
+    for (const [, parameter] of adapter.parameters()) parameter.fill(Number.NaN)
+    expect(await rejection(scoreContinuations(model, items))).toContain('are no numbers, as after a download')
+    adapter.dispose()
+    const { logits } = model.forward({ inputIds: [[1, 2]] }, { logits: true })
+    expect((await logits.read()).every(Number.isFinite)).toBe(true)
+    logits.dispose()
+    expect(await scoreContinuations(model, items)).toEqual(before)
+  })
+
   test('refuses an empty context or continuation and ids that the model does not have, and says where', async () => {
     const good = { context: [1], continuation: [2] }
     expect(await rejection(scoreContinuations(model, [good, { context: [], continuation: [1] }]))).toBe(
