@@ -71,16 +71,16 @@ step ##/##  loss   #.####  lr #.##e-#
   grad   #.#### # tokens/s
 step ##/##  loss   #.####  lr #.##e-#
   grad   #.#### # tokens/s
-step ##/##  saved out##/checkpoint-##
 step ##/##  held-out loss   #.####
   perplexity ###.####  ## tokens
+step ##/##  saved out##/checkpoint-##
 step ##/##  loss   #.####  lr #.##e-#
   grad   #.#### # tokens/s
 step ##/##  loss   #.####  lr #.##e-#
   grad   #.#### # tokens/s
-step ##/##  saved out##/checkpoint-##
 step ##/##  held-out loss   #.####
   perplexity ###.####  ## tokens
+step ##/##  saved out##/checkpoint-##
 Done after ## steps in # s, mean loss #`,
   80: `Data (train): ## rows, ### tokens
 Training #,### of ##,### parameters (#.## %) on ## rows, # to evaluate on: ##
@@ -88,12 +88,12 @@ Training #,### of ##,### parameters (#.## %) on ## rows, # to evaluate on: ##
 Takes about # MiB
 step ##/##  loss   #.####  lr #.##e-#  grad   #.#### # tokens/s
 step ##/##  loss   #.####  lr #.##e-#  grad   #.#### # tokens/s
-step ##/##  saved out##/checkpoint-##
 step ##/##  held-out loss   #.####  perplexity ###.####  ## tokens
+step ##/##  saved out##/checkpoint-##
 step ##/##  loss   #.####  lr #.##e-#  grad   #.#### # tokens/s
 step ##/##  loss   #.####  lr #.##e-#  grad   #.#### # tokens/s
-step ##/##  saved out##/checkpoint-##
 step ##/##  held-out loss   #.####  perplexity ###.####  ## tokens
+step ##/##  saved out##/checkpoint-##
 Done after ## steps in # s, mean loss #`,
 }
 EXPECTED[200] = (EXPECTED[80] as string).replace('on: ##\n  steps', 'on: ## steps').replaceAll('out##', 'out###')

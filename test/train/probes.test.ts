@@ -143,6 +143,7 @@ describe('evalTasks and samplePrompts', () => {
     const given = {
       model: TINY_CONFIG,
       device: 'cpu',
+      dtype: 'float32',
       training: { maxLength: 16, perDeviceTrainBatchSize: 1 },
     } as const
     const plain = await planTraining(given)
