@@ -89,6 +89,12 @@ export async function prepareGeneration(
     async answer(asked) {
       const answers = await writeAnswers(asked, rows, generation)
       const own = scoreAnswer && (await scoresOf(name, scoreAnswer, rows, answers, lowerIsBetter, signal))
+      const twice = own?.metrics.find((one) => names.some((metric) => metric === one.name))
+      if (twice !== undefined)
+        throw new LowrankError(
+          'INVALID_CALL',
+          `[${name}] expected scores of other names than the metrics from scoreAnswer, got ${describeValue(twice.name)}; rename it`,
+        )
       const texts = answers.map(({ text }) => text.trim())
       const judged = judge && (await judgedScores(rows, texts, judge, asked.signal))
       return scored(rows, answers, metrics, own, judged)

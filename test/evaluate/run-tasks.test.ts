@@ -198,6 +198,14 @@ describe('generation', () => {
     )
   })
 
+  test('a score that is called as a metric is refused, as one of them would hide the other', async () => {
+    const dataset = [{ prompt: 'one', completion: 'x' }]
+    const task = { type: 'generation', dataset, generation: GENERATION, metrics: ['f1'] } as const
+    expect(await rejection(only({ ...task, scoreAnswer: () => ({ f1: 2 }) }))).toBe(
+      '[generation] expected scores of other names than the metrics from scoreAnswer, got "f1"; rename it',
+    )
+  })
+
   test('rows without what is right are counted and told', async () => {
     const dataset = [
       { prompt: 'one', completion: 'x' },
