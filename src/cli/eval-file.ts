@@ -1,5 +1,6 @@
 /** @file What `lowrank eval` is asked: a file of tasks and flags, checked together before anything is loaded. */
 
+import { resolve } from 'node:path'
 import { describeValue } from '../errors.js'
 import { EVALUATE_MODELS_OPTIONS, type EvaluateModelsOptions } from '../evaluate/evaluate.js'
 import { namedAdapters } from '../evaluate/evaluated-adapters.js'
@@ -21,6 +22,7 @@ export async function readEvaluation({ flags, words: [file] }: Given<EvalFlags>)
     () => optionsOf(flags, file),
     () => limitsOf(flags.maxRegression),
     () => adaptersOf(flags.adapter),
+    () => expectTwoFiles(flags),
   ])
   const { model, adapters: ofFile, ...others } = options
   const all = Object.keys(adapters).length > 0 ? adapters : namesToAdapters(ofFile ?? [])
@@ -29,6 +31,12 @@ export async function readEvaluation({ flags, words: [file] }: Given<EvalFlags>)
     () => expectComparison(flags, options, Object.keys(all).length),
   ])
   return { flags: model === undefined ? flags : { model, ...flags }, options: others, adapters: all, limits }
+}
+
+/** @throws UsageError where the HTML would replace the JSON */
+function expectTwoFiles({ output, html }: EvalFlags): void {
+  if (output !== undefined && html !== undefined && resolve(output) === resolve(html))
+    throw new UsageError(`[eval] expected different files for --output and --html, got ${output} twice; rename one`)
 }
 
 /** @throws UsageError for flags that ask about adapters which are not there: nothing would come of them */

@@ -69,7 +69,8 @@ export const command: Command<EvalFlags, Evaluation> = {
       flag: { name: '--baseline', argument: 'name' },
     },
     dataset: { rule: text, help: 'rows of the task', flag: { name: '--dataset', argument: 'file', group: 'Task' } },
-    ...PART_FLAGS,
+    split: { ...PART_FLAGS.split, otherwise: 'validation, else test, else train' },
+    datasetConfig: PART_FLAGS.datasetConfig,
     task: {
       rule: oneOf(TASK_TYPES),
       otherwise: 'generation where --metrics is given, else perplexity',

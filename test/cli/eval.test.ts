@@ -121,6 +121,9 @@ describe('lowrank eval', () => {
     expect(await check({ dataset: 'x', adapter: ['a'], noBase: true, maxRegression: ['1'] })).toContain(
       'got one adapter and no base',
     )
+    expect(await check({ model: 'm', dataset: 'x', output: 'o', html: './o' })).toBe(
+      '[eval] expected different files for --output and --html, got o twice; rename one',
+    )
     expect(await check({ model: 'm', dataset: 'x', behaviour: true })).toBe(
       '[eval] expected an adapter for --behaviour, got none; give --adapter DIR',
     )
