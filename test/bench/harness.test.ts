@@ -12,7 +12,7 @@ interface ReportModule {
 const REPORT = new URL('../../bench/support/report.mjs', import.meta.url).href
 const { appendRow, summary }: ReportModule = await import(REPORT)
 
-const BENCHES = ['gemm', 'ops', 'step', 'generate', 'e2e', 'data-prepare', 'data', 'transfer', 'read-table']
+const BENCHES = ['gemm', 'ops', 'step', 'generate', 'evaluate', 'e2e', 'data-prepare', 'data', 'transfer', 'read-table']
 
 describe('usage', () => {
   test('--help names the measurements, and each has a help of its own', async () => {

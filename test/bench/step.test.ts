@@ -44,7 +44,7 @@ describe('bench step', () => {
     const [row] = readRows(results, 'step')
     expect(row).toMatchObject({ model_shape: 'tiny', dtype: 'float32', threads: '1', seq: '33' })
     expect(row?.date).toMatch(/^\d{4}-\d\d-\d\d$/)
-    expect(row?.machine).toMatch(/^\d+ x .+; (generic|avx2|avx512|avx512bf16); \d+ GiB$/)
+    expect(row?.machine).toMatch(/^\d+ x .+; (generic|avx2|avx512|avx512bf16|amx); \d+ GiB$/)
     expect(row?.versions).toMatch(/^lowrank \d+\.\d+\.\d+; node \d+/)
     expect(Number(row?.tokens_per_s_median)).toBe((line.tokens_per_s as unknown as { median: number }).median)
   })
