@@ -8,10 +8,11 @@
  * 3. The file and its directory are made with the first write.
  */
 
-import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'
 import { toError } from '../values.js'
+import { makeDirectoriesSync } from './make-directories.js'
 
 /** Milliseconds between two writes of points: one for each would cost more than all else that is done with them. */
 const WRITE_PACE = 100
@@ -116,7 +117,7 @@ export class AppendFile {
 }
 
 function openForAppending(path: string): number {
-  mkdirSync(dirname(path), { recursive: true })
+  makeDirectoriesSync(dirname(path))
   // A link in its place is another program's file, and a pipe would wait for its reader.
   const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
   const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)

@@ -5,6 +5,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { errorCode, isMissing } from '../regular-file.js'
 import { readEvent } from './event-messages.js'
+import { makeDirectoriesSync } from './make-directories.js'
 import { readTfRecords } from './tf-record.js'
 
 /** The text of an event file that says which run it is of. */
@@ -87,7 +88,7 @@ export function nextEventFile(files: readonly string[], now: number): string {
 
 /** Makes a folder that is not there yet: `name`, `name-1`. @returns its path */
 export function makeFolder(root: string, name: string): string {
-  mkdirSync(root, { recursive: true })
+  makeDirectoriesSync(root)
   for (let index = 0; ; index++) {
     const path = join(root, index === 0 ? name : `${name}-${index}`)
     try {

@@ -2,28 +2,19 @@
  * @file Files of trackers as a whole: replaced so that a reader sees the old content or the new, or put out of the way.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, fsyncSync, lstatSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import { ownedName } from '../file-owner.js'
 import { LowrankError } from '../lowrank-error.js'
 import { toError } from '../values.js'
+import { makeDirectoriesSync } from './make-directories.js'
 
 /** Replaces a file, or makes it. @throws LowrankError where that cannot be done: the old content is there then */
 export function replaceFile(where: string, path: string, text: string): void {
   const temporary = join(dirname(path), `.${ownedName(`${basename(path)}.lowrank-`)}`)
   let isMade = false
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeDirectoriesSync(dirname(path))
     if (existsSync(path) && !lstatSync(path).isFile()) throw new LowrankError('FILE', 'it is not a regular file')
     const file = openSync(temporary, 'wx')
     isMade = true
