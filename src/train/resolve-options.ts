@@ -88,6 +88,13 @@ class Parser {
         '[train] expected outputDir with resumeFromCheckpoint: true; set it, or give the path of a checkpoint',
       )
     }
+    if (options.behaviour === true && (options.outputDir === undefined || method !== 'lora')) {
+      const lacking = method === 'lora' ? 'expected outputDir' : "expected method 'lora'"
+      this.#problems.add(
+        [this.#top('behaviour')],
+        `[train] ${lacking} with behaviour: true, which compares the adapter and writes behaviour.json there; set it, or remove behaviour`,
+      )
+    }
     this.#problems.throwIfAny()
     return {
       ...options,

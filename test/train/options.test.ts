@@ -433,6 +433,12 @@ describe('conflicts', () => {
     expect(() => resolveTrainOptions({ ...minimal, resumeFromCheckpoint: true })).toThrow(
       'expected outputDir with resumeFromCheckpoint: true',
     )
+    expect(() => resolveTrainOptions({ ...minimal, behaviour: true })).toThrow(
+      'expected outputDir with behaviour: true',
+    )
+    expect(() => resolveTrainOptions({ ...minimal, outputDir: 'o', method: 'full', behaviour: true })).toThrow(
+      "expected method 'lora' with behaviour: true",
+    )
   })
 })
 
