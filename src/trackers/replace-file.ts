@@ -38,7 +38,8 @@ export function replaceFile(where: string, path: string, text: string): void {
 
 /** Gives what is there another name, `metrics-1.csv`, so that a run which begins loses nothing of the one before. */
 export function putAside(path: string): void {
-  if (!existsSync(path)) return
+  // A directory holds more than a tracker wrote: writing the file tells of it.
+  if (!existsSync(path) || !lstatSync(path).isFile()) return
   const ending = extname(path)
   const stem = path.slice(0, path.length - ending.length)
   let index = 1
