@@ -11,7 +11,9 @@ import { type LoopbackWorkspace, startWorkspace } from '../../src/testing/worksp
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { inProcess } from './in-process.js'
 import { type CliResult, lowrank, mainScript } from './run-cli.js'
-import { start } from './running.js'
+import { endLeftBehind, start } from './running.js'
+
+endLeftBehind()
 
 const CLUSTER =
   'cluster_name: tokens\nspark_version: 17.3.x-scala2.13\nnode_type_id: i3.xlarge\nautoscale:\n  min_workers: 1\n  max_workers: 2\n'

@@ -5,13 +5,19 @@ import { afterEach } from 'vitest'
 import { Screen } from '../support/screen.js'
 import { environment, mainScript } from './run-cli.js'
 
-/** Processes that a test that fails would leave behind. */
+/** Processes that a test would leave behind. */
 const children = new Set<ChildProcess>()
 
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL')
-  children.clear()
-})
+/**
+ * Ends what a test leaves behind. Each file calls it: files share this module, and a hook here would be that of the
+ * first file alone.
+ */
+export function endLeftBehind(): void {
+  afterEach(() => {
+    for (const child of children) child.kill('SIGKILL')
+    children.clear()
+  })
+}
 
 /**
  * JavaScript that is busy from when it has written `text` on, until the file `until` is there; it says so itself, past

@@ -66,7 +66,7 @@ describe('a secret', () => {
     const run = `model: ${model}\ndataset: ${rows}\noutputDir: ${folder}/run\ntraining: { maxSteps: 1, maxLength: 64 }\n`
     for (const line of [
       `token: [${PLAIN}`,
-      `hub_token: ${PLAIN}`,
+      `hf_token: ${PLAIN}`,
       `token: { value: ${PLAIN} }`,
       `lora: { token: ${PLAIN} }`,
     ]) {

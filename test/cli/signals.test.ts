@@ -10,7 +10,9 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { childOf, containerCommand } from '../support/namespaces.js'
 import { temporaryDirectory, tinyAdapter, tinyModel, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { mainScript } from './run-cli.js'
-import { busyAt, onTerminal, press, type Running, settings, shownAtEnd, start } from './running.js'
+import { busyAt, endLeftBehind, onTerminal, press, type Running, settings, shownAtEnd, start } from './running.js'
+
+endLeftBehind()
 
 const folder = temporaryDirectory()
 const at = (...names: string[]) => join(folder, ...names)

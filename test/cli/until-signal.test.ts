@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/tiny-model.js'
 import { mainScript } from './run-cli.js'
-import { start } from './running.js'
+import { endLeftBehind, start } from './running.js'
+
+endLeftBehind()
 
 const folder = temporaryDirectory()
 

@@ -8,10 +8,12 @@ import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { mainScript } from '../cli/run-cli.js'
-import { busyAt, onTerminal, press, type Running, shownAtEnd, start } from '../cli/running.js'
+import { busyAt, endLeftBehind, onTerminal, press, type Running, shownAtEnd, start } from '../cli/running.js'
 import { type SeenRequest, sha256 } from '../support/hub-answers.js'
 import { temporaryDirectory, tinyRows, writeTinyModel } from '../support/tiny-model.js'
 import { hubCase, ID } from './hub-case.js'
+
+endLeftBehind()
 
 const folder = temporaryDirectory()
 const place = hubCase()
