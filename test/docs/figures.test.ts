@@ -18,11 +18,11 @@ const directory = mkdtempSync(join(tmpdir(), 'lowrank-figures-'))
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
 /** The peak of a process in GiB with one digit, as `lowrank plan` computes it. */
-async function peak(shape: string, settings: object, maxLength: number): Promise<string> {
+async function peak(shape: string, settings: object, maxLength: number): Promise<number> {
   writeFileSync(join(directory, 'config.json'), JSON.stringify(shapes[shape.toLowerCase()]))
   const training = { maxLength, perDeviceTrainBatchSize: 1 }
   const { peakResident } = await planTraining({ model: directory, ...settings, training }, { memory: 200 * GIB })
-  return (peakResident / GIB).toFixed(1)
+  return peakResident / GIB
 }
 
 test('README and docs/memory.md say what fits in which memory as the plans do', async () => {
@@ -39,6 +39,8 @@ test('README and docs/memory.md say what fits in which memory as the plans do', 
     const lora = await peak(shape, { dtype: 'bfloat16' }, 512)
     const qlora = await peak(shape, { quantization: 'nf4' }, 512)
     const long = await peak(shape, { quantization: 'nf4' }, 2048)
-    expect(cells.slice(0, 3), shape).toEqual([lora, qlora, long])
+    // The last digit may be the next one: kernels of one instruction set take more space to work in than another's.
+    for (const [i, planned] of [lora, qlora, long].entries())
+      expect(Math.abs(Number(cells[i]) - planned), `${shape}: ${cells[i]} and ${planned}`).toBeLessThan(0.1)
   }
 })
