@@ -42,7 +42,7 @@ function expectTwoFiles({ output, html }: EvalFlags): void {
 /** @throws UsageError for flags that ask about adapters which are not there: nothing would come of them */
 function expectComparison(
   { behaviour, trainingData, maxRegression }: EvalFlags,
-  { includeBase = true, ...options }: FileOptions,
+  { includeBase, ...options }: FileOptions,
   adapters: number,
 ): void {
   if (trainingData !== undefined && behaviour !== true)

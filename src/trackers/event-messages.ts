@@ -31,13 +31,13 @@ function event({ time, step }: EventHead, content: Uint8Array): Uint8Array {
   return message(doubleField(1, time), integerField(2, step), content)
 }
 
-/** The first event of a file. Version 2 means that restarts are told of, by `restartEvent`, and not guessed. */
+/** The first event of a file. Version 2 means that restarts are told of, by `startEvent`, and not guessed. */
 export function versionEvent(head: EventHead): Uint8Array {
   return event(head, textField(EVENT.fileVersion, 'brain.Event:2'))
 }
 
 /** Readers forget all values of this step and later ones, which earlier files have. */
-export function restartEvent(head: EventHead): Uint8Array {
+export function startEvent(head: EventHead): Uint8Array {
   return event(head, bytesField(EVENT.sessionLog, integerField(1, START)))
 }
 

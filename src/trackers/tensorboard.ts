@@ -18,11 +18,11 @@ import type { EndEvent, FailEvent, StartEvent } from '../train/events.js'
 import type { LoggedEvent } from '../train/run-log.js'
 import { AppendFile } from './append-file.js'
 import {
-  restartEvent,
   ScalarEvents,
   type SESSION_STATUS,
   sessionEndValue,
   sessionStartValue,
+  startEvent,
   summaryEvent,
   textValue,
   versionEvent,
@@ -94,8 +94,10 @@ class EventWriter implements TrackerFile {
     const file = new AppendFile(join(directory, nextEventFile(recorded.files, Date.now())), WHERE)
     const writer = new EventWriter(directory, file)
     const isFirst = recorded.files.length === 0
-    writer.#add(versionEvent({ time: now(), step: isFirst ? 0 : from }))
-    if (!isFirst) writer.#add(restartEvent({ time: now(), step: from }))
+    const begin = { time: now(), step: isFirst ? 0 : from }
+    writer.#add(versionEvent(begin))
+    // TensorBoard takes the second of these for a restart: without the first it would show steps twice.
+    writer.#add(startEvent(begin))
     if (isFirst || from === 0) writer.#addIntroduction(event)
     for (const each of logged) if (isFirst || each.step >= from) writer.#addLogged(each)
     return writer

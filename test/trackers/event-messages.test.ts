@@ -5,10 +5,10 @@ import { expect, it } from 'vitest'
 import {
   type HyperParameter,
   readEvent,
-  restartEvent,
   ScalarEvents,
   sessionEndValue,
   sessionStartValue,
+  startEvent,
   summaryEvent,
   textValue,
   versionEvent,
@@ -35,7 +35,7 @@ const SCALARS: readonly [string, number][] = [
 
 it('the version of a file and a restart equal those of TensorBoard', () => {
   expect(hex(versionEvent({ time, step: 5 }))).toBe(golden.version)
-  expect(hex(restartEvent({ time, step: 5 }))).toBe(golden.restart)
+  expect(hex(startEvent({ time, step: 5 }))).toBe(golden.restart)
 })
 
 it('scalars equal those of torch, when their tags are known too', () => {
@@ -66,7 +66,7 @@ it('an event is read back, however large its step is', () => {
     tags: ['run_id/text_summary'],
     texts: new Map([['run_id', 'x'.repeat(300)]]),
   })
-  expect(readEvent(restartEvent({ time, step }))).toMatchObject({ step, isRestart: true, tags: [] })
+  expect(readEvent(startEvent({ time, step }))).toMatchObject({ step, isRestart: true, tags: [] })
   expect(readEvent(new ScalarEvents().event({ time, step }, SCALARS))).toMatchObject({
     step,
     tags: SCALARS.map(([tag]) => tag),

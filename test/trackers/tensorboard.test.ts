@@ -80,6 +80,7 @@ it('a file is named as those of torch, begins with its version, and holds the fi
     const tags = ['loss', 'learning_rate', 'grad_norm', 'epoch', 'tokens_per_second', 'num_input_tokens_seen']
     expect(records.map((record) => readEvent(record).tags)).toEqual([
       [],
+      [],
       ['run_id/text_summary'],
       ['args/text_summary'],
       ['_hparams_/session_start_info'],
