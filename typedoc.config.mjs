@@ -16,6 +16,7 @@ export default {
   intentionallyNotExported: [
     'ACCELERATOR_TYPES',
     'AVERAGES',
+    'CHOICE_METRICS',
     'CLASSIFICATION_METRICS',
     'RESOURCE_KINDS',
     'COMPUTE_DTYPES',

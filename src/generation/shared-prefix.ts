@@ -10,8 +10,8 @@ import { isPlainObject } from '../values.js'
  */
 export function sharedPrefix({ rawConfig }: CausalLM, sequences: readonly Int32Array[]): Int32Array {
   const [first] = sequences
-  const scaling = [rawConfig['rope_scaling'], rawConfig['rope_parameters']].find(isPlainObject)
-  const isDynamic = scaling?.['rope_type'] === 'dynamic' || scaling?.['type'] === 'dynamic'
+  const scaling = [rawConfig.rope_scaling, rawConfig.rope_parameters].find(isPlainObject)
+  const isDynamic = scaling?.rope_type === 'dynamic' || scaling?.type === 'dynamic'
   if (!first || sequences.length < 2 || isDynamic) return new Int32Array(0)
   let length = first.length
   for (const sequence of sequences) {

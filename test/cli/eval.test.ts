@@ -141,8 +141,8 @@ describe('lowrank eval', () => {
     const file = join(folder, 'wrong.yaml')
     await writeFile(file, 'tasks:\n  - { type: perplexity, datset: rows.jsonl }\n')
     expect(await check({ model: 'm' }, file)).toContain('did you mean "dataset"?')
-    expect(await check({ model: 'm', dataset: 'x' }, file)).toContain('got ' + file + ' and --dataset')
-    expect(await check({ model: 'm', split: 'test' }, file)).toContain('got ' + file + ' and --split')
+    expect(await check({ model: 'm', dataset: 'x' }, file)).toContain(`got ${file} and --dataset`)
+    expect(await check({ model: 'm', split: 'test' }, file)).toContain(`got ${file} and --split`)
   })
 
   it('marks differences that are significant, and aligns figures', () => {
