@@ -259,6 +259,7 @@ describe('the command line', () => {
       'parse.ts: instanceof OptionError',
       'run-options.ts: instanceof OptionError',
       'run-program.ts: instanceof OptionError',
+      'run-tasks.ts: instanceof OptionError',
       'usage-error.ts: instanceof OptionError',
     ])
   })
