@@ -1,6 +1,6 @@
 /**
- * @file Opening files to read. Only regular files are opened: a pipe would wait for its writer, a device never ends.
- * Errors of the system are put in words here. Imports of src/ only how values are described.
+ * @file Opening files to read, and to append to. Only regular files are opened: a pipe would wait for its other end, a
+ * device never ends. Errors of the system are put in words here. Imports of src/ only how values are described.
  */
 
 import { Buffer } from 'node:buffer'
@@ -101,6 +101,20 @@ export async function readRegularFileIfThere(path: string, options: ReadFileOpti
     if (isMissing(error)) return undefined
     throw error
   }
+}
+
+/**
+ * Opens a file to append to, or makes it. A link in its place is another program's file, and a pipe would wait for its
+ * reader: neither is opened.
+ * @returns its descriptor
+ * @throws the system's error as it is, and LowrankError for what is no regular file
+ */
+export function openForAppending(path: string): number {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
+  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
+  if (fstatSync(file).isFile()) return file
+  closeSync(file)
+  throw new LowrankError('FILE', 'it is not a regular file')
 }
 
 /** The system's name of an error, `ENOENT`, from the error or from what caused it. */

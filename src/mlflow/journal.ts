@@ -14,11 +14,11 @@
  * 6. Nothing in it is a secret: addresses stand there without credentials.
  */
 
-import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../atomic-write.js'
 import { LowrankError } from '../lowrank-error.js'
-import { isMissing, openRegularFile } from '../regular-file.js'
+import { isMissing, openForAppending, openRegularFile } from '../regular-file.js'
 import { isObject } from '../values.js'
 import type { CreateRunCall, MlflowCall, RunState } from './calls.js'
 
@@ -250,13 +250,4 @@ export class Journal {
       })
     }
   }
-}
-
-function openForAppending(path: string): number {
-  // A link in its place is someone else's file, and a pipe would wait for its reader.
-  const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
-  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
-  if (fstatSync(file).isFile()) return file
-  closeSync(file)
-  throw new LowrankError('FILE', 'it is not a regular file')
 }

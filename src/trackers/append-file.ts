@@ -8,9 +8,10 @@
  * 3. The file and its directory are made with the first write.
  */
 
-import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { LowrankError } from '../lowrank-error.js'
+import { openForAppending } from '../regular-file.js'
 import { toError } from '../values.js'
 import { makeDirectoriesSync } from './make-directories.js'
 
@@ -77,7 +78,7 @@ export class AppendFile {
     this.#writtenAt = performance.now()
     let at = 0
     try {
-      this.#file ??= openForAppending(this.path)
+      this.#file ??= this.#open()
       while (at < this.#length) at += writeSync(this.#file, this.#waiting, at, this.#length - at)
       this.#length = 0
       this.#problem = undefined
@@ -108,20 +109,15 @@ export class AppendFile {
     this.#file = undefined
   }
 
+  #open(): number {
+    makeDirectoriesSync(dirname(this.path))
+    return openForAppending(this.path)
+  }
+
   #endWait(): void {
     if (this.#timer === undefined) return
     clearTimeout(this.#timer)
     this.#timer = undefined
     process.off('exit', this.#writeQuietly)
   }
-}
-
-function openForAppending(path: string): number {
-  makeDirectoriesSync(dirname(path))
-  // A link in its place is another program's file, and a pipe would wait for its reader.
-  const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
-  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
-  if (fstatSync(file).isFile()) return file
-  closeSync(file)
-  throw new LowrankError('FILE', 'it is not a regular file')
 }

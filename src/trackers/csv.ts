@@ -9,14 +9,13 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { isMissing } from '../regular-file.js'
 import type { EndEvent, FailEvent, StartEvent } from '../train/events.js'
 import type { LoggedEvent } from '../train/run-log.js'
 import { AppendFile } from './append-file.js'
-import { endFigures, evaluationFigures, type Figures, logFigures } from './figures.js'
+import { endFigures, type Figures, figuresOf } from './figures.js'
 import type { TrackerFile } from './file-tracker.js'
 import { putAside, replaceFile } from './replace-file.js'
-import { continuedRows, type WrittenRow } from './rows.js'
+import { continuedRows, textIfThere, type WrittenRow } from './rows.js'
 
 const WHERE = 'csv'
 const FIRST_COLUMNS = ['event', 'step', 'epoch']
@@ -92,7 +91,7 @@ class CsvFile implements TrackerFile {
 }
 
 function rowOf(event: LoggedEvent): Row {
-  return cells(event.type, event, event.type === 'log' ? logFigures(event) : evaluationFigures(event))
+  return cells(event.type, event, figuresOf(event))
 }
 
 function cells(event: string, { step, epoch }: { step: number; epoch: number }, figures: Figures): Row {
@@ -127,13 +126,8 @@ interface Csv {
 
 /** A file as this tracker writes it; undefined where there is none, or another one. The last line may be torn. */
 function readCsv(path: string): Csv | undefined {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
+  const text = textIfThere(path)
+  if (text === undefined) return undefined
   const [first = '', ...lines] = text.split('\n').slice(0, -1)
   const columns = cellsOf(first)
   if (FIRST_COLUMNS.some((name, index) => columns[index] !== name)) return undefined

@@ -40,6 +40,11 @@ export function evaluationFigures(event: EvaluateEvent): Figures {
   return figures
 }
 
+/** The figures of either. */
+export function figuresOf(event: LogEvent | EvaluateEvent): Figures {
+  return event.type === 'log' ? logFigures(event) : evaluationFigures(event)
+}
+
 /** `train_loss` and `train_runtime` of the whole run; nothing where it made no step. */
 export function endFigures({ loss, seconds }: EndEvent): Figures {
   return loss === undefined ? {} : { train_loss: asNumber(loss), train_runtime: seconds }

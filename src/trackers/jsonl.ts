@@ -8,17 +8,15 @@
  *    from log.jsonl, as a disk did not take them, have no `time`.
  */
 
-import { readFileSync } from 'node:fs'
 import { withoutSecrets } from '../errors.js'
-import { isMissing } from '../regular-file.js'
 import type { EndEvent, FailEvent, StartEvent } from '../train/events.js'
 import type { LoggedEvent } from '../train/run-log.js'
 import { isObject } from '../values.js'
 import { AppendFile } from './append-file.js'
-import { endFigures, evaluationFigures, type Figures, logFigures } from './figures.js'
+import { endFigures, type Figures, figuresOf } from './figures.js'
 import type { TrackerFile } from './file-tracker.js'
 import { putAside, replaceFile } from './replace-file.js'
-import { continuedRows, type WrittenRow } from './rows.js'
+import { continuedRows, textIfThere, type WrittenRow } from './rows.js'
 import { samplesOf } from './samples.js'
 
 const WHERE = 'jsonl'
@@ -63,10 +61,6 @@ class JsonlFile implements TrackerFile {
   }
 }
 
-function figuresOf(event: LoggedEvent): Figures {
-  return event.type === 'log' ? logFigures(event) : evaluationFigures(event)
-}
-
 function startLine({ runId, runName, step, options, versions, device, trainableParameters }: StartEvent): string {
   const run = { run_id: runId, ...(runName !== undefined && { run_name: runName }) }
   const about = { device, trainable_parameters: trainableParameters, versions, options }
@@ -100,13 +94,8 @@ interface Lines {
 
 /** A file as this tracker writes it; undefined where there is none, or another one. The last line may be torn. */
 function readLines(path: string): Lines | undefined {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
+  const text = textIfThere(path)
+  if (text === undefined) return undefined
   const starts: string[] = []
   const rows: WrittenRow<string>[] = []
   for (const line of text.split('\n')) {

@@ -1,7 +1,19 @@
 /** @file Rows of the trackers that write a row for every log event and every evaluation, when a run goes on. */
 
+import { readFileSync } from 'node:fs'
+import { isMissing } from '../regular-file.js'
 import type { StartEvent } from '../train/events.js'
 import type { LoggedEvent } from '../train/run-log.js'
+
+/** The text of a file; undefined where there is none. @throws the system's error */
+export function textIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
 
 /** A row that is there. */
 export interface WrittenRow<Row> {

@@ -27,7 +27,7 @@ import {
   textValue,
   versionEvent,
 } from './event-messages.js'
-import { endFigures, evaluationFigures, type Figures, logFigures } from './figures.js'
+import { endFigures, type Figures, figuresOf } from './figures.js'
 import { fileTracker, type TrackerFile } from './file-tracker.js'
 import { hyperParameters } from './hyper-parameters.js'
 import {
@@ -149,7 +149,7 @@ class EventWriter implements TrackerFile {
     // They come first: where the figures are there, they are there too.
     if (samples.length > 0)
       this.#add(summaryEvent({ time: now(), step: event.step }, [textValue('eval/samples', samplesTable(samples))]))
-    const figures = event.type === 'log' ? logFigures(event) : evaluationFigures(event)
+    const figures = figuresOf(event)
     this.#add(this.#scalars.event({ time: now(), step: event.step }, tagged(figures)))
   }
 

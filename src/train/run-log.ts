@@ -4,10 +4,9 @@
  * try.
  */
 
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, ftruncateSync, writeSync } from 'node:fs'
 import { writeFileAtomic } from '../atomic-write.js'
-import { LowrankError } from '../lowrank-error.js'
-import { readRegularFile } from '../regular-file.js'
+import { openForAppending, readRegularFile } from '../regular-file.js'
 import type { EvaluateEvent, LogEvent, SampledAnswer } from './events.js'
 
 export const LOG_FILE = 'log.jsonl'
@@ -90,16 +89,13 @@ export class RunLog<Line extends LoggedEvent | SampledLine = LoggedEvent> {
   flush(): void {
     if (this.#waiting === '') return
     try {
-      // A link in its place is someone else's file, and a pipe would wait for its reader.
-      const { O_APPEND, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = constants
-      const file = openSync(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o666)
+      const file = openForAppending(this.#path)
       try {
-        const status = fstatSync(file)
-        if (!status.isFile()) throw new LowrankError('FILE', 'it is not a regular file')
-        if (status.size !== this.#bytes) ftruncateSync(file, Math.min(status.size, this.#bytes))
+        const { size } = fstatSync(file)
+        if (size !== this.#bytes) ftruncateSync(file, Math.min(size, this.#bytes))
         const bytes = Buffer.from(this.#waiting)
         for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)
-        this.#bytes = Math.min(status.size, this.#bytes) + bytes.length
+        this.#bytes = Math.min(size, this.#bytes) + bytes.length
         this.#waiting = ''
       } finally {
         closeSync(file)
