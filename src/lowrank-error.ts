@@ -20,6 +20,7 @@
  * - `ENGINE`: the native engine does not load, has no such device, or failed at a command
  * - `INVALID_CALL`: tensors, batches or prompts that a call cannot take, or a call at a wrong time, as on a disposed
  *   model
+ * - `BUSY`: as many requests wait as may wait; ask again later
  * - `STOPPED`: a run was stopped before its first step; from the command line, also a run that a signal stopped later
  * - `INTERNAL`: a mistake of this package; please report it
  */
@@ -36,6 +37,7 @@ export type ErrorCode =
   | 'FILE'
   | 'ENGINE'
   | 'INVALID_CALL'
+  | 'BUSY'
   | 'STOPPED'
   | 'INTERNAL'
 
