@@ -200,6 +200,7 @@ function splitPunctuation(word: string): string[] {
 
 const EPSILON = 1e-16
 
+/** Rounds where sacrebleu does: which of two references with equal scores counts may hang on the last bit. */
 function scoreOf(sums: Float64Array, { charOrder, wordOrder, beta, epsSmoothing }: ChrfSettings): number {
   const rows = sums.at(-1)!
   if (rows === 0) return Number.NaN
@@ -225,5 +226,5 @@ function scoreOf(sums: Float64Array, { charOrder, wordOrder, beta, epsSmoothing 
   if (precisions + recalls === 0) return 0
   const precision = precisions / effectiveOrder
   const recall = recalls / effectiveOrder
-  return (100 * ((1 + factor) * precision * recall)) / (factor * precision + recall)
+  return 100 * (((1 + factor) * precision * recall) / (factor * precision + recall))
 }

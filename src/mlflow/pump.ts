@@ -81,7 +81,8 @@ export class Pump {
     }
     // A gap in the queue is closed from the journal, in order; without one memory has to do.
     const isNext = this.#sent + this.#queue.length === this.#total
-    if (isNext && (this.#queue.length < MOST_KEPT || !this.#journal.isComplete)) this.#queue.push(queued)
+    const isWanted = this.#options.target !== undefined && this.#queue.length < MOST_KEPT
+    if (isNext && (isWanted || !this.#journal.isComplete)) this.#queue.push(queued)
     this.#total++
     this.#points += weightOf(queued)
     this.#wake()
