@@ -1,19 +1,7 @@
 /** @file What is asked of the inference engine, and what it answers. */
 
+import type { TokenMask } from '../decoding/token-mask.js'
 import type { SamplingParameters } from '../ops/sample.js'
-
-/** Says which ids may come next in an answer: a grammar, as the engine sees it. It belongs to one answer. */
-export interface TokenMask {
-  /**
-   * Sets bit `id % 32` of word `id >> 5` for each id that may come next and clears the others.
-   *
-   * @param words ceil(V / 32) words
-   * @returns false where every id may come: `words` then mean nothing
-   */
-  allowed(words: Uint32Array): boolean
-  /** The id that came. */
-  accept(id: number): void
-}
 
 /** One answer to one prompt. */
 export interface InferenceRequest {

@@ -1,0 +1,14 @@
+/** @file Which ids may come next in an answer: what a grammar tells whoever draws tokens. */
+
+/** Says which ids may come next in an answer: a grammar, as the engine sees it. It belongs to one answer. */
+export interface TokenMask {
+  /**
+   * Sets bit `id % 32` of word `id >> 5` for each id that may come next and clears the others.
+   *
+   * @param words ceil(V / 32) words
+   * @returns false where every id may come: `words` then mean nothing
+   */
+  allowed(words: Uint32Array): boolean
+  /** The id that came. */
+  accept(id: number): void
+}
