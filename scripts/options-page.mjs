@@ -54,6 +54,14 @@ export const SECTIONS = [
     type: 'PushToHubOptions',
   },
   {
+    title: 'exportModel(options)',
+    about:
+      'Writes a model or an adapter for another program, opens it again and compares. Flags are those of `lowrank export`.',
+    file: 'export/options',
+    table: 'EXPORT_OPTIONS',
+    type: 'ExportModelOptions',
+  },
+  {
     title: 'compareBehaviour(model, tokenizer, options)',
     about:
       'Tells what else an adapter changed, and which rows of training it recites. The same stand in `behaviour` of `evaluate`.',

@@ -4,7 +4,7 @@
 
 export { type CreateAdapterOptions, type LoadAdapterOptions, LoraAdapter } from './adapters/lora-adapter.js'
 export type { LoraBias, LoraConfig, LoraOptions } from './adapters/lora-config.js'
-export type { MergeReport } from './adapters/merge.js'
+export type { MergedModel, MergeReport } from './adapters/merge.js'
 export type { MergeOptions } from './adapters/merge-options.js'
 export {
   activeAdapters,
@@ -110,6 +110,11 @@ export type {
   SharedTaskDataOptions,
 } from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
+export type { DifferentToken, ExportComparison } from './export/compare.js'
+export type { ExportEvent } from './export/events.js'
+export { type ExportReport, exportModel } from './export/export-model.js'
+export type { ExportFormatName } from './export/format-names.js'
+export type { ExportModelOptions } from './export/options.js'
 export { Conversation } from './generation/conversation.js'
 export {
   type GeneratedText,

@@ -6,6 +6,7 @@ import { type FileToWrite, fillDirectory, writeFilesAtomic } from '../atomic-wri
 import type { Parameter } from '../autograd/parameter.js'
 import { type CausalLM, expectModel } from '../causal-lm/causal-lm.js'
 import { withChecksums } from '../checkpoint/checksums.js'
+import type { FileDType } from '../checkpoint/save-model.js'
 import { type SavedTokenizer, tokenizerFiles } from '../checkpoint/save-tokenizer.js'
 import { isCatalogAddress } from '../databricks/client/models/address.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
@@ -23,7 +24,7 @@ import { checkFiles, fillFromFile, readAdapterHeader } from './adapter-file.js'
 import { AdapterSet, type AdapterTensors, type AttachedPair } from './adapter-set.js'
 import { adapterTensors, targetableModules } from './adapter-tensors.js'
 import { type LoraConfig, type LoraOptions, NAME } from './lora-config.js'
-import { type MergeReport, mergeInPlace, mergeIntoDirectory } from './merge.js'
+import { type MergedModel, type MergeReport, mergedTensors, mergeInPlace, mergeIntoDirectory } from './merge.js'
 import type { MergeOptions } from './merge-options.js'
 import { modelCard } from './model-card.js'
 import { PEFT_CONFIG_FILE, parseLoraOptions, readPeftConfig, toPeftConfig } from './peft-config.js'
@@ -299,6 +300,16 @@ export class LoraAdapter {
   async merge(directory: string, options: MergeOptions = {}): Promise<MergeReport> {
     this.#expectAttached()
     return await mergeIntoDirectory(this.model, this.#parts, directory, options, this.tokenizer)
+  }
+
+  /**
+   * The tensors that `merge` writes, for a writer of another format. The model has to stay as it is until they are
+   * written; `dispose()` them then.
+   * @param dtype of the tensors' bytes
+   */
+  async mergedTensors(dtype: FileDType): Promise<MergedModel> {
+    this.#expectAttached()
+    return await mergedTensors(this.model, dtype, this.#parts)
   }
 
   /**

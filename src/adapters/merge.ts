@@ -12,6 +12,7 @@ import type { SavedTokenizer } from '../checkpoint/save-tokenizer.js'
 import { describeValue, expectPath, listNames } from '../errors.js'
 import { LowrankError, OptionError } from '../lowrank-error.js'
 import { readOptions } from '../options/table.js'
+import type { TensorToWrite } from '../weights/safetensors.js'
 import { MERGE_OPTIONS, type MergeOptions } from './merge-options.js'
 import { type MergedTensors, MergeUpdates } from './merge-updates.js'
 
@@ -100,6 +101,26 @@ export async function mergeIntoDirectory(
   }
 }
 
+/** The tensors of a merged model, for writers of files. */
+export interface MergedModel {
+  /** Each of its bytes is computed when it is asked for. */
+  readonly tensors: readonly TensorToWrite[]
+  /** The head had the embedding's weight; here each has its own, since the adapter changes only one. */
+  readonly untied: boolean
+  /** Frees what was made of the adapter. */
+  dispose(): void
+}
+
+/** See `LoraAdapter.mergedTensors`; without `parts` the model as it is, its NF4 weights decoded. */
+export async function mergedTensors(
+  model: CausalLM,
+  dtype: FileDType,
+  parts: MergedTensors = { pairs: [], replacements: [] },
+): Promise<MergedModel> {
+  const updates = await MergeUpdates.create(model, parts)
+  return { tensors: updates.tensors(dtype), untied: updates.untied, dispose: () => updates.dispose() }
+}
+
 /** See `LoraAdapter.mergeAndUnload`; the adapter has still to be disposed. */
 export async function mergeInPlace(model: CausalLM, parts: MergedTensors): Promise<void> {
   const { pairs } = parts
@@ -127,7 +148,8 @@ export async function mergeInPlace(model: CausalLM, parts: MergedTensors): Promi
   }
 }
 
-function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
+/** The dtype that merged weights are written in where none is asked for. */
+export function defaultDType({ rawConfig, storedDType }: CausalLM): FileDType {
   const named = rawConfig.dtype ?? rawConfig.torch_dtype
   if (named === undefined || named === null) return storedDType ?? 'bfloat16'
   return named === 'float16' ? 'float16' : 'bfloat16'
@@ -141,13 +163,21 @@ function expectIds(prompts: readonly (readonly number[])[], vocabSize: number): 
   )
 }
 
-/** @throws where a merged model would come among other files */
-export async function expectEmptyDirectory(directory: string): Promise<void> {
+/**
+ * @param where of error messages
+ * @param what is written
+ * @throws where it would come among other files
+ */
+export async function expectEmptyDirectory(
+  directory: string,
+  where = 'merge',
+  what = 'the merged model',
+): Promise<void> {
   const names = await readdir(directory).catch(() => [])
   if (names.length === 0) return
   throw new LowrankError(
     'FILE',
-    `[merge] expected a new or empty directory to write the merged model to, got ${resolve(directory)}, which holds ${listNames(names.sort())}; ` +
+    `[${where}] expected a new or empty directory to write ${what} to, got ${resolve(directory)}, which holds ${listNames(names.sort())}; ` +
       'choose another, or remove it',
   )
 }

@@ -71,7 +71,7 @@ export async function saveModel(model: CausalLM, directory: string, options: Sav
 }
 
 /** All that makes a model in a directory. */
-export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'>, SavedTokenizer {
+export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize' | 'metadata'>, SavedTokenizer {
   tensors: Iterable<TensorToWrite>
   /** The content of config.json. */
   config: JsonObject
@@ -82,9 +82,9 @@ export interface ModelFiles extends Pick<WriteCheckpointOptions, 'maxShardSize'>
 /** Writes weights, config.json and tokenizer files into `directory`, which exists. */
 export async function writeModelFiles(
   directory: string,
-  { tensors, config, tokenizerFrom, chatTemplate, generationFrom = tokenizerFrom, maxShardSize }: ModelFiles,
+  { tensors, config, tokenizerFrom, chatTemplate, generationFrom = tokenizerFrom, maxShardSize, metadata }: ModelFiles,
 ): Promise<void> {
-  await writeCheckpoint(directory, tensors, { maxShardSize })
+  await writeCheckpoint(directory, tensors, { maxShardSize, metadata })
   await writeFileAtomic(join(directory, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
   for (const { path, content } of await tokenizerFiles(directory, { tokenizerFrom, chatTemplate }))
     await writeFileAtomic(path, content)

@@ -21,6 +21,7 @@ const sources = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
 const PARTS = [
   'ASKING',
   'COMMON_TASK',
+  'COMPARE_OPTIONS',
   'DURING_RUN_OPTIONS',
   'DATA_OPTIONS',
   'ENDPOINT_OPTIONS',

@@ -1,0 +1,150 @@
+/** @file The options of `exportModel`. Loads nothing of the engine. */
+
+import type { FileDType } from '../checkpoint/save-model.js'
+import { MAX_SHARD_SIZE } from '../checkpoint/shard-size.js'
+import { DTYPES, MODEL_OPTIONS } from '../nn/model-options.js'
+import type { Quantization } from '../nn/module.js'
+import { callback, integer, listOf, number, oneOf, path, text, textOf } from '../options/rules.js'
+import { SIGNAL } from '../options/shared.js'
+import type { OptionTable } from '../options/table.js'
+import { DEVICE, type DeviceName } from '../tensor/device.js'
+import type { ComputeDType } from '../tensor/dtype.js'
+import type { ExportEvent } from './events.js'
+import { type ExportFormatName, FORMAT_NAMES } from './format-names.js'
+
+/** Options of `exportModel`. */
+export interface ExportModelOptions {
+  /**
+   * Directory, GGUF file, Hub id or `uc://` address of the model.
+   * @default the one that the adapter names
+   */
+  model?: string
+  /**
+   * Branch, tag or commit of a model of the Hub.
+   * @default 'main'; for the model that the adapter names, the commit that it names
+   */
+  revision?: string
+  /**
+   * Directory of a LoRA adapter, or its `uc://` address.
+   * @default none: the model alone is exported
+   */
+  adapter?: string
+  /** What is written. */
+  format: ExportFormatName
+  /** New or empty directory for the files; it appears with all of them or not at all. */
+  output: string
+  /**
+   * Dtype of a model's weights in the files.
+   * @default that of config.json where it has 16 bits, 'bfloat16' for float32
+   */
+  dtype?: FileDType
+  /**
+   * Largest size of one file of weights, in bytes or like '5GB' (10^9 bytes) or '500MiB' (2^20 bytes).
+   * @default '5GB'
+   */
+  maxShardSize?: number | string
+  /**
+   * 'nf4': the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded.
+   * @default what the checkpoint has
+   */
+  quantization?: Quantization
+  /**
+   * Where logits are computed.
+   * @default 'cpu'
+   */
+  device?: DeviceName
+  /**
+   * What logits are computed in.
+   * @default 'bfloat16' on a GPU, where the processor has bfloat16 products and with nf4, else 'float32'
+   */
+  computeDtype?: ComputeDType
+  /**
+   * Lines that source and export are compared on.
+   * @default 200 lines of several scripts, numbers and code, always the same
+   */
+  lines?: readonly string[]
+  /**
+   * Tokens of the lines whose logits are compared.
+   * @default 512
+   */
+  compareTokens?: number
+  /**
+   * Largest difference of a logit; above it `passed` of the report is false.
+   * @default a share of the largest logit that rounding to the dtype explains
+   */
+  maxLogitDifference?: number
+  /**
+   * Ends the work; nothing is left in `output`.
+   * @default none
+   */
+  signal?: AbortSignal
+  /**
+   * Is told how far it is.
+   * @default none
+   */
+  onEvent?: (event: ExportEvent) => void
+}
+
+/** Options of the comparison of an export with its source, which `convertAdapter` has too. */
+export const COMPARE_OPTIONS = {
+  device: { ...DEVICE, help: 'where logits are computed' },
+  computeDtype: { ...MODEL_OPTIONS.dtype, help: 'what logits are computed in: float32, bfloat16 or float16' },
+  lines: {
+    rule: listOf(text, 'lines that are not empty', { minItems: 1 }),
+    otherwise: '200 lines of several scripts, numbers and code, always the same',
+    help: 'lines that source and export are compared on',
+  },
+  compareTokens: {
+    rule: integer({ min: 1 }),
+    default: 512,
+    help: 'tokens of the lines whose logits are compared',
+    flag: { name: '--compare-tokens', argument: 'count' },
+  },
+  maxLogitDifference: {
+    rule: number({ min: 0 }),
+    otherwise: 'a share of the largest logit that rounding to the dtype explains',
+    help: 'largest difference of a logit; above it the export has not passed',
+    flag: { name: '--max-logit-difference', argument: 'number' },
+  },
+  signal: { ...SIGNAL, help: 'ends the work; nothing is left in output' },
+  onEvent: { rule: callback, otherwise: 'none', help: 'is told how far it is' },
+} as const
+
+/** The options of `exportModel`. */
+export const EXPORT_OPTIONS = {
+  model: {
+    rule: text,
+    otherwise: 'the one that the adapter names',
+    help: 'directory, GGUF file, Hub id or uc:// address of the model',
+  },
+  revision: {
+    rule: text,
+    otherwise: 'main; for the model that the adapter names, the commit that it names',
+    help: 'branch, tag or commit of a model of the Hub',
+  },
+  adapter: {
+    rule: text,
+    otherwise: 'none, the model alone is exported',
+    help: 'directory of a LoRA adapter, or its uc:// address',
+  },
+  format: { rule: oneOf(FORMAT_NAMES), isRequired: true, help: 'what is written' },
+  output: { rule: path, isRequired: true, help: 'new or empty directory for the files' },
+  dtype: {
+    rule: DTYPES,
+    otherwise: 'that of config.json where it has 16 bits, bfloat16 for float32',
+    help: "dtype of a model's weights in the files",
+  },
+  maxShardSize: MAX_SHARD_SIZE,
+  quantization: {
+    ...MODEL_OPTIONS.quantization,
+    help: "nf4: the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded",
+  },
+  ...COMPARE_OPTIONS,
+} as const satisfies OptionTable<ExportModelOptions>
+
+/** The formats that adapters are converted between. */
+export const ADAPTER_FORMATS = ['peft', 'gguf', 'mlx'] as const
+export type AdapterFormatName = (typeof ADAPTER_FORMATS)[number]
+
+/** What a message calls a directory or file of an adapter. */
+export const ADAPTER_PLACE = textOf('a directory or a .gguf file')
