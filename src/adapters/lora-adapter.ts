@@ -137,7 +137,7 @@ export class LoraAdapter {
    * Loads an adapter that PEFT or lowrank saved. Names in its settings that the model does not have are no error, as in
    * PEFT: see `warnings`. Where there is a SHA256SUMS the weights have to be what it says; settings that were changed
    * since are a warning.
-   * @param from the directory of the adapter, or `uc://catalog.schema.model@alias`, which is pulled; see `pullAdapter`
+   * @param from the directory of the adapter; or its Hub id or `uc://catalog.schema.model@alias`, which are fetched
    * @throws when the adapter is of another model, lacks a tensor, or holds one that nothing takes, and when its weights
    * are not those that were saved.
    */

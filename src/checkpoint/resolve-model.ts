@@ -10,7 +10,7 @@ import { pullModel } from '../databricks/client/models/pull.js'
 import { describeValue, expectPath, withoutSecrets } from '../errors.js'
 import { isGgufPath } from '../gguf/reader.js'
 import { type FetchModelOptions, fetchModel } from '../hub/fetch-model.js'
-import { HubError } from '../hub/hub-error.js'
+import { hubIdOf, orNoDirectory } from '../hub/hub-id.js'
 import type { ModelOrigin } from '../hub/model-origin.js'
 import { ModelError, OptionError } from '../lowrank-error.js'
 import { nearestPathHint } from '../nearest-path.js'
@@ -28,8 +28,6 @@ export interface ModelLocation {
   readonly nameOrPath: string
   readonly origin: ModelOrigin
 }
-
-const HUB_ID = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/
 
 /**
  * Where a model lies. What the Hub cache lacks of a model of the Hub is fetched.
@@ -68,11 +66,12 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
   }
   const hint = await nearestPathHint(idOrPath)
   if (isGgufPath(path)) throw new ModelError(`[model] there is no file ${path}${hint || '; check the path'}`)
-  const [id = '', revision] = splitRevision(idOrPath)
-  if (!HUB_ID.test(id) || id.includes('..') || id.includes('--')) {
+  const named = hubIdOf(idOrPath)
+  if (named === undefined) {
     const remedy = hint || '; check the path, or give a Hub id such as "org/name"'
     throw new ModelError(`[model] there is no directory ${path}${remedy}`)
   }
+  const { id, revision } = named
   if (revision !== undefined && options.revision !== undefined && revision !== options.revision) {
     throw new OptionError(
       `[model] expected one revision, got ${describeValue(idOrPath)} with revision ${describeValue(options.revision)}; remove one`,
@@ -82,7 +81,7 @@ export async function resolveModel(idOrPath: string, options: ResolveModelOption
     ...options,
     revision: revision ?? options.revision,
   }).catch((error: unknown) => {
-    throw error instanceof HubError ? orNoDirectory(error, path, hint) : error
+    throw orNoDirectory(error, path, hint)
   })
   return { path: directory, nameOrPath: id, origin: { revision: commit, license } }
 }
@@ -105,17 +104,4 @@ async function catalogModel(
     }),
   })
   return { path: pulled.directory, nameOrPath: pulled.address, origin: {} }
-}
-
-/** What looks like a Hub id may be a path with a mistake in it: the error says both. */
-function orNoDirectory(error: HubError, path: string, hint: string): HubError {
-  // Where the Hub answered and nothing here is near, the name is hardly that of a directory.
-  if (hint === '' && (error.cause === undefined || error.message.includes(path))) return error
-  const directory = error.message.includes(path) ? '' : `; nor is there a directory ${path}`
-  return new HubError(`${error.message}${directory}${hint}`, { cacheMayServe: error.cacheMayServe, cause: error })
-}
-
-function splitRevision(idOrPath: string): [string, string?] {
-  const at = idOrPath.indexOf('@')
-  return at < 0 ? [idOrPath] : [idOrPath.slice(0, at), idOrPath.slice(at + 1)]
 }

@@ -40,7 +40,7 @@ export const command: Command<ChatFlags, ChatOptions> = {
       rule: listOf(text, 'paths of directories'),
       default: [],
       otherwise: 'none',
-      help: 'directory of a LoRA adapter, or its uc:// address; /adapter switches between several',
+      help: 'directory, Hub id or uc:// address of a LoRA adapter; /adapter switches between several',
       flag: { ...ADAPTER.flag, isRepeatable: true },
     },
     ...HOLDING_FLAGS,

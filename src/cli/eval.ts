@@ -57,7 +57,7 @@ export const command: Command<EvalFlags, Evaluation> = {
       rule: listOf(text, 'paths of directories'),
       default: [],
       otherwise: 'none',
-      help: 'adapter, run, checkpoint or uc:// address; NAME=DIR names it in reports',
+      help: 'adapter, run, checkpoint, Hub id or uc:// address; NAME=DIR names it in reports',
       flag: { ...ADAPTER.flag, isRepeatable: true },
     },
     ...HOLDING_FLAGS,

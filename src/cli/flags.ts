@@ -42,7 +42,7 @@ export const HOLDING_FLAGS = {
 
 export const ADAPTER = {
   rule: text,
-  help: 'directory of a LoRA adapter, or its uc:// address',
+  help: 'directory, Hub id or uc:// address of a LoRA adapter',
   flag: { name: '--adapter', argument: 'dir' },
 } as const
 

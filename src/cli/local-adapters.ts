@@ -1,8 +1,10 @@
-/** @file Directories of the adapters that a command was given: those of Unity Catalog are pulled, with a bar. */
+/**
+ * @file Directories of the adapters that a command was given: those of the Hub and of Unity Catalog are fetched,
+ * with a bar.
+ */
 
 import { resolveAdapter } from '../adapters/resolve-adapter.js'
 import { formatBytes } from '../bytes.js'
-import { isCatalogAddress } from '../databricks/client/models/address.js'
 import { createBar } from '../progress/progress.js'
 import { untilSignal } from './until-signal.js'
 
@@ -10,18 +12,14 @@ import { untilSignal } from './until-signal.js'
 export async function localAdapters(given: readonly string[], json: boolean | undefined): Promise<string[]> {
   const directories: string[] = []
   for (const name of given) {
-    if (!isCatalogAddress(name)) {
-      directories.push(name)
-      continue
-    }
     const bar = createBar()
     const onProgress = ({ bytes, totalBytes }: { readonly bytes: number; readonly totalBytes: number }): void => {
       const label = { text: `Fetching ${name}`, importance: 1 }
       const text = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`
       bar.show({ label, fraction: totalBytes === 0 ? 1 : bytes / totalBytes, parts: [{ text, importance: 2 }] })
     }
-    const pull = (signal: AbortSignal) => resolveAdapter(name, { ...(!json && { onProgress }), signal })
-    directories.push(await untilSignal(pull).finally(() => bar.close()))
+    const fetch = (signal: AbortSignal) => resolveAdapter(name, { ...(!json && { onProgress }), signal })
+    directories.push(await untilSignal(fetch).finally(() => bar.close()))
   }
   return directories
 }

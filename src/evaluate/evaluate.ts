@@ -36,8 +36,8 @@ export interface EvaluateModelsOptions
    */
   tokenizer?: Tokenizer | ForeignTokenizer
   /**
-   * Adapters that are compared: directories, those of runs and checkpoints too, or uc:// addresses; a list, or an
-   * object from names to them.
+   * Adapters that are compared: directories, those of runs and checkpoints too, Hub ids, or uc:// addresses; a list,
+   * or an object from names to them.
    * @default none
    */
   adapters?: readonly string[] | Readonly<Record<string, string>>
@@ -89,7 +89,7 @@ export const EVALUATE_MODELS_OPTIONS = {
   adapters: {
     rule: either(listOf(text, 'a list of adapters'), objectOf(text, 'an object from names to adapters')),
     otherwise: 'none',
-    help: 'adapters that are compared: directories, those of runs and checkpoints too, or uc:// addresses',
+    help: 'adapters that are compared: directories, those of runs and checkpoints too, Hub ids or uc:// addresses',
   },
   revision,
   device,

@@ -58,8 +58,8 @@ function namesOf(adapter: string): readonly [string, string] {
 }
 
 /**
- * The directory that holds the adapter: the given one, its `adapter` where it is that of a run, or what is pulled of a
- * `uc://` address.
+ * The directory that holds the adapter: the given one, its `adapter` where it is that of a run, or what is fetched of a
+ * Hub id or a `uc://` address.
  */
 export async function adapterDirectory(adapter: string, signal: AbortSignal | undefined): Promise<string> {
   const directory = await resolveAdapter(adapter, signal === undefined ? {} : { signal })

@@ -14,7 +14,7 @@ import { makeDirectories, writeFileAtomic } from '../atomic-write.js'
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
 import { readRegularFileIfThere } from '../regular-file.js'
-import { INDEX_FILE, type ModelPart, shardsOf } from './model-files.js'
+import { ADAPTER_FILES, INDEX_FILE, type ModelPart, shardsOf } from './model-files.js'
 
 /** A commit has 40 bytes. */
 const LARGEST_REF = 1000
@@ -98,6 +98,10 @@ export class RepositoryCache {
   /** What a snapshot that nobody can be asked about lacks of a model; empty: nothing that matters. */
   async missing(commit: string, part: ModelPart): Promise<string[]> {
     const lacks = async (path: string) => !(await this.has(commit, path))
+    if (part === 'adapter') {
+      const found = await Promise.all(ADAPTER_FILES.map(lacks))
+      return ADAPTER_FILES.filter((_, place) => found[place])
+    }
     const config = (await lacks('config.json')) ? ['config.json'] : []
     if (part === 'config' || !(await lacks('model.safetensors'))) return config
     const bytes = await readRegularFileIfThere(join(this.snapshot(commit), INDEX_FILE), { where: 'hub' })

@@ -23,7 +23,7 @@ import { type HubOptions, type HubSettings, readHubSettings } from './settings.j
 /** Options of `fetchModel`. */
 export interface FetchModelOptions extends HubOptions {
   /**
-   * 'config': config.json alone.
+   * 'config': config.json alone; 'adapter': an adapter, and the tokenizer beside it.
    * @default 'model'
    */
   part?: ModelPart

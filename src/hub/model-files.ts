@@ -23,10 +23,15 @@ export const SMALL_FILES: readonly string[] = [
   'chat_template.jinja',
   'chat_template.json',
 ]
+/** Those of a model, which a repository may have beside its adapter. */
+const MODEL_CONFIGS: ReadonlySet<string> = new Set(['config.json', 'generation_config.json'])
 const EXTRA_TEMPLATE = /^additional_chat_templates\/[^/]+\.jinja$/
 
-/** What is fetched: a whole model, or what says how large it is. */
-export type ModelPart = 'model' | 'config'
+/** What is fetched: a whole model, what says how large it is, or the adapter that a repository holds. */
+export type ModelPart = 'model' | 'config' | 'adapter'
+
+/** What an adapter has to have; the names of PEFT. */
+export const ADAPTER_FILES: readonly string[] = ['adapter_config.json', 'adapter_model.safetensors']
 
 /** Files of a model whose weights are one file or lie in the shards of an index. */
 export interface NeededFiles {
@@ -40,13 +45,28 @@ export interface NeededFiles {
  * @throws HubError when there are no weights in safetensors, saying what there is instead
  */
 export function neededFiles(id: string, all: readonly string[], part: ModelPart): NeededFiles {
+  if (part === 'adapter') return { files: adapterFiles(id, all), isSharded: false }
   if (!all.includes('config.json')) throw noModel(id, all)
   if (part === 'config') return { files: ['config.json'], isSharded: false }
   // The single file goes first where both are there, as when the model is loaded.
   const weights = [SINGLE_FILE, INDEX_FILE].find((name) => all.includes(name))
   if (weights === undefined) throw noModel(id, all)
-  const small = all.filter((path) => SMALL_FILES.includes(path) || EXTRA_TEMPLATE.test(path))
-  return { files: [...small, weights], isSharded: weights === INDEX_FILE }
+  return { files: [...smallFiles(all), weights], isSharded: weights === INDEX_FILE }
+}
+
+function smallFiles(all: readonly string[]): string[] {
+  return all.filter((path) => SMALL_FILES.includes(path) || EXTRA_TEMPLATE.test(path))
+}
+
+/** An adapter, and the tokenizer that it was trained with where the repository has one. */
+function adapterFiles(id: string, all: readonly string[]): readonly string[] {
+  const lacking = ADAPTER_FILES.find((path) => !all.includes(path))
+  if (lacking === undefined) return [...smallFiles(all).filter((path) => !MODEL_CONFIGS.has(path)), ...ADAPTER_FILES]
+  const pickled = all.includes('adapter_model.bin')
+  const problem = pickled
+    ? 'has its adapter in adapter_model.bin only, which is Python pickle; save it again with PEFT, which writes safetensors'
+    : `holds no adapter: there is no ${lacking}, only: ${listNames(all) || 'nothing'}; check the id`
+  throw new HubError(`[hub] "${id}" ${problem}`, { cacheMayServe: false })
 }
 
 /** A plain name of a file: an index must not reach outside of its directory. */
