@@ -29,6 +29,7 @@ export class IncrementalText {
   /** What is decoded but may be the beginning of a stop string. */
   #held: readonly Piece[] = []
   #stopped = false
+  #decoded = 0
 
   constructor(tokenizer: Tokenizer, stopStrings: readonly string[] = []) {
     this.#tokenizer = tokenizer
@@ -40,6 +41,11 @@ export class IncrementalText {
   /** Whether a stop string came. It is not part of the text. */
   get stopped(): boolean {
     return this.#stopped
+  }
+
+  /** UTF-16 units of all that is decoded, held back or not. */
+  get decodedLength(): number {
+    return this.#decoded
   }
 
   /**
@@ -54,13 +60,16 @@ export class IncrementalText {
     if (text === '' || mayGoOn) return this.#release(special)
     this.#context = this.#told
     this.#told = this.#ids.length
+    this.#decoded += text.length
     return this.#release({ text, isTold: true }, special)
   }
 
   /** The text that was held back, when no more ids come. */
   end(): string {
     if (this.#stopped) return ''
-    const rest = this.#release({ text: this.#newText(), isTold: true })
+    const text = this.#newText()
+    this.#decoded += text.length
+    const rest = this.#release({ text, isTold: true })
     const held = this.#held
     this.#held = []
     return this.#stopped ? rest : rest + toldText(held)

@@ -5,10 +5,11 @@
 
 import { describeValue } from '../errors.js'
 import { LowrankError } from '../lowrank-error.js'
-import { type ChatMessage, ChatTemplate } from '../tokenizer/chat-template.js'
+import { type ChatMessage, ChatTemplate, type RenderOptions } from '../tokenizer/chat-template.js'
 import { fittingContent, isTextPart } from '../tokenizer/content-forms.js'
+import { type DroppedPart, droppedPartSteps } from '../tokenizer/dropped-parts.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { runAtOnce } from '../turns.js'
+import { runAtOnce, type Steps } from '../turns.js'
 
 /** A text, the messages of a conversation, or ids that are encoded already. */
 export type Prompt = string | readonly ChatMessage[] | readonly number[]
@@ -22,6 +23,42 @@ export type Prompt = string | readonly ChatMessage[] | readonly number[]
  * @throws on a prompt without a token, and on a tokenizer that encodes a text differently when it adds special tokens.
  */
 export function encodePrompt(tokenizer: Tokenizer, prompt: Prompt): number[] {
+  return runAtOnce(
+    promptSteps(tokenizer, prompt, {}, (text, addSpecialTokens) => atOnce(tokenizer, text, addSpecialTokens)),
+  )
+}
+
+/** The ids of a text, in steps or at once. */
+type Encode = (text: string, addSpecialTokens: boolean) => Steps<number[]>
+
+// biome-ignore lint/correctness/useYield: what is done at once has no step
+function* atOnce(tokenizer: Tokenizer, text: string, addSpecialTokens: boolean): Steps<number[]> {
+  return tokenizer.encode(text, { addSpecialTokens })
+}
+
+/** What a conversation is rendered with beside its messages. */
+export interface ConversationOptions extends Pick<RenderOptions, 'tools' | 'variables'> {
+  /** Is told what the template left out; nobody looks where this is absent. */
+  readonly onDropped?: (parts: readonly DroppedPart[]) => void
+}
+
+/** `encodePrompt` for prompts of any length. */
+export function encodePromptInSteps(
+  tokenizer: Tokenizer,
+  prompt: Prompt,
+  options: ConversationOptions = {},
+): Steps<number[]> {
+  return promptSteps(tokenizer, prompt, options, (text, addSpecialTokens) => {
+    return encodeSteps(tokenizer, text, addSpecialTokens)
+  })
+}
+
+function* promptSteps(
+  tokenizer: Tokenizer,
+  prompt: Prompt,
+  options: ConversationOptions,
+  encode: Encode,
+): Steps<number[]> {
   if (typeof prompt !== 'string' && !Array.isArray(prompt))
     throw new LowrankError(
       'INVALID_CALL',
@@ -29,10 +66,10 @@ export function encodePrompt(tokenizer: Tokenizer, prompt: Prompt): number[] {
     )
   const ids =
     typeof prompt === 'string'
-      ? textIds(tokenizer, prompt)
+      ? yield* textIds(tokenizer, prompt, encode)
       : areIds(prompt)
         ? [...prompt]
-        : conversationIds(tokenizer, prompt)
+        : yield* conversationIds(tokenizer, prompt, options, encode)
   if (ids.length === 0)
     throw new LowrankError('INVALID_CALL', '[generate] expected a prompt of at least one token, got an empty one')
   return ids
@@ -42,24 +79,54 @@ function areIds(prompt: readonly ChatMessage[] | readonly number[]): prompt is r
   return typeof prompt[0] === 'number'
 }
 
-function conversationIds(tokenizer: Tokenizer, messages: readonly ChatMessage[]): number[] {
-  const text = tokenizer.applyChatTemplate(fitting(tokenizer, messages), { addGenerationPrompt: true })
-  return tokenizer.encode(text, { addSpecialTokens: false })
+function* conversationIds(
+  tokenizer: Tokenizer,
+  messages: readonly ChatMessage[],
+  { onDropped, ...given }: ConversationOptions,
+  encode: Encode,
+): Steps<number[]> {
+  messages.forEach(checkMessage)
+  const options = { ...given, addGenerationPrompt: true }
+  const renderer = rendererOf(tokenizer)
+  const fitting = renderer === undefined ? messages : yield* fittingMessages(renderer, messages, options)
+  // The template of another library's tokenizer is that library's to render.
+  const isOurs = renderer !== undefined && tokenizer.encodeInSteps !== undefined && messages.length > 0
+  const text = isOurs ? yield* renderer.renderInSteps(fitting, options) : tokenizer.applyChatTemplate(fitting, options)
+  if (onDropped && renderer) onDropped(yield* droppedPartSteps(renderer, fitting, options, text))
+  return yield* encode(text, false)
 }
 
-const renderers = new WeakMap<Tokenizer, ChatTemplate>()
+const renderers = new WeakMap<Tokenizer, { readonly renderer: ChatTemplate; readonly day: string }>()
+
+/** The template of a tokenizer, with the date of today, which some templates print. */
+function rendererOf(tokenizer: Tokenizer): ChatTemplate | undefined {
+  const { chatTemplate, templateVariables } = tokenizer
+  if (chatTemplate === undefined) return undefined
+  const day = new Date().toDateString()
+  const known = renderers.get(tokenizer)
+  if (known?.day === day) return known.renderer
+  const renderer = new ChatTemplate(chatTemplate, templateVariables)
+  renderers.set(tokenizer, { renderer, day })
+  return renderer
+}
 
 /** Messages with contents in the form that the template reads, as in training. */
-function fitting(tokenizer: Tokenizer, messages: readonly ChatMessage[]): readonly ChatMessage[] {
-  messages.forEach(checkMessage)
-  const { chatTemplate, templateVariables } = tokenizer
-  if (chatTemplate === undefined) return messages
-  const renderer = renderers.get(tokenizer) ?? new ChatTemplate(chatTemplate, templateVariables)
-  renderers.set(tokenizer, renderer)
-  return messages.map((message) => {
-    const content = runAtOnce(fittingContent(renderer, message.role, message.content))
-    return content === message.content ? message : { ...message, content }
-  })
+function* fittingMessages(
+  renderer: ChatTemplate,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+): Steps<ChatMessage[]> {
+  const fitting: ChatMessage[] = []
+  for (const message of messages) {
+    const content = yield* fittingContent(renderer, message.role, message.content, options)
+    fitting.push(content === message.content ? message : { ...message, content })
+  }
+  return fitting
+}
+
+function* encodeSteps(tokenizer: Tokenizer, text: string, addSpecialTokens: boolean): Steps<number[]> {
+  if (tokenizer.encodeInSteps === undefined) return yield* atOnce(tokenizer, text, addSpecialTokens)
+  return (yield* tokenizer.encodeInSteps(text, { addSpecialTokens })).ids
 }
 
 /** Templates print whatever they are given: an image would be asked about as the text of its address. */
@@ -86,9 +153,9 @@ function checkMessage(message: ChatMessage, index: number): void {
   )
 }
 
-function textIds(tokenizer: Tokenizer, prompt: string): number[] {
-  const bare = tokenizer.encode(prompt, { addSpecialTokens: false })
-  const framed = tokenizer.encode(prompt)
+function* textIds(tokenizer: Tokenizer, prompt: string, encode: Encode): Steps<number[]> {
+  const bare = yield* encode(prompt, false)
+  const framed = yield* encode(prompt, true)
   // Whether what is put round nothing stands before or behind cannot be seen; only BOS may begin a text.
   if (bare.length === 0) return framed[0] !== undefined && framed[0] === tokenizer.bosTokenId ? [framed[0]] : []
   const start = indexOfList(framed, bare)

@@ -1,0 +1,202 @@
+/** @file serve: a handler under Node's http server, with what a server on a network needs: limits, timeouts, an end. */
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { LowrankError } from '../lowrank-error.js'
+import { integer, listOf, number, text } from '../options/rules.js'
+import { type OptionTable, readOptions } from '../options/table.js'
+import type { ServeHandler } from './handler.js'
+import { isLoopback, isNamedHost } from './host-names.js'
+import { respond, toRequest } from './node-exchange.js'
+
+export interface ServeOptions {
+  /**
+   * The address to listen at. On others than loopback addresses everybody on the network may ask: give `apiKeys`.
+   * @default '127.0.0.1'
+   */
+  host?: string
+  /**
+   * The port; 0 takes a free one.
+   * @default 8000
+   */
+  port?: number
+  /**
+   * Names by which requests may call a server on a loopback address, beside localhost and the like. Others are refused:
+   * a page of another site could call it by a name of its own.
+   * @default none
+   */
+  allowedHosts?: readonly string[]
+  /**
+   * Connections at a time; further ones wait for the system to take them.
+   * @default 1024
+   */
+  maxConnections?: number
+  /**
+   * Seconds in which the headers of a request must be there.
+   * @default 20
+   */
+  headersTimeout?: number
+  /**
+   * Seconds that a connection without a request is kept.
+   * @default 60
+   */
+  keepAliveTimeout?: number
+}
+
+const SECONDS = number({ above: 0, max: 86_400 })
+
+export const SERVE_OPTIONS = {
+  host: {
+    rule: text,
+    default: '127.0.0.1',
+    help: 'the address to listen at; 0.0.0.0: all of this machine',
+    flag: { name: '--host', argument: 'address', group: 'Server' },
+  },
+  port: {
+    rule: integer({ min: 0, max: 65_535 }),
+    default: 8000,
+    help: 'the port; 0: a free one',
+    flag: { name: '--port', argument: 'number' },
+  },
+  allowedHosts: {
+    rule: listOf(text, 'names of hosts'),
+    otherwise: 'none beside localhost and its addresses',
+    help: 'a name by which requests may call a server on a loopback address',
+    flag: { name: '--allowed-host', argument: 'name', isRepeatable: true },
+  },
+  maxConnections: {
+    rule: integer({ min: 1 }),
+    default: 1024,
+    help: 'connections at a time',
+    flag: { name: '--max-connections', argument: 'count' },
+  },
+  headersTimeout: {
+    rule: SECONDS,
+    default: 20,
+    help: 'seconds in which the headers of a request must be there',
+    flag: { name: '--headers-timeout', argument: 'seconds' },
+  },
+  keepAliveTimeout: {
+    rule: SECONDS,
+    default: 60,
+    help: 'seconds that a connection without a request is kept',
+    flag: { name: '--keep-alive-timeout', argument: 'seconds' },
+  },
+} as const satisfies OptionTable<ServeOptions>
+
+/** A server that listens. */
+export interface RunningServer {
+  /** As `http://127.0.0.1:8000`. */
+  readonly url: string
+  readonly port: number
+  /**
+   * Takes no further connections, waits for the answers there are, closes the handler and its engine. `signal` ends all
+   * of it at once.
+   */
+  readonly close: (signal?: AbortSignal) => Promise<void>
+}
+
+/** Headers of more bytes are of no client of this interface. */
+const LARGEST_HEADERS = 16 * 1024
+
+/**
+ * Serves a handler over HTTP.
+ * @throws OptionError on unknown options; LowrankError `INVALID_CALL` where the address or the port cannot be had
+ */
+export async function serve(handler: ServeHandler, options: ServeOptions = {}): Promise<RunningServer> {
+  const settings = readOptions('serve', options, SERVE_OPTIONS)
+  const { host, port, allowedHosts = [], maxConnections, headersTimeout, keepAliveTimeout } = settings
+  const isGuarded = isLoopback(host)
+  const isCalledRight = (name: string | undefined): boolean => !isGuarded || isNamedHost(name, allowedHosts)
+  const server = createServer(
+    {
+      maxHeaderSize: LARGEST_HEADERS,
+      headersTimeout: 1000 * headersTimeout,
+      keepAliveTimeout: 1000 * keepAliveTimeout,
+      // The handler has a limit for bodies, and says so in the answer.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.max(100, Math.min(5000, 250 * headersTimeout)),
+    },
+    (request, response) => void exchange(handler, request, response, isCalledRight(request.headers.host)),
+  )
+  server.maxConnections = maxConnections
+  server.on('clientError', refuse)
+  await listen(server, host, port)
+  const bound = (server.address() as AddressInfo).port
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    port: bound,
+    close: (signal) => end(server, handler, signal),
+  }
+}
+
+async function exchange(
+  handler: ServeHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  isCalledRight: boolean,
+): Promise<void> {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new DOMException('the client went away', 'AbortError')))
+  // What breaks off while it is read or written ends in close as well.
+  request.on('error', () => undefined)
+  response.on('error', () => undefined)
+  const asked = isCalledRight ? toRequest(request, gone.signal) : undefined
+  if (asked === undefined) {
+    const message = isCalledRight ? 'The request cannot be read.' : 'The server is not known by this host name.'
+    const code = isCalledRight ? null : 'unknown_host'
+    const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code } })
+    response.writeHead(isCalledRight ? 400 : 403, { 'content-type': 'application/json', connection: 'close' })
+    response.end(body)
+    return
+  }
+  await respond(response, await handler.fetch(asked))
+  // A body that nobody wants is read to its end, or the connection could not be used again.
+  if (!request.complete) request.resume()
+}
+
+/** What is no HTTP gets an answer where there is still somebody to read it. */
+function refuse(error: NodeJS.ErrnoException, socket: import('node:stream').Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? '431 Request Header Fields Too Large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? '408 Request Timeout'
+        : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'another program listens there; choose another port' : cause.message
+      reject(
+        new LowrankError('INVALID_CALL', `[serve] expected to listen at ${host} port ${port}, but ${why}`, { cause }),
+      )
+    })
+    server.listen(port, host, resolve)
+  })
+}
+
+async function end(server: Server, handler: ServeHandler, signal: AbortSignal | undefined): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  await handler.close(signal)
+  // Answers are out of the handler, and maybe still on their way.
+  const rest = setInterval(() => server.closeIdleConnections(), 50)
+  const last = setTimeout(() => server.closeAllConnections(), LAST_BYTES_MS)
+  const atOnce = (): void => server.closeAllConnections()
+  if (signal?.aborted) atOnce()
+  signal?.addEventListener('abort', atOnce, { once: true })
+  await closed
+  clearInterval(rest)
+  clearTimeout(last)
+  signal?.removeEventListener('abort', atOnce)
+}
+
+/** Milliseconds in which the last bytes of answers must have left. */
+const LAST_BYTES_MS = 5000
