@@ -552,6 +552,13 @@ export const SECTIONS = [
     type: 'TextsGenerationOptions',
   },
   {
+    title: 'createInferenceEngine(model, options)',
+    about: 'Makes an engine that answers many requests at once.',
+    file: 'inference/engine-options',
+    table: 'INFERENCE_OPTIONS',
+    type: 'InferenceOptions',
+  },
+  {
     title: 'scoreContinuations(model, items, options)',
     about: 'Finds how likely continuations are after their contexts.',
     file: 'generation/score-continuations',

@@ -55,6 +55,7 @@ export type { GenerateInput, GenerationDefaults } from './decoding/generate-opti
 export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
 export type { ContextGroup, ContinuationScore, Scoring } from './decoding/scoring.js'
+export type { TokenMask } from './decoding/token-mask.js'
 export { compareBehaviour } from './evaluate/behaviour/compare-behaviour.js'
 export type {
   AnswerHabits,
@@ -140,6 +141,17 @@ export type { ModelLicense, ModelOrigin } from './hub/model-origin.js'
 export type { PushEvent, PushedFile, PushToHubOptions } from './hub/push/options.js'
 export { type PushResult, pushToHub } from './hub/push/push-to-hub.js'
 export type { HubOptions } from './hub/settings.js'
+export { createInferenceEngine } from './inference/create-engine.js'
+export type { InferenceOptions } from './inference/engine-options.js'
+export type {
+  FinishReason,
+  InferenceAnswer,
+  InferenceEngine,
+  InferenceFigures,
+  InferenceRequest,
+  InferenceToken,
+  TokenLogprob,
+} from './inference/inference-request.js'
 export type { TrainLoraOptions } from './integrations/options.js'
 export { type PlanOptions, planTraining } from './integrations/plan-training.js'
 export type { HubPushOptions, HubStrategy } from './integrations/push-to-hub.js'
@@ -219,6 +231,7 @@ export { EndpointError, type EndpointFailure } from './openai/endpoint-error.js'
 export type { EndpointOptions } from './openai/endpoint-options.js'
 export type { DropoutState, LinearOptions, LoraPair, Projection } from './ops/linear.js'
 export type { NormResult } from './ops/norm.js'
+export type { SamplingParameters } from './ops/sample.js'
 export type { PlanLimits } from './options/shared.js'
 export { createProgress, type ProgressDisplay, type ProgressOptions } from './progress/progress.js'
 export type { Output } from './progress/terminal.js'

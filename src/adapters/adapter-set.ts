@@ -148,6 +148,27 @@ export class AdapterSet {
     this.#show(this.#active)
   }
 
+  /**
+   * Runs `fn` while modules show one adapter, on the model or not, or none at all. Then they show again what they did,
+   * the same lists: nobody else sees a difference.
+   */
+  static showing<T>(model: CausalLM, parts: AdapterTensors | undefined, fn: () => T): T {
+    const set = AdapterSet.of(model)
+    const before = [...model.modules.linears.values()].map((linear) => ({ linear, pairs: linear.pairs }))
+    const replaced = set.#shown.flatMap(({ replacements }) => replacements)
+    try {
+      for (const { linear } of before) linear.pairs = []
+      for (const { module, slot, original } of replaced) module[slot] = original
+      for (const { linear, pair } of parts?.pairs ?? []) linear.pairs = [...linear.pairs, pair]
+      for (const { module, slot, parameter } of parts?.replacements ?? []) module[slot] = parameter
+      return fn()
+    } finally {
+      for (const { module, slot, original } of parts?.replacements ?? []) module[slot] = original
+      for (const { module, slot, parameter } of replaced) module[slot] = parameter
+      for (const { linear, pairs } of before) linear.pairs = pairs
+    }
+  }
+
   #nameOf(parts: AdapterTensors): string | undefined {
     for (const [name, other] of this.#members) if (other === parts) return name
     return undefined

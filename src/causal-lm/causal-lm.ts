@@ -478,6 +478,15 @@ export class CausalLM {
     return new Decoding(this.#decoder, this.device, this.dtype, prompts, mostTokens, choose, hooks, refill)
   }
 
+  /**
+   * The decoder, for what makes its batches itself: many requests at once. Until `end()` is called nothing is merged
+   * into the weights.
+   */
+  beginInference(): { readonly decoder: Decoder; end(): void } {
+    this.expectLive('inference')
+    return { decoder: this.#decoder, end: this.#beginAnswers('inference').onEnd }
+  }
+
   /** What holds while answers or scores are being made: weights and adapters stay as they are. */
   #beginAnswers(where: string): { expectUnchanged(): void; onEnd(): void } {
     if (this.#isChanging)

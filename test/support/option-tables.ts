@@ -51,6 +51,7 @@ import { TEXTS_GENERATION_OPTIONS } from '../../src/generation/generate-texts.js
 import { PLAN_GENERATION_OPTIONS } from '../../src/generation/plan-options.js'
 import { SCORE_CONTINUATIONS_OPTIONS } from '../../src/generation/score-continuations.js'
 import { PUSH_TO_HUB_OPTIONS } from '../../src/hub/push/options.js'
+import { INFERENCE_OPTIONS } from '../../src/inference/engine-options.js'
 import { TRAIN_OPTIONS } from '../../src/integrations/options.js'
 import { PLAN_OPTIONS } from '../../src/integrations/plan-training.js'
 import { REGISTER_OPTIONS } from '../../src/integrations/register-as.js'
@@ -160,6 +161,7 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   GENERATE_OPTIONS,
   TEXT_GENERATION_OPTIONS,
   TEXTS_GENERATION_OPTIONS,
+  INFERENCE_OPTIONS,
   SCORE_CONTINUATIONS_OPTIONS,
   PLAN_GENERATION_OPTIONS,
   CREATE_ADAPTER_OPTIONS,
