@@ -216,6 +216,12 @@ export interface Addon {
    */
   lockFile?(descriptor: number, exclusive: boolean): Promise<boolean | null>
   /**
+   * Packs rows of weights in a format of GGUF, on the compute pool and off the event loop. `importance` has a number
+   * for each column. Neither array may change before the promise settles. Null where a value is not finite, or is not
+   * in the format.
+   */
+  quantize(format: string, values: Float32Array, importance: Float32Array | null): Promise<Uint8Array | null>
+  /**
    * In an engine with CUDA, for benchmarks. Making one throws, saying why, where there is no library, GPU or memory.
    */
   CublasLt?: new (
