@@ -1,4 +1,5 @@
-// Formats without parts: plain floats, and blocks of 32 with one scale. Each result is that of PyPI's gguf, to the byte.
+// Formats without parts: plain floats, and blocks of 32 with one scale. Each result is that of PyPI's gguf, to the
+// byte.
 #include "quantize.h"
 
 #include <algorithm>

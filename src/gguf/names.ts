@@ -1,4 +1,4 @@
-/** @file From llama.cpp's names and layouts of tensors to those of Hugging Face. */
+/** @file Between llama.cpp's names and layouts of tensors and those of Hugging Face. */
 
 import type { RawConfig } from '../architecture/config.js'
 import { describeValue } from '../errors.js'
@@ -85,6 +85,30 @@ function nameOf(name: string, { outside, layers, layer }: Names): string | undef
   return number === undefined ? `${table[stem]}.${kind}` : `${layers}.${number}.${table[stem]}.${kind}`
 }
 
+/**
+ * The name that llama.cpp has for a weight of Hugging Face's; undefined where it has none.
+ * @param name with `.weight` or `.bias`
+ */
+export function ggufName(name: string, architecture: GgufArchitecture): string | undefined {
+  const { outside, layers, layer } = architecture === 'gpt2' ? GPT2 : DECODER
+  const [, path = '', kind = ''] = /^(.+)\.(weight|bias)$/.exec(name) ?? []
+  const inLayer = path.startsWith(`${layers}.`) ? /^(\d+)\.(.+)$/.exec(path.slice(layers.length + 1)) : null
+  const wanted = inLayer?.[2] ?? path
+  const [stem] = Object.entries(inLayer ? layer : outside).find(([, own]) => own === wanted) ?? []
+  if (stem === undefined) return undefined
+  return inLayer ? `blk.${inLayer[1]}.${stem}.${kind}` : `${stem}.${kind}`
+}
+
+/** The name that Hugging Face has for a weight of a file; undefined where the architecture has none such. */
+export function huggingFaceName(name: string, architecture: GgufArchitecture): string | undefined {
+  return nameOf(name, architecture === 'gpt2' ? GPT2 : DECODER)
+}
+
+/** Whether a weight or bias of Hugging Face's has its rows in another order in files: q and k of llama. */
+export function hasInterleavedRows(name: string, architecture: GgufArchitecture): boolean {
+  return architecture === 'llama' && /\.self_attn\.[qk]_proj\./.test(name)
+}
+
 function withLayout(
   tensor: WeightTensor,
   name: string,
@@ -92,8 +116,7 @@ function withLayout(
   config: RawConfig,
 ): WeightTensor {
   // Rotary pairs are neighbours in Meta's files and in llama.cpp, half a head apart in Hugging Face.
-  if (architecture === 'llama' && /\.self_attn\.[qk]_proj\./.test(name))
-    return { ...tensor, interleaved: headDimOf(config) }
+  if (hasInterleavedRows(name, architecture)) return { ...tensor, interleaved: headDimOf(config) }
   // Conv1D multiplies from the other side; converters turn it round.
   if (architecture === 'gpt2' && /\.(c_attn|c_proj|c_fc)\.weight$/.test(name))
     return { ...tensor, shape: [...tensor.shape].reverse(), transposed: true }

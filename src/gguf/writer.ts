@@ -68,7 +68,9 @@ export async function writeGguf(path: string, keys: TypedKeys, tensors: readonly
   await writeFileAtomic(path, ggufContent(path, keys, tensors))
 }
 
-/** The content of a file for `writeFilesAtomic`. Descriptions are checked at once; bytes are asked for while writing. */
+/**
+ * The content of a file for `writeFilesAtomic`. Descriptions are checked at once; bytes are asked for while writing.
+ */
 export function ggufContent(path: string, keys: TypedKeys, tensors: readonly GgufTensor[]): FileContent {
   const alignment = alignmentOf(path, keys)
   const bytes = new Bytes()

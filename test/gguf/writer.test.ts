@@ -64,7 +64,7 @@ test('writes values of every type so that they are read again', async () => {
 })
 
 test.each([undefined, 1, 8, 256])('begins every tensor at a multiple of the alignment %s', async (alignment) => {
-  const keys = alignment === undefined ? {} : { 'general.alignment': uint32(alignment) }
+  const keys: TypedKeys = alignment === undefined ? {} : { 'general.alignment': uint32(alignment) }
   const tensors = [tensor('a.weight', [3, 5], 1), tensor('b.weight', [7], 2), tensor('c.weight', [2, 3, 32], 3, 'Q8_0')]
   await writeGguf(path, { 'general.architecture': string('x'), ...keys }, tensors)
   const file = await readFile(path)
