@@ -90,6 +90,12 @@ export interface Tokenizer {
   tokenToId(token: string): number | undefined
   idToToken(id: number): string | undefined
   /**
+   * The bytes of UTF-8 that a token stands for inside a text, maybe a part of a character; undefined for ids without a
+   * token and for added tokens. Tokenizers of other libraries do not have it, nor those whose tokens mean other bytes
+   * in other places.
+   */
+  tokenBytes?(id: number): Uint8Array | undefined
+  /**
    * The text of a conversation; encode it with `addSpecialTokens: false`, since the template writes special tokens.
    *
    * @throws ModelError when there is no chat template or it refuses the messages, and where there are none.
@@ -229,6 +235,7 @@ function* buildTokenizer(file: JsonObject, config: JsonObject, more: typeof conf
     },
     tokenToId: (token) => pipeline.tokenToId(token),
     idToToken: (id) => pipeline.idToToken(id),
+    ...(pipeline.idToBytes && { tokenBytes: pipeline.idToBytes }),
     applyChatTemplate(messages, options) {
       if (chat === undefined) throw noChatTemplate()
       if (messages.length === 0)

@@ -26,6 +26,7 @@ import { NumberList } from './number-list.js'
 import { join, pushEdges, readPostProcessor, type Segment } from './post-processors.js'
 import { inLetters, readPreTokenizer } from './pre-tokenizers.js'
 import { UNITS_PER_STEP } from './text-output.js'
+import { tokenBytesOf } from './token-bytes.js'
 import { wellFormed } from './unicode.js'
 import { type KnownWord, WordTable } from './word-table.js'
 
@@ -52,6 +53,8 @@ export interface Pipeline {
   readonly idCount: number
   tokenToId(token: string): number | undefined
   idToToken(id: number): string | undefined
+  /** Bytes of a token inside a text; undefined for ids without a token and for added tokens. */
+  readonly idToBytes: ((id: number) => Uint8Array | undefined) | undefined
   encode(text: string, options: PipelineEncodeOptions): Encoded
   /** The same, interrupted about every millisecond. */
   encodeInSteps(text: string, options: PipelineEncodeOptions): Steps<Encoded>
@@ -85,6 +88,7 @@ export function* readPipeline(
   const postProcessor = readPostProcessor(fields.raw('post_processor'), 'tokenizer.json.post_processor')
   yield
   const decoder = readDecoder(fields.raw('decoder'), 'tokenizer.json.decoder')
+  const bytesOf = tokenBytesOf(fields.raw('decoder'))
   const tokens = readAddedTokens(fields)
   fields.done()
   const added = addTokens([...tokens, ...more(tokens)], model.vocabulary, normalizer)
@@ -286,6 +290,13 @@ export function* readPipeline(
     idCount,
     tokenToId: (token) => added.ids.get(token) ?? vocabulary.ids.get(token),
     idToToken,
+    idToBytes:
+      bytesOf === undefined
+        ? undefined
+        : (id) => {
+            const token = added.byId.has(id) ? undefined : textOfId(vocabulary, id)
+            return token === undefined ? undefined : bytesOf(token)
+          },
     encode: (text, options) => runAtOnce(encodeInSteps(text, options)),
     encodeInSteps,
     decode(ids, skipSpecialTokens) {

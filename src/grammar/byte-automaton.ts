@@ -1,0 +1,137 @@
+/**
+ * @file Automata over bytes: what a grammar takes as one piece, such as a string or a number. A state is a whole
+ * number; no state is a dead end.
+ */
+
+/** An automaton over bytes. */
+export interface Terminal {
+  /** Terminals with the same key are the same. */
+  readonly key: string
+  readonly start: number
+  /** The state behind a byte; -1 where the byte may not come. */
+  next(state: number, byte: number): number
+  /** Whether the piece may end here. */
+  accepts(state: number): boolean
+  /** What decides about the next `reach` bytes: states with the same text take and accept the same, in any terminal. */
+  maskKey(state: number, reach: number): string
+  /** Whether tokens that stand for no bytes may come inside: added tokens that are not special. */
+  readonly takesAddedTokens?: true
+}
+
+/** Bytes `low` to `high` lead to state `to`. */
+export interface ByteRange {
+  readonly low: number
+  readonly high: number
+  readonly to: number
+}
+
+/** A terminal of a table: a column for each group of bytes that no state tells apart. */
+export function tableTerminal(
+  key: string,
+  start: number,
+  transitions: readonly (readonly ByteRange[])[],
+  accepting: readonly boolean[],
+): Terminal {
+  const isBorder = new Uint8Array(257)
+  for (const ranges of transitions) {
+    for (const { low, high } of ranges) {
+      isBorder[low] = 1
+      isBorder[high + 1] = 1
+    }
+  }
+  const column = new Uint8Array(256)
+  let columns = 0
+  for (let byte = 0; byte < 256; byte++) {
+    if (byte > 0 && isBorder[byte] === 1) columns++
+    column[byte] = columns
+  }
+  columns++
+  const table = new Int32Array(transitions.length * columns).fill(-1)
+  transitions.forEach((ranges, state) => {
+    for (const { low, high, to } of ranges)
+      table.fill(to, state * columns + column[low]!, state * columns + column[high]! + 1)
+  })
+  return {
+    key,
+    start,
+    next: (state, byte) => table[state * columns + column[byte]!]!,
+    accepts: (state) => accepting[state]!,
+    maskKey: (state) => `${key}:${state}`,
+  }
+}
+
+/** A terminal that takes one of several texts. */
+export function literalTerminal(key: string, texts: readonly string[]): Terminal {
+  const encoder = new TextEncoder()
+  const byte = [0]
+  const child = [-1]
+  const sibling = [-1]
+  const ends = [false]
+  const find = (state: number, wanted: number): number => {
+    let at = child[state]!
+    while (at >= 0 && byte[at] !== wanted) at = sibling[at]!
+    return at
+  }
+  for (const text of texts) {
+    let state = 0
+    for (const next of encoder.encode(text)) {
+      let to = find(state, next)
+      if (to < 0) {
+        to = byte.length
+        byte.push(next)
+        child.push(-1)
+        sibling.push(child[state]!)
+        child[state] = to
+        ends.push(false)
+      }
+      state = to
+    }
+    ends[state] = true
+  }
+  return {
+    key,
+    start: 0,
+    next: find,
+    accepts: (state) => ends[state]!,
+    maskKey: (state) => `${key}:${state}`,
+  }
+}
+
+/** Any bytes, and added tokens that are not special: text in which nothing is looked for. */
+export const FREE_TEXT: Terminal = {
+  key: 'free text',
+  start: 0,
+  next: () => 0,
+  accepts: () => true,
+  maskKey: () => 'free text',
+  takesAddedTokens: true,
+}
+
+/**
+ * Text up to and with the first occurrence of a marker (Knuth, Morris and Pratt 1977).
+ * @param isEnd whether it is the text behind the last one instead: it ends anywhere, and has no marker
+ */
+export function textWithMarker(marker: string, isEnd: boolean): Terminal {
+  const bytes = new TextEncoder().encode(marker)
+  const fallback = new Int32Array(bytes.length + 1)
+  for (let at = 1, length = 0; at < bytes.length; at++) {
+    while (length > 0 && bytes[at] !== bytes[length]) length = fallback[length]!
+    if (bytes[at] === bytes[length]) length++
+    fallback[at + 1] = length
+  }
+  const key = `${isEnd ? 'without' : 'until'} ${marker}`
+  return {
+    key,
+    start: 0,
+    next(state, byte) {
+      if (state === bytes.length) return -1
+      let length = state
+      while (length > 0 && bytes[length] !== byte) length = fallback[length]!
+      if (bytes[length] === byte) length++
+      return isEnd && length === bytes.length ? -1 : length
+    },
+    accepts: (state) => isEnd || state === bytes.length,
+    maskKey: (state) => `${key}:${state}`,
+    takesAddedTokens: true,
+  }
+}
