@@ -18,7 +18,7 @@ import type { RunStatus } from './client.js'
 import { callsFrom, JOURNAL_FILE, Journal, type JournalSummary, summarize } from './journal.js'
 import { cutText, jsonNumber, LONGEST_PARAM, LONGEST_TAG } from './limits.js'
 import { type DatasetInput, datasetInputs } from './lineage.js'
-import { evaluationFigures, logFigures } from './metric-names.js'
+import { evaluationFigures } from './metric-names.js'
 import { MLFLOW_OPTIONS, type MlflowOptions } from './options.js'
 import { paramsOf } from './params.js'
 import { Pump } from './pump.js'
@@ -186,9 +186,8 @@ class Recorder {
   /** Never waits. */
   record(event: TrainEvent): void {
     if (event.type === 'log') {
-      const { step } = event
-      this.#step = step
-      this.#logMetrics({ ...logFigures(event), ...this.#system?.sample() })
+      this.#step = event.step
+      this.#pump.push({ call: 'log-event', timestamp: Date.now(), event, system: this.#system?.sample() })
     } else if (event.type === 'evaluate') {
       this.#logMetrics(evaluationFigures(event), event.step)
       this.#logSamples(event)

@@ -14,6 +14,11 @@ export interface Metric {
   readonly step: number
 }
 
+/** A figure on its way; what JSON has no number for is 'NaN', 'Infinity' or '-Infinity'. */
+export interface MetricPoint extends Omit<Metric, 'value'> {
+  readonly value: number | string
+}
+
 /** Text by name. */
 export type Texts = Readonly<Record<string, string>>
 
@@ -88,8 +93,8 @@ export interface TrackingCalls {
    * @throws where a request failed: those before it were taken
    */
   logBatch(runId: string, batch: { params?: Texts; tags?: Texts }): Promise<void>
-  /** Logs at most `MOST_METRICS` points, whose JSON is written already: items of the list `metrics`. */
-  logPoints(runId: string, points: readonly string[]): Promise<void>
+  /** Logs at most `MOST_METRICS` points. */
+  logPoints(runId: string, points: readonly MetricPoint[]): Promise<void>
   logInputs(runId: string, datasets: readonly DatasetInput[]): Promise<void>
   createLoggedModel(model: {
     experimentId: string
@@ -196,8 +201,8 @@ export function createMlflowClient(connection: MlflowConnection, signal?: AbortS
       ])
     },
     async logPoints(runId, points) {
-      const jsonText = `{"run_id":${JSON.stringify(runId)},"metrics":[${points.join(',')}]}`
-      await rest.json({ method: 'POST', path: path('runs/log-batch'), jsonText, what: TAKEN, signal })
+      const jsonBytes = Buffer.from(JSON.stringify({ run_id: runId, metrics: points }))
+      await rest.json({ method: 'POST', path: path('runs/log-batch'), jsonBytes, what: TAKEN, signal })
     },
     async logInputs(runId, datasets) {
       for (let at = 0; at < datasets.length; at += MOST_DATASETS) {

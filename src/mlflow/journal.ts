@@ -2,10 +2,8 @@
  * @file The journal of a run: a line for every call before it is sent, and a line for what a server has taken. Knows no
  * server.
  *
- * 1. `mlflow.jsonl` is only ever appended to. A call is written when it is made, and before anything is sent. Points
- *    alone may wait: those that follow another write within 50 ms are written together. A process that a signal or a
- *    crash ends loses what it logged in that time, and one that ends by itself loses nothing. `done` lines say
- *    how many calls a server has taken, from the first on.
+ * 1. `mlflow.jsonl` is only ever appended to. A call is written before it is sent. `done` lines say how many calls a
+ *    server has taken, from the first on.
  * 2. Lines are flushed to the disk (fsync) where a run saves, ends or fails: until then a power failure may take them,
  *    the end of a process may not. A run that goes on from a checkpoint logs what came behind it again.
  * 3. Half a line, as a killed process leaves it, is no call.
@@ -21,6 +19,7 @@ import { LowrankError } from '../lowrank-error.js'
 import { isMissing, openForAppending, openRegularFile } from '../regular-file.js'
 import { isObject } from '../values.js'
 import type { CreateRunCall, MlflowCall, RunState } from './calls.js'
+import { callOf, type QueuedCall } from './queued-call.js'
 
 export const JOURNAL_FILE = 'mlflow.jsonl'
 
@@ -50,8 +49,6 @@ type Line =
   | { readonly failed: number; readonly message: string }
 
 const PIECE = 1 << 20
-/** Milliseconds between two writes of points: one for each would cost more than all else that is done with them. */
-const WRITE_PACE = 50
 
 /** The lines of a file, each with whether it ends in a line break; undefined for what is no line of a journal. */
 async function* linesOf(path: string): AsyncGenerator<{ readonly line: Line | undefined; readonly isWhole: boolean }> {
@@ -128,31 +125,18 @@ export async function* callsFrom(path: string, index: number): AsyncGenerator<Ml
 export class Journal {
   readonly path: string
   #file: number | undefined
-  #first: string | undefined
+  #first: CreateRunCall | undefined
   #run: RunState | undefined
-  /** Lines that wait for their write. */
-  #waiting = ''
   /** What the last write did not bring to the file. */
   #unwritten: Uint8Array = new Uint8Array()
-  #writtenAt = Number.NEGATIVE_INFINITY
-  #timer: NodeJS.Timeout | undefined
-  /** What a write said for which nobody waited; the next one throws it. */
-  #problem: unknown
-  readonly #writeQuietly = (): void => {
-    try {
-      this.write()
-    } catch (error) {
-      this.#problem = error
-    }
-  }
 
   private constructor(path: string, summary: JournalSummary | undefined) {
     this.path = path
-    this.#first = summary?.first && JSON.stringify(summary.first)
+    this.#first = summary?.first
     this.#run = summary?.run
   }
 
-  /** Whether the file has every line but those that wait for their write. */
+  /** Whether the file has every line. */
   get isComplete(): boolean {
     return this.#unwritten.length === 0
   }
@@ -165,53 +149,27 @@ export class Journal {
     return journal
   }
 
-  /**
-   * @param line a call as JSON
-   * @param mayWait whether it holds points, which are written together
-   * @throws LowrankError where a line cannot be written: this one, or one that waited
-   */
-  append(line: string, mayWait = false): void {
-    this.#first ??= line
-    this.#waiting += `${line}\n`
-    const wait = mayWait ? this.#writtenAt + WRITE_PACE - performance.now() : 0
-    if (wait <= 0 || !this.isComplete) this.write()
-    else if (this.#timer === undefined) this.#writeLater(wait)
+  /** Writes calls. @throws LowrankError where one cannot be written: one of them, or one of before */
+  append(calls: readonly QueuedCall[]): void {
+    const [call] = calls
+    if (call?.call === 'create-run') this.#first ??= call
+    this.#write(calls.map((one) => `${JSON.stringify(callOf(one))}\n`).join(''))
   }
 
-  /** Writes the lines that wait. @throws LowrankError where one cannot be written */
+  /** Writes what could not be written before. @throws LowrankError where it cannot be written yet */
   write(): void {
-    this.#endWait()
-    const text = this.#waiting
-    this.#waiting = ''
-    const problem = this.#problem
-    this.#problem = undefined
-    if (text !== '' || !this.isComplete) this.#write(text)
-    if (problem !== undefined) throw problem
-  }
-
-  #writeLater(wait: number): void {
-    // The process need not wait for it: what is left is written as it ends.
-    this.#timer = setTimeout(this.#writeQuietly, wait).unref()
-    process.once('exit', this.#writeQuietly)
-  }
-
-  #endWait(): void {
-    clearTimeout(this.#timer)
-    if (this.#timer !== undefined) process.off('exit', this.#writeQuietly)
-    this.#timer = undefined
+    if (!this.isComplete) this.#write('')
   }
 
   /** A server has so many calls, from the first on. */
   done(count: number, run: RunState | undefined): void {
     const isNews = run !== undefined && run !== this.#run
     this.#run = run ?? this.#run
-    this.#waiting += `${JSON.stringify({ done: count, ...(isNews && { run }) })}\n`
-    this.write()
+    this.#write(`${JSON.stringify({ done: count, ...(isNews && { run }) })}\n`)
   }
 
   failed(index: number, message: string): void {
-    this.#waiting += `${JSON.stringify({ failed: index, message })}\n`
-    this.write()
+    this.#write(`${JSON.stringify({ failed: index, message })}\n`)
   }
 
   /** Waits until the disk has all lines. */
@@ -222,7 +180,6 @@ export class Journal {
 
   /** Lets go of the file. What was not written is lost: `flush` goes before. */
   close(): void {
-    this.#endWait()
     if (this.#file !== undefined) closeSync(this.#file)
     this.#file = undefined
   }
@@ -231,7 +188,7 @@ export class Journal {
   async shrink(): Promise<void> {
     this.close()
     if (this.#first === undefined || this.#run === undefined) return
-    await writeFileAtomic(this.path, `${this.#first}\n${JSON.stringify({ done: 1, run: this.#run })}\n`)
+    await writeFileAtomic(this.path, `${JSON.stringify(this.#first)}\n${JSON.stringify({ done: 1, run: this.#run })}\n`)
   }
 
   #write(text: string): void {
@@ -242,7 +199,6 @@ export class Journal {
       this.#file ??= openForAppending(this.path)
       while (at < bytes.length) at += writeSync(this.#file, bytes, at)
       this.#unwritten = new Uint8Array()
-      this.#writtenAt = performance.now()
     } catch (error) {
       this.#unwritten = bytes.subarray(at)
       throw new LowrankError('FILE', `[mlflow] cannot write ${this.path}: ${(error as Error).message}`, {

@@ -1,15 +1,19 @@
 /**
  * @file Sends the calls of a run beside the run: what is pushed is written to the journal and on its way soon, and
  * nobody waits before the end. A server that is down, slow or refuses makes no difference to the run.
+ *
+ * Points come many times a second, and a step leaves little of them in the caches of the processor. So they are
+ * handled together: what is pushed within 50 ms is written together, and what is written within a second is sent
+ * together. A process that a signal or a crash ends loses what it logged in the last 50 ms, and one that ends by itself
+ * loses nothing. All other calls are written and sent at once.
  */
 
 import { isObject } from '../values.js'
-import type { MlflowCall, RunState } from './calls.js'
+import type { RunState } from './calls.js'
 import { createMlflowClient } from './client.js'
 import { connectTo, type MlflowConnection } from './connect.js'
 import { callsFrom, type Journal, type JournalSummary } from './journal.js'
-import { MOST_METRICS } from './limits.js'
-import { parsedCall, type QueuedCall, queuedCall } from './queued-call.js'
+import { hasPoints, type QueuedCall } from './queued-call.js'
 import { CallSender, messageOf, remedyFor } from './send-calls.js'
 import type { MlflowTarget } from './settings.js'
 
@@ -27,9 +31,14 @@ export interface PumpOptions {
   readonly warn: (message: string) => void
 }
 
+/** Milliseconds between two writes of points. */
+const WRITE_PACE = 50
 /** Calls kept in memory; more are read from the journal again when their turn has come. */
 const MOST_KEPT = 20_000
-/** Milliseconds between two requests of points, unless there are enough of them for a whole one. */
+/**
+ * Milliseconds between two sendings of points. Each sends one request, and more while there is enough for whole ones:
+ * a second request takes less of the processor when the first one has just warmed its caches.
+ */
 const PACE = 1000
 const SHORTEST_BACKOFF = 1000
 const LONGEST_BACKOFF = 60_000
@@ -38,14 +47,21 @@ export class Pump {
   readonly #options: PumpOptions
   readonly #journal: Journal
   readonly #controller = new AbortController()
+  /** Points that wait for their write. */
+  #late: QueuedCall[] = []
+  #writeTimer: NodeJS.Timeout | undefined
+  /** When the next write is due, by the clock of the calls. */
+  #writeAt = 0
+  #isWatchingExit = false
+  /** What is written and waits to be sent. */
   #queue: QueuedCall[] = []
   /** Number of the first call of the queue. */
   #sent: number
   #total: number
-  /** Figures that wait, roughly: whether they are worth a request. */
-  #points = 0
+  /** Calls that wait and log no points: they are sent at once. */
+  #urgent = 0
   #work: Promise<void> | undefined
-  #timer: NodeJS.Timeout | undefined
+  #sendTimer: NodeJS.Timeout | undefined
   #isFinishing = false
   #isStopped = false
   #failures = 0
@@ -53,6 +69,9 @@ export class Pump {
   #sender: CallSender | undefined
   #connection: MlflowConnection | undefined
   readonly #told = new Set<string>()
+  readonly #takeLate = (): void => {
+    if (this.#late.length > 0) this.#take()
+  }
 
   constructor(options: PumpOptions) {
     this.#options = options
@@ -72,23 +91,45 @@ export class Pump {
     return this.#total - this.#sent
   }
 
-  push(call: MlflowCall): void {
-    const queued = queuedCall(call)
+  push(call: QueuedCall): void {
+    this.#late.push(call)
+    // A busy process has no turn for timers: the clock decides as well.
+    if (!hasPoints(call) || call.timestamp >= this.#writeAt) this.#take()
+    else if (this.#writeTimer === undefined) this.#takeLater()
+  }
+
+  /** The process need not wait for it: what is left is written as it ends. */
+  #takeLater(): void {
+    this.#writeTimer = setTimeout(this.#takeLate, WRITE_PACE).unref()
+    if (this.#isWatchingExit) return
+    this.#isWatchingExit = true
+    process.once('exit', this.#takeLate)
+  }
+
+  /** Writes what was pushed, and has it sent. */
+  #take(): void {
+    clearTimeout(this.#writeTimer)
+    this.#writeTimer = undefined
+    const calls = this.#late
+    this.#late = []
     try {
-      this.#journal.append(queued.line, queued.points !== undefined)
+      this.#journal.append(calls)
     } catch (error) {
       this.#warnOfFile(error)
     }
-    // A gap in the queue is closed from the journal, in order; without one memory has to do.
-    const isNext = this.#sent + this.#queue.length === this.#total
-    const isWanted = this.#options.target !== undefined && this.#queue.length < MOST_KEPT
-    if (isNext && (isWanted || !this.#journal.isComplete)) this.#queue.push(queued)
-    this.#total++
-    this.#points += weightOf(queued)
+    this.#writeAt = Date.now() + WRITE_PACE
+    for (const call of calls) {
+      // A gap in the queue is closed from the journal, in order; without one memory has to do.
+      const isNext = this.#sent + this.#queue.length === this.#total
+      const isWanted = this.#options.target !== undefined && this.#queue.length < MOST_KEPT
+      if (isNext && (isWanted || !this.#journal.isComplete)) this.#queue.push(call)
+      this.#total++
+      if (!hasPoints(call)) this.#urgent++
+    }
     this.#wake()
   }
 
-  /** Writes what waits into the journal. What it could not write it writes with what comes next. */
+  /** Writes what the journal could not take before. */
   #writeJournal(): void {
     try {
       this.#journal.write()
@@ -105,6 +146,7 @@ export class Pump {
 
   /** Waits until the disk has what was pushed. */
   flush(): void {
+    this.#takeLate()
     try {
       this.#journal.flush()
     } catch (error) {
@@ -118,12 +160,14 @@ export class Pump {
    * @returns whether it has everything
    */
   async finish(seconds: number): Promise<boolean> {
+    this.#takeLate()
+    process.off('exit', this.#takeLate)
     this.#isFinishing = true
     // One more try at once, whatever was tried before.
     this.#nextAt = 0
     this.#failures = 0
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    clearTimeout(this.#sendTimer)
+    this.#sendTimer = undefined
     const timer = setTimeout(() => this.#controller.abort(), 1000 * seconds)
     try {
       this.#wake()
@@ -134,7 +178,7 @@ export class Pump {
       }
     } finally {
       clearTimeout(timer)
-      clearTimeout(this.#timer)
+      clearTimeout(this.#sendTimer)
       this.#controller.abort()
       await this.#work
     }
@@ -165,20 +209,22 @@ export class Pump {
     const { target } = this.#options
     if (target === undefined || this.#isStopped || this.#work !== undefined || this.unsent === 0) return
     if (this.#controller.signal.aborted) return
+    const mayHurry = this.#failures === 0 && (this.#urgent > 0 || this.#isFinishing)
+    if (this.#sendTimer !== undefined && !mayHurry) return
     const wait = this.#nextAt - performance.now()
-    const isDue = wait <= 0 || (this.#failures === 0 && (this.#points >= MOST_METRICS || this.#isFinishing))
+    const isDue = wait <= 0 || mayHurry
     if (isDue) {
       this.#work = this.#sendWaiting(target).finally(() => {
         this.#work = undefined
         this.#wake()
       })
-    } else if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined
+    } else if (this.#sendTimer === undefined) {
+      this.#sendTimer = setTimeout(() => {
+        this.#sendTimer = undefined
         this.#wake()
       }, wait)
       // The process need not wait for it.
-      this.#timer.unref()
+      this.#sendTimer.unref()
     }
   }
 
@@ -189,12 +235,15 @@ export class Pump {
       await this.#refill()
       while (this.#queue.length > 0 && !this.#controller.signal.aborted) {
         this.#writeJournal()
-        const before = sender.run
+        const { run } = sender
+        const waiting = this.#queue.length
         const count = await sender.send(this.#queue)
-        this.#took(count, sender.run === before ? undefined : sender.run)
+        this.#took(count, sender.run === run ? undefined : sender.run)
         this.#failures = 0
-        // What comes meanwhile waits for its turn.
-        if (this.#points < MOST_METRICS && !this.#isFinishing && this.#queue[0]?.points) break
+        const [next] = this.#queue
+        // What is less than a whole request waits for its turn.
+        const isEnough = count < waiting && count <= this.#queue.length
+        if (next !== undefined && hasPoints(next) && !isEnough && !this.#isFinishing) break
         await this.#refill()
       }
       this.#nextAt = performance.now() + PACE
@@ -222,15 +271,16 @@ export class Pump {
     if (!this.#journal.isComplete) return
     const calls: QueuedCall[] = []
     for await (const call of callsFrom(this.#journal.path, this.#sent)) {
-      calls.push(queuedCall(call))
+      calls.push(call)
       if (calls.length === MOST_KEPT) break
     }
     this.#queue = calls
   }
 
   #took(count: number, run: RunState | undefined): void {
-    for (const call of this.#queue.splice(0, count)) this.#points -= weightOf(call)
-    this.#points = Math.max(0, this.#points)
+    for (const call of this.#queue.splice(0, count)) if (!hasPoints(call)) this.#urgent--
+    // Those of before a resume were not counted.
+    this.#urgent = Math.max(0, this.#urgent)
     this.#sent += count
     try {
       this.#journal.done(this.#sent, run)
@@ -240,9 +290,7 @@ export class Pump {
   }
 
   #failed(error: unknown): void {
-    const [first] = this.#queue
-    const call = first && parsedCall(first)
-    const remedy = remedyFor(error, call)
+    const remedy = remedyFor(error, this.#queue[0])
     const message = messageOf(error)
     if (this.#controller.signal.aborted) return
     if (remedy === 'leave out') {
@@ -274,9 +322,4 @@ export class Pump {
     this.#told.add(message)
     this.#options.warn(message)
   }
-}
-
-/** Points of a call. What is no point is sent at once, as a whole request of them is. */
-function weightOf({ points }: QueuedCall): number {
-  return points?.keys.length ?? MOST_METRICS
 }

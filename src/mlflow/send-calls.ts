@@ -22,10 +22,10 @@ import {
   RUN_TAG,
   type RunState,
 } from './calls.js'
-import type { MlflowClient, MlflowRun } from './client.js'
+import type { MetricPoint, MlflowClient, MlflowRun } from './client.js'
 import { LONGEST_TAG, MOST_METRICS } from './limits.js'
 import { loggedModel } from './logged-files.js'
-import { type Points, parsedCall, pointsOf, type QueuedCall } from './queued-call.js'
+import { callOf, hasPoints, type QueuedCall } from './queued-call.js'
 
 /** MLflow's experiment for those who name none. */
 const DEFAULT_EXPERIMENT = '0'
@@ -65,16 +65,15 @@ export class CallSender {
     const [first] = calls
     if (first === undefined) return 0
     try {
-      if (first.points) return await this.#logPoints(calls, most)
-      await this.#perform(parsedCall(first) as Exclude<MlflowCall, LogMetricsCall>)
+      if (hasPoints(first)) return await this.#logPoints(calls, most)
+      await this.#perform(first)
       this.#isUnclear = false
       return 1
     } catch (error) {
       this.#isUnclear = true
       this.#steps = undefined
       // Points that go together are left out only where they are refused by themselves.
-      if (first.points && most > 1 && remedyFor(error, parsedCall(first)) === 'leave out')
-        return await this.send(calls, 1)
+      if (hasPoints(first) && most > 1 && remedyFor(error, first) === 'leave out') return await this.send(calls, 1)
       throw error
     }
   }
@@ -131,20 +130,22 @@ export class CallSender {
     const { runId } = this.#expectRun()
     this.#steps ??= new Map((await this.#client.getRun(runId)).metrics.map(({ key, step }) => [key, step]))
     const steps = new Map(this.#steps)
-    const texts: string[] = []
-    let size = 0
+    const points: MetricPoint[] = []
     let count = 0
-    for (const call of calls) {
-      const { points } = call
-      if (points === undefined || count === most) break
-      if (count > 0 && size + points.keys.length > MOST_METRICS) break
-      const fresh = freshPoints(call, points, steps)
-      for (const key of fresh.keys) steps.set(key, fresh.step)
-      if (fresh.keys.length > 0) texts.push(fresh.text)
-      size += fresh.keys.length
+    for (const queued of calls) {
+      if (!hasPoints(queued) || count === most) break
+      const { timestamp, step, metrics } = callOf(queued)
+      const keys = Object.keys(metrics)
+      if (count > 0 && points.length + keys.length > MOST_METRICS) break
+      for (const key of keys) {
+        // The server has it, or a later one.
+        if (step <= (steps.get(key) ?? Number.NEGATIVE_INFINITY)) continue
+        steps.set(key, step)
+        points.push({ key, value: metrics[key] as number | string, timestamp, step })
+      }
       count++
     }
-    if (size > 0) await this.#client.logPoints(runId, texts)
+    if (points.length > 0) await this.#client.logPoints(runId, points)
     this.#steps = steps
     this.#isUnclear = false
     return count
@@ -200,20 +201,11 @@ export class CallSender {
   }
 }
 
-/** The points of a call that come after the steps that the server has. */
-function freshPoints(call: QueuedCall, points: Points, steps: ReadonlyMap<string, number>): Points {
-  const isFresh = (key: string): boolean => points.step > (steps.get(key) ?? Number.NEGATIVE_INFINITY)
-  if (points.keys.every(isFresh)) return points
-  const whole = parsedCall(call) as LogMetricsCall
-  const metrics = Object.fromEntries(Object.entries(whole.metrics).filter(([key]) => isFresh(key)))
-  return pointsOf({ ...whole, metrics })
-}
-
 /** What may be done about a failure: try again, leave this call out, or nothing until somebody looks. */
 export type Remedy = 'again' | 'leave out' | 'stop'
 
 /** What a failure of `send` asks for. */
-export function remedyFor(error: unknown, call: MlflowCall | undefined): Remedy {
+export function remedyFor(error: unknown, call: QueuedCall | undefined): Remedy {
   if (!(error instanceof ServiceError)) return call?.call === 'create-run' ? 'stop' : 'leave out'
   const { status } = error
   if (status === undefined || status === 408 || status === 429 || status >= 500) return 'again'

@@ -8,12 +8,11 @@ import { SIGNAL } from '../options/shared.js'
 import { type OptionTable, readOptions } from '../options/table.js'
 import { readDirectory } from '../regular-file.js'
 import { DirectoryLock } from '../train/directory-lock.js'
-import type { RunState } from './calls.js'
+import type { MlflowCall, RunState } from './calls.js'
 import { createMlflowClient } from './client.js'
 import { connectTo, type MlflowConnection } from './connect.js'
 import { callsFrom, type FailedCall, JOURNAL_FILE, Journal, type JournalSummary, summarize } from './journal.js'
 import { MLFLOW_OPTIONS, type MlflowOptions } from './options.js'
-import { parsedCall, type QueuedCall, queuedCall } from './queued-call.js'
 import { CallSender, messageOf, remedyFor } from './send-calls.js'
 import { type MlflowTarget, REQUEST_TIMEOUT, readTarget } from './settings.js'
 
@@ -133,7 +132,7 @@ async function syncJournal(directory: string, name: string, settings: Settings):
   try {
     while (done < total) {
       const calls = await someCalls(path, done)
-      let waiting: readonly QueuedCall[] = calls
+      let waiting: readonly MlflowCall[] = calls
       while (waiting.length > 0) {
         signal?.throwIfAborted()
         const outcome = await sendPatiently(sender, connection, waiting, settings)
@@ -157,10 +156,10 @@ async function syncJournal(directory: string, name: string, settings: Settings):
   return { path, sent: done - summary.done, failed: refused, run: sender.run }
 }
 
-async function someCalls(path: string, from: number): Promise<QueuedCall[]> {
-  const calls: QueuedCall[] = []
+async function someCalls(path: string, from: number): Promise<MlflowCall[]> {
+  const calls: MlflowCall[] = []
   for await (const call of callsFrom(path, from)) {
-    calls.push(queuedCall(call))
+    calls.push(call)
     if (calls.length === MOST_READ) break
   }
   return calls
@@ -170,7 +169,7 @@ async function someCalls(path: string, from: number): Promise<QueuedCall[]> {
 async function sendPatiently(
   sender: CallSender,
   connection: MlflowConnection,
-  calls: readonly QueuedCall[],
+  calls: readonly MlflowCall[],
   { patience, signal }: Settings,
 ): Promise<number | { readonly message: string }> {
   const begun = performance.now()
@@ -179,7 +178,7 @@ async function sendPatiently(
       return await sender.send(calls)
     } catch (error) {
       signal?.throwIfAborted()
-      const remedy = remedyFor(error, calls[0] && parsedCall(calls[0]))
+      const remedy = remedyFor(error, calls[0])
       if (remedy === 'leave out') return { message: messageOf(error) }
       const wait = Math.max(connection.waitOf(error) ?? 0, Math.min(SHORTEST_BACKOFF * 2 ** attempt, LONGEST_BACKOFF))
       if (remedy === 'stop' || performance.now() - begun + wait > 1000 * patience) throw error

@@ -49,15 +49,16 @@ function rest(server: string, timeout?: number): RestClient {
   })
 }
 
-const CALL = { method: 'POST', path: '/points', what: 'that points are taken', jsonText: '{"step":"größer"}' } as const
+const TEXT = '{"step":"größer"}'
+const CALL = { method: 'POST', path: '/points', what: 'that points are taken', jsonBytes: Buffer.from(TEXT) } as const
 
 it('a text arrives as JSON with its length in bytes, and its answer is parsed', async () => {
   const { url, bodies, headers } = await serve((response) => response.end('{"taken":1}'))
   expect(await rest(url).json(CALL)).toEqual({ taken: 1 })
-  expect(bodies).toEqual([CALL.jsonText])
+  expect(bodies).toEqual([TEXT])
   expect(headers[0]).toMatchObject({
     'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(CALL.jsonText)),
+    'content-length': String(CALL.jsonBytes.length),
     authorization: 'Bearer planted-token-0123456789',
   })
 })
@@ -73,7 +74,7 @@ it('a text that the server was too busy for is sent again', async () => {
     response.writeHead(count === 1 ? 503 : 200, { 'retry-after': '0' }).end('{}')
   })
   expect(await rest(url).json(CALL)).toEqual({})
-  expect(bodies).toEqual([CALL.jsonText, CALL.jsonText])
+  expect(bodies).toEqual([TEXT, TEXT])
 })
 
 it('a server that says nothing ends a text with the seconds that were waited', async () => {
@@ -118,7 +119,7 @@ it('a text that is aborted rejects with the reason', async () => {
 it('a server that is not there says so, as fetch does', async () => {
   const { url } = await serve(() => {})
   for (const close of closers.splice(0)) close()
-  const request = { method: 'POST', headers: {}, body: '{}', signal: undefined }
+  const request = { method: 'POST', headers: {}, body: Buffer.from('{}'), signal: undefined }
   const failure = await shortExchange(url, request, { answerTimeout: 1000, pieceTimeout: 1000 }).catch(
     (error: Error) => error,
   )
