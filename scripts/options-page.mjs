@@ -62,6 +62,14 @@ export const SECTIONS = [
     type: 'ExportModelOptions',
   },
   {
+    title: 'checkLoaders(options)',
+    about:
+      'Says what vLLM, llama.cpp, Ollama, mlx-lm, PEFT and transformers would refuse. The flag is `--check` of `lowrank export`.',
+    file: 'export/check-loaders',
+    table: 'CHECK_LOADERS_OPTIONS',
+    type: 'CheckLoadersOptions',
+  },
+  {
     title: 'compareBehaviour(model, tokenizer, options)',
     about:
       'Tells what else an adapter changed, and which rows of training it recites. The same stand in `behaviour` of `evaluate`.',

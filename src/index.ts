@@ -111,6 +111,7 @@ export type {
   SharedTaskDataOptions,
 } from './evaluate/task-options.js'
 export { type UpdateCardOptions, updateModelCard } from './evaluate/update-card.js'
+export { type CheckLoadersOptions, checkLoaders } from './export/check-loaders.js'
 export type { DifferentToken, ExportComparison } from './export/compare.js'
 export type { ExportEvent } from './export/events.js'
 export { type ExportReport, exportModel } from './export/export-model.js'
@@ -160,6 +161,8 @@ export type { ReportOptions } from './integrations/report-to.js'
 export { trainLora } from './integrations/train-lora.js'
 export type { PullKaggleOptions } from './kaggle/options.js'
 export { type PulledFiles, pullKaggle } from './kaggle/pull.js'
+export type { FindingEffect, LoaderFinding } from './loaders/loader.js'
+export type { LoaderName } from './loaders/loader-names.js'
 export {
   DataError,
   type DataPlace,

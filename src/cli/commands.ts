@@ -15,6 +15,7 @@ export const COMMANDS: CommandList = new Map([
   ['report', () => import('./report.js')],
   ['runs', () => import('./runs.js')],
   ['merge', () => import('./merge.js')],
+  ['export', () => import('./export.js')],
   ['mlflow sync', () => import('./mlflow/sync.js')],
   ['data show', () => import('./data/show.js')],
   ['data check', () => import('./data/check.js')],

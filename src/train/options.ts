@@ -6,6 +6,7 @@
 import { LORA_OPTIONS, type LoraConfig } from '../adapters/lora-config.js'
 import { type DataSource, isDataSource } from '../data/sources/open-source.js'
 import { HUB_OPTIONS, type HubOptions } from '../hub/settings.js'
+import { LOADER_LIST, LOADER_NAMES, type LoaderName } from '../loaders/loader-names.js'
 import type { OptionProblem } from '../lowrank-error.js'
 import { MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
@@ -71,6 +72,12 @@ export interface TrainRunOptions extends HubOptions, ProbeOptions {
    * @default false
    */
   behaviour?: boolean
+  /**
+   * Programs that are to open the result: what they refuse of the adapter, the model and its chat template is a warning
+   * before the first step.
+   * @default none
+   */
+  exportFor?: readonly LoaderName[]
   /**
    * 'nf4' (QLoRA): the frozen projections are held in 4 bits; see `loadModel`. Not with method 'full'.
    * @default what the checkpoint has
@@ -233,6 +240,18 @@ export const TRAIN_LORA_OPTIONS = {
     default: false,
     help: 'compares the adapter with its base once the run is complete, and writes behaviour.json',
     flag: { name: '--behaviour' },
+  },
+  exportFor: {
+    rule: LOADER_LIST,
+    otherwise: 'none',
+    example: ['vllm', 'llama.cpp'],
+    help: `programs that are to open the result, and what they refuse is told before the first step: ${LOADER_NAMES.join(', ')}`,
+    flag: {
+      name: '--export-for',
+      argument: 'names',
+      help: 'tell first what these programs refuse of the result',
+      choices: LOADER_NAMES,
+    },
   },
   baseModelName: {
     rule: textOf('the Hub id or path of a model'),

@@ -1,5 +1,11 @@
 /** @file What of a run's options can hardly be meant, told before its first step. */
 
+import type { LoraConfig } from '../adapters/lora-config.js'
+import type { RawConfig } from '../architecture/config.js'
+import { featuresOfConfig } from '../loaders/adapter-features.js'
+import type { LoaderName } from '../loaders/loader-names.js'
+import { loaderFindings } from '../loaders/loaders.js'
+import type { Templates } from '../tokenizer/template-files.js'
 import { learningRateAt, resolveWarmupSteps } from './schedule.js'
 import type { ResolvedTrainingOptions } from './training-options.js'
 
@@ -21,4 +27,18 @@ export function runWarnings(training: ResolvedTrainingOptions, totalSteps: numbe
     )
   }
   return warnings
+}
+
+/** What the programs that are to open the result would not do as it says, a sentence each. */
+export function exportWarnings(
+  names: readonly LoaderName[],
+  config: RawConfig,
+  lora: LoraConfig | undefined,
+  chatTemplate: Templates | undefined,
+): string[] {
+  const adapter = lora && featuresOfConfig(lora)
+  return loaderFindings(names, { config, adapter, chatTemplate }).map(
+    ({ loader, version, effect, feature, message }) =>
+      `[exportFor] ${loader} (${version}): ${feature} is ${effect === 'needs' ? 'something to set up' : effect}: ${message}`,
+  )
 }

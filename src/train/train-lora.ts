@@ -37,7 +37,7 @@ import { plainOptions } from './run-config.js'
 import { checkSources, prepareData, type RunData } from './run-data.js'
 import { openRunFiles, type RunFiles, secretsOf, writeCard } from './run-files.js'
 import { RunStatusFile } from './run-status.js'
-import { runWarnings } from './run-warnings.js'
+import { exportWarnings, runWarnings } from './run-warnings.js'
 import { type RunInProgress, startRun, type TrainResult, type TrainRun } from './train-run.js'
 import { createOptimizer, createTrainedPart } from './trained-part.js'
 import { Trainer } from './trainer.js'
@@ -236,6 +236,12 @@ async function trainOnData<I extends Item>(
     ...(resumed?.checkpoint.warnings ?? []),
     ...trainer.warnings,
     ...runWarnings(training, totalSteps),
+    ...exportWarnings(
+      options.exportFor ?? [],
+      model.rawConfig,
+      options.lora,
+      training.chatTemplate ?? tokenizer.chatTemplate,
+    ),
     ...(noCheckpoint ? [`[resume] ${output.path} holds no checkpoint: the run begins at its first step`] : []),
   ])
     await report({ type: 'warning', message })
