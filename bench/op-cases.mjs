@@ -148,7 +148,7 @@ export const OP_CASES = {
   // The causal half: two products forward, five backward.
   attention: (t, sizes) => ({ args: attention(t, sizes), flops: 2 * attentionProduct(sizes) }),
   attentionBackward: (t, sizes) => {
-    const { y, lse, ...given } = attention(t, sizes)
+    const { y, lse, blockSize, ...given } = attention(t, sizes)
     const { N, H, Hkv, hd } = sizes
     return {
       args: {
@@ -278,6 +278,7 @@ function attention(t, { B, T, N, H, Hkv, hd }) {
     cuSeqlensK: bounds,
     y: t.empty(N, H * hd),
     lse: t.emptyFloat(H, N),
+    blockSize: 0,
     options: { ...ATTENTION, headDim: hd, scale: 1 / Math.sqrt(hd) },
   }
 }

@@ -10,7 +10,9 @@
 // nothing grows with Nq Nk. A task is (sequence, head, 64 queries); blocks of one or two queries are
 // attention_few_queries.h's. Blocks that no query sees are never visited. A query without any key gives y = 0, lse =
 // -infinity.
-// Deterministic: a task is one thread's, and visits its key blocks in order.
+// Deterministic: a task is one thread's, and visits its key blocks, which begin at multiples of 64, in order. So a
+// query's bits depend on its keys alone, and on whether its 64 queries, counted from its sequence's first, are up to
+// two.
 #include "attention_few_queries.h"
 
 namespace lowrank::cpu::LOWRANK_ISA {
@@ -89,8 +91,8 @@ void forwardTask(const AttentionArgs& args, const AttentionShape& shape, const B
   }
 
   const int64_t keyEnd = endKey(seen, q1 - 1), kvColumn = head / shape.group * shape.headDim;
-  for (int64_t k0 = firstKey(seen, q0); k0 < keyEnd; k0 += kBlock) {
-    const int64_t keys = minOf(kBlock, keyEnd - k0), row = task.kBegin + k0;
+  for (int64_t k0 = firstKey(seen, q0) / kBlock * kBlock; k0 < keyEnd; k0 += kBlock) {
+    const int64_t keys = minOf(kBlock, keyEnd - k0), row = rowOfKey(task, k0);
     packRows<kDot>(rowOf<T>(args.k, row) + kvColumn, args.k.stride, keys, shape.headDim, s.k, shape.rowPitch);
     packBlockStraight<kDot>(rowOf<T>(args.v, row) + kvColumn, args.v.stride, keys, shape, s.v);
     const bool masked = !allVisible(seen, q0, q1, k0, k0 + keys);
@@ -132,7 +134,8 @@ template <bool kDot, class T>
 void attentionAs(const AttentionArgs& args, Context& context) {
   const AttentionShape shape = attentionShape<kDot>(args.q, args.k, args.options);
   int64_t blocks = 0;
-  const BlockTask* tasks = blockTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, blocks, context);
+  const KeyPlaces places{args.cuSeqlensK, args.seqUsedK, args.blockTable, args.blockSize};
+  const BlockTask* tasks = blockTasks(args.cuSeqlensQ, places, blocks, context);
   if (tasks == nullptr) return;
   if (attendFewQueries<kDot, T>(args, shape, tasks, blocks, context) == blocks) return;
 
@@ -165,8 +168,14 @@ void attentionAs(const AttentionArgs& args, Context& context) {
 }  // namespace
 
 void attention(const AttentionArgs& args, Context& context) {
-  if (!checkSequences(args.cuSeqlensQ, args.cuSeqlensK, args.q.rows, args.k.rows, context)) return;
-  if (args.seqUsedK.data != nullptr && !checkUsed(args.seqUsedK, args.cuSeqlensK, context)) return;
+  if (args.blockTable.data != nullptr) {
+    const KeyPlaces places{args.cuSeqlensK, args.seqUsedK, args.blockTable, args.blockSize};
+    if (!checkBoundaries(args.cuSeqlensQ, args.q.rows, true, "cuSeqlensQ", context)) return;
+    if (!checkBlocks(places, args.k.rows, context)) return;
+  } else {
+    if (!checkSequences(args.cuSeqlensQ, args.cuSeqlensK, args.q.rows, args.k.rows, context)) return;
+    if (args.seqUsedK.data != nullptr && !checkUsed(args.seqUsedK, args.cuSeqlensK, context)) return;
+  }
   withStorage(args.q.dtype, [&]<class T>(T) { attentionAs<kHasPairs<T>, T>(args, context); });
 }
 

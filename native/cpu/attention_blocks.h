@@ -50,6 +50,14 @@ LOWRANK_INLINE int64_t widthWords(const AttentionShape& shape) {
   return kBlock * shape.widthPanels * kPanel;
 }
 
+// Where the keys of sequences lie (AttentionArgs).
+struct KeyPlaces {
+  Tensor cuSeqlensK;  // or blockTable
+  Tensor seqUsedK{};  // may be left out
+  Tensor blockTable{};
+  int32_t blockSize = 0;
+};
+
 // One block of one sequence. Tokens are rows of the ragged matrices.
 struct BlockTask {
   int64_t qBegin;  // the sequence's first query
@@ -58,7 +66,15 @@ struct BlockTask {
   int64_t kCount;
   int64_t first;  // of this block, counted inside the sequence
   int64_t count;
+  const int32_t* pages;  // the sequence's row of blockTable, or nullptr
+  int64_t pageRows;      // blockSize
 };
+
+// The row of a key. Those up to the next multiple of kBlock follow it.
+LOWRANK_INLINE int64_t rowOfKey(const BlockTask& task, int64_t key) {
+  if (task.pages == nullptr) return task.kBegin + key;
+  return task.pages[key / task.pageRows] * task.pageRows + key % task.pageRows;
+}
 
 // False, with the fault recorded, where the boundaries do not ascend from 0 to the rows that there are.
 LOWRANK_INLINE bool checkBoundaries(const Tensor& boundaries, int64_t rows, bool all, const char* name,
@@ -88,6 +104,27 @@ LOWRANK_INLINE bool checkUsed(const Tensor& seqUsedK, const Tensor& cuK, Context
   return true;
 }
 
+// False, with the fault recorded, where a sequence would use keys of blocks that are not there.
+LOWRANK_INLINE bool checkBlocks(const KeyPlaces& places, int64_t keys, Context& context) {
+  const int32_t* used = static_cast<const int32_t*>(places.seqUsedK.data);
+  const int64_t size = places.blockSize, most = places.blockTable.cols * size;
+  for (int64_t s = 0; s < places.blockTable.rows; ++s) {
+    if (used[s] < 0 || used[s] > most) {
+      context.fail("expected seqUsedK in [0, %lld], the keys of sequence %lld, got %d", static_cast<long long>(most),
+                   static_cast<long long>(s), used[s]);
+      return false;
+    }
+    const int32_t* blocks = rowOf<int32_t>(places.blockTable, s);
+    for (int64_t b = 0; b < ceilDiv(used[s], size); ++b) {
+      if (blocks[b] >= 0 && blocks[b] < keys / size) continue;
+      context.fail("expected blocks in [0, %lld), those of k, got %d for sequence %lld",
+                   static_cast<long long>(keys / size), blocks[b], static_cast<long long>(s));
+      return false;
+    }
+  }
+  return true;
+}
+
 LOWRANK_INLINE bool checkSequences(const Tensor& cuQ, const Tensor& cuK, int64_t queries, int64_t keys,
                                    Context& context) {
   if (elementCount(cuQ) != elementCount(cuK)) {
@@ -99,12 +136,12 @@ LOWRANK_INLINE bool checkSequences(const Tensor& cuQ, const Tensor& cuK, int64_t
          checkBoundaries(cuK, keys, false, "cuSeqlensK", context);
 }
 
-// All blocks of queries of all sequences. Returns nullptr when scratch is out. seqUsedK may be left out.
-LOWRANK_INLINE BlockTask* blockTasks(const Tensor& cuQ, const Tensor& cuK, const Tensor& seqUsedK, int64_t& count,
-                                     Context& context) {
+// All blocks of queries of all sequences. Returns nullptr when scratch is out.
+LOWRANK_INLINE BlockTask* blockTasks(const Tensor& cuQ, const KeyPlaces& places, int64_t& count, Context& context) {
   const int32_t* q = static_cast<const int32_t*>(cuQ.data);
-  const int32_t* k = static_cast<const int32_t*>(cuK.data);
-  const int32_t* used = static_cast<const int32_t*>(seqUsedK.data);
+  const int32_t* k = static_cast<const int32_t*>(places.cuSeqlensK.data);
+  const int32_t* used = static_cast<const int32_t*>(places.seqUsedK.data);
+  const bool inBlocks = places.blockTable.data != nullptr;
   const int64_t sequences = elementCount(cuQ) - 1;
   count = 0;
   for (int64_t s = 0; s < sequences; ++s) count += ceilDiv(q[s + 1] - q[s], kBlock);
@@ -114,7 +151,14 @@ LOWRANK_INLINE BlockTask* blockTasks(const Tensor& cuQ, const Tensor& cuK, const
   for (int64_t s = 0; s < sequences; ++s) {
     const int64_t queries = q[s + 1] - q[s], keys = used != nullptr ? used[s] : k[s + 1] - k[s];
     for (int64_t first = 0; first < queries; first += kBlock) {
-      tasks[next++] = BlockTask{q[s], queries, k[s], keys, first, minOf(kBlock, queries - first)};
+      tasks[next++] = BlockTask{q[s],
+                                queries,
+                                inBlocks ? 0 : k[s],
+                                keys,
+                                first,
+                                minOf(kBlock, queries - first),
+                                inBlocks ? rowOf<int32_t>(places.blockTable, s) : nullptr,
+                                places.blockSize};
     }
   }
   return tasks;

@@ -1,7 +1,7 @@
 // Attention for the blocks of one or two queries, as in decoding, where a tile would multiply mostly padding.
 //
-// 1. A task is (query, chunk of kChunk keys): shapes alone cut it. It goes through the key/value heads, each with all
-//    its query heads, at most kMostHeads at a time: a row of K or V is widened once for them.
+// 1. A task is (query, chunk of kChunk keys): they begin at multiples of kChunk. It goes through the key/value heads,
+//    each with all its query heads, at most kMostHeads at a time: a row of K or V is widened once for them.
 // 2. Each head leaves a partial: y = sum e^(s - maximum) v, maximum and sum e^(s - maximum). A query with several
 //    chunks gets them merged in order by a second pass, one with a single chunk by its task.
 // 3. Lanes run along the head's width for both products. kLanes sums, keys times heads, are added up across lanes at a
@@ -26,8 +26,9 @@ inline constexpr int64_t kKeysAhead = 16;  // of the keys being scored
 
 struct FewQuery {
   int64_t row;        // of q and y
-  int64_t key;        // row of the first key that it sees
-  int64_t keys;       // how many it sees
+  int64_t block;      // its BlockTask
+  int64_t first;      // the keys that it sees
+  int64_t end;
   int64_t chunks;     // at least one, which may be empty
   int64_t firstTask;  // of its chunks
   int64_t partials;   // slot of its first chunk, where there are several
@@ -275,9 +276,9 @@ static int64_t attendFewQueries(const AttentionArgs& args, const AttentionShape&
     if (block.count > kFewQueries) continue;
     const Visibility seen = visibility(block.qCount, block.kCount, args.options);
     for (int64_t i = block.first; i < block.first + block.count; ++i) {
-      const int64_t first = firstKey(seen, i), keys = maxOf(0, endKey(seen, i) - first);
-      const int64_t chunks = maxOf(1, ceilDiv(keys, kChunk));
-      queries[queryCount++] = FewQuery{block.qBegin + i, block.kBegin + first, keys, chunks, taskCount, slots};
+      const int64_t first = firstKey(seen, i), end = maxOf(first, endKey(seen, i));
+      const int64_t chunks = maxOf(1, ceilDiv(end, kChunk) - first / kChunk);
+      queries[queryCount++] = FewQuery{block.qBegin + i, b, first, end, chunks, taskCount, slots};
       taskCount += chunks;
       if (chunks > 1) slots += chunks;
     }
@@ -304,12 +305,14 @@ static int64_t attendFewQueries(const AttentionArgs& args, const AttentionShape&
   };
 
   const auto attend = [&](const FewQuery& query, int64_t chunk, int64_t kvHead, float* q) {
-    const int64_t key = query.key + chunk * kChunk, column = kvHead * shape.headDim;
+    const int64_t begin = (query.first / kChunk + chunk) * kChunk, first = maxOf(query.first, begin);
+    const int64_t keys = maxOf(0, minOf(begin + kChunk, query.end) - first), column = kvHead * shape.headDim;
+    const int64_t key = keys > 0 ? rowOfKey(blocks[query.block], first) : 0;
     const ChunkRows<T> rows{rowOf<T>(args.k, key) + column,
                             rowOf<T>(args.v, key) + column,
                             args.k.stride,
                             args.v.stride,
-                            minOf(kChunk, query.keys - chunk * kChunk),
+                            keys,
                             kvHead == 0 ? args.k.cols : 0};
     float* partials =
         query.chunks == 1 ? q + qWords : partialAt(sharedPartials(query, kvHead), chunk * shape.heads, shape).y;

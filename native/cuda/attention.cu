@@ -15,17 +15,20 @@
 //                 16 bytes per copy where heads are aligned to that, else elements. Heads are padded to 64, 128 or 256
 //                 columns.
 //   plain         float32. A block is (32 queries, head), 8 threads per query, 8 keys at a time.
-//   few queries   up to two queries per sequence, as in decoding. A block is (query, key/value head, share of its keys)
-//                 with all query heads of that; 4 warps take keys in turn, lanes along the head's width. A second
-//                 kernel merges the shares. Roof: the bytes of K and V.
+//   few queries   with a cache: the last queries of a sequence, where one or two are left of them beyond a multiple of
+//                 64, as in decoding. A block is (query, key/value head, 256 keys) with all query heads of that; 4
+//                 warps take keys in turn, lanes along the head's width. A second kernel merges the shares. The
+//                 other kernels leave those queries out where they have a task of their own. Roof: the bytes of K and
+//                 V.
 //
 //                 threads  blocks                             shared memory
 //   plan          256      1                                  32 bytes
 //   tensor cores  128      (Nq / 64 + S, H)                   27 KB, 51 KB, 99 KB by the padded head
 //   plain         256      (Nq / 32 + S, H)                   48 rows of 4 (hd + 1) bytes, and 1 KB
-//   few queries   128      (Nq + S, Hkv, shares)              4 (hd + 2) bytes per warp and four heads
-//   merge         128      (Nq + S, H)                        0
-// Deterministic: a query's sums are one block's, keys in order; shares are cut by Nk / S.
+//   few queries   128      (Nk / 256 + S, Hkv, 2)             4 (hd + 2) bytes per warp and four heads
+//   merge         128      (Nq / 64 + S, H, 2)                0
+// Deterministic: a query's sums are one block's, keys in order. Tiles of keys and shares begin at multiples of their
+// size: bits depend on a query's keys alone, and on whether it is one of few.
 #include "attention_wgmma.h"
 
 namespace lowrank::LOWRANK_BACKEND {
@@ -33,25 +36,31 @@ namespace {
 
 constexpr int kKeyTile = 64;
 
-// Heads of 16-bit types on tensor cores.
-template <class T, int kDim>
+int32_t skippedOf(const SequenceTasks& tasks) {
+  return tasks.shares != nullptr ? 2 : 0;
+}
+
+// Heads of 16-bit types on tensor cores. Tasks of up to `skipped` queries are another kernel's.
+template <class T, int kDim, bool kInBlocks>
 __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const SequenceTask* tasks, int32_t slots,
+                                                                     int32_t skipped,
                                                                      Matrix<const T> q,  // [Nq, H hd]
                                                                      Matrix<const T> k,  // [Nk, Hkv hd]
                                                                      Matrix<const T> v,  // [Nk, Hkv hd]
+                                                                     KeyBlocks blocks,
                                                                      Matrix<T> y,        // [Nq, H hd]
                                                                      Matrix<float> lse,  // [H, Nq]
                                                                      AttentionOptions options, bool whole) {
   // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
-  if (task.count == 0) return;
+  if (task.count <= skipped) return;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int headDim = options.headDim, head = static_cast<int>(blockIdx.y);
   const int kvColumn = head / (q.cols / k.cols) * headDim;
   const Visibility seen = visibilityOf(task, options);
   const HeadRows<T> queries{q.row(task.qBegin + task.first) + head * headDim, q.stride, headDim, whole};
-  const HeadRows<T> keys{k.row(task.kBegin) + kvColumn, k.stride, headDim, whole};
-  const HeadRows<T> values{v.row(task.kBegin) + kvColumn, v.stride, headDim, whole};
+  const auto keys = keyRowsOf<kInBlocks>(k, task, blocks, kvColumn, headDim, whole);
+  const auto values = keyRowsOf<kInBlocks>(v, task, blocks, kvColumn, headDim, whole);
   T* const qTile = sharedMemory<T>();
   T* const kTile = qTile + kBlockRows * kPitch<kDim>;
   T* const vTile = kTile + kKeyTile * kPitch<kDim>;
@@ -67,7 +76,8 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionKernel(const Seque
   }
   float sums[kDim / 8][4] = {};
 
-  const int32_t keyBegin = seen.firstKey(task.first), keyEnd = seen.endKey(task.first + task.count - 1);
+  const int32_t keyBegin = seen.firstKey(task.first) / kKeyTile * kKeyTile;
+  const int32_t keyEnd = seen.endKey(task.first + task.count - 1);
   const auto tileKeys = [&](int32_t k0) { return static_cast<int>(minOf(kKeyTile, keyEnd - k0)); };
   loadTile<kDim, kBlockRows>(qTile, queries, 0, task.count);
   if (keyBegin < keyEnd) loadTile<kDim, kKeyTile>(kTile, keys, keyBegin, tileKeys(keyBegin));
@@ -112,20 +122,27 @@ __device__ __forceinline__ void loadPlain(float* tile, int rows, const float* fr
   }
 }
 
+template <bool kInBlocks>
 __global__ void __launch_bounds__(kPlainThreads) attentionPlainKernel(const SequenceTask* tasks, int32_t slots,
+                                                                      int32_t skipped,
                                                                       Matrix<const float> q,  // [Nq, H hd]
                                                                       Matrix<const float> k,  // [Nk, Hkv hd]
                                                                       Matrix<const float> v,  // [Nk, Hkv hd]
+                                                                      KeyBlocks blocks,
                                                                       Matrix<float> y,        // [Nq, H hd]
                                                                       Matrix<float> lse,      // [H, Nq]
                                                                       AttentionOptions options) {
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
-  if (task.count == 0) return;
+  // Those of the last 64 queries of the sequence count, as on tensor cores.
+  const int32_t few = skipped > 0 ? fewOf(task.qCount) : 0, left = task.qCount - task.first;
+  if (task.count == 0 || (few > 0 && left == few)) return;
   const int thread = static_cast<int>(threadIdx.x), row = thread / kPlainKeys, part = thread % kPlainKeys;
   const int headDim = options.headDim, pitch = headDim + 1, head = static_cast<int>(blockIdx.y);
   const int kvColumn = head / (q.cols / k.cols) * headDim;
   const int64_t qRow = task.qBegin + task.first;
   const Visibility seen = visibilityOf(task, options);
+  const auto keys = keyRowsOf<kInBlocks>(k, task, blocks, kvColumn, headDim, false);
+  const auto values = keyRowsOf<kInBlocks>(v, task, blocks, kvColumn, headDim, false);
   float* const qTile = sharedMemory<float>();
   float* const kTile = qTile + kPlainRows * pitch;
   float* const vTile = kTile + kPlainKeys * pitch;
@@ -135,11 +152,11 @@ __global__ void __launch_bounds__(kPlainThreads) attentionPlainKernel(const Sequ
 
   loadPlain(qTile, kPlainRows, q.row(qRow) + head * headDim, q.stride, task.count, headDim);
   const int32_t keyEnd = seen.endKey(task.first + task.count - 1);
-  for (int32_t k0 = seen.firstKey(task.first); k0 < keyEnd; k0 += kPlainKeys) {
+  for (int32_t k0 = seen.firstKey(task.first) / kPlainKeys * kPlainKeys; k0 < keyEnd; k0 += kPlainKeys) {
     const int count = static_cast<int>(minOf(kPlainKeys, keyEnd - k0));
     syncThreads();  // the tiles are no longer used
-    loadPlain(kTile, kPlainKeys, k.row(task.kBegin + k0) + kvColumn, k.stride, count, headDim);
-    loadPlain(vTile, kPlainKeys, v.row(task.kBegin + k0) + kvColumn, v.stride, count, headDim);
+    loadPlain(kTile, kPlainKeys, keys.row(k0), k.stride, count, headDim);
+    loadPlain(vTile, kPlainKeys, values.row(k0), v.stride, count, headDim);
     syncThreads();
     float product = 0.0f;
     for (int col = 0; col < headDim; ++col)
@@ -177,35 +194,34 @@ __global__ void __launch_bounds__(kPlainThreads) attentionPlainKernel(const Sequ
   }
 }
 
-constexpr int kMostHeads = 4;        // query heads that share a pass over keys
-constexpr int64_t kShareKeys = 128;  // of the average sequence, below kMostShares
-constexpr int64_t kMostShares = 64;
+constexpr int kMostHeads = 4;  // query heads that share a pass over keys
+constexpr int kFewQueries = 2;
 
 // One head's result for a share of the keys: y = sum e^(s - maximum) v [hd], maximum, sum e^(s - maximum).
-__device__ __forceinline__ float* partialAt(float* partials, int64_t row, int head, int share, int heads, int shares,
-                                            int headDim) {
-  return partials + ((row * heads + head) * shares + share) * (headDim + 2);
+__device__ __forceinline__ float* partialAt(float* partials, int64_t share, int few, int head, int heads, int headDim) {
+  return partials + ((share * kFewQueries + few) * heads + head) * (headDim + 2);
 }
 
 // kCols columns of the head's width per lane, 32 apart.
 template <class T, int kCols>
-__global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const SequenceTask* tasks,
+__global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const SequenceTask* shares,
                                                                         Matrix<const T> q,  // [Nq, H hd]
                                                                         Matrix<const T> k,  // [Nk, Hkv hd]
                                                                         Matrix<const T> v,  // [Nk, Hkv hd]
-                                                                        float* partials,    // [Nq, H, shares, hd + 2]
+                                                                        KeyBlocks blocks,
+                                                                        float* partials,  // [shares, 2, H, hd + 2]
                                                                         AttentionOptions options) {
-  const SequenceTask task = tasks[blockIdx.x];
-  if (task.count == 0) return;
+  const SequenceTask task = shares[blockIdx.x];
+  const int32_t few = static_cast<int32_t>(blockIdx.z), query = task.qCount - fewOf(task.qCount) + few;
+  if (task.count == 0 || query >= task.qCount) return;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int headDim = options.headDim, kvHead = static_cast<int>(blockIdx.y), shares = static_cast<int>(gridDim.z);
+  const int headDim = options.headDim, kvHead = static_cast<int>(blockIdx.y);
   const int heads = q.cols / headDim, group = q.cols / k.cols;
   const Visibility seen = visibilityOf(task, options);
-  const int64_t row = task.qBegin + task.first;
-  const int32_t firstKey = seen.firstKey(task.first), endKey = seen.endKey(task.first);
-  const int32_t share = static_cast<int32_t>(ceilDiv(maxOf(0, endKey - firstKey), shares));
-  const int32_t begin = firstKey + static_cast<int32_t>(blockIdx.z) * share;
-  const int32_t end = static_cast<int32_t>(minOf(endKey, static_cast<int64_t>(begin) + share));
+  const int64_t row = task.qBegin + query;
+  const int32_t begin = static_cast<int32_t>(maxOf(seen.firstKey(query), task.first));
+  const int32_t end = static_cast<int32_t>(minOf(seen.endKey(query), task.first + task.count));
+  const int32_t* const table = blocks.table != nullptr ? blocks.of(task) : nullptr;
   float* const merged = sharedMemory<float>();  // [warp][head of the pass][hd + 2]
 
   for (int h0 = 0; h0 < group; h0 += kMostHeads) {
@@ -221,8 +237,9 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const Se
       }
     }
     for (int32_t key = begin + warp; key < end; key += kAttentionWarps) {
-      const T* const kRow = k.row(task.kBegin + key) + kvHead * headDim;
-      const T* const vRow = v.row(task.kBegin + key) + kvHead * headDim;
+      const int64_t at = table != nullptr ? rowInBlocks(table, blocks.bits, key) : task.kBegin + key;
+      const T* const kRow = k.row(at) + kvHead * headDim;
+      const T* const vRow = v.row(at) + kvHead * headDim;
       float keys[kCols], values[kCols];
       LOWRANK_UNROLL for (int i = 0; i < kCols; ++i) {
         const int col = lane + kWarp * i;
@@ -258,7 +275,7 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const Se
     for (int h = warp; h < count; h += kAttentionWarps) {
       const auto of = [&](int other) { return merged + (other * kMostHeads + h) * (headDim + 2); };
       float* const to =
-          partialAt(partials, row, kvHead * group + h0 + h, static_cast<int>(blockIdx.z), heads, shares, headDim);
+          partialAt(partials, static_cast<int64_t>(blockIdx.x), few, kvHead * group + h0 + h, heads, headDim);
       float largest = of(0)[headDim];
       for (int other = 1; other < kAttentionWarps; ++other) largest = fmax(largest, of(other)[headDim]);
       const float shift = largest == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest;
@@ -282,30 +299,35 @@ __global__ void __launch_bounds__(kAttentionThreads) attentionFewKernel(const Se
   }
 }
 
+// A sequence's few queries are all in its last task.
 template <class T>
 __global__ void __launch_bounds__(kAttentionThreads)
     attentionMergeKernel(const SequenceTask* tasks,
-                         const float* partials,  // [Nq, H, shares, hd + 2]
-                         int32_t shares, int32_t headDim,
+                         float* partials,  // [shares, 2, H, hd + 2]
+                         int32_t headDim,
                          Matrix<T> y,          // [Nq, H hd]
                          Matrix<float> lse) {  // [H, Nq]
   const SequenceTask task = tasks[blockIdx.x];
-  if (task.count == 0) return;
-  const int64_t row = task.qBegin + task.first;
-  const int head = static_cast<int>(blockIdx.y), pitch = headDim + 2;
-  const float* const from = partials + (row * lse.rows + head) * shares * pitch;
+  const int32_t few = static_cast<int32_t>(blockIdx.z), query = task.qCount - fewOf(task.qCount) + few;
+  if (query < task.first || query >= task.first + task.count) return;
+  const int64_t row = task.qBegin + query;
+  const int head = static_cast<int>(blockIdx.y), heads = lse.rows;
+  const int32_t shares = static_cast<int32_t>(ceilDiv(task.kCount, kShareKeys));
+  const auto partial = [&](int32_t share) {
+    return partialAt(partials, task.shares + share, few, head, heads, headDim);
+  };
   float largest = bitsToFloat(kMinusInfinityBits), sum = 0.0f;
-  for (int share = 0; share < shares; ++share) largest = fmax(largest, from[share * pitch + headDim]);
+  for (int32_t share = 0; share < shares; ++share) largest = fmax(largest, partial(share)[headDim]);
   const float shift = largest == bitsToFloat(kMinusInfinityBits) ? 0.0f : largest;
-  for (int share = 0; share < shares; ++share) {
-    const float* const other = from + share * pitch + headDim;
+  for (int32_t share = 0; share < shares; ++share) {
+    const float* const other = partial(share) + headDim;
     sum = multiplyAdd(other[1], exp2Fast(other[0] - shift), sum);
   }
   const float inverse = sum > 0.0f ? 1.0f / sum : 0.0f;
   for (int col = static_cast<int>(threadIdx.x); col < headDim; col += kAttentionThreads) {
     float value = 0.0f;
-    for (int share = 0; share < shares; ++share) {
-      const float* const other = from + share * pitch;
+    for (int32_t share = 0; share < shares; ++share) {
+      const float* const other = partial(share);
       value = multiplyAdd(other[col], exp2Fast(other[headDim] - shift), value);
     }
     y.row(row)[head * headDim + col] = fromFloat<T>(value * inverse);
@@ -313,45 +335,48 @@ __global__ void __launch_bounds__(kAttentionThreads)
   if (threadIdx.x == 0) lse.row(head)[row] = sum > 0.0f ? largest * kLn2 + log(sum) : largest;
 }
 
-template <class T, int kDim>
+template <class T, int kDim, bool kInBlocks>
 void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
   const AttentionOptions& options = args.options;
   const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(args.lse.rows));
   const bool whole = wholeHeads(args.q, options) && wholeHeads(args.k, options) && wholeHeads(args.v, options) &&
                      wholeHeads(args.y, options);
   const size_t shared = (kBlockRows + 2 * kKeyTile) * kPitch<kDim> * sizeof(T);
-  launch<attentionKernel<T, kDim>>(queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots,
-                                   matrixOf<const T>(args.q), matrixOf<const T>(args.k), matrixOf<const T>(args.v),
-                                   matrixOf<T>(args.y), matrixOf<float>(args.lse), options, whole);
+  launch<attentionKernel<T, kDim, kInBlocks>>(
+      queue, grid, kAttentionThreads, shared, tasks.at, tasks.slots, skippedOf(tasks), matrixOf<const T>(args.q),
+      matrixOf<const T>(args.k), matrixOf<const T>(args.v), keyBlocksOf(args), matrixOf<T>(args.y),
+      matrixOf<float>(args.lse), options, whole);
 }
 
-template <class T>
+template <class T, bool kInBlocks>
 void attend(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
   if constexpr (sizeof(T) == 4) {
     const dim3 grid(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(args.lse.rows));
     const size_t shared =
         ((kPlainRows + 2 * kPlainKeys) * (args.options.headDim + 1) + kPlainRows * kPlainKeys) * sizeof(float);
-    launch<attentionPlainKernel>(queue, grid, kPlainThreads, shared, tasks.at, tasks.slots,
-                                 matrixOf<const float>(args.q), matrixOf<const float>(args.k),
-                                 matrixOf<const float>(args.v), matrixOf<float>(args.y), matrixOf<float>(args.lse),
-                                 args.options);
+    launch<attentionPlainKernel<kInBlocks>>(
+        queue, grid, kPlainThreads, shared, tasks.at, tasks.slots, skippedOf(tasks), matrixOf<const float>(args.q),
+        matrixOf<const float>(args.k), matrixOf<const float>(args.v), keyBlocksOf(args), matrixOf<float>(args.y),
+        matrixOf<float>(args.lse), args.options);
   } else {
-    if (args.options.headDim <= 64) return attendAs<T, 64>(args, tasks, queue);
-    if (args.options.headDim <= 128) return attendAs<T, 128>(args, tasks, queue);
-    attendAs<T, 256>(args, tasks, queue);
+    if (args.options.headDim <= 64) return attendAs<T, 64, kInBlocks>(args, tasks, queue);
+    if (args.options.headDim <= 128) return attendAs<T, 128, kInBlocks>(args, tasks, queue);
+    attendAs<T, 256, kInBlocks>(args, tasks, queue);
   }
 }
 
 template <class T, int kCols>
-void attendFewAs(const AttentionArgs& args, const SequenceTasks& tasks, float* partials, int64_t shares, Queue& queue) {
+void attendFewAs(const AttentionArgs& args, const SequenceTasks& tasks, float* partials, Queue& queue) {
   const AttentionOptions& options = args.options;
-  const unsigned slots = static_cast<unsigned>(tasks.slots);
-  const dim3 grid(slots, static_cast<unsigned>(args.k.cols / options.headDim), static_cast<unsigned>(shares));
+  const unsigned heads = static_cast<unsigned>(args.lse.rows);
+  const unsigned kvHeads = static_cast<unsigned>(args.k.cols / options.headDim);
   const size_t shared = kAttentionWarps * kMostHeads * (options.headDim + 2) * sizeof(float);
-  launch<attentionFewKernel<T, kCols>>(queue, grid, kAttentionThreads, shared, tasks.at, matrixOf<const T>(args.q),
-                                       matrixOf<const T>(args.k), matrixOf<const T>(args.v), partials, options);
-  launch<attentionMergeKernel<T>>(queue, dim3(slots, static_cast<unsigned>(args.lse.rows)), kAttentionThreads, 0,
-                                  tasks.at, partials, shares, options.headDim, matrixOf<T>(args.y),
+  launch<attentionFewKernel<T, kCols>>(queue, dim3(static_cast<unsigned>(tasks.shareSlots), kvHeads, kFewQueries),
+                                       kAttentionThreads, shared, tasks.shares, matrixOf<const T>(args.q),
+                                       matrixOf<const T>(args.k), matrixOf<const T>(args.v), keyBlocksOf(args),
+                                       partials, options);
+  launch<attentionMergeKernel<T>>(queue, dim3(static_cast<unsigned>(tasks.slots), heads, kFewQueries),
+                                  kAttentionThreads, 0, tasks.at, partials, options.headDim, matrixOf<T>(args.y),
                                   matrixOf<float>(args.lse));
 }
 
@@ -359,29 +384,36 @@ template <class T>
 void attendFew(const AttentionArgs& args, const SequenceTasks& tasks, Context& context) {
   Queue& queue = queueOf(context);
   const int headDim = args.options.headDim;
-  const int64_t average = ceilDiv(args.k.rows, args.cuSeqlensQ.cols - 1);
-  const int64_t shares = minOf(kMostShares, maxOf(1, ceilDiv(average, kShareKeys)));
-  float* partials = scratch<float>(context, args.q.rows * args.lse.rows * shares * (headDim + 2));
+  float* partials = scratch<float>(context, tasks.shareSlots * kFewQueries * args.lse.rows * (headDim + 2));
   if (partials == nullptr) return;
-  if (headDim <= 64) return attendFewAs<T, 2>(args, tasks, partials, shares, queue);
-  if (headDim <= 128) return attendFewAs<T, 4>(args, tasks, partials, shares, queue);
-  attendFewAs<T, 8>(args, tasks, partials, shares, queue);
+  if (headDim <= 64) return attendFewAs<T, 2>(args, tasks, partials, queue);
+  if (headDim <= 128) return attendFewAs<T, 4>(args, tasks, partials, queue);
+  attendFewAs<T, 8>(args, tasks, partials, queue);
 }
 
 }  // namespace
 
 void attention(const AttentionArgs& args, Context& context) {
   if (!checkHeadDim(args.options, context)) return;
-  const bool few = args.q.rows <= 2 * (args.cuSeqlensQ.cols - 1);
-  if (!few && attentionByWgmma(args, context)) return;
-  const int rows = few ? 1 : args.q.dtype == DType::kFloat32 ? kPlainRows : kBlockRows;
+  const KeyPlaces places{args.cuSeqlensK, args.seqUsedK, args.blockTable, args.blockSize};
+  // Keys that are not all there are a cache's, whose queries are few as a rule. All other sequences are trained on.
+  const bool few = present(args.seqUsedK) || args.q.rows <= kFewQueries * (args.cuSeqlensQ.cols - 1);
+  const bool many = args.q.rows > kFewQueries, wide = many && suitsWgmma(args, context);
+  const int rows = wide ? kWgmmaRows : args.q.dtype == DType::kFloat32 ? kPlainRows : kBlockRows;
   const SequenceTasks tasks =
-      planTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, args.q.rows, args.k.rows, rows, false, context);
+      planTasks(args.cuSeqlensQ, places, args.q.rows, args.k.rows, rows, false, few, context);
   if (tasks.at == nullptr) return;
+  if (wide) attentionByWgmma(args, tasks, context);
   withComputeType(args.q.dtype, [&](auto type) {
     using T = decltype(type);
-    if (few) return attendFew<T>(args, tasks, context);
-    attend<T>(args, tasks, queueOf(context));
+    if (many && !wide) {
+      if (present(args.blockTable)) {
+        attend<T, true>(args, tasks, queueOf(context));
+      } else {
+        attend<T, false>(args, tasks, queueOf(context));
+      }
+    }
+    if (few) attendFew<T>(args, tasks, context);
   });
 }
 

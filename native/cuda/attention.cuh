@@ -159,14 +159,50 @@ inline bool checkHeadDim(const AttentionOptions& options, Context& context) {
   return false;
 }
 
-// Rows of a tensor that are one head of one sequence.
-template <class T>
+// Where attention's keys lie in blocks (AttentionArgs); without them `table` is null.
+struct KeyBlocks {
+  const int32_t* table;
+  int64_t stride;  // of the table
+  int32_t bits;    // 1 << bits keys per block
+  __device__ __forceinline__ const int32_t* of(const SequenceTask& task) const {
+    return table + task.sequence * stride;
+  }
+};
+
+inline KeyBlocks keyBlocksOf(const AttentionArgs& args) {
+  int32_t bits = 0;
+  while (1 << bits < args.blockSize) ++bits;
+  return KeyBlocks{static_cast<const int32_t*>(args.blockTable.data), args.blockTable.stride, bits};
+}
+
+// The row of a sequence's key whose blocks are `blocks`.
+__device__ __forceinline__ int64_t rowInBlocks(const int32_t* blocks, int32_t bits, int64_t key) {
+  return (static_cast<int64_t>(blocks[key >> bits]) << bits) + (key & ((int64_t{1} << bits) - 1));
+}
+
+// Rows of a tensor that are one head of one sequence; in blocks with kInBlocks.
+template <class T, bool kInBlocks = false>
 struct HeadRows {
   const T* at;
   int64_t stride;
   int32_t headDim;
   bool whole;  // may be copied 16 bytes at a time
+  const int32_t* blocks = nullptr;
+  int32_t bits = 0;
+  __device__ __forceinline__ const T* row(int64_t index) const {
+    if constexpr (kInBlocks) return at + rowInBlocks(blocks, bits, index) * stride;
+    return at + index * stride;
+  }
 };
+
+// The head at `column` of a task's keys, or of their values.
+template <bool kInBlocks, class T>
+__device__ __forceinline__ HeadRows<T, kInBlocks> keyRowsOf(const Matrix<const T>& x, const SequenceTask& task,
+                                                            const KeyBlocks& blocks, int column, int headDim,
+                                                            bool whole) {
+  if constexpr (kInBlocks) return {x.data + column, x.stride, headDim, whole, blocks.of(task), blocks.bits};
+  return {x.row(task.kBegin) + column, x.stride, headDim, whole};
+}
 
 inline bool wholeHeads(const Tensor& tensor, const AttentionOptions& options) {
   return rowsAligned(tensor, 16) && options.headDim * sizeOf(tensor.dtype) % 16 == 0;
@@ -177,9 +213,10 @@ inline constexpr int kPitch = kDim + 8;
 
 // `count` rows from `first` on, zeros in the others; on their way until waited for. The columns past the head's width
 // are left as they are.
-template <int kDim, int kRows, class T>
-__device__ __forceinline__ void loadTile(T* tile, const HeadRows<T>& rows, int64_t first, int count) {
-  const T* const from = rows.at + first * rows.stride;
+template <int kDim, int kRows, class T, bool kInBlocks>
+__device__ __forceinline__ void loadTile(T* tile, const HeadRows<T, kInBlocks>& rows, int64_t first, int count) {
+  // A tile of keys begins at a multiple of its rows and lies in one block.
+  const T* const from = rows.row(first);
   if (rows.whole) {
     constexpr int kPieces = kDim / 8;
     for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += kAttentionThreads) {

@@ -262,8 +262,8 @@ template <class T, bool kKeys>
 void pass(const AttentionBackwardArgs& args, const Sides<T>& sides, Context& context) {
   constexpr bool kPlain = sizeof(T) == 4;
   Queue& queue = queueOf(context);
-  const SequenceTasks tasks = planTasks(args.cuSeqlensQ, args.cuSeqlensK, Tensor{}, args.q.rows, args.k.rows,
-                                        kPlain ? kPlainRows : kBlockRows, kKeys, context);
+  const SequenceTasks tasks = planTasks(args.cuSeqlensQ, KeyPlaces{args.cuSeqlensK}, args.q.rows, args.k.rows,
+                                        kPlain ? kPlainRows : kBlockRows, kKeys, false, context);
   if (tasks.at == nullptr) return;
   const int headDim = args.options.headDim;
   if constexpr (kPlain) {

@@ -25,7 +25,7 @@ namespace lowrank::LOWRANK_BACKEND {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kOwnRows = 128;
+constexpr int kOwnRows = kWgmmaRows;
 constexpr int kGroupRows = 64;
 constexpr int kKeyTile = 128;   // of the forward
 constexpr int kOtherTile = 64;  // of the backward
@@ -39,17 +39,24 @@ constexpr int kRowsUnits = 16 / 8 * kAtomBytes / 16;  // from 16 rows to the nex
 
 // Rows [first, + count) of a head as panels of kRows rows, zeros in rows and columns that are not there; on their way
 // until waited for.
-template <int kDim, int kRows, class T>
-__device__ __forceinline__ void loadPanels(T* panels, const HeadRows<T>& head, int64_t first, int count) {
+template <int kDim, int kRows, class T, bool kInBlocks>
+__device__ __forceinline__ void loadPanels(T* panels, const HeadRows<T, kInBlocks>& head, int64_t first, int count) {
   constexpr int kPieces = kDim / kPieceCols, kAtOnce = kThreads / kPieces;
   static_assert(kRows % kAtOnce == 0 && kAtOnce % 8 == 0);  // the swizzled place is the same for all rows of a thread
   const int row = static_cast<int>(threadIdx.x) / kPieces, piece = static_cast<int>(threadIdx.x) % kPieces;
   T* const to = panels + piece / 8 * (kRows * kPanelCols) + row * kPanelCols + (piece % 8 ^ (row & 7)) * kPieceCols;
-  const T* const from = head.at + (first + row) * head.stride + piece * kPieceCols;
   const bool inside = piece * kPieceCols < head.headDim;
-  LOWRANK_UNROLL for (int i = 0; i < kRows; i += kAtOnce) {
-    const bool valid = inside && row + i < count;
-    cpAsync16(to + i * kPanelCols, valid ? from + i * head.stride : head.at, valid);
+  if constexpr (kInBlocks) {
+    LOWRANK_UNROLL for (int i = 0; i < kRows; i += kAtOnce) {
+      const bool valid = inside && row + i < count;
+      cpAsync16(to + i * kPanelCols, valid ? head.row(first + row + i) + piece * kPieceCols : head.at, valid);
+    }
+  } else {
+    const T* const from = head.row(first + row) + piece * kPieceCols;
+    LOWRANK_UNROLL for (int i = 0; i < kRows; i += kAtOnce) {
+      const bool valid = inside && row + i < count;
+      cpAsync16(to + i * kPanelCols, valid ? from + i * head.stride : head.at, valid);
+    }
   }
 }
 
@@ -83,25 +90,27 @@ __device__ __forceinline__ void multiplyColumnsWide(float (&sums)[kDim / 8][4], 
   LOWRANK_UNROLL for (int k = 0; k < kSteps; ++k) wgmma<T, kDim, true>(sums, weights[k], b + k * kRowsUnits);
 }
 
-template <class T, int kDim>
+template <class T, int kDim, bool kInBlocks>
 __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const SequenceTask* tasks, int32_t slots,
+                                                                    int32_t skipped,
                                                                     Matrix<const T> q,  // [Nq, H hd]
                                                                     Matrix<const T> k,  // [Nk, Hkv hd]
                                                                     Matrix<const T> v,  // [Nk, Hkv hd]
+                                                                    KeyBlocks blocks,
                                                                     Matrix<T> y,        // [Nq, H hd]
                                                                     Matrix<float> lse,  // [H, Nq]
                                                                     AttentionOptions options) {
   // Causal blocks grow towards the end of a sequence: the long ones first leaves the short ones to fill the gaps.
   const SequenceTask task = tasks[slots - 1 - static_cast<int32_t>(blockIdx.x)];
-  if (task.count == 0) return;
+  if (task.count <= skipped) return;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, group = thread / 128;
   const int groupRow = group * kGroupRows, warpRow = groupRow + thread % 128 / kWarp * 16;
   const int headDim = options.headDim, head = static_cast<int>(blockIdx.y);
   const int kvColumn = head / (q.cols / k.cols) * headDim;
   const Visibility seen = visibilityOf(task, options);
   const HeadRows<T> queries{q.row(task.qBegin + task.first) + head * headDim, q.stride, headDim, true};
-  const HeadRows<T> keys{k.row(task.kBegin) + kvColumn, k.stride, headDim, true};
-  const HeadRows<T> values{v.row(task.kBegin) + kvColumn, v.stride, headDim, true};
+  const auto keys = keyRowsOf<kInBlocks>(k, task, blocks, kvColumn, headDim, true);
+  const auto values = keyRowsOf<kInBlocks>(v, task, blocks, kvColumn, headDim, true);
   T* const own = sharedMemory<T>();
   T* const others = own + kOwnRows * kDim;  // per buffer: K, then V
 
@@ -115,7 +124,8 @@ __global__ void __launch_bounds__(kThreads, 1) wgmmaAttentionKernel(const Sequen
   }
   float sums[kDim / 8][4] = {};
 
-  const int32_t keyBegin = seen.firstKey(task.first), keyEnd = seen.endKey(task.first + task.count - 1);
+  const int32_t keyBegin = seen.firstKey(task.first) / kKeyTile * kKeyTile;
+  const int32_t keyEnd = seen.endKey(task.first + task.count - 1);
   const auto tileAt = [&](int32_t k0) {
     return others + (k0 - keyBegin) / kKeyTile % kBuffers * (2 * kKeyTile * kDim);
   };
@@ -280,13 +290,19 @@ dim3 gridOf(const SequenceTasks& tasks, const Tensor& own, const AttentionOption
   return dim3(static_cast<unsigned>(tasks.slots), static_cast<unsigned>(own.cols / options.headDim));
 }
 
-template <class T, int kDim>
+template <class T, int kDim, bool kInBlocks>
 void attendAs(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
   constexpr size_t kShared = (kOwnRows + kBuffers * 2 * kKeyTile) * kDim * sizeof(T);
-  launchOnSm90<wgmmaAttentionKernel<T, kDim>>(queue, gridOf(tasks, args.q, args.options), kThreads, kShared, tasks.at,
-                                              tasks.slots, matrixOf<const T>(args.q), matrixOf<const T>(args.k),
-                                              matrixOf<const T>(args.v), matrixOf<T>(args.y), matrixOf<float>(args.lse),
-                                              args.options);
+  launchOnSm90<wgmmaAttentionKernel<T, kDim, kInBlocks>>(
+      queue, gridOf(tasks, args.q, args.options), kThreads, kShared, tasks.at, tasks.slots,
+      tasks.shares != nullptr ? 2 : 0, matrixOf<const T>(args.q), matrixOf<const T>(args.k),
+      matrixOf<const T>(args.v), keyBlocksOf(args), matrixOf<T>(args.y), matrixOf<float>(args.lse), args.options);
+}
+
+template <class T, bool kInBlocks>
+void attend(const AttentionArgs& args, const SequenceTasks& tasks, Queue& queue) {
+  args.options.headDim <= 64 ? attendAs<T, 64, kInBlocks>(args, tasks, queue)
+                             : attendAs<T, 128, kInBlocks>(args, tasks, queue);
 }
 
 template <class T, int kDim, bool kKeys>
@@ -294,7 +310,7 @@ void passAs(const AttentionBackwardArgs& args, const float* dots, Context& conte
   constexpr size_t kShared =
       (2 * kOwnRows + kBuffers * 2 * kOtherTile) * kDim * sizeof(T) + (kKeys ? 2 * kOtherTile * sizeof(OfQuery) : 0);
   const SequenceTasks tasks =
-      planTasks(args.cuSeqlensQ, args.cuSeqlensK, Tensor{}, args.q.rows, args.k.rows, kOwnRows, kKeys, context);
+      planTasks(args.cuSeqlensQ, KeyPlaces{args.cuSeqlensK}, args.q.rows, args.k.rows, kOwnRows, kKeys, false, context);
   if (tasks.at == nullptr) return;
   launchOnSm90<wgmmaAttentionBackwardKernel<T, kDim, kKeys>>(
       queueOf(context), gridOf(tasks, kKeys ? args.k : args.q, args.options), kThreads, kShared, tasks.at, tasks.slots,
@@ -317,20 +333,18 @@ void withHalfType(DType dtype, const Call& call) {
 
 }  // namespace
 
-bool attentionByWgmma(const AttentionArgs& args, Context& context) {
-  Queue& queue = queueOf(context);
+bool suitsWgmma(const AttentionArgs& args, Context& context) {
   const AttentionOptions& options = args.options;
-  if (!suits(options, args.q.dtype, queue) || !wholeHeads(args.q, options) || !wholeHeads(args.k, options) ||
-      !wholeHeads(args.v, options) || !wholeHeads(args.y, options))
-    return false;
-  const SequenceTasks tasks =
-      planTasks(args.cuSeqlensQ, args.cuSeqlensK, args.seqUsedK, args.q.rows, args.k.rows, kOwnRows, false, context);
-  if (tasks.at == nullptr) return true;
+  return suits(options, args.q.dtype, queueOf(context)) && wholeHeads(args.q, options) &&
+         wholeHeads(args.k, options) && wholeHeads(args.v, options) && wholeHeads(args.y, options);
+}
+
+void attentionByWgmma(const AttentionArgs& args, const SequenceTasks& tasks, Context& context) {
+  Queue& queue = queueOf(context);
   withHalfType(args.q.dtype, [&](auto type) {
     using T = decltype(type);
-    options.headDim <= 64 ? attendAs<T, 64>(args, tasks, queue) : attendAs<T, 128>(args, tasks, queue);
+    present(args.blockTable) ? attend<T, true>(args, tasks, queue) : attend<T, false>(args, tasks, queue);
   });
-  return true;
 }
 
 bool attentionBackwardByWgmma(const AttentionBackwardArgs& args, const float* dots, Context& context) {

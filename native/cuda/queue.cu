@@ -71,6 +71,10 @@ std::string describeFinding(uint64_t finding, const uint64_t* limits) {
       std::snprintf(text, sizeof text, "expected seqUsedK in [0, %lld], the keys of sequence %lld, got %d", limit,
                     position, value);
       break;
+    case FaultCode::kBlocks:
+      std::snprintf(text, sizeof text, "expected blocks in [0, %lld), those of k, got %d for sequence %lld", limit,
+                    value, position);
+      break;
     case FaultCode::kWeights: {
       float weight;
       std::memcpy(&weight, &value, sizeof weight);

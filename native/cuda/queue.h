@@ -31,6 +31,7 @@ enum class FaultCode : uint32_t {
   kSequencesQ,
   kSequencesK,
   kUsedKeys,
+  kBlocks,
   kLogits,
   kWeights,
 };

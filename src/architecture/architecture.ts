@@ -23,13 +23,28 @@ export interface RaggedInput {
   readonly sequenceLength?: number
   /** int32 [S + 1]: where sequences begin; of the queries. */
   readonly cuSeqlensQ: Tensor
-  /** Bounds of the sequences' keys: the same tensor as `cuSeqlensQ` unless a cache holds earlier keys. */
-  readonly cuSeqlensK: Tensor
+  /**
+   * Bounds of the sequences' keys: the same tensor as `cuSeqlensQ` unless a cache holds earlier keys. Left out beside
+   * `blockTable`.
+   * @default none: keys lie in blocks
+   */
+  readonly cuSeqlensK?: Tensor | undefined
   /**
    * int32 [S]: how many of a sequence's keys are there; without it all.
    * @default none: all keys count
    */
   readonly seqUsedK?: Tensor
+  /**
+   * int32 [S, blocks]: the blocks of the cache that hold each sequence's keys; see `attention`. With `seqUsedK` and
+   * `blockSize`.
+   * @default none: keys lie in a row
+   */
+  readonly blockTable?: Tensor | undefined
+  /**
+   * Keys per block.
+   * @default none: keys lie in a row
+   */
+  readonly blockSize?: number | undefined
   /**
    * With a cache, int32 [N]: where in it each token's key and value go.
    * @default none: there is no cache

@@ -97,12 +97,14 @@ class Gpt2Block {
     const qkv = this.#attnProjection.forward(x, dropout) // [N, 3D]
     const [q, k, v] = splitColumns(qkv, [hiddenSize, hiddenSize, hiddenSize]) as [Tensor, Tensor, Tensor]
     const all = cache ? cache.append(this.#layer, k, v, input.cacheRows) : { k, v }
-    const { cuSeqlensQ, cuSeqlensK, seqUsedK } = input
+    const { cuSeqlensQ, cuSeqlensK, seqUsedK, blockTable, blockSize } = input
     const y = attention(q, all.k, all.v, {
       headDim,
       cuSeqlensQ,
       cuSeqlensK,
       seqUsedK,
+      blockTable,
+      blockSize,
       scale: attentionScale[this.#layer] as number,
     })
     return this.#attnOutput.forward(y, dropout)

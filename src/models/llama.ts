@@ -132,9 +132,10 @@ class LlamaAttention {
     const qkv = linearGroup(x, [this.#qProj, this.#kProj, this.#vProj], dropout) // [N, (H + 2 Hkv) * headDim]
     const [q, k, v] = this.#rotate(qkv, cosSin, input.positions)
     const all = cache ? cache.append(this.#layer, k, v, input.cacheRows) : { k, v }
-    const { cuSeqlensQ, cuSeqlensK, seqUsedK } = input
+    const { cuSeqlensQ, cuSeqlensK, seqUsedK, blockTable, blockSize } = input
     const window = windows[this.#layer] as number
-    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, cuSeqlensK, seqUsedK, window })
+    const keys = { cuSeqlensK, seqUsedK, blockTable, blockSize }
+    const y = attention(q, all.k, all.v, { headDim, cuSeqlensQ, ...keys, window })
     return this.#oProj.forward(y, dropout)
   }
 

@@ -14,12 +14,21 @@ export interface AttentionOptions {
   headDim: number
   /** int32 [S + 1]: sequence s owns the queries [cuSeqlensQ[s], cuSeqlensQ[s + 1]). */
   cuSeqlensQ: Tensor
-  /** int32 [S + 1]: and these keys. */
-  cuSeqlensK: Tensor
+  /** int32 [S + 1]: and these keys; left out beside `blockTable`. */
+  cuSeqlensK?: Tensor | undefined
   /**
    * int32 [S]: only the first so many of those keys are there, as in a cache with room; default all. Without gradients.
+   * Needed beside `blockTable`.
    */
   seqUsedK?: Tensor | undefined
+  /**
+   * int32 [S, blocks]: keys in blocks (paged attention: Kwon et al. 2023, arXiv:2309.06180). Key j of sequence s is row
+   * `blockTable[s, j / blockSize] * blockSize + j % blockSize` of k and v. Entries after the blocks that `seqUsedK`
+   * needs are not read. Without gradients; the result has the bits that keys in a row give.
+   */
+  blockTable?: Tensor | undefined
+  /** Keys per block: a power of two from 64 on, of which the rows of k are a multiple. Present beside `blockTable`. */
+  blockSize?: number | undefined
   /**
    * Query i of a sequence sees the keys up to i + (keys - queries): aligned at the end, as a cache needs. Default true.
    */
@@ -33,9 +42,12 @@ export interface AttentionOptions {
 }
 
 /**
+ * With `seqUsedK` the bits of a query's result depend on its keys alone, not on what else the call computes, but for
+ * this: queries of a sequence are cut into blocks of 64 from the first one of the call on, and blocks of one or two are
+ * summed in another order than larger ones. So a prompt may be computed in chunks that begin at multiples of 64.
  * @param q [Nq, H * headDim].
  * @param k [Nk, Hkv * headDim], H a multiple of Hkv: query head h reads key head h / (H / Hkv).
- * @param v like k.
+ * @param v like k. With `blockTable` both are [blocks * blockSize, Hkv * headDim].
  * @returns [Nq, H * headDim].
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
@@ -44,13 +56,15 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     cuSeqlensQ,
     cuSeqlensK,
     seqUsedK,
+    blockTable,
+    blockSize = 0,
     causal = true,
     window = 0,
     scale = 1 / Math.sqrt(headDim),
     softcap = 0,
   } = options
   const { device } = q
-  expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK })
+  expectSameDevice('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK, blockTable })
   expectCompute('attention', 'q', q)
   for (const [name, tensor] of [
     ['k', k],
@@ -58,7 +72,16 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   ] as const)
     expectDType('attention', name, tensor, q.dtype)
   expectShape('attention', 'v', v, k.shape, 'like k')
-  expectShape('attention', 'cuSeqlensK', cuSeqlensK, cuSeqlensQ.shape, 'S + 1')
+  if (cuSeqlensK) expectShape('attention', 'cuSeqlensK', cuSeqlensK, cuSeqlensQ.shape, 'S + 1')
+  if (blockTable) {
+    expectShape('attention', 'blockTable', blockTable, [cuSeqlensQ.size - 1, undefined], 'S, blocks')
+    expectDType('attention', 'blockTable', blockTable, 'int32')
+  }
+  if ((cuSeqlensK === undefined) !== (blockTable !== undefined) || (blockTable && !seqUsedK))
+    throw new LowrankError(
+      'INVALID_CALL',
+      '[attention] expected cuSeqlensK, or blockTable and seqUsedK, got both, none or only blockTable; name one place of the keys',
+    )
   if (seqUsedK) {
     expectShape('attention', 'seqUsedK', seqUsedK, [cuSeqlensQ.size - 1], 'S')
     expectDType('attention', 'seqUsedK', seqUsedK, 'int32')
@@ -75,7 +98,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const [y, lse] = keep(() => {
     const y = Tensor.activation(device, q.shape, q.dtype)
     const lse = Tensor.empty(device, [heads, q.rows], 'float32')
-    device.enqueue('attention', { q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK, y, lse, options: native })
+    device.enqueue('attention', {
+      ...{ q, k, v, cuSeqlensQ, cuSeqlensK, seqUsedK, blockTable, y, lse, blockSize },
+      options: native,
+    })
     return [y, lse]
   }, true) as [Tensor, Tensor]
   if (needsRecording([q, k, v])) {
@@ -84,7 +110,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
         'INVALID_CALL',
         '[attention] expected no seqUsedK where gradients are wanted; leave out the unused keys',
       )
-    const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK].map((tensor) => new Saved(tensor, 'attention'))
+    const saved = [q, k, v, y, lse, cuSeqlensQ, cuSeqlensK as Tensor].map((tensor) => new Saved(tensor, 'attention'))
     record('attention', [q, k, v], [y], saved, ([dy]) => {
       if (!dy) return []
       const [sq, sk, sv, sy, sLse, sCuQ, sCuK] = saved.map((item) => item.get()) as [

@@ -356,13 +356,42 @@ describe('shapes and dtypes', () => {
       () => attention({ used: tensor(1, 2, I32) }),
       'expected seqUsedK [1, 1] for cuSeqlensQ [1, 2], got [1, 2]',
     ],
+    [
+      'attention',
+      () => attention({ table: tensor(1, 2, I32), used: tensor(1, 1, I32), blockSize: 64 }),
+      'expected either cuSeqlensK or blockTable, got both or none',
+    ],
+    ['attention', () => attention({ cuK: OMITTED }), 'expected either cuSeqlensK or blockTable, got both or none'],
+    [
+      'attention',
+      () => attention({ cuK: OMITTED, table: tensor(1, 2, I32), blockSize: 64 }),
+      'expected seqUsedK beside blockTable, got none',
+    ],
+    ['attention', () => attention({ blockSize: 64 }), 'expected 0 without blockTable for blockSize, got 64'],
+    ...[0, 32, 96, -64].map((blockSize): [string, () => (number | number[])[], string] => [
+      'attention',
+      () => paged({ blockSize }),
+      `expected a power of two from 64 on for blockSize, got ${blockSize}`,
+    ]),
+    ['attention', () => paged({ k: tensor(100, 4) }), 'expected whole blocks of blockSize rows for k, got 100'],
+    [
+      'attention',
+      () => paged({ table: tensor(2, 2, I32) }),
+      'expected blockTable [1, 2] for cuSeqlensQ [1, 2], got [2, 2]',
+    ],
+    ['attention', () => paged({ table: tensor(1, 2) }), 'expected int32 for blockTable, got float32'],
+    [
+      'attention',
+      () => paged({ table: view(stream.allocate(4), 1, 0, I32) }),
+      'expected at least one block per sequence for blockTable, got 0',
+    ],
     ['attention', () => attention({ headDim: 5 }), 'expected whole heads of headDim columns for q, got 8'],
     ['attention', () => attention({ lse: tensor(5, 2) }), 'expected lse [2, 5] for q [5, 8], got [5, 2]'],
     [
       'attentionBackward',
       () => {
         const forward = attention({})
-        const [q, k, v, cuQ, cuK, , y, lse, ...options] = forward
+        const [q, k, v, cuQ, cuK, , , y, lse, , ...options] = forward
         return [y!, q!, k!, v!, cuQ!, cuK!, y!, lse!, tensor(5, 8), tensor(5, 4), tensor(4, 4), ...options]
       },
       'expected dv [5, 4] for v [5, 4], got [4, 4]',
@@ -637,8 +666,22 @@ describe('shapes and dtypes', () => {
     ]
   }
 
+  function paged(changes: Parameters<typeof attention>[0]): (number | number[])[] {
+    return attention({
+      k: tensor(128, 4),
+      cuK: OMITTED,
+      used: tensor(1, 1, I32),
+      table: tensor(1, 2, I32),
+      blockSize: 64,
+      ...changes,
+    })
+  }
+
   function attention(
-    changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'used' | 'lse', ViewWords>> & { headDim?: number },
+    changes: Partial<Record<'q' | 'k' | 'cuQ' | 'cuK' | 'used' | 'table' | 'lse', ViewWords>> & {
+      headDim?: number
+      blockSize?: number
+    },
   ): (number | number[])[] {
     const q = changes.q ?? tensor(5, 8)
     const k = changes.k ?? tensor(5, 4)
@@ -651,8 +694,10 @@ describe('shapes and dtypes', () => {
       cuQ,
       changes.cuK ?? tensor(1, 2, I32),
       changes.used ?? OMITTED,
+      changes.table ?? OMITTED,
       tensor(q[3], q[4]),
       lse,
+      changes.blockSize ?? 0,
       changes.headDim ?? 4,
       1,
       0,

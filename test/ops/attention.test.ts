@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from '../../src/tensor/device.js'
 import { Tensor } from '../../src/tensor/tensor.js'
 import { type AttentionCase, attention, attentionBackward } from '../reference/attention.js'
-import { at, type Matrix, matrix } from '../reference/matrix.js'
+import { at, type Matrix, matrix, set } from '../reference/matrix.js'
 import { isGpu, testDevices } from '../support/devices.js'
 import { expectSameBitsOnAnyThreads } from '../support/threads.js'
 import {
@@ -225,7 +225,14 @@ interface Setup {
   k: Operand
   v: Operand
   dy: Operand
-  args: { cuSeqlensQ: Tensor; cuSeqlensK: Tensor; seqUsedK?: Tensor; options: Record<string, number | boolean> }
+  args: {
+    cuSeqlensQ: Tensor
+    cuSeqlensK?: Tensor | undefined
+    seqUsedK?: Tensor
+    blockTable?: Tensor
+    blockSize?: number
+    options: Record<string, number | boolean>
+  }
   keys: number
   gapStep: number
 }
@@ -256,8 +263,35 @@ function forward(device: Device, setup: Setup, dtype: Compute): { y: Tensor; lse
   const { q, k, v, args, options, gapStep } = setup
   const y = output(device, q.rows, q.cols, dtype, 2 * gapStep)
   const lse = Tensor.empty(device, [q.cols / options.headDim, q.rows], 'float32')
-  device.enqueue('attention', { q: q.tensor, k: k.tensor, v: v.tensor, ...args, y, lse })
+  device.enqueue('attention', { q: q.tensor, k: k.tensor, v: v.tensor, blockSize: 0, ...args, y, lse })
   return { y, lse }
+}
+
+/** The keys of a setup in shuffled blocks, between blocks whose values would show. */
+function inBlocks(device: Device, setup: Setup, shape: Shape, dtype: Compute, blockSize: number): Setup {
+  const most = Math.max(...shape.keys.map((keys) => Math.ceil(keys / blockSize)), 1)
+  const count = shape.keys.length * most + 3
+  // 11 has no divisor in common with any of the counts here.
+  const blockOf = (i: number) => (i * 11 + 2) % count
+  const table = shape.keys.flatMap((_, s) => Array.from({ length: most }, (_, b) => blockOf(s * most + b)))
+  const begins = boundaries(shape.keys)
+  const place = (m: Operand, gap: number): Operand => {
+    const all = matrix(count * blockSize, m.cols, () => 1e4)
+    shape.keys.forEach((keys, s) => {
+      for (let key = 0; key < keys; key++) {
+        const row = (table[s * most + Math.floor(key / blockSize)] as number) * blockSize + (key % blockSize)
+        for (let col = 0; col < m.cols; col++) set(all, row, col, at(m, (begins[s] as number) + key, col))
+      }
+    })
+    return { ...all, tensor: upload(device, all, dtype, gap) }
+  }
+  const blockTable = Tensor.from(device, table, [shape.keys.length, most], 'int32')
+  return {
+    ...setup,
+    k: place(setup.k, setup.gapStep),
+    v: place(setup.v, 0),
+    args: { ...setup.args, cuSeqlensK: undefined, blockTable, blockSize },
+  }
 }
 
 function backward(device: Device, setup: Setup, results: { y: Tensor; lse: Tensor }, dtype: Compute): Tensor[] {
@@ -320,7 +354,8 @@ describe.each(testDevices())('on $name', (testDevice) => {
       const sequences = { queries: [1, 70, 2, 1], keys: [150, 70, 5, 0] }
       const shape = { ...BASE, heads: 4, headDim: 40, window: 90, gapStep, ...sequences }
       const setup = setUp(device, shape, dtype)
-      const { y, lse } = forward(device, setup, dtype)
+      const seqUsedK = Tensor.from(device, shape.keys, [shape.keys.length], 'int32')
+      const { y, lse } = forward(device, { ...setup, args: { ...setup.args, seqUsedK } }, dtype)
       // The same keys at the beginning of 160 rows each; the rest would show.
       const room = 160
       const begins = boundaries(shape.keys)
@@ -333,13 +368,110 @@ describe.each(testDevices())('on $name', (testDevice) => {
       }
       const edges = boundaries(shape.keys.map(() => room))
       const cuSeqlensK = Tensor.from(device, edges, [edges.length], 'int32')
-      const seqUsedK = Tensor.from(device, shape.keys, [shape.keys.length], 'int32')
       const roomy = { ...setup, k: spread(setup.k), v: spread(setup.v), args: { ...setup.args, cuSeqlensK, seqUsedK } }
       const again = forward(device, roomy, dtype)
       expect((await readMatrix(again.y)).values).toEqual((await readMatrix(y)).values)
       expect((await readMatrix(again.lse)).values).toEqual((await readMatrix(lse)).values)
     },
   )
+
+  it.each(
+    COMPUTE_DTYPES.flatMap((dtype) => [
+      { dtype, headDim: 40, gapStep: 1, blockSize: 64, window: 90 },
+      { dtype, headDim: 48, gapStep: 8, blockSize: 128, window: 0 },
+      { dtype, headDim: 104, gapStep: 8, blockSize: 64, window: 150 },
+      { dtype, headDim: 97, gapStep: 1, blockSize: 256, window: 0 },
+      { dtype, headDim: 136, gapStep: 8, blockSize: 64, window: 0 },
+    ]),
+  )(
+    'keys in blocks give the bits of keys in a row: $dtype, $headDim columns, blocks of $blockSize, a window of $window',
+    async ({ blockSize, dtype, ...rest }) => {
+      const sequences = { queries: [1, 70, 2, 1, 131, 65], keys: [330, 70, 5, 0, 200, 193] }
+      const shape = { ...BASE, ...rest, heads: 4, ...sequences }
+      const setup = setUp(device, shape, dtype)
+      const seqUsedK = Tensor.from(device, shape.keys, [shape.keys.length], 'int32')
+      const inRow = forward(device, { ...setup, args: { ...setup.args, seqUsedK } }, dtype)
+      const paged = inBlocks(device, setup, shape, dtype, blockSize)
+      const again = forward(device, { ...paged, args: { ...paged.args, seqUsedK } }, dtype)
+      expect((await readMatrix(again.y)).values).toEqual((await readMatrix(inRow.y)).values)
+      expect((await readMatrix(again.lse)).values).toEqual((await readMatrix(inRow.lse)).values)
+      const reference = attention(setup.q, setup.k, setup.v, setup.options)
+      expectClose(await readMatrix(again.lse), reference.lse, FORWARD.float32)
+    },
+  )
+
+  it.each(COMPUTE_DTYPES)(
+    'the bits of a query depend neither on its neighbours nor on where a prompt is cut, in %s',
+    async (dtype) => {
+      const shape = { ...BASE, heads: 4, kvHeads: 2, headDim: 48, gapStep: 8, window: 210 }
+      const lengths = [1, 194, 65, 300, 2]
+      const setup = setUp(device, { ...shape, queries: lengths, keys: lengths }, dtype)
+      const seqUsedK = (values: number[]) => Tensor.from(device, values, [values.length], 'int32')
+      const edges = boundaries(lengths)
+      const whole = forward(device, { ...setup, args: { ...setup.args, seqUsedK: seqUsedK(lengths) } }, dtype)
+      const wanted = await readMatrix(whole.y)
+      const paged = inBlocks(device, setup, { ...shape, queries: lengths, keys: lengths }, dtype, 64)
+      for (const [s, from, to] of [
+        [1, 0, 194],
+        [1, 0, 64],
+        [1, 128, 194],
+        [3, 64, 300],
+        [3, 192, 256],
+        [2, 64, 65],
+        [0, 0, 1],
+        [4, 0, 2],
+      ] as const) {
+        const begin = (edges[s] as number) + from
+        const args = {
+          ...paged.args,
+          cuSeqlensQ: Tensor.from(device, [0, to - from], [2], 'int32'),
+          seqUsedK: seqUsedK([to]),
+          blockTable: (paged.args.blockTable as Tensor).slice(s, s + 1),
+        }
+        const rows = { rows: to - from, tensor: setup.q.tensor.slice(begin, begin + to - from) }
+        const part = forward(device, { ...paged, q: { ...setup.q, ...rows }, args }, dtype)
+        const cols = wanted.cols
+        expect([s, from, to, (await readMatrix(part.y)).values]).toEqual([
+          s,
+          from,
+          to,
+          wanted.values.slice(begin * cols, (begin + to - from) * cols),
+        ])
+      }
+    },
+  )
+
+  it.each([
+    [[0, 7], [65, 64], 'expected blocks in [0, 4), those of k, got 7 for sequence 0'],
+    [[0, -1], [65, 64], 'expected blocks in [0, 4), those of k, got -1 for sequence 0'],
+    [[0, 1], [1, 129], 'expected seqUsedK in [0, 128], the keys of sequence 1, got 129'],
+    [[0, 1], [-3, 1], 'expected seqUsedK in [0, 128], the keys of sequence 0, got -3'],
+  ])('a table of blocks %j that does not fit %j keys is a fault', async (first, used, message) => {
+    const setup = setUp(device, { ...BASE, queries: [3, 1], keys: [200, 56] }, 'float32')
+    const args = {
+      ...setup.args,
+      cuSeqlensK: undefined,
+      seqUsedK: Tensor.from(device, used, [2], 'int32'),
+      blockTable: Tensor.from(device, [...first, 3, 2], [2, 2], 'int32'),
+      blockSize: 64,
+    }
+    forward(device, { ...setup, args }, 'float32')
+    await expect(device.sync()).rejects.toThrow(`[attention] ${message}`)
+  })
+
+  it('entries of a table after the blocks that are used are not read', async () => {
+    const setup = setUp(device, { ...BASE, queries: [1], keys: [128] }, 'float32')
+    const args = (...table: number[]) => ({
+      ...setup.args,
+      cuSeqlensK: undefined,
+      seqUsedK: Tensor.from(device, [64], [1], 'int32'),
+      blockTable: Tensor.from(device, table, [1, 2], 'int32'),
+      blockSize: 64,
+    })
+    const one = forward(device, { ...setup, args: args(1, 0) }, 'float32')
+    const other = forward(device, { ...setup, args: args(1, -7) }, 'float32')
+    expect((await readMatrix(one.y)).values).toEqual((await readMatrix(other.y)).values)
+  })
 
   it.each([-1, 5])('seqUsedK of %i where a sequence has four keys is a fault', async (used) => {
     const setup = setUp(device, { ...BASE, queries: [1], keys: [4] }, 'float32')
@@ -434,7 +566,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const y = Tensor.empty(device, [3, 16], 'float32')
     const lse = Tensor.empty(device, [1, 3], 'float32')
     const options = { headDim: 16, causal: true, window: 0, scale: 1, softcap: 0 }
-    device.enqueue('attention', { q, k, v, cuSeqlensQ: cu, cuSeqlensK: cu, y, lse, options })
+    device.enqueue('attention', { q, k, v, cuSeqlensQ: cu, cuSeqlensK: cu, y, lse, blockSize: 0, options })
     const values = await readMatrix(y)
     expect([at(values, 0, 0), at(values, 1, 5), at(values, 2, 15)]).toEqual([1, 2, 2])
     expect([...(await lse.read())]).toEqual([-160_000, 160_000, 160_000])
@@ -458,7 +590,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
       cuSeqlensQ: cu,
       cuSeqlensK: cu,
     }
-    device.enqueue('attention', { ...inputs, y, lse, options: native })
+    device.enqueue('attention', { ...inputs, y, lse, blockSize: 0, options: native })
     expectClose(await readMatrix(y), attention(q, k, v, options).y, FORWARD.float32)
     const gradient = Tensor.empty(device, [tokens, 3 * width], 'float32')
     const dy = operandMaker(device, 'float32', 73)(tokens, width)
@@ -499,7 +631,7 @@ describe.each(testDevices())('on $name', (testDevice) => {
     const options = { headDim: 16, causal: true, window: 0, scale: 1, softcap: 0 }
     const sides = { cuSeqlensQ: edges(cuQ), cuSeqlensK: edges(cuK) }
     const results = { y: x(), lse: Tensor.full(stream, [1, 5], 'float32', 0) }
-    stream.enqueue('attention', { q: x(), k: x(), v: x(), ...sides, ...results, options })
+    stream.enqueue('attention', { q: x(), k: x(), v: x(), ...sides, ...results, blockSize: 0, options })
     await expect(stream.sync()).rejects.toThrow(message)
     stream.close()
   })

@@ -44,15 +44,22 @@ struct AttentionOptions {
 
 // Softmax attention inside each sequence, FlashAttention-2 style (Dao 2023): no [N, N] matrix is ever stored.
 // H = q.cols / hd, Hkv = k.cols / hd, head h reads key/value head h / (H / Hkv).
+//
+// Keys lie in one of two ways, and give the same bits in both:
+//   in a row   cuSeqlensK: those of a sequence are neighbours.
+//   in blocks  blockTable, seqUsedK, blockSize: key j of sequence s is row blockTable[s, j / blockSize] * blockSize +
+//              j % blockSize. Entries after the blocks that seqUsedK needs are not read.
 struct AttentionArgs {
   Tensor q;           // [Nq, H * hd] compute
   Tensor k;           // [Nk, Hkv * hd] compute
   Tensor v;           // [Nk, Hkv * hd] compute
   Tensor cuSeqlensQ;  // int32 [S + 1], ascending from 0 to Nq
-  Tensor cuSeqlensK;  // int32 [S + 1], ascending from 0 to at most Nk
+  Tensor cuSeqlensK;  // int32 [S + 1], ascending from 0 to at most Nk; left out beside blockTable
   Tensor seqUsedK;    // int32 [S], optional: only so many of a sequence's keys are there, the first ones
+  Tensor blockTable;  // int32 [S, blocks], optional: each in [0, Nk / blockSize)
   Tensor y;           // [Nq, H * hd] compute
   Tensor lse;         // [H, Nq] float32: log-sum-exp of the scores
+  int32_t blockSize;  // with blockTable a power of two from 64 on, of which Nk is a multiple; else 0
   AttentionOptions options;
   template <class V>
   void visit(V& v_) {
@@ -60,18 +67,34 @@ struct AttentionArgs {
     v_.in("k", k);
     v_.in("v", v);
     v_.in("cuSeqlensQ", cuSeqlensQ);
-    v_.in("cuSeqlensK", cuSeqlensK);
+    v_.optionalIn("cuSeqlensK", cuSeqlensK);
     v_.optionalIn("seqUsedK", seqUsedK);
+    v_.optionalIn("blockTable", blockTable);
     v_.out("y", y);
     v_.out("lse", lse);
+    v_.number("blockSize", blockSize);
     v_.group("options", options);
   }
   template <class C>
   void check(C& c) const {
     options.check(c, q, k, v, cuSeqlensQ, y, lse);
+    const bool inBlocks = C::present(blockTable);
+    c.sentence(C::present(cuSeqlensK) != inBlocks, "expected either cuSeqlensK or blockTable, got both or none");
+    c.sentence(C::present(seqUsedK) || !inBlocks, "expected seqUsedK beside blockTable, got none");
+    if (inBlocks) {
+      c.require(blockSize >= 64 && (blockSize & (blockSize - 1)) == 0, "blockSize", "a power of two from 64 on",
+                blockSize);
+      if (!c.ok()) return;
+      c.require(k.rows % blockSize == 0, "k", "whole blocks of blockSize rows", double(k.rows));
+      c.require(blockTable.cols >= 1, "blockTable", "at least one block per sequence", double(blockTable.cols));
+      c.matrix("blockTable", blockTable, DType::kInt32, cuSeqlensQ.cols - 1, blockTable.cols, "cuSeqlensQ", cuSeqlensQ);
+    } else {
+      c.require(blockSize == 0, "blockSize", "0 without blockTable", blockSize);
+    }
     const auto written = [&](const Tensor& tensor) {
       c.indices("cuSeqlensQ", cuSeqlensQ, cuSeqlensQ.cols, "q", q, tensor);
-      c.indices("cuSeqlensK", cuSeqlensK, cuSeqlensQ.cols, "cuSeqlensQ", cuSeqlensQ, tensor);
+      if (!inBlocks) c.indices("cuSeqlensK", cuSeqlensK, cuSeqlensQ.cols, "cuSeqlensQ", cuSeqlensQ, tensor);
+      c.unwritten("blockTable", blockTable, tensor);
       if (C::present(seqUsedK)) c.indices("seqUsedK", seqUsedK, cuSeqlensQ.cols - 1, "cuSeqlensQ", cuSeqlensQ, tensor);
     };
     written(y);
