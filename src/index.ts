@@ -56,6 +56,7 @@ export type { KvCache, KvCacheShape } from './decoding/kv-cache.js'
 export type { GenerateOptions, SamplingOptions } from './decoding/sampling-options.js'
 export type { ContextGroup, ContinuationScore, Scoring } from './decoding/scoring.js'
 export type { TokenMask } from './decoding/token-mask.js'
+export type { AskingOptions } from './evaluate/asking-options.js'
 export { compareBehaviour } from './evaluate/behaviour/compare-behaviour.js'
 export type {
   AnswerHabits,
@@ -70,6 +71,7 @@ export type {
   EvaluatedModel,
   EvaluatedRow,
   EvaluationReport,
+  FewshotReport,
   ReportedMetric,
   RowAnswer,
   Score,
@@ -99,7 +101,6 @@ export type { EvaluationProgress, RunTasksOptions } from './evaluate/run-options
 export { prepareTasks, runTasks } from './evaluate/run-tasks.js'
 export type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric, TaskRow } from './evaluate/task.js'
 export type {
-  AskingOptions,
   ChoiceMetricName,
   ClassificationTask,
   CommonTaskOptions,

@@ -67,25 +67,23 @@ async function optionsOf(flags: EvalFlags, file: string | undefined): Promise<Fi
 }
 
 /** Flags that not every type of task takes. */
-const OF_TYPE = ['metrics', 'maxLength', 'maxNewTokens', 'docToText', 'docToTarget', 'applyChatTemplate'] as const
-
-function flagOf(name: string): string {
-  return `--${snakeCase(name).replaceAll('_', '-')}`
-}
-
-/** Flags that make the task where no file does. */
-const OF_TASK = [
-  'dataset',
-  'task',
+const OF_TYPE = [
   'metrics',
   'maxLength',
   'maxNewTokens',
   'docToText',
   'docToTarget',
   'applyChatTemplate',
-  'split',
-  'datasetConfig',
+  'numFewshot',
+  'fewshotSplit',
 ] as const
+
+function flagOf(name: string): string {
+  return `--${snakeCase(name).replaceAll('_', '-')}`
+}
+
+/** Flags that make the task where no file does. */
+const OF_TASK = ['dataset', 'task', ...OF_TYPE, 'split', 'datasetConfig'] as const
 
 /** The task that flags name. */
 function taskOf(flags: EvalFlags): EvaluationTask {
@@ -94,7 +92,7 @@ function taskOf(flags: EvalFlags): EvaluationTask {
     throw new UsageError('[eval] expected --dataset FILE, or a file of tasks; got neither', { command: 'eval' })
   if (flags.tasks !== undefined)
     throw new UsageError('[eval] expected a file of tasks for --tasks, got none; leave --tasks out')
-  const { maxNewTokens, docToText, docToTarget, applyChatTemplate } = flags
+  const { maxNewTokens, docToText, docToTarget, applyChatTemplate, numFewshot, fewshotSplit } = flags
   const table: object = TASK_TABLES[type]
   const superfluous = OF_TYPE.filter(
     (name) => flags[name] !== undefined && !((name === 'maxNewTokens' ? 'generation' : name) in table),
@@ -115,6 +113,8 @@ function taskOf(flags: EvalFlags): EvaluationTask {
     docToText,
     docToTarget,
     applyChatTemplate,
+    numFewshot,
+    fewshotSplit,
   }
   return Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),

@@ -36,7 +36,8 @@ export function evaluationTable(report: EvaluationReport, paint: Paint): string 
       ...(column === 1 || column > 3 ? { isFigure: true as const } : {}),
     })),
   ]
-  for (const { name: task, rowCount, metrics } of report.tasks) {
+  for (const { name, rowCount, metrics, fewshot } of report.tasks) {
+    const task = fewshot ? `${name} (${fewshot.numFewshot}-shot)` : name
     let isFirst = true
     for (const { name: metric, higherIsBetter, scores, differences } of metrics) {
       for (const [place, { name: model }] of report.models.entries()) {

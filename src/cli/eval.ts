@@ -26,6 +26,8 @@ export interface EvalFlags extends ModelFlags, HoldingFlags, PartFlags {
   readonly docToText?: string
   readonly docToTarget?: string
   readonly applyChatTemplate?: boolean
+  readonly numFewshot?: number
+  readonly fewshotSplit?: string
   readonly tasks?: readonly string[]
   readonly behaviour?: boolean
   readonly trainingData?: string
@@ -117,6 +119,18 @@ export const command: Command<EvalFlags, Evaluation> = {
       rule: boolean,
       help: 'ask prompts that are plain text as a message of the user',
       flag: { name: '--apply-chat-template' },
+    },
+    numFewshot: {
+      rule: integer({ min: 0 }),
+      otherwise: '0',
+      help: 'rows with their answers before each question, drawn as lm-evaluation-harness does',
+      flag: { name: '--num-fewshot', argument: 'count' },
+    },
+    fewshotSplit: {
+      rule: text,
+      otherwise: 'the rows that are asked, but never the row itself',
+      help: 'split of the data set that these come from',
+      flag: { name: '--fewshot-split', argument: 'name' },
     },
     tasks: {
       rule: listOf(text, 'names of tasks', { minItems: 1 }),

@@ -14,7 +14,7 @@ import type { ClassifiedRow } from '../metrics/classified-row.js'
 import { expectOptions } from '../options/table.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isPlainObject } from '../values.js'
-import { type AskedRow, askRows, shownRow } from './ask-rows.js'
+import { type AskedRow, askRows, type QuestionRow, shownRow } from './ask-rows.js'
 import { readLabel } from './read-label.js'
 import { placeOfLargest, scoreChoices } from './score-choices.js'
 import type { AnsweredRow, AskedModel, PreparedTask, TaskAnswers, TaskMetric } from './task.js'
@@ -57,13 +57,12 @@ export async function prepareClassification(
     textColumns: ['text'],
     targetColumns: ['label'],
   }
-  const {
-    rows: labelled,
-    lineage,
-    warnings,
-  } = await askRows(name, tokenizer, task, limits, signal, (row, origin): LabelledRow => {
-    return { row, label: labelOf(name, row, task.labels, origin) }
+  const found = await askRows(name, tokenizer, task, limits, signal, {
+    refine: (row, origin) => labelOf(name, row, task.labels, origin),
+    exampleAnswer: (label) => label,
   })
+  const { lineage, warnings, fewshot } = found
+  const labelled = found.rows.map(({ asked, refined }): LabelledRow => ({ row: asked, label: refined }))
   const labels = labelsOfTask(name, task.labels, labelled)
   const asked = task.metrics ?? [...USUAL_METRICS, ...(method === 'likelihood' ? (['log_loss', 'ece'] as const) : [])]
   if (method === 'generation') expectNoProbabilities(name, asked)
@@ -74,6 +73,7 @@ export async function prepareClassification(
     rows: labelled.map(({ row, label }) => ({ ...shownRow(row), references: [label] })),
     lineage,
     warnings,
+    ...(fewshot && { fewshot }),
     async answer(model) {
       const classified =
         method === 'likelihood'
@@ -87,7 +87,7 @@ export async function prepareClassification(
 /** The label of a row as the report calls it: a number may stand for the label of that place. */
 function labelOf(
   where: string,
-  { target, origin }: AskedRow,
+  { target, origin }: QuestionRow,
   labels: ResolvedClassificationTask['labels'],
   place: RowOrigin,
 ): string {

@@ -86,6 +86,22 @@ export interface TaskWarning {
   readonly message: string
 }
 
+/** The examples that stood before the question of each row. */
+export interface FewshotReport {
+  /** How many. */
+  readonly numFewshot: number
+  /** 'default' draws them for each row, 'first_n' takes the first rows. */
+  readonly sampler: 'default' | 'first_n'
+  /** Seed of the draw; absent where nothing is drawn. */
+  readonly seed?: number
+  /** Rows that they were taken from. */
+  readonly rowCount: number
+  /** Where these come from. */
+  readonly lineage: readonly SourceLineage[]
+  /** SHA-256 of all that was asked, with its examples: two reports with the same one asked the same. */
+  readonly promptsSha256: string
+}
+
 /** A task, as it was done. */
 export interface TaskReport {
   /** Unique in a report. */
@@ -95,6 +111,8 @@ export interface TaskReport {
   /** Rows that were scored. */
   readonly rowCount: number
   readonly lineage: readonly SourceLineage[]
+  /** Examples before the questions; absent where there were none. */
+  readonly fewshot?: FewshotReport
   /** Rows that were left out, cut or could not be scored; empty where all is well. */
   readonly warnings?: readonly TaskWarning[]
   /** The first metric is the one that sorts rows and stands for the task. */

@@ -79,13 +79,19 @@ export async function prepareGeneration(
     answerTokens: maxNewTokens,
     needsReference: names.some((metric) => !WITHOUT_REFERENCE.has(metric)),
   }
-  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal, (row) => row)
+  const found = await askRows(name, tokenizer, task, limits, signal, {
+    refine: () => undefined,
+    exampleAnswer: (_, { references }) => references?.[0],
+  })
+  const { lineage, warnings, fewshot } = found
+  const rows = found.rows.map(({ asked }) => asked)
   return {
     name,
     type: task.type,
     rows: rows.map(shownRow),
     lineage,
     warnings,
+    ...(fewshot && { fewshot }),
     async answer(asked) {
       const answers = await writeAnswers(asked, rows, generation)
       const own = scoreAnswer && (await scoresOf(name, scoreAnswer, rows, answers, lowerIsBetter, signal))

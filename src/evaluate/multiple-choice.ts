@@ -8,7 +8,7 @@ import { type RowOrigin, rowError } from '../data/row-origin.js'
 import { describeValue } from '../errors.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { isObject } from '../values.js'
-import { type AskedRow, askRows, shownRow } from './ask-rows.js'
+import { type AskedRow, askRows, type QuestionRow, shownRow } from './ask-rows.js'
 import { type RowColumns, type RowTemplate, readRowTemplate } from './row-template.js'
 import { placeOfLargest, type ScoredChoice, scoreChoices } from './score-choices.js'
 import { meanMetric, meanOf, type PreparedTask } from './task.js'
@@ -28,11 +28,14 @@ const CHOICE_COLUMNS = ['choices', 'options', 'endings'] as const
 const TEXT_COLUMNS = ['prompt', 'question', 'ctx'] as const
 const TARGET_COLUMNS = ['answer', 'answerKey', 'label', 'gold'] as const
 
-/** A row with its choices, and the place of the right one. */
-interface ChoiceRow {
-  readonly row: AskedRow
+/** The choices of a row, and the place of the right one. */
+interface RightChoice {
   readonly choices: readonly string[]
   readonly right: number
+}
+
+interface ChoiceRow extends RightChoice {
+  readonly row: AskedRow
 }
 
 /** @throws DataError for rows without choices, and for answers that are none of them */
@@ -54,15 +57,19 @@ export async function prepareMultipleChoice(
     textColumns: TEXT_COLUMNS,
     targetColumns: TARGET_COLUMNS,
   }
-  const { rows, lineage, warnings } = await askRows(name, tokenizer, task, limits, signal, (row, origin) =>
-    choicesOf(name, row, templates, origin),
-  )
+  const found = await askRows(name, tokenizer, task, limits, signal, {
+    refine: (row, origin) => choicesOf(name, row, templates, origin),
+    exampleAnswer: ({ choices, right }) => choices[right],
+  })
+  const { lineage, warnings, fewshot } = found
+  const rows = found.rows.map(({ asked, refined }): ChoiceRow => ({ row: asked, ...refined }))
   return {
     name,
     type: task.type,
     rows: rows.map(({ row, choices, right }) => ({ ...shownRow(row), references: [choices[right] as string] })),
     lineage,
     warnings,
+    ...(fewshot && { fewshot }),
     async answer(model) {
       const scores = await scoreChoices(
         name,
@@ -94,11 +101,10 @@ function chosenBy(metric: ChoiceMetricName, choices: readonly string[], scored: 
 /** The choices of a row, and which one its target names. */
 function choicesOf(
   where: string,
-  row: AskedRow,
+  { columns, origin, target }: QuestionRow,
   templates: readonly RowTemplate[] | undefined,
   place: RowOrigin,
-): ChoiceRow {
-  const { columns, origin, target } = row
+): RightChoice {
   const { texts, labels } = templates
     ? listed(templates.map((template) => template(columns, place)))
     : listed([columnOf(columns)])
@@ -108,7 +114,7 @@ function choicesOf(
       `[${where}] expected at least two choices in ${origin}, got ${texts === undefined ? 'none' : texts.length}; name their column with docToChoice`,
     )
   const right = placeOfTarget(target, texts, labels)
-  if (right !== undefined) return { row, choices: texts, right }
+  if (right !== undefined) return { choices: texts, right }
   throw rowError(
     place,
     `[${where}] expected the number, from 0, the letter or the text of one of ${texts.length} choices in ${origin}, got ${describeValue(target)}; see docToTarget`,

@@ -46,6 +46,7 @@ export async function reportTask(
     type: task.type,
     rowCount: task.rows.length,
     lineage: task.lineage,
+    ...(task.fewshot && { fewshot: task.fewshot }),
     warnings: [
       ...task.warnings,
       ...given.flatMap((one) => warningsOf(one, given.length > 1)),

@@ -20,6 +20,7 @@ import {
   text,
 } from '../options/rules.js'
 import type { OptionTable, Resolved } from '../options/table.js'
+import { ANY_TEXT, ASKING, type AskingOptions } from './asking-options.js'
 import type { TaskJudgeOptions } from './judge-task.js'
 
 import { TASK_TYPES, type TaskType } from './task-types.js'
@@ -50,30 +51,6 @@ export interface CommonTaskOptions extends SharedTaskDataOptions {
    * @default {}
    */
   columns?: Readonly<Record<string, string>>
-}
-
-/** What a task takes whose rows are questions. */
-export interface AskingOptions {
-  /**
-   * The prompt: a column, or a Jinja template over the columns of the row, as in lm-evaluation-harness.
-   * @default what the form of the row says
-   */
-  docToText?: string
-  /**
-   * What is right: a column or a Jinja template. A column that holds a list gives several references.
-   * @default what the form of the row says: the last turn of the assistant, the completion, the label
-   */
-  docToTarget?: string
-  /**
-   * Ask prompts that are plain text as a message of the user, in the chat template.
-   * @default false
-   */
-  applyChatTemplate?: boolean
-  /**
-   * A system message before every prompt that is a conversation and has none.
-   * @default none
-   */
-  systemInstruction?: string
 }
 
 /** How surely a model says what the rows say. */
@@ -234,33 +211,6 @@ const COMMON_TASK = {
   roleMapping,
 } as const satisfies OptionTable<CommonTaskOptions & { type: TaskType }>
 
-/** The options of tasks whose rows are questions. */
-const ASKING = {
-  docToText: {
-    heading: 'Prompts',
-    rule: text,
-    otherwise: 'what the form of the row says',
-    help: 'the prompt: a column, or a Jinja template over the columns',
-    example: 'Question: {{ question }}\nAnswer:',
-  },
-  docToTarget: {
-    rule: text,
-    otherwise: 'what the form of the row says',
-    help: 'what is right: a column or a Jinja template; a list gives several references',
-    example: '{{ answer }}',
-  },
-  applyChatTemplate: {
-    rule: boolean,
-    default: false,
-    help: 'ask prompts that are plain text as a message of the user, in the chat template',
-  },
-  systemInstruction: {
-    rule: text,
-    otherwise: 'none',
-    help: 'a system message before every prompt that is a conversation and has none',
-  },
-} as const satisfies OptionTable<AskingOptions>
-
 /** The options of a task of type perplexity. */
 export const PERPLEXITY_TASK = {
   ...COMMON_TASK,
@@ -280,7 +230,7 @@ export const PERPLEXITY_TASK = {
     help: 'tokens that a window of maxLength moves on, for long texts',
   },
   joinTexts: {
-    rule: { expected: 'text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } },
+    rule: ANY_TEXT,
     otherwise: 'none: each row stands alone',
     help: 'with stride: all texts become one, with this between them',
   },

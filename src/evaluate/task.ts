@@ -7,7 +7,7 @@ import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { SourceLineage } from '../data/sources/row-source.js'
 import type { Metric } from '../metrics/metric.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import type { ConfusionMatrix, TaskWarning } from './evaluation-report.js'
+import type { ConfusionMatrix, FewshotReport, TaskWarning } from './evaluation-report.js'
 import type { ComparisonSummary, JudgeSummary } from './judge-task.js'
 
 /** A row as a report shows it. */
@@ -63,6 +63,8 @@ export interface PreparedTask {
   readonly rows: readonly TaskRow[]
   readonly lineage: readonly SourceLineage[]
   readonly warnings: readonly TaskWarning[]
+  /** Examples before the questions; absent where there are none. */
+  readonly fewshot?: FewshotReport
   answer(asked: AskedModel): Promise<TaskAnswers>
   /** Compares the answers of a model with those of another, where the task has a judge of pairs. */
   compare?(answers: TaskAnswers, base: TaskAnswers, signal: AbortSignal | undefined): Promise<ComparisonSummary>

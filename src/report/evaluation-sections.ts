@@ -45,7 +45,7 @@ function modelFact({ name, adapter }: EvaluatedModel, index: number): Markup {
 }
 
 function taskBody(task: TaskReport, report: EvaluationReport, limits: SampleLimits): Markup {
-  return html`<p class="muted small">${inline(task.type)}, ${count(task.rowCount)} rows, ${duration(task.seconds)}</p>
+  return html`<p class="muted small">${inline(task.type)}, ${count(task.rowCount)} rows, ${task.fewshot ? `${count(task.fewshot.numFewshot)} examples before each, ` : ''}${duration(task.seconds)}</p>
 ${task.warnings && task.warnings.length > 0 && html`<ul class="card notes caution">${task.warnings.map(({ message }) => html`<li>${inline(message)}</li>`)}</ul>`}
 ${task.metrics.map((metric) => metricTable(metric, report))}
 ${task.confusion && confusionTables(task, report)}

@@ -21,6 +21,7 @@ export function parseEvaluation(value: unknown, file: string): EvaluationReport 
   for (const task of report.list('tasks')) {
     task.text('name').text('type').number('rowCount').number('seconds').list('lineage')
     if (task.has('warnings')) for (const warning of task.list('warnings')) warning.text('message')
+    if (task.has('fewshot')) task.get('fewshot').number('numFewshot')
     for (const source of task.list('lineage')) source.text('location')
     for (const metric of task.list('metrics')) {
       metric.text('name')

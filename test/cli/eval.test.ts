@@ -76,6 +76,25 @@ describe('lowrank eval', () => {
     expect(unwritable.stderr).toContain('to be a file or not to exist, got a directory')
   })
 
+  it('puts examples before questions, and says so beside the name of the task', async () => {
+    const flags = [
+      '--model',
+      model,
+      '--dataset',
+      rows,
+      '--metrics',
+      'rougeL',
+      '--max-new-tokens',
+      '2',
+      '--num-fewshot',
+      '2',
+    ]
+    const { code, stdout } = await lowrank(['eval', ...flags, '--dtype', 'float32'])
+    expect([code, stdout]).toEqual([0, expect.stringContaining('generation (2-shot)')])
+    const wrong = await lowrank(['eval', '--model', model, '--dataset', rows, '--num-fewshot', '2'])
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('got --num-fewshot')])
+  })
+
   it('does the tasks of a file that are named, in the spelling of Python too', async () => {
     const file = join(folder, 'tasks.yaml')
     await writeFile(
