@@ -87,7 +87,7 @@ export class Automaton {
     const open = this.#open()
     for (const { state, stack } of from.states) if (state.token === id) open.add(state.target!, stack)
     for (const { terminal, at, stack } of from.terminals) {
-      if (isText && terminal.takesAddedTokens) open.addTerminal(terminal, at, stack)
+      if (isText && terminal.takesToken?.(id)) open.addTerminal(terminal, at, stack)
     }
     return this.#close(open)
   }

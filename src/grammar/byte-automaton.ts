@@ -14,8 +14,8 @@ export interface Terminal {
   accepts(state: number): boolean
   /** What decides about the next `reach` bytes: states with the same text take and accept the same, in any terminal. */
   maskKey(state: number, reach: number): string
-  /** Whether tokens that stand for no bytes may come inside: added tokens that are not special. */
-  readonly takesAddedTokens?: true
+  /** Whether an added token that is not special may come inside, by its id; absent: none may. */
+  takesToken?(id: number): boolean
 }
 
 /** Bytes `low` to `high` lead to state `to`. */
@@ -97,14 +97,20 @@ export function literalTerminal(key: string, texts: readonly string[]): Terminal
   }
 }
 
-/** Any bytes, and added tokens that are not special: text in which nothing is looked for. */
-export const FREE_TEXT: Terminal = {
-  key: 'free text',
-  start: 0,
-  next: () => 0,
-  accepts: () => true,
-  maskKey: () => 'free text',
-  takesAddedTokens: true,
+/**
+ * Any bytes, and added tokens that are not special: text in which nothing is looked for.
+ * @param without id of an added token that may not come
+ */
+export function freeText(without: number): Terminal {
+  const key = `free text without ${without}`
+  return {
+    key,
+    start: 0,
+    next: () => 0,
+    accepts: () => true,
+    maskKey: () => key,
+    takesToken: (id) => id !== without,
+  }
 }
 
 /**
@@ -132,6 +138,6 @@ export function textWithMarker(marker: string, isEnd: boolean): Terminal {
     },
     accepts: (state) => isEnd || state === bytes.length,
     maskKey: (state) => `${key}:${state}`,
-    takesAddedTokens: true,
+    takesToken: () => true,
   }
 }

@@ -65,7 +65,7 @@ export class TerminalMasks {
       if (end[node]! > node + 1 && terminal.accepts(to)) exits.push(node)
       node++
     }
-    if (terminal.takesAddedTokens) for (const id of this.#addedTextIds) setBit(inside, id)
+    for (const id of this.#addedTextIds) if (terminal.takesToken?.(id)) setBit(inside, id)
     return { inside, exits: Int32Array.from(exits) }
   }
 }
