@@ -73,11 +73,13 @@ export interface ExportFormat {
   readonly takes: readonly (keyof ExportModelOptions)[]
   /** What of the export is not compared, a sentence; undefined: all is. */
   readonly notCompared?: string
+  /** Dtype of what is written where it is not the option `dtype` that says it. */
+  dtypeOf?(options: ExportModelOptions): FileDType
   /**
    * Largest difference of a logit that is expected, as a share of the largest logit.
    * @param computed what both models compute in
    */
-  tolerance(computed: FileDType, written: FileDType): number
+  tolerance(computed: FileDType, written: FileDType, options: ExportModelOptions): number
   /**
    * Writes the files into `job.directory`.
    * @throws where the format cannot hold something of the model or the adapter, naming it

@@ -52,7 +52,8 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
     signal?.throwIfAborted()
     const { model, adapter } = await loadSource(resolved, device)
     const { saved, tokenizer } = await loadTokens(model, adapter)
-    const dtype = format.holds === 'adapter' ? 'float32' : (resolved.dtype ?? defaultDType(model))
+    const given = format.dtypeOf?.(options) ?? resolved.dtype ?? defaultDType(model)
+    const dtype = format.holds === 'adapter' ? 'float32' : given
     const warnings = [...model.warnings, ...(adapter?.warnings ?? [])]
     const asked = encodeLines(model, tokenizer, resolved.lines ?? defaultLines(), resolved.compareTokens)
     const output = resolve(resolved.output)
@@ -73,7 +74,8 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
     }
     const reopen = format.reopen.bind(format)
     const found = await verify({ asked, device, computed, signal, onEvent }, model, release, output, reopen)
-    const maxLogitDifference = resolved.maxLogitDifference ?? format.tolerance(computed, dtype) * found.largestLogit
+    const maxLogitDifference =
+      resolved.maxLogitDifference ?? format.tolerance(computed, dtype, options) * found.largestLogit
     return {
       ...{ format: resolved.format, output, files: await filesOf(output), dtype, ...found, maxLogitDifference },
       passed: found.logitDifference <= maxLogitDifference && found.differentLines === 0,
@@ -86,7 +88,7 @@ export async function exportModel(options: ExportModelOptions): Promise<ExportRe
 }
 
 /** Options that only some formats take. */
-const SPECIAL = ['dtype', 'maxShardSize'] as const
+const SPECIAL = ['dtype', 'maxShardSize', 'type'] as const
 
 /** @throws on options that the format does not take, and on a missing adapter */
 function expectTaken(format: ExportFormat, options: ExportModelOptions): void {

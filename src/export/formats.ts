@@ -5,6 +5,8 @@
 
 import type { ExportFormat } from './export-format.js'
 import type { ExportFormatName } from './format-names.js'
+import { gguf } from './gguf.js'
+import { ggufAdapter } from './gguf-adapter.js'
 import { merged } from './merged.js'
 import { mlxAdapter } from './mlx-adapter.js'
 import { mlxModel } from './mlx-model.js'
@@ -17,4 +19,6 @@ export const FORMATS: Readonly<Record<ExportFormatName, ExportFormat>> = {
   vllm,
   mlx: mlxModel,
   'mlx-adapter': mlxAdapter,
+  gguf,
+  'gguf-adapter': ggufAdapter,
 }

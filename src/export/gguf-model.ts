@@ -21,6 +21,7 @@ import { withChatTemplate } from '../tokenizer/with-template.js'
 import { transpose } from '../transpose.js'
 import { Turns } from '../turns.js'
 import type { TensorToWrite } from '../weights/safetensors.js'
+import { interleave } from './gguf-layout.js'
 import { modelKeys, ROPE_TENSOR } from './gguf-model-keys.js'
 import { WRITE_GGUF_OPTIONS, type WriteGgufOptions } from './gguf-options.js'
 
@@ -140,19 +141,7 @@ async function valuesOf(
   const values = new Float32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / 4)
   const [rows, cols = 1] = tensor.shape as [number, number?]
   if (isTurned) return transpose(values, rows, cols)
-  return interleaved === undefined ? values : interleave(values, rows, cols, interleaved)
-}
-
-/** Rows of the first and the second half of each head in turn: where rotary pairs are neighbours. */
-function interleave(values: Float32Array, rows: number, cols: number, headDim: number): Float32Array {
-  const result = new Float32Array(values.length)
-  const half = headDim / 2
-  for (let row = 0; row < rows; row++) {
-    const inHead = row % headDim
-    const to = row - inHead + 2 * (inHead % half) + (inHead < half ? 0 : 1)
-    result.set(values.subarray(row * cols, (row + 1) * cols), to * cols)
-  }
-  return result
+  return interleaved === undefined ? values : interleave(values, rows, interleaved)
 }
 
 async function tokenizerOf(

@@ -2,6 +2,7 @@
 
 import type { FileDType } from '../checkpoint/save-model.js'
 import { MAX_SHARD_SIZE } from '../checkpoint/shard-size.js'
+import { FILE_TYPE_NAMES, type GgufFileType } from '../gguf/file-types.js'
 import { DTYPES, MODEL_OPTIONS } from '../nn/model-options.js'
 import type { Quantization } from '../nn/module.js'
 import { callback, integer, listOf, number, oneOf, path, text, textOf } from '../options/rules.js'
@@ -43,6 +44,11 @@ export interface ExportModelOptions {
    * @default '5GB'
    */
   maxShardSize?: number | string
+  /**
+   * How a GGUF file holds the matrices. Those in "K" are mixes of several formats.
+   * @default 'F16'
+   */
+  type?: GgufFileType
   /**
    * 'nf4': the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded.
    * @default what the checkpoint has
@@ -135,6 +141,7 @@ export const EXPORT_OPTIONS = {
     help: "dtype of a model's weights in the files",
   },
   maxShardSize: MAX_SHARD_SIZE,
+  type: { rule: oneOf(FILE_TYPE_NAMES), otherwise: 'F16', help: 'how a GGUF file holds the matrices' },
   quantization: {
     ...MODEL_OPTIONS.quantization,
     help: "nf4: the model's weights are rounded to 4 bits first, as QLoRA trained on them, and then decoded",

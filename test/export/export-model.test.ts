@@ -101,7 +101,7 @@ describe('exportModel', () => {
     expect(report.files).toContain('model.safetensors')
   })
 
-  it.each(['peft', 'vllm', 'mlx-adapter'] as const)(
+  it.each(['peft', 'vllm', 'mlx-adapter', 'gguf-adapter'] as const)(
     'writes an adapter with ranks and scales of several kinds as %s, and reads the same back',
     async (format) => {
       const output = join(folder, format)
@@ -113,6 +113,14 @@ describe('exportModel', () => {
       expect(report.largestLogit).toBeGreaterThan(1)
     },
   )
+
+  it.each(['F32', 'Q8_0', 'Q4_K_M'] as const)('writes a GGUF file of type %s, near its source', async (type) => {
+    const output = join(folder, `gguf-${type}`)
+    const options = { adapter, format: 'gguf', output, type, computeDtype: 'float32', compareTokens: 64 } as const
+    const report = await exportModel(options)
+    expect(report).toMatchObject({ files: ['model.gguf'], passed: true, differentLines: 0, comparedTokens: 64 })
+    expect(report.logitDifference).toBeLessThan(type === 'F32' ? 1e-4 * report.largestLogit : report.maxLogitDifference)
+  })
 
   it('gives vLLM one rank and no patterns, filled up with zeros', async () => {
     const config = await json(folder, 'vllm', 'adapter_config.json')
