@@ -58,6 +58,8 @@ export interface BatchExecutor {
   queue(step: BatchStep): QueuedStep
   /** A sequence that will not be in a step any more: what is kept for it can go. */
   end(slot: number): void
+  /** An adapter that no step will have any more. */
+  forget(adapter: AdapterTensors): void
   /** After a step that failed: resolves when steps that follow do not fail for it. */
   recover(): Promise<void>
   dispose(): void

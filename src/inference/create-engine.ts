@@ -48,7 +48,7 @@ export async function createInferenceEngine(model: CausalLM, options: InferenceO
           (kvCacheMemory === undefined ? `${Math.max(0, free)} bytes that are free` : `kvCacheMemory ${kvCacheMemory}`),
       )
     const pool = new PagePool(pages, pageSize)
-    const executor = new ModelExecutor(model, decoder, { pages, pageSize, maxSequences })
+    const executor = new ModelExecutor(model, decoder, { pages, pageSize, maxSequences, maxModelLen })
     // Pages that the device has no room for are known now.
     await device.sync().catch((error: unknown) => {
       executor.dispose()
@@ -60,7 +60,7 @@ export async function createInferenceEngine(model: CausalLM, options: InferenceO
       vocabSize,
       pool,
       prefixCaching: settings.prefixCaching && !hasDynamicRope(model),
-      adapters: new LoadedAdapters(model, pool, { maxLoras, maxLoraRank }),
+      adapters: new LoadedAdapters(model, pool, { maxLoras, maxLoraRank, onGone: (parts) => executor.forget(parts) }),
       executor,
       onClose: end,
     })

@@ -74,7 +74,7 @@ export class Drawing {
       copy_(column.slice(to, to + count), this.#newest.slice(from, from + count))
   }
 
-  /** Queues the draws of all rows and disposes the logits. Masks are by `index`. */
+  /** Queues the draws of all rows. Masks are by `index`. */
   async draw(
     logits: Tensor,
     rows: readonly DrawnRow[],
@@ -92,7 +92,6 @@ export class Drawing {
       )
       return { ids: ids.readInt32(), asked }
     })
-    logits.dispose()
     const [ids, ...asked] = await Promise.all([queued.ids, ...queued.asked])
     return rows.map(({ index, logprobs = 0 }, i) => {
       const id = ids[i] as number

@@ -23,17 +23,24 @@ interface Entry extends LoadedAdapter {
   dispose(): void
 }
 
+interface AdapterLimits {
+  readonly maxLoras: number
+  readonly maxLoraRank: number
+  /** Called when an adapter goes: no answer uses it any more. */
+  onGone(parts: AdapterTensors): void
+}
+
 export class LoadedAdapters {
   readonly #model: CausalLM
   readonly #pool: PagePool
-  readonly #limits: { readonly maxLoras: number; readonly maxLoraRank: number }
+  readonly #limits: AdapterLimits
   readonly #entries = new Map<string, Entry>()
   /** Loads one after the other, so that each counts those before it. */
   #loading: Promise<unknown> = Promise.resolve()
   #count = 0
 
   /** Takes in the adapters that are on the model, active or not. */
-  constructor(model: CausalLM, pool: PagePool, limits: { readonly maxLoras: number; readonly maxLoraRank: number }) {
+  constructor(model: CausalLM, pool: PagePool, limits: AdapterLimits) {
     this.#model = model
     this.#pool = pool
     this.#limits = limits
@@ -106,6 +113,7 @@ export class LoadedAdapters {
   async #retire(entry: Entry): Promise<void> {
     if (entry.users > 0) await new Promise<void>((resolve) => (entry.onUnused = resolve))
     this.#pool.forget(entry.root)
+    this.#limits.onGone(entry.parts)
     entry.dispose()
   }
 

@@ -3,7 +3,7 @@
 import type { KeyValueCache } from '../architecture/architecture.js'
 import type { ModelConfig } from '../architecture/config.js'
 import { LowrankError } from '../lowrank-error.js'
-import { gatherRows, scatterRows_ } from '../ops/rows.js'
+import { scatterRows_ } from '../ops/rows.js'
 import type { Device } from '../tensor/device.js'
 import { type ComputeDType, dtypeBytes } from '../tensor/dtype.js'
 import { unregisterFromScope } from '../tensor/scope.js'
@@ -15,13 +15,12 @@ export function pageBytes(config: ModelConfig, dtype: ComputeDType, pageSize: nu
   return 2 * numHiddenLayers * numKeyValueHeads * headDim * pageSize * dtypeBytes(dtype)
 }
 
-export class PagedCache {
-  readonly #pageSize: number
+/** Per layer a pair of buffers [pages * pageSize, Hkv * headDim]; `attention` finds the pages of a sequence by a table. */
+export class PagedCache implements KeyValueCache {
   readonly #layers: readonly { readonly k: Tensor; readonly v: Tensor }[]
 
   constructor(device: Device, dtype: ComputeDType, config: ModelConfig, pages: number, pageSize: number) {
     const { numHiddenLayers, numKeyValueHeads, headDim } = config
-    this.#pageSize = pageSize
     const buffer = (): Tensor => {
       const tensor = Tensor.empty(device, [pages * pageSize, numKeyValueHeads * headDim], dtype)
       device.label(tensor, 'key/value cache')
@@ -34,26 +33,16 @@ export class PagedCache {
     this.#layers = Array.from({ length: numHiddenLayers }, () => ({ k: buffer(), v: buffer() }))
   }
 
-  /** The cache as a forward pass sees it whose sequences have the pages `table`, int32 [S * blocks]. */
-  view(table: Tensor): KeyValueCache {
-    return {
-      append: (layer, k, v, rows) => {
-        const buffers = this.#layers[layer]
-        if (!buffers || !rows)
-          throw new LowrankError(
-            'INVALID_CALL',
-            `[inference] expected a layer below ${this.#layers.length} and rows, got ${layer}`,
-          )
-        scatterRows_(buffers.k, rows, k)
-        scatterRows_(buffers.v, rows, v)
-        return { k: this.#gather(buffers.k, table), v: this.#gather(buffers.v, table) }
-      },
-    }
-  }
-
-  #gather(buffer: Tensor, table: Tensor): Tensor {
-    const pages = buffer.reshape([buffer.rows / this.#pageSize, this.#pageSize * buffer.cols])
-    return gatherRows(pages, table).reshape([table.size * this.#pageSize, buffer.cols])
+  append(layer: number, k: Tensor, v: Tensor, rows: Tensor | undefined): { k: Tensor; v: Tensor } {
+    const buffers = this.#layers[layer]
+    if (!buffers || !rows)
+      throw new LowrankError(
+        'INVALID_CALL',
+        `[inference] expected a layer below ${this.#layers.length} and rows, got ${layer}`,
+      )
+    scatterRows_(buffers.k, rows, k)
+    scatterRows_(buffers.v, rows, v)
+    return buffers
   }
 
   dispose(): void {

@@ -94,6 +94,7 @@ class PretendedDevice implements BatchExecutor {
   }
 
   end(): void {}
+  forget(): void {}
   async recover(): Promise<void> {}
   dispose(): void {}
 
