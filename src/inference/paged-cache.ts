@@ -15,7 +15,7 @@ export function pageBytes(config: ModelConfig, dtype: ComputeDType, pageSize: nu
   return 2 * numHiddenLayers * numKeyValueHeads * headDim * pageSize * dtypeBytes(dtype)
 }
 
-/** Per layer a pair of buffers [pages * pageSize, Hkv * headDim]; `attention` finds the pages of a sequence by a table. */
+/** Per layer two buffers [pages * pageSize, Hkv * headDim]; `attention` finds the pages of a sequence by a table. */
 export class PagedCache implements KeyValueCache {
   readonly #layers: readonly { readonly k: Tensor; readonly v: Tensor }[]
 
