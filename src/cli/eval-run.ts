@@ -31,7 +31,7 @@ export async function runEvaluation({ flags, options, adapters: named, limits }:
   showModelWarnings(model)
   const adapters = Object.fromEntries(names.map((name, index) => [name, directories[index] as string]))
   const bar = createBar()
-  const onProgress = progressOn(bar)
+  const onProgress = json ? progressLines() : progressOn(bar)
   const work = (signal: AbortSignal): Promise<EvaluationReport> =>
     evaluate({ ...options, ...behaviourOf(flags), model, tokenizer, adapters, signal, onProgress })
   const found = await untilSignal(work).finally(() => {
@@ -74,24 +74,43 @@ function behaviourOf({ behaviour, trainingData }: Evaluation['flags']): Pick<Eva
 function progressOn(bar: ReturnType<typeof createBar>): (progress: EvaluationProgress) => void {
   let began = performance.now()
   let of: string | undefined
-  return ({ task, model, rows, totalRows, fraction }) => {
+  return ({ task, model, rows, totalRows, fraction, judge }) => {
     const now = performance.now()
-    if (of !== `${task} ${model}`) {
-      of = `${task} ${model}`
+    const doing = `${task}, ${model}${judge ? (judge.step === 'score' ? ', judged' : ', compared') : ''}`
+    if (of !== doing) {
+      of = doing
       began = now
     }
     const speed = rows === 0 ? '' : `${formatFigure((rows * 1000) / Math.max(1, now - began))} rows/s`
     bar.show({
-      label: { text: `${task}, ${model}`, importance: 3 },
+      label: { text: doing, importance: 3 },
       fraction,
       parts:
         totalRows === 0
           ? []
           : [
               { text: `${String(rows).padStart(String(totalRows).length)}/${totalRows} rows`, importance: 2 },
+              ...(judge && judge.cost > 0 ? [{ text: `cost ${formatFigure(judge.cost)}`, importance: 2 }] : []),
               ...(speed === '' ? [] : [{ text: speed, importance: 1 }]),
             ],
     })
+  }
+}
+
+/** Milliseconds between two lines of the same kind. */
+const LINE_INTERVAL = 1000
+
+/** For programs: a line of JSON on stderr where a task, a model or a judge begins or ends, and each second between. */
+function progressLines(): (progress: EvaluationProgress) => void {
+  let told = Number.NEGATIVE_INFINITY
+  let of: string | undefined
+  return (progress) => {
+    const { task, model, rows, totalRows, judge } = progress
+    const doing = JSON.stringify([task, model, judge?.step])
+    if (of === doing && rows < totalRows && performance.now() - told < LINE_INTERVAL) return
+    of = doing
+    told = performance.now()
+    process.stderr.write(`${JSON.stringify({ type: 'evaluating', ...progress })}\n`)
   }
 }
 

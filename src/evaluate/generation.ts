@@ -102,9 +102,11 @@ export async function prepareGeneration(
           `[${name}] expected scores of other names than the metrics from scoreAnswer, got ${describeValue(twice.name)}; rename it`,
         )
       const texts = answers.map(({ text }) => text.trim())
-      const judged = judge && (await judgedScores(rows, texts, judge, asked.signal))
+      const judged =
+        judge && (await judgedScores(rows, texts, judge, { signal: asked.signal, onProgress: asked.onJudged }))
       return scored(rows, answers, metrics, own, judged)
     },
+    ...(judge && { isJudged: true }),
     ...(judge && judgePairs && { compare: comparing(rows, judge) }),
   }
 }
@@ -112,7 +114,7 @@ export async function prepareGeneration(
 /** Has the judge compare the answers of two models. */
 function comparing(rows: readonly AskedRow[], judge: TaskJudgeOptions): NonNullable<PreparedTask['compare']> {
   const textsOf = (answers: TaskAnswers): readonly string[] => answers.rows.map(({ text = '' }) => text.trim())
-  return (answers, base, signal) => judgedPairs(rows, textsOf(answers), textsOf(base), judge, signal)
+  return (answers, base, asking) => judgedPairs(rows, textsOf(answers), textsOf(base), judge, asking)
 }
 
 async function writeAnswers(

@@ -2,7 +2,7 @@
 
 import type { TaskWarning } from './evaluation-report.js'
 import { type CompareReport, compareAnswers, type JudgeCounts, type Judgements, judgeAnswers } from './judge.js'
-import type { JudgeOptions } from './judge-options.js'
+import type { JudgeOptions, JudgeProgress } from './judge-options.js'
 import { meanMetric, meanOf, type TaskMetric } from './task.js'
 
 /** The options of a judge that a task has: the signal and the progress are those of the evaluation. */
@@ -30,6 +30,12 @@ export interface JudgedScores {
   readonly warnings: readonly TaskWarning[]
 }
 
+/** What asking a judge has to know beside its options. */
+interface JudgeAsking {
+  readonly signal: AbortSignal | undefined
+  readonly onProgress: (progress: JudgeProgress) => void
+}
+
 const NOTHING = Float64Array.of(0, 0)
 
 /** @throws as `judgeAnswers` */
@@ -37,11 +43,11 @@ export async function judgedScores(
   rows: readonly JudgedRow[],
   answers: readonly string[],
   options: TaskJudgeOptions,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: JudgeAsking,
 ): Promise<JudgedScores> {
   const report = await judgeAnswers(
     rows.map((row, index) => ({ ...judgedRow(row), answer: answers[index] as string })),
-    { ...options, ...(signal && { signal }) },
+    { ...options, onProgress, ...(signal && { signal }) },
   )
   const { criteria, judge, counts, usage } = report
   return {
@@ -62,7 +68,7 @@ export async function judgedPairs(
   answers: readonly string[],
   baseAnswers: readonly string[],
   options: TaskJudgeOptions,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: JudgeAsking,
 ): Promise<ComparisonSummary> {
   const { rows: _, ...summary } = await compareAnswers(
     rows.map((row, index) => ({
@@ -70,7 +76,7 @@ export async function judgedPairs(
       answer: answers[index] as string,
       baseAnswer: baseAnswers[index] as string,
     })),
-    { ...options, ...(signal && { signal }) },
+    { ...options, onProgress, ...(signal && { signal }) },
   )
   return summary
 }

@@ -11,6 +11,7 @@ import type {
   TaskReport,
   TaskWarning,
 } from './evaluation-report.js'
+import type { JudgeProgress } from './judge-options.js'
 import { type ComparisonSummary, type JudgeSummary, notJudged } from './judge-task.js'
 import { intervalsOf, type ScoreIntervals } from './score-intervals.js'
 import type { AnsweredRow, PreparedTask, TaskAnswers, TaskMetric } from './task.js'
@@ -24,6 +25,8 @@ export interface NamedAnswers {
 
 export interface ReportTaskOptions extends ScoreIntervals {
   readonly maxSamples: number
+  /** Told how far a judge of pairs is with the answers of a model. */
+  readonly onCompared: (name: string, progress: JudgeProgress) => void
 }
 
 /** @param given The answers of the models, the one that the others are compared with first. */
@@ -40,7 +43,7 @@ export async function reportTask(
     answers.confusion ? [[name, answers.confusion] as const] : [],
   )
   const judges = given.flatMap(({ name, answers }) => (answers.judge ? [[name, answers.judge] as const] : []))
-  const comparisons = await compared(task, given, options.signal)
+  const comparisons = await compared(task, given, options)
   return {
     name: task.name,
     type: task.type,
@@ -65,11 +68,14 @@ export async function reportTask(
 async function compared(
   task: PreparedTask,
   [first, ...others]: readonly NamedAnswers[],
-  signal: AbortSignal | undefined,
+  { signal, onCompared }: ReportTaskOptions,
 ): Promise<readonly (readonly [string, ComparisonSummary])[]> {
   const found: [string, ComparisonSummary][] = []
   if (task.compare === undefined || first === undefined) return found
-  for (const { name, answers } of others) found.push([name, await task.compare(answers, first.answers, signal)])
+  for (const { name, answers } of others) {
+    const onProgress = (progress: JudgeProgress): void => onCompared(name, progress)
+    found.push([name, await task.compare(answers, first.answers, { signal, onProgress })])
+  }
   return found
 }
 

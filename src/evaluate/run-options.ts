@@ -16,6 +16,14 @@ export interface EvaluationProgress {
   readonly totalRows: number
   /** The part of all tasks and models that is done, from 0 to 1; of 'behaviour', that of this adapter. */
   readonly fraction: number
+  /** A judge is asked: for scores of each answer, or which of two is better. `rows` are those that it judged. */
+  readonly judge?: {
+    readonly step: 'score' | 'compare'
+    /** Requests that were sent in this run. */
+    readonly requests: number
+    /** What all replies cost, those of earlier runs included. */
+    readonly cost: number
+  }
 }
 
 export interface RunTasksOptions {
@@ -50,7 +58,7 @@ export interface RunTasksOptions {
    */
   signal?: AbortSignal
   /**
-   * Told how far it is, after each batch.
+   * Told how far it is, after each batch and each row that a judge has judged.
    * @default none
    */
   onProgress?: (progress: EvaluationProgress) => void
@@ -76,7 +84,11 @@ export const RUN_TASKS_OPTIONS = {
     help: 'resamples of the rows from which intervals are made; 0: none',
   },
   signal: SIGNAL,
-  onProgress: { rule: callback, otherwise: 'none', help: 'told how far it is, after each batch' },
+  onProgress: {
+    rule: callback,
+    otherwise: 'none',
+    help: 'told how far it is, after each batch and each row that a judge has judged',
+  },
 } as const satisfies OptionTable<RunTasksOptions>
 
 const { modelName: _, ...RUNNING } = RUN_TASKS_OPTIONS

@@ -11,10 +11,11 @@ import { isPlainObject } from '../values.js'
 import { prepareClassification } from './classification.js'
 import type { TaskReport } from './evaluation-report.js'
 import { prepareGeneration } from './generation.js'
+import type { JudgeProgress } from './judge-options.js'
 import { prepareMultipleChoice } from './multiple-choice.js'
 import { preparePerplexity } from './perplexity.js'
 import { type NamedAnswers, reportTask } from './report-task.js'
-import { RUN_TASKS_OPTIONS, type RunTasksOptions } from './run-options.js'
+import { type EvaluationProgress, RUN_TASKS_OPTIONS, type RunTasksOptions } from './run-options.js'
 import type { PreparedTask } from './task.js'
 import { type EvaluationTask, type ResolvedTask, TASK_TABLES } from './task-options.js'
 import { TASK_TYPES } from './task-types.js'
@@ -136,22 +137,41 @@ export async function runPrepared(
 ): Promise<TaskReport[]> {
   const wasTraining = model.training
   model.eval()
-  const total = tasks.reduce((sum, { rows }) => sum + rows.length, 0) * variants.length
+  const total = tasks.reduce((sum, task) => sum + passesOf(task, variants.length) * task.rows.length, 0)
   let before = 0
   try {
     const reports: TaskReport[] = []
     for (const task of tasks) {
       const start = performance.now()
       const totalRows = task.rows.length
+      const tell = (model: string, rows: number, judge?: EvaluationProgress['judge']): void =>
+        onProgress?.({
+          task: task.name,
+          model,
+          rows,
+          totalRows,
+          fraction: (before + rows) / total,
+          ...(judge && { judge }),
+        })
+      /** Tells of a judge, whose rows come after those that were done before. */
+      const telling =
+        (step: 'score' | 'compare') =>
+        (model: string, { rows, requests, cost }: JudgeProgress): void =>
+          tell(model, rows, { step, requests, cost })
       const answers: NamedAnswers[] = []
       for (const { name, use } of variants) {
         signal?.throwIfAborted()
         use()
-        const onRows = (rows: number): void =>
-          onProgress?.({ task: task.name, model: name, rows, totalRows, fraction: (before + rows) / total })
+        const onRows = (rows: number): void => tell(name, rows)
+        let isJudging = false
+        const onJudged = (progress: JudgeProgress): void => {
+          if (!isJudging) before += totalRows
+          isJudging = true
+          telling('score')(name, progress)
+        }
         onRows(0)
         const answered = await task
-          .answer({ model, tokenizer, batchSize, signal, onRows })
+          .answer({ model, tokenizer, batchSize, signal, onRows, onJudged })
           .catch(async (error: unknown) => {
             // A fault of the device would come again at whatever is asked next.
             await model.device.sync().catch(() => undefined)
@@ -161,12 +181,22 @@ export async function runPrepared(
         before += totalRows
       }
       const asked = (performance.now() - start) / 1000
-      reports.push(await reportTask(task, answers, asked, { maxSamples, confidence, bootstrapSamples, signal }))
+      const onCompared = (name: string, progress: JudgeProgress): void => {
+        telling('compare')(name, progress)
+        if (progress.rows === totalRows) before += totalRows
+      }
+      const options = { maxSamples, confidence, bootstrapSamples, signal, onCompared }
+      reports.push(await reportTask(task, answers, asked, options))
     }
     return reports
   } finally {
     model.train(wasTraining)
   }
+}
+
+/** How many times the rows of a task are gone through: by each model, by the judge of each, and for pairs. */
+function passesOf({ isJudged, compare }: PreparedTask, models: number): number {
+  return models * (isJudged ? 2 : 1) + (compare ? models - 1 : 0)
 }
 
 /** An error of damaged weights tells which of several models has them. */

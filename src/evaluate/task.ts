@@ -8,6 +8,7 @@ import type { SourceLineage } from '../data/sources/row-source.js'
 import type { Metric } from '../metrics/metric.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import type { ConfusionMatrix, FewshotReport, TaskWarning } from './evaluation-report.js'
+import type { JudgeProgress } from './judge-options.js'
 import type { ComparisonSummary, JudgeSummary } from './judge-task.js'
 
 /** A row as a report shows it. */
@@ -28,6 +29,8 @@ export interface AskedModel {
   readonly signal: AbortSignal | undefined
   /** Told how many rows are done. */
   readonly onRows: (rows: number) => void
+  /** Told how far the judge of the task is with the answers, where it has one. */
+  readonly onJudged: (progress: JudgeProgress) => void
 }
 
 /** A metric over what rows gave: a score of sums. */
@@ -65,9 +68,15 @@ export interface PreparedTask {
   readonly warnings: readonly TaskWarning[]
   /** Examples before the questions; absent where there are none. */
   readonly fewshot?: FewshotReport
+  /** Whether a judge scores the answers. */
+  readonly isJudged?: boolean
   answer(asked: AskedModel): Promise<TaskAnswers>
   /** Compares the answers of a model with those of another, where the task has a judge of pairs. */
-  compare?(answers: TaskAnswers, base: TaskAnswers, signal: AbortSignal | undefined): Promise<ComparisonSummary>
+  compare?(
+    answers: TaskAnswers,
+    base: TaskAnswers,
+    asking: { readonly signal: AbortSignal | undefined; readonly onProgress: (progress: JudgeProgress) => void },
+  ): Promise<ComparisonSummary>
 }
 
 /** The mean of a number that each row has. */

@@ -93,7 +93,11 @@ export class Probes {
       batchSize: training.perDeviceEvalBatchSize,
       maxSamples: 0,
       ...(signal && { signal }),
-      onProgress: ({ task, rows }) => onProgress(this.#rowsBefore(task) + rows),
+      onProgress: ({ task, rows, judge }) => {
+        // The rows of a run are those that the model scores. While a judge is asked all of a task are there.
+        const there = judge ? (this.#tasks.find(({ name }) => name === task)?.rows.length ?? 0) : rows
+        onProgress(this.#rowsBefore(task) + there)
+      },
     })
     return reports.map(({ name, metrics, rowCount, seconds }) => ({
       metrics: Object.fromEntries(

@@ -52,6 +52,15 @@ describe('lowrank eval', () => {
     const report = JSON.parse(stdout.split('\n')[0] as string) as EvaluationReport
     expect(JSON.parse(await readFile(output, 'utf8'))).toEqual(report)
     expect(report.models).toEqual([{ name: 'base' }, { name: 'poet', adapter }])
+    const told = stderr.split('\n').filter((line) => line.startsWith('{"type":"evaluating"'))
+    expect(JSON.parse(told.at(-1) as string)).toEqual({
+      type: 'evaluating',
+      task: 'perplexity',
+      model: 'poet',
+      rows: 9,
+      totalRows: 9,
+      fraction: 1,
+    })
     const difference = report.tasks[0]!.metrics[0]!.differences.poet!.value!
     expect(code).toBe(difference > 0 ? 1 : 0)
     expect(difference).toBeGreaterThan(0)

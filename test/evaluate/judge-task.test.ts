@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CausalLM } from '../../src/causal-lm/causal-lm.js'
-import { RUN_TASKS_OPTIONS } from '../../src/evaluate/run-options.js'
+import { type EvaluationProgress, RUN_TASKS_OPTIONS } from '../../src/evaluate/run-options.js'
 import { prepareTasks, runPrepared, runTasks } from '../../src/evaluate/run-tasks.js'
 import type { EvaluationTask } from '../../src/evaluate/task-options.js'
 import { defaultsOf } from '../../src/options/table.js'
@@ -76,7 +76,25 @@ test('pairs of two models are judged in both orders', async () => {
       used = name
     },
   }))
-  const [report] = await runPrepared(model, tokenizer, prepared, variants, defaultsOf(RUN_TASKS_OPTIONS) as never)
+  const told: EvaluationProgress[] = []
+  const [report] = await runPrepared(model, tokenizer, prepared, variants, {
+    ...(defaultsOf(RUN_TASKS_OPTIONS) as never as Parameters<typeof runPrepared>[4]),
+    onProgress: (progress) => void told.push(progress),
+  })
+  // Five passes over three rows: two models answer, each is judged, and the pairs are.
+  const fractions = told.map(({ fraction }) => fraction)
+  expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
+  expect(fractions.at(-1)).toBe(1)
+  const steps = told.map(({ model, judge }) => `${model} ${judge?.step ?? 'answer'}`)
+  expect(steps.filter((step, index) => step !== steps[index - 1])).toEqual([
+    'base answer',
+    'base score',
+    'adapter answer',
+    'adapter score',
+    'adapter compare',
+  ])
+  expect(told.at(-1)).toMatchObject({ rows: 3, totalRows: 3, judge: { requests: 3 } })
+  expect(told.find(({ judge }) => judge)).toMatchObject({ rows: 1, model: 'base', judge: { step: 'score' } })
   expect(used).toBe('adapter')
   expect(report!.comparisons).toEqual({
     adapter: expect.objectContaining({ judge: 'judge-1', wins: 0, losses: 0, ties: 3, winRate: 0.5 }),
