@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { LowrankError } from '../lowrank-error.js'
 import type { Resolved } from '../options/table.js'
 import { toError } from '../values.js'
+import { loadLoraAdapter, unloadLoraAdapter } from './admin.js'
 import { collect } from './answer-writer.js'
 import { type AnswerEvent, Answers } from './answers.js'
 import { ApiError, isEnding, toApiError, tooManyRequests } from './api-error.js'
@@ -20,6 +21,7 @@ import type { SERVE_HANDLER_OPTIONS, ServeHandlerOptions } from './options.js'
 import type { AskedRequest } from './read-asked.js'
 import { readJson } from './request-body.js'
 import type { OpenLogEntry } from './request-log.js'
+import { askResponse } from './responses.js'
 import { type FoundRoute, findRoute } from './routes.js'
 import type { ServedModel } from './served-model.js'
 
@@ -94,6 +96,12 @@ export class ServeRequests {
         return await this.#answerBy(askChat, request, open)
       case '/v1/completions':
         return await this.#answerBy(askCompletion, request, open)
+      case '/v1/responses':
+        return await this.#answerBy(askResponse, request, open)
+      case '/v1/load_lora_adapter':
+        return await this.#administer(loadLoraAdapter, request, open)
+      case '/v1/unload_lora_adapter':
+        return await this.#administer(unloadLoraAdapter, request, open)
       default: {
         const response = this.#plain(route)
         const body = request.method === 'HEAD' ? null : response.body
@@ -144,6 +152,21 @@ export class ServeRequests {
     if (isStream) return this.#stream(open, this.#events(open, answers, writer))
     const whole = await collect(answers.events(), answers.count)
     return this.#finish(open, Response.json(writer.whole(whole, answers.usage)))
+  }
+
+  async #administer(
+    change: (body: unknown, served: ServedModel) => Promise<object>,
+    request: Request,
+    open: OpenRequest,
+  ): Promise<Response> {
+    if (!this.#settings.admin) {
+      const message =
+        'This server loads no adapters while it runs; it does where it is started with admin: true (--admin).'
+      throw new ApiError(404, 'invalid_request_error', message, { code: 'unknown_url' })
+    }
+    if (this.#isClosing) throw isEnding()
+    const body = await readJson(request, this.#settings, open.stop.signal)
+    return this.#finish(open, Response.json(await change(body, this.#served)))
   }
 
   #stream(open: OpenRequest, events: AsyncGenerator<ServerEvent, void, undefined>): Response {

@@ -12,6 +12,7 @@ export const ROUTES = [
   { method: 'GET', path: '/v1/models/{id}' },
   { method: 'POST', path: '/v1/chat/completions' },
   { method: 'POST', path: '/v1/completions' },
+  { method: 'POST', path: '/v1/responses' },
   { method: 'POST', path: '/v1/load_lora_adapter' },
   { method: 'POST', path: '/v1/unload_lora_adapter' },
 ] as const satisfies readonly { method: 'GET' | 'POST'; path: string; isOpen?: true }[]
