@@ -567,6 +567,20 @@ export const SECTIONS = [
     type: 'InferenceOptions',
   },
   {
+    title: 'createServeHandler(model, tokenizer, options)',
+    about: "Serves a model with OpenAI's interface, from `Request` to `Response`. Flags are those of `lowrank serve`.",
+    file: 'serve/options',
+    table: 'SERVE_HANDLER_OPTIONS',
+    type: 'ServeHandlerOptions',
+  },
+  {
+    title: 'serve(handler, options)',
+    about: "Serves a handler by Node's http server. Flags are those of `lowrank serve`.",
+    file: 'serve/serve-options',
+    table: 'SERVE_OPTIONS',
+    type: 'ServeOptions',
+  },
+  {
     title: 'scoreContinuations(model, items, options)',
     about: 'Finds how likely continuations are after their contexts.',
     file: 'generation/score-continuations',

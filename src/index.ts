@@ -252,6 +252,11 @@ export { renderReport } from './report/render-report.js'
 export type { RenderReportOptions } from './report/report-options.js'
 export type { LoggedStep, RunLogLines, SampleAnswer } from './report/run-log-lines.js'
 export { writeReport } from './report/write-report.js'
+export { createServeHandler, type ServeHandler } from './serve/handler.js'
+export { type RunningServer, serve } from './serve/node-server.js'
+export type { ServeHandlerOptions } from './serve/options.js'
+export type { RequestLogEntry } from './serve/request-log.js'
+export type { ServeOptions } from './serve/serve-options.js'
 export type { EmulatorOptions, Field, MemoryHolders, MemoryInfo, NativeStream, OpTimes } from './tensor/addon.js'
 export {
   type CommandList,

@@ -11,6 +11,7 @@ export const COMMANDS: CommandList = new Map([
   ['plan', () => import('./plan.js')],
   ['generate', () => import('./generate.js')],
   ['chat', () => import('./chat.js')],
+  ['serve', () => import('./serve.js')],
   ['eval', () => import('./eval.js')],
   ['report', () => import('./report.js')],
   ['runs', () => import('./runs.js')],

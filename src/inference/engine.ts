@@ -76,6 +76,11 @@ export class ContinuousEngine implements InferenceEngine {
     this.#words = Math.ceil(parts.vocabSize / 32)
   }
 
+  get maxModelLen(): number {
+    const { maxModelLen, pool } = this.#parts
+    return Math.min(maxModelLen, pool.total * pool.pageSize)
+  }
+
   get adapters(): readonly string[] {
     return this.#parts.adapters.names
   }

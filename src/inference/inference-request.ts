@@ -86,6 +86,11 @@ export interface InferenceEngine {
    * @throws LowrankError `BUSY` where as many requests wait as may wait
    */
   submit(request: InferenceRequest, signal?: AbortSignal): InferenceAnswer
+  /**
+   * Tokens that a prompt and its answer may have together: what the model is for, and what there are pages for.
+   * @default undefined: what the model is for
+   */
+  readonly maxModelLen?: number
   /** Names of the adapters that requests may ask for. */
   readonly adapters: readonly string[]
   /** Loads a PEFT adapter under a name; a name that is taken gets the new one, for requests from then on. */

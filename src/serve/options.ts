@@ -52,10 +52,16 @@ export interface ServeHandlerOptions {
    */
   maxChoices?: number
   /**
-   * Tokens of the longest answer.
+   * Tokens of the longest answer that a request may ask for.
    * @default what the model's context has room for
    */
   maxNewTokens?: number
+  /**
+   * Tokens of the longest answer where a chat request does not say it, as far as the context has room: an answer has
+   * its place in memory from the beginning.
+   * @default 2048
+   */
+  defaultMaxNewTokens?: number
   /**
    * Seconds in which the body of a request must be there.
    * @default 30
@@ -153,8 +159,14 @@ export const SERVE_HANDLER_OPTIONS = {
   maxNewTokens: {
     rule: integer({ min: 1 }),
     otherwise: "what the model's context has room for",
-    help: 'tokens of the longest answer',
+    help: 'tokens of the longest answer that a request may ask for',
     flag: { name: '--max-new-tokens', argument: 'count' },
+  },
+  defaultMaxNewTokens: {
+    rule: integer({ min: 1 }),
+    default: 2048,
+    help: 'tokens of the longest answer where a chat request does not say it',
+    flag: { name: '--default-max-new-tokens', argument: 'count' },
   },
   bodyTimeout: {
     rule: SECONDS,

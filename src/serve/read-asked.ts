@@ -56,7 +56,7 @@ export function readAsked(
 
 function newTokens(
   where: string,
-  { contextLength, maxNewTokens }: ServedModel,
+  { contextLength, maxNewTokens, defaultMaxNewTokens }: ServedModel,
   promptTokens: number,
   asked: number | undefined,
   field: string,
@@ -69,8 +69,7 @@ function newTokens(
       'context_length_exceeded',
     )
   }
-  const most = Math.min(room, maxNewTokens)
-  if (asked === undefined) return most
+  if (asked === undefined) return Math.min(room, maxNewTokens, defaultMaxNewTokens)
   if (asked > room) {
     throw badRequest(
       `[${where}] expected at most ${room} for ${field}, got ${asked}: the prompt has ${promptTokens} tokens, and the context of the model ${contextLength}`,

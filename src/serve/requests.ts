@@ -253,7 +253,12 @@ export class ServeRequests {
       }
     }
     this.#metrics.count(entry.route, entry.status, (now - began) / 1000)
-    this.#settings.onLog?.({ ...entry })
+    try {
+      this.#settings.onLog?.({ ...entry })
+    } catch (error) {
+      // What is wrong with the log is no reason to lose an answer.
+      process.emitWarning(`[serve] onLog failed: ${toError(error).message}`)
+    }
     if (this.#open.size === 0) this.#onIdle?.()
   }
 

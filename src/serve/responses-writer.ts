@@ -1,5 +1,6 @@
 /** @file The answers of /v1/responses: one object with items, or typed events that build it. */
 
+import { SAMPLING_OPTIONS } from '../decoding/sampling-options.js'
 import type { InferenceToken } from '../inference/inference-request.js'
 import { type AnswerWriter, newId, secondsNow, type WholeAnswer } from './answer-writer.js'
 import type { AnswerEnd, AnswerPiece, Usage } from './answers.js'
@@ -52,12 +53,12 @@ export class ResponseWriter implements AnswerWriter {
       safety_identifier: null,
       service_tier: 'default',
       store: false,
-      temperature: given.temperature ?? served.sampling.temperature ?? 1,
+      temperature: given.temperature ?? served.sampling.temperature ?? SAMPLING_OPTIONS.temperature.default,
       text: given.text ?? { format: { type: 'text' } },
       tool_choice: given.tool_choice ?? 'auto',
       tools: given.tools ?? [],
       top_logprobs: given.top_logprobs ?? 0,
-      top_p: given.top_p ?? served.sampling.topP ?? 1,
+      top_p: given.top_p ?? served.sampling.topP ?? SAMPLING_OPTIONS.topP.default,
       truncation: 'disabled',
       user: null,
     }

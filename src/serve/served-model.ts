@@ -32,6 +32,7 @@ interface ServedLimits {
   readonly modelName: string | undefined
   readonly maxChoices: number
   readonly maxNewTokens: number | undefined
+  readonly defaultMaxNewTokens: number
 }
 
 export class ServedModel {
@@ -50,6 +51,8 @@ export class ServedModel {
   readonly maxChoices: number
   /** Tokens of the longest answer that this server gives. */
   readonly maxNewTokens: number
+  /** Tokens of an answer whose request names no length. */
+  readonly defaultMaxNewTokens: number
   readonly #created = Math.floor(Date.now() / 1000)
 
   constructor(model: CausalLM, tokenizer: Tokenizer, engine: InferenceEngine, limits: ServedLimits) {
@@ -57,11 +60,12 @@ export class ServedModel {
     this.tokenizer = tokenizer
     this.name = limits.modelName ?? nameOf(model.nameOrPath)
     this.vocabSize = model.config.vocabSize
-    this.contextLength = model.config.maxPositionEmbeddings
+    this.contextLength = engine.maxModelLen ?? model.config.maxPositionEmbeddings
     this.sampling = model.generationDefaults?.sampling ?? {}
     this.stopStrings = model.generationDefaults?.stopStrings ?? []
     this.maxChoices = limits.maxChoices
     this.maxNewTokens = limits.maxNewTokens ?? this.contextLength
+    this.defaultMaxNewTokens = limits.defaultMaxNewTokens
     const ids = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
     this.eosTokenIds = new Set(ids.filter((id) => id < model.config.vocabSize))
   }

@@ -22,6 +22,7 @@ export interface ScriptedEngineOptions {
   /** Requests that may run at a time; more are refused. */
   most?: number
   cachedTokens?: number
+  maxModelLen?: number
 }
 
 /** What a scripted engine was asked, and what is left of it. */
@@ -32,7 +33,14 @@ export interface ScriptedEngine extends InferenceEngine {
 }
 
 export function scriptedEngine(options: ScriptedEngineOptions): ScriptedEngine {
-  const { answer: answerOf, beforeToken, adapters = [], most = Number.POSITIVE_INFINITY, cachedTokens = 0 } = options
+  const {
+    answer: answerOf,
+    beforeToken,
+    adapters = [],
+    most = Number.POSITIVE_INFINITY,
+    cachedTokens = 0,
+    maxModelLen,
+  } = options
   const requests: InferenceRequest[] = []
   const running = new Set<InferenceAnswer>()
   const counts = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, finishedRequests: 0 }
@@ -43,6 +51,7 @@ export function scriptedEngine(options: ScriptedEngineOptions): ScriptedEngine {
     get closed() {
       return closed
     },
+    ...(maxModelLen !== undefined && { maxModelLen }),
     adapters,
     submit(request, signal) {
       if (running.size >= most)

@@ -75,6 +75,8 @@ import type { OptionTable } from '../../src/options/table.js'
 import { PROGRESS_OPTIONS } from '../../src/progress/progress.js'
 import { READ_RUN_OPTIONS } from '../../src/report/read-run.js'
 import { RENDER_REPORT_OPTIONS } from '../../src/report/report-options.js'
+import { SERVE_HANDLER_OPTIONS } from '../../src/serve/options.js'
+import { SERVE_OPTIONS } from '../../src/serve/serve-options.js'
 import { DEVICE_OPTIONS } from '../../src/tensor/device.js'
 import { CSV_OPTIONS, JSONL_OPTIONS, TENSORBOARD_OPTIONS } from '../../src/trackers/options.js'
 import { ADAMW_OPTIONS, STEP_OPTIONS } from '../../src/train/adamw.js'
@@ -164,6 +166,8 @@ export const TABLES: Readonly<Record<string, OptionTable>> = {
   TEXT_GENERATION_OPTIONS,
   TEXTS_GENERATION_OPTIONS,
   INFERENCE_OPTIONS,
+  SERVE_HANDLER_OPTIONS,
+  SERVE_OPTIONS,
   SCORE_CONTINUATIONS_OPTIONS,
   PLAN_GENERATION_OPTIONS,
   CREATE_ADAPTER_OPTIONS,
