@@ -8,6 +8,14 @@ import type { ServerEvent } from './event-stream.js'
 /** An answer that is whole. */
 export interface WholeAnswer extends AnswerEnd {
   readonly tokens: readonly InferenceToken[]
+  readonly calls: readonly WholeCall[]
+}
+
+/** A call of a tool. */
+export interface WholeCall {
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
 }
 
 /** The form of one route's answers to one request. */
@@ -45,10 +53,20 @@ export function usageOf({ promptTokens, cachedTokens, completionTokens }: Usage)
 /** All answers once they are whole, in the order of the choices. */
 export async function collect(events: AsyncIterable<AnswerEvent>, count: number): Promise<WholeAnswer[]> {
   const tokens: InferenceToken[][] = Array.from({ length: count }, () => [])
+  const calls: { id: string; name: string; arguments: string }[][] = Array.from({ length: count }, () => [])
   const whole: WholeAnswer[] = []
   for await (const event of events) {
-    if ('piece' in event) tokens[event.choice]?.push(...event.piece.tokens)
-    else whole[event.choice] = { ...event.end, tokens: tokens[event.choice] ?? [] }
+    const { choice } = event
+    if ('end' in event) {
+      whole[choice] = { ...event.end, tokens: tokens[choice] ?? [], calls: calls[choice] ?? [] }
+      continue
+    }
+    tokens[choice]?.push(...event.piece.tokens)
+    for (const { index, id = '', name = '', arguments: text } of event.piece.calls) {
+      const call = calls[choice]?.[index]
+      if (call) call.arguments += text
+      else calls[choice]?.push({ id, name, arguments: text })
+    }
   }
   return whole
 }

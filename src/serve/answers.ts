@@ -3,10 +3,12 @@
  * is of. Knows neither routes nor JSON.
  */
 
-import type { TokenMask } from '../decoding/token-mask.js'
 import { IncrementalText } from '../generation/incremental-text.js'
 import type { FinishReason, InferenceAnswer, InferenceToken } from '../inference/inference-request.js'
 import type { SamplingParameters } from '../ops/sample.js'
+import { keepingMarkers } from '../tool-calls/tool-syntax.js'
+import type { AnswerFormat } from './answer-format.js'
+import { type CallPiece, CallPieces } from './call-pieces.js'
 import type { NamedModel, ServedModel } from './served-model.js'
 
 /** What is asked, whatever route it came by. */
@@ -21,19 +23,22 @@ export interface Asked {
   readonly stops: readonly string[]
   /** How many likely tokens are told with each; undefined: no log probabilities. */
   readonly logprobs: number | undefined
-  /** Which ids may come; made for each answer. */
-  readonly createMask: (() => TokenMask) | undefined
+  readonly format: AnswerFormat
 }
 
 /** Text that is certain, and the tokens that it came with where log probabilities are asked for. */
 export interface AnswerPiece {
   readonly text: string
   readonly tokens: readonly InferenceToken[]
+  readonly calls: readonly CallPiece[]
 }
+
+/** Why an answer ended, as OpenAI says it. */
+export type EndReason = FinishReason | 'tool_calls'
 
 /** The end of an answer. */
 export interface AnswerEnd {
-  readonly finishReason: FinishReason
+  readonly finishReason: EndReason
   /** All of its text. */
   readonly text: string
 }
@@ -77,9 +82,9 @@ export class Answers {
   }
 
   #submit(promptIds: Int32Array, choice: number, signal: AbortSignal): InferenceAnswer {
-    const { model, maxNewTokens, samplingOf, seed, logprobs, createMask } = this.#asked
+    const { model, maxNewTokens, samplingOf, seed, logprobs, format } = this.#asked
     const sampling = samplingOf(seed + choice)
-    const mask = createMask?.()
+    const mask = format.grammar?.start()
     return this.#served.engine.submit(
       {
         promptIds,
@@ -127,20 +132,28 @@ export class Answers {
   }
 
   async *#eventsOf(answer: InferenceAnswer, choice: number): AsyncGenerator<AnswerEvent, void, undefined> {
-    const { tokenizer, eosTokenIds } = this.#served
+    const { eosTokenIds } = this.#served
+    const { calls: callFormat } = this.#asked.format
+    // Markers of calls are special tokens in most vocabularies, and are read as text.
+    const tokenizer = callFormat ? keepingMarkers(this.#served.tokenizer, callFormat.syntax) : this.#served.tokenizer
+    const calls = callFormat && new CallPieces(callFormat)
     const incremental = new IncrementalText(tokenizer, this.#asked.stops)
     const hasTokens = this.#asked.logprobs !== undefined
     const ids: number[] = []
     /** Tokens whose text is not told yet, and where it ends. */
     let waiting: { token: InferenceToken; end: number }[] = []
-    let text = ''
+    /** All that was decoded and is certain, and what of it is no call. */
+    let [decoded, told] = ['', '']
     const take = (piece: string, isWhole: boolean): AnswerEvent | undefined => {
-      text += piece
+      decoded += piece
       // A token of which a part is held back, as it may begin a stop text, would tell that part.
-      const told = isWhole ? waiting : waiting.filter(({ end }) => end <= text.length)
-      if (piece === '' && told.length === 0) return undefined
-      waiting = waiting.slice(told.length)
-      return { choice, piece: { text: piece, tokens: told.map(({ token }) => token) } }
+      const certain = isWhole ? waiting : waiting.filter(({ end }) => end <= decoded.length)
+      waiting = waiting.slice(certain.length)
+      const tokens = certain.map(({ token }) => token)
+      const read = calls?.push(piece) ?? { text: piece, calls: [] }
+      told += read.text
+      if (read.text === '' && tokens.length === 0 && read.calls.length === 0) return undefined
+      return { choice, piece: { ...read, tokens } }
     }
     for await (const token of answer) {
       this.firstTokenAt ??= performance.now()
@@ -156,10 +169,13 @@ export class Answers {
     }
     const last = take(incremental.end(), !incremental.stopped)
     if (last) yield last
+    const rest = calls?.end()
+    told += rest?.text ?? ''
+    if (rest && (rest.text !== '' || rest.calls.length > 0)) yield { choice, piece: { ...rest, tokens: [] } }
     const isStopped = incremental.stopped || eosTokenIds.has(ids.at(-1) ?? -1)
-    const finishReason = isStopped ? 'stop' : (answer.finishReason ?? 'length')
+    const finishReason = isStopped ? (calls?.hasCalls ? 'tool_calls' : 'stop') : (answer.finishReason ?? 'length')
     // Where a decoder changes earlier text by what follows, the answer is what all ids say.
-    const whole = incremental.stopped ? text : tokenizer.decode(ids, { skipSpecialTokens: true })
+    const whole = incremental.stopped || calls ? told : tokenizer.decode(ids, { skipSpecialTokens: true })
     yield { choice, end: { finishReason, text: whole } }
   }
 }

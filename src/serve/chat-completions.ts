@@ -2,18 +2,36 @@
 
 import type { InferenceToken } from '../inference/inference-request.js'
 import { boolean, instance, integer, objectOf } from '../options/rules.js'
+import { isObject } from '../values.js'
 import { COMPLETION_FIELDS, includesUsage, isObjectList, SHARED_FIELDS } from './answer-fields.js'
+import { formatSchema, readFormat } from './answer-format.js'
 import { type AnswerWriter, newId, secondsNow, usageOf, type WholeAnswer } from './answer-writer.js'
 import type { AnswerEnd, AnswerPiece, Usage } from './answers.js'
 import { badRequest } from './api-error.js'
+import type { CallPiece } from './call-pieces.js'
 import { readMessages } from './chat-messages.js'
 import type { ServerEvent } from './event-stream.js'
 import { type FieldTable, IGNORED, onlyNeutral, readFields } from './fields.js'
 import { type AskedRequest, conversationPrompt, readAsked } from './read-asked.js'
 import type { ServedModel } from './served-model.js'
 import { logprobEntry } from './token-logprobs.js'
+import { readTools, toolSchema, toolsForTemplate } from './tools.js'
 
 const WHERE = 'chat/completions'
+
+const TOOL_CHOICE_SCHEMA = {
+  anyOf: [
+    { enum: ['none', 'auto', 'required'] },
+    {
+      type: 'object',
+      properties: {
+        type: { const: 'function' },
+        function: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+      },
+      required: ['type', 'function'],
+    },
+  ],
+}
 
 /** As many as the engine tells. */
 const MOST_LOGPROBS = 20
@@ -60,12 +78,24 @@ export const CHAT_FIELDS = {
   functions: { rule: onlyNeutral([[]], 'write tools'), help: 'not done: write tools' },
   function_call: { rule: onlyNeutral(['none', 'auto'], 'write tool_choice'), help: 'not done: write tool_choice' },
   response_format: {
-    rule: onlyNeutral([{ type: 'text' }], 'answers are text'),
-    help: 'only { type: "text" }',
+    rule: { ...instance('{ type }', isObject), schema: formatSchema('nested') },
+    help: 'the form of the answer: text, json_object or json_schema, to which a grammar holds it',
   },
-  tools: { rule: onlyNeutral([[]], 'tools are not done'), help: 'only []' },
-  tool_choice: { rule: onlyNeutral(['none', 'auto'], 'tools are not done'), help: 'only none or auto' },
-  parallel_tool_calls: { rule: boolean, help: 'without tools it changes nothing' },
+  tools: {
+    rule: {
+      ...instance('a list of tools', isObjectList),
+      schema: { type: 'array', items: toolSchema('nested'), maxItems: 128 },
+    },
+    help: 'functions that the model may call',
+  },
+  tool_choice: {
+    rule: {
+      ...instance('none, auto, required or a function', (value) => typeof value === 'string' || isObject(value)),
+      schema: TOOL_CHOICE_SCHEMA,
+    },
+    help: 'none, auto, required, or the function that is to be called',
+  },
+  parallel_tool_calls: { rule: boolean, help: 'whether there may be several calls; true where it is not given' },
 } as const satisfies FieldTable
 
 /** Reads a request's body. @throws ApiError */
@@ -77,11 +107,17 @@ export async function askChat(body: unknown, served: ServedModel, signal: AbortS
   if (given.top_logprobs !== undefined && given.logprobs !== true)
     throw badRequest(`[${WHERE}] expected logprobs: true with top_logprobs; add it`, 'top_logprobs')
   const variables = given.chat_template_kwargs as Record<string, unknown> | undefined
-  const prompt = await conversationPrompt(WHERE, served, messages, { ...(variables && { variables }) }, signal)
+  served.find(given.model as string)
+  const askedTools = readTools(WHERE, given, 'nested')
+  const schema = readFormat(WHERE, given.response_format, 'response_format', 'nested')
+  const tools = askedTools.tools.length > 0 ? toolsForTemplate(askedTools.tools) : undefined
+  const options = { ...(tools && { tools }), ...(variables && { variables }) }
+  const prompt = await conversationPrompt(WHERE, served, messages, options, signal)
   const asked = readAsked(WHERE, given, served, [prompt], {
     maxTokens: given.max_completion_tokens ?? given.max_tokens,
     maxTokensField: given.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens',
     logprobs: given.logprobs === true ? ((given.top_logprobs as number | undefined) ?? 0) : undefined,
+    format: await served.formats.of(WHERE, schema, 'response_format', askedTools, signal),
   })
   return { asked, isStream, writer: new ChatWriter(served, asked.model.id, asked.n, withUsage) }
 }
@@ -111,8 +147,9 @@ class ChatWriter implements AnswerWriter {
     )
   }
 
-  piece(index: number, { text, tokens }: AnswerPiece): readonly ServerEvent[] {
-    return [this.#chunk([{ index, delta: { content: text }, logprobs: this.#logprobs(tokens), finish_reason: null }])]
+  piece(index: number, { text, tokens, calls }: AnswerPiece): readonly ServerEvent[] {
+    const delta = { ...((text !== '' || calls.length === 0) && { content: text }), ...toolCallsDelta(calls) }
+    return [this.#chunk([{ index, delta, logprobs: this.#logprobs(tokens), finish_reason: null }])]
   }
 
   end(index: number, { finishReason }: AnswerEnd): readonly ServerEvent[] {
@@ -129,9 +166,16 @@ class ChatWriter implements AnswerWriter {
 
   whole(answers: readonly WholeAnswer[], usage: Usage): object {
     const { id, created, model } = this.#head
-    const choices = answers.map(({ text, tokens, finishReason }, index) => ({
+    const choices = answers.map(({ text, tokens, calls, finishReason }, index) => ({
       index,
-      message: { role: 'assistant', content: text, refusal: null },
+      message: {
+        role: 'assistant',
+        content: text === '' && calls.length > 0 ? null : text,
+        refusal: null,
+        ...(calls.length > 0 && {
+          tool_calls: calls.map(({ id, ...called }) => ({ id, type: 'function', function: called })),
+        }),
+      },
       logprobs: this.#logprobs(tokens),
       finish_reason: finishReason,
     }))
@@ -142,4 +186,15 @@ class ChatWriter implements AnswerWriter {
     if (tokens.length === 0) return null
     return { content: tokens.map((token) => logprobEntry(this.#served.tokenizer, token)), refusal: null }
   }
+}
+
+/** Calls as the delta of a chunk has them. */
+function toolCallsDelta(calls: readonly CallPiece[]): { tool_calls?: readonly object[] } {
+  if (calls.length === 0) return {}
+  const deltas = calls.map(({ index, id, name, arguments: text }) => {
+    return id === undefined
+      ? { index, function: { arguments: text } }
+      : { index, id, type: 'function', function: { name, arguments: text } }
+  })
+  return { tool_calls: deltas }
 }

@@ -7,6 +7,7 @@ import type { DroppedPart } from '../tokenizer/dropped-parts.js'
 import { Turns } from '../turns.js'
 import { toError } from '../values.js'
 import { samplingOf, seedOf, stopsOf } from './answer-fields.js'
+import type { AnswerFormat } from './answer-format.js'
 import type { AnswerWriter } from './answer-writer.js'
 import type { Asked } from './answers.js'
 import { badRequest } from './api-error.js'
@@ -19,12 +20,15 @@ export interface AskedRequest {
   readonly writer: AnswerWriter
 }
 
+const TEXT_FORMAT: AnswerFormat = { grammar: undefined, calls: undefined }
+
 /** What the routes call differently. */
 export interface AskedLimits {
   /** The most new tokens that the request names. */
   readonly maxTokens: unknown
   readonly maxTokensField: string
   readonly logprobs: number | undefined
+  readonly format?: AnswerFormat
 }
 
 /** A request's body without its prompt. @throws ApiError */
@@ -33,7 +37,7 @@ export function readAsked(
   given: Readonly<Record<string, unknown>>,
   served: ServedModel,
   prompts: readonly Int32Array[],
-  { maxTokens, maxTokensField, logprobs }: AskedLimits,
+  { maxTokens, maxTokensField, logprobs, format = TEXT_FORMAT }: AskedLimits,
 ): Asked {
   const model = served.find(given.model as string)
   const n = (given.n as number | undefined) ?? 1
@@ -50,7 +54,7 @@ export function readAsked(
     seed: seedOf(given.seed),
     stops: [...stopsOf(given.stop), ...served.stopStrings],
     logprobs,
-    createMask: undefined,
+    format,
   }
 }
 

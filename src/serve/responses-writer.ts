@@ -4,6 +4,7 @@ import { SAMPLING_OPTIONS } from '../decoding/sampling-options.js'
 import type { InferenceToken } from '../inference/inference-request.js'
 import { type AnswerWriter, newId, secondsNow, type WholeAnswer } from './answer-writer.js'
 import type { AnswerEnd, AnswerPiece, Usage } from './answers.js'
+import type { CallPiece } from './call-pieces.js'
 import type { ServerEvent } from './event-stream.js'
 import type { ServedModel } from './served-model.js'
 import { logprobEntry } from './token-logprobs.js'
@@ -12,9 +13,19 @@ import { logprobEntry } from './token-logprobs.js'
 const CONTENT_INDEX = 0
 
 interface GrowingMessage {
+  readonly kind: 'message'
   readonly id: string
   text: string
   readonly logprobs: object[]
+}
+
+interface GrowingCall {
+  readonly kind: 'call'
+  readonly id: string
+  /** By which the result of the call names it. */
+  readonly callId: string
+  readonly name: string
+  arguments: string
 }
 
 export class ResponseWriter implements AnswerWriter {
@@ -24,8 +35,8 @@ export class ResponseWriter implements AnswerWriter {
   /** Items that are whole. */
   readonly #output: object[] = []
   #sequence = 0
-  /** The message that grows; its item is added with its first text. */
-  #message: GrowingMessage | undefined
+  /** The item that grows. */
+  #open: GrowingMessage | GrowingCall | undefined
   #finishReason: AnswerEnd['finishReason'] = 'stop'
 
   constructor(
@@ -86,46 +97,80 @@ export class ResponseWriter implements AnswerWriter {
     })
   }
 
-  piece(_choice: number, { text, tokens }: AnswerPiece): readonly ServerEvent[] {
-    const events = this.#message === undefined ? this.#beginMessage() : []
-    const message = this.#message as GrowingMessage
-    const logprobs = this.#logprobs(tokens)
-    message.text += text
-    message.logprobs.push(...logprobs)
-    const delta = { ...this.#place(message.id), delta: text, logprobs }
-    return [...events, this.#event('response.output_text.delta', delta)]
+  piece(_choice: number, { text, tokens, calls }: AnswerPiece): readonly ServerEvent[] {
+    const events: ServerEvent[] = []
+    if (text !== '' || (tokens.length > 0 && this.#open?.kind !== 'call' && calls.length === 0)) {
+      if (this.#open?.kind !== 'message') events.push(...this.#close('completed'), ...this.#beginMessage())
+      const message = this.#open as GrowingMessage
+      const logprobs = this.#logprobs(tokens)
+      message.text += text
+      message.logprobs.push(...logprobs)
+      events.push(this.#event('response.output_text.delta', { ...this.#place(message), delta: text, logprobs }))
+    }
+    for (const piece of calls) {
+      if (piece.id !== undefined) events.push(...this.#close('completed'), ...this.#beginCall(piece))
+      const call = this.#open as GrowingCall
+      call.arguments += piece.arguments
+      if (piece.arguments === '') continue
+      const place = { item_id: call.id, output_index: this.#output.length }
+      events.push(this.#event('response.function_call_arguments.delta', { ...place, delta: piece.arguments }))
+    }
+    return events
   }
 
   #beginMessage(): ServerEvent[] {
-    const id = newId('msg_')
-    this.#message = { id, text: '', logprobs: [] }
-    const item = { id, type: 'message', status: 'in_progress', role: 'assistant', content: [] }
+    const open: GrowingMessage = { kind: 'message', id: newId('msg_'), text: '', logprobs: [] }
+    this.#open = open
+    const item = { id: open.id, type: 'message', status: 'in_progress', role: 'assistant', content: [] }
     return [
       this.#event('response.output_item.added', { output_index: this.#output.length, item }),
-      this.#event('response.content_part.added', { ...this.#place(id), part: textPart('', []) }),
+      this.#event('response.content_part.added', { ...this.#place(open), part: textPart('', []) }),
     ]
   }
 
-  #place(id: string): object {
+  #beginCall({ id = '', name = '' }: CallPiece): ServerEvent[] {
+    const open: GrowingCall = { kind: 'call', id: newId('fc_'), callId: id, name, arguments: '' }
+    this.#open = open
+    const item = callItem(open, 'in_progress')
+    return [this.#event('response.output_item.added', { output_index: this.#output.length, item })]
+  }
+
+  #place({ id }: GrowingMessage): object {
     return { item_id: id, output_index: this.#output.length, content_index: CONTENT_INDEX }
+  }
+
+  /** The item that grows is whole, or cut. */
+  #close(status: 'completed' | 'incomplete'): ServerEvent[] {
+    const open = this.#open
+    this.#open = undefined
+    if (open === undefined) return []
+    const output_index = this.#output.length
+    const events: ServerEvent[] = []
+    let item: object
+    if (open.kind === 'message') {
+      const { text, logprobs } = open
+      const place = this.#place(open)
+      item = messageItem(open, status)
+      events.push(
+        this.#event('response.output_text.done', { ...place, text, logprobs }),
+        this.#event('response.content_part.done', { ...place, part: textPart(text, logprobs) }),
+      )
+    } else {
+      const { id, name, arguments: text } = open
+      item = callItem(open, status)
+      const done = { item_id: id, output_index, name, arguments: text }
+      events.push(this.#event('response.function_call_arguments.done', done))
+    }
+    events.push(this.#event('response.output_item.done', { output_index, item }))
+    this.#output.push(item)
+    return events
   }
 
   end(_choice: number, { finishReason }: AnswerEnd): readonly ServerEvent[] {
     this.#finishReason = finishReason
-    // An answer without a text is a message without one.
-    const begun = this.#message === undefined ? this.#beginMessage() : []
-    const { id, text, logprobs } = this.#message as GrowingMessage
-    const place = this.#place(id)
-    const item = this.#messageItem(id, text, logprobs)
-    const events = [
-      ...begun,
-      this.#event('response.output_text.done', { ...place, text, logprobs }),
-      this.#event('response.content_part.done', { ...place, part: textPart(text, logprobs) }),
-      this.#event('response.output_item.done', { output_index: this.#output.length, item }),
-    ]
-    this.#output.push(item)
-    this.#message = undefined
-    return events
+    // An answer without text and calls is a message without text.
+    const begun = this.#open === undefined && this.#output.length === 0 ? this.#beginMessage() : []
+    return [...begun, ...this.#close(finishReason === 'length' ? 'incomplete' : 'completed')]
   }
 
   finish(usage: Usage): readonly ServerEvent[] {
@@ -141,9 +186,17 @@ export class ResponseWriter implements AnswerWriter {
   }
 
   whole([answer]: readonly WholeAnswer[], usage: Usage): object {
-    const { text, tokens, finishReason } = answer as WholeAnswer
+    const { text, tokens, calls, finishReason } = answer as WholeAnswer
     this.#finishReason = finishReason
-    this.#output.push(this.#messageItem(newId('msg_'), text, this.#logprobs(tokens)))
+    const status = finishReason === 'length' ? 'incomplete' : 'completed'
+    if (text !== '' || calls.length === 0) {
+      const message = { id: newId('msg_'), text, logprobs: this.#logprobs(tokens) }
+      this.#output.push(messageItem(message, calls.length > 0 ? 'completed' : status))
+    }
+    for (const [index, { id: callId, ...call }] of calls.entries())
+      this.#output.push(
+        callItem({ id: newId('fc_'), callId, ...call }, index < calls.length - 1 ? 'completed' : status),
+      )
     return this.#ended(usage)
   }
 
@@ -162,11 +215,6 @@ export class ResponseWriter implements AnswerWriter {
     })
   }
 
-  #messageItem(id: string, text: string, logprobs: readonly object[]): object {
-    const status = this.#finishReason === 'length' ? 'incomplete' : 'completed'
-    return { id, type: 'message', status, role: 'assistant', content: [textPart(text, logprobs)] }
-  }
-
   #logprobs(tokens: readonly InferenceToken[]): object[] {
     return tokens.map((token) => logprobEntry(this.#served.tokenizer, token))
   }
@@ -174,4 +222,12 @@ export class ResponseWriter implements AnswerWriter {
 
 function textPart(text: string, logprobs: readonly object[]): object {
   return { type: 'output_text', text, annotations: [], logprobs }
+}
+
+function messageItem({ id, text, logprobs }: Omit<GrowingMessage, 'kind'>, status: string): object {
+  return { id, type: 'message', status, role: 'assistant', content: [textPart(text, logprobs)] }
+}
+
+function callItem({ id, callId, name, arguments: text }: Omit<GrowingCall, 'kind'>, status: string): object {
+  return { id, type: 'function_call', status, call_id: callId, name, arguments: status === 'in_progress' ? '' : text }
 }

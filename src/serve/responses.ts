@@ -5,16 +5,31 @@ import { boolean, either, instance, integer, listOf, type Rule } from '../option
 import type { ChatMessage } from '../tokenizer/chat-template.js'
 import { isObject } from '../values.js'
 import { isObjectList, SHARED_FIELDS } from './answer-fields.js'
+import { formatSchema, readFormat } from './answer-format.js'
 import { type ApiError, badRequest } from './api-error.js'
 import { readMessages } from './chat-messages.js'
 import { type FieldTable, IGNORED, onlyNeutral, readFields, unknownField } from './fields.js'
 import { type AskedRequest, conversationPrompt, readAsked } from './read-asked.js'
 import { ResponseWriter } from './responses-writer.js'
 import type { ServedModel } from './served-model.js'
+import { readTools, toolSchema, toolsForTemplate } from './tools.js'
 
 const WHERE = 'responses'
 const MOST_LOGPROBS = 20
 const INCLUDED = 'message.output_text.logprobs'
+
+const TEXT_PARTS = ['format', 'verbosity']
+
+const TOOL_CHOICE_SCHEMA = {
+  anyOf: [
+    { enum: ['none', 'auto', 'required'] },
+    {
+      type: 'object',
+      properties: { type: { const: 'function' }, name: { type: 'string' } },
+      required: ['type', 'name'],
+    },
+  ],
+}
 
 const TEXT: Rule = { expected: 'a text', accepts: (value) => typeof value === 'string', schema: { type: 'string' } }
 
@@ -43,12 +58,34 @@ export const RESPONSE_FIELDS = {
     help: 'what the answer says besides: the log probability of each token',
   },
   text: {
-    rule: onlyNeutral([{}, { format: { type: 'text' } }], 'answers are text'),
-    help: 'the form of the answer: only text',
+    rule: {
+      ...instance(
+        '{ format }',
+        (value) => isObject(value) && Object.keys(value).every((name) => TEXT_PARTS.includes(name)),
+      ),
+      schema: {
+        type: 'object',
+        properties: { format: formatSchema('flat'), verbosity: { enum: ['medium', null] } },
+        additionalProperties: false,
+      },
+    },
+    help: 'the form of the answer: { format: { type } } of text, json_object or json_schema',
   },
-  tools: { rule: onlyNeutral([[]], 'tools are not done'), help: 'only []' },
-  tool_choice: { rule: onlyNeutral(['none', 'auto'], 'tools are not done'), help: 'only none or auto' },
-  parallel_tool_calls: { rule: boolean, help: 'without tools it changes nothing' },
+  tools: {
+    rule: {
+      ...instance('a list of tools', isObjectList),
+      schema: { type: 'array', items: toolSchema('flat'), maxItems: 128 },
+    },
+    help: 'functions that the model may call',
+  },
+  tool_choice: {
+    rule: {
+      ...instance('none, auto, required or a function', (value) => typeof value === 'string' || isObject(value)),
+      schema: TOOL_CHOICE_SCHEMA,
+    },
+    help: 'none, auto, required, or the function that is to be called',
+  },
+  parallel_tool_calls: { rule: boolean, help: 'whether there may be several calls; true where it is not given' },
   store: IGNORED('nothing is stored', { type: 'boolean' }),
   metadata: IGNORED('notes of the sender', { type: 'object' }),
   previous_response_id: {
@@ -80,11 +117,17 @@ export async function askResponse(body: unknown, served: ServedModel, signal: Ab
   const { instructions } = given
   const system: ChatMessage[] = typeof instructions === 'string' ? [{ role: 'system', content: instructions }] : []
   const messages = [...system, ...readInput(given.input)]
-  const prompt = await conversationPrompt(WHERE, served, messages, {}, signal)
+  const { format, verbosity } = (given.text ?? {}) as { format?: unknown; verbosity?: unknown }
+  if ((verbosity ?? 'medium') !== 'medium') throw wrong('text.verbosity', "'medium'", verbosity)
+  const schema = readFormat(WHERE, format, 'text.format', 'flat')
+  const askedTools = readTools(WHERE, given, 'flat')
+  const tools = askedTools.tools.length > 0 ? { tools: toolsForTemplate(askedTools.tools) } : {}
+  const prompt = await conversationPrompt(WHERE, served, messages, tools, signal)
   const asked = readAsked(WHERE, given, served, [prompt], {
     maxTokens: given.max_output_tokens,
     maxTokensField: 'max_output_tokens',
     logprobs: hasLogprobs ? ((given.top_logprobs as number | undefined) ?? 0) : undefined,
+    format: await served.formats.of(WHERE, schema, 'text.format', askedTools, signal),
   })
   const metadata = (body as { metadata?: unknown }).metadata
   return {

@@ -6,6 +6,7 @@ import { endingIds } from '../decoding/generate-options.js'
 import type { SamplingOptions } from '../decoding/sampling-options.js'
 import type { InferenceEngine } from '../inference/inference-request.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { AnswerFormats } from './answer-format.js'
 import { ApiError } from './api-error.js'
 
 /** A model as a request names it. */
@@ -53,6 +54,8 @@ export class ServedModel {
   readonly maxNewTokens: number
   /** Tokens of an answer whose request names no length. */
   readonly defaultMaxNewTokens: number
+  /** Grammars and calls of tools. */
+  readonly formats: AnswerFormats
   readonly #created = Math.floor(Date.now() / 1000)
 
   constructor(model: CausalLM, tokenizer: Tokenizer, engine: InferenceEngine, limits: ServedLimits) {
@@ -68,6 +71,7 @@ export class ServedModel {
     this.defaultMaxNewTokens = limits.defaultMaxNewTokens
     const ids = [...endingIds(model.config, model.generationDefaults), ...tokenizer.eosTokenIds]
     this.eosTokenIds = new Set(ids.filter((id) => id < model.config.vocabSize))
+    this.formats = new AnswerFormats(tokenizer, this.eosTokenIds)
   }
 
   /**
