@@ -44,6 +44,25 @@ it('lists what would go up, pushes it, and says that it is there already', async
   expect((await inProcess(words)).stdout).toMatch(/org\/support has all of it already, in commit [0-9a-f]{40}\n$/)
 })
 
+it('lists all that could go up where the Hub cannot be asked, and says so', async () => {
+  const words = ['push', 'hub', directory, 'org/support', '--dry-run']
+  const list = 'Would push to org/support:\n  adapter_config.json, 2 B\n'
+  vi.stubEnv('HF_HUB_OFFLINE', '1')
+  const offline = await inProcess(words)
+  expect([offline.code, offline.stdout]).toEqual([0, expect.stringContaining(list)])
+  expect(offline.stderr).toBe(
+    'What org/support has already is not known, so all files are listed: HF_HUB_OFFLINE=1 forbids it\n',
+  )
+  expect((await inProcess(words.slice(0, -1))).stderr).toContain('HF_HUB_OFFLINE=1 forbids it; unset it')
+  vi.stubEnv('HF_HUB_OFFLINE', '')
+  vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:9')
+  const unreachable = await inProcess([...words, '--json'])
+  expect(JSON.parse(unreachable.stdout)).toMatchObject({
+    isNew: false,
+    notAsked: expect.stringContaining('127.0.0.1:9'),
+  })
+})
+
 it('puts the results of a report into the card before it pushes, and writes JSON for programs', async () => {
   const report = join(directory, '..', 'report.json')
   await writeFile(report, JSON.stringify(REPORT))

@@ -84,7 +84,9 @@ export const command: Command<HubFlags, PushHub> = {
       process.stdout.write(`${JSON.stringify(result)}\n`)
       return
     }
-    const { url, commit, isNew, files } = result
+    const { url, commit, isNew, files, notAsked } = result
+    if (notAsked !== undefined)
+      process.stderr.write(`What ${id} has already is not known, so all files are listed: ${notAsked}\n`)
     const lacking = files.filter(({ isSent }) => isSent)
     const text = options.dryRun
       ? lacking.length === 0

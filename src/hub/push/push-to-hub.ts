@@ -27,6 +27,8 @@ export interface PushResult {
   readonly isNew: boolean
   /** Every file that was looked at, with what became of it. */
   readonly files: readonly (PushedFile & { readonly isSent: boolean })[]
+  /** With `dryRun`: why the Hub could not be asked what it has already. `files` are then all that could be sent. */
+  readonly notAsked?: string
 }
 
 /** How a repository is asked for. */
@@ -61,17 +63,37 @@ export async function pushToHub(directory: string, id: string, options: PushToHu
   const placed =
     pathInRepo === undefined ? files : files.map((file) => ({ ...file, path: `${pathInRepo}/${file.path}` }))
   const message = commitMessage ?? `Upload ${kind}`
-  return await pushFiles(target, placed, { message, dryRun, onProgress })
+  if (!dryRun) return await pushFiles(target, placed, { message, onProgress })
+  if (target.settings.offline !== undefined) return unasked(target, placed, `${target.settings.offline} forbids it`)
+  return await pushFiles(target, placed, { message, dryRun, onProgress }).catch((error: unknown) => {
+    // Without a token, or without an answer, all that could go up is still known.
+    const isUnknown = error instanceof HubError && (error.status === undefined || target.settings.token === undefined)
+    if (!isUnknown || resolved.signal?.aborted) throw error
+    return unasked(target, placed, error.message)
+  })
+}
+
+/** What would go up into a repository of which nothing is known. */
+function unasked({ id, revision, settings }: HubTarget, files: readonly LocalFile[], reason: string): PushResult {
+  return {
+    id,
+    url: `${settings.endpoint}/${id}`,
+    revision,
+    commit: undefined,
+    isNew: false,
+    files: files.map(({ path, size }) => ({ path, size, isSent: true })),
+    notAsked: reason,
+  }
 }
 
 /** Whom to ask for what. @throws OptionError for an id that cannot be, and where requests are forbidden */
 export async function openTarget(
   id: string,
-  { token, revision = 'main', private: isPrivate, signal }: PushToHubOptions,
+  { token, revision = 'main', private: isPrivate, signal, dryRun }: PushToHubOptions,
 ): Promise<HubTarget> {
   expectId('push', 'the repository', id)
   const settings = await readHubSettings(token === undefined ? {} : { token })
-  if (settings.offline !== undefined)
+  if (settings.offline !== undefined && !dryRun)
     throw new OptionError(`[push] expected that the Hub may be asked, but ${settings.offline} forbids it; unset it`)
   return { id, revision, isPrivate, settings, signal }
 }
