@@ -1,6 +1,7 @@
 /** @file `reportTo`: which trackers a run reports to, as transformers names them. */
 
-import type { OptionProblem } from '../lowrank-error.js'
+import { join, resolve } from 'node:path'
+import { OptionError, type OptionProblem } from '../lowrank-error.js'
 import { MLFLOW_OPTIONS, type MlflowOptions } from '../mlflow/options.js'
 import { readMlflowSettings } from '../mlflow/settings.js'
 import type { Rule } from '../options/rules.js'
@@ -136,6 +137,8 @@ export const REPORT_TO: Integration<ReportOptions> = {
         ),
       )
     }
+    if (reportsTo(reportTo, 'csv') && reportsTo(reportTo, 'jsonl'))
+      expectTwoFiles(csv.path ?? inside(outputDir, 'csv'), jsonl.path ?? inside(outputDir, 'jsonl'))
     if (reportsTo(reportTo, 'csv') || reportsTo(reportTo, 'jsonl')) {
       const { csvCallback, jsonlCallback } = await import('../trackers/row-trackers.js')
       if (reportsTo(reportTo, 'csv')) callbacks.push(csvCallback(csv, outputDir))
@@ -143,6 +146,19 @@ export const REPORT_TO: Integration<ReportOptions> = {
     }
     return callbacks
   },
+}
+
+function inside(outputDir: string | undefined, ending: 'csv' | 'jsonl'): string | undefined {
+  return outputDir === undefined ? undefined : join(outputDir, `metrics.${ending}`)
+}
+
+/**
+ * Two trackers of one file would each take the other's for that of an earlier run, and rename it.
+ * @throws OptionError where both write the same
+ */
+function expectTwoFiles(csv: string | undefined, jsonl: string | undefined): void {
+  if (csv === undefined || jsonl === undefined || resolve(csv) !== resolve(jsonl)) return
+  throw new OptionError(`[train] expected different files for csv.path and jsonl.path, got ${csv} twice; rename one`)
 }
 
 function problemsOf(name: string, read: () => unknown): OptionProblem[] {

@@ -60,3 +60,19 @@ it('a run that was stopped goes on in the same files of all trackers, with the f
   expect(readdirSync(join(outputDir, 'runs', runs[0] as string))).toHaveLength(2)
   expect(existsSync(join(outputDir, 'metrics-1.csv'))).toBe(false)
 })
+
+it('two trackers of one file are refused by name before a model is loaded', async () => {
+  const outputDir = join(temporaryDirectory(), 'out')
+  const run = trainLora({
+    model: join(outputDir, 'no-model'),
+    dataset: tinyRows(2),
+    outputDir,
+    reportTo: ['csv', 'jsonl'],
+    jsonl: { path: `${outputDir}/./metrics.csv` },
+  })
+  const file = join(outputDir, 'metrics.csv')
+  await expect(run).rejects.toThrow(
+    `[train] expected different files for csv.path and jsonl.path, got ${file} twice; rename one`,
+  )
+  expect(existsSync(file)).toBe(false)
+})
