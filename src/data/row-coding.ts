@@ -6,7 +6,7 @@ import type { Steps } from '../turns.js'
 import { type EncodedRow, type EncodeRowOptions, type Example, encodeRowSteps } from './examples.js'
 import type { OtherContent, RowFormName } from './forms/row-form.js'
 import type { Item } from './items.js'
-import { type DataRow, recognizeSteps, type SequenceRow } from './row-forms.js'
+import { type DataRow, type OptionOwner, recognizeSteps, type SequenceRow } from './row-forms.js'
 import { describeOrigin, type RowOrigin, rowError } from './row-origin.js'
 import { type UnusualKind, unusualSteps } from './unusual-rows.js'
 
@@ -38,7 +38,7 @@ export interface RowCoding<I extends Item> {
    */
   readonly exported?: { readonly module: string; readonly name: string }
   /** @throws naming the row where it is none that the objective takes */
-  recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName): Steps<RecognizedRow>
+  recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName, owner?: OptionOwner): Steps<RecognizedRow>
   /** @param row one that `recognize` gave. @throws naming the row, as `encodeRow` */
   encode(row: RecognizedRow, context: CodingContext): Steps<EncodedItem<I>>
 }
@@ -46,8 +46,8 @@ export interface RowCoding<I extends Item> {
 /** Each row is one sequence. */
 export const ONE_SEQUENCE: RowCoding<Example> = {
   exported: { module: import.meta.url, name: 'ONE_SEQUENCE' },
-  *recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName) {
-    const row = yield* recognizeSteps(value, origin, rowForm)
+  *recognize(value: unknown, origin: RowOrigin, rowForm?: RowFormName, owner?: OptionOwner) {
+    const row = yield* recognizeSteps(value, origin, rowForm, owner)
     expectSequence(row)
     return row
   },

@@ -82,8 +82,16 @@ export function recognizeRow(value: unknown, origin: RowOrigin, rowForm?: RowFor
   return runAtOnce(recognizeSteps(value, origin, rowForm))
 }
 
+/** Whose options errors name: those of a run, or of a task. */
+export type OptionOwner = 'training' | 'task'
+
 /** `recognizeRow` for rows of any size. */
-export function* recognizeSteps(value: unknown, origin: RowOrigin, rowForm?: RowFormName): Steps<DataRow> {
+export function* recognizeSteps(
+  value: unknown,
+  origin: RowOrigin,
+  rowForm?: RowFormName,
+  owner: OptionOwner = 'training',
+): Steps<DataRow> {
   const row = columnsOf(value, origin)
   for (const name of MEDIA_COLUMNS) {
     if (!isFilled(row[name])) continue
@@ -121,7 +129,7 @@ export function* recognizeSteps(value: unknown, origin: RowOrigin, rowForm?: Row
   throw rowError(
     origin,
     `[data] expected the columns ${rowForm === undefined ? USUAL_COLUMNS : columnsOfForm(rowForm)} in ${describeOrigin(origin)}, got ` +
-      `${listNames(Object.keys(row)) || 'no columns'}${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${lacksValues ? VALUES_REMEDY : remedyFor(row)}`,
+      `${listNames(Object.keys(row)) || 'no columns'}${empty.length > 0 ? ` (null: ${listNames(empty)})` : ''}; ${lacksValues ? valuesRemedy(owner) : remedyFor(row, owner)}`,
   )
 }
 
@@ -140,11 +148,13 @@ function columnsOfForm(rowForm: RowFormName): string {
   return `${alternatives(forms)} of rowForm ${describeValue(rowForm)}`
 }
 
-const VALUES_REMEDY =
-  "write values in place of null, or leave out such rows with onError: 'skip' (--set training.onError=skip)"
+function valuesRemedy(owner: OptionOwner): string {
+  const place = owner === 'task' ? 'of the task' : '(--set training.onError=skip)'
+  return `write values in place of null, or leave out such rows with onError: 'skip' ${place}`
+}
 
 /** What to do with a row of no form: some files hold their rows within one object. */
-function remedyFor(row: Columns): string {
+function remedyFor(row: Columns, owner: OptionOwner): string {
   const entries = Object.entries(row)
   const list = entries.find(([, value]) => Array.isArray(value) && value.length > 0 && value.every(isObject))
   if (list !== undefined && entries.length < MOST_BESIDE_ROWS && !CONVERSATION_COLUMNS.has(list[0]))
@@ -158,7 +168,7 @@ function remedyFor(row: Columns): string {
   }
   return (
     "rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' } " +
-    '(--set training.columns.prompt=question)'
+    (owner === 'task' ? 'of the task' : '(--set training.columns.prompt=question)')
   )
 }
 

@@ -116,7 +116,7 @@ export async function askRows<Row>(
     const steps =
       docToText || column !== undefined
         ? questionOfText(textOf(where, text, column ?? 'docToText', origin), undefined, context)
-        : questionOfRow(yield* recognizeSteps(value, origin, options.rowForm), context)
+        : questionOfRow(yield* recognizeSteps(value, origin, options.rowForm, 'task'), context)
     const question = yield* namingRow<Question | undefined>(origin, steps)
     if (question === undefined) return { leftOut: 'withoutPrompt' }
     const ofColumn = targetColumns.find((name) => columns.has(name))

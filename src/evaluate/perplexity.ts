@@ -105,7 +105,7 @@ async function encodeTaskRows(
     options: { ...encodeOptionsOf({ ...task, maxLength }), vocabSize, droppedContent: new DroppedContent() },
   }
   function* read(value: unknown, origin: RowOrigin, index: number): Steps<ReadRow<EncodedTaskRow>> {
-    const row = yield* ONE_SEQUENCE.recognize(value, origin, task.rowForm)
+    const row = yield* ONE_SEQUENCE.recognize(value, origin, task.rowForm, 'task')
     const { item, facts } = yield* outcomeSteps(row, ONE_SEQUENCE, context, undefined)
     account.add(facts)
     if (!facts.isKept) return { leftOut: 'withoutTokens' }

@@ -44,7 +44,7 @@ export async function slidingWindows(
     )
   }
   function* read(value: unknown, origin: RowOrigin): Steps<ReadRow<WholeText>> {
-    const row = yield* recognizeSteps(value, origin, task.rowForm)
+    const row = yield* recognizeSteps(value, origin, task.rowForm, 'task')
     const place = describeOrigin(origin)
     if (row.form !== 'text')
       throw rowError(

@@ -188,6 +188,18 @@ describe('generation', () => {
     expect(scoreOf(report, 'isX')).toBe(0.5)
   })
 
+  test('columns that are no form of a row name the option of the task', async () => {
+    const [dataset, remedy] = [
+      [{ q: 'x', a: 'y' }],
+      "rename the columns, or map them, as with columns: { prompt: 'question', completion: 'answer' } of the task",
+    ]
+    for (const type of ['generation', 'perplexity'] as const) {
+      const message = await rejection(only({ type, dataset }))
+      expect(message).toContain(remedy)
+      expect(message).not.toContain('--set')
+    }
+  })
+
   test('a function of the user that throws is named with the task and the row', async () => {
     const scoreAnswer = (): number => {
       throw new Error('boom')
