@@ -3,10 +3,13 @@
 import type { CausalLM } from '../causal-lm/causal-lm.js'
 import type { BatchWindow } from '../data/batches.js'
 import type { Item, ItemList } from '../data/items.js'
+import { withCause } from '../decoding/decoding.js'
+import { ModelError } from '../lowrank-error.js'
 import { type BestModel, type EvalMetrics, metricOf, type Verdict } from './best-model.js'
 import type { Report } from './callbacks.js'
 import { type ScoreSums, type Scores, scoresOf, sumScores } from './evaluate-loss.js'
 import type { EvaluateEvent } from './events.js'
+import { divergedAt } from './finiteness.js'
 import type { Objective } from './objective.js'
 import type { Probes } from './probes.js'
 import type { RunRecord } from './run-record.js'
@@ -35,6 +38,8 @@ export interface EvaluationsOptions<I extends Item> {
   readonly probes: Probes | undefined
   readonly signal: AbortSignal | undefined
   readonly report: Report
+  /** The directory of the last good checkpoint; undefined where there is none. */
+  readonly lastCheckpoint: () => string | undefined
 }
 
 export class Evaluations<I extends Item> {
@@ -74,6 +79,10 @@ export class Evaluations<I extends Item> {
       return await this.#evaluate(window)
     } catch (error) {
       if (signal?.aborted) return undefined
+      const cause = withCause(error)
+      const { step } = this.#record.state
+      // Before the first step the model came so.
+      if (cause instanceof ModelError && step > 0) throw divergedAt(step, cause, this.#options.lastCheckpoint())
       throw error
     }
   }

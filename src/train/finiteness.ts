@@ -68,6 +68,15 @@ export async function expectSoundModel(
   )
 }
 
+/** What an evaluation found in a model that the run itself has trained. */
+export function divergedAt(step: number, cause: ModelError, checkpoint: string | undefined): DivergedError {
+  return new DivergedError(
+    `[train] expected a model that can be evaluated after step ${step}, got: ${cause.message}. ${lastGood(checkpoint)} Lower ` +
+      'learningRate, or lengthen the warm-up',
+    { step, checkpoint, cause },
+  )
+}
+
 /**
  * The loss of a step tells nothing of what the step made of the weights.
  * @throws naming one that is no finite number

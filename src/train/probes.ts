@@ -8,9 +8,10 @@ import { prepareTasks, readTasks, runTasks } from '../evaluate/run-tasks.js'
 import type { PreparedTask } from '../evaluate/task.js'
 import type { EvaluationTask } from '../evaluate/task-options.js'
 import { generateTexts } from '../generation/generate-texts.js'
-import { encodePrompt } from '../generation/prompt-ids.js'
+import { encodePromptInSteps } from '../generation/prompt-ids.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
 import { withChatTemplate } from '../tokenizer/with-template.js'
+import { runAtOnce } from '../turns.js'
 import type { EvalMetrics } from './best-model.js'
 import type { SampledAnswer } from './events.js'
 import type { ResolvedTrainOptions } from './options.js'
@@ -36,17 +37,21 @@ export class Probes {
   readonly #tokenizer: Tokenizer
   readonly #options: ResolvedTrainOptions
   readonly #tasks: readonly PreparedTask[]
+  /** The sample prompts as tokens. */
+  readonly #promptIds: readonly (readonly number[])[]
 
   private constructor(
     model: CausalLM,
     tokenizer: Tokenizer,
     options: ResolvedTrainOptions,
     tasks: readonly PreparedTask[],
+    promptIds: readonly (readonly number[])[],
   ) {
     this.#model = model
     this.#tokenizer = tokenizer
     this.#options = options
     this.#tasks = tasks
+    this.#promptIds = promptIds
   }
 
   /** Reads the rows of the tasks. @throws where they cannot be read, or a prompt cannot be encoded */
@@ -55,8 +60,9 @@ export class Probes {
     // Rows of training, rows of tasks and prompts are written by one template.
     const tokenizer = withChatTemplate(ownTokenizer, training.chatTemplate)
     const tasks = evalTasks.length === 0 ? [] : await prepareTasks(model, tokenizer, evalTasks, { signal })
-    for (const prompt of samplePrompts) encodePrompt(tokenizer, prompt)
-    return new Probes(model, tokenizer, options, tasks)
+    const { chatTemplateKwargs: variables } = training
+    const prompts = samplePrompts.map((prompt) => runAtOnce(encodePromptInSteps(tokenizer, prompt, { variables })))
+    return new Probes(model, tokenizer, options, tasks, prompts)
   }
 
   /** Rows of all tasks, and sample prompts. */
@@ -67,7 +73,7 @@ export class Probes {
   /** What answers take at most; undefined where nothing is generated. */
   get sizes(): AnswerSizes | undefined {
     const { evalTasks = [], sampleGeneration, training } = this.#options
-    const prompts = this.#prompts.map((prompt) => encodePrompt(this.#tokenizer, prompt).length)
+    const prompts = this.#promptIds.map(({ length }) => length)
     const sizes = prompts.length === 0 ? [] : [[Math.max(...prompts), sampleGeneration?.maxNewTokens ?? SAMPLE_TOKENS]]
     for (const [index, { rows }] of this.#tasks.entries()) {
       const task = evalTasks[index]
@@ -117,7 +123,7 @@ export class Probes {
     const wasTraining = this.#model.training
     this.#model.eval()
     try {
-      const answers = await generateTexts(this.#model, this.#tokenizer, prompts, {
+      const answers = await generateTexts(this.#model, this.#tokenizer, this.#promptIds, {
         maxNewTokens: SAMPLE_TOKENS,
         ...sampleGeneration,
         batchSize: training.perDeviceEvalBatchSize,

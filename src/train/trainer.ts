@@ -97,7 +97,7 @@ export class Trainer<I extends Item> {
     this.#scaler = options.model.dtype === 'float16' ? new LossScaler(resumed?.checkpoint.state.lossScaler) : undefined
     const started = { record: this.#record, scaler: this.#scaler, resumed: resumed?.path }
     this.#checkpoints = new RunCheckpoints(judged, started)
-    this.#evaluations = new Evaluations(judged, this.#record)
+    this.#evaluations = new Evaluations({ ...judged, lastCheckpoint: () => this.#checkpoints.last }, this.#record)
     this.#warmupSteps = resolveWarmupSteps(options.totalSteps, options.training)
   }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { LoraAdapter } from '../../src/adapters/lora-adapter.js'
 import { loadModel } from '../../src/checkpoint/load-model.js'
+import { DivergedError } from '../../src/lowrank-error.js'
 import { evaluateLoss } from '../../src/train/evaluate-loss.js'
 import type { TrainEvent } from '../../src/train/events.js'
 import { trainLora } from '../../src/train/train-lora.js'
@@ -16,6 +17,7 @@ import {
   ofType,
   rejection,
   temporaryDirectory,
+  tinyRows,
   trainedBytes,
   trainTiny,
   withoutDocuments,
@@ -145,6 +147,24 @@ describe('a step that leaves weights which are no numbers, though its loss and g
       'expected finite weights after step 1',
     )
   })
+})
+
+it('a run that diverges just before an evaluation says so, with the step and the checkpoint', async () => {
+  const run = trainLora({
+    model,
+    dataset: tinyRows(8),
+    evalDataset: tinyRows(4),
+    dtype: 'float32',
+    outputDir: at('before-evaluation'),
+    training: { learningRate: 1e18, lrSchedulerType: 'constant', maxSteps: 3, evalSteps: 1, saveSteps: 1 },
+  })
+  const error = await run.then(
+    () => undefined,
+    (cause: unknown) => cause,
+  )
+  expect(error).toBeInstanceOf(DivergedError)
+  expect(error).toMatchObject({ code: 'DIVERGED', step: 1 })
+  expect((error as Error).message).toContain('after step 1')
 })
 
 it('an evaluation whose loss is no number is an error that names the rows', async () => {

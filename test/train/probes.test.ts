@@ -8,7 +8,9 @@ import { loadModel } from '../../src/checkpoint/load-model.js'
 import { runTasks } from '../../src/evaluate/run-tasks.js'
 import { generateTexts } from '../../src/generation/generate-texts.js'
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.js'
+import type { TrainEvent } from '../../src/train/events.js'
 import { planTraining } from '../../src/train/plan.js'
+import type { SamplePrompt } from '../../src/train/probe-options.js'
 import {
   ofType,
   rejection,
@@ -85,6 +87,32 @@ describe('evalTasks and samplePrompts', () => {
     expect(logged.some((line) => 'samples' in line)).toBe(false)
     const { log_history: history } = JSON.parse(await readFile(at('probed', 'trainer_state.json'), 'utf8'))
     expect(history.filter((entry: object) => 'eval_surprise_perplexity' in entry)).toHaveLength(2)
+  })
+
+  it('are asked with the variables of the chat template that training has', async () => {
+    const chatTemplate =
+      "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if said is defined %} {{ said }}{% endif %}"
+    const training = {
+      chatTemplate,
+      chatTemplateKwargs: { said: 'the assistant says' },
+      learningRate: 1e-12,
+      maxSteps: 1,
+    }
+    const answersOf = async (name: string, prompt: SamplePrompt) => {
+      const events: TrainEvent[] = []
+      await trains(name, {
+        samplePrompts: [prompt],
+        training: { ...training, evalSteps: 1 },
+        onEvent: (event) => events.push(event),
+      })
+      return ofType(events, 'evaluate')[0]!.samples![0]!.text
+    }
+    const asked = await answersOf('variables', [{ role: 'user', content: 'one two' }])
+    const ids = (await loadTokenizer(model)).encode('one two the assistant says', { addSpecialTokens: false })
+    const loaded = await loadModel(model, { dtype: 'float32' })
+    const [bare] = await generateTexts(loaded, await loadTokenizer(model), [ids], { maxNewTokens: 5 })
+    expect(asked).toBe(bare!.text)
+    loaded.dispose()
   })
 
   it('change no byte of what is trained, also with dropout', async () => {
