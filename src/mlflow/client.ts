@@ -14,11 +14,6 @@ export interface Metric {
   readonly step: number
 }
 
-/** A figure on its way; what JSON has no number for is 'NaN', 'Infinity' or '-Infinity'. */
-export interface MetricPoint extends Omit<Metric, 'value'> {
-  readonly value: number | string
-}
-
 /** Text by name. */
 export type Texts = Readonly<Record<string, string>>
 
@@ -93,8 +88,11 @@ export interface TrackingCalls {
    * @throws where a request failed: those before it were taken
    */
   logBatch(runId: string, batch: { params?: Texts; tags?: Texts }): Promise<void>
-  /** Logs at most `MOST_METRICS` points. */
-  logPoints(runId: string, points: readonly MetricPoint[]): Promise<void>
+  /**
+   * Logs at most `MOST_METRICS` points.
+   * @param pieces Items of the list `metrics` as JSON, each with a comma behind it; at least one.
+   */
+  logPoints(runId: string, pieces: readonly Uint8Array[]): Promise<void>
   logInputs(runId: string, datasets: readonly DatasetInput[]): Promise<void>
   createLoggedModel(model: {
     experimentId: string
@@ -200,8 +198,10 @@ export function createMlflowClient(connection: MlflowConnection, signal?: AbortS
         ...pieces(pairs(tags), MOST_TAGS).map((piece) => ({ tags: piece })),
       ])
     },
-    async logPoints(runId, points) {
-      const jsonBytes = Buffer.from(JSON.stringify({ run_id: runId, metrics: points }))
+    async logPoints(runId, pieces) {
+      const begin = Buffer.from(`{"run_id":${JSON.stringify(runId)},"metrics":[`)
+      const last = (pieces.at(-1) as Uint8Array).subarray(0, -1)
+      const jsonBytes = Buffer.concat([begin, ...pieces.slice(0, -1), last, Buffer.from(']}')])
       await rest.json({ method: 'POST', path: path('runs/log-batch'), jsonBytes, what: TAKEN, signal })
     },
     async logInputs(runId, datasets) {

@@ -19,7 +19,6 @@ import { LowrankError } from '../lowrank-error.js'
 import { isMissing, openForAppending, openRegularFile } from '../regular-file.js'
 import { isObject } from '../values.js'
 import type { CreateRunCall, MlflowCall, RunState } from './calls.js'
-import { callOf, type QueuedCall } from './queued-call.js'
 
 export const JOURNAL_FILE = 'mlflow.jsonl'
 
@@ -149,11 +148,15 @@ export class Journal {
     return journal
   }
 
-  /** Writes calls. @throws LowrankError where one cannot be written: one of them, or one of before */
-  append(calls: readonly QueuedCall[]): void {
-    const [call] = calls
-    if (call?.call === 'create-run') this.#first ??= call
-    this.#write(calls.map((one) => `${JSON.stringify(callOf(one))}\n`).join(''))
+  /**
+   * Writes calls.
+   * @param lines of the calls
+   * @param first the call that begins a run, if it is among them
+   * @throws LowrankError where a line cannot be written: one of them, or one of before
+   */
+  append(lines: string, first?: CreateRunCall): void {
+    this.#first ??= first
+    this.#write(lines)
   }
 
   /** Writes what could not be written before. @throws LowrankError where it cannot be written yet */

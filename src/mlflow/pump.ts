@@ -3,17 +3,17 @@
  * nobody waits before the end. A server that is down, slow or refuses makes no difference to the run.
  *
  * Points come many times a second, and a step leaves little of them in the caches of the processor. So they are
- * handled together: what is pushed within 50 ms is written together, and what is written within a second is sent
- * together. A process that a signal or a crash ends loses what it logged in the last 50 ms, and one that ends by itself
- * loses nothing. All other calls are written and sent at once.
+ * handled together: what is pushed within 100 ms is written together, and what is written within a second is sent
+ * together. A process that a signal or a crash ends loses what it logged in the last 100 ms, and one that ends by
+ * itself loses nothing. All other calls are written and sent at once.
  */
 
 import { isObject } from '../values.js'
-import type { RunState } from './calls.js'
+import type { MlflowCall, RunState } from './calls.js'
 import { createMlflowClient } from './client.js'
 import { connectTo, type MlflowConnection } from './connect.js'
 import { callsFrom, type Journal, type JournalSummary } from './journal.js'
-import { hasPoints, type QueuedCall } from './queued-call.js'
+import { hasPoints, type PushedCall, type QueuedCall, queuedCalls } from './queued-call.js'
 import { CallSender, messageOf, remedyFor } from './send-calls.js'
 import type { MlflowTarget } from './settings.js'
 
@@ -32,7 +32,7 @@ export interface PumpOptions {
 }
 
 /** Milliseconds between two writes of points. */
-const WRITE_PACE = 50
+const WRITE_PACE = 100
 /** Calls kept in memory; more are read from the journal again when their turn has come. */
 const MOST_KEPT = 20_000
 /**
@@ -48,7 +48,7 @@ export class Pump {
   readonly #journal: Journal
   readonly #controller = new AbortController()
   /** Points that wait for their write. */
-  #late: QueuedCall[] = []
+  #late: PushedCall[] = []
   #writeTimer: NodeJS.Timeout | undefined
   /** When the next write is due, by the clock of the calls. */
   #writeAt = 0
@@ -91,7 +91,7 @@ export class Pump {
     return this.#total - this.#sent
   }
 
-  push(call: QueuedCall): void {
+  push(call: PushedCall): void {
     this.#late.push(call)
     // A busy process has no turn for timers: the clock decides as well.
     if (!hasPoints(call) || call.timestamp >= this.#writeAt) this.#take()
@@ -110,22 +110,22 @@ export class Pump {
   #take(): void {
     clearTimeout(this.#writeTimer)
     this.#writeTimer = undefined
-    const calls = this.#late
+    const { queued, lines } = queuedCalls(this.#late)
     this.#late = []
+    const last = queued.at(-1)
     try {
-      this.#journal.append(calls)
+      this.#journal.append(lines, last?.call === 'create-run' ? last : undefined)
     } catch (error) {
       this.#warnOfFile(error)
     }
     this.#writeAt = Date.now() + WRITE_PACE
-    for (const call of calls) {
-      // A gap in the queue is closed from the journal, in order; without one memory has to do.
-      const isNext = this.#sent + this.#queue.length === this.#total
-      const isWanted = this.#options.target !== undefined && this.#queue.length < MOST_KEPT
-      if (isNext && (isWanted || !this.#journal.isComplete)) this.#queue.push(call)
-      this.#total++
-      if (!hasPoints(call)) this.#urgent++
-    }
+    // A gap in the queue is closed from the journal, in order; without one memory has to do.
+    const isNext = this.#sent + this.#queue.length === this.#total
+    const isWanted = this.#options.target !== undefined && this.#queue.length < MOST_KEPT
+    if (isNext && (isWanted || !this.#journal.isComplete)) this.#queue.push(...queued)
+    this.#total += queued.length
+    // Only the last one may be another call.
+    if (last !== undefined && last.call !== 'log-metrics') this.#urgent++
     this.#wake()
   }
 
@@ -243,7 +243,7 @@ export class Pump {
         const [next] = this.#queue
         // What is less than a whole request waits for its turn.
         const isEnough = count < waiting && count <= this.#queue.length
-        if (next !== undefined && hasPoints(next) && !isEnough && !this.#isFinishing) break
+        if (next?.call === 'log-metrics' && !isEnough && !this.#isFinishing) break
         await this.#refill()
       }
       this.#nextAt = performance.now() + PACE
@@ -269,18 +269,18 @@ export class Pump {
     if (this.#queue.length > 0 || this.unsent === 0) return
     this.#writeJournal()
     if (!this.#journal.isComplete) return
-    const calls: QueuedCall[] = []
+    const calls: MlflowCall[] = []
     for await (const call of callsFrom(this.#journal.path, this.#sent)) {
       calls.push(call)
       if (calls.length === MOST_KEPT) break
     }
-    this.#queue = calls
+    this.#queue = queuedCalls(calls).queued
   }
 
   #took(count: number, run: RunState | undefined): void {
-    for (const call of this.#queue.splice(0, count)) if (!hasPoints(call)) this.#urgent--
-    // Those of before a resume were not counted.
-    this.#urgent = Math.max(0, this.#urgent)
+    const [first] = this.#queue.splice(0, count)
+    // Other calls than points are sent one by one. Those of before a resume were not counted.
+    if (first?.call !== 'log-metrics') this.#urgent = Math.max(0, this.#urgent - 1)
     this.#sent += count
     try {
       this.#journal.done(this.#sent, run)

@@ -22,10 +22,10 @@ import {
   RUN_TAG,
   type RunState,
 } from './calls.js'
-import type { MetricPoint, MlflowClient, MlflowRun } from './client.js'
+import type { MlflowClient, MlflowRun } from './client.js'
 import { LONGEST_TAG, MOST_METRICS } from './limits.js'
 import { loggedModel } from './logged-files.js'
-import { callOf, hasPoints, type QueuedCall } from './queued-call.js'
+import { type Points, pointsOfKeys, type QueuedCall } from './queued-call.js'
 
 /** MLflow's experiment for those who name none. */
 const DEFAULT_EXPERIMENT = '0'
@@ -65,7 +65,7 @@ export class CallSender {
     const [first] = calls
     if (first === undefined) return 0
     try {
-      if (hasPoints(first)) return await this.#logPoints(calls, most)
+      if (first.call === 'log-metrics') return await this.#logPoints(calls, most)
       await this.#perform(first)
       this.#isUnclear = false
       return 1
@@ -73,7 +73,8 @@ export class CallSender {
       this.#isUnclear = true
       this.#steps = undefined
       // Points that go together are left out only where they are refused by themselves.
-      if (hasPoints(first) && most > 1 && remedyFor(error, first) === 'leave out') return await this.send(calls, 1)
+      if (first.call === 'log-metrics' && most > 1 && remedyFor(error, first) === 'leave out')
+        return await this.send(calls, 1)
       throw error
     }
   }
@@ -129,23 +130,8 @@ export class CallSender {
   async #logPoints(calls: readonly QueuedCall[], most: number): Promise<number> {
     const { runId } = this.#expectRun()
     this.#steps ??= new Map((await this.#client.getRun(runId)).metrics.map(({ key, step }) => [key, step]))
-    const steps = new Map(this.#steps)
-    const points: MetricPoint[] = []
-    let count = 0
-    for (const queued of calls) {
-      if (!hasPoints(queued) || count === most) break
-      const { timestamp, step, metrics } = callOf(queued)
-      const keys = Object.keys(metrics)
-      if (count > 0 && points.length + keys.length > MOST_METRICS) break
-      for (const key of keys) {
-        // The server has it, or a later one.
-        if (step <= (steps.get(key) ?? Number.NEGATIVE_INFINITY)) continue
-        steps.set(key, step)
-        points.push({ key, value: metrics[key] as number | string, timestamp, step })
-      }
-      count++
-    }
-    if (points.length > 0) await this.#client.logPoints(runId, points)
+    const { steps, pieces, count } = wholeRequest(calls, most, this.#steps)
+    if (pieces.length > 0) await this.#client.logPoints(runId, pieces)
     this.#steps = steps
     this.#isUnclear = false
     return count
@@ -199,6 +185,48 @@ export class CallSender {
   #pathOf(path: string): string {
     return isAbsolute(path) ? path : join(this.#directory, path)
   }
+}
+
+/**
+ * The points of one request, of those steps that the server does not have.
+ * @param known highest step of each metric that the server has
+ * @returns those steps with the request, its points, and how many calls they are of
+ */
+function wholeRequest(
+  calls: readonly QueuedCall[],
+  most: number,
+  known: ReadonlyMap<string, number>,
+): { readonly steps: Map<string, number>; readonly pieces: readonly Buffer[]; readonly count: number } {
+  const steps = new Map(known)
+  const pieces: Buffer[] = []
+  let size = 0
+  let count = 0
+  let last: Points | undefined
+  // Text that lies together is one piece.
+  let from: Points | undefined
+  const endPiece = (): void => {
+    if (from !== undefined && last !== undefined && last.end > from.start)
+      pieces.push(from.text.bytes.subarray(from.start, last.end))
+    for (const key of last?.keys ?? []) steps.set(key, (last as Points).step)
+    from = undefined
+  }
+  for (const call of calls) {
+    if (call.call !== 'log-metrics' || count === most) break
+    if (count > 0 && size + call.keys.length > MOST_METRICS) break
+    let points = call
+    const goesOn = last !== undefined && call.text === last.text && call.keys === last.keys && call.step > last.step
+    if (!goesOn) {
+      endPiece()
+      const fresh = call.keys.filter((key) => call.step > (steps.get(key) ?? Number.NEGATIVE_INFINITY))
+      if (fresh.length < call.keys.length) points = pointsOfKeys(call, fresh)
+    }
+    from ??= points
+    last = points
+    size += points.keys.length
+    count++
+  }
+  endPiece()
+  return { steps, pieces, count }
 }
 
 /** What may be done about a failure: try again, leave this call out, or nothing until somebody looks. */

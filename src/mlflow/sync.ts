@@ -13,6 +13,7 @@ import { createMlflowClient } from './client.js'
 import { connectTo, type MlflowConnection } from './connect.js'
 import { callsFrom, type FailedCall, JOURNAL_FILE, Journal, type JournalSummary, summarize } from './journal.js'
 import { MLFLOW_OPTIONS, type MlflowOptions } from './options.js'
+import { type QueuedCall, queuedCalls } from './queued-call.js'
 import { CallSender, messageOf, remedyFor } from './send-calls.js'
 import { type MlflowTarget, REQUEST_TIMEOUT, readTarget } from './settings.js'
 
@@ -132,7 +133,7 @@ async function syncJournal(directory: string, name: string, settings: Settings):
   try {
     while (done < total) {
       const calls = await someCalls(path, done)
-      let waiting: readonly MlflowCall[] = calls
+      let waiting: readonly QueuedCall[] = calls
       while (waiting.length > 0) {
         signal?.throwIfAborted()
         const outcome = await sendPatiently(sender, connection, waiting, settings)
@@ -156,20 +157,20 @@ async function syncJournal(directory: string, name: string, settings: Settings):
   return { path, sent: done - summary.done, failed: refused, run: sender.run }
 }
 
-async function someCalls(path: string, from: number): Promise<MlflowCall[]> {
+async function someCalls(path: string, from: number): Promise<QueuedCall[]> {
   const calls: MlflowCall[] = []
   for await (const call of callsFrom(path, from)) {
     calls.push(call)
     if (calls.length === MOST_READ) break
   }
-  return calls
+  return queuedCalls(calls).queued
 }
 
 /** @returns how many calls were sent, or what the server has against the first one */
 async function sendPatiently(
   sender: CallSender,
   connection: MlflowConnection,
-  calls: readonly MlflowCall[],
+  calls: readonly QueuedCall[],
   { patience, signal }: Settings,
 ): Promise<number | { readonly message: string }> {
   const begun = performance.now()

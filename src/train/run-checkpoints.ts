@@ -22,6 +22,8 @@ export interface RunCheckpointsOptions {
   readonly identity: RunIdentity
   readonly output: OutputDirectory | undefined
   readonly report: Report
+  /** The log must have the lines of before a checkpoint: a run that goes on from there makes none of them again. */
+  readonly flushLog: () => void
 }
 
 export class RunCheckpoints {
@@ -72,9 +74,10 @@ export class RunCheckpoints {
   }
 
   async save(window?: BatchWindow): Promise<void> {
-    const { weights, optimizer, identity, output, training, bestModel, report } = this.#options
+    const { weights, optimizer, identity, output, training, bestModel, report, flushLog } = this.#options
     if (output === undefined) return
     await this.expectFinite()
+    flushLog()
     const record = this.#record
     const { step } = record.state
     const path = output.checkpointPath(step)

@@ -33,6 +33,8 @@ export interface RunFilesOptions {
 export interface RunFiles {
   /** Never throws. */
   record(event: TrainEvent): void
+  /** Writes what the log has not written yet. Never throws. */
+  flush(): void
   /** The last line of the log of a type, before a resume too. */
   readonly last: RunLog['last']
   /** All lines of the log, of before a resume too. */
@@ -74,7 +76,12 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
           { from: checkpoint && join(dirname(checkpoint), SAMPLES_FILE), step },
           warn,
         )
+  const flush = (): void => {
+    log.flush()
+    sampled?.flush()
+  }
   return {
+    flush,
     record(event) {
       if (event.type === 'log') log.append(event)
       if (event.type !== 'evaluate') return
@@ -85,8 +92,7 @@ export async function openRunFiles(given: RunFilesOptions): Promise<RunFiles> {
     last: (type) => log.last(type),
     events: () => log.events(),
     async finish(run) {
-      log.flush()
-      sampled?.flush()
+      flush()
       if (hasConfig && run.lineage !== settings.lineage) await attempt(CONFIG_FILE, () => writeConfig(run.lineage))
       await attempt(CARD_FILE, () => writeCard(directory, run))
     },

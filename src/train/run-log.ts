@@ -1,7 +1,10 @@
 /**
- * @file log.jsonl of a run: a line for every log event and every evaluation, written as they come. A run that goes on
- * from a checkpoint continues the log after the lines up to it; what cannot be written stays in memory for the next
- * try.
+ * @file log.jsonl of a run: a line for every log event and every evaluation. A run that goes on from a checkpoint
+ * continues the log after the lines up to it; what cannot be written stays in memory for the next try.
+ *
+ * Log events that come within 50 ms are written together: a write for each took 4 % of a run of a thousand steps a
+ * second. Evaluations are written at once, as is what waits when a checkpoint is made, the run ends or the process
+ * does. A signal that ends the process takes the lines of the last 50 ms at most, and never one of before a checkpoint.
  */
 
 import { closeSync, fstatSync, ftruncateSync, writeSync } from 'node:fs'
@@ -24,12 +27,20 @@ export interface SampledLine {
 
 export type LoggedEvent = LogEvent | EvaluateEvent
 
+/** Milliseconds between two writes of log events. */
+const WRITE_PACE = 50
+
 export class RunLog<Line extends LoggedEvent | SampledLine = LoggedEvent> {
   readonly #path: string
   readonly #warn: (message: string) => void
   /** What is known to be complete; a write that was cut short left more. */
   #bytes: number
   #waiting = ''
+  /** Lines that are no text yet. */
+  #late: Line[] = []
+  #timer: NodeJS.Timeout | undefined
+  #writtenAt = Number.NEGATIVE_INFINITY
+  readonly #flush = (): void => this.flush()
   #hasWarned = false
   /** All lines by type and step: an evaluation that is made again after a resume is not logged again. */
   readonly #lines: Map<string, Line>
@@ -81,13 +92,26 @@ export class RunLog<Line extends LoggedEvent | SampledLine = LoggedEvent> {
     const key = keyOf(event)
     if (this.#lines.has(key)) return
     this.#lines.set(key, event)
-    this.#waiting += `${JSON.stringify(event)}\n`
-    this.flush()
+    this.#late.push(event)
+    // A busy process has no turn for timers: the clock decides as well.
+    if (event.type !== 'log' || performance.now() - this.#writtenAt >= WRITE_PACE) this.flush()
+    else if (this.#timer === undefined) {
+      this.#timer = setTimeout(this.#flush, WRITE_PACE).unref()
+      process.once('exit', this.#flush)
+    }
   }
 
-  /** Writes what an earlier try could not. */
+  /** Writes what waits, and what an earlier try could not. Never throws. */
   flush(): void {
+    if (this.#timer !== undefined) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+      process.off('exit', this.#flush)
+    }
+    for (const line of this.#late) this.#waiting += `${JSON.stringify(line)}\n`
+    this.#late = []
     if (this.#waiting === '') return
+    this.#writtenAt = performance.now()
     try {
       const file = openForAppending(this.#path)
       try {

@@ -211,6 +211,7 @@ async function trainOnData<I extends Item>(
       output,
       signal,
       report,
+      flushLog: () => files?.flush(),
     },
     resumed,
   )
@@ -263,7 +264,7 @@ async function trainOnData<I extends Item>(
     options: plainOptions(options, settings).options,
     versions: { lowrank: packageVersion() ?? null, node: process.versions.node },
   })
-  const { end, ...result } = await trainer.run()
+  const { end, ...result } = await trainer.run().finally(() => files?.flush())
   if (end.reason === 'completed' && end.step < totalSteps && end.earlyStopping === undefined)
     await report({ type: 'warning', message: endedEarly(end.step, totalSteps) })
   const { statistics, lineage, trainRows } = run.data.finish()

@@ -46,6 +46,8 @@ export interface TrainerOptions<I extends Item> {
   readonly output: OutputDirectory | undefined
   readonly signal: AbortSignal | undefined
   readonly report: Report
+  /** Writes what the log of the run has not written yet. */
+  readonly flushLog: () => void
 }
 
 /** How a run ended. */

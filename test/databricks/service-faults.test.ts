@@ -220,8 +220,9 @@ const TRACKING_VERBS: readonly FaultVerb[] = [
     name: 'log metrics in two batches',
     prepare: prepareRun,
     run: async (one) => {
-      await mlflow(one).logPoints(idOf(one), points.slice(0, 1000))
-      await mlflow(one).logPoints(idOf(one), points.slice(1000))
+      const pieces = points.map((point) => Buffer.from(`${JSON.stringify(point)},`))
+      await mlflow(one).logPoints(idOf(one), pieces.slice(0, 1000))
+      await mlflow(one).logPoints(idOf(one), pieces.slice(1000))
       await mlflow(one).logBatch(idOf(one), { params: { r: '8' }, tags: { c: 'd' } })
     },
     mistake: (one) => count('points', tracking(one).runs.get(idOf(one))?.metrics.length ?? 0, points.length),

@@ -295,8 +295,8 @@ describe('calls', () => {
     const callback = mlflowCallback({ offline: true, experimentName: EXPERIMENT })
     const lines = () => readFileSync(join(directory, 'mlflow.jsonl'), 'utf8').split('\n').filter(isPoints).length
     const isPoints = (line: string) => line.includes('"log-metrics"')
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now())
     await tell(callback, [startEvent(directory)])
-    const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
     await tell(
       callback,
       STEPS.map((step) => logEvent(step)),

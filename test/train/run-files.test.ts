@@ -8,12 +8,13 @@ import { appendFile, mkdir, readdir, readFile, rm, symlink, writeFile } from 'no
 import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { parse } from 'yaml'
-import type { TrainEvent } from '../../src/train/events.js'
+import type { LogEvent, TrainEvent } from '../../src/train/events.js'
 import type { TrainRunOptions } from '../../src/train/options.js'
 import { PRESETS } from '../../src/train/presets.js'
 import { resolveTrainOptions } from '../../src/train/resolve-options.js'
 import { type RunSummary, runCardText } from '../../src/train/run-card.js'
 import { runConfigText } from '../../src/train/run-config.js'
+import { RunLog } from '../../src/train/run-log.js'
 import { trainLora } from '../../src/train/train-lora.js'
 import {
   ofType,
@@ -28,11 +29,12 @@ import {
 } from '../support/tiny-model.js'
 
 /** A disk that takes so many bytes more of log files. */
-const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY }))
+const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY, writes: 0 }))
 
 vi.mock('node:fs', async (importOriginal) => {
   const real = await importOriginal<typeof import('node:fs')>()
   const writeSync = (file: number, bytes: Uint8Array, at: number): number => {
+    disk.writes++
     const written = Math.min(disk.left, bytes.length - at)
     if (written > 0) real.writeSync(file, bytes, at, written)
     disk.left -= written
@@ -91,21 +93,58 @@ describe('log.jsonl', () => {
     expect(await logOf(at('whole'))).toEqual(events)
   })
 
+  const linesIn = (outputDir: string): number =>
+    fs.readFileSync(join(outputDir, 'log.jsonl'), 'utf8').split('\n').length - 1
+
   it('is there while the run goes on', async () => {
-    const seen: number[] = []
     const outputDir = at('while')
+    const training = { maxSteps: 6, loggingSteps: 1 }
+    let logs = 0
+    const callback = {
+      name: 'reader',
+      async onEvent({ type }: { readonly type: string }) {
+        if (type !== 'log') return
+        logs++
+        // The run waits for this.
+        await vi.waitFor(() => expect(linesIn(outputDir)).toBe(logs), { timeout: 5000, interval: 5 })
+      },
+    }
+    const { events } = await trainTiny({ model, outputDir, training, callbacks: [callback] }, at('while-adapter'))
+    expect(logs).toBe(6)
+    expect(ofType(events, 'warning')).toEqual([])
+  })
+
+  it('has the lines of before a checkpoint when the checkpoint is there', async () => {
+    const outputDir = at('before')
+    const training = { maxSteps: 9, loggingSteps: 1, saveStrategy: 'steps', saveSteps: 3 } as const
+    const seen: number[] = []
     await trainTiny(
       {
         model,
         outputDir,
-        training: { maxSteps: 4 },
+        training,
         onEvent: ({ type }) => {
-          if (type === 'log') seen.push(fs.readFileSync(join(outputDir, 'log.jsonl'), 'utf8').split('\n').length - 1)
+          if (type === 'save') seen.push(linesIn(outputDir))
         },
       },
-      at('while-adapter'),
+      at('before-adapter'),
     )
-    expect(seen).toEqual([1, 2])
+    expect(seen.slice(0, 3)).toEqual([3, 6, 9])
+  })
+
+  it('writes log events that come quickly together, and what waits when it is told to', async () => {
+    const path = at('quick.jsonl')
+    const log = await RunLog.open(path, { from: undefined, step: 0 }, expect.unreachable)
+    const [event] = ofType(whole.events, 'log')
+    const begin = performance.now()
+    disk.writes = 0
+    for (let step = 1; step <= 777; step++) log.append({ ...(event as LogEvent), step })
+    log.flush()
+    expect(disk.writes).toBeLessThanOrEqual(2 + (performance.now() - begin) / 50)
+    const lines = fs.readFileSync(path, 'utf8').trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).step)).toEqual(Array.from({ length: 777 }, (_, index) => index + 1))
+    log.flush()
+    expect(fs.readFileSync(path, 'utf8').trimEnd().split('\n')).toEqual(lines)
   })
 
   it('log.jsonl of a run that was stopped anywhere and resumed has every step once, as that of a run that was not', async () => {
